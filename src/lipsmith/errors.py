@@ -1,0 +1,27 @@
+"""What can go wrong, and the exit code that says so at a shell."""
+
+from __future__ import annotations
+
+
+class LipsmithError(Exception):
+    """Base of every error raised on purpose. The message is one sentence: what, where, and the remedy."""
+
+    exit_code = 1
+
+
+class UsageError(LipsmithError):
+    """The request itself cannot be carried out: a wrong option, or a result that would be overwritten."""
+
+    exit_code = 2
+
+
+class InputError(LipsmithError):
+    """There is nothing to work on: an unreadable file, no face, no speech."""
+
+    exit_code = 3
+
+
+class WeightsError(LipsmithError):
+    """A model is missing, or its file is not the one that was published."""
+
+    exit_code = 4

@@ -1,0 +1,93 @@
+"""The 131 points of the 478-point face mesh that the networks see, and what can be read off them.
+
+Numbering: MediaPipe's face mesh. Order: 74 pose points (which speech does not move), then 57 content points (jaw,
+outer lip, inner lip).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating[Any]]
+
+CONTOUR: Final = (162, 127, 234, 93, 323, 454, 356, 389)
+RIGHT_BROW: Final = (70, 63, 105, 66, 107, 55, 65, 52, 53, 46)
+LEFT_BROW: Final = (336, 296, 334, 293, 300, 276, 283, 282, 295, 285)
+NOSE: Final = (168, 6, 197, 195, 5, 48, 115, 220, 45, 4, 275, 440, 344, 278)
+RIGHT_EYE: Final = (33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7)
+LEFT_EYE: Final = (362, 398, 384, 385, 386, 387, 388, 466, 263, 249, 390, 373, 374, 380, 381, 382)
+JAW: Final = (132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361)
+OUTER_LIP: Final = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146)
+INNER_LIP: Final = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
+
+POSE: Final = CONTOUR + RIGHT_BROW + LEFT_BROW + NOSE + RIGHT_EYE + LEFT_EYE
+CONTENT: Final = JAW + OUTER_LIP + INNER_LIP
+POINTS: Final = POSE + CONTENT
+
+NUM_MESH: Final = 478
+NUM_POSE: Final = len(POSE)
+NUM_CONTENT: Final = len(CONTENT)
+NUM_JAW: Final = len(JAW)
+NUM_POINTS: Final = len(POINTS)
+
+_RANK: Final = {point: rank for rank, point in enumerate(POINTS)}
+
+
+def ranks(points: tuple[int, ...]) -> list[int]:
+    """Positions among the 131 points of mesh numbers `points`."""
+    return [_RANK[point] for point in points]
+
+
+def select(mesh: Floats) -> Floats:
+    """The 131 points `(..., 131, 2)` of meshes `(..., 478, 2 or 3)`; depth is dropped."""
+    return mesh[..., POINTS, :2]
+
+
+def split(points: Floats) -> tuple[Floats, Floats]:
+    """Pose `(..., 74, 2)` and content `(..., 57, 2)` of points `(..., 131, 2)`."""
+    return points[..., :NUM_POSE, :], points[..., NUM_POSE:, :]
+
+
+def lip_opening(points: Floats) -> Floats:
+    """Distance between the inner lips' middles (mesh points 13 and 14), `(...)`, of points `(..., 131, 2)`."""
+    upper, lower = ranks((13, 14))
+    distance: Floats = np.linalg.norm(points[..., upper, :] - points[..., lower, :], axis=-1)
+    return distance
+
+
+def outer_lip_opening(points: Floats) -> Floats:
+    """Distance between the outer lips' middles (mesh points 0 and 17), by which references are ranked."""
+    upper, lower = ranks((0, 17))
+    distance: Floats = np.linalg.norm(points[..., upper, :] - points[..., lower, :], axis=-1)
+    return distance
+
+
+def _mirror_partners() -> list[int]:
+    """For each of the 131 points, the rank of the point that stands there in a mirrored face."""
+    halves = [
+        (CONTOUR, CONTOUR[::-1]),
+        (RIGHT_BROW, (336, 296, 334, 293, 300, 285, 295, 282, 283, 276)),
+        (NOSE, (168, 6, 197, 195, 5, 278, 344, 440, 275, 4, 45, 220, 115, 48)),
+        (RIGHT_EYE, (263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374, 373, 390, 249)),
+        (JAW, JAW[::-1]),
+        (OUTER_LIP, OUTER_LIP[10::-1] + OUTER_LIP[:10:-1]),
+        (INNER_LIP, INNER_LIP[10::-1] + INNER_LIP[:10:-1]),
+    ]
+    partner: dict[int, int] = {}
+    for points, opposite in halves:
+        for a, b in zip(points, opposite, strict=True):
+            partner[a], partner[b] = b, a
+    return ranks(tuple(partner[point] for point in POINTS))
+
+
+MIRROR: Final = _mirror_partners()
+
+
+def mirror(points: Floats) -> Floats:
+    """Points `(..., 131, 2)` in crop units of the same face seen in a mirror (x -> 1 - x, left and right swapped)."""
+    flipped = points[..., MIRROR, :].copy()
+    flipped[..., 0] = 1 - flipped[..., 0]
+    return flipped

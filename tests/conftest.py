@@ -1,0 +1,23 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder with clips, third-party weights and assets that only this project's developers have."""
+    if not SHARED.is_dir():
+        pytest.skip("../shared is absent: real footage and third-party weights are not part of the repository")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def clips(shared: Path) -> Path:
+    """Real talking faces, split by identity into train, val and test."""
+    return shared / "clips"
