@@ -69,7 +69,7 @@ def _mirror_partners() -> list[int]:
     """For each of the 131 points, the rank of the point that stands there in a mirrored face."""
     halves = [
         (CONTOUR, CONTOUR[::-1]),
-        (RIGHT_BROW, (336, 296, 334, 293, 300, 285, 295, 282, 283, 276)),
+        (RIGHT_BROW, (300, 293, 334, 296, 336, 285, 295, 282, 283, 276)),
         (NOSE, (168, 6, 197, 195, 5, 278, 344, 440, 275, 4, 45, 220, 115, 48)),
         (RIGHT_EYE, (263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374, 373, 390, 249)),
         (JAW, JAW[::-1]),
