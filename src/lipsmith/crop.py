@@ -1,0 +1,138 @@
+"""The face crop: a similarity transform that follows the head and does not know what the mouth does.
+
+A box round the whole face contains the chin, so its height would tell the networks how far the jaw is open. Here only
+points that speech does not move are fitted onto a fixed template; moving any content point leaves the crop unchanged.
+
+Transforms are `(2, 3)` matrices `[[a, -b, x], [b, a, y]]` from source pixels to crop units (the crop is [0, 1] x [0, 1]).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsmith.landmarks import Floats, ranks
+
+# Eye corners, the bridge and tip of the nose, the temples: bone carries them, speech does not.
+ANCHORS: Final = (33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 162, 127, 234, 389, 356, 454)
+# Temples are the mesh's guess on turned heads: they steady the fit, the eyes and the nose lead it.
+WEIGHTS: Final = np.array([1.0] * 10 + [0.4] * 6)
+# Where the anchors of an average face seen from the front stand in the crop; mirror-symmetric.
+# PLACEHOLDER
+TEMPLATE: Final = np.zeros((16, 2))
+
+SMOOTHING_SECONDS: Final = 0.06
+
+
+def fit_transforms(points: Floats) -> NDArray[np.float64]:
+    """Weighted least-squares similarities `(F, 2, 3)` that carry each frame's anchors onto the template.
+
+    `points`: `(F, 131, 2)` in source pixels.
+    """
+    anchors = points[:, ranks(ANCHORS), :].astype(np.float64)
+    weights = WEIGHTS / WEIGHTS.sum()
+    source = anchors[..., 0] + 1j * anchors[..., 1]
+    target = TEMPLATE[:, 0] + 1j * TEMPLATE[:, 1]
+    source_mean = source @ weights
+    target_mean = target @ weights
+    centred = source - source_mean[:, None]
+    factor = (np.conj(centred) * (target - target_mean)) @ weights / ((np.abs(centred) ** 2) @ weights)
+    shift = target_mean - factor * source_mean
+    return _matrices(factor, shift)
+
+
+def smooth_transforms(
+    transforms: Floats, times: NDArray[np.float64], seconds: float = SMOOTHING_SECONDS
+) -> NDArray[np.float64]:
+    """Transforms `(F, 2, 3)` of one shot, smoothed over time by a Gaussian of standard deviation `seconds`.
+
+    Scale, angle and the source position of the crop's centre are smoothed: a moving head stays centred. At the ends
+    the window shrinks symmetrically, so that a steady motion is not bent there.
+    """
+    factor, shift = _complex(transforms)
+    centre = (0.5 + 0.5j - shift) / factor
+    log = np.log(np.abs(factor)) + 1j * np.unwrap(np.angle(factor))
+    smooth_log, smooth_centre = _gaussian(np.stack([log, centre]), times, seconds)
+    smooth_factor = np.exp(smooth_log)
+    return _matrices(smooth_factor, 0.5 + 0.5j - smooth_factor * smooth_centre)
+
+
+def invert(transforms: Floats) -> NDArray[np.float64]:
+    """The exact inverses `(..., 2, 3)`: crop units to source pixels."""
+    factor, shift = _complex(transforms)
+    return _matrices(1 / factor, -shift / factor)
+
+
+def apply(transforms: Floats, points: Floats) -> NDArray[np.float64]:
+    """Points `(..., N, 2)` carried through transforms `(..., 2, 3)`."""
+    linear = np.asarray(transforms, np.float64)
+    moved: NDArray[np.float64] = points @ np.swapaxes(linear[..., :2], -1, -2) + linear[..., None, :, 2]
+    return moved
+
+
+def to_pixels(transform: Floats, size: int) -> NDArray[np.float64]:
+    """The transform `(2, 3)` from source to crop pixels as OpenCV counts them (first pixel's centre at 0, 0)."""
+    matrix = np.asarray(transform, np.float64) * size
+    matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
+    return matrix
+
+
+def crop_image(image: NDArray[np.uint8], transform: Floats, size: int) -> NDArray[np.uint8]:
+    """The crop `(size, size, 3)` of an image `(H, W, 3)`; beyond the image its border is repeated."""
+    matrix = to_pixels(transform, size)
+    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    reduction = int(1 / scale) if scale > 0 else 1
+    if reduction >= 2:
+        image, matrix = _reduced(image, matrix, reduction, size)
+    return cv2.warpAffine(  # type: ignore[return-value]
+        image, matrix, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
+
+
+def _reduced(
+    image: NDArray[np.uint8], matrix: NDArray[np.float64], reduction: int, size: int
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """The part of a large image that the crop needs, shrunk by area means: a bare warp would alias."""
+    inverse = cv2.invertAffineTransform(matrix)
+    corners = np.array([[0, 0], [size, 0], [0, size], [size, size]]) @ inverse[:, :2].T + inverse[:, 2]
+    height, width = image.shape[:2]
+    margin = 2 * reduction
+    x0, y0 = np.clip(np.floor(corners.min(0)) - margin, 0, (width - 2, height - 2)).astype(int)
+    x1, y1 = np.clip(np.ceil(corners.max(0)) + margin, (x0 + 2, y0 + 2), (width, height)).astype(int)
+    columns, rows = max(1, (x1 - x0) // reduction), max(1, (y1 - y0) // reduction)
+    small = cv2.resize(image[y0:y1, x0:x1], (columns, rows), interpolation=cv2.INTER_AREA)
+    step = np.array([(x1 - x0) / columns, (y1 - y0) / rows])
+    shrunk = matrix.copy()
+    shrunk[:, :2] = matrix[:, :2] * step
+    shrunk[:, 2] = matrix[:, 2] + matrix[:, :2] @ ((x0, y0) + step / 2 - 0.5)
+    return small, shrunk  # type: ignore[return-value]
+
+
+def _complex(transforms: Floats) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
+    matrices = np.asarray(transforms, np.float64)
+    return matrices[..., 0, 0] + 1j * matrices[..., 1, 0], matrices[..., 0, 2] + 1j * matrices[..., 1, 2]
+
+
+def _matrices(factor: NDArray[np.complex128], shift: NDArray[np.complex128]) -> NDArray[np.float64]:
+    rows = [[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]]
+    return np.stack([np.stack(row, -1) for row in rows], -2)
+
+
+def _gaussian(
+    values: NDArray[np.complex128], times: NDArray[np.float64], seconds: float
+) -> NDArray[np.complex128]:
+    """Values `(C, F)` averaged with Gaussian weights over time, in windows symmetric about each frame."""
+    frames = len(times)
+    step = float(np.median(np.diff(times))) if frames > 1 else seconds
+    reach = max(1, round(3 * seconds / max(step, 1e-6)))
+    offsets = np.arange(-reach, reach + 1)
+    index = np.arange(frames)
+    room = np.minimum(index, index[::-1])
+    inside = np.abs(offsets)[None] <= room[:, None]
+    neighbours = np.clip(index[:, None] + offsets, 0, frames - 1)
+    weights = inside * np.exp(-0.5 * ((times[neighbours] - times[:, None]) / seconds) ** 2)
+    weights /= weights.sum(1, keepdims=True)
+    return np.einsum("cfk,fk->cf", values[:, neighbours], weights)

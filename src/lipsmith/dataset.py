@@ -1,0 +1,162 @@
+"""Prepared clips on disk and in memory.
+
+A prepared clip is `<clip>.mp4` (the face crop), `<clip>.npz` (geometry, times, mel) and a line of `manifest.jsonl`;
+docs/architecture.md lists shapes and units. This module needs numpy and OpenCV only: machines that train often have
+nothing else, and OpenCV decodes these small constant-rate files exactly.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsmith.errors import InputError
+
+MANIFEST: Final = "manifest.jsonl"
+MEL_RATE: Final = 80.0
+SILENCE: Final = -4.0
+
+
+@dataclass(frozen=True)
+class ClipRecord:
+    """One line of the manifest."""
+
+    clip: str
+    """Path below the prepared folder, without ending: `<split>/<identity>/<name>`."""
+    split: str
+    """`train`, `val` or `test`."""
+    identity: str
+    """Who speaks."""
+    source: str
+    """The file it was made from."""
+    frames: int
+    """Number of frames."""
+    fps: float
+    """Mean frames per second of the source."""
+    seconds: float
+    """Duration."""
+    tracked: float
+    """Share of the frames in which a face was found, 0..1."""
+    offset: float = 0.0
+    """Seconds by which the speech lags the picture; loading corrects for it."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A prepared clip in memory: F frames of side S."""
+
+    record: ClipRecord
+    images: NDArray[np.uint8] | None
+    """(F, S, S, 3) RGB, or None where only geometry was asked for."""
+    landmarks: NDArray[np.float32]
+    """(F, 131, 2) crop units."""
+    transforms: NDArray[np.float32]
+    """(F, 2, 3) source pixels to crop units."""
+    times: NDArray[np.float64]
+    """(F,) seconds."""
+    tracked: NDArray[np.bool_]
+    """(F,) whether a face was found."""
+    mel: NDArray[np.float32]
+    """(80, steps) in [-4, 4], in step with the picture."""
+
+
+def read_manifest(root: Path, split: str | None = None) -> list[ClipRecord]:
+    """Records of all clips below `root`, or of one split.
+
+    A line that was cut short by an interruption is passed over: its clip was not finished.
+    Raises InputError where there is no manifest or no clip of that split.
+    """
+    records = list(_records(root / MANIFEST))
+    chosen = [record for record in records if split is None or record.split == split]
+    if not chosen:
+        wanted = f"clips of the split '{split}'" if split else "clips"
+        raise InputError(f"{root}: no prepared {wanted} here; make them with `lipsmith prepare SRC {root}`")
+    return chosen
+
+
+def write_manifest(root: Path, records: list[ClipRecord]) -> None:
+    """Replace the manifest as a whole."""
+    beside = root / (MANIFEST + ".tmp")
+    beside.write_text("".join(json.dumps(asdict(record)) + "\n" for record in records), encoding="utf-8")
+    beside.replace(root / MANIFEST)
+
+
+def load_clip(root: Path, record: ClipRecord, *, images: bool = True) -> Clip:
+    """One clip in memory; its mel is shifted by the clip's known offset, so that sound and picture agree."""
+    path = root / record.clip
+    try:
+        with np.load(path.with_name(path.name + ".npz")) as arrays:
+            stored = {key: arrays[key] for key in ("landmarks", "transforms", "times", "tracked", "mel")}
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path}.npz: not a readable prepared clip; delete it and prepare again") from error
+    return Clip(
+        record=record,
+        images=read_crops(path.with_name(path.name + ".mp4"), record.frames) if images else None,
+        landmarks=stored["landmarks"],
+        transforms=stored["transforms"],
+        times=stored["times"],
+        tracked=stored["tracked"],
+        mel=shift_mel(stored["mel"].astype(np.float32), record.offset),
+    )
+
+
+def load_mesh(root: Path, record: ClipRecord) -> NDArray[np.float32]:
+    """The whole mesh `(F, 478, 2)` of a clip, in crop units."""
+    path = root / record.clip
+    with np.load(path.with_name(path.name + ".npz")) as arrays:
+        return arrays["mesh"].astype(np.float32)
+
+
+def shift_mel(mel: NDArray[np.float32], seconds: float) -> NDArray[np.float32]:
+    """Mel `(80, steps)` moved `seconds` earlier, silence moving in where nothing is known."""
+    steps = round(seconds * MEL_RATE)
+    if steps == 0:
+        return mel
+    shifted = np.full_like(mel, SILENCE)
+    if steps > 0:
+        shifted[:, :-steps] = mel[:, steps:]
+    else:
+        shifted[:, -steps:] = mel[:, :steps]
+    return shifted
+
+
+def read_crops(path: Path, frames: int) -> NDArray[np.uint8]:
+    """All frames `(frames, S, S, 3)` RGB of a crop film. Raises InputError where it does not hold that many."""
+    import cv2
+
+    film = cv2.VideoCapture(str(path))
+    images: NDArray[np.uint8] | None = None
+    for index in range(frames):
+        whole, image = film.read()
+        if not whole:
+            raise InputError(f"{path}: ends after {index} of {frames} frames; delete it and prepare again")
+        if images is None:
+            images = np.empty((frames, *image.shape), np.uint8)
+        images[index] = image[..., ::-1]
+    film.release()
+    if images is None:
+        raise InputError(f"{path}: holds no frame; delete it and prepare again")
+    return images
+
+
+def with_offset(record: ClipRecord, seconds: float) -> ClipRecord:
+    """The record with the speech's lag behind the picture noted."""
+    return replace(record, offset=seconds)
+
+
+def _records(path: Path) -> Iterator[ClipRecord]:
+    if not path.is_file():
+        return
+    known = {field.name for field in fields(ClipRecord)}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        yield ClipRecord(**{key: value for key, value in row.items() if key in known})
