@@ -1,0 +1,57 @@
+"""The face landmarker bundle: a zip of two small networks, run on LiteRT."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from functools import lru_cache
+from importlib import resources
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lipsmith.errors import WeightsError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+BUNDLE = "face_landmarker.task"
+SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
+DETECTOR = "face_detector.tflite"
+LANDMARKS = "face_landmarks_detector.tflite"
+
+
+@lru_cache(maxsize=1)
+def read_bundle() -> dict[str, bytes]:
+    """The bundle's files by name.
+
+    Raises:
+        WeightsError: the package's copy is missing or is not the published file.
+    """
+    path = resources.files("lipsmith") / "assets" / BUNDLE
+    if not path.is_file():
+        raise WeightsError(f"{path}: the face model is missing; install lipsmith again")
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != SHA256:
+        raise WeightsError(f"{path}: the face model is not the published file; install lipsmith again")
+    with zipfile.ZipFile(io.BytesIO(content)) as bundle:
+        return {name: bundle.read(name) for name in (DETECTOR, LANDMARKS)}
+
+
+class Network:
+    """One network of the bundle, for one picture at a time."""
+
+    def __init__(self, name: str, threads: int = 1) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self._interpreter = Interpreter(model_content=read_bundle()[name], num_threads=threads)
+        self._interpreter.allocate_tensors()
+        self._input = self._interpreter.get_input_details()[0]["index"]
+        self._outputs = [output["index"] for output in self._interpreter.get_output_details()]
+
+    def __call__(self, image: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Outputs in the file's own order for one image (S, S, 3) float32."""
+        self._interpreter.set_tensor(self._input, image[None])
+        self._interpreter.invoke()
+        return [self._interpreter.get_tensor(index) for index in self._outputs]

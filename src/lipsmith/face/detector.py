@@ -1,0 +1,174 @@
+"""Finding faces in a picture: BlazeFace (Bazarevsky et al. 2019, short-range model), on tiles for small faces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsmith.face.bundle import DETECTOR, Network
+from lipsmith.face.mesh import MARGIN
+from lipsmith.face.square import Square, direction
+
+SIZE = 128
+GRIDS = ((16, 2), (8, 6))
+"""Cells a side and anchors a cell, at strides 8 and 16."""
+SMALLEST_TILE = 240
+"""Source pixels: tiles of this side still show faces of about 40 pixels."""
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A face found in a picture. Coordinates are source pixels."""
+
+    box: tuple[float, float, float, float]
+    """x0, y0, x1, y1: brows to chin."""
+    keypoints: NDArray[np.float32]
+    """(6, 2): right eye, left eye, nose tip, mouth, right ear, left ear."""
+    score: float
+    """In [0, 1]."""
+
+    @property
+    def crop(self) -> Square:
+        """The square to show the landmark network: eyes level, 1.5 times the box."""
+        x0, y0, x1, y1 = self.box
+        side = MARGIN * max(x1 - x0, y1 - y0)
+        return Square((x0 + x1) / 2, (y0 + y1) / 2, side, direction(*self.keypoints[:2]))
+
+
+def anchors() -> NDArray[np.float32]:
+    """Anchor centres (896, 2) in [0, 1], in the order of the network's outputs."""
+    centres = [
+        ((column + 0.5) / cells, (row + 0.5) / cells)
+        for cells, count in GRIDS
+        for row, column in product(range(cells), range(cells))
+        for _ in range(count)
+    ]
+    return np.array(centres, np.float32)
+
+
+def decode(
+    regressors: NDArray[np.float32], logits: NDArray[np.float32], centres: NDArray[np.float32], least: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Candidates with a score of at least `least`: points (n, 8, 2) in [0, 1] and scores (n,).
+
+    The points are the box's two corners, then the six keypoints.
+
+    Args:
+        regressors: (896, 16), pixels of the 128-pixel input: box centre and size, then keypoints,
+            all but the size relative to the anchor's centre.
+        logits: (896,).
+        centres: the anchors (896, 2).
+        least: threshold in (0, 1).
+    """
+    scores = 1 / (1 + np.exp(-np.clip(logits, -50, 50)))
+    keep = scores >= least
+    values = regressors[keep].reshape(-1, 8, 2) / SIZE
+    centre = values[:, 0] + centres[keep]
+    half = values[:, 1] / 2
+    keypoints = values[:, 2:] + centres[keep][:, None]
+    return np.concatenate([(centre - half)[:, None], (centre + half)[:, None], keypoints], 1), scores[keep]
+
+
+def overlap(
+    box: NDArray[np.floating], boxes: NDArray[np.floating], of_smaller: bool = False
+) -> NDArray[np.float32]:
+    """Intersection of box (4,) with boxes (n, 4), over the union, or over the smaller of the two."""
+    low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
+    shared = np.prod(np.clip(high - low, 0, None), -1)
+    area, areas = np.prod(box[2:] - box[:2]), np.prod(boxes[:, 2:] - boxes[:, :2], -1)
+    whole = np.minimum(area, areas) if of_smaller else area + areas - shared
+    return np.asarray(shared / np.maximum(whole, 1e-9), np.float32)
+
+
+def suppress(
+    points: NDArray[np.float32], scores: NDArray[np.float32], least: float = 0.3
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Weighted non-maximum suppression: overlapping candidates become their mean, weighted by score.
+
+    Args:
+        points: (n, 8, 2), the first two the corners of the box.
+        scores: (n,).
+        least: intersection over union from which two candidates are the same face.
+    """
+    kept, kept_scores = [], []
+    boxes = points[:, :2].reshape(-1, 4)
+    left = np.argsort(-scores)
+    while len(left):
+        same = overlap(boxes[left[0]], boxes[left]) >= least
+        same[0] = True
+        group = left[same]
+        kept.append(np.average(points[group], axis=0, weights=scores[group]))
+        kept_scores.append(scores[group[0]])
+        left = left[~same]
+    return np.array(kept, np.float32).reshape(-1, 8, 2), np.array(kept_scores, np.float32)
+
+
+def tiles(width: int, height: int, side: float) -> list[Square]:
+    """Squares of `side` source pixels that cover the picture, neighbours overlapping by half or more."""
+
+    def middles(length: int) -> NDArray[np.float64]:
+        count = int(np.ceil(2 * (length - side) / side)) + 1 if length > side else 1
+        return np.linspace(side / 2, length - side / 2, count) if count > 1 else np.array([length / 2])
+
+    return [Square(x, y, side) for y in middles(height) for x in middles(width)]
+
+
+def levels(width: int, height: int) -> list[list[Square]]:
+    """What to search, coarse to fine: the whole picture, then tiles of its short side, half of it, a quarter."""
+    short, long = sorted((width, height))
+    sides = [short / 2**k for k in range(3)]
+    fine = [side for side in sides if side >= SMALLEST_TILE and side < 0.9 * long]
+    return [[Square(width / 2, height / 2, float(long))]] + [tiles(width, height, side) for side in fine]
+
+
+class FaceDetector:
+    """Face detector for pictures of any size."""
+
+    def __init__(self, threads: int = 1, least: float = 0.5) -> None:
+        """`least` is the lowest score, in (0, 1), of a face that is reported."""
+        self._network = Network(DETECTOR, threads)
+        self._anchors = anchors()
+        self._least = least
+
+    def __call__(self, image: NDArray[np.uint8], wanted: int = 1, tiled: bool = True) -> list[Detection]:
+        """Faces of image (H, W, 3) RGB, best first.
+
+        The whole picture is searched first; while fewer than `wanted` faces are found, ever smaller
+        tiles follow, unless `tiled` is false.
+        """
+        height, width = image.shape[:2]
+        found: list[Detection] = []
+        for squares in levels(width, height)[: None if tiled else 1]:
+            for square in squares:
+                found += self._search(image, square)
+            found = distinct(found)
+            if len(found) >= wanted:
+                break
+        return found
+
+    def _search(self, image: NDArray[np.uint8], square: Square) -> list[Detection]:
+        pixels = square.pixels(image, SIZE)
+        outputs = self._network(pixels.astype(np.float32) / 127.5 - 1)
+        regressors, logits = sorted(outputs, key=lambda output: -output.shape[-1])
+        points, scores = suppress(*decode(regressors[0], logits[0, :, 0], self._anchors, self._least))
+        return [
+            _detection(square.to_source(p), float(score)) for p, score in zip(points, scores, strict=True)
+        ]
+
+
+def _detection(points: NDArray[np.float32], score: float) -> Detection:
+    (x0, y0), (x1, y1) = points[:2].tolist()
+    return Detection((x0, y0, x1, y1), points[2:], score)
+
+
+def distinct(found: list[Detection]) -> list[Detection]:
+    """Detections of several tiles without repetition, best first: a part of a face counts as that face."""
+    kept: list[Detection] = []
+    for one in sorted(found, key=lambda detection: -detection.score):
+        boxes = np.array([other.box for other in kept]).reshape(-1, 4)
+        if not (overlap(np.array(one.box), boxes, of_smaller=True) > 0.5).any():
+            kept.append(one)
+    return kept

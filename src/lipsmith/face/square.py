@@ -1,0 +1,86 @@
+"""A rotated square of the picture: what a network is shown, and the way back to source pixels."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Square:
+    """A square region of a picture, in source pixels (the centre of the first pixel is (0.5, 0.5))."""
+
+    x: float
+    """Centre."""
+    y: float
+    """Centre."""
+    side: float
+    """Side, > 0."""
+    angle: float = 0.0
+    """Direction of the square's own x axis, radians, clockwise as seen (y points down)."""
+
+    def to_source(self, points: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Source pixels of points (..., 2) given in [0, 1] of the square."""
+        across, down = np.moveaxis((np.asarray(points, np.float64) - 0.5) * self.side, -1, 0)
+        cos, sin = math.cos(self.angle), math.sin(self.angle)
+        source = np.stack([self.x + cos * across - sin * down, self.y + sin * across + cos * down], -1)
+        return source.astype(np.float32)
+
+    def from_source(self, points: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Inverse of `to_source`."""
+        x, y = np.moveaxis(np.asarray(points, np.float64) - (self.x, self.y), -1, 0)
+        cos, sin = math.cos(self.angle), math.sin(self.angle)
+        return (np.stack([cos * x + sin * y, cos * y - sin * x], -1) / self.side + 0.5).astype(np.float32)
+
+    def pixels(
+        self, image: NDArray[np.uint8], size: int, border: int = cv2.BORDER_CONSTANT
+    ) -> NDArray[np.uint8]:
+        """The region (size, size, 3) of image (H, W, 3), bilinear; `border` as in OpenCV."""
+        scale = self.side / size
+        if scale > 2:  # bilinear sampling would skip pixels: average them first
+            image, shrink, left, top = self._reduced(image, int(scale))
+            small = Square((self.x - left) / shrink, (self.y - top) / shrink, self.side / shrink, self.angle)
+            return small.pixels(image, size, border)
+        cos, sin = scale * math.cos(self.angle), scale * math.sin(self.angle)
+        # Crop to source for OpenCV, whose pixel centres are whole numbers: half a pixel is added and taken off.
+        middle = (size - 1) / 2
+        back = np.array(
+            [
+                [cos, -sin, self.x - 0.5 - cos * middle + sin * middle],
+                [sin, cos, self.y - 0.5 - sin * middle - cos * middle],
+            ]
+        )
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return np.asarray(cv2.warpAffine(image, back, (size, size), flags=flags, borderMode=border), np.uint8)
+
+    def _reduced(self, image: NDArray[np.uint8], factor: int) -> tuple[NDArray[np.uint8], int, int, int]:
+        """The part of the image that the square covers, shrunk by a whole factor; factor, left, top."""
+        reach = self.side / 2 * (abs(math.cos(self.angle)) + abs(math.sin(self.angle))) + 2 * factor
+        height, width = image.shape[:2]
+        left, right = (
+            int(np.clip(self.x + d, 0, width)) // factor * factor for d in (-reach, reach + factor)
+        )
+        top, bottom = (
+            int(np.clip(self.y + d, 0, height)) // factor * factor for d in (-reach, reach + factor)
+        )
+        part = image[top : max(bottom, top + factor), left : max(right, left + factor)]
+        shape = (max(part.shape[1] // factor, 1), max(part.shape[0] // factor, 1))
+        return np.asarray(cv2.resize(part, shape, interpolation=cv2.INTER_AREA), np.uint8), factor, left, top
+
+
+def around(points: NDArray[np.floating], angle: float, scale: float) -> Square:
+    """The square at `angle` around points (n, 2): their box in that direction, its long side times `scale`."""
+    upright = Square(0.0, 0.0, 1.0, angle)
+    own = upright.from_source(points)
+    low, high = own.min(0), own.max(0)
+    x, y = upright.to_source((low + high) / 2)
+    return Square(float(x), float(y), float((high - low).max()) * scale, angle)
+
+
+def direction(start: NDArray[np.floating], end: NDArray[np.floating]) -> float:
+    """Angle of the vector from start to end, radians."""
+    return math.atan2(float(end[1] - start[1]), float(end[0] - start[0]))
