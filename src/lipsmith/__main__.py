@@ -1,6 +1,8 @@
 """`python -m lipsmith` is the `lipsmith` command."""
 
+import sys
+
 from lipsmith.cli import main
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

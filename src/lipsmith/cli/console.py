@@ -1,0 +1,172 @@
+"""What all verbs share at a shell: common options, log lines, progress, tables, and the result's path."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Protocol, TextIO
+
+import tyro
+
+from lipsmith.errors import UsageError
+
+Progress = Callable[[int, int], None]
+"""Called with what is done and the total, both in the same unit."""
+
+_LOG = logging.getLogger("lipsmith")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """Options of every verb. Verbs' options are frozen, keyword-only dataclasses derived from it."""
+
+    verbose: Annotated[bool, tyro.conf.arg(aliases=["-v"])] = False
+    """Tell more, and show where an error came from."""
+
+    quiet: Annotated[bool, tyro.conf.arg(aliases=["-q"])] = False
+    """Tell only errors."""
+
+    def __post_init__(self) -> None:
+        if self.verbose and self.quiet:
+            raise UsageError("-v and -q exclude each other")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceOptions(Common):
+    """Mixin of verbs that compute."""
+
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:i."""
+
+    threads: int = 0
+    """CPU threads; 0 takes all cores."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
+            raise UsageError(f"--device {self.device} is none of auto, cpu, cuda, cuda:i")
+        if self.threads < 0:
+            raise UsageError(f"--threads {self.threads} is below 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions(Common):
+    """Mixin of verbs that write a result."""
+
+    overwrite: bool = False
+    """Replace results that exist."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JsonOptions(Common):
+    """Mixin of verbs that print figures."""
+
+    json: Path | None = None
+    """Also write figures, settings and rows to this JSON file."""
+
+
+class Verb(Protocol):
+    """What a verb's module offers."""
+
+    __doc__: str | None
+    Options: type[Any]
+
+    def run(self, options: Any) -> None:  # noqa: ANN401 - each verb has its own options
+        """Do what the options ask."""
+
+
+def start_logging(options: Common) -> None:
+    """Send the library's log lines to stderr, as many as `options` ask for."""
+    from rich.console import Console
+    from rich.logging import RichHandler
+
+    level = logging.DEBUG if options.verbose else logging.ERROR if options.quiet else logging.INFO
+    if sys.stderr.isatty():
+        # Shares the terminal with a running bar without tearing it.
+        handler: logging.Handler = RichHandler(
+            console=Console(stderr=True), show_time=False, show_path=False, show_level=False
+        )
+    else:
+        handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    _LOG.handlers = [handler]
+    _LOG.setLevel(level)
+    _LOG.propagate = False
+
+
+def result(path: Path | str) -> None:
+    """Name the result on stdout, alone on its line."""
+    print(path)
+
+
+def table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], stream: TextIO | None = None
+) -> None:
+    """Print rows under column headings, on stderr unless the table itself is the result."""
+    from rich.console import Console
+    from rich.table import Table
+
+    drawn = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for index, column in enumerate(columns):
+        numeric = all(isinstance(row[index], int | float) for row in rows)
+        drawn.add_column(column, justify="right" if numeric and rows else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*(_cell(value) for value in row))
+    file = stream or sys.stderr
+    # Elsewhere than on a terminal nobody wants lines broken at 80 characters.
+    width = None if file.isatty() else 200
+    Console(file=file, width=width, highlight=False, markup=False).print(drawn)
+
+
+@contextmanager
+def progress(title: str, total: int = 0) -> Iterator[Progress]:
+    """Show how far the work inside the `with` is: yields the callback that the library calls.
+
+    A bar with the time left on a terminal, a line each tenth elsewhere, nothing with -q. The callback's total
+    replaces `total`, which may be 0 while it is not known.
+    """
+    if not _LOG.isEnabledFor(logging.INFO):
+        yield lambda done, total: None
+    elif sys.stderr.isatty():
+        with _bar(title, total) as advance:
+            yield advance
+    else:
+        yield _lines(title)
+
+
+@contextmanager
+def _bar(title: str, total: int) -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        task = bars.add_task(title, total=total or None)
+        yield lambda done, total: bars.update(task, completed=done, total=total or None)
+
+
+def _lines(title: str) -> Progress:
+    began = time.monotonic()
+    told = -1
+
+    def advance(done: int, total: int) -> None:
+        nonlocal told
+        tenth = 10 * done // total if total else -1
+        if tenth <= told:
+            return
+        told = tenth
+        left = (time.monotonic() - began) * (total - done) / max(done, 1)
+        ending = f", {left:.0f} s left" if 0 < done < total else ""
+        print(f"{title}: {done} of {total} ({100 * done // total} %){ending}", file=sys.stderr, flush=True)
+
+    return advance
+
+
+def _cell(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,74 @@
+"""The file in which every command that prints figures leaves them: figures, settings and rows.
+
+JSON has no word for numbers that are not finite: a figure that could not be computed (NaN) is written as null,
+and an infinite one (the PSNR of equal pictures) as the string "inf" or "-inf". `read_figures` undoes it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from lipsmith.errors import InputError
+from lipsmith.files import write_whole
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a measuring command found: totals by name, what it ran with, and a row per item."""
+
+    figures: dict[str, float]
+    settings: dict[str, Any]
+    rows: list[dict[str, Any]]
+
+
+def write_figures(
+    path: Path | None,
+    figures: Mapping[str, float],
+    settings: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]] = (),
+) -> None:
+    """Write figures, settings and rows to `path`, whole or not at all; without a path, nothing.
+
+    Values may be numbers (NumPy's too), strings, paths, None, and sequences, mappings or dataclasses of them.
+    """
+    if path is None:
+        return
+    content = {"figures": figures, "settings": settings, "rows": rows}
+    text = json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False)
+    with write_whole(path) as beside:
+        beside.write_text(text + "\n", encoding="utf-8")
+
+
+def read_figures(path: Path) -> Results:
+    """Read what `write_figures` wrote. Raises InputError where the file is none of that kind."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        figures = {name: _number(value) for name, value in content["figures"].items()}
+        return Results(figures, dict(content["settings"]), [dict(row) for row in content["rows"]])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} holds no results of a lipsmith command: {error}") from error
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - JSON's types have no common base
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value
+
+
+def _number(value: float | str | None) -> float:
+    return math.nan if value is None else float(value)

@@ -1,0 +1,35 @@
+"""Results appear whole or not at all, and never in place of something that was there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lipsmith.errors import UsageError
+
+
+def refuse_existing(path: Path, overwrite: bool) -> None:
+    """Raise UsageError before any work is done for a result that could not be put at `path`."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; name a file")
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path} exists; choose another name or add --overwrite")
+    if not path.parent.is_dir():
+        raise UsageError(f"the folder {path.parent} does not exist; create it first")
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"the folder {path.parent} cannot be written to; choose another")
+
+
+@contextmanager
+def write_whole(path: Path) -> Iterator[Path]:
+    """Yield a hidden path beside `path` to write to; it takes `path`'s name at the end, or is removed on any
+    error and on interruption. The suffix is kept, for writers that go by it.
+    """
+    beside = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        yield beside
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
