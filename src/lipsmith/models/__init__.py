@@ -1,0 +1,1 @@
+"""Networks and their frozen configs: tensors in, tensors out, no files."""

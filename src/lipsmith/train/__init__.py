@@ -1,0 +1,1 @@
+"""Training loops, visible from top to bottom."""
