@@ -1,7 +1,7 @@
 """The file in which every command that prints figures leaves them: figures, settings and rows.
 
-JSON has no word for numbers that are not finite: a figure that could not be computed (NaN) is written as null,
-and an infinite one (the PSNR of equal pictures) as the string "inf" or "-inf". `read_figures` undoes it.
+JSON has no word for numbers that are not finite: one that could not be computed (NaN) is written as null, and
+an infinite one (the PSNR of equal pictures) as the string "inf" or "-inf". `read_figures` undoes it.
 """
 
 from __future__ import annotations

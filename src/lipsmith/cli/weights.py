@@ -1,0 +1,45 @@
+"""List the models and the third-party weights: which are found, which are missing, where each comes from."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from lipsmith.cli import console
+from lipsmith.errors import WeightsError
+from lipsmith.weights import THIRD_PARTY, find_model, home, model_names, third_party
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(console.Common):
+    """Nothing to choose: everything is listed."""
+
+
+def run(options: Options) -> None:
+    """Print both tables on stdout, where they are this verb's result."""
+    models = [(name, _state(partial(find_model, name))) for name in model_names()]
+    console.table("Models", ("name", "state"), models, sys.stdout)
+    folder = home() / "weights"
+    rows = [
+        (
+            name,
+            _state(partial(third_party, name)) if (folder / weights.file).is_file() else "missing",
+            weights.file,
+            weights.use,
+            weights.licence,
+            weights.origin,
+        )
+        for name, weights in THIRD_PARTY.items()
+    ]
+    columns = ("name", "state", "file", "serves", "licence", "origin")
+    console.table(f"\nThird-party weights, looked for in {folder}", columns, rows, sys.stdout)
+
+
+def _state(check: Callable[[], object]) -> str:
+    try:
+        check()
+    except WeightsError as error:
+        return str(error)
+    return "found"
