@@ -33,7 +33,7 @@ class ModelFolder:
 
 @dataclass(frozen=True)
 class ThirdParty:
-    """Somebody else's weights: the file's name in the weights folder, where it comes from, under what licence.
+    """Somebody else's weights: the file's name in the weights folder, its origin and its licence.
 
     `sha256` may be the beginning of the hash, where that is all that its publisher tells, or empty.
     """
@@ -155,8 +155,8 @@ def check_file(path: Path, sha256: str) -> None:
     found = sha256_of(path)
     if not found.startswith(sha256):
         raise WeightsError(
-            f"{path} is not the file that was published (its SHA-256 begins with {found[:8]}, not {sha256[:8]}); "
-            "fetch it again"
+            f"{path} is not the file that was published; fetch it again "
+            f"(its SHA-256 begins with {found[:8]}, not with {sha256[:8]})"
         )
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Annotated, Any, Protocol, TextIO
 
@@ -109,19 +110,25 @@ def table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], stream: TextIO | None = None
 ) -> None:
     """Print rows under column headings, on stderr unless the table itself is the result."""
+    from io import StringIO
+
     from rich.console import Console
     from rich.table import Table
 
     drawn = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for index, column in enumerate(columns):
-        numeric = all(isinstance(row[index], int | float) for row in rows)
-        drawn.add_column(column, justify="right" if numeric and rows else "left", overflow="fold")
+        numeric = bool(rows) and all(isinstance(row[index], Real) for row in rows)
+        drawn.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        drawn.add_row(*(_cell(value) for value in row))
+        drawn.add_row(*map(_cell, row))
     file = stream or sys.stderr
-    # Elsewhere than on a terminal nobody wants lines broken at 80 characters.
-    width = None if file.isatty() else 200
-    Console(file=file, width=width, highlight=False, markup=False).print(drawn)
+    if file.isatty():
+        Console(file=file, highlight=False, markup=False).print(drawn)
+        return
+    # Lines are for grep where nobody looks: as long as they need be, nothing but the text.
+    text = StringIO()
+    Console(file=text, width=10_000, highlight=False, markup=False).print(drawn)
+    print(*(line.rstrip() for line in text.getvalue().splitlines()), sep="\n", file=file)
 
 
 @contextmanager
@@ -169,4 +176,6 @@ def _lines(title: str) -> Progress:
 
 
 def _cell(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, Real) or isinstance(value, Integral):
+        return str(value)
+    return f"{value:.4g}" if abs(value) < 10_000 else f"{value:.0f}"
