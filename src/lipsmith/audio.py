@@ -1,0 +1,134 @@
+"""Any sound as 16 kHz mono, and the mel spectrogram that the networks hear (paper, section 3.1; Wav2Lip's).
+
+Pre-emphasis 0.97, STFT of 800 samples every 200 with a periodic Hann window, magnitudes in 80 Slaney mel bands
+from 55 to 7600 Hz, decibels below full scale mapped to [-4, 4].
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lipsmith.errors import InputError
+from lipsmith.video.sound import open_sound
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SAMPLE_RATE = 16000
+"""Hz."""
+HOP = 200
+"""Samples between steps of the mel spectrogram."""
+FFT = 800
+"""Samples of one short-time spectrum."""
+MELS = 80
+"""Bands of the mel spectrogram."""
+MEL_LOW, MEL_HIGH = 55.0, 7600.0
+"""Hz, the edges of the lowest and the highest band."""
+PRE_EMPHASIS = 0.97
+"""Weight of the sample before, taken away from every sample."""
+FLOOR_DB, REFERENCE_DB = -100.0, 20.0
+"""Decibels of silence, and decibels that are taken for full scale."""
+MEL_LIMIT = 4.0
+"""The mel spectrogram lies in [-MEL_LIMIT, MEL_LIMIT]; the lower end is silence."""
+MEL_RATE = SAMPLE_RATE / HOP
+"""Steps of the mel spectrogram a second."""
+WINDOW = 16
+"""Steps that one video frame hears, 0.2 s."""
+WINDOW_LEAD = 6.4
+"""Steps by which a window begins before its frame's time: its centre is 0.02 s after it, the middle of a frame
+at 25 fps, where frame i so begins at step 80 (i - 2) / 25."""
+
+_CHUNK = 2048  # spectra at a time: 13 MB
+_CLOSE = 1e-6  # steps; absorbs rounding of times, far below the 1e-3 s of any container's clock
+
+
+def read_audio(path: Path | str) -> NDArray[np.float32]:
+    """The sound of an audio or video file: (n,) in [-1, 1], 16 kHz, channels mixed to one.
+
+    Of a video, sample 0 is at the first frame, whenever its sound begins.
+
+    Raises:
+        InputError: the file is missing or empty, or has no sound.
+    """
+    blocks = list(open_sound(path, SAMPLE_RATE, most_channels=1).blocks)
+    wave = np.concatenate([block[0] for block in blocks]) if blocks else np.zeros(0, np.float32)
+    if wave.size == 0:
+        raise InputError(f"{path} has a sound track of no length; give a recording with speech.")
+    return np.clip(wave, -1.0, 1.0, out=wave)
+
+
+def mel_spectrogram(wave: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n,) at 16 kHz in [-1, 1] to (80, 1 + n // 200) in [-4, 4]; step s is centred on sample 200 s."""
+    emphasised = np.pad(wave.astype(np.float32), FFT // 2)
+    emphasised[1:] -= np.float32(PRE_EMPHASIS) * np.pad(wave.astype(np.float32), FFT // 2)[:-1]
+    # What pre-emphasis leaves one sample past the end belongs to the padding, which is silent.
+    emphasised[FFT // 2 + len(wave) :] = 0.0
+    spectra = np.lib.stride_tricks.sliding_window_view(emphasised, FFT)[::HOP]
+    mel = np.empty((MELS, len(spectra)), np.float32)
+    for start in range(0, len(spectra), _CHUNK):
+        chunk = slice(start, start + _CHUNK)
+        mel[:, chunk] = mel_filters() @ np.abs(np.fft.rfft(spectra[chunk] * _hann(), axis=1)).T
+    return _scaled_decibels(mel)
+
+
+def _scaled_decibels(magnitude: NDArray[np.float32]) -> NDArray[np.float32]:
+    decibels = 20.0 * np.log10(np.maximum(10.0 ** (FLOOR_DB / 20.0), magnitude)) - REFERENCE_DB
+    scaled = 2.0 * MEL_LIMIT * (decibels - FLOOR_DB) / -FLOOR_DB - MEL_LIMIT
+    return np.clip(scaled, -MEL_LIMIT, MEL_LIMIT).astype(np.float32)
+
+
+def mel_windows(mel: NDArray[np.float32], times: NDArray[np.float64]) -> NDArray[np.float32]:
+    """What each frame hears: the 16 steps centred 0.02 s after its time.
+
+    Args:
+        mel: (80, steps).
+        times: (F,) seconds from the start of the sound.
+
+    Returns:
+        (F, 80, 16), a copy; steps outside the recording are silent.
+    """
+    starts = np.floor(MEL_RATE * np.asarray(times, np.float64) - WINDOW_LEAD + _CLOSE).astype(np.int64)
+    steps = starts[:, None] + np.arange(WINDOW)
+    inside = (steps >= 0) & (steps < mel.shape[1])
+    windows = mel.T[np.where(inside, steps, 0)]
+    windows[~inside] = -MEL_LIMIT
+    return np.ascontiguousarray(windows.transpose(0, 2, 1))
+
+
+@cache
+def _hann() -> NDArray[np.float32]:
+    return (0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(FFT) / FFT)).astype(np.float32)
+
+
+@cache
+def mel_filters() -> NDArray[np.float32]:
+    """(80, 401): triangles, evenly spaced on Slaney's mel scale, each of unit area in Hz."""
+    low, high = _hz_to_mel(MEL_LOW), _hz_to_mel(MEL_HIGH)
+    corners = _mel_to_hz(np.linspace(low, high, MELS + 2))
+    frequencies = np.fft.rfftfreq(FFT, 1.0 / SAMPLE_RATE)
+    rising = (frequencies - corners[:-2, None]) / np.diff(corners)[:-1, None]
+    falling = (corners[2:, None] - frequencies) / np.diff(corners)[1:, None]
+    area = 2.0 / (corners[2:] - corners[:-2])
+    return (np.maximum(0.0, np.minimum(rising, falling)) * area[:, None]).astype(np.float32)
+
+
+_LINEAR_HZ = 200.0 / 3.0  # Slaney's Auditory Toolbox: 66.7 Hz a mel below 1 kHz, logarithmic above
+_LOG_FROM_HZ = 1000.0
+_LOG_FROM_MEL = _LOG_FROM_HZ / _LINEAR_HZ
+_LOG_STEP = math.log(6.4) / 27.0
+
+
+def _hz_to_mel(hz: float) -> float:
+    if hz < _LOG_FROM_HZ:
+        return hz / _LINEAR_HZ
+    return _LOG_FROM_MEL + math.log(hz / _LOG_FROM_HZ) / _LOG_STEP
+
+
+def _mel_to_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
+    logarithmic = _LOG_FROM_HZ * np.exp(_LOG_STEP * (mel - _LOG_FROM_MEL))
+    return np.where(mel < _LOG_FROM_MEL, mel * _LINEAR_HZ, logarithmic)

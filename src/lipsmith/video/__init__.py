@@ -1,0 +1,14 @@
+"""Films, animations and still pictures as frames with exact times, and frames back into films.
+
+Everything goes through PyAV as generators that hold a few frames, so that a film of any length needs the
+same memory. The sound of a file is read here too, because its sample 0 belongs at the first frame.
+"""
+
+from __future__ import annotations
+
+from lipsmith.video.probing import VideoInfo, probe
+from lipsmith.video.reading import Frame, read_frames
+from lipsmith.video.sound import Sound, open_sound
+from lipsmith.video.writing import VideoWriter
+
+__all__ = ["Frame", "Sound", "VideoInfo", "VideoWriter", "open_sound", "probe", "read_frames"]

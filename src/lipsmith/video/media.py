@@ -1,0 +1,113 @@
+"""Opening files and decoding them past damage: what pictures and sound have in common."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+from av.stream import Disposition
+
+from lipsmith.errors import InputError
+
+if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
+    from av.audio.stream import AudioStream
+    from av.container.input import InputContainer
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+log = logging.getLogger(__name__)
+
+_NOT_FOOTAGE = {"tty"}  # libav draws any text file as a film of terminal output
+
+
+@contextmanager
+def open_input(path: Path) -> Iterator[InputContainer]:
+    """Opens a media file for reading.
+
+    Raises:
+        InputError: the file is missing, empty, or nothing that libav can read.
+    """
+    _check_readable(path)
+    try:
+        # An absolute path can never be taken for a protocol ("a:b.mp4") or for an option.
+        container = av.open(str(path.absolute()), "r", metadata_errors="replace")
+    except (av.FFmpegError, OSError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(
+            f"{path} cannot be read as a video, a picture or a sound ({reason}); convert it or choose another file."
+        ) from error
+    with container:
+        if container.format.name in _NOT_FOOTAGE:
+            raise InputError(f"{path} is text, not a video, a picture or a sound; choose another file.")
+        yield container
+
+
+def _check_readable(path: Path) -> None:
+    if not path.exists():
+        raise InputError(f"{path} does not exist; check the path.")
+    if not path.is_file():
+        raise InputError(f"{path} is not a file; give the path of a video, a picture or a sound.")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path} is empty; the recording or the download may have failed.")
+
+
+def video_stream(container: InputContainer) -> VideoStream | None:
+    """The first moving or still picture of a file; the cover of a song does not count."""
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic and stream.codec_context is not None:
+            return stream
+    return None
+
+
+def require_video(container: InputContainer, path: Path) -> VideoStream:
+    """The picture of a file.
+
+    Raises:
+        InputError: the file has none, for example a sound recording.
+    """
+    stream = video_stream(container)
+    if stream is None:
+        raise InputError(f"{path} has no picture that can be decoded; give a video or a still image.")
+    return stream
+
+
+def packets(container: InputContainer, stream: VideoStream | AudioStream, path: Path) -> Iterator[Packet]:
+    """The packets of one stream and the empty one that ends it; a file that breaks off ends early."""
+    demuxer = container.demux(stream)
+    try:
+        yield from demuxer
+    except av.FFmpegError as error:
+        log.warning("%s breaks off before its end: %s", path, error.strerror)
+        yield av.Packet()
+
+
+def decoded(
+    container: InputContainer, stream: VideoStream | AudioStream, path: Path
+) -> Iterator[VideoFrame | AudioFrame]:
+    """The frames of one stream; what cannot be decoded is skipped, and a warning says how much."""
+    damaged, where = 0, 0.0
+    for packet in packets(container, stream, path):
+        try:
+            frames = stream.decode(packet if packet.size else None)
+        except av.error.EOFError:
+            continue
+        except av.FFmpegError:
+            damaged += 1
+            where = where if damaged > 1 else seconds(packet, stream) or 0.0
+            continue
+        yield from frames
+    if damaged:
+        log.warning("%s: %d damaged packets were skipped, the first near %.2f s", path, damaged, where)
+
+
+def seconds(item: Packet | VideoFrame | AudioFrame, stream: VideoStream | AudioStream) -> float | None:
+    """Presentation time of a packet or frame in seconds of the file's own clock; None when it has none."""
+    stamp = item.pts if item.pts is not None else item.dts
+    base = item.time_base or stream.time_base  # frames that end a stream come without one
+    return float(stamp * base) if stamp is not None and base else None

@@ -1,0 +1,166 @@
+"""What a file holds, from its header and its first packets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+import av
+
+from lipsmith.errors import InputError
+from lipsmith.video.media import open_input, packets, require_video
+from lipsmith.video.orientation import orientation_of
+
+if TYPE_CHECKING:
+    from av.container.input import InputContainer
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+_LOOKED_AT = 250  # packets: ten seconds at 25 fps, a few milliseconds of reading
+_FASTEST = 240  # frames a second; a header that says more holds a time base, not a rate
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a film or picture is; its colour fields are libav's numbers (ITU-T H.273)."""
+
+    path: Path
+    width: int
+    """Pixels, after rotation."""
+    height: int
+    """Pixels, after rotation."""
+    rate: Fraction
+    """Frames a second, on average."""
+    duration: float | None
+    """Seconds; None where the file does not tell."""
+    frames: int | None
+    """Estimate; exact for short films. None where the file does not tell."""
+    has_audio: bool
+    is_still: bool
+    variable_rate: bool
+    rotation: int
+    """Degrees clockwise that decoding turns the stored frames by."""
+    color_range: int
+    colorspace: int
+    primaries: int
+    transfer: int
+    pixel_format: str
+    sample_aspect: Fraction = Fraction(1)
+    """Width of a pixel over its height, after rotation."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """The container's, keys in lower case."""
+
+
+@dataclass(frozen=True)
+class _Timing:
+    rate: Fraction
+    duration: float | None
+    frames: int | None
+    variable: bool
+
+
+def probe(path: Path | str) -> VideoInfo:
+    """Size, rate, length, colours and metadata of a film or picture; decodes one frame.
+
+    Raises:
+        InputError: the file is missing, empty, has no picture, or its picture cannot be decoded.
+    """
+    path = Path(path)
+    with open_input(path) as container:
+        stream = require_video(container, path)
+        frame, stamps, whole = _first_frame_and_stamps(container, stream, path)
+        timing = _timing(container, stream, stamps, whole)
+        turn = orientation_of(frame)
+        aspect = stream.sample_aspect_ratio or Fraction(1)
+        width, height = (frame.height, frame.width) if turn.transposes else (frame.width, frame.height)
+        return VideoInfo(
+            path=path,
+            width=width,
+            height=height,
+            rate=timing.rate,
+            duration=timing.duration,
+            frames=timing.frames,
+            has_audio=len(container.streams.audio) > 0,
+            is_still=_is_picture(container) or timing.frames == 1,
+            variable_rate=timing.variable,
+            rotation=turn.rotation,
+            color_range=int(frame.color_range),
+            colorspace=int(frame.colorspace),
+            primaries=int(frame.color_primaries),
+            transfer=int(frame.color_trc),
+            pixel_format=frame.format.name,
+            sample_aspect=1 / aspect if turn.transposes else aspect,
+            metadata={key.lower(): value for key, value in container.metadata.items()},
+        )
+
+
+def _is_picture(container: InputContainer) -> bool:
+    return container.format.name == "image2" or container.format.name.endswith("_pipe")
+
+
+def _first_frame_and_stamps(
+    container: InputContainer, stream: VideoStream, path: Path
+) -> tuple[VideoFrame, list[tuple[Fraction, Fraction]], bool]:
+    """The first frame that decodes; (time, duration) of the first packets; whether these are all there are."""
+    stream.codec_context.thread_count = 1  # threads would want many packets before the first frame
+    frame: VideoFrame | None = None
+    stamps: list[tuple[Fraction, Fraction]] = []
+    whole = True
+    for packet in packets(container, stream, path):
+        if len(stamps) >= _LOOKED_AT and frame is not None:
+            whole = packet.size == 0
+            break
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        if packet.size and stamp is not None and not packet.is_discard:
+            stamps.append((stamp * stream.time_base, (packet.duration or 0) * stream.time_base))
+        frame = frame or _first(stream, packet)
+    if frame is None:
+        raise InputError(f"{path}: not one frame can be decoded; the file may be damaged or cut off.")
+    return frame, sorted(stamps), whole
+
+
+def _first(stream: VideoStream, packet: av.Packet) -> VideoFrame | None:
+    try:
+        frames = stream.decode(packet if packet.size else None)
+    except av.FFmpegError:
+        return None
+    return frames[0] if frames else None
+
+
+def _timing(
+    container: InputContainer, stream: VideoStream, stamps: list[tuple[Fraction, Fraction]], whole: bool
+) -> _Timing:
+    gaps = [after[0] - before[0] for before, after in zip(stamps, stamps[1:], strict=False)]
+    gaps = [gap for gap in gaps if gap > 0]
+    typical = median(gaps) if gaps else None
+    span = stamps[-1][0] - stamps[0][0] + (stamps[-1][1] or typical or 0) if stamps else None
+    measured = len(stamps) / span if span else None
+    rate = _plausible(stream.average_rate, measured) or measured or stream.guessed_rate or Fraction(25)
+    duration = float(span) if whole and span else _declared_duration(container, stream)
+    known = len(stamps) if whole else stream.frames
+    frames = known or (round(duration * rate) if duration is not None else None)
+    return _Timing(rate, duration, frames, _is_variable(gaps, typical, rate, stream.time_base))
+
+
+def _plausible(declared: Fraction | None, measured: Fraction | None) -> Fraction | None:
+    """Headers written while recording often hold a time base in place of the rate."""
+    if not declared or (declared > _FASTEST and measured is not None and measured < declared / 2):
+        return None
+    return declared
+
+
+def _declared_duration(container: InputContainer, stream: VideoStream) -> float | None:
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    return container.duration / av.time_base if container.duration else None
+
+
+def _is_variable(gaps: list[Fraction], typical: Fraction | None, rate: Fraction, time_base: Fraction) -> bool:
+    if not gaps or typical is None:
+        return False
+    tolerance = max(2 * time_base, typical / 20)  # a container's clock rounds every stamp
+    return max(gaps) - min(gaps) > tolerance or abs(1 / rate - typical) > tolerance

@@ -1,0 +1,125 @@
+"""The sound of any file as a stream of blocks whose sample 0 is at the film's first frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
+
+from lipsmith.errors import InputError
+from lipsmith.video.media import decoded, open_input, seconds, video_stream
+from lipsmith.video.reading import first_time
+
+if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+    from av.container.input import InputContainer
+    from numpy.typing import NDArray
+
+_HOLE = 0.02  # seconds; shorter gaps between packets are rounding, longer ones are lost sound
+_LAYOUTS = {1: "mono", 2: "stereo"}
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A sound being read: its rate in Hz, its channels (1 or 2) and blocks (channels, n) float32 in [-1, 1]."""
+
+    rate: int
+    channels: int
+    blocks: Iterator[NDArray[np.float32]]
+
+
+def open_sound(path: Path | str, rate: int | None = None, most_channels: int = 2) -> Sound:
+    """The sound of an audio or video file, a block at a time.
+
+    Where the sound begins after the film's first frame, silence comes first; where it begins before, that part
+    is left out. Lost stretches are silent, so that what follows stays in place.
+
+    Args:
+        path: any file that libav reads.
+        rate: samples a second; the file's own where None.
+        most_channels: 1 or 2; more are mixed down, without clipping.
+
+    Raises:
+        InputError: the file is missing or empty, or has no sound.
+    """
+    path = Path(path)
+    with open_input(path) as container:
+        stream = _require_audio(container, path)
+        own_rate, channels = stream.sample_rate, min(most_channels, stream.channels)
+    blocks = _blocks(path, own_rate, channels)
+    if rate is not None and rate != own_rate:
+        blocks = resample(blocks, own_rate, rate, channels)
+    return Sound(rate or own_rate, channels, blocks)
+
+
+def resample(
+    blocks: Iterator[NDArray[np.float32]], rate: int, new_rate: int, channels: int
+) -> Iterator[NDArray[np.float32]]:
+    """Blocks (channels, n) at `rate` to blocks at `new_rate`; sample 0 stays in place."""
+    resampler = AudioResampler(format="fltp", layout=_LAYOUTS[channels], rate=new_rate)
+    position = 0
+    for block in blocks:
+        frame = to_frame(block, rate, position)
+        position += block.shape[1]
+        yield from map(_samples, resampler.resample(frame))
+    yield from map(_samples, resampler.resample(None))
+
+
+def to_frame(block: NDArray[np.float32], rate: int, position: int) -> AudioFrame:
+    """(channels, n) as a frame of planar floats that starts at sample `position`."""
+    frame = AudioFrame.from_ndarray(np.ascontiguousarray(block), format="fltp", layout=_LAYOUTS[len(block)])
+    frame.sample_rate = rate
+    frame.pts = position
+    return frame
+
+
+def _samples(frame: AudioFrame) -> NDArray[np.float32]:
+    return cast("NDArray[np.float32]", frame.to_ndarray())
+
+
+def _require_audio(container: InputContainer, path: Path) -> AudioStream:
+    if not container.streams.audio:
+        raise InputError(f"{path} has no sound; give a recording with speech.")
+    return container.streams.audio[0]
+
+
+def _blocks(path: Path, rate: int, channels: int) -> Iterator[NDArray[np.float32]]:
+    with open_input(path) as container:
+        stream = _require_audio(container, path)
+        zero = first_time(path) if video_stream(container) is not None else None
+        position = 0
+        for time, block in _timed(container, stream, path, rate, channels):
+            zero = time if zero is None else zero
+            gap = round((time - zero) * rate) - position
+            if gap > _HOLE * rate or (position == 0 and gap > 0):
+                yield np.zeros((channels, gap), np.float32)
+                position += gap
+            elif position == 0 and gap < 0:
+                block = block[:, -gap:]
+            position += block.shape[1]
+            if block.shape[1]:
+                yield block
+
+
+def _timed(
+    container: InputContainer, stream: AudioStream, path: Path, rate: int, channels: int
+) -> Iterator[tuple[float, NDArray[np.float32]]]:
+    """(seconds of the file's clock, block (channels, n)) of everything that decodes."""
+    resampler, shape = None, None
+    time = 0.0
+    for frame in cast(Iterator[AudioFrame], decoded(container, stream, path)):
+        if resampler is None or shape != (frame.format.name, frame.layout.name, frame.sample_rate):
+            shape = (frame.format.name, frame.layout.name, frame.sample_rate)
+            # Only integer formats are mixed down with weights that sum to one; floats would clip.
+            resampler = AudioResampler(format="s32p", layout=_LAYOUTS[channels], rate=rate)
+        stamp = seconds(frame, stream)
+        time = time if stamp is None else stamp
+        for converted in resampler.resample(frame):
+            block = (converted.to_ndarray() / np.float32(2**31)).astype(np.float32)
+            yield time, block
+            time += block.shape[1] / rate

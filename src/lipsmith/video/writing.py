@@ -1,0 +1,261 @@
+"""Frames and sound into a film: H.264 and AAC in MP4, QuickTime or Matroska."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import av
+import numpy as np
+
+from lipsmith.errors import LipsmithError, UsageError
+from lipsmith.video.color import RGB, ColorTags, RGBToFrame
+from lipsmith.video.sound import Sound, open_sound, resample, to_frame
+
+if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+    from av.container.output import OutputContainer
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+    from numpy.typing import NDArray
+
+    from lipsmith.video.probing import VideoInfo
+
+log = logging.getLogger(__name__)
+
+CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+
+_AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
+_BLOCK = 16384  # samples of an array that are encoded at a time
+_LEAD = 1.0  # seconds that the sound is written ahead of the picture
+_CLOCK = 90_000  # ticks a second, the finest that players are used to
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# Keys that players know; MP4 keeps any other only in the form that these players do not read.
+_KNOWN_KEYS = {"title", "artist", "album", "comment", "description", "synopsis", "genre", "date", "copyright"}
+
+
+class VideoWriter:
+    """Writes a film beside its final place and moves it there when it is whole.
+
+    A context manager: leaving it after an exception, Ctrl-C included, leaves nothing behind. The picture keeps
+    its exact size, with 4:4:4 chroma where a side is odd. The sound is written to its last sample, whatever the
+    number of frames; the caller makes both as long as they should be.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        width: int,
+        height: int,
+        rate: Fraction | float,
+        *,
+        audio: NDArray[np.float32] | None = None,
+        audio_rate: int = 16000,
+        audio_source: Path | str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        like: VideoInfo | None = None,
+        crf: int = 18,
+        preset: str = "veryfast",
+    ) -> None:
+        """Checks the request; the file is opened on entering the context.
+
+        Args:
+            path: ends in .mp4, .m4v, .mov or .mkv; a file that is there is replaced.
+            width: pixels.
+            height: pixels.
+            rate: frames a second, the average where frames carry times.
+            audio: (n,) or (channels, n) with one or two channels, in [-1, 1].
+            audio_rate: samples a second of `audio`.
+            audio_source: a file whose sound is written at its own rate, in stereo at most, in place of `audio`.
+            metadata: texts to store; `probe` reads them back.
+            like: a film whose colours and pixel shape the result declares.
+            crf: x264's quality, 0 (lossless) to 51.
+            preset: x264's trade of time for size.
+
+        Raises:
+            UsageError: the ending names no container that is written, or both kinds of sound are given.
+            InputError: `audio_source` cannot be read or has no sound.
+        """
+        self.path = Path(path)
+        if self.path.suffix.lower() not in CONTAINERS:
+            raise UsageError(f"{self.path}: the result must end in {', '.join(CONTAINERS)}.")
+        if audio is not None and audio_source is not None:
+            raise UsageError(f"{self.path}: give the sound either as samples or as a file, not both.")
+        self._size = (width, height)
+        self._rate = Fraction(rate).limit_denominator(100_000)
+        self._sound = _writable(open_sound(audio_source) if audio_source else _sound_of(audio, audio_rate))
+        self._metadata = dict(metadata or {})
+        self._like = like
+        self._options = {"crf": str(crf), "preset": preset}
+        self._temporary = self.path.with_name(f".lipsmith-{secrets.token_hex(6)}{self.path.suffix.lower()}")
+        self._frames, self._last, self._sounded = 0, -1, 0
+
+    def __enter__(self) -> Self:
+        try:
+            self._temporary.touch(exist_ok=False)
+        except OSError as error:
+            folder = self.path.absolute().parent
+            raise UsageError(
+                f"{folder} cannot be written to ({error.strerror}); choose another folder."
+            ) from error
+        try:
+            self._open()
+        except BaseException:
+            self._discard()
+            raise
+        return self
+
+    def write(self, image: NDArray[np.uint8], time: float | None = None) -> None:
+        """Adds a frame.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            time: seconds from the start of the film, growing; frame number over rate where None.
+
+        Raises:
+            LipsmithError: the disk is full.
+        """
+        if image.shape != (self._size[1], self._size[0], 3):
+            raise ValueError(f"the film is {self._size[0]} x {self._size[1]}, but the frame is {image.shape}")
+        seconds = self._frames / self._rate if time is None else Fraction(time)
+        stamp = max(self._last + 1, round(seconds / self._tick))
+        frame = self._to_frame(image)
+        frame.pts, frame.time_base = stamp, self._tick
+        with self._disk():
+            self._mux_video(self._video.encode(frame))
+            self._feed_sound(float(seconds) + _LEAD)
+        self._frames, self._last = self._frames + 1, stamp
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._discard()
+            return
+        try:
+            self._finish()
+        except BaseException:
+            self._discard()
+            raise
+
+    def _open(self) -> None:
+        flags = "+faststart" if set(self._metadata) <= _KNOWN_KEYS else "+faststart+use_metadata_tags"
+        container_format = CONTAINERS[self._temporary.suffix]
+        self._container: OutputContainer = av.open(
+            str(self._temporary.absolute()),
+            "w",
+            format=container_format,
+            container_options={} if container_format == "matroska" else {"movflags": flags},
+        )
+        self._container.metadata.update(self._metadata)
+        tags = _tags(self._like)
+        self._video = self._add_video(tags)
+        self._to_frame = RGBToFrame(tags, self._video.codec_context.pix_fmt or "yuv420p")
+        self._audio = self._add_audio(self._sound) if self._sound else None
+
+    def _add_video(self, tags: ColorTags) -> VideoStream:
+        stream = self._container.add_stream("libx264", rate=self._rate, options=self._options)
+        stream.width, stream.height = self._size
+        stream.pix_fmt = "yuv444p" if self._size[0] % 2 or self._size[1] % 2 else "yuv420p"
+        self._tick = _tick(self._rate)
+        context = stream.codec_context
+        stream.time_base = context.time_base = self._tick
+        context.color_range, context.colorspace = tags.range, tags.matrix
+        context.color_primaries, context.color_trc = tags.primaries, tags.transfer
+        if self._like is not None:
+            context.sample_aspect_ratio = self._like.sample_aspect
+        return stream
+
+    def _add_audio(self, sound: Sound) -> AudioStream:
+        stream = self._container.add_stream(
+            "aac", rate=sound.rate, layout=("mono", "stereo")[sound.channels - 1]
+        )
+        stream.bit_rate = sound.channels * min(96_000, 4 * sound.rate)
+        return stream
+
+    def _mux_video(self, packets: list[Packet]) -> None:
+        for packet in packets:
+            # The last frame would otherwise end where it begins, and the film one frame early.
+            packet.duration = round(1 / self._rate / packet.time_base)
+            self._container.mux(packet)
+
+    def _feed_sound(self, until: float) -> None:
+        if self._sound is None or self._audio is None:
+            return
+        while self._sounded < until * self._sound.rate:
+            block = next(self._sound.blocks, None)
+            if block is None:
+                break
+            self._container.mux(self._audio.encode(to_frame(block, self._sound.rate, self._sounded)))
+            self._sounded += block.shape[1]
+
+    def _finish(self) -> None:
+        if not self._frames:
+            raise LipsmithError(f"{self.path} was not written, because there was no frame to write.")
+        with self._disk():
+            self._mux_video(self._video.encode(None))
+            self._feed_sound(float("inf"))
+            if self._audio is not None:
+                self._container.mux(self._audio.encode(None))
+            self._container.close()
+            self._temporary.replace(self.path)
+
+    def _discard(self) -> None:
+        if hasattr(self, "_container"):
+            with suppress(av.FFmpegError, OSError):
+                self._container.close()
+        self._temporary.unlink(missing_ok=True)
+
+    @contextmanager
+    def _disk(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno in _FULL:
+                raise LipsmithError(
+                    f"{self.path} was not written: the disk is full; free some space."
+                ) from error
+            raise LipsmithError(f"{self.path} was not written: {error.strerror or error}.") from error
+
+
+def _tags(like: VideoInfo | None) -> ColorTags:
+    """The source's own declaration; that of high definition where the source was RGB."""
+    rgb = (
+        like is None
+        or like.is_still
+        or like.colorspace == RGB
+        or not like.pixel_format.startswith(("yuv", "nv", "p0"))
+    )
+    if like is None or rgb:
+        return ColorTags()
+    return ColorTags(like.color_range, like.colorspace, like.primaries, like.transfer)
+
+
+def _tick(rate: Fraction) -> Fraction:
+    """A time base in which every frame of a constant rate falls on a tick, as fine as 90 kHz."""
+    if rate.numerator > _CLOCK:
+        return Fraction(1, _CLOCK)
+    return Fraction(1, rate.numerator * -(-_CLOCK // rate.numerator))
+
+
+def _sound_of(audio: NDArray[np.float32] | None, rate: int) -> Sound | None:
+    if audio is None or audio.shape[-1] == 0:
+        return None
+    channels = np.atleast_2d(audio).astype(np.float32, copy=False)
+    starts = range(0, channels.shape[1], _BLOCK)
+    return Sound(rate, len(channels), (channels[:, start : start + _BLOCK] for start in starts))
+
+
+def _writable(sound: Sound | None) -> Sound | None:
+    """The sound at a rate that AAC has."""
+    if sound is None or sound.rate in _AAC_RATES:
+        return sound
+    rate = min((rate for rate in _AAC_RATES if rate >= sound.rate), default=48000)
+    return Sound(rate, sound.channels, resample(sound.blocks, sound.rate, rate, sound.channels))
