@@ -33,6 +33,7 @@ VERBS = {
     "sync": "find the audio-video offset of a video",
     "cost": "count parameters and operations of a model",
     "export": "write the ONNX stages of a trained model",
+    "sign": "sign a result with your certificate (C2PA)",
     "weights": "list the models and third-party weights that are found and missing",
 }
 
@@ -89,9 +90,7 @@ def split_verb(words: Sequence[str]) -> tuple[str, list[str]]:
             return verb, list(words[count:])
     asked = " ".join(words[:1])
     if _is_group(asked):
-        raise UsageError(
-            f"'{asked}' needs a second word: {', '.join(v for v in VERBS if v.startswith(asked))}"
-        )
+        raise UsageError(f"'{asked}' needs a second word: {', '.join(v for v in VERBS if v.startswith(asked))}")
     raise UsageError(f"unknown verb '{asked}'{_suggestion(asked)}; see lipsmith --help")
 
 
@@ -171,9 +170,7 @@ def _missing_module(error: ModuleNotFoundError) -> str:
     package = (error.name or "").split(".")[0]
     extra = next((extra for extra, packages in EXTRAS.items() if package in packages), None)
     if extra:
-        return (
-            f"this command needs {package}, which a plain install leaves out: pip install 'lipsmith[{extra}]'"
-        )
+        return f"this command needs {package}, which a plain install leaves out: pip install 'lipsmith[{extra}]'"
     return f"this installation is incomplete: {error}; install lipsmith again"
 
 

@@ -45,15 +45,15 @@ class DeviceOptions(Common):
     device: str = "auto"
     """auto, cpu, cuda or cuda:i."""
 
-    threads: int = 0
-    """CPU threads; 0 takes all cores."""
+    threads: int | None = None
+    """CPU threads; all cores when left out."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise UsageError(f"--device {self.device} is none of auto, cpu, cuda, cuda:i")
-        if self.threads < 0:
-            raise UsageError(f"--threads {self.threads} is below 0")
+        if self.threads is not None and self.threads < 1:
+            raise UsageError(f"--threads {self.threads} is below 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,9 +106,7 @@ def result(path: Path | str) -> None:
     print(path)
 
 
-def table(
-    title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], stream: TextIO | None = None
-) -> None:
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], stream: TextIO | None = None) -> None:
     """Print rows under column headings, on stderr unless the table itself is the result."""
     from io import StringIO
 
@@ -178,4 +176,5 @@ def _lines(title: str) -> Progress:
 def _cell(value: object) -> str:
     if not isinstance(value, Real) or isinstance(value, Integral):
         return str(value)
-    return f"{value:.4g}" if abs(value) < 10_000 else f"{value:.0f}"
+    number = float(value)
+    return f"{number:.4g}" if abs(number) < 10_000 else f"{number:.0f}"

@@ -1,0 +1,40 @@
+"""Sign a result: a C2PA manifest says, verifiably, that it is synthetic and who vouches for that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from lipsmith.cli import console
+from lipsmith.files import refuse_existing
+from lipsmith.provenance import sign
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(console.OutputOptions):
+    """What is signed, with what."""
+
+    video: tyro.conf.Positional[Path]
+    """The video to sign."""
+
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """The signed copy."""
+
+    certificate: Path
+    """PEM chain, your own certificate first."""
+
+    key: Path
+    """PEM private key of that certificate."""
+
+    algorithm: str = "es256"
+    """Signature algorithm of the key: es256, es384, es512, ps256, ps384, ps512 or ed25519."""
+
+
+def run(options: Options) -> None:
+    """Write the signed copy and name it."""
+    refuse_existing(options.output, options.overwrite)
+    sign(options.video, options.output, options.certificate, options.key, options.algorithm)
+    console.result(options.output)
