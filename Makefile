@@ -1,0 +1,32 @@
+# `make test` is all that a fresh machine with Python 3.11 or newer needs: it installs into .venv, then tests.
+
+PYTHON ?= python3
+TORCH ?= 2.13.0
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: install test lint demo clean
+
+install: $(INSTALLED)
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+demo: $(INSTALLED)
+	$(BIN)/lipsmith dub demo/face.png demo/speech.wav -o demo/dubbed.mp4 --overwrite
+
+clean:
+	rm -rf .venv dist build
+
+# torch goes first and by version: the tested one where pip finds it, any that this machine offers elsewhere.
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lipsmith needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/pip install -q torch==$(TORCH) || $(BIN)/pip install -q torch
+	$(BIN)/pip install -q -e '.[dev]'
+	@touch $@
