@@ -25,9 +25,10 @@ T = TypeVar("T")
 def load_config(cls: type[T], name_or_path: str | Path) -> T:
     """An instance of the frozen dataclass `cls`, read from a TOML file.
 
-    `name_or_path` is a file, or the name of one that the package carries (`landmarks` for `configs/landmarks.toml`).
-    Tables become nested dataclasses; what is not given keeps its default. Raises UsageError for a file that is not
-    there or not TOML, an unknown key, a value of the wrong type, or one that the dataclass itself refuses.
+    `name_or_path` is a file, or the name of one that the package carries (`landmarks` for
+    `configs/landmarks.toml`). Tables become nested dataclasses; what is not given keeps its default. Raises
+    UsageError for a file that is not there or not TOML, an unknown key, a value of the wrong type, or one
+    that the dataclass itself refuses.
     """
     text = _read_config(name_or_path)
     try:
@@ -38,7 +39,7 @@ def load_config(cls: type[T], name_or_path: str | Path) -> T:
 
 
 def build(cls: type[T], table: Mapping[str, Any], where: str) -> T:
-    """The dataclass `cls` from a mapping, as TOML, JSON or a checkpoint holds it; `where` opens error messages."""
+    """The dataclass `cls` from a mapping, as TOML or JSON holds it; `where` opens error messages."""
     hints = get_type_hints(cls)
     names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     unknown = sorted(set(table) - names)
@@ -106,8 +107,8 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
 class Schedule:
     """How far a run is, and the learning rate there: linear warm-up, then a cosine down to a hundredth.
 
-    A run ends after `steps` steps or `minutes` of wall-clock time (None: no such limit), whichever comes first; the
-    cosine follows the nearer of the two, so that a run of N minutes ends annealed on any machine.
+    A run ends after `steps` steps or `minutes` of wall-clock time (None: no such limit), whichever comes
+    first; the cosine follows the nearer of the two, so that a run of N minutes ends annealed on any machine.
     """
 
     def __init__(self, steps: int, minutes: float | None = None, warmup: int = 0) -> None:
@@ -177,7 +178,7 @@ class Ema:
 
 
 class Meter:
-    """Throughput, and the share of the time that goes into making batches, measured without stopping the device.
+    """Throughput, and the share of time that goes into making batches, measured without stopping the device.
 
     On a GPU the spans are marked by events in its queue and read only by `read`, which synchronises.
     """
@@ -217,7 +218,7 @@ class Meter:
     def _mark(self) -> Any:  # noqa: ANN401 - an event on a GPU, seconds elsewhere
         if not self._cuda:
             return time.perf_counter()
-        event = torch.cuda.Event(enable_timing=True)
+        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         event.record()
         return event
 

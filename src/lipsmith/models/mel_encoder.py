@@ -1,0 +1,74 @@
+"""Speech round one video frame to one token: the mel as a picture, other features as channels in time."""
+
+from __future__ import annotations
+
+from einops.layers.torch import Rearrange
+from torch import Tensor, nn
+
+
+class MelEncoder(nn.Module):
+    """2-D convolutions from a mel window of 80 bands and 16 steps to one token, as in Wav2Lip and IP_LAP.
+
+    Five levels: 80x16, 27x16, 9x6, 3x3, 1x1, of `channels` each, every level but the last with `residuals`
+    residual convolutions. Run once per video frame, whatever number of windows the frame is in.
+    """
+
+    def __init__(self, channels: tuple[int, int, int, int, int], dim: int, residuals: int = 1) -> None:
+        super().__init__()
+        strides = ((1, 1), (3, 1), (3, 3), (3, 2))
+        widths = (1, *channels)
+        levels: list[nn.Module] = []
+        for width, next_width, stride in zip(widths[:-2], widths[1:-1], strides, strict=True):
+            levels.append(_convolution(width, next_width, stride))
+            levels.extend(_Residual(next_width) for _ in range(residuals))
+        levels.append(_convolution(widths[-2], widths[-1], (1, 1), padding=0))
+        self.levels = nn.Sequential(*levels)
+        self.project = nn.Sequential(Rearrange("n c 1 1 -> n c"), nn.Linear(widths[-1], dim))
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Tokens `(n, dim)` of mel windows `(n, 1, 80, 16)` in [-4, 4]."""
+        token: Tensor = self.project(self.levels(mel / 4))
+        return token
+
+
+class FeatureEncoder(nn.Module):
+    """1-D convolutions over the 16 steps of features whose bands have no order, such as phoneme posteriors."""
+
+    def __init__(self, bands: int, width: int, dim: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            Rearrange("n 1 c s -> n c s"),
+            nn.Conv1d(bands, width, 3, padding=1),
+            nn.BatchNorm1d(width),
+            nn.ReLU(),
+            nn.Conv1d(width, width, 3, stride=2, padding=1),
+            nn.BatchNorm1d(width),
+            nn.ReLU(),
+            nn.Conv1d(width, width, 3, stride=2, padding=1),
+            nn.BatchNorm1d(width),
+            nn.ReLU(),
+            Rearrange("n c s -> n (c s)"),
+            nn.Linear(4 * width, dim),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Tokens `(n, dim)` of windows `(n, 1, bands, 16)`, values of order one."""
+        token: Tensor = self.layers(features)
+        return token
+
+
+class _Residual(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.convolution = nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
+        self.activation = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        output: Tensor = self.activation(x + self.convolution(x))
+        return output
+
+
+def _convolution(width: int, next_width: int, stride: tuple[int, int], padding: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(width, next_width, 3, stride, padding, bias=False), nn.BatchNorm2d(next_width), nn.ReLU()
+    )
