@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import multiprocessing
 import os
 import signal
@@ -17,10 +18,11 @@ from lipsmith.errors import InputError
 from lipsmith.prepare.layouts import PARTIAL, Job, find_jobs
 
 if TYPE_CHECKING:
-    from lipsmith.face import FaceTracker
     from lipsmith.prepare.clip import Outcome
 
 __all__ = ["Summary", "prepare"]
+
+logger = logging.getLogger(__name__)
 
 LEFT_OUT: Final = "left_out.jsonl"
 
@@ -84,10 +86,15 @@ def _outcomes(jobs: list[Job], root: Path, size: int, workers: int | None) -> It
 
 def _run(task: tuple[Job, Path, int]) -> Outcome:
     from lipsmith.face import FaceTracker
-    from lipsmith.prepare.clip import prepare_clip
+    from lipsmith.prepare.clip import FAILED, Outcome, prepare_clip
 
     job, root, size = task
-    return prepare_clip(job, root, size, FaceTracker(max_faces=2))
+    try:
+        return prepare_clip(job, root, size, FaceTracker(max_faces=2))
+    except Exception as error:
+        # One clip's surprise must not cost the others their work; it is told in the summary.
+        logger.debug("%s", job.source, exc_info=True)
+        return Outcome(str(job.source), reason=FAILED, detail=f"{type(error).__name__}: {error}")
 
 
 def _limit_threads() -> None:

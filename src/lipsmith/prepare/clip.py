@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.audio import mel_spectrogram, read_audio
+from lipsmith.audio import SAMPLE_RATE, mel_spectrogram
 from lipsmith.dataset import ClipRecord
 from lipsmith.errors import InputError
 from lipsmith.prepare.layouts import Job
 from lipsmith.prepare.store import ClipWriter
 from lipsmith.prepare.stretch import Stretch
-from lipsmith.video import Frame, VideoInfo, probe, read_frames
+from lipsmith.video import Frame, VideoInfo, open_sound, probe, read_frames
 
 if TYPE_CHECKING:
     from lipsmith.face import Face, FaceTracker, TrackedFrame
@@ -34,6 +34,7 @@ SEVERAL_FACES: Final = "several faces"
 NO_SPEECH: Final = "no speech"
 TOO_SHORT: Final = "too short"
 UNREADABLE: Final = "unreadable"
+FAILED: Final = "failed"
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class _Preparation:
     def __init__(self, job: Job, root: Path, size: int, tracker: FaceTracker, info: VideoInfo) -> None:
         self._job, self._root, self._size, self._tracker = job, root, size, tracker
         self._fps = float(info.rate)
+        self._speech = _Speech(job.source)
         self._reasons: Counter[str] = Counter()
 
     def records(self) -> Iterator[ClipRecord]:
@@ -133,7 +135,7 @@ class _Preparation:
         )
 
     def _mel(self, start: float, seconds: float) -> NDArray[np.float32] | None:
-        wave = read_audio(self._job.source, start, start + seconds)
+        wave = self._speech.take(start, start + seconds)
         if wave.size == 0 or float(np.abs(wave).max()) < QUIET:
             return None
         return mel_spectrogram(wave)
@@ -144,6 +146,29 @@ class _Preparation:
         if rivals > RIVAL_SHARE:
             return SEVERAL_FACES
         return NO_SPEECH if mel is None else None
+
+
+class _Speech:
+    """A source's sound, 16 kHz mono, taken in stretches of rising time; no more than one is held."""
+
+    def __init__(self, source: Path) -> None:
+        self._blocks = open_sound(source, SAMPLE_RATE, most_channels=1).blocks
+        self._held = np.zeros(0, np.float32)
+        self._position = 0
+
+    def take(self, start: float, end: float) -> NDArray[np.float32]:
+        """Samples from `start` to `end` seconds, fewer where the sound ends before."""
+        first, last = round(start * SAMPLE_RATE), round(end * SAMPLE_RATE)
+        self._drop(first - self._position)
+        while self._position + len(self._held) < last and (block := next(self._blocks, None)) is not None:
+            self._held = np.concatenate([self._held, block[0]])
+            self._drop(first - self._position)
+        return self._held[max(0, first - self._position) : max(0, last - self._position)]
+
+    def _drop(self, samples: int) -> None:
+        samples = min(max(samples, 0), len(self._held))
+        self._held = self._held[samples:]
+        self._position += samples
 
 
 class _Peekable:
