@@ -1,0 +1,75 @@
+"""Footage that anyone may have: the public-domain face of demo/ set in motion, with its free voice.
+
+A drawn face would not be found by a detector trained on photographs; this one is.
+"""
+
+from __future__ import annotations
+
+import wave
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsmith.video import VideoWriter
+
+DEMO = Path(__file__).resolve().parents[1] / "demo"
+FACE = DEMO / "face.png"
+SPEECH = DEMO / "speech.wav"
+SPEECH_RATE = 16_000
+
+
+@dataclass(frozen=True)
+class Motion:
+    """How far the head swings to either side of its place, once in `period` seconds."""
+
+    shift: float = 0.0
+    """Fraction of the picture's width."""
+    turn: float = 0.0
+    """Degrees."""
+    scale: float = 0.0
+    """Fraction of its size."""
+    period: float = 2.0
+    """Seconds."""
+
+
+STILL = Motion()
+NODDING = Motion(shift=0.03, turn=5.0, scale=0.04)
+
+
+def face_at(time: float, size: tuple[int, int] = (320, 320), motion: Motion = NODDING) -> NDArray[np.uint8]:
+    """The face at `time` seconds: (H, W, 3) uint8 RGB for `size` (W, H), as large as fits, edges repeated."""
+    picture = cv2.imread(str(FACE), cv2.IMREAD_COLOR_RGB)
+    assert picture is not None
+    height, width = picture.shape[:2]
+    swing = np.sin(2 * np.pi * time / motion.period)
+    zoom = min(size[0] / width, size[1] / height) * (1 + motion.scale * swing)
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), motion.turn * swing, zoom)
+    matrix[:, 2] += (size[0] * (0.5 + motion.shift * swing) - width / 2, size[1] / 2 - height / 2)
+    moved = cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(moved, np.uint8)
+
+
+def speech(seconds: float | None = None) -> NDArray[np.float32]:
+    """The demo's voice, (n,) float32 in [-1, 1] at 16 kHz, repeated or cut to `seconds` where that is given."""
+    with wave.open(str(SPEECH)) as file:
+        samples = np.frombuffer(file.readframes(file.getnframes()), np.int16).astype(np.float32) / 32768
+    length = len(samples) if seconds is None else round(seconds * SPEECH_RATE)
+    return np.resize(samples, length).astype(np.float32)
+
+
+def make_film(
+    path: Path,
+    seconds: float = 2.0,
+    fps: float = 25.0,
+    size: tuple[int, int] = (320, 320),
+    motion: Motion = NODDING,
+    audio: NDArray[np.float32] | None = None,
+) -> Path:
+    """Write a film of the moving face, silent unless `audio` (n,) at 16 kHz is given, and return its path."""
+    with VideoWriter(path, *size, fps, audio=audio, audio_rate=SPEECH_RATE) as film:
+        for index in range(round(seconds * fps)):
+            film.write(face_at(index / fps, size, motion), index / fps)
+    return path
