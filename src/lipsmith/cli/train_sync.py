@@ -1,0 +1,46 @@
+"""Train the lip-sync judge on prepared clips."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from lipsmith.cli import console
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(console.DeviceOptions):
+    """Train the lip-sync judge; a run that was interrupted goes on where it stopped."""
+
+    config: Annotated[str, tyro.conf.Positional]
+    """A TOML file, or the name of a packaged one (sync)."""
+    data: Path
+    """Prepared clips."""
+    out: Path
+    """Folder of the run; the weights come to lie in OUT/sync."""
+    minutes: float | None = None
+    """End after this many minutes, learning rate annealed."""
+
+
+def run(options: Options) -> None:
+    """Train, and name the folder of the weights."""
+    import torch
+
+    from lipsmith.train.sync import train
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+
+    with console.progress("training") as progress:
+        folder = train(
+            options.config,
+            options.data,
+            options.out,
+            device=options.device,
+            minutes=options.minutes,
+            progress=progress,
+        )
+    console.result(folder)

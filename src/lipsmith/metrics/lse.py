@@ -1,0 +1,80 @@
+"""Lip-sync error of embeddings: how far mouth and speech are apart, and at which shift they are nearest.
+
+LSE-D (distance, lower is better) and LSE-C (confidence, higher is better) after Prajwal et al., "A lip sync expert is
+all you need" (2020), section 4.1, as computed by the SyncNet of Chung & Zisserman (2016): the mean distance at the best
+shift, and its gap to the median over all shifts. Their unit is that of the judge: figures of different judges do not
+compare.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+REACH: Final = 15
+"""Shifts, in frames at 25 fps, that the published figures search to both sides."""
+SECOND: Final = 21
+"""Five-frame windows in one second at 25 fps."""
+
+
+@dataclass(frozen=True)
+class SyncFigures:
+    """What the judge says of one clip."""
+
+    lse_d: float
+    """Mean distance at the best shift; lower is better."""
+    lse_c: float
+    """Median over shifts minus the least; higher is better."""
+    offset: int
+    """Frames at 25 fps by which the speech lags the picture, at the best shift."""
+    curve: NDArray[np.float64]
+    """(2 reach + 1,) mean distance at every shift, NaN where the clip is too short to tell."""
+
+
+def shift_distances(mouth: NDArray[np.float32], speech: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Distances `(W, 2R + 1)` of mouth window i from the speech k frames later, k = -R..R.
+
+    `mouth`: `(W, E)`; `speech`: `(W + 2R, E)`, the window in step with mouth window i at i + R, rows of NaN where
+    there is no sound.
+    """
+    span = len(speech) - len(mouth) + 1
+    shifted = np.lib.stride_tricks.sliding_window_view(speech, span, axis=0)
+    difference = shifted - mouth[:, :, None]
+    distances: NDArray[np.float32] = np.sqrt(np.einsum("wek,wek->wk", difference, difference))
+    return distances
+
+
+def mean_curve(distances: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Mean over the windows at every shift `(2R + 1,)`; NaN where less than half of the windows have sound."""
+    there = np.isfinite(distances)
+    count = there.sum(0)
+    total = np.where(there, distances, 0).sum(0, dtype=np.float64)
+    return np.where(2 * count >= len(distances), total / np.maximum(count, 1), np.nan)
+
+
+def sync_figures(distances: NDArray[np.float32]) -> SyncFigures:
+    """LSE-D, LSE-C and offset of one clip's distances `(W, 2R + 1)`; all NaN and 0 if nothing can be compared."""
+    curve = mean_curve(distances)
+    if not np.isfinite(curve).any():
+        return SyncFigures(float("nan"), float("nan"), 0, curve)
+    best = int(np.nanargmin(curve))
+    least = float(curve[best])
+    return SyncFigures(least, float(np.nanmedian(curve)) - least, best - len(curve) // 2, curve)
+
+
+def told_apart(
+    distances: NDArray[np.float32], shifts: tuple[int, ...] = (3, 4, 5, 6, 7, 8, 9, 10), stride: int = 5
+) -> tuple[int, int]:
+    """In how many comparisons of a 1 s window in sync with the same window `shifts` frames early or late the one in
+    sync is nearer, and how many comparisons there are; windows start every `stride` frames."""
+    middle = distances.shape[1] // 2
+    columns = [middle + side * shift for shift in shifts for side in (-1, 1)]
+    starts = range(0, len(distances) - SECOND + 1, stride)
+    means = np.array([distances[start : start + SECOND].mean(0) for start in starts])
+    if not len(means):
+        return 0, 0
+    gap = means[:, columns] - means[:, middle : middle + 1]
+    return int((gap > 0).sum()), int(np.isfinite(gap).sum())

@@ -1,0 +1,346 @@
+"""Train the lip-sync judge: contrastive, with other moments of the same clip as negatives.
+
+Part of the footage is out of sync by itself. Twice during a run the judge listens to all of it, estimates each clip's
+offset and goes on with the corrected footage; what it found is left in `offsets.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from einops import rearrange
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lipsmith.errors import InputError
+from lipsmith.losses.sync import batch_loss, shift_loss, stretch_loss
+from lipsmith.metrics.lse import REACH, mean_curve, shift_distances, told_apart
+from lipsmith.models.syncnet import SyncNet, SyncNetConfig
+from lipsmith.train.state import (
+    Ema,
+    Meter,
+    Schedule,
+    load_checkpoint,
+    load_config,
+    rng_state,
+    save_checkpoint,
+    set_rng_state,
+)
+from lipsmith.train.sync_augment import augment_mel, augment_mouths
+from lipsmith.train.sync_data import FPS, WINDOW, SyncFootage
+from lipsmith.weights import write_config
+
+Progress = Callable[[int, int], None]
+_LOG = logging.getLogger(__name__)
+_CHUNK = 1024
+Network = TypeVar("Network", bound=torch.nn.Module)
+
+
+@dataclass(frozen=True)
+class SyncConfig:
+    """What `lipsmith train sync` reads from its TOML file."""
+
+    model: SyncNetConfig = field(default_factory=SyncNetConfig)
+    """The network."""
+    steps: int = 8000
+    """Optimiser steps."""
+    minutes: float | None = None
+    """Wall-clock limit; the learning rate is annealed towards whichever limit is nearer."""
+    batch: int = 64
+    """Stretches a step."""
+    length: int = 20
+    """Mouth windows of a stretch."""
+    margin: int = 10
+    """Further speech windows on both sides, all of them negatives."""
+    spared: int = 1
+    """Shifts up to this are neither right nor wrong."""
+    learning_rate: float = 1e-3
+    """Of AdamW."""
+    weight_decay: float = 0.05
+    """Of AdamW."""
+    warmup: int = 200
+    """Steps in which the learning rate rises."""
+    ema: float = 0.999
+    """Decay of the averaged weights, which are the ones kept."""
+    batch_weight: float = 0.1
+    """Share of the loss that sets clips apart from each other."""
+    realign: tuple[float, ...] = (0.3, 0.6)
+    """Parts of the run after which the offsets of the footage are estimated anew."""
+    validate_every: int = 400
+    """Steps between validations."""
+    seed: int = 0
+    """Of all random draws."""
+
+
+class Judge(torch.nn.Module):
+    """The network with the sharpness of its three questions, which training alone needs."""
+
+    def __init__(self, config: SyncNetConfig) -> None:
+        super().__init__()
+        self.net = SyncNet(config)
+        self.log_scales = torch.nn.Parameter(torch.log(torch.tensor([10.0, 20.0, 10.0])))
+
+    def forward(self, mouths: Tensor, mel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Windows and mels as `SyncNet`; also the three scales, at most 60."""
+        mouth, speech = self.net(mouths, mel)
+        return mouth, speech, self.log_scales.exp().clamp(max=60)
+
+
+def train(
+    config: SyncConfig | str | Path,
+    data: Path,
+    out: Path,
+    *,
+    device: str = "auto",
+    minutes: float | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Train on the split `train` of prepared `data`, choose by `val`; returns the folder of the chosen weights.
+
+    A run that was interrupted goes on from `out/last.pt`. Raises InputError without clips long enough.
+    """
+    settings = config if isinstance(config, SyncConfig) else load_config(SyncConfig, config)
+    run = _Run(settings, data, out, device, minutes)
+    for step in run.remaining():
+        run.step(step)
+        if progress:
+            progress(int(1000 * run.schedule.progress(step + 1)), 1000)
+        run.realign_when_due(step + 1)
+        if (step + 1) % settings.validate_every == 0 or run.schedule.done(step + 1):
+            run.validate(step + 1)
+    (out / "offsets.json").write_text(json.dumps(run.offsets(), indent=1), encoding="utf-8")
+    return out / "sync"
+
+
+class _Run:
+    """All that a run holds, saves and resumes."""
+
+    def __init__(self, config: SyncConfig, data: Path, out: Path, device: str, minutes: float | None) -> None:
+        self.config, self.out = config, out
+        out.mkdir(parents=True, exist_ok=True)
+        self.fabric = _fabric(device)
+        place = self.fabric.device
+        torch.manual_seed(config.seed)
+        self.generator = torch.Generator(place).manual_seed(config.seed)
+        shortest = config.length + WINDOW - 1
+        self.footage = SyncFootage(data, "train", place, shortest)
+        self.held_out = SyncFootage(data, "val", place, shortest)
+        if not len(self.footage.records) or not len(self.held_out.records):
+            raise InputError(
+                f"{data}: no clip of train or val lasts {(shortest + 1) / FPS:.1f} s; prepare longer footage"
+            )
+        judge = _laid_out(Judge(config.model), place)
+        optimizer = torch.optim.AdamW(judge.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+        self.judge: Any
+        self.judge, self.optimizer = self.fabric.setup(judge, optimizer)
+        self.ema = Ema(judge, config.ema)
+        self.averaged = _laid_out(SyncNet(config.model).to(place), place).eval()
+        self.schedule = Schedule(config.steps, minutes or config.minutes, config.warmup)
+        self.meter = Meter(place)
+        self.first_step, self.best, self.realigned = 0, -1.0, 0
+        self._resume()
+
+    def remaining(self) -> Iterator[int]:
+        """Steps until the schedule is done."""
+        step = self.first_step
+        while not self.schedule.done(step):
+            yield step
+            step += 1
+
+    def step(self, step: int) -> None:
+        """One batch, one update."""
+        config = self.config
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.learning_rate * self.schedule.scale(step)
+        with self.meter.data(), torch.no_grad():
+            drawn = self.footage.sample(config.batch, config.length, config.margin, self.generator)
+            size = (config.model.height, config.model.width)
+            frames = augment_mouths(drawn.frames, size, self.generator)
+            mel = augment_mel(drawn.mel, self.generator)
+            mouths = rearrange(frames.unfold(1, WINDOW, 1), "b l c h w t -> (b l) t c h w")
+        mouth, speech, scales = self.judge(mouths, rearrange(mel, "b a m s -> (b a) 1 m s"))
+        loss = self._loss(mouth, speech, drawn.valid, scales)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.fabric.backward(loss)
+        self.fabric.clip_gradients(self.judge, self.optimizer, max_norm=1.0, error_if_nonfinite=False)
+        self.optimizer.step()
+        self.ema.update(self.judge.module)
+        self.meter.add(config.batch)
+        self.last_loss = loss.detach()
+
+    def realign_when_due(self, step: int) -> None:
+        """Estimate the training clips' offsets again at the set parts of the run."""
+        due = sum(self.schedule.progress(step) >= part for part in self.config.realign)
+        if due <= self.realigned:
+            return
+        self.realigned = due
+        raw = self._distances(self.footage)
+        lag = estimate_lags(raw, self.footage.identities)
+        self.footage.lag = torch.from_numpy(lag).to(self.footage.lag)
+        _LOG.info("%d of %d clips are off by more than 1 frame", (np.abs(lag) > 1).sum(), len(lag))
+
+    def validate(self, step: int) -> None:
+        """Measure the averaged weights on unseen people, keep them if they are the best, save the state."""
+        found = [told_apart(distances) for distances in self._distances(self.held_out)]
+        wins, comparisons = np.sum(found, axis=0)
+        score = float(wins) / max(1, int(comparisons))
+        rate, share = self.meter.read()
+        row = {"step": step, "minutes": self.schedule.elapsed, "loss": float(self.last_loss), "told_apart": score}
+        row |= {"stretches_per_s": rate, "data_share": share}
+        with (self.out / "log.jsonl").open("a", encoding="utf-8") as log:
+            log.write(json.dumps(row) + "\n")
+        _LOG.info("step %d: loss %.3f, told apart %.1f %%", step, row["loss"], 100 * score)
+        if score > self.best:
+            self.best = score
+            save_judge(self.out / "sync", self.averaged, {"told_apart_val": score, "step": step})
+        save_checkpoint(self.out / "last.pt", self._state(step))
+
+    def offsets(self) -> dict[str, float]:
+        """Seconds by which each training clip's speech lags its picture, as last estimated."""
+        lags = self.footage.lag.tolist()
+        return {record.clip: lag / FPS for record, lag in zip(self.footage.records, lags, strict=True)}
+
+    def _loss(self, mouth: Tensor, speech: Tensor, valid: Tensor, scales: Tensor) -> Tensor:
+        config = self.config
+        mouth = rearrange(mouth, "(b l) e -> b l e", l=config.length)
+        speech = rearrange(speech, "(b a) e -> b a e", b=len(mouth))
+        similarity = mouth @ speech.mT
+        stretch = stretch_loss(similarity, valid, scales[0], config.spared)
+        shift = shift_loss(similarity, valid, scales[1], config.margin, config.spared)
+        middle = config.length // 2
+        batch = batch_loss(mouth[:, middle], speech[:, middle + config.margin], scales[2])
+        return stretch + shift + config.batch_weight * batch
+
+    def _distances(self, footage: SyncFootage) -> list[NDArray[np.float32]]:
+        weights = {name[4:]: value for name, value in self.ema.weights.items() if name.startswith("net.")}
+        self.averaged.load_state_dict(weights)
+        with self.fabric.autocast():
+            return clip_distances(self.averaged, footage, REACH)
+
+    def _state(self, step: int) -> dict[str, Any]:
+        return {
+            "step": step,
+            "judge": self.judge.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "ema": self.ema.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "random": rng_state(self.generator),
+            "lag": self.footage.lag.cpu(),
+            "best": self.best,
+            "realigned": self.realigned,
+        }
+
+    def _resume(self) -> None:
+        state = load_checkpoint(self.out / "last.pt")
+        if state is None:
+            return
+        self.judge.load_state_dict(state["judge"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.ema.load_state_dict(state["ema"])
+        self.schedule.load_state_dict(state["schedule"])
+        set_rng_state(self.generator, state["random"])
+        self.footage.lag = state["lag"].to(self.fabric.device)
+        self.first_step, self.best, self.realigned = state["step"], state["best"], state["realigned"]
+
+
+def save_judge(folder: Path, net: SyncNet, card: dict[str, Any]) -> None:
+    """A model folder that `lipsmith.metrics.judge.load_judge` reads."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
+    save_file(tensors, folder / "model.safetensors")
+    write_config(folder, {"kind": "sync", "architecture": asdict(net.config), "training": card})
+
+
+@torch.no_grad()
+def clip_distances(net: SyncNet, footage: SyncFootage, reach: int) -> list[NDArray[np.float32]]:
+    """For each clip `(W, 2 reach + 1)`, as `lipsmith.metrics.lse.shift_distances`, of the footage as it is on disk."""
+    mouth = _mouth_embeddings(net, footage)
+    speech = _speech_embeddings(net, footage, reach)
+    counts = (footage.frames - WINDOW + 1).tolist()
+    wider = [count + 2 * reach for count in counts]
+    pairs = zip(mouth.split(counts), speech.split(wider), strict=True)  # type: ignore[no-untyped-call]
+    return [shift_distances(m.numpy(), s.numpy()) for m, s in pairs]
+
+
+def _mouth_embeddings(net: SyncNet, footage: SyncFootage) -> Tensor:
+    """Of every whole window of every clip, one after the other `(sum of W, E)`, on the CPU."""
+    centres = [torch.arange(count - WINDOW + 1, device=footage.device) for count in footage.frames.tolist()]
+    starts = torch.cat([first + centre for first, centre in zip(footage.first.tolist(), centres, strict=True)])
+    span = torch.arange(WINDOW, device=footage.device)
+    parts = []
+    for chunk in starts.split(_CHUNK):  # type: ignore[no-untyped-call]
+        frames = rearrange(footage.mouths[chunk[:, None] + span], "b t h w c -> (b t) c h w").float() / 255
+        scaled = torch.nn.functional.interpolate(
+            frames, (net.config.height, net.config.width), mode="bilinear", antialias=True
+        )
+        parts.append(net.mouth(rearrange(scaled, "(b t) c h w -> b t c h w", t=WINDOW)).cpu())
+    return torch.cat(parts)
+
+
+def _speech_embeddings(net: SyncNet, footage: SyncFootage, reach: int) -> Tensor:
+    """Of the window of every frame and of `reach` more on both sides, NaN where there is no sound, on the CPU."""
+    parts = []
+    clips, centres = [], []
+    for clip, count in enumerate(footage.frames.tolist()):
+        centre = torch.arange(WINDOW // 2 - reach, count - WINDOW // 2 + reach, device=footage.device)
+        centres.append(centre)
+        clips.append(torch.full_like(centre, clip))
+    pairs = zip(torch.cat(clips).split(_CHUNK), torch.cat(centres).split(_CHUNK), strict=True)  # type: ignore[no-untyped-call]
+    for clip_chunk, centre_chunk in pairs:
+        mel, valid = footage.speech(clip_chunk, centre_chunk[:, None])
+        embedding = net.speech(mel).masked_fill(~valid, torch.nan)
+        parts.append(embedding.cpu())
+    return torch.cat(parts)
+
+
+def estimate_lags(
+    distances: list[NDArray[np.float32]], identities: NDArray[np.intp], trust: float = 75.0
+) -> NDArray[np.float32]:
+    """Frames by which the speech of each clip lags its picture.
+
+    A short clip tells little, so its curve is joined by the mean curve of its identity's clips (which mostly come from
+    one source), weighing as much as `trust` windows.
+    """
+    curves = np.array([mean_curve(part) for part in distances])
+    lengths = np.array([len(part) for part in distances], np.float64)
+    # Where a clip is too short to compare a shift, that shift is taken to be as bad as its worst.
+    curves = np.where(np.isfinite(curves), curves, np.nanmax(curves, axis=1, keepdims=True))
+    lags = np.zeros(len(curves), np.float32)
+    for identity in np.unique(identities):
+        own = identities == identity
+        shared = np.average(curves[own], axis=0, weights=lengths[own])
+        joined = lengths[own, None] * curves[own] + trust * shared
+        lags[own] = joined.argmin(1) - curves.shape[1] // 2
+    return lags
+
+
+def _laid_out(module: Network, device: torch.device) -> Network:
+    """The memory order in which a GPU's tensor cores take convolutions; on a CPU it costs more than it gains."""
+    if device.type == "cuda":
+        for parameter in module.parameters():
+            if parameter.dim() == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return module
+
+
+def _fabric(device: str) -> Fabric:
+    name, _, index = device.partition(":")
+    accelerator = "gpu" if name == "cuda" else name
+    if name == "auto":
+        accelerator = "gpu" if torch.cuda.is_available() else "cpu"
+    devices: Any = [int(index)] if index else 1
+    fabric = Fabric(
+        accelerator=accelerator, devices=devices, precision="bf16-mixed" if accelerator == "gpu" else "32-true"
+    )
+    torch.set_float32_matmul_precision("high")
+    fabric.launch()
+    return fabric
