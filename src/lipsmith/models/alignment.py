@@ -1,0 +1,121 @@
+"""The alignment model M_a: references are flowed onto the target's pose and mouth shape (section 3.2.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange, repeat
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lipsmith.models.blocks import conv3, res_blocks
+from lipsmith.models.flow import LandmarkFlow, region_grid, warp
+from lipsmith.models.renderer_config import RendererConfig
+from lipsmith.models.spade import Modulate, Modulator
+
+
+@dataclass(frozen=True)
+class References:
+    """What serves one batch of targets; k references for each of b targets."""
+
+    images: Tensor
+    """(b, k, 3, S, S) in [0, 1]."""
+    points: Tensor
+    """(b, k, 131, 2) crop units."""
+    fine: Tensor
+    """(b, k, c1, S/2, S/2), f^r1."""
+    coarse: Tensor
+    """(b, k, c2, S/4, S/4), f^r2."""
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """The references after alignment and weighting, in the computed rows."""
+
+    image: Tensor
+    """(b, 3, H, S)."""
+    fine: Tensor
+    """(b, c1, H/2, S/2)."""
+    coarse: Tensor
+    """(b, c2, H/4, S/4)."""
+
+
+class FlowAlignment(nn.Module):
+    """F_i = M_a(I^m, L^r_i, I^r_i, L), and the weighted mean of what the flows bring.
+
+    The published model learns the whole flow. Landmarks of both pictures are known, so here they give the flow to
+    start from and the network adds what they miss; it compares the target with references that are nearly in place.
+    """
+
+    def __init__(self, config: RendererConfig) -> None:
+        super().__init__()
+        size, top, channels = config.face_size, config.top, config.coarse
+        self.landmark_flow = LandmarkFlow(region_grid(size, top, 2))
+        for name, step in (("grid1", 1), ("grid2", 2), ("grid4", 4)):
+            self.register_buffer(name, region_grid(size, top, step), persistent=False)
+        self.from_target = conv3(channels, channels)
+        self.from_reference = conv3(channels, channels)
+        self.fuse = res_blocks(channels, config.blocks)
+        self.sketch_modulator = Modulator(16 * config.sketches, channels, 32)
+        self.modulate = Modulate(channels, config.modulation_norm)
+        self.head = nn.Sequential(nn.ReLU(), conv3(channels, 3))
+        nn.init.zeros_(self.head[1].weight)  # type: ignore[arg-type]
+        nn.init.zeros_(self.head[1].bias)  # type: ignore[arg-type]
+
+    def forward(self, points: Tensor, sketches: Tensor, target: Tensor, references: References) -> Aligned:
+        """Points `(b, 131, 2)`, sketches `(b, 2k+1, H, S)` and f^m2 of the target, references, to their aligned mean."""
+        count = references.points.shape[1]
+        base = rearrange(self.landmark_flow(points, references.points), "b k xy h w -> (b k) xy h w")
+        near = warp(_flat(references.coarse), _positions(self.grid4, F.avg_pool2d(base, 2)))
+        fused = self.fuse(_each(self.from_target(target), count) + self.from_reference(near))
+        scale, shift = self.sketch_modulator(F.pixel_unshuffle(sketches, 4))
+        residual = self.head(self.modulate(fused, (_each(scale, count), _each(shift, count))))
+        flow = base + _enlarge(residual[:, :2], 2)
+        weight = torch.sigmoid(residual[:, 2:])
+        return Aligned(
+            image=_mean(warp(_flat(references.images), _positions(self.grid1, _enlarge(flow, 2))), weight, 4, count),
+            fine=_mean(warp(_flat(references.fine), _positions(self.grid2, flow)), weight, 2, count),
+            coarse=_mean(warp(_flat(references.coarse), _positions(self.grid4, F.avg_pool2d(flow, 2))), weight, 1, count),
+        )
+
+
+class NoAlignment(nn.Module):
+    """The plain mean of the references where they are: the ablation without alignment."""
+
+    def __init__(self, config: RendererConfig) -> None:
+        super().__init__()
+        self.top = config.top
+
+    def forward(self, points: Tensor, sketches: Tensor, target: Tensor, references: References) -> Aligned:
+        """As FlowAlignment, without a flow."""
+        top = self.top
+        return Aligned(
+            image=references.images.mean(1)[..., top:, :],
+            fine=references.fine.mean(1)[..., top // 2 :, :],
+            coarse=references.coarse.mean(1)[..., top // 4 :, :],
+        )
+
+
+def _positions(grid: Tensor, displacement: Tensor) -> Tensor:
+    return grid + rearrange(displacement, "n xy h w -> n h w xy")
+
+
+def _mean(warped: Tensor, weight: Tensor, factor: int, count: int) -> Tensor:
+    """sum_i w_i x_i / sum_i w_i over the references of each target; weights are enlarged to the features' size."""
+    weight = _enlarge(weight, factor) if factor > 1 else weight
+    total = rearrange(warped * weight, "(b k) c h w -> b k c h w", k=count).sum(1)
+    return total / rearrange(weight, "(b k) c h w -> b k c h w", k=count).sum(1)
+
+
+def _enlarge(x: Tensor, factor: int) -> Tensor:
+    return F.interpolate(x, scale_factor=float(factor), mode="bilinear", align_corners=False)
+
+
+def _flat(x: Tensor) -> Tensor:
+    return rearrange(x, "b k ... -> (b k) ...")
+
+
+def _each(x: Tensor, count: int) -> Tensor:
+    """Every target's features once for each of its references."""
+    return repeat(x, "b ... -> (b k) ...", k=count)

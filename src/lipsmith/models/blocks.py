@@ -1,0 +1,38 @@
+"""Convolutions that every image network here is made of."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+def conv3(channels_in: int, channels_out: int, stride: int = 1) -> nn.Conv2d:
+    """A 3x3 convolution that keeps the size (or divides it by the stride)."""
+    return nn.Conv2d(channels_in, channels_out, 3, stride, 1)
+
+
+class ResBlock(nn.Module):
+    """x + conv(relu(conv(relu(x)))); starts as the identity, so that depth never hurts at step 0."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.ReLU(), conv3(channels, channels), nn.ReLU(), conv3(channels, channels))
+        nn.init.zeros_(self.body[3].weight)  # type: ignore[arg-type]
+        nn.init.zeros_(self.body[3].bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(B, C, H, W)` to the same shape."""
+        out: Tensor = x + self.body(x)
+        return out
+
+
+def res_blocks(channels: int, count: int) -> nn.Sequential:
+    """`count` residual blocks in a row."""
+    return nn.Sequential(*(ResBlock(channels) for _ in range(count)))
+
+
+def upsample(channels_in: int, channels_out: int) -> nn.Sequential:
+    """Twice the resolution by PixelShuffle; the four sub-pixels start equal, so no checkerboard is there to unlearn."""
+    conv = conv3(channels_in, 4 * channels_out)
+    conv.weight.data = conv.weight.data[::4].repeat_interleave(4, 0)
+    conv.bias.data = conv.bias.data[::4].repeat_interleave(4, 0)  # type: ignore[union-attr]
+    return nn.Sequential(conv, nn.PixelShuffle(2))

@@ -1,0 +1,40 @@
+"""From features to the picture: SPADE guided by what was aligned, PixelShuffle between the resolutions (section 3.2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lipsmith.models.blocks import conv3, upsample
+from lipsmith.models.renderer_config import RendererConfig
+from lipsmith.models.spade import SpadeBlock
+
+
+class Decoder(nn.Module):
+    """Features at a quarter of the resolution to an image, guided by f^c2, f^c1 and I^c.
+
+    The picture is mixed from the aligned reference and painted pixels: what the references show need not be
+    painted, what no reference shows must be.
+    """
+
+    MOSTLY_COPY = -2.0
+
+    def __init__(self, config: RendererConfig) -> None:
+        super().__init__()
+        full, fine, coarse, norm = config.full, config.fine, config.coarse, config.modulation_norm
+        self.block4 = SpadeBlock(coarse, 2 * coarse, coarse, norm)
+        self.up2 = upsample(coarse, fine)
+        self.block2 = SpadeBlock(fine, 2 * fine, fine, norm)
+        self.up1 = upsample(fine, full)
+        self.block1 = SpadeBlock(full, 6, full, norm)
+        self.head = nn.Sequential(nn.LeakyReLU(0.2), conv3(full, 4))
+        self.head[1].bias.data[3] = self.MOSTLY_COPY  # type: ignore[index, union-attr]
+
+    def forward(self, features: Tensor, coarse: Tensor, fine: Tensor, image: Tensor) -> Tensor:
+        """Features `(b, c2, h, w)`, guides f^c2, f^c1 and I^c (masked target, aligned reference) to `(b, 3, 4h, 4w)`."""
+        x = self.block4(features, coarse)
+        x = self.block2(self.up2(x), fine)
+        x = self.block1(self.up1(x), image)
+        painted, share = torch.sigmoid(self.head(x)).split([3, 1], dim=1)
+        aligned = image[:, 3:]
+        return aligned + share * (painted - aligned)

@@ -1,0 +1,43 @@
+"""The encoders E_r of references and E_m of the masked target (section 3.2.1)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lipsmith.models.blocks import conv3, res_blocks
+from lipsmith.models.renderer_config import RendererConfig
+
+
+class ReferenceEncoder(nn.Module):
+    """E_r: a reference and its sketch to features at half and a quarter of the resolution. Runs once a reference."""
+
+    def __init__(self, config: RendererConfig) -> None:
+        super().__init__()
+        self.fine = nn.Sequential(
+            nn.PixelUnshuffle(2), conv3(16, config.fine), nn.ReLU(), conv3(config.fine, config.fine)
+        )
+        self.coarse = nn.Sequential(
+            nn.ReLU(), conv3(config.fine, config.coarse, 2), res_blocks(config.coarse, config.blocks)
+        )
+
+    def forward(self, image: Tensor, sketch: Tensor) -> tuple[Tensor, Tensor]:
+        """Image `(n, 3, S, S)` in [0, 1] and sketch `(n, 1, S, S)` to f^r1 `(n, c1, S/2, S/2)`, f^r2 `(n, c2, S/4, S/4)`."""
+        fine = self.fine(torch.cat([image - 0.5, sketch], 1))
+        return fine, self.coarse(fine)
+
+
+class TargetEncoder(nn.Module):
+    """E_m: the masked target with the sketches round it, to f^m1 and f^m2 of the computed rows."""
+
+    def __init__(self, config: RendererConfig) -> None:
+        super().__init__()
+        self.fine = nn.Sequential(nn.PixelUnshuffle(2), conv3(4 * (3 + config.sketches), config.fine))
+        self.coarse = nn.Sequential(
+            nn.ReLU(), conv3(config.fine, config.coarse, 2), res_blocks(config.coarse, config.blocks)
+        )
+
+    def forward(self, masked: Tensor) -> tuple[Tensor, Tensor]:
+        """Masked image and sketches `(b, 3 + 2k+1, H, S)` to `(b, c1, H/2, S/2)` and `(b, c2, H/4, S/4)`."""
+        fine = self.fine(masked)
+        return fine, self.coarse(fine)

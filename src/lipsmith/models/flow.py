@@ -1,0 +1,43 @@
+"""Where a pixel of the target comes from in a reference: grids, warps, and the flow that landmarks alone give.
+
+Positions are in crop units, `(x, y)` in [0, 1]; `grid_sample` is always called with `align_corners=False`, for which
+position p is sampled at 2p - 1. Zero flow is then exactly the identity.
+"""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def region_grid(size: int, top: int, step: int) -> Tensor:
+    """Centres `(H, W, 2)` of cells of `step` pixels in rows `top` to `size` of the crop, in crop units."""
+    ys = (torch.arange(top, size, step) + step / 2) / size
+    xs = (torch.arange(0, size, step) + step / 2) / size
+    return torch.stack(torch.meshgrid(xs, ys, indexing="xy"), dim=-1)
+
+
+def warp(features: Tensor, positions: Tensor) -> Tensor:
+    """Features `(B, C, h, w)` of the whole crop, sampled at positions `(B, H, W, 2)`: `(B, C, H, W)`."""
+    return F.grid_sample(features, positions * 2 - 1, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+class LandmarkFlow(nn.Module):
+    """Displacement of each cell by the landmarks round it: sum_i softmax_i(-|g - L_i|^2 / s^2) (R_i - L_i)."""
+
+    def __init__(self, grid: Tensor, reach: float = 0.04) -> None:
+        super().__init__()
+        self.register_buffer("grid", grid, persistent=False)
+        self.log_reach = nn.Parameter(torch.tensor(reach).log())
+
+    def forward(self, points: Tensor, reference_points: Tensor) -> Tensor:
+        """Target points `(B, 131, 2)`, reference points `(B, k, 131, 2)` to displacements `(B, k, 2, H, W)`."""
+        height, width = self.grid.shape[:2]
+        cells = rearrange(self.grid, "h w xy -> (h w) xy")
+        # |g - L|^2 without its |g|^2, which the softmax cancels.
+        nearness = 2 * cells @ points.transpose(1, 2) - points.square().sum(-1)[:, None]
+        weights = torch.softmax(nearness / (2 * self.log_reach).exp(), dim=-1)
+        displacement = weights[:, None] @ (reference_points - points[:, None])
+        return rearrange(displacement, "b k (h w) xy -> b k xy h w", h=height, w=width)

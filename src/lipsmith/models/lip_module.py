@@ -1,0 +1,57 @@
+"""The multi-reference lip module: what this person's lips and teeth look like (section 3.2.2, figure 3)."""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from lipsmith.models.blocks import conv3, res_blocks
+from lipsmith.models.renderer_config import RendererConfig
+
+
+class LipEncoder(nn.Module):
+    """Lip reference and its sketch to f^l_i. Runs once a lip reference."""
+
+    def __init__(self, config: RendererConfig) -> None:
+        super().__init__()
+        self.top = config.top
+        self.body = nn.Sequential(
+            nn.PixelUnshuffle(4), conv3(64, config.coarse), res_blocks(config.coarse, config.blocks), nn.ReLU()
+        )
+
+    def forward(self, image: Tensor, sketch: Tensor) -> Tensor:
+        """Image `(n, 3, S, S)` in [0, 1] and sketch `(n, 1, S, S)` to `(n, c2, H/4, S/4)` of the computed rows."""
+        picture = torch.cat([image - 0.5, sketch], 1)[..., self.top :, :]
+        features: Tensor = self.body(picture)
+        return features
+
+
+class LipFusion(nn.Module):
+    """mean_i F([f^m, f^l_i]): the target's features fused with each lip reference's, averaged.
+
+    F is a residual block on the concatenation. Its first convolution is a sum of one on f^m, done once, and one on
+    f^l_i; its last is linear, so it is applied to the mean: the same result for a fraction of the cost.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.from_target = conv3(channels, channels)
+        self.from_lip = nn.Conv2d(channels, channels, 1)
+        self.out = conv3(channels, channels)
+
+    def forward(self, target: Tensor, lips: Tensor) -> Tensor:
+        """f^m `(b, c2, h, w)` and lips `(b, m, c2, h, w)` to `(b, c2, h, w)`."""
+        count = lips.shape[1]
+        from_lips = self.from_lip(rearrange(lips, "b m c h w -> (b m) c h w"))
+        hidden = self.from_target(target)[:, None] + rearrange(from_lips, "(b m) c h w -> b m c h w", m=count)
+        out: Tensor = target + self.out(torch.relu(hidden).mean(1))
+        return out
+
+
+class NoLips(nn.Module):
+    """The target's features alone: the ablation without lip references."""
+
+    def forward(self, target: Tensor, lips: Tensor) -> Tensor:
+        """f^m `(b, c2, h, w)` as it is."""
+        return target

@@ -1,0 +1,114 @@
+"""Landmarks to face: the alignment and rendering models together (section 3.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from lipsmith.models.alignment import FlowAlignment, NoAlignment, References
+from lipsmith.models.audio_attention import AudioAttention, NoAudio
+from lipsmith.models.blocks import conv3, res_blocks
+from lipsmith.models.decoder import Decoder
+from lipsmith.models.encoders import ReferenceEncoder, TargetEncoder
+from lipsmith.models.lip_module import LipEncoder, LipFusion, NoLips
+from lipsmith.models.renderer_config import RendererConfig
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A batch of rendered targets."""
+
+    image: Tensor
+    """(b, 3, S, S) in [0, 1]: the target's upper half, the generated lower half."""
+    aligned: Tensor
+    """(b, 3, H, S): the references' aligned mean in the computed rows, before rendering."""
+
+
+class Renderer(nn.Module):
+    """Split as the data flows: `encode_reference` once a reference, `encode_lip` once a lip, `render` once a frame."""
+
+    def __init__(self, config: RendererConfig) -> None:
+        super().__init__()
+        self.config = config
+        region = (config.face_size - config.top) // 4, config.face_size // 4
+        self.reference_encoder = ReferenceEncoder(config)
+        self.target_encoder = TargetEncoder(config)
+        self.alignment = FlowAlignment(config) if config.alignment == "flow" else NoAlignment(config)
+        self.masked_encoder = nn.Sequential(
+            nn.PixelUnshuffle(4),
+            conv3(16 * (3 + config.sketches), config.coarse),
+            res_blocks(config.coarse, config.blocks),
+        )
+        self.lip_encoder = LipEncoder(config)
+        self.lip_fusion = LipFusion(config.coarse) if config.lip_module == "mean" else NoLips()
+        self.audio = AudioAttention(config.coarse, *region) if config.audio == "attention" else NoAudio()
+        self.decoder = Decoder(config)
+
+    def encode_reference(self, image: Tensor, sketch: Tensor) -> tuple[Tensor, Tensor]:
+        """f^r1, f^r2 of references `(n, 3, S, S)` and sketches `(n, 1, S, S)`."""
+        fine, coarse = self.reference_encoder(image, sketch)
+        return fine, coarse
+
+    def encode_lip(self, image: Tensor, sketch: Tensor) -> Tensor:
+        """f^l of lip references `(n, 3, S, S)` and sketches `(n, 1, S, S)`."""
+        lips: Tensor = self.lip_encoder(image, sketch)
+        return lips
+
+    def render(
+        self, target: Tensor, sketches: Tensor, points: Tensor, mel: Tensor, references: References, lips: Tensor
+    ) -> Rendered:
+        """Render targets.
+
+        Args:
+            target: `(b, 3, S, S)` in [0, 1]; its lower half is hidden here and may hold anything.
+            sketches: `(b, 2k+1, S, S)` in [0, 1], the target's in the middle.
+            points: `(b, 131, 2)` crop units: the target's pose, the wanted content.
+            mel: `(b, 1, 80, 16)` in [-4, 4].
+            references: k a target.
+            lips: `(b, m, c2, h, w)` from `encode_lip`.
+        """
+        top, half = self.config.top, self.config.face_size // 2
+        # Everything from row S/2 is zero: nothing of the original mouth can be seen.
+        known = torch.cat([target[..., top:half, :] - 0.5, torch.zeros_like(target[..., half:, :])], 2)
+        drawn = sketches[..., top:, :]
+        masked = torch.cat([known, drawn], 1)
+        fine, coarse = self.target_encoder(masked)
+        aligned = self.alignment(points, drawn, coarse, references)
+        features = self.audio(self.lip_fusion(self.masked_encoder(masked), lips), mel)
+        image = self.decoder(
+            features,
+            torch.cat([coarse, aligned.coarse], 1),
+            torch.cat([fine, aligned.fine], 1),
+            torch.cat([known, aligned.image], 1),
+        )
+        return Rendered(torch.cat([target[..., :half, :], image[..., half - top :, :]], 2), aligned.image)
+
+    def forward(
+        self,
+        target: Tensor,
+        sketches: Tensor,
+        points: Tensor,
+        mel: Tensor,
+        reference_images: Tensor,
+        reference_sketches: Tensor,
+        reference_points: Tensor,
+        lip_images: Tensor,
+        lip_sketches: Tensor,
+    ) -> Rendered:
+        """The whole model at once; images of references and lips are `(b, k or m, 3, S, S)`, sketches with 1 channel."""
+        count, lip_count = reference_images.shape[1], lip_images.shape[1]
+        fine, coarse = self.encode_reference(_flat(reference_images), _flat(reference_sketches))
+        lips = self.encode_lip(_flat(lip_images), _flat(lip_sketches))
+        references = References(reference_images, reference_points, _group(fine, count), _group(coarse, count))
+        return self.render(target, sketches, points, mel, references, _group(lips, lip_count))
+
+
+def _flat(x: Tensor) -> Tensor:
+    return rearrange(x, "b k ... -> (b k) ...")
+
+
+def _group(x: Tensor, count: int) -> Tensor:
+    return rearrange(x, "(b k) ... -> b k ...", k=count)

@@ -1,0 +1,47 @@
+"""The renderer's architecture as a value: widths, resolutions, and which of the paper's modules it has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class RendererConfig:
+    """Everything that decides the renderer's weights' shapes; travels in the checkpoint."""
+
+    face_size: int = 128
+    """Side S of the crop, pixels."""
+    top: int = 48
+    """First row that is computed; rows above are the source's. Below S/2, so that the seam has context."""
+    neighbours: int = 2
+    """Frames k before and after the target whose sketches are seen; the target sees 2k+1."""
+    full: int = 16
+    """Channels at full resolution."""
+    fine: int = 32
+    """Channels at half resolution."""
+    coarse: int = 64
+    """Channels at a quarter of the resolution."""
+    blocks: int = 1
+    """Residual blocks where features are fused."""
+    references: int = 3
+    """References that are flowed onto one target at dubbing; free at inference."""
+    lips: int = 5
+    """Lip references at dubbing; free at inference."""
+    alignment: Literal["flow", "none"] = "flow"
+    """`none` averages references where they are: the paper's ablation without alignment."""
+    lip_module: Literal["mean", "none"] = "mean"
+    """`none` leaves the lip references out: the paper's ablation."""
+    audio: Literal["attention", "none"] = "attention"
+    """`none` leaves the speech out of the renderer: the paper's ablation."""
+    modulation_norm: Literal["none", "instance"] = "none"
+    """Normalisation inside SPADE: `instance` as published; `none` keeps colours and is cheaper on a CPU."""
+
+    def __post_init__(self) -> None:
+        if self.face_size % 4 or self.top % 4 or not 0 <= self.top <= self.face_size // 2:
+            raise ValueError("face_size and top must be multiples of 4, and top at most half of face_size")
+
+    @property
+    def sketches(self) -> int:
+        """Sketches that accompany one target."""
+        return 2 * self.neighbours + 1
