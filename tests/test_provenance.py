@@ -1,0 +1,101 @@
+"""A result says that it is synthetic, in words for people and in terms for programs."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from lipsmith import __version__
+from lipsmith.errors import InputError, UsageError
+from lipsmith.provenance import SOURCE_TYPE, metadata, sign
+from lipsmith.video import VideoWriter, probe
+from synthetic import STILL, face_at
+
+
+class Credentials(NamedTuple):
+    certificate: Path
+    key: Path
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("provenance") / "film.mp4"
+    with VideoWriter(path, 64, 64, 25, metadata=metadata("fast")) as writer:
+        writer.write(face_at(0, (64, 64), STILL))
+    return path
+
+
+@pytest.fixture(scope="module")
+def credentials(tmp_path_factory: pytest.TempPathFactory) -> Credentials:
+    """A certificate of the kind that C2PA asks for, from an authority that nobody trusts."""
+    pytest.importorskip("c2pa", reason="signing needs the provenance extra")
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    authority, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    issuer = x509.Name([x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, "Nobody")])
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, "A tester")])
+    now = datetime.datetime.now(datetime.UTC)
+    signing = dict.fromkeys(
+        ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "key_cert_sign"), False
+    )
+    usage = x509.KeyUsage(digital_signature=True, crl_sign=False, encipher_only=False, decipher_only=False, **signing)
+    certificate = (
+        x509.CertificateBuilder(issuer, subject, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.public_key()), critical=False)
+        .sign(authority, hashes.SHA256())
+    )
+    folder = tmp_path_factory.mktemp("credentials")
+    paths = Credentials(folder / "chain.pem", folder / "key.pem")
+    paths.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    paths.key.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return paths
+
+
+def test_metadata_survives_in_the_file_and_tells_no_more_than_it_should(film: Path) -> None:
+    told = probe(film).metadata
+    assert told["comment"].startswith("Synthetic")
+    assert f"lipsmith {__version__} (model fast)" in told["comment"]
+    assert json.loads(told["description"]) == {
+        "digitalSourceType": SOURCE_TYPE,
+        "software": f"lipsmith {__version__}",
+        "model": "fast",
+    }
+    assert str(film.parent) not in str(dict(told))
+
+
+def test_a_signed_film_carries_a_valid_manifest(film: Path, credentials: Credentials, tmp_path: Path) -> None:
+    import c2pa
+
+    signed = tmp_path / "signed.mp4"
+    sign(film, signed, *credentials)
+    with c2pa.Reader(str(signed)) as reader:
+        told = json.loads(reader.json())
+    manifest = told["manifests"][told["active_manifest"]]
+    (actions,) = (each for each in manifest["assertions"] if each["label"] == "c2pa.actions.v2")
+    assert actions["data"]["actions"][0]["digitalSourceType"] == SOURCE_TYPE
+    # Only trust is missing, which an authority that nobody knows cannot give.
+    assert [status["code"] for status in told["validation_status"]] == ["signingCredential.untrusted"]
+    assert probe(signed).metadata["comment"] == probe(film).metadata["comment"]
+
+
+def test_what_cannot_be_signed_leaves_nothing(film: Path, credentials: Credentials, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="could not be signed"):
+        sign(credentials.key, tmp_path / "signed.pem", *credentials)
+    with pytest.raises(InputError, match="cannot sign"):
+        sign(film, tmp_path / "signed.mp4", credentials.certificate, tmp_path / "nowhere.pem")
+    with pytest.raises(UsageError, match="es256"):
+        sign(film, tmp_path / "signed.mp4", *credentials, algorithm="rot13")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,109 @@
+"""Models are found by name or folder, and a file that is not the published one is never used."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from lipsmith.errors import WeightsError
+from lipsmith.weights import THIRD_PARTY, find_model, home, model_names, third_party, write_config
+
+
+@pytest.fixture
+def user_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LIPSMITH_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def make_model(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "speech.onnx").write_bytes(b"a network")
+    (folder / "CARD.md").write_text("about it")
+    write_config(folder, {"face_size": 128})
+    return folder
+
+
+def test_config_names_every_weight_file_with_its_hash(tmp_path: Path) -> None:
+    found = find_model(make_model(tmp_path / "mine"))
+    assert found.path == tmp_path / "mine"
+    assert found.config["face_size"] == 128
+    assert found.config["files"] == {"speech.onnx": hashlib.sha256(b"a network").hexdigest()}
+
+
+def test_a_name_is_looked_up_in_the_users_home(user_home: Path) -> None:
+    make_model(user_home / "models" / "mine")
+    assert find_model("mine").path == user_home / "models" / "mine"
+    assert "mine" in model_names()
+
+
+def test_a_path_is_never_taken_as_a_name(user_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_model(user_home / "models" / "mine")
+    make_model(tmp_path / "mine")
+    monkeypatch.chdir(tmp_path)
+    assert find_model("./mine").path.resolve() == tmp_path / "mine"
+    assert find_model(Path("mine")).path.resolve() == tmp_path / "mine"
+
+
+def test_an_unknown_name_says_which_are_known(user_home: Path) -> None:
+    make_model(user_home / "models" / "mine")
+    with pytest.raises(WeightsError, match=r"no model 'slow'.*mine"):
+        find_model("slow")
+
+
+def test_a_changed_file_is_refused(tmp_path: Path) -> None:
+    folder = make_model(tmp_path / "mine")
+    find_model(folder)
+    (folder / "speech.onnx").write_bytes(b"another network")
+    with pytest.raises(WeightsError, match=r"speech\.onnx is not the file that was published"):
+        find_model(folder)
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    folder = make_model(tmp_path / "mine")
+    (folder / "speech.onnx").unlink()
+    with pytest.raises(WeightsError, match=r"speech\.onnx is missing"):
+        find_model(folder)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"files": 3}'])
+def test_a_damaged_config_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(WeightsError, match="config"):
+        find_model(tmp_path)
+
+
+def test_missing_third_party_weights_say_where_to_get_them(user_home: Path) -> None:
+    with pytest.raises(WeightsError, match=r"syncnet_v2\.model.*robots\.ox\.ac\.uk"):
+        third_party("syncnet_v2")
+
+
+def test_third_party_weights_with_a_known_beginning_of_the_hash(user_home: Path) -> None:
+    folder = user_home / "weights"
+    folder.mkdir(parents=True)
+    (folder / THIRD_PARTY["vgg19"].file).write_bytes(b"not it")
+    with pytest.raises(WeightsError, match="not with dcbb9e9d"):
+        third_party("vgg19")
+
+
+def test_third_party_weights_at_hand_are_the_registered_ones(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIPSMITH_HOME", str(shared))
+    for name in ("lpips_vgg16", "lpips_alexnet", "sface"):
+        assert third_party(name).parent == shared / "weights"
+
+
+def test_home_is_the_platforms_cache_unless_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LIPSMITH_HOME", raising=False)
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/elsewhere")
+    assert home() == Path("/elsewhere/lipsmith")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert home() == Path.home() / ".cache/lipsmith"
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert home() == Path.home() / "Library/Caches/lipsmith"
+
+
+def test_every_shipped_model_is_whole() -> None:
+    for name in model_names():
+        assert find_model(name).config["files"]
