@@ -9,33 +9,49 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIZE = 24
-"""Side of the thumbnails that are compared: coarse enough that a face's own motion changes little."""
+"""Side of the thumbnails that are compared: coarse, so that a face's own motion changes little."""
+REACH = 3
+"""Thumbnail pixels, an eighth of the picture: how far a picture may move as a whole between frames."""
+LEAST = 0.15
+"""Difference from which a frame may begin a shot. Different people in similar framing differ by this or more."""
+CERTAIN = 0.5
+"""Difference that is a cut however restless the film."""
+RATIO = 2.0
+"""How far a cut stands out from the largest recent difference: shaky footage is no row of cuts."""
+MEMORY = 12
+"""Frames that count as recent."""
 
 
 def thumbnail(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Luma (24, 24) of image (H, W, 3), in [0, 255]."""
+    """Luma (24, 24) of image (H, W, 3) RGB, in [0, 255]."""
     step = max(min(image.shape[:2]) // (8 * SIZE), 1)
     small = cv2.resize(image[::step, ::step], (SIZE, SIZE), interpolation=cv2.INTER_AREA)
-    return np.asarray(small, np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.float32)
 
 
 def difference(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
-    """1 - correlation of two thumbnails, in [0, 2]: blind to a change of exposure or contrast."""
-    a, b = first - first.mean(), second - second.mean()
-    return float(1 - (a * b).sum() / max(float(np.sqrt((a**2).sum() * (b**2).sum())), 1e-6))
+    """How little two thumbnails have in common, in [0, 2]: 1 - correlation at the best shift.
+
+    Correlation is blind to a change of exposure or contrast, and the shift to a moving camera. Each
+    thumbnail's inner part is sought in the other, and the two answers averaged.
+    """
+    inner = slice(REACH, -REACH)
+
+    def sought(part: NDArray[np.float32], whole: NDArray[np.float32]) -> float:
+        return float(cv2.matchTemplate(whole, part[inner, inner], cv2.TM_CCOEFF_NORMED).max())
+
+    return 1 - (sought(first, second) + sought(second, first)) / 2
 
 
 class CutDetector:
     """Tells, frame by frame, whether a new shot begins."""
 
-    def __init__(self, least: float = 0.25, ratio: float = 4.0, memory: int = 12) -> None:
-        """A cut is a difference of at least `least` and of `ratio` times the median of the last `memory`."""
-        self._least, self._ratio = least, ratio
-        self._recent: deque[float] = deque(maxlen=memory)
+    def __init__(self) -> None:
+        self._recent: deque[float] = deque(maxlen=MEMORY)
         self._last: NDArray[np.float32] | None = None
 
     def __call__(self, image: NDArray[np.uint8]) -> bool:
-        """Whether image (H, W, 3) begins a new shot. The first image does not."""
+        """Whether image (H, W, 3) RGB begins a new shot. The first image does not."""
         now = thumbnail(image)
         if not _judgeable(now):
             return False
@@ -43,15 +59,12 @@ class CutDetector:
         if last is None:
             return False
         change = difference(last, now)
-        usual = float(np.median(self._recent)) if self._recent else 0.0
-        cut = change >= max(self._least, self._ratio * usual)
-        if cut:
-            self._recent.clear()
-        else:
+        cut = change >= max(LEAST, min(CERTAIN, RATIO * max(self._recent, default=0.0)))
+        if not cut:
             self._recent.append(change)
         return cut
 
 
 def _judgeable(picture: NDArray[np.float32]) -> bool:
-    """Flashes and black frames show too little: the comparison waits for the next picture that shows something."""
-    return float(picture.std()) > 4 and float((picture > 245).mean()) < 0.6
+    """False of flashes and black frames: the comparison waits for a picture that shows something."""
+    return float(picture.std()) > 4 and float((picture > 245).mean()) < 0.4

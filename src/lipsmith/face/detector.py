@@ -1,4 +1,4 @@
-"""Finding faces in a picture: BlazeFace (Bazarevsky et al. 2019, short-range model), on tiles for small faces."""
+"""Finding faces in a picture: BlazeFace (Bazarevsky et al. 2019), on tiles for small faces."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def decode(
         centres: the anchors (896, 2).
         least: threshold in (0, 1).
     """
-    scores = 1 / (1 + np.exp(-np.clip(logits, -50, 50)))
+    scores = (1 / (1 + np.exp(-np.clip(logits, -50, 50)))).astype(np.float32)
     keep = scores >= least
     values = regressors[keep].reshape(-1, 8, 2) / SIZE
     centre = values[:, 0] + centres[keep]
@@ -72,9 +72,7 @@ def decode(
     return np.concatenate([(centre - half)[:, None], (centre + half)[:, None], keypoints], 1), scores[keep]
 
 
-def overlap(
-    box: NDArray[np.floating], boxes: NDArray[np.floating], of_smaller: bool = False
-) -> NDArray[np.float32]:
+def overlap(box: NDArray[np.floating], boxes: NDArray[np.floating], of_smaller: bool = False) -> NDArray[np.float32]:
     """Intersection of box (4,) with boxes (n, 4), over the union, or over the smaller of the two."""
     low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
     shared = np.prod(np.clip(high - low, 0, None), -1)
@@ -117,7 +115,7 @@ def tiles(width: int, height: int, side: float) -> list[Square]:
 
 
 def levels(width: int, height: int) -> list[list[Square]]:
-    """What to search, coarse to fine: the whole picture, then tiles of its short side, half of it, a quarter."""
+    """What to search, coarse to fine: the whole picture, then tiles of its short side and fractions of it."""
     short, long = sorted((width, height))
     sides = [short / 2**k for k in range(3)]
     fine = [side for side in sides if side >= SMALLEST_TILE and side < 0.9 * long]
@@ -143,20 +141,19 @@ class FaceDetector:
         found: list[Detection] = []
         for squares in levels(width, height)[: None if tiled else 1]:
             for square in squares:
-                found += self._search(image, square)
+                found += self.search(image, square)
             found = distinct(found)
             if len(found) >= wanted:
                 break
         return found
 
-    def _search(self, image: NDArray[np.uint8], square: Square) -> list[Detection]:
+    def search(self, image: NDArray[np.uint8], square: Square) -> list[Detection]:
+        """Faces in one region of image (H, W, 3), in no order; those between a tenth and all of its side."""
         pixels = square.pixels(image, SIZE)
         outputs = self._network(pixels.astype(np.float32) / 127.5 - 1)
         regressors, logits = sorted(outputs, key=lambda output: -output.shape[-1])
         points, scores = suppress(*decode(regressors[0], logits[0, :, 0], self._anchors, self._least))
-        return [
-            _detection(square.to_source(p), float(score)) for p, score in zip(points, scores, strict=True)
-        ]
+        return [_detection(square.to_source(p), float(score)) for p, score in zip(points, scores, strict=True)]
 
 
 def _detection(points: NDArray[np.float32], score: float) -> Detection:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -23,6 +23,10 @@ class Square:
     angle: float = 0.0
     """Direction of the square's own x axis, radians, clockwise as seen (y points down)."""
 
+    def scaled(self, factor: float) -> Square:
+        """The same square, larger by `factor` about its centre."""
+        return replace(self, side=self.side * factor)
+
     def to_source(self, points: NDArray[np.floating]) -> NDArray[np.float32]:
         """Source pixels of points (..., 2) given in [0, 1] of the square."""
         across, down = np.moveaxis((np.asarray(points, np.float64) - 0.5) * self.side, -1, 0)
@@ -36,9 +40,7 @@ class Square:
         cos, sin = math.cos(self.angle), math.sin(self.angle)
         return (np.stack([cos * x + sin * y, cos * y - sin * x], -1) / self.side + 0.5).astype(np.float32)
 
-    def pixels(
-        self, image: NDArray[np.uint8], size: int, border: int = cv2.BORDER_CONSTANT
-    ) -> NDArray[np.uint8]:
+    def pixels(self, image: NDArray[np.uint8], size: int, border: int = cv2.BORDER_CONSTANT) -> NDArray[np.uint8]:
         """The region (size, size, 3) of image (H, W, 3), bilinear; `border` as in OpenCV."""
         scale = self.side / size
         if scale > 2:  # bilinear sampling would skip pixels: average them first
@@ -46,7 +48,7 @@ class Square:
             small = Square((self.x - left) / shrink, (self.y - top) / shrink, self.side / shrink, self.angle)
             return small.pixels(image, size, border)
         cos, sin = scale * math.cos(self.angle), scale * math.sin(self.angle)
-        # Crop to source for OpenCV, whose pixel centres are whole numbers: half a pixel is added and taken off.
+        # OpenCV puts pixel centres at whole numbers: half a pixel is added, then taken off.
         middle = (size - 1) / 2
         back = np.array(
             [
@@ -61,19 +63,15 @@ class Square:
         """The part of the image that the square covers, shrunk by a whole factor; factor, left, top."""
         reach = self.side / 2 * (abs(math.cos(self.angle)) + abs(math.sin(self.angle))) + 2 * factor
         height, width = image.shape[:2]
-        left, right = (
-            int(np.clip(self.x + d, 0, width)) // factor * factor for d in (-reach, reach + factor)
-        )
-        top, bottom = (
-            int(np.clip(self.y + d, 0, height)) // factor * factor for d in (-reach, reach + factor)
-        )
+        left, right = (int(np.clip(self.x + d, 0, width)) // factor * factor for d in (-reach, reach + factor))
+        top, bottom = (int(np.clip(self.y + d, 0, height)) // factor * factor for d in (-reach, reach + factor))
         part = image[top : max(bottom, top + factor), left : max(right, left + factor)]
         shape = (max(part.shape[1] // factor, 1), max(part.shape[0] // factor, 1))
         return np.asarray(cv2.resize(part, shape, interpolation=cv2.INTER_AREA), np.uint8), factor, left, top
 
 
 def around(points: NDArray[np.floating], angle: float, scale: float) -> Square:
-    """The square at `angle` around points (n, 2): their box in that direction, its long side times `scale`."""
+    """The square at `angle` around points (n, 2): their box in that direction, long side times `scale`."""
     upright = Square(0.0, 0.0, 1.0, angle)
     own = upright.from_source(points)
     low, high = own.min(0), own.max(0)

@@ -8,16 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.face.cuts import CutDetector
-from lipsmith.face.detector import FaceDetector, overlap
+from lipsmith.face.detector import Detection, FaceDetector, distinct
 from lipsmith.face.mesh import FaceMesh, mesh_square
 from lipsmith.face.square import Square
-from lipsmith.face.tracks import Track, assign
+from lipsmith.face.tracks import Sighting, Track, assign, one_each
 
 PRESENT = 0.5
 """Score from which the landmark network's face is believed."""
 REFRESH = 15
-"""Frames between two searches while fewer faces are tracked than wanted."""
-PATIENCE = 0.05
+"""Frames between two thorough searches while fewer faces are tracked than wanted."""
+NEARBY = 4
+"""Frames between two searches around the place where a face was lost."""
+REMEMBERED = 75
+"""Frames for which that place is searched."""
+PASSES = 4
+"""Landmark passes on a fresh detection, at most, until mesh and crop agree."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +34,15 @@ class Face:
     score: float
     """Probability in [0, 1] that this is a face."""
     face: int
-    """Identity number within the shot, from 0; the largest face of the shot's first search comes first."""
+    """Identity number within the shot, from 0; of faces found at once, the largest comes first."""
     detected: bool
     """Whether it was found by a fresh search rather than followed from the frame before."""
 
     @property
     def box(self) -> tuple[float, float, float, float]:
         """x0, y0, x1, y1 of the mesh, source pixels."""
-        return mesh_box(self.mesh)
+        (x0, y0), (x1, y1) = self.mesh.min(0).tolist(), self.mesh.max(0).tolist()
+        return x0, y0, x1, y1
 
 
 @dataclass(frozen=True)
@@ -58,122 +64,88 @@ class FaceTracker:
         self._mesh = FaceMesh(threads)
         self._is_cut = CutDetector()
         self._shot = 0
-        self._restart()
-
-    def _restart(self) -> None:
         self._tracks: list[Track] = []
-        self._numbers = 0
         self._idle = REFRESH
 
     def track(self, image: NDArray[np.uint8]) -> TrackedFrame:
         """Faces of the next frame, an RGB image (H, W, 3). Frames must come in order."""
         if self._is_cut(image):
             self._shot += 1
-            self._restart()
-        lost = self._follow(image)
-        seen = {track.number for track in self._tracks if not track.missed}
-        fresh: set[int] = set()
-        self._idle += 1
-        if len(seen) < self._max_faces and (lost or not seen or self._idle > REFRESH):
-            fresh = self._search(image)
-        present = sorted((t for t in self._tracks if not t.missed), key=lambda track: track.number)
-        return TrackedFrame([Face(t.mesh, t.score, t.number, t.number in fresh) for t in present], self._shot)
+            self._tracks, self._idle = [], REFRESH
+        self._follow(image)
+        fresh = self._search(image)
+        faces = [Face(t.last.mesh, t.last.score, t.number, t in fresh) for t in self._tracks if not t.missed]
+        return TrackedFrame(faces, self._shot)
 
-    def _follow(self, image: NDArray[np.uint8]) -> bool:
-        """Move each seen track to the new frame. Returns whether one of them was lost."""
-        seen = [track for track in self._tracks if not track.missed]
+    def _follow(self, image: NDArray[np.uint8]) -> None:
+        """Take every track to the new frame, the faces that are not seen there as missed."""
+        seen = [(track, self._look(image, track.crop)) for track in self._tracks if not track.missed]
         for track in self._tracks:
-            if track.missed:
-                track.missed += 1
-        believed = []
-        for track in seen:
-            mesh, score = self._mesh(image, track.crop)
-            if score >= PRESENT and plausible(mesh, image):
-                believed.append((track, mesh, score))
-            else:
-                track.missed = 1
-        for track, mesh, score in self._merge(believed):
-            track.follow(mesh, score)
-        return any(track.missed == 1 for track in seen)
+            track.missed += 1
+        for track, sighting in one_each([(t, s) for t, s in seen if believable(s, image)]):
+            track.follow(sighting)
 
-    def _merge(
-        self, found: list[tuple[Track, NDArray[np.float32], float]]
-    ) -> list[tuple[Track, NDArray[np.float32], float]]:
-        """Where two tracks have run onto one face, the one that it surprises less keeps it."""
-        kept: list[tuple[Track, NDArray[np.float32], float]] = []
-        for one in sorted(found, key=lambda item: item[0].surprise(mesh_square(item[1]))):
-            if any(same_face(one[1], other[1]) for other in kept):
-                one[0].missed = 1
-            else:
-                kept.append(one)
-        return kept
-
-    def _search(self, image: NDArray[np.uint8]) -> set[int]:
-        """Look for faces that no track follows. Returns the numbers of those found."""
-        thorough = self._idle > REFRESH
-        if thorough:
-            self._idle = 0
-        seen = [track.mesh for track in self._tracks if not track.missed]
-        found: list[tuple[NDArray[np.float32], float, Square]] = []
-        for detection in self._detector(image, wanted=self._max_faces, tiled=thorough):
-            if any(inside(detection.box, mesh) for mesh in seen):
+    def _search(self, image: NDArray[np.uint8]) -> list[Track]:
+        """Look for faces that no track follows. Returns the tracks of those found."""
+        seen = [track.last for track in self._tracks if not track.missed]
+        if len(seen) >= self._max_faces:
+            return []
+        found: list[Sighting] = []
+        for detection in self._detections(image, bool(seen)):
+            if any(face.same_face(detection.box, 0.4) for face in seen):
                 continue
-            mesh, score, crop = self._settled(image, detection.crop)
-            known = [*seen, *(other for other, _, _ in found)]
-            if score >= PRESENT and plausible(mesh, image) and not any(same_face(mesh, m) for m in known):
-                found.append((mesh, score, crop))
-        found.sort(key=lambda item: -item[2].side)
+            sighting = self._settled(image, detection.crop)
+            if believable(sighting, image) and not any(sighting.same_face(s.box) for s in [*seen, *found]):
+                found.append(sighting)
         return self._admit(found, self._max_faces - len(seen))
 
-    def _settled(self, image: NDArray[np.uint8], crop: Square) -> tuple[NDArray[np.float32], float, Square]:
-        """Mesh and score once crop and mesh agree, so that the first frame is as good as those that follow."""
-        for _ in range(2):
-            mesh, score = self._mesh(image, crop)
-            if score < PRESENT:
-                return mesh, score, crop
-            crop = mesh_square(mesh)
-        mesh, score = self._mesh(image, crop)
-        return mesh, score, crop
+    def _detections(self, image: NDArray[np.uint8], any_seen: bool) -> list[Detection]:
+        """Round each place where a face was lost; in the whole picture while there is none, or now and then."""
+        self._idle += 1
+        thorough = self._idle > REFRESH
+        lost = [t.crop for t in self._tracks if t.missed % NEARBY == 1 and t.missed < REMEMBERED]
+        found = [one for crop in lost for one in self._detector.search(image, crop.scaled(1.5))]
+        if thorough or not any_seen:
+            found += self._detector(image, self._max_faces, tiled=thorough)
+        if thorough:
+            self._idle = 0
+        return distinct(found)
 
-    def _admit(self, found: list[tuple[NDArray[np.float32], float, Square]], room: int) -> set[int]:
-        """Continue lost tracks with the faces found, largest first; the rest become new tracks."""
-        missed = [track for track in self._tracks if track.missed]
-        continued = assign(missed, [crop for _, _, crop in found], PATIENCE)
-        fresh: set[int] = set()
-        order = sorted(range(len(found)), key=lambda index: index not in continued)
-        for index in order[:room]:
-            mesh, score, crop = found[index]
-            track = continued.get(index)
-            if track is None:
-                track = Track(self._numbers, crop, mesh, score)
-                self._numbers += 1
-                self._tracks.append(track)
-            else:
-                track.crop = crop
-                track.follow(mesh, score)
-            fresh.add(track.number)
-        return fresh
+    def _look(self, image: NDArray[np.uint8], crop: Square) -> Sighting:
+        return Sighting(*self._mesh(image, crop), crop)
 
+    def _settled(self, image: NDArray[np.uint8], crop: Square) -> Sighting:
+        """The face once mesh and crop agree, so that the first frame is as good as the next.
 
-def mesh_box(mesh: NDArray[np.float32]) -> tuple[float, float, float, float]:
-    """x0, y0, x1, y1 of mesh (478, 2)."""
-    (x0, y0), (x1, y1) = mesh.min(0).tolist(), mesh.max(0).tolist()
-    return x0, y0, x1, y1
+        A face in profile is often believed only in one of these slightly different crops.
+        """
+        best = sighting = self._look(image, crop)
+        for _ in range(PASSES - 1):
+            if believable(sighting, image):
+                best = sighting
+                if sighting.next_crop == sighting.crop:
+                    break
+            sighting = self._look(image, mesh_square(sighting.mesh))
+        return sighting if believable(sighting, image) else best
 
-
-def same_face(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
-    """Whether two meshes (478, 2) lie on one face."""
-    return bool(overlap(np.array(mesh_box(one)), np.array([mesh_box(other)]))[0] > 0.6)
-
-
-def inside(box: tuple[float, float, float, float], mesh: NDArray[np.float32]) -> bool:
-    """Whether a detected box is that of a face already followed."""
-    return bool(overlap(np.array(box), np.array([mesh_box(mesh)]))[0] > 0.4)
+    def _admit(self, found: list[Sighting], room: int) -> list[Track]:
+        """Continue lost tracks with the faces found, then make new tracks, largest first, while there is room."""
+        continued = assign([track for track in self._tracks if track.missed], found)
+        for index, track in continued.items():
+            track.follow(found[index])
+        others = [sighting for index, sighting in enumerate(found) if index not in continued]
+        others.sort(key=lambda sighting: -sighting.crop.side)
+        new = [
+            Track(len(self._tracks) + extra, sighting, sighting.next_crop)
+            for extra, sighting in enumerate(others[: max(room - len(continued), 0)])
+        ]
+        self._tracks += new
+        return [*continued.values(), *new]
 
 
-def plausible(mesh: NDArray[np.float32], image: NDArray[np.uint8]) -> bool:
-    """Whether a mesh's centre lies in the picture and its size is that of a face."""
-    x0, y0, x1, y1 = mesh_box(mesh)
+def believable(sighting: Sighting, image: NDArray[np.uint8]) -> bool:
+    """Whether a face is there: the network says so, its centre is in the picture and its size is a face's."""
+    x0, y0, x1, y1 = sighting.box
     height, width = image.shape[:2]
     centred = 0 <= (x0 + x1) / 2 <= width and 0 <= (y0 + y1) / 2 <= height
-    return centred and 12 <= max(x1 - x0, y1 - y0) <= 4 * max(width, height)
+    return bool(sighting.score >= PRESENT and centred and 12 <= max(x1 - x0, y1 - y0) <= 4 * max(width, height))

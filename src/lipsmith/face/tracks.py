@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.face.detector import overlap
 from lipsmith.face.mesh import mesh_square
 from lipsmith.face.square import Square
 
@@ -15,36 +16,66 @@ STILL = 0.01
 """Share of the crop's side by which a face may move in its crop before the crop follows."""
 STILL_ANGLE = 0.02
 """Radians."""
+NEWEST = 0.3
+"""Weight of the newest step in a track's velocity."""
+COASTING = 12
+"""Frames for which an unseen face may be thought to move on."""
+TOLERANCE = (0.5, 0.05, 2.0)
+"""Surprise up to which a face continues a track: at once, more a frame unseen, at most."""
 
 
-@dataclass
+@dataclass(frozen=True)
+class Sighting:
+    """A mesh as seen in one frame."""
+
+    mesh: NDArray[np.float32]
+    """(478, 2), source pixels."""
+    score: float
+    crop: Square
+    """The square in which it was seen."""
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """x0, y0, x1, y1 of the mesh."""
+        (x0, y0), (x1, y1) = self.mesh.min(0).tolist(), self.mesh.max(0).tolist()
+        return x0, y0, x1, y1
+
+    @property
+    def next_crop(self) -> Square:
+        """Where to look in the next frame."""
+        return settle(self.crop, mesh_square(self.mesh))
+
+    def same_face(self, box: tuple[float, float, float, float], least: float = 0.6) -> bool:
+        """Whether a box is round this face: intersection over union of at least `least`."""
+        return bool(overlap(np.array(self.box), np.array([box]))[0] >= least)
+
+
+@dataclass(eq=False)
 class Track:
     """One face through one shot."""
 
     number: int
+    last: Sighting
     crop: Square
     """Where to look in the next frame."""
-    mesh: NDArray[np.float32]
-    score: float
     velocity: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
     """Of the crop's centre, pixels a frame."""
     missed: int = 0
     """Frames since the face was last seen."""
 
-    def follow(self, mesh: NDArray[np.float32], score: float) -> None:
-        """Take the next frame's mesh (478, 2)."""
-        before = self.crop
-        self.crop = settle(before, mesh_square(mesh))
-        moved = np.array([self.crop.x - before.x, self.crop.y - before.y]) / (self.missed + 1)
-        self.velocity = 0.7 * self.velocity + 0.3 * moved
-        self.mesh, self.score, self.missed = mesh, score, 0
+    def follow(self, sighting: Sighting) -> None:
+        """Take what the next frame shows of this face."""
+        crop = sighting.next_crop
+        moved = np.array([crop.x - self.crop.x, crop.y - self.crop.y]) / max(self.missed, 1)
+        self.velocity = (1 - NEWEST) * self.velocity + NEWEST * moved
+        self.last, self.crop, self.missed = sighting, crop, 0
 
     def surprise(self, crop: Square) -> float:
         """How badly a face at `crop` continues this track, in crop sides: distance plus change of size.
 
         A face out of sight may have stopped or gone on, so the better of the two counts.
         """
-        ahead = self.velocity * min(self.missed + 1, 12)
+        ahead = self.velocity * min(self.missed, COASTING)
         stopped = math.hypot(crop.x - self.crop.x, crop.y - self.crop.y)
         gone_on = math.hypot(crop.x - self.crop.x - ahead[0], crop.y - self.crop.y - ahead[1])
         return min(stopped, gone_on) / self.crop.side + abs(math.log(crop.side / self.crop.side))
@@ -70,23 +101,26 @@ def _excess(difference: float, play: float) -> float:
     return math.copysign(max(abs(difference) - play, 0.0), difference)
 
 
-def assign(tracks: list[Track], crops: list[Square], patience: float) -> dict[int, Track]:
-    """Which track each crop continues, by index: the least surprising pairs first, none beyond its tolerance.
-
-    The tolerance is half a crop, and grows by `patience` crops for each frame without the face, up to two.
-    """
+def assign(tracks: list[Track], found: list[Sighting]) -> dict[int, Track]:
+    """Which track each face continues, by the face's index: the least surprising pairs first."""
+    at_once, growth, most = TOLERANCE
     pairs = sorted(
-        (
-            (track.surprise(crop), index, t)
-            for t, track in enumerate(tracks)
-            for index, crop in enumerate(crops)
-        ),
+        (track.surprise(sighting.crop), index, t)
+        for t, track in enumerate(tracks)
+        for index, sighting in enumerate(found)
     )
     matched: dict[int, Track] = {}
-    taken: set[int] = set()
-    for cost, index, t in pairs:
-        if index in matched or t in taken or cost > min(0.5 + patience * tracks[t].missed, 2.0):
-            continue
-        matched[index] = tracks[t]
-        taken.add(t)
+    for surprise, index, t in pairs:
+        tolerance = min(at_once + growth * tracks[t].missed, most)
+        if index not in matched and tracks[t] not in matched.values() and surprise <= tolerance:
+            matched[index] = tracks[t]
     return matched
+
+
+def one_each(claims: list[tuple[Track, Sighting]]) -> list[tuple[Track, Sighting]]:
+    """Claims without two on one face: the track that it surprises less keeps it."""
+    kept: list[tuple[Track, Sighting]] = []
+    for track, sighting in sorted(claims, key=lambda claim: claim[0].surprise(claim[1].crop)):
+        if not any(sighting.same_face(other.box) for _, other in kept):
+            kept.append((track, sighting))
+    return kept
