@@ -178,13 +178,21 @@ def _broken_pipe(error: BrokenPipeError) -> int:
     """Quiet when the reader of our output left; any other broken pipe is an error like others."""
     import os
 
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The interpreter flushes once more at exit, and would complain then.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return STDOUT_CLOSED
-    return _explain(error, verbose=False)
+    if not _stdout_is_closed():
+        return _explain(error, verbose=False)
+    # The interpreter flushes once more at exit, and would complain then.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return STDOUT_CLOSED
+
+
+def _stdout_is_closed() -> bool:
+    import select
+
+    if not hasattr(select, "poll"):
+        return True
+    poller = select.poll()
+    poller.register(sys.stdout.fileno(), 0)
+    return bool(poller.poll(0))
 
 
 @contextmanager
