@@ -1,0 +1,244 @@
+"""Puts a generated crop back into its source frame: mouth, chin and cheeks change, every other pixel stays as it was.
+
+The mask is drawn and the colours are matched in the crop, whose geometry does not depend on the film's size; then both
+are carried into the frame, inside the mask's bounding box only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsmith.crop import to_pixels
+from lipsmith.grain import Grain
+from lipsmith.landmarks import JAW, Floats, ranks
+
+# The mask's outline follows the jaw, farther out below the chin (where the new jaw may differ and the whole edge must
+# be drawn anew) and inside the cheeks (where skin fades into skin and hair before the face stays).
+_AT_EAR: Final = 0.88
+_AT_CHIN: Final = 1.10
+# Shares of the crop's side.
+_FEATHER: Final = 0.018
+_BORDER: Final = 0.04
+# How far from the wings of the nose down to the upper lip the mask begins.
+_BELOW_NOSE: Final = 0.15
+
+_GRID: Final = 32
+_SPREAD: Final = 5.0
+_OUTLIER: Final = 16.0
+_MEMORY: Final = 0.85
+
+_VISIBLE: Final = 1 / 255
+_JAW: Final = ranks(JAW)
+_NOSE_WINGS: Final = ranks((278, 48))
+_MOUTH_TOP: Final = ranks((0,))[0]
+_MOUTH: Final = ranks((61, 291, 0, 17))
+
+
+@dataclass(frozen=True)
+class Patch:
+    """What changes in a frame: `image` `(h, w, 3)` uint8 over the box from `(x, y)`, blended by `mask` `(h, w)`."""
+
+    x: int
+    y: int
+    image: NDArray[np.uint8]
+    mask: NDArray[np.float32]
+
+
+class Compositor:
+    """Pastes the successive crops of one face. It remembers colour and grain, so that neither flickers."""
+
+    def __init__(self) -> None:
+        self._grain = Grain()
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget the past: the next frame does not follow the last one (a cut, or another face)."""
+        self._colour: NDArray[np.float32] | None = None
+        self._grain.restart()
+
+    def paste(
+        self,
+        frame: NDArray[np.uint8],
+        generated: NDArray[np.uint8],
+        source: NDArray[np.uint8],
+        transform: Floats,
+        old: Floats,
+        new: Floats,
+        opacity: float = 1.0,
+    ) -> NDArray[np.uint8]:
+        """A copy of `frame` `(H, W, 3)` that shows `generated` where the mouth is; all else bit for bit the same.
+
+        `generated`, `source`: the drawn and the original crop `(S, S, 3)`; `transform`: `(2, 3)`, source pixels to
+        crop units; `old`, `new`: the 131 points `(131, 2)` in crop units, as filmed and as drawn; `opacity` in [0, 1].
+        """
+        patch = self.patch(frame, generated, source, transform, old, new, opacity)
+        result = frame.copy()
+        if patch is not None:
+            blend(result, patch)
+        return result
+
+    def patch(
+        self,
+        frame: NDArray[np.uint8],
+        generated: NDArray[np.uint8],
+        source: NDArray[np.uint8],
+        transform: Floats,
+        old: Floats,
+        new: Floats,
+        opacity: float = 1.0,
+    ) -> Patch | None:
+        """What `paste` would blend in, or None where the mouth lies outside the frame or `opacity` is 0."""
+        size = len(generated)
+        mask = soft_mask(old, new, size)
+        drawn = np.clip(generated + self._colour_field(generated, source, old, new, mask), 0, 255)
+        matrix = to_pixels(transform, size)
+        box = _bounding_box(mask, matrix, frame.shape[:2])
+        if box is None or opacity <= 0:
+            return None
+        x0, y0, x1, y1 = box
+        local = matrix.copy()
+        local[:, 2] += matrix[:, :2] @ (x0, y0)
+        area = (x1 - x0, y1 - y0)
+        image = _placed(drawn, local, area)
+        alpha = np.clip(_warped(mask, local, area, cv2.INTER_LINEAR, 0) * opacity, 0, 1)
+        alpha[alpha < _VISIBLE] = 0
+        image = self._grain.matched(image, frame[y0:y1, x0:x1])
+        return Patch(x0, y0, image, alpha)
+
+    def _colour_field(
+        self,
+        generated: NDArray[np.uint8],
+        source: NDArray[np.uint8],
+        old: Floats,
+        new: Floats,
+        mask: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """What to add to the drawn crop, `(S, S, 3)`, so that its colours meet the source's at the mask's edge."""
+        field = colour_difference(generated, source, skin(old, new, len(mask)) * (1 - mask))
+        if self._colour is not None:
+            field = _MEMORY * self._colour + (1 - _MEMORY) * field
+        self._colour = field
+        return _resized(field, len(mask), cv2.INTER_LINEAR)
+
+
+def blend(frame: NDArray[np.uint8], patch: Patch) -> None:
+    """Blend `patch` into `frame` `(H, W, 3)` in place."""
+    height, width = patch.mask.shape
+    region = frame[patch.y : patch.y + height, patch.x : patch.x + width]
+    weight = patch.mask[..., None]
+    mixed = region + weight * (patch.image.astype(np.float32) - region)
+    region[...] = (mixed + 0.5).astype(np.uint8)
+
+
+def soft_mask(old: Floats, new: Floats, size: int) -> NDArray[np.float32]:
+    """Where the drawn crop shows, `(size, size)` in [0, 1]: below the nose, down to whichever jaw is lower.
+
+    `old`, `new`: `(131, 2)` in crop units, the filmed and the drawn face. 0 in the upper half and at the crop's border.
+    """
+    hard = _filled([outline(old), outline(new)], size)
+    soft = cv2.GaussianBlur(hard, (0, 0), max(0.5, _FEATHER * size))
+    return np.asarray(soft * _window(size), np.float32)
+
+
+def outline(points: Floats) -> NDArray[np.float64]:
+    """The changing region of one face `(131, 2)` as a polygon `(19, 2)`: along the jaw, back below the nose."""
+    centre = points[_MOUTH].mean(0)
+    reach = np.sin(np.linspace(0, np.pi, len(_JAW)))[:, None] ** 0.5
+    jaw = centre + (points[_JAW] - centre) * (_AT_EAR + (_AT_CHIN - _AT_EAR) * reach)
+    wings = points[_NOSE_WINGS]
+    return np.concatenate([jaw, wings + _BELOW_NOSE * (points[_MOUTH_TOP] - wings.mean(0))])
+
+
+def skin(old: Floats, new: Floats, size: int) -> NDArray[np.float32]:
+    """Skin that filmed and drawn face share, `(size, size)` in [0, 1], in the half of the crop that is drawn."""
+    shared = np.ones((size, size), np.float32)
+    for points in (old, new):
+        centre = points[_MOUTH].mean(0)
+        inner = centre + 0.94 * (np.concatenate([points[_JAW], points[ranks((454, 234))]]) - centre)
+        shared *= _filled([inner], size)
+    shared[: size // 2] = 0
+    return shared
+
+
+def colour_difference(
+    generated: NDArray[np.uint8], source: NDArray[np.uint8], weight: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Smooth field `(32, 32, 3)` of source minus generated, known where `weight` `(S, S)` is and spread from there.
+
+    A normalised convolution: the weighted mean of the differences near by. Large differences are content, not light,
+    and count little; where nothing is known near by the field falls to 0.
+    """
+    difference = source.astype(np.float32) - generated
+    size = np.abs(difference).max(-1)
+    trust = weight / (1 + (size / _OUTLIER) ** 2)
+    known = _resized(np.dstack([difference * trust[..., None], trust]), _GRID, cv2.INTER_AREA)
+    spread = cv2.GaussianBlur(known, (0, 0), _SPREAD, borderType=cv2.BORDER_CONSTANT)
+    field: NDArray[np.float32] = spread[..., :3] / (spread[..., 3:] + 1e-3)
+    return field
+
+
+def _filled(polygons: list[NDArray[np.float64]], size: int) -> NDArray[np.float32]:
+    canvas = np.zeros((size, size), np.uint8)
+    for polygon in polygons:
+        fixed = np.round((np.clip(polygon, -2, 3) * size - 0.5) * 64).astype(np.int32)
+        cv2.fillPoly(canvas, [fixed], 255, cv2.LINE_AA, 6)
+    return np.asarray(canvas, np.float32) / np.float32(255)
+
+
+def _window(size: int) -> NDArray[np.float32]:
+    """1 in the lower half of the crop, falling to 0 at its middle row and its border."""
+    centres = np.arange(size) + 0.5
+    ramp = max(1.0, _BORDER * size)
+    across = np.minimum(centres, size - centres) / ramp
+    down = np.minimum(centres - size // 2, size - centres) / ramp
+    rows, columns = (np.clip(side, 0, 1) for side in (down, across))
+    eased = np.outer(rows * rows * (3 - 2 * rows), columns * columns * (3 - 2 * columns))
+    return eased.astype(np.float32)
+
+
+def _bounding_box(
+    mask: NDArray[np.float32], matrix: NDArray[np.float64], shape: tuple[int, int]
+) -> tuple[int, int, int, int] | None:
+    """x0, y0, x1, y1 in the frame of all that the mask can touch; None if nothing is."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return None
+    top, bottom, left, right = rows[0] - 1, rows[-1] + 1, columns[0] - 1, columns[-1] + 1
+    corners = np.array([[left, top], [right, top], [left, bottom], [right, bottom]], np.float64)
+    inverse = cv2.invertAffineTransform(matrix)
+    placed = corners @ inverse[:, :2].T + inverse[:, 2]
+    limit = (shape[1], shape[0])
+    x0, y0 = np.clip(np.floor(placed.min(0)), 0, limit).astype(int)
+    x1, y1 = np.clip(np.ceil(placed.max(0)) + 1, 0, limit).astype(int)
+    return (int(x0), int(y0), int(x1), int(y1)) if x1 > x0 and y1 > y0 else None
+
+
+def _placed(drawn: NDArray[np.float32], matrix: NDArray[np.float64], area: tuple[int, int]) -> NDArray[np.uint8]:
+    """The drawn crop in the frame's pixels: cubic when enlarged, low-passed first when shrunk."""
+    shrink = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    if shrink > 1.3:
+        drawn = np.asarray(cv2.GaussianBlur(drawn, (0, 0), 0.4 * np.sqrt(shrink**2 - 1)), np.float32)
+    image = np.clip(_warped(drawn, matrix, area, cv2.INTER_CUBIC, None) + 0.5, 0, 255)
+    return np.asarray(image, np.uint8)
+
+
+def _warped(
+    picture: NDArray[np.float32],
+    matrix: NDArray[np.float64],
+    area: tuple[int, int],
+    interpolation: int,
+    beyond: int | None,
+) -> NDArray[np.float32]:
+    border = cv2.BORDER_REPLICATE if beyond is None else cv2.BORDER_CONSTANT
+    flags = interpolation | cv2.WARP_INVERSE_MAP
+    moved = cv2.warpAffine(picture, matrix, area, flags=flags, borderMode=border, borderValue=beyond or 0)
+    return np.asarray(moved, np.float32)
+
+
+def _resized(picture: NDArray[np.float32], size: int, interpolation: int) -> NDArray[np.float32]:
+    return np.asarray(cv2.resize(picture, (size, size), interpolation=interpolation), np.float32)

@@ -1,0 +1,72 @@
+"""Footage made ready: its faces are known, and any number of speeches can be put into them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsmith.audio import SAMPLE_RATE
+from lipsmith.dub.faces import FaceTrack
+from lipsmith.dub.performance import perform
+from lipsmith.dub.result import People, Result
+from lipsmith.dub.source import Source
+from lipsmith.dub.speech import load_speech
+from lipsmith.dub.timeline import play
+from lipsmith.runtime import Backend
+
+Tail = Literal["cut", "keep"]
+
+
+@dataclass
+class Clip:
+    """A stretch of footage with its faces. `tracks` are those that will speak, `faces` all that were found."""
+
+    source: Source
+    times: NDArray[np.float64]
+    size: tuple[int, int]
+    faces: list[FaceTrack]
+    tracks: list[FaceTrack]
+    backend: Backend
+    people: People
+    window: int
+    references: int
+    model: str
+
+    @property
+    def seconds(self) -> float:
+        """How long the footage lasts, its last frame included."""
+        return self._end - float(self.times[0])
+
+    def dub(
+        self, speech: Path | str | NDArray[np.floating[Any]], rate: int = SAMPLE_RATE, tail: Tail = "cut"
+    ) -> Result:
+        """The footage saying `speech`: a file with sound, or samples `(n,)` or `(channels, n)` at `rate` Hz.
+
+        The result is as long as the speech. Longer speech: the footage plays forward and back. Shorter, with `tail`
+        keep: the footage goes on to its end in silence, lips closed; with cut it ends with the speech.
+        """
+        words = load_speech(speech, rate)
+        seconds = max(words.seconds, self.seconds) if tail == "keep" else words.seconds
+        timeline = play(self.times, self._end, seconds)
+        performances = [
+            perform(self.backend, track, timeline, words, self.window, self.references) for track in self.tracks
+        ]
+        return Result(
+            source=self.source,
+            source_times=self.times,
+            size=self.size,
+            timeline=timeline,
+            speech=words,
+            performances=[performance for performance in performances if len(performance.frames)],
+            backend=self.backend,
+            people=self.people,
+            model=self.model,
+        )
+
+    @property
+    def _end(self) -> float:
+        return float(self.times[-1]) + float(1 / self.source.footage.rate)

@@ -1,0 +1,93 @@
+"""The model that dubs, loaded once for any number of videos."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsmith.dub.clip import Clip
+from lipsmith.dub.faces import choose, face_numbers
+from lipsmith.dub.result import People
+from lipsmith.dub.scan import Scanner, Sizes
+from lipsmith.dub.source import ArraySource, FileSource, Source
+from lipsmith.dub.store import CropStore
+from lipsmith.face import FaceTracker
+from lipsmith.references import LANDMARK_SETS
+from lipsmith.runtime import Backend, load_backend
+from lipsmith.weights import find_model
+
+_LOG = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]
+
+# Faces that are followed at once where one has to be chosen among them.
+MOST_FACES: Final = 6
+_WORDS: Final = ("largest", "left", "right", "all")
+
+
+class Dubber:
+    """Prepares footage and dubs it with one model."""
+
+    def __init__(self, backend: Backend, config: dict[str, Any], model: str, threads: int | None = None) -> None:
+        """`config`: the model folder's, of which `face_size`, `references_per_frame`, `lips` and `window` are used."""
+        self._backend, self._config, self._model, self._threads = backend, config, model, threads or 1
+
+    @classmethod
+    def from_pretrained(
+        cls, name_or_folder: str | Path = "fast", device: str = "auto", threads: int | None = None
+    ) -> Dubber:
+        """A model by name or from a folder, on `device` (auto, cpu, cuda or cuda:N).
+
+        Raises `WeightsError` where it is missing or damaged, `UsageError` where the device is not there.
+        """
+        folder = find_model(name_or_folder)
+        backend = load_backend(folder, device, threads)
+        return cls(backend, folder.config, folder.path.name, threads)
+
+    def prepare(
+        self,
+        video: Path | str | Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
+        face: str = "largest",
+        start: float | None = None,
+        end: float | None = None,
+        rate: float = 25.0,
+        progress: Progress | None = None,
+    ) -> Clip:
+        """Find the faces of a film, picture or sequence of RGB frames `(H, W, 3)` (at `rate` frames a second).
+
+        `face`: largest, left or right of each shot, all, or numbers from `Clip.faces` such as "2" or "1,4".
+        `start`, `end`: seconds; only the footage between them is used. `progress` gets frames done and their
+        (estimated) total. Raises `InputError` where the footage cannot be read or shows no face.
+        """
+        if face not in _WORDS:
+            face_numbers(face)
+        source: Source
+        if isinstance(video, str | Path):
+            source = FileSource(Path(video), start, end)
+        else:
+            source = ArraySource(video, rate, start, end)
+        store = CropStore()
+        sizes = Sizes(self._config["face_size"], self._config["lips"], LANDMARK_SETS)
+        tracker = FaceTracker(1 if face == "largest" else MOST_FACES, self._threads)
+        scan = Scanner(tracker, store, sizes).scan(source, progress)
+        tracks = choose(scan.tracks, face)
+        _LOG.info(
+            "%s: %d frames, %d faces, %d to dub", source.footage.name, len(scan.times), len(scan.tracks), len(tracks)
+        )
+        return Clip(
+            source=source,
+            times=scan.times,
+            size=scan.size,
+            faces=scan.tracks,
+            tracks=tracks,
+            backend=self._backend,
+            people=People(self._backend, store),
+            window=self._config["window"],
+            references=self._config["references_per_frame"],
+            model=self._model,
+        )

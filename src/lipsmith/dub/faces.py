@@ -1,0 +1,137 @@
+"""One face through one shot: where it is, how far it is to be believed, and the crops that show the person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsmith.dub.store import Stored
+from lipsmith.errors import UsageError
+from lipsmith.landmarks import Floats
+
+# Beyond this many frames without the face it is taken to be away, and the source is shown.
+LONGEST_GAP: Final = 3
+# Frames over which the drawn mouth comes and goes where tracking starts or stops within a shot.
+FADE: Final = 4
+# Scores of the face network between which a face goes from hidden to seen (it gives up below 0.5).
+HIDDEN: Final = 0.5
+SEEN: Final = 0.75
+# A face must be there for this share of the longest-seen face's frames to count as left- or rightmost.
+_LASTING: Final = 0.25
+
+
+@dataclass(frozen=True)
+class FaceTrack:
+    """A face of one shot in its `n` frames. Points are float32 `(n, 131, 2)`."""
+
+    number: int
+    """In the list of all faces of the footage, from 1."""
+    shot: int
+    frames: NDArray[np.intp]
+    """(n,) numbers of the frames, rising."""
+    points: NDArray[np.float32]
+    """Crop units, as filmed."""
+    transforms: NDArray[np.float64]
+    """(n, 2, 3), source pixels to crop units, smoothed over time."""
+    opacity: NDArray[np.float32]
+    """(n,) in [0, 1]: how far the drawn mouth is to be seen."""
+    pool: Stored
+    """(R, S, S, 3) uint8, the reference crops."""
+    pool_points: NDArray[np.float32]
+    """(R, 131, 2), crop units."""
+    lips: NDArray[np.intp]
+    """(m,) ranks in the pool of the lip references."""
+    landmarks: NDArray[np.float32]
+    """(N, 131, 2), crop units: the landmark generator's references."""
+    size: float
+    """Median width of the face, source pixels."""
+    place: tuple[float, float]
+    """Median centre of the face, source pixels."""
+    seconds: tuple[float, float]
+    """When it is first and last seen."""
+
+    def rows(self, order: NDArray[np.intp]) -> NDArray[np.intp]:
+        """For frames numbered `order` the rows of this track's arrays, -1 where the face is not seen."""
+        at = np.minimum(np.searchsorted(self.frames, order), len(self.frames) - 1)
+        return np.where(self.frames[at] == order, at, -1)
+
+
+def choose(tracks: Sequence[FaceTrack], face: str) -> list[FaceTrack]:
+    """The faces to dub: largest, left or right of each shot, all, or numbers as listed ("2" or "1,4").
+
+    Raises `UsageError` for another word or a number that no face has.
+    """
+    if face == "all":
+        return list(tracks)
+    if face in ("largest", "left", "right"):
+        shots = {track.shot: [other for other in tracks if other.shot == track.shot] for track in tracks}
+        return [_of_shot(together, face) for together in shots.values()]
+    wanted = face_numbers(face)
+    unknown = sorted(wanted - {track.number for track in tracks})
+    if unknown:
+        raise UsageError(f"There is no face number {unknown[0]}: {len(tracks)} were found; --list-faces shows them.")
+    return [track for track in tracks if track.number in wanted]
+
+
+def face_numbers(face: str) -> set[int]:
+    """The numbers in "2" or "1,4"; raises `UsageError` for anything else."""
+    parts = face.split(",")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise UsageError(f"Face {face!r} is unknown: use largest, left, right, all or numbers such as 2 or 1,4.")
+    return {int(part) for part in parts}
+
+
+def _of_shot(tracks: list[FaceTrack], face: str) -> FaceTrack:
+    if face == "largest":
+        return max(tracks, key=lambda track: track.size**2 * len(track.frames))
+    longest = max(len(track.frames) for track in tracks)
+    lasting = [track for track in tracks if len(track.frames) >= _LASTING * longest]
+    return sorted(lasting, key=lambda track: track.place[0])[0 if face == "left" else -1]
+
+
+def bridge(
+    frames: NDArray[np.intp], points: Floats, scores: Floats
+) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.float32]]:
+    """Frames, points `(n, 131, 2)` and scores with gaps of `LONGEST_GAP` frames and less filled in between."""
+    gaps = np.diff(frames) - 1
+    whole = [frames[:1]]
+    for before, after, gap in zip(frames, frames[1:], gaps, strict=False):
+        whole.append(np.arange(before + 1, after + 1) if gap <= LONGEST_GAP else np.array([after]))
+    every = np.concatenate(whole)
+    flat = points.reshape(len(points), -1)
+    right = np.clip(np.searchsorted(frames, every), 1, max(1, len(frames) - 1))
+    if len(frames) == 1:
+        return every, points.astype(np.float32), np.asarray(scores, np.float32)
+    share = ((every - frames[right - 1]) / (frames[right] - frames[right - 1]))[:, None]
+    between = flat[right - 1] * (1 - share) + flat[right] * share
+    filled = np.interp(every, frames, scores)
+    return every, between.reshape(-1, *points.shape[1:]).astype(np.float32), filled.astype(np.float32)
+
+
+def opacities(frames: NDArray[np.intp], scores: Floats, first: int, last: int) -> NDArray[np.float32]:
+    """How far the drawn mouth is to be seen, `(n,)`: less near the ends of tracking and where the score is low.
+
+    `first`, `last`: the shot's own ends, at which nothing fades.
+    """
+    breaks = np.flatnonzero(np.diff(frames) > 1)
+    starts = np.concatenate([[0], breaks + 1])
+    stops = np.concatenate([breaks, [len(frames) - 1]])
+    opacity = np.ones(len(frames))
+    for start, stop in zip(starts, stops, strict=True):
+        place = np.arange(stop - start + 1)
+        if frames[start] > first:
+            opacity[start : stop + 1] *= np.minimum(1, (place + 1) / (FADE + 1))
+        if frames[stop] < last:
+            opacity[start : stop + 1] *= np.minimum(1, (place[::-1] + 1) / (FADE + 1))
+    seen = np.clip((_steady(np.asarray(scores)) - HIDDEN) / (SEEN - HIDDEN), 0, 1)
+    return (opacity * seen).astype(np.float32)
+
+
+def _steady(scores: Floats) -> NDArray[np.float64]:
+    """Scores averaged over `FADE` neighbours, so that a doubt of one frame does not flash."""
+    padded = np.pad(scores, (FADE // 2, FADE // 2), mode="edge")
+    return np.convolve(padded, np.ones(FADE // 2 * 2 + 1) / (FADE // 2 * 2 + 1), mode="valid")

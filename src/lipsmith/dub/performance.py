@@ -1,0 +1,82 @@
+"""How one face says the speech: its points in every frame of the timeline, before anything is drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsmith.audio import mel_windows
+from lipsmith.dub.faces import FaceTrack
+from lipsmith.dub.silence import close_lips, resting_opening, speaking
+from lipsmith.dub.speech import Speech
+from lipsmith.dub.timeline import Timeline
+from lipsmith.landmarks import NUM_POSE
+from lipsmith.references import nearest
+from lipsmith.runtime import Backend
+from lipsmith.sketch import draw_sketches
+from lipsmith.speak import predict_content
+
+# A frame is drawn with the line drawings of two neighbours on either side.
+_NEIGHBOURS: Final = np.arange(-2, 3)
+
+
+@dataclass(frozen=True)
+class Performance:
+    """A face in the `n` frames of the timeline in which it is seen."""
+
+    track: FaceTrack
+    frames: NDArray[np.intp]
+    """(n,) output frame numbers, rising."""
+    rows: NDArray[np.intp]
+    """(n,) rows in the track's arrays."""
+    points: NDArray[np.float32]
+    """(n, 131, 2), crop units, as they will be drawn."""
+    references: NDArray[np.intp]
+    """(n, k) ranks in the pool."""
+    begins: NDArray[np.intp]
+    """(n,) place at which each frame's unbroken run begins."""
+    ends: NDArray[np.intp]
+    """(n,) place at which each frame's unbroken run ends, inclusive."""
+
+    def sketches(self, part: slice, size: int) -> NDArray[np.uint8]:
+        """The five line drawings `(b, 5, size, size)` of each frame at the places `part`."""
+        places = np.arange(part.start, part.stop)[:, None] + _NEIGHBOURS
+        places = np.clip(places, self.begins[part, None], self.ends[part, None])
+        first = int(places.min())
+        return draw_sketches(self.points[first : int(places.max()) + 1], size)[places - first]
+
+
+def perform(backend: Backend, track: FaceTrack, timeline: Timeline, speech: Speech, window: int, k: int) -> Performance:
+    """Predict what the mouth does, run by run, and choose the references of every frame."""
+    rows = track.rows(timeline.index)
+    frames = np.flatnonzero(rows >= 0)
+    rows = rows[frames]
+    points = track.points[rows].copy()
+    begins, ends = _runs(frames, rows, timeline)
+    chosen = np.zeros((len(frames), k), np.intp)
+    rest = resting_opening(track.landmarks)
+    for begin in np.unique(begins):
+        run = slice(begin, ends[begin] + 1)
+        times = timeline.times[frames[run]]
+        content = predict_content(backend, speech.mel, times, points[run, :NUM_POSE], track.landmarks, window)
+        points[run, NUM_POSE:] = close_lips(content, 1 - speaking(speech.mel, times), rest)
+        chosen[run] = nearest(points[run], track.pool_points, k)
+    return Performance(track, frames, rows, points, chosen, begins, ends)
+
+
+def heard(speech: Speech, performance: Performance, timeline: Timeline, part: slice) -> NDArray[np.float32]:
+    """The mel windows `(b, 80, 16)` of the frames at the places `part`."""
+    return mel_windows(speech.mel, timeline.times[performance.frames[part]])
+
+
+def _runs(
+    frames: NDArray[np.intp], rows: NDArray[np.intp], timeline: Timeline
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Where the unbroken run of each frame begins and ends: output and source both go on frame by frame."""
+    whole = (np.diff(frames) == 1) & timeline.follows[frames[1:]] & (np.abs(np.diff(rows)) <= 1)
+    starts = np.concatenate([[0], np.flatnonzero(~whole) + 1]) if len(frames) else np.zeros(0, np.intp)
+    lengths = np.diff(np.concatenate([starts, [len(frames)]]))
+    return np.repeat(starts, lengths), np.repeat(starts + lengths - 1, lengths)

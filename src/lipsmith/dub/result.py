@@ -1,0 +1,161 @@
+"""The second pass: decode again, draw, paste and encode, a few frames at a time."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsmith.composite import Compositor
+from lipsmith.crop import crop_image
+from lipsmith.dub.faces import FaceTrack
+from lipsmith.dub.performance import Performance, heard
+from lipsmith.dub.source import Source
+from lipsmith.dub.speech import Speech
+from lipsmith.dub.store import CropStore
+from lipsmith.dub.timeline import Timeline
+from lipsmith.files import refuse_existing
+from lipsmith.provenance import metadata
+from lipsmith.render import Person, encode_person, render
+from lipsmith.runtime import Backend
+from lipsmith.video import Frame, VideoWriter
+
+Progress = Callable[[int, int], None]
+
+BATCH: Final = 4
+_PEOPLE: Final = 4
+
+
+class People:
+    """Encoded persons, the last few used: a film with many shots has more than memory should hold."""
+
+    def __init__(self, backend: Backend, store: CropStore) -> None:
+        self._backend, self._store = backend, store
+        self._known: OrderedDict[int, Person] = OrderedDict()
+
+    def __getitem__(self, track: FaceTrack) -> Person:
+        if track.number not in self._known:
+            crops = self._store.get(track.pool)
+            self._known[track.number] = encode_person(self._backend, crops, track.pool_points, track.lips)
+        self._known.move_to_end(track.number)
+        if len(self._known) > _PEOPLE:
+            self._known.popitem(last=False)
+        return self._known[track.number]
+
+
+@dataclass
+class Result:
+    """A dubbed video that is made while it is asked for."""
+
+    source: Source
+    source_times: NDArray[np.float64]
+    size: tuple[int, int]
+    timeline: Timeline
+    speech: Speech
+    performances: list[Performance]
+    backend: Backend
+    people: People
+    model: str
+    _compositors: dict[int, Compositor] = field(default_factory=dict, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.timeline)
+
+    def frames(self) -> Iterator[Frame]:
+        """The frames, RGB `(H, W, 3)`, with their times in seconds from 0."""
+        return (dubbed for _, dubbed in self._pairs())
+
+    def save(
+        self,
+        path: Path | str,
+        overwrite: bool = False,
+        side_by_side: bool = False,
+        progress: Progress | None = None,
+    ) -> Path:
+        """Write the film with its sound to `path`; `side_by_side` puts the source to its left.
+
+        Raises `UsageError` where `path` is taken or cannot be written, `LipsmithError` where the disk is full. What
+        was begun is removed on any error and on interruption.
+        """
+        path = Path(path)
+        refuse_existing(path, overwrite)
+        width, height = self.size
+        with VideoWriter(
+            path,
+            2 * width if side_by_side else width,
+            height,
+            self.source.footage.rate,
+            audio=self.speech.samples,
+            audio_rate=self.speech.rate,
+            audio_source=self.speech.file,
+            metadata=metadata(self.model),
+            like=self.source.footage.info,
+        ) as writer:
+            for original, dubbed in self._pairs():
+                image = np.hstack([original, dubbed.image]) if side_by_side else dubbed.image
+                writer.write(image, dubbed.time)
+                if progress is not None:
+                    progress(dubbed.index + 1, len(self))
+        return path
+
+    def _pairs(self) -> Iterator[tuple[NDArray[np.uint8], Frame]]:
+        """Source image and dubbed frame, one by one."""
+        self._compositors = {performance.track.number: Compositor() for performance in self.performances}
+        images = self.source.show(self.timeline.index, self.source_times)
+        for begin in range(0, len(self), BATCH):
+            originals = [next(images) for _ in range(begin, min(begin + BATCH, len(self)))]
+            for offset, (original, dubbed) in enumerate(zip(originals, self._dubbed(begin, originals), strict=True)):
+                yield original, Frame(dubbed, float(self.timeline.times[begin + offset]), begin + offset)
+
+    def _dubbed(self, begin: int, originals: list[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+        """The images from output frame `begin` on with every face's new mouth."""
+        results = list(originals)
+        for performance in self.performances:
+            ends = np.searchsorted(performance.frames, [begin, begin + len(originals)])
+            if ends[0] < ends[1]:
+                self._dub_face(performance, slice(*ends.tolist()), begin, originals, results)
+        return results
+
+    def _dub_face(
+        self,
+        performance: Performance,
+        part: slice,
+        begin: int,
+        originals: list[NDArray[np.uint8]],
+        results: list[NDArray[np.uint8]],
+    ) -> None:
+        track, rows = performance.track, performance.rows[part]
+        places = (performance.frames[part] - begin).tolist()
+        person = self.people[track]
+        side = person.images.shape[-1]
+        targets = np.stack(
+            [crop_image(originals[p], track.transforms[r], side) for p, r in zip(places, rows, strict=True)]
+        )
+        drawn = render(
+            self.backend,
+            person,
+            targets,
+            performance.points[part],
+            performance.sketches(part, side),
+            heard(self.speech, performance, self.timeline, part),
+            performance.references[part],
+        )
+        compositor = self._compositors[track.number]
+        for at, (place, row) in enumerate(zip(places, rows, strict=True)):
+            number = part.start + at
+            if performance.begins[number] == number:
+                compositor.restart()
+            results[place] = compositor.paste(
+                results[place],
+                drawn[at],
+                targets[at],
+                track.transforms[row],
+                track.points[row],
+                performance.points[number],
+                float(track.opacity[row]),
+            )

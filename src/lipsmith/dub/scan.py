@@ -1,0 +1,198 @@
+"""The first pass: follow the faces, keep their geometry, and a bounded number of crops that may become references."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsmith.crop import apply, crop_image, fit_transforms, invert, smooth_transforms
+from lipsmith.dub.faces import FaceTrack, bridge, opacities
+from lipsmith.dub.source import Source
+from lipsmith.dub.store import CropStore
+from lipsmith.errors import InputError
+from lipsmith.face import Face, FaceTracker
+from lipsmith.landmarks import select
+from lipsmith.references import choose_landmarks, choose_lips, choose_pool, sharpness_of
+from lipsmith.video import Frame
+
+_LOG = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]
+
+# Cut-outs that one face may hold until its shot ends; when full, every second one goes, so that they stay evenly
+# spread over time, and their mouth shapes distributed as the whole shot's.
+CANDIDATES: Final = 75
+# Cut-outs reach a tenth of the crop beyond it: the smoothed crop differs a little from the frame's own.
+_CORNERS: Final = np.array([[-0.1, -0.1], [1.1, -0.1], [-0.1, 1.1], [1.1, 1.1]])
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What the model asks of the crops: their side, lip references and reference landmark sets."""
+
+    face: int
+    lips: int
+    landmarks: int
+
+
+@dataclass(frozen=True)
+class Scan:
+    """All that the first pass found."""
+
+    times: NDArray[np.float64]
+    tracks: list[FaceTrack]
+    size: tuple[int, int]
+    """Width and height of the frames."""
+
+
+@dataclass
+class _Candidate:
+    """Part of a frame, with the transform `(2, 3)` from the frame's pixels to the part's."""
+
+    row: int
+    image: NDArray[np.uint8]
+    to_part: NDArray[np.float64]
+
+
+@dataclass
+class _Growing:
+    """A track while its shot lasts."""
+
+    frames: list[int] = field(default_factory=list)
+    meshes: list[NDArray[np.float32]] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    candidates: list[_Candidate] = field(default_factory=list)
+    stride: int = 1
+
+    def add(self, frame: Frame, face: Face, size: int) -> None:
+        points = select(face.mesh).astype(np.float32)
+        row = len(self.frames)
+        self.frames.append(frame.index)
+        self.meshes.append(points)
+        self.scores.append(face.score)
+        if row % self.stride:
+            return
+        if len(self.candidates) == CANDIDATES:
+            self.candidates, self.stride = self.candidates[::2], 2 * self.stride
+            if row % self.stride:
+                return
+        self.candidates.append(_cut_out(row, frame.image, points, size))
+
+
+class Scanner:
+    """Turns footage into tracks, shot by shot."""
+
+    def __init__(self, tracker: FaceTracker, store: CropStore, sizes: Sizes) -> None:
+        self._tracker, self._store, self._sizes = tracker, store, sizes
+        self._tracks: list[FaceTrack] = []
+        self._times: list[float] = []
+        self._growing: dict[int, _Growing] = {}
+        self._shot, self._shot_begins = 0, 0
+
+    def scan(self, source: Source, progress: Progress | None = None) -> Scan:
+        """Go through all frames. Raises `InputError` where no frame shows a face."""
+        total = source.footage.info.frames if source.footage.info else None
+        size = (0, 0)
+        for frame in source.frames():
+            self._take(frame)
+            size = (frame.image.shape[1], frame.image.shape[0])
+            if progress is not None:
+                progress(frame.index + 1, max(total or 0, frame.index + 1))
+        self._close_shot()
+        if not self._tracks:
+            raise InputError(
+                f"{source.footage.name}: no face in any of its {len(self._times)} frames; "
+                "choose footage where a face is at least 30 pixels wide and turned towards the camera."
+            )
+        return Scan(np.array(self._times), self._tracks, size)
+
+    def _take(self, frame: Frame) -> None:
+        found = self._tracker.track(frame.image)
+        if found.shot != self._shot:
+            self._close_shot()
+            self._shot, self._shot_begins = found.shot, frame.index
+        self._times.append(frame.time)
+        for face in found.faces:
+            self._growing.setdefault(face.face, _Growing()).add(frame, face, self._sizes.face)
+
+    def _close_shot(self) -> None:
+        for growing in self._growing.values():
+            self._tracks.append(self._finished(growing))
+        self._growing = {}
+
+    def _finished(self, growing: _Growing) -> FaceTrack:
+        seen = np.array(growing.frames)
+        frames, pixels, scores = bridge(seen, np.array(growing.meshes), np.array(growing.scores))
+        times = np.array(self._times)[frames]
+        transforms = smooth_transforms(fit_transforms(pixels), times)
+        points = apply(transforms, pixels).astype(np.float32)
+        rows = np.searchsorted(frames, seen)
+        crops, shown, lips = self._references(growing.candidates, rows, transforms, points)
+        low, high = pixels.min(1), pixels.max(1)
+        x, y = np.median((low + high) / 2, axis=0)
+        return FaceTrack(
+            number=len(self._tracks) + 1,
+            shot=self._shot,
+            frames=frames,
+            points=points,
+            transforms=transforms,
+            opacity=opacities(frames, scores, self._shot_begins, len(self._times) - 1),
+            pool=self._store.put(crops),
+            pool_points=shown,
+            lips=lips,
+            landmarks=points[choose_landmarks(points, self._sizes.landmarks)],
+            size=float(np.median(high[:, 0] - low[:, 0])),
+            place=(float(x), float(y)),
+            seconds=(float(times[0]), float(times[-1])),
+        )
+
+    def _references(
+        self,
+        candidates: list[_Candidate],
+        rows: NDArray[np.intp],
+        transforms: NDArray[np.float64],
+        points: NDArray[np.float32],
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.intp]]:
+        """Pool crops `(R, S, S, 3)`, their points `(R, 131, 2)`, and the lip references' ranks among them."""
+        own = rows[[candidate.row for candidate in candidates]]
+        crops = np.stack(
+            [self._crop(candidate, transforms[row]) for candidate, row in zip(candidates, own, strict=True)]
+        )
+        sharpness = np.array([sharpness_of(crop[len(crop) // 2 :]) for crop in crops])
+        pool = choose_pool(points[own], sharpness)
+        lips = choose_lips(points[own][pool], sharpness[pool], self._sizes.lips)
+        return crops[pool], points[own][pool], lips
+
+    def _crop(self, candidate: _Candidate, transform: NDArray[np.float64]) -> NDArray[np.uint8]:
+        return crop_image(candidate.image, chain(invert(candidate.to_part), transform), self._sizes.face)
+
+
+def chain(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The transform `(2, 3)` that does `first`, then `second`."""
+    linear = second[:, :2] @ first[:, :2]
+    return np.column_stack([linear, second[:, :2] @ first[:, 2] + second[:, 2]])
+
+
+def _cut_out(row: int, image: NDArray[np.uint8], points: NDArray[np.float32], size: int) -> _Candidate:
+    """The part of a frame that the crop may need; of a face much larger than the crop, area means of its pixels."""
+    corners = apply(invert(fit_transforms(points[None])[0]), _CORNERS)
+    limit = (image.shape[1], image.shape[0])
+    x0, y0 = np.clip(np.floor(corners.min(0)), 0, limit).astype(int)
+    x1, y1 = np.clip(np.ceil(corners.max(0)), 0, limit).astype(int)
+    # A crop that lies beside the frame repeats the pixel that is nearest to it.
+    x0, y0 = min(x0, limit[0] - 1), min(y0, limit[1] - 1)
+    part = image[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)]
+    step = max(1, min(max(part.shape[:2]) // (2 * size), *part.shape[:2]))
+    to_part = np.array([[1 / step, 0, -x0 / step], [0, 1 / step, -y0 / step]])
+    if step == 1:
+        return _Candidate(row, part.copy(), to_part)
+    rows, columns = part.shape[0] // step, part.shape[1] // step
+    whole = part[: rows * step, : columns * step]
+    small = np.asarray(cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
+    return _Candidate(row, small, to_part)

@@ -1,0 +1,90 @@
+"""Closed lips where nobody speaks: a network that has only seen speech keeps moving them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsmith.audio import MEL_RATE
+from lipsmith.landmarks import INNER_LIP, JAW, NUM_JAW, OUTER_LIP, Floats
+
+# A step this far below the loud ones (decibels) is a pause; so is all that lies below the quietest speech of all.
+_QUIETER: Final = 38.0
+_INAUDIBLE: Final = -75.0
+# The silence before a plosive is shorter than this, and is part of the word.
+_SHORTEST_PAUSE: Final = 0.25
+# Lips go on moving after the sound stops, and begin before it.
+_OVERHANG: Final = 0.1
+_EASE: Final = 0.05
+
+_DB_PER_UNIT: Final = 12.5
+# The lower jaw carries the lower lip; the upper lip does the rest.
+_LOWER_SHARE: Final = 0.75
+
+_UPPER: Final = np.arange(1, 10)
+_LOWER: Final = 20 - _UPPER
+_OUTER_FROM: Final = NUM_JAW
+_INNER_FROM: Final = NUM_JAW + len(OUTER_LIP)
+_JAW_REACH: Final = np.sin(np.linspace(0, np.pi, len(JAW)))
+
+
+def speaking(mel: NDArray[np.float32], times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much of each frame is speech, `(F,)` in [0, 1]; pauses of a quarter second and more are 0.
+
+    `mel`: `(80, steps)`, `times`: `(F,)` seconds from the start of the sound; outside the recording nobody speaks.
+    """
+    level = loudness(mel)
+    threshold = max(_INAUDIBLE, float(np.percentile(level, 95)) - _QUIETER)
+    voiced = _without_short_pauses(level > threshold)
+    ease = _EASE * MEL_RATE
+    reach = np.arange(-round(3 * ease), round(3 * ease) + 1)
+    kernel = np.exp(-0.5 * (reach / ease) ** 2)
+    smooth = np.convolve(np.pad(voiced.astype(float), len(reach) // 2, mode="edge"), kernel / kernel.sum(), "valid")
+    steps = np.arange(len(smooth))
+    return np.asarray(np.interp(np.asarray(times) * MEL_RATE, steps, smooth, left=smooth[0], right=0.0))
+
+
+def loudness(mel: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Mean power of all bands in decibels, `(steps,)`, of a scaled spectrogram `(80, steps)`."""
+    decibels = (mel.astype(np.float64) + 4) * _DB_PER_UNIT - 100
+    power = (10 ** (decibels / 10)).mean(0)
+    return np.asarray(10 * np.log10(power))
+
+
+def close_lips(content: Floats, amount: NDArray[np.float64], rest: float) -> NDArray[np.float32]:
+    """Mouths `(F, 57, 2)` closed by `amount` `(F,)`: 0 leaves them, 1 closes to the opening `rest` or what they have.
+
+    The lower lip rises by three quarters of the way and takes the chin along; the upper lip comes down the rest.
+    """
+    moved = np.array(content, np.float32)
+    gap = moved[:, _INNER_FROM + _LOWER] - moved[:, _INNER_FROM + _UPPER]
+    middle = np.linalg.norm(gap[:, 4], axis=-1)
+    share = amount * np.clip(1 - rest / np.maximum(middle, 1e-9), 0, 1)
+    step = gap * share[:, None, None]
+    for begin in (_OUTER_FROM, _INNER_FROM):
+        moved[:, begin + _LOWER] -= _LOWER_SHARE * step
+        moved[:, begin + _UPPER] += (1 - _LOWER_SHARE) * step
+    moved[:, :NUM_JAW] -= _LOWER_SHARE * _JAW_REACH[:, None] * step[:, 4:5]
+    return moved
+
+
+def resting_opening(points: Floats) -> float:
+    """How far apart the inner lips of references `(N, 131, 2)` are when nearly the most closed."""
+    inner = points[:, -len(INNER_LIP) :]
+    return float(np.percentile(np.linalg.norm(inner[:, 15] - inner[:, 5], axis=-1), 10))
+
+
+def _without_short_pauses(voiced: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Pauses of less than a quarter second count as speech, longer ones shrink by the overhang at both ends."""
+    filled = voiced.copy()
+    edges = np.flatnonzero(np.diff(np.concatenate([[True], voiced, [True]]).astype(int)))
+    for begin, stop in edges.reshape(-1, 2):
+        if begin > 0 and stop < len(voiced) and stop - begin < _SHORTEST_PAUSE * MEL_RATE:
+            filled[begin:stop] = True
+            continue
+        overhang = round(_OVERHANG * MEL_RATE)
+        filled[begin : begin + overhang] |= begin > 0
+        filled[max(begin, stop - overhang) : stop] |= stop < len(voiced)
+    return filled

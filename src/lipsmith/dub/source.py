@@ -1,0 +1,187 @@
+"""Footage that can be shown in any order: forward while it lasts, backward when the speech is longer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsmith.errors import InputError, UsageError
+from lipsmith.video import Frame, VideoInfo, probe, read_frames
+
+# Decoded frames that playing backward may hold: less means more seeks, each of which decodes from a key frame on.
+BUDGET: Final = 96 << 20
+STILL_RATE: Final = Fraction(25)
+
+
+@dataclass(frozen=True)
+class Footage:
+    """What the frames are, whatever holds them. `rate`: frames a second; `info`: the file's, if it is one."""
+
+    name: str
+    rate: Fraction
+    info: VideoInfo | None = None
+
+
+class Source(Protocol):
+    """A stretch of footage."""
+
+    footage: Footage
+
+    def frames(self) -> Iterator[Frame]:
+        """Every frame in order; `index` counts from 0, `time` is the footage's own."""
+        ...
+
+    def show(self, order: NDArray[np.intp], times: NDArray[np.float64]) -> Iterator[NDArray[np.uint8]]:
+        """The images `(H, W, 3)` of the frames numbered `order`, a walk in which neighbours differ by 1 at most.
+
+        `times`: `(F,)` of all frames of the stretch, as `frames` gave them.
+        """
+        ...
+
+
+class FileSource:
+    """A film, animation or still picture between two times."""
+
+    def __init__(self, path: Path, start: float | None = None, end: float | None = None) -> None:
+        self._path, self._start, self._end = path, start or 0.0, end
+        check_stretch(start, end)
+        info = probe(path)
+        self.footage = Footage(str(path), STILL_RATE if info.is_still else info.rate, info)
+
+    def frames(self) -> Iterator[Frame]:
+        """Every frame in order."""
+        found = False
+        for frame in read_frames(self._path, self._start, self._end):
+            found = True
+            yield frame
+        if not found:
+            raise InputError(f"{self._path} has no frame from {self._start:g} s on; choose an earlier --start.")
+
+    def show(self, order: NDArray[np.intp], times: NDArray[np.float64]) -> Iterator[NDArray[np.uint8]]:
+        """Images in the order of a walk; runs forward are streamed, runs backward come in decoded blocks."""
+        held: NDArray[np.uint8] | None = None
+        for run in runs(order):
+            if run[0] <= run[-1]:
+                images = self._forward(run, times)
+            else:
+                room = BUDGET // held.nbytes if held is not None else 1
+                images = self._backward(run, times, max(1, room))
+            for image in images:
+                held = image
+                yield image
+
+    def _forward(self, run: NDArray[np.intp], times: NDArray[np.float64]) -> Iterator[NDArray[np.uint8]]:
+        stretch = _held(self._between(int(run[0]), int(run[-1]), times), run, times)
+        return (image for _, image in stretch)
+
+    def _backward(self, run: NDArray[np.intp], times: NDArray[np.float64], room: int) -> Iterator[NDArray[np.uint8]]:
+        for begin in range(0, len(run), room):
+            block = np.sort(run[begin : begin + room])
+            stretch = _held(self._between(int(block[0]), int(block[-1]), times), block, times)
+            images = [image for _, image in stretch]
+            yield from reversed(images)
+
+    def _between(self, first: int, last: int, times: NDArray[np.float64]) -> Iterator[Frame]:
+        # Half a frame early and late, so that a time rounded differently loses no frame.
+        early = (times[first] - times[first - 1]) / 2 if first else 0.0
+        end = (times[last] + times[last + 1]) / 2 if last + 1 < len(times) else self._end
+        return read_frames(self._path, max(self._start, float(times[first] - early)), end)
+
+
+class ArraySource:
+    """Frames in memory, `(H, W, 3)` uint8 RGB of one size."""
+
+    def __init__(
+        self,
+        images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
+        rate: float,
+        start: float | None = None,
+        end: float | None = None,
+    ) -> None:
+        check_stretch(start, end)
+        if not rate > 0:
+            raise UsageError(f"Frame rate {rate} is not above 0; give the footage's frames per second.")
+        if not len(images):
+            raise InputError("The footage is an empty sequence; give at least one frame.")
+        first = np.shape(images[0])
+        if len(first) != 3 or first[2] != 3 or any(np.shape(i) != first or i.dtype != np.uint8 for i in images):
+            raise InputError("The footage is not a sequence of RGB uint8 arrays (H, W, 3) of one size; convert it.")
+        last = None if end is None else int(np.ceil(end * rate - 1e-6))
+        begin = int(np.ceil((start or 0.0) * rate - 1e-6))
+        self._images = images[begin:last]
+        if not len(self._images):
+            raise InputError(f"The footage has no frame from {start:g} s on; choose an earlier start.")
+        self._first = begin / rate
+        self.footage = Footage("the footage", Fraction(rate).limit_denominator(1001 * 240))
+
+    def frames(self) -> Iterator[Frame]:
+        """Every frame in order."""
+        step = float(1 / self.footage.rate)
+        for index, image in enumerate(self._images):
+            yield Frame(image, self._first + index * step, index)
+
+    def show(self, order: NDArray[np.intp], times: NDArray[np.float64]) -> Iterator[NDArray[np.uint8]]:
+        """Images in the order of a walk."""
+        return (self._images[index] for index in order)
+
+
+def check_stretch(start: float | None, end: float | None) -> None:
+    """Raise `UsageError` for a start and end between which nothing can be."""
+    if start is not None and not start >= 0:
+        raise UsageError(f"The start, {start:g} s, lies before the footage; choose 0 or later.")
+    if end is not None and not end > (start or 0):
+        raise UsageError(f"The end, {end:g} s, is not after the start, {start or 0:g} s; choose a later end.")
+
+
+def runs(order: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
+    """A walk as stretches that go one way each: 0 1 2 1 0 1 as 0 1 2, then 1 0, then 1.
+
+    Standing still goes along either way.
+    """
+    begin, way = 0, 0
+    for place in range(1, len(order)):
+        step = int(np.sign(order[place] - order[place - 1]))
+        if step * way < 0:
+            yield order[begin:place]
+            begin = place
+        way = step or way
+    if len(order):
+        yield order[begin:]
+
+
+def _held(
+    frames: Iterator[Frame], wanted: NDArray[np.intp], times: NDArray[np.float64]
+) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """The frames numbered `wanted` (never falling), each as often as it is wanted.
+
+    A second decoding of a damaged film may lack a frame: the one before it then stands in.
+    """
+    place, last = 0, None
+    for frame in frames:
+        number = _number(times, frame.time)
+        while place < len(wanted) and last is not None and wanted[place] < number:
+            yield int(wanted[place]), last
+            place += 1
+        last = frame.image
+        while place < len(wanted) and wanted[place] <= number:
+            yield int(wanted[place]), last
+            place += 1
+        if place == len(wanted):
+            return
+    while place < len(wanted) and last is not None:
+        yield int(wanted[place]), last
+        place += 1
+
+
+def _number(times: NDArray[np.float64], time: float) -> int:
+    """The frame whose time is nearest."""
+    if len(times) == 1:
+        return 0
+    right = int(np.clip(np.searchsorted(times, time), 1, len(times) - 1))
+    return right - int(time - times[right - 1] < times[right] - time)

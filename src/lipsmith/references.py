@@ -1,0 +1,156 @@
+"""Which frames show the person to the networks: a pool spread over mouth shapes, and the few that suit one target.
+
+A lip opening is the distance between mesh points 0 and 17 (paper, implementation details: references are taken at
+evenly spaced ranks of it).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsmith.landmarks import NUM_JAW, NUM_POSE, Floats, outer_lip_opening, ranks
+
+POOL: Final = 25
+LANDMARK_SETS: Final = 15
+_FEW: Final = 5
+
+# Flow straightens a slightly different head, but cannot invent teeth: lips weigh more than the pose, the jaw least.
+POSE_WEIGHT: Final = 1.0
+JAW_WEIGHT: Final = 0.5
+LIPS_WEIGHT: Final = 2.0
+
+# A newcomer must be nearer by this share of the typical distance before it replaces a reference in use.
+STICKINESS: Final = 0.25
+_MEAN_FRAMES: Final = 2
+
+# On a head turned further than this (0 frontal, 1 profile) half of the mouth is the mesh's guess.
+_TURNED: Final = 0.75
+_BLURRED: Final = 0.5
+
+
+def pool_size(frames: int) -> int:
+    """How many references a clip of `frames` usable frames gives: a fifth of them, 5 at least and 25 at most."""
+    return min(frames, max(_FEW, min(POOL, frames // 5)))
+
+
+def choose_pool(points: Floats, sharpness: Floats | None = None, count: int | None = None) -> NDArray[np.intp]:
+    """Indices `(count,)` of frames at evenly spaced ranks of lip opening, the sharpest near each rank, openings rising.
+
+    `points`: `(F, 131, 2)` in crop units; `sharpness`: `(F,)`, any positive unit, None if unknown; `count`: default
+    `pool_size`. Blurred and strongly turned frames are left out where enough others remain. Fewer than `count`
+    frames are repeated.
+    """
+    count = pool_size(len(points)) if count is None else count
+    usable = _usable(points, sharpness, count)
+    order = usable[np.argsort(outer_lip_opening(points[usable]), kind="stable")]
+    places = np.linspace(0, len(order) - 1, count)
+    if sharpness is None or len(order) <= count:
+        return np.asarray(order[np.round(places).astype(int)])
+    reach = (len(order) - 1) / max(1, count - 1) / 2
+    return np.array([_sharpest(order, place, reach, sharpness) for place in places])
+
+
+def choose_lips(points: Floats, sharpness: Floats | None = None, count: int = 5) -> NDArray[np.intp]:
+    """Indices `(count,)` of the lip references, chosen as the pool is."""
+    return choose_pool(points, sharpness, count)
+
+
+def choose_landmarks(points: Floats, count: int = LANDMARK_SETS) -> NDArray[np.intp]:
+    """Indices `(count,)` of the reference landmark sets of the landmark generator."""
+    return choose_pool(points, None, count)
+
+
+def nearest(target: Floats, pool: Floats, k: int, sticky: bool = True) -> NDArray[np.intp]:
+    """For each target the `k` references nearest in pose and mouth shape, `(F, k)`.
+
+    `target`: `(F, 131, 2)`, successive frames, and `pool`: `(R, 131, 2)`, both in crop units. With `sticky`, the
+    distances are averaged over neighbouring frames and a reference in use keeps its place until another is clearly
+    nearer, so that the picture does not flicker. A pool smaller than `k` is repeated.
+    """
+    cost = distances(target, pool)
+    if not sticky or len(target) < 2:
+        return _filled(np.argsort(cost, axis=1, kind="stable")[:, :k], k)
+    cost = _averaged(cost)
+    margin = STICKINESS * float(np.median(cost))
+    chosen = np.empty((len(cost), min(k, len(pool))), np.intp)
+    for frame, row in enumerate(cost):
+        chosen[frame] = _followed(row, chosen[frame - 1] if frame else None, k, margin)
+    return _filled(chosen, k)
+
+
+def distances(target: Floats, pool: Floats) -> NDArray[np.float32]:
+    """Root-mean-square distances `(F, R)` of points in crop units, weighted by what matters in a reference."""
+    weights = _point_weights()
+    a = (target * weights).reshape(len(target), -1).astype(np.float32)
+    b = (pool * weights).reshape(len(pool), -1).astype(np.float32)
+    squared = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
+    return np.asarray(np.sqrt(np.maximum(squared, 0)), np.float32)
+
+
+def sharpness_of(image: NDArray[np.uint8]) -> float:
+    """Variance of the Laplacian of the green channel of a crop `(S, S, 3)`: low when out of focus or in motion."""
+    green = image[..., 1].astype(np.float32)
+    laplacian = green[:-2, 1:-1] + green[2:, 1:-1] + green[1:-1, :-2] + green[1:-1, 2:] - 4 * green[1:-1, 1:-1]
+    return float(laplacian.var())
+
+
+def turn(points: Floats) -> NDArray[np.float64]:
+    """How far heads `(..., 131, 2)` are turned aside, from 0 (frontal) to 1 (profile)."""
+    tip, right, left = ranks((4, 234, 454))
+    to_right = np.linalg.norm(points[..., tip, :] - points[..., right, :], axis=-1)
+    to_left = np.linalg.norm(points[..., tip, :] - points[..., left, :], axis=-1)
+    aside: NDArray[np.float64] = np.abs(to_right - to_left) / np.maximum(to_right + to_left, 1e-9)
+    return aside
+
+
+def _usable(points: Floats, sharpness: Floats | None, count: int) -> NDArray[np.intp]:
+    good = turn(points) < _TURNED
+    if sharpness is not None:
+        good &= np.asarray(sharpness) >= _BLURRED * np.median(sharpness)
+    return np.flatnonzero(good) if good.sum() >= count else np.arange(len(points))
+
+
+def _sharpest(order: NDArray[np.intp], place: float, reach: float, sharpness: Floats) -> np.intp:
+    low, high = max(0, int(np.ceil(place - reach))), min(len(order) - 1, int(np.floor(place + reach)))
+    near = order[low : max(low, high) + 1]
+    best: np.intp = near[np.argmax(np.asarray(sharpness)[near])]
+    return best
+
+
+def _followed(cost: NDArray[np.float32], before: NDArray[np.intp] | None, k: int, margin: float) -> NDArray[np.intp]:
+    """The `k` cheapest; those in use before cost `margin` less and keep their slots."""
+    if before is None:
+        return np.argsort(cost, kind="stable")[:k]
+    eased = cost.copy()
+    eased[before] -= margin
+    best = np.argsort(eased, kind="stable")[: len(before)]
+    slots = before.copy()
+    slots[~np.isin(before, best)] = best[~np.isin(best, before)]
+    return slots
+
+
+def _filled(chosen: NDArray[np.intp], k: int) -> NDArray[np.intp]:
+    return chosen[:, np.arange(k) % chosen.shape[1]]
+
+
+def _averaged(cost: NDArray[np.float32]) -> NDArray[np.float32]:
+    padded = np.pad(cost, ((_MEAN_FRAMES, _MEAN_FRAMES), (0, 0)), mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * _MEAN_FRAMES + 1, axis=0)
+    mean: NDArray[np.float32] = windows.mean(-1, dtype=np.float32)
+    return mean
+
+
+def _point_weights() -> NDArray[np.float32]:
+    """Factors `(131, 1)` on coordinates that make the squared sum a weighted mean of squared distances."""
+    lips = slice(NUM_POSE + NUM_JAW, None)
+    weights = np.empty((NUM_POSE + 57, 1), np.float32)
+    for part, weight in (
+        (slice(NUM_POSE), POSE_WEIGHT),
+        (slice(NUM_POSE, lips.start), JAW_WEIGHT),
+        (lips, LIPS_WEIGHT),
+    ):
+        weights[part] = np.sqrt(weight / len(weights[part]))
+    return weights

@@ -1,0 +1,82 @@
+"""The image networks on numpy crops: a person is encoded once, then drawn with any pose and mouth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsmith.landmarks import Floats
+from lipsmith.runtime import Backend
+from lipsmith.sketch import draw_sketches
+
+_ENCODED_AT_ONCE = 5
+
+
+@dataclass(frozen=True)
+class Person:
+    """All that the networks know of one face: R references and m lip references, encoded.
+
+    `images`: `(R, 3, S, S)` in [0, 1]; `points`: `(R, 131, 2)` in crop units; `fine`, `coarse`: features
+    `(R, c, h, w)`; `lips`: features `(m, c, h, w)`.
+    """
+
+    images: NDArray[np.float32]
+    points: NDArray[np.float32]
+    fine: NDArray[np.float32]
+    coarse: NDArray[np.float32]
+    lips: NDArray[np.float32]
+
+
+def encode_person(backend: Backend, images: NDArray[np.uint8], points: Floats, lips: NDArray[np.intp]) -> Person:
+    """Reference crops `(n, S, S, 3)` with their points `(n, 131, 2)`; `lips` are the lip references among them."""
+    pictures, size = planes(images), images.shape[1]
+    sketches = planes(draw_sketches(points, size)[..., None])
+    coded = [backend("reference", image=pictures[part], sketch=sketches[part]) for part in _parts(len(pictures))]
+    (mouths,) = backend("lip", image=pictures[lips], sketch=sketches[lips])
+    fine, coarse = (np.concatenate(level) for level in zip(*coded, strict=True))
+    return Person(pictures, np.asarray(points, np.float32), fine, coarse, mouths)
+
+
+def render(
+    backend: Backend,
+    person: Person,
+    targets: NDArray[np.uint8],
+    points: Floats,
+    sketches: NDArray[np.uint8],
+    mel: NDArray[np.float32],
+    references: NDArray[np.intp],
+) -> NDArray[np.uint8]:
+    """Crops `(b, S, S, 3)` in which the person has the mouth that `points` say.
+
+    `targets`: source crops `(b, S, S, 3)`; `points`: `(b, 131, 2)` in crop units; `sketches`: `(b, 5, S, S)`, the
+    frame's own in the middle of its neighbours'; `mel`: `(b, 80, 16)`; `references`: `(b, k)` ranks in the pool.
+    """
+    (image,) = backend(
+        "render",
+        target=planes(targets),
+        sketches=sketches.astype(np.float32) / np.float32(255),
+        points=np.asarray(points, np.float32),
+        mel=mel[:, None],
+        reference_images=person.images[references],
+        reference_points=person.points[references],
+        fine=person.fine[references],
+        coarse=person.coarse[references],
+        lips=np.broadcast_to(person.lips, (len(targets), *person.lips.shape)),
+    )
+    return pixels(image)
+
+
+def planes(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Images `(n, H, W, C)` in 0..255 as `(n, C, H, W)` in [0, 1]."""
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32) / np.float32(255)
+
+
+def pixels(images: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Images `(n, C, H, W)` in [0, 1] as `(n, H, W, C)` in 0..255."""
+    return np.ascontiguousarray((np.clip(images, 0, 1) * 255 + 0.5).astype(np.uint8).transpose(0, 2, 3, 1))
+
+
+def _parts(count: int) -> list[slice]:
+    return [slice(start, start + _ENCODED_AT_ONCE) for start in range(0, count, _ENCODED_AT_ONCE)]

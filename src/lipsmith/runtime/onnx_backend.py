@@ -1,0 +1,75 @@
+"""The stages as ONNX files on ONNX Runtime: what a plain install uses."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from lipsmith.errors import UsageError, WeightsError
+
+_CUDA = "CUDAExecutionProvider"
+_CPU = "CPUExecutionProvider"
+
+
+def cuda_is_available() -> bool:
+    """Whether this build of ONNX Runtime can use CUDA."""
+    return _CUDA in ort.get_available_providers()
+
+
+class OnnxBackend:
+    """One inference session per `<stage>.onnx`, built when the stage first runs."""
+
+    def __init__(self, folder: Path, device: str = "auto", threads: int | None = None) -> None:
+        self._folder = folder
+        self._providers = _providers(device)
+        self._threads = threads or _usable_cores()
+        self._sessions: dict[str, Any] = {}
+        self.name = f"ONNX Runtime {ort.__version__}, {_described(self._providers)}, {self._threads} threads"
+
+    def __call__(self, stage: str, /, **inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        session = self._sessions.get(stage)
+        if session is None:
+            session = self._sessions[stage] = self._open(stage)
+        # A stage may have been exported without an input that its configuration leaves unused.
+        known = {given.name for given in session.get_inputs()}
+        feed = {name: np.ascontiguousarray(value, np.float32) for name, value in inputs.items() if name in known}
+        return tuple(session.run(None, feed))
+
+    def _open(self, stage: str) -> Any:  # noqa: ANN401 - onnxruntime carries no types
+        path = self._folder / f"{stage}.onnx"
+        if not path.is_file():
+            raise WeightsError(f"{path}: the stage is missing; fetch the model again.")
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.inter_op_num_threads = 1
+        # Workers that spin between calls would take the cores from decoding, pasting and encoding.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        try:
+            return ort.InferenceSession(str(path), options, providers=self._providers)
+        except Exception as error:  # onnxruntime raises bare C++ exception types
+            raise WeightsError(f"{path}: ONNX Runtime cannot read it ({error}); fetch the model again.") from error
+
+
+def _providers(device: str) -> list[Any]:
+    if device == "cpu" or (device == "auto" and not cuda_is_available()):
+        return [_CPU]
+    if not cuda_is_available():
+        raise UsageError("Device cuda: this ONNX Runtime has no CUDA; install onnxruntime-gpu or use --device cpu.")
+    index = int(device.partition(":")[2] or 0)
+    return [(_CUDA, {"device_id": index}), _CPU]
+
+
+def _described(providers: list[Any]) -> str:
+    return "CPU" if providers[0] == _CPU else f"cuda:{providers[0][1]['device_id']}"
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
