@@ -1,7 +1,7 @@
-"""Any sound as 16 kHz mono, and the mel spectrogram that the networks hear (paper, section 3.1; Wav2Lip's).
+"""Any sound as 16 kHz mono, and the mel spectrogram that the networks hear (Wav2Lip's).
 
-Pre-emphasis 0.97, STFT of 800 samples every 200 with a periodic Hann window, magnitudes in 80 Slaney mel bands
-from 55 to 7600 Hz, decibels below full scale mapped to [-4, 4].
+Pre-emphasis 0.97, STFT of 800 samples every 200 with a periodic Hann window, magnitudes in 80 Slaney mel
+bands from 55 to 7600 Hz, decibels below full scale mapped to [-4, 4].
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ MEL_RATE = SAMPLE_RATE / HOP
 WINDOW = 16
 """Steps that one video frame hears, 0.2 s."""
 WINDOW_LEAD = 6.4
-"""Steps by which a window begins before its frame's time: its centre is 0.02 s after it, the middle of a frame
-at 25 fps, where frame i so begins at step 80 (i - 2) / 25."""
+"""Steps by which a window begins before its frame's time. Its centre is then 0.02 s after it, the middle of a
+frame at 25 fps, where frame i so begins at step 80 (i - 2) / 25."""
 
 _CHUNK = 2048  # spectra at a time: 13 MB
 _CLOSE = 1e-6  # steps; absorbs rounding of times, far below the 1e-3 s of any container's clock
@@ -64,10 +64,8 @@ def read_audio(path: Path | str) -> NDArray[np.float32]:
 
 def mel_spectrogram(wave: NDArray[np.float32]) -> NDArray[np.float32]:
     """(n,) at 16 kHz in [-1, 1] to (80, 1 + n // 200) in [-4, 4]; step s is centred on sample 200 s."""
-    emphasised = np.pad(wave.astype(np.float32), FFT // 2)
-    emphasised[1:] -= np.float32(PRE_EMPHASIS) * np.pad(wave.astype(np.float32), FFT // 2)[:-1]
-    # What pre-emphasis leaves one sample past the end belongs to the padding, which is silent.
-    emphasised[FFT // 2 + len(wave) :] = 0.0
+    emphasised = np.pad(np.asarray(wave, np.float32), FFT // 2)
+    emphasised[FFT // 2 + 1 : FFT // 2 + len(wave)] -= np.float32(PRE_EMPHASIS) * wave[:-1]
     spectra = np.lib.stride_tricks.sliding_window_view(emphasised, FFT)[::HOP]
     mel = np.empty((MELS, len(spectra)), np.float32)
     for start in range(0, len(spectra), _CHUNK):
@@ -79,7 +77,7 @@ def mel_spectrogram(wave: NDArray[np.float32]) -> NDArray[np.float32]:
 def _scaled_decibels(magnitude: NDArray[np.float32]) -> NDArray[np.float32]:
     decibels = 20.0 * np.log10(np.maximum(10.0 ** (FLOOR_DB / 20.0), magnitude)) - REFERENCE_DB
     scaled = 2.0 * MEL_LIMIT * (decibels - FLOOR_DB) / -FLOOR_DB - MEL_LIMIT
-    return np.clip(scaled, -MEL_LIMIT, MEL_LIMIT).astype(np.float32)
+    return np.asarray(np.clip(scaled, -MEL_LIMIT, MEL_LIMIT), np.float32)
 
 
 def mel_windows(mel: NDArray[np.float32], times: NDArray[np.float64]) -> NDArray[np.float32]:

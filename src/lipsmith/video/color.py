@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
@@ -20,6 +21,13 @@ UNSPECIFIED_RANGE, LIMITED, FULL = 0, 1, 2
 RGB, BT709, UNSPECIFIED = 0, 1, 2
 
 _BT601 = 5
+_LUMA_WEIGHTS = {
+    1: (0.2126, 0.0722),
+    4: (0.30, 0.11),
+    _BT601: (0.299, 0.114),
+    7: (0.212, 0.087),
+    9: (0.2627, 0.0593),
+}  # of red and blue
 _SWSCALE_MATRIX = {BT709: 1, 4: 4, 5: _BT601, 6: _BT601, 7: 7, 9: 9, 10: 9}
 # Without these flags swscale rounds green down by up to two levels and halves chroma once more.
 _EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
@@ -50,9 +58,9 @@ class FrameToRGB:
     def __call__(self, frame: VideoFrame) -> NDArray[np.uint8]:
         """(H, W, 3) uint8, before rotation."""
         self._size = self._size or (frame.width, frame.height)
-        alpha = frame.format.name in _WITH_ALPHA or _has_alpha(frame)
+        alpha = _has_alpha(frame)
         matrix = _matrix(frame.colorspace, frame.width, frame.height)
-        rgb = self._scaler.reformat(
+        scaled = self._scaler.reformat(
             frame,
             width=self._size[0],
             height=self._size[1],
@@ -62,15 +70,13 @@ class FrameToRGB:
             src_color_range=FULL if is_full_range(frame) else LIMITED,
             dst_color_range=FULL,
             interpolation=_EXACT,
-        ).to_ndarray()
-        return _over_white(rgb) if alpha else np.ascontiguousarray(rgb, dtype=np.uint8)
-
-
-_WITH_ALPHA = {"pal8"}
+        )
+        rgb = np.ascontiguousarray(scaled.to_ndarray(), dtype=np.uint8)
+        return _over_white(rgb) if alpha else rgb
 
 
 def _has_alpha(frame: VideoFrame) -> bool:
-    return any(component.is_alpha for component in frame.format.components)
+    return frame.format.name == "pal8" or any(component.is_alpha for component in frame.format.components)
 
 
 def _over_white(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -86,26 +92,43 @@ def is_full_range(frame: VideoFrame) -> bool:
 
 
 class RGBToFrame:
-    """Turns RGB into frames of one pixel format that carry the given tags; inverts `FrameToRGB`."""
+    """Turns RGB into frames of one pixel format that carry the given tags; inverts `FrameToRGB`.
 
-    def __init__(self, tags: ColorTags, pixel_format: str) -> None:
-        self._scaler = VideoReformatter()
+    Not by swscale, whose chroma of full range is half a level too low: a blue and a red cast of one level.
+    """
+
+    def __init__(self, tags: ColorTags, width: int, height: int) -> None:
+        """The picture has 4:2:0 chroma, or 4:4:4 where a side is odd, which 4:2:0 cannot have."""
         self._tags = tags
-        self._format = pixel_format
+        self._from_rgb = _rgb_to_yuv(_matrix(tags.matrix, width, height), tags.range == FULL)
+        self.pixel_format = "yuv444p" if width % 2 or height % 2 else "yuv420p"
 
     def __call__(self, image: NDArray[np.uint8]) -> VideoFrame:
         """`image`: (H, W, 3) uint8."""
-        source = VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-        matrix = _matrix(self._tags.matrix, source.width, source.height)
-        frame = self._scaler.reformat(
-            source,
-            format=self._format,
-            src_colorspace=matrix,
-            dst_colorspace=matrix,
-            src_color_range=FULL,
-            dst_color_range=FULL if self._tags.range == FULL else LIMITED,
-            interpolation=_EXACT,
-        )
+        packed = cv2.transform(np.ascontiguousarray(image), self._from_rgb)
+        planes = np.ascontiguousarray(np.moveaxis(packed, -1, 0), dtype=np.uint8)
+        if self.pixel_format == "yuv420p":
+            planes = _subsampled(planes)
+        frame = VideoFrame.from_ndarray(planes, format=self.pixel_format)
         frame.color_range, frame.colorspace = self._tags.range, self._tags.matrix
         frame.color_primaries, frame.color_trc = self._tags.primaries, self._tags.transfer
         return frame
+
+
+def _rgb_to_yuv(swscale_matrix: int, full: bool) -> NDArray[np.float64]:
+    """(3, 4): RGB in 0..255 to the codes of luma and chroma (ITU-T H.273, equations 38 to 43)."""
+    red, blue = _LUMA_WEIGHTS[swscale_matrix]
+    luma = np.array([red, 1.0 - red - blue, blue])
+    blueness = (np.array([0.0, 0.0, 1.0]) - luma) / (2.0 - 2.0 * blue)
+    redness = (np.array([1.0, 0.0, 0.0]) - luma) / (2.0 - 2.0 * red)
+    scale = np.ones(3) if full else np.array([219.0, 224.0, 224.0]) / 255.0
+    offset = np.array([0.0 if full else 16.0, 128.0, 128.0])
+    return np.column_stack([np.stack([luma, blueness, redness]) * scale[:, None], offset])
+
+
+def _subsampled(planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(3, H, W) to the one plane (3 H / 2, W) in which PyAV takes 4:2:0."""
+    _, height, width = planes.shape
+    half = (width // 2, height // 2)
+    chroma = np.stack([cv2.resize(plane, half, interpolation=cv2.INTER_AREA) for plane in planes[1:]])
+    return np.concatenate([planes[0], chroma.reshape(height // 2, width)]).astype(np.uint8, copy=False)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 from av.stream import Disposition
@@ -40,7 +41,7 @@ def open_input(path: Path) -> Iterator[InputContainer]:
     except (av.FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(
-            f"{path} cannot be read as a video, a picture or a sound ({reason}); convert it or choose another file."
+            f"{path} cannot be read as a video, a picture or a sound ({reason}); choose another file."
         ) from error
     with container:
         if container.format.name in _NOT_FOOTAGE:
@@ -77,7 +78,7 @@ def require_video(container: InputContainer, path: Path) -> VideoStream:
     return stream
 
 
-def packets(container: InputContainer, stream: VideoStream | AudioStream, path: Path) -> Iterator[Packet]:
+def packets(container: InputContainer, stream: VideoStream | AudioStream, path: Path) -> Iterator[Packet[Any]]:
     """The packets of one stream and the empty one that ends it; a file that breaks off ends early."""
     demuxer = container.demux(stream)
     try:
@@ -106,8 +107,13 @@ def decoded(
         log.warning("%s: %d damaged packets were skipped, the first near %.2f s", path, damaged, where)
 
 
-def seconds(item: Packet | VideoFrame | AudioFrame, stream: VideoStream | AudioStream) -> float | None:
+def seconds(item: Packet[Any] | VideoFrame | AudioFrame, stream: VideoStream | AudioStream) -> float | None:
     """Presentation time of a packet or frame in seconds of the file's own clock; None when it has none."""
     stamp = item.pts if item.pts is not None else item.dts
-    base = item.time_base or stream.time_base  # frames that end a stream come without one
-    return float(stamp * base) if stamp is not None and base else None
+    base = item.time_base or clock(stream)  # the last frames of a stream come without one
+    return float(stamp * base) if stamp is not None else None
+
+
+def clock(stream: VideoStream | AudioStream) -> Fraction:
+    """Seconds of one tick of a stream's time stamps."""
+    return stream.time_base or Fraction(1, av.time_base)

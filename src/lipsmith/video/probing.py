@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 
 from lipsmith.errors import InputError
-from lipsmith.video.media import open_input, packets, require_video
+from lipsmith.video.media import clock, open_input, packets, require_video
 from lipsmith.video.orientation import orientation_of
 
 if TYPE_CHECKING:
     from av.container.input import InputContainer
+    from av.packet import Packet
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
@@ -74,7 +76,7 @@ def probe(path: Path | str) -> VideoInfo:
         stream = require_video(container, path)
         frame, stamps, whole = _first_frame_and_stamps(container, stream, path)
         timing = _timing(container, stream, stamps, whole)
-        turn = orientation_of(frame)
+        turn = orientation_of(frame, path)
         aspect = stream.sample_aspect_ratio or Fraction(1)
         width, height = (frame.height, frame.width) if turn.transposes else (frame.width, frame.height)
         return VideoInfo(
@@ -105,7 +107,7 @@ def _is_picture(container: InputContainer) -> bool:
 def _first_frame_and_stamps(
     container: InputContainer, stream: VideoStream, path: Path
 ) -> tuple[VideoFrame, list[tuple[Fraction, Fraction]], bool]:
-    """The first frame that decodes; (time, duration) of the first packets; whether these are all there are."""
+    """The first frame that decodes; (time, duration) of the first packets; whether there are no more."""
     stream.codec_context.thread_count = 1  # threads would want many packets before the first frame
     frame: VideoFrame | None = None
     stamps: list[tuple[Fraction, Fraction]] = []
@@ -116,14 +118,14 @@ def _first_frame_and_stamps(
             break
         stamp = packet.pts if packet.pts is not None else packet.dts
         if packet.size and stamp is not None and not packet.is_discard:
-            stamps.append((stamp * stream.time_base, (packet.duration or 0) * stream.time_base))
+            stamps.append((stamp * clock(stream), (packet.duration or 0) * clock(stream)))
         frame = frame or _first(stream, packet)
     if frame is None:
         raise InputError(f"{path}: not one frame can be decoded; the file may be damaged or cut off.")
     return frame, sorted(stamps), whole
 
 
-def _first(stream: VideoStream, packet: av.Packet) -> VideoFrame | None:
+def _first(stream: VideoStream, packet: Packet[Any]) -> VideoFrame | None:
     try:
         frames = stream.decode(packet if packet.size else None)
     except av.FFmpegError:
@@ -134,16 +136,22 @@ def _first(stream: VideoStream, packet: av.Packet) -> VideoFrame | None:
 def _timing(
     container: InputContainer, stream: VideoStream, stamps: list[tuple[Fraction, Fraction]], whole: bool
 ) -> _Timing:
-    gaps = [after[0] - before[0] for before, after in zip(stamps, stamps[1:], strict=False)]
+    gaps = [after[0] - before[0] for before, after in pairwise(stamps)]
     gaps = [gap for gap in gaps if gap > 0]
     typical = median(gaps) if gaps else None
     span = stamps[-1][0] - stamps[0][0] + (stamps[-1][1] or typical or 0) if stamps else None
     measured = len(stamps) / span if span else None
     rate = _plausible(stream.average_rate, measured) or measured or stream.guessed_rate or Fraction(25)
+    variable = _is_variable(gaps, typical, rate, clock(stream))
     duration = float(span) if whole and span else _declared_duration(container, stream)
-    known = len(stamps) if whole else stream.frames
-    frames = known or (round(duration * rate) if duration is not None else None)
-    return _Timing(rate, duration, frames, _is_variable(gaps, typical, rate, stream.time_base))
+    frames = len(stamps) if whole else stream.frames
+    if variable and whole and measured:
+        rate = measured  # Matroska declares the rate of the encoder, not the average
+    return _Timing(rate, duration, frames or _estimate(duration, rate), variable)
+
+
+def _estimate(duration: float | None, rate: Fraction) -> int | None:
+    return None if duration is None else round(duration * rate)
 
 
 def _plausible(declared: Fraction | None, measured: Fraction | None) -> Fraction | None:
@@ -155,7 +163,7 @@ def _plausible(declared: Fraction | None, measured: Fraction | None) -> Fraction
 
 def _declared_duration(container: InputContainer, stream: VideoStream) -> float | None:
     if stream.duration:
-        return float(stream.duration * stream.time_base)
+        return float(stream.duration * clock(stream))
     return container.duration / av.time_base if container.duration else None
 
 

@@ -13,8 +13,8 @@ from av.video.frame import VideoFrame
 
 from lipsmith.errors import InputError
 from lipsmith.video.color import FrameToRGB
-from lipsmith.video.media import decoded, open_input, require_video, seconds
-from lipsmith.video.orientation import orientation_of
+from lipsmith.video.media import clock, decoded, open_input, require_video, seconds
+from lipsmith.video.orientation import Orientation, orientation_of
 
 if TYPE_CHECKING:
     from av.container.input import InputContainer
@@ -55,12 +55,14 @@ def read_frames(path: Path | str, start: float = 0.0, end: float | None = None) 
         stream = require_video(container, path)
         stream.thread_type = "AUTO"
         to_rgb = FrameToRGB()
+        turn: Orientation | None = None
         index = 0
         for raw, time in _timed(container, stream, path, start):
             if end is not None and time >= end - _CLOSE:
                 break
             if time >= start - _CLOSE:
-                yield Frame(orientation_of(raw).upright(to_rgb(raw)), time, index)
+                turn = turn or orientation_of(raw, path)
+                yield Frame(turn.upright(to_rgb(raw)), time, index)
                 index += 1
 
 
@@ -92,15 +94,13 @@ def _timed(
 
 def _seek(container: InputContainer, stream: VideoStream, time: float) -> bool:
     try:
-        container.seek(int(time / stream.time_base), stream=stream, backward=True)
+        container.seek(int(time / clock(stream)), stream=stream, backward=True)
     except av.FFmpegError:
         return False
     return True
 
 
-def _stamped(
-    container: InputContainer, stream: VideoStream, path: Path
-) -> Iterator[tuple[VideoFrame, float]]:
+def _stamped(container: InputContainer, stream: VideoStream, path: Path) -> Iterator[tuple[VideoFrame, float]]:
     """Decoded frames with strictly growing seconds of the file's clock, invented where the file has none."""
     step = float(1 / (stream.average_rate or stream.guessed_rate or 25))
     last: float | None = None

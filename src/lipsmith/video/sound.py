@@ -12,7 +12,7 @@ from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 
 from lipsmith.errors import InputError
-from lipsmith.video.media import decoded, open_input, seconds, video_stream
+from lipsmith.video.media import clock, decoded, open_input, seconds, video_stream
 from lipsmith.video.reading import first_time
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _LAYOUTS = {1: "mono", 2: "stereo"}
 
 @dataclass(frozen=True)
 class Sound:
-    """A sound being read: its rate in Hz, its channels (1 or 2) and blocks (channels, n) float32 in [-1, 1]."""
+    """A sound being read: rate in Hz, channels (1 or 2) and blocks (channels, n) float32 in [-1, 1]."""
 
     rate: int
     channels: int
@@ -36,8 +36,8 @@ class Sound:
 def open_sound(path: Path | str, rate: int | None = None, most_channels: int = 2) -> Sound:
     """The sound of an audio or video file, a block at a time.
 
-    Where the sound begins after the film's first frame, silence comes first; where it begins before, that part
-    is left out. Lost stretches are silent, so that what follows stays in place.
+    Where the sound begins after the film's first frame, silence comes first; where it begins before, that
+    part is left out. Lost stretches are silent, so that what follows stays in place.
 
     Args:
         path: any file that libav reads.
@@ -110,16 +110,23 @@ def _timed(
     container: InputContainer, stream: AudioStream, path: Path, rate: int, channels: int
 ) -> Iterator[tuple[float, NDArray[np.float32]]]:
     """(seconds of the file's clock, block (channels, n)) of everything that decodes."""
-    resampler, shape = None, None
+    mixer, shape = None, None
     time = 0.0
     for frame in cast(Iterator[AudioFrame], decoded(container, stream, path)):
-        if resampler is None or shape != (frame.format.name, frame.layout.name, frame.sample_rate):
+        if mixer is None or shape != (frame.format.name, frame.layout.name, frame.sample_rate):
             shape = (frame.format.name, frame.layout.name, frame.sample_rate)
             # Only integer formats are mixed down with weights that sum to one; floats would clip.
-            resampler = AudioResampler(format="s32p", layout=_LAYOUTS[channels], rate=rate)
+            mixer = AudioResampler(format="s32p", layout=_LAYOUTS[channels], rate=rate)
         stamp = seconds(frame, stream)
         time = time if stamp is None else stamp
-        for converted in resampler.resample(frame):
-            block = (converted.to_ndarray() / np.float32(2**31)).astype(np.float32)
-            yield time, block
+        surplus = _padding(frame, stream)
+        for mixed in mixer.resample(frame):
+            block = mixed.to_ndarray()[:, : mixed.samples - surplus]
+            yield time, (block / np.float32(2**31)).astype(np.float32)
             time += block.shape[1] / rate
+
+
+def _padding(frame: AudioFrame, stream: AudioStream) -> int:
+    """Samples at the end of a frame that only fill its last packet up; MP4 tells by the packet's duration."""
+    counts_samples = (frame.time_base or clock(stream)) * frame.sample_rate == 1
+    return max(0, frame.samples - frame.duration) if counts_samples and frame.duration else 0

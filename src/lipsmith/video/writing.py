@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import av
 import numpy as np
@@ -44,9 +44,9 @@ _KNOWN_KEYS = {"title", "artist", "album", "comment", "description", "synopsis",
 class VideoWriter:
     """Writes a film beside its final place and moves it there when it is whole.
 
-    A context manager: leaving it after an exception, Ctrl-C included, leaves nothing behind. The picture keeps
-    its exact size, with 4:4:4 chroma where a side is odd. The sound is written to its last sample, whatever the
-    number of frames; the caller makes both as long as they should be.
+    A context manager: leaving it after an exception, Ctrl-C included, leaves nothing behind. The picture
+    keeps its exact size, with 4:4:4 chroma where a side is odd. The sound is written to its last sample,
+    whatever the number of frames; the caller makes both as long as they should be.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class VideoWriter:
             rate: frames a second, the average where frames carry times.
             audio: (n,) or (channels, n) with one or two channels, in [-1, 1].
             audio_rate: samples a second of `audio`.
-            audio_source: a file whose sound is written at its own rate, in stereo at most, in place of `audio`.
+            audio_source: a file whose sound is written at its own rate, in stereo at most.
             metadata: texts to store; `probe` reads them back.
             like: a film whose colours and pixel shape the result declares.
             crf: x264's quality, 0 (lossless) to 51.
@@ -102,9 +102,7 @@ class VideoWriter:
             self._temporary.touch(exist_ok=False)
         except OSError as error:
             folder = self.path.absolute().parent
-            raise UsageError(
-                f"{folder} cannot be written to ({error.strerror}); choose another folder."
-            ) from error
+            raise UsageError(f"{folder} cannot be written to ({error.strerror}); choose another folder.") from error
         try:
             self._open()
         except BaseException:
@@ -156,14 +154,14 @@ class VideoWriter:
         )
         self._container.metadata.update(self._metadata)
         tags = _tags(self._like)
-        self._video = self._add_video(tags)
-        self._to_frame = RGBToFrame(tags, self._video.codec_context.pix_fmt or "yuv420p")
+        self._to_frame = RGBToFrame(tags, *self._size)
+        self._video = self._add_video(tags, self._to_frame.pixel_format)
         self._audio = self._add_audio(self._sound) if self._sound else None
 
-    def _add_video(self, tags: ColorTags) -> VideoStream:
+    def _add_video(self, tags: ColorTags, pixel_format: str) -> VideoStream:
         stream = self._container.add_stream("libx264", rate=self._rate, options=self._options)
         stream.width, stream.height = self._size
-        stream.pix_fmt = "yuv444p" if self._size[0] % 2 or self._size[1] % 2 else "yuv420p"
+        stream.pix_fmt = pixel_format
         self._tick = _tick(self._rate)
         context = stream.codec_context
         stream.time_base = context.time_base = self._tick
@@ -174,13 +172,11 @@ class VideoWriter:
         return stream
 
     def _add_audio(self, sound: Sound) -> AudioStream:
-        stream = self._container.add_stream(
-            "aac", rate=sound.rate, layout=("mono", "stereo")[sound.channels - 1]
-        )
+        stream = self._container.add_stream("aac", rate=sound.rate, layout=("mono", "stereo")[sound.channels - 1])
         stream.bit_rate = sound.channels * min(96_000, 4 * sound.rate)
         return stream
 
-    def _mux_video(self, packets: list[Packet]) -> None:
+    def _mux_video(self, packets: list[Packet[Any]]) -> None:
         for packet in packets:
             # The last frame would otherwise end where it begins, and the film one frame early.
             packet.duration = round(1 / self._rate / packet.time_base)
@@ -219,19 +215,14 @@ class VideoWriter:
             yield
         except OSError as error:
             if error.errno in _FULL:
-                raise LipsmithError(
-                    f"{self.path} was not written: the disk is full; free some space."
-                ) from error
+                raise LipsmithError(f"{self.path} was not written: the disk is full; free some space.") from error
             raise LipsmithError(f"{self.path} was not written: {error.strerror or error}.") from error
 
 
 def _tags(like: VideoInfo | None) -> ColorTags:
     """The source's own declaration; that of high definition where the source was RGB."""
     rgb = (
-        like is None
-        or like.is_still
-        or like.colorspace == RGB
-        or not like.pixel_format.startswith(("yuv", "nv", "p0"))
+        like is None or like.is_still or like.colorspace == RGB or not like.pixel_format.startswith(("yuv", "nv", "p0"))
     )
     if like is None or rgb:
         return ColorTags()

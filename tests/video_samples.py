@@ -1,0 +1,145 @@
+"""Small films and sounds made on the spot, by PyAV alone, so that reading is tested apart from writing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+ENCODERS: Mapping[str, tuple[str, str, dict[str, str]]] = {
+    ".mp4": ("libx264", "yuv420p", {"crf": "4"}),
+    ".mov": ("libx264", "yuv420p", {"crf": "4"}),
+    ".mkv": ("libx264", "yuv420p", {"crf": "4"}),
+    ".webm": ("libvpx-vp9", "yuv420p", {"crf": "4", "deadline": "realtime"}),
+    ".avi": ("mpeg4", "yuv420p", {"qscale": "1"}),
+    ".gif": ("gif", "rgb8", {}),
+    ".png": ("png", "rgb24", {}),
+    ".jpg": ("mjpeg", "yuvj444p", {"qscale": "1"}),
+    ".webp": ("libwebp", "yuv420p", {"lossless": "1"}),
+    ".bmp": ("bmp", "bgr24", {}),
+}
+
+
+def picture(width: int, height: int, level: int = 128) -> NDArray[np.uint8]:
+    """Smooth colours of the whole range, different in every corner, and a level that tells frames apart."""
+    x, y = np.meshgrid(np.linspace(0, 1, width), np.linspace(0, 1, height))
+    image = np.stack([40 + 170 * x, 40 + 170 * y, level + 60 * (1 - x) * y - 30], axis=-1)
+    return np.clip(np.round(image), 0, 255).astype(np.uint8)
+
+
+def pictures(count: int, width: int = 64, height: int = 48) -> list[NDArray[np.uint8]]:
+    return [picture(width, height, 60 + 130 * index // max(1, count - 1)) for index in range(count)]
+
+
+def film(
+    path: Path,
+    images: Sequence[NDArray[np.uint8]],
+    rate: Fraction | int = 25,
+    *,
+    times: Sequence[float] | None = None,
+    matrix: Sequence[int] | None = None,
+    pixel_format: str | None = None,
+    tags: tuple[int, int] | None = None,
+    options: dict[str, str] | None = None,
+    audio: NDArray[np.float32] | None = None,
+    audio_start: float = 0.0,
+    container_options: dict[str, str] | None = None,
+) -> Path:
+    """Writes `images` at `rate` or at `times`, with a display matrix and (range, matrix) colour tags if given."""
+    codec, default_format, default_options = ENCODERS[path.suffix]
+    with av.open(str(path), "w", container_options=container_options or {}) as container:
+        stream: Any = container.add_stream(codec, rate=rate, options=default_options | (options or {}))
+        stream.height, stream.width = images[0].shape[:2]
+        stream.pix_fmt = pixel_format or default_format
+        tick = Fraction(1, 90_000) if times is not None else 1 / Fraction(rate)
+        stream.codec_context.time_base = tick
+        if matrix is not None:
+            stream.set_display_matrix(matrix)
+        if tags is not None:
+            stream.codec_context.color_range, stream.codec_context.colorspace = tags
+        sound: Any = None if audio is None else container.add_stream("aac", rate=16000, layout="mono")
+        for index, image in enumerate(images):
+            frame = _frame(image, stream.pix_fmt, tags)
+            frame.pts = index if times is None else round(times[index] / tick)
+            frame.time_base = tick
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+        if audio is not None:
+            chunk = av.AudioFrame.from_ndarray(audio[None].copy(), format="fltp", layout="mono")
+            chunk.sample_rate, chunk.pts = 16000, round(audio_start * 16000)
+            chunk.time_base = Fraction(1, 16000)
+            container.mux(sound.encode(chunk))
+            container.mux(sound.encode(None))
+    return path
+
+
+def _frame(image: NDArray[np.uint8], pixel_format: str, tags: tuple[int, int] | None) -> av.VideoFrame:
+    frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+    if tags is None:
+        return frame.reformat(format=pixel_format)
+    if image.dtype == np.uint8 and pixel_format != "yuv444p":
+        raise ValueError("tagged films are made from planes, with chroma at every pixel")
+    planes = np.stack(rgb_to_yuv(image, *tags))
+    return av.VideoFrame.from_ndarray(planes, format="yuv444p")
+
+
+LUMA = {1: (0.2126, 0.0722), 5: (0.299, 0.114), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}
+
+
+def rgb_to_yuv(image: NDArray[np.uint8], color_range: int, matrix: int) -> list[NDArray[np.uint8]]:
+    """ITU-T H.273, equations 38 to 43: the definition, against which libav's conversion is checked."""
+    red_weight, blue_weight = LUMA[matrix]
+    red, green, blue = np.moveaxis(image / 255.0, -1, 0)
+    luma = red_weight * red + (1 - red_weight - blue_weight) * green + blue_weight * blue
+    chroma = (blue - luma) / (2 - 2 * blue_weight), (red - luma) / (2 - 2 * red_weight)
+    if color_range == 2:
+        values = [255 * luma, *(255 * c + 128 for c in chroma)]
+    else:
+        values = [219 * luma + 16, *(224 * c + 128 for c in chroma)]
+    return [np.clip(np.round(v), 0, 255).astype(np.uint8) for v in values]
+
+
+def sound(
+    path: Path,
+    wave: NDArray[np.float32],
+    rate: int,
+    codec: str = "pcm_s16le",
+    layout: str = "mono",
+    cover: NDArray[np.uint8] | None = None,
+) -> Path:
+    """Writes (channels, n), with a cover picture if one is given."""
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream(codec, rate=rate, layout=layout)
+        image: Any = None
+        if cover is not None:
+            image = container.add_stream("png", rate=1)
+            image.height, image.width = cover.shape[:2]
+            image.pix_fmt = "rgb24"
+            image.disposition = av.stream.Disposition.attached_pic
+            container.mux(image.encode(av.VideoFrame.from_ndarray(cover, format="rgb24")))
+        interleaved = np.ascontiguousarray(wave.T.reshape(1, -1))
+        frame = av.AudioFrame.from_ndarray(interleaved, format="flt", layout=layout)
+        frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
+        resampler = av.AudioResampler(format=stream.format.name, layout=layout, rate=rate)
+        for converted in resampler.resample(frame):
+            container.mux(stream.encode(converted))
+        container.mux(stream.encode(None))
+    return path
+
+
+def click(seconds: float, length: float, rate: int) -> NDArray[np.float32]:
+    """(n,) silence with a short tone burst whose loudest point is at `seconds`."""
+    time = np.arange(round(length * rate)) / rate - seconds
+    envelope = np.exp(-((time / 0.002) ** 2))
+    return (0.8 * envelope * np.cos(2 * np.pi * 1000 * time)).astype(np.float32)
+
+
+def loudest(wave: NDArray[np.float32], rate: int) -> float:
+    """Seconds of the middle of the loudest burst."""
+    energy = np.convolve(np.square(wave.astype(np.float64)), np.hanning(round(0.01 * rate) | 1), "same")
+    return float(np.argmax(energy)) / rate
