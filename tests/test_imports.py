@@ -1,0 +1,70 @@
+"""A plain install works: whatever does not train or measure imports without torch, and nothing heavy comes unasked."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from pkgutil import walk_packages
+
+import pytest
+
+import lipsmith
+from lipsmith.cli import EXTRAS
+
+NEED_TORCH = ("lipsmith.models.", "lipsmith.losses.", "lipsmith.train.", "lipsmith.runtime.torch_backend")
+"""Rooms of the `train` extra; see docs/architecture.md."""
+
+# Stands in for an install without extras: imports that the plain dependencies do not bring fail as they would there.
+WITHOUT_EXTRAS = """
+import importlib, json, sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {absent!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Absent())
+failed = {{}}
+for name in {modules!r}:
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        failed[name] = str(error)
+print(json.dumps(failed))
+"""
+
+
+def module_names() -> list[str]:
+    folder = str(Path(lipsmith.__file__).parent)
+    return [found.name for found in walk_packages([folder], "lipsmith.") if not found.name.endswith("__main__")]
+
+
+def run(program: str) -> str:
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", module_names())
+def test_every_module_imports(name: str) -> None:
+    if any(name.startswith(f"{prefix.rstrip('.')}") for prefix in NEED_TORCH):
+        pytest.importorskip("torch")
+    import_module(name)
+
+
+def test_a_plain_install_imports_all_but_training() -> None:
+    absent = {package for packages in EXTRAS.values() for package in packages} | {"onnxscript", "librosa", "scipy"}
+    modules = [name for name in module_names() if not name.startswith(NEED_TORCH)]
+    assert json.loads(run(WITHOUT_EXTRAS.format(absent=absent, modules=modules))) == {}
+
+
+def test_import_lipsmith_brings_nothing_heavy() -> None:
+    heavy = ["numpy", "av", "cv2", "onnxruntime", "ai_edge_litert", "torch", "tyro", "rich", "pydantic"]
+    assert run(f"import lipsmith, sys; print([name for name in {heavy} if name in sys.modules])") == "[]\n"
+
+
+def test_the_dubber_comes_without_torch() -> None:
+    assert run("import lipsmith, sys; lipsmith.Dubber; print('torch' in sys.modules)") == "False\n"
