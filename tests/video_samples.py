@@ -16,7 +16,7 @@ ENCODERS: Mapping[str, tuple[str, str, dict[str, str]]] = {
     ".mov": ("libx264", "yuv420p", {"crf": "4"}),
     ".mkv": ("libx264", "yuv420p", {"crf": "4"}),
     ".webm": ("libvpx-vp9", "yuv420p", {"crf": "4", "deadline": "realtime"}),
-    ".avi": ("mpeg4", "yuv420p", {"qscale": "1"}),
+    ".avi": ("mpeg4", "yuv420p", {"b": "20000000", "qmin": "1"}),
     ".gif": ("gif", "rgb8", {}),
     ".png": ("png", "rgb24", {}),
     ".jpg": ("mjpeg", "yuvj444p", {"qscale": "1"}),

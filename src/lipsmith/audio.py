@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from lipsmith.errors import InputError
 from lipsmith.video.sound import open_sound
@@ -64,14 +65,21 @@ def read_audio(path: Path | str) -> NDArray[np.float32]:
 
 def mel_spectrogram(wave: NDArray[np.float32]) -> NDArray[np.float32]:
     """(n,) at 16 kHz in [-1, 1] to (80, 1 + n // 200) in [-4, 4]; step s is centred on sample 200 s."""
-    emphasised = np.pad(np.asarray(wave, np.float32), FFT // 2)
-    emphasised[FFT // 2 + 1 : FFT // 2 + len(wave)] -= np.float32(PRE_EMPHASIS) * wave[:-1]
-    spectra = np.lib.stride_tricks.sliding_window_view(emphasised, FFT)[::HOP]
-    mel = np.empty((MELS, len(spectra)), np.float32)
-    for start in range(0, len(spectra), _CHUNK):
-        chunk = slice(start, start + _CHUNK)
-        mel[:, chunk] = mel_filters() @ np.abs(np.fft.rfft(spectra[chunk] * _hann(), axis=1)).T
+    mel = np.empty((MELS, 1 + len(wave) // HOP), np.float32)
+    for first in range(0, mel.shape[1], _CHUNK):
+        last = min(first + _CHUNK, mel.shape[1]) - 1
+        samples = _emphasised(wave, first * HOP - FFT // 2, last * HOP + FFT // 2)
+        spectra = np.abs(np.fft.rfft(sliding_window_view(samples, FFT)[::HOP] * _hann(), axis=1))
+        mel[:, first : last + 1] = mel_filters() @ spectra.T
     return _scaled_decibels(mel)
+
+
+def _emphasised(wave: NDArray[np.float32], begin: int, end: int) -> NDArray[np.float32]:
+    """Samples `begin` to `end` after pre-emphasis, silent before the recording and after it."""
+    inside = wave[max(begin, 0) : end].astype(np.float32)
+    before = wave[max(begin - 1, 0) : min(end, len(wave)) - 1]
+    inside[len(inside) - len(before) :] -= np.float32(PRE_EMPHASIS) * before
+    return np.pad(inside, (max(-begin, 0), end - max(begin, 0) - len(inside)))
 
 
 def _scaled_decibels(magnitude: NDArray[np.float32]) -> NDArray[np.float32]:

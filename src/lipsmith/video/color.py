@@ -15,6 +15,8 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 UNSPECIFIED_RANGE, LIMITED, FULL = 0, 1, 2
@@ -106,10 +108,9 @@ class RGBToFrame:
     def __call__(self, image: NDArray[np.uint8]) -> VideoFrame:
         """`image`: (H, W, 3) uint8."""
         packed = cv2.transform(np.ascontiguousarray(image), self._from_rgb)
-        planes = np.ascontiguousarray(np.moveaxis(packed, -1, 0), dtype=np.uint8)
-        if self.pixel_format == "yuv420p":
-            planes = _subsampled(planes)
-        frame = VideoFrame.from_ndarray(planes, format=self.pixel_format)
+        planes = [np.asarray(plane, np.uint8) for plane in cv2.split(packed)]
+        stacked = np.stack(planes) if self.pixel_format == "yuv444p" else _subsampled(planes)
+        frame = VideoFrame.from_ndarray(stacked, format=self.pixel_format)
         frame.color_range, frame.colorspace = self._tags.range, self._tags.matrix
         frame.color_primaries, frame.color_trc = self._tags.primaries, self._tags.transfer
         return frame
@@ -126,9 +127,14 @@ def _rgb_to_yuv(swscale_matrix: int, full: bool) -> NDArray[np.float64]:
     return np.column_stack([np.stack([luma, blueness, redness]) * scale[:, None], offset])
 
 
-def _subsampled(planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(3, H, W) to the one plane (3 H / 2, W) in which PyAV takes 4:2:0."""
-    _, height, width = planes.shape
-    half = (width // 2, height // 2)
-    chroma = np.stack([cv2.resize(plane, half, interpolation=cv2.INTER_AREA) for plane in planes[1:]])
-    return np.concatenate([planes[0], chroma.reshape(height // 2, width)]).astype(np.uint8, copy=False)
+# H.264 has its chroma in the column of every other pixel and between two rows. The plain mean of four pixels
+# lies half a pixel to the right, and colours would move by that at every copy.
+_SITED = np.array([[1, 2, 1], [1, 2, 1]], np.float32) / 8
+
+
+def _subsampled(planes: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Three planes (H, W) to the one (3 H / 2, W) in which PyAV takes 4:2:0."""
+    height, width = planes[0].shape
+    smoothed = [cv2.filter2D(plane, -1, _SITED, anchor=(1, 0), borderType=cv2.BORDER_REPLICATE) for plane in planes[1:]]
+    chroma = [np.asarray(plane, np.uint8)[::2, ::2].ravel() for plane in smoothed]
+    return np.concatenate([planes[0].ravel(), *chroma]).reshape(height * 3 // 2, width)

@@ -1,0 +1,262 @@
+"""Writing: what goes in comes back, in size, time, colour and sound, and a failure leaves nothing behind."""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from lipsmith.audio import read_audio
+from lipsmith.errors import InputError, LipsmithError, UsageError
+from lipsmith.video import VideoWriter, open_sound, probe, read_frames
+from lipsmith.video.color import ColorTags, FrameToRGB, RGBToFrame
+from video_samples import click, film, loudest, picture, pictures, sound
+
+CONTAINERS = [".mp4", ".m4v", ".mov", ".mkv"]
+
+
+def written(path: Path, images: list[NDArray[np.uint8]], rate: Fraction | float = 25, **options: Any) -> Path:  # noqa: ANN401
+    height, width = images[0].shape[:2]
+    with VideoWriter(path, width, height, rate, **options) as writer:
+        for image in images:
+            writer.write(image)
+    return path
+
+
+def difference(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> int:
+    assert a.shape == b.shape
+    return int(np.abs(a.astype(int) - b).max())
+
+
+@pytest.mark.parametrize("suffix", CONTAINERS)
+def test_frames_come_back(tmp_path: Path, suffix: str) -> None:
+    images = pictures(20)
+    frames = list(read_frames(written(tmp_path / f"a{suffix}", images, crf=4)))
+    assert [frame.time for frame in frames] == pytest.approx([i / 25 for i in range(20)], abs=1e-9)
+    assert max(difference(frame.image, image) for frame, image in zip(frames, images, strict=True)) <= 8
+    assert [path.name for path in tmp_path.iterdir()] == [f"a{suffix}"]
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(64, 50), (62, 48), (63, 48), (64, 47), (61, 47), (2, 2), (1, 1), (1, 9)]
+)
+def test_every_size_is_kept(tmp_path: Path, width: int, height: int) -> None:
+    image = picture(width, height)
+    frame = next(read_frames(written(tmp_path / "a.mp4", [image] * 2, crf=1)))
+    assert frame.image.shape == (height, width, 3)
+    if min(width, height) > 2:
+        assert difference(frame.image, image) <= 8
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("rate", [Fraction(24000, 1001), Fraction(30000, 1001), 50, 29.97, Fraction(1234567, 98765)])
+def test_every_rate_is_kept(tmp_path: Path, suffix: str, rate: Fraction | float) -> None:
+    path = written(tmp_path / f"a{suffix}", pictures(30), rate)
+    exact = [float(i / Fraction(rate)) for i in range(30)]
+    assert [frame.time for frame in read_frames(path)] == pytest.approx(exact, abs=1e-3)
+    info = probe(path)
+    assert float(info.rate) == pytest.approx(float(rate), rel=1e-4)
+    assert info.duration == pytest.approx(30 / float(rate), abs=1.1e-3)
+    assert not info.variable_rate
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(gaps=st.lists(st.floats(0.005, 0.5), min_size=2, max_size=12), suffix=st.sampled_from([".mp4", ".mkv"]))
+def test_times_of_a_variable_rate_come_back(tmp_path: Path, gaps: list[float], suffix: str) -> None:
+    times = np.cumsum([0.0, *gaps])
+    path = tmp_path / f"a{suffix}"
+    with VideoWriter(path, 32, 32, 25) as writer:
+        for time in times:
+            writer.write(picture(32, 32), float(time))
+    assert [frame.time for frame in read_frames(path)] == pytest.approx(times, abs=1e-3)
+
+
+@pytest.mark.parametrize("color_range", [1, 2])
+@pytest.mark.parametrize("matrix", [1, 5, 6, 7, 9])
+def test_colours_and_their_tags_come_back(tmp_path: Path, color_range: int, matrix: int) -> None:
+    image = picture(64, 48)
+    source = probe(written(tmp_path / "source.mp4", [image] * 2))
+    like = replace(source, color_range=color_range, colorspace=matrix, primaries=9, transfer=6)
+    path = written(tmp_path / "a.mp4", [image] * 2, like=like, crf=1)
+    info = probe(path)
+    assert (info.color_range, info.colorspace, info.primaries, info.transfer) == (color_range, matrix, 9, 6)
+    error = next(read_frames(path)).image.astype(int) - image
+    assert np.abs(error).max() <= 7
+    assert np.abs(error.mean(axis=(0, 1))).max() < 0.7
+
+
+def test_a_film_that_declares_nothing_stays_so_and_keeps_its_colours(tmp_path: Path) -> None:
+    source = film(tmp_path / "source.mp4", pictures(3))
+    frames = [frame.image for frame in read_frames(source)]
+    path = written(tmp_path / "a.mp4", frames, like=probe(source), crf=1)
+    assert probe(path).colorspace == probe(source).colorspace == 2
+    assert difference(next(read_frames(path)).image, frames[0]) <= 5
+
+
+def test_a_still_picture_becomes_a_film_that_declares_its_colours(tmp_path: Path) -> None:
+    still = probe(film(tmp_path / "a.png", [picture(64, 48)]))
+    info = probe(written(tmp_path / "a.mp4", pictures(3), like=still))
+    assert (info.color_range, info.colorspace, info.primaries, info.transfer) == (1, 1, 1, 1)
+
+
+@given(
+    color=st.tuples(*[st.integers(0, 255)] * 3),
+    matrix=st.sampled_from([1, 4, 5, 6, 7, 9]),
+    color_range=st.sampled_from([1, 2]),
+    size=st.sampled_from([(8, 8), (7, 8)]),
+)
+@settings(max_examples=60, deadline=None)
+def test_conversion_inverts_itself(
+    color: tuple[int, int, int], matrix: int, color_range: int, size: tuple[int, int]
+) -> None:
+    image = np.broadcast_to(np.array(color, np.uint8), (size[1], size[0], 3))
+    frame = RGBToFrame(ColorTags(color_range, matrix), *size)(image)
+    assert difference(FrameToRGB()(frame), image) <= 3
+
+
+@pytest.mark.parametrize("keys", [["comment"], ["comment", "lipsmith", "title"], ["lipsmith.model"]])
+@pytest.mark.parametrize("suffix", CONTAINERS)
+def test_metadata_come_back(tmp_path: Path, suffix: str, keys: list[str]) -> None:
+    metadata = {key: f"Made with care: {key} ü\n2" for key in keys}
+    path = written(tmp_path / f"a{suffix}", pictures(2), metadata=metadata)
+    assert metadata.items() <= probe(path).metadata.items()
+
+
+def test_the_index_comes_first_in_mp4(tmp_path: Path) -> None:
+    data = written(tmp_path / "a.mp4", pictures(5)).read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+
+
+@pytest.mark.parametrize("suffix", CONTAINERS)
+@pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000, 13000])
+def test_a_click_stays_where_it_is(tmp_path: Path, suffix: str, rate: int) -> None:
+    wave = click(0.61, 1.1037, rate)
+    path = written(tmp_path / f"a{suffix}", pictures(40), audio=wave, audio_rate=rate)
+    heard = read_audio(path)
+    assert loudest(heard, 16000) == pytest.approx(0.61, abs=2e-3)
+    assert abs(heard[round(0.61 * 16000)]) > 0.5
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1.0, 1.6037, 4.0])
+def test_sound_is_whole_whatever_the_length_of_the_picture(tmp_path: Path, seconds: float) -> None:
+    wave = click(seconds - 0.002, seconds, 16000)
+    path = written(tmp_path / "a.mp4", pictures(25), audio=wave)
+    heard = read_audio(path)
+    assert len(heard) == pytest.approx(len(wave), abs=1)
+    assert loudest(heard, 16000) == pytest.approx(seconds - 0.002, abs=2e-3)
+    assert len(list(read_frames(path))) == 25
+
+
+def test_the_sound_of_a_file_keeps_its_rate_and_channels(tmp_path: Path) -> None:
+    stereo = np.stack([click(0.3, 1.5, 44100), click(1.2, 1.5, 44100)])
+    source = sound(tmp_path / "a.wav", stereo, 44100, layout="stereo")
+    copy = open_sound(written(tmp_path / "a.mp4", pictures(25), audio_source=source))
+    samples = np.concatenate(list(copy.blocks), axis=1)
+    assert (copy.rate, copy.channels) == (44100, 2)
+    assert samples.shape == stereo.shape
+    assert [loudest(channel, 44100) for channel in samples] == pytest.approx([0.3, 1.2], abs=2e-3)
+
+
+def test_surround_sound_becomes_stereo(tmp_path: Path) -> None:
+    source = sound(tmp_path / "a.wav", np.repeat(click(0.5, 1.0, 48000)[None], 6, axis=0), 48000, layout="5.1")
+    assert open_sound(written(tmp_path / "a.mp4", pictures(5), audio_source=source)).channels == 2
+
+
+def test_stereo_arrays_and_no_samples_at_all(tmp_path: Path) -> None:
+    stereo = np.zeros((2, 8000), np.float32)
+    assert open_sound(written(tmp_path / "a.mp4", pictures(3), audio=stereo)).channels == 2
+    assert not probe(written(tmp_path / "b.mp4", pictures(3), audio=stereo[0, :0])).has_audio
+
+
+def test_an_existing_film_is_replaced_only_by_a_whole_one(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.mp4", pictures(3))
+    before = path.read_bytes()
+    with pytest.raises(ValueError), VideoWriter(path, 64, 48, 25) as writer:
+        writer.write(picture(48, 64))
+    assert path.read_bytes() == before
+    written(path, pictures(7))
+    assert len(list(read_frames(path))) == 7
+    assert [child.name for child in tmp_path.iterdir()] == ["a.mp4"]
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, ValueError, SystemExit])
+@pytest.mark.parametrize("frames", [0, 1, 60])
+def test_nothing_is_left_after_an_interruption(tmp_path: Path, kind: type[BaseException], frames: int) -> None:
+    def interrupted() -> None:
+        with VideoWriter(tmp_path / "a.mp4", 64, 48, 25, audio=click(0.1, 3, 16000)) as writer:
+            assert len(list(tmp_path.iterdir())) == 1
+            for image in pictures(frames):
+                writer.write(image)
+            raise kind
+
+    with pytest.raises(kind):
+        interrupted()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_film_without_frames_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LipsmithError, match="no frame"), VideoWriter(tmp_path / "a.mp4", 64, 48, 25):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_frame_of_another_size_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="64 x 48"), VideoWriter(tmp_path / "a.mp4", 64, 48, 25) as writer:
+        writer.write(picture(48, 64))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_places_that_cannot_be_written_to(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "missing" / "a.mp4", tmp_path / "file" / "a.mp4"):
+        with pytest.raises(UsageError, match="cannot be written"), VideoWriter(path, 64, 48, 25):
+            pass
+
+
+def test_wrong_requests(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"\.mp4, \.m4v, \.mov, \.mkv"):
+        VideoWriter(tmp_path / "a.gif", 64, 48, 25)
+    silent = film(tmp_path / "silent.mp4", pictures(2))
+    with pytest.raises(InputError, match="no sound"):
+        VideoWriter(tmp_path / "a.mp4", 64, 48, 25, audio_source=silent)
+    with pytest.raises(UsageError, match="not both"):
+        VideoWriter(tmp_path / "a.mp4", 64, 48, 25, audio_source=silent, audio=np.zeros(9, np.float32))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="file size limits are POSIX")
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
+    import resource
+    import signal
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    noise = np.random.default_rng(0).integers(0, 255, (20, 128, 128, 3), dtype=np.uint8)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+        with pytest.raises(LipsmithError, match="disk is full"):
+            written(tmp_path / "a.mp4", list(noise), crf=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert list(tmp_path.iterdir()) == []
+    assert errno.EFBIG  # what the limit raises stands for ENOSPC, which needs a full disk
+
+
+def test_the_result_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
+    (tmp_path / "other").touch()
+    path = written(tmp_path / "a.mp4", pictures(2))
+    assert path.stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def test_pixels_that_are_not_square_stay_so(tmp_path: Path) -> None:
+    like = replace(probe(written(tmp_path / "b.mp4", pictures(2))), sample_aspect=Fraction(4, 3))
+    assert probe(written(tmp_path / "a.mp4", pictures(2), like=like)).sample_aspect == Fraction(4, 3)
