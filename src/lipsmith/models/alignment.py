@@ -76,7 +76,9 @@ class FlowAlignment(nn.Module):
         return Aligned(
             image=_mean(warp(_flat(references.images), _positions(self.grid1, _enlarge(flow, 2))), weight, 4, count),
             fine=_mean(warp(_flat(references.fine), _positions(self.grid2, flow)), weight, 2, count),
-            coarse=_mean(warp(_flat(references.coarse), _positions(self.grid4, F.avg_pool2d(flow, 2))), weight, 1, count),
+            coarse=_mean(
+                warp(_flat(references.coarse), _positions(self.grid4, F.avg_pool2d(flow, 2))), weight, 1, count
+            ),
         )
 
 

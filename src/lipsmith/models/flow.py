@@ -34,6 +34,13 @@ class LandmarkFlow(nn.Module):
 
     def forward(self, points: Tensor, reference_points: Tensor) -> Tensor:
         """Target points `(B, 131, 2)`, reference points `(B, k, 131, 2)` to displacements `(B, k, 2, H, W)`."""
+        if torch.is_autocast_enabled(points.device.type):
+            # Half precision resolves a crop to a pixel at best; flow is finer than that.
+            with torch.autocast(points.device.type, enabled=False):
+                return self._displacement(points, reference_points)
+        return self._displacement(points, reference_points)
+
+    def _displacement(self, points: Tensor, reference_points: Tensor) -> Tensor:
         height, width = self.grid.shape[:2]
         cells = rearrange(self.grid, "h w xy -> (h w) xy")
         # |g - L|^2 without its |g|^2, which the softmax cancels.

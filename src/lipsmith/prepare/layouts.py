@@ -58,7 +58,8 @@ def _expand(source: str) -> Iterator[Job]:
         if not found:
             raise InputError(f"{source}: no video below this folder; name one that holds footage")
         lists = _split_lists(path)
-        yield from (_job(file, file.relative_to(path), lists) for file in found)
+        root = path.parent if _known(path.name) else path
+        yield from (_job(file, file.relative_to(root), lists) for file in found)
     elif path.exists():
         yield _job(path, Path(path.parent.name) / path.name if _known(path.parent.name) else Path(path.name), {})
     else:

@@ -1,0 +1,88 @@
+"""The renderer's loss: the paper's five terms and the pixels' own, as a dict of named functions (section 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import torch
+from einops import rearrange
+from torch import Tensor
+from torch.nn import functional as F
+
+from lipsmith.landmarks import INNER_LIP, OUTER_LIP, ranks
+from lipsmith.losses.adversarial import Adversary
+from lipsmith.losses.perceptual import perceptual_loss, style_loss
+from lipsmith.models.vgg import VGG
+
+MOUTH_WEIGHT: Final = 3.0
+MOUTH_RADIUS: Final = 0.12
+SHALLOW: Final = (1, 2, 3)  # VGG stages at full scale
+DEEP: Final = (3, 4, 5)  # and at half
+
+
+def mouth_weight(points: Tensor, size: int) -> Tensor:
+    """Weights `(B, 1, S, S)` of mean about 1: more near the lips of points `(B, 131, 2)`."""
+    centre = points[:, ranks(OUTER_LIP + INNER_LIP)].mean(1)
+    axis = (torch.arange(size, device=points.device) + 0.5) / size
+    dx = axis - centre[:, :1]
+    dy = axis - centre[:, 1:]
+    squared = rearrange(dy.square(), "b h -> b h 1") + rearrange(dx.square(), "b w -> b 1 w")
+    return (1 + MOUTH_WEIGHT * torch.exp(-squared / (2 * MOUTH_RADIUS**2)))[:, None]
+
+
+def pixel_loss(fake: Tensor, real: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean absolute difference of images `(B, 3, H, W)`."""
+    return (weight * (fake - real).abs()).mean()
+
+
+@dataclass
+class Comparison:
+    """What the terms look at: the computed rows of a batch, and their VGG features, computed once and when asked."""
+
+    image: Tensor
+    """(B, 3, H, S) generated."""
+    aligned: Tensor
+    """(B, 3, H, S) aligned references; above S/2 the target's own rows."""
+    truth: Tensor
+    """(B, 3, H, S)."""
+    weight: Tensor
+    """(B, 1, H, S), nought where nothing is generated."""
+    vgg: VGG | None
+
+    @cached_property
+    def of_image(self) -> list[Tensor]:
+        """Features of the generated picture."""
+        return self._features(self.image)
+
+    @cached_property
+    def of_aligned(self) -> list[Tensor]:
+        """Features of the aligned references."""
+        return self._features(self.aligned)
+
+    @cached_property
+    def of_truth(self) -> list[Tensor]:
+        """Features of the truth."""
+        with torch.no_grad():
+            return self._features(self.truth)
+
+    def _features(self, picture: Tensor) -> list[Tensor]:
+        assert self.vgg is not None
+        return self.vgg(picture, SHALLOW) + self.vgg(F.avg_pool2d(picture, 2), DEEP)
+
+
+TERMS: Final[dict[str, Callable[[Comparison], Tensor]]] = {
+    "pixel": lambda c: pixel_loss(c.image, c.truth, c.weight),
+    "aligned_pixel": lambda c: pixel_loss(c.aligned, c.truth, c.weight),
+    "warped": lambda c: perceptual_loss(c.of_aligned, c.of_truth),
+    "content": lambda c: perceptual_loss(c.of_image, c.of_truth),
+    "style": lambda c: style_loss(c.of_image, c.of_truth),
+}
+
+
+def renderer_terms(comparison: Comparison, names: Iterable[str], adversary: Adversary | None) -> dict[str, Tensor]:
+    """The named terms of TERMS, and the adversary's two where there is one."""
+    terms = {name: TERMS[name](comparison) for name in names}
+    return terms | (adversary.judge(comparison.image, comparison.truth) if adversary else {})

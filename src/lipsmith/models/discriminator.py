@@ -1,0 +1,45 @@
+"""The patch discriminator of pix2pixHD ([31]): two scales, three layers, instance normalisation."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class PatchDiscriminator(nn.Module):
+    """One scale: an image to a map of real/fake scores, and the features on the way."""
+
+    def __init__(self, channels: int = 64, layers: int = 3) -> None:
+        super().__init__()
+        widths = [channels * min(2**n, 8) for n in range(layers + 1)]
+        stages: list[nn.Module] = [nn.Sequential(nn.Conv2d(3, widths[0], 4, 2, 2), nn.LeakyReLU(0.2))]
+        for index in range(layers):
+            stride = 2 if index < layers - 1 else 1
+            conv = nn.Conv2d(widths[index], widths[index + 1], 4, stride, 2)
+            stages.append(nn.Sequential(conv, nn.InstanceNorm2d(widths[index + 1]), nn.LeakyReLU(0.2)))
+        stages.append(nn.Conv2d(widths[-1], 1, 4, 1, 2))
+        self.stages = nn.ModuleList(stages)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """`(B, 3, H, W)` in [0, 1] to each stage's features; the last is the score map `(B, 1, h, w)`."""
+        x, features = image * 2 - 1, []
+        for stage in self.stages:
+            x = stage(x)
+            features.append(x)
+        return features
+
+
+class MultiScaleDiscriminator(nn.Module):
+    """The same discriminator, with its own weights, at full and at half resolution."""
+
+    def __init__(self, scales: int = 2, channels: int = 64, layers: int = 3) -> None:
+        super().__init__()
+        self.scales = nn.ModuleList(PatchDiscriminator(channels, layers) for _ in range(scales))
+
+    def forward(self, image: Tensor) -> list[list[Tensor]]:
+        """`(B, 3, H, W)` in [0, 1] to the features of each scale."""
+        outputs = []
+        for index, scale in enumerate(self.scales):
+            x = image if index == 0 else F.avg_pool2d(image, 2**index)
+            outputs.append(scale(x))
+        return outputs

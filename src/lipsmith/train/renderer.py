@@ -1,0 +1,349 @@
+"""Training of the renderer: pixels first, then what VGG sees, the adversary last; one visible loop."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from lipsmith.dataset import ClipRecord, read_manifest
+from lipsmith.errors import UsageError
+from lipsmith.losses.adversarial import Adversary
+from lipsmith.losses.renderer import TERMS, Comparison, mouth_weight, renderer_terms
+from lipsmith.models.alignment import References
+from lipsmith.models.discriminator import MultiScaleDiscriminator
+from lipsmith.models.renderer import Rendered, Renderer
+from lipsmith.models.renderer_config import RendererConfig
+from lipsmith.models.vgg import VGG, load_vgg
+from lipsmith.train.renderer_augment import augment
+from lipsmith.train.renderer_config import RendererTraining
+from lipsmith.train.renderer_data import Batch, Footage, fixed_batches
+from lipsmith.train.run import Curves, make_fabric, save_weights
+from lipsmith.train.state import (
+    Ema,
+    Meter,
+    Schedule,
+    build,
+    load_checkpoint,
+    rng_state,
+    save_checkpoint,
+    set_rng_state,
+)
+from lipsmith.weights import third_party
+
+_LOG = logging.getLogger(__name__)
+CHECKPOINT: Final = "checkpoint.pt"
+WEIGHTS: Final = "renderer"
+LOG_EVERY: Final = 100
+PERCEPTUAL: Final = frozenset({"warped", "content", "style"})
+ADVERSARIAL: Final = frozenset({"gan", "matching"})
+
+
+def train_renderer(
+    config: RendererTraining,
+    data: Path,
+    run: Path,
+    *,
+    device: str = "auto",
+    start: Path | None = None,
+    report: Callable[[str], None] = _LOG.info,
+) -> dict[str, float]:
+    """Train on the split `train` of the prepared clips in `data`, validate on `val`; figures of the best weights.
+
+    `run` gets `renderer.safetensors` and `renderer.json` (best averaged weights, config, figures), a checkpoint and
+    TensorBoard curves with pictures. A run that finds its own checkpoint goes on from it; `start` names a checkpoint of
+    another run whose network is taken up for a new schedule. `report` is given a line now and then.
+    """
+    fabric = make_fabric(device, "bf16-mixed" if device.startswith("cuda") else "32-true")
+    torch.set_float32_matmul_precision("high")
+    neighbours = config.model.neighbours
+    footage = Footage(data, read_manifest(data, "train"), neighbours, fabric.device)
+    trials = list(fixed_batches(Footage(data, read_manifest(data, "val"), neighbours, fabric.device), config))
+    state = _State(fabric, config, _vgg(config, fabric))
+    state.resume(run / CHECKPOINT, start)
+    report(f"{len(footage.images)} frames, {len(trials)} clips to validate on, from step {state.step}")
+    return _loop(fabric, config, state, footage, trials, run, report)
+
+
+class RenderBatch(nn.Module):
+    """The network on a batch whose targets choose their references from a pool: each reference is encoded once."""
+
+    def __init__(self, network: Renderer) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, batch: Batch) -> Rendered:
+        """All targets of the batch, `(B * K)` of them."""
+        clips, targets, _ = batch.chosen.shape
+        fine, coarse = self.network.encode_reference(batch.pool.images.flatten(0, 1), batch.pool.sketches.flatten(0, 1))
+        lips = self.network.encode_lip(batch.lips.images.flatten(0, 1), batch.lips.sketches.flatten(0, 1))
+        row = torch.arange(clips, device=batch.chosen.device)[:, None, None]
+
+        def choose(pool: Tensor) -> Tensor:
+            grouped = pool.unflatten(0, (clips, -1)) if len(pool) != clips else pool
+            return grouped[row, batch.chosen].flatten(0, 1)
+
+        references = References(choose(batch.pool.images), choose(batch.pool.points), choose(fine), choose(coarse))
+        each_lips = lips.unflatten(0, (clips, 1, -1)).expand(-1, targets, -1, -1, -1, -1).flatten(0, 1)
+        targets_ = batch.targets
+        rendered: Rendered = self.network.render(
+            targets_.images.flatten(0, 1),
+            targets_.sketches.flatten(0, 1),
+            targets_.points.flatten(0, 1),
+            batch.mel.flatten(0, 1),
+            references,
+            each_lips,
+        )
+        return rendered
+
+
+class _State:
+    """All that a checkpoint holds: networks, optimisers, averaged weights, clock, random numbers, the best so far."""
+
+    def __init__(self, fabric: Fabric, config: RendererTraining, vgg: VGG | None) -> None:
+        torch.manual_seed(config.seed)
+        self.config, self.vgg = config, vgg
+        self.bare = RenderBatch(Renderer(config.model))
+        optimizer = torch.optim.Adam(self.bare.parameters(), config.learning_rate, fused=fabric.device.type == "cuda")
+        ready = self.bare.to(fabric.device, memory_format=torch.channels_last)
+        compiled = torch.compile(ready) if config.compile else ready
+        self.network: Any
+        self.optimizer: Any
+        self.network, self.optimizer = fabric.setup(compiled, optimizer)
+        discriminator = MultiScaleDiscriminator(channels=config.discriminator_channels)
+        adam = torch.optim.Adam(discriminator.parameters(), config.learning_rate / 2, betas=(0.5, 0.999))
+        self.adversary = Adversary(*fabric.setup(discriminator, adam))
+        self.ema = Ema(self.bare.network, config.ema)
+        self.schedule = Schedule(config.steps, config.minutes, config.warmup)
+        self.sampler = torch.Generator(fabric.device).manual_seed(config.seed + fabric.global_rank)
+        self.step = 0
+        self.best: dict[str, float] = {}
+
+    def resume(self, path: Path, start: Path | None) -> None:
+        """Go on from the checkpoint at `path`; else begin with the network of the one at `start`."""
+        saved = load_checkpoint(path)
+        source = saved or (load_checkpoint(start) if start else None)
+        if start and source is None:
+            raise UsageError(f"{start}: no such checkpoint to start from")
+        if source is None:
+            return
+        if build(RendererConfig, source["model_config"], "checkpoint") != self.config.model:
+            raise UsageError(f"{path if saved else start} is of another architecture; choose another run folder")
+        self.bare.network.load_state_dict(source["network"])
+        self.optimizer.load_state_dict(source["optimizer"])
+        self.ema.load_state_dict(source["ema"])
+        if "adversary" in source:
+            self.adversary.load_state_dict(source["adversary"])
+        if saved is not None:
+            self.schedule.load_state_dict(saved["schedule"])
+            set_rng_state(self.sampler, saved["random"])
+            self.step, self.best = saved["step"], saved["best"]
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint; the adversary only once it has learnt something."""
+        adversary = {"adversary": self.adversary.state_dict()} if self.has_adversary else {}
+        save_checkpoint(
+            path,
+            {
+                "model_config": asdict(self.config.model),
+                "network": self.bare.network.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "ema": self.ema.state_dict(),
+                "schedule": self.schedule.state_dict(),
+                "random": rng_state(self.sampler),
+                "step": self.step,
+                "best": self.best,
+                **adversary,
+            },
+        )
+
+    @property
+    def has_adversary(self) -> bool:
+        """Whether the adversary has joined."""
+        weights = self.config.weights
+        late = self.schedule.progress(self.step) >= self.config.gan_from
+        return late and (weights.gan > 0 or weights.matching > 0)
+
+    @property
+    def active_terms(self) -> list[str]:
+        """Terms of the loss that are in force, the adversary's aside."""
+        seeing = self.vgg is not None and self.schedule.progress(self.step) >= self.config.perceptual_from
+        weights = asdict(self.config.weights)
+        return [name for name in TERMS if weights[name] > 0 and (seeing or name not in PERCEPTUAL)]
+
+
+def _loop(
+    fabric: Fabric,
+    config: RendererTraining,
+    state: _State,
+    footage: Footage,
+    trials: Sequence[tuple[ClipRecord, Batch]],
+    run: Path,
+    report: Callable[[str], None],
+) -> dict[str, float]:
+    curves = Curves(run if fabric.is_global_zero else None)
+    _validate(fabric, state, trials[:2], None, curves, report)
+    meter, saved_at = Meter(fabric.device), time.monotonic()
+    while not _done(fabric, state):
+        terms = _train_step(fabric, config, state, footage, meter)
+        state.step += 1
+        if state.step % LOG_EVERY == 0:
+            _log(state, terms, meter, curves, report)
+        if state.step % config.validate_every == 0:
+            _validate(fabric, state, trials, run, curves, report)
+            meter.read()
+        if time.monotonic() - saved_at > 60 * config.checkpoint_minutes and fabric.is_global_zero:
+            state.save(run / CHECKPOINT)
+            saved_at = time.monotonic()
+    _validate(fabric, state, trials, run, curves, report)
+    if fabric.is_global_zero:
+        state.save(run / CHECKPOINT)
+    return state.best
+
+
+def _train_step(
+    fabric: Fabric, config: RendererTraining, state: _State, footage: Footage, meter: Meter
+) -> dict[str, Tensor]:
+    for group in state.optimizer.param_groups:
+        group["lr"] = config.learning_rate * state.schedule.scale(state.step)
+    with meter.data(), torch.no_grad():
+        batch = augment(footage.draw(config, state.sampler), state.sampler)
+    state.network.train()
+    rendered = state.network(batch)
+    comparison = compare(rendered, batch, config.model.top, state.vgg)
+    adversary = state.adversary if state.has_adversary else None
+    with fabric.autocast():
+        judged = (
+            {} if adversary is None else {"discriminator": adversary.train_step(comparison.image, comparison.truth)}
+        )
+        terms = renderer_terms(comparison, state.active_terms, adversary)
+        weights = asdict(config.weights)
+        loss = torch.stack([weights[name] * value for name, value in terms.items()]).sum()
+    fabric.backward(loss)
+    fabric.clip_gradients(state.network, state.optimizer, max_norm=10.0, error_if_nonfinite=False)
+    state.optimizer.step()
+    state.optimizer.zero_grad(set_to_none=True)
+    state.ema.update(state.bare.network)
+    meter.add(len(comparison.image) * fabric.world_size)
+    return {name: value.detach() for name, value in (terms | judged).items()}
+
+
+def compare(rendered: Rendered, batch: Batch, top: int, vgg: VGG | None) -> Comparison:
+    """What the loss looks at: the computed rows; only those below S/2 were generated, and only they weigh."""
+    truth = batch.targets.images.flatten(0, 1)
+    size = truth.shape[-1]
+    weight = mouth_weight(batch.targets.points.flatten(0, 1), size)
+    weight[..., : size // 2, :] = 0
+    truth, weight = truth[..., top:, :], weight[..., top:, :]
+    context = size // 2 - top
+    aligned = torch.cat([truth[..., :context, :], rendered.aligned[..., context:, :].float()], 2)
+    return Comparison(rendered.image[..., top:, :].float(), aligned, truth, weight, vgg)
+
+
+def _log(state: _State, terms: dict[str, Tensor], meter: Meter, curves: Curves, report: Callable[[str], None]) -> None:
+    rate, share = meter.read()
+    values = {name: float(value) for name, value in terms.items()}
+    curves.add("train", values | {"samples_per_second": rate, "data_share": share}, state.step)
+    shown = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
+    done = state.schedule.progress(state.step)
+    report(f"step {state.step} ({done:.0%}): {shown}; {rate:.0f} samples/s, data {share:.1%}")
+
+
+@torch.no_grad()
+def _validate(
+    fabric: Fabric,
+    state: _State,
+    trials: Sequence[tuple[ClipRecord, Batch]],
+    run: Path | None,
+    curves: Curves,
+    report: Callable[[str], None],
+) -> None:
+    """Measure the averaged weights under the strict protocol; with a `run`, keep them if they are the best so far."""
+    if fabric.is_global_zero:
+        network = RenderBatch(Renderer(state.config.model)).to(fabric.device).eval()
+        network.network.load_state_dict(state.ema.weights)
+        figures = measure(network, [batch for _, batch in trials], [record.identity for record, _ in trials], state.vgg)
+        curves.add("val", figures, state.step)
+        report(f"val at {state.step}: " + ", ".join(f"{name} {value:.4f}" for name, value in figures.items()))
+        curves.picture("val", picture(network, [batch for _, batch in trials[::4]]), state.step)
+        if run is not None and figures["score"] > state.best.get("score", -np.inf):
+            state.best = figures | {"step": float(state.step)}
+            card = {"training": asdict(state.config), "validation": state.best}
+            save_weights(run / WEIGHTS, state.ema.weights, card)
+    fabric.barrier()
+
+
+def measure(
+    network: RenderBatch, batches: Sequence[Batch], identities: Sequence[str], vgg: VGG | None
+) -> dict[str, float]:
+    """PSNR of image and of aligned references over whole crops, distance to the truth in VGG features, and `score`.
+
+    Means over frames, then clips, then identities. `score` weighs sharpness with fidelity: PSNR less 8 times the VGG
+    distance where VGG is at hand.
+    """
+    rows: dict[str, list[dict[str, float]]] = defaultdict(list)
+    top = network.network.config.top
+    for batch, identity in zip(batches, identities, strict=True):
+        rendered = network(batch)
+        comparison = compare(rendered, batch, top, vgg)
+        share = comparison.truth.shape[2] / batch.targets.images.shape[-1]
+        row = {
+            "psnr": _psnr(comparison.image, comparison.truth, share),
+            "aligned_psnr": _psnr(comparison.aligned, comparison.truth, share),
+        }
+        if vgg is not None:
+            row["vgg"] = float(TERMS["content"](comparison))
+        rows[identity].append(row)
+    people = [{name: float(np.mean([row[name] for row in clips])) for name in clips[0]} for clips in rows.values()]
+    figures = {name: float(np.mean([person[name] for person in people])) for name in people[0]}
+    return figures | {"score": figures["psnr"] - 8 * figures.get("vgg", 0.0)}
+
+
+def picture(network: RenderBatch, batches: Sequence[Batch]) -> Tensor:
+    """Rows of target, masked target, aligned references, generated, truth, `(3, H, W)`; one row a clip."""
+    rows = []
+    top, half = network.network.config.top, network.network.config.face_size // 2
+    for batch in batches:
+        rendered = network(batch)
+        index = len(rendered.image) // 2
+        truth = batch.targets.images.flatten(0, 1)[index]
+        drawn = batch.targets.sketches.flatten(0, 1)[index, batch.targets.sketches.shape[2] // 2]
+        masked = truth.clone()
+        masked[:, half:] = drawn[half:]
+        aligned = torch.cat([truth[:, :top], rendered.aligned[index]], 1)
+        rows.append(torch.cat([masked, aligned, rendered.image[index], truth], 2))
+    return torch.cat(rows, 1).clamp(0, 1).float().cpu()
+
+
+def _psnr(fake: Tensor, real: Tensor, share: float) -> float:
+    """Mean over frames of the PSNR over whole crops, of which the compared rows are `share` and the others equal."""
+    error = (fake.clamp(0, 1) - real).square().mean((1, 2, 3)) * share
+    return float((-10 * error.clamp_min(1e-10).log10()).mean())
+
+
+def _vgg(config: RendererTraining, fabric: Fabric) -> VGG | None:
+    """The yardstick of the perceptual terms: VGG-19 where its weights are at hand, VGG-16 otherwise."""
+    from lipsmith.errors import WeightsError
+
+    if not any(getattr(config.weights, name) > 0 for name in PERCEPTUAL):
+        return None
+    try:
+        vgg = load_vgg(third_party("vgg19"), "vgg19")
+    except WeightsError:
+        vgg = load_vgg(third_party("lpips_vgg16"), "vgg16")
+    return vgg.to(fabric.device, memory_format=torch.channels_last)
+
+
+def _done(fabric: Fabric, state: _State) -> bool:
+    """Whether the run is over: for all processes when it is for the first, whose clock rules."""
+    done = state.schedule.done(state.step)
+    return bool(fabric.broadcast(done)) if fabric.world_size > 1 else done

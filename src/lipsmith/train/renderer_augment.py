@@ -1,0 +1,85 @@
+"""Geometry and light of a batch, varied on the device: the same for a clip, then a little different for each picture.
+
+Identity is never touched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from einops import rearrange
+from torch import Tensor
+from torch.nn import functional as F
+
+from lipsmith.landmarks import MIRROR
+from lipsmith.train.renderer_data import Batch, Pictures
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """What a picture's pixels are sampled through: p_in = centre + matrix (p_out - centre) + shift, crop units."""
+
+    matrix: Tensor
+    """(..., 2, 2)."""
+    shift: Tensor
+    """(..., 2)."""
+
+
+def augment(batch: Batch, generator: torch.Generator) -> Batch:
+    """Mirror, turn, scale and shift; exposure, contrast and colour."""
+    clips, device = batch.mel.shape[0], batch.mel.device
+    mirrored = torch.rand(clips, device=device, generator=generator) < 0.5
+    turn, zoom, shift = _normal(generator, device, clips, 4).split([1, 1, 2], dim=-1)
+    groups = [batch.pool, batch.lips, batch.targets]
+    light = _light(generator, device, clips)
+    changed = []
+    for group in groups:
+        count = group.images.shape[1]
+        jitter = _normal(generator, device, clips, count, 4)
+        similarity = _similarity(
+            angle=0.06 * turn[..., None, 0] + 0.006 * jitter[..., 0],
+            zoom=0.05 * zoom[..., None, 0] + 0.006 * jitter[..., 1],
+            shift=0.02 * shift[:, None] + 0.003 * jitter[..., 2:],
+            mirrored=mirrored,
+        )
+        lit = _lit(group.images, light, 0.15 * _light(generator, device, clips, count))
+        changed.append(_moved(replace(group, images=lit), similarity, mirrored))
+    return replace(batch, pool=changed[0], lips=changed[1], targets=changed[2])
+
+
+def _similarity(angle: Tensor, zoom: Tensor, shift: Tensor, mirrored: Tensor) -> Similarity:
+    cos, sin = torch.exp(zoom) * torch.cos(angle), torch.exp(zoom) * torch.sin(angle)
+    matrix = torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
+    sign = torch.where(mirrored, -1.0, 1.0)
+    flip = torch.stack([sign, torch.ones_like(sign)], -1)
+    return Similarity(matrix * flip[:, None, None], shift)
+
+
+def _moved(pictures: Pictures, similarity: Similarity, mirrored: Tensor) -> Pictures:
+    count, (channels, size) = pictures.images.shape[1], pictures.images.shape[2:4]
+    theta = torch.cat([similarity.matrix, 2 * similarity.shift[..., None]], -1)
+    stacked = torch.cat([pictures.images, pictures.sketches], 2).flatten(0, 1)
+    grid = F.affine_grid(theta.flatten(0, 1), [len(stacked), 1, size, size], align_corners=False)
+    sampled = F.grid_sample(stacked, grid, padding_mode="border", align_corners=False)
+    sampled = rearrange(sampled, "(b n) c h w -> b n c h w", n=count)
+    offset = pictures.points - 0.5 - similarity.shift[..., None, :]
+    points = 0.5 + offset @ torch.linalg.inv(similarity.matrix).transpose(-1, -2)
+    swapped = torch.where(mirrored[:, None, None, None], points[..., MIRROR, :], points)
+    return Pictures(sampled[:, :, :channels], sampled[:, :, channels:], swapped)
+
+
+def _light(generator: torch.Generator, device: torch.device, *shape: int) -> Tensor:
+    """Log-gains of the three colours and of the contrast, `(..., 4)`."""
+    common, contrast, colours = _normal(generator, device, *shape, 5).split([1, 1, 3], dim=-1)
+    return torch.cat([0.12 * common + 0.05 * colours, 0.12 * contrast], -1)
+
+
+def _lit(images: Tensor, light: Tensor, own: Tensor) -> Tensor:
+    total = (light[:, None] + own)[..., None, None]
+    gain, gamma = total[..., :3, :, :].exp(), total[..., 3:, :, :].exp()
+    return (images.clamp_min(1e-4) ** gamma * gain).clamp(0, 1)
+
+
+def _normal(generator: torch.Generator, device: torch.device, *shape: int) -> Tensor:
+    return torch.randn(*shape, device=device, generator=generator).clamp(-2.5, 2.5)

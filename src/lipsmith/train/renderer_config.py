@@ -1,0 +1,71 @@
+"""What `lipsmith train renderer` reads from its TOML file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from lipsmith.models.renderer_config import RendererConfig
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Factors of the terms; the paper's for its five, ours for the pixels. Nought leaves a term out."""
+
+    pixel: float = 60.0
+    """L1 of the image, near the mouth more (paper: none)."""
+    aligned_pixel: float = 30.0
+    """L1 of the aligned references (paper: none)."""
+    warped: float = 2.5
+    """L_w: VGG features of the aligned references."""
+    content: float = 4.0
+    """L_r: VGG features of the image."""
+    style: float = 1000.0
+    """L_s: Gram matrices of the image."""
+    gan: float = 0.25
+    """L_g."""
+    matching: float = 2.5
+    """L_f."""
+
+
+@dataclass(frozen=True)
+class RendererTraining:
+    """A run of the renderer's training."""
+
+    model: RendererConfig = field(default_factory=RendererConfig)
+    """The network."""
+    weights: LossWeights = field(default_factory=LossWeights)
+    """The loss."""
+    steps: int = 20000
+    """Optimiser steps."""
+    minutes: float | None = None
+    """Wall-clock limit; the learning rate is annealed towards whichever limit is nearer."""
+    clips: int = 32
+    """Clips a step; the references of each serve all its targets."""
+    targets: int = 4
+    """Target frames a clip."""
+    pool: int = 8
+    """References encoded a clip, of which each target flows a few."""
+    nearest_share: float = 0.7
+    """Share of the clips whose targets get the nearest references, as at dubbing, and not random ones."""
+    moved_share: float = 0.3
+    """Share of the targets whose content points are off, as predicted ones are."""
+    learning_rate: float = 4e-4
+    """Of Adam, annealed by a cosine."""
+    warmup: int = 200
+    """Steps of linear rise."""
+    perceptual_from: float = 0.1
+    """Share of the run after which the VGG terms join the pixels' L1."""
+    gan_from: float = 0.75
+    """Share of the run after which the adversary joins."""
+    discriminator_channels: int = 32
+    """Channels of the discriminator's first layer."""
+    ema: float = 0.999
+    """Decay of the averaged weights, which are validated and shipped."""
+    validate_every: int = 1000
+    """Steps between validations."""
+    checkpoint_minutes: float = 3.0
+    """Minutes between checkpoints."""
+    seed: int = 1
+    """Of all random numbers."""
+    compile: bool = False
+    """Compile the network with torch.compile; worth it on a GPU."""

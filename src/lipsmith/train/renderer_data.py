@@ -1,0 +1,193 @@
+"""Footage for the renderer, all of it in the device's memory, and batches drawn from it without a loader.
+
+Drawing follows the strict protocol: a clip is cut in two; one side gives references and lips, the other targets.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from einops import rearrange
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lipsmith.audio import mel_windows
+from lipsmith.dataset import ClipRecord, load_clip
+from lipsmith.landmarks import INNER_LIP, JAW, NUM_POSE, OUTER_LIP, ranks
+from lipsmith.references import JAW_WEIGHT, LIPS_WEIGHT, POSE_WEIGHT
+from lipsmith.sketch import draw_sketches
+from lipsmith.train.renderer_config import RendererTraining
+
+SHORTEST: Final = 16  # frames; a clip must be long enough to be cut in two
+TRUE, MOVED = 0, 1
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Images with their sketches and points, any number of leading axes."""
+
+    images: Tensor
+    """(..., 3, S, S) float in [0, 1]."""
+    sketches: Tensor
+    """(..., n, S, S) float in [0, 1]."""
+    points: Tensor
+    """(..., 131, 2) crop units."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B clips with R pool references, m lips and K targets each; targets name k of the pool."""
+
+    pool: Pictures
+    lips: Pictures
+    targets: Pictures
+    mel: Tensor
+    """(B, K, 1, 80, 16)."""
+    chosen: Tensor
+    """(B, K, k) indices into the pool."""
+
+
+class Footage:
+    """Frames of many clips end to end, on one device."""
+
+    def __init__(self, root: Path, records: Sequence[ClipRecord], neighbours: int, device: torch.device) -> None:
+        records = [record for record in records if record.frames >= SHORTEST]
+        total = sum(record.frames for record in records)
+        starts = np.cumsum([0, *(record.frames for record in records)])
+        self.neighbours = neighbours
+        self.records = records
+        self.starts = torch.from_numpy(starts[:-1]).to(device)
+        self.lengths = torch.from_numpy(np.diff(starts)).to(device)
+        self.weights = torch.from_numpy(clip_weights(records)).to(device)
+        self._fill(root, records, starts, total, device)
+
+    def _fill(
+        self, root: Path, records: Sequence[ClipRecord], starts: NDArray[np.int64], total: int, device: torch.device
+    ) -> None:
+        size = load_clip(root, records[0]).images.shape[1]  # type: ignore[union-attr]
+        self.images = torch.empty(total, size, size, 3, dtype=torch.uint8, device=device)
+        self.sketches = torch.empty(2, total, size, size, dtype=torch.uint8, device=device)
+        self.points = torch.empty(2, total, 131, 2, device=device)
+        self.mel = torch.empty(total, 80, 16, dtype=torch.float16, device=device)
+        rng = np.random.default_rng(0)
+        for record, start in zip(records, starts, strict=False):
+            clip, span = load_clip(root, record), slice(int(start), int(start) + record.frames)
+            self.images[span] = torch.from_numpy(clip.images).to(device)
+            self.mel[span] = torch.from_numpy(mel_windows(clip.mel, clip.times)).to(device, torch.float16)
+            for variant, points in enumerate((clip.landmarks, moved_content(clip.landmarks, rng))):
+                self.points[variant, span] = torch.from_numpy(points).to(device)
+                self.sketches[variant, span] = torch.from_numpy(draw_sketches(points, size)).to(device)
+
+    def pictures(self, frames: Tensor, variant: Tensor | int = TRUE, context: int = 0) -> Pictures:
+        """Frames `(...)` by number; with `context`, sketches of that many neighbours on either side, within the clip."""
+        clip = torch.bucketize(frames, self.starts, right=True) - 1
+        first, last = self.starts[clip], self.starts[clip] + self.lengths[clip] - 1
+        offsets = torch.arange(-context, context + 1, device=frames.device)
+        around = torch.minimum(torch.maximum(frames[..., None] + offsets, first[..., None]), last[..., None])
+        which = variant[..., None] if isinstance(variant, Tensor) else variant
+        return Pictures(
+            images=rearrange(self.images[frames], "... h w c -> ... c h w").float() / 255,
+            sketches=self.sketches[which, around].float() / 255,
+            points=self.points[variant, frames],
+        )
+
+    def draw(self, config: RendererTraining, generator: torch.Generator) -> Batch:
+        """A random batch of the training's shape."""
+        device = self.images.device
+        clips = torch.multinomial(self.weights, config.clips, replacement=True, generator=generator)
+        shares = torch.rand(config.clips, 3, device=device, generator=generator)
+        cut = (self.lengths[clips] * (0.35 + 0.3 * shares[:, 0])).long()
+        before = shares[:, 1] < 0.5
+        pool = self._side(clips, cut, before, config.pool, generator)
+        lips = self._side(clips, cut, before, config.model.lips, generator)
+        targets = self._side(clips, cut, ~before, config.targets, generator)
+        moved = torch.rand(targets.shape, device=device, generator=generator) < config.moved_share
+        random = torch.rand(*targets.shape, config.pool, device=device, generator=generator)
+        near = point_distances(self.points[moved.long(), targets], self.points[TRUE, pool])
+        cost = torch.where(shares[:, 2, None, None] < config.nearest_share, near, random)
+        return Batch(
+            pool=self.pictures(pool),
+            lips=self.pictures(lips),
+            targets=self.pictures(targets, moved.long(), self.neighbours),
+            mel=self.mel[targets].float()[:, :, None],
+            chosen=cost.topk(config.model.references, dim=-1, largest=False).indices,
+        )
+
+    def _side(self, clips: Tensor, cut: Tensor, before: Tensor, count: int, generator: torch.Generator) -> Tensor:
+        """`count` random frames `(B, count)` of each clip, before its cut or from it on."""
+        low = torch.where(before, 0, cut)
+        high = torch.where(before, cut, self.lengths[clips])
+        share = torch.rand(len(clips), count, device=clips.device, generator=generator)
+        return self.starts[clips, None] + low[:, None] + (share * (high - low)[:, None]).long()
+
+
+def clip_weights(records: Sequence[ClipRecord]) -> NDArray[np.float64]:
+    """Probabilities of clips: an identity weighs the square root of its footage, its clips their frames."""
+    footage: Counter[str] = Counter()
+    for record in records:
+        footage[record.identity] += record.frames
+    weights = np.array([record.frames / np.sqrt(footage[record.identity]) for record in records])
+    return np.asarray(weights / weights.sum())
+
+
+def point_distances(targets: Tensor, pool: Tensor) -> Tensor:
+    """Distances `(B, K, R)` of points `(B, K, 131, 2)` and `(B, R, 131, 2)`, by the rule that dubbing chooses with."""
+    weights = torch.full((131, 1), POSE_WEIGHT, device=targets.device)
+    weights[ranks(JAW)] = JAW_WEIGHT
+    weights[ranks(OUTER_LIP + INNER_LIP)] = LIPS_WEIGHT
+    return torch.cdist((targets * weights).flatten(2), (pool * weights).flatten(2))
+
+
+def moved_content(points: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Points `(F, 131, 2)` whose content is off as a prediction is: the opening too small or large, drifting, noisy."""
+    frames = len(points)
+    content = points[:, NUM_POSE:]
+    mean = content.mean(0)
+    amplitude = 1 + 0.35 * _wander(rng, (frames, 1, 1), 6)
+    drift = 0.006 * _wander(rng, (frames, 1, 2), 6) + 0.002 * _wander(rng, (frames, 57, 2), 2)
+    moved = points.copy()
+    moved[:, NUM_POSE:] = mean + amplitude * (content - mean) + drift
+    return moved
+
+
+def _wander(rng: np.random.Generator, shape: tuple[int, ...], frames: float) -> NDArray[np.float32]:
+    """Gaussian noise of unit variance, smooth over about `frames` frames."""
+    reach = int(3 * frames)
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / frames) ** 2)
+    kernel /= np.sqrt((kernel**2).sum())
+    noise = rng.standard_normal((shape[0] + 2 * reach, *shape[1:]))
+    windows = np.lib.stride_tricks.sliding_window_view(noise, len(kernel), axis=0)
+    return np.asarray(windows @ kernel, np.float32)
+
+
+def fixed_batches(footage: Footage, config: RendererTraining, every: int = 8) -> Iterator[tuple[ClipRecord, Batch]]:
+    """The strict protocol clip by clip, for validation: pool from the first half, every n-th frame of the second."""
+    for index, record in enumerate(footage.records):
+        if record.seconds < 2:
+            continue
+        start, length = int(footage.starts[index]), record.frames
+        half = length // 2
+        device = footage.images.device
+        opening = footage.points[TRUE, start : start + half]
+        upper, lower = ranks((0, 17))
+        order = (opening[:, upper] - opening[:, lower]).norm(dim=-1).argsort() + start
+        pool = order[torch.linspace(0, half - 1, min(25, max(5, half // 5)), device=device).round().long()][None]
+        lips = order[torch.linspace(0, half - 1, config.model.lips, device=device).round().long()][None]
+        targets = torch.arange(start + half + round(0.2 * record.fps), start + length, every, device=device)[None]
+        cost = point_distances(footage.points[TRUE, targets], footage.points[TRUE, pool])
+        yield (
+            record,
+            Batch(
+                pool=footage.pictures(pool),
+                lips=footage.pictures(lips),
+                targets=footage.pictures(targets, TRUE, footage.neighbours),
+                mel=footage.mel[targets].float()[:, :, None],
+                chosen=cost.topk(config.model.references, dim=-1, largest=False).indices,
+            ),
+        )
