@@ -17,10 +17,17 @@ from einops.layers.torch import Rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lipsmith.landmarks import NUM_CONTENT, NUM_JAW, NUM_POSE
+from lipsmith.landmarks import CONTOUR, LEFT_BROW, NOSE, NUM_CONTENT, NUM_JAW, NUM_POINTS, NUM_POSE, RIGHT_BROW
 from lipsmith.models.mel_encoder import FeatureEncoder, MelEncoder
 
 NUM_LIPS = NUM_CONTENT - NUM_JAW
+NUM_STEADY = len(CONTOUR + RIGHT_BROW + LEFT_BROW + NOSE)
+"""The first pose points, which do not blink."""
+
+# Measured without any network on the strict halves of 57 clips of 30 people: 1.02 % L1, where the references' plain
+# mean gives 1.22 %, the one nearest in pose 1.15 %; twice or half of either constant changes the third digit.
+_NEARNESS = 3e-5
+_TRUST = 0.75
 
 
 @dataclass(frozen=True)
@@ -102,8 +109,8 @@ def build_speech_encoder(config: LandmarkConfig) -> nn.Module:
 class LandmarkTransformer(nn.Module):
     """Fuses reference, speech and pose tokens; speech positions become lips, pose positions the jaw.
 
-    Predicts the offset from the references' mean content, moved to the frame's pose by the similarity that
-    fits the pose points best. So an untrained model already gives the mean of the references.
+    Predicts the offset from what the references alone let expect at the frame's pose (`expected_content`), which
+    is also what an untrained model gives.
     """
 
     _UNIT = 0.05
@@ -112,8 +119,8 @@ class LandmarkTransformer(nn.Module):
     def __init__(self, config: LandmarkConfig) -> None:
         super().__init__()
         dim = config.dim
-        self.read_reference = _point_encoder(config, NUM_POSE + NUM_CONTENT)
-        self.read_pose = _point_encoder(config, NUM_POSE)
+        self.read_reference = _point_encoder(config, NUM_POINTS)
+        self.read_pose = _point_encoder(config, NUM_POINTS)
         self.temporal = nn.Sequential(*(_TemporalResidual(dim) for _ in range(config.temporal)))
         self.normalise = nn.LayerNorm(dim)
         self.modality = nn.Parameter(0.02 * torch.randn(3, dim))
@@ -132,19 +139,34 @@ class LandmarkTransformer(nn.Module):
         """
         frames, count = tokens.shape[1], references.shape[1]
         mean = reduce(references, "b n p c -> b 1 p c", "mean")
+        expected = expected_content(pose, references)
+        face = torch.cat([pose, expected], dim=2)
         position = sinusoids(frames, tokens.shape[2], tokens)
         of_reference, of_speech, of_pose = self.modality
         seen = self.normalise(self.read_reference(references, references - mean)) + of_reference
         heard = self.normalise(self.temporal(tokens)) + of_speech + position
-        posed = self.normalise(self.read_pose(pose, pose - mean[:, :, :NUM_POSE])) + of_pose + position
-        sequence, _ = pack([seen, heard, posed], "b * d")
-        sequence = self.drop(sequence)
+        posed = self.normalise(self.read_pose(face, face - mean)) + of_pose + position
+        sequence = self.drop(torch.cat([seen, heard, posed], dim=1))
         for layer in self.layers:
             sequence = layer(sequence)
         lips = rearrange(self.lips(sequence[:, count : count + frames]), "b t (p c) -> b t p c", c=2)
         jaw = rearrange(self.jaw(sequence[:, count + frames :]), "b t (p c) -> b t p c", c=2)
-        offset, _ = pack([jaw, lips], "b t * c")
-        return follow(mean[:, :, NUM_POSE:], mean[:, :, :NUM_POSE], pose) + self._UNIT * offset
+        content: Tensor = expected + self._UNIT * torch.cat([jaw, lips], dim=2)
+        return content
+
+
+def expected_content(pose: Tensor, references: Tensor) -> Tensor:
+    """Content `(b, T, 57, 2)` that the references let expect without speech, crop units.
+
+    The mean of the references' content, each moved as the head has moved since, those nearest in pose weighing
+    most. pose: `(b, T, 74, 2)`, references: `(b, N, 131, 2)`.
+    """
+    rigid = slice(NUM_STEADY)
+    frames, shapes = rearrange(pose, "b t p c -> b t 1 p c"), rearrange(references, "b n p c -> b 1 n p c")
+    distance = reduce((frames - shapes[..., :NUM_POSE, :])[..., rigid, :].square(), "b t n p c -> b t n", "mean")
+    weights = torch.softmax(-distance / _NEARNESS, dim=2)
+    moved = follow(shapes[..., NUM_POSE:, :], shapes[..., rigid, :], frames[..., rigid, :])
+    return torch.einsum("b t n, b t n p c -> b t p c", weights, moved)
 
 
 class PointEncoder(nn.Module):
@@ -179,21 +201,20 @@ def _point_encoder(config: LandmarkConfig, points: int) -> PointEncoder:
 
 
 def follow(content: Tensor, pose_from: Tensor, pose_to: Tensor) -> Tensor:
-    """`content` moved as the head moved: by the least-squares similarity from `pose_from` to `pose_to`.
+    """`content` `(..., q, 2)` moved as the head moved, from `pose_from` to `pose_to`, `(..., p, 2)` each.
 
-    content: `(b, 1, q, 2)`, pose_from: `(b, 1, p, 2)`, pose_to: `(b, T, p, 2)`; result: `(b, T, q, 2)`.
-    The similarity of centred points x -> y is a complex factor sum(conj(x) y) / sum(|x|^2) (Umeyama, 2-D).
+    By three quarters of the least-squares similarity: some of what pose points show is the tracker's noise and
+    turns in depth. Of centred points x -> y it is a complex factor sum(conj(x) y) / sum(|x|^2) (Umeyama, 2-D).
     """
-    centre_from = reduce(pose_from, "b t p c -> b t 1 c", "mean")
-    centre_to = reduce(pose_to, "b t p c -> b t 1 c", "mean")
+    centre_from, centre_to = pose_from.mean(-2, keepdim=True), pose_to.mean(-2, keepdim=True)
     x, y = pose_from - centre_from, pose_to - centre_to
-    power = reduce(x * x, "b t p c -> b t 1 1", "sum").clamp_min(1e-8)
-    real = reduce(x * y, "b t p c -> b t 1 1", "sum") / power
-    turn = reduce(x[..., :1] * y[..., 1:] - x[..., 1:] * y[..., :1], "b t p 1 -> b t 1 1", "sum") / power
-    moved = content - centre_from
-    quarter_turned = torch.stack((-moved[..., 1], moved[..., 0]), dim=-1)
-    followed: Tensor = real * moved + turn * quarter_turned + centre_to
-    return followed
+    power = x.square().sum((-2, -1), keepdim=True).clamp_min(1e-8)
+    real = (x * y).sum((-2, -1), keepdim=True) / power
+    turn = (x[..., :1] * y[..., 1:] - x[..., 1:] * y[..., :1]).sum((-2, -1), keepdim=True) / power
+    arm = content - centre_from
+    quarter_turned = torch.stack((-arm[..., 1], arm[..., 0]), dim=-1)
+    moved: Tensor = content + _TRUST * ((real - 1) * arm + turn * quarter_turned + centre_to - centre_from)
+    return moved
 
 
 def sinusoids(length: int, dim: int, like: Tensor) -> Tensor:

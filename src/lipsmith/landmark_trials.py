@@ -1,0 +1,118 @@
+"""Self-reconstruction of landmarks on prepared clips: what the generator is given, and what it is measured on.
+
+Protocol `strict` of DESIGN 2.8: references from a clip's first half, figures on its second half from 0.2 s on.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsmith.audio import MEL_LIMIT
+from lipsmith.dataset import Clip, ClipRecord, load_clip, read_manifest
+from lipsmith.landmarks import split
+from lipsmith.metrics.landmarks import inner_opening, landmark_figures
+from lipsmith.references import choose_landmarks
+from lipsmith.speak import Stages, predict_content
+
+STRICT_SECONDS: Final = 2.0
+"""Clips of at least this length are measured strictly."""
+_GAP: Final = 0.2
+"""Seconds between the references' half and the first frame that counts."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One clip: inputs of the generator for all its frames, and the frames that count."""
+
+    record: ClipRecord
+    mel: NDArray[np.float32]
+    """(80, steps)."""
+    times: NDArray[np.float64]
+    """(F,)."""
+    pose: NDArray[np.float32]
+    """(F, 74, 2)."""
+    truth: NDArray[np.float32]
+    """(F, 57, 2)."""
+    references: NDArray[np.float32]
+    """(N, 131, 2)."""
+    counted: NDArray[np.bool_]
+    """(F,)."""
+    strict: bool
+    """Whether references and counted frames are apart; a clip under 2 s is taken whole."""
+
+
+def load_trials(root: Path, split_name: str, references: int) -> list[Trial]:
+    """A trial for every clip of the split in which a face was found."""
+    clips = (load_clip(root, record, images=False) for record in read_manifest(root, split_name))
+    trials = (make_trial(clip, references) for clip in clips)
+    return [trial for trial in trials if trial.counted.any()]
+
+
+def make_trial(clip: Clip, references: int) -> Trial:
+    """The clip as a trial with `references` reference shapes."""
+    pose, content = split(clip.landmarks)
+    strict = clip.record.seconds >= STRICT_SECONDS
+    half = len(clip.times) // 2 if strict else len(clip.times)
+    seen = clip.landmarks[:half][clip.tracked[:half]]
+    late = clip.times >= clip.times[half] + _GAP if strict else np.ones(len(clip.times), np.bool_)
+    pool = seen if len(seen) else clip.landmarks[:half]
+    return Trial(
+        record=clip.record,
+        mel=clip.mel,
+        times=clip.times,
+        pose=pose.astype(np.float32),
+        truth=content.astype(np.float32),
+        references=pool[choose_landmarks(pool, references)].astype(np.float32),
+        counted=clip.tracked & late,
+        strict=strict,
+    )
+
+
+def measure(backend: Stages, trial: Trial, window: int, *, silence: bool = True) -> dict[str, float]:
+    """Figures of one trial: the generator's, and with `mean.` and `nearest.` the baselines'; openings in per cent."""
+    content = predict_content(backend, trial.mel, trial.times, trial.pose, trial.references, window)
+    figures = _counted_figures(trial, content)
+    for name, baseline in baselines(trial).items():
+        figures |= {f"{name}.{key}": value for key, value in _counted_figures(trial, baseline).items()}
+    if silence:
+        hush = np.full_like(trial.mel, -MEL_LIMIT)
+        quiet = predict_content(backend, hush, trial.times, trial.pose, trial.references, window)
+        shapes = split(trial.references)[1]
+        figures["silence_opening"] = 100 * float(inner_opening(quiet).mean())
+        figures["least.silence_opening"] = 100 * float(inner_opening(shapes).min())
+        figures["mean.silence_opening"] = 100 * float(inner_opening(shapes.mean(0, keepdims=True)).mean())
+        figures["truth.opening"] = 100 * float(inner_opening(trial.truth).mean())
+    return figures
+
+
+def baselines(trial: Trial) -> dict[str, NDArray[np.float32]]:
+    """Content `(F, 57, 2)` without speech: the references' mean, and the reference nearest in pose."""
+    pose, content = split(trial.references)
+    distance = np.square(trial.pose[:, None] - pose[None]).sum((2, 3))
+    mean = np.repeat(content.mean(0, keepdims=True), len(trial.pose), axis=0)
+    return {"mean": mean, "nearest": content[distance.argmin(1)]}
+
+
+def total(rows: Iterable[Mapping[str, float]], identities: Sequence[str]) -> dict[str, float]:
+    """Mean of every figure over identities, each of which is the mean over its clips; NaN counts as not measured."""
+    by_identity: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row, identity in zip(rows, identities, strict=True):
+        for name, value in row.items():
+            if np.isfinite(value):
+                by_identity[identity][name].append(value)
+    names = {name for figures in by_identity.values() for name in figures}
+    return {
+        name: float(np.mean([np.mean(figures[name]) for figures in by_identity.values() if name in figures]))
+        for name in sorted(names)
+    }
+
+
+def _counted_figures(trial: Trial, content: NDArray[np.float32]) -> dict[str, float]:
+    return landmark_figures(content[trial.counted], trial.truth[trial.counted])

@@ -1,0 +1,87 @@
+"""Losses of the landmark generator: where the points are, how they move, and how wide the mouth swings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from einops import reduce
+from torch import Tensor
+
+from lipsmith.landmarks import CONTENT, INNER_LIP, NUM_JAW, OUTER_LIP
+
+_FLOOR = 2e-3
+"""Crop units: movement below this is the tracker's noise, not speech."""
+_GESTURES = ((13, 14), (78, 308), (0, 17))
+"""Pairs of mesh points: inner opening, inner width, outer opening."""
+
+
+@dataclass(frozen=True)
+class LandmarkLossWeights:
+    """Factors of the loss's terms, and of the points within them."""
+
+    l1: float = 1.0
+    """Mean absolute error of the points, crop units."""
+    velocity: float = 1.0
+    """Error of their one-step displacements."""
+    concordance: float = 0.0
+    """One minus the concordance of lip gestures within a window; what keeps the mouth from mumbling."""
+    outer: float = 1.0
+    """Weight of outer lip points; a jaw point weighs 1."""
+    inner: float = 1.0
+    """Weight of inner lip points."""
+
+
+def landmark_loss(prediction: Tensor, truth: Tensor, weights: LandmarkLossWeights) -> dict[str, Tensor]:
+    """The weighted terms by name; their sum is what training minimises.
+
+    prediction, truth: content `(b, T, 57, 2)`, crop units.
+    """
+    points = point_weights(weights).to(prediction)
+    terms = {
+        "l1": weights.l1 * position_error(prediction, truth, points),
+        "velocity": weights.velocity * velocity_error(prediction, truth, points),
+    }
+    if weights.concordance:
+        terms["concordance"] = weights.concordance * discordance(gestures(prediction), gestures(truth))
+    return terms
+
+
+def point_weights(weights: LandmarkLossWeights) -> Tensor:
+    """Weights `(57,)` of the content points, of mean one."""
+    raw = torch.tensor([1.0] * NUM_JAW + [weights.outer] * len(OUTER_LIP) + [weights.inner] * len(INNER_LIP))
+    return raw / raw.mean()
+
+
+def position_error(prediction: Tensor, truth: Tensor, points: Tensor) -> Tensor:
+    """Weighted L1 of points `(b, T, p, 2)`, crop units."""
+    return (points[:, None] * (prediction - truth).abs()).mean()
+
+
+def velocity_error(prediction: Tensor, truth: Tensor, points: Tensor) -> Tensor:
+    """Weighted norm of the difference of one-step displacements, crop units a frame; zero for a single frame."""
+    if prediction.shape[1] < 2:
+        return prediction.sum() * 0
+    error = (prediction - truth).diff(dim=1)
+    return (points * (error.square().sum(-1) + 1e-12).sqrt()).mean()
+
+
+def gestures(content: Tensor) -> Tensor:
+    """Lip openings and width `(b, T, 3)` of content `(b, T, 57, 2)`, crop units."""
+    rank = {point: index for index, point in enumerate(CONTENT)}
+    ends = torch.tensor([[rank[a], rank[b]] for a, b in _GESTURES], device=content.device)
+    chords = content[:, :, ends[:, 0]] - content[:, :, ends[:, 1]]
+    return (chords.square().sum(-1) + 1e-12).sqrt()
+
+
+def discordance(prediction: Tensor, truth: Tensor) -> Tensor:
+    """One minus Lin's concordance correlation over time, of curves `(b, T, g)`, averaged; 0 for equal curves, to 2.
+
+    Lin (1989): 2 cov / (var + var' + (mean - mean')^2). Unlike Pearson's r it also asks for the right swing, which
+    an L1 loss alone halves. Where truth hardly moves, the floor leaves nothing to gain from noise.
+    """
+    mean, mean_true = (reduce(x, "b t g -> b 1 g", "mean") for x in (prediction, truth))
+    a, b = prediction - mean, truth - mean_true
+    spread = a.square().mean(1) + b.square().mean(1) + (mean - mean_true).square().mean(1)
+    concordance = (2 * (a * b).mean(1) + _FLOOR**2) / (spread + _FLOOR**2)
+    return (1 - concordance).mean()

@@ -1,0 +1,146 @@
+"""Speech to lips and jaw over a whole recording: overlapping windows of the landmark generator, averaged.
+
+The generator hears and sees 25 frames a second. Footage of another rate is resampled to that grid and the result
+back to the frames' own times.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsmith.audio import mel_windows
+
+RATE: Final = 25.0
+"""Frames a second at which the generator works."""
+_BATCH: Final = 64
+_OVERLAP: Final = 2
+
+
+class Stages(Protocol):
+    """The stages `speech` and `landmarks` of a model folder, as `lipsmith.runtime` loads them."""
+
+    def __call__(self, stage: str, /, **inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        """Outputs of a stage for its named inputs."""
+
+
+def predict_content(
+    backend: Stages,
+    mel: NDArray[np.float32],
+    times: NDArray[np.float64],
+    pose: NDArray[np.float32],
+    references: NDArray[np.float32],
+    window: int = 25,
+) -> NDArray[np.float32]:
+    """Jaw and lips `(F, 57, 2)` in crop units for frames at `times` `(F,)`, rising, in seconds of the speech.
+
+    mel: `(80, steps)`, the speech. pose: `(F, 74, 2)` and references: `(N, 131, 2)`, crop units. `window`: frames
+    the generator sees together; every frame is the mean of all windows that hold it (DESIGN 2.6, trap 6), those
+    that hold it near their middle counting more.
+    """
+    ticks = grid(times)
+    tokens = speech_tokens(backend, mel_windows(mel, ticks))
+    content = content_on_grid(backend, tokens, resample(pose, times, ticks), references, window)
+    return resample(content, ticks, times)
+
+
+def speech_tokens(backend: Stages, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Tokens `(n, d)` of speech windows `(n, bands, 16)`."""
+    batches = [windows[start : start + 256, None] for start in range(0, len(windows), 256)]
+    return np.concatenate([backend("speech", mel=np.ascontiguousarray(batch))[0] for batch in batches])
+
+
+def content_on_grid(
+    backend: Stages,
+    tokens: NDArray[np.float32],
+    pose: NDArray[np.float32],
+    references: NDArray[np.float32],
+    window: int,
+) -> NDArray[np.float32]:
+    """Content `(G, 57, 2)` for tokens `(G, d)` and pose `(G, 74, 2)` at 25 frames a second."""
+    length = min(window, len(tokens))
+    starts = window_starts(len(tokens), length)
+    index = starts[:, None] + np.arange(length)
+    return overlap_average(run_windows(backend, tokens[index], pose[index], references), starts, len(tokens))
+
+
+def run_windows(
+    backend: Stages,
+    tokens: NDArray[np.float32],
+    pose: NDArray[np.float32],
+    references: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Content `(w, T, 57, 2)` of windows of tokens `(w, T, d)` and pose `(w, T, 74, 2)`, all with one reference set."""
+    pieces: list[NDArray[np.float32]] = []
+    for start in range(0, len(tokens), _BATCH):
+        batch = slice(start, start + _BATCH)
+        repeated = np.repeat(references[None].astype(np.float32), len(tokens[batch]), axis=0)
+        pieces += backend("landmarks", tokens=tokens[batch], pose=pose[batch], references=repeated)
+    return np.concatenate(pieces)
+
+
+def overlap_average(pieces: NDArray[np.float32], starts: NDArray[np.intp], frames: int) -> NDArray[np.float32]:
+    """`(frames, 57, 2)` from windows `(w, T, 57, 2)` that begin at `starts` and together cover all frames."""
+    length = pieces.shape[1]
+    weights = triangle(length)[:, None, None]
+    total = np.zeros((frames, *pieces.shape[2:]), np.float64)
+    share = np.zeros((frames, 1, 1), np.float64)
+    for start, piece in zip(starts, pieces, strict=True):
+        total[start : start + length] += weights * piece
+        share[start : start + length] += weights
+    return (total / share).astype(np.float32)
+
+
+def window_starts(frames: int, length: int) -> NDArray[np.intp]:
+    """First frames of windows that cover `frames` frames, each frame but the outermost at least twice."""
+    stride = max(1, length // _OVERLAP)
+    last = frames - length
+    return np.unique(np.append(np.arange(0, last + 1, stride), last))
+
+
+def triangle(length: int) -> NDArray[np.float64]:
+    """Weights `(length,)` in (0, 1], highest in the middle: a window knows least about its ends."""
+    centre = (length - 1) / 2
+    weights: NDArray[np.float64] = 1 - np.abs(np.arange(length) - centre) / (centre + 1)
+    return weights
+
+
+def grid(times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ticks at 25 a second from the first time to at least the last."""
+    count = 1 + int(np.ceil((times[-1] - times[0]) * RATE - 1e-6))
+    ticks: NDArray[np.float64] = times[0] + np.arange(count) / RATE
+    return ticks
+
+
+def resample(
+    values: NDArray[np.floating[Any]], times: NDArray[np.float64], wanted: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Values `(F, ...)` given at rising `times` as they are at `wanted`, by a cubic through the points.
+
+    The curve passes through what is given and is smooth between; beyond the ends the first and last values hold.
+    """
+    if len(times) == len(wanted) and np.allclose(times, wanted, atol=1e-4):
+        return values.astype(np.float32)
+    flat = values.reshape(len(values), -1).astype(np.float64)
+    if len(times) == 1:
+        return np.repeat(values.astype(np.float32), len(wanted), axis=0)
+    curve = _hermite(flat, times, np.clip(wanted, times[0], times[-1]))
+    return curve.reshape(len(wanted), *values.shape[1:]).astype(np.float32)
+
+
+def _hermite(flat: NDArray[np.float64], times: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.float64]:
+    slopes = np.gradient(flat, times, axis=0)
+    left = np.clip(np.searchsorted(times, wanted, side="right") - 1, 0, len(times) - 2)
+    span = (times[left + 1] - times[left])[:, None]
+    u = (wanted - times[left])[:, None] / span
+    start, end = flat[left], flat[left + 1]
+    leave, arrive = slopes[left] * span, slopes[left + 1] * span
+    curve: NDArray[np.float64] = (
+        start * (1 + 2 * u) * (1 - u) ** 2
+        + leave * u * (1 - u) ** 2
+        + end * u**2 * (3 - 2 * u)
+        + arrive * u**2 * (u - 1)
+    )
+    return curve

@@ -1,0 +1,166 @@
+"""What footage is short of: other levels, noise, voices, faces; and silence, with the mouth shut."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from lipsmith.audio import MEL_LIMIT, MEL_RATE, WINDOW
+from lipsmith.landmarks import MIRROR, NUM_POSE, ranks
+from lipsmith.models.landmark_generator import NUM_STEADY, follow
+from lipsmith.speak import RATE
+from lipsmith.train.landmark_data import Window
+
+_PER_DECIBEL = 0.08
+"""Mel units a decibel: 100 dB are 8 units."""
+_NATURAL = math.log(10) / (20 * _PER_DECIBEL)
+"""Natural logarithm of magnitude per mel unit."""
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far training windows are varied; 0 switches a variation off."""
+
+    level: float = 9.0
+    """Decibels, up or down, of the speech's level."""
+    noise: float = 0.5
+    """Share of windows with additive noise."""
+    voice: float = 0.12
+    """Relative stretch of the spectrum, as of a longer or shorter vocal tract."""
+    bands: int = 12
+    """Widest run of mel bands that is hidden."""
+    silence: float = 0.1
+    """Share of windows in which speech stops for a while, or altogether, and the mouth shuts."""
+    shifts: int = 1
+    """Mel steps (12.5 ms) that speech is heard early or late, up to."""
+    mirror: float = 0.5
+    """Share of mirrored faces."""
+    turn: float = 5.0
+    """Degrees of rotation, up to."""
+    scale: float = 0.06
+    """Relative change of size, up to; half of it separately in width and height."""
+    shift: float = 0.02
+    """Displacement in crop units, up to."""
+    reference_noise: float = 0.0
+    """Standard deviation of noise on the reference points, crop units."""
+
+
+def augment(window: Window, rules: Augmentation, random: torch.Generator) -> Window:
+    """A varied copy of a batch; speech must be mel."""
+    window = vary_faces(window, rules, random)
+    window = replace(window, speech=vary_speech(window.speech, rules, random))
+    if rules.silence:
+        window = silence(window, rules.silence, random)
+    return window
+
+
+def vary_faces(window: Window, rules: Augmentation, random: torch.Generator) -> Window:
+    """The same mirror image and the same slight similarity and stretch for target and references of a window."""
+    batch, device = len(window.points), window.points.device
+    chance, angle, size, wide = torch.rand(4, batch, device=device, generator=random)
+    offset = rules.shift * (2 * torch.rand(batch, 1, 1, 2, device=device, generator=random) - 1)
+    angle = math.radians(rules.turn) * (2 * angle - 1)
+    size = 1 + rules.scale * (2 * size - 1)
+    stretch = torch.stack([1 + rules.scale * (wide - 0.5), 1 - rules.scale * (wide - 0.5)], dim=1) * size[:, None]
+    cos, sin = angle.cos(), angle.sin()
+    rotation = torch.stack([torch.stack([cos, sin], -1), torch.stack([-sin, cos], -1)], dim=1)
+    linear = stretch[:, :, None] * rotation
+    flip = chance < rules.mirror
+
+    def move(points: Tensor) -> Tensor:
+        points = torch.where(rearrange(flip, "b -> b 1 1 1"), mirrored(points), points)
+        return torch.einsum("b n p i, b i j -> b n p j", points - 0.5, linear) + 0.5 + offset
+
+    references = move(window.references)
+    if rules.reference_noise:
+        noise = torch.randn(references.shape, device=device, generator=random)
+        references = references + rules.reference_noise * noise
+    return replace(window, points=move(window.points), references=references)
+
+
+def mirrored(points: Tensor) -> Tensor:
+    """Faces `(..., 131, 2)` in crop units as a mirror shows them; torch's twin of `landmarks.mirror`."""
+    flipped = points[..., MIRROR, :]
+    return torch.stack([1 - flipped[..., 0], flipped[..., 1]], dim=-1)
+
+
+def vary_speech(mel: Tensor, rules: Augmentation, random: torch.Generator) -> Tensor:
+    """Mel windows `(b, T, 80, 16)` of another voice, at another level, in noise, with some bands hidden."""
+    if rules.voice:
+        mel = stretch_bands(mel, rules.voice, random)
+    batch, device = len(mel), mel.device
+    gain = rules.level * (2 * torch.rand(batch, 1, 1, 1, device=device, generator=random) - 1)
+    mel = mel + _PER_DECIBEL * gain
+    if rules.noise:
+        mel = add_noise(mel, rules.noise, random)
+    mel = mel.clamp(-MEL_LIMIT, MEL_LIMIT)
+    return hide_bands(mel, rules.bands, random) if rules.bands else mel
+
+
+def stretch_bands(mel: Tensor, most: float, random: torch.Generator) -> Tensor:
+    """Bands read at stretched places, linearly between neighbours."""
+    bands = mel.shape[2]
+    factor = 1 + most * (2 * torch.rand(len(mel), 1, device=mel.device, generator=random) - 1)
+    place = (torch.arange(bands, device=mel.device) * factor).clamp(0, bands - 1)
+    low = place.long().clamp_max(bands - 2)
+    high_share = rearrange(place - low, "b f -> b 1 f 1")
+    index = rearrange(low, "b f -> b 1 f 1").expand_as(mel)
+    return mel.gather(2, index) * (1 - high_share) + mel.gather(2, index + 1) * high_share
+
+
+def add_noise(mel: Tensor, share: float, random: torch.Generator) -> Tensor:
+    """Noise of random level and colour in a share of the windows, added as independent powers."""
+    batch, _, bands, _ = mel.shape
+    chance, level, tilt = torch.rand(3, batch, 1, 1, 1, device=mel.device, generator=random)
+    slope = torch.linspace(1, -1, bands, device=mel.device)[:, None]
+    # From 10 dB above silence to 45 dB above it, where quiet speech drowns; up to 20 dB more at one end.
+    floor = -MEL_LIMIT + _PER_DECIBEL * (10 + 35 * level + 20 * (tilt - 0.5) * slope)
+    ripple = 0.3 * torch.randn(mel.shape, device=mel.device, generator=random)
+    together = torch.logaddexp(2 * _NATURAL * mel, 2 * _NATURAL * (floor + ripple)) / (2 * _NATURAL)
+    return torch.where(chance < share, together, mel)
+
+
+def hide_bands(mel: Tensor, widest: int, random: torch.Generator) -> Tensor:
+    """One run of up to `widest` bands replaced by the mean of its window (SpecAugment's frequency mask)."""
+    batch, _, bands, _ = mel.shape
+    start, width = torch.rand(2, batch, 1, device=mel.device, generator=random)
+    index = torch.arange(bands, device=mel.device)
+    begin = start * bands
+    hidden = (index >= begin) & (index < begin + width * widest)
+    return torch.where(rearrange(hidden, "b f -> b 1 f 1"), mel.mean(dim=(1, 2, 3), keepdim=True), mel)
+
+
+def silence(window: Window, share: float, random: torch.Generator) -> Window:
+    """Speech silenced from a random moment to another in a share of the windows, and there the mouth shut.
+
+    The shut mouth is the reference with the least opening, moved to the frame's pose; between speech and silence
+    the target goes over with the silent share of what the frame hears.
+    """
+    batch, frames = window.points.shape[:2]
+    device = window.points.device
+    chance, start, end, whole, level = torch.rand(5, batch, 1, 1, device=device, generator=random)
+    duration = frames / RATE
+    start = torch.where(whole < 0.4, torch.full_like(start, -1.0), start * duration)
+    end = torch.where((whole < 0.4) | (end > 0.6), torch.full_like(end, duration + 1), start + 0.2 + end)
+    moment = torch.arange(frames, device=device)[:, None] / RATE
+    moment = moment + (torch.arange(WINDOW, device=device) - WINDOW / 2 + 0.5) / MEL_RATE
+    silent = (moment >= start) & (moment < end) & (chance < share)
+    hiss = -MEL_LIMIT + 1.5 * level.square()[..., None]
+    hiss = (hiss + 0.3 * torch.randn(window.speech.shape, device=device, generator=random)).clamp_min(-MEL_LIMIT)
+    speech = torch.where(silent[:, :, None], hiss, window.speech)
+    quiet = rearrange(silent.float().mean(-1), "b t -> b t 1 1")
+    pose, content = window.points[:, :, :NUM_POSE], window.points[:, :, NUM_POSE:]
+    target = torch.lerp(content, shut_mouth(window.references, pose), quiet)
+    return replace(window, speech=speech, points=torch.cat([pose, target], dim=2))
+
+
+def shut_mouth(references: Tensor, pose: Tensor) -> Tensor:
+    """Content `(b, T, 57, 2)` of the reference `(b, N, 131, 2)` whose lips are closest, moved to `pose`."""
+    upper, lower = ranks((13, 14))
+    opening = (references[:, :, upper] - references[:, :, lower]).norm(dim=-1)
+    shut = references[torch.arange(len(references), device=pose.device), opening.argmin(dim=1)][:, None]
+    return follow(shut[:, :, NUM_POSE:], shut[:, :, :NUM_STEADY], pose[:, :, :NUM_STEADY])
