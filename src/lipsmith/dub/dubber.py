@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.dub.clip import Clip
-from lipsmith.dub.faces import choose, face_numbers
+from lipsmith.dub.faces import FaceTrack, choose, face_numbers
 from lipsmith.dub.result import People
 from lipsmith.dub.scan import Scanner, Sizes
 from lipsmith.dub.source import ArraySource, FileSource, Source
 from lipsmith.dub.store import CropStore
 from lipsmith.face import FaceTracker
-from lipsmith.references import LANDMARK_SETS
 from lipsmith.runtime import Backend, load_backend
 from lipsmith.weights import find_model
 
@@ -72,7 +71,7 @@ class Dubber:
         else:
             source = ArraySource(video, rate, start, end)
         store = CropStore()
-        sizes = Sizes(self._config["face_size"], self._config["lips"], LANDMARK_SETS)
+        sizes = Sizes(self._config["face_size"], self._config["lips"])
         tracker = FaceTracker(1 if face == "largest" else MOST_FACES, self._threads)
         scan = Scanner(tracker, store, sizes).scan(source, progress)
         tracks = choose(scan.tracks, face)
@@ -91,3 +90,18 @@ class Dubber:
             references=self._config["references_per_frame"],
             model=self._model,
         )
+
+
+def find_faces(
+    video: Path | str,
+    start: float | None = None,
+    end: float | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> list[FaceTrack]:
+    """All faces of a film, shot by shot, with the numbers that `Dubber.prepare` takes; needs no model.
+
+    Raises `InputError` where the film cannot be read or shows no face.
+    """
+    scanner = Scanner(FaceTracker(MOST_FACES, threads or 1), CropStore(), Sizes())
+    return scanner.scan(FileSource(Path(video), start, end), progress).tracks

@@ -18,7 +18,7 @@ from lipsmith.dub.store import CropStore
 from lipsmith.errors import InputError
 from lipsmith.face import Face, FaceTracker
 from lipsmith.landmarks import select
-from lipsmith.references import choose_landmarks, choose_lips, choose_pool, sharpness_of
+from lipsmith.references import LANDMARK_SETS, choose_landmarks, choose_lips, choose_pool, sharpness_of
 from lipsmith.video import Frame
 
 _LOG = logging.getLogger(__name__)
@@ -36,9 +36,9 @@ _CORNERS: Final = np.array([[-0.1, -0.1], [1.1, -0.1], [-0.1, 1.1], [1.1, 1.1]])
 class Sizes:
     """What the model asks of the crops: their side, lip references and reference landmark sets."""
 
-    face: int
-    lips: int
-    landmarks: int
+    face: int = 128
+    lips: int = 5
+    landmarks: int = LANDMARK_SETS
 
 
 @dataclass(frozen=True)

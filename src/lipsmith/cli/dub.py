@@ -1,0 +1,115 @@
+"""Make the person in a video say new speech.
+
+The result is as long as the speech: longer speech plays the footage forward and back, shorter speech cuts it (or see
+--tail). Only mouth, chin and cheeks change, and the result's metadata says that it is synthetic.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from lipsmith.cli import console
+from lipsmith.errors import UsageError
+
+if TYPE_CHECKING:
+    from lipsmith.dub.batch import Job
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(console.DeviceOptions, console.OutputOptions):
+    """What is dubbed, with what, and how."""
+
+    video: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="VIDEO")] = None
+    """A video, an animation, a still picture, or a folder of them."""
+
+    speech: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="SPEECH")] = None
+    """Any file with sound, or a folder: with a folder of videos, files of equal names belong together."""
+
+    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="OUT")] = None
+    """The result (.mp4, .mov or .mkv); a folder where VIDEO or SPEECH is one."""
+
+    pairs: Annotated[Path | None, tyro.conf.arg(metavar="CSV")] = None
+    """A CSV file with the columns video, speech and output, in place of VIDEO and SPEECH."""
+
+    model: str = "fast"
+    """Name or folder of the model."""
+
+    face: str = "largest"
+    """largest, left or right of each shot, all, or numbers that --list-faces shows, such as 2 or 1,4."""
+
+    list_faces: bool = False
+    """Only list the faces of VIDEO, shot by shot."""
+
+    start: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None
+    """Use the footage from this second on."""
+
+    end: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None
+    """Use the footage up to this second."""
+
+    tail: Literal["cut", "keep"] = "cut"
+    """When the speech is over, end the film (cut) or let the footage go on to its end with closed lips (keep)."""
+
+    side_by_side: bool = False
+    """Put the source to the left of the result, for comparison."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.list_faces:
+            _need(self.video is not None, "--list-faces needs a VIDEO")
+        elif self.pairs is not None:
+            _need(self.video is None and self.speech is None, "--pairs takes the place of VIDEO and SPEECH")
+        else:
+            _need(self.video is not None and self.speech is not None, "give VIDEO and SPEECH, or --pairs")
+            _need(self.output is not None, "give the result's path: -o OUT")
+
+
+def run(options: Options) -> None:
+    """Dub every pair and name each result as it is written."""
+    if options.list_faces:
+        _list_faces(options)
+        return
+    from lipsmith.dub import Dubber
+    from lipsmith.dub.batch import Batch, Manner, check
+
+    jobs = _jobs(options)
+    if len(jobs) == 1:
+        check(jobs[0], options.overwrite)
+    dubber = Dubber.from_pretrained(options.model, options.device, options.threads or None)
+    manner = Manner(options.face, options.start, options.end, options.tail, options.side_by_side, options.overwrite)
+    for path in Batch(dubber, manner, console.progress).run(jobs):
+        console.result(path)
+
+
+def _jobs(options: Options) -> list[Job]:
+    from lipsmith.dub.batch import pair, read_pairs
+
+    if options.pairs is not None:
+        return read_pairs(options.pairs, options.output)
+    assert options.video is not None
+    assert options.speech is not None
+    assert options.output is not None
+    return pair(options.video, options.speech, options.output)
+
+
+def _list_faces(options: Options) -> None:
+    from lipsmith.dub import find_faces
+
+    assert options.video is not None
+    with console.progress(f"{options.video.name}: faces") as progress:
+        faces = find_faces(options.video, options.start, options.end, options.threads or None, progress)
+    rows = [
+        (face.number, face.shot, *face.seconds, len(face.frames), round(face.size), *map(round, face.place))
+        for face in faces
+    ]
+    columns = ("face", "shot", "from s", "to s", "frames", "width px", "x px", "y px")
+    console.table("Faces", columns, rows, sys.stdout)
+
+
+def _need(condition: bool, sentence: str) -> None:
+    if not condition:
+        raise UsageError(f"{sentence}; see lipsmith dub --help.")

@@ -1,0 +1,177 @@
+"""Many dubs in one go: which video says which speech where, and what became of each."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from lipsmith.dub.clip import Clip, Tail
+from lipsmith.dub.dubber import Dubber
+from lipsmith.errors import InputError, LipsmithError, SomeFailedError, UsageError
+from lipsmith.files import refuse_existing
+
+_LOG = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]
+ProgressOf = Callable[[str], AbstractContextManager[Progress | None]]
+"""Opens the progress of a step by its title."""
+
+VIDEOS: Final = {
+    ".mp4",
+    ".m4v",
+    ".mov",
+    ".mkv",
+    ".webm",
+    ".avi",
+    ".mpg",
+    ".mpeg",
+    ".gif",
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".webp",
+}
+SOUNDS: Final = {".wav", ".mp3", ".m4a", ".aac", ".flac", ".ogg", ".opus", ".wma", ".aiff"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One result to make."""
+
+    video: Path
+    speech: Path
+    output: Path
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How every job is to be done; see `Dubber.prepare`, `Clip.dub` and `Result.save`."""
+
+    face: str = "largest"
+    start: float | None = None
+    end: float | None = None
+    tail: Tail = "cut"
+    side_by_side: bool = False
+    overwrite: bool = False
+
+
+@dataclass
+class Batch:
+    """Jobs done one after the other; footage that several of them share is prepared once."""
+
+    dubber: Dubber
+    manner: Manner
+    progress_of: ProgressOf = field(default=lambda title: nullcontext())
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[Path]:
+        """The results, each as it is written.
+
+        A job that fails does not cost the others: `SomeFailedError` comes at the end, with a reason for each. A
+        single job's own error is raised as it is.
+        """
+        failures: list[tuple[str, str]] = []
+        prepared: tuple[Path, Clip] | None = None
+        for job in sorted(jobs, key=lambda job: job.video):
+            try:
+                check(job, self.manner.overwrite)
+                if prepared is None or prepared[0] != job.video:
+                    prepared = job.video, self._prepare(job.video)
+                result = self._dub(prepared[1], job)
+            except (LipsmithError, OSError) as error:
+                if len(jobs) == 1:
+                    raise
+                _LOG.error("%s: %s", job.output, error)
+                failures.append((str(job.output), str(error)))
+            else:
+                yield result
+        if failures:
+            raise SomeFailedError(failures, len(jobs))
+
+    def _prepare(self, video: Path) -> Clip:
+        with self.progress_of(f"{video.name}: faces") as progress:
+            manner = self.manner
+            return self.dubber.prepare(video, manner.face, manner.start, manner.end, progress=progress)
+
+    def _dub(self, clip: Clip, job: Job) -> Path:
+        result = clip.dub(job.speech, tail=self.manner.tail)
+        with self.progress_of(f"{job.output.name}: dubbing") as progress:
+            return result.save(job.output, self.manner.overwrite, self.manner.side_by_side, progress)
+
+
+def check(job: Job, overwrite: bool) -> None:
+    """Raise before any work for inputs that are not there and a result that could not be put where it belongs."""
+    for path in (job.video, job.speech):
+        if not path.exists():
+            raise InputError(f"{path} does not exist; check the path.")
+        if path.resolve() == job.output.resolve():
+            raise UsageError(f"{path} would be replaced by its own result; choose another name.")
+    refuse_existing(job.output, overwrite)
+
+
+def pair(video: Path, speech: Path, output: Path) -> list[Job]:
+    """The jobs of a video or a folder of them and a speech or a folder of them.
+
+    Two files make one job. A folder with a file: each of its files with that one, named after it. Two folders:
+    the files of equal names. With a folder, `output` is a folder, which is made where it does not exist.
+    Raises `InputError` where there is nothing to pair.
+    """
+    if not video.is_dir() and not speech.is_dir():
+        return [Job(video, speech, output)]
+    films = _media(video, VIDEOS) if video.is_dir() else [video]
+    speeches = _media(speech, SOUNDS | VIDEOS) if speech.is_dir() else [speech]
+    if video.is_dir() and speech.is_dir():
+        said = {path.stem: path for path in speeches}
+        chosen = [(film, said[film.stem], film.stem) for film in films if film.stem in said]
+    else:
+        several_films = video.is_dir()
+        chosen = [(film, words, film.stem if several_films else words.stem) for film in films for words in speeches]
+    if not chosen:
+        raise InputError(
+            f"{video} and {speech} hold no videos and speeches of equal names; rename them or use --pairs."
+        )
+    output.mkdir(parents=True, exist_ok=True)
+    return [Job(film, words, output / f"{name}.mp4") for film, words, name in chosen]
+
+
+def read_pairs(table: Path, output: Path | None = None) -> list[Job]:
+    """The jobs in a CSV file with the columns video, speech and output; paths are relative to the file's folder.
+
+    `output`: a folder in which results are put, in place of the table's. Raises `InputError` for a table that
+    cannot be read, `UsageError` for one in which two jobs have one result.
+    """
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{table} cannot be read as a CSV file ({error}); give UTF-8 text.") from error
+    folder = output or table.parent
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+    jobs = [_job(table, number, row, folder) for number, row in enumerate(rows, start=2)]
+    if not jobs:
+        raise InputError(f"{table} has no rows; each names a video, a speech and an output.")
+    results = [job.output for job in jobs]
+    twice = next((path for path in results if results.count(path) > 1), None)
+    if twice:
+        raise UsageError(f"{table}: {twice} would be written more than once; give each row its own output.")
+    return jobs
+
+
+def _job(table: Path, number: int, row: dict[str | None, str | None], folder: Path) -> Job:
+    cells = [(row.get(column) or "").strip() for column in ("video", "speech", "output")]
+    if not all(cells):
+        raise InputError(f"{table}, line {number}: the columns video, speech and output must all be filled.")
+    video, speech, output = cells
+    return Job(table.parent / video, table.parent / speech, folder / output)
+
+
+def _media(folder: Path, suffixes: set[str]) -> list[Path]:
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes and path.is_file())
+    if not found:
+        raise InputError(f"{folder} holds no file of a known kind ({', '.join(sorted(suffixes))}).")
+    return found
