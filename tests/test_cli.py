@@ -96,6 +96,17 @@ def test_the_first_word_alone_tells_the_second(capsys: pytest.CaptureFixture[str
     assert "train renderer" in capsys.readouterr().out
 
 
+def test_every_verb_has_help_that_needs_nothing_heavy() -> None:
+    program = (
+        "import sys; from lipsmith import cli;"
+        "codes = {verb: cli.main([*verb.split(), '--help']) for verb in cli.VERBS};"
+        "heavy = {'torch', 'av', 'cv2', 'onnxruntime', 'ai_edge_litert'} & set(sys.modules);"
+        "sys.exit(f'{codes} {heavy}' if heavy or any(codes.values()) else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [

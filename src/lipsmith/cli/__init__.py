@@ -100,6 +100,20 @@ def load_verb(verb: str) -> Verb:
     return module
 
 
+def parse_options(verb: str, module: Verb, words: Sequence[str]) -> Common:
+    """The verb's options from the words after it. Raises SystemExit after printing help (0) or a usage error (2)."""
+    import tyro
+
+    options: Common = tyro.cli(
+        module.Options,
+        prog=f"lipsmith {verb}",
+        description=module.__doc__,
+        args=words,
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+    return options
+
+
 def _dispatch(words: list[str]) -> int:
     if words in (["--version"], ["-V"]):
         print(f"lipsmith {__version__}")
@@ -118,8 +132,9 @@ def _run(words: list[str]) -> int:
     try:
         verb, rest = split_verb(words)
         module = load_verb(verb)
-        options = _parse(verb, module, rest)
+        options = parse_options(verb, module, rest)
         verbose = options.verbose
+        _start_logging(options)
         module.run(options)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else FAILED
@@ -130,20 +145,10 @@ def _run(words: list[str]) -> int:
     return SUCCESS
 
 
-def _parse(verb: str, module: Verb, words: list[str]) -> Common:
-    import tyro
-
+def _start_logging(options: Common) -> None:
     from lipsmith.cli import console
 
-    options: Common = tyro.cli(
-        module.Options,
-        prog=f"lipsmith {verb}",
-        description=module.__doc__,
-        args=words,
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
     console.start_logging(options)
-    return options
 
 
 def _explain(error: Exception, verbose: bool) -> int:
