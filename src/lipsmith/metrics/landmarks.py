@@ -38,7 +38,11 @@ def inner_opening(content: Floats) -> NDArray[np.float64]:
 
 def opening_r(prediction: Floats, truth: Floats) -> float:
     """Pearson correlation of predicted and true opening; 0 for a mouth that never moves."""
-    a, b = inner_opening(prediction), inner_opening(truth)
+    return correlation(inner_opening(prediction), inner_opening(truth))
+
+
+def correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Pearson correlation of two curves `(F,)`; 0 where one is flat."""
     a, b = a - a.mean(), b - b.mean()
     norm = float(np.sqrt((a @ a) * (b @ b)))
     return float(a @ b) / norm if norm > 1e-9 else 0.0

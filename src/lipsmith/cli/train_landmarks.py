@@ -1,0 +1,40 @@
+"""Train speech to lip and jaw landmarks on prepared clips."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from lipsmith.cli import console
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(console.DeviceOptions):
+    """Train the landmark generator; a run that was interrupted goes on where it stopped."""
+
+    config: Annotated[str, tyro.conf.Positional]
+    """A TOML file, or the name of a packaged one (landmarks, landmarks_paper)."""
+    data: Path
+    """Prepared clips."""
+    out: Path
+    """Folder of the run: best weights, checkpoint, curves."""
+    minutes: float | None = None
+    """End after this many minutes, learning rate annealed."""
+
+
+def run(options: Options) -> None:
+    """Train, tell the best validation figures, and name the weights."""
+    import torch
+
+    from lipsmith.train.landmarks import WEIGHTS, LandmarkTraining, train_landmarks
+    from lipsmith.train.state import load_config
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    config = load_config(LandmarkTraining, options.config)
+    best = train_landmarks(config, options.data, options.out, minutes=options.minutes, device=options.device)
+    console.table("Best on val", ("figure", "value"), sorted(best.items()))
+    console.result(options.out / WEIGHTS)

@@ -1,0 +1,179 @@
+"""Figures of the landmark generator on prepared clips, and the clips whose sound is off."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsmith.audio import mel_windows
+from lipsmith.dataset import read_manifest, with_offset, write_manifest
+from lipsmith.errors import WeightsError
+from lipsmith.landmark_trials import Trial, load_trials, measure, total
+from lipsmith.metrics.landmarks import correlation, inner_opening
+from lipsmith.speak import RATE, Stages, grid, overlap_average, resample, run_windows, speech_tokens, window_starts
+
+Progress = Callable[[int, int], None]
+
+_REACH: Final = 10
+"""Frames by which speech is tried early and late."""
+_PER_FRAME: Final = 2
+"""Shifts tried in each of them."""
+_TRUSTED_R: Final = 0.5
+_TRUSTED_GAIN: Final = 0.1
+_TRUSTED_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Totals by name, and a row per clip."""
+
+    figures: dict[str, float]
+    rows: list[dict[str, object]]
+
+
+@dataclass(frozen=True)
+class Offsets(Evaluation):
+    """`seconds`: by clip, how much later than now its speech should be read."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def load_stages(model: str, device: str = "auto", threads: int | None = None) -> tuple[Stages, int, int]:
+    """The stages `speech` and `landmarks`, their window and number of references.
+
+    `model`: a training run's folder, or a model's name or folder whose config has the table `landmarks`.
+    Raises WeightsError where it is neither.
+    """
+    from lipsmith.runtime import load_backend
+    from lipsmith.weights import find_model
+
+    if (Path(model) / "landmarks.json").is_file():
+        return _run_stages(Path(model), device, threads)
+    folder = find_model(model)
+    sizes: dict[str, Any] = folder.config.get("landmarks", {})
+    if "window" not in sizes:
+        raise WeightsError(f"{folder.path / 'config.json'} tells nothing of landmarks; it is another kind of model")
+    return load_backend(folder, device, threads), int(sizes["window"]), int(sizes.get("references", 15))
+
+
+def evaluate(stages: Stages, root: Path, split: str, window: int, references: int, progress: Progress) -> Evaluation:
+    """Figures over the identities of a split: strict for clips of 2 s or more; with `short.` for the others, whole."""
+    trials = load_trials(root, split, references)
+    rows: list[dict[str, float]] = []
+    for done, trial in enumerate(trials, 1):
+        rows.append(measure(stages, trial, window))
+        progress(done, len(trials))
+    figures: dict[str, float] = {}
+    for strict, prefix in ((True, ""), (False, "short.")):
+        chosen = [(row, trial) for row, trial in zip(rows, trials, strict=True) if trial.strict == strict]
+        if chosen:
+            totals = total([row for row, _ in chosen], [trial.record.identity for _, trial in chosen])
+            totals |= {"clips": len(chosen), "frames": sum(int(trial.counted.sum()) for _, trial in chosen)}
+            figures |= {prefix + name: value for name, value in totals.items()}
+    named = [_named(trial) | row for trial, row in zip(trials, rows, strict=True)]
+    return Evaluation(figures, named)
+
+
+def find_offsets(stages: Stages, root: Path, split: str, window: int, references: int, progress: Progress) -> Offsets:
+    """By how much each clip's speech lags its picture, beyond what the manifest already corrects.
+
+    Sought from -10 to 10 frames in half frames, where predicted and true opening agree best. A clip's own optimum
+    counts where the clip is long and the optimum clear; else that of all clips of its identity together, and no
+    shift where that hardly gains. Figures: `opening_r` as is and with `shifted.` after correction.
+    """
+    trials = load_trials(root, split, references)
+    curves = []
+    for done, trial in enumerate(trials, 1):
+        curves.append(agreement(stages, trial, window))
+        progress(done, len(trials))
+    chosen = choose_shifts(trials, curves)
+    rows: list[dict[str, object]] = []
+    zero = _REACH * _PER_FRAME
+    for trial, curve, index in zip(trials, curves, chosen, strict=True):
+        figures = {"opening_r": float(curve[zero]), "shifted.opening_r": float(curve[index])}
+        rows.append(_named(trial) | figures | {"offset": shift_seconds(index)})
+    identities = [trial.record.identity for trial in trials]
+    names = ("opening_r", "shifted.opening_r")
+    figures = total([{name: float(row[name]) for name in names} for row in rows], identities)  # type: ignore[arg-type]
+    figures |= {"clips": len(rows), "moved": sum(index != zero for index in chosen)}
+    seconds = {trial.record.clip: shift_seconds(index) for trial, index in zip(trials, chosen, strict=True)}
+    return Offsets(figures, rows, seconds)
+
+
+def write_offsets(root: Path, seconds: Mapping[str, float]) -> None:
+    """Add to the offset of each clip in the manifest of `root`."""
+    records = read_manifest(root)
+    moved = [with_offset(record, round(record.offset + seconds.get(record.clip, 0.0), 4)) for record in records]
+    write_manifest(root, moved)
+
+
+def agreement(stages: Stages, trial: Trial, window: int) -> NDArray[np.float64]:
+    """Correlation of predicted and true opening `(41,)` with the speech read from -10 to 10 frames later."""
+    ticks = grid(trial.times)
+    length = min(window, len(ticks))
+    starts = window_starts(len(ticks), length)
+    shifts = np.arange(2 * _REACH * _PER_FRAME + 1)
+    fine = ticks[0] + (np.arange(len(ticks) * _PER_FRAME + len(shifts)) - _REACH * _PER_FRAME) / (RATE * _PER_FRAME)
+    tokens = speech_tokens(stages, mel_windows(trial.mel, fine))
+    index = starts[:, None] + np.arange(length)
+    heard = tokens[(shifts[:, None, None] + _PER_FRAME * index).reshape(-1, length)]
+    pose = np.tile(resample(trial.pose, trial.times, ticks)[index], (len(shifts), 1, 1, 1))
+    pieces = run_windows(stages, heard, pose, trial.references).reshape(len(shifts), len(starts), length, -1, 2)
+    truth = inner_opening(trial.truth)[trial.counted]
+    curve = []
+    for piece in pieces:
+        content = resample(overlap_average(piece, starts, len(ticks)), ticks, trial.times)
+        curve.append(correlation(inner_opening(content)[trial.counted], truth))
+    return np.array(curve)
+
+
+def choose_shifts(trials: list[Trial], curves: list[NDArray[np.float64]]) -> list[int]:
+    """For each clip the index of its shift among the 41 of `agreement`."""
+    together: dict[str, NDArray[np.float64]] = defaultdict(lambda: np.zeros_like(curves[0]))
+    frames: dict[str, int] = defaultdict(int)
+    for trial, curve in zip(trials, curves, strict=True):
+        together[trial.record.identity] += trial.record.frames * curve
+        frames[trial.record.identity] += trial.record.frames
+    common = {name: _clear_best(curve / frames[name], _TRUSTED_GAIN / 2) for name, curve in together.items()}
+    return [
+        _own_or_common(trial, curve, common[trial.record.identity]) for trial, curve in zip(trials, curves, strict=True)
+    ]
+
+
+def shift_seconds(index: int) -> float:
+    """Seconds of the shift at `index`."""
+    return (index - _REACH * _PER_FRAME) / (RATE * _PER_FRAME)
+
+
+def _own_or_common(trial: Trial, curve: NDArray[np.float64], common: int) -> int:
+    best = int(curve.argmax())
+    clear = curve[best] >= _TRUSTED_R and curve[best] - curve[common] >= _TRUSTED_GAIN
+    return best if clear and trial.record.seconds >= _TRUSTED_SECONDS else common
+
+
+def _clear_best(curve: NDArray[np.float64], gain: float) -> int:
+    best, zero = int(curve.argmax()), _REACH * _PER_FRAME
+    return best if curve[best] - curve[zero] >= gain else zero
+
+
+def _run_stages(run: Path, device: str, threads: int | None) -> tuple[Stages, int, int]:
+    import torch
+
+    from lipsmith.train.landmarks import ModuleStages, load_trained
+
+    if threads:
+        torch.set_num_threads(threads)
+    network, config = load_trained(run)
+    wanted = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    return ModuleStages(network.to(wanted)), config.window, config.references
+
+
+def _named(trial: Trial) -> dict[str, object]:
+    record = trial.record
+    return {"clip": record.clip, "identity": record.identity, "seconds": record.seconds, "strict": trial.strict}
