@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -15,6 +17,8 @@ from lipsmith.face.square import Square, direction
 SIZE = 128
 GRIDS = ((16, 2), (8, 6))
 """Cells a side and anchors a cell, at strides 8 and 16."""
+CERTAIN = 0.7
+"""Score from which smaller tiles are not needed: blurred backgrounds are taken for faces with up to 0.65."""
 SMALLEST_TILE = 240
 """Source pixels: tiles of this side still show faces of about 40 pixels."""
 
@@ -64,7 +68,7 @@ def decode(
         least: threshold in (0, 1).
     """
     scores = (1 / (1 + np.exp(-np.clip(logits, -50, 50)))).astype(np.float32)
-    keep = scores >= least
+    keep = (scores >= least) & (regressors[:, 2:4] > 0).all(-1)
     values = regressors[keep].reshape(-1, 8, 2) / SIZE
     centre = values[:, 0] + centres[keep]
     half = values[:, 1] / 2
@@ -115,11 +119,13 @@ def tiles(width: int, height: int, side: float) -> list[Square]:
 
 
 def levels(width: int, height: int) -> list[list[Square]]:
-    """What to search, coarse to fine: the whole picture, then tiles of its short side and fractions of it."""
+    """What to search, likeliest first: the whole picture, ever smaller tiles, the picture turned on its sides."""
     short, long = sorted((width, height))
+    whole = Square(width / 2, height / 2, float(long))
     sides = [short / 2**k for k in range(3)]
-    fine = [side for side in sides if side >= SMALLEST_TILE and side < 0.9 * long]
-    return [[Square(width / 2, height / 2, float(long))]] + [tiles(width, height, side) for side in fine]
+    fine = [tiles(width, height, side) for side in sides if SMALLEST_TILE <= side < 0.9 * long]
+    turned = [replace(whole, angle=quarter * math.pi / 2) for quarter in (1, -1, 2)]
+    return [[whole], *fine, turned]
 
 
 class FaceDetector:
@@ -131,21 +137,20 @@ class FaceDetector:
         self._anchors = anchors()
         self._least = least
 
-    def __call__(self, image: NDArray[np.uint8], wanted: int = 1, tiled: bool = True) -> list[Detection]:
-        """Faces of image (H, W, 3) RGB, best first.
-
-        The whole picture is searched first; while fewer than `wanted` faces are found, ever smaller
-        tiles follow, unless `tiled` is false.
-        """
-        height, width = image.shape[:2]
+    def __call__(self, image: NDArray[np.uint8]) -> list[Detection]:
+        """Faces of image (H, W, 3) RGB, best first: those of the coarsest level that shows one for certain."""
         found: list[Detection] = []
-        for squares in levels(width, height)[: None if tiled else 1]:
-            for square in squares:
-                found += self.search(image, square)
-            found = distinct(found)
-            if len(found) >= wanted:
+        for level in self.coarse_to_fine(image):
+            found = distinct(found + level)
+            if found and found[0].score >= CERTAIN:
                 break
         return found
+
+    def coarse_to_fine(self, image: NDArray[np.uint8]) -> Iterator[list[Detection]]:
+        """Faces of image (H, W, 3) RGB, level by level: a caller who has enough does not pay for the rest."""
+        height, width = image.shape[:2]
+        for squares in levels(width, height):
+            yield distinct([one for square in squares for one in self.search(image, square)])
 
     def search(self, image: NDArray[np.uint8], square: Square) -> list[Detection]:
         """Faces in one region of image (H, W, 3), in no order; those between a tenth and all of its side."""
