@@ -97,9 +97,7 @@ def home() -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "lipsmith"
     if sys.platform == "win32":
-        return (
-            Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "lipsmith" / "Cache"
-        )
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "lipsmith" / "Cache"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lipsmith"
 
 
@@ -113,9 +111,7 @@ def find_model(name_or_folder: str | Path) -> ModelFolder:
     folder = next((place for place in places if (place / "config.json").is_file()), None)
     if folder is None:
         known = ", ".join(model_names()) or "none"
-        raise WeightsError(
-            f"no model '{name_or_folder}': not a folder with config.json, and known are: {known}"
-        )
+        raise WeightsError(f"no model '{name_or_folder}': not a folder with config.json, and known are: {known}")
     config = _read_config(folder / "config.json")
     for file, sha256 in config.get("files", {}).items():
         check_file(folder / file, sha256)
