@@ -123,6 +123,13 @@ def test_conversion_inverts_itself(
     assert difference(FrameToRGB()(frame), image) <= 3
 
 
+def test_frames_that_change_size_on_the_way_are_scaled_to_the_first() -> None:
+    to_rgb = FrameToRGB()
+    for size in ((64, 48), (32, 24), (128, 96)):
+        frame = RGBToFrame(ColorTags(), *size)(picture(*size))
+        assert difference(to_rgb(frame), picture(64, 48)) <= 12
+
+
 @pytest.mark.parametrize("keys", [["comment"], ["comment", "lipsmith", "title"], ["lipsmith.model"]])
 @pytest.mark.parametrize("suffix", CONTAINERS)
 def test_metadata_come_back(tmp_path: Path, suffix: str, keys: list[str]) -> None:
@@ -215,6 +222,19 @@ def test_a_frame_of_another_size_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_frames_that_are_not_bytes_are_refused(tmp_path: Path) -> None:
+    floats: Any = np.zeros((48, 64, 3), np.float32)
+    with pytest.raises(ValueError, match="float32"), VideoWriter(tmp_path / "a.mp4", 64, 48, 25) as writer:
+        writer.write(floats)
+
+
+def test_what_the_encoder_refuses_is_one_sentence(tmp_path: Path) -> None:
+    image = np.zeros((2, 20_000, 3), np.uint8)
+    with pytest.raises(LipsmithError, match=r"was not written: .*\.$"):
+        written(tmp_path / "a.mp4", [image])
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_places_that_cannot_be_written_to(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path / "missing" / "a.mp4", tmp_path / "file" / "a.mp4"):
@@ -228,6 +248,9 @@ def test_wrong_requests(tmp_path: Path) -> None:
     silent = film(tmp_path / "silent.mp4", pictures(2))
     with pytest.raises(InputError, match="no sound"):
         VideoWriter(tmp_path / "a.mp4", 64, 48, 25, audio_source=silent)
+    (tmp_path / "b.mp4").mkdir()
+    with pytest.raises(UsageError, match="is a folder"):
+        VideoWriter(tmp_path / "b.mp4", 64, 48, 25)
     with pytest.raises(UsageError, match="not both"):
         VideoWriter(tmp_path / "a.mp4", 64, 48, 25, audio_source=silent, audio=np.zeros(9, np.float32))
 

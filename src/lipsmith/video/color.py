@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 from av.video.frame import VideoFrame
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import VideoReformatter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-UNSPECIFIED_RANGE, LIMITED, FULL = 0, 1, 2
-RGB, BT709, UNSPECIFIED = 0, 1, 2
+LIMITED, FULL = 1, 2
+BT709, UNSPECIFIED = 1, 2
 
 _BT601 = 5
 _LUMA_WEIGHTS = {
@@ -31,8 +31,9 @@ _LUMA_WEIGHTS = {
     9: (0.2627, 0.0593),
 }  # of red and blue
 _SWSCALE_MATRIX = {BT709: 1, 4: 4, 5: _BT601, 6: _BT601, 7: 7, 9: 9, 10: 9}
-# Without these flags swscale rounds green down by up to two levels and halves chroma once more.
-_EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+# SWS_BILINEAR, SWS_ACCURATE_RND and SWS_FULL_CHR_H_INT, which PyAV names only from 18 on. Without the last two
+# swscale rounds green down by up to two levels and interpolates chroma at half the width.
+_EXACT = 2 | 0x40000 | 0x2000
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,11 @@ class ColorTags:
     matrix: int = BT709
     primaries: int = BT709
     transfer: int = BT709
+
+
+def can_write(matrix: int) -> bool:
+    """Whether `RGBToFrame` knows a declared matrix; YCgCo and other rarities are read as if undeclared."""
+    return matrix == UNSPECIFIED or matrix in _SWSCALE_MATRIX
 
 
 def _matrix(declared: int, width: int, height: int) -> int:

@@ -78,6 +78,26 @@ def require_video(container: InputContainer, path: Path) -> VideoStream:
     return stream
 
 
+def audio_stream(container: InputContainer) -> AudioStream | None:
+    """The first sound of a file that can be decoded; phones write tracks beside it that few programs know."""
+    for stream in container.streams.audio:
+        if stream.codec_context is not None and stream.sample_rate and stream.channels:
+            return stream
+    return None
+
+
+def require_audio(container: InputContainer, path: Path) -> AudioStream:
+    """The sound of a file.
+
+    Raises:
+        InputError: the file has none.
+    """
+    stream = audio_stream(container)
+    if stream is None:
+        raise InputError(f"{path} has no sound that can be decoded; give a recording with speech.")
+    return stream
+
+
 def packets(container: InputContainer, stream: VideoStream | AudioStream, path: Path) -> Iterator[Packet[Any]]:
     """The packets of one stream and the empty one that ends it; a file that breaks off ends early."""
     demuxer = container.demux(stream)

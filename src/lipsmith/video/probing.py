@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import av
 
 from lipsmith.errors import InputError
-from lipsmith.video.media import clock, open_input, packets, require_video
+from lipsmith.video.media import audio_stream, clock, open_input, packets, require_video
 from lipsmith.video.orientation import orientation_of
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def probe(path: Path | str) -> VideoInfo:
             rate=timing.rate,
             duration=timing.duration,
             frames=timing.frames,
-            has_audio=len(container.streams.audio) > 0,
+            has_audio=audio_stream(container) is not None,
             is_still=_is_picture(container) or timing.frames == 1,
             variable_rate=timing.variable,
             rotation=turn.rotation,

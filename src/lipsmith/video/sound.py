@@ -11,8 +11,7 @@ import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 
-from lipsmith.errors import InputError
-from lipsmith.video.media import clock, decoded, open_input, seconds, video_stream
+from lipsmith.video.media import clock, decoded, open_input, require_audio, seconds, video_stream
 from lipsmith.video.reading import first_time
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ def open_sound(path: Path | str, rate: int | None = None, most_channels: int = 2
     """
     path = Path(path)
     with open_input(path) as container:
-        stream = _require_audio(container, path)
+        stream = require_audio(container, path)
         own_rate, channels = stream.sample_rate, min(most_channels, stream.channels)
     blocks = _blocks(path, own_rate, channels)
     if rate is not None and rate != own_rate:
@@ -82,15 +81,9 @@ def _samples(frame: AudioFrame) -> NDArray[np.float32]:
     return cast("NDArray[np.float32]", frame.to_ndarray())
 
 
-def _require_audio(container: InputContainer, path: Path) -> AudioStream:
-    if not container.streams.audio:
-        raise InputError(f"{path} has no sound; give a recording with speech.")
-    return container.streams.audio[0]
-
-
 def _blocks(path: Path, rate: int, channels: int) -> Iterator[NDArray[np.float32]]:
     with open_input(path) as container:
-        stream = _require_audio(container, path)
+        stream = require_audio(container, path)
         zero = first_time(path) if video_stream(container) is not None else None
         position = 0
         for time, block in _timed(container, stream, path, rate, channels):

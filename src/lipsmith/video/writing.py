@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import logging
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -16,7 +15,7 @@ import av
 import numpy as np
 
 from lipsmith.errors import LipsmithError, UsageError
-from lipsmith.video.color import RGB, ColorTags, RGBToFrame
+from lipsmith.video.color import ColorTags, RGBToFrame, can_write
 from lipsmith.video.sound import Sound, open_sound, resample, to_frame
 
 if TYPE_CHECKING:
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lipsmith.video.probing import VideoInfo
-
-log = logging.getLogger(__name__)
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 
@@ -80,12 +77,15 @@ class VideoWriter:
             preset: x264's trade of time for size.
 
         Raises:
-            UsageError: the ending names no container that is written, or both kinds of sound are given.
+            UsageError: the ending names no container that is written, the path is a folder's, or both kinds of
+                sound are given.
             InputError: `audio_source` cannot be read or has no sound.
         """
         self.path = Path(path)
         if self.path.suffix.lower() not in CONTAINERS:
             raise UsageError(f"{self.path}: the result must end in {', '.join(CONTAINERS)}.")
+        if self.path.is_dir():
+            raise UsageError(f"{self.path} is a folder; give the name of a file.")
         if audio is not None and audio_source is not None:
             raise UsageError(f"{self.path}: give the sound either as samples or as a file, not both.")
         self._size = (width, height)
@@ -118,11 +118,12 @@ class VideoWriter:
             time: seconds from the start of the film, growing; frame number over rate where None.
 
         Raises:
-            LipsmithError: the disk is full.
+            LipsmithError: the disk is full, or the encoder refuses the size or the rate.
         """
-        if image.shape != (self._size[1], self._size[0], 3):
-            raise ValueError(f"the film is {self._size[0]} x {self._size[1]}, but the frame is {image.shape}")
-        seconds = self._frames / self._rate if time is None else Fraction(time)
+        if image.shape != (self._size[1], self._size[0], 3) or image.dtype != np.uint8:
+            found = f"{image.dtype} of {image.shape}"
+            raise ValueError(f"the film is {self._size[0]} x {self._size[1]} RGB uint8, but the frame is {found}")
+        seconds = self._frames / self._rate if time is None else Fraction(float(time))
         stamp = max(self._last + 1, round(seconds / self._tick))
         frame = self._to_frame(image)
         frame.pts, frame.time_base = stamp, self._tick
@@ -213,18 +214,17 @@ class VideoWriter:
     def _disk(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
+        except (OSError, av.FFmpegError) as error:
             if error.errno in _FULL:
                 raise LipsmithError(f"{self.path} was not written: the disk is full; free some space.") from error
             raise LipsmithError(f"{self.path} was not written: {error.strerror or error}.") from error
 
 
 def _tags(like: VideoInfo | None) -> ColorTags:
-    """The source's own declaration; that of high definition where the source was RGB."""
-    rgb = (
-        like is None or like.is_still or like.colorspace == RGB or not like.pixel_format.startswith(("yuv", "nv", "p0"))
-    )
-    if like is None or rgb:
+    """The source's own declaration; that of high definition where the source was a picture or RGB."""
+    if like is None or like.is_still or not like.pixel_format.startswith(("yuv", "nv", "p0", "p2")):
+        return ColorTags()
+    if not can_write(like.colorspace):
         return ColorTags()
     return ColorTags(like.color_range, like.colorspace, like.primaries, like.transfer)
 
