@@ -9,13 +9,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Annotated, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TextIO
 
 import tyro
 
 from lipsmith.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 Progress = Callable[[int, int], None]
 """Called with what is done and the total, both in the same unit."""
@@ -84,15 +88,11 @@ class Verb(Protocol):
 
 def start_logging(options: Common) -> None:
     """Send the library's log lines to stderr, as many as `options` ask for."""
-    from rich.console import Console
-    from rich.logging import RichHandler
-
     level = logging.DEBUG if options.verbose else logging.ERROR if options.quiet else logging.INFO
     if sys.stderr.isatty():
-        # Shares the terminal with a running bar without tearing it.
-        handler: logging.Handler = RichHandler(
-            console=Console(stderr=True), show_time=False, show_path=False, show_level=False
-        )
+        from rich.logging import RichHandler
+
+        handler: logging.Handler = RichHandler(console=_terminal(), show_time=False, show_path=False, show_level=False)
     else:
         handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
@@ -147,11 +147,10 @@ def progress(title: str, total: int = 0) -> Iterator[Progress]:
 
 @contextmanager
 def _bar(title: str, total: int) -> Iterator[Progress]:
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    with Progress(*columns, console=_terminal()) as bars:
         task = bars.add_task(title, total=total or None)
         yield lambda done, total: bars.update(task, completed=done, total=total or None)
 
@@ -171,6 +170,14 @@ def _lines(title: str) -> Progress:
         print(f"{title}: {done} of {total} ({100 * done // total} %){ending}", file=sys.stderr, flush=True)
 
     return advance
+
+
+@lru_cache(maxsize=1)
+def _terminal() -> Console:
+    """One console for bars and log lines, so that a line does not tear the bar."""
+    from rich.console import Console
+
+    return Console(stderr=True)
 
 
 def _cell(value: object) -> str:
