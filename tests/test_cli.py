@@ -186,6 +186,13 @@ def test_the_result_is_alone_on_stdout(run_verb: RunVerb, capsys: pytest.Capture
     assert told.err.splitlines() == ["frames: 1 of 1 (100 %)", "Figures", "name  value", "psnr  30.12"]
 
 
+def test_cells_are_short_and_missing_figures_say_so(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [("psnr", np.float32(30.123456)), ("fid", math.nan), ("best", math.inf), ("params", 1_234_567.0), ("n", 3)]
+    console.table("Figures", ("name", "value"), rows)
+    cells = [line.split()[-1] for line in capsys.readouterr().err.splitlines()[2:]]
+    assert cells == ["30.12", "n/a", "inf", "1234567", "3"]
+
+
 def test_progress_off_a_terminal_is_a_line_each_tenth(run_verb: RunVerb, capsys: pytest.CaptureFixture[str]) -> None:
     def body(options: Options) -> None:
         with console.progress("frames") as advance:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 import sys
 import time
@@ -107,7 +108,7 @@ def result(path: Path | str) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], stream: TextIO | None = None) -> None:
-    """Print rows under column headings, on stderr unless the table itself is the result."""
+    """Print rows under column headings, on stderr unless the table itself is the result; NaN shows as n/a."""
     from io import StringIO
 
     from rich.console import Console
@@ -184,4 +185,6 @@ def _cell(value: object) -> str:
     if not isinstance(value, Real) or isinstance(value, Integral):
         return str(value)
     number = float(value)
+    if math.isnan(number):
+        return "n/a"
     return f"{number:.4g}" if abs(number) < 10_000 else f"{number:.0f}"
