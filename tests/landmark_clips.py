@@ -1,0 +1,63 @@
+"""Prepared clips without pictures, made by rule: the mouth opens with the loudness of the speech."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsmith.dataset import Clip, ClipRecord, write_manifest
+from lipsmith.landmarks import INNER_LIP, NUM_POINTS, OUTER_LIP, ranks
+
+SIDES = {"upper": (13, 0), "lower": (14, 17)}
+
+
+def face(random: np.random.Generator) -> NDArray[np.float32]:
+    """A mouth-shut face `(131, 2)` in crop units: scattered points, lips in place."""
+    points = random.uniform(0.2, 0.8, (NUM_POINTS, 2))
+    for lips in (OUTER_LIP, INNER_LIP):
+        angle = np.linspace(np.pi, -np.pi, 20, endpoint=False)
+        points[ranks(lips)] = 0.5 + np.stack([0.1 * np.cos(angle), 0.2 - 0.002 * np.sin(angle)], axis=1)
+    return points.astype(np.float32)
+
+
+def opened(shut: NDArray[np.float32], opening: NDArray[np.float64]) -> NDArray[np.float32]:
+    """`(F, 131, 2)`: the face `shut` with its lips' middles `opening` apart."""
+    points = np.repeat(shut[None], len(opening), axis=0)
+    points[:, ranks(SIDES["upper"]), 1] -= opening[:, None] / 2
+    points[:, ranks(SIDES["lower"]), 1] += opening[:, None] / 2
+    return points
+
+
+def talking_clip(seed: int, identity: str, split: str = "train", frames: int = 60, lag: float = 0.0) -> Clip:
+    """A clip at 25 frames a second whose speech swells `lag` seconds after the mouth opens."""
+    random = np.random.default_rng(seed)
+    times = np.arange(frames) / 25
+    moments = np.arange(int(frames * 3.2) + 16) / 80
+    rates, phases = random.uniform(1, 3, 3), random.uniform(0, 6, 3)
+
+    def loudness(at: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.clip(0.5 + np.sin(2 * np.pi * np.outer(at, rates) + phases).mean(1), 0, 1)
+
+    mel = np.repeat(-4 + 6 * loudness(moments - lag)[None], 80, axis=0).astype(np.float32)
+    name = f"{split}/{identity}/{identity}_{seed:03}"
+    return Clip(
+        record=ClipRecord(name, split, identity, f"{name}.mp4", frames, 25.0, frames / 25, 1.0),
+        images=None,
+        landmarks=opened(face(random), 0.06 * loudness(times + 0.02)),
+        transforms=np.zeros((frames, 2, 3), np.float32),
+        times=times,
+        tracked=np.ones(frames, np.bool_),
+        mel=mel,
+    )
+
+
+def write_clips(root: Path, clips: list[Clip]) -> None:
+    """Geometry and sound of `clips` as `lipsmith prepare` leaves them."""
+    for clip in clips:
+        path = root / f"{clip.record.clip}.npz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        arrays = {name: getattr(clip, name) for name in ("landmarks", "transforms", "times", "tracked", "mel")}
+        np.savez(path, **arrays)
+    write_manifest(root, [clip.record for clip in clips])
