@@ -168,15 +168,19 @@ def skin(old: Floats, new: Floats, size: int) -> NDArray[np.float32]:
 def colour_difference(
     generated: NDArray[np.uint8], source: NDArray[np.uint8], weight: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Smooth field `(32, 32, 3)` of source minus generated, known where `weight` `(S, S)` is and spread from there.
+    """Smooth field `(32, 32, 3)` of source minus generated, known where the lower half of `weight` `(S, S)` is.
 
     A normalised convolution: the weighted mean of the differences near by. Large differences are content, not light,
     and count little; where nothing is known near by the field falls to 0.
     """
-    difference = source.astype(np.float32) - generated
+    drawn = slice(len(weight) // 2, None)
+    difference = source[drawn].astype(np.float32) - generated[drawn]
     size = np.abs(difference).max(-1)
-    trust = weight / (1 + (size / _OUTLIER) ** 2)
-    known = _resized(np.dstack([difference * trust[..., None], trust]), _GRID, cv2.INTER_AREA)
+    trust = weight[drawn] / (1 + (size / _OUTLIER) ** 2)
+    known = cv2.resize(
+        np.dstack([difference * trust[..., None], trust]), (_GRID, _GRID // 2), interpolation=cv2.INTER_AREA
+    )
+    known = cv2.copyMakeBorder(known, _GRID // 2, 0, 0, 0, cv2.BORDER_CONSTANT, value=0)
     spread = cv2.GaussianBlur(known, (0, 0), _SPREAD, borderType=cv2.BORDER_CONSTANT)
     field: NDArray[np.float32] = spread[..., :3] / (spread[..., 3:] + 1e-3)
     return field

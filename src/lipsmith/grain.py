@@ -12,7 +12,9 @@ _KERNEL: Final = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 _SIDE: Final = 256
 _MOST: Final = 4.0
 _LEAST: Final = 0.4
-_MEMORY: Final = 0.9
+_MEMORY: Final = 0.7
+# Frames between two measurements.
+_EVERY: Final = 4
 _TILE: Final = 512
 
 
@@ -26,13 +28,14 @@ class Grain:
 
     def restart(self) -> None:
         """Forget the level: another scene follows."""
-        self._level: float | None = None
+        self._frame, self._level = 0, 0.0
 
     def matched(self, drawn: NDArray[np.uint8], source: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """`drawn` `(h, w, 3)` with the noise of `source`, which it will replace."""
-        missing = max(0.0, noise_level(source) ** 2 - noise_level(drawn) ** 2) ** 0.5
-        missing = min(missing, _MOST)
-        self._level = missing if self._level is None else _MEMORY * self._level + (1 - _MEMORY) * missing
+        if self._frame % _EVERY == 0:
+            missing = min(_MOST, max(0.0, noise_level(source) ** 2 - noise_level(drawn) ** 2) ** 0.5)
+            self._level = missing if self._frame == 0 else _MEMORY * self._level + (1 - _MEMORY) * missing
+        self._frame += 1
         if self._level < _LEAST:
             return drawn
         noisy = drawn + self._level * self._noise(drawn.shape[0], drawn.shape[1])[..., None]

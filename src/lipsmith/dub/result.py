@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lipsmith.composite import Compositor
 from lipsmith.crop import crop_image
+from lipsmith.dub.ahead import AHEAD, ahead
 from lipsmith.dub.faces import FaceTrack
 from lipsmith.dub.performance import Performance, heard
 from lipsmith.dub.source import Source
@@ -96,7 +97,7 @@ class Result:
             metadata=metadata(self.model),
             like=self.source.footage.info,
         ) as writer:
-            for original, dubbed in self._pairs():
+            for original, dubbed in ahead(self._pairs(), AHEAD):
                 image = np.hstack([original, dubbed.image]) if side_by_side else dubbed.image
                 writer.write(image, dubbed.time)
                 if progress is not None:
@@ -106,7 +107,7 @@ class Result:
     def _pairs(self) -> Iterator[tuple[NDArray[np.uint8], Frame]]:
         """Source image and dubbed frame, one by one."""
         self._compositors = {performance.track.number: Compositor() for performance in self.performances}
-        images = self.source.show(self.timeline.index, self.source_times)
+        images = ahead(self.source.show(self.timeline.index, self.source_times), AHEAD)
         for begin in range(0, len(self), BATCH):
             originals = [next(images) for _ in range(begin, min(begin + BATCH, len(self)))]
             for offset, (original, dubbed) in enumerate(zip(originals, self._dubbed(begin, originals), strict=True)):

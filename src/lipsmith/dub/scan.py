@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.crop import apply, crop_image, fit_transforms, invert, smooth_transforms
+from lipsmith.dub.ahead import AHEAD, ahead
 from lipsmith.dub.faces import FaceTrack, bridge, opacities
 from lipsmith.dub.source import Source
 from lipsmith.dub.store import CropStore
@@ -99,7 +100,7 @@ class Scanner:
         """Go through all frames. Raises `InputError` where no frame shows a face."""
         total = source.footage.info.frames if source.footage.info else None
         size = (0, 0)
-        for frame in source.frames():
+        for frame in ahead(source.frames(), AHEAD):
             self._take(frame)
             size = (frame.image.shape[1], frame.image.shape[0])
             if progress is not None:

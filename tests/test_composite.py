@@ -1,0 +1,157 @@
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from lipsmith.composite import Compositor, colour_difference, outline, soft_mask
+from lipsmith.crop import apply, crop_image, invert
+from lipsmith.grain import Grain, noise_level
+from lipsmith.landmarks import JAW, NUM_POINTS, ranks
+
+SIZE = 128
+JAWS = ranks(JAW)
+
+
+def face(chin: float = 0.0) -> NDArray[np.float64]:
+    """A round face in crop units, its chin lowered by `chin`."""
+    points = np.full((NUM_POINTS, 2), 0.5)
+    angle = np.linspace(0, np.pi, len(JAW))
+    points[JAWS] = np.stack([0.5 - 0.33 * np.cos(angle), 0.58 + (0.34 + chin) * np.sin(angle)], -1)
+    for number, place in {48: (0.43, 0.53), 278: (0.57, 0.53), 0: (0.5, 0.64), 17: (0.5, 0.76)}.items():
+        points[ranks((number,))] = place
+    points[ranks((61, 291))] = [(0.38, 0.7), (0.62, 0.7)]
+    points[ranks((234, 454))] = [(0.17, 0.42), (0.83, 0.42)]
+    return points
+
+
+def smooth_picture(height: int, width: int) -> NDArray[np.uint8]:
+    y, x = np.mgrid[:height, :width]
+    planes = [120 + 40 * np.sin(x / 37), 110 + 40 * np.cos(y / 29), 100 + 30 * np.sin((x + y) / 41)]
+    return np.stack(planes, -1).astype(np.uint8)
+
+
+def placed(scale: float = 200.0, angle: float = 0.1) -> NDArray[np.float64]:
+    """Source pixels to crop units of a crop of `scale` pixels, centred at (160, 150)."""
+    a, b = np.cos(angle) / scale, np.sin(angle) / scale
+    linear = np.array([[a, -b], [b, a]])
+    return np.column_stack([linear, 0.5 - linear @ (160, 150)])
+
+
+def paste(generated: NDArray[np.uint8] | None = None, offset: int = 0, **options: Any) -> tuple[Any, ...]:  # noqa: ANN401
+    frame = options.pop("frame", smooth_picture(300, 320))
+    transform = options.pop("transform", placed())
+    source = crop_image(frame, transform, SIZE)
+    drawn = np.clip(source.astype(int) + offset, 0, 255).astype(np.uint8) if generated is None else generated
+    old, new = options.pop("old", face()), options.pop("new", face())
+    result = Compositor().paste(frame, drawn, source, transform, old, new, **options)
+    return frame, result, transform
+
+
+def test_what_lies_outside_the_mask_is_untouched() -> None:
+    frame, result, transform = paste(np.zeros((SIZE, SIZE, 3), np.uint8))
+    y, x = np.nonzero((frame != result).any(-1))
+    places = apply(transform, np.stack([x + 0.5, y + 0.5], -1))
+    assert len(places) > 2000
+    assert places.min(0)[1] > 0.49
+    mask = soft_mask(face(), face(), SIZE)
+    columns, rows = np.clip((places * SIZE).astype(int).T, 1, SIZE - 2)
+    near = np.stack([mask[rows + dy, columns + dx] for dy in (-1, 0, 1) for dx in (-1, 0, 1)])
+    assert near.max(0).min() > 0
+
+
+def test_a_perfect_drawing_leaves_the_picture() -> None:
+    frame, result, _ = paste()
+    assert np.abs(frame.astype(int) - result).max() <= 3
+
+
+@pytest.mark.parametrize("offset", [-20, 15])
+def test_a_drawing_in_another_light_is_brought_into_the_source_s(offset: int) -> None:
+    frame, result, _ = paste(offset=offset)
+    changed = (frame != result).any(-1)
+    assert np.abs(frame.astype(int) - result)[changed].mean() < 0.25 * abs(offset)
+
+
+def test_the_input_frame_is_not_written_to() -> None:
+    frame, result, _ = paste(np.zeros((SIZE, SIZE, 3), np.uint8))
+    assert (frame == smooth_picture(300, 320)).all()
+    assert result is not frame
+
+
+@pytest.mark.parametrize(("old", "new"), [(0.0, 0.05), (0.05, 0.0)])
+def test_the_mask_holds_the_lower_of_both_chins(old: float, new: float) -> None:
+    mask = soft_mask(face(old), face(new), SIZE)
+    chin_row = int((0.58 + 0.34 + 0.05) * SIZE) - 8
+    assert mask[chin_row, SIZE // 2] > 0.9
+    single = soft_mask(face(), face(), SIZE)
+    assert (mask >= single - 0.03).all()
+
+
+def test_the_mask_spares_the_upper_half_and_the_nose() -> None:
+    mask = soft_mask(face(), face(), SIZE)
+    assert not mask[: SIZE // 2].any()
+    assert mask[int(0.7 * SIZE), SIZE // 2] == pytest.approx(1, abs=1e-3)
+    assert outline(face())[-1, 1] > 0.53
+
+
+@pytest.mark.parametrize("place", [(-400, 0), (0, -400), (400, 400)])
+def test_a_face_beyond_the_frame_changes_nothing(place: tuple[int, int]) -> None:
+    transform = placed()
+    transform[:, 2] -= transform[:, :2] @ place
+    frame, result, _ = paste(np.zeros((SIZE, SIZE, 3), np.uint8), transform=transform)
+    assert (frame == result).all()
+
+
+def test_opacity_0_shows_the_source_and_a_half_lies_between() -> None:
+    black = np.zeros((SIZE, SIZE, 3), np.uint8)
+    frame, unseen, _ = paste(black, opacity=0.0)
+    assert (frame == unseen).all()
+    _, half, _ = paste(black, opacity=0.5)
+    _, whole, _ = paste(black)
+    x, y = invert(placed()) @ (0.5, 0.7, 1)
+    at = (int(y), int(x))
+    assert whole[at].mean() < half[at].mean() < frame[at].mean()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.floats(20, 900), st.floats(-3.1, 3.1), st.floats(-50, 370), st.floats(-50, 350))
+def test_any_placement_is_pasted_without_error(scale: float, angle: float, x: float, y: float) -> None:
+    a, b = np.cos(angle) / scale, np.sin(angle) / scale
+    linear = np.array([[a, -b], [b, a]])
+    transform = np.column_stack([linear, 0.5 - linear @ (x, y)])
+    frame, result, _ = paste(transform=transform, frame=smooth_picture(90, 110))
+    assert result.shape == frame.shape
+
+
+def test_colour_is_matched_more_slowly_than_the_drawing_flickers() -> None:
+    frame, transform = smooth_picture(300, 320), placed()
+    source = crop_image(frame, transform, SIZE)
+    compositor, levels = Compositor(), []
+    for number in range(12):
+        drawn = np.clip(source.astype(int) + (10 if number % 2 else -10), 0, 255).astype(np.uint8)
+        result = compositor.paste(frame, drawn, source, transform, face(), face())
+        levels.append(result[170:200, 150:170].mean())
+    steps = np.abs(np.diff(levels[6:]))
+    assert 12 < steps.mean() < 22
+
+
+def test_content_counts_less_than_light() -> None:
+    source = np.full((SIZE, SIZE, 3), 100, np.uint8)
+    lit = source + np.uint8(10)
+    lit[90:94] = 250
+    weight = np.ones((SIZE, SIZE), np.float32)
+    field = colour_difference(lit, source, weight)
+    assert field[24].mean() == pytest.approx(-10, abs=4)
+
+
+def test_noise_is_measured_and_matched() -> None:
+    rng = np.random.default_rng(1)
+    clean = np.full((120, 140, 3), 128, np.uint8)
+    noisy = np.clip(clean + rng.normal(0, 3, clean.shape[:2])[..., None], 0, 255).round().astype(np.uint8)
+    assert noise_level(clean) == 0
+    assert noise_level(noisy) == pytest.approx(3, rel=0.15)
+    assert noise_level(Grain().matched(clean, noisy)) == pytest.approx(3, rel=0.2)
+    assert (Grain().matched(noisy, clean) == noisy).all()
+    assert noise_level(clean[:2]) == 0

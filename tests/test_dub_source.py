@@ -1,0 +1,102 @@
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from lipsmith.dub import source as module
+from lipsmith.dub.source import ArraySource, FileSource, runs
+from lipsmith.errors import InputError, UsageError
+from lipsmith.video import VideoWriter
+
+Film = Callable[..., Path]
+
+
+def grey(level: int, size: int = 32) -> NDArray[np.uint8]:
+    return np.full((size, size, 3), level, np.uint8)
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    """Frame i is of grey 40 + 4 i, at uneven times."""
+    path = tmp_path / "film.mp4"
+    with VideoWriter(path, 32, 32, 25) as writer:
+        for number in range(30):
+            writer.write(grey(40 + 4 * number), number / 25 + (0.01 if number % 3 == 1 else 0))
+    return path
+
+
+def numbers(images: object) -> list[int]:
+    return [round((float(image.mean()) - 40) / 4) for image in images]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("budget", [1, 5 * 32 * 32 * 3, 1 << 30])
+def test_a_film_is_shown_forward_and_back(film: Path, budget: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BUDGET", budget)
+    source = FileSource(film)
+    times = np.array([frame.time for frame in source.frames()])
+    order = np.array([*range(30), *range(28, -1, -1), *range(1, 6)])
+    assert numbers(source.show(order, times)) == order.tolist()
+
+
+def test_a_stretch_of_a_film_counts_from_its_own_start(film: Path) -> None:
+    source = FileSource(film, 0.4, 0.8)
+    frames = list(source.frames())
+    assert [frame.index for frame in frames] == list(range(10))
+    assert frames[0].time == pytest.approx(0.41, abs=0.02)
+    times = np.array([frame.time for frame in frames])
+    assert numbers(source.show(np.array([0, 1, 2, 1, 0]), times)) == [10, 11, 12, 11, 10]
+    assert numbers(source.show(np.array([8, 9, 8]), times)) == [18, 19, 18]
+
+
+def test_a_start_behind_the_end_of_the_film_is_named(film: Path) -> None:
+    with pytest.raises(InputError, match="no frame from 7 s"):
+        list(FileSource(film, 7.0).frames())
+
+
+@pytest.mark.parametrize(("start", "end"), [(-1.0, None), (2.0, 1.0), (None, 0.0), (float("nan"), None)])
+def test_a_stretch_that_cannot_be_is_refused(film: Path, start: float | None, end: float | None) -> None:
+    with pytest.raises(UsageError):
+        FileSource(film, start, end)
+
+
+def test_arrays_are_footage_too() -> None:
+    images = [grey(40 + 4 * number) for number in range(10)]
+    source = ArraySource(images, 10, 0.2, 0.65)
+    frames = list(source.frames())
+    assert numbers(frame.image for frame in frames) == [2, 3, 4, 5, 6]
+    assert frames[0].time == pytest.approx(0.2)
+    assert source.footage.rate == Fraction(10)
+    assert numbers(source.show(np.array([0, 1, 0]), np.zeros(5))) == [2, 3, 2]
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        [],
+        [np.zeros((4, 4), np.uint8)],
+        [np.zeros((4, 4, 3), np.float32)],
+        [np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8)],
+    ],
+)
+def test_arrays_of_another_kind_are_refused(images: list[NDArray[np.uint8]]) -> None:
+    with pytest.raises(InputError):
+        ArraySource(images, 25)
+
+
+@given(st.lists(st.integers(-1, 1), max_size=30))
+def test_runs_go_one_way_and_together_make_the_walk(steps: list[int]) -> None:
+    walk = np.concatenate([[0], np.cumsum(steps)]).astype(int)
+    pieces = list(runs(walk))
+    assert np.concatenate(pieces).tolist() == walk.tolist()
+    for piece in pieces:
+        signs = set(np.sign(np.diff(piece)).tolist()) - {0}
+        assert len(signs) <= 1
+
+
+def test_runs_of_a_turning_walk() -> None:
+    assert [piece.tolist() for piece in runs(np.array([0, 1, 2, 1, 0, 1]))] == [[0, 1, 2], [1, 0], [1]]

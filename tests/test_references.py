@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from lipsmith.landmarks import NUM_POINTS, ranks
+from lipsmith.references import (
+    choose_lips,
+    choose_pool,
+    distances,
+    nearest,
+    pool_size,
+    sharpness_of,
+    turn,
+)
+
+UPPER, LOWER = ranks((0, 17))
+
+
+def mouths(openings: list[float]) -> NDArray[np.float64]:
+    """Frontal faces that differ in lip opening only."""
+    points = np.full((len(openings), NUM_POINTS, 2), 0.5)
+    points[:, ranks((234,))[0], 0] = 0.2
+    points[:, ranks((454,))[0], 0] = 0.8
+    points[:, LOWER, 1] += openings
+    return points
+
+
+def test_pool_is_a_fifth_of_the_frames_within_bounds() -> None:
+    assert [pool_size(frames) for frames in (1, 3, 20, 60, 500)] == [1, 3, 5, 12, 25]
+
+
+def test_pool_lies_at_even_ranks_of_opening() -> None:
+    openings = [0.1 * rank for rank in (4, 0, 8, 2, 6, 1, 3, 5, 7)]
+    chosen = choose_pool(mouths(openings), count=5)
+    assert np.allclose(np.array(openings)[chosen], [0, 0.2, 0.4, 0.6, 0.8])
+
+
+def test_the_sharpest_near_a_rank_is_taken() -> None:
+    sharpness = np.full(9, 10.0)
+    sharpness[[3, 5]] = 20
+    assert choose_pool(mouths(list(np.linspace(0, 0.3, 9))), sharpness, 3).tolist()[1] in (3, 5)
+
+
+def test_blurred_and_turned_frames_are_left_out_while_others_suffice() -> None:
+    points = mouths(list(np.linspace(0, 0.3, 20)))
+    points[0, ranks((4,))[0], 0] = 0.79
+    assert turn(points)[0] > 0.9 > 0.1 > turn(points)[1]
+    sharpness = np.full(20, 10.0)
+    sharpness[19] = 1
+    chosen = choose_pool(points, sharpness, 5)
+    assert not {0, 19} & set(chosen.tolist())
+    assert {0, 19} <= set(choose_pool(points[[0, 19]], sharpness[[0, 19]], 2).tolist() + [19])
+
+
+@given(st.integers(1, 40), st.integers(1, 25))
+def test_as_many_as_asked_from_any_number_of_frames(frames: int, count: int) -> None:
+    rng = np.random.default_rng(frames)
+    points = mouths(rng.random(frames).tolist())
+    chosen = choose_pool(points, rng.random(frames) + 0.5, count)
+    assert len(chosen) == count
+    opening = points[chosen, LOWER, 1]
+    assert (np.diff(opening) >= -1 / 2).all()
+    assert set(chosen.tolist()) <= set(range(frames))
+    assert len(choose_lips(points)) == 5
+
+
+def test_distance_of_a_uniform_shift_is_the_weighted_shift() -> None:
+    still = mouths([0.1])
+    assert distances(still + (0.03, 0.04), still)[0, 0] == pytest.approx(0.05 * np.sqrt(3.5), rel=1e-4)
+
+
+def test_nearest_finds_the_same_mouth_first() -> None:
+    pool = mouths([0.0, 0.1, 0.2, 0.3])
+    assert nearest(mouths([0.21]), pool, 2, sticky=False).tolist() == [[2, 3]]
+    assert nearest(mouths([0.1]), pool[:1], 3).tolist() == [[0, 0, 0]]
+
+
+def test_choice_does_not_flicker_between_two_that_are_equally_near() -> None:
+    pool = mouths([0.0, 0.1, 0.9])
+    trembling = mouths([0.05 + 0.004 * (-1) ** frame for frame in range(30)])
+    chosen = nearest(trembling, pool, 1)
+    assert len(np.unique(chosen)) == 1
+
+
+def test_choice_follows_a_mouth_that_opens() -> None:
+    pool = mouths([0.0, 0.15, 0.3])
+    opening = np.linspace(0, 0.3, 40).tolist()
+    chosen = nearest(mouths(opening), pool, 1)[:, 0]
+    assert chosen[0] == 0
+    assert chosen[-1] == 2
+    assert (np.diff(chosen) >= 0).all()
+
+
+def test_references_in_use_keep_their_slots() -> None:
+    pool = mouths([0.0, 0.1, 0.2, 0.3])
+    chosen = nearest(mouths(np.linspace(0, 0.3, 60).tolist()), pool, 2)
+    changes = (np.diff(chosen, axis=0) != 0).sum(1)
+    assert changes.max() <= 1
+    assert all(len(set(row)) == 2 for row in chosen.tolist())
+
+
+def test_blur_lowers_sharpness() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype(np.uint8)
+    smooth = ((noise[:-1].astype(int) + noise[1:]) // 2).astype(np.uint8)
+    assert sharpness_of(noise) > 2 * sharpness_of(smooth)

@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from lipsmith.errors import UsageError, WeightsError
+from lipsmith.runtime import load_backend
+from lipsmith.runtime.onnx_backend import OnnxBackend, cuda_is_available
+from lipsmith.weights import ModelFolder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A model whose stage `render` adds its inputs `target` and `mel`."""
+    inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"]) for name in ("target", "mel")]
+    outputs = [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n"])]
+    graph = helper.make_graph([helper.make_node("Add", ["target", "mel"], ["image"])], "sum", inputs, outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, tmp_path / "render.onnx")
+    return tmp_path
+
+
+def test_a_stage_is_called_by_the_names_of_its_inputs(folder: Path) -> None:
+    backend = load_backend(ModelFolder(folder, {}), "cpu", 1)
+    one, two = np.ones(3, np.float32), np.array([1, 2, 3], np.float32)
+    (image,) = backend("render", mel=two, target=one, points=one)
+    assert image.tolist() == [2, 3, 4]
+    assert "ONNX Runtime" in backend.name
+    assert "CPU, 1 threads" in backend.name
+
+
+def test_the_choice_is_one_log_line(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "lipsmith"):
+        load_backend(ModelFolder(folder, {}), "cpu", 2)
+    assert len(caplog.messages) == 1
+    assert "ONNX Runtime" in caplog.text
+
+
+def test_other_types_and_layouts_are_converted(folder: Path) -> None:
+    backend = OnnxBackend(folder, "cpu")
+    strided = np.arange(6.0)[::2]
+    (image,) = backend("render", target=strided, mel=strided)  # type: ignore[arg-type]
+    assert image.dtype == np.float32
+    assert image.tolist() == [0, 4, 8]
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:x", "CPU", ""])
+def test_an_unknown_device_is_a_usage_error(folder: Path, device: str) -> None:
+    with pytest.raises(UsageError, match="unknown"):
+        load_backend(ModelFolder(folder, {}), device)
+
+
+@pytest.mark.skipif(cuda_is_available(), reason="this machine has CUDA")
+def test_a_device_that_is_not_there_is_a_usage_error(folder: Path) -> None:
+    with pytest.raises(UsageError, match="cuda:7"):
+        load_backend(ModelFolder(folder, {}), "cuda:7")
+
+
+def test_a_folder_without_stages_is_a_weights_error(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="no stage"):
+        load_backend(ModelFolder(tmp_path, {}))
+
+
+def test_a_missing_or_damaged_stage_is_a_weights_error(folder: Path) -> None:
+    backend = OnnxBackend(folder, "cpu")
+    with pytest.raises(WeightsError, match="missing"):
+        backend("lip")
+    (folder / "lip.onnx").write_bytes(b"no model")
+    with pytest.raises(WeightsError, match="cannot read"):
+        backend("lip")

@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lipsmith.dub.timeline import play
+
+EVEN = np.arange(4) / 25
+
+
+def test_shorter_speech_takes_the_frames_that_begin_before_its_end() -> None:
+    timeline = play(EVEN, 0.16, 0.1)
+    assert timeline.index.tolist() == [0, 1, 2]
+    assert timeline.end == pytest.approx(0.12)
+
+
+def test_speech_of_the_footage_length_takes_each_frame_once() -> None:
+    timeline = play(EVEN, 0.16, 0.16)
+    assert timeline.index.tolist() == [0, 1, 2, 3]
+    assert timeline.end == pytest.approx(0.16)
+
+
+def test_longer_speech_plays_back_and_forth_without_showing_an_end_twice() -> None:
+    timeline = play(EVEN, 0.16, 0.4)
+    assert timeline.index.tolist() == [0, 1, 2, 3, 2, 1, 0, 1, 2, 3]
+    assert np.allclose(timeline.times, np.arange(10) / 25)
+
+
+def test_a_still_picture_stands() -> None:
+    timeline = play(np.zeros(1), 0.04, 0.1)
+    assert timeline.index.tolist() == [0, 0, 0]
+    assert np.allclose(timeline.times, [0, 0.04, 0.08])
+
+
+def test_uneven_intervals_are_as_long_backward_as_forward() -> None:
+    timeline = play(np.array([3.0, 3.1, 3.4]), 3.5, 1.0)
+    assert timeline.index.tolist() == [0, 1, 2, 1, 0, 1]
+    assert np.allclose(timeline.times, [0, 0.1, 0.4, 0.7, 0.8, 0.9])
+
+
+def test_follows_tells_neighbours_from_jumps() -> None:
+    assert play(EVEN, 0.16, 0.3).follows.tolist() == [False] + [True] * 7
+
+
+@given(
+    st.lists(st.floats(0.005, 0.2), min_size=1, max_size=12),
+    st.floats(0.01, 0.2),
+    st.floats(0.01, 4.0),
+)
+def test_covers_the_speech_to_within_one_frame(steps: list[float], last: float, seconds: float) -> None:
+    times = np.concatenate([[0.0], np.cumsum(steps)])
+    timeline = play(times, times[-1] + last, seconds)
+    assert timeline.times[0] == 0
+    assert (np.diff(timeline.times) > 0).all()
+    assert (np.abs(np.diff(timeline.index)) == 1).all()
+    assert timeline.times[-1] < seconds
+    assert seconds <= timeline.end + 1e-5 < seconds + max(*steps, last) + 2e-5 or len(timeline) == len(times)
