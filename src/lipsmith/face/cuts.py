@@ -60,8 +60,8 @@ class CutDetector:
             return False
         change = difference(last, now)
         cut = change >= max(LEAST, min(CERTAIN, RATIO * max(self._recent, default=0.0)))
-        if not cut:
-            self._recent.append(change)
+        # A cut in shaky footage may be a jolt: for a while, the next must be twice the least to count.
+        self._recent.append(min(change, LEAST) if cut else change)
         return cut
 
 

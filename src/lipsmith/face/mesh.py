@@ -30,7 +30,7 @@ class FaceMesh:
             crop: about 1.5 times the face's box, eyes level; it may reach beyond the picture.
         """
         pixels = crop.pixels(image, SIZE, cv2.BORDER_REPLICATE)
-        points, presence, *_ = self._network(pixels.astype(np.float32) / np.float32(255))
+        points, presence, *_ = self._network(np.multiply(pixels, np.float32(1 / 255), dtype=np.float32))
         mesh = points.reshape(POINTS, 3)[:, :2] / SIZE
         return crop.to_source(mesh), float(1 / (1 + np.exp(-presence.item())))
 

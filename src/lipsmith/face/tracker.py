@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lipsmith.face.cuts import CutDetector
 from lipsmith.face.detector import Detection, FaceDetector
-from lipsmith.face.mesh import FaceMesh, mesh_square
+from lipsmith.face.mesh import FaceMesh
 from lipsmith.face.square import Square
 from lipsmith.face.tracks import Sighting, Track, assign, one_each
 
@@ -136,7 +136,7 @@ class FaceTracker:
                 best = sighting
                 if sighting.next_crop == sighting.crop:
                     break
-            sighting = self._look(image, mesh_square(sighting.mesh))
+            sighting = self._look(image, sighting.place)
         return sighting if believable(sighting, image) else best
 
     def _admit(self, found: list[Sighting], room: int) -> list[Track]:

@@ -41,9 +41,14 @@ class Sighting:
         return x0, y0, x1, y1
 
     @property
+    def place(self) -> Square:
+        """The square round the face as it was seen."""
+        return mesh_square(self.mesh)
+
+    @property
     def next_crop(self) -> Square:
         """Where to look in the next frame."""
-        return settle(self.crop, mesh_square(self.mesh))
+        return settle(self.crop, self.place)
 
     def same_face(self, box: tuple[float, float, float, float], least: float = 0.6) -> bool:
         """Whether a box is round this face: intersection over union of at least `least`."""
@@ -70,15 +75,15 @@ class Track:
         self.velocity = (1 - NEWEST) * self.velocity + NEWEST * moved
         self.last, self.crop, self.missed = sighting, crop, 0
 
-    def surprise(self, crop: Square) -> float:
-        """How badly a face at `crop` continues this track, in crop sides: distance plus change of size.
+    def surprise(self, place: Square) -> float:
+        """How badly a face at `place` continues this track, in crop sides: distance plus change of size.
 
         A face out of sight may have stopped or gone on, so the better of the two counts.
         """
         ahead = self.velocity * min(self.missed, COASTING)
-        stopped = math.hypot(crop.x - self.crop.x, crop.y - self.crop.y)
-        gone_on = math.hypot(crop.x - self.crop.x - ahead[0], crop.y - self.crop.y - ahead[1])
-        return min(stopped, gone_on) / self.crop.side + abs(math.log(crop.side / self.crop.side))
+        stopped = math.hypot(place.x - self.crop.x, place.y - self.crop.y)
+        gone_on = math.hypot(place.x - self.crop.x - ahead[0], place.y - self.crop.y - ahead[1])
+        return min(stopped, gone_on) / self.crop.side + abs(math.log(place.side / self.crop.side))
 
 
 def settle(now: Square, wanted: Square) -> Square:
@@ -105,7 +110,7 @@ def assign(tracks: list[Track], found: list[Sighting]) -> dict[int, Track]:
     """Which track each face continues, by the face's index: the least surprising pairs first."""
     at_once, growth, most = TOLERANCE
     pairs = sorted(
-        (track.surprise(sighting.crop), index, t)
+        (track.surprise(sighting.place), index, t)
         for t, track in enumerate(tracks)
         for index, sighting in enumerate(found)
     )
@@ -120,7 +125,7 @@ def assign(tracks: list[Track], found: list[Sighting]) -> dict[int, Track]:
 def one_each(claims: list[tuple[Track, Sighting]]) -> list[tuple[Track, Sighting]]:
     """Claims without two on one face: the track that it surprises less keeps it."""
     kept: list[tuple[Track, Sighting]] = []
-    for track, sighting in sorted(claims, key=lambda claim: claim[0].surprise(claim[1].crop)):
+    for track, sighting in sorted(claims, key=lambda claim: claim[0].surprise(claim[1].place)):
         if not any(sighting.same_face(other.box) for _, other in kept):
             kept.append((track, sighting))
     return kept

@@ -1,0 +1,84 @@
+"""Cuts on pictures whose story is known."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lipsmith.face import CutDetector
+from lipsmith.face.cuts import difference, thumbnail
+
+Picture = NDArray[np.uint8]
+
+
+def scenery(seed: int, height: int = 240, width: int = 320) -> Picture:
+    """A smooth random picture with mid-range colours."""
+    coarse = np.random.default_rng(seed).integers(40, 160, (9, 12, 3), dtype=np.uint8)
+    return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def speaker(seed: int, x: float, y: float) -> Picture:
+    """Scenery with a large light ellipse, as a head, centred at x, y, and dark or light clothes."""
+    image = scenery(seed)
+    cv2.rectangle(image, (round(x) - 90, round(y) + 60), (round(x) + 90, 240), (200 * (seed % 2),) * 3, -1)
+    cv2.ellipse(image, (round(x), round(y)), (60, 80), 0, 0, 360, (210, 170, 150), -1)
+    return image
+
+
+def cuts(pictures: list[Picture]) -> list[int]:
+    is_cut = CutDetector()
+    return [index for index, picture in enumerate(pictures) if is_cut(picture)]
+
+
+def test_difference_ignores_exposure_and_contrast() -> None:
+    picture = thumbnail(scenery(0))
+    assert difference(picture, picture * 0.5 + 20) == pytest.approx(0, abs=1e-5)
+    assert difference(picture, -picture) > 0.5
+
+
+def test_a_hard_cut_is_found_once_each_time() -> None:
+    assert cuts([scenery(1)] * 8 + [scenery(2)] * 8 + [scenery(3)] * 3) == [8, 16]
+
+
+def test_two_speakers_in_one_framing() -> None:
+    assert cuts([speaker(1, 160, 120)] * 8 + [speaker(2, 160, 120)] * 8) == [8]
+
+
+def test_a_still_picture_and_a_moving_head_are_no_cuts() -> None:
+    assert cuts([scenery(1)] * 10) == []
+    nodding = [speaker(1, 160 + 30 * np.sin(k / 3), 120 + 20 * np.sin(k / 2)) for k in range(40)]
+    assert cuts(nodding) == []
+
+
+def test_a_pan_is_no_cut() -> None:
+    wide = scenery(4, 240, 960)
+    assert cuts([np.ascontiguousarray(wide[:, x : x + 320]) for x in range(0, 640, 16)]) == []
+
+
+@pytest.mark.parametrize(
+    "flash", [lambda x: x + 90, lambda x: x * 1.6, lambda x: 0 * x + 255, lambda x: 0 * x, lambda x: 0.3 * x]
+)
+def test_flashes_and_black_frames_are_no_cuts(flash: object) -> None:
+    assert callable(flash)
+    lit = np.clip(flash(scenery(5).astype(np.float64)), 0, 255).astype(np.uint8)
+    assert cuts([scenery(5)] * 6 + [lit] * 2 + [scenery(5)] * 6) == []
+
+
+def test_a_cut_behind_a_black_frame_is_found_after_it() -> None:
+    black = np.zeros((240, 320, 3), np.uint8)
+    assert cuts([scenery(1)] * 5 + [black] * 3 + [scenery(2)] * 5) == [8]
+
+
+def test_shaky_footage_is_no_row_of_cuts() -> None:
+    """Jolts beyond the reach of the shift, there and back every other frame, of one scene."""
+    wide = scenery(6, 240, 480)
+    jumping = [np.ascontiguousarray(wide[:, x : x + 320]) for x in [0, 52, 0, 53, 1, 52, 0, 51, 2, 52] * 3]
+    assert len(cuts(jumping)) <= 1
+    assert cuts([*jumping, scenery(7)])[-1] == len(jumping)
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (1080, 1920), (33, 500)])
+def test_any_size(shape: tuple[int, int]) -> None:
+    assert thumbnail(np.zeros((*shape, 3), np.uint8)).shape == (24, 24)

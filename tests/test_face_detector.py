@@ -1,0 +1,100 @@
+"""The detector's arithmetic by hand, and where it looks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lipsmith.errors import WeightsError
+from lipsmith.face import Detection, bundle
+from lipsmith.face.detector import anchors, decode, distinct, levels, overlap, suppress, tiles
+
+
+def test_anchors_are_blazeface_short_range() -> None:
+    centres = anchors()
+    assert centres.shape == (896, 2)
+    assert np.allclose(centres[[0, 1, 2, 32]], np.array([[4, 4], [4, 4], [12, 4], [4, 12]]) / 128)
+    assert np.allclose(centres[[512, 517, 518, 895]], np.array([[8, 8], [8, 8], [24, 8], [120, 120]]) / 128)
+
+
+def test_decode_by_hand() -> None:
+    regressors = np.zeros((2, 16), np.float32)
+    regressors[0] = [12.8, 0, 25.6, 51.2, *([-12.8, 12.8] * 6)]
+    regressors[1, 2:4] = 10
+    points, scores = decode(regressors, np.float32([0, -3]), np.float32([[0.5, 0.5], [0.5, 0.5]]), 0.4)
+    assert scores.tolist() == [0.5]
+    assert np.allclose(points[0], [[0.5, 0.3], [0.7, 0.7], *[[0.4, 0.6]] * 6])
+
+
+def test_a_box_turned_inside_out_is_no_face() -> None:
+    regressors = np.full((1, 16), -5, np.float32)
+    points, _ = decode(regressors, np.float32([9]), np.float32([[0.5, 0.5]]), 0.5)
+    assert len(points) == 0
+
+
+def test_overlap_by_hand() -> None:
+    box, boxes = np.array([0, 0, 4, 2]), np.array([[2, 0, 6, 2], [1, 0, 2, 1], [5, 5, 6, 6]])
+    assert np.allclose(overlap(box, boxes), [4 / 12, 1 / 8, 0])
+    assert np.allclose(overlap(box, boxes, of_smaller=True), [0.5, 1, 0])
+
+
+def test_suppression_averages_one_face_and_keeps_another() -> None:
+    def points(x: float) -> list[list[float]]:
+        return [[x, 0], [x + 10, 10], *[[x + 5, 5]] * 6]
+
+    merged, scores = suppress(np.float32([points(4), points(0), points(50)]), np.float32([0.2, 0.6, 0.5]))
+    assert scores.tolist() == pytest.approx([0.6, 0.5])
+    assert np.allclose(merged[0], points(1))  # (0.6 * 0 + 0.2 * 4) / 0.8
+    assert np.allclose(merged[1], points(50))
+
+
+def test_nothing_found_is_nothing_suppressed() -> None:
+    merged, scores = suppress(np.zeros((0, 8, 2), np.float32), np.zeros(0, np.float32))
+    assert merged.shape == (0, 8, 2)
+    assert scores.shape == (0,)
+
+
+def test_part_of_a_face_at_a_tile_border_is_that_face() -> None:
+    keypoints = np.zeros((6, 2), np.float32)
+    whole = Detection((0, 0, 10, 10), keypoints, 0.9)
+    part, other = Detection((0, 0, 10, 4), keypoints, 0.6), Detection((30, 0, 40, 10), keypoints, 0.7)
+    assert distinct([part, other, whole]) == [whole, other]
+
+
+def test_crop_of_a_detection_levels_the_eyes() -> None:
+    keypoints = np.zeros((6, 2), np.float32)
+    keypoints[1] = 1
+    crop = Detection((0, 10, 20, 50), keypoints, 1.0).crop
+    assert (crop.x, crop.y, crop.side, crop.angle) == pytest.approx((10, 30, 60, np.pi / 4))
+
+
+@given(st.integers(64, 4000), st.integers(64, 4000), st.floats(0.1, 1))
+def test_tiles_show_every_face_of_half_their_side_whole(width: int, height: int, part: float) -> None:
+    side = part * min(width, height)
+    squares = tiles(width, height, side)
+    for axis, length in (("x", width), ("y", height)):
+        middles = sorted({getattr(square, axis) for square in squares})
+        assert middles[0] - side / 2 <= 1e-6
+        assert middles[-1] + side / 2 >= length - 1e-6
+        assert np.all(np.diff(middles) <= side / 2 + 1e-6)
+
+
+def test_levels_start_with_the_whole_picture_and_end_on_its_sides() -> None:
+    searched = levels(1280, 720)
+    assert [len(squares) for squares in searched[:1]] == [1]
+    assert searched[0][0].side == 1280
+    assert [squares[0].side for squares in searched[1:-1]] == [720, 360]
+    assert [round(np.degrees(square.angle)) for square in searched[-1]] == [90, -90, 180]
+    assert len(levels(200, 200)) == 2
+
+
+def test_a_changed_bundle_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle.read_bundle.cache_clear()
+    monkeypatch.setattr(bundle, "SHA256", "0" * 64)
+    with pytest.raises(WeightsError, match="not the published file"):
+        bundle.read_bundle()
+    monkeypatch.setattr(bundle, "BUNDLE", "absent.task")
+    with pytest.raises(WeightsError, match="missing"):
+        bundle.read_bundle()

@@ -1,0 +1,89 @@
+"""Squares of the picture: positions there and back, and pixels that agree with them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from lipsmith.face import FaceMesh, Square
+from lipsmith.face.mesh import mesh_square
+from lipsmith.face.square import around, direction
+
+SQUARES = st.builds(Square, st.floats(-50, 500), st.floats(-50, 500), st.floats(1, 800), st.floats(-math.pi, math.pi))
+
+
+@given(SQUARES, st.tuples(st.floats(-0.5, 1.5), st.floats(-0.5, 1.5)))
+def test_there_and_back(square: Square, point: tuple[float, float]) -> None:
+    assert np.allclose(square.from_source(square.to_source(np.array(point))), point, atol=1e-3)
+
+
+def test_corners_by_hand() -> None:
+    quarter = Square(10, 20, 4, math.pi / 2)
+    corners = quarter.to_source(np.array([[0, 0], [1, 0], [0.5, 0.5]]))
+    assert np.allclose(corners, [[12, 18], [12, 22], [10, 20]])
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.4, -1.2, math.pi])
+@pytest.mark.parametrize("side", [10.0, 23.5, 31.0])
+def test_pixels_lie_where_positions_say(side: float, angle: float) -> None:
+    """On a ramp of four levels a pixel, half a pixel of misplacement would show as two levels."""
+    ramp = np.arange(60, dtype=np.float64) * 4 + 2
+    image = np.broadcast_to(ramp[None, :, None], (60, 60, 3)).astype(np.uint8).copy()
+    image[..., 1] = image[..., 0].T
+    size = 16 if side < 31 else 10  # the last is shrunk first
+    square = Square(30.3, 29.2, side, angle)
+    grid = (np.stack(np.meshgrid(np.arange(size), np.arange(size)), -1) + 0.5) / size
+    assert np.abs(square.pixels(image, size)[..., :2] - 4 * square.to_source(grid)).max() < 0.8
+
+
+def test_outside_the_picture_is_border() -> None:
+    image = np.full((8, 8, 3), 200, np.uint8)
+    assert (Square(100, 100, 8).pixels(image, 4) == 0).all()
+    assert (Square(100, 100, 80).pixels(image, 4) == 0).all()
+
+
+def test_around_measures_the_box_in_its_own_direction() -> None:
+    upright = np.array([[0, 0], [10, 4]], np.float32)
+    assert around(upright, 0.0, 1.5) == Square(5, 2, 15)
+    turned = Square(0, 0, 1, 0.5).to_source(upright)
+    assert around(turned, 0.5, 1.5).side == pytest.approx(15, abs=1e-4)
+
+
+def test_direction_points_from_start_to_end() -> None:
+    assert direction(np.array([1, 1]), np.array([1, 3])) == pytest.approx(math.pi / 2)
+
+
+class SpotFinder:
+    """In place of the landmark network: every point is the centre of the bright spot it is shown."""
+
+    def __call__(self, image: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        light = image[..., 0].astype(np.float64)
+        y, x = (np.arange(256) + 0.5,) * 2
+        spot = [(light.sum(0) * x).sum() / light.sum(), (light.sum(1) * y).sum() / light.sum(), 7.0]
+        return [np.tile(np.float32(spot), 478), np.float32([0.0])]
+
+
+@pytest.mark.parametrize("crop", [Square(40, 40, 50, 0.3), Square(50, 38, 64, -2.0), Square(44, 42, 30)])
+def test_a_spot_comes_back_to_its_place(crop: Square) -> None:
+    image = np.zeros((80, 90, 3), np.uint8)
+    image[40:44, 42:45] = 255
+    mesh = FaceMesh()
+    mesh._network = SpotFinder()  # type: ignore[assignment]
+    points, score = mesh(image, crop)
+    assert np.allclose(points, [43.5, 42], atol=0.02)
+    assert score == pytest.approx(0.5)
+
+
+def test_next_crop_follows_the_eyes() -> None:
+    mesh = np.zeros((478, 2), np.float32)
+    mesh[:, 0] = np.linspace(-20, 20, 478)
+    mesh[33], mesh[263] = (-10, 0), (10, 0)
+    tilted = Square(0, 0, 1, 0.25).to_source(mesh + 0.5)
+    crop = mesh_square(tilted)
+    assert crop.angle == pytest.approx(0.25, abs=1e-5)
+    assert crop.side == pytest.approx(1.5 * 40, abs=1e-3)

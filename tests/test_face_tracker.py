@@ -1,0 +1,210 @@
+"""Identity through a shot, on scenes in which a stub sees known faces."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lipsmith.face import Detection, Face, FaceTracker, Square, TrackedFrame
+from lipsmith.face.tracks import STILL, Sighting, Track, assign, one_each, settle
+
+SHAPE = np.random.default_rng(0).uniform(-0.5, 0.5, (478, 2))
+SHAPE[0], SHAPE[1] = -0.5, 0.5
+SHAPE[33], SHAPE[263] = (-0.3, -0.2), (0.3, -0.2)
+
+
+@dataclass(frozen=True)
+class Actor:
+    """A face of `size` pixels; `name` is what the test, not the tracker, knows it by."""
+
+    name: str
+    x: float
+    y: float
+    size: float = 100
+
+    @property
+    def mesh(self) -> NDArray[np.float32]:
+        return (SHAPE * self.size + (self.x, self.y)).astype(np.float32)
+
+
+@dataclass
+class Stage:
+    """What the stubs see: the actors of each frame, in front first, and how often the detector was asked."""
+
+    scene: Callable[[int], list[Actor]]
+    pull: float = 0.0
+    """How much a mesh leans toward the centre of the crop in which it was seen."""
+    searches: list[int] = field(default_factory=list)
+
+    def visible(self, image: NDArray[np.uint8]) -> list[Actor]:
+        seen: list[Actor] = []
+        for actor in self.scene(int(image[0, 0, 0])):
+            if all(math.hypot(actor.x - a.x, actor.y - a.y) > 0.4 * a.size for a in seen):
+                seen.append(actor)
+        return seen
+
+    def detector(self, threads: int) -> StubDetector:
+        return StubDetector(self)
+
+    def mesh(self, threads: int) -> Callable[[NDArray[np.uint8], Square], tuple[NDArray[np.float32], float]]:
+        def look(image: NDArray[np.uint8], crop: Square) -> tuple[NDArray[np.float32], float]:
+            actors = sorted(self.visible(image), key=lambda a: math.hypot(a.x - crop.x, a.y - crop.y))
+            if not actors or math.hypot(actors[0].x - crop.x, actors[0].y - crop.y) > crop.side / 2:
+                return np.zeros((478, 2), np.float32), 0.0
+            lean = self.pull * np.array([crop.x - actors[0].x, crop.y - actors[0].y])
+            return (actors[0].mesh + lean).astype(np.float32), 0.99
+
+        return look
+
+
+@dataclass
+class StubDetector:
+    stage: Stage
+
+    def coarse_to_fine(self, image: NDArray[np.uint8]) -> Iterator[list[Detection]]:
+        self.stage.searches.append(int(image[0, 0, 0]))
+        yield [detected(actor) for actor in self.stage.visible(image)]
+
+    def search(self, image: NDArray[np.uint8], square: Square) -> list[Detection]:
+        self.stage.searches.append(int(image[0, 0, 0]))
+        inside = [
+            a for a in self.stage.visible(image) if max(abs(a.x - square.x), abs(a.y - square.y)) < square.side / 2
+        ]
+        return [detected(actor) for actor in inside]
+
+
+def detected(actor: Actor) -> Detection:
+    half = actor.size / 2
+    box = (actor.x - half, actor.y - half, actor.x + half, actor.y + half)
+    return Detection(box, actor.mesh[[33, 263, 0, 0, 0, 0]], 0.9)
+
+
+def play(monkeypatch: pytest.MonkeyPatch, stage: Stage, frames: int, max_faces: int = 1) -> list[TrackedFrame]:
+    """The tracker on a plain grey film, whose first value is the frame's number."""
+    monkeypatch.setattr("lipsmith.face.tracker.FaceDetector", stage.detector)
+    monkeypatch.setattr("lipsmith.face.tracker.FaceMesh", stage.mesh)
+    tracker = FaceTracker(max_faces)
+    image = np.full((400, 600, 3), 128, np.uint8)
+    tracked = []
+    for frame in range(frames):
+        image[0, 0, 0] = frame
+        tracked.append(tracker.track(image))
+    return tracked
+
+
+def who(faces: list[Face], actors: list[Actor]) -> dict[str, int]:
+    """Number of each actor whose mesh was found in its place."""
+    return {a.name: f.face for a in actors for f in faces if np.abs(f.mesh - a.mesh).max() < 1}
+
+
+def test_one_face_is_detected_once_and_then_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(lambda t: [Actor("a", 100 + 4 * t, 200)])
+    tracked = play(monkeypatch, stage, 60)
+    assert all(who(f.faces, stage.scene(t)) == {"a": 0} for t, f in enumerate(tracked))
+    assert [f.faces[0].detected for f in tracked] == [True] + [False] * 59
+    assert stage.searches == [0]
+    assert tracked[5].faces[0].box == pytest.approx((70, 150, 170, 250), abs=1e-3)
+
+
+def test_a_jump_is_found_again_in_the_same_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(lambda t: [Actor("a", 200 if t < 10 else 280, 200)])
+    tracked = play(monkeypatch, stage, 15)
+    assert [len(f.faces) for f in tracked] == [1] * 15
+    assert tracked[10].faces[0].detected
+    assert {f.faces[0].face for f in tracked} == {0}
+
+
+def test_an_unseen_face_is_absent_and_keeps_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(lambda t: [] if 10 <= t < 30 else [Actor("a", 200 + 0.5 * t, 200)])
+    tracked = play(monkeypatch, stage, 50)
+    assert [t for t, f in enumerate(tracked) if not f.faces] == list(range(10, 30))
+    assert {face.face for f in tracked for face in f.faces} == {0}
+
+
+def test_a_face_elsewhere_is_someone_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(lambda t: [Actor("a", 100, 100, 60)] if t < 10 else [Actor("b", 500, 300, 60)])
+    tracked = play(monkeypatch, stage, 20)
+    assert tracked[-1].faces[0].face == 1
+
+
+@pytest.mark.parametrize("front", ["a", "b"])
+def test_two_faces_that_cross_keep_their_numbers(monkeypatch: pytest.MonkeyPatch, front: str) -> None:
+    def scene(t: int) -> list[Actor]:
+        actors = [Actor("a", 120 + 6 * t, 200), Actor("b", 480 - 6 * t, 210, 90)]
+        return sorted(actors, key=lambda actor: actor.name != front)
+
+    tracked = play(monkeypatch, Stage(scene), 60, max_faces=2)
+    assert who(tracked[0].faces, scene(0)) == {"a": 0, "b": 1}
+    assert who(tracked[-1].faces, scene(59)) == {"a": 0, "b": 1}
+    numbers = [who(f.faces, scene(t)) for t, f in enumerate(tracked)]
+    assert all(found.get("a", 0) == 0 and found.get("b", 1) == 1 for found in numbers)
+    assert min(len(f.faces) for f in tracked) == 1
+    assert sum(len(f.faces) < 2 for f in tracked) < 16
+
+
+def test_the_largest_faces_are_kept_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    actors = [Actor("small", 80, 80, 50), Actor("large", 300, 200, 150), Actor("middle", 500, 300, 80)]
+    stage = Stage(lambda t: actors)
+    tracked = play(monkeypatch, stage, 3, max_faces=2)
+    assert who(tracked[-1].faces, actors) == {"large": 0, "middle": 1}
+
+
+def test_a_latecomer_is_found_within_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = Actor("a", 150, 200), Actor("b", 450, 200)
+    tracked = play(monkeypatch, Stage(lambda t: [first, second] if t >= 20 else [first]), 50, max_faces=2)
+    assert next(t for t, f in enumerate(tracked) if len(f.faces) == 2) < 40
+    assert who(tracked[-1].faces, [first, second]) == {"a": 0, "b": 1}
+
+
+def test_a_cut_starts_a_shot_and_its_numbers_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lipsmith.face.tracker.CutDetector", lambda: lambda image: image[0, 0, 0] == 10)
+    stage = Stage(lambda t: [Actor("a", 200 if t < 10 else 210, 200)])
+    tracked = play(monkeypatch, stage, 20)
+    assert [f.shot for f in tracked] == [0] * 10 + [1] * 10
+    assert tracked[10].faces[0].detected
+    assert {f.faces[0].face for f in tracked} == {0}
+
+
+@pytest.mark.parametrize("pull", [-0.3, 0.3, 0.8])
+def test_a_still_picture_comes_to_rest_at_once(monkeypatch: pytest.MonkeyPatch, pull: float) -> None:
+    actor = Actor("a", 200, 200)
+    monkeypatch.setattr(
+        "test_face_tracker.detected", lambda a: Detection((155, 145, 255, 255), a.mesh[[33, 263, 0, 0, 0, 0]], 0.9)
+    )
+    tracked = play(monkeypatch, Stage(lambda t: [actor], pull), 12)
+    meshes = np.array([f.faces[0].mesh for f in tracked])
+    assert np.abs(meshes - meshes[0]).max() < 0.1
+
+
+def test_the_crop_moves_by_no_more_than_the_excess() -> None:
+    now = Square(100, 100, 200, 0.0)
+    assert settle(now, Square(100 + 0.9 * STILL * 200, 100, 201, 0.01)) == now
+    moved = settle(now, Square(110, 100, 220, math.pi * 2 + 0.1))
+    assert (moved.x, moved.y, moved.side) == (108, 100, 216)
+    assert moved.angle == pytest.approx(0.08)
+
+
+def test_two_tracks_on_one_face_become_one() -> None:
+    def track(number: int, x: float) -> Track:
+        sighting = Sighting(Actor("", x, 0).mesh, 1.0, Square(x, 0, 150))
+        return Track(number, sighting, sighting.crop)
+
+    near, far = track(0, 10), track(1, 60)
+    one = Sighting(Actor("", 14, 0).mesh, 1.0, near.crop)
+    other = Sighting(Actor("", 15, 0).mesh, 1.0, far.crop)
+    assert one_each([(far, other), (near, one)]) == [(near, one)]
+
+
+def test_assignment_takes_the_least_surprising_pair_first() -> None:
+    tracks = [
+        Track(number, sighting, sighting.crop, missed=1)
+        for number, x in enumerate((0, 100))
+        for sighting in [Sighting(Actor("", x, 0).mesh, 1.0, Square(x, 0, 150))]
+    ]
+    found = [Sighting(Actor("", x, 0).mesh, 1.0, Square(x, 0, 150)) for x in (60, 110, 1000)]
+    assert {index: track.number for index, track in assign(tracks, found).items()} == {1: 1, 0: 0}
