@@ -160,13 +160,38 @@ def expected_content(pose: Tensor, references: Tensor) -> Tensor:
 
     The mean of the references' content, each moved as the head has moved since, those nearest in pose weighing
     most. pose: `(b, T, 74, 2)`, references: `(b, N, 131, 2)`.
+
+    "As the head moved" is a share of the least-squares similarity of the steady pose points. Of centred points
+    x -> y that is a complex factor sum(conj(x) y) / sum(|x|^2) (Umeyama in 2-D). All products are of small
+    deviations from the references' mean, so that half precision does no harm.
     """
-    rigid = slice(NUM_STEADY)
-    frames, shapes = rearrange(pose, "b t p c -> b t 1 p c"), rearrange(references, "b n p c -> b 1 n p c")
-    distance = reduce((frames - shapes[..., :NUM_POSE, :])[..., rigid, :].square(), "b t n p c -> b t n", "mean")
-    weights = torch.softmax(-distance / _NEARNESS, dim=2)
-    moved = follow(shapes[..., NUM_POSE:, :], shapes[..., rigid, :], frames[..., rigid, :])
-    return torch.einsum("b t n, b t n p c -> b t p c", weights, moved)
+    shapes, content = references[:, :, :NUM_STEADY], references[:, :, NUM_POSE:]
+    mean, mean_content = shapes.mean(1, keepdim=True), content.mean(1, keepdim=True)
+    dy, dx = pose[:, :, :NUM_STEADY] - mean, shapes - mean
+    x = shapes - shapes.mean(2, keepdim=True)
+    power = x.square().sum((2, 3)).clamp_min(1e-8)[:, None]
+    growth = (_dot(dy, x) - (dx * x).sum((2, 3))[:, None]) / power
+    turn = (_dot(dy, _quarter_turn(x)) - (dx * _quarter_turn(x)).sum((2, 3))[:, None]) / power
+    apart = dy.square().sum((2, 3))[:, :, None] + dx.square().sum((2, 3))[:, None] - 2 * _dot(dy, dx)
+    weights = torch.softmax(-apart / (2 * NUM_STEADY * _NEARNESS), dim=2)
+    arm = content - shapes.mean(2, keepdim=True)
+    shift = dy.mean(2, keepdim=True) - _mix(weights, dx.mean(2, keepdim=True))
+    moved = _mix(weights * growth, arm) + _mix(weights * turn, _quarter_turn(arm)) + shift
+    return mean_content + _mix(weights, content - mean_content) + _TRUST * moved
+
+
+def _dot(frames: Tensor, shapes: Tensor) -> Tensor:
+    """`(b, T, N)` inner products of `(b, T, p, 2)` with `(b, N, p, 2)`."""
+    return torch.einsum("b t p c, b n p c -> b t n", frames, shapes)
+
+
+def _mix(weights: Tensor, shapes: Tensor) -> Tensor:
+    """`(b, T, p, 2)`: shapes `(b, N, p, 2)` summed with weights `(b, T, N)`."""
+    return torch.einsum("b t n, b n p c -> b t p c", weights, shapes)
+
+
+def _quarter_turn(points: Tensor) -> Tensor:
+    return torch.stack((-points[..., 1], points[..., 0]), dim=-1)
 
 
 class PointEncoder(nn.Module):
@@ -198,23 +223,6 @@ def _point_encoder(config: LandmarkConfig, points: int) -> PointEncoder:
     levels = [_StridedResidual(width, next_width) for width, next_width in pairwise(widths)]
     project = nn.Linear(length * widths[-1], config.dim)
     return PointEncoder(nn.Sequential(*levels, Rearrange("n c p -> n (c p)"), project))
-
-
-def follow(content: Tensor, pose_from: Tensor, pose_to: Tensor) -> Tensor:
-    """`content` `(..., q, 2)` moved as the head moved, from `pose_from` to `pose_to`, `(..., p, 2)` each.
-
-    By three quarters of the least-squares similarity: some of what pose points show is the tracker's noise and
-    turns in depth. Of centred points x -> y it is a complex factor sum(conj(x) y) / sum(|x|^2) (Umeyama, 2-D).
-    """
-    centre_from, centre_to = pose_from.mean(-2, keepdim=True), pose_to.mean(-2, keepdim=True)
-    x, y = pose_from - centre_from, pose_to - centre_to
-    power = x.square().sum((-2, -1), keepdim=True).clamp_min(1e-8)
-    real = (x * y).sum((-2, -1), keepdim=True) / power
-    turn = (x[..., :1] * y[..., 1:] - x[..., 1:] * y[..., :1]).sum((-2, -1), keepdim=True) / power
-    arm = content - centre_from
-    quarter_turned = torch.stack((-arm[..., 1], arm[..., 0]), dim=-1)
-    moved: Tensor = content + _TRUST * ((real - 1) * arm + turn * quarter_turned + centre_to - centre_from)
-    return moved
 
 
 def sinusoids(length: int, dim: int, like: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lipsmith.audio import MEL_LIMIT, MEL_RATE, WINDOW
 from lipsmith.landmarks import MIRROR, NUM_POSE, ranks
-from lipsmith.models.landmark_generator import NUM_STEADY, follow
+from lipsmith.models.landmark_generator import expected_content
 from lipsmith.speak import RATE
 from lipsmith.train.landmark_data import Window
 
@@ -163,4 +163,4 @@ def shut_mouth(references: Tensor, pose: Tensor) -> Tensor:
     upper, lower = ranks((13, 14))
     opening = (references[:, :, upper] - references[:, :, lower]).norm(dim=-1)
     shut = references[torch.arange(len(references), device=pose.device), opening.argmin(dim=1)][:, None]
-    return follow(shut[:, :, NUM_POSE:], shut[:, :, :NUM_STEADY], pose[:, :, :NUM_STEADY])
+    return expected_content(pose, shut)

@@ -263,13 +263,18 @@ class _Judge:
         self.stages = ModuleStages(self.network)
 
     def figures(self, ema: Ema, trials: list[Trial]) -> dict[str, float]:
-        """Figures by name, and `score`, by which the best weights are chosen: r, plus L1 saved against the mean."""
+        """Figures by name, and `score`, by which the best weights are chosen.
+
+        The score is r, plus the share of the mean references' L1 that is saved, less what the amplitude falls
+        short of 0.9: r alone does not mind a mumbling mouth.
+        """
         self.network.load_state_dict(ema.weights)
         judged = [trial for trial in trials if trial.strict] or trials
         rows = [measure(self.stages, trial, self.window) for trial in judged]
         figures = total(rows, [trial.record.identity for trial in judged])
         saved = 1 - figures["l1_percent"] / max(figures["mean.l1_percent"], 1e-9)
-        return {"score": figures.get("opening_r", 0.0) + saved, **figures}
+        mumble = max(0.0, 0.9 - figures.get("amplitude", 0.0))
+        return {"score": figures.get("opening_r", 0.0) + saved - mumble, **figures}
 
 
 class ModuleStages:
