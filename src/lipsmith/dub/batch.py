@@ -14,6 +14,7 @@ from lipsmith.dub.clip import Clip, Tail
 from lipsmith.dub.dubber import Dubber
 from lipsmith.errors import InputError, LipsmithError, SomeFailedError, UsageError
 from lipsmith.files import refuse_existing
+from lipsmith.video.writing import CONTAINERS
 
 _LOG = logging.getLogger(__name__)
 
@@ -110,6 +111,8 @@ def check(job: Job, overwrite: bool) -> None:
             raise InputError(f"{path} does not exist; check the path.")
         if path.resolve() == job.output.resolve():
             raise UsageError(f"{path} would be replaced by its own result; choose another name.")
+    if job.output.suffix.lower() not in CONTAINERS:
+        raise UsageError(f"{job.output}: the result must end in {', '.join(CONTAINERS)}.")
     refuse_existing(job.output, overwrite)
 
 

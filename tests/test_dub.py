@@ -1,0 +1,254 @@
+"""Whole dubs of synthetic footage with a stand-in for the networks."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from double import Double, make_dubber
+from lipsmith.dub import Clip, Dubber, find_faces
+from lipsmith.errors import InputError, UsageError
+from lipsmith.landmarks import lip_opening
+from lipsmith.video import Frame, VideoWriter, open_sound, probe, read_frames
+from synthetic import face_at, make_film, speech
+
+SIZE = (240, 240)
+Image = NDArray[np.uint8]
+
+
+def nothing(width: int = SIZE[0], height: int = SIZE[1]) -> Image:
+    y, x = np.mgrid[:height, :width]
+    return np.stack([x * 200 // width, y * 200 // height, (x + y) // 4], -1).astype(np.uint8)
+
+
+def write(path: Path, images: list[Image], fps: float = 25) -> Path:
+    with VideoWriter(path, images[0].shape[1], images[0].shape[0], fps) as film:
+        for image in images:
+            film.write(image)
+    return path
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_film(tmp_path_factory.mktemp("film") / "film.mp4", 1.0, 25, SIZE)
+
+
+@pytest.fixture(scope="module")
+def dubber() -> Dubber:
+    return make_dubber()
+
+
+@pytest.fixture(scope="module")
+def clip(dubber: Dubber, film: Path) -> Clip:
+    return dubber.prepare(film)
+
+
+def sound_seconds(path: Path) -> float:
+    sound = open_sound(path)
+    return sum(block.shape[1] for block in sound.blocks) / sound.rate
+
+
+@pytest.mark.parametrize("seconds", [0.31, 1.0, 2.73])
+def test_the_result_is_as_long_as_the_speech(clip: Clip, tmp_path: Path, seconds: float) -> None:
+    said = speech(seconds)
+    result = clip.dub(said).save(tmp_path / "out.mp4")
+    frames = list(read_frames(result))
+    assert seconds <= len(frames) / 25 + 1e-6 < seconds + 1 / 25 + 1e-6
+    assert sound_seconds(result) >= seconds
+    assert (probe(result).width, probe(result).height) == SIZE
+
+
+def test_only_the_mouth_changes(clip: Clip, film: Path) -> None:
+    sources = [frame.image for frame in read_frames(film)]
+    track = clip.tracks[0]
+    for dubbed in clip.dub(speech(1.0)).frames():
+        rows, columns = np.nonzero((dubbed.image != sources[dubbed.index]).any(-1))
+        x, y = track.place
+        assert len(rows) > 300
+        assert rows.min() > y - 0.1 * track.size
+        assert np.abs(columns - x).max() < 0.75 * track.size
+
+
+def test_long_speech_plays_back_the_same_frames(clip: Clip, film: Path) -> None:
+    sources = [frame.image for frame in read_frames(film)]
+    dubbed = list(clip.dub(speech(2.5)).frames())
+    assert len(dubbed) == 63
+    for frame in dubbed:
+        phase = frame.index % 48
+        source = sources[phase if phase < 25 else 48 - phase]
+        assert (frame.image[:60] == source[:60]).all()
+    jumps = [np.abs(a.image[:60].astype(int) - b.image[:60]).mean() for a, b in pairwise(dubbed)]
+    assert max(jumps) < 3 * float(np.median(jumps)) + 1
+
+
+def test_a_kept_tail_plays_on_with_closed_lips(clip: Clip, tmp_path: Path) -> None:
+    result = clip.dub(speech(0.4), tail="keep")
+    assert len(result) == 25
+    opening = lip_opening(result.performances[0].points)
+    assert opening[20:].max() < opening[:8].max()
+    saved = result.save(tmp_path / "kept.mp4")
+    assert len(list(read_frames(saved))) == 25
+
+
+def test_speech_longer_than_the_footage_has_no_tail(clip: Clip) -> None:
+    assert len(clip.dub(speech(1.4), tail="keep")) == 35
+
+
+def test_silence_closes_the_lips(clip: Clip) -> None:
+    quiet = clip.dub(np.zeros(16_000, np.float32)).performances[0].points
+    loud = clip.dub(speech(1.0)).performances[0].points
+    assert lip_opening(quiet).max() < 0.6 * lip_opening(loud).max()
+
+
+def test_footage_is_prepared_once_for_many_speeches(film: Path) -> None:
+    double = Double()
+    clip = make_dubber(double).prepare(film)
+    first = [frame.image for frame in clip.dub(speech(0.2)).frames()]
+    encoded = double.calls["reference"]
+    again = [frame.image for frame in clip.dub(speech(0.2)).frames()]
+    assert double.calls["reference"] == encoded == len(clip.tracks[0].pool_points)
+    assert np.array_equal(first, again)
+
+
+def test_arrays_give_what_a_file_gives(dubber: Dubber, film: Path, clip: Clip) -> None:
+    images = [frame.image for frame in read_frames(film)]
+    in_memory = dubber.prepare(images, rate=25).dub(speech(1.5)).frames()
+    from_file = clip.dub(speech(1.5)).frames()
+    for one, other in zip(in_memory, from_file, strict=True):
+        assert np.array_equal(one.image, other.image)
+        assert one.time == pytest.approx(other.time, abs=1e-4)
+
+
+def test_a_still_picture_is_a_video(dubber: Dubber, tmp_path: Path) -> None:
+    picture = tmp_path / "face.png"
+    cv2.imwrite(str(picture), face_at(0, SIZE)[..., ::-1])
+    result = dubber.prepare(picture).dub(speech(0.5)).save(tmp_path / "out.mp4")
+    assert len(list(read_frames(result))) == 13
+    assert probe(result).rate == 25
+
+
+@pytest.mark.parametrize("fps", [120.0, 30000 / 1001, 12.5])
+def test_the_source_s_rate_is_kept(dubber: Dubber, tmp_path: Path, fps: float) -> None:
+    source = make_film(tmp_path / "film.mp4", 0.4, fps, SIZE)
+    result = dubber.prepare(source).dub(speech(0.6)).save(tmp_path / "out.mp4")
+    times = [frame.time for frame in read_frames(result)]
+    assert np.allclose(np.diff(times), 1 / fps, atol=1e-3)
+    assert 0.6 <= times[-1] + 1 / fps + 1e-3 < 0.6 + 1 / fps + 2e-3
+
+
+def test_uneven_times_are_kept(dubber: Dubber, tmp_path: Path) -> None:
+    times = np.cumsum([0, *([0.03, 0.06] * 6)])
+    with VideoWriter(tmp_path / "film.mp4", *SIZE, 22) as writer:
+        for time in times:
+            writer.write(face_at(time, SIZE), time)
+    result = dubber.prepare(tmp_path / "film.mp4").dub(speech(0.8)).save(tmp_path / "out.mp4")
+    made = np.array([frame.time for frame in read_frames(result)])
+    assert np.allclose(made[:13], times, atol=2e-3)
+    assert np.allclose(np.diff(made[12:16]), [0.06, 0.03, 0.06], atol=2e-3)
+
+
+def face_comes_and_goes() -> list[Image]:
+    return [face_at(0, SIZE) if 8 <= number < 22 else nothing() for number in range(30)]
+
+
+def test_frames_without_a_face_pass_through(dubber: Dubber, tmp_path: Path) -> None:
+    source = write(tmp_path / "film.mp4", face_comes_and_goes())
+    originals = [frame.image for frame in read_frames(source)]
+    dubbed = [frame.image for frame in dubber.prepare(source).dub(speech(1.2)).frames()]
+    same = [bool((a == b).all()) for a, b in zip(originals, dubbed, strict=True)]
+    assert same[:8] == [True] * 8
+    assert same[22:] == [True] * 8
+    assert not any(same[10:20])
+
+
+def two_faces(swap: bool = False, time: float = 0) -> Image:
+    small = cv2.resize(face_at(time, SIZE), (160, 160), interpolation=cv2.INTER_AREA)
+    large = face_at(time, SIZE)
+    canvas = nothing(440, 240)
+    canvas[40:200, 10:170] = small
+    canvas[:, 190:430] = large
+    return np.ascontiguousarray(canvas[:, ::-1]) if swap else canvas
+
+
+@pytest.mark.parametrize(
+    ("face", "left", "right"),
+    [("largest", False, True), ("left", True, False), ("right", False, True), ("all", True, True)],
+)
+def test_faces_are_chosen_by_place_and_size(dubber: Dubber, face: str, left: bool, right: bool) -> None:
+    originals = [two_faces(time=number / 5) for number in range(3)]
+    clip = dubber.prepare(originals, face=face)
+    for frame in clip.dub(speech(0.12)).frames():
+        changed = (frame.image != originals[frame.index]).any(-1)
+        assert (bool(changed[:, :180].any()), bool(changed[:, 180:].any())) == (left, right)
+
+
+def test_each_shot_has_its_own_face(dubber: Dubber, tmp_path: Path) -> None:
+    images = [two_faces()] * 6 + [np.full((240, 440, 3), 7, np.uint8) + nothing(440) // 8] * 6 + [two_faces(True)] * 6
+    source = write(tmp_path / "film.mp4", images)
+    clip = dubber.prepare(source, face="left")
+    assert len({track.shot for track in clip.tracks}) == len(clip.tracks) == 2
+    found = find_faces(source)
+    assert [face.number for face in found] == list(range(1, len(found) + 1))
+    assert found[0].seconds[0] == 0
+
+
+def test_only_the_stretch_asked_for_is_used(dubber: Dubber, film: Path) -> None:
+    clip = dubber.prepare(film, start=0.2, end=0.6)
+    assert clip.seconds == pytest.approx(0.4, abs=1e-3)
+    first = next(iter(clip.dub(speech(0.5)).frames()))
+    source = next(iter(read_frames(film, 0.2))).image
+    assert (first.image[:60] == source[:60]).all()
+
+
+def test_side_by_side_puts_the_source_on_the_left(clip: Clip, tmp_path: Path) -> None:
+    result = clip.dub(speech(0.2)).save(tmp_path / "both.mp4", side_by_side=True)
+    frame: Frame = next(iter(read_frames(result)))
+    assert frame.image.shape == (SIZE[1], 2 * SIZE[0], 3)
+    halves = frame.image[:60, : SIZE[0]].astype(int), frame.image[:60, SIZE[0] :]
+    assert np.abs(halves[0] - halves[1]).mean() < 2
+
+
+def test_the_result_says_that_it_is_synthetic(clip: Clip, tmp_path: Path) -> None:
+    tags = probe(clip.dub(speech(0.1)).save(tmp_path / "out.mp4")).metadata
+    assert "Synthetic" in tags["comment"]
+    assert "lipsmith" in tags["comment"]
+    assert "double" in tags["comment"]
+
+
+def test_a_result_is_not_overwritten_unless_asked(clip: Clip, tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    out.write_bytes(b"mine")
+    with pytest.raises(UsageError, match="exists"):
+        clip.dub(speech(0.1)).save(out)
+    assert out.read_bytes() == b"mine"
+    clip.dub(speech(0.1)).save(out, overwrite=True)
+    assert probe(out).width == SIZE[0]
+
+
+def test_progress_reaches_its_total(dubber: Dubber, film: Path, tmp_path: Path) -> None:
+    seen: dict[str, list[tuple[int, int]]] = {"prepare": [], "save": []}
+
+    def note(step: str) -> Callable[[int, int], None]:
+        return lambda done, total: seen[step].append((done, total))
+
+    prepared = dubber.prepare(film, progress=note("prepare"))
+    prepared.dub(speech(0.4)).save(tmp_path / "out.mp4", progress=note("save"))
+    assert seen["prepare"][-1] == (25, 25)
+    assert seen["save"] == [(done, 10) for done in range(1, 11)]
+
+
+def test_footage_without_a_face_is_an_input_error(dubber: Dubber) -> None:
+    with pytest.raises(InputError, match="no face in any of its 5 frames"):
+        dubber.prepare([nothing()] * 5)
+
+
+def test_speech_at_another_rate_and_in_stereo_sounds_as_given(clip: Clip, tmp_path: Path) -> None:
+    stereo = np.stack([np.repeat(speech(0.5), 3), np.zeros(24_000, np.float32)])
+    result = clip.dub(stereo, rate=48_000)
+    assert result.speech.seconds == 0.5
+    sound = open_sound(result.save(tmp_path / "out.mp4"))
+    assert (sound.rate, sound.channels) == (48_000, 2)

@@ -1,0 +1,413 @@
+"""What users give by mistake, and what machines do in the middle: the exit code, one sentence, no debris."""
+
+import resource
+import wave
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from double import CONFIG, Double, make_dubber
+from lipsmith import cli, files
+from lipsmith.dub import Dubber
+from lipsmith.errors import InputError, LipsmithError, UsageError
+from lipsmith.video import VideoWriter, probe, read_frames
+from lipsmith.weights import ModelFolder
+from synthetic import face_at, make_film, speech
+
+SIZE = (160, 160)
+Make = Callable[[Path], Path]
+
+
+def write_wav(path: Path, samples: NDArray[np.float32], rate: int = 16_000, channels: int = 1) -> Path:
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes((np.repeat(samples, channels) * 32767).astype(np.int16).tobytes())
+    return path
+
+
+def write_film(path: Path, images: list[NDArray[np.uint8]], fps: float = 25) -> Path:
+    with VideoWriter(path, images[0].shape[1], images[0].shape[0], fps) as film:
+        for image in images:
+            film.write(image)
+    return path
+
+
+def filled(name: str, content: bytes) -> Make:
+    def make(folder: Path) -> Path:
+        path = folder / name
+        path.write_bytes(content)
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_film(tmp_path_factory.mktemp("film") / "film.mp4", 0.4, 25, SIZE)
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_wav(tmp_path_factory.mktemp("words") / "words.wav", speech(0.3))
+
+
+@pytest.fixture(autouse=True)
+def _networks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("lipsmith.dub.dubber.find_model", lambda name: ModelFolder(tmp_path / name, CONFIG))
+    monkeypatch.setattr("lipsmith.dub.dubber.load_backend", lambda *_: Double())
+
+
+Run = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs `lipsmith dub ... -q`; gives the exit code and what was said on stderr."""
+
+    def call(*words: object) -> tuple[int, str]:
+        code = cli.main(["dub", *map(str, words), "-q"])
+        return code, capsys.readouterr().err
+
+    return call
+
+
+def assert_one_sentence(said: str) -> None:
+    lines = [line for line in said.splitlines() if line.startswith("lipsmith: ")]
+    assert len(lines) == 1, said
+    assert "Traceback" not in said
+    assert len(lines[0]) > 20
+
+
+def missing(folder: Path) -> Path:
+    return folder / "none.mp4"
+
+
+def silent_film(folder: Path) -> Path:
+    return make_film(folder / "silent.mp4", 0.2, 25, SIZE)
+
+
+def cut_off(folder: Path) -> Path:
+    whole = make_film(folder / "whole.mp4", 0.4, 25, SIZE).read_bytes()
+    path = folder / "cut.mp4"
+    path.write_bytes(whole[: len(whole) // 3])
+    return path
+
+
+def no_face(folder: Path) -> Path:
+    return write_film(folder / "sea.mp4", [np.full((120, 160, 3), 90, np.uint8)] * 5)
+
+
+def no_samples(folder: Path) -> Path:
+    return write_wav(folder / "none.wav", np.zeros(0, np.float32))
+
+
+def recording(folder: Path) -> Path:
+    return write_wav(folder / "only.wav", speech(0.2))
+
+
+BAD_VIDEOS: dict[str, Make] = {
+    "missing": missing,
+    "empty": filled("empty.mp4", b""),
+    "damaged": filled("damaged.mp4", bytes(range(256)) * 40),
+    "text": filled("notes.mp4", b"dear diary\n" * 50),
+    "cut off": cut_off,
+    "a recording": recording,
+    "an empty folder": lambda folder: folder,
+    "no face": no_face,
+}
+BAD_SPEECHES: dict[str, Make] = {
+    "missing": missing,
+    "empty": filled("empty.wav", b""),
+    "damaged": filled("damaged.mp3", bytes(range(256)) * 40),
+    "text": filled("notes.wav", b"dear diary\n" * 50),
+    "without sound": silent_film,
+    "zero length": no_samples,
+    "an empty folder": lambda folder: folder,
+    "a picture": lambda folder: write_png(folder / "face.png"),
+}
+
+
+def write_png(path: Path) -> Path:
+    cv2.imwrite(str(path), face_at(0, SIZE)[..., ::-1])
+    return path
+
+
+@pytest.mark.parametrize("kind", BAD_VIDEOS)
+def test_a_video_that_cannot_serve(run: Run, tmp_path: Path, words: Path, kind: str) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+    code, said = run(BAD_VIDEOS[kind](tmp_path / "in"), words, "-o", tmp_path / "out" / "out.mp4")
+    assert code == 3
+    assert_one_sentence(said)
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("kind", BAD_SPEECHES)
+def test_speech_that_cannot_serve(run: Run, tmp_path: Path, film: Path, kind: str) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+    code, said = run(film, BAD_SPEECHES[kind](tmp_path / "in"), "-o", tmp_path / "out" / "out.mp4")
+    assert code == 3
+    assert_one_sentence(said)
+    assert not list((tmp_path / "out").iterdir())
+
+
+def crossing(folder: Path) -> Path:
+    """Two faces that pass each other, one in front."""
+    images = []
+    for number in range(14):
+        canvas = np.full((160, 400, 3), 60, np.uint8)
+        canvas[:, 20 * number : 20 * number + 130] = face_at(0, (130, 160))
+        x = 260 - 20 * number
+        canvas[20:140, x : x + 100] = face_at(0.4, (100, 120))
+        images.append(canvas)
+    return write_film(folder / "crossing.mp4", images)
+
+
+def leaving(folder: Path) -> Path:
+    images = [face_at(0, SIZE)] * 5 + [np.full((160, 160, 3), 80, np.uint8)] * 5
+    return write_film(folder / "leaving.mp4", images)
+
+
+def damaged_middle(folder: Path) -> Path:
+    with VideoWriter(folder / "film.mkv", *SIZE, 25) as film:
+        for number in range(20):
+            film.write(face_at(number / 25, SIZE))
+    content = bytearray((folder / "film.mkv").read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 300] = bytes(300)
+    (folder / "film.mkv").write_bytes(content)
+    return folder / "film.mkv"
+
+
+ODD_VIDEOS: dict[str, Make] = {
+    "one frame": lambda folder: write_film(folder / "one.mp4", [face_at(0, SIZE)]),
+    "120 a second": lambda folder: make_film(folder / "fast.mp4", 0.2, 120, SIZE),
+    "a picture": lambda folder: write_png(folder / "face.png"),
+    "16 x 16": lambda folder: make_film(folder / "tiny.mp4", 0.2, 25, (16, 16)),
+    "odd sides": lambda folder: make_film(folder / "odd.mp4", 0.2, 25, (161, 157)),
+    "the face leaves": leaving,
+    "faces cross": crossing,
+    "damaged in the middle": damaged_middle,
+    "a name with spaces": lambda folder: make_film(folder / "mein Film, 1:2 'é'.mp4", 0.2, 25, SIZE),
+}
+
+
+@pytest.mark.parametrize("face", ["largest", "all"])
+@pytest.mark.parametrize("kind", ODD_VIDEOS)
+def test_a_video_that_is_odd_but_serves(run: Run, tmp_path: Path, words: Path, kind: str, face: str) -> None:
+    source, out = ODD_VIDEOS[kind](tmp_path), tmp_path / "out.mp4"
+    code, said = run(source, words, "-o", out, "--face", face)
+    assert (code, "lipsmith: " in said) == (0, False)
+    frames = list(read_frames(out))
+    step = float(1 / probe(out).rate)
+    assert 0.3 <= len(frames) * step + 1e-3 < 0.3 + 2 * step
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(8_000, 1), (96_000, 2), (48_000, 8), (11_025, 1)])
+def test_speech_of_any_rate_and_layout(run: Run, tmp_path: Path, film: Path, rate: int, channels: int) -> None:
+    source = np.interp(np.arange(round(0.3 * rate)) / rate, np.arange(4800) / 16_000, speech(0.3))
+    words = write_wav(tmp_path / "words.wav", source.astype(np.float32), rate, channels)
+    code, _ = run(film, words, "-o", tmp_path / "out.mp4")
+    assert code == 0
+    assert len(list(read_frames(tmp_path / "out.mp4"))) == 8
+
+
+def test_a_silent_recording_is_dubbed(run: Run, tmp_path: Path, film: Path) -> None:
+    words = write_wav(tmp_path / "hush.wav", np.zeros(4800, np.float32))
+    assert run(film, words, "-o", tmp_path / "out.mp4")[0] == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--face", "7"],
+        ["--face", "prettiest"],
+        ["--start", "0.3", "--end", "0.1"],
+        ["--start", "-1"],
+        ["--device", "abacus"],
+        ["--tail", "wag"],
+        ["--pairs", "table.csv"],
+    ],
+)
+def test_requests_that_cannot_be_met(run: Run, tmp_path: Path, film: Path, words: Path, options: list[str]) -> None:
+    code, _ = run(film, words, "-o", tmp_path / "out.mp4", *options)
+    assert code == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_start_behind_the_end_is_nothing_to_work_on(run: Run, tmp_path: Path, film: Path, words: Path) -> None:
+    code, said = run(film, words, "-o", tmp_path / "out.mp4", "--start", "9")
+    assert code == 3
+    assert_one_sentence(said)
+
+
+def test_places_where_no_result_can_be(
+    run: Run, tmp_path: Path, film: Path, words: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = tmp_path / "taken.mp4"
+    taken.write_bytes(b"mine")
+    (tmp_path / "folder.mp4").mkdir()
+    places = [taken, tmp_path / "folder.mp4", tmp_path / "none" / "out.mp4", tmp_path / "out.doc"]
+    for place in places:
+        code, said = run(film, words, "-o", place)
+        assert code == 2, place
+        assert_one_sentence(said)
+    monkeypatch.setattr(files.os, "access", lambda *_: False)
+    assert run(film, words, "-o", tmp_path / "out.mp4")[0] == 2
+    assert taken.read_bytes() == b"mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.mp4", "taken.mp4"]
+
+
+def test_a_source_is_never_replaced_by_its_result(run: Run, tmp_path: Path, words: Path) -> None:
+    source = make_film(tmp_path / "film.mp4", 0.2, 25, SIZE)
+    before = source.read_bytes()
+    assert run(source, words, "-o", source, "--overwrite")[0] == 2
+    assert source.read_bytes() == before
+
+
+@pytest.mark.parametrize("step", range(1, 22, 4))
+def test_an_interruption_leaves_nothing(
+    run: Run, tmp_path: Path, film: Path, words: Path, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = 0
+
+    @contextmanager
+    def interrupting(title: str) -> Iterator[Callable[[int, int], None]]:
+        def advance(done: int, total: int) -> None:
+            nonlocal steps
+            steps += 1
+            if steps == min(step, 18):
+                raise KeyboardInterrupt
+
+        yield advance
+
+    monkeypatch.setattr("lipsmith.cli.console.progress", interrupting)
+    assert run(film, words, "-o", tmp_path / "out.mp4")[0] == 130
+    assert not list(tmp_path.iterdir())
+
+
+@contextmanager
+def little_room(size: int) -> Iterator[None]:
+    """No file may grow beyond `size` bytes: what a full disk does, without one."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_costs_the_result_alone(film: Path, tmp_path: Path) -> None:
+    clip = make_dubber().prepare(film)
+    with little_room(4_000), pytest.raises(LipsmithError, match="disk is full") as raised:
+        clip.dub(speech(2.0)).save(tmp_path / "out.mp4")
+    assert raised.value.exit_code == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_temporary_folder_is_said(run: Run, tmp_path: Path, film: Path, words: Path) -> None:
+    with little_room(4_000):
+        code, said = run(film, words, "-o", tmp_path / "out.mp4")
+    assert code == 1
+    assert_one_sentence(said)
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_file_is_left_open(film: Path, words: Path, tmp_path: Path) -> None:
+    fds = Path("/proc/self/fd")
+    if not fds.is_dir():
+        pytest.skip("open files are listed on Linux only")
+    make_dubber().prepare(film).dub(words).save(tmp_path / "warm.mp4")
+    before = len(list(fds.iterdir()))
+    for number in range(3):
+        make_dubber().prepare(film).dub(words).save(tmp_path / f"{number}.mp4")
+    assert len(list(fds.iterdir())) <= before + 1
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [np.zeros(0), np.full(100, np.nan), np.zeros((5, 100)), np.zeros((1, 2, 100))],
+)
+def test_samples_that_are_no_speech(film: Path, samples: NDArray[np.float64]) -> None:
+    clip = make_dubber().prepare(film)
+    with pytest.raises((InputError, UsageError)):
+        clip.dub(samples)
+    with pytest.raises(UsageError, match="samples a second"):
+        clip.dub(speech(0.1), rate=0)
+
+
+def test_a_missing_model_is_told_from_all_else(
+    run: Run, tmp_path: Path, film: Path, words: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    code, said = run(film, words, "-o", tmp_path / "out.mp4", "--model", "nobody")
+    assert code == 4
+    assert_one_sentence(said)
+
+
+def test_one_that_fails_does_not_cost_the_others(run: Run, tmp_path: Path, film: Path, words: Path) -> None:
+    table = tmp_path / "pairs.csv"
+    table.write_text(f"video,speech,output\n{film},{words},a.mp4\n{film},none.wav,b.mp4\n{film},{words},c.mp4\n")
+    code, said = run("--pairs", table)
+    assert code == 1
+    assert "b.mp4" in said
+    assert "none.wav" in said
+    assert sorted(path.name for path in tmp_path.glob("*.mp4")) == ["a.mp4", "c.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"", 3),
+        (b"video,speech\na,b\n", 3),
+        (b"video,speech,output\n", 3),
+        (b"video,speech,output\na,,c.mp4\n", 3),
+        (b"video,speech,output\na,b,c.mp4\nd,e,c.mp4\n", 2),
+        (b"\xff\xfe\x00", 3),
+    ],
+)
+def test_tables_that_make_no_sense(run: Run, tmp_path: Path, content: bytes, code: int) -> None:
+    (tmp_path / "pairs.csv").write_bytes(content)
+    found, said = run("--pairs", tmp_path / "pairs.csv")
+    assert found == code
+    assert_one_sentence(said)
+
+
+def test_folders_are_paired(run: Run, tmp_path: Path, film: Path, words: Path) -> None:
+    (tmp_path / "films").mkdir()
+    (tmp_path / "words").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "films" / f"{name}.mp4").write_bytes(film.read_bytes())
+    for name in ("b", "c"):
+        (tmp_path / "words" / f"{name}.wav").write_bytes(words.read_bytes())
+    one, each, equal = (tmp_path / name for name in ("one", "each", "equal"))
+    assert run(tmp_path / "films", words, "-o", one)[0] == 0
+    assert run(film, tmp_path / "words", "-o", each)[0] == 0
+    assert run(tmp_path / "films", tmp_path / "words", "-o", equal)[0] == 0
+    assert [sorted(path.name for path in out.iterdir()) for out in (one, each, equal)] == [
+        ["a.mp4", "b.mp4"],
+        ["b.mp4", "c.mp4"],
+        ["b.mp4"],
+    ]
+
+
+def test_faces_are_listed_without_a_model(capsys: pytest.CaptureFixture[str], film: Path) -> None:
+    assert cli.main(["dub", str(film), "--list-faces", "-q"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split()[0] == "face"
+    assert lines[2].split()[:2] == ["1", "0"]
+
+
+def test_dubber_is_part_of_the_package() -> None:
+    import lipsmith
+
+    assert lipsmith.Dubber is Dubber
