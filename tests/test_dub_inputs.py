@@ -93,10 +93,10 @@ def silent_film(folder: Path) -> Path:
     return make_film(folder / "silent.mp4", 0.2, 25, SIZE)
 
 
-def cut_off(folder: Path) -> Path:
+def cut_off(folder: Path, share: float = 0.02) -> Path:
     whole = make_film(folder / "whole.mp4", 0.4, 25, SIZE).read_bytes()
     path = folder / "cut.mp4"
-    path.write_bytes(whole[: len(whole) // 3])
+    path.write_bytes(whole[: round(len(whole) * share)])
     return path
 
 
@@ -195,6 +195,7 @@ ODD_VIDEOS: dict[str, Make] = {
     "odd sides": lambda folder: make_film(folder / "odd.mp4", 0.2, 25, (161, 157)),
     "the face leaves": leaving,
     "faces cross": crossing,
+    "cut off": lambda folder: cut_off(folder, 0.8),
     "damaged in the middle": damaged_middle,
     "a name with spaces": lambda folder: make_film(folder / "mein Film, 1:2 'é'.mp4", 0.2, 25, SIZE),
 }
