@@ -23,7 +23,7 @@ from torch import Tensor
 
 from lipsmith.errors import InputError
 from lipsmith.losses.sync import batch_loss, shift_loss, stretch_loss
-from lipsmith.metrics.lse import REACH, mean_curve, shift_distances, told_apart
+from lipsmith.metrics.lse import REACH, estimate_lags, shift_distances, told_apart
 from lipsmith.models.syncnet import SyncNet, SyncNetConfig
 from lipsmith.train.state import (
     Ema,
@@ -300,27 +300,6 @@ def _speech_embeddings(net: SyncNet, footage: SyncFootage, reach: int) -> Tensor
         embedding = net.speech(mel).masked_fill(~valid, torch.nan)
         parts.append(embedding.cpu())
     return torch.cat(parts)
-
-
-def estimate_lags(
-    distances: list[NDArray[np.float32]], identities: NDArray[np.intp], trust: float = 75.0
-) -> NDArray[np.float32]:
-    """Frames by which the speech of each clip lags its picture.
-
-    A short clip tells little, so its curve is joined by the mean curve of its identity's clips (which mostly come from
-    one source), weighing as much as `trust` windows.
-    """
-    curves = np.array([mean_curve(part) for part in distances])
-    lengths = np.array([len(part) for part in distances], np.float64)
-    # Where a clip is too short to compare a shift, that shift is taken to be as bad as its worst.
-    curves = np.where(np.isfinite(curves), curves, np.nanmax(curves, axis=1, keepdims=True))
-    lags = np.zeros(len(curves), np.float32)
-    for identity in np.unique(identities):
-        own = identities == identity
-        shared = np.average(curves[own], axis=0, weights=lengths[own])
-        joined = lengths[own, None] * curves[own] + trust * shared
-        lags[own] = joined.argmin(1) - curves.shape[1] // 2
-    return lags
 
 
 def _laid_out(module: Network, device: torch.device) -> Network:

@@ -1,0 +1,165 @@
+"""Measure a model on prepared clips, beside the baselines copy, mean and landmark warp."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from lipsmith.cli import console
+from lipsmith.cli.results import write_figures
+from lipsmith.errors import UsageError
+from lipsmith.files import refuse_existing
+
+if TYPE_CHECKING:
+    from lipsmith.evaluate.model_system import ModelSystem
+    from lipsmith.evaluate.run import Evaluation
+    from lipsmith.evaluate.systems import System
+
+TITLES = {
+    1: "Systems and ablations",
+    2: "Number of references",
+    3: "Number of lip references",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions):
+    """Without a model, the baselines alone are measured."""
+
+    data: Annotated[Path, tyro.conf.Positional]
+    """Prepared clips."""
+    model: str | None = None
+    """A model's name or folder."""
+    variant: tuple[str, ...] = ()
+    """Further models, NAME=FOLDER each: ablations."""
+    protocol: Literal["strict", "paper", "cross"] = "strict"
+    """strict: references from a clip's first half, the second is rebuilt. paper: as IP_LAP, neighbours among the
+    references. cross: somebody else's speech."""
+    split: Literal["val", "test", "train"] = "test"
+    """Which people."""
+    landmarks: Literal["true", "predicted"] = "true"
+    """Whose lips and jaw the pictures shall have: the film's own, or the model's prediction from speech."""
+    table: Literal[1, 2, 3] = 1
+    """The paper's table: 1 systems and ablations, 2 number of references, 3 number of lip references."""
+    judge: str = "sync"
+    """The lip-sync judge: a name or folder."""
+    markdown: Path | None = None
+    """Also write the table as Markdown."""
+    latex: Path | None = None
+    """Also write the table as LaTeX."""
+    strips: Path | None = None
+    """Also write a film strip of each clip into this folder, for `lipsmith report`."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.table != 1 and self.model is None:
+            raise UsageError(f"--table {self.table} varies what a model is shown: add --model NAME")
+        if any("=" not in variant for variant in self.variant):
+            raise UsageError("--variant wants NAME=FOLDER")
+
+
+def run(options: Options) -> None:
+    """Evaluate, print the table, write what was asked for."""
+    outputs = [path for path in (options.json, options.markdown, options.latex) if path]
+    for path in outputs:
+        refuse_existing(path, options.overwrite)
+    evaluation, settings = _evaluate(options)
+    _show(options, evaluation, settings)
+    for path in outputs:
+        console.result(path)
+
+
+def _evaluate(options: Options) -> tuple[Evaluation, dict[str, Any]]:
+    import torch
+
+    from lipsmith.evaluate.networks import load_networks
+    from lipsmith.evaluate.run import Plan, evaluate
+    from lipsmith.evaluate.scoring import CSIM_EVERY, VGG_EVERY, Scorer
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    systems = _systems(options)
+    speaker = next((system for system in systems if system.name == _plain(options)), None)
+    scorer = Scorer(load_networks(options.judge))
+    plan = Plan(options.data, options.split, options.protocol, options.landmarks, _speaker(options, speaker))
+    with console.progress("evaluating") as progress:
+        found = evaluate(plan, systems, scorer, progress=progress, watch=_strips(options))
+    judge = scorer.networks.judge
+    settings = {
+        "data": options.data, "model": options.model, "protocol": options.protocol, "split": options.split,
+        "landmarks": options.landmarks, "table": options.table, "judge": judge.name if judge else None,
+        "frechet_features": "VGG-16, last convolution, mean over space", "vgg_every": VGG_EVERY,
+        "csim_every": CSIM_EVERY,
+        "systems": list(found.totals), "plain": _plain(options), "intervals": found.intervals,
+        "missing": scorer.networks.missing, "strips": options.strips,
+    }  # fmt: skip
+    return found, settings
+
+
+def _systems(options: Options) -> list[System]:
+    from lipsmith.evaluate.baselines import Copy, Mean, Warp
+    from lipsmith.evaluate.model_system import ModelSystem
+
+    def model(name: str, folder: str, **shown: int) -> ModelSystem:
+        return ModelSystem(name, folder, device=options.device, threads=options.threads or None, **shown)
+
+    if options.model and options.table == 2:
+        return [model(f"references_{count}", options.model, references=count) for count in (1, 5, 10, 25)]
+    if options.model and options.table == 3:
+        return [model(f"lips_{count}", options.model, lips=count) for count in (1, 3, 5)]
+    systems: list[System] = [Copy(), Mean(), Warp()]
+    systems += [model(*variant.split("=", 1)) for variant in options.variant]
+    return [*systems, model(_plain(options), options.model)] if options.model else systems
+
+
+def _speaker(options: Options, system: System | None) -> ModelSystem | None:
+    """Whoever predicts landmarks: the model itself."""
+    from lipsmith.evaluate.model_system import ModelSystem
+
+    if isinstance(system, ModelSystem) or options.model is None:
+        return system if isinstance(system, ModelSystem) else None
+    return ModelSystem("speaker", options.model, device=options.device, threads=options.threads or None)
+
+
+def _plain(options: Options) -> str:
+    """The system whose figures carry no name in front."""
+    return Path(options.model).name if options.model and options.table == 1 else ""
+
+
+def _strips(options: Options) -> Callable[..., None] | None:
+    if options.strips is None:
+        return None
+    from lipsmith.evaluate.strips import strip, write_strip
+
+    folder = options.strips
+
+    def watch(record: Any, shown: Any, answers: dict[str, Any]) -> None:  # noqa: ANN401 - see run.Watcher
+        last = answers[list(answers)[-1]]
+        write_strip(folder, record.clip, strip(shown.crops, last, shown.is_truth))
+
+    return watch
+
+
+def _show(options: Options, evaluation: Evaluation, settings: dict[str, Any]) -> None:
+    import sys
+
+    from lipsmith.evaluate.run import flat_figures
+    from lipsmith.evaluate.tables import make_table
+
+    title = (
+        f"{TITLES[options.table]}: protocol {options.protocol}, split {options.split}, {options.landmarks} landmarks"
+    )
+    table = make_table(title, evaluation.totals, evaluation.intervals)
+    written = any((options.json, options.markdown, options.latex))
+    console.table(title, table.header, table.body, None if written else sys.stdout)
+    figures = flat_figures(evaluation, _plain(options))
+    figures["clips"] = len({row["clip"] for row in evaluation.rows})
+    figures["frames"] = sum(row["frames"] for row in evaluation.rows if row["system"] == "real")
+    write_figures(options.json, figures, settings, evaluation.rows)
+    for path, text in ((options.markdown, table.markdown()), (options.latex, table.latex())):
+        if path:
+            path.write_text(text, encoding="utf-8")

@@ -1,0 +1,34 @@
+"""Turn the JSON of `lipsmith evaluate` or `lipsmith score` into one self-contained page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from lipsmith.cli import console
+from lipsmith.cli.results import read_figures
+from lipsmith.files import refuse_existing, write_whole
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(console.OutputOptions):
+    """The page holds everything: it can be sent as one file."""
+
+    results: Annotated[Path, tyro.conf.Positional]
+    """What --json wrote."""
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("report.html")
+    """The page."""
+
+
+def run(options: Options) -> None:
+    """Write the page and name it."""
+    from lipsmith.report import write_report
+
+    refuse_existing(options.output, options.overwrite)
+    found = read_figures(options.results)
+    with write_whole(options.output) as beside:
+        write_report(beside, found.figures, found.settings, found.rows)
+    console.result(options.output)

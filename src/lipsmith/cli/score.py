@@ -1,0 +1,98 @@
+"""Measure any system's videos against the real ones: files, or folders whose files have the same names."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from lipsmith.cli import console
+from lipsmith.cli.results import write_figures
+from lipsmith.errors import SomeFailedError
+from lipsmith.files import refuse_existing
+
+if TYPE_CHECKING:
+    from lipsmith.evaluate.run import Evaluation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions):
+    """Frames are matched by number, faces cropped as in training."""
+
+    real: Annotated[Path, tyro.conf.Positional]
+    """The real film, or a folder of films."""
+    generated: Annotated[Path, tyro.conf.Positional]
+    """What the system made of it, or a folder of the same names."""
+    other_speech: bool = False
+    """The system was given other speech than the real film's: only figures that need no truth are told."""
+    face_size: int = 128
+    """Side of the crops, pixels; published figures are at 128."""
+    judge: str = "sync"
+    """The lip-sync judge: sync (ours), a folder, or syncnet_v2 (the official one, where its weights are at hand)."""
+    strips: Path | None = None
+    """Also write a film strip of each film into this folder, for `lipsmith report`."""
+
+
+def run(options: Options) -> None:
+    """Score all pairs and tell the totals."""
+    if options.json:
+        refuse_existing(options.json, options.overwrite)
+    evaluation, failed, settings = _score(options)
+    _show(options, evaluation, failed, settings)
+    if failed:
+        raise SomeFailedError(failed, len(failed) + settings["films"])
+
+
+def _score(options: Options) -> tuple[Evaluation, list[tuple[str, str]], dict[str, Any]]:
+    import torch
+
+    from lipsmith.evaluate.networks import load_networks
+    from lipsmith.evaluate.scoring import CSIM_EVERY, VGG_EVERY, Scorer
+    from lipsmith.score import SYSTEM, find_pairs, score
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    pairs = find_pairs(options.real, options.generated)
+    scorer = Scorer(load_networks(options.judge))
+    with console.progress("scoring", len(pairs)) as progress:
+        evaluation, failed = score(
+            pairs, scorer, size=options.face_size, is_truth=not options.other_speech,
+            progress=progress, watch=_watch(options),
+        )  # fmt: skip
+    judge = scorer.networks.judge
+    settings = {
+        "real": options.real, "generated": options.generated, "other_speech": options.other_speech,
+        "face_size": options.face_size, "judge": judge.name if judge else None,
+        "frechet_features": "VGG-16, last convolution, mean over space", "vgg_every": VGG_EVERY,
+        "csim_every": CSIM_EVERY, "systems": list(evaluation.totals), "plain": SYSTEM,
+        "intervals": evaluation.intervals, "missing": scorer.networks.missing, "strips": options.strips,
+        "films": len(pairs) - len(failed),
+    }  # fmt: skip
+    return evaluation, failed, settings
+
+
+def _watch(options: Options) -> Any:  # noqa: ANN401 - score.Watcher, whose module is imported later
+    if options.strips is None:
+        return None
+    from lipsmith.evaluate.strips import strip, write_strip
+
+    folder = options.strips
+    return lambda name, shown, made: write_strip(folder, name, strip(shown.crops, made, shown.is_truth))
+
+
+def _show(options: Options, evaluation: Evaluation, failed: list[tuple[str, str]], settings: dict[str, Any]) -> None:
+    from lipsmith.evaluate.run import flat_figures
+    from lipsmith.evaluate.tables import make_table
+
+    table = make_table(f"{options.generated} against {options.real}", evaluation.totals, evaluation.intervals)
+    console.table(table.title, table.header, table.body, None if options.json else sys.stdout)
+    for figure, reason in settings["missing"].items():
+        console.table("Not measured", ("figure", "why"), [(figure, reason)])
+    figures = flat_figures(evaluation, settings["plain"])
+    figures |= {"clips": settings["films"], "failed": len(failed)}
+    write_figures(options.json, figures, settings, evaluation.rows)
+    if options.json:
+        console.result(options.json)

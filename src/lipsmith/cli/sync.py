@@ -1,0 +1,90 @@
+"""Find by how much the speech of a video lags its picture, or of every clip of a prepared folder."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from lipsmith.cli import console
+from lipsmith.cli.results import write_figures
+from lipsmith.errors import UsageError
+from lipsmith.files import refuse_existing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions):
+    """Offsets are in frames at 25 a second; positive: the speech comes too late."""
+
+    video: Annotated[Path, tyro.conf.Positional]
+    """A film with one speaking face, or a folder of prepared clips."""
+    judge: str = "sync"
+    """The lip-sync judge: sync (ours), a folder, or syncnet_v2 (the official one, where its weights are at hand)."""
+    seconds: float = 120.0
+    """How much of a film is looked at."""
+    split: str | None = None
+    """Only this split of a prepared folder."""
+    write: bool = False
+    """Note the offsets in the prepared folder's manifest, so that training corrects for them."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.write and not self.video.is_dir():
+            raise UsageError("--write is for a folder of prepared clips")
+        if self.seconds <= 0:
+            raise UsageError(f"--seconds {self.seconds:g} is not above 0")
+
+
+def run(options: Options) -> None:
+    """Find, tell, and where asked to, note the offsets."""
+    import torch
+
+    if options.json:
+        refuse_existing(options.json, options.overwrite)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    if options.video.is_dir():
+        _folder(options)
+    else:
+        _film(options)
+    if options.json:
+        console.result(options.json)
+
+
+def _film(options: Options) -> None:
+    from lipsmith.metrics.judge import load_judge
+    from lipsmith.sync import find_offset
+
+    judge = load_judge(options.judge)
+    offset = find_offset(options.video, judge, options.seconds)
+    row = (str(options.video), offset.frames, offset.seconds, offset.confidence, offset.figures.lse_d)
+    columns = ("film", "offset (frames)", "seconds", "confidence", "distance")
+    console.table(f"Judge: {judge.name}", columns, [row], None if options.json else sys.stdout)
+    figures = {
+        "offset_frames": offset.frames, "offset_seconds": offset.seconds,
+        "lse_c": offset.confidence, "lse_d": offset.figures.lse_d,
+    }  # fmt: skip
+    settings = {"video": options.video, "judge": judge.name, "windows": offset.windows}
+    write_figures(options.json, figures, settings, [{"curve": offset.figures.curve.tolist()}])
+
+
+def _folder(options: Options) -> None:
+    from lipsmith.metrics.judge import load_judge
+    from lipsmith.sync import find_offsets, note_offsets
+
+    judge = load_judge(options.judge)
+    with console.progress("listening") as progress:
+        records = find_offsets(options.video, judge, options.split, progress)
+    counts = Counter(round(record.offset * 25) for record in records)
+    title = f"Clips by offset (judge: {judge.name})"
+    columns = ("frames by which speech is late", "clips")
+    console.table(title, columns, sorted(counts.items()), None if options.json else sys.stdout)
+    if options.write:
+        note_offsets(options.video, records)
+    figures = {"clips": len(records), "out_of_sync": sum(abs(record.offset) > 0.05 for record in records)}
+    rows = [{"clip": record.clip, "offset_seconds": record.offset} for record in records]
+    write_figures(options.json, figures, {"data": options.video, "judge": judge.name, "noted": options.write}, rows)

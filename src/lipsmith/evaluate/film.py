@@ -1,0 +1,132 @@
+"""Faces of a film as aligned crops, and the same regions of another film made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsmith.crop import apply, crop_image, fit_transforms, smooth_transforms
+from lipsmith.errors import InputError
+from lipsmith.face import FaceTracker
+from lipsmith.landmarks import select
+from lipsmith.video import probe, read_frames
+
+AT_ONCE: Final = 250
+"""Frames in memory: longer stretches come in pieces."""
+SHORTEST: Final = 5
+_SAME_SHAPE: Final = 0.02
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """One unbroken stretch in which a face is seen."""
+
+    first: int
+    """Number of its first frame in the film."""
+    times: NDArray[np.float64]
+    """(F,) seconds."""
+    meshes: NDArray[np.float32]
+    """(F, 478, 2) pixels of the film."""
+    transforms: NDArray[np.float64]
+    """(F, 2, 3) pixels of the film to crop units, smoothed."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Up to `AT_ONCE` frames of a stretch, cropped."""
+
+    crops: NDArray[np.uint8]
+    """(F, S, S, 3) RGB."""
+    meshes: NDArray[np.float32]
+    """(F, 478, 2) crop units."""
+    times: NDArray[np.float64]
+    """(F,) seconds."""
+    first: int
+    """Number of the first frame in the film."""
+
+
+def find_face(path: Path, end: float | None = None) -> list[Geometry]:
+    """Where the film's largest face is, up to `end` seconds. Raises InputError where none is seen for long enough."""
+    tracker = FaceTracker(max_faces=1)
+    runs: list[list[tuple[int, float, NDArray[np.float32]]]] = []
+    before: tuple[int, int, int] | None = None
+    for number, frame in enumerate(read_frames(path, end=end)):
+        tracked = tracker.track(frame.image)
+        if not tracked.faces:
+            before = None
+            continue
+        face = tracked.faces[0]
+        here = (number, tracked.shot, face.face)
+        if before is None or here != (before[0] + 1, *before[1:]):
+            runs.append([])
+        runs[-1].append((number, frame.time, face.mesh))
+        before = here
+    found = [_geometry(run) for run in runs if len(run) >= SHORTEST]
+    if not found:
+        raise InputError(f"{path}: no face is seen for {SHORTEST} frames on end; give footage of a speaking face")
+    return found
+
+
+def pieces(path: Path, stretches: list[Geometry], size: int = 128) -> Iterator[Piece]:
+    """Crops of the film's stretches, in order, from one reading of the film."""
+    frames = read_frames(path)
+    place = 0
+    for stretch in stretches:
+        for start in range(0, len(stretch.times), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            transforms, meshes = stretch.transforms[part], stretch.meshes[part]
+            first = stretch.first + start
+            chosen = islice(frames, first - place, first - place + len(transforms))
+            crops = [crop_image(f.image, t, size) for f, t in zip(chosen, transforms, strict=False)]
+            if not crops:
+                return
+            place = first + len(crops)
+            count = len(crops)
+            yield Piece(
+                np.stack(crops),
+                apply(transforms[:count], meshes[:count]).astype(np.float32),
+                stretch.times[part][:count],
+                first,
+            )
+
+
+def follow(real: Path, generated: Path, stretches: list[Geometry]) -> tuple[list[Geometry], list[Geometry]]:
+    """The stretches of `real`, and the same ones in a film made from it, frame for frame.
+
+    Pictures of one shape have the face in the same place, scaled to their size; else (a system that gives face crops)
+    it is found in `generated` itself, and what is seen in both films is kept.
+    """
+    a, b = probe(real), probe(generated)
+    across, down = a.width / b.width, a.height / b.height
+    if abs(across / down - 1) < _SAME_SHAPE:
+        scale = np.array([across, down, 1.0])
+        scaled = [replace(s, meshes=s.meshes / scale[:2], transforms=s.transforms * scale) for s in stretches]
+        return stretches, scaled
+    pairs = [pair for stretch in stretches for own in find_face(generated) if (pair := _common(stretch, own))]
+    if not pairs:
+        raise InputError(f"{generated}: its face is never seen where that of {real} is; are they the same film?")
+    return [ours for ours, _ in pairs], [theirs for _, theirs in pairs]
+
+
+def _common(a: Geometry, b: Geometry) -> tuple[Geometry, Geometry] | None:
+    low = max(a.first, b.first)
+    high = min(a.first + len(a.times), b.first + len(b.times))
+    return (_part(a, low, high), _part(b, low, high)) if high - low >= SHORTEST else None
+
+
+def _part(stretch: Geometry, low: int, high: int) -> Geometry:
+    part = slice(low - stretch.first, high - stretch.first)
+    return Geometry(low, stretch.times[part], stretch.meshes[part], stretch.transforms[part])
+
+
+def _geometry(run: list[tuple[int, float, NDArray[np.float32]]]) -> Geometry:
+    times = np.array([time for _, time, _ in run])
+    meshes = np.stack([mesh for _, _, mesh in run])
+    transforms = smooth_transforms(fit_transforms(select(meshes)), times)
+    return Geometry(run[0][0], times, meshes, transforms)

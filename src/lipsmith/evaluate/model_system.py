@@ -1,0 +1,99 @@
+"""A model folder as a system: the same stages, in the same order, as when a film is dubbed."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsmith.evaluate.systems import Question
+from lipsmith.landmarks import NUM_POSE
+from lipsmith.references import choose_landmarks, choose_lips, choose_pool, distances, nearest
+from lipsmith.render import encode_person, render
+from lipsmith.runtime import Backend, load_backend
+from lipsmith.sketch import draw_sketches
+from lipsmith.speak import predict_content
+from lipsmith.weights import find_model
+
+_NEIGHBOURS: Final = np.arange(-2, 3)
+_AT_ONCE: Final = 8
+
+
+class ModelSystem:
+    """A trained model. `references` and `lips` change how many of each it is shown (None: as it was made)."""
+
+    def __init__(
+        self,
+        name: str,
+        model: str,
+        *,
+        device: str = "auto",
+        threads: int | None = None,
+        references: int | None = None,
+        lips: int | None = None,
+    ) -> None:
+        self.name = name
+        folder = find_model(model)
+        self._backend: Backend = load_backend(folder, device, threads)
+        self._window: int = folder.config["window"]
+        self._used: int = folder.config["references_per_frame"]
+        self._lips: int = lips or folder.config["lips"]
+        self._references = references
+
+    def reconstruct(self, question: Question) -> NDArray[np.uint8]:
+        """Crops `(T, S, S, 3)`."""
+        pool = self._pool(question)
+        points = question.landmarks[pool]
+        person = encode_person(self._backend, question.images[pool], points, choose_lips(points, None, self._lips))
+        used = min(self._used, len(np.unique(pool)))
+        chosen = _others(question, pool, used)
+        size = question.images.shape[1]
+        drawings = draw_sketches(question.points, size)
+        frames = []
+        for start in range(0, len(question.targets), _AT_ONCE):
+            places = np.arange(start, min(start + _AT_ONCE, len(question.targets)))
+            around = np.clip(places[:, None] + _NEIGHBOURS, 0, len(drawings) - 1)
+            frames.append(
+                render(
+                    self._backend,
+                    person,
+                    question.upper[places],
+                    question.points[places],
+                    drawings[around],
+                    question.mel[places],
+                    chosen[places],
+                )
+            )
+        return np.concatenate(frames)
+
+    def speak(
+        self,
+        mel: NDArray[np.float32],
+        times: NDArray[np.float64],
+        points: NDArray[np.float32],
+        known: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """Points `(T, 131, 2)` with lips and jaw as the model hears them.
+
+        `mel`: `(80, steps)`; `times`: `(T,)` seconds in it; `points`: `(T, 131, 2)`, of which only the pose is used;
+        `known`: `(A, 131, 2)`, frames that may be looked at.
+        """
+        references = known[choose_landmarks(known)]
+        content = predict_content(self._backend, mel, times, points[:, :NUM_POSE], references, self._window)
+        return np.concatenate([points[:, :NUM_POSE], content], axis=1)
+
+    def _pool(self, question: Question) -> NDArray[np.intp]:
+        if self._references is None:
+            return question.pool
+        return question.allowed[choose_pool(question.landmarks[question.allowed], None, self._references)]
+
+
+def _others(question: Question, pool: NDArray[np.intp], used: int) -> NDArray[np.intp]:
+    """For each target the `used` nearest of the pool, `(T, used)` ranks; never the target itself."""
+    own = question.targets[:, None] == pool
+    if not own.any():
+        return nearest(question.points, question.landmarks[pool], used)
+    cost = distances(question.points, question.landmarks[pool])
+    cost[own] = np.inf
+    return np.argsort(cost, axis=1, kind="stable")[:, :used]

@@ -1,0 +1,170 @@
+"""The evaluation itself: clip after clip, every system, every metric."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsmith.audio import mel_windows
+from lipsmith.dataset import Clip, ClipRecord, load_clip, load_mesh, read_manifest
+from lipsmith.errors import InputError, UsageError
+from lipsmith.evaluate.model_system import ModelSystem
+from lipsmith.evaluate.protocols import SHORTEST, Protocol, Task, task
+from lipsmith.evaluate.scoring import REAL, Scorer, Shown
+from lipsmith.evaluate.systems import Question, System
+from lipsmith.evaluate.totals import Row, intervals, totals
+from lipsmith.metrics.judge import Sound
+
+Progress = Callable[[int, int], None]
+Watcher = Callable[[ClipRecord, Shown, dict[str, NDArray[np.uint8]]], None]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was found: rows per clip and system, totals and 95 % intervals by system and metric."""
+
+    rows: list[Row]
+    totals: dict[str, dict[str, float]]
+    intervals: dict[str, dict[str, tuple[float, float]]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is evaluated."""
+
+    data: Path
+    """Prepared clips."""
+    split: str
+    """`val` or `test`."""
+    protocol: Protocol
+    """See `lipsmith.evaluate.protocols`."""
+    landmarks: Literal["true", "predicted"]
+    """Whose lips and jaw the pictures shall have."""
+    speaker: ModelSystem | None
+    """Predicts lips and jaw; needed for `predicted` and for `cross`."""
+
+    def __post_init__(self) -> None:
+        if self.predicts and self.speaker is None:
+            raise UsageError("predicted landmarks and the cross-driven protocol need a model: add --model NAME")
+
+    @property
+    def predicts(self) -> bool:
+        """Whether landmarks come from the speech."""
+        return self.landmarks == "predicted" or self.protocol == "cross"
+
+
+def evaluate(
+    plan: Plan,
+    systems: Sequence[System],
+    scorer: Scorer,
+    *,
+    progress: Progress | None = None,
+    watch: Watcher | None = None,
+) -> Evaluation:
+    """Measure `systems` on every clip of the plan that is long enough, one clip in memory at a time.
+
+    `watch` sees each clip's real and generated crops. Raises InputError where no clip is long enough.
+    """
+    records = [record for record in read_manifest(plan.data, plan.split) if record.seconds >= SHORTEST]
+    rows: list[Row] = []
+    for number, (record, shown, question) in enumerate(_questions(plan, records)):
+        if question is not None and shown is not None:
+            answers, speeds = _answers(systems, question)
+            found = scorer.score(shown, answers)
+            for name, row in found.items():
+                speed = {"fps": speeds[name]} if name in speeds else {}
+                rows.append({"clip": record.clip, "identity": record.identity, "system": name, **row, **speed})
+            if watch:
+                watch(record, shown, answers)
+        if progress:
+            progress(number + 1, len(records))
+    if not rows:
+        raise InputError(f"{plan.data}: no clip of {plan.split} lasts {SHORTEST:g} s; prepare longer footage")
+    return summary(rows, [REAL, *(system.name for system in systems)], scorer)
+
+
+def summary(rows: list[Row], names: Sequence[str], scorer: Scorer) -> Evaluation:
+    """Totals and intervals of all systems."""
+    figures = {name: totals(rows, name) for name in names}
+    for name in names:
+        distance = scorer.frechet(name)
+        if name != REAL and not np.isnan(distance):
+            figures[name]["frechet"] = distance
+    return Evaluation(rows, figures, {name: intervals(rows, name) for name in names})
+
+
+def flat_figures(evaluation: Evaluation, plain: str) -> dict[str, float]:
+    """One name a figure: the system `plain` bare, the others' with their name in front (`copy.psnr`)."""
+    return {
+        metric if system == plain else f"{system}.{metric}": value
+        for system, figures in evaluation.totals.items()
+        for metric, value in figures.items()
+    }
+
+
+def _questions(plan: Plan, records: Sequence[ClipRecord]) -> Iterator[tuple[ClipRecord, Shown | None, Question | None]]:
+    for record in records:
+        clip = load_clip(plan.data, record)
+        asked = task(clip, plan.protocol)
+        if asked is None:
+            yield record, None, None
+            continue
+        mel, times = clip.mel, clip.times[asked.targets]
+        if plan.protocol == "cross":
+            mel = load_clip(plan.data, _stranger(records, record), images=False).mel
+            times = times - times[0]
+        meshes = load_mesh(plan.data, record)[asked.targets]
+        assert clip.images is not None
+        truth = clip.images[asked.targets]
+        shown = Shown(truth, meshes, times, Sound(mel), plan.protocol != "cross")
+        yield record, shown, _question(plan, clip, asked, mel, times)
+
+
+def _question(plan: Plan, clip: Clip, asked: Task, mel: NDArray[np.float32], times: NDArray[np.float64]) -> Question:
+    assert clip.images is not None
+    points = clip.landmarks[asked.targets]
+    if plan.predicts and plan.speaker is not None:
+        points = plan.speaker.speak(mel, times, points, clip.landmarks[asked.allowed])
+    half = clip.images.shape[1] // 2
+    upper = clip.images[asked.targets]
+    upper[:, half:] = 0
+    seen = clip.images.copy()
+    hidden = np.setdiff1d(np.arange(len(seen)), asked.allowed)
+    seen[hidden, half:] = 0
+    return Question(
+        images=seen,
+        landmarks=clip.landmarks,
+        targets=asked.targets,
+        upper=upper,
+        points=points,
+        mel=mel_windows(mel, times),
+        allowed=asked.allowed,
+        pool=asked.pool,
+    )
+
+
+def _stranger(records: Sequence[ClipRecord], record: ClipRecord) -> ClipRecord:
+    """The next clip in the list that somebody else speaks."""
+    start = records.index(record)
+    following = [*records[start + 1 :], *records[:start]]
+    other = next((one for one in following if one.identity != record.identity), None)
+    if other is None:
+        raise InputError(f"{record.clip}: nobody else speaks in this split; cross-driven evaluation needs two people")
+    return other
+
+
+def _answers(systems: Sequence[System], question: Question) -> tuple[dict[str, NDArray[np.uint8]], dict[str, float]]:
+    """Every system's crops, and its frames a second."""
+    answers: dict[str, Any] = {}
+    speeds: dict[str, float] = {}
+    for system in systems:
+        began = time.perf_counter()
+        answers[system.name] = system.reconstruct(question)
+        speeds[system.name] = len(question.targets) / (time.perf_counter() - began)
+    return answers, speeds

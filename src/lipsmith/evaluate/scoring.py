@@ -1,0 +1,117 @@
+"""All metrics of one clip, for several systems at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsmith.evaluate.networks import Networks
+from lipsmith.metrics.csim import csim
+from lipsmith.metrics.frechet import Moments, frechet
+from lipsmith.metrics.judge import Sound
+from lipsmith.metrics.lip_lmd import jitter, lip_lmd, redetect
+from lipsmith.metrics.lpips import lpips
+from lipsmith.metrics.lse import sync_figures
+from lipsmith.metrics.psnr import psnr
+from lipsmith.metrics.sharpness import sharpness
+from lipsmith.metrics.ssim import ssim
+
+REAL: Final = "real"
+"""The name under which the film itself is measured, where a figure needs no truth."""
+VGG_EVERY: Final = 3
+"""VGG costs several times all else: LPIPS-VGG and the Frechet distance look at each third frame."""
+CSIM_EVERY: Final = 5
+_FEATURES: Final = 512
+
+Row = dict[str, Any]
+Crops = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A stretch of real film, and what is heard with it."""
+
+    crops: Crops
+    """(T, S, S, 3)."""
+    meshes: NDArray[np.float32]
+    """(T, 478, 2) crop units."""
+    times: NDArray[np.float64]
+    """(T,) seconds, in the sound's clock."""
+    sound: Sound
+    """The speech that the systems were given."""
+    is_truth: bool = True
+    """Whether the systems should have given these very pictures (False when driven by other speech)."""
+
+
+@dataclass
+class Scorer:
+    """Measures clip after clip; only sums of features are kept from one to the next."""
+
+    networks: Networks
+    _moments: dict[str, Moments] = field(default_factory=dict)
+
+    def score(self, shown: Shown, systems: Mapping[str, Crops]) -> dict[str, Row]:
+        """Figures by system, the film itself (`real`) first; `curve` holds the distances over shifts."""
+        everything = {REAL: shown.crops, **systems}
+        rows: dict[str, Row] = {name: {"frames": len(crops)} for name, crops in everything.items()}
+        if shown.is_truth:
+            for name, crops in systems.items():
+                rows[name] |= {"psnr": _mean(psnr(crops, shown.crops)), "ssim": _mean(ssim(crops, shown.crops))}
+            self._perceive(shown, systems, rows)
+        self._lips(shown, everything, rows)
+        self._identity(shown, everything, rows)
+        self._sync(shown, everything, rows)
+        detail = _mean(sharpness(shown.crops))
+        for name, crops in systems.items():
+            rows[name]["sharpness"] = _mean(sharpness(crops)) / max(detail, 1e-9)
+        return rows
+
+    def frechet(self, system: str) -> float:
+        """Frechet distance of all pictures so far from the real ones; NaN without VGG-16."""
+        if system not in self._moments:
+            return float("nan")
+        return frechet(self._moments[system], self._moments[REAL])
+
+    def _perceive(self, shown: Shown, systems: Mapping[str, Crops], rows: dict[str, Row]) -> None:
+        if self.networks.lpips_alex:
+            for name, seen in lpips(self.networks.lpips_alex, shown.crops, systems).items():
+                if name != REAL:
+                    rows[name]["lpips_alex"] = _mean(seen.distances)
+        if self.networks.lpips_vgg:
+            thinned = {name: crops[::VGG_EVERY] for name, crops in systems.items()}
+            for name, seen in lpips(self.networks.lpips_vgg, shown.crops[::VGG_EVERY], thinned).items():
+                self._moments.setdefault(name, Moments(_FEATURES)).add(seen.features)
+                if name != REAL:
+                    rows[name]["lpips_vgg"] = _mean(seen.distances)
+
+    def _lips(self, shown: Shown, everything: Mapping[str, Crops], rows: dict[str, Row]) -> None:
+        lips = {name: redetect(self.networks.mesh, crops, shown.meshes) for name, crops in everything.items()}
+        for name, found in lips.items():
+            rows[name]["jitter"] = jitter(found)
+            if shown.is_truth and name != REAL:
+                rows[name]["lip_lmd"] = _mean(lip_lmd(found, lips[REAL]))
+
+    def _identity(self, shown: Shown, everything: Mapping[str, Crops], rows: dict[str, Row]) -> None:
+        if self.networks.recogniser is None:
+            return
+        some = slice(None, None, CSIM_EVERY)
+        meshes = shown.meshes[some] * shown.crops.shape[1]
+        faces = {name: self.networks.recogniser(crops[some], meshes) for name, crops in everything.items()}
+        for name, found in faces.items():
+            rows[name]["csim"] = _mean(csim(found, faces[REAL]))
+
+    def _sync(self, shown: Shown, everything: Mapping[str, Crops], rows: dict[str, Row]) -> None:
+        if self.networks.judge is None:
+            return
+        for name, crops in everything.items():
+            figures = sync_figures(self.networks.judge.distances(crops, shown.times, shown.sound))
+            rows[name] |= {"lse_d": figures.lse_d, "lse_c": figures.lse_c, "offset": figures.offset}
+            rows[name]["curve"] = [float(value) for value in figures.curve]
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    return float(values.mean())

@@ -1,0 +1,40 @@
+"""What is measured: anything that rebuilds the lower half of crops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a system is given. Nothing in it shows a target's own mouth, but for `landmarks` where those are true."""
+
+    images: NDArray[np.uint8]
+    """(F, S, S, 3) all frames of the clip; the lower halves of frames that may not be looked at are black."""
+    landmarks: NDArray[np.float32]
+    """(F, 131, 2) crop units, as tracked."""
+    targets: NDArray[np.intp]
+    """(T,) frames to rebuild."""
+    upper: NDArray[np.uint8]
+    """(T, S, S, 3) the targets, lower halves black."""
+    points: NDArray[np.float32]
+    """(T, 131, 2) landmarks that the result shall have."""
+    mel: NDArray[np.float32]
+    """(T, 80, 16) what each target's frame hears."""
+    allowed: NDArray[np.intp]
+    """(A,) frames from which references may be chosen."""
+    pool: NDArray[np.intp]
+    """(R,) the protocol's own choice of references."""
+
+
+class System(Protocol):
+    """A model or baseline under a name."""
+
+    name: str
+
+    def reconstruct(self, question: Question) -> NDArray[np.uint8]:
+        """The targets `(T, S, S, 3)`, whole crops, RGB."""

@@ -1,0 +1,125 @@
+"""Tables of figures, as they stand in papers: Markdown, LaTeX, and cells for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Column:
+    """One metric."""
+
+    key: str
+    title: str
+    better: str
+    """`up`, `down`, or `` where neither is better."""
+    digits: int
+
+
+COLUMNS: Final = (
+    Column("psnr", "PSNR", "up", 2),
+    Column("ssim", "SSIM", "up", 4),
+    Column("lpips_alex", "LPIPS (Alex)", "down", 4),
+    Column("lpips_vgg", "LPIPS (VGG)", "down", 4),
+    Column("frechet", "Fréchet (VGG-16)", "down", 2),
+    Column("lip_lmd", "LipLMD", "down", 3),
+    Column("lse_d", "LSE-D", "down", 3),
+    Column("lse_c", "LSE-C", "up", 3),
+    Column("csim", "CSIM", "up", 3),
+    Column("jitter", "jitter", "down", 3),
+    Column("sharpness", "sharpness", "", 2),
+)
+_MARKS: Final = {"up": "↑", "down": "↓", "": ""}
+_LATEX: Final = {"up": r" $\uparrow$", "down": r" $\downarrow$", "": ""}
+
+Totals = Mapping[str, Mapping[str, float]]
+Intervals = Mapping[str, Mapping[str, Sequence[float]]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as text; the first column names the system."""
+
+    title: str
+    columns: tuple[Column, ...]
+    systems: tuple[str, ...]
+    cells: tuple[tuple[str, ...], ...]
+    best: tuple[str | None, ...]
+    """For each column the best system, the real film excepted."""
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """Titles, with an arrow towards better."""
+        return ("", *(f"{column.title} {_MARKS[column.better]}".strip() for column in self.columns))
+
+    @property
+    def body(self) -> list[tuple[str, ...]]:
+        """Name and cells of each system."""
+        return [(system, *cells) for system, cells in zip(self.systems, self.cells, strict=True)]
+
+    def markdown(self) -> str:
+        """A pipe table, the best in bold."""
+        lines = [f"**{self.title}**", "", _piped(self.header), "|---" + "|---:" * len(self.columns) + "|"]
+        for system, cells in zip(self.systems, self.cells, strict=True):
+            bold = [f"**{cell}**" if system == best else cell for cell, best in zip(cells, self.best, strict=True)]
+            lines.append(_piped((system, *bold)))
+        return "\n".join(lines) + "\n"
+
+    def latex(self) -> str:
+        """A booktabs `tabular`, the best in bold."""
+        titles = " & ".join(_escaped(column.title) + _LATEX[column.better] for column in self.columns)
+        lines = [f"% {self.title}", rf"\begin{{tabular}}{{l{'r' * len(self.columns)}}}", r"\toprule"]
+        lines += [f"& {titles} \\\\", r"\midrule"]
+        for system, cells in zip(self.systems, self.cells, strict=True):
+            bold = [
+                rf"\textbf{{{_escaped(cell)}}}" if system == best else _escaped(cell)
+                for cell, best in zip(cells, self.best, strict=True)
+            ]
+            lines.append(" & ".join((_escaped(system), *bold)) + r" \\")
+        return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def make_table(title: str, totals: Totals, intervals: Intervals | None = None) -> Table:
+    """Systems in the order of `totals`, the metrics that any of them has; with `intervals`, half widths as ±."""
+    columns = tuple(
+        column for column in COLUMNS if any(column.key in figures for name, figures in totals.items() if name != "real")
+    )
+    cells = tuple(
+        tuple(_cell(column, figures, (intervals or {}).get(name, {})) for column in columns)
+        for name, figures in totals.items()
+    )
+    best = tuple(_best(column, totals) for column in columns)
+    return Table(title, columns, tuple(totals), cells, best)
+
+
+def _cell(column: Column, figures: Mapping[str, float], intervals: Mapping[str, Sequence[float]]) -> str:
+    value = figures.get(column.key, np.nan)
+    if np.isnan(value):
+        return "n/a"
+    text = f"{value:.{column.digits}f}"
+    if column.key not in intervals or not np.isfinite(value):
+        return text
+    low, high = intervals[column.key]
+    return f"{text} ±{(high - low) / 2:.{column.digits}f}"
+
+
+def _best(column: Column, totals: Totals) -> str | None:
+    known = {name: figures[column.key] for name, figures in totals.items() if name != "real" and column.key in figures}
+    if not column.better or len(known) < 2:
+        return None
+    choose = max if column.better == "up" else min
+    return choose(known, key=lambda name: known[name])
+
+
+def _piped(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _escaped(text: str) -> str:
+    for plain, escaped in (("_", r"\_"), ("%", r"\%"), ("é", r"\'e"), ("±", r"$\pm$")):
+        text = text.replace(plain, escaped)
+    return text

@@ -1,0 +1,152 @@
+"""Judges of lip-sync: a network, the pictures and the sound that it wants, and the distances that it finds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+import cv2
+import numpy as np
+import torch
+from einops import rearrange
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+
+from lipsmith.audio import MEL_RATE, WINDOW, WINDOW_LEAD, mel_windows
+from lipsmith.errors import WeightsError
+from lipsmith.metrics.lse import REACH, shift_distances
+from lipsmith.metrics.mfcc import FRAME_RATE, mfcc
+from lipsmith.models.syncnet import SyncNet, SyncNetConfig, windows
+from lipsmith.models.syncnet_official import SIZE, STEPS, OfficialSyncNet
+from lipsmith.weights import ModelFolder, find_model, third_party
+
+FPS: Final = 25.0
+FRAMES: Final = 5
+OWN: Final = "sync"
+OFFICIAL: Final = "syncnet_v2"
+_AT_ONCE: Final = 64
+
+
+@dataclass(frozen=True)
+class Sound:
+    """What is heard, from the moment at which the clip's times are 0."""
+
+    mel: NDArray[np.float32]
+    """(80, steps) in [-4, 4]."""
+    wave: NDArray[np.float32] | None = None
+    """(n,) in [-1, 1] at 16 kHz; the official judge hears no other."""
+
+
+class Judge(Protocol):
+    """Tells how far mouths and speech are apart."""
+
+    name: str
+    """Goes beside every figure: figures of different judges do not compare."""
+
+    def distances(self, crops: NDArray[np.uint8], times: NDArray[np.float64], sound: Sound) -> NDArray[np.float32]:
+        """`(W, 31)`: of each window of five frames at 25 a second from the speech -15..15 frames later.
+
+        `crops`: `(F, S, S, 3)` successive face crops; `times`: `(F,)` seconds, any rate, in the sound's clock.
+        """
+
+
+class OwnJudge:
+    """The judge that this package trains and ships."""
+
+    name = "lipsmith-sync"
+
+    def __init__(self, net: SyncNet) -> None:
+        self._net = net.eval()
+
+    @torch.no_grad()
+    def distances(self, crops: NDArray[np.uint8], times: NDArray[np.float64], sound: Sound) -> NDArray[np.float32]:
+        """See `Judge`."""
+        index, ticks = on_grid(times)
+        if len(index) < FRAMES:
+            return np.zeros((0, 2 * REACH + 1), np.float32)
+        pictures = rearrange(torch.from_numpy(crops[index]), "f h w c -> f c h w").float() / 255
+        mouths = windows(self._net.mouths(pictures), FRAMES)
+        mouth = torch.cat([self._net.mouth(part) for part in torch.split(mouths, _AT_ONCE)])
+        return shift_distances(mouth.numpy(), self._speech(ticks, sound.mel))
+
+    def _speech(self, ticks: NDArray[np.float64], mel: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Embeddings of all windows from 15 frames before the first centre to 15 after the last, NaN outside."""
+        centres = np.arange(FRAMES // 2 - REACH, len(ticks) - FRAMES // 2 + REACH) / FPS + ticks[0]
+        starts = np.floor(MEL_RATE * centres - WINDOW_LEAD + 1e-6)
+        there = (starts >= 0) & (starts + WINDOW <= mel.shape[1])
+        heard = torch.from_numpy(mel_windows(mel, centres))[:, None]
+        speech = torch.cat([self._net.speech(part) for part in torch.split(heard, _AT_ONCE)]).numpy()
+        speech[~there] = np.nan
+        return speech
+
+
+class OfficialJudge:
+    """SyncNet of Chung & Zisserman (2016) with its published weights, on our crop scaled to 224 x 224.
+
+    The published figures use a wider crop from another face detector: expect them to differ somewhat.
+    """
+
+    name = "syncnet_v2"
+
+    def __init__(self, net: OfficialSyncNet) -> None:
+        self._net = net.eval()
+
+    @torch.no_grad()
+    def distances(self, crops: NDArray[np.uint8], times: NDArray[np.float64], sound: Sound) -> NDArray[np.float32]:
+        """See `Judge`. Raises WeightsError for a sound of which no wave is known."""
+        if sound.wave is None:
+            raise WeightsError("syncnet_v2 hears waves and prepared clips hold mels: use it with `lipsmith score`")
+        index, ticks = on_grid(times)
+        if len(index) < FRAMES:
+            return np.zeros((0, 2 * REACH + 1), np.float32)
+        count = len(index) - FRAMES + 1
+        mouth = [self._see(crops[index[i : i + FRAMES]]) for i in range(count)]
+        first = ticks[0] - REACH / FPS
+        return shift_distances(np.concatenate(mouth), self._hear(sound.wave, first, count + 2 * REACH))
+
+    def _see(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Embedding `(1, 1024)` of five crops."""
+        scaled = np.stack([cv2.resize(crop, (SIZE, SIZE))[..., ::-1] for crop in crops])
+        return np.asarray(self._net.mouth(rearrange(torch.from_numpy(scaled), "t h w c -> 1 c t h w").float()))
+
+    def _hear(self, wave: NDArray[np.float32], first: float, count: int) -> NDArray[np.float32]:
+        """Embeddings `(count, 1024)` of the 0.2 s that begin at `first` seconds, then a frame later each, NaN where
+        the sound does not reach."""
+        # The published network heard 16-bit samples; the zeroth coefficient tells loudness.
+        coefficients = mfcc(wave * 32768.0)
+        starts = np.rint((first + np.arange(count) / FPS) * FRAME_RATE).astype(int)
+        there = (starts >= 0) & (starts + STEPS <= len(coefficients))
+        steps = np.where(there, starts, 0)[:, None] + np.arange(STEPS)
+        windows = torch.from_numpy(coefficients[np.minimum(steps, len(coefficients) - 1)]).float()
+        batches = torch.split(rearrange(windows, "b t c -> b 1 c t"), _AT_ONCE)
+        heard = np.concatenate([self._net.speech(batch).numpy() for batch in batches])
+        heard[~there] = np.nan
+        return heard
+
+
+def load_judge(name: str = OWN) -> Judge:
+    """Our judge (`sync`, or a model folder of that kind) or the official one (`syncnet_v2`). Raises WeightsError."""
+    if name == OFFICIAL:
+        official = OfficialSyncNet()
+        official.load_state_dict(torch.load(third_party(OFFICIAL), map_location="cpu", weights_only=True))
+        return OfficialJudge(official)
+    return OwnJudge(load_syncnet(find_model(name)))
+
+
+def load_syncnet(folder: ModelFolder) -> SyncNet:
+    """The network in a folder that training wrote. Raises WeightsError for a folder of another kind."""
+    if folder.config.get("kind") != "sync":
+        raise WeightsError(f"{folder.path} holds no lip-sync judge; train one with `lipsmith train sync`")
+    written = folder.config["architecture"].items()
+    net = SyncNet(SyncNetConfig(**{key: tuple(value) if isinstance(value, list) else value for key, value in written}))
+    net.load_state_dict(load_file(Path(folder.path) / "model.safetensors"))
+    return net.eval()
+
+
+def on_grid(times: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Of frames at rising `times` the nearest to each tick of 25 a second, `(G,)` indices, and the ticks `(G,)`."""
+    count = 1 + int(np.floor((times[-1] - times[0]) * FPS + 0.5)) if len(times) else 0
+    ticks = times[0] + np.arange(count) / FPS if count else np.zeros(0)
+    middles = (times[1:] + times[:-1]) / 2
+    return np.searchsorted(middles, ticks), ticks

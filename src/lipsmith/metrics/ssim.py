@@ -1,0 +1,40 @@
+"""Structural similarity of pictures."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+WINDOW: Final = 11
+SIGMA: Final = 1.5
+_C1, _C2 = 0.01**2, 0.03**2
+
+
+def ssim(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Structural similarity of each picture `(B,)` in [-1, 1], higher is better, 1 for equal pictures.
+
+    `generated`, `real`: `(B, H, W, 3)` RGB, 0..255, at least 11 pixels a side. Wang et al., "Image quality assessment:
+    from error visibility to structural similarity" (2004), equation 13, on [0, 1]: Gaussian window of 11 pixels and
+    sigma 1.5, the mean over channels and over all whole windows.
+    """
+    return np.array([_ssim(a, b) for a, b in zip(generated, real, strict=True)], np.float64)
+
+
+def _ssim(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> float:
+    a, b = generated / 255.0, real / 255.0
+    mean_a, mean_b = _blur(a), _blur(b)
+    variance_a, variance_b = _blur(a * a) - mean_a**2, _blur(b * b) - mean_b**2
+    covariance = _blur(a * b) - mean_a * mean_b
+    likeness = (2 * mean_a * mean_b + _C1) * (2 * covariance + _C2)
+    likeness /= (mean_a**2 + mean_b**2 + _C1) * (variance_a + variance_b + _C2)
+    return float(likeness.mean())
+
+
+def _blur(image: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Windowed means, where the window lies inside the picture."""
+    margin = WINDOW // 2
+    blurred = cv2.GaussianBlur(image, (WINDOW, WINDOW), SIGMA)
+    return np.asarray(blurred[margin:-margin, margin:-margin], np.float64)

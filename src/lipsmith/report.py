@@ -1,0 +1,150 @@
+"""One self-contained page of measured results: tables, plots, film strips. It fetches nothing."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from lipsmith.errors import InputError
+from lipsmith.evaluate.plots import curves, per_identity
+from lipsmith.evaluate.tables import COLUMNS, Table, make_table
+
+Row = Mapping[str, Any]
+
+PLOTTED: Final = ("psnr", "lpips_alex", "lip_lmd", "lse_d")
+_STYLE: Final = """
+body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2rem auto;padding:0 1rem;color:#1d2230;background:#fff}
+table{border-collapse:collapse;margin:1rem 0;display:block;overflow-x:auto}
+th,td{padding:.3rem .7rem;text-align:right;border-bottom:1px solid #dde1ea;white-space:nowrap}
+th:first-child,td:first-child{text-align:left}
+svg{width:100%;max-width:720px;display:block}svg text{font-size:11px;fill:#4c566a}
+.grid{stroke:#dde1ea}.legend span{margin-right:1rem}.legend i{display:inline-block;width:.8em;height:.8em;
+margin-right:.35em;border-radius:2px}
+figure{margin:1rem 0}figure img{max-width:100%}figcaption,.note{color:#4c566a}
+"""
+
+
+def write_report(path: Path, figures: Mapping[str, float], settings: Mapping[str, Any], rows: Sequence[Row]) -> None:
+    """Write the page of one evaluation, as `lipsmith evaluate` or `lipsmith score` left it in JSON."""
+    path.write_text(page(figures, settings, rows), encoding="utf-8")
+
+
+def page(figures: Mapping[str, float], settings: Mapping[str, Any], rows: Sequence[Row]) -> str:
+    """The page as HTML text. Raises InputError for results of another command."""
+    if "systems" not in settings or not rows or "system" not in rows[0]:
+        raise InputError("these are not results of `lipsmith evaluate` or `lipsmith score`; measure with one of those")
+    title = f"lipsmith: {settings.get('protocol', 'score')}, {settings.get('split') or settings.get('generated')}"
+    body = "\n".join(_sections(figures, settings, rows))
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f"<style>{_STYLE}</style></head>\n<body><h1>{escape(title)}</h1>\n{body}\n</body></html>\n"
+    )
+
+
+def _sections(figures: Mapping[str, float], settings: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[str]:
+    totals = nested(figures, settings["systems"], settings.get("plain", ""))
+    yield html_table(make_table("", totals, settings.get("intervals")))
+    yield (
+        '<p class="note">±: half of the 95 % interval of the mean, by bootstrap over identities. Lip-sync figures are '
+        f"those of the judge <b>{escape(str(settings.get('judge') or 'none'))}</b> and compare with no other judge's. "
+        "The Fréchet distance rests on VGG-16 and is no FID.</p>"
+    )
+    yield from (f'<p class="note">{escape(reason)}</p>' for reason in settings.get("missing", {}).values())
+    yield from _curves(settings["systems"], rows)
+    yield from _plots(settings["systems"], rows)
+    yield from _strips(settings, rows)
+    yield "<h2>Settings</h2>" + _settings(settings)
+
+
+def nested(figures: Mapping[str, float], systems: Sequence[str], plain: str) -> dict[str, dict[str, float]]:
+    """Figures by system, then metric, of figures under flat names (`copy.psnr`, and bare for the system `plain`)."""
+    known = {column.key for column in COLUMNS}
+    found: dict[str, dict[str, float]] = {system: {} for system in systems}
+    for name, value in figures.items():
+        system, _, metric = name.rpartition(".")
+        owner = system or plain
+        if owner in found and metric in known:
+            found[owner][metric] = value
+    return found
+
+
+def html_table(table: Table) -> str:
+    """The table as HTML, the best in bold."""
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in table.header)
+    lines = []
+    for system, cells in zip(table.systems, table.cells, strict=True):
+        marked = [
+            f"<td><b>{escape(cell)}</b></td>" if system == best else f"<td>{escape(cell)}</td>"
+            for cell, best in zip(cells, table.best, strict=True)
+        ]
+        lines.append(f"<tr><td>{escape(system)}</td>{''.join(marked)}</tr>")
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+
+
+def _curves(systems: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
+    lines = {}
+    for system in systems:
+        found = [_numbers(row["curve"]) for row in rows if row["system"] == system and row.get("curve")]
+        if found:
+            curve = np.array(found, np.float64)
+            count = np.isfinite(curve).sum(0)
+            total = np.where(np.isfinite(curve), curve, 0).sum(0)
+            lines[system] = np.where(2 * count >= len(curve), total / np.maximum(count, 1), np.nan).tolist()
+    if lines:
+        yield "<h2>Distance of lips and speech over their shift</h2>" + curves("mean distance", lines)
+
+
+def _plots(systems: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
+    titles = {column.key: column.title for column in COLUMNS}
+    for metric in PLOTTED:
+        values = {system: _by_identity(rows, system, metric) for system in systems}
+        values = {system: found for system, found in values.items() if found}
+        if values:
+            yield f"<h2>{escape(titles[metric])} by identity</h2>" + per_identity(titles[metric], values)
+
+
+def _by_identity(rows: Sequence[Row], system: str, metric: str) -> dict[str, float]:
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        if row["system"] == system and row.get(metric) is not None:
+            found.setdefault(row["identity"], []).append(float(row[metric]))
+    means = {identity: float(np.mean(values)) for identity, values in found.items()}
+    return {identity: mean for identity, mean in means.items() if np.isfinite(mean)}
+
+
+def _strips(settings: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[str]:
+    """Film strips of the best, the median and the worst clip of the system that stands last."""
+    if not settings.get("strips"):
+        return
+    metric = "psnr" if any("psnr" in row for row in rows) else "lse_c"
+    own = [row for row in rows if row["system"] == settings["systems"][-1] and row.get(metric) is not None]
+    ranked = sorted(own, key=lambda row: -float(row[metric]))
+    if not ranked:
+        return
+    yield f"<h2>Film strips of {escape(settings['systems'][-1])}</h2>"
+    yield '<p class="note">Real; generated; absolute error, four times as bright.</p>'
+    for word, row in (("Best", ranked[0]), ("Median", ranked[len(ranked) // 2]), ("Worst", ranked[-1])):
+        picture = Path(settings["strips"]) / (row["clip"].replace("/", "_") + ".png")
+        if picture.is_file():
+            coded = base64.b64encode(picture.read_bytes()).decode("ascii")
+            caption = f"{word}: {row['clip']}, {metric} {float(row[metric]):.2f}"
+            yield (
+                f'<figure><img alt="{escape(caption)}" src="data:image/png;base64,{coded}">'
+                f"<figcaption>{escape(caption)}</figcaption></figure>"
+            )
+
+
+def _settings(settings: Mapping[str, Any]) -> str:
+    hidden = {"intervals", "missing"}
+    items = [(key, value) for key, value in settings.items() if key not in hidden and value is not None]
+    lines = "".join(f"<tr><td>{escape(key)}</td><td>{escape(str(value))}</td></tr>" for key, value in items)
+    return f"<table>{lines}</table>"
+
+
+def _numbers(values: Sequence[float | None]) -> list[float]:
+    return [np.nan if value is None else float(value) for value in values]

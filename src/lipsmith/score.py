@@ -1,0 +1,138 @@
+"""Any system's films against the real ones: the same metrics, in the same crops, as for our own models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsmith.audio import mel_spectrogram, read_audio
+from lipsmith.errors import InputError, LipsmithError
+from lipsmith.evaluate.film import find_face, follow, pieces
+from lipsmith.evaluate.run import Evaluation, summary
+from lipsmith.evaluate.scoring import REAL, Scorer, Shown
+from lipsmith.metrics.judge import Sound
+from lipsmith.video import probe
+
+Row = dict[str, Any]
+Progress = Callable[[int, int], None]
+Watcher = Callable[[str, Shown, NDArray[np.uint8]], None]
+
+SUFFIXES: Final = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".flv", ".gif"})
+SYSTEM: Final = "generated"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A real film and what a system made of it."""
+
+    name: str
+    real: Path
+    generated: Path
+
+
+def find_pairs(real: Path, generated: Path) -> list[Pair]:
+    """Two films, or the films of two folders that have the same name (without ending), also in subfolders.
+
+    Raises InputError for a path that is not there and for folders without a common name.
+    """
+    for path in (real, generated):
+        if not path.exists():
+            raise InputError(f"{path}: no such file or folder")
+    if real.is_file() and generated.is_file():
+        return [Pair(real.stem, real, generated)]
+    if real.is_file() or generated.is_file():
+        raise InputError(f"{real} and {generated}: give two films or two folders")
+    ours, theirs = _films(real), _films(generated)
+    common = sorted(ours.keys() & theirs.keys())
+    if not common:
+        raise InputError(f"{real} and {generated} have no film of the same name; rename the generated ones")
+    return [Pair(name, ours[name], theirs[name]) for name in common]
+
+
+def score(
+    pairs: list[Pair],
+    scorer: Scorer,
+    *,
+    size: int = 128,
+    is_truth: bool = True,
+    progress: Progress | None = None,
+    watch: Watcher | None = None,
+) -> tuple[Evaluation, list[tuple[str, str]]]:
+    """Measure each pair in aligned crops of side `size`; also returns the pairs that failed, each with its reason.
+
+    Frames are matched by number; of films of unequal length the common part counts. The speech is the generated film's.
+    With `is_truth` false (another speech was given) the figures that need the truth are left out. Each pair counts as
+    an identity of its own. Raises the first pair's error where all fail.
+    """
+    rows: list[Row] = []
+    failed: list[tuple[str, str]] = []
+    error: LipsmithError | None = None
+    for number, pair in enumerate(pairs):
+        try:
+            rows += _score(pair, scorer, size, is_truth, watch)
+        except LipsmithError as problem:
+            error = error or problem
+            failed.append((pair.name, str(problem)))
+        if progress:
+            progress(number + 1, len(pairs))
+    if not rows and error:
+        raise error
+    return summary(rows, [REAL, SYSTEM], scorer), failed
+
+
+def _score(pair: Pair, scorer: Scorer, size: int, is_truth: bool, watch: Watcher | None) -> list[Row]:
+    parts: dict[str, list[Row]] = {}
+    for shown, generated in _shown(pair, size, is_truth):
+        for system, row in scorer.score(shown, {SYSTEM: generated}).items():
+            parts.setdefault(system, []).append(row)
+        if watch:
+            watch(pair.name, shown, generated)
+    if not parts:
+        raise InputError(f"{pair.generated}: it ends before the face of {pair.real} is seen; give the whole film")
+    about = {"clip": pair.name, "identity": pair.name}
+    return [{**about, "system": system, **_joined(rows)} for system, rows in parts.items()]
+
+
+def _shown(pair: Pair, size: int, is_truth: bool) -> Iterator[tuple[Shown, NDArray[np.uint8]]]:
+    """The pair, piece by piece."""
+    sound = _sound(pair)
+    ours, theirs = follow(pair.real, pair.generated, find_face(pair.real))
+    for real, made in zip(pieces(pair.real, ours, size), pieces(pair.generated, theirs, size), strict=False):
+        count = min(len(real.crops), len(made.crops))
+        shown = Shown(real.crops[:count], real.meshes[:count], real.times[:count], sound, is_truth)
+        yield shown, made.crops[:count]
+
+
+def _sound(pair: Pair) -> Sound:
+    speaker = pair.generated if probe(pair.generated).has_audio else pair.real
+    wave = read_audio(speaker)
+    return Sound(mel_spectrogram(wave), wave)
+
+
+def _joined(rows: list[Row]) -> Row:
+    """One row for a film: means over its pieces, weighted by their frames."""
+    weights = np.array([row["frames"] for row in rows], np.float64)
+    joined: Row = {"frames": int(weights.sum())}
+    for key in rows[0]:
+        if key in ("frames", "offset"):
+            continue
+        values = np.array([row[key] for row in rows], np.float64)
+        known = np.isfinite(values) | np.isinf(values)
+        share = np.where(known, weights.reshape(-1, *[1] * (values.ndim - 1)), 0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = (np.where(known, values, 0) * share).sum(0) / share.sum(0)
+        joined[key] = mean.tolist()
+    if "curve" in joined and np.isfinite(joined["curve"]).any():
+        joined["offset"] = int(np.nanargmin(joined["curve"])) - len(joined["curve"]) // 2
+    return joined
+
+
+def _films(folder: Path) -> dict[str, Path]:
+    """Films below a folder by path without ending."""
+    found = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES)
+    return {str(path.relative_to(folder).with_suffix("")): path for path in found}

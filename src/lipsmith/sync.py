@@ -1,0 +1,78 @@
+"""How far a film's sound is from its picture: the shift at which the lip-sync judge likes it best."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsmith.audio import mel_spectrogram, read_audio
+from lipsmith.dataset import ClipRecord, load_clip, read_manifest, with_offset, write_manifest
+from lipsmith.errors import InputError
+from lipsmith.evaluate.film import find_face, pieces
+from lipsmith.metrics.judge import FPS, Judge, Sound
+from lipsmith.metrics.lse import SyncFigures, estimate_lags, sync_figures
+
+Progress = Callable[[int, int], None]
+
+ENOUGH: Final = 120.0
+"""Seconds of film that tell an offset well."""
+
+
+@dataclass(frozen=True)
+class Offset:
+    """What was found."""
+
+    frames: int
+    """Frames at 25 fps by which the speech lags the picture."""
+    confidence: float
+    """How much the best shift stands out (LSE-C of the judge)."""
+    figures: SyncFigures
+    """The whole curve."""
+    windows: int
+    """Moments that were judged."""
+
+    @property
+    def seconds(self) -> float:
+        """Positive: the speech comes too late."""
+        return self.frames / FPS
+
+
+def find_offset(video: Path, judge: Judge, seconds: float = ENOUGH) -> Offset:
+    """Offset of the first `seconds` of a film with one face. Raises InputError where no face or no speech is found."""
+    wave = read_audio(video)
+    sound = Sound(mel_spectrogram(wave), wave)
+    distances = [judge.distances(piece.crops, piece.times, sound) for piece in pieces(video, find_face(video, seconds))]
+    joined = np.concatenate(distances)
+    if not np.isfinite(joined).any():
+        raise InputError(f"{video}: picture and sound do not overlap; give a film that is longer than half a second")
+    figures = sync_figures(joined)
+    return Offset(figures.offset, figures.lse_c, figures, len(joined))
+
+
+def find_offsets(
+    root: Path, judge: Judge, split: str | None = None, progress: Progress | None = None
+) -> list[ClipRecord]:
+    """Records of prepared clips with each clip's offset as the judge hears it (short clips lean on the others of their
+    identity). Offsets already noted are not trusted, but found again."""
+    records = [with_offset(record, 0.0) for record in read_manifest(root, split)]
+    found: list[NDArray[np.float32]] = []
+    for number, record in enumerate(records):
+        clip = load_clip(root, record)
+        assert clip.images is not None
+        found.append(judge.distances(clip.images, clip.times, Sound(clip.mel)))
+        if progress:
+            progress(number + 1, len(records))
+    identities = np.unique([record.identity for record in records], return_inverse=True)[1]
+    lags = estimate_lags(found, identities)
+    return [with_offset(record, float(lag) / FPS) for record, lag in zip(records, lags, strict=True)]
+
+
+def note_offsets(root: Path, found: list[ClipRecord]) -> None:
+    """Write the offsets into the manifest, by which loading a clip is corrected from now on."""
+    known = {record.clip: record for record in found}
+    write_manifest(root, [known.get(record.clip, record) for record in read_manifest(root)])
