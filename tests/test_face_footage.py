@@ -61,6 +61,18 @@ def test_mirrored_and_turned_pictures_give_mirrored_and_turned_meshes(people: li
     assert np.linalg.norm(found - expected, axis=-1).mean() < 0.025 * face
 
 
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_face_on_its_side_or_head_is_not_misread(people: list[list[Picture]], quarters: int) -> None:
+    image = people[0][0]
+    lips = FaceTracker().track(image).faces[0].mesh[list(INNER_LIP)].mean(0)
+    middle = np.array(image.shape[1::-1]) / 2
+    cos, sin = np.cos(quarters * np.pi / 2), np.sin(quarters * np.pi / 2)
+    turned = np.ascontiguousarray(np.rot90(image, quarters))
+    expected = np.array([[cos, sin], [-sin, cos]]) @ (lips - middle) + np.array(turned.shape[1::-1]) / 2
+    found = FaceTracker().track(turned).faces[0].mesh[list(INNER_LIP)].mean(0)
+    assert np.abs(found - expected).max() < 4
+
+
 def test_a_still_picture_has_a_still_mesh(people: list[list[Picture]]) -> None:
     for film in people:
         tracker = FaceTracker()

@@ -70,6 +70,9 @@ class StubDetector:
         self.stage.searches.append(int(image[0, 0, 0]))
         yield [detected(actor) for actor in self.stage.visible(image)]
 
+    def upright(self, image: NDArray[np.uint8], detection: Detection) -> Detection:
+        return detection
+
     def search(self, image: NDArray[np.uint8], square: Square) -> list[Detection]:
         self.stage.searches.append(int(image[0, 0, 0]))
         inside = [

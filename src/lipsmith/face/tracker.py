@@ -118,6 +118,7 @@ class FaceTracker:
         """The detected face if there is one and it is not known yet."""
         if any(face.same_face(detection.box, 0.4) for face in known):
             return []
+        detection = self._detector.upright(image, detection)
         sighting = self._settled(image, detection.crop)
         sure = detection.score + sighting.score >= CONFIRMED and believable(sighting, image)
         return [sighting] if sure and not any(sighting.same_face(face.box) for face in known) else []
