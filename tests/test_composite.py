@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lipsmith.composite import Compositor, colour_difference, outline, soft_mask
+from lipsmith.composite import Compositor, colour_difference, likeness, outline, soft_mask
 from lipsmith.crop import apply, crop_image, invert
 from lipsmith.grain import Grain, noise_level
-from lipsmith.landmarks import JAW, NUM_POINTS, ranks
+from lipsmith.landmarks import JAW, NUM_POINTS, OUTER_LIP, ranks
 
 SIZE = 128
 JAWS = ranks(JAW)
@@ -20,6 +20,8 @@ def face(chin: float = 0.0) -> NDArray[np.float64]:
     points = np.full((NUM_POINTS, 2), 0.5)
     angle = np.linspace(0, np.pi, len(JAW))
     points[JAWS] = np.stack([0.5 - 0.33 * np.cos(angle), 0.58 + (0.34 + chin) * np.sin(angle)], -1)
+    angle = np.linspace(np.pi, 3 * np.pi, 20, endpoint=False)
+    points[ranks(OUTER_LIP)] = np.stack([0.5 + 0.12 * np.cos(angle), 0.7 + 0.06 * np.sin(angle)], -1)
     for number, place in {48: (0.43, 0.53), 278: (0.57, 0.53), 0: (0.5, 0.64), 17: (0.5, 0.76)}.items():
         points[ranks((number,))] = place
     points[ranks((61, 291))] = [(0.38, 0.7), (0.62, 0.7)]
@@ -146,12 +148,38 @@ def test_content_counts_less_than_light() -> None:
     assert field[24].mean() == pytest.approx(-10, abs=4)
 
 
+def test_fine_detail_that_the_crop_cannot_hold_stays_where_nothing_changes() -> None:
+    rng = np.random.default_rng(0)
+    textured = np.clip(smooth_picture(300, 320) + rng.normal(0, 12, (300, 320, 1)), 0, 255).astype(np.uint8)
+    transform = placed(270)
+    source = crop_image(textured, transform, SIZE)
+    result = Compositor().paste(textured, source, source, transform, face(), face())
+    assert (result != textured).any()
+    x, y = (invert(transform) @ np.array([[0.32, 0.68], [0.8, 0.8], [1, 1]])).astype(int)
+    for column, row in zip(x, y, strict=True):
+        cheek = (slice(row - 6, row + 6), slice(column - 6, column + 6))
+        assert np.abs(result[cheek].astype(int) - textured[cheek]).max() <= 2
+    mouth = (invert(transform) @ (0.5, 0.7, 1)).astype(int)
+    lips = (slice(mouth[1] - 6, mouth[1] + 6), slice(mouth[0] - 6, mouth[0] + 6))
+    assert np.abs(result[lips].astype(int) - textured[lips]).mean() > 2
+
+
+def test_likeness_ends_where_the_drawing_differs() -> None:
+    source = np.full((SIZE, SIZE, 3), 100, np.uint8)
+    drawn = source.astype(np.float32)
+    drawn[:, :40] += 60
+    alike = likeness(drawn, source, face(), face())
+    assert alike[90, 20] < 0.01
+    assert alike[100, 100] > 0.99
+    assert alike[int(0.7 * SIZE), SIZE // 2] < 0.01
+
+
 def test_noise_is_measured_and_matched() -> None:
     rng = np.random.default_rng(1)
     clean = np.full((120, 140, 3), 128, np.uint8)
     noisy = np.clip(clean + rng.normal(0, 3, clean.shape[:2])[..., None], 0, 255).round().astype(np.uint8)
     assert noise_level(clean) == 0
     assert noise_level(noisy) == pytest.approx(3, rel=0.15)
-    assert noise_level(Grain().matched(clean, noisy)) == pytest.approx(3, rel=0.2)
-    assert (Grain().matched(noisy, clean) == noisy).all()
+    assert Grain().missing(clean.astype(np.float32), noisy).std() == pytest.approx(3, rel=0.2)
+    assert not Grain().missing(noisy.astype(np.float32), clean).any()
     assert noise_level(clean[:2]) == 0

@@ -9,6 +9,12 @@ from lipsmith.landmarks import NUM_CONTENT, NUM_JAW, NUM_POINTS
 RATE = 16_000
 
 
+def syllables(seconds: float, amplitude: float = 0.2) -> NDArray[np.float32]:
+    """A buzz whose loudness rises and falls four times a second, as speech's does."""
+    time = np.arange(round(seconds * RATE)) / RATE
+    return (hum((seconds, amplitude)) * (0.55 + 0.45 * np.sin(2 * np.pi * 4 * time))).astype(np.float32)
+
+
 def hum(*parts: tuple[float, float]) -> NDArray[np.float32]:
     """A buzz, (seconds, amplitude) after (seconds, amplitude)."""
     pieces = []
@@ -19,7 +25,16 @@ def hum(*parts: tuple[float, float]) -> NDArray[np.float32]:
 
 
 def activity(*parts: tuple[float, float], at: list[float]) -> list[float]:
-    return speaking(mel_spectrogram(hum(*parts)), np.array(at)).round(2).tolist()
+    """Of syllables, (seconds, amplitude) after (seconds, amplitude)."""
+    wave = np.concatenate([syllables(*part) for part in parts])
+    return speaking(mel_spectrogram(wave), np.array(at)).round(2).tolist()
+
+
+@pytest.mark.parametrize("noise", ["hiss", "hum"])
+def test_steady_noise_before_the_first_word_is_not_speech(noise: str) -> None:
+    hiss = 0.1 * np.random.default_rng(0).standard_normal(2 * RATE).astype(np.float32)
+    wave = np.concatenate([hiss if noise == "hiss" else hum((2.0, 0.1)), syllables(2.0)])
+    assert speaking(mel_spectrogram(wave), np.array([0.1, 1.0, 1.8, 2.3, 3.5])).round(1).tolist() == [0, 0, 0, 1, 1]
 
 
 def test_a_pause_is_told_from_speech() -> None:

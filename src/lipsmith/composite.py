@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lipsmith.crop import to_pixels
 from lipsmith.grain import Grain
-from lipsmith.landmarks import JAW, Floats, ranks
+from lipsmith.landmarks import JAW, OUTER_LIP, Floats, ranks
 
 # The mask's outline follows the jaw, farther out below the chin (where the new jaw may differ and the whole edge must
 # be drawn anew) and inside the cheeks (where skin fades into skin and hair before the face stays).
@@ -32,10 +32,16 @@ _SPREAD: Final = 5.0
 _OUTLIER: Final = 16.0
 _MEMORY: Final = 0.85
 
+# Differences (grey levels) beyond which a place shows something else, and the share of the side in which it is judged.
+_ALIKE: Final = 12.0
+_NEAR: Final = 0.012
+_LIP_MARGIN: Final = 0.15
+
 _VISIBLE: Final = 1 / 255
 _JAW: Final = ranks(JAW)
 _NOSE_WINGS: Final = ranks((278, 48))
 _MOUTH_TOP: Final = ranks((0,))[0]
+_OUTER_LIP: Final = ranks(OUTER_LIP)
 _MOUTH: Final = ranks((61, 291, 0, 17))
 
 
@@ -104,11 +110,14 @@ class Compositor:
         local = matrix.copy()
         local[:, 2] += matrix[:, :2] @ (x0, y0)
         area = (x1 - x0, y1 - y0)
-        image = _placed(drawn, local, area)
         alpha = np.clip(_warped(mask, local, area, cv2.INTER_LINEAR, 0) * opacity, 0, 1)
         alpha[alpha < _VISIBLE] = 0
-        image = self._grain.matched(image, frame[y0:y1, x0:x1])
-        return Patch(x0, y0, image, alpha)
+        filmed = frame[y0:y1, x0:x1]
+        image = _placed(drawn, local, area)
+        kept = _warped(likeness(drawn, source, old, new), local, area, cv2.INTER_LINEAR, 0)[..., None]
+        noise = self._grain.missing(image, filmed)
+        image += kept * (filmed - _placed(source.astype(np.float32), local, area)) + (1 - kept) * noise
+        return Patch(x0, y0, np.clip(image + 0.5, 0, 255).astype(np.uint8), alpha)
 
     def _colour_field(
         self,
@@ -186,6 +195,24 @@ def colour_difference(
     return field
 
 
+def likeness(drawn: NDArray[np.float32], source: NDArray[np.uint8], old: Floats, new: Floats) -> NDArray[np.float32]:
+    """Where drawn and filmed crop `(S, S, 3)` show the same, `(S, S)` in [0, 1]; nowhere near the lips.
+
+    There the source's finer detail is put back, which the crop is too small to hold: pores, stubble, grain.
+    """
+    size = len(source)
+    differs = np.abs(drawn - source).max(-1)
+    near = cv2.GaussianBlur(differs, (0, 0), _NEAR * size)
+    lips = _filled([_around(points[_OUTER_LIP], _LIP_MARGIN) for points in (old, new)], size)
+    alike = np.exp(-((near / _ALIKE) ** 2)) * (1 - lips)
+    return np.asarray(cv2.GaussianBlur(alike, (0, 0), _NEAR * size), np.float32)
+
+
+def _around(polygon: Floats, margin: float) -> NDArray[np.float64]:
+    centre = polygon.mean(0)
+    return np.asarray(centre + (1 + margin) * (polygon - centre), np.float64)
+
+
 def _filled(polygons: list[NDArray[np.float64]], size: int) -> NDArray[np.float32]:
     canvas = np.zeros((size, size), np.uint8)
     for polygon in polygons:
@@ -222,13 +249,12 @@ def _bounding_box(
     return (int(x0), int(y0), int(x1), int(y1)) if x1 > x0 and y1 > y0 else None
 
 
-def _placed(drawn: NDArray[np.float32], matrix: NDArray[np.float64], area: tuple[int, int]) -> NDArray[np.uint8]:
-    """The drawn crop in the frame's pixels: cubic when enlarged, low-passed first when shrunk."""
+def _placed(drawn: NDArray[np.float32], matrix: NDArray[np.float64], area: tuple[int, int]) -> NDArray[np.float32]:
+    """A crop in the frame's pixels: cubic when enlarged, low-passed first when shrunk."""
     shrink = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     if shrink > 1.3:
         drawn = np.asarray(cv2.GaussianBlur(drawn, (0, 0), 0.4 * np.sqrt(shrink**2 - 1)), np.float32)
-    image = np.clip(_warped(drawn, matrix, area, cv2.INTER_CUBIC, None) + 0.5, 0, 255)
-    return np.asarray(image, np.uint8)
+    return _warped(drawn, matrix, area, cv2.INTER_CUBIC, None)
 
 
 def _warped(

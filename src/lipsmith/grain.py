@@ -19,7 +19,7 @@ _TILE: Final = 512
 
 
 class Grain:
-    """Adds to pictures the noise that they lack, at a level that changes slowly."""
+    """Makes the noise that pictures lack, at a level that changes slowly."""
 
     def __init__(self, seed: int = 0) -> None:
         self._random = np.random.default_rng(seed)
@@ -30,16 +30,15 @@ class Grain:
         """Forget the level: another scene follows."""
         self._frame, self._level = 0, 0.0
 
-    def matched(self, drawn: NDArray[np.uint8], source: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """`drawn` `(h, w, 3)` with the noise of `source`, which it will replace."""
+    def missing(self, drawn: NDArray[np.float32], source: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The noise `(h, w, 1)` that `drawn` `(h, w, 3)` lacks beside `source`, which it will replace."""
         if self._frame % _EVERY == 0:
-            missing = min(_MOST, max(0.0, noise_level(source) ** 2 - noise_level(drawn) ** 2) ** 0.5)
-            self._level = missing if self._frame == 0 else _MEMORY * self._level + (1 - _MEMORY) * missing
+            lacking = min(_MOST, max(0.0, noise_level(source) ** 2 - noise_level(drawn) ** 2) ** 0.5)
+            self._level = lacking if self._frame == 0 else _MEMORY * self._level + (1 - _MEMORY) * lacking
         self._frame += 1
         if self._level < _LEAST:
-            return drawn
-        noisy = drawn + self._level * self._noise(drawn.shape[0], drawn.shape[1])[..., None]
-        return np.clip(noisy + 0.5, 0, 255).astype(np.uint8)
+            return np.zeros((1, 1, 1), np.float32)
+        return np.float32(self._level) * self._noise(drawn.shape[0], drawn.shape[1])[..., None]
 
     def _noise(self, height: int, width: int) -> NDArray[np.float32]:
         """White noise of deviation 1, `(height, width)`: a shifted view of one tile, which is faster than new noise."""
@@ -50,7 +49,7 @@ class Grain:
         return shifted
 
 
-def noise_level(image: NDArray[np.uint8]) -> float:
+def noise_level(image: NDArray[np.uint8] | NDArray[np.float32]) -> float:
     """Standard deviation, in grey levels, of the noise in an image `(h, w, 3)`; 0 for one under 3 pixels wide or high.
 
     J. Immerkaer, "Fast noise variance estimation" (1996), with a median in place of the mean, which edges do not move.

@@ -58,11 +58,12 @@ def perform(backend: Backend, track: FaceTrack, timeline: Timeline, speech: Spee
     begins, ends = _runs(frames, rows, timeline)
     chosen = np.zeros((len(frames), k), np.intp)
     rest = resting_opening(track.landmarks)
+    silent = 1 - speaking(speech.mel, timeline.times[frames])
     for begin in np.unique(begins):
         run = slice(begin, ends[begin] + 1)
         times = timeline.times[frames[run]]
         content = predict_content(backend, speech.mel, times, points[run, :NUM_POSE], track.landmarks, window)
-        points[run, NUM_POSE:] = close_lips(content, 1 - speaking(speech.mel, times), rest)
+        points[run, NUM_POSE:] = close_lips(content, silent[run], rest)
         chosen[run] = nearest(points[run], track.pool_points, k)
     return Performance(track, frames, rows, points, chosen, begins, ends)
 

@@ -15,6 +15,10 @@ _QUIETER: Final = 38.0
 _INAUDIBLE: Final = -75.0
 # The silence before a plosive is shorter than this, and is part of the word.
 _SHORTEST_PAUSE: Final = 0.25
+# Syllables make the loudness of speech rise and fall; where it stays within this deviation (decibels, from surely
+# noise to surely speech) for so many seconds before or after, it is a hum, a fan or a hiss.
+_STEADY: Final = (0.8, 1.4)
+_STEADY_SECONDS: Final = 0.75
 # Lips go on moving after the sound stops, and begin before it.
 _OVERHANG: Final = 0.1
 _EASE: Final = 0.05
@@ -31,17 +35,18 @@ _JAW_REACH: Final = np.sin(np.linspace(0, np.pi, len(JAW)))
 
 
 def speaking(mel: NDArray[np.float32], times: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How much of each frame is speech, `(F,)` in [0, 1]; pauses of a quarter second and more are 0.
+    """How much of each frame is speech, `(F,)` in [0, 1]; pauses of a quarter second and more, and steady noise, are 0.
 
     `mel`: `(80, steps)`, `times`: `(F,)` seconds from the start of the sound; outside the recording nobody speaks.
     """
     level = loudness(mel)
     threshold = max(_INAUDIBLE, float(np.percentile(level, 95)) - _QUIETER)
-    voiced = _without_short_pauses(level > threshold)
+    noise = np.clip((_STEADY[1] - unrest(level)) / (_STEADY[1] - _STEADY[0]), 0, 1)
+    voiced = _without_short_pauses(level > threshold) * (1 - noise)
     ease = _EASE * MEL_RATE
     reach = np.arange(-round(3 * ease), round(3 * ease) + 1)
     kernel = np.exp(-0.5 * (reach / ease) ** 2)
-    smooth = np.convolve(np.pad(voiced.astype(float), len(reach) // 2, mode="edge"), kernel / kernel.sum(), "valid")
+    smooth = np.convolve(np.pad(voiced, len(reach) // 2, mode="edge"), kernel / kernel.sum(), "valid")
     steps = np.arange(len(smooth))
     return np.asarray(np.interp(np.asarray(times) * MEL_RATE, steps, smooth, left=smooth[0], right=0.0))
 
@@ -51,6 +56,17 @@ def loudness(mel: NDArray[np.float32]) -> NDArray[np.float64]:
     decibels = (mel.astype(np.float64) + 4) * _DB_PER_UNIT - 100
     power = (10 ** (decibels / 10)).mean(0)
     return np.asarray(10 * np.log10(power))
+
+
+def unrest(level: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Standard deviation of the loudness `(steps,)` shortly before or shortly after each step, whichever is less."""
+    span = min(round(_STEADY_SECONDS * MEL_RATE), len(level) - 1)
+    if span < 2:
+        return np.full(len(level), np.inf)
+    around = np.pad(level, span, mode="reflect")
+    windows = np.lib.stride_tricks.sliding_window_view(around, span)
+    deviation = windows.std(1)
+    return np.asarray(np.minimum(deviation[: len(level)], deviation[-len(level) :]))
 
 
 def close_lips(content: Floats, amount: NDArray[np.float64], rest: float) -> NDArray[np.float32]:
