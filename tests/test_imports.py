@@ -20,6 +20,7 @@ NEED_TORCH = (
     "lipsmith.train.",
     "lipsmith.metrics.",
     "lipsmith.evaluate.",
+    "lipsmith.score",
     "lipsmith.sync",
     "lipsmith.runtime.torch_backend",
 )
