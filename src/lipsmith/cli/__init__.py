@@ -134,8 +134,7 @@ def _run(words: list[str]) -> int:
         module = load_verb(verb)
         options = parse_options(verb, module, rest)
         verbose = options.verbose
-        _start_logging(options)
-        module.run(options)
+        _call(module, options)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else FAILED
     except BrokenPipeError:
@@ -145,10 +144,11 @@ def _run(words: list[str]) -> int:
     return SUCCESS
 
 
-def _start_logging(options: Common) -> None:
+def _call(module: Verb, options: Common) -> None:
     from lipsmith.cli import console
 
-    console.start_logging(options)
+    with console.log_lines(options):
+        module.run(options)
 
 
 def _explain(error: Exception, verbose: bool) -> int:

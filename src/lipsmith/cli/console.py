@@ -87,19 +87,18 @@ class Verb(Protocol):
         """Do what the options ask."""
 
 
-def start_logging(options: Common) -> None:
-    """Send the library's log lines to stderr, as many as `options` ask for."""
-    level = logging.DEBUG if options.verbose else logging.ERROR if options.quiet else logging.INFO
-    if sys.stderr.isatty():
-        from rich.logging import RichHandler
-
-        handler: logging.Handler = RichHandler(console=_terminal(), show_time=False, show_path=False, show_level=False)
-    else:
-        handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    _LOG.handlers = [handler]
-    _LOG.setLevel(level)
-    _LOG.propagate = False
+@contextmanager
+def log_lines(options: Common) -> Iterator[None]:
+    """Send the library's log lines to stderr inside the `with`, as many as `options` ask for."""
+    before = _LOG.level
+    handler = _handler()
+    _LOG.setLevel(logging.DEBUG if options.verbose else logging.ERROR if options.quiet else logging.INFO)
+    _LOG.addHandler(handler)
+    try:
+        yield
+    finally:
+        _LOG.removeHandler(handler)
+        _LOG.setLevel(before)
 
 
 def result(path: Path | str) -> None:
@@ -171,6 +170,14 @@ def _lines(title: str) -> Progress:
         print(f"{title}: {done} of {total} ({100 * done // total} %){ending}", file=sys.stderr, flush=True)
 
     return advance
+
+
+def _handler() -> logging.Handler:
+    if not sys.stderr.isatty():
+        return logging.StreamHandler(sys.stderr)
+    from rich.logging import RichHandler
+
+    return RichHandler(console=_terminal(), show_time=False, show_path=False, show_level=False)
 
 
 @lru_cache(maxsize=1)
