@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from lipsmith.losses.sync import batch_loss, curve, shift_loss, shifts, stretch_loss
+from lipsmith.metrics.lse import estimate_lags
 from lipsmith.models.syncnet import SyncNet, SyncNetConfig, distances, windows
-from lipsmith.train.sync import SyncConfig, estimate_lags, train
+from lipsmith.train.sync import SyncConfig, train
 from lipsmith.train.sync_augment import augment_mel, augment_mouths
 from lipsmith.train.sync_data import SyncFootage, balanced, mel_start
 from sync_clips import write_clips

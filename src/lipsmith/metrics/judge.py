@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import cv2
 import numpy as np
@@ -138,8 +138,11 @@ def load_syncnet(folder: ModelFolder) -> SyncNet:
     """The network in a folder that training wrote. Raises WeightsError for a folder of another kind."""
     if folder.config.get("kind") != "sync":
         raise WeightsError(f"{folder.path} holds no lip-sync judge; train one with `lipsmith train sync`")
-    written = folder.config["architecture"].items()
-    net = SyncNet(SyncNetConfig(**{key: tuple(value) if isinstance(value, list) else value for key, value in written}))
+    written: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in folder.config["architecture"].items()
+    }
+    net = SyncNet(SyncNetConfig(**written))
     net.load_state_dict(load_file(Path(folder.path) / "model.safetensors"))
     return net.eval()
 

@@ -52,7 +52,7 @@ def mean_curve(distances: NDArray[np.float32]) -> NDArray[np.float64]:
     there = np.isfinite(distances)
     count = there.sum(0)
     total = np.where(there, distances, 0).sum(0, dtype=np.float64)
-    return np.where(2 * count >= len(distances), total / np.maximum(count, 1), np.nan)
+    return np.where(2 * count >= max(1, len(distances)), total / np.maximum(count, 1), np.nan)
 
 
 def sync_figures(distances: NDArray[np.float32]) -> SyncFigures:

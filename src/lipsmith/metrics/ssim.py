@@ -16,9 +16,9 @@ _C1, _C2 = 0.01**2, 0.03**2
 def ssim(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Structural similarity of each picture `(B,)` in [-1, 1], higher is better, 1 for equal pictures.
 
-    `generated`, `real`: `(B, H, W, 3)` RGB, 0..255, at least 11 pixels a side. Wang et al., "Image quality assessment:
-    from error visibility to structural similarity" (2004), equation 13, on [0, 1]: Gaussian window of 11 pixels and
-    sigma 1.5, the mean over channels and over all whole windows.
+    `generated`, `real`: `(B, H, W, 3)` RGB, 0..255. Wang et al., "Image quality assessment: from error visibility to
+    structural similarity" (2004), equation 13, on [0, 1]: Gaussian window of 11 pixels and sigma 1.5, the mean over
+    channels and over a window at every pixel.
     """
     return np.array([_ssim(a, b) for a, b in zip(generated, real, strict=True)], np.float64)
 
@@ -34,7 +34,6 @@ def _ssim(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> float:
 
 
 def _blur(image: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Windowed means, where the window lies inside the picture."""
-    margin = WINDOW // 2
-    blurred = cv2.GaussianBlur(image, (WINDOW, WINDOW), SIGMA)
-    return np.asarray(blurred[margin:-margin, margin:-margin], np.float64)
+    """Windowed means; beyond its border the picture is mirrored."""
+    blurred = cv2.GaussianBlur(image, (WINDOW, WINDOW), SIGMA, borderType=cv2.BORDER_REFLECT_101)
+    return np.asarray(blurred, np.float64)

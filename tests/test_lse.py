@@ -1,0 +1,128 @@
+"""Sync figures from embeddings, by hand and by property; judges on the grid of 25 frames a second."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lipsmith.errors import WeightsError
+from lipsmith.metrics.judge import OfficialJudge, OwnJudge, Sound, load_judge, on_grid
+from lipsmith.metrics.lse import SECOND, mean_curve, shift_distances, sync_figures, told_apart
+from lipsmith.models.syncnet import SyncNet, SyncNetConfig
+from lipsmith.models.syncnet_official import OfficialSyncNet
+from lipsmith.train.sync import save_judge
+
+SMALL = SyncNetConfig(height=16, width=32, mouth_widths=(4, 8), mel_widths=(4, 8), blocks=1, embedding=8)
+
+
+def walk(length: int, lag: int, reach: int = 5) -> np.ndarray:
+    """Distances of speech that is `lag` frames late, from points on a line."""
+    mouth = np.arange(length, dtype=np.float32)[:, None]
+    speech = np.arange(-reach, length + reach, dtype=np.float32)[:, None] - lag
+    return shift_distances(mouth, speech)
+
+
+def test_distances_by_hand() -> None:
+    np.testing.assert_array_equal(walk(2, 0, 1), [[1, 0, 1], [1, 0, 1]])
+
+
+@given(st.integers(-5, 5))
+def test_the_offset_is_the_lag_of_the_speech(lag: int) -> None:
+    figures = sync_figures(walk(9, lag))
+    assert figures.offset == lag
+    assert figures.lse_d == 0
+    assert figures.lse_c == np.median(np.abs(np.arange(-5, 6) - lag))
+
+
+def test_shifts_without_enough_sound_are_unknown() -> None:
+    distances = np.ones((4, 3), np.float32)
+    distances[:3, 0] = np.nan
+    distances[:2, 2] = np.nan
+    np.testing.assert_array_equal(mean_curve(distances), [np.nan, 1, 1])
+
+
+def test_nothing_to_compare_gives_no_figures() -> None:
+    assert np.isnan(sync_figures(np.full((3, 3), np.nan, np.float32)).lse_d)
+    assert np.isnan(sync_figures(np.zeros((0, 3), np.float32)).lse_d)
+
+
+def test_told_apart_counts_only_what_can_be_compared() -> None:
+    right = walk(SECOND, 0, 10)
+    assert told_apart(right) == (16, 16)
+    # 9 late: 3..10 early are further off than no shift; 3..10 late are all nearer.
+    assert told_apart(walk(SECOND, 9, 10)) == (8, 16)
+    right[:, 0] = np.nan
+    assert told_apart(right) == (15, 15)
+    assert told_apart(right[:-1]) == (0, 0)
+
+
+@pytest.mark.parametrize("rate", [24, 25, 30, 50])
+def test_any_frame_rate_comes_onto_the_grid(rate: int) -> None:
+    times = np.arange(2 * rate) / rate
+    index, ticks = on_grid(times)
+    assert abs(ticks[-1] - times[-1]) <= 0.02 + 1e-9
+    np.testing.assert_allclose(np.diff(ticks), 0.04)
+    assert np.abs(times[index] - ticks).max() <= 0.5 / min(rate, 25) + 1e-9
+
+
+def test_our_judge_hears_nothing_outside_the_sound() -> None:
+    judge = OwnJudge(SyncNet(SMALL))
+    crops = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
+    mel = np.random.default_rng(1).uniform(-4, 4, (80, 39)).astype(np.float32)
+    distances = judge.distances(crops, np.arange(12) / 25, Sound(mel))
+    assert distances.shape == (8, 31)
+    assert np.isfinite(distances[:, 15]).all()
+    assert np.isnan(distances[0, :15]).all()
+    assert np.nanmin(distances) >= 0
+    assert np.nanmax(distances) <= 2
+    assert judge.distances(crops[:4], np.arange(4) / 25, Sound(mel)).shape == (0, 31)
+
+
+def test_a_judge_is_read_back_as_it_was_saved(tmp_path: Path) -> None:
+    net = SyncNet(SMALL).eval()
+    save_judge(tmp_path / "judge", net, {"step": 1})
+    crops = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
+    sound = Sound(np.zeros((80, 30), np.float32))
+    times = np.arange(6) / 25
+    loaded = load_judge(str(tmp_path / "judge"))
+    np.testing.assert_array_equal(loaded.distances(crops, times, sound), OwnJudge(net).distances(crops, times, sound))
+
+
+def test_a_folder_of_another_kind_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"kind": "dub"}')
+    with pytest.raises(WeightsError, match="no lip-sync judge"):
+        load_judge(str(tmp_path))
+
+
+def test_the_official_weights_load_by_name_into_the_official_layout() -> None:
+    """Names and shapes of `syncnet_v2.model`, as its authors' code defines them."""
+    state = OfficialSyncNet().state_dict()
+    expected = {
+        "netcnnaud.0.weight": (64, 1, 3, 3), "netcnnaud.4.weight": (192, 64, 3, 3),
+        "netcnnaud.8.weight": (384, 192, 3, 3), "netcnnaud.11.weight": (256, 384, 3, 3),
+        "netcnnaud.14.weight": (256, 256, 3, 3), "netcnnaud.18.weight": (512, 256, 5, 4),
+        "netfcaud.0.weight": (512, 512), "netfcaud.1.running_mean": (512,), "netfcaud.3.weight": (1024, 512),
+        "netcnnlip.0.weight": (96, 3, 5, 7, 7), "netcnnlip.4.weight": (256, 96, 1, 5, 5),
+        "netcnnlip.8.weight": (256, 256, 1, 3, 3), "netcnnlip.11.weight": (256, 256, 1, 3, 3),
+        "netcnnlip.14.weight": (256, 256, 1, 3, 3), "netcnnlip.18.weight": (512, 256, 1, 6, 6),
+        "netfclip.3.weight": (1024, 512),
+    }  # fmt: skip
+    assert {name: tuple(state[name].shape) for name in expected} == expected
+
+
+def test_the_official_judge_hears_waves() -> None:
+    torch.manual_seed(0)
+    judge = OfficialJudge(OfficialSyncNet())
+    crops = np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), dtype=np.uint8)
+    wave = np.random.default_rng(1).normal(0, 0.1, 16000).astype(np.float32)
+    sound = Sound(np.zeros((80, 80), np.float32), wave)
+    distances = judge.distances(crops, np.arange(6) / 25, sound)
+    assert distances.shape == (2, 31)
+    assert np.isfinite(distances[0]).tolist() == [False] * 15 + [True] * 16
+    with pytest.raises(WeightsError, match="waves"):
+        judge.distances(crops, np.arange(6) / 25, Sound(sound.mel))
