@@ -17,7 +17,7 @@ from lipsmith.face.tracks import Sighting, Track, assign, one_each
 
 PRESENT = 0.5
 """Score from which the landmark network's face is believed."""
-CONFIRMED = 1.5
+CONFIRMED = 1.6
 """Sum of the detector's and the landmark network's scores from which a new face is believed: blurred
 backgrounds reach 0.65 with the one or 0.99 with the other, faces seldom less than 0.75 and 0.98."""
 REFRESH = 15
