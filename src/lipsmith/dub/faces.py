@@ -97,19 +97,15 @@ def bridge(
     frames: NDArray[np.intp], points: Floats, scores: Floats
 ) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.float32]]:
     """Frames, points `(n, 131, 2)` and scores with gaps of `LONGEST_GAP` frames and less filled in between."""
-    gaps = np.diff(frames) - 1
-    whole = [frames[:1]]
-    for before, after, gap in zip(frames, frames[1:], gaps, strict=False):
-        whole.append(np.arange(before + 1, after + 1) if gap <= LONGEST_GAP else np.array([after]))
-    every = np.concatenate(whole)
-    flat = points.reshape(len(points), -1)
-    right = np.clip(np.searchsorted(frames, every), 1, max(1, len(frames) - 1))
-    if len(frames) == 1:
-        return every, points.astype(np.float32), np.asarray(scores, np.float32)
-    share = ((every - frames[right - 1]) / (frames[right] - frames[right - 1]))[:, None]
-    between = flat[right - 1] * (1 - share) + flat[right] * share
-    filled = np.interp(every, frames, scores)
-    return every, between.reshape(-1, *points.shape[1:]).astype(np.float32), filled.astype(np.float32)
+    short = np.flatnonzero((np.diff(frames) > 1) & (np.diff(frames) <= LONGEST_GAP + 1))
+    added = [np.arange(frames[at] + 1, frames[at + 1]) for at in short]
+    every = np.sort(np.concatenate([frames, *added]))
+    filled = np.empty((len(every), *points.shape[1:]), np.float32)
+    filled[np.searchsorted(every, frames)] = points
+    for at, missing in zip(short, added, strict=True):
+        share = ((missing - frames[at]) / (len(missing) + 1))[:, None, None]
+        filled[np.searchsorted(every, missing)] = points[at] * (1 - share) + points[at + 1] * share
+    return every, filled, np.interp(every, frames, scores).astype(np.float32)
 
 
 def opacities(frames: NDArray[np.intp], scores: Floats, first: int, last: int) -> NDArray[np.float32]:

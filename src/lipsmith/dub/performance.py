@@ -13,14 +13,17 @@ from lipsmith.dub.faces import FaceTrack
 from lipsmith.dub.silence import close_lips, resting_opening, speaking
 from lipsmith.dub.speech import Speech
 from lipsmith.dub.timeline import Timeline
-from lipsmith.landmarks import NUM_POSE
-from lipsmith.references import nearest
+from lipsmith.landmarks import NUM_CONTENT, NUM_POSE
+from lipsmith.references import nearest, parts
 from lipsmith.runtime import Backend
 from lipsmith.sketch import draw_sketches
 from lipsmith.speak import predict_content
 
 # A frame is drawn with the line drawings of two neighbours on either side.
 _NEIGHBOURS: Final = np.arange(-2, 3)
+# Frames predicted at a time, and those that the next piece predicts again, from which it fades in.
+_PIECE: Final = 1500
+_OVERLAP: Final = 50
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ def perform(backend: Backend, track: FaceTrack, timeline: Timeline, speech: Spee
     rows = track.rows(timeline.index)
     frames = np.flatnonzero(rows >= 0)
     rows = rows[frames]
-    points = track.points[rows].copy()
+    points = track.points[rows]
     begins, ends = _runs(frames, rows, timeline)
     chosen = np.zeros((len(frames), k), np.intp)
     rest = resting_opening(track.landmarks)
@@ -62,10 +65,31 @@ def perform(backend: Backend, track: FaceTrack, timeline: Timeline, speech: Spee
     for begin in np.unique(begins):
         run = slice(begin, ends[begin] + 1)
         times = timeline.times[frames[run]]
-        content = predict_content(backend, speech.mel, times, points[run, :NUM_POSE], track.landmarks, window)
+        content = _predicted(backend, speech, times, points[run, :NUM_POSE], track.landmarks, window)
         points[run, NUM_POSE:] = close_lips(content, silent[run], rest)
         chosen[run] = nearest(points[run], track.pool_points, k)
     return Performance(track, frames, rows, points, chosen, begins, ends)
+
+
+def _predicted(
+    backend: Backend,
+    speech: Speech,
+    times: NDArray[np.float64],
+    pose: NDArray[np.float32],
+    references: NDArray[np.float32],
+    window: int,
+) -> NDArray[np.float32]:
+    """Content `(F, 57, 2)` of one run, predicted in pieces that overlap and are faded into each other."""
+    content = np.empty((len(times), NUM_CONTENT, 2), np.float32)
+    for piece in parts(len(times), _PIECE):
+        begin = max(0, piece.start - _OVERLAP)
+        whole = slice(begin, piece.stop)
+        found = predict_content(backend, speech.mel, times[whole], pose[whole], references, window)
+        shared = piece.start - begin
+        share = np.linspace(0, 1, shared + 2)[1:-1, None, None]
+        content[begin : piece.start] += share * (found[:shared] - content[begin : piece.start])
+        content[piece] = found[shared:]
+    return content
 
 
 def heard(speech: Speech, performance: Performance, timeline: Timeline, part: slice) -> NDArray[np.float32]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -18,8 +19,8 @@ from lipsmith.dub.source import Source
 from lipsmith.dub.store import CropStore
 from lipsmith.errors import InputError
 from lipsmith.face import Face, FaceTracker
-from lipsmith.landmarks import select
-from lipsmith.references import LANDMARK_SETS, choose_landmarks, choose_lips, choose_pool, sharpness_of
+from lipsmith.landmarks import NUM_POINTS, select
+from lipsmith.references import LANDMARK_SETS, choose_landmarks, choose_lips, choose_pool, parts, sharpness_of
 from lipsmith.video import Frame
 
 _LOG = logging.getLogger(__name__)
@@ -66,16 +67,22 @@ class _Growing:
     """A track while its shot lasts."""
 
     frames: list[int] = field(default_factory=list)
-    meshes: list[NDArray[np.float32]] = field(default_factory=list)
+    coordinates: array[float] = field(default_factory=lambda: array("f"))
+    """Of all points, one after the other: a list of small arrays would take twice the memory and not give it back."""
     scores: list[float] = field(default_factory=list)
     candidates: list[_Candidate] = field(default_factory=list)
     stride: int = 1
+
+    @property
+    def points(self) -> NDArray[np.float32]:
+        """(n, 131, 2), source pixels."""
+        return np.frombuffer(self.coordinates, np.float32).reshape(-1, NUM_POINTS, 2)
 
     def add(self, frame: Frame, face: Face, size: int) -> None:
         points = select(face.mesh).astype(np.float32)
         row = len(self.frames)
         self.frames.append(frame.index)
-        self.meshes.append(points)
+        self.coordinates.frombytes(points.tobytes())
         self.scores.append(face.score)
         if row % self.stride:
             return
@@ -129,10 +136,12 @@ class Scanner:
 
     def _finished(self, growing: _Growing) -> FaceTrack:
         seen = np.array(growing.frames)
-        frames, pixels, scores = bridge(seen, np.array(growing.meshes), np.array(growing.scores))
+        frames, pixels, scores = bridge(seen, growing.points, np.array(growing.scores))
         times = np.array(self._times)[frames]
         transforms = smooth_transforms(fit_transforms(pixels), times)
-        points = apply(transforms, pixels).astype(np.float32)
+        points = np.empty_like(pixels)
+        for part in parts(len(points)):
+            points[part] = apply(transforms[part], pixels[part])
         rows = np.searchsorted(frames, seen)
         crops, shown, lips = self._references(growing.candidates, rows, transforms, points)
         low, high = pixels.min(1), pixels.max(1)

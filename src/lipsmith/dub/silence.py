@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from lipsmith.audio import MEL_RATE
 from lipsmith.landmarks import INNER_LIP, JAW, NUM_JAW, OUTER_LIP, Floats
+from lipsmith.references import parts
 
 # A step this far below the loud ones (decibels) is a pause; so is all that lies below the quietest speech of all.
 _QUIETER: Final = 38.0
@@ -53,9 +54,11 @@ def speaking(mel: NDArray[np.float32], times: NDArray[np.float64]) -> NDArray[np
 
 def loudness(mel: NDArray[np.float32]) -> NDArray[np.float64]:
     """Mean power of all bands in decibels, `(steps,)`, of a scaled spectrogram `(80, steps)`."""
-    decibels = (mel.astype(np.float64) + 4) * _DB_PER_UNIT - 100
-    power = (10 ** (decibels / 10)).mean(0)
-    return np.asarray(10 * np.log10(power))
+    level = np.empty(mel.shape[1])
+    for part in parts(mel.shape[1]):
+        decibels = (mel[:, part].astype(np.float64) + 4) * _DB_PER_UNIT - 100
+        level[part] = 10 * np.log10((10 ** (decibels / 10)).mean(0))
+    return level
 
 
 def unrest(level: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -65,7 +68,7 @@ def unrest(level: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.full(len(level), np.inf)
     around = np.pad(level, span, mode="reflect")
     windows = np.lib.stride_tricks.sliding_window_view(around, span)
-    deviation = windows.std(1)
+    deviation = np.concatenate([windows[part].std(1) for part in parts(len(windows))])
     return np.asarray(np.minimum(deviation[: len(level)], deviation[-len(level) :]))
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.audio import SAMPLE_RATE, mel_spectrogram, read_audio
+from lipsmith.audio import HOP, SAMPLE_RATE, mel_spectrogram
 from lipsmith.errors import InputError, UsageError
-from lipsmith.video.sound import resample
+from lipsmith.video.sound import open_sound, resample
+
+_PIECE: Final = 8 * SAMPLE_RATE
+# Steps that a spectrum near the end of a piece may lack: 800 samples are 4 steps.
+_EDGE: Final = 4
 
 
 @dataclass(frozen=True)
@@ -31,18 +37,39 @@ def load_speech(speech: Path | str | NDArray[np.floating], rate: int = SAMPLE_RA
     Raises `InputError` where there is no sound or samples are not numbers, `UsageError` for another shape or rate.
     """
     if isinstance(speech, str | Path):
-        wave = read_audio(speech)
-        return Speech(len(wave) / SAMPLE_RATE, mel_spectrogram(wave), file=Path(speech))
-    samples = np.atleast_2d(np.asarray(speech, np.float32))
-    if samples.ndim != 2 or not 1 <= len(samples) <= 2:
+        samples, mel = streamed_mel(block[0] for block in open_sound(speech, SAMPLE_RATE, most_channels=1).blocks)
+        if not samples:
+            raise InputError(f"{speech} has a sound track of no length; give a recording with speech.")
+        return Speech(samples / SAMPLE_RATE, mel, file=Path(speech))
+    given = np.atleast_2d(np.asarray(speech, np.float32))
+    if given.ndim != 2 or not 1 <= len(given) <= 2:
         raise UsageError(f"Speech of shape {np.shape(speech)} is neither (n,) nor (1 or 2, n); mix it down.")
     if rate < 1000:
         raise UsageError(f"Speech at {rate} samples a second cannot be understood; give its true rate.")
-    if not samples.size or not np.isfinite(samples).all():
+    if not given.size or not np.isfinite(given).all():
         raise InputError("The speech holds no samples, or some that are not numbers; give a recording with speech.")
-    samples = np.clip(samples, -1, 1)
-    mel = mel_spectrogram(_sixteen_kilohertz(samples.mean(0), rate))
-    return Speech(samples.shape[1] / rate, mel, samples=samples, rate=rate)
+    given = np.clip(given, -1, 1)
+    mel = mel_spectrogram(_sixteen_kilohertz(given.mean(0), rate))
+    return Speech(given.shape[1] / rate, mel, samples=given, rate=rate)
+
+
+def streamed_mel(blocks: Iterable[NDArray[np.float32]]) -> tuple[int, NDArray[np.float32]]:
+    """Number of samples and mel `(80, steps)` of a sound at 16 kHz in blocks `(n,)`, which is never held as a whole.
+
+    Equal to `mel_spectrogram` of the whole: pieces reach over each other by more than one short-time spectrum.
+    """
+    pieces: list[NDArray[np.float32]] = []
+    held, total, known = np.zeros(0, np.float32), 0, 0
+    for block in blocks:
+        held = np.concatenate([held, np.clip(block, -1, 1)])
+        total += len(block)
+        if len(held) >= _PIECE:
+            mel = mel_spectrogram(held)
+            whole = len(held) // HOP - _EDGE
+            pieces.append(mel[:, known:whole])
+            held, known = held[(whole - _EDGE) * HOP :], _EDGE
+    pieces.append(mel_spectrogram(held)[:, known:])
+    return total, np.concatenate(pieces, axis=1)
 
 
 def _sixteen_kilohertz(wave: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
