@@ -184,8 +184,7 @@ def colour_difference(
     """
     drawn = slice(len(weight) // 2, None)
     difference = source[drawn].astype(np.float32) - generated[drawn]
-    size = np.abs(difference).max(-1)
-    trust = weight[drawn] / (1 + (size / _OUTLIER) ** 2)
+    trust = weight[drawn] / (1 + (_largest(difference) / _OUTLIER) ** 2)
     known = cv2.resize(
         np.dstack([difference * trust[..., None], trust]), (_GRID, _GRID // 2), interpolation=cv2.INTER_AREA
     )
@@ -201,11 +200,16 @@ def likeness(drawn: NDArray[np.float32], source: NDArray[np.uint8], old: Floats,
     There the source's finer detail is put back, which the crop is too small to hold: pores, stubble, grain.
     """
     size = len(source)
-    differs = np.abs(drawn - source).max(-1)
-    near = cv2.GaussianBlur(differs, (0, 0), _NEAR * size)
+    near = cv2.GaussianBlur(_largest(drawn - source), (0, 0), _NEAR * size)
     lips = _filled([_around(points[_OUTER_LIP], _LIP_MARGIN) for points in (old, new)], size)
     alike = np.exp(-((near / _ALIKE) ** 2)) * (1 - lips)
     return np.asarray(cv2.GaussianBlur(alike, (0, 0), _NEAR * size), np.float32)
+
+
+def _largest(difference: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of the three channels, without numpy's slow reduction over a short axis."""
+    red, green, blue = (np.abs(difference[..., channel]) for channel in range(3))
+    return np.maximum(np.maximum(red, green), blue)
 
 
 def _around(polygon: Floats, margin: float) -> NDArray[np.float64]:

@@ -42,11 +42,11 @@ class Grain:
 
     def _noise(self, height: int, width: int) -> NDArray[np.float32]:
         """White noise of deviation 1, `(height, width)`: a shifted view of one tile, which is faster than new noise."""
-        x, y = self._random.integers(0, _TILE, 2)
-        rows = (np.arange(height) + y) % _TILE
-        columns = (np.arange(width) + x) % _TILE
-        shifted: NDArray[np.float32] = self._tile[rows[:, None], columns]
-        return shifted
+        # From the first quarter, so that what is repeated beyond the tile is itself a large piece.
+        x, y = self._random.integers(0, _TILE // 2, 2)
+        view = self._tile[y : y + height, x : x + width]
+        down, right = height - view.shape[0], width - view.shape[1]
+        return np.asarray(cv2.copyMakeBorder(view, 0, down, 0, right, cv2.BORDER_WRAP), np.float32)
 
 
 def noise_level(image: NDArray[np.uint8] | NDArray[np.float32]) -> float:
