@@ -1,4 +1,6 @@
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import onnx
@@ -70,3 +72,20 @@ def test_a_missing_or_damaged_stage_is_a_weights_error(folder: Path) -> None:
     (folder / "lip.onnx").write_bytes(b"no model")
     with pytest.raises(WeightsError, match="cannot read"):
         backend("lip")
+
+
+def test_torch_stages_are_called_by_name_and_give_tuples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+
+    class Doubling(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def forward(self, mel: object) -> object:
+            return 2 * mel  # type: ignore[operator]
+
+    stages = ModuleType("lipsmith.models.stages")
+    stages.load_stages = lambda folder: {"speech": Doubling()}  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "lipsmith.models.stages", stages)
+    (tmp_path / "model.safetensors").touch()
+    backend = load_backend(ModelFolder(tmp_path, {}), "cpu", 1)
+    (tokens,) = backend("speech", mel=np.ones((2, 3), np.float32)[:, ::2])
+    assert tokens.tolist() == [[2, 2], [2, 2]]
+    assert backend.name.startswith("torch")
