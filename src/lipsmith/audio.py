@@ -15,7 +15,6 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from lipsmith.errors import InputError
-from lipsmith.video.sound import open_sound
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,6 +55,9 @@ def read_audio(path: Path | str) -> NDArray[np.float32]:
     Raises:
         InputError: the file is missing or empty, or has no sound.
     """
+    # Training reads mel from prepared clips, on machines that may lack a media library.
+    from lipsmith.video.sound import open_sound
+
     blocks = list(open_sound(path, SAMPLE_RATE, most_channels=1).blocks)
     wave = np.concatenate([block[0] for block in blocks]) if blocks else np.zeros(0, np.float32)
     if wave.size == 0:

@@ -83,9 +83,8 @@ def _evaluate(options: Options) -> tuple[Evaluation, dict[str, Any]]:
     if options.threads:
         torch.set_num_threads(options.threads)
     systems = _systems(options)
-    speaker = next((system for system in systems if system.name == _plain(options)), None)
     scorer = Scorer(load_networks(options.judge))
-    plan = Plan(options.data, options.split, options.protocol, options.landmarks, _speaker(options, speaker))
+    plan = Plan(options.data, options.split, options.protocol, options.landmarks, _speaker(systems))
     with console.progress("evaluating") as progress:
         found = evaluate(plan, systems, scorer, progress=progress, watch=_strips(options))
     judge = scorer.networks.judge
@@ -102,10 +101,10 @@ def _evaluate(options: Options) -> tuple[Evaluation, dict[str, Any]]:
 
 def _systems(options: Options) -> list[System]:
     from lipsmith.evaluate.baselines import Copy, Mean, Warp
-    from lipsmith.evaluate.model_system import ModelSystem
+    from lipsmith.evaluate.model_system import load_system
 
-    def model(name: str, folder: str, **shown: int) -> ModelSystem:
-        return ModelSystem(name, folder, device=options.device, threads=options.threads or None, **shown)
+    def model(name: str, folder: str, **shown: int) -> System:
+        return load_system(name, folder, options.device, options.threads or None, **shown)
 
     if options.model and options.table == 2:
         return [model(f"references_{count}", options.model, references=count) for count in (1, 5, 10, 25)]
@@ -116,13 +115,11 @@ def _systems(options: Options) -> list[System]:
     return [*systems, model(_plain(options), options.model)] if options.model else systems
 
 
-def _speaker(options: Options, system: System | None) -> ModelSystem | None:
+def _speaker(systems: list[System]) -> ModelSystem | None:
     """Whoever predicts landmarks: the model itself."""
     from lipsmith.evaluate.model_system import ModelSystem
 
-    if isinstance(system, ModelSystem) or options.model is None:
-        return system if isinstance(system, ModelSystem) else None
-    return ModelSystem("speaker", options.model, device=options.device, threads=options.threads or None)
+    return next((system for system in reversed(systems) if isinstance(system, ModelSystem)), None)
 
 
 def _plain(options: Options) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.errors import InputError
 from lipsmith.evaluate.systems import Question
 from lipsmith.landmarks import NUM_POSE
 from lipsmith.references import choose_landmarks, choose_lips, choose_pool, distances, nearest
@@ -26,29 +28,33 @@ class ModelSystem:
     def __init__(
         self,
         name: str,
-        model: str,
+        backend: Backend,
+        config: Mapping[str, Any],
         *,
-        device: str = "auto",
-        threads: int | None = None,
         references: int | None = None,
         lips: int | None = None,
     ) -> None:
         self.name = name
-        folder = find_model(model)
-        self._backend: Backend = load_backend(folder, device, threads)
-        self._window: int = folder.config["window"]
-        self._used: int = folder.config["references_per_frame"]
-        self._lips: int = lips or folder.config["lips"]
+        self._backend = backend
+        self._size: int = config["face_size"]
+        self._window: int = config["window"]
+        self._used: int = config["references_per_frame"]
+        self._lips: int = lips or config["lips"]
         self._references = references
 
     def reconstruct(self, question: Question) -> NDArray[np.uint8]:
-        """Crops `(T, S, S, 3)`."""
+        """Crops `(T, S, S, 3)`. Raises InputError for clips of another side than the model's."""
+        size = question.images.shape[1]
+        if size != self._size:
+            raise InputError(
+                f"the clips have crops of {size} pixels and the model {self.name} wants {self._size}; "
+                f"prepare the footage with --face-size {self._size}"
+            )
         pool = self._pool(question)
         points = question.landmarks[pool]
         person = encode_person(self._backend, question.images[pool], points, choose_lips(points, None, self._lips))
         used = min(self._used, len(np.unique(pool)))
         chosen = _others(question, pool, used)
-        size = question.images.shape[1]
         drawings = draw_sketches(question.points, size)
         frames = []
         for start in range(0, len(question.targets), _AT_ONCE):
@@ -87,6 +93,12 @@ class ModelSystem:
         if self._references is None:
             return question.pool
         return question.allowed[choose_pool(question.landmarks[question.allowed], None, self._references)]
+
+
+def load_system(name: str, model: str, device: str = "auto", threads: int | None = None, **shown: int) -> ModelSystem:
+    """The model of that name or folder as a system; `shown`: `references`, `lips`. Raises WeightsError."""
+    folder = find_model(model)
+    return ModelSystem(name, load_backend(folder, device, threads), folder.config, **shown)
 
 
 def _others(question: Question, pool: NDArray[np.intp], used: int) -> NDArray[np.intp]:

@@ -81,22 +81,25 @@ def told_apart(
 
 
 def estimate_lags(
-    distances: list[NDArray[np.float32]], identities: NDArray[np.intp], trust: float = 75.0
+    distances: list[NDArray[np.float32]], identities: NDArray[np.intp], trust: float = 75.0, farthest: int = 8
 ) -> NDArray[np.float32]:
     """Frames by which the speech of each clip lags its picture.
 
     A short clip tells little, so its curve is joined by the mean curve of its identity's clips (which mostly come from
-    one source), weighing as much as `trust` windows.
+    one source), weighing as much as `trust` windows. Lags beyond `farthest` are not considered.
     """
     curves = np.array([mean_curve(part) for part in distances])
     lengths = np.array([max(1, len(part)) for part in distances], np.float64)
     # Where a clip is too short to compare a shift, that shift is taken to be as bad as its worst.
     worst = np.max(curves, axis=1, keepdims=True, where=np.isfinite(curves), initial=0)
     curves = np.where(np.isfinite(curves), curves, worst)
+    middle = curves.shape[1] // 2
+    farthest = min(farthest, middle)
+    near = slice(middle - farthest, middle + farthest + 1)
     lags = np.zeros(len(curves), np.float32)
     for identity in np.unique(identities):
         own = identities == identity
         shared = np.average(curves[own], axis=0, weights=lengths[own])
         joined = lengths[own, None] * curves[own] + trust * shared
-        lags[own] = joined.argmin(1) - curves.shape[1] // 2
+        lags[own] = joined[:, near].argmin(1) - farthest
     return lags

@@ -13,11 +13,10 @@ from lipsmith.models.spade import SpadeBlock
 class Decoder(nn.Module):
     """Features at a quarter of the resolution to an image, guided by f^c2, f^c1 and I^c.
 
-    The picture is mixed from the aligned reference and painted pixels: what the references show need not be
-    painted, what no reference shows must be.
+    What is painted is a correction of the aligned reference: what the references show need not be painted again, and
+    at step 0 the picture is theirs. (A painted picture mixed in by a learned share collapses: while the painting is
+    poor the share goes to nought, and no gradient reaches the painting any more.)
     """
-
-    MOSTLY_COPY = -2.0
 
     def __init__(self, config: RendererConfig) -> None:
         super().__init__()
@@ -27,14 +26,14 @@ class Decoder(nn.Module):
         self.block2 = SpadeBlock(fine, 2 * fine, fine, norm)
         self.up1 = upsample(fine, full)
         self.block1 = SpadeBlock(full, 6, full, norm)
-        self.head = nn.Sequential(nn.LeakyReLU(0.2), conv3(full, 4))
-        self.head[1].bias.data[3] = self.MOSTLY_COPY  # type: ignore[index, union-attr]
+        self.head = nn.Sequential(nn.LeakyReLU(0.2), conv3(full, 3))
+        nn.init.zeros_(self.head[1].weight)  # type: ignore[arg-type]
+        nn.init.zeros_(self.head[1].bias)  # type: ignore[arg-type]
 
     def forward(self, features: Tensor, coarse: Tensor, fine: Tensor, image: Tensor) -> Tensor:
         """Features `(b, c2, h, w)`, guides f^c2, f^c1 and I^c (masked target, aligned reference) to `(b, 3, 4h, 4w)`."""
         x = self.block4(features, coarse)
         x = self.block2(self.up2(x), fine)
         x = self.block1(self.up1(x), image)
-        painted, share = torch.sigmoid(self.head(x)).split([3, 1], dim=1)
-        aligned = image[:, 3:]
-        return aligned + share * (painted - aligned)
+        picture: Tensor = image[:, 3:] + self.head(x)
+        return picture

@@ -42,9 +42,9 @@ class LandmarkFlow(nn.Module):
 
     def _displacement(self, points: Tensor, reference_points: Tensor) -> Tensor:
         height, width = self.grid.shape[:2]
-        cells = rearrange(self.grid, "h w xy -> (h w) xy")
-        # |g - L|^2 without its |g|^2, which the softmax cancels.
-        nearness = 2 * cells @ points.transpose(1, 2) - points.square().sum(-1)[:, None]
-        weights = torch.softmax(nearness / (2 * self.log_reach).exp(), dim=-1)
+        cells = rearrange(self.grid, "h w xy -> (h w) 1 xy")
+        # Differences first: as |g|^2 - 2 g L + |L|^2 the squares would cancel, and a matrix product may round to TF32.
+        squared = (cells - points[:, None]).square().sum(-1)
+        weights = torch.softmax(-squared / (2 * self.log_reach).exp(), dim=-1)
         displacement = weights[:, None] @ (reference_points - points[:, None])
         return rearrange(displacement, "b k (h w) xy -> b k xy h w", h=height, w=width)

@@ -138,6 +138,7 @@ class LandmarkTransformer(nn.Module):
         crop units.
         """
         frames, count = tokens.shape[1], references.shape[1]
+        pose = steadied(pose)
         mean = reduce(references, "b n p c -> b 1 p c", "mean")
         expected = expected_content(pose, references)
         face = torch.cat([pose, expected], dim=2)
@@ -153,6 +154,18 @@ class LandmarkTransformer(nn.Module):
         jaw = rearrange(self.jaw(sequence[:, count + frames :]), "b t (p c) -> b t p c", c=2)
         content: Tensor = expected + self._UNIT * torch.cat([jaw, lips], dim=2)
         return content
+
+
+def steadied(pose: Tensor, frames: float = 3.0) -> Tensor:
+    """Pose `(b, T, 74, 2)` averaged over time by a Gaussian of standard deviation `frames`.
+
+    Nose, cheeks and ears of the mesh twitch with the jaw, at the rate of syllables. Left in, they tell what the
+    original mouth said: a good score on own speech, and the old words shining through when the speech is new. Heads
+    move more slowly.
+    """
+    index = torch.arange(pose.shape[1], device=pose.device, dtype=torch.float32)
+    weights = torch.softmax(-((index[:, None] - index) ** 2) / (2 * frames**2), dim=-1)
+    return torch.einsum("ts,bspc->btpc", weights.to(pose.dtype), pose)
 
 
 def expected_content(pose: Tensor, references: Tensor) -> Tensor:

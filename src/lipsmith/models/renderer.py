@@ -22,7 +22,7 @@ class Rendered:
     """A batch of rendered targets."""
 
     image: Tensor
-    """(b, 3, S, S) in [0, 1]: the target's upper half, the generated lower half."""
+    """(b, 3, S, S), about [0, 1], not clamped: the target's upper half, the generated lower half."""
     aligned: Tensor
     """(b, 3, H, S): the references' aligned mean in the computed rows, before rendering."""
 

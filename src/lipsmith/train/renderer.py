@@ -63,7 +63,8 @@ def train_renderer(
     TensorBoard curves with pictures. A run that finds its own checkpoint goes on from it; `start` names a checkpoint of
     another run whose network is taken up for a new schedule. `report` is given a line now and then.
     """
-    fabric = make_fabric(device, "bf16-mixed" if device.startswith("cuda") else "32-true")
+    # Not Fabric's bf16-mixed: it would round the inputs too, and half a pixel of every landmark with them.
+    fabric = make_fabric(device)
     torch.set_float32_matmul_precision("high")
     neighbours = config.model.neighbours
     footage = Footage(data, read_manifest(data, "train"), neighbours, fabric.device)
@@ -81,29 +82,53 @@ class RenderBatch(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, batch: Batch) -> Rendered:
-        """All targets of the batch, `(B * K)` of them."""
-        clips, targets, _ = batch.chosen.shape
-        fine, coarse = self.network.encode_reference(batch.pool.images.flatten(0, 1), batch.pool.sketches.flatten(0, 1))
-        lips = self.network.encode_lip(batch.lips.images.flatten(0, 1), batch.lips.sketches.flatten(0, 1))
-        row = torch.arange(clips, device=batch.chosen.device)[:, None, None]
+    def forward(
+        self,
+        pool_images: Tensor,
+        pool_sketches: Tensor,
+        pool_points: Tensor,
+        lip_images: Tensor,
+        lip_sketches: Tensor,
+        images: Tensor,
+        sketches: Tensor,
+        points: Tensor,
+        mel: Tensor,
+        chosen: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """The tensors of a Batch to image `(B * K, 3, S, S)` and aligned references `(B * K, 3, H, S)`."""
+        clips, targets, _ = chosen.shape
+        fine, coarse = self.network.encode_reference(pool_images.flatten(0, 1), pool_sketches.flatten(0, 1))
+        lips = self.network.encode_lip(lip_images.flatten(0, 1), lip_sketches.flatten(0, 1))
+        row = torch.arange(clips, device=chosen.device)[:, None, None]
 
         def choose(pool: Tensor) -> Tensor:
-            grouped = pool.unflatten(0, (clips, -1)) if len(pool) != clips else pool
-            return grouped[row, batch.chosen].flatten(0, 1)
+            return pool[row, chosen].flatten(0, 1)
 
-        references = References(choose(batch.pool.images), choose(batch.pool.points), choose(fine), choose(coarse))
-        each_lips = lips.unflatten(0, (clips, 1, -1)).expand(-1, targets, -1, -1, -1, -1).flatten(0, 1)
-        targets_ = batch.targets
-        rendered: Rendered = self.network.render(
-            targets_.images.flatten(0, 1),
-            targets_.sketches.flatten(0, 1),
-            targets_.points.flatten(0, 1),
-            batch.mel.flatten(0, 1),
-            references,
-            each_lips,
+        references = References(
+            images=choose(pool_images),
+            points=choose(pool_points),
+            fine=choose(fine.unflatten(0, (clips, -1))),
+            coarse=choose(coarse.unflatten(0, (clips, -1))),
         )
-        return rendered
+        rendered = self.network.render(
+            images.flatten(0, 1),
+            sketches.flatten(0, 1),
+            points.flatten(0, 1),
+            mel.flatten(0, 1),
+            references,
+            lips.unflatten(0, (clips, 1, -1)).expand(-1, targets, -1, -1, -1, -1).flatten(0, 1),
+        )
+        return rendered.image, rendered.aligned
+
+
+def render_batch(network: nn.Module, batch: Batch) -> Rendered:
+    """A RenderBatch network, wrapped or compiled or not, on a batch."""
+    pool, lips, targets = batch.pool, batch.lips, batch.targets
+    image, aligned = network(
+        *(pool.images, pool.sketches, pool.points, lips.images, lips.sketches),
+        *(targets.images, targets.sketches, targets.points, batch.mel, batch.chosen),
+    )
+    return Rendered(image, aligned)
 
 
 class _State:
@@ -112,8 +137,10 @@ class _State:
     def __init__(self, fabric: Fabric, config: RendererTraining, vgg: VGG | None) -> None:
         torch.manual_seed(config.seed)
         self.config, self.vgg = config, vgg
+        on_gpu = fabric.device.type == "cuda"  # on a CPU, bfloat16 is slower than float32
+        self.autocast = torch.autocast(fabric.device.type, torch.bfloat16, enabled=on_gpu)
         self.bare = RenderBatch(Renderer(config.model))
-        optimizer = torch.optim.Adam(self.bare.parameters(), config.learning_rate, fused=fabric.device.type == "cuda")
+        optimizer = torch.optim.Adam(self.bare.parameters(), config.learning_rate, fused=on_gpu)
         ready = self.bare.to(fabric.device, memory_format=torch.channels_last)
         compiled = torch.compile(ready) if config.compile else ready
         self.network: Any
@@ -218,7 +245,8 @@ def _train_step(
     with meter.data(), torch.no_grad():
         batch = augment(footage.draw(config, state.sampler), state.sampler)
     state.network.train()
-    rendered = state.network(batch)
+    with state.autocast:
+        rendered = render_batch(state.network, batch)
     comparison = compare(rendered, batch, config.model.top, state.vgg)
     adversary = state.adversary if state.has_adversary else None
     with fabric.autocast():
@@ -230,11 +258,19 @@ def _train_step(
         loss = torch.stack([weights[name] * value for name, value in terms.items()]).sum()
     fabric.backward(loss)
     fabric.clip_gradients(state.network, state.optimizer, max_norm=10.0, error_if_nonfinite=False)
+    _drop_nonfinite(state.bare)
     state.optimizer.step()
     state.optimizer.zero_grad(set_to_none=True)
     state.ema.update(state.bare.network)
     meter.add(len(comparison.image) * fabric.world_size)
     return {name: value.detach() for name, value in (terms | judged).items()}
+
+
+def _drop_nonfinite(network: nn.Module) -> None:
+    """One batch whose gradient overflows must not cost the run its weights: such entries count as nought."""
+    for parameter in network.parameters():
+        if parameter.grad is not None:
+            torch.nan_to_num_(parameter.grad, 0.0, 0.0, 0.0)
 
 
 def compare(rendered: Rendered, batch: Batch, top: int, vgg: VGG | None) -> Comparison:
@@ -293,7 +329,7 @@ def measure(
     rows: dict[str, list[dict[str, float]]] = defaultdict(list)
     top = network.network.config.top
     for batch, identity in zip(batches, identities, strict=True):
-        rendered = network(batch)
+        rendered = render_batch(network, batch)
         comparison = compare(rendered, batch, top, vgg)
         share = comparison.truth.shape[2] / batch.targets.images.shape[-1]
         row = {
@@ -313,7 +349,7 @@ def picture(network: RenderBatch, batches: Sequence[Batch]) -> Tensor:
     rows = []
     top, half = network.network.config.top, network.network.config.face_size // 2
     for batch in batches:
-        rendered = network(batch)
+        rendered = render_batch(network, batch)
         index = len(rendered.image) // 2
         truth = batch.targets.images.flatten(0, 1)[index]
         drawn = batch.targets.sketches.flatten(0, 1)[index, batch.targets.sketches.shape[2] // 2]

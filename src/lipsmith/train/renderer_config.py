@@ -9,17 +9,17 @@ from lipsmith.models.renderer_config import RendererConfig
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Factors of the terms; the paper's for its five, ours for the pixels. Nought leaves a term out."""
+    """Factors of the terms; ours weigh pixels more than the paper does. Nought leaves a term out."""
 
-    pixel: float = 60.0
+    pixel: float = 150.0
     """L1 of the image, near the mouth more (paper: none)."""
-    aligned_pixel: float = 30.0
+    aligned_pixel: float = 50.0
     """L1 of the aligned references (paper: none)."""
-    warped: float = 2.5
+    warped: float = 1.0
     """L_w: VGG features of the aligned references."""
-    content: float = 4.0
+    content: float = 3.0
     """L_r: VGG features of the image."""
-    style: float = 1000.0
+    style: float = 300.0
     """L_s: Gram matrices of the image."""
     gan: float = 0.25
     """L_g."""

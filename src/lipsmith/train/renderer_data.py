@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +26,7 @@ from lipsmith.references import JAW_WEIGHT, LIPS_WEIGHT, POSE_WEIGHT
 from lipsmith.sketch import draw_sketches
 from lipsmith.train.renderer_config import RendererTraining
 
+_LOADED: Final = 128  # clips read ahead
 SHORTEST: Final = 16  # frames; a clip must be long enough to be cut in two
 TRUE, MOVED = 0, 1
 
@@ -75,17 +78,20 @@ class Footage:
         self.sketches = torch.empty(2, total, size, size, dtype=torch.uint8, device=device)
         self.points = torch.empty(2, total, 131, 2, device=device)
         self.mel = torch.empty(total, 80, 16, dtype=torch.float16, device=device)
-        rng = np.random.default_rng(0)
-        for record, start in zip(records, starts, strict=False):
-            clip, span = load_clip(root, record), slice(int(start), int(start) + record.frames)
-            self.images[span] = torch.from_numpy(clip.images).to(device)
-            self.mel[span] = torch.from_numpy(mel_windows(clip.mel, clip.times)).to(device, torch.float16)
-            for variant, points in enumerate((clip.landmarks, moved_content(clip.landmarks, rng))):
-                self.points[variant, span] = torch.from_numpy(points).to(device)
-                self.sketches[variant, span] = torch.from_numpy(draw_sketches(points, size)).to(device)
+        for first in range(0, len(records), _LOADED):
+            indices = range(first, min(first + _LOADED, len(records)))
+            with ThreadPoolExecutor() as threads:
+                part = records[first : first + _LOADED]
+                loaded = list(threads.map(_load, repeat(root), part, indices, repeat(size)))
+            for index, (images, mel, points, sketches) in zip(indices, loaded, strict=True):
+                span = slice(int(starts[index]), int(starts[index + 1]))
+                self.images[span] = torch.from_numpy(images).to(device)
+                self.mel[span] = torch.from_numpy(mel).to(device, torch.float16)
+                self.points[:, span] = torch.from_numpy(points).to(device)
+                self.sketches[:, span] = torch.from_numpy(sketches).to(device)
 
     def pictures(self, frames: Tensor, variant: Tensor | int = TRUE, context: int = 0) -> Pictures:
-        """Frames `(...)` by number; with `context`, sketches of that many neighbours on either side, within the clip."""
+        """Frames `(...)` by number; with `context`, sketches of that many neighbours on either side too."""
         clip = torch.bucketize(frames, self.starts, right=True) - 1
         first, last = self.starts[clip], self.starts[clip] + self.lengths[clip] - 1
         offsets = torch.arange(-context, context + 1, device=frames.device)
@@ -125,6 +131,18 @@ class Footage:
         high = torch.where(before, cut, self.lengths[clips])
         share = torch.rand(len(clips), count, device=clips.device, generator=generator)
         return self.starts[clips, None] + low[:, None] + (share * (high - low)[:, None]).long()
+
+
+def _load(
+    root: Path, record: ClipRecord, index: int, size: int
+) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32], NDArray[np.uint8]]:
+    """Images, mel windows, and points and sketches in both variants, of one clip."""
+    clip = load_clip(root, record)
+    assert clip.images is not None
+    moved = moved_content(clip.landmarks, np.random.default_rng(index))
+    points = np.stack([clip.landmarks, moved])
+    sketches = np.stack([draw_sketches(variant, size) for variant in points])
+    return clip.images, mel_windows(clip.mel, clip.times), points, sketches
 
 
 def clip_weights(records: Sequence[ClipRecord]) -> NDArray[np.float64]:

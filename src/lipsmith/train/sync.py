@@ -42,6 +42,8 @@ from lipsmith.weights import write_config
 Progress = Callable[[int, int], None]
 _LOG = logging.getLogger(__name__)
 _CHUNK = 1024
+_TRUSTED = 0.75
+"""Share of comparisons that a judge must win on unseen people before it may correct the footage it learns from."""
 Network = TypeVar("Network", bound=torch.nn.Module)
 
 
@@ -183,6 +185,9 @@ class _Run:
         if due <= self.realigned:
             return
         self.realigned = due
+        if self.best < _TRUSTED:
+            _LOG.info("the judge cannot yet tell sync from its lack; offsets are left as they are")
+            return
         raw = self._distances(self.footage)
         lag = estimate_lags(raw, self.footage.identities)
         self.footage.lag = torch.from_numpy(lag).to(self.footage.lag)
@@ -253,9 +258,12 @@ class _Run:
 
 
 def save_judge(folder: Path, net: SyncNet, card: dict[str, Any]) -> None:
-    """A model folder that `lipsmith.metrics.judge.load_judge` reads."""
+    """A model folder that `lipsmith.metrics.judge.load_judge` reads; the weights in half precision."""
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
+    state = net.state_dict()
+    tensors = {
+        name: (value.half() if value.is_floating_point() else value).cpu().contiguous() for name, value in state.items()
+    }
     save_file(tensors, folder / "model.safetensors")
     write_config(folder, {"kind": "sync", "architecture": asdict(net.config), "training": card})
 
