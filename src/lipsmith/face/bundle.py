@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
+import sys
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,14 +44,29 @@ def read_bundle() -> dict[str, bytes]:
         return {name: bundle.read(name) for name in (DETECTOR, LANDMARKS)}
 
 
+@contextmanager
+def _native_stderr_discarded() -> Iterator[None]:
+    """LiteRT greets each process with a line that no setting of its own silences; real failures are exceptions."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 class Network:
     """One network of the bundle, for one picture at a time."""
 
     def __init__(self, name: str, threads: int = 1) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
-        self._interpreter = Interpreter(model_content=read_bundle()[name], num_threads=threads)
-        self._interpreter.allocate_tensors()
+        with _native_stderr_discarded():
+            self._interpreter = Interpreter(model_content=read_bundle()[name], num_threads=threads)
+            self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._outputs = [output["index"] for output in self._interpreter.get_output_details()]
 
