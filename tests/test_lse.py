@@ -84,7 +84,7 @@ def test_our_judge_hears_nothing_outside_the_sound() -> None:
 
 
 def test_a_judge_is_read_back_as_it_was_saved(tmp_path: Path) -> None:
-    net = SyncNet(SMALL).eval()
+    net = SyncNet(SMALL).half().float().eval()
     save_judge(tmp_path / "judge", net, {"step": 1})
     crops = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
     sound = Sound(np.zeros((80, 30), np.float32))

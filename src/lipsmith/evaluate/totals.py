@@ -39,7 +39,12 @@ def intervals(rows: Sequence[Row], system: str, seed: int = 0) -> dict[str, tupl
 
 
 def interval(values: NDArray[np.float64], groups: NDArray[np.str_], seed: int = 0) -> tuple[float, float]:
-    """2.5th and 97.5th percentile of the mean of `values` `(n,)` when whole `groups` `(n,)` are drawn again."""
+    """2.5th and 97.5th percentile of the mean of `values` `(n,)` when whole `groups` `(n,)` are drawn again.
+
+    NaN where a value is infinite (equal pictures): their mean has no spread.
+    """
+    if not np.isfinite(values).all():
+        return float("nan"), float("nan")
     _, member = np.unique(groups, return_inverse=True)
     sums, counts = np.bincount(member, weights=values), np.bincount(member)
     draws = np.random.default_rng(seed).integers(len(counts), size=(RESAMPLES, len(counts)))

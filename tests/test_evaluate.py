@@ -1,0 +1,282 @@
+"""Protocols, baselines, models as systems, totals, tables; and a whole evaluation on footage that anyone may have."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from double import CONFIG, Double
+from lipsmith.cli import main
+from lipsmith.cli.results import read_figures
+from lipsmith.dataset import Clip, ClipRecord
+from lipsmith.errors import InputError, UsageError
+from lipsmith.evaluate.baselines import Copy, Mean, Warp, landmark_flow, under, warp
+from lipsmith.evaluate.model_system import ModelSystem
+from lipsmith.evaluate.networks import Networks, load_networks
+from lipsmith.evaluate.protocols import GAP, task
+from lipsmith.evaluate.run import Plan, evaluate, flat_figures
+from lipsmith.evaluate.scoring import REAL, Scorer
+from lipsmith.evaluate.systems import Question
+from lipsmith.evaluate.tables import make_table
+from lipsmith.evaluate.totals import interval, totals
+from lipsmith.face import FaceMesh
+from lipsmith.metrics.judge import OwnJudge
+from lipsmith.models.syncnet import SyncNet, SyncNetConfig
+from lipsmith.prepare import prepare
+from synthetic import Motion, make_film, speech
+
+SIZE = 64
+
+
+def clip(frames: int = 60, fps: float = 25.0, seed: int = 0) -> Clip:
+    random = np.random.default_rng(seed)
+    record = ClipRecord("test/a/a1", "test", "a", "made", frames, fps, frames / fps, 1.0)
+    base = random.uniform(0.1, 0.9, (131, 2))
+    points = base + random.normal(0, 0.01, (frames, 1, 2)) + random.normal(0, 0.01, (frames, 131, 2))
+    images = random.integers(0, 256, (frames, SIZE, SIZE, 3), dtype=np.uint8)
+    return Clip(
+        record=record,
+        images=images,
+        landmarks=points.astype(np.float32),
+        transforms=np.zeros((frames, 2, 3), np.float32),
+        times=np.arange(frames) / fps,
+        tracked=np.ones(frames, bool),
+        mel=np.zeros((80, round(80 * frames / fps)), np.float32),
+    )
+
+
+def question(source: Clip, protocol: str = "strict") -> Question:
+    asked = task(source, protocol)  # type: ignore[arg-type]
+    assert asked is not None
+    assert source.images is not None
+    upper = source.images[asked.targets].copy()
+    upper[:, SIZE // 2 :] = 0
+    mel = np.zeros((len(upper), 80, 16), np.float32)
+    points = source.landmarks[asked.targets]
+    return Question(source.images, source.landmarks, asked.targets, upper, points, mel, asked.allowed, asked.pool)
+
+
+@given(st.integers(50, 200), st.sampled_from([24.0, 25.0, 29.97, 50.0]))
+def test_strict_never_looks_at_what_it_rebuilds(frames: int, fps: float) -> None:
+    source = clip(frames, fps)
+    asked = task(source, "strict")
+    if frames / fps < 2:
+        assert asked is None
+        return
+    assert asked is not None
+    half = source.record.seconds / 2
+    assert source.times[asked.allowed].max() < half
+    assert source.times[asked.targets].min() >= half + GAP - 1e-6
+    assert asked.targets[-1] == frames - 1
+    assert (np.diff(asked.targets) == 1).all()
+    assert set(asked.pool) <= set(asked.allowed)
+
+
+def test_paper_rebuilds_every_frame_from_ranks_of_the_whole_clip() -> None:
+    asked = task(clip(100), "paper")
+    assert asked is not None
+    assert len(asked.targets) == 100
+    assert len(asked.pool) == 20
+
+
+@pytest.mark.parametrize("system", [Copy(), Mean(), Warp()])
+@pytest.mark.parametrize("protocol", ["strict", "paper"])
+def test_baselines_keep_the_upper_half_and_never_see_the_target(system: Copy, protocol: str) -> None:
+    asked = question(clip(), protocol)
+    made = system.reconstruct(asked)
+    half = SIZE // 2
+    np.testing.assert_array_equal(made[:, :half], asked.upper[:, :half])
+    other = asked.images.copy()
+    place = 3
+    other[asked.targets[place]] = 0
+    again = system.reconstruct(replace(asked, images=other))
+    np.testing.assert_array_equal(again[place], made[place])
+
+
+def test_copy_takes_the_frame_of_the_same_shape() -> None:
+    source = clip()
+    source.landmarks[50] = source.landmarks[7]
+    asked = question(source)
+    made = Copy().reconstruct(asked)
+    assert source.images is not None
+    np.testing.assert_array_equal(
+        made[asked.targets == 50][0], under(asked.upper[asked.targets == 50][0], source.images[7])
+    )
+
+
+def test_flow_of_a_moved_face_is_the_move() -> None:
+    points = clip().landmarks[0]
+    flow = landmark_flow(points, points + np.array([0.125, 0], np.float32))
+    np.testing.assert_allclose(flow[..., 0], 0.125, atol=1e-5)
+    np.testing.assert_allclose(flow[..., 1], 0, atol=1e-6)
+    image = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+    np.testing.assert_allclose(warp(image, flow)[:, :-8], image[:, 8:], atol=0.51)
+
+
+def test_no_flow_is_the_identity() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(warp(image, np.zeros((32, 32, 2), np.float32)), image)
+
+
+def test_a_model_never_sees_the_target_among_its_references() -> None:
+    asked = question(clip(), "paper")
+    made = ModelSystem("double", Double(), CONFIG).reconstruct(asked)
+    assert made.shape == asked.upper.shape
+    place = int(np.flatnonzero(np.isin(asked.targets, asked.pool))[0])
+    other = asked.images.copy()
+    other[asked.targets[place]] = 0
+    again = ModelSystem("double", Double(), CONFIG).reconstruct(replace(asked, images=other))
+    np.testing.assert_array_equal(again[place], made[place])
+
+
+def test_the_number_of_references_is_the_models_or_what_was_asked_for() -> None:
+    few = Double()
+    ModelSystem("few", few, CONFIG, references=2, lips=1).reconstruct(question(clip()))
+    assert few.calls["reference"] == 2
+    assert few.calls["lip"] == 1
+    usual = Double()
+    asked = question(clip())
+    ModelSystem("usual", usual, CONFIG).reconstruct(asked)
+    assert usual.calls["reference"] == len(asked.pool)
+    assert usual.calls["lip"] == 5
+
+
+def test_clips_of_another_size_are_refused() -> None:
+    with pytest.raises(InputError, match="64 pixels"):
+        ModelSystem("large", Double(), {**CONFIG, "face_size": 128}).reconstruct(question(clip()))
+
+
+def test_predicted_landmarks_need_a_model() -> None:
+    with pytest.raises(UsageError, match="--model"):
+        Plan(Path(), "test", "cross", "true", None)
+
+
+def test_totals_pass_over_what_is_not_known() -> None:
+    rows = [
+        {"system": "a", "psnr": 30.0, "csim": float("nan")},
+        {"system": "a", "psnr": 32.0},
+        {"system": "b", "psnr": 1.0},
+    ]
+    assert totals(rows, "a") == {"psnr": 31.0}
+
+
+def test_intervals_draw_people_not_clips() -> None:
+    """A hundred clips of two people are two observations."""
+    values = np.array([0.0] * 50 + [1.0] * 50)
+    two = interval(values, np.array(["a"] * 50 + ["b"] * 50))
+    many = interval(values, np.arange(100).astype(str))
+    assert two == (0, 1)
+    assert 0.35 < many[0] < 0.5 < many[1] < 0.65
+
+
+def test_tables_mark_the_best_and_what_is_missing() -> None:
+    found = {"real": {"lse_d": 0.5}, "copy": {"psnr": 27.0, "lip_lmd": 2.0}, "ours_1": {"psnr": 30.0, "lse_d": 0.7}}
+    table = make_table("T", found, {"ours_1": {"psnr": (29.0, 31.0)}})
+    assert table.header == ("", "PSNR ↑", "LipLMD ↓", "LSE-D ↓")
+    assert table.body[2] == ("ours_1", "30.00 ±1.00", "n/a", "0.700")
+    assert "**30.00 ±1.00**" in table.markdown()
+    assert "**27.00**" not in table.markdown()
+    assert r"ours\_1 & \textbf{30.00 $\pm$1.00}" in table.latex()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two prepared clips of the demo's face, named as two people."""
+    root = tmp_path_factory.mktemp("evaluate")
+    for name, motion in (("anna", Motion(turn=4)), ("bert", Motion(shift=0.03))):
+        folder = root / "source" / "test" / name
+        folder.mkdir(parents=True)
+        make_film(folder / f"{name}_1.mp4", 2.0, motion=motion, audio=speech(2.0))
+    prepare([root / "source"], root / "data", size=SIZE, workers=1)
+    return root / "data"
+
+
+@pytest.fixture
+def networks() -> Networks:
+    small = SyncNetConfig(height=16, width=32, mouth_widths=(4, 8), mel_widths=(4, 8), blocks=1, embedding=8)
+    return Networks(FaceMesh(), None, None, None, OwnJudge(SyncNet(small)), {})
+
+
+class Perfect:
+    """Knows the truth."""
+
+    name = "perfect"
+
+    def __init__(self, truth: dict[int, NDArray[np.uint8]]) -> None:
+        self.truth = truth
+
+    def reconstruct(self, asked: Question) -> NDArray[np.uint8]:
+        assert (asked.images[asked.targets, SIZE // 2 :] == 0).all(), "a target's mouth has leaked"
+        return self.truth[int(asked.images[0].sum())]
+
+
+def test_a_whole_evaluation(data: Path, networks: Networks) -> None:
+    from lipsmith.dataset import load_clip, read_manifest
+
+    truth = {}
+    for record in read_manifest(data, "test"):
+        source = load_clip(data, record)
+        asked = task(source, "strict")
+        assert asked is not None
+        assert source.images is not None
+        truth[int(source.images[0].sum())] = source.images[asked.targets]
+    systems = [Mean(), Perfect(truth), ModelSystem("double", Double(), CONFIG)]
+    found = evaluate(Plan(data, "test", "strict", "true", None), systems, Scorer(networks))
+    perfect = found.totals["perfect"]
+    assert np.isinf(perfect["psnr"])
+    assert perfect["ssim"] == pytest.approx(1)
+    assert perfect["lip_lmd"] == 0
+    assert perfect["sharpness"] == 1
+    assert perfect["lse_d"] == found.totals[REAL]["lse_d"]
+    assert found.totals["mean"]["psnr"] < 60
+    assert found.totals["mean"]["lip_lmd"] > 0
+    assert len(found.rows) == 2 * 4
+    figures = flat_figures(found, "double")
+    assert {"psnr", "mean.psnr", "real.lse_d"} <= figures.keys()
+
+
+def test_cross_driven_hears_somebody_else_and_claims_no_truth(data: Path, networks: Networks) -> None:
+    model = ModelSystem("double", Double(), CONFIG)
+    found = evaluate(Plan(data, "test", "cross", "predicted", model), [model], Scorer(networks))
+    assert {"lse_d", "jitter", "sharpness"} <= found.totals["double"].keys()
+    assert not {"psnr", "ssim", "lip_lmd"} & found.totals["double"].keys()
+
+
+def test_missing_networks_cost_their_own_figures_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIPSMITH_HOME", str(tmp_path))
+    found = load_networks("no-such-judge")
+    assert (found.lpips_alex, found.lpips_vgg, found.recogniser, found.judge) == (None,) * 4
+    assert found.missing.keys() == {"lpips_alex", "lpips_vgg", "csim", "lse_d"}
+
+
+def test_the_command_and_its_report(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LIPSMITH_HOME", str(tmp_path))
+    results, page = tmp_path / "r.json", tmp_path / "r.html"
+    words = ["evaluate", str(data), "--json", str(results), "--markdown", str(tmp_path / "r.md")]
+    assert main([*words, "--strips", str(tmp_path / "strips")]) == 0
+    assert capsys.readouterr().out.splitlines() == [str(results), str(tmp_path / "r.md")]
+    found = read_figures(results)
+    assert found.figures["clips"] == 2
+    assert {"copy.psnr", "warp.ssim", "mean.lip_lmd"} <= found.figures.keys()
+    assert "lpips_alex" in found.settings["missing"]
+    assert main(["report", str(results), "-o", str(page)]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert text.count("data:image/png;base64,") == 3
+    assert "http" not in text.replace("https://github.com", "").replace("https://www.robots", "")
+    assert "<script" not in text
+    assert main(["report", str(results), "-o", str(page)]) == 2
+
+
+def test_a_report_of_other_results_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.json"
+    path.write_text(json.dumps({"figures": {}, "settings": {}, "rows": []}))
+    assert main(["report", str(path), "-o", str(tmp_path / "x.html")]) == 3

@@ -1,0 +1,147 @@
+"""Films against films: aligned by frame and by name, cropped where the face is; and a film's audio-video offset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lipsmith.audio import mel_spectrogram, read_audio
+from lipsmith.cli import main
+from lipsmith.cli.results import read_figures
+from lipsmith.dataset import read_manifest
+from lipsmith.errors import InputError
+from lipsmith.evaluate import film
+from lipsmith.evaluate.film import find_face, follow, pieces
+from lipsmith.evaluate.networks import Networks
+from lipsmith.evaluate.scoring import Scorer
+from lipsmith.face import FaceMesh
+from lipsmith.metrics.judge import Sound, load_judge
+from lipsmith.metrics.lse import told_apart
+from lipsmith.prepare import prepare
+from lipsmith.score import Pair, find_pairs, score
+from lipsmith.sync import find_offset, find_offsets, note_offsets
+from lipsmith.video import VideoWriter, read_frames
+from synthetic import Motion, make_film, speech
+
+NOTHING = Networks(FaceMesh(), None, None, None, None, {})
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("real") / "a.mp4"
+    return make_film(path, 0.8, size=(256, 256), motion=Motion(turn=4), audio=speech(0.8))
+
+
+def remade(real: Path, path: Path, size: tuple[int, int] = (256, 256), blur: float = 0.0) -> Path:
+    def change(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        soft = cv2.GaussianBlur(image, (0, 0), blur) if blur else image
+        return np.asarray(cv2.resize(soft, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+    with VideoWriter(path, *size, 25, audio=speech(0.8), audio_rate=16000) as made:
+        for frame in read_frames(real):
+            made.write(change(frame.image), frame.time)
+    return path
+
+
+def test_a_film_against_itself_is_perfect(real: Path) -> None:
+    found, failed = score([Pair("a", real, real)], Scorer(NOTHING))
+    figures = found.totals["generated"]
+    assert failed == []
+    assert np.isinf(figures["psnr"])
+    assert figures["ssim"] == pytest.approx(1)
+    assert figures["lip_lmd"] == 0
+    assert found.rows[0]["frames"] == 20
+
+
+def test_softer_films_score_lower_in_any_size(real: Path, tmp_path: Path) -> None:
+    same = remade(real, tmp_path / "same.mp4")
+    small = remade(real, tmp_path / "small.mp4", (192, 192))
+    soft = remade(real, tmp_path / "soft.mp4", blur=3)
+    figures = [score([Pair("a", real, path)], Scorer(NOTHING))[0].totals["generated"] for path in (same, small, soft)]
+    assert figures[0]["psnr"] > figures[1]["psnr"] > figures[2]["psnr"] > 20
+    assert figures[0]["sharpness"] > figures[2]["sharpness"]
+    assert figures[1]["lip_lmd"] < 1
+
+
+def test_pieces_join_into_the_whole(real: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stretches = find_face(real)
+    whole = np.concatenate([piece.crops for piece in pieces(real, stretches)])
+    monkeypatch.setattr(film, "AT_ONCE", 7)
+    parts = list(pieces(real, stretches))
+    assert [len(part.crops) for part in parts] == [7, 7, 6]
+    np.testing.assert_array_equal(np.concatenate([part.crops for part in parts]), whole)
+
+
+def test_the_face_of_a_film_of_another_shape_is_found_in_it(real: Path, tmp_path: Path) -> None:
+    wide = tmp_path / "wide.mp4"
+    with VideoWriter(wide, 384, 256, 25) as made:
+        for frame in read_frames(real):
+            made.write(cv2.copyMakeBorder(frame.image, 0, 0, 64, 64, cv2.BORDER_REPLICATE), frame.time)  # type: ignore[arg-type]
+    ours, theirs = follow(real, wide, find_face(real))
+    assert [len(one.times) for one in ours] == [len(one.times) for one in theirs] == [20]
+    np.testing.assert_allclose((theirs[0].meshes - ours[0].meshes).mean((0, 1)), [64, 0], atol=1.5)
+
+
+def test_folders_are_matched_by_name(tmp_path: Path) -> None:
+    for name in ("real/x/a.mp4", "real/b.mp4", "made/x/a.avi", "made/c.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    pairs = find_pairs(tmp_path / "real", tmp_path / "made")
+    assert [(pair.name, pair.generated.suffix) for pair in pairs] == [("x/a", ".avi")]
+    with pytest.raises(InputError, match="two films or two folders"):
+        find_pairs(tmp_path / "real", tmp_path / "made" / "c.mp4")
+    with pytest.raises(InputError, match="no film of the same name"):
+        find_pairs(tmp_path / "real" / "x", tmp_path / "made")
+
+
+def test_a_pair_that_fails_does_not_take_the_others_along(
+    real: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIPSMITH_HOME", str(tmp_path))
+    for folder in ("real", "made"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "good.mp4").write_bytes(real.read_bytes())
+        (tmp_path / folder / "bad.mp4").write_bytes(b"no film")
+    results = tmp_path / "r.json"
+    assert main(["score", str(tmp_path / "real"), str(tmp_path / "made"), "--json", str(results)]) == 1
+    assert "bad" in capsys.readouterr().err
+    found = read_figures(results)
+    assert found.figures["failed"] == 1
+    assert np.isinf(found.figures["psnr"])
+
+
+def test_no_pair_at_all_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "bad.mp4").write_bytes(b"no film")
+    with pytest.raises(InputError):
+        score([Pair("bad", tmp_path / "bad.mp4", tmp_path / "bad.mp4")], Scorer(NOTHING))
+
+
+UNSEEN = ("p020_001", "p023_001")
+"""Clips of people whom the judge never saw, from sources that are in sync."""
+
+
+@pytest.mark.parametrize("name", UNSEEN)
+def test_the_shipped_judge_hears_unseen_people(clips: Path, name: str) -> None:
+    path, judge = clips / "test" / f"{name}.mp4", load_judge()
+    offset = find_offset(path, judge, 5.0)
+    assert abs(offset.frames) <= 1
+    assert offset.confidence > 0.1
+    late = np.concatenate([np.zeros(6 * 640, np.float32), read_audio(path)])
+    piece = next(pieces(path, find_face(path, 5.0)))
+    distances = judge.distances(piece.crops[:125], piece.times[:125], Sound(mel_spectrogram(late)))
+    assert abs(np.nanmean(distances, axis=0).argmin() - 15 - 6) <= 1
+    in_sync = judge.distances(piece.crops[:125], piece.times[:125], Sound(mel_spectrogram(late[6 * 640 :])))
+    wins, comparisons = told_apart(in_sync)
+    assert wins >= 0.85 * comparisons
+
+
+def test_offsets_are_noted_for_training(clips: Path, tmp_path: Path) -> None:
+    prepare([clips / "test" / f"{UNSEEN[0]}.mp4"], tmp_path, workers=1)
+    found = find_offsets(tmp_path, load_judge())
+    note_offsets(tmp_path, found)
+    assert [record.offset for record in read_manifest(tmp_path)] == [record.offset for record in found]
+    assert abs(found[0].offset) <= 0.04
