@@ -3,7 +3,7 @@
 A box round the whole face contains the chin, so its height would tell the networks how far the jaw is open. Here only
 points that speech does not move are fitted onto a fixed template; moving any content point leaves the crop unchanged.
 
-Transforms are `(2, 3)` matrices `[[a, -b, x], [b, a, y]]` from source pixels to crop units (the crop is [0, 1] x [0, 1]).
+Transforms are `(2, 3)` matrices `[[a, -b, x], [b, a, y]]` from source pixels to crop units; the crop is the unit square.
 """
 
 from __future__ import annotations
@@ -153,4 +153,5 @@ def _gaussian(values: NDArray[np.complex128], times: NDArray[np.float64], second
     neighbours = np.clip(index[:, None] + offsets, 0, frames - 1)
     weights = inside * np.exp(-0.5 * ((times[neighbours] - times[:, None]) / seconds) ** 2)
     weights /= weights.sum(1, keepdims=True)
-    return np.einsum("cfk,fk->cf", values[:, neighbours], weights)
+    smooth: NDArray[np.complex128] = np.einsum("cfk,fk->cf", values[:, neighbours], weights)
+    return smooth

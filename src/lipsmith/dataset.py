@@ -8,10 +8,12 @@ nothing else, and OpenCV decodes these small constant-rate files exactly.
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +72,7 @@ def read_manifest(root: Path, split: str | None = None) -> list[ClipRecord]:
     """Records of all clips below `root`, or of one split.
 
     A line that was cut short by an interruption is passed over: its clip was not finished.
-    Raises InputError where there is no manifest or no clip of that split.
+    Raises InputError where there is no manifest, no clip of that split, or a line about something else.
     """
     records = list(_records(root / MANIFEST))
     chosen = [record for record in records if split is None or record.split == split]
@@ -88,13 +90,12 @@ def write_manifest(root: Path, records: list[ClipRecord]) -> None:
 
 
 def load_clip(root: Path, record: ClipRecord, *, images: bool = True) -> Clip:
-    """One clip in memory; its mel is shifted by the clip's known offset, so that sound and picture agree."""
+    """One clip in memory; its mel is shifted by the clip's known offset, so that sound and picture agree.
+
+    Raises InputError where a file of the clip is missing or damaged.
+    """
     path = root / record.clip
-    try:
-        with np.load(path.with_name(path.name + ".npz")) as arrays:
-            stored = {key: arrays[key] for key in ("landmarks", "transforms", "times", "tracked", "mel")}
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{path}.npz: not a readable prepared clip; delete it and prepare again") from error
+    stored = _arrays(path, ("landmarks", "transforms", "times", "tracked", "mel"))
     return Clip(
         record=record,
         images=read_crops(path.with_name(path.name + ".mp4"), record.frames) if images else None,
@@ -107,10 +108,16 @@ def load_clip(root: Path, record: ClipRecord, *, images: bool = True) -> Clip:
 
 
 def load_mesh(root: Path, record: ClipRecord) -> NDArray[np.float32]:
-    """The whole mesh `(F, 478, 2)` of a clip, in crop units."""
-    path = root / record.clip
-    with np.load(path.with_name(path.name + ".npz")) as arrays:
-        return arrays["mesh"].astype(np.float32)
+    """The whole mesh `(F, 478, 2)` of a clip, in crop units. Raises InputError where its file is missing or damaged."""
+    return _arrays(root / record.clip, ("mesh",))["mesh"].astype(np.float32)
+
+
+def _arrays(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    try:
+        with np.load(path.with_name(path.name + ".npz")) as arrays:
+            return {name: arrays[name] for name in names}
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+        raise InputError(f"{path}.npz: not a readable prepared clip; delete it and prepare again") from error
 
 
 def shift_mel(mel: NDArray[np.float32], seconds: float) -> NDArray[np.float32]:
@@ -154,9 +161,12 @@ def _records(path: Path) -> Iterator[ClipRecord]:
     if not path.is_file():
         return
     known = {field.name for field in fields(ClipRecord)}
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
             row = json.loads(line)
         except json.JSONDecodeError:
             continue
-        yield ClipRecord(**{key: value for key, value in row.items() if key in known})
+        try:
+            yield ClipRecord(**{key: value for key, value in row.items() if key in known})
+        except (AttributeError, TypeError) as error:
+            raise InputError(f"{path}: line {number} describes no clip; delete the line") from error

@@ -2,40 +2,43 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from lipsmith.dataset import MANIFEST, ClipRecord, read_manifest, write_manifest
-from lipsmith.errors import InputError
-from lipsmith.prepare.layouts import PARTIAL, Job, find_jobs
+from lipsmith.dataset import ClipRecord, read_crops
+from lipsmith.errors import InputError, UsageError
+from lipsmith.prepare.journal import LEFT_OUT, Journal
+from lipsmith.prepare.layouts import Job, distinct, find_jobs
 
 if TYPE_CHECKING:
     from lipsmith.prepare.clip import Outcome
 
-__all__ = ["Summary", "prepare"]
+__all__ = ["LEFT_OUT", "Summary", "prepare"]
 
 logger = logging.getLogger(__name__)
-
-LEFT_OUT: Final = "left_out.jsonl"
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a prepared folder holds after a run."""
+    """What a run did, and what the prepared folder holds after it."""
 
     records: list[ClipRecord]
+    """All clips of the folder."""
+    fresh: list[ClipRecord]
+    """Those that this run made."""
+    sources: int
+    """Number of files that were asked for."""
     left_out: dict[str, tuple[str, str]]
-    """Source to (reason, detail)."""
+    """Those of them that yield nothing, with (reason, detail), whether this run or an earlier one tried them."""
 
 
 def prepare(
@@ -48,31 +51,57 @@ def prepare(
 ) -> Summary:
     """Prepare files, folders or globs below `root`; work that an earlier, interrupted run finished is kept.
 
-    Crops have side `size`. Raises InputError where no source yields anything.
+    A source that was left out before is tried again only once its file has changed.
+
+    Args:
+        sources: media files, folders of them, or patterns such as `footage/**/*.mp4`.
+        root: the folder of prepared clips, made where it is missing; footage below it is passed over.
+        size: side of the crops, pixels.
+        workers: processes, each on one clip at a time; as many as there are cores where None.
+        progress: called with the number of sources done and their total.
+
+    Raises:
+        InputError: a source is not there, holds no media file, or no source yields anything.
+        UsageError: `root` holds crops of another size.
     """
-    jobs = find_jobs(sources)
-    root.mkdir(parents=True, exist_ok=True)
-    _sweep(root)
-    done, left_out = _journal(root)
+    jobs = find_jobs(sources, root)
+    if not jobs:
+        raise InputError(f"{root}: all footage lies below the result's own folder; name another")
+    journal = Journal(root)
+    _check_size(root, journal.records, size)
+    before, done = len(journal.records), journal.done
+    left_out = {str(job.source): why for job in jobs if (why := journal.left_out(job.source))}
     missing = [job for job in jobs if str(job.source) not in done | left_out.keys()]
-    with (root / MANIFEST).open("a") as manifest, (root / LEFT_OUT).open("a") as refusals:
-        for count, outcome in enumerate(_outcomes(missing, root, size, workers), len(jobs) - len(missing) + 1):
-            for record in outcome.records:
-                manifest.write(json.dumps(asdict(record)) + "\n")
+    named = distinct(missing, (record.clip for record in journal.records))
+    with journal, closing(_outcomes(named, root, size, workers)) as outcomes:
+        for count, outcome in enumerate(outcomes, len(jobs) - len(missing) + 1):
+            journal.add(outcome)
             if outcome.reason:
                 left_out[outcome.source] = (outcome.reason, outcome.detail)
-                refusals.write(json.dumps([outcome.source, outcome.reason, outcome.detail]) + "\n")
-            manifest.flush()
-            refusals.flush()
             if progress:
                 progress(count, len(jobs))
-    if not any(str(job.source) not in left_out for job in jobs):
-        reasons = ", ".join(sorted({reason for reason, _ in left_out.values()}))
-        raise InputError(f"{root}: nothing could be prepared ({reasons}); name footage of one speaking face")
-    return Summary(read_manifest(root), left_out)
+    if len(left_out) == len(jobs):
+        raise InputError(_nothing(left_out))
+    return Summary(journal.records, journal.records[before:], len(jobs), left_out)
 
 
-def _outcomes(jobs: list[Job], root: Path, size: int, workers: int | None) -> Iterator[Outcome]:
+def _check_size(root: Path, records: list[ClipRecord], size: int) -> None:
+    if not records:
+        return
+    side = read_crops(root / f"{records[0].clip}.mp4", 1).shape[1]
+    if side != size:
+        raise UsageError(f"{root} holds crops of {side} pixels, not {size}; choose another folder or --size {side}")
+
+
+def _nothing(left_out: dict[str, tuple[str, str]]) -> str:
+    if len(left_out) == 1:
+        ((source, (reason, detail)),) = left_out.items()
+        return detail or f"{source}: {reason}; name footage of one speaking face, with its sound"
+    reasons = ", ".join(sorted({reason for reason, _ in left_out.values()}))
+    return f"none of {len(left_out)} sources could be prepared ({reasons}); name footage of one speaking face"
+
+
+def _outcomes(jobs: list[Job], root: Path, size: int, workers: int | None) -> Generator[Outcome, None, None]:
     """Outcomes as they come, from as many processes as there are cores (or `workers`)."""
     count = min(workers or os.cpu_count() or 1, len(jobs))
     tasks = [(job, root, size) for job in jobs]
@@ -103,27 +132,3 @@ def _limit_threads() -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
-
-
-def _journal(root: Path) -> tuple[set[str], dict[str, tuple[str, str]]]:
-    """Sources done and sources left out by earlier runs."""
-    try:
-        records = read_manifest(root)
-    except InputError:
-        records = []
-    # A line cut short by an interruption would swallow the next one.
-    write_manifest(root, records)
-    left_out: dict[str, tuple[str, str]] = {}
-    refusals = root / LEFT_OUT
-    for line in refusals.read_text(encoding="utf-8").splitlines() if refusals.is_file() else ():
-        with suppress(ValueError):
-            source, reason, detail = json.loads(line)
-            left_out[source] = (reason, detail)
-    refusals.write_text("".join(json.dumps([k, *v]) + "\n" for k, v in left_out.items()), encoding="utf-8")
-    return {record.source for record in records}, left_out
-
-
-def _sweep(root: Path) -> None:
-    """Remove what an interrupted run left half-written."""
-    for leftover in root.rglob(f".*{PARTIAL}"):
-        leftover.unlink()

@@ -96,7 +96,7 @@ class _Preparation:
             self._reasons[NO_FACE] += 1
             return None
         main, shot = max(tracked.faces, key=_height).face, tracked.shot
-        name = self._job.clip if made == 0 else f"{self._job.clip}-{made + 1}"
+        name = self._job.clip if made == 0 else f"{self._job.clip}+{made + 1}"
         with ClipWriter(self._root / name, self._size, self._fps) as writer:
             stretch = Stretch(writer, self._size, self._fps)
             stretch.add(first.image, first.time, max(tracked.faces, key=_height).mesh)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -42,48 +44,77 @@ class Job:
         return f"{self.split}/{self.identity}/{self.name}"
 
 
-def find_jobs(sources: Iterable[str | Path]) -> list[Job]:
-    """Jobs for files, folders (searched below) and globs, each clip name once.
+def find_jobs(sources: Iterable[str | Path], apart: Path | None = None) -> list[Job]:
+    """Jobs for files, folders (searched below) and globs, each file once, but for files below the folder `apart`.
 
     Raises InputError for a source that does not exist or holds no media file.
     """
-    jobs = [job for source in sources for job in _expand(str(source))]
-    return _distinct(sorted(set(jobs), key=lambda job: (job.clip, job.source)))
+    jobs = {job for source in sources for job in _expand(os.fspath(source))}
+    if apart is not None:
+        results = _absolute(apart)
+        jobs = {job for job in jobs if results not in job.source.parents}
+    return sorted(jobs, key=lambda job: (job.clip, job.source))
+
+
+def distinct(jobs: Iterable[Job], taken: Iterable[str]) -> list[Job]:
+    """The jobs, each with a clip name of its own: a number tells two apart, or one from clips that are `taken`."""
+    seen = set(taken)
+    named = []
+    for job in jobs:
+        numbers = count(2)
+        own = job
+        while own.clip in seen:
+            own = replace(job, name=f"{job.name}~{next(numbers)}")
+        seen.add(own.clip)
+        named.append(own)
+    return named
 
 
 def _expand(source: str) -> Iterator[Job]:
-    path = Path(source)
+    path = _absolute(source)
     if path.is_dir():
         found = sorted(file for file in path.rglob("*") if _is_media(file))
         if not found:
             raise InputError(f"{source}: no video below this folder; name one that holds footage")
         lists = _split_lists(path)
-        root = path.parent if _known(path.name) else path
+        root = _root(path)
         yield from (_job(file, file.relative_to(root), lists) for file in found)
     elif path.exists():
-        yield _job(path, Path(path.parent.name) / path.name if _known(path.parent.name) else Path(path.name), {})
+        yield _job(path, path.relative_to(_root(path.parent)), {})
     else:
-        matches = sorted(glob.glob(source, recursive=True))
+        matches = sorted(glob.glob(source, recursive=True))  # noqa: PTH207 - an absolute pattern is none of pathlib
         if not matches:
             raise InputError(f"{source}: no such file or folder; check the path")
         for match in matches:
             yield from _expand(match)
 
 
+def _absolute(path: str | Path) -> Path:
+    """One spelling of each path; links keep their names, by which clips are called."""
+    return Path(os.path.abspath(path))  # noqa: PTH100
+
+
+def _root(folder: Path) -> Path:
+    """From where folders are read: `test` and `test/SPEAKER` named alone still say that their films are for testing."""
+    if _known(folder.name):
+        return folder.parent
+    return folder.parent.parent if _known(folder.parent.name) else folder
+
+
 def _job(file: Path, relative: Path, lists: dict[str, str]) -> Job:
     """LRS2 keeps speakers in folders and splits in lists; LRW keeps `WORD/split/WORD_n`; others split at the top."""
     folders = relative.parts[:-1]
-    listed = lists.get("/".join((*folders[-1:], file.stem)))
-    splits = [SPLITS[folder] for folder in folders if _known(folder)]
-    split = listed or (splits[0] if splits else "train")
-    is_lrw = len(folders) >= 2 and _known(folders[-1]) and file.stem.startswith(folders[-2] + "_")
+    # LRS2 numbers the films of `pretrain` and of `main` alike; its lists are about `main`.
+    listed = lists.get("/".join((*folders[-1:], file.stem)), "train")
+    split = next((SPLITS[folder] for folder in folders if _known(folder)), listed)
+    is_lrw = _known(file.parent.name) and file.stem.startswith(file.parent.parent.name + "_")
     owners = [folder for folder in folders if not _known(folder) and folder != "main"]
     if is_lrw:
         identity = file.stem
     elif owners:
         identity = owners[-1]
     else:
-        identity = re.sub(r"[_-]\d+$", "", file.stem)
+        identity = re.sub(r"[_-]\d+$", "", file.stem) or file.stem
     return Job(file, split, _plain(identity), _plain(file.stem))
 
 
@@ -100,16 +131,6 @@ def _split_lists(root: Path) -> dict[str, str]:
     return lists
 
 
-def _distinct(jobs: list[Job]) -> list[Job]:
-    """Two sources of one name are told apart by a number."""
-    seen: dict[str, int] = {}
-    distinct = []
-    for job in jobs:
-        count = seen[job.clip] = seen.get(job.clip, 0) + 1
-        distinct.append(job if count == 1 else replace(job, name=f"{job.name}~{count}"))
-    return distinct
-
-
 def _known(folder: str) -> bool:
     return folder in SPLITS
 
@@ -119,4 +140,5 @@ def _is_media(file: Path) -> bool:
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[^\w.~-]+", "_", name)
+    """A name for a file; `~` and `+` are kept for numbers of ours."""
+    return re.sub(r"[^\w.-]+", "_", name)

@@ -87,7 +87,8 @@ class Stretch:
     def _smoothed(self, index: int) -> NDArray[np.float64]:
         reach = min(self._reach, index, len(self._raw) - 1 - index)
         part = slice(index - reach, index + reach + 1)
-        return crop.smooth_transforms(np.stack(self._raw[part]), np.array(self.times[part]))[reach]
+        smooth = crop.smooth_transforms(np.stack(self._raw[part]), np.array(self.times[part]))
+        return np.asarray(smooth[reach])
 
     def _part(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], tuple[int, int]]:
         height, width = image.shape[:2]

@@ -1,0 +1,114 @@
+"""Turn footage into aligned clips for training and evaluation.
+
+Folders named train, val and test keep their clips apart, and LRS2 and LRW are understood as they come. Interrupted,
+the same command goes on where it was. What yields no clip is told, with the reason, here and in DST/left_out.jsonl.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from lipsmith.cli import console
+from lipsmith.cli.results import write_figures
+from lipsmith.errors import SomeFailedError, UsageError
+from lipsmith.files import refuse_existing
+
+if TYPE_CHECKING:
+    from lipsmith.prepare import Summary
+
+_LOG = logging.getLogger(__name__)
+_FEW = 20
+"""Left-out sources that are named one by one without being asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(console.JsonOptions):
+    """Sources that were prepared before are not prepared again, unless their clips are deleted."""
+
+    paths: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="SRC... DST")]
+    """Files, folders or quoted patterns such as 'footage/**/*.mp4', and last the folder for the clips."""
+
+    size: int = 128
+    """Side of the crops in pixels."""
+
+    workers: int | None = None
+    """Clips worked on at a time; one a core when left out."""
+
+    overwrite: bool = False
+    """Replace the --json file if it exists."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.paths) < 2:
+            raise UsageError("give footage and the folder for the clips: lipsmith prepare SRC... DST")
+        if self.paths[-1].is_file():
+            raise UsageError(f"{self.paths[-1]} is a file; name the folder for the clips last")
+        if not 32 <= self.size <= 1024:
+            raise UsageError(f"--size {self.size} is not between 32 and 1024")
+        if self.workers is not None and self.workers < 1:
+            raise UsageError(f"--workers {self.workers} is below 1")
+
+
+def run(options: Options) -> None:
+    """Prepare, tell what came of it, and name the folder."""
+    from lipsmith.prepare import prepare
+
+    if options.json:
+        refuse_existing(options.json, options.overwrite)
+    *sources, folder = options.paths
+    began = time.monotonic()
+    with console.progress("sources") as progress:
+        summary = prepare(sources, folder, size=options.size, workers=options.workers, progress=progress)
+    figures = _figures(summary, time.monotonic() - began)
+    _tell(figures)
+    settings = {"sources": sources, "folder": folder, "size": options.size, "workers": options.workers}
+    write_figures(options.json, figures, settings, [asdict(record) for record in summary.fresh])
+    console.result(folder)
+    if options.json:
+        console.result(options.json)
+    if summary.left_out:
+        raise _left_out(summary, every=options.verbose)
+
+
+def _figures(summary: Summary, seconds: float) -> dict[str, float]:
+    frames = sum(record.frames for record in summary.records)
+    fresh = sum(record.frames for record in summary.fresh)
+    tracked = sum(record.tracked * record.frames for record in summary.records)
+    return {
+        "sources": summary.sources,
+        "left_out": len(summary.left_out),
+        "clips": len(summary.records),
+        "fresh_clips": len(summary.fresh),
+        "frames": frames,
+        "minutes": sum(record.seconds for record in summary.records) / 60,
+        "percent_with_face": 100 * tracked / frames,
+        "seconds": seconds,
+        "frames_per_second": fresh / seconds,
+    }
+
+
+def _tell(figures: Mapping[str, float]) -> None:
+    clips, face = f"{figures['clips']:.0f} clips, {figures['minutes']:.1f} minutes", figures["percent_with_face"]
+    _LOG.info("%s; a face in %.2f %% of the frames", clips, face)
+    if figures["fresh_clips"]:
+        rate, fresh, seconds = figures["frames_per_second"], figures["fresh_clips"], figures["seconds"]
+        _LOG.info("%.0f of them made now, in %.1f s: %.0f frames/s", fresh, seconds, rate)
+
+
+def _left_out(summary: Summary, every: bool) -> SomeFailedError:
+    """The error whose table names each source that was left out, or, where these are many, counts them by reason."""
+    each = [(source, f"{reason}: {why}" if why else reason) for source, (reason, why) in summary.left_out.items()]
+    error = SomeFailedError(each, summary.sources)
+    if len(each) > _FEW and not every:
+        counts = Counter(reason for reason, _ in summary.left_out.values())
+        error.failures = [(f"{number} sources", reason) for reason, number in counts.most_common()]
+        error.failures = [*error.failures, ("each by name", "the same command with -v")]
+    return error
