@@ -32,12 +32,12 @@ class MelTokens(nn.Module):
 
     def forward(self, mel: Tensor) -> Tensor:
         """Mel `(b, 1, 80, 16)` in [-4, 4] to tokens `(b, 80, c)`."""
-        tokens = rearrange(self.body(mel / 4), "b c bands steps -> b (bands steps) c")
+        tokens: Tensor = rearrange(self.body(mel / 4), "b c bands steps -> b (bands steps) c")
         return tokens + self.position
 
 
 class AudioAttention(nn.Module):
-    """f + softmax(Q K^T / sqrt(d)) V, with Q from the face and K, V from the speech."""
+    """f + softmax(Q K^T / sqrt(d)) V, with Q from the face and K, V from the speech; one head."""
 
     def __init__(self, channels: int, height: int, width: int) -> None:
         super().__init__()
@@ -52,10 +52,10 @@ class AudioAttention(nn.Module):
     def forward(self, features: Tensor, mel: Tensor) -> Tensor:
         """Features `(b, c, h, w)` and mel `(b, 1, 80, 16)` to features of the same shape."""
         height = features.shape[2]
-        query = self.query(rearrange(features, "b c h w -> b (h w) c") + self.place)
-        key, value = self.key_value(self.tokens(mel)).chunk(2, dim=-1)
-        heard = self.out(F.scaled_dot_product_attention(query, key, value))
-        return features + rearrange(heard, "b (h w) c -> b c h w", h=height)
+        query = self.query(rearrange(features, "b c h w -> b 1 (h w) c") + self.place)
+        key, value = self.key_value(self.tokens(mel)[:, None]).chunk(2, dim=-1)
+        heard: Tensor = self.out(F.scaled_dot_product_attention(query, key, value))
+        return features + rearrange(heard, "b 1 (h w) c -> b c h w", h=height)
 
 
 class NoAudio(nn.Module):

@@ -1,0 +1,203 @@
+"""Trained weights as a model folder: config, weights in half precision, five ONNX stages checked against torch, a card."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from lipsmith.errors import WeightsError
+from lipsmith.landmarks import NUM_POINTS, NUM_POSE
+from lipsmith.model_card import model_card
+from lipsmith.models.landmark_generator import LandmarkConfig
+from lipsmith.models.renderer_config import RendererConfig
+from lipsmith.models.stages import WEIGHTS, halved, load_stages
+from lipsmith.train.state import build
+from lipsmith.weights import write_config
+
+_LOG = logging.getLogger(__name__)
+OPSET: Final = 18
+ABSOLUTE, RELATIVE = 1e-4, 1e-3
+"""How far ONNX Runtime may be from torch."""
+
+Axes = Mapping[str, tuple[int | str, ...]]
+
+OUTPUTS: Final[dict[str, tuple[str, ...]]] = {
+    "speech": ("tokens",),
+    "landmarks": ("content",),
+    "reference": ("fine", "coarse"),
+    "lip": ("lips",),
+    "render": ("image",),
+}
+
+
+def export(landmarks: Path, renderer: Path, folder: Path, name: str, *, data: str, hardware: str) -> None:
+    """Make the model folder `folder` of the runs `landmarks` and `renderer`.
+
+    `data` and `hardware`: what the model was trained on, in words, for the card. Raises WeightsError where a run holds
+    no weights, or where a stage on ONNX Runtime is further from torch than 0.1 % and 1e-4.
+    """
+    of_landmarks, landmark_weights = _run(landmarks, "landmarks")
+    of_renderer, renderer_weights = _run(renderer, "renderer")
+    face = build(RendererConfig, of_renderer["training"]["model"], str(renderer))
+    mouth = build(LandmarkConfig, of_landmarks["training"]["model"], str(landmarks))
+    config = {
+        "name": name,
+        "face_size": face.face_size,
+        "references_per_frame": face.references,
+        "lips": face.lips,
+        "window": mouth.window,
+        "landmarks": asdict(mouth),
+        "renderer": asdict(face),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    prefixed = {f"landmarks.{key}": value for key, value in landmark_weights.items()}
+    prefixed |= {f"renderer.{key}": value for key, value in renderer_weights.items()}
+    save_file(halved(prefixed), folder / WEIGHTS)
+    (folder / WEIGHTS).chmod(0o644)  # safetensors lets nobody else read it
+    write_config(folder, config)
+    # Read back: what is exported is what was rounded.
+    export_stages(load_stages(folder), mouth, face, folder)
+    write_config(folder, config)
+    card = model_card(name, of_landmarks, of_renderer, data, hardware)
+    (folder / "CARD.md").write_text(card, encoding="utf-8")
+
+
+def export_stages(stages: Mapping[str, nn.Module], mouth: LandmarkConfig, face: RendererConfig, folder: Path) -> None:
+    """Write `<stage>.onnx` for every stage, each checked. Raises WeightsError where one disagrees with torch."""
+    for stage, axes in stage_axes(mouth, face).items():
+        path = folder / f"{stage}.onnx"
+        write_onnx(stages[stage], axes, OUTPUTS[stage], path)
+        error = check_onnx(stages[stage], axes, path)
+        _LOG.info("%s: %.1f kB, at most %.1e from torch", path.name, path.stat().st_size / 1e3, error)
+
+
+def stage_axes(mouth: LandmarkConfig, face: RendererConfig) -> dict[str, Axes]:
+    """The inputs of every stage and their axes: a number is fixed, a letter is free."""
+    size, half, quarter = face.face_size, face.face_size // 2, face.face_size // 4
+    region = (face.face_size - face.top) // 4
+    picture: Axes = {"image": ("n", 3, size, size), "sketch": ("n", 1, size, size)}
+    return {
+        "speech": {"mel": ("n", 1, mouth.bands, 16)},
+        "landmarks": {
+            "tokens": ("b", "T", mouth.dim),
+            "pose": ("b", "T", NUM_POSE, 2),
+            "references": ("b", "N", NUM_POINTS, 2),
+        },
+        "reference": picture,
+        "lip": picture,
+        "render": {
+            "target": ("b", 3, size, size),
+            "sketches": ("b", face.sketches, size, size),
+            "points": ("b", NUM_POINTS, 2),
+            "mel": ("b", 1, 80, 16),
+            "reference_images": ("b", "k", 3, size, size),
+            "reference_points": ("b", "k", NUM_POINTS, 2),
+            "fine": ("b", "k", face.fine, half, half),
+            "coarse": ("b", "k", face.coarse, quarter, quarter),
+            "lips": ("b", "m", face.coarse, region, quarter),
+        },
+    }
+
+
+def write_onnx(stage: nn.Module, axes: Axes, outputs: tuple[str, ...], path: Path) -> None:
+    """Export one stage. Free axes are told apart by different lengths, none of them 1, which would be taken as fixed."""
+    sizes = {"n": 2, "b": 2, "T": 5, "N": 6, "k": 3, "m": 4}
+    dims = {letter: torch.export.Dim(letter) for letter in sizes}
+    free = {
+        name: {index: dims[axis] for index, axis in enumerate(shape) if isinstance(axis, str)}
+        for name, shape in axes.items()
+    }
+    with _quiet(), torch.no_grad():
+        torch.onnx.export(
+            stage,
+            kwargs=example(axes, sizes),
+            f=path,
+            input_names=list(axes),
+            output_names=list(outputs),
+            dynamic_shapes=free,
+            opset_version=OPSET,
+            external_data=False,
+            dynamo=True,
+            verbose=False,
+        )
+
+
+def check_onnx(stage: nn.Module, axes: Axes, path: Path) -> float:
+    """The largest difference between ONNX Runtime and torch, over two choices of the free axes.
+
+    Raises WeightsError for one above 1e-4 plus 0.1 % of the value.
+    """
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    known = {given.name for given in session.get_inputs()}
+    worst = 0.0
+    for sizes in ({"n": 1, "b": 1, "T": 1, "N": 1, "k": 1, "m": 1}, {"n": 3, "b": 3, "T": 7, "N": 15, "k": 3, "m": 5}):
+        inputs = example(axes, sizes)
+        with torch.no_grad():
+            expected = stage(**inputs)
+        given = {name: value.numpy() for name, value in inputs.items() if name in known}
+        for ours, theirs in zip(_tuple(expected), session.run(None, given), strict=True):
+            difference = np.abs(ours.numpy() - theirs)
+            if not (difference <= ABSOLUTE + RELATIVE * np.abs(ours.numpy())).all():
+                raise WeightsError(f"{path}: ONNX Runtime is {difference.max():.1e} from torch; do not use this model")
+            worst = max(worst, float(difference.max()))
+    return worst
+
+
+def example(axes: Axes, sizes: Mapping[str, int]) -> dict[str, Tensor]:
+    """Inputs like real ones: pictures in [0, 1], mel in [-4, 4], one scattered face for all points."""
+    random = torch.Generator().manual_seed(0)
+    face = 0.2 + 0.6 * torch.rand(NUM_POINTS, 2, generator=random)
+    inputs = {}
+    for name, shape in axes.items():
+        lengths = [sizes[axis] if isinstance(axis, str) else axis for axis in shape]
+        if lengths[-1] == 2:
+            inputs[name] = face[: lengths[-2]] + 0.01 * torch.randn(lengths, generator=random)
+        elif name == "mel":
+            inputs[name] = 8 * torch.rand(lengths, generator=random) - 4
+        elif len(lengths) == 4 or name == "reference_images":
+            inputs[name] = torch.rand(lengths, generator=random)
+        else:
+            inputs[name] = torch.randn(lengths, generator=random)
+    return inputs
+
+
+def _tuple(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return outputs if isinstance(outputs, tuple) else (outputs,)
+
+
+def _run(run: Path, name: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What a run's JSON says, and its best weights."""
+    card, weights = run / f"{name}.json", run / f"{name}.safetensors"
+    if not card.is_file() or not weights.is_file():
+        raise WeightsError(f"{run}: no {weights.name} with {card.name}; train with `lipsmith train {name}`")
+    content: dict[str, Any] = json.loads(card.read_text(encoding="utf-8"))
+    return content, load_file(weights)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter's log tells of operators that are not used here."""
+    logger = logging.getLogger("torch.onnx")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(before)

@@ -1,0 +1,85 @@
+"""The card that travels with a model: what it is made of, what it measured, and what it may be used for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from string import Template
+from typing import Any, Final
+
+_CARD: Final = Template("""# Model card: $name
+
+A model of lipsmith: given footage of a face and new speech, it predicts the landmarks of lips and jaw, and paints the
+lower half of the face to match. Two networks, five ONNX stages; docs/architecture.md describes them.
+
+## Data
+
+$data
+
+People are split by identity into train, val and test. Nobody who is measured below was trained on.
+
+## Training
+
+| | landmark generator | renderer |
+|---|---|---|
+$training
+
+Hardware: $hardware
+
+Configurations are in `config.json`; the weights are averages over the run, chosen by validation and rounded to half
+precision.
+
+## Validation
+
+Strict protocol on the split `val`: references from the first half of a clip, its second half rebuilt.
+
+| landmark generator | |
+|---|---|
+$landmarks
+
+| renderer | |
+|---|---|
+$renderer
+
+## Licence, consent, intended use
+
+Weights: Apache-2.0, as the code. The footage stays its owners'; no frame of it is part of the model folder.
+
+Intended use: dubbing, correction of a recording, accessibility and research, with the consent of whoever is shown and
+of whoever owns the voice. Do not use it to make people say what they did not agree to say, or to deceive, harass or
+defraud. Label results as synthetic; every result of `lipsmith dub` says so in its metadata, and that is to stay there.
+
+Limits: it has seen few people, mostly frontal and close to the camera. Large turns of the head, hands before the
+mouth and unusual light come out worse; it may serve some groups of people worse than others.
+""")
+
+_ROWS: Final = ("steps", "minutes", "batch", "clips", "targets", "learning_rate", "seed")
+
+
+def model_card(name: str, landmarks: Mapping[str, Any], renderer: Mapping[str, Any], data: str, hardware: str) -> str:
+    """Markdown from the JSON files of the two runs (keys `training` and `validation`) and two sentences by hand."""
+    trainings = landmarks["training"], renderer["training"]
+    best = [run["validation"].get("step", "n/a") for run in (landmarks, renderer)]
+    rows = [("step of the weights", *best)]
+    rows += [(row, *(run.get(row) or "n/a" for run in trainings)) for row in _ROWS]
+    return _CARD.substitute(
+        name=name,
+        data=data,
+        hardware=hardware,
+        training="\n".join(f"| {_words(row)} | {_shown(left)} | {_shown(right)} |" for row, left, right in rows),
+        landmarks=_table(landmarks["validation"]),
+        renderer=_table(renderer["validation"]),
+    )
+
+
+def _table(figures: Mapping[str, Any]) -> str:
+    return "\n".join(
+        f"| {_words(name)} | {_shown(value)} |" for name, value in sorted(figures.items()) if name != "step"
+    )
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _shown(value: object) -> str:
+    return f"{value:.5g}" if isinstance(value, float) else str(value)

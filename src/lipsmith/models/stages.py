@@ -1,0 +1,110 @@
+"""The stages of a model folder: what runs once a frame, a window, a reference, a lip; names as in docs/architecture.md."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from torch import Tensor, nn
+
+from lipsmith.errors import WeightsError
+from lipsmith.models.alignment import References
+from lipsmith.models.landmark_generator import LandmarkConfig, LandmarkGenerator, build_landmark_generator
+from lipsmith.models.renderer import Renderer
+from lipsmith.models.renderer_config import RendererConfig
+
+WEIGHTS: Final = "model.safetensors"
+"""Both networks in one file, their tensors' names prefixed with `landmarks.` and `renderer.`."""
+
+T = TypeVar("T")
+
+
+class RenderStage(nn.Module):
+    """`Renderer.render` with tensors alone as inputs and output."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        super().__init__()
+        self.renderer = renderer
+
+    def forward(
+        self,
+        target: Tensor,
+        sketches: Tensor,
+        points: Tensor,
+        mel: Tensor,
+        reference_images: Tensor,
+        reference_points: Tensor,
+        fine: Tensor,
+        coarse: Tensor,
+        lips: Tensor,
+    ) -> Tensor:
+        """Images `(b, 3, S, S)` in [0, 1]; inputs as `Renderer.render`, the fields of its `References` one by one."""
+        references = References(reference_images, reference_points, fine, coarse)
+        return self.renderer.render(target, sketches, points, mel, references, lips).image.clamp(0, 1)
+
+
+def make_stages(generator: LandmarkGenerator, renderer: Renderer) -> dict[str, nn.Module]:
+    """The five stages by name; they share the weights of the two networks."""
+    return {
+        "speech": generator.speech,
+        "landmarks": generator.transformer,
+        "reference": renderer.reference_encoder,
+        "lip": renderer.lip_encoder,
+        "render": RenderStage(renderer),
+    }
+
+
+def load_stages(path: Path) -> dict[str, nn.Module]:
+    """The stages of the model folder `path`, on the CPU, in float32, ready for inference.
+
+    Raises WeightsError where config or weights are missing, damaged, or do not belong together.
+    """
+    generator, renderer = load_networks(path)
+    return make_stages(generator, renderer)
+
+
+def load_networks(path: Path) -> tuple[LandmarkGenerator, Renderer]:
+    """The two networks of the model folder `path`; as `load_stages`."""
+    config, weights = _read(path)
+    generator = build_landmark_generator(_configured(LandmarkConfig, config, "landmarks", path))
+    renderer = Renderer(_configured(RendererConfig, config, "renderer", path))
+    for name, network in (("landmarks", generator), ("renderer", renderer)):
+        own = {key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")}
+        try:
+            network.load_state_dict(own)  # copies into float32 parameters
+        except RuntimeError as error:
+            raise WeightsError(f"{path / WEIGHTS} does not fit config.json; fetch the model again ({error})") from error
+    return generator.eval(), renderer.eval()
+
+
+def halved(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights for the disk: matrices and kernels in float16, vectors and scalars as they are.
+
+    A variance or a log-scale would lose more by rounding than the file would gain.
+    """
+    return {
+        name: (value.half() if value.is_floating_point() and value.dim() > 1 else value).contiguous()
+        for name, value in weights.items()
+    }
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return json.loads((path / "config.json").read_text(encoding="utf-8")), load_file(path / WEIGHTS)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise WeightsError(
+            f"{path}: {WEIGHTS} or config.json is unreadable; fetch the model again ({error})"
+        ) from error
+
+
+def _configured(cls: type[T], config: Mapping[str, Any], key: str, path: Path) -> T:
+    try:
+        table = config[key]
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in table.items()})
+    except (KeyError, AttributeError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path / 'config.json'}: no valid '{key}'; fetch the model again ({error})") from error
