@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lipsmith.audio import mel_windows
 from lipsmith.dataset import read_manifest, with_offset, write_manifest
 from lipsmith.errors import WeightsError
-from lipsmith.landmark_trials import Trial, load_trials, measure, total
+from lipsmith.landmark_trials import Trial, leak_r, load_trials, measure, strangers, total
 from lipsmith.metrics.landmarks import correlation, inner_opening
 from lipsmith.speak import RATE, Stages, grid, overlap_average, resample, run_windows, speech_tokens, window_starts
 
@@ -24,6 +24,8 @@ _REACH: Final = 10
 """Frames by which speech is tried early and late."""
 _PER_FRAME: Final = 2
 """Shifts tried in each of them."""
+_STRANGERS: Final = 3
+"""Other people's speeches that each clip is tried with."""
 _TRUSTED_R: Final = 0.5
 _TRUSTED_GAIN: Final = 0.1
 _TRUSTED_SECONDS: Final = 2.0
@@ -63,12 +65,16 @@ def load_stages(model: str, device: str = "auto", threads: int | None = None) ->
 
 
 def evaluate(stages: Stages, root: Path, split: str, window: int, references: int, progress: Progress) -> Evaluation:
-    """Figures over the identities of a split: strict for clips of 2 s or more; with `short.` for the others, whole."""
+    """Figures over the identities of a split: strict for clips of 2 s or more; with `short.` for the others, whole.
+
+    `opening_r` is with the clip's own speech, `leak_r` with that of others: see `lipsmith.landmark_trials.leak_r`.
+    """
     trials = load_trials(root, split, references)
     rows: list[dict[str, float]] = []
-    for done, trial in enumerate(trials, 1):
-        rows.append(measure(stages, trial, window))
-        progress(done, len(trials))
+    for index, trial in enumerate(trials):
+        leak = leak_r(stages, trial, strangers(trials, index, _STRANGERS), window)
+        rows.append(measure(stages, trial, window) | {"leak_r": leak})
+        progress(index + 1, len(trials))
     figures: dict[str, float] = {}
     for strict, prefix in ((True, ""), (False, "short.")):
         chosen = [(row, trial) for row, trial in zip(rows, trials, strict=True) if trial.strict == strict]

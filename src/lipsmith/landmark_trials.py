@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from lipsmith.audio import MEL_LIMIT
 from lipsmith.dataset import Clip, ClipRecord, load_clip, read_manifest
 from lipsmith.landmarks import split
-from lipsmith.metrics.landmarks import inner_opening, landmark_figures
+from lipsmith.metrics.landmarks import inner_opening, landmark_figures, opening_r
 from lipsmith.references import choose_landmarks
 from lipsmith.speak import Stages, predict_content
 
@@ -90,6 +90,35 @@ def measure(backend: Stages, trial: Trial, window: int, *, silence: bool = True)
         figures["mean.silence_opening"] = 100 * float(inner_opening(shapes.mean(0, keepdims=True)).mean())
         figures["truth.opening"] = 100 * float(inner_opening(trial.truth).mean())
     return figures
+
+
+def leak_r(backend: Stages, trial: Trial, speeches: Sequence[NDArray[np.float32]], window: int) -> float:
+    """Correlation of the true opening with what is predicted from the trial's pose and other `speeches`; 0 is ideal.
+
+    Speech that has nothing to do with the footage can only agree with it by chance: what remains in the mean over many
+    trials is what the pose tells of the words that were spoken, and what would shine through a dub. `speeches`: mels
+    `(80, steps)`, repeated where they are too short; NaN where there is none.
+    """
+    if not speeches:
+        return float("nan")
+    return float(np.mean([_r_with(backend, trial, speech, window) for speech in speeches]))
+
+
+def _r_with(backend: Stages, trial: Trial, speech: NDArray[np.float32], window: int) -> float:
+    mel = speech[:, np.arange(trial.mel.shape[1]) % speech.shape[1]]
+    content = predict_content(backend, mel, trial.times, trial.pose, trial.references, window)
+    return opening_r(content[trial.counted], trial.truth[trial.counted])
+
+
+def strangers(trials: Sequence[Trial], index: int, count: int) -> list[NDArray[np.float32]]:
+    """Mels of the `count` trials that follow the one at `index`, of other identities than its own, one of each."""
+    seen = {trials[index].record.identity}
+    speeches = []
+    for trial in [*trials[index + 1 :], *trials[:index]]:
+        if trial.record.identity not in seen:
+            seen.add(trial.record.identity)
+            speeches.append(trial.mel)
+    return speeches[:count]
 
 
 def baselines(trial: Trial) -> dict[str, NDArray[np.float32]]:

@@ -14,6 +14,8 @@ from lipsmith.landmarks import CONTENT, NUM_JAW, Floats
 
 CROP_SIDE: Final = 128
 """Pixels of the crop in which LipLMD is told."""
+STILL: Final = 2e-3
+"""Standard deviation of an opening, crop units, that the tracker's noise alone may give."""
 
 
 def l1_percent(prediction: Floats, truth: Floats) -> float:
@@ -49,9 +51,12 @@ def correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 
 
 def amplitude(prediction: Floats, truth: Floats) -> float:
-    """Standard deviation of the predicted opening over that of the true one; NaN where the true mouth is still."""
+    """Standard deviation of the predicted opening over that of the true one; NaN where the true mouth is still.
+
+    Still is what swings by less than the tracker's noise: one listener in a data set would outweigh all speakers.
+    """
     swing = float(inner_opening(truth).std())
-    return float(inner_opening(prediction).std()) / swing if swing > 1e-6 else float("nan")
+    return float(inner_opening(prediction).std()) / swing if swing > STILL else float("nan")
 
 
 def jitter(prediction: Floats, truth: Floats) -> float:

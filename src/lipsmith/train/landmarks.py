@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import random
 import time
 from collections.abc import Callable
@@ -16,16 +15,17 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
-from safetensors.torch import save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from lipsmith.errors import UsageError
+from lipsmith.errors import UsageError, WeightsError
 from lipsmith.landmark_trials import Trial, load_trials, measure, total
 from lipsmith.landmarks import NUM_POSE
 from lipsmith.losses.landmarks import LandmarkLossWeights, landmark_loss
 from lipsmith.models.landmark_generator import LandmarkConfig, LandmarkGenerator, build_landmark_generator
 from lipsmith.train.landmark_augment import Augmentation, augment
 from lipsmith.train.landmark_data import Footage, ReferenceRules, draw, load_footage
+from lipsmith.train.run import Curves, make_fabric, save_weights
 from lipsmith.train.state import (
     Ema,
     Meter,
@@ -39,8 +39,9 @@ from lipsmith.train.state import (
 
 _LOG = logging.getLogger(__name__)
 CHECKPOINT: Final = "checkpoint.pt"
-WEIGHTS: Final = "landmarks.safetensors"
-CONFIG: Final = "landmarks.json"
+_STEM: Final = "landmarks"
+WEIGHTS: Final = f"{_STEM}.safetensors"
+CONFIG: Final = f"{_STEM}.json"
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,6 @@ class LandmarkTraining:
     """Steps between log lines."""
     checkpoint_minutes: float = 3.0
     """Minutes between checkpoints."""
-    precision: str = "32-true"
-    """Fabric's precision, for one `bf16-mixed` on a GPU."""
     seed: int = 0
     """Of weights and samples."""
 
@@ -102,7 +101,8 @@ def train_landmarks(
     checkpoint and TensorBoard curves. A run that finds its own checkpoint there goes on from it.
     `minutes`: wall-clock limit by which the learning rate has annealed. `report` is given a line now and then.
     """
-    fabric = _fabric(device, config.precision)
+    # In single precision: Fabric's bf16-mixed would round the inputs too, half a pixel of every landmark.
+    fabric = make_fabric(device)
     torch.set_float32_matmul_precision("high")
     trials = load_trials(data, "val", config.model.references)
     footage = load_footage(data, "train", config.model.window, config.augment.shifts).to(fabric.device)
@@ -177,7 +177,7 @@ def _loop(
     report: Callable[[str], None],
 ) -> dict[str, float]:
     judge.figures(state.ema, trials[:2])
-    curves = _Curves(run if fabric.is_global_zero else None)
+    curves = Curves(run if fabric.is_global_zero else None)
     meter, saved_at = Meter(fabric.device), time.monotonic()
     while not _done(fabric, state):
         losses = _train_step(config, state, footage, meter, fabric)
@@ -222,7 +222,7 @@ def _log(
     state: _State,
     losses: dict[str, Tensor],
     meter: Meter,
-    curves: _Curves,
+    curves: Curves,
     report: Callable[[str], None],
 ) -> None:
     rate, share = meter.read()
@@ -239,7 +239,7 @@ def _validate(
     judge: _Judge,
     trials: list[Trial],
     run: Path,
-    curves: _Curves,
+    curves: Curves,
     report: Callable[[str], None],
 ) -> None:
     """Measure the averaged weights; keep them if they are the best so far."""
@@ -250,7 +250,8 @@ def _validate(
         report(f"val at {state.step}: " + ", ".join(f"{name} {figures[name]:.3f}" for name in shown if name in figures))
         if figures["score"] > state.best.get("score", -np.inf):
             state.best = {**figures, "step": float(state.step)}
-            save_weights(run, state.config, state.ema.weights, state.best)
+            card = {"training": asdict(state.config), "validation": state.best}
+            save_weights(run / _STEM, state.ema.weights, card)
     fabric.barrier()
 
 
@@ -292,62 +293,15 @@ class ModuleStages:
         return (output.float().cpu().numpy(),)
 
 
-def save_weights(run: Path, config: LandmarkTraining, weights: dict[str, Tensor], figures: dict[str, float]) -> None:
-    """Write weights and, beside them, the training's config and its validation figures."""
-    run.mkdir(parents=True, exist_ok=True)
-    beside = run / (WEIGHTS + ".tmp")
-    save_file({name: value.detach().cpu().contiguous() for name, value in weights.items()}, beside)
-    beside.replace(run / WEIGHTS)
-    (run / CONFIG).write_text(json.dumps({"training": asdict(config), "validation": figures}, indent=2) + "\n")
-
-
 def load_trained(run: Path) -> tuple[LandmarkGenerator, LandmarkConfig]:
     """The best network of a run, ready for inference. Raises WeightsError where the folder holds none."""
-    from safetensors.torch import load_file
-
-    from lipsmith.errors import WeightsError
-
     if not (run / WEIGHTS).is_file() or not (run / CONFIG).is_file():
         raise WeightsError(f"{run}: no {WEIGHTS} with {CONFIG}; train with `lipsmith train landmarks`")
-    config = build(LandmarkTraining, json.loads((run / CONFIG).read_text())["training"], str(run / CONFIG)).model
+    card = json.loads((run / CONFIG).read_text(encoding="utf-8"))
+    config = build(LandmarkConfig, card["training"]["model"], str(run / CONFIG))
     network = build_landmark_generator(config)
     network.load_state_dict(load_file(run / WEIGHTS))
     return network.eval(), config
-
-
-class _Curves:
-    """TensorBoard scalars, where TensorBoard is installed and a folder is given."""
-
-    def __init__(self, run: Path | None) -> None:
-        self._writer: Any = None
-        if run is None:
-            return
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            _LOG.info("tensorboard is not installed: no curves")
-            return
-        self._writer = SummaryWriter(str(run))
-
-    def add(self, group: str, values: dict[str, float], step: int) -> None:
-        """One point of each curve."""
-        if self._writer is not None:
-            for name, value in values.items():
-                self._writer.add_scalar(f"{group}/{name}", value, step)
-
-
-def _fabric(device: str, precision: Any) -> Fabric:  # noqa: ANN401 - Fabric checks it
-    """Fabric on the device that was asked for; under torchrun, on as many as it started."""
-    kind, _, index = device.partition(":")
-    wanted = "cuda" if kind == "auto" and torch.cuda.is_available() else kind.replace("auto", "cpu")
-    local, world = int(os.environ.get("LOCAL_WORLD_SIZE", 1)), int(os.environ.get("WORLD_SIZE", 1))
-    devices: Any = [int(index)] if index else local
-    try:
-        fabric = Fabric(accelerator=wanted, devices=devices, num_nodes=world // local, precision=precision)
-    except (RuntimeError, ValueError) as error:
-        raise UsageError(f"--device {device} cannot be used: {error}") from error
-    fabric.launch()
-    return fabric
 
 
 def _done(fabric: Fabric, state: _State) -> bool:

@@ -1,0 +1,177 @@
+"""The landmark generator: what it expects before it is trained, what it lets through, and its ONNX twin."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from einops import rearrange
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lipsmith.landmarks import NUM_CONTENT, NUM_POSE
+from lipsmith.models.landmark_generator import (
+    LandmarkConfig,
+    LandmarkGenerator,
+    build_landmark_generator,
+    build_speech_encoder,
+    expected_content,
+    steadied,
+)
+
+TINY = LandmarkConfig(
+    dim=8,
+    layers=1,
+    heads=2,
+    feed_forward=8,
+    references=3,
+    speech_channels=(2, 2, 2, 2, 2),
+    temporal=1,
+    points="perceptron",
+    point_channels=(8,),
+)
+CONVOLVED = dataclasses.replace(TINY, points="convolutions", point_channels=(4, 4, 4, 8), temporal=0)
+POSTERIORS = dataclasses.replace(TINY, features="posteriors", bands=12, speech_channels=(4,))
+KINDS = pytest.mark.parametrize("config", [TINY, CONVOLVED, POSTERIORS], ids=["perceptron", "convolved", "posteriors"])
+
+
+def inputs(frames: int = 6, references: int = 4, bands: int = 80, batch: int = 2) -> tuple[Tensor, Tensor, Tensor]:
+    """Speech, pose and references of faces that stir about a common shape, whose pose moves as a whole."""
+    random = torch.Generator().manual_seed(frames)
+    shape = torch.rand(batch, 1, 131, 2, generator=random)
+    faces = shape + 0.005 * torch.randn(batch, references, 131, 2, generator=random)
+    drift = 0.02 * torch.randn(batch, frames, 1, 2, generator=random)
+    mel = torch.randn(batch, frames, bands, 16, generator=random)
+    return mel, shape[:, :, :NUM_POSE] + drift, faces
+
+
+def awake(config: LandmarkConfig) -> LandmarkGenerator:
+    """A network in inference mode that hears clearly, its output layers not the zeros that it starts from."""
+    torch.manual_seed(0)
+    network = build_landmark_generator(config)
+    for name, parameter in network.named_parameters():
+        if "lips" in name or "jaw" in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+        if "speech.project" in name:
+            torch.nn.init.normal_(parameter, std=float(parameter.dim() > 1))
+    return network.eval()
+
+
+@KINDS
+def test_untrained_it_gives_what_the_references_let_expect(config: LandmarkConfig) -> None:
+    mel, pose, faces = inputs(bands=config.bands)
+    content = build_landmark_generator(config).eval()(mel, pose, faces)
+    torch.testing.assert_close(content, expected_content(steadied(pose), faces), atol=1e-6, rtol=0)
+
+
+@KINDS
+def test_frames_and_references_are_free_in_number(config: LandmarkConfig) -> None:
+    network = awake(config)
+    for frames, references in ((1, 1), (5, 3), (26, 17)):
+        mel, pose, faces = inputs(frames, references, config.bands)
+        assert network(mel, pose, faces).shape == (2, frames, NUM_CONTENT, 2)
+
+
+def test_the_order_of_references_does_not_matter_and_speech_does() -> None:
+    network = awake(TINY)
+    mel, pose, faces = inputs()
+    content = network(mel, pose, faces)
+    torch.testing.assert_close(network(mel, pose, faces.flip(1)), content, atol=1e-5, rtol=0)
+    assert not torch.allclose(network(mel.flip(0), pose, faces), content, atol=1e-4)
+
+
+def test_the_content_moves_with_the_face_by_what_is_trusted_of_it() -> None:
+    _, pose, faces = inputs()
+    faces[:, :, :NUM_POSE] = faces[:, :1, :NUM_POSE]
+    shift = torch.tensor([0.01, -0.02])
+    moved = expected_content(pose + shift, faces) - expected_content(pose, faces)
+    torch.testing.assert_close(moved, (0.75 * shift).expand_as(moved), atol=1e-4, rtol=0)
+
+
+def test_at_a_references_own_pose_that_reference_is_expected() -> None:
+    _, _, faces = inputs(references=3)
+    turned = faces + torch.tensor([0.0, 0.1, 0.2])[:, None, None]
+    expected = expected_content(turned[:, :, :NUM_POSE], turned)
+    torch.testing.assert_close(expected, turned[:, :, NUM_POSE:], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 15, 40])
+def test_a_still_head_stays_where_it_is(frames: int) -> None:
+    pose = torch.rand(2, 1, NUM_POSE, 2).expand(-1, frames, -1, -1)
+    torch.testing.assert_close(steadied(pose), pose, atol=1e-6, rtol=0)
+
+
+def swing(hertz: float, frames: int = 50) -> float:
+    """What is left of a twitch of `hertz` in the middle half of a window, relative to what came in."""
+    wave = torch.sin(2 * torch.pi * hertz * torch.arange(frames) / 25)[None, :, None, None]
+    middle = slice(frames // 4, 3 * frames // 4)
+    before, after = (float(x[:, middle].square().mean().sqrt()) for x in (wave, steadied(wave)))
+    return after / before
+
+
+@pytest.mark.parametrize("hertz", [3.0, 4.0, 5.0])
+def test_what_twitches_at_the_rate_of_syllables_is_not_seen(hertz: float) -> None:
+    assert swing(hertz) < 0.2
+
+
+def test_a_slow_nod_is_seen() -> None:
+    assert swing(0.5) > 0.9
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+@KINDS
+def test_the_onnx_stages_are_the_torch_stages(config: LandmarkConfig, tmp_path: Path) -> None:
+    network = awake(config)
+    content = exported(network, tmp_path, config.bands)
+    for frames, references in ((5, 3), (9, 7)):
+        mel, pose, faces = inputs(frames, references, config.bands, batch=3)
+        with torch.inference_mode():
+            wanted = network(mel, pose, faces).numpy()
+        np.testing.assert_allclose(content(mel, pose, faces), wanted, atol=1e-4)
+
+
+def exported(network: LandmarkGenerator, folder: Path, bands: int) -> Callable[..., NDArray[np.float32]]:
+    """The network's two stages in ONNX Runtime, sizes of batch, window and references free; called as the network."""
+    mel, pose, faces = inputs(4, 2, bands)
+    heard = rearrange(mel, "b t c s -> (b t) 1 c s")
+    tokens = rearrange(network.speech(heard), "(b t) d -> b t d", t=4)
+    speech = session(folder / "speech.onnx", network.speech, {"mel": heard}, ({0: "n"},))
+    sizes = ({0: "b", 1: "t"}, {0: "b", 1: "t"}, {0: "b", 1: "r"})
+    seen = {"tokens": tokens, "pose": pose, "references": faces}
+    landmarks = session(folder / "landmarks.onnx", network.transformer, seen, sizes)
+
+    def run(mel: Tensor, pose: Tensor, faces: Tensor) -> NDArray[np.float32]:
+        (tokens,) = speech.run(None, {"mel": rearrange(mel, "b t c s -> (b t) 1 c s").numpy()})
+        tokens = rearrange(tokens, "(b t) d -> b t d", t=mel.shape[1])
+        found = landmarks.run(None, {"tokens": tokens, "pose": pose.numpy(), "references": faces.numpy()})
+        content: NDArray[np.float32] = found[0]
+        return content
+
+    return run
+
+
+def session(
+    path: Path, stage: torch.nn.Module, named: dict[str, Tensor], sizes: tuple[dict[int, str], ...]
+) -> onnxruntime.InferenceSession:
+    """One stage in ONNX Runtime; `sizes`: the free axes of each input."""
+    free = dict(zip(named, sizes, strict=True))
+    with torch.no_grad():
+        torch.onnx.export(stage, tuple(named.values()), path, input_names=list(named), dynamic_axes=free, dynamo=False)
+    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+
+def test_sizes_that_do_not_fit_are_refused() -> None:
+    for wrong in ({"heads": 3}, {"dim": 7, "heads": 7}, {"speech_channels": (4,)}, {"features": "posteriors"}):
+        with pytest.raises(ValueError, match="heads|odd|speech_channels"):
+            dataclasses.replace(TINY, **wrong)
+
+
+def test_the_speech_encoder_reads_a_frame_at_a_time() -> None:
+    encoder = build_speech_encoder(TINY).eval()
+    mel = torch.randn(5, 1, 80, 16)
+    torch.testing.assert_close(encoder(mel)[2:3], encoder(mel[2:3]), atol=1e-6, rtol=0)

@@ -1,0 +1,93 @@
+"""Losses of the landmark generator against values worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lipsmith.landmarks import CONTENT, NUM_CONTENT, NUM_JAW
+from lipsmith.losses.landmarks import (
+    LandmarkLossWeights,
+    discordance,
+    gestures,
+    landmark_loss,
+    point_weights,
+    position_error,
+    velocity_error,
+)
+
+EVEN = torch.ones(NUM_CONTENT)
+
+
+def content(frames: int = 3) -> torch.Tensor:
+    return torch.rand(2, frames, NUM_CONTENT, 2, generator=torch.Generator().manual_seed(0))
+
+
+def test_weights_have_mean_one_and_the_ratios_asked_for() -> None:
+    points = point_weights(LandmarkLossWeights(outer=2.0, inner=3.0))
+    assert points.mean() == pytest.approx(1.0)
+    assert points[NUM_JAW] / points[0] == pytest.approx(2.0)
+    assert points[-1] / points[0] == pytest.approx(3.0)
+
+
+def test_position_error_is_the_weighted_mean_of_absolute_differences() -> None:
+    truth = content()
+    assert position_error(truth + 0.25, truth, EVEN) == pytest.approx(0.25, abs=1e-6)
+    moved = truth.clone()
+    moved[:, :, -1] += 0.57
+    inner = point_weights(LandmarkLossWeights(inner=3.0))
+    # One point of 57 is off by 0.57; inner points weigh 3 of (37 + 60) / 57.
+    assert position_error(moved, truth, inner) == pytest.approx(0.01 * 3 * 57 / 97, rel=1e-4)
+
+
+def test_velocity_error_is_the_length_of_the_difference_of_steps() -> None:
+    truth = content(3)
+    drift = torch.tensor([3.0, 4.0]) * torch.arange(3.0)[:, None, None]
+    assert velocity_error(truth + drift, truth, EVEN) == pytest.approx(5.0, rel=1e-5)
+    assert velocity_error(truth + 0.1, truth, EVEN) == pytest.approx(0.0, abs=1e-5)
+    assert velocity_error(truth[:, :1], truth[:, :1], EVEN) == 0.0
+
+
+def test_velocity_error_has_a_gradient_where_nothing_moves() -> None:
+    still = torch.zeros(1, 3, NUM_CONTENT, 2, requires_grad=True)
+    velocity_error(still, torch.zeros_like(still), EVEN).backward()
+    assert still.grad is not None
+    assert torch.isfinite(still.grad).all()
+
+
+def test_gestures_are_inner_opening_width_and_outer_opening() -> None:
+    mouth = torch.zeros(1, 1, NUM_CONTENT, 2)
+    for point, place in ((13, (0, 0)), (14, (0, 3)), (78, (0, 0)), (308, (4, 0)), (0, (0, 0)), (17, (3, 4))):
+        mouth[0, 0, CONTENT.index(point)] = torch.tensor(place, dtype=torch.float32)
+    torch.testing.assert_close(gestures(mouth), torch.tensor([[[3.0, 4.0, 5.0]]]))
+
+
+def curve(*values: float) -> torch.Tensor:
+    return torch.tensor(values)[None, :, None]
+
+
+def test_discordance_of_equal_and_opposite_curves() -> None:
+    talk = curve(1.0, -1.0, 1.0, -1.0)
+    assert discordance(talk, talk) == pytest.approx(0.0, abs=1e-6)
+    assert discordance(-talk, talk) == pytest.approx(2.0, rel=1e-4)
+
+
+def test_discordance_punishes_mumbling_and_bias() -> None:
+    talk = curve(1.0, -1.0, 1.0, -1.0)
+    # Lin: 2 cov / (var + var' + bias^2) = 2 * 0.5 / (1 + 0.25), and 2 / (1 + 1 + 2^2).
+    assert discordance(0.5 * talk, talk) == pytest.approx(1 - 1 / 1.25, rel=1e-4)
+    assert discordance(talk + 2, talk) == pytest.approx(1 - 2 / 6, rel=1e-4)
+
+
+def test_movement_below_the_trackers_noise_hardly_counts() -> None:
+    whisper = curve(1e-5, -1e-5, 1e-5, -1e-5)
+    assert discordance(-whisper, whisper) < 1e-3
+
+
+def test_terms_are_weighted_and_left_out_at_zero() -> None:
+    truth = content()
+    once = landmark_loss(truth + 0.1, truth, LandmarkLossWeights(concordance=1.0))
+    twice = landmark_loss(truth + 0.1, truth, LandmarkLossWeights(l1=2.0))
+    assert set(once) == {"l1", "velocity", "concordance"}
+    assert set(twice) == {"l1", "velocity"}
+    torch.testing.assert_close(twice["l1"], 2 * once["l1"])
