@@ -33,6 +33,7 @@ def loop(film: Path, times: int, path: Path) -> Path:
     """The film `times` times after each other, without a new compression."""
     with av.open(str(film)) as source, av.open(str(path), "w") as result:
         streams = [result.add_stream_from_template(stream) for stream in source.streams]
+        last = [-(2**62)] * len(streams)
         for turn in range(times):
             source.seek(0)
             for packet in source.demux():
@@ -40,6 +41,9 @@ def loop(film: Path, times: int, path: Path) -> Path:
                     continue
                 shift = round(turn * LOOP / packet.time_base)
                 packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                if packet.dts <= last[packet.stream_index]:
+                    continue  # the sound's last packet reaches a little beyond the picture
+                last[packet.stream_index] = packet.dts
                 packet.stream = streams[packet.stream_index]
                 result.mux(packet)
     return path

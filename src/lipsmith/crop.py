@@ -3,7 +3,8 @@
 A box round the whole face contains the chin, so its height would tell the networks how far the jaw is open. Here only
 points that speech does not move are fitted onto a fixed template; moving any content point leaves the crop unchanged.
 
-Transforms are `(2, 3)` matrices `[[a, -b, x], [b, a, y]]` from source pixels to crop units; the crop is the unit square.
+Transforms are `(2, 3)` matrices `[[a, -b, x], [b, a, y]]` from source pixels to crop units, in which the crop is
+[0, 1] x [0, 1].
 """
 
 from __future__ import annotations

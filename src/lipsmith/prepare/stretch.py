@@ -28,7 +28,7 @@ class Stretch:
         self._size = size
         self._reach = max(1, round(3 * crop.SMOOTHING_SECONDS * fps))
         self._waiting: deque[tuple[NDArray[np.uint8], tuple[int, int]]] = deque()
-        self._meshes: list[NDArray[np.float32]] = []
+        self._meshes: list[NDArray[np.float32]] = []  # source pixels at first, crop units once their transform is known
         self._raw: list[NDArray[np.float64]] = []
         self._smooth: list[NDArray[np.float64]] = []
         self.times: list[float] = []
@@ -56,13 +56,12 @@ class Stretch:
         """Write what waits and return the clip's geometry; frames after the last seen face are dropped."""
         frames = len(self._raw)
         self._emit(frames)
-        transforms = np.stack(self._smooth)
-        mesh = crop.apply(transforms, np.stack(self._meshes))
+        mesh = np.stack(self._meshes)
         times = np.array(self.times[:frames])
         return {
-            "landmarks": select(mesh).astype(np.float32),
+            "landmarks": select(mesh),
             "mesh": mesh.astype(np.float16),
-            "transforms": transforms.astype(np.float32),
+            "transforms": np.stack(self._smooth).astype(np.float32),
             "times": times - times[0],
             "tracked": np.array(self.tracked[:frames]),
         }
@@ -79,6 +78,7 @@ class Stretch:
         for index in range(len(self._smooth), ready):
             transform = self._smoothed(index)
             self._smooth.append(transform)
+            self._meshes[index] = crop.apply(transform, self._meshes[index]).astype(np.float32)
             image, origin = self._waiting.popleft()
             moved = transform.copy()
             moved[:, 2] += transform[:, :2] @ np.array(origin, np.float64)
