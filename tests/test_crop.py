@@ -1,0 +1,164 @@
+"""The crop follows the head, ignores the mouth, and can be undone."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
+from lipsmith import crop
+from lipsmith.landmarks import NUM_CONTENT, NUM_POINTS, NUM_POSE, ranks
+
+SCALES = st.floats(1e-3, 1e-1)
+"""Crop units a pixel: faces from 10 to 1000 pixels wide."""
+ANGLES = st.floats(-np.pi, np.pi)
+PLACES = st.floats(-4000, 4000)
+
+
+def face(scale: float = 0.005, angle: float = 0.0, x: float = 300.0, y: float = 200.0) -> NDArray[np.float64]:
+    """(1, 131, 2) source pixels whose anchors stand on the template under this transform, the rest near the middle."""
+    points = np.tile([0.5, 0.6], (1, NUM_POINTS, 1)).astype(np.float64)
+    points[:, ranks(crop.ANCHORS)] = crop.TEMPLATE
+    return crop.apply(crop.invert(similarity(scale, angle, x, y)), points)
+
+
+def similarity(scale: float, angle: float, x: float, y: float) -> NDArray[np.float64]:
+    """The transform (1, 2, 3) that turns by `angle`, scales, and brings source pixel (x, y) to the crop's middle."""
+    linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return np.concatenate([linear, (0.5 - linear @ (x, y))[:, None]], 1)[None]
+
+
+@given(SCALES, ANGLES, PLACES, PLACES, arrays(np.float64, (5, 2), elements=st.floats(-4000, 4000)))
+def test_a_source_point_comes_back_from_the_crop(
+    scale: float, angle: float, x: float, y: float, points: NDArray[np.float64]
+) -> None:
+    transforms = crop.fit_transforms(face(scale, angle, x, y)).astype(np.float32)  # as it is stored
+    there = crop.apply(transforms, points[None])
+    back = crop.apply(crop.invert(transforms), there)
+    assert np.abs(back - points).max() < 0.05
+
+
+@given(SCALES, ANGLES, PLACES, PLACES)
+def test_a_turned_and_scaled_face_lands_on_the_template(scale: float, angle: float, x: float, y: float) -> None:
+    points = face(scale, angle, x, y)
+    landed = crop.apply(crop.fit_transforms(points), points)[:, ranks(crop.ANCHORS)]
+    assert landed[0] == pytest.approx(crop.TEMPLATE, abs=1e-6)
+
+
+@given(arrays(np.float64, (1, NUM_CONTENT, 2), elements=st.floats(-500, 500)))
+def test_no_content_point_moves_the_crop(shift: NDArray[np.float64]) -> None:
+    points = face()
+    spoken = points.copy()
+    spoken[:, NUM_POSE:] += shift
+    assert np.array_equal(crop.fit_transforms(points), crop.fit_transforms(spoken))
+
+
+def test_every_anchor_counts() -> None:
+    for anchor in ranks(crop.ANCHORS):
+        points = face()
+        points[:, anchor] += 5
+        assert not np.allclose(crop.fit_transforms(points), crop.fit_transforms(face()), rtol=1e-4)
+
+
+def test_the_template_is_its_own_mirror_image() -> None:
+    partners = [3, 2, 1, 0, 4, 5, 6, 7, 8, 9, 13, 14, 15, 10, 11, 12]
+    assert (1, 0) + crop.TEMPLATE[partners] * (-1, 1) == pytest.approx(crop.TEMPLATE, abs=1e-9)
+
+
+@given(st.integers(1, 40), PLACES, st.floats(-20, 20), st.floats(-20, 20), st.sampled_from([23.976, 25.0, 50.0]))
+def test_steady_motion_is_kept_to_the_ends(frames: int, start: float, dx: float, dy: float, fps: float) -> None:
+    times = np.arange(frames) / fps
+    moving = np.concatenate([similarity(0.005, 0.1, start + dx * i, 100 + dy * i) for i in range(frames)])
+    assert crop.smooth_transforms(moving, times) == pytest.approx(moving, abs=1e-8)
+
+
+def test_steady_turning_is_kept_across_half_a_turn() -> None:
+    turning = np.concatenate([similarity(0.005, 3.0 + 0.02 * i, 100, 100) for i in range(30)])
+    assert crop.smooth_transforms(turning, np.arange(30) / 25) == pytest.approx(turning, abs=1e-9)
+
+
+def test_jitter_is_calmed() -> None:
+    places = 100 + np.random.default_rng(0).normal(0, 1, 100)
+    jittering = np.concatenate([similarity(0.005, 0, x, 100) for x in places])
+    calm = crop.smooth_transforms(jittering, np.arange(100) / 25)
+    assert np.diff(calm[:, 0, 2]).std() < 0.4 * np.diff(jittering[:, 0, 2]).std()
+
+
+def test_smoothing_reaches_only_its_neighbours() -> None:
+    """Three standard deviations: 0.18 s, so a jump is not felt a quarter of a second away."""
+    times = np.arange(50) / 25
+    jump = np.concatenate([similarity(0.005, 0, 100 if i < 25 else 200, 100) for i in range(50)])
+    smooth = crop.smooth_transforms(jump, times)
+    away = np.abs(times - 1) > 0.25
+    assert smooth[away] == pytest.approx(jump[away], abs=1e-9)
+    assert (np.diff(smooth[:, 0, 2]) <= 1e-12).all()
+
+
+def test_pixels_and_crop_units_agree() -> None:
+    """The middle of the first pixel is at 0.5 of the conventions and at 0 of OpenCV's."""
+    transform = similarity(0.01, 0.3, 40, 30)
+    point = np.array([[17.5, 21.5]])
+    units = crop.apply(transform, point[None])[0, 0]
+    pixels = crop.to_pixels(transform[0], 128)
+    assert pixels[:, :2] @ (17, 21) + pixels[:, 2] == pytest.approx(units * 128 - 0.5)
+
+
+def blob(size: int, x: float, y: float, radius: float) -> NDArray[np.uint8]:
+    """(size, size, 3) with a bright round spot about (x, y), in positions whose first pixel's middle is 0.5."""
+    rows, columns = np.mgrid[:size, :size] + 0.5
+    level = 20 + 200 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * radius**2))
+    return np.repeat(np.round(level)[..., None], 3, 2).astype(np.uint8)
+
+
+def centre(image: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """The bright spot's (x, y), in shares of the picture's side."""
+    weights = np.clip(image[..., 0].astype(np.float64) - 30, 0, None)
+    rows, columns = np.mgrid[: len(image), : len(image)] + 0.5
+    return np.array([(columns * weights).sum(), (rows * weights).sum()]) / weights.sum() / len(image)
+
+
+@pytest.mark.parametrize("side", [50.0, 120.0, 200.0, 256.0, 333.3, 700.0])
+def test_what_stands_at_a_place_is_found_there_in_the_crop(side: float) -> None:
+    """Crops that enlarge, reduce a little, and reduce so much that area means come first."""
+    transform = similarity(1 / side, 0.2, 403.3, 391.7)[0]
+    spot = np.array([403.3 + 0.11 * side, 391.7 - 0.07 * side])
+    image = crop.crop_image(blob(800, *spot, radius=0.06 * side), transform, 64)
+    expected = crop.apply(transform, spot[None])[0]
+    assert centre(image) * 64 == pytest.approx(expected * 64, abs=0.05)
+
+
+@pytest.mark.parametrize("reduction", [2, 3, 5])
+def test_a_large_reduction_is_the_mean_of_areas(reduction: int) -> None:
+    noise = np.random.default_rng(1).normal(0, 60 * reduction, (400, 400, 3))
+    noise = np.clip(128 + cv2.GaussianBlur(noise, (0, 0), reduction), 0, 255).astype(np.uint8)
+    side, origin = 64 * reduction, 10 * reduction
+    transform = np.array([[1 / side, 0, -origin / side], [0, 1 / side, -origin / side]])
+    image = crop.crop_image(noise, transform, 64).astype(int)
+    part = noise[origin : origin + side, origin : origin + side].astype(float)
+    means = part.reshape(64, reduction, 64, reduction, 3).mean((1, 3))
+    assert means.std() > 15
+    assert np.abs(image - means).mean() < 1.5
+
+
+def test_fine_stripes_do_not_alias() -> None:
+    stripes = np.zeros((600, 600, 3), np.uint8)
+    stripes[:, ::2] = 255
+    image = crop.crop_image(stripes, similarity(1 / 450, 0, 300, 300)[0], 64).astype(float)
+    assert image.std() < 12
+    assert image.mean() == pytest.approx(127.5, abs=3)
+
+
+def test_beyond_the_picture_its_border_goes_on() -> None:
+    image = np.full((100, 100, 3), 70, np.uint8)
+    for side in (60.0, 400.0):
+        assert (crop.crop_image(image, similarity(1 / side, 0, 5, 5)[0], 64) == 70).all()
+
+
+@given(st.floats(-3000, 3000), st.floats(-3000, 3000), st.floats(20, 3000))
+def test_a_crop_anywhere_has_its_size(x: float, y: float, side: float) -> None:
+    image = np.asarray(cv2.resize(np.zeros((4, 4, 3), np.uint8), (90, 50)), np.uint8)
+    assert crop.crop_image(image, similarity(1 / side, 1.0, x, y)[0], 32).shape == (32, 32, 3)

@@ -1,0 +1,150 @@
+"""Prepared clips on disk: the manifest, what is loaded, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lipsmith import dataset
+from lipsmith.dataset import ClipRecord
+from lipsmith.errors import InputError
+from lipsmith.prepare.store import ClipWriter
+
+FRAMES = 12
+
+
+def record(name: str = "a", split: str = "train", offset: float = 0.0) -> ClipRecord:
+    return ClipRecord(f"{split}/ann/{name}", split, "ann", f"{name}.mp4", FRAMES, 25.0, FRAMES / 25, 1.0, offset)
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> ClipRecord:
+    """A clip whose frames grow brighter and whose mel counts steps, in tmp_path."""
+    clip, random = record(), np.random.default_rng(0)
+    with ClipWriter(tmp_path / clip.clip, 32, 25) as writer:
+        for index in range(FRAMES):
+            writer.write(np.full((32, 32, 3), (20 * index, 100, 200 - 10 * index), np.uint8))
+        writer.commit(
+            {
+                "landmarks": random.random((FRAMES, 131, 2), np.float32),
+                "mesh": random.random((FRAMES, 478, 2), np.float32).astype(np.float16),
+                "transforms": np.tile(np.eye(2, 3, dtype=np.float32), (FRAMES, 1, 1)),
+                "times": np.arange(FRAMES) / 25,
+                "tracked": np.ones(FRAMES, bool),
+                "mel": np.tile(np.linspace(-4, 4, 39, dtype=np.float16), (80, 1)),
+            }
+        )
+    dataset.write_manifest(tmp_path, [clip])
+    return clip
+
+
+def test_what_is_stored_is_loaded(tmp_path: Path, stored: ClipRecord) -> None:
+    clip = dataset.load_clip(tmp_path, stored)
+    assert clip.images is not None
+    assert clip.images.shape == (FRAMES, 32, 32, 3)
+    colours = clip.images.mean((1, 2))
+    assert colours == pytest.approx(np.array([[20 * i, 100, 200 - 10 * i] for i in range(FRAMES)]), abs=4)
+    assert clip.mel.dtype == np.float32
+    assert clip.times == pytest.approx(np.arange(FRAMES) / 25)
+    assert dataset.load_mesh(tmp_path, stored).shape == (FRAMES, 478, 2)
+    assert dataset.load_clip(tmp_path, stored, images=False).images is None
+
+
+def test_a_known_offset_is_corrected(tmp_path: Path, stored: ClipRecord) -> None:
+    """Speech that lags by 0.1 s is 8 steps of mel late."""
+    plain = dataset.load_clip(tmp_path, stored, images=False).mel
+    late = dataset.load_clip(tmp_path, dataset.with_offset(stored, 0.1), images=False).mel
+    assert np.array_equal(late[:, :-8], plain[:, 8:])
+    assert (late[:, -8:] == dataset.SILENCE).all()
+
+
+@given(st.floats(-0.4, 0.4))
+def test_shifting_mel_there_and_back_keeps_its_middle(seconds: float) -> None:
+    mel = np.random.default_rng(0).uniform(-4, 4, (80, 100)).astype(np.float32)
+    back = dataset.shift_mel(dataset.shift_mel(mel, seconds), -seconds)
+    steps = abs(round(seconds * 80))
+    assert np.array_equal(back[:, steps : 100 - steps], mel[:, steps : 100 - steps])
+
+
+def test_mel_shifted_beyond_its_length_is_silent() -> None:
+    mel = np.ones((80, 10), np.float32)
+    for seconds in (1.0, -1.0):
+        assert (dataset.shift_mel(mel, seconds) == dataset.SILENCE).all()
+
+
+def test_the_manifest_comes_back(tmp_path: Path) -> None:
+    records = [record("a"), record("b", "val", 0.04)]
+    dataset.write_manifest(tmp_path, records)
+    assert dataset.read_manifest(tmp_path) == records
+    assert dataset.read_manifest(tmp_path, "val") == records[1:]
+    assert [path.name for path in tmp_path.iterdir()] == [dataset.MANIFEST]
+
+
+def test_a_cut_line_is_passed_over(tmp_path: Path) -> None:
+    dataset.write_manifest(tmp_path, [record("a")])
+    with (tmp_path / dataset.MANIFEST).open("a") as manifest:
+        manifest.write(json.dumps(asdict(record("b")))[:70])
+    assert dataset.read_manifest(tmp_path) == [record("a")]
+
+
+def test_fields_of_later_versions_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / dataset.MANIFEST).write_text(json.dumps(asdict(record("a")) | {"mood": "good"}) + "\n")
+    assert dataset.read_manifest(tmp_path) == [record("a")]
+
+
+@pytest.mark.parametrize("line", ["17", '{"clip": "train/ann/a"}', "[]"])
+def test_a_line_about_something_else_is_named(tmp_path: Path, line: str) -> None:
+    (tmp_path / dataset.MANIFEST).write_text(line + "\n")
+    with pytest.raises(InputError, match="line 1"):
+        dataset.read_manifest(tmp_path)
+
+
+def test_a_folder_without_clips_says_how_to_make_them(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="lipsmith prepare"):
+        dataset.read_manifest(tmp_path)
+    dataset.write_manifest(tmp_path, [record("a")])
+    with pytest.raises(InputError, match="split 'test'"):
+        dataset.read_manifest(tmp_path, "test")
+
+
+@pytest.mark.parametrize("damage", ["gone", "empty", "cut", "scrambled", "text"])
+def test_damaged_geometry_is_an_input_error(tmp_path: Path, stored: ClipRecord, damage: str) -> None:
+    path = tmp_path / f"{stored.clip}.npz"
+    content = path.read_bytes()
+    middle = len(content) // 2
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(
+            {
+                "empty": b"",
+                "cut": content[:middle],
+                "scrambled": content[:200] + bytes(byte ^ 255 for byte in content[200:-2000]) + content[-2000:],
+                "text": b"not an archive",
+            }[damage]
+        )
+    for load in (dataset.load_clip, dataset.load_mesh):
+        with pytest.raises(InputError, match="prepare again"):
+            load(tmp_path, stored)
+
+
+@pytest.mark.parametrize("size", [0, 500, None])
+def test_a_damaged_film_is_an_input_error(tmp_path: Path, stored: ClipRecord, size: int | None) -> None:
+    path = tmp_path / f"{stored.clip}.mp4"
+    if size is None:
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(InputError, match="prepare again"):
+        dataset.load_clip(tmp_path, stored)
+
+
+def test_a_film_shorter_than_its_record_is_an_input_error(tmp_path: Path, stored: ClipRecord) -> None:
+    with pytest.raises(InputError, match=f"ends after {FRAMES} of {FRAMES + 1}"):
+        dataset.read_crops(tmp_path / f"{stored.clip}.mp4", FRAMES + 1)

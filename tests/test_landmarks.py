@@ -1,0 +1,62 @@
+"""The 131 points: their order, their mirror image, and the opening of the lips."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
+from lipsmith import landmarks
+from lipsmith.crop import ANCHORS, TEMPLATE
+
+POINTS = arrays(np.float64, (2, 131, 2), elements=st.floats(-2, 3))
+
+
+def test_there_are_74_pose_and_57_content_points() -> None:
+    assert (landmarks.NUM_POSE, landmarks.NUM_CONTENT, landmarks.NUM_POINTS) == (74, 57, 131)
+    assert len(set(landmarks.POINTS)) == 131
+    assert all(0 <= point < landmarks.NUM_MESH for point in landmarks.POINTS)
+
+
+def test_selection_keeps_the_order_and_drops_depth() -> None:
+    mesh = np.stack([np.arange(478), 1000 + np.arange(478), np.full(478, -7)], -1).astype(np.float32)
+    points = landmarks.select(mesh[None])
+    assert points.shape == (1, 131, 2)
+    assert points[0, 0].tolist() == [162, 1162]
+    assert points[0, 74].tolist() == [132, 1132]
+    assert points[0, -1].tolist() == [95, 1095]
+
+
+@given(POINTS)
+def test_pose_and_content_make_the_whole(points: NDArray[np.float64]) -> None:
+    pose, content = landmarks.split(points)
+    assert pose.shape == (2, 74, 2)
+    assert np.array_equal(np.concatenate([pose, content], 1), points)
+
+
+def test_openings_are_between_the_lips_middles() -> None:
+    points = np.zeros((1, 131, 2))
+    points[0, landmarks.ranks((13, 14, 0, 17))] = [(0.5, 0.60), (0.53, 0.64), (0.5, 0.5), (0.5, 0.7)]
+    assert landmarks.lip_opening(points) == pytest.approx([0.05])
+    assert landmarks.outer_lip_opening(points) == pytest.approx([0.2])
+
+
+@given(POINTS)
+def test_the_mirror_image_of_a_mirror_image_is_the_face(points: NDArray[np.float64]) -> None:
+    assert landmarks.mirror(landmarks.mirror(points)) == pytest.approx(points, abs=1e-12)
+
+
+def test_mirroring_swaps_sides_and_leaves_the_middle() -> None:
+    partners = dict(zip(landmarks.POINTS, [landmarks.POINTS[rank] for rank in landmarks.MIRROR], strict=True))
+    middle = {point for point, other in partners.items() if point == other}
+    assert middle == {168, 6, 197, 195, 5, 4, 152, 0, 17, 13, 14}
+    assert [partners[point] for point in (33, 133, 61, 78, 132, 70, 162)] == [263, 362, 291, 308, 361, 300, 389]
+
+
+def test_the_template_is_a_face_that_mirrors() -> None:
+    points = np.full((131, 2), 0.5)
+    points[landmarks.ranks(ANCHORS)] = TEMPLATE
+    assert landmarks.mirror(points) == pytest.approx(points, abs=1e-9)
