@@ -20,6 +20,8 @@ NEED_TORCH = (
     "lipsmith.train.",
     "lipsmith.metrics.",
     "lipsmith.evaluate.",
+    "lipsmith.export",
+    "lipsmith.cost",
     "lipsmith.score",
     "lipsmith.sync",
     "lipsmith.runtime.torch_backend",

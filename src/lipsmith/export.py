@@ -1,4 +1,4 @@
-"""Trained weights as a model folder: config, weights in half precision, five ONNX stages checked against torch, a card."""
+"""Trained weights as a model folder: config, half-precision weights, ONNX stages checked against torch, a card."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def stage_axes(mouth: LandmarkConfig, face: RendererConfig) -> dict[str, Axes]:
 
 
 def write_onnx(stage: nn.Module, axes: Axes, outputs: tuple[str, ...], path: Path) -> None:
-    """Export one stage. Free axes are told apart by different lengths, none of them 1, which would be taken as fixed."""
+    """Export one stage. Free axes get lengths that differ and are not 1, which would be taken as fixed."""
     sizes = {"n": 2, "b": 2, "T": 5, "N": 6, "k": 3, "m": 4}
     dims = {letter: torch.export.Dim(letter) for letter in sizes}
     free = {

@@ -70,7 +70,9 @@ class Comparison:
 
     def _features(self, picture: Tensor) -> list[Tensor]:
         assert self.vgg is not None
-        return self.vgg(picture, SHALLOW) + self.vgg(F.avg_pool2d(picture, 2), DEEP)
+        shallow: list[Tensor] = self.vgg(picture, SHALLOW)
+        deep: list[Tensor] = self.vgg(F.avg_pool2d(picture, 2), DEEP)
+        return shallow + deep
 
 
 TERMS: Final[dict[str, Callable[[Comparison], Tensor]]] = {

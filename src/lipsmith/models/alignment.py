@@ -15,7 +15,6 @@ from lipsmith.models.flow import LandmarkFlow, region_grid, warp
 from lipsmith.models.renderer_config import RendererConfig
 from lipsmith.models.spade import Modulate, Modulator
 
-
 # The head speaks in about 4 px of a 128 px crop: in crop units, one optimiser step would throw pixels across the face.
 RESIDUAL_UNIT: Final = 0.03
 
@@ -53,6 +52,10 @@ class FlowAlignment(nn.Module):
     start from and the network adds what they miss; it compares the target with references that are nearly in place.
     """
 
+    grid1: Tensor
+    grid2: Tensor
+    grid4: Tensor
+
     def __init__(self, config: RendererConfig) -> None:
         super().__init__()
         size, top, channels = config.face_size, config.top, config.coarse
@@ -69,7 +72,7 @@ class FlowAlignment(nn.Module):
         nn.init.zeros_(self.head[1].bias)  # type: ignore[arg-type]
 
     def forward(self, points: Tensor, sketches: Tensor, target: Tensor, references: References) -> Aligned:
-        """Points `(b, 131, 2)`, sketches `(b, 2k+1, H, S)` and f^m2 of the target, references, to their aligned mean."""
+        """Points `(b, 131, 2)`, sketches `(b, 2k+1, H, S)`, f^m2 of the target, references, to their aligned mean."""
         count = references.points.shape[1]
         base = rearrange(self.landmark_flow(points, references.points), "b k xy h w -> (b k) xy h w")
         near = warp(_flat(references.coarse), _positions(self.grid4, F.avg_pool2d(base, 2)))

@@ -1,8 +1,7 @@
-"""From features to the picture: SPADE guided by what was aligned, PixelShuffle between the resolutions (section 3.2)."""
+"""From features to the picture: SPADE guided by what was aligned, PixelShuffle between resolutions (section 3.2)."""
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from lipsmith.models.blocks import conv3, upsample
@@ -31,7 +30,7 @@ class Decoder(nn.Module):
         nn.init.zeros_(self.head[1].bias)  # type: ignore[arg-type]
 
     def forward(self, features: Tensor, coarse: Tensor, fine: Tensor, image: Tensor) -> Tensor:
-        """Features `(b, c2, h, w)`, guides f^c2, f^c1 and I^c (masked target, aligned reference) to `(b, 3, 4h, 4w)`."""
+        """Features `(b, c2, h, w)`, guides f^c2, f^c1, I^c (masked target, aligned reference) to `(b, 3, 4h, 4w)`."""
         x = self.block4(features, coarse)
         x = self.block2(self.up2(x), fine)
         x = self.block1(self.up1(x), image)

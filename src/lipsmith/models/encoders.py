@@ -22,7 +22,7 @@ class ReferenceEncoder(nn.Module):
         )
 
     def forward(self, image: Tensor, sketch: Tensor) -> tuple[Tensor, Tensor]:
-        """Image `(n, 3, S, S)` in [0, 1] and sketch `(n, 1, S, S)` to f^r1 `(n, c1, S/2, S/2)`, f^r2 `(n, c2, S/4, S/4)`."""
+        """Image `(n, 3, S, S)` in [0, 1] and sketch `(n, 1, S, S)` to `(n, c1, S/2, S/2)` and `(n, c2, S/4, S/4)`."""
         fine = self.fine(torch.cat([image - 0.5, sketch], 1))
         return fine, self.coarse(fine)
 

@@ -27,6 +27,8 @@ def warp(features: Tensor, positions: Tensor) -> Tensor:
 class LandmarkFlow(nn.Module):
     """Displacement of each cell by the landmarks round it: sum_i softmax_i(-|g - L_i|^2 / s^2) (R_i - L_i)."""
 
+    grid: Tensor
+
     def __init__(self, grid: Tensor, reach: float = 0.04) -> None:
         super().__init__()
         self.register_buffer("grid", grid, persistent=False)
@@ -43,8 +45,27 @@ class LandmarkFlow(nn.Module):
     def _displacement(self, points: Tensor, reference_points: Tensor) -> Tensor:
         height, width = self.grid.shape[:2]
         cells = rearrange(self.grid, "h w xy -> (h w) 1 xy")
-        # Differences first: as |g|^2 - 2 g L + |L|^2 the squares would cancel, and a matrix product may round to TF32.
-        squared = (cells - points[:, None]).square().sum(-1)
+        squared = squared_distances_exported(cells, points) if is_exporting() else squared_distances(cells, points)
         weights = torch.softmax(-squared / (2 * self.log_reach).exp(), dim=-1)
-        displacement = weights[:, None] @ (reference_points - points[:, None])
+        displacement: Tensor = weights[:, None] @ (reference_points - points[:, None])
         return rearrange(displacement, "b k (h w) xy -> b k xy h w", h=height, w=width)
+
+
+def squared_distances(cells: Tensor, points: Tensor) -> Tensor:
+    """Squared distances `(b, n, p)` of cells `(n, 1, 2)` and points `(b, p, 2)`.
+
+    Differences first: as |g|^2 - 2 g L + |L|^2 the squares would cancel, and a matrix product may round to TF32.
+    """
+    return (cells - points[:, None]).square().sum(-1)
+
+
+def squared_distances_exported(cells: Tensor, points: Tensor) -> Tensor:
+    """The same on ONNX Runtime, which broadcasts slowly and multiplies matrices exactly and well."""
+    centred_cells, centred_points = cells[:, 0] - 0.5, points - 0.5
+    product = centred_cells @ centred_points.transpose(1, 2)
+    return centred_cells.square().sum(-1)[:, None] + centred_points.square().sum(-1)[:, None] - 2 * product
+
+
+def is_exporting() -> bool:
+    """Whether the network is being written as ONNX."""
+    return torch.onnx.is_in_onnx_export()

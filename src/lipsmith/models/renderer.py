@@ -98,7 +98,7 @@ class Renderer(nn.Module):
         lip_images: Tensor,
         lip_sketches: Tensor,
     ) -> Rendered:
-        """The whole model at once; images of references and lips are `(b, k or m, 3, S, S)`, sketches with 1 channel."""
+        """The whole model at once; references and lips are `(b, k or m, 3, S, S)`, their sketches have 1 channel."""
         count, lip_count = reference_images.shape[1], lip_images.shape[1]
         fine, coarse = self.encode_reference(_flat(reference_images), _flat(reference_sketches))
         lips = self.encode_lip(_flat(lip_images), _flat(lip_sketches))

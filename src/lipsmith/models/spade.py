@@ -1,4 +1,4 @@
-"""Spatially adaptive modulation: a guide image says, pixel by pixel, how features are scaled and shifted (SPADE, [29])."""
+"""Spatially adaptive modulation: a guide image says, pixel by pixel, how features are scaled and shifted ([29])."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stages of a model folder: what runs once a frame, a window, a reference, a lip; names as in docs/architecture.md."""
+"""The stages of a model folder: what runs once a frame, window, reference or lip; docs/architecture.md."""
 
 from __future__ import annotations
 

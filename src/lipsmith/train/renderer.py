@@ -8,15 +8,16 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import torch
+from einops import rearrange, repeat
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from lipsmith.dataset import ClipRecord, read_manifest
-from lipsmith.errors import UsageError
+from lipsmith.errors import UsageError, WeightsError
 from lipsmith.losses.adversarial import Adversary
 from lipsmith.losses.renderer import TERMS, Comparison, mouth_weight, renderer_terms
 from lipsmith.models.alignment import References
@@ -45,7 +46,8 @@ CHECKPOINT: Final = "checkpoint.pt"
 WEIGHTS: Final = "renderer"
 LOG_EVERY: Final = 100
 PERCEPTUAL: Final = frozenset({"warped", "content", "style"})
-ADVERSARIAL: Final = frozenset({"gan", "matching"})
+
+M = TypeVar("M", bound=nn.Module)
 
 
 def train_renderer(
@@ -107,8 +109,8 @@ class RenderBatch(nn.Module):
         references = References(
             images=choose(pool_images),
             points=choose(pool_points),
-            fine=choose(fine.unflatten(0, (clips, -1))),
-            coarse=choose(coarse.unflatten(0, (clips, -1))),
+            fine=choose(rearrange(fine, "(b r) c h w -> b r c h w", b=clips)),
+            coarse=choose(rearrange(coarse, "(b r) c h w -> b r c h w", b=clips)),
         )
         rendered = self.network.render(
             images.flatten(0, 1),
@@ -116,7 +118,7 @@ class RenderBatch(nn.Module):
             points.flatten(0, 1),
             mel.flatten(0, 1),
             references,
-            lips.unflatten(0, (clips, 1, -1)).expand(-1, targets, -1, -1, -1, -1).flatten(0, 1),
+            repeat(lips, "(b m) c h w -> (b t) m c h w", b=clips, t=targets),
         )
         return rendered.image, rendered.aligned
 
@@ -141,8 +143,8 @@ class _State:
         self.autocast = torch.autocast(fabric.device.type, torch.bfloat16, enabled=on_gpu)
         self.bare = RenderBatch(Renderer(config.model))
         optimizer = torch.optim.Adam(self.bare.parameters(), config.learning_rate, fused=on_gpu)
-        ready = self.bare.to(fabric.device, memory_format=torch.channels_last)
-        compiled = torch.compile(ready) if config.compile else ready
+        ready = _channels_last(self.bare, fabric.device)
+        compiled: Any = torch.compile(ready) if config.compile else ready
         self.network: Any
         self.optimizer: Any
         self.network, self.optimizer = fabric.setup(compiled, optimizer)
@@ -368,15 +370,19 @@ def _psnr(fake: Tensor, real: Tensor, share: float) -> float:
 
 def _vgg(config: RendererTraining, fabric: Fabric) -> VGG | None:
     """The yardstick of the perceptual terms: VGG-19 where its weights are at hand, VGG-16 otherwise."""
-    from lipsmith.errors import WeightsError
-
     if not any(getattr(config.weights, name) > 0 for name in PERCEPTUAL):
         return None
     try:
         vgg = load_vgg(third_party("vgg19"), "vgg19")
     except WeightsError:
         vgg = load_vgg(third_party("lpips_vgg16"), "vgg16")
-    return vgg.to(fabric.device, memory_format=torch.channels_last)
+    return _channels_last(vgg, fabric.device)
+
+
+def _channels_last(module: M, device: torch.device) -> M:
+    """The module on its device, in the memory format that convolutions like."""
+    moved: M = module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return moved
 
 
 def _done(fabric: Fabric, state: _State) -> bool:

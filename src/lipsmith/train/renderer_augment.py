@@ -30,7 +30,7 @@ def augment(batch: Batch, generator: torch.Generator) -> Batch:
     """Mirror, turn, scale and shift; exposure, contrast and colour."""
     clips, device = batch.mel.shape[0], batch.mel.device
     mirrored = torch.rand(clips, device=device, generator=generator) < 0.5
-    turn, zoom, shift = _normal(generator, device, clips, 4).split([1, 1, 2], dim=-1)
+    turn, zoom, shift = torch.split(_normal(generator, device, clips, 4), [1, 1, 2], dim=-1)
     groups = [batch.pool, batch.lips, batch.targets]
     light = _light(generator, device, clips)
     changed = []
@@ -71,7 +71,7 @@ def _moved(pictures: Pictures, similarity: Similarity, mirrored: Tensor) -> Pict
 
 def _light(generator: torch.Generator, device: torch.device, *shape: int) -> Tensor:
     """Log-gains of the three colours and of the contrast, `(..., 4)`."""
-    common, contrast, colours = _normal(generator, device, *shape, 5).split([1, 1, 3], dim=-1)
+    common, contrast, colours = torch.split(_normal(generator, device, *shape, 5), [1, 1, 3], dim=-1)
     return torch.cat([0.12 * common + 0.05 * colours, 0.12 * contrast], -1)
 
 

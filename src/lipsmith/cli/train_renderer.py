@@ -1,0 +1,45 @@
+"""Train landmarks and references to pictures, on prepared clips."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from lipsmith.cli import console
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(console.DeviceOptions):
+    """Train the renderer; a run that was interrupted goes on where it stopped."""
+
+    config: Annotated[str, tyro.conf.Positional]
+    """A TOML file, or the name of a packaged one (renderer)."""
+    data: Path
+    """Prepared clips."""
+    out: Path
+    """Folder of the run: best weights, checkpoint, curves with pictures."""
+    minutes: float | None = None
+    """End after this many minutes, learning rate annealed."""
+    start: Path | None = None
+    """A checkpoint of another run, whose network is taken up for a new schedule."""
+
+
+def run(options: Options) -> None:
+    """Train, tell the best validation figures, and name the weights."""
+    import torch
+
+    from lipsmith.train.renderer import WEIGHTS, train_renderer
+    from lipsmith.train.renderer_config import RendererTraining
+    from lipsmith.train.state import load_config
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    config = load_config(RendererTraining, options.config)
+    if options.minutes is not None:
+        config = replace(config, minutes=options.minutes)
+    best = train_renderer(config, options.data, options.out, device=options.device, start=options.start)
+    console.table("Best on val", ("figure", "value"), sorted(best.items()))
+    console.result(options.out / f"{WEIGHTS}.safetensors")
