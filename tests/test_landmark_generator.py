@@ -167,7 +167,7 @@ def session(
 
 def test_sizes_that_do_not_fit_are_refused() -> None:
     for wrong in ({"heads": 3}, {"dim": 7, "heads": 7}, {"speech_channels": (4,)}, {"features": "posteriors"}):
-        with pytest.raises(ValueError, match="heads|odd|speech_channels"):
+        with pytest.raises(ValueError, match=r"heads|odd|speech_channels"):
             dataclasses.replace(TINY, **wrong)
 
 

@@ -81,7 +81,7 @@ def test_what_does_not_fit_is_a_usage_error_that_names_it(tmp_path: Path, text: 
 
 def test_a_config_is_a_file_or_a_packaged_name(tmp_path: Path) -> None:
     assert load_config(LandmarkTraining, "landmarks_paper").model.window == 5
-    with pytest.raises(UsageError, match="no config is called 'nothing'.*landmarks"):
+    with pytest.raises(UsageError, match=r"no config is called 'nothing'.*landmarks"):
         load_config(LandmarkTraining, "nothing")
     with pytest.raises(UsageError, match="no such config file"):
         load_config(LandmarkTraining, tmp_path / "nothing.toml")

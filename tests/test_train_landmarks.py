@@ -173,8 +173,8 @@ def test_another_network_does_not_resume(data: Path, tmp_path: Path) -> None:
 
 
 def test_training_lowers_the_error(data: Path, tmp_path: Path) -> None:
-    brief = dataclasses.replace(SMALL, steps=150, batch=8, learning_rate=3e-3, validate_every=150, log_every=150)
-    brief = dataclasses.replace(brief, checkpoint_minutes=9.0, ema=0.9, augment=Augmentation(silence=0.0))
+    brief = dataclasses.replace(SMALL, steps=60, batch=8, learning_rate=8e-3, validate_every=60, log_every=60)
+    brief = dataclasses.replace(brief, checkpoint_minutes=9.0, ema=0.8, augment=Augmentation(silence=0.0))
     best = train_landmarks(brief, data, tmp_path, device="cpu")
     assert best["opening_r"] > 0.6
     assert best["l1_percent"] < best["mean.l1_percent"]

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import tyro
 
 from lipsmith.cli import console
 from lipsmith.cli.results import write_figures
 
+_BASELINES: Final = ("mean", "nearest")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options(console.DeviceOptions, console.JsonOptions):
-    """Self-reconstruction of landmarks: references from a clip's first half, figures on its second."""
+    """Self-reconstruction of landmarks: references from a clip's first half, figures on its second.
+
+    opening_r is with the clip's own speech, leak_r with other people's: what the pose tells of the old words.
+    """
 
     model: Annotated[str, tyro.conf.Positional]
     """A model's name or folder, or the folder of a training run."""
@@ -44,7 +50,17 @@ def run(options: Options) -> None:
         prefix = f"{split}." if len(options.split) > 1 else ""
         figures |= {prefix + name: value for name, value in found.figures.items()}
         rows += found.rows
-    console.table("Landmarks", ("figure", "value"), list(figures.items()))
+    console.table("Landmarks", ("figure", "generator", "mean", "nearest"), beside_baselines(figures))
     write_figures(options.json, figures, {"model": options.model, "data": options.data, "split": options.split}, rows)
     if options.json:
         console.result(options.json)
+
+
+def beside_baselines(figures: Mapping[str, float]) -> list[tuple[str, float | str, float | str, float | str]]:
+    """Rows of figure, generator, mean of the references, reference nearest in pose; empty where there is none."""
+    rows: dict[str, dict[str, float]] = {}
+    for name, value in figures.items():
+        *scope, figure = name.split(".")
+        system = scope.pop() if scope and scope[-1] in _BASELINES else ""
+        rows.setdefault(".".join([*scope, figure]), {})[system] = value
+    return [(name, row.get("", ""), row.get("mean", ""), row.get("nearest", "")) for name, row in rows.items()]
