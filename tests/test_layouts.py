@@ -92,7 +92,7 @@ def test_a_file_named_on_purpose_is_taken_whatever_its_ending(tmp_path: Path) ->
 @pytest.mark.parametrize("source", ["nowhere", "*.mp4", "empty"])
 def test_nothing_there_is_an_input_error(tmp_path: Path, source: str) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="no (such file|video)"):
+    with pytest.raises(InputError, match=r"no (such file|video)"):
         find_jobs([tmp_path / source])
 
 

@@ -1,0 +1,305 @@
+"""Footage to prepared clips: what comes out, what is left out and why, and how an interrupted run goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lipsmith import crop
+from lipsmith.audio import mel_spectrogram
+from lipsmith.dataset import ClipRecord, load_clip, load_mesh, read_manifest
+from lipsmith.errors import InputError, UsageError
+from lipsmith.landmarks import select
+from lipsmith.prepare import LEFT_OUT, Summary, prepare
+from lipsmith.prepare.stretch import Stretch
+from synthetic import STILL, face_at, make_film, speech
+from video_samples import film, pictures
+
+COMMAND = (sys.executable, "-m", "lipsmith", "prepare")
+QUARTER_TURN = [0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30]
+
+
+def one(source: Path, root: Path) -> Summary:
+    return prepare([source], root, size=64, workers=1)
+
+
+def files(root: Path) -> dict[str, int]:
+    """Every file below `root` with the time of its last change."""
+    return {str(path.relative_to(root)): path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
+
+
+def faces(seconds: float, size: tuple[int, int] = (320, 320)) -> list[NDArray[np.uint8]]:
+    return [face_at(index / 25, size) for index in range(round(seconds * 25))]
+
+
+@pytest.fixture(scope="module")
+def still(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A second of a face that does not move, with speech."""
+    folder = tmp_path_factory.mktemp("footage") / "train"
+    folder.mkdir()
+    return make_film(folder / "ann_1.mp4", 1.0, motion=STILL, audio=speech(1.0))
+
+
+@pytest.fixture(scope="module")
+def prepared(still: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ClipRecord]:
+    root = tmp_path_factory.mktemp("prepared")
+    (record,) = one(still, root).records
+    return root, record
+
+
+def test_a_film_becomes_a_clip(still: Path, prepared: tuple[Path, ClipRecord]) -> None:
+    root, record = prepared
+    assert record == ClipRecord("train/ann/ann_1", "train", "ann", str(still), 25, 25.0, 1.0, 1.0)
+    assert read_manifest(root) == [record]
+    clip = load_clip(root, record)
+    assert clip.images is not None
+    assert clip.images.shape == (25, 64, 64, 3)
+    assert clip.landmarks.shape == (25, 131, 2)
+    assert clip.times == pytest.approx(np.arange(25) / 25, abs=1e-4)
+    assert clip.tracked.all()
+    assert set(files(root)) == {"manifest.jsonl", "train/ann/ann_1.mp4", "train/ann/ann_1.npz"}
+
+
+def test_a_still_face_stands_still(prepared: tuple[Path, ClipRecord]) -> None:
+    """To a tenth of a source pixel, wherever in the crop."""
+    root, record = prepared
+    transforms = load_clip(root, record, images=False).transforms
+    corners = np.array([[0, 0], [1, 0], [0, 1], [1, 1]])
+    places = crop.apply(crop.invert(transforms), corners[None])
+    assert np.ptp(places, axis=0).max() < 0.1
+
+
+def test_points_pictures_and_speech_belong_together(still: Path, prepared: tuple[Path, ClipRecord]) -> None:
+    root, record = prepared
+    clip = load_clip(root, record)
+    assert select(load_mesh(root, record)) == pytest.approx(clip.landmarks, abs=2e-3)
+    expected = crop.crop_image(face_at(0.4, motion=STILL), clip.transforms[10], 64)
+    assert clip.images is not None
+    assert np.abs(clip.images[10].astype(float) - expected).mean() < 3
+    mel = mel_spectrogram(speech(1.0))
+    assert clip.mel.shape == mel.shape
+    assert np.abs(clip.mel - mel).mean() < 0.25  # AAC is between them
+
+
+def test_two_shots_are_two_clips_that_know_nothing_of_each_other(tmp_path: Path) -> None:
+    first = [face_at(0, motion=STILL)] * 20
+    second = [np.ascontiguousarray(255 - (255 - face_at(0, motion=STILL)[:260, 300:40:-1]) // 2)] * 20
+    images = [np.pad(image, [(0, 320 - len(image)), (0, 320 - image.shape[1]), (0, 0)]) for image in (*first, *second)]
+    source = film(tmp_path / "two.mp4", images, audio=speech(1.6))
+    records = one(source, tmp_path / "out").records
+    assert [(record.clip, record.frames) for record in records] == [("train/two/two", 20), ("train/two/two+2", 20)]
+    for record in records:
+        clip = load_clip(tmp_path / "out", record, images=False)
+        assert clip.times[0] == 0
+        assert clip.mel.shape == (80, 65)
+        # Smoothing across the cut would bend the transforms beside it.
+        assert np.ptp(clip.transforms[:, 0, 0]) < 0.01 * clip.transforms[0, 0, 0]
+    whole = mel_spectrogram(speech(1.6)).astype(float)
+    later = load_clip(tmp_path / "out", records[1], images=False).mel
+    assert np.abs(later[:, 4:60] - whole[:, 64 + 4 : 64 + 60]).mean() < 0.25
+
+
+class _Crops:
+    """Takes the place of the film that is written."""
+
+    def __init__(self) -> None:
+        self.images: list[NDArray[np.uint8]] = []
+
+    def write(self, image: NDArray[np.uint8]) -> None:
+        self.images.append(image)
+
+
+def test_geometry_of_lost_frames_is_interpolated(tmp_path: Path) -> None:
+    """A face that moves 2 pixels a frame, unseen in frames 10 to 14 and after frame 30."""
+    mesh = np.random.default_rng(0).uniform(60, 140, (478, 2)).astype(np.float32)
+    mesh[list(crop.ANCHORS)] = crop.TEMPLATE * 128 + 40
+    writer, seen = _Crops(), [*range(10), *range(15, 31)]
+    stretch = Stretch(writer, 32, 25.0)  # type: ignore[arg-type]
+    for index in range(35):
+        shown = mesh + np.float32(2 * index) if index in seen else None
+        stretch.add(np.full((300, 300, 3), index, np.uint8), index / 25, shown)
+    assert stretch.gap == pytest.approx(4 / 25)
+    arrays = stretch.finish()
+    assert [int(image.mean()) for image in writer.images] == list(range(31))
+    assert arrays["tracked"].nonzero()[0].tolist() == seen
+    expected = crop.fit_transforms(select(np.stack([mesh + np.float32(2 * index) for index in range(31)])))
+    assert arrays["transforms"] == pytest.approx(expected, abs=1e-5)
+    assert np.ptp(arrays["landmarks"], axis=0).max() < 1e-4
+
+
+def test_a_second_run_does_nothing(still: Path, prepared: tuple[Path, ClipRecord]) -> None:
+    root, record = prepared
+    before = {name: at for name, at in files(root).items() if name != "manifest.jsonl"}
+    summary = one(still, root)
+    assert (summary.fresh, summary.records, summary.left_out) == ([], [record], {})
+    assert {name: at for name, at in files(root).items() if name != "manifest.jsonl"} == before
+
+
+def test_a_killed_run_goes_on(still: Path, tmp_path: Path) -> None:
+    """Killed between two films, while it wrote: half-written files and a line of the manifest that is cut short."""
+    one(still, tmp_path / "out")
+    other = tmp_path / "bob.mp4"
+    other.write_bytes(still.read_bytes())
+    root = tmp_path / "out"
+    before = files(root)["train/ann/ann_1.npz"]
+    (root / "train/bob").mkdir()
+    (root / "train/bob/.bob.mp4.partial").write_bytes(b"half")
+    (root / "train/ann/.ann_1.npz.partial").write_bytes(b"half")
+    with (root / "manifest.jsonl").open("a") as manifest:
+        manifest.write('{"clip": "train/bob/bob", "spl')
+    summary = prepare([still, other], root, size=64, workers=1)
+    assert [record.clip for record in summary.fresh] == ["train/bob/bob"]
+    assert [record.clip for record in read_manifest(root)] == ["train/ann/ann_1", "train/bob/bob"]
+    assert files(root)["train/ann/ann_1.npz"] == before
+    assert not [name for name in files(root) if "partial" in name]
+
+
+def test_a_deleted_clip_is_made_again(still: Path, tmp_path: Path) -> None:
+    one(still, tmp_path)
+    (tmp_path / "train/ann/ann_1.npz").unlink()
+    assert len(one(still, tmp_path).fresh) == 1
+    assert len(read_manifest(tmp_path)) == 1
+
+
+def test_another_film_of_the_same_name_does_not_replace_the_first(still: Path, tmp_path: Path) -> None:
+    one(still, tmp_path / "out")
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train/ann_1.mp4").write_bytes(still.read_bytes())
+    summary = one(tmp_path / "train/ann_1.mp4", tmp_path / "out")
+    assert [record.clip for record in summary.records] == ["train/ann/ann_1", "train/ann/ann_1~2"]
+
+
+def test_crops_of_another_size_are_not_mixed_in(still: Path, prepared: tuple[Path, ClipRecord]) -> None:
+    with pytest.raises(UsageError, match="--size 64"):
+        prepare([still], prepared[0], size=96, workers=1)
+
+
+def test_a_left_out_film_is_tried_again_once_it_has_changed(still: Path, tmp_path: Path) -> None:
+    source = tmp_path / "film.mp4"
+    source.write_bytes(b"")
+    for _ in range(2):
+        with pytest.raises(InputError, match=r"film\.mp4"):
+            one(source, tmp_path / "out")
+    assert set(files(tmp_path / "out")) == {LEFT_OUT}
+    assert len((tmp_path / "out" / LEFT_OUT).read_text().splitlines()) == 1
+    source.write_bytes(still.read_bytes())
+    assert one(source, tmp_path / "out").left_out == {}
+
+
+@pytest.fixture(scope="module")
+def mixed(still: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of footage fit and unfit."""
+    folder = tmp_path_factory.mktemp("mixed")
+    whole = still.read_bytes()
+    (folder / "damaged.mp4").write_bytes(whole[:1000] + bytes(len(whole) - 1000))
+    (folder / "truncated.mp4").write_bytes(whole[: len(whole) // 2])
+    (folder / "empty.mp4").write_bytes(b"")
+    (folder / "text.mp4").write_text("no film at all\n" * 100)
+    film(folder / "mute.mp4", faces(0.6))
+    film(folder / "silent.mp4", faces(0.6), audio=np.zeros(9600, np.float32))
+    film(folder / "faceless.mp4", pictures(20, 320, 320), audio=speech(0.8))
+    film(folder / "single.mp4", faces(0.04), audio=speech(1))
+    beside = [np.concatenate([image, image[:, ::-1]], 1) for image in faces(0.6)]
+    film(folder / "couple.mp4", beside, audio=speech(0.6))
+    turned = [np.ascontiguousarray(np.rot90(image)) for image in faces(0.6, (320, 240))]
+    film(folder / "rotated.mp4", turned, matrix=QUARTER_TURN, audio=speech(0.6))
+    film(folder / "large.mp4", [face_at(0, (3840, 2160))] * 15, audio=speech(0.6), options={"preset": "ultrafast"})
+    return folder
+
+
+REASONS = {
+    "damaged": "unreadable",
+    "truncated": "unreadable",
+    "empty": "unreadable",
+    "text": "unreadable",
+    "mute": "no speech",
+    "silent": "no speech",
+    "faceless": "no face",
+    "single": "too short",
+    "couple": "several faces",
+}
+
+
+def test_what_cannot_be_used_is_left_out_with_the_reason(mixed: Path, tmp_path: Path) -> None:
+    out, figures = tmp_path / "out", tmp_path / "figures.json"
+    done = subprocess.run(
+        [*COMMAND, mixed, out, "--size", "64", "--workers", "2", "--json", figures], capture_output=True, text=True
+    )
+    assert done.returncode == 1, done.stderr
+    assert done.stdout == f"{out}\n{figures}\n"
+    lines = [json.loads(line) for line in (out / LEFT_OUT).read_text().splitlines()]
+    assert {Path(source).stem: reason for source, reason, *_ in lines} == REASONS
+    for name, reason in REASONS.items():
+        assert any(f"{name}.mp4" in line and reason in line for line in done.stderr.splitlines())
+    assert f"{len(REASONS)} of {len(REASONS) + 2} failed" in done.stderr
+    assert "Traceback" not in done.stderr
+    whole = {f"train/{name}/{name}{ending}" for name in ("large", "rotated") for ending in (".mp4", ".npz")}
+    assert set(files(out)) == whole | {"manifest.jsonl", LEFT_OUT}
+    assert sorted(path.name for path in (out / "train").iterdir()) == ["large", "rotated"]
+    assert json.loads(figures.read_text())["figures"]["percent_with_face"] == 100
+    upright = load_clip(out, next(record for record in read_manifest(out) if record.identity == "rotated")).landmarks
+    assert upright[:, :74, 1].mean() < upright[:, 74:, 1].mean()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["{mixed}/text.mp4", "{out}"], 3, "text.mp4"),
+        (["{mixed}/mute.mp4", "{mixed}/single.mp4", "{out}"], 3, "none of 2 sources could be prepared"),
+        (["{out}/nowhere.mp4", "{out}"], 3, "nowhere.mp4: no such file"),
+        (["{mixed}"], 2, "lipsmith prepare SRC... DST"),
+        (["{mixed}", "{mixed}/text.mp4"], 2, "is a file"),
+        (["{mixed}", "{out}", "--size", "3"], 2, "--size 3"),
+        (["{mixed}", "{out}", "--workers", "0"], 2, "--workers 0"),
+    ],
+)
+def test_when_nothing_can_be_done_it_is_said_in_a_sentence(
+    words: list[str], code: int, said: str, mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lipsmith.cli import main
+
+    out = tmp_path / "out"
+    words = [word.format(mixed=mixed, out=out) for word in words]
+    assert main(["prepare", *words, *(["--workers", "1"] if code == 3 else [])]) == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert said in captured.err.splitlines()[-1]
+    assert not set(files(out)) - {LEFT_OUT}
+
+
+def test_an_interrupted_run_leaves_nothing_half_written(still: Path, tmp_path: Path) -> None:
+    """As Ctrl-C does it: the signal reaches the command and its workers alike."""
+    make_film(tmp_path / "film.mp4", 20.0, motion=STILL, audio=speech(20.0))
+    (tmp_path / "again.mp4").write_bytes((tmp_path / "film.mp4").read_bytes())
+    words = [*COMMAND, still, tmp_path / "film.mp4", tmp_path / "again.mp4", tmp_path / "out", "--workers", "2"]
+    run = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    waited = time.monotonic() + 60
+    while not list((tmp_path / "out").rglob("*.npz")) and time.monotonic() < waited:
+        time.sleep(0.02)
+    os.killpg(run.pid, signal.SIGINT)
+    _, said = run.communicate(timeout=60)
+    assert run.returncode == 130, said
+    assert "Traceback" not in said
+    left = set(files(tmp_path / "out"))
+    assert left <= {"manifest.jsonl", "train/ann/ann_1.mp4", "train/ann/ann_1.npz"}
+    assert "train/ann/ann_1.npz" in left
+
+
+@pytest.mark.timeout(120)
+def test_real_footage_survives(clips: Path, tmp_path: Path) -> None:
+    """A short clip of each of three people; the whole set is a matter of `lipsmith prepare`."""
+    films = [sorted((clips / split).glob("*.mp4")) for split in ("train", "val", "test")]
+    chosen = [min(some, key=lambda path: path.stat().st_size) for some in films]
+    summary = prepare(chosen, tmp_path, workers=1)
+    assert summary.left_out == {}
+    assert {record.split for record in summary.records} == {"train", "val", "test"}
+    assert min(record.tracked for record in summary.records) == 1
