@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lipsmith.face import Face, FaceTracker, TrackedFrame
 
 MIN_SECONDS: Final = 0.5
-MAX_SECONDS: Final = 60.0  # longer shots are cut: it bounds what a worker and a loader hold
+MAX_SECONDS: Final = 30.0  # longer shots are cut: it bounds what a worker and a loader hold
 MAX_GAP: Final = 1.0  # seconds without a face that geometry may bridge
 RIVAL_HEIGHT: Final = 0.5  # of the main face's: a second face this tall is a second speaker
 RIVAL_SHARE: Final = 0.2  # of the frames it must be seen in
