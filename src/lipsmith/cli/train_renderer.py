@@ -16,7 +16,7 @@ class Options(console.DeviceOptions):
     """Train the renderer; a run that was interrupted goes on where it stopped."""
 
     config: Annotated[str, tyro.conf.Positional]
-    """A TOML file, or the name of a packaged one (renderer)."""
+    """A TOML file, or the name of a packaged one (fast, fast_gpu, paper)."""
     data: Path
     """Prepared clips."""
     out: Path

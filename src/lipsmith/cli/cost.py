@@ -1,0 +1,46 @@
+"""Count parameters and multiply-accumulates of a model's parts."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict, dataclass
+from typing import Annotated
+
+import tyro
+
+from lipsmith.cli import console
+from lipsmith.cli.results import write_figures
+from lipsmith.files import refuse_existing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(console.JsonOptions, console.OutputOptions):
+    """Counts without running anything."""
+
+    config: Annotated[str, tyro.conf.Positional]
+    """The renderer's TOML file, or the name of a packaged one (fast, paper)."""
+    landmarks: str = "landmarks"
+    """The landmark generator's."""
+    references: int | None = None
+    """References a frame; as configured when left out."""
+    lips: int | None = None
+    """Lip references; as configured when left out."""
+
+
+def run(options: Options) -> None:
+    """Print one row a part."""
+    from lipsmith.cost import landmark_cost, renderer_cost, vgg_cost
+    from lipsmith.train.landmarks import LandmarkTraining
+    from lipsmith.train.renderer_config import RendererTraining
+    from lipsmith.train.state import load_config
+
+    if options.json is not None:
+        refuse_existing(options.json, options.overwrite)
+    face = load_config(RendererTraining, options.config).model
+    mouth = load_config(LandmarkTraining, options.landmarks).model
+    parts = renderer_cost(face, options.references, options.lips) + landmark_cost(mouth) + [vgg_cost(face)]
+    rows = [(part.name, part.per, part.parameters, part.macs / 1e9) for part in parts]
+    console.table("Cost", ("part", "once a", "parameters", "GMAC"), rows, sys.stdout)
+    if options.json is not None:
+        figures = {f"{part.name}: GMAC a {part.per}": part.macs / 1e9 for part in parts}
+        write_figures(options.json, figures, {"renderer": face, "landmarks": mouth}, [asdict(part) for part in parts])

@@ -1,0 +1,119 @@
+"""What networks cost: parameters, and multiply-accumulates (MAC) of convolutions and matrix products.
+
+Networks run on shapes alone (torch's fake tensors), so that counting takes no time and no memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from lipsmith.landmarks import NUM_POINTS, NUM_POSE
+from lipsmith.losses.renderer import DEEP, SHALLOW
+from lipsmith.models.landmark_generator import LandmarkConfig, build_landmark_generator
+from lipsmith.models.renderer import Renderer
+from lipsmith.models.renderer_config import RendererConfig
+from lipsmith.models.stages import RenderStage
+from lipsmith.models.vgg import VGG
+
+PER_TARGET: Final = ("target_encoder", "alignment", "masked_encoder", "lip_fusion", "audio", "decoder")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a model and what one run of it costs."""
+
+    name: str
+    per: str
+    """What it runs once for."""
+    parameters: int
+    macs: int
+
+
+def shapes_alone() -> FakeTensorMode:
+    """In its `with`, tensors have shapes and no content."""
+    return FakeTensorMode()
+
+
+def count_macs(run: Callable[[], object]) -> dict[str, int]:
+    """MAC of what `run` does, by the module that did it; `Global` is the sum. To be called within `shapes_alone`."""
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        run()
+    # A multiply-accumulate is two of the counter's operations.
+    return {name: sum(counts.values()) // 2 for name, counts in counter.get_flop_counts().items()}
+
+
+def renderer_cost(config: RendererConfig, references: int | None = None, lips: int | None = None) -> list[Part]:
+    """Parts of the renderer, for as many references and lip references a target as given (None: the config's)."""
+    size, k, m = config.face_size, references or config.references, lips or config.lips
+    with shapes_alone():
+        network = Renderer(config).eval()
+        stage, inputs = RenderStage(network), _render_inputs(config, k, m)
+        picture = torch.empty(1, 3, size, size), torch.empty(1, 1, size, size)
+        of_target = count_macs(lambda: stage(*inputs))
+        parts = [
+            Part("reference_encoder", "reference", *_cost(network.reference_encoder, *picture)),
+            Part("lip_encoder", "lip reference", *_cost(network.lip_encoder, *picture)),
+        ]
+    parts += [
+        Part(name, "frame", _parameters(getattr(network, name)), of_target.get(f"RenderStage.renderer.{name}", 0))
+        for name in PER_TARGET
+    ]
+    return [*parts, Part(f"render, {k} references, {m} lips", "frame", _parameters(network), of_target["Global"])]
+
+
+def landmark_cost(config: LandmarkConfig) -> list[Part]:
+    """The two stages of the landmark generator; the transformer's cost is divided by the frames of its window."""
+    frames = config.window
+    with shapes_alone():
+        network = build_landmark_generator(config).eval()
+        mel = torch.empty(1, 1, config.bands, 16)
+        tokens, pose = torch.empty(1, frames, config.dim), torch.empty(1, frames, NUM_POSE, 2)
+        references = torch.empty(1, config.references, NUM_POINTS, 2)
+        parameters, macs = _cost(network.transformer, tokens, pose, references)
+        of_speech = _cost(network.speech, mel)
+    return [
+        Part("speech", "frame", *of_speech),
+        Part(f"landmarks, windows of {frames}", "frame", parameters, macs // frames),
+    ]
+
+
+def vgg_cost(config: RendererConfig, kind: str = "vgg16") -> Part:
+    """What VGG costs in training: image, aligned references and truth of one target, at two scales, forwards."""
+    rows, size = config.face_size - config.top, config.face_size
+    with shapes_alone():
+        vgg = VGG(kind)
+        whole, half = torch.empty(3, 3, rows, size), torch.empty(3, 3, rows // 2, size // 2)
+        macs = count_macs(lambda: (vgg(whole, SHALLOW), vgg(half, DEEP)))["Global"]
+    return Part(f"{kind}, training only", "target", _parameters(vgg), macs)
+
+
+def _render_inputs(config: RendererConfig, k: int, m: int) -> list[Tensor]:
+    size, half, quarter = config.face_size, config.face_size // 2, config.face_size // 4
+    shapes: list[tuple[int, ...]] = [
+        (3, size, size),
+        (config.sketches, size, size),
+        (NUM_POINTS, 2),
+        (1, 80, 16),
+        (k, 3, size, size),
+        (k, NUM_POINTS, 2),
+        (k, config.fine, half, half),
+        (k, config.coarse, quarter, quarter),
+        (m, config.coarse, (size - config.top) // 4, quarter),
+    ]
+    return [torch.empty(1, *shape) for shape in shapes]
+
+
+def _cost(module: nn.Module, *inputs: Tensor) -> tuple[int, int]:
+    return _parameters(module), count_macs(lambda: module(*inputs))["Global"]
+
+
+def _parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
