@@ -19,6 +19,7 @@ lint: $(INSTALLED)
 
 demo: $(INSTALLED)
 	$(BIN)/lipsmith dub demo/face.png demo/speech.wav -o demo/dubbed.mp4 --overwrite
+	$(BIN)/python demo/film_strip.py demo/dubbed.mp4 docs/demo.png
 
 clean:
 	rm -rf .venv dist build
