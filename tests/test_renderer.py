@@ -1,0 +1,200 @@
+"""The renderer: what it may see, how its split composes, what its alignment does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lipsmith.models.alignment import References
+from lipsmith.models.flow import (
+    LandmarkFlow,
+    region_grid,
+    squared_distances,
+    squared_distances_exported,
+    warp,
+    warp_exported,
+)
+from lipsmith.models.renderer import Renderer
+from lipsmith.models.renderer_config import RendererConfig
+from lipsmith.models.spade import Modulate, Modulator
+
+TINY = RendererConfig(face_size=32, top=12, full=4, fine=4, coarse=8, references=2, lips=2)
+SIZE = TINY.face_size
+
+
+def lively(config: RendererConfig = TINY) -> Renderer:
+    """A network in which nothing is zero, so that everything has an effect."""
+    torch.manual_seed(0)
+    network = Renderer(config).eval()
+    for parameter in network.parameters():
+        if not parameter.any():
+            nn.init.normal_(parameter, 0, 0.05)
+    return network
+
+
+def inputs(k: int = 2, m: int = 2, batch: int = 2) -> dict[str, Tensor]:
+    random = torch.Generator().manual_seed(1)
+
+    def rand(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=random)
+
+    points = 0.2 + 0.6 * rand(batch, 131, 2)
+    return {
+        "target": rand(batch, 3, SIZE, SIZE),
+        "sketches": rand(batch, 5, SIZE, SIZE),
+        "points": points,
+        "mel": 8 * rand(batch, 1, 80, 16) - 4,
+        "reference_images": rand(batch, k, 3, SIZE, SIZE),
+        "reference_sketches": rand(batch, k, 1, SIZE, SIZE),
+        "reference_points": points[:, None] + 0.05 * rand(batch, k, 131, 2),
+        "lip_images": rand(batch, m, 3, SIZE, SIZE),
+        "lip_sketches": rand(batch, m, 1, SIZE, SIZE),
+    }
+
+
+@torch.no_grad()
+def test_encoded_once_and_rendered_is_the_plain_forward() -> None:
+    network, x = lively(), inputs(k=3, m=4)
+    fine, coarse = network.encode_reference(x["reference_images"].flatten(0, 1), x["reference_sketches"].flatten(0, 1))
+    lips = network.encode_lip(x["lip_images"].flatten(0, 1), x["lip_sketches"].flatten(0, 1))
+    references = References(
+        x["reference_images"],
+        x["reference_points"],
+        fine.reshape(2, 3, *fine.shape[1:]),
+        coarse.reshape(2, 3, *coarse.shape[1:]),
+    )
+    split = network.render(
+        x["target"], x["sketches"], x["points"], x["mel"], references, lips.reshape(2, 4, *lips.shape[1:])
+    )
+    assert torch.equal(split.image, network(**x).image)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("alignment", ["flow", "none"])
+def test_the_targets_lower_half_is_not_seen(alignment: str) -> None:
+    network = lively(replace(TINY, alignment=alignment))
+    x = inputs()
+    noisy = x["target"].clone()
+    noisy[..., SIZE // 2 :, :] = torch.rand_like(noisy[..., SIZE // 2 :, :])
+    assert torch.equal(network(**x | {"target": noisy}).image, network(**x).image)
+    brighter = x["target"].clone()
+    brighter[..., SIZE // 2 - 1, :] += 0.5
+    changed = network(**x | {"target": brighter}).image != network(**x).image
+    assert changed[..., SIZE // 2 :, :].any()
+
+
+@torch.no_grad()
+def test_the_upper_half_is_the_targets_own() -> None:
+    x = inputs()
+    half = SIZE // 2
+    assert torch.equal(lively()(**x).image[..., :half, :], x["target"][..., :half, :])
+
+
+@torch.no_grad()
+def test_equal_points_leave_the_reference_where_it_is() -> None:
+    network, x = Renderer(TINY).eval(), inputs(k=1)
+    x["reference_points"] = x["points"][:, None].clone()
+    aligned = network(**x).aligned
+    torch.testing.assert_close(aligned, x["reference_images"][:, 0, :, TINY.top :], atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_a_shifted_reference_is_flowed_back() -> None:
+    network, x = Renderer(TINY).eval(), inputs(k=1)
+    shift = 3  # pixels to the right, in the reference
+    whole = torch.rand(2, 3, SIZE, SIZE + shift)
+    picture, reference = whole[..., shift:], whole[..., :SIZE]
+    x["reference_images"] = reference[:, None]
+    x["reference_points"] = x["points"][:, None] + torch.tensor([shift / SIZE, 0.0])
+    aligned = network(**x).aligned
+    seen = (..., slice(TINY.top, None), slice(0, SIZE - shift))
+    torch.testing.assert_close(aligned[..., : SIZE - shift], picture[seen], atol=1e-4, rtol=0)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("ablation", "changed"),
+    [
+        ({"alignment": "none"}, "reference_points"),
+        ({"lip_module": "none"}, "lip_images"),
+        ({"audio": "none"}, "mel"),
+    ],
+)
+def test_an_ablation_takes_its_input_away(ablation: dict[str, str], changed: str) -> None:
+    x = inputs()
+    other = x | {changed: x[changed] + 0.1 * torch.rand_like(x[changed])}
+    without = lively(replace(TINY, **ablation))  # type: ignore[arg-type]
+    assert torch.equal(without(**x).image, without(**other).image)
+    full = lively()
+    assert not torch.equal(full(**x).image, full(**other).image)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("k", "m"), [(1, 1), (5, 1), (1, 7)])
+def test_references_and_lips_may_be_any_number(k: int, m: int) -> None:
+    assert lively()(**inputs(k=k, m=m)).image.shape == (2, 3, SIZE, SIZE)
+
+
+@torch.no_grad()
+def test_the_same_reference_thrice_is_as_once() -> None:
+    network, x = lively(), inputs(k=1, m=1)
+    names = ("reference_images", "reference_sketches", "reference_points", "lip_images", "lip_sketches")
+    thrice = x | {name: x[name].expand(-1, 3, *x[name].shape[2:]) for name in names}
+    torch.testing.assert_close(network(**thrice).image, network(**x).image, atol=1e-5, rtol=0)
+
+
+def test_the_untrained_network_shows_its_references() -> None:
+    x = inputs()
+    rendered = Renderer(TINY).eval()(**x)
+    below = rendered.aligned[..., SIZE // 2 - TINY.top :, :]
+    torch.testing.assert_close(rendered.image[..., SIZE // 2 :, :], below)
+
+
+def test_sizes_that_do_not_divide_are_refused() -> None:
+    with pytest.raises(ValueError, match="multiples of 4"):
+        RendererConfig(face_size=30)
+
+
+def test_flow_follows_the_nearest_landmark() -> None:
+    flow = LandmarkFlow(region_grid(8, 0, 1), reach=0.01)
+    points = torch.tensor([[[0.1, 0.5], [0.9, 0.5]]])
+    moved = points[:, None] + torch.tensor([[0.25, 0.0], [0.0, -0.5]])
+    displacement = flow(points, moved)
+    torch.testing.assert_close(displacement[0, 0, :, 4, 0], torch.tensor([0.25, 0.0]))
+    torch.testing.assert_close(displacement[0, 0, :, 4, 7], torch.tensor([0.0, -0.5]))
+
+
+def test_a_warp_by_half_a_pixel_is_a_mean_and_stops_at_the_border() -> None:
+    picture = torch.arange(4.0).reshape(1, 1, 1, 4).expand(1, 1, 4, 4)
+    moved = warp(picture, region_grid(4, 0, 1)[None] + torch.tensor([0.125, 0.0]))
+    torch.testing.assert_close(moved[0, 0, 0], torch.tensor([0.5, 1.5, 2.5, 3.0]))
+
+
+def test_what_is_exported_equals_what_is_trained() -> None:
+    random = torch.Generator().manual_seed(0)
+    features, points = torch.rand(2, 3, 16, 16, generator=random), torch.rand(2, 131, 2, generator=random)
+    positions = 1.4 * torch.rand(2, 5, 7, 2, generator=random) - 0.2
+    torch.testing.assert_close(warp_exported(features, positions), warp(features, positions), atol=1e-5, rtol=0)
+    cells = region_grid(16, 4, 2).reshape(-1, 1, 2)
+    ours, exact = squared_distances_exported(cells, points), squared_distances(cells, points)
+    torch.testing.assert_close(ours, exact, atol=1e-6, rtol=0)
+
+
+def test_modulation_scales_and_shifts() -> None:
+    x, scale, shift = torch.full((1, 2, 1, 1), 3.0), torch.full((1, 2, 1, 1), 0.5), torch.full((1, 2, 1, 1), -1.0)
+    assert Modulate(2, "none")(x, (scale, shift)).flatten().tolist() == [3.5, 3.5]
+    varied = torch.tensor([[[[1.0, 3.0]]]])
+    zero = torch.zeros(1, 1, 1, 2)
+    torch.testing.assert_close(
+        Modulate(1, "instance")(varied, (zero, zero)), torch.tensor([[[[-1.0, 1.0]]]]), atol=1e-4, rtol=0
+    )
+
+
+def test_an_untrained_guide_changes_nothing() -> None:
+    scale, shift = Modulator(3, 4, 5)(torch.rand(2, 3, 6, 6))
+    assert scale.shape == shift.shape == (2, 4, 6, 6)
+    assert not scale.any()
+    assert not shift.any()

@@ -1,0 +1,103 @@
+"""The renderer's losses against values computed by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lipsmith.landmarks import INNER_LIP, OUTER_LIP, ranks
+from lipsmith.losses.adversarial import Adversary, discriminator_loss, feature_matching_loss, generator_loss
+from lipsmith.losses.perceptual import gram, perceptual_loss, style_loss
+from lipsmith.losses.renderer import MOUTH_RADIUS, MOUTH_WEIGHT, Comparison, mouth_weight, pixel_loss, renderer_terms
+from lipsmith.models.discriminator import MultiScaleDiscriminator
+from lipsmith.models.vgg import VGG
+
+
+def layer(*rows: list[float]) -> Tensor:
+    """Features of one picture, one row a channel, one line high."""
+    return torch.tensor(rows)[None, :, None]
+
+
+def test_perceptual_loss_sums_the_layers_means() -> None:
+    fake, real = [layer([1.0, 2.0]), layer([0.0])], [layer([1.0, 4.0]), layer([3.0])]
+    assert perceptual_loss(fake, real).item() == pytest.approx(1 + 3)
+
+
+def test_gram_is_the_channels_correlation() -> None:
+    features = layer([1.0, 2.0], [3.0, 0.0])
+    expected = torch.tensor([[[5.0, 3.0], [3.0, 9.0]]]) / (2 * 2)
+    torch.testing.assert_close(gram(features), expected)
+
+
+def test_style_loss_sees_what_and_not_where() -> None:
+    picture, turned, flat = layer([1.0, 2.0]), layer([2.0, 1.0]), layer([1.0, 1.0])
+    assert style_loss([picture], [turned]).item() == 0
+    assert style_loss([picture], [flat]).item() == pytest.approx((5 - 2) / 2)
+
+
+def test_adversarial_losses_are_least_squares() -> None:
+    fake = [[torch.tensor([1.0]), torch.tensor([0.5])], [torch.tensor([2.0]), torch.tensor([0.0])]]
+    real = [[torch.tensor([4.0]), torch.tensor([1.0])], [torch.tensor([2.0]), torch.tensor([0.0])]]
+    assert discriminator_loss(fake, real).item() == pytest.approx(((0 + 0.25) + (1 + 0)) / 2 / 2)
+    assert generator_loss(fake).item() == pytest.approx((0.25 + 1) / 2)
+    assert feature_matching_loss(fake, real).item() == pytest.approx((3 + 0) / 2)
+
+
+def make_adversary() -> Adversary:
+    torch.manual_seed(0)
+    discriminator = MultiScaleDiscriminator(scales=2, channels=4, layers=1)
+    return Adversary(discriminator, torch.optim.SGD(discriminator.parameters(), 0.1))
+
+
+def test_each_step_leaves_the_other_side_without_gradients() -> None:
+    adversary, source = make_adversary(), nn.Parameter(torch.rand(2, 3, 16, 16))
+    real = torch.rand(2, 3, 16, 16)
+    before = [parameter.clone() for parameter in adversary.discriminator.parameters()]
+    adversary.train_step(source * 1.0, real)
+    assert source.grad is None
+    after = list(adversary.discriminator.parameters())
+    assert any(not torch.equal(old, new) for old, new in zip(before, after, strict=True))
+    adversary.optimizer.zero_grad(set_to_none=True)
+    torch.stack(list(adversary.judge(source * 1.0, real).values())).sum().backward()
+    assert source.grad is not None
+    assert source.grad.any()
+    assert all(parameter.grad is None for parameter in after)
+
+
+def test_the_adversarys_state_comes_back() -> None:
+    one, other = make_adversary(), make_adversary()
+    one.train_step(torch.zeros(1, 3, 16, 16), torch.ones(1, 3, 16, 16))
+    other.load_state_dict(one.state_dict())
+    picture = torch.rand(1, 3, 16, 16)
+    assert torch.equal(one.discriminator(picture)[0][-1], other.discriminator(picture)[0][-1])
+
+
+def test_pixels_near_the_mouth_weigh_more() -> None:
+    points = torch.rand(1, 131, 2)
+    points[:, ranks(OUTER_LIP + INNER_LIP)] = torch.tensor([0.625, 0.875])
+    weight = mouth_weight(points, 4)
+    assert weight.shape == (1, 1, 4, 4)
+    assert weight[0, 0, 3, 2].item() == pytest.approx(1 + MOUTH_WEIGHT)
+    one_cell = 1 + MOUTH_WEIGHT * math.exp(-(0.25**2) / (2 * MOUTH_RADIUS**2))
+    assert weight[0, 0, 3, 3].item() == pytest.approx(one_cell)
+    assert weight[0, 0, 2, 2].item() == pytest.approx(one_cell)
+    assert weight[0, 0, 0, 0].item() == pytest.approx(1, abs=1e-3)
+
+
+def test_pixel_loss_is_a_weighted_mean() -> None:
+    fake, real = torch.tensor([[[[0.5, 1.0]]]]), torch.tensor([[[[0.0, 0.0]]]])
+    assert pixel_loss(fake, real, torch.tensor([[[[2.0, 0.0]]]])).item() == pytest.approx(0.5)
+
+
+def test_terms_are_those_named_and_zero_for_the_truth() -> None:
+    torch.manual_seed(0)
+    truth = torch.rand(1, 3, 40, 64)
+    vgg, weight = VGG("vgg16"), torch.ones(1, 1, 40, 64)
+    names = ("pixel", "aligned_pixel", "warped", "content", "style")
+    same = renderer_terms(Comparison(truth, truth, truth, weight, vgg), names, None)
+    assert {name: value.item() for name, value in same.items()} == dict.fromkeys(names, 0.0)
+    aligned = renderer_terms(Comparison(truth, 1 - truth, truth, weight, vgg), names, None)
+    assert {name for name, value in aligned.items() if value > 0} == {"aligned_pixel", "warped"}
