@@ -139,8 +139,7 @@ def load_syncnet(folder: ModelFolder) -> SyncNet:
     if folder.config.get("kind") != "sync":
         raise WeightsError(f"{folder.path} holds no lip-sync judge; train one with `lipsmith train sync`")
     written: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in folder.config["architecture"].items()
+        key: tuple(value) if isinstance(value, list) else value for key, value in folder.config["architecture"].items()
     }
     net = SyncNet(SyncNetConfig(**written))
     net.load_state_dict(load_file(Path(folder.path) / "model.safetensors"))
