@@ -1,0 +1,51 @@
+"""Multiply-accumulates against counts by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from lipsmith.cost import count_macs, landmark_cost, renderer_cost, shapes_alone, vgg_cost
+from lipsmith.models.landmark_generator import LandmarkConfig
+from lipsmith.models.renderer_config import RendererConfig
+
+TINY = RendererConfig(face_size=32, top=12, full=4, fine=4, coarse=8)
+
+
+def test_a_convolution_a_layer_and_an_attention() -> None:
+    with shapes_alone():
+        conv, linear = nn.Conv2d(2, 3, 3, padding=1), nn.Linear(5, 7)
+        assert count_macs(lambda: conv(torch.empty(1, 2, 4, 6)))["Global"] == 4 * 6 * 3 * 2 * 9
+        assert count_macs(lambda: linear(torch.empty(2, 4, 5)))["Global"] == 8 * 5 * 7
+        query, key = torch.empty(1, 1, 10, 8), torch.empty(1, 1, 6, 8)
+        attention = count_macs(lambda: F.scaled_dot_product_attention(query, key, key))["Global"]
+    assert attention == 2 * 10 * 6 * 8
+
+
+def test_the_parts_make_up_the_render() -> None:
+    *parts, total = renderer_cost(TINY)
+    assert total.macs == sum(part.macs for part in parts if part.per == "frame")
+    assert total.parameters == sum(part.parameters for part in parts)
+    lip = next(part for part in parts if part.name == "lip_encoder")
+    # A 3x3 convolution from 64 to 8 channels and a residual block of two from 8 to 8, at 5 x 8 places.
+    assert lip.macs == 5 * 8 * 9 * (64 * 8 + 2 * 8 * 8)
+    assert lip.parameters == 9 * (64 * 8 + 2 * 8 * 8) + 3 * 8
+
+
+def test_alignment_costs_by_the_reference() -> None:
+    def cost(k: int) -> int:
+        return next(part.macs for part in renderer_cost(TINY, references=k) if part.name == "alignment")
+
+    assert cost(3) - cost(2) == cost(2) - cost(1) > 0
+    plain = renderer_cost(replace(TINY, alignment="none"))
+    assert next(part.macs for part in plain if part.name == "alignment") == 0
+
+
+def test_other_costs_are_there() -> None:
+    speech, landmarks = landmark_cost(LandmarkConfig())
+    assert speech.macs > 0
+    assert landmarks.macs > 0
+    assert vgg_cost(RendererConfig()).parameters == 14_714_688

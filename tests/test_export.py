@@ -1,0 +1,124 @@
+"""Trained weights to a model folder and back: torch and ONNX Runtime agree, and what is wrong is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from lipsmith.errors import WeightsError
+from lipsmith.export import OUTPUTS, Axes, check_onnx, example, export, stage_axes, write_onnx
+from lipsmith.models.landmark_generator import LandmarkConfig, build_landmark_generator
+from lipsmith.models.renderer import Renderer
+from lipsmith.models.renderer_config import RendererConfig
+from lipsmith.models.stages import load_stages
+from lipsmith.runtime import load_backend
+from lipsmith.runtime.onnx_backend import OnnxBackend
+from lipsmith.train.run import save_weights
+from lipsmith.weights import find_model
+
+pytest.importorskip("onnxscript")
+
+FACE = RendererConfig(face_size=32, top=12, full=4, fine=4, coarse=8)
+MOUTH = LandmarkConfig(
+    dim=16, layers=1, heads=2, feed_forward=16, window=7, speech_channels=(4, 4, 4, 4, 4), speech_residuals=0,
+    points="perceptron", point_channels=(16,), temporal=1,
+)  # fmt: skip
+
+
+def lively(network: nn.Module) -> nn.Module:
+    for parameter in network.parameters():
+        if not parameter.any():
+            nn.init.normal_(parameter, 0, 0.05)
+    return network
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    root = tmp_path_factory.mktemp("runs")
+    generator, renderer = lively(build_landmark_generator(MOUTH)), lively(Renderer(FACE))
+    training = {"model": asdict(MOUTH), "steps": 7, "seed": 1}
+    save_weights(root / "l" / "landmarks", generator.state_dict(), {"training": training, "validation": {"score": 0.5}})
+    training = {"model": asdict(FACE), "steps": 9, "minutes": 2.5}
+    figures = {"psnr": 31.25, "step": 8.0}
+    save_weights(root / "r" / "renderer", renderer.state_dict(), {"training": training, "validation": figures})
+    return root
+
+
+@pytest.fixture(scope="module")
+def model(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    export(runs / "l", runs / "r", folder, "tiny", data="Two drawn faces.", hardware="one core")
+    return folder
+
+
+def test_the_folder_is_a_checked_model(model: Path) -> None:
+    found = find_model(model)
+    assert {f"{stage}.onnx" for stage in OUTPUTS} | {"model.safetensors"} == set(found.config["files"])
+    named = {key: found.config[key] for key in ("name", "face_size", "references_per_frame", "lips", "window")}
+    assert named == {"name": "tiny", "face_size": 32, "references_per_frame": 3, "lips": 5, "window": 7}
+
+
+@pytest.mark.parametrize("stage", OUTPUTS)
+@pytest.mark.parametrize("count", [1, 2, 6])
+def test_onnx_gives_what_torch_gives_at_any_size(model: Path, stage: str, count: int) -> None:
+    backend = load_backend(find_model(model), "cpu", 1)
+    assert isinstance(backend, OnnxBackend)
+    inputs = example(stage_axes(MOUTH, FACE)[stage], dict.fromkeys("nbTNkm", count))
+    with torch.no_grad():
+        expected = load_stages(model)[stage](**inputs)
+    expected = expected if isinstance(expected, tuple) else (expected,)
+    given = backend(stage, **{name: value.numpy() for name, value in inputs.items()})
+    assert len(given) == len(expected) == len(OUTPUTS[stage])
+    for ours, theirs in zip(given, expected, strict=True):
+        torch.testing.assert_close(torch.from_numpy(ours), theirs, atol=1e-4, rtol=1e-3)
+
+
+def test_half_precision_costs_little(model: Path, runs: Path) -> None:
+    from safetensors.torch import load_file
+
+    renderer = Renderer(FACE).eval()
+    renderer.load_state_dict(load_file(runs / "r" / "renderer.safetensors"))
+    inputs = example(stage_axes(MOUTH, FACE)["lip"], {"n": 2})
+    with torch.no_grad():
+        difference = (renderer.lip_encoder(**inputs) - load_stages(model)["lip"](**inputs)).abs().max()
+    assert 0 < difference < 5e-3
+
+
+def test_the_card_tells_what_was_measured(model: Path) -> None:
+    card = (model / "CARD.md").read_text()
+    for said in ("Two drawn faces.", "one core", "| psnr | 31.25 |", "| steps | 7 | 9 |", "| minutes | n/a | 2.5 |"):
+        assert said in card
+
+
+class Fickle(nn.Module):
+    """Another thing in ONNX than in torch."""
+
+    def forward(self, mel: torch.Tensor) -> torch.Tensor:
+        return mel + 1 if torch.onnx.is_in_onnx_export() else mel
+
+
+def test_a_stage_that_disagrees_is_refused(tmp_path: Path) -> None:
+    axes: Axes = {"mel": ("n", 1, 80, 16)}
+    write_onnx(Fickle(), axes, ("tokens",), tmp_path / "speech.onnx")
+    with pytest.raises(WeightsError, match="from torch"):
+        check_onnx(Fickle(), axes, tmp_path / "speech.onnx")
+
+
+def test_a_run_without_weights_is_refused(runs: Path, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="train with `lipsmith train renderer`"):
+        export(runs / "l", tmp_path, tmp_path / "model", "x", data="", hardware="")
+
+
+@pytest.mark.parametrize(("key", "value"), [("renderer", {"coarse": 12}), ("landmarks", {"width": 3}), ("renderer", 1)])
+def test_config_and_weights_must_belong_together(model: Path, tmp_path: Path, key: str, value: object) -> None:
+    (tmp_path / "model.safetensors").write_bytes((model / "model.safetensors").read_bytes())
+    config = json.loads((model / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {key: value}))
+    with pytest.raises(WeightsError):
+        load_stages(tmp_path)

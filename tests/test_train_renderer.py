@@ -1,0 +1,214 @@
+"""The renderer's training: batches, variations, and a run that stops and goes on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from torch import Tensor
+
+from landmark_clips import talking_clip, write_clips
+from lipsmith.dataset import Clip, read_manifest
+from lipsmith.errors import UsageError
+from lipsmith.landmarks import NUM_POSE
+from lipsmith.models.renderer_config import RendererConfig
+from lipsmith.train.renderer import train_renderer
+from lipsmith.train.renderer_augment import augment
+from lipsmith.train.renderer_config import LossWeights, RendererTraining
+from lipsmith.train.renderer_data import TRUE, Batch, Footage, Pictures, clip_weights, fixed_batches, moved_content
+from lipsmith.video import VideoWriter
+
+SIZE = 32
+SMALL = RendererTraining(
+    model=RendererConfig(face_size=SIZE, top=12, full=4, fine=4, coarse=8, references=2, lips=2),
+    weights=LossWeights(warped=0, content=0, style=0),
+    steps=4,
+    clips=2,
+    targets=2,
+    pool=3,
+    warmup=1,
+    gan_from=0.5,
+    discriminator_channels=4,
+    validate_every=2,
+    checkpoint_minutes=0.0,
+)
+
+
+def crops(clip: Clip) -> NDArray[np.uint8]:
+    """Pictures whose brightness is the frame's number."""
+    count = clip.record.frames
+    images = np.full((count, SIZE, SIZE, 3), 40, np.uint8)
+    images[:, SIZE // 2 :] = 3 * np.arange(count, dtype=np.uint8)[:, None, None, None]
+    return images
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("prepared")
+    clips = [talking_clip(seed, f"p{seed}") for seed in range(2)] + [talking_clip(8, "v8", "val")]
+    write_clips(root, clips)
+    for clip in clips:
+        with VideoWriter(root / f"{clip.record.clip}.mp4", SIZE, SIZE, 25.0) as film:
+            for image, time in zip(crops(clip), clip.times, strict=True):
+                film.write(image, float(time))
+    return root
+
+
+@pytest.fixture
+def footage(data: Path) -> Footage:
+    """Footage whose first point tells the frame's number within its clip."""
+    footage = Footage(data, read_manifest(data, "train"), 2, torch.device("cpu"))
+    footage.points[:, :, 0, 0] = torch.arange(60.0).repeat(2)
+    return footage
+
+
+def generator(seed: int = 1) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def numbers(pictures: Pictures) -> Tensor:
+    return pictures.points[..., 0, 0]
+
+
+def test_pool_and_lips_lie_on_the_other_side_of_the_cut(footage: Footage) -> None:
+    sides = set()
+    for seed in range(20):
+        batch = footage.draw(replace(SMALL, clips=8), generator(seed))
+        shown = torch.cat([numbers(batch.pool), numbers(batch.lips)], 1)
+        wanted = numbers(batch.targets)
+        before = shown.amax(1) < wanted.amin(1)
+        assert (before | (shown.amin(1) > wanted.amax(1))).all()
+        sides |= set(before.tolist())
+    assert sides == {True, False}
+
+
+def test_batches_have_the_shapes_they_name(footage: Footage) -> None:
+    batch = footage.draw(SMALL, generator())
+    assert batch.pool.images.shape == (2, 3, 3, SIZE, SIZE)
+    assert batch.pool.sketches.shape == (2, 3, 1, SIZE, SIZE)
+    assert batch.targets.sketches.shape == (2, 2, 5, SIZE, SIZE)
+    assert batch.mel.shape == (2, 2, 1, 80, 16)
+    assert batch.chosen.shape == (2, 2, 2)
+    assert batch.targets.images.amax() <= 1
+
+
+def test_pictures_are_the_frames_asked_for(footage: Footage) -> None:
+    pictures = footage.pictures(torch.tensor([0, 20, 59]))
+    brightness = pictures.images[:, :, SIZE // 2 + 4 :].mean((1, 2, 3)) * 255
+    torch.testing.assert_close(brightness, torch.tensor([0.0, 60.0, 177.0]), atol=4, rtol=0)
+
+
+def test_neighbours_end_with_the_clip(footage: Footage) -> None:
+    first, second = footage.pictures(torch.tensor([59, 60]), TRUE, 1).sketches
+    assert torch.equal(first[2], first[1])
+    assert torch.equal(second[0], second[1])
+
+
+def test_the_nearest_references_are_chosen(footage: Footage) -> None:
+    batch = footage.draw(replace(SMALL, nearest_share=1.0, moved_share=0.0, pool=6), generator())
+    # The first point, hundreds of crops away from one frame to the next, decides.
+    apart = (numbers(batch.targets)[:, :, None] - numbers(batch.pool)[:, None]).abs()
+    chosen = apart.gather(2, batch.chosen).amax(2)
+    assert (chosen <= apart.sort(dim=2).values[..., 1] + 1e-3).all()
+
+
+def test_validation_takes_its_pool_from_the_first_half(data: Path) -> None:
+    footage = Footage(data, read_manifest(data, "val"), 2, torch.device("cpu"))
+    footage.points[:, :, 0, 0] = torch.arange(60.0)
+    ((record, batch),) = fixed_batches(footage, SMALL)
+    assert record.identity == "v8"
+    assert numbers(batch.pool).max() < 30
+    assert numbers(batch.targets).min() >= 35
+
+
+def test_an_identity_weighs_as_the_root_of_its_footage() -> None:
+    records = [talking_clip(0, "a", frames=90).record, talking_clip(1, "b", frames=10).record]
+    weights = clip_weights(records)
+    assert weights[0] / weights[1] == pytest.approx(3)
+    assert weights.sum() == pytest.approx(1)
+
+
+def test_moved_content_leaves_the_pose() -> None:
+    points = talking_clip(0, "a").landmarks
+    moved = moved_content(points, np.random.default_rng(0))
+    np.testing.assert_array_equal(moved[:, :NUM_POSE], points[:, :NUM_POSE])
+    assert 0.001 < np.abs(moved - points)[:, NUM_POSE:].mean() < 0.05
+
+
+def marked(points: Tensor) -> Pictures:
+    """Pictures with a spot where all their points are."""
+    axis = (torch.arange(SIZE) + 0.5) / SIZE
+    x, y = points[..., 0, None, None], points[..., 1, None, None]
+    spot = torch.exp(-((axis - x) ** 2 + (axis[:, None] - y) ** 2) / (2 * 0.06**2))
+    return Pictures(
+        images=0.8 * spot[..., None, :, :].expand(*points.shape[:2], 3, SIZE, SIZE),
+        sketches=spot[..., None, :, :],
+        points=points[..., None, :].expand(*points.shape[:2], 131, 2),
+    )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_points_move_as_pixels_do(seed: int) -> None:
+    places = 0.35 + 0.3 * torch.rand(3, 2, 2, generator=generator(seed))
+    pictures = marked(places)
+    batch = Batch(pictures, pictures, pictures, torch.zeros(3, 2, 1, 80, 16), torch.zeros(3, 2, 1, dtype=torch.long))
+    changed = augment(batch, generator(seed))
+    axis = (torch.arange(SIZE) + 0.5) / SIZE
+    for group in (changed.pool, changed.lips, changed.targets):
+        drawn = group.sketches[:, :, 0]
+        mass = drawn.sum((-2, -1))
+        found = torch.stack([(drawn.sum(-2) * axis).sum(-1) / mass, (drawn.sum(-1) * axis).sum(-1) / mass], -1)
+        torch.testing.assert_close(found, group.points[..., 0, :], atol=0.25 / SIZE, rtol=0)
+        brightest = group.images[:, :, 1].flatten(2).argmax(-1)
+        where = torch.stack([brightest % SIZE, brightest // SIZE], -1) / SIZE + 0.5 / SIZE
+        torch.testing.assert_close(where, group.points[..., 0, :], atol=2 / SIZE, rtol=0)
+        assert (group.points[..., 0, :] - places).abs().max() > 0.01
+
+
+def test_a_clips_pictures_are_varied_alike() -> None:
+    places = torch.full((1, 6, 2), 0.4)
+    pictures = marked(places)
+    batch = Batch(pictures, pictures, pictures, torch.zeros(1, 6, 1, 80, 16), torch.zeros(1, 6, 1, dtype=torch.long))
+    changed = augment(batch, generator(3))
+    both = torch.cat([changed.pool.points, changed.targets.points], 1)[0, :, 0]
+    assert both.std(0).max() < 0.02
+    assert 0 <= changed.pool.images.amin() <= changed.pool.images.amax() <= 1
+
+
+def test_stop_and_resume_is_as_not_stopping(data: Path, tmp_path: Path) -> None:
+    whole = train_renderer(SMALL, data, tmp_path / "whole", device="cpu")
+    validations = 0
+
+    def stop(line: str) -> None:
+        nonlocal validations
+        validations += line.startswith("val at 4")
+        if validations == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_renderer(SMALL, data, tmp_path / "stopped", device="cpu", report=stop)
+    resumed = train_renderer(SMALL, data, tmp_path / "stopped", device="cpu")
+    assert resumed == whole
+    left, right = (load_file(tmp_path / name / "renderer.safetensors") for name in ("whole", "stopped"))
+    assert left.keys() == right.keys()
+    for name, weights in left.items():
+        assert torch.equal(weights, right[name]), name
+
+
+def test_a_new_schedule_starts_from_a_checkpoint(data: Path, tmp_path: Path) -> None:
+    brief = replace(SMALL, steps=1)
+    train_renderer(brief, data, tmp_path / "first", device="cpu")
+    lines: list[str] = []
+    start = tmp_path / "first" / "checkpoint.pt"
+    train_renderer(brief, data, tmp_path / "second", device="cpu", start=start, report=lines.append)
+    assert "from step 0" in lines[0]
+    with pytest.raises(UsageError, match="no such checkpoint"):
+        train_renderer(brief, data, tmp_path / "third", device="cpu", start=tmp_path / "none.pt")
+    other = replace(brief, model=replace(brief.model, coarse=12))
+    with pytest.raises(UsageError, match="another architecture"):
+        train_renderer(other, data, tmp_path / "first", device="cpu")
