@@ -40,7 +40,7 @@ def warp_exported(features: Tensor, positions: Tensor) -> Tensor:
         return first + (x - left) * (pixels.gather(2, start + 1) - first)
 
     upper, lower = row(corner), row(corner + width)
-    return (upper + (y - top) * (lower - upper)).unflatten(2, positions.shape[1:3])
+    return rearrange(upper + (y - top) * (lower - upper), "b c (h w) -> b c h w", h=positions.shape[1])
 
 
 class LandmarkFlow(nn.Module):
