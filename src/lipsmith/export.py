@@ -78,6 +78,7 @@ def export_stages(stages: Mapping[str, nn.Module], mouth: LandmarkConfig, face: 
     for stage, axes in stage_axes(mouth, face).items():
         path = folder / f"{stage}.onnx"
         write_onnx(stages[stage], axes, OUTPUTS[stage], path)
+        strip_traces(path)
         error = check_onnx(stages[stage], axes, path)
         _LOG.info("%s: %.1f kB, at most %.1e from torch", path.name, path.stat().st_size / 1e3, error)
 
@@ -131,6 +132,18 @@ def write_onnx(stage: nn.Module, axes: Axes, outputs: tuple[str, ...], path: Pat
             dynamo=True,
             verbose=False,
         )
+
+
+def strip_traces(path: Path) -> None:
+    """Take out what the exporter notes beside each node: stack traces with the paths of this machine."""
+    import onnx
+
+    model = onnx.load(path)
+    graph = model.graph
+    for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    onnx.save(model, path)
 
 
 def check_onnx(stage: nn.Module, axes: Axes, path: Path) -> float:
