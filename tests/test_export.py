@@ -79,6 +79,11 @@ def test_onnx_gives_what_torch_gives_at_any_size(model: Path, stage: str, count:
         torch.testing.assert_close(torch.from_numpy(ours), theirs, atol=1e-4, rtol=1e-3)
 
 
+def test_exported_files_do_not_tell_where_they_were_made(model: Path) -> None:
+    package = str(Path(torch.__file__).parent).encode()
+    assert not [file.name for file in model.glob("*.onnx") if package in file.read_bytes()]
+
+
 def test_half_precision_costs_little(model: Path, runs: Path) -> None:
     from safetensors.torch import load_file
 
