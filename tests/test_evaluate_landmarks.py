@@ -61,10 +61,11 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("lag", [-0.2, -0.08, 0.0, 0.12, 0.2])
 def test_agreement_is_highest_at_the_lag_of_the_sound(lag: float) -> None:
-    curve = agreement(Loud(), make_trial(talking_clip(4, "a", frames=120, lag=lag), 4), 15)
-    assert curve.shape == (41,)
-    assert curve.max() > 0.9
-    assert shift_seconds(int(curve.argmax())) == pytest.approx(lag, abs=0.021)
+    agreed = agreement(Loud(), make_trial(talking_clip(4, "a", frames=120, lag=lag), 4), 15)
+    for curve in (agreed.whole, agreed.before, agreed.counted):
+        assert curve.shape == (41,)
+        assert curve.max() > 0.9
+        assert shift_seconds(int(curve.argmax())) == pytest.approx(lag, abs=0.021)
 
 
 def test_each_clips_lag_is_found(data: Path) -> None:

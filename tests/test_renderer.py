@@ -193,8 +193,8 @@ def test_modulation_scales_and_shifts() -> None:
     )
 
 
-def test_an_untrained_guide_changes_nothing() -> None:
+def test_an_untrained_guide_changes_little_but_something() -> None:
     scale, shift = Modulator(3, 4, 5)(torch.rand(2, 3, 6, 6))
     assert scale.shape == shift.shape == (2, 4, 6, 6)
-    assert not scale.any()
-    assert not shift.any()
+    assert 0 < scale.abs().max() < 0.5
+    assert 0 < shift.abs().max() < 0.5

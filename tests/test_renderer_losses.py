@@ -8,10 +8,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lipsmith.landmarks import INNER_LIP, OUTER_LIP, ranks
+from lipsmith.landmarks import INNER_LIP, JAW, OUTER_LIP, ranks
 from lipsmith.losses.adversarial import Adversary, discriminator_loss, feature_matching_loss, generator_loss
 from lipsmith.losses.perceptual import gram, perceptual_loss, style_loss
-from lipsmith.losses.renderer import MOUTH_RADIUS, MOUTH_WEIGHT, Comparison, mouth_weight, pixel_loss, renderer_terms
+from lipsmith.losses.renderer import (
+    MOUTH_RADIUS,
+    MOUTH_WEIGHT,
+    Comparison,
+    face_mask,
+    mouth_weight,
+    pixel_loss,
+    renderer_terms,
+)
 from lipsmith.models.discriminator import MultiScaleDiscriminator
 from lipsmith.models.vgg import VGG
 
@@ -87,9 +95,31 @@ def test_pixels_near_the_mouth_weigh_more() -> None:
     assert weight[0, 0, 0, 0].item() == pytest.approx(1, abs=1e-3)
 
 
-def test_pixel_loss_is_a_weighted_mean() -> None:
-    fake, real = torch.tensor([[[[0.5, 1.0]]]]), torch.tensor([[[[0.0, 0.0]]]])
-    assert pixel_loss(fake, real, torch.tensor([[[[2.0, 0.0]]]])).item() == pytest.approx(0.5)
+def test_pixel_loss_is_a_weighted_mean_over_octaves() -> None:
+    fake, real, weight = torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 8)
+    # A checkerboard of +-0.5 with weight 2 in the left half: there at full resolution, gone in every blurred one.
+    fake[..., ::2, ::2] = fake[..., 1::2, 1::2] = 1
+    real[...] = 0.5
+    weight[..., :4] = 2
+    assert pixel_loss(fake, real, weight).item() == pytest.approx(0.5 / 4)
+    # A difference of 0.5 everywhere counts alike in all of them.
+    assert pixel_loss(real, 0 * real, weight).item() == pytest.approx(0.5)
+
+
+def test_face_mask_is_what_the_jaw_line_encloses() -> None:
+    angle = torch.linspace(-0.1, torch.pi + 0.1, len(JAW))
+    points = torch.full((2, 131, 2), 0.6)
+    points[0, ranks(JAW)] = torch.stack([0.5 + 0.3 * angle.cos(), 0.5 + 0.3 * angle.sin()], -1)
+    # The other way round is the same face, mirrored.
+    points[1, ranks(JAW)] = points[0, ranks(JAW)].flip(0)
+    mask = face_mask(points, 64)
+    assert mask.shape == (2, 1, 64, 64)
+    assert torch.allclose(mask[0], mask[1], atol=1e-5)
+    axis = (torch.arange(64) + 0.5) / 64
+    radius = ((axis - 0.5) ** 2 + (axis[:, None] - 0.5) ** 2).sqrt()
+    lower = (axis > 0.5)[:, None] & torch.ones(64, 64, dtype=torch.bool)
+    assert mask[0, 0][lower & (radius < 0.27)].min() > 0.98
+    assert mask[0, 0][lower & (radius > 0.36)].max() < 0.05
 
 
 def test_terms_are_those_named_and_zero_for_the_truth() -> None:
@@ -97,7 +127,7 @@ def test_terms_are_those_named_and_zero_for_the_truth() -> None:
     truth = torch.rand(1, 3, 40, 64)
     vgg, weight = VGG("vgg16"), torch.ones(1, 1, 40, 64)
     names = ("pixel", "aligned_pixel", "warped", "content", "style")
-    same = renderer_terms(Comparison(truth, truth, truth, weight, vgg), names, None)
+    same = renderer_terms(Comparison(truth, truth, truth, weight, weight, vgg), names, None)
     assert {name: value.item() for name, value in same.items()} == dict.fromkeys(names, 0.0)
-    aligned = renderer_terms(Comparison(truth, 1 - truth, truth, weight, vgg), names, None)
+    aligned = renderer_terms(Comparison(truth, 1 - truth, truth, weight, weight, vgg), names, None)
     assert {name for name, value in aligned.items() if value > 0} == {"aligned_pixel", "warped"}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lipsmith.audio import mel_spectrogram, read_audio
 from lipsmith.cli import main
 from lipsmith.cli.results import read_figures
-from lipsmith.dataset import read_manifest
+from lipsmith.dataset import read_manifest, with_offset
 from lipsmith.errors import InputError
 from lipsmith.evaluate import film
 from lipsmith.evaluate.film import find_face, follow, pieces
@@ -142,6 +142,13 @@ def test_the_shipped_judge_hears_unseen_people(clips: Path, name: str) -> None:
 def test_offsets_are_noted_for_training(clips: Path, tmp_path: Path) -> None:
     prepare([clips / "test" / f"{UNSEEN[0]}.mp4"], tmp_path, workers=1)
     found = find_offsets(tmp_path, load_judge())
-    note_offsets(tmp_path, found)
-    assert [record.offset for record in read_manifest(tmp_path)] == [record.offset for record in found]
-    assert abs(found[0].offset) <= 0.04
+    note_offsets(tmp_path, found.records)
+    assert [record.offset for record in read_manifest(tmp_path)] == [record.offset for record in found.records]
+    assert abs(found.records[0].offset) <= 0.04
+    assert 0.5 < found.told_apart <= 1
+    # Offsets are sought round those that are noted.
+    late = [with_offset(record, 0.2) for record in found.records]
+    note_offsets(tmp_path, late)
+    again = find_offsets(tmp_path, load_judge())
+    assert abs(again.records[0].offset) <= 0.04
+    assert again.told_apart < found.told_apart

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from landmark_clips import talking_clip, write_clips
 from lipsmith.dataset import Clip, read_manifest
-from lipsmith.errors import UsageError
+from lipsmith.errors import UsageError, WeightsError
 from lipsmith.landmarks import NUM_POSE
 from lipsmith.models.renderer_config import RendererConfig
 from lipsmith.train.renderer import train_renderer
@@ -200,15 +200,19 @@ def test_stop_and_resume_is_as_not_stopping(data: Path, tmp_path: Path) -> None:
         assert torch.equal(weights, right[name]), name
 
 
-def test_a_new_schedule_starts_from_a_checkpoint(data: Path, tmp_path: Path) -> None:
+def test_a_new_schedule_starts_from_another_run(data: Path, tmp_path: Path) -> None:
     brief = replace(SMALL, steps=1)
     train_renderer(brief, data, tmp_path / "first", device="cpu")
     lines: list[str] = []
-    start = tmp_path / "first" / "checkpoint.pt"
-    train_renderer(brief, data, tmp_path / "second", device="cpu", start=start, report=lines.append)
+    still = replace(brief, learning_rate=0.0)
+    train_renderer(still, data, tmp_path / "second", device="cpu", start=str(tmp_path / "first"), report=lines.append)
     assert "from step 0" in lines[0]
-    with pytest.raises(UsageError, match="no such checkpoint"):
-        train_renderer(brief, data, tmp_path / "third", device="cpu", start=tmp_path / "none.pt")
+    first, second = (load_file(tmp_path / name / "renderer.safetensors") for name in ("first", "second"))
+    assert all(torch.equal(weights, second[name]) for name, weights in first.items())
+    with pytest.raises(WeightsError, match="no model"):
+        train_renderer(brief, data, tmp_path / "third", device="cpu", start=str(tmp_path / "none"))
     other = replace(brief, model=replace(brief.model, coarse=12))
     with pytest.raises(UsageError, match="another architecture"):
         train_renderer(other, data, tmp_path / "first", device="cpu")
+    with pytest.raises(UsageError, match="another architecture"):
+        train_renderer(other, data, tmp_path / "fourth", device="cpu", start=str(tmp_path / "first"))

@@ -91,22 +91,28 @@ def find_offsets(stages: Stages, root: Path, split: str, window: int, references
 
     Sought from -10 to 10 frames in half frames, where predicted and true opening agree best. A clip's own optimum
     counts where the clip is long and the optimum clear; else that of all clips of its identity together, and no
-    shift where that hardly gains. Figures: `opening_r` as is and with `shifted.` after correction.
+    shift where that hardly gains.
+
+    Figures, of clips that are long enough to be cut in two: `opening_r` as is, and with `shifted.` after correction by
+    a shift that was found on the first half of each clip alone, so that r on the second half is not the best of 41 by
+    choice. The `seconds` themselves are found on whole clips.
     """
     trials = load_trials(root, split, references)
-    curves = []
+    found = []
     for done, trial in enumerate(trials, 1):
-        curves.append(agreement(stages, trial, window))
+        found.append(agreement(stages, trial, window))
         progress(done, len(trials))
-    chosen = choose_shifts(trials, curves)
+    chosen = choose_shifts(trials, [agreed.whole for agreed in found])
+    blind = choose_shifts(trials, [agreed.before for agreed in found])
     rows: list[dict[str, object]] = []
     zero = _REACH * _PER_FRAME
-    for trial, curve, index in zip(trials, curves, chosen, strict=True):
-        figures = {"opening_r": float(curve[zero]), "shifted.opening_r": float(curve[index])}
+    for trial, agreed, index, other in zip(trials, found, chosen, blind, strict=True):
+        figures = {"opening_r": float(agreed.counted[zero]), "shifted.opening_r": float(agreed.counted[other])}
         rows.append(_named(trial) | figures | {"offset": shift_seconds(index)})
-    identities = [trial.record.identity for trial in trials]
     names = ("opening_r", "shifted.opening_r")
-    figures = total([{name: float(row[name]) for name in names} for row in rows], identities)  # type: ignore[arg-type]
+    judged = [row for row in rows if row["strict"]] or rows
+    identities = [str(row["identity"]) for row in judged]
+    figures = total([{name: float(row[name]) for name in names} for row in judged], identities)  # type: ignore[arg-type]
     figures |= {"clips": len(rows), "moved": sum(index != zero for index in chosen)}
     seconds = {trial.record.clip: shift_seconds(index) for trial, index in zip(trials, chosen, strict=True)}
     return Offsets(figures, rows, seconds)
@@ -119,8 +125,20 @@ def write_offsets(root: Path, seconds: Mapping[str, float]) -> None:
     write_manifest(root, moved)
 
 
-def agreement(stages: Stages, trial: Trial, window: int) -> NDArray[np.float64]:
-    """Correlation of predicted and true opening `(41,)` with the speech read from -10 to 10 frames later."""
+@dataclass(frozen=True)
+class Agreement:
+    """Correlations `(41,)` of predicted and true opening with the speech read from -10 to 10 frames later."""
+
+    whole: NDArray[np.float64]
+    """Over all frames."""
+    before: NDArray[np.float64]
+    """Over the frames before those that count; over all where all count."""
+    counted: NDArray[np.float64]
+    """Over the frames that count."""
+
+
+def agreement(stages: Stages, trial: Trial, window: int) -> Agreement:
+    """How well a trial's speech agrees with its picture at each shift."""
     ticks = grid(trial.times)
     length = min(window, len(ticks))
     starts = window_starts(len(ticks), length)
@@ -131,12 +149,17 @@ def agreement(stages: Stages, trial: Trial, window: int) -> NDArray[np.float64]:
     heard = tokens[(shifts[:, None, None] + _PER_FRAME * index).reshape(-1, length)]
     pose = np.tile(resample(trial.pose, trial.times, ticks)[index], (len(shifts), 1, 1, 1))
     pieces = run_windows(stages, heard, pose, trial.references).reshape(len(shifts), len(starts), length, -1, 2)
-    truth = inner_opening(trial.truth)[trial.counted]
-    curve = []
-    for piece in pieces:
-        content = resample(overlap_average(piece, starts, len(ticks)), ticks, trial.times)
-        curve.append(correlation(inner_opening(content)[trial.counted], truth))
-    return np.array(curve)
+    openings = [
+        inner_opening(resample(overlap_average(piece, starts, len(ticks)), ticks, trial.times)) for piece in pieces
+    ]
+    truth = inner_opening(trial.truth)
+
+    def curve(frames: NDArray[np.bool_]) -> NDArray[np.float64]:
+        return np.array([correlation(opening[frames], truth[frames]) for opening in openings])
+
+    whole = np.ones(len(truth), np.bool_)
+    before = np.arange(len(truth)) < trial.counted.argmax() if trial.strict else whole
+    return Agreement(curve(whole), curve(before), curve(trial.counted))
 
 
 def choose_shifts(trials: list[Trial], curves: list[NDArray[np.float64]]) -> list[int]:

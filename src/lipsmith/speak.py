@@ -48,7 +48,7 @@ def predict_content(
 
 def speech_tokens(backend: Stages, windows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Tokens `(n, d)` of speech windows `(n, bands, 16)`."""
-    batches = [windows[start : start + 256, None] for start in range(0, len(windows), 256)]
+    batches = [windows[start : start + _BATCH, None] for start in range(0, len(windows), _BATCH)]
     return np.concatenate([backend("speech", mel=np.ascontiguousarray(batch))[0] for batch in batches])
 
 

@@ -78,13 +78,20 @@ def _folder(options: Options) -> None:
 
     judge = load_judge(options.judge)
     with console.progress("listening") as progress:
-        records = find_offsets(options.video, judge, options.split, progress)
+        found = find_offsets(options.video, judge, options.split, progress)
+    records = found.records
     counts = Counter(round(record.offset * 25) for record in records)
-    title = f"Clips by offset (judge: {judge.name})"
+    stream = None if options.json else sys.stdout
     columns = ("frames by which speech is late", "clips")
-    console.table(title, columns, sorted(counts.items()), None if options.json else sys.stdout)
+    console.table(f"Clips by offset (judge: {judge.name})", columns, sorted(counts.items()), stream)
+    told = ("1 s windows told from shifted ones, as noted before", f"{found.told_apart:.1%}")
+    console.table("The judge", ("figure", "share"), [told], stream)
     if options.write:
         note_offsets(options.video, records)
-    figures = {"clips": len(records), "out_of_sync": sum(abs(record.offset) > 0.05 for record in records)}
+    figures: dict[str, float] = {
+        "clips": len(records),
+        "out_of_sync": sum(abs(record.offset) > 0.05 for record in records),
+    }
+    figures |= {"told_apart": found.told_apart}
     rows = [{"clip": record.clip, "offset_seconds": record.offset} for record in records]
     write_figures(options.json, figures, {"data": options.video, "judge": judge.name, "noted": options.write}, rows)

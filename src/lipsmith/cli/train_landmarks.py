@@ -16,13 +16,15 @@ class Options(console.DeviceOptions):
     """Train the landmark generator; a run that was interrupted goes on where it stopped."""
 
     config: Annotated[str, tyro.conf.Positional]
-    """A TOML file, or the name of a packaged one (landmarks, landmarks_paper)."""
+    """A TOML file, or the name of a packaged one (landmarks, landmarks_posteriors, landmarks_paper)."""
     data: Path
     """Prepared clips."""
     out: Path
     """Folder of the run: best weights, checkpoint, curves."""
     minutes: float | None = None
     """End after this many minutes, learning rate annealed."""
+    start: str | None = None
+    """Begin with this network: the folder of another run, or a model's name or folder (fine-tuning)."""
 
 
 def run(options: Options) -> None:
@@ -35,6 +37,8 @@ def run(options: Options) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     config = load_config(LandmarkTraining, options.config)
-    best = train_landmarks(config, options.data, options.out, minutes=options.minutes, device=options.device)
+    best = train_landmarks(
+        config, options.data, options.out, minutes=options.minutes, device=options.device, start=options.start
+    )
     console.table("Best on val", ("figure", "value"), sorted(best.items()))
     console.result(options.out / WEIGHTS)

@@ -23,8 +23,8 @@ class Options(console.DeviceOptions):
     """Folder of the run: best weights, checkpoint, curves with pictures."""
     minutes: float | None = None
     """End after this many minutes, learning rate annealed."""
-    start: Path | None = None
-    """A checkpoint of another run, whose network is taken up for a new schedule."""
+    start: str | None = None
+    """Begin with this network: the folder of another run, or a model's name or folder (fine-tuning)."""
 
 
 def run(options: Options) -> None:

@@ -96,8 +96,13 @@ def _of_shot(tracks: list[FaceTrack], face: str) -> FaceTrack:
 def bridge(
     frames: NDArray[np.intp], points: Floats, scores: Floats
 ) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.float32]]:
-    """Frames, points `(n, 131, 2)` and scores with gaps of `LONGEST_GAP` frames and less filled in between."""
+    """Frames, points `(n, 131, 2)` and scores with gaps of `LONGEST_GAP` frames and less filled in between.
+
+    Where there is no such gap the points are those given, not a copy: those of a long film weigh.
+    """
     short = np.flatnonzero((np.diff(frames) > 1) & (np.diff(frames) <= LONGEST_GAP + 1))
+    if not len(short):
+        return frames, np.asarray(points, np.float32), np.asarray(scores, np.float32)
     added = [np.arange(frames[at] + 1, frames[at + 1]) for at in short]
     every = np.sort(np.concatenate([frames, *added]))
     filled = np.empty((len(every), *points.shape[1:]), np.float32)

@@ -13,7 +13,7 @@ from lipsmith.dub.faces import FaceTrack
 from lipsmith.dub.silence import close_lips, resting_opening, speaking
 from lipsmith.dub.speech import Speech
 from lipsmith.dub.timeline import Timeline
-from lipsmith.landmarks import NUM_CONTENT, NUM_POSE
+from lipsmith.landmarks import NUM_POSE
 from lipsmith.references import nearest, parts
 from lipsmith.runtime import Backend
 from lipsmith.sketch import draw_sketches
@@ -22,7 +22,7 @@ from lipsmith.speak import predict_content
 # A frame is drawn with the line drawings of two neighbours on either side.
 _NEIGHBOURS: Final = np.arange(-2, 3)
 # Frames predicted at a time, and those that the next piece predicts again, from which it fades in.
-_PIECE: Final = 1500
+_PIECE: Final = 200
 _OVERLAP: Final = 50
 
 
@@ -65,22 +65,24 @@ def perform(backend: Backend, track: FaceTrack, timeline: Timeline, speech: Spee
     for begin in np.unique(begins):
         run = slice(begin, ends[begin] + 1)
         times = timeline.times[frames[run]]
-        content = _predicted(backend, speech, times, points[run, :NUM_POSE], track.landmarks, window)
-        points[run, NUM_POSE:] = close_lips(content, silent[run], rest)
+        pose, content = points[run, :NUM_POSE], points[run, NUM_POSE:]
+        _predict(backend, speech, times, pose, track.landmarks, window, content)
+        for part in parts(len(times)):
+            content[part] = close_lips(content[part], silent[run][part], rest)
         chosen[run] = nearest(points[run], track.pool_points, k)
     return Performance(track, frames, rows, points, chosen, begins, ends)
 
 
-def _predicted(
+def _predict(
     backend: Backend,
     speech: Speech,
     times: NDArray[np.float64],
     pose: NDArray[np.float32],
     references: NDArray[np.float32],
     window: int,
-) -> NDArray[np.float32]:
-    """Content `(F, 57, 2)` of one run, predicted in pieces that overlap and are faded into each other."""
-    content = np.empty((len(times), NUM_CONTENT, 2), np.float32)
+    content: NDArray[np.float32],
+) -> None:
+    """Write one run's `content` `(F, 57, 2)`, predicted in pieces that overlap and are faded into each other."""
     for piece in parts(len(times), _PIECE):
         begin = max(0, piece.start - _OVERLAP)
         whole = slice(begin, piece.stop)
@@ -89,7 +91,6 @@ def _predicted(
         share = np.linspace(0, 1, shared + 2)[1:-1, None, None]
         content[begin : piece.start] += share * (found[:shared] - content[begin : piece.start])
         content[piece] = found[shared:]
-    return content
 
 
 def heard(speech: Speech, performance: Performance, timeline: Timeline, part: slice) -> NDArray[np.float32]:

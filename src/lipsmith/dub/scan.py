@@ -75,7 +75,7 @@ class _Growing:
 
     @property
     def points(self) -> NDArray[np.float32]:
-        """(n, 131, 2), source pixels."""
+        """(n, 131, 2), source pixels; a view."""
         return np.frombuffer(self.coordinates, np.float32).reshape(-1, NUM_POINTS, 2)
 
     def add(self, frame: Frame, face: Face, size: int) -> None:
@@ -136,15 +136,16 @@ class Scanner:
 
     def _finished(self, growing: _Growing) -> FaceTrack:
         seen = np.array(growing.frames)
-        frames, pixels, scores = bridge(seen, growing.points, np.array(growing.scores))
+        frames, points, scores = bridge(seen, growing.points, np.array(growing.scores))
         times = np.array(self._times)[frames]
-        transforms = smooth_transforms(fit_transforms(pixels), times)
-        points = np.empty_like(pixels)
+        low, high = points.min(1), points.max(1)
+        fitted = np.concatenate([fit_transforms(points[part]) for part in parts(len(points))])
+        transforms = smooth_transforms(fitted, times)
+        # In place: a second copy of a long film's points would weigh.
         for part in parts(len(points)):
-            points[part] = apply(transforms[part], pixels[part])
+            points[part] = apply(transforms[part], points[part])
         rows = np.searchsorted(frames, seen)
         crops, shown, lips = self._references(growing.candidates, rows, transforms, points)
-        low, high = pixels.min(1), pixels.max(1)
         x, y = np.median((low + high) / 2, axis=0)
         return FaceTrack(
             number=len(self._tracks) + 1,

@@ -6,8 +6,15 @@ from torch import Tensor, nn
 
 
 def conv3(channels_in: int, channels_out: int, stride: int = 1) -> nn.Conv2d:
-    """A 3x3 convolution that keeps the size (or divides it by the stride)."""
-    return nn.Conv2d(channels_in, channels_out, 3, stride, 1)
+    """A 3x3 convolution that keeps the size (or divides it by the stride).
+
+    Starts by He's rule: with torch's own start every layer shrinks what it is told, and a deep network learns from its
+    biases at first.
+    """
+    conv = nn.Conv2d(channels_in, channels_out, 3, stride, 1)
+    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+    return conv
 
 
 class ResBlock(nn.Module):

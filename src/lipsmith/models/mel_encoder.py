@@ -51,9 +51,9 @@ class FeatureEncoder(nn.Module):
             nn.Linear(4 * width, dim),
         )
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Tokens `(n, dim)` of windows `(n, 1, bands, 16)`, values of order one."""
-        token: Tensor = self.layers(features)
+    def forward(self, mel: Tensor) -> Tensor:
+        """Tokens `(n, dim)` of what stands for the mel: windows `(n, 1, bands, 16)`, values of order one."""
+        token: Tensor = self.layers(mel)
         return token
 
 

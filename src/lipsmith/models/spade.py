@@ -18,11 +18,14 @@ class Modulator(nn.Module):
         super().__init__()
         self.hidden = nn.Sequential(conv3(guide, hidden), nn.ReLU())
         self.head = nn.Conv2d(hidden, 2 * channels, 1)
-        nn.init.zeros_(self.head.weight)
+        nn.init.normal_(self.head.weight, std=0.1 / hidden**0.5)
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
 
     def forward(self, guide: Tensor) -> Modulation:
-        """`(B, G, H, W)` to scale and shift, each `(B, C, H, W)`; both zero at step 0."""
+        """`(B, G, H, W)` to scale and shift, each `(B, C, H, W)`; small at step 0.
+
+        Not nought: behind a last layer that is nought no gradient would reach either.
+        """
         scale, shift = self.head(self.hidden(guide)).chunk(2, dim=1)
         return scale, shift
 

@@ -25,11 +25,12 @@ from lipsmith.losses.landmarks import LandmarkLossWeights, landmark_loss
 from lipsmith.models.landmark_generator import LandmarkConfig, LandmarkGenerator, build_landmark_generator
 from lipsmith.train.landmark_augment import Augmentation, augment
 from lipsmith.train.landmark_data import Footage, ReferenceRules, draw, load_footage
-from lipsmith.train.run import Curves, make_fabric, save_weights
+from lipsmith.train.run import Curves, has_bfloat16, make_fabric, save_weights
 from lipsmith.train.state import (
     Ema,
     Meter,
     Schedule,
+    adopt,
     build,
     load_checkpoint,
     rng_state,
@@ -80,8 +81,6 @@ class LandmarkTraining:
     """Of weights and samples."""
 
     def __post_init__(self) -> None:
-        if self.model.features != "mel":
-            raise ValueError("training from footage reads mel; give other features through `gather_footage`")
         if min(self.steps, self.batch, self.validate_every, self.log_every) < 1:
             raise ValueError("steps, batch, validate_every and log_every are at least 1")
 
@@ -93,22 +92,24 @@ def train_landmarks(
     *,
     minutes: float | None = None,
     device: str = "auto",
+    start: str | None = None,
     report: Callable[[str], None] = _LOG.info,
 ) -> dict[str, float]:
     """Train on the split `train` of the prepared clips in `data`, validate on `val`; figures of the best weights.
 
     `run` gets `landmarks.safetensors` and `landmarks.json` (the best averaged weights and their config), a
-    checkpoint and TensorBoard curves. A run that finds its own checkpoint there goes on from it.
+    checkpoint and TensorBoard curves. A run that finds its own checkpoint there goes on from it; else it begins with
+    the network of `start`, another run's folder or a model.
     `minutes`: wall-clock limit by which the learning rate has annealed. `report` is given a line now and then.
     """
-    # In single precision: Fabric's bf16-mixed would round the inputs too, half a pixel of every landmark.
+    # Not Fabric's bf16-mixed: it would round the inputs too, and half a pixel of every landmark with them.
     fabric = make_fabric(device)
     torch.set_float32_matmul_precision("high")
     trials = load_trials(data, "val", config.model.references)
     footage = load_footage(data, "train", config.model.window, config.augment.shifts).to(fabric.device)
     judge = _Judge(config, fabric.device)
     state = _State(fabric, config, minutes)
-    state.resume(run / CHECKPOINT)
+    state.resume(run / CHECKPOINT, start)
     report(f"{len(footage.window_first)} windows, {len(trials)} clips to validate on, from step {state.step}")
     return _loop(fabric, config, state, judge, footage, trials, run, report)
 
@@ -120,6 +121,7 @@ class _State:
         torch.manual_seed(config.seed)
         random.seed(config.seed)
         self.config = config
+        self.autocast = torch.autocast(fabric.device.type, torch.bfloat16, enabled=has_bfloat16(fabric.device))
         self.bare = build_landmark_generator(config.model)
         self.optimiser: Any = torch.optim.AdamW(
             self.bare.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
@@ -133,10 +135,13 @@ class _State:
         self.step = 0
         self.best: dict[str, float] = {}
 
-    def resume(self, path: Path) -> None:
-        """Go on from the checkpoint at `path`, where there is one."""
+    def resume(self, path: Path, start: str | None) -> None:
+        """Go on from the checkpoint at `path`; where there is none, begin with the network of `start`."""
         saved = load_checkpoint(path)
         if saved is None:
+            if start is not None:
+                adopt(self.bare, start, _STEM)
+                self.ema = Ema(self.bare, self.config.ema)
             return
         if build(LandmarkConfig, saved["model_config"], str(path)) != self.config.model:
             raise UsageError(f"{path} is of a network of other sizes; choose another run folder")
@@ -207,8 +212,9 @@ def _train_step(
         window = draw(footage, config.batch, config.model.window, count, config.references, state.sampler)
         window = augment(window, config.augment, state.sampler)
     state.network.train()
-    content = state.network(window.speech, window.points[:, :, :NUM_POSE], window.references)
-    losses = landmark_loss(content, window.points[:, :, NUM_POSE:], config.loss)
+    with state.autocast:
+        content = state.network(window.speech, window.points[:, :, :NUM_POSE], window.references)
+    losses = landmark_loss(content.float(), window.points[:, :, NUM_POSE:], config.loss)
     fabric.backward(torch.stack(list(losses.values())).sum())
     fabric.clip_gradients(state.network, state.optimiser, max_norm=config.clip, error_if_nonfinite=False)
     state.optimiser.step()

@@ -19,7 +19,14 @@ from torch import Tensor, nn
 from lipsmith.dataset import ClipRecord, read_manifest
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.losses.adversarial import Adversary
-from lipsmith.losses.renderer import TERMS, Comparison, mouth_weight, renderer_terms
+from lipsmith.losses.renderer import (
+    BACKGROUND_WEIGHT,
+    TERMS,
+    Comparison,
+    face_mask,
+    mouth_weight,
+    renderer_terms,
+)
 from lipsmith.models.alignment import References
 from lipsmith.models.discriminator import MultiScaleDiscriminator
 from lipsmith.models.renderer import Rendered, Renderer
@@ -28,11 +35,12 @@ from lipsmith.models.vgg import VGG, load_vgg
 from lipsmith.train.renderer_augment import augment
 from lipsmith.train.renderer_config import RendererTraining
 from lipsmith.train.renderer_data import Batch, Footage, fixed_batches
-from lipsmith.train.run import Curves, make_fabric, save_weights
+from lipsmith.train.run import Curves, has_bfloat16, make_fabric, save_weights
 from lipsmith.train.state import (
     Ema,
     Meter,
     Schedule,
+    adopt,
     build,
     load_checkpoint,
     rng_state,
@@ -56,14 +64,14 @@ def train_renderer(
     run: Path,
     *,
     device: str = "auto",
-    start: Path | None = None,
+    start: str | None = None,
     report: Callable[[str], None] = _LOG.info,
 ) -> dict[str, float]:
     """Train on the split `train` of the prepared clips in `data`, validate on `val`; figures of the best weights.
 
     `run` gets `renderer.safetensors` and `renderer.json` (best averaged weights, config, figures), a checkpoint and
-    TensorBoard curves with pictures. A run that finds its own checkpoint goes on from it; `start` names a checkpoint of
-    another run whose network is taken up for a new schedule. `report` is given a line now and then.
+    TensorBoard curves with pictures. A run that finds its own checkpoint goes on from it; else it begins with the
+    network of `start`, another run's folder or a model. `report` is given a line now and then.
     """
     # Not Fabric's bf16-mixed: it would round the inputs too, and half a pixel of every landmark with them.
     fabric = make_fabric(device)
@@ -139,8 +147,8 @@ class _State:
     def __init__(self, fabric: Fabric, config: RendererTraining, vgg: VGG | None) -> None:
         torch.manual_seed(config.seed)
         self.config, self.vgg = config, vgg
-        on_gpu = fabric.device.type == "cuda"  # on a CPU, bfloat16 is slower than float32
-        self.autocast = torch.autocast(fabric.device.type, torch.bfloat16, enabled=on_gpu)
+        on_gpu = fabric.device.type == "cuda"
+        self.autocast = torch.autocast(fabric.device.type, torch.bfloat16, enabled=has_bfloat16(fabric.device))
         self.bare = RenderBatch(Renderer(config.model))
         optimizer = torch.optim.Adam(self.bare.parameters(), config.learning_rate, fused=on_gpu)
         ready = _channels_last(self.bare, fabric.device)
@@ -157,25 +165,24 @@ class _State:
         self.step = 0
         self.best: dict[str, float] = {}
 
-    def resume(self, path: Path, start: Path | None) -> None:
-        """Go on from the checkpoint at `path`; else begin with the network of the one at `start`."""
+    def resume(self, path: Path, start: str | None) -> None:
+        """Go on from the checkpoint at `path`; where there is none, begin with the network of `start`."""
         saved = load_checkpoint(path)
-        source = saved or (load_checkpoint(start) if start else None)
-        if start and source is None:
-            raise UsageError(f"{start}: no such checkpoint to start from")
-        if source is None:
+        if saved is None:
+            if start is not None:
+                adopt(self.bare.network, start, WEIGHTS)
+                self.ema = Ema(self.bare.network, self.config.ema)
             return
-        if build(RendererConfig, source["model_config"], "checkpoint") != self.config.model:
-            raise UsageError(f"{path if saved else start} is of another architecture; choose another run folder")
-        self.bare.network.load_state_dict(source["network"])
-        self.optimizer.load_state_dict(source["optimizer"])
-        self.ema.load_state_dict(source["ema"])
-        if "adversary" in source:
-            self.adversary.load_state_dict(source["adversary"])
-        if saved is not None:
-            self.schedule.load_state_dict(saved["schedule"])
-            set_rng_state(self.sampler, saved["random"])
-            self.step, self.best = saved["step"], saved["best"]
+        if build(RendererConfig, saved["model_config"], "checkpoint") != self.config.model:
+            raise UsageError(f"{path} is of another architecture; choose another run folder")
+        self.bare.network.load_state_dict(saved["network"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.ema.load_state_dict(saved["ema"])
+        if "adversary" in saved:
+            self.adversary.load_state_dict(saved["adversary"])
+        self.schedule.load_state_dict(saved["schedule"])
+        set_rng_state(self.sampler, saved["random"])
+        self.step, self.best = saved["step"], saved["best"]
 
     def save(self, path: Path) -> None:
         """Write the checkpoint; the adversary only once it has learnt something."""
@@ -249,9 +256,9 @@ def _train_step(
     state.network.train()
     with state.autocast:
         rendered = render_batch(state.network, batch)
-    comparison = compare(rendered, batch, config.model.top, state.vgg)
+    comparison = compare(rendered, batch, config.model.top, state.vgg, config.perceptual_share)
     adversary = state.adversary if state.has_adversary else None
-    with fabric.autocast():
+    with state.autocast:
         judged = (
             {} if adversary is None else {"discriminator": adversary.train_step(comparison.image, comparison.truth)}
         )
@@ -275,16 +282,17 @@ def _drop_nonfinite(network: nn.Module) -> None:
             torch.nan_to_num_(parameter.grad, 0.0, 0.0, 0.0)
 
 
-def compare(rendered: Rendered, batch: Batch, top: int, vgg: VGG | None) -> Comparison:
+def compare(rendered: Rendered, batch: Batch, top: int, vgg: VGG | None, perceptual_share: float = 1.0) -> Comparison:
     """What the loss looks at: the computed rows; only those below S/2 were generated, and only they weigh."""
-    truth = batch.targets.images.flatten(0, 1)
+    truth, points = batch.targets.images.flatten(0, 1), batch.targets.points.flatten(0, 1)
     size = truth.shape[-1]
-    weight = mouth_weight(batch.targets.points.flatten(0, 1), size)
+    face = face_mask(points, size)
+    weight = mouth_weight(points, size) * torch.lerp(torch.full_like(face, BACKGROUND_WEIGHT), face.new_ones(1), face)
     weight[..., : size // 2, :] = 0
-    truth, weight = truth[..., top:, :], weight[..., top:, :]
+    truth, weight, face = truth[..., top:, :], weight[..., top:, :], face[..., top:, :]
     context = size // 2 - top
     aligned = torch.cat([truth[..., :context, :], rendered.aligned[..., context:, :].float()], 2)
-    return Comparison(rendered.image[..., top:, :].float(), aligned, truth, weight, vgg)
+    return Comparison(rendered.image[..., top:, :].float(), aligned, truth, weight, face, vgg, perceptual_share)
 
 
 def _log(state: _State, terms: dict[str, Tensor], meter: Meter, curves: Curves, report: Callable[[str], None]) -> None:
@@ -309,10 +317,12 @@ def _validate(
     if fabric.is_global_zero:
         network = RenderBatch(Renderer(state.config.model)).to(fabric.device).eval()
         network.network.load_state_dict(state.ema.weights)
-        figures = measure(network, [batch for _, batch in trials], [record.identity for record, _ in trials], state.vgg)
+        batches, identities = [batch for _, batch in trials], [record.identity for record, _ in trials]
+        with state.autocast:
+            figures = measure(network, batches, identities, state.vgg, state.config.perceptual_share)
         curves.add("val", figures, state.step)
         report(f"val at {state.step}: " + ", ".join(f"{name} {value:.4f}" for name, value in figures.items()))
-        curves.picture("val", picture(network, [batch for _, batch in trials[::4]]), state.step)
+        curves.picture("val", picture(network, batches[::4]), state.step)
         if run is not None and figures["score"] > state.best.get("score", -np.inf):
             state.best = figures | {"step": float(state.step)}
             card = {"training": asdict(state.config), "validation": state.best}
@@ -321,29 +331,36 @@ def _validate(
 
 
 def measure(
-    network: RenderBatch, batches: Sequence[Batch], identities: Sequence[str], vgg: VGG | None
+    network: RenderBatch,
+    batches: Sequence[Batch],
+    identities: Sequence[str],
+    vgg: VGG | None,
+    perceptual_share: float = 1.0,
 ) -> dict[str, float]:
-    """PSNR of image and of aligned references over whole crops, distance to the truth in VGG features, and `score`.
+    """PSNR of image and of aligned references, distance of the image to the truth in VGG features, and `score`.
 
-    Means over frames, then clips, then identities. `score` weighs sharpness with fidelity: PSNR less 8 times the VGG
-    distance where VGG is at hand.
+    `psnr` is over whole crops, `face_psnr` over the generated part of the face. Means over frames, then clips, then
+    identities. `score` weighs sharpness with fidelity: PSNR of the face less 8 times the VGG distance where VGG is at
+    hand.
     """
     rows: dict[str, list[dict[str, float]]] = defaultdict(list)
     top = network.network.config.top
     for batch, identity in zip(batches, identities, strict=True):
         rendered = render_batch(network, batch)
-        comparison = compare(rendered, batch, top, vgg)
+        comparison = compare(rendered, batch, top, vgg, perceptual_share)
         share = comparison.truth.shape[2] / batch.targets.images.shape[-1]
         row = {
             "psnr": _psnr(comparison.image, comparison.truth, share),
             "aligned_psnr": _psnr(comparison.aligned, comparison.truth, share),
+            "face_psnr": _face_psnr(comparison, comparison.image),
+            "aligned_face_psnr": _face_psnr(comparison, comparison.aligned),
         }
         if vgg is not None:
             row["vgg"] = float(TERMS["content"](comparison))
         rows[identity].append(row)
     people = [{name: float(np.mean([row[name] for row in clips])) for name in clips[0]} for clips in rows.values()]
     figures = {name: float(np.mean([person[name] for person in people])) for name in people[0]}
-    return figures | {"score": figures["psnr"] - 8 * figures.get("vgg", 0.0)}
+    return figures | {"score": figures["face_psnr"] - 8 * figures.get("vgg", 0.0)}
 
 
 def picture(network: RenderBatch, batches: Sequence[Batch]) -> Tensor:
@@ -366,6 +383,14 @@ def _psnr(fake: Tensor, real: Tensor, share: float) -> float:
     """Mean over frames of the PSNR over whole crops, of which the compared rows are `share` and the others equal."""
     error = (fake.clamp(0, 1) - real).square().mean((1, 2, 3)) * share
     return float((-10 * error.clamp_min(1e-10).log10()).mean())
+
+
+def _face_psnr(comparison: Comparison, picture: Tensor) -> float:
+    """Mean over frames of the PSNR over the generated part of the face."""
+    inside = comparison.face * (comparison.weight > 0)
+    error = (picture.clamp(0, 1) - comparison.truth).square().mean(1, keepdim=True) * inside
+    mean = error.sum((1, 2, 3)) / inside.sum((1, 2, 3)).clamp_min(1)
+    return float((-10 * mean.clamp_min(1e-10).log10()).mean())
 
 
 def _vgg(config: RendererTraining, fabric: Fabric) -> VGG | None:

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning_fabric import Fabric
 from safetensors.torch import save_file
 from torch import Tensor
@@ -19,8 +20,6 @@ _LOG = logging.getLogger(__name__)
 
 def make_fabric(device: str, precision: Any = "32-true") -> Fabric:  # noqa: ANN401 - Fabric checks it
     """Fabric on the device that was asked for (`auto`, `cpu`, `cuda`, `cuda:1`); under torchrun, on all it started."""
-    import torch
-
     kind, _, index = device.partition(":")
     wanted = "cuda" if kind == "auto" and torch.cuda.is_available() else kind.replace("auto", "cpu")
     local, world = int(os.environ.get("LOCAL_WORLD_SIZE", 1)), int(os.environ.get("WORLD_SIZE", 1))
@@ -31,6 +30,12 @@ def make_fabric(device: str, precision: Any = "32-true") -> Fabric:  # noqa: ANN
         raise UsageError(f"--device {device} cannot be used: {error}") from error
     fabric.launch()
     return fabric
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies in bfloat16 faster than in float32: a GPU, or a CPU with instructions for it."""
+    native = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return device.type == "cuda" or (native is not None and bool(native()))
 
 
 class Curves:

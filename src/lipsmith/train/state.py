@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lipsmith.errors import UsageError
+from lipsmith.models.stages import WEIGHTS as MODEL_WEIGHTS
+from lipsmith.weights import find_model
 
 T = TypeVar("T")
 
@@ -102,6 +105,24 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
         return None
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return state
+
+
+def adopt(module: nn.Module, start: str, network: str) -> None:
+    """Take up the weights of `network` (`landmarks`, `renderer`) from a run or a model, by folder or name.
+
+    Raises WeightsError where there is none of them, UsageError where they are of another architecture.
+    """
+    run = Path(start) / f"{network}.safetensors"
+    if run.is_file():
+        weights = load_file(run)
+    else:
+        stored = load_file(find_model(start).path / MODEL_WEIGHTS)
+        prefix = network + "."
+        weights = {name.removeprefix(prefix): value for name, value in stored.items() if name.startswith(prefix)}
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UsageError(f"{start} is of another architecture than the config; start from another model") from error
 
 
 class Schedule:

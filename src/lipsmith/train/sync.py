@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from einops import rearrange
-from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
@@ -25,6 +24,7 @@ from lipsmith.errors import InputError
 from lipsmith.losses.sync import batch_loss, shift_loss, stretch_loss
 from lipsmith.metrics.lse import REACH, estimate_lags, shift_distances, told_apart
 from lipsmith.models.syncnet import SyncNet, SyncNetConfig
+from lipsmith.train.run import has_bfloat16, make_fabric
 from lipsmith.train.state import (
     Ema,
     Meter,
@@ -129,8 +129,10 @@ class _Run:
     def __init__(self, config: SyncConfig, data: Path, out: Path, device: str, minutes: float | None) -> None:
         self.config, self.out = config, out
         out.mkdir(parents=True, exist_ok=True)
-        self.fabric = _fabric(device)
+        self.fabric = make_fabric(device)
+        torch.set_float32_matmul_precision("high")
         place = self.fabric.device
+        self.autocast = torch.autocast(place.type, torch.bfloat16, enabled=has_bfloat16(place))
         torch.manual_seed(config.seed)
         self.generator = torch.Generator(place).manual_seed(config.seed)
         shortest = config.length + WINDOW - 1
@@ -169,8 +171,9 @@ class _Run:
             frames = augment_mouths(drawn.frames, size, self.generator)
             mel = augment_mel(drawn.mel, self.generator)
             mouths = rearrange(frames.unfold(1, WINDOW, 1), "b l c h w t -> (b l) t c h w")
-        mouth, speech, scales = self.judge(mouths, rearrange(mel, "b a m s -> (b a) 1 m s"))
-        loss = self._loss(mouth, speech, drawn.valid, scales)
+        with self.autocast:
+            mouth, speech, scales = self.judge(mouths, rearrange(mel, "b a m s -> (b a) 1 m s"))
+        loss = self._loss(mouth.float(), speech.float(), drawn.valid, scales)
         self.optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
         self.fabric.clip_gradients(self.judge, self.optimizer, max_norm=1.0, error_if_nonfinite=False)
@@ -228,8 +231,7 @@ class _Run:
     def _distances(self, footage: SyncFootage) -> list[NDArray[np.float32]]:
         weights = {name[4:]: value for name, value in self.ema.weights.items() if name.startswith("net.")}
         self.averaged.load_state_dict(weights)
-        with self.fabric.autocast():
-            return clip_distances(self.averaged, footage, REACH)
+        return clip_distances(self.averaged, footage, REACH)
 
     def _state(self, step: int) -> dict[str, Any]:
         return {
@@ -317,17 +319,3 @@ def _laid_out(module: Network, device: torch.device) -> Network:
             if parameter.dim() == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     return module
-
-
-def _fabric(device: str) -> Fabric:
-    name, _, index = device.partition(":")
-    accelerator = "gpu" if name == "cuda" else name
-    if name == "auto":
-        accelerator = "gpu" if torch.cuda.is_available() else "cpu"
-    devices: Any = [int(index)] if index else 1
-    fabric = Fabric(
-        accelerator=accelerator, devices=devices, precision="bf16-mixed" if accelerator == "gpu" else "32-true"
-    )
-    torch.set_float32_matmul_precision("high")
-    fabric.launch()
-    return fabric

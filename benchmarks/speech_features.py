@@ -1,0 +1,112 @@
+"""Mel against phoneme posteriors as what stage 1 hears: same clips, same steps, nothing else changed.
+
+    python benchmarks/speech_features.py DATA WORK [--steps 2400] [--threads 1] [--only mel|posteriors]
+
+Needs `pip install hama` (Apache-2.0), whose phoneme recogniser runs offline. WORK gets a copy of the prepared clips'
+geometry in which phoneme posteriors stand where the mel stood, two training runs, and a table on val and test.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from hama.asr import ASRModel
+from numpy.typing import NDArray
+
+from lipsmith.audio import MEL_LIMIT, MEL_RATE, MELS, SAMPLE_RATE, read_audio
+from lipsmith.dataset import ClipRecord, load_clip, read_manifest, write_manifest
+from lipsmith.evaluate_landmarks import evaluate, load_stages
+from lipsmith.train.landmarks import LandmarkTraining, train_landmarks
+from lipsmith.train.state import load_config
+
+FRAME_SECONDS = 0.02
+FIGURES = ("opening_r", "leak_r", "l1_percent", "lip_lmd", "amplitude", "jitter")
+
+
+class Recogniser:
+    """Log-posteriors of phonemes, 50 times a second."""
+
+    def __init__(self) -> None:
+        self.model = ASRModel()
+
+    def __call__(self, wave: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Samples `(n,)` at 16 kHz to `(frames, tokens)`."""
+        feeds = {"waveform": wave[None], "waveform_lengths": np.array([len(wave)], np.int64)}
+        found, lengths = self.model.session.run(["log_probs", "out_lengths"], feeds)
+        return np.asarray(found[0][: int(lengths[0])], np.float32)
+
+
+def heard(recogniser: Recogniser, data: Path, record: ClipRecord, steps: int) -> NDArray[np.float16]:
+    """Log-posteriors `(tokens, steps)` in step with the clip's mel, -8 to 0 mapped to the mel's -4 to 4."""
+    wave = read_audio(record.source)
+    wave = np.pad(wave, (0, max(0, SAMPLE_RATE // 2 - len(wave))))
+    logs = recogniser(wave)
+    times = (np.arange(steps) + 0.5) / MEL_RATE / FRAME_SECONDS - 0.5
+    low = np.clip(np.floor(times).astype(int), 0, len(logs) - 2)
+    share = np.clip(times - low, 0, 1)[:, None]
+    between = (1 - share) * logs[low] + share * logs[low + 1]
+    return np.asarray(np.clip(between + MEL_LIMIT, -MEL_LIMIT, MEL_LIMIT).T, np.float16)
+
+
+def whole(records: list[ClipRecord]) -> Iterator[ClipRecord]:
+    """Clips that begin with their source: only there the sound's place is known without preparing anew."""
+    return (record for record in records if "+" not in Path(record.clip).name)
+
+
+def convert(data: Path, out: Path) -> None:
+    """Write the clips anew with posteriors for mel: as many tokens as mel bands, those that train clips hold most."""
+    recogniser = Recogniser()
+    records = list(whole(read_manifest(data)))
+    mass = 0.0
+    found = {}
+    for record in records:
+        steps = load_clip(data, record, images=False).mel.shape[1]
+        found[record.clip] = heard(recogniser, data, record, steps)
+        if record.split == "train":
+            mass = mass + np.exp(found[record.clip].astype(np.float32) - MEL_LIMIT).sum(1)
+    kept = np.sort(np.argsort(mass)[-MELS:])
+    print(f"{MELS} of {len(mass)} tokens hold {mass[kept].sum() / mass.sum():.2%} of what the train clips say")  # type: ignore[arg-type,index]
+    for record in records:
+        with np.load(data / f"{record.clip}.npz") as stored:
+            arrays = {name: stored[name] for name in ("landmarks", "transforms", "times", "tracked")}
+        path = out / f"{record.clip}.npz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, mel=found[record.clip][kept], **arrays)
+    write_manifest(out, records)
+
+
+def configs(steps: int) -> dict[str, LandmarkTraining]:
+    """The shipped config by what it hears; variations of mel make no sense of posteriors."""
+    names = {"mel": "landmarks", "posteriors": "landmarks_posteriors"}
+    return {name: replace(load_config(LandmarkTraining, config), steps=steps) for name, config in names.items()}
+
+
+def main() -> None:
+    """Convert, train both, print figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="prepared clips, with their sources still in place")
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--steps", type=int, default=2400)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--only", choices=("mel", "posteriors"))
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    folders = {"mel": options.data, "posteriors": options.work / "clips"}
+    if options.only != "mel" and not (folders["posteriors"] / "manifest.jsonl").is_file():
+        convert(options.data, folders["posteriors"])
+    for name, config in configs(options.steps).items():
+        if options.only in (None, name):
+            train_landmarks(config, folders[name], options.work / name, report=print)
+            stages, window, references = load_stages(str(options.work / name))
+            for split in ("val", "test"):
+                found = evaluate(stages, folders[name], split, window, references, lambda done, of: None).figures
+                print(name, split, ", ".join(f"{figure} {found[figure]:.3f}" for figure in FIGURES), flush=True)
+
+
+if __name__ == "__main__":
+    main()
