@@ -46,7 +46,7 @@ def talking_clip(seed: int, identity: str, split: str = "train", frames: int = 6
         record=ClipRecord(name, split, identity, f"{name}.mp4", frames, 25.0, frames / 25, 1.0),
         images=None,
         landmarks=opened(face(random), 0.06 * loudness(times + 0.02)),
-        transforms=np.zeros((frames, 2, 3), np.float32),
+        transforms=np.tile(0.01 * np.eye(2, 3, dtype=np.float32), (frames, 1, 1)),
         times=times,
         tracked=np.ones(frames, np.bool_),
         mel=mel,

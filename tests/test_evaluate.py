@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from double import CONFIG, Double
 from lipsmith.cli import main
 from lipsmith.cli.results import read_figures
+from lipsmith.crop import still_points
 from lipsmith.dataset import Clip, ClipRecord
 from lipsmith.errors import InputError, UsageError
 from lipsmith.evaluate.baselines import Copy, Mean, Warp, landmark_flow, under, warp
@@ -45,7 +46,7 @@ def clip(frames: int = 60, fps: float = 25.0, seed: int = 0) -> Clip:
         record=record,
         images=images,
         landmarks=points.astype(np.float32),
-        transforms=np.zeros((frames, 2, 3), np.float32),
+        transforms=np.tile(0.01 * np.eye(2, 3, dtype=np.float32), (frames, 1, 1)),
         times=np.arange(frames) / fps,
         tracked=np.ones(frames, bool),
         mel=np.zeros((80, round(80 * frames / fps)), np.float32),
@@ -60,7 +61,17 @@ def question(source: Clip, protocol: str = "strict") -> Question:
     upper[:, SIZE // 2 :] = 0
     mel = np.zeros((len(upper), 80, 16), np.float32)
     points = source.landmarks[asked.targets]
-    return Question(source.images, source.landmarks, asked.targets, upper, points, mel, asked.allowed, asked.pool)
+    return Question(
+        source.images,
+        source.landmarks,
+        still_points(source.transforms),
+        asked.targets,
+        upper,
+        points,
+        mel,
+        asked.allowed,
+        asked.pool,
+    )
 
 
 @given(st.integers(50, 200), st.sampled_from([24.0, 25.0, 29.97, 50.0]))

@@ -95,6 +95,13 @@ def test_half_precision_costs_little(model: Path, runs: Path) -> None:
     assert 0 < difference < 5e-3
 
 
+def test_a_models_network_can_be_kept(model: Path, runs: Path, tmp_path: Path) -> None:
+    export(model, runs / "r", tmp_path / "next", "next", data="", hardware="")
+    before, after = (load_stages(folder)["landmarks"].state_dict() for folder in (model, tmp_path / "next"))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert "| steps | 7 | 9 |" in (tmp_path / "next" / "CARD.md").read_text()
+
+
 def test_the_card_tells_what_was_measured(model: Path) -> None:
     card = (model / "CARD.md").read_text()
     for said in ("Two drawn faces.", "one core", "| psnr | 31.25 |", "| steps | 7 | 9 |", "| minutes | n/a | 2.5 |"):

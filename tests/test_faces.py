@@ -19,6 +19,7 @@ def track(number: int, shot: int = 0, size: float = 50, x: float = 0, frames: in
         np.zeros(0, np.float32),
         Stored(0, ()),
         none,
+        np.zeros((0, 2, 2), np.float32),
         np.zeros(0, np.intp),
         none,
         size,

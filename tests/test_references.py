@@ -8,9 +8,10 @@ from lipsmith.landmarks import NUM_POINTS, ranks
 from lipsmith.references import (
     choose_lips,
     choose_pool,
+    costs,
     distances,
     nearest,
-    pool_size,
+    paper_pool_size,
     sharpness_of,
     turn,
 )
@@ -27,8 +28,8 @@ def mouths(openings: list[float]) -> NDArray[np.float64]:
     return points
 
 
-def test_pool_is_a_fifth_of_the_frames_within_bounds() -> None:
-    assert [pool_size(frames) for frames in (1, 3, 20, 60, 500)] == [1, 3, 5, 12, 25]
+def test_the_papers_pool_is_a_fifth_of_the_frames_within_bounds() -> None:
+    assert [paper_pool_size(frames) for frames in (1, 3, 20, 60, 500)] == [1, 3, 5, 12, 25]
 
 
 def test_pool_lies_at_even_ranks_of_opening() -> None:
@@ -71,23 +72,34 @@ def test_distance_of_a_uniform_shift_is_the_weighted_shift() -> None:
     assert distances(still + np.array((0.03, 0.04)), still)[0, 0] == pytest.approx(0.05 * np.sqrt(3.5), rel=1e-4)
 
 
+def test_of_two_alike_the_one_filmed_in_the_same_place_costs_less() -> None:
+    target, pool = mouths([0.1]), mouths([0.1, 0.1, 0.1])
+    at = np.array([[[0, 0], [0.5, 0]]], np.float32)
+    cost = costs(target, pool, at, at + np.array([0, 0.02, 0.7], np.float32)[:, None, None])
+    np.testing.assert_allclose(cost - cost[0, 0], [[0, 0.4 * 0.02 * 2**0.5, 0.4 * 0.05]], atol=2e-3)
+
+
+def test_as_many_references_as_there_are_unless_they_are_very_many() -> None:
+    assert [len(choose_pool(mouths([0.1] * frames))) for frames in (1, 20, 500)] == [1, 20, 60]
+
+
 def test_nearest_finds_the_same_mouth_first() -> None:
     pool = mouths([0.0, 0.1, 0.2, 0.3])
-    assert nearest(mouths([0.21]), pool, 2, sticky=False).tolist() == [[2, 3]]
-    assert nearest(mouths([0.1]), pool[:1], 3).tolist() == [[0, 0, 0]]
+    assert nearest(distances(mouths([0.21]), pool), 2, sticky=False).tolist() == [[2, 3]]
+    assert nearest(distances(mouths([0.1]), pool[:1]), 3).tolist() == [[0, 0, 0]]
 
 
 def test_choice_does_not_flicker_between_two_that_are_equally_near() -> None:
     pool = mouths([0.0, 0.1, 0.9])
     trembling = mouths([0.05 + 0.004 * (-1) ** frame for frame in range(30)])
-    chosen = nearest(trembling, pool, 1)
+    chosen = nearest(distances(trembling, pool), 1)
     assert len(np.unique(chosen)) == 1
 
 
 def test_choice_follows_a_mouth_that_opens() -> None:
     pool = mouths([0.0, 0.15, 0.3])
     opening = np.linspace(0, 0.3, 40).tolist()
-    chosen = nearest(mouths(opening), pool, 1)[:, 0]
+    chosen = nearest(distances(mouths(opening), pool), 1)[:, 0]
     assert chosen[0] == 0
     assert chosen[-1] == 2
     assert (np.diff(chosen) >= 0).all()
@@ -95,7 +107,7 @@ def test_choice_follows_a_mouth_that_opens() -> None:
 
 def test_references_in_use_keep_their_slots() -> None:
     pool = mouths([0.0, 0.1, 0.2, 0.3])
-    chosen = nearest(mouths(np.linspace(0, 0.3, 60).tolist()), pool, 2)
+    chosen = nearest(distances(mouths(np.linspace(0, 0.3, 60).tolist()), pool), 2)
     changes = (np.diff(chosen, axis=0) != 0).sum(1)
     assert changes.max() <= 1
     assert all(len(set(row)) == 2 for row in chosen.tolist())

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lipsmith.crop import apply, invert, still_points
 from lipsmith.models.alignment import References
 from lipsmith.models.flow import (
     LandmarkFlow,
+    StillFlow,
     region_grid,
     squared_distances,
     squared_distances_exported,
     warp,
     warp_exported,
 )
+from lipsmith.models.light import LightMatch
 from lipsmith.models.renderer import Renderer
 from lipsmith.models.renderer_config import RendererConfig
 from lipsmith.models.spade import Modulate, Modulator
@@ -46,10 +51,12 @@ def inputs(k: int = 2, m: int = 2, batch: int = 2) -> dict[str, Tensor]:
         "target": rand(batch, 3, SIZE, SIZE),
         "sketches": rand(batch, 5, SIZE, SIZE),
         "points": points,
+        "still": torch.tensor([[0.1, 0.2], [0.9, 0.3]]) + 0.05 * rand(batch, 2, 2),
         "mel": 8 * rand(batch, 1, 80, 16) - 4,
         "reference_images": rand(batch, k, 3, SIZE, SIZE),
         "reference_sketches": rand(batch, k, 1, SIZE, SIZE),
         "reference_points": points[:, None] + 0.05 * rand(batch, k, 131, 2),
+        "reference_still": torch.tensor([[0.1, 0.2], [0.9, 0.3]]) + 0.05 * rand(batch, k, 2, 2),
         "lip_images": rand(batch, m, 3, SIZE, SIZE),
         "lip_sketches": rand(batch, m, 1, SIZE, SIZE),
     }
@@ -63,11 +70,12 @@ def test_encoded_once_and_rendered_is_the_plain_forward() -> None:
     references = References(
         x["reference_images"],
         x["reference_points"],
+        x["reference_still"],
         fine.reshape(2, 3, *fine.shape[1:]),
         coarse.reshape(2, 3, *coarse.shape[1:]),
     )
     split = network.render(
-        x["target"], x["sketches"], x["points"], x["mel"], references, lips.reshape(2, 4, *lips.shape[1:])
+        x["target"], x["sketches"], x["points"], x["still"], x["mel"], references, lips.reshape(2, 4, *lips.shape[1:])
     )
     assert torch.equal(split.image, network(**x).image)
 
@@ -96,7 +104,8 @@ def test_the_upper_half_is_the_targets_own() -> None:
 @torch.no_grad()
 def test_equal_points_leave_the_reference_where_it_is() -> None:
     network, x = Renderer(TINY).eval(), inputs(k=1)
-    x["reference_points"] = x["points"][:, None].clone()
+    x["reference_points"], x["reference_still"] = x["points"][:, None].clone(), x["still"][:, None].clone()
+    x["target"] = x["reference_images"][:, 0].clone()
     aligned = network(**x).aligned
     torch.testing.assert_close(aligned, x["reference_images"][:, 0, :, TINY.top :], atol=1e-5, rtol=0)
 
@@ -107,11 +116,13 @@ def test_a_shifted_reference_is_flowed_back() -> None:
     shift = 3  # pixels to the right, in the reference
     whole = torch.rand(2, 3, SIZE, SIZE + shift)
     picture, reference = whole[..., shift:], whole[..., :SIZE]
-    x["reference_images"] = reference[:, None]
-    x["reference_points"] = x["points"][:, None] + torch.tensor([shift / SIZE, 0.0])
+    x["target"], x["reference_images"] = picture, reference[:, None]
+    moved = torch.tensor([shift / SIZE, 0.0])
+    x["reference_points"], x["reference_still"] = x["points"][:, None] + moved, x["still"][:, None] + moved
     aligned = network(**x).aligned
-    seen = (..., slice(TINY.top, None), slice(0, SIZE - shift))
-    torch.testing.assert_close(aligned[..., : SIZE - shift], picture[seen], atol=1e-4, rtol=0)
+    # What the reference does not show on the right changes the light of the columns beside it.
+    width = SIZE - shift - 12
+    torch.testing.assert_close(aligned[..., :width], picture[..., TINY.top :, :width], atol=1e-4, rtol=0)
 
 
 @torch.no_grad()
@@ -141,7 +152,8 @@ def test_references_and_lips_may_be_any_number(k: int, m: int) -> None:
 @torch.no_grad()
 def test_the_same_reference_thrice_is_as_once() -> None:
     network, x = lively(), inputs(k=1, m=1)
-    names = ("reference_images", "reference_sketches", "reference_points", "lip_images", "lip_sketches")
+    of_references = ("reference_images", "reference_sketches", "reference_points", "reference_still")
+    names = (*of_references, "lip_images", "lip_sketches")
     thrice = x | {name: x[name].expand(-1, 3, *x[name].shape[2:]) for name in names}
     torch.testing.assert_close(network(**thrice).image, network(**x).image, atol=1e-5, rtol=0)
 
@@ -154,7 +166,7 @@ def test_the_untrained_network_shows_its_references() -> None:
 
 
 def test_sizes_that_do_not_divide_are_refused() -> None:
-    with pytest.raises(ValueError, match="multiples of 4"):
+    with pytest.raises(ValueError, match="multiple of 8"):
         RendererConfig(face_size=30)
 
 
@@ -162,9 +174,51 @@ def test_flow_follows_the_nearest_landmark() -> None:
     flow = LandmarkFlow(region_grid(8, 0, 1), reach=0.01)
     points = torch.tensor([[[0.1, 0.5], [0.9, 0.5]]])
     moved = points[:, None] + torch.tensor([[0.25, 0.0], [0.0, -0.5]])
-    displacement = flow(points, moved)
+    displacement, remoteness = flow(points, moved)
     torch.testing.assert_close(displacement[0, 0, :, 4, 0], torch.tensor([0.25, 0.0]))
     torch.testing.assert_close(displacement[0, 0, :, 4, 7], torch.tensor([0.0, -0.5]))
+    distance = torch.tensor([0.1 - 0.0625, 0.4375 - 0.1]).square() + 0.0625**2
+    torch.testing.assert_close(remoteness[0, 0, 4, [0, 3]], distance / 0.01**2)
+
+
+def test_still_flow_is_the_way_between_two_crops_of_a_picture() -> None:
+    grid = region_grid(16, 0, 2)
+    crop, reference = (
+        fit(angle, zoom, x, y) for angle, zoom, x, y in ((0.1, 0.005, 0.2, -0.3), (-0.2, 0.008, -0.5, 0.1))
+    )
+    still = [torch.from_numpy(still_points(transform)) for transform in (crop, reference)]
+    found = StillFlow(grid)(still[0][None], still[1][None, None])[0, 0]
+    there = apply(reference, apply(invert(crop), grid.reshape(-1, 2).numpy())).reshape(8, 8, 2)
+    np.testing.assert_allclose(found.permute(1, 2, 0).numpy(), there - grid.numpy(), atol=1e-5)
+
+
+def fit(angle: float, zoom: float, x: float, y: float) -> NDArray[np.float64]:
+    a, b = zoom * np.cos(angle), zoom * np.sin(angle)
+    return np.array([[a, -b, x], [b, a, y]])
+
+
+@torch.no_grad()
+def test_a_darker_reference_is_brought_into_the_targets_light() -> None:
+    light = LightMatch(TINY)
+    aligned = torch.full((1, 3, SIZE - TINY.top, SIZE), 0.4)
+    known = torch.zeros_like(aligned)
+    known[..., : light.context, :] = 0.1  # 0.6, less 0.5
+    lit = light(known, aligned)[0, 0]
+    torch.testing.assert_close(lit[light.context], torch.full((SIZE,), 0.58), atol=0.03, rtol=0)
+    assert (lit[:-1] >= lit[1:]).all()
+    assert 0.4 < lit[-1].mean() < 0.5
+    torch.testing.assert_close(lit, lit[:, :1].expand_as(lit))
+
+
+@torch.no_grad()
+def test_what_is_far_from_the_face_stands_still() -> None:
+    network, x = Renderer(TINY).eval(), inputs(k=1)
+    x["target"] = x["reference_images"][:, 0].clone()
+    x["points"] = 0.5 + 0.05 * (x["points"] - 0.5)
+    x["reference_points"] = x["points"][:, None] + torch.tensor([4 / SIZE, 0.0])
+    x["reference_still"] = x["still"][:, None].clone()
+    corner = (..., slice(-2, None), slice(0, 2))
+    torch.testing.assert_close(network(**x).aligned[corner], x["reference_images"][:, 0][corner], atol=0.05, rtol=0)
 
 
 def test_a_warp_by_half_a_pixel_is_a_mean_and_stops_at_the_border() -> None:

@@ -17,6 +17,7 @@ from lipsmith.dataset import Clip, read_manifest
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.landmarks import NUM_POSE
 from lipsmith.models.renderer_config import RendererConfig
+from lipsmith.references import costs
 from lipsmith.train.renderer import train_renderer
 from lipsmith.train.renderer_augment import augment
 from lipsmith.train.renderer_config import LossWeights, RendererTraining
@@ -113,8 +114,24 @@ def test_the_nearest_references_are_chosen(footage: Footage) -> None:
     batch = footage.draw(replace(SMALL, nearest_share=1.0, moved_share=0.0, pool=6), generator())
     # The first point, hundreds of crops away from one frame to the next, decides.
     apart = (numbers(batch.targets)[:, :, None] - numbers(batch.pool)[:, None]).abs()
-    chosen = apart.gather(2, batch.chosen).amax(2)
-    assert (chosen <= apart.sort(dim=2).values[..., 1] + 1e-3).all()
+    chosen = apart.gather(2, batch.chosen)
+    for best, each in zip(chosen.flatten(0, 1), apart.flatten(0, 1), strict=True):
+        assert (best.sort().values <= each.round().unique()[:2] + 1e-3).all()
+
+
+def test_training_chooses_references_as_dubbing_does(footage: Footage) -> None:
+    footage.still[:] = footage.still + 0.05 * torch.rand(footage.still.shape, generator=generator())
+    footage.still[:, 1] += 1
+    targets, pool = torch.tensor([[0, 25, 50]]), torch.arange(5, 45, 4)[None]
+    points, still = footage.points[TRUE].numpy(), footage.still.numpy()
+    ours = costs(points[targets[0]], points[pool[0]], still[targets[0]], still[pool[0]])
+    np.testing.assert_allclose(footage.costs(targets, pool)[0].numpy(), ours, rtol=1e-3, atol=3e-3)
+
+
+def test_no_reference_is_encoded_in_vain(footage: Footage) -> None:
+    batch = footage.draw(replace(SMALL, pool=6, targets=3), generator())
+    frames = numbers(batch.pool).gather(1, batch.chosen.flatten(1)).reshape(batch.chosen.shape)
+    assert (frames.sort(dim=2).values.diff(dim=2) > 0.5).all()
 
 
 def test_validation_takes_its_pool_from_the_first_half(data: Path) -> None:
@@ -149,6 +166,7 @@ def marked(points: Tensor) -> Pictures:
         images=0.8 * spot[..., None, :, :].expand(*points.shape[:2], 3, SIZE, SIZE),
         sketches=spot[..., None, :, :],
         points=points[..., None, :].expand(*points.shape[:2], 131, 2),
+        still=points[..., None, :].expand(*points.shape[:2], 2, 2),
     )
 
 

@@ -23,7 +23,7 @@ from lipsmith.models.renderer_config import RendererConfig
 from lipsmith.models.stages import RenderStage
 from lipsmith.models.vgg import VGG
 
-PER_TARGET: Final = ("target_encoder", "alignment", "masked_encoder", "lip_fusion", "audio", "decoder")
+PER_TARGET: Final = ("target_encoder", "alignment", "light", "masked_encoder", "lip_fusion", "audio", "decoder")
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,11 @@ def _render_inputs(config: RendererConfig, k: int, m: int) -> list[Tensor]:
         (3, size, size),
         (config.sketches, size, size),
         (NUM_POINTS, 2),
+        (2, 2),
         (1, 80, 16),
         (k, 3, size, size),
         (k, NUM_POINTS, 2),
+        (k, 2, 2),
         (k, config.fine, half, half),
         (k, config.coarse, quarter, quarter),
         (m, config.coarse, (size - config.top) // 4, quarter),

@@ -94,6 +94,15 @@ def apply(transforms: Floats, points: Floats) -> NDArray[np.float64]:
     return moved
 
 
+def still_points(transforms: Floats) -> NDArray[np.float32]:
+    """Where two points of the source picture, its corner and one 100 pixels to the right of it, lie in each crop.
+
+    `(..., 2, 2)` crop units for transforms `(..., 2, 3)`. From these of two crops follows how what stands still in the
+    picture lies in one against the other.
+    """
+    return apply(transforms, np.array([[0.0, 0.0], [100.0, 0.0]])).astype(np.float32)
+
+
 def to_pixels(transform: Floats, size: int) -> NDArray[np.float64]:
     """The transform `(2, 3)` from source to crop pixels as OpenCV counts them (first pixel's centre at 0, 0)."""
     matrix = np.asarray(transform, np.float64) * size

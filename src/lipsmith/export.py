@@ -21,11 +21,13 @@ from lipsmith.landmarks import NUM_POINTS, NUM_POSE
 from lipsmith.model_card import model_card
 from lipsmith.models.landmark_generator import LandmarkConfig
 from lipsmith.models.renderer_config import RendererConfig
-from lipsmith.models.stages import WEIGHTS, halved, load_stages
+from lipsmith.models.stages import WEIGHTS, halved, load_stages, of_network
 from lipsmith.train.state import build
 from lipsmith.weights import write_config
 
 _LOG = logging.getLogger(__name__)
+RECORD: Final = "training.json"
+"""What the two runs say of themselves: config and validation. With it a network can be taken into the next model."""
 OPSET: Final = 18
 ABSOLUTE, RELATIVE = 1e-4, 1e-3
 """How far ONNX Runtime may be from torch."""
@@ -42,7 +44,7 @@ OUTPUTS: Final[dict[str, tuple[str, ...]]] = {
 
 
 def export(landmarks: Path, renderer: Path, folder: Path, name: str, *, data: str, hardware: str) -> None:
-    """Make the model folder `folder` of the runs `landmarks` and `renderer`.
+    """Make the model folder `folder` of the runs `landmarks` and `renderer`; either may be a model whose part is kept.
 
     `data` and `hardware`: what the model was trained on, in words, for the card. Raises WeightsError where a run holds
     no weights, or where a stage on ONNX Runtime is further from torch than 0.1 % and 1e-4.
@@ -65,6 +67,8 @@ def export(landmarks: Path, renderer: Path, folder: Path, name: str, *, data: st
     prefixed |= {f"renderer.{key}": value for key, value in renderer_weights.items()}
     save_file(halved(prefixed), folder / WEIGHTS)
     (folder / WEIGHTS).chmod(0o644)  # safetensors lets nobody else read it
+    record = {"landmarks": of_landmarks, "renderer": of_renderer}
+    (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     write_config(folder, config)
     # Read back: what is exported is what was rounded.
     export_stages(load_stages(folder), mouth, face, folder)
@@ -101,9 +105,11 @@ def stage_axes(mouth: LandmarkConfig, face: RendererConfig) -> dict[str, Axes]:
             "target": ("b", 3, size, size),
             "sketches": ("b", face.sketches, size, size),
             "points": ("b", NUM_POINTS, 2),
+            "still": ("b", 2, 2),
             "mel": ("b", 1, 80, 16),
             "reference_images": ("b", "k", 3, size, size),
             "reference_points": ("b", "k", NUM_POINTS, 2),
+            "reference_still": ("b", "k", 2, 2),
             "fine": ("b", "k", face.fine, half, half),
             "coarse": ("b", "k", face.coarse, quarter, quarter),
             "lips": ("b", "m", face.coarse, region, quarter),
@@ -193,13 +199,16 @@ def _tuple(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return outputs if isinstance(outputs, tuple) else (outputs,)
 
 
-def _run(run: Path, name: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """What a run's JSON says, and its best weights."""
-    card, weights = run / f"{name}.json", run / f"{name}.safetensors"
-    if not card.is_file() or not weights.is_file():
-        raise WeightsError(f"{run}: no {weights.name} with {card.name}; train with `lipsmith train {name}`")
-    content: dict[str, Any] = json.loads(card.read_text(encoding="utf-8"))
-    return content, load_file(weights)
+def _run(source: Path, name: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What the JSON of a run or of a model says of a network, and its weights."""
+    card, weights = source / f"{name}.json", source / f"{name}.safetensors"
+    if card.is_file() and weights.is_file():
+        return json.loads(card.read_text(encoding="utf-8")), load_file(weights)
+    record, weights = source / RECORD, source / WEIGHTS
+    if record.is_file() and weights.is_file():
+        content = json.loads(record.read_text(encoding="utf-8"))[name]
+        return content, of_network(load_file(weights), name)
+    raise WeightsError(f"{source}: no {name}.safetensors with {name}.json; train with `lipsmith train {name}`")
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Self-reconstruction of landmarks on prepared clips: what the generator is given, and what it is measured on.
 
-Protocol `strict` of DESIGN 2.8: references from a clip's first half, figures on its second half from 0.2 s on.
+The strict protocol: references from a clip's first half, figures on its second half from 0.2 s on.
 """
 
 from __future__ import annotations

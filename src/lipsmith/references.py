@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from lipsmith.landmarks import NUM_JAW, NUM_POSE, Floats, outer_lip_opening, ranks
 
-POOL: Final = 25
+POOL: Final = 60
+PAPER_POOL: Final = 25
 LANDMARK_SETS: Final = 15
 _FEW: Final = 5
 
@@ -22,6 +23,11 @@ _FEW: Final = 5
 POSE_WEIGHT: Final = 1.0
 JAW_WEIGHT: Final = 0.5
 LIPS_WEIGHT: Final = 2.0
+# A head elsewhere in the picture stands in another light; beyond this share of a crop it makes no more difference.
+ELSEWHERE_WEIGHT: Final = 0.4
+ELSEWHERE: Final = 0.05
+# Where in the crop that is measured: between the mouth and the chin.
+MIDDLE: Final = 0.5 + 0.75j
 
 # A newcomer must be nearer by this share of the typical distance before it replaces a reference in use.
 STICKINESS: Final = 0.25
@@ -32,20 +38,20 @@ _TURNED: Final = 0.75
 _BLURRED: Final = 0.5
 
 
-def pool_size(frames: int) -> int:
-    """How many references a clip of `frames` usable frames gives: a fifth of them, 5 at least and 25 at most."""
-    return min(frames, max(_FEW, min(POOL, frames // 5)))
+def paper_pool_size(frames: int) -> int:
+    """How many references the paper takes of a clip of `frames` frames: a fifth of them, 5 at least and 25 at most."""
+    return min(frames, max(_FEW, min(PAPER_POOL, frames // 5)))
 
 
 def choose_pool(points: Floats, sharpness: Floats | None = None, count: int | None = None) -> NDArray[np.intp]:
     """Indices `(count,)` of frames at evenly spaced ranks of lip opening, the sharpest near each rank, openings rising.
 
-    `points`: `(F, 131, 2)` in crop units; `sharpness`: `(F,)`, any positive unit, None if unknown; `count`: default
-    `pool_size`. Blurred and strongly turned frames are left out where enough others remain. Fewer than `count`
-    frames are repeated.
+    `points`: `(F, 131, 2)` in crop units; `sharpness`: `(F,)`, any positive unit, None if unknown; `count`: default as
+    many as there are, `POOL` at most. Blurred and strongly turned frames are left out where enough others remain. Fewer
+    than a given `count` are repeated.
     """
-    count = pool_size(len(points)) if count is None else count
-    usable = _usable(points, sharpness, count)
+    usable = _usable(points, sharpness, PAPER_POOL if count is None else count)
+    count = min(POOL, len(usable)) if count is None else count
     order = usable[np.argsort(outer_lip_opening(points[usable]), kind="stable")]
     places = np.linspace(0, len(order) - 1, count)
     if sharpness is None or len(order) <= count:
@@ -64,27 +70,41 @@ def choose_landmarks(points: Floats, count: int = LANDMARK_SETS) -> NDArray[np.i
     return choose_pool(points, None, count)
 
 
-def nearest(target: Floats, pool: Floats, k: int, sticky: bool = True) -> NDArray[np.intp]:
-    """For each target the `k` references nearest in pose and mouth shape, `(F, k)`.
+def nearest(cost: NDArray[np.float32], k: int, sticky: bool = True) -> NDArray[np.intp]:
+    """For each target the `k` references of least cost, `(F, k)`.
 
-    `target`: `(F, 131, 2)`, successive frames, and `pool`: `(R, 131, 2)`, both in crop units. With `sticky`, the
-    distances are averaged over neighbouring frames and a reference in use keeps its place until another is clearly
-    nearer, so that the picture does not flicker. A pool smaller than `k` is repeated.
+    `cost`: `(F, R)` of successive frames, as of `costs`. With `sticky`, it is averaged over neighbouring frames and a
+    reference in use keeps its place until another is clearly nearer, so that the picture does not flicker. A pool
+    smaller than `k` is repeated.
     """
-    cost = distances(target, pool)
-    if not sticky or len(target) < 2:
+    if not sticky or len(cost) < 2:
         return _filled(np.argsort(cost, axis=1, kind="stable")[:, :k], k)
     cost = _averaged(cost)
     margin = STICKINESS * float(np.median(cost))
-    chosen = np.empty((len(cost), min(k, len(pool))), np.intp)
+    chosen = np.empty((len(cost), min(k, cost.shape[1])), np.intp)
     for frame, row in enumerate(cost):
         chosen[frame] = _followed(row, chosen[frame - 1] if frame else None, k, margin)
     return _filled(chosen, k)
 
 
+def costs(
+    target: Floats, pool: Floats, still: NDArray[np.float32], pool_still: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """How ill each reference suits each target, `(F, R)`: distance in pose and mouth shape, and in the picture.
+
+    `target`: `(F, 131, 2)` and `pool`: `(R, 131, 2)` in crop units; `still`: `(F, 2, 2)` and `pool_still`: `(R, 2, 2)`,
+    their `lipsmith.crop.still_points`.
+    """
+    there, other = (points[..., 0] + 1j * points[..., 1] for points in (still, pool_still))
+    turn_and_scale = (other[:, 1] - other[:, 0]) / (there[:, 1] - there[:, 0])[:, None]
+    moved = other[:, 0] + turn_and_scale * (MIDDLE - there[:, :1])
+    elsewhere = np.minimum(np.abs(moved - MIDDLE), ELSEWHERE)
+    return np.asarray(distances(target, pool) + ELSEWHERE_WEIGHT * elsewhere, np.float32)
+
+
 def distances(target: Floats, pool: Floats) -> NDArray[np.float32]:
     """Root-mean-square distances `(F, R)` of points in crop units, weighted by what matters in a reference."""
-    weights = _point_weights()
+    weights = point_weights()
     b = (pool * weights).reshape(len(pool), -1).astype(np.float32)
     found = np.empty((len(target), len(pool)), np.float32)
     for part in parts(len(target)):
@@ -152,7 +172,7 @@ def _averaged(cost: NDArray[np.float32]) -> NDArray[np.float32]:
     return mean
 
 
-def _point_weights() -> NDArray[np.float32]:
+def point_weights() -> NDArray[np.float32]:
     """Factors `(131, 1)` on coordinates that make the squared sum a weighted mean of squared distances."""
     lips = slice(NUM_POSE + NUM_JAW, None)
     weights = np.empty((NUM_POSE + 57, 1), np.float32)

@@ -18,25 +18,31 @@ _ENCODED_AT_ONCE = 5
 class Person:
     """All that the networks know of one face: R references and m lip references, encoded.
 
-    `images`: `(R, 3, S, S)` in [0, 1]; `points`: `(R, 131, 2)` in crop units; `fine`, `coarse`: features
-    `(R, c, h, w)`; `lips`: features `(m, c, h, w)`.
+    `images`: `(R, 3, S, S)` in [0, 1]; `points`: `(R, 131, 2)` and `still`: `(R, 2, 2)`, both in crop units; `fine`,
+    `coarse`: features `(R, c, h, w)`; `lips`: features `(m, c, h, w)`.
     """
 
     images: NDArray[np.float32]
     points: NDArray[np.float32]
+    still: NDArray[np.float32]
     fine: NDArray[np.float32]
     coarse: NDArray[np.float32]
     lips: NDArray[np.float32]
 
 
-def encode_person(backend: Backend, images: NDArray[np.uint8], points: Floats, lips: NDArray[np.intp]) -> Person:
-    """Reference crops `(n, S, S, 3)` with their points `(n, 131, 2)`; `lips` are the lip references among them."""
+def encode_person(
+    backend: Backend, images: NDArray[np.uint8], points: Floats, still: NDArray[np.float32], lips: NDArray[np.intp]
+) -> Person:
+    """Reference crops `(n, S, S, 3)` with their points `(n, 131, 2)` and `lipsmith.crop.still_points` `(n, 2, 2)`.
+
+    `lips` are the lip references among them.
+    """
     pictures, size = planes(images), images.shape[1]
     sketches = planes(draw_sketches(points, size)[..., None])
     coded = [backend("reference", image=pictures[part], sketch=sketches[part]) for part in _parts(len(pictures))]
     (mouths,) = backend("lip", image=pictures[lips], sketch=sketches[lips])
     fine, coarse = (np.concatenate(level) for level in zip(*coded, strict=True))
-    return Person(pictures, np.asarray(points, np.float32), fine, coarse, mouths)
+    return Person(pictures, np.asarray(points, np.float32), still, fine, coarse, mouths)
 
 
 def render(
@@ -44,23 +50,27 @@ def render(
     person: Person,
     targets: NDArray[np.uint8],
     points: Floats,
+    still: NDArray[np.float32],
     sketches: NDArray[np.uint8],
     mel: NDArray[np.float32],
     references: NDArray[np.intp],
 ) -> NDArray[np.uint8]:
     """Crops `(b, S, S, 3)` in which the person has the mouth that `points` say.
 
-    `targets`: source crops `(b, S, S, 3)`; `points`: `(b, 131, 2)` in crop units; `sketches`: `(b, 5, S, S)`, the
-    frame's own in the middle of its neighbours'; `mel`: `(b, 80, 16)`; `references`: `(b, k)` ranks in the pool.
+    `targets`: source crops `(b, S, S, 3)`; `points`: `(b, 131, 2)` and `still`: `(b, 2, 2)`, both in crop units;
+    `sketches`: `(b, 5, S, S)`, the frame's own in the middle of its neighbours'; `mel`: `(b, 80, 16)`; `references`:
+    `(b, k)` ranks in the pool.
     """
     (image,) = backend(
         "render",
         target=planes(targets),
         sketches=sketches.astype(np.float32) / np.float32(255),
         points=np.asarray(points, np.float32),
+        still=still,
         mel=mel[:, None],
         reference_images=person.images[references],
         reference_points=person.points[references],
+        reference_still=person.still[references],
         fine=person.fine[references],
         coarse=person.coarse[references],
         lips=np.broadcast_to(person.lips, (len(targets), *person.lips.shape)),

@@ -37,8 +37,8 @@ def predict_content(
     """Jaw and lips `(F, 57, 2)` in crop units for frames at `times` `(F,)`, rising, in seconds of the speech.
 
     mel: `(80, steps)`, the speech. pose: `(F, 74, 2)` and references: `(N, 131, 2)`, crop units. `window`: frames
-    the generator sees together; every frame is the mean of all windows that hold it (DESIGN 2.6, trap 6), those
-    that hold it near their middle counting more.
+    the generator sees together; every frame is the mean of all windows that hold it, those that hold it near
+    their middle counting more.
     """
     ticks = grid(times)
     tokens = speech_tokens(backend, mel_windows(mel, ticks))

@@ -17,9 +17,9 @@ class Options(console.OutputOptions):
     """Needs the `train` extra; takes a minute or two."""
 
     landmarks: Path
-    """Run folder of `lipsmith train landmarks`."""
+    """Run folder of `lipsmith train landmarks`, or a model folder whose landmark generator is kept."""
     renderer: Path
-    """Run folder of `lipsmith train renderer`."""
+    """Run folder of `lipsmith train renderer`, or a model folder whose renderer is kept."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     """The model folder to make."""
     name: str = "fast"

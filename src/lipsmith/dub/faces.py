@@ -43,6 +43,8 @@ class FaceTrack:
     """(R, S, S, 3) uint8, the reference crops."""
     pool_points: NDArray[np.float32]
     """(R, 131, 2), crop units."""
+    pool_still: NDArray[np.float32]
+    """(R, 2, 2), crop units: `lipsmith.crop.still_points` of the pool."""
     lips: NDArray[np.intp]
     """(m,) ranks in the pool of the lip references."""
     landmarks: NDArray[np.float32]

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.audio import mel_windows
+from lipsmith.crop import still_points
 from lipsmith.dub.faces import FaceTrack
 from lipsmith.dub.silence import close_lips, resting_opening, speaking
 from lipsmith.dub.speech import Speech
 from lipsmith.dub.timeline import Timeline
 from lipsmith.landmarks import NUM_POSE
-from lipsmith.references import nearest, parts
+from lipsmith.references import costs, nearest, parts
 from lipsmith.runtime import Backend
 from lipsmith.sketch import draw_sketches
 from lipsmith.speak import predict_content
@@ -69,7 +70,8 @@ def perform(backend: Backend, track: FaceTrack, timeline: Timeline, speech: Spee
         _predict(backend, speech, times, pose, track.landmarks, window, content)
         for part in parts(len(times)):
             content[part] = close_lips(content[part], silent[run][part], rest)
-        chosen[run] = nearest(points[run], track.pool_points, k)
+        still = still_points(track.transforms[rows[run]])
+        chosen[run] = nearest(costs(points[run], track.pool_points, still, track.pool_still), k)
     return Performance(track, frames, rows, points, chosen, begins, ends)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.composite import Compositor
-from lipsmith.crop import crop_image
+from lipsmith.crop import crop_image, still_points
 from lipsmith.dub.ahead import AHEAD, ahead
 from lipsmith.dub.faces import FaceTrack
 from lipsmith.dub.performance import Performance, heard
@@ -42,7 +42,9 @@ class People:
     def __getitem__(self, track: FaceTrack) -> Person:
         if track.number not in self._known:
             crops = self._store.get(track.pool)
-            self._known[track.number] = encode_person(self._backend, crops, track.pool_points, track.lips)
+            self._known[track.number] = encode_person(
+                self._backend, crops, track.pool_points, track.pool_still, track.lips
+            )
         self._known.move_to_end(track.number)
         if len(self._known) > _PEOPLE:
             self._known.popitem(last=False)
@@ -142,6 +144,7 @@ class Result:
             person,
             targets,
             performance.points[part],
+            still_points(track.transforms[rows]),
             performance.sketches(part, side),
             heard(self.speech, performance, self.timeline, part),
             performance.references[part],

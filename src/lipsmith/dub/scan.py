@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.crop import apply, crop_image, fit_transforms, invert, smooth_transforms
+from lipsmith.crop import apply, crop_image, fit_transforms, invert, smooth_transforms, still_points
 from lipsmith.dub.ahead import AHEAD, ahead
 from lipsmith.dub.faces import FaceTrack, bridge, opacities
 from lipsmith.dub.source import Source
@@ -145,7 +145,7 @@ class Scanner:
         for part in parts(len(points)):
             points[part] = apply(transforms[part], points[part])
         rows = np.searchsorted(frames, seen)
-        crops, shown, lips = self._references(growing.candidates, rows, transforms, points)
+        crops, chosen, lips = self._references(growing.candidates, rows, transforms, points)
         x, y = np.median((low + high) / 2, axis=0)
         return FaceTrack(
             number=len(self._tracks) + 1,
@@ -155,7 +155,8 @@ class Scanner:
             transforms=transforms,
             opacity=opacities(frames, scores, self._shot_begins, len(self._times) - 1),
             pool=self._store.put(crops),
-            pool_points=shown,
+            pool_points=points[chosen],
+            pool_still=still_points(transforms[chosen]),
             lips=lips,
             landmarks=points[choose_landmarks(points, self._sizes.landmarks)],
             size=float(np.median(high[:, 0] - low[:, 0])),
@@ -169,8 +170,8 @@ class Scanner:
         rows: NDArray[np.intp],
         transforms: NDArray[np.float64],
         points: NDArray[np.float32],
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.intp]]:
-        """Pool crops `(R, S, S, 3)`, their points `(R, 131, 2)`, and the lip references' ranks among them."""
+    ) -> tuple[NDArray[np.uint8], NDArray[np.intp], NDArray[np.intp]]:
+        """Pool crops `(R, S, S, 3)`, their rows in the track `(R,)`, and the lip references' ranks among them."""
         own = rows[[candidate.row for candidate in candidates]]
         crops = np.stack(
             [self._crop(candidate, transforms[row]) for candidate, row in zip(candidates, own, strict=True)]
@@ -178,7 +179,7 @@ class Scanner:
         sharpness = np.array([sharpness_of(crop[len(crop) // 2 :]) for crop in crops])
         pool = choose_pool(points[own], sharpness)
         lips = choose_lips(points[own][pool], sharpness[pool], self._sizes.lips)
-        return crops[pool], points[own][pool], lips
+        return crops[pool], own[pool], lips
 
     def _crop(self, candidate: _Candidate, transform: NDArray[np.float64]) -> NDArray[np.uint8]:
         return crop_image(candidate.image, chain(invert(candidate.to_part), transform), self._sizes.face)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lipsmith.errors import InputError
 from lipsmith.evaluate.systems import Question
 from lipsmith.landmarks import NUM_POSE
-from lipsmith.references import choose_landmarks, choose_lips, choose_pool, distances, nearest
+from lipsmith.references import choose_landmarks, choose_lips, choose_pool, costs, nearest
 from lipsmith.render import encode_person, render
 from lipsmith.runtime import Backend, load_backend
 from lipsmith.sketch import draw_sketches
@@ -52,7 +52,9 @@ class ModelSystem:
             )
         pool = self._pool(question)
         points = question.landmarks[pool]
-        person = encode_person(self._backend, question.images[pool], points, choose_lips(points, None, self._lips))
+        person = encode_person(
+            self._backend, question.images[pool], points, question.still[pool], choose_lips(points, None, self._lips)
+        )
         used = min(self._used, len(np.unique(pool)))
         chosen = _others(question, pool, used)
         drawings = draw_sketches(question.points, size)
@@ -66,6 +68,7 @@ class ModelSystem:
                     person,
                     question.upper[places],
                     question.points[places],
+                    question.still[question.targets[places]],
                     drawings[around],
                     question.mel[places],
                     chosen[places],
@@ -103,9 +106,9 @@ def load_system(name: str, model: str, device: str = "auto", threads: int | None
 
 def _others(question: Question, pool: NDArray[np.intp], used: int) -> NDArray[np.intp]:
     """For each target the `used` nearest of the pool, `(T, used)` ranks; never the target itself."""
+    cost = costs(question.points, question.landmarks[pool], question.still[question.targets], question.still[pool])
     own = question.targets[:, None] == pool
     if not own.any():
-        return nearest(question.points, question.landmarks[pool], used)
-    cost = distances(question.points, question.landmarks[pool])
+        return nearest(cost, used)
     cost[own] = np.inf
     return np.argsort(cost, axis=1, kind="stable")[:, :used]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.dataset import Clip
-from lipsmith.references import choose_pool, pool_size
+from lipsmith.references import POOL, choose_pool, paper_pool_size
 
 Protocol = Literal["strict", "paper", "cross"]
 
@@ -43,11 +43,11 @@ def task(clip: Clip, protocol: Protocol) -> Task | None:
         return None
     if protocol == "paper":
         everything = np.arange(count)
-        return Task(everything, everything, choose_pool(clip.landmarks))
+        return Task(everything, everything, choose_pool(clip.landmarks, None, paper_pool_size(count)))
     half = clip.times[0] + clip.record.seconds / 2
     allowed = np.flatnonzero(clip.tracked & (clip.times < half))
     targets = np.flatnonzero(clip.times >= half + GAP - 1e-6)
     if len(allowed) < 5 or len(targets) < 5:
         return None
-    pool = allowed[choose_pool(clip.landmarks[allowed], None, min(len(allowed), pool_size(count)))]
+    pool = allowed[choose_pool(clip.landmarks[allowed], None, min(len(allowed), POOL))]
     return Task(targets, allowed, pool)

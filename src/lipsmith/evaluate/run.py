@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.audio import mel_windows
+from lipsmith.crop import still_points
 from lipsmith.dataset import Clip, ClipRecord, load_clip, load_mesh, read_manifest
 from lipsmith.errors import InputError, UsageError
 from lipsmith.evaluate.model_system import ModelSystem
@@ -140,6 +141,7 @@ def _question(plan: Plan, clip: Clip, asked: Task, mel: NDArray[np.float32], tim
     return Question(
         images=seen,
         landmarks=clip.landmarks,
+        still=still_points(clip.transforms),
         targets=asked.targets,
         upper=upper,
         points=points,

@@ -17,6 +17,8 @@ class Question:
     """(F, S, S, 3) all frames of the clip; the lower halves of frames that may not be looked at are black."""
     landmarks: NDArray[np.float32]
     """(F, 131, 2) crop units, as tracked."""
+    still: NDArray[np.float32]
+    """(F, 2, 2) crop units: two points that stand still in the picture, `lipsmith.crop.still_points`."""
     targets: NDArray[np.intp]
     """(T,) frames to rebuild."""
     upper: NDArray[np.uint8]

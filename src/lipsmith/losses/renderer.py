@@ -20,7 +20,7 @@ from lipsmith.models.vgg import VGG
 MOUTH_WEIGHT: Final = 3.0
 MOUTH_RADIUS: Final = 0.12
 FACE_MARGIN: Final = 0.02
-BACKGROUND_WEIGHT: Final = 0.1
+BACKGROUND_WEIGHT: Final = 0.3
 OCTAVES: Final = 4
 SHALLOW: Final = (1, 2, 3)  # VGG stages at full scale
 DEEP: Final = (3, 4, 5)  # and at half
@@ -40,7 +40,8 @@ def face_mask(points: Tensor, size: int) -> Tensor:
     """Masks `(B, 1, S, S)` in [0, 1]: one inside the jaw line of points `(B, 131, 2)`, a soft edge just outside it.
 
     Four fifths of a crop's squared error lie outside: collars, hair and a background that moves against the head.
-    None of it can be told from the landmarks and a dub leaves it alone; unmasked, it drowns what the face has to say.
+    Little of it can be told from what the network sees, and a dub leaves it alone: unweighted, it drowns what the face
+    has to say.
     """
     start, end = points[:, ranks(JAW[:-1]), :, None, None], points[:, ranks(JAW[1:]), :, None, None]
     axis = (torch.arange(size, device=points.device) + 0.5) / size

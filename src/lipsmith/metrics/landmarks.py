@@ -68,7 +68,7 @@ def jitter(prediction: Floats, truth: Floats) -> float:
 
 
 def landmark_figures(prediction: Floats, truth: Floats) -> dict[str, float]:
-    """All of the above by the names of DESIGN section 7."""
+    """All of the above by the names that commands print."""
     return {
         "l1_percent": l1_percent(prediction, truth),
         "lip_lmd": lip_lmd(prediction, truth),

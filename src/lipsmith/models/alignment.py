@@ -11,12 +11,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lipsmith.models.blocks import conv3, res_blocks
-from lipsmith.models.flow import LandmarkFlow, region_grid, warp
+from lipsmith.models.flow import LandmarkFlow, StillFlow, region_grid, warp
 from lipsmith.models.renderer_config import RendererConfig
 from lipsmith.models.spade import Modulate, Modulator
 
 # The head speaks in about 4 px of a 128 px crop: in crop units, one optimiser step would throw pixels across the face.
 RESIDUAL_UNIT: Final = 0.03
+# Remoteness from the landmarks at which a place is taken, before learning, to stand half with the picture.
+HALFWAY: Final = 16.0
+CUES: Final = 5
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class References:
     """(b, k, 3, S, S) in [0, 1]."""
     points: Tensor
     """(b, k, 131, 2) crop units."""
+    still: Tensor
+    """(b, k, 2, 2) crop units: two points that stand still in the picture, `lipsmith.crop.still_points`."""
     fine: Tensor
     """(b, k, c1, S/2, S/2), f^r1."""
     coarse: Tensor
@@ -48,8 +53,9 @@ class Aligned:
 class FlowAlignment(nn.Module):
     """F_i = M_a(I^m, L^r_i, I^r_i, L), and the weighted mean of what the flows bring.
 
-    The published model learns the whole flow. Landmarks of both pictures are known, so here they give the flow to
-    start from and the network adds what they miss; it compares the target with references that are nearly in place.
+    The published model learns the whole flow. Here two flows are known to start from: a face moves as its landmarks
+    say, and what is behind it stands still in the picture. The network says place by place how far each holds (a
+    shoulder follows the head half way) and adds what both miss; it compares the target with references nearly in place.
     """
 
     grid1: Tensor
@@ -59,36 +65,63 @@ class FlowAlignment(nn.Module):
     def __init__(self, config: RendererConfig) -> None:
         super().__init__()
         size, top, channels = config.face_size, config.top, config.coarse
-        self.landmark_flow = LandmarkFlow(region_grid(size, top, 2))
+        self.context = (size // 2 - top) // 4
+        self.landmark_flow = LandmarkFlow(region_grid(size, top, 4))
+        self.still_flow = StillFlow(region_grid(size, top, 4))
         for name, step in (("grid1", 1), ("grid2", 2), ("grid4", 4)):
             self.register_buffer(name, region_grid(size, top, step), persistent=False)
         self.from_target = conv3(channels, channels)
-        self.from_reference = conv3(channels, channels)
+        self.from_reference = conv3(2 * channels + CUES, channels)
         self.fuse = res_blocks(channels, config.blocks)
         self.sketch_modulator = Modulator(16 * config.sketches, channels, 32)
         self.modulate = Modulate(channels, config.modulation_norm)
-        self.head = nn.Sequential(nn.ReLU(), conv3(channels, 3))
+        self.head = nn.Sequential(nn.ReLU(), conv3(channels, 4))
         nn.init.zeros_(self.head[1].weight)  # type: ignore[arg-type]
         nn.init.zeros_(self.head[1].bias)  # type: ignore[arg-type]
 
-    def forward(self, points: Tensor, sketches: Tensor, target: Tensor, references: References) -> Aligned:
-        """Points `(b, 131, 2)`, sketches `(b, 2k+1, H, S)`, f^m2 of the target, references, to their aligned mean."""
+    def forward(
+        self, points: Tensor, still: Tensor, sketches: Tensor, known: Tensor, target: Tensor, references: References
+    ) -> Aligned:
+        """The references' aligned mean.
+
+        Args:
+            points: `(b, 131, 2)` crop units.
+            still: `(b, 2, 2)` crop units, the target's two still points.
+            sketches: `(b, 2k+1, H, S)`.
+            known: `(b, 3, H, S)`, the target's upper half less 0.5 and noughts below.
+            target: f^m2.
+            references: k a target.
+        """
         count = references.points.shape[1]
-        base = rearrange(self.landmark_flow(points, references.points), "b k xy h w -> (b k) xy h w")
-        near = warp(_flat(references.coarse), _positions(self.grid4, F.avg_pool2d(base, 2)))
-        fused = self.fuse(_each(self.from_target(target), count) + self.from_reference(near))
+        moving, remoteness = self.landmark_flow(points, references.points)
+        moving, standing = _flat(moving), _flat(self.still_flow(still, references.still))
+        small = F.avg_pool2d(_flat(references.images), 4).to(references.coarse.dtype)
+        pictures = torch.cat([_flat(references.coarse), small], 1)
+        views = [warp(pictures, _positions(self.grid4, flow)) for flow in (moving, standing)]
+        prior = _each(2 * torch.log(remoteness / HALFWAY + 1e-3), count)
+        cues = [cue for view in views for cue in self._cues(view[:, -3:], known, count)]
+        compared = torch.cat([*(view[:, :-3] for view in views), *cues, prior], 1)
+        fused = self.fuse(_each(self.from_target(target), count) + self.from_reference(compared))
         scale, shift = self.sketch_modulator(F.pixel_unshuffle(sketches, 4))
-        residual = self.head(self.modulate(fused, (_each(scale, count), _each(shift, count))))
-        flow = base + _enlarge(RESIDUAL_UNIT * residual[:, :2], 2)
+        residual = self.head(self.modulate(fused, (_each(scale, count), _each(shift, count)))).float()
+        flow = torch.lerp(moving, standing, torch.sigmoid(residual[:, 3:] + prior)) + RESIDUAL_UNIT * residual[:, :2]
         # Never quite nought, so that the mean exists where no reference is trusted.
-        weight = torch.sigmoid(residual[:, 2:].float()) + 1e-3
+        weight = torch.sigmoid(residual[:, 2:3]) + 1e-3
         return Aligned(
-            image=_mean(warp(_flat(references.images), _positions(self.grid1, _enlarge(flow, 2))), weight, 4, count),
-            fine=_mean(warp(_flat(references.fine), _positions(self.grid2, flow)), weight, 2, count),
-            coarse=_mean(
-                warp(_flat(references.coarse), _positions(self.grid4, F.avg_pool2d(flow, 2))), weight, 1, count
-            ),
+            image=_mean(warp(_flat(references.images), _positions(self.grid1, _enlarge(flow, 4))), weight, 4, count),
+            fine=_mean(warp(_flat(references.fine), _positions(self.grid2, _enlarge(flow, 2))), weight, 2, count),
+            coarse=_mean(warp(_flat(references.coarse), _positions(self.grid4, flow)), weight, 1, count),
         )
+
+    def _cues(self, view: Tensor, known: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """What speaks against a flow: where the references `(b k, 3, h, w)` that it brings differ from one another, and
+        column by column where they differ from what is known of the target; `(b k, 1, h, w)` each.
+        """
+        grouped = rearrange(view, "(b k) c h w -> b k c h w", k=count)
+        apart = _flat((grouped - grouped.mean(1, keepdim=True)).abs().mean(2, keepdim=True))
+        upper = _each(F.avg_pool2d(known[..., : 4 * self.context, :], 4) + 0.5, count)
+        off = (view[..., : self.context, :] - upper).abs().mean((1, 2), keepdim=True)
+        return apart, off.expand_as(apart)
 
 
 class NoAlignment(nn.Module):
@@ -98,7 +131,9 @@ class NoAlignment(nn.Module):
         super().__init__()
         self.top = config.top
 
-    def forward(self, points: Tensor, sketches: Tensor, target: Tensor, references: References) -> Aligned:
+    def forward(
+        self, points: Tensor, still: Tensor, sketches: Tensor, known: Tensor, target: Tensor, references: References
+    ) -> Aligned:
         """As FlowAlignment, without a flow."""
         top = self.top
         return Aligned(

@@ -51,23 +51,59 @@ class LandmarkFlow(nn.Module):
     def __init__(self, grid: Tensor, reach: float = 0.04) -> None:
         super().__init__()
         self.register_buffer("grid", grid, persistent=False)
-        self.log_reach = nn.Parameter(torch.tensor(reach).log())
+        self.reach = reach
 
-    def forward(self, points: Tensor, reference_points: Tensor) -> Tensor:
-        """Target points `(B, 131, 2)`, reference points `(B, k, 131, 2)` to displacements `(B, k, 2, H, W)`."""
+    @torch.no_grad()
+    def forward(self, points: Tensor, reference_points: Tensor) -> tuple[Tensor, Tensor]:
+        """Target points `(B, 131, 2)` and reference points `(B, k, 131, 2)` to displacements and remoteness.
+
+        Displacements are `(B, k, 2, H, W)`; remoteness `(B, 1, H, W)` is about (d / s)^2, d the distance of a cell from
+        the nearest landmark.
+        """
         if torch.is_autocast_enabled(points.device.type):
             # Half precision resolves a crop to a pixel at best; flow is finer than that.
             with torch.autocast(points.device.type, enabled=False):
                 return self._displacement(points, reference_points)
         return self._displacement(points, reference_points)
 
-    def _displacement(self, points: Tensor, reference_points: Tensor) -> Tensor:
+    def _displacement(self, points: Tensor, reference_points: Tensor) -> tuple[Tensor, Tensor]:
         height, width = self.grid.shape[:2]
         cells = rearrange(self.grid, "h w xy -> (h w) 1 xy")
         squared = squared_distances_exported(cells, points) if is_exporting() else squared_distances(cells, points)
-        weights = torch.softmax(-squared / (2 * self.log_reach).exp(), dim=-1)
-        displacement: Tensor = weights[:, None] @ (reference_points - points[:, None])
-        return rearrange(displacement, "b k (h w) xy -> b k xy h w", h=height, w=width)
+        closeness = -squared / self.reach**2
+        displacement = closeness.softmax(-1)[:, None] @ (reference_points - points[:, None])
+        remoteness = -closeness.amax(-1)
+        return (
+            rearrange(displacement, "b k (h w) xy -> b k xy h w", h=height, w=width),
+            rearrange(remoteness, "b (h w) -> b 1 h w", h=height),
+        )
+
+
+class StillFlow(nn.Module):
+    """Displacement of each cell as of something that stands still in the picture while the crop follows the head."""
+
+    grid: Tensor
+
+    def __init__(self, grid: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("grid", grid, persistent=False)
+
+    def forward(self, still: Tensor, reference_still: Tensor) -> Tensor:
+        """Two still points of the target `(B, 2, 2)` and of references `(B, k, 2, 2)` to `(B, k, 2, H, W)`.
+
+        The similarity that carries the one pair onto the other: a complex factor and a shift.
+        """
+        origin, along = still[:, None, 0], (still[:, 1] - still[:, 0])[:, None]
+        reference_origin = reference_still[:, :, 0]
+        reference_along = reference_still[:, :, 1] - reference_origin
+        size = along.square().sum(-1).clamp_min(1e-12)
+        real = (along * reference_along).sum(-1) / size
+        imaginary = (along[..., 0] * reference_along[..., 1] - along[..., 1] * reference_along[..., 0]) / size
+        offset = rearrange(self.grid, "h w xy -> xy h w") - origin[..., None, None]
+        x, y = offset[:, :, 0], offset[:, :, 1]
+        real, imaginary = real[..., None, None], imaginary[..., None, None]
+        turned = torch.stack([real * x - imaginary * y, imaginary * x + real * y], 2)
+        return turned - offset + (reference_origin - origin)[..., None, None]
 
 
 def squared_distances(cells: Tensor, points: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from lipsmith.models.audio_attention import AudioAttention, NoAudio
 from lipsmith.models.blocks import conv3, res_blocks
 from lipsmith.models.decoder import Decoder
 from lipsmith.models.encoders import ReferenceEncoder, TargetEncoder
+from lipsmith.models.light import LightMatch
 from lipsmith.models.lip_module import LipEncoder, LipFusion, NoLips
 from lipsmith.models.renderer_config import RendererConfig
 
@@ -24,7 +25,7 @@ class Rendered:
     image: Tensor
     """(b, 3, S, S), about [0, 1], not clamped: the target's upper half, the generated lower half."""
     aligned: Tensor
-    """(b, 3, H, S): the references' aligned mean in the computed rows, before rendering."""
+    """(b, 3, H, S): the references' aligned mean in the computed rows, in the target's light, before rendering."""
 
 
 class Renderer(nn.Module):
@@ -37,6 +38,7 @@ class Renderer(nn.Module):
         self.reference_encoder = ReferenceEncoder(config)
         self.target_encoder = TargetEncoder(config)
         self.alignment = FlowAlignment(config) if config.alignment == "flow" else NoAlignment(config)
+        self.light = LightMatch(config)
         self.masked_encoder = nn.Sequential(
             nn.PixelUnshuffle(4),
             conv3(16 * (3 + config.sketches), config.coarse),
@@ -58,7 +60,14 @@ class Renderer(nn.Module):
         return lips
 
     def render(
-        self, target: Tensor, sketches: Tensor, points: Tensor, mel: Tensor, references: References, lips: Tensor
+        self,
+        target: Tensor,
+        sketches: Tensor,
+        points: Tensor,
+        still: Tensor,
+        mel: Tensor,
+        references: References,
+        lips: Tensor,
     ) -> Rendered:
         """Render targets.
 
@@ -66,6 +75,7 @@ class Renderer(nn.Module):
             target: `(b, 3, S, S)` in [0, 1]; its lower half is hidden here and may hold anything.
             sketches: `(b, 2k+1, S, S)` in [0, 1], the target's in the middle.
             points: `(b, 131, 2)` crop units: the target's pose, the wanted content.
+            still: `(b, 2, 2)` crop units: where `lipsmith.crop.still_points` lie in the target's crop.
             mel: `(b, 1, 80, 16)` in [-4, 4].
             references: k a target.
             lips: `(b, m, c2, h, w)` from `encode_lip`.
@@ -76,25 +86,28 @@ class Renderer(nn.Module):
         drawn = sketches[..., top:, :]
         masked = torch.cat([known, drawn], 1)
         fine, coarse = self.target_encoder(masked)
-        aligned = self.alignment(points, drawn, coarse, references)
+        aligned = self.alignment(points, still, drawn, known, coarse, references)
+        lit = self.light(known, aligned.image)
         features = self.audio(self.lip_fusion(self.masked_encoder(masked), lips), mel)
         image = self.decoder(
             features,
             torch.cat([coarse, aligned.coarse], 1),
             torch.cat([fine, aligned.fine], 1),
-            torch.cat([known, aligned.image], 1),
+            torch.cat([known, lit], 1),
         )
-        return Rendered(torch.cat([target[..., :half, :], image[..., half - top :, :]], 2), aligned.image)
+        return Rendered(torch.cat([target[..., :half, :], image[..., half - top :, :]], 2), lit)
 
     def forward(
         self,
         target: Tensor,
         sketches: Tensor,
         points: Tensor,
+        still: Tensor,
         mel: Tensor,
         reference_images: Tensor,
         reference_sketches: Tensor,
         reference_points: Tensor,
+        reference_still: Tensor,
         lip_images: Tensor,
         lip_sketches: Tensor,
     ) -> Rendered:
@@ -102,8 +115,10 @@ class Renderer(nn.Module):
         count, lip_count = reference_images.shape[1], lip_images.shape[1]
         fine, coarse = self.encode_reference(_flat(reference_images), _flat(reference_sketches))
         lips = self.encode_lip(_flat(lip_images), _flat(lip_sketches))
-        references = References(reference_images, reference_points, _group(fine, count), _group(coarse, count))
-        return self.render(target, sketches, points, mel, references, _group(lips, lip_count))
+        references = References(
+            reference_images, reference_points, reference_still, _group(fine, count), _group(coarse, count)
+        )
+        return self.render(target, sketches, points, still, mel, references, _group(lips, lip_count))
 
 
 def _flat(x: Tensor) -> Tensor:

@@ -38,8 +38,8 @@ class RendererConfig:
     """Normalisation inside SPADE: `instance` as published; `none` keeps colours and is cheaper on a CPU."""
 
     def __post_init__(self) -> None:
-        if self.face_size % 4 or self.top % 4 or not 0 <= self.top <= self.face_size // 2:
-            raise ValueError("face_size and top must be multiples of 4, and top at most half of face_size")
+        if self.face_size % 8 or self.top % 4 or not 0 <= self.top < self.face_size // 2:
+            raise ValueError("face_size must be a multiple of 8, top one of 4 and less than half of face_size")
 
     @property
     def sketches(self) -> int:

@@ -33,16 +33,18 @@ class RenderStage(nn.Module):
         target: Tensor,
         sketches: Tensor,
         points: Tensor,
+        still: Tensor,
         mel: Tensor,
         reference_images: Tensor,
         reference_points: Tensor,
+        reference_still: Tensor,
         fine: Tensor,
         coarse: Tensor,
         lips: Tensor,
     ) -> Tensor:
         """Images `(b, 3, S, S)` in [0, 1]; inputs as `Renderer.render`, the fields of its `References` one by one."""
-        references = References(reference_images, reference_points, fine, coarse)
-        return self.renderer.render(target, sketches, points, mel, references, lips).image.clamp(0, 1)
+        references = References(reference_images, reference_points, reference_still, fine, coarse)
+        return self.renderer.render(target, sketches, points, still, mel, references, lips).image.clamp(0, 1)
 
 
 def make_stages(generator: LandmarkGenerator, renderer: Renderer) -> dict[str, nn.Module]:
@@ -71,12 +73,16 @@ def load_networks(path: Path) -> tuple[LandmarkGenerator, Renderer]:
     generator = build_landmark_generator(_configured(LandmarkConfig, config, "landmarks", path))
     renderer = Renderer(_configured(RendererConfig, config, "renderer", path))
     for name, network in (("landmarks", generator), ("renderer", renderer)):
-        own = {key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")}
         try:
-            network.load_state_dict(own)  # copies into float32 parameters
+            network.load_state_dict(of_network(weights, name))  # copies into float32 parameters
         except RuntimeError as error:
             raise WeightsError(f"{path / WEIGHTS} does not fit config.json; fetch the model again ({error})") from error
     return generator.eval(), renderer.eval()
+
+
+def of_network(weights: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Of a model's weights those of one network, `landmarks` or `renderer`, by their own names."""
+    return {key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")}
 
 
 def halved(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

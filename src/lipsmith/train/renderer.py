@@ -97,11 +97,13 @@ class RenderBatch(nn.Module):
         pool_images: Tensor,
         pool_sketches: Tensor,
         pool_points: Tensor,
+        pool_still: Tensor,
         lip_images: Tensor,
         lip_sketches: Tensor,
         images: Tensor,
         sketches: Tensor,
         points: Tensor,
+        still: Tensor,
         mel: Tensor,
         chosen: Tensor,
     ) -> tuple[Tensor, Tensor]:
@@ -117,6 +119,7 @@ class RenderBatch(nn.Module):
         references = References(
             images=choose(pool_images),
             points=choose(pool_points),
+            still=choose(pool_still),
             fine=choose(rearrange(fine, "(b r) c h w -> b r c h w", b=clips)),
             coarse=choose(rearrange(coarse, "(b r) c h w -> b r c h w", b=clips)),
         )
@@ -124,6 +127,7 @@ class RenderBatch(nn.Module):
             images.flatten(0, 1),
             sketches.flatten(0, 1),
             points.flatten(0, 1),
+            still.flatten(0, 1),
             mel.flatten(0, 1),
             references,
             repeat(lips, "(b m) c h w -> (b t) m c h w", b=clips, t=targets),
@@ -135,8 +139,8 @@ def render_batch(network: nn.Module, batch: Batch) -> Rendered:
     """A RenderBatch network, wrapped or compiled or not, on a batch."""
     pool, lips, targets = batch.pool, batch.lips, batch.targets
     image, aligned = network(
-        *(pool.images, pool.sketches, pool.points, lips.images, lips.sketches),
-        *(targets.images, targets.sketches, targets.points, batch.mel, batch.chosen),
+        *(pool.images, pool.sketches, pool.points, pool.still, lips.images, lips.sketches),
+        *(targets.images, targets.sketches, targets.points, targets.still, batch.mel, batch.chosen),
     )
     return Rendered(image, aligned)
 

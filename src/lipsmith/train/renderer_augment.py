@@ -63,10 +63,12 @@ def _moved(pictures: Pictures, similarity: Similarity, mirrored: Tensor) -> Pict
     grid = F.affine_grid(theta.flatten(0, 1), [len(stacked), 1, size, size], align_corners=False)
     sampled = F.grid_sample(stacked, grid, padding_mode="border", align_corners=False)
     sampled = rearrange(sampled, "(b n) c h w -> b n c h w", n=count)
-    offset = pictures.points - 0.5 - similarity.shift[..., None, :]
-    points = 0.5 + offset @ torch.linalg.inv(similarity.matrix).transpose(-1, -2)
+    inverse = torch.linalg.inv(similarity.matrix).transpose(-1, -2)
+    points, still = (
+        0.5 + (x - 0.5 - similarity.shift[..., None, :]) @ inverse for x in (pictures.points, pictures.still)
+    )
     swapped = torch.where(mirrored[:, None, None, None], points[..., MIRROR, :], points)
-    return Pictures(sampled[:, :, :channels], sampled[:, :, channels:], swapped)
+    return Pictures(sampled[:, :, :channels], sampled[:, :, channels:], swapped, still)
 
 
 def _light(generator: torch.Generator, device: torch.device, *shape: int) -> Tensor:

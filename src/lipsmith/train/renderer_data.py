@@ -20,15 +20,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lipsmith.audio import mel_windows
+from lipsmith.crop import still_points
 from lipsmith.dataset import ClipRecord, load_clip
-from lipsmith.landmarks import INNER_LIP, JAW, NUM_POSE, OUTER_LIP, ranks
-from lipsmith.references import JAW_WEIGHT, LIPS_WEIGHT, POSE_WEIGHT
+from lipsmith.landmarks import NUM_POSE, ranks
+from lipsmith.references import ELSEWHERE, ELSEWHERE_WEIGHT, MIDDLE, POOL, point_weights
 from lipsmith.sketch import draw_sketches
 from lipsmith.train.renderer_config import RendererTraining
 
 _LOADED: Final = 128  # clips read ahead
 SHORTEST: Final = 16  # frames; a clip must be long enough to be cut in two
 TRUE, MOVED = 0, 1
+_NEVER: Final = 1e3
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class Pictures:
     """(..., n, S, S) float in [0, 1]."""
     points: Tensor
     """(..., 131, 2) crop units."""
+    still: Tensor
+    """(..., 2, 2) crop units: two points that stand still in the picture."""
 
 
 @dataclass(frozen=True)
@@ -77,17 +81,19 @@ class Footage:
         self.images = torch.empty(total, size, size, 3, dtype=torch.uint8, device=device)
         self.sketches = torch.empty(2, total, size, size, dtype=torch.uint8, device=device)
         self.points = torch.empty(2, total, 131, 2, device=device)
+        self.still = torch.empty(total, 2, 2, device=device)
         self.mel = torch.empty(total, 80, 16, dtype=torch.float16, device=device)
         for first in range(0, len(records), _LOADED):
             indices = range(first, min(first + _LOADED, len(records)))
             with ThreadPoolExecutor() as threads:
                 part = records[first : first + _LOADED]
                 loaded = list(threads.map(_load, repeat(root), part, indices, repeat(size)))
-            for index, (images, mel, points, sketches) in zip(indices, loaded, strict=True):
+            for index, (images, mel, points, still, sketches) in zip(indices, loaded, strict=True):
                 span = slice(int(starts[index]), int(starts[index + 1]))
                 self.images[span] = torch.from_numpy(images).to(device)
                 self.mel[span] = torch.from_numpy(mel).to(device, torch.float16)
                 self.points[:, span] = torch.from_numpy(points).to(device)
+                self.still[span] = torch.from_numpy(still).to(device)
                 self.sketches[:, span] = torch.from_numpy(sketches).to(device)
 
     def pictures(self, frames: Tensor, variant: Tensor | int = TRUE, context: int = 0) -> Pictures:
@@ -101,6 +107,7 @@ class Footage:
             images=rearrange(self.images[frames], "... h w c -> ... c h w").float() / 255,
             sketches=self.sketches[which, around].float() / 255,
             points=self.points[variant, frames],
+            still=self.still[frames],
         )
 
     def draw(self, config: RendererTraining, generator: torch.Generator) -> Batch:
@@ -110,13 +117,19 @@ class Footage:
         shares = torch.rand(config.clips, 3, device=device, generator=generator)
         cut = (self.lengths[clips] * (0.35 + 0.3 * shares[:, 0])).long()
         before = shares[:, 1] < 0.5
-        pool = self._side(clips, cut, before, config.pool, generator)
+        shown = self._side(clips, cut, before, POOL, generator)
         lips = self._side(clips, cut, before, config.model.lips, generator)
         targets = self._side(clips, cut, ~before, config.targets, generator)
         moved = torch.rand(targets.shape, device=device, generator=generator) < config.moved_share
-        random = torch.rand(*targets.shape, config.pool, device=device, generator=generator)
-        near = point_distances(self.points[moved.long(), targets], self.points[TRUE, pool])
+        random = torch.rand(*targets.shape, POOL, device=device, generator=generator)
+        near = self.costs(targets, shown, moved.long())
         cost = torch.where(shares[:, 2, None, None] < config.nearest_share, near, random)
+        cost = torch.where(_repeated(shown)[:, None], cost + _NEVER, cost)
+        # Of those that dubbing would have, only the best of each target are encoded.
+        each = cost.topk(-(-config.pool // config.targets), dim=-1, largest=False).indices
+        kept = each.transpose(1, 2).flatten(1)[:, : config.pool]
+        pool = shown.gather(1, kept)
+        cost = cost.gather(2, kept[:, None].expand(-1, config.targets, -1)) + _NEVER * _repeated(pool)[:, None]
         return Batch(
             pool=self.pictures(pool),
             lips=self.pictures(lips),
@@ -124,6 +137,15 @@ class Footage:
             mel=self.mel[targets].float()[:, :, None],
             chosen=cost.topk(config.model.references, dim=-1, largest=False).indices,
         )
+
+    def costs(self, targets: Tensor, pool: Tensor, variant: Tensor | int = TRUE) -> Tensor:
+        """How ill frames `pool` `(B, R)` suit frames `targets` `(B, K)`: `lipsmith.references.costs`, `(B, K, R)`."""
+        weights = torch.from_numpy(point_weights()).to(targets.device)
+        shapes = (self.points[variant, targets] * weights).flatten(2), (self.points[TRUE, pool] * weights).flatten(2)
+        there, other = torch.view_as_complex(self.still[targets]), torch.view_as_complex(self.still[pool])
+        turn_and_scale = (other[..., 1] - other[..., 0])[:, None] / (there[..., 1] - there[..., 0])[..., None]
+        moved = other[:, None, :, 0] + turn_and_scale * (MIDDLE - there[..., :1])
+        return torch.cdist(*shapes) + ELSEWHERE_WEIGHT * (moved - MIDDLE).abs().clamp_max(ELSEWHERE)
 
     def _side(self, clips: Tensor, cut: Tensor, before: Tensor, count: int, generator: torch.Generator) -> Tensor:
         """`count` random frames `(B, count)` of each clip, before its cut or from it on."""
@@ -135,14 +157,19 @@ class Footage:
 
 def _load(
     root: Path, record: ClipRecord, index: int, size: int
-) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32], NDArray[np.uint8]]:
-    """Images, mel windows, and points and sketches in both variants, of one clip."""
+) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.uint8]]:
+    """Images, mel windows, points in both variants, still points, and sketches in both variants, of one clip."""
     clip = load_clip(root, record)
     assert clip.images is not None
     moved = moved_content(clip.landmarks, np.random.default_rng(index))
     points = np.stack([clip.landmarks, moved])
     sketches = np.stack([draw_sketches(variant, size) for variant in points])
-    return clip.images, mel_windows(clip.mel, clip.times), points, sketches
+    return clip.images, mel_windows(clip.mel, clip.times), points, still_points(clip.transforms), sketches
+
+
+def _repeated(frames: Tensor) -> Tensor:
+    """Whether an entry of `(B, R)` is in its row already."""
+    return (frames[:, :, None] == frames[:, None, :]).tril(-1).any(-1)
 
 
 def clip_weights(records: Sequence[ClipRecord]) -> NDArray[np.float64]:
@@ -152,14 +179,6 @@ def clip_weights(records: Sequence[ClipRecord]) -> NDArray[np.float64]:
         footage[record.identity] += record.frames
     weights = np.array([record.frames / np.sqrt(footage[record.identity]) for record in records])
     return np.asarray(weights / weights.sum())
-
-
-def point_distances(targets: Tensor, pool: Tensor) -> Tensor:
-    """Distances `(B, K, R)` of points `(B, K, 131, 2)` and `(B, R, 131, 2)`, by the rule that dubbing chooses with."""
-    weights = torch.full((131, 1), POSE_WEIGHT, device=targets.device)
-    weights[ranks(JAW)] = JAW_WEIGHT
-    weights[ranks(OUTER_LIP + INNER_LIP)] = LIPS_WEIGHT
-    return torch.cdist((targets * weights).flatten(2), (pool * weights).flatten(2))
 
 
 def moved_content(points: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
@@ -195,10 +214,10 @@ def fixed_batches(footage: Footage, config: RendererTraining, every: int = 8) ->
         opening = footage.points[TRUE, start : start + half]
         upper, lower = ranks((0, 17))
         order = (opening[:, upper] - opening[:, lower]).norm(dim=-1).argsort() + start
-        pool = order[torch.linspace(0, half - 1, min(25, max(5, half // 5)), device=device).round().long()][None]
+        pool = order[torch.linspace(0, half - 1, min(POOL, half), device=device).round().long()][None]
         lips = order[torch.linspace(0, half - 1, config.model.lips, device=device).round().long()][None]
         targets = torch.arange(start + half + round(0.2 * record.fps), start + length, every, device=device)[None]
-        cost = point_distances(footage.points[TRUE, targets], footage.points[TRUE, pool])
+        cost = footage.costs(targets, pool)
         yield (
             record,
             Batch(

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from lipsmith.errors import UsageError
 from lipsmith.models.stages import WEIGHTS as MODEL_WEIGHTS
+from lipsmith.models.stages import of_network
 from lipsmith.weights import find_model
 
 T = TypeVar("T")
@@ -116,9 +117,7 @@ def adopt(module: nn.Module, start: str, network: str) -> None:
     if run.is_file():
         weights = load_file(run)
     else:
-        stored = load_file(find_model(start).path / MODEL_WEIGHTS)
-        prefix = network + "."
-        weights = {name.removeprefix(prefix): value for name, value in stored.items() if name.startswith(prefix)}
+        weights = of_network(load_file(find_model(start).path / MODEL_WEIGHTS), network)
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:

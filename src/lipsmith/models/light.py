@@ -1,0 +1,45 @@
+"""Light: a reference filmed a little brighter or warmer than the target must not show a seam where it begins."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lipsmith.models.renderer_config import RendererConfig
+
+CELL: Final = 4  # pixels
+STRENGTH: Final = 0.9
+SPREAD: Final = 0.05
+"""How far a difference counts for neighbouring columns, crop units (standard deviation)."""
+REACH: Final = 0.25
+"""How far down a difference is believed, crop units (falls to 1/e)."""
+
+
+class LightMatch(nn.Module):
+    """The difference of target and references just above S/2, column by column, is added below, less and less.
+
+    Learns nothing: the numbers above are the best of a few for the warped references of `val`.
+    """
+
+    columns: Tensor
+    falloff: Tensor
+
+    def __init__(self, config: RendererConfig) -> None:
+        super().__init__()
+        size, top = config.face_size, config.top
+        self.context = size // 2 - top
+        across = (torch.arange(size // CELL) + 0.5) * CELL / size
+        spread = torch.softmax(-0.5 * ((across[:, None] - across) / SPREAD) ** 2, dim=0)
+        below = ((torch.arange((size - top) // CELL) + 0.5) * CELL / size - self.context / size).clamp_min(0)
+        self.register_buffer("columns", spread, persistent=False)
+        self.register_buffer("falloff", STRENGTH * torch.exp(-below / REACH)[:, None], persistent=False)
+
+    def forward(self, known: Tensor, aligned: Tensor) -> Tensor:
+        """Target less 0.5, known above S/2, and aligned references, `(b, 3, H, S)` each, to these in its light."""
+        edge = (..., slice(self.context - CELL, self.context), slice(None))
+        difference = F.avg_pool2d(known[edge] + 0.5 - aligned[edge], CELL) @ self.columns
+        field = F.interpolate(self.falloff * difference, scale_factor=float(CELL), mode="bilinear", align_corners=False)
+        return aligned + field
