@@ -227,6 +227,11 @@ def test_a_new_schedule_starts_from_another_run(data: Path, tmp_path: Path) -> N
     assert "from step 0" in lines[0]
     first, second = (load_file(tmp_path / name / "renderer.safetensors") for name in ("first", "second"))
     assert all(torch.equal(weights, second[name]) for name, weights in first.items())
+    without = replace(still, model=replace(still.model, audio="none"))
+    train_renderer(without, data, tmp_path / "ablation", device="cpu", start=str(tmp_path / "first"))
+    ablation = load_file(tmp_path / "ablation" / "renderer.safetensors")
+    assert ablation.keys() == {name for name in first if not name.startswith("audio.")}
+    assert all(torch.equal(weights, first[name]) for name, weights in ablation.items())
     with pytest.raises(WeightsError, match="no model"):
         train_renderer(brief, data, tmp_path / "third", device="cpu", start=str(tmp_path / "none"))
     other = replace(brief, model=replace(brief.model, coarse=12))

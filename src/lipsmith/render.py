@@ -18,11 +18,11 @@ _ENCODED_AT_ONCE = 5
 class Person:
     """All that the networks know of one face: R references and m lip references, encoded.
 
-    `images`: `(R, 3, S, S)` in [0, 1]; `points`: `(R, 131, 2)` and `still`: `(R, 2, 2)`, both in crop units; `fine`,
+    `images`: `(R, S, S, 3)` in 0..255; `points`: `(R, 131, 2)` and `still`: `(R, 2, 2)`, both in crop units; `fine`,
     `coarse`: features `(R, c, h, w)`; `lips`: features `(m, c, h, w)`.
     """
 
-    images: NDArray[np.float32]
+    images: NDArray[np.uint8]
     points: NDArray[np.float32]
     still: NDArray[np.float32]
     fine: NDArray[np.float32]
@@ -42,7 +42,7 @@ def encode_person(
     coded = [backend("reference", image=pictures[part], sketch=sketches[part]) for part in _parts(len(pictures))]
     (mouths,) = backend("lip", image=pictures[lips], sketch=sketches[lips])
     fine, coarse = (np.concatenate(level) for level in zip(*coded, strict=True))
-    return Person(pictures, np.asarray(points, np.float32), still, fine, coarse, mouths)
+    return Person(images, np.asarray(points, np.float32), still, fine, coarse, mouths)
 
 
 def render(
@@ -68,7 +68,7 @@ def render(
         points=np.asarray(points, np.float32),
         still=still,
         mel=mel[:, None],
-        reference_images=person.images[references],
+        reference_images=planes(person.images[references]),
         reference_points=person.points[references],
         reference_still=person.still[references],
         fine=person.fine[references],
@@ -79,8 +79,8 @@ def render(
 
 
 def planes(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Images `(n, H, W, C)` in 0..255 as `(n, C, H, W)` in [0, 1]."""
-    return np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32) / np.float32(255)
+    """Images `(..., H, W, C)` in 0..255 as `(..., C, H, W)` in [0, 1]."""
+    return np.ascontiguousarray(np.moveaxis(images, -1, -3), np.float32) / np.float32(255)
 
 
 def pixels(images: NDArray[np.float32]) -> NDArray[np.uint8]:

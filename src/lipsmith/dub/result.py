@@ -135,7 +135,7 @@ class Result:
         track, rows = performance.track, performance.rows[part]
         places = (performance.frames[part] - begin).tolist()
         person = self.people[track]
-        side = person.images.shape[-1]
+        side = person.images.shape[1]
         targets = np.stack(
             [crop_image(originals[p], track.transforms[r], side) for p, r in zip(places, rows, strict=True)]
         )

@@ -111,15 +111,17 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
 def adopt(module: nn.Module, start: str, network: str) -> None:
     """Take up the weights of `network` (`landmarks`, `renderer`) from a run or a model, by folder or name.
 
-    Raises WeightsError where there is none of them, UsageError where they are of another architecture.
+    Those of a whole part that `module` leaves out, as an ablation does, are left out too. Raises WeightsError where
+    there is none of them, UsageError where they are of another architecture.
     """
     run = Path(start) / f"{network}.safetensors"
     if run.is_file():
         weights = load_file(run)
     else:
         weights = of_network(load_file(find_model(start).path / MODEL_WEIGHTS), network)
+    parts = {name.partition(".")[0] for name in module.state_dict()}
     try:
-        module.load_state_dict(weights)
+        module.load_state_dict({name: value for name, value in weights.items() if name.partition(".")[0] in parts})
     except RuntimeError as error:
         raise UsageError(f"{start} is of another architecture than the config; start from another model") from error
 
