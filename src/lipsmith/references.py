@@ -95,11 +95,10 @@ def costs(
     `target`: `(F, 131, 2)` and `pool`: `(R, 131, 2)` in crop units; `still`: `(F, 2, 2)` and `pool_still`: `(R, 2, 2)`,
     their `lipsmith.crop.still_points`.
     """
-    there, other = (points[..., 0] + 1j * points[..., 1] for points in (still, pool_still))
-    turn_and_scale = (other[:, 1] - other[:, 0]) / (there[:, 1] - there[:, 0])[:, None]
-    moved = other[:, 0] + turn_and_scale * (MIDDLE - there[:, :1])
-    elsewhere = np.minimum(np.abs(moved - MIDDLE), ELSEWHERE)
-    return np.asarray(distances(target, pool) + ELSEWHERE_WEIGHT * elsewhere, np.float32)
+    found = distances(target, pool)
+    for part in parts(len(found)):
+        found[part] += ELSEWHERE_WEIGHT * np.minimum(_elsewhere(still[part], pool_still), ELSEWHERE)
+    return found
 
 
 def distances(target: Floats, pool: Floats) -> NDArray[np.float32]:
@@ -170,6 +169,14 @@ def _averaged(cost: NDArray[np.float32]) -> NDArray[np.float32]:
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * _MEAN_FRAMES + 1, axis=0)
     mean: NDArray[np.float32] = windows.mean(-1, dtype=np.float32)
     return mean
+
+
+def _elsewhere(still: NDArray[np.float32], pool_still: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How far what stands still at the targets' `MIDDLE` lies from there in each reference, `(F, R)` crop units."""
+    there, other = (points[..., 0] + 1j * points[..., 1] for points in (still, pool_still))
+    turn_and_scale = (other[:, 1] - other[:, 0]) / (there[:, 1] - there[:, 0])[:, None]
+    moved = other[:, 0] + turn_and_scale * (MIDDLE - there[:, :1])
+    return np.asarray(np.abs(moved - MIDDLE), np.float32)
 
 
 def point_weights() -> NDArray[np.float32]:
