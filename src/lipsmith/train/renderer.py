@@ -12,7 +12,6 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 import torch
-from einops import rearrange, repeat
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
@@ -27,11 +26,11 @@ from lipsmith.losses.renderer import (
     mouth_weight,
     renderer_terms,
 )
-from lipsmith.models.alignment import References
 from lipsmith.models.discriminator import MultiScaleDiscriminator
 from lipsmith.models.renderer import Rendered, Renderer
 from lipsmith.models.renderer_config import RendererConfig
 from lipsmith.models.vgg import VGG, load_vgg
+from lipsmith.train.render_batch import RenderBatch, render_batch
 from lipsmith.train.renderer_augment import augment
 from lipsmith.train.renderer_config import RendererTraining
 from lipsmith.train.renderer_data import Batch, Footage, fixed_batches
@@ -83,66 +82,6 @@ def train_renderer(
     state.resume(run / CHECKPOINT, start)
     report(f"{len(footage.images)} frames, {len(trials)} clips to validate on, from step {state.step}")
     return _loop(fabric, config, state, footage, trials, run, report)
-
-
-class RenderBatch(nn.Module):
-    """The network on a batch whose targets choose their references from a pool: each reference is encoded once."""
-
-    def __init__(self, network: Renderer) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(
-        self,
-        pool_images: Tensor,
-        pool_sketches: Tensor,
-        pool_points: Tensor,
-        pool_still: Tensor,
-        lip_images: Tensor,
-        lip_sketches: Tensor,
-        images: Tensor,
-        sketches: Tensor,
-        points: Tensor,
-        still: Tensor,
-        mel: Tensor,
-        chosen: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """The tensors of a Batch to image `(B * K, 3, S, S)` and aligned references `(B * K, 3, H, S)`."""
-        clips, targets, _ = chosen.shape
-        fine, coarse = self.network.encode_reference(pool_images.flatten(0, 1), pool_sketches.flatten(0, 1))
-        lips = self.network.encode_lip(lip_images.flatten(0, 1), lip_sketches.flatten(0, 1))
-        row = torch.arange(clips, device=chosen.device)[:, None, None]
-
-        def choose(pool: Tensor) -> Tensor:
-            return pool[row, chosen].flatten(0, 1)
-
-        references = References(
-            images=choose(pool_images),
-            points=choose(pool_points),
-            still=choose(pool_still),
-            fine=choose(rearrange(fine, "(b r) c h w -> b r c h w", b=clips)),
-            coarse=choose(rearrange(coarse, "(b r) c h w -> b r c h w", b=clips)),
-        )
-        rendered = self.network.render(
-            images.flatten(0, 1),
-            sketches.flatten(0, 1),
-            points.flatten(0, 1),
-            still.flatten(0, 1),
-            mel.flatten(0, 1),
-            references,
-            repeat(lips, "(b m) c h w -> (b t) m c h w", b=clips, t=targets),
-        )
-        return rendered.image, rendered.aligned
-
-
-def render_batch(network: nn.Module, batch: Batch) -> Rendered:
-    """A RenderBatch network, wrapped or compiled or not, on a batch."""
-    pool, lips, targets = batch.pool, batch.lips, batch.targets
-    image, aligned = network(
-        *(pool.images, pool.sketches, pool.points, pool.still, lips.images, lips.sketches),
-        *(targets.images, targets.sketches, targets.points, targets.still, batch.mel, batch.chosen),
-    )
-    return Rendered(image, aligned)
 
 
 class _State:
