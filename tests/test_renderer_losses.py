@@ -16,6 +16,7 @@ from lipsmith.losses.renderer import (
     MOUTH_WEIGHT,
     Comparison,
     face_mask,
+    face_window,
     mouth_weight,
     pixel_loss,
     renderer_terms,
@@ -120,6 +121,24 @@ def test_face_mask_is_what_the_jaw_line_encloses() -> None:
     lower = (axis > 0.5)[:, None] & torch.ones(64, 64, dtype=torch.bool)
     assert mask[0, 0][lower & (radius < 0.27)].min() > 0.98
     assert mask[0, 0][lower & (radius > 0.36)].max() < 0.05
+
+
+def test_the_face_window_is_the_lower_middle_of_the_crop() -> None:
+    rows, columns = torch.meshgrid(torch.arange(12, 32), torch.arange(32), indexing="ij")
+    window = face_window(torch.stack([rows, columns])[None])
+    assert window.shape == (1, 2, 18, 24)
+    assert (window[0, 0, 0, 0], window[0, 0, -1, -1]) == (14, 31)
+    assert (window[0, 1, 0, 0], window[0, 1, -1, -1]) == (4, 27)
+
+
+def test_outside_the_face_the_truth_is_seen() -> None:
+    truth, image = torch.zeros(1, 3, 20, 32), torch.ones(1, 3, 20, 32)
+    face = torch.zeros(1, 1, 20, 32)
+    face[..., 16:] = 1
+    seen = Comparison(image, image, truth, face, face, None)
+    assert seen.generated_face[..., :12].max() == 0
+    assert seen.generated_face[..., 12:].min() == 1
+    assert seen.true_face.max() == 0
 
 
 def test_terms_are_those_named_and_zero_for_the_truth() -> None:

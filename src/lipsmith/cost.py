@@ -12,11 +12,12 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from lipsmith.landmarks import NUM_POINTS, NUM_POSE
-from lipsmith.losses.renderer import DEEP, SHALLOW
+from lipsmith.losses.renderer import DEEP, SHALLOW, face_window
 from lipsmith.models.landmark_generator import LandmarkConfig, build_landmark_generator
 from lipsmith.models.renderer import Renderer
 from lipsmith.models.renderer_config import RendererConfig
@@ -88,11 +89,12 @@ def landmark_cost(config: LandmarkConfig) -> list[Part]:
 
 
 def vgg_cost(config: RendererConfig, kind: str = "vgg16") -> Part:
-    """What VGG costs in training: image, aligned references and truth of one target, at two scales, forwards."""
+    """VGG in training: the faces of image, aligned references and truth of one target, at two scales, forwards."""
     rows, size = config.face_size - config.top, config.face_size
     with shapes_alone():
         vgg = VGG(kind)
-        whole, half = torch.empty(3, 3, rows, size), torch.empty(3, 3, rows // 2, size // 2)
+        whole = face_window(torch.empty(3, 3, rows, size))
+        half = F.avg_pool2d(whole, 2)
         macs = count_macs(lambda: (vgg(whole, SHALLOW), vgg(half, DEEP)))["Global"]
     return Part(f"{kind}, training only", "target", _parameters(vgg), macs)
 

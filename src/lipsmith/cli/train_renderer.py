@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 
 from lipsmith.cli import console
+from lipsmith.models.renderer_config import Part
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,13 +17,17 @@ class Options(console.DeviceOptions):
     """Train the renderer; a run that was interrupted goes on where it stopped."""
 
     config: Annotated[str, tyro.conf.Positional]
-    """A TOML file, or the name of a packaged one (fast, fast_gpu, paper)."""
+    """A TOML file, or the name of a packaged one (fast, fast_sharp, fast_gpu, paper)."""
     data: Path
     """Prepared clips."""
     out: Path
     """Folder of the run: best weights, checkpoint, curves with pictures."""
     minutes: float | None = None
     """End after this many minutes, learning rate annealed."""
+    steps: int | None = None
+    """End after this many optimiser steps, learning rate annealed; as the config says where not given."""
+    without: tuple[Part, ...] = ()
+    """Parts to leave out, as the paper's ablations do."""
     start: str | None = None
     """Begin with this network: the folder of another run, or a model's name or folder (fine-tuning)."""
 
@@ -38,8 +43,12 @@ def run(options: Options) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     config = load_config(RendererTraining, options.config)
-    if options.minutes is not None:
-        config = replace(config, minutes=options.minutes)
+    config = replace(
+        config,
+        model=config.model.without(options.without),
+        minutes=options.minutes or config.minutes,
+        steps=options.steps or config.steps,
+    )
     best = train_renderer(config, options.data, options.out, device=options.device, start=options.start)
     console.table("Best on val", ("figure", "value"), sorted(best.items()))
     console.result(options.out / f"{WEIGHTS}.safetensors")

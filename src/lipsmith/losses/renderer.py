@@ -69,6 +69,16 @@ def pixel_loss(fake: Tensor, real: Tensor, weight: Tensor) -> Tensor:
     return torch.stack(losses).mean()
 
 
+def face_window(rows: Tensor) -> Tensor:
+    """Of computed rows `(B, C, H, S)` the part where generated faces lie, `(B, C, 9S/16, 3S/4)`.
+
+    From a little above S/2 on, an eighth less on each side: VGG and the adversary, which cost more than the network,
+    need not look at the rest.
+    """
+    size = rows.shape[-1]
+    return rows[..., -(9 * size // 16) :, size // 8 : -(size // 8)]
+
+
 @dataclass
 class Comparison:
     """What the terms look at: the computed rows of a batch, and their VGG features, computed once and when asked."""
@@ -82,30 +92,43 @@ class Comparison:
     weight: Tensor
     """(B, 1, H, S), nought where nothing is generated, small outside the face."""
     face: Tensor
-    """(B, 1, H, S) in [0, 1]: where VGG sees the picture; elsewhere it sees the truth, as after a dub."""
+    """(B, 1, H, S) in [0, 1]: where VGG and the adversary see the picture; elsewhere the truth, as after a dub."""
     vgg: VGG | None
     perceptual_share: float = 1.0
     """Share of the B pictures that VGG looks at; the first ones."""
 
     @cached_property
+    def generated_face(self) -> Tensor:
+        """(B, 3, h, w): the image inside the face, the truth round it, in the `face_window`."""
+        return self._face(self.image)
+
+    @cached_property
+    def true_face(self) -> Tensor:
+        """(B, 3, h, w): the truth in the `face_window`."""
+        return face_window(self.truth)
+
+    @cached_property
     def of_image(self) -> list[Tensor]:
         """Features of the generated picture."""
-        return self._features(self.image)
+        return self._features(self.generated_face)
 
     @cached_property
     def of_aligned(self) -> list[Tensor]:
         """Features of the aligned references."""
-        return self._features(self.aligned)
+        return self._features(self._face(self.aligned))
 
     @cached_property
     def of_truth(self) -> list[Tensor]:
         """Features of the truth."""
         with torch.no_grad():
-            return self._features(self.truth)
+            return self._features(self.true_face)
 
-    def _features(self, picture: Tensor) -> list[Tensor]:
+    def _face(self, picture: Tensor) -> Tensor:
+        return face_window(torch.lerp(self.truth, picture, self.face))
+
+    def _features(self, faces: Tensor) -> list[Tensor]:
         assert self.vgg is not None
-        picture = torch.lerp(self.truth, picture, self.face)[: max(1, round(self.perceptual_share * len(picture)))]
+        picture = faces[: max(1, round(self.perceptual_share * len(faces)))]
         shallow: list[Tensor] = self.vgg(picture, SHALLOW)
         deep: list[Tensor] = self.vgg(F.avg_pool2d(picture, 2), DEEP)
         return shallow + deep
@@ -123,4 +146,4 @@ TERMS: Final[dict[str, Callable[[Comparison], Tensor]]] = {
 def renderer_terms(comparison: Comparison, names: Iterable[str], adversary: Adversary | None) -> dict[str, Tensor]:
     """The named terms of TERMS, and the adversary's two where there is one."""
     terms = {name: TERMS[name](comparison) for name in names}
-    return terms | (adversary.judge(comparison.image, comparison.truth) if adversary else {})
+    return terms | (adversary.judge(comparison.generated_face, comparison.true_face) if adversary else {})

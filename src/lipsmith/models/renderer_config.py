@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+Part = Literal["alignment", "lips", "audio"]
+"""What the paper's ablations leave out."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,14 @@ class RendererConfig:
         if self.face_size % 8 or self.top % 4 or not 0 <= self.top < self.face_size // 2:
             raise ValueError("face_size must be a multiple of 8, top one of 4 and less than half of face_size")
 
+    def without(self, parts: Iterable[Part]) -> RendererConfig:
+        """The same architecture with `parts` left out: the paper's ablations."""
+        return replace(self, **{_FIELDS[part]: "none" for part in parts})  # type: ignore[arg-type]
+
     @property
     def sketches(self) -> int:
         """Sketches that accompany one target."""
         return 2 * self.neighbours + 1
+
+
+_FIELDS: Final[dict[Part, str]] = {"alignment": "alignment", "lips": "lip_module", "audio": "audio"}

@@ -202,9 +202,8 @@ def _train_step(
     comparison = compare(rendered, batch, config.model.top, state.vgg, config.perceptual_share)
     adversary = state.adversary if state.has_adversary else None
     with state.autocast:
-        judged = (
-            {} if adversary is None else {"discriminator": adversary.train_step(comparison.image, comparison.truth)}
-        )
+        faces = comparison.generated_face, comparison.true_face
+        judged = {} if adversary is None else {"discriminator": adversary.train_step(*faces)}
         terms = renderer_terms(comparison, state.active_terms, adversary)
         weights = asdict(config.weights)
         loss = torch.stack([weights[name] * value for name, value in terms.items()]).sum()
