@@ -53,7 +53,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def model(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "tiny"
-    export(runs / "l", runs / "r", folder, "tiny", data="Two drawn faces.", hardware="one core")
+    export(runs / "l", runs / "r", folder, "tiny", data="Two drawn faces.", hardware="1 core", licence="For research.")
     return folder
 
 
@@ -96,7 +96,7 @@ def test_half_precision_costs_little(model: Path, runs: Path) -> None:
 
 
 def test_a_models_network_can_be_kept(model: Path, runs: Path, tmp_path: Path) -> None:
-    export(model, runs / "r", tmp_path / "next", "next", data="", hardware="")
+    export(model, runs / "r", tmp_path / "next", "next", data="", hardware="", licence="")
     before, after = (load_stages(folder)["landmarks"].state_dict() for folder in (model, tmp_path / "next"))
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert "| steps | 7 | 9 |" in (tmp_path / "next" / "CARD.md").read_text()
@@ -104,7 +104,14 @@ def test_a_models_network_can_be_kept(model: Path, runs: Path, tmp_path: Path) -
 
 def test_the_card_tells_what_was_measured(model: Path) -> None:
     card = (model / "CARD.md").read_text()
-    for said in ("Two drawn faces.", "one core", "| psnr | 31.25 |", "| steps | 7 | 9 |", "| minutes | n/a | 2.5 |"):
+    for said in (
+        "Two drawn faces.",
+        "1 core",
+        "Weights: For research.",
+        "| psnr | 31.25 |",
+        "| steps | 7 | 9 |",
+        "| minutes | n/a | 2.5 |",
+    ):
         assert said in card
 
 
@@ -124,7 +131,7 @@ def test_a_stage_that_disagrees_is_refused(tmp_path: Path) -> None:
 
 def test_a_run_without_weights_is_refused(runs: Path, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="train with `lipsmith train renderer`"):
-        export(runs / "l", tmp_path, tmp_path / "model", "x", data="", hardware="")
+        export(runs / "l", tmp_path, tmp_path / "model", "x", data="", hardware="", licence="")
 
 
 @pytest.mark.parametrize(("key", "value"), [("renderer", {"coarse": 12}), ("landmarks", {"width": 3}), ("renderer", 1)])

@@ -43,11 +43,12 @@ OUTPUTS: Final[dict[str, tuple[str, ...]]] = {
 }
 
 
-def export(landmarks: Path, renderer: Path, folder: Path, name: str, *, data: str, hardware: str) -> None:
+def export(landmarks: Path, renderer: Path, folder: Path, name: str, *, data: str, hardware: str, licence: str) -> None:
     """Make the model folder `folder` of the runs `landmarks` and `renderer`; either may be a model whose part is kept.
 
-    `data` and `hardware`: what the model was trained on, in words, for the card. Raises WeightsError where a run holds
-    no weights, or where a stage on ONNX Runtime is further from torch than 0.1 % and 1e-4.
+    `data`, `hardware` and `licence`: what the model was trained on and its terms, in words, for the card. Raises
+    WeightsError where a run holds no weights, or where a stage on ONNX Runtime is further from torch than 0.1 % and
+    1e-4.
     """
     of_landmarks, landmark_weights = _run(landmarks, "landmarks")
     of_renderer, renderer_weights = _run(renderer, "renderer")
@@ -73,7 +74,7 @@ def export(landmarks: Path, renderer: Path, folder: Path, name: str, *, data: st
     # Read back: what is exported is what was rounded.
     export_stages(load_stages(folder), mouth, face, folder)
     write_config(folder, config)
-    card = model_card(name, of_landmarks, of_renderer, data, hardware)
+    card = model_card(name, of_landmarks, of_renderer, data=data, hardware=hardware, licence=licence)
     (folder / "CARD.md").write_text(card, encoding="utf-8")
 
 

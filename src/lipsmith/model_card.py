@@ -42,7 +42,7 @@ $renderer
 
 ## Licence, consent, intended use
 
-Weights: Apache-2.0, as the code. The footage stays its owners'; no frame of it is part of the model folder.
+Weights: $licence The footage stays its owners'; no frame of it is part of the model folder.
 
 Intended use: dubbing, correction of a recording, accessibility and research, with the consent of whoever is shown and
 of whoever owns the voice. Do not use it to make people say what they did not agree to say, or to deceive, harass or
@@ -55,8 +55,10 @@ mouth and unusual light come out worse; it may serve some groups of people worse
 _ROWS: Final = ("steps", "minutes", "batch", "clips", "targets", "learning_rate", "seed")
 
 
-def model_card(name: str, landmarks: Mapping[str, Any], renderer: Mapping[str, Any], data: str, hardware: str) -> str:
-    """Markdown from the JSON files of the two runs (keys `training` and `validation`) and two sentences by hand."""
+def model_card(
+    name: str, landmarks: Mapping[str, Any], renderer: Mapping[str, Any], *, data: str, hardware: str, licence: str
+) -> str:
+    """Markdown from the JSON files of the two runs (keys `training` and `validation`) and sentences by hand."""
     trainings = landmarks["training"], renderer["training"]
     best = [run["validation"].get("step", "n/a") for run in (landmarks, renderer)]
     rows = [("step of the weights", *best)]
@@ -65,6 +67,7 @@ def model_card(name: str, landmarks: Mapping[str, Any], renderer: Mapping[str, A
         name=name,
         data=data,
         hardware=hardware,
+        licence=licence,
         training="\n".join(f"| {_words(row)} | {_shown(left)} | {_shown(right)} |" for row, left, right in rows),
         landmarks=_table(landmarks["validation"]),
         renderer=_table(renderer["validation"]),

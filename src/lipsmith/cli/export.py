@@ -28,6 +28,8 @@ class Options(console.OutputOptions):
     """What it was trained on, in words, for the card."""
     hardware: str = "not recorded"
     """What it was trained on, for how long, in words, for the card."""
+    licence: str = "no terms recorded."
+    """Terms of the weights, in words, for the card."""
 
 
 def run(options: Options) -> None:
@@ -43,5 +45,6 @@ def run(options: Options) -> None:
         options.name,
         data=options.data,
         hardware=options.hardware,
+        licence=options.licence,
     )
     console.result(options.out)
