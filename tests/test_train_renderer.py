@@ -172,9 +172,9 @@ def marked(points: Tensor) -> Pictures:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_points_move_as_pixels_do(seed: int) -> None:
-    places = 0.35 + 0.3 * torch.rand(3, 2, 2, generator=generator(seed))
+    places = 0.35 + 0.3 * torch.rand(12, 2, 2, generator=generator(seed))
     pictures = marked(places)
-    batch = Batch(pictures, pictures, pictures, torch.zeros(3, 2, 1, 80, 16), torch.zeros(3, 2, 1, dtype=torch.long))
+    batch = Batch(pictures, pictures, pictures, torch.zeros(12, 2, 1, 80, 16), torch.zeros(12, 2, 1, dtype=torch.long))
     changed = augment(batch, generator(seed))
     axis = (torch.arange(SIZE) + 0.5) / SIZE
     for group in (changed.pool, changed.lips, changed.targets):
@@ -186,6 +186,19 @@ def test_points_move_as_pixels_do(seed: int) -> None:
         where = torch.stack([brightest % SIZE, brightest // SIZE], -1) / SIZE + 0.5 / SIZE
         torch.testing.assert_close(where, group.points[..., 0, :], atol=2 / SIZE, rtol=0)
         assert (group.points[..., 0, :] - places).abs().max() > 0.01
+
+
+def test_most_clips_keep_their_pixels_or_are_mirrored() -> None:
+    pictures = marked(0.35 + 0.3 * torch.rand(40, 2, 2, generator=generator()))
+    batch = Batch(pictures, pictures, pictures, torch.zeros(40, 2, 1, 80, 16), torch.zeros(40, 2, 1, dtype=torch.long))
+    changed = augment(batch, generator()).targets.sketches
+    as_it_was, mirrored = (
+        torch.isclose(changed, sketches, atol=1e-4).flatten(1).all(1)
+        for sketches in (pictures.sketches, pictures.sketches.flip(-1))
+    )
+    assert as_it_was.any()
+    assert mirrored.any()
+    assert 0.4 < (as_it_was | mirrored).float().mean() < 0.8
 
 
 def test_a_clips_pictures_are_varied_alike() -> None:

@@ -6,6 +6,7 @@ Identity is never touched.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 import torch
 from einops import rearrange
@@ -14,6 +15,10 @@ from torch.nn import functional as F
 
 from lipsmith.landmarks import MIRROR
 from lipsmith.train.renderer_data import Batch, Pictures
+
+UNMOVED: Final = 0.6
+"""Share of the clips that keep their pixels, but for a mirror: turned and scaled pictures are resampled and so a little
+blurred, and who never sees a sharp truth paints none."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +35,14 @@ def augment(batch: Batch, generator: torch.Generator) -> Batch:
     """Mirror, turn, scale and shift; exposure, contrast and colour."""
     clips, device = batch.mel.shape[0], batch.mel.device
     mirrored = torch.rand(clips, device=device, generator=generator) < 0.5
-    turn, zoom, shift = torch.split(_normal(generator, device, clips, 4), [1, 1, 2], dim=-1)
+    moved = (torch.rand(clips, 1, device=device, generator=generator) >= UNMOVED).float()
+    turn, zoom, shift = torch.split(moved * _normal(generator, device, clips, 4), [1, 1, 2], dim=-1)
     groups = [batch.pool, batch.lips, batch.targets]
     light = _light(generator, device, clips)
     changed = []
     for group in groups:
         count = group.images.shape[1]
-        jitter = _normal(generator, device, clips, count, 4)
+        jitter = moved[..., None] * _normal(generator, device, clips, count, 4)
         similarity = _similarity(
             angle=0.06 * turn[..., None, 0] + 0.006 * jitter[..., 0],
             zoom=0.05 * zoom[..., None, 0] + 0.006 * jitter[..., 1],
