@@ -100,7 +100,7 @@ class _State:
         self.optimizer: Any
         self.network, self.optimizer = fabric.setup(compiled, optimizer)
         discriminator = MultiScaleDiscriminator(channels=config.discriminator_channels)
-        adam = torch.optim.Adam(discriminator.parameters(), config.learning_rate / 2, betas=(0.5, 0.999))
+        adam = torch.optim.Adam(discriminator.parameters(), config.learning_rate, betas=(0.5, 0.999))
         self.adversary = Adversary(*fabric.setup(discriminator, adam))
         self.ema = Ema(self.bare.network, config.ema)
         self.schedule = Schedule(config.steps, config.minutes, config.warmup)
