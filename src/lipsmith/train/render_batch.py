@@ -1,4 +1,4 @@
-"""The renderer on a whole batch: every reference and lip is encoded once, whatever the number of targets it serves."""
+"""The renderer on a whole batch, each reference and lip encoded once for all its targets; and what the loss sees."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
+from lipsmith.losses.renderer import BACKGROUND_WEIGHT, Comparison, face_mask, mouth_weight
 from lipsmith.models.alignment import References
 from lipsmith.models.renderer import Rendered, Renderer
+from lipsmith.models.vgg import VGG
 from lipsmith.train.renderer_data import Batch
 
 
@@ -69,3 +71,16 @@ def render_batch(network: nn.Module, batch: Batch) -> Rendered:
         *(targets.images, targets.sketches, targets.points, targets.still, batch.mel, batch.chosen),
     )
     return Rendered(image, aligned)
+
+
+def compare(rendered: Rendered, batch: Batch, top: int, vgg: VGG | None, perceptual_share: float = 1.0) -> Comparison:
+    """What the loss looks at: the computed rows; only those below S/2 were generated, and only they weigh."""
+    truth, points = batch.targets.images.flatten(0, 1), batch.targets.points.flatten(0, 1)
+    size = truth.shape[-1]
+    face = face_mask(points, size)
+    weight = mouth_weight(points, size) * torch.lerp(torch.full_like(face, BACKGROUND_WEIGHT), face.new_ones(1), face)
+    weight[..., : size // 2, :] = 0
+    truth, weight, face = truth[..., top:, :], weight[..., top:, :], face[..., top:, :]
+    context = size // 2 - top
+    aligned = torch.cat([truth[..., :context, :], rendered.aligned[..., context:, :].float()], 2)
+    return Comparison(rendered.image[..., top:, :].float(), aligned, truth, weight, face, vgg, perceptual_share)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,21 +18,18 @@ from lipsmith.dataset import ClipRecord, read_manifest
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.losses.adversarial import Adversary
 from lipsmith.losses.renderer import (
-    BACKGROUND_WEIGHT,
     TERMS,
-    Comparison,
-    face_mask,
-    mouth_weight,
     renderer_terms,
 )
 from lipsmith.models.discriminator import MultiScaleDiscriminator
-from lipsmith.models.renderer import Rendered, Renderer
+from lipsmith.models.renderer import Renderer
 from lipsmith.models.renderer_config import RendererConfig
 from lipsmith.models.vgg import VGG, load_vgg
-from lipsmith.train.render_batch import RenderBatch, render_batch
+from lipsmith.train.render_batch import RenderBatch, compare, render_batch
 from lipsmith.train.renderer_augment import augment
 from lipsmith.train.renderer_config import RendererTraining
 from lipsmith.train.renderer_data import Batch, Footage, fixed_batches
+from lipsmith.train.renderer_figures import measure, picture
 from lipsmith.train.run import Curves, has_bfloat16, make_fabric, save_weights
 from lipsmith.train.state import (
     Ema,
@@ -224,19 +220,6 @@ def _drop_nonfinite(network: nn.Module) -> None:
             torch.nan_to_num_(parameter.grad, 0.0, 0.0, 0.0)
 
 
-def compare(rendered: Rendered, batch: Batch, top: int, vgg: VGG | None, perceptual_share: float = 1.0) -> Comparison:
-    """What the loss looks at: the computed rows; only those below S/2 were generated, and only they weigh."""
-    truth, points = batch.targets.images.flatten(0, 1), batch.targets.points.flatten(0, 1)
-    size = truth.shape[-1]
-    face = face_mask(points, size)
-    weight = mouth_weight(points, size) * torch.lerp(torch.full_like(face, BACKGROUND_WEIGHT), face.new_ones(1), face)
-    weight[..., : size // 2, :] = 0
-    truth, weight, face = truth[..., top:, :], weight[..., top:, :], face[..., top:, :]
-    context = size // 2 - top
-    aligned = torch.cat([truth[..., :context, :], rendered.aligned[..., context:, :].float()], 2)
-    return Comparison(rendered.image[..., top:, :].float(), aligned, truth, weight, face, vgg, perceptual_share)
-
-
 def _log(state: _State, terms: dict[str, Tensor], meter: Meter, curves: Curves, report: Callable[[str], None]) -> None:
     rate, share = meter.read()
     values = {name: float(value) for name, value in terms.items()}
@@ -270,69 +253,6 @@ def _validate(
             card = {"training": asdict(state.config), "validation": state.best}
             save_weights(run / WEIGHTS, state.ema.weights, card)
     fabric.barrier()
-
-
-def measure(
-    network: RenderBatch,
-    batches: Sequence[Batch],
-    identities: Sequence[str],
-    vgg: VGG | None,
-    perceptual_share: float = 1.0,
-) -> dict[str, float]:
-    """PSNR of image and of aligned references, distance of the image to the truth in VGG features, and `score`.
-
-    `psnr` is over whole crops, `face_psnr` over the generated part of the face. Means over frames, then clips, then
-    identities. `score` weighs sharpness with fidelity: PSNR of the face less 8 times the VGG distance where VGG is at
-    hand.
-    """
-    rows: dict[str, list[dict[str, float]]] = defaultdict(list)
-    top = network.network.config.top
-    for batch, identity in zip(batches, identities, strict=True):
-        rendered = render_batch(network, batch)
-        comparison = compare(rendered, batch, top, vgg, perceptual_share)
-        share = comparison.truth.shape[2] / batch.targets.images.shape[-1]
-        row = {
-            "psnr": _psnr(comparison.image, comparison.truth, share),
-            "aligned_psnr": _psnr(comparison.aligned, comparison.truth, share),
-            "face_psnr": _face_psnr(comparison, comparison.image),
-            "aligned_face_psnr": _face_psnr(comparison, comparison.aligned),
-        }
-        if vgg is not None:
-            row["vgg"] = float(TERMS["content"](comparison))
-        rows[identity].append(row)
-    people = [{name: float(np.mean([row[name] for row in clips])) for name in clips[0]} for clips in rows.values()]
-    figures = {name: float(np.mean([person[name] for person in people])) for name in people[0]}
-    return figures | {"score": figures["face_psnr"] - 8 * figures.get("vgg", 0.0)}
-
-
-def picture(network: RenderBatch, batches: Sequence[Batch]) -> Tensor:
-    """Rows of target, masked target, aligned references, generated, truth, `(3, H, W)`; one row a clip."""
-    rows = []
-    top, half = network.network.config.top, network.network.config.face_size // 2
-    for batch in batches:
-        rendered = render_batch(network, batch)
-        index = len(rendered.image) // 2
-        truth = batch.targets.images.flatten(0, 1)[index]
-        drawn = batch.targets.sketches.flatten(0, 1)[index, batch.targets.sketches.shape[2] // 2]
-        masked = truth.clone()
-        masked[:, half:] = drawn[half:]
-        aligned = torch.cat([truth[:, :top], rendered.aligned[index]], 1)
-        rows.append(torch.cat([masked, aligned, rendered.image[index], truth], 2))
-    return torch.cat(rows, 1).clamp(0, 1).float().cpu()
-
-
-def _psnr(fake: Tensor, real: Tensor, share: float) -> float:
-    """Mean over frames of the PSNR over whole crops, of which the compared rows are `share` and the others equal."""
-    error = (fake.clamp(0, 1) - real).square().mean((1, 2, 3)) * share
-    return float((-10 * error.clamp_min(1e-10).log10()).mean())
-
-
-def _face_psnr(comparison: Comparison, picture: Tensor) -> float:
-    """Mean over frames of the PSNR over the generated part of the face."""
-    inside = comparison.face * (comparison.weight > 0)
-    error = (picture.clamp(0, 1) - comparison.truth).square().mean(1, keepdim=True) * inside
-    mean = error.sum((1, 2, 3)) / inside.sum((1, 2, 3)).clamp_min(1)
-    return float((-10 * mean.clamp_min(1e-10).log10()).mean())
 
 
 def _vgg(config: RendererTraining, fabric: Fabric) -> VGG | None:

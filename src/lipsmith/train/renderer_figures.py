@@ -1,0 +1,89 @@
+"""What the renderer's training watches: figures under the strict protocol, and pictures to look at."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lipsmith.losses.renderer import TERMS, Comparison
+from lipsmith.models.vgg import VGG
+from lipsmith.train.render_batch import RenderBatch, compare, render_batch
+from lipsmith.train.renderer_data import Batch
+
+
+def measure(
+    network: RenderBatch,
+    batches: Sequence[Batch],
+    identities: Sequence[str],
+    vgg: VGG | None,
+    perceptual_share: float = 1.0,
+) -> dict[str, float]:
+    """PSNR of image and of aligned references, distance of the image to the truth in VGG features, and `score`.
+
+    `psnr` is over whole crops, `face_psnr` over the generated part of the face, and so is `sharpness`, the image's
+    detail as a share of the truth's. Means over frames, then clips, then identities. `score` weighs sharpness with
+    fidelity: PSNR of the face, less 8 times the VGG distance where VGG is at hand, less 2 dB for detail all missing.
+    """
+    rows: dict[str, list[dict[str, float]]] = defaultdict(list)
+    top = network.network.config.top
+    for batch, identity in zip(batches, identities, strict=True):
+        rendered = render_batch(network, batch)
+        comparison = compare(rendered, batch, top, vgg, perceptual_share)
+        share = comparison.truth.shape[2] / batch.targets.images.shape[-1]
+        row = {
+            "psnr": _psnr(comparison.image, comparison.truth, share),
+            "aligned_psnr": _psnr(comparison.aligned, comparison.truth, share),
+            "face_psnr": _face_psnr(comparison, comparison.image),
+            "aligned_face_psnr": _face_psnr(comparison, comparison.aligned),
+            "sharpness": _detail(comparison, comparison.image) / max(_detail(comparison, comparison.truth), 1e-9),
+        }
+        if vgg is not None:
+            row["vgg"] = float(TERMS["content"](comparison))
+        rows[identity].append(row)
+    people = [{name: float(np.mean([row[name] for row in clips])) for name in clips[0]} for clips in rows.values()]
+    figures = {name: float(np.mean([person[name] for person in people])) for name in people[0]}
+    score = figures["face_psnr"] - 8 * figures.get("vgg", 0.0) - 2 * abs(1 - figures["sharpness"])
+    return figures | {"score": score}
+
+
+def picture(network: RenderBatch, batches: Sequence[Batch]) -> Tensor:
+    """Rows of target, masked target, aligned references, generated, truth, `(3, H, W)`; one row a clip."""
+    rows = []
+    top, half = network.network.config.top, network.network.config.face_size // 2
+    for batch in batches:
+        rendered = render_batch(network, batch)
+        index = len(rendered.image) // 2
+        truth = batch.targets.images.flatten(0, 1)[index]
+        drawn = batch.targets.sketches.flatten(0, 1)[index, batch.targets.sketches.shape[2] // 2]
+        masked = truth.clone()
+        masked[:, half:] = drawn[half:]
+        aligned = torch.cat([truth[:, :top], rendered.aligned[index]], 1)
+        rows.append(torch.cat([masked, aligned, rendered.image[index], truth], 2))
+    return torch.cat(rows, 1).clamp(0, 1).float().cpu()
+
+
+def _psnr(fake: Tensor, real: Tensor, share: float) -> float:
+    """Mean over frames of the PSNR over whole crops, of which the compared rows are `share` and the others equal."""
+    error = (fake.clamp(0, 1) - real).square().mean((1, 2, 3)) * share
+    return float((-10 * error.clamp_min(1e-10).log10()).mean())
+
+
+def _detail(comparison: Comparison, picture: Tensor) -> float:
+    """Mean absolute Laplacian of the grey picture over the generated part of the faces."""
+    grey = F.pad(picture.clamp(0, 1).mean(1, keepdim=True), (1, 1, 1, 1), "replicate")
+    around = grey[..., :-2, 1:-1] + grey[..., 2:, 1:-1] + grey[..., 1:-1, :-2] + grey[..., 1:-1, 2:]
+    inside = comparison.face * (comparison.weight > 0)
+    return float(((around - 4 * grey[..., 1:-1, 1:-1]).abs() * inside).sum() / inside.sum().clamp_min(1))
+
+
+def _face_psnr(comparison: Comparison, picture: Tensor) -> float:
+    """Mean over frames of the PSNR over the generated part of the face."""
+    inside = comparison.face * (comparison.weight > 0)
+    error = (picture.clamp(0, 1) - comparison.truth).square().mean(1, keepdim=True) * inside
+    mean = error.sum((1, 2, 3)) / inside.sum((1, 2, 3)).clamp_min(1)
+    return float((-10 * mean.clamp_min(1e-10).log10()).mean())
