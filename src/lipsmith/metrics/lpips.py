@@ -56,16 +56,16 @@ class Lpips(nn.Module):
         return found
 
     def compare(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
-        """Distances `(B,)`, lower is better, 0 for equal pictures, of features as `blocks` gives them."""
+        """Distances `(B,)`, lower is better, 0 for equal pictures, of `units` of features."""
         total = torch.zeros(len(a[0]), device=a[0].device)
         for block, (left, right) in enumerate(zip(a, b, strict=True)):
             head = self.get_submodule(f"lin{block}")
-            total += head((_unit(left) - _unit(right)) ** 2).mean((1, 2, 3))
+            total += head((left - right) ** 2).mean((1, 2, 3))
         return total
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Distances `(B,)` of RGB `(B, 3, H, W)` in [-1, 1]."""
-        return self.compare(self.blocks(a), self.blocks(b))
+        return self.compare(units(self.blocks(a)), units(self.blocks(b)))
 
 
 def load_lpips(trunk: Trunk, path: Path | None = None) -> Lpips:
@@ -97,9 +97,10 @@ def lpips(network: Lpips, real: NDArray[np.uint8], systems: Mapping[str, NDArray
     for start in range(0, len(real), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
         truth = network.blocks(signed(real[part]))
+        expected = units(truth)
         for name, pictures in everything.items():
             blocks = truth if name == "real" else network.blocks(signed(pictures[part]))
-            found[name].append((network.compare(blocks, truth), blocks[-1].mean((2, 3))))
+            found[name].append((network.compare(units(blocks), expected), blocks[-1].mean((2, 3))))
     return {name: _joined(parts) for name, parts in found.items()}
 
 
@@ -113,9 +114,9 @@ def signed(images: NDArray[np.uint8]) -> Tensor:
     return rearrange(torch.from_numpy(images), "b h w c -> b c h w").float() / 127.5 - 1
 
 
-def _unit(features: Tensor) -> Tensor:
-    length = torch.sqrt((features**2).sum(1, keepdim=True))
-    return features / (length + 1e-10)
+def units(blocks: list[Tensor]) -> list[Tensor]:
+    """Features `(B, C, h, w)` divided by their length over channels."""
+    return [features / (features.square().sum(1, keepdim=True).sqrt() + 1e-10) for features in blocks]
 
 
 def _alexnet() -> tuple[list[nn.Module], tuple[int, ...]]:
