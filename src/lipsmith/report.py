@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from lipsmith.errors import InputError
-from lipsmith.evaluate.plots import curves, per_identity
+from lipsmith.evaluate.plots import colours, curves, per_identity
 from lipsmith.evaluate.tables import COLUMNS, Table, make_table
 
 Row = Mapping[str, Any]
@@ -96,7 +96,7 @@ def _curves(systems: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
             total = np.where(np.isfinite(curve), curve, 0).sum(0)
             lines[system] = np.where(2 * count >= len(curve), total / np.maximum(count, 1), np.nan).tolist()
     if lines:
-        yield "<h2>Distance of lips and speech over their shift</h2>" + curves("mean distance", lines)
+        yield "<h2>Distance of lips and speech over their shift</h2>" + curves("mean distance", lines, colours(systems))
 
 
 def _plots(systems: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
@@ -105,7 +105,9 @@ def _plots(systems: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
         values = {system: _by_identity(rows, system, metric) for system in systems}
         values = {system: found for system, found in values.items() if found}
         if values:
-            yield f"<h2>{escape(titles[metric])} by identity</h2>" + per_identity(titles[metric], values)
+            yield f"<h2>{escape(titles[metric])} by identity</h2>" + per_identity(
+                titles[metric], values, colours(systems)
+            )
 
 
 def _by_identity(rows: Sequence[Row], system: str, metric: str) -> dict[str, float]:

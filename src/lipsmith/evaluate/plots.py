@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Final
 
@@ -10,7 +10,7 @@ import numpy as np
 
 COLOURS: Final = ("#4c566a", "#2a78d6", "#d1603d", "#3d9a5f", "#8b5bb5", "#c49a1a", "#1a9ba8", "#b03060")
 _WIDTH, _HEIGHT = 720, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 16, 14, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 74, 16, 14, 44
 
 
 class Frame:
@@ -69,40 +69,38 @@ class Frame:
         )
 
 
-def curves(title: str, lines: Mapping[str, Sequence[float]]) -> str:
-    """Distances over shifts -R..R, one line a system, with a legend."""
+def colours(systems: Sequence[str]) -> dict[str, str]:
+    """Each system's colour, in every plot of a page the same."""
+    return {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(systems)}
+
+
+def curves(title: str, lines: Mapping[str, Sequence[float]], painted: Mapping[str, str]) -> str:
+    """Distances over shifts -R..R, one line a system, with a legend; `painted`: `colours` of the systems."""
     values = np.array([list(line) for line in lines.values()], np.float64)
     reach = values.shape[1] // 2
     shifts = list(range(-reach, reach + 1))
     frame = Frame((-reach, reach), (float(np.nanmin(values)), float(np.nanmax(values))))
-    for (name, line), colour in zip(lines.items(), _cycle(len(lines)), strict=True):
-        frame.line(shifts, line, colour, name)
+    for name, line in lines.items():
+        frame.line(shifts, line, painted[name], name)
     ticks = {float(shift): str(shift) for shift in shifts if shift % 5 == 0}
-    return legend(list(lines)) + frame.svg("frames by which the speech is moved earlier", title, ticks)
+    return legend(lines, painted) + frame.svg("frames by which the speech is moved earlier", title, ticks)
 
 
-def per_identity(title: str, values: Mapping[str, Mapping[str, float]]) -> str:
-    """One column an identity, one dot a system: `values[system][identity]`."""
+def per_identity(title: str, values: Mapping[str, Mapping[str, float]], painted: Mapping[str, str]) -> str:
+    """One column an identity, one dot a system: `values[system][identity]`; `painted`: `colours` of the systems."""
     everybody = sorted({identity for found in values.values() for identity in found})
     finite = [value for found in values.values() for value in found.values() if np.isfinite(value)]
     frame = Frame((-0.5, len(everybody) - 0.5), (min(finite), max(finite)))
-    for (name, found), colour in zip(values.items(), _cycle(len(values)), strict=True):
+    for name, found in values.items():
         for identity, value in found.items():
             if np.isfinite(value):
-                frame.dot(everybody.index(identity), value, colour, f"{name}, {identity}: {value:.4g}")
+                frame.dot(everybody.index(identity), value, painted[name], f"{name}, {identity}: {value:.4g}")
     every = max(1, len(everybody) // 16)
     ticks = {float(place): name for place, name in enumerate(everybody) if place % every == 0}
-    return legend(list(values)) + frame.svg("identity", title, ticks)
+    return legend(values, painted) + frame.svg("identity", title, ticks)
 
 
-def legend(names: Sequence[str]) -> str:
+def legend(names: Iterable[str], painted: Mapping[str, str]) -> str:
     """Which colour is whose."""
-    items = "".join(
-        f'<span><i style="background:{colour}"></i>{escape(name)}</span>'
-        for name, colour in zip(names, _cycle(len(names)), strict=True)
-    )
+    items = "".join(f'<span><i style="background:{painted[name]}"></i>{escape(name)}</span>' for name in names)
     return f'<p class="legend">{items}</p>'
-
-
-def _cycle(count: int) -> list[str]:
-    return [COLOURS[index % len(COLOURS)] for index in range(count)]
