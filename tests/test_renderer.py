@@ -22,6 +22,7 @@ from lipsmith.models.flow import (
     warp_exported,
 )
 from lipsmith.models.light import LightMatch
+from lipsmith.models.prefilter import Prefilter
 from lipsmith.models.renderer import Renderer
 from lipsmith.models.renderer_config import Part, RendererConfig
 from lipsmith.models.spade import Modulate, Modulator
@@ -247,3 +248,26 @@ def test_an_untrained_guide_changes_little_but_something() -> None:
     assert scale.shape == shift.shape == (2, 4, 6, 6)
     assert 0 < scale.abs().max() < 0.5
     assert 0 < shift.abs().max() < 0.5
+
+
+def test_sharpened_references_keep_flat_places_and_gain_what_a_blur_takes() -> None:
+    step = torch.tensor([0.0, 0.0, 0.0, 1.0, 1.0, 1.0]).expand(2, 3, 6, 6)
+    found = Prefilter(0.4)(step)
+    # A 3x3 binomial blur takes a quarter of a step from its one side and gives it to the other.
+    expected = torch.tensor([0.0, 0.0, -0.1, 1.1, 1.0, 1.0])
+    torch.testing.assert_close(found, expected.expand(2, 3, 6, 6))
+
+
+def test_a_prefilter_makes_up_for_sampling_between_pixels() -> None:
+    axis = torch.arange(32) / 32
+
+    def wave(shift: float) -> Tensor:
+        return (0.5 + 0.3 * torch.sin(2 * torch.pi * 6 * (axis + shift)))[None, None, None].expand(1, 3, 32, 32)
+
+    between = region_grid(32, 0, 1)[None] + torch.tensor([0.5 / 32, 0.0])
+    inside = (..., slice(2, -2))
+    plain, filtered = (
+        (warp(picture, between) - wave(0.5 / 32))[inside].abs().max()
+        for picture in (wave(0.0), Prefilter(0.4)(wave(0.0)))
+    )
+    assert filtered < 0.5 * plain

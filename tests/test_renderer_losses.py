@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -150,3 +151,17 @@ def test_terms_are_those_named_and_zero_for_the_truth() -> None:
     assert {name: value.item() for name, value in same.items()} == dict.fromkeys(names, 0.0)
     aligned = renderer_terms(Comparison(truth, 1 - truth, truth, weight, weight, vgg), names, None)
     assert {name for name, value in aligned.items() if value > 0} == {"aligned_pixel", "warped"}
+
+
+def test_the_pictures_that_vgg_sees_are_spread_over_the_batch() -> None:
+    class Looking(VGG):
+        seen: Tensor
+
+        def forward(self, image: Tensor, stages: Sequence[int] = (1,)) -> list[Tensor]:
+            self.seen = image.mean((1, 2, 3))
+            return []
+
+    truth = (torch.arange(8.0) / 8)[:, None, None, None].expand(8, 3, 40, 64)
+    vgg, weight = Looking("vgg16"), torch.ones(8, 1, 40, 64)
+    assert Comparison(truth, truth, truth, weight, weight, vgg, perceptual_share=0.25).of_truth == []
+    torch.testing.assert_close(vgg.seen, torch.tensor([0.0, 0.5]))

@@ -95,7 +95,7 @@ class Comparison:
     """(B, 1, H, S) in [0, 1]: where VGG and the adversary see the picture; elsewhere the truth, as after a dub."""
     vgg: VGG | None
     perceptual_share: float = 1.0
-    """Share of the B pictures that VGG looks at; the first ones."""
+    """Share of the B pictures that VGG looks at, evenly spread: of many clips rather than of one."""
 
     @cached_property
     def generated_face(self) -> Tensor:
@@ -128,7 +128,8 @@ class Comparison:
 
     def _features(self, faces: Tensor) -> list[Tensor]:
         assert self.vgg is not None
-        picture = faces[: max(1, round(self.perceptual_share * len(faces)))]
+        count = max(1, round(self.perceptual_share * len(faces)))
+        picture = faces[torch.arange(count, device=faces.device) * len(faces) // count]
         shallow: list[Tensor] = self.vgg(picture, SHALLOW)
         deep: list[Tensor] = self.vgg(F.avg_pool2d(picture, 2), DEEP)
         return shallow + deep

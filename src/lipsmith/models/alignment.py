@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from lipsmith.models.blocks import conv3, res_blocks
 from lipsmith.models.flow import LandmarkFlow, StillFlow, region_grid, warp
+from lipsmith.models.prefilter import Prefilter
 from lipsmith.models.renderer_config import RendererConfig
 from lipsmith.models.spade import Modulate, Modulator
 
@@ -70,6 +71,7 @@ class FlowAlignment(nn.Module):
         self.still_flow = StillFlow(region_grid(size, top, 4))
         for name, step in (("grid1", 1), ("grid2", 2), ("grid4", 4)):
             self.register_buffer(name, region_grid(size, top, step), persistent=False)
+        self.prefilter = Prefilter(config.prefilter) if config.prefilter else nn.Identity()
         self.from_target = conv3(channels, channels)
         self.from_reference = conv3(2 * channels + CUES, channels)
         self.fuse = res_blocks(channels, config.blocks)
@@ -107,8 +109,9 @@ class FlowAlignment(nn.Module):
         flow = torch.lerp(moving, standing, torch.sigmoid(residual[:, 3:] + prior)) + RESIDUAL_UNIT * residual[:, :2]
         # Never quite nought, so that the mean exists where no reference is trusted.
         weight = torch.sigmoid(residual[:, 2:3]) + 1e-3
+        images = self.prefilter(_flat(references.images))
         return Aligned(
-            image=_mean(warp(_flat(references.images), _positions(self.grid1, _enlarge(flow, 4))), weight, 4, count),
+            image=_mean(warp(images, _positions(self.grid1, _enlarge(flow, 4))), weight, 4, count),
             fine=_mean(warp(_flat(references.fine), _positions(self.grid2, _enlarge(flow, 2))), weight, 2, count),
             coarse=_mean(warp(_flat(references.coarse), _positions(self.grid4, flow)), weight, 1, count),
         )

@@ -38,6 +38,8 @@ class RendererConfig:
     """`none` leaves the lip references out: the paper's ablation."""
     audio: Literal["attention", "none"] = "attention"
     """`none` leaves the speech out of the renderer: the paper's ablation."""
+    prefilter: float = 0.0
+    """How much references are sharpened before a flow samples, and so blurs, them; `lipsmith.models.prefilter`."""
     modulation_norm: Literal["none", "instance"] = "none"
     """Normalisation inside SPADE: `instance` as published; `none` keeps colours and is cheaper on a CPU."""
 
