@@ -28,19 +28,21 @@ def warp(features: Tensor, positions: Tensor) -> Tensor:
 
 def warp_exported(features: Tensor, positions: Tensor) -> Tensor:
     """The same from plain gathers: on a CPU, ONNX Runtime's own sampler takes twice as long."""
-    height, width = features.shape[2:]
+    channels, height, width = features.shape[1:]
     x = (positions[..., 0] * width - 0.5).clamp(0, width - 1).flatten(1)[:, None]
     y = (positions[..., 1] * height - 0.5).clamp(0, height - 1).flatten(1)[:, None]
     left, top = x.floor().clamp_max(width - 2), y.floor().clamp_max(height - 2)
-    corner = (top * width + left).long().expand(-1, features.shape[1], -1)
+    corner = (top * width + left).long()
+    right, down = x - left, y - top
     pixels = features.flatten(2)
 
-    def row(start: Tensor) -> Tensor:
-        first = pixels.gather(2, start)
-        return first + (x - left) * (pixels.gather(2, start + 1) - first)
+    def neighbour(offset: int) -> Tensor:
+        # Expanded last: indices of every channel would be added up one by one.
+        return pixels.gather(2, (corner + offset).expand(-1, channels, -1))
 
-    upper, lower = row(corner), row(corner + width)
-    return rearrange(upper + (y - top) * (lower - upper), "b c (h w) -> b c h w", h=positions.shape[1])
+    upper = neighbour(0) * ((1 - right) * (1 - down)) + neighbour(1) * (right * (1 - down))
+    lower = neighbour(width) * ((1 - right) * down) + neighbour(width + 1) * (right * down)
+    return rearrange(upper + lower, "b c (h w) -> b c h w", h=positions.shape[1])
 
 
 class LandmarkFlow(nn.Module):
