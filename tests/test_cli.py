@@ -165,6 +165,17 @@ def test_wrong_options_are_usage_errors(
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(("landmarks", "landmarks", "--minutes", "0"), "--minutes"), (("renderer", "fast", "--steps", "0"), "--steps")],
+)
+def test_a_training_of_no_length_is_refused(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...], said: str
+) -> None:
+    assert cli.main(["train", *words, "--data", "data", "--out", "run"]) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_common_options_reach_the_verb(run_verb: RunVerb) -> None:
     seen: list[Options] = []
     words = ("--device", "cuda:1", "--threads", "2", "--overwrite", "--json", "a.json", "-q")

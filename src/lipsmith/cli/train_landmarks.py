@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 import tyro
@@ -12,17 +11,11 @@ from lipsmith.cli import console
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(console.DeviceOptions):
+class Options(console.TrainingOptions):
     """Train the landmark generator; a run that was interrupted goes on where it stopped."""
 
     config: Annotated[str, tyro.conf.Positional]
     """A TOML file, or the name of a packaged one (landmarks, landmarks_posteriors, landmarks_paper)."""
-    data: Path
-    """Prepared clips."""
-    out: Path
-    """Folder of the run: best weights, checkpoint, curves."""
-    minutes: float | None = None
-    """End after this many minutes, learning rate annealed."""
     start: str | None = None
     """Begin with this network: the folder of another run, or a model's name or folder (fine-tuning)."""
 

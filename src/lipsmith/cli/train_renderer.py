@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from lipsmith.cli import console
+from lipsmith.errors import UsageError
 from lipsmith.models.renderer_config import Part
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(console.DeviceOptions):
+class Options(console.TrainingOptions):
     """Train the renderer; a run that was interrupted goes on where it stopped."""
 
     config: Annotated[str, tyro.conf.Positional]
-    """A TOML file, or the name of a packaged one (fast, fast_sharp, fast_gpu, paper)."""
-    data: Path
-    """Prepared clips."""
-    out: Path
-    """Folder of the run: best weights, checkpoint, curves with pictures."""
-    minutes: float | None = None
-    """End after this many minutes, learning rate annealed."""
+    """A TOML file, or the name of a packaged one (fast, fast_on, fast_sharp, fast_gpu, paper)."""
     steps: int | None = None
     """End after this many optimiser steps, learning rate annealed; as the config says where not given."""
     without: tuple[Part, ...] = ()
     """Parts to leave out, as the paper's ablations do."""
     start: str | None = None
     """Begin with this network: the folder of another run, or a model's name or folder (fine-tuning)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.steps is not None and self.steps < 1:
+            raise UsageError(f"--steps {self.steps} is no step to train for")
 
 
 def run(options: Options) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 import tyro
@@ -12,17 +11,11 @@ from lipsmith.cli import console
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(console.DeviceOptions):
-    """Train the lip-sync judge; a run that was interrupted goes on where it stopped."""
+class Options(console.TrainingOptions):
+    """Train the lip-sync judge into OUT/sync; a run that was interrupted goes on where it stopped."""
 
     config: Annotated[str, tyro.conf.Positional]
     """A TOML file, or the name of a packaged one (sync)."""
-    data: Path
-    """Prepared clips."""
-    out: Path
-    """Folder of the run; the weights come to lie in OUT/sync."""
-    minutes: float | None = None
-    """End after this many minutes, learning rate annealed."""
 
 
 def run(options: Options) -> None:
