@@ -28,7 +28,7 @@ from lipsmith.video import Frame, VideoWriter
 
 Progress = Callable[[int, int], None]
 
-BATCH: Final = 4
+BATCH: Final = 2
 _PEOPLE: Final = 4
 
 
