@@ -86,7 +86,12 @@ def test_as_many_references_as_there_are_unless_they_are_very_many() -> None:
 def test_nearest_finds_the_same_mouth_first() -> None:
     pool = mouths([0.0, 0.1, 0.2, 0.3])
     assert nearest(distances(mouths([0.21]), pool), 2, sticky=False).tolist() == [[2, 3]]
-    assert nearest(distances(mouths([0.1]), pool[:1]), 3).tolist() == [[0, 0, 0]]
+
+
+def test_a_small_pool_serves_whole() -> None:
+    pool = mouths([0.2, 0.1])
+    assert nearest(distances(mouths([0.1]), pool), 3).tolist() == [[1, 0]]
+    assert nearest(distances(mouths([0.1, 0.1, 0.1]), pool), 3).tolist() == [[1, 0]] * 3
 
 
 def test_choice_does_not_flicker_between_two_that_are_equally_near() -> None:

@@ -71,20 +71,19 @@ def choose_landmarks(points: Floats, count: int = LANDMARK_SETS) -> NDArray[np.i
 
 
 def nearest(cost: NDArray[np.float32], k: int, sticky: bool = True) -> NDArray[np.intp]:
-    """For each target the `k` references of least cost, `(F, k)`.
+    """For each target the `k` references of least cost, `(F, k)`; all of them where a pool has fewer.
 
     `cost`: `(F, R)` of successive frames, as of `costs`. With `sticky`, it is averaged over neighbouring frames and a
-    reference in use keeps its place until another is clearly nearer, so that the picture does not flicker. A pool
-    smaller than `k` is repeated.
+    reference in use keeps its place until another is clearly nearer, so that the picture does not flicker.
     """
     if not sticky or len(cost) < 2:
-        return _filled(np.argsort(cost, axis=1, kind="stable")[:, :k], k)
+        return np.argsort(cost, axis=1, kind="stable")[:, :k]
     cost = _averaged(cost)
     margin = STICKINESS * float(np.median(cost))
     chosen = np.empty((len(cost), min(k, cost.shape[1])), np.intp)
     for frame, row in enumerate(cost):
         chosen[frame] = _followed(row, chosen[frame - 1] if frame else None, k, margin)
-    return _filled(chosen, k)
+    return chosen
 
 
 def costs(
@@ -158,10 +157,6 @@ def _followed(cost: NDArray[np.float32], before: NDArray[np.intp] | None, k: int
     slots = before.copy()
     slots[~np.isin(before, best)] = best[~np.isin(best, before)]
     return slots
-
-
-def _filled(chosen: NDArray[np.intp], k: int) -> NDArray[np.intp]:
-    return chosen[:, np.arange(k) % chosen.shape[1]]
 
 
 def _averaged(cost: NDArray[np.float32]) -> NDArray[np.float32]:

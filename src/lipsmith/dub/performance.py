@@ -60,7 +60,7 @@ def perform(backend: Backend, track: FaceTrack, timeline: Timeline, speech: Spee
     rows = rows[frames]
     points = track.points[rows]
     begins, ends = _runs(frames, rows, timeline)
-    chosen = np.zeros((len(frames), k), np.intp)
+    chosen = np.zeros((len(frames), min(k, len(track.pool_points))), np.intp)
     rest = resting_opening(track.landmarks)
     silent = 1 - speaking(speech.mel, timeline.times[frames])
     for begin in np.unique(begins):
