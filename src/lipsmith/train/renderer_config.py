@@ -56,7 +56,7 @@ class RendererTraining:
     perceptual_from: float = 0.1
     """Share of the run after which the VGG terms join the pixels' L1."""
     perceptual_share: float = 1.0
-    """Share of the targets that VGG looks at: it costs five times the network, which only a GPU can spare."""
+    """Share of the targets that VGG looks at: it costs four times the network, which only a GPU can spare."""
     gan_from: float = 0.75
     """Share of the run after which the adversary joins."""
     discriminator_channels: int = 32
