@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from lipsmith.crop import apply, invert, still_points
 from lipsmith.models.alignment import References
+from lipsmith.models.context import Context
 from lipsmith.models.flow import (
     LandmarkFlow,
     StillFlow,
@@ -27,14 +29,20 @@ from lipsmith.models.renderer import Renderer
 from lipsmith.models.renderer_config import Part, RendererConfig
 from lipsmith.models.spade import Modulate, Modulator
 
-TINY = RendererConfig(face_size=32, top=12, full=4, fine=4, coarse=8, references=2, lips=2)
+TINY = RendererConfig(face_size=32, top=12, full=4, fine=4, coarse=8, context=4, references=2, lips=2)
 SIZE = TINY.face_size
+
+N = TypeVar("N", bound=nn.Module)
 
 
 def lively(config: RendererConfig = TINY) -> Renderer:
     """A network in which nothing is zero, so that everything has an effect."""
     torch.manual_seed(0)
-    network = Renderer(config).eval()
+    return enlivened(Renderer(config).eval())
+
+
+def enlivened(network: N) -> N:
+    """The network, its parameters that are nought made something."""
     for parameter in network.parameters():
         if not parameter.any():
             nn.init.normal_(parameter, 0, 0.05)
@@ -271,3 +279,16 @@ def test_a_prefilter_makes_up_for_sampling_between_pixels() -> None:
         for picture in (wave(0.0), Prefilter(0.4)(wave(0.0)))
     )
     assert filtered < 0.5 * plain
+
+
+def test_context_is_nought_at_first_and_then_sees_far_and_the_other_references() -> None:
+    torch.manual_seed(0)
+    context, features = Context(4, 8), torch.rand(4, 4, 20, 32)
+    assert torch.equal(context(features, 2), features)
+    enlivened(context)
+    changed = features.clone()
+    changed[0, :, :2, :2] += 1
+    difference = (context(changed, 2) - context(features, 2)).abs().sum(1)
+    assert difference[0, 10:, 14:].max() > 1e-6, "far away in the same reference: 40 rows and 56 columns of the crop"
+    assert difference[1].max() > 1e-6, "the other reference of the same target"
+    assert not difference[2:].any(), "the other target's references"

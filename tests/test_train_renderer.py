@@ -245,6 +245,11 @@ def test_a_new_schedule_starts_from_another_run(data: Path, tmp_path: Path) -> N
     ablation = load_file(tmp_path / "ablation" / "renderer.safetensors")
     assert ablation.keys() == {name for name in first if not name.startswith("audio.")}
     assert all(torch.equal(weights, first[name]) for name, weights in ablation.items())
+    grown = replace(still, model=replace(still.model, context=4))
+    train_renderer(grown, data, tmp_path / "grown", device="cpu", start=str(tmp_path / "first"))
+    larger = load_file(tmp_path / "grown" / "renderer.safetensors")
+    assert {name for name in larger if "context" in name} == larger.keys() - first.keys() != set()
+    assert all(torch.equal(weights, larger[name]) for name, weights in first.items())
     with pytest.raises(WeightsError, match="no model"):
         train_renderer(brief, data, tmp_path / "third", device="cpu", start=str(tmp_path / "none"))
     other = replace(brief, model=replace(brief.model, coarse=12))

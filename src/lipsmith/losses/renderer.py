@@ -20,7 +20,7 @@ from lipsmith.models.vgg import VGG
 MOUTH_WEIGHT: Final = 3.0
 MOUTH_RADIUS: Final = 0.12
 FACE_MARGIN: Final = 0.02
-BACKGROUND_WEIGHT: Final = 0.3
+BACKGROUND_WEIGHT: Final = 0.6
 OCTAVES: Final = 4
 SHALLOW: Final = (1, 2, 3)  # VGG stages at full scale
 DEEP: Final = (3, 4, 5)  # and at half

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lipsmith.models.blocks import conv3, res_blocks
+from lipsmith.models.context import Context
 from lipsmith.models.flow import LandmarkFlow, StillFlow, region_grid, warp
 from lipsmith.models.prefilter import Prefilter
 from lipsmith.models.renderer_config import RendererConfig
@@ -56,7 +57,8 @@ class FlowAlignment(nn.Module):
 
     The published model learns the whole flow. Here two flows are known to start from: a face moves as its landmarks
     say, and what is behind it stands still in the picture. The network says place by place how far each holds (a
-    shoulder follows the head half way) and adds what both miss; it compares the target with references nearly in place.
+    shoulder follows the head half way) and adds what both miss; it compares the target with references nearly in place,
+    and the references with one another.
     """
 
     grid1: Tensor
@@ -66,7 +68,7 @@ class FlowAlignment(nn.Module):
     def __init__(self, config: RendererConfig) -> None:
         super().__init__()
         size, top, channels = config.face_size, config.top, config.coarse
-        self.context = (size // 2 - top) // 4
+        self.known_rows = (size // 2 - top) // 4
         self.landmark_flow = LandmarkFlow(region_grid(size, top, 4))
         self.still_flow = StillFlow(region_grid(size, top, 4))
         for name, step in (("grid1", 1), ("grid2", 2), ("grid4", 4)):
@@ -75,6 +77,7 @@ class FlowAlignment(nn.Module):
         self.from_target = conv3(channels, channels)
         self.from_reference = conv3(2 * channels + CUES, channels)
         self.fuse = res_blocks(channels, config.blocks)
+        self.context = Context(channels, config.context) if config.context else None
         self.sketch_modulator = Modulator(16 * config.sketches, channels, 32)
         self.modulate = Modulate(channels, config.modulation_norm)
         self.head = nn.Sequential(nn.ReLU(), conv3(channels, 4))
@@ -104,6 +107,8 @@ class FlowAlignment(nn.Module):
         cues = [cue for view in views for cue in self._cues(view[:, -3:], known, count)]
         compared = torch.cat([*(view[:, :-3] for view in views), *cues, prior], 1)
         fused = self.fuse(_each(self.from_target(target), count) + self.from_reference(compared))
+        if self.context is not None:
+            fused = self.context(fused, count)
         scale, shift = self.sketch_modulator(F.pixel_unshuffle(sketches, 4))
         residual = self.head(self.modulate(fused, (_each(scale, count), _each(shift, count)))).float()
         flow = torch.lerp(moving, standing, torch.sigmoid(residual[:, 3:] + prior)) + RESIDUAL_UNIT * residual[:, :2]
@@ -122,8 +127,8 @@ class FlowAlignment(nn.Module):
         """
         grouped = rearrange(view, "(b k) c h w -> b k c h w", k=count)
         apart = _flat((grouped - grouped.mean(1, keepdim=True)).abs().mean(2, keepdim=True))
-        upper = _each(F.avg_pool2d(known[..., : 4 * self.context, :], 4) + 0.5, count)
-        off = (view[..., : self.context, :] - upper).abs().mean((1, 2), keepdim=True)
+        upper = _each(F.avg_pool2d(known[..., : 4 * self.known_rows, :], 4) + 0.5, count)
+        off = (view[..., : self.known_rows, :] - upper).abs().mean((1, 2), keepdim=True)
         return apart, off.expand_as(apart)
 
 

@@ -28,6 +28,8 @@ class RendererConfig:
     """Channels at a quarter of the resolution."""
     blocks: int = 1
     """Residual blocks where features are fused."""
+    context: int = 0
+    """Channels of what alignment sees at an eighth of the resolution and below; nought for none."""
     references: int = 3
     """References that are flowed onto one target at dubbing; free at inference."""
     lips: int = 5

@@ -111,19 +111,29 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
 def adopt(module: nn.Module, start: str, network: str) -> None:
     """Take up the weights of `network` (`landmarks`, `renderer`) from a run or a model, by folder or name.
 
-    Those of a whole part that `module` leaves out, as an ablation does, are left out too. Raises WeightsError where
-    there is none of them, UsageError where they are of another architecture.
+    Modules that only one of the two has, as in an ablation or a network that has grown, keep their start or are left
+    out. Raises WeightsError where there is none of them, UsageError where they are of another architecture.
     """
     run = Path(start) / f"{network}.safetensors"
     if run.is_file():
         weights = load_file(run)
     else:
         weights = of_network(load_file(find_model(start).path / MODEL_WEIGHTS), network)
-    parts = {name.partition(".")[0] for name in module.state_dict()}
-    try:
-        module.load_state_dict({name: value for name, value in weights.items() if name.partition(".")[0] in parts})
-    except RuntimeError as error:
-        raise UsageError(f"{start} is of another architecture than the config; start from another model") from error
+    own = module.state_dict()
+    shared = {_owner(name) for name in own} & {_owner(name) for name in weights}
+    wanted, found = (_shapes(tensors, shared) for tensors in (own, weights))
+    if not shared or wanted != found:
+        raise UsageError(f"{start} is of another architecture than the config; start from another model")
+    module.load_state_dict({name: weights[name] for name in found}, strict=False)
+
+
+def _owner(name: str) -> str:
+    """The module that a tensor of a state dict belongs to."""
+    return name.rpartition(".")[0]
+
+
+def _shapes(tensors: Mapping[str, Tensor], owners: set[str]) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in tensors.items() if _owner(name) in owners}
 
 
 class Schedule:

@@ -1,0 +1,39 @@
+"""What the references show together, seen from afar: shoulders move as one, and no small window sees them whole."""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange, repeat
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lipsmith.models.blocks import conv3, res_blocks
+
+
+class Context(nn.Module):
+    """x_i + U(x_i, mean_j x_j): an hourglass over an eighth and a sixteenth of the resolution; nought at step 0.
+
+    Without it a reference's flow knows 36 pixels round a place, and of the other references only where they disagree.
+    """
+
+    def __init__(self, channels: int, wide: int) -> None:
+        super().__init__()
+        self.own = conv3(channels, wide, 2)
+        self.shared = conv3(channels, wide, 2)
+        self.far = nn.Sequential(nn.ReLU(), conv3(wide, wide, 2), res_blocks(wide, 1))
+        self.near = nn.Sequential(res_blocks(wide, 1), nn.ReLU())
+        self.out = nn.Conv2d(wide, channels, 1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, count: int) -> Tensor:
+        """Features `(b k, c, h, w)` of the `count` = k references of each target, to the same shape."""
+        active = torch.relu(x)
+        mean = rearrange(active, "(b k) c h w -> b k c h w", k=count).mean(1)
+        half = self.own(active) + repeat(self.shared(mean), "b c h w -> (b k) c h w", k=count)
+        seen = self.out(self.near(half + _enlarged(self.far(half), half)))
+        return x + _enlarged(seen, x)
+
+
+def _enlarged(x: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
