@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lipsmith.models.blocks import conv3, res_blocks
-from lipsmith.models.context import Context
+from lipsmith.models.context import Context, NoContext
 from lipsmith.models.flow import LandmarkFlow, StillFlow, region_grid, warp
 from lipsmith.models.prefilter import Prefilter
 from lipsmith.models.renderer_config import RendererConfig
@@ -77,7 +77,7 @@ class FlowAlignment(nn.Module):
         self.from_target = conv3(channels, channels)
         self.from_reference = conv3(2 * channels + CUES, channels)
         self.fuse = res_blocks(channels, config.blocks)
-        self.context = Context(channels, config.context) if config.context else None
+        self.context = Context(channels, config.context) if config.context else NoContext()
         self.sketch_modulator = Modulator(16 * config.sketches, channels, 32)
         self.modulate = Modulate(channels, config.modulation_norm)
         self.head = nn.Sequential(nn.ReLU(), conv3(channels, 4))
@@ -107,10 +107,9 @@ class FlowAlignment(nn.Module):
         cues = [cue for view in views for cue in self._cues(view[:, -3:], known, count)]
         compared = torch.cat([*(view[:, :-3] for view in views), *cues, prior], 1)
         fused = self.fuse(_each(self.from_target(target), count) + self.from_reference(compared))
-        if self.context is not None:
-            fused = self.context(fused, count)
+        fused = self.context(fused, count)
         scale, shift = self.sketch_modulator(F.pixel_unshuffle(sketches, 4))
-        residual = self.head(self.modulate(fused, (_each(scale, count), _each(shift, count)))).float()
+        residual = self.head(self.modulate(fused, (_each(scale, count), _each(shift, count)))).to(points.dtype)
         flow = torch.lerp(moving, standing, torch.sigmoid(residual[:, 3:] + prior)) + RESIDUAL_UNIT * residual[:, :2]
         # Never quite nought, so that the mean exists where no reference is trusted.
         weight = torch.sigmoid(residual[:, 2:3]) + 1e-3

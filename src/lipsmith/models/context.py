@@ -35,5 +35,13 @@ class Context(nn.Module):
         return x + _enlarged(seen, x)
 
 
+class NoContext(nn.Module):
+    """Each reference's features as they are."""
+
+    def forward(self, x: Tensor, count: int) -> Tensor:
+        """Features `(b k, c, h, w)` as they are."""
+        return x
+
+
 def _enlarged(x: Tensor, like: Tensor) -> Tensor:
     return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
