@@ -12,6 +12,8 @@ from lipsmith.dub import source as module
 from lipsmith.dub.source import ArraySource, FileSource, runs
 from lipsmith.errors import InputError, UsageError
 from lipsmith.video import VideoWriter
+from video_samples import film as write_film
+from video_samples import pictures, snow
 
 Film = Callable[..., Path]
 
@@ -51,6 +53,26 @@ def test_a_stretch_of_a_film_counts_from_its_own_start(film: Path) -> None:
     times = np.array([frame.time for frame in frames])
     assert numbers(source.show(np.array([0, 1, 2, 1, 0]), times)) == [10, 11, 12, 11, 10]
     assert numbers(source.show(np.array([8, 9, 8]), times)) == [18, 19, 18]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".ts", ".mpg", ".avi", ".flv", ".h264"])
+def test_any_container_is_shown_forward_and_back(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_film(tmp_path / f"a{suffix}", snow(180), options={"g": "24"})
+    monkeypatch.setattr(module, "BUDGET", 20 * 48 * 32 * 3)
+    source = FileSource(path)
+    frames = list(source.frames())
+    order = np.array([*range(180), *range(178, -1, -1)])
+    shown = source.show(order, np.array([frame.time for frame in frames]))
+    assert all(np.array_equal(a, frames[b].image) for a, b in zip(shown, order, strict=True))
+
+
+@pytest.mark.parametrize("order", [range(29, -1, -1), range(20, 30)])
+def test_a_film_that_becomes_shorter_is_named(film: Path, tmp_path: Path, order: range) -> None:
+    source = FileSource(film)
+    times = np.array([frame.time for frame in source.frames()])
+    write_film(film, pictures(10, 32, 32))
+    with pytest.raises(InputError, match=r"film\.mp4 has no frame from .* s on"):
+        list(source.show(np.array(order), times))
 
 
 def test_a_start_behind_the_end_of_the_film_is_named(film: Path) -> None:

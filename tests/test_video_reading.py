@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from lipsmith.errors import InputError
 from lipsmith.video import probe, read_frames
-from video_samples import click, film, picture, pictures, sound
+from lipsmith.video import reading as module
+from video_samples import click, film, joined, picture, pictures, snow, sound
 
 FILMS = [".mp4", ".mov", ".mkv", ".webm", ".avi"]
 STILLS = [".png", ".jpg", ".webp", ".bmp"]
@@ -110,6 +111,51 @@ def test_a_part_of_a_film_is_what_the_whole_film_has_there(tmp_path: Path, start
     assert [frame.time for frame in part] == [frame.time for frame in whole]
     assert [frame.index for frame in part] == list(range(len(whole)))
     assert all(difference(a.image, b.image) == 0 for a, b in zip(part, whole, strict=True))
+
+
+SOUGHT = [
+    (".mp4", None, "24"),
+    (".mkv", None, "24"),
+    (".flv", None, "24"),
+    (".avi", None, "24"),
+    (".avi", "libx264", "24"),
+    (".ts", None, "24"),
+    (".ts", None, "250"),
+    (".ts", "mpeg4", "24"),
+    (".mpg", None, "24"),
+    (".h264", None, "24"),
+]
+
+
+@pytest.mark.parametrize(("suffix", "codec", "gop"), SOUGHT)
+def test_reading_that_begins_late_loses_no_frame(tmp_path: Path, suffix: str, codec: str | None, gop: str) -> None:
+    path = film(tmp_path / f"a{suffix}", snow(200), codec=codec, options={"g": gop, "bf": "2"})
+    whole = list(read_frames(path))
+    for start in np.arange(5.1, 7.9, 0.4):
+        part = list(read_frames(path, start, start + 0.4))
+        there = [frame for frame in whole if start - 1e-6 <= frame.time < start + 0.4 - 1e-6]
+        assert [frame.time for frame in part] == pytest.approx([frame.time for frame in there], abs=1e-9)
+        assert all(difference(a.image, b.image) == 0 for a, b in zip(part, there, strict=True))
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".flv", ".avi", ".ts", ".mpg"])
+def test_a_film_with_key_frames_is_not_read_from_its_beginning(
+    tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = film(tmp_path / f"a{suffix}", snow(200), options={"g": "12"})
+    monkeypatch.setattr(module, "_from_the_beginning", lambda path: pytest.fail("the film was opened again"))
+    assert next(read_frames(path, 7.0)).time == pytest.approx(7.0, abs=1e-3)
+
+
+def test_a_film_that_changes_its_size_keeps_its_first(tmp_path: Path) -> None:
+    sizes = [(64, 48), (32, 24)]
+    options = {"g": "25", "bf": "0"}
+    parts = [film(tmp_path / f"{w}.h264", pictures(150, w, h), options=options) for w, h in sizes]
+    path = joined(tmp_path / "a.mkv", parts)
+    whole, part = list(read_frames(path)), list(read_frames(path, 7.0))
+    assert len(whole) == 300
+    assert {frame.image.shape for frame in whole} == {(48, 64, 3)}
+    assert all(difference(a.image, b.image) == 0 for a, b in zip(part, whole[175:], strict=True))
 
 
 ONE = 65536

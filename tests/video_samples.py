@@ -17,6 +17,10 @@ ENCODERS: Mapping[str, tuple[str, str, dict[str, str]]] = {
     ".mkv": ("libx264", "yuv420p", {"crf": "4"}),
     ".webm": ("libvpx-vp9", "yuv420p", {"crf": "4", "deadline": "realtime"}),
     ".avi": ("mpeg4", "yuv420p", {"b": "20000000", "qmin": "1"}),
+    ".ts": ("libx264", "yuv420p", {"crf": "4"}),
+    ".flv": ("libx264", "yuv420p", {"crf": "4"}),
+    ".h264": ("libx264", "yuv420p", {"crf": "4"}),
+    ".mpg": ("mpeg2video", "yuv420p", {"b": "2000000"}),
     ".gif": ("gif", "rgb8", {}),
     ".png": ("png", "rgb24", {}),
     ".jpg": ("mjpeg", "yuvj444p", {"qscale": "1"}),
@@ -36,11 +40,17 @@ def pictures(count: int, width: int = 64, height: int = 48) -> list[NDArray[np.u
     return [picture(width, height, 60 + 130 * index // max(1, count - 1)) for index in range(count)]
 
 
+def snow(count: int, width: int = 48, height: int = 32) -> list[NDArray[np.uint8]]:
+    """Pictures that have nothing in common, so that each fills some kilobytes, as those of a real film do."""
+    return list(np.random.default_rng(0).integers(0, 256, (count, height, width, 3), np.uint8))
+
+
 def film(
     path: Path,
     images: Sequence[NDArray[np.uint8]],
     rate: Fraction | int = 25,
     *,
+    codec: str | None = None,
     times: Sequence[float] | None = None,
     matrix: Sequence[int] | None = None,
     pixel_format: str | None = None,
@@ -51,7 +61,8 @@ def film(
     container_options: dict[str, str] | None = None,
 ) -> Path:
     """Writes `images` at `rate` or at `times`, with a display matrix and (range, matrix) colour tags if given."""
-    codec, default_format, default_options = ENCODERS[path.suffix]
+    usual_codec, default_format, default_options = ENCODERS[path.suffix]
+    codec = codec or usual_codec
     with av.open(str(path), "w", container_options=container_options or {}) as container:
         stream: Any = container.add_stream(codec, rate=rate, options=default_options | (options or {}))
         stream.height, stream.width = images[0].shape[:2]
@@ -75,6 +86,19 @@ def film(
             chunk.time_base = Fraction(1, 16000)
             container.mux(sound.encode(chunk))
             container.mux(sound.encode(None))
+    return path
+
+
+def joined(path: Path, parts: Sequence[Path]) -> Path:
+    """Films of raw H.264 without B-frames as one, at 25 frames a second, whatever their sizes."""
+    raw = path.with_suffix(".h264")
+    raw.write_bytes(b"".join(part.read_bytes() for part in parts))
+    with av.open(str(raw)) as source, av.open(str(path), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for index, packet in enumerate(packet for packet in source.demux(video=0) if packet.size):
+            packet.pts = packet.dts = index
+            packet.time_base, packet.stream = Fraction(1, 25), stream
+            target.mux(packet)
     return path
 
 

@@ -57,11 +57,12 @@ def _matrix(declared: int, width: int, height: int) -> int:
 
 
 class FrameToRGB:
-    """Turns decoded frames into RGB of one size, that of the first frame."""
+    """Turns decoded frames into RGB of one size."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: tuple[int, int] | None = None) -> None:
+        """`size`: width and height of what comes out; those of the first frame if None."""
         self._scaler = VideoReformatter()
-        self._size: tuple[int, int] | None = None
+        self._size = size
 
     def __call__(self, frame: VideoFrame) -> NDArray[np.uint8]:
         """(H, W, 3) uint8, before rotation."""

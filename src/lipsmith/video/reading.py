@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, dropwhile
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -14,7 +16,7 @@ from av.video.frame import VideoFrame
 from lipsmith.errors import InputError
 from lipsmith.video.color import FrameToRGB
 from lipsmith.video.media import clock, decoded, open_input, require_video, seconds
-from lipsmith.video.orientation import Orientation, orientation_of
+from lipsmith.video.orientation import orientation_of
 
 if TYPE_CHECKING:
     from av.container.input import InputContainer
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 _CLOSE = 1e-6  # seconds; times that differ by less are equal
 _SEEK_FROM = 5.0  # seconds; decoding less than this is as quick as seeking
+_BACK = (0.0, 2.0, 8.0, 32.0)  # seconds; without an index of key frames, seeking arrives anywhere, mostly too late
+_UNSURE = {"avi", "mpeg", "mpegts"}  # they hold a time for some frames only, or not that of showing
+_SETTLING = 2.0  # seconds; after seeking in these, the times guessed for the first frames are off
 
 
 @dataclass(frozen=True)
@@ -51,17 +56,16 @@ def read_frames(path: Path | str, start: float = 0.0, end: float | None = None) 
         InputError: the file is missing, empty, has no picture, or not one frame of it can be decoded.
     """
     path = Path(path)
-    with open_input(path) as container:
-        stream = require_video(container, path)
-        stream.thread_type = "AUTO"
-        to_rgb = FrameToRGB()
-        turn: Orientation | None = None
+    with _opened(path) as (container, stream):
+        timed = _timed(container, stream, path, start)
+        first, _ = next(timed)
+        # A film may change its size or its turn midway: all of it, wherever reading begins, is shown as it began.
+        to_rgb, turn = FrameToRGB((first.width, first.height)), orientation_of(first, path)
         index = 0
-        for raw, time in _timed(container, stream, path, start):
+        for raw, time in chain([(first, 0.0)], timed):
             if end is not None and time >= end - _CLOSE:
                 break
             if time >= start - _CLOSE:
-                turn = turn or orientation_of(raw, path)
                 yield Frame(turn.upright(to_rgb(raw)), time, index)
                 index += 1
 
@@ -71,25 +75,77 @@ def first_time(path: Path) -> float | None:
     with open_input(path) as container:
         try:
             stream = require_video(container, path)
-            return next(_stamped(container, stream, path))[1]
+            return next(_stamped(_decoded(container, stream, path), stream))[1]
         except (InputError, StopIteration):
             return None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    with open_input(path) as container:
+        stream = require_video(container, path)
+        stream.thread_type = "AUTO"
+        yield container, stream
 
 
 def _timed(
     container: InputContainer, stream: VideoStream, path: Path, start: float
 ) -> Iterator[tuple[VideoFrame, float]]:
-    """Decoded frames with seconds from the film's first frame; skips to a key frame before a late `start`."""
-    stamped = _stamped(container, stream, path)
+    """Decoded frames with seconds from the film's first frame: that one, then all, or all near a late `start`."""
+    stamped = _stamped(_decoded(container, stream, path), stream)
     first = next(stamped, None)
     if first is None:
         raise InputError(f"{path}: not one frame can be decoded; the file may be damaged or cut off.")
-    if start > _SEEK_FROM and _seek(container, stream, first[1] + start):
-        stamped = _stamped(container, stream, path)
-    else:
-        yield first[0], 0.0
+    yield first[0], 0.0
+    if start > _SEEK_FROM:
+        stamped = _sought(container, stream, path, first[1], start) or _from_the_beginning(path)
     for frame, time in stamped:
         yield frame, time - first[1]
+
+
+def _from_the_beginning(path: Path) -> Iterator[tuple[VideoFrame, float]]:
+    # Opened anew: a file in which seeking fails cannot be trusted to go back to its first byte either.
+    with _opened(path) as (container, stream):
+        yield from _stamped(_decoded(container, stream, path), stream)
+
+
+def _sought(
+    container: InputContainer, stream: VideoStream, path: Path, begin: float, start: float
+) -> Iterator[tuple[VideoFrame, float]] | None:
+    """The frames from `start` on and some before; None if seeking leads to no key frame that is early enough."""
+    settling = _SETTLING if container.format.name in _UNSURE else 0.0
+    latest = begin + start - settling
+    for back in _BACK:
+        if latest - back <= begin or not _seek(container, stream, latest - back):
+            return None
+        frames = _decoded(container, stream, path)
+        key = _key_frame(frames, stream, latest)
+        if key is not None:
+            # Wrong times are left out before `_stamped` sees them: it would shift all later ones behind them.
+            frames = _not_before(key[1] + settling / 2, chain([key[0]], frames), stream)
+            return _stamped(frames, stream)
+    return None
+
+
+def _key_frame(frames: Iterator[VideoFrame], stream: VideoStream, latest: float) -> tuple[VideoFrame, float] | None:
+    """The first key frame and its time, if not later than `latest`; those before it lack what they build upon."""
+    for frame in frames:
+        time = seconds(frame, stream)
+        if time is None or time > latest + _CLOSE:
+            return None
+        if frame.key_frame:
+            return frame, time
+    return None
+
+
+def _not_before(begin: float, frames: Iterator[VideoFrame], stream: VideoStream) -> Iterator[VideoFrame]:
+    """All from the first frame at `begin` or later on."""
+
+    def early(frame: VideoFrame) -> bool:
+        time = seconds(frame, stream)
+        return time is not None and time < begin
+
+    return dropwhile(early, frames)
 
 
 def _seek(container: InputContainer, stream: VideoStream, time: float) -> bool:
@@ -100,11 +156,15 @@ def _seek(container: InputContainer, stream: VideoStream, time: float) -> bool:
     return True
 
 
-def _stamped(container: InputContainer, stream: VideoStream, path: Path) -> Iterator[tuple[VideoFrame, float]]:
-    """Decoded frames with strictly growing seconds of the file's clock, invented where the file has none."""
+def _decoded(container: InputContainer, stream: VideoStream, path: Path) -> Iterator[VideoFrame]:
+    return cast(Iterator[VideoFrame], decoded(container, stream, path))
+
+
+def _stamped(frames: Iterator[VideoFrame], stream: VideoStream) -> Iterator[tuple[VideoFrame, float]]:
+    """Frames with strictly growing seconds of the file's clock, invented where the file has none."""
     step = float(1 / (stream.average_rate or stream.guessed_rate or 25))
     last: float | None = None
-    for frame in cast(Iterator[VideoFrame], decoded(container, stream, path)):
+    for frame in frames:
         time = seconds(frame, stream)
         if last is not None and (time is None or time <= last):
             time = last + step
