@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -14,12 +15,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import perilous
 from lipsmith import crop
 from lipsmith.audio import mel_spectrogram
 from lipsmith.dataset import ClipRecord, load_clip, load_mesh, read_manifest
 from lipsmith.errors import InputError, UsageError
 from lipsmith.landmarks import select
-from lipsmith.prepare import LEFT_OUT, Summary, prepare
+from lipsmith.prepare import LEFT_OUT, Summary, prepare, workers
+from lipsmith.prepare.journal import FAILED
+from lipsmith.prepare.layouts import Job
 from lipsmith.prepare.stretch import Stretch
 from synthetic import STILL, face_at, make_film, speech
 from video_samples import film, pictures
@@ -195,6 +199,42 @@ def test_a_left_out_film_is_tried_again_once_it_has_changed(still: Path, tmp_pat
     assert one(source, tmp_path / "out").left_out == {}
 
 
+def test_what_failed_through_no_fault_of_its_own_is_tried_again(
+    still: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lipsmith.prepare.clip.prepare_clip", full)
+        with pytest.raises(InputError, match=r"ann_1\.mp4: OSError.*No space left"):
+            one(still, tmp_path)
+    assert "No space left" in (tmp_path / LEFT_OUT).read_text()
+    summary = one(still, tmp_path)
+    assert (len(summary.fresh), summary.left_out) == (1, {})
+    assert not (tmp_path / LEFT_OUT).exists()
+
+
+@pytest.mark.timeout(120)
+def test_a_clip_that_kills_its_process_takes_no_other_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_run", perilous.run)
+    names = ["good_1", "deadly", "good_2", "deadly_once", "good_3", "good_4"]
+    found = list(workers.outcomes([Job(tmp_path / name, "train", "ann", name) for name in names], tmp_path, 64, 2))
+    assert sorted(Path(outcome.source).name for outcome in found) == sorted(names)
+    (failed,) = [outcome for outcome in found if outcome.reason == FAILED]
+    assert failed.detail.startswith(f"{tmp_path / 'deadly'}: preparing it killed its process twice")
+
+
+@pytest.mark.timeout(120)
+def test_processes_end_with_the_run_whatever_they_are_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_run", perilous.run)
+    jobs = [Job(tmp_path / name, "train", "ann", name) for name in ("endless", "good")]
+    found = workers.outcomes(jobs, tmp_path, 64, 2)
+    assert Path(next(found).source).name == "good"
+    found.close()
+    assert multiprocessing.active_children() == []
+
+
 @pytest.fixture(scope="module")
 def mixed(still: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of footage fit and unfit."""
@@ -245,7 +285,9 @@ def test_what_cannot_be_used_is_left_out_with_the_reason(mixed: Path, tmp_path: 
     whole = {f"train/{name}/{name}{ending}" for name in ("large", "rotated") for ending in (".mp4", ".npz")}
     assert set(files(out)) == whole | {"manifest.jsonl", LEFT_OUT}
     assert sorted(path.name for path in (out / "train").iterdir()) == ["large", "rotated"]
-    assert json.loads(figures.read_text())["figures"]["percent_with_face"] == 100
+    written = json.loads(figures.read_text())["figures"]
+    assert written["percent_with_face"] == 100
+    assert written["fps"] == pytest.approx(written["frames"] / written["seconds"])
     upright = load_clip(out, next(record for record in read_manifest(out) if record.identity == "rotated")).landmarks
     assert upright[:, :74, 1].mean() < upright[:, 74:, 1].mean()
 

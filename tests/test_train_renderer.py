@@ -14,7 +14,7 @@ from torch import Tensor
 
 from landmark_clips import talking_clip, write_clips
 from lipsmith.dataset import Clip, read_manifest
-from lipsmith.errors import UsageError, WeightsError
+from lipsmith.errors import InputError, UsageError, WeightsError
 from lipsmith.landmarks import NUM_POSE
 from lipsmith.models.renderer_config import RendererConfig
 from lipsmith.references import costs
@@ -50,8 +50,11 @@ def crops(clip: Clip) -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("prepared")
     clips = [talking_clip(seed, f"p{seed}") for seed in range(2)] + [talking_clip(8, "v8", "val")]
+    return prepared(tmp_path_factory.mktemp("prepared"), clips)
+
+
+def prepared(root: Path, clips: list[Clip]) -> Path:
     write_clips(root, clips)
     for clip in clips:
         with VideoWriter(root / f"{clip.record.clip}.mp4", SIZE, SIZE, 25.0) as film:
@@ -229,6 +232,13 @@ def test_stop_and_resume_is_as_not_stopping(data: Path, tmp_path: Path) -> None:
     assert left.keys() == right.keys()
     for name, weights in left.items():
         assert torch.equal(weights, right[name]), name
+
+
+@pytest.mark.parametrize(("frames", "said"), [(15, "train has 16 frames"), (49, "val lasts 2 s")])
+def test_footage_that_is_too_short_is_refused(frames: int, said: str, tmp_path: Path) -> None:
+    clips = [talking_clip(0, "p0", "train", frames), talking_clip(1, "p1", "val", frames)]
+    with pytest.raises(InputError, match=said):
+        train_renderer(SMALL, prepared(tmp_path, clips), tmp_path / "run", device="cpu")
 
 
 def test_a_new_schedule_starts_from_another_run(data: Path, tmp_path: Path) -> None:

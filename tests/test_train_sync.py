@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from lipsmith.dataset import write_manifest
+from lipsmith.errors import InputError
 from lipsmith.losses.sync import batch_loss, curve, shift_loss, shifts, stretch_loss
 from lipsmith.metrics.lse import estimate_lags
 from lipsmith.models.syncnet import SyncNet, SyncNetConfig, distances, windows
@@ -142,6 +144,14 @@ def test_a_finished_run_is_not_trained_again(trained: tuple[Path, Path]) -> None
     before = (run / "log.jsonl").read_text()
     train(SyncConfig(model=SMALL, steps=80, length=12), root, run, device="cpu")
     assert (run / "log.jsonl").read_text() == before
+
+
+@pytest.mark.parametrize(("train_frames", "said"), [(16, "'train' lasts 1.0 s"), (30, "'val' lasts 1.0 s")])
+def test_footage_that_is_too_short_is_refused(train_frames: int, said: str, tmp_path: Path) -> None:
+    records = write_clips(tmp_path, {"train": [0]}, train_frames) + write_clips(tmp_path, {"val": [0]}, 16)
+    write_manifest(tmp_path, records)
+    with pytest.raises(InputError, match=said):
+        train(SyncConfig(model=SMALL), tmp_path, tmp_path / "run", device="cpu")
 
 
 def test_speech_outside_the_clip_is_marked(trained: tuple[Path, Path]) -> None:

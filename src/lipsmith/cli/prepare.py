@@ -91,7 +91,7 @@ def _figures(summary: Summary, seconds: float) -> dict[str, float]:
         "minutes": sum(record.seconds for record in summary.records) / 60,
         "percent_with_face": 100 * tracked / frames,
         "seconds": seconds,
-        "frames_per_second": fresh / seconds,
+        "fps": fresh / seconds,
     }
 
 
@@ -99,7 +99,7 @@ def _tell(figures: Mapping[str, float]) -> None:
     clips, face = f"{figures['clips']:.0f} clips, {figures['minutes']:.1f} minutes", figures["percent_with_face"]
     _LOG.info("%s; a face in %.2f %% of the frames", clips, face)
     if figures["fresh_clips"]:
-        rate, fresh, seconds = figures["frames_per_second"], figures["fresh_clips"], figures["seconds"]
+        rate, fresh, seconds = figures["fps"], figures["fresh_clips"], figures["seconds"]
         _LOG.info("%.0f of them made now, in %.1f s: %.0f frames/s", fresh, seconds, rate)
 
 

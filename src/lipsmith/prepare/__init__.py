@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-import multiprocessing
-import os
-import signal
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lipsmith.dataset import ClipRecord, read_crops
 from lipsmith.errors import InputError, UsageError
 from lipsmith.prepare.journal import LEFT_OUT, Journal
-from lipsmith.prepare.layouts import Job, distinct, find_jobs
-
-if TYPE_CHECKING:
-    from lipsmith.prepare.clip import Outcome
+from lipsmith.prepare.layouts import distinct, find_jobs
+from lipsmith.prepare.workers import outcomes
 
 __all__ = ["LEFT_OUT", "Summary", "prepare"]
-
-logger = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
 
@@ -51,13 +42,14 @@ def prepare(
 ) -> Summary:
     """Prepare files, folders or globs below `root`; work that an earlier, interrupted run finished is kept.
 
-    A source that was left out before is tried again only once its file has changed.
+    A source that was left out before is tried again only once its file has changed, or where it failed for a reason
+    that is not its own, such as a full disk.
 
     Args:
         sources: media files, folders of them, or patterns such as `footage/**/*.mp4`.
         root: the folder of prepared clips, made where it is missing; footage below it is passed over.
         size: side of the crops, pixels.
-        workers: processes, each on one clip at a time; as many as there are cores where None.
+        workers: processes, each on one clip at a time; as many as there are cores where None, this very one where 1.
         progress: called with the number of sources done and their total.
 
     Raises:
@@ -73,8 +65,8 @@ def prepare(
     left_out = {str(job.source): why for job in jobs if (why := journal.left_out(job.source))}
     missing = [job for job in jobs if str(job.source) not in done | left_out.keys()]
     named = distinct(missing, (record.clip for record in journal.records))
-    with journal, closing(_outcomes(named, root, size, workers)) as outcomes:
-        for count, outcome in enumerate(outcomes, len(jobs) - len(missing) + 1):
+    with journal, closing(outcomes(named, root, size, workers)) as found:
+        for count, outcome in enumerate(found, len(jobs) - len(missing) + 1):
             journal.add(outcome)
             if outcome.reason:
                 left_out[outcome.source] = (outcome.reason, outcome.detail)
@@ -99,36 +91,3 @@ def _nothing(left_out: dict[str, tuple[str, str]]) -> str:
         return detail or f"{source}: {reason}; name footage of one speaking face, with its sound"
     reasons = ", ".join(sorted({reason for reason, _ in left_out.values()}))
     return f"none of {len(left_out)} sources could be prepared ({reasons}); name footage of one speaking face"
-
-
-def _outcomes(jobs: list[Job], root: Path, size: int, workers: int | None) -> Generator[Outcome, None, None]:
-    """Outcomes as they come, from as many processes as there are cores (or `workers`)."""
-    count = min(workers or os.cpu_count() or 1, len(jobs))
-    tasks = [(job, root, size) for job in jobs]
-    if count <= 1:
-        yield from map(_run, tasks)
-        return
-    # Fresh processes: a forked copy of a process that has used a thread pool may hang.
-    with multiprocessing.get_context("spawn").Pool(count, _limit_threads) as pool:
-        yield from pool.imap_unordered(_run, tasks)
-
-
-def _run(task: tuple[Job, Path, int]) -> Outcome:
-    from lipsmith.face import FaceTracker
-    from lipsmith.prepare.clip import FAILED, Outcome, prepare_clip
-
-    job, root, size = task
-    try:
-        return prepare_clip(job, root, size, FaceTracker(max_faces=2))
-    except Exception as error:
-        # One clip's surprise must not cost the others their work; it is told in the summary.
-        logger.debug("%s", job.source, exc_info=True)
-        return Outcome(str(job.source), reason=FAILED, detail=f"{type(error).__name__}: {error}")
-
-
-def _limit_threads() -> None:
-    """One thread a worker: the clips are the parallelism. Interrupts are the parent's to handle."""
-    import cv2
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(1)

@@ -34,7 +34,6 @@ SEVERAL_FACES: Final = "several faces"
 NO_SPEECH: Final = "no speech"
 TOO_SHORT: Final = "too short"
 UNREADABLE: Final = "unreadable"
-FAILED: Final = "failed"
 
 
 @dataclass(frozen=True)

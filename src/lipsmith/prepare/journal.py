@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from lipsmith.prepare.clip import Outcome
 
 LEFT_OUT: Final = "left_out.jsonl"
+FAILED: Final = "failed"
+"""The reason that says nothing of the footage, such as a full disk: the next run tries again."""
 
 
 class Journal:
@@ -88,7 +90,8 @@ def _read_refusals(path: Path) -> dict[str, tuple[str, str, str]]:
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
         with suppress(ValueError):  # cut short by an interruption, or of an older kind: tried again
             source, reason, detail, stamp = json.loads(line)
-            refusals[source] = (reason, detail, stamp)
+            if reason != FAILED:
+                refusals[source] = (reason, detail, stamp)
     return refusals
 
 

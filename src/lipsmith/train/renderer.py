@@ -15,7 +15,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from lipsmith.dataset import ClipRecord, read_manifest
-from lipsmith.errors import UsageError, WeightsError
+from lipsmith.errors import InputError, UsageError, WeightsError
 from lipsmith.losses.adversarial import Adversary
 from lipsmith.losses.renderer import (
     TERMS,
@@ -28,7 +28,7 @@ from lipsmith.models.vgg import VGG, load_vgg
 from lipsmith.train.render_batch import RenderBatch, compare, render_batch
 from lipsmith.train.renderer_augment import augment
 from lipsmith.train.renderer_config import RendererTraining
-from lipsmith.train.renderer_data import Batch, Footage, fixed_batches
+from lipsmith.train.renderer_data import VALIDATED, Batch, Footage, fixed_batches
 from lipsmith.train.renderer_figures import measure, picture
 from lipsmith.train.run import Curves, has_bfloat16, make_fabric, save_weights
 from lipsmith.train.state import (
@@ -66,7 +66,8 @@ def train_renderer(
 
     `run` gets `renderer.safetensors` and `renderer.json` (best averaged weights, config, figures), a checkpoint and
     TensorBoard curves with pictures. A run that finds its own checkpoint goes on from it; else it begins with the
-    network of `start`, another run's folder or a model. `report` is given a line now and then.
+    network of `start`, another run's folder or a model. `report` is given a line now and then. Raises InputError where
+    no clip of a split is long enough.
     """
     # Not Fabric's bf16-mixed: it would round the inputs too, and half a pixel of every landmark with them.
     fabric = make_fabric(device)
@@ -74,6 +75,8 @@ def train_renderer(
     neighbours = config.model.neighbours
     footage = Footage(data, read_manifest(data, "train"), neighbours, fabric.device)
     trials = list(fixed_batches(Footage(data, read_manifest(data, "val"), neighbours, fabric.device), config))
+    if not trials:
+        raise InputError(f"{data}: no clip of val lasts {VALIDATED:g} s; prepare longer footage to validate on")
     state = _State(fabric, config, _vgg(config, fabric))
     state.resume(run / CHECKPOINT, start)
     report(f"{len(footage.images)} frames, {len(trials)} clips to validate on, from step {state.step}")

@@ -22,6 +22,7 @@ from torch import Tensor
 from lipsmith.audio import mel_windows
 from lipsmith.crop import still_points
 from lipsmith.dataset import ClipRecord, load_clip
+from lipsmith.errors import InputError
 from lipsmith.landmarks import NUM_POSE, ranks
 from lipsmith.references import ELSEWHERE, ELSEWHERE_WEIGHT, MIDDLE, POOL, point_weights
 from lipsmith.sketch import draw_sketches
@@ -29,6 +30,7 @@ from lipsmith.train.renderer_config import RendererTraining
 
 _LOADED: Final = 128  # clips read ahead
 SHORTEST: Final = 16  # frames; a clip must be long enough to be cut in two
+VALIDATED: Final = 2.0  # seconds; shorter clips tell too little of what is learnt
 TRUE, MOVED = 0, 1
 _NEVER: Final = 1e3
 
@@ -61,10 +63,13 @@ class Batch:
 
 
 class Footage:
-    """Frames of many clips end to end, on one device."""
+    """Frames of many clips end to end, on one device. Raises InputError where all clips are too short."""
 
     def __init__(self, root: Path, records: Sequence[ClipRecord], neighbours: int, device: torch.device) -> None:
+        splits = ", ".join(sorted({record.split for record in records}))
         records = [record for record in records if record.frames >= SHORTEST]
+        if not records:
+            raise InputError(f"{root}: no clip of {splits} has {SHORTEST} frames; prepare longer footage")
         total = sum(record.frames for record in records)
         starts = np.cumsum([0, *(record.frames for record in records)])
         self.neighbours = neighbours
@@ -206,7 +211,7 @@ def _wander(rng: np.random.Generator, shape: tuple[int, ...], frames: float) -> 
 def fixed_batches(footage: Footage, config: RendererTraining, every: int = 8) -> Iterator[tuple[ClipRecord, Batch]]:
     """The strict protocol clip by clip, for validation: pool from the first half, every n-th frame of the second."""
     for index, record in enumerate(footage.records):
-        if record.seconds < 2:
+        if record.seconds < VALIDATED:
             continue
         start, length = int(footage.starts[index]), record.frames
         half = length // 2

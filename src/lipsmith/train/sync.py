@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lipsmith.errors import InputError
 from lipsmith.losses.sync import batch_loss, shift_loss, stretch_loss
 from lipsmith.metrics.lse import REACH, estimate_lags, shift_distances, told_apart
 from lipsmith.models.syncnet import SyncNet, SyncNetConfig
@@ -138,10 +137,6 @@ class _Run:
         shortest = config.length + WINDOW - 1
         self.footage = SyncFootage(data, "train", place, shortest)
         self.held_out = SyncFootage(data, "val", place, shortest)
-        if not len(self.footage.records) or not len(self.held_out.records):
-            raise InputError(
-                f"{data}: no clip of train or val lasts {(shortest + 1) / FPS:.1f} s; prepare longer footage"
-            )
         judge = _laid_out(Judge(config.model), place)
         optimizer = torch.optim.AdamW(judge.parameters(), config.learning_rate, weight_decay=config.weight_decay)
         self.judge: Any

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lipsmith.dataset import MEL_RATE, ClipRecord, load_clip, read_manifest
+from lipsmith.errors import InputError
 
 FPS: Final = 25.0
 STEPS_PER_FRAME: Final = MEL_RATE / FPS
@@ -35,13 +36,19 @@ class Stretches:
 
 
 class SyncFootage:
-    """All clips of a split at 25 fps. `lag` holds what is known of each clip's offset, in frames."""
+    """The clips of a split at 25 fps that have `shortest` frames; InputError where none has.
+
+    `lag` holds what is known of each clip's offset, in frames.
+    """
 
     def __init__(self, root: Path, split: str, device: torch.device, shortest: int) -> None:
         found = [record for record in read_manifest(root, split) if record.seconds * FPS >= shortest + 1]
         with ThreadPoolExecutor(_READERS) as pool:
             clips = list(pool.map(lambda record: _read(root, record), found))
         kept = [(record, clip) for record, clip in zip(found, clips, strict=True) if len(clip[0]) >= shortest]
+        if not kept:
+            seconds = (shortest + 1) / FPS
+            raise InputError(f"{root}: no clip of the split '{split}' lasts {seconds:.1f} s; prepare longer footage")
         self.records = [record for record, _ in kept]
         self.device = device
         self.frames = torch.tensor([len(lower) for _, (lower, _) in kept], device=device)
