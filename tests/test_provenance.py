@@ -13,6 +13,7 @@ from lipsmith import __version__
 from lipsmith.errors import InputError, UsageError
 from lipsmith.provenance import SOURCE_TYPE, metadata, sign
 from lipsmith.video import VideoWriter, probe
+from lipsmith.video.writing import CONTAINERS
 from synthetic import STILL, face_at
 
 
@@ -27,6 +28,16 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with VideoWriter(path, 64, 64, 25, metadata=metadata("fast")) as writer:
         writer.write(face_at(0, (64, 64), STILL))
     return path
+
+
+@pytest.mark.parametrize("suffix", CONTAINERS)
+def test_every_container_keeps_what_programs_read(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"film{suffix}"
+    with VideoWriter(path, 64, 64, 25, metadata=metadata("fast")) as writer:
+        writer.write(face_at(0, (64, 64), STILL))
+    told = {key.lower(): value for key, value in probe(path).metadata.items()}
+    assert SOURCE_TYPE in " ".join(told.values())
+    assert {key: told[key] for key in metadata("fast")} == metadata("fast")
 
 
 @pytest.fixture(scope="module")

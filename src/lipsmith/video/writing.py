@@ -34,7 +34,7 @@ _BLOCK = 16384  # samples of an array that are encoded at a time
 _LEAD = 1.0  # seconds that the sound is written ahead of the picture
 _CLOCK = 90_000  # ticks a second, the finest that players are used to
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-# Keys that players know; MP4 keeps any other only in the form that these players do not read.
+# Keys that players know; MP4 keeps any other only in the form that these players do not read. QuickTime knows fewer.
 _KNOWN_KEYS = {"title", "artist", "album", "comment", "description", "synopsis", "genre", "date", "copyright"}
 
 
@@ -145,8 +145,9 @@ class VideoWriter:
             raise
 
     def _open(self) -> None:
-        flags = "+faststart" if set(self._metadata) <= _KNOWN_KEYS else "+faststart+use_metadata_tags"
         container_format = CONTAINERS[self._temporary.suffix]
+        plain = container_format == "mp4" and set(self._metadata) <= _KNOWN_KEYS
+        flags = "+faststart" if plain else "+faststart+use_metadata_tags"
         self._container: OutputContainer = av.open(
             str(self._temporary.absolute()),
             "w",
