@@ -186,6 +186,31 @@ def test_faces_are_chosen_by_place_and_size(dubber: Dubber, face: str, left: boo
         assert (bool(changed[:, :180].any()), bool(changed[:, 180:].any())) == (left, right)
 
 
+def test_the_largest_may_come_last(dubber: Dubber) -> None:
+    frames = []
+    for number in range(40):
+        canvas = nothing(440, 240)
+        canvas[20:100, 10:90] = cv2.resize(face_at(0, SIZE), (80, 80), interpolation=cv2.INTER_AREA)
+        left = max(440 - 20 * number, 190)
+        canvas[:, left : left + 240] = face_at(0, SIZE)[:, : 440 - left]
+        frames.append(canvas)
+    clip = dubber.prepare(frames, face="largest")
+    assert len(clip.faces) == 2
+    assert [track.size for track in clip.tracks] == [max(track.size for track in clip.faces)]
+
+
+def test_nobody_heard_is_said(clip: Clip, caplog: pytest.LogCaptureFixture) -> None:
+    clip.dub(speech(0.5))
+    assert "No speech" not in caplog.text
+    clip.dub(np.zeros(8000, np.float32))
+    assert "No speech is heard" in caplog.text
+
+
+def test_what_is_prepared_is_named_in_a_line(clip: Clip) -> None:
+    for shown in (clip, clip.dub(speech(0.2)), clip.faces[0]):
+        assert len(repr(shown)) < 200
+
+
 def test_each_shot_has_its_own_face(dubber: Dubber, tmp_path: Path) -> None:
     images = [two_faces()] * 6 + [np.full((240, 440, 3), 7, np.uint8) + nothing(440) // 8] * 6 + [two_faces(True)] * 6
     source = write(tmp_path / "film.mp4", images)
@@ -239,6 +264,12 @@ def test_progress_reaches_its_total(dubber: Dubber, film: Path, tmp_path: Path) 
     prepared.dub(speech(0.4)).save(tmp_path / "out.mp4", progress=note("save"))
     assert seen["prepare"][-1] == (25, 25)
     assert seen["save"] == [(done, 10) for done in range(1, 11)]
+
+
+def test_progress_of_a_stretch_is_of_the_stretch(dubber: Dubber, film: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    dubber.prepare(film, start=0.2, end=0.6, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(done, 10) for done in range(1, 11)]
 
 
 def test_footage_without_a_face_is_an_input_error(dubber: Dubber) -> None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from lipsmith.errors import UsageError
 
@@ -22,6 +23,13 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
         raise UsageError(f"the folder {path.parent} cannot be written to; choose another")
 
 
+def refuse_input(path: Path, *inputs: Path | None) -> None:
+    """Raise UsageError for a result that would take the place of one of the `inputs` it is made of."""
+    for given in inputs:
+        if given is not None and given.resolve() == path.resolve():
+            raise UsageError(f"{given} would be replaced by its own result; choose another name")
+
+
 @contextmanager
 def write_whole(path: Path) -> Iterator[Path]:
     """Yield a hidden path beside `path` to write to; it takes `path`'s name at the end, or is removed on any
@@ -33,3 +41,17 @@ def write_whole(path: Path) -> Iterator[Path]:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def write_whole_folder(folder: Path) -> Iterator[Path]:
+    """Yield a hidden folder beside `folder` to write to, whose files then move to `folder`; removed as `write_whole`'s.
+
+    Other files that `folder` may hold stay.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent) as hidden:
+        yield Path(hidden)
+        folder.mkdir(exist_ok=True)
+        for path in Path(hidden).iterdir():
+            path.replace(folder / path.name)

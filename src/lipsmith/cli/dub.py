@@ -31,7 +31,7 @@ class Options(console.DeviceOptions, console.OutputOptions):
     """Any file with sound, or a folder: with a folder of videos, files of equal names belong together."""
 
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="OUT")] = None
-    """The result (.mp4, .mov or .mkv); a folder where VIDEO or SPEECH is one."""
+    """The result (.mp4, .m4v, .mov or .mkv); a folder where VIDEO or SPEECH is one."""
 
     pairs: Annotated[Path | None, tyro.conf.arg(metavar="CSV")] = None
     """A CSV file with the columns video, speech and output, in place of VIDEO and SPEECH."""

@@ -12,8 +12,9 @@ from typing import Final
 
 from lipsmith.dub.clip import Clip, Tail
 from lipsmith.dub.dubber import Dubber
-from lipsmith.errors import InputError, LipsmithError, SomeFailedError, UsageError
-from lipsmith.files import refuse_existing
+from lipsmith.errors import InputError, SomeFailedError, UsageError
+from lipsmith.files import refuse_existing, refuse_input
+from lipsmith.video.sound import open_sound
 from lipsmith.video.writing import CONTAINERS
 
 _LOG = logging.getLogger(__name__)
@@ -73,8 +74,10 @@ class Batch:
         """The results, each as it is written.
 
         A job that fails does not cost the others: `SomeFailedError` comes at the end, with a reason for each. A
-        single job's own error is raised as it is.
+        single job's own error is raised as it is. Raises `UsageError` before any work where a result would take the
+        place of another one or of what a job is made of.
         """
+        _refuse_clashes(jobs)
         failures: list[tuple[str, str]] = []
         prepared: tuple[Path, Clip] | None = None
         for job in sorted(jobs, key=lambda job: job.video):
@@ -83,10 +86,11 @@ class Batch:
                 if prepared is None or prepared[0] != job.video:
                     prepared = job.video, self._prepare(job.video)
                 result = self._dub(prepared[1], job)
-            except (LipsmithError, OSError) as error:
+            except Exception as error:  # whatever it is, the others shall not pay for it
                 if len(jobs) == 1:
                     raise
                 _LOG.error("%s: %s", job.output, error)
+                _LOG.debug("%s", job.output, exc_info=True)
                 failures.append((str(job.output), str(error)))
             else:
                 yield result
@@ -109,11 +113,11 @@ def check(job: Job, overwrite: bool) -> None:
     for path in (job.video, job.speech):
         if not path.exists():
             raise InputError(f"{path} does not exist; check the path.")
-        if path.resolve() == job.output.resolve():
-            raise UsageError(f"{path} would be replaced by its own result; choose another name.")
     if job.output.suffix.lower() not in CONTAINERS:
         raise UsageError(f"{job.output}: the result must end in {', '.join(CONTAINERS)}.")
     refuse_existing(job.output, overwrite)
+    refuse_input(job.output, job.video, job.speech)
+    open_sound(job.speech)
 
 
 def pair(video: Path, speech: Path, output: Path) -> list[Job]:
@@ -128,8 +132,9 @@ def pair(video: Path, speech: Path, output: Path) -> list[Job]:
     films = _media(video, VIDEOS) if video.is_dir() else [video]
     speeches = _media(speech, SOUNDS | VIDEOS) if speech.is_dir() else [speech]
     if video.is_dir() and speech.is_dir():
-        said = {path.stem: path for path in speeches}
-        chosen = [(film, said[film.stem], film.stem) for film in films if film.stem in said]
+        chosen = [(film, words, film.stem) for film in films for words in speeches if film.stem == words.stem]
+        for alone in {*films, *speeches} - {path for film, words, _ in chosen for path in (film, words)}:
+            _LOG.warning("%s is left out: the other folder has no file of its name", alone)
     else:
         several_films = video.is_dir()
         chosen = [(film, words, film.stem if several_films else words.stem) for film in films for words in speeches]
@@ -137,7 +142,7 @@ def pair(video: Path, speech: Path, output: Path) -> list[Job]:
         raise InputError(
             f"{video} and {speech} hold no videos and speeches of equal names; rename them or use --pairs."
         )
-    output.mkdir(parents=True, exist_ok=True)
+    _make_folder(output)
     return [Job(film, words, output / f"{name}.mp4") for film, words, name in chosen]
 
 
@@ -145,7 +150,7 @@ def read_pairs(table: Path, output: Path | None = None) -> list[Job]:
     """The jobs in a CSV file with the columns video, speech and output; paths are relative to the file's folder.
 
     `output`: a folder in which results are put, in place of the table's. Raises `InputError` for a table that
-    cannot be read, `UsageError` for one in which two jobs have one result.
+    cannot be read.
     """
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
@@ -154,15 +159,29 @@ def read_pairs(table: Path, output: Path | None = None) -> list[Job]:
         raise InputError(f"{table} cannot be read as a CSV file ({error}); give UTF-8 text.") from error
     folder = output or table.parent
     if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
+        _make_folder(output)
     jobs = [_job(table, number, row, folder) for number, row in enumerate(rows, start=2)]
     if not jobs:
         raise InputError(f"{table} has no rows; each names a video, a speech and an output.")
-    results = [job.output for job in jobs]
-    twice = next((path for path in results if results.count(path) > 1), None)
-    if twice:
-        raise UsageError(f"{table}: {twice} would be written more than once; give each row its own output.")
     return jobs
+
+
+def _make_folder(output: Path) -> None:
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"{output} is a file; name a folder, in which many results can be put")
+    output.mkdir(parents=True, exist_ok=True)
+
+
+def _refuse_clashes(jobs: Sequence[Job]) -> None:
+    inputs = {path.resolve() for job in jobs for path in (job.video, job.speech)}
+    results: set[Path] = set()
+    for job in jobs:
+        output = job.output.resolve()
+        if output in inputs:
+            raise UsageError(f"{job.output} would be replaced by a result; choose another name")
+        if output in results:
+            raise UsageError(f"{job.output} would be written more than once; give each result its own name")
+        results.add(output)
 
 
 def _job(table: Path, number: int, row: dict[str | None, str | None], folder: Path) -> Job:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,15 +14,18 @@ from lipsmith.audio import SAMPLE_RATE
 from lipsmith.dub.faces import FaceTrack
 from lipsmith.dub.performance import perform
 from lipsmith.dub.result import People, Result
+from lipsmith.dub.silence import speaking
 from lipsmith.dub.source import Source
 from lipsmith.dub.speech import load_speech
 from lipsmith.dub.timeline import play
 from lipsmith.runtime import Backend
 
+_LOG = logging.getLogger(__name__)
+
 Tail = Literal["cut", "keep"]
 
 
-@dataclass
+@dataclass(repr=False)
 class Clip:
     """A stretch of footage with its faces. `tracks` are those that will speak, `faces` all that were found."""
 
@@ -35,6 +39,10 @@ class Clip:
     window: int
     references: int
     model: str
+
+    def __repr__(self) -> str:
+        name = self.source.footage.name
+        return f"Clip({name!r}, {self.seconds:.2f} s, {len(self.faces)} faces, {len(self.tracks)} to dub)"
 
     @property
     def seconds(self) -> float:
@@ -52,6 +60,8 @@ class Clip:
         words = load_speech(speech, rate)
         seconds = max(words.seconds, self.seconds) if tail == "keep" else words.seconds
         timeline = play(self.times, self._end, seconds)
+        if not speaking(words.mel, timeline.times).any():
+            _LOG.warning("No speech is heard in %s; the lips stay closed.", words.file or "the recording")
         performances = [
             perform(self.backend, track, timeline, words, self.window, self.references) for track in self.tracks
         ]

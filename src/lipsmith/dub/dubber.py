@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.dub.clip import Clip
-from lipsmith.dub.faces import FaceTrack, choose, face_numbers
+from lipsmith.dub.faces import MOST_FACES, FaceTrack, choose, face_numbers
 from lipsmith.dub.result import People
 from lipsmith.dub.scan import Scanner, Sizes
 from lipsmith.dub.source import ArraySource, FileSource, Source
 from lipsmith.dub.store import CropStore
+from lipsmith.errors import WeightsError
 from lipsmith.face import FaceTracker
 from lipsmith.runtime import Backend, load_backend
 from lipsmith.weights import find_model
@@ -24,8 +25,6 @@ _LOG = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
 
-# Faces that are followed at once where one has to be chosen among them.
-MOST_FACES: Final = 6
 _WORDS: Final = ("largest", "left", "right", "all")
 
 
@@ -45,6 +44,8 @@ class Dubber:
         Raises `WeightsError` where it is missing or damaged, `UsageError` where the device is not there.
         """
         folder = find_model(name_or_folder)
+        if "references_per_frame" not in folder.config:
+            raise WeightsError(f"{folder.path.name} is a model of another kind, and does not dub; use fast.")
         backend = load_backend(folder, device, threads)
         return cls(backend, folder.config, folder.path.name, threads)
 
@@ -60,8 +61,8 @@ class Dubber:
         """Find the faces of a film, picture or sequence of RGB frames `(H, W, 3)` (at `rate` frames a second).
 
         `face`: largest, left or right of each shot, all, or numbers from `Clip.faces` such as "2" or "1,4".
-        `start`, `end`: seconds; only the footage between them is used. `progress` gets frames done and their
-        (estimated) total. Raises `InputError` where the footage cannot be read or shows no face.
+        `start`, `end`: seconds; only the footage between them is used. `progress` gets frames done and their estimated
+        total, 0 where nobody can tell. Raises `InputError` where the footage cannot be read or shows no face.
         """
         if face not in _WORDS:
             face_numbers(face)
@@ -72,8 +73,8 @@ class Dubber:
             source = ArraySource(video, rate, start, end)
         store = CropStore()
         sizes = Sizes(self._config["face_size"], self._config["lips"])
-        tracker = FaceTracker(1 if face == "largest" else MOST_FACES, self._threads)
-        scan = Scanner(tracker, store, sizes).scan(source, progress)
+        # All of them, whichever is wanted: the largest of a shot may enter last.
+        scan = Scanner(FaceTracker(MOST_FACES, self._threads), store, sizes).scan(source, progress)
         tracks = choose(scan.tracks, face)
         _LOG.info(
             "%s: %d frames, %d faces, %d to dub", source.footage.name, len(scan.times), len(scan.tracks), len(tracks)

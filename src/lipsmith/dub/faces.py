@@ -13,6 +13,8 @@ from lipsmith.dub.store import Stored
 from lipsmith.errors import UsageError
 from lipsmith.landmarks import Floats
 
+# Faces of a shot that are followed at once.
+MOST_FACES: Final = 6
 # Beyond this many frames without the face it is taken to be away, and the source is shown.
 LONGEST_GAP: Final = 3
 # Frames over which the drawn mouth comes and goes where tracking starts or stops within a shot.
@@ -24,7 +26,7 @@ SEEN: Final = 0.75
 _LASTING: Final = 0.25
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FaceTrack:
     """A face of one shot in its `n` frames. Points are float32 `(n, 131, 2)`."""
 
@@ -55,6 +57,10 @@ class FaceTrack:
     """Median centre of the face, source pixels."""
     seconds: tuple[float, float]
     """When it is first and last seen."""
+
+    def __repr__(self) -> str:
+        start, end = self.seconds
+        return f"FaceTrack({self.number}, shot {self.shot}, {start:.2f} to {end:.2f} s, {self.size:.0f} px wide)"
 
     def rows(self, order: NDArray[np.intp]) -> NDArray[np.intp]:
         """For frames numbered `order` the rows of this track's arrays, -1 where the face is not seen."""

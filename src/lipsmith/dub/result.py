@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from lipsmith.composite import Compositor
 from lipsmith.crop import crop_image, still_points
 from lipsmith.dub.ahead import AHEAD, ahead
-from lipsmith.dub.faces import FaceTrack
+from lipsmith.dub.faces import MOST_FACES, FaceTrack
 from lipsmith.dub.performance import Performance, heard
 from lipsmith.dub.source import Source
 from lipsmith.dub.speech import Speech
 from lipsmith.dub.store import CropStore
 from lipsmith.dub.timeline import Timeline
-from lipsmith.files import refuse_existing
+from lipsmith.files import refuse_existing, refuse_input
 from lipsmith.provenance import metadata
 from lipsmith.render import Person, encode_person, render
 from lipsmith.runtime import Backend
@@ -29,11 +29,10 @@ from lipsmith.video import Frame, VideoWriter
 Progress = Callable[[int, int], None]
 
 BATCH: Final = 2
-_PEOPLE: Final = 4
 
 
 class People:
-    """Encoded persons, the last few used: a film with many shots has more than memory should hold."""
+    """Encoded persons, as many as one shot may show: a film with many shots has more than memory should hold."""
 
     def __init__(self, backend: Backend, store: CropStore) -> None:
         self._backend, self._store = backend, store
@@ -46,12 +45,12 @@ class People:
                 self._backend, crops, track.pool_points, track.pool_still, track.lips
             )
         self._known.move_to_end(track.number)
-        if len(self._known) > _PEOPLE:
+        if len(self._known) > MOST_FACES:
             self._known.popitem(last=False)
         return self._known[track.number]
 
 
-@dataclass
+@dataclass(repr=False)
 class Result:
     """A dubbed video that is made while it is asked for."""
 
@@ -64,7 +63,10 @@ class Result:
     backend: Backend
     people: People
     model: str
-    _compositors: dict[int, Compositor] = field(default_factory=dict, repr=False)
+    _compositors: dict[int, Compositor] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Result({self.source.footage.name!r}, {len(self)} frames, {self.speech.seconds:.2f} s)"
 
     def __len__(self) -> int:
         return len(self.timeline)
@@ -82,11 +84,13 @@ class Result:
     ) -> Path:
         """Write the film with its sound to `path`; `side_by_side` puts the source to its left.
 
-        Raises `UsageError` where `path` is taken or cannot be written, `LipsmithError` where the disk is full. What
-        was begun is removed on any error and on interruption.
+        Raises `UsageError` where `path` is taken, is the footage or the speech itself or cannot be written,
+        `LipsmithError` where the disk is full. What was begun is removed on any error and on interruption.
         """
         path = Path(path)
         refuse_existing(path, overwrite)
+        info = self.source.footage.info
+        refuse_input(path, info.path if info else None, self.speech.file)
         width, height = self.size
         with VideoWriter(
             path,

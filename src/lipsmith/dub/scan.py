@@ -105,13 +105,13 @@ class Scanner:
 
     def scan(self, source: Source, progress: Progress | None = None) -> Scan:
         """Go through all frames. Raises `InputError` where no frame shows a face."""
-        total = source.footage.info.frames if source.footage.info else None
+        total = source.footage.frames
         size = (0, 0)
         for frame in ahead(source.frames(), AHEAD):
             self._take(frame)
             size = (frame.image.shape[1], frame.image.shape[0])
             if progress is not None:
-                progress(frame.index + 1, max(total or 0, frame.index + 1))
+                progress(frame.index + 1, max(total, frame.index + 1) if total else 0)
         self._close_shot()
         if not self._tracks:
             raise InputError(

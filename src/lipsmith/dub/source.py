@@ -21,11 +21,15 @@ STILL_RATE: Final = Fraction(25)
 
 @dataclass(frozen=True)
 class Footage:
-    """What the frames are, whatever holds them. `rate`: frames a second; `info`: the file's, if it is one."""
+    """What the frames are, whatever holds them."""
 
     name: str
     rate: Fraction
+    """Frames a second."""
+    frames: int | None
+    """About how many the stretch has; None where nobody can tell."""
     info: VideoInfo | None = None
+    """The file's, if it is one."""
 
 
 class Source(Protocol):
@@ -52,16 +56,12 @@ class FileSource:
         self._path, self._start, self._end = path, start or 0.0, end
         check_stretch(start, end)
         info = probe(path)
-        self.footage = Footage(str(path), STILL_RATE if info.is_still else info.rate, info)
+        rate = STILL_RATE if info.is_still else info.rate
+        self.footage = Footage(str(path), rate, _expected(info, self._start, end), info)
 
     def frames(self) -> Iterator[Frame]:
         """Every frame in order."""
-        found = False
-        for frame in read_frames(self._path, self._start, self._end):
-            found = True
-            yield frame
-        if not found:
-            raise InputError(f"{self._path} has no frame from {self._start:g} s on; choose an earlier --start.")
+        return self._read(self._start, self._end, "choose an earlier --start")
 
     def show(self, order: NDArray[np.intp], times: NDArray[np.float64]) -> Iterator[NDArray[np.uint8]]:
         """Images in the order of a walk; runs forward are streamed, runs backward come in decoded blocks."""
@@ -91,7 +91,17 @@ class FileSource:
         # Half a frame early and late, so that a time rounded differently loses no frame.
         early = (times[first] - times[first - 1]) / 2 if first else 0.0
         end = (times[last] + times[last + 1]) / 2 if last + 1 < len(times) else self._end
-        return read_frames(self._path, max(self._start, float(times[first] - early)), end)
+        start = max(self._start, float(times[first] - early))
+        return self._read(start, end, "it had when first read, so it was changed or its clock jumps; copy it to an MP4")
+
+    def _read(self, start: float, end: float | None, remedy: str) -> Iterator[Frame]:
+        """At least one frame."""
+        frames = read_frames(self._path, start, end)
+        first = next(frames, None)
+        if first is None:
+            raise InputError(f"{self._path} has no frame from {start:g} s on; {remedy}.")
+        yield first
+        yield from frames
 
 
 class ArraySource:
@@ -118,7 +128,7 @@ class ArraySource:
         if not len(self._images):
             raise InputError(f"The footage has no frame from {start:g} s on; choose an earlier start.")
         self._first = begin / rate
-        self.footage = Footage("the footage", Fraction(rate).limit_denominator(1001 * 240))
+        self.footage = Footage("the footage", Fraction(rate).limit_denominator(1001 * 240), len(self._images))
 
     def frames(self) -> Iterator[Frame]:
         """Every frame in order."""
@@ -129,6 +139,13 @@ class ArraySource:
     def show(self, order: NDArray[np.intp], times: NDArray[np.float64]) -> Iterator[NDArray[np.uint8]]:
         """Images in the order of a walk."""
         return (self._images[index] for index in order)
+
+
+def _expected(info: VideoInfo, start: float, end: float | None) -> int | None:
+    if info.frames is None or (start == 0 and end is None):
+        return info.frames
+    last = info.frames if end is None else min(info.frames, round(end * info.rate))
+    return max(1, last - round(start * info.rate))
 
 
 def check_stretch(start: float | None, end: float | None) -> None:

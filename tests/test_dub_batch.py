@@ -1,0 +1,121 @@
+"""Many dubs in one go: nothing that is there is lost, and one that fails does not cost the others."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from double import Double, make_dubber
+from dub_samples import SIZE, silent_film, write_png, write_wav
+from lipsmith.dub.batch import Batch, Job, Manner, check, pair, read_pairs
+from lipsmith.dub.faces import MOST_FACES
+from lipsmith.errors import InputError, SomeFailedError, UsageError
+from synthetic import face_at, make_film, speech
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> Path:
+    return write_wav(tmp_path / "words.wav", speech(0.2))
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    return make_film(tmp_path / "film.mp4", 0.2, 25, SIZE)
+
+
+def batch(overwrite: bool = True) -> Batch:
+    return Batch(make_dubber(), Manner(overwrite=overwrite))
+
+
+def test_no_result_takes_the_place_of_another_jobs_input(tmp_path: Path, film: Path, words: Path) -> None:
+    other = tmp_path / "other.mp4"
+    other.write_bytes(film.read_bytes())
+    jobs = [Job(film, words, other), Job(other, words, tmp_path / "third.mp4")]
+    with pytest.raises(UsageError, match=r"other\.mp4 would be replaced"):
+        list(batch().run(jobs))
+    assert other.read_bytes() == film.read_bytes()
+    assert not (tmp_path / "third.mp4").exists()
+
+
+def test_films_of_one_name_do_not_share_a_result(tmp_path: Path, film: Path, words: Path) -> None:
+    (tmp_path / "films").mkdir()
+    (tmp_path / "films" / "film.mov").write_bytes(film.read_bytes())
+    film.rename(tmp_path / "films" / "film.mp4")
+    with pytest.raises(UsageError, match="more than once"):
+        list(batch().run(pair(tmp_path / "films", words, tmp_path / "out")))
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_files_without_a_partner_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for folder, names in (("films", ("a.mp4", "b.mp4")), ("words", ("b.wav", "c.wav"))):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            (tmp_path / folder / name).touch()
+    with caplog.at_level(logging.WARNING):
+        jobs = pair(tmp_path / "films", tmp_path / "words", tmp_path / "out")
+    assert [job.output.name for job in jobs] == ["b.mp4"]
+    assert {message.split(" is left out")[0] for message in caplog.messages} == {
+        str(tmp_path / "films" / "a.mp4"),
+        str(tmp_path / "words" / "c.wav"),
+    }
+
+
+def test_an_error_that_nobody_foresaw_costs_its_own_job_alone(
+    tmp_path: Path, film: Path, words: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other.mp4"
+    other.write_bytes(film.read_bytes())
+    jobs = [Job(film, words, tmp_path / "1.mp4"), Job(other, words, tmp_path / "2.mp4")]
+    first, dub = film, Batch._dub
+
+    def faulty(self: Batch, clip: object, job: Job) -> Path:
+        if job.video == first:
+            raise RuntimeError("generator raised StopIteration")
+        return dub(self, clip, job)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Batch, "_dub", faulty)
+    made = []
+    with pytest.raises(SomeFailedError) as caught:
+        made.extend(batch().run(jobs))
+    assert made == [tmp_path / "2.mp4"]
+    assert "StopIteration" in str(caught.value.failures)
+
+
+@pytest.mark.parametrize("make", [silent_film, lambda folder: write_png(folder / "face.png")])
+def test_speech_is_looked_at_before_any_work(tmp_path: Path, film: Path, make: object) -> None:
+    (tmp_path / "speech").mkdir()
+    silent = make(tmp_path / "speech")  # type: ignore[operator]
+    with pytest.raises(InputError):
+        check(Job(film, silent, tmp_path / "out.mp4"), overwrite=False)
+
+
+def test_many_results_want_a_folder(tmp_path: Path, film: Path, words: Path) -> None:
+    taken = tmp_path / "taken"
+    taken.write_bytes(b"mine")
+    table = tmp_path / "pairs.csv"
+    table.write_text(f"video,speech,output\n{film},{words},a.mp4\n")
+    with pytest.raises(UsageError, match="is a file"):
+        read_pairs(table, taken)
+    assert taken.read_bytes() == b"mine"
+
+
+def test_a_result_is_never_put_over_its_own_footage_or_speech(film: Path, words: Path, tmp_path: Path) -> None:
+    spoken = make_film(tmp_path / "spoken.mp4", 0.2, 25, SIZE, audio=speech(0.2))
+    clip = make_dubber().prepare(film)
+    for path, said in ((film, words), (spoken, spoken)):
+        before = path.read_bytes()
+        with pytest.raises(UsageError, match="its own result"):
+            clip.dub(said).save(path, overwrite=True)
+        assert path.read_bytes() == before
+
+
+def test_everybody_in_a_shot_is_encoded_once() -> None:
+    backend = Double()
+    clip = make_dubber(backend).prepare([face_at(0, SIZE)] * 3)
+    tracks = [replace(clip.faces[0], number=number) for number in range(1, MOST_FACES + 1)]
+    for track in tracks * 3:
+        _ = clip.people[track]
+    assert backend.calls["reference"] == MOST_FACES * len(clip.faces[0].pool_points)
