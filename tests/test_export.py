@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from lipsmith.errors import WeightsError
+from lipsmith.cli import export as verb
+from lipsmith.errors import UsageError, WeightsError
 from lipsmith.export import OUTPUTS, Axes, check_onnx, example, export, stage_axes, write_onnx
 from lipsmith.models.landmark_generator import LandmarkConfig, build_landmark_generator
 from lipsmith.models.renderer import Renderer
@@ -127,6 +129,27 @@ def test_a_stage_that_disagrees_is_refused(tmp_path: Path) -> None:
     write_onnx(Fickle(), axes, ("tokens",), tmp_path / "speech.onnx")
     with pytest.raises(WeightsError, match="from torch"):
         check_onnx(Fickle(), axes, tmp_path / "speech.onnx")
+
+
+def test_what_is_refused_leaves_nothing_and_costs_nothing(
+    model: Path, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(model, tmp_path / "old")
+    monkeypatch.setattr("lipsmith.export.ABSOLUTE", -1.0)
+    monkeypatch.setattr("lipsmith.export.RELATIVE", 0.0)
+    for name in ("new", "old"):
+        with pytest.raises(WeightsError, match="do not use"):
+            export(runs / "l", runs / "r", tmp_path / name, name, data="", hardware="", licence="")
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+    assert find_model(tmp_path / "old").config["name"] == "tiny"
+
+
+def test_a_kept_network_keeps_its_terms_in_sight(model: Path, runs: Path, tmp_path: Path) -> None:
+    asked = verb.Options(landmarks=model, renderer=runs / "r", out=tmp_path / "mine")
+    with pytest.raises(UsageError, match="--licence"):
+        verb.run(asked)
+    verb.run(replace(asked, licence="For research."))
+    assert find_model(tmp_path / "mine").config["name"] == "mine"
 
 
 def test_a_run_without_weights_is_refused(runs: Path, tmp_path: Path) -> None:

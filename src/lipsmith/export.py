@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from lipsmith.errors import WeightsError
+from lipsmith.files import write_whole_folder
 from lipsmith.landmarks import NUM_POINTS, NUM_POSE
 from lipsmith.model_card import model_card
 from lipsmith.models.landmark_generator import LandmarkConfig
@@ -46,6 +47,7 @@ OUTPUTS: Final[dict[str, tuple[str, ...]]] = {
 def export(landmarks: Path, renderer: Path, folder: Path, name: str, *, data: str, hardware: str, licence: str) -> None:
     """Make the model folder `folder` of the runs `landmarks` and `renderer`; either may be a model whose part is kept.
 
+    The folder is there, or what it held replaced, only once all has been checked.
     `data`, `hardware` and `licence`: what the model was trained on and its terms, in words, for the card. Raises
     WeightsError where a run holds no weights, or where a stage on ONNX Runtime is further from torch than 0.1 % and
     1e-4.
@@ -63,19 +65,19 @@ def export(landmarks: Path, renderer: Path, folder: Path, name: str, *, data: st
         "landmarks": asdict(mouth),
         "renderer": asdict(face),
     }
-    folder.mkdir(parents=True, exist_ok=True)
     prefixed = {f"landmarks.{key}": value for key, value in landmark_weights.items()}
     prefixed |= {f"renderer.{key}": value for key, value in renderer_weights.items()}
-    save_file(halved(prefixed), folder / WEIGHTS)
-    (folder / WEIGHTS).chmod(0o644)  # safetensors lets nobody else read it
     record = {"landmarks": of_landmarks, "renderer": of_renderer}
-    (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    write_config(folder, config)
-    # Read back: what is exported is what was rounded.
-    export_stages(load_stages(folder), mouth, face, folder)
-    write_config(folder, config)
     card = model_card(name, of_landmarks, of_renderer, data=data, hardware=hardware, licence=licence)
-    (folder / "CARD.md").write_text(card, encoding="utf-8")
+    with write_whole_folder(folder) as beside:
+        save_file(halved(prefixed), beside / WEIGHTS)
+        (beside / WEIGHTS).chmod(0o644)  # safetensors lets nobody else read it
+        (beside / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        (beside / "CARD.md").write_text(card, encoding="utf-8")
+        write_config(beside, config)
+        # Read back: what is exported is what was rounded.
+        export_stages(load_stages(beside), mouth, face, beside)
+        write_config(beside, config)
 
 
 def export_stages(stages: Mapping[str, nn.Module], mouth: LandmarkConfig, face: RendererConfig, folder: Path) -> None:

@@ -20,16 +20,16 @@ class Options(console.OutputOptions):
     """Run folder of `lipsmith train landmarks`, or a model folder whose landmark generator is kept."""
     renderer: Path
     """Run folder of `lipsmith train renderer`, or a model folder whose renderer is kept."""
-    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o", "--output"])]
     """The model folder to make."""
-    name: str = "fast"
-    """The model's name."""
+    name: str | None = None
+    """The model's name; the folder's when left out."""
     data: str = "Not recorded."
     """What it was trained on, in words, for the card."""
     hardware: str = "not recorded"
     """What it was trained on, for how long, in words, for the card."""
-    licence: str = "no terms recorded."
-    """Terms of the weights, in words, for the card."""
+    licence: str | None = None
+    """Terms of the weights, in words, for the card; to be given where a network of another model is kept."""
 
 
 def run(options: Options) -> None:
@@ -38,13 +38,16 @@ def run(options: Options) -> None:
 
     if (options.out / "config.json").exists() and not options.overwrite:
         raise UsageError(f"{options.out} holds a model; choose another folder or add --overwrite")
+    kept = next((path for path in (options.landmarks, options.renderer) if (path / "config.json").exists()), None)
+    if kept is not None and options.licence is None:
+        raise UsageError(f"{kept} is a model with terms of its own, in its CARD.md; say with --licence what holds now")
     export(
         options.landmarks,
         options.renderer,
         options.out,
-        options.name,
+        options.name or options.out.resolve().name,
         data=options.data,
         hardware=options.hardware,
-        licence=options.licence,
+        licence=options.licence or "no terms recorded.",
     )
     console.result(options.out)
