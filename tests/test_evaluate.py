@@ -19,14 +19,14 @@ from lipsmith.crop import still_points
 from lipsmith.dataset import Clip, ClipRecord
 from lipsmith.errors import InputError, UsageError
 from lipsmith.evaluate.baselines import Copy, Mean, Warp, landmark_flow, under, warp
-from lipsmith.evaluate.model_system import ModelSystem
+from lipsmith.evaluate.model_system import ModelSystem, _others
 from lipsmith.evaluate.networks import Networks, load_networks
 from lipsmith.evaluate.protocols import GAP, task
 from lipsmith.evaluate.run import Plan, evaluate, flat_figures
 from lipsmith.evaluate.scoring import REAL, Scorer
 from lipsmith.evaluate.systems import Question
 from lipsmith.evaluate.tables import make_table
-from lipsmith.evaluate.totals import interval, totals
+from lipsmith.evaluate.totals import interval, intervals, totals
 from lipsmith.face import FaceMesh
 from lipsmith.metrics.judge import OwnJudge
 from lipsmith.models.syncnet import SyncNet, SyncNetConfig
@@ -147,6 +147,16 @@ def test_a_model_never_sees_the_target_among_its_references() -> None:
     np.testing.assert_array_equal(again[place], made[place])
 
 
+def test_a_pool_of_few_shows_one_less_to_those_in_it() -> None:
+    asked = question(clip(), "paper")
+    asked = replace(asked, pool=asked.pool[:3])
+    cost_of = _others(asked, asked.pool, 3)
+    own = asked.pool[cost_of] == asked.targets[:, None]
+    assert cost_of.shape == (len(asked.targets), 2)
+    assert not own.any()
+    assert _others(asked, asked.pool[:1], 1).shape == (len(asked.targets), 1)
+
+
 def test_the_number_of_references_is_the_models_or_what_was_asked_for() -> None:
     few = Double()
     ModelSystem("few", few, CONFIG, references=2, lips=1).reconstruct(question(clip()))
@@ -176,6 +186,11 @@ def test_totals_pass_over_what_is_not_known() -> None:
         {"system": "b", "psnr": 1.0},
     ]
     assert totals(rows, "a") == {"psnr": 31.0}
+
+
+def test_one_person_has_no_interval() -> None:
+    rows = [{"system": "x", "identity": "p", "psnr": value} for value in (30.0, 31.0)]
+    assert intervals(rows, "x") == {}
 
 
 def test_intervals_draw_people_not_clips() -> None:

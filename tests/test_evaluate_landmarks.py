@@ -13,7 +13,7 @@ from landmark_clips import talking_clip, write_clips
 from lipsmith.audio import MEL_LIMIT
 from lipsmith.cli import evaluate_landmarks as verb
 from lipsmith.dataset import read_manifest
-from lipsmith.errors import WeightsError
+from lipsmith.errors import UsageError, WeightsError
 from lipsmith.evaluate_landmarks import (
     agreement,
     choose_shifts,
@@ -155,6 +155,8 @@ def test_a_run_is_measured_from_the_command_line(data: Path, tmp_path: Path) -> 
     told = json.loads(table.read_text())
     assert {"opening_r", "leak_r", "mean.l1_percent", "nearest.l1_percent", "silence_opening"} <= set(told["figures"])
     assert len(told["rows"]) == 3
+    with pytest.raises(UsageError, match="--overwrite"):
+        verb.run(verb.Options(model=str(tmp_path / "run"), data=data, split=("val",), device="cpu", json=table))
 
 
 def test_baselines_stand_beside_the_generator() -> None:

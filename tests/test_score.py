@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -19,8 +20,9 @@ from lipsmith.evaluate.film import find_face, follow, pieces
 from lipsmith.evaluate.networks import Networks
 from lipsmith.evaluate.scoring import Scorer
 from lipsmith.face import FaceMesh
-from lipsmith.metrics.judge import Sound, load_judge
-from lipsmith.metrics.lse import told_apart
+from lipsmith.metrics.judge import FPS, OwnJudge, Sound, load_judge
+from lipsmith.metrics.lse import REACH, sync_figures, told_apart
+from lipsmith.models.syncnet import SyncNet, SyncNetConfig
 from lipsmith.prepare import prepare
 from lipsmith.score import Pair, find_pairs, score
 from lipsmith.sync import find_offset, find_offsets, note_offsets
@@ -28,6 +30,7 @@ from lipsmith.video import VideoWriter, read_frames
 from synthetic import Motion, make_film, speech
 
 NOTHING = Networks(FaceMesh(), None, None, None, None, {})
+SMALL = SyncNetConfig(height=16, width=32, mouth_widths=(4, 8), mel_widths=(4, 8), blocks=1, embedding=8)
 
 
 @pytest.fixture(scope="module")
@@ -76,14 +79,41 @@ def test_pieces_join_into_the_whole(real: Path, monkeypatch: pytest.MonkeyPatch)
     np.testing.assert_array_equal(np.concatenate([part.crops for part in parts]), whole)
 
 
-def test_the_face_of_a_film_of_another_shape_is_found_in_it(real: Path, tmp_path: Path) -> None:
-    wide = tmp_path / "wide.mp4"
-    with VideoWriter(wide, 384, 256, 25) as made:
+@pytest.fixture(scope="module")
+def wide(real: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The film with more to both sides, and without its sound."""
+    path = tmp_path_factory.mktemp("wide") / "wide.mp4"
+    with VideoWriter(path, 384, 256, 25) as made:
         for frame in read_frames(real):
             made.write(cv2.copyMakeBorder(frame.image, 0, 0, 64, 64, cv2.BORDER_REPLICATE), frame.time)  # type: ignore[arg-type]
+    return path
+
+
+def test_the_face_of_a_film_of_another_shape_is_found_in_it(real: Path, wide: Path) -> None:
     ours, theirs = follow(real, wide, find_face(real))
     assert [len(one.times) for one in ours] == [len(one.times) for one in theirs] == [20]
     np.testing.assert_allclose((theirs[0].meshes - ours[0].meshes).mean((0, 1)), [64, 0], atol=1.5)
+
+
+def test_a_film_of_another_shape_is_searched_once(real: Path, wide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    searched: list[Path] = []
+    (whole,) = find_face(real)
+    monkeypatch.setattr(film, "find_face", lambda path: searched.append(path) or [whole])
+    halves = [film._part(whole, 0, 10), film._part(whole, 10, 20)]
+    ours, _ = follow(real, wide, halves)
+    assert [one.first for one in ours] == [0, 10]
+    assert searched == [wide]
+
+
+def test_without_sound_all_is_measured_but_sync(real: Path, wide: Path, caplog: pytest.LogCaptureFixture) -> None:
+    networks = replace(NOTHING, judge=OwnJudge(SyncNet(SMALL)))
+    found, failed = score([Pair("mute", wide, wide), Pair("heard", wide, real)], Scorer(networks))
+    assert failed == []
+    mute, heard = [row for row in found.rows if row["system"] == "generated"]
+    assert np.isinf(mute["psnr"])
+    assert heard.keys() - mute.keys() == {"lse_d", "lse_c", "curve", "offset"}
+    assert found.totals["generated"]["lse_d"] == heard["lse_d"]
+    assert "wide.mp4 have no sound" in caplog.text
 
 
 def test_folders_are_matched_by_name(tmp_path: Path) -> None:
@@ -114,6 +144,15 @@ def test_a_pair_that_fails_does_not_take_the_others_along(
     assert np.isinf(found.figures["psnr"])
 
 
+def test_films_without_a_partner_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for folder, names in (("real", "ab"), ("made", "bc")):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            (tmp_path / folder / f"{name}.mp4").touch()
+    assert [pair.name for pair in find_pairs(tmp_path / "real", tmp_path / "made")] == ["b"]
+    assert caplog.messages == [f"{name} is left out: only one of the folders has it" for name in "ac"]
+
+
 def test_no_pair_at_all_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "bad.mp4").write_bytes(b"no film")
     with pytest.raises(InputError):
@@ -137,6 +176,26 @@ def test_the_shipped_judge_hears_unseen_people(clips: Path, name: str) -> None:
     in_sync = judge.distances(piece.crops[:125], piece.times[:125], Sound(mel_spectrogram(late[6 * 640 :])))
     wins, comparisons = told_apart(in_sync)
     assert wins >= 0.85 * comparisons
+
+
+def test_an_offset_needs_no_more_sound_than_is_looked_at(tmp_path: Path) -> None:
+    path = make_film(tmp_path / "long.mp4", 3.0, size=(256, 256), audio=speech(3.0))
+    judge, heard = OwnJudge(SyncNet(SMALL)), []
+
+    class Listener:
+        name = judge.name
+
+        def distances(self, crops: NDArray[np.uint8], times: NDArray[np.float64], sound: Sound) -> NDArray[np.float32]:
+            heard.append((crops, times, sound))
+            return judge.distances(crops, times, sound)
+
+    found = find_offset(path, Listener(), 1.0)
+    ((crops, times, sound),) = heard
+    assert sound.wave is not None
+    assert 1 + REACH / FPS < len(sound.wave) / 16000 < 2.5
+    whole = judge.distances(crops, times, Sound(mel_spectrogram(read_audio(path))))
+    np.testing.assert_array_equal(found.figures.curve, sync_figures(whole).curve)
+    assert np.isfinite(found.figures.curve[-1])
 
 
 def test_offsets_are_noted_for_training(clips: Path, tmp_path: Path) -> None:

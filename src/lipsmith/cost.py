@@ -69,7 +69,7 @@ def renderer_cost(config: RendererConfig, references: int | None = None, lips: i
         Part(name, "frame", _parameters(getattr(network, name)), of_target.get(f"RenderStage.renderer.{name}", 0))
         for name in PER_TARGET
     ]
-    return [*parts, Part(f"render, {k} references, {m} lips", "frame", _parameters(network), of_target["Global"])]
+    return [*parts, Part("render", "frame", _parameters(network), of_target["Global"])]
 
 
 def landmark_cost(config: LandmarkConfig) -> list[Part]:
@@ -84,7 +84,7 @@ def landmark_cost(config: LandmarkConfig) -> list[Part]:
         of_speech = _cost(network.speech, mel)
     return [
         Part("speech", "frame", *of_speech),
-        Part(f"landmarks, windows of {frames}", "frame", parameters, macs // frames),
+        Part("landmarks", "frame", parameters, macs // frames),
     ]
 
 
@@ -96,7 +96,7 @@ def vgg_cost(config: RendererConfig, kind: str = "vgg16") -> Part:
         whole = face_window(torch.empty(3, 3, rows, size))
         half = F.avg_pool2d(whole, 2)
         macs = count_macs(lambda: (vgg(whole, SHALLOW), vgg(half, DEEP)))["Global"]
-    return Part(f"{kind}, training only", "target", _parameters(vgg), macs)
+    return Part(kind, "target in training", _parameters(vgg), macs)
 
 
 def _render_inputs(config: RendererConfig, k: int, m: int) -> list[Tensor]:

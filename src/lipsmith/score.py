@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.audio import mel_spectrogram, read_audio
+from lipsmith.audio import MELS, mel_spectrogram, read_audio
 from lipsmith.errors import InputError, LipsmithError
 from lipsmith.evaluate.film import find_face, follow, pieces
 from lipsmith.evaluate.run import Evaluation, summary
@@ -24,6 +25,10 @@ Watcher = Callable[[str, Shown, NDArray[np.uint8]], None]
 
 SUFFIXES: Final = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".flv", ".gif"})
 SYSTEM: Final = "generated"
+_UNHEARD: Final = Sound(np.zeros((MELS, 0), np.float32))
+_SPARE: Final = 5
+"""Frames by which films may differ without a word: encoders drop and repeat a few at the ends."""
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,8 @@ def find_pairs(real: Path, generated: Path) -> list[Pair]:
         raise InputError(f"{real} and {generated}: give two films or two folders")
     ours, theirs = _films(real), _films(generated)
     common = sorted(ours.keys() & theirs.keys())
+    for alone in sorted(ours.keys() ^ theirs.keys()):
+        _LOG.warning("%s is left out: only one of the folders has it", alone)
     if not common:
         raise InputError(f"{real} and {generated} have no film of the same name; rename the generated ones")
     return [Pair(name, ours[name], theirs[name]) for name in common]
@@ -65,7 +72,8 @@ def score(
 ) -> tuple[Evaluation, list[tuple[str, str]]]:
     """Measure each pair in aligned crops of side `size`; also returns the pairs that failed, each with its reason.
 
-    Frames are matched by number; of films of unequal length the common part counts. The speech is the generated film's.
+    Frames are matched by number; of films of unequal length the common part counts. The speech is the generated film's,
+    or else the real one's; where neither has sound, the lip-sync judge is not asked.
     With `is_truth` false (another speech was given) the figures that need the truth are left out. Each pair counts as
     an identity of its own. Raises the first pair's error where all fail.
     """
@@ -87,20 +95,26 @@ def score(
 
 def _score(pair: Pair, scorer: Scorer, size: int, is_truth: bool, watch: Watcher | None) -> list[Row]:
     parts: dict[str, list[Row]] = {}
-    for shown, generated in _shown(pair, size, is_truth):
+    sound = _sound(pair)
+    if sound is None:
+        _LOG.warning("%s and %s have no sound: LSE is left out", pair.real, pair.generated)
+        scorer = replace(scorer, networks=replace(scorer.networks, judge=None))
+    for shown, generated in _shown(pair, sound or _UNHEARD, size, is_truth):
         for system, row in scorer.score(shown, {SYSTEM: generated}).items():
             parts.setdefault(system, []).append(row)
         if watch:
             watch(pair.name, shown, generated)
+    real, made = probe(pair.real).frames, probe(pair.generated).frames
+    if real is not None and made is not None and abs(real - made) > _SPARE:
+        _LOG.warning("%s: %d frames are real and %d generated; the common part counts", pair.name, real, made)
     if not parts:
         raise InputError(f"{pair.generated}: it ends before the face of {pair.real} is seen; give the whole film")
     about = {"clip": pair.name, "identity": pair.name}
     return [{**about, "system": system, **_joined(rows)} for system, rows in parts.items()]
 
 
-def _shown(pair: Pair, size: int, is_truth: bool) -> Iterator[tuple[Shown, NDArray[np.uint8]]]:
+def _shown(pair: Pair, sound: Sound, size: int, is_truth: bool) -> Iterator[tuple[Shown, NDArray[np.uint8]]]:
     """The pair, piece by piece."""
-    sound = _sound(pair)
     ours, theirs = follow(pair.real, pair.generated, find_face(pair.real))
     for real, made in zip(pieces(pair.real, ours, size), pieces(pair.generated, theirs, size), strict=False):
         count = min(len(real.crops), len(made.crops))
@@ -108,8 +122,10 @@ def _shown(pair: Pair, size: int, is_truth: bool) -> Iterator[tuple[Shown, NDArr
         yield shown, made.crops[:count]
 
 
-def _sound(pair: Pair) -> Sound:
-    speaker = pair.generated if probe(pair.generated).has_audio else pair.real
+def _sound(pair: Pair) -> Sound | None:
+    speaker = next((film for film in (pair.generated, pair.real) if probe(film).has_audio), None)
+    if speaker is None:
+        return None
     wave = read_audio(speaker)
     return Sound(mel_spectrogram(wave), wave)
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, NoReturn
 
 from lipsmith import __version__
@@ -38,9 +39,7 @@ VERBS = {
 }
 
 EXTRAS = {
-    "train": ("torch", "lightning_fabric", "tensorboard", "safetensors", "einops", "torchmetrics", "onnx"),
-    "web": ("gradio", "fastapi", "uvicorn"),
-    "cluster": ("ray",),
+    "train": ("torch", "lightning_fabric", "tensorboard", "safetensors", "einops", "onnx"),
     "provenance": ("c2pa",),
 }
 
@@ -54,6 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     130 interrupted. `argv` leaves out the program's own name and defaults to the shell's words.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a table's arrows must not end a command on an old code page
     with _termination_as_interrupt():
         try:
             code = _dispatch(words)
@@ -175,7 +177,7 @@ def _missing_module(error: ModuleNotFoundError) -> str:
     package = (error.name or "").split(".")[0]
     extra = next((extra for extra, packages in EXTRAS.items() if package in packages), None)
     if extra:
-        return f"this command needs {package}, which a plain install leaves out: pip install 'lipsmith[{extra}]'"
+        return f"this command needs {package}, which a plain install leaves out: pip install '.[{extra}]' in its clone"
     return f"this installation is incomplete: {error}; install lipsmith again"
 
 

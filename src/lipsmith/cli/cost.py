@@ -42,5 +42,6 @@ def run(options: Options) -> None:
     rows = [(part.name, part.per, part.parameters, part.macs / 1e9) for part in parts]
     console.table("Cost", ("part", "once a", "parameters", "GMAC"), rows, sys.stdout)
     if options.json is not None:
-        figures = {f"{part.name}: GMAC a {part.per}": part.macs / 1e9 for part in parts}
+        figures = {f"{part.name}.gmac": part.macs / 1e9 for part in parts}
+        figures |= {f"{part.name}.params": part.parameters for part in parts}
         write_figures(options.json, figures, {"renderer": face, "landmarks": mouth}, [asdict(part) for part in parts])

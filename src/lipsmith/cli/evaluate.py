@@ -152,7 +152,6 @@ def _show(options: Options, evaluation: Evaluation, settings: dict[str, Any]) ->
     )
     table = make_table(title, evaluation.totals, evaluation.intervals)
     written = any((options.json, options.markdown, options.latex))
-    console.table(title, table.header, table.body, None if written else sys.stdout)
     figures = flat_figures(evaluation, _plain(options))
     figures["clips"] = len({row["clip"] for row in evaluation.rows})
     figures["frames"] = sum(row["frames"] for row in evaluation.rows if row["system"] == "real")
@@ -160,3 +159,5 @@ def _show(options: Options, evaluation: Evaluation, settings: dict[str, Any]) ->
     for path, text in ((options.markdown, table.markdown()), (options.latex, table.latex())):
         if path:
             path.write_text(text, encoding="utf-8")
+    # Last: figures of a quarter of an hour must not go with a closed pipe.
+    console.table(title, table.header, table.body, None if written else sys.stdout)

@@ -11,12 +11,13 @@ import tyro
 
 from lipsmith.cli import console
 from lipsmith.cli.results import write_figures
+from lipsmith.files import refuse_existing
 
 _BASELINES: Final = ("mean", "nearest")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(console.DeviceOptions, console.JsonOptions):
+class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions):
     """Self-reconstruction of landmarks: references from a clip's first half, figures on its second.
 
     opening_r is with the clip's own speech, leak_r with other people's: what the pose tells of the old words.
@@ -36,6 +37,8 @@ def run(options: Options) -> None:
     """Print the figures of each split, or of the offsets that were found."""
     from lipsmith.evaluate_landmarks import Evaluation, evaluate, find_offsets, load_stages, write_offsets
 
+    if options.json is not None:
+        refuse_existing(options.json, options.overwrite)
     stages, window, references = load_stages(options.model, options.device, options.threads)
     figures: dict[str, float] = {}
     rows: list[dict[str, object]] = []
@@ -50,8 +53,8 @@ def run(options: Options) -> None:
         prefix = f"{split}." if len(options.split) > 1 else ""
         figures |= {prefix + name: value for name, value in found.figures.items()}
         rows += found.rows
-    console.table("Landmarks", ("figure", "generator", "mean", "nearest"), beside_baselines(figures))
     write_figures(options.json, figures, {"model": options.model, "data": options.data, "split": options.split}, rows)
+    console.table("Landmarks", ("figure", "generator", "mean", "nearest"), beside_baselines(figures))
     if options.json:
         console.result(options.json)
 

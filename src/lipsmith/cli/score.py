@@ -88,11 +88,11 @@ def _show(options: Options, evaluation: Evaluation, failed: list[tuple[str, str]
     from lipsmith.evaluate.tables import make_table
 
     table = make_table(f"{options.generated} against {options.real}", evaluation.totals, evaluation.intervals)
-    console.table(table.title, table.header, table.body, None if options.json else sys.stdout)
-    for figure, reason in settings["missing"].items():
-        console.table("Not measured", ("figure", "why"), [(figure, reason)])
     figures = flat_figures(evaluation, settings["plain"])
     figures |= {"clips": settings["films"], "failed": len(failed)}
     write_figures(options.json, figures, settings, evaluation.rows)
+    console.table(table.title, table.header, table.body, None if options.json else sys.stdout)
+    if settings["missing"] and not options.quiet:
+        console.table("Not measured", ("figure", "why"), list(settings["missing"].items()))
     if options.json:
         console.result(options.json)

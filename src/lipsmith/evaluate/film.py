@@ -108,7 +108,8 @@ def follow(real: Path, generated: Path, stretches: list[Geometry]) -> tuple[list
         scale = np.array([across, down, 1.0])
         scaled = [replace(s, meshes=s.meshes / scale[:2], transforms=s.transforms * scale) for s in stretches]
         return stretches, scaled
-    pairs = [pair for stretch in stretches for own in find_face(generated) if (pair := _common(stretch, own))]
+    found = find_face(generated)
+    pairs = [pair for stretch in stretches for own in found if (pair := _common(stretch, own))]
     if not pairs:
         raise InputError(f"{generated}: its face is never seen where that of {real} is; are they the same film?")
     return [ours for ours, _ in pairs], [theirs for _, theirs in pairs]

@@ -105,10 +105,14 @@ def load_system(name: str, model: str, device: str = "auto", threads: int | None
 
 
 def _others(question: Question, pool: NDArray[np.intp], used: int) -> NDArray[np.intp]:
-    """For each target the `used` nearest of the pool, `(T, used)` ranks; never the target itself."""
+    """For each target the `used` nearest of the pool, `(T, used)` ranks; never the target itself, fewer if need be.
+
+    (A pool of one frame serves that frame too.)
+    """
     cost = costs(question.points, question.landmarks[pool], question.still[question.targets], question.still[pool])
     own = question.targets[:, None] == pool
     if not own.any():
         return nearest(cost, used)
     cost[own] = np.inf
+    used = min(used, max(1, int((~own).sum(1).min())))
     return np.argsort(cost, axis=1, kind="stable")[:, :used]

@@ -25,17 +25,17 @@ def totals(rows: Sequence[Row], system: str) -> dict[str, float]:
 
 
 def intervals(rows: Sequence[Row], system: str, seed: int = 0) -> dict[str, tuple[float, float]]:
-    """95 % confidence intervals of `totals`, by bootstrap over identities: another draw of people, not of frames."""
-    own = [row for row in rows if row["system"] == system]
-    return {
-        metric: interval(
-            np.array([row[metric] for row in own if _known(row, metric)]),
-            np.array([row["identity"] for row in own if _known(row, metric)]),
-            seed,
-        )
-        for metric in METRICS
-        if any(_known(row, metric) for row in own)
-    }
+    """95 % confidence intervals of `totals`, by bootstrap over identities: another draw of people, not of frames.
+
+    One person tells nothing of the spread: such figures have none.
+    """
+    found = {}
+    for metric in METRICS:
+        own = [row for row in rows if row["system"] == system and _known(row, metric)]
+        people = np.array([row["identity"] for row in own])
+        if len(set(people)) > 1:
+            found[metric] = interval(np.array([row[metric] for row in own]), people, seed)
+    return found
 
 
 def interval(values: NDArray[np.float64], groups: NDArray[np.str_], seed: int = 0) -> tuple[float, float]:
