@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -98,3 +101,10 @@ def test_a_changed_bundle_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundle, "BUNDLE", "absent.task")
     with pytest.raises(WeightsError, match="missing"):
         bundle.read_bundle()
+
+
+def test_networks_made_at_once_leave_the_process_its_stderr() -> None:
+    before = os.fstat(2)
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(bundle.Network, [bundle.DETECTOR] * 12))
+    assert (os.fstat(2).st_dev, os.fstat(2).st_ino) == (before.st_dev, before.st_ino)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lipsmith.landmarks import INNER_LIP, JAW, OUTER_LIP, ranks
@@ -23,7 +25,7 @@ from lipsmith.losses.renderer import (
     renderer_terms,
 )
 from lipsmith.models.discriminator import MultiScaleDiscriminator
-from lipsmith.models.vgg import VGG
+from lipsmith.models.vgg import VGG, load_vgg
 
 
 def layer(*rows: list[float]) -> Tensor:
@@ -151,6 +153,15 @@ def test_terms_are_those_named_and_zero_for_the_truth() -> None:
     assert {name: value.item() for name, value in same.items()} == dict.fromkeys(names, 0.0)
     aligned = renderer_terms(Comparison(truth, 1 - truth, truth, weight, weight, vgg), names, None)
     assert {name for name, value in aligned.items() if value > 0} == {"aligned_pixel", "warped"}
+
+
+def test_the_published_file_and_a_converted_one_are_read(tmp_path: Path) -> None:
+    vgg = VGG("vgg19")
+    save_file(vgg.state_dict() | {"lin0": torch.ones(1)}, tmp_path / "vgg.safetensors")
+    torch.save(vgg.state_dict() | {"classifier.0.bias": torch.ones(1)}, tmp_path / "vgg.pth")
+    for name in ("vgg.safetensors", "vgg.pth"):
+        found = load_vgg(tmp_path / name, "vgg19").state_dict()
+        assert all(torch.equal(found[key], value) for key, value in vgg.state_dict().items())
 
 
 def test_the_pictures_that_vgg_sees_are_spread_over_the_batch() -> None:

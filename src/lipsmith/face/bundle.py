@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import sys
+import threading
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,9 @@ BUNDLE = "face_landmarker.task"
 SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
 DETECTOR = "face_detector.tflite"
 LANDMARKS = "face_landmarks_detector.tflite"
+
+_STDERR = threading.Lock()
+"""The process has one; two threads that put it aside at once would not both put it back."""
 
 
 @lru_cache(maxsize=1)
@@ -47,15 +51,16 @@ def read_bundle() -> dict[str, bytes]:
 @contextmanager
 def _native_stderr_discarded() -> Iterator[None]:
     """LiteRT greets each process with a line that no setting of its own silences; real failures are exceptions."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with Path(os.devnull).open("wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+    with _STDERR:
+        sys.stderr.flush()
+        kept = os.dup(2)
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 class Network:

@@ -56,10 +56,11 @@ class VGG(nn.Module):
 
 
 def load_vgg(path: Path, kind: str = "vgg16") -> VGG:
-    """A VGG with the published weights in the safetensors file `path` (keys `features.N.weight`, `features.N.bias`)."""
+    """A VGG with the published weights in `path` (keys `features.N.weight`, `features.N.bias`), safetensors or .pth."""
     from safetensors.torch import load_file
 
     vgg = VGG(kind)
-    weights = {name: value.float() for name, value in load_file(path).items() if name.startswith("features.")}
+    content = torch.load(path, "cpu", weights_only=True) if path.suffix == ".pth" else load_file(path)
+    weights = {name: value.float() for name, value in content.items() if name.startswith("features.")}
     vgg.load_state_dict({name: weights[name] for name in vgg.state_dict()})
     return vgg.eval()
