@@ -2,8 +2,8 @@
 
     python benchmarks/speech_features.py DATA WORK [--steps 2400] [--threads 1] [--only mel|posteriors]
 
-Needs `pip install hama` (Apache-2.0), whose phoneme recogniser runs offline. WORK gets a copy of the prepared clips'
-geometry in which phoneme posteriors stand where the mel stood, two training runs, and a table on val and test.
+Posteriors need `pip install hama` (Apache-2.0), whose phoneme recogniser runs offline. WORK gets a copy of the prepared
+clips' geometry in which phoneme posteriors stand where the mel stood, two training runs, and a table on val and test.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from hama.asr import ASRModel
 from numpy.typing import NDArray
 
 from lipsmith.audio import MEL_LIMIT, MEL_RATE, MELS, SAMPLE_RATE, read_audio
@@ -32,6 +31,8 @@ class Recogniser:
     """Log-posteriors of phonemes, 50 times a second."""
 
     def __init__(self) -> None:
+        from hama.asr import ASRModel  # here, since --only mel does without
+
         self.model = ASRModel()
 
     def __call__(self, wave: NDArray[np.float32]) -> NDArray[np.float32]:

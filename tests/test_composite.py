@@ -117,7 +117,7 @@ def test_opacity_0_shows_the_source_and_a_half_lies_between() -> None:
     assert whole[at].mean() < half[at].mean() < frame[at].mean()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.floats(20, 900), st.floats(-3.1, 3.1), st.floats(-50, 370), st.floats(-50, 350))
 def test_any_placement_is_pasted_without_error(scale: float, angle: float, x: float, y: float) -> None:
     a, b = np.cos(angle) / scale, np.sin(angle) / scale

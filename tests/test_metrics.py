@@ -57,7 +57,7 @@ def test_psnr_by_hand() -> None:
 
 
 @given(arrays(np.uint8, (1, 11, 11, 3)), arrays(np.uint8, (1, 11, 11, 3)))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_pictures_against_themselves_are_perfect_and_order_does_not_matter(a: Crops, b: Crops) -> None:
     assert psnr(a, b)[0] == psnr(b, a)[0]
     assert ssim(a, b)[0] == pytest.approx(ssim(b, a)[0])

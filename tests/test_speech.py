@@ -8,7 +8,7 @@ from lipsmith.dub import speech as module
 from lipsmith.dub.speech import load_speech, streamed_mel
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.integers(0, 9000), max_size=12), st.integers(3000, 12_000))
 def test_sound_in_blocks_is_heard_as_the_whole_is(lengths: list[int], piece: int) -> None:
     wave = np.random.default_rng(sum(lengths)).normal(0, 0.2, sum(lengths)).clip(-1, 1).astype(np.float32)

@@ -69,7 +69,7 @@ def test_every_rate_is_kept(tmp_path: Path, suffix: str, rate: Fraction | float)
     assert not info.variable_rate
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(gaps=st.lists(st.floats(0.005, 0.5), min_size=2, max_size=12), suffix=st.sampled_from([".mp4", ".mkv"]))
 def test_times_of_a_variable_rate_come_back(tmp_path: Path, gaps: list[float], suffix: str) -> None:
     times = np.cumsum([0.0, *gaps])
@@ -114,7 +114,7 @@ def test_a_still_picture_becomes_a_film_that_declares_its_colours(tmp_path: Path
     color_range=st.sampled_from([1, 2]),
     size=st.sampled_from([(8, 8), (7, 8)]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_conversion_inverts_itself(
     color: tuple[int, int, int], matrix: int, color_range: int, size: tuple[int, int]
 ) -> None:

@@ -39,7 +39,7 @@ def sign(video: Path, signed: Path, certificate: Path, key: Path, algorithm: str
     """Write `video` to `signed` with a C2PA manifest that names it a composite made by a trained algorithm.
 
     `certificate` is a PEM chain, the signer's own certificate first, that fits C2PA's profile; `key` its PEM private
-    key. Needs `pip install 'lipsmith[provenance]'`. Raises InputError when either cannot serve, or when the
+    key. Needs `pip install '.[provenance]'`. Raises InputError when either cannot serve, or when the
     video's format cannot carry a manifest.
     """
     if algorithm not in ALGORITHMS:

@@ -74,13 +74,6 @@ THIRD_PARTY = {
         "perceptual and style losses as in the paper",
         "dcbb9e9d",
     ),
-    "inception_fid": ThirdParty(
-        "pt_inception-2015-12-05-6726825d.pth",
-        "https://github.com/mseitzer/pytorch-fid/releases/tag/fid_weights",
-        "Apache-2.0",
-        "FID as published",
-        "6726825d",
-    ),
     "syncnet_v2": ThirdParty(
         "syncnet_v2.model",
         "https://www.robots.ox.ac.uk/~vgg/software/lipsync/",

@@ -21,7 +21,7 @@ class TorchBackend:
             from lipsmith.models.stages import load_stages
         except ImportError as error:
             raise UsageError(
-                f"{folder.name} on {device} needs torch: pip install 'lipsmith[train]', or use --device cpu."
+                f"{folder.name} on {device} needs torch: pip install '.[train]' in the clone, or use --device cpu."
             ) from error
         self._torch = torch
         self._device = _device(torch, device)
