@@ -300,6 +300,7 @@ def test_the_command_and_its_report(
     assert "http" not in text.replace("https://github.com", "").replace("https://www.robots", "")
     assert "<script" not in text
     assert main(["report", str(results), "-o", str(page)]) == 2
+    assert main(["evaluate", str(data), "--strips", str(tmp_path / "strips")]) == 2
 
 
 def test_a_report_of_other_results_is_refused(tmp_path: Path) -> None:

@@ -23,6 +23,14 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
         raise UsageError(f"the folder {path.parent} cannot be written to; choose another")
 
 
+def refuse_filled(folder: Path, overwrite: bool) -> None:
+    """Raise UsageError before any work is done for a folder of results that is a file or holds something."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file; name a folder")
+    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
+        raise UsageError(f"{folder} holds files; choose another folder or add --overwrite")
+
+
 def refuse_input(path: Path, *inputs: Path | None) -> None:
     """Raise UsageError for a result that would take the place of one of the `inputs` it is made of."""
     for given in inputs:

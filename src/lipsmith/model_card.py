@@ -85,4 +85,5 @@ def _words(name: str) -> str:
 
 
 def _shown(value: object) -> str:
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
+    # Rounding leaves dust where a figure is nought.
+    return f"{round(value, 9):.5g}" if isinstance(value, float) else str(value)

@@ -12,7 +12,7 @@ import tyro
 from lipsmith.cli import console
 from lipsmith.cli.results import write_figures
 from lipsmith.errors import UsageError
-from lipsmith.files import refuse_existing
+from lipsmith.files import refuse_existing, refuse_filled
 
 if TYPE_CHECKING:
     from lipsmith.evaluate.model_system import ModelSystem
@@ -67,6 +67,8 @@ def run(options: Options) -> None:
     outputs = [path for path in (options.json, options.markdown, options.latex) if path]
     for path in outputs:
         refuse_existing(path, options.overwrite)
+    if options.strips:
+        refuse_filled(options.strips, options.overwrite)
     evaluation, settings = _evaluate(options)
     _show(options, evaluation, settings)
     for path in outputs:

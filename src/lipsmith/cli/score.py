@@ -12,7 +12,7 @@ import tyro
 from lipsmith.cli import console
 from lipsmith.cli.results import write_figures
 from lipsmith.errors import SomeFailedError
-from lipsmith.files import refuse_existing
+from lipsmith.files import refuse_existing, refuse_filled
 
 if TYPE_CHECKING:
     from lipsmith.evaluate.run import Evaluation
@@ -40,6 +40,8 @@ def run(options: Options) -> None:
     """Score all pairs and tell the totals."""
     if options.json:
         refuse_existing(options.json, options.overwrite)
+    if options.strips:
+        refuse_filled(options.strips, options.overwrite)
     evaluation, failed, settings = _score(options)
     _show(options, evaluation, failed, settings)
     if failed:
