@@ -73,3 +73,18 @@ def make_film(
         for index in range(round(seconds * fps)):
             film.write(face_at(index / fps, size, motion), index / fps)
     return path
+
+
+def large_face_enters(frames: int = 40) -> list[NDArray[np.uint8]]:
+    """440 x 240: a small face on the left, and a face of three times its size that comes in from the right."""
+    small, large = face_at(0, (80, 80)), face_at(0, (240, 240))
+    y, x = np.mgrid[:240, :440]
+    empty = np.stack([x * 200 // 440, y * 200 // 240, (x + y) // 4], -1).astype(np.uint8)
+    images = []
+    for number in range(frames):
+        image = empty.copy()
+        image[20:100, 10:90] = small
+        left = max(440 - 20 * number, 190)
+        image[:, left : left + 240] = large[:, : 440 - left]
+        images.append(image)
+    return images

@@ -14,7 +14,7 @@ from lipsmith.dub import Clip, Dubber, find_faces
 from lipsmith.errors import InputError, UsageError
 from lipsmith.landmarks import lip_opening
 from lipsmith.video import Frame, VideoWriter, open_sound, probe, read_frames
-from synthetic import face_at, make_film, speech
+from synthetic import face_at, large_face_enters, make_film, speech
 
 SIZE = (240, 240)
 Image = NDArray[np.uint8]
@@ -187,14 +187,7 @@ def test_faces_are_chosen_by_place_and_size(dubber: Dubber, face: str, left: boo
 
 
 def test_the_largest_may_come_last(dubber: Dubber) -> None:
-    frames = []
-    for number in range(40):
-        canvas = nothing(440, 240)
-        canvas[20:100, 10:90] = cv2.resize(face_at(0, SIZE), (80, 80), interpolation=cv2.INTER_AREA)
-        left = max(440 - 20 * number, 190)
-        canvas[:, left : left + 240] = face_at(0, SIZE)[:, : 440 - left]
-        frames.append(canvas)
-    clip = dubber.prepare(frames, face="largest")
+    clip = dubber.prepare(large_face_enters(), face="largest")
     assert len(clip.faces) == 2
     assert [track.size for track in clip.tracks] == [max(track.size for track in clip.faces)]
 

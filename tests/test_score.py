@@ -27,7 +27,7 @@ from lipsmith.prepare import prepare
 from lipsmith.score import Pair, find_pairs, score
 from lipsmith.sync import find_offset, find_offsets, note_offsets
 from lipsmith.video import VideoWriter, read_frames
-from synthetic import Motion, make_film, speech
+from synthetic import Motion, large_face_enters, make_film, speech
 
 NOTHING = Networks(FaceMesh(), None, None, None, None, {})
 SMALL = SyncNetConfig(height=16, width=32, mouth_widths=(4, 8), mel_widths=(4, 8), blocks=1, embedding=8)
@@ -77,6 +77,16 @@ def test_pieces_join_into_the_whole(real: Path, monkeypatch: pytest.MonkeyPatch)
     parts = list(pieces(real, stretches))
     assert [len(part.crops) for part in parts] == [7, 7, 6]
     np.testing.assert_array_equal(np.concatenate([part.crops for part in parts]), whole)
+
+
+def test_the_largest_face_is_measured_though_it_comes_last(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    with VideoWriter(path, 440, 240, 25) as made:
+        for image in large_face_enters():
+            made.write(image)
+    (stretch,) = find_face(path)
+    assert stretch.first > 0
+    assert np.ptp(stretch.meshes[..., 0], axis=1).min() > 60
 
 
 @pytest.fixture(scope="module")

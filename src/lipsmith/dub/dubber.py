@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.dub.clip import Clip
-from lipsmith.dub.faces import MOST_FACES, FaceTrack, choose, face_numbers
+from lipsmith.dub.faces import FaceTrack, choose, face_numbers
 from lipsmith.dub.result import People
 from lipsmith.dub.scan import Scanner, Sizes
 from lipsmith.dub.source import ArraySource, FileSource, Source
 from lipsmith.dub.store import CropStore
 from lipsmith.errors import WeightsError
-from lipsmith.face import FaceTracker
+from lipsmith.face import MOST_FACES, FaceTracker
 from lipsmith.runtime import Backend, load_backend
 from lipsmith.weights import find_model
 

@@ -13,8 +13,6 @@ from lipsmith.dub.store import Stored
 from lipsmith.errors import UsageError
 from lipsmith.landmarks import Floats
 
-# Faces of a shot that are followed at once.
-MOST_FACES: Final = 6
 # Beyond this many frames without the face it is taken to be away, and the source is shown.
 LONGEST_GAP: Final = 3
 # Frames over which the drawn mouth comes and goes where tracking starts or stops within a shot.

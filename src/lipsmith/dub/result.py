@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from lipsmith.composite import Compositor
 from lipsmith.crop import crop_image, still_points
 from lipsmith.dub.ahead import AHEAD, ahead
-from lipsmith.dub.faces import MOST_FACES, FaceTrack
+from lipsmith.dub.faces import FaceTrack
 from lipsmith.dub.performance import Performance, heard
 from lipsmith.dub.source import Source
 from lipsmith.dub.speech import Speech
 from lipsmith.dub.store import CropStore
 from lipsmith.dub.timeline import Timeline
+from lipsmith.face import MOST_FACES
 from lipsmith.files import refuse_existing, refuse_input
 from lipsmith.provenance import metadata
 from lipsmith.render import Person, encode_person, render

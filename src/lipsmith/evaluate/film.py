@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from lipsmith.crop import apply, crop_image, fit_transforms, smooth_transforms
 from lipsmith.errors import InputError
-from lipsmith.face import FaceTracker
+from lipsmith.face import MOST_FACES, FaceTracker
 from lipsmith.landmarks import select
 from lipsmith.video import probe, read_frames
 
@@ -21,6 +22,9 @@ AT_ONCE: Final = 250
 """Frames in memory: longer stretches come in pieces."""
 SHORTEST: Final = 5
 _SAME_SHAPE: Final = 0.02
+
+Sight = tuple[int, float, NDArray[np.float32]]
+"""Number of a frame, its time in seconds, and the mesh (478, 2) seen there, pixels of the film."""
 
 
 @dataclass(frozen=True)
@@ -52,22 +56,18 @@ class Piece:
 
 
 def find_face(path: Path, end: float | None = None) -> list[Geometry]:
-    """Where the film's largest face is, up to `end` seconds. Raises InputError where none is seen for long enough."""
-    tracker = FaceTracker(max_faces=1)
-    runs: list[list[tuple[int, float, NDArray[np.float32]]]] = []
-    before: tuple[int, int, int] | None = None
+    """Where each shot's largest face is, up to `end` seconds, the one that a dub takes unless told otherwise.
+
+    Raises InputError where none is seen for long enough.
+    """
+    tracker = FaceTracker(MOST_FACES)
+    shots: dict[int, dict[int, list[Sight]]] = defaultdict(lambda: defaultdict(list))
     for number, frame in enumerate(read_frames(path, end=end)):
         tracked = tracker.track(frame.image)
-        if not tracked.faces:
-            before = None
-            continue
-        face = tracked.faces[0]
-        here = (number, tracked.shot, face.face)
-        if before is None or here != (before[0] + 1, *before[1:]):
-            runs.append([])
-        runs[-1].append((number, frame.time, face.mesh))
-        before = here
-    found = [_geometry(run) for run in runs if len(run) >= SHORTEST]
+        for face in tracked.faces:
+            shots[tracked.shot][face.face].append((number, frame.time, face.mesh))
+    largest = [max(faces.values(), key=_prominence) for faces in shots.values()]
+    found = [_geometry(run) for face in largest for run in _unbroken(face) if len(run) >= SHORTEST]
     if not found:
         raise InputError(f"{path}: no face is seen for {SHORTEST} frames on end; give footage of a speaking face")
     return found
@@ -115,6 +115,17 @@ def follow(real: Path, generated: Path, stretches: list[Geometry]) -> tuple[list
     return [ours for ours, _ in pairs], [theirs for _, theirs in pairs]
 
 
+def _prominence(face: list[Sight]) -> float:
+    """As of `lipsmith.dub.faces.choose`: for how long it is seen, and how large."""
+    widths = [float(np.ptp(mesh[:, 0])) for _, _, mesh in face]
+    return len(face) * float(np.median(widths)) ** 2
+
+
+def _unbroken(face: list[Sight]) -> list[list[Sight]]:
+    breaks = [at for at in range(1, len(face)) if face[at][0] != face[at - 1][0] + 1]
+    return [face[start:end] for start, end in pairwise([0, *breaks, len(face)])]
+
+
 def _common(a: Geometry, b: Geometry) -> tuple[Geometry, Geometry] | None:
     low = max(a.first, b.first)
     high = min(a.first + len(a.times), b.first + len(b.times))
@@ -126,7 +137,7 @@ def _part(stretch: Geometry, low: int, high: int) -> Geometry:
     return Geometry(low, stretch.times[part], stretch.meshes[part], stretch.transforms[part])
 
 
-def _geometry(run: list[tuple[int, float, NDArray[np.float32]]]) -> Geometry:
+def _geometry(run: list[Sight]) -> Geometry:
     times = np.array([time for _, time, _ in run])
     meshes = np.stack([mesh for _, _, mesh in run])
     transforms = smooth_transforms(fit_transforms(select(meshes)), times)

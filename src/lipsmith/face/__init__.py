@@ -6,9 +6,10 @@ from lipsmith.face.cuts import CutDetector
 from lipsmith.face.detector import Detection, FaceDetector
 from lipsmith.face.mesh import FaceMesh
 from lipsmith.face.square import Square
-from lipsmith.face.tracker import Face, FaceTracker, TrackedFrame
+from lipsmith.face.tracker import MOST_FACES, Face, FaceTracker, TrackedFrame
 
 __all__ = [
+    "MOST_FACES",
     "CutDetector",
     "Detection",
     "Face",

@@ -15,6 +15,8 @@ from lipsmith.face.mesh import FaceMesh
 from lipsmith.face.square import Square
 from lipsmith.face.tracks import Sighting, Track, assign, one_each
 
+MOST_FACES = 6
+"""Faces that are followed at once where one has to be chosen among those of a film."""
 PRESENT = 0.5
 """Score from which the landmark network's face is believed."""
 CONFIRMED = 1.6
