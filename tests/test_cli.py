@@ -144,7 +144,7 @@ def test_the_system_s_errors_name_the_file(run_verb: RunVerb, capsys: pytest.Cap
 
 def test_a_missing_extra_is_named(run_verb: RunVerb, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_verb(raising(ModuleNotFoundError("no", name="torch.nn"))) == 2
-    assert "pip install 'lipsmith[train]'" in capsys.readouterr().err
+    assert "pip install '.[train]'" in capsys.readouterr().err
 
 
 def test_partial_failures_are_listed(run_verb: RunVerb, capsys: pytest.CaptureFixture[str]) -> None:

@@ -177,7 +177,7 @@ def _missing_module(error: ModuleNotFoundError) -> str:
     package = (error.name or "").split(".")[0]
     extra = next((extra for extra, packages in EXTRAS.items() if package in packages), None)
     if extra:
-        return f"this command needs {package}, which a plain install leaves out: pip install '.[{extra}]' in its clone"
+        return f"this command needs {package}, which a plain install leaves out: pip install '.[{extra}]' in the clone"
     return f"this installation is incomplete: {error}; install lipsmith again"
 
 
