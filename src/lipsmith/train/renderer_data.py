@@ -208,8 +208,13 @@ def _wander(rng: np.random.Generator, shape: tuple[int, ...], frames: float) -> 
     return np.asarray(windows @ kernel, np.float32)
 
 
-def fixed_batches(footage: Footage, config: RendererTraining, every: int = 8) -> Iterator[tuple[ClipRecord, Batch]]:
-    """The strict protocol clip by clip, for validation: pool from the first half, every n-th frame of the second."""
+def fixed_batches(
+    footage: Footage, config: RendererTraining, every: int = 8, variant: int = TRUE
+) -> Iterator[tuple[ClipRecord, Batch]]:
+    """The strict protocol clip by clip, for validation: pool from the first half, every n-th frame of the second.
+
+    `variant`: TRUE or MOVED, the targets' content points.
+    """
     for index, record in enumerate(footage.records):
         if record.seconds < VALIDATED:
             continue
@@ -222,13 +227,13 @@ def fixed_batches(footage: Footage, config: RendererTraining, every: int = 8) ->
         pool = order[torch.linspace(0, half - 1, min(POOL, half), device=device).round().long()][None]
         lips = order[torch.linspace(0, half - 1, config.model.lips, device=device).round().long()][None]
         targets = torch.arange(start + half + round(0.2 * record.fps), start + length, every, device=device)[None]
-        cost = footage.costs(targets, pool)
+        cost = footage.costs(targets, pool, variant)
         yield (
             record,
             Batch(
                 pool=footage.pictures(pool),
                 lips=footage.pictures(lips),
-                targets=footage.pictures(targets, TRUE, footage.neighbours),
+                targets=footage.pictures(targets, variant, footage.neighbours),
                 mel=footage.mel[targets].float()[:, :, None],
                 chosen=cost.topk(config.model.references, dim=-1, largest=False).indices,
             ),
