@@ -58,8 +58,8 @@ def speed(sources: list[Path], folder: Path) -> dict[str, float]:
     frames = sum(record.frames for record in summary.fresh)
     return {
         "frames": frames,
-        "frames_per_second": frames / seconds,
-        "frames_per_second_of_two_processors": 2 * frames / processor,
+        "fps": frames / seconds,
+        "fps_of_two_processors": 2 * frames / processor,
     }
 
 
