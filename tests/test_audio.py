@@ -6,9 +6,12 @@ import tracemalloc
 import wave
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -16,6 +19,7 @@ from numpy.typing import NDArray
 import lipsmith.audio as audio
 from lipsmith.audio import HOP, MEL_RATE, SAMPLE_RATE, WINDOW, mel_spectrogram, mel_windows, read_audio
 from lipsmith.errors import InputError
+from lipsmith.video import open_sound
 from video_samples import click, film, loudest, pictures, sound
 
 
@@ -195,3 +199,36 @@ def test_a_click_is_heard_by_the_frame_that_shows_it(rate: Fraction | None, mome
 
 def test_the_exported_parameters_are_those_of_the_networks() -> None:
     assert (SAMPLE_RATE, HOP, audio.MELS, MEL_RATE, WINDOW) == (16000, 200, 80, 80.0, 16)
+
+
+def two_tracks(path: Path, default: int) -> Path:
+    """Two tracks of 0.2 s, at levels 0.1 and 0.2."""
+    with av.open(str(path), "w") as container:
+        streams: list[Any] = [container.add_stream("pcm_s16le", rate=16_000, layout="mono") for _ in range(2)]
+        for number, stream in enumerate(streams):
+            stream.disposition = Disposition.default if number == default else Disposition(0)
+        for number, stream in enumerate(streams):
+            wave = np.full((1, 3200), 3277 * (number + 1), np.int16)
+            frame = av.AudioFrame.from_ndarray(wave, format="s16", layout="mono")
+            frame.sample_rate = 16_000
+            container.mux(stream.encode(frame))
+    return path
+
+
+@pytest.mark.parametrize("default", [0, 1])
+def test_of_several_tracks_the_default_is_heard(tmp_path: Path, default: int) -> None:
+    wave = read_audio(two_tracks(tmp_path / "two.mkv", default))
+    assert np.allclose(wave, 0.1 * (default + 1), atol=1e-3)
+
+
+def test_a_clock_that_jumps_costs_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "jump.mkv"
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("pcm_s16le", rate=16_000, layout="mono")
+        for start in (0, 3600 * 16_000):
+            frame = av.AudioFrame.from_ndarray(np.full((1, 1600), 9000, np.int16), format="s16", layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = 16_000, start, Fraction(1, 16_000)
+            container.mux(stream.encode(frame))
+    lengths = [block.shape[1] for block in open_sound(path).blocks]
+    assert sum(lengths) == pytest.approx(3600 * 16_000 + 1600, abs=16)
+    assert max(lengths) <= 16_000

@@ -4,16 +4,18 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from double import Double, make_dubber
+from double import CONFIG, Double, make_dubber
 from lipsmith.dub import Clip, Dubber, find_faces
-from lipsmith.errors import InputError, UsageError
+from lipsmith.errors import InputError, UsageError, WeightsError
 from lipsmith.landmarks import lip_opening
 from lipsmith.video import Frame, VideoWriter, open_sound, probe, read_frames
+from lipsmith.weights import write_config
 from synthetic import face_at, large_face_enters, make_film, speech
 
 SIZE = (240, 240)
@@ -276,3 +278,55 @@ def test_speech_at_another_rate_and_in_stereo_sounds_as_given(clip: Clip, tmp_pa
     assert result.speech.seconds == 0.5
     sound = open_sound(result.save(tmp_path / "out.mp4"))
     assert (sound.rate, sound.channels) == (48_000, 2)
+
+
+def test_frames_are_the_callers_own(dubber: Dubber) -> None:
+    images = [nothing() for _ in range(2)] + [face_at(t / 25, SIZE) for t in range(6)]
+    result = dubber.prepare(images).dub(speech(0.3))
+    untouched = [frame.image.copy() for frame in result.frames()]
+    for frame in result.frames():
+        frame.image[:] = 7
+    assert all(np.array_equal(a, b.image) for a, b in zip(untouched, result.frames(), strict=True))
+
+
+def test_a_result_can_be_shown_twice_at_once(clip: Clip) -> None:
+    result = clip.dub(speech(0.4))
+    alone = [frame.image for frame in result.frames()]
+    for expected, one, other in zip(alone, result.frames(), result.frames(), strict=True):
+        assert np.array_equal(one.image, expected)
+        assert np.array_equal(other.image, expected)
+
+
+def test_an_unknown_tail_is_a_usage_error(clip: Clip) -> None:
+    with pytest.raises(UsageError, match="cut or keep"):
+        clip.dub(speech(0.2), tail="Keep")  # type: ignore[arg-type]
+
+
+def test_a_film_whose_last_frame_stands_lasts_as_long_as_the_speech(dubber: Dubber, tmp_path: Path) -> None:
+    source = tmp_path / "held.mp4"
+    with VideoWriter(source, *SIZE, 25, end=5.0) as writer:
+        for index, time in enumerate([0.0, 0.04, 0.08, 0.12, 4.96]):
+            writer.write(face_at(index / 25, SIZE), time)
+    result = dubber.prepare(source).dub(speech(2.0)).save(tmp_path / "out.mp4")
+    with av.open(str(result)) as container:
+        stream = container.streams.video[0]
+        assert stream.duration is not None
+        assert stream.time_base is not None
+        assert float(stream.duration * stream.time_base) == pytest.approx(2.0, abs=0.01)
+
+
+def test_a_model_is_known_by_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "render.onnx").write_bytes(b"a network")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("lipsmith.dub.dubber.load_backend", lambda folder, device, threads: Double())
+    write_config(tmp_path, CONFIG)
+    assert Dubber.from_pretrained(".")._model == tmp_path.name
+    write_config(tmp_path, CONFIG | {"name": "mine"})
+    assert Dubber.from_pretrained(".")._model == "mine"
+
+
+def test_a_model_that_names_too_little_is_a_weights_error(tmp_path: Path) -> None:
+    (tmp_path / "render.onnx").write_bytes(b"a network")
+    write_config(tmp_path, {key: value for key, value in CONFIG.items() if key != "face_size"})
+    with pytest.raises(WeightsError, match="face_size"):
+        Dubber.from_pretrained(tmp_path)

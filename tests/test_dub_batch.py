@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from double import Double, make_dubber
-from dub_samples import SIZE, silent_film, write_png, write_wav
+from dub_samples import SIZE, no_face, silent_film, write_png, write_wav
 from lipsmith.dub.batch import Batch, Job, Manner, check, pair, read_pairs
 from lipsmith.errors import InputError, SomeFailedError, UsageError
 from lipsmith.face import MOST_FACES
@@ -119,3 +119,35 @@ def test_everybody_in_a_shot_is_encoded_once() -> None:
     for track in tracks * 3:
         _ = clip.people[track]
     assert backend.calls["reference"] == MOST_FACES * len(clip.faces[0].pool_points)
+
+
+def test_a_film_that_cannot_be_prepared_is_looked_at_once(
+    tmp_path: Path, words: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faceless, looked = no_face(tmp_path), []
+    prepare = Batch._prepare
+    monkeypatch.setattr(Batch, "_prepare", lambda self, video: looked.append(video) or prepare(self, video))
+    jobs = [Job(faceless, words, tmp_path / f"{number}.mp4") for number in range(3)]
+    with pytest.raises(SomeFailedError) as caught:
+        list(batch().run(jobs))
+    assert looked == [faceless]
+    assert len(caught.value.failures) == 3
+
+
+def test_files_of_other_kinds_are_named(tmp_path: Path, words: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "films").mkdir()
+    for name in ("a.mp4", "b.ts", "c.tiff", "notes.txt", ".hidden"):
+        (tmp_path / "films" / name).touch()
+    with caplog.at_level(logging.WARNING):
+        jobs = pair(tmp_path / "films", words, tmp_path / "out")
+    assert [job.video.name for job in jobs] == ["a.mp4", "b.ts", "c.tiff"]
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].endswith(": notes.txt")
+
+
+def test_a_folder_takes_the_place_of_the_tables_own(tmp_path: Path) -> None:
+    table = tmp_path / "pairs.csv"
+    table.write_text(f"video,speech,output\na.mp4,a.wav,sub/a.mp4\nb.mp4,b.wav,{tmp_path / 'elsewhere' / 'b.mp4'}\n")
+    outputs = [job.output.relative_to(tmp_path).as_posix() for job in read_pairs(table, tmp_path / "out")]
+    assert outputs == ["out/sub/a.mp4", "out/b.mp4"]
+    assert read_pairs(table)[1].output == tmp_path / "elsewhere" / "b.mp4"

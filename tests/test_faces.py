@@ -1,11 +1,13 @@
+import errno
+import os
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from lipsmith.dub.faces import FADE, FaceTrack, bridge, choose, opacities
+from lipsmith.dub.faces import FADE, FaceTrack, bridge, choose, opacities, passed_over
 from lipsmith.dub.store import CropStore, Stored
-from lipsmith.errors import UsageError
+from lipsmith.errors import LipsmithError, UsageError
 
 
 def track(number: int, shot: int = 0, size: float = 50, x: float = 0, frames: int = 10) -> FaceTrack:
@@ -93,3 +95,22 @@ def test_stored_crops_come_back() -> None:
     places = [store.put(first), store.put(first[:, :2] // 2)]
     assert (store.get(places[0]) == first).all()
     assert (store.get(places[1]) == first[:, :2] // 2).all()
+
+
+def test_a_face_that_is_alone_while_the_chosen_one_is_away_is_passed_over() -> None:
+    first, back = track(1), replace(track(2), frames=np.arange(30, 40))
+    beside, elsewhere = track(3, size=20), track(4, shot=1)
+    everyone = [first, back, beside, elsewhere]
+    assert passed_over(everyone, [first]) == [back]
+    assert passed_over(everyone, [first, back]) == []
+
+
+def test_a_full_temporary_folder_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        def seek(self, place: int) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    store = CropStore()
+    monkeypatch.setattr(store, "_file", Full())
+    with pytest.raises(LipsmithError, match="TMPDIR"):
+        store.put(np.zeros((1, 2, 2, 3), np.uint8))

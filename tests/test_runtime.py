@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from lipsmith.errors import UsageError, WeightsError
-from lipsmith.runtime import load_backend
+from lipsmith.runtime import load_backend, onnx_backend
 from lipsmith.runtime.onnx_backend import OnnxBackend, cuda_is_available
 from lipsmith.weights import ModelFolder
 
@@ -58,6 +58,15 @@ def test_an_unknown_device_is_a_usage_error(folder: Path, device: str) -> None:
 def test_a_device_that_is_not_there_is_a_usage_error(folder: Path) -> None:
     with pytest.raises(UsageError, match="cuda:7"):
         load_backend(ModelFolder(folder, {}), "cuda:7")
+
+
+@pytest.mark.skipif(cuda_is_available(), reason="this machine has CUDA")
+def test_a_build_for_cuda_without_its_gpu_is_not_taken_for_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built_for = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnx_backend.ort, "get_available_providers", lambda: built_for)
+    with pytest.raises(UsageError, match="cuda:7"):
+        load_backend(ModelFolder(folder, {}), "cuda:7")
+    assert "CPU" in load_backend(ModelFolder(folder, {}), "auto").name
 
 
 def test_a_folder_without_stages_is_a_weights_error(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lipsmith.audio import mel_spectrogram
-from lipsmith.dub.silence import close_lips, loudness, resting_opening, speaking
+from lipsmith.dub.silence import close_lips, loudness, resting_opening, speaking, voicing
 from lipsmith.landmarks import NUM_CONTENT, NUM_JAW, NUM_POINTS
 
 RATE = 16_000
@@ -27,14 +27,20 @@ def hum(*parts: tuple[float, float]) -> NDArray[np.float32]:
 def activity(*parts: tuple[float, float], at: list[float]) -> list[float]:
     """Of syllables, (seconds, amplitude) after (seconds, amplitude)."""
     wave = np.concatenate([syllables(*part) for part in parts])
-    return speaking(mel_spectrogram(wave), np.array(at)).round(2).tolist()
+    return speaking(voicing(mel_spectrogram(wave)), np.array(at)).round(2).tolist()
 
 
 @pytest.mark.parametrize("noise", ["hiss", "hum"])
 def test_steady_noise_before_the_first_word_is_not_speech(noise: str) -> None:
     hiss = 0.1 * np.random.default_rng(0).standard_normal(2 * RATE).astype(np.float32)
     wave = np.concatenate([hiss if noise == "hiss" else hum((2.0, 0.1)), syllables(2.0)])
-    assert speaking(mel_spectrogram(wave), np.array([0.1, 1.0, 1.8, 2.3, 3.5])).round(1).tolist() == [0, 0, 0, 1, 1]
+    assert speaking(voicing(mel_spectrogram(wave)), np.array([0.1, 1.0, 1.8, 2.3, 3.5])).round(1).tolist() == [
+        0,
+        0,
+        0,
+        1,
+        1,
+    ]
 
 
 def test_a_pause_is_told_from_speech() -> None:

@@ -55,3 +55,10 @@ def test_covers_the_speech_to_within_one_frame(steps: list[float], last: float, 
     assert (np.abs(np.diff(timeline.index)) == 1).all()
     assert timeline.times[-1] < seconds
     assert seconds <= timeline.end + 1e-5 < seconds + max(*steps, last) + 2e-5 or len(timeline) == len(times)
+
+
+def test_a_last_frame_that_stands_long_ends_with_the_speech() -> None:
+    times = np.array([0.0, 0.04, 0.08, 5.0])
+    assert play(times, 5.04, 1.0).end == pytest.approx(5.0 / 3 + 0.08)
+    assert play(times, 5.04, 3.0).end == pytest.approx(3.0)
+    assert play(times, 5.04, 5.0).end == pytest.approx(5.0)

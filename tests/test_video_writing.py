@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,6 +22,7 @@ from lipsmith.video import VideoWriter, open_sound, probe, read_frames
 from lipsmith.video.color import ColorTags, FrameToRGB, RGBToFrame
 from video_samples import click, film, loudest, picture, pictures, sound
 
+HALTING = [*np.arange(20) / 25, 0.96, 1.3]
 CONTAINERS = [".mp4", ".m4v", ".mov", ".mkv"]
 
 
@@ -77,6 +79,18 @@ def test_times_of_a_variable_rate_come_back(tmp_path: Path, gaps: list[float], s
     with VideoWriter(path, 32, 32, 25) as writer:
         for time in times:
             writer.write(picture(32, 32), float(time))
+    assert [frame.time for frame in read_frames(path)] == pytest.approx(times, abs=1e-3)
+
+
+@pytest.mark.parametrize("suffix", CONTAINERS)
+@pytest.mark.parametrize("times", [[0.0], [0.0, 0.04, 0.08], [0.0, 0.04, 0.9, 1.0, 1.1, 1.5, 1.52, 1.9], HALTING])
+def test_the_last_frame_lasts_until_the_end_that_is_given(tmp_path: Path, times: list[float], suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    with VideoWriter(path, 32, 32, 25, end=3.2) as writer:
+        for time in times:
+            writer.write(picture(32, 32), time)
+    with av.open(str(path)) as container:
+        assert container.duration == pytest.approx(3.2e6, abs=2e3)
     assert [frame.time for frame in read_frames(path)] == pytest.approx(times, abs=1e-3)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 import cv2
@@ -23,7 +24,6 @@ class Grain:
 
     def __init__(self, seed: int = 0) -> None:
         self._random = np.random.default_rng(seed)
-        self._tile = self._random.standard_normal((_TILE, _TILE), dtype=np.float32)
         self.restart()
 
     def restart(self) -> None:
@@ -44,9 +44,15 @@ class Grain:
         """White noise of deviation 1, `(height, width)`: a shifted view of one tile, which is faster than new noise."""
         # From the first quarter, so that what is repeated beyond the tile is itself a large piece.
         x, y = self._random.integers(0, _TILE // 2, 2)
-        view = self._tile[y : y + height, x : x + width]
+        view = _tile()[y : y + height, x : x + width]
         down, right = height - view.shape[0], width - view.shape[1]
         return np.asarray(cv2.copyMakeBorder(view, 0, down, 0, right, cv2.BORDER_WRAP), np.float32)
+
+
+@cache
+def _tile() -> NDArray[np.float32]:
+    """White noise, one megabyte that all faces of a film share."""
+    return np.random.default_rng(0).standard_normal((_TILE, _TILE), dtype=np.float32)
 
 
 def noise_level(image: NDArray[np.uint8] | NDArray[np.float32]) -> float:

@@ -121,7 +121,7 @@ def resample(
 
     The curve passes through what is given and is smooth between; beyond the ends the first and last values hold.
     """
-    if len(times) == len(wanted) and np.allclose(times, wanted, atol=1e-4):
+    if len(times) == len(wanted) and np.allclose(times, wanted, rtol=0, atol=1e-4):
         return values.astype(np.float32)
     flat = values.reshape(len(values), -1).astype(np.float64)
     if len(times) == 1:

@@ -23,22 +23,12 @@ Progress = Callable[[int, int], None]
 ProgressOf = Callable[[str], AbstractContextManager[Progress | None]]
 """Opens the progress of a step by its title."""
 
-VIDEOS: Final = {
-    ".mp4",
-    ".m4v",
-    ".mov",
-    ".mkv",
-    ".webm",
-    ".avi",
-    ".mpg",
-    ".mpeg",
-    ".gif",
-    ".png",
-    ".jpg",
-    ".jpeg",
-    ".webp",
+FILMS: Final = {
+    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"),
+    *(".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp"),
 }
-SOUNDS: Final = {".wav", ".mp3", ".m4a", ".aac", ".flac", ".ogg", ".opus", ".wma", ".aiff"}
+PICTURES: Final = {".gif", ".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+SOUNDS: Final = {".wav", ".mp3", ".m4a", ".aac", ".flac", ".ogg", ".opus", ".wma", ".aif", ".aiff"}
 
 
 @dataclass(frozen=True)
@@ -79,12 +69,14 @@ class Batch:
         """
         _refuse_clashes(jobs)
         failures: list[tuple[str, str]] = []
-        prepared: tuple[Path, Clip] | None = None
+        prepared: tuple[Path, Clip | Exception] | None = None
         for job in sorted(jobs, key=lambda job: job.video):
             try:
                 check(job, self.manner.overwrite)
                 if prepared is None or prepared[0] != job.video:
                     prepared = job.video, self._prepare(job.video)
+                if isinstance(prepared[1], Exception):
+                    raise prepared[1]
                 result = self._dub(prepared[1], job)
             except Exception as error:  # whatever it is, the others shall not pay for it
                 if len(jobs) == 1:
@@ -97,10 +89,14 @@ class Batch:
         if failures:
             raise SomeFailedError(failures, len(jobs))
 
-    def _prepare(self, video: Path) -> Clip:
-        with self.progress_of(f"{video.name}: faces") as progress:
-            manner = self.manner
-            return self.dubber.prepare(video, manner.face, manner.start, manner.end, progress=progress)
+    def _prepare(self, video: Path) -> Clip | Exception:
+        """The footage made ready, or why it cannot be, which is as true for its next speech."""
+        manner = self.manner
+        try:
+            with self.progress_of(f"{video.name}: faces") as progress:
+                return self.dubber.prepare(video, manner.face, manner.start, manner.end, progress=progress)
+        except Exception as error:  # run raises it, for every job of this footage
+            return error
 
     def _dub(self, clip: Clip, job: Job) -> Path:
         result = clip.dub(job.speech, tail=self.manner.tail)
@@ -129,8 +125,8 @@ def pair(video: Path, speech: Path, output: Path) -> list[Job]:
     """
     if not video.is_dir() and not speech.is_dir():
         return [Job(video, speech, output)]
-    films = _media(video, VIDEOS) if video.is_dir() else [video]
-    speeches = _media(speech, SOUNDS | VIDEOS) if speech.is_dir() else [speech]
+    films = _media(video, FILMS | PICTURES) if video.is_dir() else [video]
+    speeches = _media(speech, SOUNDS | FILMS) if speech.is_dir() else [speech]
     if video.is_dir() and speech.is_dir():
         chosen = [(film, words, film.stem) for film in films for words in speeches if film.stem == words.stem]
         for alone in {*films, *speeches} - {path for film, words, _ in chosen for path in (film, words)}:
@@ -149,7 +145,7 @@ def pair(video: Path, speech: Path, output: Path) -> list[Job]:
 def read_pairs(table: Path, output: Path | None = None) -> list[Job]:
     """The jobs in a CSV file with the columns video, speech and output; paths are relative to the file's folder.
 
-    `output`: a folder in which results are put, in place of the table's. Raises `InputError` for a table that
+    `output`: a folder in which results are put, in place of the table's own. Raises `InputError` for a table that
     cannot be read.
     """
     try:
@@ -157,10 +153,9 @@ def read_pairs(table: Path, output: Path | None = None) -> list[Job]:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{table} cannot be read as a CSV file ({error}); give UTF-8 text.") from error
-    folder = output or table.parent
     if output is not None:
         _make_folder(output)
-    jobs = [_job(table, number, row, folder) for number, row in enumerate(rows, start=2)]
+    jobs = [_job(table, number, row, output) for number, row in enumerate(rows, start=2)]
     if not jobs:
         raise InputError(f"{table} has no rows; each names a video, a speech and an output.")
     return jobs
@@ -184,16 +179,21 @@ def _refuse_clashes(jobs: Sequence[Job]) -> None:
         results.add(output)
 
 
-def _job(table: Path, number: int, row: dict[str | None, str | None], folder: Path) -> Job:
+def _job(table: Path, number: int, row: dict[str | None, str | None], output: Path | None) -> Job:
     cells = [(row.get(column) or "").strip() for column in ("video", "speech", "output")]
     if not all(cells):
         raise InputError(f"{table}, line {number}: the columns video, speech and output must all be filled.")
-    video, speech, output = cells
-    return Job(table.parent / video, table.parent / speech, folder / output)
+    video, speech, result = map(Path, cells)
+    if output is not None and result.is_absolute():
+        result = Path(result.name)
+    return Job(table.parent / video, table.parent / speech, (output or table.parent) / result)
 
 
 def _media(folder: Path, suffixes: set[str]) -> list[Path]:
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes and path.is_file())
+    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    found = [path for path in files if path.suffix.lower() in suffixes]
+    if left := [path.name for path in files if path not in found]:
+        _LOG.warning("%s: left out, being of other kinds: %s", folder, ", ".join(left))
     if not found:
         raise InputError(f"{folder} holds no file of a known kind ({', '.join(sorted(suffixes))}).")
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from lipsmith.dub.silence import speaking
 from lipsmith.dub.source import Source
 from lipsmith.dub.speech import load_speech
 from lipsmith.dub.timeline import play
+from lipsmith.errors import UsageError
 from lipsmith.runtime import Backend
 
 _LOG = logging.getLogger(__name__)
@@ -50,17 +51,23 @@ class Clip:
         return self._end - float(self.times[0])
 
     def dub(
-        self, speech: Path | str | NDArray[np.floating[Any]], rate: int = SAMPLE_RATE, tail: Tail = "cut"
+        self,
+        speech: Path | str | NDArray[np.floating[Any] | np.signedinteger[Any]],
+        rate: int = SAMPLE_RATE,
+        tail: Tail = "cut",
     ) -> Result:
         """The footage saying `speech`: a file with sound, or samples `(n,)` or `(channels, n)` at `rate` Hz.
 
         The result is as long as the speech. Longer speech: the footage plays forward and back. Shorter, with `tail`
         keep: the footage goes on to its end in silence, lips closed; with cut it ends with the speech.
+        Raises `InputError` and `UsageError` for speech that cannot be said; see `load_speech`.
         """
+        if tail not in get_args(Tail):
+            raise UsageError(f"Tail {tail!r} is unknown: use {' or '.join(get_args(Tail))}.")
         words = load_speech(speech, rate)
         seconds = max(words.seconds, self.seconds) if tail == "keep" else words.seconds
         timeline = play(self.times, self._end, seconds)
-        if not speaking(words.mel, timeline.times).any():
+        if not speaking(words.voicing, timeline.times).any():
             _LOG.warning("No speech is heard in %s; the lips stay closed.", words.file or "the recording")
         performances = [
             perform(self.backend, track, timeline, words, self.window, self.references) for track in self.tracks

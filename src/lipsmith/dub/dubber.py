@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.dub.clip import Clip
-from lipsmith.dub.faces import FaceTrack, choose, face_numbers
+from lipsmith.dub.faces import FaceTrack, choose, face_numbers, passed_over
 from lipsmith.dub.result import People
 from lipsmith.dub.scan import Scanner, Sizes
 from lipsmith.dub.source import ArraySource, FileSource, Source
 from lipsmith.dub.store import CropStore
-from lipsmith.errors import WeightsError
+from lipsmith.errors import UsageError, WeightsError
 from lipsmith.face import MOST_FACES, FaceTracker
 from lipsmith.runtime import Backend, load_backend
 from lipsmith.weights import find_model
@@ -25,6 +25,7 @@ _LOG = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
 
+_NEEDED: Final = ("face_size", "references_per_frame", "lips", "window")
 _WORDS: Final = ("largest", "left", "right", "all")
 
 
@@ -44,10 +45,12 @@ class Dubber:
         Raises `WeightsError` where it is missing or damaged, `UsageError` where the device is not there.
         """
         folder = find_model(name_or_folder)
-        if "references_per_frame" not in folder.config:
-            raise WeightsError(f"{folder.path.name} is a model of another kind, and does not dub; use fast.")
+        if missing := [key for key in _NEEDED if key not in folder.config]:
+            raise WeightsError(f"{folder.path} is a model of another kind, which names no {missing[0]}; use fast.")
+        if threads is not None and threads < 1:
+            raise UsageError(f"{threads} threads cannot work; give 1 or more.")
         backend = load_backend(folder, device, threads)
-        return cls(backend, folder.config, folder.path.name, threads)
+        return cls(backend, folder.config, folder.config.get("name") or folder.path.resolve().name, threads)
 
     def prepare(
         self,
@@ -79,6 +82,12 @@ class Dubber:
         _LOG.info(
             "%s: %d frames, %d faces, %d to dub", source.footage.name, len(scan.times), len(scan.tracks), len(tracks)
         )
+        if face in _WORDS and (others := passed_over(scan.tracks, tracks)):
+            _LOG.warning(
+                "%s: the original lips stay where only face %s is seen; choose faces by number, or all.",
+                source.footage.name,
+                ", ".join(str(track.number) for track in others),
+            )
         return Clip(
             source=source,
             times=scan.times,

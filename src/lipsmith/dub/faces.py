@@ -83,6 +83,19 @@ def choose(tracks: Sequence[FaceTrack], face: str) -> list[FaceTrack]:
     return [track for track in tracks if track.number in wanted]
 
 
+def passed_over(tracks: Sequence[FaceTrack], chosen: Sequence[FaceTrack]) -> list[FaceTrack]:
+    """Faces that are not `chosen` though nobody who is shares a frame with them, in shots where somebody is.
+
+    Who leaves the picture and comes back elsewhere is another face; so is a stranger who comes first.
+    """
+    return [
+        track
+        for track in tracks
+        if (beside := [other for other in chosen if other.shot == track.shot])
+        and not any(other is track or np.isin(other.frames, track.frames).any() for other in beside)
+    ]
+
+
 def face_numbers(face: str) -> set[int]:
     """The numbers in "2" or "1,4"; raises `UsageError` for anything else."""
     parts = face.split(",")

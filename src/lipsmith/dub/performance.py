@@ -62,7 +62,7 @@ def perform(backend: Backend, track: FaceTrack, timeline: Timeline, speech: Spee
     begins, ends = _runs(frames, rows, timeline)
     chosen = np.zeros((len(frames), min(k, len(track.pool_points))), np.intp)
     rest = resting_opening(track.landmarks)
-    silent = 1 - speaking(speech.mel, timeline.times[frames])
+    silent = 1 - speaking(speech.voicing, timeline.times[frames])
     for begin in np.unique(begins):
         run = slice(begin, ends[begin] + 1)
         times = timeline.times[frames[run]]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -64,7 +64,6 @@ class Result:
     backend: Backend
     people: People
     model: str
-    _compositors: dict[int, Compositor] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"Result({self.source.footage.name!r}, {len(self)} frames, {self.speech.seconds:.2f} s)"
@@ -73,8 +72,9 @@ class Result:
         return len(self.timeline)
 
     def frames(self) -> Iterator[Frame]:
-        """The frames, RGB `(H, W, 3)`, with their times in seconds from 0."""
-        return (dubbed for _, dubbed in self._pairs())
+        """The frames, RGB `(H, W, 3)`, with their times in seconds from 0; the images are the caller's own."""
+        for original, dubbed in self._pairs():
+            yield replace(dubbed, image=original.copy()) if dubbed.image is original else dubbed
 
     def save(
         self,
@@ -103,6 +103,7 @@ class Result:
             audio_source=self.speech.file,
             metadata=metadata(self.model),
             like=self.source.footage.info,
+            end=self.timeline.end,
         ) as writer:
             for original, dubbed in ahead(self._pairs(), AHEAD):
                 image = np.hstack([original, dubbed.image]) if side_by_side else dubbed.image
@@ -113,20 +114,25 @@ class Result:
 
     def _pairs(self) -> Iterator[tuple[NDArray[np.uint8], Frame]]:
         """Source image and dubbed frame, one by one."""
-        self._compositors = {performance.track.number: Compositor() for performance in self.performances}
+        compositors: defaultdict[int, Compositor] = defaultdict(Compositor)
         images = ahead(self.source.show(self.timeline.index, self.source_times), AHEAD)
         for begin in range(0, len(self), BATCH):
             originals = [next(images) for _ in range(begin, min(begin + BATCH, len(self)))]
-            for offset, (original, dubbed) in enumerate(zip(originals, self._dubbed(begin, originals), strict=True)):
+            for offset, (original, dubbed) in enumerate(
+                zip(originals, self._dubbed(begin, originals, compositors), strict=True)
+            ):
                 yield original, Frame(dubbed, float(self.timeline.times[begin + offset]), begin + offset)
 
-    def _dubbed(self, begin: int, originals: list[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
-        """The images from output frame `begin` on with every face's new mouth."""
+    def _dubbed(
+        self, begin: int, originals: list[NDArray[np.uint8]], compositors: Mapping[int, Compositor]
+    ) -> list[NDArray[np.uint8]]:
+        """The images from output frame `begin` on with every face's new mouth; each face has its own compositor."""
         results = list(originals)
         for performance in self.performances:
             ends = np.searchsorted(performance.frames, [begin, begin + len(originals)])
             if ends[0] < ends[1]:
-                self._dub_face(performance, slice(*ends.tolist()), begin, originals, results)
+                compositor = compositors[performance.track.number]
+                self._dub_face(performance, slice(*ends.tolist()), begin, originals, results, compositor)
         return results
 
     def _dub_face(
@@ -136,6 +142,7 @@ class Result:
         begin: int,
         originals: list[NDArray[np.uint8]],
         results: list[NDArray[np.uint8]],
+        compositor: Compositor,
     ) -> None:
         track, rows = performance.track, performance.rows[part]
         places = (performance.frames[part] - begin).tolist()
@@ -154,7 +161,6 @@ class Result:
             heard(self.speech, performance, self.timeline, part),
             performance.references[part],
         )
-        compositor = self._compositors[track.number]
         for at, (place, row) in enumerate(zip(places, rows, strict=True)):
             number = part.start + at
             if performance.begins[number] == number:

@@ -7,13 +7,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.audio import MEL_RATE
+from lipsmith.audio import MEL_LIMIT, MEL_RATE
 from lipsmith.landmarks import INNER_LIP, JAW, NUM_JAW, OUTER_LIP, Floats
 from lipsmith.references import parts
 
 # A step this far below the loud ones (decibels) is a pause; so is all that lies below the quietest speech of all.
 _QUIETER: Final = 38.0
 _INAUDIBLE: Final = -75.0
+# So loud are the loud parts of three quarters of the recordings that the networks learnt from.
+_USUAL: Final = -46.0
 # The silence before a plosive is shorter than this, and is part of the word.
 _SHORTEST_PAUSE: Final = 0.25
 # Syllables make the loudness of speech rise and fall; where it stays within this deviation (decibels, from surely
@@ -35,21 +37,40 @@ _INNER_FROM: Final = NUM_JAW + len(OUTER_LIP)
 _JAW_REACH: Final = np.sin(np.linspace(0, np.pi, len(JAW)))
 
 
-def speaking(mel: NDArray[np.float32], times: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How much of each frame is speech, `(F,)` in [0, 1]; pauses of a quarter second and more, and steady noise, are 0.
+def voicing(mel: NDArray[np.float32]) -> NDArray[np.float64]:
+    """How much of each step of `mel` `(80, steps)` is speech, `(steps,)` in [0, 1].
 
-    `mel`: `(80, steps)`, `times`: `(F,)` seconds from the start of the sound; outside the recording nobody speaks.
+    Pauses of a quarter second and more, and steady noise, are 0.
     """
     level = loudness(mel)
-    threshold = max(_INAUDIBLE, float(np.percentile(level, 95)) - _QUIETER)
+    threshold = max(_INAUDIBLE, _loud(level) - _QUIETER)
     noise = np.clip((_STEADY[1] - unrest(level)) / (_STEADY[1] - _STEADY[0]), 0, 1)
     voiced = _without_short_pauses(level > threshold) * (1 - noise)
     ease = _EASE * MEL_RATE
     reach = np.arange(-round(3 * ease), round(3 * ease) + 1)
     kernel = np.exp(-0.5 * (reach / ease) ** 2)
-    smooth = np.convolve(np.pad(voiced, len(reach) // 2, mode="edge"), kernel / kernel.sum(), "valid")
-    steps = np.arange(len(smooth))
-    return np.asarray(np.interp(np.asarray(times) * MEL_RATE, steps, smooth, left=smooth[0], right=0.0))
+    return np.convolve(np.pad(voiced, len(reach) // 2, mode="edge"), kernel / kernel.sum(), "valid")
+
+
+def speaking(voiced: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much of each frame is speech, `(F,)` in [0, 1], by the `voicing` `(steps,)` of the sound.
+
+    `times`: `(F,)` seconds from the start of the sound; outside the recording nobody speaks.
+    """
+    steps = np.arange(len(voiced))
+    return np.asarray(np.interp(np.asarray(times) * MEL_RATE, steps, voiced, left=voiced[0], right=0.0))
+
+
+def raised(mel: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`mel` `(80, steps)` of a recording, made as loud as the networks know speech where it is quieter.
+
+    Digital silence stays what it is, and a recording in which nothing is audible stays too.
+    """
+    loud = _loud(loudness(mel))
+    if not _INAUDIBLE < loud < _USUAL:
+        return mel
+    gain = np.float32((_USUAL - loud) / _DB_PER_UNIT)
+    return np.where(mel > -MEL_LIMIT, np.minimum(mel + gain, MEL_LIMIT), mel)
 
 
 def loudness(mel: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -93,6 +114,11 @@ def resting_opening(points: Floats) -> float:
     """How far apart the inner lips of references `(N, 131, 2)` are when nearly the most closed."""
     inner = points[:, -len(INNER_LIP) :]
     return float(np.percentile(np.linalg.norm(inner[:, 15] - inner[:, 5], axis=-1), 10))
+
+
+def _loud(level: NDArray[np.float64]) -> float:
+    """The loudness `(steps,)` of the loud parts."""
+    return float(np.percentile(level, 95))
 
 
 def _without_short_pauses(voiced: NDArray[np.bool_]) -> NDArray[np.bool_]:

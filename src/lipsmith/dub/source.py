@@ -115,7 +115,7 @@ class ArraySource:
         end: float | None = None,
     ) -> None:
         check_stretch(start, end)
-        if not rate > 0:
+        if not 0 < rate < np.inf:
             raise UsageError(f"Frame rate {rate} is not above 0; give the footage's frames per second.")
         if not len(images):
             raise InputError("The footage is an empty sequence; give at least one frame.")

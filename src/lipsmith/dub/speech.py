@@ -4,24 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.audio import HOP, SAMPLE_RATE, mel_spectrogram
+from lipsmith.dub.silence import raised, voicing
 from lipsmith.errors import InputError, UsageError
 from lipsmith.video.sound import open_sound, resample
 
 _PIECE: Final = 8 * SAMPLE_RATE
+# What is above 1 is clipped, as players do; samples far above it are of another scale.
+_OVERSHOOT: Final = 16.0
 # Steps that a spectrum near the end of a piece may lack: 800 samples are 4 steps.
 _EDGE: Final = 4
 
 
 @dataclass(frozen=True)
 class Speech:
-    """A recording of `seconds`: its `mel` `(80, steps)`, and either the file or the samples that will be heard."""
+    """A recording of `seconds`: its `mel` `(80, steps)`, and either the file or the samples that will be heard.
+
+    The networks hear a quiet recording louder than it is; the result sounds as it was given.
+    """
 
     seconds: float
     mel: NDArray[np.float32]
@@ -30,9 +37,16 @@ class Speech:
     """(channels, n) in [-1, 1]"""
     rate: int = SAMPLE_RATE
 
+    @cached_property
+    def voicing(self) -> NDArray[np.float64]:
+        """How much of each step is speech, `(steps,)` in [0, 1]."""
+        return voicing(self.mel)
 
-def load_speech(speech: Path | str | NDArray[np.floating], rate: int = SAMPLE_RATE) -> Speech:
-    """Speech from any file with sound, or from samples `(n,)` or `(1 or 2, n)` in [-1, 1] at `rate` Hz.
+
+def load_speech(speech: Path | str | NDArray[np.floating | np.signedinteger], rate: int = SAMPLE_RATE) -> Speech:
+    """Speech from any file with sound, or from samples `(n,)` or `(1 or 2, n)` at `rate` Hz.
+
+    Samples are floats in [-1, 1] or signed whole numbers up to their type's full scale.
 
     Raises `InputError` where there is no sound or samples are not numbers, `UsageError` for another shape or rate.
     """
@@ -40,17 +54,17 @@ def load_speech(speech: Path | str | NDArray[np.floating], rate: int = SAMPLE_RA
         samples, mel = streamed_mel(block[0] for block in open_sound(speech, SAMPLE_RATE, most_channels=1).blocks)
         if not samples:
             raise InputError(f"{speech} has a sound track of no length; give a recording with speech.")
-        return Speech(samples / SAMPLE_RATE, mel, file=Path(speech))
-    given = np.atleast_2d(np.asarray(speech, np.float32))
+        return Speech(samples / SAMPLE_RATE, raised(mel), file=Path(speech))
+    given = np.atleast_2d(_floating(np.asarray(speech)))
     if given.ndim != 2 or not 1 <= len(given) <= 2:
         raise UsageError(f"Speech of shape {np.shape(speech)} is neither (n,) nor (1 or 2, n); mix it down.")
-    if rate < 1000:
+    if not 1000 <= rate < np.inf:
         raise UsageError(f"Speech at {rate} samples a second cannot be understood; give its true rate.")
     if not given.size or not np.isfinite(given).all():
         raise InputError("The speech holds no samples, or some that are not numbers; give a recording with speech.")
     given = np.clip(given, -1, 1)
     mel = mel_spectrogram(_sixteen_kilohertz(given.mean(0), rate))
-    return Speech(given.shape[1] / rate, mel, samples=given, rate=rate)
+    return Speech(given.shape[1] / rate, raised(mel), samples=given, rate=rate)
 
 
 def streamed_mel(blocks: Iterable[NDArray[np.float32]]) -> tuple[int, NDArray[np.float32]]:
@@ -72,8 +86,19 @@ def streamed_mel(blocks: Iterable[NDArray[np.float32]]) -> tuple[int, NDArray[np
     return total, np.concatenate(pieces, axis=1)
 
 
+def _floating(samples: NDArray[Any]) -> NDArray[np.float32]:
+    """Samples as float32, full scale at 1."""
+    if samples.dtype.kind == "i":
+        return (samples / -float(np.iinfo(samples.dtype).min)).astype(np.float32)
+    if samples.dtype.kind != "f":
+        raise UsageError(f"Speech of type {samples.dtype} is neither float nor signed; give floats in [-1, 1].")
+    if samples.size and np.abs(samples).max() > _OVERSHOOT:
+        raise UsageError(f"Speech reaches {np.abs(samples).max():g}; scale it to floats in [-1, 1].")
+    return samples.astype(np.float32)
+
+
 def _sixteen_kilohertz(wave: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
     if rate == SAMPLE_RATE:
         return wave
-    blocks = resample(iter([wave[None]]), rate, SAMPLE_RATE, 1)
-    return np.concatenate([block[0] for block in blocks])
+    blocks = (wave[None, begin : begin + _PIECE] for begin in range(0, len(wave), _PIECE))
+    return np.concatenate([block[0] for block in resample(blocks, rate, SAMPLE_RATE, 1)])

@@ -9,6 +9,8 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.errors import LipsmithError
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -27,11 +29,17 @@ class CropStore:
         self._lock = Lock()
 
     def put(self, images: NDArray[np.uint8]) -> Stored:
-        """Keep `images`; raises `OSError` where the temporary folder is full."""
+        """Keep `images`; raises `LipsmithError` where the temporary folder is full."""
         with self._lock:
-            self._file.seek(self._end)
-            self._file.write(np.ascontiguousarray(images).data)
-            self._file.flush()
+            try:
+                self._file.seek(self._end)
+                self._file.write(np.ascontiguousarray(images).data)
+                self._file.flush()
+            except OSError as error:
+                folder = tempfile.gettempdir()
+                raise LipsmithError(
+                    f"Reference pictures do not fit into {folder} ({error.strerror}); set TMPDIR to a folder with room."
+                ) from error
             place = Stored(self._end, images.shape)
             self._end += images.nbytes
         return place

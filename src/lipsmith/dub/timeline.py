@@ -32,7 +32,8 @@ def play(times: NDArray[np.float64], end: float, seconds: float) -> Timeline:
     """The frames that fill `seconds`: each that begins before they are over, so that the last ends at or after them.
 
     `times`: `(F,)`, rising, when the source's frames begin; `end`: when the last one ends. Footage that is too short
-    turns back at its ends without showing the last frame twice, each interval as long as it is forward.
+    turns back at its ends without showing the last frame twice, each interval as long as it is forward. A last frame
+    that stands longer than frames do on average ends with `seconds`.
     """
     if len(times) == 1:
         steps = np.array([max(end - times[0], _INSTANT)])
@@ -44,7 +45,9 @@ def play(times: NDArray[np.float64], end: float, seconds: float) -> Timeline:
     rounds = int(np.ceil(seconds / steps.sum())) + 1
     starts = np.concatenate([[0.0], np.cumsum(np.tile(steps, rounds))])
     frames = max(1, int(np.searchsorted(starts, seconds - _INSTANT)))
-    return Timeline(np.resize(cycle, frames), starts[:frames], _end(starts, frames, times, end))
+    natural = _end(starts, frames, times, end)
+    last = min(natural, max(seconds, float(starts[frames - 1] + steps.mean())))
+    return Timeline(np.resize(cycle, frames), starts[:frames], last)
 
 
 def _end(starts: NDArray[np.float64], frames: int, times: NDArray[np.float64], end: float) -> float:

@@ -34,8 +34,9 @@ class Backend(Protocol):
 def load_backend(folder: ModelFolder, device: str = "auto", threads: int | None = None) -> Backend:
     """The backend that runs the model in `folder`; one log line says which was chosen.
 
-    `device`: auto (CUDA where it works, else the CPU), cpu, cuda or cuda:N. `threads`: threads within one operator,
-    None for as many as there are cores. ONNX files are preferred; a folder without them needs torch.
+    `device`: auto (CUDA where ONNX Runtime has it, or torch where there are no ONNX files; else the CPU), cpu, cuda or
+    cuda:N, for which torch serves where ONNX Runtime has no CUDA. `threads`: threads within one operator, None for as
+    many as there are cores.
     Raises `UsageError` for a device that is not there and `WeightsError` for a folder without stages.
     """
     if not _DEVICE.fullmatch(device):

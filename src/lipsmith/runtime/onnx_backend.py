@@ -14,6 +14,7 @@ from lipsmith.errors import UsageError, WeightsError
 
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
+_PROBE = "render"
 
 
 def cuda_is_available() -> bool:
@@ -22,13 +23,20 @@ def cuda_is_available() -> bool:
 
 
 class OnnxBackend:
-    """One inference session per `<stage>.onnx`, built when the stage first runs."""
+    """One inference session per `<stage>.onnx`, built when the stage first runs.
+
+    Raises `UsageError` for a device that is named and not there; auto then takes the CPU.
+    """
 
     def __init__(self, folder: Path, device: str = "auto", threads: int | None = None) -> None:
         self._folder = folder
         self._providers = _providers(device)
         self._threads = threads or _usable_cores()
         self._sessions: dict[str, Any] = {}
+        if self._providers != [_CPU] and not self._computes_on_cuda():
+            if device != "auto":
+                raise UsageError(f"Device {device}: ONNX Runtime cannot compute on it here; use --device cpu.")
+            self._providers, self._sessions = [_CPU], {}
         self.name = f"ONNX Runtime {ort.__version__}, {_described(self._providers)}, {self._threads} threads"
 
     def __call__(self, stage: str, /, **inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
@@ -39,6 +47,11 @@ class OnnxBackend:
         known = {given.name for given in session.get_inputs()}
         feed = {name: np.ascontiguousarray(value, np.float32) for name, value in inputs.items() if name in known}
         return tuple(session.run(None, feed))
+
+    def _computes_on_cuda(self) -> bool:
+        """Whether sessions really do: without the GPU or its libraries, ONNX Runtime falls back in silence."""
+        session = self._sessions[_PROBE] = self._open(_PROBE)
+        return _CUDA in session.get_providers()
 
     def _open(self, stage: str) -> Any:  # noqa: ANN401 - onnxruntime carries no types
         path = self._folder / f"{stage}.onnx"

@@ -79,11 +79,12 @@ def require_video(container: InputContainer, path: Path) -> VideoStream:
 
 
 def audio_stream(container: InputContainer) -> AudioStream | None:
-    """The first sound of a file that can be decoded; phones write tracks beside it that few programs know."""
-    for stream in container.streams.audio:
-        if stream.codec_context is not None and stream.sample_rate and stream.channels:
-            return stream
-    return None
+    """The sound of a file that players choose: of those that can be decoded, the first marked as default, or the first.
+
+    Phones write tracks beside it that few programs know.
+    """
+    known = [s for s in container.streams.audio if s.codec_context is not None and s.sample_rate and s.channels]
+    return next((stream for stream in known if stream.disposition & Disposition.default), next(iter(known), None))
 
 
 def require_audio(container: InputContainer, path: Path) -> AudioStream:

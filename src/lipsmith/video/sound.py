@@ -90,13 +90,19 @@ def _blocks(path: Path, rate: int, channels: int) -> Iterator[NDArray[np.float32
             zero = time if zero is None else zero
             gap = round((time - zero) * rate) - position
             if gap > _HOLE * rate or (position == 0 and gap > 0):
-                yield np.zeros((channels, gap), np.float32)
+                yield from _silence(channels, gap, rate)
                 position += gap
             elif position == 0 and gap < 0:
                 block = block[:, -gap:]
             position += block.shape[1]
             if block.shape[1]:
                 yield block
+
+
+def _silence(channels: int, samples: int, rate: int) -> Iterator[NDArray[np.float32]]:
+    """A second at a time: a clock may jump by hours."""
+    for begin in range(0, samples, rate):
+        yield np.zeros((channels, min(rate, samples - begin)), np.float32)
 
 
 def _timed(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container.output import OutputContainer
     from av.packet import Packet
+    from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
@@ -58,6 +59,7 @@ class VideoWriter:
         audio_source: Path | str | None = None,
         metadata: Mapping[str, str] | None = None,
         like: VideoInfo | None = None,
+        end: float | None = None,
         crf: int = 18,
         preset: str = "veryfast",
     ) -> None:
@@ -73,6 +75,7 @@ class VideoWriter:
             audio_source: a file whose sound is written at its own rate, in stereo at most.
             metadata: texts to store; `probe` reads them back.
             like: a film whose colours and pixel shape the result declares.
+            end: seconds at which the last frame ends; one interval of `rate` after it where None.
             crf: x264's quality, 0 (lossless) to 51.
             preset: x264's trade of time for size.
 
@@ -92,10 +95,11 @@ class VideoWriter:
         self._rate = Fraction(rate).limit_denominator(100_000)
         self._sound = _writable(open_sound(audio_source) if audio_source else _sound_of(audio, audio_rate))
         self._metadata = dict(metadata or {})
-        self._like = like
+        self._like, self._end = like, end
         self._options = {"crf": str(crf), "preset": preset}
         self._temporary = self.path.with_name(f".lipsmith-{secrets.token_hex(6)}{self.path.suffix.lower()}")
         self._frames, self._last, self._sounded = 0, -1, 0
+        self._first_decoded: int | None = None
 
     def __enter__(self) -> Self:
         try:
@@ -128,7 +132,7 @@ class VideoWriter:
         frame = self._to_frame(image)
         frame.pts, frame.time_base = stamp, self._tick
         with self._disk():
-            self._mux_video(self._video.encode(frame))
+            self._mux_video(self._encode(frame))
             self._feed_sound(float(seconds) + _LEAD)
         self._frames, self._last = self._frames + 1, stamp
 
@@ -181,8 +185,26 @@ class VideoWriter:
     def _mux_video(self, packets: list[Packet[Any]]) -> None:
         for packet in packets:
             # The last frame would otherwise end where it begins, and the film one frame early.
-            packet.duration = round(1 / self._rate / packet.time_base)
+            packet.duration = packet.duration or round(1 / self._rate / packet.time_base)
             self._container.mux(packet)
+
+    def _encode(self, frame: VideoFrame | None) -> list[Packet[Any]]:
+        packets = self._video.encode(frame)
+        if packets and self._first_decoded is None:
+            self._first_decoded = packets[0].dts
+        return packets
+
+    def _rest_of_video(self) -> list[Packet[Any]]:
+        """What the encoder still holds, the last frame always: that one lasts until the film's end."""
+        packets = self._encode(None)
+        if self._end is not None:
+            shown, decoded = max(packets, key=lambda packet: packet.pts or 0), packets[-1]
+            end = round(self._end / shown.time_base)
+            shown.duration = max(1, end - (shown.pts or 0))
+            if self.path.suffix.lower() != ".mkv":
+                # MP4 ends where showing or decoding ends, whichever is first, and the one lags behind the other.
+                decoded.duration = max(1, shown.duration, end - (decoded.dts or 0) + (self._first_decoded or 0))
+        return packets
 
     def _feed_sound(self, until: float) -> None:
         if self._sound is None or self._audio is None:
@@ -198,7 +220,7 @@ class VideoWriter:
         if not self._frames:
             raise LipsmithError(f"{self.path} was not written, because there was no frame to write.")
         with self._disk():
-            self._mux_video(self._video.encode(None))
+            self._mux_video(self._rest_of_video())
             self._feed_sound(float("inf"))
             if self._audio is not None:
                 self._container.mux(self._audio.encode(None))
