@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lipsmith.errors import WeightsError
 from lipsmith.face import FaceMesh, FaceTracker
-from lipsmith.metrics.csim import Recogniser, csim, five_points
+from lipsmith.metrics.csim import Recogniser, _alignment, csim, five_points
 from lipsmith.metrics.frechet import Moments, frechet
 from lipsmith.metrics.lip_lmd import jitter, lip_lmd, redetect
 from lipsmith.metrics.lpips import Lpips, load_lpips, lpips
@@ -221,6 +221,15 @@ def test_a_face_is_its_own_in_other_light_and_not_a_texture(
     texture = recogniser(textured(1, 256), mesh * 256)
     assert csim(real, real)[0] == pytest.approx(1)
     assert csim(dark, real)[0] > 0.8 > 0.5 > csim(texture, real)[0]
+
+
+def test_embeddings_are_those_of_opencvs_recogniser(weights: Path, face: tuple[Crops, NDArray[np.float32]]) -> None:
+    picture, mesh = face
+    theirs = cv2.FaceRecognizerSF.create(str(weights / "sface_int8.onnx"), "")
+    aligned = cv2.warpAffine(picture[0], _alignment(five_points(mesh[0] * 256)), (112, 112))
+    expected = theirs.feature(cv2.cvtColor(aligned, cv2.COLOR_RGB2BGR))[0]
+    found = Recogniser(weights / "sface_int8.onnx")(picture, mesh * 256)[0]
+    assert found @ expected / np.linalg.norm(expected) > 0.999
 
 
 def test_five_points_are_eyes_nose_and_mouth(face: tuple[Crops, NDArray[np.float32]]) -> None:

@@ -41,8 +41,8 @@ class Recogniser:
 
     def _embed(self, image: NDArray[np.uint8], mesh: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         aligned = cv2.warpAffine(image, _alignment(five_points(mesh)), (_SIDE, _SIDE))
-        # The network was trained on OpenCV's BGR, 0..255.
-        picture = np.ascontiguousarray(aligned[..., ::-1].transpose(2, 0, 1)[None], np.float32)
+        # RGB, 0..255: OpenCV takes its own BGR, and swaps it before the network.
+        picture = np.ascontiguousarray(aligned.transpose(2, 0, 1)[None], np.float32)
         vector = np.asarray(self._session.run(None, {"data": picture})[0][0], np.float64)
         unit: NDArray[np.float64] = vector / max(float(np.linalg.norm(vector)), 1e-9)
         return unit
