@@ -20,7 +20,7 @@ import pytest
 from lipsmith import __version__, cli, errors
 from lipsmith.cli import console
 from lipsmith.cli.results import read_figures, write_figures
-from lipsmith.files import refuse_existing, write_whole
+from lipsmith.files import refuse_existing, refuse_outputs, write_whole, write_whole_folder
 
 
 def lipsmith(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -147,8 +147,11 @@ def test_a_missing_extra_is_named(run_verb: RunVerb, capsys: pytest.CaptureFixtu
     assert "pip install '.[train]'" in capsys.readouterr().err
 
 
-def test_partial_failures_are_listed(run_verb: RunVerb, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_verb(raising(errors.SomeFailedError([("b.mp4", "no face")], total=3))) == 1
+@pytest.mark.parametrize("words", [(), ("-q",)])
+def test_partial_failures_are_listed(
+    run_verb: RunVerb, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    assert run_verb(raising(errors.SomeFailedError([("b.mp4", "no face")], total=3)), *words) == 1
     told = capsys.readouterr()
     assert told.out == ""
     assert told.err.splitlines() == ["Failed", "item   why", "b.mp4  no face", "lipsmith: 1 of 3 failed"]
@@ -199,9 +202,20 @@ def test_the_result_is_alone_on_stdout(run_verb: RunVerb, capsys: pytest.Capture
 
 def test_cells_are_short_and_missing_figures_say_so(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [("psnr", np.float32(30.123456)), ("fid", math.nan), ("best", math.inf), ("params", 1_234_567.0), ("n", 3)]
-    console.table("Figures", ("name", "value"), rows)
-    cells = [line.split()[-1] for line in capsys.readouterr().err.splitlines()[2:]]
+    console.table("Figures", ("name", "value"), rows, sys.stdout)
+    cells = [line.split()[-1] for line in capsys.readouterr().out.splitlines()[2:]]
     assert cells == ["30.12", "n/a", "inf", "1234567", "3"]
+
+
+def test_quiet_leaves_tables_that_are_results(run_verb: RunVerb, capsys: pytest.CaptureFixture[str]) -> None:
+    def body(options: Options) -> None:
+        console.table("Beside", ("name", "value"), [("psnr", 30)])
+        console.table("Result", ("name", "value"), [("psnr", 30)], sys.stdout)
+
+    assert run_verb(body, "-q") == 0
+    told = capsys.readouterr()
+    assert told.out.splitlines() == ["Result", "name  value", "psnr     30"]
+    assert told.err == ""
 
 
 def test_progress_off_a_terminal_is_a_line_each_tenth(run_verb: RunVerb, capsys: pytest.CaptureFixture[str]) -> None:
@@ -218,7 +232,7 @@ def test_progress_off_a_terminal_is_a_line_each_tenth(run_verb: RunVerb, capsys:
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interruption_removes_temporary_files(
     run_verb: RunVerb, tmp_path: Path, capsys: pytest.CaptureFixture[str], number: signal.Signals
 ) -> None:
@@ -230,6 +244,30 @@ def test_interruption_removes_temporary_files(
     assert run_verb(body) == 130
     assert not list(tmp_path.iterdir())
     assert capsys.readouterr().err == "lipsmith: interrupted\n"
+
+
+def test_a_second_hangup_does_not_disturb_the_clearing_up(run_verb: RunVerb) -> None:
+    cleared = []
+
+    def body(options: Options) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGHUP)
+        finally:
+            os.kill(os.getpid(), signal.SIGHUP)
+            cleared.append(True)
+
+    assert run_verb(body) == 130
+    assert cleared == [True]
+    assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+
+
+def test_under_nohup_a_hangup_stays_without_effect(run_verb: RunVerb) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert run_verb(lambda options: os.kill(os.getpid(), signal.SIGHUP)) == 0
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_reader_that_leaves_is_no_error() -> None:
@@ -274,6 +312,73 @@ def test_results_replace_others_only_on_request(tmp_path: Path) -> None:
         refuse_existing(tmp_path, overwrite=True)
     with pytest.raises(errors.UsageError, match="does not exist"):
         refuse_existing(tmp_path / "nowhere" / "new.mp4", overwrite=False)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "sign film.mp4 -o film.mp4 --certificate chain.pem --key key.pem",
+        "sign film.mp4 -o key.pem --certificate chain.pem --key key.pem",
+        "sign film.mp4 -o chain.pem --certificate chain.pem --key key.pem",
+        "sync film.mp4 --json ./film.mp4",
+        "sync clips --json clips/manifest.jsonl",
+        "score film.mp4 films/a.mp4 --json film.mp4",
+        "score films made --json made/a.mp4",
+        "evaluate clips --json clips/manifest.jsonl",
+        "evaluate clips --model run --markdown run/config.json",
+        "evaluate clips --variant none=run --latex run/config.json",
+        "evaluate landmarks run --data clips --json run/landmarks.json",
+        "report results.json -o results.json",
+        "inspect clips.png -o clips.png",
+        "cost face.toml --json face.toml",
+        "cost fast --landmarks face.toml --json face.toml",
+        "prepare film.mp4 new --json film.mp4",
+        "prepare films new --json films/a.mp4",
+        "prepare film.mp4 clips --json clips/manifest.jsonl",
+        "export --landmarks run --renderer run -o run",
+        "train landmarks landmarks --data clips --out clips",
+        "train renderer fast --data clips --out run --start run",
+        "train sync sync --data clips --out clips",
+    ],
+)
+def test_no_verb_replaces_what_it_works_on(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = "film.mp4 chain.pem key.pem films/a.mp4 made/a.mp4 clips/manifest.jsonl clips.png/manifest.jsonl"
+    for name in (*names.split(), "run/config.json", "run/landmarks.json", "results.json", "face.toml"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).touch()
+    before = sorted(tmp_path.rglob("*"))
+    assert cli.main([*words.split(), *([] if "train" in words else ["--overwrite"])]) == 2
+    assert "would be replaced by its own result" in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_two_results_need_two_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for words in (["--json", "a.json", "--latex", "./a.json"], ["--markdown", "strips", "--strips", "strips"]):
+        assert cli.main(["evaluate", "clips", *words]) == 2
+        assert "would be written more than once" in capsys.readouterr().err
+
+
+def test_results_go_beside_what_they_are_made_of(tmp_path: Path) -> None:
+    (tmp_path / "figures.json").touch()
+    files = [tmp_path / "figures.json", None]
+    refuse_outputs(files, True, inputs=[tmp_path, "fast", None], folder=tmp_path / "strips")
+    with pytest.raises(errors.UsageError, match="--overwrite"):
+        refuse_outputs(files, False, inputs=[tmp_path])
+
+
+def test_a_name_may_be_as_long_as_a_name_can_be(tmp_path: Path) -> None:
+    with write_whole(tmp_path / f"{'n' * 250}.json") as beside:
+        assert beside.suffix == ".json"
+        beside.touch()
+    with write_whole_folder(tmp_path / ("n" * 255)) as folder:
+        (folder / "a").touch()
+    assert sorted(len(path.name) for path in tmp_path.iterdir()) == [255, 255]
 
 
 def test_an_error_leaves_the_old_result(tmp_path: Path) -> None:

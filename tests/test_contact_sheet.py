@@ -11,6 +11,7 @@ import pytest
 
 from lipsmith import contact_sheet as sheets
 from lipsmith.cli import main
+from lipsmith.cli.inspect import PICTURES
 from lipsmith.contact_sheet import CURVE, FACE, GAP, LABEL
 from lipsmith.dataset import ClipRecord, load_clip, write_manifest
 from lipsmith.errors import InputError
@@ -127,8 +128,29 @@ def test_the_command_writes_a_picture_and_refuses_to_replace_it(
     assert [path.name for path in tmp_path.iterdir()] == ["sheet.png"]
 
 
+@pytest.mark.parametrize("suffix", PICTURES)
+def test_the_longest_sheet_fits_its_format(suffix: str) -> None:
+    sheet = sheets._arranged([np.zeros((TILE[0], 2, 3), np.uint8)] * PICTURES[suffix])
+    assert cv2.imencode(suffix, sheet)[0]
+
+
+def test_what_cannot_be_encoded_is_told(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cv2, "imencode", lambda suffix, image: (False, None))
+    assert main(["inspect", str(root), "-o", str(tmp_path / "a.webp"), "-q"]) == 1
+    assert "a.webp could not be encoded" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
-    ("words", "code"), [(["-o", "{}/a.gif"], 2), (["-o", "{}/a.png", "--count", "0"], 2), (["-o", "{}/a.png"], 3)]
+    ("words", "code"),
+    [
+        (["-o", "{}/a.gif"], 2),
+        (["-o", "{}/a.png", "--count", "0"], 2),
+        (["-o", "{}/a.webp", "--count", "189"], 2),
+        (["-o", "{}/a.png"], 3),
+    ],
 )
 def test_wrong_wishes(words: list[str], code: int, tmp_path: Path) -> None:
     assert main(["inspect", str(tmp_path), *(word.format(tmp_path) for word in words)]) == code

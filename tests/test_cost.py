@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from lipsmith.cli import main
+from lipsmith.cli.results import read_figures
 from lipsmith.cost import count_macs, landmark_cost, renderer_cost, shapes_alone, vgg_cost
 from lipsmith.models.landmark_generator import LandmarkConfig
 from lipsmith.models.renderer_config import RendererConfig
@@ -49,3 +53,17 @@ def test_other_costs_are_there() -> None:
     assert speech.macs > 0
     assert landmarks.macs > 0
     assert vgg_cost(RendererConfig()).parameters == 14_714_688
+
+
+def test_the_command_names_its_file_and_keeps_the_table_beside(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "cost.json"
+    assert main(["cost", "fast", "--json", str(path)]) == 0
+    told = capsys.readouterr()
+    assert told.out == f"{path}\n"
+    assert told.err.startswith("Cost\n")
+    assert read_figures(path).figures["speech.gmac"] > 0
+    assert main(["cost", "fast", "-q"]) == 0
+    told = capsys.readouterr()
+    assert (told.out.splitlines()[0], told.err) == ("Cost", "")

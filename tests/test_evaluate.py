@@ -22,7 +22,7 @@ from lipsmith.evaluate.baselines import Copy, Mean, Warp, landmark_flow, under, 
 from lipsmith.evaluate.model_system import ModelSystem, _others
 from lipsmith.evaluate.networks import Networks, load_networks
 from lipsmith.evaluate.protocols import GAP, task
-from lipsmith.evaluate.run import Plan, evaluate, flat_figures
+from lipsmith.evaluate.run import Evaluation, Plan, evaluate, flat_figures
 from lipsmith.evaluate.scoring import REAL, Scorer
 from lipsmith.evaluate.systems import Question
 from lipsmith.evaluate.tables import make_table
@@ -301,9 +301,42 @@ def test_the_command_and_its_report(
     assert "<script" not in text
     assert main(["report", str(results), "-o", str(page)]) == 2
     assert main(["evaluate", str(data), "--strips", str(tmp_path / "strips")]) == 2
+    (tmp_path / "strips").rename(tmp_path / "moved")
+    assert main(["report", str(results), "-o", str(page), "--overwrite"]) == 0
+    assert "They are no longer in" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("option", ["--markdown", "--latex"])
+def test_a_full_disk_leaves_the_old_table(option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def half(path: Path, text: str, encoding: str) -> None:
+        path.write_bytes(text.encode(encoding)[:9])
+        raise OSError(28, "No space left on device")
+
+    settings = {"plain": "", "missing": {}, "landmarks": "true"}
+    figures = Evaluation([], {"copy": {"psnr": 27.0}}, {})
+    monkeypatch.setattr("lipsmith.cli.evaluate._evaluate", lambda options: (figures, settings))
+    monkeypatch.setattr(Path, "write_text", half)
+    (tmp_path / "table").write_bytes(b"old")
+    assert main(["evaluate", "clips", option, str(tmp_path / "table"), "--overwrite"]) == 1
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
 
 
 def test_a_report_of_other_results_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.json"
     path.write_text(json.dumps({"figures": {}, "settings": {}, "rows": []}))
     assert main(["report", str(path), "-o", str(tmp_path / "x.html")]) == 3
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--variant", "real=models/a"),
+        ("--variant", "copy=models/a"),
+        ("--model", "fast", "--variant", "fast=models/a"),
+        ("--variant", "a=models/a", "a=models/b"),
+        ("--model", "fast", "--table", "2", "--variant", "a=models/a"),
+    ],
+)
+def test_systems_never_share_a_name(data: Path, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(data), *words]) == 2
+    assert "--variant" in capsys.readouterr().err

@@ -148,13 +148,18 @@ def write_run(folder: Path) -> None:
     save_weights(folder / "landmarks", build_landmark_generator(model).state_dict(), plain)
 
 
-def test_a_run_is_measured_from_the_command_line(data: Path, tmp_path: Path) -> None:
+def test_a_run_is_measured_from_the_command_line(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_run(tmp_path / "run")
     table = tmp_path / "figures.json"
     verb.run(verb.Options(model=str(tmp_path / "run"), data=data, split=("val",), device="cpu", json=table))
     told = json.loads(table.read_text())
     assert {"opening_r", "leak_r", "mean.l1_percent", "nearest.l1_percent", "silence_opening"} <= set(told["figures"])
     assert len(told["rows"]) == 3
+    assert capsys.readouterr().out == f"{table}\n"
+    verb.run(verb.Options(model=str(tmp_path / "run"), data=data, split=("val",), device="cpu"))
+    assert "opening_r" in capsys.readouterr().out
     with pytest.raises(UsageError, match="--overwrite"):
         verb.run(verb.Options(model=str(tmp_path / "run"), data=data, split=("val",), device="cpu", json=table))
 

@@ -12,8 +12,10 @@ import torch
 from torch import nn
 
 from lipsmith.cli import export as verb
+from lipsmith.cli import main
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.export import OUTPUTS, Axes, check_onnx, example, export, stage_axes, write_onnx
+from lipsmith.model_card import model_card
 from lipsmith.models.landmark_generator import LandmarkConfig, build_landmark_generator
 from lipsmith.models.renderer import Renderer
 from lipsmith.models.renderer_config import RendererConfig
@@ -46,7 +48,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     generator, renderer = lively(build_landmark_generator(MOUTH)), lively(Renderer(FACE))
     training = {"model": asdict(MOUTH), "steps": 7, "seed": 1}
     save_weights(root / "l" / "landmarks", generator.state_dict(), {"training": training, "validation": {"score": 0.5}})
-    training = {"model": asdict(FACE), "steps": 9, "minutes": 2.5}
+    training = {"model": asdict(FACE), "steps": 9, "minutes": 2.5, "seed": 0}
     figures = {"psnr": 31.25, "step": 8.0}
     save_weights(root / "r" / "renderer", renderer.state_dict(), {"training": training, "validation": figures})
     return root
@@ -113,8 +115,17 @@ def test_the_card_tells_what_was_measured(model: Path) -> None:
         "| psnr | 31.25 |",
         "| steps | 7 | 9 |",
         "| minutes | n/a | 2.5 |",
+        "| seed | 1 | 0 |",
     ):
         assert said in card
+
+
+def test_the_shipped_card_tells_what_its_record_tells() -> None:
+    folder = find_model("fast").path
+    runs = json.loads((folder / "training.json").read_text())
+    card = model_card("fast", runs["landmarks"], runs["renderer"], data="", hardware="", licence="")
+    told = (folder / "CARD.md").read_text().splitlines()
+    assert [line for line in card.splitlines() if line.startswith("|") and line not in told] == []
 
 
 class Fickle(nn.Module):
@@ -142,6 +153,23 @@ def test_what_is_refused_leaves_nothing_and_costs_nothing(
             export(runs / "l", runs / "r", tmp_path / name, name, data="", hardware="", licence="")
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
     assert find_model(tmp_path / "old").config["name"] == "tiny"
+
+
+def test_what_stands_in_the_way_is_told_before_the_work(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("lipsmith.export.export", work)
+    (tmp_path / "folder").mkdir()
+    for name in ("file", "folder/CARD.md"):
+        (tmp_path / name).write_text("somebody else's")
+    words = ["export", "--landmarks", str(runs / "l"), "--renderer", str(runs / "r"), "-o"]
+    assert main([*words, str(tmp_path / "file"), "--overwrite"]) == 2
+    assert "is a file; name a folder" in capsys.readouterr().err
+    assert main([*words, str(tmp_path / "folder")]) == 2
+    assert "--overwrite" in capsys.readouterr().err
 
 
 def test_a_kept_network_keeps_its_terms_in_sight(model: Path, runs: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lipsmith.errors import WeightsError
 from lipsmith.metrics.judge import OfficialJudge, OwnJudge, Sound, load_judge, on_grid
-from lipsmith.metrics.lse import SECOND, mean_curve, shift_distances, sync_figures, told_apart
+from lipsmith.metrics.lse import SECOND, estimate_lags, mean_curve, shift_distances, sync_figures, told_apart
 from lipsmith.models.syncnet import SyncNet, SyncNetConfig
 from lipsmith.models.syncnet_official import OfficialSyncNet
 from lipsmith.train.sync import save_judge
@@ -126,3 +126,9 @@ def test_the_official_judge_hears_waves() -> None:
     assert np.isfinite(distances[0]).tolist() == [False] * 15 + [True] * 16
     with pytest.raises(WeightsError, match="waves"):
         judge.distances(crops, np.arange(6) / 25, Sound(sound.mel))
+
+
+def test_what_cannot_be_compared_has_no_lag() -> None:
+    unheard = np.full((20, 11), np.nan, np.float32)
+    lags = estimate_lags([walk(60, 2), unheard, unheard], np.array([0, 0, 1]), farthest=4)
+    assert lags.tolist() == [2, 2, 0]

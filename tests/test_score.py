@@ -24,7 +24,7 @@ from lipsmith.metrics.judge import FPS, OwnJudge, Sound, load_judge
 from lipsmith.metrics.lse import REACH, sync_figures, told_apart
 from lipsmith.models.syncnet import SyncNet, SyncNetConfig
 from lipsmith.prepare import prepare
-from lipsmith.score import Pair, find_pairs, score
+from lipsmith.score import Pair, _joined, find_pairs, score
 from lipsmith.sync import find_offset, find_offsets, note_offsets
 from lipsmith.video import VideoWriter, read_frames
 from synthetic import Motion, large_face_enters, make_film, speech
@@ -221,3 +221,18 @@ def test_offsets_are_noted_for_training(clips: Path, tmp_path: Path) -> None:
     again = find_offsets(tmp_path, load_judge())
     assert abs(again.records[0].offset) <= 0.04
     assert again.told_apart < found.told_apart
+    assert again.lags[0] == pytest.approx(again.records[0].offset - 0.2)
+
+
+def test_a_film_in_pieces_has_one_shift() -> None:
+    away = np.linspace(1.4, 1.2, 31)
+    curves = [away.copy() for _ in range(3)]
+    curves[0][3], curves[1][20], curves[2][20] = 0.9, 1.0, 1.0
+    rows = [
+        {"frames": 100, "curve": curve.tolist(), "lse_d": curve.min(), "lse_c": 0.3, "offset": 0} for curve in curves
+    ]
+    joined = _joined(rows)
+    expected = sync_figures(np.repeat(np.array(curves, np.float32), 100, axis=0))
+    assert joined["offset"] == expected.offset == 5
+    assert joined["lse_d"] == pytest.approx(expected.lse_d)
+    assert joined["lse_c"] == pytest.approx(expected.lse_c)

@@ -24,8 +24,6 @@ _REACH: Final = 10
 """Frames by which speech is tried early and late."""
 _PER_FRAME: Final = 2
 """Shifts tried in each of them."""
-_STRANGERS: Final = 3
-"""Other people's speeches that each clip is tried with."""
 _TRUSTED_R: Final = 0.5
 _TRUSTED_GAIN: Final = 0.1
 _TRUSTED_SECONDS: Final = 2.0
@@ -72,7 +70,7 @@ def evaluate(stages: Stages, root: Path, split: str, window: int, references: in
     trials = load_trials(root, split, references)
     rows: list[dict[str, float]] = []
     for index, trial in enumerate(trials):
-        leak = leak_r(stages, trial, strangers(trials, index, _STRANGERS), window)
+        leak = leak_r(stages, trial, strangers(trials, trial.record.identity), window)
         rows.append(measure(stages, trial, window) | {"leak_r": leak})
         progress(index + 1, len(trials))
     figures: dict[str, float] = {}

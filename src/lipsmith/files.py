@@ -3,12 +3,45 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import secrets
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Final
 
 from lipsmith.errors import UsageError
+
+_HIDDEN: Final = ".lipsmith-"
+"""How names begin of what is not whole yet; short, so that a result's own name may be as long as a name can be."""
+_READ_BY: Final = frozenset(
+    {"manifest.jsonl", "left_out.jsonl", "config.json", "training.json", "landmarks.json", "renderer.json"}
+)
+"""Files by which a folder of clips, a model or a training run is read: to replace one is to lose the folder."""
+
+
+def refuse_outputs(
+    files: Sequence[Path | None],
+    overwrite: bool,
+    *,
+    inputs: Collection[Path | str | None],
+    folder: Path | None = None,
+) -> None:
+    """Raise UsageError before any work is done for results that could not be put where they were asked for.
+
+    None of the `files`, and not the `folder` of results, may take the place of another or of one of the `inputs` that
+    they are made of. What is None was not asked for.
+    """
+    taken: set[Path] = set()
+    for path in filter(None, (*files, folder)):
+        refuse_input(path, *inputs)
+        if path.resolve() in taken:
+            raise UsageError(f"{path} would be written more than once; give each result its own name")
+        taken.add(path.resolve())
+    for path in filter(None, files):
+        refuse_existing(path, overwrite)
+    if folder:
+        refuse_filled(folder, overwrite)
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:
@@ -31,11 +64,20 @@ def refuse_filled(folder: Path, overwrite: bool) -> None:
         raise UsageError(f"{folder} holds files; choose another folder or add --overwrite")
 
 
-def refuse_input(path: Path, *inputs: Path | None) -> None:
-    """Raise UsageError for a result that would take the place of one of the `inputs` it is made of."""
+def refuse_input(path: Path, *inputs: Path | str | None) -> None:
+    """Raise UsageError for a result that would take the place of one of the `inputs` it is made of.
+
+    A folder among them counts with the files by which folders of clips, models and training runs are read.
+    """
+    target = path.resolve()
     for given in inputs:
-        if given is not None and given.resolve() == path.resolve():
-            raise UsageError(f"{given} would be replaced by its own result; choose another name")
+        if given is not None and Path(given).resolve() in _lost_with(target):
+            raise UsageError(f"{path} would be replaced by its own result; choose another name")
+
+
+def _lost_with(target: Path) -> tuple[Path, ...]:
+    """What is lost where `target` is replaced, were it an input."""
+    return (target, target.parent) if target.name in _READ_BY else (target,)
 
 
 @contextmanager
@@ -43,7 +85,7 @@ def write_whole(path: Path) -> Iterator[Path]:
     """Yield a hidden path beside `path` to write to; it takes `path`'s name at the end, or is removed on any
     error and on interruption. The suffix is kept, for writers that go by it.
     """
-    beside = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    beside = path.with_name(f"{_HIDDEN}{secrets.token_hex(6)}{path.suffix}")
     try:
         yield beside
         beside.replace(path)
@@ -58,7 +100,7 @@ def write_whole_folder(folder: Path) -> Iterator[Path]:
     Other files that `folder` may hold stay.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent) as hidden:
+    with TemporaryDirectory(prefix=_HIDDEN, dir=folder.parent) as hidden:
         yield Path(hidden)
         folder.mkdir(exist_ok=True)
         for path in Path(hidden).iterdir():

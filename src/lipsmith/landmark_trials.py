@@ -95,7 +95,7 @@ def measure(backend: Stages, trial: Trial, window: int, *, silence: bool = True)
 def leak_r(backend: Stages, trial: Trial, speeches: Sequence[NDArray[np.float32]], window: int) -> float:
     """Correlation of the true opening with what is predicted from the trial's pose and other `speeches`; 0 is ideal.
 
-    Speech that has nothing to do with the footage can only agree with it by chance: what remains in the mean over many
+    Speech that has nothing to do with the footage can only agree with it by chance: what remains in the mean over all
     trials is what the pose tells of the words that were spoken, and what would shine through a dub. `speeches`: mels
     `(80, steps)`, repeated where they are too short; NaN where there is none.
     """
@@ -110,15 +110,16 @@ def _r_with(backend: Stages, trial: Trial, speech: NDArray[np.float32], window: 
     return opening_r(content[trial.counted], trial.truth[trial.counted])
 
 
-def strangers(trials: Sequence[Trial], index: int, count: int) -> list[NDArray[np.float32]]:
-    """Mels of the `count` trials that follow the one at `index`, of other identities than its own, one of each."""
-    seen = {trials[index].record.identity}
-    speeches = []
-    for trial in [*trials[index + 1 :], *trials[:index]]:
-        if trial.record.identity not in seen:
-            seen.add(trial.record.identity)
-            speeches.append(trial.mel)
-    return speeches[:count]
+def strangers(trials: Sequence[Trial], identity: str) -> list[NDArray[np.float32]]:
+    """A mel of every other identity: of its longest trial, and of those the first by name, in whatever order they come.
+
+    Of all, not of a few: one speech agrees with a mouth by chance far more than the leak is.
+    """
+    ranked = sorted(trials, key=lambda trial: (-trial.record.frames, trial.record.clip))
+    longest: dict[str, NDArray[np.float32]] = {}
+    for trial in ranked:
+        longest.setdefault(trial.record.identity, trial.mel)
+    return [mel for other, mel in longest.items() if other != identity]
 
 
 def baselines(trial: Trial) -> dict[str, NDArray[np.float32]]:

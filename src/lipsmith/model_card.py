@@ -60,9 +60,11 @@ def model_card(
 ) -> str:
     """Markdown from the JSON files of the two runs (keys `training` and `validation`) and sentences by hand."""
     trainings = landmarks["training"], renderer["training"]
-    best = [run["validation"].get("step", "n/a") for run in (landmarks, renderer)]
+    best = [run["validation"].get("step") for run in (landmarks, renderer)]
     rows = [("step of the weights", *best)]
-    rows += [(row, *(run.get(row) or "n/a" for run in trainings)) for row in _ROWS]
+    rows += [(row, *(run.get(row) for run in trainings)) for row in _ROWS]
+    if any(starts := [run.get("start") for run in trainings]):
+        rows.append(("begun with", *starts))
     return _CARD.substitute(
         name=name,
         data=data,
@@ -85,5 +87,7 @@ def _words(name: str) -> str:
 
 
 def _shown(value: object) -> str:
+    if value is None:
+        return "n/a"
     # Rounding leaves dust where a figure is nought.
     return f"{round(value, 9):.5g}" if isinstance(value, float) else str(value)

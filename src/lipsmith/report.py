@@ -119,6 +119,11 @@ def _by_identity(rows: Sequence[Row], system: str, metric: str) -> dict[str, flo
     return {identity: mean for identity, mean in means.items() if np.isfinite(mean)}
 
 
+def _picture(settings: Mapping[str, Any], row: Row) -> Path:
+    name = str(row["clip"]).replace("/", "_")
+    return Path(settings["strips"], f"{name}.png")
+
+
 def _strips(settings: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[str]:
     """Film strips of the best, the median and the worst clip of the system that stands last."""
     if not settings.get("strips"):
@@ -129,9 +134,12 @@ def _strips(settings: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[str]:
     if not ranked:
         return
     yield f"<h2>Film strips of {escape(settings['systems'][-1])}</h2>"
+    if not any(_picture(settings, row).is_file() for row in ranked):
+        yield f'<p class="note">They are no longer in {escape(str(settings["strips"]))}.</p>'
+        return
     yield '<p class="note">Real; generated; absolute error, four times as bright.</p>'
     for word, row in (("Best", ranked[0]), ("Median", ranked[len(ranked) // 2]), ("Worst", ranked[-1])):
-        picture = Path(settings["strips"]) / (row["clip"].replace("/", "_") + ".png")
+        picture = _picture(settings, row)
         if picture.is_file():
             coded = base64.b64encode(picture.read_bytes()).decode("ascii")
             caption = f"{word}: {row['clip']}, {metric} {float(row[metric]):.2f}"

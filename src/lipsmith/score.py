@@ -17,6 +17,7 @@ from lipsmith.evaluate.film import find_face, follow, pieces
 from lipsmith.evaluate.run import Evaluation, summary
 from lipsmith.evaluate.scoring import REAL, Scorer, Shown
 from lipsmith.metrics.judge import Sound
+from lipsmith.metrics.lse import figures_of
 from lipsmith.video import probe
 
 Row = dict[str, Any]
@@ -74,8 +75,8 @@ def score(
 
     Frames are matched by number; of films of unequal length the common part counts. The speech is the generated film's,
     or else the real one's; where neither has sound, the lip-sync judge is not asked.
-    With `is_truth` false (another speech was given) the figures that need the truth are left out. Each pair counts as
-    an identity of its own. Raises the first pair's error where all fail.
+    `watch` sees the first piece of each pair. With `is_truth` false (another speech was given) the figures that need
+    the truth are left out. Each pair counts as an identity of its own. Raises the first pair's error where all fail.
     """
     rows: list[Row] = []
     failed: list[tuple[str, str]] = []
@@ -99,10 +100,10 @@ def _score(pair: Pair, scorer: Scorer, size: int, is_truth: bool, watch: Watcher
     if sound is None:
         _LOG.warning("%s and %s have no sound: LSE is left out", pair.real, pair.generated)
         scorer = replace(scorer, networks=replace(scorer.networks, judge=None))
-    for shown, generated in _shown(pair, sound or _UNHEARD, size, is_truth):
+    for number, (shown, generated) in enumerate(_shown(pair, sound or _UNHEARD, size, is_truth)):
         for system, row in scorer.score(shown, {SYSTEM: generated}).items():
             parts.setdefault(system, []).append(row)
-        if watch:
+        if watch and number == 0:
             watch(pair.name, shown, generated)
     real, made = probe(pair.real).frames, probe(pair.generated).frames
     if real is not None and made is not None and abs(real - made) > _SPARE:
@@ -131,7 +132,7 @@ def _sound(pair: Pair) -> Sound | None:
 
 
 def _joined(rows: list[Row]) -> Row:
-    """One row for a film: means over its pieces, weighted by their frames."""
+    """One row for a film: means over its pieces, weighted by their frames; LSE of their mean curve."""
     weights = np.array([row["frames"] for row in rows], np.float64)
     joined: Row = {"frames": int(weights.sum())}
     for key in rows[0]:
@@ -143,8 +144,10 @@ def _joined(rows: list[Row]) -> Row:
         with np.errstate(invalid="ignore", divide="ignore"):
             mean = (np.where(known, values, 0) * share).sum(0) / share.sum(0)
         joined[key] = mean.tolist()
-    if "curve" in joined and np.isfinite(joined["curve"]).any():
-        joined["offset"] = int(np.nanargmin(joined["curve"])) - len(joined["curve"]) // 2
+    if "curve" in joined:
+        # One shift for the whole film, as `lipsmith.sync` takes it: each piece at its own best would flatter.
+        sync = figures_of(np.array(joined["curve"], np.float64))
+        joined |= {"lse_d": sync.lse_d, "lse_c": sync.lse_c, "offset": sync.offset}
     return joined
 
 

@@ -71,7 +71,9 @@ class Offsets:
     """What was found of the clips of a prepared folder."""
 
     records: list[ClipRecord]
-    """The clips' records with the offsets that the judge hears."""
+    """The clips' records with the offsets that the judge hears: what was noted, and what it hears beyond that."""
+    lags: list[float]
+    """Seconds by which each clip's speech is late as the manifest has it."""
     told_apart: float
     """Share of comparisons in which a 1 s window is nearer in sync, as the manifest has it, than shifted by 3 to 10
     frames."""
@@ -91,13 +93,10 @@ def find_offsets(root: Path, judge: Judge, split: str | None = None, progress: P
         if progress:
             progress(number + 1, len(records))
     identities = np.unique([record.identity for record in records], return_inverse=True)[1]
-    lags = estimate_lags(found, identities)
+    lags = (estimate_lags(found, identities) / FPS).tolist()
     nearer, comparisons = np.sum([told_apart(distances) for distances in found], axis=0)
-    heard = [
-        with_offset(record, round(record.offset + float(lag) / FPS, 4))
-        for record, lag in zip(records, lags, strict=True)
-    ]
-    return Offsets(heard, float(nearer) / max(1, int(comparisons)))
+    heard = [with_offset(record, round(record.offset + lag, 4)) for record, lag in zip(records, lags, strict=True)]
+    return Offsets(heard, lags, float(nearer) / max(1, int(comparisons)))
 
 
 def note_offsets(root: Path, found: list[ClipRecord]) -> None:

@@ -162,7 +162,7 @@ def _explain(error: Exception, verbose: bool) -> int:
     if isinstance(error, SomeFailedError):
         from lipsmith.cli import console
 
-        console.table("Failed", ("item", "why"), error.failures)
+        console.table("Failed", ("item", "why"), error.failures, sys.stderr)
     if isinstance(error, LipsmithError):
         return _complain(str(error), error.exit_code)
     if isinstance(error, ModuleNotFoundError):
@@ -204,20 +204,31 @@ def _stdout_is_closed() -> bool:
 
 @contextmanager
 def _termination_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM unwind the stack as Ctrl-C does, so that temporary files go away."""
+    """Let SIGTERM, and SIGHUP where a terminal closes, unwind the stack as Ctrl-C does: temporary files go away."""
 
     def interrupt(signum: int, frame: object) -> NoReturn:
+        # Once: shell and kernel both tell that the terminal is gone, and a second one would cut the unwinding short.
+        signal.signal(signum, signal.SIG_IGN)
         raise KeyboardInterrupt
 
+    before = {number: signal.getsignal(number) for number in _terminations()}
     try:
-        before = signal.signal(signal.SIGTERM, interrupt)
+        for number in before:
+            signal.signal(number, interrupt)
     except ValueError:  # signals belong to the main thread
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _terminations() -> list[signal.Signals]:
+    """Signals that ask to end: those that this system has, and that nobody, such as nohup, wants ignored."""
+    known = [number for number in signal.Signals if number.name in ("SIGTERM", "SIGHUP")]
+    return [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 def _complain(sentence: str, code: int) -> int:

@@ -124,7 +124,12 @@ def result(path: Path | str) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], stream: TextIO | None = None) -> None:
-    """Print rows under column headings, on stderr unless the table itself is the result; NaN shows as n/a."""
+    """Print rows under column headings; NaN shows as n/a.
+
+    A table that is itself the result goes to `stream`, always; any other to stderr, and not with -q.
+    """
+    if stream is None and not _LOG.isEnabledFor(logging.INFO):
+        return
     from io import StringIO
 
     from rich.console import Console

@@ -10,7 +10,7 @@ import tyro
 
 from lipsmith.cli import console
 from lipsmith.cli.results import write_figures
-from lipsmith.files import refuse_existing
+from lipsmith.files import refuse_outputs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,14 +34,15 @@ def run(options: Options) -> None:
     from lipsmith.train.renderer_config import RendererTraining
     from lipsmith.train.state import load_config
 
-    if options.json is not None:
-        refuse_existing(options.json, options.overwrite)
+    refuse_outputs([options.json], options.overwrite, inputs=[options.config, options.landmarks])
     face = load_config(RendererTraining, options.config).model
     mouth = load_config(LandmarkTraining, options.landmarks).model
     parts = renderer_cost(face, options.references, options.lips) + landmark_cost(mouth) + [vgg_cost(face)]
     rows = [(part.name, part.per, part.parameters, part.macs / 1e9) for part in parts]
-    console.table("Cost", ("part", "once a", "parameters", "GMAC"), rows, sys.stdout)
-    if options.json is not None:
-        figures = {f"{part.name}.gmac": part.macs / 1e9 for part in parts}
-        figures |= {f"{part.name}.params": part.parameters for part in parts}
-        write_figures(options.json, figures, {"renderer": face, "landmarks": mouth}, [asdict(part) for part in parts])
+    figures = {f"{part.name}.gmac": part.macs / 1e9 for part in parts}
+    figures |= {f"{part.name}.params": part.parameters for part in parts}
+    write_figures(options.json, figures, {"renderer": face, "landmarks": mouth}, [asdict(part) for part in parts])
+    columns = ("part", "once a", "parameters", "GMAC")
+    console.table("Cost", columns, rows, None if options.json else sys.stdout)
+    if options.json:
+        console.result(options.json)

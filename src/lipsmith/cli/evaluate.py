@@ -12,13 +12,14 @@ import tyro
 from lipsmith.cli import console
 from lipsmith.cli.results import write_figures
 from lipsmith.errors import UsageError
-from lipsmith.files import refuse_existing, refuse_filled
+from lipsmith.files import refuse_outputs, write_whole
 
 if TYPE_CHECKING:
     from lipsmith.evaluate.model_system import ModelSystem
     from lipsmith.evaluate.run import Evaluation
     from lipsmith.evaluate.systems import System
 
+_TAKEN = ("real", "copy", "mean", "warp")
 TITLES = {
     1: "Systems and ablations",
     2: "Number of references",
@@ -60,19 +61,27 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
             raise UsageError(f"--table {self.table} varies what a model is shown: add --model NAME")
         if any("=" not in variant for variant in self.variant):
             raise UsageError("--variant wants NAME=FOLDER")
+        if self.variant and self.table != 1:
+            raise UsageError(f"--variant belongs to --table 1, not to --table {self.table}")
+        names = [*_TAKEN, _plain(self), *(name for name, _ in _variants(self))]
+        if twice := [name for name in names if name and names.count(name) > 1]:
+            raise UsageError(f"two systems would be called {twice[0]}: give each --variant a name of its own")
 
 
 def run(options: Options) -> None:
     """Evaluate, print the table, write what was asked for."""
     outputs = [path for path in (options.json, options.markdown, options.latex) if path]
-    for path in outputs:
-        refuse_existing(path, options.overwrite)
-    if options.strips:
-        refuse_filled(options.strips, options.overwrite)
+    inputs = (options.data, options.model, *(folder for _, folder in _variants(options)))
+    refuse_outputs(outputs, options.overwrite, inputs=inputs, folder=options.strips)
     evaluation, settings = _evaluate(options)
     _show(options, evaluation, settings)
     for path in outputs:
         console.result(path)
+
+
+def _variants(options: Options) -> list[list[str]]:
+    """Name and folder of each."""
+    return [variant.split("=", 1) for variant in options.variant]
 
 
 def _evaluate(options: Options) -> tuple[Evaluation, dict[str, Any]]:
@@ -92,11 +101,12 @@ def _evaluate(options: Options) -> tuple[Evaluation, dict[str, Any]]:
     judge = scorer.networks.judge
     settings = {
         "data": options.data, "model": options.model, "protocol": options.protocol, "split": options.split,
-        "landmarks": options.landmarks, "table": options.table, "judge": judge.name if judge else None,
+        "landmarks": "predicted" if plan.predicts else "true", "table": options.table,
+        "judge": judge.name if judge else None,
         "frechet_features": "VGG-16, last convolution, mean over space", "vgg_every": VGG_EVERY,
         "csim_every": CSIM_EVERY,
         "systems": list(found.totals), "plain": _plain(options), "intervals": found.intervals,
-        "missing": scorer.networks.missing, "strips": options.strips,
+        "missing": scorer.networks.missing, "strips": options.strips and options.strips.resolve(),
     }  # fmt: skip
     return found, settings
 
@@ -113,7 +123,7 @@ def _systems(options: Options) -> list[System]:
     if options.model and options.table == 3:
         return [model(f"lips_{count}", options.model, lips=count) for count in (1, 3, 5)]
     systems: list[System] = [Copy(), Mean(), Warp()]
-    systems += [model(*variant.split("=", 1)) for variant in options.variant]
+    systems += [model(*variant) for variant in _variants(options)]
     return [*systems, model(_plain(options), options.model)] if options.model else systems
 
 
@@ -126,7 +136,7 @@ def _speaker(systems: list[System]) -> ModelSystem | None:
 
 def _plain(options: Options) -> str:
     """The system whose figures carry no name in front."""
-    return Path(options.model).name if options.model and options.table == 1 else ""
+    return Path(options.model).resolve().name if options.model and options.table == 1 else ""
 
 
 def _strips(options: Options) -> Callable[..., None] | None:
@@ -149,9 +159,8 @@ def _show(options: Options, evaluation: Evaluation, settings: dict[str, Any]) ->
     from lipsmith.evaluate.run import flat_figures
     from lipsmith.evaluate.tables import make_table
 
-    title = (
-        f"{TITLES[options.table]}: protocol {options.protocol}, split {options.split}, {options.landmarks} landmarks"
-    )
+    what = f"protocol {options.protocol}, split {options.split}, {settings['landmarks']} landmarks"
+    title = f"{TITLES[options.table]}: {what}"
     table = make_table(title, evaluation.totals, evaluation.intervals)
     written = any((options.json, options.markdown, options.latex))
     figures = flat_figures(evaluation, _plain(options))
@@ -160,6 +169,7 @@ def _show(options: Options, evaluation: Evaluation, settings: dict[str, Any]) ->
     write_figures(options.json, figures, settings, evaluation.rows)
     for path, text in ((options.markdown, table.markdown()), (options.latex, table.latex())):
         if path:
-            path.write_text(text, encoding="utf-8")
+            with write_whole(path) as beside:
+                beside.write_text(text, encoding="utf-8")
     # Last: figures of a quarter of an hour must not go with a closed pipe.
     console.table(title, table.header, table.body, None if written else sys.stdout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import tyro
 
 from lipsmith.cli import console
 from lipsmith.cli.results import write_figures
-from lipsmith.files import refuse_existing
+from lipsmith.files import refuse_outputs
 
 _BASELINES: Final = ("mean", "nearest")
 
@@ -37,8 +38,7 @@ def run(options: Options) -> None:
     """Print the figures of each split, or of the offsets that were found."""
     from lipsmith.evaluate_landmarks import Evaluation, evaluate, find_offsets, load_stages, write_offsets
 
-    if options.json is not None:
-        refuse_existing(options.json, options.overwrite)
+    refuse_outputs([options.json], options.overwrite, inputs=[options.model, options.data])
     stages, window, references = load_stages(options.model, options.device, options.threads)
     figures: dict[str, float] = {}
     rows: list[dict[str, object]] = []
@@ -54,7 +54,8 @@ def run(options: Options) -> None:
         figures |= {prefix + name: value for name, value in found.figures.items()}
         rows += found.rows
     write_figures(options.json, figures, {"model": options.model, "data": options.data, "split": options.split}, rows)
-    console.table("Landmarks", ("figure", "generator", "mean", "nearest"), beside_baselines(figures))
+    columns = ("figure", "generator", "mean", "nearest")
+    console.table("Landmarks", columns, beside_baselines(figures), None if options.json else sys.stdout)
     if options.json:
         console.result(options.json)
 

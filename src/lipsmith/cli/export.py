@@ -10,6 +10,7 @@ import tyro
 
 from lipsmith.cli import console
 from lipsmith.errors import UsageError
+from lipsmith.files import refuse_outputs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +37,7 @@ def run(options: Options) -> None:
     """Export, and name the folder."""
     from lipsmith.export import export
 
-    if (options.out / "config.json").exists() and not options.overwrite:
-        raise UsageError(f"{options.out} holds a model; choose another folder or add --overwrite")
+    refuse_outputs([], options.overwrite, inputs=[options.landmarks, options.renderer], folder=options.out)
     kept = next((path for path in (options.landmarks, options.renderer) if (path / "config.json").exists()), None)
     if kept is not None and options.licence is None:
         raise UsageError(f"{kept} is a model with terms of its own, in its CARD.md; say with --licence what holds now")

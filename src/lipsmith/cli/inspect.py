@@ -9,10 +9,11 @@ from typing import Annotated
 import tyro
 
 from lipsmith.cli import console
-from lipsmith.errors import UsageError
-from lipsmith.files import refuse_existing, write_whole
+from lipsmith.errors import LipsmithError, UsageError
+from lipsmith.files import refuse_outputs, write_whole
 
-PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+PICTURES = {".png": 400, ".jpg": 400, ".jpeg": 400, ".webp": 188}
+"""Endings of a sheet's name, and the most clips that such a sheet shows: WebP ends at 16383 pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,15 +34,16 @@ class Options(console.OutputOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.output.suffix.lower() not in PICTURES:
+        most = PICTURES.get(self.output.suffix.lower())
+        if most is None:
             raise UsageError(f"{self.output}: a sheet's name ends in {', '.join(PICTURES)}")
-        if not 1 <= self.count <= 400:
-            raise UsageError(f"--count {self.count} is not between 1 and 400")
+        if not 1 <= self.count <= most:
+            raise UsageError(f"--count {self.count} is not between 1 and {most}, the most for {self.output.suffix}")
 
 
 def run(options: Options) -> None:
     """Draw the sheet and name it."""
-    refuse_existing(options.output, options.overwrite)
+    refuse_outputs([options.output], options.overwrite, inputs=[options.data])
 
     import cv2
 
@@ -50,6 +52,8 @@ def run(options: Options) -> None:
     with console.progress("clips") as progress:
         sheet = contact_sheet(options.data, options.count, options.split, progress)
     with write_whole(options.output) as beside:
-        _, encoded = cv2.imencode(options.output.suffix.lower(), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+        done, encoded = cv2.imencode(options.output.suffix.lower(), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+        if not done:
+            raise LipsmithError(f"{options.output} could not be encoded; choose another ending")
         beside.write_bytes(encoded.tobytes())
     console.result(options.output)

@@ -19,7 +19,7 @@ import tyro
 from lipsmith.cli import console
 from lipsmith.cli.results import write_figures
 from lipsmith.errors import SomeFailedError, UsageError
-from lipsmith.files import refuse_existing
+from lipsmith.files import refuse_outputs
 
 if TYPE_CHECKING:
     from lipsmith.prepare import Summary
@@ -60,10 +60,12 @@ class Options(console.JsonOptions):
 def run(options: Options) -> None:
     """Prepare, tell what came of it, and name the folder."""
     from lipsmith.prepare import prepare
+    from lipsmith.prepare.layouts import find_jobs
 
-    if options.json:
-        refuse_existing(options.json, options.overwrite)
     *sources, folder = options.paths
+    if options.json:
+        inputs = (*(job.source for job in find_jobs(sources, folder)), folder)
+        refuse_outputs([options.json], options.overwrite, inputs=inputs)
     began = time.monotonic()
     with console.progress("sources") as progress:
         summary = prepare(sources, folder, size=options.size, workers=options.workers, progress=progress)

@@ -12,10 +12,11 @@ import tyro
 from lipsmith.cli import console
 from lipsmith.cli.results import write_figures
 from lipsmith.errors import SomeFailedError
-from lipsmith.files import refuse_existing, refuse_filled
+from lipsmith.files import refuse_outputs
 
 if TYPE_CHECKING:
     from lipsmith.evaluate.run import Evaluation
+    from lipsmith.score import Pair
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,31 +34,32 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
     judge: str = "sync"
     """The lip-sync judge: sync (ours), a folder, or syncnet_v2 (the official one, where its weights are at hand)."""
     strips: Path | None = None
-    """Also write a film strip of each film into this folder, for `lipsmith report`."""
+    """Also write a film strip of each film's beginning into this folder, for `lipsmith report`."""
 
 
 def run(options: Options) -> None:
     """Score all pairs and tell the totals."""
-    if options.json:
-        refuse_existing(options.json, options.overwrite)
-    if options.strips:
-        refuse_filled(options.strips, options.overwrite)
-    evaluation, failed, settings = _score(options)
+    from lipsmith.score import find_pairs
+
+    pairs = find_pairs(options.real, options.generated)
+    films = (film for pair in pairs for film in (pair.real, pair.generated))
+    inputs = (options.real, options.generated, *films)
+    refuse_outputs([options.json], options.overwrite, inputs=inputs, folder=options.strips)
+    evaluation, failed, settings = _score(options, pairs)
     _show(options, evaluation, failed, settings)
     if failed:
         raise SomeFailedError(failed, len(failed) + settings["films"])
 
 
-def _score(options: Options) -> tuple[Evaluation, list[tuple[str, str]], dict[str, Any]]:
+def _score(options: Options, pairs: list[Pair]) -> tuple[Evaluation, list[tuple[str, str]], dict[str, Any]]:
     import torch
 
     from lipsmith.evaluate.networks import load_networks
     from lipsmith.evaluate.scoring import CSIM_EVERY, VGG_EVERY, Scorer
-    from lipsmith.score import SYSTEM, find_pairs, score
+    from lipsmith.score import SYSTEM, score
 
     if options.threads:
         torch.set_num_threads(options.threads)
-    pairs = find_pairs(options.real, options.generated)
     scorer = Scorer(load_networks(options.judge))
     with console.progress("scoring", len(pairs)) as progress:
         evaluation, failed = score(
@@ -70,8 +72,8 @@ def _score(options: Options) -> tuple[Evaluation, list[tuple[str, str]], dict[st
         "face_size": options.face_size, "judge": judge.name if judge else None,
         "frechet_features": "VGG-16, last convolution, mean over space", "vgg_every": VGG_EVERY,
         "csim_every": CSIM_EVERY, "systems": list(evaluation.totals), "plain": SYSTEM,
-        "intervals": evaluation.intervals, "missing": scorer.networks.missing, "strips": options.strips,
-        "films": len(pairs) - len(failed),
+        "intervals": evaluation.intervals, "missing": scorer.networks.missing,
+        "strips": options.strips and options.strips.resolve(), "films": len(pairs) - len(failed),
     }  # fmt: skip
     return evaluation, failed, settings
 
@@ -94,7 +96,7 @@ def _show(options: Options, evaluation: Evaluation, failed: list[tuple[str, str]
     figures |= {"clips": settings["films"], "failed": len(failed)}
     write_figures(options.json, figures, settings, evaluation.rows)
     console.table(table.title, table.header, table.body, None if options.json else sys.stdout)
-    if settings["missing"] and not options.quiet:
+    if settings["missing"]:
         console.table("Not measured", ("figure", "why"), list(settings["missing"].items()))
     if options.json:
         console.result(options.json)

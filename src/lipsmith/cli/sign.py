@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from lipsmith.cli import console
-from lipsmith.files import refuse_existing
+from lipsmith.files import refuse_outputs
 from lipsmith.provenance import sign
 
 
@@ -35,6 +35,7 @@ class Options(console.OutputOptions):
 
 def run(options: Options) -> None:
     """Write the signed copy and name it."""
-    refuse_existing(options.output, options.overwrite)
+    inputs = (options.video, options.certificate, options.key)
+    refuse_outputs([options.output], options.overwrite, inputs=inputs)
     sign(options.video, options.output, options.certificate, options.key, options.algorithm)
     console.result(options.output)

@@ -13,7 +13,7 @@ import tyro
 from lipsmith.cli import console
 from lipsmith.cli.results import write_figures
 from lipsmith.errors import UsageError
-from lipsmith.files import refuse_existing
+from lipsmith.files import refuse_outputs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +43,7 @@ def run(options: Options) -> None:
     """Find, tell, and where asked to, note the offsets."""
     import torch
 
-    if options.json:
-        refuse_existing(options.json, options.overwrite)
+    refuse_outputs([options.json], options.overwrite, inputs=[options.video])
     if options.threads:
         torch.set_num_threads(options.threads)
     if options.video.is_dir():
@@ -61,15 +60,15 @@ def _film(options: Options) -> None:
 
     judge = load_judge(options.judge)
     offset = find_offset(options.video, judge, options.seconds)
-    row = (str(options.video), offset.frames, offset.seconds, offset.confidence, offset.figures.lse_d)
-    columns = ("film", "offset (frames)", "seconds", "confidence", "distance")
-    console.table(f"Judge: {judge.name}", columns, [row], None if options.json else sys.stdout)
     figures = {
         "offset_frames": offset.frames, "offset_seconds": offset.seconds,
         "lse_c": offset.confidence, "lse_d": offset.figures.lse_d,
     }  # fmt: skip
     settings = {"video": options.video, "judge": judge.name, "windows": offset.windows}
     write_figures(options.json, figures, settings, [{"curve": offset.figures.curve.tolist()}])
+    row = (str(options.video), offset.frames, offset.seconds, offset.confidence, offset.figures.lse_d)
+    columns = ("film", "offset (frames)", "seconds", "confidence", "distance")
+    console.table(f"Judge: {judge.name}", columns, [row], None if options.json else sys.stdout)
 
 
 def _folder(options: Options) -> None:
@@ -79,19 +78,21 @@ def _folder(options: Options) -> None:
     judge = load_judge(options.judge)
     with console.progress("listening") as progress:
         found = find_offsets(options.video, judge, options.split, progress)
-    records = found.records
-    counts = Counter(round(record.offset * 25) for record in records)
+    if options.write:
+        note_offsets(options.video, found.records)
+    figures = {
+        "clips": len(found.records),
+        "out_of_sync": sum(abs(lag) > 0.05 for lag in found.lags),
+        "told_apart": found.told_apart,
+    }
+    rows = [
+        {"clip": record.clip, "lag_seconds": lag, "offset_seconds": record.offset}
+        for record, lag in zip(found.records, found.lags, strict=True)
+    ]
+    write_figures(options.json, figures, {"data": options.video, "judge": judge.name, "noted": options.write}, rows)
+    counts = Counter(round(lag * 25) for lag in found.lags)
     stream = None if options.json else sys.stdout
     columns = ("frames by which speech is late", "clips")
-    console.table(f"Clips by offset (judge: {judge.name})", columns, sorted(counts.items()), stream)
+    console.table(f"Clips by lag (judge: {judge.name})", columns, sorted(counts.items()), stream)
     told = ("1 s windows told from shifted ones, as noted before", f"{found.told_apart:.1%}")
     console.table("The judge", ("figure", "share"), [told], stream)
-    if options.write:
-        note_offsets(options.video, records)
-    figures: dict[str, float] = {
-        "clips": len(records),
-        "out_of_sync": sum(abs(record.offset) > 0.05 for record in records),
-    }
-    figures |= {"told_apart": found.told_apart}
-    rows = [{"clip": record.clip, "offset_seconds": record.offset} for record in records]
-    write_figures(options.json, figures, {"data": options.video, "judge": judge.name, "noted": options.write}, rows)

@@ -8,6 +8,7 @@ from typing import Annotated
 import tyro
 
 from lipsmith.cli import console
+from lipsmith.files import refuse_input
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,7 @@ def run(options: Options) -> None:
     from lipsmith.train.landmarks import WEIGHTS, LandmarkTraining, train_landmarks
     from lipsmith.train.state import load_config
 
+    refuse_input(options.out, options.data, options.start)
     if options.threads:
         torch.set_num_threads(options.threads)
     config = load_config(LandmarkTraining, options.config)

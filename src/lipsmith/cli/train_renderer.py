@@ -9,6 +9,7 @@ import tyro
 
 from lipsmith.cli import console
 from lipsmith.errors import UsageError
+from lipsmith.files import refuse_input
 from lipsmith.models.renderer_config import Part
 
 
@@ -39,6 +40,7 @@ def run(options: Options) -> None:
     from lipsmith.train.renderer_config import RendererTraining
     from lipsmith.train.state import load_config
 
+    refuse_input(options.out, options.data, options.start)
     if options.threads:
         torch.set_num_threads(options.threads)
     config = load_config(RendererTraining, options.config)

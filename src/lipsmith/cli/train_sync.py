@@ -8,6 +8,7 @@ from typing import Annotated
 import tyro
 
 from lipsmith.cli import console
+from lipsmith.files import refuse_input
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,7 @@ def run(options: Options) -> None:
 
     from lipsmith.train.sync import train
 
+    refuse_input(options.out, options.data)
     if options.threads:
         torch.set_num_threads(options.threads)
 

@@ -48,7 +48,7 @@ class ModelSystem:
         if size != self._size:
             raise InputError(
                 f"the clips have crops of {size} pixels and the model {self.name} wants {self._size}; "
-                f"prepare the footage with --face-size {self._size}"
+                f"prepare the footage with --size {self._size}"
             )
         pool = self._pool(question)
         points = question.landmarks[pool]

@@ -8,7 +8,20 @@ from typing import Final
 
 import numpy as np
 
-COLOURS: Final = ("#4c566a", "#2a78d6", "#d1603d", "#3d9a5f", "#8b5bb5", "#c49a1a", "#1a9ba8", "#b03060")
+COLOURS: Final = (
+    "#4c566a",
+    "#2a78d6",
+    "#d1603d",
+    "#3d9a5f",
+    "#8b5bb5",
+    "#c49a1a",
+    "#1a9ba8",
+    "#b03060",
+    "#7a6a4f",
+    "#8fb339",
+    "#e39ac0",
+    "#000000",
+)
 _WIDTH, _HEIGHT = 720, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 74, 16, 14, 44
 

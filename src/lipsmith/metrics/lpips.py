@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from lipsmith.weights import third_party
 
 Trunk = Literal["alexnet", "vgg16"]
-BLOCKS: Final = 5
 _SHIFT: Final = (-0.030, -0.088, -0.188)
 _SCALE: Final = (0.458, 0.448, 0.450)
 _AT_ONCE: Final = 8

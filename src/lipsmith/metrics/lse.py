@@ -57,7 +57,11 @@ def mean_curve(distances: NDArray[np.float32]) -> NDArray[np.float64]:
 
 def sync_figures(distances: NDArray[np.float32]) -> SyncFigures:
     """LSE-D, LSE-C and offset of one clip's distances `(W, 2R + 1)`; all NaN and 0 if nothing can be compared."""
-    curve = mean_curve(distances)
+    return figures_of(mean_curve(distances))
+
+
+def figures_of(curve: NDArray[np.float64]) -> SyncFigures:
+    """The same of a mean curve `(2R + 1,)`."""
     if not np.isfinite(curve).any():
         return SyncFigures(float("nan"), float("nan"), 0, curve)
     best = int(np.nanargmin(curve))
@@ -86,9 +90,11 @@ def estimate_lags(
     """Frames by which the speech of each clip lags its picture.
 
     A short clip tells little, so its curve is joined by the mean curve of its identity's clips (which mostly come from
-    one source), weighing as much as `trust` windows. Lags beyond `farthest` are not considered.
+    one source), weighing as much as `trust` windows. Lags beyond `farthest` are not considered; where an identity has
+    nothing to compare the lag is 0.
     """
     curves = np.array([mean_curve(part) for part in distances])
+    heard = np.isfinite(curves).any(1)
     lengths = np.array([max(1, len(part)) for part in distances], np.float64)
     # Where a clip is too short to compare a shift, that shift is taken to be as bad as its worst.
     worst = np.max(curves, axis=1, keepdims=True, where=np.isfinite(curves), initial=0)
@@ -101,5 +107,6 @@ def estimate_lags(
         own = identities == identity
         shared = np.average(curves[own], axis=0, weights=lengths[own])
         joined = lengths[own, None] * curves[own] + trust * shared
-        lags[own] = joined[:, near].argmin(1) - farthest
+        if heard[own].any():
+            lags[own] = joined[:, near].argmin(1) - farthest
     return lags
