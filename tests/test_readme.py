@@ -20,7 +20,11 @@ def blocks(language: str) -> list[str]:
 
 
 def commands() -> list[str]:
-    lines = (line.strip() for block in blocks("bash") for line in block.splitlines())
+    """The README's, and those set apart in the other documents."""
+    lines = [line.strip() for block in blocks("bash") for line in block.splitlines()]
+    for document in sorted((ROOT / "docs").glob("*.md")):
+        joined = document.read_text(encoding="utf-8").replace("\\\n", " ")
+        lines += re.findall(r"^ {4}(lipsmith .*)$", joined, flags=re.MULTILINE)
     return [line for line in lines if line.startswith("lipsmith ")]
 
 
