@@ -147,6 +147,22 @@ def test_an_ablation_takes_its_input_away(part: Part, changed: str) -> None:
     assert not torch.equal(full(**x).image, full(**other).image)
 
 
+@pytest.mark.parametrize("parts", [(), ("alignment",), ("lips",), ("audio",)])
+def test_no_weight_is_trained_in_vain(parts: tuple[Part, ...]) -> None:
+    network = lively(TINY.without(parts))
+    network(**inputs()).image.sum().backward()
+    # Several processes wait for the gradient of every one.
+    assert [name for name, weights in network.named_parameters() if weights.grad is None] == []
+
+
+@torch.no_grad()
+def test_without_lips_their_features_are_nought_and_nothing_is_learnt() -> None:
+    whole, without = lively(), lively(TINY.without(["lips"]))
+    picture = torch.rand(3, 3, SIZE, SIZE), torch.rand(3, 1, SIZE, SIZE)
+    assert torch.equal(without.encode_lip(*picture), torch.zeros_like(whole.encode_lip(*picture)))
+    assert not list(without.lip_encoder.parameters())
+
+
 @torch.no_grad()
 @pytest.mark.parametrize(("k", "m"), [(1, 1), (5, 1), (1, 7)])
 def test_references_and_lips_may_be_any_number(k: int, m: int) -> None:

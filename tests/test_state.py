@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from lipsmith.errors import UsageError
 from lipsmith.train import state
 from lipsmith.train.landmarks import LandmarkTraining
+from lipsmith.train.run import save_weights
 from lipsmith.train.state import (
     Ema,
     Meter,
@@ -110,6 +113,18 @@ def test_an_interrupted_save_leaves_the_checkpoint_before(tmp_path: Path, monkey
     with pytest.raises(KeyboardInterrupt):
         save_checkpoint(path, {"step": 2})
     assert load_checkpoint(path) == {"step": 1}
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_weights_may_be_read_by_whom_the_umask_lets(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        save_weights(tmp_path / "renderer", {"a": torch.arange(3.0)}, {})
+    finally:
+        os.umask(before)
+    path = tmp_path / "renderer.safetensors"
+    assert path.stat().st_mode & 0o777 == 0o666 & ~mask
+    assert load_file(path)["a"].tolist() == [0, 1, 2]
 
 
 class Clock:

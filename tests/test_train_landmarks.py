@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from lipsmith.train.landmark_augment import (
 )
 from lipsmith.train.landmark_data import ReferenceRules, Window, balanced, draw, gather_footage, tracked_windows
 from lipsmith.train.landmarks import LandmarkTraining, load_trained, train_landmarks
+from lipsmith.train.state import load_checkpoint, save_checkpoint
 
 SMALL = LandmarkTraining(
     model=LandmarkConfig(
@@ -170,6 +172,27 @@ def test_another_network_does_not_resume(data: Path, tmp_path: Path) -> None:
     other = dataclasses.replace(short, model=dataclasses.replace(short.model, dim=32))
     with pytest.raises(UsageError, match="other sizes"):
         train_landmarks(other, data, tmp_path, device="cpu")
+
+
+def test_a_run_tells_its_minutes_and_what_it_began_with(data: Path, tmp_path: Path) -> None:
+    def recorded(name: str) -> tuple[object, object]:
+        training = json.loads((tmp_path / name / "landmarks.json").read_text())["training"]
+        return training["minutes"], training["start"]
+
+    still = dataclasses.replace(SMALL, steps=1, learning_rate=0.0)
+    train_landmarks(still, data, tmp_path / "first", device="cpu")
+    assert recorded("first") == (None, None)
+    first = str(tmp_path / "first")
+    lines: list[str] = []
+    train_landmarks(still, data, tmp_path / "second", minutes=60, device="cpu", start=first)
+    assert recorded("second") == (60, first)
+    saved = load_checkpoint(tmp_path / "second" / "checkpoint.pt")
+    assert saved is not None
+    save_checkpoint(tmp_path / "second" / "checkpoint.pt", saved | {"best": {}})
+    longer = dataclasses.replace(still, steps=2)
+    train_landmarks(longer, data, tmp_path / "second", device="cpu", start="nothing", report=lines.append)
+    assert f"{tmp_path / 'second'} goes on from its checkpoint; --start nothing is not used" in lines
+    assert recorded("second") == (None, first)
 
 
 def test_training_lowers_the_error(data: Path, tmp_path: Path) -> None:

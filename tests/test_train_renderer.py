@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,18 @@ from torch import Tensor
 from landmark_clips import talking_clip, write_clips
 from lipsmith.dataset import Clip, read_manifest
 from lipsmith.errors import InputError, UsageError, WeightsError
+from lipsmith.export import export, origin_of
 from lipsmith.landmarks import NUM_POSE
+from lipsmith.model_card import model_card
+from lipsmith.models.renderer import Renderer
 from lipsmith.models.renderer_config import RendererConfig
 from lipsmith.references import costs
 from lipsmith.train.renderer import train_renderer
 from lipsmith.train.renderer_augment import augment
 from lipsmith.train.renderer_config import LossWeights, RendererTraining
 from lipsmith.train.renderer_data import TRUE, Batch, Footage, Pictures, clip_weights, fixed_batches, moved_content
+from lipsmith.train.run import save_weights
+from lipsmith.train.state import build, load_checkpoint, save_checkpoint
 from lipsmith.video import VideoWriter
 
 SIZE = 32
@@ -232,6 +238,85 @@ def test_stop_and_resume_is_as_not_stopping(data: Path, tmp_path: Path) -> None:
     assert left.keys() == right.keys()
     for name, weights in left.items():
         assert torch.equal(weights, right[name]), name
+
+
+def test_a_pool_of_fewer_than_the_references_is_refused() -> None:
+    assert replace(SMALL, pool=2).pool == 2
+    with pytest.raises(UsageError, match="mine: pool = 2 is less than the 3 references"):
+        build(RendererTraining, {"pool": 2}, "mine")
+
+
+def test_the_last_step_is_validated_once_and_the_adversary_is_annealed_too(data: Path, tmp_path: Path) -> None:
+    lines: list[str] = []
+    train_renderer(SMALL, data, tmp_path, device="cpu", report=lines.append)
+    assert [line.partition(":")[0] for line in lines if line.startswith("val")] == ["val at 0", "val at 2", "val at 4"]
+    saved = load_checkpoint(tmp_path / "checkpoint.pt")
+    assert saved is not None
+    ours, theirs = (state["param_groups"][0]["lr"] for state in (saved["optimizer"], saved["adversary"]["optimizer"]))
+    assert theirs == ours < 0.2 * SMALL.learning_rate
+
+
+def test_a_run_tells_what_it_began_with(data: Path, tmp_path: Path) -> None:
+    def recorded(name: str) -> object:
+        return json.loads((tmp_path / name / "renderer.json").read_text())["training"]["start"]
+
+    train_renderer(replace(SMALL, steps=1), data, tmp_path / "first", device="cpu")
+    assert recorded("first") is None
+    first = str(tmp_path / "first")
+    lines: list[str] = []
+    train_renderer(replace(SMALL, steps=1), data, tmp_path / "second", device="cpu", start=first)
+    assert recorded("second") == first
+    saved = load_checkpoint(tmp_path / "second" / "checkpoint.pt")
+    assert saved is not None
+    save_checkpoint(tmp_path / "second" / "checkpoint.pt", saved | {"best": {}})
+    train_renderer(SMALL, data, tmp_path / "second", device="cpu", start="nothing", report=lines.append)
+    assert f"{tmp_path / 'second'} goes on from its checkpoint; --start nothing is not used" in lines
+    assert recorded("second") == first
+
+
+def begun(folder: Path, network: str, start: Path | str | None) -> Path:
+    """A run whose card says that it began with `start`."""
+    training = {"start": start and str(start)}
+    save_weights(folder / network, {"a": torch.zeros(1)}, {"training": training, "validation": {}})
+    return folder
+
+
+def test_what_derives_from_a_model_owes_it_its_terms(tmp_path: Path) -> None:
+    scratch = begun(tmp_path / "scratch", "landmarks", None)
+    tuned = begun(tmp_path / "tuned", "renderer", begun(tmp_path / "first", "renderer", "fast"))
+    assert origin_of(begun(tmp_path / "next", "landmarks", scratch), "landmarks") is None
+    assert origin_of(tuned, "renderer") == "fast"
+    assert origin_of(Path("models/mine"), "renderer") == "models/mine"
+    circle = begun(tmp_path / "circle", "renderer", tmp_path / "circle")
+    assert origin_of(circle, "renderer") == str(circle)
+    with pytest.raises(UsageError, match="the model fast has terms of its own"):
+        export(scratch, tuned, tmp_path / "model", "mine", data="", hardware="", licence=None)
+
+
+@pytest.mark.parametrize("start", [None, "fast"])
+def test_the_card_tells_what_a_run_began_with(start: str | None) -> None:
+    of_landmarks, of_renderer = ({"training": {"start": begun}, "validation": {}} for begun in (None, start))
+    card = model_card("mine", of_landmarks, of_renderer, data="", hardware="", licence="")
+    assert ("| begun with | n/a | fast |" in card) == ("begun with" in card) == (start is not None)
+
+
+def test_a_run_without_lips_from_when_it_had_their_encoder(data: Path, tmp_path: Path) -> None:
+    model = SMALL.model.without(["lips"])
+    config = replace(SMALL, model=model, steps=1, learning_rate=0.0)
+    train_renderer(config, data, tmp_path / "new", device="cpu")
+    new = load_file(tmp_path / "new" / "renderer.safetensors")
+    surplus = {name: x for name, x in Renderer(SMALL.model).state_dict().items() if name.startswith("lip_encoder.")}
+    assert not new.keys() & surplus.keys()
+    save_weights(tmp_path / "old" / "renderer", new | surplus, {"training": {"model": asdict(model)}})
+    train_renderer(config, data, tmp_path / "next", device="cpu", start=str(tmp_path / "old"))
+    following = load_file(tmp_path / "next" / "renderer.safetensors")
+    assert following.keys() == new.keys()
+    assert all(torch.equal(weights, following[name]) for name, weights in new.items())
+    saved = load_checkpoint(tmp_path / "new" / "checkpoint.pt")
+    assert saved is not None
+    save_checkpoint(tmp_path / "old" / "checkpoint.pt", saved | {"network": saved["network"] | surplus})
+    with pytest.raises(UsageError, match="another architecture"):
+        train_renderer(config, data, tmp_path / "old", device="cpu")
 
 
 @pytest.mark.parametrize(("frames", "said"), [(15, "train has 16 frames"), (49, "val lasts 2 s")])

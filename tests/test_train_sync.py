@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
 
 from lipsmith.dataset import write_manifest
-from lipsmith.errors import InputError
+from lipsmith.errors import InputError, UsageError
 from lipsmith.losses.sync import batch_loss, curve, shift_loss, shifts, stretch_loss
 from lipsmith.metrics.lse import estimate_lags
 from lipsmith.models.syncnet import SyncNet, SyncNetConfig, distances, windows
+from lipsmith.train import sync
 from lipsmith.train.sync import SyncConfig, train
 from lipsmith.train.sync_augment import augment_mel, augment_mouths
-from lipsmith.train.sync_data import SyncFootage, balanced, mel_start
+from lipsmith.train.sync_data import Stretches, SyncFootage, balanced, mel_start
 from sync_clips import write_clips
 
 SMALL = SyncNetConfig(height=16, width=32, mouth_widths=(4, 8), mel_widths=(4, 8), blocks=1, embedding=8, dropout=0.0)
@@ -144,6 +148,56 @@ def test_a_finished_run_is_not_trained_again(trained: tuple[Path, Path]) -> None
     before = (run / "log.jsonl").read_text()
     train(SyncConfig(model=SMALL, steps=80, length=12), root, run, device="cpu")
     assert (run / "log.jsonl").read_text() == before
+
+
+BRIEF = SyncConfig(model=SMALL, steps=3, batch=2, length=12, margin=6, realign=(), validate_every=2)
+
+
+def test_a_run_goes_on_with_its_own_clips_and_network_alone(tmp_path: Path) -> None:
+    write_clips(tmp_path / "one", {"train": [0, 0], "val": [0]})
+    write_clips(tmp_path / "other", {"train": [0, 0, 0], "val": [0]})
+    run = tmp_path / "run"
+    train(BRIEF, tmp_path / "one", run, device="cpu")
+    train(replace(BRIEF, steps=5), tmp_path / "one", run, device="cpu")
+    rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [2, 3, 4, 5]
+    with pytest.raises(UsageError, match=f"{run} is a run on other clips"):
+        train(BRIEF, tmp_path / "other", run, device="cpu")
+    with pytest.raises(UsageError, match=f"{run} is of a network of other sizes"):
+        train(replace(BRIEF, model=replace(SMALL, embedding=4)), tmp_path / "one", run, device="cpu")
+
+
+class Second(Fabric):
+    """The second of several processes, as it sees itself."""
+
+    global_rank = 1
+    is_global_zero = False
+
+
+def test_the_second_process_draws_its_own_and_leaves_the_word_to_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sync, "make_fabric", lambda device: Second(accelerator=device, devices=1))
+    draws: list[int] = []
+    sample = SyncFootage.sample
+
+    def watched(footage: SyncFootage, count: int, length: int, margin: int, generator: torch.Generator) -> Stretches:
+        draws.append(generator.initial_seed())
+        return sample(footage, count, length, margin, generator)
+
+    monkeypatch.setattr(SyncFootage, "sample", watched)
+    write_clips(tmp_path / "data", {"train": [0], "val": [0]})
+    told: list[int] = []
+    with caplog.at_level(logging.INFO, "lipsmith"):
+        train(
+            replace(BRIEF, realign=(0.3,)),
+            tmp_path / "data",
+            tmp_path / "run",
+            device="cpu",
+            progress=lambda done, total: told.append(done),
+        )
+    assert draws == [BRIEF.seed + 1] * 3
+    assert list((tmp_path / "run").iterdir()) == told == caplog.messages == []
 
 
 @pytest.mark.parametrize(("train_frames", "said"), [(16, "'train' lasts 1.0 s"), (30, "'val' lasts 1.0 s")])

@@ -13,17 +13,17 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from lipsmith.errors import WeightsError
+from lipsmith.errors import UsageError, WeightsError
 from lipsmith.files import write_whole_folder
 from lipsmith.landmarks import NUM_POINTS, NUM_POSE
 from lipsmith.model_card import model_card
 from lipsmith.models.landmark_generator import LandmarkConfig
 from lipsmith.models.renderer_config import RendererConfig
 from lipsmith.models.stages import WEIGHTS, halved, load_stages, of_network
-from lipsmith.train.state import build
+from lipsmith.train.state import build, write_tensors
 from lipsmith.weights import write_config
 
 _LOG = logging.getLogger(__name__)
@@ -44,16 +44,21 @@ OUTPUTS: Final[dict[str, tuple[str, ...]]] = {
 }
 
 
-def export(landmarks: Path, renderer: Path, folder: Path, name: str, *, data: str, hardware: str, licence: str) -> None:
+def export(
+    landmarks: Path, renderer: Path, folder: Path, name: str, *, data: str, hardware: str, licence: str | None
+) -> None:
     """Make the model folder `folder` of the runs `landmarks` and `renderer`; either may be a model whose part is kept.
 
     The folder is there, or what it held replaced, only once all has been checked.
     `data`, `hardware` and `licence`: what the model was trained on and its terms, in words, for the card. Raises
-    WeightsError where a run holds no weights, or where a stage on ONNX Runtime is further from torch than 0.1 % and
-    1e-4.
+    UsageError without a licence where weights derive from a model, WeightsError where a run holds no weights, or where
+    a stage on ONNX Runtime is further from torch than 0.1 % and 1e-4.
     """
     of_landmarks, landmark_weights = _run(landmarks, "landmarks")
     of_renderer, renderer_weights = _run(renderer, "renderer")
+    origin = origin_of(landmarks, "landmarks") or origin_of(renderer, "renderer")
+    if origin and licence is None:
+        raise UsageError(f"the model {origin} has terms of its own, in its CARD.md; say with --licence what holds now")
     face = build(RendererConfig, of_renderer["training"]["model"], str(renderer))
     mouth = build(LandmarkConfig, of_landmarks["training"]["model"], str(landmarks))
     config = {
@@ -68,10 +73,10 @@ def export(landmarks: Path, renderer: Path, folder: Path, name: str, *, data: st
     prefixed = {f"landmarks.{key}": value for key, value in landmark_weights.items()}
     prefixed |= {f"renderer.{key}": value for key, value in renderer_weights.items()}
     record = {"landmarks": of_landmarks, "renderer": of_renderer}
-    card = model_card(name, of_landmarks, of_renderer, data=data, hardware=hardware, licence=licence)
+    terms = licence or "no terms recorded."
+    card = model_card(name, of_landmarks, of_renderer, data=data, hardware=hardware, licence=terms)
     with write_whole_folder(folder) as beside:
-        save_file(halved(prefixed), beside / WEIGHTS)
-        (beside / WEIGHTS).chmod(0o644)  # safetensors lets nobody else read it
+        write_tensors(beside / WEIGHTS, halved(prefixed))
         (beside / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         (beside / "CARD.md").write_text(card, encoding="utf-8")
         write_config(beside, config)
@@ -196,6 +201,21 @@ def example(axes: Axes, sizes: Mapping[str, int]) -> dict[str, Tensor]:
         else:
             inputs[name] = torch.randn(lengths, generator=random)
     return inputs
+
+
+def origin_of(source: Path, network: str) -> str | None:
+    """The model that the weights of `network` in the run or model `source` derive from; None where from scratch.
+
+    Runs are followed back to what they began with; what is not there any more counts as a model.
+    """
+    followed = set()
+    while (card := source / f"{network}.json").is_file() and card not in followed:
+        followed.add(card)
+        start = json.loads(card.read_text(encoding="utf-8"))["training"].get("start")
+        if start is None:
+            return None
+        source = Path(start)
+    return str(source)
 
 
 def _tuple(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -9,7 +9,6 @@ from typing import Annotated
 import tyro
 
 from lipsmith.cli import console
-from lipsmith.errors import UsageError
 from lipsmith.files import refuse_outputs
 
 
@@ -30,7 +29,7 @@ class Options(console.OutputOptions):
     hardware: str = "not recorded"
     """What it was trained on, for how long, in words, for the card."""
     licence: str | None = None
-    """Terms of the weights, in words, for the card; to be given where a network of another model is kept."""
+    """Terms of the weights, in words, for the card; to be given where they derive from another model."""
 
 
 def run(options: Options) -> None:
@@ -38,9 +37,6 @@ def run(options: Options) -> None:
     from lipsmith.export import export
 
     refuse_outputs([], options.overwrite, inputs=[options.landmarks, options.renderer], folder=options.out)
-    kept = next((path for path in (options.landmarks, options.renderer) if (path / "config.json").exists()), None)
-    if kept is not None and options.licence is None:
-        raise UsageError(f"{kept} is a model with terms of its own, in its CARD.md; say with --licence what holds now")
     export(
         options.landmarks,
         options.renderer,
@@ -48,6 +44,6 @@ def run(options: Options) -> None:
         options.name or options.out.resolve().name,
         data=options.data,
         hardware=options.hardware,
-        licence=options.licence or "no terms recorded.",
+        licence=options.licence,
     )
     console.result(options.out)

@@ -27,6 +27,19 @@ class LipEncoder(nn.Module):
         return features
 
 
+class NoLipEncoder(nn.Module):
+    """Noughts in the shape of LipEncoder's features: the ablation without lip references."""
+
+    def __init__(self, config: RendererConfig) -> None:
+        super().__init__()
+        self.top, self.channels = config.top, config.coarse
+
+    def forward(self, image: Tensor, sketch: Tensor) -> Tensor:
+        """As LipEncoder."""
+        count, _, height, width = image.shape
+        return image.new_zeros(count, self.channels, (height - self.top) // 4, width // 4)
+
+
 class LipFusion(nn.Module):
     """mean_i F([f^m, f^l_i]): the target's features fused with each lip reference's, averaged.
 

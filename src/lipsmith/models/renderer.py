@@ -14,7 +14,7 @@ from lipsmith.models.blocks import conv3, res_blocks
 from lipsmith.models.decoder import Decoder
 from lipsmith.models.encoders import ReferenceEncoder, TargetEncoder
 from lipsmith.models.light import LightMatch
-from lipsmith.models.lip_module import LipEncoder, LipFusion, NoLips
+from lipsmith.models.lip_module import LipEncoder, LipFusion, NoLipEncoder, NoLips
 from lipsmith.models.renderer_config import RendererConfig
 
 
@@ -44,7 +44,7 @@ class Renderer(nn.Module):
             conv3(16 * (3 + config.sketches), config.coarse),
             res_blocks(config.coarse, config.blocks),
         )
-        self.lip_encoder = LipEncoder(config)
+        self.lip_encoder = LipEncoder(config) if config.lip_module == "mean" else NoLipEncoder(config)
         self.lip_fusion = LipFusion(config.coarse) if config.lip_module == "mean" else NoLips()
         self.audio = AudioAttention(config.coarse, *region) if config.audio == "attention" else NoAudio()
         self.decoder = Decoder(config)

@@ -25,7 +25,7 @@ from lipsmith.losses.landmarks import LandmarkLossWeights, landmark_loss
 from lipsmith.models.landmark_generator import LandmarkConfig, LandmarkGenerator, build_landmark_generator
 from lipsmith.train.landmark_augment import Augmentation, augment
 from lipsmith.train.landmark_data import Footage, ReferenceRules, draw, load_footage
-from lipsmith.train.run import Curves, has_bfloat16, make_fabric, save_weights
+from lipsmith.train.run import Curves, has_bfloat16, make_fabric, over, save_weights
 from lipsmith.train.state import (
     Ema,
     Meter,
@@ -104,12 +104,13 @@ def train_landmarks(
     """
     # Not Fabric's bf16-mixed: it would round the inputs too, and half a pixel of every landmark with them.
     fabric = make_fabric(device)
+    report = report if fabric.is_global_zero else _LOG.debug
     torch.set_float32_matmul_precision("high")
     trials = load_trials(data, "val", config.model.references)
     footage = load_footage(data, "train", config.model.window, config.augment.shifts).to(fabric.device)
     judge = _Judge(config, fabric.device)
     state = _State(fabric, config, minutes)
-    state.resume(run / CHECKPOINT, start)
+    state.resume(run / CHECKPOINT, start, report)
     report(f"{len(footage.window_first)} windows, {len(trials)} clips to validate on, from step {state.step}")
     return _loop(fabric, config, state, judge, footage, trials, run, report)
 
@@ -121,6 +122,7 @@ class _State:
         torch.manual_seed(config.seed)
         random.seed(config.seed)
         self.config = config
+        self.rank = fabric.global_rank
         self.autocast = torch.autocast(fabric.device.type, torch.bfloat16, enabled=has_bfloat16(fabric.device))
         self.bare = build_landmark_generator(config.model)
         self.optimiser: Any = torch.optim.AdamW(
@@ -130,28 +132,33 @@ class _State:
         self.network, self.optimiser = fabric.setup(self.bare, self.optimiser)
         self.ema = Ema(self.bare, config.ema)
         self.schedule = Schedule(config.steps, minutes, config.warmup)
-        self.sampler = torch.Generator(fabric.device).manual_seed(config.seed + fabric.global_rank)
-        torch.manual_seed(config.seed + fabric.global_rank)
+        self.sampler = torch.Generator(fabric.device).manual_seed(config.seed + self.rank)
+        torch.manual_seed(config.seed + self.rank)
+        self.start: str | None = None
         self.step = 0
         self.best: dict[str, float] = {}
 
-    def resume(self, path: Path, start: str | None) -> None:
+    def resume(self, path: Path, start: str | None, report: Callable[[str], None]) -> None:
         """Go on from the checkpoint at `path`; where there is none, begin with the network of `start`."""
         saved = load_checkpoint(path)
         if saved is None:
             if start is not None:
                 adopt(self.bare, start, _STEM)
                 self.ema = Ema(self.bare, self.config.ema)
+            self.start = start
             return
+        if start is not None:
+            report(f"{path.parent} goes on from its checkpoint; --start {start} is not used")
         if build(LandmarkConfig, saved["model_config"], str(path)) != self.config.model:
             raise UsageError(f"{path} is of a network of other sizes; choose another run folder")
         self.bare.load_state_dict(saved["network"])
         self.optimiser.load_state_dict(saved["optimiser"])
         self.ema.load_state_dict(saved["ema"])
         self.schedule.load_state_dict(saved["schedule"])
-        set_rng_state(self.sampler, saved["random"])
+        if self.rank == 0:  # whose draws these are; the others' must stay different
+            set_rng_state(self.sampler, saved["random"])
         random.setstate(_tuples(saved["python"]))
-        self.step, self.best = saved["step"], saved["best"]
+        self.step, self.best, self.start = saved["step"], saved["best"], saved.get("start")
 
     def save(self, path: Path) -> None:
         """Write the checkpoint."""
@@ -167,6 +174,7 @@ class _State:
                 "python": random.getstate(),
                 "step": self.step,
                 "best": self.best,
+                "start": self.start,
             },
         )
 
@@ -184,7 +192,7 @@ def _loop(
     judge.figures(state.ema, trials[:2])
     curves = Curves(run if fabric.is_global_zero else None)
     meter, saved_at = Meter(fabric.device), time.monotonic()
-    while not _done(fabric, state):
+    while not over(fabric, state.schedule, state.step):
         losses = _train_step(config, state, footage, meter, fabric)
         state.step += 1
         if state.step % config.log_every == 0:
@@ -256,8 +264,8 @@ def _validate(
         report(f"val at {state.step}: " + ", ".join(f"{name} {figures[name]:.3f}" for name in shown if name in figures))
         if figures["score"] > state.best.get("score", -np.inf):
             state.best = {**figures, "step": float(state.step)}
-            card = {"training": asdict(state.config), "validation": state.best}
-            save_weights(run / _STEM, state.ema.weights, card)
+            training = asdict(state.config) | {"minutes": state.schedule.minutes, "start": state.start}
+            save_weights(run / _STEM, state.ema.weights, {"training": training, "validation": state.best})
     fabric.barrier()
 
 
@@ -308,12 +316,6 @@ def load_trained(run: Path) -> tuple[LandmarkGenerator, LandmarkConfig]:
     network = build_landmark_generator(config)
     network.load_state_dict(load_file(run / WEIGHTS))
     return network.eval(), config
-
-
-def _done(fabric: Fabric, state: _State) -> bool:
-    """Whether the run is over: for all processes when it is for the first, whose clock rules."""
-    done = state.schedule.done(state.step)
-    return bool(fabric.broadcast(done)) if fabric.world_size > 1 else done
 
 
 def _tuples(value: Any) -> Any:  # noqa: ANN401 - a saved random state

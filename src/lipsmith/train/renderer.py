@@ -30,7 +30,7 @@ from lipsmith.train.renderer_augment import augment
 from lipsmith.train.renderer_config import RendererTraining
 from lipsmith.train.renderer_data import VALIDATED, Batch, Footage, fixed_batches
 from lipsmith.train.renderer_figures import measure, picture
-from lipsmith.train.run import Curves, has_bfloat16, make_fabric, save_weights
+from lipsmith.train.run import Curves, has_bfloat16, make_fabric, over, save_weights
 from lipsmith.train.state import (
     Ema,
     Meter,
@@ -71,6 +71,7 @@ def train_renderer(
     """
     # Not Fabric's bf16-mixed: it would round the inputs too, and half a pixel of every landmark with them.
     fabric = make_fabric(device)
+    report = report if fabric.is_global_zero else _LOG.debug
     torch.set_float32_matmul_precision("high")
     neighbours = config.model.neighbours
     footage = Footage(data, read_manifest(data, "train"), neighbours, fabric.device)
@@ -78,7 +79,7 @@ def train_renderer(
     if not trials:
         raise InputError(f"{data}: no clip of val lasts {VALIDATED:g} s; prepare longer footage to validate on")
     state = _State(fabric, config, _vgg(config, fabric))
-    state.resume(run / CHECKPOINT, start)
+    state.resume(run / CHECKPOINT, start, report)
     report(f"{len(footage.images)} frames, {len(trials)} clips to validate on, from step {state.step}")
     return _loop(fabric, config, state, footage, trials, run, report)
 
@@ -89,6 +90,7 @@ class _State:
     def __init__(self, fabric: Fabric, config: RendererTraining, vgg: VGG | None) -> None:
         torch.manual_seed(config.seed)
         self.config, self.vgg = config, vgg
+        self.rank = fabric.global_rank
         on_gpu = fabric.device.type == "cuda"
         self.autocast = torch.autocast(fabric.device.type, torch.bfloat16, enabled=has_bfloat16(fabric.device))
         self.bare = RenderBatch(Renderer(config.model))
@@ -103,19 +105,25 @@ class _State:
         self.adversary = Adversary(*fabric.setup(discriminator, adam))
         self.ema = Ema(self.bare.network, config.ema)
         self.schedule = Schedule(config.steps, config.minutes, config.warmup)
-        self.sampler = torch.Generator(fabric.device).manual_seed(config.seed + fabric.global_rank)
+        self.sampler = torch.Generator(fabric.device).manual_seed(config.seed + self.rank)
+        self.start: str | None = None
         self.step = 0
         self.best: dict[str, float] = {}
 
-    def resume(self, path: Path, start: str | None) -> None:
+    def resume(self, path: Path, start: str | None, report: Callable[[str], None]) -> None:
         """Go on from the checkpoint at `path`; where there is none, begin with the network of `start`."""
         saved = load_checkpoint(path)
         if saved is None:
             if start is not None:
                 adopt(self.bare.network, start, WEIGHTS)
                 self.ema = Ema(self.bare.network, self.config.ema)
+            self.start = start
             return
-        if build(RendererConfig, saved["model_config"], "checkpoint") != self.config.model:
+        if start is not None:
+            report(f"{path.parent} goes on from its checkpoint; --start {start} is not used")
+        same = build(RendererConfig, saved["model_config"], "checkpoint") == self.config.model
+        # Runs without lips once had a lip encoder all the same, and so has what the optimiser saved.
+        if not same or saved["network"].keys() != self.bare.network.state_dict().keys():
             raise UsageError(f"{path} is of another architecture; choose another run folder")
         self.bare.network.load_state_dict(saved["network"])
         self.optimizer.load_state_dict(saved["optimizer"])
@@ -123,8 +131,9 @@ class _State:
         if "adversary" in saved:
             self.adversary.load_state_dict(saved["adversary"])
         self.schedule.load_state_dict(saved["schedule"])
-        set_rng_state(self.sampler, saved["random"])
-        self.step, self.best = saved["step"], saved["best"]
+        if self.rank == 0:  # whose draws these are; the others' must stay different
+            set_rng_state(self.sampler, saved["random"])
+        self.step, self.best, self.start = saved["step"], saved["best"], saved.get("start")
 
     def save(self, path: Path) -> None:
         """Write the checkpoint; the adversary only once it has learnt something."""
@@ -140,6 +149,7 @@ class _State:
                 "random": rng_state(self.sampler),
                 "step": self.step,
                 "best": self.best,
+                "start": self.start,
                 **adversary,
             },
         )
@@ -171,7 +181,7 @@ def _loop(
     curves = Curves(run if fabric.is_global_zero else None)
     _validate(fabric, state, trials[:2], None, curves, report)
     meter, saved_at = Meter(fabric.device), time.monotonic()
-    while not _done(fabric, state):
+    while not over(fabric, state.schedule, state.step):
         terms = _train_step(fabric, config, state, footage, meter)
         state.step += 1
         if state.step % LOG_EVERY == 0:
@@ -182,7 +192,8 @@ def _loop(
         if time.monotonic() - saved_at > 60 * config.checkpoint_minutes and fabric.is_global_zero:
             state.save(run / CHECKPOINT)
             saved_at = time.monotonic()
-    _validate(fabric, state, trials, run, curves, report)
+    if state.step % config.validate_every:
+        _validate(fabric, state, trials, run, curves, report)
     if fabric.is_global_zero:
         state.save(run / CHECKPOINT)
     return state.best
@@ -191,7 +202,7 @@ def _loop(
 def _train_step(
     fabric: Fabric, config: RendererTraining, state: _State, footage: Footage, meter: Meter
 ) -> dict[str, Tensor]:
-    for group in state.optimizer.param_groups:
+    for group in (*state.optimizer.param_groups, *state.adversary.optimizer.param_groups):
         group["lr"] = config.learning_rate * state.schedule.scale(state.step)
     with meter.data(), torch.no_grad():
         batch = augment(footage.draw(config, state.sampler), state.sampler)
@@ -253,8 +264,8 @@ def _validate(
         curves.picture("val", picture(network, batches[::4]), state.step)
         if run is not None and figures["score"] > state.best.get("score", -np.inf):
             state.best = figures | {"step": float(state.step)}
-            card = {"training": asdict(state.config), "validation": state.best}
-            save_weights(run / WEIGHTS, state.ema.weights, card)
+            training = asdict(state.config) | {"start": state.start}
+            save_weights(run / WEIGHTS, state.ema.weights, {"training": training, "validation": state.best})
     fabric.barrier()
 
 
@@ -273,9 +284,3 @@ def _channels_last(module: M, device: torch.device) -> M:
     """The module on its device, in the memory format that convolutions like."""
     moved: M = module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return moved
-
-
-def _done(fabric: Fabric, state: _State) -> bool:
-    """Whether the run is over: for all processes when it is for the first, whose clock rules."""
-    done = state.schedule.done(state.step)
-    return bool(fabric.broadcast(done)) if fabric.world_size > 1 else done

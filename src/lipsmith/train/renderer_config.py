@@ -71,3 +71,7 @@ class RendererTraining:
     """Of all random numbers."""
     compile: bool = False
     """Compile the network with torch.compile; worth it on a GPU."""
+
+    def __post_init__(self) -> None:
+        if self.pool < self.model.references:
+            raise ValueError(f"pool = {self.pool} is less than the {self.model.references} references of the model")

@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from safetensors.torch import save_file
 from torch import Tensor
 
 from lipsmith.errors import UsageError
+from lipsmith.train.state import Schedule, write_tensors
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,6 +36,12 @@ def has_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies in bfloat16 faster than in float32: a GPU, or a CPU with instructions for it."""
     native = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return device.type == "cuda" or (native is not None and bool(native()))
+
+
+def over(fabric: Fabric, schedule: Schedule, step: int) -> bool:
+    """Whether the run is over: for all processes when it is for the first, whose clock rules."""
+    done = schedule.done(step)
+    return bool(fabric.broadcast(done)) if fabric.world_size > 1 else done
 
 
 class Curves:
@@ -68,6 +74,6 @@ def save_weights(path: Path, weights: dict[str, Tensor], card: dict[str, Any]) -
     """Write `path`.safetensors, and `path`.json that says what it is and what it measured; each appears whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".tmp")
-    save_file({name: value.detach().cpu().contiguous() for name, value in weights.items()}, beside)
+    write_tensors(beside, {name: value.detach().cpu().contiguous() for name, value in weights.items()})
     beside.replace(path.with_name(path.name + ".safetensors"))
     path.with_name(path.name + ".json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from lipsmith.errors import UsageError
@@ -106,6 +106,11 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
         return None
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return state
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write a safetensors file that may be read by whom the umask lets; safetensors' own lets nobody else."""
+    path.write_bytes(save(dict(tensors)))
 
 
 def adopt(module: nn.Module, start: str, network: str) -> None:

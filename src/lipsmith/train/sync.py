@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,22 +17,24 @@ import numpy as np
 import torch
 from einops import rearrange
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 from torch import Tensor
 
+from lipsmith.errors import UsageError
 from lipsmith.losses.sync import batch_loss, shift_loss, stretch_loss
 from lipsmith.metrics.lse import REACH, estimate_lags, shift_distances, told_apart
 from lipsmith.models.syncnet import SyncNet, SyncNetConfig
-from lipsmith.train.run import has_bfloat16, make_fabric
+from lipsmith.train.run import has_bfloat16, make_fabric, over
 from lipsmith.train.state import (
     Ema,
     Meter,
     Schedule,
+    build,
     load_checkpoint,
     load_config,
     rng_state,
     save_checkpoint,
     set_rng_state,
+    write_tensors,
 )
 from lipsmith.train.sync_augment import augment_mel, augment_mouths
 from lipsmith.train.sync_data import FPS, WINDOW, SyncFootage
@@ -107,18 +109,22 @@ def train(
 ) -> Path:
     """Train on the split `train` of prepared `data`, choose by `val`; returns the folder of the chosen weights.
 
-    A run that was interrupted goes on from `out/last.pt`. Raises InputError without clips long enough.
+    A run that was interrupted goes on from `out/last.pt`. Raises InputError without clips long enough, UsageError where
+    `out` is a run on other clips or of another network.
     """
     settings = config if isinstance(config, SyncConfig) else load_config(SyncConfig, config)
     run = _Run(settings, data, out, device, minutes)
-    for step in run.remaining():
-        run.step(step)
-        if progress:
-            progress(int(1000 * run.schedule.progress(step + 1)), 1000)
-        run.realign_when_due(step + 1)
-        if (step + 1) % settings.validate_every == 0 or run.schedule.done(step + 1):
-            run.validate(step + 1)
-    (out / "offsets.json").write_text(json.dumps(run.offsets(), indent=1), encoding="utf-8")
+    while not over(run.fabric, run.schedule, run.step):
+        run.advance()
+        if progress and run.fabric.is_global_zero:
+            progress(int(1000 * run.schedule.progress(run.step)), 1000)
+        run.realign_when_due()
+        if run.step % settings.validate_every == 0:
+            run.validate()
+    if run.step > run.validated:
+        run.validate()
+    if run.fabric.is_global_zero:
+        (out / "offsets.json").write_text(json.dumps(run.offsets(), indent=1), encoding="utf-8")
     return out / "sync"
 
 
@@ -129,11 +135,12 @@ class _Run:
         self.config, self.out = config, out
         out.mkdir(parents=True, exist_ok=True)
         self.fabric = make_fabric(device)
+        self.log = _LOG.info if self.fabric.is_global_zero else _LOG.debug
         torch.set_float32_matmul_precision("high")
         place = self.fabric.device
         self.autocast = torch.autocast(place.type, torch.bfloat16, enabled=has_bfloat16(place))
         torch.manual_seed(config.seed)
-        self.generator = torch.Generator(place).manual_seed(config.seed)
+        self.generator = torch.Generator(place).manual_seed(config.seed + self.fabric.global_rank)
         shortest = config.length + WINDOW - 1
         self.footage = SyncFootage(data, "train", place, shortest)
         self.held_out = SyncFootage(data, "val", place, shortest)
@@ -145,21 +152,15 @@ class _Run:
         self.averaged = _laid_out(SyncNet(config.model).to(place), place).eval()
         self.schedule = Schedule(config.steps, minutes or config.minutes, config.warmup)
         self.meter = Meter(place)
-        self.first_step, self.best, self.realigned = 0, -1.0, 0
+        self.step, self.validated, self.best, self.realigned = 0, 0, -1.0, 0
+        torch.manual_seed(config.seed + self.fabric.global_rank)
         self._resume()
 
-    def remaining(self) -> Iterator[int]:
-        """Steps until the schedule is done."""
-        step = self.first_step
-        while not self.schedule.done(step):
-            yield step
-            step += 1
-
-    def step(self, step: int) -> None:
+    def advance(self) -> None:
         """One batch, one update."""
         config = self.config
         for group in self.optimizer.param_groups:
-            group["lr"] = config.learning_rate * self.schedule.scale(step)
+            group["lr"] = config.learning_rate * self.schedule.scale(self.step)
         with self.meter.data(), torch.no_grad():
             drawn = self.footage.sample(config.batch, config.length, config.margin, self.generator)
             size = (config.model.height, config.model.width)
@@ -174,38 +175,45 @@ class _Run:
         self.fabric.clip_gradients(self.judge, self.optimizer, max_norm=1.0, error_if_nonfinite=False)
         self.optimizer.step()
         self.ema.update(self.judge.module)
-        self.meter.add(config.batch)
+        self.meter.add(config.batch * self.fabric.world_size)
         self.last_loss = loss.detach()
+        self.step += 1
 
-    def realign_when_due(self, step: int) -> None:
+    def realign_when_due(self) -> None:
         """Estimate the training clips' offsets again at the set parts of the run."""
-        due = sum(self.schedule.progress(step) >= part for part in self.config.realign)
+        due = sum(self.schedule.progress(self.step) >= part for part in self.config.realign)
         if due <= self.realigned:
             return
         self.realigned = due
         if self.best < _TRUSTED:
-            _LOG.info("the judge cannot yet tell sync from its lack; offsets are left as they are")
+            self.log("the judge cannot yet tell sync from its lack; offsets are left as they are")
             return
         raw = self._distances(self.footage)
         lag = estimate_lags(raw, self.footage.identities)
         self.footage.lag = torch.from_numpy(lag).to(self.footage.lag)
-        _LOG.info("%d of %d clips are off by more than 1 frame", (np.abs(lag) > 1).sum(), len(lag))
+        self.log("%d of %d clips are off by more than 1 frame", (np.abs(lag) > 1).sum(), len(lag))
 
-    def validate(self, step: int) -> None:
+    def validate(self) -> None:
         """Measure the averaged weights on unseen people, keep them if they are the best, save the state."""
+        if self.fabric.is_global_zero:
+            self._measure()
+        # All must know when the judge may be trusted.
+        self.best, self.validated = self.fabric.broadcast(self.best), self.step
+
+    def _measure(self) -> None:
         found = [told_apart(distances) for distances in self._distances(self.held_out)]
         wins, comparisons = np.sum(found, axis=0)
         score = float(wins) / max(1, int(comparisons))
         rate, share = self.meter.read()
-        row = {"step": step, "minutes": self.schedule.elapsed, "loss": float(self.last_loss), "told_apart": score}
+        row = {"step": self.step, "minutes": self.schedule.elapsed, "loss": float(self.last_loss), "told_apart": score}
         row |= {"stretches_per_s": rate, "data_share": share}
         with (self.out / "log.jsonl").open("a", encoding="utf-8") as log:
             log.write(json.dumps(row) + "\n")
-        _LOG.info("step %d: loss %.3f, told apart %.1f %%", step, row["loss"], 100 * score)
+        self.log("step %d: loss %.3f, told apart %.1f %%", self.step, row["loss"], 100 * score)
         if score > self.best:
             self.best = score
-            save_judge(self.out / "sync", self.averaged, {"told_apart_val": score, "step": step})
-        save_checkpoint(self.out / "last.pt", self._state(step))
+            save_judge(self.out / "sync", self.averaged, {"told_apart_val": score, "step": self.step})
+        save_checkpoint(self.out / "last.pt", self._state())
 
     def offsets(self) -> dict[str, float]:
         """Seconds by which each training clip's speech lags its picture, as last estimated."""
@@ -228,9 +236,14 @@ class _Run:
         self.averaged.load_state_dict(weights)
         return clip_distances(self.averaged, footage, REACH)
 
-    def _state(self, step: int) -> dict[str, Any]:
+    def _clips(self) -> list[str]:
+        return [record.clip for record in (*self.footage.records, *self.held_out.records)]
+
+    def _state(self) -> dict[str, Any]:
         return {
-            "step": step,
+            "clips": self._clips(),
+            "model_config": asdict(self.config.model),
+            "step": self.step,
             "judge": self.judge.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "ema": self.ema.state_dict(),
@@ -245,13 +258,19 @@ class _Run:
         state = load_checkpoint(self.out / "last.pt")
         if state is None:
             return
+        if state.get("clips") != self._clips():
+            raise UsageError(f"{self.out} is a run on other clips; choose another run folder")
+        if build(SyncNetConfig, state["model_config"], str(self.out)) != self.config.model:
+            raise UsageError(f"{self.out} is of a network of other sizes; choose another run folder")
         self.judge.load_state_dict(state["judge"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.ema.load_state_dict(state["ema"])
         self.schedule.load_state_dict(state["schedule"])
-        set_rng_state(self.generator, state["random"])
+        if self.fabric.is_global_zero:  # whose draws these are; the others' must stay different
+            set_rng_state(self.generator, state["random"])
         self.footage.lag = state["lag"].to(self.fabric.device)
-        self.first_step, self.best, self.realigned = state["step"], state["best"], state["realigned"]
+        self.step, self.best, self.realigned = state["step"], state["best"], state["realigned"]
+        self.validated = self.step
 
 
 def save_judge(folder: Path, net: SyncNet, card: dict[str, Any]) -> None:
@@ -261,7 +280,7 @@ def save_judge(folder: Path, net: SyncNet, card: dict[str, Any]) -> None:
     tensors = {
         name: (value.half() if value.is_floating_point() else value).cpu().contiguous() for name, value in state.items()
     }
-    save_file(tensors, folder / "model.safetensors")
+    write_tensors(folder / "model.safetensors", tensors)
     write_config(folder, {"kind": "sync", "architecture": asdict(net.config), "training": card})
 
 
