@@ -394,3 +394,11 @@ def test_an_error_leaves_the_old_result(tmp_path: Path) -> None:
         fail()
     assert [file.name for file in tmp_path.iterdir()] == ["out.txt"]
     assert path.read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    "words", ["sign none.mp4 -o out.mp4 --certificate chain.pem --key key.pem", "report none.json -o page.html"]
+)
+def test_a_missing_input_is_named_first(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(words.split()) == 3
+    assert "does not exist; check the path" in capsys.readouterr().err

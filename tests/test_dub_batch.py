@@ -151,3 +151,23 @@ def test_a_folder_takes_the_place_of_the_tables_own(tmp_path: Path) -> None:
     outputs = [job.output.relative_to(tmp_path).as_posix() for job in read_pairs(table, tmp_path / "out")]
     assert outputs == ["out/sub/a.mp4", "out/b.mp4"]
     assert read_pairs(table)[1].output == tmp_path / "elsewhere" / "b.mp4"
+
+
+@pytest.mark.parametrize("header", ["video;speech;output", "video,audio,out", "video,speech"])
+def test_a_table_without_its_columns_is_told_so(tmp_path: Path, header: str) -> None:
+    (tmp_path / "pairs.csv").write_text(f"{header}\na.mp4,b.wav,c.mp4\n")
+    with pytest.raises(InputError, match="has no column"):
+        read_pairs(tmp_path / "pairs.csv")
+
+
+def test_a_table_may_have_spaces_and_must_be_there(tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text("video, speech, output\na.mp4, b.wav, c.mp4\n")
+    assert read_pairs(tmp_path / "pairs.csv") == [Job(tmp_path / "a.mp4", tmp_path / "b.wav", tmp_path / "c.mp4")]
+    with pytest.raises(InputError, match="does not exist"):
+        read_pairs(tmp_path / "none.csv")
+
+
+def test_a_folder_of_results_is_not_named_like_a_film(tmp_path: Path, film: Path, words: Path) -> None:
+    with pytest.raises(UsageError, match="names a film"):
+        pair(film.parent, words, tmp_path / "out.mp4")
+    assert not (tmp_path / "out.mp4").exists()

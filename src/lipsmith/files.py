@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from lipsmith.errors import UsageError
+from lipsmith.errors import InputError, UsageError
 
 _HIDDEN: Final = ".lipsmith-"
 """How names begin of what is not whole yet; short, so that a result's own name may be as long as a name can be."""
@@ -42,6 +42,13 @@ def refuse_outputs(
         refuse_existing(path, overwrite)
     if folder:
         refuse_filled(folder, overwrite)
+
+
+def require(*paths: Path) -> None:
+    """Raise InputError for a path at which nothing is."""
+    for path in paths:
+        if not path.exists():
+            raise InputError(f"{path} does not exist; check the path.")
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:

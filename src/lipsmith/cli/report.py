@@ -10,7 +10,7 @@ import tyro
 
 from lipsmith.cli import console
 from lipsmith.cli.results import read_figures
-from lipsmith.files import refuse_outputs, write_whole
+from lipsmith.files import refuse_outputs, require, write_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +27,7 @@ def run(options: Options) -> None:
     """Write the page and name it."""
     from lipsmith.report import write_report
 
+    require(options.results)
     refuse_outputs([options.output], options.overwrite, inputs=[options.results])
     found = read_figures(options.results)
     with write_whole(options.output) as beside:

@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from lipsmith.cli import console
-from lipsmith.files import refuse_outputs
+from lipsmith.files import refuse_outputs, require
 from lipsmith.provenance import sign
 
 
@@ -36,6 +36,7 @@ class Options(console.OutputOptions):
 def run(options: Options) -> None:
     """Write the signed copy and name it."""
     inputs = (options.video, options.certificate, options.key)
+    require(*inputs)
     refuse_outputs([options.output], options.overwrite, inputs=inputs)
     sign(options.video, options.output, options.certificate, options.key, options.algorithm)
     console.result(options.output)

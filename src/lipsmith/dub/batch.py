@@ -13,7 +13,7 @@ from typing import Final
 from lipsmith.dub.clip import Clip, Tail
 from lipsmith.dub.dubber import Dubber
 from lipsmith.errors import InputError, SomeFailedError, UsageError
-from lipsmith.files import refuse_existing, refuse_input
+from lipsmith.files import refuse_existing, refuse_input, require
 from lipsmith.video.sound import open_sound
 from lipsmith.video.writing import CONTAINERS
 
@@ -29,6 +29,8 @@ FILMS: Final = {
 }
 PICTURES: Final = {".gif", ".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 SOUNDS: Final = {".wav", ".mp3", ".m4a", ".aac", ".flac", ".ogg", ".opus", ".wma", ".aif", ".aiff"}
+
+_COLUMNS: Final = ("video", "speech", "output")
 
 
 @dataclass(frozen=True)
@@ -106,9 +108,7 @@ class Batch:
 
 def check(job: Job, overwrite: bool) -> None:
     """Raise before any work for inputs that are not there and a result that could not be put where it belongs."""
-    for path in (job.video, job.speech):
-        if not path.exists():
-            raise InputError(f"{path} does not exist; check the path.")
+    require(job.video, job.speech)
     if job.output.suffix.lower() not in CONTAINERS:
         raise UsageError(f"{job.output}: the result must end in {', '.join(CONTAINERS)}.")
     refuse_existing(job.output, overwrite)
@@ -148,11 +148,16 @@ def read_pairs(table: Path, output: Path | None = None) -> list[Job]:
     `output`: a folder in which results are put, in place of the table's own. Raises `InputError` for a table that
     cannot be read.
     """
+    require(table)
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+            reader = csv.DictReader(file, skipinitialspace=True)
+            rows, columns = list(reader), reader.fieldnames or []
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{table} cannot be read as a CSV file ({error}); give UTF-8 text.") from error
+    if missing := [name for name in _COLUMNS if name not in columns]:
+        found = ", ".join(columns)
+        raise InputError(f"{table} has no column {missing[0]} ({found}): {', '.join(_COLUMNS)}, separated by commas.")
     if output is not None:
         _make_folder(output)
     jobs = [_job(table, number, row, output) for number, row in enumerate(rows, start=2)]
@@ -162,6 +167,8 @@ def read_pairs(table: Path, output: Path | None = None) -> list[Job]:
 
 
 def _make_folder(output: Path) -> None:
+    if output.suffix.lower() in CONTAINERS and not output.exists():
+        raise UsageError(f"{output} names a film; name a folder, in which many results can be put")
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output} is a file; name a folder, in which many results can be put")
     output.mkdir(parents=True, exist_ok=True)
@@ -180,7 +187,7 @@ def _refuse_clashes(jobs: Sequence[Job]) -> None:
 
 
 def _job(table: Path, number: int, row: dict[str | None, str | None], output: Path | None) -> Job:
-    cells = [(row.get(column) or "").strip() for column in ("video", "speech", "output")]
+    cells = [(row.get(column) or "").strip() for column in _COLUMNS]
     if not all(cells):
         raise InputError(f"{table}, line {number}: the columns video, speech and output must all be filled.")
     video, speech, result = map(Path, cells)

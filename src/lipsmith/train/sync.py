@@ -133,7 +133,6 @@ class _Run:
 
     def __init__(self, config: SyncConfig, data: Path, out: Path, device: str, minutes: float | None) -> None:
         self.config, self.out = config, out
-        out.mkdir(parents=True, exist_ok=True)
         self.fabric = make_fabric(device)
         self.log = _LOG.info if self.fabric.is_global_zero else _LOG.debug
         torch.set_float32_matmul_precision("high")
@@ -152,6 +151,7 @@ class _Run:
         self.averaged = _laid_out(SyncNet(config.model).to(place), place).eval()
         self.schedule = Schedule(config.steps, minutes or config.minutes, config.warmup)
         self.meter = Meter(place)
+        out.mkdir(parents=True, exist_ok=True)
         self.step, self.validated, self.best, self.realigned = 0, 0, -1.0, 0
         torch.manual_seed(config.seed + self.fabric.global_rank)
         self._resume()
