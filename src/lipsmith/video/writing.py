@@ -203,7 +203,8 @@ class VideoWriter:
             shown.duration = max(1, end - (shown.pts or 0))
             if self.path.suffix.lower() != ".mkv":
                 # MP4 ends where showing or decoding ends, whichever is first, and the one lags behind the other.
-                decoded.duration = max(1, shown.duration, end - (decoded.dts or 0) + (self._first_decoded or 0))
+                lasting = end - (decoded.dts or 0) + (self._first_decoded or 0)
+                decoded.duration = max(decoded.duration or 1, lasting)
         return packets
 
     def _feed_sound(self, until: float) -> None:

@@ -1,0 +1,139 @@
+"""Results appear whole, are read back as written, and never take the place of what a command works on."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lipsmith import cli, errors
+from lipsmith.cli.results import read_figures, write_figures
+from lipsmith.files import refuse_existing, refuse_outputs, write_whole, write_whole_folder
+
+
+def test_figures_are_written_whole_and_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    figures = {"psnr": math.inf, "lpips_vgg": math.nan, "ssim": np.float32(0.5), "frames": 7}
+    settings = {"data": tmp_path, "face_size": 128}
+    write_figures(path, figures, settings, [{"clip": "a", "psnr": np.array([1.0, -np.inf])}])
+    raw = json.loads(path.read_text())
+    assert raw["figures"] == {"psnr": "inf", "lpips_vgg": None, "ssim": 0.5, "frames": 7}
+    assert raw["rows"] == [{"clip": "a", "psnr": [1.0, "-inf"]}]
+    found = read_figures(path)
+    assert found.figures["psnr"] == math.inf
+    assert math.isnan(found.figures["lpips_vgg"])
+    assert found.settings == {"data": str(tmp_path), "face_size": 128}
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"figures": {}}', '{"figures": 1, "settings": {}, "rows": []}'])
+def test_a_file_without_figures_is_an_input_error(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(text)
+    with pytest.raises(errors.InputError, match="holds no results"):
+        read_figures(path)
+
+
+def test_results_replace_others_only_on_request(tmp_path: Path) -> None:
+    there = tmp_path / "there.mp4"
+    there.touch()
+    with pytest.raises(errors.UsageError, match="--overwrite"):
+        refuse_existing(there, overwrite=False)
+    refuse_existing(there, overwrite=True)
+    refuse_existing(tmp_path / "new.mp4", overwrite=False)
+    with pytest.raises(errors.UsageError, match="is a folder"):
+        refuse_existing(tmp_path, overwrite=True)
+    with pytest.raises(errors.UsageError, match="does not exist"):
+        refuse_existing(tmp_path / "nowhere" / "new.mp4", overwrite=False)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "sign film.mp4 -o film.mp4 --certificate chain.pem --key key.pem",
+        "sign film.mp4 -o key.pem --certificate chain.pem --key key.pem",
+        "sign film.mp4 -o chain.pem --certificate chain.pem --key key.pem",
+        "sync film.mp4 --json ./film.mp4",
+        "sync clips --json clips/manifest.jsonl",
+        "score film.mp4 films/a.mp4 --json film.mp4",
+        "score films made --json made/a.mp4",
+        "evaluate clips --json clips/manifest.jsonl",
+        "evaluate clips --model run --markdown run/config.json",
+        "evaluate clips --variant none=run --latex run/config.json",
+        "evaluate landmarks run --data clips --json run/landmarks.json",
+        "report results.json -o results.json",
+        "inspect clips.png -o clips.png",
+        "cost face.toml --json face.toml",
+        "cost fast --landmarks face.toml --json face.toml",
+        "prepare film.mp4 new --json film.mp4",
+        "prepare films new --json films/a.mp4",
+        "prepare film.mp4 clips --json clips/manifest.jsonl",
+        "export --landmarks run --renderer run -o run",
+        "train landmarks landmarks --data clips --out clips",
+        "train renderer fast --data clips --out run --start run",
+        "train sync sync --data clips --out clips",
+    ],
+)
+def test_no_verb_replaces_what_it_works_on(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = "film.mp4 chain.pem key.pem films/a.mp4 made/a.mp4 clips/manifest.jsonl clips.png/manifest.jsonl"
+    for name in (*names.split(), "run/config.json", "run/landmarks.json", "results.json", "face.toml"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).touch()
+    before = sorted(tmp_path.rglob("*"))
+    assert cli.main([*words.split(), *([] if "train" in words else ["--overwrite"])]) == 2
+    assert "would be replaced by its own result" in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_two_results_need_two_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for words in (["--json", "a.json", "--latex", "./a.json"], ["--markdown", "strips", "--strips", "strips"]):
+        assert cli.main(["evaluate", "clips", *words]) == 2
+        assert "would be written more than once" in capsys.readouterr().err
+
+
+def test_results_go_beside_what_they_are_made_of(tmp_path: Path) -> None:
+    (tmp_path / "figures.json").touch()
+    files = [tmp_path / "figures.json", None]
+    refuse_outputs(files, True, inputs=[tmp_path, "fast", None], folder=tmp_path / "strips")
+    with pytest.raises(errors.UsageError, match="--overwrite"):
+        refuse_outputs(files, False, inputs=[tmp_path])
+
+
+def test_a_name_may_be_as_long_as_a_name_can_be(tmp_path: Path) -> None:
+    with write_whole(tmp_path / f"{'n' * 250}.json") as beside:
+        assert beside.suffix == ".json"
+        beside.touch()
+    with write_whole_folder(tmp_path / ("n" * 255)) as folder:
+        (folder / "a").touch()
+    assert sorted(len(path.name) for path in tmp_path.iterdir()) == [255, 255]
+
+
+def test_an_error_leaves_the_old_result(tmp_path: Path) -> None:
+    path = tmp_path / "out.txt"
+    path.write_text("old")
+
+    def fail() -> None:
+        with write_whole(path) as beside:
+            beside.write_text("new")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert [file.name for file in tmp_path.iterdir()] == ["out.txt"]
+    assert path.read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    "words", ["sign none.mp4 -o out.mp4 --certificate chain.pem --key key.pem", "report none.json -o page.html"]
+)
+def test_a_missing_input_is_named_first(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(words.split()) == 3
+    assert "does not exist; check the path" in capsys.readouterr().err
