@@ -47,7 +47,7 @@ def stages(image: NDArray[np.uint8]) -> dict[str, float]:
         "cut_ms": milliseconds(lambda: is_cut(image)),
         "crop_ms": milliseconds(lambda: crop.pixels(image, 256, cv2.BORDER_REPLICATE)),
         "mesh_ms": milliseconds(lambda: mesh(image, crop)),
-        "detect_ms": milliseconds(lambda: detector(image)),
+        "detect_ms": milliseconds(lambda: next(detector.coarse_to_fine(image))),
         "track_ms": milliseconds(lambda: tracker.track(image)),
         "thorough_720p_ms": milliseconds(lambda: list(detector.coarse_to_fine(wide)), 3),
     }

@@ -44,6 +44,23 @@ def test_stereo_is_averaged(tmp_path: Path) -> None:
     assert read_audio(sound(tmp_path / "a.wav", wave, 16000, layout="stereo")) == pytest.approx(0.2, abs=1e-3)
 
 
+@pytest.mark.parametrize("second", [-1.0, -0.8, 0.0, 1.0])
+def test_no_phase_of_the_second_channel_silences_the_first(tmp_path: Path, second: float) -> None:
+    tone = (0.5 * np.sin(np.arange(16_000) / 5)).astype(np.float32)
+    quiet_start = np.concatenate([np.zeros(4000, np.float32), tone])
+    path = sound(tmp_path / "a.wav", np.stack([quiet_start, second * quiet_start]), 16_000, layout="stereo")
+    expected = quiet_start * (1 - second if second < -0.5 else 1 + second) / 2
+    assert read_audio(path) == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_wide_sound_keeps_its_middle() -> None:
+    rng = np.random.default_rng(0)
+    middle, side = rng.normal(0, 0.1, 8000), rng.normal(0, 0.2, 8000)
+    wide = np.stack([middle + side, middle - side]).astype(np.float32)
+    mono = np.concatenate(list(audio.mixed(np.split(wide, 8, axis=1))))
+    assert mono == pytest.approx(middle, abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("suffix", "codec"), [(".mp3", "libmp3lame"), (".flac", "flac"), (".opus", "libopus"), (".m4a", "aac")]
 )

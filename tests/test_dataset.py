@@ -108,9 +108,14 @@ def test_a_line_about_something_else_is_named(tmp_path: Path, line: str) -> None
 def test_a_folder_without_clips_says_how_to_make_them(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="lipsmith prepare"):
         dataset.read_manifest(tmp_path)
-    dataset.write_manifest(tmp_path, [record("a")])
-    with pytest.raises(InputError, match="split 'test'"):
+
+
+def test_a_split_that_is_not_there_is_told_from_a_folder_that_is_not_prepared(tmp_path: Path) -> None:
+    """To prepare again changes nothing: the splits are the folders in which the footage lies."""
+    dataset.write_manifest(tmp_path, [record("a"), record("b", "val")])
+    with pytest.raises(InputError, match=r"split 'test', only of train, val; .* folders train, val and test") as error:
         dataset.read_manifest(tmp_path, "test")
+    assert "lipsmith prepare" not in str(error.value)
 
 
 @pytest.mark.parametrize("damage", ["gone", "empty", "cut", "scrambled", "text"])

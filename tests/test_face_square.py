@@ -42,9 +42,10 @@ def test_pixels_lie_where_positions_say(side: float, angle: float) -> None:
 
 
 def test_outside_the_picture_is_border() -> None:
-    image = np.full((8, 8, 3), 200, np.uint8)
-    assert (Square(100, 100, 8).pixels(image, 4) == 0).all()
-    assert (Square(100, 100, 80).pixels(image, 4) == 0).all()
+    for length in (8, 40):  # the second is a multiple of what the large square is shrunk by
+        image = np.full((length, length, 3), 200, np.uint8)
+        assert (Square(100, 100, 8).pixels(image, 4) == 0).all()
+        assert (Square(150, 150, 80).pixels(image, 4) == 0).all()
 
 
 def test_around_measures_the_box_in_its_own_direction() -> None:

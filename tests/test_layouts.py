@@ -25,6 +25,20 @@ def test_folders_that_are_splits(tmp_path: Path) -> None:
     assert clips(tmp_path) == ["test/p3/p3", "train/p1/p1_001", "val/ann/x", "val/p2/p2_1"]
 
 
+def test_the_case_of_a_split_is_no_matter(tmp_path: Path) -> None:
+    """Else a test film would be trained on without a word, by the name of Test."""
+    touch(tmp_path, "Test/a_1.mp4", "TRAIN/ann/b.mp4", "Dev/c.mp4")
+    assert clips(tmp_path) == ["test/a/a_1", "train/ann/b", "val/c/c"]
+    assert clips(tmp_path / "Test") == ["test/a/a_1"]
+
+
+def test_linked_folders_are_searched_once_and_hidden_ones_never(tmp_path: Path) -> None:
+    touch(tmp_path, "elsewhere/ann/a.mp4", "footage/val/bob/b.mp4", "footage/.Trash/x/old.mp4", "footage/val/cam.MTS")
+    (tmp_path / "footage/train").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "footage/val/circle").symlink_to(tmp_path / "footage")
+    assert clips(tmp_path / "footage") == ["train/ann/a", "val/bob/b", "val/cam/cam"]
+
+
 def test_footage_without_splits_is_for_training(tmp_path: Path) -> None:
     touch(tmp_path, "footage/ann/interview.MP4", "footage/bob-2.avi", "footage/_1.mp4")
     assert clips(tmp_path / "footage") == ["train/_1/_1", "train/ann/interview", "train/bob/bob-2"]

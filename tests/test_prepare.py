@@ -25,6 +25,7 @@ from lipsmith.prepare import LEFT_OUT, Summary, prepare, workers
 from lipsmith.prepare.journal import FAILED
 from lipsmith.prepare.layouts import Job
 from lipsmith.prepare.stretch import Stretch
+from lipsmith.video import VideoWriter
 from synthetic import STILL, face_at, make_film, speech
 from video_samples import film, pictures
 
@@ -140,6 +141,25 @@ def test_geometry_of_lost_frames_is_interpolated(tmp_path: Path) -> None:
     assert np.ptp(arrays["landmarks"], axis=0).max() < 1e-4
 
 
+def test_large_pictures_wait_as_small_as_their_crops_allow() -> None:
+    """Else a face of a 4K film that is lost for a second fills a gigabyte. Half of the crops are of lost frames."""
+    mesh = np.full((478, 2), 0.6, np.float32)
+    mesh[list(crop.ANCHORS)] = crop.TEMPLATE
+    mesh = mesh * 1500 + np.array([1100, 500], np.float32)
+    image = np.zeros((2160, 3840, 3), np.uint8)
+    image[..., 0] = np.linspace(0, 255, 3840)
+    image[..., 1] = np.linspace(0, 255, 2160)[:, None]
+    writer, waited = _Crops(), 0
+    stretch = Stretch(writer, 64, 25.0)  # type: ignore[arg-type]
+    for index in range(20):
+        stretch.add(image, index / 25, None if 5 <= index < 15 else mesh + np.float32(9 * index))
+        waited = max(waited, sum(part.image.nbytes for part in stretch._waiting))
+    transforms = stretch.finish()["transforms"]
+    assert waited < 20 * (2 * 2 * 64) ** 2 * 3
+    for cropped, transform in zip(writer.images, transforms, strict=True):
+        assert np.abs(cropped.astype(int) - crop.crop_image(image, transform, 64)).max() <= 2
+
+
 def test_a_second_run_does_nothing(still: Path, prepared: tuple[Path, ClipRecord]) -> None:
     root, record = prepared
     before = {name: at for name, at in files(root).items() if name != "manifest.jsonl"}
@@ -182,6 +202,38 @@ def test_another_film_of_the_same_name_does_not_replace_the_first(still: Path, t
     assert [record.clip for record in summary.records] == ["train/ann/ann_1", "train/ann/ann_1~2"]
 
 
+def test_two_runs_do_not_meet_in_a_folder(still: Path, tmp_path: Path) -> None:
+    """They would clear away each other's half-written files, and lose each other's lines of the manifest."""
+    refused: list[str] = []
+
+    def meanwhile(done: int, total: int) -> None:
+        with pytest.raises(UsageError, match="another run") as error:
+            one(still, tmp_path)
+        refused.append(str(error.value))
+
+    prepare([still], tmp_path, size=64, workers=1, progress=meanwhile)
+    assert refused
+    assert len(one(still, tmp_path).records) == 1
+
+
+def test_a_name_may_be_as_long_as_a_name_can_be(still: Path, tmp_path: Path) -> None:
+    source = tmp_path / ("ф" * 125 + ".mp4")
+    source.write_bytes(still.read_bytes())
+    (record,) = one(source, tmp_path / "out").records
+    assert load_clip(tmp_path / "out", record).record.identity == source.stem
+
+
+def test_channels_in_opposite_phase_are_heard(tmp_path: Path) -> None:
+    """As at dubbing: their mean is silence."""
+    wave = speech(0.6)
+    with VideoWriter(tmp_path / "film.mp4", 320, 320, 25, audio=np.stack([wave, -wave]), audio_rate=16000) as writer:
+        for image in faces(0.6):
+            writer.write(image)
+    (record,) = one(tmp_path / "film.mp4", tmp_path / "out").records
+    heard = load_clip(tmp_path / "out", record, images=False).mel
+    assert np.abs(heard - mel_spectrogram(wave)[:, : heard.shape[1]]).mean() < 0.3
+
+
 def test_crops_of_another_size_are_not_mixed_in(still: Path, prepared: tuple[Path, ClipRecord]) -> None:
     with pytest.raises(UsageError, match="--size 64"):
         prepare([still], prepared[0], size=96, workers=1)
@@ -202,17 +254,32 @@ def test_a_left_out_film_is_tried_again_once_it_has_changed(still: Path, tmp_pat
 def test_what_failed_through_no_fault_of_its_own_is_tried_again(
     still: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    root, other = tmp_path / "out", tmp_path / "other.mp4"
+    other.write_bytes(still.read_bytes())
+
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
         patch.setattr("lipsmith.prepare.clip.prepare_clip", full)
         with pytest.raises(InputError, match=r"ann_1\.mp4: OSError.*No space left"):
-            one(still, tmp_path)
-    assert "No space left" in (tmp_path / LEFT_OUT).read_text()
-    summary = one(still, tmp_path)
+            one(still, root)
+        with pytest.raises(InputError, match=r"none of 2 sources .*ann_1\.mp4: OSError.*No space left"):
+            prepare([still, other], root, size=64, workers=1)
+    assert "No space left" in (root / LEFT_OUT).read_text()
+    summary = one(still, root)
     assert (len(summary.fresh), summary.left_out) == (1, {})
-    assert not (tmp_path / LEFT_OUT).exists()
+    assert not (root / LEFT_OUT).exists()
+
+
+def test_there_are_no_more_processes_than_cores_lent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scheduler lends a part of the machine; memory for one worker a core of it all there may not be."""
+    counts: list[int] = []
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 5, 7}, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(workers, "_side_by_side", lambda tasks, count: iter(counts.append(count) or ()))
+    assert list(workers.outcomes([], Path(), 64, None)) == []
+    assert counts == [3]
 
 
 @pytest.mark.timeout(120)

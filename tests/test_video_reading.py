@@ -54,6 +54,13 @@ def test_a_still_picture_is_one_frame_at_zero(tmp_path: Path, suffix: str) -> No
     assert probe(path).is_still
 
 
+def test_an_animated_webp_is_no_damaged_file(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.webp", pictures(3), codec="libwebp_anim")
+    for read in (probe, lambda path: next(read_frames(path))):
+        with pytest.raises(InputError, match="animated WebP"):
+            read(path)
+
+
 def test_an_animation_keeps_its_times(tmp_path: Path) -> None:
     path = film(tmp_path / "a.gif", pictures(5), rate=10, times=[0, 0.1, 0.3, 0.4, 0.9])
     frames = list(read_frames(path))

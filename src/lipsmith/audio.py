@@ -7,6 +7,7 @@ bands from 55 to 7600 Hz, decibels below full scale mapped to [-4, 4].
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,6 +44,7 @@ WINDOW_LEAD = 6.4
 """Steps by which a window begins before its frame's time. Its centre is then 0.02 s after it, the middle of a
 frame at 25 fps, where frame i so begins at step 80 (i - 2) / 25."""
 
+_OPPOSED = 0.1  # of two channels: power of their mean, as a share of their difference's, below which one is turned over
 _CHUNK = 2048  # spectra at a time: 13 MB
 _CLOSE = 1e-6  # steps; absorbs rounding of times, far below the 1e-3 s of any container's clock
 
@@ -55,14 +57,33 @@ def read_audio(path: Path | str) -> NDArray[np.float32]:
     Raises:
         InputError: the file is missing or empty, or has no sound.
     """
-    # Training reads mel from prepared clips, on machines that may lack a media library.
-    from lipsmith.video.sound import open_sound
-
-    blocks = list(open_sound(path, SAMPLE_RATE, most_channels=1).blocks)
-    wave = np.concatenate([block[0] for block in blocks]) if blocks else np.zeros(0, np.float32)
+    blocks = list(stream_audio(path))
+    wave = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
     if wave.size == 0:
         raise InputError(f"{path} has a sound track of no length; give a recording with speech.")
     return np.clip(wave, -1.0, 1.0, out=wave)
+
+
+def stream_audio(path: Path | str) -> Iterator[NDArray[np.float32]]:
+    """As `read_audio`, in blocks (n,) that are not clipped; none where the sound has no length."""
+    # Training reads mel from prepared clips, on machines that may lack a media library.
+    from lipsmith.video.sound import open_sound
+
+    return mixed(open_sound(path, SAMPLE_RATE).blocks)
+
+
+def mixed(blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+    """A sound's blocks (1 or 2, n) as blocks (n,): the mean of the channels.
+
+    Of channels in opposite phase, as a miswired cable leaves them, the mean is silence: where it has been below a tenth
+    of the power of their difference so far, half the difference is taken.
+    """
+    of_mean = of_difference = 0.0
+    for block in blocks:
+        mean, difference = block.mean(0), (block[0] - block[-1]) / 2
+        of_mean += float(mean @ mean)
+        of_difference += float(difference @ difference)
+        yield difference if of_mean < _OPPOSED * of_difference else mean
 
 
 def mel_spectrogram(wave: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -75,10 +75,15 @@ def read_manifest(root: Path, split: str | None = None) -> list[ClipRecord]:
     Raises InputError where there is no manifest, no clip of that split, or a line about something else.
     """
     records = list(_records(root / MANIFEST))
+    if not records:
+        raise InputError(f"{root}: no prepared clips here; make them with `lipsmith prepare SRC {root}`")
     chosen = [record for record in records if split is None or record.split == split]
     if not chosen:
-        wanted = f"clips of the split '{split}'" if split else "clips"
-        raise InputError(f"{root}: no prepared {wanted} here; make them with `lipsmith prepare SRC {root}`")
+        there = ", ".join(sorted({record.split for record in records}))
+        raise InputError(
+            f"{root}: no clip is of the split '{split}', only of {there}; to split anew, sort the footage into folders"
+            " train, val and test, and prepare it into another folder"
+        )
     return chosen
 
 

@@ -7,6 +7,7 @@ evenly spaced ranks of it).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -53,11 +54,12 @@ def choose_pool(points: Floats, sharpness: Floats | None = None, count: int | No
     usable = _usable(points, sharpness, PAPER_POOL if count is None else count)
     count = min(POOL, len(usable)) if count is None else count
     order = usable[np.argsort(outer_lip_opening(points[usable]), kind="stable")]
-    places = np.linspace(0, len(order) - 1, count)
     if sharpness is None or len(order) <= count:
-        return np.asarray(order[np.round(places).astype(int)])
-    reach = (len(order) - 1) / max(1, count - 1) / 2
-    return np.array([_sharpest(order, place, reach, sharpness) for place in places])
+        return np.asarray(order[np.round(np.linspace(0, len(order) - 1, count)).astype(int)])
+    step = (len(order) - 1) / max(1, count - 1)
+    # Neighbours share no rank, or one frame could be taken twice.
+    edges = np.clip(np.ceil(step * (np.arange(count + 1) - 0.5)), 0, len(order)).astype(int)
+    return np.array([_sharpest(order[low:high], sharpness) for low, high in pairwise(edges)])
 
 
 def choose_lips(points: Floats, sharpness: Floats | None = None, count: int = 5) -> NDArray[np.intp]:
@@ -140,10 +142,8 @@ def _usable(points: Floats, sharpness: Floats | None, count: int) -> NDArray[np.
     return np.flatnonzero(good) if good.sum() >= count else np.arange(len(points))
 
 
-def _sharpest(order: NDArray[np.intp], place: float, reach: float, sharpness: Floats) -> np.intp:
-    low, high = max(0, int(np.ceil(place - reach))), min(len(order) - 1, int(np.floor(place + reach)))
-    near = order[low : max(low, high) + 1]
-    best: np.intp = near[np.argmax(np.asarray(sharpness)[near])]
+def _sharpest(frames: NDArray[np.intp], sharpness: Floats) -> np.intp:
+    best: np.intp = frames[np.argmax(np.asarray(sharpness)[frames])]
     return best
 
 

@@ -1,7 +1,8 @@
 """Turn footage into aligned clips for training and evaluation.
 
-Folders named train, val and test keep their clips apart, and LRS2 and LRW are understood as they come. Interrupted,
-the same command goes on where it was. What yields no clip is told, with the reason, here and in DST/left_out.jsonl.
+Folders named train, val and test keep their clips apart, and LRS2 and LRW are understood as they come. The innermost
+folder says who speaks, or else the film's own name without its number. Interrupted, the same command goes on where it
+was. What yields no clip is told, with the reason, here and in DST/left_out.jsonl.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def run(options: Options) -> None:
     with console.progress("sources") as progress:
         summary = prepare(sources, folder, size=options.size, workers=options.workers, progress=progress)
     figures = _figures(summary, time.monotonic() - began)
-    _tell(figures)
+    _tell(figures, summary)
     settings = {"sources": sources, "folder": folder, "size": options.size, "workers": options.workers}
     write_figures(options.json, figures, settings, [asdict(record) for record in summary.fresh])
     console.result(folder)
@@ -97,9 +98,14 @@ def _figures(summary: Summary, seconds: float) -> dict[str, float]:
     }
 
 
-def _tell(figures: Mapping[str, float]) -> None:
-    clips, face = f"{figures['clips']:.0f} clips, {figures['minutes']:.1f} minutes", figures["percent_with_face"]
-    _LOG.info("%s; a face in %.2f %% of the frames", clips, face)
+def _tell(figures: Mapping[str, float], summary: Summary) -> None:
+    # Splits and people were read off folders, which may have been meant otherwise.
+    counts = Counter(record.split for record in summary.records)
+    splits = ", ".join(f"{count} {split}" for split, count in sorted(counts.items()))
+    people = len({record.identity for record in summary.records})
+    clips = f"{counts.total()} clips ({splits}) of {people} {'person' if people == 1 else 'people'}"
+    length, face = f"{figures['minutes']:.1f} minutes", figures["percent_with_face"]
+    _LOG.info("%s, %s; a face in %.2f %% of the frames", clips, length, face)
     if figures["fresh_clips"]:
         rate, fresh, seconds = figures["fps"], figures["fresh_clips"], figures["seconds"]
         _LOG.info("%.0f of them made now, in %.1f s: %.0f frames/s", fresh, seconds, rate)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lipsmith.dub.store import Stored
 from lipsmith.errors import UsageError
+from lipsmith.face.prominence import prominence
 from lipsmith.landmarks import Floats
 
 # Beyond this many frames without the face it is taken to be away, and the source is shown.
@@ -106,7 +107,7 @@ def face_numbers(face: str) -> set[int]:
 
 def _of_shot(tracks: list[FaceTrack], face: str) -> FaceTrack:
     if face == "largest":
-        return max(tracks, key=lambda track: track.size**2 * len(track.frames))
+        return max(tracks, key=lambda track: prominence(track.size, len(track.frames)))
     longest = max(len(track.frames) for track in tracks)
     lasting = [track for track in tracks if len(track.frames) >= _LASTING * longest]
     return sorted(lasting, key=lambda track: track.place[0])[0 if face == "left" else -1]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import islice, pairwise
+from itertools import groupby, islice, pairwise
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 from lipsmith.crop import apply, crop_image, fit_transforms, smooth_transforms
 from lipsmith.errors import InputError
 from lipsmith.face import MOST_FACES, FaceTracker
+from lipsmith.face.prominence import prominence
 from lipsmith.landmarks import select
 from lipsmith.video import probe, read_frames
 
@@ -22,9 +25,22 @@ AT_ONCE: Final = 250
 """Frames in memory: longer stretches come in pieces."""
 SHORTEST: Final = 5
 _SAME_SHAPE: Final = 0.02
+_LOG = logging.getLogger(__name__)
 
-Sight = tuple[int, float, NDArray[np.float32]]
-"""Number of a frame, its time in seconds, and the mesh (478, 2) seen there, pixels of the film."""
+
+@dataclass(frozen=True)
+class Sight:
+    """One face in one frame."""
+
+    shot: int
+    face: int
+    """Identity number within the shot."""
+    frame: int
+    """Number in the film."""
+    time: float
+    """Seconds."""
+    mesh: NDArray[np.float32]
+    """(478, 2) pixels of the film."""
 
 
 @dataclass(frozen=True)
@@ -60,14 +76,9 @@ def find_face(path: Path, end: float | None = None) -> list[Geometry]:
 
     Raises InputError where none is seen for long enough.
     """
-    tracker = FaceTracker(MOST_FACES)
-    shots: dict[int, dict[int, list[Sight]]] = defaultdict(lambda: defaultdict(list))
-    for number, frame in enumerate(read_frames(path, end=end)):
-        tracked = tracker.track(frame.image)
-        for face in tracked.faces:
-            shots[tracked.shot][face.face].append((number, frame.time, face.mesh))
-    largest = [max(faces.values(), key=_prominence) for faces in shots.values()]
-    found = [_geometry(run) for face in largest for run in _unbroken(face) if len(run) >= SHORTEST]
+    found: list[Geometry] = []
+    for _, shot in groupby(_tracked(path, end), key=attrgetter("shot")):
+        found += [_geometry(run) for run in _unbroken(_largest(shot)) if len(run) >= SHORTEST]
     if not found:
         raise InputError(f"{path}: no face is seen for {SHORTEST} frames on end; give footage of a speaking face")
     return found
@@ -108,6 +119,7 @@ def follow(real: Path, generated: Path, stretches: list[Geometry]) -> tuple[list
         scale = np.array([across, down, 1.0])
         scaled = [replace(s, meshes=s.meshes / scale[:2], transforms=s.transforms * scale) for s in stretches]
         return stretches, scaled
+    _LOG.info("%s has another shape than %s: the largest face in it is measured", generated, real)
     found = find_face(generated)
     pairs = [pair for stretch in stretches for own in found if (pair := _common(stretch, own))]
     if not pairs:
@@ -115,14 +127,27 @@ def follow(real: Path, generated: Path, stretches: list[Geometry]) -> tuple[list
     return [ours for ours, _ in pairs], [theirs for _, theirs in pairs]
 
 
+def _largest(shot: Iterable[Sight]) -> list[Sight]:
+    faces: dict[int, list[Sight]] = defaultdict(list)
+    for sight in shot:
+        faces[sight.face].append(sight)
+    return max(faces.values(), key=_prominence)
+
+
 def _prominence(face: list[Sight]) -> float:
-    """As of `lipsmith.dub.faces.choose`: for how long it is seen, and how large."""
-    widths = [float(np.ptp(mesh[:, 0])) for _, _, mesh in face]
-    return len(face) * float(np.median(widths)) ** 2
+    return prominence(float(np.median([np.ptp(sight.mesh[:, 0]) for sight in face])), len(face))
+
+
+def _tracked(path: Path, end: float | None) -> Iterator[Sight]:
+    """The faces of a film, one frame after the other."""
+    tracker = FaceTracker(MOST_FACES)
+    for number, frame in enumerate(read_frames(path, end=end)):
+        tracked = tracker.track(frame.image)
+        yield from (Sight(tracked.shot, face.face, number, frame.time, face.mesh) for face in tracked.faces)
 
 
 def _unbroken(face: list[Sight]) -> list[list[Sight]]:
-    breaks = [at for at in range(1, len(face)) if face[at][0] != face[at - 1][0] + 1]
+    breaks = [at for at in range(1, len(face)) if face[at].frame != face[at - 1].frame + 1]
     return [face[start:end] for start, end in pairwise([0, *breaks, len(face)])]
 
 
@@ -138,7 +163,7 @@ def _part(stretch: Geometry, low: int, high: int) -> Geometry:
 
 
 def _geometry(run: list[Sight]) -> Geometry:
-    times = np.array([time for _, time, _ in run])
-    meshes = np.stack([mesh for _, _, mesh in run])
+    times = np.array([sight.time for sight in run])
+    meshes = np.stack([sight.mesh for sight in run])
     transforms = smooth_transforms(fit_transforms(select(meshes)), times)
-    return Geometry(run[0][0], times, meshes, transforms)
+    return Geometry(run[0].frame, times, meshes, transforms)

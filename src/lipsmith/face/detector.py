@@ -17,8 +17,6 @@ from lipsmith.face.square import Square, direction
 SIZE = 128
 GRIDS = ((16, 2), (8, 6))
 """Cells a side and anchors a cell, at strides 8 and 16."""
-CERTAIN = 0.7
-"""Score from which smaller tiles are not needed: blurred backgrounds are taken for faces with up to 0.65."""
 TURNED = 0.05
 """How much more a face must score when turned, to be taken as turned: the right way up counts about 0.15 to 0.3."""
 SMALLEST_TILE = 240
@@ -142,15 +140,6 @@ class FaceDetector:
         self._network = Network(DETECTOR, threads)
         self._anchors = anchors()
         self._least = least
-
-    def __call__(self, image: NDArray[np.uint8]) -> list[Detection]:
-        """Faces of image (H, W, 3) RGB, best first: those of the coarsest level that shows one for certain."""
-        found: list[Detection] = []
-        for level in self.coarse_to_fine(image):
-            found = distinct(found + level)
-            if found and found[0].score >= CERTAIN:
-                break
-        return found
 
     def coarse_to_fine(self, image: NDArray[np.uint8]) -> Iterator[list[Detection]]:
         """Faces of image (H, W, 3) RGB, level by level: a caller who has enough does not pay for the rest."""

@@ -62,9 +62,10 @@ class Square:
     def _reduced(self, image: NDArray[np.uint8], factor: int) -> tuple[NDArray[np.uint8], int, int, int]:
         """The part of the image that the square covers, shrunk by a whole factor; factor, left, top."""
         reach = self.side / 2 * (abs(math.cos(self.angle)) + abs(math.sin(self.angle))) + 2 * factor
-        height, width = image.shape[:2]
-        left, right = (int(np.clip(self.x + d, 0, width)) // factor * factor for d in (-reach, reach + factor))
-        top, bottom = (int(np.clip(self.y + d, 0, height)) // factor * factor for d in (-reach, reach + factor))
+        ends = (self.x, image.shape[1]), (self.y, image.shape[0])
+        # Of a square that lies beside the picture the nearest pixels are taken: there is always some part.
+        left, top = (int(np.clip(at - reach, 0, end - 1)) // factor * factor for at, end in ends)
+        right, bottom = (int(np.clip(at + reach + factor, 0, end)) // factor * factor for at, end in ends)
         part = image[top : max(bottom, top + factor), left : max(right, left + factor)]
         shape = (max(part.shape[1] // factor, 1), max(part.shape[0] // factor, 1))
         return np.asarray(cv2.resize(part, shape, interpolation=cv2.INTER_AREA), np.uint8), factor, left, top

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from lipsmith.dataset import ClipRecord, read_crops
 from lipsmith.errors import InputError, UsageError
-from lipsmith.prepare.journal import LEFT_OUT, Journal
-from lipsmith.prepare.layouts import distinct, find_jobs
+from lipsmith.prepare.journal import FAILED, LEFT_OUT, Journal
+from lipsmith.prepare.layouts import Job, distinct, find_jobs
+from lipsmith.prepare.lock import alone_in
 from lipsmith.prepare.workers import outcomes
 
 __all__ = ["LEFT_OUT", "Summary", "prepare"]
@@ -50,15 +51,22 @@ def prepare(
         root: the folder of prepared clips, made where it is missing; footage below it is passed over.
         size: side of the crops, pixels.
         workers: processes, each on one clip at a time; as many as there are cores where None, this very one where 1.
+            They import the calling script anew: its own work belongs under `if __name__ == "__main__":`.
         progress: called with the number of sources done and their total.
 
     Raises:
         InputError: a source is not there, holds no media file, or no source yields anything.
-        UsageError: `root` holds crops of another size.
+        UsageError: `root` holds crops of another size, or another run is at work there.
     """
     jobs = find_jobs(sources, root)
     if not jobs:
         raise InputError(f"{root}: all footage lies below the result's own folder; name another")
+    root.mkdir(parents=True, exist_ok=True)
+    with alone_in(root):
+        return _prepare(jobs, root, size, workers, progress)
+
+
+def _prepare(jobs: list[Job], root: Path, size: int, workers: int | None, progress: Progress | None) -> Summary:
     journal = Journal(root)
     _check_size(root, journal.records, size)
     before, done = len(journal.records), journal.done
@@ -89,5 +97,8 @@ def _nothing(left_out: dict[str, tuple[str, str]]) -> str:
     if len(left_out) == 1:
         ((source, (reason, detail)),) = left_out.items()
         return detail or f"{source}: {reason}; name footage of one speaking face, with its sound"
+    for reason, detail in left_out.values():
+        if reason == FAILED:
+            return f"none of {len(left_out)} sources could be prepared: {detail}"
     reasons = ", ".join(sorted({reason for reason, _ in left_out.values()}))
     return f"none of {len(left_out)} sources could be prepared ({reasons}); name footage of one speaking face"

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.audio import SAMPLE_RATE, mel_spectrogram
+from lipsmith.audio import SAMPLE_RATE, mel_spectrogram, stream_audio
 from lipsmith.dataset import ClipRecord
 from lipsmith.errors import InputError
 from lipsmith.prepare.layouts import Job
 from lipsmith.prepare.store import ClipWriter
 from lipsmith.prepare.stretch import Stretch
-from lipsmith.video import Frame, VideoInfo, open_sound, probe, read_frames
+from lipsmith.video import Frame, VideoInfo, probe, read_frames
 
 if TYPE_CHECKING:
     from lipsmith.face import Face, FaceTracker, TrackedFrame
@@ -151,7 +151,7 @@ class _Speech:
     """A source's sound, 16 kHz mono, taken in stretches of rising time; no more than one is held."""
 
     def __init__(self, source: Path) -> None:
-        self._blocks = open_sound(source, SAMPLE_RATE, most_channels=1).blocks
+        self._blocks = stream_audio(source)
         self._held = np.zeros(0, np.float32)
         self._position = 0
 
@@ -160,7 +160,7 @@ class _Speech:
         first, last = round(start * SAMPLE_RATE), round(end * SAMPLE_RATE)
         self._drop(first - self._position)
         while self._position + len(self._held) < last and (block := next(self._blocks, None)) is not None:
-            self._held = np.concatenate([self._held, block[0]])
+            self._held = np.concatenate([self._held, block])
             self._drop(first - self._position)
         return self._held[max(0, first - self._position) : max(0, last - self._position)]
 

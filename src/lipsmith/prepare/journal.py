@@ -27,7 +27,6 @@ class Journal:
     def __init__(self, root: Path) -> None:
         """Read both, and clear away what an interrupted run left half-written below `root`."""
         self._root = root
-        root.mkdir(parents=True, exist_ok=True)
         _clear(root)
         self.records = _whole_records(root)
         """Clips whose files are there."""

@@ -14,7 +14,10 @@ from typing import Final
 from lipsmith.errors import InputError
 
 MEDIA: Final = frozenset(
-    {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".3gp", ".ogv"}
+    {
+        *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"),
+        *(".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp", ".ogv"),
+    }
 )
 PARTIAL: Final = ".partial"
 """Ending of files that are not whole yet; their names begin with a dot."""
@@ -73,7 +76,7 @@ def distinct(jobs: Iterable[Job], taken: Iterable[str]) -> list[Job]:
 def _expand(source: str) -> Iterator[Job]:
     path = _absolute(source)
     if path.is_dir():
-        found = sorted(file for file in path.rglob("*") if _is_media(file))
+        found = sorted(file for file in _files(path) if _is_media(file))
         if not found:
             raise InputError(f"{source}: no video below this folder; name one that holds footage")
         lists = _split_lists(path)
@@ -87,6 +90,18 @@ def _expand(source: str) -> Iterator[Job]:
             raise InputError(f"{source}: no such file or folder; check the path")
         for match in matches:
             yield from _expand(match)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """All below a folder and below the folders linked there, each of these once; hidden folders are passed over."""
+    seen: set[Path] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        if (real := Path(place).resolve()) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(place, name) for name in names)
 
 
 def _absolute(path: str | Path) -> Path:
@@ -106,7 +121,7 @@ def _job(file: Path, relative: Path, lists: dict[str, str]) -> Job:
     folders = relative.parts[:-1]
     # LRS2 numbers the films of `pretrain` and of `main` alike; its lists are about `main`.
     listed = lists.get("/".join((*folders[-1:], file.stem)), "train")
-    split = next((SPLITS[folder] for folder in folders if _known(folder)), listed)
+    split = next((SPLITS[folder.lower()] for folder in folders if _known(folder)), listed)
     is_lrw = _known(file.parent.name) and file.stem.startswith(file.parent.parent.name + "_")
     owners = [folder for folder in folders if not _known(folder) and folder != "main"]
     if is_lrw:
@@ -132,7 +147,8 @@ def _split_lists(root: Path) -> dict[str, str]:
 
 
 def _known(folder: str) -> bool:
-    return folder in SPLITS
+    """Whether a folder is named for a split, in whatever case: taken for a speaker's, `Test` would be trained on."""
+    return folder.lower() in SPLITS
 
 
 def _is_media(file: Path) -> bool:

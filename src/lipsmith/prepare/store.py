@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from lipsmith.prepare.layouts import PARTIAL
 
-_CRF: Final = "14"  # 128 px crops at this quality measure above 43 dB; full chroma keeps lip colour
+_CRF: Final = "14"  # real faces at 128 px keep 38 to 41 dB of RGB, at 10 two more; full chroma keeps lip colour
 
 
 class ClipWriter:
@@ -23,8 +24,10 @@ class ClipWriter:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._film = path.with_name(path.name + ".mp4")
         self._arrays = path.with_name(path.name + ".npz")
-        self._film_partial = self._film.with_name(f".{self._film.name}{PARTIAL}")
-        self._arrays_partial = self._arrays.with_name(f".{self._arrays.name}{PARTIAL}")
+        # Short names: the clip's own may be as long as a name can be.
+        self._film_partial, self._arrays_partial = (
+            path.with_name(f".{secrets.token_hex(6)}{PARTIAL}") for _ in ("film", "arrays")
+        )
         self._container = av.open(str(self._film_partial), "w", format="mp4")
         options = {"crf": _CRF, "preset": "veryfast"}
         rate = Fraction(fps).limit_denominator(1001)

@@ -7,8 +7,9 @@ poses round them are known. Only the pictures wait; geometry is small and stays 
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,8 +17,24 @@ from lipsmith import crop
 from lipsmith.landmarks import Floats, select
 from lipsmith.prepare.store import ClipWriter
 
-_LARGE: Final = 640  # px; from larger pictures only the part round the face is kept waiting
+_LARGE: Final = 640  # px; of larger pictures the part round the face waits, as small as its crop allows
 _MARGIN: Final = 0.5  # crop sides round that part
+
+
+class _Part(NamedTuple):
+    """A part of a source picture, perhaps shrunk."""
+
+    image: NDArray[np.uint8]
+    origin: NDArray[np.float64]
+    """Its corner (x, y) in the source."""
+    step: NDArray[np.float64]
+    """Source pixels to one of its own, across and down."""
+
+    def crop(self, transform: NDArray[np.float64], size: int) -> NDArray[np.uint8]:
+        """The crop by a transform `(2, 3)` from source pixels."""
+        linear, shift = transform[:, :2], transform[:, 2]
+        own = np.column_stack([linear * self.step, shift + linear @ self.origin])
+        return crop.crop_image(self.image, own, size)
 
 
 class Stretch:
@@ -27,7 +44,7 @@ class Stretch:
         self._writer = writer
         self._size = size
         self._reach = max(1, round(3 * crop.SMOOTHING_SECONDS * fps))
-        self._waiting: deque[tuple[NDArray[np.uint8], tuple[int, int]]] = deque()
+        self._waiting: deque[_Part] = deque()
         self._meshes: list[NDArray[np.float32]] = []  # source pixels at first, crop units once their transform is known
         self._raw: list[NDArray[np.float64]] = []
         self._smooth: list[NDArray[np.float64]] = []
@@ -79,10 +96,7 @@ class Stretch:
             transform = self._smoothed(index)
             self._smooth.append(transform)
             self._meshes[index] = crop.apply(transform, self._meshes[index]).astype(np.float32)
-            image, origin = self._waiting.popleft()
-            moved = transform.copy()
-            moved[:, 2] += transform[:, :2] @ np.array(origin, np.float64)
-            self._writer.write(crop.crop_image(image, moved, self._size))
+            self._writer.write(self._waiting.popleft().crop(transform, self._size))
 
     def _smoothed(self, index: int) -> NDArray[np.float64]:
         reach = min(self._reach, index, len(self._raw) - 1 - index)
@@ -90,12 +104,18 @@ class Stretch:
         smooth = crop.smooth_transforms(np.stack(self._raw[part]), np.array(self.times[part]))
         return np.asarray(smooth[reach])
 
-    def _part(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    def _part(self, image: NDArray[np.uint8]) -> _Part:
         height, width = image.shape[:2]
         if max(height, width) <= _LARGE:
-            return image, (0, 0)
+            return _Part(image, np.zeros(2), np.ones(2))
+        inverse = crop.invert(self._raw[-1])
         corners: Floats = np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * (1 + 2 * _MARGIN) - _MARGIN
-        box = crop.apply(crop.invert(self._raw[-1]), corners)
+        box = crop.apply(inverse, corners)
         x0, y0 = np.clip(box.min(0), 0, (width - 2, height - 2)).astype(int)
         x1, y1 = np.clip(box.max(0), (x0 + 2, y0 + 2), (width, height)).astype(int)
-        return image[y0:y1, x0:x1].copy(), (int(x0), int(y0))
+        # Means of areas, as `crop.crop_image` would take; many pictures wait where a face is lost for a moment.
+        reduction = max(1, int(np.hypot(*inverse[:, 0]) / self._size))
+        columns, rows = max(1, (x1 - x0) // reduction), max(1, (y1 - y0) // reduction)
+        small = cv2.resize(image[y0:y1, x0:x1], (int(columns), int(rows)), interpolation=cv2.INTER_AREA)
+        step = np.array([(x1 - x0) / columns, (y1 - y0) / rows])
+        return _Part(np.asarray(small, np.uint8), np.array([x0, y0], np.float64), step)

@@ -46,6 +46,8 @@ def open_input(path: Path) -> Iterator[InputContainer]:
     with container:
         if container.format.name in _NOT_FOOTAGE:
             raise InputError(f"{path} is text, not a video, a picture or a sound; choose another file.")
+        if container.format.name == "webp_pipe" and _is_animated_webp(path):
+            raise InputError(f"{path} is an animated WebP, of which libav reads stills only; make it a GIF or an MP4.")
         yield container
 
 
@@ -56,6 +58,13 @@ def _check_readable(path: Path) -> None:
         raise InputError(f"{path} is not a file; give the path of a video, a picture or a sound.")
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty; the recording or the download may have failed.")
+
+
+def _is_animated_webp(path: Path) -> bool:
+    """By the flags of the extended header (WebP container specification)."""
+    with path.open("rb") as file:
+        header = file.read(21)
+    return header[12:16] == b"VP8X" and header[20:] > b"" and bool(header[20] & 2)
 
 
 def video_stream(container: InputContainer) -> VideoStream | None:

@@ -32,8 +32,8 @@ class Sound:
     blocks: Iterator[NDArray[np.float32]]
 
 
-def open_sound(path: Path | str, rate: int | None = None, most_channels: int = 2) -> Sound:
-    """The sound of an audio or video file, a block at a time.
+def open_sound(path: Path | str, rate: int | None = None) -> Sound:
+    """The sound of an audio or video file, a block at a time; more than two channels are mixed down to two.
 
     Where the sound begins after the film's first frame, silence comes first; where it begins before, that
     part is left out. Lost stretches are silent, so that what follows stays in place.
@@ -41,7 +41,6 @@ def open_sound(path: Path | str, rate: int | None = None, most_channels: int = 2
     Args:
         path: any file that libav reads.
         rate: samples a second; the file's own where None.
-        most_channels: 1 or 2; more are mixed down, without clipping.
 
     Raises:
         InputError: the file is missing or empty, or has no sound.
@@ -49,7 +48,7 @@ def open_sound(path: Path | str, rate: int | None = None, most_channels: int = 2
     path = Path(path)
     with open_input(path) as container:
         stream = require_audio(container, path)
-        own_rate, channels = stream.sample_rate, min(most_channels, stream.channels)
+        own_rate, channels = stream.sample_rate, min(2, stream.channels)
     blocks = _blocks(path, own_rate, channels)
     if rate is not None and rate != own_rate:
         blocks = resample(blocks, own_rate, rate, channels)
