@@ -20,10 +20,12 @@ from lipsmith.dataset import Clip, ClipRecord
 from lipsmith.errors import InputError, UsageError
 from lipsmith.evaluate.baselines import Copy, Mean, Warp, landmark_flow, under, warp
 from lipsmith.evaluate.model_system import ModelSystem, _others
+from lipsmith.evaluate.names import REAL
 from lipsmith.evaluate.networks import Networks, load_networks
 from lipsmith.evaluate.protocols import GAP, task
 from lipsmith.evaluate.run import Evaluation, Plan, evaluate, flat_figures
-from lipsmith.evaluate.scoring import REAL, Scorer
+from lipsmith.evaluate.scoring import Scorer
+from lipsmith.evaluate.strips import write_strip
 from lipsmith.evaluate.systems import Question
 from lipsmith.evaluate.tables import make_table
 from lipsmith.evaluate.totals import interval, intervals, totals
@@ -31,6 +33,7 @@ from lipsmith.face import FaceMesh
 from lipsmith.metrics.judge import OwnJudge
 from lipsmith.models.syncnet import SyncNet, SyncNetConfig
 from lipsmith.prepare import prepare
+from lipsmith.report import page
 from synthetic import Motion, make_film, speech
 
 SIZE = 64
@@ -289,7 +292,10 @@ def test_the_command_and_its_report(
     results, page = tmp_path / "r.json", tmp_path / "r.html"
     words = ["evaluate", str(data), "--json", str(results), "--markdown", str(tmp_path / "r.md")]
     assert main([*words, "--strips", str(tmp_path / "strips")]) == 0
-    assert capsys.readouterr().out.splitlines() == [str(results), str(tmp_path / "r.md")]
+    printed = capsys.readouterr()
+    assert printed.out.splitlines() == [str(results), str(tmp_path / "r.md")]
+    assert "Not measured" in printed.err
+    assert "lpips_alexnet.safetensors" in printed.err
     found = read_figures(results)
     assert found.figures["clips"] == 2
     assert {"copy.psnr", "warp.ssim", "mean.lip_lmd"} <= found.figures.keys()
@@ -319,6 +325,28 @@ def test_a_full_disk_leaves_the_old_table(option: str, tmp_path: Path, monkeypat
     (tmp_path / "table").write_bytes(b"old")
     assert main(["evaluate", "clips", option, str(tmp_path / "table"), "--overwrite"]) == 1
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
+
+
+def test_curves_of_which_nothing_is_known_are_not_drawn() -> None:
+    figures, settings = {"lse_d": 1.0}, {"systems": ["real", "generated"], "plain": "generated"}
+    unheard = {"clip": "a", "identity": "a", "curve": [None] * 31}
+    rows = [{**unheard, "system": system} for system in settings["systems"]]
+    assert "<svg" not in page(figures, settings, rows)
+    rows[1]["curve"] = [1.2] * 15 + [1.0] + [None] * 15
+    text = page(figures, settings, rows)
+    assert text.count("<polyline") == 1
+    assert "nan" not in text
+
+
+def test_clips_of_like_names_have_strips_of_their_own(tmp_path: Path) -> None:
+    names = ("a/b_c", "a_b/c", "a/b/c", "a%2Fb/c")
+    pictures = [np.full((8, 8, 3), 40 * number, np.uint8) for number in range(len(names))]
+    for name, picture in zip(names, pictures, strict=True):
+        write_strip(tmp_path, name, picture)
+    assert len(list(tmp_path.iterdir())) == len(names)
+    settings = {"systems": ["generated"], "strips": str(tmp_path)}
+    rows = [{"clip": name, "identity": name, "system": "generated", "psnr": 30.0} for name in names]
+    assert page({"generated.psnr": 30.0}, settings, rows).count("data:image/png;base64,") == 3
 
 
 def test_a_report_of_other_results_is_refused(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from landmark_clips import talking_clip, write_clips
 from lipsmith.audio import MEL_LIMIT
 from lipsmith.cli import evaluate_landmarks as verb
 from lipsmith.dataset import read_manifest
-from lipsmith.errors import UsageError, WeightsError
+from lipsmith.errors import InputError, UsageError, WeightsError
 from lipsmith.evaluate_landmarks import (
     agreement,
     choose_shifts,
@@ -162,6 +162,17 @@ def test_a_run_is_measured_from_the_command_line(
     assert "opening_r" in capsys.readouterr().out
     with pytest.raises(UsageError, match="--overwrite"):
         verb.run(verb.Options(model=str(tmp_path / "run"), data=data, split=("val",), device="cpu", json=table))
+
+
+def test_a_split_that_is_missing_is_told_before_the_others_are_measured(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run(tmp_path / "run")
+    measured: list[str] = []
+    monkeypatch.setattr("lipsmith.evaluate_landmarks.evaluate", lambda *words: measured.append(words[2]))
+    with pytest.raises(InputError, match="'test'"):
+        verb.run(verb.Options(model=str(tmp_path / "run"), data=data, device="cpu"))
+    assert measured == []
 
 
 def test_baselines_stand_beside_the_generator() -> None:

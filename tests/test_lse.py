@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from lipsmith.errors import WeightsError
 from lipsmith.metrics.judge import OfficialJudge, OwnJudge, Sound, load_judge, on_grid
 from lipsmith.metrics.lse import SECOND, estimate_lags, mean_curve, shift_distances, sync_figures, told_apart
+from lipsmith.metrics.mfcc import mfcc
 from lipsmith.models.syncnet import SyncNet, SyncNetConfig
 from lipsmith.models.syncnet_official import OfficialSyncNet
 from lipsmith.train.sync import save_judge
@@ -126,6 +127,34 @@ def test_the_official_judge_hears_waves() -> None:
     assert np.isfinite(distances[0]).tolist() == [False] * 15 + [True] * 16
     with pytest.raises(WeightsError, match="waves"):
         judge.distances(crops, np.arange(6) / 25, Sound(sound.mel))
+
+
+@pytest.mark.parametrize("begin", [0.0, 0.613, 59.5])
+def test_the_official_judge_hears_no_more_of_a_long_film_than_it_is_asked_about(
+    begin: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    judge, heard = OfficialJudge(OfficialSyncNet()), []
+    wave = np.random.default_rng(1).normal(0, 0.1, 60 * 16000).astype(np.float32)
+    crops = np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), dtype=np.uint8)
+
+    def listening(part: np.ndarray) -> np.ndarray:
+        heard.append(len(part) / 16000)
+        return mfcc(part)
+
+    monkeypatch.setattr("lipsmith.metrics.judge.mfcc", listening)
+    near = judge.distances(crops, begin + np.arange(6) / 25, Sound(np.zeros((80, 1), np.float32), wave))
+    assert max(heard) < 2
+    monkeypatch.setattr("lipsmith.metrics.judge.samples", lambda first, last: slice(0, None))
+    monkeypatch.setattr("lipsmith.metrics.judge.mfcc", lambda part: mfcc(part)[max(0, first_step(begin) - 1) :])
+    whole = judge.distances(crops, begin + np.arange(6) / 25, Sound(np.zeros((80, 1), np.float32), wave))
+    np.testing.assert_array_equal(np.isfinite(near), np.isfinite(whole))
+    np.testing.assert_allclose(near, whole, rtol=1e-5)
+
+
+def first_step(begin: float) -> int:
+    """The first step of coefficients that is compared with a mouth at `begin` seconds."""
+    return round((begin - 15 / 25) * 100)
 
 
 def test_what_cannot_be_compared_has_no_lag() -> None:

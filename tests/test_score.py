@@ -123,7 +123,7 @@ def test_without_sound_all_is_measured_but_sync(real: Path, wide: Path, caplog: 
     assert np.isinf(mute["psnr"])
     assert heard.keys() - mute.keys() == {"lse_d", "lse_c", "curve", "offset"}
     assert found.totals["generated"]["lse_d"] == heard["lse_d"]
-    assert "wide.mp4 have no sound" in caplog.text
+    assert "wide.mp4 has no sound" in caplog.text
 
 
 def test_folders_are_matched_by_name(tmp_path: Path) -> None:
@@ -151,6 +151,7 @@ def test_a_pair_that_fails_does_not_take_the_others_along(
     assert "bad" in capsys.readouterr().err
     found = read_figures(results)
     assert found.figures["failed"] == 1
+    assert found.figures["frames"] == 20
     assert np.isinf(found.figures["psnr"])
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from lipsmith.errors import InputError
 from lipsmith.evaluate.plots import colours, curves, per_identity
+from lipsmith.evaluate.strips import strip_name
 from lipsmith.evaluate.tables import COLUMNS, Table, make_table
 
 Row = Mapping[str, Any]
@@ -90,8 +91,8 @@ def _curves(systems: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
     lines = {}
     for system in systems:
         found = [_numbers(row["curve"]) for row in rows if row["system"] == system and row.get("curve")]
-        if found:
-            curve = np.array(found, np.float64)
+        curve = np.array(found, np.float64)
+        if np.isfinite(curve).any():
             count = np.isfinite(curve).sum(0)
             total = np.where(np.isfinite(curve), curve, 0).sum(0)
             lines[system] = np.where(2 * count >= len(curve), total / np.maximum(count, 1), np.nan).tolist()
@@ -120,8 +121,7 @@ def _by_identity(rows: Sequence[Row], system: str, metric: str) -> dict[str, flo
 
 
 def _picture(settings: Mapping[str, Any], row: Row) -> Path:
-    name = str(row["clip"]).replace("/", "_")
-    return Path(settings["strips"], f"{name}.png")
+    return Path(settings["strips"], strip_name(str(row["clip"])))
 
 
 def _strips(settings: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from lipsmith.audio import MELS, mel_spectrogram, read_audio
 from lipsmith.errors import InputError, LipsmithError
-from lipsmith.evaluate.film import find_face, follow, pieces
+from lipsmith.evaluate.comparable import refuse_side_by_side, require_face, tell_lengths, tell_other_speech
+from lipsmith.evaluate.film import Piece, find_face, follow, pieces
+from lipsmith.evaluate.names import REAL
 from lipsmith.evaluate.run import Evaluation, summary
-from lipsmith.evaluate.scoring import REAL, Scorer, Shown
+from lipsmith.evaluate.scoring import Scorer, Shown
 from lipsmith.metrics.judge import Sound
 from lipsmith.metrics.lse import figures_of
 from lipsmith.video import probe
@@ -27,8 +29,6 @@ Watcher = Callable[[str, Shown, NDArray[np.uint8]], None]
 SUFFIXES: Final = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".flv", ".gif"})
 SYSTEM: Final = "generated"
 _UNHEARD: Final = Sound(np.zeros((MELS, 0), np.float32))
-_SPARE: Final = 5
-"""Frames by which films may differ without a word: encoders drop and repeat a few at the ends."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -74,7 +74,9 @@ def score(
     """Measure each pair in aligned crops of side `size`; also returns the pairs that failed, each with its reason.
 
     Frames are matched by number; of films of unequal length the common part counts. The speech is the generated film's,
-    or else the real one's; where neither has sound, the lip-sync judge is not asked.
+    or else the real one's if that is what was given; where there is none, the lip-sync judge is not asked.
+    What can hardly be compared (other lengths, rates or speech, few faces) is told as a warning; a film beside the real
+    one or without a face fails.
     `watch` sees the first piece of each pair. With `is_truth` false (another speech was given) the figures that need
     the truth are left out. Each pair counts as an identity of its own. Raises the first pair's error where all fail.
     """
@@ -96,39 +98,52 @@ def score(
 
 def _score(pair: Pair, scorer: Scorer, size: int, is_truth: bool, watch: Watcher | None) -> list[Row]:
     parts: dict[str, list[Row]] = {}
-    sound = _sound(pair)
+    refuse_side_by_side(pair.real, pair.generated)
+    tell_lengths(pair.real, pair.generated)
+    sound = _sound(pair, is_truth)
     if sound is None:
-        _LOG.warning("%s and %s have no sound: LSE is left out", pair.real, pair.generated)
         scorer = replace(scorer, networks=replace(scorer.networks, judge=None))
-    for number, (shown, generated) in enumerate(_shown(pair, sound or _UNHEARD, size, is_truth)):
+    ours, theirs = follow(pair.real, pair.generated, find_face(pair.real))
+    require_face(pair.generated, theirs, scorer.networks.mesh)
+    both = zip(pieces(pair.real, ours, size), pieces(pair.generated, theirs, size), strict=False)
+    for number, (real, made) in enumerate(both):
+        shown, generated = _shown(real, made, sound or _UNHEARD, is_truth)
         for system, row in scorer.score(shown, {SYSTEM: generated}).items():
             parts.setdefault(system, []).append(row)
         if watch and number == 0:
             watch(pair.name, shown, generated)
-    real, made = probe(pair.real).frames, probe(pair.generated).frames
-    if real is not None and made is not None and abs(real - made) > _SPARE:
-        _LOG.warning("%s: %d frames are real and %d generated; the common part counts", pair.name, real, made)
     if not parts:
         raise InputError(f"{pair.generated}: it ends before the face of {pair.real} is seen; give the whole film")
     about = {"clip": pair.name, "identity": pair.name}
     return [{**about, "system": system, **_joined(rows)} for system, rows in parts.items()]
 
 
-def _shown(pair: Pair, sound: Sound, size: int, is_truth: bool) -> Iterator[tuple[Shown, NDArray[np.uint8]]]:
-    """The pair, piece by piece."""
-    ours, theirs = follow(pair.real, pair.generated, find_face(pair.real))
-    for real, made in zip(pieces(pair.real, ours, size), pieces(pair.generated, theirs, size), strict=False):
-        count = min(len(real.crops), len(made.crops))
-        shown = Shown(real.crops[:count], real.meshes[:count], real.times[:count], sound, is_truth)
-        yield shown, made.crops[:count]
+def _shown(real: Piece, made: Piece, sound: Sound, is_truth: bool) -> tuple[Shown, NDArray[np.uint8]]:
+    """What both have: a film may end within a piece."""
+    count = min(len(real.crops), len(made.crops))
+    shown = Shown(real.crops[:count], real.meshes[:count], real.times[:count], sound, is_truth)
+    return shown, made.crops[:count]
 
 
-def _sound(pair: Pair) -> Sound | None:
-    speaker = next((film for film in (pair.generated, pair.real) if probe(film).has_audio), None)
-    if speaker is None:
+def _sound(pair: Pair, is_truth: bool) -> Sound | None:
+    """What the generated film was made to say; None where nobody knows."""
+    wave = _wave(pair.generated)
+    if wave is not None:
+        if is_truth and probe(pair.real).has_audio:
+            tell_other_speech(pair.real, pair.generated)
+        return Sound(mel_spectrogram(wave), wave)
+    wave = _wave(pair.real) if is_truth else None
+    if wave is None:
+        _LOG.warning("%s has no sound: LSE is left out", pair.generated)
         return None
-    wave = read_audio(speaker)
+    _LOG.warning("%s has no sound: LSE is with that of %s", pair.generated, pair.real)
     return Sound(mel_spectrogram(wave), wave)
+
+
+def _wave(film: Path) -> NDArray[np.float32] | None:
+    """None where a film has no sound, or a track of silence."""
+    wave = read_audio(film) if probe(film).has_audio else None
+    return wave if wave is not None and wave.any() else None
 
 
 def _joined(rows: list[Row]) -> Row:
@@ -152,6 +167,11 @@ def _joined(rows: list[Row]) -> Row:
 
 
 def _films(folder: Path) -> dict[str, Path]:
-    """Films below a folder by path without ending."""
-    found = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES)
-    return {str(path.relative_to(folder).with_suffix("")): path for path in found}
+    """Films below a folder by path without ending; of films that differ in the ending alone the last."""
+    films: dict[str, Path] = {}
+    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES):
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in films:
+            _LOG.warning("%s is left out: %s has the same name", films[name], path)
+        films[name] = path
+    return films

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import chain, islice
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.audio import SAMPLE_RATE, mel_spectrogram
+from lipsmith.audio import mel_spectrogram
 from lipsmith.dataset import ClipRecord, load_clip, read_manifest, with_offset, write_manifest
 from lipsmith.errors import InputError
 from lipsmith.evaluate.film import find_face, pieces
+from lipsmith.evaluate.sound import opening
 from lipsmith.metrics.judge import FPS, Judge, Sound
 from lipsmith.metrics.lse import REACH, SyncFigures, estimate_lags, sync_figures, told_apart
-from lipsmith.video import open_sound
 
 Progress = Callable[[int, int], None]
 
@@ -48,7 +47,7 @@ class Offset:
 
 def find_offset(video: Path, judge: Judge, seconds: float = ENOUGH) -> Offset:
     """Offset of the first `seconds` of a film with one face. Raises InputError where no face or no speech is found."""
-    wave = _opening(video, seconds + _BEYOND)
+    wave = opening(video, seconds + _BEYOND)
     sound = Sound(mel_spectrogram(wave), wave)
     distances = [judge.distances(piece.crops, piece.times, sound) for piece in pieces(video, find_face(video, seconds))]
     joined = np.concatenate(distances)
@@ -56,14 +55,6 @@ def find_offset(video: Path, judge: Judge, seconds: float = ENOUGH) -> Offset:
         raise InputError(f"{video}: picture and sound do not overlap; give a film that is longer than half a second")
     figures = sync_figures(joined)
     return Offset(figures.offset, figures.lse_c, figures, len(joined))
-
-
-def _opening(video: Path, seconds: float) -> NDArray[np.float32]:
-    """As `lipsmith.audio.read_audio`, but no further than needed: films may last for hours."""
-    blocks = open_sound(video, SAMPLE_RATE, most_channels=1).blocks
-    samples = chain.from_iterable(block[0] for block in blocks)
-    wave = np.fromiter(islice(samples, round(seconds * SAMPLE_RATE)), np.float32)
-    return np.clip(wave, -1.0, 1.0, out=wave)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import tyro
 from lipsmith.cli import console
 from lipsmith.cli.results import write_figures
 from lipsmith.errors import UsageError
+from lipsmith.evaluate.names import REAL, TAKEN
 from lipsmith.files import refuse_outputs, write_whole
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from lipsmith.evaluate.run import Evaluation
     from lipsmith.evaluate.systems import System
 
-_TAKEN = ("real", "copy", "mean", "warp")
 TITLES = {
     1: "Systems and ablations",
     2: "Number of references",
@@ -63,9 +63,11 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
             raise UsageError("--variant wants NAME=FOLDER")
         if self.variant and self.table != 1:
             raise UsageError(f"--variant belongs to --table 1, not to --table {self.table}")
-        names = [*_TAKEN, _plain(self), *(name for name, _ in _variants(self))]
+        names = [*TAKEN, _plain(self), *(name for name, _ in _variants(self))]
         if twice := [name for name in names if name and names.count(name) > 1]:
-            raise UsageError(f"two systems would be called {twice[0]}: give each --variant a name of its own")
+            raise UsageError(
+                f"two systems would be called {twice[0]}: give --model and each --variant names of their own"
+            )
 
 
 def run(options: Options) -> None:
@@ -165,11 +167,13 @@ def _show(options: Options, evaluation: Evaluation, settings: dict[str, Any]) ->
     written = any((options.json, options.markdown, options.latex))
     figures = flat_figures(evaluation, _plain(options))
     figures["clips"] = len({row["clip"] for row in evaluation.rows})
-    figures["frames"] = sum(row["frames"] for row in evaluation.rows if row["system"] == "real")
+    figures["frames"] = sum(row["frames"] for row in evaluation.rows if row["system"] == REAL)
     write_figures(options.json, figures, settings, evaluation.rows)
     for path, text in ((options.markdown, table.markdown()), (options.latex, table.latex())):
         if path:
             with write_whole(path) as beside:
                 beside.write_text(text, encoding="utf-8")
+    if settings["missing"]:
+        console.table("Not measured", ("figure", "why"), list(settings["missing"].items()))
     # Last: figures of a quarter of an hour must not go with a closed pipe.
     console.table(title, table.header, table.body, None if written else sys.stdout)

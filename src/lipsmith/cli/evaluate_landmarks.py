@@ -36,9 +36,12 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
 
 def run(options: Options) -> None:
     """Print the figures of each split, or of the offsets that were found."""
+    from lipsmith.dataset import read_manifest
     from lipsmith.evaluate_landmarks import Evaluation, evaluate, find_offsets, load_stages, write_offsets
 
     refuse_outputs([options.json], options.overwrite, inputs=[options.model, options.data])
+    for split in options.split:
+        read_manifest(options.data, split)  # a split that is not there is told before the others are measured
     stages, window, references = load_stages(options.model, options.device, options.threads)
     figures: dict[str, float] = {}
     rows: list[dict[str, object]] = []

@@ -11,7 +11,8 @@ import tyro
 
 from lipsmith.cli import console
 from lipsmith.cli.results import write_figures
-from lipsmith.errors import SomeFailedError
+from lipsmith.errors import SomeFailedError, UsageError
+from lipsmith.evaluate.names import REAL
 from lipsmith.files import refuse_outputs
 
 if TYPE_CHECKING:
@@ -35,6 +36,11 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
     """The lip-sync judge: sync (ours), a folder, or syncnet_v2 (the official one, where its weights are at hand)."""
     strips: Path | None = None
     """Also write a film strip of each film's beginning into this folder, for `lipsmith report`."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 32 <= self.face_size <= 1024:
+            raise UsageError(f"--face-size {self.face_size} is not between 32 and 1024")
 
 
 def run(options: Options) -> None:
@@ -93,7 +99,8 @@ def _show(options: Options, evaluation: Evaluation, failed: list[tuple[str, str]
 
     table = make_table(f"{options.generated} against {options.real}", evaluation.totals, evaluation.intervals)
     figures = flat_figures(evaluation, settings["plain"])
-    figures |= {"clips": settings["films"], "failed": len(failed)}
+    frames = sum(row["frames"] for row in evaluation.rows if row["system"] == REAL)
+    figures |= {"clips": settings["films"], "frames": frames, "failed": len(failed)}
     write_figures(options.json, figures, settings, evaluation.rows)
     console.table(table.title, table.header, table.body, None if options.json else sys.stdout)
     if settings["missing"]:

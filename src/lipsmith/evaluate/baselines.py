@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.evaluate.names import COPY, MEAN, WARP
 from lipsmith.evaluate.systems import Question
 from lipsmith.landmarks import Floats
 from lipsmith.references import distances
@@ -26,7 +27,7 @@ GRID: Final = 32
 class Copy:
     """The lower half of the allowed frame that is nearest in pose and lip shape."""
 
-    name = "copy"
+    name = COPY
 
     def reconstruct(self, question: Question) -> NDArray[np.uint8]:
         """Crops `(T, S, S, 3)`."""
@@ -37,7 +38,7 @@ class Copy:
 class Mean:
     """The mean of the pool of references."""
 
-    name = "mean"
+    name = MEAN
 
     def reconstruct(self, question: Question) -> NDArray[np.uint8]:
         """Crops `(T, S, S, 3)`."""
@@ -51,7 +52,7 @@ class Mean:
 class Warp:
     """The mean of the three nearest allowed frames, each warped by landmarks alone."""
 
-    name = "warp"
+    name = WARP
 
     def reconstruct(self, question: Question) -> NDArray[np.uint8]:
         """Crops `(T, S, S, 3)`."""

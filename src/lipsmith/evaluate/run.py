@@ -16,8 +16,9 @@ from lipsmith.crop import still_points
 from lipsmith.dataset import Clip, ClipRecord, load_clip, load_mesh, read_manifest
 from lipsmith.errors import InputError, UsageError
 from lipsmith.evaluate.model_system import ModelSystem
+from lipsmith.evaluate.names import REAL
 from lipsmith.evaluate.protocols import SHORTEST, Protocol, Task, task
-from lipsmith.evaluate.scoring import REAL, Scorer, Shown
+from lipsmith.evaluate.scoring import Scorer, Shown
 from lipsmith.evaluate.systems import Question, System
 from lipsmith.evaluate.totals import Row, intervals, totals
 from lipsmith.metrics.judge import Sound

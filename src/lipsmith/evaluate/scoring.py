@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.evaluate.names import REAL
 from lipsmith.evaluate.networks import Networks
 from lipsmith.metrics.csim import csim
 from lipsmith.metrics.frechet import Moments, frechet
@@ -20,8 +21,6 @@ from lipsmith.metrics.psnr import psnr
 from lipsmith.metrics.sharpness import sharpness
 from lipsmith.metrics.ssim import ssim
 
-REAL: Final = "real"
-"""The name under which the film itself is measured, where a figure needs no truth."""
 VGG_EVERY: Final = 3
 """VGG costs several times all else: LPIPS-VGG and the Frechet distance look at each third frame."""
 CSIM_EVERY: Final = 5

@@ -28,11 +28,16 @@ def strip(real: NDArray[np.uint8], generated: NDArray[np.uint8], is_truth: bool 
 
 def write_strip(folder: Path, clip: str, image: NDArray[np.uint8]) -> str:
     """Write the strip of a clip as PNG; returns the file's name in `folder`."""
-    name = clip.replace("/", "_") + ".png"
+    name = strip_name(clip)
     folder.mkdir(parents=True, exist_ok=True)
     coded = cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))[1]
     (folder / name).write_bytes(coded.tobytes())
     return name
+
+
+def strip_name(clip: str) -> str:
+    """The file of a clip's strip: no two clips, such as `a/b` and `a_b`, share one."""
+    return clip.replace("%", "%25").replace("/", "%2F") + ".png"
 
 
 def _errors(real: NDArray[np.uint8], generated: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -8,6 +8,8 @@ from typing import Final
 
 import numpy as np
 
+from lipsmith.evaluate.names import REAL
+
 
 @dataclass(frozen=True)
 class Column:
@@ -86,7 +88,7 @@ class Table:
 def make_table(title: str, totals: Totals, intervals: Intervals | None = None) -> Table:
     """Systems in the order of `totals`, the metrics that any of them has; with `intervals`, half widths as ±."""
     columns = tuple(
-        column for column in COLUMNS if any(column.key in figures for name, figures in totals.items() if name != "real")
+        column for column in COLUMNS if any(column.key in figures for name, figures in totals.items() if name != REAL)
     )
     cells = tuple(
         tuple(_cell(column, figures, (intervals or {}).get(name, {})) for column in columns)
@@ -108,7 +110,7 @@ def _cell(column: Column, figures: Mapping[str, float], intervals: Mapping[str, 
 
 
 def _best(column: Column, totals: Totals) -> str | None:
-    known = {name: figures[column.key] for name, figures in totals.items() if name != "real" and column.key in figures}
+    known = {name: figures[column.key] for name, figures in totals.items() if name != REAL and column.key in figures}
     if not column.better or len(known) < 2:
         return None
     choose = max if column.better == "up" else min

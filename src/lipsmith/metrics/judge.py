@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from lipsmith.audio import MEL_RATE, WINDOW, WINDOW_LEAD, mel_windows
 from lipsmith.errors import WeightsError
 from lipsmith.metrics.lse import REACH, shift_distances
-from lipsmith.metrics.mfcc import FRAME_RATE, mfcc
+from lipsmith.metrics.mfcc import FRAME_RATE, mfcc, samples
 from lipsmith.models.syncnet import SyncNet, SyncNetConfig, windows
 from lipsmith.models.syncnet_official import SIZE, STEPS, OfficialSyncNet
 from lipsmith.weights import ModelFolder, find_model, third_party
@@ -116,11 +116,14 @@ class OfficialJudge:
     def _hear(self, wave: NDArray[np.float32], first: float, count: int) -> NDArray[np.float32]:
         """Embeddings `(count, 1024)` of the 0.2 s that begin at `first` seconds, then a frame later each, NaN where
         the sound does not reach."""
-        # The published network heard 16-bit samples; the zeroth coefficient tells loudness.
-        coefficients = mfcc(wave * 32768.0)
         starts = np.rint((first + np.arange(count) / FPS) * FRAME_RATE).astype(int)
-        there = (starts >= 0) & (starts + STEPS <= len(coefficients))
-        steps = np.where(there, starts, 0)[:, None] + np.arange(STEPS)
+        # Of a long film only what is asked for, and a step before it, which is off.
+        early = max(0, int(starts[0]) - 1)
+        part = wave[samples(early, int(starts[-1]) + STEPS)]
+        # The published network heard 16-bit samples; the zeroth coefficient tells loudness.
+        coefficients = mfcc(part * 32768.0)
+        there = (starts >= 0) & (starts - early + STEPS <= len(coefficients))
+        steps = np.where(there, starts - early, 0)[:, None] + np.arange(STEPS)
         windows = torch.from_numpy(coefficients[np.minimum(steps, len(coefficients) - 1)]).float()
         batches = torch.split(rearrange(windows, "b t c -> b 1 c t"), _AT_ONCE)
         heard = np.concatenate([self._net.speech(batch).numpy() for batch in batches])

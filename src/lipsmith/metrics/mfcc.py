@@ -31,6 +31,14 @@ def mfcc(wave: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     return np.asarray(cepstra, np.float64)
 
 
+def samples(first: int, last: int) -> slice:
+    """The part of a wave on which steps `first` up to `last` of its coefficients rest.
+
+    Of that part alone, step `first` itself is off unless it is 0: pre-emphasis looks a sample back.
+    """
+    return slice(first * _HOP, (last - 1) * _HOP + _LENGTH)
+
+
 def _nonzero(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(values == 0, np.finfo(np.float64).eps, values)
 

@@ -1,0 +1,163 @@
+"""Films that cannot be set against each other are refused, and those that hardly can are told of."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lipsmith.cli import main
+from lipsmith.errors import InputError
+from lipsmith.evaluate.networks import Networks
+from lipsmith.evaluate.run import Evaluation
+from lipsmith.evaluate.scoring import Scorer
+from lipsmith.evaluate.sound import same_sound
+from lipsmith.face import FaceMesh
+from lipsmith.metrics.judge import OwnJudge
+from lipsmith.models.syncnet import SyncNet, SyncNetConfig
+from lipsmith.score import Pair, find_pairs, score
+from lipsmith.video import VideoWriter, read_frames
+from synthetic import Motion, make_film, speech
+
+Picture = NDArray[np.uint8]
+NOTHING = Networks(FaceMesh(), None, None, None, None, {})
+SMALL = SyncNetConfig(height=16, width=32, mouth_widths=(4, 8), mel_widths=(4, 8), blocks=1, embedding=8)
+SIDE = 256
+SAID = speech(2.8)[:12800]
+OTHER = speech(2.8)[-12800:]
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("real") / "real.mp4"
+    return make_film(path, 0.8, size=(SIDE, SIDE), motion=Motion(turn=4), audio=SAID)
+
+
+def remade(
+    images: list[Picture], path: Path, audio: NDArray[np.float32] | None = SAID, fps: float = 25, frames: int = 99
+) -> Path:
+    height, width = images[0].shape[:2]
+    with VideoWriter(path, width, height, fps, audio=audio, audio_rate=16000) as made:
+        for number, image in enumerate(images[:frames]):
+            made.write(image, number / fps)
+    return path
+
+
+@pytest.fixture(scope="module")
+def images(real: Path) -> list[Picture]:
+    return [frame.image for frame in read_frames(real)]
+
+
+def measured(real: Path, generated: Path, is_truth: bool = True) -> Evaluation:
+    networks = replace(NOTHING, judge=OwnJudge(SyncNet(SMALL)))
+    return score([Pair("a", real, generated)], Scorer(networks), is_truth=is_truth)[0]
+
+
+def test_films_that_compare_cause_no_word(
+    real: Path, images: list[Picture], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    soft = [np.asarray(cv2.GaussianBlur(image, (0, 0), 3), np.uint8) for image in images]
+    measured(real, remade(soft, tmp_path / "soft.mp4", 0.4 * SAID))
+    assert caplog.messages == []
+
+
+def test_a_film_beside_the_real_one_is_refused(real: Path, images: list[Picture], tmp_path: Path) -> None:
+    beside = remade([np.hstack([image, image]) for image in images], tmp_path / "beside.mp4")
+    with pytest.raises(InputError, match="side by side"):
+        measured(real, beside)
+
+
+CHANGES = {
+    "black": lambda image: np.zeros_like(image),
+    "face crop of the film's shape": lambda image: cv2.resize(image[60:200, 60:200], (SIDE, SIDE)),
+    "face elsewhere": lambda image: np.roll(image, 40, axis=1),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_without_a_face_where_it_should_be_nothing_is_measured(
+    change: str, real: Path, images: list[Picture], tmp_path: Path
+) -> None:
+    changed = [np.ascontiguousarray(CHANGES[change](image)) for image in images]
+    scorer = Scorer(NOTHING)
+    with pytest.raises(InputError, match=r"faceless\.mp4: no face is seen"):
+        score([Pair("a", real, remade(changed, tmp_path / "faceless.mp4"))], scorer)
+
+
+def test_few_frames_with_a_face_are_told(
+    real: Path, images: list[Picture], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    some = [image if number < 5 else np.zeros_like(image) for number, image in enumerate(images)]
+    measured(real, remade(some, tmp_path / "some.mp4"))
+    (told,) = caplog.messages
+    assert "in 3 of 4 frames no face" in told
+
+
+def test_other_speech_is_told_unless_it_is_known(
+    real: Path, images: list[Picture], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = remade(images, tmp_path / "other.mp4", OTHER)
+    measured(real, other, is_truth=False)
+    assert caplog.messages == []
+    measured(real, other)
+    (told,) = caplog.messages
+    assert "--other-speech" in told
+
+
+@pytest.mark.parametrize("audio", [None, 0 * SAID], ids=["no track", "silent track"])
+def test_a_mute_film_borrows_the_speech_only_where_it_was_given(
+    audio: NDArray[np.float32] | None,
+    real: Path,
+    images: list[Picture],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    mute = remade(images, tmp_path / "mute.mp4", audio)
+    assert "lse_d" in measured(real, mute).totals["generated"]
+    assert "lse_d" not in measured(real, mute, is_truth=False).totals["generated"]
+    borrowed, unknown = caplog.messages
+    assert "mute.mp4 has no sound: LSE is with that of" in borrowed
+    assert "mute.mp4 has no sound: LSE is left out" in unknown
+
+
+def test_other_lengths_and_rates_are_told(
+    real: Path, images: list[Picture], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    measured(real, remade(images, tmp_path / "short.mp4", frames=14))
+    (told,) = caplog.messages
+    assert "20 frames" in told
+    caplog.clear()
+    measured(real, remade(images, tmp_path / "fast.mp4", fps=30))
+    (told,) = caplog.messages
+    assert "25 frames a second" in told
+    assert "fast.mp4 30:" in told
+
+
+def test_films_of_one_name_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("real/x/a.mp4", "made/x/a.gif", "made/x/a.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (pair,) = find_pairs(tmp_path / "real", tmp_path / "made")
+    assert (pair.name, pair.generated.name) == ("x/a", "a.mp4")
+    (told,) = caplog.messages
+    assert "a.gif is left out" in told
+
+
+def test_one_recording_is_known_again() -> None:
+    late = np.concatenate([np.zeros(4000, np.float32), 0.3 * SAID])
+    noise = np.random.default_rng(0).normal(0, 0.005, len(late)).astype(np.float32)
+    assert same_sound(SAID, late + noise)
+    assert same_sound(SAID, -SAID[:9000])
+    assert not same_sound(SAID, OTHER)
+    assert same_sound(SAID, np.zeros(16000, np.float32))
+    assert same_sound(SAID, np.zeros(0, np.float32))
+
+
+@pytest.mark.parametrize("size", ["0", "-5", "20", "2000"])
+def test_crops_have_a_size_that_networks_take(size: str, real: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["score", str(real), str(real), "--face-size", size]) == 2
+    assert f"--face-size {size}" in capsys.readouterr().err
