@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from lipsmith.cli.results import read_figures
 from lipsmith.cost import count_macs, landmark_cost, renderer_cost, shapes_alone, vgg_cost
 from lipsmith.models.landmark_generator import LandmarkConfig
 from lipsmith.models.renderer_config import RendererConfig
+from lipsmith.train.renderer_config import RendererTraining
+from lipsmith.train.state import load_config
 
 TINY = RendererConfig(face_size=32, top=12, full=4, fine=4, coarse=8)
 
@@ -41,7 +44,7 @@ def test_the_parts_make_up_the_render() -> None:
 
 def test_alignment_costs_by_the_reference() -> None:
     def cost(k: int) -> int:
-        return next(part.macs for part in renderer_cost(TINY, references=k) if part.name == "alignment")
+        return next(part.macs for part in renderer_cost(replace(TINY, references=k)) if part.name == "alignment")
 
     assert cost(3) - cost(2) == cost(2) - cost(1) > 0
     plain = renderer_cost(replace(TINY, alignment="none"))
@@ -67,3 +70,18 @@ def test_the_command_names_its_file_and_keeps_the_table_beside(
     assert main(["cost", "fast", "-q"]) == 0
     told = capsys.readouterr()
     assert (told.out.splitlines()[0], told.err) == ("Cost", "")
+
+
+def test_what_was_counted_is_what_the_file_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "cost.json"
+    assert main(["cost", "fast", "--references", "3", "--lips", "2", "--json", str(path)]) == 0
+    found = json.loads(path.read_text())
+    assert (found["settings"]["renderer"]["references"], found["settings"]["renderer"]["lips"]) == (3, 2)
+    fewer = renderer_cost(replace(load_config(RendererTraining, "fast").model, references=3, lips=2))
+    assert found["figures"]["render.gmac"] == pytest.approx(fewer[-1].macs / 1e9)
+
+
+@pytest.mark.parametrize("words", [("--references", "0"), ("--lips", "-2")])
+def test_no_references_are_no_cost(words: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cost", "fast", *words]) == 2
+    assert f"{words[0]} {words[1]} is below 1" in capsys.readouterr().err

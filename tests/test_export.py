@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -120,12 +121,29 @@ def test_the_card_tells_what_was_measured(model: Path) -> None:
         assert said in card
 
 
+def test_the_card_tells_the_commands_and_every_step() -> None:
+    begun = {
+        "training": {"steps": 610_000, "start": "my runs/first", "minutes": 90.0},
+        "validation": {"step": 123456.0},
+    }
+    card = model_card("x", begun, {"training": {}, "validation": {}}, data="", hardware="", licence="")
+    known = "CONFIG --data DATA --out RUN"
+    assert f"\n    lipsmith train landmarks {known} --start 'my runs/first' --minutes 90\n" in card
+    assert f"\n    lipsmith train renderer {known}\n" in card
+    assert "| step of the weights | 123456 | n/a |" in card
+
+
+def test_the_card_does_not_vouch_for_a_split_that_it_has_not_seen(model: Path) -> None:
+    """Who tunes a model to one person has that person in train and in val."""
+    assert "split by identity" not in (model / "CARD.md").read_text()
+
+
 def test_the_shipped_card_tells_what_its_record_tells() -> None:
     folder = find_model("fast").path
     runs = json.loads((folder / "training.json").read_text())
     card = model_card("fast", runs["landmarks"], runs["renderer"], data="", hardware="", licence="")
     told = (folder / "CARD.md").read_text().splitlines()
-    assert [line for line in card.splitlines() if line.startswith("|") and line not in told] == []
+    assert [line for line in card.splitlines() if line.startswith(("|", "    ")) and line not in told] == []
 
 
 class Fickle(nn.Module):
@@ -173,11 +191,36 @@ def test_what_stands_in_the_way_is_told_before_the_work(
 
 
 def test_a_kept_network_keeps_its_terms_in_sight(model: Path, runs: Path, tmp_path: Path) -> None:
-    asked = verb.Options(landmarks=model, renderer=runs / "r", out=tmp_path / "mine")
-    with pytest.raises(UsageError, match="--licence"):
+    asked = verb.Options(landmarks=str(model), renderer=str(runs / "r"), out=tmp_path / "mine")
+    with pytest.raises(UsageError, match="give the licence"):
         verb.run(asked)
     verb.run(replace(asked, licence="For research."))
     assert find_model(tmp_path / "mine").config["name"] == "mine"
+
+
+def test_a_shipped_network_is_kept_by_name(runs: Path, tmp_path: Path) -> None:
+    export("fast", runs / "r", tmp_path / "mine", "mine", data="", hardware="", licence="")
+    shipped, mine = (
+        load_stages(folder)["speech"].state_dict() for folder in (find_model("fast").path, tmp_path / "mine")
+    )
+    assert all(torch.equal(shipped[name], mine[name]) for name in shipped)
+
+
+@pytest.mark.parametrize("change", [{"features": "posteriors", "speech_channels": (4,)}, {"bands": 64}])
+def test_a_generator_that_no_dub_can_feed_is_refused(runs: Path, tmp_path: Path, change: dict[str, Any]) -> None:
+    mouth = replace(MOUTH, **change)
+    training = {"training": {"model": asdict(mouth)}, "validation": {}}
+    save_weights(tmp_path / "l" / "landmarks", build_landmark_generator(mouth).state_dict(), training)
+    with pytest.raises(UsageError, match="80 of mel"):
+        export(tmp_path / "l", runs / "r", tmp_path / "model", "x", data="", hardware="", licence="")
+
+
+def test_a_renderer_of_other_sketches_than_a_dub_draws_is_refused(runs: Path, tmp_path: Path) -> None:
+    face = replace(FACE, neighbours=1)
+    training = {"training": {"model": asdict(face)}, "validation": {}}
+    save_weights(tmp_path / "r" / "renderer", Renderer(face).state_dict(), training)
+    with pytest.raises(UsageError, match="sees 3 sketches"):
+        export(runs / "l", tmp_path / "r", tmp_path / "model", "x", data="", hardware="", licence="")
 
 
 def test_a_run_without_weights_is_refused(runs: Path, tmp_path: Path) -> None:

@@ -169,6 +169,9 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
     for wrong in ({"heads": 3}, {"dim": 7, "heads": 7}, {"speech_channels": (4,)}, {"features": "posteriors"}):
         with pytest.raises(ValueError, match=r"heads|odd|speech_channels"):
             dataclasses.replace(TINY, **wrong)
+    for none in ("heads", "window", "references"):
+        with pytest.raises(ValueError, match="at least 1"):
+            dataclasses.replace(TINY, **{none: 0})
 
 
 def test_the_speech_encoder_reads_a_frame_at_a_time() -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from landmark_clips import talking_clip, write_clips
-from lipsmith.errors import UsageError
+from lipsmith.errors import InputError, UsageError
 from lipsmith.landmarks import NUM_POSE, mirror
 from lipsmith.losses.landmarks import LandmarkLossWeights
 from lipsmith.models.landmark_generator import LandmarkConfig
@@ -191,8 +191,23 @@ def test_a_run_tells_its_minutes_and_what_it_began_with(data: Path, tmp_path: Pa
     save_checkpoint(tmp_path / "second" / "checkpoint.pt", saved | {"best": {}})
     longer = dataclasses.replace(still, steps=2)
     train_landmarks(longer, data, tmp_path / "second", device="cpu", start="nothing", report=lines.append)
-    assert f"{tmp_path / 'second'} goes on from its checkpoint; --start nothing is not used" in lines
+    assert f"{tmp_path / 'second'} goes on from its checkpoint; the start nothing is not used" in lines
     assert recorded("second") == (None, first)
+
+
+def test_a_window_without_references_is_refused() -> None:
+    with pytest.raises(ValueError, match="fewest references"):
+        dataclasses.replace(SMALL, references=ReferenceRules(fewest=0))
+
+
+@pytest.mark.parametrize(("blind", "told"), [("train", "in 12 frames in a row"), ("val", "to validate on")])
+def test_a_split_without_faces_is_refused(tmp_path: Path, blind: str, told: str) -> None:
+    clips = [talking_clip(seed, f"p{seed}", split) for seed, split in enumerate(("train", "train", "val"))]
+    for clip in clips:
+        clip.tracked[:: 11 if clip.record.split == "train" else 1] = clip.record.split != blind
+    write_clips(tmp_path / "data", clips)
+    with pytest.raises(InputError, match=told):
+        train_landmarks(SMALL, tmp_path / "data", tmp_path / "run", device="cpu")
 
 
 def test_training_lowers_the_error(data: Path, tmp_path: Path) -> None:

@@ -208,6 +208,23 @@ def test_footage_that_is_too_short_is_refused(train_frames: int, said: str, tmp_
         train(SyncConfig(model=SMALL), tmp_path, tmp_path / "run", device="cpu")
 
 
+def test_clips_are_seen_in_pieces_and_never_across_each_other(
+    trained: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    footage = SyncFootage(trained[0], "train", torch.device("cpu"), 16)
+    net = SyncNet(replace(SMALL, height=footage.mouths.shape[1], width=footage.mouths.shape[2])).eval()
+    pictures = (footage.mouths / 255).movedim(-1, 1).split(footage.frames.tolist())
+    looked: list[int] = []
+    net.mouth.register_forward_pre_hook(lambda _, given: looked.append(len(given[0])))
+    with torch.no_grad():
+        expected = torch.cat([net.mouth(windows(clip)) for clip in pictures])
+        looked.clear()
+        monkeypatch.setattr(sync, "_MOUTHS", 7)
+        found = sync._mouth_embeddings(net, footage)
+    torch.testing.assert_close(found, expected)
+    assert max(looked) == 7
+
+
 def test_speech_outside_the_clip_is_marked(trained: tuple[Path, Path]) -> None:
     root, _ = trained
     footage = SyncFootage(root, "val", torch.device("cpu"), 16)

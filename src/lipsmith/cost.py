@@ -53,12 +53,12 @@ def count_macs(run: Callable[[], object]) -> dict[str, int]:
     return {name: sum(counts.values()) // 2 for name, counts in counter.get_flop_counts().items()}
 
 
-def renderer_cost(config: RendererConfig, references: int | None = None, lips: int | None = None) -> list[Part]:
-    """Parts of the renderer, for as many references and lip references a target as given (None: the config's)."""
-    size, k, m = config.face_size, references or config.references, lips or config.lips
+def renderer_cost(config: RendererConfig) -> list[Part]:
+    """Parts of the renderer, for the config's number of references and of lip references a target."""
+    size = config.face_size
     with shapes_alone():
         network = Renderer(config).eval()
-        stage, inputs = RenderStage(network), _render_inputs(config, k, m)
+        stage, inputs = RenderStage(network), _render_inputs(config)
         picture = torch.empty(1, 3, size, size), torch.empty(1, 1, size, size)
         of_target = count_macs(lambda: stage(*inputs))
         parts = [
@@ -99,8 +99,9 @@ def vgg_cost(config: RendererConfig, kind: str = "vgg16") -> Part:
     return Part(kind, "target in training", _parameters(vgg), macs)
 
 
-def _render_inputs(config: RendererConfig, k: int, m: int) -> list[Tensor]:
+def _render_inputs(config: RendererConfig) -> list[Tensor]:
     size, half, quarter = config.face_size, config.face_size // 2, config.face_size // 4
+    k, m = config.references, config.lips
     shapes: list[tuple[int, ...]] = [
         (3, size, size),
         (config.sketches, size, size),

@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from lipsmith.audio import MELS
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.files import write_whole_folder
 from lipsmith.landmarks import NUM_POINTS, NUM_POSE
@@ -24,7 +25,7 @@ from lipsmith.models.landmark_generator import LandmarkConfig
 from lipsmith.models.renderer_config import RendererConfig
 from lipsmith.models.stages import WEIGHTS, halved, load_stages, of_network
 from lipsmith.train.state import build, write_tensors
-from lipsmith.weights import write_config
+from lipsmith.weights import find_model, model_names, write_config
 
 _LOG = logging.getLogger(__name__)
 RECORD: Final = "training.json"
@@ -32,6 +33,8 @@ RECORD: Final = "training.json"
 OPSET: Final = 18
 ABSOLUTE, RELATIVE = 1e-4, 1e-3
 """How far ONNX Runtime may be from torch."""
+SKETCHES: Final = 5
+"""Sketches of a target that a dub draws."""
 
 Axes = Mapping[str, tuple[int | str, ...]]
 
@@ -45,22 +48,30 @@ OUTPUTS: Final[dict[str, tuple[str, ...]]] = {
 
 
 def export(
-    landmarks: Path, renderer: Path, folder: Path, name: str, *, data: str, hardware: str, licence: str | None
+    landmarks: Path | str,
+    renderer: Path | str,
+    folder: Path,
+    name: str,
+    *,
+    data: str,
+    hardware: str,
+    licence: str | None,
 ) -> None:
     """Make the model folder `folder` of the runs `landmarks` and `renderer`; either may be a model whose part is kept.
 
-    The folder is there, or what it held replaced, only once all has been checked.
+    The folder is there, or what it held replaced, only once all has been checked. A model may be given by name.
     `data`, `hardware` and `licence`: what the model was trained on and its terms, in words, for the card. Raises
-    UsageError without a licence where weights derive from a model, WeightsError where a run holds no weights, or where
-    a stage on ONNX Runtime is further from torch than 0.1 % and 1e-4.
+    UsageError without a licence where weights derive from a model, or for networks that no dub can feed; WeightsError
+    where a run holds no weights, or where a stage on ONNX Runtime is further from torch than 0.1 % and 1e-4.
     """
     of_landmarks, landmark_weights = _run(landmarks, "landmarks")
     of_renderer, renderer_weights = _run(renderer, "renderer")
     origin = origin_of(landmarks, "landmarks") or origin_of(renderer, "renderer")
     if origin and licence is None:
-        raise UsageError(f"the model {origin} has terms of its own, in its CARD.md; say with --licence what holds now")
+        raise UsageError(f"the model {origin} has terms of its own, in its CARD.md; give the licence that holds now")
     face = build(RendererConfig, of_renderer["training"]["model"], str(renderer))
     mouth = build(LandmarkConfig, of_landmarks["training"]["model"], str(landmarks))
+    _require_dubbing(mouth, face)
     config = {
         "name": name,
         "face_size": face.face_size,
@@ -83,6 +94,16 @@ def export(
         # Read back: what is exported is what was rounded.
         export_stages(load_stages(beside), mouth, face, beside)
         write_config(beside, config)
+
+
+def _require_dubbing(mouth: LandmarkConfig, face: RendererConfig) -> None:
+    """Raise UsageError for networks that are for research alone: a dub hears mel and draws five sketches a target."""
+    if mouth.features != "mel" or mouth.bands != MELS:
+        raise UsageError(
+            f"the landmark generator hears {mouth.bands} bands of {mouth.features}, a dub {MELS} of mel; train another"
+        )
+    if face.sketches != SKETCHES:
+        raise UsageError(f"the renderer sees {face.sketches} sketches a target, a dub draws {SKETCHES}; train another")
 
 
 def export_stages(stages: Mapping[str, nn.Module], mouth: LandmarkConfig, face: RendererConfig, folder: Path) -> None:
@@ -203,12 +224,12 @@ def example(axes: Axes, sizes: Mapping[str, int]) -> dict[str, Tensor]:
     return inputs
 
 
-def origin_of(source: Path, network: str) -> str | None:
+def origin_of(source: Path | str, network: str) -> str | None:
     """The model that the weights of `network` in the run or model `source` derive from; None where from scratch.
 
     Runs are followed back to what they began with; what is not there any more counts as a model.
     """
-    followed = set()
+    followed, source = set(), Path(source)
     while (card := source / f"{network}.json").is_file() and card not in followed:
         followed.add(card)
         start = json.loads(card.read_text(encoding="utf-8"))["training"].get("start")
@@ -222,16 +243,18 @@ def _tuple(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return outputs if isinstance(outputs, tuple) else (outputs,)
 
 
-def _run(source: Path, name: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _run(source: Path | str, name: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """What the JSON of a run or of a model says of a network, and its weights."""
-    card, weights = source / f"{name}.json", source / f"{name}.safetensors"
+    card, weights = Path(source, f"{name}.json"), Path(source, f"{name}.safetensors")
     if card.is_file() and weights.is_file():
         return json.loads(card.read_text(encoding="utf-8")), load_file(weights)
-    record, weights = source / RECORD, source / WEIGHTS
-    if record.is_file() and weights.is_file():
-        content = json.loads(record.read_text(encoding="utf-8"))[name]
-        return content, of_network(load_file(weights), name)
-    raise WeightsError(f"{source}: no {name}.safetensors with {name}.json; train with `lipsmith train {name}`")
+    if str(source) not in model_names() and not Path(source, "config.json").is_file():
+        raise WeightsError(f"{source}: no {name}.safetensors with {name}.json; train with `lipsmith train {name}`")
+    model = find_model(source).path
+    if not (model / RECORD).is_file():
+        raise WeightsError(f"{model}: no {RECORD}, which tells what its networks are; take another model")
+    record = json.loads((model / RECORD).read_text(encoding="utf-8"))
+    return record[name], of_network(load_file(model / WEIGHTS), name)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from string import Template
 from typing import Any, Final
@@ -15,13 +16,15 @@ lower half of the face to match. Two networks, five ONNX stages; docs/architectu
 
 $data
 
-People are split by identity into train, val and test. Nobody who is measured below was trained on.
-
 ## Training
 
 | | landmark generator | renderer |
 |---|---|---|
 $training
+
+As far as the runs recorded it, with the settings of `training.json` in the place of CONFIG:
+
+$commands
 
 Hardware: $hardware
 
@@ -70,10 +73,18 @@ def model_card(
         data=data,
         hardware=hardware,
         licence=licence,
+        commands="\n".join(f"    {command(*run)}" for run in zip(("landmarks", "renderer"), trainings, strict=True)),
         training="\n".join(f"| {_words(row)} | {_shown(left)} | {_shown(right)} |" for row, left, right in rows),
         landmarks=_table(landmarks["validation"]),
         renderer=_table(renderer["validation"]),
     )
+
+
+def command(network: str, training: Mapping[str, Any]) -> str:
+    """The command that trained `network` (landmarks, renderer), of which `training` records what it began with."""
+    recorded = {"--start": training.get("start"), "--minutes": training.get("minutes")}
+    options = [f"{option} {shlex.quote(_shown(value))}" for option, value in recorded.items() if value is not None]
+    return " ".join([f"lipsmith train {network} CONFIG --data DATA --out RUN", *options])
 
 
 def _table(figures: Mapping[str, Any]) -> str:
@@ -89,5 +100,8 @@ def _words(name: str) -> str:
 def _shown(value: object) -> str:
     if value is None:
         return "n/a"
-    # Rounding leaves dust where a figure is nought.
-    return f"{round(value, 9):.5g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    # Rounding leaves dust where a figure is nought; steps are whole, however many.
+    value = round(value, 9)
+    return f"{value:.0f}" if value.is_integer() else f"{value:.5g}"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated
 
 import tyro
 
 from lipsmith.cli import console
 from lipsmith.cli.results import write_figures
+from lipsmith.errors import UsageError
 from lipsmith.files import refuse_outputs
 
 
@@ -26,6 +27,12 @@ class Options(console.JsonOptions, console.OutputOptions):
     lips: int | None = None
     """Lip references; as configured when left out."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("references", "lips"):
+            if (count := getattr(self, name)) is not None and count < 1:
+                raise UsageError(f"--{name} {count} is below 1")
+
 
 def run(options: Options) -> None:
     """Print one row a part."""
@@ -37,7 +44,8 @@ def run(options: Options) -> None:
     refuse_outputs([options.json], options.overwrite, inputs=[options.config, options.landmarks])
     face = load_config(RendererTraining, options.config).model
     mouth = load_config(LandmarkTraining, options.landmarks).model
-    parts = renderer_cost(face, options.references, options.lips) + landmark_cost(mouth) + [vgg_cost(face)]
+    face = replace(face, references=options.references or face.references, lips=options.lips or face.lips)
+    parts = renderer_cost(face) + landmark_cost(mouth) + [vgg_cost(face)]
     rows = [(part.name, part.per, part.parameters, part.macs / 1e9) for part in parts]
     figures = {f"{part.name}.gmac": part.macs / 1e9 for part in parts}
     figures |= {f"{part.name}.params": part.parameters for part in parts}

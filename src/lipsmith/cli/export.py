@@ -16,10 +16,10 @@ from lipsmith.files import refuse_outputs
 class Options(console.OutputOptions):
     """Needs the `train` extra; takes a minute or two."""
 
-    landmarks: Path
-    """Run folder of `lipsmith train landmarks`, or a model folder whose landmark generator is kept."""
-    renderer: Path
-    """Run folder of `lipsmith train renderer`, or a model folder whose renderer is kept."""
+    landmarks: str
+    """Run folder of `lipsmith train landmarks`, or a model's name or folder whose landmark generator is kept."""
+    renderer: str
+    """Run folder of `lipsmith train renderer`, or a model's name or folder whose renderer is kept."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o", "--output"])]
     """The model folder to make."""
     name: str | None = None

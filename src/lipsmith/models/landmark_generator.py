@@ -64,6 +64,8 @@ class LandmarkConfig:
     """Widths of those convolutions, or the one hidden width of the perceptron."""
 
     def __post_init__(self) -> None:
+        if min(self.heads, self.window, self.references) < 1:
+            raise ValueError("heads, window and references are at least 1")
         if self.dim % self.heads:
             raise ValueError(f"dim {self.dim} is no multiple of heads {self.heads}")
         if self.dim % 2:

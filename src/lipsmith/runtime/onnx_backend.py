@@ -35,7 +35,7 @@ class OnnxBackend:
         self._sessions: dict[str, Any] = {}
         if self._providers != [_CPU] and not self._computes_on_cuda():
             if device != "auto":
-                raise UsageError(f"Device {device}: ONNX Runtime cannot compute on it here; use --device cpu.")
+                raise UsageError(f"Device {device}: ONNX Runtime cannot compute on it here; use cpu.")
             self._providers, self._sessions = [_CPU], {}
         self.name = f"ONNX Runtime {ort.__version__}, {_described(self._providers)}, {self._threads} threads"
 
@@ -73,7 +73,7 @@ def _providers(device: str) -> list[Any]:
     if device == "cpu" or (device == "auto" and not cuda_is_available()):
         return [_CPU]
     if not cuda_is_available():
-        raise UsageError("Device cuda: this ONNX Runtime has no CUDA; install onnxruntime-gpu or use --device cpu.")
+        raise UsageError("Device cuda: this ONNX Runtime has no CUDA; install onnxruntime-gpu or use cpu.")
     index = int(device.partition(":")[2] or 0)
     return [(_CUDA, {"device_id": index}), _CPU]
 

@@ -21,7 +21,7 @@ class TorchBackend:
             from lipsmith.models.stages import load_stages
         except ImportError as error:
             raise UsageError(
-                f"{folder.name} on {device} needs torch: pip install '.[train]' in the clone, or use --device cpu."
+                f"{folder.name} on {device} needs torch: pip install '.[train]' in the clone, or use cpu."
             ) from error
         self._torch = torch
         self._device = _device(torch, device)
@@ -50,5 +50,5 @@ def _device(torch: Any, device: str) -> str:  # noqa: ANN401 - the torch module 
         return device
     index = int(device.partition(":")[2] or 0)
     if not available or index >= torch.cuda.device_count():
-        raise UsageError(f"Device {device}: torch sees no such GPU here; use --device cpu.")
+        raise UsageError(f"Device {device}: torch sees no such GPU here; use cpu.")
     return f"cuda:{index}"

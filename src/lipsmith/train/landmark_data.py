@@ -79,24 +79,23 @@ class ReferenceRules:
 
 
 def load_footage(root: Path, split: str, window: int, shifts: int = 0) -> Footage:
-    """The clips of `split` that hold a window of `window` frames. Raises InputError where there is none."""
+    """The clips of `split` that hold `window` frames with a face in a row. Raises InputError where there is none."""
     records = sorted(read_manifest(root, split), key=lambda record: (record.identity, record.clip))
     clips = [load_clip(root, record, images=False) for record in records]
-    long_enough = [clip for clip in clips if len(grid(clip.times)) >= window]
-    if not long_enough:
-        raise InputError(f"{root}: no clip of the split '{split}' has {window} frames; take a shorter window")
-    _LOG.info("%s: %d clips, %d of them too short for a window", split, len(clips), len(clips) - len(long_enough))
-    return gather_footage(long_enough, window, shifts)
+    whole = [clip for clip in clips if len(tracked_windows(_tracked(clip), window))]
+    if not whole:
+        raise InputError(
+            f"{root}: no clip of the split '{split}' shows a face in {window} frames in a row; take a shorter window"
+        )
+    _LOG.info("%s: %d clips, %d of them without a whole window", split, len(clips), len(clips) - len(whole))
+    return gather_footage(whole, window, shifts)
 
 
 def gather_footage(clips: Sequence[Clip], window: int, shifts: int = 0) -> Footage:
     """Footage of clips that are sorted by identity; `shifts`: mel steps that speech may be heard early or late."""
     ticks = [grid(clip.times) for clip in clips]
     points = [resample(clip.landmarks, clip.times, tick) for clip, tick in zip(clips, ticks, strict=True)]
-    tracked = [
-        resample(clip.tracked.astype(np.float32), clip.times, tick) > 0.5
-        for clip, tick in zip(clips, ticks, strict=True)
-    ]
+    tracked = [_tracked(clip) for clip in clips]
     length = np.array([len(piece) for piece in points])
     first = np.concatenate([[0], np.cumsum(length)[:-1]])
     starts = [begin + tracked_windows(piece, window) for begin, piece in zip(first, tracked, strict=True)]
@@ -114,6 +113,11 @@ def gather_footage(clips: Sequence[Clip], window: int, shifts: int = 0) -> Foota
         window_clip=torch.from_numpy(window_clip),
         cumulative=torch.from_numpy(np.cumsum(balanced(identities[window_clip]))),
     )
+
+
+def _tracked(clip: Clip) -> NDArray[np.bool_]:
+    """Whether a face was found, at 25 frames a second."""
+    return resample(clip.tracked.astype(np.float32), clip.times, grid(clip.times)) > 0.5
 
 
 def tracked_windows(tracked: NDArray[np.bool_], window: int) -> NDArray[np.intp]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from lipsmith.errors import UsageError, WeightsError
+from lipsmith.errors import InputError, UsageError, WeightsError
 from lipsmith.landmark_trials import Trial, load_trials, measure, total
 from lipsmith.landmarks import NUM_POSE
 from lipsmith.losses.landmarks import LandmarkLossWeights, landmark_loss
@@ -81,8 +81,8 @@ class LandmarkTraining:
     """Of weights and samples."""
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.batch, self.validate_every, self.log_every) < 1:
-            raise ValueError("steps, batch, validate_every and log_every are at least 1")
+        if min(self.steps, self.batch, self.validate_every, self.log_every, self.references.fewest) < 1:
+            raise ValueError("steps, batch, validate_every, log_every and fewest references are at least 1")
 
 
 def train_landmarks(
@@ -100,13 +100,18 @@ def train_landmarks(
     `run` gets `landmarks.safetensors` and `landmarks.json` (the best averaged weights and their config), a
     checkpoint and TensorBoard curves. A run that finds its own checkpoint there goes on from it; else it begins with
     the network of `start`, another run's folder or a model.
-    `minutes`: wall-clock limit by which the learning rate has annealed. `report` is given a line now and then.
+    `minutes`: wall-clock limit by which the learning rate has annealed. `report` is given a line now and then. Raises
+    InputError where no clip of a split shows a face for long enough.
     """
     # Not Fabric's bf16-mixed: it would round the inputs too, and half a pixel of every landmark with them.
     fabric = make_fabric(device)
     report = report if fabric.is_global_zero else _LOG.debug
     torch.set_float32_matmul_precision("high")
     trials = load_trials(data, "val", config.model.references)
+    if not trials:
+        raise InputError(
+            f"{data}: no clip of val shows a face where it is measured; prepare other footage to validate on"
+        )
     footage = load_footage(data, "train", config.model.window, config.augment.shifts).to(fabric.device)
     judge = _Judge(config, fabric.device)
     state = _State(fabric, config, minutes)
@@ -148,7 +153,7 @@ class _State:
             self.start = start
             return
         if start is not None:
-            report(f"{path.parent} goes on from its checkpoint; --start {start} is not used")
+            report(f"{path.parent} goes on from its checkpoint; the start {start} is not used")
         if build(LandmarkConfig, saved["model_config"], str(path)) != self.config.model:
             raise UsageError(f"{path} is of a network of other sizes; choose another run folder")
         self.bare.load_state_dict(saved["network"])

@@ -22,7 +22,8 @@ from torch import Tensor
 from lipsmith.errors import UsageError
 from lipsmith.losses.sync import batch_loss, shift_loss, stretch_loss
 from lipsmith.metrics.lse import REACH, estimate_lags, shift_distances, told_apart
-from lipsmith.models.syncnet import SyncNet, SyncNetConfig
+from lipsmith.models.stages import WEIGHTS, halved
+from lipsmith.models.syncnet import SyncNet, SyncNetConfig, windows
 from lipsmith.train.run import has_bfloat16, make_fabric, over
 from lipsmith.train.state import (
     Ema,
@@ -43,6 +44,9 @@ from lipsmith.weights import write_config
 Progress = Callable[[int, int], None]
 _LOG = logging.getLogger(__name__)
 _CHUNK = 1024
+"""Windows of speech that the judge hears at a time."""
+_MOUTHS = 256
+"""Windows of a mouth that the judge sees at a time: 300 MB."""
 _TRUSTED = 0.75
 """Share of comparisons that a judge must win on unseen people before it may correct the footage it learns from."""
 Network = TypeVar("Network", bound=torch.nn.Module)
@@ -274,13 +278,9 @@ class _Run:
 
 
 def save_judge(folder: Path, net: SyncNet, card: dict[str, Any]) -> None:
-    """A model folder that `lipsmith.metrics.judge.load_judge` reads; the weights in half precision."""
+    """A model folder that `lipsmith.metrics.judge.load_judge` reads; kernels and matrices in half precision."""
     folder.mkdir(parents=True, exist_ok=True)
-    state = net.state_dict()
-    tensors = {
-        name: (value.half() if value.is_floating_point() else value).cpu().contiguous() for name, value in state.items()
-    }
-    write_tensors(folder / "model.safetensors", tensors)
+    write_tensors(folder / WEIGHTS, halved(net.state_dict()))
     write_config(folder, {"kind": "sync", "architecture": asdict(net.config), "training": card})
 
 
@@ -297,16 +297,14 @@ def clip_distances(net: SyncNet, footage: SyncFootage, reach: int) -> list[NDArr
 
 def _mouth_embeddings(net: SyncNet, footage: SyncFootage) -> Tensor:
     """Of every whole window of every clip, one after the other `(sum of W, E)`, on the CPU."""
-    centres = [torch.arange(count - WINDOW + 1, device=footage.device) for count in footage.frames.tolist()]
-    starts = torch.cat([first + centre for first, centre in zip(footage.first.tolist(), centres, strict=True)])
-    span = torch.arange(WINDOW, device=footage.device)
     parts = []
-    for chunk in starts.split(_CHUNK):  # type: ignore[no-untyped-call]
-        frames = rearrange(footage.mouths[chunk[:, None] + span], "b t h w c -> (b t) c h w").float() / 255
-        scaled = torch.nn.functional.interpolate(
-            frames, (net.config.height, net.config.width), mode="bilinear", antialias=True
-        )
-        parts.append(net.mouth(rearrange(scaled, "(b t) c h w -> b t c h w", t=WINDOW)).cpu())
+    for first, count in zip(footage.first.tolist(), footage.frames.tolist(), strict=True):
+        for begin in range(first, first + count - WINDOW + 1, _MOUTHS):
+            end = min(begin + _MOUTHS + WINDOW - 1, first + count)
+            frames = rearrange(footage.mouths[begin:end], "f h w c -> f c h w").float() / 255
+            size = (net.config.height, net.config.width)
+            scaled = torch.nn.functional.interpolate(frames, size, mode="bilinear", antialias=True)
+            parts.append(net.mouth(windows(scaled, WINDOW)).cpu())
     return torch.cat(parts)
 
 
