@@ -167,6 +167,22 @@ def test_wrong_options_are_usage_errors(
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        "dub a b -o c.mp4 --start 0:01",
+        "dub a b -o c.mp4 --threads two",
+        "score a b --face-size 1.5",
+        "sync a --seconds 2m",
+    ],
+)
+def test_a_word_that_is_no_number_is_refused_in_plain_language(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(words.split()) == 2
+    said = capsys.readouterr().err
+    assert f"{words.split()[-1]} is not a" in said
+    assert not any(jargon in said for jargon in ("None}", "class", "literal"))
+
+
+@pytest.mark.parametrize(
     ("words", "said"),
     [(("landmarks", "landmarks", "--minutes", "0"), "--minutes"), (("renderer", "fast", "--steps", "0"), "--steps")],
 )

@@ -1,5 +1,6 @@
 """Whole dubs of synthetic footage with a stand-in for the networks."""
 
+import threading
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -188,6 +189,12 @@ def test_faces_are_chosen_by_place_and_size(dubber: Dubber, face: str, left: boo
         assert (bool(changed[:, :180].any()), bool(changed[:, 180:].any())) == (left, right)
 
 
+def test_a_face_may_be_asked_for_by_its_own_number(dubber: Dubber) -> None:
+    footage = [two_faces()] * 2
+    second = dubber.prepare(footage, face="all").faces[1].number
+    assert [track.number for track in dubber.prepare(footage, face=second).tracks] == [second]
+
+
 def test_the_largest_may_come_last(dubber: Dubber) -> None:
     clip = dubber.prepare(large_face_enters(), face="largest")
     assert len(clip.faces) == 2
@@ -295,6 +302,20 @@ def test_a_result_can_be_shown_twice_at_once(clip: Clip) -> None:
     for expected, one, other in zip(alone, result.frames(), result.frames(), strict=True):
         assert np.array_equal(one.image, expected)
         assert np.array_equal(other.image, expected)
+
+
+def test_an_error_that_is_kept_keeps_no_thread(clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("out of memory")
+
+    result = clip.dub(speech(1.0))
+    monkeypatch.setattr("lipsmith.dub.result.render", fail)
+    before, kept = threading.active_count(), []
+    for use in (lambda: list(result.frames()), lambda: result.save(tmp_path / "out.mp4")):
+        with pytest.raises(RuntimeError) as caught:
+            use()
+        kept.append(caught.value)
+    assert threading.active_count() == before
 
 
 def test_an_unknown_tail_is_a_usage_error(clip: Clip) -> None:

@@ -96,6 +96,12 @@ def test_arrays_are_footage_too() -> None:
     assert numbers(source.show(np.array([0, 1, 0]), np.zeros(5))) == [2, 3, 2]
 
 
+def test_frames_that_can_be_read_but_once_are_no_footage() -> None:
+    images = (grey(number) for number in range(3))
+    with pytest.raises(UsageError, match=r"generator.*list"):
+        ArraySource(images, 25)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     "images",
     [

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ from lipsmith.dub import speech as module
 from lipsmith.dub.silence import loudness
 from lipsmith.dub.speech import load_speech, streamed_mel
 from lipsmith.errors import UsageError
+from lipsmith.video import VideoWriter
 
 
 @settings(max_examples=20)
@@ -44,11 +47,51 @@ def test_a_quiet_recording_is_heard_as_a_usual_one_and_sounds_as_it_is() -> None
     assert np.allclose(quiet.samples, wave / 10)
 
 
+@pytest.mark.parametrize("silent", [20, 60])
+def test_words_in_a_long_silence_are_heard_as_they_are_alone(silent: int) -> None:
+    syllables = 0.6 + 0.4 * np.sin(2 * np.pi * 4 * np.arange(32_000) / 16_000)
+    words = syllables * np.random.default_rng(0).normal(size=32_000).clip(-3, 3)
+    for loudness_of_words in (0.1, 0.01):
+        alone = load_speech(loudness_of_words * words).mel
+        among = load_speech(np.concatenate([loudness_of_words * words, np.zeros(silent * 16_000)])).mel
+        assert np.abs(among[:, :150] - alone[:, :150]).max() < 0.1
+
+
+def test_a_click_does_not_tell_how_loud_the_words_are() -> None:
+    syllables = 0.6 + 0.4 * np.sin(2 * np.pi * 4 * np.arange(32_000) / 16_000)
+    words = 0.005 * syllables * np.random.default_rng(0).normal(size=32_000)
+    clicked = words.copy()
+    clicked[-100:] = 0.9
+    assert np.abs(load_speech(clicked).mel[:, :140] - load_speech(words).mel[:, :140]).max() < 0.1
+
+
+def test_channels_in_opposite_phase_are_heard(tmp_path: Path) -> None:
+    wave = 0.1 * np.random.default_rng(0).normal(size=16_000).clip(-3, 3).astype(np.float32)
+    with VideoWriter(tmp_path / "miswired.mp4", 32, 32, 25, audio=np.stack([wave, -wave])) as film:
+        film.write(np.zeros((32, 32, 3), np.uint8))
+    alone = load_speech(wave).mel
+    assert np.array_equal(load_speech(np.stack([wave, -wave])).mel, alone)
+    assert np.abs(load_speech(tmp_path / "miswired.mp4").mel - alone).mean() < 0.1
+
+
 def test_whole_numbers_are_of_their_types_full_scale() -> None:
     wave = np.random.default_rng(0).integers(-20_000, 20_000, 16_000).astype(np.int16)
     said = load_speech(wave)
     assert said.samples is not None
     assert np.array_equal(said.samples[0], wave / np.float32(32_768))
+
+
+@pytest.mark.parametrize("rate", [44_100.0, np.int64(44_100)])
+def test_a_rate_may_be_any_type_of_number(rate: float, tmp_path: Path) -> None:
+    said = load_speech(np.zeros(4410), rate)  # type: ignore[arg-type]
+    with VideoWriter(tmp_path / "said.mp4", 32, 32, 25, audio=said.samples, audio_rate=said.rate) as film:
+        film.write(np.zeros((32, 32, 3), np.uint8))
+
+
+@pytest.mark.parametrize("rate", [22_050.5, np.nan, np.inf, 10])
+def test_a_rate_that_no_recording_has_is_refused(rate: float) -> None:
+    with pytest.raises(UsageError, match="true rate"):
+        load_speech(np.zeros(4410), rate)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("wave", [np.full(16_000, 12_000.0), np.full(16_000, 200, np.uint8)])

@@ -38,6 +38,11 @@ def test_a_name_is_looked_up_in_the_users_home(user_home: Path) -> None:
     assert "mine" in model_names()
 
 
+def test_a_name_may_hold_a_version(user_home: Path) -> None:
+    make_model(user_home / "models" / "mine-1.2")
+    assert find_model("mine-1.2").path == user_home / "models" / "mine-1.2"
+
+
 def test_a_path_is_never_taken_as_a_name(user_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_model(user_home / "models" / "mine")
     make_model(tmp_path / "mine")
@@ -49,6 +54,17 @@ def test_a_path_is_never_taken_as_a_name(user_home: Path, tmp_path: Path, monkey
 def test_an_unknown_name_says_which_are_known(user_home: Path) -> None:
     make_model(user_home / "models" / "mine")
     with pytest.raises(WeightsError, match=r"no model 'slow'.*mine"):
+        find_model("slow")
+
+
+def test_models_that_do_not_dub_are_told_from_those_that_do(user_home: Path) -> None:
+    judge = user_home / "models" / "judge"
+    judge.mkdir(parents=True)
+    write_config(judge, {"kind": "sync"})
+    with pytest.raises(WeightsError, match=r"known are: fast, judge \(of kind sync\), sync \(of kind sync\)$"):
+        find_model("slow")
+    (judge / "config.json").write_text("{")
+    with pytest.raises(WeightsError, match=r"judge \(damaged\)"):
         find_model("slow")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,12 +32,7 @@ def refuse_outputs(
     None of the `files`, and not the `folder` of results, may take the place of another or of one of the `inputs` that
     they are made of. What is None was not asked for.
     """
-    taken: set[Path] = set()
-    for path in filter(None, (*files, folder)):
-        refuse_input(path, *inputs)
-        if path.resolve() in taken:
-            raise UsageError(f"{path} would be written more than once; give each result its own name")
-        taken.add(path.resolve())
+    refuse_clashes([*files, folder], inputs)
     for path in filter(None, files):
         refuse_existing(path, overwrite)
     if folder:
@@ -72,14 +67,24 @@ def refuse_filled(folder: Path, overwrite: bool) -> None:
 
 
 def refuse_input(path: Path, *inputs: Path | str | None) -> None:
-    """Raise UsageError for a result that would take the place of one of the `inputs` it is made of.
+    """Raise UsageError for a result that would take the place of one of the `inputs` it is made of."""
+    refuse_clashes([path], inputs)
 
-    A folder among them counts with the files by which folders of clips, models and training runs are read.
+
+def refuse_clashes(results: Iterable[Path | None], inputs: Iterable[Path | str | None]) -> None:
+    """Raise UsageError for results of which one would take the place of another or of one of the `inputs`.
+
+    A folder among these counts with the files by which folders of clips, models and training runs are read.
     """
-    target = path.resolve()
-    for given in inputs:
-        if given is not None and Path(given).resolve() in _lost_with(target):
+    given = {Path(path).resolve() for path in inputs if path is not None}
+    taken: set[Path] = set()
+    for path in filter(None, results):
+        target = path.resolve()
+        if not given.isdisjoint(_lost_with(target)):
             raise UsageError(f"{path} would be replaced by its own result; choose another name")
+        if target in taken:
+            raise UsageError(f"{path} would be written more than once; give each result its own name")
+        taken.add(target)
 
 
 def _lost_with(target: Path) -> tuple[Path, ...]:

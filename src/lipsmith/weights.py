@@ -103,7 +103,7 @@ def find_model(name_or_folder: str | Path) -> ModelFolder:
     places = list(_places(name_or_folder))
     folder = next((place for place in places if (place / "config.json").is_file()), None)
     if folder is None:
-        known = ", ".join(model_names()) or "none"
+        known = ", ".join(sorted({_labelled(file) for file in _configs()})) or "none"
         raise WeightsError(f"no model '{name_or_folder}': not a folder with config.json, and known are: {known}")
     config = _read_config(folder / "config.json")
     for file, sha256 in config.get("files", {}).items():
@@ -113,7 +113,7 @@ def find_model(name_or_folder: str | Path) -> ModelFolder:
 
 def model_names() -> list[str]:
     """Names that `find_model` knows: the shipped models and those in $LIPSMITH_HOME/models."""
-    return sorted({file.parent.name for root in _roots() for file in root.glob("*/config.json")})
+    return sorted({file.parent.name for file in _configs()})
 
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
@@ -165,10 +165,24 @@ def _roots() -> tuple[Path, Path]:
     return SHIPPED, home() / "models"
 
 
+def _configs() -> Iterator[Path]:
+    return (file for root in _roots() for file in root.glob("*/config.json"))
+
+
+def _labelled(config: Path) -> str:
+    """A model's name, with its kind where it is of another than those that dub."""
+    name = config.parent.name
+    try:
+        kind = _read_config(config).get("kind")
+    except WeightsError:
+        return f"{name} (damaged)"
+    return f"{name} (of kind {kind})" if kind else name
+
+
 def _places(name_or_folder: str | Path) -> Iterator[Path]:
-    is_name = isinstance(name_or_folder, str) and not any(mark in name_or_folder for mark in "/\\.")
-    if is_name:
-        yield from (root / name_or_folder for root in _roots())
+    name = Path(name_or_folder).name
+    if name_or_folder == name and not name.startswith("."):
+        yield from (root / name for root in _roots())
     yield Path(name_or_folder)
 
 

@@ -106,12 +106,15 @@ def parse_options(verb: str, module: Verb, words: Sequence[str]) -> Common:
     """The verb's options from the words after it. Raises SystemExit after printing help (0) or a usage error (2)."""
     import tyro
 
+    from lipsmith.cli.values import registry
+
     options: Common = tyro.cli(
         module.Options,
         prog=f"lipsmith {verb}",
         description=module.__doc__,
         args=words,
         config=(tyro.conf.FlagCreatePairsOff,),
+        registry=registry,
     )
     return options
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, Full, Queue
@@ -24,7 +24,7 @@ class _Ended:
     error: BaseException | None = None
 
 
-def ahead(items: Iterator[T], depth: int) -> Iterator[T]:
+def ahead(items: Iterator[T], depth: int) -> Generator[T, None, None]:
     """The same items, of which up to `depth` are made in advance in a thread.
 
     An error there is raised here. When the consumer stops early, on Ctrl-C for one, the thread ends after the item

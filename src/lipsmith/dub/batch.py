@@ -12,9 +12,9 @@ from typing import Final
 
 from lipsmith.dub.clip import Clip, Tail
 from lipsmith.dub.dubber import Dubber
+from lipsmith.dub.speech import require_sound
 from lipsmith.errors import InputError, SomeFailedError, UsageError
-from lipsmith.files import refuse_existing, refuse_input, require
-from lipsmith.video.sound import open_sound
+from lipsmith.files import refuse_clashes, refuse_existing, refuse_input, require
 from lipsmith.video.writing import CONTAINERS
 
 _LOG = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class Batch:
         single job's own error is raised as it is. Raises `UsageError` before any work where a result would take the
         place of another one or of what a job is made of.
         """
-        _refuse_clashes(jobs)
+        refuse_clashes([job.output for job in jobs], [path for job in jobs for path in (job.video, job.speech)])
         failures: list[tuple[str, str]] = []
         prepared: tuple[Path, Clip | Exception] | None = None
         for job in sorted(jobs, key=lambda job: job.video):
@@ -83,8 +83,7 @@ class Batch:
             except Exception as error:  # whatever it is, the others shall not pay for it
                 if len(jobs) == 1:
                     raise
-                _LOG.error("%s: %s", job.output, error)
-                _LOG.debug("%s", job.output, exc_info=True)
+                _LOG.info("%s failed", job.output, exc_info=_LOG.isEnabledFor(logging.DEBUG))
                 failures.append((str(job.output), str(error)))
             else:
                 yield result
@@ -113,7 +112,7 @@ def check(job: Job, overwrite: bool) -> None:
         raise UsageError(f"{job.output}: the result must end in {', '.join(CONTAINERS)}.")
     refuse_existing(job.output, overwrite)
     refuse_input(job.output, job.video, job.speech)
-    open_sound(job.speech)
+    require_sound(job.speech)
 
 
 def pair(video: Path, speech: Path, output: Path) -> list[Job]:
@@ -129,7 +128,7 @@ def pair(video: Path, speech: Path, output: Path) -> list[Job]:
     speeches = _media(speech, SOUNDS | FILMS) if speech.is_dir() else [speech]
     if video.is_dir() and speech.is_dir():
         chosen = [(film, words, film.stem) for film in films for words in speeches if film.stem == words.stem]
-        for alone in {*films, *speeches} - {path for film, words, _ in chosen for path in (film, words)}:
+        for alone in sorted({*films, *speeches} - {path for film, words, _ in chosen for path in (film, words)}):
             _LOG.warning("%s is left out: the other folder has no file of its name", alone)
     else:
         several_films = video.is_dir()
@@ -172,18 +171,6 @@ def _make_folder(output: Path) -> None:
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output} is a file; name a folder, in which many results can be put")
     output.mkdir(parents=True, exist_ok=True)
-
-
-def _refuse_clashes(jobs: Sequence[Job]) -> None:
-    inputs = {path.resolve() for job in jobs for path in (job.video, job.speech)}
-    results: set[Path] = set()
-    for job in jobs:
-        output = job.output.resolve()
-        if output in inputs:
-            raise UsageError(f"{job.output} would be replaced by a result; choose another name")
-        if output in results:
-            raise UsageError(f"{job.output} would be written more than once; give each result its own name")
-        results.add(output)
 
 
 def _job(table: Path, number: int, row: dict[str | None, str | None], output: Path | None) -> Job:

@@ -55,7 +55,7 @@ class Dubber:
     def prepare(
         self,
         video: Path | str | Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
-        face: str = "largest",
+        face: str | int = "largest",
         start: float | None = None,
         end: float | None = None,
         rate: float = 25.0,
@@ -63,10 +63,11 @@ class Dubber:
     ) -> Clip:
         """Find the faces of a film, picture or sequence of RGB frames `(H, W, 3)` (at `rate` frames a second).
 
-        `face`: largest, left or right of each shot, all, or numbers from `Clip.faces` such as "2" or "1,4".
+        `face`: largest, left or right of each shot, all, or numbers from `Clip.faces` such as 2 or "1,4".
         `start`, `end`: seconds; only the footage between them is used. `progress` gets frames done and their estimated
         total, 0 where nobody can tell. Raises `InputError` where the footage cannot be read or shows no face.
         """
+        face = str(face)
         if face not in _WORDS:
             face_numbers(face)
         source: Source

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -115,13 +116,14 @@ class Result:
     def _pairs(self) -> Iterator[tuple[NDArray[np.uint8], Frame]]:
         """Source image and dubbed frame, one by one."""
         compositors: defaultdict[int, Compositor] = defaultdict(Compositor)
-        images = ahead(self.source.show(self.timeline.index, self.source_times), AHEAD)
-        for begin in range(0, len(self), BATCH):
-            originals = [next(images) for _ in range(begin, min(begin + BATCH, len(self)))]
-            for offset, (original, dubbed) in enumerate(
-                zip(originals, self._dubbed(begin, originals, compositors), strict=True)
-            ):
-                yield original, Frame(dubbed, float(self.timeline.times[begin + offset]), begin + offset)
+        # Closed by name: who keeps an error keeps its trace, and with that a thread that waits with the film open.
+        with closing(ahead(self.source.show(self.timeline.index, self.source_times), AHEAD)) as images:
+            for begin in range(0, len(self), BATCH):
+                originals = [next(images) for _ in range(begin, min(begin + BATCH, len(self)))]
+                for number, (original, dubbed) in enumerate(
+                    zip(originals, self._dubbed(begin, originals, compositors), strict=True), start=begin
+                ):
+                    yield original, Frame(dubbed, float(self.timeline.times[number]), number)
 
     def _dubbed(
         self, begin: int, originals: list[NDArray[np.uint8]], compositors: Mapping[int, Compositor]

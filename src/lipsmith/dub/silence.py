@@ -14,6 +14,10 @@ from lipsmith.references import parts
 # A step this far below the loud ones (decibels) is a pause; so is all that lies below the quietest speech of all.
 _QUIETER: Final = 38.0
 _INAUDIBLE: Final = -75.0
+# Steps this close (decibels) to what is reached for a quarter second in all are of speech: neither the silence around
+# few words nor a click tells how loud they are.
+_SPREAD: Final = 20.0
+_BURST: Final = round(MEL_RATE / 4)
 # So loud are the loud parts of three quarters of the recordings that the networks learnt from.
 _USUAL: Final = -46.0
 # The silence before a plosive is shorter than this, and is part of the word.
@@ -117,8 +121,9 @@ def resting_opening(points: Floats) -> float:
 
 
 def _loud(level: NDArray[np.float64]) -> float:
-    """The loudness `(steps,)` of the loud parts."""
-    return float(np.percentile(level, 95))
+    """The loudness `(steps,)` of the loud parts, however long the recording is silent beside them."""
+    top = np.sort(level)[-_BURST:][0]
+    return float(np.percentile(level[level >= top - _SPREAD], 95))
 
 
 def _without_short_pauses(voiced: NDArray[np.bool_]) -> NDArray[np.bool_]:

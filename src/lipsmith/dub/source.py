@@ -117,6 +117,8 @@ class ArraySource:
         check_stretch(start, end)
         if not 0 < rate < np.inf:
             raise UsageError(f"Frame rate {rate} is not above 0; give the footage's frames per second.")
+        if not hasattr(images, "__len__"):
+            raise UsageError(f"Footage of type {type(images).__name__} cannot be read twice; give a list of frames.")
         if not len(images):
             raise InputError("The footage is an empty sequence; give at least one frame.")
         first = np.shape(images[0])

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.audio import HOP, SAMPLE_RATE, mel_spectrogram
+from lipsmith.audio import HOP, SAMPLE_RATE, mel_spectrogram, mixed, stream_audio
 from lipsmith.dub.silence import raised, voicing
 from lipsmith.errors import InputError, UsageError
 from lipsmith.video.sound import open_sound, resample
@@ -51,20 +51,34 @@ def load_speech(speech: Path | str | NDArray[np.floating | np.signedinteger], ra
     Raises `InputError` where there is no sound or samples are not numbers, `UsageError` for another shape or rate.
     """
     if isinstance(speech, str | Path):
-        samples, mel = streamed_mel(block[0] for block in open_sound(speech, SAMPLE_RATE, most_channels=1).blocks)
+        samples, mel = streamed_mel(stream_audio(speech))
         if not samples:
-            raise InputError(f"{speech} has a sound track of no length; give a recording with speech.")
+            raise _of_no_length(speech)
         return Speech(samples / SAMPLE_RATE, raised(mel), file=Path(speech))
     given = np.atleast_2d(_floating(np.asarray(speech)))
     if given.ndim != 2 or not 1 <= len(given) <= 2:
         raise UsageError(f"Speech of shape {np.shape(speech)} is neither (n,) nor (1 or 2, n); mix it down.")
-    if not 1000 <= rate < np.inf:
+    if not 1000 <= rate < np.inf or rate != int(rate):
         raise UsageError(f"Speech at {rate} samples a second cannot be understood; give its true rate.")
+    rate = int(rate)  # of any type of number: the encoder takes no other
     if not given.size or not np.isfinite(given).all():
         raise InputError("The speech holds no samples, or some that are not numbers; give a recording with speech.")
     given = np.clip(given, -1, 1)
-    mel = mel_spectrogram(_sixteen_kilohertz(given.mean(0), rate))
+    mel = mel_spectrogram(_sixteen_kilohertz(next(mixed([given])), rate))
     return Speech(given.shape[1] / rate, raised(mel), samples=given, rate=rate)
+
+
+def require_sound(speech: Path) -> None:
+    """Raise `InputError` for a file in which nothing can be heard, though it may have a sound track.
+
+    Only its beginning is read.
+    """
+    if next(open_sound(speech).blocks, None) is None:
+        raise _of_no_length(speech)
+
+
+def _of_no_length(speech: Path | str) -> InputError:
+    return InputError(f"{speech} has a sound track of no length; give a recording with speech.")
 
 
 def streamed_mel(blocks: Iterable[NDArray[np.float32]]) -> tuple[int, NDArray[np.float32]]:
