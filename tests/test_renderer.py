@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from lipsmith.crop import apply, invert, still_points
 from lipsmith.models.alignment import References
+from lipsmith.models.blocks import upsample
 from lipsmith.models.context import Context
 from lipsmith.models.flow import (
     LandmarkFlow,
@@ -29,7 +30,7 @@ from lipsmith.models.renderer import Renderer
 from lipsmith.models.renderer_config import Part, RendererConfig
 from lipsmith.models.spade import Modulate, Modulator
 
-TINY = RendererConfig(face_size=32, top=12, full=4, fine=4, coarse=8, context=4, references=2, lips=2)
+TINY = RendererConfig(face_size=32, top=12, full=4, fine=4, coarse=8, context=4, painting=1, references=2, lips=2)
 SIZE = TINY.face_size
 
 N = TypeVar("N", bound=nn.Module)
@@ -309,3 +310,29 @@ def test_context_is_nought_at_first_and_then_sees_far_and_the_other_references()
     assert difference[0, 10:, 14:].max() > 1e-6, "far away in the same reference: 40 rows and 56 columns of the crop"
     assert difference[1].max() > 1e-6, "the other reference of the same target"
     assert not difference[2:].any(), "the other target's references"
+
+
+def test_sub_pixels_of_unlike_kernels_leave_no_lattice() -> None:
+    torch.manual_seed(0)
+    up = upsample(3, 2)
+    torch.nn.init.normal_(up[0].weight)
+    flat = up(torch.ones(1, 3, 8, 8))[..., 3:-3, 3:-3]  # clear of the border, where convolutions see noughts
+    assert flat.shape == (1, 2, 10, 10)
+    assert torch.allclose(flat, flat.mean((2, 3), keepdim=True).expand_as(flat), atol=1e-5)
+
+
+def test_blocks_of_the_decoder_change_nothing_at_first() -> None:
+    torch.manual_seed(0)
+    plain, grown = lively(replace(TINY, painting=0)), Renderer(TINY).eval()
+    missing = grown.load_state_dict(plain.state_dict(), strict=False)
+    assert missing.unexpected_keys == []
+    assert all(".paint" in name for name in missing.missing_keys)
+    with torch.no_grad():
+        assert torch.equal(plain(**inputs()).image, grown(**inputs()).image)
+
+
+def test_with_alignment_frozen_only_what_paints_can_learn() -> None:
+    network = Renderer(TINY)
+    network.freeze_alignment()
+    learning = {name.partition(".")[0] for name, weight in network.named_parameters() if weight.requires_grad}
+    assert learning == {"masked_encoder", "lip_encoder", "lip_fusion", "audio", "decoder"}

@@ -132,6 +132,9 @@ def test_the_face_window_is_the_lower_middle_of_the_crop() -> None:
     assert window.shape == (1, 2, 18, 24)
     assert (window[0, 0, 0, 0], window[0, 0, -1, -1]) == (14, 31)
     assert (window[0, 1, 0, 0], window[0, 1, -1, -1]) == (4, 27)
+    moved = face_window(torch.stack([rows, columns])[None], (1, -3))
+    assert moved.shape == (1, 2, 18, 24)
+    assert (moved[0, 0, 0, 0], moved[0, 1, 0, 0]) == (13, 1)
 
 
 def test_outside_the_face_the_truth_is_seen() -> None:

@@ -345,6 +345,14 @@ def test_a_new_schedule_starts_from_another_run(data: Path, tmp_path: Path) -> N
     larger = load_file(tmp_path / "grown" / "renderer.safetensors")
     assert {name for name in larger if "context" in name} == larger.keys() - first.keys() != set()
     assert all(torch.equal(weights, larger[name]) for name, weights in first.items())
+    painter = replace(SMALL, learns="painter", weights=replace(SMALL.weights, aligned_pixel=0))
+    train_renderer(painter, data, tmp_path / "painter", device="cpu", start=str(tmp_path / "first"))
+    painted = load_file(tmp_path / "painter" / "renderer.safetensors")
+    moved = {name.partition(".")[0] for name, weights in first.items() if not torch.equal(weights, painted[name])}
+    assert "decoder" in moved
+    assert moved.isdisjoint({"reference_encoder", "target_encoder", "alignment"})
+    with pytest.raises(UsageError, match="learns = 'painter'"):
+        train_renderer(brief, data, tmp_path / "painter", device="cpu")
     with pytest.raises(WeightsError, match="no model"):
         train_renderer(brief, data, tmp_path / "third", device="cpu", start=str(tmp_path / "none"))
     other = replace(brief, model=replace(brief.model, coarse=12))

@@ -18,7 +18,7 @@ class Options(console.TrainingOptions):
     """Train the renderer; a run that was interrupted goes on where it stopped."""
 
     config: Annotated[str, tyro.conf.Positional]
-    """A TOML file, or the name of a packaged one (fast, fast_on, fast_sharp, fast_gpu, paper)."""
+    """A TOML file, or the name of a packaged one (fast, fast_on, fast_paint, fast_sharp, fast_gpu, paper)."""
     steps: int | None = None
     """End after this many optimiser steps, learning rate annealed; as the config says where not given."""
     without: tuple[Part, ...] = ()

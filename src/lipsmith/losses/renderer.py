@@ -69,14 +69,15 @@ def pixel_loss(fake: Tensor, real: Tensor, weight: Tensor) -> Tensor:
     return torch.stack(losses).mean()
 
 
-def face_window(rows: Tensor) -> Tensor:
+def face_window(rows: Tensor, shift: tuple[int, int] = (0, 0)) -> Tensor:
     """Of computed rows `(B, C, H, S)` the part where generated faces lie, `(B, C, 9S/16, 3S/4)`.
 
     From a little above S/2 on, an eighth less on each side: VGG and the adversary, which cost more than the network,
-    need not look at the rest.
+    need not look at the rest. `shift`: pixels up and to the right by which it lies elsewhere, within the rows.
     """
     size = rows.shape[-1]
-    return rows[..., -(9 * size // 16) :, size // 8 : -(size // 8)]
+    bottom, left = rows.shape[-2] - shift[0], size // 8 + shift[1]
+    return rows[..., max(0, bottom - 9 * size // 16) : bottom, left : left + 3 * size // 4]
 
 
 @dataclass
@@ -96,6 +97,8 @@ class Comparison:
     vgg: VGG | None
     perceptual_share: float = 1.0
     """Share of the B pictures that VGG looks at, evenly spread: of many clips rather than of one."""
+    shift: tuple[int, int] = (0, 0)
+    """Of the `face_window`."""
 
     @cached_property
     def generated_face(self) -> Tensor:
@@ -105,7 +108,7 @@ class Comparison:
     @cached_property
     def true_face(self) -> Tensor:
         """(B, 3, h, w): the truth in the `face_window`."""
-        return face_window(self.truth)
+        return face_window(self.truth, self.shift)
 
     @cached_property
     def of_image(self) -> list[Tensor]:
@@ -124,7 +127,7 @@ class Comparison:
             return self._features(self.true_face)
 
     def _face(self, picture: Tensor) -> Tensor:
-        return face_window(torch.lerp(self.truth, picture, self.face))
+        return face_window(torch.lerp(self.truth, picture, self.face), self.shift)
 
     def _features(self, faces: Tensor) -> list[Tensor]:
         assert self.vgg is not None

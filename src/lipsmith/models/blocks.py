@@ -38,8 +38,12 @@ def res_blocks(channels: int, count: int) -> nn.Sequential:
 
 
 def upsample(channels_in: int, channels_out: int) -> nn.Sequential:
-    """Twice the resolution by PixelShuffle; the four sub-pixels start equal, so no checkerboard is there to unlearn."""
+    """Twice the resolution by PixelShuffle, then the mean of each 2x2 pixels.
+
+    Each of the four sub-pixels has kernels of its own: where they differ, a lattice of dots two pixels apart is left,
+    which the mean takes away. They start equal.
+    """
     conv = conv3(channels_in, 4 * channels_out)
     conv.weight.data = conv.weight.data[::4].repeat_interleave(4, 0)
     conv.bias.data = conv.bias.data[::4].repeat_interleave(4, 0)  # type: ignore[union-attr]
-    return nn.Sequential(conv, nn.PixelShuffle(2))
+    return nn.Sequential(conv, nn.PixelShuffle(2), nn.ReplicationPad2d((1, 0, 1, 0)), nn.AvgPool2d(2, stride=1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from lipsmith.models.blocks import conv3, upsample
+from lipsmith.models.blocks import conv3, res_blocks, upsample
 from lipsmith.models.renderer_config import RendererConfig
 from lipsmith.models.spade import SpadeBlock
 
@@ -22,7 +22,9 @@ class Decoder(nn.Module):
         full, fine, coarse, norm = config.full, config.fine, config.coarse, config.modulation_norm
         self.block4 = SpadeBlock(coarse, 2 * coarse, coarse, norm)
         self.up2 = upsample(coarse, fine)
+        self.paint4 = res_blocks(coarse, config.painting)
         self.block2 = SpadeBlock(fine, 2 * fine, fine, norm)
+        self.paint2 = res_blocks(fine, config.painting)
         self.up1 = upsample(fine, full)
         self.block1 = SpadeBlock(full, 6, full, norm)
         self.head = nn.Sequential(nn.LeakyReLU(0.2), conv3(full, 3))
@@ -31,8 +33,8 @@ class Decoder(nn.Module):
 
     def forward(self, features: Tensor, coarse: Tensor, fine: Tensor, image: Tensor) -> Tensor:
         """Features `(b, c2, h, w)`, guides f^c2, f^c1, I^c (masked target, aligned reference) to `(b, 3, 4h, 4w)`."""
-        x = self.block4(features, coarse)
-        x = self.block2(self.up2(x), fine)
+        x = self.paint4(self.block4(features, coarse))
+        x = self.paint2(self.block2(self.up2(x), fine))
         x = self.block1(self.up1(x), image)
         picture: Tensor = image[:, 3:] + self.head(x)
         return picture

@@ -49,6 +49,11 @@ class Renderer(nn.Module):
         self.audio = AudioAttention(config.coarse, *region) if config.audio == "attention" else NoAudio()
         self.decoder = Decoder(config)
 
+    def freeze_alignment(self) -> None:
+        """Let only what paints learn: masked and lip encoders, lip fusion, speech, decoder."""
+        for part in (self.reference_encoder, self.target_encoder, self.alignment):
+            part.requires_grad_(False)
+
     def encode_reference(self, image: Tensor, sketch: Tensor) -> tuple[Tensor, Tensor]:
         """f^r1, f^r2 of references `(n, 3, S, S)` and sketches `(n, 1, S, S)`."""
         fine, coarse = self.reference_encoder(image, sketch)

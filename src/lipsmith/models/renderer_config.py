@@ -30,6 +30,8 @@ class RendererConfig:
     """Residual blocks where features are fused."""
     context: int = 0
     """Channels of what alignment sees at an eighth of the resolution and below; nought for none."""
+    painting: int = 0
+    """Residual blocks of the decoder at a quarter and at half the resolution each, where it knows its guides."""
     references: int = 3
     """References that are flowed onto one target at dubbing; free at inference."""
     lips: int = 5

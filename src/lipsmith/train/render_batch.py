@@ -73,7 +73,14 @@ def render_batch(network: nn.Module, batch: Batch) -> Rendered:
     return Rendered(image, aligned)
 
 
-def compare(rendered: Rendered, batch: Batch, top: int, vgg: VGG | None, perceptual_share: float = 1.0) -> Comparison:
+def compare(
+    rendered: Rendered,
+    batch: Batch,
+    top: int,
+    vgg: VGG | None,
+    perceptual_share: float = 1.0,
+    shift: tuple[int, int] = (0, 0),
+) -> Comparison:
     """What the loss looks at: the computed rows; only those below S/2 were generated, and only they weigh."""
     truth, points = batch.targets.images.flatten(0, 1), batch.targets.points.flatten(0, 1)
     size = truth.shape[-1]
@@ -83,4 +90,4 @@ def compare(rendered: Rendered, batch: Batch, top: int, vgg: VGG | None, percept
     truth, weight, face = truth[..., top:, :], weight[..., top:, :], face[..., top:, :]
     context = size // 2 - top
     aligned = torch.cat([truth[..., :context, :], rendered.aligned[..., context:, :].float()], 2)
-    return Comparison(rendered.image[..., top:, :].float(), aligned, truth, weight, face, vgg, perceptual_share)
+    return Comparison(rendered.image[..., top:, :].float(), aligned, truth, weight, face, vgg, perceptual_share, shift)

@@ -94,7 +94,10 @@ class _State:
         on_gpu = fabric.device.type == "cuda"
         self.autocast = torch.autocast(fabric.device.type, torch.bfloat16, enabled=has_bfloat16(fabric.device))
         self.bare = RenderBatch(Renderer(config.model))
-        optimizer = torch.optim.Adam(self.bare.parameters(), config.learning_rate, fused=on_gpu)
+        if config.learns == "painter":
+            self.bare.network.freeze_alignment()
+        learning = [parameter for parameter in self.bare.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.Adam(learning, config.learning_rate, fused=on_gpu)
         ready = _channels_last(self.bare, fabric.device)
         compiled: Any = torch.compile(ready) if config.compile else ready
         self.network: Any
@@ -125,6 +128,8 @@ class _State:
         # Runs without lips once had a lip encoder all the same, and so has what the optimiser saved.
         if not same or saved["network"].keys() != self.bare.network.state_dict().keys():
             raise UsageError(f"{path} is of another architecture; choose another run folder")
+        if (learns := saved.get("learns", "all")) != self.config.learns:
+            raise UsageError(f"in {path} learns = {learns!r}; choose another run folder")
         self.bare.network.load_state_dict(saved["network"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.ema.load_state_dict(saved["ema"])
@@ -142,6 +147,7 @@ class _State:
             path,
             {
                 "model_config": asdict(self.config.model),
+                "learns": self.config.learns,
                 "network": self.bare.network.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "ema": self.ema.state_dict(),
@@ -209,7 +215,8 @@ def _train_step(
     state.network.train()
     with state.autocast:
         rendered = render_batch(state.network, batch)
-    comparison = compare(rendered, batch, config.model.top, state.vgg, config.perceptual_share)
+    shift = _window_shift(config.model, state.sampler)
+    comparison = compare(rendered, batch, config.model.top, state.vgg, config.perceptual_share, shift)
     adversary = state.adversary if state.has_adversary else None
     with state.autocast:
         faces = comparison.generated_face, comparison.true_face
@@ -225,6 +232,14 @@ def _train_step(
     state.ema.update(state.bare.network)
     meter.add(len(comparison.image) * fabric.world_size)
     return {name: value.detach() for name, value in (terms | judged).items()}
+
+
+def _window_shift(config: RendererConfig, sampler: torch.Generator) -> tuple[int, int]:
+    """Where the face's window lies this time: what pools and strides must not see one lattice only."""
+    size = config.face_size
+    spare = min(size // 32, max(0, 7 * size // 16 - config.top))
+    up, right = torch.rand(2, device=sampler.device, generator=sampler).tolist()
+    return int(up * (spare + 1)), round((2 * right - 1) * size / 18)
 
 
 def _drop_nonfinite(network: nn.Module) -> None:

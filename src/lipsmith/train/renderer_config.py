@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from lipsmith.models.renderer_config import RendererConfig
 
@@ -35,6 +36,8 @@ class RendererTraining:
     """The network."""
     weights: LossWeights = field(default_factory=LossWeights)
     """The loss."""
+    learns: Literal["all", "painter"] = "all"
+    """`painter` leaves what aligns as `--start` has it: only what paints learns, in half the time a step."""
     steps: int = 20000
     """Optimiser steps."""
     minutes: float | None = None
