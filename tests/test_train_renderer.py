@@ -270,7 +270,7 @@ def test_a_run_tells_what_it_began_with(data: Path, tmp_path: Path) -> None:
     assert saved is not None
     save_checkpoint(tmp_path / "second" / "checkpoint.pt", saved | {"best": {}})
     train_renderer(SMALL, data, tmp_path / "second", device="cpu", start="nothing", report=lines.append)
-    assert f"{tmp_path / 'second'} goes on from its checkpoint; --start nothing is not used" in lines
+    assert f"{tmp_path / 'second'} goes on from its checkpoint; the start nothing is not used" in lines
     assert recorded("second") == first
 
 

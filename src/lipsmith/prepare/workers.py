@@ -16,6 +16,7 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
+from lipsmith.cores import usable_cores
 from lipsmith.prepare.journal import FAILED
 from lipsmith.prepare.layouts import Job
 
@@ -36,14 +37,7 @@ def outcomes(jobs: list[Job], root: Path, size: int, workers: int | None) -> Gen
     if workers == 1:
         yield from map(_run, tasks)
     else:
-        yield from _side_by_side(tasks, workers or _usable_cores())
-
-
-def _usable_cores() -> int:
-    """Schedulers of clusters and containers lend a process some of the machine's cores."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        yield from _side_by_side(tasks, workers or usable_cores())
 
 
 def _side_by_side(tasks: list[Task], count: int) -> Generator[Outcome, None, None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from lipsmith.cores import usable_cores
 from lipsmith.errors import UsageError, WeightsError
 
 _CUDA = "CUDAExecutionProvider"
@@ -31,7 +31,7 @@ class OnnxBackend:
     def __init__(self, folder: Path, device: str = "auto", threads: int | None = None) -> None:
         self._folder = folder
         self._providers = _providers(device)
-        self._threads = threads or _usable_cores()
+        self._threads = threads or usable_cores()
         self._sessions: dict[str, Any] = {}
         if self._providers != [_CPU] and not self._computes_on_cuda():
             if device != "auto":
@@ -80,9 +80,3 @@ def _providers(device: str) -> list[Any]:
 
 def _described(providers: list[Any]) -> str:
     return "CPU" if providers[0] == _CPU else f"cuda:{providers[0][1]['device_id']}"
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

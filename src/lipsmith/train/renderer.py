@@ -123,7 +123,7 @@ class _State:
             self.start = start
             return
         if start is not None:
-            report(f"{path.parent} goes on from its checkpoint; --start {start} is not used")
+            report(f"{path.parent} goes on from its checkpoint; the start {start} is not used")
         same = build(RendererConfig, saved["model_config"], "checkpoint") == self.config.model
         # Runs without lips once had a lip encoder all the same, and so has what the optimiser saved.
         if not same or saved["network"].keys() != self.bare.network.state_dict().keys():

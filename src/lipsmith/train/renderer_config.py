@@ -37,7 +37,7 @@ class RendererTraining:
     weights: LossWeights = field(default_factory=LossWeights)
     """The loss."""
     learns: Literal["all", "painter"] = "all"
-    """`painter` leaves what aligns as `--start` has it: only what paints learns, in half the time a step."""
+    """`painter` leaves what aligns as it begins: only what paints learns, in half the time a step."""
     steps: int = 20000
     """Optimiser steps."""
     minutes: float | None = None
