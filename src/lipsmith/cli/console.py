@@ -62,6 +62,16 @@ class DeviceOptions(Common):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CpuOptions(DeviceOptions):
+    """Mixin of verbs that measure films, which they do on the CPU wherever they run."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.device.startswith("cuda"):
+            raise UsageError(f"--device {self.device}: films are measured on the CPU alone; leave it out")
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingOptions(DeviceOptions):
     """Mixin of verbs that train on prepared clips."""
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions):
+class Options(console.CpuOptions, console.JsonOptions, console.OutputOptions):
     """Frames are matched by number, faces cropped as in training."""
 
     real: Annotated[Path, tyro.conf.Positional]

@@ -17,7 +17,7 @@ from lipsmith.files import refuse_outputs
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions):
+class Options(console.CpuOptions, console.JsonOptions, console.OutputOptions):
     """Offsets are in frames at 25 a second; positive: the speech comes too late."""
 
     video: Annotated[Path, tyro.conf.Positional]
