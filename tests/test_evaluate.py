@@ -215,6 +215,12 @@ def test_tables_mark_the_best_and_what_is_missing() -> None:
     assert r"ours\_1 & \textbf{30.00 $\pm$1.00}" in table.latex()
 
 
+def test_names_break_no_table() -> None:
+    table = make_table("T", {"a|b & #1": {"psnr": 30.0}})
+    assert r"| a\|b & #1 | 30.00 |" in table.markdown()
+    assert r"a|b \& \#1 & 30.00" in table.latex()
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two prepared clips of the demo's face, named as two people."""

@@ -37,6 +37,10 @@ COLUMNS: Final = (
 )
 _MARKS: Final = {"up": "↑", "down": "↓", "": ""}
 _LATEX: Final = {"up": r" $\uparrow$", "down": r" $\downarrow$", "": ""}
+_IN_LATEX: Final = str.maketrans(
+    {mark: f"\\{mark}" for mark in "_%&#${}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "é": r"\'e", "±": r"$\pm$"}
+)
 
 Totals = Mapping[str, Mapping[str, float]]
 Intervals = Mapping[str, Mapping[str, Sequence[float]]]
@@ -118,10 +122,8 @@ def _best(column: Column, totals: Totals) -> str | None:
 
 
 def _piped(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
 
 def _escaped(text: str) -> str:
-    for plain, escaped in (("_", r"\_"), ("%", r"\%"), ("é", r"\'e"), ("±", r"$\pm$")):
-        text = text.replace(plain, escaped)
-    return text
+    return text.translate(_IN_LATEX)
