@@ -27,7 +27,7 @@ from lipsmith.composite import soft_mask
 from lipsmith.crop import to_pixels
 from lipsmith.dub import Dubber, Result
 from lipsmith.errors import LipsmithError
-from lipsmith.video import Frame
+from lipsmith.media import Frame
 
 
 @dataclass(frozen=True)

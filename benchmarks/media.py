@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from lipsmith.audio import SAMPLE_RATE, mel_spectrogram, read_audio
-from lipsmith.video import VideoWriter, read_frames
+from lipsmith.media import VideoWriter, read_frames
 
 RATE = 25
 

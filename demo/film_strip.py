@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lipsmith.video import read_frames
+from lipsmith.media import read_frames
 
 FRAMES = 8
 HEIGHT = 200

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.video import VideoWriter
+from lipsmith.media import VideoWriter
 from synthetic import face_at, make_film, speech
 
 SIZE = (160, 160)

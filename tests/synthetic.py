@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.video import VideoWriter
+from lipsmith.media import VideoWriter
 
 DEMO = Path(__file__).resolve().parents[1] / "demo"
 FACE = DEMO / "face.png"

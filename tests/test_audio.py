@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 import lipsmith.audio as audio
 from lipsmith.audio import HOP, MEL_RATE, SAMPLE_RATE, WINDOW, mel_spectrogram, mel_windows, read_audio
 from lipsmith.errors import InputError
-from lipsmith.video import open_sound
+from lipsmith.media import open_sound
 from video_samples import click, film, loudest, pictures, sound
 
 

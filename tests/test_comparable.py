@@ -17,10 +17,10 @@ from lipsmith.evaluate.run import Evaluation
 from lipsmith.evaluate.scoring import Scorer
 from lipsmith.evaluate.sound import same_sound
 from lipsmith.face import FaceMesh
+from lipsmith.media import VideoWriter, read_frames
 from lipsmith.metrics.judge import OwnJudge
 from lipsmith.models.syncnet import SyncNet, SyncNetConfig
 from lipsmith.score import Pair, find_pairs, score
-from lipsmith.video import VideoWriter, read_frames
 from synthetic import Motion, make_film, speech
 
 Picture = NDArray[np.uint8]

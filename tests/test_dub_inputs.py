@@ -14,7 +14,7 @@ from dub_samples import BAD_SPEECHES, BAD_VIDEOS, ODD_VIDEOS, SIZE, write_wav
 from lipsmith import cli, files
 from lipsmith.dub import Dubber
 from lipsmith.errors import InputError, LipsmithError, UsageError
-from lipsmith.video import probe, read_frames
+from lipsmith.media import probe, read_frames
 from lipsmith.weights import ModelFolder
 from synthetic import make_film, speech
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lipsmith.dub import source as module
 from lipsmith.dub.source import ArraySource, FileSource, runs
 from lipsmith.errors import InputError, UsageError
-from lipsmith.video import VideoWriter
+from lipsmith.media import VideoWriter
 from video_samples import film as write_film
 from video_samples import pictures, snow
 

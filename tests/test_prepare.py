@@ -21,10 +21,10 @@ from lipsmith.audio import mel_spectrogram
 from lipsmith.dataset import ClipRecord, load_clip, load_mesh, read_manifest
 from lipsmith.errors import InputError, UsageError
 from lipsmith.landmarks import select
+from lipsmith.media import VideoWriter
 from lipsmith.prepare import LEFT_OUT, Summary, prepare, workers
 from lipsmith.prepare.journal import FAILED
 from lipsmith.prepare.layouts import Job
-from lipsmith.video import VideoWriter
 from synthetic import STILL, face_at, make_film, speech
 from video_samples import film, pictures
 

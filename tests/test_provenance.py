@@ -11,9 +11,9 @@ import pytest
 
 from lipsmith import __version__
 from lipsmith.errors import InputError, UsageError
+from lipsmith.media import VideoWriter, probe
+from lipsmith.media.writing import CONTAINERS
 from lipsmith.provenance import SOURCE_TYPE, metadata, sign
-from lipsmith.video import VideoWriter, probe
-from lipsmith.video.writing import CONTAINERS
 from synthetic import STILL, face_at
 
 

@@ -20,13 +20,13 @@ from lipsmith.evaluate.film import find_face, follow, pieces
 from lipsmith.evaluate.networks import Networks
 from lipsmith.evaluate.scoring import Scorer
 from lipsmith.face import FaceMesh
+from lipsmith.media import VideoWriter, read_frames
 from lipsmith.metrics.judge import FPS, OwnJudge, Sound, load_judge
 from lipsmith.metrics.lse import REACH, sync_figures, told_apart
 from lipsmith.models.syncnet import SyncNet, SyncNetConfig
 from lipsmith.prepare import prepare
 from lipsmith.score import Pair, _joined, find_pairs, score
 from lipsmith.sync import find_offset, find_offsets, note_offsets
-from lipsmith.video import VideoWriter, read_frames
 from synthetic import Motion, large_face_enters, make_film, speech
 
 NOTHING = Networks(FaceMesh(), None, None, None, None, {})

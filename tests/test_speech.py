@@ -10,7 +10,7 @@ from lipsmith.dub import speech as module
 from lipsmith.dub.silence import loudness
 from lipsmith.dub.speech import load_speech, streamed_mel
 from lipsmith.errors import UsageError
-from lipsmith.video import VideoWriter
+from lipsmith.media import VideoWriter
 
 
 @settings(max_examples=20)

@@ -18,6 +18,7 @@ from lipsmith.dataset import Clip, read_manifest
 from lipsmith.errors import InputError, UsageError, WeightsError
 from lipsmith.export import export, origin_of
 from lipsmith.landmarks import NUM_POSE
+from lipsmith.media import VideoWriter
 from lipsmith.model_card import model_card
 from lipsmith.models.renderer import Renderer
 from lipsmith.models.renderer_config import RendererConfig
@@ -28,7 +29,6 @@ from lipsmith.train.renderer_config import LossWeights, RendererTraining
 from lipsmith.train.renderer_data import TRUE, Batch, Footage, Pictures, clip_weights, fixed_batches, moved_content
 from lipsmith.train.run import save_weights
 from lipsmith.train.state import build, load_checkpoint, save_checkpoint
-from lipsmith.video import VideoWriter
 
 SIZE = 32
 SMALL = RendererTraining(

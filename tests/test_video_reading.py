@@ -15,8 +15,8 @@ import pytest
 from numpy.typing import NDArray
 
 from lipsmith.errors import InputError
-from lipsmith.video import probe, read_frames
-from lipsmith.video import reading as module
+from lipsmith.media import probe, read_frames
+from lipsmith.media import reading as module
 from video_samples import click, film, joined, picture, pictures, snow, sound
 
 FILMS = [".mp4", ".mov", ".mkv", ".webm", ".avi"]

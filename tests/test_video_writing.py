@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from lipsmith.audio import read_audio
 from lipsmith.errors import InputError, LipsmithError, UsageError
-from lipsmith.video import VideoWriter, open_sound, probe, read_frames
-from lipsmith.video.color import ColorTags, FrameToRGB, RGBToFrame
+from lipsmith.media import VideoWriter, open_sound, probe, read_frames
+from lipsmith.media.color import ColorTags, FrameToRGB, RGBToFrame
 from video_samples import click, film, loudest, picture, pictures, sound
 
 HALTING = [*np.arange(20) / 25, 0.96, 1.3]

@@ -67,7 +67,7 @@ def read_audio(path: Path | str) -> NDArray[np.float32]:
 def stream_audio(path: Path | str) -> Iterator[NDArray[np.float32]]:
     """As `read_audio`, in blocks (n,) that are not clipped; none where the sound has no length."""
     # Training reads mel from prepared clips, on machines that may lack a media library.
-    from lipsmith.video.sound import open_sound
+    from lipsmith.media.sound import open_sound
 
     return mixed(open_sound(path, SAMPLE_RATE).blocks)
 

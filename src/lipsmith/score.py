@@ -18,9 +18,9 @@ from lipsmith.evaluate.film import Piece, find_face, follow, pieces
 from lipsmith.evaluate.names import REAL
 from lipsmith.evaluate.run import Evaluation, summary
 from lipsmith.evaluate.scoring import Scorer, Shown
+from lipsmith.media import probe
 from lipsmith.metrics.judge import Sound
 from lipsmith.metrics.lse import figures_of
-from lipsmith.video import probe
 
 Row = dict[str, Any]
 Progress = Callable[[int, int], None]

@@ -15,7 +15,7 @@ from lipsmith.dub.dubber import Dubber
 from lipsmith.dub.speech import require_sound
 from lipsmith.errors import InputError, SomeFailedError, UsageError
 from lipsmith.files import refuse_clashes, refuse_existing, refuse_input, require
-from lipsmith.video.writing import CONTAINERS
+from lipsmith.media.writing import CONTAINERS
 
 _LOG = logging.getLogger(__name__)
 

@@ -23,10 +23,10 @@ from lipsmith.dub.store import CropStore
 from lipsmith.dub.timeline import Timeline
 from lipsmith.face import MOST_FACES
 from lipsmith.files import refuse_existing, refuse_input
+from lipsmith.media import Frame, VideoWriter
 from lipsmith.provenance import metadata
 from lipsmith.render import Person, encode_person, render
 from lipsmith.runtime import Backend
-from lipsmith.video import Frame, VideoWriter
 
 Progress = Callable[[int, int], None]
 

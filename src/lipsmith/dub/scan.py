@@ -20,8 +20,8 @@ from lipsmith.dub.store import CropStore
 from lipsmith.errors import InputError
 from lipsmith.face import Face, FaceTracker
 from lipsmith.landmarks import NUM_POINTS, select
+from lipsmith.media import Frame
 from lipsmith.references import LANDMARK_SETS, choose_landmarks, choose_lips, choose_pool, parts, sharpness_of
-from lipsmith.video import Frame
 
 _LOG = logging.getLogger(__name__)
 

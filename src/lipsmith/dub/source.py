@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.errors import InputError, UsageError
-from lipsmith.video import Frame, VideoInfo, probe, read_frames
+from lipsmith.media import Frame, VideoInfo, probe, read_frames
 
 # Decoded frames that playing backward may hold: less means more seeks, each of which decodes from a key frame on.
 BUDGET: Final = 96 << 20

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lipsmith.audio import HOP, SAMPLE_RATE, mel_spectrogram, mixed, stream_audio
 from lipsmith.dub.silence import raised, voicing
 from lipsmith.errors import InputError, UsageError
-from lipsmith.video.sound import open_sound, resample
+from lipsmith.media.sound import open_sound, resample
 
 _PIECE: Final = 8 * SAMPLE_RATE
 # What is above 1 is clipped, as players do; samples far above it are of another scale.

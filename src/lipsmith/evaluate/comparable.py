@@ -15,7 +15,7 @@ from lipsmith.evaluate.sound import opening, same_sound
 from lipsmith.face import FaceMesh
 from lipsmith.face.mesh import mesh_square
 from lipsmith.face.tracker import PRESENT
-from lipsmith.video import probe
+from lipsmith.media import probe
 
 _SAME: Final = 0.02
 """Share by which shapes and rates may differ and still be one."""

@@ -19,7 +19,7 @@ from lipsmith.errors import InputError
 from lipsmith.face import MOST_FACES, FaceTracker
 from lipsmith.face.prominence import prominence
 from lipsmith.landmarks import select
-from lipsmith.video import probe, read_frames
+from lipsmith.media import probe, read_frames
 
 AT_ONCE: Final = 250
 """Frames in memory: longer stretches come in pieces."""

@@ -6,9 +6,9 @@ same memory. The sound of a file is read here too, because its sample 0 belongs 
 
 from __future__ import annotations
 
-from lipsmith.video.probing import VideoInfo, probe
-from lipsmith.video.reading import Frame, read_frames
-from lipsmith.video.sound import Sound, open_sound
-from lipsmith.video.writing import VideoWriter
+from lipsmith.media.probing import VideoInfo, probe
+from lipsmith.media.reading import Frame, read_frames
+from lipsmith.media.sound import Sound, open_sound
+from lipsmith.media.writing import VideoWriter
 
 __all__ = ["Frame", "Sound", "VideoInfo", "VideoWriter", "open_sound", "probe", "read_frames"]

@@ -15,8 +15,8 @@ import av
 import numpy as np
 
 from lipsmith.errors import LipsmithError, UsageError
-from lipsmith.video.color import ColorTags, RGBToFrame, can_write
-from lipsmith.video.sound import Sound, open_sound, resample, to_frame
+from lipsmith.media.color import ColorTags, RGBToFrame, can_write
+from lipsmith.media.sound import Sound, open_sound, resample, to_frame
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
-    from lipsmith.video.probing import VideoInfo
+    from lipsmith.media.probing import VideoInfo
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 

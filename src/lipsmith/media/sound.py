@@ -11,8 +11,8 @@ import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 
-from lipsmith.video.media import clock, decoded, open_input, require_audio, seconds, video_stream
-from lipsmith.video.reading import first_time
+from lipsmith.media.container import clock, decoded, open_input, require_audio, seconds, video_stream
+from lipsmith.media.reading import first_time
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream

@@ -14,9 +14,9 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from lipsmith.errors import InputError
-from lipsmith.video.color import FrameToRGB
-from lipsmith.video.media import clock, decoded, open_input, require_video, seconds
-from lipsmith.video.orientation import orientation_of
+from lipsmith.media.color import FrameToRGB
+from lipsmith.media.container import clock, decoded, open_input, require_video, seconds
+from lipsmith.media.orientation import orientation_of
 
 if TYPE_CHECKING:
     from av.container.input import InputContainer

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import av
 
 from lipsmith.errors import InputError
-from lipsmith.video.media import audio_stream, clock, open_input, packets, require_video
-from lipsmith.video.orientation import orientation_of
+from lipsmith.media.container import audio_stream, clock, open_input, packets, require_video
+from lipsmith.media.orientation import orientation_of
 
 if TYPE_CHECKING:
     from av.container.input import InputContainer
