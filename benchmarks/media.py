@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lipsmith.audio import SAMPLE_RATE, mel_spectrogram, read_audio
 from lipsmith.media import VideoWriter, read_frames
+from lipsmith.speech.mel import SAMPLE_RATE, mel_spectrogram, read_audio
 
 RATE = 25
 

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from lipsmith.audio import mel_spectrogram  # noqa: E402
 from lipsmith.crop import apply, fit_transforms  # noqa: E402
 from lipsmith.face.tracker import FaceTracker  # noqa: E402
 from lipsmith.landmarks import NUM_POSE, select  # noqa: E402
@@ -27,6 +26,7 @@ from lipsmith.runtime import Backend  # noqa: E402
 from lipsmith.runtime.onnx_backend import OnnxBackend  # noqa: E402
 from lipsmith.runtime.torch_backend import TorchBackend  # noqa: E402
 from lipsmith.speak import predict_content  # noqa: E402
+from lipsmith.speech.mel import mel_spectrogram  # noqa: E402
 from lipsmith.weights import find_model  # noqa: E402
 from synthetic import speech  # noqa: E402
 

@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-import lipsmith.audio as audio
-from lipsmith.audio import HOP, MEL_RATE, SAMPLE_RATE, WINDOW, mel_spectrogram, mel_windows, read_audio
+import lipsmith.speech.mel as audio
 from lipsmith.errors import InputError
 from lipsmith.media import open_sound
+from lipsmith.speech.mel import HOP, MEL_RATE, SAMPLE_RATE, WINDOW, mel_spectrogram, mel_windows, read_audio
 from video_samples import click, film, loudest, pictures, sound
 
 

@@ -10,7 +10,6 @@ import pytest
 from numpy.typing import NDArray
 
 from landmark_clips import talking_clip, write_clips
-from lipsmith.audio import MEL_LIMIT
 from lipsmith.cli import evaluate_landmarks as verb
 from lipsmith.dataset import read_manifest
 from lipsmith.errors import InputError, UsageError, WeightsError
@@ -26,6 +25,7 @@ from lipsmith.evaluate_landmarks import (
 from lipsmith.landmark_trials import make_trial
 from lipsmith.landmarks import CONTENT, NUM_CONTENT
 from lipsmith.models.landmark_generator import LandmarkConfig, build_landmark_generator
+from lipsmith.speech.mel import MEL_LIMIT
 from lipsmith.train.landmarks import LandmarkTraining
 from lipsmith.train.run import save_weights
 

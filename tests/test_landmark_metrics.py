@@ -7,7 +7,6 @@ import pytest
 from numpy.typing import NDArray
 
 from landmark_clips import talking_clip
-from lipsmith.audio import MEL_LIMIT
 from lipsmith.landmark_trials import Trial, leak_r, make_trial, measure, strangers, total
 from lipsmith.landmarks import CONTENT, NUM_CONTENT, NUM_JAW, NUM_POSE
 from lipsmith.metrics.landmarks import (
@@ -20,6 +19,7 @@ from lipsmith.metrics.landmarks import (
     lip_lmd,
     opening_r,
 )
+from lipsmith.speech.mel import MEL_LIMIT
 
 Floats = NDArray[np.float32]
 UPPER, LOWER = CONTENT.index(13), CONTENT.index(14)

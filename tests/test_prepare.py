@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 import perilous
 from lipsmith import crop
-from lipsmith.audio import mel_spectrogram
 from lipsmith.dataset import ClipRecord, load_clip, load_mesh, read_manifest
 from lipsmith.errors import InputError, UsageError
 from lipsmith.landmarks import select
@@ -25,6 +24,7 @@ from lipsmith.media import VideoWriter
 from lipsmith.prepare import LEFT_OUT, Summary, prepare, workers
 from lipsmith.prepare.journal import FAILED
 from lipsmith.prepare.layouts import Job
+from lipsmith.speech.mel import mel_spectrogram
 from synthetic import STILL, face_at, make_film, speech
 from video_samples import film, pictures
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lipsmith.audio import mel_spectrogram, read_audio
 from lipsmith.cli import main
 from lipsmith.cli.results import read_figures
 from lipsmith.dataset import read_manifest, with_offset
@@ -26,6 +25,7 @@ from lipsmith.metrics.lse import REACH, sync_figures, told_apart
 from lipsmith.models.syncnet import SyncNet, SyncNetConfig
 from lipsmith.prepare import prepare
 from lipsmith.score import Pair, _joined, find_pairs, score
+from lipsmith.speech.mel import mel_spectrogram, read_audio
 from lipsmith.sync import find_offset, find_offsets, note_offsets
 from synthetic import Motion, large_face_enters, make_film, speech
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lipsmith.audio import mel_spectrogram
-from lipsmith.dub.silence import close_lips, loudness, resting_opening, speaking, voicing
 from lipsmith.landmarks import NUM_CONTENT, NUM_JAW, NUM_POINTS
+from lipsmith.speech.mel import mel_spectrogram
+from lipsmith.speech.voicing import close_lips, loudness, resting_opening, speaking, voicing
 
 RATE = 16_000
 

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lipsmith.audio import mel_spectrogram
 from lipsmith.dub import speech as module
-from lipsmith.dub.silence import loudness
-from lipsmith.dub.speech import load_speech, streamed_mel
 from lipsmith.errors import UsageError
 from lipsmith.media import VideoWriter
+from lipsmith.speech.mel import mel_spectrogram
+from lipsmith.speech.recording import load_speech, streamed_mel
+from lipsmith.speech.voicing import loudness
 
 
 @settings(max_examples=20)

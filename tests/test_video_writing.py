@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lipsmith.audio import read_audio
 from lipsmith.errors import InputError, LipsmithError, UsageError
 from lipsmith.media import VideoWriter, open_sound, probe, read_frames
 from lipsmith.media.color import ColorTags, FrameToRGB, RGBToFrame
+from lipsmith.speech.mel import read_audio
 from video_samples import click, film, loudest, picture, pictures, sound
 
 HALTING = [*np.arange(20) / 25, 0.96, 1.3]

@@ -11,12 +11,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.audio import mel_windows
 from lipsmith.dataset import read_manifest, with_offset, write_manifest
 from lipsmith.errors import WeightsError
 from lipsmith.landmark_trials import Trial, leak_r, load_trials, measure, strangers, total
 from lipsmith.metrics.landmarks import correlation, inner_opening
 from lipsmith.speak import RATE, Stages, grid, overlap_average, resample, run_windows, speech_tokens, window_starts
+from lipsmith.speech.mel import mel_windows
 
 Progress = Callable[[int, int], None]
 

@@ -16,7 +16,6 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from lipsmith.audio import MELS
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.files import write_whole_folder
 from lipsmith.landmarks import NUM_POINTS, NUM_POSE
@@ -24,6 +23,7 @@ from lipsmith.model_card import model_card
 from lipsmith.models.landmark_generator import LandmarkConfig
 from lipsmith.models.renderer_config import RendererConfig
 from lipsmith.models.stages import WEIGHTS, halved, load_stages, of_network
+from lipsmith.speech.mel import MELS
 from lipsmith.train.state import build, write_tensors
 from lipsmith.weights import find_model, model_names, write_config
 

@@ -14,12 +14,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.audio import MEL_LIMIT
 from lipsmith.dataset import Clip, ClipRecord, load_clip, read_manifest
 from lipsmith.landmarks import split
 from lipsmith.metrics.landmarks import inner_opening, landmark_figures, opening_r
 from lipsmith.references import choose_landmarks
 from lipsmith.speak import Stages, predict_content
+from lipsmith.speech.mel import MEL_LIMIT
 
 STRICT_SECONDS: Final = 2.0
 """Clips of at least this length are measured strictly."""

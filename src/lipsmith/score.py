@@ -11,7 +11,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.audio import MELS, mel_spectrogram, read_audio
 from lipsmith.errors import InputError, LipsmithError
 from lipsmith.evaluate.comparable import refuse_side_by_side, require_face, tell_lengths, tell_other_speech
 from lipsmith.evaluate.film import Piece, find_face, follow, pieces
@@ -21,6 +20,7 @@ from lipsmith.evaluate.scoring import Scorer, Shown
 from lipsmith.media import probe
 from lipsmith.metrics.judge import Sound
 from lipsmith.metrics.lse import figures_of
+from lipsmith.speech.mel import MELS, mel_spectrogram, read_audio
 
 Row = dict[str, Any]
 Progress = Callable[[int, int], None]

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.audio import mel_windows
+from lipsmith.speech.mel import mel_windows
 
 RATE: Final = 25.0
 """Frames a second at which the generator works."""

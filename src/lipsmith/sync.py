@@ -10,13 +10,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.audio import mel_spectrogram
 from lipsmith.dataset import ClipRecord, load_clip, read_manifest, with_offset, write_manifest
 from lipsmith.errors import InputError
 from lipsmith.evaluate.film import find_face, pieces
 from lipsmith.evaluate.sound import opening
 from lipsmith.metrics.judge import FPS, Judge, Sound
 from lipsmith.metrics.lse import REACH, SyncFigures, estimate_lags, sync_figures, told_apart
+from lipsmith.speech.mel import mel_spectrogram
 
 Progress = Callable[[int, int], None]
 

@@ -12,10 +12,10 @@ from typing import Final
 
 from lipsmith.dub.clip import Clip, Tail
 from lipsmith.dub.dubber import Dubber
-from lipsmith.dub.speech import require_sound
 from lipsmith.errors import InputError, SomeFailedError, UsageError
 from lipsmith.files import refuse_clashes, refuse_existing, refuse_input, require
 from lipsmith.media.writing import CONTAINERS
+from lipsmith.speech.recording import require_sound
 
 _LOG = logging.getLogger(__name__)
 

@@ -10,16 +10,16 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.audio import SAMPLE_RATE
 from lipsmith.dub.faces import FaceTrack
 from lipsmith.dub.performance import perform
 from lipsmith.dub.result import People, Result
-from lipsmith.dub.silence import speaking
 from lipsmith.dub.source import Source
-from lipsmith.dub.speech import load_speech
 from lipsmith.dub.timeline import play
 from lipsmith.errors import UsageError
 from lipsmith.runtime import Backend
+from lipsmith.speech.mel import SAMPLE_RATE
+from lipsmith.speech.recording import load_speech
+from lipsmith.speech.voicing import speaking
 
 _LOG = logging.getLogger(__name__)
 

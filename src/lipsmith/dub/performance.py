@@ -8,17 +8,17 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.audio import mel_windows
 from lipsmith.crop import still_points
 from lipsmith.dub.faces import FaceTrack
-from lipsmith.dub.silence import close_lips, resting_opening, speaking
-from lipsmith.dub.speech import Speech
 from lipsmith.dub.timeline import Timeline
 from lipsmith.landmarks import NUM_POSE
 from lipsmith.references import costs, nearest, parts
 from lipsmith.runtime import Backend
 from lipsmith.sketch import draw_sketches
 from lipsmith.speak import predict_content
+from lipsmith.speech.mel import mel_windows
+from lipsmith.speech.recording import Speech
+from lipsmith.speech.voicing import close_lips, resting_opening, speaking
 
 # A frame is drawn with the line drawings of two neighbours on either side.
 _NEIGHBOURS: Final = np.arange(-2, 3)

@@ -18,7 +18,6 @@ from lipsmith.dub.ahead import AHEAD, ahead
 from lipsmith.dub.faces import FaceTrack
 from lipsmith.dub.performance import Performance, heard
 from lipsmith.dub.source import Source
-from lipsmith.dub.speech import Speech
 from lipsmith.dub.store import CropStore
 from lipsmith.dub.timeline import Timeline
 from lipsmith.face import MOST_FACES
@@ -27,6 +26,7 @@ from lipsmith.media import Frame, VideoWriter
 from lipsmith.provenance import metadata
 from lipsmith.render import Person, encode_person, render
 from lipsmith.runtime import Backend
+from lipsmith.speech.recording import Speech
 
 Progress = Callable[[int, int], None]
 

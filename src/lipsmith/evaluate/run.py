@@ -11,7 +11,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.audio import mel_windows
 from lipsmith.crop import still_points
 from lipsmith.dataset import Clip, ClipRecord, load_clip, load_mesh, read_manifest
 from lipsmith.errors import InputError, UsageError
@@ -22,6 +21,7 @@ from lipsmith.evaluate.scoring import Scorer, Shown
 from lipsmith.evaluate.systems import Question, System
 from lipsmith.evaluate.totals import Row, intervals, totals
 from lipsmith.metrics.judge import Sound
+from lipsmith.speech.mel import mel_windows
 
 Progress = Callable[[int, int], None]
 Watcher = Callable[[ClipRecord, Shown, dict[str, NDArray[np.uint8]]], None]

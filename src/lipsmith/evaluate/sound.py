@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.audio import SAMPLE_RATE, stream_audio
+from lipsmith.speech.mel import SAMPLE_RATE, stream_audio
 
 _ALIKE: Final = 0.4
 """Correlation of waves. Of 80 recordings no two reach 0.35; one with itself, quiet, late and in noise, has 0.41 or
@@ -19,7 +19,7 @@ _LATEST: Final = 0.5
 
 
 def opening(film: Path, seconds: float) -> NDArray[np.float32]:
-    """As `lipsmith.audio.read_audio`, but no further than needed: films may last for hours. May be empty."""
+    """As `lipsmith.speech.mel.read_audio`, but no further than needed: films may last for hours. May be empty."""
     samples = islice(chain.from_iterable(stream_audio(film)), round(seconds * SAMPLE_RATE))
     wave = np.fromiter(samples, np.float32)
     return np.clip(wave, -1.0, 1.0, out=wave)

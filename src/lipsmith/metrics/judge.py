@@ -13,12 +13,12 @@ from einops import rearrange
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
-from lipsmith.audio import MEL_RATE, WINDOW, WINDOW_LEAD, mel_windows
 from lipsmith.errors import WeightsError
 from lipsmith.metrics.lse import REACH, shift_distances
 from lipsmith.metrics.mfcc import FRAME_RATE, mfcc, samples
 from lipsmith.models.syncnet import SyncNet, SyncNetConfig, windows
 from lipsmith.models.syncnet_official import SIZE, STEPS, OfficialSyncNet
+from lipsmith.speech.mel import MEL_RATE, WINDOW, WINDOW_LEAD, mel_windows
 from lipsmith.weights import ModelFolder, find_model, third_party
 
 FPS: Final = 25.0

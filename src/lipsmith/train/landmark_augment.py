@@ -9,10 +9,10 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from lipsmith.audio import MEL_LIMIT, MEL_RATE, WINDOW
 from lipsmith.landmarks import MIRROR, NUM_POSE, ranks
 from lipsmith.models.landmark_generator import expected_content
 from lipsmith.speak import RATE
+from lipsmith.speech.mel import MEL_LIMIT, MEL_RATE, WINDOW
 from lipsmith.train.landmark_data import Window
 
 _PER_DECIBEL = 0.08

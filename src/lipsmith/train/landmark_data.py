@@ -15,11 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lipsmith.audio import MEL_RATE, mel_windows
 from lipsmith.dataset import Clip, load_clip, read_manifest
 from lipsmith.errors import InputError
 from lipsmith.landmarks import outer_lip_opening
 from lipsmith.speak import grid, resample
+from lipsmith.speech.mel import MEL_RATE, mel_windows
 
 _LOG = logging.getLogger(__name__)
 _CANDIDATES = 4

@@ -19,13 +19,13 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lipsmith.audio import mel_windows
 from lipsmith.crop import still_points
 from lipsmith.dataset import ClipRecord, load_clip
 from lipsmith.errors import InputError
 from lipsmith.landmarks import NUM_POSE, ranks
 from lipsmith.references import ELSEWHERE, ELSEWHERE_WEIGHT, MIDDLE, POOL, point_weights
 from lipsmith.sketch import draw_sketches
+from lipsmith.speech.mel import mel_windows
 from lipsmith.train.renderer_config import RendererTraining
 
 _LOADED: Final = 128  # clips read ahead

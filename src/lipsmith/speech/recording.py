@@ -11,10 +11,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.audio import HOP, SAMPLE_RATE, mel_spectrogram, mixed, stream_audio
-from lipsmith.dub.silence import raised, voicing
 from lipsmith.errors import InputError, UsageError
 from lipsmith.media.sound import open_sound, resample
+from lipsmith.speech.mel import HOP, SAMPLE_RATE, mel_spectrogram, mixed, stream_audio
+from lipsmith.speech.voicing import raised, voicing
 
 _PIECE: Final = 8 * SAMPLE_RATE
 # What is above 1 is clipped, as players do; samples far above it are of another scale.
