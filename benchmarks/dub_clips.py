@@ -24,9 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.composite import soft_mask
-from lipsmith.crop import to_pixels
 from lipsmith.dub import Dubber, Result
 from lipsmith.errors import LipsmithError
+from lipsmith.face.crop import to_pixels
 from lipsmith.media import Frame
 
 

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from lipsmith.crop import apply, fit_transforms  # noqa: E402
+from lipsmith.face.crop import apply, fit_transforms  # noqa: E402
+from lipsmith.face.landmarks import NUM_POSE, select  # noqa: E402
 from lipsmith.face.tracker import FaceTracker  # noqa: E402
-from lipsmith.landmarks import NUM_POSE, select  # noqa: E402
 from lipsmith.runtime import Backend  # noqa: E402
 from lipsmith.runtime.onnx_backend import OnnxBackend  # noqa: E402
 from lipsmith.runtime.torch_backend import TorchBackend  # noqa: E402

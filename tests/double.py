@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.dub import Dubber
-from lipsmith.landmarks import NUM_JAW, NUM_POSE
+from lipsmith.face.landmarks import NUM_JAW, NUM_POSE
 
 SIZE = 64
 CONFIG = {"face_size": SIZE, "references_per_frame": 3, "lips": 5, "window": 5}

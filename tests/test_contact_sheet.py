@@ -15,7 +15,7 @@ from lipsmith.cli.inspect import PICTURES
 from lipsmith.contact_sheet import CURVE, FACE, GAP, LABEL
 from lipsmith.dataset import ClipRecord, load_clip, write_manifest
 from lipsmith.errors import InputError
-from lipsmith.landmarks import ranks
+from lipsmith.face.landmarks import ranks
 from lipsmith.prepare.store import ClipWriter
 
 FRAMES = 20

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from lipsmith import crop
-from lipsmith.landmarks import NUM_CONTENT, NUM_POINTS, NUM_POSE, ranks
+from lipsmith.face.landmarks import NUM_CONTENT, NUM_POINTS, NUM_POSE, ranks
 
 SCALES = st.floats(1e-3, 1e-1)
 """Crop units a pixel: faces from 10 to 1000 pixels wide."""

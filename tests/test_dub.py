@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from double import CONFIG, Double, make_dubber
 from lipsmith.dub import Clip, Dubber, find_faces
 from lipsmith.errors import InputError, UsageError, WeightsError
-from lipsmith.landmarks import lip_opening
+from lipsmith.face.landmarks import lip_opening
 from lipsmith.media import Frame, VideoWriter, open_sound, probe, read_frames
 from lipsmith.weights import write_config
 from synthetic import face_at, large_face_enters, make_film, speech

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from double import CONFIG, Double
 from lipsmith.cli import main
 from lipsmith.cli.results import read_figures
-from lipsmith.crop import still_points
 from lipsmith.dataset import Clip, ClipRecord
 from lipsmith.errors import InputError, UsageError
 from lipsmith.evaluate.baselines import Copy, Mean, Warp, landmark_flow, under, warp
@@ -30,6 +29,7 @@ from lipsmith.evaluate.systems import Question
 from lipsmith.evaluate.tables import make_table
 from lipsmith.evaluate.totals import interval, intervals, totals
 from lipsmith.face import FaceMesh
+from lipsmith.face.crop import still_points
 from lipsmith.metrics.judge import OwnJudge
 from lipsmith.models.syncnet import SyncNet, SyncNetConfig
 from lipsmith.prepare import prepare

@@ -22,8 +22,8 @@ from lipsmith.evaluate_landmarks import (
     shift_seconds,
     write_offsets,
 )
+from lipsmith.face.landmarks import CONTENT, NUM_CONTENT
 from lipsmith.landmark_trials import make_trial
-from lipsmith.landmarks import CONTENT, NUM_CONTENT
 from lipsmith.models.landmark_generator import LandmarkConfig, build_landmark_generator
 from lipsmith.speech.mel import MEL_LIMIT
 from lipsmith.train.landmarks import LandmarkTraining

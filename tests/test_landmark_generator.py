@@ -14,7 +14,7 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lipsmith.landmarks import NUM_CONTENT, NUM_POSE
+from lipsmith.face.landmarks import NUM_CONTENT, NUM_POSE
 from lipsmith.models.landmark_generator import (
     LandmarkConfig,
     LandmarkGenerator,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lipsmith.landmarks import CONTENT, NUM_CONTENT, NUM_JAW
+from lipsmith.face.landmarks import CONTENT, NUM_CONTENT, NUM_JAW
 from lipsmith.losses.landmarks import (
     LandmarkLossWeights,
     discordance,

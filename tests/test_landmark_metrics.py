@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from landmark_clips import talking_clip
+from lipsmith.face.landmarks import CONTENT, NUM_CONTENT, NUM_JAW, NUM_POSE
 from lipsmith.landmark_trials import Trial, leak_r, make_trial, measure, strangers, total
-from lipsmith.landmarks import CONTENT, NUM_CONTENT, NUM_JAW, NUM_POSE
 from lipsmith.metrics.landmarks import (
     amplitude,
     correlation,

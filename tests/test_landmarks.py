@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from lipsmith import landmarks
-from lipsmith.crop import ANCHORS, TEMPLATE
+from lipsmith.face.crop import ANCHORS, TEMPLATE
 
 POINTS = arrays(np.float64, (2, 131, 2), elements=st.floats(-2, 3))
 

@@ -19,7 +19,7 @@ import perilous
 from lipsmith import crop
 from lipsmith.dataset import ClipRecord, load_clip, load_mesh, read_manifest
 from lipsmith.errors import InputError, UsageError
-from lipsmith.landmarks import select
+from lipsmith.face.landmarks import select
 from lipsmith.media import VideoWriter
 from lipsmith.prepare import LEFT_OUT, Summary, prepare, workers
 from lipsmith.prepare.journal import FAILED

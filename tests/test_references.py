@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lipsmith.landmarks import NUM_POINTS, ranks
-from lipsmith.references import (
+from lipsmith.face.landmarks import NUM_POINTS, ranks
+from lipsmith.face.references import (
     choose_lips,
     choose_pool,
     costs,

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lipsmith.crop import apply, invert, still_points
+from lipsmith.face.crop import apply, invert, still_points
 from lipsmith.models.alignment import References
 from lipsmith.models.blocks import upsample
 from lipsmith.models.context import Context

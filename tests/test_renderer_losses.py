@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from lipsmith.landmarks import INNER_LIP, JAW, OUTER_LIP, ranks
+from lipsmith.face.landmarks import INNER_LIP, JAW, OUTER_LIP, ranks
 from lipsmith.losses.adversarial import Adversary, discriminator_loss, feature_matching_loss, generator_loss
 from lipsmith.losses.perceptual import gram, perceptual_loss, style_loss
 from lipsmith.losses.renderer import (

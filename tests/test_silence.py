@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lipsmith.landmarks import NUM_CONTENT, NUM_JAW, NUM_POINTS
+from lipsmith.face.landmarks import NUM_CONTENT, NUM_JAW, NUM_POINTS
 from lipsmith.speech.mel import mel_spectrogram
 from lipsmith.speech.voicing import close_lips, loudness, resting_opening, speaking, voicing
 

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lipsmith import crop
-from lipsmith.landmarks import select
+from lipsmith.face.landmarks import select
 from lipsmith.prepare.stretch import Stretch
 
 

@@ -17,12 +17,12 @@ from landmark_clips import talking_clip, write_clips
 from lipsmith.dataset import Clip, read_manifest
 from lipsmith.errors import InputError, UsageError, WeightsError
 from lipsmith.export import export, origin_of
-from lipsmith.landmarks import NUM_POSE
+from lipsmith.face.landmarks import NUM_POSE
+from lipsmith.face.references import costs
 from lipsmith.media import VideoWriter
 from lipsmith.model_card import model_card
 from lipsmith.models.renderer import Renderer
 from lipsmith.models.renderer_config import RendererConfig
-from lipsmith.references import costs
 from lipsmith.train.renderer import train_renderer
 from lipsmith.train.renderer_augment import augment
 from lipsmith.train.renderer_config import LossWeights, RendererTraining

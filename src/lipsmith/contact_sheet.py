@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.dataset import Clip, ClipRecord, load_clip, load_mesh, read_crops, read_manifest
-from lipsmith.landmarks import lip_opening
-from lipsmith.sketch import draw_sketches
+from lipsmith.face.landmarks import lip_opening
+from lipsmith.face.sketch import draw_sketches
 from lipsmith.speech.mel import MEL_LIMIT, MEL_RATE
 
 COLUMNS: Final = 4

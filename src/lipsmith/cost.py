@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from lipsmith.landmarks import NUM_POINTS, NUM_POSE
+from lipsmith.face.landmarks import NUM_POINTS, NUM_POSE
 from lipsmith.losses.renderer import DEEP, SHALLOW, face_window
 from lipsmith.models.landmark_generator import LandmarkConfig, build_landmark_generator
 from lipsmith.models.renderer import Renderer

@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lipsmith.errors import UsageError, WeightsError
+from lipsmith.face.landmarks import NUM_POINTS, NUM_POSE
 from lipsmith.files import write_whole_folder
-from lipsmith.landmarks import NUM_POINTS, NUM_POSE
 from lipsmith.model_card import model_card
 from lipsmith.models.landmark_generator import LandmarkConfig
 from lipsmith.models.renderer_config import RendererConfig

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.dataset import Clip, ClipRecord, load_clip, read_manifest
-from lipsmith.landmarks import split
+from lipsmith.face.landmarks import split
+from lipsmith.face.references import choose_landmarks
 from lipsmith.metrics.landmarks import inner_opening, landmark_figures, opening_r
-from lipsmith.references import choose_landmarks
 from lipsmith.speak import Stages, predict_content
 from lipsmith.speech.mel import MEL_LIMIT
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.landmarks import Floats
+from lipsmith.face.landmarks import Floats
+from lipsmith.face.sketch import draw_sketches
 from lipsmith.runtime import Backend
-from lipsmith.sketch import draw_sketches
 
 _ENCODED_AT_ONCE = 5
 
@@ -33,7 +33,7 @@ class Person:
 def encode_person(
     backend: Backend, images: NDArray[np.uint8], points: Floats, still: NDArray[np.float32], lips: NDArray[np.intp]
 ) -> Person:
-    """Reference crops `(n, S, S, 3)` with their points `(n, 131, 2)` and `lipsmith.crop.still_points` `(n, 2, 2)`.
+    """Reference crops `(n, S, S, 3)` with their points `(n, 131, 2)` and `lipsmith.face.crop.still_points` `(n, 2, 2)`.
 
     `lips` are the lip references among them.
     """

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from lipsmith.dub.store import Stored
 from lipsmith.errors import UsageError
+from lipsmith.face.landmarks import Floats
 from lipsmith.face.prominence import prominence
-from lipsmith.landmarks import Floats
 
 # Beyond this many frames without the face it is taken to be away, and the source is shown.
 LONGEST_GAP: Final = 3
@@ -45,7 +45,7 @@ class FaceTrack:
     pool_points: NDArray[np.float32]
     """(R, 131, 2), crop units."""
     pool_still: NDArray[np.float32]
-    """(R, 2, 2), crop units: `lipsmith.crop.still_points` of the pool."""
+    """(R, 2, 2), crop units: `lipsmith.face.crop.still_points` of the pool."""
     lips: NDArray[np.intp]
     """(m,) ranks in the pool of the lip references."""
     landmarks: NDArray[np.float32]

@@ -8,13 +8,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.crop import still_points
 from lipsmith.dub.faces import FaceTrack
 from lipsmith.dub.timeline import Timeline
-from lipsmith.landmarks import NUM_POSE
-from lipsmith.references import costs, nearest, parts
+from lipsmith.face.crop import still_points
+from lipsmith.face.landmarks import NUM_POSE
+from lipsmith.face.references import costs, nearest, parts
+from lipsmith.face.sketch import draw_sketches
 from lipsmith.runtime import Backend
-from lipsmith.sketch import draw_sketches
 from lipsmith.speak import predict_content
 from lipsmith.speech.mel import mel_windows
 from lipsmith.speech.recording import Speech

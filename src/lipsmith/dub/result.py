@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.composite import Compositor
-from lipsmith.crop import crop_image, still_points
 from lipsmith.dub.ahead import AHEAD, ahead
 from lipsmith.dub.faces import FaceTrack
 from lipsmith.dub.performance import Performance, heard
@@ -21,6 +20,7 @@ from lipsmith.dub.source import Source
 from lipsmith.dub.store import CropStore
 from lipsmith.dub.timeline import Timeline
 from lipsmith.face import MOST_FACES
+from lipsmith.face.crop import crop_image, still_points
 from lipsmith.files import refuse_existing, refuse_input
 from lipsmith.media import Frame, VideoWriter
 from lipsmith.provenance import metadata

@@ -12,16 +12,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.crop import apply, crop_image, fit_transforms, invert, smooth_transforms, still_points
 from lipsmith.dub.ahead import AHEAD, ahead
 from lipsmith.dub.faces import FaceTrack, bridge, opacities
 from lipsmith.dub.source import Source
 from lipsmith.dub.store import CropStore
 from lipsmith.errors import InputError
 from lipsmith.face import Face, FaceTracker
-from lipsmith.landmarks import NUM_POINTS, select
+from lipsmith.face.crop import apply, crop_image, fit_transforms, invert, smooth_transforms, still_points
+from lipsmith.face.landmarks import NUM_POINTS, select
+from lipsmith.face.references import LANDMARK_SETS, choose_landmarks, choose_lips, choose_pool, parts, sharpness_of
 from lipsmith.media import Frame
-from lipsmith.references import LANDMARK_SETS, choose_landmarks, choose_lips, choose_pool, parts, sharpness_of
 
 _LOG = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from lipsmith.evaluate.names import COPY, MEAN, WARP
 from lipsmith.evaluate.systems import Question
-from lipsmith.landmarks import Floats
-from lipsmith.references import distances
+from lipsmith.face.landmarks import Floats
+from lipsmith.face.references import distances
 
 NEAREST: Final = 3
 """References that `Warp` averages."""

@@ -14,11 +14,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.crop import apply, crop_image, fit_transforms, smooth_transforms
 from lipsmith.errors import InputError
 from lipsmith.face import MOST_FACES, FaceTracker
+from lipsmith.face.crop import apply, crop_image, fit_transforms, smooth_transforms
+from lipsmith.face.landmarks import select
 from lipsmith.face.prominence import prominence
-from lipsmith.landmarks import select
 from lipsmith.media import probe, read_frames
 
 AT_ONCE: Final = 250

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from lipsmith.errors import InputError
 from lipsmith.evaluate.systems import Question
-from lipsmith.landmarks import NUM_POSE
-from lipsmith.references import choose_landmarks, choose_lips, choose_pool, costs, nearest
+from lipsmith.face.landmarks import NUM_POSE
+from lipsmith.face.references import choose_landmarks, choose_lips, choose_pool, costs, nearest
+from lipsmith.face.sketch import draw_sketches
 from lipsmith.render import encode_person, render
 from lipsmith.runtime import Backend, load_backend
-from lipsmith.sketch import draw_sketches
 from lipsmith.speak import predict_content
 from lipsmith.weights import find_model
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.dataset import Clip
-from lipsmith.references import POOL, choose_pool, paper_pool_size
+from lipsmith.face.references import POOL, choose_pool, paper_pool_size
 
 Protocol = Literal["strict", "paper", "cross"]
 

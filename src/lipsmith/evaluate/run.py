@@ -11,7 +11,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.crop import still_points
 from lipsmith.dataset import Clip, ClipRecord, load_clip, load_mesh, read_manifest
 from lipsmith.errors import InputError, UsageError
 from lipsmith.evaluate.model_system import ModelSystem
@@ -20,6 +19,7 @@ from lipsmith.evaluate.protocols import SHORTEST, Protocol, Task, task
 from lipsmith.evaluate.scoring import Scorer, Shown
 from lipsmith.evaluate.systems import Question, System
 from lipsmith.evaluate.totals import Row, intervals, totals
+from lipsmith.face.crop import still_points
 from lipsmith.metrics.judge import Sound
 from lipsmith.speech.mel import mel_windows
 

@@ -18,7 +18,7 @@ class Question:
     landmarks: NDArray[np.float32]
     """(F, 131, 2) crop units, as tracked."""
     still: NDArray[np.float32]
-    """(F, 2, 2) crop units: two points that stand still in the picture, `lipsmith.crop.still_points`."""
+    """(F, 2, 2) crop units: two points that stand still in the picture, `lipsmith.face.crop.still_points`."""
     targets: NDArray[np.intp]
     """(T,) frames to rebuild."""
     upper: NDArray[np.uint8]

@@ -8,7 +8,7 @@ import torch
 from einops import reduce
 from torch import Tensor
 
-from lipsmith.landmarks import CONTENT, INNER_LIP, NUM_JAW, OUTER_LIP
+from lipsmith.face.landmarks import CONTENT, INNER_LIP, NUM_JAW, OUTER_LIP
 
 _FLOOR = 2e-3
 """Crop units: movement below this is the tracker's noise, not speech."""

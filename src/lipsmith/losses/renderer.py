@@ -12,7 +12,7 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
-from lipsmith.landmarks import INNER_LIP, JAW, OUTER_LIP, ranks
+from lipsmith.face.landmarks import INNER_LIP, JAW, OUTER_LIP, ranks
 from lipsmith.losses.adversarial import Adversary
 from lipsmith.losses.perceptual import perceptual_loss, style_loss
 from lipsmith.models.vgg import VGG

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.landmarks import CONTENT, NUM_JAW, Floats
+from lipsmith.face.landmarks import CONTENT, NUM_JAW, Floats
 
 CROP_SIDE: Final = 128
 """Pixels of the crop in which LipLMD is told."""

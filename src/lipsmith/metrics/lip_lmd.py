@@ -10,8 +10,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.face.landmarks import INNER_LIP, OUTER_LIP
 from lipsmith.face.mesh import FaceMesh, mesh_square
-from lipsmith.landmarks import INNER_LIP, OUTER_LIP
 
 SIDE: Final = 128
 """Pixels of the crop in which distances are told."""

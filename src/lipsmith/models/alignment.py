@@ -33,7 +33,7 @@ class References:
     points: Tensor
     """(b, k, 131, 2) crop units."""
     still: Tensor
-    """(b, k, 2, 2) crop units: two points that stand still in the picture, `lipsmith.crop.still_points`."""
+    """(b, k, 2, 2) crop units: two points that stand still in the picture, `lipsmith.face.crop.still_points`."""
     fine: Tensor
     """(b, k, c1, S/2, S/2), f^r1."""
     coarse: Tensor

@@ -17,7 +17,7 @@ from einops.layers.torch import Rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lipsmith.landmarks import CONTOUR, LEFT_BROW, NOSE, NUM_CONTENT, NUM_JAW, NUM_POINTS, NUM_POSE, RIGHT_BROW
+from lipsmith.face.landmarks import CONTOUR, LEFT_BROW, NOSE, NUM_CONTENT, NUM_JAW, NUM_POINTS, NUM_POSE, RIGHT_BROW
 from lipsmith.models.mel_encoder import FeatureEncoder, MelEncoder
 
 NUM_LIPS = NUM_CONTENT - NUM_JAW

@@ -80,7 +80,7 @@ class Renderer(nn.Module):
             target: `(b, 3, S, S)` in [0, 1]; its lower half is hidden here and may hold anything.
             sketches: `(b, 2k+1, S, S)` in [0, 1], the target's in the middle.
             points: `(b, 131, 2)` crop units: the target's pose, the wanted content.
-            still: `(b, 2, 2)` crop units: where `lipsmith.crop.still_points` lie in the target's crop.
+            still: `(b, 2, 2)` crop units: where `lipsmith.face.crop.still_points` lie in the target's crop.
             mel: `(b, 1, 80, 16)` in [-4, 4].
             references: k a target.
             lips: `(b, m, c2, h, w)` from `encode_lip`.

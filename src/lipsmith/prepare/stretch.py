@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith import crop
-from lipsmith.landmarks import Floats, select
+from lipsmith.face.landmarks import Floats, select
 from lipsmith.prepare.store import ClipWriter
 
 _LARGE: Final = 640  # px; of larger pictures the part round the face waits, as small as its crop allows

@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.landmarks import INNER_LIP, JAW, NUM_JAW, OUTER_LIP, Floats
-from lipsmith.references import parts
+from lipsmith.face.landmarks import INNER_LIP, JAW, NUM_JAW, OUTER_LIP, Floats
+from lipsmith.face.references import parts
 from lipsmith.speech.mel import MEL_LIMIT, MEL_RATE
 
 # A step this far below the loud ones (decibels) is a pause; so is all that lies below the quietest speech of all.

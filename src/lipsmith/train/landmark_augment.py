@@ -9,7 +9,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from lipsmith.landmarks import MIRROR, NUM_POSE, ranks
+from lipsmith.face.landmarks import MIRROR, NUM_POSE, ranks
 from lipsmith.models.landmark_generator import expected_content
 from lipsmith.speak import RATE
 from lipsmith.speech.mel import MEL_LIMIT, MEL_RATE, WINDOW

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lipsmith.dataset import Clip, load_clip, read_manifest
 from lipsmith.errors import InputError
-from lipsmith.landmarks import outer_lip_opening
+from lipsmith.face.landmarks import outer_lip_opening
 from lipsmith.speak import grid, resample
 from lipsmith.speech.mel import MEL_RATE, mel_windows
 

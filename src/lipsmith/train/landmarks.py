@@ -19,8 +19,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lipsmith.errors import InputError, UsageError, WeightsError
+from lipsmith.face.landmarks import NUM_POSE
 from lipsmith.landmark_trials import Trial, load_trials, measure, total
-from lipsmith.landmarks import NUM_POSE
 from lipsmith.losses.landmarks import LandmarkLossWeights, landmark_loss
 from lipsmith.models.landmark_generator import LandmarkConfig, LandmarkGenerator, build_landmark_generator
 from lipsmith.train.landmark_augment import Augmentation, augment

@@ -13,7 +13,7 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
-from lipsmith.landmarks import MIRROR
+from lipsmith.face.landmarks import MIRROR
 from lipsmith.train.renderer_data import Batch, Pictures
 
 UNMOVED: Final = 0.6

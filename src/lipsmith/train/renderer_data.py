@@ -19,12 +19,12 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lipsmith.crop import still_points
 from lipsmith.dataset import ClipRecord, load_clip
 from lipsmith.errors import InputError
-from lipsmith.landmarks import NUM_POSE, ranks
-from lipsmith.references import ELSEWHERE, ELSEWHERE_WEIGHT, MIDDLE, POOL, point_weights
-from lipsmith.sketch import draw_sketches
+from lipsmith.face.crop import still_points
+from lipsmith.face.landmarks import NUM_POSE, ranks
+from lipsmith.face.references import ELSEWHERE, ELSEWHERE_WEIGHT, MIDDLE, POOL, point_weights
+from lipsmith.face.sketch import draw_sketches
 from lipsmith.speech.mel import mel_windows
 from lipsmith.train.renderer_config import RendererTraining
 
@@ -144,7 +144,7 @@ class Footage:
         )
 
     def costs(self, targets: Tensor, pool: Tensor, variant: Tensor | int = TRUE) -> Tensor:
-        """How ill frames `pool` `(B, R)` suit frames `targets` `(B, K)`: `lipsmith.references.costs`, `(B, K, R)`."""
+        """How ill frames `pool` `(B, R)` suit frames `targets` `(B, K)`: `lipsmith.face.references.costs`, `(B, K, R)`."""
         weights = torch.from_numpy(point_weights()).to(targets.device)
         shapes = (self.points[variant, targets] * weights).flatten(2), (self.points[TRUE, pool] * weights).flatten(2)
         there, other = torch.view_as_complex(self.still[targets]), torch.view_as_complex(self.still[pool])

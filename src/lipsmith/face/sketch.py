@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.landmarks import (
+from lipsmith.face.landmarks import (
     CONTOUR,
     INNER_LIP,
     JAW,

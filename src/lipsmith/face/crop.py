@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.landmarks import Floats, ranks
+from lipsmith.face.landmarks import Floats, ranks
 
 # Eye corners, the bridge and tip of the nose, the temples: bone carries them, speech does not.
 ANCHORS: Final = (33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 162, 127, 234, 389, 356, 454)

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.landmarks import NUM_JAW, NUM_POSE, Floats, outer_lip_opening, ranks
+from lipsmith.face.landmarks import NUM_JAW, NUM_POSE, Floats, outer_lip_opening, ranks
 
 POOL: Final = 60
 PAPER_POOL: Final = 25
@@ -94,7 +94,7 @@ def costs(
     """How ill each reference suits each target, `(F, R)`: distance in pose and mouth shape, and in the picture.
 
     `target`: `(F, 131, 2)` and `pool`: `(R, 131, 2)` in crop units; `still`: `(F, 2, 2)` and `pool_still`: `(R, 2, 2)`,
-    their `lipsmith.crop.still_points`.
+    their `lipsmith.face.crop.still_points`.
     """
     found = distances(target, pool)
     for part in parts(len(found)):
