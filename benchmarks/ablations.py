@@ -21,8 +21,8 @@ from safetensors.torch import load_file
 
 from lipsmith.dataset import ClipRecord, read_manifest
 from lipsmith.evaluate.totals import interval
-from lipsmith.models.renderer import Renderer
-from lipsmith.models.renderer_config import RendererConfig
+from lipsmith.models.renderer.config import RendererConfig
+from lipsmith.models.renderer.network import Renderer
 from lipsmith.models.vgg import VGG, load_vgg
 from lipsmith.train.render_batch import RenderBatch
 from lipsmith.train.renderer_config import RendererTraining

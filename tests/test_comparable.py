@@ -19,7 +19,7 @@ from lipsmith.evaluate.sound import same_sound
 from lipsmith.face import FaceMesh
 from lipsmith.media import VideoWriter, read_frames
 from lipsmith.metrics.judge import OwnJudge
-from lipsmith.models.syncnet import SyncNet, SyncNetConfig
+from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig
 from lipsmith.score import Pair, find_pairs, score
 from synthetic import Motion, make_film, speech
 

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from lipsmith.cli import main
 from lipsmith.cli.results import read_figures
 from lipsmith.cost import count_macs, landmark_cost, renderer_cost, shapes_alone, vgg_cost
-from lipsmith.models.landmark_generator import LandmarkConfig
-from lipsmith.models.renderer_config import RendererConfig
+from lipsmith.models.landmarks.generator import LandmarkConfig
+from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.train.renderer_config import RendererTraining
 from lipsmith.train.state import load_config
 

@@ -31,7 +31,7 @@ from lipsmith.evaluate.totals import interval, intervals, totals
 from lipsmith.face import FaceMesh
 from lipsmith.face.crop import still_points
 from lipsmith.metrics.judge import OwnJudge
-from lipsmith.models.syncnet import SyncNet, SyncNetConfig
+from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig
 from lipsmith.prepare import prepare
 from lipsmith.report import page
 from synthetic import Motion, make_film, speech

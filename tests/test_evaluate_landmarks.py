@@ -24,7 +24,7 @@ from lipsmith.evaluate_landmarks import (
 )
 from lipsmith.face.landmarks import CONTENT, NUM_CONTENT
 from lipsmith.landmark_trials import make_trial
-from lipsmith.models.landmark_generator import LandmarkConfig, build_landmark_generator
+from lipsmith.models.landmarks.generator import LandmarkConfig, build_landmark_generator
 from lipsmith.speech.mel import MEL_LIMIT
 from lipsmith.train.landmarks import LandmarkTraining
 from lipsmith.train.run import save_weights

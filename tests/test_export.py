@@ -17,9 +17,9 @@ from lipsmith.cli import main
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.export import OUTPUTS, Axes, check_onnx, example, export, stage_axes, write_onnx
 from lipsmith.model_card import model_card
-from lipsmith.models.landmark_generator import LandmarkConfig, build_landmark_generator
-from lipsmith.models.renderer import Renderer
-from lipsmith.models.renderer_config import RendererConfig
+from lipsmith.models.landmarks.generator import LandmarkConfig, build_landmark_generator
+from lipsmith.models.renderer.config import RendererConfig
+from lipsmith.models.renderer.network import Renderer
 from lipsmith.models.stages import load_stages
 from lipsmith.runtime import load_backend
 from lipsmith.runtime.onnx_backend import OnnxBackend

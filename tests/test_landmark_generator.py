@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lipsmith.face.landmarks import NUM_CONTENT, NUM_POSE
-from lipsmith.models.landmark_generator import (
+from lipsmith.models.landmarks.generator import (
     LandmarkConfig,
     LandmarkGenerator,
     build_landmark_generator,

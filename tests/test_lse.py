@@ -14,8 +14,8 @@ from lipsmith.errors import WeightsError
 from lipsmith.metrics.judge import OfficialJudge, OwnJudge, Sound, load_judge, on_grid
 from lipsmith.metrics.lse import SECOND, estimate_lags, mean_curve, shift_distances, sync_figures, told_apart
 from lipsmith.metrics.mfcc import mfcc
-from lipsmith.models.syncnet import SyncNet, SyncNetConfig
-from lipsmith.models.syncnet_official import OfficialSyncNet
+from lipsmith.models.sync.official import OfficialSyncNet
+from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig
 from lipsmith.train.sync import save_judge
 
 SMALL = SyncNetConfig(height=16, width=32, mouth_widths=(4, 8), mel_widths=(4, 8), blocks=1, embedding=8)

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lipsmith.face.crop import apply, invert, still_points
-from lipsmith.models.alignment import References
 from lipsmith.models.blocks import upsample
-from lipsmith.models.context import Context
-from lipsmith.models.flow import (
+from lipsmith.models.renderer.alignment import References
+from lipsmith.models.renderer.config import Part, RendererConfig
+from lipsmith.models.renderer.context import Context
+from lipsmith.models.renderer.flow import (
     LandmarkFlow,
     StillFlow,
     region_grid,
@@ -24,11 +25,10 @@ from lipsmith.models.flow import (
     warp,
     warp_exported,
 )
-from lipsmith.models.light import LightMatch
-from lipsmith.models.prefilter import Prefilter
-from lipsmith.models.renderer import Renderer
-from lipsmith.models.renderer_config import Part, RendererConfig
-from lipsmith.models.spade import Modulate, Modulator
+from lipsmith.models.renderer.light import LightMatch
+from lipsmith.models.renderer.network import Renderer
+from lipsmith.models.renderer.prefilter import Prefilter
+from lipsmith.models.renderer.spade import Modulate, Modulator
 
 TINY = RendererConfig(face_size=32, top=12, full=4, fine=4, coarse=8, context=4, painting=1, references=2, lips=2)
 SIZE = TINY.face_size

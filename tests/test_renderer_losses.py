@@ -24,7 +24,7 @@ from lipsmith.losses.renderer import (
     pixel_loss,
     renderer_terms,
 )
-from lipsmith.models.discriminator import MultiScaleDiscriminator
+from lipsmith.models.renderer.discriminator import MultiScaleDiscriminator
 from lipsmith.models.vgg import VGG, load_vgg
 
 

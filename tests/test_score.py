@@ -22,7 +22,7 @@ from lipsmith.face import FaceMesh
 from lipsmith.media import VideoWriter, read_frames
 from lipsmith.metrics.judge import FPS, OwnJudge, Sound, load_judge
 from lipsmith.metrics.lse import REACH, sync_figures, told_apart
-from lipsmith.models.syncnet import SyncNet, SyncNetConfig
+from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig
 from lipsmith.prepare import prepare
 from lipsmith.score import Pair, _joined, find_pairs, score
 from lipsmith.speech.mel import mel_spectrogram, read_audio

@@ -14,7 +14,7 @@ from landmark_clips import talking_clip, write_clips
 from lipsmith.errors import InputError, UsageError
 from lipsmith.face.landmarks import NUM_POSE, mirror
 from lipsmith.losses.landmarks import LandmarkLossWeights
-from lipsmith.models.landmark_generator import LandmarkConfig
+from lipsmith.models.landmarks.generator import LandmarkConfig
 from lipsmith.train.landmark_augment import (
     Augmentation,
     add_noise,

@@ -21,8 +21,8 @@ from lipsmith.face.landmarks import NUM_POSE
 from lipsmith.face.references import costs
 from lipsmith.media import VideoWriter
 from lipsmith.model_card import model_card
-from lipsmith.models.renderer import Renderer
-from lipsmith.models.renderer_config import RendererConfig
+from lipsmith.models.renderer.config import RendererConfig
+from lipsmith.models.renderer.network import Renderer
 from lipsmith.train.renderer import train_renderer
 from lipsmith.train.renderer_augment import augment
 from lipsmith.train.renderer_config import LossWeights, RendererTraining

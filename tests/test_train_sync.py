@@ -16,7 +16,7 @@ from lipsmith.dataset import write_manifest
 from lipsmith.errors import InputError, UsageError
 from lipsmith.losses.sync import batch_loss, curve, shift_loss, shifts, stretch_loss
 from lipsmith.metrics.lse import estimate_lags
-from lipsmith.models.syncnet import SyncNet, SyncNetConfig, distances, windows
+from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig, distances, windows
 from lipsmith.train import sync
 from lipsmith.train.sync import SyncConfig, train
 from lipsmith.train.sync_augment import augment_mel, augment_mouths

@@ -18,9 +18,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lipsmith.face.landmarks import NUM_POINTS, NUM_POSE
 from lipsmith.losses.renderer import DEEP, SHALLOW, face_window
-from lipsmith.models.landmark_generator import LandmarkConfig, build_landmark_generator
-from lipsmith.models.renderer import Renderer
-from lipsmith.models.renderer_config import RendererConfig
+from lipsmith.models.landmarks.generator import LandmarkConfig, build_landmark_generator
+from lipsmith.models.renderer.config import RendererConfig
+from lipsmith.models.renderer.network import Renderer
 from lipsmith.models.stages import RenderStage
 from lipsmith.models.vgg import VGG
 

@@ -10,7 +10,7 @@ import tyro
 from lipsmith.cli import console
 from lipsmith.errors import UsageError
 from lipsmith.files import refuse_input
-from lipsmith.models.renderer_config import Part
+from lipsmith.models.renderer.config import Part
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 from lipsmith.errors import WeightsError
 from lipsmith.metrics.lse import REACH, shift_distances
 from lipsmith.metrics.mfcc import FRAME_RATE, mfcc, samples
-from lipsmith.models.syncnet import SyncNet, SyncNetConfig, windows
-from lipsmith.models.syncnet_official import SIZE, STEPS, OfficialSyncNet
+from lipsmith.models.sync.official import SIZE, STEPS, OfficialSyncNet
+from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig, windows
 from lipsmith.speech.mel import MEL_RATE, WINDOW, WINDOW_LEAD, mel_windows
 from lipsmith.weights import ModelFolder, find_model, third_party
 

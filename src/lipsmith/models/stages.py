@@ -10,10 +10,10 @@ from typing import Any, Final, TypeVar
 from torch import Tensor, nn
 
 from lipsmith.errors import WeightsError
-from lipsmith.models.alignment import References
-from lipsmith.models.landmark_generator import LandmarkConfig, LandmarkGenerator, build_landmark_generator
-from lipsmith.models.renderer import Renderer
-from lipsmith.models.renderer_config import RendererConfig
+from lipsmith.models.landmarks.generator import LandmarkConfig, LandmarkGenerator, build_landmark_generator
+from lipsmith.models.renderer.alignment import References
+from lipsmith.models.renderer.config import RendererConfig
+from lipsmith.models.renderer.network import Renderer
 
 WEIGHTS: Final = "model.safetensors"
 """Both networks in one file, their tensors' names prefixed with `landmarks.` and `renderer.`."""

@@ -10,7 +10,7 @@ from einops import rearrange
 from torch import Tensor
 
 from lipsmith.face.landmarks import MIRROR, NUM_POSE, ranks
-from lipsmith.models.landmark_generator import expected_content
+from lipsmith.models.landmarks.generator import expected_content
 from lipsmith.speak import RATE
 from lipsmith.speech.mel import MEL_LIMIT, MEL_RATE, WINDOW
 from lipsmith.train.landmark_data import Window

@@ -22,7 +22,7 @@ from lipsmith.errors import InputError, UsageError, WeightsError
 from lipsmith.face.landmarks import NUM_POSE
 from lipsmith.landmark_trials import Trial, load_trials, measure, total
 from lipsmith.losses.landmarks import LandmarkLossWeights, landmark_loss
-from lipsmith.models.landmark_generator import LandmarkConfig, LandmarkGenerator, build_landmark_generator
+from lipsmith.models.landmarks.generator import LandmarkConfig, LandmarkGenerator, build_landmark_generator
 from lipsmith.train.landmark_augment import Augmentation, augment
 from lipsmith.train.landmark_data import Footage, ReferenceRules, draw, load_footage
 from lipsmith.train.run import Curves, has_bfloat16, make_fabric, over, save_weights

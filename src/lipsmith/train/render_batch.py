@@ -7,8 +7,8 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from lipsmith.losses.renderer import BACKGROUND_WEIGHT, Comparison, face_mask, mouth_weight
-from lipsmith.models.alignment import References
-from lipsmith.models.renderer import Rendered, Renderer
+from lipsmith.models.renderer.alignment import References
+from lipsmith.models.renderer.network import Rendered, Renderer
 from lipsmith.models.vgg import VGG
 from lipsmith.train.renderer_data import Batch
 

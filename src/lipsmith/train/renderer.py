@@ -21,9 +21,9 @@ from lipsmith.losses.renderer import (
     TERMS,
     renderer_terms,
 )
-from lipsmith.models.discriminator import MultiScaleDiscriminator
-from lipsmith.models.renderer import Renderer
-from lipsmith.models.renderer_config import RendererConfig
+from lipsmith.models.renderer.config import RendererConfig
+from lipsmith.models.renderer.discriminator import MultiScaleDiscriminator
+from lipsmith.models.renderer.network import Renderer
 from lipsmith.models.vgg import VGG, load_vgg
 from lipsmith.train.render_batch import RenderBatch, compare, render_batch
 from lipsmith.train.renderer_augment import augment

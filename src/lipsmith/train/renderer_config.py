@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lipsmith.models.renderer_config import RendererConfig
+from lipsmith.models.renderer.config import RendererConfig
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,14 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from lipsmith.models.alignment import FlowAlignment, NoAlignment, References
-from lipsmith.models.audio_attention import AudioAttention, NoAudio
 from lipsmith.models.blocks import conv3, res_blocks
-from lipsmith.models.decoder import Decoder
-from lipsmith.models.encoders import ReferenceEncoder, TargetEncoder
-from lipsmith.models.light import LightMatch
-from lipsmith.models.lip_module import LipEncoder, LipFusion, NoLipEncoder, NoLips
-from lipsmith.models.renderer_config import RendererConfig
+from lipsmith.models.renderer.alignment import FlowAlignment, NoAlignment, References
+from lipsmith.models.renderer.audio_attention import AudioAttention, NoAudio
+from lipsmith.models.renderer.config import RendererConfig
+from lipsmith.models.renderer.decoder import Decoder
+from lipsmith.models.renderer.encoders import ReferenceEncoder, TargetEncoder
+from lipsmith.models.renderer.light import LightMatch
+from lipsmith.models.renderer.lip_module import LipEncoder, LipFusion, NoLipEncoder, NoLips
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lipsmith.models.blocks import conv3, res_blocks
-from lipsmith.models.renderer_config import RendererConfig
+from lipsmith.models.renderer.config import RendererConfig
 
 
 class ReferenceEncoder(nn.Module):

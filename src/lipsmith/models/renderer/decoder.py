@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from lipsmith.models.blocks import conv3, res_blocks, upsample
-from lipsmith.models.renderer_config import RendererConfig
-from lipsmith.models.spade import SpadeBlock
+from lipsmith.models.renderer.config import RendererConfig
+from lipsmith.models.renderer.spade import SpadeBlock
 
 
 class Decoder(nn.Module):

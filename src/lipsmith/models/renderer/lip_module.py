@@ -7,7 +7,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from lipsmith.models.blocks import conv3, res_blocks
-from lipsmith.models.renderer_config import RendererConfig
+from lipsmith.models.renderer.config import RendererConfig
 
 
 class LipEncoder(nn.Module):

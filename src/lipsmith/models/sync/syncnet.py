@@ -2,7 +2,7 @@
 
 Two towers after Chung & Zisserman, "Out of time: automated lip sync in the wild" (ACCV 2016), with residual
 convolutions and embeddings on the unit sphere. Trained by `lipsmith.train.sync`; its distances lie in [0, 2] and are
-not those of the official network (`lipsmith.models.syncnet_official`).
+not those of the official network (`lipsmith.models.sync.official`).
 """
 
 from __future__ import annotations

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lipsmith.models.blocks import conv3, res_blocks
-from lipsmith.models.context import Context, NoContext
-from lipsmith.models.flow import LandmarkFlow, StillFlow, region_grid, warp
-from lipsmith.models.prefilter import Prefilter
-from lipsmith.models.renderer_config import RendererConfig
-from lipsmith.models.spade import Modulate, Modulator
+from lipsmith.models.renderer.config import RendererConfig
+from lipsmith.models.renderer.context import Context, NoContext
+from lipsmith.models.renderer.flow import LandmarkFlow, StillFlow, region_grid, warp
+from lipsmith.models.renderer.prefilter import Prefilter
+from lipsmith.models.renderer.spade import Modulate, Modulator
 
 # The head speaks in about 4 px of a 128 px crop: in crop units, one optimiser step would throw pixels across the face.
 RESIDUAL_UNIT: Final = 0.03

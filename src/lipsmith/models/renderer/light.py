@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lipsmith.models.renderer_config import RendererConfig
+from lipsmith.models.renderer.config import RendererConfig
 
 CELL: Final = 4  # pixels
 STRENGTH: Final = 0.9

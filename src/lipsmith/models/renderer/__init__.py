@@ -1,0 +1,1 @@
+"""The renderer: landmarks and references to a picture of the face."""

@@ -1,0 +1,1 @@
+"""The lip-sync judge: how well mouth and speech agree."""
