@@ -16,13 +16,13 @@ from lipsmith.cli import export as verb
 from lipsmith.cli import main
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.export import OUTPUTS, Axes, check_onnx, example, export, stage_axes, write_onnx
+from lipsmith.inference.backend import load_backend
+from lipsmith.inference.onnx import OnnxBackend
+from lipsmith.inference.stages import load_stages
 from lipsmith.model_card import model_card
 from lipsmith.models.landmarks.generator import LandmarkConfig, build_landmark_generator
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.network import Renderer
-from lipsmith.models.stages import load_stages
-from lipsmith.runtime import load_backend
-from lipsmith.runtime.onnx_backend import OnnxBackend
 from lipsmith.train.run import save_weights
 from lipsmith.weights import find_model
 

@@ -24,7 +24,7 @@ NEED_TORCH = (
     "lipsmith.cost",
     "lipsmith.score",
     "lipsmith.sync",
-    "lipsmith.runtime.torch_backend",
+    "lipsmith.inference.torch",
 )
 """Rooms of the `train` extra: training and measuring. Dubbing, preparing and all verbs' options do without."""
 

@@ -8,8 +8,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from lipsmith.errors import UsageError, WeightsError
-from lipsmith.runtime import load_backend, onnx_backend
-from lipsmith.runtime.onnx_backend import OnnxBackend, cuda_is_available
+from lipsmith.inference.backend import load_backend, onnx_backend
+from lipsmith.inference.onnx import OnnxBackend, cuda_is_available
 from lipsmith.weights import ModelFolder
 
 
@@ -90,9 +90,9 @@ def test_torch_stages_are_called_by_name_and_give_tuples(tmp_path: Path, monkeyp
         def forward(self, mel: object) -> object:
             return 2 * mel  # type: ignore[operator]
 
-    stages = ModuleType("lipsmith.models.stages")
+    stages = ModuleType("lipsmith.inference.stages")
     stages.load_stages = lambda folder: {"speech": Doubling()}  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "lipsmith.models.stages", stages)
+    monkeypatch.setitem(sys.modules, "lipsmith.inference.stages", stages)
     (tmp_path / "model.safetensors").touch()
     backend = load_backend(ModelFolder(tmp_path, {}), "cpu", 1)
     (tokens,) = backend("speech", mel=np.ones((2, 3), np.float32)[:, ::2])

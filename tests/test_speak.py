@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lipsmith.speak import grid, overlap_average, predict_content, resample, triangle, window_starts
+from lipsmith.inference.speak import grid, overlap_average, predict_content, resample, triangle, window_starts
 from lipsmith.speech.mel import MEL_LIMIT, MEL_RATE
 
 Floats = NDArray[np.float32]

@@ -13,9 +13,18 @@ from numpy.typing import NDArray
 
 from lipsmith.dataset import read_manifest, with_offset, write_manifest
 from lipsmith.errors import WeightsError
+from lipsmith.inference.speak import (
+    RATE,
+    Stages,
+    grid,
+    overlap_average,
+    resample,
+    run_windows,
+    speech_tokens,
+    window_starts,
+)
 from lipsmith.landmark_trials import Trial, leak_r, load_trials, measure, strangers, total
 from lipsmith.metrics.landmarks import correlation, inner_opening
-from lipsmith.speak import RATE, Stages, grid, overlap_average, resample, run_windows, speech_tokens, window_starts
 from lipsmith.speech.mel import mel_windows
 
 Progress = Callable[[int, int], None]
@@ -50,7 +59,7 @@ def load_stages(model: str, device: str = "auto", threads: int | None = None) ->
     `model`: a training run's folder, or a model's name or folder whose config has the table `landmarks`.
     Raises WeightsError where it is neither.
     """
-    from lipsmith.runtime import load_backend
+    from lipsmith.inference.backend import load_backend
     from lipsmith.weights import find_model
 
     if (Path(model) / "landmarks.json").is_file():

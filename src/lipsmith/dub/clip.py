@@ -16,7 +16,7 @@ from lipsmith.dub.result import People, Result
 from lipsmith.dub.source import Source
 from lipsmith.dub.timeline import play
 from lipsmith.errors import UsageError
-from lipsmith.runtime import Backend
+from lipsmith.inference.backend import Backend
 from lipsmith.speech.mel import SAMPLE_RATE
 from lipsmith.speech.recording import load_speech
 from lipsmith.speech.voicing import speaking

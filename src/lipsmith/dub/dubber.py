@@ -18,7 +18,7 @@ from lipsmith.dub.source import ArraySource, FileSource, Source
 from lipsmith.dub.store import CropStore
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.face import MOST_FACES, FaceTracker
-from lipsmith.runtime import Backend, load_backend
+from lipsmith.inference.backend import Backend, load_backend
 from lipsmith.weights import find_model
 
 _LOG = logging.getLogger(__name__)

@@ -14,8 +14,8 @@ from lipsmith.face.crop import still_points
 from lipsmith.face.landmarks import NUM_POSE
 from lipsmith.face.references import costs, nearest, parts
 from lipsmith.face.sketch import draw_sketches
-from lipsmith.runtime import Backend
-from lipsmith.speak import predict_content
+from lipsmith.inference.backend import Backend
+from lipsmith.inference.speak import predict_content
 from lipsmith.speech.mel import mel_windows
 from lipsmith.speech.recording import Speech
 from lipsmith.speech.voicing import close_lips, resting_opening, speaking

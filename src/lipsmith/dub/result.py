@@ -22,10 +22,10 @@ from lipsmith.dub.timeline import Timeline
 from lipsmith.face import MOST_FACES
 from lipsmith.face.crop import crop_image, still_points
 from lipsmith.files import refuse_existing, refuse_input
+from lipsmith.inference.backend import Backend
+from lipsmith.inference.render import Person, encode_person, render
 from lipsmith.media import Frame, VideoWriter
 from lipsmith.provenance import metadata
-from lipsmith.render import Person, encode_person, render
-from lipsmith.runtime import Backend
 from lipsmith.speech.recording import Speech
 
 Progress = Callable[[int, int], None]

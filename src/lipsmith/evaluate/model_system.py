@@ -13,9 +13,9 @@ from lipsmith.evaluate.systems import Question
 from lipsmith.face.landmarks import NUM_POSE
 from lipsmith.face.references import choose_landmarks, choose_lips, choose_pool, costs, nearest
 from lipsmith.face.sketch import draw_sketches
-from lipsmith.render import encode_person, render
-from lipsmith.runtime import Backend, load_backend
-from lipsmith.speak import predict_content
+from lipsmith.inference.backend import Backend, load_backend
+from lipsmith.inference.render import encode_person, render
+from lipsmith.inference.speak import predict_content
 from lipsmith.weights import find_model
 
 _NEIGHBOURS: Final = np.arange(-2, 3)

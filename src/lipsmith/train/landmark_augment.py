@@ -10,8 +10,8 @@ from einops import rearrange
 from torch import Tensor
 
 from lipsmith.face.landmarks import MIRROR, NUM_POSE, ranks
+from lipsmith.inference.speak import RATE
 from lipsmith.models.landmarks.generator import expected_content
-from lipsmith.speak import RATE
 from lipsmith.speech.mel import MEL_LIMIT, MEL_RATE, WINDOW
 from lipsmith.train.landmark_data import Window
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from lipsmith.dataset import Clip, load_clip, read_manifest
 from lipsmith.errors import InputError
 from lipsmith.face.landmarks import outer_lip_opening
-from lipsmith.speak import grid, resample
+from lipsmith.inference.speak import grid, resample
 from lipsmith.speech.mel import MEL_RATE, mel_windows
 
 _LOG = logging.getLogger(__name__)

@@ -298,7 +298,7 @@ class _Judge:
 
 
 class ModuleStages:
-    """A network in memory behind the interface of `lipsmith.runtime`: stages `speech` and `landmarks`."""
+    """A network in memory behind the interface of `lipsmith.inference.backend`: stages `speech` and `landmarks`."""
 
     def __init__(self, network: LandmarkGenerator) -> None:
         self._stages: dict[str, nn.Module] = {"speech": network.speech, "landmarks": network.transformer}

@@ -19,8 +19,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from lipsmith.errors import UsageError
-from lipsmith.models.stages import WEIGHTS as MODEL_WEIGHTS
-from lipsmith.models.stages import of_network
+from lipsmith.inference.stages import WEIGHTS as MODEL_WEIGHTS
+from lipsmith.inference.stages import of_network
 from lipsmith.weights import find_model
 
 T = TypeVar("T")

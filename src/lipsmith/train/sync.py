@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lipsmith.errors import UsageError
+from lipsmith.inference.stages import WEIGHTS, halved
 from lipsmith.losses.sync import batch_loss, shift_loss, stretch_loss
 from lipsmith.metrics.lse import REACH, estimate_lags, shift_distances, told_apart
-from lipsmith.models.stages import WEIGHTS, halved
 from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig, windows
 from lipsmith.train.run import has_bfloat16, make_fabric, over
 from lipsmith.train.state import (

@@ -20,7 +20,7 @@ _OVERLAP: Final = 2
 
 
 class Stages(Protocol):
-    """The stages `speech` and `landmarks` of a model folder, as `lipsmith.runtime` loads them."""
+    """The stages `speech` and `landmarks` of a model folder, as `lipsmith.inference.backend` loads them."""
 
     def __call__(self, stage: str, /, **inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         """Outputs of a stage for its named inputs."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lipsmith.face.landmarks import Floats
 from lipsmith.face.sketch import draw_sketches
-from lipsmith.runtime import Backend
+from lipsmith.inference.backend import Backend
 
 _ENCODED_AT_ONCE = 5
 

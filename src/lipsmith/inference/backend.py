@@ -51,10 +51,10 @@ def _choose(folder: ModelFolder, device: str, threads: int | None) -> Backend:
     if not has_onnx and not list(folder.path.glob("*.safetensors")):
         raise WeightsError(f"{folder.path}: no stage (*.onnx) and no weights (*.safetensors); fetch the model again.")
     if has_onnx:
-        from lipsmith.runtime.onnx_backend import OnnxBackend, cuda_is_available
+        from lipsmith.inference.onnx import OnnxBackend, cuda_is_available
 
         if device in ("auto", "cpu") or cuda_is_available():
             return OnnxBackend(folder.path, device, threads)
-    from lipsmith.runtime.torch_backend import TorchBackend
+    from lipsmith.inference.torch import TorchBackend
 
     return TorchBackend(folder.path, device, threads)

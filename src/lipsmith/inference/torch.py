@@ -18,7 +18,7 @@ class TorchBackend:
         try:
             import torch
 
-            from lipsmith.models.stages import load_stages
+            from lipsmith.inference.stages import load_stages
         except ImportError as error:
             raise UsageError(
                 f"{folder.name} on {device} needs torch: pip install '.[train]' in the clone, or use cpu."
