@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
-from lipsmith.dataset import ClipRecord, read_manifest
+from lipsmith.data.clips import ClipRecord, read_manifest
 from lipsmith.evaluate.totals import interval
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.network import Renderer

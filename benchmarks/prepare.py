@@ -21,7 +21,7 @@ import av
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from lipsmith.prepare import prepare
+from lipsmith.data.prepare import prepare
 from synthetic import make_film, speech
 
 SIDE = 300

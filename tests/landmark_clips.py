@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dataset import Clip, ClipRecord, write_manifest
+from lipsmith.data.clips import Clip, ClipRecord, write_manifest
 from lipsmith.face.landmarks import INNER_LIP, NUM_POINTS, OUTER_LIP, ranks
 
 SIDES = {"upper": (13, 0), "lower": (14, 17)}

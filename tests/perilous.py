@@ -7,12 +7,12 @@ import signal
 import time
 from pathlib import Path
 
-from lipsmith.prepare.clip import NO_FACE, Outcome
-from lipsmith.prepare.layouts import Job
+from lipsmith.data.prepare.clip import NO_FACE, Outcome
+from lipsmith.data.prepare.layouts import Job
 
 
 def run(task: tuple[Job, Path, int]) -> Outcome:
-    """As `lipsmith.prepare.workers._run`; `deadly_once` is so only until it has left its mark."""
+    """As `lipsmith.data.prepare.workers._run`; `deadly_once` is so only until it has left its mark."""
     job, root, _ = task
     mark = root / job.name
     if job.name == "endless":

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lipsmith.dataset import ClipRecord, write_manifest
+from lipsmith.data.clips import ClipRecord, write_manifest
 
 SIDE = 32
 

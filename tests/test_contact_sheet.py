@@ -12,11 +12,11 @@ import pytest
 from lipsmith import contact_sheet as sheets
 from lipsmith.cli import main
 from lipsmith.cli.inspect import PICTURES
-from lipsmith.contact_sheet import CURVE, FACE, GAP, LABEL
-from lipsmith.dataset import ClipRecord, load_clip, write_manifest
+from lipsmith.data.clips import ClipRecord, load_clip, write_manifest
+from lipsmith.data.contact_sheet import CURVE, FACE, GAP, LABEL
+from lipsmith.data.prepare.store import ClipWriter
 from lipsmith.errors import InputError
 from lipsmith.face.landmarks import ranks
-from lipsmith.prepare.store import ClipWriter
 
 FRAMES = 20
 TILE = (LABEL + FACE + CURVE, 2 * FACE)

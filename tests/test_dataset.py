@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lipsmith import dataset
-from lipsmith.dataset import ClipRecord
+from lipsmith.data.clips import ClipRecord
+from lipsmith.data.prepare.store import ClipWriter
 from lipsmith.errors import InputError
-from lipsmith.prepare.store import ClipWriter
 
 FRAMES = 12
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from double import CONFIG, Double
 from lipsmith.cli import main
 from lipsmith.cli.results import read_figures
-from lipsmith.dataset import Clip, ClipRecord
+from lipsmith.data.clips import Clip, ClipRecord
+from lipsmith.data.prepare import prepare
 from lipsmith.errors import InputError, UsageError
 from lipsmith.evaluate.baselines import Copy, Mean, Warp, landmark_flow, under, warp
 from lipsmith.evaluate.model_system import ModelSystem, _others
@@ -32,7 +33,6 @@ from lipsmith.face import FaceMesh
 from lipsmith.face.crop import still_points
 from lipsmith.metrics.judge import OwnJudge
 from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig
-from lipsmith.prepare import prepare
 from lipsmith.report import page
 from synthetic import Motion, make_film, speech
 
@@ -253,7 +253,7 @@ class Perfect:
 
 
 def test_a_whole_evaluation(data: Path, networks: Networks) -> None:
-    from lipsmith.dataset import load_clip, read_manifest
+    from lipsmith.data.clips import load_clip, read_manifest
 
     truth = {}
     for record in read_manifest(data, "test"):

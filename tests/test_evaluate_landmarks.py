@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from landmark_clips import talking_clip, write_clips
 from lipsmith.cli import evaluate_landmarks as verb
-from lipsmith.dataset import read_manifest
+from lipsmith.data.clips import read_manifest
 from lipsmith.errors import InputError, UsageError, WeightsError
 from lipsmith.evaluate_landmarks import (
     agreement,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from lipsmith.data.prepare.layouts import Job, distinct, find_jobs
 from lipsmith.errors import InputError
-from lipsmith.prepare.layouts import Job, distinct, find_jobs
 
 
 def touch(root: Path, *names: str) -> None:

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 import perilous
 from lipsmith import crop
-from lipsmith.dataset import ClipRecord, load_clip, load_mesh, read_manifest
+from lipsmith.data.clips import ClipRecord, load_clip, load_mesh, read_manifest
+from lipsmith.data.prepare import LEFT_OUT, Summary, prepare, workers
+from lipsmith.data.prepare.journal import FAILED
+from lipsmith.data.prepare.layouts import Job
 from lipsmith.errors import InputError, UsageError
 from lipsmith.face.landmarks import select
 from lipsmith.media import VideoWriter
-from lipsmith.prepare import LEFT_OUT, Summary, prepare, workers
-from lipsmith.prepare.journal import FAILED
-from lipsmith.prepare.layouts import Job
 from lipsmith.speech.mel import mel_spectrogram
 from synthetic import STILL, face_at, make_film, speech
 from video_samples import film, pictures
@@ -213,7 +213,7 @@ def test_what_failed_through_no_fault_of_its_own_is_tried_again(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("lipsmith.prepare.clip.prepare_clip", full)
+        patch.setattr("lipsmith.data.prepare.clip.prepare_clip", full)
         with pytest.raises(InputError, match=r"ann_1\.mp4: OSError.*No space left"):
             one(still, root)
         with pytest.raises(InputError, match=r"none of 2 sources .*ann_1\.mp4: OSError.*No space left"):

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from lipsmith.cli import main
 from lipsmith.cli.results import read_figures
-from lipsmith.dataset import read_manifest, with_offset
+from lipsmith.data.clips import read_manifest, with_offset
+from lipsmith.data.prepare import prepare
 from lipsmith.errors import InputError
 from lipsmith.evaluate import film
 from lipsmith.evaluate.film import find_face, follow, pieces
@@ -23,7 +24,6 @@ from lipsmith.media import VideoWriter, read_frames
 from lipsmith.metrics.judge import FPS, OwnJudge, Sound, load_judge
 from lipsmith.metrics.lse import REACH, sync_figures, told_apart
 from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig
-from lipsmith.prepare import prepare
 from lipsmith.score import Pair, _joined, find_pairs, score
 from lipsmith.speech.mel import mel_spectrogram, read_audio
 from lipsmith.sync import find_offset, find_offsets, note_offsets

@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from lipsmith import crop
+from lipsmith.data.prepare.stretch import Stretch
 from lipsmith.face.landmarks import select
-from lipsmith.prepare.stretch import Stretch
 
 
 class _Crops:

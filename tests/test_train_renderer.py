@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from landmark_clips import talking_clip, write_clips
-from lipsmith.dataset import Clip, read_manifest
+from lipsmith.data.clips import Clip, read_manifest
 from lipsmith.errors import InputError, UsageError, WeightsError
 from lipsmith.export import export, origin_of
 from lipsmith.face.landmarks import NUM_POSE

@@ -12,7 +12,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
-from lipsmith.dataset import write_manifest
+from lipsmith.data.clips import write_manifest
 from lipsmith.errors import InputError, UsageError
 from lipsmith.losses.sync import batch_loss, curve, shift_loss, shifts, stretch_loss
 from lipsmith.metrics.lse import estimate_lags

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dataset import read_manifest, with_offset, write_manifest
+from lipsmith.data.clips import read_manifest, with_offset, write_manifest
 from lipsmith.errors import WeightsError
 from lipsmith.inference.speak import (
     RATE,

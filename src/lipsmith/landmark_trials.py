@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dataset import Clip, ClipRecord, load_clip, read_manifest
+from lipsmith.data.clips import Clip, ClipRecord, load_clip, read_manifest
 from lipsmith.face.landmarks import split
 from lipsmith.face.references import choose_landmarks
 from lipsmith.inference.speak import Stages, predict_content

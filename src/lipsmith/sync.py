@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dataset import ClipRecord, load_clip, read_manifest, with_offset, write_manifest
+from lipsmith.data.clips import ClipRecord, load_clip, read_manifest, with_offset, write_manifest
 from lipsmith.errors import InputError
 from lipsmith.evaluate.film import find_face, pieces
 from lipsmith.evaluate.sound import opening

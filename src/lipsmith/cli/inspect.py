@@ -47,7 +47,7 @@ def run(options: Options) -> None:
 
     import cv2
 
-    from lipsmith.contact_sheet import contact_sheet
+    from lipsmith.data.contact_sheet import contact_sheet
 
     with console.progress("clips") as progress:
         sheet = contact_sheet(options.data, options.count, options.split, progress)

@@ -23,7 +23,7 @@ from lipsmith.errors import SomeFailedError, UsageError
 from lipsmith.files import refuse_outputs
 
 if TYPE_CHECKING:
-    from lipsmith.prepare import Summary
+    from lipsmith.data.prepare import Summary
 
 _LOG = logging.getLogger(__name__)
 _FEW = 20
@@ -60,8 +60,8 @@ class Options(console.JsonOptions):
 
 def run(options: Options) -> None:
     """Prepare, tell what came of it, and name the folder."""
-    from lipsmith.prepare import prepare
-    from lipsmith.prepare.layouts import find_jobs
+    from lipsmith.data.prepare import prepare
+    from lipsmith.data.prepare.layouts import find_jobs
 
     *sources, folder = options.paths
     if options.json:

@@ -8,7 +8,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dataset import Clip
+from lipsmith.data.clips import Clip
 from lipsmith.face.references import POOL, choose_pool, paper_pool_size
 
 Protocol = Literal["strict", "paper", "cross"]

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dataset import Clip, ClipRecord, load_clip, load_mesh, read_manifest
+from lipsmith.data.clips import Clip, ClipRecord, load_clip, load_mesh, read_manifest
 from lipsmith.errors import InputError, UsageError
 from lipsmith.evaluate.model_system import ModelSystem
 from lipsmith.evaluate.names import REAL

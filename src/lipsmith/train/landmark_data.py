@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lipsmith.dataset import Clip, load_clip, read_manifest
+from lipsmith.data.clips import Clip, load_clip, read_manifest
 from lipsmith.errors import InputError
 from lipsmith.face.landmarks import outer_lip_opening
 from lipsmith.inference.speak import grid, resample

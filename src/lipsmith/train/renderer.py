@@ -14,7 +14,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from lipsmith.dataset import ClipRecord, read_manifest
+from lipsmith.data.clips import ClipRecord, read_manifest
 from lipsmith.errors import InputError, UsageError, WeightsError
 from lipsmith.losses.adversarial import Adversary
 from lipsmith.losses.renderer import (

@@ -19,7 +19,7 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lipsmith.dataset import ClipRecord, load_clip
+from lipsmith.data.clips import ClipRecord, load_clip
 from lipsmith.errors import InputError
 from lipsmith.face.crop import still_points
 from lipsmith.face.landmarks import NUM_POSE, ranks

@@ -13,7 +13,7 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lipsmith.dataset import MEL_RATE, ClipRecord, load_clip, read_manifest
+from lipsmith.data.clips import MEL_RATE, ClipRecord, load_clip, read_manifest
 from lipsmith.errors import InputError
 
 FPS: Final = 25.0

@@ -7,12 +7,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from lipsmith.dataset import ClipRecord, read_crops
+from lipsmith.data.clips import ClipRecord, read_crops
 from lipsmith.errors import InputError, UsageError
-from lipsmith.prepare.journal import FAILED, LEFT_OUT, Journal
-from lipsmith.prepare.layouts import Job, distinct, find_jobs
-from lipsmith.prepare.lock import alone_in
-from lipsmith.prepare.workers import outcomes
+from lipsmith.data.prepare.journal import FAILED, LEFT_OUT, Journal
+from lipsmith.data.prepare.layouts import Job, distinct, find_jobs
+from lipsmith.data.prepare.lock import alone_in
+from lipsmith.data.prepare.workers import outcomes
 
 __all__ = ["LEFT_OUT", "Summary", "prepare"]
 

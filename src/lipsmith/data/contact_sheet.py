@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dataset import Clip, ClipRecord, load_clip, load_mesh, read_crops, read_manifest
+from lipsmith.data.clips import Clip, ClipRecord, load_clip, load_mesh, read_crops, read_manifest
 from lipsmith.face.landmarks import lip_opening
 from lipsmith.face.sketch import draw_sketches
 from lipsmith.speech.mel import MEL_LIMIT, MEL_RATE

@@ -12,7 +12,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.prepare.layouts import PARTIAL
+from lipsmith.data.prepare.layouts import PARTIAL
 
 _CRF: Final = "14"  # real faces at 128 px keep 38 to 41 dB of RGB, at 10 two more; full chroma keeps lip colour
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, TextIO
 
-from lipsmith.dataset import MANIFEST, ClipRecord, read_manifest, write_manifest
-from lipsmith.prepare.layouts import PARTIAL, SPLITS
+from lipsmith.data.clips import MANIFEST, ClipRecord, read_manifest, write_manifest
+from lipsmith.data.prepare.layouts import PARTIAL, SPLITS
 
 if TYPE_CHECKING:
-    from lipsmith.prepare.clip import Outcome
+    from lipsmith.data.prepare.clip import Outcome
 
 LEFT_OUT: Final = "left_out.jsonl"
 FAILED: Final = "failed"

@@ -17,11 +17,11 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from lipsmith.cores import usable_cores
-from lipsmith.prepare.journal import FAILED
-from lipsmith.prepare.layouts import Job
+from lipsmith.data.prepare.journal import FAILED
+from lipsmith.data.prepare.layouts import Job
 
 if TYPE_CHECKING:
-    from lipsmith.prepare.clip import Outcome
+    from lipsmith.data.prepare.clip import Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ def _end_with(parent: Connection) -> None:
 
 def _run(task: Task) -> Outcome:
     from lipsmith.face import FaceTracker
-    from lipsmith.prepare.clip import prepare_clip
+    from lipsmith.data.prepare.clip import prepare_clip
 
     job, root, size = task
     try:
@@ -114,6 +114,6 @@ def _run(task: Task) -> Outcome:
 
 
 def _failure(job: Job, why: str) -> Outcome:
-    from lipsmith.prepare.clip import Outcome
+    from lipsmith.data.prepare.clip import Outcome
 
     return Outcome(str(job.source), reason=FAILED, detail=f"{job.source}: {why}")

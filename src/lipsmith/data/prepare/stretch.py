@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lipsmith import crop
 from lipsmith.face.landmarks import Floats, select
-from lipsmith.prepare.store import ClipWriter
+from lipsmith.data.prepare.store import ClipWriter
 
 _LARGE: Final = 640  # px; of larger pictures the part round the face waits, as small as its crop allows
 _MARGIN: Final = 0.5  # crop sides round that part
