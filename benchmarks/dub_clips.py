@@ -23,8 +23,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.composite import soft_mask
-from lipsmith.dub import Dubber, Result
+from lipsmith.dubbing import Dubber, Result
+from lipsmith.dubbing.paste.composite import soft_mask
 from lipsmith.errors import LipsmithError
 from lipsmith.face.crop import to_pixels
 from lipsmith.media import Frame

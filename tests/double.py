@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dub import Dubber
+from lipsmith.dubbing import Dubber
 from lipsmith.face.landmarks import NUM_JAW, NUM_POSE
 
 SIZE = 64

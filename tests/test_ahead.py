@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lipsmith.dub.ahead import ahead
+from lipsmith.dubbing.prefetch import ahead
 
 
 def counting(closed: list[bool], stop_at: int | None = None) -> Iterator[int]:

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lipsmith.composite import Compositor, colour_difference, likeness, outline, soft_mask
+from lipsmith.dubbing.paste.composite import Compositor, colour_difference, likeness, outline, soft_mask
+from lipsmith.dubbing.paste.grain import Grain, noise_level
 from lipsmith.face.crop import apply, crop_image, invert
 from lipsmith.face.landmarks import JAW, NUM_POINTS, OUTER_LIP, ranks
-from lipsmith.grain import Grain, noise_level
 
 SIZE = 128
 JAWS = ranks(JAW)

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from double import CONFIG, Double, make_dubber
-from lipsmith.dub import Clip, Dubber, find_faces
+from lipsmith.dubbing import Clip, Dubber, find_faces
 from lipsmith.errors import InputError, UsageError, WeightsError
 from lipsmith.face.landmarks import lip_opening
 from lipsmith.media import Frame, VideoWriter, open_sound, probe, read_frames
@@ -309,7 +309,7 @@ def test_an_error_that_is_kept_keeps_no_thread(clip: Clip, tmp_path: Path, monke
         raise RuntimeError("out of memory")
 
     result = clip.dub(speech(1.0))
-    monkeypatch.setattr("lipsmith.dub.result.render", fail)
+    monkeypatch.setattr("lipsmith.dubbing.result.render", fail)
     before, kept = threading.active_count(), []
     for use in (lambda: list(result.frames()), lambda: result.save(tmp_path / "out.mp4")):
         with pytest.raises(RuntimeError) as caught:
@@ -339,7 +339,7 @@ def test_a_film_whose_last_frame_stands_lasts_as_long_as_the_speech(dubber: Dubb
 def test_a_model_is_known_by_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "render.onnx").write_bytes(b"a network")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("lipsmith.dub.dubber.load_backend", lambda folder, device, threads: Double())
+    monkeypatch.setattr("lipsmith.dubbing.dubber.load_backend", lambda folder, device, threads: Double())
     write_config(tmp_path, CONFIG)
     assert Dubber.from_pretrained(".")._model == tmp_path.name
     write_config(tmp_path, CONFIG | {"name": "mine"})

@@ -11,7 +11,7 @@ import pytest
 
 from double import Double, make_dubber
 from dub_samples import SIZE, no_face, silent_film, write_png, write_wav
-from lipsmith.dub.batch import Batch, Job, Manner, check, pair, read_pairs
+from lipsmith.dubbing.batch import Batch, Job, Manner, check, pair, read_pairs
 from lipsmith.errors import InputError, SomeFailedError, UsageError
 from lipsmith.face import MOST_FACES
 from synthetic import face_at, make_film, speech

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from double import CONFIG, Double, make_dubber
 from dub_samples import BAD_SPEECHES, BAD_VIDEOS, ODD_VIDEOS, SIZE, write_wav
 from lipsmith import cli, files
-from lipsmith.dub import Dubber
+from lipsmith.dubbing import Dubber
 from lipsmith.errors import InputError, LipsmithError, UsageError
 from lipsmith.media import probe, read_frames
 from lipsmith.weights import ModelFolder
@@ -31,8 +31,8 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _networks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("lipsmith.dub.dubber.find_model", lambda name: ModelFolder(tmp_path / name, CONFIG))
-    monkeypatch.setattr("lipsmith.dub.dubber.load_backend", lambda *_: Double())
+    monkeypatch.setattr("lipsmith.dubbing.dubber.find_model", lambda name: ModelFolder(tmp_path / name, CONFIG))
+    monkeypatch.setattr("lipsmith.dubbing.dubber.load_backend", lambda *_: Double())
 
 
 Run = Callable[..., tuple[int, str]]

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lipsmith.dub import source as module
-from lipsmith.dub.source import ArraySource, FileSource, runs
+from lipsmith.dubbing import source as module
+from lipsmith.dubbing.source import ArraySource, FileSource, runs
 from lipsmith.errors import InputError, UsageError
 from lipsmith.media import VideoWriter
 from video_samples import film as write_film

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lipsmith.dub.faces import FADE, FaceTrack, bridge, choose, opacities, passed_over
-from lipsmith.dub.store import CropStore, Stored
+from lipsmith.dubbing.faces import FADE, FaceTrack, bridge, choose, opacities, passed_over
+from lipsmith.dubbing.store import CropStore, Stored
 from lipsmith.errors import LipsmithError, UsageError
 
 

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import pytest
 
 from lipsmith import __version__
+from lipsmith.dubbing.provenance import SOURCE_TYPE, metadata, sign
 from lipsmith.errors import InputError, UsageError
 from lipsmith.media import VideoWriter, probe
 from lipsmith.media.writing import CONTAINERS
-from lipsmith.provenance import SOURCE_TYPE, metadata, sign
 from synthetic import STILL, face_at
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lipsmith.dub import speech as module
+from lipsmith.dubbing import speech as module
 from lipsmith.errors import UsageError
 from lipsmith.media import VideoWriter
 from lipsmith.speech.mel import mel_spectrogram

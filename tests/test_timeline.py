@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lipsmith.dub.timeline import play
+from lipsmith.dubbing.timeline import play
 
 EVEN = np.arange(4) / 25
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lipsmith.dub import Dubber
+    from lipsmith.dubbing import Dubber
 
 __version__ = "0.1.0"
 __all__ = ["Dubber", "__version__"]
@@ -13,7 +13,7 @@ __all__ = ["Dubber", "__version__"]
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - the module protocol leaves the type open
     if name == "Dubber":
-        from lipsmith.dub import Dubber
+        from lipsmith.dubbing import Dubber
 
         return Dubber
     raise AttributeError(f"module 'lipsmith' has no attribute {name!r}")

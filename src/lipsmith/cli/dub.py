@@ -17,7 +17,7 @@ from lipsmith.cli import console
 from lipsmith.errors import UsageError
 
 if TYPE_CHECKING:
-    from lipsmith.dub.batch import Job
+    from lipsmith.dubbing.batch import Job
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +73,8 @@ def run(options: Options) -> None:
     if options.list_faces:
         _list_faces(options)
         return
-    from lipsmith.dub import Dubber
-    from lipsmith.dub.batch import Batch, Manner, check
+    from lipsmith.dubbing import Dubber
+    from lipsmith.dubbing.batch import Batch, Manner, check
 
     jobs = _jobs(options)
     if len(jobs) == 1:
@@ -86,7 +86,7 @@ def run(options: Options) -> None:
 
 
 def _jobs(options: Options) -> list[Job]:
-    from lipsmith.dub.batch import pair, read_pairs
+    from lipsmith.dubbing.batch import pair, read_pairs
 
     if options.pairs is not None:
         return read_pairs(options.pairs, options.output)
@@ -97,7 +97,7 @@ def _jobs(options: Options) -> list[Job]:
 
 
 def _list_faces(options: Options) -> None:
-    from lipsmith.dub import find_faces
+    from lipsmith.dubbing import find_faces
 
     assert options.video is not None
     with console.progress(f"{options.video.name}: faces") as progress:

@@ -9,8 +9,8 @@ from typing import Annotated
 import tyro
 
 from lipsmith.cli import console
+from lipsmith.dubbing.provenance import sign
 from lipsmith.files import refuse_outputs, require
-from lipsmith.provenance import sign
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dub.ahead import AHEAD, ahead
-from lipsmith.dub.faces import FaceTrack, bridge, opacities
-from lipsmith.dub.source import Source
-from lipsmith.dub.store import CropStore
+from lipsmith.dubbing.faces import FaceTrack, bridge, opacities
+from lipsmith.dubbing.prefetch import AHEAD, ahead
+from lipsmith.dubbing.source import Source
+from lipsmith.dubbing.store import CropStore
 from lipsmith.errors import InputError
 from lipsmith.face import Face, FaceTracker
 from lipsmith.face.crop import apply, crop_image, fit_transforms, invert, smooth_transforms, still_points

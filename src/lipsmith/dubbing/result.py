@@ -12,20 +12,20 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.composite import Compositor
-from lipsmith.dub.ahead import AHEAD, ahead
-from lipsmith.dub.faces import FaceTrack
-from lipsmith.dub.performance import Performance, heard
-from lipsmith.dub.source import Source
-from lipsmith.dub.store import CropStore
-from lipsmith.dub.timeline import Timeline
+from lipsmith.dubbing.faces import FaceTrack
+from lipsmith.dubbing.mouth import Performance, heard
+from lipsmith.dubbing.paste.composite import Compositor
+from lipsmith.dubbing.prefetch import AHEAD, ahead
+from lipsmith.dubbing.provenance import metadata
+from lipsmith.dubbing.source import Source
+from lipsmith.dubbing.store import CropStore
+from lipsmith.dubbing.timeline import Timeline
 from lipsmith.face import MOST_FACES
 from lipsmith.face.crop import crop_image, still_points
 from lipsmith.files import refuse_existing, refuse_input
 from lipsmith.inference.backend import Backend
 from lipsmith.inference.render import Person, encode_person, render
 from lipsmith.media import Frame, VideoWriter
-from lipsmith.provenance import metadata
 from lipsmith.speech.recording import Speech
 
 Progress = Callable[[int, int], None]

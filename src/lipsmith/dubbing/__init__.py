@@ -10,9 +10,9 @@ reference crops; `Result` decodes again, draws, pastes and encodes batch by batc
 
 from __future__ import annotations
 
-from lipsmith.dub.clip import Clip
-from lipsmith.dub.dubber import Dubber, find_faces
-from lipsmith.dub.faces import FaceTrack
-from lipsmith.dub.result import Result
+from lipsmith.dubbing.clip import Clip
+from lipsmith.dubbing.dubber import Dubber, find_faces
+from lipsmith.dubbing.faces import FaceTrack
+from lipsmith.dubbing.result import Result
 
 __all__ = ["Clip", "Dubber", "FaceTrack", "Result", "find_faces"]

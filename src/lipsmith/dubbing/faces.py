@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dub.store import Stored
+from lipsmith.dubbing.store import Stored
 from lipsmith.errors import UsageError
 from lipsmith.face.landmarks import Floats
 from lipsmith.face.prominence import prominence

@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dub.faces import FaceTrack
-from lipsmith.dub.timeline import Timeline
+from lipsmith.dubbing.faces import FaceTrack
+from lipsmith.dubbing.timeline import Timeline
 from lipsmith.face.crop import still_points
 from lipsmith.face.landmarks import NUM_POSE
 from lipsmith.face.references import costs, nearest, parts

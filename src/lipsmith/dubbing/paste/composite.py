@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.dubbing.paste.grain import Grain
 from lipsmith.face.crop import to_pixels
 from lipsmith.face.landmarks import JAW, OUTER_LIP, Floats, ranks
-from lipsmith.grain import Grain
 
 # The mask's outline follows the jaw, farther out below the chin (where the new jaw may differ and the whole edge must
 # be drawn anew) and inside the cheeks (where skin fades into skin and hair before the face stays).

@@ -10,12 +10,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dub.clip import Clip
-from lipsmith.dub.faces import FaceTrack, choose, face_numbers, passed_over
-from lipsmith.dub.result import People
-from lipsmith.dub.scan import Scanner, Sizes
-from lipsmith.dub.source import ArraySource, FileSource, Source
-from lipsmith.dub.store import CropStore
+from lipsmith.dubbing.clip import Clip
+from lipsmith.dubbing.faces import FaceTrack, choose, face_numbers, passed_over
+from lipsmith.dubbing.result import People
+from lipsmith.dubbing.scan import Scanner, Sizes
+from lipsmith.dubbing.source import ArraySource, FileSource, Source
+from lipsmith.dubbing.store import CropStore
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.face import MOST_FACES, FaceTracker
 from lipsmith.inference.backend import Backend, load_backend

@@ -10,11 +10,11 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dub.faces import FaceTrack
-from lipsmith.dub.performance import perform
-from lipsmith.dub.result import People, Result
-from lipsmith.dub.source import Source
-from lipsmith.dub.timeline import play
+from lipsmith.dubbing.faces import FaceTrack
+from lipsmith.dubbing.mouth import perform
+from lipsmith.dubbing.result import People, Result
+from lipsmith.dubbing.source import Source
+from lipsmith.dubbing.timeline import play
 from lipsmith.errors import UsageError
 from lipsmith.inference.backend import Backend
 from lipsmith.speech.mel import SAMPLE_RATE

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from lipsmith.dub.clip import Clip, Tail
-from lipsmith.dub.dubber import Dubber
+from lipsmith.dubbing.clip import Clip, Tail
+from lipsmith.dubbing.dubber import Dubber
 from lipsmith.errors import InputError, SomeFailedError, UsageError
 from lipsmith.files import refuse_clashes, refuse_existing, refuse_input, require
 from lipsmith.media.writing import CONTAINERS

@@ -1,0 +1,1 @@
+"""Put a generated crop back into its frame."""
