@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from lipsmith.data.clips import ClipRecord, read_manifest
-from lipsmith.evaluate.totals import interval
+from lipsmith.evaluation.totals import interval
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.network import Renderer
 from lipsmith.models.vgg import VGG, load_vgg

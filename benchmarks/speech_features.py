@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from lipsmith.data.clips import ClipRecord, load_clip, read_manifest, write_manifest
-from lipsmith.evaluate_landmarks import evaluate, load_stages
+from lipsmith.evaluation.landmarks import evaluate, load_stages
 from lipsmith.speech.mel import MEL_LIMIT, MEL_RATE, MELS, SAMPLE_RATE, read_audio
 from lipsmith.train.landmarks import LandmarkTraining, train_landmarks
 from lipsmith.train.state import load_config

@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 from lipsmith.cli import main
 from lipsmith.errors import InputError
-from lipsmith.evaluate.networks import Networks
-from lipsmith.evaluate.run import Evaluation
-from lipsmith.evaluate.scoring import Scorer
-from lipsmith.evaluate.sound import same_sound
+from lipsmith.evaluation.metrics.judge import OwnJudge
+from lipsmith.evaluation.networks import Networks
+from lipsmith.evaluation.run import Evaluation
+from lipsmith.evaluation.score import Pair, find_pairs, score
+from lipsmith.evaluation.scoring import Scorer
+from lipsmith.evaluation.sound import same_sound
 from lipsmith.face import FaceMesh
 from lipsmith.media import VideoWriter, read_frames
-from lipsmith.metrics.judge import OwnJudge
 from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig
-from lipsmith.score import Pair, find_pairs, score
 from synthetic import Motion, make_film, speech
 
 Picture = NDArray[np.uint8]

@@ -18,22 +18,22 @@ from lipsmith.cli.results import read_figures
 from lipsmith.data.clips import Clip, ClipRecord
 from lipsmith.data.prepare import prepare
 from lipsmith.errors import InputError, UsageError
-from lipsmith.evaluate.baselines import Copy, Mean, Warp, landmark_flow, under, warp
-from lipsmith.evaluate.model_system import ModelSystem, _others
-from lipsmith.evaluate.names import REAL
-from lipsmith.evaluate.networks import Networks, load_networks
-from lipsmith.evaluate.protocols import GAP, task
-from lipsmith.evaluate.run import Evaluation, Plan, evaluate, flat_figures
-from lipsmith.evaluate.scoring import Scorer
-from lipsmith.evaluate.strips import write_strip
-from lipsmith.evaluate.systems import Question
-from lipsmith.evaluate.tables import make_table
-from lipsmith.evaluate.totals import interval, intervals, totals
+from lipsmith.evaluation.baselines import Copy, Mean, Warp, landmark_flow, under, warp
+from lipsmith.evaluation.metrics.judge import OwnJudge
+from lipsmith.evaluation.model_system import ModelSystem, _others
+from lipsmith.evaluation.networks import Networks, load_networks
+from lipsmith.evaluation.protocols import GAP, task
+from lipsmith.evaluation.report import page
+from lipsmith.evaluation.run import Evaluation, Plan, evaluate, flat_figures
+from lipsmith.evaluation.scoring import Scorer
+from lipsmith.evaluation.strips import write_strip
+from lipsmith.evaluation.system_names import REAL
+from lipsmith.evaluation.systems import Question
+from lipsmith.evaluation.tables import make_table
+from lipsmith.evaluation.totals import interval, intervals, totals
 from lipsmith.face import FaceMesh
 from lipsmith.face.crop import still_points
-from lipsmith.metrics.judge import OwnJudge
 from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig
-from lipsmith.report import page
 from synthetic import Motion, make_film, speech
 
 SIZE = 64

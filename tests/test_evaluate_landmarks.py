@@ -13,7 +13,7 @@ from landmark_clips import talking_clip, write_clips
 from lipsmith.cli import evaluate_landmarks as verb
 from lipsmith.data.clips import read_manifest
 from lipsmith.errors import InputError, UsageError, WeightsError
-from lipsmith.evaluate_landmarks import (
+from lipsmith.evaluation.landmarks import (
     agreement,
     choose_shifts,
     evaluate,
@@ -22,8 +22,8 @@ from lipsmith.evaluate_landmarks import (
     shift_seconds,
     write_offsets,
 )
+from lipsmith.evaluation.trials import make_trial
 from lipsmith.face.landmarks import CONTENT, NUM_CONTENT
-from lipsmith.landmark_trials import make_trial
 from lipsmith.models.landmarks.generator import LandmarkConfig, build_landmark_generator
 from lipsmith.speech.mel import MEL_LIMIT
 from lipsmith.train.landmarks import LandmarkTraining
@@ -169,7 +169,7 @@ def test_a_split_that_is_missing_is_told_before_the_others_are_measured(
 ) -> None:
     write_run(tmp_path / "run")
     measured: list[str] = []
-    monkeypatch.setattr("lipsmith.evaluate_landmarks.evaluate", lambda *words: measured.append(words[2]))
+    monkeypatch.setattr("lipsmith.evaluation.landmarks.evaluate", lambda *words: measured.append(words[2]))
     with pytest.raises(InputError, match="'test'"):
         verb.run(verb.Options(model=str(tmp_path / "run"), data=data, device="cpu"))
     assert measured == []

@@ -18,12 +18,12 @@ NEED_TORCH = (
     "lipsmith.models.",
     "lipsmith.losses.",
     "lipsmith.train.",
-    "lipsmith.metrics.",
-    "lipsmith.evaluate.",
+    "lipsmith.evaluation.metrics.",
+    "lipsmith.evaluation.",
     "lipsmith.export",
     "lipsmith.cost",
-    "lipsmith.score",
-    "lipsmith.sync",
+    "lipsmith.evaluation.score",
+    "lipsmith.evaluation.offsets",
     "lipsmith.inference.torch",
 )
 """Rooms of the `train` extra: training and measuring. Dubbing, preparing and all verbs' options do without."""

@@ -7,9 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from landmark_clips import talking_clip
-from lipsmith.face.landmarks import CONTENT, NUM_CONTENT, NUM_JAW, NUM_POSE
-from lipsmith.landmark_trials import Trial, leak_r, make_trial, measure, strangers, total
-from lipsmith.metrics.landmarks import (
+from lipsmith.evaluation.metrics.landmarks import (
     amplitude,
     correlation,
     inner_opening,
@@ -19,6 +17,8 @@ from lipsmith.metrics.landmarks import (
     lip_lmd,
     opening_r,
 )
+from lipsmith.evaluation.trials import Trial, leak_r, make_trial, measure, strangers, total
+from lipsmith.face.landmarks import CONTENT, NUM_CONTENT, NUM_JAW, NUM_POSE
 from lipsmith.speech.mel import MEL_LIMIT
 
 Floats = NDArray[np.float32]

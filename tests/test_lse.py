@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lipsmith.errors import WeightsError
-from lipsmith.metrics.judge import OfficialJudge, OwnJudge, Sound, load_judge, on_grid
-from lipsmith.metrics.lse import SECOND, estimate_lags, mean_curve, shift_distances, sync_figures, told_apart
-from lipsmith.metrics.mfcc import mfcc
+from lipsmith.evaluation.metrics.judge import OfficialJudge, OwnJudge, Sound, load_judge, on_grid
+from lipsmith.evaluation.metrics.lse import SECOND, estimate_lags, mean_curve, shift_distances, sync_figures, told_apart
+from lipsmith.evaluation.metrics.mfcc import mfcc
 from lipsmith.models.sync.official import OfficialSyncNet
 from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig
 from lipsmith.train.sync import save_judge
@@ -142,11 +142,13 @@ def test_the_official_judge_hears_no_more_of_a_long_film_than_it_is_asked_about(
         heard.append(len(part) / 16000)
         return mfcc(part)
 
-    monkeypatch.setattr("lipsmith.metrics.judge.mfcc", listening)
+    monkeypatch.setattr("lipsmith.evaluation.metrics.judge.mfcc", listening)
     near = judge.distances(crops, begin + np.arange(6) / 25, Sound(np.zeros((80, 1), np.float32), wave))
     assert max(heard) < 2
-    monkeypatch.setattr("lipsmith.metrics.judge.samples", lambda first, last: slice(0, None))
-    monkeypatch.setattr("lipsmith.metrics.judge.mfcc", lambda part: mfcc(part)[max(0, first_step(begin) - 1) :])
+    monkeypatch.setattr("lipsmith.evaluation.metrics.judge.samples", lambda first, last: slice(0, None))
+    monkeypatch.setattr(
+        "lipsmith.evaluation.metrics.judge.mfcc", lambda part: mfcc(part)[max(0, first_step(begin) - 1) :]
+    )
     whole = judge.distances(crops, begin + np.arange(6) / 25, Sound(np.zeros((80, 1), np.float32), wave))
     np.testing.assert_array_equal(np.isfinite(near), np.isfinite(whole))
     np.testing.assert_allclose(near, whole, rtol=1e-5)

@@ -13,15 +13,15 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from lipsmith.errors import WeightsError
+from lipsmith.evaluation.metrics.csim import Recogniser, _alignment, csim, five_points
+from lipsmith.evaluation.metrics.frechet import Moments, frechet
+from lipsmith.evaluation.metrics.lip_lmd import jitter, lip_lmd, redetect
+from lipsmith.evaluation.metrics.lpips import Lpips, load_lpips, lpips
+from lipsmith.evaluation.metrics.mfcc import mfcc
+from lipsmith.evaluation.metrics.psnr import psnr
+from lipsmith.evaluation.metrics.sharpness import sharpness
+from lipsmith.evaluation.metrics.ssim import ssim
 from lipsmith.face import FaceMesh, FaceTracker
-from lipsmith.metrics.csim import Recogniser, _alignment, csim, five_points
-from lipsmith.metrics.frechet import Moments, frechet
-from lipsmith.metrics.lip_lmd import jitter, lip_lmd, redetect
-from lipsmith.metrics.lpips import Lpips, load_lpips, lpips
-from lipsmith.metrics.mfcc import mfcc
-from lipsmith.metrics.psnr import psnr
-from lipsmith.metrics.sharpness import sharpness
-from lipsmith.metrics.ssim import ssim
 from synthetic import face_at
 
 Crops = NDArray[np.uint8]

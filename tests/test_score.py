@@ -15,18 +15,18 @@ from lipsmith.cli.results import read_figures
 from lipsmith.data.clips import read_manifest, with_offset
 from lipsmith.data.prepare import prepare
 from lipsmith.errors import InputError
-from lipsmith.evaluate import film
-from lipsmith.evaluate.film import find_face, follow, pieces
-from lipsmith.evaluate.networks import Networks
-from lipsmith.evaluate.scoring import Scorer
+from lipsmith.evaluation import film
+from lipsmith.evaluation.films import find_face, follow, pieces
+from lipsmith.evaluation.metrics.judge import FPS, OwnJudge, Sound, load_judge
+from lipsmith.evaluation.metrics.lse import REACH, sync_figures, told_apart
+from lipsmith.evaluation.networks import Networks
+from lipsmith.evaluation.offsets import find_offset, find_offsets, note_offsets
+from lipsmith.evaluation.score import Pair, _joined, find_pairs, score
+from lipsmith.evaluation.scoring import Scorer
 from lipsmith.face import FaceMesh
 from lipsmith.media import VideoWriter, read_frames
-from lipsmith.metrics.judge import FPS, OwnJudge, Sound, load_judge
-from lipsmith.metrics.lse import REACH, sync_figures, told_apart
 from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig
-from lipsmith.score import Pair, _joined, find_pairs, score
 from lipsmith.speech.mel import mel_spectrogram, read_audio
-from lipsmith.sync import find_offset, find_offsets, note_offsets
 from synthetic import Motion, large_face_enters, make_film, speech
 
 NOTHING = Networks(FaceMesh(), None, None, None, None, {})

@@ -14,8 +14,8 @@ from lightning_fabric import Fabric
 
 from lipsmith.data.clips import write_manifest
 from lipsmith.errors import InputError, UsageError
+from lipsmith.evaluation.metrics.lse import estimate_lags
 from lipsmith.losses.sync import batch_loss, curve, shift_loss, shifts, stretch_loss
-from lipsmith.metrics.lse import estimate_lags
 from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig, distances, windows
 from lipsmith.train import sync
 from lipsmith.train.sync import SyncConfig, train

@@ -12,13 +12,13 @@ import tyro
 from lipsmith.cli import console
 from lipsmith.cli.results import write_figures
 from lipsmith.errors import UsageError
-from lipsmith.evaluate.names import REAL, TAKEN
+from lipsmith.evaluation.system_names import REAL, TAKEN
 from lipsmith.files import refuse_outputs, write_whole
 
 if TYPE_CHECKING:
-    from lipsmith.evaluate.model_system import ModelSystem
-    from lipsmith.evaluate.run import Evaluation
-    from lipsmith.evaluate.systems import System
+    from lipsmith.evaluation.model_system import ModelSystem
+    from lipsmith.evaluation.run import Evaluation
+    from lipsmith.evaluation.systems import System
 
 TITLES = {
     1: "Systems and ablations",
@@ -89,9 +89,9 @@ def _variants(options: Options) -> list[list[str]]:
 def _evaluate(options: Options) -> tuple[Evaluation, dict[str, Any]]:
     import torch
 
-    from lipsmith.evaluate.networks import load_networks
-    from lipsmith.evaluate.run import Plan, evaluate
-    from lipsmith.evaluate.scoring import CSIM_EVERY, VGG_EVERY, Scorer
+    from lipsmith.evaluation.networks import load_networks
+    from lipsmith.evaluation.run import Plan, evaluate
+    from lipsmith.evaluation.scoring import CSIM_EVERY, VGG_EVERY, Scorer
 
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -114,8 +114,8 @@ def _evaluate(options: Options) -> tuple[Evaluation, dict[str, Any]]:
 
 
 def _systems(options: Options) -> list[System]:
-    from lipsmith.evaluate.baselines import Copy, Mean, Warp
-    from lipsmith.evaluate.model_system import load_system
+    from lipsmith.evaluation.baselines import Copy, Mean, Warp
+    from lipsmith.evaluation.model_system import load_system
 
     def model(name: str, folder: str, **shown: int) -> System:
         return load_system(name, folder, options.device, options.threads or None, **shown)
@@ -131,7 +131,7 @@ def _systems(options: Options) -> list[System]:
 
 def _speaker(systems: list[System]) -> ModelSystem | None:
     """Whoever predicts landmarks: the model itself."""
-    from lipsmith.evaluate.model_system import ModelSystem
+    from lipsmith.evaluation.model_system import ModelSystem
 
     return next((system for system in reversed(systems) if isinstance(system, ModelSystem)), None)
 
@@ -144,7 +144,7 @@ def _plain(options: Options) -> str:
 def _strips(options: Options) -> Callable[..., None] | None:
     if options.strips is None:
         return None
-    from lipsmith.evaluate.strips import strip, write_strip
+    from lipsmith.evaluation.strips import strip, write_strip
 
     folder = options.strips
 
@@ -158,8 +158,8 @@ def _strips(options: Options) -> Callable[..., None] | None:
 def _show(options: Options, evaluation: Evaluation, settings: dict[str, Any]) -> None:
     import sys
 
-    from lipsmith.evaluate.run import flat_figures
-    from lipsmith.evaluate.tables import make_table
+    from lipsmith.evaluation.run import flat_figures
+    from lipsmith.evaluation.tables import make_table
 
     what = f"protocol {options.protocol}, split {options.split}, {settings['landmarks']} landmarks"
     title = f"{TITLES[options.table]}: {what}"

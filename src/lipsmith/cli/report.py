@@ -25,7 +25,7 @@ class Options(console.OutputOptions):
 
 def run(options: Options) -> None:
     """Write the page and name it."""
-    from lipsmith.report import write_report
+    from lipsmith.evaluation.report import write_report
 
     require(options.results)
     refuse_outputs([options.output], options.overwrite, inputs=[options.results])

@@ -55,8 +55,8 @@ def run(options: Options) -> None:
 
 
 def _film(options: Options) -> None:
-    from lipsmith.metrics.judge import load_judge
-    from lipsmith.sync import find_offset
+    from lipsmith.evaluation.metrics.judge import load_judge
+    from lipsmith.evaluation.offsets import find_offset
 
     judge = load_judge(options.judge)
     offset = find_offset(options.video, judge, options.seconds)
@@ -72,8 +72,8 @@ def _film(options: Options) -> None:
 
 
 def _folder(options: Options) -> None:
-    from lipsmith.metrics.judge import load_judge
-    from lipsmith.sync import find_offsets, note_offsets
+    from lipsmith.evaluation.metrics.judge import load_judge
+    from lipsmith.evaluation.offsets import find_offsets, note_offsets
 
     judge = load_judge(options.judge)
     with console.progress("listening") as progress:

@@ -19,8 +19,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lipsmith.errors import InputError, UsageError, WeightsError
+from lipsmith.evaluation.trials import Trial, load_trials, measure, total
 from lipsmith.face.landmarks import NUM_POSE
-from lipsmith.landmark_trials import Trial, load_trials, measure, total
 from lipsmith.losses.landmarks import LandmarkLossWeights, landmark_loss
 from lipsmith.models.landmarks.generator import LandmarkConfig, LandmarkGenerator, build_landmark_generator
 from lipsmith.train.landmark_augment import Augmentation, augment

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.errors import InputError
-from lipsmith.evaluate.film import Geometry, pieces
-from lipsmith.evaluate.sound import opening, same_sound
+from lipsmith.evaluation.films import Geometry, pieces
+from lipsmith.evaluation.sound import opening, same_sound
 from lipsmith.face import FaceMesh
 from lipsmith.face.mesh import mesh_square
 from lipsmith.face.tracker import PRESENT

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from lipsmith.data.clips import ClipRecord, load_clip, read_manifest, with_offset, write_manifest
 from lipsmith.errors import InputError
-from lipsmith.evaluate.film import find_face, pieces
-from lipsmith.evaluate.sound import opening
-from lipsmith.metrics.judge import FPS, Judge, Sound
-from lipsmith.metrics.lse import REACH, SyncFigures, estimate_lags, sync_figures, told_apart
+from lipsmith.evaluation.films import find_face, pieces
+from lipsmith.evaluation.metrics.judge import FPS, Judge, Sound
+from lipsmith.evaluation.metrics.lse import REACH, SyncFigures, estimate_lags, sync_figures, told_apart
+from lipsmith.evaluation.sound import opening
 from lipsmith.speech.mel import mel_spectrogram
 
 Progress = Callable[[int, int], None]

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.evaluate.names import COPY, MEAN, WARP
-from lipsmith.evaluate.systems import Question
+from lipsmith.evaluation.system_names import COPY, MEAN, WARP
+from lipsmith.evaluation.systems import Question
 from lipsmith.face.landmarks import Floats
 from lipsmith.face.references import distances
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from lipsmith.errors import WeightsError
+from lipsmith.evaluation.metrics.csim import Recogniser
+from lipsmith.evaluation.metrics.judge import OWN, Judge, load_judge
+from lipsmith.evaluation.metrics.lpips import Lpips, load_lpips
 from lipsmith.face.mesh import FaceMesh
-from lipsmith.metrics.csim import Recogniser
-from lipsmith.metrics.judge import OWN, Judge, load_judge
-from lipsmith.metrics.lpips import Lpips, load_lpips
 
 T = TypeVar("T")
 

@@ -11,9 +11,9 @@ from typing import Any, Final
 import numpy as np
 
 from lipsmith.errors import InputError
-from lipsmith.evaluate.plots import colours, curves, per_identity
-from lipsmith.evaluate.strips import strip_name
-from lipsmith.evaluate.tables import COLUMNS, Table, make_table
+from lipsmith.evaluation.plots import colours, curves, per_identity
+from lipsmith.evaluation.strips import strip_name
+from lipsmith.evaluation.tables import COLUMNS, Table, make_table
 
 Row = Mapping[str, Any]
 

@@ -9,17 +9,17 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.evaluate.names import REAL
-from lipsmith.evaluate.networks import Networks
-from lipsmith.metrics.csim import csim
-from lipsmith.metrics.frechet import Moments, frechet
-from lipsmith.metrics.judge import Sound
-from lipsmith.metrics.lip_lmd import jitter, lip_lmd, redetect
-from lipsmith.metrics.lpips import lpips
-from lipsmith.metrics.lse import sync_figures
-from lipsmith.metrics.psnr import psnr
-from lipsmith.metrics.sharpness import sharpness
-from lipsmith.metrics.ssim import ssim
+from lipsmith.evaluation.metrics.csim import csim
+from lipsmith.evaluation.metrics.frechet import Moments, frechet
+from lipsmith.evaluation.metrics.judge import Sound
+from lipsmith.evaluation.metrics.lip_lmd import jitter, lip_lmd, redetect
+from lipsmith.evaluation.metrics.lpips import lpips
+from lipsmith.evaluation.metrics.lse import sync_figures
+from lipsmith.evaluation.metrics.psnr import psnr
+from lipsmith.evaluation.metrics.sharpness import sharpness
+from lipsmith.evaluation.metrics.ssim import ssim
+from lipsmith.evaluation.networks import Networks
+from lipsmith.evaluation.system_names import REAL
 
 VGG_EVERY: Final = 3
 """VGG costs several times all else: LPIPS-VGG and the Frechet distance look at each third frame."""

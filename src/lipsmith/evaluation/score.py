@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.errors import InputError, LipsmithError
-from lipsmith.evaluate.comparable import refuse_side_by_side, require_face, tell_lengths, tell_other_speech
-from lipsmith.evaluate.film import Piece, find_face, follow, pieces
-from lipsmith.evaluate.names import REAL
-from lipsmith.evaluate.run import Evaluation, summary
-from lipsmith.evaluate.scoring import Scorer, Shown
+from lipsmith.evaluation.films import Piece, find_face, follow, pieces
+from lipsmith.evaluation.metrics.judge import Sound
+from lipsmith.evaluation.metrics.lse import figures_of
+from lipsmith.evaluation.run import Evaluation, summary
+from lipsmith.evaluation.sanity_checks import refuse_side_by_side, require_face, tell_lengths, tell_other_speech
+from lipsmith.evaluation.scoring import Scorer, Shown
+from lipsmith.evaluation.system_names import REAL
 from lipsmith.media import probe
-from lipsmith.metrics.judge import Sound
-from lipsmith.metrics.lse import figures_of
 from lipsmith.speech.mel import MELS, mel_spectrogram, read_audio
 
 Row = dict[str, Any]
@@ -160,7 +160,7 @@ def _joined(rows: list[Row]) -> Row:
             mean = (np.where(known, values, 0) * share).sum(0) / share.sum(0)
         joined[key] = mean.tolist()
     if "curve" in joined:
-        # One shift for the whole film, as `lipsmith.sync` takes it: each piece at its own best would flatter.
+        # One shift for the whole film, as `lipsmith.evaluation.offsets` takes it: each piece at its own best would flatter.
         sync = figures_of(np.array(joined["curve"], np.float64))
         joined |= {"lse_d": sync.lse_d, "lse_c": sync.lse_c, "offset": sync.offset}
     return joined

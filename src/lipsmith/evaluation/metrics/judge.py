@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from lipsmith.errors import WeightsError
-from lipsmith.metrics.lse import REACH, shift_distances
-from lipsmith.metrics.mfcc import FRAME_RATE, mfcc, samples
+from lipsmith.evaluation.metrics.lse import REACH, shift_distances
+from lipsmith.evaluation.metrics.mfcc import FRAME_RATE, mfcc, samples
 from lipsmith.models.sync.official import SIZE, STEPS, OfficialSyncNet
 from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig, windows
 from lipsmith.speech.mel import MEL_RATE, WINDOW, WINDOW_LEAD, mel_windows

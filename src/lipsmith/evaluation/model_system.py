@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.errors import InputError
-from lipsmith.evaluate.systems import Question
+from lipsmith.evaluation.systems import Question
 from lipsmith.face.landmarks import NUM_POSE
 from lipsmith.face.references import choose_landmarks, choose_lips, choose_pool, costs, nearest
 from lipsmith.face.sketch import draw_sketches

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from lipsmith.evaluate.names import REAL
+from lipsmith.evaluation.system_names import REAL
 
 
 @dataclass(frozen=True)

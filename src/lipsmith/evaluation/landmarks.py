@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from lipsmith.data.clips import read_manifest, with_offset, write_manifest
 from lipsmith.errors import WeightsError
+from lipsmith.evaluation.metrics.landmarks import correlation, inner_opening
+from lipsmith.evaluation.trials import Trial, leak_r, load_trials, measure, strangers, total
 from lipsmith.inference.speak import (
     RATE,
     Stages,
@@ -23,8 +25,6 @@ from lipsmith.inference.speak import (
     speech_tokens,
     window_starts,
 )
-from lipsmith.landmark_trials import Trial, leak_r, load_trials, measure, strangers, total
-from lipsmith.metrics.landmarks import correlation, inner_opening
 from lipsmith.speech.mel import mel_windows
 
 Progress = Callable[[int, int], None]
@@ -74,7 +74,7 @@ def load_stages(model: str, device: str = "auto", threads: int | None = None) ->
 def evaluate(stages: Stages, root: Path, split: str, window: int, references: int, progress: Progress) -> Evaluation:
     """Figures over the identities of a split: strict for clips of 2 s or more; with `short.` for the others, whole.
 
-    `opening_r` is with the clip's own speech, `leak_r` with that of others: see `lipsmith.landmark_trials.leak_r`.
+    `opening_r` is with the clip's own speech, `leak_r` with that of others: see `lipsmith.evaluation.trials.leak_r`.
     """
     trials = load_trials(root, split, references)
     rows: list[dict[str, float]] = []

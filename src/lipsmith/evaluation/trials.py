@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.data.clips import Clip, ClipRecord, load_clip, read_manifest
+from lipsmith.evaluation.metrics.landmarks import inner_opening, landmark_figures, opening_r
 from lipsmith.face.landmarks import split
 from lipsmith.face.references import choose_landmarks
 from lipsmith.inference.speak import Stages, predict_content
-from lipsmith.metrics.landmarks import inner_opening, landmark_figures, opening_r
 from lipsmith.speech.mel import MEL_LIMIT
 
 STRICT_SECONDS: Final = 2.0

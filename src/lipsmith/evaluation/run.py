@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from lipsmith.data.clips import Clip, ClipRecord, load_clip, load_mesh, read_manifest
 from lipsmith.errors import InputError, UsageError
-from lipsmith.evaluate.model_system import ModelSystem
-from lipsmith.evaluate.names import REAL
-from lipsmith.evaluate.protocols import SHORTEST, Protocol, Task, task
-from lipsmith.evaluate.scoring import Scorer, Shown
-from lipsmith.evaluate.systems import Question, System
-from lipsmith.evaluate.totals import Row, intervals, totals
+from lipsmith.evaluation.metrics.judge import Sound
+from lipsmith.evaluation.model_system import ModelSystem
+from lipsmith.evaluation.protocols import SHORTEST, Protocol, Task, task
+from lipsmith.evaluation.scoring import Scorer, Shown
+from lipsmith.evaluation.system_names import REAL
+from lipsmith.evaluation.systems import Question, System
+from lipsmith.evaluation.totals import Row, intervals, totals
 from lipsmith.face.crop import still_points
-from lipsmith.metrics.judge import Sound
 from lipsmith.speech.mel import mel_windows
 
 Progress = Callable[[int, int], None]
@@ -45,7 +45,7 @@ class Plan:
     split: str
     """`val` or `test`."""
     protocol: Protocol
-    """See `lipsmith.evaluate.protocols`."""
+    """See `lipsmith.evaluation.protocols`."""
     landmarks: Literal["true", "predicted"]
     """Whose lips and jaw the pictures shall have."""
     speaker: ModelSystem | None
