@@ -24,11 +24,11 @@ from lipsmith.evaluation.totals import interval
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.network import Renderer
 from lipsmith.models.vgg import VGG, load_vgg
-from lipsmith.train.render_batch import RenderBatch
-from lipsmith.train.renderer_config import RendererTraining
-from lipsmith.train.renderer_data import MOVED, TRUE, Batch, Footage, fixed_batches
-from lipsmith.train.renderer_figures import measure
-from lipsmith.train.state import build
+from lipsmith.training.renderer.batch import RenderBatch
+from lipsmith.training.renderer.config import RendererTraining
+from lipsmith.training.renderer.figures import measure
+from lipsmith.training.renderer.sampler import MOVED, TRUE, Batch, Footage, fixed_batches
+from lipsmith.training.state import build
 from lipsmith.weights import third_party
 
 FIGURES = ("psnr", "face_psnr", "vgg", "sharpness")

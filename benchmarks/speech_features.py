@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from lipsmith.data.clips import ClipRecord, load_clip, read_manifest, write_manifest
 from lipsmith.evaluation.landmarks import evaluate, load_stages
 from lipsmith.speech.mel import MEL_LIMIT, MEL_RATE, MELS, SAMPLE_RATE, read_audio
-from lipsmith.train.landmarks import LandmarkTraining, train_landmarks
-from lipsmith.train.state import load_config
+from lipsmith.training.landmarks.task import LandmarkTraining, train_landmarks
+from lipsmith.training.state import load_config
 
 FRAME_SECONDS = 0.02
 FIGURES = ("opening_r", "leak_r", "l1_percent", "lip_lmd", "amplitude", "jitter")

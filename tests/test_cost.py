@@ -16,8 +16,8 @@ from lipsmith.cli.results import read_figures
 from lipsmith.cost import count_macs, landmark_cost, renderer_cost, shapes_alone, vgg_cost
 from lipsmith.models.landmarks.generator import LandmarkConfig
 from lipsmith.models.renderer.config import RendererConfig
-from lipsmith.train.renderer_config import RendererTraining
-from lipsmith.train.state import load_config
+from lipsmith.training.renderer.config import RendererTraining
+from lipsmith.training.state import load_config
 
 TINY = RendererConfig(face_size=32, top=12, full=4, fine=4, coarse=8)
 

@@ -26,8 +26,8 @@ from lipsmith.evaluation.trials import make_trial
 from lipsmith.face.landmarks import CONTENT, NUM_CONTENT
 from lipsmith.models.landmarks.generator import LandmarkConfig, build_landmark_generator
 from lipsmith.speech.mel import MEL_LIMIT
-from lipsmith.train.landmarks import LandmarkTraining
-from lipsmith.train.run import save_weights
+from lipsmith.training.landmarks.task import LandmarkTraining
+from lipsmith.training.run import save_weights
 
 Floats = NDArray[np.float32]
 LOWER = CONTENT.index(14)

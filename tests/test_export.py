@@ -23,7 +23,7 @@ from lipsmith.model_card import model_card
 from lipsmith.models.landmarks.generator import LandmarkConfig, build_landmark_generator
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.network import Renderer
-from lipsmith.train.run import save_weights
+from lipsmith.training.run import save_weights
 from lipsmith.weights import find_model
 
 pytest.importorskip("onnxscript")

@@ -16,8 +16,8 @@ from lipsmith.cli import EXTRAS
 
 NEED_TORCH = (
     "lipsmith.models.",
-    "lipsmith.losses.",
-    "lipsmith.train.",
+    "lipsmith.training.losses.",
+    "lipsmith.training.",
     "lipsmith.evaluation.metrics.",
     "lipsmith.evaluation.",
     "lipsmith.export",

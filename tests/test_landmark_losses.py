@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lipsmith.face.landmarks import CONTENT, NUM_CONTENT, NUM_JAW
-from lipsmith.losses.landmarks import (
+from lipsmith.training.losses.landmarks import (
     LandmarkLossWeights,
     discordance,
     gestures,

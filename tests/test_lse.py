@@ -16,7 +16,7 @@ from lipsmith.evaluation.metrics.lse import SECOND, estimate_lags, mean_curve, s
 from lipsmith.evaluation.metrics.mfcc import mfcc
 from lipsmith.models.sync.official import OfficialSyncNet
 from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig
-from lipsmith.train.sync import save_judge
+from lipsmith.training.sync.task import save_judge
 
 SMALL = SyncNetConfig(height=16, width=32, mouth_widths=(4, 8), mel_widths=(4, 8), blocks=1, embedding=8)
 

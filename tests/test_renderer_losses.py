@@ -12,9 +12,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lipsmith.face.landmarks import INNER_LIP, JAW, OUTER_LIP, ranks
-from lipsmith.losses.adversarial import Adversary, discriminator_loss, feature_matching_loss, generator_loss
-from lipsmith.losses.perceptual import gram, perceptual_loss, style_loss
-from lipsmith.losses.renderer import (
+from lipsmith.models.renderer.discriminator import MultiScaleDiscriminator
+from lipsmith.models.vgg import VGG, load_vgg
+from lipsmith.training.losses.adversarial import Adversary, discriminator_loss, feature_matching_loss, generator_loss
+from lipsmith.training.losses.perceptual import gram, perceptual_loss, style_loss
+from lipsmith.training.losses.renderer import (
     MOUTH_RADIUS,
     MOUTH_WEIGHT,
     Comparison,
@@ -24,8 +26,6 @@ from lipsmith.losses.renderer import (
     pixel_loss,
     renderer_terms,
 )
-from lipsmith.models.renderer.discriminator import MultiScaleDiscriminator
-from lipsmith.models.vgg import VGG, load_vgg
 
 
 def layer(*rows: list[float]) -> Tensor:

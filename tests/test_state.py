@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import load_file
 
 from lipsmith.errors import UsageError
-from lipsmith.train import state
-from lipsmith.train.landmarks import LandmarkTraining
-from lipsmith.train.run import save_weights
-from lipsmith.train.state import (
+from lipsmith.training import state
+from lipsmith.training.landmarks.task import LandmarkTraining
+from lipsmith.training.run import save_weights
+from lipsmith.training.state import (
     Ema,
     Meter,
     Schedule,

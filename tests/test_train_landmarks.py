@@ -13,9 +13,8 @@ import torch
 from landmark_clips import talking_clip, write_clips
 from lipsmith.errors import InputError, UsageError
 from lipsmith.face.landmarks import NUM_POSE, mirror
-from lipsmith.losses.landmarks import LandmarkLossWeights
 from lipsmith.models.landmarks.generator import LandmarkConfig
-from lipsmith.train.landmark_augment import (
+from lipsmith.training.landmarks.augment import (
     Augmentation,
     add_noise,
     augment,
@@ -25,9 +24,10 @@ from lipsmith.train.landmark_augment import (
     stretch_bands,
     vary_faces,
 )
-from lipsmith.train.landmark_data import ReferenceRules, Window, balanced, draw, gather_footage, tracked_windows
-from lipsmith.train.landmarks import LandmarkTraining, load_trained, train_landmarks
-from lipsmith.train.state import load_checkpoint, save_checkpoint
+from lipsmith.training.landmarks.sampler import ReferenceRules, Window, balanced, draw, gather_footage, tracked_windows
+from lipsmith.training.landmarks.task import LandmarkTraining, load_trained, train_landmarks
+from lipsmith.training.losses.landmarks import LandmarkLossWeights
+from lipsmith.training.state import load_checkpoint, save_checkpoint
 
 SMALL = LandmarkTraining(
     model=LandmarkConfig(

@@ -23,12 +23,20 @@ from lipsmith.media import VideoWriter
 from lipsmith.model_card import model_card
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.network import Renderer
-from lipsmith.train.renderer import train_renderer
-from lipsmith.train.renderer_augment import augment
-from lipsmith.train.renderer_config import LossWeights, RendererTraining
-from lipsmith.train.renderer_data import TRUE, Batch, Footage, Pictures, clip_weights, fixed_batches, moved_content
-from lipsmith.train.run import save_weights
-from lipsmith.train.state import build, load_checkpoint, save_checkpoint
+from lipsmith.training.renderer.augment import augment
+from lipsmith.training.renderer.config import LossWeights, RendererTraining
+from lipsmith.training.renderer.sampler import (
+    TRUE,
+    Batch,
+    Footage,
+    Pictures,
+    clip_weights,
+    fixed_batches,
+    moved_content,
+)
+from lipsmith.training.renderer.task import train_renderer
+from lipsmith.training.run import save_weights
+from lipsmith.training.state import build, load_checkpoint, save_checkpoint
 
 SIZE = 32
 SMALL = RendererTraining(

@@ -15,12 +15,12 @@ from lightning_fabric import Fabric
 from lipsmith.data.clips import write_manifest
 from lipsmith.errors import InputError, UsageError
 from lipsmith.evaluation.metrics.lse import estimate_lags
-from lipsmith.losses.sync import batch_loss, curve, shift_loss, shifts, stretch_loss
 from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig, distances, windows
-from lipsmith.train import sync
-from lipsmith.train.sync import SyncConfig, train
-from lipsmith.train.sync_augment import augment_mel, augment_mouths
-from lipsmith.train.sync_data import Stretches, SyncFootage, balanced, mel_start
+from lipsmith.training import sync
+from lipsmith.training.losses.sync import batch_loss, curve, shift_loss, shifts, stretch_loss
+from lipsmith.training.sync.augment import augment_mel, augment_mouths
+from lipsmith.training.sync.sampler import Stretches, SyncFootage, balanced, mel_start
+from lipsmith.training.sync.task import SyncConfig, train
 from sync_clips import write_clips
 
 SMALL = SyncNetConfig(height=16, width=32, mouth_widths=(4, 8), mel_widths=(4, 8), blocks=1, embedding=8, dropout=0.0)

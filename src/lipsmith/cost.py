@@ -18,11 +18,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lipsmith.face.landmarks import NUM_POINTS, NUM_POSE
 from lipsmith.inference.stages import RenderStage
-from lipsmith.losses.renderer import DEEP, SHALLOW, face_window
 from lipsmith.models.landmarks.generator import LandmarkConfig, build_landmark_generator
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.network import Renderer
 from lipsmith.models.vgg import VGG
+from lipsmith.training.losses.renderer import DEEP, SHALLOW, face_window
 
 PER_TARGET: Final = ("target_encoder", "alignment", "light", "masked_encoder", "lip_fusion", "audio", "decoder")
 

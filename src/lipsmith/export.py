@@ -24,7 +24,7 @@ from lipsmith.model_card import model_card
 from lipsmith.models.landmarks.generator import LandmarkConfig
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.speech.mel import MELS
-from lipsmith.train.state import build, write_tensors
+from lipsmith.training.state import build, write_tensors
 from lipsmith.weights import find_model, model_names, write_config
 
 _LOG = logging.getLogger(__name__)

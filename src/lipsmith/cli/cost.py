@@ -37,9 +37,9 @@ class Options(console.JsonOptions, console.OutputOptions):
 def run(options: Options) -> None:
     """Print one row a part."""
     from lipsmith.cost import landmark_cost, renderer_cost, vgg_cost
-    from lipsmith.train.landmarks import LandmarkTraining
-    from lipsmith.train.renderer_config import RendererTraining
-    from lipsmith.train.state import load_config
+    from lipsmith.training.landmarks.task import LandmarkTraining
+    from lipsmith.training.renderer.config import RendererTraining
+    from lipsmith.training.state import load_config
 
     refuse_outputs([options.json], options.overwrite, inputs=[options.config, options.landmarks])
     face = load_config(RendererTraining, options.config).model

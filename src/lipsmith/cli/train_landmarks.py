@@ -25,8 +25,8 @@ def run(options: Options) -> None:
     """Train, tell the best validation figures, and name the weights."""
     import torch
 
-    from lipsmith.train.landmarks import WEIGHTS, LandmarkTraining, train_landmarks
-    from lipsmith.train.state import load_config
+    from lipsmith.training.landmarks.task import WEIGHTS, LandmarkTraining, train_landmarks
+    from lipsmith.training.state import load_config
 
     refuse_input(options.out, options.data, options.start)
     if options.threads:

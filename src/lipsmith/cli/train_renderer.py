@@ -36,9 +36,9 @@ def run(options: Options) -> None:
     """Train, tell the best validation figures, and name the weights."""
     import torch
 
-    from lipsmith.train.renderer import WEIGHTS, train_renderer
-    from lipsmith.train.renderer_config import RendererTraining
-    from lipsmith.train.state import load_config
+    from lipsmith.training.renderer.config import RendererTraining
+    from lipsmith.training.renderer.task import WEIGHTS, train_renderer
+    from lipsmith.training.state import load_config
 
     refuse_input(options.out, options.data, options.start)
     if options.threads:

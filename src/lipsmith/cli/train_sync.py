@@ -23,7 +23,7 @@ def run(options: Options) -> None:
     """Train, and name the folder of the weights."""
     import torch
 
-    from lipsmith.train.sync import train
+    from lipsmith.training.sync.task import train
 
     refuse_input(options.out, options.data)
     if options.threads:

@@ -201,7 +201,7 @@ def _clear_best(curve: NDArray[np.float64], gain: float) -> int:
 def _run_stages(run: Path, device: str, threads: int | None) -> tuple[Stages, int, int]:
     import torch
 
-    from lipsmith.train.landmarks import ModuleStages, load_trained
+    from lipsmith.training.landmarks.task import ModuleStages, load_trained
 
     if threads:
         torch.set_num_threads(threads)

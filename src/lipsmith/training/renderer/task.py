@@ -16,22 +16,22 @@ from torch import Tensor, nn
 
 from lipsmith.data.clips import ClipRecord, read_manifest
 from lipsmith.errors import InputError, UsageError, WeightsError
-from lipsmith.losses.adversarial import Adversary
-from lipsmith.losses.renderer import (
-    TERMS,
-    renderer_terms,
-)
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.discriminator import MultiScaleDiscriminator
 from lipsmith.models.renderer.network import Renderer
 from lipsmith.models.vgg import VGG, load_vgg
-from lipsmith.train.render_batch import RenderBatch, compare, render_batch
-from lipsmith.train.renderer_augment import augment
-from lipsmith.train.renderer_config import RendererTraining
-from lipsmith.train.renderer_data import VALIDATED, Batch, Footage, fixed_batches
-from lipsmith.train.renderer_figures import measure, picture
-from lipsmith.train.run import Curves, has_bfloat16, make_fabric, over, save_weights
-from lipsmith.train.state import (
+from lipsmith.training.losses.adversarial import Adversary
+from lipsmith.training.losses.renderer import (
+    TERMS,
+    renderer_terms,
+)
+from lipsmith.training.renderer.augment import augment
+from lipsmith.training.renderer.batch import RenderBatch, compare, render_batch
+from lipsmith.training.renderer.config import RendererTraining
+from lipsmith.training.renderer.figures import measure, picture
+from lipsmith.training.renderer.sampler import VALIDATED, Batch, Footage, fixed_batches
+from lipsmith.training.run import Curves, has_bfloat16, make_fabric, over, save_weights
+from lipsmith.training.state import (
     Ema,
     Meter,
     Schedule,

@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from lipsmith.errors import UsageError
-from lipsmith.train.state import Schedule, write_tensors
+from lipsmith.training.state import Schedule, write_tensors
 
 _LOG = logging.getLogger(__name__)
 

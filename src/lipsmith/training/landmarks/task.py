@@ -21,12 +21,12 @@ from torch import Tensor, nn
 from lipsmith.errors import InputError, UsageError, WeightsError
 from lipsmith.evaluation.trials import Trial, load_trials, measure, total
 from lipsmith.face.landmarks import NUM_POSE
-from lipsmith.losses.landmarks import LandmarkLossWeights, landmark_loss
 from lipsmith.models.landmarks.generator import LandmarkConfig, LandmarkGenerator, build_landmark_generator
-from lipsmith.train.landmark_augment import Augmentation, augment
-from lipsmith.train.landmark_data import Footage, ReferenceRules, draw, load_footage
-from lipsmith.train.run import Curves, has_bfloat16, make_fabric, over, save_weights
-from lipsmith.train.state import (
+from lipsmith.training.landmarks.augment import Augmentation, augment
+from lipsmith.training.landmarks.sampler import Footage, ReferenceRules, draw, load_footage
+from lipsmith.training.losses.landmarks import LandmarkLossWeights, landmark_loss
+from lipsmith.training.run import Curves, has_bfloat16, make_fabric, over, save_weights
+from lipsmith.training.state import (
     Ema,
     Meter,
     Schedule,

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lipsmith.losses.renderer import TERMS, Comparison
 from lipsmith.models.vgg import VGG
-from lipsmith.train.render_batch import RenderBatch, compare, render_batch
-from lipsmith.train.renderer_data import Batch
+from lipsmith.training.losses.renderer import TERMS, Comparison
+from lipsmith.training.renderer.batch import RenderBatch, compare, render_batch
+from lipsmith.training.renderer.sampler import Batch
 
 
 def measure(

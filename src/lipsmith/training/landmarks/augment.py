@@ -13,7 +13,7 @@ from lipsmith.face.landmarks import MIRROR, NUM_POSE, ranks
 from lipsmith.inference.speak import RATE
 from lipsmith.models.landmarks.generator import expected_content
 from lipsmith.speech.mel import MEL_LIMIT, MEL_RATE, WINDOW
-from lipsmith.train.landmark_data import Window
+from lipsmith.training.landmarks.sampler import Window
 
 _PER_DECIBEL = 0.08
 """Mel units a decibel: 100 dB are 8 units."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lipsmith.face.landmarks import MIRROR
-from lipsmith.train.renderer_data import Batch, Pictures
+from lipsmith.training.renderer.sampler import Batch, Pictures
 
 UNMOVED: Final = 0.6
 """Share of the clips that keep their pixels, but for a mirror: turned and scaled pictures are resampled and so a little

@@ -26,7 +26,7 @@ from lipsmith.face.landmarks import NUM_POSE, ranks
 from lipsmith.face.references import ELSEWHERE, ELSEWHERE_WEIGHT, MIDDLE, POOL, point_weights
 from lipsmith.face.sketch import draw_sketches
 from lipsmith.speech.mel import mel_windows
-from lipsmith.train.renderer_config import RendererTraining
+from lipsmith.training.renderer.config import RendererTraining
 
 _LOADED: Final = 128  # clips read ahead
 SHORTEST: Final = 16  # frames; a clip must be long enough to be cut in two

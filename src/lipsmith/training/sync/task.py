@@ -22,10 +22,10 @@ from torch import Tensor
 from lipsmith.errors import UsageError
 from lipsmith.evaluation.metrics.lse import REACH, estimate_lags, shift_distances, told_apart
 from lipsmith.inference.stages import WEIGHTS, halved
-from lipsmith.losses.sync import batch_loss, shift_loss, stretch_loss
 from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig, windows
-from lipsmith.train.run import has_bfloat16, make_fabric, over
-from lipsmith.train.state import (
+from lipsmith.training.losses.sync import batch_loss, shift_loss, stretch_loss
+from lipsmith.training.run import has_bfloat16, make_fabric, over
+from lipsmith.training.state import (
     Ema,
     Meter,
     Schedule,
@@ -37,8 +37,8 @@ from lipsmith.train.state import (
     set_rng_state,
     write_tensors,
 )
-from lipsmith.train.sync_augment import augment_mel, augment_mouths
-from lipsmith.train.sync_data import FPS, WINDOW, SyncFootage
+from lipsmith.training.sync.augment import augment_mel, augment_mouths
+from lipsmith.training.sync.sampler import FPS, WINDOW, SyncFootage
 from lipsmith.weights import write_config
 
 Progress = Callable[[int, int], None]

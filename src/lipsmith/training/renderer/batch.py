@@ -6,11 +6,11 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from lipsmith.losses.renderer import BACKGROUND_WEIGHT, Comparison, face_mask, mouth_weight
 from lipsmith.models.renderer.alignment import References
 from lipsmith.models.renderer.network import Rendered, Renderer
 from lipsmith.models.vgg import VGG
-from lipsmith.train.renderer_data import Batch
+from lipsmith.training.losses.renderer import BACKGROUND_WEIGHT, Comparison, face_mask, mouth_weight
+from lipsmith.training.renderer.sampler import Batch
 
 
 class RenderBatch(nn.Module):

@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lipsmith.face.landmarks import INNER_LIP, JAW, OUTER_LIP, ranks
-from lipsmith.losses.adversarial import Adversary
-from lipsmith.losses.perceptual import perceptual_loss, style_loss
 from lipsmith.models.vgg import VGG
+from lipsmith.training.losses.adversarial import Adversary
+from lipsmith.training.losses.perceptual import perceptual_loss, style_loss
 
 MOUTH_WEIGHT: Final = 3.0
 MOUTH_RADIUS: Final = 0.12
