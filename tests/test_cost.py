@@ -13,9 +13,9 @@ from torch.nn import functional as F
 
 from lipsmith.cli import main
 from lipsmith.cli.results import read_figures
-from lipsmith.cost import count_macs, landmark_cost, renderer_cost, shapes_alone, vgg_cost
 from lipsmith.models.landmarks.generator import LandmarkConfig
 from lipsmith.models.renderer.config import RendererConfig
+from lipsmith.release.cost import count_macs, landmark_cost, renderer_cost, shapes_alone, vgg_cost
 from lipsmith.training.renderer.config import RendererTraining
 from lipsmith.training.state import load_config
 

@@ -15,14 +15,14 @@ from torch import nn
 from lipsmith.cli import export as verb
 from lipsmith.cli import main
 from lipsmith.errors import UsageError, WeightsError
-from lipsmith.export import OUTPUTS, Axes, check_onnx, example, export, stage_axes, write_onnx
 from lipsmith.inference.backend import load_backend
 from lipsmith.inference.onnx import OnnxBackend
 from lipsmith.inference.stages import load_stages
-from lipsmith.model_card import model_card
 from lipsmith.models.landmarks.generator import LandmarkConfig, build_landmark_generator
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.network import Renderer
+from lipsmith.release.card import model_card
+from lipsmith.release.export import OUTPUTS, Axes, check_onnx, example, export, stage_axes, write_onnx
 from lipsmith.training.run import save_weights
 from lipsmith.weights import find_model
 
@@ -164,8 +164,8 @@ def test_what_is_refused_leaves_nothing_and_costs_nothing(
     model: Path, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(model, tmp_path / "old")
-    monkeypatch.setattr("lipsmith.export.ABSOLUTE", -1.0)
-    monkeypatch.setattr("lipsmith.export.RELATIVE", 0.0)
+    monkeypatch.setattr("lipsmith.release.export.ABSOLUTE", -1.0)
+    monkeypatch.setattr("lipsmith.release.export.RELATIVE", 0.0)
     for name in ("new", "old"):
         with pytest.raises(WeightsError, match="do not use"):
             export(runs / "l", runs / "r", tmp_path / name, name, data="", hardware="", licence="")
@@ -179,7 +179,7 @@ def test_what_stands_in_the_way_is_told_before_the_work(
     def work(*_: object, **__: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr("lipsmith.export.export", work)
+    monkeypatch.setattr("lipsmith.release.export.export", work)
     (tmp_path / "folder").mkdir()
     for name in ("file", "folder/CARD.md"):
         (tmp_path / name).write_text("somebody else's")

@@ -16,13 +16,13 @@ from torch import Tensor
 from landmark_clips import talking_clip, write_clips
 from lipsmith.data.clips import Clip, read_manifest
 from lipsmith.errors import InputError, UsageError, WeightsError
-from lipsmith.export import export, origin_of
 from lipsmith.face.landmarks import NUM_POSE
 from lipsmith.face.references import costs
 from lipsmith.media import VideoWriter
-from lipsmith.model_card import model_card
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.network import Renderer
+from lipsmith.release.card import model_card
+from lipsmith.release.export import export, origin_of
 from lipsmith.training.renderer.augment import augment
 from lipsmith.training.renderer.config import LossWeights, RendererTraining
 from lipsmith.training.renderer.sampler import (

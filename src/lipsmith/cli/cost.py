@@ -36,7 +36,7 @@ class Options(console.JsonOptions, console.OutputOptions):
 
 def run(options: Options) -> None:
     """Print one row a part."""
-    from lipsmith.cost import landmark_cost, renderer_cost, vgg_cost
+    from lipsmith.release.cost import landmark_cost, renderer_cost, vgg_cost
     from lipsmith.training.landmarks.task import LandmarkTraining
     from lipsmith.training.renderer.config import RendererTraining
     from lipsmith.training.state import load_config

@@ -34,7 +34,7 @@ class Options(console.OutputOptions):
 
 def run(options: Options) -> None:
     """Export, and name the folder."""
-    from lipsmith.export import export
+    from lipsmith.release.export import export
 
     refuse_outputs([], options.overwrite, inputs=[options.landmarks, options.renderer], folder=options.out)
     export(

@@ -20,9 +20,9 @@ from lipsmith.errors import UsageError, WeightsError
 from lipsmith.face.landmarks import NUM_POINTS, NUM_POSE
 from lipsmith.files import write_whole_folder
 from lipsmith.inference.stages import WEIGHTS, halved, load_stages, of_network
-from lipsmith.model_card import model_card
 from lipsmith.models.landmarks.generator import LandmarkConfig
 from lipsmith.models.renderer.config import RendererConfig
+from lipsmith.release.card import model_card
 from lipsmith.speech.mel import MELS
 from lipsmith.training.state import build, write_tensors
 from lipsmith.weights import find_model, model_names, write_config

@@ -1,0 +1,1 @@
+"""From trained weights to a model folder: ONNX stages, card, cost."""
