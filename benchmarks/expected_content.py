@@ -14,7 +14,7 @@ import torch
 
 from lipsmith.evaluation.metrics.landmarks import opening_r
 from lipsmith.evaluation.trials import Trial, load_trials, total
-from lipsmith.models import landmark_generator
+from lipsmith.models.landmarks import generator as landmark_generator
 
 NEARNESS = (3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 1e9)
 TRUST = (0.0, 0.25, 0.5, 0.75, 1.0)

@@ -16,14 +16,10 @@ from lipsmith.cli import EXTRAS
 
 NEED_TORCH = (
     "lipsmith.models.",
-    "lipsmith.training.losses.",
-    "lipsmith.training.",
-    "lipsmith.evaluation.metrics.",
+    "lipsmith.training",
     "lipsmith.evaluation.",
-    "lipsmith.release.export",
-    "lipsmith.release.cost",
-    "lipsmith.evaluation.score",
-    "lipsmith.evaluation.offsets",
+    "lipsmith.release",
+    "lipsmith.inference.stages",
     "lipsmith.inference.torch",
 )
 """Rooms of the `train` extra: training and measuring. Dubbing, preparing and all verbs' options do without."""

@@ -40,7 +40,7 @@ def test_every_command_is_understood(command: str) -> None:
 
 
 def test_the_python_example_uses_names_that_exist() -> None:
-    from lipsmith import dub
+    from lipsmith import dubbing as dub
 
     (example,) = blocks("python")
     tree = ast.parse(example)

@@ -9,7 +9,6 @@ from typing import Annotated
 import tyro
 
 from lipsmith.cli import console
-from lipsmith.dubbing.provenance import sign
 from lipsmith.files import refuse_outputs, require
 
 
@@ -35,6 +34,8 @@ class Options(console.OutputOptions):
 
 def run(options: Options) -> None:
     """Write the signed copy and name it."""
+    from lipsmith.dubbing.provenance import sign
+
     inputs = (options.video, options.certificate, options.key)
     require(*inputs)
     refuse_outputs([options.output], options.overwrite, inputs=inputs)

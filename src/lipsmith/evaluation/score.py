@@ -160,7 +160,7 @@ def _joined(rows: list[Row]) -> Row:
             mean = (np.where(known, values, 0) * share).sum(0) / share.sum(0)
         joined[key] = mean.tolist()
     if "curve" in joined:
-        # One shift for the whole film, as `lipsmith.evaluation.offsets` takes it: each piece at its own best would flatter.
+        # One shift for the whole film, as `evaluation.offsets` takes it: each piece at its own best would flatter.
         sync = figures_of(np.array(joined["curve"], np.float64))
         joined |= {"lse_d": sync.lse_d, "lse_c": sync.lse_c, "offset": sync.offset}
     return joined

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lipsmith.data.clips import ClipRecord, read_crops
-from lipsmith.errors import InputError, UsageError
 from lipsmith.data.prepare.journal import FAILED, LEFT_OUT, Journal
 from lipsmith.data.prepare.layouts import Job, distinct, find_jobs
 from lipsmith.data.prepare.lock import alone_in
 from lipsmith.data.prepare.workers import outcomes
+from lipsmith.errors import InputError, UsageError
 
 __all__ = ["LEFT_OUT", "Summary", "prepare"]
 

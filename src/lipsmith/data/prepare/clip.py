@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.data.clips import ClipRecord
-from lipsmith.errors import InputError
-from lipsmith.media import Frame, VideoInfo, probe, read_frames
 from lipsmith.data.prepare.layouts import Job
 from lipsmith.data.prepare.store import ClipWriter
 from lipsmith.data.prepare.stretch import Stretch
+from lipsmith.errors import InputError
+from lipsmith.media import Frame, VideoInfo, probe, read_frames
 from lipsmith.speech.mel import SAMPLE_RATE, mel_spectrogram, stream_audio
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith import crop
-from lipsmith.face.landmarks import Floats, select
 from lipsmith.data.prepare.store import ClipWriter
+from lipsmith.face import crop
+from lipsmith.face.landmarks import Floats, select
 
 _LARGE: Final = 640  # px; of larger pictures the part round the face waits, as small as its crop allows
 _MARGIN: Final = 0.5  # crop sides round that part

@@ -101,8 +101,8 @@ def _end_with(parent: Connection) -> None:
 
 
 def _run(task: Task) -> Outcome:
-    from lipsmith.face import FaceTracker
     from lipsmith.data.prepare.clip import prepare_clip
+    from lipsmith.face import FaceTracker
 
     job, root, size = task
     try:

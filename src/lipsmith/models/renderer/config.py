@@ -43,7 +43,7 @@ class RendererConfig:
     audio: Literal["attention", "none"] = "attention"
     """`none` leaves the speech out of the renderer: the paper's ablation."""
     prefilter: float = 0.0
-    """How much references are sharpened before a flow samples, and so blurs, them; `lipsmith.models.renderer.prefilter`."""
+    """How much references are sharpened before a flow samples, and so blurs, them; `models.renderer.prefilter`."""
     modulation_norm: Literal["none", "instance"] = "none"
     """Normalisation inside SPADE: `instance` as published; `none` keeps colours and is cheaper on a CPU."""
 

@@ -1,8 +1,8 @@
 """A lip-sync judge: do these five mouth frames and this fifth of a second of speech belong together?
 
 Two towers after Chung & Zisserman, "Out of time: automated lip sync in the wild" (ACCV 2016), with residual
-convolutions and embeddings on the unit sphere. Trained by `lipsmith.training.sync.task`; its distances lie in [0, 2] and are
-not those of the official network (`lipsmith.models.sync.official`).
+convolutions and embeddings on the unit sphere. Trained by `lipsmith.training.sync.task`; its distances lie in [0, 2]
+and are not those of the official network (`lipsmith.models.sync.official`).
 """
 
 from __future__ import annotations

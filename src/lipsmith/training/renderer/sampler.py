@@ -144,7 +144,7 @@ class Footage:
         )
 
     def costs(self, targets: Tensor, pool: Tensor, variant: Tensor | int = TRUE) -> Tensor:
-        """How ill frames `pool` `(B, R)` suit frames `targets` `(B, K)`: `lipsmith.face.references.costs`, `(B, K, R)`."""
+        """How ill frames `pool` `(B, R)` suit frames `targets` `(B, K)`, as `face.references.costs`: `(B, K, R)`."""
         weights = torch.from_numpy(point_weights()).to(targets.device)
         shapes = (self.points[variant, targets] * weights).flatten(2), (self.points[TRUE, pool] * weights).flatten(2)
         there, other = torch.view_as_complex(self.still[targets]), torch.view_as_complex(self.still[pool])

@@ -278,7 +278,7 @@ class _Run:
 
 
 def save_judge(folder: Path, net: SyncNet, card: dict[str, Any]) -> None:
-    """A model folder that `lipsmith.evaluation.metrics.judge.load_judge` reads; kernels and matrices in half precision."""
+    """A model folder that `evaluation.metrics.judge.load_judge` reads; kernels and matrices in half precision."""
     folder.mkdir(parents=True, exist_ok=True)
     write_tensors(folder / WEIGHTS, halved(net.state_dict()))
     write_config(folder, {"kind": "sync", "architecture": asdict(net.config), "training": card})
@@ -286,7 +286,7 @@ def save_judge(folder: Path, net: SyncNet, card: dict[str, Any]) -> None:
 
 @torch.no_grad()
 def clip_distances(net: SyncNet, footage: SyncFootage, reach: int) -> list[NDArray[np.float32]]:
-    """For each clip `(W, 2 reach + 1)`, as `lipsmith.evaluation.metrics.lse.shift_distances`, of the footage as it is on disk."""
+    """For each clip `(W, 2 reach + 1)`, as `shift_distances`, of the footage as it is on disk."""
     mouth = _mouth_embeddings(net, footage)
     speech = _speech_embeddings(net, footage, reach)
     counts = (footage.frames - WINDOW + 1).tolist()

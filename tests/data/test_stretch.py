@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lipsmith import crop
 from lipsmith.data.prepare.stretch import Stretch
+from lipsmith.face import crop
 from lipsmith.face.landmarks import select
 
 

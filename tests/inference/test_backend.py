@@ -8,7 +8,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from lipsmith.errors import UsageError, WeightsError
-from lipsmith.inference.backend import load_backend, onnx_backend
+from lipsmith.inference import onnx as onnx_backend
+from lipsmith.inference.backend import load_backend
 from lipsmith.inference.onnx import OnnxBackend, cuda_is_available
 from lipsmith.weights import ModelFolder
 

@@ -176,8 +176,8 @@ def test_a_cut_starts_a_shot_and_its_numbers_anew(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("pull", [-0.3, 0.3, 0.8])
 def test_a_still_picture_comes_to_rest_at_once(monkeypatch: pytest.MonkeyPatch, pull: float) -> None:
     actor = Actor("a", 200, 200)
-    monkeypatch.setattr(
-        "test_face_tracker.detected", lambda a: Detection((155, 145, 255, 255), a.mesh[[33, 263, 0, 0, 0, 0]], 0.9)
+    monkeypatch.setitem(
+        globals(), "detected", lambda a: Detection((155, 145, 255, 255), a.mesh[[33, 263, 0, 0, 0, 0]], 0.9)
     )
     tracked = play(monkeypatch, Stage(lambda t: [actor], pull), 12)
     meshes = np.array([f.faces[0].mesh for f in tracked])

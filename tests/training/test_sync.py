@@ -16,8 +16,8 @@ from lipsmith.data.clips import write_manifest
 from lipsmith.errors import InputError, UsageError
 from lipsmith.evaluation.metrics.lse import estimate_lags
 from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig, distances, windows
-from lipsmith.training import sync
 from lipsmith.training.losses.sync import batch_loss, curve, shift_loss, shifts, stretch_loss
+from lipsmith.training.sync import task as sync
 from lipsmith.training.sync.augment import augment_mel, augment_mouths
 from lipsmith.training.sync.sampler import Stretches, SyncFootage, balanced, mel_start
 from lipsmith.training.sync.task import SyncConfig, train

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from lipsmith import crop
+from lipsmith.face import crop
 from lipsmith.face.landmarks import NUM_CONTENT, NUM_POINTS, NUM_POSE, ranks
 
 SCALES = st.floats(1e-3, 1e-1)

@@ -16,12 +16,12 @@ import pytest
 from numpy.typing import NDArray
 
 import perilous
-from lipsmith import crop
 from lipsmith.data.clips import ClipRecord, load_clip, load_mesh, read_manifest
 from lipsmith.data.prepare import LEFT_OUT, Summary, prepare, workers
 from lipsmith.data.prepare.journal import FAILED
 from lipsmith.data.prepare.layouts import Job
 from lipsmith.errors import InputError, UsageError
+from lipsmith.face import crop
 from lipsmith.face.landmarks import select
 from lipsmith.media import VideoWriter
 from lipsmith.speech.mel import mel_spectrogram

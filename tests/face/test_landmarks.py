@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from lipsmith import landmarks
+from lipsmith.face import landmarks
 from lipsmith.face.crop import ANCHORS, TEMPLATE
 
 POINTS = arrays(np.float64, (2, 131, 2), elements=st.floats(-2, 3))

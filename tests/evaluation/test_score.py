@@ -15,7 +15,7 @@ from lipsmith.cli.results import read_figures
 from lipsmith.data.clips import read_manifest, with_offset
 from lipsmith.data.prepare import prepare
 from lipsmith.errors import InputError
-from lipsmith.evaluation import film
+from lipsmith.evaluation import films as film
 from lipsmith.evaluation.films import find_face, follow, pieces
 from lipsmith.evaluation.metrics.judge import FPS, OwnJudge, Sound, load_judge
 from lipsmith.evaluation.metrics.lse import REACH, sync_figures, told_apart

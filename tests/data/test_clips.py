@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lipsmith import dataset
+from lipsmith.data import clips as dataset
 from lipsmith.data.clips import ClipRecord
 from lipsmith.data.prepare.store import ClipWriter
 from lipsmith.errors import InputError

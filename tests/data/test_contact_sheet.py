@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from lipsmith import contact_sheet as sheets
 from lipsmith.cli import main
 from lipsmith.cli.inspect import PICTURES
+from lipsmith.data import contact_sheet as sheets
 from lipsmith.data.clips import ClipRecord, load_clip, write_manifest
 from lipsmith.data.contact_sheet import CURVE, FACE, GAP, LABEL
 from lipsmith.data.prepare.store import ClipWriter

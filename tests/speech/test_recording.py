@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lipsmith.dubbing import speech as module
 from lipsmith.errors import UsageError
 from lipsmith.media import VideoWriter
+from lipsmith.speech import recording as module
 from lipsmith.speech.mel import mel_spectrogram
 from lipsmith.speech.recording import load_speech, streamed_mel
 from lipsmith.speech.voicing import loudness
