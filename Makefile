@@ -16,6 +16,7 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 demo: $(INSTALLED)
 	$(BIN)/lipsmith dub demo/face.png demo/speech.wav -o demo/dubbed.mp4 --overwrite

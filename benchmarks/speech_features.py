@@ -18,8 +18,9 @@ import torch
 from numpy.typing import NDArray
 
 from lipsmith.data.clips import ClipRecord, load_clip, read_manifest, write_manifest
-from lipsmith.evaluation.landmarks import evaluate, load_stages
+from lipsmith.evaluation.landmarks import evaluate
 from lipsmith.speech.mel import MEL_LIMIT, MEL_RATE, MELS, SAMPLE_RATE, read_audio
+from lipsmith.training.landmarks.stages import load_stages
 from lipsmith.training.landmarks.task import LandmarkTraining, train_landmarks
 from lipsmith.training.state import load_config
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tomllib
 from importlib import import_module
 from pathlib import Path
 from pkgutil import walk_packages
@@ -14,15 +15,10 @@ import pytest
 import lipsmith
 from lipsmith.cli import EXTRAS
 
-NEED_TORCH = (
-    "lipsmith.models.",
-    "lipsmith.training",
-    "lipsmith.evaluation.",
-    "lipsmith.release",
-    "lipsmith.inference.stages",
-    "lipsmith.inference.torch",
-)
-"""Rooms of the `train` extra: training and measuring. Dubbing, preparing and all verbs' options do without."""
+PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
+CONTRACTS = {row["id"]: row for row in tomllib.loads(PYPROJECT.read_text())["tool"]["importlinter"]["contracts"]}
+PLAIN = (*CONTRACTS["plain"]["source_modules"], "lipsmith.cli")
+"""Rooms that `lint-imports` keeps free of the `train` extra. All verbs' options come without it, too."""
 
 # Stands in for an install without extras: imports that the plain dependencies do not bring fail as they would there.
 WITHOUT_EXTRAS = """
@@ -55,17 +51,25 @@ def run(program: str) -> str:
     return done.stdout
 
 
+def is_plain(module: str) -> bool:
+    return any(module == room or module.startswith(f"{room}.") for room in PLAIN)
+
+
 @pytest.mark.parametrize("name", module_names())
 def test_every_module_imports(name: str) -> None:
-    if name.startswith(NEED_TORCH):
+    if not is_plain(name):
         pytest.importorskip("torch")
     import_module(name)
 
 
 def test_a_plain_install_imports_all_but_training_and_measuring() -> None:
     absent = {package for packages in EXTRAS.values() for package in packages} | {"onnxscript", "librosa", "scipy"}
-    modules = [name for name in module_names() if not name.startswith(NEED_TORCH)]
+    modules = [name for name in module_names() if is_plain(name)]
     assert json.loads(run(WITHOUT_EXTRAS.format(absent=absent, modules=modules))) == {}
+
+
+def test_the_linter_forbids_the_whole_train_extra() -> None:
+    assert set(EXTRAS["train"]) <= set(CONTRACTS["plain"]["forbidden_modules"])
 
 
 def test_import_lipsmith_brings_nothing_heavy() -> None:

@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from landmark_clips import talking_clip, write_clips
 from lipsmith.cli import evaluate_landmarks as verb
 from lipsmith.data.clips import read_manifest
-from lipsmith.errors import InputError, UsageError, WeightsError
+from lipsmith.errors import InputError, UsageError
 from lipsmith.evaluation.landmarks import (
     agreement,
     choose_shifts,
     evaluate,
     find_offsets,
-    load_stages,
     shift_seconds,
     write_offsets,
 )
@@ -182,9 +181,3 @@ def test_baselines_stand_beside_the_generator() -> None:
         ("val.short.jitter", "", "", 2.0),
         ("truth.opening", 3.0, "", ""),
     ]
-
-
-def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "landmarks.json").write_text("{}")
-    with pytest.raises(WeightsError, match=r"no landmarks\.safetensors"):
-        load_stages(str(tmp_path), "cpu")

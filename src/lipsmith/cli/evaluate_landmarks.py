@@ -37,7 +37,8 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
 def run(options: Options) -> None:
     """Print the figures of each split, or of the offsets that were found."""
     from lipsmith.data.clips import read_manifest
-    from lipsmith.evaluation.landmarks import Evaluation, evaluate, find_offsets, load_stages, write_offsets
+    from lipsmith.evaluation.landmarks import Evaluation, evaluate, find_offsets, write_offsets
+    from lipsmith.training.landmarks.stages import load_stages
 
     refuse_outputs([options.json], options.overwrite, inputs=[options.model, options.data])
     for split in options.split:

@@ -6,13 +6,12 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.data.clips import read_manifest, with_offset, write_manifest
-from lipsmith.errors import WeightsError
 from lipsmith.evaluation.metrics.landmarks import correlation, inner_opening
 from lipsmith.evaluation.trials import Trial, leak_r, load_trials, measure, strangers, total
 from lipsmith.inference.speak import (
@@ -51,24 +50,6 @@ class Offsets(Evaluation):
     """`seconds`: by clip, how much later than now its speech should be read."""
 
     seconds: dict[str, float] = field(default_factory=dict)
-
-
-def load_stages(model: str, device: str = "auto", threads: int | None = None) -> tuple[Stages, int, int]:
-    """The stages `speech` and `landmarks`, their window and number of references.
-
-    `model`: a training run's folder, or a model's name or folder whose config has the table `landmarks`.
-    Raises WeightsError where it is neither.
-    """
-    from lipsmith.inference.backend import load_backend
-    from lipsmith.weights import find_model
-
-    if (Path(model) / "landmarks.json").is_file():
-        return _run_stages(Path(model), device, threads)
-    folder = find_model(model)
-    sizes: dict[str, Any] = folder.config.get("landmarks", {})
-    if "window" not in sizes:
-        raise WeightsError(f"{folder.path / 'config.json'} tells nothing of landmarks; it is another kind of model")
-    return load_backend(folder, device, threads), int(sizes["window"]), int(sizes.get("references", 15))
 
 
 def evaluate(stages: Stages, root: Path, split: str, window: int, references: int, progress: Progress) -> Evaluation:
@@ -196,18 +177,6 @@ def _own_or_common(trial: Trial, curve: NDArray[np.float64], common: int) -> int
 def _clear_best(curve: NDArray[np.float64], gain: float) -> int:
     best, zero = int(curve.argmax()), _REACH * _PER_FRAME
     return best if curve[best] - curve[zero] >= gain else zero
-
-
-def _run_stages(run: Path, device: str, threads: int | None) -> tuple[Stages, int, int]:
-    import torch
-
-    from lipsmith.training.landmarks.task import ModuleStages, load_trained
-
-    if threads:
-        torch.set_num_threads(threads)
-    network, config = load_trained(run)
-    wanted = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    return ModuleStages(network.to(wanted)), config.window, config.references
 
 
 def _named(trial: Trial) -> dict[str, object]:
