@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from lipsmith.dubbing.clip import Clip, Tail
 from lipsmith.dubbing.dubber import Dubber
 from lipsmith.errors import InputError, SomeFailedError, UsageError
 from lipsmith.files import refuse_clashes, refuse_existing, refuse_input, require
+from lipsmith.media.suffixes import FILMS, PICTURES, SOUNDS, is_media
 from lipsmith.media.writing import CONTAINERS
 from lipsmith.speech.recording import require_sound
 
@@ -22,13 +23,6 @@ _LOG = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 ProgressOf = Callable[[str], AbstractContextManager[Progress | None]]
 """Opens the progress of a step by its title."""
-
-FILMS: Final = {
-    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"),
-    *(".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp"),
-}
-PICTURES: Final = {".gif", ".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
-SOUNDS: Final = {".wav", ".mp3", ".m4a", ".aac", ".flac", ".ogg", ".opus", ".wma", ".aif", ".aiff"}
 
 _COLUMNS: Final = ("video", "speech", "output")
 
@@ -183,9 +177,9 @@ def _job(table: Path, number: int, row: dict[str | None, str | None], output: Pa
     return Job(table.parent / video, table.parent / speech, (output or table.parent) / result)
 
 
-def _media(folder: Path, suffixes: set[str]) -> list[Path]:
+def _media(folder: Path, suffixes: Collection[str]) -> list[Path]:
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    found = [path for path in files if path.suffix.lower() in suffixes]
+    found = [path for path in files if is_media(path, suffixes)]
     if left := [path.name for path in files if path not in found]:
         _LOG.warning("%s: left out, being of other kinds: %s", folder, ", ".join(left))
     if not found:

@@ -23,7 +23,7 @@ from lipsmith.media import probe, read_frames
 
 AT_ONCE: Final = 250
 """Frames in memory: longer stretches come in pieces."""
-SHORTEST: Final = 5
+MIN_STRETCH_FRAMES: Final = 5
 _SAME_SHAPE: Final = 0.02
 _LOG = logging.getLogger(__name__)
 
@@ -78,9 +78,11 @@ def find_face(path: Path, end: float | None = None) -> list[Geometry]:
     """
     found: list[Geometry] = []
     for _, shot in groupby(_tracked(path, end), key=attrgetter("shot")):
-        found += [_geometry(run) for run in _unbroken(_largest(shot)) if len(run) >= SHORTEST]
+        found += [_geometry(run) for run in _unbroken(_largest(shot)) if len(run) >= MIN_STRETCH_FRAMES]
     if not found:
-        raise InputError(f"{path}: no face is seen for {SHORTEST} frames on end; give footage of a speaking face")
+        raise InputError(
+            f"{path}: no face is seen for {MIN_STRETCH_FRAMES} frames on end; give footage of a speaking face"
+        )
     return found
 
 
@@ -154,7 +156,7 @@ def _unbroken(face: list[Sight]) -> list[list[Sight]]:
 def _common(a: Geometry, b: Geometry) -> tuple[Geometry, Geometry] | None:
     low = max(a.first, b.first)
     high = min(a.first + len(a.times), b.first + len(b.times))
-    return (_part(a, low, high), _part(b, low, high)) if high - low >= SHORTEST else None
+    return (_part(a, low, high), _part(b, low, high)) if high - low >= MIN_STRETCH_FRAMES else None
 
 
 def _part(stretch: Geometry, low: int, high: int) -> Geometry:

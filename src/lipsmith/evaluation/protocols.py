@@ -13,7 +13,7 @@ from lipsmith.face.references import POOL, choose_pool, paper_pool_size
 
 Protocol = Literal["strict", "paper", "cross"]
 
-SHORTEST: Final = 2.0
+MIN_STRICT_SECONDS: Final = 2.0
 """Seconds that a clip must last."""
 GAP: Final = 0.2
 """Seconds between the last frame that may be looked at and the first to be rebuilt."""
@@ -39,7 +39,7 @@ def task(clip: Clip, protocol: Protocol) -> Task | None:
     speech of somebody else.
     """
     count = len(clip.times)
-    if clip.record.seconds < SHORTEST or count < 20:
+    if clip.record.seconds < MIN_STRICT_SECONDS or count < 20:
         return None
     if protocol == "paper":
         everything = np.arange(count)

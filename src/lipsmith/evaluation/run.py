@@ -15,7 +15,7 @@ from lipsmith.data.clips import Clip, ClipRecord, load_clip, load_mesh, read_man
 from lipsmith.errors import InputError, UsageError
 from lipsmith.evaluation.metrics.judge import Sound
 from lipsmith.evaluation.model_system import ModelSystem
-from lipsmith.evaluation.protocols import SHORTEST, Protocol, Task, task
+from lipsmith.evaluation.protocols import MIN_STRICT_SECONDS, Protocol, Task, task
 from lipsmith.evaluation.scoring import Scorer, Shown
 from lipsmith.evaluation.system_names import REAL
 from lipsmith.evaluation.systems import Question, System
@@ -73,7 +73,7 @@ def evaluate(
 
     `watch` sees each clip's real and generated crops. Raises InputError where no clip is long enough.
     """
-    records = [record for record in read_manifest(plan.data, plan.split) if record.seconds >= SHORTEST]
+    records = [record for record in read_manifest(plan.data, plan.split) if record.seconds >= MIN_STRICT_SECONDS]
     rows: list[Row] = []
     for number, (record, shown, question) in enumerate(_questions(plan, records)):
         if question is not None and shown is not None:
@@ -87,7 +87,7 @@ def evaluate(
         if progress:
             progress(number + 1, len(records))
     if not rows:
-        raise InputError(f"{plan.data}: no clip of {plan.split} lasts {SHORTEST:g} s; prepare longer footage")
+        raise InputError(f"{plan.data}: no clip of {plan.split} lasts {MIN_STRICT_SECONDS:g} s; prepare longer footage")
     return summary(rows, [REAL, *(system.name for system in systems)], scorer)
 
 

@@ -20,13 +20,13 @@ from lipsmith.evaluation.sanity_checks import refuse_side_by_side, require_face,
 from lipsmith.evaluation.scoring import Scorer, Shown
 from lipsmith.evaluation.system_names import REAL
 from lipsmith.media import probe
+from lipsmith.media.suffixes import ANIMATIONS, FILMS, is_media
 from lipsmith.speech.mel import MELS, mel_spectrogram, read_audio
 
 Row = dict[str, Any]
 Progress = Callable[[int, int], None]
 Watcher = Callable[[str, Shown, NDArray[np.uint8]], None]
 
-SUFFIXES: Final = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".flv", ".gif"})
 SYSTEM: Final = "generated"
 _UNHEARD: Final = Sound(np.zeros((MELS, 0), np.float32))
 _LOG = logging.getLogger(__name__)
@@ -167,9 +167,14 @@ def _joined(rows: list[Row]) -> Row:
 
 
 def _films(folder: Path) -> dict[str, Path]:
-    """Films below a folder by path without ending; of films that differ in the ending alone the last."""
+    """Films and animations below a folder by path without ending.
+
+    Of those that differ in the ending alone the last one counts, and a film before an animation, which may be its
+    preview.
+    """
     films: dict[str, Path] = {}
-    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES):
+    found = [path for path in folder.rglob("*") if is_media(path, FILMS | ANIMATIONS)]
+    for path in sorted(found, key=lambda path: (is_media(path, FILMS), path)):
         name = path.relative_to(folder).with_suffix("").as_posix()
         if name in films:
             _LOG.warning("%s is left out: %s has the same name", films[name], path)

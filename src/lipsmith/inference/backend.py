@@ -6,6 +6,7 @@ The stages, their inputs and outputs are listed in docs/architecture.md.
 from __future__ import annotations
 
 import logging
+import os
 import re
 from typing import TYPE_CHECKING, Protocol
 
@@ -54,7 +55,14 @@ def _choose(folder: ModelFolder, device: str, threads: int | None) -> Backend:
         from lipsmith.inference.onnx import OnnxBackend, cuda_is_available
 
         if device in ("auto", "cpu") or cuda_is_available():
-            return OnnxBackend(folder.path, device, threads)
+            return OnnxBackend(folder.path, device, threads or usable_cores())
     from lipsmith.inference.torch import TorchBackend
 
     return TorchBackend(folder.path, device, threads)
+
+
+def usable_cores() -> int:
+    """At least 1. Schedulers of clusters and containers lend a process some of the machine's cores."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

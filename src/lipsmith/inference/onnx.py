@@ -9,7 +9,6 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from lipsmith.cores import usable_cores
 from lipsmith.errors import UsageError, WeightsError
 
 _CUDA = "CUDAExecutionProvider"
@@ -28,10 +27,10 @@ class OnnxBackend:
     Raises `UsageError` for a device that is named and not there; auto then takes the CPU.
     """
 
-    def __init__(self, folder: Path, device: str = "auto", threads: int | None = None) -> None:
+    def __init__(self, folder: Path, device: str = "auto", threads: int = 1) -> None:
         self._folder = folder
         self._providers = _providers(device)
-        self._threads = threads or usable_cores()
+        self._threads = threads
         self._sessions: dict[str, Any] = {}
         if self._providers != [_CPU] and not self._computes_on_cuda():
             if device != "auto":

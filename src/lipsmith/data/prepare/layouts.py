@@ -12,13 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from lipsmith.errors import InputError
+from lipsmith.media.suffixes import FILMS, is_media
 
-MEDIA: Final = frozenset(
-    {
-        *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"),
-        *(".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp", ".ogv"),
-    }
-)
 PARTIAL: Final = ".partial"
 """Ending of files that are not whole yet; their names begin with a dot."""
 SPLITS: Final = {
@@ -76,7 +71,7 @@ def distinct(jobs: Iterable[Job], taken: Iterable[str]) -> list[Job]:
 def _expand(source: str) -> Iterator[Job]:
     path = _absolute(source)
     if path.is_dir():
-        found = sorted(file for file in _files(path) if _is_media(file))
+        found = sorted(file for file in _files(path) if is_media(file, FILMS))
         if not found:
             raise InputError(f"{source}: no video below this folder; name one that holds footage")
         lists = _split_lists(path)
@@ -149,10 +144,6 @@ def _split_lists(root: Path) -> dict[str, str]:
 def _known(folder: str) -> bool:
     """Whether a folder is named for a split, in whatever case: taken for a speaker's, `Test` would be trained on."""
     return folder.lower() in SPLITS
-
-
-def _is_media(file: Path) -> bool:
-    return file.suffix.lower() in MEDIA and file.is_file() and not file.name.startswith(".")
 
 
 def _plain(name: str) -> str:

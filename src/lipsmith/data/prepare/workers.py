@@ -16,9 +16,9 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from lipsmith.cores import usable_cores
 from lipsmith.data.prepare.journal import FAILED
 from lipsmith.data.prepare.layouts import Job
+from lipsmith.inference.backend import usable_cores
 
 if TYPE_CHECKING:
     from lipsmith.data.prepare.clip import Outcome

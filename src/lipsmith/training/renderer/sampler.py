@@ -29,7 +29,7 @@ from lipsmith.speech.mel import mel_windows
 from lipsmith.training.renderer.config import RendererTraining
 
 _LOADED: Final = 128  # clips read ahead
-SHORTEST: Final = 16  # frames; a clip must be long enough to be cut in two
+MIN_SPLIT_FRAMES: Final = 16  # frames; a clip must be long enough to be cut in two
 VALIDATED: Final = 2.0  # seconds; shorter clips tell too little of what is learnt
 TRUE, MOVED = 0, 1
 _NEVER: Final = 1e3
@@ -67,9 +67,9 @@ class Footage:
 
     def __init__(self, root: Path, records: Sequence[ClipRecord], neighbours: int, device: torch.device) -> None:
         splits = ", ".join(sorted({record.split for record in records}))
-        records = [record for record in records if record.frames >= SHORTEST]
+        records = [record for record in records if record.frames >= MIN_SPLIT_FRAMES]
         if not records:
-            raise InputError(f"{root}: no clip of {splits} has {SHORTEST} frames; prepare longer footage")
+            raise InputError(f"{root}: no clip of {splits} has {MIN_SPLIT_FRAMES} frames; prepare longer footage")
         total = sum(record.frames for record in records)
         starts = np.cumsum([0, *(record.frames for record in records)])
         self.neighbours = neighbours
