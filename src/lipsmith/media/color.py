@@ -81,14 +81,15 @@ class FrameToRGB:
             interpolation=_EXACT,
         )
         rgb = np.ascontiguousarray(scaled.to_ndarray(), dtype=np.uint8)
-        return _over_white(rgb) if alpha else rgb
+        return over_white(rgb) if alpha else rgb
 
 
 def _has_alpha(frame: VideoFrame) -> bool:
     return frame.format.name == "pal8" or any(component.is_alpha for component in frame.format.components)
 
 
-def _over_white(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def over_white(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(H, W, 4) to (H, W, 3): what lies before white."""
     alpha = rgba[..., 3:].astype(np.uint16)
     blended = rgba[..., :3] * alpha + 255 * (255 - alpha)
     return ((blended + 127) // 255).astype(np.uint8)

@@ -34,7 +34,7 @@ def open_input(path: Path) -> Iterator[InputContainer]:
     Raises:
         InputError: the file is missing, empty, or nothing that libav can read.
     """
-    _check_readable(path)
+    check_readable(path)
     try:
         # An absolute path can never be taken for a protocol ("a:b.mp4") or for an option.
         container = av.open(str(path.absolute()), "r", metadata_errors="replace")
@@ -51,7 +51,8 @@ def open_input(path: Path) -> Iterator[InputContainer]:
         yield container
 
 
-def _check_readable(path: Path) -> None:
+def check_readable(path: Path) -> None:
+    """Raise InputError for a path at which there is no file with something in it."""
     if not path.exists():
         raise InputError(f"{path} does not exist; check the path.")
     if not path.is_file():

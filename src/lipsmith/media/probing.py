@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import av
 
 from lipsmith.errors import InputError
-from lipsmith.media.container import audio_stream, clock, open_input, packets, require_video
+from lipsmith.media.color import BT709, FULL
+from lipsmith.media.container import audio_stream, check_readable, clock, open_input, packets, require_video
 from lipsmith.media.orientation import orientation_of
+from lipsmith.media.pictures import Picture, read_picture
 
 if TYPE_CHECKING:
     from av.container.input import InputContainer
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 _LOOKED_AT = 250  # packets: ten seconds at 25 fps, a few milliseconds of reading
+_STILL_RATE = Fraction(25)
+_SRGB = 13
 _FASTEST = 240  # frames a second; a header that says more holds a time base, not a rate
 
 
@@ -72,11 +76,14 @@ def probe(path: Path | str) -> VideoInfo:
         InputError: the file is missing, empty, has no picture, or its picture cannot be decoded.
     """
     path = Path(path)
+    check_readable(path)
+    if (picture := read_picture(path)) is not None:
+        return _info_of(picture, path)
     with open_input(path) as container:
         stream = require_video(container, path)
         frame, stamps, whole = _first_frame_and_stamps(container, stream, path)
         timing = _timing(container, stream, stamps, whole)
-        turn = orientation_of(frame, path)
+        turn = orientation_of(frame)
         aspect = stream.sample_aspect_ratio or Fraction(1)
         width, height = (frame.height, frame.width) if turn.transposes else (frame.width, frame.height)
         return VideoInfo(
@@ -98,6 +105,28 @@ def probe(path: Path | str) -> VideoInfo:
             sample_aspect=1 / aspect if turn.transposes else aspect,
             metadata={key.lower(): value for key, value in container.metadata.items()},
         )
+
+
+def _info_of(picture: Picture, path: Path) -> VideoInfo:
+    height, width = picture.image.shape[:2]
+    return VideoInfo(
+        path=path,
+        width=width,
+        height=height,
+        rate=_STILL_RATE,
+        duration=float(1 / _STILL_RATE),
+        frames=1,
+        has_audio=False,
+        is_still=True,
+        variable_rate=False,
+        rotation=picture.rotation,
+        color_range=FULL,
+        colorspace=BT709,
+        primaries=BT709,
+        transfer=_SRGB,
+        pixel_format="rgb24",
+        metadata=picture.metadata,
+    )
 
 
 def _is_picture(container: InputContainer) -> bool:

@@ -15,8 +15,9 @@ from av.video.frame import VideoFrame
 
 from lipsmith.errors import InputError
 from lipsmith.media.color import FrameToRGB
-from lipsmith.media.container import clock, decoded, open_input, require_video, seconds
+from lipsmith.media.container import check_readable, clock, decoded, open_input, require_video, seconds
 from lipsmith.media.orientation import orientation_of
+from lipsmith.media.pictures import read_picture
 
 if TYPE_CHECKING:
     from av.container.input import InputContainer
@@ -56,11 +57,16 @@ def read_frames(path: Path | str, start: float = 0.0, end: float | None = None) 
         InputError: the file is missing, empty, has no picture, or not one frame of it can be decoded.
     """
     path = Path(path)
+    check_readable(path)
+    if (picture := read_picture(path)) is not None:
+        if start <= _CLOSE and (end is None or end > _CLOSE):
+            yield Frame(picture.image, 0.0, 0)
+        return
     with _opened(path) as (container, stream):
         timed = _timed(container, stream, path, start)
         first, _ = next(timed)
         # A film may change its size or its turn midway: all of it, wherever reading begins, is shown as it began.
-        to_rgb, turn = FrameToRGB((first.width, first.height)), orientation_of(first, path)
+        to_rgb, turn = FrameToRGB((first.width, first.height)), orientation_of(first)
         index = 0
         for raw, time in chain([(first, 0.0)], timed):
             if end is not None and time >= end - _CLOSE:

@@ -1,0 +1,149 @@
+"""Still pictures as viewers show them: whole, upright, in the colors of their profile, on white where transparent.
+
+Read by Pillow, because libav ignores color profiles and takes the first tile of a tiled HEIC for the picture. What
+Pillow cannot read is left to libav, as are animations.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
+
+import numpy as np
+
+from lipsmith.errors import InputError
+from lipsmith.media.color import over_white
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+_LOG = logging.getLogger(__name__)
+
+_SIGNATURES: Final = (
+    (0, b"\x89PNG", ("PNG",)),
+    (0, b"\xff\xd8\xff", ("JPEG", "MPO")),
+    (0, b"II", ("TIFF",)),
+    (0, b"MM", ("TIFF",)),
+    (0, b"BM", ("BMP",)),
+    (8, b"WEBP", ("WEBP",)),
+    (4, b"jP  ", ("JPEG2000",)),
+    (4, b"ftypavif", ("AVIF",)),
+    (4, b"ftyphei", ("HEIF",)),
+    (4, b"ftypmif1", ("HEIF", "AVIF")),
+)
+_ANIMATIONS: Final = {"PNG", "WEBP", "AVIF"}
+_TILED: Final = {"HEIF", "AVIF"}
+_ORIENTATION, _DESCRIPTION, _ARTIST, _COPYRIGHT = 0x112, 0x10E, 0x13B, 0x8298  # EXIF 2.3, table 4
+_TURNS: Final = {3: 180, 4: 180, 5: 270, 6: 90, 7: 90, 8: 270}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A still picture."""
+
+    image: NDArray[np.uint8]
+    """(H, W, 3) sRGB, upright, contiguous."""
+    rotation: int
+    """Degrees clockwise that the stored pixels were turned by."""
+    transparent: bool
+    """Whether a part of it shows what lies behind; that part is white."""
+    metadata: dict[str, str]
+    """Title, artist and copyright, as far as they are given."""
+
+
+def read_picture(path: Path) -> Picture | None:
+    """The picture in a file; None for films, animations and kinds that Pillow cannot read.
+
+    Raises:
+        InputError: the picture has more pixels than memory should hold, or is a HEIC or AVIF that is damaged.
+    """
+    formats = _formats(path)
+    try:
+        return _read(path, formats) if formats else None
+    except (OSError, ValueError, SyntaxError, EOFError, KeyError, RuntimeError, MemoryError) as error:
+        if _TILED.intersection(formats):  # libav would take the first tile for the whole
+            raise InputError(f"{path} cannot be read as a picture ({error}); export it as JPEG or PNG.") from error
+        _LOG.debug("%s is left to libav: %s", path, error)
+        return None
+
+
+def _formats(path: Path) -> tuple[str, ...]:
+    with path.open("rb") as file:
+        head = file.read(16)
+    return next((names for at, mark, names in _SIGNATURES if head[at:].startswith(mark)), ())
+
+
+def _read(path: Path, formats: tuple[str, ...]) -> Picture | None:
+    from PIL import Image, ImageOps
+
+    if "HEIF" in formats:
+        from pi_heif import register_heif_opener
+
+        register_heif_opener()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of sizes and of damaged metadata; the picture itself is what counts
+        try:
+            with Image.open(path, formats=formats) as stored:
+                if stored.format in _ANIMATIONS and getattr(stored, "is_animated", False):
+                    return None
+                exif = dict(stored.getexif())  # a copy: to load a picture may turn it and say so
+                shown = ImageOps.exif_transpose(stored)
+        except Image.DecompressionBombError as error:
+            raise InputError(f"{path} has more pixels than can be worked on; make it smaller.") from error
+    image, alpha = _srgb(shown, path), _alpha(shown)
+    texts = {"title": _DESCRIPTION, "artist": _ARTIST, "copyright": _COPYRIGHT}
+    return Picture(
+        image=image if alpha is None else over_white(np.dstack([image, alpha])),
+        rotation=_TURNS.get(int(exif.get(_ORIENTATION, 1)), 0),
+        transparent=alpha is not None,
+        metadata={key: str(exif[tag]).strip("\0 ") for key, tag in texts.items() if exif.get(tag)},
+    )
+
+
+def _srgb(image: Image, path: Path) -> NDArray[np.uint8]:
+    from PIL import ImageCms
+
+    colors = _without_alpha(image)
+    profile = image.info.get("icc_profile")
+    if profile or colors.mode == "LAB":
+        try:
+            source = ImageCms.ImageCmsProfile(BytesIO(profile)) if profile else ImageCms.createProfile("LAB")
+            converted = ImageCms.profileToProfile(
+                colors,
+                source,
+                ImageCms.createProfile("sRGB"),
+                ImageCms.Intent.RELATIVE_COLORIMETRIC,
+                "RGB",
+                flags=ImageCms.Flags.BLACKPOINTCOMPENSATION | ImageCms.Flags.HIGHRESPRECALC,
+            )
+            return np.array(cast("Image", converted))
+        except (ImageCms.PyCMSError, OSError) as error:
+            _LOG.warning("%s: its color profile cannot be applied (%s); its colors may be off.", path, error)
+    return np.array(colors.convert("RGB"))
+
+
+def _without_alpha(image: Image) -> Image:
+    """The picture in the mode that its color profile is about."""
+    from PIL.Image import fromarray
+
+    if image.mode.startswith("I"):
+        deep = np.asarray(image).astype(np.uint32)
+        return fromarray((deep >> 8 if deep.max(initial=0) > 255 else deep).astype(np.uint8))
+    if image.mode == "F":
+        raise ValueError("floating-point pixels have no fixed scale")
+    if image.mode in ("CMYK", "LAB", "RGB", "L"):
+        return image
+    return image.convert("L" if image.mode in ("LA", "La", "1") else "RGB")
+
+
+def _alpha(image: Image) -> NDArray[np.uint8] | None:
+    """(H, W) opacity; None where all is opaque."""
+    if image.mode.startswith("I") or not image.has_transparency_data:
+        return None
+    alpha = np.array(image.convert("RGBA").getchannel("A"))
+    return alpha if alpha.min() < 255 else None

@@ -1,0 +1,166 @@
+"""Still pictures: profiles, turns, tiles, transparency and depth, as a viewer shows them."""
+
+from __future__ import annotations
+
+import io
+import struct
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+
+from heic_samples import tiled_heic
+from lipsmith.errors import InputError
+from lipsmith.media import probe, read_frames
+from video_samples import film, picture
+
+# ProPhoto RGB (ISO 22028-2): gamma 1.8 and primaries, as XYZ of D50, far outside those of sRGB.
+WHITE, RED, GREEN, BLUE = (0.9642, 1, 0.8249), (0.7977, 0.2880, 0), (0.1352, 0.7119, 0), (0.0313, 0.0001, 0.8249)
+
+
+def shown(path: Path) -> NDArray[np.int_]:
+    (frame,) = read_frames(path)
+    assert probe(path).is_still
+    return frame.image.astype(int)
+
+
+def srgb() -> bytes:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def wide_gamut() -> bytes:
+    def fixed(*values: float) -> bytes:
+        return b"".join(struct.pack(">i", round(value * 65536)) for value in values)
+
+    curve = b"curv" + struct.pack(">IIH", 0, 1, round(1.8 * 256)) + b"\0\0"
+    named = b"desc" + struct.pack(">II", 0, 5) + b"wide\0" + bytes(12 + 67)
+    tags = {b"desc": named + bytes(-len(named) % 4), b"cprt": b"text\0\0\0\0none\0\0\0\0"}
+    points = ((b"wtpt", WHITE), (b"rXYZ", RED), (b"gXYZ", GREEN), (b"bXYZ", BLUE))
+    tags |= {name: b"XYZ \0\0\0\0" + fixed(*xyz) for name, xyz in points}
+    tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve)
+    at, table, body = 132 + 12 * len(tags), b"", b""
+    for name, data in tags.items():
+        table += name + struct.pack(">II", at + len(body), len(data))
+        body += data
+    head = struct.pack(">I4sI4s4s4s", at + len(body), b"\0\0\0\0", 0x02200000, b"mntr", b"RGB ", b"XYZ ")
+    head += bytes(12) + b"acsp" + bytes(28) + fixed(*WHITE)
+    return head + bytes(128 - len(head)) + struct.pack(">I", len(tags)) + table + body
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".avif"])
+def test_a_color_profile_is_applied(tmp_path: Path, suffix: str) -> None:
+    plain = Image.fromarray(picture(64, 48)[..., [0, 1, 1]])
+    wide = wide_gamut()
+    converted = ImageCms.profileToProfile(plain, ImageCms.createProfile("sRGB"), io.BytesIO(wide), outputMode="RGB")
+    assert converted is not None
+    converted.save(tmp_path / f"a{suffix}", icc_profile=wide, quality=95)
+    assert np.abs(shown(tmp_path / f"a{suffix}") - np.asarray(plain)).mean() < 3
+
+
+def test_a_profile_that_is_no_profile_costs_no_picture(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    Image.fromarray(picture(64, 48)).save(tmp_path / "a.png", icc_profile=b"none")
+    assert np.array_equal(shown(tmp_path / "a.png"), picture(64, 48))
+    assert "color profile" in caplog.text
+
+
+def test_cmyk_is_read_through_its_profile_or_without_one(tmp_path: Path) -> None:
+    Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(tmp_path / "a.tif")
+    assert np.array_equal(shown(tmp_path / "a.tif")[0, 0], (255, 0, 0))
+
+
+def test_films_of_pictures_with_profiles_do_not_end_the_process(tmp_path: Path) -> None:
+    """PyAV 18.1 frees the profile's name twice, where it is asked for side data."""
+    images = [Image.fromarray(picture(64, 48, level)) for level in (60, 120, 180)]
+    images[0].save(tmp_path / "a.png", icc_profile=srgb(), save_all=True, append_images=images[1:], duration=40)
+    content = io.BytesIO()
+    images[0].save(content, "png", icc_profile=srgb())
+    with av.open(str(tmp_path / "a.mov"), "w") as container:
+        stream = container.add_stream("png", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "rgb24"
+        for number in range(3):
+            packet = av.Packet(content.getvalue())
+            packet.pts = packet.dts = number
+            packet.time_base, packet.stream, packet.is_keyframe = Fraction(1, 25), stream, True
+            container.mux(packet)
+    for name in ("a.png", "a.mov"):
+        frames = list(read_frames(tmp_path / name))
+        assert len(frames) == probe(tmp_path / name).frames == 3
+        assert np.array_equal(frames[0].image, np.asarray(images[0]))
+
+
+def exif_with_a_maker_note() -> bytes:
+    """Big-endian, orientation 6, with a maker note that has a little-endian header of its own."""
+    note = b"Nikon\0\2\x10\0\0" + b"II*\0" + struct.pack("<IHHHI4sI", 8, 1, 1, 7, 4, b"0210", 0)
+    exif = b"MM\0*" + struct.pack(">IHHHIHH", 8, 2, 0x112, 3, 1, 6, 0) + struct.pack(">HHII", 0x8769, 4, 1, 38)
+    exif += bytes(4) + struct.pack(">HHHII", 1, 0x927C, 7, len(note), 56) + bytes(4)
+    return b"Exif\0\0" + exif + note
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
+def test_the_turn_of_the_picture_is_not_that_of_a_maker_note(tmp_path: Path, suffix: str) -> None:
+    image = picture(64, 48)
+    path = tmp_path / f"a{suffix}"
+    exif = Image.Exif()
+    exif[0x112] = 6
+    stored = Image.fromarray(np.rot90(image).copy())
+    stored.save(path, exif=exif if suffix == ".tif" else exif_with_a_maker_note(), quality=95)
+    assert np.abs(shown(path) - image).max() <= 12
+    info = probe(path)
+    assert (info.width, info.height, info.rotation) == (64, 48, 90)
+
+
+def test_a_tiled_heic_is_one_picture(tmp_path: Path) -> None:
+    image = picture(128, 128)
+    assert np.abs(shown(tiled_heic(tmp_path / "a.heic", image)) - image).max() <= 12
+
+
+def test_a_damaged_heic_is_refused_instead_of_a_tile_of_it(tmp_path: Path) -> None:
+    path = tiled_heic(tmp_path / "a.heic", picture(128, 128))
+    path.write_bytes(path.read_bytes()[:700])
+    with pytest.raises(InputError, match=r"a\.heic cannot be read as a picture"):
+        list(read_frames(path))
+
+
+def test_deep_and_gray_pictures(tmp_path: Path) -> None:
+    ramp = np.tile(np.arange(256, dtype=np.uint16) * 257, (4, 1))
+    Image.fromarray(ramp).save(tmp_path / "deep.png")
+    assert np.array_equal(shown(tmp_path / "deep.png")[0, :, 1], np.arange(256))
+    Image.fromarray((ramp >> 8).astype(np.uint8)).convert("LA").save(tmp_path / "gray.png")
+    assert np.array_equal(shown(tmp_path / "gray.png")[0, :, 1], np.arange(256))
+
+
+def test_jpeg_inside_tiff_is_not_black(tmp_path: Path) -> None:
+    Image.fromarray(picture(64, 48)).save(tmp_path / "a.tif", compression="jpeg", quality=95)
+    assert np.abs(shown(tmp_path / "a.tif") - picture(64, 48)).mean() < 3
+
+
+def test_a_palette_with_transparency_lies_on_white(tmp_path: Path) -> None:
+    indexed = Image.new("P", (8, 8), 1)
+    indexed.putpalette([255, 0, 0, 0, 0, 255])
+    indexed.paste(0, (0, 0, 4, 8))
+    indexed.save(tmp_path / "a.png", transparency=0)
+    assert np.array_equal(shown(tmp_path / "a.png")[0, [0, 7]], [(255, 255, 255), (0, 0, 255)])
+
+
+def test_who_made_a_picture_is_read_from_it(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x13B], exif[0x8298] = "A. Person", "(c) 2026 Example"
+    Image.fromarray(picture(64, 48)).save(tmp_path / "a.jpg", exif=exif)
+    assert probe(tmp_path / "a.jpg").metadata == {"artist": "A. Person", "copyright": "(c) 2026 Example"}
+
+
+def test_a_cut_off_photograph_gives_what_is_there(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.jpg", [picture(256, 256)])
+    path.write_bytes(path.read_bytes()[:-100])
+    assert shown(path).shape == (256, 256, 3)
+
+
+def test_a_picture_of_too_many_pixels_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.fromarray(picture(64, 48)).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(InputError, match="more pixels"):
+        probe(tmp_path / "a.png")
