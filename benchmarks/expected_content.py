@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from lipsmith.evaluation.landmarks import Trial, load_trials, total
 from lipsmith.evaluation.metrics.landmarks import opening_r
-from lipsmith.evaluation.trials import Trial, load_trials, total
 from lipsmith.models.landmarks import generator as landmark_generator
 
 NEARNESS = (3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 1e9)

@@ -8,9 +8,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.data.clips import Clip, ClipRecord, write_manifest
-from lipsmith.face.landmarks import INNER_LIP, NUM_POINTS, OUTER_LIP, ranks
+from lipsmith.face.landmarks import CONTENT, INNER_LIP, NUM_CONTENT, NUM_POINTS, OUTER_LIP, ranks
+from lipsmith.speech.mel import MEL_LIMIT
 
 SIDES = {"upper": (13, 0), "lower": (14, 17)}
+
+
+class LoudStages:
+    """A generator that opens the mouth as the middle of its mel window is loud; where `peeks`, as the pose says."""
+
+    def __init__(self, peeks: bool = False) -> None:
+        self.peeks = peeks
+
+    def __call__(self, stage: str, /, **inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        if stage == "speech":
+            return (inputs["mel"][:, 0, 0, 8:9] + MEL_LIMIT,)
+        tokens, pose = inputs["tokens"], inputs["pose"]
+        content = np.full((*tokens.shape[:2], NUM_CONTENT, 2), 0.5, np.float32)
+        content[:, :, CONTENT.index(14), 1] += pose[:, :, 0, 0] if self.peeks else 0.01 * tokens[..., 0]
+        return (content,)
 
 
 def face(random: np.random.Generator) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Evaluation of the landmark generator on prepared clips, and the clips whose sound is found to be off."""
+"""Evaluation of the landmark generator on prepared clips: what it is given, its figures, the command."""
 
 from __future__ import annotations
 
@@ -7,43 +7,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from landmark_clips import talking_clip, write_clips
+from landmark_clips import LoudStages, talking_clip, write_clips
 from lipsmith.cli import evaluate_landmarks as verb
-from lipsmith.data.clips import read_manifest
 from lipsmith.errors import InputError, UsageError
 from lipsmith.evaluation.landmarks import (
-    agreement,
-    choose_shifts,
+    Trial,
     evaluate,
-    find_offsets,
-    shift_seconds,
-    write_offsets,
+    leak_r,
+    make_trial,
+    measure,
+    strangers,
+    total,
 )
-from lipsmith.evaluation.trials import make_trial
-from lipsmith.face.landmarks import CONTENT, NUM_CONTENT
+from lipsmith.evaluation.metrics.landmarks import inner_opening
+from lipsmith.face.landmarks import NUM_POSE
 from lipsmith.models.landmarks.generator import LandmarkConfig, build_landmark_generator
-from lipsmith.speech.mel import MEL_LIMIT
 from lipsmith.training.landmarks.task import LandmarkTraining
 from lipsmith.training.run import save_weights
-
-Floats = NDArray[np.float32]
-LOWER = CONTENT.index(14)
-ZERO = 20
-"""Index of no shift among the 41."""
-
-
-class Loud:
-    """Opens the mouth as the middle of what it hears is loud."""
-
-    def __call__(self, stage: str, /, **inputs: Floats) -> tuple[Floats, ...]:
-        if stage == "speech":
-            return (inputs["mel"][:, 0, 0, 8:9] + MEL_LIMIT,)
-        tokens = inputs["tokens"]
-        content = np.full((*tokens.shape[:2], NUM_CONTENT, 2), 0.5, np.float32)
-        content[:, :, LOWER, 1] += 0.01 * tokens[..., 0]
-        return (content,)
 
 
 def ignore(done: int, total: int) -> None:
@@ -58,60 +39,65 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("lag", [-0.2, -0.08, 0.0, 0.12, 0.2])
-def test_agreement_is_highest_at_the_lag_of_the_sound(lag: float) -> None:
-    agreed = agreement(Loud(), make_trial(talking_clip(4, "a", frames=120, lag=lag), 4), 15)
-    for curve in (agreed.whole, agreed.before, agreed.counted):
-        assert curve.shape == (41,)
-        assert curve.max() > 0.9
-        assert shift_seconds(int(curve.argmax())) == pytest.approx(lag, abs=0.021)
+def trial(seed: int, frames: int = 80) -> Trial:
+    """A talking face whose first pose point gives the opening away."""
+    clip = talking_clip(seed, f"p{seed}", frames=frames)
+    clip.landmarks[:, 0, 0] = inner_opening(clip.landmarks[:, NUM_POSE:])
+    return make_trial(clip, 4)
 
 
-def test_each_clips_lag_is_found(data: Path) -> None:
-    found = find_offsets(Loud(), data, "val", 15, 4, ignore)
-    seconds = {clip.split("/")[1]: value for clip, value in found.seconds.items()}
-    assert seconds["early"] == pytest.approx(-0.16, abs=0.021)
-    assert seconds["right"] == pytest.approx(0.0, abs=0.021)
-    assert seconds["late"] == pytest.approx(0.12, abs=0.021)
-    assert found.figures["shifted.opening_r"] > found.figures["opening_r"] + 0.1
-    assert found.figures["clips"] == 3
-    assert found.figures["moved"] >= 2
-    assert [row["offset"] for row in found.rows] == list(found.seconds.values())
+def test_the_leak_is_what_the_pose_tells_and_not_what_speech_tells() -> None:
+    trials = [trial(seed) for seed in range(8)]
+    honest, peeking = (
+        np.mean([leak_r(LoudStages(peeks), item, strangers(trials, item.record.identity), 15) for item in trials])
+        for peeks in (False, True)
+    )
+    assert measure(LoudStages(), trials[0], 15)["opening_r"] > 0.9
+    assert peeking > 0.99
+    assert abs(honest) < 0.35
 
 
-def test_what_was_found_is_noted_and_then_nothing_more_is_found(data: Path) -> None:
-    write_offsets(data, find_offsets(Loud(), data, "val", 15, 4, ignore).seconds)
-    again = find_offsets(Loud(), data, "val", 15, 4, ignore)
-    assert max(abs(value) for value in again.seconds.values()) <= 0.02
-    # Offsets add up: a second note of 0.04 s moves what the first one left.
-    before = {record.clip: record.offset for record in read_manifest(data)}
-    clip = next(iter(before))
-    write_offsets(data, {clip: 0.04})
-    after = {record.clip: record.offset for record in read_manifest(data)}
-    assert after.pop(clip) == pytest.approx(before.pop(clip) + 0.04)
-    assert after == before
+def test_short_foreign_speech_is_repeated_and_none_is_not_measured() -> None:
+    item = trial(1)
+    whole = item.mel[:, :40]
+    twice = np.tile(whole, 8)
+    assert leak_r(LoudStages(), item, [whole], 15) == leak_r(LoudStages(), item, [twice], 15)
+    assert np.isnan(leak_r(LoudStages(), item, [], 15))
 
 
-def peaked(index: int, height: float) -> NDArray[np.float64]:
-    curve = np.full(41, 0.1)
-    curve[index] = height
-    return curve
+def test_strangers_are_all_other_people_one_speech_of_each_in_any_order() -> None:
+    lengths = (80, 90, 100, 70, 60)
+    named = zip(range(5), "aabbc", lengths, strict=True)
+    trials = [make_trial(talking_clip(seed, name, frames=frames), 4) for seed, name, frames in named]
+    for order in (trials, trials[::-1]):
+        chosen = strangers(order, "a")
+        assert [any(mel is trial.mel for mel in chosen) for trial in trials] == [False, False, True, False, True]
 
 
-def test_only_a_clear_optimum_of_a_long_clip_counts_alone() -> None:
-    long = [make_trial(talking_clip(seed, name, frames=60), 4) for seed, name in enumerate("ab")]
-    brief = make_trial(talking_clip(2, "c", frames=30), 4)
-    trials = [*long, brief]
-    assert choose_shifts(trials, [peaked(25, 0.9), peaked(25, 0.12), peaked(25, 0.12)]) == [25, ZERO, ZERO]
+def test_silence_is_measured_beside_the_most_closed_reference() -> None:
+    figures = measure(LoudStages(), trial(2), 15)
+    assert figures["silence_opening"] == pytest.approx(0.0, abs=1e-4)
+    assert figures["least.silence_opening"] < figures["mean.silence_opening"]
 
 
-def test_a_brief_clip_follows_its_identity() -> None:
-    trials = [make_trial(talking_clip(seed, "a", frames=frames), 4) for seed, frames in enumerate((100, 100, 30))]
-    assert choose_shifts(trials, [peaked(25, 0.9), peaked(25, 0.8), peaked(3, 0.9)]) == [25, 25, 25]
+def test_strict_trials_keep_references_and_counted_frames_apart() -> None:
+    clip = talking_clip(3, "a", frames=60)
+    clip.landmarks[:30, 0, 0], clip.landmarks[30:, 0, 0] = 0.0, 1.0
+    strict = make_trial(clip, 5)
+    assert strict.strict
+    assert (strict.references[:, 0, 0] == 0).all()
+    # The second half begins at frame 30, 1.2 s; frames from 1.4 s on count.
+    assert np.flatnonzero(strict.counted).tolist() == list(range(35, 60))
+    assert not make_trial(talking_clip(3, "a", frames=40), 5).strict
+
+
+def test_totals_are_means_over_identities_and_skip_what_was_not_measured() -> None:
+    rows = [{"x": 1.0, "y": 1.0}, {"x": 3.0, "y": float("nan")}, {"x": 8.0, "y": 5.0}]
+    assert total(rows, ["a", "a", "b"]) == {"x": 5.0, "y": 3.0}
 
 
 def test_figures_stand_beside_the_baselines_and_the_leak(data: Path) -> None:
-    found = evaluate(Loud(), data, "val", 15, 4, ignore)
+    found = evaluate(LoudStages(), data, "val", 15, 4, ignore)
     figures = found.figures
     assert figures["clips"] == 3
     # 100 frames: the second half from frame 50 and 0.2 s on.
@@ -124,7 +110,7 @@ def test_figures_stand_beside_the_baselines_and_the_leak(data: Path) -> None:
 
 def test_clips_under_two_seconds_are_told_apart(tmp_path: Path) -> None:
     write_clips(tmp_path, [talking_clip(0, "a", "val", 100), talking_clip(1, "b", "val", 40)])
-    figures = evaluate(Loud(), tmp_path, "val", 15, 4, ignore).figures
+    figures = evaluate(LoudStages(), tmp_path, "val", 15, 4, ignore).figures
     assert (figures["clips"], figures["short.clips"], figures["short.frames"]) == (1, 1, 40)
 
 

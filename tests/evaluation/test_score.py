@@ -12,21 +12,17 @@ from numpy.typing import NDArray
 
 from lipsmith.cli import main
 from lipsmith.cli.results import read_figures
-from lipsmith.data.clips import read_manifest, with_offset
-from lipsmith.data.prepare import prepare
 from lipsmith.errors import InputError
 from lipsmith.evaluation import films as film
 from lipsmith.evaluation.films import find_face, follow, pieces
-from lipsmith.evaluation.metrics.judge import FPS, OwnJudge, Sound, load_judge
-from lipsmith.evaluation.metrics.lse import REACH, sync_figures, told_apart
+from lipsmith.evaluation.metrics.judge import OwnJudge
+from lipsmith.evaluation.metrics.lse import sync_figures
 from lipsmith.evaluation.networks import Networks
-from lipsmith.evaluation.offsets import find_offset, find_offsets, note_offsets
 from lipsmith.evaluation.score import Pair, _joined, find_pairs, score
 from lipsmith.evaluation.scoring import Scorer
 from lipsmith.face import FaceMesh
 from lipsmith.media import VideoWriter, read_frames
 from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig
-from lipsmith.speech.mel import mel_spectrogram, read_audio
 from synthetic import Motion, large_face_enters, make_film, speech
 
 NOTHING = Networks(FaceMesh(), None, None, None, None, {})
@@ -168,61 +164,6 @@ def test_no_pair_at_all_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "bad.mp4").write_bytes(b"no film")
     with pytest.raises(InputError):
         score([Pair("bad", tmp_path / "bad.mp4", tmp_path / "bad.mp4")], Scorer(NOTHING))
-
-
-UNSEEN = ("p020_001", "p023_001")
-"""Clips of people whom the judge never saw, from sources that are in sync."""
-
-
-@pytest.mark.parametrize("name", UNSEEN)
-def test_the_shipped_judge_hears_unseen_people(clips: Path, name: str) -> None:
-    path, judge = clips / "test" / f"{name}.mp4", load_judge()
-    offset = find_offset(path, judge, 5.0)
-    assert abs(offset.frames) <= 1
-    assert offset.confidence > 0.1
-    late = np.concatenate([np.zeros(6 * 640, np.float32), read_audio(path)])
-    piece = next(pieces(path, find_face(path, 5.0)))
-    distances = judge.distances(piece.crops[:125], piece.times[:125], Sound(mel_spectrogram(late)))
-    assert abs(np.nanmean(distances, axis=0).argmin() - 15 - 6) <= 1
-    in_sync = judge.distances(piece.crops[:125], piece.times[:125], Sound(mel_spectrogram(late[6 * 640 :])))
-    wins, comparisons = told_apart(in_sync)
-    assert wins >= 0.85 * comparisons
-
-
-def test_an_offset_needs_no_more_sound_than_is_looked_at(tmp_path: Path) -> None:
-    path = make_film(tmp_path / "long.mp4", 3.0, size=(256, 256), audio=speech(3.0))
-    judge, heard = OwnJudge(SyncNet(SMALL)), []
-
-    class Listener:
-        name = judge.name
-
-        def distances(self, crops: NDArray[np.uint8], times: NDArray[np.float64], sound: Sound) -> NDArray[np.float32]:
-            heard.append((crops, times, sound))
-            return judge.distances(crops, times, sound)
-
-    found = find_offset(path, Listener(), 1.0)
-    ((crops, times, sound),) = heard
-    assert sound.wave is not None
-    assert 1 + REACH / FPS < len(sound.wave) / 16000 < 2.5
-    whole = judge.distances(crops, times, Sound(mel_spectrogram(read_audio(path))))
-    np.testing.assert_allclose(found.figures.curve, sync_figures(whole).curve, atol=1e-5)
-    assert np.isfinite(found.figures.curve[-1])
-
-
-def test_offsets_are_noted_for_training(clips: Path, tmp_path: Path) -> None:
-    prepare([clips / "test" / f"{UNSEEN[0]}.mp4"], tmp_path, workers=1)
-    found = find_offsets(tmp_path, load_judge())
-    note_offsets(tmp_path, found.records)
-    assert [record.offset for record in read_manifest(tmp_path)] == [record.offset for record in found.records]
-    assert abs(found.records[0].offset) <= 0.04
-    assert 0.5 < found.told_apart <= 1
-    # Offsets are sought round those that are noted.
-    late = [with_offset(record, 0.2) for record in found.records]
-    note_offsets(tmp_path, late)
-    again = find_offsets(tmp_path, load_judge())
-    assert abs(again.records[0].offset) <= 0.04
-    assert again.told_apart < found.told_apart
-    assert again.lags[0] == pytest.approx(again.records[0].offset - 0.2)
 
 
 def test_a_film_in_pieces_has_one_shift() -> None:

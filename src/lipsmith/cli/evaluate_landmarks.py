@@ -6,13 +6,18 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import tyro
 
 from lipsmith.cli import console
 from lipsmith.cli.results import write_figures
 from lipsmith.files import refuse_outputs
+
+if TYPE_CHECKING:
+    from lipsmith.evaluation.landmarks import LandmarkEvaluation
+    from lipsmith.evaluation.offsets import ClipOffsets
+    from lipsmith.inference.speak import Stages
 
 _BASELINES: Final = ("mean", "nearest")
 
@@ -37,23 +42,18 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
 def run(options: Options) -> None:
     """Print the figures of each split, or of the offsets that were found."""
     from lipsmith.data.clips import read_manifest
-    from lipsmith.evaluation.landmarks import Evaluation, evaluate, find_offsets, write_offsets
     from lipsmith.training.landmarks.stages import load_stages
 
     refuse_outputs([options.json], options.overwrite, inputs=[options.model, options.data])
     for split in options.split:
-        read_manifest(options.data, split)  # a split that is not there is told before the others are measured
+        read_manifest(options.data, split)  # a missing split ends the command before the others are measured
     stages, window, references = load_stages(options.model, options.device, options.threads)
     figures: dict[str, float] = {}
     rows: list[dict[str, object]] = []
+    measure = _offsets if options.write_offsets else _figures
     for split in options.split:
         with console.progress(split) as progress:
-            found: Evaluation
-            if options.write_offsets:
-                found = offsets = find_offsets(stages, options.data, split, window, references, progress)
-                write_offsets(options.data, offsets.seconds)
-            else:
-                found = evaluate(stages, options.data, split, window, references, progress)
+            found = measure(stages, options.data, split, window, references, progress)
         prefix = f"{split}." if len(options.split) > 1 else ""
         figures |= {prefix + name: value for name, value in found.figures.items()}
         rows += found.rows
@@ -62,6 +62,20 @@ def run(options: Options) -> None:
     console.table("Landmarks", columns, beside_baselines(figures), None if options.json else sys.stdout)
     if options.json:
         console.result(options.json)
+
+
+def _figures(stages: Stages, data: Path, *rest: Any) -> LandmarkEvaluation:  # noqa: ANN401 - passed on
+    from lipsmith.evaluation.landmarks import evaluate
+
+    return evaluate(stages, data, *rest)
+
+
+def _offsets(stages: Stages, data: Path, *rest: Any) -> ClipOffsets:  # noqa: ANN401 - passed on
+    from lipsmith.evaluation.offsets import find_landmark_offsets, note_offsets
+
+    found = find_landmark_offsets(stages, data, *rest)
+    note_offsets(data, found.seconds)
+    return found
 
 
 def beside_baselines(figures: Mapping[str, float]) -> list[tuple[str, float | str, float | str, float | str]]:

@@ -56,43 +56,35 @@ def run(options: Options) -> None:
 
 def _film(options: Options) -> None:
     from lipsmith.evaluation.metrics.judge import load_judge
-    from lipsmith.evaluation.offsets import find_offset
+    from lipsmith.evaluation.offsets import find_film_offset
 
     judge = load_judge(options.judge)
-    offset = find_offset(options.video, judge, options.seconds)
+    offset = find_film_offset(options.video, judge, options.seconds)
     figures = {
         "offset_frames": offset.frames, "offset_seconds": offset.seconds,
-        "lse_c": offset.confidence, "lse_d": offset.figures.lse_d,
+        "lse_c": offset.figures.lse_c, "lse_d": offset.figures.lse_d,
     }  # fmt: skip
     settings = {"video": options.video, "judge": judge.name, "windows": offset.windows}
     write_figures(options.json, figures, settings, [{"curve": offset.figures.curve.tolist()}])
-    row = (str(options.video), offset.frames, offset.seconds, offset.confidence, offset.figures.lse_d)
+    row = (str(options.video), offset.frames, offset.seconds, offset.figures.lse_c, offset.figures.lse_d)
     columns = ("film", "offset (frames)", "seconds", "confidence", "distance")
     console.table(f"Judge: {judge.name}", columns, [row], None if options.json else sys.stdout)
 
 
 def _folder(options: Options) -> None:
     from lipsmith.evaluation.metrics.judge import load_judge
-    from lipsmith.evaluation.offsets import find_offsets, note_offsets
+    from lipsmith.evaluation.offsets import find_judged_offsets, note_offsets
 
     judge = load_judge(options.judge)
-    with console.progress("listening") as progress:
-        found = find_offsets(options.video, judge, options.split, progress)
+    with console.progress("clips") as progress:
+        found = find_judged_offsets(options.video, judge, options.split, progress)
     if options.write:
-        note_offsets(options.video, found.records)
-    figures = {
-        "clips": len(found.records),
-        "out_of_sync": sum(abs(lag) > 0.05 for lag in found.lags),
-        "told_apart": found.told_apart,
-    }
-    rows = [
-        {"clip": record.clip, "lag_seconds": lag, "offset_seconds": record.offset}
-        for record, lag in zip(found.records, found.lags, strict=True)
-    ]
-    write_figures(options.json, figures, {"data": options.video, "judge": judge.name, "noted": options.write}, rows)
-    counts = Counter(round(lag * 25) for lag in found.lags)
+        note_offsets(options.video, found.seconds)
+    settings = {"data": options.video, "judge": judge.name, "noted": options.write}
+    write_figures(options.json, found.figures, settings, found.rows)
+    counts = Counter(round(lag * 25) for lag in found.seconds.values())
     stream = None if options.json else sys.stdout
     columns = ("frames by which speech is late", "clips")
     console.table(f"Clips by lag (judge: {judge.name})", columns, sorted(counts.items()), stream)
-    told = ("1 s windows told from shifted ones, as noted before", f"{found.told_apart:.1%}")
-    console.table("The judge", ("figure", "share"), [told], stream)
+    accuracy = ("1 s windows told from shifted ones, as noted before", f"{found.figures['sync_accuracy']:.1%}")
+    console.table("The judge", ("figure", "share"), [accuracy], stream)

@@ -1,58 +1,67 @@
-"""Figures of the landmark generator on prepared clips, and the clips whose sound is off."""
+"""Self-reconstruction of landmarks on prepared clips: inputs of the generator, its figures, and those of baselines.
+
+The protocol is strict (`lipsmith.evaluation.protocols`); clips too short for it are measured whole, and apart.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.data.clips import read_manifest, with_offset, write_manifest
-from lipsmith.evaluation.metrics.landmarks import correlation, inner_opening
-from lipsmith.evaluation.trials import Trial, leak_r, load_trials, measure, strangers, total
-from lipsmith.inference.speak import (
-    RATE,
-    Stages,
-    grid,
-    overlap_average,
-    resample,
-    run_windows,
-    speech_tokens,
-    window_starts,
-)
-from lipsmith.speech.mel import mel_windows
+from lipsmith.data.clips import Clip, ClipRecord, load_clip, read_manifest
+from lipsmith.evaluation.metrics.landmarks import inner_opening, landmark_figures, opening_r
+from lipsmith.evaluation.protocols import strict_frames
+from lipsmith.face.landmarks import split
+from lipsmith.face.references import choose_landmarks
+from lipsmith.inference.speak import Stages, predict_content
+from lipsmith.speech.mel import MEL_LIMIT
 
 Progress = Callable[[int, int], None]
 
-_REACH: Final = 10
-"""Frames by which speech is tried early and late."""
-_PER_FRAME: Final = 2
-"""Shifts tried in each of them."""
-_TRUSTED_R: Final = 0.5
-_TRUSTED_GAIN: Final = 0.1
-_TRUSTED_SECONDS: Final = 2.0
+
+@dataclass(frozen=True)
+class Trial:
+    """One clip: inputs of the generator for all its frames, and the frames that count."""
+
+    record: ClipRecord
+    mel: NDArray[np.float32]
+    """(80, steps)."""
+    times: NDArray[np.float64]
+    """(F,)."""
+    pose: NDArray[np.float32]
+    """(F, 74, 2)."""
+    truth: NDArray[np.float32]
+    """(F, 57, 2)."""
+    references: NDArray[np.float32]
+    """(N, 131, 2)."""
+    counted: NDArray[np.bool_]
+    """(F,)."""
+    strict: bool
+    """Whether references and counted frames are apart; a clip too short for that is taken whole."""
+
+    @property
+    def about(self) -> dict[str, object]:
+        """The columns of a row that name the clip."""
+        record = self.record
+        return {"clip": record.clip, "identity": record.identity, "seconds": record.seconds, "strict": self.strict}
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class LandmarkEvaluation:
     """Totals by name, and a row per clip."""
 
     figures: dict[str, float]
     rows: list[dict[str, object]]
 
 
-@dataclass(frozen=True)
-class Offsets(Evaluation):
-    """`seconds`: by clip, how much later than now its speech should be read."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-
-def evaluate(stages: Stages, root: Path, split: str, window: int, references: int, progress: Progress) -> Evaluation:
+def evaluate(
+    stages: Stages, root: Path, split: str, window: int, references: int, progress: Progress
+) -> LandmarkEvaluation:
     """Figures over the identities of a split: strict for clips of 2 s or more; with `short.` for the others, whole.
 
     `opening_r` is with the clip's own speech, `leak_r` with that of others: see `lipsmith.evaluation.trials.leak_r`.
@@ -70,115 +79,104 @@ def evaluate(stages: Stages, root: Path, split: str, window: int, references: in
             totals = total([row for row, _ in chosen], [trial.record.identity for _, trial in chosen])
             totals |= {"clips": len(chosen), "frames": sum(int(trial.counted.sum()) for _, trial in chosen)}
             figures |= {prefix + name: value for name, value in totals.items()}
-    named = [_named(trial) | row for trial, row in zip(trials, rows, strict=True)]
-    return Evaluation(figures, named)
+    named = [trial.about | row for trial, row in zip(trials, rows, strict=True)]
+    return LandmarkEvaluation(figures, named)
 
 
-def find_offsets(stages: Stages, root: Path, split: str, window: int, references: int, progress: Progress) -> Offsets:
-    """By how much each clip's speech lags its picture, beyond what the manifest already corrects.
+def load_trials(root: Path, split_name: str, references: int) -> list[Trial]:
+    """A trial for every clip of the split in which a face was found."""
+    clips = (load_clip(root, record, images=False) for record in read_manifest(root, split_name))
+    trials = (make_trial(clip, references) for clip in clips)
+    return [trial for trial in trials if trial.counted.any()]
 
-    Sought from -10 to 10 frames in half frames, where predicted and true opening agree best. A clip's own optimum
-    counts where the clip is long and the optimum clear; else that of all clips of its identity together, and no
-    shift where that hardly gains.
 
-    Figures, of clips that are long enough to be cut in two: `opening_r` as is, and with `shifted.` after correction by
-    a shift that was found on the first half of each clip alone, so that r on the second half is not the best of 41 by
-    choice. The `seconds` themselves are found on whole clips.
+def make_trial(clip: Clip, references: int) -> Trial:
+    """The clip as a trial with `references` reference shapes."""
+    pose, content = split(clip.landmarks)
+    chosen = strict_frames(clip)
+    everything = np.arange(len(clip.times))
+    allowed = chosen.allowed if chosen else np.flatnonzero(clip.tracked)
+    known = clip.landmarks[allowed if len(allowed) else everything]
+    return Trial(
+        record=clip.record,
+        mel=clip.mel,
+        times=clip.times,
+        pose=pose.astype(np.float32),
+        truth=content.astype(np.float32),
+        references=known[choose_landmarks(known, references)].astype(np.float32),
+        counted=clip.tracked & np.isin(everything, chosen.targets if chosen else everything),
+        strict=chosen is not None,
+    )
+
+
+def measure(backend: Stages, trial: Trial, window: int, *, silence: bool = True) -> dict[str, float]:
+    """Figures of one trial: the generator's, and with `mean.` and `nearest.` the baselines'; openings in per cent."""
+    content = predict_content(backend, trial.mel, trial.times, trial.pose, trial.references, window)
+    figures = _counted_figures(trial, content)
+    for name, baseline in baselines(trial).items():
+        figures |= {f"{name}.{key}": value for key, value in _counted_figures(trial, baseline).items()}
+    if silence:
+        hush = np.full_like(trial.mel, -MEL_LIMIT)
+        quiet = predict_content(backend, hush, trial.times, trial.pose, trial.references, window)
+        shapes = split(trial.references)[1]
+        figures["silence_opening"] = 100 * float(inner_opening(quiet).mean())
+        figures["least.silence_opening"] = 100 * float(inner_opening(shapes).min())
+        figures["mean.silence_opening"] = 100 * float(inner_opening(shapes.mean(0, keepdims=True)).mean())
+        figures["truth.opening"] = 100 * float(inner_opening(trial.truth).mean())
+    return figures
+
+
+def leak_r(backend: Stages, trial: Trial, speeches: Sequence[NDArray[np.float32]], window: int) -> float:
+    """Correlation of the true opening with what is predicted from the trial's pose and other `speeches`; 0 is ideal.
+
+    Speech that has nothing to do with the footage can only agree with it by chance: what remains in the mean over all
+    trials is what the pose tells of the words that were spoken, and what would shine through a dub. `speeches`: mels
+    `(80, steps)`, repeated where they are too short; NaN where there is none.
     """
-    trials = load_trials(root, split, references)
-    found = []
-    for done, trial in enumerate(trials, 1):
-        found.append(agreement(stages, trial, window))
-        progress(done, len(trials))
-    chosen = choose_shifts(trials, [agreed.whole for agreed in found])
-    blind = choose_shifts(trials, [agreed.before for agreed in found])
-    rows: list[dict[str, object]] = []
-    zero = _REACH * _PER_FRAME
-    for trial, agreed, index, other in zip(trials, found, chosen, blind, strict=True):
-        figures = {"opening_r": float(agreed.counted[zero]), "shifted.opening_r": float(agreed.counted[other])}
-        rows.append(_named(trial) | figures | {"offset": shift_seconds(index)})
-    names = ("opening_r", "shifted.opening_r")
-    judged = [row for row in rows if row["strict"]] or rows
-    identities = [str(row["identity"]) for row in judged]
-    figures = total([{name: float(row[name]) for name in names} for row in judged], identities)  # type: ignore[arg-type]
-    figures |= {"clips": len(rows), "moved": sum(index != zero for index in chosen)}
-    seconds = {trial.record.clip: shift_seconds(index) for trial, index in zip(trials, chosen, strict=True)}
-    return Offsets(figures, rows, seconds)
+    if not speeches:
+        return float("nan")
+    return float(np.mean([_r_with(backend, trial, speech, window) for speech in speeches]))
 
 
-def write_offsets(root: Path, seconds: Mapping[str, float]) -> None:
-    """Add to the offset of each clip in the manifest of `root`."""
-    records = read_manifest(root)
-    moved = [with_offset(record, round(record.offset + seconds.get(record.clip, 0.0), 4)) for record in records]
-    write_manifest(root, moved)
+def _r_with(backend: Stages, trial: Trial, speech: NDArray[np.float32], window: int) -> float:
+    mel = speech[:, np.arange(trial.mel.shape[1]) % speech.shape[1]]
+    content = predict_content(backend, mel, trial.times, trial.pose, trial.references, window)
+    return opening_r(content[trial.counted], trial.truth[trial.counted])
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """Correlations `(41,)` of predicted and true opening with the speech read from -10 to 10 frames later."""
+def strangers(trials: Sequence[Trial], identity: str) -> list[NDArray[np.float32]]:
+    """A mel of every other identity: of its longest trial, and of those the first by name, in whatever order they come.
 
-    whole: NDArray[np.float64]
-    """Over all frames."""
-    before: NDArray[np.float64]
-    """Over the frames before those that count; over all where all count."""
-    counted: NDArray[np.float64]
-    """Over the frames that count."""
-
-
-def agreement(stages: Stages, trial: Trial, window: int) -> Agreement:
-    """How well a trial's speech agrees with its picture at each shift."""
-    ticks = grid(trial.times)
-    length = min(window, len(ticks))
-    starts = window_starts(len(ticks), length)
-    shifts = np.arange(2 * _REACH * _PER_FRAME + 1)
-    fine = ticks[0] + (np.arange(len(ticks) * _PER_FRAME + len(shifts)) - _REACH * _PER_FRAME) / (RATE * _PER_FRAME)
-    tokens = speech_tokens(stages, mel_windows(trial.mel, fine))
-    index = starts[:, None] + np.arange(length)
-    heard = tokens[(shifts[:, None, None] + _PER_FRAME * index).reshape(-1, length)]
-    pose = np.tile(resample(trial.pose, trial.times, ticks)[index], (len(shifts), 1, 1, 1))
-    pieces = run_windows(stages, heard, pose, trial.references).reshape(len(shifts), len(starts), length, -1, 2)
-    openings = [
-        inner_opening(resample(overlap_average(piece, starts, len(ticks)), ticks, trial.times)) for piece in pieces
-    ]
-    truth = inner_opening(trial.truth)
-
-    def curve(frames: NDArray[np.bool_]) -> NDArray[np.float64]:
-        return np.array([correlation(opening[frames], truth[frames]) for opening in openings])
-
-    whole = np.ones(len(truth), np.bool_)
-    before = np.arange(len(truth)) < trial.counted.argmax() if trial.strict else whole
-    return Agreement(curve(whole), curve(before), curve(trial.counted))
+    Of all, not of a few: one speech agrees with a mouth by chance far more than the leak is.
+    """
+    ranked = sorted(trials, key=lambda trial: (-trial.record.frames, trial.record.clip))
+    longest: dict[str, NDArray[np.float32]] = {}
+    for trial in ranked:
+        longest.setdefault(trial.record.identity, trial.mel)
+    return [mel for other, mel in longest.items() if other != identity]
 
 
-def choose_shifts(trials: list[Trial], curves: list[NDArray[np.float64]]) -> list[int]:
-    """For each clip the index of its shift among the 41 of `agreement`."""
-    together: dict[str, NDArray[np.float64]] = defaultdict(lambda: np.zeros_like(curves[0]))
-    frames: dict[str, int] = defaultdict(int)
-    for trial, curve in zip(trials, curves, strict=True):
-        together[trial.record.identity] += trial.record.frames * curve
-        frames[trial.record.identity] += trial.record.frames
-    common = {name: _clear_best(curve / frames[name], _TRUSTED_GAIN / 2) for name, curve in together.items()}
-    return [
-        _own_or_common(trial, curve, common[trial.record.identity]) for trial, curve in zip(trials, curves, strict=True)
-    ]
+def baselines(trial: Trial) -> dict[str, NDArray[np.float32]]:
+    """Content `(F, 57, 2)` without speech: the references' mean, and the reference nearest in pose."""
+    pose, content = split(trial.references)
+    distance = np.square(trial.pose[:, None] - pose[None]).sum((2, 3))
+    mean = np.repeat(content.mean(0, keepdims=True), len(trial.pose), axis=0)
+    return {"mean": mean, "nearest": content[distance.argmin(1)]}
 
 
-def shift_seconds(index: int) -> float:
-    """Seconds of the shift at `index`."""
-    return (index - _REACH * _PER_FRAME) / (RATE * _PER_FRAME)
+def total(rows: Iterable[Mapping[str, float]], identities: Sequence[str]) -> dict[str, float]:
+    """Mean of every figure over identities, each of which is the mean over its clips; NaN counts as not measured."""
+    by_identity: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row, identity in zip(rows, identities, strict=True):
+        for name, value in row.items():
+            if np.isfinite(value):
+                by_identity[identity][name].append(value)
+    names = {name for figures in by_identity.values() for name in figures}
+    return {
+        name: float(np.mean([np.mean(figures[name]) for figures in by_identity.values() if name in figures]))
+        for name in sorted(names)
+    }
 
 
-def _own_or_common(trial: Trial, curve: NDArray[np.float64], common: int) -> int:
-    best = int(curve.argmax())
-    clear = curve[best] >= _TRUSTED_R and curve[best] - curve[common] >= _TRUSTED_GAIN
-    return best if clear and trial.record.seconds >= _TRUSTED_SECONDS else common
-
-
-def _clear_best(curve: NDArray[np.float64], gain: float) -> int:
-    best, zero = int(curve.argmax()), _REACH * _PER_FRAME
-    return best if curve[best] - curve[zero] >= gain else zero
-
-
-def _named(trial: Trial) -> dict[str, object]:
-    record = trial.record
-    return {"clip": record.clip, "identity": record.identity, "seconds": record.seconds, "strict": trial.strict}
+def _counted_figures(trial: Trial, content: NDArray[np.float32]) -> dict[str, float]:
+    return landmark_figures(content[trial.counted], trial.truth[trial.counted])

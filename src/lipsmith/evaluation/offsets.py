@@ -1,8 +1,9 @@
-"""How far a film's sound is from its picture: the shift at which the lip-sync judge likes it best."""
+"""Audio-video offsets, found and noted: of a film by the lip-sync judge, of prepared clips by judge or by landmarks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,34 +11,51 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.data.clips import ClipRecord, load_clip, read_manifest, with_offset, write_manifest
+from lipsmith.data.clips import load_clip, read_manifest, with_offset, write_manifest
 from lipsmith.errors import InputError
 from lipsmith.evaluation.films import find_face, pieces
+from lipsmith.evaluation.landmarks import Trial, load_trials, total
 from lipsmith.evaluation.metrics.judge import FPS, Judge, Sound
-from lipsmith.evaluation.metrics.lse import REACH, SyncFigures, estimate_lags, sync_figures, told_apart
+from lipsmith.evaluation.metrics.landmarks import correlation, inner_opening
+from lipsmith.evaluation.metrics.lse import REACH, SyncFigures, estimate_lags, sync_accuracy, sync_figures
 from lipsmith.evaluation.sound import opening
-from lipsmith.speech.mel import mel_spectrogram
+from lipsmith.inference.speak import (
+    RATE,
+    Stages,
+    grid,
+    overlap_average,
+    resample,
+    run_windows,
+    speech_tokens,
+    window_starts,
+)
+from lipsmith.speech.mel import mel_spectrogram, mel_windows
 
 Progress = Callable[[int, int], None]
 
-ENOUGH: Final = 120.0
-"""Seconds of film that tell an offset well."""
+FILM_SECONDS: Final = 120.0
+"""Seconds of a film that determine its offset well."""
 _BEYOND: Final = REACH / FPS + 0.5
-"""Seconds of sound after the last picture that are compared with it, and some to spare for the window round each."""
+"""Seconds of sound after the last picture that are compared with it, and a margin for the window around each moment."""
+_REACH: Final = 10
+"""Frames by which speech is shifted to either side when landmarks find the offset."""
+_PER_FRAME: Final = 2
+"""Shifts tried in each of them."""
+_TRUSTED_R: Final = 0.5
+_TRUSTED_GAIN: Final = 0.1
+_TRUSTED_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True)
-class Offset:
-    """What was found."""
+class FilmOffset:
+    """The offset of one film."""
 
     frames: int
     """Frames at 25 fps by which the speech lags the picture."""
-    confidence: float
-    """How much the best shift stands out (LSE-C of the judge)."""
     figures: SyncFigures
-    """The whole curve."""
+    """LSE-D, LSE-C (how much the best shift stands out) and the whole curve."""
     windows: int
-    """Moments that were judged."""
+    """Number of moments that were compared."""
 
     @property
     def seconds(self) -> float:
@@ -45,7 +63,19 @@ class Offset:
         return self.frames / FPS
 
 
-def find_offset(video: Path, judge: Judge, seconds: float = ENOUGH) -> Offset:
+@dataclass(frozen=True)
+class ClipOffsets:
+    """The offsets of prepared clips."""
+
+    seconds: dict[str, float]
+    """By clip, how late its speech is beyond the offset that the manifest already notes."""
+    figures: dict[str, float]
+    """Totals by name."""
+    rows: list[dict[str, object]]
+    """One per clip."""
+
+
+def find_film_offset(video: Path, judge: Judge, seconds: float = FILM_SECONDS) -> FilmOffset:
     """Offset of the first `seconds` of a film with one face. Raises InputError where no face or no speech is found."""
     wave = opening(video, seconds + _BEYOND)
     sound = Sound(mel_spectrogram(wave), wave)
@@ -54,26 +84,17 @@ def find_offset(video: Path, judge: Judge, seconds: float = ENOUGH) -> Offset:
     if not np.isfinite(joined).any():
         raise InputError(f"{video}: picture and sound do not overlap; give a film that is longer than half a second")
     figures = sync_figures(joined)
-    return Offset(figures.offset, figures.lse_c, figures, len(joined))
+    return FilmOffset(figures.offset, figures, len(joined))
 
 
-@dataclass(frozen=True)
-class Offsets:
-    """What was found of the clips of a prepared folder."""
+def find_judged_offsets(
+    root: Path, judge: Judge, split: str | None = None, progress: Progress | None = None
+) -> ClipOffsets:
+    """Offsets of prepared clips at which the judge finds the least distance.
 
-    records: list[ClipRecord]
-    """The clips' records with the offsets that the judge hears: what was noted, and what it hears beyond that."""
-    lags: list[float]
-    """Seconds by which each clip's speech is late as the manifest has it."""
-    told_apart: float
-    """Share of comparisons in which a 1 s window is nearer in sync, as the manifest has it, than shifted by 3 to 10
-    frames."""
-
-
-def find_offsets(root: Path, judge: Judge, split: str | None = None, progress: Progress | None = None) -> Offsets:
-    """Offsets of prepared clips as the judge hears them; short clips lean on the others of their identity.
-
-    They are sought round those that the manifest already notes.
+    Short clips lean on the others of their identity. Figures: `clips`, `out_of_sync` (by over 0.05 s), and
+    `sync_accuracy`, the share of comparisons in which a 1 s window is nearer in sync, as the manifest has it, than
+    shifted by 3 to 10 frames.
     """
     records = read_manifest(root, split)
     found: list[NDArray[np.float32]] = []
@@ -84,13 +105,122 @@ def find_offsets(root: Path, judge: Judge, split: str | None = None, progress: P
         if progress:
             progress(number + 1, len(records))
     identities = np.unique([record.identity for record in records], return_inverse=True)[1]
-    lags = (estimate_lags(found, identities) / FPS).tolist()
-    nearer, comparisons = np.sum([told_apart(distances) for distances in found], axis=0)
-    heard = [with_offset(record, round(record.offset + lag, 4)) for record, lag in zip(records, lags, strict=True)]
-    return Offsets(heard, lags, float(nearer) / max(1, int(comparisons)))
+    lags: list[float] = (estimate_lags(found, identities) / FPS).tolist()
+    nearer, comparisons = np.sum([sync_accuracy(distances) for distances in found], axis=0)
+    figures = {
+        "clips": len(records),
+        "out_of_sync": sum(abs(lag) > 0.05 for lag in lags),
+        "sync_accuracy": float(nearer) / max(1, int(comparisons)),
+    }
+    rows: list[dict[str, object]] = [
+        {"clip": record.clip, "lag_seconds": lag, "offset_seconds": round(record.offset + lag, 4)}
+        for record, lag in zip(records, lags, strict=True)
+    ]
+    return ClipOffsets({record.clip: lag for record, lag in zip(records, lags, strict=True)}, figures, rows)
 
 
-def note_offsets(root: Path, found: list[ClipRecord]) -> None:
-    """Write the offsets into the manifest, by which loading a clip is corrected from now on."""
-    known = {record.clip: record for record in found}
-    write_manifest(root, [known.get(record.clip, record) for record in read_manifest(root)])
+def find_landmark_offsets(
+    stages: Stages, root: Path, split: str, window: int, references: int, progress: Progress
+) -> ClipOffsets:
+    """Offsets of prepared clips at which the predicted lip opening agrees best with the true one.
+
+    Shifts from -10 to 10 frames are tried in half frames. A clip's own optimum counts where the clip is long and the
+    optimum clear; else that of all clips of its identity together, and no shift where that hardly gains.
+
+    Figures, of clips that are long enough to be cut in two: `opening_r` as is, and with `shifted.` after correction by
+    a shift that was found on the first half of each clip alone, so that r on the second half is not the best of 41 by
+    choice. The `seconds` themselves are found on whole clips.
+    """
+    trials = load_trials(root, split, references)
+    found = []
+    for done, trial in enumerate(trials, 1):
+        found.append(opening_agreement(stages, trial, window))
+        progress(done, len(trials))
+    chosen = choose_shifts(trials, [agreed.whole for agreed in found])
+    blind = choose_shifts(trials, [agreed.before for agreed in found])
+    zero = _REACH * _PER_FRAME
+    rs = [
+        {"opening_r": float(agreed.counted[zero]), "shifted.opening_r": float(agreed.counted[index])}
+        for agreed, index in zip(found, blind, strict=True)
+    ]
+    rows = [
+        trial.about | r | {"offset": shift_seconds(index)} for trial, r, index in zip(trials, rs, chosen, strict=True)
+    ]
+    counted = [place for place, trial in enumerate(trials) if trial.strict] or range(len(trials))
+    figures = total([rs[place] for place in counted], [trials[place].record.identity for place in counted])
+    figures |= {"clips": len(rows), "moved": sum(index != zero for index in chosen)}
+    seconds = {trial.record.clip: shift_seconds(index) for trial, index in zip(trials, chosen, strict=True)}
+    return ClipOffsets(seconds, figures, rows)
+
+
+def note_offsets(root: Path, seconds: Mapping[str, float]) -> None:
+    """Add `seconds`, by clip, to the offsets that the manifest of `root` notes; loading a clip corrects for them."""
+    records = read_manifest(root)
+    moved = [with_offset(record, round(record.offset + seconds.get(record.clip, 0.0), 4)) for record in records]
+    write_manifest(root, moved)
+
+
+@dataclass(frozen=True)
+class OpeningAgreement:
+    """Correlations `(41,)` of predicted and true opening with the speech read from -10 to 10 frames later."""
+
+    whole: NDArray[np.float64]
+    """Over all frames."""
+    before: NDArray[np.float64]
+    """Over the frames before those that count; over all where all count."""
+    counted: NDArray[np.float64]
+    """Over the frames that count."""
+
+
+def opening_agreement(stages: Stages, trial: Trial, window: int) -> OpeningAgreement:
+    """How well a trial's speech agrees with its picture at each shift."""
+    ticks = grid(trial.times)
+    length = min(window, len(ticks))
+    starts = window_starts(len(ticks), length)
+    shifts = np.arange(2 * _REACH * _PER_FRAME + 1)
+    fine = ticks[0] + (np.arange(len(ticks) * _PER_FRAME + len(shifts)) - _REACH * _PER_FRAME) / (RATE * _PER_FRAME)
+    tokens = speech_tokens(stages, mel_windows(trial.mel, fine))
+    index = starts[:, None] + np.arange(length)
+    spoken = tokens[(shifts[:, None, None] + _PER_FRAME * index).reshape(-1, length)]
+    pose = np.tile(resample(trial.pose, trial.times, ticks)[index], (len(shifts), 1, 1, 1))
+    pieces = run_windows(stages, spoken, pose, trial.references).reshape(len(shifts), len(starts), length, -1, 2)
+    openings = [
+        inner_opening(resample(overlap_average(piece, starts, len(ticks)), ticks, trial.times)) for piece in pieces
+    ]
+    truth = inner_opening(trial.truth)
+
+    def curve(frames: NDArray[np.bool_]) -> NDArray[np.float64]:
+        return np.array([correlation(opening[frames], truth[frames]) for opening in openings])
+
+    whole = np.ones(len(truth), np.bool_)
+    before = np.arange(len(truth)) < trial.counted.argmax() if trial.strict else whole
+    return OpeningAgreement(curve(whole), curve(before), curve(trial.counted))
+
+
+def choose_shifts(trials: list[Trial], curves: list[NDArray[np.float64]]) -> list[int]:
+    """For each clip the index of its shift among the 41 of `opening_agreement`."""
+    together: dict[str, NDArray[np.float64]] = defaultdict(lambda: np.zeros_like(curves[0]))
+    frames: dict[str, int] = defaultdict(int)
+    for trial, curve in zip(trials, curves, strict=True):
+        together[trial.record.identity] += trial.record.frames * curve
+        frames[trial.record.identity] += trial.record.frames
+    common = {name: _clear_best(curve / frames[name], _TRUSTED_GAIN / 2) for name, curve in together.items()}
+    return [
+        _own_or_common(trial, curve, common[trial.record.identity]) for trial, curve in zip(trials, curves, strict=True)
+    ]
+
+
+def shift_seconds(index: int) -> float:
+    """Seconds of the shift at `index`."""
+    return (index - _REACH * _PER_FRAME) / (RATE * _PER_FRAME)
+
+
+def _own_or_common(trial: Trial, curve: NDArray[np.float64], common: int) -> int:
+    best = int(curve.argmax())
+    clear = curve[best] >= _TRUSTED_R and curve[best] - curve[common] >= _TRUSTED_GAIN
+    return best if clear and trial.record.seconds >= _TRUSTED_SECONDS else common
+
+
+def _clear_best(curve: NDArray[np.float64], gain: float) -> int:
+    best, zero = int(curve.argmax()), _REACH * _PER_FRAME
+    return best if curve[best] - curve[zero] >= gain else zero

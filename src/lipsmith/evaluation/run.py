@@ -15,7 +15,7 @@ from lipsmith.data.clips import Clip, ClipRecord, load_clip, load_mesh, read_man
 from lipsmith.errors import InputError, UsageError
 from lipsmith.evaluation.metrics.judge import Sound
 from lipsmith.evaluation.model_system import ModelSystem
-from lipsmith.evaluation.protocols import MIN_STRICT_SECONDS, Protocol, Task, task
+from lipsmith.evaluation.protocols import MIN_STRICT_SECONDS, FrameChoice, Protocol, choose_frames
 from lipsmith.evaluation.scoring import Scorer, Shown
 from lipsmith.evaluation.system_names import REAL
 from lipsmith.evaluation.systems import Question, System
@@ -113,42 +113,44 @@ def flat_figures(evaluation: Evaluation, plain: str) -> dict[str, float]:
 def _questions(plan: Plan, records: Sequence[ClipRecord]) -> Iterator[tuple[ClipRecord, Shown | None, Question | None]]:
     for record in records:
         clip = load_clip(plan.data, record)
-        asked = task(clip, plan.protocol)
-        if asked is None:
+        chosen = choose_frames(clip, plan.protocol)
+        if chosen is None:
             yield record, None, None
             continue
-        mel, times = clip.mel, clip.times[asked.targets]
+        mel, times = clip.mel, clip.times[chosen.targets]
         if plan.protocol == "cross":
             mel = load_clip(plan.data, _stranger(records, record), images=False).mel
             times = times - times[0]
-        meshes = load_mesh(plan.data, record)[asked.targets]
+        meshes = load_mesh(plan.data, record)[chosen.targets]
         assert clip.images is not None
-        truth = clip.images[asked.targets]
+        truth = clip.images[chosen.targets]
         shown = Shown(truth, meshes, times, Sound(mel), plan.protocol != "cross")
-        yield record, shown, _question(plan, clip, asked, mel, times)
+        yield record, shown, _question(plan, clip, chosen, mel, times)
 
 
-def _question(plan: Plan, clip: Clip, asked: Task, mel: NDArray[np.float32], times: NDArray[np.float64]) -> Question:
+def _question(
+    plan: Plan, clip: Clip, chosen: FrameChoice, mel: NDArray[np.float32], times: NDArray[np.float64]
+) -> Question:
     assert clip.images is not None
-    points = clip.landmarks[asked.targets]
+    points = clip.landmarks[chosen.targets]
     if plan.predicts and plan.speaker is not None:
-        points = plan.speaker.speak(mel, times, points, clip.landmarks[asked.allowed])
+        points = plan.speaker.speak(mel, times, points, clip.landmarks[chosen.allowed])
     half = clip.images.shape[1] // 2
-    upper = clip.images[asked.targets]
+    upper = clip.images[chosen.targets]
     upper[:, half:] = 0
     seen = clip.images.copy()
-    hidden = np.setdiff1d(np.arange(len(seen)), asked.allowed)
+    hidden = np.setdiff1d(np.arange(len(seen)), chosen.allowed)
     seen[hidden, half:] = 0
     return Question(
         images=seen,
         landmarks=clip.landmarks,
         still=still_points(clip.transforms),
-        targets=asked.targets,
+        targets=chosen.targets,
         upper=upper,
         points=points,
         mel=mel_windows(mel, times),
-        allowed=asked.allowed,
-        pool=asked.pool,
+        allowed=chosen.allowed,
+        pool=chosen.pool,
     )
 
 

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from lipsmith.errors import WeightsError
 from lipsmith.evaluation.metrics.judge import OfficialJudge, OwnJudge, Sound, load_judge, on_grid
-from lipsmith.evaluation.metrics.lse import SECOND, estimate_lags, mean_curve, shift_distances, sync_figures, told_apart
+from lipsmith.evaluation.metrics.lse import (
+    SECOND,
+    estimate_lags,
+    mean_curve,
+    shift_distances,
+    sync_accuracy,
+    sync_figures,
+)
 from lipsmith.evaluation.metrics.mfcc import mfcc
 from lipsmith.models.sync.official import OfficialSyncNet
 from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig
@@ -52,14 +59,14 @@ def test_nothing_to_compare_gives_no_figures() -> None:
     assert np.isnan(sync_figures(np.zeros((0, 3), np.float32)).lse_d)
 
 
-def test_told_apart_counts_only_what_can_be_compared() -> None:
+def test_sync_accuracy_counts_only_what_can_be_compared() -> None:
     right = walk(SECOND, 0, 10)
-    assert told_apart(right) == (16, 16)
+    assert sync_accuracy(right) == (16, 16)
     # 9 late: 3..10 early are further off than no shift; 3..10 late are all nearer.
-    assert told_apart(walk(SECOND, 9, 10)) == (8, 16)
+    assert sync_accuracy(walk(SECOND, 9, 10)) == (8, 16)
     right[:, 0] = np.nan
-    assert told_apart(right) == (15, 15)
-    assert told_apart(right[:-1]) == (0, 0)
+    assert sync_accuracy(right) == (15, 15)
+    assert sync_accuracy(right[:-1]) == (0, 0)
 
 
 @pytest.mark.parametrize("rate", [24, 25, 30, 50])

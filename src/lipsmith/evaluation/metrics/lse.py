@@ -69,7 +69,7 @@ def figures_of(curve: NDArray[np.float64]) -> SyncFigures:
     return SyncFigures(least, float(np.nanmedian(curve)) - least, best - len(curve) // 2, curve)
 
 
-def told_apart(
+def sync_accuracy(
     distances: NDArray[np.float32], shifts: tuple[int, ...] = (3, 4, 5, 6, 7, 8, 9, 10), stride: int = 5
 ) -> tuple[int, int]:
     """In how many comparisons of a 1 s window in sync with the same window `shifts` frames early or late the one in

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lipsmith.errors import InputError, UsageError, WeightsError
-from lipsmith.evaluation.trials import Trial, load_trials, measure, total
+from lipsmith.evaluation.landmarks import Trial, load_trials, measure, total
 from lipsmith.face.landmarks import NUM_POSE
 from lipsmith.models.landmarks.generator import LandmarkConfig, LandmarkGenerator, build_landmark_generator
 from lipsmith.training.landmarks.augment import Augmentation, augment

@@ -21,8 +21,9 @@ from torch import Tensor
 
 from lipsmith.data.clips import ClipRecord, load_clip
 from lipsmith.errors import InputError
+from lipsmith.evaluation.protocols import FrameChoice, strict_frames
 from lipsmith.face.crop import still_points
-from lipsmith.face.landmarks import NUM_POSE, ranks
+from lipsmith.face.landmarks import NUM_POSE
 from lipsmith.face.references import ELSEWHERE, ELSEWHERE_WEIGHT, MIDDLE, POOL, point_weights
 from lipsmith.face.sketch import draw_sketches
 from lipsmith.speech.mel import mel_windows
@@ -30,7 +31,6 @@ from lipsmith.training.renderer.config import RendererTraining
 
 _LOADED: Final = 128  # clips read ahead
 MIN_SPLIT_FRAMES: Final = 16  # frames; a clip must be long enough to be cut in two
-VALIDATED: Final = 2.0  # seconds; shorter clips tell too little of what is learnt
 TRUE, MOVED = 0, 1
 _NEVER: Final = 1e3
 
@@ -88,18 +88,20 @@ class Footage:
         self.points = torch.empty(2, total, 131, 2, device=device)
         self.still = torch.empty(total, 2, 2, device=device)
         self.mel = torch.empty(total, 80, 16, dtype=torch.float16, device=device)
+        self.strict: list[FrameChoice | None] = []
         for first in range(0, len(records), _LOADED):
             indices = range(first, min(first + _LOADED, len(records)))
             with ThreadPoolExecutor() as threads:
                 part = records[first : first + _LOADED]
                 loaded = list(threads.map(_load, repeat(root), part, indices, repeat(size)))
-            for index, (images, mel, points, still, sketches) in zip(indices, loaded, strict=True):
+            for index, (images, mel, points, still, sketches, strict) in zip(indices, loaded, strict=True):
                 span = slice(int(starts[index]), int(starts[index + 1]))
                 self.images[span] = torch.from_numpy(images).to(device)
                 self.mel[span] = torch.from_numpy(mel).to(device, torch.float16)
                 self.points[:, span] = torch.from_numpy(points).to(device)
                 self.still[span] = torch.from_numpy(still).to(device)
                 self.sketches[:, span] = torch.from_numpy(sketches).to(device)
+                self.strict.append(strict)
 
     def pictures(self, frames: Tensor, variant: Tensor | int = TRUE, context: int = 0) -> Pictures:
         """Frames `(...)` by number; with `context`, sketches of that many neighbours on either side too."""
@@ -162,14 +164,22 @@ class Footage:
 
 def _load(
     root: Path, record: ClipRecord, index: int, size: int
-) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.uint8]]:
-    """Images, mel windows, points in both variants, still points, and sketches in both variants, of one clip."""
+) -> tuple[
+    NDArray[np.uint8],
+    NDArray[np.float32],
+    NDArray[np.float32],
+    NDArray[np.float32],
+    NDArray[np.uint8],
+    FrameChoice | None,
+]:
+    """Images, mel windows, points in both variants, still points, sketches in both variants, and strict frames."""
     clip = load_clip(root, record)
     assert clip.images is not None
     moved = moved_content(clip.landmarks, np.random.default_rng(index))
     points = np.stack([clip.landmarks, moved])
     sketches = np.stack([draw_sketches(variant, size) for variant in points])
-    return clip.images, mel_windows(clip.mel, clip.times), points, still_points(clip.transforms), sketches
+    mel, still = mel_windows(clip.mel, clip.times), still_points(clip.transforms)
+    return clip.images, mel, points, still, sketches, strict_frames(clip)
 
 
 def _repeated(frames: Tensor) -> Tensor:
@@ -211,28 +221,23 @@ def _wander(rng: np.random.Generator, shape: tuple[int, ...], frames: float) -> 
 def fixed_batches(
     footage: Footage, config: RendererTraining, every: int = 8, variant: int = TRUE
 ) -> Iterator[tuple[ClipRecord, Batch]]:
-    """The strict protocol clip by clip, for validation: pool from the first half, every n-th frame of the second.
+    """The strict protocol clip by clip, for validation: its pool, and every n-th of its targets.
 
     `variant`: TRUE or MOVED, the targets' content points.
     """
-    for index, record in enumerate(footage.records):
-        if record.seconds < VALIDATED:
+    device = footage.images.device
+    for record, start, frames in zip(footage.records, footage.starts, footage.strict, strict=True):
+        if frames is None:
             continue
-        start, length = int(footage.starts[index]), record.frames
-        half = length // 2
-        device = footage.images.device
-        opening = footage.points[TRUE, start : start + half]
-        upper, lower = ranks((0, 17))
-        order = (opening[:, upper] - opening[:, lower]).norm(dim=-1).argsort() + start
-        pool = order[torch.linspace(0, half - 1, min(POOL, half), device=device).round().long()][None]
-        lips = order[torch.linspace(0, half - 1, config.model.lips, device=device).round().long()][None]
-        targets = torch.arange(start + half + round(0.2 * record.fps), start + length, every, device=device)[None]
+        pool = start + torch.from_numpy(frames.pool).to(device)[None]
+        ranks = torch.linspace(0, pool.shape[1] - 1, config.model.lips, device=device).round().long()
+        targets = start + torch.from_numpy(frames.targets[::every]).to(device)[None]
         cost = footage.costs(targets, pool, variant)
         yield (
             record,
             Batch(
                 pool=footage.pictures(pool),
-                lips=footage.pictures(lips),
+                lips=footage.pictures(pool[:, ranks]),
                 targets=footage.pictures(targets, variant, footage.neighbours),
                 mel=footage.mel[targets].float()[:, :, None],
                 chosen=cost.topk(config.model.references, dim=-1, largest=False).indices,

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from lipsmith.data.clips import ClipRecord, read_manifest
 from lipsmith.errors import InputError, UsageError, WeightsError
+from lipsmith.evaluation.protocols import MIN_STRICT_SECONDS
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.discriminator import MultiScaleDiscriminator
 from lipsmith.models.renderer.network import Renderer
@@ -29,7 +30,7 @@ from lipsmith.training.renderer.augment import augment
 from lipsmith.training.renderer.batch import RenderBatch, compare, render_batch
 from lipsmith.training.renderer.config import RendererTraining
 from lipsmith.training.renderer.figures import measure, picture
-from lipsmith.training.renderer.sampler import VALIDATED, Batch, Footage, fixed_batches
+from lipsmith.training.renderer.sampler import Batch, Footage, fixed_batches
 from lipsmith.training.run import Curves, has_bfloat16, make_fabric, over, save_weights
 from lipsmith.training.state import (
     Ema,
@@ -77,7 +78,9 @@ def train_renderer(
     footage = Footage(data, read_manifest(data, "train"), neighbours, fabric.device)
     trials = list(fixed_batches(Footage(data, read_manifest(data, "val"), neighbours, fabric.device), config))
     if not trials:
-        raise InputError(f"{data}: no clip of val lasts {VALIDATED:g} s; prepare longer footage to validate on")
+        raise InputError(
+            f"{data}: no clip of val lasts {MIN_STRICT_SECONDS:g} s; prepare longer footage to validate on"
+        )
     state = _State(fabric, config, _vgg(config, fabric))
     state.resume(run / CHECKPOINT, start, report)
     report(f"{len(footage.images)} frames, {len(trials)} clips to validate on, from step {state.step}")

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lipsmith.errors import UsageError
-from lipsmith.evaluation.metrics.lse import REACH, estimate_lags, shift_distances, told_apart
+from lipsmith.evaluation.metrics.lse import REACH, estimate_lags, shift_distances, sync_accuracy
 from lipsmith.inference.stages import WEIGHTS, halved
 from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig, windows
 from lipsmith.training.losses.sync import batch_loss, shift_loss, stretch_loss
@@ -205,7 +205,7 @@ class _Run:
         self.best, self.validated = self.fabric.broadcast(self.best), self.step
 
     def _measure(self) -> None:
-        found = [told_apart(distances) for distances in self._distances(self.held_out)]
+        found = [sync_accuracy(distances) for distances in self._distances(self.held_out)]
         wins, comparisons = np.sum(found, axis=0)
         score = float(wins) / max(1, int(comparisons))
         rate, share = self.meter.read()

@@ -1,0 +1,153 @@
+"""Offsets of prepared clips and films: found by landmarks or by the judge, and noted in the manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from landmark_clips import LoudStages, talking_clip, write_clips
+from lipsmith.data.clips import read_manifest
+from lipsmith.data.prepare import prepare
+from lipsmith.evaluation.films import find_face, pieces
+from lipsmith.evaluation.landmarks import make_trial
+from lipsmith.evaluation.metrics.judge import FPS, OwnJudge, Sound, load_judge
+from lipsmith.evaluation.metrics.lse import REACH, sync_accuracy, sync_figures
+from lipsmith.evaluation.offsets import (
+    choose_shifts,
+    find_film_offset,
+    find_judged_offsets,
+    find_landmark_offsets,
+    note_offsets,
+    opening_agreement,
+    shift_seconds,
+)
+from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig
+from lipsmith.speech.mel import mel_spectrogram, read_audio
+from synthetic import make_film, speech
+
+SMALL = SyncNetConfig(height=16, width=32, mouth_widths=(4, 8), mel_widths=(4, 8), blocks=1, embedding=8)
+ZERO = 20
+"""Index of no shift among the 41."""
+
+
+def ignore(done: int, total: int) -> None:
+    """No progress bar."""
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    lags = {"early": -0.16, "right": 0.0, "late": 0.12}
+    clips = [talking_clip(seed, name, "val", 100, lag) for seed, (name, lag) in enumerate(lags.items())]
+    write_clips(tmp_path, clips)
+    return tmp_path
+
+
+@pytest.mark.parametrize("lag", [-0.2, -0.08, 0.0, 0.12, 0.2])
+def test_agreement_is_highest_at_the_lag_of_the_sound(lag: float) -> None:
+    agreed = opening_agreement(LoudStages(), make_trial(talking_clip(4, "a", frames=120, lag=lag), 4), 15)
+    for curve in (agreed.whole, agreed.before, agreed.counted):
+        assert curve.shape == (41,)
+        assert curve.max() > 0.9
+        assert shift_seconds(int(curve.argmax())) == pytest.approx(lag, abs=0.021)
+
+
+def test_each_clips_lag_is_found(data: Path) -> None:
+    found = find_landmark_offsets(LoudStages(), data, "val", 15, 4, ignore)
+    seconds = {clip.split("/")[1]: value for clip, value in found.seconds.items()}
+    assert seconds["early"] == pytest.approx(-0.16, abs=0.021)
+    assert seconds["right"] == pytest.approx(0.0, abs=0.021)
+    assert seconds["late"] == pytest.approx(0.12, abs=0.021)
+    assert found.figures["shifted.opening_r"] > found.figures["opening_r"] + 0.1
+    assert found.figures["clips"] == 3
+    assert found.figures["moved"] >= 2
+    assert [row["offset"] for row in found.rows] == list(found.seconds.values())
+
+
+def test_what_was_found_is_noted_and_then_nothing_more_is_found(data: Path) -> None:
+    note_offsets(data, find_landmark_offsets(LoudStages(), data, "val", 15, 4, ignore).seconds)
+    again = find_landmark_offsets(LoudStages(), data, "val", 15, 4, ignore)
+    assert max(abs(value) for value in again.seconds.values()) <= 0.02
+    # Offsets add up: a second note of 0.04 s moves what the first one left.
+    before = {record.clip: record.offset for record in read_manifest(data)}
+    clip = next(iter(before))
+    note_offsets(data, {clip: 0.04})
+    after = {record.clip: record.offset for record in read_manifest(data)}
+    assert after.pop(clip) == pytest.approx(before.pop(clip) + 0.04)
+    assert after == before
+
+
+def peaked(index: int, height: float) -> NDArray[np.float64]:
+    curve = np.full(41, 0.1)
+    curve[index] = height
+    return curve
+
+
+def test_only_a_clear_optimum_of_a_long_clip_counts_alone() -> None:
+    long = [make_trial(talking_clip(seed, name, frames=60), 4) for seed, name in enumerate("ab")]
+    brief = make_trial(talking_clip(2, "c", frames=30), 4)
+    trials = [*long, brief]
+    assert choose_shifts(trials, [peaked(25, 0.9), peaked(25, 0.12), peaked(25, 0.12)]) == [25, ZERO, ZERO]
+
+
+def test_a_brief_clip_follows_its_identity() -> None:
+    trials = [make_trial(talking_clip(seed, "a", frames=frames), 4) for seed, frames in enumerate((100, 100, 30))]
+    assert choose_shifts(trials, [peaked(25, 0.9), peaked(25, 0.8), peaked(3, 0.9)]) == [25, 25, 25]
+
+
+UNSEEN = ("p020_001", "p023_001")
+"""Clips of people whom the judge never saw, from sources that are in sync."""
+
+
+@pytest.mark.parametrize("name", UNSEEN)
+def test_the_shipped_judge_hears_unseen_people(clips: Path, name: str) -> None:
+    path, judge = clips / "test" / f"{name}.mp4", load_judge()
+    offset = find_film_offset(path, judge, 5.0)
+    assert abs(offset.frames) <= 1
+    assert offset.figures.lse_c > 0.1
+    late = np.concatenate([np.zeros(6 * 640, np.float32), read_audio(path)])
+    piece = next(pieces(path, find_face(path, 5.0)))
+    distances = judge.distances(piece.crops[:125], piece.times[:125], Sound(mel_spectrogram(late)))
+    assert abs(np.nanmean(distances, axis=0).argmin() - 15 - 6) <= 1
+    in_sync = judge.distances(piece.crops[:125], piece.times[:125], Sound(mel_spectrogram(late[6 * 640 :])))
+    wins, comparisons = sync_accuracy(in_sync)
+    assert wins >= 0.85 * comparisons
+
+
+def test_an_offset_needs_no_more_sound_than_is_looked_at(tmp_path: Path) -> None:
+    path = make_film(tmp_path / "long.mp4", 3.0, size=(256, 256), audio=speech(3.0))
+    judge, heard = OwnJudge(SyncNet(SMALL)), []
+
+    class Listener:
+        name = judge.name
+
+        def distances(self, crops: NDArray[np.uint8], times: NDArray[np.float64], sound: Sound) -> NDArray[np.float32]:
+            heard.append((crops, times, sound))
+            return judge.distances(crops, times, sound)
+
+    found = find_film_offset(path, Listener(), 1.0)
+    ((crops, times, sound),) = heard
+    assert sound.wave is not None
+    assert 1 + REACH / FPS < len(sound.wave) / 16000 < 2.5
+    whole = judge.distances(crops, times, Sound(mel_spectrogram(read_audio(path))))
+    np.testing.assert_allclose(found.figures.curve, sync_figures(whole).curve, atol=1e-5)
+    assert np.isfinite(found.figures.curve[-1])
+
+
+def test_offsets_are_noted_for_training(clips: Path, tmp_path: Path) -> None:
+    prepare([clips / "test" / f"{UNSEEN[0]}.mp4"], tmp_path, workers=1)
+    found = find_judged_offsets(tmp_path, load_judge())
+    (clip,) = found.seconds
+    assert abs(found.seconds[clip]) <= 0.04
+    assert 0.5 < found.figures["sync_accuracy"] <= 1
+    # Offsets are sought round those that are noted.
+    note_offsets(tmp_path, {clip: 0.2})
+    again = find_judged_offsets(tmp_path, load_judge())
+    assert again.seconds[clip] == pytest.approx(found.seconds[clip] - 0.2, abs=0.021)
+    assert again.figures["sync_accuracy"] < found.figures["sync_accuracy"]
+    note_offsets(tmp_path, again.seconds)
+    (record,) = read_manifest(tmp_path)
+    assert record.offset == again.rows[0]["offset_seconds"]
+    assert record.offset == pytest.approx(0.2 + again.seconds[clip], abs=1e-4)
