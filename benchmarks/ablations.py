@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
+from lipsmith.config import build
 from lipsmith.data.clips import ClipRecord, read_manifest
 from lipsmith.evaluation.totals import interval
 from lipsmith.models.renderer.config import RendererConfig
@@ -28,7 +29,6 @@ from lipsmith.training.renderer.batch import RenderBatch
 from lipsmith.training.renderer.config import RendererTraining
 from lipsmith.training.renderer.figures import measure
 from lipsmith.training.renderer.sampler import MOVED, TRUE, Batch, Footage, fixed_batches
-from lipsmith.training.state import build
 from lipsmith.weights import third_party
 
 FIGURES = ("psnr", "face_psnr", "vgg", "sharpness")

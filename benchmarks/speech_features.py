@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lipsmith.config import load_config
 from lipsmith.data.clips import ClipRecord, load_clip, read_manifest, write_manifest
 from lipsmith.evaluation.landmarks import evaluate
 from lipsmith.speech.mel import MEL_LIMIT, MEL_RATE, MELS, SAMPLE_RATE, read_audio
 from lipsmith.training.landmarks.stages import load_stages
 from lipsmith.training.landmarks.task import LandmarkTraining, train_landmarks
-from lipsmith.training.state import load_config
 
 FRAME_SECONDS = 0.02
 FIGURES = ("opening_r", "leak_r", "l1_percent", "lip_lmd", "amplitude", "jitter")
@@ -84,8 +84,10 @@ def convert(data: Path, out: Path) -> None:
 
 def configs(steps: int) -> dict[str, LandmarkTraining]:
     """The shipped config by what it hears; variations of mel make no sense of posteriors."""
-    names = {"mel": "landmarks", "posteriors": "landmarks_posteriors"}
-    return {name: replace(load_config(LandmarkTraining, config), steps=steps) for name, config in names.items()}
+    names = {"mel": "fast", "posteriors": "posteriors"}
+    return {
+        name: replace(load_config(LandmarkTraining, "landmarks", config), steps=steps) for name, config in names.items()
+    }
 
 
 def main() -> None:

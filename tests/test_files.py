@@ -71,9 +71,9 @@ def test_results_replace_others_only_on_request(tmp_path: Path) -> None:
         "prepare films new --json films/a.mp4",
         "prepare film.mp4 clips --json clips/manifest.jsonl",
         "export --landmarks run --renderer run -o run",
-        "train landmarks landmarks --data clips --out clips",
+        "train landmarks fast --data clips --out clips",
         "train renderer fast --data clips --out run --start run",
-        "train sync sync --data clips --out clips",
+        "train sync fast --data clips --out clips",
     ],
 )
 def test_no_verb_replaces_what_it_works_on(

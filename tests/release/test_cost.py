@@ -13,11 +13,11 @@ from torch.nn import functional as F
 
 from lipsmith.cli import main
 from lipsmith.cli.results import read_figures
+from lipsmith.config import load_config
 from lipsmith.models.landmarks.generator import LandmarkConfig
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.release.cost import count_macs, landmark_cost, renderer_cost, shapes_alone, vgg_cost
 from lipsmith.training.renderer.config import RendererTraining
-from lipsmith.training.state import load_config
 
 TINY = RendererConfig(face_size=32, top=12, full=4, fine=4, coarse=8)
 
@@ -77,7 +77,7 @@ def test_what_was_counted_is_what_the_file_says(tmp_path: Path, capsys: pytest.C
     assert main(["cost", "fast", "--references", "3", "--lips", "2", "--json", str(path)]) == 0
     found = json.loads(path.read_text())
     assert (found["settings"]["renderer"]["references"], found["settings"]["renderer"]["lips"]) == (3, 2)
-    fewer = renderer_cost(replace(load_config(RendererTraining, "fast").model, references=3, lips=2))
+    fewer = renderer_cost(replace(load_config(RendererTraining, "renderer", "fast").model, references=3, lips=2))
     assert found["figures"]["render.gmac"] == pytest.approx(fewer[-1].macs / 1e9)
 
 

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from landmark_clips import talking_clip, write_clips
+from lipsmith.config import build
 from lipsmith.data.clips import Clip, read_manifest
 from lipsmith.errors import InputError, UsageError, WeightsError
 from lipsmith.face.landmarks import NUM_POSE
@@ -36,7 +37,7 @@ from lipsmith.training.renderer.sampler import (
 )
 from lipsmith.training.renderer.task import train_renderer
 from lipsmith.training.run import save_weights
-from lipsmith.training.state import build, load_checkpoint, save_checkpoint
+from lipsmith.training.state import load_checkpoint, save_checkpoint
 
 SIZE = 32
 SMALL = RendererTraining(
@@ -353,13 +354,13 @@ def test_a_new_schedule_starts_from_another_run(data: Path, tmp_path: Path) -> N
     larger = load_file(tmp_path / "grown" / "renderer.safetensors")
     assert {name for name in larger if "context" in name} == larger.keys() - first.keys() != set()
     assert all(torch.equal(weights, larger[name]) for name, weights in first.items())
-    painter = replace(SMALL, learns="painter", weights=replace(SMALL.weights, aligned_pixel=0))
+    painter = replace(SMALL, train_only="decoder", weights=replace(SMALL.weights, aligned_pixel=0))
     train_renderer(painter, data, tmp_path / "painter", device="cpu", start=str(tmp_path / "first"))
     painted = load_file(tmp_path / "painter" / "renderer.safetensors")
     moved = {name.partition(".")[0] for name, weights in first.items() if not torch.equal(weights, painted[name])}
     assert "decoder" in moved
     assert moved.isdisjoint({"reference_encoder", "target_encoder", "alignment"})
-    with pytest.raises(UsageError, match="learns = 'painter'"):
+    with pytest.raises(UsageError, match="train_only = 'decoder'"):
         train_renderer(brief, data, tmp_path / "painter", device="cpu")
     with pytest.raises(WeightsError, match="no model"):
         train_renderer(brief, data, tmp_path / "third", device="cpu", start=str(tmp_path / "none"))

@@ -1,93 +1,26 @@
-"""What every training shares: config files, checkpoints, the clock, averaged weights."""
+"""What every training shares: checkpoints, the clock, averaged weights."""
 
 from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from lipsmith.errors import UsageError
 from lipsmith.training import state
-from lipsmith.training.landmarks.task import LandmarkTraining
 from lipsmith.training.run import save_weights
 from lipsmith.training.state import (
     Ema,
     Meter,
     Schedule,
     load_checkpoint,
-    load_config,
     rng_state,
     save_checkpoint,
     set_rng_state,
 )
-
-
-@dataclass(frozen=True)
-class Inner:
-    width: int = 4
-    kind: Literal["a", "b"] = "a"
-
-    def __post_init__(self) -> None:
-        if self.width < 1:
-            raise ValueError("width is at least 1")
-
-
-@dataclass(frozen=True)
-class Outer:
-    inner: Inner = field(default_factory=Inner)
-    rate: float = 0.5
-    minutes: float | None = None
-    levels: tuple[int, ...] = (1, 2)
-    pair: tuple[int, float] = (1, 2.0)
-    where: Path = Path("here")
-
-
-def written(folder: Path, text: str) -> Path:
-    path = folder / "config.toml"
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def test_tables_become_dataclasses_and_the_rest_keeps_its_default(tmp_path: Path) -> None:
-    text = 'rate = 2\nminutes = 3\nlevels = [4]\npair = [5, 6]\nwhere = "there"\n[inner]\nkind = "b"\n'
-    config = load_config(Outer, written(tmp_path, text))
-    assert config == Outer(Inner(4, "b"), 2.0, 3.0, (4,), (5, 6.0), Path("there"))
-    assert isinstance(config.rate, float)
-    assert load_config(Outer, written(tmp_path, "")) == Outer()
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("rat = 1", "unknown key 'rat'.*rate"),
-        ("[inner]\nheight = 1", "inner: unknown key 'height'"),
-        ('rate = "fast"', "rate = 'fast' is not of the type float"),
-        ("rate = true", "rate = True"),
-        ("levels = [1.5]", "levels = 1.5"),
-        ("pair = [1]", "pair = "),
-        ('[inner]\nkind = "c"', "inner: kind = 'c'"),
-        ("inner = 3", "inner = 3"),
-        ("[inner]\nwidth = 0", "width is at least 1"),
-        ("rate =", "not a TOML file"),
-    ],
-)
-def test_what_does_not_fit_is_a_usage_error_that_names_it(tmp_path: Path, text: str, told: str) -> None:
-    with pytest.raises(UsageError, match=told):
-        load_config(Outer, written(tmp_path, text))
-
-
-def test_a_config_is_a_file_or_a_packaged_name(tmp_path: Path) -> None:
-    assert load_config(LandmarkTraining, "landmarks_paper").model.window == 5
-    with pytest.raises(UsageError, match=r"no config is called 'nothing'.*landmarks"):
-        load_config(LandmarkTraining, "nothing")
-    with pytest.raises(UsageError, match="no such config file"):
-        load_config(LandmarkTraining, tmp_path / "nothing.toml")
 
 
 def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def test_training_learns_what_is_in_sync(trained: tuple[Path, Path]) -> None:
     _, run = trained
     rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    assert rows[-1]["told_apart"] > 0.9
+    assert rows[-1]["sync_accuracy"] > 0.9
     assert (run / "sync" / "model.safetensors").is_file()
 
 

@@ -20,7 +20,7 @@ class Options(console.JsonOptions, console.OutputOptions):
 
     config: Annotated[str, tyro.conf.Positional]
     """The renderer's TOML file, or the name of a packaged one (fast, paper)."""
-    landmarks: str = "landmarks"
+    landmarks: str = "fast"
     """The landmark generator's."""
     references: int | None = None
     """References a frame; as configured when left out."""
@@ -36,14 +36,14 @@ class Options(console.JsonOptions, console.OutputOptions):
 
 def run(options: Options) -> None:
     """Print one row a part."""
+    from lipsmith.config import load_config
     from lipsmith.release.cost import landmark_cost, renderer_cost, vgg_cost
     from lipsmith.training.landmarks.task import LandmarkTraining
     from lipsmith.training.renderer.config import RendererTraining
-    from lipsmith.training.state import load_config
 
     refuse_outputs([options.json], options.overwrite, inputs=[options.config, options.landmarks])
-    face = load_config(RendererTraining, options.config).model
-    mouth = load_config(LandmarkTraining, options.landmarks).model
+    face = load_config(RendererTraining, "renderer", options.config).model
+    mouth = load_config(LandmarkTraining, "landmarks", options.landmarks).model
     face = replace(face, references=options.references or face.references, lips=options.lips or face.lips)
     parts = renderer_cost(face) + landmark_cost(mouth) + [vgg_cost(face)]
     rows = [(part.name, part.per, part.parameters, part.macs / 1e9) for part in parts]

@@ -16,7 +16,7 @@ class Options(console.TrainingOptions):
     """Train the landmark generator; a run that was interrupted goes on where it stopped."""
 
     config: Annotated[str, tyro.conf.Positional]
-    """A TOML file, or the name of a packaged one (landmarks, landmarks_posteriors, landmarks_paper)."""
+    """A TOML file, or the name of a packaged one (fast, paper, posteriors)."""
     start: str | None = None
     """Begin with this network: the folder of another run, or a model's name or folder (fine-tuning)."""
 
@@ -25,13 +25,13 @@ def run(options: Options) -> None:
     """Train, tell the best validation figures, and name the weights."""
     import torch
 
+    from lipsmith.config import load_config
     from lipsmith.training.landmarks.task import WEIGHTS, LandmarkTraining, train_landmarks
-    from lipsmith.training.state import load_config
 
     refuse_input(options.out, options.data, options.start)
     if options.threads:
         torch.set_num_threads(options.threads)
-    config = load_config(LandmarkTraining, options.config)
+    config = load_config(LandmarkTraining, "landmarks", options.config)
     best = train_landmarks(
         config, options.data, options.out, minutes=options.minutes, device=options.device, start=options.start
     )

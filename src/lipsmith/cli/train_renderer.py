@@ -18,7 +18,7 @@ class Options(console.TrainingOptions):
     """Train the renderer; a run that was interrupted goes on where it stopped."""
 
     config: Annotated[str, tyro.conf.Positional]
-    """A TOML file, or the name of a packaged one (fast, fast_on, fast_paint, fast_sharp, fast_gpu, paper)."""
+    """A TOML file, or the name of a packaged one (fast, fast_gpu, paper; continue, decoder, adversarial)."""
     steps: int | None = None
     """End after this many optimiser steps, learning rate annealed; as the config says where not given."""
     without: tuple[Part, ...] = ()
@@ -36,14 +36,14 @@ def run(options: Options) -> None:
     """Train, tell the best validation figures, and name the weights."""
     import torch
 
+    from lipsmith.config import load_config
     from lipsmith.training.renderer.config import RendererTraining
     from lipsmith.training.renderer.task import WEIGHTS, train_renderer
-    from lipsmith.training.state import load_config
 
     refuse_input(options.out, options.data, options.start)
     if options.threads:
         torch.set_num_threads(options.threads)
-    config = load_config(RendererTraining, options.config)
+    config = load_config(RendererTraining, "renderer", options.config)
     config = replace(
         config,
         model=config.model.without(options.without),

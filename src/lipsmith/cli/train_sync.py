@@ -16,14 +16,15 @@ class Options(console.TrainingOptions):
     """Train the lip-sync judge into OUT/sync; a run that was interrupted goes on where it stopped."""
 
     config: Annotated[str, tyro.conf.Positional]
-    """A TOML file, or the name of a packaged one (sync)."""
+    """A TOML file, or the name of a packaged one (fast)."""
 
 
 def run(options: Options) -> None:
     """Train, and name the folder of the weights."""
     import torch
 
-    from lipsmith.training.sync.task import train
+    from lipsmith.config import load_config
+    from lipsmith.training.sync.task import SyncConfig, train
 
     refuse_input(options.out, options.data)
     if options.threads:
@@ -31,7 +32,7 @@ def run(options: Options) -> None:
 
     with console.progress("training") as progress:
         folder = train(
-            options.config,
+            load_config(SyncConfig, "sync", options.config),
             options.data,
             options.out,
             device=options.device,

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 from torch import Tensor, nn
 
+from lipsmith.config import build
 from lipsmith.errors import WeightsError
 from lipsmith.models.landmarks.generator import LandmarkConfig, LandmarkGenerator, build_landmark_generator
 from lipsmith.models.renderer.alignment import References
@@ -109,8 +110,4 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _configured(cls: type[T], config: Mapping[str, Any], key: str, path: Path) -> T:
-    try:
-        table = config[key]
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in table.items()})
-    except (KeyError, AttributeError, TypeError, ValueError) as error:
-        raise WeightsError(f"{path / 'config.json'}: no valid '{key}'; fetch the model again ({error})") from error
+    return build(cls, config.get(key), f"{path / 'config.json'}: {key}", WeightsError)

@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from lipsmith.config import build
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.face.landmarks import NUM_POINTS, NUM_POSE
 from lipsmith.files import write_whole_folder
@@ -24,7 +25,7 @@ from lipsmith.models.landmarks.generator import LandmarkConfig
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.release.card import model_card
 from lipsmith.speech.mel import MELS
-from lipsmith.training.state import build, write_tensors
+from lipsmith.training.state import write_tensors
 from lipsmith.weights import find_model, model_names, write_config
 
 _LOG = logging.getLogger(__name__)

@@ -38,7 +38,7 @@ def has_bfloat16(device: torch.device) -> bool:
     return device.type == "cuda" or (native is not None and bool(native()))
 
 
-def over(fabric: Fabric, schedule: Schedule, step: int) -> bool:
+def is_finished(fabric: Fabric, schedule: Schedule, step: int) -> bool:
     """Whether the run is over: for all processes when it is for the first, whose clock rules."""
     done = schedule.done(step)
     return bool(fabric.broadcast(done)) if fabric.world_size > 1 else done

@@ -1,18 +1,14 @@
-"""What every training shares: its config file, its checkpoint, its clock and its averaged weights."""
+"""What every training shares: its checkpoint, its clock and its averaged weights."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import os
 import time
-import tomllib
-import types
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save
@@ -22,74 +18,6 @@ from lipsmith.errors import UsageError
 from lipsmith.inference.stages import WEIGHTS as MODEL_WEIGHTS
 from lipsmith.inference.stages import of_network
 from lipsmith.weights import find_model
-
-T = TypeVar("T")
-
-
-def load_config(cls: type[T], name_or_path: str | Path) -> T:
-    """An instance of the frozen dataclass `cls`, read from a TOML file.
-
-    `name_or_path` is a file, or the name of one that the package carries (`landmarks` for
-    `configs/landmarks.toml`). Tables become nested dataclasses; what is not given keeps its default. Raises
-    UsageError for a file that is not there or not TOML, an unknown key, a value of the wrong type, or one
-    that the dataclass itself refuses.
-    """
-    text = _read_config(name_or_path)
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{name_or_path}: not a TOML file ({error})") from error
-    return build(cls, table, str(name_or_path))
-
-
-def build(cls: type[T], table: Mapping[str, Any], where: str) -> T:
-    """The dataclass `cls` from a mapping, as TOML or JSON holds it; `where` opens error messages."""
-    hints = get_type_hints(cls)
-    names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    unknown = sorted(set(table) - names)
-    if unknown:
-        raise UsageError(f"{where}: unknown key '{unknown[0]}'; it may be one of {', '.join(sorted(names))}")
-    values = {key: _value(hints[key], value, f"{where}: {key}") for key, value in table.items()}
-    try:
-        return cls(**values)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{where}: {error}") from error
-
-
-def _read_config(name_or_path: str | Path) -> str:
-    path = Path(name_or_path)
-    if path.suffix == ".toml" or path.is_file():
-        if not path.is_file():
-            raise UsageError(f"{path}: no such config file")
-        return path.read_text(encoding="utf-8")
-    folder = resources.files("lipsmith") / "configs"
-    packaged = folder / f"{name_or_path}.toml"
-    if not packaged.is_file():
-        known = sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
-        raise UsageError(f"no config is called '{name_or_path}'; give a .toml file or one of {', '.join(known)}")
-    return packaged.read_text(encoding="utf-8")
-
-
-def _value(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - types are data here
-    """`value` as the annotation `hint` wants it."""
-    origin, arguments = get_origin(hint), get_args(hint)
-    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
-        return build(hint, value, where)  # type: ignore[arg-type]
-    if origin in (Union, types.UnionType):
-        return None if value is None else _value(next(a for a in arguments if a is not type(None)), value, where)
-    if origin is Literal and value in arguments:
-        return value
-    if origin is tuple and isinstance(value, list | tuple):
-        inner = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else arguments
-        if len(inner) == len(value):
-            return tuple(_value(kind, item, where) for kind, item in zip(inner, value, strict=True))
-    if hint is float and type(value) in (int, float):
-        return float(value)
-    if hint is Path and isinstance(value, str):
-        return Path(value)
-    if isinstance(hint, type) and type(value) is hint:
-        return value
-    raise UsageError(f"{where} = {value!r} is not of the type {getattr(hint, '__name__', hint)}")
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
@@ -113,7 +41,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     path.write_bytes(save(dict(tensors)))
 
 
-def adopt(module: nn.Module, start: str, network: str) -> None:
+def load_initial_weights(module: nn.Module, start: str, network: str) -> None:
     """Take up the weights of `network` (`landmarks`, `renderer`) from a run or a model, by folder or name.
 
     Modules that only one of the two has, as in an ablation or a network that has grown, keep their start or are left

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import cv2
 import numpy as np
@@ -13,6 +13,7 @@ from einops import rearrange
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
+from lipsmith.config import build
 from lipsmith.errors import WeightsError
 from lipsmith.evaluation.metrics.lse import REACH, shift_distances
 from lipsmith.evaluation.metrics.mfcc import FRAME_RATE, mfcc, samples
@@ -144,10 +145,8 @@ def load_syncnet(folder: ModelFolder) -> SyncNet:
     """The network in a folder that training wrote. Raises WeightsError for a folder of another kind."""
     if folder.config.get("kind") != "sync":
         raise WeightsError(f"{folder.path} holds no lip-sync judge; train one with `lipsmith train sync`")
-    written: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in folder.config["architecture"].items()
-    }
-    net = SyncNet(SyncNetConfig(**written))
+    where = f"{folder.path / 'config.json'}: architecture"
+    net = SyncNet(build(SyncNetConfig, folder.config.get("architecture"), where, WeightsError))
     net.load_state_dict(load_file(Path(folder.path) / "model.safetensors"))
     return net.eval()
 

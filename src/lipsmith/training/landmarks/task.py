@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from lipsmith.config import build
 from lipsmith.errors import InputError, UsageError, WeightsError
 from lipsmith.evaluation.landmarks import Trial, load_trials, measure, total
 from lipsmith.face.landmarks import NUM_POSE
@@ -25,14 +26,13 @@ from lipsmith.models.landmarks.generator import LandmarkConfig, LandmarkGenerato
 from lipsmith.training.landmarks.augment import Augmentation, augment
 from lipsmith.training.landmarks.sampler import Footage, ReferenceRules, draw, load_footage
 from lipsmith.training.losses.landmarks import LandmarkLossWeights, landmark_loss
-from lipsmith.training.run import Curves, has_bfloat16, make_fabric, over, save_weights
+from lipsmith.training.run import Curves, has_bfloat16, is_finished, make_fabric, save_weights
 from lipsmith.training.state import (
     Ema,
     Meter,
     Schedule,
-    adopt,
-    build,
     load_checkpoint,
+    load_initial_weights,
     rng_state,
     save_checkpoint,
     set_rng_state,
@@ -148,7 +148,7 @@ class _State:
         saved = load_checkpoint(path)
         if saved is None:
             if start is not None:
-                adopt(self.bare, start, _STEM)
+                load_initial_weights(self.bare, start, _STEM)
                 self.ema = Ema(self.bare, self.config.ema)
             self.start = start
             return
@@ -197,7 +197,7 @@ def _loop(
     judge.figures(state.ema, trials[:2])
     curves = Curves(run if fabric.is_global_zero else None)
     meter, saved_at = Meter(fabric.device), time.monotonic()
-    while not over(fabric, state.schedule, state.step):
+    while not is_finished(fabric, state.schedule, state.step):
         losses = _train_step(config, state, footage, meter, fabric)
         state.step += 1
         if state.step % config.log_every == 0:

@@ -36,8 +36,8 @@ class RendererTraining:
     """The network."""
     weights: LossWeights = field(default_factory=LossWeights)
     """The loss."""
-    learns: Literal["all", "painter"] = "all"
-    """`painter` leaves what aligns as it begins: only what paints learns, in half the time a step."""
+    train_only: Literal["decoder"] | None = None
+    """`decoder` freezes alignment and its encoders: the rest learns, in half the time a step."""
     steps: int = 20000
     """Optimiser steps."""
     minutes: float | None = None

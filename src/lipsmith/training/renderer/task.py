@@ -14,6 +14,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from lipsmith.config import build
 from lipsmith.data.clips import ClipRecord, read_manifest
 from lipsmith.errors import InputError, UsageError, WeightsError
 from lipsmith.evaluation.protocols import MIN_STRICT_SECONDS
@@ -31,14 +32,13 @@ from lipsmith.training.renderer.batch import RenderBatch, compare, render_batch
 from lipsmith.training.renderer.config import RendererTraining
 from lipsmith.training.renderer.figures import measure, picture
 from lipsmith.training.renderer.sampler import Batch, Footage, fixed_batches
-from lipsmith.training.run import Curves, has_bfloat16, make_fabric, over, save_weights
+from lipsmith.training.run import Curves, has_bfloat16, is_finished, make_fabric, save_weights
 from lipsmith.training.state import (
     Ema,
     Meter,
     Schedule,
-    adopt,
-    build,
     load_checkpoint,
+    load_initial_weights,
     rng_state,
     save_checkpoint,
     set_rng_state,
@@ -97,7 +97,7 @@ class _State:
         on_gpu = fabric.device.type == "cuda"
         self.autocast = torch.autocast(fabric.device.type, torch.bfloat16, enabled=has_bfloat16(fabric.device))
         self.bare = RenderBatch(Renderer(config.model))
-        if config.learns == "painter":
+        if config.train_only == "decoder":
             self.bare.network.freeze_alignment()
         learning = [parameter for parameter in self.bare.parameters() if parameter.requires_grad]
         optimizer = torch.optim.Adam(learning, config.learning_rate, fused=on_gpu)
@@ -121,7 +121,7 @@ class _State:
         saved = load_checkpoint(path)
         if saved is None:
             if start is not None:
-                adopt(self.bare.network, start, WEIGHTS)
+                load_initial_weights(self.bare.network, start, WEIGHTS)
                 self.ema = Ema(self.bare.network, self.config.ema)
             self.start = start
             return
@@ -131,8 +131,8 @@ class _State:
         # Runs without lips once had a lip encoder all the same, and so has what the optimiser saved.
         if not same or saved["network"].keys() != self.bare.network.state_dict().keys():
             raise UsageError(f"{path} is of another architecture; choose another run folder")
-        if (learns := saved.get("learns", "all")) != self.config.learns:
-            raise UsageError(f"in {path} learns = {learns!r}; choose another run folder")
+        if (trained := saved["train_only"]) != self.config.train_only:
+            raise UsageError(f"in {path} train_only = {trained!r}; choose another run folder")
         self.bare.network.load_state_dict(saved["network"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.ema.load_state_dict(saved["ema"])
@@ -150,7 +150,7 @@ class _State:
             path,
             {
                 "model_config": asdict(self.config.model),
-                "learns": self.config.learns,
+                "train_only": self.config.train_only,
                 "network": self.bare.network.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "ema": self.ema.state_dict(),
@@ -190,7 +190,7 @@ def _loop(
     curves = Curves(run if fabric.is_global_zero else None)
     _validate(fabric, state, trials[:2], None, curves, report)
     meter, saved_at = Meter(fabric.device), time.monotonic()
-    while not over(fabric, state.schedule, state.step):
+    while not is_finished(fabric, state.schedule, state.step):
         terms = _train_step(fabric, config, state, footage, meter)
         state.step += 1
         if state.step % LOG_EVERY == 0:

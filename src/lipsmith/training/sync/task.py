@@ -19,19 +19,18 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lipsmith.config import build
 from lipsmith.errors import UsageError
 from lipsmith.evaluation.metrics.lse import REACH, estimate_lags, shift_distances, sync_accuracy
 from lipsmith.inference.stages import WEIGHTS, halved
 from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig, windows
 from lipsmith.training.losses.sync import batch_loss, shift_loss, stretch_loss
-from lipsmith.training.run import has_bfloat16, make_fabric, over
+from lipsmith.training.run import has_bfloat16, is_finished, make_fabric
 from lipsmith.training.state import (
     Ema,
     Meter,
     Schedule,
-    build,
     load_checkpoint,
-    load_config,
     rng_state,
     save_checkpoint,
     set_rng_state,
@@ -103,7 +102,7 @@ class Judge(torch.nn.Module):
 
 
 def train(
-    config: SyncConfig | str | Path,
+    config: SyncConfig,
     data: Path,
     out: Path,
     *,
@@ -116,14 +115,13 @@ def train(
     A run that was interrupted goes on from `out/last.pt`. Raises InputError without clips long enough, UsageError where
     `out` is a run on other clips or of another network.
     """
-    settings = config if isinstance(config, SyncConfig) else load_config(SyncConfig, config)
-    run = _Run(settings, data, out, device, minutes)
-    while not over(run.fabric, run.schedule, run.step):
+    run = _Run(config, data, out, device, minutes)
+    while not is_finished(run.fabric, run.schedule, run.step):
         run.advance()
         if progress and run.fabric.is_global_zero:
             progress(int(1000 * run.schedule.progress(run.step)), 1000)
         run.realign_when_due()
-        if run.step % settings.validate_every == 0:
+        if run.step % config.validate_every == 0:
             run.validate()
     if run.step > run.validated:
         run.validate()
@@ -209,14 +207,19 @@ class _Run:
         wins, comparisons = np.sum(found, axis=0)
         score = float(wins) / max(1, int(comparisons))
         rate, share = self.meter.read()
-        row = {"step": self.step, "minutes": self.schedule.elapsed, "loss": float(self.last_loss), "told_apart": score}
+        row = {
+            "step": self.step,
+            "minutes": self.schedule.elapsed,
+            "loss": float(self.last_loss),
+            "sync_accuracy": score,
+        }
         row |= {"stretches_per_s": rate, "data_share": share}
         with (self.out / "log.jsonl").open("a", encoding="utf-8") as log:
             log.write(json.dumps(row) + "\n")
-        self.log("step %d: loss %.3f, told apart %.1f %%", self.step, row["loss"], 100 * score)
+        self.log("step %d: loss %.3f, sync accuracy %.1f %%", self.step, row["loss"], 100 * score)
         if score > self.best:
             self.best = score
-            save_judge(self.out / "sync", self.averaged, {"told_apart_val": score, "step": self.step})
+            save_judge(self.out / "sync", self.averaged, {"sync_accuracy_val": score, "step": self.step})
         save_checkpoint(self.out / "last.pt", self._state())
 
     def offsets(self) -> dict[str, float]:

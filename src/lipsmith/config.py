@@ -1,0 +1,99 @@
+"""Frozen dataclasses from TOML and JSON: what a file says is checked, and what is wrong with it is one sentence."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tomllib
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from lipsmith.errors import LipsmithError, UsageError
+
+T = TypeVar("T")
+Kind = Literal["landmarks", "renderer", "sync"]
+"""Folders of packaged configs: what they train."""
+
+
+def load_config(cls: type[T], kind: Kind, name_or_path: str | Path) -> T:
+    """An instance of the frozen dataclass `cls`, read from a TOML file.
+
+    `name_or_path` is a file, or the name of a packaged config of that kind (`fast` for `configs/<kind>/fast.toml`).
+    Raises UsageError for a file that does not exist or is not TOML, and as `build`.
+    """
+    text = _read(kind, name_or_path)
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{name_or_path}: not a TOML file ({error})") from error
+    return build(cls, table, str(name_or_path))
+
+
+def build(cls: type[T], table: object, where: str, raises: type[LipsmithError] = UsageError) -> T:
+    """The dataclass `cls` from a mapping, as TOML or JSON holds it.
+
+    Tables become nested dataclasses; missing keys keep their defaults. Raises `raises` for an unknown key, a value of
+    the wrong type, or one that the dataclass itself refuses; the message begins with `where`, the file's name.
+    """
+    try:
+        # Strict as JSON: whole numbers pass for floats, lists for tuples and strings for paths, and nothing else does.
+        parsed = _holder(cls).model_validate_json(json.dumps({"value": table}, default=str))
+    except ValidationError as error:
+        raise raises(f"{where}: {_sentence(cls, error)}") from error
+    value: T = parsed.value  # type: ignore[attr-defined]
+    return value
+
+
+def packaged_configs(kind: Kind) -> list[str]:
+    """Names of the packaged configs of a kind."""
+    files = (resources.files("lipsmith") / "configs" / kind).iterdir()
+    return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
+
+
+def _read(kind: Kind, name_or_path: str | Path) -> str:
+    path = Path(name_or_path)
+    if path.suffix == ".toml" or path.is_file():
+        if not path.is_file():
+            raise UsageError(f"{path}: no such config file")
+        return path.read_text(encoding="utf-8")
+    known = packaged_configs(kind)
+    if str(name_or_path) not in known:
+        raise UsageError(f"no {kind} config is called '{name_or_path}'; give a .toml file or one of {', '.join(known)}")
+    return (resources.files("lipsmith") / "configs" / kind / f"{name_or_path}.toml").read_text(encoding="utf-8")
+
+
+def _holder(cls: type) -> type[BaseModel]:
+    """A model around `cls`: pydantic passes a model's settings on to plain dataclasses, not to a bare TypeAdapter's."""
+    settings = ConfigDict(extra="forbid", strict=True)
+    return create_model("Holder", __config__=settings, value=(cls, ...))
+
+
+def _sentence(cls: type, error: ValidationError) -> str:
+    """The first thing that is wrong: key, value, and what would be right."""
+    first = error.errors(include_url=False)[0]
+    place = first["loc"][1:]
+    key = _dotted(place)
+    if first["type"] == "unexpected_keyword_argument":
+        known = ", ".join(field.name for field in dataclasses.fields(_class_at(cls, place[:-1])))
+        return f"unknown key '{key}'; it may be one of {known}"
+    if first["type"] == "missing":
+        return f"{key} is missing"
+    if first["type"] == "value_error":
+        reason = str(first["ctx"]["error"])
+        return f"{key}: {reason}" if key else reason
+    return f"{key} = {first['input']!r}{first['msg'].removeprefix('Input')}".removeprefix(" = ")
+
+
+def _dotted(place: Sequence[str | int]) -> str:
+    """`model.levels[2]` for the keys and indices that lead to a value."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
+
+
+def _class_at(cls: type, place: Sequence[str | int]) -> Any:  # noqa: ANN401 - some dataclass
+    for part in place:
+        cls = get_type_hints(cls)[str(part)]
+    return cls

@@ -1,0 +1,124 @@
+"""Config files: what they say becomes frozen dataclasses, and what is wrong with them is told in one sentence."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from lipsmith.config import build, load_config, packaged_configs
+from lipsmith.errors import UsageError, WeightsError
+from lipsmith.weights import find_model
+
+
+@dataclass(frozen=True)
+class Inner:
+    width: int = 4
+    kind: Literal["a", "b"] = "a"
+
+    def __post_init__(self) -> None:
+        if self.width < 1:
+            raise ValueError("width is at least 1")
+
+
+@dataclass(frozen=True)
+class Outer:
+    inner: Inner = field(default_factory=Inner)
+    rate: float = 0.5
+    minutes: float | None = None
+    levels: tuple[int, ...] = (1, 2)
+    pair: tuple[int, float] = (1, 2.0)
+    where: Path = Path("here")
+
+
+@dataclass(frozen=True)
+class Needed:
+    width: int
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "config.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_tables_become_dataclasses_and_the_rest_keeps_its_default(tmp_path: Path) -> None:
+    text = 'rate = 2\nminutes = 3\nlevels = [4]\npair = [5, 6]\nwhere = "there"\n[inner]\nkind = "b"\n'
+    config = load_config(Outer, "sync", written(tmp_path, text))
+    assert config == Outer(Inner(4, "b"), 2.0, 3.0, (4,), (5, 6.0), Path("there"))
+    assert type(config) is Outer
+    assert isinstance(config.rate, float)
+    assert isinstance(config.levels, tuple)
+    assert load_config(Outer, "sync", written(tmp_path, "")) == Outer()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("rat = 1", "unknown key 'rat'; it may be one of inner, rate, minutes"),
+        ("[inner]\nheight = 1", r"unknown key 'inner\.height'; it may be one of width, kind"),
+        ('rate = "fast"', "rate = 'fast' should be a valid number"),
+        ("rate = true", "rate = True should be"),
+        ("levels = [1.5]", r"levels\[0\] = 1.5 should be a valid integer"),
+        ("pair = [1]", r"pair\[1\] is missing"),
+        ('[inner]\nkind = "c"', "inner.kind = 'c' should be 'a' or 'b'"),
+        ("inner = 3", "inner = 3 should be an object"),
+        ("[inner]\nwidth = 0", "inner: width is at least 1"),
+        ("minutes = 2026-11-26", "minutes = '2026-11-26' should be"),
+        ("rate =", "not a TOML file"),
+    ],
+)
+def test_what_does_not_fit_is_a_usage_error_that_names_it(tmp_path: Path, text: str, told: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(UsageError, match=f"{path}: {told}") as error:
+        load_config(Outer, "sync", path)
+    assert "\n" not in str(error.value)
+
+
+def test_what_is_missing_or_no_table_is_named() -> None:
+    with pytest.raises(WeightsError, match="mine: width is missing"):
+        build(Needed, {}, "mine", WeightsError)
+    with pytest.raises(WeightsError, match="mine: None should be an object"):
+        build(Needed, None, "mine", WeightsError)
+
+
+def test_a_config_is_a_file_or_a_packaged_name(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from lipsmith.training.landmarks.task import LandmarkTraining
+
+    assert load_config(LandmarkTraining, "landmarks", "paper").model.window == 5
+    with pytest.raises(UsageError, match=r"no landmarks config is called 'nothing'.*fast, paper, posteriors"):
+        load_config(LandmarkTraining, "landmarks", "nothing")
+    with pytest.raises(UsageError, match="no such config file"):
+        load_config(LandmarkTraining, "landmarks", tmp_path / "nothing.toml")
+
+
+def test_every_packaged_config_is_valid() -> None:
+    pytest.importorskip("torch")
+    from lipsmith.training.landmarks.task import LandmarkTraining
+    from lipsmith.training.renderer.config import RendererTraining
+    from lipsmith.training.sync.task import SyncConfig
+
+    for name in packaged_configs("landmarks"):
+        load_config(LandmarkTraining, "landmarks", name)
+    for name in packaged_configs("renderer"):
+        load_config(RendererTraining, "renderer", name)
+    for name in packaged_configs("sync"):
+        load_config(SyncConfig, "sync", name)
+    folders = [item.name for item in (resources.files("lipsmith") / "configs").iterdir() if item.is_dir()]
+    assert sorted(folders) == ["landmarks", "renderer", "sync"]
+
+
+def test_the_record_of_the_shipped_model_is_a_config() -> None:
+    pytest.importorskip("torch")
+    from lipsmith.training.landmarks.task import LandmarkTraining
+    from lipsmith.training.renderer.config import RendererTraining
+
+    record = json.loads((find_model("fast").path / "training.json").read_text())
+    for network, cls in (("landmarks", LandmarkTraining), ("renderer", RendererTraining)):
+        training = {key: value for key, value in record[network]["training"].items() if key != "start"}
+        assert build(cls, training, network).steps == training["steps"]
