@@ -89,6 +89,36 @@ def film(
     return path
 
 
+def with_repeats(path: Path, images: Sequence[NDArray[np.uint8]], repeated: Sequence[int]) -> Path:
+    """A MOV of PNGs in which the frames numbered `repeated` hold nothing: the picture before them stays."""
+    film(path, images, codec="png", pixel_format="rgb24")
+    data = bytearray(path.read_bytes())
+    at = data.index(b"stsz") + 12
+    count = int.from_bytes(data[at : at + 4], "big")
+    sizes = np.frombuffer(data, ">u4", count, at + 4).copy()
+    for number in repeated:
+        before = max(index for index in range(number) if sizes[index])
+        sizes[before] += sizes[number]  # its bytes stay, behind the end of the PNG before
+        sizes[number] = 0
+    data[at + 4 : at + 4 + 4 * count] = sizes.tobytes()
+    path.write_bytes(data)
+    return path
+
+
+def woven(count: int, width: int = 64, height: int = 48) -> list[NDArray[np.uint8]]:
+    """Interlaced frames of a bright bar that moves 4 pixels a field on a dark ground: the earlier field on top."""
+
+    def field(number: int) -> NDArray[np.uint8]:
+        image = np.full((height, width, 3), 40, np.uint8)
+        image[:, 4 * number : 4 * number + 12] = 210
+        return image
+
+    frames = [field(2 * number) for number in range(count)]
+    for number, frame in enumerate(frames):
+        frame[1::2] = field(2 * number + 1)[1::2]
+    return frames
+
+
 def joined(path: Path, parts: Sequence[Path]) -> Path:
     """Films of raw H.264 without B-frames as one, at 25 frames a second, whatever their sizes."""
     raw = path.with_suffix(".h264")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 
 from lipsmith.errors import InputError, UsageError
 from lipsmith.media import Frame, VideoInfo, probe, read_frames
+
+_LOG = logging.getLogger(__name__)
 
 # Decoded frames that playing backward may hold: less means more seeks, each of which decodes from a key frame on.
 BUDGET: Final = 96 << 20
@@ -56,6 +59,8 @@ class FileSource:
         self._path, self._start, self._end = path, start or 0.0, end
         check_stretch(start, end)
         info = probe(path)
+        for remark in info.remarks:
+            _LOG.info(remark)
         rate = STILL_RATE if info.is_still else info.rate
         self.footage = Footage(str(path), rate, _expected(info, self._start, end), info)
 

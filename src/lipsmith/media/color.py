@@ -88,6 +88,13 @@ def _has_alpha(frame: VideoFrame) -> bool:
     return frame.format.name == "pal8" or any(component.is_alpha for component in frame.format.components)
 
 
+def is_transparent(frame: VideoFrame) -> bool:
+    """Whether what lies behind a frame would be seen in some pixel of it."""
+    if not _has_alpha(frame):
+        return False
+    return bool(frame.reformat(format="rgba").to_ndarray()[..., 3].min() < 255)
+
+
 def over_white(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(H, W, 4) to (H, W, 3): what lies before white."""
     alpha = rgba[..., 3:].astype(np.uint16)

@@ -68,12 +68,19 @@ def _is_animated_webp(path: Path) -> bool:
     return header[12:16] == b"VP8X" and header[20:] > b"" and bool(header[20] & 2)
 
 
+def pictures_in(container: InputContainer) -> list[VideoStream]:
+    """The moving or still pictures of a file, the one that players choose first: the default one, or the first.
+
+    Covers of songs and thumbnails do not count.
+    """
+    beside = Disposition.attached_pic | Disposition.timed_thumbnails
+    known = [s for s in container.streams.video if not s.disposition & beside and s.codec_context is not None]
+    return sorted(known, key=lambda stream: not stream.disposition & Disposition.default)
+
+
 def video_stream(container: InputContainer) -> VideoStream | None:
-    """The first moving or still picture of a file; the cover of a song does not count."""
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic and stream.codec_context is not None:
-            return stream
-    return None
+    """The picture of a file that players choose."""
+    return next(iter(pictures_in(container)), None)
 
 
 def require_video(container: InputContainer, path: Path) -> VideoStream:
@@ -107,35 +114,6 @@ def require_audio(container: InputContainer, path: Path) -> AudioStream:
     if stream is None:
         raise InputError(f"{path} has no sound that can be decoded; give a recording with speech.")
     return stream
-
-
-def packets(container: InputContainer, stream: VideoStream | AudioStream, path: Path) -> Iterator[Packet[Any]]:
-    """The packets of one stream and the empty one that ends it; a file that breaks off ends early."""
-    demuxer = container.demux(stream)
-    try:
-        yield from demuxer
-    except av.FFmpegError as error:
-        log.warning("%s breaks off before its end: %s", path, error.strerror)
-        yield av.Packet()
-
-
-def decoded(
-    container: InputContainer, stream: VideoStream | AudioStream, path: Path
-) -> Iterator[VideoFrame | AudioFrame]:
-    """The frames of one stream; what cannot be decoded is skipped, and a warning says how much."""
-    damaged, where = 0, 0.0
-    for packet in packets(container, stream, path):
-        try:
-            frames = stream.decode(packet if packet.size else None)
-        except av.error.EOFError:
-            continue
-        except av.FFmpegError:
-            damaged += 1
-            where = where if damaged > 1 else seconds(packet, stream) or 0.0
-            continue
-        yield from frames
-    if damaged:
-        log.warning("%s: %d damaged packets were skipped, the first near %.2f s", path, damaged, where)
 
 
 def seconds(item: Packet[Any] | VideoFrame | AudioFrame, stream: VideoStream | AudioStream) -> float | None:

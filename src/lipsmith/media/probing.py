@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
@@ -14,9 +14,11 @@ import av
 
 from lipsmith.errors import InputError
 from lipsmith.media.color import BT709, FULL
-from lipsmith.media.container import audio_stream, check_readable, clock, open_input, packets, require_video
+from lipsmith.media.container import audio_stream, check_readable, clock, open_input, require_video
+from lipsmith.media.decoding import decoder, is_end, packets
 from lipsmith.media.orientation import orientation_of
 from lipsmith.media.pictures import Picture, read_picture
+from lipsmith.media.remarks import WHITE, remarks_on
 
 if TYPE_CHECKING:
     from av.container.input import InputContainer
@@ -59,6 +61,8 @@ class VideoInfo:
     """Width of a pixel over its height, after rotation."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     """The container's, keys in lower case."""
+    remarks: tuple[str, ...] = ()
+    """What a copy of the frames lacks, a sentence each."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,7 @@ def probe(path: Path | str) -> VideoInfo:
             pixel_format=frame.format.name,
             sample_aspect=1 / aspect if turn.transposes else aspect,
             metadata={key.lower(): value for key, value in container.metadata.items()},
+            remarks=remarks_on(path, container, frame),
         )
 
 
@@ -126,6 +131,7 @@ def _info_of(picture: Picture, path: Path) -> VideoInfo:
         transfer=_SRGB,
         pixel_format="rgb24",
         metadata=picture.metadata,
+        remarks=(WHITE.format(path=path),) if picture.transparent else (),
     )
 
 
@@ -138,25 +144,27 @@ def _first_frame_and_stamps(
 ) -> tuple[VideoFrame, list[tuple[Fraction, Fraction]], bool]:
     """The first frame that decodes; (time, duration) of the first packets; whether there are no more."""
     stream.codec_context.thread_count = 1  # threads would want many packets before the first frame
+    decode = decoder(stream)
     frame: VideoFrame | None = None
     stamps: list[tuple[Fraction, Fraction]] = []
     whole = True
     for packet in packets(container, stream, path):
         if len(stamps) >= _LOOKED_AT and frame is not None:
-            whole = packet.size == 0
+            whole = is_end(packet)
             break
         stamp = packet.pts if packet.pts is not None else packet.dts
-        if packet.size and stamp is not None and not packet.is_discard:
+        if stamp is not None and not packet.is_discard:
             stamps.append((stamp * clock(stream), (packet.duration or 0) * clock(stream)))
-        frame = frame or _first(stream, packet)
+        if frame is None and (packet.size or is_end(packet)):
+            frame = _first(decode, packet)
     if frame is None:
         raise InputError(f"{path}: not one frame can be decoded; the file may be damaged or cut off.")
     return frame, sorted(stamps), whole
 
 
-def _first(stream: VideoStream, packet: Packet[Any]) -> VideoFrame | None:
+def _first(decode: Callable[[Packet[Any] | None], list[VideoFrame]], packet: Packet[Any]) -> VideoFrame | None:
     try:
-        frames = stream.decode(packet if packet.size else None)
+        frames = decode(packet if packet.size else None)
     except av.FFmpegError:
         return None
     return frames[0] if frames else None

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, dropwhile
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import av
 import numpy as np
@@ -15,7 +15,8 @@ from av.video.frame import VideoFrame
 
 from lipsmith.errors import InputError
 from lipsmith.media.color import FrameToRGB
-from lipsmith.media.container import check_readable, clock, decoded, open_input, require_video, seconds
+from lipsmith.media.container import check_readable, clock, open_input, require_video, seconds
+from lipsmith.media.decoding import decoded_video
 from lipsmith.media.orientation import orientation_of
 from lipsmith.media.pictures import read_picture
 
@@ -81,7 +82,7 @@ def first_time(path: Path) -> float | None:
     with open_input(path) as container:
         try:
             stream = require_video(container, path)
-            return next(_stamped(_decoded(container, stream, path), stream))[1]
+            return next(_stamped(decoded_video(container, stream, path), stream))[1]
         except (InputError, StopIteration):
             return None
 
@@ -98,7 +99,7 @@ def _timed(
     container: InputContainer, stream: VideoStream, path: Path, start: float
 ) -> Iterator[tuple[VideoFrame, float]]:
     """Decoded frames with seconds from the film's first frame: that one, then all, or all near a late `start`."""
-    stamped = _stamped(_decoded(container, stream, path), stream)
+    stamped = _stamped(decoded_video(container, stream, path), stream)
     first = next(stamped, None)
     if first is None:
         raise InputError(f"{path}: not one frame can be decoded; the file may be damaged or cut off.")
@@ -112,7 +113,7 @@ def _timed(
 def _from_the_beginning(path: Path) -> Iterator[tuple[VideoFrame, float]]:
     # Opened anew: a file in which seeking fails cannot be trusted to go back to its first byte either.
     with _opened(path) as (container, stream):
-        yield from _stamped(_decoded(container, stream, path), stream)
+        yield from _stamped(decoded_video(container, stream, path), stream)
 
 
 def _sought(
@@ -124,7 +125,7 @@ def _sought(
     for back in _BACK:
         if latest - back <= begin or not _seek(container, stream, latest - back):
             return None
-        frames = _decoded(container, stream, path)
+        frames = decoded_video(container, stream, path)
         key = _key_frame(frames, stream, latest)
         if key is not None:
             # Wrong times are left out before `_stamped` sees them: it would shift all later ones behind them.
@@ -160,10 +161,6 @@ def _seek(container: InputContainer, stream: VideoStream, time: float) -> bool:
     except av.FFmpegError:
         return False
     return True
-
-
-def _decoded(container: InputContainer, stream: VideoStream, path: Path) -> Iterator[VideoFrame]:
-    return cast(Iterator[VideoFrame], decoded(container, stream, path))
 
 
 def _stamped(frames: Iterator[VideoFrame], stream: VideoStream) -> Iterator[tuple[VideoFrame, float]]:

@@ -11,7 +11,8 @@ import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 
-from lipsmith.media.container import clock, decoded, open_input, require_audio, seconds, video_stream
+from lipsmith.media.container import clock, open_input, require_audio, seconds, video_stream
+from lipsmith.media.decoding import decoded_sound
 from lipsmith.media.reading import first_time
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def _timed(
     """(seconds of the file's clock, block (channels, n)) of everything that decodes."""
     mixer, shape = None, None
     time = 0.0
-    for frame in cast(Iterator[AudioFrame], decoded(container, stream, path)):
+    for frame in decoded_sound(container, stream, path):
         if mixer is None or shape != (frame.format.name, frame.layout.name, frame.sample_rate):
             shape = (frame.format.name, frame.layout.name, frame.sample_rate)
             # Only integer formats are mixed down with weights that sum to one; floats would clip.

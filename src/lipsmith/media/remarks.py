@@ -1,0 +1,32 @@
+"""What a copy of a film's frames lacks, in sentences for whoever asked for the copy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lipsmith.media.color import is_transparent
+from lipsmith.media.container import pictures_in
+
+if TYPE_CHECKING:
+    from av.container.input import InputContainer
+    from av.video.frame import VideoFrame
+
+WHITE = "{path}: what is transparent becomes white, because a film keeps no transparency."
+
+
+def remarks_on(path: Path, container: InputContainer, first: VideoFrame) -> tuple[str, ...]:
+    """Sentences about a film, of which `first` is a frame as decoded."""
+    remarks = []
+    pictures = pictures_in(container)
+    if len(pictures) > 1:
+        chosen = pictures[0]
+        size = f"{chosen.codec_context.width} x {chosen.codec_context.height}"
+        remarks.append(
+            f"{path} holds {len(pictures)} pictures; stream {chosen.index}, {size}, is taken, as players do."
+        )
+    if first.interlaced_frame:
+        remarks.append(f"{path} is interlaced; it is deinterlaced, and the result is progressive.")
+    if is_transparent(first):
+        remarks.append(WHITE.format(path=path))
+    return tuple(remarks)

@@ -1,0 +1,123 @@
+"""Decoding: repeated pictures, fields, transparency and the choice among several pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from av.stream import Disposition
+from numpy.typing import NDArray
+from PIL import Image
+
+from lipsmith.media import probe, read_frames
+from video_samples import film, picture, pictures, with_repeats, woven
+
+
+def test_a_picture_that_stays_is_a_frame_of_its_own(tmp_path: Path) -> None:
+    images = [picture(64, 48, 60 + 10 * number) for number in range(10)]
+    path = with_repeats(tmp_path / "a.mov", images, [4, 5, 9])
+    frames = list(read_frames(path))
+    assert [frame.time for frame in frames] == pytest.approx([number / 25 for number in range(10)])
+    for frame, number in zip(frames, [0, 1, 2, 3, 3, 3, 6, 7, 8, 8], strict=True):
+        assert np.array_equal(frame.image, images[number])
+    info = probe(path)
+    assert (info.frames, info.rate, info.variable_rate) == (10, 25, False)
+
+
+def combs(image: NDArray[np.uint8]) -> float:
+    """How much rows differ from the mean of their neighbors."""
+    rows = image.astype(float)
+    return float(np.abs(2 * rows[1:-1] - rows[:-2] - rows[2:]).mean())
+
+
+INTERLACED = [
+    (".mp4", None, {"x264-params": "tff=1"}),
+    (".mkv", None, {"x264-params": "bff=1"}),
+    (".mpg", None, {"flags": "+ildct+ilme", "field_order": "tt", "top": "1"}),
+    (".mov", "prores_ks", {"flags": "+ildct", "field_order": "tt"}),
+]
+
+
+@pytest.mark.parametrize(("suffix", "codec", "options"), INTERLACED)
+def test_interlaced_film_is_deinterlaced(
+    tmp_path: Path, suffix: str, codec: str | None, options: dict[str, str]
+) -> None:
+    images = woven(8)
+    pixels = "yuv422p10le" if codec == "prores_ks" else None
+    path = film(tmp_path / f"a{suffix}", images, codec=codec, options=options, pixel_format=pixels)
+    frames = list(read_frames(path))
+    assert [frame.time for frame in frames] == pytest.approx([number / 25 for number in range(8)], abs=1e-6)
+    assert combs(images[4]) > 5 * combs(frames[4].image)
+    assert "deinterlaced" in " ".join(probe(path).remarks)
+
+
+def test_progressive_film_is_left_alone(tmp_path: Path) -> None:
+    images = woven(8)
+    path = film(tmp_path / "a.mp4", images)
+    assert combs(next(read_frames(path)).image) > 0.8 * combs(images[0])
+    assert probe(path).remarks == ()
+
+
+def cut_out() -> NDArray[np.uint8]:
+    """(48, 64, 4): gray, with nothing in its left half."""
+    image = np.full((48, 64, 4), 255, np.uint8)
+    image[..., :3] = 90
+    image[:, :32] = 0
+    return image
+
+
+TRANSPARENT = [
+    ("a.webm", "libvpx-vp9", "yuva420p"),
+    ("b.webm", "libvpx", "yuva420p"),
+    ("a.mkv", "libvpx-vp9", "yuva420p"),
+    ("a.mov", "prores_ks", "yuva444p10le"),
+    ("b.mov", "png", "rgba"),
+    ("c.mov", "qtrle", "argb"),
+]
+
+
+@pytest.mark.parametrize(("name", "codec", "pixels"), TRANSPARENT)
+def test_what_is_transparent_in_a_film_is_white(tmp_path: Path, name: str, codec: str, pixels: str) -> None:
+    path = tmp_path / name
+    with av.open(str(path), "w") as container:
+        options = {"auto-alt-ref": "0"} if codec == "libvpx" else {}
+        stream: Any = container.add_stream(codec, rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pixels
+        for _ in range(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(cut_out(), format="rgba").reformat(format=pixels)))
+        container.mux(stream.encode(None))
+    for frame in read_frames(path):
+        assert np.abs(frame.image[:, :24].astype(int) - 255).max() <= 2
+        assert np.abs(frame.image[:, 40:].astype(int) - 90).max() <= 8
+    assert "transparent" in " ".join(probe(path).remarks)
+
+
+def test_what_is_transparent_in_an_animation_is_white(tmp_path: Path) -> None:
+    images = [Image.fromarray(cut_out()), Image.fromarray(cut_out()[:, ::-1].copy())]
+    images[0].save(tmp_path / "a.gif", save_all=True, append_images=images[1:], duration=100, disposal=2)
+    frames = list(read_frames(tmp_path / "a.gif"))
+    assert [frame.image[0, 0, 0] for frame in frames] == [255, 90]
+    assert "transparent" in " ".join(probe(tmp_path / "a.gif").remarks)
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mov", ".mp4"])
+def test_of_several_pictures_the_default_one_is_taken(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    options = {"default_mode": "passthrough"} if suffix == ".mkv" else {}
+    with av.open(str(path), "w", container_options=options) as container:
+        streams: list[Any] = [container.add_stream("libx264", rate=25) for _ in range(2)]
+        for stream, width, disposition in zip(streams, (32, 64), (Disposition(0), Disposition.default), strict=True):
+            stream.width, stream.height, stream.pix_fmt, stream.disposition = width, 48, "yuv420p", disposition
+        for number in range(3):
+            for stream in streams:
+                image = av.VideoFrame.from_ndarray(pictures(3, stream.width)[number], format="rgb24")
+                container.mux(stream.encode(image))
+        for stream in streams:
+            container.mux(stream.encode(None))
+    assert next(read_frames(path)).image.shape == (48, 64, 3)
+    info = probe(path)
+    assert info.width == 64
+    assert "holds 2 pictures; stream 1, 64 x 48" in " ".join(info.remarks)
