@@ -1,9 +1,11 @@
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lipsmith.dubbing.timeline import play
+from lipsmith.dubbing.timeline import play, usual_interval
 
 EVEN = np.arange(4) / 25
 
@@ -52,13 +54,32 @@ def test_covers_the_speech_to_within_one_frame(steps: list[float], last: float, 
     timeline = play(times, times[-1] + last, seconds)
     assert timeline.times[0] == 0
     assert (np.diff(timeline.times) > 0).all()
-    assert (np.abs(np.diff(timeline.index)) == 1).all()
+    assert (np.abs(np.diff(timeline.index)) <= 1).all()
     assert timeline.times[-1] < seconds
     assert seconds <= timeline.end + 1e-5 < seconds + max(*steps, last) + 2e-5 or len(timeline) == len(times)
 
 
-def test_a_last_frame_that_stands_long_ends_with_the_speech() -> None:
+def test_a_picture_that_stands_is_shown_again_at_the_usual_interval() -> None:
     times = np.array([0.0, 0.04, 0.08, 5.0])
-    assert play(times, 5.04, 1.0).end == pytest.approx(5.0 / 3 + 0.08)
-    assert play(times, 5.04, 3.0).end == pytest.approx(3.0)
-    assert play(times, 5.04, 5.0).end == pytest.approx(5.0)
+    timeline = play(times, 5.04, 1.0)
+    assert timeline.index.tolist() == [0, 1] + 23 * [2]
+    assert np.allclose(timeline.times, np.arange(25) * 0.04)
+    assert timeline.end == pytest.approx(1.0)
+    assert play(times, 5.04, 5.04).index.tolist() == [0, 1] + 123 * [2] + [3]
+    assert play(times, 5.04, 5.04).end == pytest.approx(5.04)
+
+
+def test_a_pause_of_days_costs_no_memory() -> None:
+    assert len(play(np.array([0.0, 0.04, 0.08, 1e7]), 1e7 + 0.04, 1.0)) == 25
+
+
+def test_a_frame_that_was_dropped_is_filled_and_a_little_unevenness_is_not() -> None:
+    assert play(np.array([0.0, 0.04, 0.08, 0.16, 0.2]), 0.24, 0.24).index.tolist() == [0, 1, 2, 2, 3, 4]
+    assert play(np.array([0.0, 0.04, 0.08, 0.14, 0.18]), 0.22, 0.22).index.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_slides_are_still_pictures() -> None:
+    assert usual_interval(np.array([0.0, 5.0, 10.0]), Fraction(1, 5)) == 0.04
+    assert len(play(np.array([0.0, 5.0, 10.0]), 10.04, 1.0)) == 25
+    assert usual_interval(np.arange(5) / 5, Fraction(5)) == pytest.approx(0.2)
+    assert usual_interval(np.zeros(1), Fraction(12)) == pytest.approx(1 / 12)

@@ -14,7 +14,7 @@ from lipsmith.dubbing.faces import FaceTrack
 from lipsmith.dubbing.mouth import perform
 from lipsmith.dubbing.result import People, Result
 from lipsmith.dubbing.source import Source
-from lipsmith.dubbing.timeline import play
+from lipsmith.dubbing.timeline import play, usual_interval
 from lipsmith.errors import UsageError
 from lipsmith.inference.backend import Backend
 from lipsmith.speech.mel import SAMPLE_RATE
@@ -86,4 +86,4 @@ class Clip:
 
     @property
     def _end(self) -> float:
-        return float(self.times[-1]) + float(1 / self.source.footage.rate)
+        return float(self.times[-1]) + usual_interval(self.times, self.source.footage.rate)

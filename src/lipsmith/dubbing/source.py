@@ -62,6 +62,7 @@ class FileSource:
         for remark in info.remarks:
             _LOG.info(remark)
         rate = STILL_RATE if info.is_still else info.rate
+        self._even = None if info.is_still or info.variable_rate else rate
         self.footage = Footage(str(path), rate, _expected(info, self._start, end), info)
 
     def frames(self) -> Iterator[Frame]:
@@ -101,7 +102,7 @@ class FileSource:
 
     def _read(self, start: float, end: float | None, remedy: str) -> Iterator[Frame]:
         """At least one frame."""
-        frames = read_frames(self._path, start, end)
+        frames = read_frames(self._path, start, end, self._even)
         first = next(frames, None)
         if first is None:
             raise InputError(f"{self._path} has no frame from {start:g} s on; {remedy}.")

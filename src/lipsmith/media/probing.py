@@ -18,6 +18,7 @@ from lipsmith.media.container import audio_stream, check_readable, clock, open_i
 from lipsmith.media.decoding import decoder, is_end, packets
 from lipsmith.media.orientation import orientation_of
 from lipsmith.media.pictures import Picture, read_picture
+from lipsmith.media.rate import nominal, tolerance
 from lipsmith.media.remarks import WHITE, remarks_on
 
 if TYPE_CHECKING:
@@ -184,6 +185,8 @@ def _timing(
     frames = len(stamps) if whole else stream.frames
     if variable and whole and measured:
         rate = measured  # Matroska declares the rate of the encoder, not the average
+    elif not variable and gaps:
+        rate = nominal(stamps[-1][0] - stamps[0][0], len(gaps), clock(stream), rate)
     return _Timing(rate, duration, frames or _estimate(duration, rate), variable)
 
 
@@ -207,5 +210,5 @@ def _declared_duration(container: InputContainer, stream: VideoStream) -> float 
 def _is_variable(gaps: list[Fraction], typical: Fraction | None, rate: Fraction, time_base: Fraction) -> bool:
     if not gaps or typical is None:
         return False
-    tolerance = max(2 * time_base, typical / 20)  # a container's clock rounds every stamp
-    return max(gaps) - min(gaps) > tolerance or abs(1 / rate - typical) > tolerance
+    most = tolerance(typical, time_base)
+    return max(gaps) - min(gaps) > most or abs(1 / rate - typical) > most

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import chain, dropwhile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from lipsmith.media.container import check_readable, clock, open_input, require_
 from lipsmith.media.decoding import decoded_video
 from lipsmith.media.orientation import orientation_of
 from lipsmith.media.pictures import read_picture
+from lipsmith.media.rate import evened
 
 if TYPE_CHECKING:
     from av.container.input import InputContainer
@@ -44,7 +46,9 @@ class Frame:
     """Number of the frame among those that were asked for, from 0."""
 
 
-def read_frames(path: Path | str, start: float = 0.0, end: float | None = None) -> Iterator[Frame]:
+def read_frames(
+    path: Path | str, start: float = 0.0, end: float | None = None, rate: Fraction | None = None
+) -> Iterator[Frame]:
     """The frames of a film, an animation or a still picture (one frame, at time 0), shown upright.
 
     Holds a few frames at any time, however long the film. Damaged stretches are skipped with a warning.
@@ -53,6 +57,7 @@ def read_frames(path: Path | str, start: float = 0.0, end: float | None = None) 
         path: any file that libav reads.
         start: seconds from the first frame; earlier frames are left out.
         end: seconds from the first frame; frames at this time or later are left out.
+        rate: frames a second of a film of constant rate, to which times are put back that its clock has rounded.
 
     Raises:
         InputError: the file is missing, empty, has no picture, or not one frame of it can be decoded.
@@ -65,6 +70,8 @@ def read_frames(path: Path | str, start: float = 0.0, end: float | None = None) 
         return
     with _opened(path) as (container, stream):
         timed = _timed(container, stream, path, start)
+        if rate is not None:
+            timed = evened(timed, rate, clock(stream))
         first, _ = next(timed)
         # A film may change its size or its turn midway: all of it, wherever reading begins, is shown as it began.
         to_rgb, turn = FrameToRGB((first.width, first.height)), orientation_of(first)

@@ -1,0 +1,58 @@
+"""Constant rates behind rounded clocks."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from lipsmith.media import probe, read_frames
+from lipsmith.media.rate import evened, nominal
+from video_samples import film, pictures
+
+CINEMA, MILLISECOND = Fraction(24000, 1001), Fraction(1, 1000)
+
+
+def rounded(times: list[float]) -> list[tuple[None, float]]:
+    return [(None, round(1000 * time) / 1000) for time in times]
+
+
+def test_rounded_times_are_put_back() -> None:
+    exact = [float(number / CINEMA) for number in range(500)]
+    assert [time for _, time in evened(rounded(exact), CINEMA, MILLISECOND)] == pytest.approx(exact, abs=1e-9)
+
+
+def test_after_a_pause_times_go_on_from_there() -> None:
+    exact = [0.0, 0.04, 0.08, 1.0, 1.04, 1.08]
+    assert [time for _, time in evened(rounded(exact), Fraction(25), MILLISECOND)] == pytest.approx(exact)
+    odd = [0.0, 0.04, 0.08, 1.017, 1.057]
+    assert [time for _, time in evened(rounded(odd), Fraction(25), MILLISECOND)] == pytest.approx(odd)
+
+
+def test_times_always_grow() -> None:
+    times = [
+        time for _, time in evened([(None, time) for time in (0.0, 0.001, 0.002, 0.04)], Fraction(25), MILLISECOND)
+    ]
+    assert all(after > before for before, after in pairwise(times))
+
+
+def test_the_rate_is_one_by_which_the_stamps_are_true() -> None:
+    span = Fraction(round(1000 * 249 / CINEMA), 1000)
+    assert nominal(span, 249, MILLISECOND, Fraction(983, 41)) == CINEMA
+    assert nominal(Fraction(1983, 1000), 119, MILLISECOND, Fraction(60)) == 60
+    assert nominal(Fraction(29000, 29970), 29, MILLISECOND, Fraction(2997, 100)) == Fraction(30000, 1001)
+    assert nominal(Fraction(10), 77, MILLISECOND, Fraction(77, 10)) == Fraction(77, 10)
+    assert nominal(Fraction(9, 13), 9, Fraction(1, 13), Fraction(13)) == 13
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".webm", ".flv", ".mp4", ".ts", ".avi"])
+@pytest.mark.parametrize("rate", [CINEMA, Fraction(60), Fraction(30000, 1001)])
+def test_films_of_constant_rate_have_exact_times(tmp_path: Path, suffix: str, rate: Fraction) -> None:
+    path = film(tmp_path / f"a{suffix}", pictures(48), rate)
+    info = probe(path)
+    assert info.rate == rate
+    assert not info.variable_rate
+    times = [frame.time for frame in read_frames(path, rate=info.rate)]
+    assert times == pytest.approx([float(number / rate) for number in range(48)], abs=1e-9)
