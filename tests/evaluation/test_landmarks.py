@@ -10,6 +10,7 @@ import pytest
 
 from landmark_clips import LoudStages, talking_clip, write_clips
 from lipsmith.cli import evaluate_landmarks as verb
+from lipsmith.data.clips import read_manifest
 from lipsmith.errors import InputError, UsageError
 from lipsmith.evaluation.landmarks import (
     Trial,
@@ -106,6 +107,16 @@ def test_figures_stand_beside_the_baselines_and_the_leak(data: Path) -> None:
     assert figures["opening_r"] > figures["leak_r"] + 0.2
     assert not any(name.startswith("short.") for name in figures)
     assert [row["identity"] for row in found.rows] == ["early", "right", "late"]
+
+
+def test_closures_are_pooled_over_the_phonemes_that_are_known(data: Path) -> None:
+    early, right, _ = (record.clip for record in read_manifest(data, "val"))
+    said = {early: [("m", 3.0), ("s", 3.2)], right: [("b", 0.5), ("p", 2.6), ("m", 3.5)]}
+    figures = evaluate(LoudStages(), data, "val", 15, 4, ignore, said).figures
+    assert figures["closure_events"] == 3  # that at 0.5 s is among the references
+    assert {"closure", "truth.closure", "smile.closure"} <= set(figures)
+    assert "closure_fv" not in figures
+    assert figures["smile.amplitude"] == pytest.approx(figures["amplitude"], rel=0.01)  # it sees no reference
 
 
 def test_clips_under_two_seconds_are_told_apart(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,13 +13,16 @@ import tyro
 
 from lipsmith.cli import console
 from lipsmith.cli.results import write_figures
+from lipsmith.errors import InputError
 from lipsmith.files import refuse_outputs
 
 if TYPE_CHECKING:
     from lipsmith.evaluation.landmarks import LandmarkEvaluation
     from lipsmith.evaluation.offsets import ClipOffsets
     from lipsmith.inference.speak import Stages
+    from lipsmith.speech.phonemes import Phonemes
 
+_LOG = logging.getLogger(__name__)
 _BASELINES: Final = ("mean", "nearest")
 
 
@@ -64,10 +68,25 @@ def run(options: Options) -> None:
         console.result(options.json)
 
 
-def _figures(stages: Stages, data: Path, *rest: Any) -> LandmarkEvaluation:  # noqa: ANN401 - passed on
+def _figures(
+    stages: Stages, data: Path, split: str, window: int, references: int, progress: console.Progress
+) -> LandmarkEvaluation:
     from lipsmith.evaluation.landmarks import evaluate
 
-    return evaluate(stages, data, *rest)
+    return evaluate(stages, data, split, window, references, progress, _phonemes(data, split))
+
+
+def _phonemes(data: Path, split: str) -> Mapping[str, Phonemes]:
+    """What is said in the clips of a split; nothing, with a warning, where it cannot be recognized."""
+    from lipsmith.data.clips import read_manifest
+    from lipsmith.data.phonemes import clip_phonemes
+
+    try:
+        with console.progress(f"{split}: phonemes") as progress:
+            return clip_phonemes(data, read_manifest(data, split), progress)
+    except InputError as error:
+        _LOG.warning("closure is not measured: %s", error)
+        return {}
 
 
 def _offsets(stages: Stages, data: Path, *rest: Any) -> ClipOffsets:  # noqa: ANN401 - passed on

@@ -9,17 +9,20 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.data.clips import Clip, ClipRecord, load_clip, read_manifest
+from lipsmith.evaluation.metrics.closure import closures, events, pooled
 from lipsmith.evaluation.metrics.landmarks import inner_opening, landmark_figures, opening_r
 from lipsmith.evaluation.protocols import strict_frames
-from lipsmith.face.landmarks import split
+from lipsmith.face.landmarks import mouth_width, split
 from lipsmith.face.references import choose_landmarks
 from lipsmith.inference.speak import Stages, predict_content
 from lipsmith.speech.mel import MEL_LIMIT
+from lipsmith.speech.phonemes import Phonemes
 
 Progress = Callable[[int, int], None]
 
@@ -43,6 +46,10 @@ class Trial:
     """(F,)."""
     strict: bool
     """Whether references and counted frames are apart; a clip too short for that is taken whole."""
+    smile: NDArray[np.float32]
+    """(1, 131, 2), the frame with the widest mouth of those that may be references."""
+    phonemes: Phonemes | None = None
+    """What is said when; None where it is not known."""
 
     @property
     def about(self) -> dict[str, object]:
@@ -60,13 +67,20 @@ class LandmarkEvaluation:
 
 
 def evaluate(
-    stages: Stages, root: Path, split: str, window: int, references: int, progress: Progress
+    stages: Stages,
+    root: Path,
+    split: str,
+    window: int,
+    references: int,
+    progress: Progress,
+    phonemes: Mapping[str, Phonemes] = MappingProxyType({}),
 ) -> LandmarkEvaluation:
     """Figures over the identities of a split: strict for clips of 2 s or more; with `short.` for the others, whole.
 
-    `opening_r` is with the clip's own speech, `leak_r` with that of others: see `lipsmith.evaluation.trials.leak_r`.
+    `opening_r` is with the clip's own speech, `leak_r` with that of others: see `leak_r`. `phonemes` by clip
+    give the closures (`lipsmith.evaluation.metrics.closure`), pooled over all phonemes of the split.
     """
-    trials = load_trials(root, split, references)
+    trials = load_trials(root, split, references, phonemes)
     rows: list[dict[str, float]] = []
     for index, trial in enumerate(trials):
         leak = leak_r(stages, trial, strangers(trials, trial.record.identity), window)
@@ -77,20 +91,23 @@ def evaluate(
         chosen = [(row, trial) for row, trial in zip(rows, trials, strict=True) if trial.strict == strict]
         if chosen:
             totals = total([row for row, _ in chosen], [trial.record.identity for _, trial in chosen])
+            totals |= pooled([row for row, _ in chosen])
             totals |= {"clips": len(chosen), "frames": sum(int(trial.counted.sum()) for _, trial in chosen)}
             figures |= {prefix + name: value for name, value in totals.items()}
     named = [trial.about | row for trial, row in zip(trials, rows, strict=True)]
     return LandmarkEvaluation(figures, named)
 
 
-def load_trials(root: Path, split_name: str, references: int) -> list[Trial]:
+def load_trials(
+    root: Path, split_name: str, references: int, phonemes: Mapping[str, Phonemes] = MappingProxyType({})
+) -> list[Trial]:
     """A trial for every clip of the split in which a face was found."""
     clips = (load_clip(root, record, images=False) for record in read_manifest(root, split_name))
-    trials = (make_trial(clip, references) for clip in clips)
+    trials = (make_trial(clip, references, phonemes.get(clip.record.clip)) for clip in clips)
     return [trial for trial in trials if trial.counted.any()]
 
 
-def make_trial(clip: Clip, references: int) -> Trial:
+def make_trial(clip: Clip, references: int, phonemes: Phonemes | None = None) -> Trial:
     """The clip as a trial with `references` reference shapes."""
     pose, content = split(clip.landmarks)
     chosen = strict_frames(clip)
@@ -106,13 +123,22 @@ def make_trial(clip: Clip, references: int) -> Trial:
         references=known[choose_landmarks(known, references)].astype(np.float32),
         counted=clip.tracked & np.isin(everything, chosen.targets if chosen else everything),
         strict=chosen is not None,
+        smile=known[[mouth_width(known).argmax()]].astype(np.float32),
+        phonemes=phonemes,
     )
 
 
 def measure(backend: Stages, trial: Trial, window: int, *, silence: bool = True) -> dict[str, float]:
-    """Figures of one trial: the generator's, and with `mean.` and `nearest.` the baselines'; openings in per cent."""
-    content = predict_content(backend, trial.mel, trial.times, trial.pose, trial.references, window)
-    figures = _counted_figures(trial, content)
+    """Figures of one trial: the generator's, and with `mean.` and `nearest.` the baselines'; openings in per cent.
+
+    `smile.` stands before those of the generator with the reference `Trial.smile` alone.
+    """
+    content, smiling = (
+        predict_content(backend, trial.mel, trial.times, trial.pose, shapes, window)
+        for shapes in (trial.references, trial.smile)
+    )
+    figures = _counted_figures(trial, content) | _closures(trial, content, smiling)
+    figures |= {f"smile.{key}": value for key, value in _counted_figures(trial, smiling).items()}
     for name, baseline in baselines(trial).items():
         figures |= {f"{name}.{key}": value for key, value in _counted_figures(trial, baseline).items()}
     if silence:
@@ -180,3 +206,13 @@ def total(rows: Iterable[Mapping[str, float]], identities: Sequence[str]) -> dic
 
 def _counted_figures(trial: Trial, content: NDArray[np.float32]) -> dict[str, float]:
     return landmark_figures(content[trial.counted], trial.truth[trial.counted])
+
+
+def _closures(trial: Trial, content: NDArray[np.float32], smiling: NDArray[np.float32]) -> dict[str, float]:
+    if trial.phonemes is None:
+        return {}
+    figures = events(trial.times, trial.counted, trial.phonemes)
+    for prefix, mouth in (("", content), ("smile.", smiling), ("truth.", trial.truth)):
+        shares = closures(mouth, trial.times, trial.counted, trial.phonemes)
+        figures |= {prefix + name: share for name, share in shares.items()}
+    return figures

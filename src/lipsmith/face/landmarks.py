@@ -65,6 +65,13 @@ def outer_lip_opening(points: Floats) -> Floats:
     return distance
 
 
+def mouth_width(points: Floats) -> Floats:
+    """Distance between the mouth's corners (mesh points 61 and 291), `(...)`, of points `(..., 131, 2)`."""
+    right, left = ranks((61, 291))
+    distance: Floats = np.linalg.norm(points[..., right, :] - points[..., left, :], axis=-1)
+    return distance
+
+
 def _mirror_partners() -> list[int]:
     """For each of the 131 points, the rank of the point that stands there in a mirrored face."""
     halves = [

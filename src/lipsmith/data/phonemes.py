@@ -1,0 +1,63 @@
+"""Phonemes of prepared clips, recognized once and kept beside the manifest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from lipsmith.data.clips import ClipRecord
+from lipsmith.errors import InputError
+from lipsmith.speech.mel import read_audio
+from lipsmith.speech.phonemes import Phonemes, Recognizer
+
+PHONEMES: Final = "phonemes.jsonl"
+
+
+def clip_phonemes(
+    root: Path, records: Sequence[ClipRecord], progress: Callable[[int, int], None] = lambda done, total: None
+) -> dict[str, Phonemes]:
+    """Phonemes by clip, in seconds of the picture: the clip's offset is taken off.
+
+    Those that `root` does not know yet are recognized in the clips' sources and added to its `phonemes.jsonl`. Clips
+    whose source is gone, or that begin within it, have none. Raises InputError where phonemes must be recognized and
+    `hama` is not installed.
+    """
+    known = _read(root / PHONEMES)
+    missing = [record for record in records if record.clip not in known and _has_sound(record)]
+    if missing:
+        recognize = Recognizer()
+        with (root / PHONEMES).open("a", encoding="utf-8") as file:
+            file.write("\n" if file.tell() else "")  # the last line may have been cut short
+            for done, record in enumerate(missing, 1):
+                known[record.clip] = recognize(read_audio(record.source))
+                line = {"clip": record.clip, "phonemes": known[record.clip]}
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+                progress(done, len(missing))
+    return {
+        record.clip: [(symbol, moment - record.offset) for symbol, moment in known[record.clip]]
+        for record in records
+        if record.clip in known
+    }
+
+
+def _has_sound(record: ClipRecord) -> bool:
+    # The second stretch of a source (NAME+N) begins at a time that the manifest does not tell.
+    return "+" not in Path(record.clip).name and Path(record.source).is_file()
+
+
+def _read(path: Path) -> dict[str, Phonemes]:
+    if not path.is_file():
+        return {}
+    known: dict[str, Phonemes] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        try:
+            known[row["clip"]] = [(str(symbol), float(moment)) for symbol, moment in row["phonemes"]]
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{path}: damaged; delete it") from error
+    return known
