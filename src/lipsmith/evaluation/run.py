@@ -124,8 +124,8 @@ def _questions(plan: Plan, records: Sequence[ClipRecord]) -> Iterator[tuple[Clip
         meshes = load_mesh(plan.data, record)[chosen.targets]
         assert clip.images is not None
         truth = clip.images[chosen.targets]
-        shown = Shown(truth, meshes, times, Sound(mel), plan.protocol != "cross")
-        yield record, shown, _question(plan, clip, chosen, mel, times)
+        question = _question(plan, clip, chosen, mel, times)
+        yield record, Shown(truth, meshes, times, Sound(mel), plan.protocol != "cross", question.points), question
 
 
 def _question(

@@ -15,11 +15,13 @@ from lipsmith.evaluation.metrics.judge import Sound
 from lipsmith.evaluation.metrics.lip_lmd import jitter, lip_lmd, redetect
 from lipsmith.evaluation.metrics.lpips import lpips
 from lipsmith.evaluation.metrics.lse import sync_figures
+from lipsmith.evaluation.metrics.obedience import obedience
 from lipsmith.evaluation.metrics.psnr import psnr
 from lipsmith.evaluation.metrics.sharpness import sharpness
 from lipsmith.evaluation.metrics.ssim import ssim
 from lipsmith.evaluation.networks import Networks
 from lipsmith.evaluation.system_names import REAL
+from lipsmith.face.landmarks import select
 
 VGG_EVERY: Final = 3
 """VGG costs several times all else: LPIPS-VGG and the Frechet distance look at each third frame."""
@@ -44,6 +46,8 @@ class Shown:
     """The speech that the systems were given."""
     is_truth: bool = True
     """Whether the systems should have given these very pictures (False when driven by other speech)."""
+    asked: NDArray[np.float32] | None = None
+    """(T, 131, 2) crop units, the landmarks that the systems' pictures should have; None where nobody knows."""
 
 
 @dataclass
@@ -93,6 +97,9 @@ class Scorer:
             rows[name]["jitter"] = jitter(found)
             if shown.is_truth and name != REAL:
                 rows[name]["lip_lmd"] = _mean(lip_lmd(found, lips[REAL]))
+            if shown.asked is not None:
+                # The film has landmarks of its own: what is found of those is the most that a system can reach.
+                rows[name] |= obedience(found, select(shown.meshes) if name == REAL else shown.asked)
 
     def _identity(self, shown: Shown, everything: Mapping[str, Crops], rows: dict[str, Row]) -> None:
         if self.networks.recogniser is None:

@@ -34,6 +34,11 @@ COLUMNS: Final = (
     Column("csim", "CSIM", "up", 3),
     Column("jitter", "jitter", "down", 3),
     Column("sharpness", "sharpness", "", 2),
+    Column("obedience.slope", "opening slope", "", 2),
+    Column("obedience.rest", "opening rest", "", 2),
+    Column("obedience.shut", "shut", "up", 2),
+    Column("obedience.width_slope", "width slope", "", 2),
+    Column("obedience.width_rest", "width rest", "", 2),
 )
 _MARKS: Final = {"up": "↑", "down": "↓", "": ""}
 _LATEX: Final = {"up": r" $\uparrow$", "down": r" $\downarrow$", "": ""}

@@ -8,20 +8,25 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+MEDIANS: Final = ("obedience.slope", "obedience.rest", "obedience.width_slope", "obedience.width_rest")
+"""Figures that are medians over clips: a line through lips that hardly move may have any slope."""
+WEIGHTS: Final = {"obedience.shut": "obedience.asked_shut"}
+"""Figures that are means over a number of frames of each clip, which another figure gives."""
 METRICS: Final = (
     *("psnr", "ssim", "lpips_alex", "lpips_vgg", "lip_lmd", "lse_d", "lse_c"),
     *("csim", "jitter", "sharpness", "fps"),
+    *(*MEDIANS, *WEIGHTS),
 )
-"""Figures that are means over clips."""
+"""All figures; those not named above are means over clips."""
 RESAMPLES: Final = 1000
 
 Row = dict[str, Any]
 
 
 def totals(rows: Sequence[Row], system: str) -> dict[str, float]:
-    """Mean over a system's clips of every figure that it has."""
+    """Mean or median over a system's clips of every figure that it has."""
     own = [row for row in rows if row["system"] == system]
-    return {metric: float(np.mean(values)) for metric in METRICS if len(values := _values(own, metric))}
+    return {metric: _total(known, metric) for metric in METRICS if (known := _known(own, metric))}
 
 
 def intervals(rows: Sequence[Row], system: str, seed: int = 0) -> dict[str, tuple[float, float]]:
@@ -29,33 +34,62 @@ def intervals(rows: Sequence[Row], system: str, seed: int = 0) -> dict[str, tupl
 
     One person tells nothing of the spread: such figures have none.
     """
+    own = [row for row in rows if row["system"] == system]
     found = {}
     for metric in METRICS:
-        own = [row for row in rows if row["system"] == system and _known(row, metric)]
-        people = np.array([row["identity"] for row in own])
+        known = _known(own, metric)
+        people = np.array([row["identity"] for row in known])
         if len(set(people)) > 1:
-            found[metric] = interval(np.array([row[metric] for row in own]), people, seed)
+            weights = _weights(known, metric)
+            found[metric] = interval(_values(known, metric), people, seed, weights, median=metric in MEDIANS)
     return found
 
 
-def interval(values: NDArray[np.float64], groups: NDArray[np.str_], seed: int = 0) -> tuple[float, float]:
+def interval(
+    values: NDArray[np.float64],
+    groups: NDArray[np.str_],
+    seed: int = 0,
+    weights: NDArray[np.float64] | None = None,
+    *,
+    median: bool = False,
+) -> tuple[float, float]:
     """2.5th and 97.5th percentile of the mean of `values` `(n,)` when whole `groups` `(n,)` are drawn again.
 
-    NaN where a value is infinite (equal pictures): their mean has no spread.
+    `weights` `(n,)`: of a weighted mean; with `median`, of the median. NaN where a value is infinite (equal pictures):
+    their mean has no spread.
     """
     if not np.isfinite(values).all():
         return float("nan"), float("nan")
     _, member = np.unique(groups, return_inverse=True)
-    sums, counts = np.bincount(member, weights=values), np.bincount(member)
-    draws = np.random.default_rng(seed).integers(len(counts), size=(RESAMPLES, len(counts)))
-    means = sums[draws].sum(1) / counts[draws].sum(1)
-    low, high = np.percentile(means, [2.5, 97.5])
+    count = int(member.max()) + 1
+    draws = np.random.default_rng(seed).integers(count, size=(RESAMPLES, count))
+    drawn_times = np.stack([np.bincount(draw, minlength=count) for draw in draws])[:, member]
+    times = drawn_times * (np.ones(len(values)) if weights is None else weights)
+    drawn = _medians(values, times) if median else times @ values / times.sum(1)
+    low, high = np.percentile(drawn, [2.5, 97.5])
     return float(low), float(high)
 
 
-def _values(rows: Sequence[Row], metric: str) -> list[float]:
-    return [row[metric] for row in rows if _known(row, metric)]
+def _medians(values: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The (lower) median of `values` `(n,)` that come as many `times` `(r, n)` in each of r draws."""
+    order = np.argsort(values)
+    below = np.cumsum(times[:, order], axis=1)
+    return np.asarray(values[order][(below >= below[:, -1:] / 2).argmax(1)])
 
 
-def _known(row: Row, metric: str) -> bool:
-    return metric in row and row[metric] is not None and not np.isnan(row[metric])
+def _total(rows: Sequence[Row], metric: str) -> float:
+    values = _values(rows, metric)
+    return float(np.median(values) if metric in MEDIANS else np.average(values, weights=_weights(rows, metric)))
+
+
+def _weights(rows: Sequence[Row], metric: str) -> NDArray[np.float64]:
+    return _values(rows, WEIGHTS[metric]) if metric in WEIGHTS else np.ones(len(rows))
+
+
+def _values(rows: Sequence[Row], metric: str) -> NDArray[np.float64]:
+    return np.array([row[metric] for row in rows], np.float64)
+
+
+def _known(rows: Sequence[Row], metric: str) -> list[Row]:
+    """The rows that have the figure."""
+    return [row for row in rows if row.get(metric) is not None and not np.isnan(row[metric])]

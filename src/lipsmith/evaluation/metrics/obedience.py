@@ -1,0 +1,60 @@
+"""Whether the picture does what the landmarks ask: opening and width of the mouth, found again against asked."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsmith.evaluation.metrics.landmarks import STILL
+from lipsmith.evaluation.metrics.lip_lmd import SIDE
+from lipsmith.face.landmarks import INNER_LIP, OUTER_LIP
+
+SHUT: Final = 1.0
+"""Pixels at 128: lips nearer than this touch in the picture."""
+_LIPS: Final = OUTER_LIP + INNER_LIP
+_OPENING, _WIDTH = (13, 14), (61, 291)
+
+
+def obedience(found: NDArray[np.floating[Any]], asked: NDArray[np.floating[Any]]) -> dict[str, float]:
+    """How a generated mouth follows the landmarks that it was asked for, of one clip.
+
+    Args:
+        found: `(F, 40, 2)` lips found again in the generated pictures, pixels at 128, as `redetect` gives them.
+        asked: `(F, 131, 2)` landmarks that the pictures were asked to have, crop units.
+
+    Returns:
+        `obedience.slope` and `obedience.rest`, the least-squares line `found = slope * asked + rest` of the inner
+        lips' opening (pixels at 128; 1 and 0 are ideal). `obedience.shut`, the share of frames asked to open less than
+        1 px that are found to, and `obedience.asked_shut`, how many were asked. `obedience.width_slope`, the same for
+        the distance of the mouth's corners, and `obedience.width_rest`, by how many pixels the mouth is found wider
+        than asked on average. What was never asked for (lips that do not move, or never close) is NaN.
+    """
+    lips = SIDE * asked[:, -len(_LIPS) :].astype(np.float64)
+    opening, asked_opening = (_distance(points, _OPENING) for points in (found, lips))
+    width, asked_width = (_distance(points, _WIDTH) for points in (found, lips))
+    slope, rest = _line(asked_opening, opening)
+    closing = asked_opening < SHUT
+    return {
+        "obedience.slope": slope,
+        "obedience.rest": rest,
+        "obedience.shut": float((opening[closing] < SHUT).mean()) if closing.any() else float("nan"),
+        "obedience.asked_shut": float(closing.sum()),
+        "obedience.width_slope": _line(asked_width, width)[0],
+        "obedience.width_rest": float((width - asked_width).mean()),
+    }
+
+
+def _distance(lips: NDArray[np.floating[Any]], pair: tuple[int, int]) -> NDArray[np.float64]:
+    first, second = (_LIPS.index(point) for point in pair)
+    distance: NDArray[np.float64] = np.linalg.norm((lips[:, first] - lips[:, second]).astype(np.float64), axis=-1)
+    return distance
+
+
+def _line(asked: NDArray[np.float64], found: NDArray[np.float64]) -> tuple[float, float]:
+    """Slope and intercept of `found` over `asked`; NaN where what was asked moves no more than the tracker's noise."""
+    if asked.std() <= STILL * SIDE:
+        return float("nan"), float("nan")
+    slope = float(np.cov(asked, found, bias=True)[0, 1] / asked.var())
+    return slope, float(found.mean() - slope * asked.mean())
