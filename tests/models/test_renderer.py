@@ -19,9 +19,9 @@ from lipsmith.models.renderer.context import Context
 from lipsmith.models.renderer.flow import (
     LandmarkFlow,
     StillFlow,
+    closeness,
+    closeness_exported,
     region_grid,
-    squared_distances,
-    squared_distances_exported,
     warp,
     warp_exported,
 )
@@ -255,8 +255,8 @@ def test_what_is_exported_equals_what_is_trained() -> None:
     positions = 1.4 * torch.rand(2, 5, 7, 2, generator=random) - 0.2
     torch.testing.assert_close(warp_exported(features, positions), warp(features, positions), atol=1e-5, rtol=0)
     cells = region_grid(16, 4, 2).reshape(-1, 1, 2)
-    ours, exact = squared_distances_exported(cells, points), squared_distances(cells, points)
-    torch.testing.assert_close(ours, exact, atol=1e-6, rtol=0)
+    ours, exact = closeness_exported(cells, points, 0.5), closeness(cells, points, 0.5)
+    torch.testing.assert_close(ours, exact, atol=4e-6, rtol=0)
 
 
 def test_modulation_scales_and_shifts() -> None:

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from lipsmith.models.blocks import conv3, res_blocks
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.context import Context, NoContext
-from lipsmith.models.renderer.flow import LandmarkFlow, StillFlow, region_grid, warp
+from lipsmith.models.renderer.flow import LandmarkFlow, StillFlow, enlarge, region_grid, warp
+from lipsmith.models.renderer.lip_flow import LipFlow, NoLipFlow
 from lipsmith.models.renderer.prefilter import Prefilter
 from lipsmith.models.renderer.spade import Modulate, Modulator
 
@@ -71,6 +72,7 @@ class FlowAlignment(nn.Module):
         self.known_rows = (size // 2 - top) // 4
         self.landmark_flow = LandmarkFlow(region_grid(size, top, 4))
         self.still_flow = StillFlow(region_grid(size, top, 4))
+        self.lip_flow = LipFlow(size, top, config.lip_reach) if config.lip_reach else NoLipFlow()
         for name, step in (("grid1", 1), ("grid2", 2), ("grid4", 4)):
             self.register_buffer(name, region_grid(size, top, step), persistent=False)
         self.prefilter = Prefilter(config.prefilter) if config.prefilter else nn.Identity()
@@ -110,13 +112,15 @@ class FlowAlignment(nn.Module):
         fused = self.context(fused, count)
         scale, shift = self.sketch_modulator(F.pixel_unshuffle(sketches, 4))
         residual = self.head(self.modulate(fused, (_each(scale, count), _each(shift, count)))).to(points.dtype)
-        flow = torch.lerp(moving, standing, torch.sigmoid(residual[:, 3:] + prior)) + RESIDUAL_UNIT * residual[:, :2]
+        share = torch.sigmoid(residual[:, 3:] + prior)
+        flow = torch.lerp(moving, standing, share) + RESIDUAL_UNIT * residual[:, :2]
+        full, half = self.lip_flow(flow, moving, share, points, references.points)
         # Never quite nought, so that the mean exists where no reference is trusted.
         weight = torch.sigmoid(residual[:, 2:3]) + 1e-3
         images = self.prefilter(_flat(references.images))
         return Aligned(
-            image=_mean(warp(images, _positions(self.grid1, _enlarge(flow, 4))), weight, 4, count),
-            fine=_mean(warp(_flat(references.fine), _positions(self.grid2, _enlarge(flow, 2))), weight, 2, count),
+            image=_mean(warp(images, _positions(self.grid1, full)), weight, 4, count),
+            fine=_mean(warp(_flat(references.fine), _positions(self.grid2, half)), weight, 2, count),
             coarse=_mean(warp(_flat(references.coarse), _positions(self.grid4, flow)), weight, 1, count),
         )
 
@@ -156,13 +160,9 @@ def _positions(grid: Tensor, displacement: Tensor) -> Tensor:
 
 def _mean(warped: Tensor, weight: Tensor, factor: int, count: int) -> Tensor:
     """sum_i w_i x_i / sum_i w_i over the references of each target; weights are enlarged to the features' size."""
-    weight = _enlarge(weight, factor) if factor > 1 else weight
+    weight = enlarge(weight, factor) if factor > 1 else weight
     total = rearrange(warped * weight, "(b k) c h w -> b k c h w", k=count).sum(1)
     return total / rearrange(weight, "(b k) c h w -> b k c h w", k=count).sum(1)
-
-
-def _enlarge(x: Tensor, factor: int) -> Tensor:
-    return F.interpolate(x, scale_factor=float(factor), mode="bilinear", align_corners=False)
 
 
 def _flat(x: Tensor) -> Tensor:

@@ -44,6 +44,8 @@ class RendererConfig:
     """`none` leaves the speech out of the renderer: the paper's ablation."""
     prefilter: float = 0.0
     """How much references are sharpened before a flow samples, and so blurs, them; `models.renderer.prefilter`."""
+    lip_reach: float = 0.03
+    """Reach, crop units, of a lip point in the flow that keeps upper and lower lip apart; 0 for none."""
     modulation_norm: Literal["none", "instance"] = "none"
     """Normalisation inside SPADE: `instance` as published; `none` keeps colours and is cheaper on a CPU."""
 

@@ -6,10 +6,15 @@ position p is sampled at 2p - 1. Zero flow is then exactly the identity.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+T = TypeVar("T")
 
 
 def region_grid(size: int, top: int, step: int) -> Tensor:
@@ -62,19 +67,14 @@ class LandmarkFlow(nn.Module):
         Displacements are `(B, k, 2, H, W)`; remoteness `(B, 1, H, W)` is about (d / s)^2, d the distance of a cell from
         the nearest landmark.
         """
-        if torch.is_autocast_enabled(points.device.type):
-            # Half precision resolves a crop to a pixel at best; flow is finer than that.
-            with torch.autocast(points.device.type, enabled=False):
-                return self._displacement(points, reference_points)
-        return self._displacement(points, reference_points)
+        return unrounded(self._displacement, points, reference_points)
 
     def _displacement(self, points: Tensor, reference_points: Tensor) -> tuple[Tensor, Tensor]:
         height, width = self.grid.shape[:2]
         cells = rearrange(self.grid, "h w xy -> (h w) 1 xy")
-        squared = squared_distances_exported(cells, points) if is_exporting() else squared_distances(cells, points)
-        closeness = -squared / self.reach**2
-        displacement = closeness.softmax(-1)[:, None] @ (reference_points - points[:, None])
-        remoteness = -closeness.amax(-1)
+        near = closeness(cells, points, self.reach)
+        displacement = near.softmax(-1)[:, None] @ (reference_points - points[:, None])
+        remoteness = -near.amax(-1)
         return (
             rearrange(displacement, "b k (h w) xy -> b k xy h w", h=height, w=width),
             rearrange(remoteness, "b (h w) -> b 1 h w", h=height),
@@ -108,19 +108,35 @@ class StillFlow(nn.Module):
         return turned - offset + (reference_origin - origin)[..., None, None]
 
 
-def squared_distances(cells: Tensor, points: Tensor) -> Tensor:
-    """Squared distances `(b, n, p)` of cells `(n, 1, 2)` and points `(b, p, 2)`.
+def closeness(cells: Tensor, points: Tensor, reach: float) -> Tensor:
+    """-|g - L|^2 / s^2 `(b, n, p)` of cells g `(n, 1, 2)`, points L `(b, p, 2)` and the reach s.
 
     Differences first: as |g|^2 - 2 g L + |L|^2 the squares would cancel, and a matrix product may round to TF32.
     """
-    return (cells - points[:, None]).square().sum(-1)
+    if is_exporting():
+        return closeness_exported(cells, points, reach)
+    return -(cells - points[:, None]).square().sum(-1) / reach**2
 
 
-def squared_distances_exported(cells: Tensor, points: Tensor) -> Tensor:
+def closeness_exported(cells: Tensor, points: Tensor, reach: float) -> Tensor:
     """The same on ONNX Runtime, which broadcasts slowly and multiplies matrices exactly and well."""
-    centred_cells, centred_points = cells[:, 0] - 0.5, points - 0.5
-    product = centred_cells @ centred_points.transpose(1, 2)
-    return centred_cells.square().sum(-1)[:, None] + centred_points.square().sum(-1)[:, None] - 2 * product
+    cells, points = cells[:, 0] - 0.5, (points - 0.5).transpose(1, 2)
+    of_cells = torch.cat([cells, cells.square().sum(-1, keepdim=True), torch.ones_like(cells[:, :1])], 1)
+    squares = points.square().sum(1, keepdim=True)
+    return of_cells @ (torch.cat([2 * points, -torch.ones_like(squares), -squares], 1) / reach**2)
+
+
+def unrounded(run: Callable[[Tensor, Tensor], T], points: Tensor, reference_points: Tensor) -> T:
+    """`run` in single precision, also under autocast: half precision resolves a crop to a pixel at best."""
+    if torch.is_autocast_enabled(points.device.type):
+        with torch.autocast(points.device.type, enabled=False):
+            return run(points, reference_points)
+    return run(points, reference_points)
+
+
+def enlarge(x: Tensor, factor: int) -> Tensor:
+    """Maps `(n, c, h, w)` at `factor` times the resolution, bilinear."""
+    return F.interpolate(x, scale_factor=float(factor), mode="bilinear", align_corners=False)
 
 
 def is_exporting() -> bool:

@@ -1,0 +1,143 @@
+"""The flow that keeps upper and lower lip apart: who follows which lip, where it fades, what is added to what."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from lipsmith.face.landmarks import INNER_LIP, NUM_POINTS, OUTER_LIP, ranks
+from lipsmith.models.renderer.flow import enlarge
+from lipsmith.models.renderer.lip_flow import LOWER, UPPER, LipFlow, NoLipFlow
+
+SIZE, TOP = 128, 48
+UPPERS, LOWERS = ranks(tuple(UPPER)), ranks(tuple(LOWER))
+CENTER = 0.7
+"""Height of the mouth's middle line in `mouth`."""
+LEAST = 1e-7
+"""Crop units; less is nothing."""
+
+
+def mouth(opening: float, turn: float = 0.0) -> Tensor:
+    """Points `(1, 131, 2)`: level lips round (0.5, 0.7), open by `opening`, `turn` radians; all else far above."""
+    points = np.full((NUM_POINTS, 2), (0.5, 0.2))
+    for numbers, half_width, thickness in ((OUTER_LIP, 0.12, 0.03), (INNER_LIP, 0.1, 0.0)):
+        around = np.linspace(np.pi, 3 * np.pi, 20, endpoint=False)
+        x, y = half_width * np.cos(around), np.sin(around) * (opening / 2 + thickness)
+        points[ranks(numbers)] = np.stack([x, y], 1)
+    lips = ranks(OUTER_LIP + INNER_LIP)
+    cos, sin = np.cos(turn), np.sin(turn)
+    points[lips] = points[lips] @ np.array([[cos, sin], [-sin, cos]]) + (0.5, CENTER)
+    return torch.from_numpy(points).float()[None]
+
+
+def added(flow: LipFlow, points: Tensor, references: Tensor, standing: float = 0.0) -> Tensor:
+    """What the lips add at full resolution, `(2, 80, 128)`, to a network that moves nothing."""
+    still = torch.zeros(len(references), 2, 20, 32)
+    full, _ = flow(still, still, torch.full((len(references), 1, 20, 32), standing), points, references[None])
+    return full[0]
+
+
+def row(y: float) -> int:
+    """The row whose center is just below height `y` of the crop."""
+    return int(y * SIZE) - TOP
+
+
+@pytest.mark.parametrize("opening", [0.0, 0.06])
+def test_the_upper_lip_moves_only_what_is_above_the_line(opening: float) -> None:
+    points = mouth(opening)
+    raised = points.clone()
+    raised[:, UPPERS] += torch.tensor([0.0, -0.05])
+    moved = added(LipFlow(SIZE, TOP, 0.03), points, raised)
+    middle = SIZE // 2
+    assert float(moved[:, row(CENTER) + 1 :, middle - 10 : middle + 10].abs().max()) < LEAST
+    touching = row(CENTER) - 1 - int(opening / 2 * SIZE)
+    torch.testing.assert_close(moved[1, touching, middle], torch.tensor(-0.05), atol=4e-3, rtol=0)
+    assert not moved[0].any()
+
+
+@pytest.mark.parametrize("opening", [0.0, 0.06])
+def test_the_lower_lip_and_the_jaw_move_only_what_is_below(opening: float) -> None:
+    points = mouth(opening)
+    lowered = points.clone()
+    lowered[:, LOWERS] += torch.tensor([0.02, 0.04])
+    moved = added(LipFlow(SIZE, TOP, 0.03), points, lowered)
+    middle = SIZE // 2
+    assert float(moved[:, : row(CENTER) - 1, middle - 10 : middle + 10].abs().max()) < LEAST
+    touching = row(CENTER) + 1 + int(opening / 2 * SIZE)
+    torch.testing.assert_close(moved[:, touching, middle], torch.tensor([0.02, 0.04]), atol=4e-3, rtol=0)
+
+
+def test_what_is_added_fades_with_the_distance_from_the_lips_and_is_less_where_the_picture_stands() -> None:
+    points, shift = mouth(0.04), torch.tensor([0.03, 0.0])
+    flow = LipFlow(SIZE, TOP, 0.03)
+    moved = added(flow, points, points + shift)
+    at = row(CENTER) + 12
+    distance = (at + TOP + 0.5) / SIZE - (CENTER + 0.04 / 2 + 0.03)
+    expected = 0.03 * np.exp(-((distance / 0.04) ** 2))
+    # Lip points are 2 px apart: the nearest one is beside the pixel rather than above it.
+    assert float(moved[0, at, SIZE // 2]) == pytest.approx(expected, abs=1e-3)
+    torch.testing.assert_close(added(flow, points, points + shift, standing=0.25), 0.75 * moved)
+
+
+@settings(max_examples=20)
+@given(st.floats(-0.5, 0.5), st.floats(0.0, 0.15))
+def test_the_sides_follow_a_turned_mouth(turn: float, opening: float) -> None:
+    points = mouth(opening, turn)
+    raised = points.clone()
+    raised[:, UPPERS] += torch.tensor([0.0, -0.05])
+    moved = added(LipFlow(SIZE, TOP, 0.03), points, raised)
+    ys, xs = (np.mgrid[0 : SIZE - TOP, 0:SIZE] + 0.5) / SIZE
+    height = -(ys + TOP / SIZE - CENTER) * np.cos(turn) + (xs - 0.5) * np.sin(turn)
+    # Up to the corners the step between the sides is a pixel wide.
+    inside = np.hypot(ys + TOP / SIZE - CENTER, xs - 0.5) < 0.09
+    assert (moved[:, torch.from_numpy(inside & (height < -1 / SIZE))].abs() < LEAST).all()
+    assert (moved[1, torch.from_numpy(inside & (height > 1 / SIZE))] < 0).all()
+
+
+@settings(max_examples=20)
+@given(st.floats(0.0, 0.1), st.floats(0.0, 0.1))
+def test_beyond_the_corners_the_sides_join_without_a_step(opening: float, other: float) -> None:
+    moved = added(LipFlow(SIZE, TOP, 0.03), mouth(opening), mouth(other))
+    beyond = moved[1, :, : round((0.5 - 0.12) * SIZE)]
+    # The lips part by |other - opening|; from one pixel beyond a corner to the next a tenth of it may be left.
+    assert float(beyond.diff(dim=0).abs().max()) <= 0.1 * abs(other - opening) + 1e-6
+
+
+@settings(max_examples=20)
+@given(st.floats(0.0, 0.1), st.floats(-0.1, 0.1))
+def test_points_that_all_move_alike_move_every_pixel_alike(opening: float, shift: float) -> None:
+    points = mouth(opening)
+    moving = torch.full((1, 2, 20, 32), shift)
+    standing = torch.zeros(1, 1, 20, 32)
+    full, half = LipFlow(SIZE, TOP, 0.03)(moving, moving, standing, points, (points + shift)[None])
+    torch.testing.assert_close(full, torch.full_like(full, shift), atol=1e-6, rtol=0)
+    torch.testing.assert_close(half, torch.full_like(half, shift), atol=1e-6, rtol=0)
+
+
+def test_half_the_resolution_moves_as_its_four_pixels_on_average() -> None:
+    flow, points = LipFlow(SIZE, TOP, 0.03), mouth(0.05)
+    still = torch.zeros(2, 2, 20, 32)
+    references = torch.cat([mouth(0.0), mouth(0.1)])[None]
+    full, half = flow(still, still, still[:, :1], points, references)
+    torch.testing.assert_close(half, torch.nn.functional.avg_pool2d(full, 2))
+    assert full.shape == (2, 2, SIZE - TOP, SIZE)
+
+
+def test_without_it_the_networks_flow_is_enlarged_and_nothing_else() -> None:
+    flow, points = torch.rand(1, 2, 20, 32), mouth(0.1)
+    full, half = NoLipFlow()(flow, torch.rand_like(flow), flow[:, :1], points, mouth(0.0)[None])
+    assert torch.equal(full, enlarge(flow, 4))
+    assert torch.equal(half, enlarge(flow, 2))
+
+
+@pytest.mark.parametrize(("size", "top"), [(32, 12), (96, 36), (128, 48), (256, 96), (128, 60)])
+def test_the_box_fits_any_crop(size: int, top: int) -> None:
+    flow = torch.zeros(1, 2, (size - top) // 4, size // 4)
+    full, half = LipFlow(size, top, 0.03)(flow, flow, flow[:, :1], mouth(0.1), mouth(0.0)[None])
+    assert full.shape[-2:] == (size - top, size)
+    assert half.shape[-2:] == ((size - top) // 2, size // 2)
+    assert full.any()
