@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dubbing import Dubber, Result
+from lipsmith import Dubber, Result
 from lipsmith.dubbing.paste.composite import soft_mask
 from lipsmith.errors import LipsmithError
 from lipsmith.face.crop import to_pixels
@@ -120,12 +120,12 @@ def strays(result: Result, source: NDArray[np.uint8], dubbed: Frame) -> tuple[in
     """How many pixels changed outside every face's mask, and the share that changed at all."""
     changed = (source != dubbed.image).any(-1)
     allowed = np.zeros(changed.shape, bool)
-    for performance in result.performances:
-        place = int(np.searchsorted(performance.frames, dubbed.index))
-        if place < len(performance.frames) and performance.frames[place] == dubbed.index:
-            track, row = performance.track, performance.rows[place]
-            mask = soft_mask(track.points[row], performance.points[place], 128)
-            matrix = to_pixels(track.transforms[row], 128)
+    for mouth in result.mouths:
+        place = int(np.searchsorted(mouth.frames, dubbed.index))
+        if place < len(mouth.frames) and mouth.frames[place] == dubbed.index:
+            face, row = mouth.face, mouth.rows[place]
+            mask = soft_mask(face.points[row], mouth.points[place], 128)
+            matrix = to_pixels(face.transforms[row], 128)
             size = (changed.shape[1], changed.shape[0])
             allowed |= cv2.warpAffine(mask, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP) > 0
     return int((changed & ~allowed).sum()), float(changed.mean())

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dubbing import Dubber
+from lipsmith import Dubber
 from lipsmith.face.landmarks import NUM_JAW, NUM_POSE
+from lipsmith.inference.model_folder import ModelConfig
 
 SIZE = 64
 CONFIG = {"face_size": SIZE, "references_per_frame": 3, "lips": 5, "window": 5}
@@ -51,4 +52,4 @@ class Double:
 
 def make_dubber(backend: Double | None = None) -> Dubber:
     """A dubber that needs no weights."""
-    return Dubber(backend or Double(), CONFIG, "double")
+    return Dubber(backend or Double(), ModelConfig(name="double", **CONFIG))

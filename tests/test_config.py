@@ -12,7 +12,7 @@ import pytest
 
 from lipsmith.config import build, load_config, packaged_configs
 from lipsmith.errors import UsageError, WeightsError
-from lipsmith.weights import find_model
+from lipsmith.inference.model_folder import find_model
 
 
 @dataclass(frozen=True)

@@ -40,14 +40,14 @@ def test_every_command_is_understood(command: str) -> None:
 
 
 def test_the_python_example_uses_names_that_exist() -> None:
-    from lipsmith import dubbing as dub
+    import lipsmith
 
     (example,) = blocks("python")
     tree = ast.parse(example)
     exec(compile(ast.Module([tree.body[0]], []), "README.md", "exec"), {})
     calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
     called = {function.attr for function in calls if isinstance(function, ast.Attribute)}
-    public = {name for each in dub.__all__ for name in dir(getattr(dub, each))}
+    public = {name for each in lipsmith.__all__ for name in (each, *dir(getattr(lipsmith, each)))}
     assert {"from_pretrained", "prepare", "dub", "save", "frames"} <= called <= public
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from lipsmith.errors import WeightsError
-from lipsmith.weights import THIRD_PARTY, find_model, home, model_names, third_party, write_config
+from lipsmith.files import home
+from lipsmith.inference.model_folder import ModelConfig, ModelFolder, find_model, model_names, write_config
+from lipsmith.weights import THIRD_PARTY, third_party
 
 
 @pytest.fixture
@@ -66,6 +68,32 @@ def test_models_that_do_not_dub_are_told_from_those_that_do(user_home: Path) -> 
     (judge / "config.json").write_text("{")
     with pytest.raises(WeightsError, match=r"judge \(damaged\)"):
         find_model("slow")
+
+
+def test_settings_of_a_model_that_dubs(tmp_path: Path) -> None:
+    sizes = {"face_size": 64, "references_per_frame": 3, "lips": 5, "window": 15}
+    folder = ModelFolder(tmp_path / "mine", {**sizes, "of a later version": 1})
+    assert folder.settings == ModelConfig(name="mine", **sizes)
+    assert ModelFolder(tmp_path, {**sizes, "name": "fast"}).settings.name == "fast"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"lips": None}, "lips"),
+        ({"window": "wide"}, "window"),
+        ({"face_size": 0}, "at least 1"),
+        ({}, "window is missing"),
+    ],
+)
+def test_settings_that_make_no_sense(tmp_path: Path, change: dict[str, object], reason: str) -> None:
+    sizes: dict[str, object] = {"face_size": 64, "references_per_frame": 3, "lips": 5}
+    if change:
+        sizes |= {"window": 15, **change}
+    with pytest.raises(WeightsError, match=reason) as caught:
+        _ = ModelFolder(tmp_path / "mine", sizes).settings
+    assert "\n" not in str(caught.value)
+    assert "config.json" in str(caught.value)
 
 
 def test_a_changed_file_is_refused(tmp_path: Path) -> None:

@@ -1,19 +1,47 @@
-"""Re-speak a video: the same footage, with lips, chin and cheeks that say new speech."""
+"""Re-speak a video: the same footage, with lips, chin and cheeks that say new speech.
+
+    lipsmith.dub("interview.mp4", "speech.wav", "dubbed.mp4")
+
+or, to dub one film with many speeches:
+
+    clip = lipsmith.Dubber.from_pretrained("fast").prepare("interview.mp4")
+    clip.dub("speech.wav").save("dubbed.mp4")
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lipsmith.dubbing import Dubber
+    from lipsmith import errors
+    from lipsmith.dubbing.faces import Face
+    from lipsmith.dubbing.options import DubOptions
+    from lipsmith.dubbing.pipeline import Clip, Dubber, Result, dub
 
 __version__ = "0.1.0"
-__all__ = ["Dubber", "__version__"]
+__all__ = ["Clip", "DubOptions", "Dubber", "Face", "Result", "__version__", "dub", "errors"]
+
+_HOMES = {
+    "Clip": "dubbing.pipeline",
+    "DubOptions": "dubbing.options",
+    "Dubber": "dubbing.pipeline",
+    "Face": "dubbing.faces",
+    "Result": "dubbing.pipeline",
+    "dub": "dubbing.pipeline",
+}
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - the module protocol leaves the type open
-    if name == "Dubber":
-        from lipsmith.dubbing import Dubber
+    """Imported on first use, so that `import lipsmith` is instant."""
+    if name == "errors":
+        return import_module("lipsmith.errors")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lipsmith' has no attribute {name!r}")
+    value = getattr(import_module(f"lipsmith.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
 
-        return Dubber
-    raise AttributeError(f"module 'lipsmith' has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,16 +1,19 @@
-"""Results appear whole or not at all, and never in place of something that was there."""
+"""Files: results appear whole and never replace what was there; weights are the ones that were published."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
+import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from lipsmith.errors import InputError, UsageError
+from lipsmith.errors import InputError, UsageError, WeightsError
 
 _HIDDEN: Final = ".lipsmith-"
 """How names begin of what is not whole yet; short, so that a result's own name may be as long as a name can be."""
@@ -117,3 +120,38 @@ def write_whole_folder(folder: Path) -> Iterator[Path]:
         folder.mkdir(exist_ok=True)
         for path in Path(hidden).iterdir():
             path.replace(folder / path.name)
+
+
+def home() -> Path:
+    """Folder of the user's models and third-party weights: $LIPSMITH_HOME, or the platform's cache."""
+    if named := os.environ.get("LIPSMITH_HOME"):
+        return Path(named).expanduser()
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "lipsmith"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "lipsmith" / "Cache"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lipsmith"
+
+
+def check_file(path: Path, sha256: str) -> None:
+    """Raise WeightsError unless `path` is a file whose SHA-256 begins with `sha256`."""
+    if not path.is_file():
+        raise WeightsError(f"{path} is missing; install the model again")
+    found = sha256_of(path)
+    if not found.startswith(sha256):
+        raise WeightsError(
+            f"{path} is not the file that was published; fetch it again "
+            f"(its SHA-256 begins with {found[:8]}, not with {sha256[:8]})"
+        )
+
+
+def sha256_of(path: Path) -> str:
+    """Hex SHA-256 of a file, remembered while the file does not change."""
+    state = path.stat()
+    return _sha256(path, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _sha256(path: Path, size: int, mtime_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

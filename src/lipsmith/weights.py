@@ -1,34 +1,12 @@
-"""Where models come from, and the proof that a file is the one that was published.
-
-Model folders ship inside the package or are a user's own; weights of third parties that only training and
-metrics need are looked up by name and never downloaded.
-"""
+"""Weights of third parties that only training and metrics need: found by name, checked, never downloaded."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import sys
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from lipsmith.errors import WeightsError
-from lipsmith.files import write_whole
-
-SHIPPED = Path(__file__).parent / "pretrained"
-WEIGHT_SUFFIXES = (".onnx", ".safetensors")
-
-
-@dataclass(frozen=True)
-class ModelFolder:
-    """A checked model: `config` is its config.json, whose `files` names every weight file and its SHA-256."""
-
-    path: Path
-    config: dict[str, Any]
+from lipsmith.files import check_file, home
 
 
 @dataclass(frozen=True)
@@ -83,47 +61,6 @@ THIRD_PARTY = {
 }
 
 
-def home() -> Path:
-    """Folder of the user's models and third-party weights: $LIPSMITH_HOME, or the platform's cache."""
-    if named := os.environ.get("LIPSMITH_HOME"):
-        return Path(named).expanduser()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "lipsmith"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "lipsmith" / "Cache"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lipsmith"
-
-
-def find_model(name_or_folder: str | Path) -> ModelFolder:
-    """The model of that name (shipped, or in $LIPSMITH_HOME/models), or in that folder, checked file by file.
-
-    A bare word is first taken as a name; `./word` is always a folder. Raises WeightsError when there is none,
-    or a file is missing or not the one that config.json names.
-    """
-    places = list(_places(name_or_folder))
-    folder = next((place for place in places if (place / "config.json").is_file()), None)
-    if folder is None:
-        known = ", ".join(sorted({_labelled(file) for file in _configs()})) or "none"
-        raise WeightsError(f"no model '{name_or_folder}': not a folder with config.json, and known are: {known}")
-    config = _read_config(folder / "config.json")
-    for file, sha256 in config.get("files", {}).items():
-        check_file(folder / file, sha256)
-    return ModelFolder(folder, config)
-
-
-def model_names() -> list[str]:
-    """Names that `find_model` knows: the shipped models and those in $LIPSMITH_HOME/models."""
-    return sorted({file.parent.name for file in _configs()})
-
-
-def write_config(folder: Path, config: Mapping[str, Any]) -> None:
-    """Write `folder/config.json`, adding the SHA-256 of every weight file that lies in the folder."""
-    files = sorted(file for file in folder.iterdir() if file.suffix in WEIGHT_SUFFIXES)
-    content = {**config, "files": {file.name: sha256_of(file) for file in files}}
-    with write_whole(folder / "config.json") as beside:
-        beside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
 def third_party(name: str) -> Path:
     """The file of third-party weights `name`, checked. Raises WeightsError when it is missing or another."""
     weights = THIRD_PARTY[name]
@@ -135,62 +72,3 @@ def third_party(name: str) -> Path:
         )
     check_file(path, weights.sha256)
     return path
-
-
-def check_file(path: Path, sha256: str) -> None:
-    """Raise WeightsError unless `path` is a file whose SHA-256 begins with `sha256`."""
-    if not path.is_file():
-        raise WeightsError(f"{path} is missing; install the model again")
-    found = sha256_of(path)
-    if not found.startswith(sha256):
-        raise WeightsError(
-            f"{path} is not the file that was published; fetch it again "
-            f"(its SHA-256 begins with {found[:8]}, not with {sha256[:8]})"
-        )
-
-
-def sha256_of(path: Path) -> str:
-    """Hex SHA-256 of a file, remembered while the file does not change."""
-    state = path.stat()
-    return _sha256(path, state.st_size, state.st_mtime_ns)
-
-
-@lru_cache(maxsize=256)
-def _sha256(path: Path, size: int, mtime_ns: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _roots() -> tuple[Path, Path]:
-    return SHIPPED, home() / "models"
-
-
-def _configs() -> Iterator[Path]:
-    return (file for root in _roots() for file in root.glob("*/config.json"))
-
-
-def _labelled(config: Path) -> str:
-    """A model's name, with its kind where it is of another than those that dub."""
-    name = config.parent.name
-    try:
-        kind = _read_config(config).get("kind")
-    except WeightsError:
-        return f"{name} (damaged)"
-    return f"{name} (of kind {kind})" if kind else name
-
-
-def _places(name_or_folder: str | Path) -> Iterator[Path]:
-    name = Path(name_or_folder).name
-    if name_or_folder == name and not name.startswith("."):
-        yield from (root / name for root in _roots())
-    yield Path(name_or_folder)
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{path} cannot be read: {error}") from error
-    if not isinstance(config, dict) or not isinstance(config.get("files", {}), dict):
-        raise WeightsError(f"{path} is no model's config; install the model again")
-    return config

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +12,12 @@ import pytest
 
 from double import Double, make_dubber
 from dub_samples import SIZE, no_face, silent_film, write_png, write_wav
-from lipsmith.dubbing.batch import Batch, Job, Manner, check, pair, read_pairs
+from lipsmith import Clip, DubOptions
+from lipsmith.dubbing import batch as module
+from lipsmith.dubbing.batch import Batch, Job, pair, read_pairs
 from lipsmith.errors import InputError, SomeFailedError, UsageError
 from lipsmith.face import MOST_FACES
+from lipsmith.speech.recording import Speech
 from synthetic import face_at, make_film, speech
 
 
@@ -28,7 +32,7 @@ def film(tmp_path: Path) -> Path:
 
 
 def batch(overwrite: bool = True) -> Batch:
-    return Batch(make_dubber(), Manner(overwrite=overwrite))
+    return Batch(make_dubber(), DubOptions(overwrite=overwrite))
 
 
 def test_no_result_takes_the_place_of_another_jobs_input(tmp_path: Path, film: Path, words: Path) -> None:
@@ -68,14 +72,14 @@ def test_an_error_that_nobody_foresaw_costs_its_own_job_alone(
     other = tmp_path / "other.mp4"
     other.write_bytes(film.read_bytes())
     jobs = [Job(film, words, tmp_path / "1.mp4"), Job(other, words, tmp_path / "2.mp4")]
-    first, dub = film, Batch._dub
+    write_film = module.write_film
 
-    def faulty(self: Batch, clip: object, job: Job) -> Path:
-        if job.video == first:
+    def faulty(clip: Clip, recording: Speech, out: Path, *others: object) -> Path:
+        if out.name == "1.mp4":
             raise RuntimeError("generator raised StopIteration")
-        return dub(self, clip, job)  # type: ignore[arg-type]
+        return write_film(clip, recording, out, *others)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Batch, "_dub", faulty)
+    monkeypatch.setattr(module, "write_film", faulty)
     made = []
     with pytest.raises(SomeFailedError) as caught, caplog.at_level(logging.INFO):
         made.extend(batch().run(jobs))
@@ -97,8 +101,15 @@ def test_an_error_that_nobody_foresaw_costs_its_own_job_alone(
 def test_speech_is_looked_at_before_any_work(tmp_path: Path, film: Path, make: object) -> None:
     (tmp_path / "speech").mkdir()
     silent = make(tmp_path / "speech")  # type: ignore[operator]
+    begun: list[str] = []
+
+    def note(title: str) -> AbstractContextManager[None]:
+        begun.append(title)
+        return nullcontext()
+
     with pytest.raises(InputError):
-        check(Job(film, silent, tmp_path / "out.mp4"), overwrite=False)
+        list(Batch(make_dubber(), DubOptions(), note).run([Job(film, silent, tmp_path / "out.mp4")]))
+    assert begun == []
 
 
 def test_many_results_want_a_folder(tmp_path: Path, film: Path, words: Path) -> None:
@@ -124,9 +135,9 @@ def test_a_result_is_never_put_over_its_own_footage_or_speech(film: Path, words:
 def test_everybody_in_a_shot_is_encoded_once() -> None:
     backend = Double()
     clip = make_dubber(backend).prepare([face_at(0, SIZE)] * 3)
-    tracks = [replace(clip.faces[0], number=number) for number in range(1, MOST_FACES + 1)]
-    for track in tracks * 3:
-        _ = clip.people[track]
+    faces = [replace(clip.faces[0], number=number) for number in range(1, MOST_FACES + 1)]
+    for face in faces * 3:
+        _ = clip.encoded[face]
     assert backend.calls["reference"] == MOST_FACES * len(clip.faces[0].pool_points)
 
 

@@ -12,11 +12,12 @@ import pytest
 from numpy.typing import NDArray
 
 from double import CONFIG, Double, make_dubber
-from lipsmith.dubbing import Clip, Dubber, find_faces
+from lipsmith import Clip, Dubber
+from lipsmith.dubbing.pipeline import find_faces
 from lipsmith.errors import InputError, UsageError, WeightsError
 from lipsmith.face.landmarks import lip_opening
+from lipsmith.inference.model_folder import write_config
 from lipsmith.media import Frame, VideoWriter, open_sound, probe, read_frames
-from lipsmith.weights import write_config
 from synthetic import face_at, large_face_enters, make_film, speech
 
 SIZE = (240, 240)
@@ -67,7 +68,7 @@ def test_the_result_is_as_long_as_the_speech(clip: Clip, tmp_path: Path, seconds
 
 def test_only_the_mouth_changes(clip: Clip, film: Path) -> None:
     sources = [frame.image for frame in read_frames(film)]
-    track = clip.tracks[0]
+    track = clip.chosen[0]
     for dubbed in clip.dub(speech(1.0)).frames():
         rows, columns = np.nonzero((dubbed.image != sources[dubbed.index]).any(-1))
         x, y = track.place
@@ -91,7 +92,7 @@ def test_long_speech_plays_back_the_same_frames(clip: Clip, film: Path) -> None:
 def test_a_kept_tail_plays_on_with_closed_lips(clip: Clip, tmp_path: Path) -> None:
     result = clip.dub(speech(0.4), tail="keep")
     assert len(result) == 25
-    opening = lip_opening(result.performances[0].points)
+    opening = lip_opening(result.mouths[0].points)
     assert opening[20:].max() < opening[:8].max()
     saved = result.save(tmp_path / "kept.mp4")
     assert len(list(read_frames(saved))) == 25
@@ -102,8 +103,8 @@ def test_speech_longer_than_the_footage_has_no_tail(clip: Clip) -> None:
 
 
 def test_silence_closes_the_lips(clip: Clip) -> None:
-    quiet = clip.dub(np.zeros(16_000, np.float32)).performances[0].points
-    loud = clip.dub(speech(1.0)).performances[0].points
+    quiet = clip.dub(np.zeros(16_000, np.float32)).mouths[0].points
+    loud = clip.dub(speech(1.0)).mouths[0].points
     assert lip_opening(quiet).max() < 0.6 * lip_opening(loud).max()
 
 
@@ -113,7 +114,7 @@ def test_footage_is_prepared_once_for_many_speeches(film: Path) -> None:
     first = [frame.image for frame in clip.dub(speech(0.2)).frames()]
     encoded = double.calls["reference"]
     again = [frame.image for frame in clip.dub(speech(0.2)).frames()]
-    assert double.calls["reference"] == encoded == len(clip.tracks[0].pool_points)
+    assert double.calls["reference"] == encoded == len(clip.chosen[0].pool_points)
     assert np.array_equal(first, again)
 
 
@@ -192,13 +193,13 @@ def test_faces_are_chosen_by_place_and_size(dubber: Dubber, face: str, left: boo
 def test_a_face_may_be_asked_for_by_its_own_number(dubber: Dubber) -> None:
     footage = [two_faces()] * 2
     second = dubber.prepare(footage, face="all").faces[1].number
-    assert [track.number for track in dubber.prepare(footage, face=second).tracks] == [second]
+    assert [track.number for track in dubber.prepare(footage, face=second).chosen] == [second]
 
 
 def test_the_largest_may_come_last(dubber: Dubber) -> None:
     clip = dubber.prepare(large_face_enters(), face="largest")
     assert len(clip.faces) == 2
-    assert [track.size for track in clip.tracks] == [max(track.size for track in clip.faces)]
+    assert [track.size for track in clip.chosen] == [max(track.size for track in clip.faces)]
 
 
 def test_nobody_heard_is_said(clip: Clip, caplog: pytest.LogCaptureFixture) -> None:
@@ -217,7 +218,7 @@ def test_each_shot_has_its_own_face(dubber: Dubber, tmp_path: Path) -> None:
     images = [two_faces()] * 6 + [np.full((240, 440, 3), 7, np.uint8) + nothing(440) // 8] * 6 + [two_faces(True)] * 6
     source = write(tmp_path / "film.mp4", images)
     clip = dubber.prepare(source, face="left")
-    assert len({track.shot for track in clip.tracks}) == len(clip.tracks) == 2
+    assert len({track.shot for track in clip.chosen}) == len(clip.chosen) == 2
     found = find_faces(source)
     assert [face.number for face in found] == list(range(1, len(found) + 1))
     assert found[0].seconds[0] == 0
@@ -309,7 +310,7 @@ def test_an_error_that_is_kept_keeps_no_thread(clip: Clip, tmp_path: Path, monke
         raise RuntimeError("out of memory")
 
     result = clip.dub(speech(1.0))
-    monkeypatch.setattr("lipsmith.dubbing.result.render", fail)
+    monkeypatch.setattr("lipsmith.dubbing.draw.render", fail)
     before, kept = threading.active_count(), []
     for use in (lambda: list(result.frames()), lambda: result.save(tmp_path / "out.mp4")):
         with pytest.raises(RuntimeError) as caught:
@@ -339,11 +340,11 @@ def test_a_film_whose_last_frame_stands_lasts_as_long_as_the_speech(dubber: Dubb
 def test_a_model_is_known_by_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "render.onnx").write_bytes(b"a network")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("lipsmith.dubbing.dubber.load_backend", lambda folder, device, threads: Double())
+    monkeypatch.setattr("lipsmith.dubbing.pipeline.load_backend", lambda folder, device, threads: Double())
     write_config(tmp_path, CONFIG)
-    assert Dubber.from_pretrained(".")._model == tmp_path.name
+    assert Dubber.from_pretrained(".").config.name == tmp_path.name
     write_config(tmp_path, CONFIG | {"name": "mine"})
-    assert Dubber.from_pretrained(".")._model == "mine"
+    assert Dubber.from_pretrained(".").config.name == "mine"
 
 
 def test_a_model_that_names_too_little_is_a_weights_error(tmp_path: Path) -> None:

@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lipsmith.dubbing.faces import FADE, FaceTrack, bridge, choose, opacities, passed_over
+from lipsmith.dubbing.faces import FADE, Face, bridge, choose, ignored_faces, opacities
 from lipsmith.dubbing.store import CropStore, Stored
 from lipsmith.errors import LipsmithError, UsageError
 
 
-def track(number: int, shot: int = 0, size: float = 50, x: float = 0, frames: int = 10) -> FaceTrack:
+def track(number: int, shot: int = 0, size: float = 50, x: float = 0, frames: int = 10) -> Face:
     none = np.zeros((0, 131, 2), np.float32)
-    return FaceTrack(
+    return Face(
         number,
         shot,
         np.arange(frames),
@@ -97,12 +97,12 @@ def test_stored_crops_come_back() -> None:
     assert (store.get(places[1]) == first[:, :2] // 2).all()
 
 
-def test_a_face_that_is_alone_while_the_chosen_one_is_away_is_passed_over() -> None:
+def test_a_face_that_is_alone_while_the_chosen_one_is_away_is_ignored_faces() -> None:
     first, back = track(1), replace(track(2), frames=np.arange(30, 40))
     beside, elsewhere = track(3, size=20), track(4, shot=1)
     everyone = [first, back, beside, elsewhere]
-    assert passed_over(everyone, [first]) == [back]
-    assert passed_over(everyone, [first, back]) == []
+    assert ignored_faces(everyone, [first]) == [back]
+    assert ignored_faces(everyone, [first, back]) == []
 
 
 def test_a_full_temporary_folder_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,20 +2,20 @@
 
 import resource
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import lipsmith
 from double import CONFIG, Double, make_dubber
 from dub_samples import BAD_SPEECHES, BAD_VIDEOS, ODD_VIDEOS, SIZE, write_wav
 from lipsmith import cli, files
-from lipsmith.dubbing import Dubber
 from lipsmith.errors import InputError, LipsmithError, UsageError
+from lipsmith.inference.model_folder import ModelFolder
 from lipsmith.media import probe, read_frames
-from lipsmith.weights import ModelFolder
 from synthetic import make_film, speech
 
 
@@ -31,8 +31,8 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _networks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("lipsmith.dubbing.dubber.find_model", lambda name: ModelFolder(tmp_path / name, CONFIG))
-    monkeypatch.setattr("lipsmith.dubbing.dubber.load_backend", lambda *_: Double())
+    monkeypatch.setattr("lipsmith.dubbing.pipeline.find_model", lambda name: ModelFolder(tmp_path / name, CONFIG))
+    monkeypatch.setattr("lipsmith.dubbing.pipeline.load_backend", lambda *_: Double())
 
 
 Run = Callable[..., tuple[int, str]]
@@ -290,7 +290,26 @@ def test_faces_are_listed_without_a_model(capsys: pytest.CaptureFixture[str], fi
     assert lines[2].split()[:2] == ["1", "0"]
 
 
-def test_dubber_is_part_of_the_package() -> None:
-    import lipsmith
+@pytest.mark.parametrize("name", lipsmith.__all__)
+def test_the_public_names_are_there(name: str) -> None:
+    assert getattr(lipsmith, name) is not None
+    assert name in dir(lipsmith)
 
-    assert lipsmith.Dubber is Dubber
+
+def test_a_name_that_the_package_lacks() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Judge'"):
+        _ = lipsmith.Judge
+
+
+def test_one_call_dubs(run: Run, tmp_path: Path, film: Path, words: Path) -> None:
+    titles: list[str] = []
+
+    def note(title: str) -> AbstractContextManager[None]:
+        titles.append(title)
+        return nullcontext()
+
+    options = lipsmith.DubOptions(side_by_side=True)
+    out = lipsmith.dub(film, words, tmp_path / "out.mp4", options, progress_of=note)
+    assert out == tmp_path / "out.mp4"
+    assert next(read_frames(out)).image.shape[1] == 2 * next(read_frames(film)).image.shape[1]
+    assert titles == [f"{film.name}: faces", "out.mp4: dubbing"]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lipsmith.dubbing.prefetch import ahead
+from lipsmith.dubbing.prefetch import prefetch
 
 
 def counting(closed: list[bool], stop_at: int | None = None) -> Iterator[int]:
@@ -19,7 +19,7 @@ def counting(closed: list[bool], stop_at: int | None = None) -> Iterator[int]:
 
 def test_items_come_in_order_and_the_source_is_closed() -> None:
     closed: list[bool] = []
-    assert list(ahead(counting(closed, 20), 3)) == list(range(20))
+    assert list(prefetch(counting(closed, 20), 3)) == list(range(20))
     assert closed == [True]
 
 
@@ -28,7 +28,7 @@ def test_an_error_in_the_thread_is_raised_where_the_items_are_used() -> None:
         yield 1
         raise ValueError("no more")
 
-    items = ahead(failing(), 2)
+    items = prefetch(failing(), 2)
     assert next(items) == 1
     with pytest.raises(ValueError, match="no more"):
         next(items)
@@ -37,7 +37,7 @@ def test_an_error_in_the_thread_is_raised_where_the_items_are_used() -> None:
 def test_a_consumer_that_stops_ends_the_thread() -> None:
     closed: list[bool] = []
     before = threading.active_count()
-    for number in ahead(counting(closed), 2):
+    for number in prefetch(counting(closed), 2):
         if number == 3:
             break
     deadline = time.monotonic() + 5
@@ -55,7 +55,7 @@ def test_no_more_than_depth_items_wait() -> None:
             made.append(number)
             yield number
 
-    items = ahead(making(), 2)
+    items = prefetch(making(), 2)
     next(items)
     time.sleep(0.2)
     assert len(made) <= 4

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lipsmith.face import Detection, Face, FaceTracker, Square, TrackedFrame
+from lipsmith.face import Detection, FaceTracker, Square, TrackedFace, TrackedFrame
 from lipsmith.face.tracks import STILL, Sighting, Track, assign, one_each, settle
 
 SHAPE = np.random.default_rng(0).uniform(-0.5, 0.5, (478, 2))
@@ -100,7 +100,7 @@ def play(monkeypatch: pytest.MonkeyPatch, stage: Stage, frames: int, max_faces: 
     return tracked
 
 
-def who(faces: list[Face], actors: list[Actor]) -> dict[str, int]:
+def who(faces: list[TrackedFace], actors: list[Actor]) -> dict[str, int]:
     """Number of each actor whose mesh was found in its place."""
     return {a.name: f.face for a in actors for f in faces if np.abs(f.mesh - a.mesh).max() < 1}
 

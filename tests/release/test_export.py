@@ -16,6 +16,7 @@ from lipsmith.cli import export as verb
 from lipsmith.cli import main
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.inference.backend import load_backend
+from lipsmith.inference.model_folder import find_model
 from lipsmith.inference.onnx import OnnxBackend
 from lipsmith.inference.stages import load_stages
 from lipsmith.models.landmarks.generator import LandmarkConfig, build_landmark_generator
@@ -24,7 +25,6 @@ from lipsmith.models.renderer.network import Renderer
 from lipsmith.release.card import model_card
 from lipsmith.release.export import OUTPUTS, Axes, check_onnx, example, export, stage_axes, write_onnx
 from lipsmith.training.run import save_weights
-from lipsmith.weights import find_model
 
 pytest.importorskip("onnxscript")
 

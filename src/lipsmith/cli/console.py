@@ -7,7 +7,7 @@ import math
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,12 +18,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol, TextIO
 import tyro
 
 from lipsmith.errors import UsageError
+from lipsmith.progress import Progress
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-Progress = Callable[[int, int], None]
-"""Called with what is done and the total, both in the same unit."""
 
 _LOG = logging.getLogger("lipsmith")
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from lipsmith.cli import console
+from lipsmith.dubbing.options import DubOptions
 from lipsmith.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(console.DeviceOptions, console.OutputOptions):
+class Options(console.DeviceOptions, DubOptions):
     """What is dubbed, with what, and how."""
 
     video: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="VIDEO")] = None
@@ -39,26 +40,12 @@ class Options(console.DeviceOptions, console.OutputOptions):
     model: str = "fast"
     """Name or folder of the model."""
 
-    face: str = "largest"
-    """largest, left or right of each shot, all, or numbers that --list-faces shows, such as 2 or 1,4."""
-
     list_faces: bool = False
     """Only list the faces of VIDEO, shot by shot."""
 
-    start: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None
-    """Use the footage from this second on."""
-
-    end: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None
-    """Use the footage up to this second."""
-
-    tail: Literal["cut", "keep"] = "cut"
-    """When the speech is over, end the film (cut) or let the footage go on to its end with closed lips (keep)."""
-
-    side_by_side: bool = False
-    """Put the source to the left of the result, for comparison."""
-
     def __post_init__(self) -> None:
         super().__post_init__()
+        DubOptions.__post_init__(self)
         if self.list_faces:
             _need(self.video is not None, "--list-faces needs a VIDEO")
         elif self.pairs is not None:
@@ -73,15 +60,27 @@ def run(options: Options) -> None:
     if options.list_faces:
         _list_faces(options)
         return
-    from lipsmith.dubbing import Dubber
-    from lipsmith.dubbing.batch import Batch, Manner, check
+    from lipsmith.dubbing.batch import Batch
+    from lipsmith.dubbing.pipeline import Dubber, dub
 
     jobs = _jobs(options)
     if len(jobs) == 1:
-        check(jobs[0], options.overwrite)
-    dubber = Dubber.from_pretrained(options.model, options.device, options.threads or None)
-    manner = Manner(options.face, options.start, options.end, options.tail, options.side_by_side, options.overwrite)
-    for path in Batch(dubber, manner, console.progress).run(jobs):
+        job = jobs[0]
+        console.result(
+            dub(
+                job.video,
+                job.speech,
+                job.output,
+                options,
+                model=options.model,
+                device=options.device,
+                threads=options.threads,
+                progress_of=console.progress,
+            )
+        )
+        return
+    dubber = Dubber.from_pretrained(options.model, options.device, options.threads)
+    for path in Batch(dubber, options, console.progress).run(jobs):
         console.result(path)
 
 
@@ -97,11 +96,11 @@ def _jobs(options: Options) -> list[Job]:
 
 
 def _list_faces(options: Options) -> None:
-    from lipsmith.dubbing import find_faces
+    from lipsmith.dubbing.pipeline import find_faces
 
     assert options.video is not None
     with console.progress(f"{options.video.name}: faces") as progress:
-        faces = find_faces(options.video, options.start, options.end, options.threads or None, progress)
+        faces = find_faces(options.video, options.start, options.end, options.threads, progress)
     rows = [
         (face.number, face.shot, *face.seconds, len(face.frames), round(face.size), *map(round, face.place))
         for face in faces

@@ -9,7 +9,9 @@ from functools import partial
 
 from lipsmith.cli import console
 from lipsmith.errors import WeightsError
-from lipsmith.weights import THIRD_PARTY, find_model, home, model_names, third_party
+from lipsmith.files import home
+from lipsmith.inference.model_folder import find_model, model_names
+from lipsmith.weights import THIRD_PARTY, third_party
 
 
 @dataclass(frozen=True, kw_only=True)

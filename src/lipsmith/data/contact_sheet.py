@@ -7,7 +7,7 @@ with the mesh and the sketch drawn on it; below, the opening of the mouth over t
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Final
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from lipsmith.data.clips import Clip, ClipRecord, load_clip, load_mesh, read_crops, read_manifest
 from lipsmith.face.landmarks import lip_opening
 from lipsmith.face.sketch import draw_sketches
+from lipsmith.progress import Progress
 from lipsmith.speech.mel import MEL_LIMIT, MEL_RATE
 
 COLUMNS: Final = 4
@@ -43,7 +44,6 @@ _LOST: Final = (255, 70, 70)
 _SHOWN: Final = (255, 160, 40)
 
 Image = NDArray[np.uint8]
-Progress = Callable[[int, int], None]
 
 
 def contact_sheet(root: Path, count: int = 24, split: str | None = None, progress: Progress | None = None) -> Image:

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import csv
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from lipsmith.dubbing.clip import Clip, Tail
-from lipsmith.dubbing.dubber import Dubber
+from lipsmith.dubbing.options import DubOptions
+from lipsmith.dubbing.pipeline import Clip, Dubber, check_job, prepare_film, write_film
 from lipsmith.errors import InputError, SomeFailedError, UsageError
-from lipsmith.files import refuse_clashes, refuse_existing, refuse_input, require
+from lipsmith.files import refuse_clashes, require
 from lipsmith.media.suffixes import FILMS, PICTURES, SOUNDS, is_media
 from lipsmith.media.writing import CONTAINERS
-from lipsmith.speech.recording import require_sound
+from lipsmith.progress import ProgressOf, unwatched
+from lipsmith.speech.recording import load_speech
 
 _LOG = logging.getLogger(__name__)
 
-Progress = Callable[[int, int], None]
-ProgressOf = Callable[[str], AbstractContextManager[Progress | None]]
-"""Opens the progress of a step by its title."""
 
 _COLUMNS: Final = ("video", "speech", "output")
 
@@ -36,25 +33,13 @@ class Job:
     output: Path
 
 
-@dataclass(frozen=True)
-class Manner:
-    """How every job is to be done; see `Dubber.prepare`, `Clip.dub` and `Result.save`."""
-
-    face: str = "largest"
-    start: float | None = None
-    end: float | None = None
-    tail: Tail = "cut"
-    side_by_side: bool = False
-    overwrite: bool = False
-
-
 @dataclass
 class Batch:
     """Jobs done one after the other; footage that several of them share is prepared once."""
 
     dubber: Dubber
-    manner: Manner
-    progress_of: ProgressOf = field(default=lambda title: nullcontext())
+    options: DubOptions
+    progress_of: ProgressOf = unwatched
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Path]:
         """The results, each as it is written.
@@ -68,12 +53,13 @@ class Batch:
         prepared: tuple[Path, Clip | Exception] | None = None
         for job in sorted(jobs, key=lambda job: job.video):
             try:
-                check(job, self.manner.overwrite)
+                check_job(job.video, job.speech, job.output, self.options.overwrite)
+                recording = load_speech(job.speech)
                 if prepared is None or prepared[0] != job.video:
                     prepared = job.video, self._prepare(job.video)
                 if isinstance(prepared[1], Exception):
                     raise prepared[1]
-                result = self._dub(prepared[1], job)
+                result = write_film(prepared[1], recording, job.output, self.options, self.progress_of)
             except Exception as error:  # whatever it is, the others shall not pay for it
                 if len(jobs) == 1:
                     raise
@@ -86,27 +72,10 @@ class Batch:
 
     def _prepare(self, video: Path) -> Clip | Exception:
         """The footage made ready, or why it cannot be, which is as true for its next speech."""
-        manner = self.manner
         try:
-            with self.progress_of(f"{video.name}: faces") as progress:
-                return self.dubber.prepare(video, manner.face, manner.start, manner.end, progress=progress)
+            return prepare_film(self.dubber, video, self.options, self.progress_of)
         except Exception as error:  # run raises it, for every job of this footage
             return error
-
-    def _dub(self, clip: Clip, job: Job) -> Path:
-        result = clip.dub(job.speech, tail=self.manner.tail)
-        with self.progress_of(f"{job.output.name}: dubbing") as progress:
-            return result.save(job.output, self.manner.overwrite, self.manner.side_by_side, progress)
-
-
-def check(job: Job, overwrite: bool) -> None:
-    """Raise before any work for inputs that are not there and a result that could not be put where it belongs."""
-    require(job.video, job.speech)
-    if job.output.suffix.lower() not in CONTAINERS:
-        raise UsageError(f"{job.output}: the result must end in {', '.join(CONTAINERS)}.")
-    refuse_existing(job.output, overwrite)
-    refuse_input(job.output, job.video, job.speech)
-    require_sound(job.speech)
 
 
 def pair(video: Path, speech: Path, output: Path) -> list[Job]:

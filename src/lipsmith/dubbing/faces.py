@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -9,10 +10,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.dubbing.options import FACE_WORDS, face_numbers
 from lipsmith.dubbing.store import Stored
 from lipsmith.errors import UsageError
 from lipsmith.face.landmarks import Floats
 from lipsmith.face.prominence import prominence
+
+_LOG = logging.getLogger(__name__)
 
 # Beyond this many frames without the face it is taken to be away, and the source is shown.
 LONGEST_GAP: Final = 3
@@ -26,7 +30,7 @@ _LASTING: Final = 0.25
 
 
 @dataclass(frozen=True, repr=False)
-class FaceTrack:
+class Face:
     """A face of one shot in its `n` frames. Points are float32 `(n, 131, 2)`."""
 
     number: int
@@ -59,7 +63,7 @@ class FaceTrack:
 
     def __repr__(self) -> str:
         start, end = self.seconds
-        return f"FaceTrack({self.number}, shot {self.shot}, {start:.2f} to {end:.2f} s, {self.size:.0f} px wide)"
+        return f"Face({self.number}, shot {self.shot}, {start:.2f} to {end:.2f} s, {self.size:.0f} px wide)"
 
     def rows(self, order: NDArray[np.intp]) -> NDArray[np.intp]:
         """For frames numbered `order` the rows of this track's arrays, -1 where the face is not seen."""
@@ -67,14 +71,14 @@ class FaceTrack:
         return np.where(self.frames[at] == order, at, -1)
 
 
-def choose(tracks: Sequence[FaceTrack], face: str) -> list[FaceTrack]:
+def choose(tracks: Sequence[Face], face: str) -> list[Face]:
     """The faces to dub: largest, left or right of each shot, all, or numbers as listed ("2" or "1,4").
 
     Raises `UsageError` for another word or a number that no face has.
     """
     if face == "all":
         return list(tracks)
-    if face in ("largest", "left", "right"):
+    if face in FACE_WORDS:
         shots = {track.shot: [other for other in tracks if other.shot == track.shot] for track in tracks}
         return [_of_shot(together, face) for together in shots.values()]
     wanted = face_numbers(face)
@@ -84,7 +88,7 @@ def choose(tracks: Sequence[FaceTrack], face: str) -> list[FaceTrack]:
     return [track for track in tracks if track.number in wanted]
 
 
-def passed_over(tracks: Sequence[FaceTrack], chosen: Sequence[FaceTrack]) -> list[FaceTrack]:
+def ignored_faces(tracks: Sequence[Face], chosen: Sequence[Face]) -> list[Face]:
     """Faces that are not `chosen` though nobody who is shares a frame with them, in shots where somebody is.
 
     Who leaves the picture and comes back elsewhere is another face; so is a stranger who comes first.
@@ -97,15 +101,16 @@ def passed_over(tracks: Sequence[FaceTrack], chosen: Sequence[FaceTrack]) -> lis
     ]
 
 
-def face_numbers(face: str) -> set[int]:
-    """The numbers in "2" or "1,4"; raises `UsageError` for anything else."""
-    parts = face.split(",")
-    if not all(part.strip().isdecimal() for part in parts):
-        raise UsageError(f"Face {face!r} is unknown: use largest, left, right, all or numbers such as 2 or 1,4.")
-    return {int(part) for part in parts}
+def warn_ignored_faces(name: str, face: str, tracks: Sequence[Face], chosen: Sequence[Face]) -> None:
+    """Log a warning where `face`, a word, leaves faces of the footage `name` undubbed that were likely meant."""
+    if face in FACE_WORDS and (others := ignored_faces(tracks, chosen)):
+        numbers = ", ".join(str(track.number) for track in others)
+        _LOG.warning(
+            "%s: the original lips stay where only face %s is seen; choose faces by number, or all.", name, numbers
+        )
 
 
-def _of_shot(tracks: list[FaceTrack], face: str) -> FaceTrack:
+def _of_shot(tracks: list[Face], face: str) -> Face:
     if face == "largest":
         return max(tracks, key=lambda track: prominence(track.size, len(track.frames)))
     longest = max(len(track.frames) for track in tracks)

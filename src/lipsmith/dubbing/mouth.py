@@ -1,4 +1,4 @@
-"""How one face says the speech: its points in every frame of the timeline, before anything is drawn."""
+"""What one mouth does: its points in every frame of the timeline, before anything is drawn."""
 
 from __future__ import annotations
 
@@ -8,71 +8,77 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.faces import FaceTrack
+from lipsmith.dubbing.faces import Face
 from lipsmith.dubbing.timeline import Timeline
 from lipsmith.face.crop import still_points
 from lipsmith.face.landmarks import NUM_POSE
 from lipsmith.face.references import costs, nearest, parts
-from lipsmith.face.sketch import draw_sketches
 from lipsmith.inference.backend import Backend
+from lipsmith.inference.model_folder import ModelConfig
+from lipsmith.inference.render import sketches_around
 from lipsmith.inference.speak import predict_content
 from lipsmith.speech.mel import mel_windows
 from lipsmith.speech.recording import Speech
 from lipsmith.speech.voicing import close_lips, resting_opening, speaking
 
-# A frame is drawn with the line drawings of two neighbours on either side.
-_NEIGHBOURS: Final = np.arange(-2, 3)
 # Frames predicted at a time, and those that the next piece predicts again, from which it fades in.
 _PIECE: Final = 200
 _OVERLAP: Final = 50
 
 
 @dataclass(frozen=True)
-class Performance:
-    """A face in the `n` frames of the timeline in which it is seen."""
+class MouthTrack:
+    """A face's mouth in the `n` output frames in which the face is seen."""
 
-    track: FaceTrack
+    face: Face
     frames: NDArray[np.intp]
     """(n,) output frame numbers, rising."""
+    times: NDArray[np.float64]
+    """(n,) seconds of the speech."""
     rows: NDArray[np.intp]
-    """(n,) rows in the track's arrays."""
+    """(n,) rows in the face's arrays."""
     points: NDArray[np.float32]
     """(n, 131, 2), crop units, as they will be drawn."""
     references: NDArray[np.intp]
-    """(n, k) ranks in the pool."""
+    """(n, k) ranks in the face's pool."""
     begins: NDArray[np.intp]
     """(n,) place at which each frame's unbroken run begins."""
     ends: NDArray[np.intp]
     """(n,) place at which each frame's unbroken run ends, inclusive."""
 
+    def places(self, begin: int, count: int) -> slice:
+        """The places of the output frames `begin` to `begin + count`; empty where none of them shows the face."""
+        return slice(*np.searchsorted(self.frames, [begin, begin + count]).tolist())
+
     def sketches(self, part: slice, size: int) -> NDArray[np.uint8]:
-        """The five line drawings `(b, 5, size, size)` of each frame at the places `part`."""
-        places = np.arange(part.start, part.stop)[:, None] + _NEIGHBOURS
-        places = np.clip(places, self.begins[part, None], self.ends[part, None])
-        first = int(places.min())
-        return draw_sketches(self.points[first : int(places.max()) + 1], size)[places - first]
+        """The five sketches `(b, 5, size, size)` of each frame at the places `part`."""
+        return sketches_around(self.points, np.arange(part.start, part.stop), self.begins[part], self.ends[part], size)
+
+    def mel(self, speech: Speech, part: slice) -> NDArray[np.float32]:
+        """The mel windows `(b, 80, 16)` of the frames at the places `part`."""
+        return mel_windows(speech.mel, self.times[part])
 
 
-def perform(backend: Backend, track: FaceTrack, timeline: Timeline, speech: Speech, window: int, k: int) -> Performance:
-    """Predict what the mouth does, run by run, and choose the references of every frame."""
-    rows = track.rows(timeline.index)
+def predict_mouth(backend: Backend, config: ModelConfig, face: Face, timeline: Timeline, speech: Speech) -> MouthTrack:
+    """Predict jaw and lips run by run, close the lips in silence, and choose the references of every frame."""
+    rows = face.rows(timeline.index)
     frames = np.flatnonzero(rows >= 0)
-    rows = rows[frames]
-    points = track.points[rows]
+    rows, times = rows[frames], timeline.times[frames]
+    points = face.points[rows]
     begins, ends = _runs(frames, rows, timeline)
-    chosen = np.zeros((len(frames), min(k, len(track.pool_points))), np.intp)
-    rest = resting_opening(track.landmarks)
-    silent = 1 - speaking(speech.voicing, timeline.times[frames])
+    k = config.references_per_frame
+    chosen = np.zeros((len(frames), min(k, len(face.pool_points))), np.intp)
+    rest = resting_opening(face.landmarks)
+    silent = 1 - speaking(speech.voicing, times)
     for begin in np.unique(begins):
         run = slice(begin, ends[begin] + 1)
-        times = timeline.times[frames[run]]
         pose, content = points[run, :NUM_POSE], points[run, NUM_POSE:]
-        _predict(backend, speech, times, pose, track.landmarks, window, content)
-        for part in parts(len(times)):
+        _predict(backend, speech, times[run], pose, face.landmarks, config.window, content)
+        for part in parts(len(content)):
             content[part] = close_lips(content[part], silent[run][part], rest)
-        still = still_points(track.transforms[rows[run]])
-        chosen[run] = nearest(costs(points[run], track.pool_points, still, track.pool_still), k)
-    return Performance(track, frames, rows, points, chosen, begins, ends)
+        still = still_points(face.transforms[rows[run]])
+        chosen[run] = nearest(costs(points[run], face.pool_points, still, face.pool_still), k)
+    return MouthTrack(face, frames, times, rows, points, chosen, begins, ends)
 
 
 def _predict(
@@ -93,11 +99,6 @@ def _predict(
         share = np.linspace(0, 1, shared + 2)[1:-1, None, None]
         content[begin : piece.start] += share * (found[:shared] - content[begin : piece.start])
         content[piece] = found[shared:]
-
-
-def heard(speech: Speech, performance: Performance, timeline: Timeline, part: slice) -> NDArray[np.float32]:
-    """The mel windows `(b, 80, 16)` of the frames at the places `part`."""
-    return mel_windows(speech.mel, timeline.times[performance.frames[part]])
 
 
 def _runs(

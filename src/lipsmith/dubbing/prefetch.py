@@ -24,7 +24,7 @@ class _Ended:
     error: BaseException | None = None
 
 
-def ahead(items: Iterator[T], depth: int) -> Generator[T, None, None]:
+def prefetch(items: Iterator[T], depth: int = AHEAD) -> Generator[T, None, None]:
     """The same items, of which up to `depth` are made in advance in a thread.
 
     An error there is raised here. When the consumer stops early, on Ctrl-C for one, the thread ends after the item

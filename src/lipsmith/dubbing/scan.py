@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from array import array
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,20 +11,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.faces import FaceTrack, bridge, opacities
-from lipsmith.dubbing.prefetch import AHEAD, ahead
+from lipsmith.dubbing.faces import Face, bridge, opacities
+from lipsmith.dubbing.prefetch import prefetch
 from lipsmith.dubbing.source import Source
 from lipsmith.dubbing.store import CropStore
 from lipsmith.errors import InputError
-from lipsmith.face import Face, FaceTracker
+from lipsmith.face import FaceTracker, TrackedFace
 from lipsmith.face.crop import apply, crop_image, fit_transforms, invert, smooth_transforms, still_points
 from lipsmith.face.landmarks import NUM_POINTS, select
 from lipsmith.face.references import LANDMARK_SETS, choose_landmarks, choose_lips, choose_pool, parts, sharpness_of
 from lipsmith.media import Frame
+from lipsmith.progress import Progress
 
 _LOG = logging.getLogger(__name__)
-
-Progress = Callable[[int, int], None]
 
 # Cut-outs that one face may hold until its shot ends; when full, every second one goes, so that they stay evenly
 # spread over time, and their mouth shapes distributed as the whole shot's.
@@ -48,7 +46,7 @@ class Scan:
     """All that the first pass found."""
 
     times: NDArray[np.float64]
-    tracks: list[FaceTrack]
+    faces: list[Face]
     size: tuple[int, int]
     """Width and height of the frames."""
 
@@ -78,7 +76,7 @@ class _Growing:
         """(n, 131, 2), source pixels; a view."""
         return np.frombuffer(self.coordinates, np.float32).reshape(-1, NUM_POINTS, 2)
 
-    def add(self, frame: Frame, face: Face, size: int) -> None:
+    def add(self, frame: Frame, face: TrackedFace, size: int) -> None:
         points = select(face.mesh).astype(np.float32)
         row = len(self.frames)
         self.frames.append(frame.index)
@@ -98,7 +96,7 @@ class Scanner:
 
     def __init__(self, tracker: FaceTracker, store: CropStore, sizes: Sizes) -> None:
         self._tracker, self._store, self._sizes = tracker, store, sizes
-        self._tracks: list[FaceTrack] = []
+        self._tracks: list[Face] = []
         self._times: list[float] = []
         self._growing: dict[int, _Growing] = {}
         self._shot, self._shot_begins = 0, 0
@@ -107,7 +105,7 @@ class Scanner:
         """Go through all frames. Raises `InputError` where no frame shows a face."""
         total = source.footage.frames
         size = (0, 0)
-        for frame in ahead(source.frames(), AHEAD):
+        for frame in prefetch(source.frames()):
             self._take(frame)
             size = (frame.image.shape[1], frame.image.shape[0])
             if progress is not None:
@@ -134,7 +132,7 @@ class Scanner:
             self._tracks.append(self._finished(growing))
         self._growing = {}
 
-    def _finished(self, growing: _Growing) -> FaceTrack:
+    def _finished(self, growing: _Growing) -> Face:
         seen = np.array(growing.frames)
         frames, points, scores = bridge(seen, growing.points, np.array(growing.scores))
         times = np.array(self._times)[frames]
@@ -147,7 +145,7 @@ class Scanner:
         rows = np.searchsorted(frames, seen)
         crops, chosen, lips = self._references(growing.candidates, rows, transforms, points)
         x, y = np.median((low + high) / 2, axis=0)
-        return FaceTrack(
+        return Face(
             number=len(self._tracks) + 1,
             shot=self._shot,
             frames=frames,

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.dubbing.options import check_stretch
 from lipsmith.errors import InputError, UsageError
 from lipsmith.media import Frame, VideoInfo, probe, read_frames
 
@@ -149,19 +150,23 @@ class ArraySource:
         return (self._images[index] for index in order)
 
 
+def open_source(
+    video: Path | str | Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
+    rate: float = 25.0,
+    start: float | None = None,
+    end: float | None = None,
+) -> Source:
+    """The footage between two times, of a file or of frames in memory at `rate` frames a second."""
+    if isinstance(video, str | Path):
+        return FileSource(Path(video), start, end)
+    return ArraySource(video, rate, start, end)
+
+
 def _expected(info: VideoInfo, start: float, end: float | None) -> int | None:
     if info.frames is None or (start == 0 and end is None):
         return info.frames
     last = info.frames if end is None else min(info.frames, round(end * info.rate))
     return max(1, last - round(start * info.rate))
-
-
-def check_stretch(start: float | None, end: float | None) -> None:
-    """Raise `UsageError` for a start and end between which nothing can be."""
-    if start is not None and not start >= 0:
-        raise UsageError(f"The start, {start:g} s, lies before the footage; choose 0 or later.")
-    if end is not None and not end > (start or 0):
-        raise UsageError(f"The end, {end:g} s, is not after the start, {start or 0:g} s; choose a later end.")
 
 
 def runs(order: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:

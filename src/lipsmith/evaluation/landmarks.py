@@ -6,7 +6,7 @@ The protocol is strict (`lipsmith.evaluation.protocols`); clips too short for it
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -21,10 +21,9 @@ from lipsmith.evaluation.protocols import strict_frames
 from lipsmith.face.landmarks import mouth_width, split
 from lipsmith.face.references import choose_landmarks
 from lipsmith.inference.speak import Stages, predict_content
+from lipsmith.progress import Progress
 from lipsmith.speech.mel import MEL_LIMIT
 from lipsmith.speech.phonemes import Phonemes
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,11 @@ from lipsmith.errors import InputError
 from lipsmith.evaluation.systems import Question
 from lipsmith.face.landmarks import NUM_POSE
 from lipsmith.face.references import choose_landmarks, choose_lips, choose_pool, costs, nearest
-from lipsmith.face.sketch import draw_sketches
 from lipsmith.inference.backend import Backend, load_backend
-from lipsmith.inference.render import encode_person, render
+from lipsmith.inference.model_folder import find_model
+from lipsmith.inference.render import encode_face, render, sketches_around
 from lipsmith.inference.speak import predict_content
-from lipsmith.weights import find_model
 
-_NEIGHBOURS: Final = np.arange(-2, 3)
 _AT_ONCE: Final = 8
 
 
@@ -52,24 +50,23 @@ class ModelSystem:
             )
         pool = self._pool(question)
         points = question.landmarks[pool]
-        person = encode_person(
+        face = encode_face(
             self._backend, question.images[pool], points, question.still[pool], choose_lips(points, None, self._lips)
         )
         used = min(self._used, len(np.unique(pool)))
         chosen = _others(question, pool, used)
-        drawings = draw_sketches(question.points, size)
+        first, last = np.zeros(1, np.intp), np.full(1, len(question.points) - 1)
         frames = []
         for start in range(0, len(question.targets), _AT_ONCE):
             places = np.arange(start, min(start + _AT_ONCE, len(question.targets)))
-            around = np.clip(places[:, None] + _NEIGHBOURS, 0, len(drawings) - 1)
             frames.append(
                 render(
                     self._backend,
-                    person,
+                    face,
                     question.upper[places],
                     question.points[places],
                     question.still[question.targets[places]],
-                    drawings[around],
+                    sketches_around(question.points, places, first, last, size),
                     question.mel[places],
                     chosen[places],
                 )

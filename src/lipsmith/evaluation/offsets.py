@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -29,9 +29,8 @@ from lipsmith.inference.speak import (
     speech_tokens,
     window_starts,
 )
+from lipsmith.progress import Progress
 from lipsmith.speech.mel import mel_spectrogram, mel_windows
-
-Progress = Callable[[int, int], None]
 
 FILM_SECONDS: Final = 120.0
 """Seconds of a film that determine its offset well."""

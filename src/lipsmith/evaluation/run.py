@@ -21,9 +21,9 @@ from lipsmith.evaluation.system_names import REAL
 from lipsmith.evaluation.systems import Question, System
 from lipsmith.evaluation.totals import Row, intervals, totals
 from lipsmith.face.crop import still_points
+from lipsmith.progress import Progress
 from lipsmith.speech.mel import mel_windows
 
-Progress = Callable[[int, int], None]
 Watcher = Callable[[ClipRecord, Shown, dict[str, NDArray[np.uint8]]], None]
 
 

@@ -21,10 +21,10 @@ from lipsmith.evaluation.scoring import Scorer, Shown
 from lipsmith.evaluation.system_names import REAL
 from lipsmith.media import probe
 from lipsmith.media.suffixes import ANIMATIONS, FILMS, is_media
+from lipsmith.progress import Progress
 from lipsmith.speech.mel import MELS, mel_spectrogram, read_audio
 
 Row = dict[str, Any]
-Progress = Callable[[int, int], None]
 Watcher = Callable[[str, Shown, NDArray[np.uint8]], None]
 
 SYSTEM: Final = "generated"

@@ -6,16 +6,16 @@ from lipsmith.face.cuts import CutDetector
 from lipsmith.face.detector import Detection, FaceDetector
 from lipsmith.face.mesh import FaceMesh
 from lipsmith.face.square import Square
-from lipsmith.face.tracker import MOST_FACES, Face, FaceTracker, TrackedFrame
+from lipsmith.face.tracker import MOST_FACES, FaceTracker, TrackedFace, TrackedFrame
 
 __all__ = [
     "MOST_FACES",
     "CutDetector",
     "Detection",
-    "Face",
     "FaceDetector",
     "FaceMesh",
     "FaceTracker",
     "Square",
+    "TrackedFace",
     "TrackedFrame",
 ]

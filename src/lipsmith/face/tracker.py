@@ -33,7 +33,7 @@ PASSES = 4
 
 
 @dataclass(frozen=True)
-class Face:
+class TrackedFace:
     """One face in one frame."""
 
     mesh: NDArray[np.float32]
@@ -56,7 +56,7 @@ class Face:
 class TrackedFrame:
     """The faces of one frame."""
 
-    faces: list[Face]
+    faces: list[TrackedFace]
     """By identity number; a face that is not seen is absent."""
     shot: int
     """Number of the shot, from 0."""
@@ -81,7 +81,7 @@ class FaceTracker:
             self._tracks, self._idle = [], REFRESH
         self._follow(image)
         fresh = self._search(image)
-        faces = [Face(t.last.mesh, t.last.score, t.number, t in fresh) for t in self._tracks if not t.missed]
+        faces = [TrackedFace(t.last.mesh, t.last.score, t.number, t in fresh) for t in self._tracks if not t.missed]
         return TrackedFrame(faces, self._shot)
 
     def _follow(self, image: NDArray[np.uint8]) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lipsmith.errors import UsageError, WeightsError
 
 if TYPE_CHECKING:
-    from lipsmith.weights import ModelFolder
+    from lipsmith.inference.model_folder import ModelFolder
 
 _LOG = logging.getLogger(__name__)
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")

@@ -1,4 +1,4 @@
-"""The image networks on numpy crops: a person is encoded once, then drawn with any pose and mouth."""
+"""The image networks on numpy crops: a face is encoded once, then drawn with any pose and mouth."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from lipsmith.face.sketch import draw_sketches
 from lipsmith.inference.backend import Backend
 
 _ENCODED_AT_ONCE = 5
+# A frame is drawn with the sketches of two neighbors on either side.
+_NEIGHBORS = np.arange(-2, 3)
 
 
 @dataclass(frozen=True)
-class Person:
-    """All that the networks know of one face: R references and m lip references, encoded.
+class EncodedFace:
+    """What the networks know of one face: R references and m lip references, encoded.
 
     `images`: `(R, S, S, 3)` in 0..255; `points`: `(R, 131, 2)` and `still`: `(R, 2, 2)`, both in crop units; `fine`,
     `coarse`: features `(R, c, h, w)`; `lips`: features `(m, c, h, w)`.
@@ -30,9 +32,9 @@ class Person:
     lips: NDArray[np.float32]
 
 
-def encode_person(
+def encode_face(
     backend: Backend, images: NDArray[np.uint8], points: Floats, still: NDArray[np.float32], lips: NDArray[np.intp]
-) -> Person:
+) -> EncodedFace:
     """Reference crops `(n, S, S, 3)` with their points `(n, 131, 2)` and `lipsmith.face.crop.still_points` `(n, 2, 2)`.
 
     `lips` are the lip references among them.
@@ -42,12 +44,12 @@ def encode_person(
     coded = [backend("reference", image=pictures[part], sketch=sketches[part]) for part in _parts(len(pictures))]
     (mouths,) = backend("lip", image=pictures[lips], sketch=sketches[lips])
     fine, coarse = (np.concatenate(level) for level in zip(*coded, strict=True))
-    return Person(images, np.asarray(points, np.float32), still, fine, coarse, mouths)
+    return EncodedFace(images, np.asarray(points, np.float32), still, fine, coarse, mouths)
 
 
 def render(
     backend: Backend,
-    person: Person,
+    face: EncodedFace,
     targets: NDArray[np.uint8],
     points: Floats,
     still: NDArray[np.float32],
@@ -55,7 +57,7 @@ def render(
     mel: NDArray[np.float32],
     references: NDArray[np.intp],
 ) -> NDArray[np.uint8]:
-    """Crops `(b, S, S, 3)` in which the person has the mouth that `points` say.
+    """Crops `(b, S, S, 3)` of the face with the mouth that `points` give.
 
     `targets`: source crops `(b, S, S, 3)`; `points`: `(b, 131, 2)` and `still`: `(b, 2, 2)`, both in crop units;
     `sketches`: `(b, 5, S, S)`, the frame's own in the middle of its neighbours'; `mel`: `(b, 80, 16)`; `references`:
@@ -68,14 +70,28 @@ def render(
         points=np.asarray(points, np.float32),
         still=still,
         mel=mel[:, None],
-        reference_images=planes(person.images[references]),
-        reference_points=person.points[references],
-        reference_still=person.still[references],
-        fine=person.fine[references],
-        coarse=person.coarse[references],
-        lips=np.broadcast_to(person.lips, (len(targets), *person.lips.shape)),
+        reference_images=planes(face.images[references]),
+        reference_points=face.points[references],
+        reference_still=face.still[references],
+        fine=face.fine[references],
+        coarse=face.coarse[references],
+        lips=np.broadcast_to(face.lips, (len(targets), *face.lips.shape)),
     )
     return pixels(image)
+
+
+def sketches_around(
+    points: Floats, places: NDArray[np.intp], first: NDArray[np.intp], last: NDArray[np.intp], size: int
+) -> NDArray[np.uint8]:
+    """The sketches `(b, 5, size, size)` of the frames at `places` `(b,)` and of two neighbors on either side of each.
+
+    `points`: `(F, 131, 2)`, crop units. `first`, `last`: `(b,)`, the ends of the run that a frame belongs to; beyond
+    them the end itself is repeated.
+    """
+    around = np.clip(places[:, None] + _NEIGHBORS, first[:, None], last[:, None])
+    begin = int(around.min())
+    sketches = draw_sketches(points[begin : int(around.max()) + 1], size)
+    return np.asarray(sketches[around - begin], np.uint8)
 
 
 def planes(images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -20,13 +20,13 @@ from lipsmith.config import build
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.face.landmarks import NUM_POINTS, NUM_POSE
 from lipsmith.files import write_whole_folder
+from lipsmith.inference.model_folder import find_model, model_names, write_config
 from lipsmith.inference.stages import WEIGHTS, halved, load_stages, of_network
 from lipsmith.models.landmarks.generator import LandmarkConfig
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.release.card import model_card
 from lipsmith.speech.mel import MELS
 from lipsmith.training.state import write_tensors
-from lipsmith.weights import find_model, model_names, write_config
 
 _LOG = logging.getLogger(__name__)
 RECORD: Final = "training.json"

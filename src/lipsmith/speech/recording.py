@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.errors import InputError, UsageError
-from lipsmith.media.sound import open_sound, resample
+from lipsmith.media.sound import resample
 from lipsmith.speech.mel import HOP, SAMPLE_RATE, mel_spectrogram, mixed, stream_audio
 from lipsmith.speech.voicing import raised, voicing
 
@@ -66,15 +66,6 @@ def load_speech(speech: Path | str | NDArray[np.floating | np.signedinteger], ra
     given = np.clip(given, -1, 1)
     mel = mel_spectrogram(_sixteen_kilohertz(next(mixed([given])), rate))
     return Speech(given.shape[1] / rate, raised(mel), samples=given, rate=rate)
-
-
-def require_sound(speech: Path) -> None:
-    """Raise `InputError` for a file in which nothing can be heard, though it may have a sound track.
-
-    Only its beginning is read.
-    """
-    if next(open_sound(speech).blocks, None) is None:
-        raise _of_no_length(speech)
 
 
 def _of_no_length(speech: Path | str) -> InputError:

@@ -15,9 +15,9 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from lipsmith.errors import UsageError
+from lipsmith.inference.model_folder import find_model
 from lipsmith.inference.stages import WEIGHTS as MODEL_WEIGHTS
 from lipsmith.inference.stages import of_network
-from lipsmith.weights import find_model
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:

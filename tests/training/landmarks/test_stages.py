@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from lipsmith.errors import WeightsError
+from lipsmith.inference.model_folder import find_model, write_config
 from lipsmith.training.landmarks.stages import load_stages
-from lipsmith.weights import find_model, write_config
 
 
 def test_a_shipped_model_gives_its_generator() -> None:

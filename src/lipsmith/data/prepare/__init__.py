@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +13,9 @@ from lipsmith.data.prepare.layouts import Job, distinct, find_jobs
 from lipsmith.data.prepare.lock import alone_in
 from lipsmith.data.prepare.workers import outcomes
 from lipsmith.errors import InputError, UsageError
+from lipsmith.progress import Progress
 
 __all__ = ["LEFT_OUT", "Summary", "prepare"]
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

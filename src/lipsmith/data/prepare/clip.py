@@ -20,7 +20,7 @@ from lipsmith.media import Frame, VideoInfo, probe, read_frames
 from lipsmith.speech.mel import SAMPLE_RATE, mel_spectrogram, stream_audio
 
 if TYPE_CHECKING:
-    from lipsmith.face import Face, FaceTracker, TrackedFrame
+    from lipsmith.face import FaceTracker, TrackedFace, TrackedFrame
 
 MIN_SECONDS: Final = 0.5
 MAX_SECONDS: Final = 30.0  # longer shots are cut: it bounds what a worker and a loader hold
@@ -187,7 +187,7 @@ class _Peekable:
         return item
 
 
-def _height(face: Face) -> float:
+def _height(face: TrackedFace) -> float:
     return float(np.ptp(face.mesh[:, 1]))
 
 

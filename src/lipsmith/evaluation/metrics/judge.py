@@ -17,10 +17,11 @@ from lipsmith.config import build
 from lipsmith.errors import WeightsError
 from lipsmith.evaluation.metrics.lse import REACH, shift_distances
 from lipsmith.evaluation.metrics.mfcc import FRAME_RATE, mfcc, samples
+from lipsmith.inference.model_folder import ModelFolder, find_model
 from lipsmith.models.sync.official import SIZE, STEPS, OfficialSyncNet
 from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig, windows
 from lipsmith.speech.mel import MEL_RATE, WINDOW, WINDOW_LEAD, mel_windows
-from lipsmith.weights import ModelFolder, find_model, third_party
+from lipsmith.weights import third_party
 
 FPS: Final = 25.0
 FRAMES: Final = 5

@@ -7,8 +7,8 @@ from typing import Any
 
 from lipsmith.errors import WeightsError
 from lipsmith.inference.backend import load_backend
+from lipsmith.inference.model_folder import find_model
 from lipsmith.inference.speak import Stages
-from lipsmith.weights import find_model
 
 
 def load_stages(model: str, device: str = "auto", threads: int | None = None) -> tuple[Stages, int, int]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,8 +21,10 @@ from torch import Tensor
 from lipsmith.config import build
 from lipsmith.errors import UsageError
 from lipsmith.evaluation.metrics.lse import REACH, estimate_lags, shift_distances, sync_accuracy
+from lipsmith.inference.model_folder import write_config
 from lipsmith.inference.stages import WEIGHTS, halved
 from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig, windows
+from lipsmith.progress import Progress
 from lipsmith.training.losses.sync import batch_loss, shift_loss, stretch_loss
 from lipsmith.training.run import has_bfloat16, is_finished, make_fabric
 from lipsmith.training.state import (
@@ -38,9 +39,7 @@ from lipsmith.training.state import (
 )
 from lipsmith.training.sync.augment import augment_mel, augment_mouths
 from lipsmith.training.sync.sampler import FPS, WINDOW, SyncFootage
-from lipsmith.weights import write_config
 
-Progress = Callable[[int, int], None]
 _LOG = logging.getLogger(__name__)
 _CHUNK = 1024
 """Windows of speech that the judge hears at a time."""

@@ -1,0 +1,58 @@
+"""What a dub can be told, typed once: the Python API takes these options and the command line is made from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+from lipsmith.errors import UsageError
+
+Tail = Literal["cut", "keep"]
+
+FACE_WORDS: Final = ("largest", "left", "right", "all")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DubOptions:
+    """How a video is dubbed. Raises `UsageError` for values that cannot be carried out."""
+
+    face: str = "largest"
+    """largest, left or right of each shot, all, or numbers that --list-faces shows, such as 2 or 1,4."""
+
+    start: float | None = None
+    """Use the footage from this second on."""
+
+    end: float | None = None
+    """Use the footage up to this second."""
+
+    tail: Tail = "cut"
+    """When the speech is over, end the film (cut) or let the footage go on to its end with closed lips (keep)."""
+
+    side_by_side: bool = False
+    """Put the source to the left of the result, for comparison."""
+
+    overwrite: bool = False
+    """Replace results that exist."""
+
+    def __post_init__(self) -> None:
+        if self.face not in FACE_WORDS:
+            face_numbers(self.face)
+        check_stretch(self.start, self.end)
+        if self.tail not in get_args(Tail):
+            raise UsageError(f"Tail {self.tail!r} is unknown: use {' or '.join(get_args(Tail))}.")
+
+
+def face_numbers(face: str) -> set[int]:
+    """The numbers in "2" or "1,4"; raises `UsageError` for anything else."""
+    parts = face.split(",")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise UsageError(f"Face {face!r} is unknown: use largest, left, right, all or numbers such as 2 or 1,4.")
+    return {int(part) for part in parts}
+
+
+def check_stretch(start: float | None, end: float | None) -> None:
+    """Raise `UsageError` for a start and end, in seconds, with nothing between them."""
+    if start is not None and not start >= 0:
+        raise UsageError(f"The start, {start:g} s, lies before the footage; choose 0 or later.")
+    if end is not None and not end > (start or 0):
+        raise UsageError(f"The end, {end:g} s, is not after the start, {start or 0:g} s; choose a later end.")

@@ -1,0 +1,294 @@
+"""The main job, top to bottom; read this first.
+
+    scan       film                -> faces: points (n, 131, 2), transforms (n, 2, 3), reference crops (R, S, S, 3)
+    recording  speech              -> mel (80, steps), voicing (steps,)
+    timeline   frame times         -> source frame (N,) and time (N,) of each output frame, as long as the speech
+    mouth      face, mel           -> points (n, 131, 2) and references (n, k) of the frames that show the face
+    draw       frames (H, W, 3)    -> crops (b, S, S, 3) with the new mouth
+    paste      frames, crops       -> frames (H, W, 3) in which mouth, chin and cheeks are new
+    write      frames, sound       -> a film
+
+`Dubber.prepare` scans, `Clip.dub` does the next three steps, `Result` the last three, a few frames at a time: memory
+does not grow with the film's length but for the faces' geometry.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsmith.dubbing.draw import EncodedFaces, Image, draw, paste
+from lipsmith.dubbing.faces import Face, choose, warn_ignored_faces
+from lipsmith.dubbing.mouth import MouthTrack, predict_mouth
+from lipsmith.dubbing.options import DubOptions, Tail
+from lipsmith.dubbing.paste.composite import Compositor
+from lipsmith.dubbing.prefetch import prefetch
+from lipsmith.dubbing.provenance import metadata
+from lipsmith.dubbing.scan import Scanner, Sizes
+from lipsmith.dubbing.source import Source, open_source
+from lipsmith.dubbing.store import CropStore
+from lipsmith.dubbing.timeline import Timeline, play, usual_interval
+from lipsmith.errors import UsageError
+from lipsmith.face import MOST_FACES, FaceTracker
+from lipsmith.files import refuse_existing, refuse_input, require
+from lipsmith.inference.backend import Backend, load_backend
+from lipsmith.inference.model_folder import ModelConfig, find_model
+from lipsmith.media import Frame, VideoWriter
+from lipsmith.media.writing import CONTAINERS
+from lipsmith.progress import Progress, ProgressOf, unwatched
+from lipsmith.speech.mel import SAMPLE_RATE
+from lipsmith.speech.recording import Speech, load_speech
+from lipsmith.speech.voicing import speaking
+
+_LOG = logging.getLogger(__name__)
+
+Samples = NDArray[np.floating[Any] | np.signedinteger[Any]]
+
+BATCH: Final = 2
+"""Frames that are drawn at a time."""
+
+
+def dub(
+    video: Path | str,
+    speech: Path | str,
+    out: Path | str,
+    options: DubOptions | None = None,
+    *,
+    model: str | Path = "fast",
+    device: str = "auto",
+    threads: int | None = None,
+    progress_of: ProgressOf = unwatched,
+) -> Path:
+    """Write to `out` the film or picture `video` saying `speech`, any file with sound, and return the path.
+
+    `model`, `device`, `threads`: see `Dubber.from_pretrained`. `progress_of` opens the progress of each of the two
+    passes over the film by its title. Raises a `LipsmithError`, before any long work where it can be known.
+    """
+    options = options or DubOptions()
+    check_job(Path(video), Path(speech), Path(out), options.overwrite)
+    recording = load_speech(speech)
+    clip = prepare_film(Dubber.from_pretrained(model, device, threads), Path(video), options, progress_of)
+    return write_film(clip, recording, Path(out), options, progress_of)
+
+
+def check_job(video: Path, speech: Path, out: Path, overwrite: bool) -> None:
+    """Raise before any work for inputs that are not there and a result that could not be put where it belongs."""
+    require(video, speech)
+    if out.suffix.lower() not in CONTAINERS:
+        raise UsageError(f"{out}: the result must end in {', '.join(CONTAINERS)}.")
+    refuse_existing(out, overwrite)
+    refuse_input(out, video, speech)
+
+
+def prepare_film(dubber: Dubber, video: Path, options: DubOptions, progress_of: ProgressOf) -> Clip:
+    """`Dubber.prepare` as `options` ask."""
+    with progress_of(f"{video.name}: faces") as progress:
+        return dubber.prepare(video, options.face, options.start, options.end, progress=progress)
+
+
+def write_film(clip: Clip, recording: Speech, out: Path, options: DubOptions, progress_of: ProgressOf) -> Path:
+    """`Clip.dub` and `Result.save` as `options` ask."""
+    result = clip.dub(recording, tail=options.tail)
+    with progress_of(f"{out.name}: dubbing") as progress:
+        return result.save(out, options.overwrite, options.side_by_side, progress)
+
+
+class Dubber:
+    """One model, loaded once for any number of videos."""
+
+    def __init__(self, backend: Backend, config: ModelConfig, threads: int | None = None) -> None:
+        self._backend, self.config, self._threads = backend, config, threads or 1
+
+    @classmethod
+    def from_pretrained(
+        cls, name_or_folder: str | Path = "fast", device: str = "auto", threads: int | None = None
+    ) -> Dubber:
+        """A model by name or from a folder, on `device` (auto, cpu, cuda or cuda:N).
+
+        Raises `WeightsError` where it is missing or damaged, `UsageError` where the device is not there.
+        """
+        folder = find_model(name_or_folder)
+        config = folder.settings
+        if threads is not None and threads < 1:
+            raise UsageError(f"{threads} threads cannot work; give 1 or more.")
+        return cls(load_backend(folder, device, threads), config, threads)
+
+    def prepare(
+        self,
+        video: Path | str | Sequence[Image] | Image,
+        face: str | int = "largest",
+        start: float | None = None,
+        end: float | None = None,
+        rate: float = 25.0,
+        progress: Progress | None = None,
+    ) -> Clip:
+        """Find the faces of a film, picture or sequence of RGB frames `(H, W, 3)` (at `rate` frames a second).
+
+        `face`: largest, left or right of each shot, all, or numbers from `Clip.faces` such as 2 or "1,4".
+        `start`, `end`: seconds; only the footage between them is used. `progress` gets frames done and their estimated
+        total, 0 where nobody can tell. Raises `InputError` where the footage cannot be read or shows no face.
+        """
+        options = DubOptions(face=str(face), start=start, end=end)
+        source = open_source(video, rate, start, end)
+        store = CropStore()
+        # All faces, whichever is wanted: the largest of a shot may enter last.
+        tracker = FaceTracker(MOST_FACES, self._threads)
+        scan = Scanner(tracker, store, Sizes(self.config.face_size, self.config.lips)).scan(source, progress)
+        chosen = choose(scan.faces, options.face)
+        name = source.footage.name
+        _LOG.info("%s: %d frames, %d faces, %d to dub", name, len(scan.times), len(scan.faces), len(chosen))
+        warn_ignored_faces(name, options.face, scan.faces, chosen)
+        encoded = EncodedFaces(self._backend, store)
+        return Clip(source, scan.times, scan.size, scan.faces, chosen, self._backend, self.config, encoded)
+
+
+@dataclass(repr=False)
+class Clip:
+    """A stretch of footage whose faces are known: any number of speeches can be put into them."""
+
+    source: Source
+    times: NDArray[np.float64]
+    """(F,) when the source's frames begin, seconds of the footage."""
+    size: tuple[int, int]
+    """Width and height of the frames."""
+    faces: list[Face]
+    """All that were found."""
+    chosen: list[Face]
+    """Those that will speak."""
+    backend: Backend
+    config: ModelConfig
+    encoded: EncodedFaces
+
+    def __repr__(self) -> str:
+        name = self.source.footage.name
+        return f"Clip({name!r}, {self.seconds:.2f} s, {len(self.faces)} faces, {len(self.chosen)} to dub)"
+
+    @property
+    def seconds(self) -> float:
+        """How long the footage lasts, its last frame included."""
+        return self._end - float(self.times[0])
+
+    def dub(self, speech: Path | str | Samples | Speech, rate: int = SAMPLE_RATE, tail: Tail = "cut") -> Result:
+        """The footage saying `speech`: a file, samples `(n,)` or `(channels, n)` at `rate` Hz, or a loaded `Speech`.
+
+        The result is as long as the speech. Longer speech: the footage plays forward and back. Shorter, with `tail`
+        keep: the footage goes on to its end in silence, lips closed; with cut it ends with the speech.
+        Raises `InputError` and `UsageError` for speech that cannot be said; see `load_speech`.
+        """
+        DubOptions(tail=tail)
+        recording = speech if isinstance(speech, Speech) else load_speech(speech, rate)
+        seconds = max(recording.seconds, self.seconds) if tail == "keep" else recording.seconds
+        timeline = play(self.times, self._end, seconds)
+        if not speaking(recording.voicing, timeline.times).any():
+            _LOG.warning("No speech is heard in %s; the lips stay closed.", recording.file or "the recording")
+        mouths = [predict_mouth(self.backend, self.config, face, timeline, recording) for face in self.chosen]
+        return Result(self, recording, timeline, [mouth for mouth in mouths if len(mouth.frames)])
+
+    @property
+    def _end(self) -> float:
+        return float(self.times[-1]) + usual_interval(self.times, self.source.footage.rate)
+
+
+@dataclass(repr=False)
+class Result:
+    """A dubbed video that is drawn while it is asked for."""
+
+    clip: Clip
+    speech: Speech
+    timeline: Timeline
+    mouths: list[MouthTrack]
+
+    def __repr__(self) -> str:
+        return f"Result({self.clip.source.footage.name!r}, {len(self)} frames, {self.speech.seconds:.2f} s)"
+
+    def __len__(self) -> int:
+        return len(self.timeline)
+
+    def frames(self) -> Iterator[Frame]:
+        """The frames, RGB `(H, W, 3)`, with their times in seconds from 0; the images are the caller's own."""
+        for original, dubbed in self._pairs():
+            yield replace(dubbed, image=original.copy()) if dubbed.image is original else dubbed
+
+    def save(
+        self,
+        path: Path | str,
+        overwrite: bool = False,
+        side_by_side: bool = False,
+        progress: Progress | None = None,
+    ) -> Path:
+        """Write the film with its sound to `path`; `side_by_side` puts the source to its left.
+
+        Raises `UsageError` where `path` is taken, is the footage or the speech itself or cannot be written,
+        `LipsmithError` where the disk is full. What was begun is removed on any error and on interruption.
+        """
+        path, footage, (width, height) = Path(path), self.clip.source.footage, self.clip.size
+        refuse_existing(path, overwrite)
+        refuse_input(path, footage.info.path if footage.info else None, self.speech.file)
+        with VideoWriter(
+            path,
+            2 * width if side_by_side else width,
+            height,
+            footage.rate,
+            audio=self.speech.samples,
+            audio_rate=self.speech.rate,
+            audio_source=self.speech.file,
+            metadata=metadata(self.clip.config.name),
+            like=footage.info,
+            end=self.timeline.end,
+        ) as writer:
+            for original, dubbed in prefetch(self._pairs()):
+                image = np.hstack([original, dubbed.image]) if side_by_side else dubbed.image
+                writer.write(image, dubbed.time)
+                if progress is not None:
+                    progress(dubbed.index + 1, len(self))
+        return path
+
+    def _pairs(self) -> Iterator[tuple[Image, Frame]]:
+        """Source image and dubbed frame, one by one."""
+        compositors: defaultdict[int, Compositor] = defaultdict(Compositor)
+        # Closed by name: who keeps an error keeps its trace, and with that a thread that waits with the film open.
+        with closing(prefetch(self.clip.source.show(self.timeline.index, self.clip.times))) as images:
+            for begin in range(0, len(self), BATCH):
+                filmed = list(islice(images, BATCH))
+                for number, pair in enumerate(zip(filmed, self._dubbed(begin, filmed, compositors), strict=True)):
+                    time = float(self.timeline.times[begin + number])
+                    yield pair[0], Frame(pair[1], time, begin + number)
+
+    def _dubbed(self, begin: int, filmed: list[Image], compositors: defaultdict[int, Compositor]) -> list[Image]:
+        """The images `(H, W, 3)` from output frame `begin` on with every face's new mouth."""
+        dubbed = list(filmed)
+        for mouth in self.mouths:
+            part = mouth.places(begin, len(filmed))
+            if part.start == part.stop:
+                continue
+            at = (mouth.frames[part] - begin).tolist()
+            encoded = self.clip.encoded[mouth.face]
+            drawn = draw(self.clip.backend, encoded, mouth, self.speech, part, [filmed[i] for i in at])
+            pasted = paste(compositors[mouth.face.number], drawn, mouth, part, [dubbed[i] for i in at])
+            for i, image in zip(at, pasted, strict=True):
+                dubbed[i] = image
+        return dubbed
+
+
+def find_faces(
+    video: Path | str,
+    start: float | None = None,
+    end: float | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> list[Face]:
+    """All faces of a film, shot by shot, with the numbers that `Dubber.prepare` takes; needs no model.
+
+    Raises `InputError` where the film cannot be read or shows no face.
+    """
+    scanner = Scanner(FaceTracker(MOST_FACES, threads or 1), CropStore(), Sizes())
+    return scanner.scan(open_source(Path(video), start=start, end=end), progress).faces

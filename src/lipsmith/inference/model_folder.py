@@ -1,0 +1,117 @@
+"""Model folders: found by name or path, checked file by file, and their settings read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final
+
+from lipsmith.config import build
+from lipsmith.errors import WeightsError
+from lipsmith.files import check_file, home, sha256_of, write_whole
+
+SHIPPED: Final = Path(__file__).parent.parent / "pretrained"
+WEIGHT_SUFFIXES: Final = (".onnx", ".safetensors")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """What a dub asks of a model; read from the model folder's config.json."""
+
+    name: str
+    """What results say they were made by."""
+    face_size: int
+    """Side S of the crops that the networks work on, pixels."""
+    references_per_frame: int
+    """Reference crops that are warped into one frame."""
+    lips: int
+    """Lip references of one face."""
+    window: int
+    """Frames that the landmark generator sees together, at 25 a second."""
+
+    def __post_init__(self) -> None:
+        if min(self.face_size, self.references_per_frame, self.lips, self.window) < 1:
+            raise ValueError("face_size, references_per_frame, lips and window are at least 1")
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A checked model folder."""
+
+    path: Path
+    config: Mapping[str, Any] = field(repr=False)
+    """config.json as it is, whatever the kind of model; its `files` names every weight file with its SHA-256."""
+
+    @property
+    def settings(self) -> ModelConfig:
+        """The settings of a model that dubs. Raises `WeightsError` for a model of another kind."""
+        known = {field.name: self.config[field.name] for field in fields(ModelConfig) if field.name in self.config}
+        table = {"name": self.path.resolve().name, **known}
+        return build(ModelConfig, table, f"{self.path / 'config.json'} describes no model that dubs", WeightsError)
+
+
+def find_model(name_or_folder: str | Path) -> ModelFolder:
+    """The model of that name (shipped, or in $LIPSMITH_HOME/models), or in that folder, checked file by file.
+
+    A bare word is first taken as a name; `./word` is always a folder. Raises WeightsError when there is none,
+    or a file is missing or not the one that config.json names.
+    """
+    places = list(_places(name_or_folder))
+    folder = next((place for place in places if (place / "config.json").is_file()), None)
+    if folder is None:
+        known = ", ".join(sorted({_labelled(file) for file in _configs()})) or "none"
+        raise WeightsError(f"no model '{name_or_folder}': not a folder with config.json, and known are: {known}")
+    config = _read_config(folder / "config.json")
+    for file, sha256 in config.get("files", {}).items():
+        check_file(folder / file, sha256)
+    return ModelFolder(folder, config)
+
+
+def model_names() -> list[str]:
+    """Names that `find_model` knows: the shipped models and those in $LIPSMITH_HOME/models."""
+    return sorted({file.parent.name for file in _configs()})
+
+
+def write_config(folder: Path, config: Mapping[str, Any]) -> None:
+    """Write `folder/config.json`, adding the SHA-256 of every weight file that lies in the folder."""
+    files = sorted(file for file in folder.iterdir() if file.suffix in WEIGHT_SUFFIXES)
+    content = {**config, "files": {file.name: sha256_of(file) for file in files}}
+    with write_whole(folder / "config.json") as beside:
+        beside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _roots() -> tuple[Path, Path]:
+    return SHIPPED, home() / "models"
+
+
+def _configs() -> Iterator[Path]:
+    return (file for root in _roots() for file in root.glob("*/config.json"))
+
+
+def _labelled(config: Path) -> str:
+    """A model's name, with its kind where it is of another than those that dub."""
+    name = config.parent.name
+    try:
+        kind = _read_config(config).get("kind")
+    except WeightsError:
+        return f"{name} (damaged)"
+    return f"{name} (of kind {kind})" if kind else name
+
+
+def _places(name_or_folder: str | Path) -> Iterator[Path]:
+    name = Path(name_or_folder).name
+    if name_or_folder == name and not name.startswith("."):
+        yield from (root / name for root in _roots())
+    yield Path(name_or_folder)
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path} cannot be read: {error}") from error
+    if not isinstance(config, dict) or not isinstance(config.get("files", {}), dict):
+        raise WeightsError(f"{path} is no model's config; install the model again")
+    return config
