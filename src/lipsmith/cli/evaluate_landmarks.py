@@ -15,6 +15,7 @@ from lipsmith.cli import console
 from lipsmith.cli.results import write_figures
 from lipsmith.errors import InputError
 from lipsmith.files import refuse_outputs
+from lipsmith.progress import Progress
 
 if TYPE_CHECKING:
     from lipsmith.evaluation.landmarks import LandmarkEvaluation
@@ -69,7 +70,7 @@ def run(options: Options) -> None:
 
 
 def _figures(
-    stages: Stages, data: Path, split: str, window: int, references: int, progress: console.Progress
+    stages: Stages, data: Path, split: str, window: int, references: int, progress: Progress
 ) -> LandmarkEvaluation:
     from lipsmith.evaluation.landmarks import evaluate
 
