@@ -25,7 +25,7 @@ from lipsmith.training.landmarks.stages import load_stages
 from lipsmith.training.landmarks.task import LandmarkTraining, train_landmarks
 
 FRAME_SECONDS = 0.02
-FIGURES = ("opening_r", "leak_r", "l1_percent", "lip_lmd", "amplitude", "jitter")
+FIGURES = ("opening_r", "leak_r", "l1_percent", "lip_lmd", "amplitude", "jitter_ratio")
 
 
 class Recogniser:

@@ -172,9 +172,14 @@ def test_a_split_that_is_missing_is_told_before_the_others_are_measured(
 
 
 def test_baselines_stand_beside_the_generator() -> None:
-    figures = {"val.mean.jitter": 0.0, "val.jitter": 0.5, "val.short.nearest.jitter": 2.0, "truth.opening": 3.0}
+    figures = {
+        "val.mean.jitter_ratio": 0.0,
+        "val.jitter_ratio": 0.5,
+        "val.short.nearest.jitter_ratio": 2.0,
+        "truth.opening": 3.0,
+    }
     assert verb.beside_baselines(figures) == [
-        ("val.jitter", 0.5, 0.0, ""),
-        ("val.short.jitter", "", "", 2.0),
+        ("val.jitter_ratio", 0.5, 0.0, ""),
+        ("val.short.jitter_ratio", "", "", 2.0),
         ("truth.opening", 3.0, "", ""),
     ]

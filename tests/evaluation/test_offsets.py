@@ -9,11 +9,12 @@ import pytest
 from numpy.typing import NDArray
 
 from landmark_clips import LoudStages, talking_clip, write_clips
+from lipsmith.cli import main
 from lipsmith.data.clips import read_manifest
 from lipsmith.data.prepare import prepare
 from lipsmith.evaluation.films import find_face, pieces
 from lipsmith.evaluation.landmarks import make_trial
-from lipsmith.evaluation.metrics.judge import FPS, OwnJudge, Sound, load_judge
+from lipsmith.evaluation.metrics.judge import FPS, OwnJudge, SpeechTrack, load_judge
 from lipsmith.evaluation.metrics.lse import REACH, sync_accuracy, sync_figures
 from lipsmith.evaluation.offsets import (
     choose_shifts,
@@ -109,9 +110,9 @@ def test_the_shipped_judge_hears_unseen_people(clips: Path, name: str) -> None:
     assert offset.figures.lse_c > 0.1
     late = np.concatenate([np.zeros(6 * 640, np.float32), read_audio(path)])
     piece = next(pieces(path, find_face(path, 5.0)))
-    distances = judge.distances(piece.crops[:125], piece.times[:125], Sound(mel_spectrogram(late)))
+    distances = judge.distances(piece.crops[:125], piece.times[:125], SpeechTrack(mel_spectrogram(late)))
     assert abs(np.nanmean(distances, axis=0).argmin() - 15 - 6) <= 1
-    in_sync = judge.distances(piece.crops[:125], piece.times[:125], Sound(mel_spectrogram(late[6 * 640 :])))
+    in_sync = judge.distances(piece.crops[:125], piece.times[:125], SpeechTrack(mel_spectrogram(late[6 * 640 :])))
     wins, comparisons = sync_accuracy(in_sync)
     assert wins >= 0.85 * comparisons
 
@@ -123,7 +124,9 @@ def test_an_offset_needs_no_more_sound_than_is_looked_at(tmp_path: Path) -> None
     class Listener:
         name = judge.name
 
-        def distances(self, crops: NDArray[np.uint8], times: NDArray[np.float64], sound: Sound) -> NDArray[np.float32]:
+        def distances(
+            self, crops: NDArray[np.uint8], times: NDArray[np.float64], sound: SpeechTrack
+        ) -> NDArray[np.float32]:
             heard.append((crops, times, sound))
             return judge.distances(crops, times, sound)
 
@@ -131,7 +134,7 @@ def test_an_offset_needs_no_more_sound_than_is_looked_at(tmp_path: Path) -> None
     ((crops, times, sound),) = heard
     assert sound.wave is not None
     assert 1 + REACH / FPS < len(sound.wave) / 16000 < 2.5
-    whole = judge.distances(crops, times, Sound(mel_spectrogram(read_audio(path))))
+    whole = judge.distances(crops, times, SpeechTrack(mel_spectrogram(read_audio(path))))
     np.testing.assert_allclose(found.figures.curve, sync_figures(whole).curve, atol=1e-5)
     assert np.isfinite(found.figures.curve[-1])
 
@@ -151,3 +154,13 @@ def test_offsets_are_noted_for_training(clips: Path, tmp_path: Path) -> None:
     (record,) = read_manifest(tmp_path)
     assert record.offset == again.rows[0]["offset_seconds"]
     assert record.offset == pytest.approx(0.2 + again.seconds[clip], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"), [(("--seconds", "0.1"), "is below 1"), (("--judge", "syncnet_v2"), "score")]
+)
+def test_what_tells_no_offset_is_refused_at_once(
+    words: tuple[str, ...], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["sync", str(tmp_path), *words]) == 2
+    assert sentence in capsys.readouterr().err

@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 
 from lipsmith.cli import main
 from lipsmith.errors import InputError
+from lipsmith.evaluation.film_pairs import Pair, find_pairs, score_pairs
 from lipsmith.evaluation.metrics.judge import OwnJudge
-from lipsmith.evaluation.networks import Networks
 from lipsmith.evaluation.run import Evaluation
-from lipsmith.evaluation.score import Pair, find_pairs, score
-from lipsmith.evaluation.scoring import Scorer
-from lipsmith.evaluation.sound import same_sound
+from lipsmith.evaluation.sanity_checks import same_sound
+from lipsmith.evaluation.scoring import Networks, Scorer
 from lipsmith.face import FaceMesh
 from lipsmith.media import VideoWriter, read_frames
 from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig
@@ -54,7 +53,7 @@ def images(real: Path) -> list[Picture]:
 
 def measured(real: Path, generated: Path, is_truth: bool = True) -> Evaluation:
     networks = replace(NOTHING, judge=OwnJudge(SyncNet(SMALL)))
-    return score([Pair("a", real, generated)], Scorer(networks), is_truth=is_truth)[0]
+    return score_pairs([Pair("a", real, generated)], Scorer(networks), is_truth=is_truth)[0]
 
 
 def test_films_that_compare_cause_no_word(
@@ -85,7 +84,7 @@ def test_without_a_face_where_it_should_be_nothing_is_measured(
     changed = [np.ascontiguousarray(CHANGES[change](image)) for image in images]
     scorer = Scorer(NOTHING)
     with pytest.raises(InputError, match=r"faceless\.mp4: no face is seen"):
-        score([Pair("a", real, remade(changed, tmp_path / "faceless.mp4"))], scorer)
+        score_pairs([Pair("a", real, remade(changed, tmp_path / "faceless.mp4"))], scorer)
 
 
 def test_few_frames_with_a_face_are_told(

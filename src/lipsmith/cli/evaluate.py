@@ -12,7 +12,6 @@ import tyro
 from lipsmith.cli import console
 from lipsmith.cli.results import write_figures
 from lipsmith.errors import UsageError
-from lipsmith.evaluation.system_names import REAL, TAKEN
 from lipsmith.files import refuse_outputs, write_whole
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
     variant: tuple[str, ...] = ()
     """Further models, NAME=FOLDER each: ablations."""
     protocol: Literal["strict", "paper", "cross"] = "strict"
-    """strict: references from a clip's first half, the second is rebuilt. paper: as IP_LAP, neighbours among the
+    """strict: references from a clip's first half, the second is rebuilt. paper: as IP_LAP, neighbors among the
     references. cross: somebody else's speech."""
     split: Literal["val", "test", "train"] = "test"
     """Which people."""
@@ -63,11 +62,25 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
             raise UsageError("--variant wants NAME=FOLDER")
         if self.variant and self.table != 1:
             raise UsageError(f"--variant belongs to --table 1, not to --table {self.table}")
-        names = [*TAKEN, _plain(self), *(name for name, _ in _variants(self))]
+        if not (self.model or self.variant) and (self.landmarks == "predicted" or self.protocol == "cross"):
+            raise UsageError("predicted landmarks and the cross-driven protocol need a model: add --model NAME")
+        require_wave(self.judge)
+
+        from lipsmith.evaluation.systems import RESERVED
+
+        names = [*RESERVED, _plain(self), *(name for name, _ in _variants(self))]
         if twice := [name for name in names if name and names.count(name) > 1]:
             raise UsageError(
                 f"two systems would be called {twice[0]}: give --model and each --variant names of their own"
             )
+
+
+def require_wave(judge: str) -> None:
+    """Raise UsageError for a judge that cannot measure prepared clips."""
+    from lipsmith.evaluation.metrics.lse import OFFICIAL
+
+    if judge == OFFICIAL:
+        raise UsageError(f"--judge {judge} needs waves, and prepared clips hold mels: use it with `lipsmith score`")
 
 
 def run(options: Options) -> None:
@@ -89,9 +102,8 @@ def _variants(options: Options) -> list[list[str]]:
 def _evaluate(options: Options) -> tuple[Evaluation, dict[str, Any]]:
     import torch
 
-    from lipsmith.evaluation.networks import load_networks
     from lipsmith.evaluation.run import Plan, evaluate
-    from lipsmith.evaluation.scoring import CSIM_EVERY, VGG_EVERY, Scorer
+    from lipsmith.evaluation.scoring import CSIM_EVERY, VGG_EVERY, Scorer, load_networks
 
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -144,12 +156,12 @@ def _plain(options: Options) -> str:
 def _strips(options: Options) -> Callable[..., None] | None:
     if options.strips is None:
         return None
-    from lipsmith.evaluation.strips import strip, write_strip
+    from lipsmith.evaluation.report import strip, write_strip
 
     folder = options.strips
 
-    def watch(record: Any, shown: Any, answers: dict[str, Any]) -> None:  # noqa: ANN401 - see run.Watcher
-        last = answers[list(answers)[-1]]
+    def watch(record: Any, shown: Any, outputs: dict[str, Any]) -> None:  # noqa: ANN401 - see run.Watcher
+        last = outputs[list(outputs)[-1]]
         write_strip(folder, record.clip, strip(shown.crops, last, shown.is_truth))
 
     return watch
@@ -159,6 +171,7 @@ def _show(options: Options, evaluation: Evaluation, settings: dict[str, Any]) ->
     import sys
 
     from lipsmith.evaluation.run import flat_figures
+    from lipsmith.evaluation.systems import REAL
     from lipsmith.evaluation.tables import make_table
 
     what = f"protocol {options.protocol}, split {options.split}, {settings['landmarks']} landmarks"

@@ -12,12 +12,11 @@ import tyro
 from lipsmith.cli import console
 from lipsmith.cli.results import write_figures
 from lipsmith.errors import SomeFailedError, UsageError
-from lipsmith.evaluation.system_names import REAL
 from lipsmith.files import refuse_outputs
 
 if TYPE_CHECKING:
+    from lipsmith.evaluation.film_pairs import Pair
     from lipsmith.evaluation.run import Evaluation
-    from lipsmith.evaluation.score import Pair
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +44,7 @@ class Options(console.CpuOptions, console.JsonOptions, console.OutputOptions):
 
 def run(options: Options) -> None:
     """Score all pairs and tell the totals."""
-    from lipsmith.evaluation.score import find_pairs
+    from lipsmith.evaluation.film_pairs import find_pairs
 
     pairs = find_pairs(options.real, options.generated)
     films = (film for pair in pairs for film in (pair.real, pair.generated))
@@ -60,15 +59,14 @@ def run(options: Options) -> None:
 def _score(options: Options, pairs: list[Pair]) -> tuple[Evaluation, list[tuple[str, str]], dict[str, Any]]:
     import torch
 
-    from lipsmith.evaluation.networks import load_networks
-    from lipsmith.evaluation.score import SYSTEM, score
-    from lipsmith.evaluation.scoring import CSIM_EVERY, VGG_EVERY, Scorer
+    from lipsmith.evaluation.film_pairs import SYSTEM, score_pairs
+    from lipsmith.evaluation.scoring import CSIM_EVERY, VGG_EVERY, Scorer, load_networks
 
     if options.threads:
         torch.set_num_threads(options.threads)
     scorer = Scorer(load_networks(options.judge))
     with console.progress("scoring", len(pairs)) as progress:
-        evaluation, failed = score(
+        evaluation, failed = score_pairs(
             pairs, scorer, size=options.face_size, is_truth=not options.other_speech,
             progress=progress, watch=_watch(options),
         )  # fmt: skip
@@ -87,7 +85,7 @@ def _score(options: Options, pairs: list[Pair]) -> tuple[Evaluation, list[tuple[
 def _watch(options: Options) -> Any:  # noqa: ANN401 - score.Watcher, whose module is imported later
     if options.strips is None:
         return None
-    from lipsmith.evaluation.strips import strip, write_strip
+    from lipsmith.evaluation.report import strip, write_strip
 
     folder = options.strips
     return lambda name, shown, made: write_strip(folder, name, strip(shown.crops, made, shown.is_truth))
@@ -95,6 +93,7 @@ def _watch(options: Options) -> Any:  # noqa: ANN401 - score.Watcher, whose modu
 
 def _show(options: Options, evaluation: Evaluation, failed: list[tuple[str, str]], settings: dict[str, Any]) -> None:
     from lipsmith.evaluation.run import flat_figures
+    from lipsmith.evaluation.systems import REAL
     from lipsmith.evaluation.tables import make_table
 
     table = make_table(f"{options.generated} against {options.real}", evaluation.totals, evaluation.intervals)

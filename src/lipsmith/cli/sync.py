@@ -11,9 +11,12 @@ from typing import Annotated
 import tyro
 
 from lipsmith.cli import console
+from lipsmith.cli.evaluate import require_wave
 from lipsmith.cli.results import write_figures
 from lipsmith.errors import UsageError
 from lipsmith.files import refuse_outputs
+
+MIN_SECONDS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +38,12 @@ class Options(console.CpuOptions, console.JsonOptions, console.OutputOptions):
         super().__post_init__()
         if self.write and not self.video.is_dir():
             raise UsageError("--write is for a folder of prepared clips")
-        if self.seconds <= 0:
-            raise UsageError(f"--seconds {self.seconds:g} is not above 0")
+        if self.seconds < MIN_SECONDS:
+            raise UsageError(
+                f"--seconds {self.seconds:g} is below {MIN_SECONDS:g}: an offset needs that much of a film"
+            )
+        if self.video.is_dir():
+            require_wave(self.judge)
 
 
 def run(options: Options) -> None:

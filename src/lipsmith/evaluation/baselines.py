@@ -11,8 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.evaluation.system_names import COPY, MEAN, WARP
-from lipsmith.evaluation.systems import Question
+from lipsmith.evaluation.systems import COPY, MEAN, WARP, ReconstructionTask
 from lipsmith.face.landmarks import Floats
 from lipsmith.face.references import distances
 
@@ -29,10 +28,10 @@ class Copy:
 
     name = COPY
 
-    def reconstruct(self, question: Question) -> NDArray[np.uint8]:
+    def reconstruct(self, task: ReconstructionTask) -> NDArray[np.uint8]:
         """Crops `(T, S, S, 3)`."""
-        nearest = _nearest(question, 1)[:, 0]
-        return under(question.upper, question.images[nearest])
+        nearest = _nearest(task, 1)[:, 0]
+        return under(task.upper, task.images[nearest])
 
 
 class Mean:
@@ -40,12 +39,12 @@ class Mean:
 
     name = MEAN
 
-    def reconstruct(self, question: Question) -> NDArray[np.uint8]:
+    def reconstruct(self, task: ReconstructionTask) -> NDArray[np.uint8]:
         """Crops `(T, S, S, 3)`."""
         frames = []
-        for target, upper in zip(question.targets, question.upper, strict=True):
-            others = question.pool[question.pool != target]
-            frames.append(under(upper, np.rint(question.images[others].mean(0)).astype(np.uint8)))
+        for target, upper in zip(task.targets, task.upper, strict=True):
+            others = task.pool[task.pool != target]
+            frames.append(under(upper, np.rint(task.images[others].mean(0)).astype(np.uint8)))
         return np.stack(frames)
 
 
@@ -54,11 +53,11 @@ class Warp:
 
     name = WARP
 
-    def reconstruct(self, question: Question) -> NDArray[np.uint8]:
+    def reconstruct(self, task: ReconstructionTask) -> NDArray[np.uint8]:
         """Crops `(T, S, S, 3)`."""
         frames = []
-        for nearest, points, upper in zip(_nearest(question, NEAREST), question.points, question.upper, strict=True):
-            warped = [warp(question.images[i], landmark_flow(points, question.landmarks[i])) for i in nearest]
+        for nearest, points, upper in zip(_nearest(task, NEAREST), task.points, task.upper, strict=True):
+            warped = [warp(task.images[i], landmark_flow(points, task.landmarks[i])) for i in nearest]
             frames.append(under(upper, np.rint(np.mean(warped, axis=0)).astype(np.uint8)))
         return np.stack(frames)
 
@@ -105,8 +104,8 @@ def warp(image: NDArray[np.uint8], flow: NDArray[np.float32]) -> NDArray[np.floa
     )
 
 
-def _nearest(question: Question, count: int) -> NDArray[np.intp]:
+def _nearest(task: ReconstructionTask, count: int) -> NDArray[np.intp]:
     """For each target the `count` allowed frames nearest to it, itself excepted, `(T, count)`."""
-    cost = distances(question.points, question.landmarks[question.allowed])
-    cost[question.targets[:, None] == question.allowed] = np.inf
-    return question.allowed[np.argsort(cost, axis=1, kind="stable")[:, :count]]
+    cost = distances(task.points, task.landmarks[task.allowed])
+    cost[task.targets[:, None] == task.allowed] = np.inf
+    return task.allowed[np.argsort(cost, axis=1, kind="stable")[:, :count]]

@@ -1,4 +1,4 @@
-"""Faces of a film as aligned crops, and the same regions of another film made from it."""
+"""Faces of a film as aligned crops, the same regions of another film made from it, and how its sound begins."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import groupby, islice, pairwise
+from itertools import chain, groupby, islice, pairwise
 from operator import attrgetter
 from pathlib import Path
 from typing import Final
@@ -20,6 +20,7 @@ from lipsmith.face.crop import apply, crop_image, fit_transforms, smooth_transfo
 from lipsmith.face.landmarks import select
 from lipsmith.face.prominence import prominence
 from lipsmith.media import probe, read_frames
+from lipsmith.speech.mel import SAMPLE_RATE, stream_audio
 
 AT_ONCE: Final = 250
 """Frames in memory: longer stretches come in pieces."""
@@ -127,6 +128,13 @@ def follow(real: Path, generated: Path, stretches: list[Geometry]) -> tuple[list
     if not pairs:
         raise InputError(f"{generated}: its face is never seen where that of {real} is; are they the same film?")
     return [ours for ours, _ in pairs], [theirs for _, theirs in pairs]
+
+
+def read_beginning(film: Path, seconds: float) -> NDArray[np.float32]:
+    """As `lipsmith.speech.mel.read_audio`, but no further than needed: films may last for hours. May be empty."""
+    samples = islice(chain.from_iterable(stream_audio(film)), round(seconds * SAMPLE_RATE))
+    wave = np.fromiter(samples, np.float32)
+    return np.clip(wave, -1.0, 1.0, out=wave)
 
 
 def _largest(shot: Iterable[Sight]) -> list[Sight]:

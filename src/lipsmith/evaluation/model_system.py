@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.errors import InputError
-from lipsmith.evaluation.systems import Question
+from lipsmith.evaluation.systems import ReconstructionTask
 from lipsmith.face.landmarks import NUM_POSE
 from lipsmith.face.references import choose_landmarks, choose_lips, choose_pool, costs, nearest
 from lipsmith.inference.backend import Backend, load_backend
@@ -40,34 +40,34 @@ class ModelSystem:
         self._lips: int = lips or config["lips"]
         self._references = references
 
-    def reconstruct(self, question: Question) -> NDArray[np.uint8]:
+    def reconstruct(self, task: ReconstructionTask) -> NDArray[np.uint8]:
         """Crops `(T, S, S, 3)`. Raises InputError for clips of another side than the model's."""
-        size = question.images.shape[1]
+        size = task.images.shape[1]
         if size != self._size:
             raise InputError(
                 f"the clips have crops of {size} pixels and the model {self.name} wants {self._size}; "
                 f"prepare the footage with --size {self._size}"
             )
-        pool = self._pool(question)
-        points = question.landmarks[pool]
+        pool = self._pool(task)
+        points = task.landmarks[pool]
         face = encode_face(
-            self._backend, question.images[pool], points, question.still[pool], choose_lips(points, None, self._lips)
+            self._backend, task.images[pool], points, task.still[pool], choose_lips(points, None, self._lips)
         )
         used = min(self._used, len(np.unique(pool)))
-        chosen = _others(question, pool, used)
-        first, last = np.zeros(1, np.intp), np.full(1, len(question.points) - 1)
+        chosen = _others(task, pool, used)
+        first, last = np.zeros(1, np.intp), np.full(1, len(task.points) - 1)
         frames = []
-        for start in range(0, len(question.targets), _AT_ONCE):
-            places = np.arange(start, min(start + _AT_ONCE, len(question.targets)))
+        for start in range(0, len(task.targets), _AT_ONCE):
+            places = np.arange(start, min(start + _AT_ONCE, len(task.targets)))
             frames.append(
                 render(
                     self._backend,
                     face,
-                    question.upper[places],
-                    question.points[places],
-                    question.still[question.targets[places]],
-                    sketches_around(question.points, places, first, last, size),
-                    question.mel[places],
+                    task.upper[places],
+                    task.points[places],
+                    task.still[task.targets[places]],
+                    sketches_around(task.points, places, first, last, size),
+                    task.mel[places],
                     chosen[places],
                 )
             )
@@ -89,10 +89,10 @@ class ModelSystem:
         content = predict_content(self._backend, mel, times, points[:, :NUM_POSE], references, self._window)
         return np.concatenate([points[:, :NUM_POSE], content], axis=1)
 
-    def _pool(self, question: Question) -> NDArray[np.intp]:
+    def _pool(self, task: ReconstructionTask) -> NDArray[np.intp]:
         if self._references is None:
-            return question.pool
-        return question.allowed[choose_pool(question.landmarks[question.allowed], None, self._references)]
+            return task.pool
+        return task.allowed[choose_pool(task.landmarks[task.allowed], None, self._references)]
 
 
 def load_system(name: str, model: str, device: str = "auto", threads: int | None = None, **shown: int) -> ModelSystem:
@@ -101,13 +101,13 @@ def load_system(name: str, model: str, device: str = "auto", threads: int | None
     return ModelSystem(name, load_backend(folder, device, threads), folder.config, **shown)
 
 
-def _others(question: Question, pool: NDArray[np.intp], used: int) -> NDArray[np.intp]:
+def _others(task: ReconstructionTask, pool: NDArray[np.intp], used: int) -> NDArray[np.intp]:
     """For each target the `used` nearest of the pool, `(T, used)` ranks; never the target itself, fewer if need be.
 
     (A pool of one frame serves that frame too.)
     """
-    cost = costs(question.points, question.landmarks[pool], question.still[question.targets], question.still[pool])
-    own = question.targets[:, None] == pool
+    cost = costs(task.points, task.landmarks[pool], task.still[task.targets], task.still[pool])
+    own = task.targets[:, None] == pool
     if not own.any():
         return nearest(cost, used)
     cost[own] = np.inf

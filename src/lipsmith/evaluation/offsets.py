@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 
 from lipsmith.data.clips import load_clip, read_manifest, with_offset, write_manifest
 from lipsmith.errors import InputError
-from lipsmith.evaluation.films import find_face, pieces
+from lipsmith.evaluation.films import find_face, pieces, read_beginning
 from lipsmith.evaluation.landmarks import Trial, load_trials, total
-from lipsmith.evaluation.metrics.judge import FPS, Judge, Sound
+from lipsmith.evaluation.metrics.judge import FPS, SpeechTrack, SyncJudge
 from lipsmith.evaluation.metrics.landmarks import correlation, inner_opening
 from lipsmith.evaluation.metrics.lse import REACH, SyncFigures, estimate_lags, sync_accuracy, sync_figures
-from lipsmith.evaluation.sound import opening
 from lipsmith.inference.speak import (
     RATE,
     Stages,
@@ -74,10 +73,10 @@ class ClipOffsets:
     """One per clip."""
 
 
-def find_film_offset(video: Path, judge: Judge, seconds: float = FILM_SECONDS) -> FilmOffset:
+def find_film_offset(video: Path, judge: SyncJudge, seconds: float = FILM_SECONDS) -> FilmOffset:
     """Offset of the first `seconds` of a film with one face. Raises InputError where no face or no speech is found."""
-    wave = opening(video, seconds + _BEYOND)
-    sound = Sound(mel_spectrogram(wave), wave)
+    wave = read_beginning(video, seconds + _BEYOND)
+    sound = SpeechTrack(mel_spectrogram(wave), wave)
     distances = [judge.distances(piece.crops, piece.times, sound) for piece in pieces(video, find_face(video, seconds))]
     joined = np.concatenate(distances)
     if not np.isfinite(joined).any():
@@ -87,7 +86,7 @@ def find_film_offset(video: Path, judge: Judge, seconds: float = FILM_SECONDS) -
 
 
 def find_judged_offsets(
-    root: Path, judge: Judge, split: str | None = None, progress: Progress | None = None
+    root: Path, judge: SyncJudge, split: str | None = None, progress: Progress | None = None
 ) -> ClipOffsets:
     """Offsets of prepared clips at which the judge finds the least distance.
 
@@ -100,7 +99,7 @@ def find_judged_offsets(
     for number, record in enumerate(records):
         clip = load_clip(root, record)
         assert clip.images is not None
-        found.append(judge.distances(clip.images, clip.times, Sound(clip.mel)))
+        found.append(judge.distances(clip.images, clip.times, SpeechTrack(clip.mel)))
         if progress:
             progress(number + 1, len(records))
     identities = np.unique([record.identity for record in records], return_inverse=True)[1]

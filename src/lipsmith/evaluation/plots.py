@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-COLOURS: Final = (
+COLORS: Final = (
     "#4c566a",
     "#2a78d6",
     "#d1603d",
@@ -44,19 +44,19 @@ class Frame:
         low, high = self._y
         return _HEIGHT - _BOTTOM - (value - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM)
 
-    def line(self, xs: Sequence[float], ys: Sequence[float], colour: str, title: str) -> None:
+    def line(self, xs: Sequence[float], ys: Sequence[float], color: str, title: str) -> None:
         """A curve; points that are not known are passed over."""
         known = [(x, y) for x, y in zip(xs, ys, strict=True) if np.isfinite(y)]
         places = " ".join(f"{self.across(x):.1f},{self.down(y):.1f}" for x, y in known)
         self.marks.append(
-            f'<polyline points="{places}" fill="none" stroke="{colour}" stroke-width="2"><title>{escape(title)}'
+            f'<polyline points="{places}" fill="none" stroke="{color}" stroke-width="2"><title>{escape(title)}'
             "</title></polyline>"
         )
 
-    def dot(self, x: float, y: float, colour: str, title: str) -> None:
+    def dot(self, x: float, y: float, color: str, title: str) -> None:
         """A point with a word that appears under the pointer."""
         self.marks.append(
-            f'<circle cx="{self.across(x):.1f}" cy="{self.down(y):.1f}" r="4" fill="{colour}" fill-opacity="0.8">'
+            f'<circle cx="{self.across(x):.1f}" cy="{self.down(y):.1f}" r="4" fill="{color}" fill-opacity="0.8">'
             f"<title>{escape(title)}</title></circle>"
         )
 
@@ -82,13 +82,13 @@ class Frame:
         )
 
 
-def colours(systems: Sequence[str]) -> dict[str, str]:
-    """Each system's colour, in every plot of a page the same."""
-    return {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(systems)}
+def colors(systems: Sequence[str]) -> dict[str, str]:
+    """Each system's color, in every plot of a page the same."""
+    return {name: COLORS[index % len(COLORS)] for index, name in enumerate(systems)}
 
 
 def curves(title: str, lines: Mapping[str, Sequence[float]], painted: Mapping[str, str]) -> str:
-    """Distances over shifts -R..R, one line a system, with a legend; `painted`: `colours` of the systems."""
+    """Distances over shifts -R..R, one line a system, with a legend; `painted`: `colors` of the systems."""
     values = np.array([list(line) for line in lines.values()], np.float64)
     reach = values.shape[1] // 2
     shifts = list(range(-reach, reach + 1))
@@ -100,7 +100,7 @@ def curves(title: str, lines: Mapping[str, Sequence[float]], painted: Mapping[st
 
 
 def per_identity(title: str, values: Mapping[str, Mapping[str, float]], painted: Mapping[str, str]) -> str:
-    """One column an identity, one dot a system: `values[system][identity]`; `painted`: `colours` of the systems."""
+    """One column an identity, one dot a system: `values[system][identity]`; `painted`: `colors` of the systems."""
     everybody = sorted({identity for found in values.values() for identity in found})
     finite = [value for found in values.values() for value in found.values() if np.isfinite(value)]
     frame = Frame((-0.5, len(everybody) - 0.5), (min(finite), max(finite)))
@@ -114,6 +114,6 @@ def per_identity(title: str, values: Mapping[str, Mapping[str, float]], painted:
 
 
 def legend(names: Iterable[str], painted: Mapping[str, str]) -> str:
-    """Which colour is whose."""
+    """Which color is whose."""
     items = "".join(f'<span><i style="background:{painted[name]}"></i>{escape(name)}</span>' for name in names)
     return f'<p class="legend">{items}</p>'

@@ -1,4 +1,4 @@
-"""One self-contained page of measured results: tables, plots, film strips. It fetches nothing."""
+"""One self-contained page of results: tables, plots, and film strips, which are drawn here. It fetches nothing."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ from html import escape
 from pathlib import Path
 from typing import Any, Final
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from lipsmith.errors import InputError
-from lipsmith.evaluation.plots import colours, curves, per_identity
-from lipsmith.evaluation.strips import strip_name
+from lipsmith.evaluation.plots import colors, curves, per_identity
 from lipsmith.evaluation.tables import COLUMNS, Table, make_table
+from lipsmith.files import write_whole
 
 Row = Mapping[str, Any]
 
+STRIP_FRAMES: Final = 6
+_GAIN: Final = 4.0
+"""Factor on errors in a strip: as they are, they would be black."""
 PLOTTED: Final = ("psnr", "lpips_alex", "lip_lmd", "lse_d")
 _STYLE: Final = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2rem auto;padding:0 1rem;color:#1d2230;background:#fff}
@@ -28,6 +33,33 @@ svg{width:100%;max-width:720px;display:block}svg text{font-size:11px;fill:#4c566
 margin-right:.35em;border-radius:2px}
 figure{margin:1rem 0}figure img{max-width:100%}figcaption,.note{color:#4c566a}
 """
+
+
+def strip(real: NDArray[np.uint8], generated: NDArray[np.uint8], is_truth: bool = True) -> NDArray[np.uint8]:
+    """Six frames spread over crops `(T, S, S, 3)`, one row real, one generated, one of absolute errors.
+
+    The last row, four times as bright as the error is, is left out where `real` is not what should have been made.
+    """
+    chosen = np.linspace(0, len(real) - 1, min(STRIP_FRAMES, len(real))).round().astype(int)
+    rows = [np.concatenate(list(crops[chosen]), axis=1) for crops in (real, generated)]
+    if is_truth:
+        rows.append(_errors(rows[0], rows[1]))
+    return np.concatenate(rows)
+
+
+def write_strip(folder: Path, clip: str, image: NDArray[np.uint8]) -> Path:
+    """Write the strip of a clip as PNG, whole or not at all; returns its path."""
+    path = strip_path(folder, clip)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    coded = cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))[1]
+    with write_whole(path) as beside:
+        beside.write_bytes(coded.tobytes())
+    return path
+
+
+def strip_path(folder: Path, clip: str) -> Path:
+    """The file of a clip's strip: below `folder` as the clip is below its own."""
+    return folder / f"{clip}.png"
 
 
 def write_report(path: Path, figures: Mapping[str, float], settings: Mapping[str, Any], rows: Sequence[Row]) -> None:
@@ -97,7 +129,7 @@ def _curves(systems: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
             total = np.where(np.isfinite(curve), curve, 0).sum(0)
             lines[system] = np.where(2 * count >= len(curve), total / np.maximum(count, 1), np.nan).tolist()
     if lines:
-        yield "<h2>Distance of lips and speech over their shift</h2>" + curves("mean distance", lines, colours(systems))
+        yield "<h2>Distance of lips and speech over their shift</h2>" + curves("mean distance", lines, colors(systems))
 
 
 def _plots(systems: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
@@ -107,7 +139,7 @@ def _plots(systems: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
         values = {system: found for system, found in values.items() if found}
         if values:
             yield f"<h2>{escape(titles[metric])} by identity</h2>" + per_identity(
-                titles[metric], values, colours(systems)
+                titles[metric], values, colors(systems)
             )
 
 
@@ -121,7 +153,7 @@ def _by_identity(rows: Sequence[Row], system: str, metric: str) -> dict[str, flo
 
 
 def _picture(settings: Mapping[str, Any], row: Row) -> Path:
-    return Path(settings["strips"], strip_name(str(row["clip"])))
+    return strip_path(Path(settings["strips"]), str(row["clip"]))
 
 
 def _strips(settings: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[str]:
@@ -158,3 +190,9 @@ def _settings(settings: Mapping[str, Any]) -> str:
 
 def _numbers(values: Sequence[float | None]) -> list[float]:
     return [np.nan if value is None else float(value) for value in values]
+
+
+def _errors(real: NDArray[np.uint8], generated: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    difference = np.abs(real.astype(np.float32) - generated).mean(-1) * _GAIN
+    colored = cv2.applyColorMap(np.clip(difference, 0, 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    return np.asarray(colored[..., ::-1], np.uint8)

@@ -13,18 +13,17 @@ from numpy.typing import NDArray
 
 from lipsmith.data.clips import Clip, ClipRecord, load_clip, load_mesh, read_manifest
 from lipsmith.errors import InputError, UsageError
-from lipsmith.evaluation.metrics.judge import Sound
+from lipsmith.evaluation.metrics.judge import SpeechTrack
 from lipsmith.evaluation.model_system import ModelSystem
 from lipsmith.evaluation.protocols import MIN_STRICT_SECONDS, FrameChoice, Protocol, choose_frames
-from lipsmith.evaluation.scoring import Scorer, Shown
-from lipsmith.evaluation.system_names import REAL
-from lipsmith.evaluation.systems import Question, System
+from lipsmith.evaluation.scoring import RealStretch, Scorer
+from lipsmith.evaluation.systems import REAL, ReconstructionTask, System
 from lipsmith.evaluation.totals import Row, intervals, totals
 from lipsmith.face.crop import still_points
 from lipsmith.progress import Progress
 from lipsmith.speech.mel import mel_windows
 
-Watcher = Callable[[ClipRecord, Shown, dict[str, NDArray[np.uint8]]], None]
+Watcher = Callable[[ClipRecord, RealStretch, dict[str, NDArray[np.uint8]]], None]
 
 
 @dataclass(frozen=True)
@@ -75,15 +74,15 @@ def evaluate(
     """
     records = [record for record in read_manifest(plan.data, plan.split) if record.seconds >= MIN_STRICT_SECONDS]
     rows: list[Row] = []
-    for number, (record, shown, question) in enumerate(_questions(plan, records)):
-        if question is not None and shown is not None:
-            answers, speeds = _answers(systems, question)
-            found = scorer.score(shown, answers)
+    for number, (record, shown, task) in enumerate(_tasks(plan, records)):
+        if task is not None and shown is not None:
+            outputs, speeds = _outputs(systems, task)
+            found = scorer.score(shown, outputs)
             for name, row in found.items():
                 speed = {"fps": speeds[name]} if name in speeds else {}
                 rows.append({"clip": record.clip, "identity": record.identity, "system": name, **row, **speed})
             if watch:
-                watch(record, shown, answers)
+                watch(record, shown, outputs)
         if progress:
             progress(number + 1, len(records))
     if not rows:
@@ -110,7 +109,9 @@ def flat_figures(evaluation: Evaluation, plain: str) -> dict[str, float]:
     }
 
 
-def _questions(plan: Plan, records: Sequence[ClipRecord]) -> Iterator[tuple[ClipRecord, Shown | None, Question | None]]:
+def _tasks(
+    plan: Plan, records: Sequence[ClipRecord]
+) -> Iterator[tuple[ClipRecord, RealStretch | None, ReconstructionTask | None]]:
     for record in records:
         clip = load_clip(plan.data, record)
         chosen = choose_frames(clip, plan.protocol)
@@ -124,13 +125,13 @@ def _questions(plan: Plan, records: Sequence[ClipRecord]) -> Iterator[tuple[Clip
         meshes = load_mesh(plan.data, record)[chosen.targets]
         assert clip.images is not None
         truth = clip.images[chosen.targets]
-        question = _question(plan, clip, chosen, mel, times)
-        yield record, Shown(truth, meshes, times, Sound(mel), plan.protocol != "cross", question.points), question
+        task = _task(plan, clip, chosen, mel, times)
+        yield record, RealStretch(truth, meshes, times, SpeechTrack(mel), plan.protocol != "cross", task.points), task
 
 
-def _question(
+def _task(
     plan: Plan, clip: Clip, chosen: FrameChoice, mel: NDArray[np.float32], times: NDArray[np.float64]
-) -> Question:
+) -> ReconstructionTask:
     assert clip.images is not None
     points = clip.landmarks[chosen.targets]
     if plan.predicts and plan.speaker is not None:
@@ -141,7 +142,7 @@ def _question(
     seen = clip.images.copy()
     hidden = np.setdiff1d(np.arange(len(seen)), chosen.allowed)
     seen[hidden, half:] = 0
-    return Question(
+    return ReconstructionTask(
         images=seen,
         landmarks=clip.landmarks,
         still=still_points(clip.transforms),
@@ -164,12 +165,14 @@ def _stranger(records: Sequence[ClipRecord], record: ClipRecord) -> ClipRecord:
     return other
 
 
-def _answers(systems: Sequence[System], question: Question) -> tuple[dict[str, NDArray[np.uint8]], dict[str, float]]:
+def _outputs(
+    systems: Sequence[System], task: ReconstructionTask
+) -> tuple[dict[str, NDArray[np.uint8]], dict[str, float]]:
     """Every system's crops, and its frames a second."""
-    answers: dict[str, Any] = {}
+    outputs: dict[str, Any] = {}
     speeds: dict[str, float] = {}
     for system in systems:
         began = time.perf_counter()
-        answers[system.name] = system.reconstruct(question)
-        speeds[system.name] = len(question.targets) / (time.perf_counter() - began)
-    return answers, speeds
+        outputs[system.name] = system.reconstruct(task)
+        speeds[system.name] = len(task.targets) / (time.perf_counter() - began)
+    return outputs, speeds

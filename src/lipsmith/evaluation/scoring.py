@@ -1,39 +1,72 @@
-"""All metrics of one clip, for several systems at once."""
+"""All metrics of one clip, for several systems at once, and the networks that they rest on."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.evaluation.metrics.csim import csim
+from lipsmith.errors import WeightsError
+from lipsmith.evaluation.metrics.csim import Recognizer, csim
 from lipsmith.evaluation.metrics.frechet import Moments, frechet
-from lipsmith.evaluation.metrics.judge import Sound
-from lipsmith.evaluation.metrics.lip_lmd import jitter, lip_lmd, redetect
-from lipsmith.evaluation.metrics.lpips import lpips
-from lipsmith.evaluation.metrics.lse import sync_figures
+from lipsmith.evaluation.metrics.image_quality import psnr, sharpness, ssim
+from lipsmith.evaluation.metrics.judge import SpeechTrack, SyncJudge, load_judge
+from lipsmith.evaluation.metrics.landmarks import jitter, lip_lmd, redetect
+from lipsmith.evaluation.metrics.lpips import Lpips, load_lpips, lpips
+from lipsmith.evaluation.metrics.lse import OWN, sync_figures
 from lipsmith.evaluation.metrics.obedience import obedience
-from lipsmith.evaluation.metrics.psnr import psnr
-from lipsmith.evaluation.metrics.sharpness import sharpness
-from lipsmith.evaluation.metrics.ssim import ssim
-from lipsmith.evaluation.networks import Networks
-from lipsmith.evaluation.system_names import REAL
+from lipsmith.evaluation.systems import REAL
+from lipsmith.evaluation.totals import Row
 from lipsmith.face.landmarks import select
+from lipsmith.face.mesh import FaceMesh
 
 VGG_EVERY: Final = 3
 """VGG costs several times all else: LPIPS-VGG and the Frechet distance look at each third frame."""
 CSIM_EVERY: Final = 5
 _FEATURES: Final = 512
 
-Row = dict[str, Any]
+T = TypeVar("T")
 Crops = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Shown:
+class Networks:
+    """None where weights are missing; `missing` says which and where to get them."""
+
+    mesh: FaceMesh
+    lpips_alex: Lpips | None
+    lpips_vgg: Lpips | None
+    recognizer: Recognizer | None
+    judge: SyncJudge | None
+    missing: dict[str, str]
+
+
+def load_networks(judge: str = OWN) -> Networks:
+    """All networks that are at hand."""
+    missing: dict[str, str] = {}
+
+    def attempt(figure: str, load: Callable[[], T]) -> T | None:
+        try:
+            return load()
+        except WeightsError as error:
+            missing[figure] = str(error)
+            return None
+
+    return Networks(
+        FaceMesh(),
+        attempt("lpips_alex", lambda: load_lpips("alexnet")),
+        attempt("lpips_vgg", lambda: load_lpips("vgg16")),
+        attempt("csim", Recognizer),
+        attempt("lse_d", lambda: load_judge(judge)),
+        missing,
+    )
+
+
+@dataclass(frozen=True)
+class RealStretch:
     """A stretch of real film, and what is heard with it."""
 
     crops: Crops
@@ -42,7 +75,7 @@ class Shown:
     """(T, 478, 2) crop units."""
     times: NDArray[np.float64]
     """(T,) seconds, in the sound's clock."""
-    sound: Sound
+    sound: SpeechTrack
     """The speech that the systems were given."""
     is_truth: bool = True
     """Whether the systems should have given these very pictures (False when driven by other speech)."""
@@ -57,7 +90,7 @@ class Scorer:
     networks: Networks
     _moments: dict[str, Moments] = field(default_factory=dict)
 
-    def score(self, shown: Shown, systems: Mapping[str, Crops]) -> dict[str, Row]:
+    def score(self, shown: RealStretch, systems: Mapping[str, Crops]) -> dict[str, Row]:
         """Figures by system, the film itself (`real`) first; `curve` holds the distances over shifts."""
         everything = {REAL: shown.crops, **systems}
         rows: dict[str, Row] = {name: {"frames": len(crops)} for name, crops in everything.items()}
@@ -79,7 +112,7 @@ class Scorer:
             return float("nan")
         return frechet(self._moments[system], self._moments[REAL])
 
-    def _perceive(self, shown: Shown, systems: Mapping[str, Crops], rows: dict[str, Row]) -> None:
+    def _perceive(self, shown: RealStretch, systems: Mapping[str, Crops], rows: dict[str, Row]) -> None:
         if self.networks.lpips_alex:
             for name, seen in lpips(self.networks.lpips_alex, shown.crops, systems).items():
                 if name != REAL:
@@ -91,7 +124,7 @@ class Scorer:
                 if name != REAL:
                     rows[name]["lpips_vgg"] = _mean(seen.distances)
 
-    def _lips(self, shown: Shown, everything: Mapping[str, Crops], rows: dict[str, Row]) -> None:
+    def _lips(self, shown: RealStretch, everything: Mapping[str, Crops], rows: dict[str, Row]) -> None:
         lips = {name: redetect(self.networks.mesh, crops, shown.meshes) for name, crops in everything.items()}
         for name, found in lips.items():
             rows[name]["jitter"] = jitter(found)
@@ -101,16 +134,16 @@ class Scorer:
                 # The film has landmarks of its own: what is found of those is the most that a system can reach.
                 rows[name] |= obedience(found, select(shown.meshes) if name == REAL else shown.asked)
 
-    def _identity(self, shown: Shown, everything: Mapping[str, Crops], rows: dict[str, Row]) -> None:
-        if self.networks.recogniser is None:
+    def _identity(self, shown: RealStretch, everything: Mapping[str, Crops], rows: dict[str, Row]) -> None:
+        if self.networks.recognizer is None:
             return
         some = slice(None, None, CSIM_EVERY)
         meshes = shown.meshes[some] * shown.crops.shape[1]
-        faces = {name: self.networks.recogniser(crops[some], meshes) for name, crops in everything.items()}
+        faces = {name: self.networks.recognizer(crops[some], meshes) for name, crops in everything.items()}
         for name, found in faces.items():
             rows[name]["csim"] = _mean(csim(found, faces[REAL]))
 
-    def _sync(self, shown: Shown, everything: Mapping[str, Crops], rows: dict[str, Row]) -> None:
+    def _sync(self, shown: RealStretch, everything: Mapping[str, Crops], rows: dict[str, Row]) -> None:
         if self.networks.judge is None:
             return
         for name, crops in everything.items():

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+REAL: Final = "real"
+"""The film itself, where a figure needs no truth."""
+COPY: Final = "copy"
+MEAN: Final = "mean"
+WARP: Final = "warp"
+RESERVED: Final = (REAL, COPY, MEAN, WARP)
+"""Names that no other system may have."""
+
 
 @dataclass(frozen=True)
-class Question:
+class ReconstructionTask:
     """What a system is given. Nothing in it shows a target's own mouth, but for `landmarks` where those are true."""
 
     images: NDArray[np.uint8]
@@ -26,7 +34,7 @@ class Question:
     points: NDArray[np.float32]
     """(T, 131, 2) landmarks that the result shall have."""
     mel: NDArray[np.float32]
-    """(T, 80, 16) what each target's frame hears."""
+    """(T, 80, 16) the mel window of each target."""
     allowed: NDArray[np.intp]
     """(A,) frames from which references may be chosen."""
     pool: NDArray[np.intp]
@@ -38,5 +46,5 @@ class System(Protocol):
 
     name: str
 
-    def reconstruct(self, question: Question) -> NDArray[np.uint8]:
+    def reconstruct(self, task: ReconstructionTask) -> NDArray[np.uint8]:
         """The targets `(T, S, S, 3)`, whole crops, RGB."""

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from lipsmith.evaluation.system_names import REAL
+from lipsmith.evaluation.systems import REAL
 
 
 @dataclass(frozen=True)

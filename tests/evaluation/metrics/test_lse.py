@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lipsmith.errors import WeightsError
-from lipsmith.evaluation.metrics.judge import OfficialJudge, OwnJudge, Sound, load_judge, on_grid
+from lipsmith.evaluation.metrics.judge import OfficialJudge, OwnJudge, SpeechTrack, load_judge, on_grid
 from lipsmith.evaluation.metrics.lse import (
     SECOND,
     estimate_lags,
@@ -82,20 +82,20 @@ def test_our_judge_hears_nothing_outside_the_sound() -> None:
     judge = OwnJudge(SyncNet(SMALL))
     crops = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
     mel = np.random.default_rng(1).uniform(-4, 4, (80, 39)).astype(np.float32)
-    distances = judge.distances(crops, np.arange(12) / 25, Sound(mel))
+    distances = judge.distances(crops, np.arange(12) / 25, SpeechTrack(mel))
     assert distances.shape == (8, 31)
     assert np.isfinite(distances[:, 15]).all()
     assert np.isnan(distances[0, :15]).all()
     assert np.nanmin(distances) >= 0
     assert np.nanmax(distances) <= 2
-    assert judge.distances(crops[:4], np.arange(4) / 25, Sound(mel)).shape == (0, 31)
+    assert judge.distances(crops[:4], np.arange(4) / 25, SpeechTrack(mel)).shape == (0, 31)
 
 
 def test_a_judge_is_read_back_as_it_was_saved(tmp_path: Path) -> None:
     net = SyncNet(SMALL).half().float().eval()
     save_judge(tmp_path / "judge", net, {"step": 1})
     crops = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
-    sound = Sound(np.zeros((80, 30), np.float32))
+    sound = SpeechTrack(np.zeros((80, 30), np.float32))
     times = np.arange(6) / 25
     loaded = load_judge(str(tmp_path / "judge"))
     np.testing.assert_array_equal(loaded.distances(crops, times, sound), OwnJudge(net).distances(crops, times, sound))
@@ -128,12 +128,12 @@ def test_the_official_judge_hears_waves() -> None:
     judge = OfficialJudge(OfficialSyncNet())
     crops = np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), dtype=np.uint8)
     wave = np.random.default_rng(1).normal(0, 0.1, 16000).astype(np.float32)
-    sound = Sound(np.zeros((80, 80), np.float32), wave)
+    sound = SpeechTrack(np.zeros((80, 80), np.float32), wave)
     distances = judge.distances(crops, np.arange(6) / 25, sound)
     assert distances.shape == (2, 31)
     assert np.isfinite(distances[0]).tolist() == [False] * 15 + [True] * 16
     with pytest.raises(WeightsError, match="waves"):
-        judge.distances(crops, np.arange(6) / 25, Sound(sound.mel))
+        judge.distances(crops, np.arange(6) / 25, SpeechTrack(sound.mel))
 
 
 @pytest.mark.parametrize("begin", [0.0, 0.613, 59.5])
@@ -150,13 +150,13 @@ def test_the_official_judge_hears_no_more_of_a_long_film_than_it_is_asked_about(
         return mfcc(part)
 
     monkeypatch.setattr("lipsmith.evaluation.metrics.judge.mfcc", listening)
-    near = judge.distances(crops, begin + np.arange(6) / 25, Sound(np.zeros((80, 1), np.float32), wave))
+    near = judge.distances(crops, begin + np.arange(6) / 25, SpeechTrack(np.zeros((80, 1), np.float32), wave))
     assert max(heard) < 2
     monkeypatch.setattr("lipsmith.evaluation.metrics.judge.samples", lambda first, last: slice(0, None))
     monkeypatch.setattr(
         "lipsmith.evaluation.metrics.judge.mfcc", lambda part: mfcc(part)[max(0, first_step(begin) - 1) :]
     )
-    whole = judge.distances(crops, begin + np.arange(6) / 25, Sound(np.zeros((80, 1), np.float32), wave))
+    whole = judge.distances(crops, begin + np.arange(6) / 25, SpeechTrack(np.zeros((80, 1), np.float32), wave))
     np.testing.assert_array_equal(np.isfinite(near), np.isfinite(whole))
     np.testing.assert_allclose(near, whole, rtol=1e-5)
 

@@ -21,7 +21,7 @@ _SINGLE: Final = (4, 61, 291)
 _SIDE: Final = 112
 
 
-class Recogniser:
+class Recognizer:
     """SFace (Zhong et al., 2021) behind five-point alignment."""
 
     def __init__(self, path: Path | None = None, threads: int = 1) -> None:
@@ -65,7 +65,7 @@ def _alignment(points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Least-squares similarity `(2, 3)` that carries the five points (pixel centres at halves) onto the template."""
     source = (points[:, 0] - 0.5) + 1j * (points[:, 1] - 0.5)
     target = TEMPLATE[:, 0] + 1j * TEMPLATE[:, 1]
-    centred = source - source.mean()
-    factor = (np.conj(centred) @ (target - target.mean())) / (np.abs(centred) ** 2).sum()
+    centered = source - source.mean()
+    factor = (np.conj(centered) @ (target - target.mean())) / (np.abs(centered) ** 2).sum()
     shift = target.mean() - factor * source.mean()
     return np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]])

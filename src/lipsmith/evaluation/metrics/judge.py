@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from lipsmith.config import build
 from lipsmith.errors import WeightsError
-from lipsmith.evaluation.metrics.lse import REACH, shift_distances
+from lipsmith.evaluation.metrics.lse import OFFICIAL, OWN, REACH, shift_distances
 from lipsmith.evaluation.metrics.mfcc import FRAME_RATE, mfcc, samples
 from lipsmith.inference.model_folder import ModelFolder, find_model
 from lipsmith.models.sync.official import SIZE, STEPS, OfficialSyncNet
@@ -25,13 +25,11 @@ from lipsmith.weights import third_party
 
 FPS: Final = 25.0
 FRAMES: Final = 5
-OWN: Final = "sync"
-OFFICIAL: Final = "syncnet_v2"
 _AT_ONCE: Final = 64
 
 
 @dataclass(frozen=True)
-class Sound:
+class SpeechTrack:
     """What is heard, from the moment at which the clip's times are 0."""
 
     mel: NDArray[np.float32]
@@ -40,13 +38,15 @@ class Sound:
     """(n,) in [-1, 1] at 16 kHz; the official judge hears no other."""
 
 
-class Judge(Protocol):
+class SyncJudge(Protocol):
     """Tells how far mouths and speech are apart."""
 
     name: str
     """Goes beside every figure: figures of different judges do not compare."""
 
-    def distances(self, crops: NDArray[np.uint8], times: NDArray[np.float64], sound: Sound) -> NDArray[np.float32]:
+    def distances(
+        self, crops: NDArray[np.uint8], times: NDArray[np.float64], sound: SpeechTrack
+    ) -> NDArray[np.float32]:
         """`(W, 31)`: of each window of five frames at 25 a second from the speech -15..15 frames later.
 
         `crops`: `(F, S, S, 3)` successive face crops; `times`: `(F,)` seconds, any rate, in the sound's clock.
@@ -60,11 +60,13 @@ class OwnJudge:
 
     def __init__(self, net: SyncNet) -> None:
         self._net = net.eval()
-        self._heard: tuple[Sound, NDArray[np.float64], NDArray[np.float32]] | None = None
+        self._heard: tuple[SpeechTrack, NDArray[np.float64], NDArray[np.float32]] | None = None
 
     @torch.no_grad()
-    def distances(self, crops: NDArray[np.uint8], times: NDArray[np.float64], sound: Sound) -> NDArray[np.float32]:
-        """See `Judge`. Of systems that say the same, one after the other, the speech is heard once."""
+    def distances(
+        self, crops: NDArray[np.uint8], times: NDArray[np.float64], sound: SpeechTrack
+    ) -> NDArray[np.float32]:
+        """See `SyncJudge`. Of systems that say the same, one after the other, the speech is heard once."""
         index, ticks = on_grid(times)
         if len(index) < FRAMES:
             return np.zeros((0, 2 * REACH + 1), np.float32)
@@ -98,8 +100,10 @@ class OfficialJudge:
         self._net = net.eval()
 
     @torch.no_grad()
-    def distances(self, crops: NDArray[np.uint8], times: NDArray[np.float64], sound: Sound) -> NDArray[np.float32]:
-        """See `Judge`. Raises WeightsError for a sound of which no wave is known."""
+    def distances(
+        self, crops: NDArray[np.uint8], times: NDArray[np.float64], sound: SpeechTrack
+    ) -> NDArray[np.float32]:
+        """See `SyncJudge`. Raises WeightsError for a sound of which no wave is known."""
         if sound.wave is None:
             raise WeightsError("syncnet_v2 hears waves and prepared clips hold mels: use it with `lipsmith score`")
         index, ticks = on_grid(times)
@@ -133,7 +137,7 @@ class OfficialJudge:
         return heard
 
 
-def load_judge(name: str = OWN) -> Judge:
+def load_judge(name: str = OWN) -> SyncJudge:
     """Our judge (`sync`, or a model folder of that kind) or the official one (`syncnet_v2`). Raises WeightsError."""
     if name == OFFICIAL:
         official = OfficialSyncNet()

@@ -1,6 +1,7 @@
 """How well lips and jaw move: where they are, whether they open with the speech, how far, and how steadily.
 
-Content is `(F, 57, 2)` in crop units: jaw, outer lip, inner lip.
+Content is `(F, 57, 2)` in crop units: jaw, outer lip, inner lip. It comes from the landmark generator, or lips are
+detected again in generated pictures.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.face.landmarks import CONTENT, NUM_JAW, Floats
+from lipsmith.face.landmarks import CONTENT, INNER_LIP, NUM_JAW, OUTER_LIP, Floats
+from lipsmith.face.mesh import FaceMesh, mesh_square
 
 CROP_SIDE: Final = 128
-"""Pixels of the crop in which LipLMD is told."""
+"""Pixels of the crop to which LipLMD and the jitter of pictures refer."""
 STILL: Final = 2e-3
 """Standard deviation of an opening, crop units, that the tracker's noise alone may give."""
 
@@ -23,10 +25,12 @@ def l1_percent(prediction: Floats, truth: Floats) -> float:
     return 100 * float(np.abs(prediction - truth).mean())
 
 
-def lip_lmd(prediction: Floats, truth: Floats) -> float:
-    """LipLMD: mean distance of the 40 lip points, in pixels of a crop of 128."""
-    lips = (prediction - truth)[:, NUM_JAW:]
-    return CROP_SIDE * float(np.linalg.norm(lips, axis=-1).mean())
+def lip_lmd(prediction: Floats, truth: Floats) -> NDArray[np.float64]:
+    """LipLMD of each frame `(F,)`: mean distance of the lip points, in pixels at 128; lower is better.
+
+    `prediction`, `truth`: `(F, 40, 2)` in pixels of a crop of 128. Paper, section 4.1.
+    """
+    return np.asarray(np.linalg.norm(prediction - truth, axis=-1).mean(-1), np.float64)
 
 
 def inner_opening(content: Floats) -> NDArray[np.float64]:
@@ -59,20 +63,44 @@ def amplitude(prediction: Floats, truth: Floats) -> float:
     return float(inner_opening(prediction).std()) / swing if swing > STILL else float("nan")
 
 
-def jitter(prediction: Floats, truth: Floats) -> float:
-    """Mean length of the second difference over time, predicted over true; NaN under three frames."""
-    if len(truth) < 3:
+def jitter(points: Floats) -> float:
+    """Mean length of the points' second difference over time, in their unit per frame squared; NaN under three frames.
+
+    `points`: `(F, P, 2)` of successive frames. Lower is steadier; speech itself has some: compare with the real film.
+    """
+    if len(points) < 3:
         return float("nan")
-    shake, true_shake = (float(np.linalg.norm(np.diff(x, 2, axis=0), axis=-1).mean()) for x in (prediction, truth))
-    return shake / true_shake if true_shake > 1e-9 else float("nan")
+    bend = points[2:] - 2 * points[1:-1] + points[:-2]
+    return float(np.linalg.norm(bend, axis=-1).mean())
+
+
+def jitter_ratio(prediction: Floats, truth: Floats) -> float:
+    """Jitter predicted over true; NaN under three frames, or where the true points move evenly."""
+    true = jitter(truth)
+    return jitter(prediction) / true if true > 1e-9 else float("nan")
+
+
+def redetect(detector: FaceMesh, crops: NDArray[np.uint8], where: Floats) -> NDArray[np.float32]:
+    """Lips `(F, 40, 2)` found in crops `(F, S, S, 3)`, in pixels of a crop of 128.
+
+    `where`: `(F, 478, 2)` crop units, the mesh of the real film: it says where to look, and is the same for the
+    real and the generated picture. A detector's own bias is therefore in both.
+    """
+    size = crops.shape[1]
+    meshes = [
+        detector(crop, mesh_square((mesh * size).astype(np.float32)))[0]
+        for crop, mesh in zip(crops, where, strict=True)
+    ]
+    return np.stack(meshes)[:, list(OUTER_LIP + INNER_LIP)] * np.float32(CROP_SIDE / size)
 
 
 def landmark_figures(prediction: Floats, truth: Floats) -> dict[str, float]:
-    """All of the above by the names that commands print."""
+    """Figures of content by the names that commands print."""
+    lips, true_lips = (CROP_SIDE * points[:, NUM_JAW:] for points in (prediction, truth))
     return {
         "l1_percent": l1_percent(prediction, truth),
-        "lip_lmd": lip_lmd(prediction, truth),
+        "lip_lmd": float(lip_lmd(lips, true_lips).mean()),
         "opening_r": opening_r(prediction, truth),
         "amplitude": amplitude(prediction, truth),
-        "jitter": jitter(prediction, truth),
+        "jitter_ratio": jitter_ratio(prediction, truth),
     }

@@ -1,7 +1,7 @@
 """Learned perceptual distance of pictures (LPIPS) and the features it rests on.
 
 Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric" (2018), version 0.1: features of
-an ImageNet network after each ReLU block, unit-normalised over channels, squared difference, weighted by a learnt head,
+an ImageNet network after each ReLU block, unit-normalized over channels, squared difference, weighted by a learnt head,
 mean over space, sum over blocks.
 """
 

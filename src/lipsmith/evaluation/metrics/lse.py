@@ -14,6 +14,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+OWN: Final = "sync"
+"""The judge that this package ships."""
+OFFICIAL: Final = "syncnet_v2"
+"""The judge of published figures. It needs the wave, of which prepared clips hold the mel alone."""
 REACH: Final = 15
 """Shifts, in frames at 25 fps, that the published figures search to both sides."""
 SECOND: Final = 21

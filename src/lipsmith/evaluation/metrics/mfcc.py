@@ -20,9 +20,9 @@ _LENGTH, _HOP, _FFT, _FILTERS, _LIFTER = 400, 160, 512, 26, 22
 
 def mfcc(wave: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """`(T, 13)`, 100 steps a second, of `wave` `(n,)` at 16 kHz, in 16-bit units."""
-    emphasised = np.append(wave[:1], wave[1:] - 0.97 * wave[:-1]).astype(np.float64)
-    count = 1 + max(0, -(-(len(emphasised) - _LENGTH) // _HOP))
-    padded = np.pad(emphasised, (0, max(0, (count - 1) * _HOP + _LENGTH - len(emphasised))))
+    emphasized = np.append(wave[:1], wave[1:] - 0.97 * wave[:-1]).astype(np.float64)
+    count = 1 + max(0, -(-(len(emphasized) - _LENGTH) // _HOP))
+    padded = np.pad(emphasized, (0, max(0, (count - 1) * _HOP + _LENGTH - len(emphasized))))
     frames = np.lib.stride_tricks.sliding_window_view(padded, _LENGTH)[::_HOP][:count]
     power = np.abs(np.fft.rfft(frames, _FFT)) ** 2 / _FFT
     bands = np.log(_nonzero(power @ _mel_filters().T))

@@ -7,8 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.evaluation.metrics.landmarks import STILL
-from lipsmith.evaluation.metrics.lip_lmd import SIDE
+from lipsmith.evaluation.metrics.landmarks import CROP_SIDE, STILL
 from lipsmith.face.landmarks import INNER_LIP, OUTER_LIP
 
 SHUT: Final = 1.0
@@ -31,7 +30,7 @@ def obedience(found: NDArray[np.floating[Any]], asked: NDArray[np.floating[Any]]
         the distance of the mouth's corners, and `obedience.width_rest`, by how many pixels the mouth is found wider
         than asked on average. What was never asked for (lips that do not move, or never close) is NaN.
     """
-    lips = SIDE * asked[:, -len(_LIPS) :].astype(np.float64)
+    lips = CROP_SIDE * asked[:, -len(_LIPS) :].astype(np.float64)
     opening, asked_opening = (_distance(points, _OPENING) for points in (found, lips))
     width, asked_width = (_distance(points, _WIDTH) for points in (found, lips))
     slope, rest = _line(asked_opening, opening)
@@ -54,7 +53,7 @@ def _distance(lips: NDArray[np.floating[Any]], pair: tuple[int, int]) -> NDArray
 
 def _line(asked: NDArray[np.float64], found: NDArray[np.float64]) -> tuple[float, float]:
     """Slope and intercept of `found` over `asked`; NaN where what was asked moves no more than the tracker's noise."""
-    if asked.std() <= STILL * SIDE:
+    if asked.std() <= STILL * CROP_SIDE:
         return float("nan"), float("nan")
     slope = float(np.cov(asked, found, bias=True)[0, 1] / asked.var())
     return slope, float(found.mean() - slope * asked.mean())

@@ -265,7 +265,7 @@ def _validate(
     if fabric.is_global_zero:
         figures = judge.figures(state.ema, trials)
         curves.add("val", figures, state.step)
-        shown = ("score", "opening_r", "l1_percent", "amplitude", "jitter", "silence_opening")
+        shown = ("score", "opening_r", "l1_percent", "amplitude", "jitter_ratio", "silence_opening")
         report(f"val at {state.step}: " + ", ".join(f"{name} {figures[name]:.3f}" for name in shown if name in figures))
         if figures["score"] > state.best.get("score", -np.inf):
             state.best = {**figures, "step": float(state.step)}

@@ -13,22 +13,22 @@ from numpy.typing import NDArray
 
 from lipsmith.errors import InputError, LipsmithError
 from lipsmith.evaluation.films import Piece, find_face, follow, pieces
-from lipsmith.evaluation.metrics.judge import Sound
+from lipsmith.evaluation.metrics.judge import SpeechTrack
 from lipsmith.evaluation.metrics.lse import figures_of
 from lipsmith.evaluation.run import Evaluation, summary
-from lipsmith.evaluation.sanity_checks import refuse_side_by_side, require_face, tell_lengths, tell_other_speech
-from lipsmith.evaluation.scoring import Scorer, Shown
-from lipsmith.evaluation.system_names import REAL
+from lipsmith.evaluation.sanity_checks import refuse_side_by_side, require_face, warn_lengths, warn_other_speech
+from lipsmith.evaluation.scoring import RealStretch, Scorer
+from lipsmith.evaluation.systems import REAL
 from lipsmith.media import probe
 from lipsmith.media.suffixes import ANIMATIONS, FILMS, is_media
 from lipsmith.progress import Progress
 from lipsmith.speech.mel import MELS, mel_spectrogram, read_audio
 
 Row = dict[str, Any]
-Watcher = Callable[[str, Shown, NDArray[np.uint8]], None]
+Watcher = Callable[[str, RealStretch, NDArray[np.uint8]], None]
 
 SYSTEM: Final = "generated"
-_UNHEARD: Final = Sound(np.zeros((MELS, 0), np.float32))
+_NO_SPEECH: Final = SpeechTrack(np.zeros((MELS, 0), np.float32))
 _LOG = logging.getLogger(__name__)
 
 
@@ -62,7 +62,7 @@ def find_pairs(real: Path, generated: Path) -> list[Pair]:
     return [Pair(name, ours[name], theirs[name]) for name in common]
 
 
-def score(
+def score_pairs(
     pairs: list[Pair],
     scorer: Scorer,
     *,
@@ -99,7 +99,7 @@ def score(
 def _score(pair: Pair, scorer: Scorer, size: int, is_truth: bool, watch: Watcher | None) -> list[Row]:
     parts: dict[str, list[Row]] = {}
     refuse_side_by_side(pair.real, pair.generated)
-    tell_lengths(pair.real, pair.generated)
+    warn_lengths(pair.real, pair.generated)
     sound = _sound(pair, is_truth)
     if sound is None:
         scorer = replace(scorer, networks=replace(scorer.networks, judge=None))
@@ -107,7 +107,7 @@ def _score(pair: Pair, scorer: Scorer, size: int, is_truth: bool, watch: Watcher
     require_face(pair.generated, theirs, scorer.networks.mesh)
     both = zip(pieces(pair.real, ours, size), pieces(pair.generated, theirs, size), strict=False)
     for number, (real, made) in enumerate(both):
-        shown, generated = _shown(real, made, sound or _UNHEARD, is_truth)
+        shown, generated = _shown(real, made, sound or _NO_SPEECH, is_truth)
         for system, row in scorer.score(shown, {SYSTEM: generated}).items():
             parts.setdefault(system, []).append(row)
         if watch and number == 0:
@@ -118,26 +118,26 @@ def _score(pair: Pair, scorer: Scorer, size: int, is_truth: bool, watch: Watcher
     return [{**about, "system": system, **_joined(rows)} for system, rows in parts.items()]
 
 
-def _shown(real: Piece, made: Piece, sound: Sound, is_truth: bool) -> tuple[Shown, NDArray[np.uint8]]:
+def _shown(real: Piece, made: Piece, sound: SpeechTrack, is_truth: bool) -> tuple[RealStretch, NDArray[np.uint8]]:
     """What both have: a film may end within a piece."""
     count = min(len(real.crops), len(made.crops))
-    shown = Shown(real.crops[:count], real.meshes[:count], real.times[:count], sound, is_truth)
+    shown = RealStretch(real.crops[:count], real.meshes[:count], real.times[:count], sound, is_truth)
     return shown, made.crops[:count]
 
 
-def _sound(pair: Pair, is_truth: bool) -> Sound | None:
+def _sound(pair: Pair, is_truth: bool) -> SpeechTrack | None:
     """What the generated film was made to say; None where nobody knows."""
     wave = _wave(pair.generated)
     if wave is not None:
         if is_truth and probe(pair.real).has_audio:
-            tell_other_speech(pair.real, pair.generated)
-        return Sound(mel_spectrogram(wave), wave)
+            warn_other_speech(pair.real, pair.generated)
+        return SpeechTrack(mel_spectrogram(wave), wave)
     wave = _wave(pair.real) if is_truth else None
     if wave is None:
         _LOG.warning("%s has no sound: LSE is left out", pair.generated)
         return None
     _LOG.warning("%s has no sound: LSE is with that of %s", pair.generated, pair.real)
-    return Sound(mel_spectrogram(wave), wave)
+    return SpeechTrack(mel_spectrogram(wave), wave)
 
 
 def _wave(film: Path) -> NDArray[np.float32] | None:
