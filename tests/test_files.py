@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 
 from lipsmith import cli, errors
 from lipsmith.cli.results import read_figures, write_figures
-from lipsmith.files import refuse_existing, refuse_outputs, write_whole, write_whole_folder
+from lipsmith.files import refuse_existing, refuse_outputs, require, write_whole, write_whole_folder
 
 
 def test_figures_are_written_whole_and_read_back(tmp_path: Path) -> None:
@@ -137,3 +139,58 @@ def test_an_error_leaves_the_old_result(tmp_path: Path) -> None:
 def test_a_missing_input_is_named_first(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(words.split()) == 3
     assert "does not exist; check the path" in capsys.readouterr().err
+
+
+def test_of_two_writers_only_the_first_has_the_name(tmp_path: Path) -> None:
+    path = tmp_path / "out.txt"
+
+    def race() -> None:
+        with write_whole(path, False) as late:
+            late.write_text("late")
+            with write_whole(path, False) as early:
+                early.write_text("early")
+
+    with pytest.raises(errors.UsageError, match="written by another run"):
+        race()
+    assert path.read_text() == "early"
+    assert [file.name for file in tmp_path.iterdir()] == ["out.txt"]
+    with write_whole(path, True) as wanted:
+        wanted.write_text("wanted")
+    assert path.read_text() == "wanted"
+
+
+def test_where_no_links_are_the_name_is_taken_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_links(*paths: Path) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_links)
+    with write_whole(tmp_path / "out.txt", False) as beside:
+        beside.write_text("whole")
+    assert (tmp_path / "out.txt").read_text() == "whole"
+    with pytest.raises(errors.UsageError, match="another run"), write_whole(tmp_path / "out.txt", False) as beside:
+        beside.write_text("late")
+    assert (tmp_path / "out.txt").read_text() == "whole"
+    assert [file.name for file in tmp_path.iterdir()] == ["out.txt"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="locks are POSIX")
+def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
+    stale, other = tmp_path / ".lipsmith-0123456789ab.mp4", tmp_path / ".lipsmith-notes.mp4"
+    stale.touch()
+    other.touch()
+    with write_whole(tmp_path / "a.txt") as living, write_whole(tmp_path / "b.txt"):
+        assert living.exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [other.name, "a.txt", "b.txt"]
+
+
+@pytest.mark.parametrize("address", ["https://example.com/a.wav", "file:///tmp/a.wav", "s3://bucket/a.mp4"])
+def test_an_address_is_no_file_and_is_called_so(address: str) -> None:
+    with pytest.raises(errors.InputError, match="is an address, and only files are read"):
+        require(Path(address))
+
+
+def test_names_that_are_too_long_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(errors.UsageError, match="choose a shorter one"):
+        refuse_existing(tmp_path / f"{'n' * 256}.mp4", overwrite=False)
+    with pytest.raises(errors.InputError, match="cannot be read"):
+        require(tmp_path / f"{'n' * 256}.mp4")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +18,8 @@ from lipsmith.errors import InputError, UsageError, WeightsError
 
 _HIDDEN: Final = ".lipsmith-"
 """How names begin of what is not whole yet; short, so that a result's own name may be as long as a name can be."""
+_IS_HIDDEN: Final = re.compile(re.escape(_HIDDEN) + r"[0-9a-f]{12}(\.\w+)?")
+_ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _READ_BY: Final = frozenset(
     {"manifest.jsonl", "left_out.jsonl", "config.json", "training.json", "landmarks.json", "renderer.json"}
 )
@@ -45,15 +48,25 @@ def refuse_outputs(
 def require(*paths: Path) -> None:
     """Raise InputError for a path at which nothing is."""
     for path in paths:
-        if not path.exists():
+        try:
+            found = path.exists()
+        except OSError as error:  # a name longer than names can be, for one
+            raise InputError(f"{path} cannot be read ({error.strerror}); check the path.") from error
+        if not found and _ADDRESS.match(str(path)):
+            raise InputError(f"{path} is an address, and only files are read; download it and give its path.")
+        if not found:
             raise InputError(f"{path} does not exist; check the path.")
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:
     """Raise UsageError before any work is done for a result that could not be put at `path`."""
+    try:
+        exists = path.exists()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be the name of a result ({error.strerror}); choose a shorter one") from error
     if path.is_dir():
         raise UsageError(f"{path} is a folder; name a file")
-    if path.exists() and not overwrite:
+    if exists and not overwrite:
         raise UsageError(f"{path} exists; choose another name or add --overwrite")
     if not path.parent.is_dir():
         raise UsageError(f"the folder {path.parent} does not exist; create it first")
@@ -96,16 +109,77 @@ def _lost_with(target: Path) -> tuple[Path, ...]:
 
 
 @contextmanager
-def write_whole(path: Path) -> Iterator[Path]:
-    """Yield a hidden path beside `path` to write to; it takes `path`'s name at the end, or is removed on any
-    error and on interruption. The suffix is kept, for writers that go by it.
+def hidden_beside(path: Path) -> Iterator[Path]:
+    """Yield an empty hidden file beside `path`, of its suffix, for what is not whole yet; it is removed at the end.
+
+    Raises OSError where no file can be made there. What killed processes left in the folder is removed before.
     """
-    beside = path.with_name(f"{_HIDDEN}{secrets.token_hex(6)}{path.suffix}")
+    _remove_stale(path.parent)
+    beside = path.with_name(f"{_HIDDEN}{secrets.token_hex(6)}{path.suffix.lower()}")
+    descriptor = os.open(beside, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
     try:
+        _lock(descriptor)
         yield beside
-        beside.replace(path)
     finally:
+        os.close(descriptor)
         beside.unlink(missing_ok=True)
+
+
+def put(beside: Path, path: Path, overwrite: bool) -> None:
+    """Give a hidden file that is whole the name `path`.
+
+    Raises UsageError where another process took that name in the meantime and `overwrite` does not allow for it.
+    """
+    if overwrite:
+        beside.replace(path)
+        return
+    try:
+        try:
+            os.link(beside, path)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links: take the name first, in one step
+            path.touch(exist_ok=False)
+            beside.replace(path)
+    except FileExistsError as error:
+        raise UsageError(f"{path} was written by another run meanwhile; choose another name or --overwrite") from error
+
+
+@contextmanager
+def write_whole(path: Path, overwrite: bool = True) -> Iterator[Path]:
+    """Yield a hidden path beside `path` to write to; it takes `path`'s name at the end, or is removed on any
+    error and on interruption. The suffix is kept, for writers that go by it. See `put` for `overwrite`.
+    """
+    with hidden_beside(path) as beside:
+        yield beside
+        put(beside, path, overwrite)
+
+
+def _remove_stale(folder: Path) -> None:
+    """Remove hidden files that no process holds: those of processes that were killed."""
+    for path in folder.glob(f"{_HIDDEN}*"):
+        if not _IS_HIDDEN.fullmatch(path.name):
+            continue
+        with suppress(OSError):
+            descriptor = os.open(path, os.O_RDWR)
+            try:
+                if _lock(descriptor):
+                    path.unlink()
+            finally:
+                os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Whether no other process holds the file; it is ours from now on, until it is closed or we are killed."""
+    try:
+        import fcntl
+    except ImportError:  # Windows lets nobody remove a file that is open
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager

@@ -49,7 +49,13 @@ def run(options: Options) -> None:
     rows = [(part.name, part.per, part.parameters, part.macs / 1e9) for part in parts]
     figures = {f"{part.name}.gmac": part.macs / 1e9 for part in parts}
     figures |= {f"{part.name}.params": part.parameters for part in parts}
-    write_figures(options.json, figures, {"renderer": face, "landmarks": mouth}, [asdict(part) for part in parts])
+    write_figures(
+        options.json,
+        figures,
+        {"renderer": face, "landmarks": mouth},
+        [asdict(part) for part in parts],
+        overwrite=options.overwrite,
+    )
     columns = ("part", "once a", "parameters", "GMAC")
     console.table("Cost", columns, rows, None if options.json else sys.stdout)
     if options.json:

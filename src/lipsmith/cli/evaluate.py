@@ -181,10 +181,10 @@ def _show(options: Options, evaluation: Evaluation, settings: dict[str, Any]) ->
     figures = flat_figures(evaluation, _plain(options))
     figures["clips"] = len({row["clip"] for row in evaluation.rows})
     figures["frames"] = sum(row["frames"] for row in evaluation.rows if row["system"] == REAL)
-    write_figures(options.json, figures, settings, evaluation.rows)
+    write_figures(options.json, figures, settings, evaluation.rows, overwrite=options.overwrite)
     for path, text in ((options.markdown, table.markdown()), (options.latex, table.latex())):
         if path:
-            with write_whole(path) as beside:
+            with write_whole(path, options.overwrite) as beside:
                 beside.write_text(text, encoding="utf-8")
     if settings["missing"]:
         console.table("Not measured", ("figure", "why"), list(settings["missing"].items()))

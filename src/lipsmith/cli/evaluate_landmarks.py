@@ -62,7 +62,13 @@ def run(options: Options) -> None:
         prefix = f"{split}." if len(options.split) > 1 else ""
         figures |= {prefix + name: value for name, value in found.figures.items()}
         rows += found.rows
-    write_figures(options.json, figures, {"model": options.model, "data": options.data, "split": options.split}, rows)
+    write_figures(
+        options.json,
+        figures,
+        {"model": options.model, "data": options.data, "split": options.split},
+        rows,
+        overwrite=options.overwrite,
+    )
     columns = ("figure", "generator", "mean", "nearest")
     console.table("Landmarks", columns, beside_baselines(figures), None if options.json else sys.stdout)
     if options.json:

@@ -51,7 +51,7 @@ def run(options: Options) -> None:
 
     with console.progress("clips") as progress:
         sheet = contact_sheet(options.data, options.count, options.split, progress)
-    with write_whole(options.output) as beside:
+    with write_whole(options.output, options.overwrite) as beside:
         done, encoded = cv2.imencode(options.output.suffix.lower(), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
         if not done:
             raise LipsmithError(f"{options.output} could not be encoded; choose another ending")

@@ -73,7 +73,9 @@ def run(options: Options) -> None:
     figures = _figures(summary, time.monotonic() - began)
     _tell(figures, summary)
     settings = {"sources": sources, "folder": folder, "size": options.size, "workers": options.workers}
-    write_figures(options.json, figures, settings, [asdict(record) for record in summary.fresh])
+    write_figures(
+        options.json, figures, settings, [asdict(record) for record in summary.fresh], overwrite=options.overwrite
+    )
     console.result(folder)
     if options.json:
         console.result(options.json)

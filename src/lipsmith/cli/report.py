@@ -30,6 +30,6 @@ def run(options: Options) -> None:
     require(options.results)
     refuse_outputs([options.output], options.overwrite, inputs=[options.results])
     found = read_figures(options.results)
-    with write_whole(options.output) as beside:
+    with write_whole(options.output, options.overwrite) as beside:
         write_report(beside, found.figures, found.settings, found.rows)
     console.result(options.output)

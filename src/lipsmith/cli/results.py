@@ -31,6 +31,7 @@ def write_figures(
     figures: Mapping[str, float],
     settings: Mapping[str, Any],
     rows: Sequence[Mapping[str, Any]] = (),
+    overwrite: bool = True,
 ) -> None:
     """Write figures, settings and rows to `path`, whole or not at all; without a path, nothing.
 
@@ -40,7 +41,7 @@ def write_figures(
         return
     content = {"figures": figures, "settings": settings, "rows": rows}
     text = json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False)
-    with write_whole(path) as beside:
+    with write_whole(path, overwrite) as beside:
         beside.write_text(text + "\n", encoding="utf-8")
 
 

@@ -100,7 +100,7 @@ def _show(options: Options, evaluation: Evaluation, failed: list[tuple[str, str]
     figures = flat_figures(evaluation, settings["plain"])
     frames = sum(row["frames"] for row in evaluation.rows if row["system"] == REAL)
     figures |= {"clips": settings["films"], "frames": frames, "failed": len(failed)}
-    write_figures(options.json, figures, settings, evaluation.rows)
+    write_figures(options.json, figures, settings, evaluation.rows, overwrite=options.overwrite)
     console.table(table.title, table.header, table.body, None if options.json else sys.stdout)
     if settings["missing"]:
         console.table("Not measured", ("figure", "why"), list(settings["missing"].items()))

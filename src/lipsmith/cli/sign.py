@@ -39,5 +39,5 @@ def run(options: Options) -> None:
     inputs = (options.video, options.certificate, options.key)
     require(*inputs)
     refuse_outputs([options.output], options.overwrite, inputs=inputs)
-    sign(options.video, options.output, options.certificate, options.key, options.algorithm)
+    sign(options.video, options.output, options.certificate, options.key, options.algorithm, options.overwrite)
     console.result(options.output)

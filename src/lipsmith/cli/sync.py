@@ -72,7 +72,9 @@ def _film(options: Options) -> None:
         "lse_c": offset.figures.lse_c, "lse_d": offset.figures.lse_d,
     }  # fmt: skip
     settings = {"video": options.video, "judge": judge.name, "windows": offset.windows}
-    write_figures(options.json, figures, settings, [{"curve": offset.figures.curve.tolist()}])
+    write_figures(
+        options.json, figures, settings, [{"curve": offset.figures.curve.tolist()}], overwrite=options.overwrite
+    )
     row = (str(options.video), offset.frames, offset.seconds, offset.figures.lse_c, offset.figures.lse_d)
     columns = ("film", "offset (frames)", "seconds", "confidence", "distance")
     console.table(f"Judge: {judge.name}", columns, [row], None if options.json else sys.stdout)
@@ -88,7 +90,7 @@ def _folder(options: Options) -> None:
     if options.write:
         note_offsets(options.video, found.seconds)
     settings = {"data": options.video, "judge": judge.name, "noted": options.write}
-    write_figures(options.json, found.figures, settings, found.rows)
+    write_figures(options.json, found.figures, settings, found.rows, overwrite=options.overwrite)
     counts = Counter(round(lag * 25) for lag in found.seconds.values())
     stream = None if options.json else sys.stdout
     columns = ("frames by which speech is late", "clips")

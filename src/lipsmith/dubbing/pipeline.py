@@ -244,6 +244,7 @@ class Result:
             metadata=metadata(self.clip.config.name),
             like=footage.info,
             end=self.timeline.end,
+            overwrite=overwrite,
         ) as writer:
             for original, dubbed in prefetch(self._pairs()):
                 image = np.hstack([original, dubbed.image]) if side_by_side else dubbed.image

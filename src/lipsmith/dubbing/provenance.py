@@ -35,7 +35,9 @@ def metadata(model: str) -> dict[str, str]:
     }
 
 
-def sign(video: Path, signed: Path, certificate: Path, key: Path, algorithm: str = "es256") -> None:
+def sign(
+    video: Path, signed: Path, certificate: Path, key: Path, algorithm: str = "es256", overwrite: bool = True
+) -> None:
     """Write `video` to `signed` with a C2PA manifest that names it a composite made by a trained algorithm.
 
     `certificate` is a PEM chain, the signer's own certificate first, that fits C2PA's profile; `key` its PEM private
@@ -48,7 +50,7 @@ def sign(video: Path, signed: Path, certificate: Path, key: Path, algorithm: str
 
     with _signer(certificate, key, algorithm) as signer, c2pa.Builder(_manifest(signed.name)) as builder:
         try:
-            with write_whole(signed) as beside:
+            with write_whole(signed, overwrite) as beside:
                 builder.sign_file(str(video), str(beside), signer)
         except (c2pa.C2paError, OSError) as error:
             raise InputError(f"{video} could not be signed: {error}") from error

@@ -13,6 +13,7 @@ import av
 from av.stream import Disposition
 
 from lipsmith.errors import InputError
+from lipsmith.files import require
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -53,8 +54,7 @@ def open_input(path: Path) -> Iterator[InputContainer]:
 
 def check_readable(path: Path) -> None:
     """Raise InputError for a path at which there is no file with something in it."""
-    if not path.exists():
-        raise InputError(f"{path} does not exist; check the path.")
+    require(path)
     if not path.is_file():
         raise InputError(f"{path} is not a file; give the path of a video, a picture or a sound.")
     if path.stat().st_size == 0:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import errno
-import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +14,7 @@ import av
 import numpy as np
 
 from lipsmith.errors import LipsmithError, UsageError
+from lipsmith.files import hidden_beside, put
 from lipsmith.media.color import ColorTags, RGBToFrame, can_write
 from lipsmith.media.sound import Sound, open_sound, resample, to_frame
 
@@ -62,11 +62,12 @@ class VideoWriter:
         end: float | None = None,
         crf: int = 18,
         preset: str = "veryfast",
+        overwrite: bool = True,
     ) -> None:
         """Checks the request; the file is opened on entering the context.
 
         Args:
-            path: ends in .mp4, .m4v, .mov or .mkv; a file that is there is replaced.
+            path: ends in .mp4, .m4v, .mov or .mkv.
             width: pixels.
             height: pixels.
             rate: frames a second, the average where frames carry times.
@@ -78,6 +79,7 @@ class VideoWriter:
             end: seconds at which the last frame ends; one interval of `rate` after it where None.
             crf: x264's quality, 0 (lossless) to 51.
             preset: x264's trade of time for size.
+            overwrite: whether a file that has the name in the end is replaced.
 
         Raises:
             UsageError: the ending names no container that is written, the path is a folder's, or both kinds of
@@ -97,13 +99,14 @@ class VideoWriter:
         self._metadata = dict(metadata or {})
         self._like, self._end = like, end
         self._options = {"crf": str(crf), "preset": preset}
-        self._temporary = self.path.with_name(f".lipsmith-{secrets.token_hex(6)}{self.path.suffix.lower()}")
+        self._overwrite = overwrite
+        self._hidden = ExitStack()
         self._frames, self._last, self._sounded = 0, -1, 0
         self._first_decoded: int | None = None
 
     def __enter__(self) -> Self:
         try:
-            self._temporary.touch(exist_ok=False)
+            self._temporary = self._hidden.enter_context(hidden_beside(self.path))
         except OSError as error:
             folder = self.path.absolute().parent
             raise UsageError(f"{folder} cannot be written to ({error.strerror}); choose another folder.") from error
@@ -147,6 +150,7 @@ class VideoWriter:
         except BaseException:
             self._discard()
             raise
+        self._hidden.close()
 
     def _open(self) -> None:
         container_format = CONTAINERS[self._temporary.suffix]
@@ -226,13 +230,13 @@ class VideoWriter:
             if self._audio is not None:
                 self._container.mux(self._audio.encode(None))
             self._container.close()
-            self._temporary.replace(self.path)
+            put(self._temporary, self.path, self._overwrite)
 
     def _discard(self) -> None:
         if hasattr(self, "_container"):
             with suppress(av.FFmpegError, OSError):
                 self._container.close()
-        self._temporary.unlink(missing_ok=True)
+        self._hidden.close()
 
     @contextmanager
     def _disk(self) -> Iterator[None]:
