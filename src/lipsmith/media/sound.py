@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 
+from lipsmith.errors import InputError
 from lipsmith.media.container import clock, open_input, require_audio, seconds, video_stream
 from lipsmith.media.decoding import decoded_sound
+from lipsmith.media.mixing import is_discrete, mixing
 from lipsmith.media.reading import first_time
 
 if TYPE_CHECKING:
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _HOLE = 0.02  # seconds; shorter gaps between packets are rounding, longer ones are lost sound
+OVERSHOOT: Final = 16.0
+"""What is above 1 is clipped, as players do; samples far above it are of another scale."""
 _LAYOUTS = {1: "mono", 2: "stereo"}
 
 
@@ -33,8 +38,8 @@ class Sound:
     blocks: Iterator[NDArray[np.float32]]
 
 
-def open_sound(path: Path | str, rate: int | None = None) -> Sound:
-    """The sound of an audio or video file, a block at a time; more than two channels are mixed down to two.
+def open_sound(path: Path | str, rate: int | None = None, whole: bool = False) -> Sound:
+    """The sound of an audio or video file, a block at a time; more than two channels are mixed down (see `mixing`).
 
     Where the sound begins after the film's first frame, silence comes first; where it begins before, that
     part is left out. Lost stretches are silent, so that what follows stays in place.
@@ -42,15 +47,18 @@ def open_sound(path: Path | str, rate: int | None = None) -> Sound:
     Args:
         path: any file that libav reads.
         rate: samples a second; the file's own where None.
+        whole: whether sample 0 is the sound's first, whenever the picture begins that the file may hold.
 
     Raises:
-        InputError: the file is missing or empty, or has no sound.
+        InputError: the file is missing or empty, or has no sound; while reading, it holds what is no sound.
     """
     path = Path(path)
     with open_input(path) as container:
         stream = require_audio(container, path)
         own_rate, channels = stream.sample_rate, min(2, stream.channels)
-    blocks = _blocks(path, own_rate, channels)
+        if stream.channels > 2 and is_discrete(stream.layout):
+            channels = 1
+    blocks = _blocks(path, own_rate, channels, whole)
     if rate is not None and rate != own_rate:
         blocks = resample(blocks, own_rate, rate, channels)
     return Sound(rate or own_rate, channels, blocks)
@@ -81,10 +89,10 @@ def _samples(frame: AudioFrame) -> NDArray[np.float32]:
     return cast("NDArray[np.float32]", frame.to_ndarray())
 
 
-def _blocks(path: Path, rate: int, channels: int) -> Iterator[NDArray[np.float32]]:
+def _blocks(path: Path, rate: int, channels: int, whole: bool) -> Iterator[NDArray[np.float32]]:
     with open_input(path) as container:
         stream = require_audio(container, path)
-        zero = first_time(path) if video_stream(container) is not None else None
+        zero = None if whole or video_stream(container) is None else first_time(path)
         position = 0
         for time, block in _timed(container, stream, path, rate, channels):
             zero = time if zero is None else zero
@@ -112,17 +120,61 @@ def _timed(
     mixer, shape = None, None
     time = 0.0
     for frame in decoded_sound(container, stream, path):
-        if mixer is None or shape != (frame.format.name, frame.layout.name, frame.sample_rate):
-            shape = (frame.format.name, frame.layout.name, frame.sample_rate)
-            # Only integer formats are mixed down with weights that sum to one; floats would clip.
-            mixer = AudioResampler(format="s32p", layout=_LAYOUTS[channels], rate=rate)
         stamp = seconds(frame, stream)
         time = time if stamp is None else stamp
+        _check(frame, stream, path, time)
         surplus = _padding(frame, stream)
-        for mixed in mixer.resample(frame):
+        few = frame if len(frame.layout.channels) <= 2 else _mixed_down(frame, path)
+        if mixer is None or shape != (few.format.name, few.layout.name, few.sample_rate):
+            shape = (few.format.name, few.layout.name, few.sample_rate)
+            # Only integer formats are mixed down with weights that sum to one; floats would clip.
+            mixer = AudioResampler(format="s32p", layout=_LAYOUTS[channels], rate=rate)
+        for mixed in mixer.resample(few):
             block = mixed.to_ndarray()[:, : mixed.samples - surplus]
             yield time, (block / np.float32(2**31)).astype(np.float32)
             time += block.shape[1] / rate
+
+
+def _check(frame: AudioFrame, stream: AudioStream, path: Path, time: float) -> None:
+    """Raise InputError for stored samples that are no numbers or of no sound's scale: they would be a loud noise."""
+    if not stream.codec_context.name.startswith("pcm_f"):
+        return
+    peaks = np.abs(_floats(frame)).max(0, initial=0)
+    wrong = np.flatnonzero(~(peaks <= OVERSHOOT))
+    if not len(wrong):
+        return
+    place = f"{path}: the sound at {time + wrong[0] / frame.sample_rate:.2f} s"
+    if not np.isfinite(peaks[wrong[0]]):
+        raise InputError(f"{place} holds samples that are not numbers; export it again.")
+    raise InputError(f"{place} reaches {peaks[wrong[0]]:g}, full scale being 1; export it again.")
+
+
+def _mixed_down(frame: AudioFrame, path: Path) -> AudioFrame:
+    state = path.stat()
+    matrix = _matrix(path, state.st_mtime_ns, state.st_size, frame.layout.name)
+    mixed = to_frame(matrix @ _floats(frame), frame.sample_rate, 0)
+    mixed.pts, mixed.time_base = frame.pts, frame.time_base
+    return mixed
+
+
+@lru_cache(maxsize=8)
+def _matrix(path: Path, changed: int, size: int, layout: str) -> NDArray[np.float32]:
+    """How a file's sound of that layout is mixed; `changed` and `size` tell a file from an earlier one of its name."""
+    with open_input(path) as container:
+        stream = require_audio(container, path)
+        frames = decoded_sound(container, stream, path)
+        return mixing(path, stream.layout, (_floats(frame) for frame in frames if frame.layout.name == layout))
+
+
+def _floats(frame: AudioFrame) -> NDArray[np.float32]:
+    """(channels, n), full scale at 1."""
+    samples = frame.to_ndarray()
+    if not frame.format.is_planar:
+        samples = samples.reshape(-1, len(frame.layout.channels)).T
+    if samples.dtype.kind == "f":
+        return samples.astype(np.float32)
+    middle = 128 if samples.dtype.kind == "u" else 0
+    return ((samples.astype(np.float32) - middle) / 2.0 ** (8 * samples.itemsize - 1)).astype(np.float32)
 
 
 def _padding(frame: AudioFrame, stream: AudioStream) -> int:

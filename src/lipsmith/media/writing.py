@@ -95,7 +95,7 @@ class VideoWriter:
             raise UsageError(f"{self.path}: give the sound either as samples or as a file, not both.")
         self._size = (width, height)
         self._rate = Fraction(rate).limit_denominator(100_000)
-        self._sound = _writable(open_sound(audio_source) if audio_source else _sound_of(audio, audio_rate))
+        self._sound = _writable(open_sound(audio_source, whole=True) if audio_source else _sound_of(audio, audio_rate))
         self._metadata = dict(metadata or {})
         self._like, self._end = like, end
         self._options = {"crf": str(crf), "preset": preset}

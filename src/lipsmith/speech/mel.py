@@ -64,12 +64,15 @@ def read_audio(path: Path | str) -> NDArray[np.float32]:
     return np.clip(wave, -1.0, 1.0, out=wave)
 
 
-def stream_audio(path: Path | str) -> Iterator[NDArray[np.float32]]:
-    """As `read_audio`, in blocks (n,) that are not clipped; none where the sound has no length."""
+def stream_audio(path: Path | str, whole: bool = False) -> Iterator[NDArray[np.float32]]:
+    """As `read_audio`, in blocks (n,) that are not clipped; none where the sound has no length.
+
+    `whole`: sample 0 is the sound's first, whenever the picture of the file begins.
+    """
     # Training reads mel from prepared clips, on machines that may lack a media library.
     from lipsmith.media.sound import open_sound
 
-    return mixed(open_sound(path, SAMPLE_RATE).blocks)
+    return mixed(open_sound(path, SAMPLE_RATE, whole).blocks)
 
 
 def mixed(blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:

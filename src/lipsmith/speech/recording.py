@@ -12,13 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.errors import InputError, UsageError
-from lipsmith.media.sound import resample
+from lipsmith.media.sound import OVERSHOOT, resample
 from lipsmith.speech.mel import HOP, SAMPLE_RATE, mel_spectrogram, mixed, stream_audio
 from lipsmith.speech.voicing import raised, voicing
 
 _PIECE: Final = 8 * SAMPLE_RATE
-# What is above 1 is clipped, as players do; samples far above it are of another scale.
-_OVERSHOOT: Final = 16.0
 # Steps that a spectrum near the end of a piece may lack: 800 samples are 4 steps.
 _EDGE: Final = 4
 
@@ -51,7 +49,7 @@ def load_speech(speech: Path | str | NDArray[np.floating | np.signedinteger], ra
     Raises `InputError` where there is no sound or samples are not numbers, `UsageError` for another shape or rate.
     """
     if isinstance(speech, str | Path):
-        samples, mel = streamed_mel(stream_audio(speech))
+        samples, mel = streamed_mel(stream_audio(speech, whole=True))
         if not samples:
             raise _of_no_length(speech)
         return Speech(samples / SAMPLE_RATE, raised(mel), file=Path(speech))
@@ -97,7 +95,7 @@ def _floating(samples: NDArray[Any]) -> NDArray[np.float32]:
         return (samples / -float(np.iinfo(samples.dtype).min)).astype(np.float32)
     if samples.dtype.kind != "f":
         raise UsageError(f"Speech of type {samples.dtype} is neither float nor signed; give floats in [-1, 1].")
-    if samples.size and np.abs(samples).max() > _OVERSHOOT:
+    if samples.size and np.abs(samples).max() > OVERSHOOT:
         raise UsageError(f"Speech reaches {np.abs(samples).max():g}; scale it to floats in [-1, 1].")
     return samples.astype(np.float32)
 

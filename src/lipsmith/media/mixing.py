@@ -1,0 +1,102 @@
+"""Many channels into two or one, at the level of the voice.
+
+Channels that have a place are mixed as ITU-R BS.775-3, table 2, asks: center and surround at -3 dB, without the
+low-frequency channel. Tracks of a recorder have none; they are added up. Neither is made quieter than its own peak
+demands.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from av.audio.layout import AudioLayout
+    from numpy.typing import NDArray
+
+_LOG = logging.getLogger(__name__)
+
+_LESS: Final = 0.5**0.5
+_LOW: Final = {"LFE", "LFE2"}
+_FRONT: Final = {"FL": (1.0, 0.0), "FR": (0.0, 1.0), "FLC": (1.0, 0.0), "FRC": (0.0, 1.0), "FC": (_LESS, _LESS)}
+_SILENT: Final = 1e-4  # of the energy of the loudest channel; a mix below it has lost what was said
+_CANCELLED: Final = 0.25  # of that energy; a sum below it has lost most of it to opposite phases
+
+
+def is_discrete(layout: AudioLayout) -> bool:
+    """Whether the channels are tracks of which the file says no place."""
+    return any(channel.name not in _FRONT and not _place(channel.name) for channel in layout.channels)
+
+
+def _place(name: str) -> tuple[float, float] | None:
+    """Weights in left and right of a channel by its name in libav; None where it names no place."""
+    if name in _LOW:
+        return (0.0, 0.0)
+    if name in _FRONT:
+        return _FRONT[name]
+    if name[:1] not in ("B", "S", "T", "W"):
+        return None
+    return {"L": (_LESS, 0.0), "R": (0.0, _LESS), "C": (0.5, 0.5)}.get(name[-1])
+
+
+@dataclass
+class Levels:
+    """What a sound of many channels holds, gathered block by block."""
+
+    layout: AudioLayout
+    energy: NDArray[np.float64] = field(init=False)
+    peaks: NDArray[np.float64] = field(init=False)
+    _mixes: list[NDArray[np.float32]] = field(init=False)
+    _energy: list[float] = field(init=False)
+    _peak: list[float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        channels = len(self.layout.channels)
+        self.energy, self.peaks = np.zeros(channels), np.zeros(channels)
+        alike = np.ones((1, channels), np.float32)
+        if is_discrete(self.layout):
+            self._mixes = [alike]
+        else:
+            placed = np.array([_place(channel.name) for channel in self.layout.channels], np.float32).T
+            self._mixes = [placed, np.repeat(alike, 2, axis=0)]
+        self._energy, self._peak = [0.0] * len(self._mixes), [0.0] * len(self._mixes)
+
+    def add(self, block: NDArray[np.float32]) -> None:
+        """`block`: (channels, n)."""
+        self.energy += np.square(block, dtype=np.float64).sum(1)
+        self.peaks = np.maximum(self.peaks, np.abs(block).max(1, initial=0))
+        for number, mix in enumerate(self._mixes):
+            mixed = mix @ block
+            self._energy[number] += float(np.square(mixed, dtype=np.float64).sum(1).max())
+            self._peak[number] = max(self._peak[number], float(np.abs(mixed).max(initial=0)))
+
+    def matrix(self) -> NDArray[np.float32]:
+        """(2 or 1, channels): what to multiply blocks by."""
+        loudest = float(self.energy.max())
+        if len(self._mixes) == 2 and self._energy[0] >= _SILENT * loudest:
+            return self._mixes[0] * np.float32(1 / max(1.0, self._peak[0]))
+        if self._energy[-1] < _CANCELLED * loudest:
+            return self._alone(int(self.energy.argmax()))
+        gain = min(1.0, (loudest / max(self._energy[-1], 1e-30)) ** 0.5)
+        return self._mixes[-1] * np.float32(gain / max(1.0, gain * self._peak[-1]))
+
+    def _alone(self, channel: int) -> NDArray[np.float32]:
+        matrix = np.zeros_like(self._mixes[-1])
+        matrix[:, channel] = 1 / max(1.0, self.peaks[channel])
+        return matrix
+
+
+def mixing(path: Path, layout: AudioLayout, blocks: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """(2 or 1, channels): how the blocks (channels, n) of a file are mixed; a line says that they are."""
+    levels = Levels(layout)
+    for block in blocks:
+        levels.add(block)
+    matrix = levels.matrix()
+    kind = "tracks" if is_discrete(layout) else f"channels ({layout.name})"
+    _LOG.info("%s: its %d %s are mixed to %s.", path, matrix.shape[1], kind, ("mono", "stereo")[len(matrix) - 1])
+    return matrix
