@@ -5,7 +5,7 @@ TORCH ?= 2.13.0
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: install test lint demo clean
+.PHONY: install test lint demo strips clean
 
 install: $(INSTALLED)
 
@@ -19,8 +19,13 @@ lint: $(INSTALLED)
 	$(BIN)/lint-imports
 
 demo: $(INSTALLED)
-	$(BIN)/lipsmith dub demo/face.png demo/speech.wav -o demo/dubbed.mp4 --overwrite
-	$(BIN)/python demo/film_strip.py demo/dubbed.mp4 docs/demo.png
+	$(BIN)/lipsmith dub demo/actor.mp4 demo/speech.wav -o demo/dubbed.mp4 --overwrite
+	$(BIN)/lipsmith dub demo/face.png demo/speech.wav -o demo/portrait.mp4 --overwrite
+
+# The README's pictures, of what `make demo` wrote.
+strips: demo
+	$(BIN)/python demo/film_strip.py demo/dubbed.mp4 docs/demo.png 165 80 315 260
+	$(BIN)/python demo/film_strip.py demo/portrait.mp4 docs/portrait.png 60 40 190 190
 
 clean:
 	rm -rf .venv dist build

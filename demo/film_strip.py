@@ -1,4 +1,4 @@
-"""Frames of a dubbed film side by side: python demo/film_strip.py FILM PICTURE [left top right bottom]."""
+"""Frames of a dubbed film side by side: python demo/film_strip.py FILM PICTURE LEFT TOP RIGHT BOTTOM."""
 
 from __future__ import annotations
 
@@ -25,6 +25,6 @@ def film_strip(film: Path, box: tuple[int, int, int, int]) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    numbers = [int(value) for value in sys.argv[3:]]
-    region = (numbers[0], numbers[1], numbers[2], numbers[3]) if numbers else (60, 40, 190, 190)
-    cv2.imwrite(sys.argv[2], film_strip(Path(sys.argv[1]), region))
+    film, picture, *edges = sys.argv[1:]
+    left, top, right, bottom = map(int, edges)
+    cv2.imwrite(picture, film_strip(Path(film), (left, top, right, bottom)))

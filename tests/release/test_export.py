@@ -100,6 +100,13 @@ def test_half_precision_costs_little(model: Path, runs: Path) -> None:
     assert 0 < difference < 5e-3
 
 
+@pytest.fixture
+def weights_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the ONNX stages, which take most of an export and which other tests check."""
+    monkeypatch.setattr("lipsmith.release.export.export_stages", lambda *_: None)
+
+
+@pytest.mark.usefixtures("weights_alone")
 def test_a_models_network_can_be_kept(model: Path, runs: Path, tmp_path: Path) -> None:
     export(model, runs / "r", tmp_path / "next", "next", data="", hardware="", licence="")
     before, after = (load_stages(folder)["landmarks"].state_dict() for folder in (model, tmp_path / "next"))
@@ -190,6 +197,7 @@ def test_what_stands_in_the_way_is_told_before_the_work(
     assert "--overwrite" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("weights_alone")
 def test_a_kept_network_keeps_its_terms_in_sight(model: Path, runs: Path, tmp_path: Path) -> None:
     asked = verb.Options(landmarks=str(model), renderer=str(runs / "r"), out=tmp_path / "mine")
     with pytest.raises(UsageError, match="give the licence"):
@@ -198,6 +206,7 @@ def test_a_kept_network_keeps_its_terms_in_sight(model: Path, runs: Path, tmp_pa
     assert find_model(tmp_path / "mine").config["name"] == "mine"
 
 
+@pytest.mark.usefixtures("weights_alone")
 def test_a_shipped_network_is_kept_by_name(runs: Path, tmp_path: Path) -> None:
     export("fast", runs / "r", tmp_path / "mine", "mine", data="", hardware="", licence="")
     shipped, mine = (
