@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 from dataclasses import replace
 from fractions import Fraction
@@ -51,12 +52,19 @@ def test_frames_come_back(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize(
     ("width", "height"), [(64, 50), (62, 48), (63, 48), (64, 47), (61, 47), (2, 2), (1, 1), (1, 9)]
 )
-def test_every_size_is_kept(tmp_path: Path, width: int, height: int) -> None:
+def test_every_size_plays_everywhere(tmp_path: Path, width: int, height: int, caplog: pytest.LogCaptureFixture) -> None:
     image = picture(width, height)
-    frame = next(read_frames(written(tmp_path / "a.mp4", [image] * 2, crf=1)))
-    assert frame.image.shape == (height, width, 3)
+    with caplog.at_level(logging.INFO, "lipsmith"):
+        path = written(tmp_path / "a.mp4", [image] * 2, crf=1)
+    frame = next(read_frames(path)).image
+    assert frame.shape == (height + height % 2, width + width % 2, 3)
+    assert probe(path).pixel_format == "yuv420p"
     if min(width, height) > 2:
-        assert difference(frame.image, image) <= 8
+        whole = np.pad(image, [(0, height % 2), (0, width % 2), (0, 0)], "edge")
+        assert difference(frame, whole) <= 8
+    repeated = {(0, 0): None, (1, 0): "last column is", (0, 1): "last row is", (1, 1): "last column and row is"}
+    said = repeated[width % 2, height % 2]
+    assert (said in caplog.text) if said else not caplog.text
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
@@ -116,6 +124,31 @@ def test_a_film_that_declares_nothing_stays_so_and_keeps_its_colours(tmp_path: P
     assert difference(next(read_frames(path)).image, frames[0]) <= 5
 
 
+@pytest.mark.parametrize(("transfer", "white"), [(16, 0.58), (18, 0.75)])
+def test_high_dynamic_range_becomes_a_standard_film_that_says_so(tmp_path: Path, transfer: int, white: float) -> None:
+    """BT.2408: diffuse white is 58 % of PQ's scale and 75 % of HLG's; both are white in the result."""
+    path = tmp_path / "hdr.mp4"
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("libx265", rate=25, options={"x265-params": "log-level=none", "crf": "4"})
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p10le"
+        context = stream.codec_context
+        context.color_trc, context.color_primaries, context.colorspace, context.color_range = transfer, 9, 9, 1
+        for _ in range(2):
+            codes = [np.full((64, 64), round(64 + 876 * white), "<u2"), *[np.full((32, 32), 512, "<u2")] * 2]
+            frame = av.VideoFrame(64, 64, "yuv420p10le")
+            for plane, code in zip(frame.planes, codes, strict=True):
+                plane.update(np.pad(code, [(0, 0), (0, plane.line_size // 2 - code.shape[1])]).tobytes())
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    info = probe(path)
+    assert info.transfer == transfer
+    assert "is HDR" in " ".join(info.remarks)
+    frames = [frame.image for frame in read_frames(path)]
+    assert difference(frames[0], np.full((64, 64, 3), 255, np.uint8)) <= 12
+    result = probe(written(tmp_path / "a.mp4", frames, like=info))
+    assert (result.transfer, result.primaries, result.colorspace, result.pixel_format) == (1, 1, 1, "yuv420p")
+
+
 def test_a_still_picture_becomes_a_film_that_declares_its_colours(tmp_path: Path) -> None:
     still = probe(film(tmp_path / "a.png", [picture(64, 48)]))
     info = probe(written(tmp_path / "a.mp4", pictures(3), like=still))
@@ -134,7 +167,7 @@ def test_conversion_inverts_itself(
 ) -> None:
     image = np.broadcast_to(np.array(color, np.uint8), (size[1], size[0], 3))
     frame = RGBToFrame(ColorTags(color_range, matrix), *size)(image)
-    assert difference(FrameToRGB()(frame), image) <= 3
+    assert difference(FrameToRGB()(frame)[: size[1], : size[0]], image) <= 3
 
 
 def test_frames_that_change_size_on_the_way_are_scaled_to_the_first() -> None:

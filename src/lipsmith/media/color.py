@@ -7,7 +7,7 @@ as players do, so a copy that declares nothing either is shown in the same colou
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import cv2
 import numpy as np
@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 
 LIMITED, FULL = 1, 2
 BT709, UNSPECIFIED = 1, 2
+PIXEL_FORMAT: Final = "yuv420p"
+"""The one that every player of H.264 knows."""
+HDR_TRANSFERS: Final = {16: "PQ", 18: "HLG"}
+"""Transfer functions of high dynamic range, by their number in H.273."""
+
+_TO_SDR: Final = {"dst_color_trc": BT709, "dst_color_primaries": BT709}  # swscale maps tones where these differ
 
 _BT601 = 5
 _LUMA_WEIGHTS = {
@@ -79,6 +85,7 @@ class FrameToRGB:
             src_color_range=FULL if is_full_range(frame) else LIMITED,
             dst_color_range=FULL,
             interpolation=_EXACT,
+            **(_TO_SDR if frame.color_trc in HDR_TRANSFERS else {}),
         )
         rgb = np.ascontiguousarray(scaled.to_ndarray(), dtype=np.uint8)
         return over_white(rgb) if alpha else rgb
@@ -109,23 +116,24 @@ def is_full_range(frame: VideoFrame) -> bool:
 
 
 class RGBToFrame:
-    """Turns RGB into frames of one pixel format that carry the given tags; inverts `FrameToRGB`.
+    """Turns RGB into frames of `PIXEL_FORMAT` that carry the given tags; inverts `FrameToRGB`.
 
     Not by swscale, whose chroma of full range is half a level too low: a blue and a red cast of one level.
     """
 
     def __init__(self, tags: ColorTags, width: int, height: int) -> None:
-        """The picture has 4:2:0 chroma, or 4:4:4 where a side is odd, which 4:2:0 cannot have."""
+        """`width`, `height`: of the pictures; an odd side grows by one, which 4:2:0 chroma asks for."""
         self._tags = tags
         self._from_rgb = _rgb_to_yuv(_matrix(tags.matrix, width, height), tags.range == FULL)
-        self.pixel_format = "yuv444p" if width % 2 or height % 2 else "yuv420p"
+        self._more = (height % 2, width % 2)
 
     def __call__(self, image: NDArray[np.uint8]) -> VideoFrame:
         """`image`: (H, W, 3) uint8."""
+        if any(self._more):
+            image = np.pad(image, [(0, self._more[0]), (0, self._more[1]), (0, 0)], "edge")
         packed = cv2.transform(np.ascontiguousarray(image), self._from_rgb)
         planes = [np.asarray(plane, np.uint8) for plane in cv2.split(packed)]
-        stacked = np.stack(planes) if self.pixel_format == "yuv444p" else _subsampled(planes)
-        frame = VideoFrame.from_ndarray(stacked, format=self.pixel_format)
+        frame = VideoFrame.from_ndarray(_subsampled(planes), format=PIXEL_FORMAT)
         frame.color_range, frame.colorspace = self._tags.range, self._tags.matrix
         frame.color_primaries, frame.color_trc = self._tags.primaries, self._tags.transfer
         return frame

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lipsmith.media.color import is_transparent
+from lipsmith.media.color import HDR_TRANSFERS, is_transparent
 from lipsmith.media.container import pictures_in
 
 if TYPE_CHECKING:
@@ -27,6 +27,11 @@ def remarks_on(path: Path, container: InputContainer, first: VideoFrame) -> tupl
         )
     if first.interlaced_frame:
         remarks.append(f"{path} is interlaced; it is deinterlaced, and the result is progressive.")
+    if first.color_trc in HDR_TRANSFERS:
+        name = HDR_TRANSFERS[first.color_trc]
+        remarks.append(f"{path} is HDR ({name}); its tones are mapped, and the result is SDR (BT.709, 8 bits).")
+    elif any(component.bits > 8 for component in first.format.components):
+        remarks.append(f"{path} has more than 8 bits a channel; the result has 8, as every player knows them.")
     if is_transparent(first):
         remarks.append(WHITE.format(path=path))
     return tuple(remarks)

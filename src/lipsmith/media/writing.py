@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
@@ -15,7 +16,7 @@ import numpy as np
 
 from lipsmith.errors import LipsmithError, UsageError
 from lipsmith.files import hidden_beside, put
-from lipsmith.media.color import ColorTags, RGBToFrame, can_write
+from lipsmith.media.color import HDR_TRANSFERS, PIXEL_FORMAT, ColorTags, RGBToFrame, can_write
 from lipsmith.media.sound import Sound, open_sound, resample, to_frame
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lipsmith.media.probing import VideoInfo
+
+_LOG = logging.getLogger(__name__)
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 
@@ -42,9 +45,10 @@ _KNOWN_KEYS = {"title", "artist", "album", "comment", "description", "synopsis",
 class VideoWriter:
     """Writes a film beside its final place and moves it there when it is whole.
 
-    A context manager: leaving it after an exception, Ctrl-C included, leaves nothing behind. The picture
-    keeps its exact size, with 4:4:4 chroma where a side is odd. The sound is written to its last sample,
-    whatever the number of frames; the caller makes both as long as they should be.
+    A context manager: leaving it after an exception, Ctrl-C included, leaves nothing behind. What is written plays
+    everywhere: H.264 of 8 bits with 4:2:0 chroma, for which the last column or row of an odd side is repeated.
+    The sound is written to its last sample, whatever the number of frames; the caller makes both as long as they
+    should be.
     """
 
     def __init__(
@@ -165,13 +169,17 @@ class VideoWriter:
         self._container.metadata.update(self._metadata)
         tags = _tags(self._like)
         self._to_frame = RGBToFrame(tags, *self._size)
-        self._video = self._add_video(tags, self._to_frame.pixel_format)
+        self._video = self._add_video(tags)
         self._audio = self._add_audio(self._sound) if self._sound else None
 
-    def _add_video(self, tags: ColorTags, pixel_format: str) -> VideoStream:
+    def _add_video(self, tags: ColorTags) -> VideoStream:
         stream = self._container.add_stream("libx264", rate=self._rate, options=self._options)
-        stream.width, stream.height = self._size
-        stream.pix_fmt = pixel_format
+        width, height = self._size
+        stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, PIXEL_FORMAT
+        if (stream.width, stream.height) != self._size:
+            repeated = " and ".join(["column"] * (width % 2) + ["row"] * (height % 2))
+            size = f"{stream.width} x {stream.height}"
+            _LOG.info("%s is %s: players need even sides, so the last %s is repeated.", self.path, size, repeated)
         self._tick = _tick(self._rate)
         context = stream.codec_context
         stream.time_base = context.time_base = self._tick
@@ -252,7 +260,7 @@ def _tags(like: VideoInfo | None) -> ColorTags:
     """The source's own declaration; that of high definition where the source was a picture or RGB."""
     if like is None or like.is_still or not like.pixel_format.startswith(("yuv", "nv", "p0", "p2")):
         return ColorTags()
-    if not can_write(like.colorspace):
+    if not can_write(like.colorspace) or like.transfer in HDR_TRANSFERS:
         return ColorTags()
     return ColorTags(like.color_range, like.colorspace, like.primaries, like.transfer)
 
