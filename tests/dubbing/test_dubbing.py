@@ -108,6 +108,12 @@ def test_silence_closes_the_lips(clip: Clip) -> None:
     assert lip_opening(quiet).max() < 0.6 * lip_opening(loud).max()
 
 
+def test_strength_scales_how_far_the_lips_move(clip: Clip) -> None:
+    said = speech(1.0)
+    calm, usual, lively = (lip_opening(clip.dub(said, strength=share).mouths[0].points).std() for share in (0.5, 1, 2))
+    assert calm < 0.8 * usual < usual < 0.8 * lively
+
+
 def test_footage_is_prepared_once_for_many_speeches(film: Path) -> None:
     double = Double()
     clip = make_dubber(double).prepare(film)
@@ -322,6 +328,12 @@ def test_an_error_that_is_kept_keeps_no_thread(clip: Clip, tmp_path: Path, monke
 def test_an_unknown_tail_is_a_usage_error(clip: Clip) -> None:
     with pytest.raises(UsageError, match="cut or keep"):
         clip.dub(speech(0.2), tail="Keep")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("strength", [-0.1, 2.5, float("nan")])
+def test_a_strength_out_of_range_is_a_usage_error(clip: Clip, strength: float) -> None:
+    with pytest.raises(UsageError, match="choose 0 to 2"):
+        clip.dub(speech(0.2), strength=strength)
 
 
 def test_a_film_whose_last_frame_stands_lasts_as_long_as_the_speech(dubber: Dubber, tmp_path: Path) -> None:

@@ -118,6 +118,7 @@ def test_a_silent_recording_is_dubbed(run: Run, tmp_path: Path, film: Path) -> N
         ["--start", "-1"],
         ["--device", "abacus"],
         ["--tail", "wag"],
+        ["--strength", "3"],
         ["--pairs", "table.csv"],
     ],
 )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.dubbing.faces import Face
+from lipsmith.dubbing.strength import with_strength
 from lipsmith.dubbing.timeline import Timeline
 from lipsmith.face.crop import still_points
 from lipsmith.face.landmarks import NUM_POSE
@@ -59,7 +60,9 @@ class MouthTrack:
         return mel_windows(speech.mel, self.times[part])
 
 
-def predict_mouth(backend: Backend, config: ModelConfig, face: Face, timeline: Timeline, speech: Speech) -> MouthTrack:
+def predict_mouth(
+    backend: Backend, config: ModelConfig, face: Face, timeline: Timeline, speech: Speech, strength: float = 1.0
+) -> MouthTrack:
     """Predict jaw and lips run by run, close the lips in silence, and choose the references of every frame."""
     rows = face.rows(timeline.index)
     frames = np.flatnonzero(rows >= 0)
@@ -75,7 +78,8 @@ def predict_mouth(backend: Backend, config: ModelConfig, face: Face, timeline: T
         pose, content = points[run, :NUM_POSE], points[run, NUM_POSE:]
         _predict(backend, speech, times[run], pose, face.landmarks, config.window, content)
         for part in parts(len(content)):
-            content[part] = close_lips(content[part], silent[run][part], rest)
+            moved = with_strength(points[run][part], face.landmarks, strength)
+            content[part] = close_lips(moved, silent[run][part], rest)
         still = still_points(face.transforms[rows[run]])
         chosen[run] = nearest(costs(points[run], face.pool_points, still, face.pool_still), k)
     return MouthTrack(face, frames, times, rows, points, chosen, begins, ends)

@@ -9,6 +9,7 @@ from lipsmith.errors import UsageError
 
 Tail = Literal["cut", "keep"]
 
+STRONGEST: Final = 2.0
 FACE_WORDS: Final = ("largest", "left", "right", "all")
 
 
@@ -28,6 +29,9 @@ class DubOptions:
     tail: Tail = "cut"
     """When the speech is over, end the film (cut) or let the footage go on to its end with closed lips (keep)."""
 
+    strength: float = 1.0
+    """How far the lips move from rest: 1 as predicted, less for calmer lips, up to 2 for livelier ones."""
+
     side_by_side: bool = False
     """Put the source to the left of the result, for comparison."""
 
@@ -40,6 +44,8 @@ class DubOptions:
         check_stretch(self.start, self.end)
         if self.tail not in get_args(Tail):
             raise UsageError(f"Tail {self.tail!r} is unknown: use {' or '.join(get_args(Tail))}.")
+        if not 0 <= self.strength <= STRONGEST:
+            raise UsageError(f"A strength of {self.strength:g} cannot be had: choose 0 to {STRONGEST:g}.")
 
 
 def face_numbers(face: str) -> set[int]:

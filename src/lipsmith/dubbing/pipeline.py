@@ -97,7 +97,7 @@ def prepare_film(dubber: Dubber, video: Path, options: DubOptions, progress_of: 
 
 def write_film(clip: Clip, recording: Speech, out: Path, options: DubOptions, progress_of: ProgressOf) -> Path:
     """`Clip.dub` and `Result.save` as `options` ask."""
-    result = clip.dub(recording, tail=options.tail)
+    result = clip.dub(recording, tail=options.tail, strength=options.strength)
     with progress_of(f"{out.name}: dubbing") as progress:
         return result.save(out, options.overwrite, options.side_by_side, progress)
 
@@ -177,20 +177,27 @@ class Clip:
         """How long the footage lasts, its last frame included."""
         return self._end - float(self.times[0])
 
-    def dub(self, speech: Path | str | Samples | Speech, rate: int = SAMPLE_RATE, tail: Tail = "cut") -> Result:
+    def dub(
+        self,
+        speech: Path | str | Samples | Speech,
+        rate: int = SAMPLE_RATE,
+        tail: Tail = "cut",
+        strength: float = 1.0,
+    ) -> Result:
         """The footage saying `speech`: a file, samples `(n,)` or `(channels, n)` at `rate` Hz, or a loaded `Speech`.
 
         The result is as long as the speech. Longer speech: the footage plays forward and back. Shorter, with `tail`
         keep: the footage goes on to its end in silence, lips closed; with cut it ends with the speech.
+        `strength`, 0 to 2: how far the lips move from rest, the mean of the face's references; 1 as predicted.
         Raises `InputError` and `UsageError` for speech that cannot be said; see `load_speech`.
         """
-        DubOptions(tail=tail)
+        DubOptions(tail=tail, strength=strength)
         recording = speech if isinstance(speech, Speech) else load_speech(speech, rate)
         seconds = max(recording.seconds, self.seconds) if tail == "keep" else recording.seconds
         timeline = play(self.times, self._end, seconds)
         if not speaking(recording.voicing, timeline.times).any():
             _LOG.warning("No speech is heard in %s; the lips stay closed.", recording.file or "the recording")
-        mouths = [predict_mouth(self.backend, self.config, face, timeline, recording) for face in self.chosen]
+        mouths = [predict_mouth(self.backend, self.config, face, timeline, recording, strength) for face in self.chosen]
         return Result(self, recording, timeline, [mouth for mouth in mouths if len(mouth.frames)])
 
     @property

@@ -1,0 +1,54 @@
+"""Strength: rest is the references' mean in the head's pose, motion is scaled from there, lips never cross."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from lipsmith.dubbing.strength import rest, with_strength
+from lipsmith.face.landmarks import NUM_POINTS, NUM_POSE, lip_opening, ranks
+
+LOWER_LIP = ranks((14, 87, 317, 17, 84, 314))
+
+
+def faces(*openings: float) -> NDArray[np.float32]:
+    """One face `(F, 131, 2)` whose lower lip is lowered by `openings`."""
+    points = np.random.default_rng(0).uniform(0.2, 0.8, (NUM_POINTS, 2))
+    points[ranks((78, 308))] = (0.4, 0.7), (0.6, 0.7)
+    for upper, lower in ((13, 14), (82, 87), (312, 317)):
+        points[ranks((upper, lower))] = 0.5, 0.7
+    found = np.repeat(points[None], len(openings), 0)
+    found[:, LOWER_LIP, 1] += np.array(openings)[:, None]
+    return found.astype(np.float32)
+
+
+def test_as_predicted_changes_nothing() -> None:
+    points = faces(0.01, 0.05)
+    assert np.array_equal(with_strength(points, faces(0.02), 1.0), points[:, NUM_POSE:])
+
+
+@pytest.mark.parametrize(("strength", "opening"), [(0.0, 0.04), (0.5, 0.06), (1.5, 0.10), (2.0, 0.12)])
+def test_the_distance_from_the_references_mean_is_scaled(strength: float, opening: float) -> None:
+    points, references = faces(0.08), faces(0.02, 0.06)
+    found = np.concatenate([points[:, :NUM_POSE], with_strength(points, references, strength)], 1)
+    assert lip_opening(found)[0] == pytest.approx(opening, abs=1e-5)
+
+
+@given(st.floats(-0.6, 0.6), st.floats(0.7, 1.3), st.floats(-0.1, 0.1))
+def test_rest_turns_grows_and_moves_with_the_head(turn: float, scale: float, shift: float) -> None:
+    references = faces(0.02, 0.06)
+    linear = scale * np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), 1.1 * np.cos(turn)]])
+    points = (references[:1] @ linear + shift).astype(np.float32)
+    expected = references.mean(0)[NUM_POSE:] @ linear + shift
+    np.testing.assert_allclose(rest(points, references)[0], expected, atol=1e-4)
+
+
+def test_lips_that_would_cross_meet_half_way() -> None:
+    # At rest 0.06 open and asked shut: twice the way would put the lower lip 0.06 above the upper one.
+    points = faces(0.0)
+    found = np.concatenate([points[:, :NUM_POSE], with_strength(points, faces(0.06), 2.0)], 1)
+    assert lip_opening(found)[0] == pytest.approx(0, abs=1e-6)
+    assert found[0, ranks((13,))[0], 1] == pytest.approx(0.67, abs=1e-5)
