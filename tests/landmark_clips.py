@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.data.clips import Clip, ClipRecord, write_manifest
+from lipsmith.data.clips import ClipRecord, PreparedClip, write_manifest
 from lipsmith.face.landmarks import CONTENT, INNER_LIP, NUM_CONTENT, NUM_POINTS, OUTER_LIP, ranks
 from lipsmith.speech.mel import MEL_LIMIT
 
@@ -46,7 +46,7 @@ def opened(shut: NDArray[np.float32], opening: NDArray[np.float64]) -> NDArray[n
     return points
 
 
-def talking_clip(seed: int, identity: str, split: str = "train", frames: int = 60, lag: float = 0.0) -> Clip:
+def talking_clip(seed: int, identity: str, split: str = "train", frames: int = 60, lag: float = 0.0) -> PreparedClip:
     """A clip at 25 frames a second whose speech swells `lag` seconds after the mouth opens."""
     random = np.random.default_rng(seed)
     times = np.arange(frames) / 25
@@ -58,7 +58,7 @@ def talking_clip(seed: int, identity: str, split: str = "train", frames: int = 6
 
     mel = np.repeat(-4 + 6 * loudness(moments - lag)[None], 80, axis=0).astype(np.float32)
     name = f"{split}/{identity}/{identity}_{seed:03}"
-    return Clip(
+    return PreparedClip(
         record=ClipRecord(name, split, identity, f"{name}.mp4", frames, 25.0, frames / 25, 1.0),
         images=None,
         landmarks=opened(face(random), 0.06 * loudness(times + 0.02)),
@@ -69,7 +69,7 @@ def talking_clip(seed: int, identity: str, split: str = "train", frames: int = 6
     )
 
 
-def write_clips(root: Path, clips: list[Clip]) -> None:
+def write_clips(root: Path, clips: list[PreparedClip]) -> None:
     """Geometry and sound of `clips` as `lipsmith prepare` leaves them."""
     for clip in clips:
         path = root / f"{clip.record.clip}.npz"

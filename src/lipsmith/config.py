@@ -6,6 +6,7 @@ import dataclasses
 import json
 import tomllib
 from collections.abc import Sequence
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_type_hints
@@ -41,7 +42,9 @@ def build(cls: type[T], table: object, where: str, raises: type[LipsmithError] =
     """
     try:
         # Strict as JSON: whole numbers pass for floats, lists for tuples and strings for paths, and nothing else does.
-        parsed = _holder(cls).model_validate_json(json.dumps({"value": table}, default=str))
+        parsed = _holder(cls).model_validate_json(  # type: ignore[arg-type]
+            json.dumps({"value": table}, default=str)
+        )
     except ValidationError as error:
         raise raises(f"{where}: {_sentence(cls, error)}") from error
     value: T = parsed.value  # type: ignore[attr-defined]
@@ -66,6 +69,7 @@ def _read(kind: Kind, name_or_path: str | Path) -> str:
     return (resources.files("lipsmith") / "configs" / kind / f"{name_or_path}.toml").read_text(encoding="utf-8")
 
 
+@cache
 def _holder(cls: type) -> type[BaseModel]:
     """A model around `cls`: pydantic passes a model's settings on to plain dataclasses, not to a bare TypeAdapter's."""
     settings = ConfigDict(extra="forbid", strict=True)

@@ -48,8 +48,8 @@ def test_what_is_stored_is_loaded(tmp_path: Path, stored: ClipRecord) -> None:
     clip = dataset.load_clip(tmp_path, stored)
     assert clip.images is not None
     assert clip.images.shape == (FRAMES, 32, 32, 3)
-    colours = clip.images.mean((1, 2))
-    assert colours == pytest.approx(np.array([[20 * i, 100, 200 - 10 * i] for i in range(FRAMES)]), abs=4)
+    colors = clip.images.mean((1, 2))
+    assert colors == pytest.approx(np.array([[20 * i, 100, 200 - 10 * i] for i in range(FRAMES)]), abs=4)
     assert clip.mel.dtype == np.float32
     assert clip.times == pytest.approx(np.arange(FRAMES) / 25)
     assert dataset.load_mesh(tmp_path, stored).shape == (FRAMES, 478, 2)
@@ -61,7 +61,7 @@ def test_a_known_offset_is_corrected(tmp_path: Path, stored: ClipRecord) -> None
     plain = dataset.load_clip(tmp_path, stored, images=False).mel
     late = dataset.load_clip(tmp_path, dataset.with_offset(stored, 0.1), images=False).mel
     assert np.array_equal(late[:, :-8], plain[:, 8:])
-    assert (late[:, -8:] == dataset.SILENCE).all()
+    assert (late[:, -8:] == -4).all()
 
 
 @given(st.floats(-0.4, 0.4))
@@ -75,7 +75,7 @@ def test_shifting_mel_there_and_back_keeps_its_middle(seconds: float) -> None:
 def test_mel_shifted_beyond_its_length_is_silent() -> None:
     mel = np.ones((80, 10), np.float32)
     for seconds in (1.0, -1.0):
-        assert (dataset.shift_mel(mel, seconds) == dataset.SILENCE).all()
+        assert (dataset.shift_mel(mel, seconds) == -4).all()
 
 
 def test_the_manifest_comes_back(tmp_path: Path) -> None:
@@ -98,11 +98,27 @@ def test_fields_of_later_versions_are_passed_over(tmp_path: Path) -> None:
     assert dataset.read_manifest(tmp_path) == [record("a")]
 
 
-@pytest.mark.parametrize("line", ["17", '{"clip": "train/ann/a"}', "[]"])
-def test_a_line_about_something_else_is_named(tmp_path: Path, line: str) -> None:
+def changed(**values: object) -> str:
+    return json.dumps(asdict(record("a")) | values)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("17", "line 1: "),
+        ("[]", "line 1: "),
+        ('{"clip": "train/ann/a"}', "line 1: split is missing"),
+        (changed(frames="many"), "line 1: frames = 'many' should be a valid integer"),
+        (changed(frames=0), "line 1: frames = 0 is below 1"),
+        (changed(clip="../ann/a"), r"line 1: clip = '\.\./ann/a' does not lie below the prepared folder"),
+        (changed(clip="/ann/a"), "line 1: clip = '/ann/a' does not lie below the prepared folder"),
+    ],
+)
+def test_a_line_that_describes_no_clip_is_named(tmp_path: Path, line: str, sentence: str) -> None:
     (tmp_path / dataset.MANIFEST).write_text(line + "\n")
-    with pytest.raises(InputError, match="line 1"):
+    with pytest.raises(InputError, match=sentence) as error:
         dataset.read_manifest(tmp_path)
+    assert "\n" not in str(error.value)
 
 
 def test_a_folder_without_clips_says_how_to_make_them(tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from landmark_clips import talking_clip
-from lipsmith.data.clips import Clip
+from lipsmith.data.clips import PreparedClip
 from lipsmith.evaluation.protocols import GAP, choose_frames, strict_frames
 
 
-def timed_clip(frames: int, fps: float = 25.0) -> Clip:
+def timed_clip(frames: int, fps: float = 25.0) -> PreparedClip:
     clip = talking_clip(0, "a", frames=frames)
     return replace(clip, record=replace(clip.record, seconds=frames / fps, fps=fps), times=np.arange(frames) / fps)
 

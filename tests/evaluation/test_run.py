@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from double import CONFIG, Double
 from lipsmith.cli import main
 from lipsmith.cli.results import read_figures
-from lipsmith.data.clips import Clip, ClipRecord
+from lipsmith.data.clips import ClipRecord, PreparedClip
 from lipsmith.data.prepare import prepare
 from lipsmith.errors import InputError, UsageError
 from lipsmith.evaluation.baselines import Copy, Mean, Warp, landmark_flow, under, warp
@@ -34,13 +34,13 @@ from synthetic import Motion, make_film, speech
 SIZE = 64
 
 
-def clip(frames: int = 60, fps: float = 25.0, seed: int = 0) -> Clip:
+def clip(frames: int = 60, fps: float = 25.0, seed: int = 0) -> PreparedClip:
     random = np.random.default_rng(seed)
     record = ClipRecord("test/a/a1", "test", "a", "made", frames, fps, frames / fps, 1.0)
     base = random.uniform(0.1, 0.9, (131, 2))
     points = base + random.normal(0, 0.01, (frames, 1, 2)) + random.normal(0, 0.01, (frames, 131, 2))
     images = random.integers(0, 256, (frames, SIZE, SIZE, 3), dtype=np.uint8)
-    return Clip(
+    return PreparedClip(
         record=record,
         images=images,
         landmarks=points.astype(np.float32),
@@ -51,7 +51,7 @@ def clip(frames: int = 60, fps: float = 25.0, seed: int = 0) -> Clip:
     )
 
 
-def task(source: Clip, protocol: str = "strict") -> ReconstructionTask:
+def task(source: PreparedClip, protocol: str = "strict") -> ReconstructionTask:
     asked = choose_frames(source, protocol)  # type: ignore[arg-type]
     assert asked is not None
     assert source.images is not None

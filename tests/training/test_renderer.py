@@ -15,7 +15,7 @@ from torch import Tensor
 
 from landmark_clips import talking_clip, write_clips
 from lipsmith.config import build
-from lipsmith.data.clips import Clip, read_manifest
+from lipsmith.data.clips import PreparedClip, read_manifest
 from lipsmith.errors import InputError, UsageError, WeightsError
 from lipsmith.face.landmarks import NUM_POSE
 from lipsmith.face.references import costs
@@ -55,7 +55,7 @@ SMALL = RendererTraining(
 )
 
 
-def crops(clip: Clip) -> NDArray[np.uint8]:
+def crops(clip: PreparedClip) -> NDArray[np.uint8]:
     """Pictures whose brightness is the frame's number."""
     count = clip.record.frames
     images = np.full((count, SIZE, SIZE, 3), 40, np.uint8)
@@ -69,7 +69,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return prepared(tmp_path_factory.mktemp("prepared"), clips)
 
 
-def prepared(root: Path, clips: list[Clip]) -> Path:
+def prepared(root: Path, clips: list[PreparedClip]) -> Path:
     write_clips(root, clips)
     for clip in clips:
         with VideoWriter(root / f"{clip.record.clip}.mp4", SIZE, SIZE, 25.0) as film:

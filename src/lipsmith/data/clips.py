@@ -10,19 +10,21 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.config import build
 from lipsmith.errors import InputError
+from lipsmith.files import write_whole
+from lipsmith.speech.mel import MEL_LIMIT, MEL_RATE
 
 MANIFEST: Final = "manifest.jsonl"
-MEL_RATE: Final = 80.0
-SILENCE: Final = -4.0
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,19 @@ class ClipRecord:
     offset: float = 0.0
     """Seconds by which the speech lags the picture; loading corrects for it."""
 
+    def __post_init__(self) -> None:
+        place = PurePosixPath(self.clip)
+        if place.is_absolute() or ".." in place.parts or not place.name:
+            raise ValueError(f"clip = {self.clip!r} does not lie below the prepared folder")
+        if self.frames < 1:
+            raise ValueError(f"frames = {self.frames} is below 1")
+
+
+_KEYS: Final = frozenset(field.name for field in fields(ClipRecord))
+
 
 @dataclass(frozen=True)
-class Clip:
+class PreparedClip:
     """A prepared clip in memory: F frames of side S."""
 
     record: ClipRecord
@@ -88,20 +100,19 @@ def read_manifest(root: Path, split: str | None = None) -> list[ClipRecord]:
 
 
 def write_manifest(root: Path, records: list[ClipRecord]) -> None:
-    """Replace the manifest as a whole."""
-    beside = root / (MANIFEST + ".tmp")
-    beside.write_text("".join(json.dumps(asdict(record)) + "\n" for record in records), encoding="utf-8")
-    beside.replace(root / MANIFEST)
+    """Write the manifest of `root`, whole or not at all."""
+    with write_whole(root / MANIFEST) as beside:
+        beside.write_text("".join(json.dumps(asdict(record)) + "\n" for record in records), encoding="utf-8")
 
 
-def load_clip(root: Path, record: ClipRecord, *, images: bool = True) -> Clip:
+def load_clip(root: Path, record: ClipRecord, *, images: bool = True) -> PreparedClip:
     """One clip in memory; its mel is shifted by the clip's known offset, so that sound and picture agree.
 
     Raises InputError where a file of the clip is missing or damaged.
     """
     path = root / record.clip
     stored = _arrays(path, ("landmarks", "transforms", "times", "tracked", "mel"))
-    return Clip(
+    return PreparedClip(
         record=record,
         images=read_crops(path.with_name(path.name + ".mp4"), record.frames) if images else None,
         landmarks=stored["landmarks"],
@@ -130,7 +141,7 @@ def shift_mel(mel: NDArray[np.float32], seconds: float) -> NDArray[np.float32]:
     steps = round(seconds * MEL_RATE)
     if steps == 0:
         return mel
-    shifted = np.full_like(mel, SILENCE)
+    shifted = np.full_like(mel, -MEL_LIMIT)
     if steps > 0:
         shifted[:, :-steps] = mel[:, steps:]
     else:
@@ -165,13 +176,13 @@ def with_offset(record: ClipRecord, seconds: float) -> ClipRecord:
 def _records(path: Path) -> Iterator[ClipRecord]:
     if not path.is_file():
         return
-    known = {field.name for field in fields(ClipRecord)}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        try:
-            yield ClipRecord(**{key: value for key, value in row.items() if key in known})
-        except (AttributeError, TypeError) as error:
-            raise InputError(f"{path}: line {number} describes no clip; delete the line") from error
+        with suppress(json.JSONDecodeError):
+            yield _record(json.loads(line), f"{path}: line {number}")
+
+
+def _record(row: object, where: str) -> ClipRecord:
+    """The record of one line; keys that later versions may add are ignored."""
+    if isinstance(row, dict):
+        row = {key: value for key, value in row.items() if key in _KEYS}
+    return build(ClipRecord, row, where, InputError)

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.data.clips import Clip, ClipRecord, load_clip, load_mesh, read_crops, read_manifest
+from lipsmith.data.clips import ClipRecord, PreparedClip, load_clip, load_mesh, read_crops, read_manifest
 from lipsmith.face.landmarks import lip_opening
 from lipsmith.face.sketch import draw_sketches
 from lipsmith.progress import Progress
@@ -95,7 +95,7 @@ def mark(face: Image, points: NDArray[np.float32], mesh: NDArray[np.float32]) ->
     return np.asarray(np.round(marked * (1 - ink) + np.array(_SKETCH) * ink), np.uint8)
 
 
-def draw_curve(clip: Clip, shown: int) -> Image:
+def draw_curve(clip: PreparedClip, shown: int) -> Image:
     """Mel `(CURVE, 2 FACE, 3)` with the mouth's opening over it, the shown frame and frames without a face marked."""
     width = 2 * FACE
     seconds = max(clip.record.seconds, float(clip.times[-1]), 1 / MEL_RATE)

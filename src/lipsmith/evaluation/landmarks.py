@@ -14,7 +14,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.data.clips import Clip, ClipRecord, load_clip, read_manifest
+from lipsmith.data.clips import ClipRecord, PreparedClip, load_clip, read_manifest
 from lipsmith.evaluation.metrics.closure import closures, events, pooled
 from lipsmith.evaluation.metrics.landmarks import inner_opening, landmark_figures, opening_r
 from lipsmith.evaluation.protocols import strict_frames
@@ -106,7 +106,7 @@ def load_trials(
     return [trial for trial in trials if trial.counted.any()]
 
 
-def make_trial(clip: Clip, references: int, phonemes: Phonemes | None = None) -> Trial:
+def make_trial(clip: PreparedClip, references: int, phonemes: Phonemes | None = None) -> Trial:
     """The clip as a trial with `references` reference shapes."""
     pose, content = split(clip.landmarks)
     chosen = strict_frames(clip)

@@ -8,7 +8,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.data.clips import Clip
+from lipsmith.data.clips import PreparedClip
 from lipsmith.face.references import POOL, choose_pool, paper_pool_size
 
 Protocol = Literal["strict", "paper", "cross"]
@@ -35,7 +35,7 @@ class FrameChoice:
     """(R,) the references of a system that leaves the choice to the protocol, by rising lip opening."""
 
 
-def choose_frames(clip: Clip, protocol: Protocol) -> FrameChoice | None:
+def choose_frames(clip: PreparedClip, protocol: Protocol) -> FrameChoice | None:
     """The frames that `protocol` takes of a clip, or None for a clip too short for it.
 
     `strict`: see `strict_frames`. `paper`: as in IP_LAP, every frame is rebuilt from references at evenly spaced ranks
@@ -49,7 +49,7 @@ def choose_frames(clip: Clip, protocol: Protocol) -> FrameChoice | None:
     return FrameChoice(frames, frames, choose_pool(clip.landmarks, None, paper_pool_size(len(frames))))
 
 
-def strict_frames(clip: Clip) -> FrameChoice | None:
+def strict_frames(clip: PreparedClip) -> FrameChoice | None:
     """The strict protocol, the only place that knows it: evaluation of both stages and validation of training ask here.
 
     References come from tracked frames of the first half of the clip's duration; every frame from 0.2 s after its
@@ -66,5 +66,5 @@ def strict_frames(clip: Clip) -> FrameChoice | None:
     return FrameChoice(targets, allowed, pool)
 
 
-def _is_short(clip: Clip) -> bool:
+def _is_short(clip: PreparedClip) -> bool:
     return clip.record.seconds < MIN_STRICT_SECONDS or len(clip.times) < _MIN_FRAMES

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.data.clips import Clip, ClipRecord, load_clip, load_mesh, read_manifest
+from lipsmith.data.clips import ClipRecord, PreparedClip, load_clip, load_mesh, read_manifest
 from lipsmith.errors import InputError, UsageError
 from lipsmith.evaluation.metrics.judge import SpeechTrack
 from lipsmith.evaluation.model_system import ModelSystem
@@ -130,7 +130,7 @@ def _tasks(
 
 
 def _task(
-    plan: Plan, clip: Clip, chosen: FrameChoice, mel: NDArray[np.float32], times: NDArray[np.float64]
+    plan: Plan, clip: PreparedClip, chosen: FrameChoice, mel: NDArray[np.float32], times: NDArray[np.float64]
 ) -> ReconstructionTask:
     assert clip.images is not None
     points = clip.landmarks[chosen.targets]

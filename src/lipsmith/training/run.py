@@ -13,6 +13,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from lipsmith.errors import UsageError
+from lipsmith.files import write_whole
 from lipsmith.training.state import Schedule, write_tensors
 
 _LOG = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ class Curves:
 def save_weights(path: Path, weights: dict[str, Tensor], card: dict[str, Any]) -> None:
     """Write `path`.safetensors, and `path`.json that says what it is and what it measured; each appears whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".tmp")
-    write_tensors(beside, {name: value.detach().cpu().contiguous() for name, value in weights.items()})
-    beside.replace(path.with_name(path.name + ".safetensors"))
-    path.with_name(path.name + ".json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    with write_whole(path.with_name(path.name + ".safetensors")) as beside:
+        write_tensors(beside, {name: value.detach().cpu().contiguous() for name, value in weights.items()})
+    with write_whole(path.with_name(path.name + ".json")) as beside:
+        beside.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")

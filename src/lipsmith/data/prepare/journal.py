@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Self, TextIO
 
 from lipsmith.data.clips import MANIFEST, ClipRecord, read_manifest, write_manifest
 from lipsmith.data.prepare.layouts import PARTIAL, SPLITS
+from lipsmith.files import write_whole
 
 if TYPE_CHECKING:
     from lipsmith.data.prepare.clip import Outcome
@@ -59,7 +60,8 @@ class Journal:
         # Written anew: a line cut short by an interruption would swallow the next one.
         write_manifest(self._root, self.records)
         lines = (json.dumps([source, *refusal]) + "\n" for source, refusal in self._refusals.items())
-        (self._root / LEFT_OUT).write_text("".join(lines), encoding="utf-8")
+        with write_whole(self._root / LEFT_OUT) as beside:
+            beside.write_text("".join(lines), encoding="utf-8")
         self._files = [(self._root / name).open("a", encoding="utf-8") for name in (MANIFEST, LEFT_OUT)]
         return self
 

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lipsmith.data.clips import Clip, load_clip, read_manifest
+from lipsmith.data.clips import PreparedClip, load_clip, read_manifest
 from lipsmith.errors import InputError
 from lipsmith.face.landmarks import outer_lip_opening
 from lipsmith.inference.speak import grid, resample
@@ -91,7 +91,7 @@ def load_footage(root: Path, split: str, window: int, shifts: int = 0) -> Footag
     return gather_footage(whole, window, shifts)
 
 
-def gather_footage(clips: Sequence[Clip], window: int, shifts: int = 0) -> Footage:
+def gather_footage(clips: Sequence[PreparedClip], window: int, shifts: int = 0) -> Footage:
     """Footage of clips that are sorted by identity; `shifts`: mel steps that speech may be heard early or late."""
     ticks = [grid(clip.times) for clip in clips]
     points = [resample(clip.landmarks, clip.times, tick) for clip, tick in zip(clips, ticks, strict=True)]
@@ -115,7 +115,7 @@ def gather_footage(clips: Sequence[Clip], window: int, shifts: int = 0) -> Foota
     )
 
 
-def _tracked(clip: Clip) -> NDArray[np.bool_]:
+def _tracked(clip: PreparedClip) -> NDArray[np.bool_]:
     """Whether a face was found, at 25 frames a second."""
     return resample(clip.tracked.astype(np.float32), clip.times, grid(clip.times)) > 0.5
 
@@ -180,7 +180,7 @@ def _ranges(
     return first, torch.where(away, half, length)
 
 
-def _hear(clips: Sequence[Clip], ticks: Sequence[NDArray[np.float64]], shifts: int) -> NDArray[np.float16]:
+def _hear(clips: Sequence[PreparedClip], ticks: Sequence[NDArray[np.float64]], shifts: int) -> NDArray[np.float16]:
     """(2 shifts + 1, L, 80, 16)."""
     moved = []
     for shift in range(-shifts, shifts + 1):

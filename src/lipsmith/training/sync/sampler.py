@@ -13,8 +13,9 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lipsmith.data.clips import MEL_RATE, ClipRecord, load_clip, read_manifest
+from lipsmith.data.clips import ClipRecord, load_clip, read_manifest
 from lipsmith.errors import InputError
+from lipsmith.speech.mel import MEL_RATE
 
 FPS: Final = 25.0
 STEPS_PER_FRAME: Final = MEL_RATE / FPS
