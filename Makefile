@@ -5,7 +5,7 @@ TORCH ?= 2.13.0
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: install test lint demo strips clean
+.PHONY: install test lint docs demo strips clean
 
 install: $(INSTALLED)
 
@@ -17,6 +17,9 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 demo: $(INSTALLED)
 	$(BIN)/lipsmith dub demo/actor.mp4 demo/speech.wav -o demo/dubbed.mp4 --overwrite

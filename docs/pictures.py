@@ -1,0 +1,136 @@
+"""Draw the five pictures of how-it-works.md from the demo: python docs/pictures.py (needs the train extra)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lipsmith import Clip, Dubber
+from lipsmith.dubbing.draw import draw
+from lipsmith.dubbing.mouth import MouthTrack
+from lipsmith.dubbing.paste.composite import Compositor, soft_mask
+from lipsmith.face import FaceTracker
+from lipsmith.face.crop import crop_image, invert, still_points
+from lipsmith.inference.model_folder import find_model
+from lipsmith.inference.render import pixels, planes
+from lipsmith.inference.stages import load_networks
+from lipsmith.media import read_frames
+from lipsmith.models.renderer.alignment import References
+from lipsmith.speech.recording import Speech, load_speech
+
+ROOT = Path(__file__).resolve().parents[1]
+ACTOR, SPEECH, PICTURES = ROOT / "demo" / "actor.mp4", ROOT / "demo" / "speech.wav", ROOT / "docs" / "pictures"
+HEIGHT = 256
+PLACE = 131
+SIDE = 128
+
+Image = NDArray[np.uint8]
+
+
+def enlarged(picture: Image, height: int = HEIGHT) -> Image:
+    width = round(picture.shape[1] * height / picture.shape[0])
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def row(*pictures: Image) -> Image:
+    """Pictures side by side with a white gap between them."""
+    gap = np.full((HEIGHT, 8, 3), 255, np.uint8)
+    parts = [part for picture in pictures for part in (gap, enlarged(picture))]
+    return np.concatenate(parts[1:], axis=1)
+
+
+def colored(values: NDArray[np.floating]) -> Image:
+    """Values `(H, W)` in [0, 1] as RGB."""
+    shaded = cv2.applyColorMap((255 * np.clip(values, 0, 1)).astype(np.uint8), cv2.COLORMAP_VIRIDIS)
+    return np.ascontiguousarray(shaded[..., ::-1])
+
+
+def tracked(frame: Image, transform: NDArray[np.float64]) -> Image:
+    """The frame with its mesh and the outline of its crop, beside that crop."""
+    drawn = enlarged(frame, 2 * HEIGHT)
+    scale = drawn.shape[0] / frame.shape[0]
+    for x, y in FaceTracker().track(frame).faces[0].mesh * scale:
+        cv2.circle(drawn, (round(x), round(y)), 1, (255, 255, 255), -1, cv2.LINE_AA)
+    back = invert(transform)
+    corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) @ back[:, :2].T + back[:, 2]
+    cv2.polylines(drawn, [np.round(corners * scale).astype(np.int32)], True, (255, 210, 0), 2, cv2.LINE_AA)
+    return row(drawn, crop_image(frame, transform, SIDE))
+
+
+def heard(mouth: MouthTrack, speech: Speech) -> Image:
+    """The mel spectrogram round a moment, and the sketches that follow from it."""
+    places = range(PLACE, PLACE + 24, 6)
+    mel = np.concatenate([mouth.mel(speech, slice(place, place + 1))[0] for place in range(PLACE, PLACE + 24, 5)], 1)
+    spectrogram = cv2.resize(colored(mel[::-1] / 8 + 0.5), (HEIGHT * 3 // 2, HEIGHT), interpolation=cv2.INTER_NEAREST)
+    sketches = [255 - mouth.sketches(slice(place, place + 1), SIDE)[0, 2] for place in places]
+    return row(np.asarray(spectrogram, np.uint8), *(cv2.cvtColor(sketch, cv2.COLOR_GRAY2RGB) for sketch in sketches))
+
+
+def aligned(clip: Clip, mouth: MouthTrack, speech: Speech, target: Image) -> tuple[list[Image], Image]:
+    """Three of the references of a frame, and what all of them give once they are flowed onto its landmarks."""
+    encoded, part = clip.encoded[mouth.face], slice(PLACE, PLACE + 1)
+    chosen = mouth.references[part]
+    renderer = load_networks(find_model("fast").path)[1]
+    tensors = [
+        torch.from_numpy(np.ascontiguousarray(values, np.float32))
+        for values in (
+            planes(encoded.images[chosen]),
+            encoded.points[chosen],
+            encoded.still[chosen],
+            encoded.fine[chosen],
+            encoded.coarse[chosen],
+            encoded.lips[None],
+            planes(target[None]),
+            mouth.sketches(part, SIDE) / 255,
+            mouth.points[part],
+            still_points(mouth.face.transforms[mouth.rows[part]]),
+            mouth.mel(speech, part)[:, None],
+        )
+    ]
+    lips, picture, sketches, points, still, mel = tensors[5:]
+    with torch.inference_mode():
+        rows = renderer.render(picture, sketches, points, still, mel, References(*tensors[:5]), lips).aligned
+    mean = pixels(rows.numpy())[0]
+    whole = target.copy()
+    whole[SIDE // 2 :] = mean[len(mean) - SIDE // 2 :]
+    return [encoded.images[rank] for rank in chosen[0, [0, 3, 7]]], whole
+
+
+def hidden(target: Image) -> Image:
+    """What the networks see of a target."""
+    shown = target.copy()
+    shown[SIDE // 2 :] = 128
+    return shown
+
+
+def main() -> None:
+    clip, speech = Dubber.from_pretrained("fast", "cpu").prepare(ACTOR, start=3.91, end=6.07), load_speech(SPEECH)
+    result = clip.dub(speech)
+    (mouth,) = result.mouths
+    frame = [frame.image for frame in read_frames(ACTOR, start=3.91, end=6.07)][int(result.timeline.index[PLACE])]
+    face, at = mouth.face, int(mouth.rows[PLACE])
+    drawn = draw(clip.backend, clip.encoded[face], mouth, speech, slice(PLACE, PLACE + 1), [frame])
+    references, whole = aligned(clip, mouth, speech, drawn.originals[0])
+    mask = soft_mask(face.points[at], mouth.points[PLACE], SIDE)
+    over = (drawn.originals[0] * (1 - 0.6 * mask[..., None]) + 0.6 * 255 * mask[..., None]).astype(np.uint8)
+    opacity = float(face.opacity[at])
+    pasted = Compositor().paste(
+        frame, drawn.images[0], drawn.originals[0], face.transforms[at], face.points[at], mouth.points[PLACE], opacity
+    )
+    PICTURES.mkdir(exist_ok=True)
+    for name, picture in {
+        "track": tracked(frame, face.transforms[at]),
+        "speak": heard(mouth, speech),
+        "align": row(*references, whole),
+        "render": row(hidden(drawn.originals[0]), drawn.images[0], drawn.originals[0]),
+        "paste": row(over, frame, pasted),
+    }.items():
+        cv2.imwrite(str(PICTURES / f"{name}.jpg"), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+
+
+if __name__ == "__main__":
+    main()
