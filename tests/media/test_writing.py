@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from lipsmith.errors import InputError, LipsmithError, UsageError
 from lipsmith.media import VideoWriter, open_sound, probe, read_frames
 from lipsmith.media.color import ColorTags, FrameToRGB, RGBToFrame
+from lipsmith.media.keeping import Chapter
 from lipsmith.speech.mel import read_audio
 from video_samples import click, film, loudest, picture, pictures, sound
 
@@ -330,3 +331,17 @@ def test_the_result_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
 def test_pixels_that_are_not_square_stay_so(tmp_path: Path) -> None:
     like = replace(probe(written(tmp_path / "b.mp4", pictures(2))), sample_aspect=Fraction(4, 3))
     assert probe(written(tmp_path / "a.mp4", pictures(2), like=like)).sample_aspect == Fraction(4, 3)
+
+
+@pytest.mark.parametrize("suffix", CONTAINERS)
+def test_chapters_and_the_language_of_the_sound_come_back(tmp_path: Path, suffix: str) -> None:
+    chapters = [Chapter(0.0, 0.48, "One"), Chapter(0.48, 0.8, "Two ü")]
+    wave = click(0.1, 0.8, 16000)
+    path = written(tmp_path / f"a{suffix}", pictures(20), audio=wave, chapters=chapters, language="fra")
+    found = probe(path).chapters
+    assert [(c.title, round(c.start, 2), round(c.end, 2)) for c in found] == [("One", 0, 0.48), ("Two ü", 0.48, 0.8)]
+    with av.open(str(path)) as container:
+        assert container.streams.audio[0].language in ("fra", "fre")
+    copy = written(tmp_path / f"b{suffix}", pictures(20), audio_source=path)
+    with av.open(str(copy)) as container:
+        assert container.streams.audio[0].language in ("fra", "fre")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
@@ -35,6 +36,9 @@ class DubOptions:
     side_by_side: bool = False
     """Put the source to the left of the result, for comparison."""
 
+    language: str | None = None
+    """Language of the speech in three letters (ISO 639-2), such as eng, for players that name the sound."""
+
     overwrite: bool = False
     """Replace results that exist."""
 
@@ -42,6 +46,8 @@ class DubOptions:
         if self.face not in FACE_WORDS:
             face_numbers(self.face)
         check_stretch(self.start, self.end)
+        if self.language is not None and not re.fullmatch("[a-z]{3}", self.language):
+            raise UsageError(f"Language {self.language!r} is unknown: use three letters of ISO 639-2, such as eng.")
         if self.tail not in get_args(Tail):
             raise UsageError(f"Tail {self.tail!r} is unknown: use {' or '.join(get_args(Tail))}.")
         if not 0 <= self.strength <= STRONGEST:

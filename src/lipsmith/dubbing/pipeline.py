@@ -43,6 +43,7 @@ from lipsmith.files import refuse_existing, refuse_input, require
 from lipsmith.inference.backend import Backend, load_backend
 from lipsmith.inference.model_folder import ModelConfig, find_model
 from lipsmith.media import Frame, VideoWriter
+from lipsmith.media.keeping import Chapter, chapters_between, kept_metadata
 from lipsmith.media.writing import CONTAINERS
 from lipsmith.progress import Progress, ProgressOf, unwatched
 from lipsmith.speech.mel import SAMPLE_RATE
@@ -99,7 +100,7 @@ def write_film(clip: Clip, recording: Speech, out: Path, options: DubOptions, pr
     """`Clip.dub` and `Result.save` as `options` ask."""
     result = clip.dub(recording, tail=options.tail, strength=options.strength)
     with progress_of(f"{out.name}: dubbing") as progress:
-        return result.save(out, options.overwrite, options.side_by_side, progress)
+        return result.save(out, options.overwrite, options.side_by_side, progress, options.language)
 
 
 class Dubber:
@@ -231,9 +232,11 @@ class Result:
         overwrite: bool = False,
         side_by_side: bool = False,
         progress: Progress | None = None,
+        language: str | None = None,
     ) -> Path:
         """Write the film with its sound to `path`; `side_by_side` puts the source to its left.
 
+        `language`: of the speech, in three letters of ISO 639-2, such as eng; what its file tells where None.
         Raises `UsageError` where `path` is taken, is the footage or the speech itself or cannot be written,
         `LipsmithError` where the disk is full. What was begun is removed on any error and on interruption.
         """
@@ -248,9 +251,11 @@ class Result:
             audio=self.speech.samples,
             audio_rate=self.speech.rate,
             audio_source=self.speech.file,
-            metadata=metadata(self.clip.config.name),
+            metadata=kept_metadata(footage.info.metadata if footage.info else {}) | metadata(self.clip.config.name),
             like=footage.info,
             end=self.timeline.end,
+            chapters=self._chapters(),
+            language=language,
             overwrite=overwrite,
         ) as writer:
             for original, dubbed in prefetch(self._pairs()):
@@ -259,6 +264,14 @@ class Result:
                 if progress is not None:
                     progress(dubbed.index + 1, len(self))
         return path
+
+    def _chapters(self) -> list[Chapter]:
+        """The footage's, where it plays once."""
+        info = self.clip.source.footage.info
+        if info is None or not (np.diff(self.timeline.index) >= 0).all():
+            return []
+        begin = float(self.clip.times[0])
+        return chapters_between(info.chapters, begin, begin + self.timeline.end)
 
     def _pairs(self) -> Iterator[tuple[Image, Frame]]:
         """Source image and dubbed frame, one by one."""

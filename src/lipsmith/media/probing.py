@@ -16,6 +16,7 @@ from lipsmith.errors import InputError
 from lipsmith.media.color import BT709, FULL
 from lipsmith.media.container import audio_stream, check_readable, clock, open_input, require_video
 from lipsmith.media.decoding import decoder, is_end, packets
+from lipsmith.media.keeping import Chapter, chapters_in
 from lipsmith.media.orientation import orientation_of
 from lipsmith.media.pictures import Picture, read_picture
 from lipsmith.media.rate import nominal, tolerance
@@ -62,6 +63,7 @@ class VideoInfo:
     """Width of a pixel over its height, after rotation."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     """The container's, keys in lower case."""
+    chapters: tuple[Chapter, ...] = ()
     remarks: tuple[str, ...] = ()
     """What a copy of the frames lacks, a sentence each."""
 
@@ -109,6 +111,7 @@ def probe(path: Path | str) -> VideoInfo:
             pixel_format=frame.format.name,
             sample_aspect=1 / aspect if turn.transposes else aspect,
             metadata={key.lower(): value for key, value in container.metadata.items()},
+            chapters=chapters_in(container, float(stamps[0][0]) if stamps else 0.0),
             remarks=remarks_on(path, container, frame),
         )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lipsmith.media.color import HDR_TRANSFERS, is_transparent
 from lipsmith.media.container import pictures_in
+from lipsmith.media.keeping import left_out
 
 if TYPE_CHECKING:
     from av.container.input import InputContainer
@@ -34,4 +35,4 @@ def remarks_on(path: Path, container: InputContainer, first: VideoFrame) -> tupl
         remarks.append(f"{path} has more than 8 bits a channel; the result has 8, as every player knows them.")
     if is_transparent(first):
         remarks.append(WHITE.format(path=path))
-    return tuple(remarks)
+    return (*remarks, *left_out(path, container, pictures[0]))

@@ -36,6 +36,8 @@ class Sound:
     rate: int
     channels: int
     blocks: Iterator[NDArray[np.float32]]
+    language: str | None = None
+    """Three letters of ISO 639-2, where the file tells."""
 
 
 def open_sound(path: Path | str, rate: int | None = None, whole: bool = False) -> Sound:
@@ -55,13 +57,14 @@ def open_sound(path: Path | str, rate: int | None = None, whole: bool = False) -
     path = Path(path)
     with open_input(path) as container:
         stream = require_audio(container, path)
+        language = stream.language
         own_rate, channels = stream.sample_rate, min(2, stream.channels)
         if stream.channels > 2 and is_discrete(stream.layout):
             channels = 1
     blocks = _blocks(path, own_rate, channels, whole)
     if rate is not None and rate != own_rate:
         blocks = resample(blocks, own_rate, rate, channels)
-    return Sound(rate or own_rate, channels, blocks)
+    return Sound(rate or own_rate, channels, blocks, language)
 
 
 def resample(

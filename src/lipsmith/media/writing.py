@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
@@ -16,8 +16,10 @@ import numpy as np
 
 from lipsmith.errors import LipsmithError, UsageError
 from lipsmith.files import hidden_beside, put
-from lipsmith.media.color import HDR_TRANSFERS, PIXEL_FORMAT, ColorTags, RGBToFrame, can_write
-from lipsmith.media.sound import Sound, open_sound, resample, to_frame
+from lipsmith.media.color import PIXEL_FORMAT, ColorTags, RGBToFrame
+from lipsmith.media.encoding import libav_chapter, sound_of, tags_like, tick_of, writable
+from lipsmith.media.keeping import Chapter
+from lipsmith.media.sound import Sound, open_sound, to_frame
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -33,10 +35,7 @@ _LOG = logging.getLogger(__name__)
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 
-_AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
-_BLOCK = 16384  # samples of an array that are encoded at a time
 _LEAD = 1.0  # seconds that the sound is written ahead of the picture
-_CLOCK = 90_000  # ticks a second, the finest that players are used to
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # Keys that players know; MP4 keeps any other only in the form that these players do not read. QuickTime knows fewer.
 _KNOWN_KEYS = {"title", "artist", "album", "comment", "description", "synopsis", "genre", "date", "copyright"}
@@ -64,6 +63,8 @@ class VideoWriter:
         metadata: Mapping[str, str] | None = None,
         like: VideoInfo | None = None,
         end: float | None = None,
+        chapters: Sequence[Chapter] = (),
+        language: str | None = None,
         crf: int = 18,
         preset: str = "veryfast",
         overwrite: bool = True,
@@ -81,6 +82,8 @@ class VideoWriter:
             metadata: texts to store; `probe` reads them back.
             like: a film whose colours and pixel shape the result declares.
             end: seconds at which the last frame ends; one interval of `rate` after it where None.
+            chapters: parts of the film to name.
+            language: of the sound, in three letters of ISO 639-2; the one that its file tells where None.
             crf: x264's quality, 0 (lossless) to 51.
             preset: x264's trade of time for size.
             overwrite: whether a file that has the name in the end is replaced.
@@ -99,9 +102,10 @@ class VideoWriter:
             raise UsageError(f"{self.path}: give the sound either as samples or as a file, not both.")
         self._size = (width, height)
         self._rate = Fraction(rate).limit_denominator(100_000)
-        self._sound = _writable(open_sound(audio_source, whole=True) if audio_source else _sound_of(audio, audio_rate))
+        self._sound = writable(open_sound(audio_source, whole=True) if audio_source else sound_of(audio, audio_rate))
         self._metadata = dict(metadata or {})
         self._like, self._end = like, end
+        self._chapters, self._language = chapters, language
         self._options = {"crf": str(crf), "preset": preset}
         self._overwrite = overwrite
         self._hidden = ExitStack()
@@ -167,7 +171,8 @@ class VideoWriter:
             container_options={} if container_format == "matroska" else {"movflags": flags},
         )
         self._container.metadata.update(self._metadata)
-        tags = _tags(self._like)
+        self._container.set_chapters([libav_chapter(number, part) for number, part in enumerate(self._chapters)])
+        tags = tags_like(self._like)
         self._to_frame = RGBToFrame(tags, *self._size)
         self._video = self._add_video(tags)
         self._audio = self._add_audio(self._sound) if self._sound else None
@@ -180,7 +185,7 @@ class VideoWriter:
             repeated = " and ".join(["column"] * (width % 2) + ["row"] * (height % 2))
             size = f"{stream.width} x {stream.height}"
             _LOG.info("%s is %s: players need even sides, so the last %s is repeated.", self.path, size, repeated)
-        self._tick = _tick(self._rate)
+        self._tick = tick_of(self._rate)
         context = stream.codec_context
         stream.time_base = context.time_base = self._tick
         context.color_range, context.colorspace = tags.range, tags.matrix
@@ -191,6 +196,8 @@ class VideoWriter:
 
     def _add_audio(self, sound: Sound) -> AudioStream:
         stream = self._container.add_stream("aac", rate=sound.rate, layout=("mono", "stereo")[sound.channels - 1])
+        if language := self._language or sound.language:
+            stream.metadata["language"] = language
         stream.bit_rate = sound.channels * min(96_000, 4 * sound.rate)
         return stream
 
@@ -254,35 +261,3 @@ class VideoWriter:
             if error.errno in _FULL:
                 raise LipsmithError(f"{self.path} was not written: the disk is full; free some space.") from error
             raise LipsmithError(f"{self.path} was not written: {error.strerror or error}.") from error
-
-
-def _tags(like: VideoInfo | None) -> ColorTags:
-    """The source's own declaration; that of high definition where the source was a picture or RGB."""
-    if like is None or like.is_still or not like.pixel_format.startswith(("yuv", "nv", "p0", "p2")):
-        return ColorTags()
-    if not can_write(like.colorspace) or like.transfer in HDR_TRANSFERS:
-        return ColorTags()
-    return ColorTags(like.color_range, like.colorspace, like.primaries, like.transfer)
-
-
-def _tick(rate: Fraction) -> Fraction:
-    """A time base in which every frame of a constant rate falls on a tick, as fine as 90 kHz."""
-    if rate.numerator > _CLOCK:
-        return Fraction(1, _CLOCK)
-    return Fraction(1, rate.numerator * -(-_CLOCK // rate.numerator))
-
-
-def _sound_of(audio: NDArray[np.float32] | None, rate: int) -> Sound | None:
-    if audio is None or audio.shape[-1] == 0:
-        return None
-    channels = np.atleast_2d(audio).astype(np.float32, copy=False)
-    starts = range(0, channels.shape[1], _BLOCK)
-    return Sound(rate, len(channels), (channels[:, start : start + _BLOCK] for start in starts))
-
-
-def _writable(sound: Sound | None) -> Sound | None:
-    """The sound at a rate that AAC has."""
-    if sound is None or sound.rate in _AAC_RATES:
-        return sound
-    rate = min((rate for rate in _AAC_RATES if rate >= sound.rate), default=48000)
-    return Sound(rate, sound.channels, resample(sound.blocks, sound.rate, rate, sound.channels))

@@ -1,0 +1,73 @@
+"""What a film holds beside its picture: kept, or its loss said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from lipsmith.media import VideoWriter, probe
+from lipsmith.media.keeping import Chapter, chapters_between, kept_metadata
+from video_samples import film, pictures
+
+RICH = {
+    "title": "An interview",
+    "artist": "A. Person",
+    "copyright": "(c) 2026",
+    "location": "+48.1+011.5/",
+    "make": "X",
+}
+
+
+def test_texts_about_the_work_are_kept_and_place_and_device_are_not() -> None:
+    assert kept_metadata(RICH | {"make": "X", "comment": "private", "date": ""}) == {
+        "title": "An interview",
+        "artist": "A. Person",
+        "copyright": "(c) 2026",
+    }
+    apple = {"com.apple.quicktime.creationdate": "2026-11-25", "creation_time": "2026-11-26"}
+    assert kept_metadata(apple) == {"date": "2026-11-25"}
+    assert kept_metadata({"creation_time": "2026-11-26"}) == {"date": "2026-11-26"}
+
+
+def test_the_track_that_holds_chapters_is_not_left_out(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "a.mp4", 64, 48, 25, chapters=[Chapter(0, 0.1, "One")]) as writer:
+        for image in pictures(3):
+            writer.write(image)
+    info = probe(tmp_path / "a.mp4")
+    assert (info.remarks, len(info.chapters)) == ((), 1)
+
+
+def test_chapters_of_a_stretch_begin_with_it() -> None:
+    chapters = [Chapter(0, 10, "One"), Chapter(10, 20, "Two"), Chapter(20, 30, "Three")]
+    assert chapters_between(chapters, 5, 12) == [Chapter(0, 5, "One"), Chapter(5, 7, "Two")]
+
+
+def test_a_plain_film_has_nothing_to_remark_on(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mp4", pictures(3), audio=np.zeros(4000, np.float32))
+    assert probe(path).remarks == ()
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_streams_that_are_left_out_are_named(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    with av.open(str(path), "w") as container:
+        container.metadata.update(RICH)
+        video: Any = container.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        sounds: list[Any] = [container.add_stream("aac", rate=16000, layout="mono") for _ in range(2)]
+        sounds[1].metadata["language"] = "deu"
+        for image in pictures(3):
+            container.mux(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(video.encode(None))
+        for stream in sounds:
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 2048), np.float32), format="fltp", layout="mono")
+            frame.sample_rate = 16000
+            container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    said = " ".join(probe(path).remarks)
+    assert "these streams are left out: audio (" in said
+    assert "the place and the device" in said
