@@ -144,11 +144,13 @@ def test_a_large_reduction_is_the_mean_of_areas(reduction: int) -> None:
     assert np.abs(image - means).mean() < 1.5
 
 
-def test_fine_stripes_do_not_alias() -> None:
+@pytest.mark.parametrize("side", [320, 350, 400, 450, 510])
+def test_fine_stripes_do_not_alias(side: int) -> None:
+    """Of stripes of one pixel a mean over an odd number of pixels keeps that fraction, a bare warp nearly all."""
     stripes = np.zeros((600, 600, 3), np.uint8)
     stripes[:, ::2] = 255
-    image = crop.crop_image(stripes, similarity(1 / 450, 0, 300, 300)[0], 64).astype(float)
-    assert image.std() < 12
+    image = crop.crop_image(stripes, similarity(1 / side, 0, 300, 300)[0], 64).astype(float)
+    assert image.std() <= 127.5 / (side // 64)
     assert image.mean() == pytest.approx(127.5, abs=3)
 
 

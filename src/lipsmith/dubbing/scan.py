@@ -7,7 +7,6 @@ from array import array
 from dataclasses import dataclass, field
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +19,7 @@ from lipsmith.face import FaceTracker, TrackedFace
 from lipsmith.face.crop import apply, crop_image, fit_transforms, invert, smooth_transforms, still_points
 from lipsmith.face.landmarks import NUM_POINTS, select
 from lipsmith.face.references import LANDMARK_SETS, choose_landmarks, choose_lips, choose_pool, parts, sharpness_of
+from lipsmith.face.shrink import Part, shrink
 from lipsmith.media import Frame
 from lipsmith.progress import Progress
 
@@ -53,11 +53,10 @@ class Scan:
 
 @dataclass
 class _Candidate:
-    """Part of a frame, with the transform `(2, 3)` from the frame's pixels to the part's."""
+    """Part of the frame in a row of the track."""
 
     row: int
-    image: NDArray[np.uint8]
-    to_part: NDArray[np.float64]
+    part: Part
 
 
 @dataclass
@@ -180,29 +179,11 @@ class Scanner:
         return crops[pool], own[pool], lips
 
     def _crop(self, candidate: _Candidate, transform: NDArray[np.float64]) -> NDArray[np.uint8]:
-        return crop_image(candidate.image, chain(invert(candidate.to_part), transform), self._sizes.face)
-
-
-def chain(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The transform `(2, 3)` that does `first`, then `second`."""
-    linear = second[:, :2] @ first[:, :2]
-    return np.column_stack([linear, second[:, :2] @ first[:, 2] + second[:, 2]])
+        return crop_image(candidate.part.image, candidate.part.own(transform), self._sizes.face)
 
 
 def _cut_out(row: int, image: NDArray[np.uint8], points: NDArray[np.float32], size: int) -> _Candidate:
     """The part of a frame that the crop may need; of a face much larger than the crop, area means of its pixels."""
     corners = apply(invert(fit_transforms(points[None])[0]), _CORNERS)
-    limit = (image.shape[1], image.shape[0])
-    x0, y0 = np.clip(np.floor(corners.min(0)), 0, limit).astype(int)
-    x1, y1 = np.clip(np.ceil(corners.max(0)), 0, limit).astype(int)
-    # A crop that lies beside the frame repeats the pixel that is nearest to it.
-    x0, y0 = min(x0, limit[0] - 1), min(y0, limit[1] - 1)
-    part = image[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)]
-    step = max(1, min(max(part.shape[:2]) // (2 * size), *part.shape[:2]))
-    to_part = np.array([[1 / step, 0, -x0 / step], [0, 1 / step, -y0 / step]])
-    if step == 1:
-        return _Candidate(row, part.copy(), to_part)
-    rows, columns = part.shape[0] // step, part.shape[1] // step
-    whole = part[: rows * step, : columns * step]
-    small = np.asarray(cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
-    return _Candidate(row, small, to_part)
+    factor = max(1, int(np.ptp(corners, axis=0).max()) // (2 * size))
+    return _Candidate(row, shrink(image, corners, factor))

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.face.landmarks import Floats, ranks
+from lipsmith.face.shrink import UNIT_SQUARE, shrink
 
 # Eye corners, the bridge and tip of the nose, the temples: bone carries them, speech does not.
 ANCHORS: Final = (33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 162, 127, 234, 389, 356, 454)
@@ -112,33 +113,14 @@ def to_pixels(transform: Floats, size: int) -> NDArray[np.float64]:
 
 def crop_image(image: NDArray[np.uint8], transform: Floats, size: int) -> NDArray[np.uint8]:
     """The crop `(size, size, 3)` of an image `(H, W, 3)`; beyond the image its border is repeated."""
-    matrix = to_pixels(transform, size)
-    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    scale = size * float(np.hypot(transform[0, 0], transform[1, 0]))
     reduction = int(1 / scale) if scale > 0 else 1
     if reduction >= 2:
-        image, matrix = _reduced(image, matrix, reduction, size)
+        part = shrink(image, apply(invert(transform), UNIT_SQUARE), reduction, 2 * reduction)
+        image, transform = part.image, part.own(transform)
     return cv2.warpAffine(  # type: ignore[return-value]
-        image, matrix, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+        image, to_pixels(transform, size), (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
     )
-
-
-def _reduced(
-    image: NDArray[np.uint8], matrix: NDArray[np.float64], reduction: int, size: int
-) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """The part of a large image that the crop needs, shrunk by area means: a bare warp would alias."""
-    inverse = cv2.invertAffineTransform(matrix)
-    corners = np.array([[0, 0], [size, 0], [0, size], [size, size]]) @ inverse[:, :2].T + inverse[:, 2]
-    height, width = image.shape[:2]
-    margin = 2 * reduction
-    x0, y0 = np.clip(np.floor(corners.min(0)) - margin, 0, (width - 2, height - 2)).astype(int)
-    x1, y1 = np.clip(np.ceil(corners.max(0)) + margin, (x0 + 2, y0 + 2), (width, height)).astype(int)
-    columns, rows = max(1, (x1 - x0) // reduction), max(1, (y1 - y0) // reduction)
-    small = cv2.resize(image[y0:y1, x0:x1], (columns, rows), interpolation=cv2.INTER_AREA)
-    step = np.array([(x1 - x0) / columns, (y1 - y0) / rows])
-    shrunk = matrix.copy()
-    shrunk[:, :2] = matrix[:, :2] * step
-    shrunk[:, 2] = matrix[:, 2] + matrix[:, :2] @ ((x0, y0) + step / 2 - 0.5)
-    return small, shrunk  # type: ignore[return-value]
 
 
 def _complex(transforms: Floats) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:

@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.face.shrink import UNIT_SQUARE, shrink
+
 
 @dataclass(frozen=True)
 class Square:
@@ -44,9 +46,11 @@ class Square:
         """The region (size, size, 3) of image (H, W, 3), bilinear; `border` as in OpenCV."""
         scale = self.side / size
         if scale > 2:  # bilinear sampling would skip pixels: average them first
-            image, shrink, left, top = self._reduced(image, int(scale))
-            small = Square((self.x - left) / shrink, (self.y - top) / shrink, self.side / shrink, self.angle)
-            return small.pixels(image, size, border)
+            step = int(scale)
+            part = shrink(image, self.to_source(UNIT_SQUARE), step, 2 * step)
+            left, top = part.origin.tolist()
+            small = Square((self.x - left) / step, (self.y - top) / step, self.side / step, self.angle)
+            return small.pixels(part.image, size, border)
         cos, sin = scale * math.cos(self.angle), scale * math.sin(self.angle)
         # OpenCV puts pixel centres at whole numbers: half a pixel is added, then taken off.
         middle = (size - 1) / 2
@@ -58,17 +62,6 @@ class Square:
         )
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         return np.asarray(cv2.warpAffine(image, back, (size, size), flags=flags, borderMode=border), np.uint8)
-
-    def _reduced(self, image: NDArray[np.uint8], factor: int) -> tuple[NDArray[np.uint8], int, int, int]:
-        """The part of the image that the square covers, shrunk by a whole factor; factor, left, top."""
-        reach = self.side / 2 * (abs(math.cos(self.angle)) + abs(math.sin(self.angle))) + 2 * factor
-        ends = (self.x, image.shape[1]), (self.y, image.shape[0])
-        # Of a square that lies beside the picture the nearest pixels are taken: there is always some part.
-        left, top = (int(np.clip(at - reach, 0, end - 1)) // factor * factor for at, end in ends)
-        right, bottom = (int(np.clip(at + reach + factor, 0, end)) // factor * factor for at, end in ends)
-        part = image[top : max(bottom, top + factor), left : max(right, left + factor)]
-        shape = (max(part.shape[1] // factor, 1), max(part.shape[0] // factor, 1))
-        return np.asarray(cv2.resize(part, shape, interpolation=cv2.INTER_AREA), np.uint8), factor, left, top
 
 
 def around(points: NDArray[np.floating], angle: float, scale: float) -> Square:

@@ -1,0 +1,63 @@
+"""Parts of pictures as means of their pixels, and transforms that find the same places in them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lipsmith.face.crop import apply
+from lipsmith.face.shrink import shrink
+
+
+def picture(height: int = 40, width: int = 60) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
+
+
+def test_pixels_are_means_on_a_grid_that_is_fixed_to_the_picture() -> None:
+    image = picture()
+    part = shrink(image, np.array([[10.5, 7.0], [16.0, 11.9]]), 4)
+    assert part.origin.tolist() == [8, 4]
+    assert part.step.tolist() == [4, 4]
+    assert part.image.shape == (2, 2, 3)
+    means = image[4:12, 8:16].reshape(2, 4, 2, 4, 3).mean((1, 3))
+    assert np.abs(part.image - means).max() <= 0.5
+
+
+def test_the_margin_is_in_pixels_of_the_picture() -> None:
+    part = shrink(picture(), np.array([[20.0, 20.0], [24.0, 24.0]]), 2, margin=3)
+    assert part.origin.tolist() == [16, 16]
+    assert part.image.shape[:2] == (6, 6)  # 16 to 28
+
+
+def test_a_part_does_not_hold_the_whole_picture() -> None:
+    image = picture()
+    part = shrink(image, np.array([[3.2, 4.0], [9.0, 9.5]]), 1)
+    assert (part.image == image[4:10, 3:9]).all()
+    assert not np.shares_memory(part.image, image)
+
+
+def test_a_transform_finds_the_same_place() -> None:
+    """Pixel (x, y) of the part covers the pixels from (8, 4) + 4 (x, y) of the picture."""
+    part = shrink(picture(), np.array([[9.0, 5.0], [31.0, 20.0]]), 4)
+    transform = np.array([[0.03, -0.01, 0.2], [0.01, 0.03, -0.4]])
+    own = np.array([[1.5, 2.25]])
+    assert apply(part.own(transform), own) == pytest.approx(apply(transform, np.array([[8 + 6.0, 4 + 9.0]])))
+
+
+@given(
+    st.integers(1, 9),
+    st.integers(1, 9),
+    st.integers(1, 12),
+    st.floats(-1e6, 1e6),
+    st.floats(-1e6, 1e6),
+    st.floats(0, 1e6),
+)
+def test_there_is_always_some_part(height: int, width: int, factor: int, x: float, y: float, margin: float) -> None:
+    image = np.full((height, width, 3), 70, np.uint8)
+    part = shrink(image, np.array([[x, y], [x + 1, y + 1]]), factor, margin)
+    assert part.image.size
+    assert (part.image == 70).all()
+    assert (part.origin >= 0).all()
+    assert (part.origin + part.step * part.image.shape[1::-1] <= (width, height)).all()
