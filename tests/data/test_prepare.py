@@ -25,7 +25,7 @@ from lipsmith.face import crop
 from lipsmith.face.landmarks import select
 from lipsmith.media import VideoWriter
 from lipsmith.speech.mel import mel_spectrogram
-from synthetic import STILL, face_at, make_film, speech
+from synthetic import STILL, face_at, large_face_enters, make_film, speech
 from video_samples import film, pictures
 
 COMMAND = (sys.executable, "-m", "lipsmith", "prepare")
@@ -110,6 +110,25 @@ def test_two_shots_are_two_clips_that_know_nothing_of_each_other(tmp_path: Path)
     whole = mel_spectrogram(speech(1.6)).astype(float)
     later = load_clip(tmp_path / "out", records[1], images=False).mel
     assert np.abs(later[:, 4:60] - whole[:, 64 + 4 : 64 + 60]).mean() < 0.25
+
+
+def test_the_main_face_is_prepared_though_it_comes_last(tmp_path: Path) -> None:
+    """The same rule as at dubbing and at scoring."""
+    source = film(tmp_path / "film.mp4", large_face_enters(), audio=speech(1.6))
+    (record,) = one(source, tmp_path / "out").records
+    assert record.frames < 40
+    side = 1 / load_clip(tmp_path / "out", record, images=False).transforms[:, 0, 0]
+    assert side.min() > 100
+
+
+def test_a_film_that_cannot_be_read_again_is_left_out(
+    still: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Crops come from a second reading: what of it is missing is no silent loss."""
+    monkeypatch.setattr("lipsmith.data.prepare.clip.crop_frames", lambda frames, stretch, size: iter(()))
+    with pytest.raises(InputError, match=r"ann_1\.mp4: no frame could be read again at 0\.00 s"):
+        one(still, tmp_path)
+    assert set(files(tmp_path)) == {LEFT_OUT}
 
 
 def test_a_second_run_does_nothing(still: Path, prepared: tuple[Path, ClipRecord]) -> None:

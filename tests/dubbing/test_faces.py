@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lipsmith.dubbing.faces import FADE, Face, bridge, choose, ignored_faces, opacities
+from lipsmith.dubbing.faces import FADE, Face, choose, ignored_faces, opacities
 from lipsmith.dubbing.store import CropStore, Stored
 from lipsmith.errors import LipsmithError, UsageError
 
@@ -57,17 +57,6 @@ def test_a_face_that_is_not_there_is_a_usage_error(face: str) -> None:
 def test_rows_of_frames_that_are_shown_in_any_order() -> None:
     seen = replace(FACES[0], frames=np.array([3, 4, 7]))
     assert seen.rows(np.array([8, 7, 6, 4, 3, 0])).tolist() == [-1, 2, -1, 1, 0, -1]
-
-
-def test_short_gaps_are_filled_in_between_and_long_ones_left() -> None:
-    points = np.zeros((3, 131, 2))
-    points[1] = 3
-    frames, filled, scores = bridge(np.array([0, 3, 9]), points, np.array([1.0, 0.7, 0.5]))
-    assert frames.tolist() == [0, 1, 2, 3, 9]
-    assert filled[:, 0, 0] == pytest.approx([0, 1, 2, 3, 0])
-    assert scores == pytest.approx([1, 0.9, 0.8, 0.7, 0.5])
-    alone = bridge(np.array([5]), points[:1], np.array([1.0]))
-    assert alone[0].tolist() == [5]
 
 
 def test_the_mouth_fades_where_tracking_starts_and_stops_within_a_shot() -> None:

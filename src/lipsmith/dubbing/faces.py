@@ -14,7 +14,7 @@ from lipsmith.dubbing.options import FACE_WORDS, face_numbers
 from lipsmith.dubbing.store import Stored
 from lipsmith.errors import UsageError
 from lipsmith.face.landmarks import Floats
-from lipsmith.face.prominence import prominence
+from lipsmith.face.stretches import prominence
 
 _LOG = logging.getLogger(__name__)
 
@@ -116,26 +116,6 @@ def _of_shot(tracks: list[Face], face: str) -> Face:
     longest = max(len(track.frames) for track in tracks)
     lasting = [track for track in tracks if len(track.frames) >= _LASTING * longest]
     return sorted(lasting, key=lambda track: track.place[0])[0 if face == "left" else -1]
-
-
-def bridge(
-    frames: NDArray[np.intp], points: Floats, scores: Floats
-) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.float32]]:
-    """Frames, points `(n, 131, 2)` and scores with gaps of `LONGEST_GAP` frames and less filled in between.
-
-    Where there is no such gap the points are those given, not a copy: those of a long film weigh.
-    """
-    short = np.flatnonzero((np.diff(frames) > 1) & (np.diff(frames) <= LONGEST_GAP + 1))
-    if not len(short):
-        return frames, np.asarray(points, np.float32), np.asarray(scores, np.float32)
-    added = [np.arange(frames[at] + 1, frames[at + 1]) for at in short]
-    every = np.sort(np.concatenate([frames, *added]))
-    filled = np.empty((len(every), *points.shape[1:]), np.float32)
-    filled[np.searchsorted(every, frames)] = points
-    for at, missing in zip(short, added, strict=True):
-        share = ((missing - frames[at]) / (len(missing) + 1))[:, None, None]
-        filled[np.searchsorted(every, missing)] = points[at] * (1 - share) + points[at + 1] * share
-    return every, filled, np.interp(every, frames, scores).astype(np.float32)
 
 
 def opacities(frames: NDArray[np.intp], scores: Floats, first: int, last: int) -> NDArray[np.float32]:

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import logging
-from array import array
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.faces import Face, bridge, opacities
+from lipsmith.dubbing.faces import LONGEST_GAP, Face, opacities
 from lipsmith.dubbing.prefetch import prefetch
 from lipsmith.dubbing.source import Source
 from lipsmith.dubbing.store import CropStore
 from lipsmith.errors import InputError
-from lipsmith.face import FaceTracker, TrackedFace
-from lipsmith.face.crop import apply, crop_image, fit_transforms, invert, smooth_transforms, still_points
-from lipsmith.face.landmarks import NUM_POINTS, select
-from lipsmith.face.references import LANDMARK_SETS, choose_landmarks, choose_lips, choose_pool, parts, sharpness_of
-from lipsmith.face.shrink import Part, shrink
+from lipsmith.face import FaceTracker
+from lipsmith.face.crop import still_points
+from lipsmith.face.references import LANDMARK_SETS, choose_landmarks, choose_lips, choose_pool, sharpness_of
+from lipsmith.face.stretches import Shot, ShotFace, track_shots
 from lipsmith.media import Frame
 from lipsmith.progress import Progress
-
-_LOG = logging.getLogger(__name__)
-
-# Cut-outs that one face may hold until its shot ends; when full, every second one goes, so that they stay evenly
-# spread over time, and their mouth shapes distributed as the whole shot's.
-CANDIDATES: Final = 75
-# Cut-outs reach a tenth of the crop beyond it: the smoothed crop differs a little from the frame's own.
-_CORNERS: Final = np.array([[-0.1, -0.1], [1.1, -0.1], [-0.1, 1.1], [1.1, 1.1]])
 
 
 @dataclass(frozen=True)
@@ -51,45 +42,6 @@ class Scan:
     """Width and height of the frames."""
 
 
-@dataclass
-class _Candidate:
-    """Part of the frame in a row of the track."""
-
-    row: int
-    part: Part
-
-
-@dataclass
-class _Growing:
-    """A track while its shot lasts."""
-
-    frames: list[int] = field(default_factory=list)
-    coordinates: array[float] = field(default_factory=lambda: array("f"))
-    """Of all points, one after the other: a list of small arrays would take twice the memory and not give it back."""
-    scores: list[float] = field(default_factory=list)
-    candidates: list[_Candidate] = field(default_factory=list)
-    stride: int = 1
-
-    @property
-    def points(self) -> NDArray[np.float32]:
-        """(n, 131, 2), source pixels; a view."""
-        return np.frombuffer(self.coordinates, np.float32).reshape(-1, NUM_POINTS, 2)
-
-    def add(self, frame: Frame, face: TrackedFace, size: int) -> None:
-        points = select(face.mesh).astype(np.float32)
-        row = len(self.frames)
-        self.frames.append(frame.index)
-        self.coordinates.frombytes(points.tobytes())
-        self.scores.append(face.score)
-        if row % self.stride:
-            return
-        if len(self.candidates) == CANDIDATES:
-            self.candidates, self.stride = self.candidates[::2], 2 * self.stride
-            if row % self.stride:
-                return
-        self.candidates.append(_cut_out(row, frame.image, points, size))
-
-
 class Scanner:
     """Turns footage into tracks, shot by shot."""
 
@@ -97,93 +49,70 @@ class Scanner:
         self._tracker, self._store, self._sizes = tracker, store, sizes
         self._tracks: list[Face] = []
         self._times: list[float] = []
-        self._growing: dict[int, _Growing] = {}
-        self._shot, self._shot_begins = 0, 0
+        self._size = (0, 0)
 
     def scan(self, source: Source, progress: Progress | None = None) -> Scan:
         """Go through all frames. Raises `InputError` where no frame shows a face."""
-        total = source.footage.frames
-        size = (0, 0)
-        for frame in prefetch(source.frames()):
-            self._take(frame)
-            size = (frame.image.shape[1], frame.image.shape[0])
-            if progress is not None:
-                progress(frame.index + 1, max(total, frame.index + 1) if total else 0)
-        self._close_shot()
+        # Closed by name: who keeps an error keeps its trace, and with that a thread that waits with the film open.
+        with closing(self._counted(source, progress)) as frames:
+            for shot in track_shots(frames, self._tracker, bridge=LONGEST_GAP, candidate_size=self._sizes.face):
+                for face in shot.faces:
+                    self._tracks.append(self._track(shot, face, len(self._tracks) + 1))
+                    del face
+                del shot  # or its pictures stay while the next one is read
         if not self._tracks:
             raise InputError(
                 f"{source.footage.name}: no face in any of its {len(self._times)} frames; "
                 "choose footage where a face is at least 30 pixels wide and turned towards the camera."
             )
-        return Scan(np.array(self._times), self._tracks, size)
+        return Scan(np.array(self._times), self._tracks, self._size)
 
-    def _take(self, frame: Frame) -> None:
-        found = self._tracker.track(frame.image)
-        if found.shot != self._shot:
-            self._close_shot()
-            self._shot, self._shot_begins = found.shot, frame.index
-        self._times.append(frame.time)
-        for face in found.faces:
-            self._growing.setdefault(face.face, _Growing()).add(frame, face, self._sizes.face)
+    def _counted(self, source: Source, progress: Progress | None) -> Generator[Frame, None, None]:
+        total = source.footage.frames
+        for frame in prefetch(source.frames()):
+            self._times.append(frame.time)
+            self._size = (frame.image.shape[1], frame.image.shape[0])
+            yield frame
+            if progress is not None:
+                progress(frame.index + 1, max(total, frame.index + 1) if total else 0)
 
-    def _close_shot(self) -> None:
-        for growing in self._growing.values():
-            self._tracks.append(self._finished(growing))
-        self._growing = {}
-
-    def _finished(self, growing: _Growing) -> Face:
-        seen = np.array(growing.frames)
-        frames, points, scores = bridge(seen, growing.points, np.array(growing.scores))
-        times = np.array(self._times)[frames]
-        low, high = points.min(1), points.max(1)
-        fitted = np.concatenate([fit_transforms(points[part]) for part in parts(len(points))])
-        transforms = smooth_transforms(fitted, times)
-        # In place: a second copy of a long film's points would weigh.
-        for part in parts(len(points)):
-            points[part] = apply(transforms[part], points[part])
-        rows = np.searchsorted(frames, seen)
-        crops, chosen, lips = self._references(growing.candidates, rows, transforms, points)
-        x, y = np.median((low + high) / 2, axis=0)
+    def _track(self, shot: Shot, face: ShotFace, number: int) -> Face:
+        stretches = face.stretches
+        frames = _joined([np.arange(s.first, s.first + len(s)) for s in stretches])
+        points = _joined([s.points for s in stretches])
+        transforms = _joined([s.transforms for s in stretches])
+        crops, chosen, lips = self._references(face, frames, transforms, points)
         return Face(
-            number=len(self._tracks) + 1,
-            shot=self._shot,
+            number=number,
+            shot=shot.number,
             frames=frames,
             points=points,
             transforms=transforms,
-            opacity=opacities(frames, scores, self._shot_begins, len(self._times) - 1),
+            opacity=opacities(frames, _joined([s.scores for s in stretches]), shot.first, shot.last),
             pool=self._store.put(crops),
             pool_points=points[chosen],
             pool_still=still_points(transforms[chosen]),
             lips=lips,
             landmarks=points[choose_landmarks(points, self._sizes.landmarks)],
-            size=float(np.median(high[:, 0] - low[:, 0])),
-            place=(float(x), float(y)),
-            seconds=(float(times[0]), float(times[-1])),
+            size=face.width,
+            place=face.place,
+            seconds=(float(stretches[0].times[0]), float(stretches[-1].times[-1])),
         )
 
     def _references(
-        self,
-        candidates: list[_Candidate],
-        rows: NDArray[np.intp],
-        transforms: NDArray[np.float64],
-        points: NDArray[np.float32],
+        self, face: ShotFace, frames: NDArray[np.intp], transforms: NDArray[np.float64], points: NDArray[np.float32]
     ) -> tuple[NDArray[np.uint8], NDArray[np.intp], NDArray[np.intp]]:
         """Pool crops `(R, S, S, 3)`, their rows in the track `(R,)`, and the lip references' ranks among them."""
-        own = rows[[candidate.row for candidate in candidates]]
+        rows = np.searchsorted(frames, [candidate.frame for candidate in face.candidates])
         crops = np.stack(
-            [self._crop(candidate, transforms[row]) for candidate, row in zip(candidates, own, strict=True)]
+            [c.crop(transforms[row], self._sizes.face) for c, row in zip(face.candidates, rows, strict=True)]
         )
         sharpness = np.array([sharpness_of(crop[len(crop) // 2 :]) for crop in crops])
-        pool = choose_pool(points[own], sharpness)
-        lips = choose_lips(points[own][pool], sharpness[pool], self._sizes.lips)
-        return crops[pool], own[pool], lips
-
-    def _crop(self, candidate: _Candidate, transform: NDArray[np.float64]) -> NDArray[np.uint8]:
-        return crop_image(candidate.part.image, candidate.part.own(transform), self._sizes.face)
+        pool = choose_pool(points[rows], sharpness)
+        lips = choose_lips(points[rows][pool], sharpness[pool], self._sizes.lips)
+        return crops[pool], rows[pool], lips
 
 
-def _cut_out(row: int, image: NDArray[np.uint8], points: NDArray[np.float32], size: int) -> _Candidate:
-    """The part of a frame that the crop may need; of a face much larger than the crop, area means of its pixels."""
-    corners = apply(invert(fit_transforms(points[None])[0]), _CORNERS)
-    factor = max(1, int(np.ptp(corners, axis=0).max()) // (2 * size))
-    return _Candidate(row, shrink(image, corners, factor))
+def _joined(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """One array, which is no copy where there is but one: that of a long shot weighs."""
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)

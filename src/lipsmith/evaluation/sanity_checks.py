@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.errors import InputError
-from lipsmith.evaluation.films import Geometry, pieces, read_beginning
+from lipsmith.evaluation.films import pieces, read_beginning
 from lipsmith.face import FaceMesh
 from lipsmith.face.mesh import mesh_square
+from lipsmith.face.stretches import Stretch
 from lipsmith.face.tracker import PRESENT
 from lipsmith.media import probe
 from lipsmith.speech.mel import SAMPLE_RATE
@@ -65,7 +66,7 @@ def warn_other_speech(real: Path, generated: Path) -> None:
         )
 
 
-def require_face(generated: Path, stretches: list[Geometry], detector: FaceMesh) -> None:
+def require_face(generated: Path, stretches: list[Stretch], detector: FaceMesh) -> None:
     """Look into some frames of `stretches`, where the real film's face is; warn where most of them show no face there.
 
     Raises InputError where none does.

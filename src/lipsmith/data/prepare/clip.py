@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from lipsmith.data.clips import ClipRecord
 from lipsmith.data.prepare.layouts import Job
 from lipsmith.data.prepare.store import ClipWriter
-from lipsmith.data.prepare.stretch import Stretch
 from lipsmith.errors import InputError
-from lipsmith.media import Frame, VideoInfo, probe, read_frames
+from lipsmith.face.landmarks import select
+from lipsmith.face.stretches import Shot, ShotFace, Stretch, crop_frames, main_face, track_shots
+from lipsmith.media import VideoInfo, probe, read_frames
 from lipsmith.speech.mel import SAMPLE_RATE, mel_spectrogram, stream_audio
 
 if TYPE_CHECKING:
-    from lipsmith.face import FaceTracker, TrackedFace, TrackedFrame
+    from lipsmith.face import FaceTracker
 
 MIN_SECONDS: Final = 0.5
 MAX_SECONDS: Final = 30.0  # longer shots are cut: it bounds what a worker and a loader hold
@@ -70,58 +71,47 @@ class _Preparation:
         self._job, self._root, self._size, self._tracker = job, root, size, tracker
         self._fps = float(info.rate)
         self._speech = _Speech(job.source)
+        self._again = read_frames(job.source)
+        """A second reading, for the crops: it follows the first shot by shot."""
         self._reasons: Counter[str] = Counter()
 
     def records(self) -> Iterator[ClipRecord]:
         """Prepare shot after shot. Raises _LeftOutError where none was fit."""
         made = 0
-        frames = _Peekable(self._tracked_frames())
-        while frames.peek() is not None:
-            record = self._stretch(frames, made)
-            if record is not None:
-                made += 1
-                yield record
+        for shot in self._shots():
+            if not shot.faces:
+                self._reasons[NO_FACE] += shot.last - shot.first + 1
+                continue
+            main = main_face(shot.faces)
+            for stretch in main.stretches:
+                record = self._prepare(stretch, rivals(shot, main, stretch), made)
+                if record is not None:
+                    made += 1
+                    yield record
         if made == 0:
-            raise _LeftOutError(self._reasons.most_common(1)[0][0] if self._reasons else NO_FACE)
+            raise _LeftOutError(self._reasons.most_common(1)[0][0])
 
-    def _tracked_frames(self) -> Iterator[tuple[Frame, TrackedFrame]]:
-        for frame in read_frames(self._job.source):
-            yield frame, self._tracker.track(frame.image)
+    def _shots(self) -> Iterator[Shot]:
+        return track_shots(
+            read_frames(self._job.source),
+            self._tracker,
+            bridge=int(MAX_GAP * self._fps),
+            whole_mesh=True,
+            longest=MAX_SECONDS,
+        )
 
-    def _stretch(self, frames: _Peekable, made: int) -> ClipRecord | None:
-        """Consume frames up to the end of one stretch; its record, or None with the reason counted."""
-        first, tracked = frames.next()
-        if not tracked.faces:
-            self._reasons[NO_FACE] += 1
+    def _prepare(self, stretch: Stretch, rivals: int, made: int) -> ClipRecord | None:
+        """Write the clip of one stretch; its record, or None with the reason counted."""
+        start, frames = float(stretch.times[0]), len(stretch)
+        seconds = float(stretch.times[-1]) - start + 1 / self._fps
+        mel = self._mel(start, seconds)
+        if mel is None or seconds < MIN_SECONDS or rivals > RIVAL_SHARE * frames:
+            self._reasons[_reason(seconds, rivals / frames)] += frames
             return None
-        main, shot = max(tracked.faces, key=_height).face, tracked.shot
         name = self._job.clip if made == 0 else f"{self._job.clip}+{made + 1}"
         with ClipWriter(self._root / name, self._size, self._fps) as writer:
-            stretch = Stretch(writer, self._size, self._fps)
-            stretch.add(first.image, first.time, max(tracked.faces, key=_height).mesh)
-            rivals = _rival(tracked, main)
-            while (item := frames.peek()) is not None and self._continues(stretch, item, shot):
-                frame, tracked = frames.next()
-                face = next((face for face in tracked.faces if face.face == main), None)
-                stretch.add(frame.image, frame.time, None if face is None else face.mesh)
-                rivals += _rival(tracked, main)
-            return self._finish(name, writer, stretch, first.time, rivals)
-
-    def _continues(self, stretch: Stretch, item: tuple[Frame, TrackedFrame], shot: int) -> bool:
-        frame, tracked = item
-        too_long = frame.time - stretch.times[0] >= MAX_SECONDS
-        return tracked.shot == shot and not too_long and stretch.gap <= MAX_GAP
-
-    def _finish(self, name: str, writer: ClipWriter, stretch: Stretch, start: float, rivals: int) -> ClipRecord | None:
-        arrays = stretch.finish()
-        times, frames = arrays["times"], len(arrays["times"])
-        seconds = float(times[-1]) + 1 / self._fps
-        mel = self._mel(start, seconds)
-        reason = self._reason(seconds, rivals / frames, mel)
-        if reason is not None:
-            self._reasons[reason] += frames
-            return None
-        writer.commit({**arrays, "mel": mel.astype(np.float16)} if mel is not None else arrays)
+            self._write_crops(writer, stretch)
+            writer.commit({**_arrays(stretch), "mel": mel.astype(np.float16)})
         return ClipRecord(
             clip=name,
             split=self._job.split,
@@ -130,8 +120,17 @@ class _Preparation:
             frames=frames,
             fps=round(self._fps, 4),
             seconds=round(seconds, 3),
-            tracked=round(float(arrays["tracked"].mean()), 4),
+            tracked=round(float(stretch.seen.mean()), 4),
         )
+
+    def _write_crops(self, writer: ClipWriter, stretch: Stretch) -> None:
+        count = 0
+        for image in crop_frames(self._again, stretch, self._size):
+            writer.write(image)
+            count += 1
+        if count < len(stretch):
+            end = stretch.times[count]
+            raise InputError(f"{self._job.source}: no frame could be read again at {end:.2f} s; copy it to an MP4")
 
     def _mel(self, start: float, seconds: float) -> NDArray[np.float32] | None:
         wave = self._speech.take(start, start + seconds)
@@ -139,12 +138,32 @@ class _Preparation:
             return None
         return mel_spectrogram(wave)
 
-    def _reason(self, seconds: float, rivals: float, mel: NDArray[Any] | None) -> str | None:
-        if seconds < MIN_SECONDS:
-            return TOO_SHORT
-        if rivals > RIVAL_SHARE:
-            return SEVERAL_FACES
-        return NO_SPEECH if mel is None else None
+
+def rivals(shot: Shot, main: ShotFace, stretch: Stretch) -> int:
+    """In how many frames of a stretch of the `main` face another one is tall enough to be a second speaker."""
+    inside = (main.frames >= stretch.first) & (main.frames < stretch.first + len(stretch))
+    beside = np.zeros(len(main.frames), bool)
+    for face in shot.faces:
+        if face is not main:
+            _, ours, theirs = np.intersect1d(main.frames, face.frames, assume_unique=True, return_indices=True)
+            beside[ours] |= face.heights[theirs] > RIVAL_HEIGHT * main.heights[ours]
+    return int((beside & inside).sum())
+
+
+def _reason(seconds: float, rivals: float) -> str:
+    if seconds < MIN_SECONDS:
+        return TOO_SHORT
+    return SEVERAL_FACES if rivals > RIVAL_SHARE else NO_SPEECH
+
+
+def _arrays(stretch: Stretch) -> dict[str, NDArray[Any]]:
+    return {
+        "landmarks": select(stretch.points),
+        "mesh": stretch.points.astype(np.float16),
+        "transforms": stretch.transforms.astype(np.float32),
+        "times": stretch.times - stretch.times[0],
+        "tracked": stretch.seen,
+    }
 
 
 class _Speech:
@@ -168,31 +187,3 @@ class _Speech:
         samples = min(max(samples, 0), len(self._held))
         self._held = self._held[samples:]
         self._position += samples
-
-
-class _Peekable:
-    """An iterator of tracked frames whose next item can be looked at."""
-
-    def __init__(self, items: Iterator[tuple[Frame, TrackedFrame]]) -> None:
-        self._items = items
-        self._next = next(items, None)
-
-    def peek(self) -> tuple[Frame, TrackedFrame] | None:
-        return self._next
-
-    def next(self) -> tuple[Frame, TrackedFrame]:
-        if self._next is None:
-            raise StopIteration
-        item, self._next = self._next, next(self._items, None)
-        return item
-
-
-def _height(face: TrackedFace) -> float:
-    return float(np.ptp(face.mesh[:, 1]))
-
-
-def _rival(tracked: TrackedFrame, main: int) -> int:
-    """1 where a second face is tall enough to be a second speaker."""
-    heights = {face.face: _height(face) for face in tracked.faces}
-    others = [height for face, height in heights.items() if face != main]
-    return int(main in heights and any(height > RIVAL_HEIGHT * heights[main] for height in others))

@@ -1,0 +1,240 @@
+"""The only pass from a film to its faces: shots, the faces of each, and stretches in which a face is followed.
+
+    for shot in track_shots(read_frames(path), FaceTracker(6)):
+        for stretch in main_face(shot.faces).stretches:
+            for image in crop_frames(frames, stretch, 128): ...
+
+Tracking keeps geometry, never pictures, but for a few candidates where they are asked for. A crop depends on the poses
+that follow it, so crops come from a second reading of the film, one at a time.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsmith.face.candidates import Candidate, Candidates
+from lipsmith.face.crop import apply, crop_image, fit_transforms, smooth_transforms
+from lipsmith.face.landmarks import NUM_POINTS, Floats, select
+from lipsmith.face.references import parts
+from lipsmith.face.tracker import FaceTracker, TrackedFace
+
+if TYPE_CHECKING:
+    from lipsmith.media import Frame
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """An unbroken run of F frames that follows one face."""
+
+    first: int
+    """Number of its first frame in the film."""
+    times: NDArray[np.float64]
+    """(F,) seconds."""
+    points: NDArray[np.float32]
+    """(F, 131 or 478, 2) crop units."""
+    transforms: NDArray[np.float64]
+    """(F, 2, 3) pixels of the film to crop units, smoothed over time."""
+    scores: NDArray[np.float32]
+    """(F,) in [0, 1]: the face network's belief."""
+    seen: NDArray[np.bool_]
+    """(F,): False where a gap was bridged and all of this is interpolated."""
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def between(self, low: int, high: int) -> Stretch:
+        """The part from frame `low` of the film to before frame `high`, both within the stretch."""
+        part = slice(low - self.first, high - self.first)
+        arrays = {name: getattr(self, name)[part] for name in ("times", "points", "transforms", "scores", "seen")}
+        return replace(self, first=low, **arrays)
+
+
+@dataclass(frozen=True)
+class ShotFace:
+    """One face of one shot, seen in n of its frames."""
+
+    frames: NDArray[np.intp]
+    """(n,) numbers of the frames in the film, rising."""
+    boxes: NDArray[np.float32]
+    """(n, 4): x0, y0, x1, y1 of the mesh, pixels of the film."""
+    stretches: list[Stretch]
+    candidates: list[Candidate]
+    """Pictures of which references may be chosen; none where none were asked for."""
+
+    @property
+    def width(self) -> float:
+        """Median width, pixels of the film."""
+        return float(np.median(self.boxes[:, 2] - self.boxes[:, 0]))
+
+    @property
+    def heights(self) -> NDArray[np.float32]:
+        """(n,) pixels of the film."""
+        return self.boxes[:, 3] - self.boxes[:, 1]
+
+    @property
+    def place(self) -> tuple[float, float]:
+        """Median centre, pixels of the film."""
+        x, y = np.median((self.boxes[:, :2] + self.boxes[:, 2:]) / 2, axis=0)
+        return float(x), float(y)
+
+
+@dataclass(frozen=True)
+class Shot:
+    """Frames without a cut, and the faces seen in them."""
+
+    number: int
+    """From 0."""
+    first: int
+    """Number of its first frame in the film."""
+    last: int
+    """Number of its last frame in the film."""
+    faces: list[ShotFace]
+
+
+def prominence(width: float, frames: int) -> float:
+    """How much is seen of a face: the square of its median `width`, times the `frames` in which it is seen."""
+    return width**2 * frames
+
+
+def main_face(faces: Sequence[ShotFace]) -> ShotFace:
+    """The most prominent of a shot's faces, of which there is at least one."""
+    return max(faces, key=lambda face: prominence(face.width, len(face.frames)))
+
+
+def track_shots(
+    frames: Iterable[Frame],
+    tracker: FaceTracker,
+    *,
+    bridge: int = 0,
+    whole_mesh: bool = False,
+    candidate_size: int | None = None,
+    longest: float = np.inf,
+) -> Iterator[Shot]:
+    """The shots of a film in order, each once its last frame is known; a shot may show no face.
+
+    Args:
+        frames: successive frames, numbered from 0.
+        tracker: a fresh one; it says how many faces are followed at once.
+        bridge: a face that is lost for at most this many frames is interpolated; longer gaps end a stretch.
+        whole_mesh: keep the 478 points instead of the 131, which take a quarter of the memory.
+        candidate_size: keep reference candidates for crops of this side; None for none.
+        longest: seconds; a longer shot comes as several, so that what is held does not grow with the film.
+    """
+    growing: _GrowingShot | None = None
+    for frame in frames:
+        found = tracker.track(frame.image)
+        if growing is not None and (growing.number != found.shot or frame.time - growing.times[0] >= longest):
+            yield growing.finish(bridge)
+            growing = None
+        growing = growing or _GrowingShot(found.shot, frame.index, whole_mesh, candidate_size)
+        growing.add(frame, found.faces)
+    if growing is not None:
+        yield growing.finish(bridge)
+
+
+def crop_frames(frames: Iterator[Frame], stretch: Stretch, size: int) -> Iterator[NDArray[np.uint8]]:
+    """The crops `(size, size, 3)` of a stretch, one by one.
+
+    `frames` reads the same film again and has not passed the stretch's first frame; it is left at the frame after its
+    last, ready for the next stretch. Fewer crops come where it ends before.
+    """
+    last = stretch.first + len(stretch) - 1
+    for frame in frames:
+        if frame.index >= stretch.first:
+            yield crop_image(frame.image, stretch.transforms[frame.index - stretch.first], size)
+        if frame.index >= last:
+            return
+
+
+@dataclass
+class _GrowingShot:
+    number: int
+    first: int
+    whole_mesh: bool
+    candidate_size: int | None
+    times: array[float] = field(default_factory=lambda: array("d"))
+    faces: dict[int, _GrowingFace] = field(default_factory=dict)
+
+    def add(self, frame: Frame, faces: list[TrackedFace]) -> None:
+        self.times.append(frame.time)
+        for face in faces:
+            if face.face not in self.faces:
+                self.faces[face.face] = _GrowingFace(Candidates(self.candidate_size) if self.candidate_size else None)
+            self.faces[face.face].add(frame, face, self.whole_mesh)
+
+    def finish(self, bridge: int) -> Shot:
+        times = np.frombuffer(self.times)
+        faces = [face.finish(times, self.first, bridge) for face in self.faces.values()]
+        return Shot(self.number, self.first, self.first + len(times) - 1, faces)
+
+
+@dataclass
+class _GrowingFace:
+    """Numbers one after the other: lists of small arrays would take twice the memory and not give it back."""
+
+    candidates: Candidates | None
+    frames: array[int] = field(default_factory=lambda: array("q"))
+    boxes: array[float] = field(default_factory=lambda: array("f"))
+    coordinates: array[float] = field(default_factory=lambda: array("f"))
+    scores: array[float] = field(default_factory=lambda: array("f"))
+
+    def add(self, frame: Frame, face: TrackedFace, whole_mesh: bool) -> None:
+        points = select(face.mesh)
+        self.frames.append(frame.index)
+        self.boxes.extend(face.box)
+        self.coordinates.frombytes((face.mesh if whole_mesh else points).astype(np.float32).tobytes())
+        self.scores.append(face.score)
+        if self.candidates is not None:
+            self.candidates.offer(frame, points)
+
+    def finish(self, times: NDArray[np.float64], first: int, bridge: int) -> ShotFace:
+        """`times`: of all frames of the shot, the first of which is `first`."""
+        frames = np.array(self.frames, np.intp)
+        points = np.frombuffer(self.coordinates, np.float32).reshape(len(frames), -1, 2)
+        scores = np.frombuffer(self.scores, np.float32)
+        breaks = np.flatnonzero(np.diff(frames) > bridge + 1) + 1
+        stretches = []
+        for run in map(slice, *zip(*pairwise([0, *breaks, len(frames)]), strict=True)):
+            own = times[frames[run][0] - first : frames[run][-1] - first + 1]
+            stretches.append(_stretch(frames[run], own, points[run], scores[run]))
+        boxes = np.frombuffer(self.boxes, np.float32).reshape(-1, 4)
+        return ShotFace(frames, boxes, stretches, self.candidates.kept if self.candidates else [])
+
+
+def _stretch(
+    frames: NDArray[np.intp], times: NDArray[np.float64], points: NDArray[np.float32], scores: NDArray[np.float32]
+) -> Stretch:
+    """`frames`: those in which the face is seen; `times`: of these and the frames between them. Writes to `points`."""
+    seen = np.isin(np.arange(frames[0], frames[-1] + 1), frames)
+    if not seen.all():
+        points, scores = _bridged(seen, points, scores)
+    fitted = np.concatenate([fit_transforms(_landmarks(points[part])) for part in parts(len(points))])
+    transforms = smooth_transforms(fitted, times)
+    # In place and in parts: a second copy of a long film's points would weigh.
+    for part in parts(len(points)):
+        points[part] = apply(transforms[part], points[part])
+    return Stretch(int(frames[0]), times, points, transforms, scores, seen)
+
+
+def _bridged(
+    seen: NDArray[np.bool_], points: NDArray[np.float32], scores: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Points and scores of all frames, in straight lines between those in which the face is `seen`."""
+    there, missing = np.flatnonzero(seen), np.flatnonzero(~seen)
+    before = np.searchsorted(there, missing) - 1
+    share = ((missing - there[before]) / (there[before + 1] - there[before]))[:, None, None]
+    filled = np.empty((len(seen), *points.shape[1:]), np.float32)
+    filled[there] = points
+    filled[missing] = points[before] * (1 - share) + points[before + 1] * share
+    return filled, np.interp(np.arange(len(seen)), there, scores).astype(np.float32)
+
+
+def _landmarks(points: Floats) -> Floats:
+    return points if points.shape[-2] == NUM_POINTS else select(points)

@@ -1,0 +1,55 @@
+"""Reference candidates: how many are held, which frames they are of, and how large."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lipsmith.face import crop
+from lipsmith.face.candidates import MOST, Candidates
+from lipsmith.face.landmarks import NUM_POINTS, ranks
+from lipsmith.media import Frame
+
+
+def points(side: float, x: float, y: float) -> NDArray[np.float32]:
+    """A face whose crop has this side and its corner at (x, y)."""
+    found = np.full((NUM_POINTS, 2), 0.5)
+    found[ranks(crop.ANCHORS)] = crop.TEMPLATE
+    return (found * side + (x, y)).astype(np.float32)
+
+
+def gradient(width: int, height: int) -> NDArray[np.uint8]:
+    image = np.zeros((height, width, 3), np.uint8)
+    image[..., 0] = np.linspace(0, 255, width)
+    image[..., 1] = np.linspace(0, 255, height)[:, None]
+    return image
+
+
+@pytest.mark.parametrize(("frames", "stride"), [(MOST, 1), (MOST + 1, 2), (4 * MOST, 4), (4 * MOST + 1, 8)])
+def test_they_stay_evenly_spread_over_time(frames: int, stride: int) -> None:
+    candidates = Candidates(16)
+    for index in range(frames):
+        candidates.offer(Frame(gradient(20, 20), index / 25, index), points(10, 5, 5))
+    assert [candidate.frame for candidate in candidates.kept] == list(range(0, frames, stride))
+
+
+def test_their_crops_are_those_of_the_whole_picture() -> None:
+    """Also where the smoothed crop lies a little beside the frame's own."""
+    image, candidates = gradient(300, 200), Candidates(32)
+    candidates.offer(Frame(image, 0.0, 7), points(60, 100, 80))
+    (transform,) = crop.fit_transforms(points(62, 97, 81)[None])
+    (candidate,) = candidates.kept
+    assert candidate.frame == 7
+    assert (candidate.crop(transform, 32) == crop.crop_image(image, transform, 32)).all()
+
+
+def test_of_a_large_face_they_are_as_small_as_the_crop_allows() -> None:
+    """Else 75 of a 4K film would fill a gigabyte."""
+    image, candidates = gradient(3840, 2160), Candidates(64)
+    candidates.offer(Frame(image, 0.0, 0), points(1500, 1100, 500))
+    (candidate,) = candidates.kept
+    assert max(candidate.part.image.shape) < 4 * 64
+    (transform,) = crop.fit_transforms(points(1480, 1110, 510)[None])
+    found = candidate.crop(transform, 64).astype(int)
+    assert np.abs(found - crop.crop_image(image, transform, 64)).max() <= 2

@@ -1,0 +1,167 @@
+"""Shots, faces and stretches of films whose faces are scripted, and the crops that a second reading gives."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lipsmith.face import TrackedFace, TrackedFrame
+from lipsmith.face import crop as crops
+from lipsmith.face.candidates import MOST
+from lipsmith.face.landmarks import select
+from lipsmith.face.stretches import Shot, crop_frames, main_face, track_shots
+from lipsmith.media import Frame
+
+FPS = 25
+
+
+def mesh(side: float = 120.0, x: float = 40.0, y: float = 40.0) -> NDArray[np.float32]:
+    """A face whose crop has this side and its corner at (x, y)."""
+    points = np.random.default_rng(0).uniform(0.2, 0.8, (478, 2))
+    points[list(crops.ANCHORS)] = crops.TEMPLATE
+    return (points * side + (x, y)).astype(np.float32)
+
+
+class Script:
+    """In place of the tracker: for each frame the shot's number and the meshes by identity."""
+
+    def __init__(self, frames: Iterable[tuple[int, dict[int, NDArray[np.float32]]]], score: float = 1.0) -> None:
+        self._frames, self._score = iter(frames), score
+
+    def track(self, image: NDArray[np.uint8]) -> TrackedFrame:
+        shot, meshes = next(self._frames)
+        return TrackedFrame([TrackedFace(found, self._score, number, False) for number, found in meshes.items()], shot)
+
+
+def film(count: int, size: tuple[int, int] = (200, 200)) -> Iterator[Frame]:
+    """Frames each of which has its number for a color."""
+    return (Frame(np.full((size[1], size[0], 3), index % 256, np.uint8), index / FPS, index) for index in range(count))
+
+
+def shots(frames: list[tuple[int, dict[int, NDArray[np.float32]]]], **settings: object) -> list[Shot]:
+    return list(track_shots(film(len(frames)), Script(frames), **settings))  # type: ignore[arg-type]
+
+
+def moving(seen: Iterable[int]) -> list[tuple[int, dict[int, NDArray[np.float32]]]]:
+    """A face that moves two pixels a frame, seen in some of 35 frames."""
+    return [(0, {0: mesh(x=40 + 2 * index)} if index in set(seen) else {}) for index in range(35)]
+
+
+def test_shots_are_told_apart_and_number_their_frames() -> None:
+    found = shots([(0, {0: mesh()})] * 3 + [(1, {})] * 2 + [(2, {0: mesh(), 1: mesh(50)})] * 4)
+    assert [(shot.number, shot.first, shot.last, len(shot.faces)) for shot in found] == [
+        (0, 0, 2, 1),
+        (1, 3, 4, 0),
+        (2, 5, 8, 2),
+    ]
+    (stretch,) = found[2].faces[1].stretches
+    assert (stretch.first, len(stretch)) == (5, 4)
+    assert stretch.times == pytest.approx(np.arange(5, 9) / FPS)
+
+
+def test_lost_frames_are_interpolated_and_long_gaps_end_a_stretch() -> None:
+    """Unseen in frames 10 to 14, which are bridged, in 20 to 25, which are not, and after frame 30."""
+    seen = [*range(10), *range(15, 20), *range(26, 31)]
+    (shot,) = shots(moving(seen), bridge=5, whole_mesh=True)
+    (face,) = shot.faces
+    assert face.frames.tolist() == seen
+    first, second = face.stretches
+    assert (first.first, len(first), second.first, len(second)) == (0, 20, 26, 5)
+    assert (~first.seen).nonzero()[0].tolist() == list(range(10, 15))
+    expected = crops.fit_transforms(select(np.stack([mesh(x=40 + 2 * index) for index in range(20)])))
+    assert first.transforms == pytest.approx(expected, abs=1e-6)
+    assert first.points.shape == (20, 478, 2)
+    assert np.ptp(first.points, axis=0).max() < 1e-4  # it moves, but not in its crop
+
+
+def test_points_are_in_crop_units() -> None:
+    (shot,) = shots([(0, {0: mesh(side=150, x=20, y=30)})] * 8)
+    (stretch,) = shot.faces[0].stretches
+    assert stretch.points == pytest.approx(np.stack([select(mesh(1, 0, 0))] * 8), abs=1e-4)
+    assert crops.apply(crops.invert(stretch.transforms), np.zeros((8, 1, 2)))[:, 0] == pytest.approx(
+        np.tile([20.0, 30.0], (8, 1)), abs=0.01
+    )
+
+
+def test_scores_of_lost_frames_lie_between_their_neighbors() -> None:
+    frames = moving([0, 1, 4, 5])
+    (shot,) = track_shots(film(35), Script(frames, score=0.5), bridge=2)  # type: ignore[arg-type]
+    (stretch,) = shot.faces[0].stretches
+    assert stretch.scores.tolist() == [0.5] * 6
+
+
+def test_a_part_of_a_stretch_keeps_its_frames() -> None:
+    (shot,) = shots(moving(range(20)))
+    part = shot.faces[0].stretches[0].between(5, 9)
+    assert (part.first, len(part), len(part.seen)) == (5, 4, 4)
+    assert part.times == pytest.approx(np.arange(5, 9) / FPS)
+
+
+def test_the_main_face_is_largest_by_area_times_frames() -> None:
+    small, large = mesh(50), mesh(100, 80)
+    brief = shots([(0, {0: small})] * 30 + [(0, {0: small, 1: large})] * 5)[0]
+    assert main_face(brief.faces) is brief.faces[0]  # 35 frames of 1 beat 5 frames of 4
+    longer = shots([(0, {0: small})] * 30 + [(0, {0: small, 1: large})] * 12)[0]
+    assert main_face(longer.faces) is longer.faces[1]  # 12 frames of 4 beat 42 frames of 1
+
+
+def test_boxes_tell_width_height_and_place() -> None:
+    found = mesh(100, 10, 20)
+    (shot,) = shots([(0, {0: found})] * 4)
+    low, high = found.min(0), found.max(0)
+    face = shot.faces[0]
+    assert face.width == pytest.approx(high[0] - low[0])
+    assert face.heights == pytest.approx([high[1] - low[1]] * 4)
+    assert face.place == pytest.approx(((low + high) / 2).tolist())
+
+
+def test_a_long_shot_comes_in_parts_of_bounded_length() -> None:
+    found = shots([(0, {0: mesh()})] * 60, longest=1.0)
+    assert [(shot.number, shot.first, shot.last) for shot in found] == [(0, 0, 24), (0, 25, 49), (0, 50, 59)]
+    assert [len(shot.faces[0].stretches[0]) for shot in found] == [25, 25, 10]
+
+
+def test_crops_of_several_stretches_come_from_one_reading() -> None:
+    (shot,) = shots(moving([*range(3, 10), *range(15, 20)]))
+    frames = film(35)
+    numbers = [[int(image.mean()) for image in crop_frames(frames, s, 16)] for s in shot.faces[0].stretches]
+    assert numbers == [list(range(3, 10)), list(range(15, 20))]
+    assert next(frames).index == 20
+
+
+def test_crops_end_with_the_film() -> None:
+    (shot,) = shots(moving(range(30)))
+    assert len(list(crop_frames(film(12), shot.faces[0].stretches[0], 16))) == 12
+
+
+def test_crops_show_the_face_where_its_points_are() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (200, 200, 3)).astype(np.uint8)
+    (shot,) = shots([(0, {0: mesh()})] * 3)
+    (stretch,) = shot.faces[0].stretches
+    again = iter([Frame(image, index / FPS, index) for index in range(3)])
+    for found, transform in zip(crop_frames(again, stretch, 32), stretch.transforms, strict=True):
+        assert (found == crops.crop_image(image, transform, 32)).all()
+
+
+@pytest.mark.parametrize("settings", [{"whole_mesh": True, "longest": 30.0}, {"candidate_size": 32, "bridge": 3}])
+def test_ten_minutes_take_no_more_memory_than_their_geometry(settings: dict[str, object]) -> None:
+    """One shot of 4,000 frames, as of an animation: its crops of 128 pixels would take 190 MB."""
+    count, image = 4_000, np.zeros((200, 200, 3), np.uint8)
+    found = mesh(60)
+    frames = (Frame(image.copy(), 0.15 * index, index) for index in range(count))
+    script = Script((0, {0: found}) for _ in range(count))
+    cropped = 0
+    tracemalloc.start()
+    for shot in track_shots(frames, script, **settings):  # type: ignore[arg-type]
+        for stretch in shot.faces[0].stretches:
+            again = (Frame(image.copy(), 0, stretch.first + row) for row in range(len(stretch)))
+            cropped += sum(1 for _ in crop_frames(again, stretch, 128))
+        assert len(shot.faces[0].candidates) <= MOST
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert cropped == count
+    assert peak < 24 << 20
