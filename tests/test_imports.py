@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tomllib
@@ -19,6 +20,8 @@ PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 CONTRACTS = {row["id"]: row for row in tomllib.loads(PYPROJECT.read_text())["tool"]["importlinter"]["contracts"]}
 PLAIN = (*CONTRACTS["plain"]["source_modules"], "lipsmith.cli")
 """Rooms that `lint-imports` keeps free of the `train` extra. All verbs' options come without it, too."""
+SERVED = ("lipsmith.serve", "lipsmith.client", "lipsmith.web")
+"""Rooms of the `serve` extra."""
 
 # Stands in for an install without extras: imports that the plain dependencies do not bring fail as they would there.
 WITHOUT_EXTRAS = """
@@ -58,7 +61,7 @@ def is_plain(module: str) -> bool:
 @pytest.mark.parametrize("name", module_names())
 def test_every_module_imports(name: str) -> None:
     if not is_plain(name):
-        pytest.importorskip("torch")
+        pytest.importorskip("fastapi" if name.startswith(SERVED) else "torch")
     import_module(name)
 
 
@@ -70,6 +73,15 @@ def test_a_plain_install_imports_all_but_training_and_measuring() -> None:
 
 def test_the_linter_forbids_the_whole_train_extra() -> None:
     assert set(EXTRAS["train"]) <= set(CONTRACTS["plain"]["forbidden_modules"])
+
+
+def test_the_runtime_reports_to_nobody(tmp_path: Path) -> None:
+    """ONNX Runtime keeps an identifier and a queue of reports in the home folder where it is not told otherwise."""
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    homes = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
+    program = "import lipsmith.inference.onnx"
+    subprocess.run([sys.executable, "-c", program], env=environment | homes, check=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_import_lipsmith_brings_nothing_heavy() -> None:

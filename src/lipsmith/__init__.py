@@ -10,6 +10,7 @@ or, to dub one film with many speeches:
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from lipsmith.dubbing.faces import Face
     from lipsmith.dubbing.options import DubOptions
     from lipsmith.dubbing.pipeline import Clip, Dubber, Result, dub
+
+# ONNX Runtime reads this when it is imported; without it, it keeps an identifier and reports to its maker.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
 __all__ = ["Clip", "DubOptions", "Dubber", "Face", "Result", "__version__", "dub", "errors"]
