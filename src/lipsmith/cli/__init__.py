@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 VERBS = {
     "dub": "make the person in a video say new speech",
+    "serve": "serve a page and an HTTP API that dub",
     "prepare": "turn footage into aligned clips for training and evaluation",
     "inspect": "draw a contact sheet of prepared clips",
     "train landmarks": "train speech to lip and jaw landmarks",
@@ -41,6 +42,10 @@ VERBS = {
 EXTRAS = {
     "train": ("torch", "lightning_fabric", "tensorboard", "safetensors", "einops", "onnx"),
     "provenance": ("c2pa",),
+    "serve": (
+        *("fastapi", "starlette", "uvicorn", "h11", "anyio", "sqlmodel", "sqlalchemy"),
+        *("sse_starlette", "prometheus_client", "python_multipart", "httpx"),
+    ),
 }
 
 SUCCESS, FAILED, INTERRUPTED, STDOUT_CLOSED = 0, 1, 130, 141

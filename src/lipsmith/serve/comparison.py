@@ -1,0 +1,90 @@
+"""The footage as filmed, in step with its dub, for the page's slider: made of frames that the dub decodes anyway."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsmith.errors import InputError
+from lipsmith.files import write_whole
+from lipsmith.media import Frame, open_sound
+from lipsmith.media.sound import to_frame
+
+if TYPE_CHECKING:
+    from lipsmith.dubbing.source import Footage, Source
+    from lipsmith.dubbing.timeline import Timeline
+
+_LONGEST_SIDE: Final = 640
+_CLOCK: Final = 90_000
+_SOUND_RATE: Final = 48_000
+
+
+class Witness:
+    """A source that also writes each frame it shows to a small film at `path`; otherwise it is `source`."""
+
+    def __init__(self, source: Source, timeline: Timeline, path: Path, start: float) -> None:
+        """`start`: seconds of the footage's own sound at which that of the film begins."""
+        self.footage: Footage = source.footage
+        self._source, self._timeline, self._path, self._start = source, timeline, path, start
+
+    def frames(self) -> Iterator[Frame]:
+        """Every frame in order."""
+        return self._source.frames()
+
+    def show(self, order: NDArray[np.intp], times: NDArray[np.float64]) -> Iterator[NDArray[np.uint8]]:
+        """The images in the order of a walk."""
+        with write_whole(self._path) as beside, av.open(str(beside), "w", options={"movflags": "+faststart"}) as film:
+            stream: Any = film.add_stream("libx264", options={"preset": "ultrafast", "crf": "25"})
+            stream.pix_fmt = "yuv420p"
+            stream.codec_context.time_base = Fraction(1, _CLOCK)
+            sound = self._add_sound(film)
+            for number, image in enumerate(self._source.show(order, times)):
+                small = _shrunk(image)
+                if not number:
+                    stream.height, stream.width = small.shape[:2]
+                frame = av.VideoFrame.from_ndarray(small, format="rgb24")
+                frame.pts = round(float(self._timeline.times[number]) * _CLOCK)
+                frame.time_base = Fraction(1, _CLOCK)
+                film.mux(stream.encode(frame))
+                yield image
+            film.mux(stream.encode(None))
+            if sound is not None:
+                self._write_sound(film, sound)
+
+    def _add_sound(self, film: Any) -> Any:  # noqa: ANN401 - PyAV's types of streams
+        info = self.footage.info
+        return film.add_stream("aac", rate=_SOUND_RATE, layout="mono") if info is not None and info.has_audio else None
+
+    def _write_sound(self, film: Any, stream: Any) -> None:  # noqa: ANN401
+        info = self.footage.info
+        assert info is not None
+        try:
+            blocks = open_sound(info.path, _SOUND_RATE).blocks
+        except InputError:
+            return
+        position, last = -round(self._start * _SOUND_RATE), round(self._timeline.end * _SOUND_RATE)
+        for block in blocks:
+            mono = block.mean(0, keepdims=True, dtype=np.float32)[:, max(0, -position) :][:, : max(0, last - position)]
+            begin, position = max(0, position), position + block.shape[1]
+            if mono.size:
+                film.mux(stream.encode(to_frame(mono, _SOUND_RATE, begin)))
+            if position >= last:
+                break
+        film.mux(stream.encode(None))
+
+
+def _shrunk(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """With sides that are even, as the encoder needs them, and of 640 pixels at most."""
+    height, width = image.shape[:2]
+    scale = min(1.0, _LONGEST_SIDE / max(height, width))
+    size = (max(2, 2 * round(width * scale / 2)), max(2, 2 * round(height * scale / 2)))
+    if size == (width, height):
+        return image
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

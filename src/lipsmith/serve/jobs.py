@@ -1,0 +1,138 @@
+"""Routes of dubs: asking for one, watching it, ending it, and its films."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Final
+
+from anyio import to_thread
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import FileResponse
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from lipsmith.serve.problems import Problem, responses
+from lipsmith.serve.service import Service, owner_of, service_of
+from lipsmith.serve.store import ACTIVE, DUB, PREVIEW, Job
+from lipsmith.serve.views import OPTIONS, DubRequest, Id, JobView, job_view
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+Given = Annotated[Service, Depends(service_of)]
+Owner = Annotated[str, Depends(owner_of)]
+
+_GLANCE = 0.3
+_FILMS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"content": {"video/mp4": {}}},
+    206: {"content": {"video/mp4": {}}, "description": "A range"},
+}
+
+
+@router.post("", status_code=202, responses=responses(400, 401, 404, 413, 415, 422, 429))
+def ask(request: Request, wanted: DubRequest, response: Response, service: Given, owner: Owner) -> JobView:
+    """Let the worker dub an upload with another; it waits its turn, a preview the shorter one."""
+    for name in (wanted.video, wanted.speech):
+        service.upload(name, owner)
+    _refuse_unfit(service, wanted)
+    job = Job(
+        owner=owner,
+        kind="dub",
+        video=wanted.video,
+        speech=wanted.speech,
+        options=wanted.model_dump(include=set(OPTIONS)),
+        priority=DUB if wanted.preview is None else PREVIEW,
+    )
+    view = job_view(service.submit(job), service.store)
+    service.supervisor.ring()
+    response.headers["Location"] = f"/v1/jobs/{view.id}"
+    return view
+
+
+@router.get("", responses=responses(401))
+def mine(service: Given, owner: Owner, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> list[JobView]:
+    """The dubs of this client, newest first."""
+    return [job_view(job, service.store) for job in service.store.dubs(owner, limit)]
+
+
+@router.get("/{job}", responses=responses(401, 404, 422))
+def show(job: Id, service: Given, owner: Owner) -> JobView:
+    """How far a dub is, and its figures once it is done."""
+    return job_view(service.dub(job, owner), service.store)
+
+
+@router.delete("/{job}", status_code=202, responses=responses(401, 404, 409, 422))
+def cancel(job: Id, service: Given, owner: Owner) -> JobView:
+    """Cancel a dub that waits or runs; one that runs ends within a second."""
+    service.dub(job, owner)
+    if not service.store.cancel(job):
+        raise Problem(409, "The job has ended; remove its result instead.")
+    return show(job, service, owner)
+
+
+@router.get("/{job}/events", responses=responses(401, 404, 422), response_class=EventSourceResponse)
+async def events(job: Id, service: Given, owner: Owner) -> EventSourceResponse:
+    """The job as server-sent events, `job` whenever it changes, until it has ended."""
+    first = await to_thread.run_sync(show, job, service, owner)
+    return EventSourceResponse(_changes(first, service, owner))
+
+
+@router.api_route("/{job}/result", methods=["GET", "HEAD"], responses=_FILMS | responses(401, 404, 409, 422))
+def result(job: Id, service: Given, owner: Owner) -> FileResponse:
+    """The dubbed film; ranges are served."""
+    return _film(service, service.dub(job, owner), "result")
+
+
+@router.api_route("/{job}/before", methods=["GET", "HEAD"], responses=_FILMS | responses(401, 404, 409, 422))
+def before(job: Id, service: Given, owner: Owner) -> FileResponse:
+    """The footage in step with the result, at most 640 pixels wide and high, of a job with `compare`."""
+    return _film(service, service.dub(job, owner), "before")
+
+
+@router.delete("/{job}/result", status_code=204, responses=responses(401, 404, 409, 422))
+def remove(job: Id, service: Given, owner: Owner) -> None:
+    """Remove a job that has ended, and its films."""
+    if service.dub(job, owner).state in ACTIVE:
+        raise Problem(409, "The job has not ended; cancel it first.")
+    service.store.forget(jobs=[job])
+    shutil.rmtree(service.settings.job(job), ignore_errors=True)
+
+
+async def _changes(view: JobView, service: Service, owner: str) -> AsyncIterator[ServerSentEvent]:
+    yield _event(view)
+    while view.state in ACTIVE:
+        await asyncio.sleep(_GLANCE)
+        before = view
+        try:
+            view = await to_thread.run_sync(show, view.id, service, owner)
+        except Problem:  # it expired
+            return
+        if view != before:
+            yield _event(view)
+
+
+def _event(view: JobView) -> ServerSentEvent:
+    return ServerSentEvent(view.model_dump_json(), event="job")
+
+
+def _refuse_unfit(service: Service, wanted: DubRequest) -> None:
+    """Raise `Problem` 422 for uploads of which it is known already that they cannot serve."""
+    video, speech = (service.store.look("probe", name, {}) for name in (wanted.video, wanted.speech))
+    for probe, name in ((video, "video"), (speech, "speech")):
+        if probe is not None and probe.state == "failed":
+            raise Problem(422, f"{name}: {probe.problem}")
+    if video is not None and video.figures.get("kind") == "sound":
+        raise Problem(422, "video: This is a sound; choose a film or a picture.")
+    if speech is not None and speech.figures.get("sound") is False:
+        raise Problem(422, "speech: This has no sound; choose a recording with speech.")
+
+
+def _film(service: Service, job: Job, name: str) -> FileResponse:
+    if job.state != "done":
+        raise Problem(409, f"The job is {job.state} and has no result; ask for its state.")
+    path = service.settings.job(job.id) / f"{name}.mp4"
+    if not path.is_file():
+        raise Problem(404, "There is no such film of this job; ask for it with compare.")
+    return FileResponse(
+        path, media_type="video/mp4", filename=f"{name}-{job.id[:8]}.mp4", content_disposition_type="inline"
+    )

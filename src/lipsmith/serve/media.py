@@ -1,0 +1,125 @@
+"""What an upload holds, found by the worker from its headers, and pictures of the faces in it."""
+
+from __future__ import annotations
+
+import base64
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import cv2
+
+from lipsmith.errors import InputError
+from lipsmith.media import probe, read_frames
+from lipsmith.media.container import audio_stream, open_input, seconds, video_stream
+from lipsmith.media.decoding import packets
+
+if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+    from av.container.input import InputContainer
+    from av.video.stream import VideoStream
+
+    from lipsmith import Face
+
+_THUMBNAIL: Final = 160
+_MOST_THUMBNAILS: Final = 40
+_PICTURES: Final = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "JPEG2000", "AVIF", "HEIF", "GIF")
+
+
+def look_at(path: Path, max_pixels: int, max_minutes: float) -> dict[str, Any]:
+    """Kind (film, picture or sound), length, size and rate of an upload, and whether it has sound.
+
+    Raises `InputError` for what is none of these, too large or too long; that is found before pictures are decoded.
+    """
+    size = _picture_size(path)
+    if size is not None:
+        _refuse_large(path, *size, max_pixels)
+        if (info := probe(path)).is_still:
+            return {"kind": "picture", "width": info.width, "height": info.height, "sound": False}
+    with open_input(path) as container:
+        picture, sound = video_stream(container), audio_stream(container)
+        if picture is not None:
+            _refuse_large(path, picture.codec_context.width, picture.codec_context.height, max_pixels)
+        stream = picture or sound
+        if stream is None:
+            raise InputError(f"{path} has neither a picture nor a sound that can be decoded; choose another file.")
+        length = _length(container, stream, path)
+    if length > 60 * max_minutes:
+        raise InputError(f"{path} lasts {length / 60:.1f} minutes, and {max_minutes:g} are the most; shorten it.")
+    if picture is None:
+        return {"kind": "sound", "seconds": length, "sound": True}
+    info = probe(path)
+    return {
+        "kind": "picture" if info.is_still else "film",
+        "seconds": None if info.is_still else length,
+        "width": info.width,
+        "height": info.height,
+        "rate": float(info.rate),
+        "sound": info.has_audio,
+    }
+
+
+def describe_faces(path: Path, faces: Sequence[Face]) -> list[dict[str, Any]]:
+    """Number, shot, times, place and size of every face, with a picture of each of the first forty."""
+    return [
+        {
+            "number": face.number,
+            "shot": face.shot,
+            "start": round(face.seconds[0], 3),
+            "end": round(face.seconds[1], 3),
+            "frames": len(face.frames),
+            "width": round(face.size),
+            "x": round(face.place[0]),
+            "y": round(face.place[1]),
+            "thumbnail": _thumbnail(path, face) if place < _MOST_THUMBNAILS else None,
+        }
+        for place, face in enumerate(faces)
+    ]
+
+
+def _picture_size(path: Path) -> tuple[int, int] | None:
+    """Width and height by a picture's header; None for films and sounds."""
+    from pi_heif import register_heif_opener
+    from PIL import Image
+
+    register_heif_opener()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of sizes, which are judged here
+        try:
+            with Image.open(path, formats=_PICTURES) as picture:
+                return picture.size
+        except Image.DecompressionBombError as error:
+            raise InputError(f"{path} has more pixels than can be worked on; make it smaller.") from error
+        except (OSError, ValueError, SyntaxError):
+            return None
+
+
+def _refuse_large(path: Path, width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        most = max_pixels / 1e6
+        raise InputError(f"{path} has pictures of {width} x {height} pixels, and {most:.1f} million are the most.")
+
+
+def _length(container: InputContainer, stream: VideoStream | AudioStream, path: Path) -> float:
+    """Seconds that a file declares, or else, as with recordings of browsers, those of its packets."""
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    if container.duration:
+        return container.duration / 1e6
+    times = [time for packet in packets(container, stream, path) if (time := seconds(packet, stream)) is not None]
+    return max(times) - min(times) if times else 0.0
+
+
+def _thumbnail(path: Path, face: Face) -> str | None:
+    """A JPEG of the face in the middle of its time, as an address that holds it."""
+    from lipsmith.face.crop import crop_image
+
+    first, last = face.seconds
+    middle = (first + last) / 2
+    frame = next(read_frames(path, middle), None) or next(read_frames(path, first), None)
+    if frame is None:
+        return None
+    crop = crop_image(frame.image, face.transforms[len(face.transforms) // 2], _THUMBNAIL)
+    _, encoded = cv2.imencode(".jpg", crop[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 82])
+    return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()

@@ -1,0 +1,75 @@
+"""Errors as problem documents (RFC 9457)."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+_LOG = logging.getLogger(__name__)
+
+MEDIA_TYPE: Final = "application/problem+json"
+_LONGEST: Final = 300
+
+
+class Problem(HTTPException):
+    """An answer that says what is wrong; `detail` is one sentence with the remedy."""
+
+    def __init__(self, status: int, detail: str, **headers: str) -> None:
+        """`headers`: their names with underscores."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        super().__init__(status, detail, named or None)
+
+
+class ProblemDocument(BaseModel):
+    """What an error's body holds, for the API's description."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+
+
+def problem_response(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    """The answer for an error."""
+    document = ProblemDocument(title=HTTPStatus(status).phrase, status=status, detail=detail)
+    return JSONResponse(document.model_dump(), status, headers, MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Let every error of the application be a problem document."""
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The errors of a route, for the API's description."""
+    content = {MEDIA_TYPE: {"schema": ProblemDocument.model_json_schema()}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+
+
+async def _http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return problem_response(error.status_code, str(error.detail), dict(error.headers or {}))
+
+
+async def _validation(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"][1:])[:_LONGEST]
+    where = first["loc"][0]
+    if first["type"] == "json_invalid":
+        return problem_response(400, "The body is not JSON; send an object with video and speech.")
+    return problem_response(422, f"{place or where}: {first['msg'][:_LONGEST]}; see /docs.")
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    _LOG.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return problem_response(500, "The service met an error of its own; its log says which.")

@@ -1,0 +1,98 @@
+"""A running service for tests: the command itself, on a port of its own, with a data folder of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+
+@dataclass
+class Running:
+    """A service and where it is."""
+
+    process: subprocess.Popen[str]
+    url: str
+    data: Path
+
+    def worker(self) -> int | None:
+        """The worker's process number, while it has one."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        numbers = children.read_text().split()
+        return int(numbers[0]) if numbers else None
+
+    def client(self, **headers: str) -> httpx.Client:
+        """A client that nobody else is."""
+        return httpx.Client(base_url=self.url, headers=headers, timeout=60)
+
+    def kill(self) -> None:
+        """As a loss of power would, but for the worker, which has to notice."""
+        self.process.kill()
+        self.process.wait()
+
+
+@contextmanager
+def running(data: Path, *words: str, cwd: Path | None = None, **environment: str) -> Iterator[Running]:
+    """`lipsmith serve` with `words`, ended at the end."""
+    command = [sys.executable, "-m", "lipsmith", "serve", "--port", "0", "--data", str(data), "--threads", "1", *words]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | environment, cwd=cwd)
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        assert url.startswith("http://"), "the service did not start"
+        await_health(url)
+        yield Running(process, url, data)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        process.wait(timeout=60)
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def await_health(url: str) -> None:
+    """Return when the service answers."""
+    for _ in range(600):
+        try:
+            if httpx.get(f"{url}healthz").status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    raise AssertionError("the service never became healthy")
+
+
+def send(client: httpx.Client, content: Path | bytes) -> str:
+    """Upload a file and return its id."""
+    content = content.read_bytes() if isinstance(content, Path) else content
+    answer = client.post("/v1/uploads", files={"file": ("a name", content)})
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+def ended(client: httpx.Client, job: str, seconds: float = 120) -> dict[str, object]:
+    """The job when it has ended."""
+    for _ in range(round(seconds / 0.1)):
+        found: dict[str, object] = client.get(f"/v1/jobs/{job}").json()
+        if found["state"] not in ("queued", "running"):
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"the job never ended: {found}")
+
+
+def found_faces(client: httpx.Client, upload: str, **stretch: float) -> httpx.Response:
+    """The answer to the question for faces, when it is no longer 202."""
+    for _ in range(1200):
+        answer = client.get(f"/v1/uploads/{upload}/faces", params=stretch)
+        if answer.status_code != 202:
+            return answer
+        time.sleep(0.1)
+    raise AssertionError("the faces were never found")
