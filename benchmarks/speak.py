@@ -25,7 +25,7 @@ from lipsmith.face.tracker import FaceTracker  # noqa: E402
 from lipsmith.inference.backend import Backend  # noqa: E402
 from lipsmith.inference.onnx import OnnxBackend  # noqa: E402
 from lipsmith.inference.speak import predict_content  # noqa: E402
-from lipsmith.inference.torch import TorchBackend  # noqa: E402
+from lipsmith.inference.torch import load_torch_backend  # noqa: E402
 from lipsmith.speech.mel import mel_spectrogram  # noqa: E402
 from lipsmith.weights import find_model  # noqa: E402
 from synthetic import speech  # noqa: E402
@@ -48,7 +48,7 @@ def main() -> None:
     said = {}
     for name, backend in (
         ("onnx", OnnxBackend(folder.path, "cpu", options.threads)),
-        ("torch", TorchBackend(folder.path, "cpu", options.threads)),
+        ("torch", load_torch_backend(folder.path, "cpu", options.threads)),
     ):
         predict(backend, wave[: len(wave) // 20], points[: len(points) // 20], folder.config["window"])
         began = time.perf_counter()

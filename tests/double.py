@@ -10,7 +10,8 @@ from lipsmith.face.landmarks import NUM_JAW, NUM_POSE
 from lipsmith.inference.model_folder import ModelConfig
 
 SIZE = 64
-CONFIG = {"face_size": SIZE, "references_per_frame": 3, "lips": 5, "window": 5}
+SIZES = {"face_size": SIZE, "references_per_frame": 3, "lips": 5, "window": 5}
+CONFIG = ModelConfig(name="double", **SIZES)
 
 Floats = NDArray[np.float32]
 
@@ -52,4 +53,4 @@ class Double:
 
 def make_dubber(backend: Double | None = None) -> Dubber:
     """A dubber that needs no weights."""
-    return Dubber(backend or Double(), ModelConfig(name="double", **CONFIG))
+    return Dubber(backend or Double(), CONFIG)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from double import CONFIG, Double, make_dubber
+from double import SIZES, Double, make_dubber
 from lipsmith import Clip, Dubber
 from lipsmith.dubbing.pipeline import find_faces
 from lipsmith.errors import InputError, UsageError, WeightsError
@@ -353,14 +353,14 @@ def test_a_model_is_known_by_its_own_name(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "render.onnx").write_bytes(b"a network")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("lipsmith.dubbing.pipeline.load_backend", lambda folder, device, threads: Double())
-    write_config(tmp_path, CONFIG)
+    write_config(tmp_path, SIZES)
     assert Dubber.from_pretrained(".").config.name == tmp_path.name
-    write_config(tmp_path, CONFIG | {"name": "mine"})
+    write_config(tmp_path, SIZES | {"name": "mine"})
     assert Dubber.from_pretrained(".").config.name == "mine"
 
 
 def test_a_model_that_names_too_little_is_a_weights_error(tmp_path: Path) -> None:
     (tmp_path / "render.onnx").write_bytes(b"a network")
-    write_config(tmp_path, {key: value for key, value in CONFIG.items() if key != "face_size"})
+    write_config(tmp_path, {key: value for key, value in SIZES.items() if key != "face_size"})
     with pytest.raises(WeightsError, match="face_size"):
         Dubber.from_pretrained(tmp_path)

@@ -2,15 +2,14 @@
 
 import resource
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import lipsmith
-from double import CONFIG, Double, make_dubber
+from double import SIZES, Double, make_dubber
 from dub_samples import BAD_SPEECHES, BAD_VIDEOS, ODD_VIDEOS, SIZE, write_wav
 from lipsmith import cli, files
 from lipsmith.errors import InputError, LipsmithError, UsageError
@@ -31,7 +30,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _networks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("lipsmith.dubbing.pipeline.find_model", lambda name: ModelFolder(tmp_path / name, CONFIG))
+    monkeypatch.setattr("lipsmith.dubbing.pipeline.find_model", lambda name: ModelFolder(tmp_path / name, SIZES))
     monkeypatch.setattr("lipsmith.dubbing.pipeline.load_backend", lambda *_: Double())
 
 
@@ -289,28 +288,3 @@ def test_faces_are_listed_without_a_model(capsys: pytest.CaptureFixture[str], fi
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].split()[0] == "face"
     assert lines[2].split()[:2] == ["1", "0"]
-
-
-@pytest.mark.parametrize("name", lipsmith.__all__)
-def test_the_public_names_are_there(name: str) -> None:
-    assert getattr(lipsmith, name) is not None
-    assert name in dir(lipsmith)
-
-
-def test_a_name_that_the_package_lacks() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'Judge'"):
-        _ = lipsmith.Judge
-
-
-def test_one_call_dubs(run: Run, tmp_path: Path, film: Path, words: Path) -> None:
-    titles: list[str] = []
-
-    def note(title: str) -> AbstractContextManager[None]:
-        titles.append(title)
-        return nullcontext()
-
-    options = lipsmith.DubOptions(side_by_side=True)
-    out = lipsmith.dub(film, words, tmp_path / "out.mp4", options, progress_of=note)
-    assert out == tmp_path / "out.mp4"
-    assert next(read_frames(out)).image.shape[1] == 2 * next(read_frames(film)).image.shape[1]
-    assert titles == [f"{film.name}: faces", "out.mp4: dubbing"]

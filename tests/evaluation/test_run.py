@@ -146,7 +146,7 @@ def test_the_number_of_references_is_the_models_or_what_was_asked_for() -> None:
 
 def test_clips_of_another_size_are_refused() -> None:
     with pytest.raises(InputError, match="64 pixels"):
-        ModelSystem("large", Double(), {**CONFIG, "face_size": 128}).reconstruct(task(clip()))
+        ModelSystem("large", Double(), replace(CONFIG, face_size=128)).reconstruct(task(clip()))
 
 
 def test_predicted_landmarks_need_a_model() -> None:

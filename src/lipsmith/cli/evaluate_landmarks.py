@@ -20,7 +20,7 @@ from lipsmith.progress import Progress
 if TYPE_CHECKING:
     from lipsmith.evaluation.landmarks import LandmarkEvaluation
     from lipsmith.evaluation.offsets import ClipOffsets
-    from lipsmith.inference.speak import Stages
+    from lipsmith.inference.backend import Backend
     from lipsmith.speech.phonemes import Phonemes
 
 _LOG = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ def run(options: Options) -> None:
 
 
 def _figures(
-    stages: Stages, data: Path, split: str, window: int, references: int, progress: Progress
+    stages: Backend, data: Path, split: str, window: int, references: int, progress: Progress
 ) -> LandmarkEvaluation:
     from lipsmith.evaluation.landmarks import evaluate
 
@@ -96,7 +96,7 @@ def _phonemes(data: Path, split: str) -> Mapping[str, Phonemes]:
         return {}
 
 
-def _offsets(stages: Stages, data: Path, *rest: Any) -> ClipOffsets:  # noqa: ANN401 - passed on
+def _offsets(stages: Backend, data: Path, *rest: Any) -> ClipOffsets:  # noqa: ANN401 - passed on
     from lipsmith.evaluation.offsets import find_landmark_offsets, note_offsets
 
     found = find_landmark_offsets(stages, data, *rest)

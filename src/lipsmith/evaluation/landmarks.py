@@ -20,7 +20,8 @@ from lipsmith.evaluation.metrics.landmarks import inner_opening, landmark_figure
 from lipsmith.evaluation.protocols import strict_frames
 from lipsmith.face.landmarks import mouth_width, split
 from lipsmith.face.references import choose_landmarks
-from lipsmith.inference.speak import Stages, predict_content
+from lipsmith.inference.backend import Backend
+from lipsmith.inference.speak import predict_content
 from lipsmith.progress import Progress
 from lipsmith.speech.mel import MEL_LIMIT
 from lipsmith.speech.phonemes import Phonemes
@@ -66,7 +67,7 @@ class LandmarkEvaluation:
 
 
 def evaluate(
-    stages: Stages,
+    stages: Backend,
     root: Path,
     split: str,
     window: int,
@@ -127,7 +128,7 @@ def make_trial(clip: PreparedClip, references: int, phonemes: Phonemes | None = 
     )
 
 
-def measure(backend: Stages, trial: Trial, window: int, *, silence: bool = True) -> dict[str, float]:
+def measure(backend: Backend, trial: Trial, window: int, *, silence: bool = True) -> dict[str, float]:
     """Figures of one trial: the generator's, and with `mean.` and `nearest.` the baselines'; openings in per cent.
 
     `smile.` stands before those of the generator with the reference `Trial.smile` alone.
@@ -151,7 +152,7 @@ def measure(backend: Stages, trial: Trial, window: int, *, silence: bool = True)
     return figures
 
 
-def leak_r(backend: Stages, trial: Trial, speeches: Sequence[NDArray[np.float32]], window: int) -> float:
+def leak_r(backend: Backend, trial: Trial, speeches: Sequence[NDArray[np.float32]], window: int) -> float:
     """Correlation of the true opening with what is predicted from the trial's pose and other `speeches`; 0 is ideal.
 
     Speech that has nothing to do with the footage can only agree with it by chance: what remains in the mean over all
@@ -163,7 +164,7 @@ def leak_r(backend: Stages, trial: Trial, speeches: Sequence[NDArray[np.float32]
     return float(np.mean([_r_with(backend, trial, speech, window) for speech in speeches]))
 
 
-def _r_with(backend: Stages, trial: Trial, speech: NDArray[np.float32], window: int) -> float:
+def _r_with(backend: Backend, trial: Trial, speech: NDArray[np.float32], window: int) -> float:
     mel = speech[:, np.arange(trial.mel.shape[1]) % speech.shape[1]]
     content = predict_content(backend, mel, trial.times, trial.pose, trial.references, window)
     return opening_r(content[trial.counted], trial.truth[trial.counted])

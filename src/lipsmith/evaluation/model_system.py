@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,7 @@ from lipsmith.evaluation.systems import ReconstructionTask
 from lipsmith.face.landmarks import NUM_POSE
 from lipsmith.face.references import choose_landmarks, choose_lips, choose_pool, costs, nearest
 from lipsmith.inference.backend import Backend, load_backend
-from lipsmith.inference.model_folder import find_model
+from lipsmith.inference.model_folder import ModelConfig, find_model
 from lipsmith.inference.render import encode_face, render, sketches_around
 from lipsmith.inference.speak import predict_content
 
@@ -27,33 +26,31 @@ class ModelSystem:
         self,
         name: str,
         backend: Backend,
-        config: Mapping[str, Any],
+        config: ModelConfig,
         *,
         references: int | None = None,
         lips: int | None = None,
     ) -> None:
         self.name = name
         self._backend = backend
-        self._size: int = config["face_size"]
-        self._window: int = config["window"]
-        self._used: int = config["references_per_frame"]
-        self._lips: int = lips or config["lips"]
+        self._config = config
+        self._lips = lips or config.lips
         self._references = references
 
     def reconstruct(self, task: ReconstructionTask) -> NDArray[np.uint8]:
         """Crops `(T, S, S, 3)`. Raises InputError for clips of another side than the model's."""
         size = task.images.shape[1]
-        if size != self._size:
+        if size != self._config.face_size:
             raise InputError(
-                f"the clips have crops of {size} pixels and the model {self.name} wants {self._size}; "
-                f"prepare the footage with --size {self._size}"
+                f"the clips have crops of {size} pixels and the model {self.name} wants {self._config.face_size}; "
+                f"prepare the footage with --size {self._config.face_size}"
             )
         pool = self._pool(task)
         points = task.landmarks[pool]
         face = encode_face(
             self._backend, task.images[pool], points, task.still[pool], choose_lips(points, None, self._lips)
         )
-        used = min(self._used, len(np.unique(pool)))
+        used = min(self._config.references_per_frame, len(np.unique(pool)))
         chosen = _others(task, pool, used)
         first, last = np.zeros(1, np.intp), np.full(1, len(task.points) - 1)
         frames = []
@@ -86,7 +83,7 @@ class ModelSystem:
         `known`: `(A, 131, 2)`, frames that may be looked at.
         """
         references = known[choose_landmarks(known)]
-        content = predict_content(self._backend, mel, times, points[:, :NUM_POSE], references, self._window)
+        content = predict_content(self._backend, mel, times, points[:, :NUM_POSE], references, self._config.window)
         return np.concatenate([points[:, :NUM_POSE], content], axis=1)
 
     def _pool(self, task: ReconstructionTask) -> NDArray[np.intp]:
@@ -98,7 +95,7 @@ class ModelSystem:
 def load_system(name: str, model: str, device: str = "auto", threads: int | None = None, **shown: int) -> ModelSystem:
     """The model of that name or folder as a system; `shown`: `references`, `lips`. Raises WeightsError."""
     folder = find_model(model)
-    return ModelSystem(name, load_backend(folder, device, threads), folder.config, **shown)
+    return ModelSystem(name, load_backend(folder, device, threads), folder.settings, **shown)
 
 
 def _others(task: ReconstructionTask, pool: NDArray[np.intp], used: int) -> NDArray[np.intp]:

@@ -18,9 +18,9 @@ from lipsmith.evaluation.landmarks import Trial, load_trials, total
 from lipsmith.evaluation.metrics.judge import FPS, SpeechTrack, SyncJudge
 from lipsmith.evaluation.metrics.landmarks import correlation, inner_opening
 from lipsmith.evaluation.metrics.lse import REACH, SyncFigures, estimate_lags, sync_accuracy, sync_figures
+from lipsmith.inference.backend import Backend
 from lipsmith.inference.speak import (
     RATE,
-    Stages,
     grid,
     overlap_average,
     resample,
@@ -118,7 +118,7 @@ def find_judged_offsets(
 
 
 def find_landmark_offsets(
-    stages: Stages, root: Path, split: str, window: int, references: int, progress: Progress
+    stages: Backend, root: Path, split: str, window: int, references: int, progress: Progress
 ) -> ClipOffsets:
     """Offsets of prepared clips at which the predicted lip opening agrees best with the true one.
 
@@ -170,7 +170,7 @@ class OpeningAgreement:
     """Over the frames that count."""
 
 
-def opening_agreement(stages: Stages, trial: Trial, window: int) -> OpeningAgreement:
+def opening_agreement(stages: Backend, trial: Trial, window: int) -> OpeningAgreement:
     """How well a trial's speech agrees with its picture at each shift."""
     ticks = grid(trial.times)
     length = min(window, len(ticks))

@@ -17,15 +17,15 @@ from lipsmith.errors import UsageError, WeightsError
 
 if TYPE_CHECKING:
     from lipsmith.inference.model_folder import ModelFolder
+    from lipsmith.inference.onnx import OnnxBackend
+    from lipsmith.inference.torch import TorchBackend
 
 _LOG = logging.getLogger(__name__)
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
 class Backend(Protocol):
-    """Stages of one model, callable by name."""
-
-    name: str
+    """The stages of one model on numpy arrays, callable by name."""
 
     def __call__(self, stage: str, /, **inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         """The outputs of `stage`, in the contract's order, for inputs given by the contract's names."""
@@ -47,7 +47,7 @@ def load_backend(folder: ModelFolder, device: str = "auto", threads: int | None 
     return backend
 
 
-def _choose(folder: ModelFolder, device: str, threads: int | None) -> Backend:
+def _choose(folder: ModelFolder, device: str, threads: int | None) -> OnnxBackend | TorchBackend:
     has_onnx = (folder.path / "render.onnx").is_file()
     if not has_onnx and not list(folder.path.glob("*.safetensors")):
         raise WeightsError(f"{folder.path}: no stage (*.onnx) and no weights (*.safetensors); fetch the model again.")
@@ -56,9 +56,9 @@ def _choose(folder: ModelFolder, device: str, threads: int | None) -> Backend:
 
         if device in ("auto", "cpu") or cuda_is_available():
             return OnnxBackend(folder.path, device, threads or usable_cores())
-    from lipsmith.inference.torch import TorchBackend
+    from lipsmith.inference.torch import load_torch_backend
 
-    return TorchBackend(folder.path, device, threads)
+    return load_torch_backend(folder.path, device, threads)
 
 
 def usable_cores() -> int:

@@ -6,11 +6,12 @@ back to the frames' own times.
 
 from __future__ import annotations
 
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.inference.backend import Backend
 from lipsmith.speech.mel import mel_windows
 
 RATE: Final = 25.0
@@ -19,15 +20,8 @@ _BATCH: Final = 64
 _OVERLAP: Final = 2
 
 
-class Stages(Protocol):
-    """The stages `speech` and `landmarks` of a model folder, as `lipsmith.inference.backend` loads them."""
-
-    def __call__(self, stage: str, /, **inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-        """Outputs of a stage for its named inputs."""
-
-
 def predict_content(
-    backend: Stages,
+    backend: Backend,
     mel: NDArray[np.float32],
     times: NDArray[np.float64],
     pose: NDArray[np.float32],
@@ -46,14 +40,14 @@ def predict_content(
     return resample(content, ticks, times)
 
 
-def speech_tokens(backend: Stages, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+def speech_tokens(backend: Backend, windows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Tokens `(n, d)` of speech windows `(n, bands, 16)`."""
     batches = [windows[start : start + _BATCH, None] for start in range(0, len(windows), _BATCH)]
     return np.concatenate([backend("speech", mel=np.ascontiguousarray(batch))[0] for batch in batches])
 
 
 def content_on_grid(
-    backend: Stages,
+    backend: Backend,
     tokens: NDArray[np.float32],
     pose: NDArray[np.float32],
     references: NDArray[np.float32],
@@ -67,7 +61,7 @@ def content_on_grid(
 
 
 def run_windows(
-    backend: Stages,
+    backend: Backend,
     tokens: NDArray[np.float32],
     pose: NDArray[np.float32],
     references: NDArray[np.float32],

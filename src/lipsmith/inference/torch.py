@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.errors import UsageError
 
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
 
 class TorchBackend:
-    """Calls the torch modules of a model folder; needs the `train` extra."""
+    """Calls torch modules as stages; `device` is where their weights are. Needs the `train` extra."""
 
-    def __init__(self, folder: Path, device: str = "auto", threads: int | None = None) -> None:
-        try:
-            import torch
+    def __init__(self, stages: Mapping[str, nn.Module], device: str | torch.device) -> None:
+        import torch
 
-            from lipsmith.inference.stages import load_stages
-        except ImportError as error:
-            raise UsageError(
-                f"{folder.name} on {device} needs torch: pip install '.[train]' in the clone, or use cpu."
-            ) from error
-        self._torch = torch
-        self._device = _device(torch, device)
-        if threads:
-            torch.set_num_threads(threads)
-        self._stages = {name: stage.to(self._device).eval() for name, stage in load_stages(folder).items()}
+        self._torch, self._stages, self._device = torch, stages, device
         self.name = f"torch {torch.__version__}, {self._device}, {torch.get_num_threads()} threads"
 
     def __call__(self, stage: str, /, **inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
@@ -39,7 +34,23 @@ class TorchBackend:
         with torch.inference_mode():
             outputs = self._stages[stage](**tensors)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-        return tuple(output.cpu().numpy() for output in outputs)
+        return tuple(output.float().cpu().numpy() for output in outputs)
+
+
+def load_torch_backend(folder: Path, device: str = "auto", threads: int | None = None) -> TorchBackend:
+    """The stages of the model folder on `device`. Raises `UsageError` where torch or the device is missing."""
+    try:
+        import torch
+
+        from lipsmith.inference.stages import load_stages
+    except ImportError as error:
+        raise UsageError(
+            f"{folder.name} on {device} needs torch: pip install '.[train]' in the clone, or use cpu."
+        ) from error
+    wanted = _device(torch, device)
+    if threads:
+        torch.set_num_threads(threads)
+    return TorchBackend({name: stage.to(wanted).eval() for name, stage in load_stages(folder).items()}, wanted)
 
 
 def _device(torch: Any, device: str) -> str:  # noqa: ANN401 - the torch module itself, imported late

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -55,13 +56,17 @@ def open_sound(path: Path | str, rate: int | None = None, whole: bool = False) -
         InputError: the file is missing or empty, or has no sound; while reading, it holds what is no sound.
     """
     path = Path(path)
-    with open_input(path) as container:
+    with ExitStack() as opened:
+        container = opened.enter_context(open_input(path))
         stream = require_audio(container, path)
         language = stream.language
         own_rate, channels = stream.sample_rate, min(2, stream.channels)
         if stream.channels > 2 and is_discrete(stream.layout):
             channels = 1
-    blocks = _blocks(path, own_rate, channels, whole)
+        zero = None if whole or video_stream(container) is None else first_time(path)
+        blocks = _blocks(
+            opened.pop_all(), _timed(container, stream, path, own_rate, channels), zero, own_rate, channels
+        )
     if rate is not None and rate != own_rate:
         blocks = resample(blocks, own_rate, rate, channels)
     return Sound(rate or own_rate, channels, blocks, language)
@@ -92,12 +97,17 @@ def _samples(frame: AudioFrame) -> NDArray[np.float32]:
     return cast("NDArray[np.float32]", frame.to_ndarray())
 
 
-def _blocks(path: Path, rate: int, channels: int, whole: bool) -> Iterator[NDArray[np.float32]]:
-    with open_input(path) as container:
-        stream = require_audio(container, path)
-        zero = None if whole or video_stream(container) is None else first_time(path)
+def _blocks(
+    opened: ExitStack,
+    timed: Iterator[tuple[float, NDArray[np.float32]]],
+    zero: float | None,
+    rate: int,
+    channels: int,
+) -> Iterator[NDArray[np.float32]]:
+    """Blocks (channels, n) with silence for what is missing from the time `zero` on; closes `opened` at the end."""
+    with opened:
         position = 0
-        for time, block in _timed(container, stream, path, rate, channels):
+        for time, block in timed:
             zero = time if zero is None else zero
             gap = round((time - zero) * rate) - position
             if gap > _HOLE * rate or (position == 0 and gap > 0):

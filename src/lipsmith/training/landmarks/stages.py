@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from lipsmith.errors import WeightsError
-from lipsmith.inference.backend import load_backend
+from lipsmith.inference.backend import Backend, load_backend
 from lipsmith.inference.model_folder import find_model
-from lipsmith.inference.speak import Stages
 
 
-def load_stages(model: str, device: str = "auto", threads: int | None = None) -> tuple[Stages, int, int]:
+def load_stages(model: str, device: str = "auto", threads: int | None = None) -> tuple[Backend, int, int]:
     """The stages `speech` and `landmarks`, their window in frames and their number of references.
 
     `model`: a training run's folder, or a model's name or folder whose config has the table `landmarks`.
@@ -26,7 +25,7 @@ def load_stages(model: str, device: str = "auto", threads: int | None = None) ->
     return load_backend(folder, device, threads), int(sizes["window"]), int(sizes.get("references", 15))
 
 
-def _run_stages(run: Path, device: str, threads: int | None) -> tuple[Stages, int, int]:
+def _run_stages(run: Path, device: str, threads: int | None) -> tuple[Backend, int, int]:
     import torch
 
     from lipsmith.training.landmarks.task import ModuleStages, load_trained

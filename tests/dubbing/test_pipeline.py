@@ -1,0 +1,77 @@
+"""The main job as a whole: one call dubs, and reads its inputs no more often than it must."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+
+import lipsmith
+from double import SIZES, Double
+from dub_samples import SIZE, write_wav
+from lipsmith.inference.model_folder import ModelFolder
+from lipsmith.media import read_frames
+from synthetic import make_film, speech
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    return make_film(tmp_path / "film.mp4", 0.4, 25, SIZE, audio=speech(0.4))
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> Path:
+    return write_wav(tmp_path / "words.wav", speech(0.3))
+
+
+@pytest.fixture(autouse=True)
+def _networks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("lipsmith.dubbing.pipeline.find_model", lambda name: ModelFolder(tmp_path / name, SIZES))
+    monkeypatch.setattr("lipsmith.dubbing.pipeline.load_backend", lambda *_: Double())
+
+
+@pytest.mark.parametrize("name", lipsmith.__all__)
+def test_the_public_names_are_there(name: str) -> None:
+    assert getattr(lipsmith, name) is not None
+    assert name in dir(lipsmith)
+
+
+def test_a_name_that_the_package_lacks() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Judge'"):
+        _ = lipsmith.Judge
+
+
+def test_one_call_dubs(tmp_path: Path, film: Path, words: Path) -> None:
+    titles: list[str] = []
+
+    def note(title: str) -> AbstractContextManager[None]:
+        titles.append(title)
+        return nullcontext()
+
+    options = lipsmith.DubOptions(side_by_side=True)
+    out = lipsmith.dub(film, words, tmp_path / "out.mp4", options, progress_of=note)
+    assert out == tmp_path / "out.mp4"
+    assert next(read_frames(out)).image.shape == (SIZE[1], 2 * SIZE[0], 3)
+    assert titles == ["film.mp4: faces", "out.mp4: dubbing"]
+
+
+@pytest.mark.parametrize("speech_is_a_film", [False, True])
+def test_inputs_are_opened_no_more_often_than_they_must(
+    tmp_path: Path, film: Path, words: Path, monkeypatch: pytest.MonkeyPatch, speech_is_a_film: bool
+) -> None:
+    said = make_film(tmp_path / "said.mp4", 0.3, 25, SIZE, audio=speech(0.3)) if speech_is_a_film else words
+    opened: Counter[str] = Counter()
+    open_media = av.open
+
+    def counting(file: str, mode: str = "r", **options: Any) -> Any:  # noqa: ANN401 - as PyAV's
+        opened[Path(file).name] += mode == "r"
+        return open_media(file, mode, **options)
+
+    monkeypatch.setattr(av, "open", counting)
+    lipsmith.dub(film, said, tmp_path / "out.mp4")
+    assert opened["film.mp4"] == 3, "probe, scan and draw"
+    assert opened[said.name] == 2, "recording and write"
