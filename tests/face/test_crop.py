@@ -88,7 +88,7 @@ def test_jitter_is_calmed() -> None:
     assert np.diff(calm[:, 0, 2]).std() < 0.4 * np.diff(jittering[:, 0, 2]).std()
 
 
-def test_smoothing_reaches_only_its_neighbours() -> None:
+def test_smoothing_reaches_only_its_neighbors() -> None:
     """Three standard deviations: 0.18 s, so a jump is not felt a quarter of a second away."""
     times = np.arange(50) / 25
     jump = np.concatenate([similarity(0.005, 0, 100 if i < 25 else 200, 100) for i in range(50)])
@@ -114,7 +114,7 @@ def blob(size: int, x: float, y: float, radius: float) -> NDArray[np.uint8]:
     return np.repeat(np.round(level)[..., None], 3, 2).astype(np.uint8)
 
 
-def centre(image: NDArray[np.uint8]) -> NDArray[np.float64]:
+def center(image: NDArray[np.uint8]) -> NDArray[np.float64]:
     """The bright spot's (x, y), in shares of the picture's side."""
     weights = np.clip(image[..., 0].astype(np.float64) - 30, 0, None)
     rows, columns = np.mgrid[: len(image), : len(image)] + 0.5
@@ -128,7 +128,7 @@ def test_what_stands_at_a_place_is_found_there_in_the_crop(side: float) -> None:
     spot = np.array([403.3 + 0.11 * side, 391.7 - 0.07 * side])
     image = crop.crop_image(blob(800, *spot, radius=0.06 * side), transform, 64)
     expected = crop.apply(transform, spot[None])[0]
-    assert centre(image) * 64 == pytest.approx(expected * 64, abs=0.05)
+    assert center(image) * 64 == pytest.approx(expected * 64, abs=0.05)
 
 
 @pytest.mark.parametrize("reduction", [2, 3, 5])

@@ -14,13 +14,13 @@ Picture = NDArray[np.uint8]
 
 
 def scenery(seed: int, height: int = 240, width: int = 320) -> Picture:
-    """A smooth random picture with mid-range colours."""
+    """A smooth random picture with mid-range colors."""
     coarse = np.random.default_rng(seed).integers(40, 160, (9, 12, 3), dtype=np.uint8)
     return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
 def speaker(seed: int, x: float, y: float) -> Picture:
-    """Scenery with a large light ellipse, as a head, centred at x, y, and dark or light clothes."""
+    """Scenery with a large light ellipse, as a head, centered at x, y, and dark or light clothes."""
     image = scenery(seed)
     cv2.rectangle(image, (round(x) - 90, round(y) + 60), (round(x) + 90, 240), (200 * (seed % 2),) * 3, -1)
     cv2.ellipse(image, (round(x), round(y)), (60, 80), 0, 0, 360, (210, 170, 150), -1)

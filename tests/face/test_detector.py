@@ -16,10 +16,10 @@ from lipsmith.face.detector import anchors, decode, distinct, levels, overlap, s
 
 
 def test_anchors_are_blazeface_short_range() -> None:
-    centres = anchors()
-    assert centres.shape == (896, 2)
-    assert np.allclose(centres[[0, 1, 2, 32]], np.array([[4, 4], [4, 4], [12, 4], [4, 12]]) / 128)
-    assert np.allclose(centres[[512, 517, 518, 895]], np.array([[8, 8], [8, 8], [24, 8], [120, 120]]) / 128)
+    centers = anchors()
+    assert centers.shape == (896, 2)
+    assert np.allclose(centers[[0, 1, 2, 32]], np.array([[4, 4], [4, 4], [12, 4], [4, 12]]) / 128)
+    assert np.allclose(centers[[512, 517, 518, 895]], np.array([[8, 8], [8, 8], [24, 8], [120, 120]]) / 128)
 
 
 def test_decode_by_hand() -> None:

@@ -60,7 +60,7 @@ def test_direction_points_from_start_to_end() -> None:
 
 
 class SpotFinder:
-    """In place of the landmark network: every point is the centre of the bright spot it is shown."""
+    """In place of the landmark network: every point is the center of the bright spot it is shown."""
 
     def __call__(self, image: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         light = image[..., 0].astype(np.float64)

@@ -38,7 +38,7 @@ class Stage:
 
     scene: Callable[[int], list[Actor]]
     pull: float = 0.0
-    """How much a mesh leans toward the centre of the crop in which it was seen."""
+    """How much a mesh leans toward the center of the crop in which it was seen."""
     searches: list[int] = field(default_factory=list)
 
     def visible(self, image: NDArray[np.uint8]) -> list[Actor]:
@@ -88,7 +88,7 @@ def detected(actor: Actor) -> Detection:
 
 
 def play(monkeypatch: pytest.MonkeyPatch, stage: Stage, frames: int, max_faces: int = 1) -> list[TrackedFrame]:
-    """The tracker on a plain grey film, whose first value is the frame's number."""
+    """The tracker on a plain gray film, whose first value is the frame's number."""
     monkeypatch.setattr("lipsmith.face.tracker.FaceDetector", stage.detector)
     monkeypatch.setattr("lipsmith.face.tracker.FaceMesh", stage.mesh)
     tracker = FaceTracker(max_faces)

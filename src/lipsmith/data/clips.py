@@ -1,8 +1,8 @@
 """Prepared clips on disk and in memory.
 
 A prepared clip is `<clip>.mp4` (the face crop), `<clip>.npz` (geometry, times, mel) and a line of `manifest.jsonl`;
-docs/architecture.md lists shapes and units. This module needs numpy and OpenCV only: machines that train often have
-nothing else, and OpenCV decodes these small constant-rate files exactly.
+docs/architecture.md lists shapes and units. OpenCV decodes these small constant-rate files exactly, so training
+needs no other video library.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ CURVE: Final = 88
 GAP: Final = 10
 """Between tiles, pixels."""
 WIDEST: Final = 0.2
-"""Mouth opening, as a share of the crop, at the upper edge of the curve; an ordinary open mouth is half of it."""
+"""Mouth opening, as a share of the crop, at the upper edge of the curve; a normally open mouth reaches half of it."""
 
 _BACKGROUND: Final = (24, 24, 28)
 _TEXT: Final = (230, 230, 230)
@@ -62,7 +62,7 @@ def contact_sheet(root: Path, count: int = 24, split: str | None = None, progres
 
 
 def choose(records: Sequence[ClipRecord], count: int) -> list[ClipRecord]:
-    """At most `count` records: one of each person, then a second of each, people spread evenly over the manifest."""
+    """At most `count` records: one of each person, then a second of each; people spread evenly over the manifest."""
     people: dict[str, list[ClipRecord]] = defaultdict(list)
     for record in records:
         people[record.identity].append(record)
@@ -116,7 +116,7 @@ def draw_curve(clip: PreparedClip, shown: int) -> Image:
 def _label(record: ClipRecord) -> Image:
     line = np.full((LABEL, 2 * FACE, 3), _BACKGROUND, np.uint8)
     ending = f"  {record.frames} frames  {100 * record.tracked:.1f} % tracked"
-    # OpenCV's letters are ASCII; the end of a long name tells more than its beginning.
+    # OpenCV draws ASCII only; the end of a long name tells more than its beginning.
     name = record.clip.encode("ascii", "replace").decode()
     room = 2 * FACE // 8 - len(ending)
     text = (name if len(name) <= room else "..." + name[3 - room :]) + ending

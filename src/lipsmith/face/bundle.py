@@ -28,7 +28,7 @@ DETECTOR = "face_detector.tflite"
 LANDMARKS = "face_landmarks_detector.tflite"
 
 _STDERR = threading.Lock()
-"""The process has one; two threads that put it aside at once would not both put it back."""
+"""The process has one stderr: of two threads that redirect it at once, one would not restore it."""
 
 
 @lru_cache(maxsize=1)
@@ -50,7 +50,7 @@ def read_bundle() -> dict[str, bytes]:
 
 @contextmanager
 def _native_stderr_discarded() -> Iterator[None]:
-    """LiteRT greets each process with a line that no setting of its own silences; real failures are exceptions."""
+    """LiteRT prints a line in each process that none of its settings turns off; real failures raise exceptions."""
     with _STDERR:
         sys.stderr.flush()
         kept = os.dup(2)
@@ -64,7 +64,7 @@ def _native_stderr_discarded() -> Iterator[None]:
 
 
 class Network:
-    """One network of the bundle, for one picture at a time."""
+    """One network of the bundle; it takes one image at a time."""
 
     def __init__(self, name: str, threads: int = 1) -> None:
         from ai_edge_litert.interpreter import Interpreter
@@ -76,7 +76,7 @@ class Network:
         self._outputs = [output["index"] for output in self._interpreter.get_output_details()]
 
     def __call__(self, image: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        """Outputs in the file's own order for one image (S, S, 3) float32."""
+        """The outputs, in the model file's order, for one image (S, S, 3) float32."""
         self._interpreter.set_tensor(self._input, image[None])
         self._interpreter.invoke()
         return [self._interpreter.get_tensor(index) for index in self._outputs]

@@ -1,7 +1,7 @@
-"""The face crop: a similarity transform that follows the head and does not know what the mouth does.
+"""The face crop: a similarity transform that follows the head and does not depend on the mouth.
 
-A box round the whole face contains the chin, so its height would tell the networks how far the jaw is open. Here only
-points that speech does not move are fitted onto a fixed template; moving any content point leaves the crop unchanged.
+A box around the whole face includes the chin, so its height would reveal to the networks how far the jaw is open. Here
+only points that speech does not move are fitted to a fixed template; the content points do not change the crop.
 
 Transforms are `(2, 3)` matrices `[[a, -b, x], [b, a, y]]` from source pixels to crop units, in which the crop is
 [0, 1] x [0, 1].
@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from lipsmith.face.landmarks import Floats, ranks
 from lipsmith.face.shrink import UNIT_SQUARE, shrink
 
-# Eye corners, the bridge and tip of the nose, the temples: bone carries them, speech does not.
+# Eye corners, the bridge and tip of the nose, the temples: they move with the skull, not with speech.
 ANCHORS: Final = (33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 162, 127, 234, 389, 356, 454)
-# Temples are the mesh's guess on turned heads: they steady the fit, the eyes and the nose lead it.
+# On a turned head the mesh guesses the temples, so they weigh less than the eyes and the nose.
 WEIGHTS: Final = np.array([1.0] * 10 + [0.4] * 6)
-# Where the anchors of an average face seen from the front stand in the crop; mirror-symmetric.
-# Generalised Procrustes mean over 135 people; placed so that the widest open jaw of them stays inside the crop and
-# the lip never reaches its upper half.
+# Positions in the crop of the anchors of an average frontal face; mirror-symmetric.
+# Generalized Procrustes mean over 135 people, placed so that the widest open jaw among them stays inside the crop and
+# no lip reaches its upper half.
 TEMPLATE: Final = np.array(
     [
         (0.2828, 0.3311),
@@ -50,7 +50,7 @@ SMOOTHING_SECONDS: Final = 0.06
 
 
 def fit_transforms(points: Floats) -> NDArray[np.float64]:
-    """Weighted least-squares similarities `(F, 2, 3)` that carry each frame's anchors onto the template.
+    """Weighted least-squares similarities `(F, 2, 3)` that map each frame's anchors to the template.
 
     `points`: `(F, 131, 2)` in source pixels.
     """
@@ -60,8 +60,8 @@ def fit_transforms(points: Floats) -> NDArray[np.float64]:
     target = TEMPLATE[:, 0] + 1j * TEMPLATE[:, 1]
     source_mean = source @ weights
     target_mean = target @ weights
-    centred = source - source_mean[:, None]
-    factor = (np.conj(centred) * (target - target_mean)) @ weights / ((np.abs(centred) ** 2) @ weights)
+    centered = source - source_mean[:, None]
+    factor = (np.conj(centered) * (target - target_mean)) @ weights / ((np.abs(centered) ** 2) @ weights)
     shift = target_mean - factor * source_mean
     return _matrices(factor, shift)
 
@@ -71,13 +71,13 @@ def smooth_transforms(
 ) -> NDArray[np.float64]:
     """Transforms `(F, 2, 3)` of one shot, smoothed over time by a Gaussian of standard deviation `seconds`.
 
-    Scale, angle and the source position of the crop's centre are smoothed: a moving head stays centred. At the ends
-    the window shrinks symmetrically, so that a steady motion is not bent there.
+    Scale, angle and the source position of the crop's center are smoothed, so a moving head stays centered. At the ends
+    the window shrinks symmetrically, which leaves a steady motion as it is.
     """
     factor, shift = _complex(transforms)
-    centre = (0.5 + 0.5j - shift) / factor
+    center = (0.5 + 0.5j - shift) / factor
     log = np.log(np.abs(factor)) + 1j * np.unwrap(np.angle(factor))
-    smooth_log, smooth_centre = _gaussian(np.stack([log, centre]), times, seconds)
+    smooth_log, smooth_centre = _gaussian(np.stack([log, center]), times, seconds)
     smooth_factor = np.exp(smooth_log)
     return _matrices(smooth_factor, 0.5 + 0.5j - smooth_factor * smooth_centre)
 
@@ -89,23 +89,22 @@ def invert(transforms: Floats) -> NDArray[np.float64]:
 
 
 def apply(transforms: Floats, points: Floats) -> NDArray[np.float64]:
-    """Points `(..., N, 2)` carried through transforms `(..., 2, 3)`."""
+    """Points `(..., N, 2)` mapped by transforms `(..., 2, 3)`."""
     linear = np.asarray(transforms, np.float64)
     moved: NDArray[np.float64] = points @ np.swapaxes(linear[..., :2], -1, -2) + linear[..., None, :, 2]
     return moved
 
 
 def still_points(transforms: Floats) -> NDArray[np.float32]:
-    """Where two points of the source picture, its corner and one 100 pixels to the right of it, lie in each crop.
+    """Crop coordinates `(..., 2, 2)` of two fixed background points: the picture's corner and 100 pixels to its right.
 
-    `(..., 2, 2)` crop units for transforms `(..., 2, 3)`. From these of two crops follows how what stands still in the
-    picture lies in one against the other.
+    For transforms `(..., 2, 3)`. Those of two crops tell how the background moved from one crop to the other.
     """
     return apply(transforms, np.array([[0.0, 0.0], [100.0, 0.0]])).astype(np.float32)
 
 
 def to_pixels(transform: Floats, size: int) -> NDArray[np.float64]:
-    """The transform `(2, 3)` from source to crop pixels as OpenCV counts them (first pixel's centre at 0, 0)."""
+    """The transform `(2, 3)` from source to crop pixels as OpenCV counts them (the first pixel's center is (0, 0))."""
     matrix = np.asarray(transform, np.float64) * size
     matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
     return matrix
@@ -134,7 +133,7 @@ def _matrices(factor: NDArray[np.complex128], shift: NDArray[np.complex128]) -> 
 
 
 def _gaussian(values: NDArray[np.complex128], times: NDArray[np.float64], seconds: float) -> NDArray[np.complex128]:
-    """Values `(C, F)` averaged with Gaussian weights over time, in windows symmetric about each frame."""
+    """Values `(C, F)` averaged over time with Gaussian weights, in windows symmetric about each frame."""
     frames = len(times)
     step = float(np.median(np.diff(times))) if frames > 1 else seconds
     reach = max(1, round(3 * seconds / max(step, 1e-6)))
@@ -142,8 +141,8 @@ def _gaussian(values: NDArray[np.complex128], times: NDArray[np.float64], second
     index = np.arange(frames)
     room = np.minimum(index, index[::-1])
     inside = np.abs(offsets)[None] <= room[:, None]
-    neighbours = np.clip(index[:, None] + offsets, 0, frames - 1)
-    weights = inside * np.exp(-0.5 * ((times[neighbours] - times[:, None]) / seconds) ** 2)
+    neighbors = np.clip(index[:, None] + offsets, 0, frames - 1)
+    weights = inside * np.exp(-0.5 * ((times[neighbors] - times[:, None]) / seconds) ** 2)
     weights /= weights.sum(1, keepdims=True)
-    smooth: NDArray[np.complex128] = np.einsum("cfk,fk->cf", values[:, neighbours], weights)
+    smooth: NDArray[np.complex128] = np.einsum("cfk,fk->cf", values[:, neighbors], weights)
     return smooth

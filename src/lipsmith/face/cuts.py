@@ -1,4 +1,4 @@
-"""Noticing hard cuts from one picture to the next."""
+"""Detects hard cuts between consecutive frames."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIZE = 24
-"""Side of the thumbnails that are compared: coarse, so that a face's own motion changes little."""
+"""Side of the compared thumbnails: coarse, so that the motion of a face changes little."""
 REACH = 3
-"""Thumbnail pixels, an eighth of the picture: how far a picture may move as a whole between frames."""
+"""Thumbnail pixels, an eighth of the picture: the largest camera motion between frames that is compensated."""
 LEAST = 0.15
-"""Difference from which a frame may begin a shot. Different people in similar framing differ by this or more."""
+"""Smallest difference that can be a cut. Different people in similar framing differ by this or more."""
 CERTAIN = 0.5
-"""Difference that is a cut however restless the film."""
+"""Difference that is a cut in any film, however shaky."""
 RATIO = 2.0
-"""How far a cut stands out from the largest recent difference: shaky footage is no row of cuts."""
+"""How many times the largest recent difference a cut must reach, so that shaky footage is not all cuts."""
 MEMORY = 12
 """Frames that count as recent."""
 
@@ -30,21 +30,21 @@ def thumbnail(image: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def difference(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
-    """How little two thumbnails have in common, in [0, 2]: 1 - correlation at the best shift.
+    """Dissimilarity of two thumbnails in [0, 2]: 1 - correlation at the best shift.
 
-    Correlation is blind to a change of exposure or contrast, and the shift to a moving camera. Each
-    thumbnail's inner part is sought in the other, and the two answers averaged.
+    Correlation ignores changes of exposure and contrast; the shift compensates for camera motion. The inner part of
+    each thumbnail is matched within the other, and the two results are averaged.
     """
     inner = slice(REACH, -REACH)
 
-    def sought(part: NDArray[np.float32], whole: NDArray[np.float32]) -> float:
+    def matched(part: NDArray[np.float32], whole: NDArray[np.float32]) -> float:
         return float(cv2.matchTemplate(whole, part[inner, inner], cv2.TM_CCOEFF_NORMED).max())
 
-    return 1 - (sought(first, second) + sought(second, first)) / 2
+    return 1 - (matched(first, second) + matched(second, first)) / 2
 
 
 class CutDetector:
-    """Tells, frame by frame, whether a new shot begins."""
+    """Decides frame by frame whether a new shot begins."""
 
     def __init__(self) -> None:
         self._recent: deque[float] = deque(maxlen=MEMORY)
@@ -60,11 +60,11 @@ class CutDetector:
             return False
         change = difference(last, now)
         cut = change >= max(LEAST, min(CERTAIN, RATIO * max(self._recent, default=0.0)))
-        # A cut in shaky footage may be a jolt: for a while, the next must be twice the least to count.
+        # A cut in shaky footage may be a jolt: for a while, the next one needs twice the smallest difference.
         self._recent.append(min(change, LEAST) if cut else change)
         return cut
 
 
 def _judgeable(picture: NDArray[np.float32]) -> bool:
-    """False of flashes and black frames: the comparison waits for a picture that shows something."""
+    """False for flashes and black frames, which are skipped: the next usable picture is compared instead."""
     return float(picture.std()) > 4 and float((picture > 245).mean()) < 0.4

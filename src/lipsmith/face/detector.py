@@ -1,4 +1,4 @@
-"""Finding faces in a picture: BlazeFace (Bazarevsky et al. 2019), on tiles for small faces."""
+"""Finds faces in a picture with BlazeFace (Bazarevsky et al. 2019), run on tiles to find small faces."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ SIZE = 128
 GRIDS = ((16, 2), (8, 6))
 """Cells a side and anchors a cell, at strides 8 and 16."""
 TURNED = 0.05
-"""How much more a face must score when turned, to be taken as turned: the right way up counts about 0.15 to 0.3."""
+"""Gain in score that a quarter turn needs to be accepted: the right one gains about 0.15 to 0.3."""
 SMALLEST_TILE = 240
-"""Source pixels: tiles of this side still show faces of about 40 pixels."""
+"""Source pixels: in tiles of this side, faces of about 40 pixels are still found."""
 
 
 @dataclass(frozen=True)
@@ -36,44 +36,44 @@ class Detection:
 
     @property
     def crop(self) -> Square:
-        """The square to show the landmark network: eyes level, 1.5 times the box."""
+        """The input square of the landmark network: eyes level, 1.5 times the box."""
         x0, y0, x1, y1 = self.box
         side = MARGIN * max(x1 - x0, y1 - y0)
         return Square((x0 + x1) / 2, (y0 + y1) / 2, side, direction(*self.keypoints[:2]))
 
 
 def anchors() -> NDArray[np.float32]:
-    """Anchor centres (896, 2) in [0, 1], in the order of the network's outputs."""
-    centres = [
+    """Anchor centers (896, 2) in [0, 1], in the order of the network's outputs."""
+    centers = [
         ((column + 0.5) / cells, (row + 0.5) / cells)
         for cells, count in GRIDS
         for row, column in product(range(cells), range(cells))
         for _ in range(count)
     ]
-    return np.array(centres, np.float32)
+    return np.array(centers, np.float32)
 
 
 def decode(
-    regressors: NDArray[np.float32], logits: NDArray[np.float32], centres: NDArray[np.float32], least: float
+    regressors: NDArray[np.float32], logits: NDArray[np.float32], centers: NDArray[np.float32], least: float
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Candidates with a score of at least `least`: points (n, 8, 2) in [0, 1] and scores (n,).
 
     The points are the box's two corners, then the six keypoints.
 
     Args:
-        regressors: (896, 16), pixels of the 128-pixel input: box centre and size, then keypoints,
-            all but the size relative to the anchor's centre.
+        regressors: (896, 16), pixels of the 128-pixel input: box center and size, then keypoints,
+            all but the size relative to the anchor's center.
         logits: (896,).
-        centres: the anchors (896, 2).
+        centers: the anchors (896, 2).
         least: threshold in (0, 1).
     """
     scores = (1 / (1 + np.exp(-np.clip(logits, -50, 50)))).astype(np.float32)
     keep = (scores >= least) & (regressors[:, 2:4] > 0).all(-1)
     values = regressors[keep].reshape(-1, 8, 2) / SIZE
-    centre = values[:, 0] + centres[keep]
+    center = values[:, 0] + centers[keep]
     half = values[:, 1] / 2
-    keypoints = values[:, 2:] + centres[keep][:, None]
-    return np.concatenate([(centre - half)[:, None], (centre + half)[:, None], keypoints], 1), scores[keep]
+    keypoints = values[:, 2:] + centers[keep][:, None]
+    return np.concatenate([(center - half)[:, None], (center + half)[:, None], keypoints], 1), scores[keep]
 
 
 def overlap(box: NDArray[np.floating], boxes: NDArray[np.floating], of_smaller: bool = False) -> NDArray[np.float32]:
@@ -109,7 +109,7 @@ def suppress(
 
 
 def tiles(width: int, height: int, side: float) -> list[Square]:
-    """Squares of `side` source pixels that cover the picture, neighbours overlapping by half or more."""
+    """Squares of `side` source pixels that cover the picture, neighbors overlapping by half or more."""
 
     def middles(length: int) -> NDArray[np.float64]:
         count = int(np.ceil(2 * (length - side) / side)) + 1 if length > side else 1
@@ -119,7 +119,7 @@ def tiles(width: int, height: int, side: float) -> list[Square]:
 
 
 def levels(width: int, height: int) -> list[list[Square]]:
-    """What to search, likeliest first: the whole picture, ever smaller tiles, the picture turned on its sides."""
+    """What to search, most likely first: the whole picture, ever smaller tiles, the picture in quarter turns."""
     short, long = sorted((width, height))
     whole = Square(width / 2, height / 2, float(long))
     sides = [short / 2**k for k in range(3)]
@@ -128,7 +128,7 @@ def levels(width: int, height: int) -> list[list[Square]]:
 
 
 def quarter_turns(square: Square) -> list[Square]:
-    """The same square lying on its two sides and on its head."""
+    """The same square turned left, right and upside down."""
     return [replace(square, angle=square.angle + quarter * math.pi / 2) for quarter in (1, -1, 2)]
 
 
@@ -142,15 +142,15 @@ class FaceDetector:
         self._least = least
 
     def coarse_to_fine(self, image: NDArray[np.uint8]) -> Iterator[list[Detection]]:
-        """Faces of image (H, W, 3) RGB, level by level: a caller who has enough does not pay for the rest."""
+        """Faces of image (H, W, 3) RGB, level by level: a caller that has enough stops and saves the rest."""
         height, width = image.shape[:2]
         for squares in levels(width, height):
             yield distinct([one for square in squares for one in self.search(image, square)])
 
     def upright(self, image: NDArray[np.uint8], detection: Detection) -> Detection:
-        """The same face in image (H, W, 3), read at the quarter turn that suits the network best.
+        """The same face in image (H, W, 3), detected again at the quarter turn with the best score.
 
-        It also finds faces that lie or hang upside down, less surely, and then mistakes chin for brow.
+        The network also detects faces that are turned, with a lower score, but then mistakes the chin for the brow.
         """
         around_it = replace(detection.crop.scaled(1.5), angle=0.0)
         turned = [one for square in quarter_turns(around_it) for one in self.search(image, square)]
@@ -160,7 +160,7 @@ class FaceDetector:
         return best if best.score > detection.score + TURNED else detection
 
     def search(self, image: NDArray[np.uint8], square: Square) -> list[Detection]:
-        """Faces in one region of image (H, W, 3), in no order; those between a tenth and all of its side."""
+        """Faces in one region of image (H, W, 3), in any order; sizes from a tenth of its side to all of it."""
         pixels = square.pixels(image, SIZE)
         outputs = self._network(pixels.astype(np.float32) / 127.5 - 1)
         regressors, logits = sorted(outputs, key=lambda output: -output.shape[-1])
@@ -175,7 +175,7 @@ def _detection(points: NDArray[np.float32], score: float) -> Detection:
 
 
 def distinct(found: list[Detection]) -> list[Detection]:
-    """Detections of several tiles without repetition, best first: a part of a face counts as that face."""
+    """Detections of several tiles without duplicates, best first; a part of a face counts as that face."""
     kept: list[Detection] = []
     for one in sorted(found, key=lambda detection: -detection.score):
         boxes = np.array([other.box for other in kept]).reshape(-1, 4)

@@ -1,6 +1,6 @@
-"""The 131 points of the 478-point face mesh that the networks see, and what can be read off them.
+"""The 131 points of the 478-point face mesh that the networks take, and measures computed from them.
 
-Numbering: MediaPipe's face mesh. Order: 74 pose points (which speech does not move), then 57 content points (jaw,
+Numbering: MediaPipe's face mesh. Order: 74 pose points, which speech does not move, then 57 content points (jaw,
 outer lip, inner lip).
 """
 
@@ -73,7 +73,7 @@ def mouth_width(points: Floats) -> Floats:
 
 
 def _mirror_partners() -> list[int]:
-    """For each of the 131 points, the rank of the point that stands there in a mirrored face."""
+    """For each of the 131 points, the rank of its mirror partner."""
     halves = [
         (CONTOUR, CONTOUR[::-1]),
         (RIGHT_BROW, (300, 293, 334, 296, 336, 285, 295, 282, 283, 276)),
@@ -94,7 +94,7 @@ MIRROR: Final = _mirror_partners()
 
 
 def mirror(points: Floats) -> Floats:
-    """Points `(..., 131, 2)` in crop units of the same face seen in a mirror (x -> 1 - x, left and right swapped)."""
+    """Points `(..., 131, 2)` in crop units of the mirrored face (x -> 1 - x, left and right points swapped)."""
     flipped = points[..., MIRROR, :].copy()
     flipped[..., 0] = 1 - flipped[..., 0]
     return flipped

@@ -17,7 +17,7 @@ EYE_CORNERS = (33, 263)
 
 
 class FaceMesh:
-    """Landmark network: a square with a face to 478 points and the probability that a face is there."""
+    """Landmark network: predicts 478 points from a square with a face, and the probability that there is one."""
 
     def __init__(self, threads: int = 1) -> None:
         self._network = Network(LANDMARKS, threads)
@@ -36,6 +36,6 @@ class FaceMesh:
 
 
 def mesh_square(mesh: NDArray[np.float32]) -> Square:
-    """The crop in which to look for the face next: the box of mesh (478, 2) with its eyes level, enlarged."""
+    """The crop in which the face is sought next: the box of mesh (478, 2), eyes level, enlarged by `MARGIN`."""
     right, left = EYE_CORNERS
     return around(mesh, direction(mesh[right], mesh[left]), MARGIN)

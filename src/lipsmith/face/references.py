@@ -1,4 +1,4 @@
-"""Which frames show the person to the networks: a pool spread over mouth shapes, and the few that suit one target.
+"""Chooses reference frames: a pool spread over mouth shapes, and the few of it that suit one target.
 
 A lip opening is the distance between mesh points 0 and 17 (paper, implementation details: references are taken at
 evenly spaced ranks of it).
@@ -20,36 +20,36 @@ PAPER_POOL: Final = 25
 LANDMARK_SETS: Final = 15
 _FEW: Final = 5
 
-# Flow straightens a slightly different head, but cannot invent teeth: lips weigh more than the pose, the jaw least.
+# Flow corrects a slightly different pose but cannot invent teeth: lips weigh most, the jaw least.
 POSE_WEIGHT: Final = 1.0
 JAW_WEIGHT: Final = 0.5
 LIPS_WEIGHT: Final = 2.0
-# A head elsewhere in the picture stands in another light; beyond this share of a crop it makes no more difference.
+# A head elsewhere in the picture is lit differently; beyond this share of a crop the penalty is constant.
 ELSEWHERE_WEIGHT: Final = 0.4
 ELSEWHERE: Final = 0.05
-# Where in the crop that is measured: between the mouth and the chin.
+# Point of the crop at which that is measured: between the mouth and the chin.
 MIDDLE: Final = 0.5 + 0.75j
 
-# A newcomer must be nearer by this share of the typical distance before it replaces a reference in use.
+# A new reference must be nearer by this share of the typical distance to replace one in use.
 STICKINESS: Final = 0.25
 _MEAN_FRAMES: Final = 2
 
-# On a head turned further than this (0 frontal, 1 profile) half of the mouth is the mesh's guess.
+# On a head turned further than this (0 frontal, 1 profile) the mesh guesses half of the mouth.
 _TURNED: Final = 0.75
 _BLURRED: Final = 0.5
 
 
 def paper_pool_size(frames: int) -> int:
-    """How many references the paper takes of a clip of `frames` frames: a fifth of them, 5 at least and 25 at most."""
+    """How many references the paper takes from a clip: a fifth of its `frames`, but at least 5 and at most 25."""
     return min(frames, max(_FEW, min(PAPER_POOL, frames // 5)))
 
 
 def choose_pool(points: Floats, sharpness: Floats | None = None, count: int | None = None) -> NDArray[np.intp]:
     """Indices `(count,)` of frames at evenly spaced ranks of lip opening, the sharpest near each rank, openings rising.
 
-    `points`: `(F, 131, 2)` in crop units; `sharpness`: `(F,)`, any positive unit, None if unknown; `count`: default as
-    many as there are, `POOL` at most. Blurred and strongly turned frames are left out where enough others remain. Fewer
-    than a given `count` are repeated.
+    `points`: `(F, 131, 2)` in crop units; `sharpness`: `(F,)`, any positive unit, None if unknown; `count`: by default
+    all usable frames, at most `POOL`. Blurred and strongly turned frames are left out where enough others remain. If
+    there are fewer frames than a given `count`, some are repeated.
     """
     usable = _usable(points, sharpness, PAPER_POOL if count is None else count)
     count = min(POOL, len(usable)) if count is None else count
@@ -57,7 +57,7 @@ def choose_pool(points: Floats, sharpness: Floats | None = None, count: int | No
     if sharpness is None or len(order) <= count:
         return np.asarray(order[np.round(np.linspace(0, len(order) - 1, count)).astype(int)])
     step = (len(order) - 1) / max(1, count - 1)
-    # Neighbours share no rank, or one frame could be taken twice.
+    # The ranges are disjoint, so that no frame is taken twice.
     edges = np.clip(np.ceil(step * (np.arange(count + 1) - 0.5)), 0, len(order)).astype(int)
     return np.array([_sharpest(order[low:high], sharpness) for low, high in pairwise(edges)])
 
@@ -73,9 +73,9 @@ def choose_landmarks(points: Floats, count: int = LANDMARK_SETS) -> NDArray[np.i
 
 
 def nearest(cost: NDArray[np.float32], k: int, sticky: bool = True) -> NDArray[np.intp]:
-    """For each target the `k` references of least cost, `(F, k)`; all of them where a pool has fewer.
+    """The `k` references of lowest cost for each target, `(F, k)`; the whole pool where it has fewer.
 
-    `cost`: `(F, R)` of successive frames, as of `costs`. With `sticky`, it is averaged over neighbouring frames and a
+    `cost`: `(F, R)` of successive frames, as of `costs`. With `sticky`, it is averaged over neighboring frames and a
     reference in use keeps its place until another is clearly nearer, so that the picture does not flicker.
     """
     if not sticky or len(cost) < 2:
@@ -91,7 +91,7 @@ def nearest(cost: NDArray[np.float32], k: int, sticky: bool = True) -> NDArray[n
 def costs(
     target: Floats, pool: Floats, still: NDArray[np.float32], pool_still: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """How ill each reference suits each target, `(F, R)`: distance in pose and mouth shape, and in the picture.
+    """Cost of each reference for each target, `(F, R)`: distance in pose, in mouth shape and within the picture.
 
     `target`: `(F, 131, 2)` and `pool`: `(R, 131, 2)` in crop units; `still`: `(F, 2, 2)` and `pool_still`: `(R, 2, 2)`,
     their `lipsmith.face.crop.still_points`.
@@ -103,7 +103,7 @@ def costs(
 
 
 def distances(target: Floats, pool: Floats) -> NDArray[np.float32]:
-    """Root-mean-square distances `(F, R)` of points in crop units, weighted by what matters in a reference."""
+    """Weighted root-mean-square distances `(F, R)` of points, crop units; see `point_weights`."""
     weights = point_weights()
     b = (pool * weights).reshape(len(pool), -1).astype(np.float32)
     found = np.empty((len(target), len(pool)), np.float32)
@@ -115,7 +115,7 @@ def distances(target: Floats, pool: Floats) -> NDArray[np.float32]:
 
 
 def parts(frames: int, length: int = 1024) -> Iterator[slice]:
-    """Slices of at most `length` that cover `frames`: points of a long film many times over would fill memory."""
+    """Slices of at most `length` that cover `frames`: temporary arrays over all of a long film would fill memory."""
     return (slice(start, min(start + length, frames)) for start in range(0, frames, length))
 
 
@@ -148,7 +148,7 @@ def _sharpest(frames: NDArray[np.intp], sharpness: Floats) -> np.intp:
 
 
 def _followed(cost: NDArray[np.float32], before: NDArray[np.intp] | None, k: int, margin: float) -> NDArray[np.intp]:
-    """The `k` cheapest; those in use before cost `margin` less and keep their slots."""
+    """The `k` references of lowest cost; those already in use cost `margin` less and keep their slots."""
     if before is None:
         return np.argsort(cost, kind="stable")[:k]
     eased = cost.copy()
@@ -167,7 +167,7 @@ def _averaged(cost: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _elsewhere(still: NDArray[np.float32], pool_still: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How far what stands still at the targets' `MIDDLE` lies from there in each reference, `(F, R)` crop units."""
+    """How far the background point at the targets' `MIDDLE` lies from it in each reference, `(F, R)` crop units."""
     there, other = (points[..., 0] + 1j * points[..., 1] for points in (still, pool_still))
     turn_and_scale = (other[:, 1] - other[:, 0]) / (there[:, 1] - there[:, 0])[:, None]
     moved = other[:, 0] + turn_and_scale * (MIDDLE - there[:, :1])

@@ -1,4 +1,4 @@
-"""Line drawings of the 131 points: what the image networks see of a pose and a mouth shape."""
+"""Line drawings of the 131 points, which give the image networks the pose and the mouth shape."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ OPEN: Final = tuple(
 EDGES: Final = sum(map(len, CLOSED)) + sum(len(chain) - 1 for chain in OPEN)
 
 _FRACTION_BITS: Final = 6  # OpenCV draws at 1/64 of a pixel
-_FAR: Final = 4.0  # crop sides; keeps wild points within OpenCV's integers, lines through the crop intact
+_FAR: Final = 4.0  # crop sides; keeps outliers within OpenCV's integers and lines through the crop intact
 
 
 def draw_sketches(points: Floats, size: int) -> NDArray[np.uint8]:
     """Antialiased one-pixel lines, `(N, size, size)` in 0..255, of points `(N, 131, 2)` in crop units.
 
-    Points may lie outside the crop: their lines are cut at its border, not dropped.
+    Points may lie outside the crop: their lines are clipped at its border, not dropped.
     """
     pixels = np.clip(points, -_FAR, _FAR) * size - 0.5
     fixed = np.round(pixels * (1 << _FRACTION_BITS)).astype(np.int32)

@@ -1,4 +1,4 @@
-"""A rotated square of the picture: what a network is shown, and the way back to source pixels."""
+"""A rotated square of the picture: the input of a network, and the mapping back to source pixels."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from lipsmith.face.shrink import UNIT_SQUARE, shrink
 
 @dataclass(frozen=True)
 class Square:
-    """A square region of a picture, in source pixels (the centre of the first pixel is (0.5, 0.5))."""
+    """A square region of a picture, in source pixels (the center of the first pixel is (0.5, 0.5))."""
 
     x: float
-    """Centre."""
+    """Center."""
     y: float
-    """Centre."""
+    """Center."""
     side: float
     """Side, > 0."""
     angle: float = 0.0
     """Direction of the square's own x axis, radians, clockwise as seen (y points down)."""
 
     def scaled(self, factor: float) -> Square:
-        """The same square, larger by `factor` about its centre."""
+        """The same square, larger by `factor` about its center."""
         return replace(self, side=self.side * factor)
 
     def to_source(self, points: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -52,7 +52,7 @@ class Square:
             small = Square((self.x - left) / step, (self.y - top) / step, self.side / step, self.angle)
             return small.pixels(part.image, size, border)
         cos, sin = scale * math.cos(self.angle), scale * math.sin(self.angle)
-        # OpenCV puts pixel centres at whole numbers: half a pixel is added, then taken off.
+        # OpenCV puts pixel centers at whole numbers: half a pixel is added, then taken off.
         middle = (size - 1) / 2
         back = np.array(
             [

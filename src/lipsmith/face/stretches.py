@@ -80,7 +80,7 @@ class ShotFace:
 
     @property
     def place(self) -> tuple[float, float]:
-        """Median centre, pixels of the film."""
+        """Median center, pixels of the film."""
         x, y = np.median((self.boxes[:, :2] + self.boxes[:, 2:]) / 2, axis=0)
         return float(x), float(y)
 

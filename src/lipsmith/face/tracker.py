@@ -1,4 +1,4 @@
-"""Following faces through a film: detect once, then let each mesh say where to look next."""
+"""Follows faces through a film: each is detected once, then its mesh tells where to look in the next frame."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from lipsmith.face.square import Square
 from lipsmith.face.tracks import Sighting, Track, assign, one_each
 
 MOST_FACES = 6
-"""Faces that are followed at once where one has to be chosen among those of a film."""
+"""Faces that are followed at once where one of them is chosen afterward."""
 PRESENT = 0.5
-"""Score from which the landmark network's face is believed."""
+"""Lowest score of the landmark network at which a followed face is accepted."""
 CONFIRMED = 1.6
-"""Sum of the detector's and the landmark network's scores from which a new face is believed: blurred
-backgrounds reach 0.65 with the one or 0.99 with the other, faces seldom less than 0.75 and 0.98."""
+"""Lowest sum of the detector's and the landmark network's scores at which a new face is accepted: blurred
+backgrounds reach 0.65 with the one or 0.99 with the other; faces are seldom below 0.75 and 0.98."""
 REFRESH = 15
 """Frames between two thorough searches while fewer faces are tracked than wanted."""
 NEARBY = 4
-"""Frames between two searches around the place where a face was lost."""
+"""Frames between two searches near the place where a face was lost."""
 REMEMBERED = 75
 """Frames for which that place is searched."""
 PASSES = 4
-"""Landmark passes on a fresh detection, at most, until mesh and crop agree."""
+"""Most landmark passes on a new detection until mesh and crop agree."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,13 @@ class TrackedFrame:
     """The faces of one frame."""
 
     faces: list[TrackedFace]
-    """By identity number; a face that is not seen is absent."""
+    """In order of identity number; faces that are not seen are absent."""
     shot: int
     """Number of the shot, from 0."""
 
 
 class FaceTracker:
-    """Faces of a film, frame by frame, with numbers that last through a shot."""
+    """Tracks the faces of a film frame by frame; a face keeps its number through a shot."""
 
     def __init__(self, max_faces: int = 1, threads: int = 1) -> None:
         self._max_faces = max_faces
@@ -85,7 +85,7 @@ class FaceTracker:
         return TrackedFrame(faces, self._shot)
 
     def _follow(self, image: NDArray[np.uint8]) -> None:
-        """Take every track to the new frame, the faces that are not seen there as missed."""
+        """Update every track with the new frame; tracks whose face is not seen count a miss."""
         seen = [(track, self._look(image, track.crop)) for track in self._tracks if not track.missed]
         for track in self._tracks:
             track.missed += 1
@@ -105,7 +105,7 @@ class FaceTracker:
         return self._admit(found, room)
 
     def _places(self, image: NDArray[np.uint8], any_seen: bool) -> Iterator[list[Detection]]:
-        """Where faces were lost; then the whole picture while there is none, and finely now and then."""
+        """Detections near lost faces; then in the whole picture if no face is seen, and on all tiles now and then."""
         self._idle += 1
         thorough = self._idle > REFRESH
         if thorough:
@@ -117,7 +117,7 @@ class FaceTracker:
             yield from islice(self._detector.coarse_to_fine(image), None if thorough else 1)
 
     def _confirm(self, image: NDArray[np.uint8], detection: Detection, known: list[Sighting]) -> list[Sighting]:
-        """The detected face if there is one and it is not known yet."""
+        """The detected face, unless it is not accepted or is known already."""
         if any(face.same_face(detection.box, 0.4) for face in known):
             return []
         detection = self._detector.upright(image, detection)
@@ -129,9 +129,9 @@ class FaceTracker:
         return Sighting(*self._mesh(image, crop), crop)
 
     def _settled(self, image: NDArray[np.uint8], crop: Square) -> Sighting:
-        """The face once mesh and crop agree, so that the first frame is as good as the next.
+        """The face once mesh and crop agree, so that the first frame is as accurate as the next.
 
-        A face in profile is often believed only in one of these slightly different crops.
+        A face in profile is often accepted in only one of these slightly different crops.
         """
         best = sighting = self._look(image, crop)
         for _ in range(PASSES - 1):
@@ -143,7 +143,7 @@ class FaceTracker:
         return sighting if believable(sighting, image) else best
 
     def _admit(self, found: list[Sighting], room: int) -> list[Track]:
-        """Continue lost tracks with the faces found, then make new tracks, largest first, while there is room."""
+        """Continue lost tracks with the faces found, then start new tracks, largest first, while there is room."""
         continued = assign([track for track in self._tracks if track.missed], found)
         for index, track in continued.items():
             track.follow(found[index])
@@ -158,8 +158,8 @@ class FaceTracker:
 
 
 def believable(sighting: Sighting, image: NDArray[np.uint8]) -> bool:
-    """Whether a face is there: the network says so, its centre is in the picture and its size is a face's."""
+    """Whether a face is there: the network says so, its center is in the picture and its size is a face's."""
     x0, y0, x1, y1 = sighting.box
     height, width = image.shape[:2]
-    centred = 0 <= (x0 + x1) / 2 <= width and 0 <= (y0 + y1) / 2 <= height
-    return bool(sighting.score >= PRESENT and centred and 12 <= max(x1 - x0, y1 - y0) <= 4 * max(width, height))
+    centered = 0 <= (x0 + x1) / 2 <= width and 0 <= (y0 + y1) / 2 <= height
+    return bool(sighting.score >= PRESENT and centered and 12 <= max(x1 - x0, y1 - y0) <= 4 * max(width, height))

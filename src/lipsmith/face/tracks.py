@@ -1,4 +1,4 @@
-"""Bookkeeping of tracked faces: where each was last, and which new face continues which old one."""
+"""State of tracked faces: where each was last seen, and which new face continues which track."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from lipsmith.face.mesh import mesh_square
 from lipsmith.face.square import Square
 
 STILL = 0.01
-"""Share of the crop's side by which a face may move in its crop before the crop follows."""
+"""Share of the crop's side by which a face may move within its crop before the crop follows."""
 STILL_ANGLE = 0.02
 """Radians."""
 NEWEST = 0.3
 """Weight of the newest step in a track's velocity."""
 COASTING = 12
-"""Frames for which an unseen face may be thought to move on."""
+"""Frames for which a lost face is assumed to keep its velocity."""
 TOLERANCE = (0.5, 0.05, 2.0)
-"""Surprise up to which a face continues a track: at once, more a frame unseen, at most."""
+"""Largest surprise with which a face continues a track: initial, increase per frame unseen, maximum."""
 
 
 @dataclass(frozen=True)
 class Sighting:
-    """A mesh as seen in one frame."""
+    """A face in one frame."""
 
     mesh: NDArray[np.float32]
     """(478, 2), source pixels."""
@@ -42,7 +42,7 @@ class Sighting:
 
     @property
     def place(self) -> Square:
-        """The square round the face as it was seen."""
+        """The square around the face as it was seen."""
         return mesh_square(self.mesh)
 
     @property
@@ -51,7 +51,7 @@ class Sighting:
         return settle(self.crop, self.place)
 
     def same_face(self, box: tuple[float, float, float, float], least: float = 0.6) -> bool:
-        """Whether a box is round this face: intersection over union of at least `least`."""
+        """Whether a box is around this face: intersection over union of at least `least`."""
         return bool(overlap(np.array(self.box), np.array([box]))[0] >= least)
 
 
@@ -64,21 +64,21 @@ class Track:
     crop: Square
     """Where to look in the next frame."""
     velocity: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
-    """Of the crop's centre, pixels a frame."""
+    """Of the crop's center, pixels a frame."""
     missed: int = 0
     """Frames since the face was last seen."""
 
     def follow(self, sighting: Sighting) -> None:
-        """Take what the next frame shows of this face."""
+        """Update with this face as seen in the next frame."""
         crop = sighting.next_crop
         moved = np.array([crop.x - self.crop.x, crop.y - self.crop.y]) / max(self.missed, 1)
         self.velocity = (1 - NEWEST) * self.velocity + NEWEST * moved
         self.last, self.crop, self.missed = sighting, crop, 0
 
     def surprise(self, place: Square) -> float:
-        """How badly a face at `place` continues this track, in crop sides: distance plus change of size.
+        """How badly a face at `place` continues this track, in crop sides: distance plus log of the change in size.
 
-        A face out of sight may have stopped or gone on, so the better of the two counts.
+        A lost face may have stopped or moved on, so the smaller of the two distances counts.
         """
         ahead = self.velocity * min(self.missed, COASTING)
         stopped = math.hypot(place.x - self.crop.x, place.y - self.crop.y)
@@ -87,10 +87,10 @@ class Track:
 
 
 def settle(now: Square, wanted: Square) -> Square:
-    """`now` moved toward `wanted`, but for a small play within which it stands still.
+    """`now` moved toward `wanted`, with a dead zone within which it stands still.
 
-    The mesh depends a little on its crop and the crop on the mesh: without the play a still picture's
-    mesh would never come to rest. Moving by the excess alone keeps the path free of jumps.
+    The mesh depends a little on its crop and the crop on the mesh: without the dead zone the mesh of a still picture
+    would never come to rest. Moving by the excess alone avoids jumps.
     """
     play = STILL * now.side
     turn = math.remainder(wanted.angle - now.angle, math.tau)
@@ -123,7 +123,7 @@ def assign(tracks: list[Track], found: list[Sighting]) -> dict[int, Track]:
 
 
 def one_each(claims: list[tuple[Track, Sighting]]) -> list[tuple[Track, Sighting]]:
-    """Claims without two on one face: the track that it surprises less keeps it."""
+    """Claims with each face given to one track only: the one that it surprises least."""
     kept: list[tuple[Track, Sighting]] = []
     for track, sighting in sorted(claims, key=lambda claim: claim[0].surprise(claim[1].place)):
         if not any(sighting.same_face(other.box) for _, other in kept):

@@ -1,4 +1,4 @@
-"""Footage to training data: the same tracking, cropping and speech features that a user's video meets at dubbing."""
+"""Footage to training data, with the same tracking, cropping and speech features as in dubbing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from lipsmith.data.clips import ClipRecord, read_crops
 from lipsmith.data.prepare.journal import FAILED, LEFT_OUT, Journal
 from lipsmith.data.prepare.layouts import Job, distinct, find_jobs
-from lipsmith.data.prepare.lock import alone_in
+from lipsmith.data.prepare.lock import folder_lock
 from lipsmith.data.prepare.workers import outcomes
 from lipsmith.errors import InputError, UsageError
 from lipsmith.progress import Progress
@@ -20,16 +20,16 @@ __all__ = ["LEFT_OUT", "Summary", "prepare"]
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run did, and what the prepared folder holds after it."""
+    """What a run made, and what the prepared folder holds after it."""
 
     records: list[ClipRecord]
     """All clips of the folder."""
     fresh: list[ClipRecord]
     """Those that this run made."""
     sources: int
-    """Number of files that were asked for."""
+    """Number of source files of this run."""
     left_out: dict[str, tuple[str, str]]
-    """Those of them that yield nothing, with (reason, detail), whether this run or an earlier one tried them."""
+    """Those that yield no clip, with (reason, detail), whether this run or an earlier one tried them."""
 
 
 def prepare(
@@ -40,28 +40,28 @@ def prepare(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Summary:
-    """Prepare files, folders or globs below `root`; work that an earlier, interrupted run finished is kept.
+    """Prepare files, folders or globs below `root`; clips that an earlier, interrupted run finished are kept.
 
-    A source that was left out before is tried again only once its file has changed, or where it failed for a reason
-    that is not its own, such as a full disk.
+    A source that an earlier run left out is tried again only if its file has changed, or if it failed for an external
+    reason such as a full disk.
 
     Args:
         sources: media files, folders of them, or patterns such as `footage/**/*.mp4`.
-        root: the folder of prepared clips, made where it is missing; footage below it is passed over.
+        root: the folder of prepared clips, created if missing; footage below it is ignored.
         size: side of the crops, pixels.
-        workers: processes, each on one clip at a time; as many as there are cores where None, this very one where 1.
-            They import the calling script anew: its own work belongs under `if __name__ == "__main__":`.
+        workers: processes, each on one clip at a time; None for one per core, 1 for this process alone.
+            They import the calling script again: its own work belongs under `if __name__ == "__main__":`.
         progress: called with the number of sources done and their total.
 
     Raises:
-        InputError: a source is not there, holds no media file, or no source yields anything.
-        UsageError: `root` holds crops of another size, or another run is at work there.
+        InputError: a source is missing or holds no media file, or no source yields a clip.
+        UsageError: `root` holds crops of another size, or another run is using it.
     """
     jobs = find_jobs(sources, root)
     if not jobs:
         raise InputError(f"{root}: all footage lies below the result's own folder; name another")
     root.mkdir(parents=True, exist_ok=True)
-    with alone_in(root):
+    with folder_lock(root):
         return _prepare(jobs, root, size, workers, progress)
 
 

@@ -1,4 +1,4 @@
-"""One source file to prepared clips: one per shot that shows a single face and long enough."""
+"""One source file to prepared clips: one for each stretch in which a single face speaks for long enough."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ UNREADABLE: Final = "unreadable"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one source: its clips, or why there are none."""
+    """The outcome of one source: its clips, or why there are none."""
 
     source: str
     records: list[ClipRecord] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What a prepared folder already holds: clips that are whole, and sources that were left out, with the reason."""
+"""What a prepared folder already holds: complete clips, and sources that were left out, with the reason."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ if TYPE_CHECKING:
 
 LEFT_OUT: Final = "left_out.jsonl"
 FAILED: Final = "failed"
-"""The reason that says nothing of the footage, such as a full disk: the next run tries again."""
+"""The reason for external failures such as a full disk: the next run tries again."""
 
 
 class Journal:
-    """The manifest and `left_out.jsonl` of a prepared folder; a context manager between which outcomes are noted."""
+    """The manifest and `left_out.jsonl` of a prepared folder; a context manager within which outcomes are recorded."""
 
     def __init__(self, root: Path) -> None:
-        """Read both, and clear away what an interrupted run left half-written below `root`."""
+        """Read both, and delete what an interrupted run left half-written below `root`."""
         self._root = root
         _clear(root)
         self.records = _whole_records(root)
-        """Clips whose files are there."""
+        """Clips whose files exist."""
         self._refusals = _read_refusals(root / LEFT_OUT)
         self._files: list[TextIO] = []
 
     @property
     def done(self) -> set[str]:
-        """Sources that clips were made of."""
+        """Sources that yielded clips."""
         return {record.source for record in self.records}
 
     def left_out(self, source: Path) -> tuple[str, str] | None:
-        """(reason, detail) for which an earlier run left a source out, None if it did not or the file has changed."""
+        """(reason, detail) for which an earlier run left a source out; None if it did not, or the file has changed."""
         reason, detail, stamp = self._refusals.get(str(source), ("", "", ""))
         return (reason, detail) if reason and stamp == _stamp(source) else None
 
     def add(self, outcome: Outcome) -> None:
-        """Note what became of a source, at once and whole."""
+        """Record the outcome of one source on disk at once."""
         manifest, refusals = self._files
         self.records += outcome.records
         manifest.write("".join(json.dumps(asdict(record)) + "\n" for record in outcome.records))
@@ -57,7 +57,7 @@ class Journal:
             refusals.flush()
 
     def __enter__(self) -> Self:
-        # Written anew: a line cut short by an interruption would swallow the next one.
+        # Rewritten: a line cut short by an interruption would merge with the next one.
         write_manifest(self._root, self.records)
         lines = (json.dumps([source, *refusal]) + "\n" for source, refusal in self._refusals.items())
         with write_whole(self._root / LEFT_OUT) as beside:
@@ -74,7 +74,7 @@ class Journal:
 
 
 def _whole_records(root: Path) -> list[ClipRecord]:
-    """Records of sources none of whose clips has lost a file: the others are to be prepared again."""
+    """Records of sources all of whose clips have their files; the other sources are prepared again."""
     if not (root / MANIFEST).is_file() or not (root / MANIFEST).stat().st_size:
         return []
     records = read_manifest(root)
@@ -89,7 +89,7 @@ def _whole_records(root: Path) -> list[ClipRecord]:
 def _read_refusals(path: Path) -> dict[str, tuple[str, str, str]]:
     refusals = {}
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        with suppress(ValueError):  # cut short by an interruption, or of an older kind: tried again
+        with suppress(ValueError):  # cut short by an interruption, or of an older format: tried again
             source, reason, detail, stamp = json.loads(line)
             if reason != FAILED:
                 refusals[source] = (reason, detail, stamp)
@@ -97,7 +97,7 @@ def _read_refusals(path: Path) -> dict[str, tuple[str, str, str]]:
 
 
 def _stamp(source: Path) -> str:
-    """Tells whether a file is still the one that was left out."""
+    """Changes with the file, so that a source that was left out is recognized."""
     with suppress(OSError):
         status = source.stat()
         return f"{status.st_size} {status.st_mtime_ns}"

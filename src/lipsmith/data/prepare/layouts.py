@@ -1,4 +1,4 @@
-"""Which files are clips, who speaks in them and to which split they belong, read off folder layouts."""
+"""Reads from folder layouts which files are clips, who speaks in them and to which split they belong."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lipsmith.errors import InputError
 from lipsmith.media.suffixes import FILMS, is_media
 
 PARTIAL: Final = ".partial"
-"""Ending of files that are not whole yet; their names begin with a dot."""
+"""Ending of incomplete files; their names begin with a dot."""
 SPLITS: Final = {
     "train": "train",
     "pretrain": "train",
@@ -55,7 +55,7 @@ def find_jobs(sources: Iterable[str | Path], apart: Path | None = None) -> list[
 
 
 def distinct(jobs: Iterable[Job], taken: Iterable[str]) -> list[Job]:
-    """The jobs, each with a clip name of its own: a number tells two apart, or one from clips that are `taken`."""
+    """The jobs with unique clip names: a number is added to names that repeat or are `taken`."""
     seen = set(taken)
     named = []
     for job in jobs:
@@ -88,7 +88,7 @@ def _expand(source: str) -> Iterator[Job]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """All below a folder and below the folders linked there, each of these once; hidden folders are passed over."""
+    """All files below a folder and below folders linked there, each folder once; hidden folders are ignored."""
     seen: set[Path] = set()
     for place, folders, names in os.walk(folder, followlinks=True):
         if (real := Path(place).resolve()) in seen:
@@ -100,12 +100,12 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _absolute(path: str | Path) -> Path:
-    """One spelling of each path; links keep their names, by which clips are called."""
+    """One spelling of each path; links are not resolved, since clips are named after them."""
     return Path(os.path.abspath(path))  # noqa: PTH100
 
 
 def _root(folder: Path) -> Path:
-    """From where folders are read: `test` and `test/SPEAKER` named alone still say that their films are for testing."""
+    """The folder above the layout: `test` or `test/SPEAKER` given alone still mean that their films are for testing."""
     if _known(folder.name):
         return folder.parent
     return folder.parent.parent if _known(folder.parent.name) else folder
@@ -142,10 +142,10 @@ def _split_lists(root: Path) -> dict[str, str]:
 
 
 def _known(folder: str) -> bool:
-    """Whether a folder is named for a split, in whatever case: taken for a speaker's, `Test` would be trained on."""
+    """Whether a folder is named after a split, in any case: `Test` read as a speaker would be trained on."""
     return folder.lower() in SPLITS
 
 
 def _plain(name: str) -> str:
-    """A name for a file; `~` and `+` are kept for numbers of ours."""
+    """A name for a file, without `~` and `+`, which mark numbers added here."""
     return re.sub(r"[^\w.-]+", "_", name)

@@ -1,7 +1,4 @@
-"""One run at a time in a prepared folder.
-
-A second would clear away what the first is writing, and write the manifest anew under its hands.
-"""
+"""One run at a time in a prepared folder: a second would delete the half-written files of the first."""
 
 from __future__ import annotations
 
@@ -15,12 +12,12 @@ from lipsmith.errors import UsageError
 
 
 @contextmanager
-def alone_in(root: Path) -> Iterator[None]:
-    """Keep other runs out of the folder `root`; the system lets them in again if this process dies.
+def folder_lock(root: Path) -> Iterator[None]:
+    """Hold the folder `root` against other runs; the system releases it if this process dies.
 
-    Raises UsageError where another run is at work there.
+    Raises UsageError where another run holds it.
     """
-    if sys.platform == "win32":  # knows no lock on a folder
+    if sys.platform == "win32":  # cannot lock a folder
         yield
         return
     folder = os.open(root, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""Writing one prepared clip: beside its final name first, renamed when whole."""
+"""Writes one prepared clip under temporary names and renames it when it is complete."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from lipsmith.data.prepare.layouts import PARTIAL
 
-_CRF: Final = "14"  # real faces at 128 px keep 38 to 41 dB of RGB, at 10 two more; full chroma keeps lip colour
+_CRF: Final = "14"  # 38 to 41 dB of RGB on real faces at 128 px, two more at crf 10; full chroma keeps lip color
 
 
 class ClipWriter:
-    """Crop frames as they come, then the clip's arrays; a context manager that leaves nothing half-written."""
+    """Takes crops one by one, then the clip's arrays; a context manager that leaves no half-written file."""
 
     def __init__(self, path: Path, size: int, fps: float) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,7 +43,7 @@ class ClipWriter:
         self._container.mux(self._stream.encode(frame))
 
     def commit(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """Finish the film, store the arrays beside it, and give both their names."""
+        """Finish the film, store the arrays beside it, and rename both."""
         self._container.mux(self._stream.encode(None))
         self._container.close()
         with self._arrays_partial.open("wb") as file:

@@ -1,4 +1,4 @@
-"""Clips prepared side by side, in processes that may die of one without a loss to the others."""
+"""Clips prepared in parallel, in processes: a clip that kills its process does not affect the others."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ Task = tuple[Job, Path, int]
 
 
 def outcomes(jobs: list[Job], root: Path, size: int, workers: int | None) -> Generator[Outcome, None, None]:
-    """Outcomes as they come, from as many processes as there are cores (or `workers`); they end with the generator.
+    """Outcomes as they come, from one process per core (or `workers`); the processes end with the generator.
 
-    One worker is this very process, which then dies of a clip that kills it.
+    A single worker is this process itself, which a clip may then kill.
     """
     tasks = [(job, root, size) for job in jobs]
     if workers == 1:
@@ -46,7 +46,7 @@ def _side_by_side(tasks: list[Task], count: int) -> Generator[Outcome, None, Non
     while waiting:
         with _pool(count) as pool, suppress(BrokenProcessPool):
             yield from _completed(pool, waiting, running, count)
-        # Nobody tells which of these killed its process (and so the pool). Alone, it can take no other along.
+        # It is unknown which of these killed its process and so the pool. Each now gets a pool of its own.
         yield from map(_alone, running.values())
         running.clear()
 
@@ -77,8 +77,8 @@ def _alone(task: Task) -> Outcome:
 
 @contextmanager
 def _pool(count: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes that end with the block, whatever they are at."""
-    # Fresh ones: a forked copy of a process that has used a thread pool may hang.
+    """Processes that end with the block, whatever they are doing."""
+    # Spawned: a forked copy of a process that has used a thread pool may hang.
     context = multiprocessing.get_context("spawn")
     theirs, ours = context.Pipe(duplex=False)
     with theirs, ProcessPoolExecutor(count, context, _begin, (theirs,)) as pool, ours:
@@ -86,7 +86,7 @@ def _pool(count: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _begin(parent: Connection) -> None:
-    """One thread a worker: the clips are the parallelism. Interrupts are the parent's to handle."""
+    """One thread per worker, since clips run in parallel. The parent handles interrupts."""
     import cv2
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -95,7 +95,7 @@ def _begin(parent: Connection) -> None:
 
 
 def _end_with(parent: Connection) -> None:
-    """End this process when the parent hangs up, as also its death does: the pool would wait for the clip at work."""
+    """End this process when the parent closes the pipe or dies: the pool would wait for the current clip."""
     parent.poll(None)
     os._exit(1)
 
@@ -108,7 +108,7 @@ def _run(task: Task) -> Outcome:
     try:
         return prepare_clip(job, root, size, FaceTracker(max_faces=2))
     except Exception as error:
-        # One clip's surprise must not cost the others their work; it is told in the summary.
+        # An unexpected error must not stop the other clips; the summary reports it.
         logger.debug("%s", job.source, exc_info=True)
         return _failure(job, f"{type(error).__name__}: {error}")
 
