@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import unicodedata
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -173,7 +174,7 @@ def test_a_folder_takes_the_place_of_the_tables_own(tmp_path: Path) -> None:
     assert read_pairs(table)[1].output == tmp_path / "elsewhere" / "b.mp4"
 
 
-@pytest.mark.parametrize("header", ["video;speech;output", "video,audio,out", "video,speech"])
+@pytest.mark.parametrize("header", ["video:speech:output", "video,audio,out", "video,speech"])
 def test_a_table_without_its_columns_is_told_so(tmp_path: Path, header: str) -> None:
     (tmp_path / "pairs.csv").write_text(f"{header}\na.mp4,b.wav,c.mp4\n")
     with pytest.raises(InputError, match="has no column"):
@@ -185,6 +186,27 @@ def test_a_table_may_have_spaces_and_must_be_there(tmp_path: Path) -> None:
     assert read_pairs(tmp_path / "pairs.csv") == [Job(tmp_path / "a.mp4", tmp_path / "b.wav", tmp_path / "c.mp4")]
     with pytest.raises(InputError, match="does not exist"):
         read_pairs(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize(("spelled", "written"), [("NFC", "NFD"), ("NFD", "NFC")], ids=["films plain", "words plain"])
+def test_names_that_went_over_a_mac_find_their_partner(tmp_path: Path, spelled: str, written: str) -> None:
+    for folder, form, suffix in (("films", spelled, ".mp4"), ("words", written, ".wav")):
+        (tmp_path / folder).mkdir()
+        for name in ("Zoë", "가나", "plain"):
+            (tmp_path / folder / f"{unicodedata.normalize(form, name)}{suffix}").touch()  # type: ignore[arg-type]
+    assert len(pair(tmp_path / "films", tmp_path / "words", tmp_path / "out")) == 3
+    table = tmp_path / "pairs.csv"
+    table.write_text(f"video,speech,output\nfilms/{unicodedata.normalize('NFC', 'Zoë')}.mp4,words/plain.wav,a.mp4\n")
+    assert read_pairs(table)[0].video.exists()
+
+
+def test_names_that_differ_in_case_alone_are_told_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("films/Anna.mp4", "films/b.mp4", "words/anna.wav", "words/b.wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with caplog.at_level(logging.WARNING):
+        pair(tmp_path / "films", tmp_path / "words", tmp_path / "out")
+    assert [message.endswith("only upper and lower case differ") for message in caplog.messages] == [True, True]
 
 
 def test_a_folder_of_results_is_not_named_like_a_film(tmp_path: Path, film: Path, words: Path) -> None:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import csv
 import logging
-from collections.abc import Collection, Iterator, Sequence
+import unicodedata
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from lipsmith.dubbing.options import DubOptions
 from lipsmith.dubbing.pipeline import Clip, Dubber, check_job, prepare_film, write_film
+from lipsmith.dubbing.table import read_table
 from lipsmith.errors import InputError, SomeFailedError, UsageError
-from lipsmith.files import refuse_clashes, require
+from lipsmith.files import refuse_clashes
 from lipsmith.media.suffixes import FILMS, PICTURES, SOUNDS, is_media
 from lipsmith.media.writing import CONTAINERS
 from lipsmith.progress import ProgressOf, unwatched
 from lipsmith.speech.recording import load_speech
 
 _LOG = logging.getLogger(__name__)
-
 
 _COLUMNS: Final = ("video", "speech", "output")
 
@@ -90,9 +91,8 @@ def pair(video: Path, speech: Path, output: Path) -> list[Job]:
     films = _media(video, FILMS | PICTURES) if video.is_dir() else [video]
     speeches = _media(speech, SOUNDS | FILMS) if speech.is_dir() else [speech]
     if video.is_dir() and speech.is_dir():
-        chosen = [(film, words, film.stem) for film in films for words in speeches if film.stem == words.stem]
-        for alone in sorted({*films, *speeches} - {path for film, words, _ in chosen for path in (film, words)}):
-            _LOG.warning("%s is left out: the other folder has no file of its name", alone)
+        chosen = [(f, words, f.stem) for f in films for words in speeches if _same(f.stem) == _same(words.stem)]
+        _warn_alone({*films, *speeches} - {path for film, words, _ in chosen for path in (film, words)})
     else:
         several_films = video.is_dir()
         chosen = [(film, words, film.stem if several_films else words.stem) for film in films for words in speeches]
@@ -104,25 +104,24 @@ def pair(video: Path, speech: Path, output: Path) -> list[Job]:
     return [Job(film, words, output / f"{name}.mp4") for film, words, name in chosen]
 
 
+def _warn_alone(files: Collection[Path]) -> None:
+    """Name files without a partner, and those that would have one but for upper and lower case."""
+    names = Counter(_same(path.stem).casefold() for path in files)
+    for alone in sorted(files):
+        hint = "; only upper and lower case differ" if names[_same(alone.stem).casefold()] > 1 else ""
+        _LOG.warning("%s is left out: the other folder has no file of its name%s", alone, hint)
+
+
 def read_pairs(table: Path, output: Path | None = None) -> list[Job]:
     """The jobs in a CSV file with the columns video, speech and output; paths are relative to the file's folder.
 
     `output`: a folder in which results are put, in place of the table's own. Raises `InputError` for a table that
     cannot be read.
     """
-    require(table)
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, skipinitialspace=True)
-            rows, columns = list(reader), reader.fieldnames or []
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{table} cannot be read as a CSV file ({error}); give UTF-8 text.") from error
-    if missing := [name for name in _COLUMNS if name not in columns]:
-        found = ", ".join(columns)
-        raise InputError(f"{table} has no column {missing[0]} ({found}): {', '.join(_COLUMNS)}, separated by commas.")
+    rows = read_table(table, _COLUMNS)
     if output is not None:
         _make_folder(output)
-    jobs = [_job(table, number, row, output) for number, row in enumerate(rows, start=2)]
+    jobs = [_job(table, row, output) for _, row in rows]
     if not jobs:
         raise InputError(f"{table} has no rows; each names a video, a speech and an output.")
     return jobs
@@ -136,14 +135,23 @@ def _make_folder(output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
 
 
-def _job(table: Path, number: int, row: dict[str | None, str | None], output: Path | None) -> Job:
-    cells = [(row.get(column) or "").strip() for column in _COLUMNS]
-    if not all(cells):
-        raise InputError(f"{table}, line {number}: the columns video, speech and output must all be filled.")
-    video, speech, result = map(Path, cells)
+def _job(table: Path, row: Mapping[str, str], output: Path | None) -> Job:
+    video, speech, result = (Path(row[column]) for column in _COLUMNS)
     if output is not None and result.is_absolute():
         result = Path(result.name)
-    return Job(table.parent / video, table.parent / speech, (output or table.parent) / result)
+    return Job(_there(table.parent / video), _there(table.parent / speech), (output or table.parent) / result)
+
+
+def _there(path: Path) -> Path:
+    """The file of that name, in whichever way its accents are written."""
+    if path.exists() or not path.parent.is_dir():
+        return path
+    return next((other for other in path.parent.iterdir() if _same(other.name) == _same(path.name)), path)
+
+
+def _same(name: str) -> str:
+    """Names are written in one way: a Mac, and what went over one, holds accents as characters of their own."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _media(folder: Path, suffixes: Collection[str]) -> list[Path]:

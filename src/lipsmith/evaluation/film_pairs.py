@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -175,7 +176,7 @@ def _films(folder: Path) -> dict[str, Path]:
     films: dict[str, Path] = {}
     found = [path for path in folder.rglob("*") if is_media(path, FILMS | ANIMATIONS)]
     for path in sorted(found, key=lambda path: (is_media(path, FILMS), path)):
-        name = path.relative_to(folder).with_suffix("").as_posix()
+        name = unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())  # not as on a Mac
         if name in films:
             _LOG.warning("%s is left out: %s has the same name", films[name], path)
         films[name] = path

@@ -1,0 +1,72 @@
+"""Tables of jobs as spreadsheets write them: CSV with commas, semicolons or tabs, with or without a byte order mark."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TextIO
+
+from lipsmith.errors import InputError
+from lipsmith.files import require
+
+Row = tuple[int, dict[str, str]]
+"""The line of the file at which a row begins, and its cells by column."""
+
+
+def read_table(path: Path, columns: Sequence[str]) -> list[Row]:
+    """The rows of a CSV file that has exactly `columns`; rows without any text are passed over.
+
+    Raises `InputError` for a file that cannot be read, other columns, and rows in which a cell is empty, has no column
+    or spans lines.
+    """
+    require(path)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            lines = list(_lines(path, file))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as a CSV file ({error}); give UTF-8 text.") from error
+    header = [name.strip() for name in lines[0][1]] if lines else []
+    _check_header(path, header, columns)
+    return [(number, _row(path, number, cells, header, columns)) for number, cells in lines[1:]]
+
+
+def _lines(path: Path, file: TextIO) -> Iterator[tuple[int, list[str]]]:
+    """(line, cells) of each row with any text."""
+    first = file.readline()
+    file.seek(0)
+    reader = csv.reader(file, delimiter=max(",;\t", key=first.count), skipinitialspace=True, strict=True)
+    while True:
+        begin = reader.line_num + 1
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            open_quote = "unexpected end of data" in str(error)
+            reason = "a quote that begins there is never closed" if open_quote else str(error)
+            raise InputError(f"{path}, line {begin}: {reason}; correct the table.") from error
+        if cells is None:
+            return
+        if any(cell.strip() for cell in cells):
+            yield begin, cells
+
+
+def _check_header(path: Path, header: Sequence[str], columns: Sequence[str]) -> None:
+    found = f"{', '.join(header)}"
+    if missing := [name for name in columns if name not in header]:
+        raise InputError(f"{path} has no column {missing[0]} ({found}): {', '.join(columns)}, separated by commas.")
+    if unknown := [name for name in header if name and (name not in columns or header.count(name) > 1)]:
+        known = ", ".join(columns)
+        raise InputError(f"{path} has a column {unknown[0]} that is unknown or named twice; the columns are {known}.")
+
+
+def _row(path: Path, number: int, cells: list[str], header: Sequence[str], columns: Sequence[str]) -> dict[str, str]:
+    cells = [cell.strip() for cell in cells]
+    named = dict(zip(header, cells, strict=False))
+    if any(cells[len(header) :]) or named.get(""):
+        raise InputError(f"{path}, line {number}: a cell has no column; put quotes around names that hold commas.")
+    if any("\n" in cell or "\r" in cell for cell in cells):
+        raise InputError(f"{path}, line {number}: a cell spans several lines; a quote may be missing.")
+    if not all(named.get(column) for column in columns):
+        every = f"{', '.join(columns[:-1])} and {columns[-1]}"
+        raise InputError(f"{path}, line {number}: the columns {every} must all be filled.")
+    return {column: named[column] for column in columns}
