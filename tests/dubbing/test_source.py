@@ -1,17 +1,23 @@
+import io
+import math
 from collections.abc import Callable
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 
 from lipsmith.dubbing import source as module
-from lipsmith.dubbing.source import ArraySource, FileSource, runs
-from lipsmith.errors import InputError, UsageError
+from lipsmith.dubbing.source import ArraySource, FileSource, open_source, runs
+from lipsmith.errors import InputError, LipsmithError, UsageError
 from lipsmith.media import VideoWriter
+from synthetic import make_film
 from video_samples import film as write_film
 from video_samples import pictures, snow
 
@@ -128,3 +134,62 @@ def test_runs_go_one_way_and_together_make_the_walk(steps: list[int]) -> None:
 
 def test_runs_of_a_turning_walk() -> None:
     assert [piece.tolist() for piece in runs(np.array([0, 1, 2, 1, 0, 1]))] == [[0, 1, 2], [1, 0], [1]]
+
+
+@pytest.mark.parametrize("rate", [25, 25.0, np.float32(25), np.int64(25), Fraction(25), Decimal(25)])
+def test_any_real_number_is_a_rate(rate: float) -> None:
+    assert open_source([np.zeros((4, 4, 3), np.uint8)], rate).footage.rate == 25
+
+
+def test_pillow_pictures_are_frames() -> None:
+    images = [Image.new("RGB", (6, 4), "red"), Image.new("RGBA", (6, 4), (255, 0, 0, 255))]
+    shown = [frame.image for frame in open_source(images).frames()]
+    assert [image.shape for image in shown] == [(4, 6, 3)] * 2
+    assert all((image == (255, 0, 0)).all() for image in shown)
+
+
+class CloudPath:
+    """A path that is no `pathlib.Path`, as those of storage libraries."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+
+def test_anything_that_is_a_path_is_one(tmp_path: Path) -> None:
+    path = make_film(tmp_path / "a.mp4", 0.2, 25, (64, 64))
+    assert open_source(CloudPath(path)).footage.name == str(path)
+
+
+@pytest.mark.parametrize(
+    ("video", "rate", "said"),
+    [
+        (iter([np.zeros((4, 4, 3), np.uint8)]), 25, "cannot be read twice"),
+        (io.BytesIO(b"film"), 25, "BytesIO is neither a path nor frames"),
+        (Image.new("RGB", (4, 4)), 25, "Image is neither a path nor frames"),
+        (5, 25, "int is neither a path nor frames"),
+        ([np.zeros((4, 4, 3), np.uint8).tolist()], 25, "RGB uint8 arrays"),
+        ([[[1, 2], [3]]], 25, "no picture"),
+        ([None], 25, "RGB uint8 arrays"),
+        ([np.zeros((4, 4, 3), np.uint8)], "fast", "Frame rate fast"),
+        ([np.zeros((4, 4, 3), np.uint8)], np.nan, "Frame rate nan"),
+        ([np.zeros((4, 4, 3), np.uint8)], None, "Frame rate None"),
+    ],
+)
+def test_other_kinds_of_footage_are_refused_for_the_true_reason(video: Any, rate: Any, said: str) -> None:  # noqa: ANN401
+    with pytest.raises(LipsmithError, match=said):
+        open_source(video, rate)
+
+
+def test_an_endless_stretch_is_the_rest_and_an_endless_start_is_none(tmp_path: Path) -> None:
+    path = make_film(tmp_path / "a.mp4", 0.2, 25, (64, 64))
+    for footage in (path, [np.zeros((4, 4, 3), np.uint8)] * 5):
+        assert len(list(open_source(footage, end=math.inf).frames())) == 5
+        assert len(list(open_source(footage, end=1e300).frames())) == 5
+        for start in (math.inf, math.nan, -math.inf):
+            with pytest.raises(UsageError, match="outside any footage"):
+                open_source(footage, start=start)
+        with pytest.raises(InputError, match="no frame from"):
+            list(open_source(footage, start=1e300).frames())

@@ -1,4 +1,6 @@
+import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -105,3 +107,20 @@ def test_long_samples_are_resampled_in_pieces(monkeypatch: pytest.MonkeyPatch) -
     whole = load_speech(wave, 44_100).mel
     monkeypatch.setattr(module, "_PIECE", 10_000)
     assert np.allclose(load_speech(wave, 44_100).mel, whole, atol=1e-3)
+
+
+def test_a_pair_of_rate_and_samples_is_a_speech() -> None:
+    samples = (np.sin(np.arange(8000) / 5) * 20000).astype(np.int16)
+    plain = load_speech(samples, 8000)
+    for form in ((8000, samples), (np.int64(8000), samples[:, None]), (8000, np.stack([samples, samples], 1))):
+        speech = load_speech(form)
+        assert (speech.seconds, speech.rate) == (1.0, 8000)
+        assert np.allclose(speech.mel, plain.mel, atol=1e-4)
+
+
+@pytest.mark.parametrize("speech", [[[1.0, 2.0], [3.0]], object(), None, io.BytesIO(b"words"), (8000, "words")])
+def test_other_kinds_of_speech_are_refused(speech: Any) -> None:  # noqa: ANN401
+    with pytest.raises(UsageError):
+        load_speech(speech)
+    with pytest.raises(UsageError):
+        load_speech(np.zeros(8000, np.float32), rate="fast")  # type: ignore[arg-type]

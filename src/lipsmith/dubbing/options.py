@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
@@ -64,7 +65,7 @@ def face_numbers(face: str) -> set[int]:
 
 def check_stretch(start: float | None, end: float | None) -> None:
     """Raise `UsageError` for a start and end, in seconds, with nothing between them."""
-    if start is not None and not start >= 0:
-        raise UsageError(f"The start, {start:g} s, lies before the footage; choose 0 or later.")
+    if start is not None and not 0 <= start < math.inf:
+        raise UsageError(f"The start, {start:g} s, lies outside any footage; choose 0 or later.")
     if end is not None and not end > (start or 0):
         raise UsageError(f"The end, {end:g} s, is not after the start, {start or 0:g} s; choose a later end.")

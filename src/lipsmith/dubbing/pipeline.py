@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
+from os import PathLike
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,7 +35,7 @@ from lipsmith.dubbing.paste.composite import Compositor
 from lipsmith.dubbing.prefetch import prefetch
 from lipsmith.dubbing.provenance import metadata
 from lipsmith.dubbing.scan import Scanner, Sizes
-from lipsmith.dubbing.source import Source, open_source
+from lipsmith.dubbing.source import Frames, Source, open_source
 from lipsmith.dubbing.store import CropStore
 from lipsmith.dubbing.timeline import Timeline, play, usual_interval
 from lipsmith.errors import UsageError
@@ -125,7 +126,7 @@ class Dubber:
 
     def prepare(
         self,
-        video: Path | str | Sequence[Image] | Image,
+        video: PathLike[str] | str | Frames,
         face: str | int = "largest",
         start: float | None = None,
         end: float | None = None,
@@ -180,7 +181,7 @@ class Clip:
 
     def dub(
         self,
-        speech: Path | str | Samples | Speech,
+        speech: PathLike[str] | str | Samples | tuple[int, Samples] | Speech,
         rate: int = SAMPLE_RATE,
         tail: Tail = "cut",
         strength: float = 1.0,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from os import PathLike
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +18,19 @@ from lipsmith.dubbing.options import check_stretch
 from lipsmith.errors import InputError, UsageError
 from lipsmith.media import Frame, VideoInfo, probe, read_frames
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 _LOG = logging.getLogger(__name__)
 
 # Decoded frames that playing backward may hold: less means more seeks, each of which decodes from a key frame on.
 BUDGET: Final = 96 << 20
 STILL_RATE: Final = Fraction(25)
+
+Frames = Sequence[NDArray[np.uint8]] | Sequence["Image"] | NDArray[np.uint8]
+"""Footage in memory: RGB uint8 arrays `(H, W, 3)` or Pillow's pictures, of one size."""
+
+_AGES: Final = 1e9  # seconds; no footage lasts longer, and larger numbers overflow
 
 
 @dataclass(frozen=True)
@@ -57,8 +67,9 @@ class FileSource:
     """A film, animation or still picture between two times."""
 
     def __init__(self, path: Path, start: float | None = None, end: float | None = None) -> None:
-        self._path, self._start, self._end = path, start or 0.0, end
         check_stretch(start, end)
+        end = _finite(end)
+        self._path, self._start, self._end = path, start or 0.0, end
         info = probe(path)
         for remark in info.remarks:
             _LOG.info(remark)
@@ -116,20 +127,27 @@ class ArraySource:
 
     def __init__(
         self,
-        images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
+        images: Frames,
         rate: float,
         start: float | None = None,
         end: float | None = None,
     ) -> None:
         check_stretch(start, end)
-        if not 0 < rate < np.inf:
-            raise UsageError(f"Frame rate {rate} is not above 0; give the footage's frames per second.")
+        end = _finite(end)
+        rate = _frame_rate(rate)
         if not hasattr(images, "__len__"):
-            raise UsageError(f"Footage of type {type(images).__name__} cannot be read twice; give a list of frames.")
+            kind = type(images).__name__
+            reason = (
+                "cannot be read twice"
+                if isinstance(images, Iterator) and not hasattr(images, "read")
+                else "is neither a path nor frames"
+            )
+            raise UsageError(f"Footage of type {kind} {reason}; give a path or a list of frames.")
         if not len(images):
             raise InputError("The footage is an empty sequence; give at least one frame.")
-        first = np.shape(images[0])
-        if len(first) != 3 or first[2] != 3 or any(np.shape(i) != first or i.dtype != np.uint8 for i in images):
+        images = [_array(image) for image in images] if not isinstance(images, np.ndarray) else images
+        first = images[0].shape
+        if len(first) != 3 or first[2] != 3 or any(i.shape != first or i.dtype != np.uint8 for i in images):
             raise InputError("The footage is not a sequence of RGB uint8 arrays (H, W, 3) of one size; convert it.")
         last = None if end is None else int(np.ceil(end * rate - 1e-6))
         begin = int(np.ceil((start or 0.0) * rate - 1e-6))
@@ -151,22 +169,47 @@ class ArraySource:
 
 
 def open_source(
-    video: Path | str | Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
+    video: PathLike[str] | str | Frames,
     rate: float = 25.0,
     start: float | None = None,
     end: float | None = None,
 ) -> Source:
     """The footage between two times, of a file or of frames in memory at `rate` frames a second."""
-    if isinstance(video, str | Path):
+    if isinstance(video, str | PathLike):
         return FileSource(Path(video), start, end)
     return ArraySource(video, rate, start, end)
+
+
+def _finite(end: float | None) -> float | None:
+    """An endless stretch is one without an end."""
+    return None if end is None or math.isinf(end) else end
+
+
+def _frame_rate(rate: float) -> float:
+    """Any real number of frames a second as a float. Raises `UsageError` for anything else."""
+    try:
+        number = float(rate)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise UsageError(f"Frame rate {rate} is not a number above 0; give the footage's frames per second.")
+    return number
+
+
+def _array(image: object) -> NDArray[Any]:
+    """A frame as an array; Pillow's pictures are made RGB."""
+    convert = getattr(image, "convert", None)
+    try:
+        return np.asarray(convert("RGB") if callable(convert) else image)
+    except ValueError as error:
+        raise InputError(f"A frame of type {type(image).__name__} is no picture ({error}); give arrays.") from error
 
 
 def _expected(info: VideoInfo, start: float, end: float | None) -> int | None:
     if info.frames is None or (start == 0 and end is None):
         return info.frames
-    last = info.frames if end is None else min(info.frames, round(end * info.rate))
-    return max(1, last - round(start * info.rate))
+    last = info.frames if end is None else min(info.frames, round(min(end, _AGES) * info.rate))
+    return max(1, last - round(min(start, _AGES) * info.rate))
 
 
 def runs(order: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:

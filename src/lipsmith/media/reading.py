@@ -165,7 +165,7 @@ def _not_before(begin: float, frames: Iterator[VideoFrame], stream: VideoStream)
 def _seek(container: InputContainer, stream: VideoStream, time: float) -> bool:
     try:
         container.seek(int(time / clock(stream)), stream=stream, backward=True)
-    except av.FFmpegError:
+    except (av.FFmpegError, OverflowError):
         return False
     return True
 

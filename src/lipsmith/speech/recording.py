@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
+from os import PathLike
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +21,9 @@ from lipsmith.speech.voicing import raised, voicing
 _PIECE: Final = 8 * SAMPLE_RATE
 # Steps that a spectrum near the end of a piece may lack: 800 samples are 4 steps.
 _EDGE: Final = 4
+
+
+Samples = NDArray[np.floating[Any] | np.signedinteger[Any]]
 
 
 @dataclass(frozen=True)
@@ -41,22 +46,26 @@ class Speech:
         return voicing(self.mel)
 
 
-def load_speech(speech: Path | str | NDArray[np.floating | np.signedinteger], rate: int = SAMPLE_RATE) -> Speech:
+def load_speech(speech: PathLike[str] | str | Samples | tuple[int, Samples], rate: int = SAMPLE_RATE) -> Speech:
     """Speech from any file with sound, or from samples `(n,)` or `(1 or 2, n)` at `rate` Hz.
 
-    Samples are floats in [-1, 1] or signed whole numbers up to their type's full scale.
+    Samples are floats in [-1, 1] or signed whole numbers up to their type's full scale. A pair is taken for a rate and
+    samples `(n,)` or `(n, 1 or 2)`, as pages with a microphone give them.
 
     Raises `InputError` where there is no sound or samples are not numbers, `UsageError` for another shape or rate.
     """
-    if isinstance(speech, str | Path):
-        samples, mel = streamed_mel(stream_audio(speech, whole=True))
+    if isinstance(speech, str | PathLike):
+        samples, mel = streamed_mel(stream_audio(Path(speech), whole=True))
         if not samples:
-            raise _of_no_length(speech)
+            raise _of_no_length(Path(speech))
         return Speech(samples / SAMPLE_RATE, raised(mel), file=Path(speech))
-    given = np.atleast_2d(_floating(np.asarray(speech)))
+    if isinstance(speech, tuple) and len(speech) == 2 and np.ndim(speech[0]) == 0:
+        rate, speech = speech[0], np.transpose(speech[1])
+    array = _array(speech)
+    given = np.atleast_2d(_floating(array))
     if given.ndim != 2 or not 1 <= len(given) <= 2:
-        raise UsageError(f"Speech of shape {np.shape(speech)} is neither (n,) nor (1 or 2, n); mix it down.")
-    if not 1000 <= rate < np.inf or rate != int(rate):
+        raise UsageError(f"Speech of shape {array.shape} is neither (n,) nor (1 or 2, n); mix it down.")
+    if not isinstance(rate, Real) or not 1000 <= rate < np.inf or rate != int(rate):
         raise UsageError(f"Speech at {rate} samples a second cannot be understood; give its true rate.")
     rate = int(rate)  # of any type of number: the encoder takes no other
     if not given.size or not np.isfinite(given).all():
@@ -87,6 +96,13 @@ def streamed_mel(blocks: Iterable[NDArray[np.float32]]) -> tuple[int, NDArray[np
             held, known = held[(whole - _EDGE) * HOP :], _EDGE
     pieces.append(mel_spectrogram(held)[:, known:])
     return total, np.concatenate(pieces, axis=1)
+
+
+def _array(speech: object) -> NDArray[Any]:
+    try:
+        return np.asarray(speech)
+    except ValueError as error:
+        raise UsageError(f"Speech of type {type(speech).__name__} is no array of samples ({error}).") from error
 
 
 def _floating(samples: NDArray[Any]) -> NDArray[np.float32]:
