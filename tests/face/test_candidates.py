@@ -8,15 +8,13 @@ from numpy.typing import NDArray
 
 from lipsmith.face import crop
 from lipsmith.face.candidates import MOST, Candidates
-from lipsmith.face.landmarks import NUM_POINTS, ranks
+from lipsmith.face.landmarks import select
 from lipsmith.media import Frame
+from scripted import mesh
 
 
 def points(side: float, x: float, y: float) -> NDArray[np.float32]:
-    """A face whose crop has this side and its corner at (x, y)."""
-    found = np.full((NUM_POINTS, 2), 0.5)
-    found[ranks(crop.ANCHORS)] = crop.TEMPLATE
-    return (found * side + (x, y)).astype(np.float32)
+    return select(mesh(side, x, y)).astype(np.float32)
 
 
 def gradient(width: int, height: int) -> NDArray[np.uint8]:

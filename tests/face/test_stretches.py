@@ -7,34 +7,15 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from lipsmith.face import TrackedFace, TrackedFrame
 from lipsmith.face import crop as crops
 from lipsmith.face.candidates import MOST
 from lipsmith.face.landmarks import select
 from lipsmith.face.stretches import Shot, crop_frames, main_face, track_shots
 from lipsmith.media import Frame
+from scripted import ScriptedTracker, Seen, mesh
 
 FPS = 25
-
-
-def mesh(side: float = 120.0, x: float = 40.0, y: float = 40.0) -> NDArray[np.float32]:
-    """A face whose crop has this side and its corner at (x, y)."""
-    points = np.random.default_rng(0).uniform(0.2, 0.8, (478, 2))
-    points[list(crops.ANCHORS)] = crops.TEMPLATE
-    return (points * side + (x, y)).astype(np.float32)
-
-
-class Script:
-    """In place of the tracker: for each frame the shot's number and the meshes by identity."""
-
-    def __init__(self, frames: Iterable[tuple[int, dict[int, NDArray[np.float32]]]], score: float = 1.0) -> None:
-        self._frames, self._score = iter(frames), score
-
-    def track(self, image: NDArray[np.uint8]) -> TrackedFrame:
-        shot, meshes = next(self._frames)
-        return TrackedFrame([TrackedFace(found, self._score, number, False) for number, found in meshes.items()], shot)
 
 
 def film(count: int, size: tuple[int, int] = (200, 200)) -> Iterator[Frame]:
@@ -42,11 +23,11 @@ def film(count: int, size: tuple[int, int] = (200, 200)) -> Iterator[Frame]:
     return (Frame(np.full((size[1], size[0], 3), index % 256, np.uint8), index / FPS, index) for index in range(count))
 
 
-def shots(frames: list[tuple[int, dict[int, NDArray[np.float32]]]], **settings: object) -> list[Shot]:
-    return list(track_shots(film(len(frames)), Script(frames), **settings))  # type: ignore[arg-type]
+def shots(frames: list[Seen], **settings: object) -> list[Shot]:
+    return list(track_shots(film(len(frames)), ScriptedTracker(frames), **settings))  # type: ignore[arg-type]
 
 
-def moving(seen: Iterable[int]) -> list[tuple[int, dict[int, NDArray[np.float32]]]]:
+def moving(seen: Iterable[int]) -> list[Seen]:
     """A face that moves two pixels a frame, seen in some of 35 frames."""
     return [(0, {0: mesh(x=40 + 2 * index)} if index in set(seen) else {}) for index in range(35)]
 
@@ -89,7 +70,7 @@ def test_points_are_in_crop_units() -> None:
 
 def test_scores_of_lost_frames_lie_between_their_neighbors() -> None:
     frames = moving([0, 1, 4, 5])
-    (shot,) = track_shots(film(35), Script(frames, score=0.5), bridge=2)  # type: ignore[arg-type]
+    (shot,) = track_shots(film(35), ScriptedTracker(frames, score=0.5), bridge=2)  # type: ignore[arg-type]
     (stretch,) = shot.faces[0].stretches
     assert stretch.scores.tolist() == [0.5] * 6
 
@@ -153,7 +134,7 @@ def test_ten_minutes_take_no_more_memory_than_their_geometry(settings: dict[str,
     count, image = 4_000, np.zeros((200, 200, 3), np.uint8)
     found = mesh(60)
     frames = (Frame(image.copy(), 0.15 * index, index) for index in range(count))
-    script = Script((0, {0: found}) for _ in range(count))
+    script = ScriptedTracker((0, {0: found}) for _ in range(count))
     cropped = 0
     tracemalloc.start()
     for shot in track_shots(frames, script, **settings):  # type: ignore[arg-type]

@@ -1,0 +1,31 @@
+"""Faces that are where a test says, in place of those that a tracker finds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsmith.face import TrackedFace, TrackedFrame, crop
+
+Seen = tuple[int, dict[int, NDArray[np.float32]]]
+"""Of one frame the number of its shot, and the meshes `(478, 2)` in its pixels by identity."""
+
+
+def mesh(side: float = 120.0, x: float = 40.0, y: float = 40.0) -> NDArray[np.float32]:
+    """A face whose crop has this side and its corner at (x, y)."""
+    points = np.random.default_rng(0).uniform(0.2, 0.8, (478, 2))
+    points[list(crop.ANCHORS)] = crop.TEMPLATE
+    return (points * side + (x, y)).astype(np.float32)
+
+
+class ScriptedTracker:
+    """Takes the place of `FaceTracker`."""
+
+    def __init__(self, frames: Iterable[Seen], score: float = 1.0) -> None:
+        self._frames, self._score = iter(frames), score
+
+    def track(self, image: NDArray[np.uint8]) -> TrackedFrame:
+        shot, meshes = next(self._frames)
+        return TrackedFrame([TrackedFace(found, self._score, number, False) for number, found in meshes.items()], shot)
