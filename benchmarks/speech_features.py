@@ -9,6 +9,7 @@ clips' geometry in which phoneme posteriors stand where the mel stood, two train
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,8 +22,10 @@ from lipsmith.config import load_config
 from lipsmith.data.clips import ClipRecord, load_clip, read_manifest, write_manifest
 from lipsmith.evaluation.landmarks import evaluate
 from lipsmith.speech.mel import MEL_LIMIT, MEL_RATE, MELS, SAMPLE_RATE, read_audio
+from lipsmith.training.landmarks.config import LandmarkTraining
 from lipsmith.training.landmarks.stages import load_stages
-from lipsmith.training.landmarks.task import LandmarkTraining, train_landmarks
+from lipsmith.training.landmarks.task import LandmarkTask
+from lipsmith.training.loop import Settings, fit
 
 FRAME_SECONDS = 0.02
 FIGURES = ("opening_r", "leak_r", "l1_percent", "lip_lmd", "amplitude", "jitter_ratio")
@@ -100,12 +103,13 @@ def main() -> None:
     parser.add_argument("--only", choices=("mel", "posteriors"))
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     folders = {"mel": options.data, "posteriors": options.work / "clips"}
     if options.only != "mel" and not (folders["posteriors"] / "manifest.jsonl").is_file():
         convert(options.data, folders["posteriors"])
     for name, config in configs(options.steps).items():
         if options.only in (None, name):
-            train_landmarks(config, folders[name], options.work / name, report=print)
+            fit(LandmarkTask(config), Settings(folders[name], options.work / name))
             stages, window, references = load_stages(str(options.work / name))
             for split in ("val", "test"):
                 found = evaluate(stages, folders[name], split, window, references, lambda done, of: None).figures

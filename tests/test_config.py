@@ -88,7 +88,7 @@ def test_what_is_missing_or_no_table_is_named() -> None:
 
 def test_a_config_is_a_file_or_a_packaged_name(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    from lipsmith.training.landmarks.task import LandmarkTraining
+    from lipsmith.training.landmarks.config import LandmarkTraining
 
     assert load_config(LandmarkTraining, "landmarks", "paper").model.window == 5
     with pytest.raises(UsageError, match=r"no landmarks config is called 'nothing'.*fast, paper, posteriors"):
@@ -99,23 +99,23 @@ def test_a_config_is_a_file_or_a_packaged_name(tmp_path: Path) -> None:
 
 def test_every_packaged_config_is_valid() -> None:
     pytest.importorskip("torch")
-    from lipsmith.training.landmarks.task import LandmarkTraining
+    from lipsmith.training.landmarks.config import LandmarkTraining
     from lipsmith.training.renderer.config import RendererTraining
-    from lipsmith.training.sync.task import SyncConfig
+    from lipsmith.training.sync.config import SyncTraining
 
     for name in packaged_configs("landmarks"):
         load_config(LandmarkTraining, "landmarks", name)
     for name in packaged_configs("renderer"):
         load_config(RendererTraining, "renderer", name)
     for name in packaged_configs("sync"):
-        load_config(SyncConfig, "sync", name)
+        load_config(SyncTraining, "sync", name)
     folders = [item.name for item in (resources.files("lipsmith") / "configs").iterdir() if item.is_dir()]
     assert sorted(folders) == ["landmarks", "renderer", "sync"]
 
 
 def test_the_record_of_the_shipped_model_is_a_config() -> None:
     pytest.importorskip("torch")
-    from lipsmith.training.landmarks.task import LandmarkTraining
+    from lipsmith.training.landmarks.config import LandmarkTraining
     from lipsmith.training.renderer.config import RendererTraining
 
     record = json.loads((find_model("fast").path / "training.json").read_text())

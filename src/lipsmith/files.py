@@ -21,7 +21,7 @@ _HIDDEN: Final = ".lipsmith-"
 _IS_HIDDEN: Final = re.compile(re.escape(_HIDDEN) + r"[0-9a-f]{12}(\.\w+)?")
 _ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _READ_BY: Final = frozenset(
-    {"manifest.jsonl", "left_out.jsonl", "config.json", "training.json", "landmarks.json", "renderer.json"}
+    {"manifest.jsonl", "left_out.jsonl", "config.json", "training.json", "landmarks.json", "renderer.json", "sync.json"}
 )
 """Files by which a folder of clips, a model or a training run is read: to replace one is to lose the folder."""
 

@@ -24,8 +24,8 @@ from lipsmith.evaluation.landmarks import (
 from lipsmith.evaluation.metrics.landmarks import inner_opening
 from lipsmith.face.landmarks import NUM_POSE
 from lipsmith.models.landmarks.generator import LandmarkConfig, build_landmark_generator
+from lipsmith.training.checkpoint import save_weights
 from lipsmith.training.landmarks.task import LandmarkTraining
-from lipsmith.training.run import save_weights
 
 
 def ignore(done: int, total: int) -> None:

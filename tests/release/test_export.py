@@ -24,7 +24,7 @@ from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.network import Renderer
 from lipsmith.release.card import model_card
 from lipsmith.release.export import OUTPUTS, Axes, check_onnx, example, export, stage_axes, write_onnx
-from lipsmith.training.run import save_weights
+from lipsmith.training.checkpoint import save_weights
 
 pytest.importorskip("onnxscript")
 

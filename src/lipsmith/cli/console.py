@@ -70,23 +70,6 @@ class CpuOptions(DeviceOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingOptions(DeviceOptions):
-    """Mixin of verbs that train on prepared clips."""
-
-    data: Path
-    """Prepared clips."""
-    out: Path
-    """Folder of the run: best weights, checkpoint, curves."""
-    minutes: float | None = None
-    """End after this many minutes, learning rate annealed."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.minutes is not None and self.minutes <= 0:
-            raise UsageError(f"--minutes {self.minutes:g} is no time to train in")
-
-
-@dataclass(frozen=True, kw_only=True)
 class OutputOptions(Common):
     """Mixin of verbs that write a result."""
 

@@ -38,7 +38,7 @@ def run(options: Options) -> None:
     """Print one row a part."""
     from lipsmith.config import load_config
     from lipsmith.release.cost import landmark_cost, renderer_cost, vgg_cost
-    from lipsmith.training.landmarks.task import LandmarkTraining
+    from lipsmith.training.landmarks.config import LandmarkTraining
     from lipsmith.training.renderer.config import RendererTraining
 
     refuse_outputs([options.json], options.overwrite, inputs=[options.config, options.landmarks])

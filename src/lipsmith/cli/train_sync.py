@@ -8,35 +8,23 @@ from typing import Annotated
 import tyro
 
 from lipsmith.cli import console
-from lipsmith.files import refuse_input
+from lipsmith.cli.training import TrainingOptions, train
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(console.TrainingOptions):
-    """Train the lip-sync judge into OUT/sync; a run that was interrupted goes on where it stopped."""
+class Options(TrainingOptions):
+    """Train the lip-sync judge into the model folder OUT/sync; an interrupted run continues where it stopped."""
 
     config: Annotated[str, tyro.conf.Positional]
     """A TOML file, or the name of a packaged one (fast)."""
 
 
 def run(options: Options) -> None:
-    """Train, and name the folder of the weights."""
-    import torch
-
+    """Train, show the best figures, and name the model folder."""
     from lipsmith.config import load_config
-    from lipsmith.training.sync.task import SyncConfig, train
+    from lipsmith.training.sync.config import SyncTraining
+    from lipsmith.training.sync.task import SyncTask
 
-    refuse_input(options.out, options.data)
-    if options.threads:
-        torch.set_num_threads(options.threads)
-
-    with console.progress("training") as progress:
-        folder = train(
-            load_config(SyncConfig, "sync", options.config),
-            options.data,
-            options.out,
-            device=options.device,
-            minutes=options.minutes,
-            progress=progress,
-        )
-    console.result(folder)
+    config = load_config(SyncTraining, "sync", options.config)
+    train(SyncTask(options.applied(config)), options)
+    console.result(options.out / "sync")

@@ -26,7 +26,7 @@ from lipsmith.models.landmarks.generator import LandmarkConfig
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.release.card import model_card
 from lipsmith.speech.mel import MELS
-from lipsmith.training.state import write_tensors
+from lipsmith.training.checkpoint import write_tensors
 
 _LOG = logging.getLogger(__name__)
 RECORD: Final = "training.json"

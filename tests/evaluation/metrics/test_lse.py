@@ -170,3 +170,13 @@ def test_what_cannot_be_compared_has_no_lag() -> None:
     unheard = np.full((20, 11), np.nan, np.float32)
     lags = estimate_lags([walk(60, 2), unheard, unheard], np.array([0, 0, 1]), farthest=4)
     assert lags.tolist() == [2, 2, 0]
+
+
+def test_lags_of_short_clips_lean_on_their_identity() -> None:
+    """Two long clips say 2 late; a short one of the same person that prefers 4 is overruled, a stranger's is not."""
+    grid = np.arange(-6, 7)
+    late = np.abs(grid - 2).astype(np.float32)
+    odd = np.minimum(late, 3 * np.abs(grid - 4)).astype(np.float32) - 0.01 * (grid == 4)
+    clips = [np.tile(late, (200, 1)), np.tile(late, (200, 1)), np.tile(odd, (5, 1)), np.tile(np.abs(grid), (5, 1))]
+    lags = estimate_lags([clip.astype(np.float32) for clip in clips], np.array([0, 0, 0, 1]))
+    assert lags.tolist() == [2, 2, 2, 0]

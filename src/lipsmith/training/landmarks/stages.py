@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from lipsmith.config import build
 from lipsmith.errors import WeightsError
 from lipsmith.inference.backend import Backend, load_backend
 from lipsmith.inference.model_folder import find_model
+from lipsmith.inference.torch import TorchBackend
+from lipsmith.models.landmarks.generator import LandmarkConfig, LandmarkGenerator, build_landmark_generator
 
 
 def load_stages(model: str, device: str = "auto", threads: int | None = None) -> tuple[Backend, int, int]:
@@ -26,12 +34,26 @@ def load_stages(model: str, device: str = "auto", threads: int | None = None) ->
 
 
 def _run_stages(run: Path, device: str, threads: int | None) -> tuple[Backend, int, int]:
-    import torch
-
-    from lipsmith.training.landmarks.task import ModuleStages, load_trained
-
     if threads:
         torch.set_num_threads(threads)
     network, config = load_trained(run)
     wanted = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    return ModuleStages(network.to(wanted)), config.window, config.references
+    return as_backend(network.to(wanted)), config.window, config.references
+
+
+def as_backend(network: LandmarkGenerator) -> TorchBackend:
+    """The stages `speech` and `landmarks` of a network in memory, where its weights are."""
+    stages: dict[str, nn.Module] = {"speech": network.speech, "landmarks": network.transformer}
+    return TorchBackend(stages, next(network.parameters()).device)
+
+
+def load_trained(run: Path) -> tuple[LandmarkGenerator, LandmarkConfig]:
+    """The best network of a run, ready for inference. Raises WeightsError where the folder holds none."""
+    weights, card = run / "landmarks.safetensors", run / "landmarks.json"
+    if not weights.is_file() or not card.is_file():
+        raise WeightsError(f"{run}: no {weights.name} with {card.name}; train with `lipsmith train landmarks`")
+    training = json.loads(card.read_text(encoding="utf-8"))["training"]
+    config = build(LandmarkConfig, training["model"], str(card))
+    network = build_landmark_generator(config)
+    network.load_state_dict(load_file(weights))
+    return network.eval(), config

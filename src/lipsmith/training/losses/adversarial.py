@@ -1,4 +1,4 @@
-"""The adversary: a discriminator, its optimiser, and what it asks of the generator (L_g, L_f; section 3.3)."""
+"""The adversary: a discriminator, its optimizer, and what it asks of the generator (L_g, L_f; section 3.3)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from lipsmith.training.schedule import drop_nonfinite_gradients
 
 Features = list[list[Tensor]]
 
@@ -41,6 +43,7 @@ class Adversary:
         self.optimizer.zero_grad(set_to_none=True)
         loss = discriminator_loss(self.discriminator(fake.detach()), self.discriminator(real))
         loss.backward()  # type: ignore[no-untyped-call]
+        drop_nonfinite_gradients(self.discriminator)
         self.optimizer.step()
         return loss.detach()
 

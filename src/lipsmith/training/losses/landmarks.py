@@ -33,17 +33,17 @@ class LandmarkLossWeights:
 
 
 def landmark_loss(prediction: Tensor, truth: Tensor, weights: LandmarkLossWeights) -> dict[str, Tensor]:
-    """The weighted terms by name; their sum is what training minimises.
+    """The terms by name, not yet weighted; `weights` decides which there are, and how points weigh within them.
 
     prediction, truth: content `(b, T, 57, 2)`, crop units.
     """
     points = point_weights(weights).to(prediction)
     terms = {
-        "l1": weights.l1 * position_error(prediction, truth, points),
-        "velocity": weights.velocity * velocity_error(prediction, truth, points),
+        "l1": position_error(prediction, truth, points),
+        "velocity": velocity_error(prediction, truth, points),
     }
     if weights.concordance:
-        terms["concordance"] = weights.concordance * discordance(gestures(prediction), gestures(truth))
+        terms["concordance"] = discordance(gestures(prediction), gestures(truth))
     return terms
 
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from lipsmith.models.renderer.config import RendererConfig
+from lipsmith.training.task import TrainingConfig
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Factors of the terms; ours weigh pixels more than the paper does. Nought leaves a term out."""
+    """Factors of the terms; ours weigh pixels more than the paper does. Zero leaves a term out."""
 
     pixel: float = 150.0
     """L1 of the image, near the mouth more (paper: none)."""
@@ -29,7 +30,7 @@ class LossWeights:
 
 
 @dataclass(frozen=True)
-class RendererTraining:
+class RendererTraining(TrainingConfig):
     """A run of the renderer's training."""
 
     model: RendererConfig = field(default_factory=RendererConfig)
@@ -37,44 +38,42 @@ class RendererTraining:
     weights: LossWeights = field(default_factory=LossWeights)
     """The loss."""
     train_only: Literal["decoder"] | None = None
-    """`decoder` freezes alignment and its encoders: the rest learns, in half the time a step."""
-    steps: int = 20000
-    """Optimiser steps."""
-    minutes: float | None = None
-    """Wall-clock limit; the learning rate is annealed towards whichever limit is nearer."""
+    """`decoder` freezes alignment and its encoders: the rest learns, in half the time per step."""
     clips: int = 32
-    """Clips a step; the references of each serve all its targets."""
+    """Clips per step; the references of each serve all its targets."""
     targets: int = 4
-    """Target frames a clip."""
+    """Target frames per clip."""
     pool: int = 8
-    """References encoded a clip, of which each target flows a few."""
+    """References encoded per clip, of which each target uses a few."""
     nearest_share: float = 0.7
-    """Share of the clips whose targets get the nearest references, as at dubbing, and not random ones."""
+    """Share of the clips whose targets get the nearest references, as at dubbing, instead of random ones."""
     moved_share: float = 0.3
     """Share of the targets whose content points are off, as predicted ones are."""
     learning_rate: float = 4e-4
-    """Of Adam, annealed by a cosine."""
-    warmup: int = 200
-    """Steps of linear rise."""
+    """Highest learning rate."""
+    gradient_clip: float = 10.0
+    """Largest norm of the gradient."""
     perceptual_from: float = 0.1
     """Share of the run after which the VGG terms join the pixels' L1."""
     perceptual_share: float = 1.0
-    """Share of the targets that VGG looks at: it costs four times the network, which only a GPU can spare."""
+    """Share of the targets that VGG sees: it costs four times the network, which only a GPU can spare."""
     gan_from: float = 0.75
-    """Share of the run after which the adversary joins."""
+    """Share of the run after which the adversary joins; 1 or more for never."""
     discriminator_channels: int = 32
     """Channels of the discriminator's first layer."""
-    ema: float = 0.999
-    """Decay of the averaged weights, which are validated and shipped."""
-    validate_every: int = 1000
-    """Steps between validations."""
-    checkpoint_minutes: float = 3.0
-    """Minutes between checkpoints."""
     seed: int = 1
-    """Of all random numbers."""
+    """Of weights and samples."""
     compile: bool = False
     """Compile the network with torch.compile; worth it on a GPU."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.clips, self.targets) < 1:
+            raise ValueError("clips and targets are at least 1")
         if self.pool < self.model.references:
             raise ValueError(f"pool = {self.pool} is less than the {self.model.references} references of the model")
+
+    @property
+    def has_adversary(self) -> bool:
+        """Whether the adversary ever joins."""
+        return self.gan_from < 1 and (self.weights.gan > 0 or self.weights.matching > 0)

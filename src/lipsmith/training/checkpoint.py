@@ -1,0 +1,99 @@
+"""What a run leaves on disk and starts from: checkpoints, random states, weights with their card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from lipsmith.errors import UsageError
+from lipsmith.files import write_whole
+from lipsmith.inference.model_folder import find_model
+from lipsmith.inference.stages import WEIGHTS as MODEL_WEIGHTS
+from lipsmith.inference.stages import of_network
+
+CHECKPOINT: Final = "checkpoint.pt"
+"""Name of the checkpoint in a run's folder."""
+
+
+def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
+    """Write `state` so that `path` always holds a whole checkpoint."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with write_whole(path) as beside:
+        torch.save(dict(state), beside)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any] | None:
+    """What `save_checkpoint` wrote, tensors on the CPU; None where there is no such file."""
+    if not path.is_file():
+        return None
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return state
+
+
+def rng_state(generator: torch.Generator) -> dict[str, Tensor]:
+    """States of all random numbers that a run draws: those of `generator`, and torch's global ones."""
+    state = {"sampler": generator.get_state(), "cpu": torch.get_rng_state()}
+    if generator.device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(generator.device)
+    return state
+
+
+def set_rng_state(generator: torch.Generator, state: Mapping[str, Tensor]) -> None:
+    """Continue from `rng_state`."""
+    generator.set_state(state["sampler"])
+    torch.set_rng_state(state["cpu"])
+    if generator.device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], generator.device)
+
+
+def save_weights(path: Path, weights: Mapping[str, Tensor], card: Mapping[str, Any]) -> None:
+    """Write `path`.safetensors, and `path`.json that says what it is and what it measured; each appears whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with write_whole(path.with_name(f"{path.name}.safetensors")) as beside:
+        write_tensors(beside, {name: value.detach().cpu().contiguous() for name, value in weights.items()})
+    with write_whole(path.with_name(f"{path.name}.json")) as beside:
+        beside.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write a safetensors file with the permissions of the umask; safetensors' own writer lets only the owner read."""
+    path.write_bytes(save(dict(tensors)))
+
+
+def load_initial_weights(module: nn.Module, start: str, network: str) -> None:
+    """Load the weights of `network` (`landmarks`, `renderer`, `sync`) from a run or a model, by folder or name.
+
+    Modules absent from those weights keep their initial values, as in a network that has grown; extra ones are ignored,
+    as in an ablation. Raises WeightsError where there are no such weights, UsageError for another architecture.
+    """
+    weights = _find_weights(start, network)
+    own = module.state_dict()
+    shared = {_owner(name) for name in own} & {_owner(name) for name in weights}
+    wanted, found = (_shapes(tensors, shared) for tensors in (own, weights))
+    if not shared or wanted != found:
+        raise UsageError(f"{start} is of another architecture than the config; start from another model")
+    module.load_state_dict({name: weights[name] for name in found}, strict=False)
+
+
+def _find_weights(start: str, network: str) -> dict[str, Tensor]:
+    run = Path(start) / f"{network}.safetensors"
+    if run.is_file():
+        return load_file(run)
+    model = find_model(start)
+    weights = load_file(model.path / MODEL_WEIGHTS)
+    return weights if model.config.get("kind") == network else of_network(weights, network)
+
+
+def _owner(name: str) -> str:
+    """The module that a tensor of a state dict belongs to."""
+    return name.rpartition(".")[0]
+
+
+def _shapes(tensors: Mapping[str, Tensor], owners: set[str]) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in tensors.items() if _owner(name) in owners}

@@ -1,0 +1,38 @@
+"""Where a training runs, and in which precision."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from lipsmith.errors import UsageError
+
+
+def make_fabric(device: str) -> Fabric:
+    """Fabric on the requested device (`auto`, `cpu`, `cuda`, `cuda:1`); under torchrun, on all that it started."""
+    kind, _, index = device.partition(":")
+    wanted = "cuda" if kind == "auto" and torch.cuda.is_available() else kind.replace("auto", "cpu")
+    local, world = int(os.environ.get("LOCAL_WORLD_SIZE", 1)), int(os.environ.get("WORLD_SIZE", 1))
+    devices: Any = [int(index)] if index else local
+    try:
+        fabric = Fabric(accelerator=wanted, devices=devices, num_nodes=world // local, precision="32-true")
+    except (RuntimeError, ValueError) as error:
+        raise UsageError(f"--device {device} cannot be used: {error}") from error
+    fabric.launch()
+    return fabric
+
+
+def mixed_precision(device: torch.device) -> torch.autocast:
+    """A context in which matrix products run in bfloat16, where the device is faster in it than in float32.
+
+    Fabric's own bf16-mixed would round the inputs too, and with them every landmark by half a pixel.
+    """
+    return torch.autocast(device.type, torch.bfloat16, enabled=_has_bfloat16(device))
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    native = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return device.type == "cuda" or (native is not None and bool(native()))

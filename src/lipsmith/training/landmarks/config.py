@@ -1,0 +1,36 @@
+"""What `lipsmith train landmarks` reads from its TOML file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from lipsmith.models.landmarks.generator import LandmarkConfig
+from lipsmith.training.landmarks.augment import Augmentation
+from lipsmith.training.landmarks.sampler import ReferenceRules
+from lipsmith.training.losses.landmarks import LandmarkLossWeights
+from lipsmith.training.task import TrainingConfig
+
+
+@dataclass(frozen=True)
+class LandmarkTraining(TrainingConfig):
+    """A run of the landmark generator's training."""
+
+    model: LandmarkConfig = field(default_factory=LandmarkConfig)
+    """Sizes of the network."""
+    loss: LandmarkLossWeights = field(default_factory=LandmarkLossWeights)
+    """Weights of the loss terms."""
+    augment: Augmentation = field(default_factory=Augmentation)
+    """Variation of the footage."""
+    references: ReferenceRules = field(default_factory=ReferenceRules)
+    """Where training references come from."""
+    steps: int = 610_000
+    """Optimizer steps, at most."""
+    batch: int = 128
+    """Windows per step and device."""
+    warmup: int = 500
+    """Steps of linear warm-up."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.batch, self.references.fewest) < 1:
+            raise ValueError("batch and references.fewest are at least 1")

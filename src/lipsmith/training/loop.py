@@ -1,0 +1,229 @@
+"""The training loop, the same for every network: `fit` from top to bottom, and the state that it saves and resumes."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from lipsmith.errors import UsageError
+from lipsmith.progress import Progress
+from lipsmith.training.checkpoint import (
+    CHECKPOINT,
+    load_checkpoint,
+    load_initial_weights,
+    rng_state,
+    save_checkpoint,
+    set_rng_state,
+)
+from lipsmith.training.device import make_fabric
+from lipsmith.training.log import Log, Meter
+from lipsmith.training.losses.adversarial import Adversary
+from lipsmith.training.schedule import Ema, Schedule, drop_nonfinite_gradients
+from lipsmith.training.task import Task
+
+PARTS = 1000
+"""What `fit` gives its progress as the total."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where a run reads, writes and computes; what it learns is the task's config."""
+
+    data: Path
+    """Prepared clips."""
+    out: Path
+    """Folder of the run."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:i."""
+    start: str | None = None
+    """Begin with the network of this run or model, by folder or name."""
+
+
+def fit(task: Task[Any], settings: Settings, progress: Progress = lambda done, total: None) -> dict[str, float]:
+    """Train on the split `train` of prepared clips, validate on `val`; returns the figures of the best weights.
+
+    `settings.out` gets NAME.safetensors and NAME.json (best averaged weights; config and figures), checkpoint.pt,
+    log.jsonl and TensorBoard curves. A run that finds its own checkpoint there continues from it. `progress` is called
+    after every step. Raises InputError for clips that cannot be used, UsageError for a checkpoint or start of another
+    network.
+    """
+    config = task.config
+    fabric = make_fabric(settings.device)
+    torch.set_float32_matmul_precision("high")
+    loaded = task.load(settings.data, fabric.device)
+    state, ignored = _begin(fabric, task, settings)
+    log = Log(settings.out if fabric.is_global_zero else None, state.step)
+    log.say(f"{loaded}; from step {state.step}{ignored}")
+    if fabric.is_global_zero:
+        _validated(task, state, trials=2)  # what cannot be measured should fail now, not after an hour
+    meter, saved_at = Meter(fabric.device), time.monotonic()
+    while not _is_finished(fabric, state):
+        state.set_learning_rate()
+        with meter.data(), torch.no_grad():
+            batch = task.batch(state.random)
+        state.network.train()
+        terms = task.losses(state.network, batch, state.done, state.adversary)
+        fabric.backward(_weighted_sum(terms, task.weights))
+        fabric.clip_gradients(state.network, state.optimizer, max_norm=config.gradient_clip, error_if_nonfinite=False)
+        drop_nonfinite_gradients(state.module)
+        state.optimizer.step()
+        state.optimizer.zero_grad(set_to_none=True)
+        state.ema.update(state.module)
+        state.step += 1
+        meter.add(task.samples * fabric.world_size)
+        if state.step % config.log_every == 0:
+            _report_training(log, state, terms, meter)
+        if remark := task.after_step(state.ema.module, state.done, state.best):
+            log.say(remark)
+        if state.step % config.validate_every == 0:
+            _validate(fabric, task, state, log, settings.out)
+            meter.read()
+        if time.monotonic() - saved_at > 60 * config.checkpoint_minutes and fabric.is_global_zero:
+            save_checkpoint(settings.out / CHECKPOINT, state.state_dict())
+            saved_at = time.monotonic()
+        if fabric.is_global_zero:
+            progress(int(PARTS * state.done), PARTS)
+    if state.validated < state.step:
+        _validate(fabric, task, state, log, settings.out)
+    if fabric.is_global_zero:
+        save_checkpoint(settings.out / CHECKPOINT, state.state_dict())
+        task.finish(settings.out)
+    return state.best
+
+
+class State:
+    """All that a run holds and a checkpoint saves."""
+
+    def __init__(self, fabric: Fabric, task: Task[Any], start: str | None) -> None:
+        config, device = task.config, fabric.device
+        torch.manual_seed(config.seed)
+        self.task, self.start = task, start
+        self.module = task.build().to(device)
+        if start is not None:
+            load_initial_weights(task.exported(self.module), start, task.name)
+        prepared = task.prepare(self.module, device)
+        self.ema = Ema(self.module, config.ema)
+        trained = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.AdamW(
+            trained, config.learning_rate, weight_decay=config.weight_decay, fused=device.type == "cuda"
+        )
+        self.network: Any
+        self.optimizer: Any
+        self.network, self.optimizer = fabric.setup(prepared, optimizer)
+        opponent = task.discriminator()
+        self.adversary = Adversary(*fabric.setup(*opponent)) if opponent else None
+        self.schedule = Schedule(config.steps, config.minutes, config.warmup)
+        # Every process draws its own samples; the first one's draws are saved.
+        self.is_first = fabric.is_global_zero
+        self.random = torch.Generator(device).manual_seed(config.seed + fabric.global_rank)
+        torch.manual_seed(config.seed + fabric.global_rank)
+        self.step, self.validated = 0, 0
+        self.best: dict[str, float] = {}
+
+    @property
+    def done(self) -> float:
+        """Share of the run that is done, 0..1."""
+        return self.schedule.progress(self.step)
+
+    def set_learning_rate(self) -> None:
+        """As scheduled, the adversary's too."""
+        rate = self.task.config.learning_rate * self.schedule.scale(self.step)
+        optimizers = [self.optimizer, *([self.adversary.optimizer] if self.adversary else [])]
+        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+            group["lr"] = rate
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint holds."""
+        return {
+            "identity": self.task.identity(),
+            "network": self.module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "adversary": self.adversary.state_dict() if self.adversary else None,
+            "ema": self.ema.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "random": rng_state(self.random),
+            "task": self.task.state_dict(),
+            "step": self.step,
+            "validated": self.validated,
+            "best": self.best,
+            "start": self.start,
+        }
+
+    def load_state_dict(self, saved: Mapping[str, Any], path: Path) -> None:
+        """Continue from `state_dict`. Raises UsageError for the checkpoint of a run with another identity."""
+        for name, value in self.task.identity().items():
+            if saved.get("identity", {}).get(name) != value:
+                raise UsageError(f"{path} belongs to a run with another '{name}'; choose another run folder")
+        self.module.load_state_dict(saved["network"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        if self.adversary and saved["adversary"]:
+            self.adversary.load_state_dict(saved["adversary"])
+        self.ema.load_state_dict(saved["ema"])
+        self.schedule.load_state_dict(saved["schedule"])
+        self.task.load_state_dict(saved["task"])
+        if self.is_first:
+            set_rng_state(self.random, saved["random"])
+        self.step, self.validated = saved["step"], saved["validated"]
+        self.best, self.start = saved["best"], saved["start"]
+
+
+def _begin(fabric: Fabric, task: Task[Any], settings: Settings) -> tuple[State, str]:
+    """The state from the checkpoint, else from the start, else from random weights; and a remark on it."""
+    path = settings.out / CHECKPOINT
+    saved = load_checkpoint(path)
+    if saved is None:
+        return State(fabric, task, settings.start), ""
+    state = State(fabric, task, None)
+    state.load_state_dict(saved, path)
+    unused = f"; {settings.out} continues from its checkpoint, --start {settings.start} is not used"
+    return state, unused if settings.start is not None else ""
+
+
+def _is_finished(fabric: Fabric, state: State) -> bool:
+    """Whether the run is over: for all processes when it is for the first, whose clock rules."""
+    finished = state.schedule.is_finished(state.step)
+    return bool(fabric.broadcast(finished)) if fabric.world_size > 1 else finished
+
+
+def _weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    return torch.stack([weights[name] * value for name, value in terms.items() if name in weights]).sum()
+
+
+def _report_training(log: Log, state: State, terms: Mapping[str, Tensor], meter: Meter) -> None:
+    losses, speed = {name: float(value.detach()) for name, value in terms.items()}, meter.read()
+    rate = {"learning_rate": state.optimizer.param_groups[0]["lr"]}
+    log.add("train", losses | speed | rate, state.step, state.schedule.elapsed)
+    pace = f"{speed['samples_per_second']:.0f} samples/s, data {speed['data_share']:.1%}"
+    log.say(f"step {state.step} ({state.done:.0%}): {_listed(losses)}; {pace}")
+
+
+def _validate(fabric: Fabric, task: Task[Any], state: State, log: Log, out: Path) -> None:
+    """Measure the averaged weights in the first process; keep them if they are the best so far."""
+    if fabric.is_global_zero:
+        figures = _validated(task, state)
+        log.add("val", figures, state.step, state.schedule.elapsed)
+        log.say(f"val at {state.step}: {_listed({name: x for name, x in figures.items() if '.' not in name})}")
+        if (picture := task.picture(state.ema.module)) is not None:
+            log.picture("val", picture, state.step)
+        if figures[task.best_by] > state.best.get(task.best_by, -math.inf):
+            state.best = figures | {"step": float(state.step)}
+            training = asdict(task.config) | {"start": state.start}
+            task.save(out, state.ema.module, {"training": training, "validation": state.best})
+    state.best, state.validated = fabric.broadcast(state.best), state.step
+
+
+@torch.no_grad()
+def _validated(task: Task[Any], state: State, trials: int | None = None) -> dict[str, float]:
+    return task.validate(state.ema.module, trials)
+
+
+def _listed(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in values.items())

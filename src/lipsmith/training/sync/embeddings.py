@@ -1,0 +1,64 @@
+"""Distances of mouths and speech over whole clips, as a judge in training finds them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import torch
+from einops import rearrange
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lipsmith.evaluation.metrics.lse import shift_distances
+from lipsmith.models.sync.syncnet import SyncNet, windows
+from lipsmith.training.sync.sampler import WINDOW, SyncFootage
+
+_SPEECH_BATCH: Final = 1024
+"""Windows of speech that are embedded at a time."""
+_MOUTH_BATCH: Final = 256
+"""Windows of mouths that are embedded at a time: 300 MB."""
+
+
+@torch.no_grad()
+def clip_distances(
+    net: SyncNet, footage: SyncFootage, reach: int, clips: int | None = None
+) -> list[NDArray[np.float32]]:
+    """For each clip `(W, 2 reach + 1)`, as `shift_distances`, of the footage as it is on disk.
+
+    `clips`: of the first so many alone.
+    """
+    mouth = _mouth_embeddings(net, footage, clips)
+    speech = _speech_embeddings(net, footage, reach, clips)
+    counts = (footage.frames[:clips] - WINDOW + 1).tolist()
+    wider = [count + 2 * reach for count in counts]
+    pairs = zip(mouth.split(counts), speech.split(wider), strict=True)  # type: ignore[no-untyped-call]
+    return [shift_distances(m.numpy(), s.numpy()) for m, s in pairs]
+
+
+def _mouth_embeddings(net: SyncNet, footage: SyncFootage, clips: int | None) -> Tensor:
+    """Of every whole window of every clip, one after the other `(sum of W, E)`, on the CPU."""
+    parts = []
+    for first, count in zip(footage.first[:clips].tolist(), footage.frames[:clips].tolist(), strict=True):
+        for begin in range(first, first + count - WINDOW + 1, _MOUTH_BATCH):
+            end = min(begin + _MOUTH_BATCH + WINDOW - 1, first + count)
+            frames = rearrange(footage.mouths[begin:end], "f h w c -> f c h w").float() / 255
+            size = (net.config.height, net.config.width)
+            scaled = torch.nn.functional.interpolate(frames, size, mode="bilinear", antialias=True)
+            parts.append(net.mouth(windows(scaled, WINDOW)).cpu())
+    return torch.cat(parts)
+
+
+def _speech_embeddings(net: SyncNet, footage: SyncFootage, reach: int, clips: int | None) -> Tensor:
+    """Of the window of every frame and of `reach` more on both sides, NaN where there is no sound, on the CPU."""
+    parts, owners, centers = [], [], []
+    for clip, count in enumerate(footage.frames[:clips].tolist()):
+        center = torch.arange(WINDOW // 2 - reach, count - WINDOW // 2 + reach, device=footage.device)
+        centers.append(center)
+        owners.append(torch.full_like(center, clip))
+    pairs = zip(torch.cat(owners).split(_SPEECH_BATCH), torch.cat(centers).split(_SPEECH_BATCH), strict=True)  # type: ignore[no-untyped-call]
+    for owner, center in pairs:
+        mel, valid = footage.speech(owner, center[:, None])
+        embedding = net.speech(mel).masked_fill(~valid, torch.nan)
+        parts.append(embedding.cpu())
+    return torch.cat(parts)

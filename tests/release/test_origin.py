@@ -1,0 +1,39 @@
+"""What a model derives from: followed back through runs, and told on its card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lipsmith.errors import UsageError
+from lipsmith.release.card import model_card
+from lipsmith.release.export import export, origin_of
+from lipsmith.training.checkpoint import save_weights
+
+
+def begun(folder: Path, network: str, start: Path | str | None) -> Path:
+    """A run whose card says that it began with `start`."""
+    training = {"start": start and str(start)}
+    save_weights(folder / network, {"a": torch.zeros(1)}, {"training": training, "validation": {}})
+    return folder
+
+
+def test_what_derives_from_a_model_owes_it_its_terms(tmp_path: Path) -> None:
+    scratch = begun(tmp_path / "scratch", "landmarks", None)
+    tuned = begun(tmp_path / "tuned", "renderer", begun(tmp_path / "first", "renderer", "fast"))
+    assert origin_of(begun(tmp_path / "next", "landmarks", scratch), "landmarks") is None
+    assert origin_of(tuned, "renderer") == "fast"
+    assert origin_of(Path("models/mine"), "renderer") == "models/mine"
+    circle = begun(tmp_path / "circle", "renderer", tmp_path / "circle")
+    assert origin_of(circle, "renderer") == str(circle)
+    with pytest.raises(UsageError, match="the model fast has terms of its own"):
+        export(scratch, tuned, tmp_path / "model", "mine", data="", hardware="", licence=None)
+
+
+@pytest.mark.parametrize("start", [None, "fast"])
+def test_the_card_tells_what_a_run_began_with(start: str | None) -> None:
+    of_landmarks, of_renderer = ({"training": {"start": begun}, "validation": {}} for begun in (None, start))
+    card = model_card("mine", of_landmarks, of_renderer, data="", hardware="", licence="")
+    assert ("| begun with | n/a | fast |" in card) == ("begun with" in card) == (start is not None)

@@ -1,0 +1,47 @@
+"""Prepared clips with pictures for tests of the renderer's training, and a training that is small enough for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landmark_clips import write_clips
+from lipsmith.data.clips import PreparedClip
+from lipsmith.media import VideoWriter
+from lipsmith.models.renderer.config import RendererConfig
+from lipsmith.training.renderer.config import LossWeights, RendererTraining
+
+SIZE = 32
+SMALL = RendererTraining(
+    model=RendererConfig(face_size=SIZE, top=12, full=4, fine=4, coarse=8, references=2, lips=2),
+    weights=LossWeights(warped=0, content=0, style=0),
+    steps=4,
+    clips=2,
+    targets=2,
+    pool=3,
+    warmup=1,
+    gan_from=0.5,
+    discriminator_channels=4,
+    validate_every=2,
+    log_every=1,
+    checkpoint_minutes=0.0,
+)
+
+
+def crops(clip: PreparedClip) -> NDArray[np.uint8]:
+    """Pictures whose brightness is the frame's number."""
+    count = clip.record.frames
+    images = np.full((count, SIZE, SIZE, 3), 40, np.uint8)
+    images[:, SIZE // 2 :] = 3 * np.arange(count, dtype=np.uint8)[:, None, None, None]
+    return images
+
+
+def prepared(root: Path, clips: list[PreparedClip]) -> Path:
+    write_clips(root, clips)
+    for clip in clips:
+        with VideoWriter(root / f"{clip.record.clip}.mp4", SIZE, SIZE, 25.0) as film:
+            for image, time in zip(crops(clip), clip.times, strict=True):
+                film.write(image, float(time))
+    return root

@@ -1,0 +1,94 @@
+"""The landmark generator's training: it learns, and a run that stops continues as if it had not."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from landmark_clips import talking_clip, write_clips
+from lipsmith.errors import InputError
+from lipsmith.models.landmarks.generator import LandmarkConfig
+from lipsmith.training.landmarks.augment import Augmentation
+from lipsmith.training.landmarks.config import LandmarkTraining
+from lipsmith.training.landmarks.sampler import ReferenceRules
+from lipsmith.training.landmarks.stages import load_trained
+from lipsmith.training.landmarks.task import LandmarkTask
+from lipsmith.training.loop import Settings, fit
+from lipsmith.training.losses.landmarks import LandmarkLossWeights
+
+SMALL = LandmarkTraining(
+    model=LandmarkConfig(
+        dim=16,
+        layers=1,
+        heads=2,
+        feed_forward=16,
+        window=12,
+        references=4,
+        speech_channels=(4, 4, 4, 4, 4),
+        speech_residuals=0,
+        points="perceptron",
+        point_channels=(16,),
+    ),
+    loss=LandmarkLossWeights(concordance=0.01),
+    references=ReferenceRules(fewest=2),
+    steps=12,
+    batch=4,
+    warmup=2,
+    learning_rate=1e-3,
+    validate_every=6,
+    log_every=3,
+    checkpoint_minutes=0.0,
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("prepared")
+    train = [talking_clip(seed, f"p{seed // 2}") for seed in range(4)]
+    write_clips(root, [*train, *(talking_clip(seed, f"v{seed}", "val") for seed in (8, 9))])
+    return root
+
+
+def trained(config: LandmarkTraining, data: Path, run: Path) -> dict[str, float]:
+    return fit(LandmarkTask(config), Settings(data, run, "cpu"))
+
+
+def test_stop_and_resume_is_as_not_stopping(data: Path, tmp_path: Path) -> None:
+    whole = trained(SMALL, data, tmp_path / "whole")
+
+    def stop(done: int, total: int) -> None:
+        if done >= total * 3 // 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(LandmarkTask(SMALL), Settings(data, tmp_path / "stopped", "cpu"), stop)
+    assert trained(SMALL, data, tmp_path / "stopped") == whole
+    left, right = (load_trained(tmp_path / name)[0].state_dict() for name in ("whole", "stopped"))
+    for name, weights in left.items():
+        assert torch.equal(weights, right[name]), name
+
+
+def test_a_window_without_references_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"references\.fewest"):
+        dataclasses.replace(SMALL, references=ReferenceRules(fewest=0))
+
+
+@pytest.mark.parametrize(("blind", "told"), [("train", "in 12 frames in a row"), ("val", "where it is measured")])
+def test_a_split_without_faces_is_refused(tmp_path: Path, blind: str, told: str) -> None:
+    clips = [talking_clip(seed, f"p{seed}", split) for seed, split in enumerate(("train", "train", "val"))]
+    for clip in clips:
+        clip.tracked[:: 11 if clip.record.split == "train" else 1] = clip.record.split != blind
+    write_clips(tmp_path / "data", clips)
+    with pytest.raises(InputError, match=told):
+        trained(SMALL, tmp_path / "data", tmp_path / "run")
+
+
+def test_training_lowers_the_error(data: Path, tmp_path: Path) -> None:
+    brief = dataclasses.replace(SMALL, steps=60, batch=8, learning_rate=8e-3, validate_every=60, log_every=60)
+    brief = dataclasses.replace(brief, checkpoint_minutes=9.0, ema=0.8, augment=Augmentation(silence=0.0))
+    best = trained(brief, data, tmp_path)
+    assert best["opening_r"] > 0.6
+    assert best["l1_percent"] < best["mean.l1_percent"]

@@ -1,0 +1,128 @@
+"""Batches of the renderer: which frames they take, and which references each target gets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from landmark_clips import talking_clip
+from lipsmith.data.clips import read_manifest
+from lipsmith.face.landmarks import NUM_POSE
+from lipsmith.face.references import costs
+from lipsmith.training.renderer.sampler import (
+    TRUE,
+    Footage,
+    Pictures,
+    clip_weights,
+    fixed_batches,
+    moved_content,
+)
+from renderer_clips import SIZE, SMALL, prepared
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    clips = [talking_clip(seed, f"p{seed}") for seed in range(2)] + [talking_clip(8, "v8", "val")]
+    return prepared(tmp_path_factory.mktemp("prepared"), clips)
+
+
+@pytest.fixture
+def footage(data: Path) -> Footage:
+    """Footage whose first point tells the frame's number within its clip."""
+    footage = Footage(data, read_manifest(data, "train"), 2, torch.device("cpu"))
+    footage.points[:, :, 0, 0] = torch.arange(60.0).repeat(2)
+    return footage
+
+
+def generator(seed: int = 1) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def numbers(pictures: Pictures) -> Tensor:
+    return pictures.points[..., 0, 0]
+
+
+def test_pool_and_lips_lie_on_the_other_side_of_the_cut(footage: Footage) -> None:
+    sides = set()
+    for seed in range(20):
+        batch = footage.draw(replace(SMALL, clips=8), generator(seed))
+        shown = torch.cat([numbers(batch.pool), numbers(batch.lips)], 1)
+        wanted = numbers(batch.targets)
+        before = shown.amax(1) < wanted.amin(1)
+        assert (before | (shown.amin(1) > wanted.amax(1))).all()
+        sides |= set(before.tolist())
+    assert sides == {True, False}
+
+
+def test_batches_have_the_shapes_they_name(footage: Footage) -> None:
+    batch = footage.draw(SMALL, generator())
+    assert batch.pool.images.shape == (2, 3, 3, SIZE, SIZE)
+    assert batch.pool.sketches.shape == (2, 3, 1, SIZE, SIZE)
+    assert batch.targets.sketches.shape == (2, 2, 5, SIZE, SIZE)
+    assert batch.mel.shape == (2, 2, 1, 80, 16)
+    assert batch.chosen.shape == (2, 2, 2)
+    assert batch.targets.images.amax() <= 1
+
+
+def test_pictures_are_the_frames_asked_for(footage: Footage) -> None:
+    pictures = footage.pictures(torch.tensor([0, 20, 59]))
+    brightness = pictures.images[:, :, SIZE // 2 + 4 :].mean((1, 2, 3)) * 255
+    torch.testing.assert_close(brightness, torch.tensor([0.0, 60.0, 177.0]), atol=4, rtol=0)
+
+
+def test_neighbours_end_with_the_clip(footage: Footage) -> None:
+    first, second = footage.pictures(torch.tensor([59, 60]), TRUE, 1).sketches
+    assert torch.equal(first[2], first[1])
+    assert torch.equal(second[0], second[1])
+
+
+def test_the_nearest_references_are_chosen(footage: Footage) -> None:
+    batch = footage.draw(replace(SMALL, nearest_share=1.0, moved_share=0.0, pool=6), generator())
+    # The first point, hundreds of crops away from one frame to the next, decides.
+    apart = (numbers(batch.targets)[:, :, None] - numbers(batch.pool)[:, None]).abs()
+    chosen = apart.gather(2, batch.chosen)
+    for best, each in zip(chosen.flatten(0, 1), apart.flatten(0, 1), strict=True):
+        assert (best.sort().values <= each.round().unique()[:2] + 1e-3).all()
+
+
+def test_training_chooses_references_as_dubbing_does(footage: Footage) -> None:
+    footage.still[:] = footage.still + 0.05 * torch.rand(footage.still.shape, generator=generator())
+    footage.still[:, 1] += 1
+    targets, pool = torch.tensor([[0, 25, 50]]), torch.arange(5, 45, 4)[None]
+    points, still = footage.points[TRUE].numpy(), footage.still.numpy()
+    ours = costs(points[targets[0]], points[pool[0]], still[targets[0]], still[pool[0]])
+    np.testing.assert_allclose(footage.costs(targets, pool)[0].numpy(), ours, rtol=1e-3, atol=3e-3)
+
+
+def test_no_reference_is_encoded_in_vain(footage: Footage) -> None:
+    batch = footage.draw(replace(SMALL, pool=6, targets=3), generator())
+    frames = numbers(batch.pool).gather(1, batch.chosen.flatten(1)).reshape(batch.chosen.shape)
+    assert (frames.sort(dim=2).values.diff(dim=2) > 0.5).all()
+
+
+def test_validation_takes_its_pool_from_the_first_half(data: Path) -> None:
+    footage = Footage(data, read_manifest(data, "val"), 2, torch.device("cpu"))
+    footage.points[:, :, 0, 0] = torch.arange(60.0)
+    ((record, batch),) = fixed_batches(footage, SMALL)
+    assert record.identity == "v8"
+    assert numbers(batch.pool).max() < 30
+    assert numbers(batch.targets).min() >= 35
+
+
+def test_an_identity_weighs_as_the_root_of_its_footage() -> None:
+    records = [talking_clip(0, "a", frames=90).record, talking_clip(1, "b", frames=10).record]
+    weights = clip_weights(records)
+    assert weights[0] / weights[1] == pytest.approx(3)
+    assert weights.sum() == pytest.approx(1)
+
+
+def test_moved_content_leaves_the_pose() -> None:
+    points = talking_clip(0, "a").landmarks
+    moved = moved_content(points, np.random.default_rng(0))
+    np.testing.assert_array_equal(moved[:, :NUM_POSE], points[:, :NUM_POSE])
+    assert 0.001 < np.abs(moved - points)[:, NUM_POSE:].mean() < 0.05

@@ -1,0 +1,59 @@
+"""Checkpoints, random states and weights on disk."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lipsmith.training import checkpoint
+from lipsmith.training.checkpoint import load_checkpoint, rng_state, save_checkpoint, save_weights, set_rng_state
+
+
+def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "checkpoint.pt"
+    assert load_checkpoint(path) is None
+    save_checkpoint(path, {"step": 3, "weights": {"a": torch.arange(3.0)}})
+    saved = load_checkpoint(path)
+    assert saved is not None
+    assert saved["step"] == 3
+    assert saved["weights"]["a"].tolist() == [0, 1, 2]
+    assert [item.name for item in path.parent.iterdir()] == ["checkpoint.pt"]
+
+
+def test_an_interrupted_save_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, {"step": 1})
+
+    def half(_: object, target: Path) -> None:
+        target.write_bytes(b"half of a")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint.torch, "save", half)
+    with pytest.raises(KeyboardInterrupt):
+        save_checkpoint(path, {"step": 2})
+    assert load_checkpoint(path) == {"step": 1}
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_weights_may_be_read_by_whom_the_umask_lets(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        save_weights(tmp_path / "renderer", {"a": torch.arange(3.0)}, {})
+    finally:
+        os.umask(before)
+    path = tmp_path / "renderer.safetensors"
+    assert path.stat().st_mode & 0o777 == 0o666 & ~mask
+    assert load_file(path)["a"].tolist() == [0, 1, 2]
+
+
+def test_random_numbers_go_on_where_they_were() -> None:
+    generator = torch.Generator().manual_seed(3)
+    saved = rng_state(generator)
+    drawn = torch.rand(2, generator=generator), torch.rand(2)
+    set_rng_state(generator, saved)
+    again = torch.rand(2, generator=generator), torch.rand(2)
+    assert all(torch.equal(a, b) for a, b in zip(drawn, again, strict=True))

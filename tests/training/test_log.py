@@ -1,0 +1,45 @@
+"""What a run reports: lines, rows, and how fast it is."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+
+from lipsmith.training import log as module
+from lipsmith.training.log import Log, Meter
+
+
+def test_the_meter_tells_samples_a_second_and_the_share_of_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter([0.0, 1.0, 2.0, 4.0, 4.0, 9.0, 9.0])
+    monkeypatch.setattr(module.time, "perf_counter", lambda: next(ticks))
+    meter = Meter(torch.device("cpu"))
+    with meter.data():
+        pass
+    meter.add(8)
+    assert meter.read() == pytest.approx({"samples_per_second": 2.0, "data_share": 0.25})
+    assert meter.read() == pytest.approx({"samples_per_second": 0.0, "data_share": 0.0})
+
+
+def test_a_run_that_continues_forgets_what_came_after_its_checkpoint(tmp_path: Path) -> None:
+    first = Log(tmp_path, 0)
+    for step in (10, 20, 30):
+        first.add("train", {"l1": step / 100}, step, step / 60)
+    second = Log(tmp_path, 20)
+    second.add("val", {"score": 0.123456789}, 30, 0.5)
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [10, 20, 30]
+    assert rows[1]["train/l1"] == 0.2
+    assert rows[2] == {"step": 30, "minutes": 0.5, "val/score": 0.123457}
+
+
+def test_all_processes_but_the_first_report_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    silent = Log(None, 0)
+    with caplog.at_level(logging.INFO, "lipsmith"):
+        silent.say("a line")
+        silent.add("train", {"l1": 1.0}, 1, 0.1)
+        silent.picture("val", torch.zeros(3, 2, 2), 1)
+    assert caplog.messages == []

@@ -1,0 +1,189 @@
+"""The training loop with a task that is a straight line: what is saved, resumed, reported, and refused."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from lipsmith.errors import UsageError, WeightsError
+from lipsmith.training import loop
+from lipsmith.training.checkpoint import load_checkpoint, save_checkpoint
+from lipsmith.training.loop import Settings, fit
+from lipsmith.training.losses.adversarial import Adversary
+from lipsmith.training.task import Task, TrainingConfig
+
+CONFIG = TrainingConfig(
+    steps=12, learning_rate=0.1, warmup=2, ema=0.5, validate_every=5, log_every=3, checkpoint_minutes=0.0
+)
+
+
+class Line(Task[Tensor]):
+    """Learns that y = 2 x from x at random; remembers how many batches it drew."""
+
+    name = "line"
+    weights: Mapping[str, float] = {"l1": 1.0}
+    samples = 4
+
+    def __init__(self, config: TrainingConfig = CONFIG, inputs: int = 1) -> None:
+        self.config, self.inputs = config, inputs
+        self.drawn = 0
+        self.trials: list[int | None] = []
+        self.seeds: list[int] = []
+
+    def load(self, data: Path, device: torch.device) -> str:
+        return "a line"
+
+    def build(self) -> nn.Module:
+        return nn.Sequential(nn.Linear(self.inputs, 1), nn.Dropout(0.1))
+
+    def identity(self) -> dict[str, Any]:
+        return {"model": {"inputs": self.inputs}}
+
+    def batch(self, random: torch.Generator) -> Tensor:
+        self.drawn += 1
+        self.seeds.append(random.initial_seed())
+        return torch.randn(self.samples, self.inputs, generator=random)
+
+    def losses(self, network: nn.Module, batch: Tensor, done: float, adversary: Adversary | None) -> dict[str, Tensor]:
+        return {"l1": (network(batch) - 2 * batch).abs().mean(), "unweighted": torch.tensor(done)}
+
+    def validate(self, averaged: nn.Module, trials: int | None = None) -> dict[str, float]:
+        self.trials.append(trials)
+        (layer, _) = averaged.children()
+        return {"score": -float((layer.weight - 2).abs().mean()), "beside.score": 0.0}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"drawn": self.drawn}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.drawn = state["drawn"]
+
+
+def at(folder: Path, **changes: str) -> Settings:
+    return Settings(folder, folder, "cpu", **changes)
+
+
+def stop_at(step: int, of: int = CONFIG.steps) -> Callable[[int, int], None]:
+    def progress(done: int, total: int) -> None:
+        if done >= total * step // of:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+def rows(run: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+def test_it_learns_and_keeps_the_best_with_its_card(tmp_path: Path) -> None:
+    task = Line(replace(CONFIG, steps=60, minutes=30.0, validate_every=20))
+    best = fit(task, at(tmp_path))
+    assert best["score"] > -0.2
+    card = json.loads((tmp_path / "line.json").read_text())
+    assert card["validation"] == best
+    assert (card["training"]["steps"], card["training"]["minutes"], card["training"]["start"]) == (60, 30.0, None)
+    weight = load_file(tmp_path / "line.safetensors")["0.weight"]
+    assert float((weight - 2).abs()) == pytest.approx(-best["score"])
+    assert task.trials == [2, None, None, None]
+
+
+def test_stop_and_resume_is_as_not_stopping(tmp_path: Path) -> None:
+    whole = fit(Line(), at(tmp_path / "whole"))
+    with pytest.raises(KeyboardInterrupt):
+        fit(Line(), at(tmp_path / "stopped"), stop_at(9))
+    resumed = Line()
+    assert fit(resumed, at(tmp_path / "stopped")) == whole
+    assert resumed.drawn == CONFIG.steps
+    left, right = (load_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("whole", "stopped"))
+    assert left is not None
+    assert right is not None
+    for part in ("network", "optimizer", "random"):
+        assert str(left[part]) == str(right[part])
+    drop = {"minutes", "train/samples_per_second", "train/data_share"}
+    logs = [
+        [{key: value for key, value in row.items() if key not in drop} for row in rows(tmp_path / name)]
+        for name in ("whole", "stopped")
+    ]
+    assert logs[0] == logs[1]
+    assert [row["step"] for row in logs[0]] == [3, 5, 6, 9, 10, 12, 12]
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
+    best = fit(Line(), at(tmp_path))
+    before = (tmp_path / "log.jsonl").read_text()
+    again = Line()
+    assert fit(again, at(tmp_path)) == best
+    assert again.drawn == CONFIG.steps
+    assert (tmp_path / "log.jsonl").read_text() == before
+
+
+def test_another_network_does_not_resume(tmp_path: Path) -> None:
+    fit(Line(replace(CONFIG, steps=1)), at(tmp_path))
+    with pytest.raises(UsageError, match=r"checkpoint\.pt belongs to a run with another 'model'"):
+        fit(Line(inputs=2), at(tmp_path))
+
+
+def test_one_bad_batch_costs_nothing(tmp_path: Path) -> None:
+    class Bad(Line):
+        def losses(self, *given: Any) -> dict[str, Tensor]:  # noqa: ANN401
+            terms = super().losses(*given)
+            return {"l1": terms["l1"] * torch.inf} if self.drawn == 3 else terms
+
+    best = fit(Bad(replace(CONFIG, steps=60, validate_every=60)), at(tmp_path))
+    assert -0.5 < best["score"] <= 0
+
+
+def test_a_run_tells_what_it_began_with(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    still = replace(CONFIG, steps=1, learning_rate=0.0)
+    fit(Line(still), at(tmp_path / "first"))
+    first = str(tmp_path / "first")
+    fit(Line(replace(still, seed=5)), at(tmp_path / "second", start=first))
+    begun, copied = (load_file(tmp_path / name / "line.safetensors") for name in ("first", "second"))
+    assert torch.equal(begun["0.weight"], copied["0.weight"])
+    saved = load_checkpoint(tmp_path / "second" / "checkpoint.pt")
+    assert saved is not None
+    save_checkpoint(tmp_path / "second" / "checkpoint.pt", saved | {"best": {}})
+    with caplog.at_level(logging.INFO, "lipsmith"):
+        fit(Line(replace(still, steps=2)), at(tmp_path / "second", start="nothing"))
+    assert f"{tmp_path / 'second'} continues from its checkpoint, --start nothing is not used" in caplog.messages[0]
+    assert json.loads((tmp_path / "second" / "line.json").read_text())["training"]["start"] == first
+    with pytest.raises(WeightsError, match="no model"):
+        fit(Line(still), at(tmp_path / "third", start=str(tmp_path / "none")))
+    with pytest.raises(UsageError, match="another architecture"):
+        fit(Line(still, inputs=2), at(tmp_path / "third", start=first))
+
+
+class Second(Fabric):
+    """The second of several processes, as it sees itself."""
+
+    global_rank = 1
+    is_global_zero = False
+
+
+def test_the_second_process_draws_its_own_and_leaves_the_word_to_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(loop, "make_fabric", lambda device: Second(accelerator=device, devices=1))
+    task = Line()
+    told: list[int] = []
+    with caplog.at_level(logging.INFO, "lipsmith"):
+        fit(task, Settings(tmp_path, tmp_path / "run", "cpu"), lambda done, total: told.append(done))
+    assert set(task.seeds) == {CONFIG.seed + 1}
+    assert not (tmp_path / "run").exists()
+    assert told == task.trials == caplog.messages == []
+
+
+@pytest.mark.parametrize("change", [{"steps": 0}, {"validate_every": 0}, {"log_every": 0}, {"minutes": 0.0}])
+def test_a_run_of_nothing_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"at least 1|above 0"):
+        replace(CONFIG, **change)

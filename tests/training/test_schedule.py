@@ -1,0 +1,97 @@
+"""The learning rate's schedule, averaged weights, and gradients that overflow."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from lipsmith.training import schedule as module
+from lipsmith.training.schedule import Ema, Schedule, drop_nonfinite_gradients
+
+
+class Clock:
+    """Stands in for the `time` module: seconds pass when told."""
+
+    now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    stopped = Clock()
+    monkeypatch.setattr(module, "time", stopped)
+    return stopped
+
+
+def test_by_steps_the_rate_warms_up_and_falls_to_a_hundredth(clock: Clock) -> None:
+    schedule = Schedule(100, warmup=4)
+    assert schedule.scale(0) == pytest.approx(1 / 5)
+    assert schedule.scale(50) == pytest.approx(0.01 + 0.99 / 2)
+    assert schedule.scale(100) == pytest.approx(0.01)
+    assert not schedule.is_finished(99)
+    assert schedule.is_finished(100)
+    clock.now += 1e6
+    assert not schedule.is_finished(99)
+
+
+def test_by_minutes_the_nearer_limit_rules(clock: Clock) -> None:
+    schedule = Schedule(100, minutes=10)
+    clock.now += 150
+    assert schedule.progress(0) == pytest.approx(0.25)
+    assert schedule.progress(60) == pytest.approx(0.6)
+    assert schedule.scale(0) == pytest.approx(0.01 + 0.99 * (1 + math.cos(math.pi / 4)) / 2)
+    clock.now += 450
+    assert schedule.is_finished(0)
+
+
+def test_minutes_spent_before_a_resume_count(clock: Clock) -> None:
+    first = Schedule(100, minutes=10)
+    clock.now += 180
+    saved = first.state_dict()
+    clock.now += 10_000
+    second = Schedule(100, minutes=10)
+    second.load_state_dict(saved)
+    clock.now += 60
+    assert second.elapsed == pytest.approx(4)
+
+
+def weights(value: float) -> torch.nn.Module:
+    module = torch.nn.BatchNorm1d(1)
+    torch.nn.init.constant_(module.weight, value)
+    module.num_batches_tracked.fill_(int(value))
+    return module
+
+
+def test_the_average_follows_fast_at_first_and_copies_whole_numbers() -> None:
+    ema = Ema(weights(0.0), decay=0.5)
+    ema.update(weights(11.0))
+    # The rate is 1 - 2 / 11 at the first update, then no less than 1 - decay.
+    assert ema.module.weight.item() == pytest.approx(9.0)
+    assert ema.module.num_batches_tracked.item() == 11
+    for _ in range(100):
+        ema.update(weights(4.0))
+    assert ema.module.weight.item() == pytest.approx(4.0)
+    ema.update(weights(6.0))
+    assert ema.module.weight.item() == pytest.approx(5.0)
+
+
+def test_a_resumed_average_goes_on_the_same() -> None:
+    first, second = Ema(weights(0.0), 0.9), Ema(weights(3.0), 0.9)
+    first.update(weights(1.0))
+    second.load_state_dict(first.state_dict())
+    for ema in (first, second):
+        ema.update(weights(2.0))
+    assert second.module.weight.item() == first.module.weight.item()
+    assert second.updates == 2
+
+
+def test_gradients_that_overflow_count_as_zero() -> None:
+    layer = torch.nn.Linear(2, 1)
+    layer.weight.grad = torch.tensor([[torch.inf, 3.0]])
+    drop_nonfinite_gradients(layer)
+    assert layer.weight.grad.tolist() == [[0.0, 3.0]]
+    assert layer.bias.grad is None
