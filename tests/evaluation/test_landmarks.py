@@ -23,7 +23,8 @@ from lipsmith.evaluation.landmarks import (
 )
 from lipsmith.evaluation.metrics.landmarks import inner_opening
 from lipsmith.face.landmarks import NUM_POSE
-from lipsmith.models.landmarks.generator import LandmarkConfig, build_landmark_generator
+from lipsmith.models.landmarks.config import LandmarkConfig
+from lipsmith.models.landmarks.generator import build_landmark_generator
 from lipsmith.training.checkpoint import save_weights
 from lipsmith.training.landmarks.task import LandmarkTraining
 

@@ -15,14 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lipsmith.face.landmarks import NUM_CONTENT, NUM_POSE
-from lipsmith.models.landmarks.generator import (
-    LandmarkConfig,
-    LandmarkGenerator,
-    build_landmark_generator,
-    build_speech_encoder,
-    expected_content,
-    steadied,
-)
+from lipsmith.models.landmarks.config import LandmarkConfig
+from lipsmith.models.landmarks.expected import expected_content, steadied
+from lipsmith.models.landmarks.generator import LandmarkGenerator, build_landmark_generator, build_speech_encoder
 
 TINY = LandmarkConfig(
     dim=8,

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from lipsmith.cli import main
 from lipsmith.cli.results import read_figures
 from lipsmith.config import load_config
-from lipsmith.models.landmarks.generator import LandmarkConfig
+from lipsmith.models.landmarks.config import LandmarkConfig
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.release.cost import count_macs, landmark_cost, renderer_cost, shapes_alone, vgg_cost
 from lipsmith.training.renderer.config import RendererTraining

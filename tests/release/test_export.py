@@ -19,7 +19,8 @@ from lipsmith.inference.backend import load_backend
 from lipsmith.inference.model_folder import find_model
 from lipsmith.inference.onnx import OnnxBackend
 from lipsmith.inference.stages import load_stages
-from lipsmith.models.landmarks.generator import LandmarkConfig, build_landmark_generator
+from lipsmith.models.landmarks.config import LandmarkConfig
+from lipsmith.models.landmarks.generator import build_landmark_generator
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.network import Renderer
 from lipsmith.release.card import model_card

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from lipsmith.config import build
 from lipsmith.errors import WeightsError
-from lipsmith.models.landmarks.generator import LandmarkConfig, LandmarkGenerator, build_landmark_generator
+from lipsmith.models.landmarks.config import LandmarkConfig
+from lipsmith.models.landmarks.generator import LandmarkGenerator, build_landmark_generator
 from lipsmith.models.renderer.alignment import References
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.network import Renderer

@@ -18,7 +18,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lipsmith.face.landmarks import NUM_POINTS, NUM_POSE
 from lipsmith.inference.stages import RenderStage
-from lipsmith.models.landmarks.generator import LandmarkConfig, build_landmark_generator
+from lipsmith.models.landmarks.config import LandmarkConfig
+from lipsmith.models.landmarks.generator import build_landmark_generator
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.network import Renderer
 from lipsmith.models.vgg import VGG

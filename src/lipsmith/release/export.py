@@ -22,7 +22,7 @@ from lipsmith.face.landmarks import NUM_POINTS, NUM_POSE
 from lipsmith.files import write_whole_folder
 from lipsmith.inference.model_folder import find_model, model_names, write_config
 from lipsmith.inference.stages import WEIGHTS, halved, load_stages, of_network
-from lipsmith.models.landmarks.generator import LandmarkConfig
+from lipsmith.models.landmarks.config import LandmarkConfig
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.release.card import model_card
 from lipsmith.speech.mel import MELS

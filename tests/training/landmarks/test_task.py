@@ -10,7 +10,7 @@ import torch
 
 from landmark_clips import talking_clip, write_clips
 from lipsmith.errors import InputError
-from lipsmith.models.landmarks.generator import LandmarkConfig
+from lipsmith.models.landmarks.config import LandmarkConfig
 from lipsmith.training.landmarks.augment import Augmentation
 from lipsmith.training.landmarks.config import LandmarkTraining
 from lipsmith.training.landmarks.sampler import ReferenceRules

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lipsmith.face.landmarks import MIRROR, NUM_POSE, ranks
 from lipsmith.inference.speak import RATE
-from lipsmith.models.landmarks.generator import expected_content
+from lipsmith.models.landmarks.expected import expected_content
 from lipsmith.speech.mel import MEL_LIMIT, MEL_RATE, WINDOW
 from lipsmith.training.landmarks.sampler import Window
 

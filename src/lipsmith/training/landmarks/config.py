@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from lipsmith.models.landmarks.generator import LandmarkConfig
+from lipsmith.models.landmarks.config import LandmarkConfig
 from lipsmith.training.landmarks.augment import Augmentation
 from lipsmith.training.landmarks.sampler import ReferenceRules
 from lipsmith.training.losses.landmarks import LandmarkLossWeights

@@ -15,7 +15,8 @@ from lipsmith.errors import WeightsError
 from lipsmith.inference.backend import Backend, load_backend
 from lipsmith.inference.model_folder import find_model
 from lipsmith.inference.torch import TorchBackend
-from lipsmith.models.landmarks.generator import LandmarkConfig, LandmarkGenerator, build_landmark_generator
+from lipsmith.models.landmarks.config import LandmarkConfig
+from lipsmith.models.landmarks.generator import LandmarkGenerator, build_landmark_generator
 
 
 def load_stages(model: str, device: str = "auto", threads: int | None = None) -> tuple[Backend, int, int]:

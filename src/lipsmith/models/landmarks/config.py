@@ -1,0 +1,51 @@
+"""The landmark generator's architecture as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class LandmarkConfig:
+    """Sizes of the landmark generator; the defaults are IP_LAP's."""
+
+    dim: int = 512
+    """Width of all tokens."""
+    layers: int = 4
+    """Transformer layers."""
+    heads: int = 4
+    """Attention heads."""
+    feed_forward: int = 1024
+    """Hidden width of the layers' feed-forward part."""
+    dropout: float = 0.1
+    """Dropout in training, 0..1."""
+    window: int = 5
+    """Frames T that the model sees together in training and, by default, at inference."""
+    references: int = 15
+    """Reference landmark sets N_l at inference; training draws up to as many."""
+    features: Literal["mel", "posteriors"] = "mel"
+    """What speech enters as: the 80-band mel, or phoneme posteriors."""
+    bands: int = 80
+    """Values per step of those features; 80 for the mel."""
+    speech_channels: tuple[int, ...] = (32, 64, 128, 256, 512)
+    """Widths of the speech encoder: five levels for the mel, one for posteriors."""
+    speech_residuals: int = 1
+    """Residual convolutions per level of the mel encoder."""
+    temporal: int = 0
+    """Residual convolutions over the window's speech tokens, before the transformer."""
+    points: Literal["convolutions", "perceptron"] = "convolutions"
+    """What reads pose and reference points: strided 1-D convolutions along their order, or a perceptron."""
+    point_channels: tuple[int, ...] = (64, 128, 256, 512)
+    """Widths of those convolutions, or the one hidden width of the perceptron."""
+
+    def __post_init__(self) -> None:
+        if min(self.heads, self.window, self.references) < 1:
+            raise ValueError("heads, window and references are at least 1")
+        if self.dim % self.heads:
+            raise ValueError(f"dim {self.dim} is no multiple of heads {self.heads}")
+        if self.dim % 2:
+            raise ValueError(f"dim {self.dim} is odd; the position code needs sines and cosines in pairs")
+        wanted = 5 if self.features == "mel" else 1
+        if len(self.speech_channels) != wanted:
+            raise ValueError(f"speech_channels of {self.features} need {wanted} widths, not {self.speech_channels}")
