@@ -190,7 +190,7 @@ def test_a_device_that_would_not_be_used_is_refused(verb: str, capsys: pytest.Ca
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [(("landmarks", "landmarks", "--minutes", "0"), "--minutes"), (("renderer", "fast", "--steps", "0"), "--steps")],
+    [(("landmarks", "fast", "--minutes", "0"), "--minutes"), (("renderer", "fast", "--steps", "0"), "--steps")],
 )
 def test_a_training_of_no_length_is_refused(
     capsys: pytest.CaptureFixture[str], words: tuple[str, ...], said: str

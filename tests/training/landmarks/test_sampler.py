@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 
 from landmark_clips import talking_clip
-from lipsmith.training.landmarks.sampler import ReferenceRules, balanced, draw, gather_footage, tracked_windows
+from lipsmith.training.landmarks.sampler import ReferenceRules, draw, gather_footage, tracked_windows
 
 
 def generator() -> torch.Generator:
@@ -17,12 +16,6 @@ def generator() -> torch.Generator:
 def test_windows_hold_no_frame_without_a_face() -> None:
     tracked = np.array([True, True, False, True, True, True])
     assert tracked_windows(tracked, 2).tolist() == [0, 3, 4]
-
-
-def test_an_identity_weighs_as_the_root_of_its_footage() -> None:
-    shares = balanced(np.array([0] * 9 + [1]))
-    assert shares[:9].sum() == pytest.approx(3 / 4)
-    assert shares[9] == pytest.approx(1 / 4)
 
 
 def test_references_lie_in_the_half_away_from_the_window() -> None:

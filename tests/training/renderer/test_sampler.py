@@ -18,7 +18,6 @@ from lipsmith.training.renderer.sampler import (
     TRUE,
     Footage,
     Pictures,
-    clip_weights,
     fixed_batches,
     moved_content,
 )
@@ -35,7 +34,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def footage(data: Path) -> Footage:
     """Footage whose first point tells the frame's number within its clip."""
     footage = Footage(data, read_manifest(data, "train"), 2, torch.device("cpu"))
-    footage.points[:, :, 0, 0] = torch.arange(60.0).repeat(2)
+    footage.points[:, :, 0, 0] = torch.arange(60.0).repeat(2)[:, None]
     return footage
 
 
@@ -94,7 +93,7 @@ def test_training_chooses_references_as_dubbing_does(footage: Footage) -> None:
     footage.still[:] = footage.still + 0.05 * torch.rand(footage.still.shape, generator=generator())
     footage.still[:, 1] += 1
     targets, pool = torch.tensor([[0, 25, 50]]), torch.arange(5, 45, 4)[None]
-    points, still = footage.points[TRUE].numpy(), footage.still.numpy()
+    points, still = footage.points[:, TRUE].numpy(), footage.still.numpy()
     ours = costs(points[targets[0]], points[pool[0]], still[targets[0]], still[pool[0]])
     np.testing.assert_allclose(footage.costs(targets, pool)[0].numpy(), ours, rtol=1e-3, atol=3e-3)
 
@@ -107,18 +106,11 @@ def test_no_reference_is_encoded_in_vain(footage: Footage) -> None:
 
 def test_validation_takes_its_pool_from_the_first_half(data: Path) -> None:
     footage = Footage(data, read_manifest(data, "val"), 2, torch.device("cpu"))
-    footage.points[:, :, 0, 0] = torch.arange(60.0)
+    footage.points[:, :, 0, 0] = torch.arange(60.0)[:, None]
     ((record, batch),) = fixed_batches(footage, SMALL)
     assert record.identity == "v8"
     assert numbers(batch.pool).max() < 30
     assert numbers(batch.targets).min() >= 35
-
-
-def test_an_identity_weighs_as_the_root_of_its_footage() -> None:
-    records = [talking_clip(0, "a", frames=90).record, talking_clip(1, "b", frames=10).record]
-    weights = clip_weights(records)
-    assert weights[0] / weights[1] == pytest.approx(3)
-    assert weights.sum() == pytest.approx(1)
 
 
 def test_moved_content_leaves_the_pose() -> None:

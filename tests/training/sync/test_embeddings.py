@@ -22,7 +22,7 @@ def test_clips_are_embedded_in_pieces_and_never_across_each_other(
     write_clips(tmp_path, {"train": [0, 0, 4]})
     footage = SyncFootage(tmp_path, "train", torch.device("cpu"), 16)
     net = SyncNet(replace(SMALL, height=footage.mouths.shape[1], width=footage.mouths.shape[2])).eval()
-    pictures = (footage.mouths / 255).movedim(-1, 1).split(footage.frames.tolist())
+    pictures = (footage.mouths / 255).movedim(-1, 1).split(footage.frames.length.tolist())
     looked: list[int] = []
     net.mouth.register_forward_pre_hook(lambda _, given: looked.append(len(given[0])))
     with torch.no_grad():

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from lipsmith.training.sync.sampler import SyncFootage, balanced, mel_start
+from lipsmith.training.sync.sampler import SyncFootage, mel_start
 from sync_clips import write_clips
 
 
 def test_frame_zero_of_the_mel_windows_is_the_conventions() -> None:
     """At 25 fps the window of frame i starts at step 80 (i - 2) / 25."""
     assert mel_start(torch.tensor([2, 3, 7])).tolist() == [0, 3, 16]
-
-
-def test_sampling_is_balanced_by_the_root_of_the_footage() -> None:
-    weights = balanced(np.array([0, 0, 1]), np.array([50, 50, 25]))
-    np.testing.assert_allclose(weights, [1 / 3, 1 / 3, 1 / 3])
 
 
 def test_speech_outside_the_clip_is_marked(tmp_path: Path) -> None:

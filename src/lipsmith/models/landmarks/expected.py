@@ -34,7 +34,7 @@ def expected_content(pose: Tensor, references: Tensor) -> Tensor:
     The mean of the references' content, each moved as the head has moved since, those nearest in pose weighing
     most. pose: `(b, T, 74, 2)`, references: `(b, N, 131, 2)`.
 
-    "As the head moved" is a share of the least-squares similarity of the steady pose points. Of centred points
+    "As the head moved" is a share of the least-squares similarity of the steady pose points. Of centered points
     x -> y that is a complex factor sum(conj(x) y) / sum(|x|^2) (Umeyama in 2-D). All products are of small
     deviations from the references' mean, so that half precision does no harm.
     """

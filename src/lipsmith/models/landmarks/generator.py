@@ -53,7 +53,7 @@ def build_speech_encoder(config: LandmarkConfig) -> nn.Module:
 
 
 class LandmarkTransformer(nn.Module):
-    """Fuses reference, speech and pose tokens; speech positions become lips, pose positions the jaw.
+    """Fuses reference, speech and pose tokens; speech positions give the lips, pose positions the jaw.
 
     Predicts the offset from what the references alone let expect at the frame's pose (`expected_content`), which
     is also what an untrained model gives.

@@ -23,7 +23,7 @@ class PointEncoder(nn.Module):
 
     def forward(self, points: Tensor, deviation: Tensor) -> Tensor:
         """Tokens `(b, n, dim)` of points `(b, n, p, 2)` and their deviation from the references' mean."""
-        # Centred and scaled to order one: a face fills the crop, a mouth's movement a twentieth of it.
+        # Centered and scaled to order one: a face fills the crop, a mouth's movement a twentieth of it.
         inputs, _ = pack([2 * (points - 0.5), 20 * deviation], "b n p *")
         batch = inputs.shape[0]
         token: Tensor = self.features(rearrange(inputs, "b n p c -> (b n) c p"))

@@ -1,4 +1,4 @@
-"""What footage is short of: other levels, noise, voices, faces; and silence, with the mouth shut."""
+"""Variations that the footage lacks: other levels, noise, voices, faces; and silence, with the mouth shut."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Augmentation:
     silence: float = 0.1
     """Share of windows in which speech stops for a while, or altogether, and the mouth shuts."""
     shifts: int = 1
-    """Mel steps (12.5 ms) that speech is heard early or late, up to."""
+    """Mel steps (12.5 ms) by which speech comes early or late, up to."""
     mirror: float = 0.5
     """Share of mirrored faces."""
     turn: float = 5.0
@@ -102,7 +102,7 @@ def vary_speech(mel: Tensor, rules: Augmentation, random: torch.Generator) -> Te
 
 
 def stretch_bands(mel: Tensor, most: float, random: torch.Generator) -> Tensor:
-    """Bands read at stretched places, linearly between neighbours."""
+    """Bands read at stretched places, linearly between neighbors."""
     bands = mel.shape[2]
     factor = 1 + most * (2 * torch.rand(len(mel), 1, device=mel.device, generator=random) - 1)
     place = (torch.arange(bands, device=mel.device) * factor).clamp(0, bands - 1)
@@ -113,7 +113,7 @@ def stretch_bands(mel: Tensor, most: float, random: torch.Generator) -> Tensor:
 
 
 def add_noise(mel: Tensor, share: float, random: torch.Generator) -> Tensor:
-    """Noise of random level and colour in a share of the windows, added as independent powers."""
+    """Noise of random level and color in a share of the windows, added as independent powers."""
     batch, _, bands, _ = mel.shape
     chance, level, tilt = torch.rand(3, batch, 1, 1, 1, device=mel.device, generator=random)
     slope = torch.linspace(1, -1, bands, device=mel.device)[:, None]
@@ -138,7 +138,7 @@ def silence(window: Window, share: float, random: torch.Generator) -> Window:
     """Speech silenced from a random moment to another in a share of the windows, and there the mouth shut.
 
     The shut mouth is the reference with the least opening, moved to the frame's pose; between speech and silence
-    the target goes over with the silent share of what the frame hears.
+    the target is blended by the silent share of the frame's speech window.
     """
     batch, frames = window.points.shape[:2]
     device = window.points.device

@@ -1,14 +1,13 @@
-"""Footage in memory for the landmark generator, and windows drawn from it where the training runs.
-
-All frames of all clips lie end to end in a few tensors on the device, so that a batch is a handful of gathers.
-"""
+"""Footage for the landmark generator, and windows drawn from it on the device."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from lipsmith.errors import InputError
 from lipsmith.face.landmarks import outer_lip_opening
 from lipsmith.inference.speak import grid, resample
 from lipsmith.speech.mel import MEL_RATE, mel_windows
+from lipsmith.training.store import Spans, end_to_end, make_spans, pick, read_ahead
 
 _LOG = logging.getLogger(__name__)
 _CANDIDATES = 4
@@ -40,30 +40,22 @@ class Window:
 
 @dataclass(frozen=True)
 class Footage:
-    """Clips end to end at 25 frames a second; L frames, W windows, C clips."""
+    """Clips end to end at 25 frames per second; L frames, W windows, C clips, sorted by identity."""
 
     points: Tensor
     """(L, 131, 2) float32."""
     openings: Tensor
     """(L,) distance of the outer lips."""
     speech: Tensor
-    """(2 k + 1, L, bands, 16) float16: the speech round each frame, heard -k to k mel steps later."""
-    first: Tensor
-    """(C,) first frame of each clip."""
-    length: Tensor
-    """(C,) frames of each clip."""
-    family: Tensor
-    """(C, 2) first clip of the clip's identity, and how many it has; clips are sorted by identity."""
+    """(L, 2 k + 1, bands, 16) float16: the speech round each frame, -k to k mel steps later."""
+    frames: Spans
+    """Where each clip's frames lie."""
+    windows: Spans
+    """Where each clip's windows lie; clips are drawn by these."""
     window_first: Tensor
     """(W,) first frame of each window that is tracked throughout."""
-    window_clip: Tensor
-    """(W,) its clip."""
-    cumulative: Tensor
-    """(W,) float64, running sum of the windows' probabilities."""
-
-    def to(self, device: torch.device) -> Footage:
-        """The same on another device."""
-        return Footage(**{name: value.to(device) for name, value in vars(self).items()})
+    family: Tensor
+    """(C, 2) first clip of the clip's identity, and how many it has."""
 
 
 @dataclass(frozen=True)
@@ -78,41 +70,48 @@ class ReferenceRules:
     """Least number of references in training, up to the model's."""
 
 
-def load_footage(root: Path, split: str, window: int, shifts: int = 0) -> Footage:
+def load_footage(root: Path, split: str, window: int, shifts: int, device: torch.device) -> Footage:
     """The clips of `split` that hold `window` frames with a face in a row. Raises InputError where there is none."""
     records = sorted(read_manifest(root, split), key=lambda record: (record.identity, record.clip))
-    clips = [load_clip(root, record, images=False) for record in records]
+    clips = list(read_ahead(partial(load_clip, root, images=False), records))
     whole = [clip for clip in clips if len(tracked_windows(_tracked(clip), window))]
     if not whole:
         raise InputError(
             f"{root}: no clip of the split '{split}' shows a face in {window} frames in a row; take a shorter window"
         )
     _LOG.info("%s: %d clips, %d of them without a whole window", split, len(clips), len(clips) - len(whole))
-    return gather_footage(whole, window, shifts)
+    return gather_footage(whole, window, shifts, device)
 
 
-def gather_footage(clips: Sequence[PreparedClip], window: int, shifts: int = 0) -> Footage:
-    """Footage of clips that are sorted by identity; `shifts`: mel steps that speech may be heard early or late."""
-    ticks = [grid(clip.times) for clip in clips]
-    points = [resample(clip.landmarks, clip.times, tick) for clip, tick in zip(clips, ticks, strict=True)]
-    tracked = [_tracked(clip) for clip in clips]
-    length = np.array([len(piece) for piece in points])
-    first = np.concatenate([[0], np.cumsum(length)[:-1]])
-    starts = [begin + tracked_windows(piece, window) for begin, piece in zip(first, tracked, strict=True)]
-    window_clip = np.repeat(np.arange(len(clips)), [len(piece) for piece in starts])
-    identities = np.unique([clip.record.identity for clip in clips], return_inverse=True)[1]
-    everything = np.concatenate(points)
+def gather_footage(
+    clips: Sequence[PreparedClip], window: int, shifts: int = 0, device: torch.device | str = "cpu"
+) -> Footage:
+    """Footage of clips that are sorted by identity; `shifts`: mel steps by which speech may be early or late."""
+    identities = [clip.record.identity for clip in clips]
+    starts = [tracked_windows(_tracked(clip), window) for clip in clips]
+    frames = make_spans([len(grid(clip.times)) for clip in clips], identities, device)
+    windows = make_spans([len(each) for each in starts], identities, device)
+    pieces = (_at_25(clip, shifts) for clip in clips)
+    firsts = zip(frames.first.tolist(), starts, strict=True)
     return Footage(
-        points=torch.from_numpy(everything),
-        openings=torch.from_numpy(outer_lip_opening(everything).astype(np.float32)),
-        speech=torch.from_numpy(_hear(clips, ticks, shifts)),
-        first=torch.from_numpy(first),
-        length=torch.from_numpy(length),
-        family=torch.from_numpy(_families(identities)),
-        window_first=torch.from_numpy(np.concatenate(starts)),
-        window_clip=torch.from_numpy(window_clip),
-        cumulative=torch.from_numpy(np.cumsum(balanced(identities[window_clip]))),
+        **end_to_end(pieces, int(frames.length.sum()), device),
+        frames=frames,
+        windows=windows,
+        window_first=torch.from_numpy(np.concatenate([first + each for first, each in firsts])).to(device),
+        family=torch.from_numpy(_families(identities)).to(device),
     )
+
+
+def _at_25(clip: PreparedClip, shifts: int) -> dict[str, NDArray[Any]]:
+    """Points, openings and speech of a clip at 25 frames per second."""
+    ticks = grid(clip.times)
+    points = resample(clip.landmarks, clip.times, ticks).astype(np.float32)
+    speech = [mel_windows(clip.mel, ticks + shift / MEL_RATE) for shift in range(-shifts, shifts + 1)]
+    return {
+        "points": points,
+        "openings": outer_lip_opening(points).astype(np.float32),
+        "speech": np.stack(speech, axis=1).astype(np.float16),
+    }
 
 
 def _tracked(clip: PreparedClip) -> NDArray[np.bool_]:
@@ -126,72 +125,48 @@ def tracked_windows(tracked: NDArray[np.bool_], window: int) -> NDArray[np.intp]
     return np.flatnonzero(lost[window:] == lost[:-window])
 
 
-def balanced(identities: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Probability of each window: an identity weighs as the square root of its number of windows."""
-    counts = np.bincount(identities)
-    weight = 1 / np.sqrt(counts[identities])
-    shares: NDArray[np.float64] = weight / weight.sum()
-    return shares
-
-
 def draw(
     footage: Footage, batch: int, window: int, references: int, rules: ReferenceRules, random: torch.Generator
 ) -> Window:
     """`batch` windows of `window` frames, each with `references` reference shapes."""
     device = footage.points.device
-    chance = torch.rand(batch, device=device, dtype=torch.float64, generator=random)
-    chosen = torch.searchsorted(footage.cumulative, chance).clamp_max(len(footage.window_first) - 1)
-    frames = footage.window_first[chosen, None] + torch.arange(window, device=device)
-    shift = torch.randint(len(footage.speech), (batch, 1), device=device, generator=random)
+    clips = footage.windows.draw(batch, random)
+    chosen = pick(footage.windows.first[clips], footage.windows.length[clips], 1, random)
+    frames = footage.window_first[chosen] + torch.arange(window, device=device)
+    shift = torch.randint(footage.speech.shape[1], (batch, 1), device=device, generator=random)
+    first, length = _reference_ranges(footage, clips, frames, rules, random)
     return Window(
-        speech=footage.speech[shift, frames].float(),
+        speech=footage.speech[frames, shift].float(),
         points=footage.points[frames],
-        references=footage.points[_references(footage, chosen, window, references, rules, random)],
+        references=footage.points[_references(footage, first, length, references, random)],
     )
 
 
-def _references(
-    footage: Footage, chosen: Tensor, window: int, count: int, rules: ReferenceRules, random: torch.Generator
-) -> Tensor:
-    """Frames `(b, count)` at evenly spaced ranks of lip opening among frames drawn from where the rules say."""
-    batch, device = len(chosen), chosen.device
-    first, length = _ranges(footage, chosen, window, rules, random)
-    spot = torch.rand(batch, _CANDIDATES * count, device=device, generator=random)
-    candidates = first[:, None] + (spot * length[:, None]).long().clamp_max(length[:, None] - 1)
+def _references(footage: Footage, first: Tensor, length: Tensor, count: int, random: torch.Generator) -> Tensor:
+    """Frames `(b, count)` at evenly spaced ranks of lip opening among frames drawn from a range each."""
+    candidates = pick(first, length, _CANDIDATES * count, random)
     order = footage.openings[candidates].argsort(dim=1)
-    places = torch.linspace(0, _CANDIDATES * count - 1, count, device=device).round().long()
+    places = torch.linspace(0, _CANDIDATES * count - 1, count, device=first.device).round().long()
     return candidates.gather(1, order[:, places])
 
 
-def _ranges(
-    footage: Footage, chosen: Tensor, window: int, rules: ReferenceRules, random: torch.Generator
+def _reference_ranges(
+    footage: Footage, clips: Tensor, frames: Tensor, rules: ReferenceRules, random: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """First frame and number of frames `(b,)` from which each window takes its references."""
-    clip = footage.window_clip[chosen]
-    chance, spot = torch.rand(2, len(chosen), device=chosen.device, generator=random)
-    begin, members = footage.family[clip].unbind(1)
+    """First frame and number of frames `(b,)` from which windows `(b, T)` of clips `(b,)` take their references."""
+    chance, spot = torch.rand(2, len(clips), device=clips.device, generator=random)
+    begin, members = footage.family[clips].unbind(1)
     sibling = begin + (spot * members).long().clamp_max(members - 1)
-    clip = torch.where(chance > 1 - rules.sibling, sibling, clip)
-    first, length = footage.first[clip], footage.length[clip]
-    late = 2 * (footage.window_first[chosen] - first) + window > length
+    lent = torch.where(chance > 1 - rules.sibling, sibling, clips)
+    first, length = footage.frames.first[lent], footage.frames.length[lent]
+    late = frames[:, 0] - first + frames[:, -1] + 1 - first > length
     away = chance < rules.away
     half = length // 2
     first = torch.where(away & ~late, first + half, first)
     return first, torch.where(away, half, length)
 
 
-def _hear(clips: Sequence[PreparedClip], ticks: Sequence[NDArray[np.float64]], shifts: int) -> NDArray[np.float16]:
-    """(2 shifts + 1, L, 80, 16)."""
-    moved = []
-    for shift in range(-shifts, shifts + 1):
-        pieces = [
-            mel_windows(clip.mel, tick + shift / MEL_RATE).astype(np.float16)
-            for clip, tick in zip(clips, ticks, strict=True)
-        ]
-        moved.append(np.concatenate(pieces))
-    return np.stack(moved)
-
-
-def _families(identities: NDArray[np.intp]) -> NDArray[np.int64]:
-    _, first, inverse, count = np.unique(identities, return_index=True, return_inverse=True, return_counts=True)
+def _families(identities: Sequence[str]) -> NDArray[np.int64]:
+    names = np.asarray(identities)
+    _, first, inverse, count = np.unique(names, return_index=True, return_inverse=True, return_counts=True)
     return np.stack([first[inverse], count[inverse]], axis=1).astype(np.int64)

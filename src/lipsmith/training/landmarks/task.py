@@ -39,7 +39,7 @@ class LandmarkTask(Task[Window]):
         self.trials = load_trials(data, "val", self.config.model.references)
         if not self.trials:
             raise InputError(f"{data}: no clip of val shows a face where it is measured; prepare other footage")
-        self.footage = load_footage(data, "train", self.config.model.window, self.config.augment.shifts).to(device)
+        self.footage = load_footage(data, "train", self.config.model.window, self.config.augment.shifts, device)
         self.precision = mixed_precision(device)
         return f"{len(self.footage.window_first)} windows, {len(self.trials)} clips to validate on"
 

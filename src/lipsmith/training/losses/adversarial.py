@@ -1,4 +1,4 @@
-"""The adversary: a discriminator, its optimizer, and what it asks of the generator (L_g, L_f; section 3.3)."""
+"""The adversary: a discriminator, its optimizer, and what it adds to the generator's loss (L_g, L_f; section 3.3)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def feature_matching_loss(fake: Features, real: Features) -> Tensor:
 
 
 class Adversary:
-    """Owns the discriminator: `train_step` improves it, `judge` says what it thinks of a fake."""
+    """Owns the discriminator: `train_step` trains it, `judge` scores a fake."""
 
     def __init__(self, discriminator: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         self.discriminator = discriminator
@@ -56,10 +56,10 @@ class Adversary:
         return {"gan": generator_loss(of_fake), "matching": feature_matching_loss(of_fake, of_real)}
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a resumed run needs."""
+        """Weights and the optimizer's state."""
         return {"discriminator": self.discriminator.state_dict(), "optimizer": self.optimizer.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up a saved state."""
+        """Continue from `state_dict`."""
         self.discriminator.load_state_dict(state["discriminator"])
         self.optimizer.load_state_dict(state["optimizer"])

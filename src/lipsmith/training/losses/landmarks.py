@@ -1,4 +1,4 @@
-"""Losses of the landmark generator: where the points are, how they move, and how wide the mouth swings."""
+"""Losses of the landmark generator: position, velocity, and amplitude of lip gestures."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class LandmarkLossWeights:
     velocity: float = 1.0
     """Error of their one-step displacements."""
     concordance: float = 0.0
-    """One minus the concordance of lip gestures within a window; what keeps the mouth from mumbling."""
+    """One minus the concordance of lip gestures within a window; keeps the amplitude of the mouth."""
     outer: float = 1.0
     """Weight of outer lip points; a jaw point weighs 1."""
     inner: float = 1.0
@@ -77,8 +77,8 @@ def gestures(content: Tensor) -> Tensor:
 def discordance(prediction: Tensor, truth: Tensor) -> Tensor:
     """One minus Lin's concordance correlation over time, of curves `(b, T, g)`, averaged; 0 for equal curves, to 2.
 
-    Lin (1989): 2 cov / (var + var' + (mean - mean')^2). Unlike Pearson's r it also asks for the right swing, which
-    an L1 loss alone halves. Where truth hardly moves, the floor leaves nothing to gain from noise.
+    Lin (1989): 2 cov / (var + var' + (mean - mean')^2). Unlike Pearson's r it also depends on amplitude, which
+    an L1 loss alone halves. Where the truth hardly moves, the floor keeps noise from mattering.
     """
     mean, mean_true = (reduce(x, "b t g -> b 1 g", "mean") for x in (prediction, truth))
     a, b = prediction - mean, truth - mean_true

@@ -28,10 +28,10 @@ DEEP: Final = (3, 4, 5)  # and at half
 
 def mouth_weight(points: Tensor, size: int) -> Tensor:
     """Weights `(B, 1, S, S)` of mean about 1: more near the lips of points `(B, 131, 2)`."""
-    centre = points[:, ranks(OUTER_LIP + INNER_LIP)].mean(1)
+    center = points[:, ranks(OUTER_LIP + INNER_LIP)].mean(1)
     axis = (torch.arange(size, device=points.device) + 0.5) / size
-    dx = axis - centre[:, :1]
-    dy = axis - centre[:, 1:]
+    dx = axis - center[:, :1]
+    dy = axis - center[:, 1:]
     squared = rearrange(dy.square(), "b h -> b h 1") + rearrange(dx.square(), "b w -> b 1 w")
     return (1 + MOUTH_WEIGHT * torch.exp(-squared / (2 * MOUTH_RADIUS**2)))[:, None]
 
@@ -40,8 +40,8 @@ def face_mask(points: Tensor, size: int) -> Tensor:
     """Masks `(B, 1, S, S)` in [0, 1]: one inside the jaw line of points `(B, 131, 2)`, a soft edge just outside it.
 
     Four fifths of a crop's squared error lie outside: collars, hair and a background that moves against the head.
-    Little of it can be told from what the network sees, and a dub leaves it alone: unweighted, it drowns what the face
-    has to say.
+    The network's inputs determine little of it, and a dub leaves it alone. Unweighted, this error would swamp the
+    error on the face.
     """
     start, end = points[:, ranks(JAW[:-1]), :, None, None], points[:, ranks(JAW[1:]), :, None, None]
     axis = (torch.arange(size, device=points.device) + 0.5) / size
@@ -59,7 +59,8 @@ def face_mask(points: Tensor, size: int) -> Tensor:
 def pixel_loss(fake: Tensor, real: Tensor, weight: Tensor) -> Tensor:
     """Weighted mean absolute difference of images `(B, 3, H, W)`, as they are and blurred; mean over OCTAVES.
 
-    An edge that is pixels off gives a flow no direction at full resolution; halved until the edges overlap, it does.
+    An edge that is several pixels off gives a flow no gradient at full resolution; at a resolution where the edges
+    overlap, it does.
     """
     difference, losses = fake - real, []
     for octave in range(OCTAVES):
@@ -82,7 +83,7 @@ def face_window(rows: Tensor, shift: tuple[int, int] = (0, 0)) -> Tensor:
 
 @dataclass
 class Comparison:
-    """What the terms look at: the computed rows of a batch, and their VGG features, computed once and when asked."""
+    """What the terms compare: the computed rows of a batch, and their VGG features, computed once and on demand."""
 
     image: Tensor
     """(B, 3, H, S) generated."""
@@ -91,7 +92,7 @@ class Comparison:
     truth: Tensor
     """(B, 3, H, S)."""
     weight: Tensor
-    """(B, 1, H, S), nought where nothing is generated, small outside the face."""
+    """(B, 1, H, S), zero where nothing is generated, small outside the face."""
     face: Tensor
     """(B, 1, H, S) in [0, 1]: where VGG and the adversary see the picture; elsewhere the truth, as after a dub."""
     vgg: VGG | None

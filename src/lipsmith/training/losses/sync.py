@@ -1,8 +1,8 @@
-"""Contrastive losses that teach a judge of lip-sync.
+"""Contrastive losses of the lip-sync judge.
 
 Similarities are cosines of unit embeddings. Within one stretch of speech, mouth window i (0..L-1) stands against
 speech windows j (0..A-1) whose column i + M is in step with it, M = (A - L) / 2: negatives of the same voice, face and
-sentence, which nothing but timing tells from the truth.
+sentence, which differ from the truth in timing alone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def stretch_loss(similarity: Tensor, valid: Tensor, scale: Tensor, spared: int) 
     """InfoNCE of each mouth window against the speech windows of its own stretch, and the other way round.
 
     `similarity`: `(B, L, A)`; `valid`: `(B, A)` bool, speech windows that exist; `spared`: shifts of 1 to this many
-    frames are neither right nor wrong, for no footage is in sync to the frame.
+    frames are neither positives nor negatives, since no footage is in sync to the frame.
     """
     _, mouths, speeches = similarity.shape
     shift = shifts(mouths, speeches, similarity.device)
@@ -52,9 +52,9 @@ def curve(similarity: Tensor, valid: Tensor, reach: int) -> tuple[Tensor, Tensor
 
 
 def shift_loss(similarity: Tensor, valid: Tensor, scale: Tensor, reach: int, spared: int) -> Tensor:
-    """Cross-entropy of the true shift among -reach..reach, judged by the mean over the whole stretch.
+    """Cross-entropy of the true shift among -reach..reach, by the mean over the whole stretch.
 
-    The question that the judge is asked in use: which shift of the speech fits this second best.
+    This is how the judge is used: to find the shift at which a second of speech fits best.
     """
     mean, count = curve(similarity, valid, reach)
     shift = torch.arange(-reach, reach + 1, device=similarity.device)

@@ -18,12 +18,12 @@ from lipsmith.training.renderer.sampler import Batch, Pictures
 
 UNMOVED: Final = 0.6
 """Share of the clips that keep their pixels, but for a mirror: turned and scaled pictures are resampled and so a little
-blurred, and who never sees a sharp truth paints none."""
+blurred, and a network that never sees a sharp truth learns to blur."""
 
 
 @dataclass(frozen=True)
 class Similarity:
-    """What a picture's pixels are sampled through: p_in = centre + matrix (p_out - centre) + shift, crop units."""
+    """What a picture's pixels are sampled through: p_in = center + matrix (p_out - center) + shift, crop units."""
 
     matrix: Tensor
     """(..., 2, 2)."""
@@ -32,7 +32,7 @@ class Similarity:
 
 
 def augment(batch: Batch, generator: torch.Generator) -> Batch:
-    """Mirror, turn, scale and shift; exposure, contrast and colour."""
+    """Mirror, turn, scale and shift; exposure, contrast and color."""
     clips, device = batch.mel.shape[0], batch.mel.device
     mirrored = torch.rand(clips, device=device, generator=generator) < 0.5
     moved = (torch.rand(clips, 1, device=device, generator=generator) >= UNMOVED).float()
@@ -78,9 +78,9 @@ def _moved(pictures: Pictures, similarity: Similarity, mirrored: Tensor) -> Pict
 
 
 def _light(generator: torch.Generator, device: torch.device, *shape: int) -> Tensor:
-    """Log-gains of the three colours and of the contrast, `(..., 4)`."""
-    common, contrast, colours = torch.split(_normal(generator, device, *shape, 5), [1, 1, 3], dim=-1)
-    return torch.cat([0.12 * common + 0.05 * colours, 0.12 * contrast], -1)
+    """Log-gains of the three colors and of the contrast, `(..., 4)`."""
+    common, contrast, colors = torch.split(_normal(generator, device, *shape, 5), [1, 1, 3], dim=-1)
+    return torch.cat([0.12 * common + 0.05 * colors, 0.12 * contrast], -1)
 
 
 def _lit(images: Tensor, light: Tensor, own: Tensor) -> Tensor:

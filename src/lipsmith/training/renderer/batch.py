@@ -1,4 +1,4 @@
-"""The renderer on a whole batch, each reference and lip encoded once for all its targets; and what the loss sees."""
+"""The renderer on a batch, where each reference and lip is encoded once for all targets; and what the loss compares."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def compare(
     perceptual_share: float = 1.0,
     shift: tuple[int, int] = (0, 0),
 ) -> Comparison:
-    """What the loss looks at: the computed rows; only those below S/2 were generated, and only they weigh."""
+    """What the loss compares: the computed rows; only those below S/2 were generated, and only they have weight."""
     truth, points = batch.targets.images.flatten(0, 1), batch.targets.points.flatten(0, 1)
     size = truth.shape[-1]
     face = face_mask(points, size)

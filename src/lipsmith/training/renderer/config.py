@@ -54,7 +54,7 @@ class RendererTraining(TrainingConfig):
     gradient_clip: float = 10.0
     """Largest norm of the gradient."""
     perceptual_from: float = 0.1
-    """Share of the run after which the VGG terms join the pixels' L1."""
+    """Share of the run after which the VGG terms join the pixel loss."""
     perceptual_share: float = 1.0
     """Share of the targets that VGG sees: it costs four times the network, which only a GPU can spare."""
     gan_from: float = 0.75

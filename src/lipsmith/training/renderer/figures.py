@@ -1,4 +1,4 @@
-"""What the renderer's training watches: figures under the strict protocol, and pictures to look at."""
+"""How good a renderer in training is: figures under the strict protocol, and pictures to look at."""
 
 from __future__ import annotations
 
@@ -74,11 +74,11 @@ def _psnr(fake: Tensor, real: Tensor, share: float) -> float:
 
 
 def _detail(comparison: Comparison, picture: Tensor) -> float:
-    """Mean absolute Laplacian of the grey picture over the generated part of the faces."""
-    grey = F.pad(picture.clamp(0, 1).mean(1, keepdim=True), (1, 1, 1, 1), "replicate")
-    around = grey[..., :-2, 1:-1] + grey[..., 2:, 1:-1] + grey[..., 1:-1, :-2] + grey[..., 1:-1, 2:]
+    """Mean absolute Laplacian of the gray picture over the generated part of the faces."""
+    gray = F.pad(picture.clamp(0, 1).mean(1, keepdim=True), (1, 1, 1, 1), "replicate")
+    around = gray[..., :-2, 1:-1] + gray[..., 2:, 1:-1] + gray[..., 1:-1, :-2] + gray[..., 1:-1, 2:]
     inside = comparison.face * (comparison.weight > 0)
-    return float(((around - 4 * grey[..., 1:-1, 1:-1]).abs() * inside).sum() / inside.sum().clamp_min(1))
+    return float(((around - 4 * gray[..., 1:-1, 1:-1]).abs() * inside).sum() / inside.sum().clamp_min(1))
 
 
 def _face_psnr(comparison: Comparison, picture: Tensor) -> float:

@@ -1,17 +1,16 @@
-"""Footage for the renderer, all of it in the device's memory, and batches drawn from it without a loader.
+"""Footage for the renderer, and batches drawn from it on the device.
 
 Drawing follows the strict protocol: a clip is cut in two; one side gives references and lips, the other targets.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import repeat
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -28,8 +27,8 @@ from lipsmith.face.references import ELSEWHERE, ELSEWHERE_WEIGHT, MIDDLE, POOL, 
 from lipsmith.face.sketch import draw_sketches
 from lipsmith.speech.mel import mel_windows
 from lipsmith.training.renderer.config import RendererTraining
+from lipsmith.training.store import end_to_end, make_spans, pick, read_ahead
 
-_LOADED: Final = 128  # clips read ahead
 MIN_SPLIT_FRAMES: Final = 16  # frames; a clip must be long enough to be cut in two
 TRUE, MOVED = 0, 1
 _NEVER: Final = 1e3
@@ -70,59 +69,37 @@ class Footage:
         records = [record for record in records if record.frames >= MIN_SPLIT_FRAMES]
         if not records:
             raise InputError(f"{root}: no clip of {splits} has {MIN_SPLIT_FRAMES} frames; prepare longer footage")
-        total = sum(record.frames for record in records)
-        starts = np.cumsum([0, *(record.frames for record in records)])
         self.neighbours = neighbours
         self.records = records
-        self.starts = torch.from_numpy(starts[:-1]).to(device)
-        self.lengths = torch.from_numpy(np.diff(starts)).to(device)
-        self.weights = torch.from_numpy(clip_weights(records)).to(device)
-        self._fill(root, records, starts, total, device)
-
-    def _fill(
-        self, root: Path, records: Sequence[ClipRecord], starts: NDArray[np.int64], total: int, device: torch.device
-    ) -> None:
-        size = load_clip(root, records[0]).images.shape[1]  # type: ignore[union-attr]
-        self.images = torch.empty(total, size, size, 3, dtype=torch.uint8, device=device)
-        self.sketches = torch.empty(2, total, size, size, dtype=torch.uint8, device=device)
-        self.points = torch.empty(2, total, 131, 2, device=device)
-        self.still = torch.empty(total, 2, 2, device=device)
-        self.mel = torch.empty(total, 80, 16, dtype=torch.float16, device=device)
+        self.spans = make_spans([record.frames for record in records], [record.identity for record in records], device)
         self.strict: list[FrameChoice | None] = []
-        for first in range(0, len(records), _LOADED):
-            indices = range(first, min(first + _LOADED, len(records)))
-            with ThreadPoolExecutor() as threads:
-                part = records[first : first + _LOADED]
-                loaded = list(threads.map(_load, repeat(root), part, indices, repeat(size)))
-            for index, (images, mel, points, still, sketches, strict) in zip(indices, loaded, strict=True):
-                span = slice(int(starts[index]), int(starts[index + 1]))
-                self.images[span] = torch.from_numpy(images).to(device)
-                self.mel[span] = torch.from_numpy(mel).to(device, torch.float16)
-                self.points[:, span] = torch.from_numpy(points).to(device)
-                self.still[span] = torch.from_numpy(still).to(device)
-                self.sketches[:, span] = torch.from_numpy(sketches).to(device)
-                self.strict.append(strict)
+        tensors = end_to_end(self._read(root), sum(record.frames for record in records), device)
+        self.images, self.sketches = tensors["images"], tensors["sketches"]
+        self.points, self.still, self.mel = tensors["points"], tensors["still"], tensors["mel"]
+
+    def _read(self, root: Path) -> Iterator[dict[str, NDArray[Any]]]:
+        for arrays, strict in read_ahead(partial(_load, root), self.records):
+            self.strict.append(strict)
+            yield arrays
 
     def pictures(self, frames: Tensor, variant: Tensor | int = TRUE, context: int = 0) -> Pictures:
         """Frames `(...)` by number; with `context`, sketches of that many neighbours on either side too."""
-        clip = torch.bucketize(frames, self.starts, right=True) - 1
-        first, last = self.starts[clip], self.starts[clip] + self.lengths[clip] - 1
         offsets = torch.arange(-context, context + 1, device=frames.device)
-        around = torch.minimum(torch.maximum(frames[..., None] + offsets, first[..., None]), last[..., None])
+        around = self.spans.clamp(frames[..., None] + offsets, self.spans.clip_of(frames)[..., None])
         which = variant[..., None] if isinstance(variant, Tensor) else variant
         return Pictures(
             images=rearrange(self.images[frames], "... h w c -> ... c h w").float() / 255,
-            sketches=self.sketches[which, around].float() / 255,
-            points=self.points[variant, frames],
+            sketches=self.sketches[around, which].float() / 255,
+            points=self.points[frames, variant],
             still=self.still[frames],
         )
 
     def draw(self, config: RendererTraining, generator: torch.Generator) -> Batch:
         """A random batch of the training's shape."""
         device = self.images.device
-        clips = torch.multinomial(self.weights, config.clips, replacement=True, generator=generator)
+        clips = self.spans.draw(config.clips, generator)
         shares = torch.rand(config.clips, 3, device=device, generator=generator)
-        cut = (self.lengths[clips] * (0.35 + 0.3 * shares[:, 0])).long()
+        cut = (self.spans.length[clips] * (0.35 + 0.3 * shares[:, 0])).long()
         before = shares[:, 1] < 0.5
         shown = self._side(clips, cut, before, POOL, generator)
         lips = self._side(clips, cut, before, config.model.lips, generator)
@@ -146,9 +123,9 @@ class Footage:
         )
 
     def costs(self, targets: Tensor, pool: Tensor, variant: Tensor | int = TRUE) -> Tensor:
-        """How ill frames `pool` `(B, R)` suit frames `targets` `(B, K)`, as `face.references.costs`: `(B, K, R)`."""
+        """How badly frames `pool` `(B, R)` suit frames `targets` `(B, K)`, as `face.references.costs`: `(B, K, R)`."""
         weights = torch.from_numpy(point_weights()).to(targets.device)
-        shapes = (self.points[variant, targets] * weights).flatten(2), (self.points[TRUE, pool] * weights).flatten(2)
+        shapes = (self.points[targets, variant] * weights).flatten(2), (self.points[pool, TRUE] * weights).flatten(2)
         there, other = torch.view_as_complex(self.still[targets]), torch.view_as_complex(self.still[pool])
         turn_and_scale = (other[..., 1] - other[..., 0])[:, None] / (there[..., 1] - there[..., 0])[..., None]
         moved = other[:, None, :, 0] + turn_and_scale * (MIDDLE - there[..., :1])
@@ -157,43 +134,30 @@ class Footage:
     def _side(self, clips: Tensor, cut: Tensor, before: Tensor, count: int, generator: torch.Generator) -> Tensor:
         """`count` random frames `(B, count)` of each clip, before its cut or from it on."""
         low = torch.where(before, 0, cut)
-        high = torch.where(before, cut, self.lengths[clips])
-        share = torch.rand(len(clips), count, device=clips.device, generator=generator)
-        return self.starts[clips, None] + low[:, None] + (share * (high - low)[:, None]).long()
+        high = torch.where(before, cut, self.spans.length[clips])
+        return pick(self.spans.first[clips] + low, high - low, count, generator)
 
 
-def _load(
-    root: Path, record: ClipRecord, index: int, size: int
-) -> tuple[
-    NDArray[np.uint8],
-    NDArray[np.float32],
-    NDArray[np.float32],
-    NDArray[np.float32],
-    NDArray[np.uint8],
-    FrameChoice | None,
-]:
-    """Images, mel windows, points in both variants, still points, sketches in both variants, and strict frames."""
+def _load(root: Path, record: ClipRecord) -> tuple[dict[str, NDArray[Any]], FrameChoice | None]:
+    """Frames of one clip, points and sketches in both variants; and what the strict protocol takes of it."""
     clip = load_clip(root, record)
     assert clip.images is not None
-    moved = moved_content(clip.landmarks, np.random.default_rng(index))
+    moved = moved_content(clip.landmarks, np.random.default_rng(crc32(record.clip.encode())))
     points = np.stack([clip.landmarks, moved])
-    sketches = np.stack([draw_sketches(variant, size) for variant in points])
-    mel, still = mel_windows(clip.mel, clip.times), still_points(clip.transforms)
-    return clip.images, mel, points, still, sketches, strict_frames(clip)
+    sketches = np.stack([draw_sketches(variant, clip.images.shape[1]) for variant in points], axis=1)
+    arrays: dict[str, NDArray[Any]] = {
+        "images": clip.images,
+        "sketches": sketches,
+        "points": points.swapaxes(0, 1).astype(np.float32),
+        "still": still_points(clip.transforms).astype(np.float32),
+        "mel": mel_windows(clip.mel, clip.times).astype(np.float16),
+    }
+    return arrays, strict_frames(clip)
 
 
 def _repeated(frames: Tensor) -> Tensor:
     """Whether an entry of `(B, R)` is in its row already."""
     return (frames[:, :, None] == frames[:, None, :]).tril(-1).any(-1)
-
-
-def clip_weights(records: Sequence[ClipRecord]) -> NDArray[np.float64]:
-    """Probabilities of clips: an identity weighs the square root of its footage, its clips their frames."""
-    footage: Counter[str] = Counter()
-    for record in records:
-        footage[record.identity] += record.frames
-    weights = np.array([record.frames / np.sqrt(footage[record.identity]) for record in records])
-    return np.asarray(weights / weights.sum())
 
 
 def moved_content(points: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
@@ -226,7 +190,7 @@ def fixed_batches(
     `variant`: TRUE or MOVED, the targets' content points.
     """
     device = footage.images.device
-    for record, start, frames in zip(footage.records, footage.starts, footage.strict, strict=True):
+    for record, start, frames in zip(footage.records, footage.spans.first, footage.strict, strict=True):
         if frames is None:
             continue
         pool = start + torch.from_numpy(frames.pool).to(device)[None]

@@ -1,4 +1,4 @@
-"""What may change about a stretch of footage without changing whether lips and speech agree."""
+"""Variations of a stretch of footage that keep lips and speech in sync."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ def _similarity(batch: int, aspect: float, generator: torch.Generator) -> Tensor
 
 def _relit(frames: Tensor, generator: torch.Generator) -> Tensor:
     shape = (len(frames), 1, 1, 1, 1)
-    grey = frames.mean(2, keepdim=True)
-    colour = _uniform(shape, frames, generator) * 1.2
+    gray = frames.mean(2, keepdim=True)
+    color = _uniform(shape, frames, generator) * 1.2
     tint = 1 + 0.1 * _normal((len(frames), 1, 3, 1, 1), frames, generator)
     contrast = torch.exp(0.25 * _normal(shape, frames, generator))
     light = 0.12 * _normal(shape, frames, generator)
-    frames = (grey + colour * (frames - grey)) * tint
+    frames = (gray + color * (frames - gray)) * tint
     mean = frames.mean((1, 2, 3, 4), keepdim=True)
     noise = 0.02 * torch.randn(frames.shape, device=frames.device, generator=generator)
     return (frames - mean) * contrast + mean + light + noise * _uniform(shape, frames, generator)
@@ -82,7 +82,7 @@ def _blurred(frames: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _hidden(frames: Tensor, generator: torch.Generator) -> Tensor:
-    """A rectangle of up to a third of each side turned grey: a microphone, a hand, a caption."""
+    """A rectangle of up to a third of each side turned gray: a microphone, a hand, a caption."""
     batch, height, width = len(frames), frames.shape[-2], frames.shape[-1]
     corner = _uniform((batch, 2), frames, generator)
     extent = _uniform((batch, 2), frames, generator) / 3

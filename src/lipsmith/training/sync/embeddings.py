@@ -30,7 +30,7 @@ def clip_distances(
     """
     mouth = _mouth_embeddings(net, footage, clips)
     speech = _speech_embeddings(net, footage, reach, clips)
-    counts = (footage.frames[:clips] - WINDOW + 1).tolist()
+    counts = (footage.frames.length[:clips] - WINDOW + 1).tolist()
     wider = [count + 2 * reach for count in counts]
     pairs = zip(mouth.split(counts), speech.split(wider), strict=True)  # type: ignore[no-untyped-call]
     return [shift_distances(m.numpy(), s.numpy()) for m, s in pairs]
@@ -39,7 +39,7 @@ def clip_distances(
 def _mouth_embeddings(net: SyncNet, footage: SyncFootage, clips: int | None) -> Tensor:
     """Of every whole window of every clip, one after the other `(sum of W, E)`, on the CPU."""
     parts = []
-    for first, count in zip(footage.first[:clips].tolist(), footage.frames[:clips].tolist(), strict=True):
+    for first, count in zip(footage.frames.first[:clips].tolist(), footage.frames.length[:clips].tolist(), strict=True):
         for begin in range(first, first + count - WINDOW + 1, _MOUTH_BATCH):
             end = min(begin + _MOUTH_BATCH + WINDOW - 1, first + count)
             frames = rearrange(footage.mouths[begin:end], "f h w c -> f c h w").float() / 255
@@ -52,8 +52,8 @@ def _mouth_embeddings(net: SyncNet, footage: SyncFootage, clips: int | None) -> 
 def _speech_embeddings(net: SyncNet, footage: SyncFootage, reach: int, clips: int | None) -> Tensor:
     """Of the window of every frame and of `reach` more on both sides, NaN where there is no sound, on the CPU."""
     parts, owners, centers = [], [], []
-    for clip, count in enumerate(footage.frames[:clips].tolist()):
-        center = torch.arange(WINDOW // 2 - reach, count - WINDOW // 2 + reach, device=footage.device)
+    for clip, count in enumerate(footage.frames.length[:clips].tolist()):
+        center = torch.arange(WINDOW // 2 - reach, count - WINDOW // 2 + reach, device=footage.mouths.device)
         centers.append(center)
         owners.append(torch.full_like(center, clip))
     pairs = zip(torch.cat(owners).split(_SPEECH_BATCH), torch.cat(centers).split(_SPEECH_BATCH), strict=True)  # type: ignore[no-untyped-call]

@@ -48,8 +48,8 @@ class SyncBatch:
     """(B, A) bool: speech windows that lie inside the clip."""
 
 
-class Judge(nn.Module):
-    """The network with the scales of its three losses, which training alone needs."""
+class ScaledSyncNet(nn.Module):
+    """The network with the scales of its three losses, which only training needs."""
 
     def __init__(self, config: SyncNetConfig) -> None:
         super().__init__()
@@ -82,9 +82,9 @@ class SyncTask(Task[SyncBatch]):
         self.precision = mixed_precision(device)
         return f"{len(self.footage.mouths)} frames, {len(self.held_out.records)} clips to validate on"
 
-    def build(self) -> Judge:
+    def build(self) -> ScaledSyncNet:
         """The network with its scales."""
-        return Judge(self.config.model)
+        return ScaledSyncNet(self.config.model)
 
     def identity(self) -> dict[str, Any]:
         """The architecture, and the clips, to which the estimated offsets belong."""
@@ -93,7 +93,7 @@ class SyncTask(Task[SyncBatch]):
 
     def exported(self, module: nn.Module) -> SyncNet:
         """The network without its scales."""
-        assert isinstance(module, Judge)
+        assert isinstance(module, ScaledSyncNet)
         return module.net
 
     def prepare(self, module: nn.Module, device: torch.device) -> nn.Module:
@@ -144,7 +144,10 @@ class SyncTask(Task[SyncBatch]):
         self.realigned = due
         if best.get(self.best_by, 0.0) < _TRUSTED:
             return "the judge is not yet accurate enough to estimate offsets; they stay as they are"
-        lag = estimate_lags(clip_distances(self.exported(averaged), self.footage, REACH), self.footage.identities)
+        lag = estimate_lags(
+            clip_distances(self.exported(averaged), self.footage, REACH),
+            self.footage.identities,
+        )
         self.footage.lag = torch.from_numpy(lag).to(self.footage.lag)
         return f"{(np.abs(lag) > 1).sum()} of {len(lag)} clips are off by more than 1 frame"
 
