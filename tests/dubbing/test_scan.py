@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lipsmith.dubbing.faces import LONGEST_GAP
-from lipsmith.dubbing.scan import Scan, Scanner, Sizes
+from lipsmith.dubbing.scan import LONGEST_GAP, Scan, Scanner, Sizes
 from lipsmith.dubbing.source import ArraySource
 from lipsmith.dubbing.store import CropStore
 from lipsmith.errors import InputError

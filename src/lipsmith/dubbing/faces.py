@@ -18,8 +18,6 @@ from lipsmith.face.stretches import prominence
 
 _LOG = logging.getLogger(__name__)
 
-# Beyond this many frames without the face it is taken to be away, and the source is shown.
-LONGEST_GAP: Final = 3
 # Frames over which the drawn mouth comes and goes where tracking starts or stops within a shot.
 FADE: Final = 4
 # Scores of the face network between which a face goes from hidden to seen (it gives up below 0.5).

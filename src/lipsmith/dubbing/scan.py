@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.faces import LONGEST_GAP, Face, opacities
+from lipsmith.dubbing.faces import Face, opacities
 from lipsmith.dubbing.prefetch import prefetch
 from lipsmith.dubbing.source import Source
 from lipsmith.dubbing.store import CropStore
@@ -21,6 +21,9 @@ from lipsmith.face.references import LANDMARK_SETS, choose_landmarks, choose_lip
 from lipsmith.face.stretches import Shot, ShotFace, track_shots
 from lipsmith.media import Frame
 from lipsmith.progress import Progress
+
+LONGEST_GAP: Final = 3
+"""Frames for which a lost face is interpolated; in longer gaps the source is shown."""
 
 
 @dataclass(frozen=True)

@@ -200,19 +200,22 @@ class _GrowingFace:
         points = np.frombuffer(self.coordinates, np.float32).reshape(len(frames), -1, 2)
         scores = np.frombuffer(self.scores, np.float32)
         breaks = np.flatnonzero(np.diff(frames) > bridge + 1) + 1
-        stretches = []
-        for run in map(slice, *zip(*pairwise([0, *breaks, len(frames)]), strict=True)):
-            own = times[frames[run][0] - first : frames[run][-1] - first + 1]
-            stretches.append(_stretch(frames[run], own, points[run], scores[run]))
+        runs = [slice(*ends) for ends in pairwise([0, *breaks, len(frames)])]
+        stretches = [_stretch(frames[run] - first, first, times, points[run], scores[run]) for run in runs]
         boxes = np.frombuffer(self.boxes, np.float32).reshape(-1, 4)
         return ShotFace(frames, boxes, stretches, self.candidates.kept if self.candidates else [])
 
 
 def _stretch(
-    frames: NDArray[np.intp], times: NDArray[np.float64], points: NDArray[np.float32], scores: NDArray[np.float32]
+    rows: NDArray[np.intp],
+    first: int,
+    times: NDArray[np.float64],
+    points: NDArray[np.float32],
+    scores: NDArray[np.float32],
 ) -> Stretch:
-    """`frames`: those in which the face is seen; `times`: of these and the frames between them. Writes to `points`."""
-    seen = np.isin(np.arange(frames[0], frames[-1] + 1), frames)
+    """`rows`: where in the shot's `times` the face is seen; `first`: the shot's first frame. Overwrites `points`."""
+    times = times[rows[0] : rows[-1] + 1]
+    seen = np.isin(np.arange(rows[0], rows[-1] + 1), rows)
     if not seen.all():
         points, scores = _bridged(seen, points, scores)
     fitted = np.concatenate([fit_transforms(_landmarks(points[part])) for part in parts(len(points))])
@@ -220,7 +223,7 @@ def _stretch(
     # In place and in parts: a second copy of a long film's points would weigh.
     for part in parts(len(points)):
         points[part] = apply(transforms[part], points[part])
-    return Stretch(int(frames[0]), times, points, transforms, scores, seen)
+    return Stretch(first + int(rows[0]), times, points, transforms, scores, seen)
 
 
 def _bridged(
