@@ -58,9 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     130 interrupted. `argv` leaves out the program's own name and defaults to the shell's words.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a table's arrows must not end a command on an old code page
+    _set_encodings()
     with _termination_as_interrupt():
         try:
             code = _dispatch(words)
@@ -70,6 +68,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             return _complain("interrupted", INTERRUPTED)
     return code
+
+
+def _set_encodings() -> None:
+    """A script that reads a path from stdout gets its bytes; a person reads stderr, where one odd letter does no harm."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
+    if isinstance(sys.stderr, TextIOWrapper):
+        sys.stderr.reconfigure(errors="replace")
 
 
 def help_text(prefix: str = "") -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import re
 import sys
 import time
@@ -110,8 +111,8 @@ def log_lines(options: Common) -> Iterator[None]:
 
 
 def result(path: Path | str) -> None:
-    """Name the result on stdout, alone on its line."""
-    print(path)
+    """Name the result on stdout, alone on its line, in the bytes that the file system knows it by."""
+    print(os.fsencode(path).decode("utf-8", "surrogateescape"))
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], stream: TextIO | None = None) -> None:
