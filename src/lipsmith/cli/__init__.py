@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _set_encodings() -> None:
-    """A script that reads a path from stdout gets its bytes; a person reads stderr, where one odd letter does no harm."""
+    """A script that reads a path from stdout gets its bytes; a person reads stderr, where a ? does no harm."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
     if isinstance(sys.stderr, TextIOWrapper):
