@@ -1,4 +1,4 @@
-"""A picture of prepared clips: is the crop on the face, are the points on the lips, does the mouth follow the speech?
+"""A picture of prepared clips, to check crops, landmarks and the match of mouth and speech by eye.
 
 Each clip gets a tile: its name, length and share of tracked frames; the frame with the widest open mouth, bare and
 with the mesh and the sketch drawn on it; below, the opening of the mouth over the mel spectrogram, on one time axis.

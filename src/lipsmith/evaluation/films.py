@@ -47,7 +47,7 @@ def find_face(path: Path, end: float | None = None) -> list[Stretch]:
     found = [stretch for stretch in stretches if len(stretch) >= MIN_STRETCH_FRAMES]
     if not found:
         raise InputError(
-            f"{path}: no face is seen for {MIN_STRETCH_FRAMES} frames on end; give footage of a speaking face"
+            f"{path}: no face is seen in {MIN_STRETCH_FRAMES} consecutive frames; give footage of a speaking face"
         )
     return found
 
