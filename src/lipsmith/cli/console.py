@@ -32,10 +32,10 @@ class Common:
     """Options of every verb. Verbs' options are frozen, keyword-only dataclasses derived from it."""
 
     verbose: Annotated[bool, tyro.conf.arg(aliases=["-v"])] = False
-    """Tell more, and show where an error came from."""
+    """Log more, and show where an error came from."""
 
     quiet: Annotated[bool, tyro.conf.arg(aliases=["-q"])] = False
-    """Tell only errors."""
+    """Log only errors."""
 
     def __post_init__(self) -> None:
         if self.verbose and self.quiet:

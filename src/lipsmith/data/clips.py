@@ -67,7 +67,7 @@ class PreparedClip:
 
     record: ClipRecord
     images: NDArray[np.uint8] | None
-    """(F, S, S, 3) RGB, or None where only geometry was asked for."""
+    """(F, S, S, 3) RGB, or None if only geometry was loaded."""
     landmarks: NDArray[np.float32]
     """(F, 131, 2) crop units."""
     transforms: NDArray[np.float32]
@@ -169,7 +169,7 @@ def read_crops(path: Path, frames: int) -> NDArray[np.uint8]:
 
 
 def with_offset(record: ClipRecord, seconds: float) -> ClipRecord:
-    """The record with the speech's lag behind the picture noted."""
+    """The record with another offset."""
     return replace(record, offset=seconds)
 
 

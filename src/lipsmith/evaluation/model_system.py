@@ -20,7 +20,7 @@ _AT_ONCE: Final = 8
 
 
 class ModelSystem:
-    """A trained model. `references` and `lips` change how many of each it is shown (None: as it was made)."""
+    """A trained model. `references` and `lips` change how many of each it is shown (None: as trained)."""
 
     def __init__(
         self,
@@ -77,10 +77,10 @@ class ModelSystem:
         points: NDArray[np.float32],
         known: NDArray[np.float32],
     ) -> NDArray[np.float32]:
-        """Points `(T, 131, 2)` with lips and jaw as the model hears them.
+        """Points `(T, 131, 2)` with lips and jaw predicted from speech.
 
         `mel`: `(80, steps)`; `times`: `(T,)` seconds in it; `points`: `(T, 131, 2)`, of which only the pose is used;
-        `known`: `(A, 131, 2)`, frames that may be looked at.
+        `known`: `(A, 131, 2)`, allowed frames.
         """
         references = known[choose_landmarks(known)]
         content = predict_content(self._backend, mel, times, points[:, :NUM_POSE], references, self._config.window)
