@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from double import SIZES, Double, make_dubber
 from lipsmith import Clip, Dubber
-from lipsmith.dubbing.pipeline import find_faces
+from lipsmith.dubbing.scan import find_faces
 from lipsmith.errors import InputError, UsageError, WeightsError
 from lipsmith.face.landmarks import lip_opening
 from lipsmith.inference.model_folder import write_config

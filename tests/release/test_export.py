@@ -15,8 +15,7 @@ from torch import nn
 from lipsmith.cli import export as verb
 from lipsmith.cli import main
 from lipsmith.errors import UsageError, WeightsError
-from lipsmith.inference.backend import load_backend
-from lipsmith.inference.model_folder import find_model
+from lipsmith.inference.model_folder import find_model, load_backend
 from lipsmith.inference.onnx import OnnxBackend
 from lipsmith.inference.stages import load_stages
 from lipsmith.models.landmarks.config import LandmarkConfig

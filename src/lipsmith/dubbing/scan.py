@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.faces import Face, opacities
+from lipsmith.dubbing.faces import CropStore, Face, opacities
 from lipsmith.dubbing.prefetch import prefetch
-from lipsmith.dubbing.source import Source
-from lipsmith.dubbing.store import CropStore
+from lipsmith.dubbing.source import Source, open_source
 from lipsmith.errors import InputError
-from lipsmith.face import FaceTracker
+from lipsmith.face import MOST_FACES, FaceTracker
 from lipsmith.face.crop import still_points
 from lipsmith.face.references import LANDMARK_SETS, choose_landmarks, choose_lips, choose_pool, sharpness_of
 from lipsmith.face.stretches import Shot, ShotFace, track_shots
@@ -114,6 +114,21 @@ class Scanner:
         pool = choose_pool(points[rows], sharpness)
         lips = choose_lips(points[rows][pool], sharpness[pool], self._sizes.lips)
         return crops[pool], rows[pool], lips
+
+
+def find_faces(
+    video: Path | str,
+    start: float | None = None,
+    end: float | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> list[Face]:
+    """All faces of a film, shot by shot, with the numbers that `Dubber.prepare` takes; needs no model.
+
+    Raises `InputError` where the film cannot be read or shows no face.
+    """
+    scanner = Scanner(FaceTracker(MOST_FACES, threads or 1), CropStore(), Sizes())
+    return scanner.scan(open_source(Path(video), start=start, end=end), progress).faces
 
 
 def _joined(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:

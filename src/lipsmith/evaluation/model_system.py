@@ -11,8 +11,8 @@ from lipsmith.errors import InputError
 from lipsmith.evaluation.systems import ReconstructionTask
 from lipsmith.face.landmarks import NUM_POSE
 from lipsmith.face.references import choose_landmarks, choose_lips, choose_pool, costs, nearest
-from lipsmith.inference.backend import Backend, load_backend
-from lipsmith.inference.model_folder import ModelConfig, find_model
+from lipsmith.inference.backend import Backend
+from lipsmith.inference.model_folder import ModelConfig, find_model, load_backend
 from lipsmith.inference.render import encode_face, render, sketches_around
 from lipsmith.inference.speak import predict_content
 
