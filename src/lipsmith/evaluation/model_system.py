@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.dubbing.strength import with_strength
 from lipsmith.errors import InputError
 from lipsmith.evaluation.systems import ReconstructionTask
 from lipsmith.face.landmarks import NUM_POSE
@@ -45,6 +47,8 @@ class ModelSystem:
                 f"the clips have crops of {size} pixels and the model {self.name} wants {self._config.face_size}; "
                 f"prepare the footage with --size {self._config.face_size}"
             )
+        if task.predicted:
+            task = replace(task, points=self._driven(task))
         pool = self._pool(task)
         points = task.landmarks[pool]
         face = encode_face(
@@ -85,6 +89,12 @@ class ModelSystem:
         references = known[choose_landmarks(known)]
         content = predict_content(self._backend, mel, times, points[:, :NUM_POSE], references, self._config.window)
         return np.concatenate([points[:, :NUM_POSE], content], axis=1)
+
+    def _driven(self, task: ReconstructionTask) -> NDArray[np.float32]:
+        """The points that are drawn so that the picture has those of `task`, as in a dub."""
+        known = task.landmarks[task.allowed]
+        content = with_strength(task.points, known[choose_landmarks(known)], self._config.drive)
+        return np.concatenate([task.points[:, :NUM_POSE], content], axis=1)
 
     def _pool(self, task: ReconstructionTask) -> NDArray[np.intp]:
         if self._references is None:

@@ -149,6 +149,7 @@ def _task(
         targets=chosen.targets,
         upper=upper,
         points=points,
+        predicted=plan.predicts,
         mel=mel_windows(mel, times),
         allowed=chosen.allowed,
         pool=chosen.pool,

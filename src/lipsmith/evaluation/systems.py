@@ -33,6 +33,8 @@ class ReconstructionTask:
     """(T, S, S, 3) the targets, lower halves black."""
     points: NDArray[np.float32]
     """(T, 131, 2) landmarks that the result should have."""
+    predicted: bool
+    """Whether lips and jaw of `points` come from speech."""
     mel: NDArray[np.float32]
     """(T, 80, 16) the mel window of each target."""
     allowed: NDArray[np.intp]

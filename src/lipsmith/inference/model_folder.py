@@ -40,6 +40,8 @@ class ModelConfig:
     """Lip references of one face."""
     window: int
     """Frames that the landmark generator sees together, at 25 a second."""
+    drive: float = 1.0
+    """How far predicted lips and jaw are driven from rest, as a share of what they should move in the picture."""
 
     def __post_init__(self) -> None:
         if min(self.face_size, self.references_per_frame, self.lips, self.window) < 1:
