@@ -44,11 +44,13 @@ def placed(path: Path, layout: str, channels: Sequence[str], wave: NDArray[np.fl
     samples = np.zeros((len(names), len(wave)), np.float32)
     for name in channels:
         samples[names.index(name)] = wave
-    codec = {".wav": "pcm_s16le", ".flac": "flac", ".w64": "pcm_s24le"}[path.suffix]
+    codec = {".wav": "pcm_s16le", ".flac": "flac", ".w64": "pcm_s24le", ".caf": "pcm_s16le", ".aiff": "pcm_s16be"}[
+        path.suffix
+    ]
     return sound(path, samples, RATE, codec, layout)
 
 
-@pytest.mark.parametrize("suffix", [".wav", ".flac", ".w64"])
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".w64", ".caf", ".aiff"])
 @pytest.mark.parametrize(
     ("layout", "channel", "left", "right"),
     [

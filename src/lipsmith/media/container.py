@@ -14,6 +14,7 @@ from av.stream import Disposition
 
 from lipsmith.errors import InputError
 from lipsmith.files import require
+from lipsmith.media.layout import layout_of
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -100,7 +101,9 @@ def audio_stream(container: InputContainer) -> AudioStream | None:
 
     Phones write tracks beside it that few programs know.
     """
-    known = [s for s in container.streams.audio if s.codec_context is not None and s.sample_rate and s.channels]
+    known = [
+        s for s in container.streams.audio if s.codec_context is not None and s.sample_rate and layout_of(s).nb_channels
+    ]
     return next((stream for stream in known if stream.disposition & Disposition.default), next(iter(known), None))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
@@ -16,6 +17,7 @@ from av.audio.resampler import AudioResampler
 from lipsmith.errors import InputError
 from lipsmith.media.container import clock, open_input, require_audio, seconds, video_stream
 from lipsmith.media.decoding import decoded_sound
+from lipsmith.media.layout import layout_of
 from lipsmith.media.mixing import is_discrete, mixing
 from lipsmith.media.reading import first_time
 
@@ -60,8 +62,9 @@ def open_sound(path: Path | str, rate: int | None = None, whole: bool = False) -
         container = opened.enter_context(open_input(path))
         stream = require_audio(container, path)
         language = stream.language
-        own_rate, channels = stream.sample_rate, min(2, stream.channels)
-        if stream.channels > 2 and is_discrete(stream.layout):
+        layout = layout_of(stream)
+        own_rate, channels = stream.sample_rate, min(2, layout.nb_channels)
+        if layout.nb_channels > 2 and is_discrete(layout):
             channels = 1
         zero = None if whole or video_stream(container) is None else first_time(path)
         blocks = _blocks(
@@ -137,7 +140,7 @@ def _timed(
         time = time if stamp is None else stamp
         _check(frame, stream, path, time)
         surplus = _padding(frame, stream)
-        few = frame if len(frame.layout.channels) <= 2 else _mixed_down(frame, path)
+        few = frame if layout_of(frame).nb_channels <= 2 else _mixed_down(frame, path)
         if mixer is None or shape != (few.format.name, few.layout.name, few.sample_rate):
             shape = (few.format.name, few.layout.name, few.sample_rate)
             # Only integer formats are mixed down with weights that sum to one; floats would clip.
@@ -175,8 +178,9 @@ def _matrix(path: Path, changed: int, size: int, layout: str) -> NDArray[np.floa
     """How a file's sound of that layout is mixed; `changed` and `size` tell a file from an earlier one of its name."""
     with open_input(path) as container:
         stream = require_audio(container, path)
-        frames = decoded_sound(container, stream, path)
-        return mixing(path, stream.layout, (_floats(frame) for frame in frames if frame.layout.name == layout))
+        frames = (f for f in decoded_sound(container, stream, path) if layout_of(f).name == layout)
+        first = next(frames)
+        return mixing(path, layout_of(first), map(_floats, chain([first], frames)))
 
 
 def _floats(frame: AudioFrame) -> NDArray[np.float32]:
