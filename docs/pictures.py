@@ -72,7 +72,7 @@ def heard(mouth: MouthTrack, speech: Speech) -> Image:
 
 def aligned(clip: Clip, mouth: MouthTrack, speech: Speech, target: Image) -> tuple[list[Image], Image]:
     """Three of the references of a frame, and what all of them give once they are flowed onto its landmarks."""
-    encoded, part = clip.encoded[mouth.face], slice(PLACE, PLACE + 1)
+    encoded, part = clip.encoded[mouth.face].encoded, slice(PLACE, PLACE + 1)
     chosen = mouth.references[part]
     renderer = load_networks(find_model("fast").path)[1]
     tensors = [
@@ -119,7 +119,14 @@ def main() -> None:
     over = (drawn.originals[0] * (1 - 0.6 * mask[..., None]) + 0.6 * 255 * mask[..., None]).astype(np.uint8)
     opacity = float(face.opacity[at])
     pasted = Compositor().paste(
-        frame, drawn.images[0], drawn.originals[0], face.transforms[at], face.points[at], mouth.points[PLACE], opacity
+        frame,
+        drawn.images[0],
+        drawn.originals[0],
+        face.transforms[at],
+        face.points[at],
+        mouth.points[PLACE],
+        opacity,
+        drawn.details[0],
     )
     PICTURES.mkdir(exist_ok=True)
     for name, picture in {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import re
 import sys
 import time
@@ -32,10 +31,10 @@ class Common:
     """Options of every verb. Verbs' options are frozen, keyword-only dataclasses derived from it."""
 
     verbose: Annotated[bool, tyro.conf.arg(aliases=["-v"])] = False
-    """Log more, and show where an error came from."""
+    """Tell more, and show where an error came from."""
 
     quiet: Annotated[bool, tyro.conf.arg(aliases=["-q"])] = False
-    """Log only errors."""
+    """Tell only errors."""
 
     def __post_init__(self) -> None:
         if self.verbose and self.quiet:
@@ -111,8 +110,8 @@ def log_lines(options: Common) -> Iterator[None]:
 
 
 def result(path: Path | str) -> None:
-    """Name the result on stdout, alone on its line, in the bytes that the file system knows it by."""
-    print(os.fsencode(path).decode("utf-8", "surrogateescape"))
+    """Name the result on stdout, alone on its line."""
+    print(path)
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], stream: TextIO | None = None) -> None:

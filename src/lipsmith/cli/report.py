@@ -15,10 +15,10 @@ from lipsmith.files import refuse_outputs, require, write_whole
 
 @dataclass(frozen=True, kw_only=True)
 class Options(console.OutputOptions):
-    """The page is one file without links to others."""
+    """The page holds everything: it can be sent as one file."""
 
     results: Annotated[Path, tyro.conf.Positional]
-    """The file that --json wrote."""
+    """What --json wrote."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("report.html")
     """The page."""
 

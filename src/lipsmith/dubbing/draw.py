@@ -8,13 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.faces import CropStore, Face
+from lipsmith.dubbing.faces import Face
 from lipsmith.dubbing.mouth import MouthTrack
 from lipsmith.dubbing.paste.composite import Compositor
+from lipsmith.dubbing.paste.detail import Detail
+from lipsmith.dubbing.store import CropStore
 from lipsmith.face import MOST_FACES
 from lipsmith.face.crop import crop_image, still_points
 from lipsmith.inference.backend import Backend
-from lipsmith.inference.render import EncodedFace, encode_face, render
+from lipsmith.inference.render import Drawing, EncodedFace, encode_face, render
 from lipsmith.speech.recording import Speech
 
 Image = NDArray[np.uint8]
@@ -25,16 +27,27 @@ class EncodedFaces:
 
     def __init__(self, backend: Backend, store: CropStore) -> None:
         self._backend, self._store = backend, store
-        self._known: OrderedDict[int, EncodedFace] = OrderedDict()
+        self._known: OrderedDict[int, References] = OrderedDict()
 
-    def __getitem__(self, face: Face) -> EncodedFace:
+    def __getitem__(self, face: Face) -> References:
         if face.number not in self._known:
             crops = self._store.get(face.pool)
-            self._known[face.number] = encode_face(self._backend, crops, face.pool_points, face.pool_still, face.lips)
+            encoded = encode_face(self._backend, crops, face.pool_points, face.pool_still, face.lips)
+            self._known[face.number] = References(encoded, self._store.get(face.native) if face.native else None)
         self._known.move_to_end(face.number)
         if len(self._known) > MOST_FACES:
             self._known.popitem(last=False)
         return self._known[face.number]
+
+
+@dataclass(frozen=True)
+class References:
+    """What is known of one face's R references."""
+
+    encoded: EncodedFace
+    """As the networks see them."""
+    native: Image | None
+    """(R, rows, N, 3): as large as they were filmed, from `detail.TOP` down; None where that shows nothing more."""
 
 
 @dataclass(frozen=True)
@@ -45,18 +58,21 @@ class Drawn:
     """(b, S, S, 3), as drawn."""
     originals: Image
     """(b, S, S, 3), as filmed."""
+    details: list[Detail | None]
+    """b, what the references lend each frame."""
 
 
 def draw(
-    backend: Backend, encoded: EncodedFace, mouth: MouthTrack, speech: Speech, part: slice, frames: list[Image]
+    backend: Backend, references: References, mouth: MouthTrack, speech: Speech, part: slice, frames: list[Image]
 ) -> Drawn:
     """The crops of one face in the source `frames` `(H, W, 3)` that the places `part` of its mouth track show."""
+    encoded, chosen = references.encoded, mouth.references[part]
     side = encoded.images.shape[1]
     transforms = mouth.face.transforms[mouth.rows[part]]
     originals = np.stack(
         [crop_image(frame, transform, side) for frame, transform in zip(frames, transforms, strict=True)]
     )
-    images = render(
+    drawing = render(
         backend,
         encoded,
         originals,
@@ -64,9 +80,18 @@ def draw(
         still_points(transforms),
         mouth.sketches(part, side),
         mouth.mel(speech, part),
-        mouth.references[part],
+        chosen,
     )
-    return Drawn(images, originals)
+    return Drawn(drawing.images, originals, _details(references.native, drawing, chosen))
+
+
+def _details(native: Image | None, drawing: Drawing, chosen: NDArray[np.intp]) -> list[Detail | None]:
+    if native is None or drawing.flow is None or drawing.share is None:
+        return [None] * len(chosen)
+    return [
+        Detail([native[rank] for rank in ranks], flow, share)
+        for ranks, flow, share in zip(chosen, drawing.flow, drawing.share, strict=True)
+    ]
 
 
 def paste(compositor: Compositor, drawn: Drawn, mouth: MouthTrack, part: slice, frames: list[Image]) -> list[Image]:
@@ -85,6 +110,7 @@ def paste(compositor: Compositor, drawn: Drawn, mouth: MouthTrack, part: slice, 
                 face.points[row],
                 mouth.points[place],
                 float(face.opacity[row]),
+                drawn.details[at],
             )
         )
     return pasted

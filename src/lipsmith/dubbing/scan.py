@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.faces import CropStore, Face, opacities
+from lipsmith.dubbing.faces import Face, opacities
+from lipsmith.dubbing.paste.detail import LARGEST, lendable, native_side
 from lipsmith.dubbing.prefetch import prefetch
-from lipsmith.dubbing.source import Source, open_source
+from lipsmith.dubbing.source import Source
+from lipsmith.dubbing.store import CropStore, Stored
 from lipsmith.errors import InputError
-from lipsmith.face import MOST_FACES, FaceTracker
+from lipsmith.face import FaceTracker
+from lipsmith.face.candidates import Candidate
 from lipsmith.face.crop import still_points
 from lipsmith.face.references import LANDMARK_SETS, choose_landmarks, choose_lips, choose_pool, sharpness_of
 from lipsmith.face.stretches import Shot, ShotFace, track_shots
@@ -58,7 +60,7 @@ class Scanner:
         """Go through all frames. Raises `InputError` where no frame shows a face."""
         # Closed by name: who keeps an error keeps its trace, and with that a thread that waits with the film open.
         with closing(self._counted(source, progress)) as frames:
-            for shot in track_shots(frames, self._tracker, bridge=LONGEST_GAP, candidate_size=self._sizes.face):
+            for shot in track_shots(frames, self._tracker, bridge=LONGEST_GAP, candidate_size=LARGEST // 2):
                 for face in shot.faces:
                     self._tracks.append(self._track(shot, face, len(self._tracks) + 1))
                     del face
@@ -84,7 +86,7 @@ class Scanner:
         frames = _joined([np.arange(s.first, s.first + len(s)) for s in stretches])
         points = _joined([s.points for s in stretches])
         transforms = _joined([s.transforms for s in stretches])
-        crops, chosen, lips = self._references(face, frames, transforms, points)
+        candidates, crops, chosen, lips = self._references(face, frames, transforms, points)
         return Face(
             number=number,
             shot=shot.number,
@@ -93,6 +95,7 @@ class Scanner:
             transforms=transforms,
             opacity=opacities(frames, _joined([s.scores for s in stretches]), shot.first, shot.last),
             pool=self._store.put(crops),
+            native=self._native(candidates, transforms[chosen]),
             pool_points=points[chosen],
             pool_still=still_points(transforms[chosen]),
             lips=lips,
@@ -104,8 +107,8 @@ class Scanner:
 
     def _references(
         self, face: ShotFace, frames: NDArray[np.intp], transforms: NDArray[np.float64], points: NDArray[np.float32]
-    ) -> tuple[NDArray[np.uint8], NDArray[np.intp], NDArray[np.intp]]:
-        """Pool crops `(R, S, S, 3)`, their rows in the track `(R,)`, and the lip references' ranks among them."""
+    ) -> tuple[list[Candidate], NDArray[np.uint8], NDArray[np.intp], NDArray[np.intp]]:
+        """The pool, its crops `(R, S, S, 3)` and rows in the track `(R,)`, and the ranks in it of lip references."""
         rows = np.searchsorted(frames, [candidate.frame for candidate in face.candidates])
         crops = np.stack(
             [c.crop(transforms[row], self._sizes.face) for c, row in zip(face.candidates, rows, strict=True)]
@@ -113,22 +116,14 @@ class Scanner:
         sharpness = np.array([sharpness_of(crop[len(crop) // 2 :]) for crop in crops])
         pool = choose_pool(points[rows], sharpness)
         lips = choose_lips(points[rows][pool], sharpness[pool], self._sizes.lips)
-        return crops[pool], rows[pool], lips
+        return [face.candidates[rank] for rank in pool], crops[pool], rows[pool], lips
 
-
-def find_faces(
-    video: Path | str,
-    start: float | None = None,
-    end: float | None = None,
-    threads: int | None = None,
-    progress: Progress | None = None,
-) -> list[Face]:
-    """All faces of a film, shot by shot, with the numbers that `Dubber.prepare` takes; needs no model.
-
-    Raises `InputError` where the film cannot be read or shows no face.
-    """
-    scanner = Scanner(FaceTracker(MOST_FACES, threads or 1), CropStore(), Sizes())
-    return scanner.scan(open_source(Path(video), start=start, end=end), progress).faces
+    def _native(self, candidates: list[Candidate], transforms: NDArray[np.float64]) -> Stored | None:
+        side = native_side(transforms)
+        if side is None:
+            return None
+        crops = [c.crop(own, side) for c, own in zip(candidates, transforms, strict=True)]
+        return self._store.put(np.stack([lendable(crop) for crop in crops]))
 
 
 def _joined(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:

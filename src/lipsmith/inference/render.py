@@ -32,6 +32,19 @@ class EncodedFace:
     lips: NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """One face in b frames, and where its k references came from."""
+
+    images: NDArray[np.uint8]
+    """(b, S, S, 3)."""
+    flow: NDArray[np.float32] | None
+    """(b, k, 2, H, S) crop units: from a place of the frame to where it lies in each reference, in the lower H rows.
+    None for a model that does not say."""
+    share: NDArray[np.float32] | None
+    """(b, k, H/4, S/4): how far each reference's detail is believed."""
+
+
 def encode_face(
     backend: Backend, images: NDArray[np.uint8], points: Floats, still: NDArray[np.float32], lips: NDArray[np.intp]
 ) -> EncodedFace:
@@ -56,14 +69,14 @@ def render(
     sketches: NDArray[np.uint8],
     mel: NDArray[np.float32],
     references: NDArray[np.intp],
-) -> NDArray[np.uint8]:
-    """Crops `(b, S, S, 3)` of the face with the mouth that `points` give.
+) -> Drawing:
+    """The face with the mouth that `points` give, in b frames.
 
     `targets`: source crops `(b, S, S, 3)`; `points`: `(b, 131, 2)` and `still`: `(b, 2, 2)`, both in crop units;
     `sketches`: `(b, 5, S, S)`, the frame's own in the middle of its neighbours'; `mel`: `(b, 80, 16)`; `references`:
     `(b, k)` ranks in the pool.
     """
-    (image,) = backend(
+    image, *lent = backend(
         "render",
         target=planes(targets),
         sketches=sketches.astype(np.float32) / np.float32(255),
@@ -77,7 +90,7 @@ def render(
         coarse=face.coarse[references],
         lips=np.broadcast_to(face.lips, (len(targets), *face.lips.shape)),
     )
-    return pixels(image)
+    return Drawing(pixels(image), *(lent or (None, None)))
 
 
 def sketches_around(

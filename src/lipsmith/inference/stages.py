@@ -15,6 +15,7 @@ from lipsmith.models.landmarks.config import LandmarkConfig
 from lipsmith.models.landmarks.generator import LandmarkGenerator, build_landmark_generator
 from lipsmith.models.renderer.alignment import References
 from lipsmith.models.renderer.config import RendererConfig
+from lipsmith.models.renderer.detail import DetailShare
 from lipsmith.models.renderer.network import Renderer
 
 WEIGHTS: Final = "model.safetensors"
@@ -29,6 +30,7 @@ class RenderStage(nn.Module):
     def __init__(self, renderer: Renderer) -> None:
         super().__init__()
         self.renderer = renderer
+        self.share = DetailShare(renderer.config.face_size)
 
     def forward(
         self,
@@ -43,10 +45,17 @@ class RenderStage(nn.Module):
         fine: Tensor,
         coarse: Tensor,
         lips: Tensor,
-    ) -> Tensor:
-        """Images `(b, 3, S, S)` in [0, 1]; inputs as `Renderer.render`, the fields of its `References` one by one."""
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Images `(b, 3, S, S)` in [0, 1], flow `(b, k, 2, H, S)` and detail shares `(b, k, H/4, S/4)`.
+
+        Inputs as `Renderer.render`, the fields of its `References` one by one.
+        """
         references = References(reference_images, reference_points, reference_still, fine, coarse)
-        return self.renderer.render(target, sketches, points, still, mel, references, lips).image.clamp(0, 1)
+        masked = self.renderer.mask(target, sketches)
+        aligned = self.renderer.align(masked, points, still, references)
+        image = self.renderer.paint(masked, aligned, mel, lips).image.clamp(0, 1)
+        share = self.share(aligned.warped, aligned.weight, image[..., self.renderer.config.top :, :])
+        return image, aligned.flow, share
 
 
 def make_stages(generator: LandmarkGenerator, renderer: Renderer) -> dict[str, nn.Module]:

@@ -44,7 +44,7 @@ OUTPUTS: Final[dict[str, tuple[str, ...]]] = {
     "landmarks": ("content",),
     "reference": ("fine", "coarse"),
     "lip": ("lips",),
-    "render": ("image",),
+    "render": ("image", "flow", "share"),
 }
 
 
@@ -79,7 +79,6 @@ def export(
         "references_per_frame": face.references,
         "lips": face.lips,
         "window": mouth.window,
-        "drive": face.drive,
         "landmarks": asdict(mouth),
         "renderer": asdict(face),
     }

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.dubbing.paste.detail import Detail, with_detail
 from lipsmith.dubbing.paste.grain import Grain
 from lipsmith.face.crop import to_pixels
 from lipsmith.face.landmarks import JAW, OUTER_LIP, Floats, ranks
@@ -76,13 +77,15 @@ class Compositor:
         old: Floats,
         new: Floats,
         opacity: float = 1.0,
+        detail: Detail | None = None,
     ) -> NDArray[np.uint8]:
         """A copy of `frame` `(H, W, 3)` that shows `generated` where the mouth is; all else bit for bit the same.
 
         `generated`, `source`: the drawn and the original crop `(S, S, 3)`; `transform`: `(2, 3)`, source pixels to
-        crop units; `old`, `new`: the 131 points `(131, 2)` in crop units, as filmed and as drawn; `opacity` in [0, 1].
+        crop units; `old`, `new`: the 131 points `(131, 2)` in crop units, as filmed and as drawn; `opacity` in [0, 1];
+        `detail`: what the references lend, where they show more than the crop.
         """
-        patch = self.patch(frame, generated, source, transform, old, new, opacity)
+        patch = self.patch(frame, generated, source, transform, old, new, opacity, detail)
         result = frame.copy()
         if patch is not None:
             blend(result, patch)
@@ -97,6 +100,7 @@ class Compositor:
         old: Floats,
         new: Floats,
         opacity: float = 1.0,
+        detail: Detail | None = None,
     ) -> Patch | None:
         """What `paste` would blend in, or None where the mouth lies outside the frame or `opacity` is 0."""
         size = len(generated)
@@ -115,8 +119,9 @@ class Compositor:
         filmed = frame[y0:y1, x0:x1]
         image = _placed(drawn, local, area)
         kept = _warped(likeness(drawn, source, old, new), local, area, cv2.INTER_LINEAR, 0)[..., None]
-        noise = self._grain.missing(image, filmed)
-        image += kept * (filmed - _placed(source.astype(np.float32), local, area)) + (1 - kept) * noise
+        restored = image + filmed - _placed(source.astype(np.float32), local, area)
+        image = image if detail is None else with_detail(image, detail, local, mask)
+        image = kept * restored + (1 - kept) * (image + self._grain.missing(image, filmed))
         return Patch(x0, y0, np.clip(image + 0.5, 0, 255).astype(np.uint8), alpha)
 
     def _colour_field(

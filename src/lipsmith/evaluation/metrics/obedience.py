@@ -1,4 +1,4 @@
-"""How far the picture follows its landmarks: opening and width of the mouth, detected against requested."""
+"""Whether the picture does what the landmarks ask: opening and width of the mouth, found again against asked."""
 
 from __future__ import annotations
 

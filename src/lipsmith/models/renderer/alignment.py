@@ -51,6 +51,12 @@ class Aligned:
     """(b, c1, H/2, S/2)."""
     coarse: Tensor
     """(b, c2, H/4, S/4)."""
+    flow: Tensor
+    """(b, k, 2, H, S) crop units: from a place of the target to where it lies in each reference."""
+    warped: Tensor
+    """(b, k, 3, H, S): each reference's picture, flowed."""
+    weight: Tensor
+    """(b, k, H/4, S/4), > 0: how far each reference is trusted."""
 
 
 class FlowAlignment(nn.Module):
@@ -117,11 +123,14 @@ class FlowAlignment(nn.Module):
         full, half = self.lip_flow(flow, moving, share, points, references.points)
         # Never quite nought, so that the mean exists where no reference is trusted.
         weight = torch.sigmoid(residual[:, 2:3]) + 1e-3
-        images = self.prefilter(_flat(references.images))
+        images = warp(self.prefilter(_flat(references.images)), _positions(self.grid1, full))
         return Aligned(
-            image=_mean(warp(images, _positions(self.grid1, full)), weight, 4, count),
+            image=_mean(images, weight, 4, count),
             fine=_mean(warp(_flat(references.fine), _positions(self.grid2, half)), weight, 2, count),
             coarse=_mean(warp(_flat(references.coarse), _positions(self.grid4, flow)), weight, 1, count),
+            flow=_grouped(full, count),
+            warped=_grouped(images, count),
+            weight=_grouped(weight[:, 0], count),
         )
 
     def _cues(self, view: Tensor, known: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -146,11 +155,14 @@ class NoAlignment(nn.Module):
         self, points: Tensor, still: Tensor, sketches: Tensor, known: Tensor, target: Tensor, references: References
     ) -> Aligned:
         """As FlowAlignment, without a flow."""
-        top = self.top
+        top, images = self.top, references.images[..., self.top :, :]
         return Aligned(
-            image=references.images.mean(1)[..., top:, :],
+            image=images.mean(1),
             fine=references.fine.mean(1)[..., top // 2 :, :],
             coarse=references.coarse.mean(1)[..., top // 4 :, :],
+            flow=torch.zeros_like(images[:, :, :2]),
+            warped=images,
+            weight=torch.ones_like(images[:, :, 0, ::4, ::4]),
         )
 
 
@@ -163,6 +175,10 @@ def _mean(warped: Tensor, weight: Tensor, factor: int, count: int) -> Tensor:
     weight = enlarge(weight, factor) if factor > 1 else weight
     total = rearrange(warped * weight, "(b k) c h w -> b k c h w", k=count).sum(1)
     return total / rearrange(weight, "(b k) c h w -> b k c h w", k=count).sum(1)
+
+
+def _grouped(x: Tensor, count: int) -> Tensor:
+    return rearrange(x, "(b k) ... -> b k ...", k=count)
 
 
 def _flat(x: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from lipsmith.models.blocks import conv3, res_blocks
-from lipsmith.models.renderer.alignment import FlowAlignment, NoAlignment, References
+from lipsmith.models.renderer.alignment import Aligned, FlowAlignment, NoAlignment, References
 from lipsmith.models.renderer.audio_attention import AudioAttention, NoAudio
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.decoder import Decoder
@@ -26,6 +26,22 @@ class Rendered:
     """(b, 3, S, S), about [0, 1], not clamped: the target's upper half, the generated lower half."""
     aligned: Tensor
     """(b, 3, H, S): the references' aligned mean in the computed rows, in the target's light, before rendering."""
+
+
+@dataclass(frozen=True)
+class MaskedTarget:
+    """What may be seen of a batch of targets."""
+
+    upper: Tensor
+    """(b, 3, S/2, S) in [0, 1]."""
+    known: Tensor
+    """(b, 3, H, S): the upper half less 0.5 in the computed rows, zero below."""
+    sketches: Tensor
+    """(b, 2k+1, H, S)."""
+    fine: Tensor
+    """(b, c1, H/2, S/2), f^m1."""
+    coarse: Tensor
+    """(b, c2, H/4, S/4), f^m2."""
 
 
 class Renderer(nn.Module):
@@ -85,22 +101,35 @@ class Renderer(nn.Module):
             references: k a target.
             lips: `(b, m, c2, h, w)` from `encode_lip`.
         """
+        masked = self.mask(target, sketches)
+        return self.paint(masked, self.align(masked, points, still, references), mel, lips)
+
+    def mask(self, target: Tensor, sketches: Tensor) -> MaskedTarget:
+        """Hide the lower half of targets `(b, 3, S, S)` and encode the rest with the sketches `(b, 2k+1, S, S)`."""
         top, half = self.config.top, self.config.face_size // 2
         # Everything from row S/2 is zero: nothing of the original mouth can be seen.
         known = torch.cat([target[..., top:half, :] - 0.5, torch.zeros_like(target[..., half:, :])], 2)
         drawn = sketches[..., top:, :]
-        masked = torch.cat([known, drawn], 1)
-        fine, coarse = self.target_encoder(masked)
-        aligned = self.alignment(points, still, drawn, known, coarse, references)
-        lit = self.light(known, aligned.image)
-        features = self.audio(self.lip_fusion(self.masked_encoder(masked), lips), mel)
+        fine, coarse = self.target_encoder(torch.cat([known, drawn], 1))
+        return MaskedTarget(target[..., :half, :], known, drawn, fine, coarse)
+
+    def align(self, masked: MaskedTarget, points: Tensor, still: Tensor, references: References) -> Aligned:
+        """Flow the references onto the target; shapes as `render`."""
+        aligned: Aligned = self.alignment(points, still, masked.sketches, masked.known, masked.coarse, references)
+        return aligned
+
+    def paint(self, masked: MaskedTarget, aligned: Aligned, mel: Tensor, lips: Tensor) -> Rendered:
+        """Fuse the flowed references, lip references and speech into the lower half; shapes as `render`."""
+        lit = self.light(masked.known, aligned.image)
+        encoded = self.masked_encoder(torch.cat([masked.known, masked.sketches], 1))
         image = self.decoder(
-            features,
-            torch.cat([coarse, aligned.coarse], 1),
-            torch.cat([fine, aligned.fine], 1),
-            torch.cat([known, lit], 1),
+            self.audio(self.lip_fusion(encoded, lips), mel),
+            torch.cat([masked.coarse, aligned.coarse], 1),
+            torch.cat([masked.fine, aligned.fine], 1),
+            torch.cat([masked.known, lit], 1),
         )
-        return Rendered(torch.cat([target[..., :half, :], image[..., half - top :, :]], 2), lit)
+        below = self.config.face_size // 2 - self.config.top
+        return Rendered(torch.cat([masked.upper, image[..., below:, :]], 2), lit)
 
     def forward(
         self,

@@ -1,0 +1,132 @@
+"""Fine detail from the references' own pixels: what a crop of 128 pixels is too small to hold.
+
+The networks say from where in each reference a place comes, and whose detail to believe there. So pictures of any size
+can be flowed: up to `TRUSTED` pixels a crop the result is the networks', finer it is the references'.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsmith.face.landmarks import Floats
+
+LARGEST: Final = 512
+"""Side of the largest native crop, pixels."""
+WORTH: Final = 150
+"""Side of a crop in the film, pixels, from which on native crops show more than those of the networks."""
+TOP: Final = 0.45
+"""Crop units: native crops begin here, since nothing above is drawn."""
+TRUSTED: Final = 96
+"""Pixels a crop up to which the drawn picture is believed."""
+_LENDERS: Final = 3
+_SHARPENED: Final = 0.6
+_CELL: Final = 4
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What the references of one frame may lend it."""
+
+    pictures: list[NDArray[np.uint8]]
+    """k of (rows, N, 3): native crops from `TOP` down."""
+    flow: NDArray[np.float32]
+    """(k, 2, H, S) crop units: from a place of the frame to where it lies in each reference, in the lower H rows."""
+    share: NDArray[np.float32]
+    """(k, H/4, S/4) in [0, 1]: how far each is believed."""
+
+
+def lendable(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A native crop `(N, N, 3)` from `TOP` down, sharpened by what bilinear sampling will take away."""
+    below = crop[int(TOP * len(crop)) :]
+    blurred = cv2.GaussianBlur(below, (3, 3), 0, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.addWeighted(below, 1 + _SHARPENED, blurred, -_SHARPENED, 0), np.uint8)
+
+
+def native_side(transforms: Floats) -> int | None:
+    """The side of native crops for a face that `transforms` `(F, 2, 3)` cut out; None where they show nothing more."""
+    side = crop_side(np.median(np.asarray(transforms, np.float64), axis=0))
+    return min(LARGEST, round(side)) if side >= WORTH else None
+
+
+def crop_side(transform: Floats) -> float:
+    """Side of a crop, pixels of the film, by the transform `(2, 3)` that cuts it out."""
+    return float(1 / np.hypot(transform[0, 0], transform[1, 0]))
+
+
+def with_detail(
+    drawn: NDArray[np.float32], detail: Detail, to_crop: NDArray[np.float64], mask: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """A part of the film `(h, w, 3)` in 0..255 that shows the drawn crop, with the references' detail.
+
+    `to_crop`: `(2, 3)`, from pixels of the part to those of the networks' crop, as OpenCV counts them; `mask` `(S, S)`:
+    where in that crop the detail will be seen.
+    """
+    size, area = len(mask), (drawn.shape[1], drawn.shape[0])
+    lent, total = np.zeros_like(drawn), np.full((*drawn.shape[:2], 1), 1e-6, np.float32)
+    for k in _most_believed(detail.share, mask):
+        share = _from_cells(detail.share[k], to_crop, area, size)[..., None]
+        lent += share * _flowed(detail.pictures[k], detail.flow[k], to_crop, area, size)
+        total += share
+    lent /= total
+    scale = min(1.0, TRUSTED / size * float(np.hypot(to_crop[0, 0], to_crop[1, 0])))
+    return np.asarray(lent + _broad(drawn - lent, scale), np.float32)
+
+
+def _most_believed(share: NDArray[np.float32], mask: NDArray[np.float32]) -> list[int]:
+    """The `_LENDERS` references that are believed most under the mask."""
+    rows = share.shape[1] * _CELL
+    cells = cv2.resize(mask[-rows:], share.shape[:0:-1], interpolation=cv2.INTER_AREA)
+    believed = (share * cells).sum((1, 2))
+    return [int(rank) for rank in np.argsort(-believed, kind="stable")[:_LENDERS]]
+
+
+def _from_cells(
+    share: NDArray[np.float32], to_crop: NDArray[np.float64], area: tuple[int, int], size: int
+) -> NDArray[np.float32]:
+    """Shares `(H/4, S/4)` in the film's part `(h, w)`."""
+    matrix = to_crop / _CELL
+    matrix[:, 2] += 0.5 / _CELL - 0.5
+    matrix[1, 2] -= size / _CELL - share.shape[0]
+    return _sampled(share, matrix, area)
+
+
+def _flowed(
+    picture: NDArray[np.uint8],
+    flow: NDArray[np.float32],
+    to_crop: NDArray[np.float64],
+    area: tuple[int, int],
+    size: int,
+) -> NDArray[np.float32]:
+    """A native crop `(rows, N, 3)` as it lies in the film's part, `(h, w, 3)`."""
+    side = picture.shape[1]
+    below = to_crop.copy()
+    below[1, 2] -= size - flow.shape[1]
+    x, y = np.arange(area[0]), np.arange(area[1])[:, None]
+
+    def native(axis: int, first: int) -> NDArray[np.float32]:
+        """Pixels of the networks' crop, moved, as native ones; both count their first pixel's center as 0."""
+        own = to_crop[axis, 0] * x + to_crop[axis, 1] * y + to_crop[axis, 2]
+        placed = (own + 0.5) * (side / size) + _sampled(flow[axis], below, area) * side
+        return np.asarray(placed - 0.5 - first, np.float32)
+
+    across, down = native(0, 0), native(1, int(TOP * side))
+    sampled = cv2.remap(picture, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(sampled, np.float32)
+
+
+def _broad(picture: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
+    """What is left of a picture `(h, w, 3)` in one `scale` times as large."""
+    height, width = picture.shape[:2]
+    small = (max(1, round(width * scale)), max(1, round(height * scale)))
+    shrunk = cv2.resize(picture, small, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
+
+
+def _sampled(values: NDArray[np.float32], matrix: NDArray[np.float64], area: tuple[int, int]) -> NDArray[np.float32]:
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(values, matrix, area, flags=flags, borderMode=cv2.BORDER_REPLICATE), np.float32)

@@ -1,0 +1,55 @@
+"""Which reference's fine detail may be laid over a rendered picture, place by place; learns nothing."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+from einops import rearrange, repeat
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+CELL: Final = 4
+"""Pixels of a cell: shares are given at a quarter of the resolution."""
+_BROAD: Final = 8
+"""What is wider than this part of the crop's side is light, not detail."""
+_TOLERANCE: Final = 0.1
+"""Difference, as a share of the picture's own contrast, at which a reference counts 1/e as much."""
+_FAINT: Final = 1 / 255
+
+
+class DetailShare(nn.Module):
+    """How far each warped reference may lend its detail to the rendered picture.
+
+    A reference that looks like what was drawn, once it is flowed, has its detail in the right place. Differences are
+    measured against the contrast there, so that faint skin is judged as strictly as teeth.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.broad = size // _BROAD
+
+    def forward(self, warped: Tensor, weight: Tensor, image: Tensor) -> Tensor:
+        """Shares `(b, k, H/4, W/4)` that add up to 1 over the k references.
+
+        Args:
+            warped: `(b, k, 3, H, W)`, the flowed references.
+            weight: `(b, k, H/4, W/4)`, > 0, what the alignment gives each of them.
+            image: `(b, 3, H, W)`, what was rendered.
+        """
+        count, drawn = warped.shape[1], self._detail(image)
+        lent = self._detail(rearrange(warped, "b k c h w -> (b k) c h w"))
+        off = _cell_means(lent - repeat(drawn, "b c h w -> (b k) c h w", k=count))
+        scale = _TOLERANCE * (_cell_means(drawn) + _FAINT)
+        return torch.softmax(weight.log() - rearrange(off, "(b k) h w -> b k h w", k=count) / scale[:, None], 1)
+
+    def _detail(self, pictures: Tensor) -> Tensor:
+        """Pictures `(n, 3, H, W)` less their broad light."""
+        light = F.avg_pool2d(pictures, self.broad)
+        return pictures - F.interpolate(light, scale_factor=float(self.broad), mode="bilinear", align_corners=False)
+
+
+def _cell_means(pictures: Tensor) -> Tensor:
+    """Mean amplitude `(n, H/4, W/4)` of pictures `(n, 3, H, W)` in each cell and its eight neighbors."""
+    cells = F.avg_pool2d(pictures.abs().mean(1, keepdim=True), CELL)
+    return F.avg_pool2d(F.pad(cells, (1, 1, 1, 1), "replicate"), 3, 1)[:, 0]

@@ -1,0 +1,94 @@
+"""Native detail: what references lend lies where the flow says, is bounded by what was drawn, and vanishes with it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lipsmith.dubbing.paste.detail import TOP, Detail, crop_side, lendable, native_side, with_detail
+
+SIZE, NATIVE, ROWS = 128, 256, 80
+ENLARGED = np.array([[0.5, 0.0, -0.25], [0.0, 0.5, -0.25]])
+"""From a film's part in which the crop is 256 pixels wide to the networks' crop, as OpenCV counts."""
+
+
+def texture(seed: int = 0) -> NDArray[np.uint8]:
+    """A native crop of fine stripes on a broad slope."""
+    x = np.arange(NATIVE)
+    stripes = 20 * np.sin(2 * np.pi * x / 3 + seed)
+    picture = np.broadcast_to((60 + x / 2 + stripes)[None, :, None], (NATIVE, NATIVE, 3))
+    return np.ascontiguousarray(picture[int(TOP * NATIVE) :]).astype(np.uint8)
+
+
+def detail(flow: NDArray[np.float32], share: NDArray[np.float32], pictures: list[NDArray[np.uint8]]) -> Detail:
+    return Detail(pictures, flow, share)
+
+
+def still(count: int) -> NDArray[np.float32]:
+    return np.zeros((count, 2, ROWS, SIZE), np.float32)
+
+
+def believed(*levels: float) -> NDArray[np.float32]:
+    return np.stack([np.full((ROWS // 4, SIZE // 4), level, np.float32) for level in levels])
+
+
+@pytest.fixture
+def mask() -> NDArray[np.float32]:
+    mask = np.zeros((SIZE, SIZE), np.float32)
+    mask[72:120, 30:98] = 1
+    return mask
+
+
+def drawn(level: float = 100.0) -> NDArray[np.float32]:
+    return np.full((NATIVE, NATIVE, 3), level, np.float32)
+
+
+INSIDE = np.s_[150:230, 70:190]
+
+
+def test_broad_light_is_the_drawn_pictures_and_stripes_are_the_references(mask: NDArray[np.float32]) -> None:
+    lent = with_detail(drawn(), detail(still(1), believed(1.0), [texture()]), ENLARGED, mask)[INSIDE]
+    assert abs(lent.mean() - 100) < 0.5
+    assert lent.std() == pytest.approx(20 / 2**0.5, abs=2)
+
+
+def test_detail_moves_with_the_flow(mask: NDArray[np.float32]) -> None:
+    """A flow of two native pixels to the right shows what lies two pixels to the right in the reference."""
+    flow = still(1)
+    flow[0, 0] = 2 / NATIVE
+    before = with_detail(drawn(), detail(still(1), believed(1.0), [texture()]), ENLARGED, mask)
+    after = with_detail(drawn(), detail(flow, believed(1.0), [texture()]), ENLARGED, mask)
+    assert np.abs(after[150:230, 70:190] - before[150:230, 72:192]).mean() < 2.5
+    assert np.abs(after - before)[INSIDE].mean() > 10
+
+
+def test_without_detail_the_drawn_picture_stays(mask: NDArray[np.float32]) -> None:
+    plain = np.full((NATIVE - int(TOP * NATIVE), NATIVE, 3), 30, np.uint8)
+    slope = drawn() + np.linspace(-30, 30, NATIVE, dtype=np.float32)[:, None, None]
+    lent = with_detail(slope, detail(still(2), believed(0.5, 0.5), [plain, plain]), ENLARGED, mask)
+    assert np.abs(lent - slope)[INSIDE].max() < 1
+
+
+def test_the_most_believed_lend(mask: NDArray[np.float32]) -> None:
+    pictures = [texture(seed) for seed in range(5)]
+    alone = with_detail(drawn(), detail(still(1), believed(1.0), [pictures[4]]), ENLARGED, mask)
+    among = with_detail(drawn(), detail(still(5), believed(0, 0, 0, 0, 1.0), pictures), ENLARGED, mask)
+    assert np.abs(alone - among)[INSIDE].max() < 0.01
+
+
+def test_sides_of_crops() -> None:
+    def cut(side: float) -> NDArray[np.float64]:
+        return np.array([[[0.0, -1 / side, 0.2], [1 / side, 0.0, 0.1]]])
+
+    assert crop_side(cut(250)[0]) == pytest.approx(250)
+    assert [native_side(cut(side)) for side in (149.0, 300.4, 900.0)] == [None, 300, 512]
+
+
+def test_lendable_keeps_means_and_sharpens_edges() -> None:
+    picture = np.zeros((100, 100, 3), np.uint8)
+    picture[:, 50:] = 100
+    lent = lendable(picture)
+    assert lent.shape == (55, 100, 3)
+    assert (lent[:, :49].max(), lent[:, 51:].min()) == (0, 100)
+    assert lent[10, 50, 0] == 115  # 100 + 0.6 * (100 - 75)
