@@ -28,6 +28,8 @@ def test_a_run_that_continues_forgets_what_came_after_its_checkpoint(tmp_path: P
     first = Log(tmp_path, 0)
     for step in (10, 20, 30):
         first.add("train", {"l1": step / 100}, step, step / 60)
+    with (tmp_path / "log.jsonl").open("a") as file:
+        file.write('{"step": 1')
     second = Log(tmp_path, 20)
     second.add("val", {"score": 0.123456789}, 30, 0.5)
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]

@@ -29,13 +29,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def test_by_steps_the_rate_warms_up_and_falls_to_a_hundredth(clock: Clock) -> None:
     schedule = Schedule(100, warmup=4)
-    assert schedule.scale(0) == pytest.approx(1 / 5)
-    assert schedule.scale(50) == pytest.approx(0.01 + 0.99 / 2)
-    assert schedule.scale(100) == pytest.approx(0.01)
-    assert not schedule.is_finished(99)
-    assert schedule.is_finished(100)
+    assert schedule.scale(0, schedule.progress(0)) == pytest.approx(1 / 5)
+    assert schedule.scale(50, schedule.progress(50)) == pytest.approx(0.01 + 0.99 / 2)
+    assert schedule.scale(100, schedule.progress(100)) == pytest.approx(0.01)
+    assert schedule.progress(99) < 1
+    assert schedule.progress(100) == 1
     clock.now += 1e6
-    assert not schedule.is_finished(99)
+    assert schedule.progress(99) < 1
 
 
 def test_by_minutes_the_nearer_limit_rules(clock: Clock) -> None:
@@ -43,9 +43,9 @@ def test_by_minutes_the_nearer_limit_rules(clock: Clock) -> None:
     clock.now += 150
     assert schedule.progress(0) == pytest.approx(0.25)
     assert schedule.progress(60) == pytest.approx(0.6)
-    assert schedule.scale(0) == pytest.approx(0.01 + 0.99 * (1 + math.cos(math.pi / 4)) / 2)
+    assert schedule.scale(0, schedule.progress(0)) == pytest.approx(0.01 + 0.99 * (1 + math.cos(math.pi / 4)) / 2)
     clock.now += 450
-    assert schedule.is_finished(0)
+    assert schedule.progress(0) == 1
 
 
 def test_minutes_spent_before_a_resume_count(clock: Clock) -> None:

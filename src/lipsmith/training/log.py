@@ -62,7 +62,15 @@ def _remove_after(path: Path, step: int) -> None:
     if path.is_file():
         rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
         with write_whole(path) as beside:
-            beside.write_text("".join(row for row in rows if json.loads(row)["step"] <= step), encoding="utf-8")
+            beside.write_text("".join(row for row in rows if _is_until(row, step)), encoding="utf-8")
+
+
+def _is_until(row: str, step: int) -> bool:
+    """Whether a line is whole and of a step up to `step`; a machine that stops may leave half a line."""
+    try:
+        return int(json.loads(row)["step"]) <= step
+    except ValueError:
+        return False
 
 
 def _tensorboard(run: Path, step: int) -> Any:  # noqa: ANN401 - the writer, which need not be installed

@@ -65,12 +65,12 @@ def fit(task: Task[Any], settings: Settings, progress: Progress = lambda done, t
     if fabric.is_global_zero:
         _validated(task, state, trials=2)  # what cannot be measured should fail now, not after an hour
     meter, saved_at = Meter(fabric.device), time.monotonic()
-    while not _is_finished(fabric, state):
-        state.set_learning_rate()
+    while (done := _done(fabric, state)) < 1:
+        state.set_learning_rate(done)
         with meter.data(), torch.no_grad():
             batch = task.batch(state.random)
         state.network.train()
-        terms = task.losses(state.network, batch, state.done, state.adversary)
+        terms = task.losses(state.network, batch, done, state.adversary)
         fabric.backward(_weighted_sum(terms, task.weights))
         fabric.clip_gradients(state.network, state.optimizer, max_norm=config.gradient_clip, error_if_nonfinite=False)
         drop_nonfinite_gradients(state.module)
@@ -81,7 +81,7 @@ def fit(task: Task[Any], settings: Settings, progress: Progress = lambda done, t
         meter.add(task.samples * fabric.world_size)
         if state.step % config.log_every == 0:
             _report_training(log, state, terms, meter)
-        if remark := task.after_step(state.ema.module, state.done, state.best):
+        if remark := task.after_step(state.ema.module, done, state.best):
             log.say(remark)
         if state.step % config.validate_every == 0:
             _validate(fabric, task, state, log, settings.out)
@@ -133,9 +133,9 @@ class State:
         """Share of the run that is done, 0..1."""
         return self.schedule.progress(self.step)
 
-    def set_learning_rate(self) -> None:
-        """As scheduled, the adversary's too."""
-        rate = self.task.config.learning_rate * self.schedule.scale(self.step)
+    def set_learning_rate(self, done: float) -> None:
+        """As scheduled where `done` of the run is done, the adversary's too."""
+        rate = self.task.config.learning_rate * self.schedule.scale(self.step, done)
         optimizers = [self.optimizer, *([self.adversary.optimizer] if self.adversary else [])]
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = rate
@@ -187,10 +187,9 @@ def _begin(fabric: Fabric, task: Task[Any], settings: Settings) -> tuple[State, 
     return state, unused if settings.start is not None else ""
 
 
-def _is_finished(fabric: Fabric, state: State) -> bool:
-    """Whether the run is over: for all processes when it is for the first, whose clock rules."""
-    finished = state.schedule.is_finished(state.step)
-    return bool(fabric.broadcast(finished)) if fabric.world_size > 1 else finished
+def _done(fabric: Fabric, state: State) -> float:
+    """Share of the run that is done, by the clock of the first process: all must learn at the same rate."""
+    return float(fabric.broadcast(state.done)) if fabric.world_size > 1 else state.done
 
 
 def _weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:

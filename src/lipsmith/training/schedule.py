@@ -34,14 +34,10 @@ class Schedule:
         by_time = self.elapsed / self.minutes if self.minutes else 0.0
         return min(1.0, max(step / self.steps, by_time))
 
-    def is_finished(self, step: int) -> bool:
-        """Whether the run is over."""
-        return self.progress(step) >= 1
-
-    def scale(self, step: int) -> float:
-        """Factor (0, 1] on the learning rate."""
+    def scale(self, step: int, done: float) -> float:
+        """Factor (0, 1] on the learning rate at a step where `done` of the run is done."""
         rise = min(1.0, (step + 1) / (self.warmup + 1))
-        return rise * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self.progress(step))))
+        return rise * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
 
     def state_dict(self) -> dict[str, float]:
         """What a resumed run must know: the minutes already spent."""
