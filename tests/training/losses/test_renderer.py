@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from lipsmith.face.landmarks import INNER_LIP, JAW, OUTER_LIP, ranks
-from lipsmith.models.renderer.discriminator import MultiScaleDiscriminator
-from lipsmith.models.vgg import VGG, load_vgg
-from lipsmith.training.losses.adversarial import Adversary, discriminator_loss, feature_matching_loss, generator_loss
-from lipsmith.training.losses.perceptual import gram, perceptual_loss, style_loss
+from lipsmith.models.vgg import VGG
 from lipsmith.training.losses.renderer import (
     MOUTH_RADIUS,
     MOUTH_WEIGHT,
@@ -26,65 +21,6 @@ from lipsmith.training.losses.renderer import (
     pixel_loss,
     renderer_terms,
 )
-
-
-def layer(*rows: list[float]) -> Tensor:
-    """Features of one picture, one row a channel, one line high."""
-    return torch.tensor(rows)[None, :, None]
-
-
-def test_perceptual_loss_sums_the_layers_means() -> None:
-    fake, real = [layer([1.0, 2.0]), layer([0.0])], [layer([1.0, 4.0]), layer([3.0])]
-    assert perceptual_loss(fake, real).item() == pytest.approx(1 + 3)
-
-
-def test_gram_is_the_channels_correlation() -> None:
-    features = layer([1.0, 2.0], [3.0, 0.0])
-    expected = torch.tensor([[[5.0, 3.0], [3.0, 9.0]]]) / (2 * 2)
-    torch.testing.assert_close(gram(features), expected)
-
-
-def test_style_loss_sees_what_and_not_where() -> None:
-    picture, turned, flat = layer([1.0, 2.0]), layer([2.0, 1.0]), layer([1.0, 1.0])
-    assert style_loss([picture], [turned]).item() == 0
-    assert style_loss([picture], [flat]).item() == pytest.approx((5 - 2) / 2)
-
-
-def test_adversarial_losses_are_least_squares() -> None:
-    fake = [[torch.tensor([1.0]), torch.tensor([0.5])], [torch.tensor([2.0]), torch.tensor([0.0])]]
-    real = [[torch.tensor([4.0]), torch.tensor([1.0])], [torch.tensor([2.0]), torch.tensor([0.0])]]
-    assert discriminator_loss(fake, real).item() == pytest.approx(((0 + 0.25) + (1 + 0)) / 2 / 2)
-    assert generator_loss(fake).item() == pytest.approx((0.25 + 1) / 2)
-    assert feature_matching_loss(fake, real).item() == pytest.approx((3 + 0) / 2)
-
-
-def make_adversary() -> Adversary:
-    torch.manual_seed(0)
-    discriminator = MultiScaleDiscriminator(scales=2, channels=4, layers=1)
-    return Adversary(discriminator, torch.optim.SGD(discriminator.parameters(), 0.1))
-
-
-def test_each_step_leaves_the_other_side_without_gradients() -> None:
-    adversary, source = make_adversary(), nn.Parameter(torch.rand(2, 3, 16, 16))
-    real = torch.rand(2, 3, 16, 16)
-    before = [parameter.clone() for parameter in adversary.discriminator.parameters()]
-    adversary.train_step(source * 1.0, real)
-    assert source.grad is None
-    after = list(adversary.discriminator.parameters())
-    assert any(not torch.equal(old, new) for old, new in zip(before, after, strict=True))
-    adversary.optimizer.zero_grad(set_to_none=True)
-    torch.stack(list(adversary.judge(source * 1.0, real).values())).sum().backward()
-    assert source.grad is not None
-    assert source.grad.any()
-    assert all(parameter.grad is None for parameter in after)
-
-
-def test_the_adversarys_state_comes_back() -> None:
-    one, other = make_adversary(), make_adversary()
-    one.train_step(torch.zeros(1, 3, 16, 16), torch.ones(1, 3, 16, 16))
-    other.load_state_dict(one.state_dict())
-    picture = torch.rand(1, 3, 16, 16)
-    assert torch.equal(one.discriminator(picture)[0][-1], other.discriminator(picture)[0][-1])
 
 
 def test_pixels_near_the_mouth_weigh_more() -> None:
@@ -156,15 +92,6 @@ def test_terms_are_those_named_and_zero_for_the_truth() -> None:
     assert {name: value.item() for name, value in same.items()} == dict.fromkeys(names, 0.0)
     aligned = renderer_terms(Comparison(truth, 1 - truth, truth, weight, weight, vgg), names, None)
     assert {name for name, value in aligned.items() if value > 0} == {"aligned_pixel", "warped"}
-
-
-def test_the_published_file_and_a_converted_one_are_read(tmp_path: Path) -> None:
-    vgg = VGG("vgg19")
-    save_file(vgg.state_dict() | {"lin0": torch.ones(1)}, tmp_path / "vgg.safetensors")
-    torch.save(vgg.state_dict() | {"classifier.0.bias": torch.ones(1)}, tmp_path / "vgg.pth")
-    for name in ("vgg.safetensors", "vgg.pth"):
-        found = load_vgg(tmp_path / name, "vgg19").state_dict()
-        assert all(torch.equal(found[key], value) for key, value in vgg.state_dict().items())
 
 
 def test_the_pictures_that_vgg_sees_are_spread_over_the_batch() -> None:

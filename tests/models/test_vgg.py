@@ -1,0 +1,19 @@
+"""VGG reads its weights as published and as converted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from lipsmith.models.vgg import VGG, load_vgg
+
+
+def test_the_published_file_and_a_converted_one_are_read(tmp_path: Path) -> None:
+    vgg = VGG("vgg19")
+    save_file(vgg.state_dict() | {"lin0": torch.ones(1)}, tmp_path / "vgg.safetensors")
+    torch.save(vgg.state_dict() | {"classifier.0.bias": torch.ones(1)}, tmp_path / "vgg.pth")
+    for name in ("vgg.safetensors", "vgg.pth"):
+        found = load_vgg(tmp_path / name, "vgg19").state_dict()
+        assert all(torch.equal(found[key], value) for key, value in vgg.state_dict().items())
