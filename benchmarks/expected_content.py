@@ -14,18 +14,19 @@ import torch
 
 from lipsmith.evaluation.landmarks import Trial, load_trials, total
 from lipsmith.evaluation.metrics.landmarks import opening_r
-from lipsmith.models.landmarks import generator as landmark_generator
+from lipsmith.models.landmarks import expected as module
+from lipsmith.models.landmarks.config import LandmarkConfig
 
 NEARNESS = (3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 1e9)
 TRUST = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-def expected(trial: Trial) -> dict[str, float]:
+def expected(trial: Trial, nearness: float) -> dict[str, float]:
     """L1 and r of what is expected without speech."""
     pose, references = torch.from_numpy(trial.pose)[None], torch.from_numpy(trial.references)[None]
     with torch.inference_mode():
-        steady = landmark_generator.steadied(pose)
-        content = landmark_generator.expected_content(steady, references)[0].numpy()[trial.counted]
+        steady = module.steadied(pose, LandmarkConfig.steady)
+        content = module.expected_content(steady, references, nearness)[0].numpy()[trial.counted]
     truth = trial.truth[trial.counted]
     return {"l1": 100 * float(np.abs(content - truth).mean()), "r": opening_r(content, truth)}
 
@@ -38,8 +39,8 @@ def main() -> None:
     identities = [trial.record.identity for trial in trials]
     found = {}
     for nearness, trust in product(NEARNESS, TRUST):
-        landmark_generator._NEARNESS, landmark_generator._TRUST = nearness, trust
-        found[nearness, trust] = total([expected(trial) for trial in trials], identities)
+        module._TRUST = trust
+        found[nearness, trust] = total([expected(trial, nearness) for trial in trials], identities)
     best = min(found, key=lambda constants: found[constants]["l1"])
     print(f"{'nearness':>9} {'trust':>6} {'L1 %':>7} {'r':>6}")
     for (nearness, trust), figures in found.items():

@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from lipsmith.face.crop import apply, fit_transforms  # noqa: E402
 from lipsmith.face.landmarks import NUM_POSE, select  # noqa: E402
 from lipsmith.face.tracker import FaceTracker  # noqa: E402
-from lipsmith.inference.backend import Backend  # noqa: E402
+from lipsmith.inference.model_folder import Backend  # noqa: E402
 from lipsmith.inference.onnx import OnnxBackend  # noqa: E402
 from lipsmith.inference.speak import predict_content  # noqa: E402
 from lipsmith.inference.torch import load_torch_backend  # noqa: E402

@@ -11,14 +11,14 @@ from lipsmith.files import check_file, home
 
 @dataclass(frozen=True)
 class ThirdParty:
-    """Somebody else's weights: the file's name in the weights folder, its origin and its licence.
+    """Weights of a third party: the file's name in the weights folder, its origin and its license.
 
-    `sha256` may be the beginning of the hash, where that is all that its publisher tells, or empty.
+    `sha256` may be the beginning of the hash, where its publisher states no more, or empty.
     """
 
     file: str
     origin: str
-    licence: str
+    license: str
     use: str
     sha256: str = ""
 
@@ -68,7 +68,7 @@ def third_party(name: str) -> Path:
     if not path.is_file():
         raise WeightsError(
             f"{weights.use} needs {weights.file}, which is not in {path.parent}; "
-            f"get it from {weights.origin} ({weights.licence}) and put it there"
+            f"get it from {weights.origin} ({weights.license}) and put it there"
         )
     check_file(path, weights.sha256)
     return path

@@ -297,3 +297,17 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     with os.fdopen(writer) as closed:
         done = subprocess.run([sys.executable, "-c", program], stdout=closed, stderr=subprocess.PIPE, check=False)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no names that are not Unicode")
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "cp1252", "utf-8"])
+@pytest.mark.parametrize("name", [b"plain.mp4", "фильм.mp4".encode(), b"r\xe9s.mp4"])
+def test_the_printed_path_is_the_path(encoding: str, name: bytes) -> None:
+    program = (
+        "import os, sys; from lipsmith import cli; from lipsmith.cli import console; cli._set_encodings();"
+        f"console.result(os.fsdecode({name!r})); print(os.fsdecode({name!r}), file=sys.stderr)"
+    )
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, env=environment)
+    assert done.stdout == name + b"\n"
+    assert done.stderr.endswith(b".mp4\n")

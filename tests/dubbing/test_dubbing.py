@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from double import SIZES, Double, make_dubber
 from lipsmith import Clip, Dubber
-from lipsmith.dubbing.pipeline import find_faces
+from lipsmith.dubbing.scan import find_faces
 from lipsmith.errors import InputError, UsageError, WeightsError
 from lipsmith.face.landmarks import lip_opening
 from lipsmith.inference.model_folder import write_config
@@ -328,6 +329,11 @@ def test_an_error_that_is_kept_keeps_no_thread(clip: Clip, tmp_path: Path, monke
 def test_an_unknown_tail_is_a_usage_error(clip: Clip) -> None:
     with pytest.raises(UsageError, match="cut or keep"):
         clip.dub(speech(0.2), tail="Keep")  # type: ignore[arg-type]
+
+
+def test_a_models_drive_counts_as_strength(clip: Clip) -> None:
+    said, driven = speech(0.4), replace(clip, config=replace(clip.config, drive=1.5))
+    assert np.array_equal(driven.dub(said).mouths[0].points, clip.dub(said, strength=1.5).mouths[0].points)
 
 
 @pytest.mark.parametrize("strength", [-0.1, 2.5, float("nan")])

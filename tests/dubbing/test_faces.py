@@ -5,8 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lipsmith.dubbing.faces import FADE, Face, choose, ignored_faces, opacities
-from lipsmith.dubbing.store import CropStore, Stored
+from lipsmith.dubbing.faces import FADE, CropStore, Face, Stored, choose, ignored_faces, opacities
 from lipsmith.errors import LipsmithError, UsageError
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from lipsmith.dubbing.faces import CropStore
 from lipsmith.dubbing.scan import LONGEST_GAP, Scan, Scanner, Sizes
 from lipsmith.dubbing.source import ArraySource
-from lipsmith.dubbing.store import CropStore
 from lipsmith.errors import InputError
 from lipsmith.face.crop import crop_image
 from scripted import ScriptedTracker, Seen, mesh

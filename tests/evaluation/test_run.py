@@ -15,6 +15,7 @@ from lipsmith.cli import main
 from lipsmith.cli.results import read_figures
 from lipsmith.data.clips import ClipRecord, PreparedClip
 from lipsmith.data.prepare import prepare
+from lipsmith.dubbing.strength import with_strength
 from lipsmith.errors import InputError, UsageError
 from lipsmith.evaluation.baselines import Copy, Mean, Warp, landmark_flow, under, warp
 from lipsmith.evaluation.metrics.judge import OwnJudge
@@ -28,6 +29,8 @@ from lipsmith.evaluation.tables import make_table
 from lipsmith.evaluation.totals import interval, intervals, totals
 from lipsmith.face import FaceMesh
 from lipsmith.face.crop import still_points
+from lipsmith.face.landmarks import NUM_POSE
+from lipsmith.face.references import choose_landmarks
 from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig
 from synthetic import Motion, make_film, speech
 
@@ -66,6 +69,7 @@ def task(source: PreparedClip, protocol: str = "strict") -> ReconstructionTask:
         asked.targets,
         upper,
         points,
+        False,
         mel,
         asked.allowed,
         asked.pool,
@@ -142,6 +146,28 @@ def test_the_number_of_references_is_the_models_or_what_was_asked_for() -> None:
     ModelSystem("usual", usual, CONFIG).reconstruct(asked)
     assert usual.calls["reference"] == len(asked.pool)
     assert usual.calls["lip"] == 5
+
+
+def test_predicted_points_are_driven_and_true_ones_are_not() -> None:
+    class Drawn(Double):
+        points: NDArray[np.float32]
+
+        def _render(
+            self, points: NDArray[np.float32], **others: NDArray[np.float32]
+        ) -> tuple[NDArray[np.float32], ...]:
+            self.points = points
+            return super()._render(**others)
+
+    backend, asked = Drawn(), task(clip())
+    model = ModelSystem("driven", backend, replace(CONFIG, drive=1.5))
+    model.reconstruct(asked)
+    last = asked.points[-len(backend.points) :]
+    np.testing.assert_array_equal(backend.points, last)
+    model.reconstruct(replace(asked, predicted=True))
+    known = asked.landmarks[asked.allowed]
+    np.testing.assert_array_equal(backend.points[:, :NUM_POSE], last[:, :NUM_POSE])
+    expected = with_strength(last, known[choose_landmarks(known)], 1.5)
+    np.testing.assert_allclose(backend.points[:, NUM_POSE:], expected, atol=1e-6)
 
 
 def test_clips_of_another_size_are_refused() -> None:

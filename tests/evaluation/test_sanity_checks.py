@@ -83,7 +83,7 @@ def test_without_a_face_where_it_should_be_nothing_is_measured(
 ) -> None:
     changed = [np.ascontiguousarray(CHANGES[change](image)) for image in images]
     scorer = Scorer(NOTHING)
-    with pytest.raises(InputError, match=r"faceless\.mp4: no face is seen"):
+    with pytest.raises(InputError, match=r"faceless\.mp4: no face is visible"):
         score_pairs([Pair("a", real, remade(changed, tmp_path / "faceless.mp4"))], scorer)
 
 
@@ -93,7 +93,7 @@ def test_few_frames_with_a_face_are_told(
     some = [image if number < 5 else np.zeros_like(image) for number, image in enumerate(images)]
     measured(real, remade(some, tmp_path / "some.mp4"))
     (told,) = caplog.messages
-    assert "in 3 of 4 frames no face" in told
+    assert "3 of 4 frames show no face" in told
 
 
 def test_other_speech_is_told_unless_it_is_known(

@@ -9,8 +9,7 @@ from onnx import TensorProto, helper
 
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.inference import onnx as onnx_backend
-from lipsmith.inference.backend import load_backend
-from lipsmith.inference.model_folder import ModelFolder
+from lipsmith.inference.model_folder import ModelFolder, load_backend
 from lipsmith.inference.onnx import OnnxBackend, cuda_is_available
 
 

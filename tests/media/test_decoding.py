@@ -121,3 +121,17 @@ def test_of_several_pictures_the_default_one_is_taken(tmp_path: Path, suffix: st
     info = probe(path)
     assert info.width == 64
     assert "holds 2 pictures; stream 1, 64 x 48" in " ".join(info.remarks)
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4", "mjpeg"])
+def test_frames_in_avi_are_shown_when_they_are(tmp_path: Path, codec: str) -> None:
+    """Also those that are stored in another order."""
+    images = [picture(64, 48, 60 + 10 * number) for number in range(12)]
+    pixels = "yuvj420p" if codec == "mjpeg" else None
+    options = {"bf": "2"} if codec != "mjpeg" else {}
+    path = film(tmp_path / "a.avi", images, codec=codec, options=options, pixel_format=pixels)
+    frames = list(read_frames(path))
+    assert [frame.time for frame in frames] == pytest.approx([number / 25 for number in range(12)])
+    for frame, image in zip(frames, images, strict=True):
+        errors = [np.abs(frame.image.astype(int) - other).mean() for other in images]
+        assert images[int(np.argmin(errors))] is image

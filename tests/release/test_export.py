@@ -15,8 +15,7 @@ from torch import nn
 from lipsmith.cli import export as verb
 from lipsmith.cli import main
 from lipsmith.errors import UsageError, WeightsError
-from lipsmith.inference.backend import load_backend
-from lipsmith.inference.model_folder import find_model
+from lipsmith.inference.model_folder import find_model, load_backend
 from lipsmith.inference.onnx import OnnxBackend
 from lipsmith.inference.stages import load_stages
 from lipsmith.models.landmarks.config import LandmarkConfig
@@ -66,8 +65,8 @@ def model(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_folder_is_a_checked_model(model: Path) -> None:
     found = find_model(model)
     assert {f"{stage}.onnx" for stage in OUTPUTS} | {"model.safetensors"} == set(found.config["files"])
-    named = {key: found.config[key] for key in ("name", "face_size", "references_per_frame", "lips", "window")}
-    assert named == {"name": "tiny", "face_size": 32, "references_per_frame": 3, "lips": 5, "window": 7}
+    named = {key: found.config[key] for key in ("name", "face_size", "references_per_frame", "lips", "window", "drive")}
+    assert named == {"name": "tiny", "face_size": 32, "references_per_frame": 3, "lips": 5, "window": 7, "drive": 1.2}
 
 
 @pytest.mark.parametrize("stage", OUTPUTS)

@@ -58,18 +58,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     130 interrupted. `argv` leaves out the program's own name and defaults to the shell's words.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a table's arrows must not end a command on an old code page
+    _set_encodings()
     with _termination_as_interrupt():
         try:
-            code = _dispatch(words)
+            code = _general(words)
+            code = _run(words) if code is None else code
             sys.stdout.flush()
         except BrokenPipeError as error:
             return _broken_pipe(error)
         except KeyboardInterrupt:
             return _complain("interrupted", INTERRUPTED)
     return code
+
+
+def _set_encodings() -> None:
+    """A script that reads a path from stdout gets its bytes; a person reads stderr, where a ? does no harm."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
+    if isinstance(sys.stderr, TextIOWrapper):
+        sys.stderr.reconfigure(errors="replace")
 
 
 def help_text(prefix: str = "") -> str:
@@ -124,7 +131,8 @@ def parse_options(verb: str, module: Verb, words: Sequence[str]) -> Common:
     return options
 
 
-def _dispatch(words: list[str]) -> int:
+def _general(words: list[str]) -> int | None:
+    """The exit code where version or general help is asked for, which is printed; None for a verb."""
     if words in (["--version"], ["-V"]):
         print(f"lipsmith {__version__}")
         return SUCCESS
@@ -134,7 +142,7 @@ def _dispatch(words: list[str]) -> int:
     if words[1:] in (["--help"], ["-h"]) and _is_group(words[0]):
         print(help_text(words[0]))
         return SUCCESS
-    return _run(words)
+    return None
 
 
 def _run(words: list[str]) -> int:
@@ -144,7 +152,10 @@ def _run(words: list[str]) -> int:
         module = load_verb(verb)
         options = parse_options(verb, module, rest)
         verbose = options.verbose
-        _call(module, options)
+        from lipsmith.cli import console
+
+        with console.log_lines(options):
+            module.run(options)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else FAILED
     except BrokenPipeError:
@@ -152,13 +163,6 @@ def _run(words: list[str]) -> int:
     except Exception as error:
         return _explain(error, verbose)
     return SUCCESS
-
-
-def _call(module: Verb, options: Common) -> None:
-    from lipsmith.cli import console
-
-    with console.log_lines(options):
-        module.run(options)
 
 
 def _explain(error: Exception, verbose: bool) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import re
 import sys
 import time
@@ -31,10 +32,10 @@ class Common:
     """Options of every verb. Verbs' options are frozen, keyword-only dataclasses derived from it."""
 
     verbose: Annotated[bool, tyro.conf.arg(aliases=["-v"])] = False
-    """Tell more, and show where an error came from."""
+    """Log more, and show where an error came from."""
 
     quiet: Annotated[bool, tyro.conf.arg(aliases=["-q"])] = False
-    """Tell only errors."""
+    """Log only errors."""
 
     def __post_init__(self) -> None:
         if self.verbose and self.quiet:
@@ -110,8 +111,8 @@ def log_lines(options: Common) -> Iterator[None]:
 
 
 def result(path: Path | str) -> None:
-    """Name the result on stdout, alone on its line."""
-    print(path)
+    """Name the result on stdout, alone on its line, in the bytes that the file system knows it by."""
+    print(os.fsencode(path).decode("utf-8", "surrogateescape"))
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], stream: TextIO | None = None) -> None:

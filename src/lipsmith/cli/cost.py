@@ -16,16 +16,16 @@ from lipsmith.files import refuse_outputs
 
 @dataclass(frozen=True, kw_only=True)
 class Options(console.JsonOptions, console.OutputOptions):
-    """Counts without running anything."""
+    """Counts come from the configs; nothing runs."""
 
     config: Annotated[str, tyro.conf.Positional]
     """The renderer's TOML file, or the name of a packaged one (fast, paper)."""
     landmarks: str = "fast"
-    """The landmark generator's."""
+    """The landmark generator's TOML file, or the name of a packaged one."""
     references: int | None = None
-    """References a frame; as configured when left out."""
+    """References per frame; default: as configured."""
     lips: int | None = None
-    """Lip references; as configured when left out."""
+    """Lip references; default: as configured."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -56,7 +56,7 @@ def run(options: Options) -> None:
         [asdict(part) for part in parts],
         overwrite=options.overwrite,
     )
-    columns = ("part", "once a", "parameters", "GMAC")
+    columns = ("part", "once per", "parameters", "GMAC")
     console.table("Cost", columns, rows, None if options.json else sys.stdout)
     if options.json:
         console.result(options.json)

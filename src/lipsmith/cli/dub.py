@@ -60,43 +60,45 @@ def run(options: Options) -> None:
     if options.list_faces:
         _list_faces(options)
         return
-    from lipsmith.dubbing.batch import Batch
-    from lipsmith.dubbing.pipeline import Dubber, dub
+    if options.pairs is not None:
+        from lipsmith.dubbing.batch import read_pairs
 
-    jobs = _jobs(options)
-    if len(jobs) == 1:
-        job = jobs[0]
-        console.result(
-            dub(
-                job.video,
-                job.speech,
-                job.output,
-                options,
-                model=options.model,
-                device=options.device,
-                threads=options.threads,
-                progress_of=console.progress,
-            )
-        )
+        _dub_all(options, read_pairs(options.pairs, options.output))
         return
+    assert options.video is not None
+    assert options.speech is not None
+    assert options.output is not None
+    if options.video.is_dir() or options.speech.is_dir():
+        from lipsmith.dubbing.batch import pair
+
+        _dub_all(options, pair(options.video, options.speech, options.output))
+        return
+    from lipsmith.dubbing.pipeline import dub
+
+    result = dub(
+        options.video,
+        options.speech,
+        options.output,
+        options,
+        model=options.model,
+        device=options.device,
+        threads=options.threads,
+        progress_of=console.progress,
+    )
+    console.result(result)
+
+
+def _dub_all(options: Options, jobs: list[Job]) -> None:
+    from lipsmith.dubbing.batch import Batch
+    from lipsmith.dubbing.pipeline import Dubber
+
     dubber = Dubber.from_pretrained(options.model, options.device, options.threads)
     for path in Batch(dubber, options, console.progress).run(jobs):
         console.result(path)
 
 
-def _jobs(options: Options) -> list[Job]:
-    from lipsmith.dubbing.batch import pair, read_pairs
-
-    if options.pairs is not None:
-        return read_pairs(options.pairs, options.output)
-    assert options.video is not None
-    assert options.speech is not None
-    assert options.output is not None
-    return pair(options.video, options.speech, options.output)
-
-
 def _list_faces(options: Options) -> None:
-    from lipsmith.dubbing.pipeline import find_faces
+    from lipsmith.dubbing.scan import find_faces
 
     assert options.video is not None
     with console.progress(f"{options.video.name}: faces") as progress:

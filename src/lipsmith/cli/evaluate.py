@@ -1,4 +1,4 @@
-"""Measure a model on prepared clips, beside the baselines copy, mean and landmark warp."""
+"""Measure a model on prepared clips, together with the baselines copy, mean and landmark warp."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TITLES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions):
-    """Without a model, the baselines alone are measured."""
+    """Without a model, only the baselines are measured."""
 
     data: Annotated[Path, tyro.conf.Positional]
     """Prepared clips."""
@@ -38,11 +38,11 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
     """Further models, NAME=FOLDER each: ablations."""
     protocol: Literal["strict", "paper", "cross"] = "strict"
     """strict: references from a clip's first half, the second is rebuilt. paper: as IP_LAP, neighbors among the
-    references. cross: somebody else's speech."""
+    references. cross: another person's speech."""
     split: Literal["val", "test", "train"] = "test"
-    """Which people."""
+    """Split to measure."""
     landmarks: Literal["true", "predicted"] = "true"
-    """Whose lips and jaw the pictures shall have: the film's own, or the model's prediction from speech."""
+    """Lips and jaw that the pictures should have: the film's own, or the model's prediction from speech."""
     table: Literal[1, 2, 3] = 1
     """The paper's table: 1 systems and ablations, 2 number of references, 3 number of lip references."""
     judge: str = "sync"
@@ -84,7 +84,7 @@ def require_wave(judge: str) -> None:
 
 
 def run(options: Options) -> None:
-    """Evaluate, print the table, write what was asked for."""
+    """Evaluate, print the table, write the files."""
     outputs = [path for path in (options.json, options.markdown, options.latex) if path]
     inputs = (options.data, options.model, *(folder for _, folder in _variants(options)))
     refuse_outputs(outputs, options.overwrite, inputs=inputs, folder=options.strips)
@@ -142,14 +142,14 @@ def _systems(options: Options) -> list[System]:
 
 
 def _speaker(systems: list[System]) -> ModelSystem | None:
-    """Whoever predicts landmarks: the model itself."""
+    """The system that predicts landmarks: the last model."""
     from lipsmith.evaluation.model_system import ModelSystem
 
     return next((system for system in reversed(systems) if isinstance(system, ModelSystem)), None)
 
 
 def _plain(options: Options) -> str:
-    """The system whose figures carry no name in front."""
+    """The system whose figures have no prefix."""
     return Path(options.model).resolve().name if options.model and options.table == 1 else ""
 
 

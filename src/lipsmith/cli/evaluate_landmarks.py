@@ -1,4 +1,4 @@
-"""Measure the landmark generator alone, beside two baselines that hear no speech."""
+"""Measure the landmark generator alone, together with two baselines that use no speech."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _BASELINES: Final = ("mean", "nearest")
 class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions):
     """Self-reconstruction of landmarks: references from a clip's first half, figures on its second.
 
-    opening_r is with the clip's own speech, leak_r with other people's: what the pose tells of the old words.
+    opening_r is with the clip's own speech, leak_r with other people's: the trace of the original words in the pose.
     """
 
     model: Annotated[str, tyro.conf.Positional]
@@ -41,7 +41,7 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
     split: tuple[str, ...] = ("val", "test")
     """Splits to measure, each by itself."""
     write_offsets: bool = False
-    """Instead find by how much each clip's speech lags its picture, and note it in the manifest."""
+    """Instead find by how much each clip's speech lags its picture, and write it to the manifest."""
 
 
 def run(options: Options) -> None:

@@ -36,7 +36,7 @@ class Options(console.OutputOptions):
         super().__post_init__()
         most = PICTURES.get(self.output.suffix.lower())
         if most is None:
-            raise UsageError(f"{self.output}: a sheet's name ends in {', '.join(PICTURES)}")
+            raise UsageError(f"{self.output}: the sheet's name must end in {', '.join(PICTURES)}")
         if not 1 <= self.count <= most:
             raise UsageError(f"--count {self.count} is not between 1 and {most}, the most for {self.output.suffix}")
 

@@ -2,7 +2,7 @@
 
 Folders named train, val and test keep their clips apart, and LRS2 and LRW are understood as they come. The innermost
 folder says who speaks, or else the film's own name without its number. Interrupted, the same command goes on where it
-was. What yields no clip is told, with the reason, here and in DST/left_out.jsonl.
+was. Footage that yields no clip is listed, with the reason, here and in DST/left_out.jsonl.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _FEW = 20
-"""Left-out sources that are named one by one without being asked for."""
+"""Without -v, more left-out sources than this are counted by reason, not named."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ class Options(console.JsonOptions):
 
 
 def run(options: Options) -> None:
-    """Prepare, tell what came of it, and name the folder."""
+    """Prepare, print the counts, and name the folder."""
     from lipsmith.data.prepare import prepare
     from lipsmith.data.prepare.layouts import find_jobs
 

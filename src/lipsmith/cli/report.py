@@ -15,10 +15,10 @@ from lipsmith.files import refuse_outputs, require, write_whole
 
 @dataclass(frozen=True, kw_only=True)
 class Options(console.OutputOptions):
-    """The page holds everything: it can be sent as one file."""
+    """The page is one file without links to others."""
 
     results: Annotated[Path, tyro.conf.Positional]
-    """What --json wrote."""
+    """The file that --json wrote."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("report.html")
     """The page."""
 

@@ -42,7 +42,7 @@ def write_figures(
     content = {"figures": figures, "settings": settings, "rows": rows}
     text = json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False)
     with write_whole(path, overwrite) as beside:
-        beside.write_text(text + "\n", encoding="utf-8")
+        beside.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")  # of names that are no UTF-8
 
 
 def read_figures(path: Path) -> Results:

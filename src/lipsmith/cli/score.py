@@ -26,13 +26,13 @@ class Options(console.CpuOptions, console.JsonOptions, console.OutputOptions):
     real: Annotated[Path, tyro.conf.Positional]
     """The real film, or a folder of films."""
     generated: Annotated[Path, tyro.conf.Positional]
-    """What the system made of it, or a folder of the same names."""
+    """The system's film, or a folder of films of the same names."""
     other_speech: bool = False
-    """The system was given other speech than the real film's: only figures that need no truth are told."""
+    """The system was given other speech than the real film's: only figures that need no truth are measured."""
     face_size: int = 128
     """Side of the crops, pixels; published figures are at 128."""
     judge: str = "sync"
-    """The lip-sync judge: sync (ours), a folder, or syncnet_v2 (the official one, where its weights are at hand)."""
+    """The lip-sync judge: sync (ours), a folder, or syncnet_v2 (the official one, if its weights are installed)."""
     strips: Path | None = None
     """Also write a film strip of each film's beginning into this folder, for `lipsmith report`."""
 
@@ -43,7 +43,7 @@ class Options(console.CpuOptions, console.JsonOptions, console.OutputOptions):
 
 
 def run(options: Options) -> None:
-    """Score all pairs and tell the totals."""
+    """Score all pairs and print the totals."""
     from lipsmith.evaluation.film_pairs import find_pairs
 
     pairs = find_pairs(options.real, options.generated)

@@ -21,23 +21,23 @@ MIN_SECONDS = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Options(console.CpuOptions, console.JsonOptions, console.OutputOptions):
-    """Offsets are in frames at 25 a second; positive: the speech comes too late."""
+    """Offsets are in frames at 25 per second; positive: the speech comes too late."""
 
     video: Annotated[Path, tyro.conf.Positional]
     """A film with one speaking face, or a folder of prepared clips."""
     judge: str = "sync"
-    """The lip-sync judge: sync (ours), a folder, or syncnet_v2 (the official one, where its weights are at hand)."""
+    """The lip-sync judge: sync (ours), a folder, or syncnet_v2 (the official one, if its weights are installed)."""
     seconds: float = 120.0
-    """How much of a film is looked at."""
+    """Seconds of a film to use, from its beginning."""
     split: str | None = None
     """Only this split of a prepared folder."""
     write: bool = False
-    """Note the offsets in the prepared folder's manifest, so that training corrects for them."""
+    """Write the offsets to the prepared folder's manifest, so that training corrects for them."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.write and not self.video.is_dir():
-            raise UsageError("--write is for a folder of prepared clips")
+            raise UsageError("--write needs a folder of prepared clips")
         if self.seconds < MIN_SECONDS:
             raise UsageError(
                 f"--seconds {self.seconds:g} is below {MIN_SECONDS:g}: an offset needs that much of a film"
@@ -47,7 +47,7 @@ class Options(console.CpuOptions, console.JsonOptions, console.OutputOptions):
 
 
 def run(options: Options) -> None:
-    """Find, tell, and where asked to, note the offsets."""
+    """Find and print the offsets, and write them with --write."""
     import torch
 
     refuse_outputs([options.json], options.overwrite, inputs=[options.video])
@@ -95,5 +95,8 @@ def _folder(options: Options) -> None:
     stream = None if options.json else sys.stdout
     columns = ("frames by which speech is late", "clips")
     console.table(f"Clips by lag (judge: {judge.name})", columns, sorted(counts.items()), stream)
-    accuracy = ("1 s windows told from shifted ones, as noted before", f"{found.figures['sync_accuracy']:.1%}")
+    accuracy = (
+        "1 s windows nearer in sync than shifted, with the offsets noted before",
+        f"{found.figures['sync_accuracy']:.1%}",
+    )
     console.table("The judge", ("figure", "share"), [accuracy], stream)

@@ -30,12 +30,12 @@ def run(options: Options) -> None:
             _state(partial(third_party, name)) if (folder / weights.file).is_file() else "missing",
             weights.file,
             weights.use,
-            weights.licence,
+            weights.license,
             weights.origin,
         )
         for name, weights in THIRD_PARTY.items()
     ]
-    columns = ("name", "state", "file", "serves", "licence", "origin")
+    columns = ("name", "state", "file", "serves", "license", "origin")
     console.table(f"\nThird-party weights, looked for in {folder}", columns, rows, sys.stdout)
 
 

@@ -67,7 +67,7 @@ class PreparedClip:
 
     record: ClipRecord
     images: NDArray[np.uint8] | None
-    """(F, S, S, 3) RGB, or None where only geometry was asked for."""
+    """(F, S, S, 3) RGB, or None if only geometry was loaded."""
     landmarks: NDArray[np.float32]
     """(F, 131, 2) crop units."""
     transforms: NDArray[np.float32]
@@ -77,14 +77,14 @@ class PreparedClip:
     tracked: NDArray[np.bool_]
     """(F,) whether a face was found."""
     mel: NDArray[np.float32]
-    """(80, steps) in [-4, 4], in step with the picture."""
+    """(80, steps) in [-4, 4], synchronous with the picture."""
 
 
 def read_manifest(root: Path, split: str | None = None) -> list[ClipRecord]:
     """Records of all clips below `root`, or of one split.
 
-    A line that was cut short by an interruption is passed over: its clip was not finished.
-    Raises InputError where there is no manifest, no clip of that split, or a line about something else.
+    A line that an interruption cut short is skipped: its clip was not finished.
+    Raises InputError where there is no manifest, no clip of that split, or a line describes no clip.
     """
     records = list(_records(root / MANIFEST))
     if not records:
@@ -93,8 +93,8 @@ def read_manifest(root: Path, split: str | None = None) -> list[ClipRecord]:
     if not chosen:
         there = ", ".join(sorted({record.split for record in records}))
         raise InputError(
-            f"{root}: no clip is of the split '{split}', only of {there}; to split anew, sort the footage into folders"
-            " train, val and test, and prepare it into another folder"
+            f"{root}: no clip is of the split '{split}', only of {there}; to split differently, sort the footage into"
+            " folders train, val and test, and prepare it into another folder"
         )
     return chosen
 
@@ -106,7 +106,7 @@ def write_manifest(root: Path, records: list[ClipRecord]) -> None:
 
 
 def load_clip(root: Path, record: ClipRecord, *, images: bool = True) -> PreparedClip:
-    """One clip in memory; its mel is shifted by the clip's known offset, so that sound and picture agree.
+    """One clip in memory; its mel is shifted by the clip's known offset, so that sound and picture are in sync.
 
     Raises InputError where a file of the clip is missing or damaged.
     """
@@ -137,7 +137,7 @@ def _arrays(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
 
 
 def shift_mel(mel: NDArray[np.float32], seconds: float) -> NDArray[np.float32]:
-    """Mel `(80, steps)` moved `seconds` earlier, silence moving in where nothing is known."""
+    """Mel `(80, steps)` moved `seconds` earlier, padded with silence."""
     steps = round(seconds * MEL_RATE)
     if steps == 0:
         return mel
@@ -169,7 +169,7 @@ def read_crops(path: Path, frames: int) -> NDArray[np.uint8]:
 
 
 def with_offset(record: ClipRecord, seconds: float) -> ClipRecord:
-    """The record with the speech's lag behind the picture noted."""
+    """The record with another offset."""
     return replace(record, offset=seconds)
 
 

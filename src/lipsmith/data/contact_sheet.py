@@ -1,4 +1,4 @@
-"""A picture of prepared clips: is the crop on the face, are the points on the lips, does the mouth follow the speech?
+"""A picture of prepared clips, to check crops, landmarks and the match of mouth and speech by eye.
 
 Each clip gets a tile: its name, length and share of tracked frames; the frame with the widest open mouth, bare and
 with the mesh and the sketch drawn on it; below, the opening of the mouth over the mel spectrogram, on one time axis.
@@ -116,7 +116,7 @@ def draw_curve(clip: PreparedClip, shown: int) -> Image:
 def _label(record: ClipRecord) -> Image:
     line = np.full((LABEL, 2 * FACE, 3), _BACKGROUND, np.uint8)
     ending = f"  {record.frames} frames  {100 * record.tracked:.1f} % tracked"
-    # OpenCV draws ASCII only; the end of a long name tells more than its beginning.
+    # OpenCV's letters are ASCII; long names differ at their ends.
     name = record.clip.encode("ascii", "replace").decode()
     room = 2 * FACE // 8 - len(ending)
     text = (name if len(name) <= room else "..." + name[3 - room :]) + ending

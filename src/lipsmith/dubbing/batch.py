@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from lipsmith.dubbing.options import DubOptions
-from lipsmith.dubbing.pipeline import Clip, Dubber, check_job, prepare_film, write_film
+from lipsmith.dubbing.pipeline import Clip, Dubber, check_job, write_film
 from lipsmith.dubbing.table import read_table
 from lipsmith.errors import InputError, SomeFailedError, UsageError
 from lipsmith.files import refuse_clashes
@@ -74,7 +74,9 @@ class Batch:
     def _prepare(self, video: Path) -> Clip | Exception:
         """The footage made ready, or why it cannot be, which is as true for its next speech."""
         try:
-            return prepare_film(self.dubber, video, self.options, self.progress_of)
+            with self.progress_of(f"{video.name}: faces") as progress:
+                options = self.options
+                return self.dubber.prepare(video, options.face, options.start, options.end, progress=progress)
         except Exception as error:  # run raises it, for every job of this footage
             return error
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.faces import Face
+from lipsmith.dubbing.faces import CropStore, Face
 from lipsmith.dubbing.mouth import MouthTrack
 from lipsmith.dubbing.paste.composite import Compositor
 from lipsmith.dubbing.paste.detail import Detail
-from lipsmith.dubbing.store import CropStore
 from lipsmith.face import MOST_FACES
 from lipsmith.face.crop import crop_image, still_points
 from lipsmith.inference.backend import Backend

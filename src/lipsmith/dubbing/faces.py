@@ -1,18 +1,19 @@
-"""One face through one shot: where it is, how far it is to be believed, and the crops that show the person."""
+"""The faces of a film: where each one is through its shot, how visible it is, and the reference crops that show it."""
 
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.dubbing.options import FACE_WORDS, face_numbers
-from lipsmith.dubbing.store import Stored
-from lipsmith.errors import UsageError
+from lipsmith.errors import LipsmithError, UsageError
 from lipsmith.face.landmarks import Floats
 from lipsmith.face.stretches import prominence
 
@@ -25,6 +26,46 @@ HIDDEN: Final = 0.5
 SEEN: Final = 0.75
 # A face must be there for this share of the longest-seen face's frames to count as left- or rightmost.
 _LASTING: Final = 0.25
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Where an array lies in its `CropStore`."""
+
+    offset: int
+    shape: tuple[int, ...]
+
+
+class CropStore:
+    """Arrays of bytes in one temporary file, which the system removes when the process ends, however it ends."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile(prefix="lipsmith-")  # noqa: SIM115 - lives as long as the store
+        self._end = 0
+        self._lock = Lock()
+
+    def put(self, images: NDArray[np.uint8]) -> Stored:
+        """Keep `images`; raises `LipsmithError` where the temporary folder is full."""
+        with self._lock:
+            try:
+                self._file.seek(self._end)
+                self._file.write(np.ascontiguousarray(images).data)
+                self._file.flush()
+            except OSError as error:
+                folder = tempfile.gettempdir()
+                raise LipsmithError(
+                    f"Reference pictures do not fit into {folder} ({error.strerror}); set TMPDIR to a folder with room."
+                ) from error
+            place = Stored(self._end, images.shape)
+            self._end += images.nbytes
+        return place
+
+    def get(self, place: Stored) -> NDArray[np.uint8]:
+        """The array that lies at `place`."""
+        with self._lock:
+            self._file.seek(place.offset)
+            content = self._file.read(int(np.prod(place.shape)))
+        return np.frombuffer(content, np.uint8).reshape(place.shape)
 
 
 @dataclass(frozen=True, repr=False)

@@ -78,7 +78,7 @@ def predict_mouth(
         pose, content = points[run, :NUM_POSE], points[run, NUM_POSE:]
         _predict(backend, speech, times[run], pose, face.landmarks, config.window, content)
         for part in parts(len(content)):
-            moved = with_strength(points[run][part], face.landmarks, strength)
+            moved = with_strength(points[run][part], face.landmarks, config.drive * strength)
             content[part] = close_lips(moved, silent[run][part], rest)
         still = still_points(face.transforms[rows[run]])
         chosen[run] = nearest(costs(points[run], face.pool_points, still, face.pool_still), k)

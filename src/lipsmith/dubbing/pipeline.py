@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.dubbing.draw import EncodedFaces, Image, draw, paste
-from lipsmith.dubbing.faces import Face, choose, warn_ignored_faces
+from lipsmith.dubbing.faces import CropStore, Face, choose, warn_ignored_faces
 from lipsmith.dubbing.mouth import MouthTrack, predict_mouth
 from lipsmith.dubbing.options import DubOptions, Tail
 from lipsmith.dubbing.paste.composite import Compositor
@@ -36,13 +36,12 @@ from lipsmith.dubbing.prefetch import prefetch
 from lipsmith.dubbing.provenance import metadata
 from lipsmith.dubbing.scan import Scanner, Sizes
 from lipsmith.dubbing.source import Frames, Source, open_source
-from lipsmith.dubbing.store import CropStore
 from lipsmith.dubbing.timeline import Timeline, play, usual_interval
 from lipsmith.errors import UsageError
 from lipsmith.face import MOST_FACES, FaceTracker
 from lipsmith.files import refuse_existing, refuse_input, require
-from lipsmith.inference.backend import Backend, load_backend
-from lipsmith.inference.model_folder import ModelConfig, find_model
+from lipsmith.inference.backend import Backend
+from lipsmith.inference.model_folder import ModelConfig, find_model, load_backend
 from lipsmith.media import Frame, VideoWriter
 from lipsmith.media.keeping import Chapter, chapters_between, kept_metadata
 from lipsmith.media.writing import CONTAINERS
@@ -78,7 +77,9 @@ def dub(
     options = options or DubOptions()
     check_job(Path(video), Path(speech), Path(out), options.overwrite)
     recording = load_speech(speech)
-    clip = prepare_film(Dubber.from_pretrained(model, device, threads), Path(video), options, progress_of)
+    dubber = Dubber.from_pretrained(model, device, threads)
+    with progress_of(f"{Path(video).name}: faces") as progress:
+        clip = dubber.prepare(video, options.face, options.start, options.end, progress=progress)
     return write_film(clip, recording, Path(out), options, progress_of)
 
 
@@ -89,12 +90,6 @@ def check_job(video: Path, speech: Path, out: Path, overwrite: bool) -> None:
         raise UsageError(f"{out}: the result must end in {', '.join(CONTAINERS)}.")
     refuse_existing(out, overwrite)
     refuse_input(out, video, speech)
-
-
-def prepare_film(dubber: Dubber, video: Path, options: DubOptions, progress_of: ProgressOf) -> Clip:
-    """`Dubber.prepare` as `options` ask."""
-    with progress_of(f"{video.name}: faces") as progress:
-        return dubber.prepare(video, options.face, options.start, options.end, progress=progress)
 
 
 def write_film(clip: Clip, recording: Speech, out: Path, options: DubOptions, progress_of: ProgressOf) -> Path:
@@ -268,11 +263,9 @@ class Result:
 
     def _chapters(self) -> list[Chapter]:
         """The footage's, where it plays once."""
-        info = self.clip.source.footage.info
-        if info is None or not (np.diff(self.timeline.index) >= 0).all():
-            return []
-        begin = float(self.clip.times[0])
-        return chapters_between(info.chapters, begin, begin + self.timeline.end)
+        info, begin = self.clip.source.footage.info, float(self.clip.times[0])
+        plays_once = bool((np.diff(self.timeline.index) >= 0).all())
+        return chapters_between(info.chapters, begin, begin + self.timeline.end) if info and plays_once else []
 
     def _pairs(self) -> Iterator[tuple[Image, Frame]]:
         """Source image and dubbed frame, one by one."""
@@ -299,18 +292,3 @@ class Result:
             for i, image in zip(at, pasted, strict=True):
                 dubbed[i] = image
         return dubbed
-
-
-def find_faces(
-    video: Path | str,
-    start: float | None = None,
-    end: float | None = None,
-    threads: int | None = None,
-    progress: Progress | None = None,
-) -> list[Face]:
-    """All faces of a film, shot by shot, with the numbers that `Dubber.prepare` takes; needs no model.
-
-    Raises `InputError` where the film cannot be read or shows no face.
-    """
-    scanner = Scanner(FaceTracker(MOST_FACES, threads or 1), CropStore(), Sizes())
-    return scanner.scan(open_source(Path(video), start=start, end=end), progress).faces

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.faces import Face, opacities
+from lipsmith.dubbing.faces import CropStore, Face, Stored, opacities
 from lipsmith.dubbing.paste.detail import LARGEST, lendable, native_side
 from lipsmith.dubbing.prefetch import prefetch
-from lipsmith.dubbing.source import Source
-from lipsmith.dubbing.store import CropStore, Stored
+from lipsmith.dubbing.source import Source, open_source
 from lipsmith.errors import InputError
-from lipsmith.face import FaceTracker
+from lipsmith.face import MOST_FACES, FaceTracker
 from lipsmith.face.candidates import Candidate
 from lipsmith.face.crop import still_points
 from lipsmith.face.references import LANDMARK_SETS, choose_landmarks, choose_lips, choose_pool, sharpness_of
@@ -124,6 +124,21 @@ class Scanner:
             return None
         crops = [c.crop(own, side) for c, own in zip(candidates, transforms, strict=True)]
         return self._store.put(np.stack([lendable(crop) for crop in crops]))
+
+
+def find_faces(
+    video: Path | str,
+    start: float | None = None,
+    end: float | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> list[Face]:
+    """All faces of a film, shot by shot, with the numbers that `Dubber.prepare` takes; needs no model.
+
+    Raises `InputError` where the film cannot be read or shows no face.
+    """
+    scanner = Scanner(FaceTracker(MOST_FACES, threads or 1), CropStore(), Sizes())
+    return scanner.scan(open_source(Path(video), start=start, end=end), progress).faces
 
 
 def _joined(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:

@@ -75,11 +75,11 @@ def score_pairs(
     """Measure each pair in aligned crops of side `size`; also returns the pairs that failed, each with its reason.
 
     Frames are matched by number; of films of unequal length the common part counts. The speech is the generated film's,
-    or else the real one's if that is what was given; where there is none, the lip-sync judge is not asked.
-    What can hardly be compared (other lengths, rates or speech, few faces) is told as a warning; a film beside the real
-    one or without a face fails.
-    `watch` sees the first piece of each pair. With `is_truth` false (another speech was given) the figures that need
-    the truth are left out. Each pair counts as an identity of its own. Raises the first pair's error where all fail.
+    or else the real one's if `is_truth`; where there is none, LSE is left out.
+    Films that hardly compare (other lengths, rates or speech, few faces) cause a warning; one that is side by side with
+    the real one, or without a face, fails. `watch` receives the first piece of each pair. With `is_truth` false (the
+    speech is another) the figures that need the truth are left out. Each pair counts as an identity of its own. Raises
+    the first pair's error where all fail.
     """
     rows: list[Row] = []
     failed: list[tuple[str, str]] = []
@@ -108,26 +108,28 @@ def _score(pair: Pair, scorer: Scorer, size: int, is_truth: bool, watch: Watcher
     require_face(pair.generated, theirs, scorer.networks.mesh)
     both = zip(pieces(pair.real, ours, size), pieces(pair.generated, theirs, size), strict=False)
     for number, (real, made) in enumerate(both):
-        shown, generated = _shown(real, made, sound or _NO_SPEECH, is_truth)
+        shown, generated = _cut_to_common(real, made, sound or _NO_SPEECH, is_truth)
         for system, row in scorer.score(shown, {SYSTEM: generated}).items():
             parts.setdefault(system, []).append(row)
         if watch and number == 0:
             watch(pair.name, shown, generated)
     if not parts:
-        raise InputError(f"{pair.generated}: it ends before the face of {pair.real} is seen; give the whole film")
+        raise InputError(f"{pair.generated}: it ends before the face of {pair.real} appears; give the whole film")
     about = {"clip": pair.name, "identity": pair.name}
     return [{**about, "system": system, **_joined(rows)} for system, rows in parts.items()]
 
 
-def _shown(real: Piece, made: Piece, sound: SpeechTrack, is_truth: bool) -> tuple[RealStretch, NDArray[np.uint8]]:
-    """What both have: a film may end within a piece."""
+def _cut_to_common(
+    real: Piece, made: Piece, sound: SpeechTrack, is_truth: bool
+) -> tuple[RealStretch, NDArray[np.uint8]]:
+    """The frames that both have: a film may end within a piece."""
     count = min(len(real.crops), len(made.crops))
     shown = RealStretch(real.crops[:count], real.meshes[:count], real.times[:count], sound, is_truth)
     return shown, made.crops[:count]
 
 
 def _sound(pair: Pair, is_truth: bool) -> SpeechTrack | None:
-    """What the generated film was made to say; None where nobody knows."""
+    """The speech that the generated film was made from; None where it is unknown."""
     wave = _wave(pair.generated)
     if wave is not None:
         if is_truth and probe(pair.real).has_audio:
@@ -142,7 +144,7 @@ def _sound(pair: Pair, is_truth: bool) -> SpeechTrack | None:
 
 
 def _wave(film: Path) -> NDArray[np.float32] | None:
-    """None where a film has no sound, or a track of silence."""
+    """The wave of a film; None where it has no sound, or only silence."""
     wave = read_audio(film) if probe(film).has_audio else None
     return wave if wave is not None and wave.any() else None
 
@@ -170,8 +172,8 @@ def _joined(rows: list[Row]) -> Row:
 def _films(folder: Path) -> dict[str, Path]:
     """Films and animations below a folder by path without ending.
 
-    Of those that differ in the ending alone the last one counts, and a film before an animation, which may be its
-    preview.
+    Of several that differ only in the ending, the last by name counts; a film counts before an animation, which may be
+    its preview.
     """
     films: dict[str, Path] = {}
     found = [path for path in folder.rglob("*") if is_media(path, FILMS | ANIMATIONS)]

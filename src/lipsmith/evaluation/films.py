@@ -38,16 +38,16 @@ class Piece:
 
 
 def find_face(path: Path, end: float | None = None) -> list[Stretch]:
-    """Where each shot's main face is, up to `end` seconds, the one that a dub takes unless told otherwise.
+    """Where each shot's main face is, up to `end` seconds: the one that a dub takes by default.
 
-    Raises InputError where none is seen for long enough.
+    Raises InputError where no face is visible for long enough.
     """
     shots = track_shots(read_frames(path, end=end), FaceTracker(MOST_FACES), whole_mesh=True)
     stretches = [stretch for shot in shots if shot.faces for stretch in main_face(shot.faces).stretches]
     found = [stretch for stretch in stretches if len(stretch) >= MIN_STRETCH_FRAMES]
     if not found:
         raise InputError(
-            f"{path}: no face is seen for {MIN_STRETCH_FRAMES} frames on end; give footage of a speaking face"
+            f"{path}: no face is seen in {MIN_STRETCH_FRAMES} consecutive frames; give footage of a speaking face"
         )
     return found
 
@@ -68,7 +68,7 @@ def follow(real: Path, generated: Path, stretches: list[Stretch]) -> tuple[list[
     """The stretches of `real`, and the same ones in a film made from it, frame for frame.
 
     Pictures of one shape have the face in the same place, scaled to their size; else (a system that gives face crops)
-    it is found in `generated` itself, and what is seen in both films is kept.
+    it is found in `generated` itself, and the frames in which both films show it are kept.
     """
     a, b = probe(real), probe(generated)
     across, down = a.width / b.width, a.height / b.height
@@ -79,7 +79,7 @@ def follow(real: Path, generated: Path, stretches: list[Stretch]) -> tuple[list[
     found = find_face(generated)
     pairs = [pair for stretch in stretches for own in found if (pair := _common(stretch, own))]
     if not pairs:
-        raise InputError(f"{generated}: its face is never seen where that of {real} is; are they the same film?")
+        raise InputError(f"{generated}: its face is never visible where that of {real} is; are they the same film?")
     return [ours for ours, _ in pairs], [theirs for _, theirs in pairs]
 
 

@@ -49,7 +49,7 @@ class Trial:
     smile: NDArray[np.float32]
     """(1, 131, 2), the frame with the widest mouth of those that may be references."""
     phonemes: Phonemes | None = None
-    """What is said when; None where it is not known."""
+    """The phonemes and their times; None where they are unknown."""
 
     @property
     def about(self) -> dict[str, object]:
@@ -155,8 +155,8 @@ def measure(backend: Backend, trial: Trial, window: int, *, silence: bool = True
 def leak_r(backend: Backend, trial: Trial, speeches: Sequence[NDArray[np.float32]], window: int) -> float:
     """Correlation of the true opening with what is predicted from the trial's pose and other `speeches`; 0 is ideal.
 
-    Speech that has nothing to do with the footage can only agree with it by chance: what remains in the mean over all
-    trials is what the pose tells of the words that were spoken, and what would shine through a dub. `speeches`: mels
+    Speech of another clip agrees with the mouth only by chance, so what remains in the mean over all trials comes from
+    the pose: the trace of the original words that a dub would keep. `speeches`: mels
     `(80, steps)`, repeated where they are too short; NaN where there is none.
     """
     if not speeches:
@@ -173,7 +173,7 @@ def _r_with(backend: Backend, trial: Trial, speech: NDArray[np.float32], window:
 def strangers(trials: Sequence[Trial], identity: str) -> list[NDArray[np.float32]]:
     """A mel of every other identity: of its longest trial, and of those the first by name, in whatever order they come.
 
-    Of all, not of a few: one speech agrees with a mouth by chance far more than the leak is.
+    All others are used because the chance agreement of one speech exceeds the leak.
     """
     ranked = sorted(trials, key=lambda trial: (-trial.record.frames, trial.record.clip))
     longest: dict[str, NDArray[np.float32]] = {}

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.dubbing.strength import with_strength
 from lipsmith.errors import InputError
 from lipsmith.evaluation.systems import ReconstructionTask
 from lipsmith.face.landmarks import NUM_POSE
 from lipsmith.face.references import choose_landmarks, choose_lips, choose_pool, costs, nearest
-from lipsmith.inference.backend import Backend, load_backend
-from lipsmith.inference.model_folder import ModelConfig, find_model
+from lipsmith.inference.backend import Backend
+from lipsmith.inference.model_folder import ModelConfig, find_model, load_backend
 from lipsmith.inference.render import encode_face, render, sketches_around
 from lipsmith.inference.speak import predict_content
 
@@ -20,7 +22,7 @@ _AT_ONCE: Final = 8
 
 
 class ModelSystem:
-    """A trained model. `references` and `lips` change how many of each it is shown (None: as it was made)."""
+    """A trained model. `references` and `lips` change how many of each it is shown (None: as trained)."""
 
     def __init__(
         self,
@@ -45,6 +47,8 @@ class ModelSystem:
                 f"the clips have crops of {size} pixels and the model {self.name} wants {self._config.face_size}; "
                 f"prepare the footage with --size {self._config.face_size}"
             )
+        if task.predicted:
+            task = replace(task, points=self._driven(task))
         pool = self._pool(task)
         points = task.landmarks[pool]
         face = encode_face(
@@ -77,14 +81,20 @@ class ModelSystem:
         points: NDArray[np.float32],
         known: NDArray[np.float32],
     ) -> NDArray[np.float32]:
-        """Points `(T, 131, 2)` with lips and jaw as the model hears them.
+        """Points `(T, 131, 2)` with lips and jaw predicted from speech.
 
         `mel`: `(80, steps)`; `times`: `(T,)` seconds in it; `points`: `(T, 131, 2)`, of which only the pose is used;
-        `known`: `(A, 131, 2)`, frames that may be looked at.
+        `known`: `(A, 131, 2)`, allowed frames.
         """
         references = known[choose_landmarks(known)]
         content = predict_content(self._backend, mel, times, points[:, :NUM_POSE], references, self._config.window)
         return np.concatenate([points[:, :NUM_POSE], content], axis=1)
+
+    def _driven(self, task: ReconstructionTask) -> NDArray[np.float32]:
+        """The points that are drawn so that the picture has those of `task`, as in a dub."""
+        known = task.landmarks[task.allowed]
+        content = with_strength(task.points, known[choose_landmarks(known)], self._config.drive)
+        return np.concatenate([task.points[:, :NUM_POSE], content], axis=1)
 
     def _pool(self, task: ReconstructionTask) -> NDArray[np.intp]:
         if self._references is None:

@@ -45,7 +45,7 @@ class Frame:
         return _HEIGHT - _BOTTOM - (value - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM)
 
     def line(self, xs: Sequence[float], ys: Sequence[float], color: str, title: str) -> None:
-        """A curve; points that are not known are passed over."""
+        """A curve; points whose value is not finite are left out."""
         known = [(x, y) for x, y in zip(xs, ys, strict=True) if np.isfinite(y)]
         places = " ".join(f"{self.across(x):.1f},{self.down(y):.1f}" for x, y in known)
         self.marks.append(
@@ -54,7 +54,7 @@ class Frame:
         )
 
     def dot(self, x: float, y: float, color: str, title: str) -> None:
-        """A point with a word that appears under the pointer."""
+        """A point with a title that appears under the pointer."""
         self.marks.append(
             f'<circle cx="{self.across(x):.1f}" cy="{self.down(y):.1f}" r="4" fill="{color}" fill-opacity="0.8">'
             f"<title>{escape(title)}</title></circle>"
@@ -114,6 +114,6 @@ def per_identity(title: str, values: Mapping[str, Mapping[str, float]], painted:
 
 
 def legend(names: Iterable[str], painted: Mapping[str, str]) -> str:
-    """Which color is whose."""
+    """The color of each name."""
     items = "".join(f'<span><i style="background:{painted[name]}"></i>{escape(name)}</span>' for name in names)
     return f'<p class="legend">{items}</p>'

@@ -1,4 +1,4 @@
-"""The protocols of evaluation: which frames of a clip are rebuilt, and which a system may look at to rebuild them."""
+"""The protocols of evaluation: which frames of a clip are rebuilt, and which may serve as references."""
 
 from __future__ import annotations
 

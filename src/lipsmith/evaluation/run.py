@@ -28,7 +28,7 @@ Watcher = Callable[[ClipRecord, RealStretch, dict[str, NDArray[np.uint8]]], None
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was found: rows per clip and system, totals and 95 % intervals by system and metric."""
+    """Results: rows per clip and system, totals and 95 % intervals by system and metric."""
 
     rows: list[Row]
     totals: dict[str, dict[str, float]]
@@ -37,7 +37,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is evaluated."""
+    """What to evaluate."""
 
     data: Path
     """Prepared clips."""
@@ -46,7 +46,7 @@ class Plan:
     protocol: Protocol
     """See `lipsmith.evaluation.protocols`."""
     landmarks: Literal["true", "predicted"]
-    """Whose lips and jaw the pictures shall have."""
+    """Source of the lips and jaw that the pictures should have."""
     speaker: ModelSystem | None
     """Predicts lips and jaw; needed for `predicted` and for `cross`."""
 
@@ -70,7 +70,7 @@ def evaluate(
 ) -> Evaluation:
     """Measure `systems` on every clip of the plan that is long enough, one clip in memory at a time.
 
-    `watch` sees each clip's real and generated crops. Raises InputError where no clip is long enough.
+    `watch` receives each clip's real and generated crops. Raises InputError where no clip is long enough.
     """
     records = [record for record in read_manifest(plan.data, plan.split) if record.seconds >= MIN_STRICT_SECONDS]
     rows: list[Row] = []
@@ -149,6 +149,7 @@ def _task(
         targets=chosen.targets,
         upper=upper,
         points=points,
+        predicted=plan.predicts,
         mel=mel_windows(mel, times),
         allowed=chosen.allowed,
         pool=chosen.pool,
@@ -156,12 +157,14 @@ def _task(
 
 
 def _stranger(records: Sequence[ClipRecord], record: ClipRecord) -> ClipRecord:
-    """The next clip in the list that somebody else speaks."""
+    """The next clip in the list with another speaker."""
     start = records.index(record)
     following = [*records[start + 1 :], *records[:start]]
     other = next((one for one in following if one.identity != record.identity), None)
     if other is None:
-        raise InputError(f"{record.clip}: nobody else speaks in this split; cross-driven evaluation needs two people")
+        raise InputError(
+            f"{record.clip}: it is the only speaker of this split; cross-driven evaluation needs two people"
+        )
     return other
 
 

@@ -1,4 +1,4 @@
-"""Whether figures of a film against the real one mean something: what is refused, and what is told."""
+"""Whether a film can be compared with the real one: what is refused, and what causes a warning."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from lipsmith.media import probe
 from lipsmith.speech.mel import SAMPLE_RATE
 
 _SAME: Final = 0.02
-"""Share by which shapes and rates may differ and still be one."""
+"""Share by which shapes and rates may differ and still count as equal."""
 _SPARE: Final = 5
-"""Frames by which films may differ without a word: encoders drop and repeat a few at the ends."""
+"""Frames by which films may differ without a warning: encoders drop and repeat a few at the ends."""
 _EVERY: Final = 5
 _ASIDE: Final = 0.06
-"""Crop units, mean over the mesh. Another person's face in the same place is off by 0.05, one that is beside it by ten
-pixels of 128 by 0.08."""
+"""Crop units, mean over the mesh. Another person's face in the same place is off by 0.05, one that is ten pixels
+away of 128 by 0.08."""
 _COMPARED: Final = 20.0
-"""Seconds of speech that tell whether films say the same."""
+"""Seconds of speech that are compared between films."""
 _ALIKE: Final = 0.4
 """Correlation of waves. Of 80 recordings no two reach 0.35; one with itself, quiet, late and in noise, has 0.41 or
 more, after a codec at 12 to 32 kbit/s 0.87."""
@@ -61,7 +61,7 @@ def warn_other_speech(real: Path, generated: Path) -> None:
     """Warn where two films with sound do not say the same, so that the one is no truth for the other."""
     if not same_sound(read_beginning(real, _COMPARED), read_beginning(generated, _COMPARED)):
         _LOG.warning(
-            "%s does not say what %s says: figures that need the truth tell nothing then; add --other-speech",
+            "%s does not say what %s says, so figures that need the truth are meaningless; add --other-speech",
             *(generated, real),
         )
 
@@ -77,15 +77,17 @@ def require_face(generated: Path, stretches: list[Stretch], detector: FaceMesh) 
         for crop, mesh in zip(piece.crops[::_EVERY], piece.meshes[::_EVERY], strict=True)
     ]
     if seen and not any(seen):
-        raise InputError(f"{generated}: no face is seen where the real film has one; are they the same film?")
+        raise InputError(f"{generated}: no face is visible where the real film has one; are they the same film?")
     if 2 * sum(seen) < len(seen):
-        _LOG.warning("%s: in %d of %d frames no face is where the real one is", generated, seen.count(False), len(seen))
+        _LOG.warning(
+            "%s: %d of %d frames show no face where the real film has one", generated, seen.count(False), len(seen)
+        )
 
 
 def same_sound(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
     """Whether two waves `(n,)` at 16 kHz are one recording, however loud, coded, turned over or up to 0.5 s late.
 
-    Of silence nothing can be told: it counts as the same.
+    Silence counts as the same as anything.
     """
     length = min(len(a), len(b))
     first, second = a[:length].astype(np.float64), b[:length].astype(np.float64)

@@ -24,7 +24,7 @@ from lipsmith.face.landmarks import select
 from lipsmith.face.mesh import FaceMesh
 
 VGG_EVERY: Final = 3
-"""VGG costs several times all else: LPIPS-VGG and the Frechet distance look at each third frame."""
+"""VGG-16 costs several times as much as all else: LPIPS-VGG and the Frechet distance use every third frame."""
 CSIM_EVERY: Final = 5
 _FEATURES: Final = 512
 
@@ -45,7 +45,7 @@ class Networks:
 
 
 def load_networks(judge: str = OWN) -> Networks:
-    """All networks that are at hand."""
+    """All networks whose weights are found."""
     missing: dict[str, str] = {}
 
     def attempt(figure: str, load: Callable[[], T]) -> T | None:
@@ -67,7 +67,7 @@ def load_networks(judge: str = OWN) -> Networks:
 
 @dataclass(frozen=True)
 class RealStretch:
-    """A stretch of real film, and what is heard with it."""
+    """A stretch of real film, and the speech that goes with it."""
 
     crops: Crops
     """(T, S, S, 3)."""
@@ -80,7 +80,7 @@ class RealStretch:
     is_truth: bool = True
     """Whether the systems should have given these very pictures (False when driven by other speech)."""
     asked: NDArray[np.float32] | None = None
-    """(T, 131, 2) crop units, the landmarks that the systems' pictures should have; None where nobody knows."""
+    """(T, 131, 2) crop units, the landmarks that the systems' pictures should have; None where they are unknown."""
 
 
 @dataclass
@@ -131,7 +131,7 @@ class Scorer:
             if shown.is_truth and name != REAL:
                 rows[name]["lip_lmd"] = _mean(lip_lmd(found, lips[REAL]))
             if shown.asked is not None:
-                # The film has landmarks of its own: what is found of those is the most that a system can reach.
+                # The real film is compared with its own landmarks: no system can do better than that.
                 rows[name] |= obedience(found, select(shown.meshes) if name == REAL else shown.asked)
 
     def _identity(self, shown: RealStretch, everything: Mapping[str, Crops], rows: dict[str, Row]) -> None:

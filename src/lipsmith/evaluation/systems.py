@@ -19,20 +19,22 @@ RESERVED: Final = (REAL, COPY, MEAN, WARP)
 
 @dataclass(frozen=True)
 class ReconstructionTask:
-    """What a system is given. Nothing in it shows a target's own mouth, but for `landmarks` where those are true."""
+    """Input of a system. Only `landmarks`, and `points` where they are the true ones, show a target's own mouth."""
 
     images: NDArray[np.uint8]
-    """(F, S, S, 3) all frames of the clip; the lower halves of frames that may not be looked at are black."""
+    """(F, S, S, 3) all frames of the clip; the lower halves of frames that are not allowed are black."""
     landmarks: NDArray[np.float32]
     """(F, 131, 2) crop units, as tracked."""
     still: NDArray[np.float32]
-    """(F, 2, 2) crop units: two points that stand still in the picture, `lipsmith.face.crop.still_points`."""
+    """(F, 2, 2) crop units: two fixed background points, `lipsmith.face.crop.still_points`."""
     targets: NDArray[np.intp]
     """(T,) frames to rebuild."""
     upper: NDArray[np.uint8]
     """(T, S, S, 3) the targets, lower halves black."""
     points: NDArray[np.float32]
-    """(T, 131, 2) landmarks that the result shall have."""
+    """(T, 131, 2) landmarks that the result should have."""
+    predicted: bool
+    """Whether lips and jaw of `points` come from speech."""
     mel: NDArray[np.float32]
     """(T, 80, 16) the mel window of each target."""
     allowed: NDArray[np.intp]

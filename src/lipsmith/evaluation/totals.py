@@ -32,7 +32,7 @@ def totals(rows: Sequence[Row], system: str) -> dict[str, float]:
 def intervals(rows: Sequence[Row], system: str, seed: int = 0) -> dict[str, tuple[float, float]]:
     """95 % confidence intervals of `totals`, by bootstrap over identities: another draw of people, not of frames.
 
-    One person tells nothing of the spread: such figures have none.
+    Figures of a single person have no interval, since there is no spread.
     """
     own = [row for row in rows if row["system"] == system]
     found = {}

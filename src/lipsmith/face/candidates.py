@@ -1,4 +1,4 @@
-"""Pictures of a face that may become its references: a bounded number, spread evenly over a shot of any length."""
+"""Pictures from which the references of a face are chosen: a bounded number, spread evenly over its shot."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from lipsmith.media import Frame
 
 MOST: Final = 75
-"""Pictures that are held of one face. When full, every second one goes, so that they stay evenly spread over time, and
-their mouth shapes distributed as the whole shot's."""
+"""Pictures kept of one face. When this is reached, every second one is dropped: the others stay evenly spread over
+time, and their mouth shapes distributed as in the whole shot."""
 _PLAIN: Final = 256
 """Side, pixels, from which on pictures wait as JPEG: those of large faces take a tenth of the memory."""
 _MARGIN: Final = 0.1
@@ -25,7 +25,7 @@ _MARGIN: Final = 0.1
 
 
 class Candidate(NamedTuple):
-    """What a crop of one frame may need of its picture."""
+    """The part of one frame that its crop may need."""
 
     frame: int
     """Number of the frame in the film."""
@@ -42,13 +42,13 @@ class Candidates:
     """The candidates of one face, at most `MOST`, offered frame by frame."""
 
     def __init__(self, size: int) -> None:
-        """`size`: side of the crops that will be made of them, pixels; larger faces are held shrunk."""
+        """`size`: side of the crops that will be made of them, pixels; larger faces are kept shrunk."""
         self._size = size
         self._offered, self._stride = 0, 1
         self.kept: list[Candidate] = []
 
     def offer(self, frame: Frame, points: Floats) -> None:
-        """Keep the next frame in which the face is seen, or not; `points` `(131, 2)` in its pixels."""
+        """Take the next frame that shows the face, of which only some are kept; `points` `(131, 2)` in its pixels."""
         row = self._offered
         self._offered += 1
         if row % self._stride:

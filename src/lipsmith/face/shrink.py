@@ -1,4 +1,4 @@
-"""A part of a picture, averaged down before it is sampled: interpolation alone would skip pixels and alias."""
+"""A part of a picture, averaged to a smaller size before it is sampled: interpolation alone would alias."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ UNIT_SQUARE: Final = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
 
 
 class Part(NamedTuple):
-    """A part of a picture, with a memory of its own."""
+    """A part of a picture, copied."""
 
     image: NDArray[np.uint8]
     """(h, w, 3)."""
@@ -25,17 +25,17 @@ class Part(NamedTuple):
     """(2,): pixels of the picture to one of its own, across and down."""
 
     def own(self, transform: Floats) -> NDArray[np.float64]:
-        """A transform `(2, 3)` from the picture's pixels as the one from this part's pixels to the same place."""
+        """The transform `(2, 3)` from this part's pixels that equals `transform` from the picture's pixels."""
         linear = transform[:, :2]
         return np.column_stack([linear * self.step, transform[:, 2] + linear @ self.origin])
 
 
 def shrink(image: NDArray[np.uint8], around: Floats, factor: int, margin: float = 0.0) -> Part:
-    """The part of an image `(H, W, 3)` round points `(n, 2)` in its pixels, as means over `factor` x `factor` pixels.
+    """The part of an image `(H, W, 3)` around points `(n, 2)`, pixels, as means over `factor` x `factor` pixels.
 
-    `margin`: pixels on each side. The means are taken on a grid that is fixed to the picture, so that what stands still
-    does not flicker while the part moves; up to `factor - 1` pixels at the picture's right and lower edge are left out.
-    Of points beside the picture the nearest pixels are taken: there is always some part.
+    `margin`: pixels on each side. The grid of means is fixed to the picture, so that a still background does not
+    flicker while the part moves; up to `factor - 1` pixels at the picture's right and lower edges are left out. For
+    points outside the picture the nearest pixels are taken, so that the part is never empty.
     """
     ends = np.array(image.shape[1::-1])
     low = np.floor(np.clip(around.min(0) - margin, 0, ends - 1)).astype(int) // factor * factor

@@ -4,8 +4,8 @@
         for stretch in main_face(shot.faces).stretches:
             for image in crop_frames(frames, stretch, 128): ...
 
-Tracking keeps geometry, never pictures, but for a few candidates where they are asked for. A crop depends on the poses
-that follow it, so crops come from a second reading of the film, one at a time.
+Tracking keeps geometry and no pictures, except a few reference candidates on request. A crop depends on the poses after
+it, so crops come from a second reading of the film, one at a time.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class Stretch:
     transforms: NDArray[np.float64]
     """(F, 2, 3) pixels of the film to crop units, smoothed over time."""
     scores: NDArray[np.float32]
-    """(F,) in [0, 1]: the face network's belief."""
+    """(F,) in [0, 1]: scores of the face network."""
     seen: NDArray[np.bool_]
-    """(F,): False where a gap was bridged and all of this is interpolated."""
+    """(F,): False where a gap was bridged and the above is interpolated."""
 
     def __len__(self) -> int:
         return len(self.times)
@@ -66,7 +66,7 @@ class ShotFace:
     """(n, 4): x0, y0, x1, y1 of the mesh, pixels of the film."""
     stretches: list[Stretch]
     candidates: list[Candidate]
-    """Pictures of which references may be chosen; none where none were asked for."""
+    """Pictures from which references may be chosen; empty unless requested."""
 
     @property
     def width(self) -> float:
@@ -99,7 +99,7 @@ class Shot:
 
 
 def prominence(width: float, frames: int) -> float:
-    """How much is seen of a face: the square of its median `width`, times the `frames` in which it is seen."""
+    """Visible area of a face over time: its median `width` squared, times the number of `frames` that show it."""
     return width**2 * frames
 
 
@@ -121,7 +121,7 @@ def track_shots(
 
     Args:
         frames: successive frames, numbered from 0.
-        tracker: a fresh one; it says how many faces are followed at once.
+        tracker: a new one; it determines how many faces are followed at once.
         bridge: a face that is lost for at most this many frames is interpolated; longer gaps end a stretch.
         whole_mesh: keep the 478 points instead of the 131, which take a quarter of the memory.
         candidate_size: keep reference candidates for crops of this side; None for none.
@@ -142,8 +142,8 @@ def track_shots(
 def crop_frames(frames: Iterator[Frame], stretch: Stretch, size: int) -> Iterator[NDArray[np.uint8]]:
     """The crops `(size, size, 3)` of a stretch, one by one.
 
-    `frames` reads the same film again and has not passed the stretch's first frame; it is left at the frame after its
-    last, ready for the next stretch. Fewer crops come where it ends before.
+    `frames` reads the same film again and has not passed the stretch's first frame. It stops after the stretch's last
+    frame, ready for the next stretch. There are fewer crops if the film ends earlier.
     """
     last = stretch.first + len(stretch) - 1
     for frame in frames:
@@ -177,7 +177,7 @@ class _GrowingShot:
 
 @dataclass
 class _GrowingFace:
-    """Numbers one after the other: lists of small arrays would take twice the memory and not give it back."""
+    """Flat arrays: lists of small arrays would take twice the memory and not free it."""
 
     candidates: Candidates | None
     frames: array[int] = field(default_factory=lambda: array("q"))
@@ -220,7 +220,7 @@ def _stretch(
         points, scores = _bridged(seen, points, scores)
     fitted = np.concatenate([fit_transforms(_landmarks(points[part])) for part in parts(len(points))])
     transforms = smooth_transforms(fitted, times)
-    # In place and in parts: a second copy of a long film's points would weigh.
+    # In place and in parts: a second copy of a long film's points takes much memory.
     for part in parts(len(points)):
         points[part] = apply(transforms[part], points[part])
     return Stretch(first + int(rows[0]), times, points, transforms, scores, seen)
@@ -229,7 +229,7 @@ def _stretch(
 def _bridged(
     seen: NDArray[np.bool_], points: NDArray[np.float32], scores: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Points and scores of all frames, in straight lines between those in which the face is `seen`."""
+    """Points and scores of all frames, interpolated linearly between those in which the face is `seen`."""
     there, missing = np.flatnonzero(seen), np.flatnonzero(~seen)
     before = np.searchsorted(there, missing) - 1
     share = ((missing - there[before]) / (there[before + 1] - there[before]))[:, None, None]

@@ -48,7 +48,7 @@ class Sighting:
     @property
     def next_crop(self) -> Square:
         """Where to look in the next frame."""
-        return settle(self.crop, self.place)
+        return settle(self.crop, mesh_square(self.mesh))
 
     def same_face(self, box: tuple[float, float, float, float], least: float = 0.6) -> bool:
         """Whether a box is around this face: intersection over union of at least `least`."""

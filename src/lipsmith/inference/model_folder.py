@@ -1,16 +1,26 @@
-"""Model folders: found by name or path, checked file by file, and their settings read."""
+"""Model folders: found by name or path, checked file by file, their settings read and their stages made ready."""
 
 from __future__ import annotations
 
 import json
+import logging
+import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from lipsmith.config import build
-from lipsmith.errors import WeightsError
+from lipsmith.errors import UsageError, WeightsError
 from lipsmith.files import check_file, home, sha256_of, write_whole
+
+if TYPE_CHECKING:
+    from lipsmith.inference.onnx import OnnxBackend
+    from lipsmith.inference.torch import TorchBackend
+
+_LOG = logging.getLogger(__name__)
+_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 SHIPPED: Final = Path(__file__).parent.parent / "pretrained"
 WEIGHT_SUFFIXES: Final = (".onnx", ".safetensors")
@@ -30,6 +40,8 @@ class ModelConfig:
     """Lip references of one face."""
     window: int
     """Frames that the landmark generator sees together, at 25 a second."""
+    drive: float = 1.0
+    """How far predicted lips and jaw are driven from rest, as a share of what they should move in the picture."""
 
     def __post_init__(self) -> None:
         if min(self.face_size, self.references_per_frame, self.lips, self.window) < 1:
@@ -115,3 +127,39 @@ def _read_config(path: Path) -> dict[str, Any]:
     if not isinstance(config, dict) or not isinstance(config.get("files", {}), dict):
         raise WeightsError(f"{path} is no model's config; install the model again")
     return config
+
+
+def load_backend(folder: ModelFolder, device: str = "auto", threads: int | None = None) -> OnnxBackend | TorchBackend:
+    """The backend that runs the model in `folder`; one log line says which was chosen.
+
+    `device`: auto (CUDA where ONNX Runtime has it, or torch where there are no ONNX files; else the CPU), cpu, cuda or
+    cuda:N, for which torch serves where ONNX Runtime has no CUDA. `threads`: threads within one operator, None for as
+    many as there are cores.
+    Raises `UsageError` for a device that is not there and `WeightsError` for a folder without stages.
+    """
+    if not _DEVICE.fullmatch(device):
+        raise UsageError(f"Device {device!r} is unknown: use auto, cpu, cuda or cuda:N.")
+    backend = _choose(folder, device, threads)
+    _LOG.info("model %s runs on %s", folder.path.name, backend.name)
+    return backend
+
+
+def _choose(folder: ModelFolder, device: str, threads: int | None) -> OnnxBackend | TorchBackend:
+    has_onnx = (folder.path / "render.onnx").is_file()
+    if not has_onnx and not list(folder.path.glob("*.safetensors")):
+        raise WeightsError(f"{folder.path}: no stage (*.onnx) and no weights (*.safetensors); fetch the model again.")
+    if has_onnx:
+        from lipsmith.inference.onnx import OnnxBackend, cuda_is_available
+
+        if device in ("auto", "cpu") or cuda_is_available():
+            return OnnxBackend(folder.path, device, threads or usable_cores())
+    from lipsmith.inference.torch import load_torch_backend
+
+    return load_torch_backend(folder.path, device, threads)
+
+
+def usable_cores() -> int:
+    """At least 1. Schedulers of clusters and containers lend a process some of the machine's cores."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

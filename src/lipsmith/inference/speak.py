@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.face.landmarks import INNER_LIP, NUM_CONTENT
 from lipsmith.inference.backend import Backend
 from lipsmith.speech.mel import mel_windows
 
@@ -18,6 +19,8 @@ RATE: Final = 25.0
 """Frames a second at which the generator works."""
 _BATCH: Final = 64
 _OVERLAP: Final = 2
+_UPPER: Final = NUM_CONTENT - len(INNER_LIP) + np.arange(1, 10)
+_LOWER: Final = NUM_CONTENT - len(INNER_LIP) + np.arange(19, 10, -1)
 
 
 def predict_content(
@@ -37,7 +40,16 @@ def predict_content(
     ticks = grid(times)
     tokens = speech_tokens(backend, mel_windows(mel, ticks))
     content = content_on_grid(backend, tokens, resample(pose, times, ticks), references, window)
-    return resample(content, ticks, times)
+    return uncrossed(resample(content, ticks, times))
+
+
+def uncrossed(content: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Content `(F, 57, 2)` in which no inner lower lip lies above its upper lip: those that would, meet halfway."""
+    moved = content.copy()
+    crossing = np.maximum(content[:, _UPPER, 1] - content[:, _LOWER, 1], 0) / 2
+    moved[:, _UPPER, 1] -= crossing
+    moved[:, _LOWER, 1] += crossing
+    return moved
 
 
 def speech_tokens(backend: Backend, windows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 _WITH_ALPHA: Final = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # libav's own decoders leave transparency out
 
+_REORDERED: Final = {"h264", "hevc"}
+
 
 def packets(container: InputContainer, stream: VideoStream | AudioStream, path: Path) -> Iterator[Packet[Any]]:
     """The packets of one stream and the empty one that ends it; a file that breaks off ends early."""
@@ -65,10 +67,13 @@ def _decoded(container: InputContainer, stream: VideoStream | AudioStream, path:
     decode = decoder(stream)
     damaged, where = 0, 0.0
     repeats: deque[int] = deque()
+    # AVI knows only when packets are decoded, and libav's guesses of when they are shown are off where they are
+    # reordered. Each holds a frame, so the n-th frame is shown at the n-th of their times.
+    counted: deque[int | None] | None = deque() if _counts_frames(container, stream) else None
     last = None
     for packet in packets(container, stream, path):
         if packet.size == 0 and not is_end(packet):
-            repeats.append(cast(int, _stamp(packet)))
+            repeats.append(cast(int, packet.dts if counted is not None else _stamp(packet)))
             continue
         try:
             frames = decode(packet if packet.size else None)
@@ -78,13 +83,21 @@ def _decoded(container: InputContainer, stream: VideoStream | AudioStream, path:
             damaged += 1
             where = where if damaged > 1 else seconds(packet, stream) or 0.0
             continue
+        if counted is not None and packet.size:
+            counted.append(packet.dts)
         for frame in frames:
+            if counted:
+                frame.pts = counted.popleft()
             yield from _repeated(last, repeats, _stamp(frame))
             last = frame if stream.type == "video" else None
             yield frame
     yield from _repeated(last, repeats, None)
     if damaged:
         log.warning("%s: %d damaged packets were skipped, the first near %.2f s", path, damaged, where)
+
+
+def _counts_frames(container: InputContainer, stream: VideoStream | AudioStream) -> bool:
+    return container.format.name == "avi" and stream.codec_context.name in _REORDERED
 
 
 def _stamp(item: Packet[Any] | VideoFrame | AudioFrame) -> int | None:

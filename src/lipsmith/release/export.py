@@ -79,6 +79,7 @@ def export(
         "references_per_frame": face.references,
         "lips": face.lips,
         "window": mouth.window,
+        "drive": face.drive,
         "landmarks": asdict(mouth),
         "renderer": asdict(face),
     }

@@ -14,7 +14,7 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lipsmith.face.landmarks import NUM_CONTENT, NUM_POSE
+from lipsmith.face.landmarks import NUM_CONTENT, NUM_JAW, NUM_POSE
 from lipsmith.models.landmarks.config import LandmarkConfig
 from lipsmith.models.landmarks.expected import expected_content, steadied
 from lipsmith.models.landmarks.generator import LandmarkGenerator, build_landmark_generator, build_speech_encoder
@@ -32,6 +32,7 @@ TINY = LandmarkConfig(
 )
 CONVOLVED = dataclasses.replace(TINY, points="convolutions", point_channels=(4, 4, 4, 8), temporal=0)
 POSTERIORS = dataclasses.replace(TINY, features="posteriors", bands=12, speech_channels=(4,))
+NEAR = LandmarkConfig.nearness
 KINDS = pytest.mark.parametrize("config", [TINY, CONVOLVED, POSTERIORS], ids=["perceptron", "convolved", "posteriors"])
 
 
@@ -61,7 +62,9 @@ def awake(config: LandmarkConfig) -> LandmarkGenerator:
 def test_untrained_it_gives_what_the_references_let_expect(config: LandmarkConfig) -> None:
     mel, pose, faces = inputs(bands=config.bands)
     content = build_landmark_generator(config).eval()(mel, pose, faces)
-    torch.testing.assert_close(content, expected_content(steadied(pose), faces), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        content, expected_content(steadied(pose, config.steady), faces, config.nearness), atol=1e-6, rtol=0
+    )
 
 
 @KINDS
@@ -84,28 +87,51 @@ def test_the_content_moves_with_the_face_by_what_is_trusted_of_it() -> None:
     _, pose, faces = inputs()
     faces[:, :, :NUM_POSE] = faces[:, :1, :NUM_POSE]
     shift = torch.tensor([0.01, -0.02])
-    moved = expected_content(pose + shift, faces) - expected_content(pose, faces)
+    moved = expected_content(pose + shift, faces, NEAR) - expected_content(pose, faces, NEAR)
     torch.testing.assert_close(moved, (0.75 * shift).expand_as(moved), atol=1e-4, rtol=0)
 
 
 def test_at_a_references_own_pose_that_reference_is_expected() -> None:
     _, _, faces = inputs(references=3)
     turned = faces + torch.tensor([0.0, 0.1, 0.2])[:, None, None]
-    expected = expected_content(turned[:, :, :NUM_POSE], turned)
+    expected = expected_content(turned[:, :, :NUM_POSE], turned, NEAR)
     torch.testing.assert_close(expected, turned[:, :, NUM_POSE:], atol=1e-4, rtol=0)
+
+
+def test_with_a_large_nearness_the_pose_chooses_no_reference() -> None:
+    _, pose, faces = inputs(references=3)
+    faces[:, :, :NUM_POSE] = pose[:, :1] + torch.tensor([-0.01, 0.0, 0.01])[:, None, None]
+    openings = torch.tensor([0.0, 0.03, 0.06])
+    faces[:, :, NUM_POSE:] = openings[:, None, None]
+    still = pose[:, :1]
+    near, far = (expected_content(still, faces, nearness).mean() for nearness in (1e-6, 1e3))
+    assert near == pytest.approx(0.03, abs=1e-4)
+    assert far == pytest.approx(0.03, abs=1e-4)
+    beside, away = (expected_content(still - 0.01, faces, nearness).mean() for nearness in (1e-6, 1e3))
+    assert beside == pytest.approx(0.0, abs=1e-4)
+    assert away == pytest.approx(0.03 - 0.75 * 0.01, abs=1e-4)  # moved along with the head, and no more
+
+
+def test_a_joint_token_gives_lips_and_jaw() -> None:
+    network = awake(dataclasses.replace(TINY, joint=True))
+    mel, pose, faces = inputs()
+    content = network(mel, pose, faces)
+    moved = (network(mel.flip(0), pose, faces) - content).abs().amax(dim=(0, 1, 3))
+    assert moved[:NUM_JAW].min() > 0
+    assert moved[NUM_JAW:].min() > 0
 
 
 @pytest.mark.parametrize("frames", [1, 2, 15, 40])
 def test_a_still_head_stays_where_it_is(frames: int) -> None:
     pose = torch.rand(2, 1, NUM_POSE, 2).expand(-1, frames, -1, -1)
-    torch.testing.assert_close(steadied(pose), pose, atol=1e-6, rtol=0)
+    torch.testing.assert_close(steadied(pose, 3.0), pose, atol=1e-6, rtol=0)
 
 
 def swing(hertz: float, frames: int = 50) -> float:
     """What is left of a twitch of `hertz` in the middle half of a window, relative to what came in."""
     wave = torch.sin(2 * torch.pi * hertz * torch.arange(frames) / 25)[None, :, None, None]
     middle = slice(frames // 4, 3 * frames // 4)
-    before, after = (float(x[:, middle].square().mean().sqrt()) for x in (wave, steadied(wave)))
+    before, after = (float(x[:, middle].square().mean().sqrt()) for x in (wave, steadied(wave, 3.0)))
     return after / before
 
 

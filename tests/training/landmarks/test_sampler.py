@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from landmark_clips import talking_clip
+from lipsmith.face.landmarks import mouth_width, ranks
 from lipsmith.training.landmarks.sampler import ReferenceRules, draw, gather_footage, tracked_windows
 
 
@@ -16,6 +18,43 @@ def generator() -> torch.Generator:
 def test_windows_hold_no_frame_without_a_face() -> None:
     tracked = np.array([True, True, False, True, True, True])
     assert tracked_windows(tracked, 2).tolist() == [0, 3, 4]
+
+
+def test_a_pose_is_the_windows_own_or_stands_still_or_is_of_another_moment() -> None:
+    footage = gather_footage([talking_clip(0, "a", frames=60)], 12)
+    footage.points[:, 0, 0] = torch.arange(60.0)
+
+    def pose(**shares: float) -> torch.Tensor:
+        batch = draw(footage, 32, 12, 3, ReferenceRules(**shares), generator())
+        return batch.other_pose[:, :, 0, 0] - batch.points[:, :, 0, 0]
+
+    assert not pose().any()
+    still = pose(still_pose=1.0) + torch.arange(12.0)
+    assert (still == still[:, :1]).all()
+    shifted = pose(shifted_pose=1.0)
+    assert (shifted == shifted[:, :1]).all()
+    assert len(shifted.unique()) > 10
+
+
+def test_a_single_reference_is_often_an_extreme() -> None:
+    clip = talking_clip(0, "a", frames=200)
+    clip.landmarks[:, ranks((291,)), 0] += np.linspace(0, 0.1, 200, dtype=np.float32)[:, None]
+    batch = draw(gather_footage([clip], 12), 256, 12, 1, ReferenceRules(away=0.0, sibling=0.0), generator())
+    width = mouth_width(batch.references[:, 0].numpy())
+    assert batch.references.shape == (256, 1, 131, 2)
+    # The widest of four is at 0.8 of the range, any one at its half.
+    assert np.mean(width) > np.mean(mouth_width(clip.landmarks)) + 0.005
+
+
+def test_frames_know_what_is_said_in_them() -> None:
+    known, unknown = talking_clip(0, "a"), talking_clip(1, "a")
+    footage = gather_footage([known, unknown], 12, phonemes={known.record.clip: [("m", 0.41), ("s", 1.0), ("p", -0.5)]})
+    assert footage.bilabial.nonzero().flatten().tolist() == [10]
+    lips, hisses = footage.phonemes[:60, 0], footage.phonemes[:60, 5]
+    assert (int(lips.argmax()), int(hisses.argmax())) == (10, 25)
+    assert hisses[25] == pytest.approx(1.0)
+    assert hisses[28] == pytest.approx(np.exp(-2), abs=1e-3)  # two deviations of a frame and a half
+    assert footage.phonemes[60:].isnan().all()
 
 
 def test_references_lie_in_the_half_away_from_the_window() -> None:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
 import torch
 
 from landmark_clips import talking_clip, write_clips
+from lipsmith.data.clips import read_manifest
+from lipsmith.data.phonemes import PHONEMES
 from lipsmith.errors import InputError
 from lipsmith.models.landmarks.config import LandmarkConfig
 from lipsmith.training.landmarks.augment import Augmentation
 from lipsmith.training.landmarks.config import LandmarkTraining
+from lipsmith.training.landmarks.learner import Learner
 from lipsmith.training.landmarks.sampler import ReferenceRules
 from lipsmith.training.landmarks.stages import load_trained
-from lipsmith.training.landmarks.task import LandmarkTask
+from lipsmith.training.landmarks.task import LandmarkTask, score
 from lipsmith.training.loop import Settings, fit
 from lipsmith.training.losses.landmarks import LandmarkLossWeights
 
@@ -92,3 +96,49 @@ def test_training_lowers_the_error(data: Path, tmp_path: Path) -> None:
     best = trained(brief, data, tmp_path)
     assert best["opening_r"] > 0.6
     assert best["l1_percent"] < best["mean.l1_percent"]
+
+
+def test_phonemes_are_learned_and_left_behind(data: Path, tmp_path: Path) -> None:
+    lines = [{"clip": record.clip, "phonemes": [["m", 0.4], ["a", 0.8]]} for record in read_manifest(data)]
+    (data / PHONEMES).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    loss = LandmarkLossWeights(closure=1.0, plosive=1.0, phonemes=0.1)
+    told = dataclasses.replace(SMALL, loss=loss, frozen=2, references=ReferenceRules(fewest=1, full=0.5))
+    figures = trained(told, data, tmp_path)
+    assert figures["closure_events"] == 0  # the first half, where both are said, holds the references
+    network, _ = load_trained(tmp_path)
+    assert not [name for name in network.state_dict() if "phonemes" in name]
+    last = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()][-2]
+    assert {"closure", "plosive", "phonemes"} <= set(last) | {name.split("/")[-1] for name in last}
+
+
+def test_frozen_levels_stay_as_they_are() -> None:
+    learner = Learner(dataclasses.replace(SMALL, frozen=2)).train()
+    before = {name: value.clone() for name, value in learner.generator.speech.levels.state_dict().items()}
+    content, logits = learner(torch.randn(2, 12, 80, 16), torch.rand(2, 12, 74, 2), torch.rand(2, 4, 131, 2))
+    content.sum().backward()
+    assert logits is None
+    after = learner.generator.speech.levels.state_dict()
+    changed = {name.split(".")[0] for name, value in after.items() if not torch.equal(value, before[name])}
+    assert changed == {"2", "3", "4"}  # running means of what is trained
+    assert {
+        name.split(".")[0] for name, p in learner.generator.speech.levels.named_parameters() if p.requires_grad
+    } == {
+        "2",
+        "3",
+        "4",
+    }
+
+
+def test_leaks_and_open_lips_in_silence_lower_the_score() -> None:
+    good = {
+        "opening_r": 0.6,
+        "l1_percent": 0.5,
+        "mean.l1_percent": 1.0,
+        "amplitude": 1.0,
+        "closure": 0.7,
+        "truth.closure": 0.8,
+    }
+    assert score(good) == pytest.approx(0.6 + 0.5 + 0.35)
+    assert score(good | {"closure": 0.9}) == pytest.approx(0.6 + 0.5 + 0.4)
+    assert score(good | {"leak_r": -0.15, "silence_opening": 1.1}) == pytest.approx(1.45 - 0.2 - 0.1)
+    assert score(good | {"amplitude": 0.7, "closure_open": 0.5, "truth.closure_open": 0.3}) == pytest.approx(1.45 - 0.3)

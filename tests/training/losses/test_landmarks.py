@@ -9,8 +9,12 @@ from lipsmith.face.landmarks import CONTENT, NUM_CONTENT, NUM_JAW
 from lipsmith.training.losses.landmarks import (
     LandmarkLossWeights,
     discordance,
+    gaps,
     gestures,
     landmark_loss,
+    left_open,
+    phoneme_error,
+    plosives_left_open,
     point_weights,
     position_error,
     velocity_error,
@@ -90,4 +94,40 @@ def test_terms_are_not_weighted_and_left_out_at_zero() -> None:
     without = landmark_loss(truth + 0.1, truth, LandmarkLossWeights(l1=2.0))
     assert set(once) == {"l1", "velocity", "concordance"}
     assert set(without) == {"l1", "velocity"}
+    closing = landmark_loss(truth + 0.1, truth, LandmarkLossWeights(closure=1.0, plosive=1.0), torch.ones(2, 3).bool())
+    assert set(closing) == {"l1", "velocity", "closure", "plosive"}
     torch.testing.assert_close(without["l1"], once["l1"])
+
+
+def mouth(*pixels: float) -> torch.Tensor:
+    """`(1, F, 57, 2)`: inner lips so many pixels of 128 apart, at all nine points."""
+    lips = torch.zeros(1, len(pixels), NUM_CONTENT, 2)
+    lower = NUM_JAW + 20 + 20 - torch.arange(1, 10)
+    lips[:, :, lower, 1] = torch.tensor(pixels)[:, None] / 128
+    return lips
+
+
+def test_gaps_are_those_between_the_inner_lips() -> None:
+    torch.testing.assert_close(gaps(mouth(2.0, 0.0)), torch.tensor([[[2 / 128] * 9, [0.0] * 9]]))
+
+
+def test_only_lips_that_should_touch_are_left_open() -> None:
+    truth = mouth(0.5, 3.0, 0.0, 0.5)
+    # Frame 0 is 1.5 px too open, frame 2 by 1 less a quarter; frame 1 need not touch, frame 3 does more than it must.
+    assert left_open(mouth(2.0, 9.0, 1.0, 0.0), truth) == pytest.approx((1.5 + 0.75) / 128 / 4)
+    assert left_open(truth, truth) == 0
+
+
+def test_a_plosive_may_close_within_two_frames() -> None:
+    truth, bilabial = mouth(4, 4, 0, 4, 4, 4, 4, 4), torch.zeros(1, 8, dtype=torch.bool)
+    bilabial[0, 3] = True
+    assert plosives_left_open(mouth(4, 3, 4, 4, 4, 4, 4, 4), truth, bilabial) == pytest.approx((3 - 0.5) / 128)
+    assert plosives_left_open(mouth(0, 4, 4, 4, 4, 0.25, 4, 4), truth, bilabial) == 0
+    bilabial[0, 7] = True  # where true lips stay apart nothing is asked
+    assert plosives_left_open(mouth(4, 3, 4, 4, 4, 4, 4, 4), truth, bilabial) == pytest.approx((3 - 0.5) / 128)
+
+
+def test_unknown_phonemes_count_for_nothing() -> None:
+    logits = torch.tensor([[[0.0, 9.0]]])
+    assert phoneme_error(logits, torch.tensor([[[1.0, float("nan")]]])) == pytest.approx(0.6931, abs=1e-4)
+    assert phoneme_error(logits, torch.full((1, 1, 2), float("nan"))) == 0

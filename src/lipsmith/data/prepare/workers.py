@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from lipsmith.data.prepare.journal import FAILED
 from lipsmith.data.prepare.layouts import Job
-from lipsmith.inference.backend import usable_cores
+from lipsmith.inference.model_folder import usable_cores
 
 if TYPE_CHECKING:
     from lipsmith.data.prepare.clip import Outcome

@@ -62,7 +62,7 @@ def five_points(mesh: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
 
 
 def _alignment(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Least-squares similarity `(2, 3)` that carries the five points (pixel centres at halves) onto the template."""
+    """Least-squares similarity `(2, 3)` that carries the five points (pixel centers at halves) onto the template."""
     source = (points[:, 0] - 0.5) + 1j * (points[:, 1] - 0.5)
     target = TEMPLATE[:, 0] + 1j * TEMPLATE[:, 1]
     centered = source - source.mean()

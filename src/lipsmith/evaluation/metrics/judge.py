@@ -1,4 +1,4 @@
-"""Judges of lip-sync: a network, the pictures and the sound that it wants, and the distances that it finds."""
+"""Judges of lip-sync: a network, its inputs, pictures and sound, and the distances that it finds."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ _AT_ONCE: Final = 64
 
 @dataclass(frozen=True)
 class SpeechTrack:
-    """What is heard, from the moment at which the clip's times are 0."""
+    """Speech, from the moment at which the clip's times are 0."""
 
     mel: NDArray[np.float32]
     """(80, steps) in [-4, 4]."""
     wave: NDArray[np.float32] | None = None
-    """(n,) in [-1, 1] at 16 kHz; the official judge hears no other."""
+    """(n,) in [-1, 1] at 16 kHz; the official judge needs it."""
 
 
 class SyncJudge(Protocol):
-    """Tells how far mouths and speech are apart."""
+    """Measures the distance between mouths and speech."""
 
     name: str
     """Goes beside every figure: figures of different judges do not compare."""
@@ -60,30 +60,30 @@ class OwnJudge:
 
     def __init__(self, net: SyncNet) -> None:
         self._net = net.eval()
-        self._heard: tuple[SpeechTrack, NDArray[np.float64], NDArray[np.float32]] | None = None
+        self._embedded: tuple[SpeechTrack, NDArray[np.float64], NDArray[np.float32]] | None = None
 
     @torch.no_grad()
     def distances(
         self, crops: NDArray[np.uint8], times: NDArray[np.float64], sound: SpeechTrack
     ) -> NDArray[np.float32]:
-        """See `SyncJudge`. Of systems that say the same, one after the other, the speech is heard once."""
+        """See `SyncJudge`. Speech that one call shares with the one before is embedded once."""
         index, ticks = on_grid(times)
         if len(index) < FRAMES:
             return np.zeros((0, 2 * REACH + 1), np.float32)
-        if self._heard is None or self._heard[0] is not sound or not np.array_equal(self._heard[1], ticks):
-            self._heard = sound, ticks, self._speech(ticks, sound.mel)
+        if self._embedded is None or self._embedded[0] is not sound or not np.array_equal(self._embedded[1], ticks):
+            self._embedded = sound, ticks, self._speech(ticks, sound.mel)
         pictures = rearrange(torch.from_numpy(crops[index]), "f h w c -> f c h w").float() / 255
         mouths = windows(self._net.mouths(pictures), FRAMES)
         mouth = torch.cat([self._net.mouth(part) for part in torch.split(mouths, _AT_ONCE)])
-        return shift_distances(mouth.numpy(), self._heard[2])
+        return shift_distances(mouth.numpy(), self._embedded[2])
 
     def _speech(self, ticks: NDArray[np.float64], mel: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Embeddings of all windows from 15 frames before the first centre to 15 after the last, NaN outside."""
-        centres = np.arange(FRAMES // 2 - REACH, len(ticks) - FRAMES // 2 + REACH) / FPS + ticks[0]
-        starts = np.floor(MEL_RATE * centres - WINDOW_LEAD + 1e-6)
+        """Embeddings of all windows from 15 frames before the first center to 15 after the last, NaN outside."""
+        centers = np.arange(FRAMES // 2 - REACH, len(ticks) - FRAMES // 2 + REACH) / FPS + ticks[0]
+        starts = np.floor(MEL_RATE * centers - WINDOW_LEAD + 1e-6)
         there = (starts >= 0) & (starts + WINDOW <= mel.shape[1])
-        heard = torch.from_numpy(mel_windows(mel, centres))[:, None]
-        speech = torch.cat([self._net.speech(part) for part in torch.split(heard, _AT_ONCE)]).numpy()
+        speech_windows = torch.from_numpy(mel_windows(mel, centers))[:, None]
+        speech = torch.cat([self._net.speech(part) for part in torch.split(speech_windows, _AT_ONCE)]).numpy()
         speech[~there] = np.nan
         return speech
 
@@ -103,38 +103,38 @@ class OfficialJudge:
     def distances(
         self, crops: NDArray[np.uint8], times: NDArray[np.float64], sound: SpeechTrack
     ) -> NDArray[np.float32]:
-        """See `SyncJudge`. Raises WeightsError for a sound of which no wave is known."""
+        """See `SyncJudge`. Raises WeightsError for speech without a wave."""
         if sound.wave is None:
-            raise WeightsError("syncnet_v2 hears waves and prepared clips hold mels: use it with `lipsmith score`")
+            raise WeightsError("syncnet_v2 needs waves and prepared clips hold mels: use it with `lipsmith score`")
         index, ticks = on_grid(times)
         if len(index) < FRAMES:
             return np.zeros((0, 2 * REACH + 1), np.float32)
         count = len(index) - FRAMES + 1
-        mouth = [self._see(crops[index[i : i + FRAMES]]) for i in range(count)]
+        mouth = [self._embed_mouth(crops[index[i : i + FRAMES]]) for i in range(count)]
         first = ticks[0] - REACH / FPS
-        return shift_distances(np.concatenate(mouth), self._hear(sound.wave, first, count + 2 * REACH))
+        return shift_distances(np.concatenate(mouth), self._embed_speech(sound.wave, first, count + 2 * REACH))
 
-    def _see(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def _embed_mouth(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embedding `(1, 1024)` of five crops."""
         scaled = np.stack([cv2.resize(crop, (SIZE, SIZE))[..., ::-1] for crop in crops])
         return np.asarray(self._net.mouth(rearrange(torch.from_numpy(scaled), "t h w c -> 1 c t h w").float()))
 
-    def _hear(self, wave: NDArray[np.float32], first: float, count: int) -> NDArray[np.float32]:
+    def _embed_speech(self, wave: NDArray[np.float32], first: float, count: int) -> NDArray[np.float32]:
         """Embeddings `(count, 1024)` of the 0.2 s that begin at `first` seconds, then a frame later each, NaN where
         the sound does not reach."""
         starts = np.rint((first + np.arange(count) / FPS) * FRAME_RATE).astype(int)
-        # Of a long film only what is asked for, and a step before it, which is off.
+        # Only the part that is needed of a long film, and one step before it, whose pre-emphasis is wrong.
         early = max(0, int(starts[0]) - 1)
         part = wave[samples(early, int(starts[-1]) + STEPS)]
-        # The published network heard 16-bit samples; the zeroth coefficient tells loudness.
+        # The published network was trained on 16-bit samples, and the zeroth coefficient depends on their scale.
         coefficients = mfcc(part * 32768.0)
         there = (starts >= 0) & (starts - early + STEPS <= len(coefficients))
         steps = np.where(there, starts - early, 0)[:, None] + np.arange(STEPS)
         windows = torch.from_numpy(coefficients[np.minimum(steps, len(coefficients) - 1)]).float()
         batches = torch.split(rearrange(windows, "b t c -> b 1 c t"), _AT_ONCE)
-        heard = np.concatenate([self._net.speech(batch).numpy() for batch in batches])
-        heard[~there] = np.nan
-        return heard
+        embeddings = np.concatenate([self._net.speech(batch).numpy() for batch in batches])
+        embeddings[~there] = np.nan
+        return embeddings
 
 
 def load_judge(name: str = OWN) -> SyncJudge:

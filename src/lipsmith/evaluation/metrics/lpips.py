@@ -1,8 +1,8 @@
 """Learned perceptual distance of pictures (LPIPS) and the features it rests on.
 
 Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric" (2018), version 0.1: features of
-an ImageNet network after each ReLU block, unit-normalized over channels, squared difference, weighted by a learnt head,
-mean over space, sum over blocks.
+an ImageNet network after each ReLU block, unit-normalized over channels, squared difference, weighted by a learned
+head, mean over space, sum over blocks.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def load_lpips(trunk: Trunk, path: Path | None = None) -> Lpips:
 
 @dataclass(frozen=True)
 class Perceived:
-    """What a network makes of one system's pictures."""
+    """A network's output for one system's pictures."""
 
     distances: NDArray[np.float64]
     """(B,) LPIPS from the real pictures."""

@@ -26,7 +26,7 @@ SECOND: Final = 21
 
 @dataclass(frozen=True)
 class SyncFigures:
-    """What the judge says of one clip."""
+    """The figures of one clip."""
 
     lse_d: float
     """Mean distance at the best shift; lower is better."""
@@ -35,7 +35,7 @@ class SyncFigures:
     offset: int
     """Frames at 25 fps by which the speech lags the picture, at the best shift."""
     curve: NDArray[np.float64]
-    """(2 reach + 1,) mean distance at every shift, NaN where the clip is too short to tell."""
+    """(2 reach + 1,) mean distance at every shift, NaN where the clip is too short."""
 
 
 def shift_distances(mouth: NDArray[np.float32], speech: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -93,12 +93,12 @@ def estimate_lags(
 ) -> NDArray[np.float32]:
     """Frames by which the speech of each clip lags its picture.
 
-    A short clip tells little, so its curve is joined by the mean curve of its identity's clips (which mostly come from
-    one source), weighing as much as `trust` windows. Lags beyond `farthest` are not considered; where an identity has
+    The curve of a short clip is noisy, so the mean curve of its identity's clips (which mostly come from one source)
+    is added to it, with the weight of `trust` windows. Lags beyond `farthest` are not considered; where an identity has
     nothing to compare the lag is 0.
     """
     curves = np.array([mean_curve(part) for part in distances])
-    heard = np.isfinite(curves).any(1)
+    known = np.isfinite(curves).any(1)
     lengths = np.array([max(1, len(part)) for part in distances], np.float64)
     # Where a clip is too short to compare a shift, that shift is taken to be as bad as its worst.
     worst = np.max(curves, axis=1, keepdims=True, where=np.isfinite(curves), initial=0)
@@ -111,6 +111,6 @@ def estimate_lags(
         own = identities == identity
         shared = np.average(curves[own], axis=0, weights=lengths[own])
         joined = lengths[own, None] * curves[own] + trust * shared
-        if heard[own].any():
+        if known[own].any():
             lags[own] = joined[:, near].argmin(1) - farthest
     return lags

@@ -1,4 +1,4 @@
-"""Mel-frequency cepstral coefficients, as the official SyncNet hears speech.
+"""Mel-frequency cepstral coefficients, the input of the official SyncNet.
 
 The conventions of the package `python_speech_features` with its defaults, on which that network was trained: 25 ms
 every 10 ms, no window, pre-emphasis 0.97, 26 HTK mel filters on a 512-point power spectrum, DCT-II, lifter 22, and the

@@ -1,4 +1,4 @@
-"""Whether the picture does what the landmarks ask: opening and width of the mouth, found again against asked."""
+"""How far the picture follows its landmarks: opening and width of the mouth, detected against requested."""
 
 from __future__ import annotations
 

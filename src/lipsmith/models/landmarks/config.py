@@ -38,6 +38,12 @@ class LandmarkConfig:
     """What reads pose and reference points: strided 1-D convolutions along their order, or a perceptron."""
     point_channels: tuple[int, ...] = (64, 128, 256, 512)
     """Widths of those convolutions, or the one hidden width of the perceptron."""
+    steady: float = 3.0
+    """Standard deviation, in frames, of the Gaussian that averages the pose over time."""
+    nearness: float = 3e-5
+    """Variance, in squared crop units, of the Gaussian by which references near in pose count more."""
+    joint: bool = False
+    """Whether a frame's speech and pose share one token, which gives lips and jaw."""
 
     def __post_init__(self) -> None:
         if min(self.heads, self.window, self.references) < 1:

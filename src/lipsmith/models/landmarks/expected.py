@@ -10,13 +10,12 @@ from lipsmith.face.landmarks import CONTOUR, LEFT_BROW, NOSE, NUM_POSE, RIGHT_BR
 NUM_STEADY = len(CONTOUR + RIGHT_BROW + LEFT_BROW + NOSE)
 """The first pose points, which do not blink."""
 
-# Measured without any network on the strict halves of 57 clips of 30 people: 1.02 % L1, where the references' plain
-# mean gives 1.22 %, the one nearest in pose 1.15 %; twice or half of either constant changes the third digit.
-_NEARNESS = 3e-5
+# Measured without any network on the strict halves of 57 clips of 30 people: 1.02 % L1 (with a nearness of 3e-5), where
+# the references' plain mean gives 1.22 %, the one nearest in pose 1.15 %; twice or half of it changes the third digit.
 _TRUST = 0.75
 
 
-def steadied(pose: Tensor, frames: float = 3.0) -> Tensor:
+def steadied(pose: Tensor, frames: float) -> Tensor:
     """Pose `(b, T, 74, 2)` averaged over time by a Gaussian of standard deviation `frames`.
 
     Nose, cheeks and ears of the mesh twitch with the jaw, at the rate of syllables. Left in, they tell what the
@@ -28,11 +27,14 @@ def steadied(pose: Tensor, frames: float = 3.0) -> Tensor:
     return torch.einsum("ts,bspc->btpc", weights.to(pose.dtype), pose)
 
 
-def expected_content(pose: Tensor, references: Tensor) -> Tensor:
+def expected_content(pose: Tensor, references: Tensor, nearness: float) -> Tensor:
     """Content `(b, T, 57, 2)` that the references let expect without speech, crop units.
 
     The mean of the references' content, each moved as the head has moved since, those nearest in pose weighing
-    most. pose: `(b, T, 74, 2)`, references: `(b, N, 131, 2)`.
+    most: by a Gaussian of the variance `nearness`. pose: `(b, T, 74, 2)`, references: `(b, N, 131, 2)`.
+
+    A small nearness lets the pose choose among references, mouths and all: what twitches in the pose moves the mouth. A
+    large one only leaves out those of a head turned elsewhere.
 
     "As the head moved" is a share of the least-squares similarity of the steady pose points. Of centered points
     x -> y that is a complex factor sum(conj(x) y) / sum(|x|^2) (Umeyama in 2-D). All products are of small
@@ -46,7 +48,7 @@ def expected_content(pose: Tensor, references: Tensor) -> Tensor:
     growth = (_dot(dy, x) - (dx * x).sum((2, 3))[:, None]) / power
     turn = (_dot(dy, _quarter_turn(x)) - (dx * _quarter_turn(x)).sum((2, 3))[:, None]) / power
     apart = dy.square().sum((2, 3))[:, :, None] + dx.square().sum((2, 3))[:, None] - 2 * _dot(dy, dx)
-    weights = torch.softmax(-apart / (2 * NUM_STEADY * _NEARNESS), dim=2)
+    weights = torch.softmax(-apart / (2 * NUM_STEADY * nearness), dim=2)
     arm = content - shapes.mean(2, keepdim=True)
     shift = dy.mean(2, keepdim=True) - _mix(weights, dx.mean(2, keepdim=True))
     moved = _mix(weights * growth, arm) + _mix(weights * turn, _quarter_turn(arm)) + shift

@@ -53,7 +53,8 @@ def build_speech_encoder(config: LandmarkConfig) -> nn.Module:
 
 
 class LandmarkTransformer(nn.Module):
-    """Fuses reference, speech and pose tokens; speech positions give the lips, pose positions the jaw.
+    """Fuses reference, speech and pose tokens; speech positions give the lips, pose positions the jaw;
+    or both share a position that gives all.
 
     Predicts the offset from what the references alone let expect at the frame's pose (`expected_content`), which
     is also what an untrained model gives.
@@ -74,6 +75,7 @@ class LandmarkTransformer(nn.Module):
             EncoderLayer(dim, config.heads, config.feed_forward, config.dropout) for _ in range(config.layers)
         )
         self.drop = nn.Dropout(config.dropout)
+        self.steady, self.nearness, self.joint = config.steady, config.nearness, config.joint
         self.lips = zeroed(nn.Linear(dim, NUM_LIPS * 2))
         self.jaw = zeroed(nn.Linear(dim, NUM_JAW * 2))
 
@@ -84,19 +86,20 @@ class LandmarkTransformer(nn.Module):
         crop units.
         """
         frames, count = tokens.shape[1], references.shape[1]
-        pose = steadied(pose)
+        pose = steadied(pose, self.steady)
         mean = reduce(references, "b n p c -> b 1 p c", "mean")
-        expected = expected_content(pose, references)
+        expected = expected_content(pose, references, self.nearness)
         face = torch.cat([pose, expected], dim=2)
         position = sinusoids(frames, tokens.shape[2], tokens)
         of_reference, of_speech, of_pose = self.modality
         seen = self.normalise(self.read_reference(references, references - mean)) + of_reference
         heard = self.normalise(self.temporal(tokens)) + of_speech + position
         posed = self.normalise(self.read_pose(face, face - mean)) + of_pose + position
-        sequence = self.drop(torch.cat([seen, heard, posed], dim=1))
+        frame_tokens = (heard + posed - position,) if self.joint else (heard, posed)
+        sequence = self.drop(torch.cat([seen, *frame_tokens], dim=1))
         for layer in self.layers:
             sequence = layer(sequence)
         lips = rearrange(self.lips(sequence[:, count : count + frames]), "b t (p c) -> b t p c", c=2)
-        jaw = rearrange(self.jaw(sequence[:, count + frames :]), "b t (p c) -> b t p c", c=2)
+        jaw = rearrange(self.jaw(sequence[:, -frames:]), "b t (p c) -> b t p c", c=2)
         content: Tensor = expected + self._UNIT * torch.cat([jaw, lips], dim=2)
         return content

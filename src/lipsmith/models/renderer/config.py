@@ -46,6 +46,9 @@ class RendererConfig:
     """How much references are sharpened before a flow samples, and so blurs, them; `models.renderer.prefilter`."""
     lip_reach: float = 0.03
     """Reach, crop units, of a lip point in the flow that keeps upper and lower lip apart; 0 for none."""
+    drive: float = 1.2
+    """How far predicted lips and jaw are driven from rest at dubbing, as a share of what they should move: pictures
+    follow landmarks by less. Free at inference."""
     modulation_norm: Literal["none", "instance"] = "none"
     """Normalisation inside SPADE: `instance` as published; `none` keeps colours and is cheaper on a CPU."""
 

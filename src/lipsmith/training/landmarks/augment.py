@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import torch
 from einops import rearrange
 from torch import Tensor
+from torch.nn import functional as F
 
-from lipsmith.face.landmarks import MIRROR, NUM_POSE, ranks
+from lipsmith.face.landmarks import MIRROR, NUM_JAW, NUM_POINTS, NUM_POSE, OUTER_LIP, ranks
 from lipsmith.inference.speak import RATE
-from lipsmith.models.landmarks.expected import expected_content
+from lipsmith.models.landmarks.expected import expected_content, steadied
 from lipsmith.speech.mel import MEL_LIMIT, MEL_RATE, WINDOW
 from lipsmith.training.landmarks.sampler import Window
 
@@ -47,6 +48,8 @@ class Augmentation:
     """Displacement in crop units, up to."""
     reference_noise: float = 0.0
     """Standard deviation of noise on the reference points, crop units."""
+    pose_noise: float = 0.0
+    """Standard deviation of what is added to each pose point throughout a window, crop units."""
 
 
 def augment(window: Window, rules: Augmentation, random: torch.Generator) -> Window:
@@ -56,6 +59,22 @@ def augment(window: Window, rules: Augmentation, random: torch.Generator) -> Win
     if rules.silence:
         window = silence(window, rules.silence, random)
     return window
+
+
+def exchange_pose(
+    window: Window, rules: Augmentation, steady: float, nearness: float, random: torch.Generator
+) -> Window:
+    """The window with the pose that the network is given, and the content moved as that pose has moved.
+
+    A pose of another moment cannot tell what the mouth does at this one. `steady` and `nearness` are the network's own.
+    """
+    pose, content = window.points[:, :, :NUM_POSE], window.points[:, :, NUM_POSE:]
+    own, other = (expected_content(steadied(p, steady), window.references, nearness) for p in (pose, window.other_pose))
+    given = window.other_pose
+    if rules.pose_noise:
+        noise = torch.randn(len(given), 1, NUM_POSE, 2, device=given.device, generator=random)
+        given = given + rules.pose_noise * noise
+    return replace(window, points=torch.cat([given, content + other - own], dim=2))
 
 
 def vary_faces(window: Window, rules: Augmentation, random: torch.Generator) -> Window:
@@ -79,7 +98,17 @@ def vary_faces(window: Window, rules: Augmentation, random: torch.Generator) -> 
     if rules.reference_noise:
         noise = torch.randn(references.shape, device=device, generator=random)
         references = references + rules.reference_noise * noise
-    return replace(window, points=move(window.points), references=references)
+    return replace(
+        window,
+        points=move(window.points),
+        references=references,
+        other_pose=move(_whole(window.other_pose))[:, :, :NUM_POSE],
+    )
+
+
+def _whole(pose: Tensor) -> Tensor:
+    """Faces `(..., 131, 2)` of which only the pose `(..., 74, 2)` counts."""
+    return F.pad(pose, (0, 0, 0, NUM_POINTS - NUM_POSE))
 
 
 def mirrored(points: Tensor) -> Tensor:
@@ -137,8 +166,8 @@ def hide_bands(mel: Tensor, widest: int, random: torch.Generator) -> Tensor:
 def silence(window: Window, share: float, random: torch.Generator) -> Window:
     """Speech silenced from a random moment to another in a share of the windows, and there the mouth shut.
 
-    The shut mouth is the reference with the least opening, moved to the frame's pose; between speech and silence
-    the target is blended by the silent share of the frame's speech window.
+    The shut mouth is the reference with the least opening, moved to the frame's pose, its lips touching; between speech
+    and silence the target is blended by the silent share of the frame's speech window.
     """
     batch, frames = window.points.shape[:2]
     device = window.points.device
@@ -154,8 +183,29 @@ def silence(window: Window, share: float, random: torch.Generator) -> Window:
     speech = torch.where(silent[:, :, None], hiss, window.speech)
     quiet = rearrange(silent.float().mean(-1), "b t -> b t 1 1")
     pose, content = window.points[:, :, :NUM_POSE], window.points[:, :, NUM_POSE:]
-    target = torch.lerp(content, shut_mouth(window.references, pose), quiet)
-    return replace(window, speech=speech, points=torch.cat([pose, target], dim=2))
+    target = torch.lerp(content, touching(shut_mouth(window.references, pose)), quiet)
+    said = 1 - quiet[..., 0]
+    return replace(
+        window,
+        speech=speech,
+        points=torch.cat([pose, target], dim=2),
+        phonemes=window.phonemes * said,
+        bilabial=window.bilabial & (said[..., 0] > 0.5),
+    )
+
+
+def touching(content: Tensor) -> Tensor:
+    """Mouths `(b, T, 57, 2)` closed, as `lipsmith.speech.voicing.close_lips` closes them: mostly by the lower lip."""
+    moved = content.clone()
+    upper, lower = torch.arange(1, 10), 20 - torch.arange(1, 10)
+    outer, inner = NUM_JAW, NUM_JAW + len(OUTER_LIP)
+    gap = content[:, :, inner + lower] - content[:, :, inner + upper]
+    for begin in (outer, inner):
+        moved[:, :, begin + lower] -= 0.75 * gap
+        moved[:, :, begin + upper] += 0.25 * gap
+    reach = torch.linspace(0, math.pi, NUM_JAW, device=content.device).sin()
+    moved[:, :, :NUM_JAW] -= 0.75 * reach[:, None] * gap[:, :, 4:5]
+    return moved
 
 
 def shut_mouth(references: Tensor, pose: Tensor) -> Tensor:
@@ -163,4 +213,4 @@ def shut_mouth(references: Tensor, pose: Tensor) -> Tensor:
     upper, lower = ranks((13, 14))
     opening = (references[:, :, upper] - references[:, :, lower]).norm(dim=-1)
     shut = references[torch.arange(len(references), device=pose.device), opening.argmin(dim=1)][:, None]
-    return expected_content(pose, shut)
+    return expected_content(pose, shut, nearness=1.0)  # of one reference, any

@@ -29,6 +29,13 @@ class LandmarkTraining(TrainingConfig):
     """Windows per step and device."""
     warmup: int = 500
     """Steps of linear warm-up."""
+    frozen: int = 0
+    """Levels of the mel encoder that keep the weights they start with; the first two take half of a step's time."""
+
+    @property
+    def needs_phonemes(self) -> bool:
+        """Whether a loss asks what is said when."""
+        return bool(self.loss.plosive or self.loss.phonemes)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lipsmith.data.clips import PreparedClip, load_clip, read_manifest
+from lipsmith.data.phonemes import clip_phonemes
 from lipsmith.errors import InputError
-from lipsmith.face.landmarks import outer_lip_opening
-from lipsmith.inference.speak import grid, resample
+from lipsmith.face.landmarks import NUM_POSE, mouth_width, outer_lip_opening
+from lipsmith.inference.speak import RATE, grid, resample
 from lipsmith.speech.mel import MEL_RATE, mel_windows
+from lipsmith.speech.phonemes import BILABIAL, GROUPS, Phonemes
 from lipsmith.training.store import Spans, end_to_end, make_spans, pick, read_ahead
 
 _LOG = logging.getLogger(__name__)
+_BUMP = 1.5
+"""Frames, the standard deviation of the activity of a phoneme about its time."""
+_WITHIN = 0.9
+"""Activity of a frame that a phoneme falls into."""
 _CANDIDATES = 4
 """Frames drawn for each reference, of which the evenly spaced ranks are kept."""
 
@@ -36,6 +43,12 @@ class Window:
     """(b, T, 131, 2) crop units: pose, then the content to predict."""
     references: Tensor
     """(b, N, 131, 2) crop units, lip opening rising."""
+    other_pose: Tensor
+    """(b, T, 74, 2) crop units, the pose of the same or another moment of the clip."""
+    phonemes: Tensor
+    """(b, T, g) 0..1, how much of each frame each group of phonemes is; NaN where nothing is known."""
+    bilabial: Tensor
+    """(b, T) bool, the middle frames of p, b and m."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +59,12 @@ class Footage:
     """(L, 131, 2) float32."""
     openings: Tensor
     """(L,) distance of the outer lips."""
+    widths: Tensor
+    """(L,) distance of the mouth's corners."""
+    phonemes: Tensor
+    """(L, g) float16, as of `Window`."""
+    bilabial: Tensor
+    """(L,) bool."""
     speech: Tensor
     """(L, 2 k + 1, bands, 16) float16: the speech round each frame, -k to k mel steps later."""
     frames: Spans
@@ -68,10 +87,21 @@ class ReferenceRules:
     """Share whose references come from some clip of the same identity."""
     fewest: int = 3
     """Least number of references in training, up to the model's."""
+    full: float = 0.0
+    """Share of steps with as many references as the model has; the others have a random number."""
+    still_pose: float = 0.0
+    """Share of windows whose head stands still, as at a moment of the clip."""
+    shifted_pose: float = 0.0
+    """Share of windows whose head moves as at another moment of the clip."""
 
 
-def load_footage(root: Path, split: str, window: int, shifts: int, device: torch.device) -> Footage:
-    """The clips of `split` that hold `window` frames with a face in a row. Raises InputError where there is none."""
+def load_footage(
+    root: Path, split: str, window: int, shifts: int, device: torch.device, *, phonemes: bool = False
+) -> Footage:
+    """The clips of `split` that hold `window` frames with a face in a row; `phonemes`: with what is said.
+
+    Raises InputError where there is none, or where phonemes must be recognized and cannot be.
+    """
     records = sorted(read_manifest(root, split), key=lambda record: (record.identity, record.clip))
     clips = list(read_ahead(partial(load_clip, root, images=False), records))
     whole = [clip for clip in clips if len(tracked_windows(_tracked(clip), window))]
@@ -80,18 +110,23 @@ def load_footage(root: Path, split: str, window: int, shifts: int, device: torch
             f"{root}: no clip of the split '{split}' shows a face in {window} frames in a row; take a shorter window"
         )
     _LOG.info("%s: %d clips, %d of them without a whole window", split, len(clips), len(clips) - len(whole))
-    return gather_footage(whole, window, shifts, device)
+    spoken = clip_phonemes(root, [clip.record for clip in whole]) if phonemes else {}
+    return gather_footage(whole, window, shifts, device, spoken)
 
 
 def gather_footage(
-    clips: Sequence[PreparedClip], window: int, shifts: int = 0, device: torch.device | str = "cpu"
+    clips: Sequence[PreparedClip],
+    window: int,
+    shifts: int = 0,
+    device: torch.device | str = "cpu",
+    phonemes: Mapping[str, Phonemes] = MappingProxyType({}),
 ) -> Footage:
     """Footage of clips that are sorted by identity; `shifts`: mel steps by which speech may be early or late."""
     identities = [clip.record.identity for clip in clips]
     starts = [tracked_windows(_tracked(clip), window) for clip in clips]
     frames = make_spans([len(grid(clip.times)) for clip in clips], identities, device)
     windows = make_spans([len(each) for each in starts], identities, device)
-    pieces = (_at_25(clip, shifts) for clip in clips)
+    pieces = (_at_25(clip, shifts) | _said(clip, phonemes.get(clip.record.clip)) for clip in clips)
     firsts = zip(frames.first.tolist(), starts, strict=True)
     return Footage(
         **end_to_end(pieces, int(frames.length.sum()), device),
@@ -110,8 +145,24 @@ def _at_25(clip: PreparedClip, shifts: int) -> dict[str, NDArray[Any]]:
     return {
         "points": points,
         "openings": outer_lip_opening(points).astype(np.float32),
+        "widths": mouth_width(points).astype(np.float32),
         "speech": np.stack(speech, axis=1).astype(np.float16),
     }
+
+
+def _said(clip: PreparedClip, phonemes: Phonemes | None) -> dict[str, NDArray[Any]]:
+    """Activity of the groups of phonemes, as bumps of 1.5 frames, and the frames nearest to a bilabial."""
+    ticks = grid(clip.times)
+    activity = np.full((len(ticks), len(GROUPS)), np.nan if phonemes is None else 0.0, np.float16)
+    bilabial = np.zeros(len(ticks), np.bool_)
+    for symbol, moment in phonemes or ():
+        bump = np.exp(-0.5 * ((ticks - moment) * RATE / _BUMP) ** 2)
+        for group, symbols in enumerate(GROUPS):
+            if symbol in symbols:
+                activity[:, group] = np.maximum(activity[:, group], bump)
+        if symbol in BILABIAL and bump.max() > _WITHIN:
+            bilabial[bump.argmax()] = True
+    return {"phonemes": activity, "bilabial": bilabial}
 
 
 def _tracked(clip: PreparedClip) -> NDArray[np.bool_]:
@@ -139,15 +190,43 @@ def draw(
         speech=footage.speech[frames, shift].float(),
         points=footage.points[frames],
         references=footage.points[_references(footage, first, length, references, random)],
+        other_pose=footage.points[_other_frames(footage, clips, frames, rules, random)][:, :, :NUM_POSE],
+        phonemes=footage.phonemes[frames].float(),
+        bilabial=footage.bilabial[frames],
     )
+
+
+def _other_frames(
+    footage: Footage, clips: Tensor, frames: Tensor, rules: ReferenceRules, random: torch.Generator
+) -> Tensor:
+    """Frames `(b, T)` that lend their pose: the windows' own, one of the clip over and over, or another run of it."""
+    chance = torch.rand(len(clips), 1, device=clips.device, generator=random)
+    runs = footage.frames.length[clips] - frames.shape[1] + 1
+    begin = pick(footage.frames.first[clips], runs, 1, random)
+    run = begin + torch.arange(frames.shape[1], device=clips.device)
+    lent = torch.where(chance < rules.still_pose + rules.shifted_pose, run, frames)
+    return torch.where(chance < rules.still_pose, run[:, :1].expand_as(lent), lent)
 
 
 def _references(footage: Footage, first: Tensor, length: Tensor, count: int, random: torch.Generator) -> Tensor:
     """Frames `(b, count)` at evenly spaced ranks of lip opening among frames drawn from a range each."""
     candidates = pick(first, length, _CANDIDATES * count, random)
+    if count == 1:
+        return _extreme(footage, candidates, random)
     order = footage.openings[candidates].argsort(dim=1)
     places = torch.linspace(0, _CANDIDATES * count - 1, count, device=first.device).round().long()
     return candidates.gather(1, order[:, places])
+
+
+def _extreme(footage: Footage, candidates: Tensor, random: torch.Generator) -> Tensor:
+    """One `(b, 1)` of the candidates `(b, c)`: any, the widest mouth or the most open one, a third each.
+
+    A user with a single picture has one with a smile as often as not.
+    """
+    chance = torch.rand(len(candidates), device=candidates.device, generator=random)
+    widest, most_open = (values[candidates].argmax(dim=1) for values in (footage.widths, footage.openings))
+    place = torch.where(chance < 1 / 3, widest, torch.where(chance < 2 / 3, most_open, 0))
+    return candidates.gather(1, place[:, None])
 
 
 def _reference_ranges(

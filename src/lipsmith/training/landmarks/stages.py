@@ -12,8 +12,8 @@ from torch import nn
 
 from lipsmith.config import build
 from lipsmith.errors import WeightsError
-from lipsmith.inference.backend import Backend, load_backend
-from lipsmith.inference.model_folder import find_model
+from lipsmith.inference.backend import Backend
+from lipsmith.inference.model_folder import find_model, load_backend
 from lipsmith.inference.torch import TorchBackend
 from lipsmith.models.landmarks.config import LandmarkConfig
 from lipsmith.models.landmarks.generator import LandmarkGenerator, build_landmark_generator

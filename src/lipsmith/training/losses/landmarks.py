@@ -7,11 +7,20 @@ from dataclasses import dataclass
 import torch
 from einops import reduce
 from torch import Tensor
+from torch.nn import functional as F
 
 from lipsmith.face.landmarks import CONTENT, INNER_LIP, NUM_JAW, OUTER_LIP
 
+TERMS = ("l1", "velocity", "concordance", "closure", "plosive", "phonemes")
+"""The loss terms, each of which has a weight of its name."""
 _FLOOR = 2e-3
 """Crop units: movement below this is the tracker's noise, not speech."""
+_TOUCHING = 1 / 128
+"""Crop units: lips less than a pixel of 128 apart touch."""
+_NEAR = 2
+"""Frames round a plosive within which the lips touch."""
+_UPPER = [NUM_JAW + len(OUTER_LIP) + place for place in range(1, 10)]
+_LOWER = [NUM_JAW + len(OUTER_LIP) + 20 - place for place in range(1, 10)]
 _GESTURES = ((13, 14), (78, 308), (0, 17))
 """Pairs of mesh points: inner opening, inner width, outer opening."""
 
@@ -26,16 +35,24 @@ class LandmarkLossWeights:
     """Error of their one-step displacements."""
     concordance: float = 0.0
     """One minus the concordance of lip gestures within a window; keeps the amplitude of the mouth."""
+    closure: float = 0.0
+    """How far predicted lips are open where true lips touch, crop units."""
+    plosive: float = 0.0
+    """How far they stay open throughout p, b and m of those that true lips close at, crop units."""
+    phonemes: float = 0.0
+    """Cross entropy of the phonemes that are read off the speech tokens."""
     outer: float = 1.0
     """Weight of outer lip points; a jaw point weighs 1."""
     inner: float = 1.0
     """Weight of inner lip points."""
 
 
-def landmark_loss(prediction: Tensor, truth: Tensor, weights: LandmarkLossWeights) -> dict[str, Tensor]:
+def landmark_loss(
+    prediction: Tensor, truth: Tensor, weights: LandmarkLossWeights, bilabial: Tensor | None = None
+) -> dict[str, Tensor]:
     """The terms by name, not yet weighted; `weights` decides which there are, and how points weigh within them.
 
-    prediction, truth: content `(b, T, 57, 2)`, crop units.
+    prediction, truth: content `(b, T, 57, 2)`, crop units. bilabial: `(b, T)`, which frames are nearest to a p, b or m.
     """
     points = point_weights(weights).to(prediction)
     terms = {
@@ -44,6 +61,10 @@ def landmark_loss(prediction: Tensor, truth: Tensor, weights: LandmarkLossWeight
     }
     if weights.concordance:
         terms["concordance"] = discordance(gestures(prediction), gestures(truth))
+    if weights.closure:
+        terms["closure"] = left_open(prediction, truth)
+    if weights.plosive and bilabial is not None:
+        terms["plosive"] = plosives_left_open(prediction, truth, bilabial)
     return terms
 
 
@@ -72,6 +93,39 @@ def gestures(content: Tensor) -> Tensor:
     ends = torch.tensor([[rank[a], rank[b]] for a, b in _GESTURES], device=content.device)
     chords = content[:, :, ends[:, 0]] - content[:, :, ends[:, 1]]
     return (chords.square().sum(-1) + 1e-12).sqrt()
+
+
+def gaps(content: Tensor) -> Tensor:
+    """How far the lower inner lip of content `(b, T, 57, 2)` lies under the upper, `(b, T, 9)` crop units."""
+    return content[:, :, _LOWER, 1] - content[:, :, _UPPER, 1]
+
+
+def left_open(prediction: Tensor, truth: Tensor) -> Tensor:
+    """Mean over all frames of what gaps exceed the true ones by, where the true lips' middles touch; crop units."""
+    true_gaps = gaps(truth)
+    shut = true_gaps[:, :, 4:5] < _TOUCHING
+    excess = (gaps(prediction).abs() - true_gaps.clamp_min(_TOUCHING / 4)).clamp_min(0)
+    return (excess * shut).mean()
+
+
+def plosives_left_open(prediction: Tensor, truth: Tensor, bilabial: Tensor) -> Tensor:
+    """Least opening within two frames of each p, b and m at which the true lips touch, less half of touching.
+
+    Mean over those phonemes, crop units.
+    """
+    least, true_least = (
+        -F.max_pool1d(-gaps(content)[:, :, 4].abs(), 2 * _NEAR + 1, stride=1, padding=_NEAR)
+        for content in (prediction, truth)
+    )
+    closed = bilabial & (true_least < _TOUCHING)
+    return ((least - _TOUCHING / 2).clamp_min(0) * closed).sum() / closed.sum().clamp_min(1)
+
+
+def phoneme_error(logits: Tensor, activity: Tensor) -> Tensor:
+    """Binary cross entropy of groups of phonemes `(b, T, g)`; activity: 0..1, NaN where nothing is known."""
+    known = activity.isfinite()
+    error = F.binary_cross_entropy_with_logits(logits, activity.nan_to_num(), reduction="none")
+    return (error * known).sum() / known.sum().clamp_min(1)
 
 
 def discordance(prediction: Tensor, truth: Tensor) -> Tensor:

@@ -1,0 +1,49 @@
+"""The landmark generator as it is trained: with a reader of phonemes, which is left behind."""
+
+from __future__ import annotations
+
+from typing import Self, cast
+
+from einops import rearrange
+from torch import Tensor, nn
+
+from lipsmith.models.landmarks.generator import LandmarkGenerator, LandmarkTransformer, build_landmark_generator
+from lipsmith.models.mel_encoder import MelEncoder
+from lipsmith.speech.phonemes import GROUPS
+from lipsmith.training.landmarks.config import LandmarkTraining
+
+
+class Learner(nn.Module):
+    """A generator whose speech tokens also say which phonemes they hold.
+
+    An hour of footage teaches a network little about speech; the recognizer has learned from far more of it.
+    """
+
+    def __init__(self, config: LandmarkTraining) -> None:
+        super().__init__()
+        self.generator: LandmarkGenerator = build_landmark_generator(config.model)
+        self.phonemes = nn.Linear(config.model.dim, len(GROUPS)) if config.loss.phonemes else None
+        self.frozen = config.frozen
+        for level in self._frozen_levels():
+            level.requires_grad_(False)
+
+    def forward(self, mel: Tensor, pose: Tensor, references: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Content as of `LandmarkGenerator`, and logits `(b, T, g)` of groups of phonemes where these are learned."""
+        generator = self.generator
+        tokens: Tensor = generator.speech(rearrange(mel, "b t c s -> (b t) 1 c s"))
+        tokens = rearrange(tokens, "(b t) d -> b t d", t=pose.shape[1])
+        content: Tensor = generator.transformer(tokens, pose, references)
+        if self.phonemes is None:
+            return content, None
+        heard = cast(LandmarkTransformer, generator.transformer).temporal(tokens)
+        return content, self.phonemes(heard)
+
+    def train(self, mode: bool = True) -> Self:
+        """As of any module, but frozen levels keep the statistics of their normalization too."""
+        super().train(mode)
+        for level in self._frozen_levels():
+            level.eval()
+        return self
+
+    def _frozen_levels(self) -> list[nn.Module]:
+        return list(cast(MelEncoder, self.generator.speech).levels)[: self.frozen] if self.frozen else []
