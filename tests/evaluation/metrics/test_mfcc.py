@@ -1,0 +1,17 @@
+"""MFCC of silence and of a tone."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lipsmith.evaluation.metrics.mfcc import mfcc
+
+
+def test_mfcc_of_silence_and_of_a_tone() -> None:
+    """100 steps a second; loudness in the zeroth coefficient: ten times the amplitude is 2 ln 10 more."""
+    tone = np.sin(2 * np.pi * 440 * np.arange(16000) / 16000)
+    quiet, loud = mfcc(1000 * tone), mfcc(10000 * tone)
+    assert quiet.shape == (99, 13)
+    np.testing.assert_allclose((loud - quiet)[5:-5, 0], 2 * np.log(10), atol=1e-6)
+    np.testing.assert_allclose(loud[5:-5, 1:], quiet[5:-5, 1:], atol=1e-6)
+    assert np.isfinite(mfcc(np.zeros(16000))).all()
