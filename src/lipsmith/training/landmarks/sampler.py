@@ -90,9 +90,11 @@ class ReferenceRules:
     full: float = 0.0
     """Share of steps with as many references as the model has; the others have a random number."""
     still_pose: float = 0.0
-    """Share of windows whose head stands still, as at a moment of the clip."""
+    """Share of windows whose head stands still, as at a moment nearby."""
     shifted_pose: float = 0.0
-    """Share of windows whose head moves as at another moment of the clip."""
+    """Share of windows whose head moves as it did a little before or after."""
+    pose_shift: int = 15
+    """Frames by which these moments are away, up to: syllables pass, the head hardly turns."""
 
 
 def load_footage(
@@ -199,10 +201,12 @@ def draw(
 def _other_frames(
     footage: Footage, clips: Tensor, frames: Tensor, rules: ReferenceRules, random: torch.Generator
 ) -> Tensor:
-    """Frames `(b, T)` that lend their pose: the windows' own, one of the clip over and over, or another run of it."""
-    chance = torch.rand(len(clips), 1, device=clips.device, generator=random)
-    runs = footage.frames.length[clips] - frames.shape[1] + 1
-    begin = pick(footage.frames.first[clips], runs, 1, random)
+    """Frames `(b, T)` that lend their pose: the windows' own, a run nearby, or one frame of it over and over."""
+    chance, spot = torch.rand(2, len(clips), 1, device=clips.device, generator=random)
+    last = footage.frames.length[clips] - frames.shape[1]
+    begin = frames[:, :1] + ((2 * spot - 1) * rules.pose_shift).round().long()
+    first = footage.frames.first[clips, None]
+    begin = torch.minimum(torch.maximum(begin, first), first + last[:, None])
     run = begin + torch.arange(frames.shape[1], device=clips.device)
     lent = torch.where(chance < rules.still_pose + rules.shifted_pose, run, frames)
     return torch.where(chance < rules.still_pose, run[:, :1].expand_as(lent), lent)
