@@ -36,6 +36,7 @@ VERBS = {
     "cost": "count parameters and operations of a model",
     "export": "write the ONNX stages of a trained model",
     "sign": "sign a result with your certificate (C2PA)",
+    "doctor": "print what a bug report needs: versions, cores, backend, models",
     "weights": "list the models and third-party weights that are found and missing",
 }
 
