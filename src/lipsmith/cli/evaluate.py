@@ -43,6 +43,9 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
     """Split to measure."""
     landmarks: Literal["true", "predicted"] = "true"
     """Lips and jaw that the pictures should have: the film's own, or the model's prediction from speech."""
+    side: int | None = None
+    """Pixels to which the crops are shrunk before they are measured; above the model's own side, face and mouth are
+    measured by themselves, and `enlarged` is the model's picture without the references' detail."""
     table: Literal[1, 2, 3] = 1
     """The paper's table: 1 systems and ablations, 2 number of references, 3 number of lip references."""
     judge: str = "sync"
@@ -108,14 +111,14 @@ def _evaluate(options: Options) -> tuple[Evaluation, dict[str, Any]]:
     if options.threads:
         torch.set_num_threads(options.threads)
     systems = _systems(options)
-    scorer = Scorer(load_networks(options.judge))
-    plan = Plan(options.data, options.split, options.protocol, options.landmarks, _speaker(systems))
+    scorer = Scorer(load_networks(options.judge), regions=options.side is not None)
+    plan = Plan(options.data, options.split, options.protocol, options.landmarks, _speaker(systems), options.side)
     with console.progress("evaluating") as progress:
         found = evaluate(plan, systems, scorer, progress=progress, watch=_strips(options))
     judge = scorer.networks.judge
     settings = {
         "data": options.data, "model": options.model, "protocol": options.protocol, "split": options.split,
-        "landmarks": "predicted" if plan.predicts else "true", "table": options.table,
+        "landmarks": "predicted" if plan.predicts else "true", "table": options.table, "side": options.side,
         "judge": judge.name if judge else None,
         "frechet_features": "VGG-16, last convolution, mean over space", "vgg_every": VGG_EVERY,
         "csim_every": CSIM_EVERY,
@@ -128,8 +131,9 @@ def _evaluate(options: Options) -> tuple[Evaluation, dict[str, Any]]:
 def _systems(options: Options) -> list[System]:
     from lipsmith.evaluation.baselines import Copy, Mean, Warp
     from lipsmith.evaluation.model_system import load_system
+    from lipsmith.evaluation.systems import ENLARGED
 
-    def model(name: str, folder: str, **shown: int) -> System:
+    def model(name: str, folder: str, **shown: Any) -> System:  # noqa: ANN401 - see ModelSystem
         return load_system(name, folder, options.device, options.threads or None, **shown)
 
     if options.model and options.table == 2:
@@ -138,6 +142,8 @@ def _systems(options: Options) -> list[System]:
         return [model(f"lips_{count}", options.model, lips=count) for count in (1, 3, 5)]
     systems: list[System] = [Copy(), Mean(), Warp()]
     systems += [model(*variant) for variant in _variants(options)]
+    if options.model and options.side:
+        systems.append(model(ENLARGED, options.model, detail=False))
     return [*systems, model(_plain(options), options.model)] if options.model else systems
 
 

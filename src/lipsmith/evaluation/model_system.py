@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.dubbing.paste.detail import Detail, lendable, with_detail
 from lipsmith.dubbing.strength import with_strength
 from lipsmith.errors import InputError
 from lipsmith.evaluation.systems import ReconstructionTask
@@ -15,14 +18,17 @@ from lipsmith.face.landmarks import NUM_POSE
 from lipsmith.face.references import choose_landmarks, choose_lips, choose_pool, costs, nearest
 from lipsmith.inference.backend import Backend
 from lipsmith.inference.model_folder import ModelConfig, find_model, load_backend
-from lipsmith.inference.render import encode_face, render, sketches_around
+from lipsmith.inference.render import Drawing, encode_face, render, sketches_around
 from lipsmith.inference.speak import predict_content
 
 _AT_ONCE: Final = 8
 
 
 class ModelSystem:
-    """A trained model. `references` and `lips` change how many of each it is shown (None: as trained)."""
+    """A trained model. `references` and `lips` change how many of each it is shown (None: as trained).
+
+    Without `detail`, crops larger than the model's own are its picture enlarged.
+    """
 
     def __init__(
         self,
@@ -32,47 +38,75 @@ class ModelSystem:
         *,
         references: int | None = None,
         lips: int | None = None,
+        detail: bool = True,
     ) -> None:
         self.name = name
         self._backend = backend
         self._config = config
         self._lips = lips or config.lips
         self._references = references
+        self._detail = detail
 
     def reconstruct(self, task: ReconstructionTask) -> NDArray[np.uint8]:
-        """Crops `(T, S, S, 3)`. Raises InputError for clips of another side than the model's."""
-        size = task.images.shape[1]
-        if size != self._config.face_size:
+        """Crops `(T, S, S, 3)`; larger ones than the model's own get the references' detail.
+
+        Raises InputError for clips that are smaller than the model's.
+        """
+        side, size = task.images.shape[1], self._config.face_size
+        if side < size:
             raise InputError(
-                f"the clips have crops of {size} pixels and the model {self.name} wants {self._config.face_size}; "
-                f"prepare the footage with --size {self._config.face_size}"
+                f"the clips have crops of {side} pixels and the model {self.name} wants {size}; "
+                f"prepare the footage with --size {size}"
             )
         if task.predicted:
             task = replace(task, points=self._driven(task))
-        pool = self._pool(task)
+        if side == size:
+            return np.concatenate([drawing.images for drawing in self._drawings(task, self._pool(task))])
+        return self._large(task)
+
+    def _large(self, task: ReconstructionTask) -> NDArray[np.uint8]:
+        """As `reconstruct`, of crops that are larger than the model's."""
+        side, size, pool = task.images.shape[1], self._config.face_size, self._pool(task)
+        small = replace(task, images=resized(task.images, size), upper=resized(task.upper, size))
+        native = [lendable(task.images[frame]) for frame in pool]
+        chosen = self._chosen(task, pool)
+        crops: list[NDArray[np.uint8]] = []
+        for drawing in self._drawings(small, pool):
+            for at, drawn in enumerate(drawing.images):
+                number = len(crops)
+                crop = cv2.resize(drawn, (side, side), interpolation=cv2.INTER_CUBIC).astype(np.float32)
+                if self._detail and drawing.flow is not None and drawing.share is not None:
+                    lent = Detail([native[rank] for rank in chosen[number]], drawing.flow[at], drawing.share[at])
+                    crop = with_detail(crop, lent, _enlarging(size, side), np.ones((size, size), np.float32))
+                crop[: side // 2] = task.upper[number, : side // 2]
+                crops.append(np.clip(crop + 0.5, 0, 255).astype(np.uint8))
+        return np.stack(crops)
+
+    def _chosen(self, task: ReconstructionTask, pool: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Ranks `(T, k)` in the pool of each target's references."""
+        return _others(task, pool, min(self._config.references_per_frame, len(np.unique(pool))))
+
+    def _drawings(self, task: ReconstructionTask, pool: NDArray[np.intp]) -> Iterator[Drawing]:
+        """The targets at the model's own side, a few at a time."""
+        size = self._config.face_size
         points = task.landmarks[pool]
         face = encode_face(
             self._backend, task.images[pool], points, task.still[pool], choose_lips(points, None, self._lips)
         )
-        used = min(self._config.references_per_frame, len(np.unique(pool)))
-        chosen = _others(task, pool, used)
+        chosen = self._chosen(task, pool)
         first, last = np.zeros(1, np.intp), np.full(1, len(task.points) - 1)
-        frames = []
         for start in range(0, len(task.targets), _AT_ONCE):
             places = np.arange(start, min(start + _AT_ONCE, len(task.targets)))
-            frames.append(
-                render(
-                    self._backend,
-                    face,
-                    task.upper[places],
-                    task.points[places],
-                    task.still[task.targets[places]],
-                    sketches_around(task.points, places, first, last, size),
-                    task.mel[places],
-                    chosen[places],
-                ).images
+            yield render(
+                self._backend,
+                face,
+                task.upper[places],
+                task.points[places],
+                task.still[task.targets[places]],
+                sketches_around(task.points, places, first, last, size),
+                task.mel[places],
+                chosen[places],
             )
-        return np.concatenate(frames)
 
     def speak(
         self,
@@ -102,10 +136,31 @@ class ModelSystem:
         return task.allowed[choose_pool(task.landmarks[task.allowed], None, self._references)]
 
 
-def load_system(name: str, model: str, device: str = "auto", threads: int | None = None, **shown: int) -> ModelSystem:
-    """The model of that name or folder as a system; `shown`: `references`, `lips`. Raises WeightsError."""
+def resized(images: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Pictures `(F, S, S, 3)` shrunk to `(F, side, side, 3)` by means over area."""
+    return np.stack([cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in images])
+
+
+def _enlarging(size: int, side: int) -> NDArray[np.float64]:
+    """From pixels of a crop of `side` to those of one of `size`, as OpenCV counts them."""
+    scale = size / side
+    return np.array([[scale, 0, scale / 2 - 0.5], [0, scale, scale / 2 - 0.5]])
+
+
+def load_system(
+    name: str,
+    model: str,
+    device: str = "auto",
+    threads: int | None = None,
+    *,
+    references: int | None = None,
+    lips: int | None = None,
+    detail: bool = True,
+) -> ModelSystem:
+    """The model of that name or folder as a system, with the options of `ModelSystem`. Raises WeightsError."""
     folder = find_model(model)
-    return ModelSystem(name, load_backend(folder, device, threads), folder.settings, **shown)
+    backend = load_backend(folder, device, threads)
+    return ModelSystem(name, backend, folder.settings, references=references, lips=lips, detail=detail)
 
 
 def _others(task: ReconstructionTask, pool: NDArray[np.intp], used: int) -> NDArray[np.intp]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lipsmith.data.clips import ClipRecord, PreparedClip, load_clip, load_mesh, read_manifest
 from lipsmith.errors import InputError, UsageError
 from lipsmith.evaluation.metrics.judge import SpeechTrack
-from lipsmith.evaluation.model_system import ModelSystem
+from lipsmith.evaluation.model_system import ModelSystem, resized
 from lipsmith.evaluation.protocols import MIN_STRICT_SECONDS, FrameChoice, Protocol, choose_frames
 from lipsmith.evaluation.scoring import RealStretch, Scorer
 from lipsmith.evaluation.systems import REAL, ReconstructionTask, System
@@ -49,6 +49,8 @@ class Plan:
     """Source of the lips and jaw that the pictures should have."""
     speaker: ModelSystem | None
     """Predicts lips and jaw; needed for `predicted` and for `cross`."""
+    side: int | None = None
+    """Pixels to which crops are shrunk; None for the side at which they were prepared."""
 
     def __post_init__(self) -> None:
         if self.predicts and self.speaker is None:
@@ -113,7 +115,7 @@ def _tasks(
     plan: Plan, records: Sequence[ClipRecord]
 ) -> Iterator[tuple[ClipRecord, RealStretch | None, ReconstructionTask | None]]:
     for record in records:
-        clip = load_clip(plan.data, record)
+        clip = _shrunk(load_clip(plan.data, record), plan.side)
         chosen = choose_frames(clip, plan.protocol)
         if chosen is None:
             yield record, None, None
@@ -127,6 +129,16 @@ def _tasks(
         truth = clip.images[chosen.targets]
         task = _task(plan, clip, chosen, mel, times)
         yield record, RealStretch(truth, meshes, times, SpeechTrack(mel), plan.protocol != "cross", task.points), task
+
+
+def _shrunk(clip: PreparedClip, side: int | None) -> PreparedClip:
+    assert clip.images is not None
+    prepared = clip.images.shape[1]
+    if side is None or side == prepared:
+        return clip
+    if side > prepared:
+        raise UsageError(f"the clips are {prepared} pixels wide: prepare the footage with --size {side}")
+    return replace(clip, images=resized(clip.images, side))
 
 
 def _task(

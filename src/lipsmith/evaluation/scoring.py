@@ -18,6 +18,7 @@ from lipsmith.evaluation.metrics.landmarks import jitter, lip_lmd, redetect
 from lipsmith.evaluation.metrics.lpips import Lpips, load_lpips, lpips
 from lipsmith.evaluation.metrics.lse import OWN, sync_figures
 from lipsmith.evaluation.metrics.obedience import obedience
+from lipsmith.evaluation.metrics.regions import FACE, MOUTH, cut, flicker, windows
 from lipsmith.evaluation.systems import REAL
 from lipsmith.evaluation.totals import Row
 from lipsmith.face.landmarks import select
@@ -88,6 +89,8 @@ class Scorer:
     """Measures clip after clip; only sums of features are kept from one to the next."""
 
     networks: Networks
+    regions: bool = False
+    """Whether face and mouth are also measured by themselves, as they are seen in large pictures."""
     _moments: dict[str, Moments] = field(default_factory=dict)
 
     def score(self, shown: RealStretch, systems: Mapping[str, Crops]) -> dict[str, Row]:
@@ -101,10 +104,30 @@ class Scorer:
         self._lips(shown, everything, rows)
         self._identity(shown, everything, rows)
         self._sync(shown, everything, rows)
-        detail = _mean(sharpness(shown.crops))
+        detail = _mean(sharpness(lower_half(shown.crops)))
         for name, crops in systems.items():
-            rows[name]["sharpness"] = _mean(sharpness(crops)) / max(detail, 1e-9)
+            rows[name]["sharpness"] = _mean(sharpness(lower_half(crops))) / max(detail, 1e-9)
+        if self.regions and shown.is_truth:
+            for part in (FACE, MOUTH):
+                self._region(part, shown, systems, rows)
         return rows
+
+    def _region(self, part: str, shown: RealStretch, systems: Mapping[str, Crops], rows: dict[str, Row]) -> None:
+        """Figures of one part of the face, at the clips' own side."""
+        places = windows(select(shown.meshes), part, shown.crops.shape[1])
+        real, drawn = cut(shown.crops, places), {name: cut(crops, places) for name, crops in systems.items()}
+        detail, unrest = _mean(sharpness(real)), flicker(real)
+        for name, crops in drawn.items():
+            rows[name] |= {
+                f"{part}.psnr": _mean(psnr(crops, real)),
+                f"{part}.ssim": _mean(ssim(crops, real)),
+                f"{part}.sharpness": _mean(sharpness(crops)) / max(detail, 1e-9),
+                f"{part}.flicker": flicker(crops) / max(unrest, 1e-9),
+            }
+        if self.networks.lpips_alex:
+            for name, seen in lpips(self.networks.lpips_alex, real, drawn).items():
+                if name != REAL:
+                    rows[name][f"{part}.lpips_alex"] = _mean(seen.distances)
 
     def frechet(self, system: str) -> float:
         """Frechet distance of all pictures so far from the real ones; NaN without VGG-16."""
@@ -150,6 +173,11 @@ class Scorer:
             figures = sync_figures(self.networks.judge.distances(crops, shown.times, shown.sound))
             rows[name] |= {"lse_d": figures.lse_d, "lse_c": figures.lse_c, "offset": figures.offset}
             rows[name]["curve"] = [float(value) for value in figures.curve]
+
+
+def lower_half(crops: Crops) -> Crops:
+    """What systems draw of crops `(T, S, S, 3)`."""
+    return crops[:, crops.shape[1] // 2 :]
 
 
 def _mean(values: NDArray[np.float64]) -> float:

@@ -13,7 +13,8 @@ REAL: Final = "real"
 COPY: Final = "copy"
 MEAN: Final = "mean"
 WARP: Final = "warp"
-RESERVED: Final = (REAL, COPY, MEAN, WARP)
+ENLARGED: Final = "enlarged"
+RESERVED: Final = (REAL, COPY, MEAN, WARP, ENLARGED)
 """Names that no other system may have."""
 
 

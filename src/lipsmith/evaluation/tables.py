@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from lipsmith.evaluation.metrics.regions import FACE, MOUTH
 from lipsmith.evaluation.systems import REAL
 
 
@@ -39,6 +40,17 @@ COLUMNS: Final = (
     Column("obedience.shut", "shut", "up", 2),
     Column("obedience.width_slope", "width slope", "", 2),
     Column("obedience.width_rest", "width rest", "", 2),
+    *(
+        Column(f"{part}.{figure}", f"{part}: {title}", better, digits)
+        for part in (FACE, MOUTH)
+        for figure, title, better, digits in (
+            ("psnr", "PSNR", "up", 2),
+            ("ssim", "SSIM", "up", 4),
+            ("lpips_alex", "LPIPS (Alex)", "down", 4),
+            ("sharpness", "sharpness", "", 2),
+            ("flicker", "flicker", "", 2),
+        )
+    ),
 )
 _MARKS: Final = {"up": "↑", "down": "↓", "": ""}
 _LATEX: Final = {"up": r" $\uparrow$", "down": r" $\downarrow$", "": ""}

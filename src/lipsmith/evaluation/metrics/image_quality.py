@@ -50,12 +50,11 @@ def _blur(image: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(blurred, np.float64)
 
 
-def sharpness(crops: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Mean absolute Laplacian of the lower half of each crop `(F,)`, gray levels of crops `(F, S, S, 3)`.
+def sharpness(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Mean absolute Laplacian `(F,)`, gray levels, of pictures `(F, H, W, 3)`, such as the lower halves of crops.
 
     Reported as a ratio to the real film's: 1 is as sharp, below is softer. It is the only figure of detail for
     cross-driven films, which have no truth to compare with.
     """
-    half = crops.shape[1] // 2
-    grays = (cv2.cvtColor(crop[half:], cv2.COLOR_RGB2GRAY) for crop in crops)
+    grays = (cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in pictures)
     return np.array([np.abs(cv2.Laplacian(gray, cv2.CV_64F)).mean() for gray in grays], np.float64)
