@@ -1,0 +1,50 @@
+"""Face and mouth are found by their landmarks, keep one size in a clip, and flicker is what does not last."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lipsmith.evaluation.metrics.regions import FACE, MOUTH, cut, flicker, windows
+from lipsmith.face.landmarks import JAW, OUTER_LIP, ranks
+
+
+def face(x: float = 0.5) -> np.ndarray:
+    """131 points of which jaw and lips alone matter: the jaw from 0.2 to 0.8 around `x`, lips a third as wide."""
+    points = np.full((131, 2), 0.5, np.float32)
+    for chosen, width, top, bottom in ((ranks(JAW), 0.6, 0.5, 0.95), (ranks(OUTER_LIP), 0.19, 0.7, 0.799)):
+        points[chosen, 0] = np.linspace(x - width / 2, x + width / 2, len(chosen))
+        points[chosen, 1] = np.linspace(top, bottom, len(chosen))
+    return points
+
+
+def test_windows_hold_the_part_in_the_lower_half_and_follow_it() -> None:
+    points = np.stack([face(), face(0.55)])
+    (rows, columns), (_, moved) = windows(points, MOUTH, 400)
+    assert (rows.stop - rows.start, columns.stop - columns.start) == (
+        52,
+        99,
+    )  # 0.099 and 0.19 of 400, 1.3 times, rounded up
+    assert (rows.start, columns.start, moved.start - columns.start) == (274, 150, 20)
+    (rows, columns), _ = windows(points, FACE, 400)
+    assert (rows.start, rows.stop, columns.start, columns.stop) == (200, 380, 80, 320)
+
+
+def test_small_parts_are_taken_large_enough_for_networks() -> None:
+    ((rows, columns),) = windows(face()[None], MOUTH, 64)
+    assert (rows.stop - rows.start, columns.stop - columns.start) == (32, 32)
+    assert rows.start >= 32
+
+
+def test_cut_takes_the_places() -> None:
+    crops = np.arange(2 * 8 * 8 * 3, dtype=np.uint8).reshape(2, 8, 8, 3)
+    parts = cut(crops, [(slice(4, 6), slice(1, 4)), (slice(5, 7), slice(0, 3))])
+    assert np.array_equal(parts[1], crops[1, 5:7, 0:3])
+
+
+def test_flicker_is_zero_for_steady_motion_and_counts_what_jumps() -> None:
+    steady = np.stack([np.full((4, 4, 3), level, np.uint8) for level in (10, 20, 30, 40)])
+    assert flicker(steady) == 0
+    jumping = np.stack([np.full((4, 4, 3), level, np.uint8) for level in (10, 30, 10, 30)])
+    assert flicker(jumping) == pytest.approx(20)
+    assert flicker(steady[:2]) == 0

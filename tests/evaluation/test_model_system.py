@@ -1,0 +1,56 @@
+"""A model on crops larger than its own: its picture enlarged, or with the references' detail."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from double import CONFIG, SIZE, Double
+from lipsmith.evaluation.model_system import ModelSystem
+from lipsmith.evaluation.systems import ReconstructionTask
+
+SIDE = 2 * SIZE
+
+
+class Lending(Double):
+    """Says that references lie as the target does, and that all are believed alike."""
+
+    def _render(self, target: NDArray[np.float32], **others: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        (image,) = super()._render(target, **others)
+        count = others["reference_images"].shape[1]
+        flow = np.zeros((len(target), count, 2, SIZE // 2, SIZE), np.float32)
+        return image, flow, np.full((len(target), count, SIZE // 8, SIZE // 4), 1 / count, np.float32)
+
+
+def task() -> ReconstructionTask:
+    """Crops of fine stripes; everything may be looked at."""
+    picture = np.zeros((SIDE, SIDE, 3), np.uint8)
+    picture[:, ::2] = 200
+    random = np.random.default_rng(0)
+    points = (0.5 + 0.1 * random.standard_normal((8, 131, 2))).astype(np.float32)
+    images, frames = np.stack([picture] * 8), np.arange(8)
+    upper = images.copy()
+    upper[:, SIDE // 2 :] = 0
+    return ReconstructionTask(
+        images=images,
+        landmarks=points,
+        still=np.zeros((8, 2, 2), np.float32),
+        targets=frames,
+        upper=upper,
+        points=points,
+        mel=np.zeros((8, 80, 16), np.float32),
+        allowed=frames,
+        pool=frames,
+        predicted=False,
+    )
+
+
+def test_detail_of_the_references_is_in_large_crops_and_not_in_enlarged_ones() -> None:
+    sharp, soft = (
+        ModelSystem("x", Lending(), CONFIG, detail=detail).reconstruct(task()).astype(int) for detail in (True, False)
+    )
+    assert sharp.shape == soft.shape == (8, SIDE, SIDE, 3)
+    inside = np.s_[:, 80:120, 20:-20]
+    assert np.abs(np.diff(sharp[inside], axis=2)).mean() > 150
+    assert np.abs(np.diff(soft[inside], axis=2)).mean() < 5
+    assert np.array_equal(sharp[:, : SIDE // 2], task().images[:, : SIDE // 2])
