@@ -42,7 +42,8 @@ class Running:
 @contextmanager
 def running(data: Path, *words: str, cwd: Path | None = None, **environment: str) -> Iterator[Running]:
     """`lipsmith serve` with `words`, ended at the end."""
-    command = [sys.executable, "-m", "lipsmith", "serve", "--port", "0", "--data", str(data), "--threads", "1", *words]
+    words = words if "--threads" in words else ("--threads", "1", *words)
+    command = [sys.executable, "-m", "lipsmith", "serve", "--port", "0", "--data", str(data), *words]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | environment, cwd=cwd)
     try:
         assert process.stdout is not None

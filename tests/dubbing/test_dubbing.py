@@ -78,6 +78,18 @@ def test_only_the_mouth_changes(clip: Clip, film: Path) -> None:
         assert np.abs(columns - x).max() < 0.75 * track.size
 
 
+def test_a_label_is_written_where_it_is_asked_for(clip: Clip, tmp_path: Path) -> None:
+    result = clip.dub(speech(0.2))
+    plain, labeled = (
+        next(read_frames(result.save(tmp_path / f"{label}.mp4", label=label, side_by_side=True))).image.astype(int)
+        for label in (False, True)
+    )
+    changed = np.abs(labeled - plain).max(-1) > 40
+    rows, columns = np.nonzero(changed)
+    assert columns.min() > 1.5 * SIZE[0]
+    assert rows.min() > 0.8 * SIZE[1]
+
+
 def test_long_speech_plays_back_the_same_frames(clip: Clip, film: Path) -> None:
     sources = [frame.image for frame in read_frames(film)]
     dubbed = list(clip.dub(speech(2.5)).frames())

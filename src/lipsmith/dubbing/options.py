@@ -37,6 +37,9 @@ class DubOptions:
     side_by_side: bool = False
     """Put the source to the left of the result, for comparison."""
 
+    label: bool = False
+    """Write "synthetic" into a corner of the picture."""
+
     language: str | None = None
     """Language of the speech in three letters (ISO 639-2), such as eng, for players that name the sound."""
 

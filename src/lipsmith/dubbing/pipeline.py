@@ -32,6 +32,7 @@ from lipsmith.dubbing.faces import CropStore, Face, choose, warn_ignored_faces
 from lipsmith.dubbing.mouth import MouthTrack, predict_mouth
 from lipsmith.dubbing.options import DubOptions, Tail
 from lipsmith.dubbing.paste.composite import Compositor
+from lipsmith.dubbing.paste.label import labeled
 from lipsmith.dubbing.prefetch import prefetch
 from lipsmith.dubbing.provenance import metadata
 from lipsmith.dubbing.scan import Scanner, Sizes
@@ -96,7 +97,7 @@ def write_film(clip: Clip, recording: Speech, out: Path, options: DubOptions, pr
     """`Clip.dub` and `Result.save` as `options` ask."""
     result = clip.dub(recording, tail=options.tail, strength=options.strength)
     with progress_of(f"{out.name}: dubbing") as progress:
-        return result.save(out, options.overwrite, options.side_by_side, progress, options.language)
+        return result.save(out, options.overwrite, options.side_by_side, progress, options.language, options.label)
 
 
 class Dubber:
@@ -229,9 +230,11 @@ class Result:
         side_by_side: bool = False,
         progress: Progress | None = None,
         language: str | None = None,
+        label: bool = False,
     ) -> Path:
         """Write the film with its sound to `path`; `side_by_side` puts the source to its left.
 
+        `label`: write "synthetic" into a corner of the picture.
         `language`: of the speech, in three letters of ISO 639-2, such as eng; what its file tells where None.
         Raises `UsageError` where `path` is taken, is the footage or the speech itself or cannot be written,
         `LipsmithError` where the disk is full. What was begun is removed on any error and on interruption.
@@ -255,8 +258,8 @@ class Result:
             overwrite=overwrite,
         ) as writer:
             for original, dubbed in prefetch(self._pairs()):
-                image = np.hstack([original, dubbed.image]) if side_by_side else dubbed.image
-                writer.write(image, dubbed.time)
+                image = labeled(dubbed.image) if label else dubbed.image
+                writer.write(np.hstack([original, image]) if side_by_side else image, dubbed.time)
                 if progress is not None:
                     progress(dubbed.index + 1, len(self))
         return path

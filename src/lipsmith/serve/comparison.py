@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from lipsmith.errors import InputError
 from lipsmith.files import write_whole
-from lipsmith.media import Frame, open_sound
+from lipsmith.media import Frame, VideoWriter, open_sound, probe, read_frames
 from lipsmith.media.sound import to_frame
+from lipsmith.progress import Progress
 
 if TYPE_CHECKING:
     from lipsmith.dubbing.source import Footage, Source
@@ -78,6 +79,26 @@ class Witness:
             if position >= last:
                 break
         film.mux(stream.encode(None))
+
+
+def join_sides(before: Path, after: Path, path: Path, progress: Progress) -> None:
+    """Write the films `before` and `after`, in step, beside each other to `path`, both as large as `before`."""
+    left, right = probe(before), probe(after)
+    frames = zip(read_frames(before), read_frames(after), strict=False)
+    with VideoWriter(
+        path,
+        2 * left.width,
+        left.height,
+        right.rate,
+        audio_source=after,
+        metadata=right.metadata,
+        end=right.duration,
+        overwrite=True,
+    ) as film:
+        for one, other in frames:
+            fitted = cv2.resize(other.image, (left.width, left.height), interpolation=cv2.INTER_AREA)
+            film.write(np.hstack([one.image, np.asarray(fitted, np.uint8)]), other.time)
+            progress(other.index + 1, right.frames or 0)
 
 
 def _shrunk(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -14,8 +14,8 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from lipsmith.serve.problems import Problem, responses
 from lipsmith.serve.service import Service, owner_of, service_of
-from lipsmith.serve.store import ACTIVE, DUB, PREVIEW, Job
-from lipsmith.serve.views import OPTIONS, DubRequest, Id, JobView, job_view
+from lipsmith.serve.store import ACTIVE, DUB, PREVIEW, SIDE, Job
+from lipsmith.serve.views import OPTIONS, DubRequest, Id, JobView, SideView, job_view, look_state
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -89,6 +89,26 @@ def before(job: Id, service: Given, owner: Owner) -> FileResponse:
     return _film(service, service.dub(job, owner), "before")
 
 
+@router.post("/{job}/side-by-side", responses=responses(401, 404, 409, 422, 429))
+def join(job: Id, service: Given, owner: Owner) -> SideView:
+    """Put the footage and the dub of a job with `compare` beside each other; fetch the film once `state` is ready."""
+    dub = service.dub(job, owner)
+    _film(service, dub, "before")
+    options = {"job": job}
+    joining = service.store.look("side", dub.video, options)
+    if joining is None or joining.state in ("failed", "cancelled"):
+        side = Job(owner=owner, kind="side", video=dub.video, options=options, priority=SIDE)
+        joining = service.submit(side)
+        service.supervisor.ring()
+    return SideView(state=look_state(joining), progress=joining.progress)
+
+
+@router.api_route("/{job}/side-by-side", methods=["GET", "HEAD"], responses=_FILMS | responses(401, 404, 409, 422))
+def side_by_side(job: Id, service: Given, owner: Owner) -> FileResponse:
+    """The footage and the dub beside each other, once that was made."""
+    return _film(service, service.dub(job, owner), "side-by-side")
+
+
 @router.delete("/{job}/result", status_code=204, responses=responses(401, 404, 409, 422))
 def remove(job: Id, service: Given, owner: Owner) -> None:
     """Remove a job that has ended, and its films."""
@@ -132,7 +152,7 @@ def _film(service: Service, job: Job, name: str) -> FileResponse:
         raise Problem(409, f"The job is {job.state} and has no result; ask for its state.")
     path = service.settings.job(job.id) / f"{name}.mp4"
     if not path.is_file():
-        raise Problem(404, "There is no such film of this job; ask for it with compare.")
+        raise Problem(404, "There is no such film of this job; ask for it first.")
     return FileResponse(
         path, media_type="video/mp4", filename=f"{name}-{job.id[:8]}.mp4", content_disposition_type="inline"
     )

@@ -64,12 +64,14 @@ def picture_pixels(head: bytes) -> int:
 
 
 def _is_mpeg_audio(head: bytes) -> bool:
-    """An MP3 or ADTS frame: eleven set bits, then no reserved version, layer, bit rate or sample rate."""
+    """An MP2, MP3 or ADTS frame: eleven set bits, then no reserved version, layer, bit rate or sample rate."""
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return False
     if head[1] & 0xF6 == 0xF0:  # ADTS
         return (head[2] >> 2) & 0xF < 13
-    return (head[1] >> 3) & 3 != 1 and (head[1] >> 1) & 3 != 0 and head[2] >> 4 != 15 and (head[2] >> 2) & 3 != 3
+    version, layer = (head[1] >> 3) & 3, (head[1] >> 1) & 3
+    # Layer I is nobody's, and would let text in UTF-16 pass.
+    return version != 1 and layer in (1, 2) and head[2] >> 4 not in (0, 15) and (head[2] >> 2) & 3 != 3
 
 
 def _is_transport_stream(head: bytes, first: int, step: int) -> bool:

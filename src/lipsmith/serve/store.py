@@ -1,6 +1,7 @@
 """Uploads and jobs in one SQLite file, which both processes write and which outlives them.
 
-A job is any work of the worker: looking at an upload (`probe`), searching it for faces (`faces`), or dubbing (`dub`).
+A job is any work of the worker: looking at an upload (`probe`), searching it for faces (`faces`), dubbing (`dub`), or
+putting a dub beside its source (`side`).
 Each change of state is one statement that names the state it starts from, so that neither process undoes the other.
 """
 
@@ -16,12 +17,12 @@ from typing import Any, Final, Literal, TypeVar
 from sqlalchemy import JSON, CursorResult, Engine, event, func
 from sqlmodel import Column, Field, Session, SQLModel, col, create_engine, delete, select, update
 
-Kind = Literal["probe", "faces", "dub"]
+Kind = Literal["probe", "faces", "side", "dub"]
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 Row = TypeVar("Row", "Upload", "Job")
 
 ACTIVE: Final = ("queued", "running")
-PROBE, FACES, PREVIEW, DUB = range(4)
+PROBE, FACES, SIDE, PREVIEW, DUB = range(5)
 """Who goes first: what takes a moment, before what somebody has to wait for anyway."""
 
 

@@ -12,7 +12,9 @@ Id = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", description="as an answer n
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 LookState = Literal["waiting", "ready", "failed"]
 
-OPTIONS = ("face", "start", "end", "tail", "side_by_side", "preview", "compare")
+FOR_DUB = ("face", "start", "end", "tail", "strength", "side_by_side", "language", "label")
+"""What `lipsmith dub` knows as well."""
+OPTIONS = (*FOR_DUB, "preview", "compare")
 
 
 class DubRequest(BaseModel):
@@ -30,8 +32,14 @@ class DubRequest(BaseModel):
     """Use the footage up to this second."""
     tail: Literal["cut", "keep"] = "cut"
     """When the speech is over, end the film (cut) or let the footage go on (keep)."""
+    strength: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 1.0
+    """How far the lips move from rest: 1 as predicted, less for calmer lips, up to 2 for livelier ones."""
     side_by_side: bool = False
     """Put the source to the left of the result."""
+    language: Annotated[str, Field(pattern="^[a-z]{3}$")] | None = None
+    """Language of the speech in three letters (ISO 639-2), for players that name the sound."""
+    label: bool = False
+    """Write "synthetic" into a corner of the picture."""
     preview: Annotated[float, Field(gt=0, le=30, allow_inf_nan=False)] | None = None
     """Dub only this many seconds."""
     compare: bool = False
@@ -80,6 +88,13 @@ class FacesView(BaseModel):
     state: LookState
     progress: float
     faces: list[FaceView] = []
+
+
+class SideView(BaseModel):
+    """Whether the side by side of a dub is ready to be fetched."""
+
+    state: LookState
+    progress: float
 
 
 class JobView(BaseModel):

@@ -17,13 +17,14 @@ from lipsmith.dubbing.faces import choose
 from lipsmith.errors import InputError
 from lipsmith.media import open_sound
 from lipsmith.progress import Progress
-from lipsmith.serve.comparison import Witness
+from lipsmith.serve.comparison import Witness, join_sides
 from lipsmith.serve.media import describe_faces, look_at
 from lipsmith.serve.settings import Settings
 from lipsmith.serve.store import Job
 
 RESULT: Final = "result.mp4"
 BEFORE: Final = "before.mp4"
+SIDE: Final = "side-by-side.mp4"
 _MOST_FRAMES: Final = 200_000
 """Frames of prepared footage, times faces, that stay in memory: 1 KB each."""
 
@@ -66,7 +67,7 @@ class Tasks:
 
     def run(self, job: Job, reporter: Reporter) -> dict[str, Any]:
         """Do a job and return its figures. Raises `LipsmithError` where that cannot be."""
-        tasks = {"probe": self._probe, "faces": self._faces, "dub": self._dub}
+        tasks = {"probe": self._probe, "faces": self._faces, "dub": self._dub, "side": self._side}
         return tasks[job.kind](job, reporter)
 
     def _probe(self, job: Job, reporter: Reporter) -> dict[str, Any]:
@@ -89,8 +90,14 @@ class Tasks:
         if job.options["compare"]:
             witness = Witness(clip.source, result.timeline, folder / BEFORE, float(clip.times[0]))
             result = replace(result, clip=replace(clip, source=witness))
-        path = result.save(folder / RESULT, True, options.side_by_side, reporter.stage("dubbing"))
+        progress = reporter.stage("dubbing")
+        path = result.save(folder / RESULT, True, options.side_by_side, progress, options.language, options.label)
         return _figures(clip, result, path, prepared - began, time.monotonic() - prepared)
+
+    def _side(self, job: Job, reporter: Reporter) -> dict[str, Any]:
+        folder = self._settings.job(job.options["job"])
+        join_sides(folder / BEFORE, folder / RESULT, folder / SIDE, reporter.stage("joining"))
+        return {}
 
     def _clip(self, job: Job, reporter: Reporter, later: float = 0.0) -> Clip:
         options, path = job.options, self._settings.upload(job.video)
@@ -127,11 +134,11 @@ class Tasks:
 
     def _result(self, clip: Clip, job: Job) -> Result:
         assert job.speech is not None
-        path = self._settings.upload(job.speech)
+        path, strength = self._settings.upload(job.speech), job.options["strength"]
         if (preview := job.options.get("preview")) is None:
-            return clip.dub(path, tail=job.options["tail"])
+            return clip.dub(path, tail=job.options["tail"], strength=strength)
         sound = open_sound(path)
-        return clip.dub(_first(sound.blocks, round(preview * sound.rate)), sound.rate)
+        return clip.dub(_first(sound.blocks, round(preview * sound.rate)), sound.rate, strength=strength)
 
 
 def _first(blocks: Iterable[NDArray[np.float32]], count: int) -> NDArray[np.float32]:

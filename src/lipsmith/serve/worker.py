@@ -41,7 +41,7 @@ class Worker:
 
     def __init__(self, store: Store, tasks: Tasks, settings: Settings) -> None:
         self._store, self._tasks, self._settings = store, tasks, settings
-        self._speeds = {"faces": 60.0, "dubbing": 15.0}
+        self._speeds = {"faces": 60.0, "dubbing": 15.0, "joining": 100.0}
         self._interrupts_from = 0.0
 
     def work(self) -> bool:

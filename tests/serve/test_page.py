@@ -1,0 +1,250 @@
+"""The page in a real browser: Debian's Chromium, without a screen.
+
+With LIPSMITH_SHOTS=FOLDER the film is demo/actor.mp4 and every state is written there as a picture.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+
+from dub_samples import write_wav
+from lipsmith.media import probe
+from service import Running, running
+from synthetic import DEMO, SPEECH, make_film, speech
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="the page's tests need playwright")
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+SHOTS = os.environ.get("LIPSMITH_SHOTS")
+FLAGS = ("--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+
+PATIENCE = 600_000 if SHOTS else 90_000
+"""Milliseconds."""
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed: apt-get install chromium")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def footage(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("footage")
+    if SHOTS:
+        return {"film": DEMO / "actor.mp4", "speech": SPEECH, "long": SPEECH}
+    return {
+        "film": make_film(folder / "film.mp4", 0.6, 25, (160, 160), audio=speech(0.6)),
+        "speech": write_wav(folder / "speech.wav", speech(0.4)),
+        "long": write_wav(folder / "long.wav", speech(40)),
+    }
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    made = browser.new_context(viewport={"width": 900, "height": 800}, accept_downloads=True)
+    made.set_default_timeout(PATIENCE)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext, service: Running) -> Iterator[Page]:
+    """The page, of which it is watched that it asks nobody else and that nothing in it fails."""
+    opened, wrong = context.new_page(), []
+    opened.on("pageerror", lambda error: wrong.append(str(error)))
+    opened.on("console", lambda line: wrong.append(line.text) if line.type == "error" else None)
+    opened.on("request", lambda request: wrong.append(request.url) if is_foreign(request.url, service.url) else None)
+    opened.goto(service.url)
+    yield opened
+    assert [line for line in wrong if "status of 4" not in line] == []
+
+
+def is_foreign(asked: str, own: str) -> bool:
+    return not asked.startswith(("blob:", "data:")) and urlsplit(asked).netloc != urlsplit(own).netloc
+
+
+def shoot(page: Page, name: str) -> None:
+    if SHOTS:
+        page.screenshot(path=Path(SHOTS) / f"{name}.png", full_page=True)
+
+
+def until(condition: Callable[[], object]) -> None:
+    for _ in range(PATIENCE // 100):
+        if condition():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it never came true")
+
+
+def ready(page: Page, footage: dict[str, Path], words: str = "speech") -> None:
+    """Film and speech are chosen, faces found, consent given."""
+    page.set_input_files("#film-file", footage["film"])
+    page.set_input_files("#speech-file", footage[words])
+    page.wait_for_selector("#faces .face")
+    page.check("#consent")
+    page.wait_for_selector("#dub:enabled")
+
+
+def is_loaded(page: Page, name: str) -> bool:
+    return bool(page.evaluate(f"document.getElementById('{name}').readyState > 1"))
+
+
+def test_from_a_film_to_its_download(page: Page, footage: dict[str, Path], tmp_path: Path) -> None:
+    shoot(page, "1-empty")
+    assert page.is_disabled("#preview")
+    assert "Still needed" in page.inner_text("#missing")
+    ready(page, footage)
+    assert "Found: film" in page.inner_text("#film-status")
+    page.click("#faces .face")
+    assert page.is_checked('input[name="who"][value="chosen"]')
+    page.check("#label")
+    shoot(page, "2-found")
+    page.click("#preview")
+    page.wait_for_selector("#result:not([hidden])")
+    assert page.is_visible("#whole")
+    page.click("#whole")
+    page.wait_for_selector("#work:not([hidden])")
+    if SHOTS:
+        until(lambda: "left" in page.inner_text("#work-status"))
+    shoot(page, "3-work")
+    page.wait_for_selector("#result:not([hidden])")
+    until(lambda: is_loaded(page, "after") and is_loaded(page, "before"))
+    shoot(page, "4-result")
+    with page.expect_download() as download:
+        page.click("#download")
+    dubbed = tmp_path / "dubbed.mp4"
+    download.value.save_as(dubbed)
+    width = probe(dubbed).width
+    assert download.value.suggested_filename.endswith(".mp4")
+    with page.expect_download() as download:
+        page.click("#side")
+    both = tmp_path / "both.mp4"
+    download.value.save_as(both)
+    assert (probe(both).width, probe(both).frames) == (2 * width, probe(dubbed).frames)
+    assert page.locator("#history li").count() == 2
+    page.locator("#history .remove").first.click()
+    until(lambda: page.locator("#history li").count() == 1)
+
+
+def test_the_slider_and_the_sounds_work_by_keyboard(page: Page, footage: dict[str, Path]) -> None:
+    ready(page, footage)
+    page.focus("#dub")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#result:not([hidden])")
+    until(lambda: is_loaded(page, "after") and is_loaded(page, "before"))
+    page.focus("#cut")
+    page.keyboard.press("Home")
+    assert page.evaluate("document.getElementById('compare').style.getPropertyValue('--cut')") == "0%"
+    page.keyboard.press("End")
+    assert page.evaluate("document.getElementById('compare').style.getPropertyValue('--cut')") == "100%"
+    page.check('input[name="sound"][value="before"]')
+    assert page.evaluate("[after.muted, before.muted].join()") == "true,false"
+    page.evaluate("document.getElementById('after').playbackRate = 0.1")
+    page.focus("#play")
+    page.keyboard.press("Space")
+    until(lambda: page.evaluate("document.getElementById('after').currentTime > 0.01"))
+    page.keyboard.press("Space")
+    until(lambda: page.evaluate("document.getElementById('after').paused && document.getElementById('before').paused"))
+    place = "document.getElementById('{}').currentTime"
+    page.focus("#place")
+    page.keyboard.press("ArrowRight")
+    until(lambda: abs(page.evaluate(f"{place.format('after')} - {place.format('before')}")) < 0.05)
+    page.click("#again")
+    assert page.is_disabled("#dub")
+    assert page.is_visible("#film-found")
+    page.set_input_files("#speech-file", footage["long"])
+    page.wait_for_selector("#dub:enabled")
+
+
+def test_a_dub_is_cancelled(page: Page, footage: dict[str, Path]) -> None:
+    ready(page, footage, "long")
+    page.click("#dub")
+    page.wait_for_selector('[data-stage="dubbing"][aria-current]')
+    page.click("#cancel")
+    page.wait_for_selector("#work", state="hidden")
+    until(lambda: "cancelled" in page.inner_text("#history"))
+    page.reload()
+    until(lambda: "cancelled" in page.inner_text("#history"))
+
+
+def test_the_trimmed_part_is_searched_anew(page: Page, footage: dict[str, Path]) -> None:
+    ready(page, footage)
+    page.focus("#start")
+    with page.expect_response(lambda answer: "faces?start=0.1" in answer.url and answer.status == 200):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_selector("#faces .face")
+    assert page.inner_text("#start-shown") == "0.1 s"
+
+
+def test_what_cannot_be_dubbed_is_said(page: Page, tmp_path: Path) -> None:
+    notes = tmp_path / "notes.mp4"
+    notes.write_text("dear diary\n" * 50)
+    page.set_input_files("#film-file", notes)
+    page.wait_for_selector("#film-problem:not([hidden])")
+    assert "no film, picture or sound" in page.inner_text("#film-problem")
+    shoot(page, "5-problem")
+
+
+def test_a_microphone_records(page: Page) -> None:
+    page.click("#speech-record")
+    until(lambda: page.inner_text("#speech-record") == "Stop recording")
+    time.sleep(0.5)
+    page.click("#speech-record")
+    until(lambda: "Found: sound" in page.inner_text("#speech-status"))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_shows_all_of_it(browser: Browser, service: Running, footage: dict[str, Path], scheme: str) -> None:
+    with browser.new_context(viewport={"width": 375, "height": 700}, color_scheme=scheme) as phone:  # type: ignore[arg-type]
+        phone.set_default_timeout(PATIENCE)
+        page = phone.new_page()
+        page.goto(service.url)
+        ready(page, footage)
+        page.click("summary")
+        if SHOTS:
+            page.click("#preview")
+            page.wait_for_selector("#result:not([hidden])")
+            until(lambda: is_loaded(page, "after") and is_loaded(page, "before"))
+        assert page.evaluate("document.documentElement.scrollWidth") == 375
+        dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 24, 29)"
+        assert dark == (scheme == "dark")
+        shoot(page, f"6-phone-{scheme}")
+
+
+def test_every_control_has_a_name(page: Page, footage: dict[str, Path]) -> None:
+    ready(page, footage)
+    nameless = page.evaluate(
+        "[...document.querySelectorAll('button, input, a, progress')]"
+        ".filter(e => !(e.textContent.trim() || e.labels?.length || e.ariaLabel)).map(e => e.outerHTML)"
+    )
+    assert nameless == []
+
+
+def test_the_login_asks_for_the_token(context: BrowserContext, tmp_path: Path) -> None:
+    with running(tmp_path / "data", "--token", "correct horse") as service:
+        page = context.new_page()
+        page.goto(service.url)
+        page.fill("#token", "wrong horse")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#wrong:not([hidden])")
+        shoot(page, "7-login")
+        page.fill("#token", "correct horse")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#film-drop")
+        assert page.inner_text("#history-empty") == "Nothing yet."

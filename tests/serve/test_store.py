@@ -1,0 +1,95 @@
+"""Who may change a job from which state, and who goes first."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from lipsmith import DubOptions
+from lipsmith.serve.store import DUB, PREVIEW, PROBE, Job, Store, Upload
+from lipsmith.serve.views import FOR_DUB, OPTIONS, DubRequest
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "jobs.sqlite")
+
+
+def job(store: Store, priority: int = DUB, owner: str = "me", created: float = 0.0) -> Job:
+    return store.add(Job(owner=owner, kind="dub", video="film", speech="words", priority=priority, created=created))
+
+
+def test_short_jobs_go_first_and_old_ones_before_new_ones(store: Store) -> None:
+    late, early = job(store, created=2.0), job(store, created=1.0)
+    preview, probe = job(store, PREVIEW, created=3.0), job(store, PROBE, created=4.0)
+    assert store.ahead(late) == 3
+    claimed = [store.claim() for _ in range(4)]
+    assert [found.id for found in claimed if found] == [probe.id, preview.id, early.id, late.id]
+    assert store.claim() is None
+
+
+def test_only_short_jobs_interrupt(store: Store) -> None:
+    job(store)
+    assert store.claim(PREVIEW) is None
+    assert store.claim() is not None
+
+
+def test_a_waiting_job_is_cancelled_and_a_running_one_is_asked(store: Store) -> None:
+    waiting, running = job(store, created=2.0), job(store, created=1.0)
+    assert store.claim() is not None
+    assert store.report(running.id, "dubbing", 0.5, 3.0)
+    assert store.cancel(waiting.id)
+    assert store.cancel(running.id)
+    assert not store.report(running.id, "dubbing", 0.6, 2.0)
+    store.finish(running.id, "cancelled", {})
+    assert not store.cancel(running.id)
+    assert {found.state for found in store.dubs("me", 10)} == {"cancelled"}
+
+
+def test_what_has_ended_stays_as_it_ended(store: Store) -> None:
+    ended = job(store)
+    store.claim()
+    store.finish(ended.id, "done", {"frames": 3})
+    store.finish(ended.id, "failed", {}, "too late")
+    store.requeue()
+    found = store.job(ended.id, "me")
+    assert found is not None
+    assert (found.state, found.figures, found.problem, found.progress) == ("done", {"frames": 3}, None, 1.0)
+
+
+def test_a_new_worker_begins_again_and_blames_one_job(store: Store) -> None:
+    outer, inner = job(store, created=1.0), job(store, PREVIEW, created=2.0)
+    store.report(outer.id, "dubbing", 0.5, None)
+    for _ in range(2):
+        store.claim()
+    store.requeue(inner.id)
+    states = {found.id: (found.state, found.attempts) for found in store.dubs("me", 10)}
+    assert states == {outer.id: ("queued", 0), inner.id: ("queued", 1)}
+
+
+def test_what_a_job_needs_does_not_expire(store: Store) -> None:
+    used = store.add(Upload(id="film", owner="me", bytes=1, sha256="a", used=0.0))
+    store.add(Upload(id="other", owner="me", bytes=1, sha256="b", used=0.0))
+    job(store)
+    assert store.expired(10.0) == (["other"], [])
+    store.claim()
+    store.finish(store.dubs("me", 1)[0].id, "done", {})
+    assert set(store.expired(1e12)[0]) == {used.id, "other"}
+
+
+def test_owners_are_strangers(store: Store) -> None:
+    mine = job(store)
+    assert store.job(mine.id, "you") is None
+    assert store.dubs("you", 10) == []
+    assert store.active("you") == 0
+    assert store.active() == 1
+
+
+def test_a_job_takes_the_options_of_the_command() -> None:
+    known = {field.name for field in fields(DubOptions)} - {"overwrite"}
+    assert set(FOR_DUB) == known
+    assert set(OPTIONS) | {"video", "speech"} == set(DubRequest.model_fields)
+    plain = DubRequest(video="0" * 32, speech="0" * 32)
+    assert all(getattr(plain, name) == getattr(DubOptions(), name) for name in known)
