@@ -8,10 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
-from lipsmith import __version__
 from lipsmith.errors import LipsmithError
-from lipsmith.inference.backend import load_backend, usable_cores
-from lipsmith.inference.model_folder import find_model, model_names
+from lipsmith.inference.model_folder import find_model, load_backend, model_names, usable_cores
 
 Fact = tuple[str, str]
 """What is looked at, and what was found."""
@@ -33,7 +31,7 @@ _CPUINFO: Final = Path("/proc/cpuinfo")
 def versions() -> list[Fact]:
     """lipsmith, Python, the system, and every package that lipsmith may use; what is absent is said to be."""
     system = f"{platform.platform()}, {platform.python_implementation()} {platform.python_version()}"
-    return [("lipsmith", __version__), ("system", system), *((name, _version(name)) for name in _PACKAGES)]
+    return [("lipsmith", _version("lipsmith")), ("system", system), *((name, _version(name)) for name in _PACKAGES)]
 
 
 def machine() -> list[Fact]:
