@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from lipsmith.face import crop
-from lipsmith.face.candidates import MOST, Candidates
 from lipsmith.face.landmarks import select
+from lipsmith.face.references import MOST, Candidates
 from lipsmith.media import Frame
 from scripted import mesh
 

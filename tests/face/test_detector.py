@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lipsmith.errors import WeightsError
-from lipsmith.face import Detection, bundle
+from lipsmith.face import Detection, mesh
 from lipsmith.face.detector import anchors, decode, distinct, levels, overlap, suppress, tiles
 
 
@@ -94,17 +94,17 @@ def test_levels_start_with_the_whole_picture_and_end_on_its_sides() -> None:
 
 
 def test_a_changed_bundle_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    bundle.read_bundle.cache_clear()
-    monkeypatch.setattr(bundle, "SHA256", "0" * 64)
+    mesh.read_bundle.cache_clear()
+    monkeypatch.setattr(mesh, "SHA256", "0" * 64)
     with pytest.raises(WeightsError, match="not the published file"):
-        bundle.read_bundle()
-    monkeypatch.setattr(bundle, "BUNDLE", "absent.task")
+        mesh.read_bundle()
+    monkeypatch.setattr(mesh, "BUNDLE", "absent.task")
     with pytest.raises(WeightsError, match="missing"):
-        bundle.read_bundle()
+        mesh.read_bundle()
 
 
 def test_networks_made_at_once_leave_the_process_its_stderr() -> None:
     before = os.fstat(2)
     with ThreadPoolExecutor(6) as threads:
-        list(threads.map(bundle.Network, [bundle.DETECTOR] * 12))
+        list(threads.map(mesh.Network, [mesh.DETECTOR] * 12))
     assert (os.fstat(2).st_dev, os.fstat(2).st_ino) == (before.st_dev, before.st_ino)

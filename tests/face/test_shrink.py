@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lipsmith.face.crop import apply
-from lipsmith.face.shrink import shrink
+from lipsmith.face.crop import apply, shrink
 
 
 def picture(height: int = 40, width: int = 60) -> np.ndarray:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lipsmith.face import FaceMesh, Square
+from lipsmith.face.crop import around, direction
 from lipsmith.face.mesh import mesh_square
-from lipsmith.face.square import around, direction
 
 SQUARES = st.builds(Square, st.floats(-50, 500), st.floats(-50, 500), st.floats(1, 800), st.floats(-math.pi, math.pi))
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from lipsmith.face import crop as crops
-from lipsmith.face.candidates import MOST
 from lipsmith.face.landmarks import select
+from lipsmith.face.references import MOST
 from lipsmith.face.stretches import Shot, crop_frames, main_face, track_shots
 from lipsmith.media import Frame
 from scripted import ScriptedTracker, Seen, mesh

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lipsmith.face import Detection, FaceTracker, Square, TrackedFace, TrackedFrame
-from lipsmith.face.tracks import STILL, Sighting, Track, assign, one_each, settle
+from lipsmith.face.tracker import STILL, Sighting, Track, assign, one_each, settle
 
 SHAPE = np.random.default_rng(0).uniform(-0.5, 0.5, (478, 2))
 SHAPE[0], SHAPE[1] = -0.5, 0.5

@@ -17,9 +17,8 @@ from lipsmith.dubbing.prefetch import prefetch
 from lipsmith.dubbing.source import Source, open_source
 from lipsmith.errors import InputError
 from lipsmith.face import MOST_FACES, FaceTracker
-from lipsmith.face.candidates import Candidate
 from lipsmith.face.crop import still_points
-from lipsmith.face.references import LANDMARK_SETS, choose_landmarks, choose_lips, choose_pool, sharpness_of
+from lipsmith.face.references import LANDMARK_SETS, Candidate, choose_landmarks, choose_lips, choose_pool, sharpness_of
 from lipsmith.face.stretches import Shot, ShotFace, track_shots
 from lipsmith.media import Frame
 from lipsmith.progress import Progress

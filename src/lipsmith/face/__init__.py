@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from lipsmith.face.crop import Square
 from lipsmith.face.cuts import CutDetector
 from lipsmith.face.detector import Detection, FaceDetector
 from lipsmith.face.mesh import FaceMesh
-from lipsmith.face.square import Square
 from lipsmith.face.tracker import MOST_FACES, FaceTracker, TrackedFace, TrackedFrame
 
 __all__ = [

@@ -9,14 +9,18 @@ Transforms are `(2, 3)` matrices `[[a, -b, x], [b, a, y]]` from source pixels to
 
 from __future__ import annotations
 
-from typing import Final
+import math
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.face.landmarks import Floats, ranks
-from lipsmith.face.shrink import UNIT_SQUARE, shrink
+
+UNIT_SQUARE: Final = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+"""(4, 2): corners of a crop in its own units."""
 
 # Eye corners, the bridge and tip of the nose, the temples: they move with the skull, not with speech.
 ANCHORS: Final = (33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 162, 127, 234, 389, 356, 454)
@@ -47,6 +51,106 @@ TEMPLATE: Final = np.array(
 )
 
 SMOOTHING_SECONDS: Final = 0.06
+
+
+@dataclass(frozen=True)
+class Square:
+    """A square region of a picture, in source pixels (the center of the first pixel is (0.5, 0.5))."""
+
+    x: float
+    """Center."""
+    y: float
+    """Center."""
+    side: float
+    """Side, > 0."""
+    angle: float = 0.0
+    """Direction of the square's own x axis, radians, clockwise as seen (y points down)."""
+
+    def scaled(self, factor: float) -> Square:
+        """The same square, larger by `factor` about its center."""
+        return replace(self, side=self.side * factor)
+
+    def to_source(self, points: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Source pixels of points (..., 2) given in [0, 1] of the square."""
+        across, down = np.moveaxis((np.asarray(points, np.float64) - 0.5) * self.side, -1, 0)
+        cos, sin = math.cos(self.angle), math.sin(self.angle)
+        source = np.stack([self.x + cos * across - sin * down, self.y + sin * across + cos * down], -1)
+        return source.astype(np.float32)
+
+    def from_source(self, points: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Inverse of `to_source`."""
+        x, y = np.moveaxis(np.asarray(points, np.float64) - (self.x, self.y), -1, 0)
+        cos, sin = math.cos(self.angle), math.sin(self.angle)
+        return (np.stack([cos * x + sin * y, cos * y - sin * x], -1) / self.side + 0.5).astype(np.float32)
+
+    def pixels(self, image: NDArray[np.uint8], size: int, border: int = cv2.BORDER_CONSTANT) -> NDArray[np.uint8]:
+        """The region (size, size, 3) of image (H, W, 3), bilinear; `border` as in OpenCV."""
+        scale = self.side / size
+        if scale > 2:  # bilinear sampling would skip pixels: average them first
+            step = int(scale)
+            part = shrink(image, self.to_source(UNIT_SQUARE), step, 2 * step)
+            left, top = part.origin.tolist()
+            small = Square((self.x - left) / step, (self.y - top) / step, self.side / step, self.angle)
+            return small.pixels(part.image, size, border)
+        cos, sin = scale * math.cos(self.angle), scale * math.sin(self.angle)
+        # OpenCV puts pixel centers at whole numbers: half a pixel is added, then taken off.
+        middle = (size - 1) / 2
+        back = np.array(
+            [
+                [cos, -sin, self.x - 0.5 - cos * middle + sin * middle],
+                [sin, cos, self.y - 0.5 - sin * middle - cos * middle],
+            ]
+        )
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return np.asarray(cv2.warpAffine(image, back, (size, size), flags=flags, borderMode=border), np.uint8)
+
+
+def around(points: NDArray[np.floating], angle: float, scale: float) -> Square:
+    """The square at `angle` around points (n, 2): their box in that direction, long side times `scale`."""
+    upright = Square(0.0, 0.0, 1.0, angle)
+    own = upright.from_source(points)
+    low, high = own.min(0), own.max(0)
+    x, y = upright.to_source((low + high) / 2)
+    return Square(float(x), float(y), float((high - low).max()) * scale, angle)
+
+
+def direction(start: NDArray[np.floating], end: NDArray[np.floating]) -> float:
+    """Angle of the vector from start to end, radians."""
+    return math.atan2(float(end[1] - start[1]), float(end[0] - start[0]))
+
+
+class Part(NamedTuple):
+    """A part of a picture, copied."""
+
+    image: NDArray[np.uint8]
+    """(h, w, 3)."""
+    origin: NDArray[np.int64]
+    """(2,): its corner (x, y) in the picture, pixels."""
+    step: NDArray[np.float64]
+    """(2,): pixels of the picture to one of its own, across and down."""
+
+    def own(self, transform: Floats) -> NDArray[np.float64]:
+        """The transform `(2, 3)` from this part's pixels that equals `transform` from the picture's pixels."""
+        linear = transform[:, :2]
+        return np.column_stack([linear * self.step, transform[:, 2] + linear @ self.origin])
+
+
+def shrink(image: NDArray[np.uint8], around: Floats, factor: int, margin: float = 0.0) -> Part:
+    """The part of an image `(H, W, 3)` around points `(n, 2)`, pixels, as means over `factor` x `factor` pixels.
+
+    `margin`: pixels on each side. The grid of means is fixed to the picture, so that a still background does not
+    flicker while the part moves; up to `factor - 1` pixels at the picture's right and lower edges are left out. For
+    points outside the picture the nearest pixels are taken, so that the part is never empty.
+    """
+    ends = np.array(image.shape[1::-1])
+    low = np.floor(np.clip(around.min(0) - margin, 0, ends - 1)).astype(int) // factor * factor
+    high = np.ceil(np.clip(around.max(0) + margin + factor - 1, 0, ends)).astype(int) // factor * factor
+    (x0, y0), (x1, y1) = low, np.maximum(high, low + factor)
+    part = image[y0:y1, x0:x1]
+    covered = np.array(part.shape[1::-1])
+    size = np.maximum(covered // factor, 1)
+    small = part.copy() if factor == 1 else cv2.resize(part, size.tolist(), interpolation=cv2.INTER_AREA)
+    return Part(np.asarray(small, np.uint8), low, covered / size)
 
 
 def fit_transforms(points: Floats) -> NDArray[np.float64]:

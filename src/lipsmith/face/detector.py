@@ -10,9 +10,8 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.face.bundle import DETECTOR, Network
-from lipsmith.face.mesh import MARGIN
-from lipsmith.face.square import Square, direction
+from lipsmith.face.crop import Square, direction
+from lipsmith.face.mesh import DETECTOR, MARGIN, Network
 
 SIZE = 128
 GRIDS = ((16, 2), (8, 6))
@@ -145,7 +144,10 @@ class FaceDetector:
         """Faces of image (H, W, 3) RGB, level by level: a caller that has enough stops and saves the rest."""
         height, width = image.shape[:2]
         for squares in levels(width, height):
-            yield distinct([one for square in squares for one in self.search(image, square)])
+            found: list[Detection] = []
+            for square in squares:
+                found += self.search(image, square)
+            yield distinct(found)
 
     def upright(self, image: NDArray[np.uint8], detection: Detection) -> Detection:
         """The same face in image (H, W, 3), detected again at the quarter turn with the best score.
@@ -153,7 +155,9 @@ class FaceDetector:
         The network also detects faces that are turned, with a lower score, but then mistakes the chin for the brow.
         """
         around_it = replace(detection.crop.scaled(1.5), angle=0.0)
-        turned = [one for square in quarter_turns(around_it) for one in self.search(image, square)]
+        turned: list[Detection] = []
+        for square in quarter_turns(around_it):
+            turned += self.search(image, square)
         box = np.array(detection.box)
         same = [one for one in turned if overlap(box, np.array([one.box]), of_smaller=True)[0] > 0.5]
         best = max(same, key=lambda one: one.score, default=detection)

@@ -19,10 +19,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.face.candidates import Candidate, Candidates
 from lipsmith.face.crop import apply, crop_image, fit_transforms, smooth_transforms
 from lipsmith.face.landmarks import NUM_POINTS, Floats, select
-from lipsmith.face.references import parts
+from lipsmith.face.references import Candidate, Candidates, parts
 from lipsmith.face.tracker import FaceTracker, TrackedFace
 
 if TYPE_CHECKING:
