@@ -2,7 +2,7 @@
 
     python benchmarks/speech_features.py DATA WORK [--steps 2400] [--threads 1] [--only mel|posteriors]
 
-Posteriors need `pip install hama` (Apache-2.0), whose phoneme recogniser runs offline. WORK gets a copy of the prepared
+Posteriors need `pip install hama` (Apache-2.0), whose phoneme recognizer runs offline. WORK gets a copy of the prepared
 clips' geometry in which phoneme posteriors stand where the mel stood, two training runs, and a table on val and test.
 """
 
@@ -46,11 +46,11 @@ class Recogniser:
         return np.asarray(found[0][: int(lengths[0])], np.float32)
 
 
-def heard(recogniser: Recogniser, data: Path, record: ClipRecord, steps: int) -> NDArray[np.float16]:
+def heard(recognizer: Recogniser, data: Path, record: ClipRecord, steps: int) -> NDArray[np.float16]:
     """Log-posteriors `(tokens, steps)` in step with the clip's mel, -8 to 0 mapped to the mel's -4 to 4."""
     wave = read_audio(record.source)
     wave = np.pad(wave, (0, max(0, SAMPLE_RATE // 2 - len(wave))))
-    logs = recogniser(wave)
+    logs = recognizer(wave)
     times = (np.arange(steps) + 0.5) / MEL_RATE / FRAME_SECONDS - 0.5
     low = np.clip(np.floor(times).astype(int), 0, len(logs) - 2)
     share = np.clip(times - low, 0, 1)[:, None]
@@ -65,13 +65,13 @@ def whole(records: list[ClipRecord]) -> Iterator[ClipRecord]:
 
 def convert(data: Path, out: Path) -> None:
     """Write the clips anew with posteriors for mel: as many tokens as mel bands, those that train clips hold most."""
-    recogniser = Recogniser()
+    recognizer = Recogniser()
     records = list(whole(read_manifest(data)))
     mass = 0.0
     found = {}
     for record in records:
         steps = load_clip(data, record, images=False).mel.shape[1]
-        found[record.clip] = heard(recogniser, data, record, steps)
+        found[record.clip] = heard(recognizer, data, record, steps)
         if record.split == "train":
             mass = mass + np.exp(found[record.clip].astype(np.float32) - MEL_LIMIT).sum(1)
     kept = np.sort(np.argsort(mass)[-MELS:])

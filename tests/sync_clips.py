@@ -1,4 +1,4 @@
-"""Prepared clips in which the brightness of a mouth is the loudness of the speech: sync that can be learnt at once."""
+"""Prepared clips in which the brightness of a mouth is the loudness of the speech: sync that can be learned at once."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def test_from_footage_to_a_dub_with_a_model_of_ones_own(tmp_path: Path) -> None:
         lipsmith("train", network, tmp_path / f"{network}.toml", "--data", data, "--out", run, "--device", "cpu")
     lipsmith(
         *("export", "--landmarks", tmp_path / "runs" / "landmarks", "--renderer", tmp_path / "runs" / "renderer"),
-        *("-o", model, "--licence", "For tests."),
+        *("-o", model, "--license", "For tests."),
     )
     lipsmith("dub", FACE, tmp_path / "footage" / "val" / "carla_1.mp4", "-o", dubbed, "--model", model)
     frames = [frame.image for frame in read_frames(dubbed)]

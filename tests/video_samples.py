@@ -30,7 +30,7 @@ ENCODERS: Mapping[str, tuple[str, str, dict[str, str]]] = {
 
 
 def picture(width: int, height: int, level: int = 128) -> NDArray[np.uint8]:
-    """Smooth colours of the whole range, different in every corner, and a level that tells frames apart."""
+    """Smooth colors of the whole range, different in every corner, and a level that tells frames apart."""
     x, y = np.meshgrid(np.linspace(0, 1, width), np.linspace(0, 1, height))
     image = np.stack([40 + 170 * x, 40 + 170 * y, level + 60 * (1 - x) * y - 30], axis=-1)
     return np.clip(np.round(image), 0, 255).astype(np.uint8)
@@ -60,7 +60,7 @@ def film(
     audio_start: float = 0.0,
     container_options: dict[str, str] | None = None,
 ) -> Path:
-    """Writes `images` at `rate` or at `times`, with a display matrix and (range, matrix) colour tags if given."""
+    """Writes `images` at `rate` or at `times`, with a display matrix and (range, matrix) color tags if given."""
     usual_codec, default_format, default_options = ENCODERS[path.suffix]
     codec = codec or usual_codec
     with av.open(str(path), "w", container_options=container_options or {}) as container:

@@ -24,17 +24,17 @@ from video_samples import pictures, snow
 Film = Callable[..., Path]
 
 
-def grey(level: int, size: int = 32) -> NDArray[np.uint8]:
+def gray(level: int, size: int = 32) -> NDArray[np.uint8]:
     return np.full((size, size, 3), level, np.uint8)
 
 
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
-    """Frame i is of grey 40 + 4 i, at uneven times."""
+    """Frame i is of gray 40 + 4 i, at uneven times."""
     path = tmp_path / "film.mp4"
     with VideoWriter(path, 32, 32, 25) as writer:
         for number in range(30):
-            writer.write(grey(40 + 4 * number), number / 25 + (0.01 if number % 3 == 1 else 0))
+            writer.write(gray(40 + 4 * number), number / 25 + (0.01 if number % 3 == 1 else 0))
     return path
 
 
@@ -93,7 +93,7 @@ def test_a_stretch_that_cannot_be_is_refused(film: Path, start: float | None, en
 
 
 def test_arrays_are_footage_too() -> None:
-    images = [grey(40 + 4 * number) for number in range(10)]
+    images = [gray(40 + 4 * number) for number in range(10)]
     source = ArraySource(images, 10, 0.2, 0.65)
     frames = list(source.frames())
     assert numbers(frame.image for frame in frames) == [2, 3, 4, 5, 6]
@@ -103,7 +103,7 @@ def test_arrays_are_footage_too() -> None:
 
 
 def test_frames_that_can_be_read_but_once_are_no_footage() -> None:
-    images = (grey(number) for number in range(3))
+    images = (gray(number) for number in range(3))
     with pytest.raises(UsageError, match=r"generator.*list"):
         ArraySource(images, 25)  # type: ignore[arg-type]
 

@@ -40,7 +40,7 @@ def test_uneven_intervals_are_as_long_backward_as_forward() -> None:
     assert np.allclose(timeline.times, [0, 0.1, 0.4, 0.7, 0.8, 0.9])
 
 
-def test_follows_tells_neighbours_from_jumps() -> None:
+def test_follows_tells_neighbors_from_jumps() -> None:
     assert play(EVEN, 0.16, 0.3).follows.tolist() == [False] + [True] * 7
 
 

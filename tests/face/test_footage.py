@@ -114,6 +114,6 @@ def test_both_of_two_people_are_followed(people: list[list[Picture]]) -> None:
 
 
 @pytest.mark.parametrize("shape", [(360, 640), (48, 48), (20, 900)])
-def test_no_face_in_a_grey_frame(shape: tuple[int, int]) -> None:
+def test_no_face_in_a_gray_frame(shape: tuple[int, int]) -> None:
     tracker = FaceTracker()
     assert all(tracker.track(np.full((*shape, 3), 128, np.uint8)).faces == [] for _ in range(3))

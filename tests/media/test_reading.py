@@ -1,4 +1,4 @@
-"""Reading: every container, rate, size, orientation and colour, and files that are not whole."""
+"""Reading: every container, rate, size, orientation and color, and files that are not whole."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_transparent_pixels_are_white(tmp_path: Path) -> None:
     film(path, [picture(8, 8)], pixel_format="rgba")
     assert difference(next(read_frames(path)).image, picture(8, 8)) == 0
     data = bytearray(path.read_bytes())
-    assert data[25] == 6  # colour type: RGB with alpha
+    assert data[25] == 6  # color type: RGB with alpha
     film(path, [np.zeros((8, 8, 3), np.uint8)], pixel_format="ya8")
     assert difference(next(read_frames(path)).image, np.zeros((8, 8, 3), np.uint8)) == 0
 
@@ -211,7 +211,7 @@ def test_photographs_are_turned_by_exif(tmp_path: Path, tag: int, case: str, ord
 
 @pytest.mark.parametrize("color_range", [1, 2])
 @pytest.mark.parametrize("matrix", [1, 5, 6, 9])
-def test_declared_colours_are_honoured(tmp_path: Path, color_range: int, matrix: int) -> None:
+def test_declared_colors_are_honoured(tmp_path: Path, color_range: int, matrix: int) -> None:
     image = picture(64, 48)
     tags = (color_range, matrix)
     path = film(tmp_path / "a.mp4", [image] * 2, pixel_format="yuv444p", tags=tags, options={"crf": "0"})

@@ -1,4 +1,4 @@
-"""Writing: what goes in comes back, in size, time, colour and sound, and a failure leaves nothing behind."""
+"""Writing: what goes in comes back, in size, time, color and sound, and a failure leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_the_last_frame_lasts_until_the_end_that_is_given(tmp_path: Path, times:
 
 @pytest.mark.parametrize("color_range", [1, 2])
 @pytest.mark.parametrize("matrix", [1, 5, 6, 7, 9])
-def test_colours_and_their_tags_come_back(tmp_path: Path, color_range: int, matrix: int) -> None:
+def test_colors_and_their_tags_come_back(tmp_path: Path, color_range: int, matrix: int) -> None:
     image = picture(64, 48)
     source = probe(written(tmp_path / "source.mp4", [image] * 2))
     like = replace(source, color_range=color_range, colorspace=matrix, primaries=9, transfer=6)
@@ -117,7 +117,7 @@ def test_colours_and_their_tags_come_back(tmp_path: Path, color_range: int, matr
     assert np.abs(error.mean(axis=(0, 1))).max() < 0.7
 
 
-def test_a_film_that_declares_nothing_stays_so_and_keeps_its_colours(tmp_path: Path) -> None:
+def test_a_film_that_declares_nothing_stays_so_and_keeps_its_colors(tmp_path: Path) -> None:
     source = film(tmp_path / "source.mp4", pictures(3))
     frames = [frame.image for frame in read_frames(source)]
     path = written(tmp_path / "a.mp4", frames, like=probe(source), crf=1)
@@ -150,7 +150,7 @@ def test_high_dynamic_range_becomes_a_standard_film_that_says_so(tmp_path: Path,
     assert (result.transfer, result.primaries, result.colorspace, result.pixel_format) == (1, 1, 1, "yuv420p")
 
 
-def test_a_still_picture_becomes_a_film_that_declares_its_colours(tmp_path: Path) -> None:
+def test_a_still_picture_becomes_a_film_that_declares_its_colors(tmp_path: Path) -> None:
     still = probe(film(tmp_path / "a.png", [picture(64, 48)]))
     info = probe(written(tmp_path / "a.mp4", pictures(3), like=still))
     assert (info.color_range, info.colorspace, info.primaries, info.transfer) == (1, 1, 1, 1)

@@ -43,7 +43,7 @@ def lively(config: RendererConfig = TINY) -> Renderer:
 
 
 def enlivened(network: N) -> N:
-    """The network, its parameters that are nought made something."""
+    """The network, its parameters that are zero made something."""
     for parameter in network.parameters():
         if not parameter.any():
             nn.init.normal_(parameter, 0, 0.05)
@@ -157,7 +157,7 @@ def test_no_weight_is_trained_in_vain(parts: tuple[Part, ...]) -> None:
 
 
 @torch.no_grad()
-def test_without_lips_their_features_are_nought_and_nothing_is_learnt() -> None:
+def test_without_lips_their_features_are_zero_and_nothing_is_learned() -> None:
     whole, without = lively(), lively(TINY.without(["lips"]))
     picture = torch.rand(3, 3, SIZE, SIZE), torch.rand(3, 1, SIZE, SIZE)
     assert torch.equal(without.encode_lip(*picture), torch.zeros_like(whole.encode_lip(*picture)))
@@ -299,7 +299,7 @@ def test_a_prefilter_makes_up_for_sampling_between_pixels() -> None:
     assert filtered < 0.5 * plain
 
 
-def test_context_is_nought_at_first_and_then_sees_far_and_the_other_references() -> None:
+def test_context_is_zero_at_first_and_then_sees_far_and_the_other_references() -> None:
     torch.manual_seed(0)
     context, features = Context(4, 8), torch.rand(4, 4, 20, 32)
     assert torch.equal(context(features, 2), features)
@@ -316,7 +316,7 @@ def test_sub_pixels_of_unlike_kernels_leave_no_lattice() -> None:
     torch.manual_seed(0)
     up = upsample(3, 2)
     torch.nn.init.normal_(up[0].weight)
-    flat = up(torch.ones(1, 3, 8, 8))[..., 3:-3, 3:-3]  # clear of the border, where convolutions see noughts
+    flat = up(torch.ones(1, 3, 8, 8))[..., 3:-3, 3:-3]  # clear of the border, where convolutions see zeros
     assert flat.shape == (1, 2, 10, 10)
     assert torch.allclose(flat, flat.mean((2, 3), keepdim=True).expand_as(flat), atol=1e-5)
 

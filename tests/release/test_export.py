@@ -58,7 +58,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def model(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "tiny"
-    export(runs / "l", runs / "r", folder, "tiny", data="Two drawn faces.", hardware="1 core", licence="For research.")
+    export(runs / "l", runs / "r", folder, "tiny", data="Two drawn faces.", hardware="1 core", license="For research.")
     return folder
 
 
@@ -108,7 +108,7 @@ def weights_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("weights_alone")
 def test_a_models_network_can_be_kept(model: Path, runs: Path, tmp_path: Path) -> None:
-    export(model, runs / "r", tmp_path / "next", "next", data="", hardware="", licence="")
+    export(model, runs / "r", tmp_path / "next", "next", data="", hardware="", license="")
     before, after = (load_stages(folder)["landmarks"].state_dict() for folder in (model, tmp_path / "next"))
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert "| steps | 7 | 9 |" in (tmp_path / "next" / "CARD.md").read_text()
@@ -133,7 +133,7 @@ def test_the_card_tells_the_commands_and_every_step() -> None:
         "training": {"steps": 610_000, "start": "my runs/first", "minutes": 90.0},
         "validation": {"step": 123456.0},
     }
-    card = model_card("x", begun, {"training": {}, "validation": {}}, data="", hardware="", licence="")
+    card = model_card("x", begun, {"training": {}, "validation": {}}, data="", hardware="", license="")
     known = "CONFIG --data DATA --out RUN"
     assert f"\n    lipsmith train landmarks {known} --start 'my runs/first' --minutes 90\n" in card
     assert f"\n    lipsmith train renderer {known}\n" in card
@@ -148,7 +148,7 @@ def test_the_card_does_not_vouch_for_a_split_that_it_has_not_seen(model: Path) -
 def test_the_shipped_card_tells_what_its_record_tells() -> None:
     folder = find_model("fast").path
     runs = json.loads((folder / "training.json").read_text())
-    card = model_card("fast", runs["landmarks"], runs["renderer"], data="", hardware="", licence="")
+    card = model_card("fast", runs["landmarks"], runs["renderer"], data="", hardware="", license="")
     told = (folder / "CARD.md").read_text().splitlines()
     assert [line for line in card.splitlines() if line.startswith(("|", "    ")) and line not in told] == []
 
@@ -175,7 +175,7 @@ def test_what_is_refused_leaves_nothing_and_costs_nothing(
     monkeypatch.setattr("lipsmith.release.export.RELATIVE", 0.0)
     for name in ("new", "old"):
         with pytest.raises(WeightsError, match="do not use"):
-            export(runs / "l", runs / "r", tmp_path / name, name, data="", hardware="", licence="")
+            export(runs / "l", runs / "r", tmp_path / name, name, data="", hardware="", license="")
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
     assert find_model(tmp_path / "old").config["name"] == "tiny"
 
@@ -200,15 +200,15 @@ def test_what_stands_in_the_way_is_told_before_the_work(
 @pytest.mark.usefixtures("weights_alone")
 def test_a_kept_network_keeps_its_terms_in_sight(model: Path, runs: Path, tmp_path: Path) -> None:
     asked = verb.Options(landmarks=str(model), renderer=str(runs / "r"), out=tmp_path / "mine")
-    with pytest.raises(UsageError, match="give the licence"):
+    with pytest.raises(UsageError, match="give the license"):
         verb.run(asked)
-    verb.run(replace(asked, licence="For research."))
+    verb.run(replace(asked, license="For research."))
     assert find_model(tmp_path / "mine").config["name"] == "mine"
 
 
 @pytest.mark.usefixtures("weights_alone")
 def test_a_shipped_network_is_kept_by_name(runs: Path, tmp_path: Path) -> None:
-    export("fast", runs / "r", tmp_path / "mine", "mine", data="", hardware="", licence="")
+    export("fast", runs / "r", tmp_path / "mine", "mine", data="", hardware="", license="")
     shipped, mine = (
         load_stages(folder)["speech"].state_dict() for folder in (find_model("fast").path, tmp_path / "mine")
     )
@@ -221,7 +221,7 @@ def test_a_generator_that_no_dub_can_feed_is_refused(runs: Path, tmp_path: Path,
     training = {"training": {"model": asdict(mouth)}, "validation": {}}
     save_weights(tmp_path / "l" / "landmarks", build_landmark_generator(mouth).state_dict(), training)
     with pytest.raises(UsageError, match="80 of mel"):
-        export(tmp_path / "l", runs / "r", tmp_path / "model", "x", data="", hardware="", licence="")
+        export(tmp_path / "l", runs / "r", tmp_path / "model", "x", data="", hardware="", license="")
 
 
 def test_a_renderer_of_other_sketches_than_a_dub_draws_is_refused(runs: Path, tmp_path: Path) -> None:
@@ -229,12 +229,12 @@ def test_a_renderer_of_other_sketches_than_a_dub_draws_is_refused(runs: Path, tm
     training = {"training": {"model": asdict(face)}, "validation": {}}
     save_weights(tmp_path / "r" / "renderer", Renderer(face).state_dict(), training)
     with pytest.raises(UsageError, match="sees 3 sketches"):
-        export(runs / "l", tmp_path / "r", tmp_path / "model", "x", data="", hardware="", licence="")
+        export(runs / "l", tmp_path / "r", tmp_path / "model", "x", data="", hardware="", license="")
 
 
 def test_a_run_without_weights_is_refused(runs: Path, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="train with `lipsmith train renderer`"):
-        export(runs / "l", tmp_path, tmp_path / "model", "x", data="", hardware="", licence="")
+        export(runs / "l", tmp_path, tmp_path / "model", "x", data="", hardware="", license="")
 
 
 @pytest.mark.parametrize(("key", "value"), [("renderer", {"coarse": 12}), ("landmarks", {"width": 3}), ("renderer", 1)])

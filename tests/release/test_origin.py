@@ -29,11 +29,11 @@ def test_what_derives_from_a_model_owes_it_its_terms(tmp_path: Path) -> None:
     circle = begun(tmp_path / "circle", "renderer", tmp_path / "circle")
     assert origin_of(circle, "renderer") == str(circle)
     with pytest.raises(UsageError, match="the model fast has terms of its own"):
-        export(scratch, tuned, tmp_path / "model", "mine", data="", hardware="", licence=None)
+        export(scratch, tuned, tmp_path / "model", "mine", data="", hardware="", license=None)
 
 
 @pytest.mark.parametrize("start", [None, "fast"])
 def test_the_card_tells_what_a_run_began_with(start: str | None) -> None:
     of_landmarks, of_renderer = ({"training": {"start": begun}, "validation": {}} for begun in (None, start))
-    card = model_card("mine", of_landmarks, of_renderer, data="", hardware="", licence="")
+    card = model_card("mine", of_landmarks, of_renderer, data="", hardware="", license="")
     assert ("| begun with | n/a | fast |" in card) == ("begun with" in card) == (start is not None)

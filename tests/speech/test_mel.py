@@ -128,8 +128,8 @@ def voice(seconds: float, seed: int = 0) -> NDArray[np.float32]:
 def test_mel_agrees_with_librosa(samples: int) -> None:
     librosa = pytest.importorskip("librosa")
     wave = voice(samples / SAMPLE_RATE + 1)[:samples]
-    emphasised = np.append(wave[0], wave[1:] - 0.97 * wave[:-1]).astype(np.float32)
-    spectrum = np.abs(librosa.stft(emphasised, n_fft=800, hop_length=200, pad_mode="constant"))
+    emphasized = np.append(wave[0], wave[1:] - 0.97 * wave[:-1]).astype(np.float32)
+    spectrum = np.abs(librosa.stft(emphasized, n_fft=800, hop_length=200, pad_mode="constant"))
     bands = librosa.filters.mel(sr=16000, n_fft=800, n_mels=80, fmin=55, fmax=7600)
     decibels = 20 * np.log10(np.maximum(1e-5, bands @ spectrum)) - 20
     expected = np.clip(8 * (decibels + 100) / 100 - 4, -4, 4)
@@ -173,10 +173,10 @@ def test_at_25_fps_windows_begin_where_the_paper_has_them(frame: int) -> None:
 
 
 @given(st.floats(0, 13), st.floats(-1e-9, 1e-9))
-def test_windows_are_centred_on_the_middle_of_a_frame(time: float, noise: float) -> None:
+def test_windows_are_centered_on_the_middle_of_a_frame(time: float, noise: float) -> None:
     (window,) = mel_windows(counting_mel(2000), np.array([time + 1.0 + noise]))
-    centre = float(window[0].mean() + 0.5)
-    assert abs(centre - MEL_RATE * (time + 1.0 + 0.02)) <= 1 + 1e-5
+    center = float(window[0].mean() + 0.5)
+    assert abs(center - MEL_RATE * (time + 1.0 + 0.02)) <= 1 + 1e-5
 
 
 def test_windows_over_the_edges_hear_silence() -> None:

@@ -28,7 +28,7 @@ class Options(console.OutputOptions):
     """What it was trained on, in words, for the card."""
     hardware: str = "not recorded"
     """What it was trained on, for how long, in words, for the card."""
-    licence: str | None = None
+    license: str | None = None
     """Terms of the weights, in words, for the card; to be given where they derive from another model."""
 
 
@@ -44,6 +44,6 @@ def run(options: Options) -> None:
         options.name or options.out.resolve().name,
         data=options.data,
         hardware=options.hardware,
-        licence=options.licence,
+        license=options.license,
     )
     console.result(options.out)

@@ -96,7 +96,7 @@ class Face:
     size: float
     """Median width of the face, source pixels."""
     place: tuple[float, float]
-    """Median centre of the face, source pixels."""
+    """Median center of the face, source pixels."""
     seconds: tuple[float, float]
     """When it is first and last seen."""
     native: Stored | None = None
@@ -179,6 +179,6 @@ def opacities(frames: NDArray[np.intp], scores: Floats, first: int, last: int) -
 
 
 def _steady(scores: Floats) -> NDArray[np.float64]:
-    """Scores averaged over `FADE` neighbours, so that a doubt of one frame does not flash."""
+    """Scores averaged over `FADE` neighbors, so that a doubt of one frame does not flash."""
     padded = np.pad(scores, (FADE // 2, FADE // 2), mode="edge")
     return np.convolve(padded, np.ones(FADE // 2 * 2 + 1) / (FADE // 2 * 2 + 1), mode="valid")

@@ -56,7 +56,7 @@ class Source(Protocol):
         ...
 
     def show(self, order: NDArray[np.intp], times: NDArray[np.float64]) -> Iterator[NDArray[np.uint8]]:
-        """The images `(H, W, 3)` of the frames numbered `order`, a walk in which neighbours differ by 1 at most.
+        """The images `(H, W, 3)` of the frames numbered `order`, a walk in which neighbors differ by 1 at most.
 
         `times`: `(F,)` of all frames of the stretch, as `frames` gave them.
         """

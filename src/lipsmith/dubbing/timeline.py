@@ -28,7 +28,7 @@ class Timeline:
 
     @property
     def follows(self) -> NDArray[np.bool_]:
-        """`(N,)`: whether a frame is the source's neighbour of the one before it (or the very same)."""
+        """`(N,)`: whether a frame is the source's neighbor of the one before it (or the very same)."""
         steps = np.abs(np.diff(self.index)) <= 1
         return np.concatenate([[False], steps])
 

@@ -181,9 +181,9 @@ def smooth_transforms(
     factor, shift = _complex(transforms)
     center = (0.5 + 0.5j - shift) / factor
     log = np.log(np.abs(factor)) + 1j * np.unwrap(np.angle(factor))
-    smooth_log, smooth_centre = _gaussian(np.stack([log, center]), times, seconds)
+    smooth_log, smooth_center = _gaussian(np.stack([log, center]), times, seconds)
     smooth_factor = np.exp(smooth_log)
-    return _matrices(smooth_factor, 0.5 + 0.5j - smooth_factor * smooth_centre)
+    return _matrices(smooth_factor, 0.5 + 0.5j - smooth_factor * smooth_center)
 
 
 def invert(transforms: Floats) -> NDArray[np.float64]:

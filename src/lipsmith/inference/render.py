@@ -73,7 +73,7 @@ def render(
     """The face with the mouth that `points` give, in b frames.
 
     `targets`: source crops `(b, S, S, 3)`; `points`: `(b, 131, 2)` and `still`: `(b, 2, 2)`, both in crop units;
-    `sketches`: `(b, 5, S, S)`, the frame's own in the middle of its neighbours'; `mel`: `(b, 80, 16)`; `references`:
+    `sketches`: `(b, 5, S, S)`, the frame's own in the middle of its neighbors'; `mel`: `(b, 80, 16)`; `references`:
     `(b, k)` ranks in the pool.
     """
     image, *lent = backend(

@@ -108,8 +108,8 @@ def window_starts(frames: int, length: int) -> NDArray[np.intp]:
 
 def triangle(length: int) -> NDArray[np.float64]:
     """Weights `(length,)` in (0, 1], highest in the middle: a window knows least about its ends."""
-    centre = (length - 1) / 2
-    weights: NDArray[np.float64] = 1 - np.abs(np.arange(length) - centre) / (centre + 1)
+    center = (length - 1) / 2
+    weights: NDArray[np.float64] = 1 - np.abs(np.arange(length) - center) / (center + 1)
     return weights
 
 

@@ -1,7 +1,7 @@
 """RGB from any decoded frame and back, by the range and matrix that the file declares.
 
 A film that declares no matrix is read as BT.709 when it is of high definition and as BT.601 when smaller,
-as players do, so a copy that declares nothing either is shown in the same colours.
+as players do, so a copy that declares nothing either is shown in the same colors.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _EXACT = 2 | 0x40000 | 0x2000
 
 @dataclass(frozen=True)
 class ColorTags:
-    """What a film declares about its colours, in the code points of ITU-T H.273 (`range` in libav's)."""
+    """What a film declares about its colors, in the code points of ITU-T H.273 (`range` in libav's)."""
 
     range: int = LIMITED
     matrix: int = BT709
@@ -151,7 +151,7 @@ def _rgb_to_yuv(swscale_matrix: int, full: bool) -> NDArray[np.float64]:
 
 
 # H.264 has its chroma in the column of every other pixel and between two rows. The plain mean of four pixels
-# lies half a pixel to the right, and colours would move by that at every copy.
+# lies half a pixel to the right, and colors would move by that at every copy.
 _SITED = np.array([[1, 2, 1], [1, 2, 1]], np.float32) / 8
 
 

@@ -36,7 +36,7 @@ _FASTEST = 240  # frames a second; a header that says more holds a time base, no
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a film or picture is; its colour fields are libav's numbers (ITU-T H.273)."""
+    """What a film or picture is; its color fields are libav's numbers (ITU-T H.273)."""
 
     path: Path
     width: int
@@ -77,7 +77,7 @@ class _Timing:
 
 
 def probe(path: Path | str) -> VideoInfo:
-    """Size, rate, length, colours and metadata of a film or picture; decodes one frame.
+    """Size, rate, length, colors and metadata of a film or picture; decodes one frame.
 
     Raises:
         InputError: the file is missing, empty, has no picture, or its picture cannot be decoded.

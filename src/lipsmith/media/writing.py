@@ -80,7 +80,7 @@ class VideoWriter:
             audio_rate: samples a second of `audio`.
             audio_source: a file whose sound is written at its own rate, in stereo at most.
             metadata: texts to store; `probe` reads them back.
-            like: a film whose colours and pixel shape the result declares.
+            like: a film whose colors and pixel shape the result declares.
             end: seconds at which the last frame ends; one interval of `rate` after it where None.
             chapters: parts of the film to name.
             language: of the sound, in three letters of ISO 639-2; the one that its file tells where None.

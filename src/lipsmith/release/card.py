@@ -43,9 +43,9 @@ $landmarks
 |---|---|
 $renderer
 
-## Licence, consent, intended use
+## License, consent, intended use
 
-Weights: $licence The footage stays its owners'; no frame of it is part of the model folder.
+Weights: $license The footage stays its owners'; no frame of it is part of the model folder.
 
 Intended use: dubbing, correction of a recording, accessibility and research, with the consent of whoever is shown and
 of whoever owns the voice. Do not use it to make people say what they did not agree to say, or to deceive, harass or
@@ -59,7 +59,7 @@ _ROWS: Final = ("steps", "minutes", "batch", "clips", "targets", "learning_rate"
 
 
 def model_card(
-    name: str, landmarks: Mapping[str, Any], renderer: Mapping[str, Any], *, data: str, hardware: str, licence: str
+    name: str, landmarks: Mapping[str, Any], renderer: Mapping[str, Any], *, data: str, hardware: str, license: str
 ) -> str:
     """Markdown from the JSON files of the two runs (keys `training` and `validation`) and sentences by hand."""
     trainings = landmarks["training"], renderer["training"]
@@ -72,7 +72,7 @@ def model_card(
         name=name,
         data=data,
         hardware=hardware,
-        licence=licence,
+        license=license,
         commands="\n".join(f"    {command(*run)}" for run in zip(("landmarks", "renderer"), trainings, strict=True)),
         training="\n".join(f"| {_words(row)} | {_shown(left)} | {_shown(right)} |" for row, left, right in rows),
         landmarks=_table(landmarks["validation"]),
@@ -102,6 +102,6 @@ def _shown(value: object) -> str:
         return "n/a"
     if not isinstance(value, float):
         return str(value)
-    # Rounding leaves dust where a figure is nought; steps are whole, however many.
+    # Rounding leaves dust where a figure is zero; steps are whole, however many.
     value = round(value, 9)
     return f"{value:.0f}" if value.is_integer() else f"{value:.5g}"

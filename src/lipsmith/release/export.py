@@ -56,20 +56,20 @@ def export(
     *,
     data: str,
     hardware: str,
-    licence: str | None,
+    license: str | None,
 ) -> None:
     """Make the model folder `folder` of the runs `landmarks` and `renderer`; either may be a model whose part is kept.
 
     The folder is there, or what it held replaced, only once all has been checked. A model may be given by name.
-    `data`, `hardware` and `licence`: what the model was trained on and its terms, in words, for the card. Raises
-    UsageError without a licence where weights derive from a model, or for networks that no dub can feed; WeightsError
+    `data`, `hardware` and `license`: what the model was trained on and its terms, in words, for the card. Raises
+    UsageError without a license where weights derive from a model, or for networks that no dub can feed; WeightsError
     where a run holds no weights, or where a stage on ONNX Runtime is further from torch than 0.1 % and 1e-4.
     """
     of_landmarks, landmark_weights = _run(landmarks, "landmarks")
     of_renderer, renderer_weights = _run(renderer, "renderer")
     origin = origin_of(landmarks, "landmarks") or origin_of(renderer, "renderer")
-    if origin and licence is None:
-        raise UsageError(f"the model {origin} has terms of its own, in its CARD.md; give the licence that holds now")
+    if origin and license is None:
+        raise UsageError(f"the model {origin} has terms of its own, in its CARD.md; give the license that holds now")
     face = build(RendererConfig, of_renderer["training"]["model"], str(renderer))
     mouth = build(LandmarkConfig, of_landmarks["training"]["model"], str(landmarks))
     _require_dubbing(mouth, face)
@@ -86,8 +86,8 @@ def export(
     prefixed = {f"landmarks.{key}": value for key, value in landmark_weights.items()}
     prefixed |= {f"renderer.{key}": value for key, value in renderer_weights.items()}
     record = {"landmarks": of_landmarks, "renderer": of_renderer}
-    terms = licence or "no terms recorded."
-    card = model_card(name, of_landmarks, of_renderer, data=data, hardware=hardware, licence=terms)
+    terms = license or "no terms recorded."
+    card = model_card(name, of_landmarks, of_renderer, data=data, hardware=hardware, license=terms)
     with write_whole_folder(folder) as beside:
         write_tensors(beside / WEIGHTS, halved(prefixed))
         (beside / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

@@ -41,7 +41,7 @@ MEL_RATE = SAMPLE_RATE / HOP
 WINDOW = 16
 """Steps that one video frame hears, 0.2 s."""
 WINDOW_LEAD = 6.4
-"""Steps by which a window begins before its frame's time. Its centre is then 0.02 s after it, the middle of a
+"""Steps by which a window begins before its frame's time. Its center is then 0.02 s after it, the middle of a
 frame at 25 fps, where frame i so begins at step 80 (i - 2) / 25."""
 
 _OPPOSED = 0.1  # of two channels: power of their mean, as a share of their difference's, below which one is turned over
@@ -90,17 +90,17 @@ def mixed(blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]
 
 
 def mel_spectrogram(wave: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(n,) at 16 kHz in [-1, 1] to (80, 1 + n // 200) in [-4, 4]; step s is centred on sample 200 s."""
+    """(n,) at 16 kHz in [-1, 1] to (80, 1 + n // 200) in [-4, 4]; step s is centered on sample 200 s."""
     mel = np.empty((MELS, 1 + len(wave) // HOP), np.float32)
     for first in range(0, mel.shape[1], _CHUNK):
         last = min(first + _CHUNK, mel.shape[1]) - 1
-        samples = _emphasised(wave, first * HOP - FFT // 2, last * HOP + FFT // 2)
+        samples = _emphasized(wave, first * HOP - FFT // 2, last * HOP + FFT // 2)
         spectra = np.abs(np.fft.rfft(sliding_window_view(samples, FFT)[::HOP] * _hann(), axis=1))
         mel[:, first : last + 1] = mel_filters() @ spectra.T
     return _scaled_decibels(mel)
 
 
-def _emphasised(wave: NDArray[np.float32], begin: int, end: int) -> NDArray[np.float32]:
+def _emphasized(wave: NDArray[np.float32], begin: int, end: int) -> NDArray[np.float32]:
     """Samples `begin` to `end` after pre-emphasis, silent before the recording and after it."""
     inside = wave[max(begin, 0) : end].astype(np.float32)
     before = wave[max(begin - 1, 0) : min(end, len(wave)) - 1]
@@ -115,7 +115,7 @@ def _scaled_decibels(magnitude: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def mel_windows(mel: NDArray[np.float32], times: NDArray[np.float64]) -> NDArray[np.float32]:
-    """What each frame hears: the 16 steps centred 0.02 s after its time.
+    """What each frame hears: the 16 steps centered 0.02 s after its time.
 
     Args:
         mel: (80, steps).

@@ -18,7 +18,7 @@ _INAUDIBLE: Final = -75.0
 # few words nor a click tells how loud they are.
 _SPREAD: Final = 20.0
 _BURST: Final = round(MEL_RATE / 4)
-# So loud are the loud parts of three quarters of the recordings that the networks learnt from.
+# So loud are the loud parts of three quarters of the recordings that the networks learned from.
 _USUAL: Final = -46.0
 # The silence before a plosive is shorter than this, and is part of the word.
 _SHORTEST_PAUSE: Final = 0.25

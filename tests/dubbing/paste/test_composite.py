@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.paste.composite import Compositor, colour_difference, likeness, outline, soft_mask
+from lipsmith.dubbing.paste.composite import Compositor, color_difference, likeness, outline, soft_mask
 from lipsmith.dubbing.paste.grain import Grain, noise_level
 from lipsmith.face.crop import apply, crop_image, invert
 from lipsmith.face.landmarks import JAW, NUM_POINTS, OUTER_LIP, ranks
@@ -36,7 +36,7 @@ def smooth_picture(height: int, width: int) -> NDArray[np.uint8]:
 
 
 def placed(scale: float = 200.0, angle: float = 0.1) -> NDArray[np.float64]:
-    """Source pixels to crop units of a crop of `scale` pixels, centred at (160, 150)."""
+    """Source pixels to crop units of a crop of `scale` pixels, centered at (160, 150)."""
     a, b = np.cos(angle) / scale, np.sin(angle) / scale
     linear = np.array([[a, -b], [b, a]])
     return np.column_stack([linear, 0.5 - linear @ (160, 150)])
@@ -127,7 +127,7 @@ def test_any_placement_is_pasted_without_error(scale: float, angle: float, x: fl
     assert result.shape == frame.shape
 
 
-def test_colour_is_matched_more_slowly_than_the_drawing_flickers() -> None:
+def test_color_is_matched_more_slowly_than_the_drawing_flickers() -> None:
     frame, transform = smooth_picture(300, 320), placed()
     source = crop_image(frame, transform, SIZE)
     compositor, levels = Compositor(), []
@@ -144,7 +144,7 @@ def test_content_counts_less_than_light() -> None:
     lit = source + np.uint8(10)
     lit[90:94] = 250
     weight = np.ones((SIZE, SIZE), np.float32)
-    field = colour_difference(lit, source, weight)
+    field = color_difference(lit, source, weight)
     assert field[24].mean() == pytest.approx(-10, abs=4)
 
 

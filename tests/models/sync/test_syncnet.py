@@ -27,6 +27,6 @@ def test_the_judge_sees_the_lower_half_alone() -> None:
     torch.testing.assert_close(net.mouths(crops), net.mouths(changed))
 
 
-def test_windows_are_centred() -> None:
+def test_windows_are_centered() -> None:
     frames = torch.arange(7.0).reshape(7, 1, 1, 1).expand(7, 3, 2, 2)
     assert windows(frames)[1, :, 0, 0, 0].tolist() == [1, 2, 3, 4, 5]

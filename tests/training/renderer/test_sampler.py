@@ -74,7 +74,7 @@ def test_pictures_are_the_frames_asked_for(footage: Footage) -> None:
     torch.testing.assert_close(brightness, torch.tensor([0.0, 60.0, 177.0]), atol=4, rtol=0)
 
 
-def test_neighbours_end_with_the_clip(footage: Footage) -> None:
+def test_neighbors_end_with_the_clip(footage: Footage) -> None:
     first, second = footage.pictures(torch.tensor([59, 60]), TRUE, 1).sketches
     assert torch.equal(first[2], first[1])
     assert torch.equal(second[0], second[1])

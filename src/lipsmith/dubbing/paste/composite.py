@@ -1,6 +1,6 @@
 """Puts a generated crop back into its source frame: mouth, chin and cheeks change, every other pixel stays as it was.
 
-The mask is drawn and the colours are matched in the crop, whose geometry does not depend on the film's size; then both
+The mask is drawn and the colors are matched in the crop, whose geometry does not depend on the film's size; then both
 are carried into the frame, inside the mask's bounding box only.
 """
 
@@ -33,7 +33,7 @@ _SPREAD: Final = 5.0
 _OUTLIER: Final = 16.0
 _MEMORY: Final = 0.85
 
-# Differences (grey levels) beyond which a place shows something else, and the share of the side in which it is judged.
+# Differences (gray levels) beyond which a place shows something else, and the share of the side in which it is judged.
 _ALIKE: Final = 12.0
 _NEAR: Final = 0.012
 _LIP_MARGIN: Final = 0.15
@@ -57,7 +57,7 @@ class Patch:
 
 
 class Compositor:
-    """Pastes the successive crops of one face. It remembers colour and grain, so that neither flickers."""
+    """Pastes the successive crops of one face. It remembers color and grain, so that neither flickers."""
 
     def __init__(self) -> None:
         self._grain = Grain()
@@ -65,7 +65,7 @@ class Compositor:
 
     def restart(self) -> None:
         """Forget the past: the next frame does not follow the last one (a cut, or another face)."""
-        self._colour: NDArray[np.float32] | None = None
+        self._color: NDArray[np.float32] | None = None
         self._grain.restart()
 
     def paste(
@@ -105,7 +105,7 @@ class Compositor:
         """What `paste` would blend in, or None where the mouth lies outside the frame or `opacity` is 0."""
         size = len(generated)
         mask = soft_mask(old, new, size)
-        drawn = np.clip(generated + self._colour_field(generated, source, old, new, mask), 0, 255)
+        drawn = np.clip(generated + self._color_field(generated, source, old, new, mask), 0, 255)
         matrix = to_pixels(transform, size)
         box = _bounding_box(mask, matrix, frame.shape[:2])
         if box is None or opacity <= 0:
@@ -124,7 +124,7 @@ class Compositor:
         image = kept * restored + (1 - kept) * (image + self._grain.missing(image, filmed))
         return Patch(x0, y0, np.clip(image + 0.5, 0, 255).astype(np.uint8), alpha)
 
-    def _colour_field(
+    def _color_field(
         self,
         generated: NDArray[np.uint8],
         source: NDArray[np.uint8],
@@ -132,11 +132,11 @@ class Compositor:
         new: Floats,
         mask: NDArray[np.float32],
     ) -> NDArray[np.float32]:
-        """What to add to the drawn crop, `(S, S, 3)`, so that its colours meet the source's at the mask's edge."""
-        field = colour_difference(generated, source, skin(old, new, len(mask)) * (1 - mask))
-        if self._colour is not None:
-            field = _MEMORY * self._colour + (1 - _MEMORY) * field
-        self._colour = field
+        """What to add to the drawn crop, `(S, S, 3)`, so that its colors meet the source's at the mask's edge."""
+        field = color_difference(generated, source, skin(old, new, len(mask)) * (1 - mask))
+        if self._color is not None:
+            field = _MEMORY * self._color + (1 - _MEMORY) * field
+        self._color = field
         return _resized(field, len(mask), cv2.INTER_LINEAR)
 
 
@@ -161,9 +161,9 @@ def soft_mask(old: Floats, new: Floats, size: int) -> NDArray[np.float32]:
 
 def outline(points: Floats) -> NDArray[np.float64]:
     """The changing region of one face `(131, 2)` as a polygon `(19, 2)`: along the jaw, back below the nose."""
-    centre = points[_MOUTH].mean(0)
+    center = points[_MOUTH].mean(0)
     reach = np.sin(np.linspace(0, np.pi, len(_JAW)))[:, None] ** 0.5
-    jaw = centre + (points[_JAW] - centre) * (_AT_EAR + (_AT_CHIN - _AT_EAR) * reach)
+    jaw = center + (points[_JAW] - center) * (_AT_EAR + (_AT_CHIN - _AT_EAR) * reach)
     wings = points[_NOSE_WINGS]
     return np.concatenate([jaw, wings + _BELOW_NOSE * (points[_MOUTH_TOP] - wings.mean(0))])
 
@@ -172,19 +172,19 @@ def skin(old: Floats, new: Floats, size: int) -> NDArray[np.float32]:
     """Skin that filmed and drawn face share, `(size, size)` in [0, 1], in the half of the crop that is drawn."""
     shared = np.ones((size, size), np.float32)
     for points in (old, new):
-        centre = points[_MOUTH].mean(0)
-        inner = centre + 0.94 * (np.concatenate([points[_JAW], points[ranks((454, 234))]]) - centre)
+        center = points[_MOUTH].mean(0)
+        inner = center + 0.94 * (np.concatenate([points[_JAW], points[ranks((454, 234))]]) - center)
         shared *= _filled([inner], size)
     shared[: size // 2] = 0
     return shared
 
 
-def colour_difference(
+def color_difference(
     generated: NDArray[np.uint8], source: NDArray[np.uint8], weight: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """Smooth field `(32, 32, 3)` of source minus generated, known where the lower half of `weight` `(S, S)` is.
 
-    A normalised convolution: the weighted mean of the differences near by. Large differences are content, not light,
+    A normalized convolution: the weighted mean of the differences near by. Large differences are content, not light,
     and count little; where nothing is known near by the field falls to 0.
     """
     drawn = slice(len(weight) // 2, None)
@@ -218,8 +218,8 @@ def _largest(difference: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _around(polygon: Floats, margin: float) -> NDArray[np.float64]:
-    centre = polygon.mean(0)
-    return np.asarray(centre + (1 + margin) * (polygon - centre), np.float64)
+    center = polygon.mean(0)
+    return np.asarray(center + (1 + margin) * (polygon - center), np.float64)
 
 
 def _filled(polygons: list[NDArray[np.float64]], size: int) -> NDArray[np.float32]:
@@ -232,10 +232,10 @@ def _filled(polygons: list[NDArray[np.float64]], size: int) -> NDArray[np.float3
 
 def _window(size: int) -> NDArray[np.float32]:
     """1 in the lower half of the crop, falling to 0 at its middle row and its border."""
-    centres = np.arange(size) + 0.5
+    centers = np.arange(size) + 0.5
     ramp = max(1.0, _BORDER * size)
-    across = np.minimum(centres, size - centres) / ramp
-    down = np.minimum(centres - size // 2, size - centres) / ramp
+    across = np.minimum(centers, size - centers) / ramp
+    down = np.minimum(centers - size // 2, size - centers) / ramp
     rows, columns = (np.clip(side, 0, 1) for side in (down, across))
     eased = np.outer(rows * rows * (3 - 2 * rows), columns * columns * (3 - 2 * columns))
     return eased.astype(np.float32)

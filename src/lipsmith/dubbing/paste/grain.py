@@ -56,7 +56,7 @@ def _tile() -> NDArray[np.float32]:
 
 
 def noise_level(image: NDArray[np.uint8] | NDArray[np.float32]) -> float:
-    """Standard deviation, in grey levels, of the noise in an image `(h, w, 3)`; 0 for one under 3 pixels wide or high.
+    """Standard deviation, in gray levels, of the noise in an image `(h, w, 3)`; 0 for one under 3 pixels wide or high.
 
     J. Immerkaer, "Fast noise variance estimation" (1996), with a median in place of the mean, which edges do not move.
     """

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lipsmith.weights import third_party
 
-# Centres of the eyes, tip of the nose and corners of the mouth in the 112 x 112 picture on which recognition networks
+# Centers of the eyes, tip of the nose and corners of the mouth in the 112 x 112 picture on which recognition networks
 # of the ArcFace family are trained.
 TEMPLATE: Final = np.array(
     [(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041)]

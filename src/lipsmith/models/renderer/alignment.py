@@ -18,7 +18,7 @@ from lipsmith.models.renderer.lip_flow import LipFlow, NoLipFlow
 from lipsmith.models.renderer.prefilter import Prefilter
 from lipsmith.models.renderer.spade import Modulate, Modulator
 
-# The head speaks in about 4 px of a 128 px crop: in crop units, one optimiser step would throw pixels across the face.
+# The head speaks in about 4 px of a 128 px crop: in crop units, one optimizer step would throw pixels across the face.
 RESIDUAL_UNIT: Final = 0.03
 # Remoteness from the landmarks at which a place is taken, before learning, to stand half with the picture.
 HALFWAY: Final = 16.0
@@ -101,7 +101,7 @@ class FlowAlignment(nn.Module):
             points: `(b, 131, 2)` crop units.
             still: `(b, 2, 2)` crop units, the target's two still points.
             sketches: `(b, 2k+1, H, S)`.
-            known: `(b, 3, H, S)`, the target's upper half less 0.5 and noughts below.
+            known: `(b, 3, H, S)`, the target's upper half less 0.5 and zeros below.
             target: f^m2.
             references: k a target.
         """
@@ -121,7 +121,7 @@ class FlowAlignment(nn.Module):
         share = torch.sigmoid(residual[:, 3:] + prior)
         flow = torch.lerp(moving, standing, share) + RESIDUAL_UNIT * residual[:, :2]
         full, half = self.lip_flow(flow, moving, share, points, references.points)
-        # Never quite nought, so that the mean exists where no reference is trusted.
+        # Never quite zero, so that the mean exists where no reference is trusted.
         weight = torch.sigmoid(residual[:, 2:3]) + 1e-3
         images = warp(self.prefilter(_flat(references.images)), _positions(self.grid1, full))
         return Aligned(

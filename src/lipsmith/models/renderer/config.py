@@ -29,7 +29,7 @@ class RendererConfig:
     blocks: int = 1
     """Residual blocks where features are fused."""
     context: int = 0
-    """Channels of what alignment sees at an eighth of the resolution and below; nought for none."""
+    """Channels of what alignment sees at an eighth of the resolution and below; zero for none."""
     painting: int = 0
     """Residual blocks of the decoder at a quarter and at half the resolution each, where it knows its guides."""
     references: int = 3
@@ -50,7 +50,7 @@ class RendererConfig:
     """How far predicted lips and jaw are driven from rest at dubbing, as a share of what they should move: pictures
     follow landmarks by less. Free at inference."""
     modulation_norm: Literal["none", "instance"] = "none"
-    """Normalisation inside SPADE: `instance` as published; `none` keeps colours and is cheaper on a CPU."""
+    """Normalization inside SPADE: `instance` as published; `none` keeps colors and is cheaper on a CPU."""
 
     def __post_init__(self) -> None:
         if self.face_size % 8 or self.top % 4 or not 0 <= self.top < self.face_size // 2:

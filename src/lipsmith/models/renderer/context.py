@@ -11,7 +11,7 @@ from lipsmith.models.blocks import conv3, res_blocks
 
 
 class Context(nn.Module):
-    """x_i + U(x_i, mean_j x_j): an hourglass over an eighth and a sixteenth of the resolution; nought at step 0.
+    """x_i + U(x_i, mean_j x_j): an hourglass over an eighth and a sixteenth of the resolution; zero at step 0.
 
     Without it a reference's flow knows 36 pixels round a place, and of the other references only where they disagree.
     """

@@ -14,7 +14,7 @@ class Decoder(nn.Module):
 
     What is painted is a correction of the aligned reference: what the references show need not be painted again, and
     at step 0 the picture is theirs. (A painted picture mixed in by a learned share collapses: while the painting is
-    poor the share goes to nought, and no gradient reaches the painting any more.)
+    poor the share goes to zero, and no gradient reaches the painting any more.)
     """
 
     def __init__(self, config: RendererConfig) -> None:

@@ -1,4 +1,4 @@
-"""The patch discriminator of pix2pixHD ([31]): two scales, three layers, instance normalisation, and detail beside."""
+"""The patch discriminator of pix2pixHD ([31]): two scales, three layers, instance normalization, and detail beside."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def region_grid(size: int, top: int, step: int) -> Tensor:
-    """Centres `(H, W, 2)` of cells of `step` pixels in rows `top` to `size` of the crop, in crop units."""
+    """Centers `(H, W, 2)` of cells of `step` pixels in rows `top` to `size` of the crop, in crop units."""
     ys = (torch.arange(top, size, step) + step / 2) / size
     xs = (torch.arange(0, size, step) + step / 2) / size
     return torch.stack(torch.meshgrid(xs, ys, indexing="xy"), dim=-1)
@@ -41,12 +41,12 @@ def warp_exported(features: Tensor, positions: Tensor) -> Tensor:
     right, down = x - left, y - top
     pixels = features.flatten(2)
 
-    def neighbour(offset: int) -> Tensor:
+    def neighbor(offset: int) -> Tensor:
         # Expanded last: indices of every channel would be added up one by one.
         return pixels.gather(2, (corner + offset).expand(-1, channels, -1))
 
-    upper = neighbour(0) * ((1 - right) * (1 - down)) + neighbour(1) * (right * (1 - down))
-    lower = neighbour(width) * ((1 - right) * down) + neighbour(width + 1) * (right * down)
+    upper = neighbor(0) * ((1 - right) * (1 - down)) + neighbor(1) * (right * (1 - down))
+    lower = neighbor(width) * ((1 - right) * down) + neighbor(width + 1) * (right * down)
     return rearrange(upper + lower, "b c (h w) -> b c h w", h=positions.shape[1])
 
 

@@ -13,7 +13,7 @@ from lipsmith.models.renderer.config import RendererConfig
 CELL: Final = 4  # pixels
 STRENGTH: Final = 0.9
 SPREAD: Final = 0.05
-"""How far a difference counts for neighbouring columns, crop units (standard deviation)."""
+"""How far a difference counts for neighboring columns, crop units (standard deviation)."""
 REACH: Final = 0.25
 """How far down a difference is believed, crop units (falls to 1/e)."""
 

@@ -9,8 +9,8 @@ from torch.nn import functional as F
 class Prefilter(nn.Module):
     """Pictures sharpened by `amount` of what a 3x3 binomial blur takes away; learns nothing.
 
-    A flow samples between pixels, and a mean of neighbours loses the finest detail. Filtering before sampling costs
-    far less than a wider kernel at every sample (as in Unser's generalised interpolation).
+    A flow samples between pixels, and a mean of neighbors loses the finest detail. Filtering before sampling costs
+    far less than a wider kernel at every sample (as in Unser's generalized interpolation).
     """
 
     def __init__(self, amount: float) -> None:

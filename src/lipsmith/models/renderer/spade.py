@@ -24,14 +24,14 @@ class Modulator(nn.Module):
     def forward(self, guide: Tensor) -> Modulation:
         """`(B, G, H, W)` to scale and shift, each `(B, C, H, W)`; small at step 0.
 
-        Not nought: behind a last layer that is nought no gradient would reach either.
+        Not zero: behind a last layer that is zero no gradient would reach either.
         """
         scale, shift = self.head(self.hidden(guide)).chunk(2, dim=1)
         return scale, shift
 
 
 class Modulate(nn.Module):
-    """x (1 + scale) + shift, after the normalisation named."""
+    """x (1 + scale) + shift, after the normalization named."""
 
     def __init__(self, channels: int, norm: Literal["none", "instance"]) -> None:
         super().__init__()

@@ -141,7 +141,7 @@ class SyncNet(nn.Module):
 
 
 def windows(mouths: Tensor, frames: int = 5) -> Tensor:
-    """Sliding windows `(F - frames + 1, frames, 3, h, w)` of pictures `(F, 3, h, w)`; the i-th is centred on frame
+    """Sliding windows `(F - frames + 1, frames, 3, h, w)` of pictures `(F, 3, h, w)`; the i-th is centered on frame
     i + frames // 2."""
     return rearrange(mouths.unfold(0, frames, 1), "b c h w t -> b t c h w")
 

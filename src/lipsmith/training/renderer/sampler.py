@@ -64,12 +64,12 @@ class Batch:
 class Footage:
     """Frames of many clips end to end, on one device. Raises InputError where all clips are too short."""
 
-    def __init__(self, root: Path, records: Sequence[ClipRecord], neighbours: int, device: torch.device) -> None:
+    def __init__(self, root: Path, records: Sequence[ClipRecord], neighbors: int, device: torch.device) -> None:
         splits = ", ".join(sorted({record.split for record in records}))
         records = [record for record in records if record.frames >= MIN_SPLIT_FRAMES]
         if not records:
             raise InputError(f"{root}: no clip of {splits} has {MIN_SPLIT_FRAMES} frames; prepare longer footage")
-        self.neighbours = neighbours
+        self.neighbors = neighbors
         self.records = records
         self.spans = make_spans([record.frames for record in records], [record.identity for record in records], device)
         self.strict: list[FrameChoice | None] = []
@@ -83,7 +83,7 @@ class Footage:
             yield arrays
 
     def pictures(self, frames: Tensor, variant: Tensor | int = TRUE, context: int = 0) -> Pictures:
-        """Frames `(...)` by number; with `context`, sketches of that many neighbours on either side too."""
+        """Frames `(...)` by number; with `context`, sketches of that many neighbors on either side too."""
         offsets = torch.arange(-context, context + 1, device=frames.device)
         around = self.spans.clamp(frames[..., None] + offsets, self.spans.clip_of(frames)[..., None])
         which = variant[..., None] if isinstance(variant, Tensor) else variant
@@ -117,7 +117,7 @@ class Footage:
         return Batch(
             pool=self.pictures(pool),
             lips=self.pictures(lips),
-            targets=self.pictures(targets, moved.long(), self.neighbours),
+            targets=self.pictures(targets, moved.long(), self.neighbors),
             mel=self.mel[targets].float()[:, :, None],
             chosen=cost.topk(config.model.references, dim=-1, largest=False).indices,
         )
@@ -202,7 +202,7 @@ def fixed_batches(
             Batch(
                 pool=footage.pictures(pool),
                 lips=footage.pictures(pool[:, ranks]),
-                targets=footage.pictures(targets, variant, footage.neighbours),
+                targets=footage.pictures(targets, variant, footage.neighbors),
                 mel=footage.mel[targets].float()[:, :, None],
                 chosen=cost.topk(config.model.references, dim=-1, largest=False).indices,
             ),
