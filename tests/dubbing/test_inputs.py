@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from double import SIZES, Double, make_dubber
 from dub_samples import BAD_SPEECHES, BAD_VIDEOS, ODD_VIDEOS, SIZE, write_wav
-from lipsmith import cli, files
+from lipsmith import DubOptions, cli, files
 from lipsmith.errors import InputError, LipsmithError, UsageError
 from lipsmith.inference.model_folder import ModelFolder
-from lipsmith.media import probe, read_frames
+from lipsmith.media import open_sound, probe, read_frames
 from synthetic import make_film, speech
 
 
@@ -288,3 +288,31 @@ def test_faces_are_listed_without_a_model(capsys: pytest.CaptureFixture[str], fi
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].split()[0] == "face"
     assert lines[2].split()[:2] == ["1", "0"]
+
+
+def test_music_lies_under_the_speech_to_the_end_of_the_film(run: Run, tmp_path: Path, film: Path, words: Path) -> None:
+    music = write_wav(tmp_path / "music.wav", np.full(32_000, 0.5, np.float32))
+    out = tmp_path / "out.mp4"
+    code, _ = run(film, words, "-o", out, "--background", music, "--gain", "-6", "--tail", "keep")
+    assert code == 0
+    heard = np.concatenate(list(open_sound(out).blocks), axis=1)[0]
+    assert len(heard) == pytest.approx(0.4 * 16_000, abs=1)
+    assert heard[-1200:-400].mean() == pytest.approx(0.5 * 10 ** (-6 / 20), abs=0.03)
+
+
+@pytest.mark.parametrize(("music", "code"), [("none.wav", 3), ("notes.txt", 3), ("out.mp4", 2)])
+def test_music_that_cannot_serve_is_refused(
+    run: Run, tmp_path: Path, film: Path, words: Path, music: str, code: int
+) -> None:
+    (tmp_path / "notes.txt").write_text("no music")
+    if music == "out.mp4":
+        (tmp_path / music).write_bytes(film.read_bytes())
+    got, said = run(film, words, "-o", tmp_path / "out.mp4", "--overwrite", "--background", tmp_path / music)
+    assert got == code
+    assert_one_sentence(said)
+
+
+def test_a_gain_beyond_reason_is_refused() -> None:
+    for gain in (np.nan, np.inf, 41, -101):
+        with pytest.raises(UsageError, match="dB"):
+            DubOptions(gain=gain)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from lipsmith.dubbing.check import check_job
 from lipsmith.dubbing.options import DubOptions
-from lipsmith.dubbing.pipeline import Clip, Dubber, check_job, write_film
+from lipsmith.dubbing.pipeline import Clip, Dubber, write_film
 from lipsmith.dubbing.table import read_table
 from lipsmith.errors import InputError, SomeFailedError, UsageError
 from lipsmith.files import refuse_clashes
@@ -54,7 +55,7 @@ class Batch:
         prepared: tuple[Path, Clip | Exception] | None = None
         for job in sorted(jobs, key=lambda job: job.video):
             try:
-                check_job(job.video, job.speech, job.output, self.options.overwrite)
+                check_job(job.video, job.speech, job.output, self.options)
                 recording = load_speech(job.speech)
                 if prepared is None or prepared[0] != job.video:
                     prepared = job.video, self._prepare(job.video)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal, get_args
 
 from lipsmith.errors import UsageError
@@ -12,6 +13,8 @@ from lipsmith.errors import UsageError
 Tail = Literal["cut", "keep"]
 
 STRONGEST: Final = 2.0
+LEAST_GAIN: Final = -100.0
+MOST_GAIN: Final = 40.0
 FACE_WORDS: Final = ("largest", "left", "right", "all")
 
 
@@ -34,6 +37,12 @@ class DubOptions:
     strength: float = 1.0
     """How far the lips move from rest: 1 as predicted, less for calmer lips, up to 2 for livelier ones."""
 
+    background: Path | None = None
+    """A file with music or effects, to be heard under the speech from the beginning of the film to its end."""
+
+    gain: float = -12.0
+    """Decibels by which the background is louder than in its file; below 0 it is softer."""
+
     side_by_side: bool = False
     """Put the source to the left of the result, for comparison."""
 
@@ -52,6 +61,8 @@ class DubOptions:
         check_stretch(self.start, self.end)
         if self.language is not None and not re.fullmatch("[a-z]{3}", self.language):
             raise UsageError(f"Language {self.language!r} is unknown: use three letters of ISO 639-2, such as eng.")
+        if not LEAST_GAIN <= self.gain <= MOST_GAIN:
+            raise UsageError(f"A gain of {self.gain:g} dB cannot be had: choose {LEAST_GAIN:g} to {MOST_GAIN:g}.")
         if self.tail not in get_args(Tail):
             raise UsageError(f"Tail {self.tail!r} is unknown: use {' or '.join(get_args(Tail))}.")
         if not 0 <= self.strength <= STRONGEST:

@@ -27,6 +27,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.dubbing.check import check_job
 from lipsmith.dubbing.draw import EncodedFaces, Image, draw, paste
 from lipsmith.dubbing.faces import CropStore, Face, choose, warn_ignored_faces
 from lipsmith.dubbing.mouth import MouthTrack, predict_mouth
@@ -40,12 +41,12 @@ from lipsmith.dubbing.source import Frames, Source, open_source
 from lipsmith.dubbing.timeline import Timeline, play, usual_interval
 from lipsmith.errors import UsageError
 from lipsmith.face import MOST_FACES, FaceTracker
-from lipsmith.files import refuse_existing, refuse_input, require
+from lipsmith.files import refuse_existing, refuse_input
 from lipsmith.inference.backend import Backend
 from lipsmith.inference.model_folder import ModelConfig, find_model, load_backend
 from lipsmith.media import Frame, VideoWriter
+from lipsmith.media.background import Background
 from lipsmith.media.keeping import Chapter, chapters_between, kept_metadata
-from lipsmith.media.writing import CONTAINERS
 from lipsmith.progress import Progress, ProgressOf, unwatched
 from lipsmith.speech.mel import SAMPLE_RATE
 from lipsmith.speech.recording import Speech, load_speech
@@ -76,7 +77,7 @@ def dub(
     passes over the film by its title. Raises a `LipsmithError`, before any long work where it can be known.
     """
     options = options or DubOptions()
-    check_job(Path(video), Path(speech), Path(out), options.overwrite)
+    check_job(Path(video), Path(speech), Path(out), options)
     recording = load_speech(speech)
     dubber = Dubber.from_pretrained(model, device, threads)
     with progress_of(f"{Path(video).name}: faces") as progress:
@@ -84,20 +85,13 @@ def dub(
     return write_film(clip, recording, Path(out), options, progress_of)
 
 
-def check_job(video: Path, speech: Path, out: Path, overwrite: bool) -> None:
-    """Raise before any work for inputs that are not there and a result that could not be put where it belongs."""
-    require(video, speech)
-    if out.suffix.lower() not in CONTAINERS:
-        raise UsageError(f"{out}: the result must end in {', '.join(CONTAINERS)}.")
-    refuse_existing(out, overwrite)
-    refuse_input(out, video, speech)
-
-
 def write_film(clip: Clip, recording: Speech, out: Path, options: DubOptions, progress_of: ProgressOf) -> Path:
     """`Clip.dub` and `Result.save` as `options` ask."""
     result = clip.dub(recording, tail=options.tail, strength=options.strength)
     with progress_of(f"{out.name}: dubbing") as progress:
-        return result.save(out, options.overwrite, options.side_by_side, progress, options.language, options.label)
+        background = Background(options.background, options.gain) if options.background else None
+        chosen = (options.overwrite, options.side_by_side, progress, options.language, options.label)
+        return result.save(out, *chosen, background)
 
 
 class Dubber:
@@ -231,17 +225,20 @@ class Result:
         progress: Progress | None = None,
         language: str | None = None,
         label: bool = False,
+        background: Background | None = None,
     ) -> Path:
         """Write the film with its sound to `path`; `side_by_side` puts the source to its left.
 
         `label`: write "synthetic" into a corner of the picture.
         `language`: of the speech, in three letters of ISO 639-2, such as eng; what its file tells where None.
+        `background`: music or effects under the speech.
         Raises `UsageError` where `path` is taken, is the footage or the speech itself or cannot be written,
         `LipsmithError` where the disk is full. What was begun is removed on any error and on interruption.
         """
         path, footage, (width, height) = Path(path), self.clip.source.footage, self.clip.size
         refuse_existing(path, overwrite)
-        refuse_input(path, footage.info.path if footage.info else None, self.speech.file)
+        music = background.file if background else None
+        refuse_input(path, footage.info.path if footage.info else None, self.speech.file, music)
         with VideoWriter(
             path,
             2 * width if side_by_side else width,
@@ -250,6 +247,7 @@ class Result:
             audio=self.speech.samples,
             audio_rate=self.speech.rate,
             audio_source=self.speech.file,
+            background=background,
             metadata=kept_metadata(footage.info.metadata if footage.info else {}) | metadata(self.clip.config.name),
             like=footage.info,
             end=self.timeline.end,

@@ -16,6 +16,7 @@ import numpy as np
 
 from lipsmith.errors import LipsmithError, UsageError
 from lipsmith.files import hidden_beside, put
+from lipsmith.media.background import Background, with_background
 from lipsmith.media.color import PIXEL_FORMAT, ColorTags, RGBToFrame
 from lipsmith.media.encoding import libav_chapter, sound_of, tags_like, tick_of, writable
 from lipsmith.media.keeping import Chapter
@@ -60,6 +61,7 @@ class VideoWriter:
         audio: NDArray[np.float32] | None = None,
         audio_rate: int = 16000,
         audio_source: Path | str | None = None,
+        background: Background | None = None,
         metadata: Mapping[str, str] | None = None,
         like: VideoInfo | None = None,
         end: float | None = None,
@@ -79,6 +81,7 @@ class VideoWriter:
             audio: (n,) or (channels, n) with one or two channels, in [-1, 1].
             audio_rate: samples a second of `audio`.
             audio_source: a file whose sound is written at its own rate, in stereo at most.
+            background: what is heard under that sound, to the end of the film.
             metadata: texts to store; `probe` reads them back.
             like: a film whose colors and pixel shape the result declares.
             end: seconds at which the last frame ends; one interval of `rate` after it where None.
@@ -91,7 +94,7 @@ class VideoWriter:
         Raises:
             UsageError: the ending names no container that is written, the path is a folder's, or both kinds of
                 sound are given.
-            InputError: `audio_source` cannot be read or has no sound.
+            InputError: `audio_source` or the background cannot be read or has no sound.
         """
         self.path = Path(path)
         if self.path.suffix.lower() not in CONTAINERS:
@@ -102,7 +105,8 @@ class VideoWriter:
             raise UsageError(f"{self.path}: give the sound either as samples or as a file, not both.")
         self._size = (width, height)
         self._rate = Fraction(rate).limit_denominator(100_000)
-        self._sound = writable(open_sound(audio_source, whole=True) if audio_source else sound_of(audio, audio_rate))
+        sound = open_sound(audio_source, whole=True) if audio_source else sound_of(audio, audio_rate)
+        self._sound = writable(with_background(sound, background, end or 0.0) if sound and background else sound)
         self._metadata = dict(metadata or {})
         self._like, self._end = like, end
         self._chapters, self._language = chapters, language

@@ -1,0 +1,77 @@
+"""Music or effects under a voice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from lipsmith.media.sound import Sound, open_sound, resample
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_BLOCK: Final = 16384  # samples mixed at a time
+
+
+@dataclass(frozen=True)
+class Background:
+    """A file with sound, played from its beginning under a voice."""
+
+    file: Path
+    gain: float = -12.0
+    """Decibels by which it is louder than in its file; below 0 it is softer."""
+
+
+def with_background(voice: Sound, background: Background, seconds: float) -> Sound:
+    """The voice with the background under it, at the finer of their rates and with the channels of both.
+
+    It lasts `seconds`, or as long as the voice where that is longer; a background that is shorter ends before. What
+    together is above full scale is clipped.
+
+    Raises:
+        InputError: the background is missing or has no sound.
+    """
+    music = open_sound(background.file, whole=True)
+    rate, channels = max(voice.rate, music.rate), max(voice.channels, music.channels)
+    factor = np.float32(10 ** (background.gain / 20))
+    played = (piece * factor for piece in _pieces(_at(music, rate), channels))
+    silence = np.zeros((channels, 0), np.float32)
+    blocks = _mixed(_pieces(_at(voice, rate), channels), played, silence, round(seconds * rate))
+    return replace(voice, rate=rate, channels=channels, blocks=blocks)
+
+
+def _at(sound: Sound, rate: int) -> Iterator[NDArray[np.float32]]:
+    return sound.blocks if sound.rate == rate else resample(sound.blocks, sound.rate, rate, sound.channels)
+
+
+def _pieces(blocks: Iterator[NDArray[np.float32]], channels: int) -> Iterator[NDArray[np.float32]]:
+    """The same sound in pieces of `_BLOCK` samples, of which the last may be shorter; mono in every channel."""
+    held = np.zeros((channels, 0), np.float32)
+    for block in blocks:
+        held = np.concatenate([held, np.broadcast_to(block, (channels, block.shape[1]))], axis=1)
+        while held.shape[1] >= _BLOCK:
+            yield held[:, :_BLOCK]
+            held = held[:, _BLOCK:]
+    if held.shape[1]:
+        yield held
+
+
+def _mixed(
+    voice: Iterator[NDArray[np.float32]], music: Iterator[NDArray[np.float32]], silence: NDArray[np.float32], least: int
+) -> Iterator[NDArray[np.float32]]:
+    """The sum of both, piece by piece, to the end of the voice and for `least` samples at least."""
+    done = 0
+    while True:
+        spoken, played = next(voice, silence), next(music, silence)
+        count = max(spoken.shape[1], min(_BLOCK, least - done))
+        if count <= 0:
+            return
+        mixed = np.zeros((len(silence), count), np.float32)
+        for part in (spoken, played[:, :count]):
+            mixed[:, : part.shape[1]] += part
+        done += count
+        yield np.clip(mixed, -1, 1)
