@@ -24,12 +24,12 @@ from lipsmith.data.clips import ClipRecord, read_manifest
 from lipsmith.evaluation.totals import interval
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.network import Renderer
+from lipsmith.models.third_party import third_party
 from lipsmith.models.vgg import VGG, load_vgg
 from lipsmith.training.renderer.batch import RenderBatch
 from lipsmith.training.renderer.config import RendererTraining
 from lipsmith.training.renderer.figures import measure
 from lipsmith.training.renderer.sampler import MOVED, TRUE, Batch, Footage, fixed_batches
-from lipsmith.weights import third_party
 
 FIGURES = ("psnr", "face_psnr", "vgg", "sharpness")
 Trials = Sequence[tuple[ClipRecord, Batch]]

@@ -26,8 +26,8 @@ from lipsmith.inference.model_folder import Backend  # noqa: E402
 from lipsmith.inference.onnx import OnnxBackend  # noqa: E402
 from lipsmith.inference.speak import predict_content  # noqa: E402
 from lipsmith.inference.torch import load_torch_backend  # noqa: E402
+from lipsmith.models.third_party import find_model  # noqa: E402
 from lipsmith.speech.mel import mel_spectrogram  # noqa: E402
-from lipsmith.weights import find_model  # noqa: E402
 from synthetic import speech  # noqa: E402
 
 FPS = 25

@@ -21,7 +21,7 @@ class Options(console.Common):
 def run(options: Options) -> None:
     """Print the tables on stdout, where they are this verb's result."""
     from lipsmith.inference import diagnosis
-    from lipsmith.weights import THIRD_PARTY
+    from lipsmith.models.third_party import THIRD_PARTY
 
     backend = diagnosis.backend_of()
     folder = home() / "weights"

@@ -11,7 +11,7 @@ from lipsmith.cli import console
 from lipsmith.errors import WeightsError
 from lipsmith.files import home
 from lipsmith.inference.model_folder import find_model, model_names
-from lipsmith.weights import THIRD_PARTY, third_party
+from lipsmith.models.third_party import THIRD_PARTY, third_party
 
 
 @dataclass(frozen=True, kw_only=True)

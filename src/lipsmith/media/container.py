@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ctypes import py_object, pythonapi
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +15,10 @@ from av.stream import Disposition
 
 from lipsmith.errors import InputError
 from lipsmith.files import require
-from lipsmith.media.layout import layout_of
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
+    from av.audio.layout import AudioLayout
     from av.audio.stream import AudioStream
     from av.container.input import InputContainer
     from av.packet import Packet
@@ -129,3 +130,16 @@ def seconds(item: Packet[Any] | VideoFrame | AudioFrame, stream: VideoStream | A
 def clock(stream: VideoStream | AudioStream) -> Fraction:
     """Seconds of one tick of a stream's time stamps."""
     return stream.time_base or Fraction(1, av.time_base)
+
+
+def layout_of(sound: AudioStream | AudioFrame) -> AudioLayout:
+    """The layout of a stream or of a decoded frame; the only way by which either may be asked for it.
+
+    PyAV 18.1 frees some that still belong to libav: a layout in an order of its own, as CAF, AIFF and QuickTime have
+    them, holds a list that libav frees, and PyAV's object frees it once more, which ends the process. That object is
+    kept forever: some hundred bytes.
+    """
+    layout = sound.layout
+    if "channels (" in layout.name:
+        pythonapi.Py_IncRef(py_object(layout))
+    return layout

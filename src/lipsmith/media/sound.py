@@ -15,9 +15,8 @@ from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 
 from lipsmith.errors import InputError
-from lipsmith.media.container import clock, open_input, require_audio, seconds, video_stream
+from lipsmith.media.container import clock, layout_of, open_input, require_audio, seconds, video_stream
 from lipsmith.media.decoding import decoded_sound
-from lipsmith.media.layout import layout_of
 from lipsmith.media.mixing import is_discrete, mixing
 from lipsmith.media.reading import first_time
 

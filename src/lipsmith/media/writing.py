@@ -96,11 +96,7 @@ class VideoWriter:
                 sound are given.
             InputError: `audio_source` or the background cannot be read or has no sound.
         """
-        self.path = Path(path)
-        if self.path.suffix.lower() not in CONTAINERS:
-            raise UsageError(f"{self.path}: the result must end in {', '.join(CONTAINERS)}.")
-        if self.path.is_dir():
-            raise UsageError(f"{self.path} is a folder; give the name of a file.")
+        self.path = _writable(Path(path))
         if audio is not None and audio_source is not None:
             raise UsageError(f"{self.path}: give the sound either as samples or as a file, not both.")
         self._size = (width, height)
@@ -265,3 +261,12 @@ class VideoWriter:
             if error.errno in _FULL:
                 raise LipsmithError(f"{self.path} was not written: the disk is full; free some space.") from error
             raise LipsmithError(f"{self.path} was not written: {error.strerror or error}.") from error
+
+
+def _writable(path: Path) -> Path:
+    """The path itself. Raises UsageError where no film can have it."""
+    if path.suffix.lower() not in CONTAINERS:
+        raise UsageError(f"{path}: the result must end in {', '.join(CONTAINERS)}.")
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; give the name of a file.")
+    return path

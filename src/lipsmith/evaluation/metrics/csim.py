@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.weights import third_party
+from lipsmith.models.third_party import third_party
 
 # Centers of the eyes, tip of the nose and corners of the mouth in the 112 x 112 picture on which recognition networks
 # of the ArcFace family are trained.

@@ -20,8 +20,8 @@ from lipsmith.evaluation.metrics.mfcc import FRAME_RATE, mfcc, samples
 from lipsmith.inference.model_folder import ModelFolder, find_model
 from lipsmith.models.sync.official import SIZE, STEPS, OfficialSyncNet
 from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig, windows
+from lipsmith.models.third_party import third_party
 from lipsmith.speech.mel import MEL_RATE, WINDOW, WINDOW_LEAD, mel_windows
-from lipsmith.weights import third_party
 
 FPS: Final = 25.0
 FRAMES: Final = 5

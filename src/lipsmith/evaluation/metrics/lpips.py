@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from lipsmith.weights import third_party
+from lipsmith.models.third_party import third_party
 
 Trunk = Literal["alexnet", "vgg16"]
 _SHIFT: Final = (-0.030, -0.088, -0.188)

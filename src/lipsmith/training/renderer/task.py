@@ -16,6 +16,7 @@ from lipsmith.evaluation.protocols import MIN_STRICT_SECONDS
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.discriminator import MultiScaleDiscriminator
 from lipsmith.models.renderer.network import Renderer
+from lipsmith.models.third_party import third_party
 from lipsmith.models.vgg import VGG, load_vgg
 from lipsmith.training.device import mixed_precision
 from lipsmith.training.losses.adversarial import Adversary
@@ -26,7 +27,6 @@ from lipsmith.training.renderer.config import RendererTraining
 from lipsmith.training.renderer.figures import measure, picture
 from lipsmith.training.renderer.sampler import Batch, Footage, fixed_batches
 from lipsmith.training.task import Task
-from lipsmith.weights import third_party
 
 M = TypeVar("M", bound=nn.Module)
 PERCEPTUAL: Final = frozenset({"warped", "content", "style"})

@@ -10,7 +10,7 @@ import pytest
 from lipsmith.errors import WeightsError
 from lipsmith.files import home
 from lipsmith.inference.model_folder import ModelConfig, ModelFolder, find_model, model_names, write_config
-from lipsmith.weights import THIRD_PARTY, third_party
+from lipsmith.models.third_party import THIRD_PARTY, third_party
 
 
 @pytest.fixture
