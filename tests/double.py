@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from threading import Lock
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,9 +25,11 @@ class Double:
 
     def __init__(self) -> None:
         self.calls: dict[str, int] = {}
+        self._lock = Lock()
 
     def __call__(self, stage: str, /, **inputs: Floats) -> tuple[Floats, ...]:
-        self.calls[stage] = self.calls.get(stage, 0) + len(next(iter(inputs.values())))
+        with self._lock:
+            self.calls[stage] = self.calls.get(stage, 0) + len(next(iter(inputs.values())))
         outputs: tuple[Floats, ...] = getattr(self, f"_{stage}")(**inputs)
         return outputs
 
@@ -51,6 +55,6 @@ class Double:
         return (image,)
 
 
-def make_dubber(backend: Double | None = None) -> Dubber:
+def make_dubber(backend: Double | None = None, threads: int | None = None) -> Dubber:
     """A dubber that needs no weights."""
-    return Dubber(backend or Double(), CONFIG)
+    return Dubber(backend or Double(), CONFIG, threads)

@@ -370,7 +370,7 @@ def test_a_film_whose_last_frame_stands_lasts_as_long_as_the_speech(dubber: Dubb
 def test_a_model_is_known_by_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "render.onnx").write_bytes(b"a network")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("lipsmith.dubbing.pipeline.load_backend", lambda folder, device, threads: Double())
+    monkeypatch.setattr("lipsmith.dubbing.pipeline.load_backend", lambda *_: Double())
     write_config(tmp_path, SIZES)
     assert Dubber.from_pretrained(".").config.name == tmp_path.name
     write_config(tmp_path, SIZES | {"name": "mine"})

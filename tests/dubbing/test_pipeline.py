@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 
 import lipsmith
-from double import SIZES, Double
+from double import SIZES, Double, Floats, make_dubber
 from dub_samples import SIZE, write_wav
 from lipsmith.inference.model_folder import ModelFolder
 from lipsmith.media import read_frames
@@ -75,3 +78,33 @@ def test_inputs_are_opened_no_more_often_than_they_must(
     lipsmith.dub(film, said, tmp_path / "out.mp4")
     assert opened["film.mp4"] == 3, "probe, scan and draw"
     assert opened[said.name] == 2, "recording and write"
+
+
+class Uneven(Double):
+    """Takes longer over every other frame."""
+
+    def _render(self, target: Floats, reference_images: Floats, **others: Floats) -> tuple[Floats, ...]:
+        time.sleep(0.03 * (self.calls["render"] % 2))
+        return super()._render(target, reference_images, **others)
+
+
+def test_frames_drawn_at_the_same_time_are_those_drawn_one_by_one(film: Path, words: Path) -> None:
+    alone, together = (list(make_dubber(Uneven(), threads).prepare(film).dub(words).frames()) for threads in (1, 3))
+    assert [frame.index for frame in together] == list(range(len(alone)))
+    assert [frame.time for frame in together] == [frame.time for frame in alone]
+    assert all(np.array_equal(one.image, other.image) for one, other in zip(alone, together, strict=True))
+
+
+def test_an_error_in_drawing_comes_after_the_frames_before_it(film: Path, words: Path) -> None:
+    class Failing(Double):
+        def _render(self, target: Floats, reference_images: Floats, **others: Floats) -> tuple[Floats, ...]:
+            if self.calls["render"] > 3:
+                raise MemoryError("no room")
+            return super()._render(target, reference_images, **others)
+
+    frames = make_dubber(Failing(), 1).prepare(film).dub(words).frames()
+    threads = threading.active_count()
+    assert [next(frames).index for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(MemoryError, match="no room"):
+        next(frames)
+    assert threading.active_count() == threads

@@ -1,13 +1,14 @@
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 
 import pytest
 
-from lipsmith.dubbing.prefetch import prefetch
+from lipsmith.dubbing.prefetch import prefetch, prefetch_map
 
 
-def counting(closed: list[bool], stop_at: int | None = None) -> Iterator[int]:
+def counting(closed: list[bool], stop_at: int | None = None) -> Generator[int, None, None]:
     try:
         number = 0
         while number != stop_at:
@@ -24,7 +25,7 @@ def test_items_come_in_order_and_the_source_is_closed() -> None:
 
 
 def test_an_error_in_the_thread_is_raised_where_the_items_are_used() -> None:
-    def failing() -> Iterator[int]:
+    def failing() -> Generator[int, None, None]:
         yield 1
         raise ValueError("no more")
 
@@ -50,7 +51,7 @@ def test_a_consumer_that_stops_ends_the_thread() -> None:
 def test_no_more_than_depth_items_wait() -> None:
     made: list[int] = []
 
-    def making() -> Iterator[int]:
+    def making() -> Generator[int, None, None]:
         for number in range(50):
             made.append(number)
             yield number
@@ -60,3 +61,89 @@ def test_no_more_than_depth_items_wait() -> None:
     time.sleep(0.2)
     assert len(made) <= 4
     assert len(list(items)) == 49
+
+
+def test_results_of_several_threads_come_in_the_order_of_their_items() -> None:
+    def slower_first(number: int) -> int:
+        time.sleep(0.02 if number % 3 == 0 else 0)
+        return 10 * number
+
+    closed: list[bool] = []
+    assert list(prefetch_map(slower_first, counting(closed, 20), 3)) == list(range(0, 200, 10))
+    assert closed == [True]
+
+
+def test_as_many_items_are_made_at_once_as_there_are_workers() -> None:
+    together = threading.Barrier(3, timeout=5)
+
+    def meeting(number: int) -> int:
+        together.wait()
+        return number
+
+    assert list(prefetch_map(meeting, counting([], 6), 3)) == list(range(6))
+
+
+def test_no_more_items_are_taken_than_workers_and_one() -> None:
+    taken: list[int] = []
+
+    def taking() -> Generator[int, None, None]:
+        for number in range(50):
+            taken.append(number)
+            yield number
+
+    results = prefetch_map(abs, taking(), 2)
+    next(results)
+    assert len(taken) == 3
+    next(results)
+    assert len(taken) == 4
+    assert len(list(results)) == 48
+
+
+def test_an_error_of_one_item_is_raised_after_the_results_before_it() -> None:
+    def failing(number: int) -> int:
+        if number == 2:
+            raise ValueError(f"item {number}")
+        time.sleep(0.02)
+        return number
+
+    closed: list[bool] = []
+    results = prefetch_map(failing, counting(closed), 3)
+    assert [next(results), next(results)] == [0, 1]
+    with pytest.raises(ValueError, match="item 2"):
+        next(results)
+    assert closed == [True]
+
+
+def test_an_error_of_the_source_is_raised_after_the_results_before_it() -> None:
+    def broken() -> Generator[int, None, None]:
+        yield 1
+        yield 2
+        raise ValueError("torn film")
+
+    results = prefetch_map(abs, broken(), 4)
+    assert [next(results), next(results)] == [1, 2]
+    with pytest.raises(ValueError, match="torn film"):
+        next(results)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_an_interruption_ends_the_threads_and_closes_the_source(error: type[BaseException]) -> None:
+    closed: list[bool] = []
+    before, begun = threading.active_count(), []
+
+    def drawing(number: int) -> int:
+        begun.append(number)
+        time.sleep(0.01)
+        return number
+
+    def stopping_at_the_fourth() -> None:
+        with closing(prefetch_map(drawing, counting(closed), 2)) as results:
+            for number in results:
+                if number == 3:
+                    raise error
+
+    with pytest.raises(error):
+        stopping_at_the_fourth()
+    assert closed == [True]
+    assert threading.active_count() == before
+    assert len(begun) <= 7

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,21 +23,26 @@ Image = NDArray[np.uint8]
 
 
 class EncodedFaces:
-    """Encoded faces by `Face`, at most as many as one shot shows: those of a long film would fill memory."""
+    """Encoded faces by `Face`, at most as many as one shot shows: those of a long film would fill memory.
+
+    Several threads may ask at the same time.
+    """
 
     def __init__(self, backend: Backend, store: CropStore) -> None:
         self._backend, self._store = backend, store
         self._known: OrderedDict[int, References] = OrderedDict()
+        self._lock = Lock()
 
     def __getitem__(self, face: Face) -> References:
-        if face.number not in self._known:
-            crops = self._store.get(face.pool)
-            encoded = encode_face(self._backend, crops, face.pool_points, face.pool_still, face.lips)
-            self._known[face.number] = References(encoded, self._store.get(face.native) if face.native else None)
-        self._known.move_to_end(face.number)
-        if len(self._known) > MOST_FACES:
-            self._known.popitem(last=False)
-        return self._known[face.number]
+        with self._lock:
+            if face.number not in self._known:
+                crops = self._store.get(face.pool)
+                encoded = encode_face(self._backend, crops, face.pool_points, face.pool_still, face.lips)
+                self._known[face.number] = References(encoded, self._store.get(face.native) if face.native else None)
+            self._known.move_to_end(face.number)
+            if len(self._known) > MOST_FACES:
+                self._known.popitem(last=False)
+            return self._known[face.number]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@
     recording  speech              -> mel (80, steps), voicing (steps,)
     timeline   frame times         -> source frame (N,) and time (N,) of each output frame, as long as the speech
     mouth      face, mel           -> points (n, 131, 2) and references (n, k) of the frames that show the face
-    draw       frames (H, W, 3)    -> crops (b, S, S, 3) with the new mouth
+    draw       frames (H, W, 3)    -> crops (b, S, S, 3) with the new mouth, several frames at the same time
     paste      frames, crops       -> frames (H, W, 3) in which mouth, chin and cheeks are new
     write      frames, sound       -> a film
 
@@ -16,10 +16,9 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import islice
 from os import PathLike
 from pathlib import Path
 from typing import Any, Final
@@ -28,13 +27,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.dubbing.check import check_job
-from lipsmith.dubbing.draw import EncodedFaces, Image, draw, paste
+from lipsmith.dubbing.draw import Drawn, EncodedFaces, Image, draw, paste
 from lipsmith.dubbing.faces import CropStore, Face, choose, warn_ignored_faces
 from lipsmith.dubbing.mouth import MouthTrack, predict_mouth
 from lipsmith.dubbing.options import DubOptions, Tail
 from lipsmith.dubbing.paste.composite import Compositor
 from lipsmith.dubbing.paste.label import labeled
-from lipsmith.dubbing.prefetch import prefetch
+from lipsmith.dubbing.prefetch import prefetch, prefetch_map
 from lipsmith.dubbing.provenance import metadata
 from lipsmith.dubbing.scan import Scanner, Sizes
 from lipsmith.dubbing.source import Frames, Source, open_source
@@ -43,7 +42,7 @@ from lipsmith.errors import UsageError
 from lipsmith.face import MOST_FACES, FaceTracker
 from lipsmith.files import refuse_existing, refuse_input
 from lipsmith.inference.backend import Backend
-from lipsmith.inference.model_folder import ModelConfig, find_model, load_backend
+from lipsmith.inference.model_folder import ModelConfig, find_model, load_backend, usable_cores
 from lipsmith.media import Frame, VideoWriter
 from lipsmith.media.background import Background
 from lipsmith.media.keeping import Chapter, chapters_between, kept_metadata
@@ -54,10 +53,13 @@ from lipsmith.speech.voicing import speaking
 
 _LOG = logging.getLogger(__name__)
 
-Samples = NDArray[np.floating[Any] | np.signedinteger[Any]]
+SIDE_BY_SIDE: Final = ("render",)
+"""Stages that draw one frame while others are drawn, each on one thread: faster than all threads on one frame."""
 
-BATCH: Final = 2
-"""Frames that are drawn at a time."""
+MOST_AT_ONCE: Final = 8
+"""Frames drawn at the same time: each takes memory, and pasting, one after the other, keeps up with no more."""
+
+Samples = NDArray[np.floating[Any] | np.signedinteger[Any]]
 
 
 def dub(
@@ -99,6 +101,7 @@ class Dubber:
 
     def __init__(self, backend: Backend, config: ModelConfig, threads: int | None = None) -> None:
         self._backend, self.config, self._threads = backend, config, threads or 1
+        self._at_once = min(threads or usable_cores(), MOST_AT_ONCE)
 
     @classmethod
     def from_pretrained(
@@ -112,7 +115,7 @@ class Dubber:
         config = folder.settings
         if threads is not None and threads < 1:
             raise UsageError(f"{threads} threads cannot work; give 1 or more.")
-        return cls(load_backend(folder, device, threads), config, threads)
+        return cls(load_backend(folder, device, threads, SIDE_BY_SIDE), config, threads)
 
     def prepare(
         self,
@@ -140,7 +143,9 @@ class Dubber:
         _LOG.info("%s: %d frames, %d faces, %d to dub", name, len(scan.times), len(scan.faces), len(chosen))
         warn_ignored_faces(name, options.face, scan.faces, chosen)
         encoded = EncodedFaces(self._backend, store)
-        return Clip(source, scan.times, scan.size, scan.faces, chosen, self._backend, self.config, encoded)
+        return Clip(
+            source, scan.times, scan.size, scan.faces, chosen, self._backend, self.config, encoded, self._at_once
+        )
 
 
 @dataclass(repr=False)
@@ -159,6 +164,8 @@ class Clip:
     backend: Backend
     config: ModelConfig
     encoded: EncodedFaces
+    at_once: int
+    """Frames that are drawn at the same time, each in a thread."""
 
     def __repr__(self) -> str:
         name = self.source.footage.name
@@ -271,25 +278,43 @@ class Result:
     def _pairs(self) -> Iterator[tuple[Image, Frame]]:
         """Source image and dubbed frame, one by one."""
         compositors: defaultdict[int, Compositor] = defaultdict(Compositor)
-        # Closed by name: who keeps an error keeps its trace, and with that a thread that waits with the film open.
-        with closing(prefetch(self.clip.source.show(self.timeline.index, self.clip.times))) as images:
-            for begin in range(0, len(self), BATCH):
-                filmed = list(islice(images, BATCH))
-                for number, pair in enumerate(zip(filmed, self._dubbed(begin, filmed, compositors), strict=True)):
-                    time = float(self.timeline.times[begin + number])
-                    yield pair[0], Frame(pair[1], time, begin + number)
+        # Closed by name: who keeps an error keeps its trace, and with that threads that wait with the film open.
+        with closing(prefetch_map(self._draw, self._filmed(), self.clip.at_once)) as frames:
+            for frame in frames:
+                image = self._paste(frame, compositors)
+                yield frame.filmed, Frame(image, float(self.timeline.times[frame.number]), frame.number)
 
-    def _dubbed(self, begin: int, filmed: list[Image], compositors: defaultdict[int, Compositor]) -> list[Image]:
-        """The images `(H, W, 3)` from output frame `begin` on with every face's new mouth."""
-        dubbed = list(filmed)
-        for mouth in self.mouths:
-            part = mouth.places(begin, len(filmed))
-            if part.start == part.stop:
-                continue
-            at = (mouth.frames[part] - begin).tolist()
-            encoded = self.clip.encoded[mouth.face]
-            drawn = draw(self.clip.backend, encoded, mouth, self.speech, part, [filmed[i] for i in at])
-            pasted = paste(compositors[mouth.face.number], drawn, mouth, part, [dubbed[i] for i in at])
-            for i, image in zip(at, pasted, strict=True):
-                dubbed[i] = image
-        return dubbed
+    def _filmed(self) -> Generator[tuple[int, Image], None, None]:
+        """Number and source image of every output frame."""
+        with closing(prefetch(self.clip.source.show(self.timeline.index, self.clip.times))) as images:
+            yield from enumerate(images)
+
+    def _draw(self, frame: tuple[int, Image]) -> _DrawnFrame:
+        """Every face's crop in one frame; remembers nothing, so frames may be drawn in any order."""
+        number, image = frame
+        return _DrawnFrame(number, image, [self._drawn(mouth, number, image) for mouth in self.mouths])
+
+    def _drawn(self, mouth: MouthTrack, number: int, image: Image) -> Drawn | None:
+        part = mouth.places(number, 1)
+        if part.start == part.stop:
+            return None
+        return draw(self.clip.backend, self.clip.encoded[mouth.face], mouth, self.speech, part, [image])
+
+    def _paste(self, frame: _DrawnFrame, compositors: defaultdict[int, Compositor]) -> Image:
+        """The image `(H, W, 3)` with every face's new mouth; frames come in order, as the compositors remember."""
+        image = frame.filmed
+        for mouth, drawn in zip(self.mouths, frame.drawn, strict=True):
+            if drawn is not None:
+                part = mouth.places(frame.number, 1)
+                (image,) = paste(compositors[mouth.face.number], drawn, mouth, part, [image])
+        return image
+
+
+@dataclass(frozen=True)
+class _DrawnFrame:
+    """An output frame before its faces are pasted."""
+
+    number: int
+    filmed: Image
+    drawn: list[Drawn | None]
+    """Of each mouth track; None where the frame does not show the face."""

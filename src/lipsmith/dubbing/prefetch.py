@@ -1,14 +1,17 @@
-"""Work done ahead in another thread: decoding, drawing and encoding wait for different parts of the machine."""
+"""Work done ahead in other threads: decoding, drawing and encoding wait for different parts of the machine."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from contextlib import suppress
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from queue import Empty, Full, Queue
 from threading import Event, Thread
 from typing import Final, TypeVar
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 AHEAD: Final = 4
@@ -42,6 +45,45 @@ def prefetch(items: Iterator[T], depth: int = AHEAD) -> Generator[T, None, None]
     finally:
         stop.set()
         worker.join()
+
+
+def prefetch_map(function: Callable[[S], T], items: Generator[S, None, None], workers: int) -> Generator[T, None, None]:
+    """`function` of each item, in the items' order, made by `workers` threads at once.
+
+    At most `workers` + 1 items are taken ahead of the result that is used. An error of an item, or in taking it, is
+    raised in its place, after the results before it. When the consumer stops early, each thread ends after the call
+    it is at, and `items` is closed.
+    """
+    pool = ThreadPoolExecutor(workers, "lipsmith")
+    with closing(items):
+        try:
+            yield from _in_order(pool, function, items, workers + 1)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, function: Callable[[S], T], items: Iterator[S], most: int
+) -> Generator[T, None, None]:
+    begun: deque[Future[T]] = deque()
+    more = True
+    while more or begun:
+        while more and len(begun) < most:
+            try:
+                begun.append(pool.submit(function, next(items)))
+            except StopIteration:
+                more = False
+            except Exception as error:
+                begun.append(_failed(error))
+                more = False
+        if begun:
+            yield begun.popleft().result()
+
+
+def _failed(error: Exception) -> Future[T]:
+    future: Future[T] = Future()
+    future.set_exception(error)
+    return future
 
 
 def _fill(items: Iterator[T], queue: Queue[T | _Ended], stop: Event) -> None:

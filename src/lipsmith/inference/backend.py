@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 class Backend(Protocol):
-    """The stages of one model on numpy arrays, callable by name."""
+    """The stages of one model on numpy arrays, callable by name, from several threads at once."""
 
     def __call__(self, stage: str, /, **inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         """The outputs of `stage`, in the contract's order, for inputs given by the contract's names."""

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -129,22 +129,26 @@ def _read_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def load_backend(folder: ModelFolder, device: str = "auto", threads: int | None = None) -> OnnxBackend | TorchBackend:
+def load_backend(
+    folder: ModelFolder, device: str = "auto", threads: int | None = None, side_by_side: Collection[str] = ()
+) -> OnnxBackend | TorchBackend:
     """The backend that runs the model in `folder`; one log line says which was chosen.
 
     `device`: auto (CUDA where ONNX Runtime has it, or torch where there are no ONNX files; else the CPU), cpu, cuda or
     cuda:N, for which torch serves where ONNX Runtime has no CUDA. `threads`: threads within one operator, None for as
-    many as there are cores.
+    many as there are cores; `side_by_side`: stages that several threads call at once, each call on one thread.
     Raises `UsageError` for a device that is not there and `WeightsError` for a folder without stages.
     """
     if not _DEVICE.fullmatch(device):
         raise UsageError(f"Device {device!r} is unknown: use auto, cpu, cuda or cuda:N.")
-    backend = _choose(folder, device, threads)
+    backend = _choose(folder, device, threads, side_by_side)
     _LOG.info("model %s runs on %s", folder.path.name, backend.name)
     return backend
 
 
-def _choose(folder: ModelFolder, device: str, threads: int | None) -> OnnxBackend | TorchBackend:
+def _choose(
+    folder: ModelFolder, device: str, threads: int | None, side_by_side: Collection[str]
+) -> OnnxBackend | TorchBackend:
     has_onnx = (folder.path / "render.onnx").is_file()
     if not has_onnx and not list(folder.path.glob("*.safetensors")):
         raise WeightsError(f"{folder.path}: no stage (*.onnx) and no weights (*.safetensors); fetch the model again.")
@@ -152,7 +156,7 @@ def _choose(folder: ModelFolder, device: str, threads: int | None) -> OnnxBacken
         from lipsmith.inference.onnx import OnnxBackend, cuda_is_available
 
         if device in ("auto", "cpu") or cuda_is_available():
-            return OnnxBackend(folder.path, device, threads or usable_cores())
+            return OnnxBackend(folder.path, device, threads or usable_cores(), side_by_side)
     from lipsmith.inference.torch import load_torch_backend
 
     return load_torch_backend(folder.path, device, threads)

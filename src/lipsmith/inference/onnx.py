@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -24,14 +26,18 @@ def cuda_is_available() -> bool:
 class OnnxBackend:
     """One inference session per `<stage>.onnx`, built when the stage first runs.
 
+    `side_by_side`: stages that several threads call at once, whose operators get one thread instead of `threads`.
     Raises `UsageError` for a device that is named and not there; auto then takes the CPU.
     """
 
-    def __init__(self, folder: Path, device: str = "auto", threads: int = 1) -> None:
+    def __init__(
+        self, folder: Path, device: str = "auto", threads: int = 1, side_by_side: Collection[str] = ()
+    ) -> None:
         self._folder = folder
         self._providers = _providers(device)
-        self._threads = threads
+        self._threads, self._side_by_side = threads, side_by_side
         self._sessions: dict[str, Any] = {}
+        self._opening = Lock()
         if self._providers != [_CPU] and not self._computes_on_cuda():
             if device != "auto":
                 raise UsageError(f"Device {device}: ONNX Runtime cannot compute on it here; use cpu.")
@@ -39,9 +45,8 @@ class OnnxBackend:
         self.name = f"ONNX Runtime {ort.__version__}, {_described(self._providers)}, {self._threads} threads"
 
     def __call__(self, stage: str, /, **inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-        session = self._sessions.get(stage)
-        if session is None:
-            session = self._sessions[stage] = self._open(stage)
+        with self._opening:
+            session = self._sessions.get(stage) or self._sessions.setdefault(stage, self._open(stage))
         # A stage may have been exported without an input that its configuration leaves unused.
         known = {given.name for given in session.get_inputs()}
         feed = {name: np.ascontiguousarray(value, np.float32) for name, value in inputs.items() if name in known}
@@ -57,7 +62,7 @@ class OnnxBackend:
         if not path.is_file():
             raise WeightsError(f"{path}: the stage is missing; fetch the model again.")
         options = ort.SessionOptions()
-        options.intra_op_num_threads = self._threads
+        options.intra_op_num_threads = 1 if stage in self._side_by_side else self._threads
         options.inter_op_num_threads = 1
         # Workers that spin between calls would take the cores from decoding, pasting and encoding.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,12 +18,16 @@ if TYPE_CHECKING:
 
 
 class TorchBackend:
-    """Calls torch modules as stages; `device` is where their weights are. Needs the `train` extra."""
+    """Calls torch modules as stages; `device` is where their weights are. Needs the `train` extra.
+
+    One call at a time: torch splits it over its own threads.
+    """
 
     def __init__(self, stages: Mapping[str, nn.Module], device: str | torch.device) -> None:
         import torch
 
         self._torch, self._stages, self._device = torch, stages, device
+        self._turn = Lock()
         self.name = f"torch {torch.__version__}, {self._device}, {torch.get_num_threads()} threads"
 
     def __call__(self, stage: str, /, **inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
@@ -31,7 +36,7 @@ class TorchBackend:
             name: torch.from_numpy(np.ascontiguousarray(value, np.float32)).to(self._device)
             for name, value in inputs.items()
         }
-        with torch.inference_mode():
+        with self._turn, torch.inference_mode():
             outputs = self._stages[stage](**tensors)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         return tuple(output.float().cpu().numpy() for output in outputs)
