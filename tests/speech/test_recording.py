@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lipsmith.errors import UsageError
-from lipsmith.media import VideoWriter
+from lipsmith.media import VideoWriter, open_sound
 from lipsmith.speech import recording as module
 from lipsmith.speech.mel import mel_spectrogram
 from lipsmith.speech.recording import load_speech, streamed_mel
@@ -88,6 +88,7 @@ def test_a_rate_may_be_any_type_of_number(rate: float, tmp_path: Path) -> None:
     said = load_speech(np.zeros(4410), rate)  # type: ignore[arg-type]
     with VideoWriter(tmp_path / "said.mp4", 32, 32, 25, audio=said.samples, audio_rate=said.rate) as film:
         film.write(np.zeros((32, 32, 3), np.uint8))
+    assert open_sound(tmp_path / "said.mp4").rate == 44_100
 
 
 @pytest.mark.parametrize("rate", [22_050.5, np.nan, np.inf, 10])
