@@ -185,7 +185,7 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_n
 
 @pytest.mark.parametrize("address", ["https://example.com/a.wav", "file:///tmp/a.wav", "s3://bucket/a.mp4"])
 def test_an_address_is_no_file_and_is_called_so(address: str) -> None:
-    with pytest.raises(errors.InputError, match="is an address, and only files are read"):
+    with pytest.raises(errors.InputError, match=f"{address} is an address, and only files are read"):
         require(Path(address))
 
 

@@ -19,7 +19,7 @@ from lipsmith.errors import InputError, UsageError, WeightsError
 _HIDDEN: Final = ".lipsmith-"
 """How names begin of what is not whole yet; short, so that a result's own name may be as long as a name can be."""
 _IS_HIDDEN: Final = re.compile(re.escape(_HIDDEN) + r"[0-9a-f]{12}(\.\w+)?")
-_ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+_ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(?=/)")
 _READ_BY: Final = frozenset(
     {"manifest.jsonl", "left_out.jsonl", "config.json", "training.json", "landmarks.json", "renderer.json", "sync.json"}
 )
@@ -52,8 +52,9 @@ def require(*paths: Path) -> None:
             found = path.exists()
         except OSError as error:  # a name longer than names can be, for one
             raise InputError(f"{path} cannot be read ({error.strerror}); check the path.") from error
-        if not found and _ADDRESS.match(str(path)):
-            raise InputError(f"{path} is an address, and only files are read; download it and give its path.")
+        if not found and (address := _ADDRESS.match(str(path))):
+            name = f"{address[0]}//{'/' * (address[0] == 'file:')}{str(path)[address.end() :].lstrip('/')}"
+            raise InputError(f"{name} is an address, and only files are read; download it and give its path.")
         if not found:
             raise InputError(f"{path} does not exist; check the path.")
 

@@ -6,8 +6,9 @@ as players do, so a copy that declares nothing either is shown in the same color
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import cv2
 import numpy as np
@@ -40,6 +41,9 @@ _SWSCALE_MATRIX = {BT709: 1, 4: 4, 5: _BT601, 6: _BT601, 7: 7, 9: 9, 10: 9}
 # SWS_BILINEAR, SWS_ACCURATE_RND and SWS_FULL_CHR_H_INT, which PyAV names only from 18 on. Without the last two
 # swscale rounds green down by up to two levels and interpolates chroma at half the width.
 _EXACT = 2 | 0x40000 | 0x2000
+
+
+_mappers = threading.local()
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,8 @@ class FrameToRGB:
         self._size = self._size or (frame.width, frame.height)
         alpha = _has_alpha(frame)
         matrix = _matrix(frame.colorspace, frame.width, frame.height)
-        scaled = self._scaler.reformat(
+        hdr = frame.color_trc in HDR_TRANSFERS
+        scaled = (_tone_mapper() if hdr else self._scaler).reformat(
             frame,
             width=self._size[0],
             height=self._size[1],
@@ -85,7 +90,7 @@ class FrameToRGB:
             src_color_range=FULL if is_full_range(frame) else LIMITED,
             dst_color_range=FULL,
             interpolation=_EXACT,
-            **(_TO_SDR if frame.color_trc in HDR_TRANSFERS else {}),
+            **(_TO_SDR if hdr else {}),
         )
         rgb = np.ascontiguousarray(scaled.to_ndarray(), dtype=np.uint8)
         return over_white(rgb) if alpha else rgb
@@ -93,6 +98,13 @@ class FrameToRGB:
 
 def _has_alpha(frame: VideoFrame) -> bool:
     return frame.format.name == "pal8" or any(component.is_alpha for component in frame.format.components)
+
+
+def _tone_mapper() -> VideoReformatter:
+    """One a thread, because it takes seconds to compute its table of colors, and a film is read in many stretches."""
+    if not hasattr(_mappers, "scaler"):
+        _mappers.scaler = VideoReformatter()
+    return cast("VideoReformatter", _mappers.scaler)
 
 
 def is_transparent(frame: VideoFrame) -> bool:
