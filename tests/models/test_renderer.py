@@ -249,11 +249,22 @@ def test_a_warp_by_half_a_pixel_is_a_mean_and_stops_at_the_border() -> None:
     torch.testing.assert_close(moved[0, 0, 0], torch.tensor([0.5, 1.5, 2.5, 3.0]))
 
 
+@torch.no_grad()
+def test_channels_that_fill_a_block_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, x = lively(), inputs()
+    trained = network(**x).image
+    monkeypatch.setattr("lipsmith.models.renderer.alignment.is_exporting", lambda: True)
+    assert network.alignment.from_reference.in_channels % 16
+    torch.testing.assert_close(network(**x).image, trained, atol=1e-6, rtol=0)
+
+
 def test_what_is_exported_equals_what_is_trained() -> None:
     random = torch.Generator().manual_seed(0)
     features, points = torch.rand(2, 3, 16, 16, generator=random), torch.rand(2, 131, 2, generator=random)
     positions = 1.4 * torch.rand(2, 5, 7, 2, generator=random) - 0.2
     torch.testing.assert_close(warp_exported(features, positions), warp(features, positions), atol=1e-5, rtol=0)
+    corners = torch.tensor([[[[0.0, 0.0], [1.0, 1.0], [-3.0, 0.5], [0.5, 3.0]]]]).expand(2, -1, -1, -1)
+    torch.testing.assert_close(warp_exported(features, corners), warp(features, corners), atol=1e-5, rtol=0)
     cells = region_grid(16, 4, 2).reshape(-1, 1, 2)
     ours, exact = closeness_exported(cells, points, 0.5), closeness(cells, points, 0.5)
     torch.testing.assert_close(ours, exact, atol=4e-6, rtol=0)

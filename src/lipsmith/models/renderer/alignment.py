@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from lipsmith.models.blocks import conv3, res_blocks
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.context import Context, NoContext
-from lipsmith.models.renderer.flow import LandmarkFlow, StillFlow, enlarge, region_grid, warp
+from lipsmith.models.renderer.flow import LandmarkFlow, StillFlow, enlarge, is_exporting, region_grid, warp
 from lipsmith.models.renderer.lip_flow import LipFlow, NoLipFlow
 from lipsmith.models.renderer.prefilter import Prefilter
 from lipsmith.models.renderer.spade import Modulate, Modulator
@@ -23,6 +23,7 @@ RESIDUAL_UNIT: Final = 0.03
 # Remoteness from the landmarks at which a place is taken, before learning, to stand half with the picture.
 HALFWAY: Final = 16.0
 CUES: Final = 5
+_BLOCK: Final = 16
 
 
 @dataclass(frozen=True)
@@ -113,8 +114,8 @@ class FlowAlignment(nn.Module):
         views = [warp(pictures, _positions(self.grid4, flow)) for flow in (moving, standing)]
         prior = _each(2 * torch.log(remoteness / HALFWAY + 1e-3), count)
         cues = [cue for view in views for cue in self._cues(view[:, -3:], known, count)]
-        compared = torch.cat([*(view[:, :-3] for view in views), *cues, prior], 1)
-        fused = self.fuse(_each(self.from_target(target), count) + self.from_reference(compared))
+        compared = self._compared([*(view[:, :-3] for view in views), *cues, prior])
+        fused = self.fuse(_each(self.from_target(target), count) + compared)
         fused = self.context(fused, count)
         scale, shift = self.sketch_modulator(F.pixel_unshuffle(sketches, 4))
         residual = self.head(self.modulate(fused, (_each(scale, count), _each(shift, count)))).to(points.dtype)
@@ -132,6 +133,17 @@ class FlowAlignment(nn.Module):
             warped=_grouped(images, count),
             weight=_grouped(weight[:, 0], count),
         )
+
+    def _compared(self, seen: list[Tensor]) -> Tensor:
+        """`from_reference` of what is seen of each reference."""
+        conv = self.from_reference
+        if not is_exporting():
+            out: Tensor = conv(torch.cat(seen, 1))
+            return out
+        # ONNX Runtime's fast convolutions take multiples of 16 channels.
+        spare = -conv.in_channels % _BLOCK
+        nothing = torch.zeros_like(seen[0][:, :1]).expand(-1, spare, -1, -1)
+        return F.conv2d(torch.cat([*seen, nothing], 1), F.pad(conv.weight, (0, 0, 0, 0, 0, spare)), conv.bias, 1, 1)
 
     def _cues(self, view: Tensor, known: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """What speaks against a flow: where the references `(b k, 3, h, w)` that it brings differ from one another, and

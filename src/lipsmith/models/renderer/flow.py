@@ -32,22 +32,10 @@ def warp(features: Tensor, positions: Tensor) -> Tensor:
 
 
 def warp_exported(features: Tensor, positions: Tensor) -> Tensor:
-    """The same from plain gathers: on a CPU, ONNX Runtime's own sampler takes twice as long."""
-    channels, height, width = features.shape[1:]
-    x = (positions[..., 0] * width - 0.5).clamp(0, width - 1).flatten(1)[:, None]
-    y = (positions[..., 1] * height - 0.5).clamp(0, height - 1).flatten(1)[:, None]
-    left, top = x.floor().clamp_max(width - 2), y.floor().clamp_max(height - 2)
-    corner = (top * width + left).long()
-    right, down = x - left, y - top
-    pixels = features.flatten(2)
-
-    def neighbor(offset: int) -> Tensor:
-        # Expanded last: indices of every channel would be added up one by one.
-        return pixels.gather(2, (corner + offset).expand(-1, channels, -1))
-
-    upper = neighbor(0) * ((1 - right) * (1 - down)) + neighbor(1) * (right * (1 - down))
-    lower = neighbor(width) * ((1 - right) * down) + neighbor(width + 1) * (right * down)
-    return rearrange(upper + lower, "b c (h w) -> b c h w", h=positions.shape[1])
+    """The same for square features, in what ONNX Runtime is fastest at: no border to look after once clamped."""
+    inside = 1 / features.shape[-1]
+    clamped = (positions * 2 - 1).clamp(inside - 1, 1 - inside)
+    return F.grid_sample(features, clamped, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
 class LandmarkFlow(nn.Module):
