@@ -35,6 +35,7 @@ VERBS = {
     "sync": "find the audio-video offset of a video",
     "cost": "count parameters and operations of a model",
     "export": "write the ONNX stages of a trained model",
+    "quantize": "make a model faster on CPUs with 8-bit instructions",
     "sign": "sign a result with your certificate (C2PA)",
     "doctor": "print what a bug report needs: versions, cores, backend, models",
     "weights": "list the models and third-party weights that are found and missing",

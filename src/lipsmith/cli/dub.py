@@ -92,7 +92,7 @@ def _dub_all(options: Options, jobs: list[Job]) -> None:
     from lipsmith.dubbing.batch import Batch
     from lipsmith.dubbing.pipeline import Dubber
 
-    dubber = Dubber.from_pretrained(options.model, options.device, options.threads)
+    dubber = Dubber.from_pretrained(options.model, options.device, options.threads, options.precision)
     for path in Batch(dubber, options, console.progress).run(jobs):
         console.result(path)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, Literal, get_args
 
 from lipsmith.errors import UsageError
+from lipsmith.inference.precision import Precision
 
 Tail = Literal["cut", "keep"]
 
@@ -52,6 +53,9 @@ class DubOptions:
     language: str | None = None
     """Language of the speech in three letters (ISO 639-2), such as eng, for players that name the sound."""
 
+    precision: Precision = "auto"
+    """Numbers the renderer computes with on a CPU: float, int8, or auto, int8 where that is faster (CPUs with VNNI)."""
+
     overwrite: bool = False
     """Replace results that exist."""
 
@@ -65,6 +69,8 @@ class DubOptions:
             raise UsageError(f"A gain of {self.gain:g} dB cannot be had: choose {LEAST_GAIN:g} to {MOST_GAIN:g}.")
         if self.tail not in get_args(Tail):
             raise UsageError(f"Tail {self.tail!r} is unknown: use {' or '.join(get_args(Tail))}.")
+        if self.precision not in get_args(Precision):
+            raise UsageError(f"Precision {self.precision!r} is unknown: use {', '.join(get_args(Precision))}.")
         if not 0 <= self.strength <= STRONGEST:
             raise UsageError(f"A strength of {self.strength:g} cannot be had: choose 0 to {STRONGEST:g}.")
 

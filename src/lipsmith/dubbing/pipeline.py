@@ -43,6 +43,7 @@ from lipsmith.face import MOST_FACES, FaceTracker
 from lipsmith.files import refuse_existing, refuse_input
 from lipsmith.inference.backend import Backend
 from lipsmith.inference.model_folder import ModelConfig, find_model, load_backend, usable_cores
+from lipsmith.inference.precision import Precision
 from lipsmith.media import Frame, VideoWriter
 from lipsmith.media.background import Background
 from lipsmith.media.keeping import Chapter, chapters_between, kept_metadata
@@ -81,7 +82,7 @@ def dub(
     options = options or DubOptions()
     check_job(Path(video), Path(speech), Path(out), options)
     recording = load_speech(speech)
-    dubber = Dubber.from_pretrained(model, device, threads)
+    dubber = Dubber.from_pretrained(model, device, threads, options.precision)
     with progress_of(f"{Path(video).name}: faces") as progress:
         clip = dubber.prepare(video, options.face, options.start, options.end, progress=progress)
     return write_film(clip, recording, Path(out), options, progress_of)
@@ -105,17 +106,23 @@ class Dubber:
 
     @classmethod
     def from_pretrained(
-        cls, name_or_folder: str | Path = "fast", device: str = "auto", threads: int | None = None
+        cls,
+        name_or_folder: str | Path = "fast",
+        device: str = "auto",
+        threads: int | None = None,
+        precision: Precision = "auto",
     ) -> Dubber:
         """A model by name or from a folder, on `device` (auto, cpu, cuda or cuda:N).
 
-        Raises `WeightsError` where it is missing or damaged, `UsageError` where the device is not there.
+        `precision` of what draws, on a CPU: float, int8, or auto, which takes int8 where that is faster. Raises
+        `WeightsError` where the model is missing or damaged, `UsageError` where device or precision is not to be had.
         """
+        DubOptions(precision=precision)
         folder = find_model(name_or_folder)
         config = folder.settings
         if threads is not None and threads < 1:
             raise UsageError(f"{threads} threads cannot work; give 1 or more.")
-        return cls(load_backend(folder, device, threads, SIDE_BY_SIDE), config, threads)
+        return cls(load_backend(folder, device, threads, SIDE_BY_SIDE, precision), config, threads)
 
     def prepare(
         self,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from lipsmith.config import build
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.files import check_file, home, sha256_of, write_whole
+from lipsmith.inference.precision import Precision
 
 if TYPE_CHECKING:
     from lipsmith.inference.onnx import OnnxBackend
@@ -130,24 +131,29 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 
 def load_backend(
-    folder: ModelFolder, device: str = "auto", threads: int | None = None, side_by_side: Collection[str] = ()
+    folder: ModelFolder,
+    device: str = "auto",
+    threads: int | None = None,
+    side_by_side: Collection[str] = (),
+    precision: Precision = "float",
 ) -> OnnxBackend | TorchBackend:
     """The backend that runs the model in `folder`; one log line says which was chosen.
 
     `device`: auto (CUDA where ONNX Runtime has it, or torch where there are no ONNX files; else the CPU), cpu, cuda or
     cuda:N, for which torch serves where ONNX Runtime has no CUDA. `threads`: threads within one operator, None for as
-    many as there are cores; `side_by_side`: stages that several threads call at once, each call on one thread.
-    Raises `UsageError` for a device that is not there and `WeightsError` for a folder without stages.
+    many as there are cores; `side_by_side`: stages that several threads call at once, each call on one thread;
+    `precision`: auto, float or int8, see `OnnxBackend`.
+    Raises `UsageError` for a device or precision that is not there and `WeightsError` for a folder without stages.
     """
     if not _DEVICE.fullmatch(device):
         raise UsageError(f"Device {device!r} is unknown: use auto, cpu, cuda or cuda:N.")
-    backend = _choose(folder, device, threads, side_by_side)
+    backend = _choose(folder, device, threads, side_by_side, precision)
     _LOG.info("model %s runs on %s", folder.path.name, backend.name)
     return backend
 
 
 def _choose(
-    folder: ModelFolder, device: str, threads: int | None, side_by_side: Collection[str]
+    folder: ModelFolder, device: str, threads: int | None, side_by_side: Collection[str], precision: Precision
 ) -> OnnxBackend | TorchBackend:
     has_onnx = (folder.path / "render.onnx").is_file()
     if not has_onnx and not list(folder.path.glob("*.safetensors")):
@@ -156,7 +162,9 @@ def _choose(
         from lipsmith.inference.onnx import OnnxBackend, cuda_is_available
 
         if device in ("auto", "cpu") or cuda_is_available():
-            return OnnxBackend(folder.path, device, threads or usable_cores(), side_by_side)
+            return OnnxBackend(folder.path, device, threads or usable_cores(), side_by_side, precision)
+    if precision == "int8":
+        raise UsageError("Precision int8: torch draws in float; use --precision float or --device cpu.")
     from lipsmith.inference.torch import load_torch_backend
 
     return load_torch_backend(folder.path, device, threads)

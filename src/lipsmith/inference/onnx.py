@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -12,6 +12,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from lipsmith.errors import UsageError, WeightsError
+from lipsmith.inference.precision import INT8, Precision, has_vnni, is_faster
 
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
@@ -27,11 +28,17 @@ class OnnxBackend:
     """One inference session per `<stage>.onnx`, built when the stage first runs.
 
     `side_by_side`: stages that several threads call at once, whose operators get one thread instead of `threads`.
-    Raises `UsageError` for a device that is named and not there; auto then takes the CPU.
+    `precision` of the render stage: float, int8, or auto: int8 where the CPU has VNNI and is faster with it.
+    Raises `UsageError` for a device that is named and not there, where auto takes the CPU, and for int8 not to be had.
     """
 
     def __init__(
-        self, folder: Path, device: str = "auto", threads: int = 1, side_by_side: Collection[str] = ()
+        self,
+        folder: Path,
+        device: str = "auto",
+        threads: int = 1,
+        side_by_side: Collection[str] = (),
+        precision: Precision = "float",
     ) -> None:
         self._folder = folder
         self._providers = _providers(device)
@@ -42,7 +49,9 @@ class OnnxBackend:
             if device != "auto":
                 raise UsageError(f"Device {device}: ONNX Runtime cannot compute on it here; use cpu.")
             self._providers, self._sessions = [_CPU], {}
-        self.name = f"ONNX Runtime {ort.__version__}, {_described(self._providers)}, {self._threads} threads"
+        taken = self._take(precision)
+        place = _described(self._providers)
+        self.name = f"ONNX Runtime {ort.__version__}, {place}, {self._threads} threads, {taken}"
 
     def __call__(self, stage: str, /, **inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         with self._opening:
@@ -57,20 +66,42 @@ class OnnxBackend:
         session = self._sessions[_PROBE] = self._open(_PROBE)
         return _CUDA in session.get_providers()
 
+    def _take(self, precision: Precision) -> Precision:
+        """Open the 8-bit render stage where that is asked for, or is faster here; return what was taken."""
+        path = self._folder / INT8
+        if precision == "int8" and (self._providers != [_CPU] or not path.is_file()):
+            raise UsageError(f"Precision int8 runs on a CPU and needs {path} (`lipsmith quantize`); use float.")
+        if precision == "float" or self._providers != [_CPU] or not path.is_file():
+            return "float"
+        if precision == "auto" and not (has_vnni() and is_faster(open_session(path), open_session(self._path(_PROBE)))):
+            return "float"
+        self._sessions[_PROBE] = self._session(_PROBE, path)
+        return "int8"
+
+    def _path(self, stage: str) -> Path:
+        return self._folder / f"{stage}.onnx"
+
     def _open(self, stage: str) -> Any:  # noqa: ANN401 - onnxruntime carries no types
-        path = self._folder / f"{stage}.onnx"
-        if not path.is_file():
-            raise WeightsError(f"{path}: the stage is missing; fetch the model again.")
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1 if stage in self._side_by_side else self._threads
-        options.inter_op_num_threads = 1
-        # Workers that spin between calls would take the cores from decoding, pasting and encoding.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
-        try:
-            return ort.InferenceSession(str(path), options, providers=self._providers)
-        except Exception as error:  # onnxruntime raises bare C++ exception types
-            raise WeightsError(f"{path}: ONNX Runtime cannot read it ({error}); fetch the model again.") from error
+        return self._session(stage, self._path(stage))
+
+    def _session(self, stage: str, path: Path) -> Any:  # noqa: ANN401 - onnxruntime carries no types
+        return open_session(path, 1 if stage in self._side_by_side else self._threads, self._providers)
+
+
+def open_session(path: Path, threads: int = 1, providers: Sequence[Any] = (_CPU,)) -> Any:  # noqa: ANN401 - untyped
+    """An inference session of the stage `path`. Raises `WeightsError` where it is missing or damaged."""
+    if not path.is_file():
+        raise WeightsError(f"{path}: the stage is missing; fetch the model again.")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Workers that spin between calls would take the cores from decoding, pasting and encoding.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    try:
+        return ort.InferenceSession(str(path), options, providers=list(providers))
+    except Exception as error:  # onnxruntime raises bare C++ exception types
+        raise WeightsError(f"{path}: ONNX Runtime cannot read it ({error}); fetch the model again.") from error
 
 
 def _providers(device: str) -> list[Any]:

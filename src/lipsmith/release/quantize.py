@@ -1,0 +1,201 @@
+"""An 8-bit render stage beside the float one, calibrated on faces of `train` and compared with it on faces of `val`.
+
+Convolutions alone are 8-bit (static; unsigned activations, signed weights with a scale a channel). Those that end in
+the flow, in the picture, or begin with what has very different ranges stay float, as do all warps and sums.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsmith.data.clips import PreparedClip, load_clip, read_manifest
+from lipsmith.errors import InputError, UsageError, WeightsError
+from lipsmith.evaluation.metrics.lpips import load_lpips, lpips
+from lipsmith.evaluation.protocols import FrameChoice, strict_frames
+from lipsmith.face.crop import still_points
+from lipsmith.face.references import choose_lips, costs, nearest
+from lipsmith.files import write_whole
+from lipsmith.inference.backend import Backend
+from lipsmith.inference.model_folder import ModelConfig, ModelFolder, find_model, load_backend, write_config
+from lipsmith.inference.onnx import open_session
+from lipsmith.inference.precision import INT8
+from lipsmith.inference.render import encode_face, pixels, render, sketches_around
+from lipsmith.speech.mel import mel_windows
+
+_LOG = logging.getLogger(__name__)
+
+CALIBRATION: Final = (24, 2)
+"""People of `train` whose frames set the ranges, and frames of each."""
+COMPARISON: Final = (10, 4)
+"""People of `val` whose frames are drawn both ways, and frames of each."""
+LEAST_PSNR: Final = 44.0
+"""dB, of the drawn half from the float one."""
+MOST_LPIPS: Final = 1.01
+"""Share of the float pictures' distance from the truth."""
+_REFERENCES: Final = 12
+_FLOAT: Final = ("alignment.head", "alignment.sketch_modulator.head", "audio", "decoder.block1", "decoder.head")
+
+Inputs = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """8-bit pictures beside float ones."""
+
+    psnr: float
+    """dB of the drawn half, mean over frames."""
+    lpips: float
+    """Distance from the truth as a share of the float pictures'."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Some frames of one clip."""
+
+    inputs: Inputs
+    """Of the render stage."""
+    truth: NDArray[np.uint8]
+    """(b, S, S, 3)."""
+
+
+def quantize(model: str | Path, data: Path) -> Comparison:
+    """Write the 8-bit render stage of `model`, a name or folder, beside the float one, with prepared clips `data`.
+
+    Raises UsageError for a model without ONNX stages, InputError where `data` has no clips of train and val that are
+    long enough, WeightsError, and writes nothing, where pictures differ more than `LEAST_PSNR` and `MOST_LPIPS` allow.
+    """
+    folder = find_model(model)
+    if not (folder.path / "render.onnx").is_file():
+        raise UsageError(f"{folder.path}: no render.onnx to quantize; export the model first.")
+    calibration = list(samples(folder, data, "train", *CALIBRATION))
+    shown = list(samples(folder, data, "val", *COMPARISON))
+    with write_whole(folder.path / INT8) as beside:
+        _write(folder.path / "render.onnx", [sample.inputs for sample in calibration], beside)
+        found = compare(folder.path / "render.onnx", beside, shown)
+        _LOG.info("%s: %.1f dB from float, LPIPS %.4f of float's", INT8, found.psnr, found.lpips)
+        if found.psnr < LEAST_PSNR or found.lpips > MOST_LPIPS:
+            raise WeightsError(
+                f"{folder.path}: 8-bit pictures are {found.psnr:.1f} dB from float ones, their LPIPS {found.lpips:.3f} "
+                f"of float's; at least {LEAST_PSNR:g} and at most {MOST_LPIPS:g} are allowed, so dub with float."
+            )
+    write_config(folder.path, folder.config)
+    return found
+
+
+def samples(folder: ModelFolder, data: Path, split: str, people: int, frames: int) -> Iterator[Sample]:
+    """`frames` frames each of one clip of `people` people of a split, evenly chosen. Raises InputError for none."""
+    first = {record.identity: record for record in reversed(read_manifest(data, split))}
+    records = [first[identity] for identity in sorted(first)]
+    backend, found = load_backend(folder, "cpu"), 0
+    for place in np.unique(np.linspace(0, len(records) - 1, people).astype(int)):
+        clip = load_clip(data, records[place])
+        choice = strict_frames(clip)
+        if choice is not None:
+            found += 1
+            yield _sample(backend, folder.settings, clip, choice, frames)
+    if not found:
+        raise InputError(f"{data}: no clip of the split {split} that was tried lasts two seconds; prepare longer ones.")
+
+
+def _sample(backend: Backend, config: ModelConfig, clip: PreparedClip, choice: FrameChoice, frames: int) -> Sample:
+    """What the render stage is given for `frames` of the frames to rebuild."""
+    assert clip.images is not None
+    pool = choice.pool[:: -(-len(choice.pool) // _REFERENCES)]
+    points, still, size = clip.landmarks, still_points(clip.transforms), clip.images.shape[1]
+    lips = choose_lips(points[pool], None, config.lips)
+    face = encode_face(backend, clip.images[pool], points[pool], still[pool], lips)
+    places = choice.targets[np.linspace(0, len(choice.targets) - 1, frames).astype(int)]
+    references = nearest(
+        costs(points[places], points[pool], still[places], still[pool]), min(config.references_per_frame, len(pool))
+    )
+    first, last = np.zeros(1, np.intp), np.full(1, len(points) - 1)
+    sketches = sketches_around(points, places, first, last, size)
+    mel, given = mel_windows(clip.mel, clip.times[places]), _Given(backend)
+    render(given, face, clip.images[places], points[places], still[places], sketches, mel, references)
+    return Sample(given.inputs, clip.images[places])
+
+
+class _Given:
+    """A backend that remembers what it was given last."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self.inputs: Inputs = {}
+
+    def __call__(self, stage: str, /, **inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        self.inputs = {name: np.ascontiguousarray(value, np.float32) for name, value in inputs.items()}
+        return self._backend(stage, **inputs)
+
+
+class _Reader:
+    """What ONNX Runtime calls a calibration data reader."""
+
+    def __init__(self, inputs: list[Inputs]) -> None:
+        self._inputs = iter(inputs)
+
+    def get_next(self) -> Inputs | None:
+        return next(self._inputs, None)
+
+
+def compare(stage: Path, quantized: Path, shown: list[Sample]) -> Comparison:
+    """The pictures that two render stages draw of the same frames."""
+    drawn = [_drawn(path, shown) for path in (stage, quantized)]
+    half = drawn[0].shape[2] // 2
+    error = np.square(drawn[0] - drawn[1])[:, :, half:].mean((1, 2, 3))
+    pictures = {name: pixels(images) for name, images in zip(("float", "int8"), drawn, strict=True)}
+    found = lpips(load_lpips("alexnet"), np.concatenate([sample.truth for sample in shown]), pictures)
+    distances = [float(found[name].distances.mean()) for name in pictures]
+    return Comparison(float(np.mean(-10 * np.log10(np.maximum(error, 1e-10)))), distances[1] / distances[0])
+
+
+def _drawn(path: Path, shown: list[Sample]) -> NDArray[np.float32]:
+    session = open_session(path)
+    known = {given.name for given in session.get_inputs()}
+    return np.concatenate([session.run(None, {name: sample.inputs[name] for name in known})[0] for sample in shown])
+
+
+def _write(stage: Path, inputs: list[Inputs], out: Path) -> None:
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+
+    known = {given.name for given in open_session(stage).get_inputs()}
+    with _quiet():
+        quantize_static(
+            str(stage),
+            str(out),
+            _Reader([{name: given[name] for name in known} for given in inputs]),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=["Conv"],
+            nodes_to_exclude=_kept_float(stage),
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """ONNX Runtime logs advice that does not fit, to the root logger."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _kept_float(stage: Path) -> list[str]:
+    """Names of the convolutions that stay float; that of all that references are compared by has computed weights."""
+    import onnx
+
+    graph = onnx.load(stage).graph
+    stored = {tensor.name for tensor in graph.initializer}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    parts = tuple(f"renderer.{part}." for part in _FLOAT)
+    return [node.name for node in convolutions if node.input[1] not in stored or node.input[1].startswith(parts)]

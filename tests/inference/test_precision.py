@@ -1,0 +1,95 @@
+"""Which render stage a CPU gets."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from lipsmith.errors import UsageError
+from lipsmith.inference import onnx as onnx_backend
+from lipsmith.inference.model_folder import ModelFolder, load_backend
+from lipsmith.inference.onnx import OnnxBackend
+from lipsmith.inference.precision import INT8, has_vnni, is_faster
+
+
+def stage(path: Path, operator: str) -> None:
+    """A render stage that adds or subtracts its inputs."""
+    inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["b", "k"]) for name in ("target", "mel")]
+    outputs = [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["b", "k"])]
+    graph = helper.make_graph([helper.make_node(operator, ["target", "mel"], ["image"])], "one", inputs, outputs)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A model whose float stage adds and whose 8-bit stage subtracts."""
+    stage(tmp_path / "render.onnx", "Add")
+    stage(tmp_path / INT8, "Sub")
+    return tmp_path
+
+
+def drawn(backend: OnnxBackend) -> float:
+    one = np.ones((1, 1), np.float32)
+    return float(backend("render", target=3 * one, mel=one)[0][0, 0])
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"), [("fpu avx2 avx512_vnni", True), ("avx2 avx_vnni", True), ("fpu avx2 avx512f", False)]
+)
+def test_vnni_is_told_by_its_flag(tmp_path: Path, flags: str, expected: bool) -> None:
+    (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags\t\t: {flags}\n")
+    assert has_vnni(tmp_path / "cpuinfo") == expected
+
+
+def test_where_nobody_tells_there_is_no_vnni(tmp_path: Path) -> None:
+    assert not has_vnni(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(("vnni", "faster"), [(True, True), (True, False), (False, True)])
+def test_auto_takes_int8_where_the_cpu_has_vnni_and_is_faster(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, vnni: bool, faster: bool
+) -> None:
+    monkeypatch.setattr(onnx_backend, "has_vnni", lambda: vnni)
+    monkeypatch.setattr(onnx_backend, "is_faster", lambda one, other: faster)
+    backend = load_backend(ModelFolder(folder, {}), "cpu", 1, (), "auto")
+    taken = vnni and faster
+    assert drawn(backend) == (2 if taken else 4)
+    assert backend.name.endswith("int8" if taken else "float")
+
+
+@pytest.mark.parametrize(("precision", "expected"), [("float", 4), ("int8", 2)])
+def test_what_is_asked_for_is_taken(folder: Path, precision: Any, expected: int) -> None:  # noqa: ANN401 - a Literal
+    assert drawn(OnnxBackend(folder, "cpu", precision=precision)) == expected
+
+
+def test_a_model_without_an_8_bit_stage_draws_in_float(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / INT8).unlink()
+    monkeypatch.setattr(onnx_backend, "has_vnni", lambda: True)
+    assert drawn(OnnxBackend(folder, "cpu", precision="auto")) == 4
+    with pytest.raises(UsageError, match="lipsmith quantize"):
+        OnnxBackend(folder, "cpu", precision="int8")
+
+
+def test_speed_is_cpu_time_of_the_frames_after_the_first() -> None:
+    class Session:
+        def __init__(self, first: float, later: float) -> None:
+            self.seconds = [first, later, later]
+
+        def get_inputs(self) -> list[Any]:
+            return [SimpleNamespace(name="target", shape=["b", 3, "k"])]
+
+        def run(self, _: None, inputs: dict[str, np.ndarray]) -> None:
+            assert inputs["target"].shape == (1, 3, 8)
+            end = time.thread_time() + self.seconds.pop(0)
+            while time.thread_time() < end:
+                pass
+
+    assert is_faster(Session(0.05, 0.001), Session(0.001, 0.01))
+    assert not is_faster(Session(0.001, 0.01), Session(0.05, 0.001))

@@ -1,0 +1,90 @@
+"""The 8-bit render stage: what stays float, how pictures are compared, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from lipsmith.errors import UsageError, WeightsError
+from lipsmith.inference.model_folder import find_model, write_config
+from lipsmith.inference.precision import INT8
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("torch")
+
+from lipsmith.release import quantize as module  # noqa: E402
+from lipsmith.release.quantize import Comparison, Sample, compare, quantize  # noqa: E402
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "render.onnx").write_bytes(b"a stage")
+    write_config(folder, {"name": "tiny", "face_size": 4, "references_per_frame": 2, "lips": 1, "window": 5})
+    return folder
+
+
+def test_convolutions_of_flow_and_picture_and_those_with_computed_weights_stay_float(tmp_path: Path) -> None:
+    weights = ["renderer.decoder.head.1.weight", "renderer.masked_encoder.1.weight", "computed"]
+    nodes = [
+        onnx.helper.make_node("Conv", ["x", weight], [f"y{place}"], name=f"conv{place}")
+        for place, weight in enumerate(weights)
+    ]
+    nodes.append(onnx.helper.make_node("Relu", ["y1"], ["z"], name="relu"))
+    stored = [onnx.numpy_helper.from_array(np.zeros((1, 1, 3, 3), np.float32), name) for name in weights[:2]]
+    graph = onnx.helper.make_graph(nodes, "convolutions", [], [], stored)
+    onnx.save(onnx.helper.make_model(graph), tmp_path / "stage.onnx")
+    assert module._kept_float(tmp_path / "stage.onnx") == ["conv0", "conv2"]
+
+
+def test_pictures_are_compared_in_the_drawn_half(monkeypatch: pytest.MonkeyPatch) -> None:
+    exact = np.full((2, 3, 4, 4), 0.5, np.float32)
+    rough = exact.copy()
+    rough[:, :, 2:] += 0.01
+    rough[:, :, :2] += 0.4
+    monkeypatch.setattr(module, "_drawn", lambda path, _: {"a": exact, "b": rough}[str(path)])
+    monkeypatch.setattr(module, "load_lpips", lambda _: None)
+    found = {
+        "float": SimpleNamespace(distances=np.array([0.1, 0.3])),
+        "int8": SimpleNamespace(distances=np.array([0.2, 0.3])),
+    }
+    monkeypatch.setattr(module, "lpips", lambda *_: found)
+    result = compare(Path("a"), Path("b"), [Sample({}, np.zeros((2, 4, 4, 3), np.uint8))])
+    assert result.psnr == pytest.approx(40.0, abs=1e-3)
+    assert result.lpips == pytest.approx(1.25)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stand-ins for faces and for quantizing itself."""
+    monkeypatch.setattr(module, "samples", lambda *_: iter([]))
+    monkeypatch.setattr(module, "_write", lambda stage, inputs, out: out.write_bytes(b"small"))
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_stage_that_is_near_enough_becomes_part_of_the_model(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "compare", lambda *_: Comparison(44.0, 1.01))
+    assert quantize(model, Path("data")).psnr == 44.0
+    assert set(find_model(model).config["files"]) == {"render.onnx", INT8}
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("found", [Comparison(43.9, 1.0), Comparison(50.0, 1.011)])
+def test_a_stage_that_is_too_far_off_is_not_written(
+    model: Path, monkeypatch: pytest.MonkeyPatch, found: Comparison
+) -> None:
+    monkeypatch.setattr(module, "compare", lambda *_: found)
+    with pytest.raises(WeightsError, match="dub with float"):
+        quantize(model, Path("data"))
+    assert sorted(path.name for path in model.iterdir()) == ["config.json", "render.onnx"]
+
+
+def test_a_model_without_its_stage_is_refused(model: Path) -> None:
+    (model / "render.onnx").unlink()
+    write_config(model, {"name": "tiny"})
+    with pytest.raises(UsageError, match="export the model first"):
+        quantize(model, Path("data"))
