@@ -24,6 +24,7 @@ UNIT_SQUARE: Final = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
 
 # Eye corners, the bridge and tip of the nose, the temples: they move with the skull, not with speech.
 ANCHORS: Final = (33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 162, 127, 234, 389, 356, 454)
+_ANCHORS: Final = ranks(ANCHORS)
 # On a turned head the mesh guesses the temples, so they weigh less than the eyes and the nose.
 WEIGHTS: Final = np.array([1.0] * 10 + [0.4] * 6)
 # Positions in the crop of the anchors of an average frontal face; mirror-symmetric.
@@ -158,7 +159,7 @@ def fit_transforms(points: Floats) -> NDArray[np.float64]:
 
     `points`: `(F, 131, 2)` in source pixels.
     """
-    anchors = points[:, ranks(ANCHORS), :].astype(np.float64)
+    anchors = points[:, _ANCHORS, :].astype(np.float64)
     weights = WEIGHTS / WEIGHTS.sum()
     source = anchors[..., 0] + 1j * anchors[..., 1]
     target = TEMPLATE[:, 0] + 1j * TEMPLATE[:, 1]

@@ -84,7 +84,7 @@ class Network:
         """The outputs, in the model file's order, for one image (S, S, 3) float32."""
         self._interpreter.set_tensor(self._input, image[None])
         self._interpreter.invoke()
-        return [self._interpreter.get_tensor(index) for index in self._outputs]
+        return list(map(self._interpreter.get_tensor, self._outputs))
 
 
 class FaceMesh:

@@ -217,8 +217,10 @@ def _stretch(
     seen = np.isin(np.arange(rows[0], rows[-1] + 1), rows)
     if not seen.all():
         points, scores = _bridged(seen, points, scores)
-    fitted = np.concatenate([fit_transforms(_landmarks(points[part])) for part in parts(len(points))])
-    transforms = smooth_transforms(fitted, times)
+    fitted = []
+    for part in parts(len(points)):
+        fitted.append(fit_transforms(_landmarks(points[part])))
+    transforms = smooth_transforms(np.concatenate(fitted), times)
     # In place and in parts: a second copy of a long film's points takes much memory.
     for part in parts(len(points)):
         points[part] = apply(transforms[part], points[part])

@@ -255,9 +255,9 @@ class FaceTracker:
         for _ in range(PASSES - 1):
             if believable(sighting, image):
                 best = sighting
-                if sighting.next_crop == sighting.crop:
+                if settle(crop := sighting.crop, mesh_square(sighting.mesh)) == crop:
                     break
-            sighting = self._look(image, sighting.place)
+            sighting = self._look(image, mesh_square(sighting.mesh))
         return sighting if believable(sighting, image) else best
 
     def _admit(self, found: list[Sighting], room: int) -> list[Track]:
@@ -267,10 +267,9 @@ class FaceTracker:
             track.follow(found[index])
         others = [sighting for index, sighting in enumerate(found) if index not in continued]
         others.sort(key=lambda sighting: -sighting.crop.side)
-        new = [
-            Track(len(self._tracks) + extra, sighting, sighting.next_crop)
-            for extra, sighting in enumerate(others[: max(room - len(continued), 0)])
-        ]
+        new = []
+        for extra, sighting in enumerate(others[: max(room - len(continued), 0)]):
+            new.append(Track(len(self._tracks) + extra, sighting, sighting.next_crop))
         self._tracks += new
         return [*continued.values(), *new]
 
