@@ -203,8 +203,12 @@ class Clip:
         timeline = play(self.times, self._end, seconds)
         if not speaking(recording.voicing, timeline.times).any():
             _LOG.warning("No speech is heard in %s; the lips stay closed.", recording.file or "the recording")
-        mouths = [predict_mouth(self.backend, self.config, face, timeline, recording, strength) for face in self.chosen]
-        return Result(self, recording, timeline, [mouth for mouth in mouths if len(mouth.frames)])
+        mouths = []
+        for face in self.chosen:
+            mouth = predict_mouth(self.backend, self.config, face, timeline, recording, strength)
+            if len(mouth.frames):
+                mouths.append(mouth)
+        return Result(self, recording, timeline, mouths)
 
     @property
     def _end(self) -> float:

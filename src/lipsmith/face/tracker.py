@@ -128,13 +128,12 @@ def _excess(difference: float, play: float) -> float:
 def assign(tracks: list[Track], found: list[Sighting]) -> dict[int, Track]:
     """Which track each face continues, by the face's index: the least surprising pairs first."""
     at_once, growth, most = TOLERANCE
-    pairs = sorted(
-        (track.surprise(sighting.place), index, t)
-        for t, track in enumerate(tracks)
-        for index, sighting in enumerate(found)
-    )
+    pairs: list[tuple[float, int, int]] = []
+    for index, sighting in enumerate(found):
+        place = sighting.place
+        pairs += [(track.surprise(place), index, t) for t, track in enumerate(tracks)]
     matched: dict[int, Track] = {}
-    for surprise, index, t in pairs:
+    for surprise, index, t in sorted(pairs):
         tolerance = min(at_once + growth * tracks[t].missed, most)
         if index not in matched and tracks[t] not in matched.values() and surprise <= tolerance:
             matched[index] = tracks[t]
@@ -144,7 +143,11 @@ def assign(tracks: list[Track], found: list[Sighting]) -> dict[int, Track]:
 def one_each(claims: list[tuple[Track, Sighting]]) -> list[tuple[Track, Sighting]]:
     """Claims with each face given to one track only: the one that it surprises least."""
     kept: list[tuple[Track, Sighting]] = []
-    for track, sighting in sorted(claims, key=lambda claim: claim[0].surprise(claim[1].place)):
+    surprises = []
+    for track, sighting in claims:
+        surprises.append(track.surprise(sighting.place))
+    for rank in np.argsort(surprises, kind="stable"):
+        track, sighting = claims[rank]
         if not any(sighting.same_face(other.box) for _, other in kept):
             kept.append((track, sighting))
     return kept

@@ -54,8 +54,10 @@ def uncrossed(content: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def speech_tokens(backend: Backend, windows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Tokens `(n, d)` of speech windows `(n, bands, 16)`."""
-    batches = [windows[start : start + _BATCH, None] for start in range(0, len(windows), _BATCH)]
-    return np.concatenate([backend("speech", mel=np.ascontiguousarray(batch))[0] for batch in batches])
+    tokens: list[NDArray[np.float32]] = []
+    for start in range(0, len(windows), _BATCH):
+        tokens += backend("speech", mel=np.ascontiguousarray(windows[start : start + _BATCH, None]))
+    return np.concatenate(tokens)
 
 
 def content_on_grid(
