@@ -4,9 +4,9 @@
 
 The footage is the demo's face in motion at 640x480 and 25 frames a second, with the demo's voice. Load: so many clients
 upload and poll at once while four jobs run; every answer and every job counts, and the memory of both processes is read
-after half of the load and at its end. Preview: three seconds of a film that is prepared. Cost: jobs of one client
-against the same dubs by `Clip.dub` in this process, in processor time, which other programs on the machine disturb less
-than time on the wall.
+after half of the load and at its end. Preview: three seconds of a film that is prepared. Cost: the same dub by
+`Clip.dub` in this process (plain), by the service (served), and by the service with what the page compares it with
+(page), in turns. Processor time is what other programs on the machine disturb least.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from service import Running, ended, found_faces, running, send  # noqa: E402
 from synthetic import make_film  # noqa: E402
 
 SIZE = (640, 480)
+WAYS = ("plain", "served", "page")
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -39,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=10, help="length of the film and the speech")
-    parser.add_argument("--jobs", type=int, default=10, help="dubs that are compared with and without the service")
+    parser.add_argument("--jobs", type=int, default=5, help="dubs each way")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -117,36 +118,46 @@ def one_client(service: Running, words: Path) -> int:
 
 
 def cost(service: Running, film: Path, words: Path, jobs: int, threads: int) -> dict[str, float]:
-    """Processor time of dubs by the service, page's comparison included, over that of the same dubs in one process."""
+    """Seconds of dubs by the service, without and with the page's comparison, beside the same dubs in one process.
+
+    They take turns, so that what else the machine does disturbs all alike.
+    """
+    clip = Dubber.from_pretrained("fast", threads=threads).prepare(film)
+    cpu, wall = dict.fromkeys(WAYS, 0.0), dict.fromkeys(WAYS, 0.0)
     with service.client() as client:
         wanted = {"video": send(client, film), "speech": send(client, words)}
         assert found_faces(client, wanted["video"]).status_code == 200
-        served = {}
-        for compare in (False, True):
-            used, began = processes_seconds(service), time.perf_counter()
-            asked = [client.post("/v1/jobs", json=wanted | {"compare": compare}).json()["id"] for _ in range(jobs)]
-            for job in asked:
-                with client.stream("GET", f"/v1/jobs/{job}/events", timeout=None) as events:
-                    assert '"done"' in list(events.iter_lines())[-2]
-            served[compare] = (processes_seconds(service) - used, time.perf_counter() - began)
-    clip = Dubber.from_pretrained("fast", threads=threads).prepare(film)
-    used, began = processor_seconds(os.getpid()), time.perf_counter()
-    for number in range(jobs):
-        clip.dub(words).save(film.with_name(f"{number}.mp4"))
-    plain = (processor_seconds(os.getpid()) - used, time.perf_counter() - began)
-    return {
-        "plain_cpu_s": plain[0] / jobs,
-        "served_cpu_s": served[False][0] / jobs,
-        "page_cpu_s": served[True][0] / jobs,
-        "served_over_plain": served[False][0] / plain[0],
-        "page_over_plain": served[True][0] / plain[0],
-        "served_wall_over_plain": served[False][1] / plain[1],
-    }
+        for _ in range(jobs):
+            for way in WAYS:
+                used, began = all_seconds(service), time.perf_counter()
+                if way == "plain":
+                    clip.dub(words).save(film.with_name("plain.mp4"), overwrite=True)
+                    wall[way] += time.perf_counter() - began
+                else:
+                    wall[way] += served(client, wanted | {"compare": way == "page"})
+                cpu[way] += all_seconds(service) - used
+    figures = {f"{way}_cpu_s": cpu[way] / jobs for way in WAYS} | {f"{way}_wall_s": wall[way] / jobs for way in WAYS}
+    for way in WAYS[1:]:
+        figures |= {
+            f"{way}_cpu_over_plain": cpu[way] / cpu["plain"],
+            f"{way}_wall_over_plain": wall[way] / wall["plain"],
+        }
+    return figures
 
 
-def processes_seconds(service: Running) -> float:
-    """Processor time of server and worker."""
-    return processor_seconds(service.process.pid) + processor_seconds(service.worker())
+def served(client: httpx.Client, wanted: dict[str, object]) -> float:
+    """Seconds from a job's start to its end, while its events are followed."""
+    job = client.post("/v1/jobs", json=wanted).json()["id"]
+    with client.stream("GET", f"/v1/jobs/{job}/events", timeout=None) as events:
+        told = [line for line in events.iter_lines() if line.startswith("data:")]
+    done = json.loads(told[-1][5:])
+    assert done["state"] == "done", done
+    return float(done["finished"] - done["started"])
+
+
+def all_seconds(service: Running) -> float:
+    """Processor time of server, worker and this process."""
+    return sum(map(processor_seconds, (service.process.pid, service.worker(), os.getpid())))
 
 
 def processor_seconds(process: int | None) -> float:

@@ -117,6 +117,16 @@ def test_a_stretch_and_its_face_are_chosen(client: httpx.Client, uploads: Upload
     assert "no face number 7" in str(failed["problem"])
 
 
+def test_music_is_heard_under_the_speech(client: httpx.Client, uploads: Uploads, service: Running) -> None:
+    done = ended(
+        client, client.post("/v1/jobs", json=uploads | {"background": uploads["speech"], "gain": -6}).json()["id"]
+    )
+    assert done["state"] == "done", done["problem"]
+    with service.client() as other:
+        assert_problem(other.post("/v1/jobs", json=uploads), 404)
+    assert_problem(client.post("/v1/jobs", json=uploads | {"background": "0" * 32}), 404)
+
+
 def test_another_speech_needs_no_preparing(client: httpx.Client, uploads: Uploads, tmp_path: Path) -> None:
     first = ended(client, client.post("/v1/jobs", json=uploads).json()["id"])
     speech_ = send(client, write_wav(tmp_path / "other.wav", speech(0.2)))

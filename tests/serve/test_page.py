@@ -204,7 +204,7 @@ def test_what_cannot_be_dubbed_is_said(page: Page, tmp_path: Path) -> None:
 def test_a_microphone_records(page: Page) -> None:
     page.click("#speech-record")
     until(lambda: page.inner_text("#speech-record") == "Stop recording")
-    time.sleep(0.5)
+    time.sleep(1)
     page.click("#speech-record")
     until(lambda: "Found: sound" in page.inner_text("#speech-status"))
 

@@ -88,7 +88,7 @@ def test_owners_are_strangers(store: Store) -> None:
 
 
 def test_a_job_takes_the_options_of_the_command() -> None:
-    known = {field.name for field in fields(DubOptions)} - {"overwrite"}
+    known = {field.name for field in fields(DubOptions)} - {"overwrite", "precision"}
     assert set(FOR_DUB) == known
     assert set(OPTIONS) | {"video", "speech"} == set(DubRequest.model_fields)
     plain = DubRequest(video="0" * 32, speech="0" * 32)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lipsmith.dubbing.source import Footage, Source
     from lipsmith.dubbing.timeline import Timeline
 
-_LONGEST_SIDE: Final = 640
+_LONGEST_SIDE: Final = 480
 _CLOCK: Final = 90_000
 _SOUND_RATE: Final = 48_000
 
@@ -50,7 +50,8 @@ class Witness:
                 small = _shrunk(image)
                 if not number:
                     stream.height, stream.width = small.shape[:2]
-                frame = av.VideoFrame.from_ndarray(small, format="rgb24")
+                planes = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2YUV_I420), np.uint8)
+                frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
                 frame.pts = round(float(self._timeline.times[number]) * _CLOCK)
                 frame.time_base = Fraction(1, _CLOCK)
                 film.mux(stream.encode(frame))
@@ -102,7 +103,7 @@ def join_sides(before: Path, after: Path, path: Path, progress: Progress) -> Non
 
 
 def _shrunk(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """With sides that are even, as the encoder needs them, and of 640 pixels at most."""
+    """With sides that are even, as the encoder needs them, and of 480 pixels at most."""
     height, width = image.shape[:2]
     scale = min(1.0, _LONGEST_SIDE / max(height, width))
     size = (max(2, 2 * round(width * scale / 2)), max(2, 2 * round(height * scale / 2)))

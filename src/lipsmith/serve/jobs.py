@@ -32,7 +32,7 @@ _FILMS: Final[dict[int | str, dict[str, Any]]] = {
 @router.post("", status_code=202, responses=responses(400, 401, 404, 413, 415, 422, 429))
 def ask(request: Request, wanted: DubRequest, response: Response, service: Given, owner: Owner) -> JobView:
     """Let the worker dub an upload with another; it waits its turn, a preview the shorter one."""
-    for name in (wanted.video, wanted.speech):
+    for name in filter(None, (wanted.video, wanted.speech, wanted.background)):
         service.upload(name, owner)
     _refuse_unfit(service, wanted)
     job = Job(
@@ -63,7 +63,7 @@ def show(job: Id, service: Given, owner: Owner) -> JobView:
 
 @router.delete("/{job}", status_code=202, responses=responses(401, 404, 409, 422))
 def cancel(job: Id, service: Given, owner: Owner) -> JobView:
-    """Cancel a dub that waits or runs; one that runs ends within a second."""
+    """Cancel a dub that waits or runs; one that runs ends with the frame that it is at."""
     service.dub(job, owner)
     if not service.store.cancel(job):
         raise Problem(409, "The job has ended; remove its result instead.")
@@ -85,7 +85,7 @@ def result(job: Id, service: Given, owner: Owner) -> FileResponse:
 
 @router.api_route("/{job}/before", methods=["GET", "HEAD"], responses=_FILMS | responses(401, 404, 409, 422))
 def before(job: Id, service: Given, owner: Owner) -> FileResponse:
-    """The footage in step with the result, at most 640 pixels wide and high, of a job with `compare`."""
+    """The footage in step with the result, at most 480 pixels wide and high, of a job with `compare`."""
     return _film(service, service.dub(job, owner), "before")
 
 

@@ -23,6 +23,9 @@ _SILENCE: Final = 900.0
 _GLANCE: Final = 5.0
 _QUICK: Final = 5.0
 _LONGEST_PAUSE: Final = 10.0
+# Windows has neither; there a worker ends with another code.
+_KILLED: Final = -getattr(signal, "SIGKILL", 9)
+_OUT_OF_TIME: Final = -getattr(signal, "SIGXCPU", 24)
 _KILLED_OFTEN: Final = 20
 _CRASHED_OFTEN: Final = 2
 
@@ -33,6 +36,7 @@ class Supervisor:
     def __init__(self, settings: Settings, store: Store) -> None:
         self._settings, self._store = settings, store
         self._process: Process | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.restarts = 0
 
     @property
@@ -41,13 +45,13 @@ class Supervisor:
         return self._process.pid if self._process is not None and self._process.returncode is None else None
 
     def ring(self) -> None:
-        """Tell the worker that there may be something to do."""
-        if self._process is not None and self._process.stdin is not None:
-            with suppress(OSError, RuntimeError):
-                self._process.stdin.write(b"\n")
+        """Tell the worker that there may be something to do; from any thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._write)
 
     async def run(self) -> None:
         """Keep a worker until cancelled; its job then waits for the next start."""
+        self._loop = asyncio.get_running_loop()
         await asyncio.to_thread(self._store.requeue)
         pause = 0.1
         try:
@@ -63,6 +67,11 @@ class Supervisor:
             if self._process is not None and self._process.returncode is None:
                 self._process.kill()
                 await self._process.wait()
+
+    def _write(self) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            with suppress(OSError, RuntimeError):
+                self._process.stdin.write(b"\n")
 
     async def _start(self) -> Process:
         scratch = self._settings.data / "tmp"
@@ -88,13 +97,13 @@ class Supervisor:
         running = self._store.running()
         _LOG.warning("the worker ended with code %d, %d jobs running; another starts", code, len(running))
         if running:
-            job, killed = running[0], code == -signal.SIGKILL
-            if job.attempts + 1 >= (_KILLED_OFTEN if killed else _CRASHED_OFTEN) or code == -signal.SIGXCPU:
+            job, most = running[0], _KILLED_OFTEN if code == _KILLED else _CRASHED_OFTEN
+            if job.attempts + 1 >= most or code == _OUT_OF_TIME:
                 self._store.finish(job.id, "failed", {}, _reason(code))
         self._store.requeue(running[0].id if running else None)
 
 
 def _reason(code: int) -> str:
-    if code == -signal.SIGXCPU:
+    if code == _OUT_OF_TIME:
         return "This took far longer than such footage does; the file may be damaged, so convert it to MP4 first."
     return "The files ended the decoder again and again; they may be damaged, so convert them to MP4 and WAV first."

@@ -112,9 +112,13 @@ def _keep(service: Service, upload: Upload, part: Path) -> Upload:
     before = service.store.same_upload(upload.sha256, upload.owner)
     if before is not None and service.settings.upload(before.id).exists():
         return service.upload(before.id, upload.owner)
-    part.replace(service.settings.upload(upload.id))
+    path = part.replace(service.settings.upload(upload.id))
+    try:
+        service.look("probe", upload, {})
+    except Problem:
+        path.unlink()
+        raise
     service.store.add(upload)
-    service.look("probe", upload, {})
     service.supervisor.ring()
     return upload
 

@@ -12,7 +12,7 @@ Id = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", description="as an answer n
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 LookState = Literal["waiting", "ready", "failed"]
 
-FOR_DUB = ("face", "start", "end", "tail", "strength", "side_by_side", "language", "label")
+FOR_DUB = ("face", "start", "end", "tail", "strength", "background", "gain", "side_by_side", "language", "label")
 """What `lipsmith dub` knows as well."""
 OPTIONS = (*FOR_DUB, "preview", "compare")
 
@@ -34,6 +34,10 @@ class DubRequest(BaseModel):
     """When the speech is over, end the film (cut) or let the footage go on (keep)."""
     strength: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 1.0
     """How far the lips move from rest: 1 as predicted, less for calmer lips, up to 2 for livelier ones."""
+    background: Id | None = None
+    """An upload with music or effects, to be heard under the speech."""
+    gain: Annotated[float, Field(ge=-100, le=40, allow_inf_nan=False)] = -12.0
+    """Decibels by which the background is louder than in its file; below 0 it is softer."""
     side_by_side: bool = False
     """Put the source to the left of the result."""
     language: Annotated[str, Field(pattern="^[a-z]{3}$")] | None = None

@@ -16,8 +16,10 @@ from lipsmith import Clip, Dubber, DubOptions, Result
 from lipsmith.dubbing.faces import choose
 from lipsmith.errors import InputError
 from lipsmith.media import open_sound
+from lipsmith.media.background import Background
 from lipsmith.progress import Progress
 from lipsmith.serve.comparison import Witness, join_sides
+from lipsmith.serve.limits import limited_time
 from lipsmith.serve.media import describe_faces, look_at
 from lipsmith.serve.settings import Settings
 from lipsmith.serve.store import Job
@@ -68,7 +70,11 @@ class Tasks:
     def run(self, job: Job, reporter: Reporter) -> dict[str, Any]:
         """Do a job and return its figures. Raises `LipsmithError` where that cannot be."""
         tasks = {"probe": self._probe, "faces": self._faces, "dub": self._dub, "side": self._side}
-        return tasks[job.kind](job, reporter)
+        # Before it is known how long they are, files get the time of a minute.
+        with limited_time(60):
+            looks = [self._look(name) for name in (job.video, job.speech) if name]
+        with limited_time(sum(look.get("seconds") or 0.0 for look in looks)):
+            return tasks[job.kind](job, reporter)
 
     def _probe(self, job: Job, reporter: Reporter) -> dict[str, Any]:
         return self._look(job.video)
@@ -86,12 +92,18 @@ class Tasks:
         prepared = time.monotonic()
         clip = replace(clip, chosen=choose(clip.faces, options.face))
         result = self._result(clip, job)
+        if result.timeline.end > 60 * self._settings.max_minutes + 1:
+            raise InputError("The speech lasts longer than it declares, and longer than is allowed; shorten it.")
         folder.mkdir(parents=True, exist_ok=True)
         if job.options["compare"]:
             witness = Witness(clip.source, result.timeline, folder / BEFORE, float(clip.times[0]))
             result = replace(result, clip=replace(clip, source=witness))
         progress = reporter.stage("dubbing")
-        path = result.save(folder / RESULT, True, options.side_by_side, progress, options.language, options.label)
+        background = (
+            Background(self._settings.upload(music), options.gain) if (music := job.options["background"]) else None
+        )
+        chosen = (True, options.side_by_side, progress, options.language, options.label)
+        path = result.save(folder / RESULT, *chosen, background)
         return _figures(clip, result, path, prepared - began, time.monotonic() - prepared)
 
     def _side(self, job: Job, reporter: Reporter) -> dict[str, Any]:
@@ -174,5 +186,5 @@ def _weight(clip: Clip) -> int:
 
 
 def _options(job: Job) -> DubOptions:
-    known = {field.name for field in fields(DubOptions)}
+    known = {field.name for field in fields(DubOptions)} - {"background"}
     return DubOptions(**{name: value for name, value in job.options.items() if name in known})

@@ -19,7 +19,7 @@ from typing import Any, Final
 from lipsmith import Dubber
 from lipsmith.errors import LipsmithError
 from lipsmith.progress import Progress
-from lipsmith.serve.limits import limit_memory, limited_time
+from lipsmith.serve.limits import limit_memory
 from lipsmith.serve.settings import Settings
 from lipsmith.serve.store import PREVIEW, Job, Store
 from lipsmith.serve.work import Tasks
@@ -64,8 +64,7 @@ class Worker:
 
     def _do(self, job: Job, interruptible: bool) -> None:
         try:
-            with limited_time(60 * self._settings.max_minutes):
-                figures = self._tasks.run(job, _Reporter(self, self._store, job, self._speeds, interruptible))
+            figures = self._tasks.run(job, _Reporter(self, self._store, job, self._speeds, interruptible))
         except CancelledError:
             self._store.finish(job.id, "cancelled", {})
         except LipsmithError as error:
@@ -118,6 +117,7 @@ def _for_client(sentence: str, job: Job, settings: Settings) -> str:
     for upload, name in ((job.video, "The film"), (job.speech, "The speech")):
         if upload:
             sentence = sentence.replace(str(settings.upload(upload)), name)
+    sentence = re.sub(re.escape(str(settings.data)) + r"[^\s:;,]*", "The file", sentence)
     return re.sub(r"--(?=[a-z])", "", sentence)
 
 

@@ -1,0 +1,43 @@
+"""The system ends what takes too much."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems limit other things")
+
+SPIN = """
+from lipsmith.serve import limits
+limits._CPU_BASE, limits._CPU_PER_SECOND = 0, 1
+with limits.limited_time(1):
+    with limits.limited_time(1):
+        pass
+    while True:
+        pass
+"""
+FILL = """
+import numpy as np
+from lipsmith.serve.limits import limit_memory
+limit_memory(2**30)
+np.zeros(2**27, np.uint8).fill(1)
+try:
+    np.zeros(2**31, np.uint8)
+except MemoryError:
+    print("refused")
+"""
+
+
+def run(program: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+
+def test_time_ends_a_process() -> None:
+    assert run(SPIN).returncode == -signal.SIGXCPU
+
+
+def test_memory_is_refused() -> None:
+    assert run(FILL).stdout == "refused\n"
