@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lipsmith import errors
     from lipsmith.dubbing.faces import Face
+    from lipsmith.dubbing.job import dub
     from lipsmith.dubbing.options import DubOptions
-    from lipsmith.dubbing.pipeline import Clip, Dubber, Result, dub
+    from lipsmith.dubbing.pipeline import Clip, Dubber, Result
 
 # ONNX Runtime reads this when it is imported; without it, it keeps an identifier and reports to its maker.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -32,7 +33,7 @@ _HOMES = {
     "Dubber": "dubbing.pipeline",
     "Face": "dubbing.faces",
     "Result": "dubbing.pipeline",
-    "dub": "dubbing.pipeline",
+    "dub": "dubbing.job",
 }
 
 

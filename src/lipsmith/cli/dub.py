@@ -73,7 +73,7 @@ def run(options: Options) -> None:
 
         _dub_all(options, pair(options.video, options.speech, options.output))
         return
-    from lipsmith.dubbing.pipeline import dub
+    from lipsmith.dubbing.job import dub
 
     result = dub(
         options.video,

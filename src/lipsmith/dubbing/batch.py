@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from lipsmith.dubbing.check import check_job
+from lipsmith.dubbing.job import check_job, write_film
 from lipsmith.dubbing.options import DubOptions
-from lipsmith.dubbing.pipeline import Clip, Dubber, write_film
+from lipsmith.dubbing.pipeline import Clip, Dubber
 from lipsmith.dubbing.table import read_table
 from lipsmith.errors import InputError, SomeFailedError, UsageError
 from lipsmith.files import refuse_clashes

@@ -9,7 +9,7 @@
     write      frames, sound       -> a film
 
 `Dubber.prepare` scans, `Clip.dub` does the next three steps, `Result` the last three, a few frames at a time: memory
-does not grow with the film's length but for the faces' geometry.
+does not grow with the film's length but for the faces' geometry. `dubbing.job.dub` does all of it in one call.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.check import check_job
 from lipsmith.dubbing.draw import Drawn, EncodedFaces, Image, draw, paste
 from lipsmith.dubbing.faces import CropStore, Face, choose, warn_ignored_faces
 from lipsmith.dubbing.mouth import MouthTrack, predict_mouth
@@ -47,7 +46,7 @@ from lipsmith.inference.precision import Precision
 from lipsmith.media import Frame, VideoWriter
 from lipsmith.media.background import Background
 from lipsmith.media.keeping import Chapter, chapters_between, kept_metadata
-from lipsmith.progress import Progress, ProgressOf, unwatched
+from lipsmith.progress import Progress
 from lipsmith.speech.mel import SAMPLE_RATE
 from lipsmith.speech.recording import Speech, load_speech
 from lipsmith.speech.voicing import speaking
@@ -61,40 +60,6 @@ MOST_AT_ONCE: Final = 8
 """Frames drawn at the same time: each takes memory, and pasting, one after the other, keeps up with no more."""
 
 Samples = NDArray[np.floating[Any] | np.signedinteger[Any]]
-
-
-def dub(
-    video: Path | str,
-    speech: Path | str,
-    out: Path | str,
-    options: DubOptions | None = None,
-    *,
-    model: str | Path = "fast",
-    device: str = "auto",
-    threads: int | None = None,
-    progress_of: ProgressOf = unwatched,
-) -> Path:
-    """Write to `out` the film or picture `video` saying `speech`, any file with sound, and return the path.
-
-    `model`, `device`, `threads`: see `Dubber.from_pretrained`. `progress_of` opens the progress of each of the two
-    passes over the film by its title. Raises a `LipsmithError`, before any long work where it can be known.
-    """
-    options = options or DubOptions()
-    check_job(Path(video), Path(speech), Path(out), options)
-    recording = load_speech(speech)
-    dubber = Dubber.from_pretrained(model, device, threads, options.precision)
-    with progress_of(f"{Path(video).name}: faces") as progress:
-        clip = dubber.prepare(video, options.face, options.start, options.end, progress=progress)
-    return write_film(clip, recording, Path(out), options, progress_of)
-
-
-def write_film(clip: Clip, recording: Speech, out: Path, options: DubOptions, progress_of: ProgressOf) -> Path:
-    """`Clip.dub` and `Result.save` as `options` ask."""
-    result = clip.dub(recording, tail=options.tail, strength=options.strength)
-    with progress_of(f"{out.name}: dubbing") as progress:
-        background = Background(options.background, options.gain) if options.background else None
-        chosen = (options.overwrite, options.side_by_side, progress, options.language, options.label)
-        return result.save(out, *chosen, background)
 
 
 class Dubber:
