@@ -69,13 +69,16 @@ class OnnxBackend:
     def _take(self, precision: Precision) -> Precision:
         """Open the 8-bit render stage where that is asked for, or is faster here; return what was taken."""
         path = self._folder / INT8
-        if precision == "int8" and (self._providers != [_CPU] or not path.is_file()):
+        possible = self._providers == [_CPU] and path.is_file()
+        if precision == "int8" and not possible:
             raise UsageError(f"Precision int8 runs on a CPU and needs {path} (`lipsmith quantize`); use float.")
-        if precision == "float" or self._providers != [_CPU] or not path.is_file():
+        if precision == "float" or not possible or (precision == "auto" and not has_vnni()):
             return "float"
-        if precision == "auto" and not (has_vnni() and is_faster(open_session(path), open_session(self._path(_PROBE)))):
+        small = self._session(_PROBE, path)
+        if precision == "auto" and not is_faster(small, large := self._open(_PROBE)):
+            self._sessions[_PROBE] = large
             return "float"
-        self._sessions[_PROBE] = self._session(_PROBE, path)
+        self._sessions[_PROBE] = small
         return "int8"
 
     def _path(self, stage: str) -> Path:

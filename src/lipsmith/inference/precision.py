@@ -28,7 +28,7 @@ def has_vnni(info: Path = Path("/proc/cpuinfo")) -> bool:
 
 
 def is_faster(one: Any, other: Any) -> bool:  # noqa: ANN401 - onnxruntime carries no types
-    """Whether the inference session `one`, of one thread, takes less CPU time than `other` for one frame."""
+    """Whether the inference session `one` takes less of its caller's CPU time than `other` for one frame."""
     inputs = {
         given.name: np.zeros([_FREE_AXES.get(axis, 1) if isinstance(axis, str) else axis for axis in given.shape], "f4")
         for given in other.get_inputs()
