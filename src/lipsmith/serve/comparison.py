@@ -42,7 +42,7 @@ class Witness:
     def show(self, order: NDArray[np.intp], times: NDArray[np.float64]) -> Iterator[NDArray[np.uint8]]:
         """The images in the order of a walk."""
         with write_whole(self._path) as beside, av.open(str(beside), "w", options={"movflags": "+faststart"}) as film:
-            stream: Any = film.add_stream("libx264", options={"preset": "ultrafast", "crf": "25"})
+            stream: Any = film.add_stream("libx264", options={"preset": "ultrafast", "crf": "25", "threads": "1"})
             stream.pix_fmt = "yuv420p"
             stream.codec_context.time_base = Fraction(1, _CLOCK)
             sound = self._add_sound(film)
@@ -109,4 +109,6 @@ def _shrunk(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     size = (max(2, 2 * round(width * scale / 2)), max(2, 2 * round(height * scale / 2)))
     if size == (width, height):
         return image
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    # Means of areas cost as much as the encoding, and only large pictures need them.
+    way = cv2.INTER_AREA if scale < 0.5 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, size, interpolation=way), np.uint8)

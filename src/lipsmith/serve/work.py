@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from lipsmith import Clip, Dubber, DubOptions, Result
 from lipsmith.dubbing.faces import choose
 from lipsmith.errors import InputError
+from lipsmith.face import MOST_FACES
 from lipsmith.media import open_sound
 from lipsmith.media.background import Background
 from lipsmith.progress import Progress
@@ -27,8 +28,10 @@ from lipsmith.serve.store import Job
 RESULT: Final = "result.mp4"
 BEFORE: Final = "before.mp4"
 SIDE: Final = "side-by-side.mp4"
-_MOST_FRAMES: Final = 200_000
-"""Frames of prepared footage, times faces, that stay in memory: 1 KB each."""
+_MOST: Final = 1_000_000
+"""Kilobytes of prepared footage that stay in memory."""
+_ENCODED: Final = 40_000
+"""Kilobytes of a face's encoded references; a frame of a face takes one."""
 
 
 class Reporter(Protocol):
@@ -55,7 +58,7 @@ class Prepared:
         if key not in self._clips:
             self._clips[key] = self.dubber.prepare(path, "all", start, end, progress=progress)
         self._clips.move_to_end(key)
-        while len(self._clips) > 1 and sum(map(_weight, self._clips.values())) > _MOST_FRAMES:
+        while len(self._clips) > 1 and sum(map(_weight, self._clips.values())) > _MOST:
             self._clips.popitem(last=False)
         return self._clips[key]
 
@@ -182,7 +185,8 @@ def _figures(clip: Clip, result: Result, path: Path, preparing: float, dubbing: 
 
 
 def _weight(clip: Clip) -> int:
-    return sum(len(face.frames) for face in clip.faces)
+    """Kilobytes, about."""
+    return sum(len(face.frames) for face in clip.faces) + _ENCODED * min(len(clip.faces), MOST_FACES)
 
 
 def _options(job: Job) -> DubOptions:
