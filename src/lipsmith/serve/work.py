@@ -6,6 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -69,6 +70,8 @@ class Tasks:
     def __init__(self, settings: Settings, dubber: Dubber) -> None:
         self._settings = settings
         self._prepared = Prepared(dubber)
+        # Uploads never change, and each job asks about the same ones.
+        self._look = lru_cache(maxsize=256)(self._look_at)
 
     def run(self, job: Job, reporter: Reporter) -> dict[str, Any]:
         """Do a job and return its figures. Raises `LipsmithError` where that cannot be."""
@@ -137,7 +140,7 @@ class Tasks:
 
         return told
 
-    def _look(self, upload: str) -> dict[str, Any]:
+    def _look_at(self, upload: str) -> dict[str, Any]:
         return look_at(self._settings.upload(upload), self._settings.max_pixels, self._settings.max_minutes)
 
     def _speech(self, job: Job) -> dict[str, Any]:
