@@ -72,6 +72,7 @@ def test_in_silence_the_lips_touch() -> None:
     assert opening[hushed].max() < 1e-4
     assert opening[~hushed].max() > 1e-2
     assert not quiet.bilabial[hushed].any()
+    assert (quiet.speech[hushed] == -4).all(dim=2).all(dim=1).any()  # digital silence among them
     torch.testing.assert_close(quiet.points[:, :, :NUM_POSE], still.points[:, :, :NUM_POSE])
 
 

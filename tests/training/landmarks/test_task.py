@@ -102,7 +102,7 @@ def test_phonemes_are_learned_and_left_behind(data: Path, tmp_path: Path) -> Non
     lines = [{"clip": record.clip, "phonemes": [["m", 0.4], ["a", 0.8]]} for record in read_manifest(data)]
     (data / PHONEMES).write_text("".join(json.dumps(line) + "\n" for line in lines))
     loss = LandmarkLossWeights(closure=1.0, plosive=1.0, phonemes=0.1)
-    told = dataclasses.replace(SMALL, loss=loss, frozen=2, references=ReferenceRules(fewest=1, full=0.5))
+    told = dataclasses.replace(SMALL, loss=loss, frozen=2, references=ReferenceRules(full=0.5, single=0.5))
     figures = trained(told, data, tmp_path)
     assert figures["closure_events"] == 0  # the first half, where both are said, holds the references
     network, _ = load_trained(tmp_path)

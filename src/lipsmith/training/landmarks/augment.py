@@ -18,6 +18,8 @@ from lipsmith.training.landmarks.sampler import Window
 
 _PER_DECIBEL = 0.08
 """Mel units a decibel: 100 dB are 8 units."""
+_DIGITAL = 0.4
+"""Share of silences that are without any noise."""
 _NATURAL = math.log(10) / (20 * _PER_DECIBEL)
 """Natural logarithm of magnitude per mel unit."""
 
@@ -180,6 +182,8 @@ def silence(window: Window, share: float, random: torch.Generator) -> Window:
     silent = (moment >= start) & (moment < end) & (chance < share)
     hiss = -MEL_LIMIT + 1.5 * level.square()[..., None]
     hiss = (hiss + 0.3 * torch.randn(window.speech.shape, device=device, generator=random)).clamp_min(-MEL_LIMIT)
+    # Digital silence too, as between cuts and round synthetic speech.
+    hiss = torch.where(level[..., None] < _DIGITAL, -MEL_LIMIT, hiss)
     speech = torch.where(silent[:, :, None], hiss, window.speech)
     quiet = rearrange(silent.float().mean(-1), "b t -> b t 1 1")
     pose, content = window.points[:, :, :NUM_POSE], window.points[:, :, NUM_POSE:]

@@ -89,6 +89,8 @@ class ReferenceRules:
     """Least number of references in training, up to the model's."""
     full: float = 0.0
     """Share of steps with as many references as the model has; the others have a random number."""
+    single: float = 0.0
+    """Share of steps with a single reference."""
     still_pose: float = 0.0
     """Share of windows whose head stands still, as at a moment nearby."""
     shifted_pose: float = 0.0

@@ -76,10 +76,11 @@ class LandmarkTask(Task[Window]):
         """Windows with a random number of references, varied."""
         config, most = self.config, self.config.model.references
         # Drawn on the CPU: a shape must not wait for the device.
-        count = int(torch.randint(min(config.references.fewest, most), most + 1, ()))
-        if float(torch.rand(())) < config.references.full:
-            count = most
-        window = draw(self.footage, config.batch, config.model.window, count, config.references, random)
+        rules, chance = config.references, float(torch.rand(()))
+        count = int(torch.randint(min(rules.fewest, most), most + 1, ()))
+        if chance < rules.full + rules.single:
+            count = most if chance < rules.full else 1
+        window = draw(self.footage, config.batch, config.model.window, count, rules, random)
         window = augment(window, config.augment, random)
         return exchange_pose(window, config.augment, config.model.steady, config.model.nearness, random)
 
