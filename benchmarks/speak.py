@@ -22,11 +22,11 @@ sys.path.insert(0, str(ROOT / "tests"))
 from lipsmith.face.crop import apply, fit_transforms  # noqa: E402
 from lipsmith.face.landmarks import NUM_POSE, select  # noqa: E402
 from lipsmith.face.tracker import FaceTracker  # noqa: E402
-from lipsmith.inference.model_folder import Backend  # noqa: E402
+from lipsmith.inference.backend import Backend  # noqa: E402
+from lipsmith.inference.model_folder import find_model  # noqa: E402
 from lipsmith.inference.onnx import OnnxBackend  # noqa: E402
 from lipsmith.inference.speak import predict_content  # noqa: E402
 from lipsmith.inference.torch import load_torch_backend  # noqa: E402
-from lipsmith.models.third_party import find_model  # noqa: E402
 from lipsmith.speech.mel import mel_spectrogram  # noqa: E402
 from synthetic import speech  # noqa: E402
 
