@@ -1,4 +1,4 @@
-"""Protocols, baselines, models as systems, totals, tables; and a whole evaluation on footage that anyone may have."""
+"""Protocols, baselines, models as systems; and a whole evaluation on footage that anyone may have."""
 
 from __future__ import annotations
 
@@ -25,8 +25,6 @@ from lipsmith.evaluation.report import page, write_strip
 from lipsmith.evaluation.run import Evaluation, Plan, evaluate, flat_figures
 from lipsmith.evaluation.scoring import Networks, Scorer, load_networks
 from lipsmith.evaluation.systems import REAL, ReconstructionTask
-from lipsmith.evaluation.tables import make_table
-from lipsmith.evaluation.totals import interval, intervals, totals
 from lipsmith.face import FaceMesh
 from lipsmith.face.crop import still_points
 from lipsmith.face.landmarks import NUM_POSE
@@ -178,72 +176,6 @@ def test_clips_of_another_size_are_refused() -> None:
 def test_predicted_landmarks_need_a_model() -> None:
     with pytest.raises(UsageError, match="--model"):
         Plan(Path(), "test", "cross", "true", None)
-
-
-def test_totals_pass_over_what_is_not_known() -> None:
-    rows = [
-        {"system": "a", "psnr": 30.0, "csim": float("nan")},
-        {"system": "a", "psnr": 32.0},
-        {"system": "b", "psnr": 1.0},
-    ]
-    assert totals(rows, "a") == {"psnr": 31.0}
-
-
-def test_obedience_is_a_median_over_clips_and_shut_a_share_of_all_frames() -> None:
-    rows = [
-        {"system": "a", "obedience.slope": slope, "obedience.shut": shut, "obedience.asked_shut": frames}
-        for slope, shut, frames in (
-            (0.5, 1.0, 30.0),
-            (0.9, 0.0, 10.0),
-            (float("nan"), float("nan"), 0.0),
-            (9.0, 1.0, 0.0),
-        )
-    ]
-    assert totals(rows[:3], "a") == {"obedience.slope": 0.7, "obedience.shut": 0.75}
-    assert totals([rows[0], rows[1], rows[3]], "a")["obedience.slope"] == 0.9
-
-
-def test_an_interval_of_a_median_is_not_moved_by_one_wild_clip() -> None:
-    values, people = np.array([*[1.0] * 20, 1000.0]), np.arange(21).astype(str)
-    assert interval(values, people, median=True) == (1.0, 1.0)
-    assert interval(values, people)[1] > 100
-
-
-def test_an_interval_of_a_weighted_mean_hardly_sees_a_clip_of_few_frames() -> None:
-    values, weights = np.array([0.0, 0.0, 1.0]), np.array([100.0, 100.0, 1e-9])
-    assert interval(values, np.array(["a", "b", "c"]), weights=weights)[0] == 0
-    drawn_alone = interval(np.array([0.0, 1.0]), np.array(["a", "b"]), weights=np.array([3.0, 1.0]))
-    assert drawn_alone == (0.0, 1.0)
-
-
-def test_one_person_has_no_interval() -> None:
-    rows = [{"system": "x", "identity": "p", "psnr": value} for value in (30.0, 31.0)]
-    assert intervals(rows, "x") == {}
-
-
-def test_intervals_draw_people_not_clips() -> None:
-    """A hundred clips of two people are two observations."""
-    values = np.array([0.0] * 50 + [1.0] * 50)
-    two = interval(values, np.array(["a"] * 50 + ["b"] * 50))
-    many = interval(values, np.arange(100).astype(str))
-    assert two == (0, 1)
-    assert 0.35 < many[0] < 0.5 < many[1] < 0.65
-
-
-def test_tables_mark_the_best_and_what_is_missing() -> None:
-    found = {"real": {"lse_d": 0.5}, "copy": {"psnr": 27.0, "lip_lmd": 2.0}, "ours_1": {"psnr": 30.0, "lse_d": 0.7}}
-    table = make_table("T", found, {"ours_1": {"psnr": (29.0, 31.0)}})
-    assert table.header == ("", "PSNR ↑", "LipLMD ↓", "LSE-D ↓")
-    assert table.body[2] == ("ours_1", "30.00 ±1.00", "n/a", "0.700")
-    assert "**30.00 ±1.00**" in table.markdown()
-    assert "**27.00**" not in table.markdown()
-    assert r"ours\_1 & \textbf{30.00 $\pm$1.00}" in table.latex()
-
-
-def test_names_break_no_table() -> None:
-    table = make_table("T", {"a|b & #1": {"psnr": 30.0}})
-    assert r"| a\|b & #1 | 30.00 |" in table.markdown()
-    assert r"a|b \& \#1 & 30.00" in table.latex()
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,57 @@
+"""Totals and their intervals: what is unknown is left out, and people are drawn, not clips."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lipsmith.evaluation.totals import interval, intervals, totals
+
+
+def test_totals_pass_over_what_is_not_known() -> None:
+    rows = [
+        {"system": "a", "psnr": 30.0, "csim": float("nan")},
+        {"system": "a", "psnr": 32.0},
+        {"system": "b", "psnr": 1.0},
+    ]
+    assert totals(rows, "a") == {"psnr": 31.0}
+
+
+def test_obedience_is_a_median_over_clips_and_shut_a_share_of_all_frames() -> None:
+    rows = [
+        {"system": "a", "obedience.slope": slope, "obedience.shut": shut, "obedience.asked_shut": frames}
+        for slope, shut, frames in (
+            (0.5, 1.0, 30.0),
+            (0.9, 0.0, 10.0),
+            (float("nan"), float("nan"), 0.0),
+            (9.0, 1.0, 0.0),
+        )
+    ]
+    assert totals(rows[:3], "a") == {"obedience.slope": 0.7, "obedience.shut": 0.75}
+    assert totals([rows[0], rows[1], rows[3]], "a")["obedience.slope"] == 0.9
+
+
+def test_an_interval_of_a_median_is_not_moved_by_one_wild_clip() -> None:
+    values, people = np.array([*[1.0] * 20, 1000.0]), np.arange(21).astype(str)
+    assert interval(values, people, median=True) == (1.0, 1.0)
+    assert interval(values, people)[1] > 100
+
+
+def test_an_interval_of_a_weighted_mean_hardly_sees_a_clip_of_few_frames() -> None:
+    values, weights = np.array([0.0, 0.0, 1.0]), np.array([100.0, 100.0, 1e-9])
+    assert interval(values, np.array(["a", "b", "c"]), weights=weights)[0] == 0
+    drawn_alone = interval(np.array([0.0, 1.0]), np.array(["a", "b"]), weights=np.array([3.0, 1.0]))
+    assert drawn_alone == (0.0, 1.0)
+
+
+def test_one_person_has_no_interval() -> None:
+    rows = [{"system": "x", "identity": "p", "psnr": value} for value in (30.0, 31.0)]
+    assert intervals(rows, "x") == {}
+
+
+def test_intervals_draw_people_not_clips() -> None:
+    """A hundred clips of two people are two observations."""
+    values = np.array([0.0] * 50 + [1.0] * 50)
+    two = interval(values, np.array(["a"] * 50 + ["b"] * 50))
+    many = interval(values, np.arange(100).astype(str))
+    assert two == (0, 1)
+    assert 0.35 < many[0] < 0.5 < many[1] < 0.65
