@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.face import CutDetector, FaceDetector, FaceMesh, FaceTracker
-from lipsmith.face.mesh import mesh_square
+from lipsmith.face.detector import mesh_square
 
 
 def milliseconds(call: Callable[[], object], repeat: int = 60) -> float:

@@ -10,8 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from lipsmith import Clip, Dubber
-from lipsmith.dubbing.draw import draw
-from lipsmith.dubbing.mouth import MouthTrack
+from lipsmith.dubbing.mouth import MouthTrack, draw
 from lipsmith.dubbing.paste.composite import Compositor, soft_mask
 from lipsmith.face import FaceTracker
 from lipsmith.face.crop import crop_image, invert, still_points

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.dubbing.scan import Face, Stored
 from lipsmith.media import VideoWriter
 from synthetic import face_at, make_film, speech
 
@@ -135,3 +136,24 @@ ODD_VIDEOS: dict[str, Make] = {
     "damaged in the middle": damaged_middle,
     "a name with spaces": lambda folder: make_film(folder / "mein Film, 1:2 'é'.mp4", 0.2, 25, SIZE),
 }
+
+
+def track(number: int, shot: int = 0, size: float = 50, x: float = 0, frames: int = 10) -> Face:
+    """A face without pictures."""
+    none = np.zeros((0, 131, 2), np.float32)
+    return Face(
+        number,
+        shot,
+        np.arange(frames),
+        none,
+        np.zeros((0, 2, 3)),
+        np.zeros(0, np.float32),
+        Stored(0, ()),
+        none,
+        np.zeros((0, 2, 2), np.float32),
+        np.zeros(0, np.intp),
+        none,
+        size,
+        (x, 0),
+        (0, 1),
+    )

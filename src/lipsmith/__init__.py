@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lipsmith import errors
-    from lipsmith.dubbing.faces import Face
     from lipsmith.dubbing.job import dub
     from lipsmith.dubbing.options import DubOptions
     from lipsmith.dubbing.pipeline import Clip, Dubber, Result
+    from lipsmith.dubbing.scan import Face
 
 # ONNX Runtime reads this when it is imported; without it, it keeps an identifier and reports to its maker.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -31,7 +31,7 @@ _HOMES = {
     "Clip": "dubbing.pipeline",
     "DubOptions": "dubbing.options",
     "Dubber": "dubbing.pipeline",
-    "Face": "dubbing.faces",
+    "Face": "dubbing.scan",
     "Result": "dubbing.pipeline",
     "dub": "dubbing.job",
 }

@@ -2,16 +2,123 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
+from dataclasses import dataclass
+from queue import Empty, Full, Queue
+from threading import Event, Thread
+from typing import Final, TypeVar
 
 Progress = Callable[[int, int], None]
 """Called with what is done and the total, both in the same unit; the total is 0 while nobody can tell."""
 
 ProgressOf = Callable[[str], AbstractContextManager[Progress | None]]
 """Opens the progress of one step by the step's title; the `with` ends when the step does."""
+S = TypeVar("S")
+T = TypeVar("T")
+AHEAD: Final = 4
+"""Frames that are decoded or drawn before they are needed."""
+_GLANCE: Final = 0.05
 
 
 def unwatched(title: str) -> AbstractContextManager[None]:
     """The `ProgressOf` of a caller who does not want to know."""
     return nullcontext()
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """The last thing in the queue, with the error that ended the work, if any."""
+
+    error: BaseException | None = None
+
+
+def prefetch(items: Iterator[T], depth: int = AHEAD) -> Generator[T, None, None]:
+    """The same items, of which up to `depth` are made in advance in a thread.
+
+    An error there is raised here. When the consumer stops early, on Ctrl-C for one, the thread ends after the item
+    it is at, and `items` is closed.
+    """
+    queue: Queue[T | _Ended] = Queue(depth)
+    stop = Event()
+    worker = Thread(target=_fill, args=(items, queue, stop), daemon=True)
+    worker.start()
+    try:
+        while not isinstance(item := _next(queue), _Ended):
+            yield item
+        if item.error is not None:
+            raise item.error
+    finally:
+        stop.set()
+        worker.join()
+
+
+def prefetch_map(function: Callable[[S], T], items: Generator[S, None, None], workers: int) -> Generator[T, None, None]:
+    """`function` of each item, in the items' order, made by `workers` threads at once.
+
+    At most `workers` + 1 items are taken ahead of the result that is used. An error of an item, or in taking it, is
+    raised in its place, after the results before it. When the consumer stops early, each thread ends after the call
+    it is at, and `items` is closed.
+    """
+    pool = ThreadPoolExecutor(workers, "lipsmith")
+    with closing(items):
+        try:
+            yield from _in_order(pool, function, items, workers + 1)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, function: Callable[[S], T], items: Iterator[S], most: int
+) -> Generator[T, None, None]:
+    begun: deque[Future[T]] = deque()
+    more = True
+    while more or begun:
+        while more and len(begun) < most:
+            try:
+                begun.append(pool.submit(function, next(items)))
+            except StopIteration:
+                more = False
+            except Exception as error:
+                begun.append(_failed(error))
+                more = False
+        if begun:
+            yield begun.popleft().result()
+
+
+def _failed(error: Exception) -> Future[T]:
+    future: Future[T] = Future()
+    future.set_exception(error)
+    return future
+
+
+def _fill(items: Iterator[T], queue: Queue[T | _Ended], stop: Event) -> None:
+    ended = _Ended()
+    try:
+        for item in items:
+            if not _put(queue, item, stop):
+                break
+    except BaseException as error:
+        ended = _Ended(error)
+    finally:
+        if hasattr(items, "close"):
+            items.close()
+        _put(queue, ended, stop)
+
+
+def _put(queue: Queue[T | _Ended], item: T | _Ended, stop: Event) -> bool:
+    """Whether there was room before the consumer stopped."""
+    while not stop.is_set():
+        with suppress(Full):
+            queue.put(item, timeout=_GLANCE)
+            return True
+    return False
+
+
+def _next(queue: Queue[T | _Ended]) -> T | _Ended:
+    # A wait without a time limit would hold off Ctrl-C on some systems.
+    while True:
+        with suppress(Empty):
+            return queue.get(timeout=1.0)

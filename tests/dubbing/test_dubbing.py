@@ -329,7 +329,7 @@ def test_an_error_that_is_kept_keeps_no_thread(clip: Clip, tmp_path: Path, monke
         raise RuntimeError("out of memory")
 
     result = clip.dub(speech(1.0))
-    monkeypatch.setattr("lipsmith.dubbing.draw.render", fail)
+    monkeypatch.setattr("lipsmith.dubbing.mouth.render", fail)
     before, kept = threading.active_count(), []
     for use in (lambda: list(result.frames()), lambda: result.save(tmp_path / "out.mp4")):
         with pytest.raises(RuntimeError) as caught:

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import pytest
 
 from lipsmith import __version__
-from lipsmith.dubbing.provenance import SOURCE_TYPE, metadata, sign
+from lipsmith.dubbing.provenance import sign
 from lipsmith.errors import InputError, UsageError
 from lipsmith.media import VideoWriter, probe
+from lipsmith.media.container import SOURCE_TYPE, synthetic_metadata
 from lipsmith.media.writing import CONTAINERS
 from synthetic import STILL, face_at
 
@@ -25,7 +26,7 @@ class Credentials(NamedTuple):
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("provenance") / "film.mp4"
-    with VideoWriter(path, 64, 64, 25, metadata=metadata("fast")) as writer:
+    with VideoWriter(path, 64, 64, 25, metadata=synthetic_metadata(f"lipsmith {__version__}", "fast")) as writer:
         writer.write(face_at(0, (64, 64), STILL))
     return path
 
@@ -33,11 +34,12 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("suffix", CONTAINERS)
 def test_every_container_keeps_what_programs_read(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"film{suffix}"
-    with VideoWriter(path, 64, 64, 25, metadata=metadata("fast")) as writer:
+    with VideoWriter(path, 64, 64, 25, metadata=synthetic_metadata(f"lipsmith {__version__}", "fast")) as writer:
         writer.write(face_at(0, (64, 64), STILL))
     told = {key.lower(): value for key, value in probe(path).metadata.items()}
     assert SOURCE_TYPE in " ".join(told.values())
-    assert {key: told[key] for key in metadata("fast")} == metadata("fast")
+    expected = synthetic_metadata(f"lipsmith {__version__}", "fast")
+    assert {key: told[key] for key in expected} == expected
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lipsmith.dubbing.faces import CropStore
-from lipsmith.dubbing.scan import LONGEST_GAP, Scan, Scanner, Sizes
-from lipsmith.dubbing.source import ArraySource
+from lipsmith.dubbing.array_source import ArraySource
+from lipsmith.dubbing.scan import LONGEST_GAP, CropStore, Scan, Scanner, Sizes
 from lipsmith.errors import InputError
 from lipsmith.face.crop import crop_image
 from scripted import ScriptedTracker, Seen, mesh

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from lipsmith import Dubber
 from lipsmith.face import FaceTracker
 from lipsmith.face.crop import crop_image
-from lipsmith.face.landmarks import NUM_POSE, select
-from lipsmith.face.sketch import draw_sketches
+from lipsmith.face.landmarks import NUM_POSE, draw_sketches, select
 from lipsmith.inference.onnx import OnnxBackend
 from lipsmith.media import read_frames
 from lipsmith.speech.mel import SAMPLE_RATE, mel_spectrogram, mel_windows, read_audio

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lipsmith.dubbing import source as module
-from lipsmith.dubbing.source import ArraySource, FileSource, open_source, runs
+from lipsmith.dubbing.array_source import ArraySource
+from lipsmith.dubbing.pipeline import open_source
+from lipsmith.dubbing.source import FileSource, runs
 from lipsmith.errors import InputError, LipsmithError, UsageError
 from lipsmith.media import VideoWriter
 from synthetic import make_film

@@ -15,7 +15,6 @@ from lipsmith.cli import main
 from lipsmith.cli.results import read_figures
 from lipsmith.data.clips import ClipRecord, PreparedClip
 from lipsmith.data.prepare import prepare
-from lipsmith.dubbing.strength import with_strength
 from lipsmith.errors import InputError, UsageError
 from lipsmith.evaluation.baselines import Copy, Mean, Warp, landmark_flow, under, warp
 from lipsmith.evaluation.metrics.judge import OwnJudge
@@ -29,6 +28,7 @@ from lipsmith.face import FaceMesh
 from lipsmith.face.crop import still_points
 from lipsmith.face.landmarks import NUM_POSE
 from lipsmith.face.references import choose_landmarks
+from lipsmith.inference.speak import with_strength
 from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig
 from synthetic import Motion, make_film, speech
 

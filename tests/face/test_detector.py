@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lipsmith.errors import WeightsError
-from lipsmith.face import Detection, mesh
+from lipsmith.face import Detection, detector
 from lipsmith.face.detector import anchors, decode, distinct, levels, overlap, suppress, tiles
 
 
@@ -94,17 +94,17 @@ def test_levels_start_with_the_whole_picture_and_end_on_its_sides() -> None:
 
 
 def test_a_changed_bundle_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    mesh.read_bundle.cache_clear()
-    monkeypatch.setattr(mesh, "SHA256", "0" * 64)
+    detector.read_bundle.cache_clear()
+    monkeypatch.setattr(detector, "SHA256", "0" * 64)
     with pytest.raises(WeightsError, match="not the published file"):
-        mesh.read_bundle()
-    monkeypatch.setattr(mesh, "BUNDLE", "absent.task")
+        detector.read_bundle()
+    monkeypatch.setattr(detector, "BUNDLE", "absent.task")
     with pytest.raises(WeightsError, match="missing"):
-        mesh.read_bundle()
+        detector.read_bundle()
 
 
 def test_networks_made_at_once_leave_the_process_its_stderr() -> None:
     before = os.fstat(2)
     with ThreadPoolExecutor(6) as threads:
-        list(threads.map(mesh.Network, [mesh.DETECTOR] * 12))
+        list(threads.map(detector.Network, [detector.DETECTOR] * 12))
     assert (os.fstat(2).st_dev, os.fstat(2).st_ino) == (before.st_dev, before.st_ino)

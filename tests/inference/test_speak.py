@@ -8,14 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lipsmith.face.landmarks import NUM_CONTENT
 from lipsmith.inference.speak import (
     grid,
     overlap_average,
     predict_content,
     resample,
     triangle,
-    uncrossed,
     window_starts,
 )
 from lipsmith.speech.mel import MEL_LIMIT, MEL_RATE
@@ -140,12 +138,3 @@ def test_resampling_passes_through_what_is_given_and_holds_the_ends() -> None:
     np.testing.assert_allclose(resample(values, times, np.array([-1.0, 0.1, 0.3, 9.0]))[:, 0], [1, 2, 4, 4], atol=1e-6)
     np.testing.assert_allclose(resample(values, times, np.array([0.05, 0.2]))[:, 0], [1.5, 3.0], atol=1e-6)
     np.testing.assert_array_equal(resample(values[:1], times[:1], times)[:, 0], [1, 1, 1])
-
-
-def test_lips_that_would_cross_meet_halfway() -> None:
-    content = np.zeros((2, NUM_CONTENT, 2), np.float32)
-    upper, lower = NUM_CONTENT - 20 + 5, NUM_CONTENT - 20 + 15
-    content[:, lower, 1] = 0.02, -0.02
-    parted = uncrossed(content)
-    np.testing.assert_allclose(parted[:, [upper, lower], 1], [[0, 0.02], [-0.01, -0.01]], atol=1e-7)
-    assert np.count_nonzero(parted) == 3

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from lipsmith.errors import InputError, LipsmithError, UsageError
 from lipsmith.media import VideoWriter, open_sound, probe, read_frames
 from lipsmith.media.color import ColorTags, FrameToRGB, RGBToFrame
-from lipsmith.media.keeping import Chapter
+from lipsmith.media.container import Chapter
 from lipsmith.speech.mel import read_audio
 from video_samples import click, film, loudest, picture, pictures, sound
 

@@ -10,7 +10,7 @@ import pytest
 
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.inference.model_folder import find_model, write_config
-from lipsmith.inference.precision import INT8
+from lipsmith.inference.onnx import INT8
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("torch")

@@ -11,8 +11,7 @@ from lipsmith.errors import UsageError
 from lipsmith.media import VideoWriter, open_sound
 from lipsmith.speech import recording as module
 from lipsmith.speech.mel import mel_spectrogram
-from lipsmith.speech.recording import load_speech, streamed_mel
-from lipsmith.speech.voicing import loudness
+from lipsmith.speech.recording import load_speech, loudness, streamed_mel
 
 
 @settings(max_examples=20)

@@ -120,7 +120,7 @@ def parse_options(verb: str, module: Verb, words: Sequence[str]) -> Common:
     """The verb's options from the words after it. Raises SystemExit after printing help (0) or a usage error (2)."""
     import tyro
 
-    from lipsmith.cli.values import registry
+    from lipsmith.cli.console import registry
 
     options: Common = tyro.cli(
         module.Options,

@@ -8,15 +8,16 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol, TextIO
 
 import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from lipsmith.errors import UsageError
 from lipsmith.progress import Progress
@@ -24,7 +25,20 @@ from lipsmith.progress import Progress
 if TYPE_CHECKING:
     from rich.console import Console
 
+
 _LOG = logging.getLogger("lipsmith")
+Value = int | float | str | Path
+_WHOLE: Final = (int, "INT", "a whole number")
+_NUMBER: Final = (float, "FLOAT", "a number such as 12.5")
+_KINDS: Final[dict[Any, tuple[Callable[[str], Value], str, str]]] = {
+    int: _WHOLE,
+    int | None: _WHOLE,
+    float: _NUMBER,
+    float | None: _NUMBER,
+    str | None: (str, "STR", "a text"),
+    Path | None: (Path, "PATH", "a path"),
+}
+registry: Final = ConstructorRegistry()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,3 +223,24 @@ def _cell(value: object) -> str:
     if math.isnan(number):
         return "n/a"
     return f"{number:.4g}" if abs(number) < 10_000 else f"{number:.0f}"
+
+
+@registry.primitive_rule
+def _plain(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Value | None] | None:
+    if info.type not in _KINDS:
+        return None
+    read, metavar, name = _KINDS[info.type]
+
+    def from_words(words: list[str]) -> Value:
+        try:
+            return read(words[0])
+        except ValueError:
+            raise ValueError(f"{words[0]} is not {name}") from None
+
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=metavar,
+        instance_from_str=from_words,
+        is_instance=lambda value: value is None or isinstance(value, Value),
+        str_from_instance=lambda value: [str(value)],
+    )

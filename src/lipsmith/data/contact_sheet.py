@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.data.clips import ClipRecord, PreparedClip, load_clip, load_mesh, read_crops, read_manifest
-from lipsmith.face.landmarks import lip_opening
-from lipsmith.face.sketch import draw_sketches
+from lipsmith.face.landmarks import draw_sketches, lip_opening
 from lipsmith.progress import Progress
 from lipsmith.speech.mel import MEL_LIMIT, MEL_RATE
 

@@ -1,15 +1,25 @@
-"""What a dub can be told, typed once: the Python API takes these options and the command line is made from them."""
+"""What a dub can be told, typed once for API and command line, and which of a film's faces that means."""
 
 from __future__ import annotations
 
-import math
+import logging
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
+import numpy as np
+
+from lipsmith.dubbing.source import check_stretch
 from lipsmith.errors import UsageError
-from lipsmith.inference.precision import Precision
+from lipsmith.face.stretches import prominence
+from lipsmith.inference.backend import Precision
+
+if TYPE_CHECKING:
+    from lipsmith.dubbing.scan import Face
+
+_LOG = logging.getLogger(__name__)
 
 Tail = Literal["cut", "keep"]
 
@@ -17,6 +27,8 @@ STRONGEST: Final = 2.0
 LEAST_GAIN: Final = -100.0
 MOST_GAIN: Final = 40.0
 FACE_WORDS: Final = ("largest", "left", "right", "all")
+# A face must be there for this share of the longest-seen face's frames to count as left- or rightmost.
+_LASTING: Final = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,9 +95,48 @@ def face_numbers(face: str) -> set[int]:
     return {int(part) for part in parts}
 
 
-def check_stretch(start: float | None, end: float | None) -> None:
-    """Raise `UsageError` for a start and end, in seconds, with nothing between them."""
-    if start is not None and not 0 <= start < math.inf:
-        raise UsageError(f"The start, {start:g} s, lies outside any footage; choose 0 or later.")
-    if end is not None and not end > (start or 0):
-        raise UsageError(f"The end, {end:g} s, is not after the start, {start or 0:g} s; choose a later end.")
+def choose(tracks: Sequence[Face], face: str) -> list[Face]:
+    """The faces to dub: largest, left or right of each shot, all, or numbers as listed ("2" or "1,4").
+
+    Raises `UsageError` for another word or a number that no face has.
+    """
+    if face == "all":
+        return list(tracks)
+    if face in FACE_WORDS:
+        shots = {track.shot: [other for other in tracks if other.shot == track.shot] for track in tracks}
+        return [_of_shot(together, face) for together in shots.values()]
+    wanted = face_numbers(face)
+    unknown = sorted(wanted - {track.number for track in tracks})
+    if unknown:
+        raise UsageError(f"There is no face number {unknown[0]}: {len(tracks)} were found; --list-faces shows them.")
+    return [track for track in tracks if track.number in wanted]
+
+
+def ignored_faces(tracks: Sequence[Face], chosen: Sequence[Face]) -> list[Face]:
+    """Faces that are not `chosen` though nobody who is shares a frame with them, in shots where somebody is.
+
+    Who leaves the picture and comes back elsewhere is another face; so is a stranger who comes first.
+    """
+    return [
+        track
+        for track in tracks
+        if (beside := [other for other in chosen if other.shot == track.shot])
+        and not any(other is track or np.isin(other.frames, track.frames).any() for other in beside)
+    ]
+
+
+def warn_ignored_faces(name: str, face: str, tracks: Sequence[Face], chosen: Sequence[Face]) -> None:
+    """Log a warning where `face`, a word, leaves faces of the footage `name` undubbed that were likely meant."""
+    if face in FACE_WORDS and (others := ignored_faces(tracks, chosen)):
+        numbers = ", ".join(str(track.number) for track in others)
+        _LOG.warning(
+            "%s: the original lips stay where only face %s is seen; choose faces by number, or all.", name, numbers
+        )
+
+
+def _of_shot(tracks: list[Face], face: str) -> Face:
+    if face == "largest":
+        return max(tracks, key=lambda track: prominence(track.size, len(track.frames)))
+    longest = max(len(track.frames) for track in tracks)
+    lasting = [track for track in tracks if len(track.frames) >= _LASTING * longest]
+    return sorted(lasting, key=lambda track: track.place[0])[0 if face == "left" else -1]

@@ -26,30 +26,25 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.draw import Drawn, EncodedFaces, Image, draw, paste
-from lipsmith.dubbing.faces import CropStore, Face, choose, warn_ignored_faces
-from lipsmith.dubbing.mouth import MouthTrack, predict_mouth
-from lipsmith.dubbing.options import DubOptions, Tail
+from lipsmith import __version__
+from lipsmith.dubbing.array_source import ArraySource
+from lipsmith.dubbing.mouth import Drawn, EncodedFaces, Image, MouthTrack, draw, paste, predict_mouth
+from lipsmith.dubbing.options import DubOptions, Tail, choose, warn_ignored_faces
 from lipsmith.dubbing.paste.composite import Compositor
 from lipsmith.dubbing.paste.label import labeled
-from lipsmith.dubbing.prefetch import prefetch, prefetch_map
-from lipsmith.dubbing.provenance import metadata
-from lipsmith.dubbing.scan import Scanner, Sizes
-from lipsmith.dubbing.source import Frames, Source, open_source
-from lipsmith.dubbing.timeline import Timeline, play, usual_interval
+from lipsmith.dubbing.scan import CropStore, Face, Scanner, Sizes
+from lipsmith.dubbing.source import FileSource, Frames, Source, Timeline, play, usual_interval
 from lipsmith.errors import UsageError
 from lipsmith.face import MOST_FACES, FaceTracker
 from lipsmith.files import refuse_existing, refuse_input
-from lipsmith.inference.backend import Backend
+from lipsmith.inference.backend import Backend, Precision
 from lipsmith.inference.model_folder import ModelConfig, find_model, load_backend, usable_cores
-from lipsmith.inference.precision import Precision
 from lipsmith.media import Frame, VideoWriter
 from lipsmith.media.background import Background
-from lipsmith.media.keeping import Chapter, chapters_between, kept_metadata
-from lipsmith.progress import Progress
+from lipsmith.media.container import Chapter, chapters_between, kept_metadata, synthetic_metadata
+from lipsmith.progress import Progress, prefetch, prefetch_map
 from lipsmith.speech.mel import SAMPLE_RATE
-from lipsmith.speech.recording import Speech, load_speech
-from lipsmith.speech.voicing import speaking
+from lipsmith.speech.recording import Speech, load_speech, speaking
 
 _LOG = logging.getLogger(__name__)
 
@@ -59,6 +54,7 @@ SIDE_BY_SIDE: Final = ("render",)
 MOST_AT_ONCE: Final = 8
 """Frames drawn at the same time: each takes memory, and pasting, one after the other, keeps up with no more."""
 
+Video = PathLike[str] | str | Frames
 Samples = NDArray[np.floating[Any] | np.signedinteger[Any]]
 
 
@@ -91,7 +87,7 @@ class Dubber:
 
     def prepare(
         self,
-        video: PathLike[str] | str | Frames,
+        video: Video,
         face: str | int = "largest",
         start: float | None = None,
         end: float | None = None,
@@ -221,6 +217,7 @@ class Result:
         path, footage, (width, height) = Path(path), self.clip.source.footage, self.clip.size
         refuse_existing(path, overwrite)
         music = background.file if background else None
+        texts = kept_metadata(footage.info.metadata if footage.info else {})
         refuse_input(path, footage.info.path if footage.info else None, self.speech.file, music)
         with VideoWriter(
             path,
@@ -231,7 +228,7 @@ class Result:
             audio_rate=self.speech.rate,
             audio_source=self.speech.file,
             background=background,
-            metadata=kept_metadata(footage.info.metadata if footage.info else {}) | metadata(self.clip.config.name),
+            metadata=texts | synthetic_metadata(f"lipsmith {__version__}", self.clip.config.name),
             like=footage.info,
             end=self.timeline.end,
             chapters=self._chapters(),
@@ -294,3 +291,10 @@ class _DrawnFrame:
     filmed: Image
     drawn: list[Drawn | None]
     """Of each mouth track; None where the frame does not show the face."""
+
+
+def open_source(video: Video, rate: float = 25.0, start: float | None = None, end: float | None = None) -> Source:
+    """The footage between two times, of a file or of frames in memory at `rate` frames a second."""
+    if isinstance(video, str | PathLike):
+        return FileSource(Path(video), start, end)
+    return ArraySource(video, rate, start, end)

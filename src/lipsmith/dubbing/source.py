@@ -1,4 +1,4 @@
-"""Footage that can be shown in any order: forward while it lasts, backward when the speech is longer."""
+"""Footage that can be shown in any order, and the order: forward while it lasts, backward when the speech is longer."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.options import check_stretch
 from lipsmith.errors import InputError, UsageError
 from lipsmith.media import Frame, VideoInfo, probe, read_frames
 
@@ -29,6 +27,11 @@ STILL_RATE: Final = Fraction(25)
 
 Frames = Sequence[NDArray[np.uint8]] | Sequence["Image"] | NDArray[np.uint8]
 """Footage in memory: RGB uint8 arrays `(H, W, 3)` or Pillow's pictures, of one size."""
+
+_INSTANT: Final = 1e-6
+_STILL: Final = 0.04  # seconds; a still picture is shown 25 times a second
+_SLIDE: Final = 0.5  # seconds; footage whose frames usually stand longer than this shows still pictures
+_ROUNDING: Final = 0.25  # a frame is shown once more when it stands for 1.75 usual intervals
 
 _AGES: Final = 1e9  # seconds; no footage lasts longer, and larger numbers overflow
 
@@ -68,7 +71,7 @@ class FileSource:
 
     def __init__(self, path: Path, start: float | None = None, end: float | None = None) -> None:
         check_stretch(start, end)
-        end = _finite(end)
+        end = finite(end)
         self._path, self._start, self._end = path, start or 0.0, end
         info = probe(path)
         for remark in info.remarks:
@@ -122,87 +125,17 @@ class FileSource:
         yield from frames
 
 
-class ArraySource:
-    """Frames in memory, `(H, W, 3)` uint8 RGB of one size."""
-
-    def __init__(
-        self,
-        images: Frames,
-        rate: float,
-        start: float | None = None,
-        end: float | None = None,
-    ) -> None:
-        check_stretch(start, end)
-        end = _finite(end)
-        rate = _frame_rate(rate)
-        if not hasattr(images, "__len__"):
-            kind = type(images).__name__
-            reason = (
-                "cannot be read twice"
-                if isinstance(images, Iterator) and not hasattr(images, "read")
-                else "is neither a path nor frames"
-            )
-            raise UsageError(f"Footage of type {kind} {reason}; give a path or a list of frames.")
-        if not len(images):
-            raise InputError("The footage is an empty sequence; give at least one frame.")
-        images = [_array(image) for image in images] if not isinstance(images, np.ndarray) else images
-        first = images[0].shape
-        if len(first) != 3 or first[2] != 3 or any(i.shape != first or i.dtype != np.uint8 for i in images):
-            raise InputError("The footage is not a sequence of RGB uint8 arrays (H, W, 3) of one size; convert it.")
-        last = None if end is None else int(np.ceil(end * rate - 1e-6))
-        begin = int(np.ceil((start or 0.0) * rate - 1e-6))
-        self._images = images[begin:last]
-        if not len(self._images):
-            raise InputError(f"The footage has no frame from {start:g} s on; choose an earlier start.")
-        self._first = begin / rate
-        self.footage = Footage("the footage", Fraction(rate).limit_denominator(1001 * 240), len(self._images))
-
-    def frames(self) -> Iterator[Frame]:
-        """Every frame in order."""
-        step = float(1 / self.footage.rate)
-        for index, image in enumerate(self._images):
-            yield Frame(image, self._first + index * step, index)
-
-    def show(self, order: NDArray[np.intp], times: NDArray[np.float64]) -> Iterator[NDArray[np.uint8]]:
-        """Images in the order of a walk."""
-        return (self._images[index] for index in order)
+def check_stretch(start: float | None, end: float | None) -> None:
+    """Raise `UsageError` for a start and end, in seconds, with nothing between them."""
+    if start is not None and not 0 <= start < math.inf:
+        raise UsageError(f"The start, {start:g} s, lies outside any footage; choose 0 or later.")
+    if end is not None and not end > (start or 0):
+        raise UsageError(f"The end, {end:g} s, is not after the start, {start or 0:g} s; choose a later end.")
 
 
-def open_source(
-    video: PathLike[str] | str | Frames,
-    rate: float = 25.0,
-    start: float | None = None,
-    end: float | None = None,
-) -> Source:
-    """The footage between two times, of a file or of frames in memory at `rate` frames a second."""
-    if isinstance(video, str | PathLike):
-        return FileSource(Path(video), start, end)
-    return ArraySource(video, rate, start, end)
-
-
-def _finite(end: float | None) -> float | None:
+def finite(end: float | None) -> float | None:
     """An endless stretch is one without an end."""
     return None if end is None or math.isinf(end) else end
-
-
-def _frame_rate(rate: float) -> float:
-    """Any real number of frames a second as a float. Raises `UsageError` for anything else."""
-    try:
-        number = float(rate)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not 0 < number < math.inf:
-        raise UsageError(f"Frame rate {rate} is not a number above 0; give the footage's frames per second.")
-    return number
-
-
-def _array(image: object) -> NDArray[Any]:
-    """A frame as an array; Pillow's pictures are made RGB."""
-    convert = getattr(image, "convert", None)
-    try:
-        return np.asarray(convert("RGB") if callable(convert) else image)
-    except ValueError as error:
-        raise InputError(f"A frame of type {type(image).__name__} is no picture ({error}); give arrays.") from error
 
 
 def _expected(info: VideoInfo, start: float, end: float | None) -> int | None:
@@ -258,3 +191,54 @@ def _number(times: NDArray[np.float64], time: float) -> int:
         return 0
     right = int(np.clip(np.searchsorted(times, time), 1, len(times) - 1))
     return right - int(time - times[right - 1] < times[right] - time)
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Output frame i shows source frame `index[i]` from `times[i]` seconds on; the last one ends at `end`."""
+
+    index: NDArray[np.intp]
+    times: NDArray[np.float64]
+    end: float
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def follows(self) -> NDArray[np.bool_]:
+        """`(N,)`: whether a frame is the source's neighbor of the one before it (or the very same)."""
+        steps = np.abs(np.diff(self.index)) <= 1
+        return np.concatenate([[False], steps])
+
+
+def usual_interval(times: NDArray[np.float64], rate: Fraction) -> float:
+    """Seconds for which a frame of footage is shown that is no pause: the median, or that of a still picture."""
+    if len(times) == 1:
+        return float(1 / rate)
+    median = float(np.median(np.diff(times)))
+    return median if median <= _SLIDE else _STILL
+
+
+def play(times: NDArray[np.float64], end: float, seconds: float) -> Timeline:
+    """The frames that fill `seconds`: each that begins before they are over, so that the last ends at or after them.
+
+    `times`: `(F,)`, rising, when the source's frames begin; `end`: when the last one ends. Footage that is too short
+    turns back at its ends without showing the last frame twice, each interval as long as it is forward. A frame that
+    stands is shown again at the usual interval, because a mouth may speak in it.
+    """
+    usual = usual_interval(times, 1 / Fraction(max(end - times[0], _INSTANT)))
+    forward = np.diff(times) if len(times) > 1 else np.array([usual])
+    # What is longer than the result is as good as endless.
+    forward = np.minimum(forward, usual * np.ceil(seconds / usual + 1))
+    last = len(times) - 1
+    cycle = np.concatenate([np.arange(last + 1), np.arange(last - 1, 0, -1)])
+    steps = np.concatenate([forward, forward[::-1]])[: len(cycle)]
+    shown = np.maximum(1, np.floor(steps / usual + _ROUNDING)).astype(np.intp)
+    cycle, steps = np.repeat(cycle, shown), np.repeat(steps / shown, shown)
+    rounds = int(np.ceil(seconds / steps.sum())) + 1
+    starts = np.concatenate([[0.0], np.cumsum(np.tile(steps, rounds))])
+    frames = max(1, int(np.searchsorted(starts, seconds - _INSTANT)))
+    natural = float(end - times[0]) if frames == shown[:last].sum() + 1 else float(starts[frames])
+    return Timeline(
+        np.resize(cycle, frames), starts[:frames], min(natural, max(seconds, float(starts[frames - 1]) + usual))
+    )

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.dubbing.paste.detail import Detail, lendable, with_detail
-from lipsmith.dubbing.strength import with_strength
 from lipsmith.errors import InputError
 from lipsmith.evaluation.systems import ReconstructionTask
 from lipsmith.face.landmarks import NUM_POSE
@@ -19,7 +18,7 @@ from lipsmith.face.references import choose_landmarks, choose_lips, choose_pool,
 from lipsmith.inference.backend import Backend
 from lipsmith.inference.model_folder import ModelConfig, find_model, load_backend
 from lipsmith.inference.render import Drawing, encode_face, render, sketches_around
-from lipsmith.inference.speak import predict_content
+from lipsmith.inference.speak import predict_content, with_strength
 
 _AT_ONCE: Final = 8
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lipsmith.errors import InputError
 from lipsmith.evaluation.films import pieces, read_beginning
 from lipsmith.face import FaceMesh
-from lipsmith.face.mesh import mesh_square
+from lipsmith.face.detector import mesh_square
 from lipsmith.face.stretches import Stretch
 from lipsmith.face.tracker import PRESENT
 from lipsmith.media import probe

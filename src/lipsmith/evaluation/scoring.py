@@ -21,8 +21,8 @@ from lipsmith.evaluation.metrics.obedience import obedience
 from lipsmith.evaluation.metrics.regions import FACE, MOUTH, cut, flicker, windows
 from lipsmith.evaluation.systems import REAL
 from lipsmith.evaluation.totals import Row
+from lipsmith.face.detector import FaceMesh
 from lipsmith.face.landmarks import select
-from lipsmith.face.mesh import FaceMesh
 
 VGG_EVERY: Final = 3
 """VGG-16 costs several times as much as all else: LPIPS-VGG and the Frechet distance use every third frame."""

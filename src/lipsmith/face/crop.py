@@ -108,10 +108,11 @@ class Square:
 
 def around(points: NDArray[np.floating], angle: float, scale: float) -> Square:
     """The square at `angle` around points (n, 2): their box in that direction, long side times `scale`."""
-    upright = Square(0.0, 0.0, 1.0, angle)
-    own = upright.from_source(points)
+    cos, sin = math.cos(angle), math.sin(angle)
+    turn = np.array([[cos, -sin], [sin, cos]])
+    own = points @ turn
     low, high = own.min(0), own.max(0)
-    x, y = upright.to_source((low + high) / 2)
+    x, y = turn @ ((low + high) / 2)
     return Square(float(x), float(y), float((high - low).max()) * scale, angle)
 
 

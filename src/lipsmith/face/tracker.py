@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.face.crop import Square
-from lipsmith.face.cuts import CutDetector
-from lipsmith.face.detector import Detection, FaceDetector, overlap
-from lipsmith.face.mesh import FaceMesh, mesh_square
+from lipsmith.face.detector import Detection, FaceDetector, FaceMesh, mesh_square, overlap
+from lipsmith.media.reading import CutDetector
 
 STILL = 0.01
 """Share of the crop's side by which a face may move within its crop before the crop follows."""
@@ -59,7 +59,7 @@ class Sighting:
         (x0, y0), (x1, y1) = self.mesh.min(0).tolist(), self.mesh.max(0).tolist()
         return x0, y0, x1, y1
 
-    @property
+    @cached_property
     def place(self) -> Square:
         """The square around the face as it was seen."""
         return mesh_square(self.mesh)
@@ -67,7 +67,7 @@ class Sighting:
     @property
     def next_crop(self) -> Square:
         """Where to look in the next frame."""
-        return settle(self.crop, mesh_square(self.mesh))
+        return settle(self.crop, self.place)
 
     def same_face(self, box: tuple[float, float, float, float], least: float = 0.6) -> bool:
         """Whether a box is around this face: intersection over union of at least `least`."""
@@ -207,7 +207,7 @@ class FaceTracker:
 
     def _follow(self, image: NDArray[np.uint8]) -> None:
         """Update every track with the new frame; tracks whose face is not seen count a miss."""
-        seen = [(track, self._look(image, track.crop)) for track in self._tracks if not track.missed]
+        seen = [(t, Sighting(*self._mesh(image, t.crop), t.crop)) for t in self._tracks if not t.missed]
         for track in self._tracks:
             track.missed += 1
         for track, sighting in one_each([(t, s) for t, s in seen if believable(s, image)]):
@@ -246,21 +246,19 @@ class FaceTracker:
         sure = detection.score + sighting.score >= CONFIRMED and believable(sighting, image)
         return [sighting] if sure and not any(sighting.same_face(face.box) for face in known) else []
 
-    def _look(self, image: NDArray[np.uint8], crop: Square) -> Sighting:
-        return Sighting(*self._mesh(image, crop), crop)
-
     def _settled(self, image: NDArray[np.uint8], crop: Square) -> Sighting:
         """The face once mesh and crop agree, so that the first frame is as accurate as the next.
 
         A face in profile is often accepted in only one of these slightly different crops.
         """
-        best = sighting = self._look(image, crop)
+        best = sighting = Sighting(*self._mesh(image, crop), crop)
         for _ in range(PASSES - 1):
+            place = sighting.place
             if believable(sighting, image):
                 best = sighting
-                if settle(crop := sighting.crop, mesh_square(sighting.mesh)) == crop:
+                if settle(sighting.crop, place) == sighting.crop:
                     break
-            sighting = self._look(image, mesh_square(sighting.mesh))
+            sighting = Sighting(*self._mesh(image, place), place)
         return sighting if believable(sighting, image) else best
 
     def _admit(self, found: list[Sighting], room: int) -> list[Track]:

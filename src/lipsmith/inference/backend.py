@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+Precision = Literal["auto", "float", "int8"]
+"""Numbers that the render stage computes with on a CPU; auto: int8 where that is faster."""
 
 
 class Backend(Protocol):

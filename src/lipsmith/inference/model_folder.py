@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from lipsmith.config import build
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.files import check_file, home, sha256_of, write_whole
-from lipsmith.inference.precision import Precision
+from lipsmith.inference.backend import Precision
 
 if TYPE_CHECKING:
     from lipsmith.inference.onnx import OnnxBackend

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.face.landmarks import Floats
-from lipsmith.face.sketch import draw_sketches
+from lipsmith.face.landmarks import Floats, draw_sketches
 from lipsmith.inference.backend import Backend
 
 _ENCODED_AT_ONCE = 5

@@ -1,4 +1,4 @@
-"""Speech to lips and jaw over a whole recording: overlapping windows of the landmark generator, averaged.
+"""Speech to lips and jaw over a whole recording: predicted in overlapping windows, driven from rest, closed in silence.
 
 The generator hears and sees 25 frames a second. Footage of another rate is resampled to that grid and the result
 back to the frames' own times.
@@ -11,7 +11,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.face.landmarks import INNER_LIP, NUM_CONTENT
+from lipsmith.face.crop import ANCHORS
+from lipsmith.face.landmarks import INNER_LIP, NUM_CONTENT, NUM_JAW, NUM_POSE, OUTER_LIP, Floats, ranks
 from lipsmith.inference.backend import Backend
 from lipsmith.speech.mel import mel_windows
 
@@ -19,8 +20,15 @@ RATE: Final = 25.0
 """Frames a second at which the generator works."""
 _BATCH: Final = 64
 _OVERLAP: Final = 2
-_UPPER: Final = NUM_CONTENT - len(INNER_LIP) + np.arange(1, 10)
-_LOWER: Final = NUM_CONTENT - len(INNER_LIP) + np.arange(19, 10, -1)
+_INNER: Final = NUM_CONTENT - len(INNER_LIP)
+_UPPER_INNER: Final = _INNER + np.arange(1, 10)
+_LOWER_INNER: Final = _INNER + 20 - np.arange(1, 10)
+_PARTNERS: Final = tuple((_UPPER_INNER - shift, _LOWER_INNER - shift) for shift in (0, len(OUTER_LIP)))
+"""Upper and lower points of the inner lips and of the outer lips that lie above each other."""
+_CORNERS: Final = (_INNER, _INNER + 10)
+# The lower jaw carries the lower lip; the upper lip does the rest.
+_LOWER_SHARE: Final = 0.75
+_JAW_REACH: Final = np.sin(np.linspace(0, np.pi, NUM_JAW))
 
 
 def predict_content(
@@ -41,15 +49,6 @@ def predict_content(
     tokens = speech_tokens(backend, mel_windows(mel, ticks))
     content = content_on_grid(backend, tokens, resample(pose, times, ticks), references, window)
     return uncrossed(resample(content, ticks, times))
-
-
-def uncrossed(content: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Content `(F, 57, 2)` in which no inner lower lip lies above its upper lip: those that would, meet halfway."""
-    moved = content.copy()
-    crossing = np.maximum(content[:, _UPPER, 1] - content[:, _LOWER, 1], 0) / 2
-    moved[:, _UPPER, 1] -= crossing
-    moved[:, _LOWER, 1] += crossing
-    return moved
 
 
 def speech_tokens(backend: Backend, windows: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -152,3 +151,69 @@ def _hermite(flat: NDArray[np.float64], times: NDArray[np.float64], wanted: NDAr
         + arrive * u**2 * (u - 1)
     )
     return curve
+
+
+def with_strength(points: Floats, references: Floats, strength: float) -> NDArray[np.float32]:
+    """Content `(F, 57, 2)` of `points` `(F, 131, 2)` whose distance from rest is `strength` times as large.
+
+    `references`: `(N, 131, 2)`, the person's; both in crop units. A `strength` of 1 changes nothing, 0 gives rest,
+    2 twice the motion.
+    """
+    content = np.array(points[:, NUM_POSE:], np.float32)
+    if strength == 1:
+        return content
+    content += np.float32(strength - 1) * (content - rest(points, references))
+    return uncrossed(content)
+
+
+def rest(points: Floats, references: Floats) -> NDArray[np.float32]:
+    """Content at rest `(F, 57, 2)`: the mean of `references` `(N, 131, 2)` in the head pose of `points` `(F, 131, 2)`.
+
+    An affine map, fitted to points that bone carries, turns and tilts the mean face as the head.
+    """
+    mean, anchors = references.mean(0), ranks(ANCHORS)
+    to_pose = np.linalg.pinv(_homogeneous(mean[anchors])) @ points[:, anchors]
+    return np.asarray(_homogeneous(mean[NUM_POSE:]) @ to_pose, np.float32)
+
+
+def _homogeneous(points: Floats) -> Floats:
+    return np.concatenate([points, np.ones_like(points[:, :1])], 1)
+
+
+def uncrossed(content: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Content `(F, 57, 2)` in which no point of the lower lip is above its partner of the upper lip: both meet halfway.
+
+    Above: on the nose's side of the line between the corners of the mouth.
+    """
+    moved = content.copy()
+    along = moved[:, _CORNERS[1]] - moved[:, _CORNERS[0]]
+    down = np.stack([-along[:, 1], along[:, 0]], -1) / np.maximum(np.linalg.norm(along, axis=-1, keepdims=True), 1e-9)
+    gap = ((moved[:, _LOWER_INNER] - moved[:, _UPPER_INNER]) * down[:, None]).sum(-1)
+    step = np.minimum(gap, 0)[..., None] / 2 * down[:, None]
+    for upper, lower in _PARTNERS:
+        moved[:, upper] += step
+        moved[:, lower] -= step
+    return moved
+
+
+def close_lips(content: Floats, amount: NDArray[np.float64], rest: float) -> NDArray[np.float32]:
+    """Mouths `(F, 57, 2)` closed by `amount` `(F,)`: 0 leaves them, 1 closes to the opening `rest` or what they have.
+
+    The lower lip rises by three quarters of the way and takes the chin along; the upper lip comes down the rest.
+    """
+    moved = np.array(content, np.float32)
+    gap = moved[:, _LOWER_INNER] - moved[:, _UPPER_INNER]
+    middle = np.linalg.norm(gap[:, 4], axis=-1)
+    share = amount * np.clip(1 - rest / np.maximum(middle, 1e-9), 0, 1)
+    step = gap * share[:, None, None]
+    for upper, lower in _PARTNERS:
+        moved[:, lower] -= _LOWER_SHARE * step
+        moved[:, upper] += (1 - _LOWER_SHARE) * step
+    moved[:, :NUM_JAW] -= _LOWER_SHARE * _JAW_REACH[:, None] * step[:, 4:5]
+    return moved
+
+
+def resting_opening(points: Floats) -> float:
+    """How far apart the inner lips of references `(N, 131, 2)` are when nearly the most closed."""
+    inner = points[:, -len(INNER_LIP) :]
+    return float(np.percentile(np.linalg.norm(inner[:, 15] - inner[:, 5], axis=-1), 10))

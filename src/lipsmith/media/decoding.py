@@ -1,33 +1,44 @@
-"""Packets into frames: past damage, with repeated pictures, transparency and both fields of interlaced film."""
+"""Packets into frames: past damage, with repeated pictures, transparency, interlaced fields, and which way is up."""
 
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import av
+import numpy as np
 from av.filter import Graph
+from av.sidedata.sidedata import Type as SideDataType
 
 from lipsmith.media.container import seconds
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
     from av.audio.stream import AudioStream
+    from av.buffer import Buffer
     from av.container.input import InputContainer
     from av.packet import Packet
     from av.video.codeccontext import VideoCodecContext
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
+    from numpy.typing import NDArray
+
 
 log = logging.getLogger(__name__)
 
 _WITH_ALPHA: Final = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # libav's own decoders leave transparency out
 
 _REORDERED: Final = {"h264", "hevc"}
+_ICC_PROFILE: Final = 15
+_KNOWN: Final = 28  # kinds that PyAV has names for; one that it has none for hides all others
+_NEWEST: Final = 40
 
 
 def packets(container: InputContainer, stream: VideoStream | AudioStream, path: Path) -> Iterator[Packet[Any]]:
@@ -154,3 +165,66 @@ def _pulled(graph: Graph | None, frame: VideoFrame | None) -> Iterator[VideoFram
         except (av.error.BlockingIOError, av.error.EOFError):
             return
         yield pulled
+
+
+def side_data_of(frame: VideoFrame) -> Mapping[SideDataType, Buffer]:
+    """Side data by type, without color profiles.
+
+    PyAV frees the name of a profile that still belongs to libav, which ends the process (AVFrameSideData.metadata).
+    Profiles are therefore taken off, by libav itself, before PyAV may look.
+    """
+    graph = Graph()
+    source = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or Fraction(1, 25)
+    )
+    filters = [graph.add("sidedata", f"mode=delete:type={kind}") for kind in (_ICC_PROFILE, *range(_KNOWN, _NEWEST))]
+    graph.link_nodes(source, *filters, graph.add("buffersink")).configure()
+    graph.vpush(frame)
+    return cast("Mapping[SideDataType, Buffer]", graph.vpull().side_data)
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """How stored pixels become upright ones: x' = a x + c y, y' = b x + d y; quarter turns and mirrors."""
+
+    a: int = 1
+    b: int = 0
+    c: int = 0
+    d: int = 1
+
+    @property
+    def transposes(self) -> bool:
+        """Whether width and height change places."""
+        return self.a == 0
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether the stored frame is flipped left to right before it is turned."""
+        return self.a * self.d - self.b * self.c < 0
+
+    @property
+    def rotation(self) -> int:
+        """The turn in degrees clockwise: 0, 90, 180 or 270."""
+        sign = -1 if self.mirrored else 1
+        return round(math.degrees(math.atan2(sign * self.b, sign * self.a))) % 360
+
+    def upright(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """(H, W, 3) as stored to (H', W', 3) as shown, contiguous."""
+        if self.transposes:
+            image = image.transpose(1, 0, 2)
+        if self.a + self.c < 0:
+            image = image[:, ::-1]
+        if self.b + self.d < 0:
+            image = image[::-1]
+        return np.ascontiguousarray(image)
+
+
+def orientation_of(frame: VideoFrame) -> Orientation:
+    """The nearest quarter turn, with or without a mirror, to a decoded frame's display matrix."""
+    data = side_data_of(frame).get(SideDataType.DISPLAYMATRIX)
+    if data is None:
+        return Orientation()
+    a, b, _, c, d = np.frombuffer(bytes(data), dtype=np.int32)[:5].astype(np.int64)
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        return Orientation(a=-1 if a < 0 else 1, b=0, c=0, d=-1 if d < 0 else 1)
+    return Orientation(a=0, b=-1 if b < 0 else 1, c=-1 if c < 0 else 1, d=0)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from av.audio.layout import AudioLayout
     from numpy.typing import NDArray
 
+
 _LOG = logging.getLogger(__name__)
 
 _LESS: Final = 0.5**0.5

@@ -24,18 +24,6 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-_SIGNATURES: Final = (
-    (0, b"\x89PNG", ("PNG",)),
-    (0, b"\xff\xd8\xff", ("JPEG", "MPO")),
-    (0, b"II", ("TIFF",)),
-    (0, b"MM", ("TIFF",)),
-    (0, b"BM", ("BMP",)),
-    (8, b"WEBP", ("WEBP",)),
-    (4, b"jP  ", ("JPEG2000",)),
-    (4, b"ftypavif", ("AVIF",)),
-    (4, b"ftyphei", ("HEIF",)),
-    (4, b"ftypmif1", ("HEIF", "AVIF")),
-)
 _ANIMATIONS: Final = {"PNG", "WEBP", "AVIF"}
 _TILED: Final = {"HEIF", "AVIF"}
 _ORIENTATION, _DESCRIPTION, _ARTIST, _COPYRIGHT = 0x112, 0x10E, 0x13B, 0x8298  # EXIF 2.3, table 4
@@ -56,26 +44,19 @@ class Picture:
     """Title, artist and copyright, as far as they are given."""
 
 
-def read_picture(path: Path) -> Picture | None:
-    """The picture in a file; None for films, animations and kinds that Pillow cannot read.
+def read_picture(path: Path, formats: tuple[str, ...]) -> Picture | None:
+    """The picture in a file that is of one of `picture_formats`; None for animations and what Pillow cannot read.
 
     Raises:
         InputError: the picture has more pixels than memory should hold, or is a HEIC or AVIF that is damaged.
     """
-    formats = _formats(path)
     try:
-        return _read(path, formats) if formats else None
+        return _read(path, formats)
     except (OSError, ValueError, SyntaxError, EOFError, KeyError, RuntimeError, MemoryError) as error:
         if _TILED.intersection(formats):  # libav would take the first tile for the whole
             raise InputError(f"{path} cannot be read as a picture ({error}); export it as JPEG or PNG.") from error
         _LOG.debug("%s is left to libav: %s", path, error)
         return None
-
-
-def _formats(path: Path) -> tuple[str, ...]:
-    with path.open("rb") as file:
-        head = file.read(16)
-    return next((names for at, mark, names in _SIGNATURES if head[at:].startswith(mark)), ())
 
 
 def _read(path: Path, formats: tuple[str, ...]) -> Picture | None:

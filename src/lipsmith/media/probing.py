@@ -1,4 +1,4 @@
-"""What a file holds, from its header and its first packets."""
+"""What a file holds, from its header and its first packets, and what a copy of its frames would lack."""
 
 from __future__ import annotations
 
@@ -13,14 +13,22 @@ from typing import TYPE_CHECKING, Any
 import av
 
 from lipsmith.errors import InputError
-from lipsmith.media.color import BT709, FULL
-from lipsmith.media.container import audio_stream, check_readable, clock, open_input, require_video
-from lipsmith.media.decoding import decoder, is_end, packets
-from lipsmith.media.keeping import Chapter, chapters_in
-from lipsmith.media.orientation import orientation_of
+from lipsmith.media.color import BT709, FULL, HDR_TRANSFERS, ColorTags, can_write, is_transparent
+from lipsmith.media.container import (
+    Chapter,
+    audio_stream,
+    chapters_in,
+    check_readable,
+    clock,
+    left_out,
+    open_input,
+    picture_formats,
+    pictures_in,
+    require_video,
+)
+from lipsmith.media.decoding import decoder, is_end, orientation_of, packets
 from lipsmith.media.pictures import Picture, read_picture
-from lipsmith.media.rate import nominal, tolerance
-from lipsmith.media.remarks import WHITE, remarks_on
+from lipsmith.media.reading import nominal, tolerance
 
 if TYPE_CHECKING:
     from av.container.input import InputContainer
@@ -28,10 +36,12 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
+
 _LOOKED_AT = 250  # packets: ten seconds at 25 fps, a few milliseconds of reading
 _STILL_RATE = Fraction(25)
 _SRGB = 13
 _FASTEST = 240  # frames a second; a header that says more holds a time base, not a rate
+WHITE = "{path}: what is transparent becomes white, because a film keeps no transparency."
 
 
 @dataclass(frozen=True)
@@ -67,6 +77,15 @@ class VideoInfo:
     remarks: tuple[str, ...] = ()
     """What a copy of the frames lacks, a sentence each."""
 
+    @property
+    def tags(self) -> ColorTags:
+        """What a copy of the frames declares of its colors: the same; those of high definition for RGB and HDR."""
+        if self.is_still or not self.pixel_format.startswith(("yuv", "nv", "p0", "p2")):
+            return ColorTags()
+        if not can_write(self.colorspace) or self.transfer in HDR_TRANSFERS:
+            return ColorTags()
+        return ColorTags(self.color_range, self.colorspace, self.primaries, self.transfer)
+
 
 @dataclass(frozen=True)
 class _Timing:
@@ -84,7 +103,7 @@ def probe(path: Path | str) -> VideoInfo:
     """
     path = Path(path)
     check_readable(path)
-    if (picture := read_picture(path)) is not None:
+    if (formats := picture_formats(path)) and (picture := read_picture(path, formats)) is not None:
         return _info_of(picture, path)
     with open_input(path) as container:
         stream = require_video(container, path)
@@ -215,3 +234,25 @@ def _is_variable(gaps: list[Fraction], typical: Fraction | None, rate: Fraction,
         return False
     most = tolerance(typical, time_base)
     return max(gaps) - min(gaps) > most or abs(1 / rate - typical) > most
+
+
+def remarks_on(path: Path, container: InputContainer, first: VideoFrame) -> tuple[str, ...]:
+    """Sentences about a film, of which `first` is a frame as decoded."""
+    remarks = []
+    pictures = pictures_in(container)
+    if len(pictures) > 1:
+        chosen = pictures[0]
+        size = f"{chosen.codec_context.width} x {chosen.codec_context.height}"
+        remarks.append(
+            f"{path} holds {len(pictures)} pictures; stream {chosen.index}, {size}, is taken, as players do."
+        )
+    if first.interlaced_frame:
+        remarks.append(f"{path} is interlaced; it is deinterlaced, and the result is progressive.")
+    if first.color_trc in HDR_TRANSFERS:
+        name = HDR_TRANSFERS[first.color_trc]
+        remarks.append(f"{path} is HDR ({name}); its tones are mapped, and the result is SDR (BT.709, 8 bits).")
+    elif any(component.bits > 8 for component in first.format.components):
+        remarks.append(f"{path} has more than 8 bits a channel; the result has 8, as every player knows them.")
+    if is_transparent(first):
+        remarks.append(WHITE.format(path=path))
+    return (*remarks, *left_out(path, container, pictures[0]))

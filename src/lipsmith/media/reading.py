@@ -1,37 +1,58 @@
-"""Frames of a film, one after the other, each with its exact time."""
+"""Frames of a film, one after the other, each with its exact time, also where the container's clock has rounded it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, dropwhile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import av
+import cv2
 import numpy as np
 from av.video.frame import VideoFrame
+from numpy.typing import NDArray
 
 from lipsmith.errors import InputError
 from lipsmith.media.color import FrameToRGB
-from lipsmith.media.container import check_readable, clock, open_input, require_video, seconds
-from lipsmith.media.decoding import decoded_video
-from lipsmith.media.orientation import orientation_of
+from lipsmith.media.container import check_readable, clock, open_input, picture_formats, require_video, seconds
+from lipsmith.media.decoding import decoded_video, orientation_of
 from lipsmith.media.pictures import read_picture
-from lipsmith.media.rate import evened
 
 if TYPE_CHECKING:
     from av.container.input import InputContainer
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
+
 _CLOSE = 1e-6  # seconds; times that differ by less are equal
 _SEEK_FROM = 5.0  # seconds; decoding less than this is as quick as seeking
 _BACK = (0.0, 2.0, 8.0, 32.0)  # seconds; without an index of key frames, seeking arrives anywhere, mostly too late
 _UNSURE = {"avi", "mpeg", "mpegts"}  # they hold a time for some frames only, or not that of showing
 _SETTLING = 2.0  # seconds; after seeking in these, the times guessed for the first frames are off
+T = TypeVar("T")
+_COMMON: Final = (
+    *map(Fraction, (24, 25, 30, 50, 60, 120, 15, 12, 10)),
+    *(Fraction(1000 * whole, 1001) for whole in (24, 30, 60, 120)),
+)
+_JITTER: Final = 20  # stamps that are off by less than this part of an interval belong to a constant rate
+_MOST: Final = 0.4  # of an interval; what is off by more could as well be the neighbor's
+SIZE = 24
+"""Side of the compared thumbnails: coarse, so that the motion of a face changes little."""
+REACH = 3
+"""Thumbnail pixels, an eighth of the picture: the largest camera motion between frames that is compensated."""
+LEAST = 0.15
+"""Smallest difference that can be a cut. Different people in similar framing differ by this or more."""
+CERTAIN = 0.5
+"""Difference that is a cut in any film, however shaky."""
+RATIO = 2.0
+"""How many times the largest recent difference a cut must reach, so that shaky footage is not all cuts."""
+MEMORY = 12
+"""Frames that count as recent."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +85,7 @@ def read_frames(
     """
     path = Path(path)
     check_readable(path)
-    if (picture := read_picture(path)) is not None:
+    if (formats := picture_formats(path)) and (picture := read_picture(path, formats)) is not None:
         if start <= _CLOSE and (end is None or end > _CLOSE):
             yield Frame(picture.image, 0.0, 0)
         return
@@ -180,3 +201,80 @@ def _stamped(frames: Iterator[VideoFrame], stream: VideoStream) -> Iterator[tupl
             time = last + step
         last = 0.0 if time is None else time
         yield frame, last
+
+
+def tolerance(step: Fraction, tick: Fraction) -> Fraction:
+    """Seconds by which a stamp of a constant rate may be off, for frames every `step` on a clock of `tick`."""
+    return max(2 * tick, step / _JITTER)
+
+
+def nominal(span: Fraction, intervals: int, tick: Fraction, declared: Fraction) -> Fraction:
+    """The rate by which `intervals` take `span` seconds: the common one nearest to what is `declared`, or that."""
+    if 2 * tick * intervals >= span:
+        return declared  # the clock counts frames, so it has rounded nothing
+    nearest = sorted(_COMMON, key=lambda rate: abs(rate - declared))
+    return next((rate for rate in nearest if abs(intervals / rate - span) <= 2 * tick), declared)
+
+
+def evened(timed: Iterable[tuple[T, float]], rate: Fraction, tick: Fraction) -> Iterator[tuple[T, float]]:
+    """Times that a clock of `tick` has rounded, put back to multiples of 1 / `rate`.
+
+    A time that is off by more than rounding, after a pause for example, stays, and later ones are counted from it.
+    """
+    step = 1 / rate
+    most = float(min(tolerance(step, tick), step * Fraction(_MOST)))
+    anchor, last = 0.0, -1.0
+    for item, time in timed:
+        exact = anchor + float(round((time - anchor) * rate) * step)
+        if abs(exact - time) > most or exact <= last:
+            anchor = exact = max(time, last + float(step) * _MOST)
+        last = exact
+        yield item, exact
+
+
+def thumbnail(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Luma (24, 24) of image (H, W, 3) RGB, in [0, 255]."""
+    step = max(min(image.shape[:2]) // (8 * SIZE), 1)
+    small = cv2.resize(image[::step, ::step], (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.float32)
+
+
+def difference(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
+    """Dissimilarity of two thumbnails in [0, 2]: 1 - correlation at the best shift.
+
+    Correlation ignores changes of exposure and contrast; the shift compensates for camera motion. The inner part of
+    each thumbnail is matched within the other, and the two results are averaged.
+    """
+    inner = slice(REACH, -REACH)
+
+    def matched(part: NDArray[np.float32], whole: NDArray[np.float32]) -> float:
+        return float(cv2.matchTemplate(whole, part[inner, inner], cv2.TM_CCOEFF_NORMED).max())
+
+    return 1 - (matched(first, second) + matched(second, first)) / 2
+
+
+class CutDetector:
+    """Decides frame by frame whether a new shot begins."""
+
+    def __init__(self) -> None:
+        self._recent: deque[float] = deque(maxlen=MEMORY)
+        self._last: NDArray[np.float32] | None = None
+
+    def __call__(self, image: NDArray[np.uint8]) -> bool:
+        """Whether image (H, W, 3) RGB begins a new shot. The first image does not."""
+        now = thumbnail(image)
+        if not _judgeable(now):
+            return False
+        last, self._last = self._last, now
+        if last is None:
+            return False
+        change = difference(last, now)
+        cut = change >= max(LEAST, min(CERTAIN, RATIO * max(self._recent, default=0.0)))
+        # A cut in shaky footage may be a jolt: for a while, the next one needs twice the smallest difference.
+        self._recent.append(min(change, LEAST) if cut else change)
+        return cut
+
+
+def _judgeable(picture: NDArray[np.float32]) -> bool:
+    """False for flashes and black frames, which are skipped: the next usable picture is compared instead."""
+    return float(picture.std()) > 4 and float((picture > 245).mean()) < 0.4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
@@ -29,6 +29,8 @@ _HOLE = 0.02  # seconds; shorter gaps between packets are rounding, longer ones 
 OVERSHOOT: Final = 16.0
 """What is above 1 is clipped, as players do; samples far above it are of another scale."""
 _LAYOUTS = {1: "mono", 2: "stereo"}
+_AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
+_BLOCK = 16384  # samples of an array that are encoded at a time
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,23 @@ def resample(
         position += block.shape[1]
         yield from map(_samples, resampler.resample(frame))
     yield from map(_samples, resampler.resample(None))
+
+
+def sound_of(audio: NDArray[np.float32] | None, rate: int) -> Sound | None:
+    """Samples (n,) or (channels, n) in blocks; None where there are none."""
+    if audio is None or audio.shape[-1] == 0:
+        return None
+    channels = np.atleast_2d(audio).astype(np.float32, copy=False)
+    starts = range(0, channels.shape[1], _BLOCK)
+    return Sound(rate, len(channels), (channels[:, start : start + _BLOCK] for start in starts))
+
+
+def writable(sound: Sound | None) -> Sound | None:
+    """The sound at a rate that AAC has."""
+    if sound is None or sound.rate in _AAC_RATES:
+        return sound
+    rate = min((rate for rate in _AAC_RATES if rate >= sound.rate), default=48000)
+    return replace(sound, rate=rate, blocks=resample(sound.blocks, sound.rate, rate, sound.channels))
 
 
 def to_frame(block: NDArray[np.float32], rate: int, position: int) -> AudioFrame:

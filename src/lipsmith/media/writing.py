@@ -18,9 +18,8 @@ from lipsmith.errors import LipsmithError, UsageError
 from lipsmith.files import hidden_beside, put
 from lipsmith.media.background import Background, with_background
 from lipsmith.media.color import PIXEL_FORMAT, ColorTags, RGBToFrame
-from lipsmith.media.encoding import libav_chapter, sound_of, tags_like, tick_of, writable
-from lipsmith.media.keeping import Chapter
-from lipsmith.media.sound import Sound, open_sound, to_frame
+from lipsmith.media.container import Chapter, libav_chapter
+from lipsmith.media.sound import Sound, open_sound, sound_of, to_frame, writable
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -36,6 +35,7 @@ _LOG = logging.getLogger(__name__)
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 
+_CLOCK = 90_000  # ticks a second, the finest that players are used to
 _LEAD = 1.0  # seconds that the sound is written ahead of the picture
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # Keys that players know; MP4 keeps any other only in the form that these players do not read. QuickTime knows fewer.
@@ -172,7 +172,7 @@ class VideoWriter:
         )
         self._container.metadata.update(self._metadata)
         self._container.set_chapters([libav_chapter(number, part) for number, part in enumerate(self._chapters)])
-        tags = tags_like(self._like)
+        tags = self._like.tags if self._like else ColorTags()
         self._to_frame = RGBToFrame(tags, *self._size)
         self._video = self._add_video(tags)
         self._audio = self._add_audio(self._sound) if self._sound else None
@@ -185,7 +185,7 @@ class VideoWriter:
             repeated = " and ".join(["column"] * (width % 2) + ["row"] * (height % 2))
             size = f"{stream.width} x {stream.height}"
             _LOG.info("%s is %s: players need even sides, so the last %s is repeated.", self.path, size, repeated)
-        self._tick = tick_of(self._rate)
+        self._tick = _tick_of(self._rate)
         context = stream.codec_context
         stream.time_base = context.time_base = self._tick
         context.color_range, context.colorspace = tags.range, tags.matrix
@@ -270,3 +270,10 @@ def _writable(path: Path) -> Path:
     if path.is_dir():
         raise UsageError(f"{path} is a folder; give the name of a file.")
     return path
+
+
+def _tick_of(rate: Fraction) -> Fraction:
+    """A time base in which every frame of a constant rate falls on a tick, as fine as 90 kHz."""
+    if rate.numerator > _CLOCK:
+        return Fraction(1, _CLOCK)
+    return Fraction(1, rate.numerator * -(-_CLOCK // rate.numerator))

@@ -25,8 +25,7 @@ from lipsmith.face.references import choose_lips, costs, nearest
 from lipsmith.files import write_whole
 from lipsmith.inference.backend import Backend
 from lipsmith.inference.model_folder import ModelConfig, ModelFolder, find_model, load_backend, write_config
-from lipsmith.inference.onnx import open_session
-from lipsmith.inference.precision import INT8
+from lipsmith.inference.onnx import INT8, open_session
 from lipsmith.inference.render import encode_face, pixels, render, sketches_around
 from lipsmith.speech.mel import mel_windows
 

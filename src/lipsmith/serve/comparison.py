@@ -19,8 +19,7 @@ from lipsmith.media.sound import to_frame
 from lipsmith.progress import Progress
 
 if TYPE_CHECKING:
-    from lipsmith.dubbing.source import Footage, Source
-    from lipsmith.dubbing.timeline import Timeline
+    from lipsmith.dubbing.source import Footage, Source, Timeline
 
 _LONGEST_SIDE: Final = 480
 _CLOCK: Final = 90_000

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith import Clip, Dubber, DubOptions, Result
-from lipsmith.dubbing.faces import choose
+from lipsmith.dubbing.options import choose
 from lipsmith.errors import InputError
 from lipsmith.face import MOST_FACES
 from lipsmith.media import open_sound

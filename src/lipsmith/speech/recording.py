@@ -14,16 +14,110 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.errors import InputError, UsageError
+from lipsmith.face.references import parts
 from lipsmith.media.sound import OVERSHOOT, resample
-from lipsmith.speech.mel import HOP, SAMPLE_RATE, mel_spectrogram, mixed, stream_audio
-from lipsmith.speech.voicing import raised, voicing
+from lipsmith.speech.mel import HOP, MEL_LIMIT, MEL_RATE, SAMPLE_RATE, mel_spectrogram, mixed, stream_audio
 
+# A step this far below the loud ones (decibels) is a pause; so is all that lies below the quietest speech of all.
+_QUIETER: Final = 38.0
+_INAUDIBLE: Final = -75.0
+# Steps this close (decibels) to what is reached for a quarter second in all are of speech: neither the silence around
+# few words nor a click tells how loud they are.
+_SPREAD: Final = 20.0
+_BURST: Final = round(MEL_RATE / 4)
+# So loud are the loud parts of three quarters of the recordings that the networks learned from.
+_USUAL: Final = -46.0
+# The silence before a plosive is shorter than this, and is part of the word.
+_SHORTEST_PAUSE: Final = 0.25
+# Syllables make the loudness of speech rise and fall; where it stays within this deviation (decibels, from surely
+# noise to surely speech) for so many seconds before or after, it is a hum, a fan or a hiss.
+_STEADY: Final = (0.8, 1.4)
+_STEADY_SECONDS: Final = 0.75
+# Lips go on moving after the sound stops, and begin before it.
+_OVERHANG: Final = 0.1
+_EASE: Final = 0.05
+
+_DB_PER_UNIT: Final = 12.5
 _PIECE: Final = 8 * SAMPLE_RATE
 # Steps that a spectrum near the end of a piece may lack: 800 samples are 4 steps.
 _EDGE: Final = 4
-
-
 Samples = NDArray[np.floating[Any] | np.signedinteger[Any]]
+
+
+def voicing(mel: NDArray[np.float32]) -> NDArray[np.float64]:
+    """How much of each step of `mel` `(80, steps)` is speech, `(steps,)` in [0, 1].
+
+    Pauses of a quarter second and more, and steady noise, are 0.
+    """
+    level = loudness(mel)
+    threshold = max(_INAUDIBLE, _loud(level) - _QUIETER)
+    noise = np.clip((_STEADY[1] - unrest(level)) / (_STEADY[1] - _STEADY[0]), 0, 1)
+    voiced = _without_short_pauses(level > threshold) * (1 - noise)
+    ease = _EASE * MEL_RATE
+    reach = np.arange(-round(3 * ease), round(3 * ease) + 1)
+    kernel = np.exp(-0.5 * (reach / ease) ** 2)
+    return np.convolve(np.pad(voiced, len(reach) // 2, mode="edge"), kernel / kernel.sum(), "valid")
+
+
+def speaking(voiced: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much of each frame is speech, `(F,)` in [0, 1], by the `voicing` `(steps,)` of the sound.
+
+    `times`: `(F,)` seconds from the start of the sound; outside the recording nobody speaks.
+    """
+    steps = np.arange(len(voiced))
+    return np.asarray(np.interp(np.asarray(times) * MEL_RATE, steps, voiced, left=voiced[0], right=0.0))
+
+
+def raised(mel: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`mel` `(80, steps)` of a recording, made as loud as the networks know speech where it is quieter.
+
+    Digital silence stays what it is, and a recording in which nothing is audible stays too.
+    """
+    loud = _loud(loudness(mel))
+    if not _INAUDIBLE < loud < _USUAL:
+        return mel
+    gain = np.float32((_USUAL - loud) / _DB_PER_UNIT)
+    return np.where(mel > -MEL_LIMIT, np.minimum(mel + gain, MEL_LIMIT), mel)
+
+
+def loudness(mel: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Mean power of all bands in decibels, `(steps,)`, of a scaled spectrogram `(80, steps)`."""
+    level = np.empty(mel.shape[1])
+    for part in parts(mel.shape[1]):
+        decibels = (mel[:, part].astype(np.float64) + 4) * _DB_PER_UNIT - 100
+        level[part] = 10 * np.log10((10 ** (decibels / 10)).mean(0))
+    return level
+
+
+def unrest(level: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Standard deviation of the loudness `(steps,)` shortly before or shortly after each step, whichever is less."""
+    span = min(round(_STEADY_SECONDS * MEL_RATE), len(level) - 1)
+    if span < 2:
+        return np.full(len(level), np.inf)
+    around = np.pad(level, span, mode="reflect")
+    windows = np.lib.stride_tricks.sliding_window_view(around, span)
+    deviation = np.concatenate([windows[part].std(1) for part in parts(len(windows))])
+    return np.asarray(np.minimum(deviation[: len(level)], deviation[-len(level) :]))
+
+
+def _loud(level: NDArray[np.float64]) -> float:
+    """The loudness `(steps,)` of the loud parts, however long the recording is silent beside them."""
+    top = np.sort(level)[-_BURST:][0]
+    return float(np.percentile(level[level >= top - _SPREAD], 95))
+
+
+def _without_short_pauses(voiced: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Pauses of less than a quarter second count as speech, longer ones shrink by the overhang at both ends."""
+    filled = voiced.copy()
+    edges = np.flatnonzero(np.diff(np.concatenate([[True], voiced, [True]]).astype(int)))
+    for begin, stop in edges.reshape(-1, 2):
+        if begin > 0 and stop < len(voiced) and stop - begin < _SHORTEST_PAUSE * MEL_RATE:
+            filled[begin:stop] = True
+            continue
+        overhang = round(_OVERHANG * MEL_RATE)
+        filled[begin : begin + overhang] |= begin > 0
+        filled[max(begin, stop - overhang) : stop] |= stop < len(voiced)
+    return filled
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lipsmith.dubbing.paste.composite import Compositor, color_difference, likeness, outline, soft_mask
-from lipsmith.dubbing.paste.grain import Grain, noise_level
+from lipsmith.dubbing.paste.detail import Grain, noise_level
 from lipsmith.face.crop import apply, crop_image, invert
 from lipsmith.face.landmarks import JAW, NUM_POINTS, OUTER_LIP, ranks
 

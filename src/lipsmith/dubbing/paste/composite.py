@@ -13,8 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.paste.detail import Detail, with_detail
-from lipsmith.dubbing.paste.grain import Grain
+from lipsmith.dubbing.paste.detail import Detail, Grain, with_detail
 from lipsmith.face.crop import to_pixels
 from lipsmith.face.landmarks import JAW, OUTER_LIP, Floats, ranks
 

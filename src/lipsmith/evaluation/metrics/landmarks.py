@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.face.detector import FaceMesh, mesh_square
 from lipsmith.face.landmarks import CONTENT, INNER_LIP, NUM_JAW, OUTER_LIP, Floats
-from lipsmith.face.mesh import FaceMesh, mesh_square
 
 CROP_SIDE: Final = 128
 """Pixels of the crop to which LipLMD and the jitter of pictures refer."""

@@ -199,7 +199,7 @@ def silence(window: Window, share: float, random: torch.Generator) -> Window:
 
 
 def touching(content: Tensor) -> Tensor:
-    """Mouths `(b, T, 57, 2)` closed, as `lipsmith.speech.voicing.close_lips` closes them: mostly by the lower lip."""
+    """Mouths `(b, T, 57, 2)` closed, as `lipsmith.inference.speak.close_lips` closes them: mostly by the lower lip."""
     moved = content.clone()
     upper, lower = torch.arange(1, 10), 20 - torch.arange(1, 10)
     outer, inner = NUM_JAW, NUM_JAW + len(OUTER_LIP)

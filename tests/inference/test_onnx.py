@@ -15,8 +15,7 @@ from onnx import TensorProto, helper
 from lipsmith.errors import UsageError
 from lipsmith.inference import onnx as onnx_backend
 from lipsmith.inference.model_folder import ModelFolder, load_backend
-from lipsmith.inference.onnx import OnnxBackend
-from lipsmith.inference.precision import INT8, has_vnni, is_faster
+from lipsmith.inference.onnx import INT8, OnnxBackend, has_vnni, is_faster
 
 
 def stage(path: Path, operator: str) -> None:

@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lipsmith.face.landmarks import NUM_CONTENT, NUM_JAW, NUM_POINTS
 from lipsmith.speech.mel import mel_spectrogram
-from lipsmith.speech.voicing import close_lips, loudness, resting_opening, speaking, voicing
+from lipsmith.speech.recording import loudness, speaking, voicing
 
 RATE = 16_000
 
@@ -64,35 +63,3 @@ def test_nobody_speaks_in_a_silent_recording_or_after_its_end() -> None:
 def test_loudness_does_not_depend_on_the_number_of_equal_bands() -> None:
     assert loudness(np.full((80, 3), -4.0, np.float32)) == pytest.approx([-100] * 3)
     assert loudness(np.full((80, 1), 0.0, np.float32)) == pytest.approx([-50])
-
-
-def mouth(opening: float) -> NDArray[np.float32]:
-    content = np.zeros((1, NUM_CONTENT, 2), np.float32)
-    lower = 20 - np.arange(1, 10)
-    for begin in (NUM_JAW, NUM_JAW + 20):
-        content[0, begin + lower, 1] = opening
-    content[0, :NUM_JAW, 1] = 1
-    return content
-
-
-def test_lips_close_and_the_chin_rises_with_them() -> None:
-    closed = close_lips(mouth(0.1), np.ones(1), 0.0)
-    upper, lower = NUM_JAW + 20 + 5, NUM_JAW + 20 + 15
-    assert closed[0, lower, 1] == pytest.approx(closed[0, upper, 1], abs=1e-6)
-    assert closed[0, upper, 1] == pytest.approx(0.025)
-    assert closed[0, 8, 1] == pytest.approx(1 - 0.075)
-    assert closed[0, 0, 1] == pytest.approx(1)
-
-
-def test_lips_close_to_the_resting_opening_and_never_open() -> None:
-    upper, lower = NUM_JAW + 20 + 5, NUM_JAW + 20 + 15
-    closed = close_lips(mouth(0.1), np.ones(1), 0.04)
-    assert closed[0, lower, 1] - closed[0, upper, 1] == pytest.approx(0.04, abs=1e-6)
-    assert (close_lips(mouth(0.02), np.ones(1), 0.04) == mouth(0.02)).all()
-    assert (close_lips(mouth(0.1), np.zeros(1), 0.0) == mouth(0.1)).all()
-
-
-def test_resting_opening_is_that_of_the_most_closed_references() -> None:
-    points = np.zeros((11, NUM_POINTS, 2))
-    points[:, -20 + 15, 1] = np.linspace(0, 0.1, 11)
-    assert resting_opening(points) == pytest.approx(0.01)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lipsmith.media import VideoWriter, probe
-from lipsmith.media.keeping import Chapter, chapters_between, kept_metadata
+from lipsmith.media.container import Chapter, chapters_between, kept_metadata
 from video_samples import film, pictures
 
 RICH = {

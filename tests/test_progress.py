@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from lipsmith.dubbing.prefetch import prefetch, prefetch_map
+from lipsmith.progress import prefetch, prefetch_map
 
 
 def counting(closed: list[bool], stop_at: int | None = None) -> Generator[int, None, None]:

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lipsmith.face import CutDetector
-from lipsmith.face.cuts import LEAST, difference, thumbnail
+from lipsmith.media.reading import LEAST, difference, thumbnail
 
 Picture = NDArray[np.uint8]
 

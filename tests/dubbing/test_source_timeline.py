@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lipsmith.dubbing.timeline import play, usual_interval
+from lipsmith.dubbing.source import play, usual_interval
 
 EVEN = np.arange(4) / 25
 

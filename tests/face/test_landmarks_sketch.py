@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from lipsmith.face.landmarks import JAW, MIRROR, OUTER_LIP, mirror, ranks
-from lipsmith.face.sketch import CLOSED, EDGES, OPEN, draw_sketches
+from lipsmith.face.landmarks import CLOSED, EDGES, JAW, MIRROR, OPEN, OUTER_LIP, draw_sketches, mirror, ranks
 
 SIZE = 64
 POINTS = arrays(np.float64, (3, 131, 2), elements=st.floats(-0.5, 1.5))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lipsmith.face import FaceMesh, Square
 from lipsmith.face.crop import around, direction
-from lipsmith.face.mesh import mesh_square
+from lipsmith.face.detector import mesh_square
 
 SQUARES = st.builds(Square, st.floats(-50, 500), st.floats(-50, 500), st.floats(1, 800), st.floats(-math.pi, math.pi))
 

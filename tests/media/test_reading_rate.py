@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lipsmith.media import probe, read_frames
-from lipsmith.media.rate import evened, nominal
+from lipsmith.media.reading import evened, nominal
 from video_samples import film, pictures
 
 CINEMA, MILLISECOND = Fraction(24000, 1001), Fraction(1, 1000)

@@ -1,4 +1,4 @@
-"""Strength: rest is the references' mean in the head's pose, motion is scaled from there, lips never cross."""
+"""Lips driven from rest, the references' mean in the head's pose; lips that never cross; lips closed in silence."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.strength import rest, with_strength
-from lipsmith.face.landmarks import NUM_POINTS, NUM_POSE, lip_opening, ranks
+from lipsmith.face.landmarks import NUM_CONTENT, NUM_JAW, NUM_POINTS, NUM_POSE, lip_opening, ranks
+from lipsmith.inference.speak import close_lips, rest, resting_opening, uncrossed, with_strength
 
 LOWER_LIP = ranks((14, 87, 317, 17, 84, 314))
 
@@ -52,3 +52,47 @@ def test_lips_that_would_cross_meet_half_way() -> None:
     found = np.concatenate([points[:, :NUM_POSE], with_strength(points, faces(0.06), 2.0)], 1)
     assert lip_opening(found)[0] == pytest.approx(0, abs=1e-6)
     assert found[0, ranks((13,))[0], 1] == pytest.approx(0.67, abs=1e-5)
+
+
+def test_lips_meet_halfway_across_the_mouth_however_it_is_turned() -> None:
+    content = np.zeros((2, NUM_CONTENT, 2), np.float32)
+    inner = NUM_CONTENT - 20
+    content[:, inner, 0], content[:, inner + 10, 0] = -0.1, 0.1
+    content[:, inner + 15, 1] = 0.02, -0.02
+    parted = uncrossed(content)
+    np.testing.assert_allclose(parted[:, [inner + 5, inner + 15], 1], [[0, 0.02], [-0.01, -0.01]], atol=1e-7)
+    quarter = np.array([[0, 1], [-1, 0]], np.float32)
+    np.testing.assert_allclose(uncrossed(content @ quarter), parted @ quarter, atol=1e-7)
+    assert np.array_equal(parted[0], content[0])
+
+
+def mouth(opening: float) -> NDArray[np.float32]:
+    content = np.zeros((1, NUM_CONTENT, 2), np.float32)
+    lower = 20 - np.arange(1, 10)
+    for begin in (NUM_JAW, NUM_JAW + 20):
+        content[0, begin + lower, 1] = opening
+    content[0, :NUM_JAW, 1] = 1
+    return content
+
+
+def test_lips_close_and_the_chin_rises_with_them() -> None:
+    closed = close_lips(mouth(0.1), np.ones(1), 0.0)
+    upper, lower = NUM_JAW + 20 + 5, NUM_JAW + 20 + 15
+    assert closed[0, lower, 1] == pytest.approx(closed[0, upper, 1], abs=1e-6)
+    assert closed[0, upper, 1] == pytest.approx(0.025)
+    assert closed[0, 8, 1] == pytest.approx(1 - 0.075)
+    assert closed[0, 0, 1] == pytest.approx(1)
+
+
+def test_lips_close_to_the_resting_opening_and_never_open() -> None:
+    upper, lower = NUM_JAW + 20 + 5, NUM_JAW + 20 + 15
+    closed = close_lips(mouth(0.1), np.ones(1), 0.04)
+    assert closed[0, lower, 1] - closed[0, upper, 1] == pytest.approx(0.04, abs=1e-6)
+    assert (close_lips(mouth(0.02), np.ones(1), 0.04) == mouth(0.02)).all()
+    assert (close_lips(mouth(0.1), np.zeros(1), 0.0) == mouth(0.1)).all()
+
+
+def test_resting_opening_is_that_of_the_most_closed_references() -> None:
+    points = np.zeros((11, NUM_POINTS, 2))
+    points[:, -20 + 15, 1] = np.linspace(0, 0.1, 11)
+    assert resting_opening(points) == pytest.approx(0.01)

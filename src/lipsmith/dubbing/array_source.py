@@ -1,0 +1,81 @@
+"""Footage in memory: arrays, or Pillow's pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsmith.dubbing.source import Footage, Frames, check_stretch, finite
+from lipsmith.errors import InputError, UsageError
+from lipsmith.media import Frame
+
+
+class ArraySource:
+    """Frames in memory, `(H, W, 3)` uint8 RGB of one size."""
+
+    def __init__(
+        self,
+        images: Frames,
+        rate: float,
+        start: float | None = None,
+        end: float | None = None,
+    ) -> None:
+        check_stretch(start, end)
+        end = finite(end)
+        rate = _frame_rate(rate)
+        if not hasattr(images, "__len__"):
+            kind = type(images).__name__
+            reason = (
+                "cannot be read twice"
+                if isinstance(images, Iterator) and not hasattr(images, "read")
+                else "is neither a path nor frames"
+            )
+            raise UsageError(f"Footage of type {kind} {reason}; give a path or a list of frames.")
+        if not len(images):
+            raise InputError("The footage is an empty sequence; give at least one frame.")
+        images = [_array(image) for image in images] if not isinstance(images, np.ndarray) else images
+        first = images[0].shape
+        if len(first) != 3 or first[2] != 3 or any(i.shape != first or i.dtype != np.uint8 for i in images):
+            raise InputError("The footage is not a sequence of RGB uint8 arrays (H, W, 3) of one size; convert it.")
+        last = None if end is None else int(np.ceil(end * rate - 1e-6))
+        begin = int(np.ceil((start or 0.0) * rate - 1e-6))
+        self._images = images[begin:last]
+        if not len(self._images):
+            raise InputError(f"The footage has no frame from {start:g} s on; choose an earlier start.")
+        self._first = begin / rate
+        self.footage = Footage("the footage", Fraction(rate).limit_denominator(1001 * 240), len(self._images))
+
+    def frames(self) -> Iterator[Frame]:
+        """Every frame in order."""
+        step = float(1 / self.footage.rate)
+        for index, image in enumerate(self._images):
+            yield Frame(image, self._first + index * step, index)
+
+    def show(self, order: NDArray[np.intp], times: NDArray[np.float64]) -> Iterator[NDArray[np.uint8]]:
+        """Images in the order of a walk."""
+        return (self._images[index] for index in order)
+
+
+def _frame_rate(rate: float) -> float:
+    """Any real number of frames a second as a float. Raises `UsageError` for anything else."""
+    try:
+        number = float(rate)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise UsageError(f"Frame rate {rate} is not a number above 0; give the footage's frames per second.")
+    return number
+
+
+def _array(image: object) -> NDArray[Any]:
+    """A frame as an array; Pillow's pictures are made RGB."""
+    convert = getattr(image, "convert", None)
+    try:
+        return np.asarray(convert("RGB") if callable(convert) else image)
+    except ValueError as error:
+        raise InputError(f"A frame of type {type(image).__name__} is no picture ({error}); give arrays.") from error

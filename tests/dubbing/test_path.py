@@ -1,0 +1,70 @@
+"""The way through the house: how many of the package's files one dub enters, and how deep its calls are."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from inspect import CO_OPTIMIZED
+from pathlib import Path
+from types import FrameType
+
+import lipsmith
+from lipsmith import DubOptions, cli, dub
+from synthetic import DEMO
+
+PACKAGE = str(Path(lipsmith.__file__).parent)
+COMPREHENSIONS = {"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"}
+"""No frames of their own from Python 3.12 on, but for the last."""
+
+
+@dataclass
+class Way:
+    """Files of the package of which a function ran, and the most of its functions that were within each other."""
+
+    files: set[str] = field(default_factory=set)
+    depth: int = 0
+
+    def enter(self, frame: FrameType, event: str, argument: object) -> None:
+        name = frame.f_code.co_filename
+        if event != "call" or not name.startswith(PACKAGE) or not frame.f_code.co_flags & CO_OPTIMIZED:
+            return
+        depth = 0
+        outer: FrameType | None = frame
+        while outer is not None:
+            if outer.f_code.co_filename.startswith("<frozen importlib"):
+                return
+            depth += outer.f_code.co_filename.startswith(PACKAGE) and outer.f_code.co_name not in COMPREHENSIONS
+            outer = outer.f_back
+        self.files.add(name)
+        self.depth = max(self.depth, depth)
+
+
+@contextmanager
+def followed() -> Iterator[Way]:
+    """What runs within the block, in all threads that begin in it; imports do not count."""
+    way = Way()
+    threading.setprofile(way.enter)
+    sys.setprofile(way.enter)
+    try:
+        yield way
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)
+
+
+def test_one_dub_is_a_short_way(tmp_path: Path) -> None:
+    with followed() as way:
+        dub(DEMO / "actor.mp4", DEMO / "speech.wav", tmp_path / "dubbed.mp4", DubOptions(end=1))
+    assert len(way.files) <= 30
+    assert 5 < way.depth <= 12
+
+
+def test_from_the_command_line_it_is_little_longer(tmp_path: Path) -> None:
+    words = ["dub", str(DEMO / "actor.mp4"), str(DEMO / "speech.wav"), "-o", str(tmp_path / "dubbed.mp4"), "--end", "1"]
+    with followed() as way:
+        assert cli.main(words) == 0
+    assert len(way.files) <= 33
+    assert 5 < way.depth <= 14
