@@ -9,21 +9,19 @@ with Client("http://127.0.0.1:7860") as client:
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import httpx
+from pydantic import BaseModel, TypeAdapter
 
 from lipsmith.errors import InputError, LipsmithError, UsageError
 from lipsmith.files import write_whole
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(BaseModel):
     """A dub: `progress` in [0, 1] of its stage, `eta` in seconds, `figures` once it is done."""
 
     id: str
@@ -35,84 +33,68 @@ class Job:
     problem: str | None
 
 
-class Client:
-    """One client of a service: it sees its own uploads and jobs only, and those of no other `Client`."""
+class Client(httpx.Client):
+    """One client of a service, which sees its own uploads and jobs only; `get` and `post` reach all routes of /v1.
+
+    Raises `InputError` where a file is at fault, `UsageError` for other requests, `LipsmithError` where the service is,
+    and `httpx.TransportError` where it cannot be reached.
+    """
 
     def __init__(self, url: str = "http://127.0.0.1:7860", token: str | None = None) -> None:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx.Client(base_url=url, headers=headers, timeout=httpx.Timeout(30, read=300))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._http.close()
+        patience = httpx.Timeout(30, read=300)
+        hooks = {"response": [_check]}
+        super().__init__(base_url=httpx.URL(url).join("/v1"), headers=headers, timeout=patience, event_hooks=hooks)
 
     def upload(self, path: Path | str) -> str:
         """Send a film, picture or speech; returns the id that `dub` takes."""
         with Path(path).open("rb") as file:
-            return str(self._ask("POST", "/v1/uploads", files={"file": ("file", file)})["id"])
+            return str(self.post("/uploads", files={"file": ("file", file)}).json()["id"])
 
-    def faces(self, upload: str, start: float | None = None, end: float | None = None) -> list[dict[str, Any]]:
-        """Who is seen in a stretch of an upload: dicts with number, shot, start, end, width, x, y and thumbnail."""
-        stretch = {name: value for name, value in (("start", start), ("end", end)) if value is not None}
-        while (found := self._ask("GET", f"/v1/uploads/{upload}/faces", params=stretch))["state"] == "waiting":
+    def faces(self, upload: str, **stretch: float) -> list[dict[str, Any]]:
+        """Who is seen between the seconds `start` and `end`: number, shot, start, end, width, x, y and thumbnail."""
+        while (found := self.get(f"/uploads/{upload}/faces", params=stretch)).status_code == 202:
             time.sleep(0.2)
-        return list(found["faces"])
+        return list(found.json()["faces"])
 
     def dub(self, video: str, speech: str, **options: Any) -> Job:  # noqa: ANN401 - as `lipsmith dub` and /docs name them
         """Ask for a dub of two uploads."""
-        return _job(self._ask("POST", "/v1/jobs", json={"video": video, "speech": speech, **options}))
+        return Job(**self.post("/jobs", json={"video": video, "speech": speech, **options}).json())
 
     def jobs(self) -> list[Job]:
         """The dubs of this client, newest first."""
-        return [_job(found) for found in self._ask("GET", "/v1/jobs")]
+        return TypeAdapter(list[Job]).validate_json(self.get("/jobs").content)
 
     def job(self, job: str) -> Job:
         """How far a dub is."""
-        return _job(self._ask("GET", f"/v1/jobs/{job}"))
+        return Job(**self.get(f"/jobs/{job}").json())
 
     def watch(self, job: str) -> Iterator[Job]:
         """The job whenever it changes, until it has ended. Raises `InputError` where it failed."""
-        with self._http.stream("GET", f"/v1/jobs/{job}/events", timeout=None) as answer:
-            _check(answer)
+        with self.stream("GET", f"/jobs/{job}/events", timeout=None) as answer:
             for line in answer.iter_lines():
                 if line.startswith("data:"):
-                    seen = _job(json.loads(line[5:]))
-                    yield seen
+                    yield (seen := Job.model_validate_json(line[5:]))
                     if seen.state == "failed":
                         raise InputError(seen.problem or "The job failed.")
 
     def cancel(self, job: str) -> None:
         """End a dub that waits or runs."""
-        self._ask("DELETE", f"/v1/jobs/{job}")
+        self.delete(f"/jobs/{job}")
 
     def save(self, job: str, path: Path | str) -> Path:
         """Write the result of a dub that is done to `path`."""
-        with write_whole(Path(path)) as beside, self._http.stream("GET", f"/v1/jobs/{job}/result") as answer:
-            _check(answer)
-            with beside.open("wb") as file:
-                for chunk in answer.iter_bytes():
-                    file.write(chunk)
+        route = f"/jobs/{job}/result"
+        with self.stream("GET", route) as answer, write_whole(Path(path)) as beside, beside.open("wb") as file:
+            file.writelines(answer.iter_bytes())
         return Path(path)
-
-    def _ask(self, method: str, path: str, **content: Any) -> Any:  # noqa: ANN401 - httpx's, and JSON
-        answer = self._http.request(method, path, **content)
-        _check(answer)
-        return answer.json()
 
 
 def _check(answer: httpx.Response) -> None:
-    """Raise for an error: `InputError` where a file is at fault, `UsageError` for other requests."""
     if answer.is_success:
         return
     answer.read()
     problem = answer.headers.get("content-type") == "application/problem+json"
     sentence = answer.json()["detail"] if problem else f"{answer.url} answered {answer.status_code}."
-    if answer.is_server_error:
-        raise LipsmithError(sentence)
-    raise (InputError if answer.status_code in (413, 415, 422) else UsageError)(sentence)
-
-
-def _job(found: dict[str, Any]) -> Job:
-    return Job(**{field.name: found[field.name] for field in fields(Job)})
+    at_fault = InputError if answer.status_code in (413, 415, 422) else UsageError
+    raise (LipsmithError if answer.is_server_error else at_fault)(sentence)

@@ -117,6 +117,17 @@ def test_a_stretch_and_its_face_are_chosen(client: httpx.Client, uploads: Upload
     assert "no face number 7" in str(failed["problem"])
 
 
+def test_the_numbers_of_the_renderer_are_chosen(client: httpx.Client, uploads: Uploads) -> None:
+    films = set()
+    for precision in ("float", "int8"):
+        job = client.post("/v1/jobs", json=uploads | {"precision": precision}).json()["id"]
+        done = ended(client, job)
+        assert done["state"] == "done", done["problem"]
+        films.add(client.get(f"/v1/jobs/{job}/result").content)
+    assert len(films) == 2
+    assert_problem(client.post("/v1/jobs", json=uploads | {"precision": "half"}), 422, "precision")
+
+
 def test_music_is_heard_under_the_speech(client: httpx.Client, uploads: Uploads, service: Running) -> None:
     done = ended(
         client, client.post("/v1/jobs", json=uploads | {"background": uploads["speech"], "gain": -6}).json()["id"]

@@ -17,6 +17,7 @@ import pytest
 
 from dub_samples import write_wav
 from lipsmith.media import probe
+from lipsmith.serve.views import DubRequest
 from service import Running, running
 from synthetic import DEMO, SPEECH, make_film, speech
 
@@ -199,6 +200,58 @@ def test_what_cannot_be_dubbed_is_said(page: Page, tmp_path: Path) -> None:
     page.wait_for_selector("#film-problem:not([hidden])")
     assert "no film, picture or sound" in page.inner_text("#film-problem")
     shoot(page, "5-problem")
+
+
+def test_every_option_reaches_the_service(page: Page, footage: dict[str, Path]) -> None:
+    ready(page, footage)
+    page.click("summary")
+    page.set_input_files("#music-file", footage["speech"])
+    page.wait_for_selector("#music-remove:not([hidden])")
+    until(lambda: "Found: sound" in page.inner_text("#music-status"))
+    page.focus("#gain")
+    page.keyboard.press("Home")
+    assert page.inner_text("#gain-shown") == "40 dB softer than in its file"
+    page.focus("#strength")
+    page.keyboard.press("End")
+    for name, value in (("tail", "keep"), ("precision", "float"), ("who", "left")):
+        page.check(f'input[name="{name}"][value="{value}"]')
+    page.check("#side-by-side")
+    page.fill("#language", "deu")
+    page.check("#label")
+    shoot(page, "8-options")
+    with page.expect_request(lambda asked: asked.method == "POST" and asked.url.endswith("/v1/jobs")) as asked:
+        page.click("#preview")
+    sent = asked.value.post_data_json
+    assert set(sent) == set(DubRequest.model_fields)
+    assert (sent["tail"], sent["precision"], sent["face"], sent["gain"]) == ("keep", "float", "left", -40)
+    assert (sent["strength"], sent["side_by_side"], sent["language"], sent["label"]) == (2, True, "deu", True)
+    assert sent["background"] == sent["speech"]
+    page.wait_for_selector("#result:not([hidden])")
+    page.click("#music-remove")
+    assert page.inner_text("#music-status") == ""
+
+
+def test_silent_music_is_refused_and_taken_back(page: Page, footage: dict[str, Path], tmp_path: Path) -> None:
+    ready(page, footage)
+    page.click("summary")
+    page.set_input_files("#music-file", make_film(tmp_path / "silent.mp4", 0.2, 25, (160, 160)))
+    page.wait_for_selector("#music-problem:not([hidden])")
+    assert "the music, or none" in page.inner_text("#missing")
+    assert page.is_disabled("#dub")
+    page.click("#music-remove")
+    page.wait_for_selector("#dub:enabled")
+
+
+def test_a_camera_records(page: Page) -> None:
+    page.click("#film-record")
+    page.wait_for_selector("#camera:not([hidden])")
+    time.sleep(1)
+    page.click("#film-record")
+    until(lambda: "Found: film" in page.inner_text("#film-status"))
+    assert "with sound" in page.inner_text("#film-status")
+    # The browser's false camera films a clock.
+    page.wait_for_selector("#film-problem:not([hidden])")
+    assert "no face" in page.inner_text("#film-problem")
 
 
 def test_a_microphone_records(page: Page) -> None:

@@ -21,7 +21,7 @@ from lipsmith.progress import Progress
 if TYPE_CHECKING:
     from lipsmith.dubbing.source import Footage, Source, Timeline
 
-_LONGEST_SIDE: Final = 480
+_LONGEST_SIDE: Final = 640
 _CLOCK: Final = 90_000
 _SOUND_RATE: Final = 48_000
 
@@ -50,7 +50,7 @@ class Witness:
                 if not number:
                     stream.height, stream.width = small.shape[:2]
                 planes = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2YUV_I420), np.uint8)
-                frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
+                frame = av.VideoFrame.from_numpy_buffer(planes, format="yuv420p")
                 frame.pts = round(float(self._timeline.times[number]) * _CLOCK)
                 frame.time_base = Fraction(1, _CLOCK)
                 film.mux(stream.encode(frame))
@@ -61,7 +61,9 @@ class Witness:
 
     def _add_sound(self, film: Any) -> Any:  # noqa: ANN401 - PyAV's types of streams
         info = self.footage.info
-        return film.add_stream("aac", rate=_SOUND_RATE, layout="mono") if info is not None and info.has_audio else None
+        if info is None or not info.has_audio:
+            return None
+        return film.add_stream("aac", rate=_SOUND_RATE, layout="mono", options={"aac_coder": "fast"})
 
     def _write_sound(self, film: Any, stream: Any) -> None:  # noqa: ANN401
         info = self.footage.info
@@ -102,12 +104,11 @@ def join_sides(before: Path, after: Path, path: Path, progress: Progress) -> Non
 
 
 def _shrunk(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """With sides that are even, as the encoder needs them, and of 480 pixels at most."""
+    """With sides that are even, as the encoder needs them, and of 640 pixels at most."""
     height, width = image.shape[:2]
-    scale = min(1.0, _LONGEST_SIDE / max(height, width))
-    size = (max(2, 2 * round(width * scale / 2)), max(2, 2 * round(height * scale / 2)))
+    # By whole numbers: means of whole pixels cost a fraction of any other resizing, and most films are not resized.
+    factor = -(-max(height, width) // _LONGEST_SIDE)
+    size = (max(2, width // factor // 2 * 2), max(2, height // factor // 2 * 2))
     if size == (width, height):
         return image
-    # Means of areas cost as much as the encoding, and only large pictures need them.
-    way = cv2.INTER_AREA if scale < 0.5 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, size, interpolation=way), np.uint8)
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

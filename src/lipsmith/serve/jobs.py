@@ -15,14 +15,14 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from lipsmith.serve.problems import Problem, responses
 from lipsmith.serve.service import Service, owner_of, service_of
 from lipsmith.serve.store import ACTIVE, DUB, PREVIEW, SIDE, Job
-from lipsmith.serve.views import OPTIONS, DubRequest, Id, JobView, SideView, job_view, look_state
+from lipsmith.serve.views import DubRequest, Id, JobView, SideView, job_view, look_state
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 Given = Annotated[Service, Depends(service_of)]
 Owner = Annotated[str, Depends(owner_of)]
 
-_GLANCE = 0.3
+_GLANCE: Final = 0.5
 _FILMS: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {"video/mp4": {}}},
     206: {"content": {"video/mp4": {}}, "description": "A range"},
@@ -40,7 +40,7 @@ def ask(request: Request, wanted: DubRequest, response: Response, service: Given
         kind="dub",
         video=wanted.video,
         speech=wanted.speech,
-        options=wanted.model_dump(include=set(OPTIONS)),
+        options=wanted.model_dump(exclude={"video", "speech"}),
         priority=DUB if wanted.preview is None else PREVIEW,
     )
     view = job_view(service.submit(job), service.store)
@@ -85,7 +85,7 @@ def result(job: Id, service: Given, owner: Owner) -> FileResponse:
 
 @router.api_route("/{job}/before", methods=["GET", "HEAD"], responses=_FILMS | responses(401, 404, 409, 422))
 def before(job: Id, service: Given, owner: Owner) -> FileResponse:
-    """The footage in step with the result, at most 480 pixels wide and high, of a job with `compare`."""
+    """The footage in step with the result, at most 640 pixels wide and high, of a job with `compare`."""
     return _film(service, service.dub(job, owner), "before")
 
 
@@ -137,14 +137,15 @@ def _event(view: JobView) -> ServerSentEvent:
 
 def _refuse_unfit(service: Service, wanted: DubRequest) -> None:
     """Raise `Problem` 422 for uploads of which it is known already that they cannot serve."""
-    video, speech = (service.store.look("probe", name, {}) for name in (wanted.video, wanted.speech))
-    for probe, name in ((video, "video"), (speech, "speech")):
+    for name in ("video", "speech", "background"):
+        probe = service.store.look("probe", upload, {}) if (upload := getattr(wanted, name)) else None
         if probe is not None and probe.state == "failed":
             raise Problem(422, f"{name}: {probe.problem}")
-    if video is not None and video.figures.get("kind") == "sound":
-        raise Problem(422, "video: This is a sound; choose a film or a picture.")
-    if speech is not None and speech.figures.get("sound") is False:
-        raise Problem(422, "speech: This has no sound; choose a recording with speech.")
+        found = probe.figures if probe else {}
+        if name == "video" and found.get("kind") == "sound":
+            raise Problem(422, "video: This is a sound; choose a film or a picture.")
+        if name != "video" and found.get("sound") is False:
+            raise Problem(422, f"{name}: This has no sound; choose a recording.")
 
 
 def _film(service: Service, job: Job, name: str) -> FileResponse:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
-from sqlalchemy import JSON, CursorResult, Engine, event, func
+from sqlalchemy import JSON, CursorResult, Engine, event, func, or_
 from sqlmodel import Column, Field, Session, SQLModel, col, create_engine, delete, select, update
 
 Kind = Literal["probe", "faces", "side", "dub"]
@@ -64,6 +64,16 @@ class Job(SQLModel, table=True):
     started: float | None = None
     finished: float | None = None
     updated: float = Field(default_factory=time.time)
+
+
+_UPLOADS: Final = (col(Job.video), col(Job.speech), col(Job.options)["background"].as_string())
+"""What a job cannot do without."""
+
+
+def inputs_of(job: Job) -> dict[str, str]:
+    """The uploads that a job reads, and what each is to it."""
+    roles = {"background": job.options.get("background"), "speech": job.speech, "film": job.video}
+    return {upload: role for role, upload in roles.items() if upload}
 
 
 class Store:
@@ -119,13 +129,13 @@ class Store:
         with self._session() as session:
             return next((job for job in session.exec(chosen) if job.options == options), None)
 
-    def active(self, owner: str | None = None, video: str | None = None) -> int:
+    def active(self, owner: str | None = None, upload: str | None = None) -> int:
         """How many jobs wait or run: of everybody, of an owner, or of those that need an upload."""
         chosen = select(func.count()).select_from(Job).where(col(Job.state).in_(ACTIVE))
         if owner is not None:
             chosen = chosen.where(Job.owner == owner)
-        if video is not None:
-            chosen = chosen.where((Job.video == video) | (Job.speech == video))
+        if upload is not None:
+            chosen = chosen.where(or_(*(needed == upload for needed in _UPLOADS)))
         with self._session() as session:
             return session.exec(chosen).one()
 
@@ -197,9 +207,9 @@ class Store:
 
     def expired(self, before: float) -> tuple[Sequence[str], Sequence[str]]:
         """Ids of uploads last used, and of jobs ended, before this time; those of active jobs are left out."""
-        needed = select(Job.video, Job.speech).where(col(Job.state).in_(ACTIVE))
+        needed = select(*_UPLOADS).where(col(Job.state).in_(ACTIVE))
         with self._session() as session:
-            busy = {name for pair in session.exec(needed) for name in pair}
+            busy = {name for names in session.exec(needed) for name in names}
             uploads = session.exec(select(Upload.id).where(Upload.used < before)).all()
             jobs = session.exec(select(Job.id).where(col(Job.finished) < before)).all()
         return [name for name in uploads if name not in busy], jobs

@@ -63,7 +63,7 @@ def show(upload: Id, service: Given, owner: Owner) -> UploadView:
 def remove(upload: Id, service: Given, owner: Owner) -> None:
     """Remove an upload, which no job may be using."""
     service.upload(upload, owner)
-    if service.store.active(video=upload):
+    if service.store.active(upload=upload):
         raise Problem(409, "A job uses this upload; cancel it first.")
     service.store.forget(uploads=[upload])
     service.settings.upload(upload).unlink(missing_ok=True)

@@ -6,15 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from lipsmith.inference.backend import Precision
 from lipsmith.serve.store import Job, Store, Upload
 
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", description="as an answer named it")]
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 LookState = Literal["waiting", "ready", "failed"]
-
-FOR_DUB = ("face", "start", "end", "tail", "strength", "background", "gain", "side_by_side", "language", "label")
-"""What `lipsmith dub` knows as well."""
-OPTIONS = (*FOR_DUB, "preview", "compare")
 
 
 class DubRequest(BaseModel):
@@ -44,6 +41,8 @@ class DubRequest(BaseModel):
     """Language of the speech in three letters (ISO 639-2), for players that name the sound."""
     label: bool = False
     """Write "synthetic" into a corner of the picture."""
+    precision: Precision = "auto"
+    """Numbers the renderer computes with on a CPU: float, int8, or auto, int8 where that is faster."""
     preview: Annotated[float, Field(gt=0, le=30, allow_inf_nan=False)] | None = None
     """Dub only this many seconds."""
     compare: bool = False

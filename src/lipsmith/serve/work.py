@@ -15,8 +15,11 @@ from numpy.typing import NDArray
 
 from lipsmith import Clip, Dubber, DubOptions, Result
 from lipsmith.dubbing.options import choose
+from lipsmith.dubbing.pipeline import SIDE_BY_SIDE
 from lipsmith.errors import InputError
 from lipsmith.face import MOST_FACES
+from lipsmith.inference.backend import Backend, Precision
+from lipsmith.inference.model_folder import find_model, load_backend
 from lipsmith.media import open_sound
 from lipsmith.media.background import Background
 from lipsmith.progress import Progress
@@ -24,7 +27,7 @@ from lipsmith.serve.comparison import Witness, join_sides
 from lipsmith.serve.limits import limited_time
 from lipsmith.serve.media import describe_faces, look_at
 from lipsmith.serve.settings import Settings
-from lipsmith.serve.store import Job
+from lipsmith.serve.store import Job, inputs_of
 
 RESULT: Final = "result.mp4"
 BEFORE: Final = "before.mp4"
@@ -72,13 +75,14 @@ class Tasks:
         self._prepared = Prepared(dubber)
         # Uploads never change, and each job asks about the same ones.
         self._look = lru_cache(maxsize=256)(self._look_at)
+        self._backend = lru_cache(self._load_backend)
 
     def run(self, job: Job, reporter: Reporter) -> dict[str, Any]:
         """Do a job and return its figures. Raises `LipsmithError` where that cannot be."""
         tasks = {"probe": self._probe, "faces": self._faces, "dub": self._dub, "side": self._side}
         # Before it is known how long they are, files get the time of a minute.
         with limited_time(60):
-            looks = [self._look(name) for name in (job.video, job.speech) if name]
+            looks = [self._look(name) for name in inputs_of(job)]
         with limited_time(sum(look.get("seconds") or 0.0 for look in looks)):
             return tasks[job.kind](job, reporter)
 
@@ -92,11 +96,12 @@ class Tasks:
     def _dub(self, job: Job, reporter: Reporter) -> dict[str, Any]:
         began = time.monotonic()
         options, folder = _options(job), self._settings.job(job.id)
-        speech = self._speech(job)
-        seconds = job.options["preview"] or speech.get("seconds") or 0.0
+        seconds = job.options["preview"] or self._sound(job.speech).get("seconds") or 0.0
         clip = self._clip(job, reporter, later=25 * seconds)
         prepared = time.monotonic()
         clip = replace(clip, chosen=choose(clip.faces, options.face))
+        if options.precision != "auto":
+            clip = replace(clip, backend=self._backend(options.precision))
         result = self._result(clip, job)
         if result.timeline.end > 60 * self._settings.max_minutes + 1:
             raise InputError("The speech lasts longer than it declares, and longer than is allowed; shorten it.")
@@ -104,12 +109,8 @@ class Tasks:
         if job.options["compare"]:
             witness = Witness(clip.source, result.timeline, folder / BEFORE, float(clip.times[0]))
             result = replace(result, clip=replace(clip, source=witness))
-        progress = reporter.stage("dubbing")
-        background = (
-            Background(self._settings.upload(music), options.gain) if (music := job.options["background"]) else None
-        )
-        chosen = (True, options.side_by_side, progress, options.language, options.label)
-        path = result.save(folder / RESULT, *chosen, background)
+        chosen = (True, options.side_by_side, reporter.stage("dubbing"), options.language, options.label)
+        path = result.save(folder / RESULT, *chosen, self._background(job))
         return _figures(clip, result, path, prepared - began, time.monotonic() - prepared)
 
     def _side(self, job: Job, reporter: Reporter) -> dict[str, Any]:
@@ -140,15 +141,25 @@ class Tasks:
 
         return told
 
+    def _load_backend(self, precision: Precision) -> Backend:
+        folder, device, threads = find_model(self._settings.model), self._settings.device, self._settings.threads
+        return load_backend(folder, device, threads, SIDE_BY_SIDE, precision)
+
     def _look_at(self, upload: str) -> dict[str, Any]:
         return look_at(self._settings.upload(upload), self._settings.max_pixels, self._settings.max_minutes)
 
-    def _speech(self, job: Job) -> dict[str, Any]:
-        assert job.speech is not None
-        info = self._look(job.speech)
+    def _sound(self, upload: str | None) -> dict[str, Any]:
+        assert upload is not None
+        info = self._look(upload)
         if not info["sound"]:
-            raise InputError(f"{self._settings.upload(job.speech)} has no sound; choose a recording with speech.")
+            raise InputError(f"{self._settings.upload(upload)} has no sound; choose a recording.")
         return info
+
+    def _background(self, job: Job) -> Background | None:
+        upload = job.options["background"]
+        return (
+            Background(self._settings.upload(upload), job.options["gain"]) if upload and self._sound(upload) else None
+        )
 
     def _result(self, clip: Clip, job: Job) -> Result:
         assert job.speech is not None

@@ -21,7 +21,7 @@ from lipsmith.errors import LipsmithError
 from lipsmith.progress import Progress
 from lipsmith.serve.limits import limit_memory
 from lipsmith.serve.settings import Settings
-from lipsmith.serve.store import PREVIEW, Job, Store
+from lipsmith.serve.store import PREVIEW, Job, Store, inputs_of
 from lipsmith.serve.work import Tasks
 
 _LOG = logging.getLogger(__name__)
@@ -114,10 +114,10 @@ class _Reporter:
 
 def _for_client(sentence: str, job: Job, settings: Settings) -> str:
     """An error without paths of this machine and without words of the command line."""
-    for upload, name in ((job.video, "The film"), (job.speech, "The speech")):
-        if upload:
-            sentence = sentence.replace(str(settings.upload(upload)), name)
+    for upload, role in inputs_of(job).items():
+        sentence = sentence.replace(str(settings.upload(upload)), f"The {role}")
     sentence = re.sub(re.escape(str(settings.data)) + r"[^\s:;,]*", "The file", sentence)
+    sentence = re.sub(r"(?<!\S)/[^\s:;,]+", "a file of the service", sentence)
     return re.sub(r"--(?=[a-z])", "", sentence)
 
 

@@ -1,9 +1,10 @@
 // The page from top to bottom: film, speech, options, work, result.
 
 import { Problem, ask, looked, pause, watch } from "./api.js";
-import { $, chosen, complain, seconds, size, tell } from "./dom.js";
+import { $, complain, seconds, size, tell } from "./dom.js";
 import { face, film, onFilm, startFilm, stretch, useFilm } from "./film.js";
 import { showHistory } from "./history.js";
+import { lacksMusic, options, startOptions } from "./options.js";
 import { showFilms, startPlayer, stopFilms } from "./player.js";
 import { source } from "./source.js";
 
@@ -16,6 +17,7 @@ function possible() {
   const missing = [];
   if (!film.id) missing.push("a film or a picture");
   if (!speech) missing.push("a speech");
+  if (lacksMusic()) missing.push("the music, or none");
   if (!$("consent").checked) missing.push("the consent of those who are seen");
   for (const id of ["preview", "dub"]) $(id).disabled = missing.length > 0;
   tell("missing", missing.length ? `Still needed: ${missing.join(", ")}.` : "");
@@ -27,11 +29,7 @@ function wanted(preview) {
     speech,
     face: face(),
     ...stretch(),
-    tail: chosen("tail"),
-    strength: Number($("strength").value),
-    side_by_side: $("side-by-side").checked,
-    language: $("language").value || null,
-    label: $("label").checked,
+    ...options(),
     preview,
     compare: true,
   };
@@ -163,6 +161,7 @@ function theme() {
 theme();
 startFilm();
 startPlayer();
+startOptions(possible);
 onFilm(possible);
 source("speech", {
   chosenFile: listen,
@@ -177,7 +176,6 @@ source("speech", {
   constraints: { audio: true },
 });
 $("consent").addEventListener("change", possible);
-$("strength").addEventListener("input", () => tell("strength-shown", `${Math.round(100 * $("strength").value)} %`));
 $("preview").addEventListener("click", () => begin(PREVIEW));
 for (const id of ["dub", "whole"]) $(id).addEventListener("click", () => begin(null));
 $("cancel").addEventListener("click", cancel);

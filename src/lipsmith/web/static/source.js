@@ -29,7 +29,13 @@ export function source(name, { chosenFile, ready, constraints }) {
     event.target.value = "";
   });
   droppable($(`${name}-drop`), take);
-  recordable($(`${name}-record`), name, constraints, take);
+  if (constraints) recordable($(`${name}-record`), name, constraints, take);
+  const stop = () => {
+    current.abort();
+    complain(`${name}-problem`, null);
+    tell(`${name}-status`, "");
+  };
+  return { stop };
 }
 
 function described(found) {
