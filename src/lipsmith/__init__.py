@@ -1,8 +1,8 @@
-"""Re-speak a video: the same footage, with lips, chin and cheeks that say new speech.
+"""Dub a video: the same footage, with lips, chin and cheeks moving to new speech.
 
     lipsmith.dub("interview.mp4", "speech.wav", "dubbed.mp4")
 
-or, to dub one film with many speeches:
+or, to dub one film with several speech recordings:
 
     clip = lipsmith.Dubber.from_pretrained("fast").prepare("interview.mp4")
     clip.dub("speech.wav").save("dubbed.mp4")
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lipsmith.dubbing.pipeline import Clip, Dubber, Result
     from lipsmith.dubbing.scan import Face
 
-# ONNX Runtime reads this when it is imported; without it, it keeps an identifier and reports to its maker.
+# ONNX Runtime reads this on import; without it, ONNX Runtime stores an identifier and sends telemetry.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"

@@ -88,7 +88,7 @@ def help_text(prefix: str = "") -> str:
     verbs = "\n".join(f"  {verb:{width}}  {summary}" for verb, summary in chosen.items())
     return (
         f"usage: lipsmith {prefix or 'VERB'} ...\n\n"
-        "Re-speak a video: the same footage, with lips, chin and cheeks that say new speech.\n\n"
+        "Dub a video: the same footage, with lips, chin and cheeks moving to new speech.\n\n"
         f"{verbs}\n\n"
         "  lipsmith VERB --help   what a verb takes\n"
         "  lipsmith --version     the version"
