@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Final
@@ -52,9 +53,10 @@ class MouthTrack:
     ends: NDArray[np.intp]
     """(n,) place at which each frame's unbroken run ends, inclusive."""
 
-    def places(self, begin: int, count: int) -> slice:
-        """The places of the output frames `begin` to `begin + count`; empty where none of them shows the face."""
-        return slice(*np.searchsorted(self.frames, [begin, begin + count]).tolist())
+    def place(self, number: int) -> slice | None:
+        """Where output frame `number` is in these arrays; None where it does not show the face."""
+        at = int(np.searchsorted(self.frames, number))
+        return slice(at, at + 1) if at < len(self.frames) and self.frames[at] == number else None
 
     def sketches(self, part: slice, size: int) -> NDArray[np.uint8]:
         """The five sketches `(b, 5, size, size)` of each frame at the places `part`."""
@@ -127,7 +129,7 @@ class EncodedFaces:
     """
 
     def __init__(self, backend: Backend, store: CropStore) -> None:
-        self._backend, self._store = backend, store
+        self.backend, self._store = backend, store
         self._known: OrderedDict[int, References] = OrderedDict()
         self._lock = Lock()
 
@@ -135,7 +137,7 @@ class EncodedFaces:
         with self._lock:
             if face.number not in self._known:
                 crops = self._store.get(face.pool)
-                encoded = encode_face(self._backend, crops, face.pool_points, face.pool_still, face.lips)
+                encoded = encode_face(self.backend, crops, face.pool_points, face.pool_still, face.lips)
                 self._known[face.number] = References(encoded, self._store.get(face.native) if face.native else None)
             self._known.move_to_end(face.number)
             if len(self._known) > MOST_FACES:
@@ -154,66 +156,77 @@ class References:
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """One face in `b` frames."""
+class DrawnFace:
+    """One face in one frame: `image` as drawn and `filmed`, both `(S, S, 3)`."""
 
-    images: Image
-    """(b, S, S, 3), as drawn."""
-    originals: Image
-    """(b, S, S, 3), as filmed."""
-    details: list[Detail | None]
-    """b, what the references lend each frame."""
+    image: Image
+    filmed: Image
+    detail: Detail | None
+    """What the references lend it."""
 
 
-def draw(
-    backend: Backend, references: References, mouth: MouthTrack, speech: Speech, part: slice, frames: list[Image]
-) -> Drawn:
-    """The crops of one face in the source `frames` `(H, W, 3)` that the places `part` of its mouth track show."""
-    encoded, chosen = references.encoded, mouth.references[part]
-    side = encoded.images.shape[1]
+@dataclass(frozen=True)
+class DrawnFrame:
+    """An output frame before its faces are pasted."""
+
+    number: int
+    filmed: Image
+    """(H, W, 3)."""
+    faces: list[DrawnFace | None]
+    """Of each mouth track; None where the frame does not show the face."""
+
+
+def draw_frame(
+    faces: EncodedFaces, mouths: Sequence[MouthTrack], speech: Speech, number: int, filmed: Image
+) -> DrawnFrame:
+    """Every face's crop in output frame `number`, which shows the source image `filmed` `(H, W, 3)`.
+
+    Remembers nothing, so frames may be drawn in any order and several at the same time.
+    """
+    return DrawnFrame(number, filmed, [_drawn_face(faces, mouth, speech, number, filmed) for mouth in mouths])
+
+
+def _drawn_face(faces: EncodedFaces, mouth: MouthTrack, speech: Speech, number: int, filmed: Image) -> DrawnFace | None:
+    part = mouth.place(number)
+    if part is None:
+        return None
+    references, chosen = faces[mouth.face], mouth.references[part]
+    side = references.encoded.images.shape[1]
     transforms = mouth.face.transforms[mouth.rows[part]]
-    originals = np.stack(
-        [crop_image(frame, transform, side) for frame, transform in zip(frames, transforms, strict=True)]
-    )
+    original = crop_image(filmed, transforms[0], side)
     drawing = render(
-        backend,
-        encoded,
-        originals,
+        faces.backend,
+        references.encoded,
+        original[None],
         mouth.points[part],
         still_points(transforms),
         mouth.sketches(part, side),
         mouth.mel(speech, part),
         chosen,
     )
-    return Drawn(drawing.images, originals, _details(references.native, drawing, chosen))
+    return DrawnFace(drawing.images[0], original, _detail(references.native, drawing, chosen[0]))
 
 
-def _details(native: Image | None, drawing: Drawing, chosen: NDArray[np.intp]) -> list[Detail | None]:
+def _detail(native: Image | None, drawing: Drawing, chosen: NDArray[np.intp]) -> Detail | None:
     if native is None or drawing.flow is None or drawing.share is None:
-        return [None] * len(chosen)
-    return [
-        Detail([native[rank] for rank in ranks], flow, share)
-        for ranks, flow, share in zip(chosen, drawing.flow, drawing.share, strict=True)
-    ]
+        return None
+    return Detail([native[rank] for rank in chosen], drawing.flow[0], drawing.share[0])
 
 
-def paste(compositor: Compositor, drawn: Drawn, mouth: MouthTrack, part: slice, frames: list[Image]) -> list[Image]:
-    """Copies of `frames` `(H, W, 3)` with the drawn crops in them; `compositor` is the face's own."""
-    face, pasted = mouth.face, []
-    for at, place in enumerate(range(part.start, part.stop)):
+def paste_frame(compositors: Mapping[int, Compositor], mouths: Sequence[MouthTrack], frame: DrawnFrame) -> Image:
+    """The image `(H, W, 3)` with every face's new mouth.
+
+    Frames come in order: `compositors`, by the number of the face, remember the frame before.
+    """
+    image = frame.filmed
+    for mouth, drawn in zip(mouths, frame.faces, strict=True):
+        part = mouth.place(frame.number)
+        if drawn is None or part is None:
+            continue
+        compositor, face, place = compositors[mouth.face.number], mouth.face, part.start
         if mouth.begins[place] == place:
             compositor.restart()
-        row = mouth.rows[place]
-        pasted.append(
-            compositor.paste(
-                frames[at],
-                drawn.images[at],
-                drawn.originals[at],
-                face.transforms[row],
-                face.points[row],
-                mouth.points[place],
-                float(face.opacity[row]),
-                drawn.details[at],
-            )
-        )
-    return pasted
+        row, opacity = mouth.rows[place], float(mouth.face.opacity[mouth.rows[place]])
+        crops = (drawn.image, drawn.filmed, face.transforms[row])
+        image = compositor.paste(image, *crops, face.points[row], mouth.points[place], opacity, drawn.detail)
+    return image

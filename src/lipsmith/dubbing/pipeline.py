@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from lipsmith import __version__
 from lipsmith.dubbing.array_source import ArraySource
-from lipsmith.dubbing.mouth import Drawn, EncodedFaces, Image, MouthTrack, draw, paste, predict_mouth
+from lipsmith.dubbing.mouth import DrawnFrame, EncodedFaces, Image, MouthTrack, draw_frame, paste_frame, predict_mouth
 from lipsmith.dubbing.options import DubOptions, Tail, choose, warn_ignored_faces
 from lipsmith.dubbing.paste.composite import Compositor
 from lipsmith.dubbing.paste.label import labeled
@@ -254,43 +254,16 @@ class Result:
         # Closed by name: who keeps an error keeps its trace, and with that threads that wait with the film open.
         with closing(prefetch_map(self._draw, self._filmed(), self.clip.at_once)) as frames:
             for frame in frames:
-                image = self._paste(frame, compositors)
+                image = paste_frame(compositors, self.mouths, frame)
                 yield frame.filmed, Frame(image, float(self.timeline.times[frame.number]), frame.number)
+
+    def _draw(self, shown: tuple[int, Image]) -> DrawnFrame:
+        return draw_frame(self.clip.encoded, self.mouths, self.speech, *shown)
 
     def _filmed(self) -> Generator[tuple[int, Image], None, None]:
         """Number and source image of every output frame."""
         with closing(prefetch(self.clip.source.show(self.timeline.index, self.clip.times))) as images:
             yield from enumerate(images)
-
-    def _draw(self, frame: tuple[int, Image]) -> _DrawnFrame:
-        """Every face's crop in one frame; remembers nothing, so frames may be drawn in any order."""
-        number, image = frame
-        return _DrawnFrame(number, image, [self._drawn(mouth, number, image) for mouth in self.mouths])
-
-    def _drawn(self, mouth: MouthTrack, number: int, image: Image) -> Drawn | None:
-        part = mouth.places(number, 1)
-        if part.start == part.stop:
-            return None
-        return draw(self.clip.backend, self.clip.encoded[mouth.face], mouth, self.speech, part, [image])
-
-    def _paste(self, frame: _DrawnFrame, compositors: defaultdict[int, Compositor]) -> Image:
-        """The image `(H, W, 3)` with every face's new mouth; frames come in order, as the compositors remember."""
-        image = frame.filmed
-        for mouth, drawn in zip(self.mouths, frame.drawn, strict=True):
-            if drawn is not None:
-                part = mouth.places(frame.number, 1)
-                (image,) = paste(compositors[mouth.face.number], drawn, mouth, part, [image])
-        return image
-
-
-@dataclass(frozen=True)
-class _DrawnFrame:
-    """An output frame before its faces are pasted."""
-
-    number: int
-    filmed: Image
-    drawn: list[Drawn | None]
-    """Of each mouth track; None where the frame does not show the face."""
 
 
 def open_source(video: Video, rate: float = 25.0, start: float | None = None, end: float | None = None) -> Source:
