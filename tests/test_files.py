@@ -34,7 +34,7 @@ def test_figures_are_written_whole_and_read_back(tmp_path: Path) -> None:
 def test_a_file_without_figures_is_an_input_error(tmp_path: Path, text: str) -> None:
     path = tmp_path / "results.json"
     path.write_text(text)
-    with pytest.raises(errors.InputError, match="holds no results"):
+    with pytest.raises(errors.InputError, match="is not a results file"):
         read_figures(path)
 
 
@@ -150,7 +150,7 @@ def test_of_two_writers_only_the_first_has_the_name(tmp_path: Path) -> None:
             with write_whole(path, False) as early:
                 early.write_text("early")
 
-    with pytest.raises(errors.UsageError, match="written by another run"):
+    with pytest.raises(errors.UsageError, match="another run wrote"):
         race()
     assert path.read_text() == "early"
     assert [file.name for file in tmp_path.iterdir()] == ["out.txt"]
@@ -185,12 +185,12 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_n
 
 @pytest.mark.parametrize("address", ["https://example.com/a.wav", "file:///tmp/a.wav", "s3://bucket/a.mp4"])
 def test_an_address_is_no_file_and_is_called_so(address: str) -> None:
-    with pytest.raises(errors.InputError, match=f"{address} is an address, and only files are read"):
+    with pytest.raises(errors.InputError, match=f"{address} is a URL, but lipsmith reads only files"):
         require(Path(address))
 
 
 def test_names_that_are_too_long_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(errors.UsageError, match="choose a shorter one"):
+    with pytest.raises(errors.UsageError, match="choose a shorter name"):
         refuse_existing(tmp_path / f"{'n' * 256}.mp4", overwrite=False)
     with pytest.raises(errors.InputError, match="cannot be read"):
         require(tmp_path / f"{'n' * 256}.mp4")

@@ -38,7 +38,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - the module protocol leaves the type open
-    """Imported on first use, so that `import lipsmith` is instant."""
+    """Import on first use, so that `import lipsmith` is fast."""
     if name == "errors":
         return import_module("lipsmith.errors")
     if name not in _HOMES:

@@ -1,4 +1,4 @@
-"""Frozen dataclasses from TOML and JSON: what a file says is checked, and what is wrong with it is one sentence."""
+"""Reads frozen dataclasses from TOML and JSON, validates them, and reports errors in one sentence."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from lipsmith.errors import LipsmithError, UsageError
 
 T = TypeVar("T")
 Kind = Literal["landmarks", "renderer", "sync"]
-"""Folders of packaged configs: what they train."""
+"""Folders of packaged configs, by the network that they train."""
 
 
 def load_config(cls: type[T], kind: Kind, name_or_path: str | Path) -> T:
     """An instance of the frozen dataclass `cls`, read from a TOML file.
 
     `name_or_path` is a file, or the name of a packaged config of that kind (`fast` for `configs/<kind>/fast.toml`).
-    Raises UsageError for a file that does not exist or is not TOML, and as `build`.
+    Raises UsageError for a file that does not exist or is not TOML, and the errors of `build`.
     """
     text = _read(kind, name_or_path)
     try:
@@ -35,13 +35,13 @@ def load_config(cls: type[T], kind: Kind, name_or_path: str | Path) -> T:
 
 
 def build(cls: type[T], table: object, where: str, raises: type[LipsmithError] = UsageError) -> T:
-    """The dataclass `cls` from a mapping, as TOML or JSON holds it.
+    """The dataclass `cls` from a mapping read from TOML or JSON.
 
     Tables become nested dataclasses; missing keys keep their defaults. Raises `raises` for an unknown key, a value of
-    the wrong type, or one that the dataclass itself refuses; the message begins with `where`, the file's name.
+    the wrong type, or a value that the dataclass rejects; the message begins with `where`, the file's name.
     """
     try:
-        # Strict as JSON: whole numbers pass for floats, lists for tuples and strings for paths, and nothing else does.
+        # Strict JSON mode converts whole numbers to floats, lists to tuples and strings to paths, and nothing else.
         parsed = _holder(cls).model_validate_json(  # type: ignore[arg-type]
             json.dumps({"value": table}, default=str)
         )
@@ -71,13 +71,13 @@ def _read(kind: Kind, name_or_path: str | Path) -> str:
 
 @cache
 def _holder(cls: type) -> type[BaseModel]:
-    """A model around `cls`: pydantic passes a model's settings on to plain dataclasses, not to a bare TypeAdapter's."""
+    """A model around `cls`: pydantic applies a model's settings to nested plain dataclasses, unlike a TypeAdapter's."""
     settings = ConfigDict(extra="forbid", strict=True)
     return create_model("Holder", __config__=settings, value=(cls, ...))
 
 
 def _sentence(cls: type, error: ValidationError) -> str:
-    """The first thing that is wrong: key, value, and what would be right."""
+    """The first error: key, value, and what is expected."""
     first = error.errors(include_url=False)[0]
     place = first["loc"][1:]
     key = _dotted(place)
@@ -93,7 +93,7 @@ def _sentence(cls: type, error: ValidationError) -> str:
 
 
 def _dotted(place: Sequence[str | int]) -> str:
-    """`model.levels[2]` for the keys and indices that lead to a value."""
+    """The path to a value as text, such as `model.levels[2]`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
 
 

@@ -1,4 +1,4 @@
-"""What can go wrong, and the exit code that says so at a shell."""
+"""Errors that lipsmith raises on purpose, each with its exit code."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 
 class LipsmithError(Exception):
-    """Base of every error raised on purpose. The message is one sentence: what, where, and the remedy."""
+    """Base of every error raised on purpose. The message is one sentence: what is wrong, where, and the remedy."""
 
     exit_code = 1
 
 
 class UsageError(LipsmithError):
-    """The request itself cannot be carried out: a wrong option, or a result that would be overwritten."""
+    """The request itself is invalid: a wrong option, or a result that would be overwritten."""
 
     exit_code = 2
 
@@ -24,13 +24,13 @@ class InputError(LipsmithError):
 
 
 class WeightsError(LipsmithError):
-    """A model is missing, or its file is not the one that was published."""
+    """A model is missing, or its file is not the published one."""
 
     exit_code = 4
 
 
 class SomeFailedError(LipsmithError):
-    """Some items of many could not be done, while the others were; `failures` holds (item, why) pairs."""
+    """Some of many items failed and the others succeeded; `failures` holds (item, reason) pairs."""
 
     exit_code = 1
 

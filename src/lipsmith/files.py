@@ -1,4 +1,4 @@
-"""Files: results appear whole and never replace what was there; weights are the ones that were published."""
+"""Files: results are written atomically and replace nothing by accident; weights are checked by SHA-256."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from typing import Final
 from lipsmith.errors import InputError, UsageError, WeightsError
 
 _HIDDEN: Final = ".lipsmith-"
-"""How names begin of what is not whole yet; short, so that a result's own name may be as long as a name can be."""
+"""Prefix of temporary names; short, so that a result's name may have the maximum length."""
 _IS_HIDDEN: Final = re.compile(re.escape(_HIDDEN) + r"[0-9a-f]{12}(\.\w+)?")
 _ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(?=/)")
 _READ_BY: Final = frozenset(
     {"manifest.jsonl", "left_out.jsonl", "config.json", "training.json", "landmarks.json", "renderer.json", "sync.json"}
 )
-"""Files by which a folder of clips, a model or a training run is read: to replace one is to lose the folder."""
+"""Index files of folders of clips, models and training runs: replacing one makes its folder unreadable."""
 
 
 def refuse_outputs(
@@ -33,10 +33,10 @@ def refuse_outputs(
     inputs: Collection[Path | str | None],
     folder: Path | None = None,
 ) -> None:
-    """Raise UsageError before any work is done for results that could not be put where they were asked for.
+    """Raise UsageError, before any work, for results that cannot be written where they were requested.
 
-    None of the `files`, and not the `folder` of results, may take the place of another or of one of the `inputs` that
-    they are made of. What is None was not asked for.
+    The `files` and the `folder` of results must differ from each other and from the `inputs`. None means that a result
+    was not requested.
     """
     refuse_clashes([*files, folder], inputs)
     for path in filter(None, files):
@@ -46,25 +46,25 @@ def refuse_outputs(
 
 
 def require(*paths: Path) -> None:
-    """Raise InputError for a path at which nothing is."""
+    """Raise InputError for a path that does not exist."""
     for path in paths:
         try:
             found = path.exists()
-        except OSError as error:  # a name longer than names can be, for one
+        except OSError as error:  # such as a name that is too long
             raise InputError(f"{path} cannot be read ({error.strerror}); check the path.") from error
         if not found and (address := _ADDRESS.match(str(path))):
             name = f"{address[0]}//{'/' * (address[0] == 'file:')}{str(path)[address.end() :].lstrip('/')}"
-            raise InputError(f"{name} is an address, and only files are read; download it and give its path.")
+            raise InputError(f"{name} is a URL, but lipsmith reads only files; download it and give its path.")
         if not found:
             raise InputError(f"{path} does not exist; check the path.")
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:
-    """Raise UsageError before any work is done for a result that could not be put at `path`."""
+    """Raise UsageError, before any work, for a result that cannot be written to `path`."""
     try:
         exists = path.exists()
     except OSError as error:
-        raise UsageError(f"{path} cannot be the name of a result ({error.strerror}); choose a shorter one") from error
+        raise UsageError(f"{path} cannot be written ({error.strerror}); choose a shorter name") from error
     if path.is_dir():
         raise UsageError(f"{path} is a folder; name a file")
     if exists and not overwrite:
@@ -76,44 +76,45 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
 
 
 def refuse_filled(folder: Path, overwrite: bool) -> None:
-    """Raise UsageError before any work is done for a folder of results that is a file or holds something."""
+    """Raise UsageError, before any work, for a folder of results that is a file or is not empty."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; name a folder")
     if folder.is_dir() and any(folder.iterdir()) and not overwrite:
-        raise UsageError(f"{folder} holds files; choose another folder or add --overwrite")
+        raise UsageError(f"{folder} is not empty; choose another folder or add --overwrite")
 
 
 def refuse_input(path: Path, *inputs: Path | str | None) -> None:
-    """Raise UsageError for a result that would take the place of one of the `inputs` it is made of."""
+    """Raise UsageError for a result that would replace one of its `inputs`."""
     refuse_clashes([path], inputs)
 
 
 def refuse_clashes(results: Iterable[Path | None], inputs: Iterable[Path | str | None]) -> None:
-    """Raise UsageError for results of which one would take the place of another or of one of the `inputs`.
+    """Raise UsageError if a result would replace another result or one of the `inputs`.
 
-    A folder among these counts with the files by which folders of clips, models and training runs are read.
+    A folder among the inputs includes the index files of folders of clips, models and training runs.
     """
     given = {Path(path).resolve() for path in inputs if path is not None}
     taken: set[Path] = set()
     for path in filter(None, results):
         target = path.resolve()
-        if not given.isdisjoint(_lost_with(target)):
+        if not given.isdisjoint(_inputs_lost_with(target)):
             raise UsageError(f"{path} would be replaced by its own result; choose another name")
         if target in taken:
             raise UsageError(f"{path} would be written more than once; give each result its own name")
         taken.add(target)
 
 
-def _lost_with(target: Path) -> tuple[Path, ...]:
-    """What is lost where `target` is replaced, were it an input."""
+def _inputs_lost_with(target: Path) -> tuple[Path, ...]:
+    """The inputs that are lost if `target` is replaced."""
     return (target, target.parent) if target.name in _READ_BY else (target,)
 
 
 @contextmanager
 def hidden_beside(path: Path) -> Iterator[Path]:
-    """Yield an empty hidden file beside `path`, of its suffix, for what is not whole yet; it is removed at the end.
+    """Yield an empty temporary file next to `path`, with its suffix; the file is removed at the end.
 
-    Raises OSError where no file can be made there. What killed processes left in the folder is removed before.
+    First removes temporary files that killed processes left in the folder. Raises OSError if the file cannot be
+    created.
     """
     _remove_stale(path.parent)
     beside = path.with_name(f"{_HIDDEN}{secrets.token_hex(6)}{path.suffix.lower()}")
@@ -127,9 +128,9 @@ def hidden_beside(path: Path) -> Iterator[Path]:
 
 
 def put(beside: Path, path: Path, overwrite: bool) -> None:
-    """Give a hidden file that is whole the name `path`.
+    """Rename the finished temporary file `beside` to `path`.
 
-    Raises UsageError where another process took that name in the meantime and `overwrite` does not allow for it.
+    Raises UsageError if another process created `path` in the meantime and `overwrite` is false.
     """
     if overwrite:
         beside.replace(path)
@@ -139,17 +140,17 @@ def put(beside: Path, path: Path, overwrite: bool) -> None:
             os.link(beside, path)
         except FileExistsError:
             raise
-        except OSError:  # a file system without links: take the name first, in one step
+        except OSError:  # a file system without hard links: reserve the name atomically, then replace it
             path.touch(exist_ok=False)
             beside.replace(path)
     except FileExistsError as error:
-        raise UsageError(f"{path} was written by another run meanwhile; choose another name or --overwrite") from error
+        raise UsageError(f"another run wrote {path} in the meantime; choose another name or add --overwrite") from error
 
 
 @contextmanager
 def write_whole(path: Path, overwrite: bool = True) -> Iterator[Path]:
-    """Yield a hidden path beside `path` to write to; it takes `path`'s name at the end, or is removed on any
-    error and on interruption. The suffix is kept, for writers that go by it. See `put` for `overwrite`.
+    """Yield a temporary path next to `path`; it is renamed to `path` at the end, or removed on an error or
+    interruption. The suffix is kept for writers that depend on it. See `put` for `overwrite`.
     """
     with hidden_beside(path) as beside:
         yield beside
@@ -157,7 +158,7 @@ def write_whole(path: Path, overwrite: bool = True) -> Iterator[Path]:
 
 
 def _remove_stale(folder: Path) -> None:
-    """Remove hidden files that no process holds: those of processes that were killed."""
+    """Remove temporary files that no process has locked: those of killed processes."""
     for path in folder.glob(f"{_HIDDEN}*"):
         if not _IS_HIDDEN.fullmatch(path.name):
             continue
@@ -171,10 +172,10 @@ def _remove_stale(folder: Path) -> None:
 
 
 def _lock(descriptor: int) -> bool:
-    """Whether no other process holds the file; it is ours from now on, until it is closed or we are killed."""
+    """Lock the file until it is closed or this process ends; False if it cannot be locked."""
     try:
         import fcntl
-    except ImportError:  # Windows lets nobody remove a file that is open
+    except ImportError:  # Windows does not remove open files
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -185,9 +186,9 @@ def _lock(descriptor: int) -> bool:
 
 @contextmanager
 def write_whole_folder(folder: Path) -> Iterator[Path]:
-    """Yield a hidden folder beside `folder` to write to, whose files then move to `folder`; removed as `write_whole`'s.
+    """Yield a temporary folder next to `folder`; its files move to `folder` at the end. Cleanup as in `write_whole`.
 
-    Other files that `folder` may hold stay.
+    Other files in `folder` are kept.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=_HIDDEN, dir=folder.parent) as hidden:
@@ -215,13 +216,13 @@ def check_file(path: Path, sha256: str) -> None:
     found = sha256_of(path)
     if not found.startswith(sha256):
         raise WeightsError(
-            f"{path} is not the file that was published; fetch it again "
+            f"{path} is not the published file; download it again "
             f"(its SHA-256 begins with {found[:8]}, not with {sha256[:8]})"
         )
 
 
 def sha256_of(path: Path) -> str:
-    """Hex SHA-256 of a file, remembered while the file does not change."""
+    """Hex SHA-256 of a file, cached until the file changes."""
     state = path.stat()
     return _sha256(path, state.st_size, state.st_mtime_ns)
 

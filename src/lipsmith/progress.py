@@ -1,4 +1,4 @@
-"""How the library says how far it is: it calls back and never prints."""
+"""Progress callbacks, and prefetching in threads. The library never prints."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from threading import Event, Thread
 from typing import Final, TypeVar
 
 Progress = Callable[[int, int], None]
-"""Called with what is done and the total, both in the same unit; the total is 0 while nobody can tell."""
+"""Called with the number done and the total, in the same unit; the total is 0 while it is unknown."""
 
 ProgressOf = Callable[[str], AbstractContextManager[Progress | None]]
-"""Opens the progress of one step by the step's title; the `with` ends when the step does."""
+"""Opens the progress of one step, given the step's title; the `with` ends with the step."""
 S = TypeVar("S")
 T = TypeVar("T")
 AHEAD: Final = 4
-"""Frames that are decoded or drawn before they are needed."""
-_GLANCE: Final = 0.05
+"""Frames decoded or rendered ahead of their use."""
+_POLL_SECONDS: Final = 0.05
 
 
 def unwatched(title: str) -> AbstractContextManager[None]:
-    """The `ProgressOf` of a caller who does not want to know."""
+    """The `ProgressOf` of a caller that ignores progress."""
     return nullcontext()
 
 
 @dataclass(frozen=True)
 class _Ended:
-    """The last thing in the queue, with the error that ended the work, if any."""
+    """The end of the queue, with the error that stopped the work, if any."""
 
     error: BaseException | None = None
 
 
 def prefetch(items: Iterator[T], depth: int = AHEAD) -> Generator[T, None, None]:
-    """The same items, of which up to `depth` are made in advance in a thread.
+    """The same items, with up to `depth` of them computed in advance in a thread.
 
-    An error there is raised here. When the consumer stops early, on Ctrl-C for one, the thread ends after the item
-    it is at, and `items` is closed.
+    Errors of the thread are raised here. When the consumer stops early, for example on Ctrl-C, the thread finishes its
+    current item and ends, and `items` is closed.
     """
     queue: Queue[T | _Ended] = Queue(depth)
     stop = Event()
@@ -56,11 +56,11 @@ def prefetch(items: Iterator[T], depth: int = AHEAD) -> Generator[T, None, None]
 
 
 def prefetch_map(function: Callable[[S], T], items: Generator[S, None, None], workers: int) -> Generator[T, None, None]:
-    """`function` of each item, in the items' order, made by `workers` threads at once.
+    """`function` of each item, in order, computed by `workers` threads.
 
-    At most `workers` + 1 items are taken ahead of the result that is used. An error of an item, or in taking it, is
-    raised in its place, after the results before it. When the consumer stops early, each thread ends after the call
-    it is at, and `items` is closed.
+    At most `workers` + 1 items are taken ahead of the current result. An error in an item, or in taking it, is raised
+    at its position, after the results before it. When the consumer stops early, each thread finishes its current call
+    and ends, and `items` is closed.
     """
     pool = ThreadPoolExecutor(workers, "lipsmith")
     with closing(items):
@@ -109,16 +109,16 @@ def _fill(items: Iterator[T], queue: Queue[T | _Ended], stop: Event) -> None:
 
 
 def _put(queue: Queue[T | _Ended], item: T | _Ended, stop: Event) -> bool:
-    """Whether there was room before the consumer stopped."""
+    """Put `item` into the queue; False if the consumer stopped first."""
     while not stop.is_set():
         with suppress(Full):
-            queue.put(item, timeout=_GLANCE)
+            queue.put(item, timeout=_POLL_SECONDS)
             return True
     return False
 
 
 def _next(queue: Queue[T | _Ended]) -> T | _Ended:
-    # A wait without a time limit would hold off Ctrl-C on some systems.
+    # A wait without a timeout would block Ctrl-C on some systems.
     while True:
         with suppress(Empty):
             return queue.get(timeout=1.0)

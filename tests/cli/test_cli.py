@@ -185,7 +185,7 @@ def test_a_word_that_is_no_number_is_refused_in_plain_language(words: str, capsy
 @pytest.mark.parametrize("verb", ["score real made", "sync film.mp4"])
 def test_a_device_that_would_not_be_used_is_refused(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*verb.split(), "--device", "cuda"]) == 2
-    assert "measured on the CPU alone" in capsys.readouterr().err
+    assert "measured on the CPU only" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

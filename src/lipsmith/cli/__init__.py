@@ -1,7 +1,7 @@
 """The command line: a table of verbs, each a module with one `Options` dataclass and one `run(options)`.
 
-Nothing here imports more than the standard library, so that `lipsmith --help` answers at once; what a verb
-needs is imported when the verb is called.
+This module imports only the standard library, so that `lipsmith --help` is fast; each verb imports what it needs when
+it runs.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
     from lipsmith.cli.console import Common, Verb
 
 VERBS = {
-    "dub": "make the person in a video say new speech",
-    "serve": "serve a page and an HTTP API that dub",
+    "dub": "dub a video: the person in it says new speech",
+    "serve": "serve a web page and an HTTP API for dubbing",
     "prepare": "turn footage into aligned clips for training and evaluation",
     "inspect": "draw a contact sheet of prepared clips",
-    "train landmarks": "train speech to lip and jaw landmarks",
-    "train renderer": "train landmarks and references to pictures",
+    "train landmarks": "train the landmark generator: speech to lip and jaw landmarks",
+    "train renderer": "train the renderer: landmarks and references to pictures",
     "train sync": "train the lip-sync judge",
-    "evaluate": "measure a model on prepared clips, beside its baselines",
-    "evaluate landmarks": "measure the landmark generator alone",
-    "score": "measure any system's videos against the real ones",
-    "report": "turn measured results into one self-contained page",
+    "evaluate": "evaluate a model and the baselines on prepared clips",
+    "evaluate landmarks": "evaluate the landmark generator alone",
+    "score": "compare the videos of any system with the real ones",
+    "report": "turn results into one self-contained HTML page",
     "sync": "find the audio-video offset of a video",
     "cost": "count parameters and operations of a model",
     "export": "write the ONNX stages of a trained model",
-    "quantize": "make a model faster on CPUs with 8-bit instructions",
+    "quantize": "add an 8-bit render stage, faster on CPUs with VNNI",
     "sign": "sign a result with your certificate (C2PA)",
-    "doctor": "print what a bug report needs: versions, cores, backend, models",
-    "weights": "list the models and third-party weights that are found and missing",
+    "doctor": "print the information for a bug report: versions, cores, backend, models",
+    "weights": "list models and third-party weights, found and missing",
 }
 
 EXTRAS = {
@@ -56,8 +56,8 @@ SUCCESS, FAILED, INTERRUPTED, STDOUT_CLOSED = 0, 1, 130, 141
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
-    0 done; 1 some items failed; 2 wrong usage; 3 nothing to work on; 4 a model is missing or wrong;
-    130 interrupted. `argv` leaves out the program's own name and defaults to the shell's words.
+    0 done; 1 some items failed; 2 wrong usage; 3 nothing to work on; 4 a model is missing or wrong; 130 interrupted.
+    `argv` excludes the program name and defaults to `sys.argv`.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     _set_encodings()
@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _set_encodings() -> None:
-    """A script that reads a path from stdout gets its bytes; a person reads stderr, where a ? does no harm."""
+    """Paths go to stdout byte for byte, for scripts; stderr is for people and replaces invalid characters."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
     if isinstance(sys.stderr, TextIOWrapper):
@@ -82,7 +82,7 @@ def _set_encodings() -> None:
 
 
 def help_text(prefix: str = "") -> str:
-    """What `lipsmith --help` prints; with `prefix`, only the verbs that begin with that word."""
+    """The text of `lipsmith --help`; with `prefix`, only the verbs that start with that word."""
     chosen = {verb: summary for verb, summary in VERBS.items() if verb.startswith(prefix)}
     width = max(map(len, chosen))
     verbs = "\n".join(f"  {verb:{width}}  {summary}" for verb, summary in chosen.items())
@@ -90,15 +90,15 @@ def help_text(prefix: str = "") -> str:
         f"usage: lipsmith {prefix or 'VERB'} ...\n\n"
         "Dub a video: the same footage, with lips, chin and cheeks moving to new speech.\n\n"
         f"{verbs}\n\n"
-        "  lipsmith VERB --help   what a verb takes\n"
+        "  lipsmith VERB --help   the options of a verb\n"
         "  lipsmith --version     the version"
     )
 
 
 def split_verb(words: Sequence[str]) -> tuple[str, list[str]]:
-    """The verb that `words` begin with, two words before one, and the words after it.
+    """The verb at the start of `words` (two-word verbs first) and the remaining words.
 
-    Raises UsageError when no verb fits.
+    Raises UsageError for an unknown verb.
     """
     for count in (2, 1):
         verb = " ".join(words[:count])
@@ -111,7 +111,7 @@ def split_verb(words: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def load_verb(verb: str) -> Verb:
-    """The module behind a verb of the table."""
+    """The module of a verb."""
     module: Verb = import_module(f"lipsmith.cli.{verb.replace(' ', '_')}")
     return module
 
@@ -134,7 +134,7 @@ def parse_options(verb: str, module: Verb, words: Sequence[str]) -> Common:
 
 
 def _general(words: list[str]) -> int | None:
-    """The exit code where version or general help is asked for, which is printed; None for a verb."""
+    """Print the version or the general help if requested and return the exit code; None for a verb."""
     if words in (["--version"], ["-V"]):
         print(f"lipsmith {__version__}")
         return SUCCESS
@@ -168,7 +168,7 @@ def _run(words: list[str]) -> int:
 
 
 def _explain(error: Exception, verbose: bool) -> int:
-    """Say in one sentence what went wrong, and return the exit code for it."""
+    """Report the error in one sentence and return its exit code."""
     if verbose:
         import traceback
 
@@ -183,7 +183,7 @@ def _explain(error: Exception, verbose: bool) -> int:
         return _complain(_missing_module(error), UsageError.exit_code)
     if isinstance(error, OSError) and error.strerror:
         return _complain(f"{error.filename}: {error.strerror}" if error.filename else error.strerror, FAILED)
-    hint = "" if verbose else "; the same command with -v shows where"
+    hint = "" if verbose else "; run the command again with -v for a traceback"
     return _complain(f"unexpected {type(error).__name__}: {error}{hint}", FAILED)
 
 
@@ -191,17 +191,19 @@ def _missing_module(error: ModuleNotFoundError) -> str:
     package = (error.name or "").split(".")[0]
     extra = next((extra for extra, packages in EXTRAS.items() if package in packages), None)
     if extra:
-        return f"this command needs {package}, which a plain install leaves out: pip install '.[{extra}]' in the clone"
+        return (
+            f"this command needs {package}, which is not part of a plain install: pip install '.[{extra}]' in the clone"
+        )
     return f"this installation is incomplete: {error}; install lipsmith again"
 
 
 def _broken_pipe(error: BrokenPipeError) -> int:
-    """Quiet when the reader of our output left; any other broken pipe is an error like others."""
+    """Exit silently if the reader closed stdout; report any other broken pipe as an error."""
     import os
 
     if not _stdout_is_closed():
         return _explain(error, verbose=False)
-    # The interpreter flushes once more at exit, and would complain then.
+    # The interpreter flushes stdout again at exit, which would print an error.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return STDOUT_CLOSED
 
@@ -218,10 +220,10 @@ def _stdout_is_closed() -> bool:
 
 @contextmanager
 def _termination_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM, and SIGHUP where a terminal closes, unwind the stack as Ctrl-C does: temporary files go away."""
+    """Make SIGTERM and SIGHUP (closed terminal) unwind the stack like Ctrl-C, so that temporary files are removed."""
 
     def interrupt(signum: int, frame: object) -> NoReturn:
-        # Once: shell and kernel both tell that the terminal is gone, and a second one would cut the unwinding short.
+        # Only once: shell and kernel both send SIGHUP, and the second signal would interrupt the unwinding.
         signal.signal(signum, signal.SIG_IGN)
         raise KeyboardInterrupt
 
@@ -229,7 +231,7 @@ def _termination_as_interrupt() -> Iterator[None]:
     try:
         for number in before:
             signal.signal(number, interrupt)
-    except ValueError:  # signals belong to the main thread
+    except ValueError:  # only the main thread can set signal handlers
         yield
         return
     try:
@@ -240,7 +242,7 @@ def _termination_as_interrupt() -> Iterator[None]:
 
 
 def _terminations() -> list[signal.Signals]:
-    """Signals that ask to end: those that this system has, and that nobody, such as nohup, wants ignored."""
+    """Termination signals of this system, except those that the parent (such as nohup) ignores."""
     known = [number for number in signal.Signals if number.name in ("SIGTERM", "SIGHUP")]
     return [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
 

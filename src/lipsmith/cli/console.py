@@ -1,4 +1,4 @@
-"""What all verbs share at a shell: common options, log lines, progress, tables, and the result's path."""
+"""Shared parts of all verbs: common options, log lines, progress, tables, and the path of the result."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ class Common:
     """Options of every verb. Verbs' options are frozen, keyword-only dataclasses derived from it."""
 
     verbose: Annotated[bool, tyro.conf.arg(aliases=["-v"])] = False
-    """Log more, and show where an error came from."""
+    """Log more, and show a traceback for errors."""
 
     quiet: Annotated[bool, tyro.conf.arg(aliases=["-q"])] = False
     """Log only errors."""
 
     def __post_init__(self) -> None:
         if self.verbose and self.quiet:
-            raise UsageError("-v and -q exclude each other")
+            raise UsageError("-v and -q cannot be combined; give one of them")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,24 +64,24 @@ class DeviceOptions(Common):
     """auto, cpu, cuda or cuda:i."""
 
     threads: int | None = None
-    """CPU threads; all cores when left out."""
+    """CPU threads (default: all cores)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
-            raise UsageError(f"--device {self.device} is none of auto, cpu, cuda, cuda:i")
+            raise UsageError(f"--device {self.device} is unknown; use auto, cpu, cuda or cuda:i")
         if self.threads is not None and self.threads < 1:
-            raise UsageError(f"--threads {self.threads} is below 1")
+            raise UsageError(f"--threads {self.threads} is below 1; give 1 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
 class CpuOptions(DeviceOptions):
-    """Mixin of verbs that measure films, which they do on the CPU wherever they run."""
+    """Mixin of verbs that measure films, which always run on the CPU."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.device.startswith("cuda"):
-            raise UsageError(f"--device {self.device}: films are measured on the CPU alone; leave it out")
+            raise UsageError(f"--device {self.device}: films are measured on the CPU only; omit --device")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +89,7 @@ class OutputOptions(Common):
     """Mixin of verbs that write a result."""
 
     overwrite: bool = False
-    """Replace results that exist."""
+    """Replace existing results."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,18 +101,18 @@ class JsonOptions(Common):
 
 
 class Verb(Protocol):
-    """What a verb's module offers."""
+    """The interface of a verb's module."""
 
     __doc__: str | None
     Options: type[Any]
 
     def run(self, options: Any) -> None:  # noqa: ANN401 - each verb has its own options
-        """Do what the options ask."""
+        """Run the verb."""
 
 
 @contextmanager
 def log_lines(options: Common) -> Iterator[None]:
-    """Send the library's log lines to stderr inside the `with`, as many as `options` ask for."""
+    """Send the library's log lines to stderr inside the `with`, at the level that `options` set."""
     before = _LOG.level
     handler = _handler()
     _LOG.setLevel(logging.DEBUG if options.verbose else logging.ERROR if options.quiet else logging.INFO)
@@ -125,14 +125,15 @@ def log_lines(options: Common) -> Iterator[None]:
 
 
 def result(path: Path | str) -> None:
-    """Name the result on stdout, alone on its line, in the bytes that the file system knows it by."""
+    """Print the result's path on stdout, on its own line, in the file system's bytes."""
     print(os.fsencode(path).decode("utf-8", "surrogateescape"))
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], stream: TextIO | None = None) -> None:
     """Print rows under column headings; NaN shows as n/a.
 
-    A table that is itself the result goes to `stream`, always; any other to stderr, and not with -q.
+    If the table is the result, `stream` is where it always goes; any other table goes to stderr, and is omitted with
+    -q.
     """
     if stream is None and not _LOG.isEnabledFor(logging.INFO):
         return
@@ -151,7 +152,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], 
     if file.isatty():
         Console(file=file, highlight=False, markup=False).print(drawn)
         return
-    # Lines are for grep where nobody looks: as long as they need be, nothing but the text.
+    # Output that is not a terminal is for tools such as grep: plain text without line wrapping.
     text = StringIO()
     Console(file=text, width=10_000, highlight=False, markup=False).print(drawn)
     print(*(line.rstrip() for line in text.getvalue().splitlines()), sep="\n", file=file)
@@ -159,10 +160,10 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], 
 
 @contextmanager
 def progress(title: str, total: int = 0) -> Iterator[Progress]:
-    """Show how far the work inside the `with` is: yields the callback that the library calls.
+    """Show the progress of the work inside the `with`; yields the callback for the library.
 
-    A bar with the time left on a terminal, a line each tenth elsewhere, nothing with -q. The callback's total
-    replaces `total`, which may be 0 while it is not known.
+    Draws a bar with the remaining time on a terminal, prints a line per tenth elsewhere, and nothing with -q. The
+    callback's total replaces `total`, which may be 0 while unknown.
     """
     if not _LOG.isEnabledFor(logging.INFO):
         yield lambda done, total: None
@@ -210,7 +211,7 @@ def _handler() -> logging.Handler:
 
 @lru_cache(maxsize=1)
 def _terminal() -> Console:
-    """One console for bars and log lines, so that a line does not tear the bar."""
+    """One console for bars and log lines, so that log lines do not break the bar."""
     from rich.console import Console
 
     return Console(stderr=True)

@@ -16,26 +16,26 @@ from lipsmith.files import refuse_outputs
 
 @dataclass(frozen=True, kw_only=True)
 class Options(console.JsonOptions, console.OutputOptions):
-    """Counts come from the configs; nothing runs."""
+    """Counts are computed from the configs without running the networks."""
 
     config: Annotated[str, tyro.conf.Positional]
     """The renderer's TOML file, or the name of a packaged one (fast, paper)."""
     landmarks: str = "fast"
     """The landmark generator's TOML file, or the name of a packaged one."""
     references: int | None = None
-    """References per frame; default: as configured."""
+    """References per frame (default: from the config)."""
     lips: int | None = None
-    """Lip references; default: as configured."""
+    """Lip references (default: from the config)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("references", "lips"):
             if (count := getattr(self, name)) is not None and count < 1:
-                raise UsageError(f"--{name} {count} is below 1")
+                raise UsageError(f"--{name} {count} is below 1; give 1 or more")
 
 
 def run(options: Options) -> None:
-    """Print one row a part."""
+    """Print one row per part."""
     from lipsmith.config import load_config
     from lipsmith.release.cost import landmark_cost, renderer_cost, vgg_cost
     from lipsmith.training.landmarks.config import LandmarkTraining

@@ -1,6 +1,6 @@
-"""Print what a report of a problem needs: versions, the machine, the backend, models and weights.
+"""Print the information for a bug report: versions, the machine, the backend, models and weights.
 
-Nothing is sent anywhere. Exit code 4 when the shipped model cannot run here.
+Nothing is sent over the network. The exit code is 4 if the shipped model cannot run here.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from lipsmith.files import home
 
 @dataclass(frozen=True, kw_only=True)
 class Options(console.Common):
-    """Nothing to choose: everything is looked at."""
+    """This verb checks everything and has no options of its own."""
 
 
 def run(options: Options) -> None:
-    """Print the tables on stdout, where they are this verb's result."""
+    """Print the tables on stdout, as the result of this verb."""
     from lipsmith.inference import diagnosis
     from lipsmith.models.third_party import THIRD_PARTY
 
     backend = diagnosis.backend_of()
     folder = home() / "weights"
-    weights = [("looked for in", str(folder))]
+    weights = [("folder", str(folder))]
     weights += [
         (name, "found" if (folder / entry.file).is_file() else "missing") for name, entry in THIRD_PARTY.items()
     ]
@@ -33,9 +33,9 @@ def run(options: Options) -> None:
         ("Versions", diagnosis.versions()),
         ("Machine", [*diagnosis.machine(), backend]),
         ("Models", diagnosis.models()),
-        ("Third-party weights, for training and measuring alone", weights),
+        ("Third-party weights, only for training and evaluation", weights),
     ):
         console.table(title, ("what", "found"), rows, sys.stdout)
         print()
     if backend[1].startswith("none"):
-        raise WeightsError(f"the model {diagnosis.DEFAULT_MODEL} cannot run here; the table Machine says why")
+        raise WeightsError(f"the model {diagnosis.DEFAULT_MODEL} cannot run here; see the table Machine")

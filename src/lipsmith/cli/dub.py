@@ -1,7 +1,8 @@
-"""Make the person in a video say new speech.
+"""Dub a video: the person in it says new speech.
 
-The result is as long as the speech: longer speech plays the footage forward and back, shorter speech cuts it (or see
---tail). Only mouth, chin and cheeks change, and the result's metadata says that it is synthetic.
+The result is as long as the speech: if the speech is longer, the footage plays forward and backward; if it is shorter,
+the footage is cut (or see --tail). Only the mouth, chin and cheeks change, and the metadata marks the result as
+synthetic.
 """
 
 from __future__ import annotations
@@ -23,25 +24,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Options(console.DeviceOptions, DubOptions):
-    """What is dubbed, with what, and how."""
+    """Footage, speech, and how to dub."""
 
     video: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="VIDEO")] = None
     """A video, an animation, a still picture, or a folder of them."""
 
     speech: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="SPEECH")] = None
-    """Any file with sound, or a folder: with a folder of videos, files of equal names belong together."""
+    """Any file with sound, or a folder, whose files are paired by name with those of a folder of videos."""
 
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="OUT")] = None
-    """The result (.mp4, .m4v, .mov or .mkv); a folder where VIDEO or SPEECH is one."""
+    """The result (.mp4, .m4v, .mov or .mkv); a folder if VIDEO or SPEECH is a folder."""
 
     pairs: Annotated[Path | None, tyro.conf.arg(metavar="CSV")] = None
-    """A CSV file with the columns video, speech and output, in place of VIDEO and SPEECH."""
+    """A CSV file with the columns video, speech and output, instead of VIDEO and SPEECH."""
 
     model: str = "fast"
     """Name or folder of the model."""
 
     list_faces: bool = False
-    """Only list the faces of VIDEO, shot by shot."""
+    """List the faces of VIDEO by shot, and exit."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -49,14 +50,16 @@ class Options(console.DeviceOptions, DubOptions):
         if self.list_faces:
             _need(self.video is not None, "--list-faces needs a VIDEO")
         elif self.pairs is not None:
-            _need(self.video is None and self.speech is None, "--pairs takes the place of VIDEO and SPEECH")
+            _need(
+                self.video is None and self.speech is None, "--pairs replaces VIDEO and SPEECH; give one or the other"
+            )
         else:
             _need(self.video is not None and self.speech is not None, "give VIDEO and SPEECH, or --pairs")
-            _need(self.output is not None, "give the result's path: -o OUT")
+            _need(self.output is not None, "give the path of the result: -o OUT")
 
 
 def run(options: Options) -> None:
-    """Dub every pair and name each result as it is written."""
+    """Dub every pair and print the path of each result once it is written."""
     if options.list_faces:
         _list_faces(options)
         return

@@ -1,4 +1,4 @@
-"""Measure a model on prepared clips, together with the baselines copy, mean and landmark warp."""
+"""Evaluate a model on prepared clips, together with the baselines copy, mean and landmark warp."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ TITLES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions):
-    """Without a model, only the baselines are measured."""
+    """Without a model, only the baselines are evaluated."""
 
     data: Annotated[Path, tyro.conf.Positional]
     """Prepared clips."""
     model: str | None = None
-    """A model's name or folder."""
+    """Name or folder of the model."""
     variant: tuple[str, ...] = ()
-    """Further models, NAME=FOLDER each: ablations."""
+    """More models, such as ablations, as NAME=FOLDER."""
     protocol: Literal["strict", "paper", "cross"] = "strict"
-    """strict: references from a clip's first half, the second is rebuilt. paper: as IP_LAP, neighbors among the
-    references. cross: another person's speech."""
+    """strict: references come from a clip's first half, and the second half is rebuilt. paper: as in IP_LAP, with
+    neighboring frames among the references. cross: another person's speech."""
     split: Literal["val", "test", "train"] = "test"
-    """Split to measure."""
+    """Split to evaluate."""
     landmarks: Literal["true", "predicted"] = "true"
-    """Lips and jaw that the pictures should have: the film's own, or the model's prediction from speech."""
+    """Source of the lips and jaw to render: the film itself (true), or the model's prediction from speech."""
     side: int | None = None
-    """Pixels to which the crops are shrunk before they are measured; above the model's own side, face and mouth are
-    measured by themselves, and `enlarged` is the model's picture without the references' detail."""
+    """Size in pixels to which crops are downscaled for measurement. Above the model's own size, face and mouth are also
+    measured separately, and `enlarged` is the model's picture without the references' detail."""
     table: Literal[1, 2, 3] = 1
     """The paper's table: 1 systems and ablations, 2 number of references, 3 number of lip references."""
     judge: str = "sync"
@@ -60,9 +60,9 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.table != 1 and self.model is None:
-            raise UsageError(f"--table {self.table} varies what a model is shown: add --model NAME")
+            raise UsageError(f"--table {self.table} varies the model's references: add --model NAME")
         if any("=" not in variant for variant in self.variant):
-            raise UsageError("--variant wants NAME=FOLDER")
+            raise UsageError("--variant needs NAME=FOLDER")
         if self.variant and self.table != 1:
             raise UsageError(f"--variant belongs to --table 1, not to --table {self.table}")
         if not (self.model or self.variant) and (self.landmarks == "predicted" or self.protocol == "cross"):
@@ -73,17 +73,17 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
 
         names = [*RESERVED, _plain(self), *(name for name, _ in _variants(self))]
         if twice := [name for name in names if name and names.count(name) > 1]:
-            raise UsageError(
-                f"two systems would be called {twice[0]}: give --model and each --variant names of their own"
-            )
+            raise UsageError(f"two systems are named {twice[0]}; give --model and each --variant a unique name")
 
 
 def require_wave(judge: str) -> None:
-    """Raise UsageError for a judge that cannot measure prepared clips."""
+    """Raise UsageError for a judge that cannot score prepared clips."""
     from lipsmith.evaluation.metrics.lse import OFFICIAL
 
     if judge == OFFICIAL:
-        raise UsageError(f"--judge {judge} needs waves, and prepared clips hold mels: use it with `lipsmith score`")
+        raise UsageError(
+            f"--judge {judge} needs waveforms, but prepared clips store mels; use it with `lipsmith score`"
+        )
 
 
 def run(options: Options) -> None:
@@ -194,5 +194,5 @@ def _show(options: Options, evaluation: Evaluation, settings: dict[str, Any]) ->
                 beside.write_text(text, encoding="utf-8")
     if settings["missing"]:
         console.table("Not measured", ("figure", "why"), list(settings["missing"].items()))
-    # Last: figures of a quarter of an hour must not go with a closed pipe.
+    # Printed last: a closed pipe must not lose figures that took a quarter of an hour.
     console.table(title, table.header, table.body, None if written else sys.stdout)

@@ -1,4 +1,4 @@
-"""Measure the landmark generator alone, together with two baselines that use no speech."""
+"""Evaluate the landmark generator alone, together with two baselines that use no speech."""
 
 from __future__ import annotations
 
@@ -29,29 +29,30 @@ _BASELINES: Final = ("mean", "nearest")
 
 @dataclass(frozen=True, kw_only=True)
 class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions):
-    """Self-reconstruction of landmarks: references from a clip's first half, figures on its second.
+    """Self-reconstruction of landmarks: references come from a clip's first half, figures from its second half.
 
-    opening_r is with the clip's own speech, leak_r with other people's: the trace of the original words in the pose.
+    opening_r uses the clip's own speech; leak_r uses other people's speech and measures the trace of the original words
+    in the pose.
     """
 
     model: Annotated[str, tyro.conf.Positional]
-    """A model's name or folder, or the folder of a training run."""
+    """Name or folder of a model, or the folder of a training run."""
     data: Path
     """Prepared clips."""
     split: tuple[str, ...] = ("val", "test")
-    """Splits to measure, each by itself."""
+    """Splits to evaluate, one after the other."""
     write_offsets: bool = False
-    """Instead find by how much each clip's speech lags its picture, and write it to the manifest."""
+    """Instead of evaluating, estimate each clip's audio delay and write it to the manifest."""
 
 
 def run(options: Options) -> None:
-    """Print the figures of each split, or of the offsets that were found."""
+    """Print the figures of each split, or those of the estimated offsets."""
     from lipsmith.data.clips import read_manifest
     from lipsmith.training.landmarks.stages import load_stages
 
     refuse_outputs([options.json], options.overwrite, inputs=[options.model, options.data])
     for split in options.split:
-        read_manifest(options.data, split)  # a missing split ends the command before the others are measured
+        read_manifest(options.data, split)  # fail on a missing split before evaluating the others
     stages, window, references = load_stages(options.model, options.device, options.threads)
     figures: dict[str, float] = {}
     rows: list[dict[str, object]] = []
@@ -84,7 +85,7 @@ def _figures(
 
 
 def _phonemes(data: Path, split: str) -> Mapping[str, Phonemes]:
-    """What is said in the clips of a split; nothing, with a warning, where it cannot be recognized."""
+    """Phonemes of the clips of a split; empty, with a warning, if they cannot be recognized."""
     from lipsmith.data.clips import read_manifest
     from lipsmith.data.phonemes import clip_phonemes
 
@@ -105,7 +106,7 @@ def _offsets(stages: Backend, data: Path, *rest: Any) -> ClipOffsets:  # noqa: A
 
 
 def beside_baselines(figures: Mapping[str, float]) -> list[tuple[str, float | str, float | str, float | str]]:
-    """Rows of figure, generator, mean of the references, reference nearest in pose; empty where there is none."""
+    """Rows of figure name, generator, mean of the references, reference nearest in pose; missing values are empty."""
     rows: dict[str, dict[str, float]] = {}
     for name, value in figures.items():
         *scope, figure = name.split(".")

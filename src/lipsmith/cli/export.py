@@ -1,4 +1,4 @@
-"""Write the model folder of two trained networks: weights, ONNX stages checked against torch, and a card."""
+"""Write a model folder from two trained networks: weights, ONNX stages checked against torch, and a card."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ class Options(console.OutputOptions):
     """Needs the `train` extra; takes a minute or two."""
 
     landmarks: str
-    """Run folder of `lipsmith train landmarks`, or a model's name or folder whose landmark generator is kept."""
+    """Run folder of `lipsmith train landmarks`, or the name or folder of a model whose landmark generator is reused."""
     renderer: str
-    """Run folder of `lipsmith train renderer`, or a model's name or folder whose renderer is kept."""
+    """Run folder of `lipsmith train renderer`, or the name or folder of a model whose renderer is reused."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o", "--output"])]
-    """The model folder to make."""
+    """The model folder to write."""
     name: str | None = None
-    """The model's name; the folder's when left out."""
+    """Name of the model (default: name of the folder)."""
     data: str = "Not recorded."
-    """What it was trained on, in words, for the card."""
+    """Description of the training data, for the card."""
     hardware: str = "not recorded"
-    """What it was trained on, for how long, in words, for the card."""
+    """Description of the training hardware and time, for the card."""
     license: str | None = None
-    """Terms of the weights, in words, for the card; to be given where they derive from another model."""
+    """License of the weights, for the card; required if they derive from another model."""
 
 
 def run(options: Options) -> None:
-    """Export, and name the folder."""
+    """Export, and print the folder's path."""
     from lipsmith.release.export import export
 
     refuse_outputs([], options.overwrite, inputs=[options.landmarks, options.renderer], folder=options.out)

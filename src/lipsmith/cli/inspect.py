@@ -1,4 +1,4 @@
-"""Draw a contact sheet of prepared clips: crop, mesh, sketch, and the mouth's opening over the speech."""
+"""Draw a contact sheet of prepared clips: crop, mesh, sketch, and mouth opening over the speech."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from lipsmith.errors import LipsmithError, UsageError
 from lipsmith.files import refuse_outputs, write_whole
 
 PICTURES = {".png": 400, ".jpg": 400, ".jpeg": 400, ".webp": 188}
-"""Endings of a sheet's name, and the most clips that such a sheet shows: WebP ends at 16383 pixels."""
+"""Suffixes of the sheet, and the maximum number of clips for each: WebP is limited to 16383 pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(console.OutputOptions):
-    """Each clip is shown where its mouth is open widest; red ticks mark frames in which no face was found."""
+    """Each clip shows the frame with the widest open mouth; red ticks mark frames without a detected face."""
 
     data: Annotated[Path, tyro.conf.Positional]
     """A folder of prepared clips."""
@@ -27,7 +27,7 @@ class Options(console.OutputOptions):
     """The sheet: a .png, .jpg or .webp file."""
 
     count: int = 24
-    """Number of clips, of different people first."""
+    """Number of clips, from different people first."""
 
     split: str | None = None
     """Only this split: train, val or test."""
@@ -36,13 +36,13 @@ class Options(console.OutputOptions):
         super().__post_init__()
         most = PICTURES.get(self.output.suffix.lower())
         if most is None:
-            raise UsageError(f"{self.output}: the sheet's name must end in {', '.join(PICTURES)}")
+            raise UsageError(f"{self.output}: the name of the sheet must end in {', '.join(PICTURES)}")
         if not 1 <= self.count <= most:
             raise UsageError(f"--count {self.count} is not between 1 and {most}, the most for {self.output.suffix}")
 
 
 def run(options: Options) -> None:
-    """Draw the sheet and name it."""
+    """Draw the sheet and print its path."""
     refuse_outputs([options.output], options.overwrite, inputs=[options.data])
 
     import cv2
@@ -54,6 +54,6 @@ def run(options: Options) -> None:
     with write_whole(options.output, options.overwrite) as beside:
         done, encoded = cv2.imencode(options.output.suffix.lower(), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
         if not done:
-            raise LipsmithError(f"{options.output} could not be encoded; choose another ending")
+            raise LipsmithError(f"{options.output} could not be encoded; choose another suffix")
         beside.write_bytes(encoded.tobytes())
     console.result(options.output)

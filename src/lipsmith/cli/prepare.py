@@ -1,8 +1,8 @@
 """Turn footage into aligned clips for training and evaluation.
 
-Folders named train, val and test keep their clips apart, and LRS2 and LRW are understood as they come. The innermost
-folder says who speaks, or else the film's own name without its number. Interrupted, the same command goes on where it
-was. Footage that yields no clip is listed, with the reason, here and in DST/left_out.jsonl.
+Folders named train, val and test define the split; the original layouts of LRS2 and LRW are supported. The innermost
+folder names the speaker; without folders, the film's name without its number does. After an interruption, the same
+command continues. Footage that yields no clip is listed with the reason, on stderr and in DST/left_out.jsonl.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _FEW = 20
-"""Without -v, more left-out sources than this are counted by reason, not named."""
+"""Without -v, more skipped sources than this are counted by reason instead of listed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(console.JsonOptions):
-    """Sources that were prepared before are not prepared again, unless their clips are deleted."""
+    """Sources that are already prepared are skipped, unless their clips were deleted."""
 
     paths: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="SRC... DST")]
-    """Files, folders or quoted patterns such as 'footage/**/*.mp4', and last the folder for the clips."""
+    """Files, folders or quoted patterns such as 'footage/**/*.mp4', followed by the folder for the clips."""
 
     size: int = 128
-    """Side of the crops in pixels."""
+    """Crop size in pixels."""
 
     workers: int | None = None
-    """Clips worked on at a time; one a core when left out."""
+    """Clips processed in parallel (default: one per core)."""
 
     overwrite: bool = False
     """Replace the --json file if it exists."""
@@ -51,15 +51,15 @@ class Options(console.JsonOptions):
         if len(self.paths) < 2:
             raise UsageError("give footage and the folder for the clips: lipsmith prepare SRC... DST")
         if self.paths[-1].is_file():
-            raise UsageError(f"{self.paths[-1]} is a file; name the folder for the clips last")
+            raise UsageError(f"{self.paths[-1]} is a file; give the folder for the clips as the last path")
         if not 32 <= self.size <= 1024:
             raise UsageError(f"--size {self.size} is not between 32 and 1024")
         if self.workers is not None and self.workers < 1:
-            raise UsageError(f"--workers {self.workers} is below 1")
+            raise UsageError(f"--workers {self.workers} is below 1; give 1 or more")
 
 
 def run(options: Options) -> None:
-    """Prepare, print the counts, and name the folder."""
+    """Prepare, print the counts, and print the folder's path."""
     from lipsmith.data.prepare import prepare
     from lipsmith.data.prepare.layouts import find_jobs
 
@@ -101,7 +101,7 @@ def _figures(summary: Summary, seconds: float) -> dict[str, float]:
 
 
 def _tell(figures: Mapping[str, float], summary: Summary) -> None:
-    # Splits and people were read off folders, which may have been meant otherwise.
+    # Splits and people are inferred from the folders, so the user should check them.
     counts = Counter(record.split for record in summary.records)
     splits = ", ".join(f"{count} {split}" for split, count in sorted(counts.items()))
     people = len({record.identity for record in summary.records})
@@ -110,15 +110,15 @@ def _tell(figures: Mapping[str, float], summary: Summary) -> None:
     _LOG.info("%s, %s; a face in %.2f %% of the frames", clips, length, face)
     if figures["fresh_clips"]:
         rate, fresh, seconds = figures["fps"], figures["fresh_clips"], figures["seconds"]
-        _LOG.info("%.0f of them made now, in %.1f s: %.0f frames/s", fresh, seconds, rate)
+        _LOG.info("%.0f of them prepared now, in %.1f s: %.0f frames/s", fresh, seconds, rate)
 
 
 def _left_out(summary: Summary, every: bool) -> SomeFailedError:
-    """The error whose table names each source that was left out, or, where these are many, counts them by reason."""
+    """The error whose table lists the skipped sources, or counts them by reason if there are many."""
     each = [(source, f"{reason}: {why}" if why else reason) for source, (reason, why) in summary.left_out.items()]
     error = SomeFailedError(each, summary.sources)
     if len(each) > _FEW and not every:
         counts = Counter(reason for reason, _ in summary.left_out.values())
         error.failures = [(f"{number} sources", reason) for reason, number in counts.most_common()]
-        error.failures = [*error.failures, ("each by name", "the same command with -v")]
+        error.failures = [*error.failures, ("the full list", "run the command again with -v")]
     return error

@@ -1,4 +1,4 @@
-"""Put an 8-bit render stage beside a model's float one: faster on CPUs with VNNI, where `dub` then takes it."""
+"""Add an 8-bit render stage to a model; `dub` uses it on CPUs with VNNI, where it is faster."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from lipsmith.cli import console
 
 @dataclass(frozen=True, kw_only=True)
 class Options(console.Common):
-    """Needs the `train` extra; takes a minute. Refused, and nothing written, where pictures differ too much."""
+    """Needs the `train` extra; takes a minute. Fails without writing anything if the pictures differ too much."""
 
     model: Annotated[str, tyro.conf.Positional]
-    """The model's name or folder."""
+    """Name or folder of the model."""
     data: Annotated[Path, tyro.conf.Positional]
-    """Prepared clips: the split train sets the ranges, val tells the differences."""
+    """Prepared clips: the split train calibrates the ranges, val measures the difference."""
 
 
 def run(options: Options) -> None:
-    """Quantize, and tell how far the pictures are from float ones."""
+    """Quantize, and print the difference between 8-bit and float pictures."""
     from lipsmith.release.quantize import quantize
 
     found = quantize(options.model, options.data)

@@ -1,4 +1,4 @@
-"""Turn the JSON of `lipsmith evaluate` or `lipsmith score` into one self-contained page."""
+"""Turn the JSON of `lipsmith evaluate` or `lipsmith score` into one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from lipsmith.files import refuse_outputs, require, write_whole
 
 @dataclass(frozen=True, kw_only=True)
 class Options(console.OutputOptions):
-    """The page is one file without links to others."""
+    """The page is a single file without external links."""
 
     results: Annotated[Path, tyro.conf.Positional]
-    """The file that --json wrote."""
+    """The JSON file written by --json."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("report.html")
     """The page."""
 
 
 def run(options: Options) -> None:
-    """Write the page and name it."""
+    """Write the page and print its path."""
     from lipsmith.evaluation.report import write_report
 
     require(options.results)

@@ -1,7 +1,7 @@
-"""The file in which every command that prints figures leaves them: figures, settings and rows.
+"""The JSON file of every command that prints figures: figures, settings and rows.
 
-JSON has no word for numbers that are not finite: one that could not be computed (NaN) is written as null, and
-an infinite one (the PSNR of equal pictures) as the string "inf" or "-inf". `read_figures` undoes it.
+JSON has no numbers that are not finite: NaN (a figure that could not be computed) is written as null, and infinity as
+the string "inf" or "-inf". `read_figures` reverses this.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lipsmith.files import write_whole
 
 @dataclass(frozen=True)
 class Results:
-    """What a measuring command found: totals by name, what it ran with, and a row per item."""
+    """Results of a command: totals by name, its settings, and one row per item."""
 
     figures: dict[str, float]
     settings: dict[str, Any]
@@ -33,7 +33,7 @@ def write_figures(
     rows: Sequence[Mapping[str, Any]] = (),
     overwrite: bool = True,
 ) -> None:
-    """Write figures, settings and rows to `path`, whole or not at all; without a path, nothing.
+    """Write figures, settings and rows to `path` atomically; do nothing if `path` is None.
 
     Values may be numbers (NumPy's too), strings, paths, None, and sequences, mappings or dataclasses of them.
     """
@@ -42,17 +42,17 @@ def write_figures(
     content = {"figures": figures, "settings": settings, "rows": rows}
     text = json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False)
     with write_whole(path, overwrite) as beside:
-        beside.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")  # of names that are no UTF-8
+        beside.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")  # for names that are not UTF-8
 
 
 def read_figures(path: Path) -> Results:
-    """Read what `write_figures` wrote. Raises InputError where the file is none of that kind."""
+    """Read a file of `write_figures`. Raises InputError for any other file."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         figures = {name: _number(value) for name, value in content["figures"].items()}
         return Results(figures, dict(content["settings"]), [dict(row) for row in content["rows"]])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} holds no results of a lipsmith command: {error}") from error
+        raise InputError(f"{path} is not a results file of a lipsmith command: {error}") from error
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - JSON's types have no common base

@@ -1,4 +1,4 @@
-"""Measure any system's videos against the real ones: files, or folders whose files have the same names."""
+"""Compare the videos of any system with the real ones: two files, or two folders with the same file names."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Options(console.CpuOptions, console.JsonOptions, console.OutputOptions):
-    """Frames are matched by number, faces cropped as in training."""
+    """Frames are matched by number, and faces are cropped as in training."""
 
     real: Annotated[Path, tyro.conf.Positional]
     """The real film, or a folder of films."""
     generated: Annotated[Path, tyro.conf.Positional]
-    """The system's film, or a folder of films of the same names."""
+    """The generated film, or a folder of films with the same names."""
     other_speech: bool = False
-    """The system was given other speech than the real film's: only figures that need no truth are measured."""
+    """The generated film says other speech than the real film: measure only figures that need no ground truth."""
     face_size: int = 128
-    """Side of the crops, pixels; published figures are at 128."""
+    """Crop size in pixels; published figures use 128."""
     judge: str = "sync"
     """The lip-sync judge: sync (ours), a folder, or syncnet_v2 (the official one, if its weights are installed)."""
     strips: Path | None = None
-    """Also write a film strip of each film's beginning into this folder, for `lipsmith report`."""
+    """Also write a film strip of the start of each film into this folder, for `lipsmith report`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,4 +1,4 @@
-"""Sign a result: a C2PA manifest says, verifiably, that it is synthetic and who vouches for that."""
+"""Sign a result with a C2PA manifest, which states verifiably that it is synthetic and who signed it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lipsmith.files import refuse_outputs, require
 
 @dataclass(frozen=True, kw_only=True)
 class Options(console.OutputOptions):
-    """What is signed, with what."""
+    """The video, and the certificate to sign it with."""
 
     video: tyro.conf.Positional[Path]
     """The video to sign."""
@@ -26,14 +26,14 @@ class Options(console.OutputOptions):
     """PEM chain, your own certificate first."""
 
     key: Path
-    """PEM private key of that certificate."""
+    """PEM private key of the certificate."""
 
     algorithm: str = "es256"
     """Signature algorithm of the key: es256, es384, es512, ps256, ps384, ps512 or ed25519."""
 
 
 def run(options: Options) -> None:
-    """Write the signed copy and name it."""
+    """Write the signed copy and print its path."""
     from lipsmith.dubbing.provenance import sign
 
     inputs = (options.video, options.certificate, options.key)

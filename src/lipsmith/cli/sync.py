@@ -1,4 +1,4 @@
-"""Find by how much the speech of a video lags its picture, or of every clip of a prepared folder."""
+"""Find the audio-video offset of a film, or of every clip of a prepared folder."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ MIN_SECONDS = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Options(console.CpuOptions, console.JsonOptions, console.OutputOptions):
-    """Offsets are in frames at 25 per second; positive: the speech comes too late."""
+    """Offsets are in frames at 25 per second; a positive offset means that the speech is late."""
 
     video: Annotated[Path, tyro.conf.Positional]
     """A film with one speaking face, or a folder of prepared clips."""
     judge: str = "sync"
     """The lip-sync judge: sync (ours), a folder, or syncnet_v2 (the official one, if its weights are installed)."""
     seconds: float = 120.0
-    """Seconds of a film to use, from its beginning."""
+    """Seconds of the film to use, from its start."""
     split: str | None = None
     """Only this split of a prepared folder."""
     write: bool = False
@@ -39,9 +39,7 @@ class Options(console.CpuOptions, console.JsonOptions, console.OutputOptions):
         if self.write and not self.video.is_dir():
             raise UsageError("--write needs a folder of prepared clips")
         if self.seconds < MIN_SECONDS:
-            raise UsageError(
-                f"--seconds {self.seconds:g} is below {MIN_SECONDS:g}: an offset needs that much of a film"
-            )
+            raise UsageError(f"--seconds {self.seconds:g} is below {MIN_SECONDS:g}, the minimum to find an offset")
         if self.video.is_dir():
             require_wave(self.judge)
 
@@ -93,10 +91,10 @@ def _folder(options: Options) -> None:
     write_figures(options.json, found.figures, settings, found.rows, overwrite=options.overwrite)
     counts = Counter(round(lag * 25) for lag in found.seconds.values())
     stream = None if options.json else sys.stdout
-    columns = ("frames by which speech is late", "clips")
-    console.table(f"Clips by lag (judge: {judge.name})", columns, sorted(counts.items()), stream)
+    columns = ("audio delay (frames)", "clips")
+    console.table(f"Clips by audio delay (judge: {judge.name})", columns, sorted(counts.items()), stream)
     accuracy = (
-        "1 s windows nearer in sync than shifted, with the offsets noted before",
+        "1 s windows nearer in sync than shifted, at the offsets stored before",
         f"{found.figures['sync_accuracy']:.1%}",
     )
     console.table("The judge", ("figure", "share"), [accuracy], stream)

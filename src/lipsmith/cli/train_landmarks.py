@@ -1,4 +1,4 @@
-"""Train speech to lip and jaw landmarks on prepared clips."""
+"""Train the landmark generator, which predicts lip and jaw landmarks from speech, on prepared clips."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from lipsmith.cli.training import TrainingOptions, train
 
 @dataclass(frozen=True, kw_only=True)
 class Options(TrainingOptions):
-    """Train the landmark generator; an interrupted run continues where it stopped."""
+    """The same command resumes an interrupted run."""
 
     config: Annotated[str, tyro.conf.Positional]
     """A TOML file, or the name of a packaged one (fast, paper, posteriors)."""
 
 
 def run(options: Options) -> None:
-    """Train, show the best figures, and name the weights."""
+    """Train, print the best figures, and print the path of the weights."""
     from lipsmith.config import load_config
     from lipsmith.training.landmarks.config import LandmarkTraining
     from lipsmith.training.landmarks.task import LandmarkTask

@@ -1,4 +1,4 @@
-"""Train landmarks and references to pictures, on prepared clips."""
+"""Train the renderer, which turns landmarks and references into pictures, on prepared clips."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from lipsmith.models.renderer.config import Part
 
 @dataclass(frozen=True, kw_only=True)
 class Options(TrainingOptions):
-    """Train the renderer; an interrupted run continues where it stopped."""
+    """The same command resumes an interrupted run."""
 
     config: Annotated[str, tyro.conf.Positional]
     """A TOML file, or the name of a packaged one (fast, fast_gpu, paper; continue, decoder, adversarial)."""
     without: tuple[Part, ...] = ()
-    """Parts to leave out, as the paper's ablations do."""
+    """Parts to remove, as in the paper's ablations."""
 
 
 def run(options: Options) -> None:
-    """Train, show the best figures, and name the weights."""
+    """Train, print the best figures, and print the path of the weights."""
     from lipsmith.config import load_config
     from lipsmith.training.renderer.config import RendererTraining
     from lipsmith.training.renderer.task import RendererTask

@@ -13,14 +13,14 @@ from lipsmith.cli.training import TrainingOptions, train
 
 @dataclass(frozen=True, kw_only=True)
 class Options(TrainingOptions):
-    """Train the lip-sync judge into the model folder OUT/sync; an interrupted run continues where it stopped."""
+    """The judge is written to the model folder OUT/sync. The same command resumes an interrupted run."""
 
     config: Annotated[str, tyro.conf.Positional]
     """A TOML file, or the name of a packaged one (fast)."""
 
 
 def run(options: Options) -> None:
-    """Train, show the best figures, and name the model folder."""
+    """Train, print the best figures, and print the path of the model folder."""
     from lipsmith.config import load_config
     from lipsmith.training.sync.config import SyncTraining
     from lipsmith.training.sync.task import SyncTask

@@ -1,4 +1,4 @@
-"""What the verbs that train share: their options, and one call of the training loop."""
+"""Shared parts of the training verbs: their options, and one call of the training loop."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class TrainingOptions(console.DeviceOptions):
     data: Path
     """Prepared clips, with the splits train and val."""
     out: Path
-    """Folder of the run: best weights, checkpoint, log, curves. A run that is there is continued."""
+    """Folder of the run: best weights, checkpoint, log and curves. An existing run is resumed."""
     minutes: float | None = None
-    """End after this many minutes, with the learning rate annealed; as the config says when left out."""
+    """Stop after this many minutes, with the learning rate annealed by then (default: from the config)."""
     steps: int | None = None
-    """End after this many steps, likewise."""
+    """Stop after this many steps, with the learning rate annealed by then (default: from the config)."""
     start: str | None = None
-    """Begin with this network: the folder of another run, or a model's name or folder (fine-tuning)."""
+    """Start from this network (fine-tuning): the folder of another run, or the name or folder of a model."""
     seed: int | None = None
-    """Of weights and samples; as the config says when left out."""
+    """Seed of weights and samples (default: from the config)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -41,13 +41,13 @@ class TrainingOptions(console.DeviceOptions):
             raise UsageError("--steps must be at least 1")
 
     def applied(self, config: C) -> C:
-        """The config with what the command line says instead."""
+        """The config, overridden by the command line."""
         given: dict[str, Any] = {"minutes": self.minutes, "steps": self.steps, "seed": self.seed}
         return replace(config, **{name: value for name, value in given.items() if value is not None})
 
 
 def train(task: Task[Any], options: TrainingOptions) -> None:
-    """Train, and show the figures of the best weights."""
+    """Train, and print the figures of the best weights."""
     import torch
 
     from lipsmith.training.loop import Settings, fit

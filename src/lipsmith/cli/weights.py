@@ -1,4 +1,4 @@
-"""List the models and the third-party weights: which are found, which are missing, where each comes from."""
+"""List models and third-party weights: found or missing, and where to get them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from lipsmith.models.third_party import THIRD_PARTY, third_party
 
 @dataclass(frozen=True, kw_only=True)
 class Options(console.Common):
-    """Nothing to choose: everything is listed."""
+    """This verb lists everything and has no options of its own."""
 
 
 def run(options: Options) -> None:
-    """Print both tables on stdout, where they are this verb's result."""
+    """Print both tables on stdout, as the result of this verb."""
     models = [(name, _state(partial(find_model, name))) for name in model_names()]
     console.table("Models", ("name", "state"), models, sys.stdout)
     folder = home() / "weights"
@@ -35,8 +35,8 @@ def run(options: Options) -> None:
         )
         for name, weights in THIRD_PARTY.items()
     ]
-    columns = ("name", "state", "file", "serves", "license", "origin")
-    console.table(f"\nThird-party weights, looked for in {folder}", columns, rows, sys.stdout)
+    columns = ("name", "state", "file", "used for", "license", "origin")
+    console.table(f"\nThird-party weights in {folder}", columns, rows, sys.stdout)
 
 
 def _state(check: Callable[[], object]) -> str:
