@@ -129,7 +129,7 @@ def test_errors_by_accident_show_their_trace_only_when_asked(
     assert run_verb(raising(ZeroDivisionError("by zero"))) == 1
     assert (
         capsys.readouterr().err
-        == "lipsmith: unexpected ZeroDivisionError: by zero; the same command with -v shows where\n"
+        == "lipsmith: unexpected ZeroDivisionError: by zero; run the command again with -v for a traceback\n"
     )
     assert run_verb(raising(ZeroDivisionError("by zero")), "-v") == 1
     assert "Traceback" in capsys.readouterr().err
