@@ -16,6 +16,7 @@ from lipsmith.errors import InputError
 from lipsmith.evaluation import films as film
 from lipsmith.evaluation.film_pairs import Pair, _joined, find_pairs, score_pairs
 from lipsmith.evaluation.films import find_face, follow, pieces
+from lipsmith.evaluation.listening import Listener
 from lipsmith.evaluation.metrics.judge import OwnJudge
 from lipsmith.evaluation.metrics.lse import sync_figures
 from lipsmith.evaluation.scoring import Networks, Scorer
@@ -27,6 +28,7 @@ from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig
 from synthetic import Motion, large_face_enters, make_film, speech
 
 NOTHING = Networks(FaceMesh(), None, None, None, None, {})
+LISTENER = Listener(lambda wave: [("m", 0.2), ("b", 0.6)], lambda wave: [(0.4, 0.8)])  # type: ignore[arg-type]
 BEST_PSNR = 10 * np.log10(255**2 * 128 * 128 * 3)
 SMALL = SyncNetConfig(height=16, width=32, mouth_widths=(4, 8), mel_widths=(4, 8), blocks=1, embedding=8)
 
@@ -61,6 +63,30 @@ def test_a_film_against_itself_is_perfect(real: Path) -> None:
     assert figures["ssim"] == pytest.approx(1)
     assert figures["lip_lmd"] == 0
     assert found.rows[0]["frames"] == 20
+
+
+def test_a_film_with_the_real_films_lips_articulates_as_it_does(real: Path) -> None:
+    found, _ = score_pairs([Pair("a", real, real)], Scorer(NOTHING), listener=LISTENER)
+    figures, truth = found.totals["generated"], found.totals["real"]
+    assert figures["opening_r"] == pytest.approx(1)
+    assert figures["closure"] == truth["closure"]
+    assert figures["theval.silent_stability"] == figures["theval.lip_sync"] == figures["theval.lip_dynamics"] == 1
+    assert "opening_r" not in truth
+    assert found.rows[0]["closure_events"] == 2
+
+
+def test_with_other_speech_the_real_film_is_measured_with_its_own(real: Path, wide: Path) -> None:
+    found, _ = score_pairs([Pair("a", wide, real)], Scorer(NOTHING), is_truth=False, listener=LISTENER)
+    truth, made = found.rows
+    assert "theval.loudness_gap" in made
+    assert "theval.loudness_gap" not in truth  # that film is mute
+    assert {"opening_r", "amplitude"}.isdisjoint(made)
+
+
+def test_without_a_listener_only_lips_are_compared(real: Path) -> None:
+    (_, made) = score_pairs([Pair("a", real, real)], Scorer(NOTHING))[0].rows
+    assert {"opening_r", "theval.shape_variance"} <= made.keys()
+    assert {"closure", "theval.silent_deviation"}.isdisjoint(made)
 
 
 def test_softer_films_score_lower_in_any_size(real: Path, tmp_path: Path) -> None:

@@ -60,15 +60,16 @@ def _score(options: Options, pairs: list[Pair]) -> tuple[Evaluation, list[tuple[
     import torch
 
     from lipsmith.evaluation.film_pairs import SYSTEM, score_pairs
+    from lipsmith.evaluation.listening import load_listener
     from lipsmith.evaluation.scoring import CSIM_EVERY, VGG_EVERY, Scorer, load_networks
 
     if options.threads:
         torch.set_num_threads(options.threads)
-    scorer = Scorer(load_networks(options.judge))
+    scorer, listener = Scorer(load_networks(options.judge)), load_listener()
     with console.progress("scoring", len(pairs)) as progress:
         evaluation, failed = score_pairs(
             pairs, scorer, size=options.face_size, is_truth=not options.other_speech,
-            progress=progress, watch=_watch(options),
+            listener=listener, progress=progress, watch=_watch(options),
         )  # fmt: skip
     judge = scorer.networks.judge
     settings = {
@@ -76,7 +77,7 @@ def _score(options: Options, pairs: list[Pair]) -> tuple[Evaluation, list[tuple[
         "face_size": options.face_size, "judge": judge.name if judge else None,
         "frechet_features": "VGG-16, last convolution, mean over space", "vgg_every": VGG_EVERY,
         "csim_every": CSIM_EVERY, "systems": list(evaluation.totals), "plain": SYSTEM,
-        "intervals": evaluation.intervals, "missing": scorer.networks.missing,
+        "intervals": evaluation.intervals, "missing": scorer.networks.missing | listener.missing,
         "strips": options.strips and options.strips.resolve(), "films": len(pairs) - len(failed),
     }  # fmt: skip
     return evaluation, failed, settings

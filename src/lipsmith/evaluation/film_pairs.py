@@ -14,6 +14,15 @@ from numpy.typing import NDArray
 
 from lipsmith.errors import InputError, LipsmithError
 from lipsmith.evaluation.films import Piece, find_face, follow, pieces
+from lipsmith.evaluation.listening import Listener
+from lipsmith.evaluation.metrics.articulation import (
+    LipTrack,
+    Utterance,
+    against_real,
+    articulation,
+    eye_distance,
+    joined,
+)
 from lipsmith.evaluation.metrics.judge import SpeechTrack
 from lipsmith.evaluation.metrics.lse import figures_of
 from lipsmith.evaluation.run import Evaluation, summary
@@ -69,6 +78,7 @@ def score_pairs(
     *,
     size: int = 128,
     is_truth: bool = True,
+    listener: Listener | None = None,
     progress: Progress | None = None,
     watch: Watcher | None = None,
 ) -> tuple[Evaluation, list[tuple[str, str]]]:
@@ -77,16 +87,16 @@ def score_pairs(
     Frames are matched by number; of films of unequal length the common part counts. The speech is the generated film's,
     or else the real one's if `is_truth`; where there is none, LSE is left out.
     Films that hardly compare (other lengths, rates or speech, few faces) cause a warning; one that is side by side with
-    the real one, or without a face, fails. `watch` receives the first piece of each pair. With `is_truth` false (the
-    speech is another) the figures that need the truth are left out. Each pair counts as an identity of its own. Raises
-    the first pair's error where all fail.
+    the real one, or without a face, fails. `listener` tells what is said, for closures and silence. `watch` receives
+    the first piece of each pair. With `is_truth` false (the speech is another) the figures that need the truth are left
+    out. Each pair counts as an identity of its own. Raises the first pair's error where all fail.
     """
     rows: list[Row] = []
     failed: list[tuple[str, str]] = []
     error: LipsmithError | None = None
     for number, pair in enumerate(pairs):
         try:
-            rows += _score(pair, scorer, size, is_truth, watch)
+            rows += _score(pair, scorer, size, is_truth, listener or Listener(), watch)
         except LipsmithError as problem:
             error = error or problem
             failed.append((pair.name, str(problem)))
@@ -97,8 +107,11 @@ def score_pairs(
     return summary(rows, [REAL, SYSTEM], scorer), failed
 
 
-def _score(pair: Pair, scorer: Scorer, size: int, is_truth: bool, watch: Watcher | None) -> list[Row]:
+def _score(
+    pair: Pair, scorer: Scorer, size: int, is_truth: bool, listener: Listener, watch: Watcher | None
+) -> list[Row]:
     parts: dict[str, list[Row]] = {}
+    tracks: dict[str, list[LipTrack]] = {}
     refuse_side_by_side(pair.real, pair.generated)
     warn_lengths(pair.real, pair.generated)
     sound = _sound(pair, is_truth)
@@ -109,14 +122,35 @@ def _score(pair: Pair, scorer: Scorer, size: int, is_truth: bool, watch: Watcher
     both = zip(pieces(pair.real, ours, size), pieces(pair.generated, theirs, size), strict=False)
     for number, (real, made) in enumerate(both):
         shown, generated = _cut_to_common(real, made, sound or _NO_SPEECH, is_truth)
-        for system, row in scorer.score(shown, {SYSTEM: generated}).items():
+        lips = scorer.find_lips(shown, {SYSTEM: generated})
+        for system, row in scorer.score(shown, {SYSTEM: generated}, lips).items():
             parts.setdefault(system, []).append(row)
+            track = LipTrack(lips[system], eye_distance(shown.meshes), shown.times)
+            tracks.setdefault(system, []).append(track)
         if watch and number == 0:
             watch(pair.name, shown, generated)
     if not parts:
         raise InputError(f"{pair.generated}: it ends before the face of {pair.real} appears; give the whole film")
     about = {"clip": pair.name, "identity": pair.name}
-    return [{**about, "system": system, **_joined(rows)} for system, rows in parts.items()]
+    whole = {system: joined(track) for system, track in tracks.items()}
+    spoken = _articulations(pair, whole, sound, listener, is_truth)
+    return [{**about, "system": system, **_joined(rows), **spoken[system]} for system, rows in parts.items()]
+
+
+def _articulations(
+    pair: Pair, tracks: dict[str, LipTrack], sound: SpeechTrack | None, listener: Listener, is_truth: bool
+) -> dict[str, dict[str, float]]:
+    """Figures of whole films. A real film that says something else is measured with its own speech."""
+    said = _heard(sound.wave if sound else None, listener)
+    real = said if is_truth else _heard(_wave(pair.real), listener)
+    found = {name: articulation(track, real if name == REAL else said) for name, track in tracks.items()}
+    if is_truth:
+        found[SYSTEM] |= against_real(tracks[SYSTEM], tracks[REAL])
+    return found
+
+
+def _heard(wave: NDArray[np.float32] | None, listener: Listener) -> Utterance | None:
+    return None if wave is None else listener(wave)
 
 
 def _cut_to_common(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lipsmith.data.clips import ClipRecord, PreparedClip, load_clip, load_mesh, read_manifest
 from lipsmith.errors import InputError, UsageError
+from lipsmith.evaluation.metrics.articulation import closeness
 from lipsmith.evaluation.metrics.judge import SpeechTrack
 from lipsmith.evaluation.model_system import ModelSystem, resized
 from lipsmith.evaluation.protocols import MIN_STRICT_SECONDS, FrameChoice, Protocol, choose_frames
@@ -99,6 +100,8 @@ def summary(rows: list[Row], names: Sequence[str], scorer: Scorer) -> Evaluation
         distance = scorer.frechet(name)
         if name != REAL and not np.isnan(distance):
             figures[name]["frechet"] = distance
+        if name != REAL:
+            figures[name] |= closeness(figures[name], figures[REAL])
     return Evaluation(rows, figures, {name: intervals(rows, name) for name in names})
 
 

@@ -31,6 +31,7 @@ _FEATURES: Final = 512
 
 T = TypeVar("T")
 Crops = NDArray[np.uint8]
+Lips = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -93,15 +94,25 @@ class Scorer:
     """Whether face and mouth are also measured by themselves, as they are seen in large pictures."""
     _moments: dict[str, Moments] = field(default_factory=dict)
 
-    def score(self, shown: RealStretch, systems: Mapping[str, Crops]) -> dict[str, Row]:
-        """Figures by system, the film itself (`real`) first; `curve` holds the distances over shifts."""
+    def find_lips(self, shown: RealStretch, systems: Mapping[str, Crops]) -> dict[str, Lips]:
+        """Lips `(T, 40, 2)` found again in every system's pictures and in the film itself (`real`), pixels at 128."""
+        everything = {REAL: shown.crops, **systems}
+        return {name: redetect(self.networks.mesh, crops, shown.meshes) for name, crops in everything.items()}
+
+    def score(
+        self, shown: RealStretch, systems: Mapping[str, Crops], lips: Mapping[str, Lips] | None = None
+    ) -> dict[str, Row]:
+        """Figures by system, the film itself (`real`) first; `curve` holds the distances over shifts.
+
+        `lips`: those of `find_lips`, where the caller needs them too.
+        """
         everything = {REAL: shown.crops, **systems}
         rows: dict[str, Row] = {name: {"frames": len(crops)} for name, crops in everything.items()}
         if shown.is_truth:
             for name, crops in systems.items():
                 rows[name] |= {"psnr": _mean(psnr(crops, shown.crops)), "ssim": _mean(ssim(crops, shown.crops))}
             self._perceive(shown, systems, rows)
-        self._lips(shown, everything, rows)
+        self._lips(shown, lips or self.find_lips(shown, systems), rows)
         self._identity(shown, everything, rows)
         self._sync(shown, everything, rows)
         detail = _mean(sharpness(lower_half(shown.crops)))
@@ -147,8 +158,7 @@ class Scorer:
                 if name != REAL:
                     rows[name]["lpips_vgg"] = _mean(seen.distances)
 
-    def _lips(self, shown: RealStretch, everything: Mapping[str, Crops], rows: dict[str, Row]) -> None:
-        lips = {name: redetect(self.networks.mesh, crops, shown.meshes) for name, crops in everything.items()}
+    def _lips(self, shown: RealStretch, lips: Mapping[str, Lips], rows: dict[str, Row]) -> None:
         for name, found in lips.items():
             rows[name]["jitter"] = jitter(found)
             if shown.is_truth and name != REAL:

@@ -8,18 +8,20 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.evaluation.metrics.articulation import CLOSENESS
+from lipsmith.evaluation.metrics.closure import GROUPS
 from lipsmith.evaluation.metrics.regions import FACE, MOUTH
 
 MEDIANS: Final = ("obedience.slope", "obedience.rest", "obedience.width_slope", "obedience.width_rest")
 """Figures that are medians over clips: a line through lips that hardly move may have any slope."""
-WEIGHTS: Final = {"obedience.shut": "obedience.asked_shut"}
-"""Figures that are means over a number of frames of each clip, which another figure gives."""
+WEIGHTS: Final = {"obedience.shut": "obedience.asked_shut", **{name: f"{name}_events" for name in GROUPS}}
+"""Figures that are means over a number of frames or phonemes of each clip, which another figure gives."""
 REGIONAL: Final = ("psnr", "ssim", "lpips_alex", "sharpness", "flicker")
 """Figures of a part of the face."""
 METRICS: Final = (
     *("psnr", "ssim", "lpips_alex", "lpips_vgg", "lip_lmd", "lse_d", "lse_c"),
-    *("csim", "jitter", "sharpness", "fps"),
-    *(*MEDIANS, *WEIGHTS),
+    *("csim", "jitter", "sharpness", "fps", "opening_r", "amplitude"),
+    *(*MEDIANS, *WEIGHTS, *CLOSENESS.values()),
     *(f"{part}.{figure}" for part in (FACE, MOUTH) for figure in REGIONAL),
 )
 """All figures; those not named above are means over clips."""

@@ -1,0 +1,33 @@
+"""When somebody speaks, by the detector of `silero-vad` (MIT, offline; extra `measure`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsmith.errors import InputError
+from lipsmith.speech.mel import SAMPLE_RATE
+
+Spans = list[tuple[float, float]]
+"""Begin and end, in seconds, of each stretch of speech."""
+
+
+class SpeechDetector:
+    """Speech in any recording. Raises InputError where `silero-vad` is not installed."""
+
+    def __init__(self) -> None:
+        try:
+            import silero_vad
+        except ImportError as error:
+            raise InputError(
+                "silero-vad is not installed; install lipsmith[measure] to tell speech from silence"
+            ) from error
+        self._find: Any = silero_vad.get_speech_timestamps
+        self._model: Any = silero_vad.load_silero_vad()
+
+    def __call__(self, wave: NDArray[np.float32]) -> Spans:
+        """Stretches of speech in samples `(n,)` at 16 kHz in [-1, 1], at the detector's own settings."""
+        found = self._find(wave, self._model, sampling_rate=SAMPLE_RATE)
+        return [(span["start"] / SAMPLE_RATE, span["end"] / SAMPLE_RATE) for span in found]

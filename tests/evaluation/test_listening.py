@@ -1,0 +1,31 @@
+"""What is said, as far as the packages for it are there."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from lipsmith.evaluation.listening import Listener, load_listener
+
+
+def test_without_the_extra_the_figures_and_the_remedy_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("hama", "hama.asr", "silero_vad"):
+        monkeypatch.setitem(sys.modules, name, None)
+    listener = load_listener()
+    assert list(listener.missing) == ["closure", "theval.silent_stability, theval.lip_sync"]
+    assert all("install lipsmith[measure]" in reason for reason in listener.missing.values())
+    said = listener(np.zeros(800, np.float32))
+    assert (said.phonemes, said.spans) == (None, None)
+
+
+def test_phonemes_and_spans_are_of_the_wave() -> None:
+    wave = np.ones(16000, np.float32)
+    listener = Listener(
+        lambda heard: [("m", float(heard.sum()))],  # type: ignore[arg-type]
+        lambda heard: [(0.0, len(heard) / 16000)],  # type: ignore[arg-type]
+    )
+    said = listener(wave)
+    assert (said.phonemes, said.spans) == ([("m", 16000.0)], [(0.0, 1.0)])
+    assert said.wave is wave
