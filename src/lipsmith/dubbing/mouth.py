@@ -129,16 +129,16 @@ class EncodedFaces:
     """
 
     def __init__(self, backend: Backend, store: CropStore) -> None:
-        self.backend, self._store = backend, store
+        self.backend, self.store = backend, store
         self._known: OrderedDict[int, References] = OrderedDict()
         self._lock = Lock()
 
     def __getitem__(self, face: Face) -> References:
         with self._lock:
             if face.number not in self._known:
-                crops = self._store.get(face.pool)
+                crops = self.store.get(face.pool)
                 encoded = encode_face(self.backend, crops, face.pool_points, face.pool_still, face.lips)
-                self._known[face.number] = References(encoded, self._store.get(face.native) if face.native else None)
+                self._known[face.number] = References(encoded, self.store.get(face.native) if face.native else None)
             self._known.move_to_end(face.number)
             if len(self._known) > MOST_FACES:
                 self._known.popitem(last=False)

@@ -28,11 +28,12 @@ from numpy.typing import NDArray
 
 from lipsmith import __version__
 from lipsmith.dubbing.array_source import ArraySource
+from lipsmith.dubbing.clip_folder import PreparedClip, load_clip, save_clip
 from lipsmith.dubbing.mouth import DrawnFrame, EncodedFaces, Image, MouthTrack, draw_frame, paste_frame, predict_mouth
 from lipsmith.dubbing.options import DubOptions, Tail, choose, warn_ignored_faces
 from lipsmith.dubbing.paste.composite import Compositor
 from lipsmith.dubbing.paste.label import labeled
-from lipsmith.dubbing.scan import CropStore, Face, Scanner, Sizes
+from lipsmith.dubbing.scan import CropStore, Face, Scan, Scanner, Sizes
 from lipsmith.dubbing.source import FileSource, Frames, Source, Timeline, play, usual_interval
 from lipsmith.errors import UsageError
 from lipsmith.face import MOST_FACES, FaceTracker
@@ -110,10 +111,13 @@ class Dubber:
         name = source.footage.name
         _LOG.info("%s: %d frames, %d faces, %d to dub", name, len(scan.times), len(scan.faces), len(chosen))
         warn_ignored_faces(name, options.face, scan.faces, chosen)
-        encoded = EncodedFaces(self._backend, store)
-        return Clip(
-            source, scan.times, scan.size, scan.faces, chosen, self._backend, self.config, encoded, self._at_once
-        )
+        return self.clip_of(PreparedClip(source, scan, chosen, self.config.face_size), store)
+
+    def clip_of(self, prepared: PreparedClip, store: CropStore) -> Clip:
+        """A clip that this model dubs, of what is prepared; its reference crops are in `store`."""
+        scan, encoded = prepared.scan, EncodedFaces(self._backend, store)
+        found = (prepared.source, scan.times, scan.size, scan.faces, prepared.chosen)
+        return Clip(*found, self._backend, self.config, encoded, self._at_once)
 
 
 @dataclass(repr=False)
@@ -138,6 +142,24 @@ class Clip:
     def __repr__(self) -> str:
         name = self.source.footage.name
         return f"Clip({name!r}, {self.seconds:.2f} s, {len(self.faces)} faces, {len(self.chosen)} to dub)"
+
+    def save(self, folder: Path | str) -> Path:
+        """Keep the clip, frames and all, in `folder`, which must be new or empty, and return it; see `load`.
+
+        Raises `UsageError` where it holds something, `LipsmithError` where the disk is full.
+        """
+        scan = Scan(self.times, self.faces, self.size)
+        prepared = PreparedClip(self.source, scan, self.chosen, self.config.face_size)
+        return save_clip(Path(folder), prepared, self.encoded.store)
+
+    @classmethod
+    def load(cls, folder: Path | str, dubber: Dubber | None = None) -> Clip:
+        """The clip that `save` kept in `folder`, for `dubber`, or for the model fast.
+
+        Raises `InputError` where there is none or it is damaged, `UsageError` where it was prepared for another model.
+        """
+        dubber, store = dubber or Dubber.from_pretrained(), CropStore()
+        return dubber.clip_of(load_clip(Path(folder), store, dubber.config.face_size), store)
 
     @property
     def seconds(self) -> float:

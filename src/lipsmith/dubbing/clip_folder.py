@@ -1,0 +1,159 @@
+"""A prepared clip on disk: its frames without loss, its faces, and their reference crops; loaded in no time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsmith.config import build
+from lipsmith.dubbing.scan import CropStore, Face, Scan
+from lipsmith.dubbing.source import Footage, Source
+from lipsmith.errors import InputError, UsageError
+from lipsmith.files import refuse_filled, write_whole_folder
+from lipsmith.media import Frame, VideoInfo
+from lipsmith.media.container import Chapter
+from lipsmith.media.lossless import LosslessFrames, write_lossless
+
+_FORMAT: Final = 1
+_FRAMES, _FACES, _CLIP = "frames.avi", "faces.npz", "clip.json"
+_ARRAYS: Final = ("frames", "points", "transforms", "opacity", "pool_points", "pool_still", "lips", "landmarks")
+_CROPS: Final = ("pool", "native")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _StoredFace:
+    number: int
+    shot: int
+    size: float
+    place: tuple[float, float]
+    seconds: tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _StoredClip:
+    """What clip.json holds."""
+
+    format: int
+    name: str
+    rate: str
+    size: tuple[int, int]
+    face_size: int
+    """Side of the reference crops, pixels; the model's."""
+    faces: list[_StoredFace]
+    chosen: list[int]
+    info: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class PreparedClip:
+    """What a scan found in footage, and which faces speak."""
+
+    source: Source
+    scan: Scan
+    chosen: list[Face]
+    face_size: int
+
+
+class StoredSource:
+    """The frames of a clip folder. Its `show` is for one thread at a time."""
+
+    def __init__(self, film: Path, footage: Footage, times: NDArray[np.float64]) -> None:
+        self._film, self.footage, self._times = film, footage, times
+
+    def frames(self) -> Iterator[Frame]:
+        """Every frame in order."""
+        order = np.arange(len(self._times))
+        for index, image in enumerate(self.show(order, self._times)):
+            yield Frame(image, float(self._times[index]), index)
+
+    def show(self, order: NDArray[np.intp], times: NDArray[np.float64]) -> Iterator[NDArray[np.uint8]]:
+        """Images `(H, W, 3)` of the frames numbered `order`, in any order."""
+        film = LosslessFrames(self._film)
+        try:
+            for index in order:
+                yield film[int(index)]
+        finally:
+            film.close()
+
+
+def save_clip(folder: Path, clip: PreparedClip, store: CropStore) -> Path:
+    """Keep `clip`, whose crops are in `store`, in `folder`, which must be new or empty.
+
+    Raises `UsageError` where it holds something, `LipsmithError` where the disk is full.
+    """
+    refuse_filled(folder, overwrite=False)
+    footage, scan = clip.source.footage, clip.scan
+    with write_whole_folder(folder) as hidden:
+        order = np.arange(len(scan.times))
+        write_lossless(hidden / _FRAMES, clip.source.show(order, scan.times))
+        np.savez(hidden / _FACES, allow_pickle=False, times=scan.times, **_arrays_of(scan.faces, store))
+        stored = _StoredClip(
+            format=_FORMAT,
+            name=footage.name,
+            rate=str(footage.rate),
+            size=scan.size,
+            face_size=clip.face_size,
+            faces=[_StoredFace(**{f.name: getattr(face, f.name) for f in fields(_StoredFace)}) for face in scan.faces],
+            chosen=[face.number for face in clip.chosen],
+            info=asdict(footage.info) if footage.info else None,
+        )
+        (hidden / _CLIP).write_text(json.dumps(asdict(stored), default=str, indent=1) + "\n", encoding="utf-8")
+    return folder
+
+
+def load_clip(folder: Path, store: CropStore, face_size: int) -> PreparedClip:
+    """The clip that `save_clip` kept in `folder`; its reference crops go to `store`.
+
+    Raises `InputError` where there is none, or it is damaged or of another version, and `UsageError` where it was
+    prepared for a model whose crops have another side than `face_size`.
+    """
+    try:
+        table = json.loads((folder / _CLIP).read_text(encoding="utf-8"))
+        if not isinstance(table, dict) or table.get("format") != _FORMAT:
+            raise InputError(f"{folder} was saved by another version of lipsmith; prepare the clip again.")
+        stored = build(_StoredClip, table, f"{folder / _CLIP} is damaged", InputError)
+        if stored.face_size != face_size:
+            sides = f"{stored.face_size} pixels, and this one has {face_size}"
+            raise UsageError(f"{folder} was prepared for a model of {sides}; prepare the clip again.")
+        with np.load(folder / _FACES, allow_pickle=False) as arrays:
+            times = arrays["times"]
+            faces = [_face_of(face, arrays, store) for face in stored.faces]
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{folder} holds no prepared clip ({error}); prepare it again.") from error
+    footage = Footage(stored.name, Fraction(stored.rate), len(times), _info_of(stored.info))
+    source = StoredSource(folder / _FRAMES, footage, times)
+    chosen = [face for face in faces if face.number in stored.chosen]
+    return PreparedClip(source, Scan(times, faces, stored.size), chosen, stored.face_size)
+
+
+def _arrays_of(faces: Sequence[Face], store: CropStore) -> dict[str, NDArray[Any]]:
+    arrays: dict[str, NDArray[Any]] = {}
+    for face in faces:
+        arrays |= {f"{face.number}.{name}": getattr(face, name) for name in _ARRAYS}
+        places = {name: getattr(face, name) for name in _CROPS}
+        arrays |= {f"{face.number}.{name}": store.get(place) for name, place in places.items() if place is not None}
+    return arrays
+
+
+def _face_of(stored: _StoredFace, arrays: Any, store: CropStore) -> Face:  # noqa: ANN401 - numpy's archive
+    own = {name: arrays[f"{stored.number}.{name}"] for name in _ARRAYS}
+    keys = {name: f"{stored.number}.{name}" for name in _CROPS}
+    crops = {name: store.put(arrays[key]) for name, key in keys.items() if key in arrays}
+    parts: dict[str, Any] = asdict(stored) | own | crops
+    return Face(**parts)
+
+
+def _info_of(table: dict[str, Any] | None) -> VideoInfo | None:
+    if table is None:
+        return None
+    chapters = tuple(Chapter(**chapter) for chapter in table["chapters"])
+    rates = {name: Fraction(table[name]) for name in ("rate", "sample_aspect")}
+    own = {"path": Path(table["path"]), "chapters": chapters, "remarks": tuple(table["remarks"]), **rates}
+    return VideoInfo(**table | own)

@@ -1,0 +1,74 @@
+"""A clip that was kept is the clip that was prepared."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from double import make_dubber
+from lipsmith import Clip
+from lipsmith.errors import InputError, UsageError
+from synthetic import make_film, speech
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Clip, Path]:
+    folder = tmp_path_factory.mktemp("clip")
+    film = make_film(folder / "film.mp4", 0.6, 25)
+    clip = make_dubber().prepare(film)
+    return clip, clip.save(folder / "kept")
+
+
+def test_a_kept_clip_dubs_as_the_one_that_was_prepared(prepared: tuple[Clip, Path]) -> None:
+    clip, folder = prepared
+    loaded = Clip.load(folder, make_dubber())
+    assert (loaded.size, loaded.seconds, len(loaded.faces)) == (clip.size, clip.seconds, len(clip.faces))
+    assert loaded.source.footage == clip.source.footage
+    words = speech(1.0)
+    for one, other in zip(clip.dub(words).frames(), loaded.dub(words).frames(), strict=True):
+        assert one.time == other.time
+        np.testing.assert_array_equal(one.image, other.image)
+
+
+def test_its_frames_may_be_scanned_again(prepared: tuple[Clip, Path]) -> None:
+    clip, folder = prepared
+    frames = list(Clip.load(folder, make_dubber()).source.frames())
+    assert [frame.time for frame in frames] == clip.times.tolist()
+
+
+def test_a_folder_with_something_in_it_is_left_alone(prepared: tuple[Clip, Path], tmp_path: Path) -> None:
+    (tmp_path / "diary.txt").write_text("mine")
+    with pytest.raises(UsageError):
+        prepared[0].save(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["diary.txt"]
+
+
+@pytest.mark.parametrize(
+    ("harm", "error"),
+    [
+        (lambda table: table | {"format": 99}, "another version"),
+        (lambda table: table | {"size": "large"}, "damaged"),
+        (lambda table: [table], "another version"),
+        (lambda table: table | {"face_size": 512}, "prepare the clip again"),
+    ],
+)
+def test_what_is_no_clip_folder_is_said_to_be_none(
+    prepared: tuple[Clip, Path], tmp_path: Path, harm: object, error: str
+) -> None:
+    assert callable(harm)
+    folder = tmp_path / "harmed"
+    folder.mkdir()
+    for path in prepared[1].iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    table = json.loads((folder / "clip.json").read_text())
+    (folder / "clip.json").write_text(json.dumps(harm(table)))
+    with pytest.raises((InputError, UsageError), match=error):
+        Clip.load(folder, make_dubber())
+
+
+def test_an_empty_folder_is_no_clip(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no prepared clip"):
+        Clip.load(tmp_path, make_dubber())
