@@ -69,5 +69,5 @@ def test_streams_that_are_left_out_are_named(tmp_path: Path, suffix: str) -> Non
             container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
     said = " ".join(probe(path).remarks)
-    assert "these streams are left out: audio (" in said
-    assert "the place and the device" in said
+    assert "besides the replaced sound: audio (" in said
+    assert "its location and device metadata" in said

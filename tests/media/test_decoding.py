@@ -120,7 +120,7 @@ def test_of_several_pictures_the_default_one_is_taken(tmp_path: Path, suffix: st
     assert next(read_frames(path)).image.shape == (48, 64, 3)
     info = probe(path)
     assert info.width == 64
-    assert "holds 2 pictures; stream 1, 64 x 48" in " ".join(info.remarks)
+    assert "holds 2 video streams; stream 1, 64 x 48" in " ".join(info.remarks)
 
 
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4", "mjpeg"])

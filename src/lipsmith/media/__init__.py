@@ -1,7 +1,7 @@
-"""Films, animations and still pictures as frames with exact times, and frames back into films.
+"""Reads films, animations and still pictures as frames with exact times, and writes frames into films.
 
-Everything goes through PyAV as generators that hold a few frames, so that a film of any length needs the
-same memory. The sound of a file is read here too, because its sample 0 belongs at the first frame.
+PyAV decodes and encodes in generators that hold a few frames, so memory does not depend on the film's length. The sound
+of a file is read here too, because its sample 0 is aligned with the first frame.
 """
 
 from __future__ import annotations

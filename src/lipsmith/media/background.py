@@ -1,4 +1,4 @@
-"""Music or effects under a voice."""
+"""Mixes music or effects under a voice."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _BLOCK: Final = 16384  # samples mixed at a time
 
 @dataclass(frozen=True)
 class Background:
-    """A file with sound, played from its beginning under a voice."""
+    """A file with sound, played from its start under a voice."""
 
     file: Path
     gain: float = -12.0
-    """Decibels by which it is louder than in its file; below 0 it is softer."""
+    """Gain in decibels; negative values make it softer."""
 
 
 def with_background(voice: Sound, background: Background, seconds: float) -> Sound:
-    """The voice with the background under it, at the finer of their rates and with the channels of both.
+    """The voice mixed with the background, at the higher of their sample rates and with the channels of both.
 
-    It lasts `seconds`, or as long as the voice where that is longer; a background that is shorter ends before. What
-    together is above full scale is clipped.
+    The mix lasts `seconds`, or as long as the voice if that is longer; a shorter background ends earlier. Samples above
+    full scale are clipped.
 
     Raises:
         InputError: the background is missing or has no sound.
@@ -49,7 +49,7 @@ def _at(sound: Sound, rate: int) -> Iterator[NDArray[np.float32]]:
 
 
 def _pieces(blocks: Iterator[NDArray[np.float32]], channels: int) -> Iterator[NDArray[np.float32]]:
-    """The same sound in pieces of `_BLOCK` samples, of which the last may be shorter; mono in every channel."""
+    """The same sound in pieces of `_BLOCK` samples; the last may be shorter. Mono is copied to every channel."""
     held = np.zeros((channels, 0), np.float32)
     for block in blocks:
         held = np.concatenate([held, np.broadcast_to(block, (channels, block.shape[1]))], axis=1)
@@ -63,7 +63,7 @@ def _pieces(blocks: Iterator[NDArray[np.float32]], channels: int) -> Iterator[ND
 def _mixed(
     voice: Iterator[NDArray[np.float32]], music: Iterator[NDArray[np.float32]], silence: NDArray[np.float32], least: int
 ) -> Iterator[NDArray[np.float32]]:
-    """The sum of both, piece by piece, to the end of the voice and for `least` samples at least."""
+    """The sum of both, piece by piece, until the voice ends and for at least `least` samples."""
     done = 0
     while True:
         spoken, played = next(voice, silence), next(music, silence)

@@ -1,7 +1,7 @@
-"""RGB from any decoded frame and back, by the range and matrix that the file declares.
+"""Converts decoded frames to RGB and back, with the range and matrix that the file declares.
 
-A film that declares no matrix is read as BT.709 when it is of high definition and as BT.601 when smaller,
-as players do, so a copy that declares nothing either is shown in the same colors.
+A film that declares no matrix is read as BT.709 in high definition and as BT.601 below that, as players do, so a copy
+that also declares none is shown in the same colors.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 LIMITED, FULL = 1, 2
 BT709, UNSPECIFIED = 1, 2
 PIXEL_FORMAT: Final = "yuv420p"
-"""The one that every player of H.264 knows."""
+"""The pixel format that every H.264 player supports."""
 HDR_TRANSFERS: Final = {16: "PQ", 18: "HLG"}
-"""Transfer functions of high dynamic range, by their number in H.273."""
+"""Transfer functions of high dynamic range, by code point in H.273."""
 
-_TO_SDR: Final = {"dst_color_trc": BT709, "dst_color_primaries": BT709}  # swscale maps tones where these differ
+_TO_SDR: Final = {"dst_color_trc": BT709, "dst_color_primaries": BT709}  # swscale maps tones if these differ
 
 _BT601 = 5
 _LUMA_WEIGHTS = {
@@ -38,7 +38,7 @@ _LUMA_WEIGHTS = {
     9: (0.2627, 0.0593),
 }  # of red and blue
 _SWSCALE_MATRIX = {BT709: 1, 4: 4, 5: _BT601, 6: _BT601, 7: 7, 9: 9, 10: 9}
-# SWS_BILINEAR, SWS_ACCURATE_RND and SWS_FULL_CHR_H_INT, which PyAV names only from 18 on. Without the last two
+# SWS_BILINEAR, SWS_ACCURATE_RND and SWS_FULL_CHR_H_INT, which PyAV names only since version 18. Without the last two,
 # swscale rounds green down by up to two levels and interpolates chroma at half the width.
 _EXACT = 2 | 0x40000 | 0x2000
 
@@ -48,7 +48,7 @@ _mappers = threading.local()
 
 @dataclass(frozen=True)
 class ColorTags:
-    """What a film declares about its colors, in the code points of ITU-T H.273 (`range` in libav's)."""
+    """The color properties that a film declares, as code points of ITU-T H.273 (`range` as in libav)."""
 
     range: int = LIMITED
     matrix: int = BT709
@@ -57,7 +57,7 @@ class ColorTags:
 
 
 def can_write(matrix: int) -> bool:
-    """Whether `RGBToFrame` knows a declared matrix; YCgCo and other rarities are read as if undeclared."""
+    """Whether `RGBToFrame` supports a declared matrix; YCgCo and other rare ones are read as undeclared."""
     return matrix == UNSPECIFIED or matrix in _SWSCALE_MATRIX
 
 
@@ -67,10 +67,10 @@ def _matrix(declared: int, width: int, height: int) -> int:
 
 
 class FrameToRGB:
-    """Turns decoded frames into RGB of one size."""
+    """Converts decoded frames to RGB of one size."""
 
     def __init__(self, size: tuple[int, int] | None = None) -> None:
-        """`size`: width and height of what comes out; those of the first frame if None."""
+        """`size`: width and height of the output; those of the first frame if None."""
         self._scaler = VideoReformatter()
         self._size = size
 
@@ -101,40 +101,40 @@ def _has_alpha(frame: VideoFrame) -> bool:
 
 
 def _tone_mapper() -> VideoReformatter:
-    """One a thread, because it takes seconds to compute its table of colors, and a film is read in many stretches."""
+    """One per thread, because its color table takes seconds to compute and a film is read in many stretches."""
     if not hasattr(_mappers, "scaler"):
         _mappers.scaler = VideoReformatter()
     return cast("VideoReformatter", _mappers.scaler)
 
 
 def is_transparent(frame: VideoFrame) -> bool:
-    """Whether what lies behind a frame would be seen in some pixel of it."""
+    """Whether any pixel of a frame is transparent."""
     if not _has_alpha(frame):
         return False
     return bool(frame.reformat(format="rgba").to_ndarray()[..., 3].min() < 255)
 
 
 def over_white(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(H, W, 4) to (H, W, 3): what lies before white."""
+    """RGBA (H, W, 4) composited over white, (H, W, 3)."""
     alpha = rgba[..., 3:].astype(np.uint16)
     blended = rgba[..., :3] * alpha + 255 * (255 - alpha)
     return ((blended + 127) // 255).astype(np.uint8)
 
 
 def is_full_range(frame: VideoFrame) -> bool:
-    """Whether black is 0 and white the largest code; RGB and the JPEG formats always are."""
+    """Whether black is 0 and white the largest code, as always in RGB and the JPEG formats."""
     by_format = frame.format.is_rgb or frame.format.name.startswith(("yuvj", "pal"))
     return frame.color_range == FULL or by_format
 
 
 class RGBToFrame:
-    """Turns RGB into frames of `PIXEL_FORMAT` that carry the given tags; inverts `FrameToRGB`.
+    """Converts RGB to frames of `PIXEL_FORMAT` with the given tags; the inverse of `FrameToRGB`.
 
-    Not by swscale, whose chroma of full range is half a level too low: a blue and a red cast of one level.
+    It does not use swscale, whose full-range chroma is half a level too low, which shifts blue and red by one level.
     """
 
     def __init__(self, tags: ColorTags, width: int, height: int) -> None:
-        """`width`, `height`: of the pictures; an odd side grows by one, which 4:2:0 chroma asks for."""
+        """`width`, `height`: of the pictures; odd sides grow by one pixel, because 4:2:0 chroma needs even sides."""
         self._tags = tags
         self._from_rgb = _rgb_to_yuv(_matrix(tags.matrix, width, height), tags.range == FULL)
         self._more = (height % 2, width % 2)
@@ -162,13 +162,13 @@ def _rgb_to_yuv(swscale_matrix: int, full: bool) -> NDArray[np.float64]:
     return np.column_stack([np.stack([luma, blueness, redness]) * scale[:, None], offset])
 
 
-# H.264 has its chroma in the column of every other pixel and between two rows. The plain mean of four pixels
-# lies half a pixel to the right, and colors would move by that at every copy.
+# H.264 sites chroma in the column of every other pixel and between two rows. The plain mean of four pixels lies half a
+# pixel to the right, so colors would shift by that with every copy.
 _SITED = np.array([[1, 2, 1], [1, 2, 1]], np.float32) / 8
 
 
 def _subsampled(planes: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Three planes (H, W) to the one (3 H / 2, W) in which PyAV takes 4:2:0."""
+    """Three planes (H, W) to the single plane (3 H / 2, W) in which PyAV expects 4:2:0."""
     height, width = planes[0].shape
     smoothed = [cv2.filter2D(plane, -1, _SITED, anchor=(1, 0), borderType=cv2.BORDER_REPLICATE) for plane in planes[1:]]
     chroma = [np.asarray(plane, np.uint8)[::2, ::2].ravel() for plane in smoothed]

@@ -1,4 +1,4 @@
-"""Packets into frames: past damage, with repeated pictures, transparency, interlaced fields, and which way is up."""
+"""Decodes packets to frames, with support for damage, repeated pictures, transparency, interlacing and rotation."""
 
 from __future__ import annotations
 
@@ -33,31 +33,31 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_WITH_ALPHA: Final = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # libav's own decoders leave transparency out
+_WITH_ALPHA: Final = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # libav's own decoders ignore transparency
 
 _REORDERED: Final = {"h264", "hevc"}
 _ICC_PROFILE: Final = 15
-_KNOWN: Final = 28  # kinds that PyAV has names for; one that it has none for hides all others
-_NEWEST: Final = 40
+_KNOWN_TYPES: Final = 28  # side data types that PyAV knows; an unknown type hides all others
+_LAST_TYPE: Final = 40
 
 
 def packets(container: InputContainer, stream: VideoStream | AudioStream, path: Path) -> Iterator[Packet[Any]]:
-    """The packets of one stream and the empty one that ends it; a file that breaks off ends early."""
+    """The packets of one stream, followed by its empty end packet; a truncated file ends early."""
     demuxer = container.demux(stream)
     try:
         yield from demuxer
     except av.FFmpegError as error:
-        log.warning("%s breaks off before its end: %s", path, error.strerror)
+        log.warning("%s is truncated: %s", path, error.strerror)
         yield av.Packet()
 
 
 def is_end(packet: Packet[Any]) -> bool:
-    """Whether a packet ends its stream; one that is empty but has a time repeats the picture before it."""
+    """Whether a packet ends its stream; an empty packet with a time repeats the previous picture instead."""
     return packet.size == 0 and _stamp(packet) is None
 
 
 def decoder(stream: VideoStream | AudioStream) -> Callable[[Packet[Any] | None], list[Any]]:
-    """What turns packets into frames; None ends the stream. For one pass from a key frame on."""
+    """A function from packets to frames; None ends the stream. It serves one pass from a key frame."""
     name = stream.codec_context.name
     if name in _WITH_ALPHA and {key.lower(): value for key, value in stream.metadata.items()}.get("alpha_mode") == "1":
         return cast("VideoCodecContext", av.CodecContext.create(_WITH_ALPHA[name], "r")).decode
@@ -65,12 +65,13 @@ def decoder(stream: VideoStream | AudioStream) -> Callable[[Packet[Any] | None],
 
 
 def decoded_sound(container: InputContainer, stream: AudioStream, path: Path) -> Iterator[AudioFrame]:
-    """The frames of a sound; what cannot be decoded is skipped, and a warning says how much."""
+    """The frames of an audio stream; packets that fail to decode are skipped, and a warning reports their number."""
     return _decoded(container, stream, path)
 
 
 def decoded_video(container: InputContainer, stream: VideoStream, path: Path) -> Iterator[VideoFrame]:
-    """The frames of a picture, deinterlaced; what cannot be decoded is skipped, and a warning says how much."""
+    """The deinterlaced frames of a video stream; packets that fail to decode are skipped, and a warning reports how
+    many."""
     return _progressive(_decoded(container, stream, path))
 
 
@@ -78,8 +79,8 @@ def _decoded(container: InputContainer, stream: VideoStream | AudioStream, path:
     decode = decoder(stream)
     damaged, where = 0, 0.0
     repeats: deque[int] = deque()
-    # AVI knows only when packets are decoded, and libav's guesses of when they are shown are off where they are
-    # reordered. Each holds a frame, so the n-th frame is shown at the n-th of their times.
+    # AVI stores decoding times only, and libav's guesses of presentation times are wrong for reordered frames. Each
+    # packet holds one frame, so the n-th frame is shown at the n-th of the times.
     counted: deque[int | None] | None = deque() if _counts_frames(container, stream) else None
     last = None
     for packet in packets(container, stream, path):
@@ -116,7 +117,7 @@ def _stamp(item: Packet[Any] | VideoFrame | AudioFrame) -> int | None:
 
 
 def _repeated(last: VideoFrame | None, repeats: deque[int], before: int | None) -> Iterator[VideoFrame]:
-    """The last frame once more for every empty packet before a time."""
+    """The last frame again for every empty packet before a time."""
     while repeats and (before is None or repeats[0] < before):
         stamp = repeats.popleft()
         if last is not None:
@@ -133,7 +134,7 @@ def _progressive(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
 
 
 def _deinterlaced(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
-    """One whole frame for each of two woven fields; frames that are not flagged as interlaced stay as they are."""
+    """One frame for each pair of interlaced fields; frames that are not flagged as interlaced stay unchanged."""
     graph: Graph | None = None
     shape = None
     for frame in frames:
@@ -170,14 +171,16 @@ def _pulled(graph: Graph | None, frame: VideoFrame | None) -> Iterator[VideoFram
 def side_data_of(frame: VideoFrame) -> Mapping[SideDataType, Buffer]:
     """Side data by type, without color profiles.
 
-    PyAV frees the name of a profile that still belongs to libav, which ends the process (AVFrameSideData.metadata).
-    Profiles are therefore taken off, by libav itself, before PyAV may look.
+    PyAV frees the name of a profile although libav owns it, which crashes the process (AVFrameSideData.metadata).
+    Profiles are therefore removed through libav before PyAV reads the side data.
     """
     graph = Graph()
     source = graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or Fraction(1, 25)
     )
-    filters = [graph.add("sidedata", f"mode=delete:type={kind}") for kind in (_ICC_PROFILE, *range(_KNOWN, _NEWEST))]
+    filters = [
+        graph.add("sidedata", f"mode=delete:type={kind}") for kind in (_ICC_PROFILE, *range(_KNOWN_TYPES, _LAST_TYPE))
+    ]
     graph.link_nodes(source, *filters, graph.add("buffersink")).configure()
     graph.vpush(frame)
     return cast("Mapping[SideDataType, Buffer]", graph.vpull().side_data)
@@ -185,7 +188,7 @@ def side_data_of(frame: VideoFrame) -> Mapping[SideDataType, Buffer]:
 
 @dataclass(frozen=True)
 class Orientation:
-    """How stored pixels become upright ones: x' = a x + c y, y' = b x + d y; quarter turns and mirrors."""
+    """The map from stored to upright pixels, x' = a x + c y, y' = b x + d y: quarter turns and mirrors."""
 
     a: int = 1
     b: int = 0
@@ -194,17 +197,17 @@ class Orientation:
 
     @property
     def transposes(self) -> bool:
-        """Whether width and height change places."""
+        """Whether width and height are swapped."""
         return self.a == 0
 
     @property
     def mirrored(self) -> bool:
-        """Whether the stored frame is flipped left to right before it is turned."""
+        """Whether the stored frame is flipped horizontally before it is rotated."""
         return self.a * self.d - self.b * self.c < 0
 
     @property
     def rotation(self) -> int:
-        """The turn in degrees clockwise: 0, 90, 180 or 270."""
+        """The rotation in degrees clockwise: 0, 90, 180 or 270."""
         sign = -1 if self.mirrored else 1
         return round(math.degrees(math.atan2(sign * self.b, sign * self.a))) % 360
 
@@ -220,7 +223,7 @@ class Orientation:
 
 
 def orientation_of(frame: VideoFrame) -> Orientation:
-    """The nearest quarter turn, with or without a mirror, to a decoded frame's display matrix."""
+    """The quarter turn, with or without a mirror, nearest to a decoded frame's display matrix."""
     data = side_data_of(frame).get(SideDataType.DISPLAYMATRIX)
     if data is None:
         return Orientation()

@@ -1,8 +1,8 @@
-"""Many channels into two or one, at the level of the voice.
+"""Mixes many channels down to two or one, at the level of the voice.
 
-Channels that have a place are mixed as ITU-R BS.775-3, table 2, asks: center and surround at -3 dB, without the
-low-frequency channel. Tracks of a recorder have none; they are added up. Neither is made quieter than its own peak
-demands.
+Channels with a position are mixed by ITU-R BS.775-3, table 2: center and surround at -3 dB, without the low-frequency
+channel. Tracks of a multitrack recorder have no position and are summed. Either mix is attenuated only as far as its
+own peak requires.
 """
 
 from __future__ import annotations
@@ -22,32 +22,38 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-_LESS: Final = 0.5**0.5
-_LOW: Final = {"LFE", "LFE2"}
-_FRONT: Final = {"FL": (1.0, 0.0), "FR": (0.0, 1.0), "FLC": (1.0, 0.0), "FRC": (0.0, 1.0), "FC": (_LESS, _LESS)}
-_SILENT: Final = 1e-4  # of the energy of the loudest channel; a mix below it has lost what was said
+_MINUS_3_DB: Final = 0.5**0.5
+_LFE: Final = {"LFE", "LFE2"}
+_FRONT: Final = {
+    "FL": (1.0, 0.0),
+    "FR": (0.0, 1.0),
+    "FLC": (1.0, 0.0),
+    "FRC": (0.0, 1.0),
+    "FC": (_MINUS_3_DB, _MINUS_3_DB),
+}
+_SILENT: Final = 1e-4  # of the energy of the loudest channel; a mix below it has lost the speech
 _CANCELLED: Final = 0.25  # of that energy; a sum below it has lost most of it to opposite phases
 
 
 def is_discrete(layout: AudioLayout) -> bool:
-    """Whether the channels are tracks of which the file says no place."""
+    """Whether the channels are tracks without a position."""
     return any(channel.name not in _FRONT and not _place(channel.name) for channel in layout.channels)
 
 
 def _place(name: str) -> tuple[float, float] | None:
-    """Weights in left and right of a channel by its name in libav; None where it names no place."""
-    if name in _LOW:
+    """Weights of a channel in left and right, by its name in libav; None if it has no position."""
+    if name in _LFE:
         return (0.0, 0.0)
     if name in _FRONT:
         return _FRONT[name]
     if name[:1] not in ("B", "S", "T", "W"):
         return None
-    return {"L": (_LESS, 0.0), "R": (0.0, _LESS), "C": (0.5, 0.5)}.get(name[-1])
+    return {"L": (_MINUS_3_DB, 0.0), "R": (0.0, _MINUS_3_DB), "C": (0.5, 0.5)}.get(name[-1])
 
 
 @dataclass
 class Levels:
-    """What a sound of many channels holds, gathered block by block."""
+    """Energy and peaks of the channels of a sound, accumulated block by block."""
 
     layout: AudioLayout
     energy: NDArray[np.float64] = field(init=False)
@@ -77,23 +83,23 @@ class Levels:
             self._peak[number] = max(self._peak[number], float(np.abs(mixed).max(initial=0)))
 
     def matrix(self) -> NDArray[np.float32]:
-        """(2 or 1, channels): what to multiply blocks by."""
+        """(2 or 1, channels): the matrix that mixes a block down."""
         loudest = float(self.energy.max())
         if len(self._mixes) == 2 and self._energy[0] >= _SILENT * loudest:
             return self._mixes[0] * np.float32(1 / max(1.0, self._peak[0]))
         if self._energy[-1] < _CANCELLED * loudest:
-            return self._alone(int(self.energy.argmax()))
+            return self._single(int(self.energy.argmax()))
         gain = min(1.0, (loudest / max(self._energy[-1], 1e-30)) ** 0.5)
         return self._mixes[-1] * np.float32(gain / max(1.0, gain * self._peak[-1]))
 
-    def _alone(self, channel: int) -> NDArray[np.float32]:
+    def _single(self, channel: int) -> NDArray[np.float32]:
         matrix = np.zeros_like(self._mixes[-1])
         matrix[:, channel] = 1 / max(1.0, self.peaks[channel])
         return matrix
 
 
 def mixing(path: Path, layout: AudioLayout, blocks: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """(2 or 1, channels): how the blocks (channels, n) of a file are mixed; a line says that they are."""
+    """(2 or 1, channels): the matrix that mixes the blocks (channels, n) of a file; logs that they are mixed."""
     levels = Levels(layout)
     for block in blocks:
         levels.add(block)

@@ -1,7 +1,7 @@
-"""Still pictures as viewers show them: whole, upright, in the colors of their profile, on white where transparent.
+"""Reads still pictures as viewers show them: complete, upright, with color profile, and transparency over white.
 
-Read by Pillow, because libav ignores color profiles and takes the first tile of a tiled HEIC for the picture. What
-Pillow cannot read is left to libav, as are animations.
+Pillow reads them, because libav ignores color profiles and returns only the first tile of a tiled HEIC. libav reads
+animations and the pictures that Pillow cannot read.
 """
 
 from __future__ import annotations
@@ -37,25 +37,25 @@ class Picture:
     image: NDArray[np.uint8]
     """(H, W, 3) sRGB, upright, contiguous."""
     rotation: int
-    """Degrees clockwise that the stored pixels were turned by."""
+    """Degrees clockwise by which the stored pixels were rotated."""
     transparent: bool
-    """Whether a part of it shows what lies behind; that part is white."""
+    """Whether the picture had transparent parts, which are now white."""
     metadata: dict[str, str]
-    """Title, artist and copyright, as far as they are given."""
+    """Title, artist and copyright, as far as present."""
 
 
 def read_picture(path: Path, formats: tuple[str, ...]) -> Picture | None:
-    """The picture in a file that is of one of `picture_formats`; None for animations and what Pillow cannot read.
+    """The picture in a file of one of `picture_formats`; None for animations and files that Pillow cannot read.
 
     Raises:
-        InputError: the picture has more pixels than memory should hold, or is a HEIC or AVIF that is damaged.
+        InputError: the picture has too many pixels for memory, or is a damaged HEIC or AVIF.
     """
     try:
         return _read(path, formats)
     except (OSError, ValueError, SyntaxError, EOFError, KeyError, RuntimeError, MemoryError) as error:
-        if _TILED.intersection(formats):  # libav would take the first tile for the whole
+        if _TILED.intersection(formats):  # libav would return the first tile only
             raise InputError(f"{path} cannot be read as a picture ({error}); export it as JPEG or PNG.") from error
-        _LOG.debug("%s is left to libav: %s", path, error)
+        _LOG.debug("%s is read by libav instead: %s", path, error)
         return None
 
 
@@ -67,15 +67,15 @@ def _read(path: Path, formats: tuple[str, ...]) -> Picture | None:
 
         register_heif_opener()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of sizes and of damaged metadata; the picture itself is what counts
+        warnings.simplefilter("ignore")  # about size and damaged metadata, which do not affect the pixels
         try:
             with Image.open(path, formats=formats) as stored:
                 if stored.format in _ANIMATIONS and getattr(stored, "is_animated", False):
                     return None
-                exif = dict(stored.getexif())  # a copy: to load a picture may turn it and say so
+                exif = dict(stored.getexif())  # a copy, because loading a picture may rotate it and change its EXIF
                 shown = ImageOps.exif_transpose(stored)
         except Image.DecompressionBombError as error:
-            raise InputError(f"{path} has more pixels than can be worked on; make it smaller.") from error
+            raise InputError(f"{path} has too many pixels; make it smaller.") from error
     image, alpha = _srgb(shown, path), _alpha(shown)
     texts = {"title": _DESCRIPTION, "artist": _ARTIST, "copyright": _COPYRIGHT}
     return Picture(
@@ -109,7 +109,7 @@ def _srgb(image: Image, path: Path) -> NDArray[np.uint8]:
 
 
 def _without_alpha(image: Image) -> Image:
-    """The picture in the mode that its color profile is about."""
+    """The picture in the mode to which its color profile applies."""
     from PIL.Image import fromarray
 
     if image.mode.startswith("I"):
@@ -123,7 +123,7 @@ def _without_alpha(image: Image) -> Image:
 
 
 def _alpha(image: Image) -> NDArray[np.uint8] | None:
-    """(H, W) opacity; None where all is opaque."""
+    """(H, W) opacity; None if the picture is opaque."""
     if image.mode.startswith("I") or not image.has_transparency_data:
         return None
     alpha = np.array(image.convert("RGBA").getchannel("A"))

@@ -1,4 +1,4 @@
-"""What a file holds, from its header and its first packets, and what a copy of its frames would lack."""
+"""Reads the properties of a file from its header and first packets, and lists the parts that a copy would lack."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 
-_LOOKED_AT = 250  # packets: ten seconds at 25 fps, a few milliseconds of reading
+_PROBED_PACKETS = 250  # packets: ten seconds at 25 fps, a few milliseconds of reading
 _STILL_RATE = Fraction(25)
 _SRGB = 13
-_FASTEST = 240  # frames a second; a header that says more holds a time base, not a rate
-WHITE = "{path}: what is transparent becomes white, because a film keeps no transparency."
+_MAX_RATE = 240  # frames a second; a higher value in a header is a time base, not a rate
+WHITE = "{path}: transparent parts become white, because films have no transparency."
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a film or picture is; its color fields are libav's numbers (ITU-T H.273)."""
+    """The properties of a film or picture; color fields are code points of libav (ITU-T H.273)."""
 
     path: Path
     width: int
@@ -56,30 +56,30 @@ class VideoInfo:
     rate: Fraction
     """Frames a second, on average."""
     duration: float | None
-    """Seconds; None where the file does not tell."""
+    """Seconds; None if the file does not say."""
     frames: int | None
-    """Estimate; exact for short films. None where the file does not tell."""
+    """Estimate; exact for short films. None if the file does not say."""
     has_audio: bool
     is_still: bool
     variable_rate: bool
     rotation: int
-    """Degrees clockwise that decoding turns the stored frames by."""
+    """Degrees clockwise by which decoding rotates the stored frames."""
     color_range: int
     colorspace: int
     primaries: int
     transfer: int
     pixel_format: str
     sample_aspect: Fraction = Fraction(1)
-    """Width of a pixel over its height, after rotation."""
+    """Width of a pixel divided by its height, after rotation."""
     metadata: Mapping[str, str] = field(default_factory=dict)
-    """The container's, keys in lower case."""
+    """The container's metadata, with keys in lower case."""
     chapters: tuple[Chapter, ...] = ()
     remarks: tuple[str, ...] = ()
-    """What a copy of the frames lacks, a sentence each."""
+    """Sentences about the parts that a copy of the frames lacks or changes."""
 
     @property
     def tags(self) -> ColorTags:
-        """What a copy of the frames declares of its colors: the same; those of high definition for RGB and HDR."""
+        """The color tags of a copy of the frames: unchanged, or BT.709 for RGB and HDR."""
         if self.is_still or not self.pixel_format.startswith(("yuv", "nv", "p0", "p2")):
             return ColorTags()
         if not can_write(self.colorspace) or self.transfer in HDR_TRANSFERS:
@@ -165,14 +165,14 @@ def _is_picture(container: InputContainer) -> bool:
 def _first_frame_and_stamps(
     container: InputContainer, stream: VideoStream, path: Path
 ) -> tuple[VideoFrame, list[tuple[Fraction, Fraction]], bool]:
-    """The first frame that decodes; (time, duration) of the first packets; whether there are no more."""
-    stream.codec_context.thread_count = 1  # threads would want many packets before the first frame
+    """The first decodable frame; (time, duration) of the first packets; whether these are all packets."""
+    stream.codec_context.thread_count = 1  # several threads would need many packets before the first frame
     decode = decoder(stream)
     frame: VideoFrame | None = None
     stamps: list[tuple[Fraction, Fraction]] = []
     whole = True
     for packet in packets(container, stream, path):
-        if len(stamps) >= _LOOKED_AT and frame is not None:
+        if len(stamps) >= _PROBED_PACKETS and frame is not None:
             whole = is_end(packet)
             break
         stamp = packet.pts if packet.pts is not None else packet.dts
@@ -181,7 +181,7 @@ def _first_frame_and_stamps(
         if frame is None and (packet.size or is_end(packet)):
             frame = _first(decode, packet)
     if frame is None:
-        raise InputError(f"{path}: not one frame can be decoded; the file may be damaged or cut off.")
+        raise InputError(f"{path}: no frame can be decoded; the file may be damaged or truncated.")
     return frame, sorted(stamps), whole
 
 
@@ -217,8 +217,8 @@ def _estimate(duration: float | None, rate: Fraction) -> int | None:
 
 
 def _plausible(declared: Fraction | None, measured: Fraction | None) -> Fraction | None:
-    """Headers written while recording often hold a time base in place of the rate."""
-    if not declared or (declared > _FASTEST and measured is not None and measured < declared / 2):
+    """The declared rate; None if it is implausible: headers written while recording often hold a time base instead."""
+    if not declared or (declared > _MAX_RATE and measured is not None and measured < declared / 2):
         return None
     return declared
 
@@ -237,22 +237,22 @@ def _is_variable(gaps: list[Fraction], typical: Fraction | None, rate: Fraction,
 
 
 def remarks_on(path: Path, container: InputContainer, first: VideoFrame) -> tuple[str, ...]:
-    """Sentences about a film, of which `first` is a frame as decoded."""
+    """Sentences about a film whose first decoded frame is `first`."""
     remarks = []
     pictures = pictures_in(container)
     if len(pictures) > 1:
         chosen = pictures[0]
         size = f"{chosen.codec_context.width} x {chosen.codec_context.height}"
         remarks.append(
-            f"{path} holds {len(pictures)} pictures; stream {chosen.index}, {size}, is taken, as players do."
+            f"{path} holds {len(pictures)} video streams; stream {chosen.index}, {size}, is used, as in players."
         )
     if first.interlaced_frame:
         remarks.append(f"{path} is interlaced; it is deinterlaced, and the result is progressive.")
     if first.color_trc in HDR_TRANSFERS:
         name = HDR_TRANSFERS[first.color_trc]
-        remarks.append(f"{path} is HDR ({name}); its tones are mapped, and the result is SDR (BT.709, 8 bits).")
+        remarks.append(f"{path} is HDR ({name}); it is tone-mapped, and the result is SDR (BT.709, 8 bits).")
     elif any(component.bits > 8 for component in first.format.components):
-        remarks.append(f"{path} has more than 8 bits a channel; the result has 8, as every player knows them.")
+        remarks.append(f"{path} has more than 8 bits per channel; the result has 8, which every player supports.")
     if is_transparent(first):
         remarks.append(WHITE.format(path=path))
     return (*remarks, *left_out(path, container, pictures[0]))

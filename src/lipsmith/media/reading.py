@@ -1,4 +1,4 @@
-"""Frames of a film, one after the other, each with its exact time, also where the container's clock has rounded it."""
+"""Reads the frames of a film in order, each with its exact time, even if the container's clock has rounded it."""
 
 from __future__ import annotations
 
@@ -29,28 +29,33 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_CLOSE = 1e-6  # seconds; times that differ by less are equal
-_SEEK_FROM = 5.0  # seconds; decoding less than this is as quick as seeking
-_BACK = (0.0, 2.0, 8.0, 32.0)  # seconds; without an index of key frames, seeking arrives anywhere, mostly too late
-_UNSURE = {"avi", "mpeg", "mpegts"}  # they hold a time for some frames only, or not that of showing
-_SETTLING = 2.0  # seconds; after seeking in these, the times guessed for the first frames are off
+_TIME_TOLERANCE = 1e-6  # seconds; times that differ by less are equal
+_SEEK_FROM = 5.0  # seconds; decoding less than this is as fast as seeking
+_SEEK_BACK = (
+    0.0,
+    2.0,
+    8.0,
+    32.0,
+)  # seconds; without an index of key frames, seeking is imprecise and mostly arrives too late
+_UNRELIABLE_TIMES = {"avi", "mpeg", "mpegts"}  # these store times for some frames only, or no presentation times
+_SETTLING = 2.0  # seconds; after seeking in these, the guessed times of the first frames are wrong
 T = TypeVar("T")
-_COMMON: Final = (
+_COMMON_RATES: Final = (
     *map(Fraction, (24, 25, 30, 50, 60, 120, 15, 12, 10)),
     *(Fraction(1000 * whole, 1001) for whole in (24, 30, 60, 120)),
 )
-_JITTER: Final = 20  # stamps that are off by less than this part of an interval belong to a constant rate
-_MOST: Final = 0.4  # of an interval; what is off by more could as well be the neighbor's
+_JITTER: Final = 20  # timestamps that deviate by less than this fraction of an interval belong to a constant rate
+_MAX_DEVIATION: Final = 0.4  # of an interval; a timestamp that deviates by more could belong to the neighboring frame
 SIZE = 24
 """Side of the compared thumbnails: coarse, so that the motion of a face changes little."""
 REACH = 3
 """Thumbnail pixels, an eighth of the picture: the largest camera motion between frames that is compensated."""
 LEAST = 0.15
-"""Smallest difference that can be a cut. Different people in similar framing differ by this or more."""
+"""Smallest difference that can be a cut. Different people in similar framing differ by at least this."""
 CERTAIN = 0.5
-"""Difference that is a cut in any film, however shaky."""
+"""Difference that counts as a cut even in shaky film."""
 RATIO = 2.0
-"""How many times the largest recent difference a cut must reach, so that shaky footage is not all cuts."""
+"""Factor on the largest recent difference that a cut must reach, so that shaky footage is not full of cuts."""
 MEMORY = 12
 """Frames that count as recent."""
 
@@ -64,29 +69,29 @@ class Frame:
     time: float
     """Seconds from the first frame of the film."""
     index: int
-    """Number of the frame among those that were asked for, from 0."""
+    """Number of the frame among the requested ones, from 0."""
 
 
 def read_frames(
     path: Path | str, start: float = 0.0, end: float | None = None, rate: Fraction | None = None
 ) -> Iterator[Frame]:
-    """The frames of a film, an animation or a still picture (one frame, at time 0), shown upright.
+    """The upright frames of a film, an animation or a still picture (one frame, at time 0).
 
-    Holds a few frames at any time, however long the film. Damaged stretches are skipped with a warning.
+    Memory holds a few frames at any time, whatever the film's length. Damaged parts are skipped with a warning.
 
     Args:
         path: any file that libav reads.
-        start: seconds from the first frame; earlier frames are left out.
-        end: seconds from the first frame; frames at this time or later are left out.
-        rate: frames a second of a film of constant rate, to which times are put back that its clock has rounded.
+        start: seconds from the first frame; earlier frames are omitted.
+        end: seconds from the first frame; frames at this time or later are omitted.
+        rate: frames a second of a film of constant rate whose times were rounded; exact times are restored from it.
 
     Raises:
-        InputError: the file is missing, empty, has no picture, or not one frame of it can be decoded.
+        InputError: the file is missing, empty, has no video stream, or none of its frames can be decoded.
     """
     path = Path(path)
     check_readable(path)
     if (formats := picture_formats(path)) and (picture := read_picture(path, formats)) is not None:
-        if start <= _CLOSE and (end is None or end > _CLOSE):
+        if start <= _TIME_TOLERANCE and (end is None or end > _TIME_TOLERANCE):
             yield Frame(picture.image, 0.0, 0)
         return
     with _opened(path) as (container, stream):
@@ -94,19 +99,19 @@ def read_frames(
         if rate is not None:
             timed = evened(timed, rate, clock(stream))
         first, _ = next(timed)
-        # A film may change its size or its turn midway: all of it, wherever reading begins, is shown as it began.
+        # A film may change size or rotation midway: every frame is shown like the first, wherever reading starts.
         to_rgb, turn = FrameToRGB((first.width, first.height)), orientation_of(first)
         index = 0
         for raw, time in chain([(first, 0.0)], timed):
-            if end is not None and time >= end - _CLOSE:
+            if end is not None and time >= end - _TIME_TOLERANCE:
                 break
-            if time >= start - _CLOSE:
+            if time >= start - _TIME_TOLERANCE:
                 yield Frame(turn.upright(to_rgb(raw)), time, index)
                 index += 1
 
 
 def first_time(path: Path) -> float | None:
-    """When the first picture is shown, in seconds of the file's own clock; None if there is no picture."""
+    """Presentation time of the first picture, in seconds of the file's clock; None without a video stream."""
     with open_input(path) as container:
         try:
             stream = require_video(container, path)
@@ -126,47 +131,47 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
 def _timed(
     container: InputContainer, stream: VideoStream, path: Path, start: float
 ) -> Iterator[tuple[VideoFrame, float]]:
-    """Decoded frames with seconds from the film's first frame: that one, then all, or all near a late `start`."""
+    """Decoded frames with their seconds from the film's first frame: the first one, then all, or those near `start`."""
     stamped = _stamped(decoded_video(container, stream, path), stream)
     first = next(stamped, None)
     if first is None:
-        raise InputError(f"{path}: not one frame can be decoded; the file may be damaged or cut off.")
+        raise InputError(f"{path}: no frame can be decoded; the file may be damaged or truncated.")
     yield first[0], 0.0
     if start > _SEEK_FROM:
-        stamped = _sought(container, stream, path, first[1], start) or _from_the_beginning(path)
+        stamped = _from_key_frame(container, stream, path, first[1], start) or _from_the_beginning(path)
     for frame, time in stamped:
         yield frame, time - first[1]
 
 
 def _from_the_beginning(path: Path) -> Iterator[tuple[VideoFrame, float]]:
-    # Opened anew: a file in which seeking fails cannot be trusted to go back to its first byte either.
+    # Reopened, because a file in which seeking fails may not seek back to its first byte either.
     with _opened(path) as (container, stream):
         yield from _stamped(decoded_video(container, stream, path), stream)
 
 
-def _sought(
+def _from_key_frame(
     container: InputContainer, stream: VideoStream, path: Path, begin: float, start: float
 ) -> Iterator[tuple[VideoFrame, float]] | None:
-    """The frames from `start` on and some before; None if seeking leads to no key frame that is early enough."""
-    settling = _SETTLING if container.format.name in _UNSURE else 0.0
+    """The frames from `start` on and some before; None if seeking finds no key frame that is early enough."""
+    settling = _SETTLING if container.format.name in _UNRELIABLE_TIMES else 0.0
     latest = begin + start - settling
-    for back in _BACK:
+    for back in _SEEK_BACK:
         if latest - back <= begin or not _seek(container, stream, latest - back):
             return None
         frames = decoded_video(container, stream, path)
         key = _key_frame(frames, stream, latest)
         if key is not None:
-            # Wrong times are left out before `_stamped` sees them: it would shift all later ones behind them.
+            # Wrong times are removed before `_stamped`, which would shift all later ones after them.
             frames = _not_before(key[1] + settling / 2, chain([key[0]], frames), stream)
             return _stamped(frames, stream)
     return None
 
 
 def _key_frame(frames: Iterator[VideoFrame], stream: VideoStream, latest: float) -> tuple[VideoFrame, float] | None:
-    """The first key frame and its time, if not later than `latest`; those before it lack what they build upon."""
+    """The first key frame and its time, if not later than `latest`; frames before it lack their reference frames."""
     for frame in frames:
         time = seconds(frame, stream)
-        if time is None or time > latest + _CLOSE:
+        if time is None or time > latest + _TIME_TOLERANCE:
             return None
         if frame.key_frame:
             return frame, time
@@ -174,7 +179,7 @@ def _key_frame(frames: Iterator[VideoFrame], stream: VideoStream, latest: float)
 
 
 def _not_before(begin: float, frames: Iterator[VideoFrame], stream: VideoStream) -> Iterator[VideoFrame]:
-    """All from the first frame at `begin` or later on."""
+    """All frames, starting with the first at `begin` or later."""
 
     def early(frame: VideoFrame) -> bool:
         time = seconds(frame, stream)
@@ -192,7 +197,7 @@ def _seek(container: InputContainer, stream: VideoStream, time: float) -> bool:
 
 
 def _stamped(frames: Iterator[VideoFrame], stream: VideoStream) -> Iterator[tuple[VideoFrame, float]]:
-    """Frames with strictly growing seconds of the file's clock, invented where the file has none."""
+    """Frames with strictly increasing seconds of the file's clock, estimated if the file has none."""
     step = float(1 / (stream.average_rate or stream.guessed_rate or 25))
     last: float | None = None
     for frame in frames:
@@ -204,30 +209,30 @@ def _stamped(frames: Iterator[VideoFrame], stream: VideoStream) -> Iterator[tupl
 
 
 def tolerance(step: Fraction, tick: Fraction) -> Fraction:
-    """Seconds by which a stamp of a constant rate may be off, for frames every `step` on a clock of `tick`."""
+    """Seconds by which a timestamp of a constant rate may deviate, for frames every `step` on a clock of `tick`."""
     return max(2 * tick, step / _JITTER)
 
 
 def nominal(span: Fraction, intervals: int, tick: Fraction, declared: Fraction) -> Fraction:
-    """The rate by which `intervals` take `span` seconds: the common one nearest to what is `declared`, or that."""
+    """The rate at which `intervals` take `span` seconds: the common rate nearest to the `declared` one, or that one."""
     if 2 * tick * intervals >= span:
-        return declared  # the clock counts frames, so it has rounded nothing
-    nearest = sorted(_COMMON, key=lambda rate: abs(rate - declared))
+        return declared  # the clock counts frames, so its times are exact
+    nearest = sorted(_COMMON_RATES, key=lambda rate: abs(rate - declared))
     return next((rate for rate in nearest if abs(intervals / rate - span) <= 2 * tick), declared)
 
 
 def evened(timed: Iterable[tuple[T, float]], rate: Fraction, tick: Fraction) -> Iterator[tuple[T, float]]:
-    """Times that a clock of `tick` has rounded, put back to multiples of 1 / `rate`.
+    """Restores times that a clock of `tick` has rounded to multiples of 1 / `rate`.
 
-    A time that is off by more than rounding, after a pause for example, stays, and later ones are counted from it.
+    A time that deviates by more than rounding, for example after a pause, is kept, and later ones are counted from it.
     """
     step = 1 / rate
-    most = float(min(tolerance(step, tick), step * Fraction(_MOST)))
+    most = float(min(tolerance(step, tick), step * Fraction(_MAX_DEVIATION)))
     anchor, last = 0.0, -1.0
     for item, time in timed:
         exact = anchor + float(round((time - anchor) * rate) * step)
         if abs(exact - time) > most or exact <= last:
-            anchor = exact = max(time, last + float(step) * _MOST)
+            anchor = exact = max(time, last + float(step) * _MAX_DEVIATION)
         last = exact
         yield item, exact
 
@@ -263,18 +268,18 @@ class CutDetector:
     def __call__(self, image: NDArray[np.uint8]) -> bool:
         """Whether image (H, W, 3) RGB begins a new shot. The first image does not."""
         now = thumbnail(image)
-        if not _judgeable(now):
+        if not _is_comparable(now):
             return False
         last, self._last = self._last, now
         if last is None:
             return False
         change = difference(last, now)
         cut = change >= max(LEAST, min(CERTAIN, RATIO * max(self._recent, default=0.0)))
-        # A cut in shaky footage may be a jolt: for a while, the next one needs twice the smallest difference.
+        # A cut in shaky footage may be a jolt, so for a while the next cut needs twice the smallest difference.
         self._recent.append(min(change, LEAST) if cut else change)
         return cut
 
 
-def _judgeable(picture: NDArray[np.float32]) -> bool:
-    """False for flashes and black frames, which are skipped: the next usable picture is compared instead."""
+def _is_comparable(picture: NDArray[np.float32]) -> bool:
+    """False for flashes and black frames, which are skipped in the comparison."""
     return float(picture.std()) > 4 and float((picture > 245).mean()) < 0.4

@@ -1,4 +1,4 @@
-"""The sound of any file as a stream of blocks whose sample 0 is at the film's first frame."""
+"""Reads the sound of any file in blocks; sample 0 is at the film's first frame."""
 
 from __future__ import annotations
 
@@ -25,38 +25,38 @@ if TYPE_CHECKING:
     from av.container.input import InputContainer
     from numpy.typing import NDArray
 
-_HOLE = 0.02  # seconds; shorter gaps between packets are rounding, longer ones are lost sound
+_MIN_GAP = 0.02  # seconds; shorter gaps between packets are rounding, longer ones are lost sound
 OVERSHOOT: Final = 16.0
-"""What is above 1 is clipped, as players do; samples far above it are of another scale."""
+"""Samples above 1 are clipped, as in players; samples above this limit have another scale."""
 _LAYOUTS = {1: "mono", 2: "stereo"}
 _AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
-_BLOCK = 16384  # samples of an array that are encoded at a time
+_BLOCK = 16384  # samples of an array that are encoded at once
 
 
 @dataclass(frozen=True)
 class Sound:
-    """A sound being read: rate in Hz, channels (1 or 2) and blocks (channels, n) float32 in [-1, 1]."""
+    """A stream of sound: rate in Hz, channels (1 or 2) and blocks (channels, n) float32 in [-1, 1]."""
 
     rate: int
     channels: int
     blocks: Iterator[NDArray[np.float32]]
     language: str | None = None
-    """Three letters of ISO 639-2, where the file tells."""
+    """Three letters of ISO 639-2, if the file declares a language."""
 
 
 def open_sound(path: Path | str, rate: int | None = None, whole: bool = False) -> Sound:
-    """The sound of an audio or video file, a block at a time; more than two channels are mixed down (see `mixing`).
+    """The sound of an audio or video file in blocks; more than two channels are mixed down (see `mixing`).
 
-    Where the sound begins after the film's first frame, silence comes first; where it begins before, that
-    part is left out. Lost stretches are silent, so that what follows stays in place.
+    If the sound starts after the film's first frame, silence is inserted; if it starts earlier, that part is omitted.
+    Lost parts become silence, so that later samples keep their times.
 
     Args:
         path: any file that libav reads.
-        rate: samples a second; the file's own where None.
-        whole: whether sample 0 is the sound's first, whenever the picture begins that the file may hold.
+        rate: samples a second; the file's own if None.
+        whole: whether sample 0 is the first of the sound, regardless of when the file's picture starts.
 
     Raises:
-        InputError: the file is missing or empty, or has no sound; while reading, it holds what is no sound.
+        InputError: the file is missing or empty, or has no sound; while reading, samples are invalid.
     """
     path = Path(path)
     with ExitStack() as opened:
@@ -90,7 +90,7 @@ def resample(
 
 
 def sound_of(audio: NDArray[np.float32] | None, rate: int) -> Sound | None:
-    """Samples (n,) or (channels, n) in blocks; None where there are none."""
+    """Samples (n,) or (channels, n) as a sound in blocks; None for no samples."""
     if audio is None or audio.shape[-1] == 0:
         return None
     channels = np.atleast_2d(audio).astype(np.float32, copy=False)
@@ -99,7 +99,7 @@ def sound_of(audio: NDArray[np.float32] | None, rate: int) -> Sound | None:
 
 
 def writable(sound: Sound | None) -> Sound | None:
-    """The sound at a rate that AAC has."""
+    """The sound at a sample rate that AAC supports."""
     if sound is None or sound.rate in _AAC_RATES:
         return sound
     rate = min((rate for rate in _AAC_RATES if rate >= sound.rate), default=48000)
@@ -125,13 +125,13 @@ def _blocks(
     rate: int,
     channels: int,
 ) -> Iterator[NDArray[np.float32]]:
-    """Blocks (channels, n) with silence for what is missing from the time `zero` on; closes `opened` at the end."""
+    """Blocks (channels, n) from the time `zero` on, with silence for missing parts; closes `opened` at the end."""
     with opened:
         position = 0
         for time, block in timed:
             zero = time if zero is None else zero
             gap = round((time - zero) * rate) - position
-            if gap > _HOLE * rate or (position == 0 and gap > 0):
+            if gap > _MIN_GAP * rate or (position == 0 and gap > 0):
                 yield from _silence(channels, gap, rate)
                 position += gap
             elif position == 0 and gap < 0:
@@ -142,7 +142,7 @@ def _blocks(
 
 
 def _silence(channels: int, samples: int, rate: int) -> Iterator[NDArray[np.float32]]:
-    """A second at a time: a clock may jump by hours."""
+    """Silence in blocks of a second, because a clock may jump by hours."""
     for begin in range(0, samples, rate):
         yield np.zeros((channels, min(rate, samples - begin)), np.float32)
 
@@ -150,7 +150,7 @@ def _silence(channels: int, samples: int, rate: int) -> Iterator[NDArray[np.floa
 def _timed(
     container: InputContainer, stream: AudioStream, path: Path, rate: int, channels: int
 ) -> Iterator[tuple[float, NDArray[np.float32]]]:
-    """(seconds of the file's clock, block (channels, n)) of everything that decodes."""
+    """(seconds of the file's clock, block (channels, n)) of all decodable frames."""
     mixer, shape = None, None
     time = 0.0
     for frame in decoded_sound(container, stream, path):
@@ -161,7 +161,7 @@ def _timed(
         few = frame if layout_of(frame).nb_channels <= 2 else _mixed_down(frame, path)
         if mixer is None or shape != (few.format.name, few.layout.name, few.sample_rate):
             shape = (few.format.name, few.layout.name, few.sample_rate)
-            # Only integer formats are mixed down with weights that sum to one; floats would clip.
+            # libav mixes down with weights that sum to one for integer formats only; floats would clip.
             mixer = AudioResampler(format="s32p", layout=_LAYOUTS[channels], rate=rate)
         for mixed in mixer.resample(few):
             block = mixed.to_ndarray()[:, : mixed.samples - surplus]
@@ -170,7 +170,7 @@ def _timed(
 
 
 def _check(frame: AudioFrame, stream: AudioStream, path: Path, time: float) -> None:
-    """Raise InputError for stored samples that are no numbers or of no sound's scale: they would be a loud noise."""
+    """Raise InputError for samples that are NaN or far above full scale, which would be loud noise."""
     if not stream.codec_context.name.startswith("pcm_f"):
         return
     peaks = np.abs(_floats(frame)).max(0, initial=0)
@@ -180,7 +180,7 @@ def _check(frame: AudioFrame, stream: AudioStream, path: Path, time: float) -> N
     place = f"{path}: the sound at {time + wrong[0] / frame.sample_rate:.2f} s"
     if not np.isfinite(peaks[wrong[0]]):
         raise InputError(f"{place} holds samples that are not numbers; export it again.")
-    raise InputError(f"{place} reaches {peaks[wrong[0]]:g}, full scale being 1; export it again.")
+    raise InputError(f"{place} reaches {peaks[wrong[0]]:g}, but full scale is 1; export it again.")
 
 
 def _mixed_down(frame: AudioFrame, path: Path) -> AudioFrame:
@@ -193,7 +193,7 @@ def _mixed_down(frame: AudioFrame, path: Path) -> AudioFrame:
 
 @lru_cache(maxsize=8)
 def _matrix(path: Path, changed: int, size: int, layout: str) -> NDArray[np.float32]:
-    """How a file's sound of that layout is mixed; `changed` and `size` tell a file from an earlier one of its name."""
+    """The mixing matrix of a file's sound of that layout; `changed` and `size` distinguish versions of a file."""
     with open_input(path) as container:
         stream = require_audio(container, path)
         frames = (f for f in decoded_sound(container, stream, path) if layout_of(f).name == layout)
@@ -213,6 +213,6 @@ def _floats(frame: AudioFrame) -> NDArray[np.float32]:
 
 
 def _padding(frame: AudioFrame, stream: AudioStream) -> int:
-    """Samples at the end of a frame that only fill its last packet up; MP4 tells by the packet's duration."""
+    """Padding samples at the end of a frame's last packet, which MP4 marks by the packet's duration."""
     counts_samples = (frame.time_base or clock(stream)) * frame.sample_rate == 1
     return max(0, frame.samples - frame.duration) if counts_samples and frame.duration else 0

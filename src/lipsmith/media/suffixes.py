@@ -1,4 +1,4 @@
-"""Endings by which a folder's files are taken for films, pictures or recordings; a file named alone may have any."""
+"""Suffixes that identify films, pictures and recordings in folders; a file given by name may have any suffix."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FILMS: Final = frozenset(
     }
 )
 ANIMATIONS: Final = frozenset({".gif", ".apng", ".webp", ".avif"})
-"""Pictures that may move."""
+"""Pictures that may be animated."""
 PICTURES: Final = ANIMATIONS | {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".heic", ".heif"}
 SOUNDS: Final = frozenset(
     {
@@ -24,5 +24,5 @@ SOUNDS: Final = frozenset(
 
 
 def is_media(path: Path, suffixes: Collection[str]) -> bool:
-    """Whether `path` is a file, not hidden, whose name ends in one of `suffixes` in upper or lower case."""
+    """Whether `path` is a visible file whose suffix, in any case, is one of `suffixes`."""
     return path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
