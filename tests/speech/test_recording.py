@@ -92,7 +92,7 @@ def test_a_rate_may_be_any_type_of_number(rate: float, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rate", [22_050.5, np.nan, np.inf, 10])
 def test_a_rate_that_no_recording_has_is_refused(rate: float) -> None:
-    with pytest.raises(UsageError, match="true rate"):
+    with pytest.raises(UsageError, match="rate"):
         load_speech(np.zeros(4410), rate)  # type: ignore[arg-type]
 
 

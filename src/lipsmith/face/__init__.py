@@ -1,4 +1,4 @@
-"""Faces of a film: a mesh of 478 points for each face of each frame, with identity and shot numbers."""
+"""Tracks the faces of a film: a mesh of 478 points per face and frame, with identity and shot numbers."""
 
 from __future__ import annotations
 

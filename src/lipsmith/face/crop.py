@@ -1,7 +1,7 @@
 """The face crop: a similarity transform that follows the head and does not depend on the mouth.
 
-A box around the whole face includes the chin, so its height would reveal to the networks how far the jaw is open. Here
-only points that speech does not move are fitted to a fixed template; the content points do not change the crop.
+A box around the whole face includes the chin, so its height would reveal the jaw opening to the networks. Here only
+points that speech does not move are fitted to a fixed template; content points do not affect the crop.
 
 Transforms are `(2, 3)` matrices `[[a, -b, x], [b, a, y]]` from source pixels to crop units, in which the crop is
 [0, 1] x [0, 1].
@@ -25,11 +25,10 @@ UNIT_SQUARE: Final = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
 # Eye corners, the bridge and tip of the nose, the temples: they move with the skull, not with speech.
 ANCHORS: Final = (33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 162, 127, 234, 389, 356, 454)
 _ANCHORS: Final = ranks(ANCHORS)
-# On a turned head the mesh guesses the temples, so they weigh less than the eyes and the nose.
+# On a turned head the temples of the mesh are inaccurate, so they weigh less than the eyes and the nose.
 WEIGHTS: Final = np.array([1.0] * 10 + [0.4] * 6)
-# Positions in the crop of the anchors of an average frontal face; mirror-symmetric.
-# Generalized Procrustes mean over 135 people, placed so that the widest open jaw among them stays inside the crop and
-# no lip reaches its upper half.
+# Crop positions of the anchors of an average frontal face; mirror-symmetric. Generalized Procrustes mean over 135
+# people, placed so that their widest open jaw stays inside the crop and no lip reaches the upper half.
 TEMPLATE: Final = np.array(
     [
         (0.2828, 0.3311),
@@ -65,10 +64,10 @@ class Square:
     side: float
     """Side, > 0."""
     angle: float = 0.0
-    """Direction of the square's own x axis, radians, clockwise as seen (y points down)."""
+    """Direction of the square's x axis in radians, clockwise in the picture (y points down)."""
 
     def scaled(self, factor: float) -> Square:
-        """The same square, larger by `factor` about its center."""
+        """The same square, scaled by `factor` about its center."""
         return replace(self, side=self.side * factor)
 
     def to_source(self, points: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -94,7 +93,7 @@ class Square:
             small = Square((self.x - left) / step, (self.y - top) / step, self.side / step, self.angle)
             return small.pixels(part.image, size, border)
         cos, sin = scale * math.cos(self.angle), scale * math.sin(self.angle)
-        # OpenCV puts pixel centers at whole numbers: half a pixel is added, then taken off.
+        # OpenCV puts pixel centers at whole numbers: half a pixel is added, then subtracted.
         middle = (size - 1) / 2
         back = np.array(
             [
@@ -107,7 +106,7 @@ class Square:
 
 
 def around(points: NDArray[np.floating], angle: float, scale: float) -> Square:
-    """The square at `angle` around points (n, 2): their box in that direction, long side times `scale`."""
+    """The square at `angle` around points (n, 2): side = long side of their box in that direction times `scale`."""
     cos, sin = math.cos(angle), math.sin(angle)
     turn = np.array([[cos, -sin], [sin, cos]])
     own = points @ turn
@@ -122,27 +121,28 @@ def direction(start: NDArray[np.floating], end: NDArray[np.floating]) -> float:
 
 
 class Part(NamedTuple):
-    """A part of a picture, copied."""
+    """A copied part of a picture."""
 
     image: NDArray[np.uint8]
     """(h, w, 3)."""
     origin: NDArray[np.int64]
-    """(2,): its corner (x, y) in the picture, pixels."""
+    """(2,): corner (x, y) in the picture, pixels."""
     step: NDArray[np.float64]
-    """(2,): pixels of the picture to one of its own, across and down."""
+    """(2,): pixels of the picture per pixel of the part, horizontally and vertically."""
 
     def own(self, transform: Floats) -> NDArray[np.float64]:
-        """The transform `(2, 3)` from this part's pixels that equals `transform` from the picture's pixels."""
+        """`transform` `(2, 3)` from the picture's pixels, rewritten for this part's pixels."""
         linear = transform[:, :2]
         return np.column_stack([linear * self.step, transform[:, 2] + linear @ self.origin])
 
 
 def shrink(image: NDArray[np.uint8], around: Floats, factor: int, margin: float = 0.0) -> Part:
-    """The part of an image `(H, W, 3)` around points `(n, 2)`, pixels, as means over `factor` x `factor` pixels.
+    """The part of an image `(H, W, 3)` around points `(n, 2)`, pixels, downscaled by means of `factor` x `factor`
+    pixels.
 
-    `margin`: pixels on each side. The grid of means is fixed to the picture, so that a still background does not
-    flicker while the part moves; up to `factor - 1` pixels at the picture's right and lower edges are left out. For
-    points outside the picture the nearest pixels are taken, so that the part is never empty.
+    `margin`: pixels on each side. The grid of means is fixed to the picture, so that a static background does not
+    flicker while the part moves; up to `factor - 1` pixels at the picture's right and lower edges are omitted. For
+    points outside the picture the nearest pixels are used, so that the part is never empty.
     """
     ends = np.array(image.shape[1::-1])
     low = np.floor(np.clip(around.min(0) - margin, 0, ends - 1)).astype(int) // factor * factor
@@ -178,7 +178,7 @@ def smooth_transforms(
     """Transforms `(F, 2, 3)` of one shot, smoothed over time by a Gaussian of standard deviation `seconds`.
 
     Scale, angle and the source position of the crop's center are smoothed, so a moving head stays centered. At the ends
-    the window shrinks symmetrically, which leaves a steady motion as it is.
+    the window shrinks symmetrically, which preserves a steady motion.
     """
     factor, shift = _complex(transforms)
     center = (0.5 + 0.5j - shift) / factor
@@ -204,20 +204,21 @@ def apply(transforms: Floats, points: Floats) -> NDArray[np.float64]:
 def still_points(transforms: Floats) -> NDArray[np.float32]:
     """Crop coordinates `(..., 2, 2)` of two fixed background points: the picture's corner and 100 pixels to its right.
 
-    For transforms `(..., 2, 3)`. Those of two crops tell how the background moved from one crop to the other.
+    `transforms`: `(..., 2, 3)`. The points of two crops give the motion of the background between the crops.
     """
     return apply(transforms, np.array([[0.0, 0.0], [100.0, 0.0]])).astype(np.float32)
 
 
 def to_pixels(transform: Floats, size: int) -> NDArray[np.float64]:
-    """The transform `(2, 3)` from source to crop pixels as OpenCV counts them (the first pixel's center is (0, 0))."""
+    """The transform `(2, 3)` from source to crop pixels in OpenCV's convention (center of the first pixel at (0,
+    0))."""
     matrix = np.asarray(transform, np.float64) * size
     matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
     return matrix
 
 
 def crop_image(image: NDArray[np.uint8], transform: Floats, size: int) -> NDArray[np.uint8]:
-    """The crop `(size, size, 3)` of an image `(H, W, 3)`; beyond the image its border is repeated."""
+    """The crop `(size, size, 3)` of an image `(H, W, 3)`; outside the image its border is repeated."""
     scale = size * float(np.hypot(transform[0, 0], transform[1, 0]))
     reduction = int(1 / scale) if scale > 0 else 1
     if reduction >= 2:

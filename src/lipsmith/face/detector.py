@@ -1,4 +1,4 @@
-"""Finds faces in a picture with BlazeFace (Bazarevsky et al. 2019), run on tiles to find small faces."""
+"""Detects faces with BlazeFace (Bazarevsky et al. 2019), on tiles of the picture to find small faces."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DETECTOR = "face_detector.tflite"
 LANDMARKS = "face_landmarks_detector.tflite"
 
 _STDERR = threading.Lock()
-"""The process has one stderr: of two threads that redirect it at once, one would not restore it."""
+"""The process has one stderr: if two threads redirected it at once, one would not restore it."""
 
 POINTS = 478
 MESH_SIZE = 256
@@ -39,11 +39,11 @@ MARGIN = 1.5
 EYE_CORNERS = (33, 263)
 SIZE = 128
 GRIDS = ((16, 2), (8, 6))
-"""Cells a side and anchors a cell, at strides 8 and 16."""
+"""Cells per side and anchors per cell, at strides 8 and 16."""
 TURNED = 0.05
-"""Gain in score that a quarter turn needs to be accepted: the right one gains about 0.15 to 0.3."""
+"""Minimum gain in score to accept a quarter turn: the correct one gains about 0.15 to 0.3."""
 SMALLEST_TILE = 240
-"""Source pixels: in tiles of this side, faces of about 40 pixels are still found."""
+"""Side of a tile in source pixels at which faces of about 40 pixels are still detected."""
 
 
 @lru_cache(maxsize=1)
@@ -51,7 +51,7 @@ def read_bundle() -> dict[str, bytes]:
     """The bundle's files by name.
 
     Raises:
-        WeightsError: the package's copy is missing or is not the published file.
+        WeightsError: the bundled file is missing or is not the published file.
     """
     path = resources.files("lipsmith") / "assets" / BUNDLE
     if not path.is_file():
@@ -65,7 +65,7 @@ def read_bundle() -> dict[str, bytes]:
 
 @contextmanager
 def _native_stderr_discarded() -> Iterator[None]:
-    """LiteRT prints a line in each process that none of its settings turns off; real failures raise exceptions."""
+    """Hides a line that LiteRT prints in each process and no setting disables; real failures raise exceptions."""
     with _STDERR:
         sys.stderr.flush()
         kept = os.dup(2)
@@ -79,7 +79,7 @@ def _native_stderr_discarded() -> Iterator[None]:
 
 
 class Network:
-    """One network of the bundle; it takes one image at a time."""
+    """One network of the bundle; it processes one image at a time."""
 
     def __init__(self, name: str, threads: int = 1) -> None:
         from ai_edge_litert.interpreter import Interpreter
@@ -98,7 +98,7 @@ class Network:
 
 
 class FaceMesh:
-    """Landmark network: predicts 478 points from a square with a face, and the probability that there is one."""
+    """Landmark network: predicts 478 points from a square around a face, and the probability of a face."""
 
     def __init__(self, threads: int = 1) -> None:
         self._network = Network(LANDMARKS, threads)
@@ -108,7 +108,7 @@ class FaceMesh:
 
         Args:
             image: RGB (H, W, 3).
-            crop: about 1.5 times the face's box, eyes level; it may reach beyond the picture.
+            crop: about 1.5 times the face's box, eyes level; it may extend beyond the picture.
         """
         pixels = crop.pixels(image, MESH_SIZE, cv2.BORDER_REPLICATE)
         points, presence, *_ = self._network(np.multiply(pixels, np.float32(1 / 255), dtype=np.float32))
@@ -117,14 +117,14 @@ class FaceMesh:
 
 
 def mesh_square(mesh: NDArray[np.float32]) -> Square:
-    """The crop in which the face is sought next: the box of mesh (478, 2), eyes level, enlarged by `MARGIN`."""
+    """The crop to search in the next frame: the box of mesh (478, 2), eyes level, enlarged by `MARGIN`."""
     right, left = EYE_CORNERS
     return around(mesh, direction(mesh[right], mesh[left]), MARGIN)
 
 
 @dataclass(frozen=True)
 class Detection:
-    """A face found in a picture. Coordinates are source pixels."""
+    """A detected face. Coordinates are source pixels."""
 
     box: tuple[float, float, float, float]
     """x0, y0, x1, y1: brows to chin."""
@@ -218,7 +218,8 @@ def tiles(width: int, height: int, side: float) -> list[Square]:
 
 
 def levels(width: int, height: int) -> list[list[Square]]:
-    """What to search, most likely first: the whole picture, ever smaller tiles, the picture in quarter turns."""
+    """Squares to search, most likely first: the whole picture, smaller and smaller tiles, the picture in quarter
+    turns."""
     short, long = sorted((width, height))
     whole = Square(width / 2, height / 2, float(long))
     sides = [short / 2**k for k in range(3)]
@@ -227,7 +228,7 @@ def levels(width: int, height: int) -> list[list[Square]]:
 
 
 def quarter_turns(square: Square) -> list[Square]:
-    """The same square turned left, right and upside down."""
+    """The same square rotated left, right and upside down."""
     return [replace(square, angle=square.angle + quarter * math.pi / 2) for quarter in (1, -1, 2)]
 
 
@@ -235,13 +236,13 @@ class FaceDetector:
     """Face detector for pictures of any size."""
 
     def __init__(self, threads: int = 1, least: float = 0.5) -> None:
-        """`least` is the lowest score, in (0, 1), of a face that is reported."""
+        """`least`: minimum score, in (0, 1), of a reported face."""
         self._network = Network(DETECTOR, threads)
         self._anchors = anchors()
         self._least = least
 
     def coarse_to_fine(self, image: NDArray[np.uint8]) -> Iterator[list[Detection]]:
-        """Faces of image (H, W, 3) RGB, level by level: a caller that has enough stops and saves the rest."""
+        """Faces of image (H, W, 3) RGB, level by level, so that a caller with enough faces can stop early."""
         height, width = image.shape[:2]
         for squares in levels(width, height):
             found: list[Detection] = []
@@ -250,9 +251,9 @@ class FaceDetector:
             yield distinct(found)
 
     def upright(self, image: NDArray[np.uint8], detection: Detection) -> Detection:
-        """The same face in image (H, W, 3), detected again at the quarter turn with the best score.
+        """The same face in image (H, W, 3), re-detected at the quarter turn with the best score.
 
-        The network also detects faces that are turned, with a lower score, but then mistakes the chin for the brow.
+        The network also detects rotated faces, with a lower score, but then mistakes the chin for the brow.
         """
         around_it = replace(detection.crop.scaled(1.5), angle=0.0)
         turned: list[Detection] = []
@@ -273,13 +274,13 @@ class FaceDetector:
 
 
 def _detection(points: NDArray[np.float32], score: float) -> Detection:
-    corners = points[:2]  # of a turned square the first may be right of or below the second
+    corners = points[:2]  # in a rotated square the first may be right of or below the second
     (x0, y0), (x1, y1) = corners.min(0).tolist(), corners.max(0).tolist()
     return Detection((x0, y0, x1, y1), points[2:], score)
 
 
 def distinct(found: list[Detection]) -> list[Detection]:
-    """Detections of several tiles without duplicates, best first; a part of a face counts as that face."""
+    """Detections of several tiles without duplicates, best first; a part of a face is a duplicate of it."""
     kept: list[Detection] = []
     for one in sorted(found, key=lambda detection: -detection.score):
         boxes = np.array([other.box for other in kept]).reshape(-1, 4)

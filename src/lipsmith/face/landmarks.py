@@ -1,4 +1,4 @@
-"""The 131 points of the 478-point face mesh that the networks take, and measures computed from them.
+"""The 131 points of the 478-point face mesh that the networks use, and measures computed from them.
 
 Numbering: MediaPipe's face mesh. Order: 74 pose points, which speech does not move, then 57 content points (jaw,
 outer lip, inner lip).
@@ -38,7 +38,7 @@ _RANK: Final = {point: rank for rank, point in enumerate(POINTS)}
 
 
 def ranks(points: tuple[int, ...]) -> list[int]:
-    """Positions among the 131 points of mesh numbers `points`."""
+    """Indices among the 131 points of the mesh numbers `points`."""
     return [_RANK[point] for point in points]
 
 
@@ -53,28 +53,28 @@ def split(points: Floats) -> tuple[Floats, Floats]:
 
 
 def lip_opening(points: Floats) -> Floats:
-    """Distance between the inner lips' middles (mesh points 13 and 14), `(...)`, of points `(..., 131, 2)`."""
+    """Distance between the middles of the inner lips (mesh points 13 and 14), `(...)`, of points `(..., 131, 2)`."""
     upper, lower = ranks((13, 14))
     distance: Floats = np.linalg.norm(points[..., upper, :] - points[..., lower, :], axis=-1)
     return distance
 
 
 def outer_lip_opening(points: Floats) -> Floats:
-    """Distance between the outer lips' middles (mesh points 0 and 17), by which references are ranked."""
+    """Distance between the middles of the outer lips (mesh points 0 and 17), by which references are ranked."""
     upper, lower = ranks((0, 17))
     distance: Floats = np.linalg.norm(points[..., upper, :] - points[..., lower, :], axis=-1)
     return distance
 
 
 def mouth_width(points: Floats) -> Floats:
-    """Distance between the mouth's corners (mesh points 61 and 291), `(...)`, of points `(..., 131, 2)`."""
+    """Distance between the mouth corners (mesh points 61 and 291), `(...)`, of points `(..., 131, 2)`."""
     right, left = ranks((61, 291))
     distance: Floats = np.linalg.norm(points[..., right, :] - points[..., left, :], axis=-1)
     return distance
 
 
 def _mirror_partners() -> list[int]:
-    """For each of the 131 points, the rank of its mirror partner."""
+    """For each of the 131 points, the index of its mirror partner."""
     halves = [
         (CONTOUR, CONTOUR[::-1]),
         (RIGHT_BROW, (300, 293, 334, 296, 336, 285, 295, 282, 283, 276)),
@@ -118,13 +118,13 @@ OPEN: Final = tuple(
 EDGES: Final = sum(map(len, CLOSED)) + sum(len(chain) - 1 for chain in OPEN)
 
 _FRACTION_BITS: Final = 6  # OpenCV draws at 1/64 of a pixel
-_FAR: Final = 4.0  # crop sides; keeps outliers within OpenCV's integers and lines through the crop intact
+_FAR: Final = 4.0  # crop sides; keeps outliers within OpenCV's integer range and lines through the crop intact
 
 
 def draw_sketches(points: Floats, size: int) -> NDArray[np.uint8]:
     """Antialiased one-pixel lines, `(N, size, size)` in 0..255, of points `(N, 131, 2)` in crop units.
 
-    Points may lie outside the crop: their lines are clipped at its border, not dropped.
+    Points may lie outside the crop: their lines are clipped at its border instead of dropped.
     """
     pixels = np.clip(points, -_FAR, _FAR) * size - 0.5
     fixed = np.round(pixels * (1 << _FRACTION_BITS)).astype(np.int32)

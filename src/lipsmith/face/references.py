@@ -1,7 +1,7 @@
-"""Chooses reference frames: a pool spread over mouth shapes, and the few of it that suit one target.
+"""Selects reference frames: a pool that covers the mouth shapes, and the references of the pool nearest to a target.
 
-A lip opening is the distance between mesh points 0 and 17 (paper, implementation details: references are taken at
-evenly spaced ranks of it).
+Lip opening is the distance between mesh points 0 and 17 (paper, implementation details: references are at evenly spaced
+ranks of lip opening).
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ if TYPE_CHECKING:
     from lipsmith.media import Frame
 
 MOST: Final = 75
-"""Pictures kept of one face. When this is reached, every second one is dropped: the others stay evenly spread over
-time, and their mouth shapes distributed as in the whole shot."""
+"""Maximum number of pictures kept per face. When it is reached, every second one is dropped: the rest stay evenly
+spread over time, with the distribution of mouth shapes of the whole shot."""
 _PLAIN: Final = 256
-"""Side, pixels, from which on pictures wait as JPEG: those of large faces take a tenth of the memory."""
+"""Pictures of at least this side, pixels, are kept as JPEG, which takes a tenth of the memory."""
 _MARGIN: Final = 0.1
-"""Crop sides that a picture reaches beyond the crop: the smoothed crop differs a little from the frame's own."""
+"""Margin of a picture around the crop, in crop sides: the smoothed crop differs slightly from the frame's crop."""
 
 POOL: Final = 60
 PAPER_POOL: Final = 25
 LANDMARK_SETS: Final = 15
 _FEW: Final = 5
 
-# Flow corrects a slightly different pose but cannot invent teeth: lips weigh most, the jaw least.
+# Warping corrects a slightly different pose but cannot add teeth, so lips weigh most and the jaw least.
 POSE_WEIGHT: Final = 1.0
 JAW_WEIGHT: Final = 0.5
 LIPS_WEIGHT: Final = 2.0
-# A head elsewhere in the picture is lit differently; beyond this share of a crop the penalty is constant.
+# A head at another place in the picture is lit differently; beyond this share of a crop the penalty is constant.
 ELSEWHERE_WEIGHT: Final = 0.4
 ELSEWHERE: Final = 0.05
-# Point of the crop at which that is measured: between the mouth and the chin.
+# Point of the crop at which that displacement is measured: between mouth and chin.
 MIDDLE: Final = 0.5 + 0.75j
 
-# A new reference must be nearer by this share of the typical distance to replace one in use.
+# A new reference replaces one in use only if it is nearer by this share of the typical distance.
 STICKINESS: Final = 0.25
 _MEAN_FRAMES: Final = 2
 
-# On a head turned further than this (0 frontal, 1 profile) the mesh guesses half of the mouth.
+# On a head turned further than this (0 frontal, 1 profile) half of the mouth is inaccurate in the mesh.
 _TURNED: Final = 0.75
 _BLURRED: Final = 0.5
 
@@ -58,10 +58,10 @@ class Candidate(NamedTuple):
     frame: int
     """Number of the frame in the film."""
     part: Part
-    """Its picture is `(1, n, 1)` bytes of JPEG where it is large."""
+    """Large pictures are `(1, n, 1)` bytes of JPEG."""
 
     def crop(self, transform: Floats, size: int) -> NDArray[np.uint8]:
-        """The crop `(size, size, 3)` by a transform `(2, 3)` from the film's pixels."""
+        """The crop `(size, size, 3)` for a transform `(2, 3)` from the film's pixels."""
         image = self.part.image if self.part.image.shape[-1] == 3 else _decoded(self.part.image)
         return crop_image(image, self.part.own(transform), size)
 
@@ -70,13 +70,13 @@ class Candidates:
     """The candidates of one face, at most `MOST`, offered frame by frame."""
 
     def __init__(self, size: int) -> None:
-        """`size`: side of the crops that will be made of them, pixels; larger faces are kept shrunk."""
+        """`size`: side of the crops to be cut from them, pixels; larger faces are kept downscaled."""
         self._size = size
         self._offered, self._stride = 0, 1
         self.kept: list[Candidate] = []
 
     def offer(self, frame: Frame, points: Floats) -> None:
-        """Take the next frame that shows the face, of which only some are kept; `points` `(131, 2)` in its pixels."""
+        """Offer the next frame that shows the face; only some frames are kept. `points`: `(131, 2)` in its pixels."""
         row = self._offered
         self._offered += 1
         if row % self._stride:
@@ -104,16 +104,17 @@ def _decoded(jpeg: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def paper_pool_size(frames: int) -> int:
-    """How many references the paper takes from a clip: a fifth of its `frames`, but at least 5 and at most 25."""
+    """Number of references in the paper: a fifth of the clip's `frames`, at least 5 and at most 25."""
     return min(frames, max(_FEW, min(PAPER_POOL, frames // 5)))
 
 
 def choose_pool(points: Floats, sharpness: Floats | None = None, count: int | None = None) -> NDArray[np.intp]:
-    """Indices `(count,)` of frames at evenly spaced ranks of lip opening, the sharpest near each rank, openings rising.
+    """Indices `(count,)` of frames at evenly spaced ranks of lip opening, by rising opening; the sharpest near each
+    rank.
 
     `points`: `(F, 131, 2)` in crop units; `sharpness`: `(F,)`, any positive unit, None if unknown; `count`: by default
-    all usable frames, at most `POOL`. Blurred and strongly turned frames are left out where enough others remain. If
-    there are fewer frames than a given `count`, some are repeated.
+    all usable frames, at most `POOL`. Blurred and strongly turned frames are skipped if enough others remain. If there
+    are fewer frames than `count`, some are repeated.
     """
     usable = _usable(points, sharpness, PAPER_POOL if count is None else count)
     count = min(POOL, len(usable)) if count is None else count
@@ -121,13 +122,13 @@ def choose_pool(points: Floats, sharpness: Floats | None = None, count: int | No
     if sharpness is None or len(order) <= count:
         return np.asarray(order[np.round(np.linspace(0, len(order) - 1, count)).astype(int)])
     step = (len(order) - 1) / max(1, count - 1)
-    # The ranges are disjoint, so that no frame is taken twice.
+    # The ranges are disjoint, so that no frame is selected twice.
     edges = np.clip(np.ceil(step * (np.arange(count + 1) - 0.5)), 0, len(order)).astype(int)
     return np.array([_sharpest(order[low:high], sharpness) for low, high in pairwise(edges)])
 
 
 def choose_lips(points: Floats, sharpness: Floats | None = None, count: int = 5) -> NDArray[np.intp]:
-    """Indices `(count,)` of the lip references, chosen as the pool is."""
+    """Indices `(count,)` of the lip references, selected like the pool."""
     return choose_pool(points, sharpness, count)
 
 
@@ -137,10 +138,10 @@ def choose_landmarks(points: Floats, count: int = LANDMARK_SETS) -> NDArray[np.i
 
 
 def nearest(cost: NDArray[np.float32], k: int, sticky: bool = True) -> NDArray[np.intp]:
-    """The `k` references of lowest cost for each target, `(F, k)`; the whole pool where it has fewer.
+    """The `k` references of lowest cost for each target, `(F, k)`; the whole pool if it has fewer.
 
-    `cost`: `(F, R)` of successive frames, as of `costs`. With `sticky`, it is averaged over neighboring frames and a
-    reference in use keeps its place until another is clearly nearer, so that the picture does not flicker.
+    `cost`: `(F, R)` of successive frames, from `costs`. With `sticky`, it is averaged over neighboring frames, and a
+    reference in use is kept until another is clearly nearer, so that the picture does not flicker.
     """
     if not sticky or len(cost) < 2:
         return np.argsort(cost, axis=1, kind="stable")[:, :k]
@@ -155,7 +156,7 @@ def nearest(cost: NDArray[np.float32], k: int, sticky: bool = True) -> NDArray[n
 def costs(
     target: Floats, pool: Floats, still: NDArray[np.float32], pool_still: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Cost of each reference for each target, `(F, R)`: distance in pose, in mouth shape and within the picture.
+    """Cost of each reference for each target, `(F, R)`: distance in pose, mouth shape and position in the picture.
 
     `target`: `(F, 131, 2)` and `pool`: `(R, 131, 2)` in crop units; `still`: `(F, 2, 2)` and `pool_still`: `(R, 2, 2)`,
     their `lipsmith.face.crop.still_points`.
@@ -179,19 +180,19 @@ def distances(target: Floats, pool: Floats) -> NDArray[np.float32]:
 
 
 def parts(frames: int, length: int = 1024) -> Iterator[slice]:
-    """Slices of at most `length` that cover `frames`: temporary arrays over all of a long film would fill memory."""
+    """Slices of at most `length` that cover `frames`, because temporary arrays over a long film would fill memory."""
     return (slice(start, min(start + length, frames)) for start in range(0, frames, length))
 
 
 def sharpness_of(image: NDArray[np.uint8]) -> float:
-    """Variance of the Laplacian of the green channel of a crop `(S, S, 3)`: low when out of focus or in motion."""
+    """Variance of the Laplacian of the green channel of a crop `(S, S, 3)`; low for blurred crops."""
     green = image[..., 1].astype(np.float32)
     laplacian = green[:-2, 1:-1] + green[2:, 1:-1] + green[1:-1, :-2] + green[1:-1, 2:] - 4 * green[1:-1, 1:-1]
     return float(laplacian.var())
 
 
 def turn(points: Floats) -> NDArray[np.float64]:
-    """How far heads `(..., 131, 2)` are turned aside, from 0 (frontal) to 1 (profile)."""
+    """Rotation of heads `(..., 131, 2)` to the side, from 0 (frontal) to 1 (profile)."""
     tip, right, left = ranks((4, 234, 454))
     to_right = np.linalg.norm(points[..., tip, :] - points[..., right, :], axis=-1)
     to_left = np.linalg.norm(points[..., tip, :] - points[..., left, :], axis=-1)
@@ -231,7 +232,8 @@ def _averaged(cost: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _elsewhere(still: NDArray[np.float32], pool_still: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How far the background point at the targets' `MIDDLE` lies from it in each reference, `(F, R)` crop units."""
+    """Distance of the background point at a target's `MIDDLE` from its position in each reference, `(F, R)` crop
+    units."""
     there, other = (points[..., 0] + 1j * points[..., 1] for points in (still, pool_still))
     turn_and_scale = (other[:, 1] - other[:, 0]) / (there[:, 1] - there[:, 0])[:, None]
     moved = other[:, 0] + turn_and_scale * (MIDDLE - there[:, :1])

@@ -1,11 +1,11 @@
-"""The only pass from a film to its faces: shots, the faces of each, and stretches in which a face is followed.
+"""The only pass from a film to its faces: shots, the faces of each shot, and the stretches in which a face is tracked.
 
     for shot in track_shots(read_frames(path), FaceTracker(6)):
         for stretch in main_face(shot.faces).stretches:
             for image in crop_frames(frames, stretch, 128): ...
 
-Tracking keeps geometry and no pictures, except a few reference candidates on request. A crop depends on the poses after
-it, so crops come from a second reading of the film, one at a time.
+Tracking keeps geometry but no pictures, except a few reference candidates on request. A crop depends on later poses, so
+crops come from a second reading of the film, one at a time.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stretch:
-    """An unbroken run of F frames that follows one face."""
+    """An unbroken run of F frames in which one face is tracked."""
 
     first: int
     """Number of its first frame in the film."""
@@ -43,7 +43,7 @@ class Stretch:
     scores: NDArray[np.float32]
     """(F,) in [0, 1]: scores of the face network."""
     seen: NDArray[np.bool_]
-    """(F,): False where a gap was bridged and the above is interpolated."""
+    """(F,): False in bridged gaps, where the fields above are interpolated."""
 
     def __len__(self) -> int:
         return len(self.times)
@@ -65,7 +65,7 @@ class ShotFace:
     """(n, 4): x0, y0, x1, y1 of the mesh, pixels of the film."""
     stretches: list[Stretch]
     candidates: list[Candidate]
-    """Pictures from which references may be chosen; empty unless requested."""
+    """Candidates for reference pictures; empty unless requested."""
 
     @property
     def width(self) -> float:
@@ -98,12 +98,12 @@ class Shot:
 
 
 def prominence(width: float, frames: int) -> float:
-    """Visible area of a face over time: its median `width` squared, times the number of `frames` that show it."""
+    """Visible area of a face over time: median `width` squared times the number of `frames` that show it."""
     return width**2 * frames
 
 
 def main_face(faces: Sequence[ShotFace]) -> ShotFace:
-    """The most prominent of a shot's faces, of which there is at least one."""
+    """The most prominent of a shot's faces, at least one."""
     return max(faces, key=lambda face: prominence(face.width, len(face.frames)))
 
 
@@ -116,15 +116,15 @@ def track_shots(
     candidate_size: int | None = None,
     longest: float = np.inf,
 ) -> Iterator[Shot]:
-    """The shots of a film in order, each once its last frame is known; a shot may show no face.
+    """The shots of a film in order, each as soon as its last frame is known; a shot may show no face.
 
     Args:
         frames: successive frames, numbered from 0.
-        tracker: a new one; it determines how many faces are followed at once.
-        bridge: a face that is lost for at most this many frames is interpolated; longer gaps end a stretch.
-        whole_mesh: keep the 478 points instead of the 131, which take a quarter of the memory.
+        tracker: a new tracker, which sets the maximum number of simultaneous faces.
+        bridge: gaps of at most this many frames are interpolated; longer gaps end a stretch.
+        whole_mesh: keep all 478 points instead of the 131, at four times the memory.
         candidate_size: keep reference candidates for crops of this side; None for none.
-        longest: seconds; a longer shot comes as several, so that what is held does not grow with the film.
+        longest: seconds; longer shots are split, so that memory does not grow with the film.
     """
     growing: _GrowingShot | None = None
     for frame in frames:
@@ -141,8 +141,8 @@ def track_shots(
 def crop_frames(frames: Iterator[Frame], stretch: Stretch, size: int) -> Iterator[NDArray[np.uint8]]:
     """The crops `(size, size, 3)` of a stretch, one by one.
 
-    `frames` reads the same film again and has not passed the stretch's first frame. It stops after the stretch's last
-    frame, ready for the next stretch. There are fewer crops if the film ends earlier.
+    `frames` is a second reading of the same film, before or at the stretch's first frame. Reading stops after the
+    stretch's last frame, ready for the next stretch. There are fewer crops if the film ends earlier.
     """
     last = stretch.first + len(stretch) - 1
     for frame in frames:
@@ -176,7 +176,7 @@ class _GrowingShot:
 
 @dataclass
 class _GrowingFace:
-    """Flat arrays: lists of small arrays would take twice the memory and not free it."""
+    """Uses flat arrays, because lists of small arrays take twice the memory and do not free it."""
 
     candidates: Candidates | None
     frames: array[int] = field(default_factory=lambda: array("q"))
@@ -194,7 +194,7 @@ class _GrowingFace:
             self.candidates.offer(frame, points)
 
     def finish(self, times: NDArray[np.float64], first: int, bridge: int) -> ShotFace:
-        """`times`: of all frames of the shot, the first of which is `first`."""
+        """`times`: of all frames of the shot, which starts at frame `first`."""
         frames = np.array(self.frames, np.intp)
         points = np.frombuffer(self.coordinates, np.float32).reshape(len(frames), -1, 2)
         scores = np.frombuffer(self.scores, np.float32)
@@ -212,7 +212,8 @@ def _stretch(
     points: NDArray[np.float32],
     scores: NDArray[np.float32],
 ) -> Stretch:
-    """`rows`: where in the shot's `times` the face is seen; `first`: the shot's first frame. Overwrites `points`."""
+    """`rows`: indices in the shot's `times` at which the face is seen; `first`: its first frame. Overwrites
+    `points`."""
     times = times[rows[0] : rows[-1] + 1]
     seen = np.isin(np.arange(rows[0], rows[-1] + 1), rows)
     if not seen.all():
@@ -221,7 +222,7 @@ def _stretch(
     for part in parts(len(points)):
         fitted.append(fit_transforms(_landmarks(points[part])))
     transforms = smooth_transforms(np.concatenate(fitted), times)
-    # In place and in parts: a second copy of a long film's points takes much memory.
+    # In place and in parts, because a second copy of a long film's points takes much memory.
     for part in parts(len(points)):
         points[part] = apply(transforms[part], points[part])
     return Stretch(first + int(rows[0]), times, points, transforms, scores, seen)
@@ -230,7 +231,7 @@ def _stretch(
 def _bridged(
     seen: NDArray[np.bool_], points: NDArray[np.float32], scores: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Points and scores of all frames, interpolated linearly between those in which the face is `seen`."""
+    """Points and scores of all frames, interpolated linearly between the frames in which the face is `seen`."""
     there, missing = np.flatnonzero(seen), np.flatnonzero(~seen)
     before = np.searchsorted(there, missing) - 1
     share = ((missing - there[before]) / (there[before + 1] - there[before]))[:, None, None]

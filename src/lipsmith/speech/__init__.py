@@ -1,1 +1,1 @@
-"""Speech: a recording, the mel spectrogram that the networks take, and where somebody speaks."""
+"""Speech: recordings, the mel spectrogram that the networks use, and voice activity."""

@@ -1,7 +1,7 @@
-"""Any sound as 16 kHz mono, and the mel spectrogram that the networks hear (Wav2Lip's).
+"""Reads any sound as 16 kHz mono and computes the networks' mel spectrogram, which is Wav2Lip's.
 
-Pre-emphasis 0.97, STFT of 800 samples every 200 with a periodic Hann window, magnitudes in 80 Slaney mel
-bands from 55 to 7600 Hz, decibels below full scale mapped to [-4, 4].
+Pre-emphasis 0.97, STFT of 800 samples every 200 with a periodic Hann window, magnitudes in 80 Slaney mel bands from 55
+to 7600 Hz, and decibels below full scale mapped to [-4, 4].
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ SAMPLE_RATE = 16000
 HOP = 200
 """Samples between steps of the mel spectrogram."""
 FFT = 800
-"""Samples of one short-time spectrum."""
+"""Samples per short-time spectrum."""
 MELS = 80
 """Bands of the mel spectrogram."""
 MEL_LOW, MEL_HIGH = 55.0, 7600.0
 """Hz, the edges of the lowest and the highest band."""
 PRE_EMPHASIS = 0.97
-"""Weight of the sample before, taken away from every sample."""
+"""Pre-emphasis: weight of the previous sample, subtracted from every sample."""
 FLOOR_DB, REFERENCE_DB = -100.0, 20.0
-"""Decibels of silence, and decibels that are taken for full scale."""
+"""Decibels of silence and of full scale."""
 MEL_LIMIT = 4.0
 """The mel spectrogram lies in [-MEL_LIMIT, MEL_LIMIT]; the lower end is silence."""
 MEL_RATE = SAMPLE_RATE / HOP
-"""Steps of the mel spectrogram a second."""
+"""Mel steps per second."""
 WINDOW = 16
-"""Steps that one video frame hears, 0.2 s."""
+"""Mel steps in the window of one video frame, 0.2 s."""
 WINDOW_LEAD = 6.4
-"""Steps by which a window begins before its frame's time. Its center is then 0.02 s after it, the middle of a
-frame at 25 fps, where frame i so begins at step 80 (i - 2) / 25."""
+"""Steps between the start of a window and its frame's time. The center of the window is then 0.02 s after that time,
+the middle of a frame at 25 fps; at 25 fps the window of frame i starts at step 80 (i - 2) / 25."""
 
-_OPPOSED = 0.1  # of two channels: power of their mean, as a share of their difference's, below which one is turned over
+_OPPOSED = 0.1  # ratio of the power of two channels' mean to that of their difference, below which one is inverted
 _CHUNK = 2048  # spectra at a time: 13 MB
 _CLOSE = 1e-6  # steps; absorbs rounding of times, far below the 1e-3 s of any container's clock
 
@@ -52,7 +52,7 @@ _CLOSE = 1e-6  # steps; absorbs rounding of times, far below the 1e-3 s of any c
 def read_audio(path: Path | str) -> NDArray[np.float32]:
     """The sound of an audio or video file: (n,) in [-1, 1], 16 kHz, channels mixed to one.
 
-    Of a video, sample 0 is at the first frame, whenever its sound begins.
+    In a video, sample 0 is at the first frame, regardless of when its sound starts.
 
     Raises:
         InputError: the file is missing or empty, or has no sound.
@@ -60,26 +60,26 @@ def read_audio(path: Path | str) -> NDArray[np.float32]:
     blocks = list(stream_audio(path))
     wave = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
     if wave.size == 0:
-        raise InputError(f"{path} has a sound track of no length; give a recording with speech.")
+        raise InputError(f"{path} has an empty sound track; give a recording with speech.")
     return np.clip(wave, -1.0, 1.0, out=wave)
 
 
 def stream_audio(path: Path | str, whole: bool = False) -> Iterator[NDArray[np.float32]]:
-    """As `read_audio`, in blocks (n,) that are not clipped; none where the sound has no length.
+    """Like `read_audio`, in blocks (n,) that are not clipped; no blocks if the sound track is empty.
 
-    `whole`: sample 0 is the sound's first, whenever the picture of the file begins.
+    `whole`: sample 0 is the first of the sound, regardless of when the file's picture starts.
     """
-    # Training reads mel from prepared clips, on machines that may lack a media library.
+    # Imported here, because training reads mels from prepared clips on machines that may lack a media library.
     from lipsmith.media.sound import open_sound
 
     return mixed(open_sound(path, SAMPLE_RATE, whole).blocks)
 
 
 def mixed(blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-    """A sound's blocks (1 or 2, n) as blocks (n,): the mean of the channels.
+    """Mixes blocks (1 or 2, n) down to blocks (n,): the mean of the channels.
 
-    Of channels in opposite phase, as a miswired cable leaves them, the mean is silence: where it has been below a tenth
-    of the power of their difference so far, half the difference is taken.
+    The mean of channels in opposite phase, as from a miswired cable, is silence: if its power so far is below a tenth
+    of the power of their difference, half the difference is used instead.
     """
     of_mean = of_difference = 0.0
     for block in blocks:
@@ -101,7 +101,7 @@ def mel_spectrogram(wave: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _emphasized(wave: NDArray[np.float32], begin: int, end: int) -> NDArray[np.float32]:
-    """Samples `begin` to `end` after pre-emphasis, silent before the recording and after it."""
+    """Samples `begin` to `end` after pre-emphasis, with silence before and after the recording."""
     inside = wave[max(begin, 0) : end].astype(np.float32)
     before = wave[max(begin - 1, 0) : min(end, len(wave)) - 1]
     inside[len(inside) - len(before) :] -= np.float32(PRE_EMPHASIS) * before
@@ -115,7 +115,7 @@ def _scaled_decibels(magnitude: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def mel_windows(mel: NDArray[np.float32], times: NDArray[np.float64]) -> NDArray[np.float32]:
-    """What each frame hears: the 16 steps centered 0.02 s after its time.
+    """The mel window of each frame: 16 steps centered 0.02 s after its time.
 
     Args:
         mel: (80, steps).

@@ -1,4 +1,4 @@
-"""Which phonemes a recording holds and when, by the recognizer of `hama` (Apache-2.0, offline; extra `measure`)."""
+"""Recognizes phonemes and their times with `hama` (Apache-2.0, offline; extra `measure`)."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ GROUPS: Final = (
     frozenset(("o", "oʊ", "ɔ", "ɔɪ", "ɒ", "jo")),
     frozenset(("u", "ʊ", "ʉ", "ju")),
 )
-"""Phonemes that lips make alike."""
+"""Groups of phonemes with the same lip shape."""
 LATE: Final = 0.12
-"""Seconds by which the recognizer reports a phoneme after the lips make it."""
+"""Seconds by which the recognizer reports a phoneme after the lips form it."""
 
 _STEP: Final = 0.02
 _SHORTEST: Final = SAMPLE_RATE // 2
 _NO_PHONEMES: Final = ("<", " ", "%", ",")
 
 Phonemes = list[tuple[str, float]]
-"""Symbols of the International Phonetic Alphabet and the seconds at which lips make them."""
+"""Symbols of the International Phonetic Alphabet, and the seconds at which the lips form them."""
 
 
 class Recognizer:
-    """Phonemes of any recording. Raises InputError where `hama` is not installed."""
+    """Recognizes the phonemes of recordings. Raises InputError if `hama` is not installed."""
 
     def __init__(self) -> None:
         try:

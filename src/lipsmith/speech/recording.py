@@ -1,4 +1,4 @@
-"""The words to be said, as the networks hear them and as the result will sound."""
+"""The speech of a dub: its mel spectrogram for the networks, its voice activity, and its sound for the result."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ from lipsmith.face.references import parts
 from lipsmith.media.sound import OVERSHOOT, resample
 from lipsmith.speech.mel import HOP, MEL_LIMIT, MEL_RATE, SAMPLE_RATE, mel_spectrogram, mixed, stream_audio
 
-# A step this far below the loud ones (decibels) is a pause; so is all that lies below the quietest speech of all.
+# A step this many decibels below the loud ones is a pause, and so is any step below this absolute level.
 _QUIETER: Final = 38.0
 _INAUDIBLE: Final = -75.0
-# Steps this close (decibels) to what is reached for a quarter second in all are of speech: neither the silence around
-# few words nor a click tells how loud they are.
+# Steps within this many decibels of the level that is reached for a quarter second in total are speech: neither a long
+# silence around few words nor a click affects that level.
 _SPREAD: Final = 20.0
 _BURST: Final = round(MEL_RATE / 4)
-# So loud are the loud parts of three quarters of the recordings that the networks learned from.
+# Level that the loud parts of three quarters of the training recordings reach.
 _USUAL: Final = -46.0
-# The silence before a plosive is shorter than this, and is part of the word.
+# The silence before a plosive is shorter than this and belongs to the word.
 _SHORTEST_PAUSE: Final = 0.25
-# Syllables make the loudness of speech rise and fall; where it stays within this deviation (decibels, from surely
-# noise to surely speech) for so many seconds before or after, it is a hum, a fan or a hiss.
+# The loudness of speech varies with its syllables. A sound whose loudness stays within this deviation (decibels, from
+# certainly noise to certainly speech) for this many seconds before or after is a hum, a fan or a hiss.
 _STEADY: Final = (0.8, 1.4)
 _STEADY_SECONDS: Final = 0.75
-# Lips go on moving after the sound stops, and begin before it.
+# Lips start moving before the sound and stop after it.
 _OVERHANG: Final = 0.1
 _EASE: Final = 0.05
 
 _DB_PER_UNIT: Final = 12.5
 _PIECE: Final = 8 * SAMPLE_RATE
-# Steps that a spectrum near the end of a piece may lack: 800 samples are 4 steps.
+# Steps near the end of a piece whose spectra are incomplete: 800 samples are 4 steps.
 _EDGE: Final = 4
 Samples = NDArray[np.floating[Any] | np.signedinteger[Any]]
 
 
 def voicing(mel: NDArray[np.float32]) -> NDArray[np.float64]:
-    """How much of each step of `mel` `(80, steps)` is speech, `(steps,)` in [0, 1].
+    """Voice activity of each step of `mel` `(80, steps)`, `(steps,)` in [0, 1].
 
-    Pauses of a quarter second and more, and steady noise, are 0.
+    Pauses of a quarter second or more, and steady noise, are 0.
     """
     level = loudness(mel)
     threshold = max(_INAUDIBLE, _loud(level) - _QUIETER)
@@ -60,18 +60,18 @@ def voicing(mel: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def speaking(voiced: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How much of each frame is speech, `(F,)` in [0, 1], by the `voicing` `(steps,)` of the sound.
+    """Voice activity of each frame, `(F,)` in [0, 1], from the `voicing` `(steps,)` of the sound.
 
-    `times`: `(F,)` seconds from the start of the sound; outside the recording nobody speaks.
+    `times`: `(F,)` seconds from the start of the sound; the activity outside the recording is 0.
     """
     steps = np.arange(len(voiced))
     return np.asarray(np.interp(np.asarray(times) * MEL_RATE, steps, voiced, left=voiced[0], right=0.0))
 
 
 def raised(mel: NDArray[np.float32]) -> NDArray[np.float32]:
-    """`mel` `(80, steps)` of a recording, made as loud as the networks know speech where it is quieter.
+    """`mel` `(80, steps)` of a recording, raised to the level of the training speech if it is quieter.
 
-    Digital silence stays what it is, and a recording in which nothing is audible stays too.
+    Digital silence and inaudible recordings stay unchanged.
     """
     loud = _loud(loudness(mel))
     if not _INAUDIBLE < loud < _USUAL:
@@ -90,7 +90,7 @@ def loudness(mel: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def unrest(level: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Standard deviation of the loudness `(steps,)` shortly before or shortly after each step, whichever is less."""
+    """Standard deviation of the loudness `(steps,)` shortly before or after each step, whichever is smaller."""
     span = min(round(_STEADY_SECONDS * MEL_RATE), len(level) - 1)
     if span < 2:
         return np.full(len(level), np.inf)
@@ -101,13 +101,13 @@ def unrest(level: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _loud(level: NDArray[np.float64]) -> float:
-    """The loudness `(steps,)` of the loud parts, however long the recording is silent beside them."""
+    """The level of the loud parts of `level` `(steps,)`, regardless of silence in the recording."""
     top = np.sort(level)[-_BURST:][0]
     return float(np.percentile(level[level >= top - _SPREAD], 95))
 
 
 def _without_short_pauses(voiced: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Pauses of less than a quarter second count as speech, longer ones shrink by the overhang at both ends."""
+    """Marks pauses of less than a quarter second as speech and shortens longer ones by the overhang at both ends."""
     filled = voiced.copy()
     edges = np.flatnonzero(np.diff(np.concatenate([[True], voiced, [True]]).astype(int)))
     for begin, stop in edges.reshape(-1, 2):
@@ -122,9 +122,9 @@ def _without_short_pauses(voiced: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class Speech:
-    """A recording of `seconds`: its `mel` `(80, steps)`, and either the file or the samples that will be heard.
+    """A recording of `seconds`: its `mel` `(80, steps)`, and either the file or the samples for the result's sound.
 
-    The networks hear a quiet recording louder than it is; the result sounds as it was given.
+    The mel of a quiet recording is raised; the sound of the result is not changed.
     """
 
     seconds: float
@@ -136,17 +136,17 @@ class Speech:
 
     @cached_property
     def voicing(self) -> NDArray[np.float64]:
-        """How much of each step is speech, `(steps,)` in [0, 1]."""
+        """Voice activity of each step, `(steps,)` in [0, 1]."""
         return voicing(self.mel)
 
 
 def load_speech(speech: PathLike[str] | str | Samples | tuple[int, Samples], rate: int = SAMPLE_RATE) -> Speech:
     """Speech from any file with sound, or from samples `(n,)` or `(1 or 2, n)` at `rate` Hz.
 
-    Samples are floats in [-1, 1] or signed whole numbers up to their type's full scale. A pair is taken for a rate and
-    samples `(n,)` or `(n, 1 or 2)`, as pages with a microphone give them.
+    Samples are floats in [-1, 1] or signed integers up to their type's full scale. A pair is a rate and samples `(n,)`
+    or `(n, 1 or 2)`, as from web pages with a microphone.
 
-    Raises `InputError` where there is no sound or samples are not numbers, `UsageError` for another shape or rate.
+    Raises `InputError` for a missing sound or NaN samples, `UsageError` for another shape or an invalid rate.
     """
     if isinstance(speech, str | PathLike):
         samples, mel = streamed_mel(stream_audio(Path(speech), whole=True))
@@ -158,25 +158,25 @@ def load_speech(speech: PathLike[str] | str | Samples | tuple[int, Samples], rat
     array = _array(speech)
     given = np.atleast_2d(_floating(array))
     if given.ndim != 2 or not 1 <= len(given) <= 2:
-        raise UsageError(f"Speech of shape {array.shape} is neither (n,) nor (1 or 2, n); mix it down.")
+        raise UsageError(f"Speech has shape {array.shape} instead of (n,) or (1 or 2, n); mix it down.")
     if not isinstance(rate, Real) or not 1000 <= rate < np.inf or rate != int(rate):
-        raise UsageError(f"Speech at {rate} samples a second cannot be understood; give its true rate.")
-    rate = int(rate)  # of any type of number: the encoder takes no other
+        raise UsageError(f"A speech sample rate of {rate} is invalid; give the rate in samples per second.")
+    rate = int(rate)  # any type of number is accepted, but the encoder needs an int
     if not given.size or not np.isfinite(given).all():
-        raise InputError("The speech holds no samples, or some that are not numbers; give a recording with speech.")
+        raise InputError("The speech has no samples, or samples that are not numbers; give a recording with speech.")
     given = np.clip(given, -1, 1)
     mel = mel_spectrogram(_sixteen_kilohertz(next(mixed([given])), rate))
     return Speech(given.shape[1] / rate, raised(mel), samples=given, rate=rate)
 
 
 def _of_no_length(speech: Path | str) -> InputError:
-    return InputError(f"{speech} has a sound track of no length; give a recording with speech.")
+    return InputError(f"{speech} has an empty sound track; give a recording with speech.")
 
 
 def streamed_mel(blocks: Iterable[NDArray[np.float32]]) -> tuple[int, NDArray[np.float32]]:
-    """Number of samples and mel `(80, steps)` of a sound at 16 kHz in blocks `(n,)`, which is never held as a whole.
+    """Number of samples and mel `(80, steps)` of a 16 kHz sound in blocks `(n,)`, without holding the whole sound.
 
-    Equal to `mel_spectrogram` of the whole: pieces reach over each other by more than one short-time spectrum.
+    Equal to `mel_spectrogram` of the whole, because pieces overlap by more than one short-time spectrum.
     """
     pieces: list[NDArray[np.float32]] = []
     held, total, known = np.zeros(0, np.float32), 0, 0
@@ -196,7 +196,9 @@ def _array(speech: object) -> NDArray[Any]:
     try:
         return np.asarray(speech)
     except ValueError as error:
-        raise UsageError(f"Speech of type {type(speech).__name__} is no array of samples ({error}).") from error
+        raise UsageError(
+            f"Speech of type {type(speech).__name__} is not an array of samples ({error}); give a file or samples."
+        ) from error
 
 
 def _floating(samples: NDArray[Any]) -> NDArray[np.float32]:
@@ -204,7 +206,7 @@ def _floating(samples: NDArray[Any]) -> NDArray[np.float32]:
     if samples.dtype.kind == "i":
         return (samples / -float(np.iinfo(samples.dtype).min)).astype(np.float32)
     if samples.dtype.kind != "f":
-        raise UsageError(f"Speech of type {samples.dtype} is neither float nor signed; give floats in [-1, 1].")
+        raise UsageError(f"Speech has samples of type {samples.dtype}; give floats in [-1, 1] or signed integers.")
     if samples.size and np.abs(samples).max() > OVERSHOOT:
         raise UsageError(f"Speech reaches {np.abs(samples).max():g}; scale it to floats in [-1, 1].")
     return samples.astype(np.float32)
