@@ -137,8 +137,7 @@ class Part(NamedTuple):
 
 
 def shrink(image: NDArray[np.uint8], around: Floats, factor: int, margin: float = 0.0) -> Part:
-    """The part of an image `(H, W, 3)` around points `(n, 2)`, pixels, downscaled by means of `factor` x `factor`
-    pixels.
+    """The part of an image `(H, W, 3)` around points `(n, 2)`, pixels, as means over `factor` x `factor` pixels.
 
     `margin`: pixels on each side. The grid of means is fixed to the picture, so that a static background does not
     flicker while the part moves; up to `factor - 1` pixels at the picture's right and lower edges are omitted. For
@@ -218,7 +217,7 @@ def to_pixels(transform: Floats, size: int) -> NDArray[np.float64]:
 
 
 def crop_image(image: NDArray[np.uint8], transform: Floats, size: int) -> NDArray[np.uint8]:
-    """The crop `(size, size, 3)` of an image `(H, W, 3)`; outside the image its border is repeated."""
+    """The crop `(size, size, 3)` of an image `(H, W, 3)`; beyond the image its border is repeated."""
     scale = size * float(np.hypot(transform[0, 0], transform[1, 0]))
     reduction = int(1 / scale) if scale > 0 else 1
     if reduction >= 2:

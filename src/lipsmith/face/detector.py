@@ -242,7 +242,7 @@ class FaceDetector:
         self._least = least
 
     def coarse_to_fine(self, image: NDArray[np.uint8]) -> Iterator[list[Detection]]:
-        """Faces of image (H, W, 3) RGB, level by level, so that a caller with enough faces can stop early."""
+        """Faces of image (H, W, 3) RGB, level by level: a caller that has enough stops and saves the rest."""
         height, width = image.shape[:2]
         for squares in levels(width, height):
             found: list[Detection] = []
@@ -251,7 +251,7 @@ class FaceDetector:
             yield distinct(found)
 
     def upright(self, image: NDArray[np.uint8], detection: Detection) -> Detection:
-        """The same face in image (H, W, 3), re-detected at the quarter turn with the best score.
+        """The same face in image (H, W, 3), detected again at the quarter turn with the best score.
 
         The network also detects rotated faces, with a lower score, but then mistakes the chin for the brow.
         """

@@ -1,4 +1,4 @@
-"""Converts decoded frames to RGB and back, with the range and matrix that the file declares.
+"""RGB from any decoded frame and back, by the range and matrix that the file declares.
 
 A film that declares no matrix is read as BT.709 in high definition and as BT.601 below that, as players do, so a copy
 that also declares none is shown in the same colors.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LIMITED, FULL = 1, 2
 BT709, UNSPECIFIED = 1, 2
 PIXEL_FORMAT: Final = "yuv420p"
-"""The pixel format that every H.264 player supports."""
+"""The one that every player of H.264 knows."""
 HDR_TRANSFERS: Final = {16: "PQ", 18: "HLG"}
 """Transfer functions of high dynamic range, by code point in H.273."""
 
@@ -168,7 +168,7 @@ _SITED = np.array([[1, 2, 1], [1, 2, 1]], np.float32) / 8
 
 
 def _subsampled(planes: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Three planes (H, W) to the single plane (3 H / 2, W) in which PyAV expects 4:2:0."""
+    """Three planes (H, W) to the one (3 H / 2, W) in which PyAV takes 4:2:0."""
     height, width = planes[0].shape
     smoothed = [cv2.filter2D(plane, -1, _SITED, anchor=(1, 0), borderType=cv2.BORDER_REPLICATE) for plane in planes[1:]]
     chroma = [np.asarray(plane, np.uint8)[::2, ::2].ravel() for plane in smoothed]

@@ -29,16 +29,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_TIME_TOLERANCE = 1e-6  # seconds; times that differ by less are equal
-_SEEK_FROM = 5.0  # seconds; decoding less than this is as fast as seeking
-_SEEK_BACK = (
-    0.0,
-    2.0,
-    8.0,
-    32.0,
-)  # seconds; without an index of key frames, seeking is imprecise and mostly arrives too late
-_UNRELIABLE_TIMES = {"avi", "mpeg", "mpegts"}  # these store times for some frames only, or no presentation times
-_SETTLING = 2.0  # seconds; after seeking in these, the guessed times of the first frames are wrong
+_CLOSE = 1e-6  # seconds; times that differ by less are equal
+_SEEK_FROM = 5.0  # seconds; decoding less than this is as quick as seeking
+_BACK = (0.0, 2.0, 8.0, 32.0)  # seconds; without an index of key frames, seeking arrives anywhere, mostly too late
+_UNSURE = {"avi", "mpeg", "mpegts"}  # they hold a time for some frames only, or not that of showing
+_SETTLING = 2.0  # seconds; after seeking in these, the times guessed for the first frames are off
 T = TypeVar("T")
 _COMMON_RATES: Final = (
     *map(Fraction, (24, 25, 30, 50, 60, 120, 15, 12, 10)),
@@ -81,9 +76,9 @@ def read_frames(
 
     Args:
         path: any file that libav reads.
-        start: seconds from the first frame; earlier frames are omitted.
-        end: seconds from the first frame; frames at this time or later are omitted.
-        rate: frames a second of a film of constant rate whose times were rounded; exact times are restored from it.
+        start: seconds from the first frame; earlier frames are left out.
+        end: seconds from the first frame; frames at this time or later are left out.
+        rate: frames a second of a film of constant rate, to which times are put back that its clock has rounded.
 
     Raises:
         InputError: the file is missing, empty, has no video stream, or none of its frames can be decoded.
@@ -91,7 +86,7 @@ def read_frames(
     path = Path(path)
     check_readable(path)
     if (formats := picture_formats(path)) and (picture := read_picture(path, formats)) is not None:
-        if start <= _TIME_TOLERANCE and (end is None or end > _TIME_TOLERANCE):
+        if start <= _CLOSE and (end is None or end > _CLOSE):
             yield Frame(picture.image, 0.0, 0)
         return
     with _opened(path) as (container, stream):
@@ -99,13 +94,13 @@ def read_frames(
         if rate is not None:
             timed = evened(timed, rate, clock(stream))
         first, _ = next(timed)
-        # A film may change size or rotation midway: every frame is shown like the first, wherever reading starts.
+        # A film may change its size or its turn midway: all of it, wherever reading begins, is shown as it began.
         to_rgb, turn = FrameToRGB((first.width, first.height)), orientation_of(first)
         index = 0
         for raw, time in chain([(first, 0.0)], timed):
-            if end is not None and time >= end - _TIME_TOLERANCE:
+            if end is not None and time >= end - _CLOSE:
                 break
-            if time >= start - _TIME_TOLERANCE:
+            if time >= start - _CLOSE:
                 yield Frame(turn.upright(to_rgb(raw)), time, index)
                 index += 1
 
@@ -153,9 +148,9 @@ def _from_key_frame(
     container: InputContainer, stream: VideoStream, path: Path, begin: float, start: float
 ) -> Iterator[tuple[VideoFrame, float]] | None:
     """The frames from `start` on and some before; None if seeking finds no key frame that is early enough."""
-    settling = _SETTLING if container.format.name in _UNRELIABLE_TIMES else 0.0
+    settling = _SETTLING if container.format.name in _UNSURE else 0.0
     latest = begin + start - settling
-    for back in _SEEK_BACK:
+    for back in _BACK:
         if latest - back <= begin or not _seek(container, stream, latest - back):
             return None
         frames = decoded_video(container, stream, path)
@@ -171,7 +166,7 @@ def _key_frame(frames: Iterator[VideoFrame], stream: VideoStream, latest: float)
     """The first key frame and its time, if not later than `latest`; frames before it lack their reference frames."""
     for frame in frames:
         time = seconds(frame, stream)
-        if time is None or time > latest + _TIME_TOLERANCE:
+        if time is None or time > latest + _CLOSE:
             return None
         if frame.key_frame:
             return frame, time
