@@ -63,7 +63,7 @@ def test_models_that_do_not_dub_are_told_from_those_that_do(user_home: Path) -> 
     judge = user_home / "models" / "judge"
     judge.mkdir(parents=True)
     write_config(judge, {"kind": "sync"})
-    with pytest.raises(WeightsError, match=r"known are: fast, judge \(of kind sync\), sync \(of kind sync\)$"):
+    with pytest.raises(WeightsError, match=r"one of fast, judge \(of kind sync\), sync \(of kind sync\)$"):
         find_model("slow")
     (judge / "config.json").write_text("{")
     with pytest.raises(WeightsError, match=r"judge \(damaged\)"):

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.paste.detail import LARGEST, lendable, native_side
+from lipsmith.dubbing.paste.detail import LARGEST, presharpened, native_side
 from lipsmith.dubbing.source import FileSource, Source
 from lipsmith.errors import InputError, LipsmithError
 from lipsmith.face import MOST_FACES, FaceTracker
@@ -239,7 +239,7 @@ class Scanner:
         if side is None:
             return None
         crops = [c.crop(own, side) for c, own in zip(candidates, transforms, strict=True)]
-        return self._store.put(np.stack([lendable(crop) for crop in crops]))
+        return self._store.put(np.stack([presharpened(crop) for crop in crops]))
 
 
 def find_faces(

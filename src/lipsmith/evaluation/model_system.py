@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.paste.detail import Detail, lendable, with_detail
+from lipsmith.dubbing.paste.detail import Detail, presharpened, with_detail
 from lipsmith.errors import InputError
 from lipsmith.evaluation.systems import ReconstructionTask
 from lipsmith.face.landmarks import NUM_POSE
@@ -67,7 +67,7 @@ class ModelSystem:
         """As `reconstruct`, of crops that are larger than the model's."""
         side, size, pool = task.images.shape[1], self._config.face_size, self._pool(task)
         small = replace(task, images=resized(task.images, size), upper=resized(task.upper, size))
-        native = [lendable(task.images[frame]) for frame in pool]
+        native = [presharpened(task.images[frame]) for frame in pool]
         chosen = self._chosen(task, pool)
         crops: list[NDArray[np.uint8]] = []
         for drawing in self._drawings(small, pool):

@@ -1,1 +1,1 @@
-"""The stages of a model folder on numpy arrays, and what drives them over frames."""
+"""Runs the stages of a model folder on numpy arrays, frame by frame."""

@@ -1,4 +1,4 @@
-"""The one interface to a model's stages, which docs/architecture.md lists: ONNX Runtime and torch are behind it."""
+"""The interface to a model's stages (see docs/architecture.md), implemented on ONNX Runtime and on torch."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 Precision = Literal["auto", "float", "int8"]
-"""Numbers that the render stage computes with on a CPU; auto: int8 where that is faster."""
+"""Number format of the render stage on a CPU; auto: int8 if that is faster."""
 
 
 class Backend(Protocol):
-    """The stages of one model on numpy arrays, callable by name, from several threads at once."""
+    """The stages of one model on numpy arrays, callable by name and from several threads."""
 
     def __call__(self, stage: str, /, **inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-        """The outputs of `stage`, in the contract's order, for inputs given by the contract's names."""
+        """The outputs of `stage`, in the order of docs/architecture.md, for inputs by their names there."""
         ...

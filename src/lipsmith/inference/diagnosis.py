@@ -1,4 +1,4 @@
-"""What a report of a problem needs to say about an installation: versions, the machine, the backend, models."""
+"""Collects facts about an installation for a bug report: versions, the machine, the backend, models."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lipsmith.errors import LipsmithError
 from lipsmith.inference.model_folder import find_model, load_backend, model_names, usable_cores
 
 Fact = tuple[str, str]
-"""What is looked at, and what was found."""
+"""Name and value of a fact."""
 
 DEFAULT_MODEL: Final = "fast"
 
@@ -29,13 +29,13 @@ _CPUINFO: Final = Path("/proc/cpuinfo")
 
 
 def versions() -> list[Fact]:
-    """lipsmith, Python, the system, and every package that lipsmith may use; what is absent is said to be."""
+    """Versions of lipsmith, Python, the system, and every package that lipsmith may use, installed or not."""
     system = f"{platform.platform()}, {platform.python_implementation()} {platform.python_version()}"
     return [("lipsmith", _version("lipsmith")), ("system", system), *((name, _version(name)) for name in _PACKAGES)]
 
 
 def machine() -> list[Fact]:
-    """Cores that this process may use, the processor and its instruction sets, and the film encoders."""
+    """Cores available to this process, the processor and its instruction sets, and the film encoders."""
     import av
 
     missing = [name for name in _ENCODERS if name not in av.codecs_available]
@@ -48,7 +48,7 @@ def machine() -> list[Fact]:
 
 
 def instructions(cpuinfo: Path) -> str:
-    """The instruction sets that matter for speed, as Linux lists them; elsewhere those that OpenCV found."""
+    """The instruction sets that affect speed, as listed by Linux, or as found by OpenCV on other systems."""
     if cpuinfo.is_file():
         lines = cpuinfo.read_text(errors="replace").splitlines()
         flags = {flag for line in lines if line.lower().startswith(("flags", "features")) for flag in line.split()}
@@ -60,7 +60,7 @@ def instructions(cpuinfo: Path) -> str:
 
 
 def backend_of(model: str = DEFAULT_MODEL) -> Fact:
-    """What runs the model here, or why nothing does."""
+    """The backend that runs the model here, or the reason why none can."""
     try:
         return "backend", str(getattr(load_backend(find_model(model)), "name", "unknown"))
     except LipsmithError as error:
@@ -68,13 +68,13 @@ def backend_of(model: str = DEFAULT_MODEL) -> Fact:
 
 
 def models() -> list[Fact]:
-    """Every model by name, checked file by file."""
+    """Every model by name, with all its files checked."""
     return [(name, _state(name)) for name in model_names()]
 
 
 def _state(name: str) -> str:
     try:
-        return f"whole, in {find_model(name).path}"
+        return f"complete, in {find_model(name).path}"
     except LipsmithError as error:
         return str(error)
 

@@ -1,4 +1,4 @@
-"""Model folders: found by name or path, checked file by file, their settings read and their stages made ready."""
+"""Model folders: finds them by name or path, checks their files, reads their settings and loads their stages."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ WEIGHT_SUFFIXES: Final = (".onnx", ".safetensors")
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """What a dub asks of a model; read from the model folder's config.json."""
+    """The settings of a model that dubs, from config.json of its folder."""
 
     name: str
-    """What results say they were made by."""
+    """Name of the model in the metadata of results."""
     face_size: int
     """Side S of the crops that the networks work on, pixels."""
     references_per_frame: int
@@ -40,7 +40,7 @@ class ModelConfig:
     lips: int
     """Lip references of one face."""
     window: int
-    """Frames that the landmark generator sees together, at 25 a second."""
+    """Frames per window of the landmark generator, at 25 a second."""
     drive: float = 1.0
     """How far predicted lips and jaw are driven from rest, as a share of what they should move in the picture."""
 
@@ -55,7 +55,7 @@ class ModelFolder:
 
     path: Path
     config: Mapping[str, Any] = field(repr=False)
-    """config.json as it is, whatever the kind of model; its `files` names every weight file with its SHA-256."""
+    """config.json of any kind of model; its `files` lists every weight file with its SHA-256."""
 
     @property
     def settings(self) -> ModelConfig:
@@ -66,16 +66,16 @@ class ModelFolder:
 
 
 def find_model(name_or_folder: str | Path) -> ModelFolder:
-    """The model of that name (shipped, or in $LIPSMITH_HOME/models), or in that folder, checked file by file.
+    """The model of that name (shipped, or in $LIPSMITH_HOME/models) or in that folder, with all files checked.
 
-    A bare word is first taken as a name; `./word` is always a folder. Raises WeightsError when there is none,
-    or a file is missing or not the one that config.json names.
+    A bare word is first looked up as a name; `./word` is always a folder. Raises WeightsError if there is no such
+    model, or a file is missing or differs from its hash in config.json.
     """
     places = list(_places(name_or_folder))
     folder = next((place for place in places if (place / "config.json").is_file()), None)
     if folder is None:
         known = ", ".join(sorted({_labelled(file) for file in _configs()})) or "none"
-        raise WeightsError(f"no model '{name_or_folder}': not a folder with config.json, and known are: {known}")
+        raise WeightsError(f"no model '{name_or_folder}'; give a folder with config.json, or one of {known}")
     config = _read_config(folder / "config.json")
     for file, sha256 in config.get("files", {}).items():
         check_file(folder / file, sha256)
@@ -88,7 +88,7 @@ def model_names() -> list[str]:
 
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
-    """Write `folder/config.json`, adding the SHA-256 of every weight file that lies in the folder."""
+    """Write `folder/config.json`, with the SHA-256 of every weight file in the folder."""
     files = sorted(file for file in folder.iterdir() if file.suffix in WEIGHT_SUFFIXES)
     content = {**config, "files": {file.name: sha256_of(file) for file in files}}
     with write_whole(folder / "config.json") as beside:
@@ -104,7 +104,7 @@ def _configs() -> Iterator[Path]:
 
 
 def _labelled(config: Path) -> str:
-    """A model's name, with its kind where it is of another than those that dub."""
+    """A model's name, with its kind if it does not dub."""
     name = config.parent.name
     try:
         kind = _read_config(config).get("kind")
@@ -126,7 +126,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise WeightsError(f"{path} cannot be read: {error}") from error
     if not isinstance(config, dict) or not isinstance(config.get("files", {}), dict):
-        raise WeightsError(f"{path} is no model's config; install the model again")
+        raise WeightsError(f"{path} is not the config of a model; install the model again")
     return config
 
 
@@ -137,13 +137,13 @@ def load_backend(
     side_by_side: Collection[str] = (),
     precision: Precision = "float",
 ) -> OnnxBackend | TorchBackend:
-    """The backend that runs the model in `folder`; one log line says which was chosen.
+    """The backend that runs the model in `folder`; a log line reports the choice.
 
-    `device`: auto (CUDA where ONNX Runtime has it, or torch where there are no ONNX files; else the CPU), cpu, cuda or
-    cuda:N, for which torch serves where ONNX Runtime has no CUDA. `threads`: threads within one operator, None for as
-    many as there are cores; `side_by_side`: stages that several threads call at once, each call on one thread;
-    `precision`: auto, float or int8, see `OnnxBackend`.
-    Raises `UsageError` for a device or precision that is not there and `WeightsError` for a folder without stages.
+    `device`: auto (CUDA if ONNX Runtime supports it, or torch if there are no ONNX files; else the CPU), cpu, cuda or
+    cuda:N (on torch if ONNX Runtime has no CUDA). `threads`: threads within one operator; None for all cores.
+    `side_by_side`: stages that several threads call at the same time, each call on one thread. `precision`: auto, float
+    or int8, see `OnnxBackend`. Raises `UsageError` for an unavailable device or precision, and `WeightsError` for a
+    folder without stages.
     """
     if not _DEVICE.fullmatch(device):
         raise UsageError(f"Device {device!r} is unknown: use auto, cpu, cuda or cuda:N.")
@@ -164,14 +164,14 @@ def _choose(
         if device in ("auto", "cpu") or cuda_is_available():
             return OnnxBackend(folder.path, device, threads or usable_cores(), side_by_side, precision)
     if precision == "int8":
-        raise UsageError("Precision int8: torch draws in float; use --precision float or --device cpu.")
+        raise UsageError("Precision int8 is not available on torch; use --precision float or --device cpu.")
     from lipsmith.inference.torch import load_torch_backend
 
     return load_torch_backend(folder.path, device, threads)
 
 
 def usable_cores() -> int:
-    """At least 1. Schedulers of clusters and containers lend a process some of the machine's cores."""
+    """Cores available to this process, at least 1; clusters and containers may restrict them."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

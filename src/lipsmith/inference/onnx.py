@@ -1,4 +1,4 @@
-"""The stages as ONNX files on ONNX Runtime: what a plain install uses."""
+"""Runs the stages as ONNX files on ONNX Runtime, the backend of a plain install."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _PROBE = "render"
 
 
 def has_vnni(info: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether this CPU adds up products of bytes in 32 bits (AVX-512 VNNI, AVX-VNNI); False where nobody can tell.
+    """Whether this CPU accumulates 8-bit products in 32 bits (AVX-512 VNNI, AVX-VNNI); False if unknown.
 
-    Older ones add them up in 16 bits, which overflow, and are hardly faster at it than at floats.
+    Older CPUs accumulate them in 16 bits, which can overflow and is hardly faster than float.
     """
     try:
         words = set(info.read_text(encoding="utf-8", errors="replace").split())
@@ -36,7 +36,7 @@ def has_vnni(info: Path = Path("/proc/cpuinfo")) -> bool:
 
 
 def is_faster(one: Any, other: Any) -> bool:  # noqa: ANN401 - onnxruntime carries no types
-    """Whether the inference session `one` takes less of its caller's CPU time than `other` for one frame."""
+    """Whether the inference session `one` uses less CPU time of the calling thread than `other` for one frame."""
     inputs = {
         given.name: np.zeros([_FREE_AXES.get(axis, 1) if isinstance(axis, str) else axis for axis in given.shape], "f4")
         for given in other.get_inputs()
@@ -56,11 +56,11 @@ def cuda_is_available() -> bool:
 
 
 class OnnxBackend:
-    """One inference session per `<stage>.onnx`, built when the stage first runs.
+    """One inference session per `<stage>.onnx`, created when the stage first runs.
 
-    `side_by_side`: stages that several threads call at once, whose operators get one thread instead of `threads`.
-    `precision` of the render stage: float, int8, or auto: int8 where the CPU has VNNI and is faster with it.
-    Raises `UsageError` for a device that is named and not there, where auto takes the CPU, and for int8 not to be had.
+    `side_by_side`: stages that several threads call at the same time, whose operators get one thread instead of
+    `threads`. `precision` of the render stage: float, int8, or auto (int8 if the CPU has VNNI and is faster with it).
+    Raises `UsageError` if a named device or int8 is unavailable; the device auto falls back to the CPU.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class OnnxBackend:
         self._opening = Lock()
         if self._providers != [_CPU] and not self._computes_on_cuda():
             if device != "auto":
-                raise UsageError(f"Device {device}: ONNX Runtime cannot compute on it here; use cpu.")
+                raise UsageError(f"Device {device}: ONNX Runtime cannot use it here; use cpu.")
             self._providers, self._sessions = [_CPU], {}
         taken = self._take(precision)
         place = _described(self._providers)
@@ -87,18 +87,18 @@ class OnnxBackend:
     def __call__(self, stage: str, /, **inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         with self._opening:
             session = self._sessions.get(stage) or self._sessions.setdefault(stage, self._open(stage))
-        # A stage may have been exported without an input that its configuration leaves unused.
+        # The exporter removes inputs that a configuration does not use.
         known = {given.name for given in session.get_inputs()}
         feed = {name: np.ascontiguousarray(value, np.float32) for name, value in inputs.items() if name in known}
         return tuple(session.run(None, feed))
 
     def _computes_on_cuda(self) -> bool:
-        """Whether sessions really do: without the GPU or its libraries, ONNX Runtime falls back in silence."""
+        """Whether sessions run on CUDA: ONNX Runtime falls back silently without the GPU or its libraries."""
         session = self._sessions[_PROBE] = self._open(_PROBE)
         return _CUDA in session.get_providers()
 
     def _take(self, precision: Precision) -> Precision:
-        """Open the 8-bit render stage where that is asked for, or is faster here; return what was taken."""
+        """Open the 8-bit render stage if it is requested or faster here; return the precision in use."""
         path = self._folder / INT8
         possible = self._providers == [_CPU] and path.is_file()
         if precision == "int8" and not possible:
@@ -124,7 +124,7 @@ def open_session(path: Path, threads: int = 1, providers: Sequence[Any] = (_CPU,
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # Workers that spin between calls would take the cores from decoding, pasting and encoding.
+    # Workers that spin between calls would take cores from decoding, pasting and encoding.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     try:

@@ -1,4 +1,4 @@
-"""The image networks on numpy crops: a face is encoded once, then drawn with any pose and mouth."""
+"""Runs the image networks on numpy crops: encodes a face once, then renders it with any pose and mouth."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from lipsmith.face.landmarks import Floats, draw_sketches
 from lipsmith.inference.backend import Backend
 
 _ENCODED_AT_ONCE = 5
-# A frame is drawn with the sketches of two neighbors on either side.
+# A frame is rendered with its own sketch and those of two neighbors on either side.
 _NEIGHBORS = np.arange(-2, 3)
 
 
 @dataclass(frozen=True)
 class EncodedFace:
-    """What the networks know of one face: R references and m lip references, encoded.
+    """The encoded references of one face: R references and m lip references.
 
     `images`: `(R, S, S, 3)` in 0..255; `points`: `(R, 131, 2)` and `still`: `(R, 2, 2)`, both in crop units; `fine`,
     `coarse`: features `(R, c, h, w)`; `lips`: features `(m, c, h, w)`.
@@ -33,23 +33,24 @@ class EncodedFace:
 
 @dataclass(frozen=True)
 class Drawing:
-    """One face in b frames, and where its k references came from."""
+    """One rendered face in b frames, and the flow of its k references."""
 
     images: NDArray[np.uint8]
     """(b, S, S, 3)."""
     flow: NDArray[np.float32] | None
-    """(b, k, 2, H, S) crop units: from a place of the frame to where it lies in each reference, in the lower H rows.
-    None for a model that does not say."""
+    """(b, k, 2, H, S) crop units: for the lower H rows, displacement from a target position to its position in each
+    reference. None for a model without this output."""
     share: NDArray[np.float32] | None
-    """(b, k, H/4, S/4): how far each reference's detail is believed."""
+    """(b, k, H/4, S/4): weight of each reference's detail."""
 
 
 def encode_face(
     backend: Backend, images: NDArray[np.uint8], points: Floats, still: NDArray[np.float32], lips: NDArray[np.intp]
 ) -> EncodedFace:
-    """Reference crops `(n, S, S, 3)` with their points `(n, 131, 2)` and `lipsmith.face.crop.still_points` `(n, 2, 2)`.
+    """Encode reference crops `(n, S, S, 3)` with points `(n, 131, 2)` and `lipsmith.face.crop.still_points` `(n, 2,
+    2)`.
 
-    `lips` are the lip references among them.
+    `lips`: indices of the lip references among them.
     """
     pictures, size = planes(images), images.shape[1]
     sketches = planes(draw_sketches(points, size)[..., None])
@@ -69,10 +70,10 @@ def render(
     mel: NDArray[np.float32],
     references: NDArray[np.intp],
 ) -> Drawing:
-    """The face with the mouth that `points` give, in b frames.
+    """Render the face with the mouth given by `points`, in b frames.
 
     `targets`: source crops `(b, S, S, 3)`; `points`: `(b, 131, 2)` and `still`: `(b, 2, 2)`, both in crop units;
-    `sketches`: `(b, 5, S, S)`, the frame's own in the middle of its neighbors'; `mel`: `(b, 80, 16)`; `references`:
+    `sketches`: `(b, 5, S, S)`, the frame's sketch in the middle of its neighbors'; `mel`: `(b, 80, 16)`; `references`:
     `(b, k)` ranks in the pool.
     """
     image, *lent = backend(
@@ -95,10 +96,10 @@ def render(
 def sketches_around(
     points: Floats, places: NDArray[np.intp], first: NDArray[np.intp], last: NDArray[np.intp], size: int
 ) -> NDArray[np.uint8]:
-    """The sketches `(b, 5, size, size)` of the frames at `places` `(b,)` and of two neighbors on either side of each.
+    """The sketches `(b, 5, size, size)` of the frames at `places` `(b,)` and of the two neighbors on either side.
 
-    `points`: `(F, 131, 2)`, crop units. `first`, `last`: `(b,)`, the ends of the run that a frame belongs to; beyond
-    them the end itself is repeated.
+    `points`: `(F, 131, 2)`, crop units. `first`, `last`: `(b,)`, the ends of each frame's run; beyond them the end is
+    repeated.
     """
     around = np.clip(places[:, None] + _NEIGHBORS, first[:, None], last[:, None])
     begin = int(around.min())

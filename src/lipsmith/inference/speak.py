@@ -1,7 +1,7 @@
-"""Speech to lips and jaw over a whole recording: predicted in overlapping windows, driven from rest, closed in silence.
+"""Predicts lips and jaw for a whole recording in overlapping windows, scales their motion, and closes lips in silence.
 
-The generator hears and sees 25 frames a second. Footage of another rate is resampled to that grid and the result
-back to the frames' own times.
+The generator works at 25 frames a second. Footage of another rate is resampled to that grid, and the result back to the
+frames' times.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _INNER: Final = NUM_CONTENT - len(INNER_LIP)
 _UPPER_INNER: Final = _INNER + np.arange(1, 10)
 _LOWER_INNER: Final = _INNER + 20 - np.arange(1, 10)
 _PARTNERS: Final = tuple((_UPPER_INNER - shift, _LOWER_INNER - shift) for shift in (0, len(OUTER_LIP)))
-"""Upper and lower points of the inner lips and of the outer lips that lie above each other."""
+"""Pairs of upper and lower points of the inner lips and of the outer lips."""
 _CORNERS: Final = (_INNER, _INNER + 10)
-# The lower jaw carries the lower lip; the upper lip does the rest.
+# The lower lip moves with the jaw; the upper lip covers the remaining share.
 _LOWER_SHARE: Final = 0.75
 _JAW_REACH: Final = np.sin(np.linspace(0, np.pi, NUM_JAW))
 
@@ -41,9 +41,8 @@ def predict_content(
 ) -> NDArray[np.float32]:
     """Jaw and lips `(F, 57, 2)` in crop units for frames at `times` `(F,)`, rising, in seconds of the speech.
 
-    mel: `(80, steps)`, the speech. pose: `(F, 74, 2)` and references: `(N, 131, 2)`, crop units. `window`: frames
-    the generator sees together; every frame is the mean of all windows that hold it, those that hold it near
-    their middle counting more.
+    mel: `(80, steps)`, the speech. pose: `(F, 74, 2)` and references: `(N, 131, 2)`, crop units. `window`: frames per
+    window. Every frame is the weighted mean of all windows that contain it, with larger weights near a window's middle.
     """
     ticks = grid(times)
     tokens = speech_tokens(backend, mel_windows(mel, ticks))
@@ -101,14 +100,15 @@ def overlap_average(pieces: NDArray[np.float32], starts: NDArray[np.intp], frame
 
 
 def window_starts(frames: int, length: int) -> NDArray[np.intp]:
-    """First frames of windows that cover `frames` frames, each frame but the outermost at least twice."""
+    """First frames of windows that cover `frames` frames, each frame except the outermost at least twice."""
     stride = max(1, length // _OVERLAP)
     last = frames - length
     return np.unique(np.append(np.arange(0, last + 1, stride), last))
 
 
 def triangle(length: int) -> NDArray[np.float64]:
-    """Weights `(length,)` in (0, 1], highest in the middle: a window knows least about its ends."""
+    """Weights `(length,)` in (0, 1], highest in the middle, because predictions at the ends of a window have less
+    context."""
     center = (length - 1) / 2
     weights: NDArray[np.float64] = 1 - np.abs(np.arange(length) - center) / (center + 1)
     return weights
@@ -124,9 +124,10 @@ def grid(times: NDArray[np.float64]) -> NDArray[np.float64]:
 def resample(
     values: NDArray[np.floating[Any]], times: NDArray[np.float64], wanted: NDArray[np.float64]
 ) -> NDArray[np.float32]:
-    """Values `(F, ...)` given at rising `times` as they are at `wanted`, by a cubic through the points.
+    """Values `(F, ...)` at rising `times`, interpolated at `wanted` by a cubic through the points.
 
-    The curve passes through what is given and is smooth between; beyond the ends the first and last values hold.
+    The curve passes through the given values and is smooth between them; beyond the ends the first and last values
+    hold.
     """
     if len(times) == len(wanted) and np.allclose(times, wanted, rtol=0, atol=1e-4):
         return values.astype(np.float32)
@@ -154,10 +155,10 @@ def _hermite(flat: NDArray[np.float64], times: NDArray[np.float64], wanted: NDAr
 
 
 def with_strength(points: Floats, references: Floats, strength: float) -> NDArray[np.float32]:
-    """Content `(F, 57, 2)` of `points` `(F, 131, 2)` whose distance from rest is `strength` times as large.
+    """Content `(F, 57, 2)` of `points` `(F, 131, 2)`, with its distance from rest scaled by `strength`.
 
-    `references`: `(N, 131, 2)`, the person's; both in crop units. A `strength` of 1 changes nothing, 0 gives rest,
-    2 twice the motion.
+    `references`: `(N, 131, 2)` of the same person; both in crop units. A `strength` of 1 changes nothing, 0 gives the
+    rest position, 2 twice the motion.
     """
     content = np.array(points[:, NUM_POSE:], np.float32)
     if strength == 1:
@@ -169,7 +170,7 @@ def with_strength(points: Floats, references: Floats, strength: float) -> NDArra
 def rest(points: Floats, references: Floats) -> NDArray[np.float32]:
     """Content at rest `(F, 57, 2)`: the mean of `references` `(N, 131, 2)` in the head pose of `points` `(F, 131, 2)`.
 
-    An affine map, fitted to points that bone carries, turns and tilts the mean face as the head.
+    An affine map, fitted to points that move with the skull, applies the head pose to the mean face.
     """
     mean, anchors = references.mean(0), ranks(ANCHORS)
     to_pose = np.linalg.pinv(_homogeneous(mean[anchors])) @ points[:, anchors]
@@ -181,9 +182,10 @@ def _homogeneous(points: Floats) -> Floats:
 
 
 def uncrossed(content: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Content `(F, 57, 2)` in which no point of the lower lip is above its partner of the upper lip: both meet halfway.
+    """Content `(F, 57, 2)` in which no point of the lower lip is above its partner on the upper lip; crossed pairs meet
+    halfway.
 
-    Above: on the nose's side of the line between the corners of the mouth.
+    Above means on the nose's side of the line between the mouth corners.
     """
     moved = content.copy()
     along = moved[:, _CORNERS[1]] - moved[:, _CORNERS[0]]
@@ -197,9 +199,10 @@ def uncrossed(content: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def close_lips(content: Floats, amount: NDArray[np.float64], rest: float) -> NDArray[np.float32]:
-    """Mouths `(F, 57, 2)` closed by `amount` `(F,)`: 0 leaves them, 1 closes to the opening `rest` or what they have.
+    """Mouths `(F, 57, 2)` closed by `amount` `(F,)`: 0 keeps them, 1 closes to the opening `rest` or keeps a smaller
+    one.
 
-    The lower lip rises by three quarters of the way and takes the chin along; the upper lip comes down the rest.
+    The lower lip moves three quarters of the way, together with the chin, and the upper lip the rest.
     """
     moved = np.array(content, np.float32)
     gap = moved[:, _LOWER_INNER] - moved[:, _UPPER_INNER]
@@ -214,6 +217,6 @@ def close_lips(content: Floats, amount: NDArray[np.float64], rest: float) -> NDA
 
 
 def resting_opening(points: Floats) -> float:
-    """How far apart the inner lips of references `(N, 131, 2)` are when nearly the most closed."""
+    """Opening of the inner lips of references `(N, 131, 2)` at nearly their most closed."""
     inner = points[:, -len(INNER_LIP) :]
     return float(np.percentile(np.linalg.norm(inner[:, 15] - inner[:, 5], axis=-1), 10))

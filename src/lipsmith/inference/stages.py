@@ -1,4 +1,4 @@
-"""The stages of a model folder: what runs once a frame, window, reference or lip; docs/architecture.md."""
+"""The torch modules behind the stages of a model folder (see docs/architecture.md)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from lipsmith.models.renderer.detail import DetailShare
 from lipsmith.models.renderer.network import Renderer
 
 WEIGHTS: Final = "model.safetensors"
-"""Both networks in one file, their tensors' names prefixed with `landmarks.` and `renderer.`."""
+"""Both networks in one file; tensor names start with `landmarks.` or `renderer.`."""
 
 T = TypeVar("T")
 
 
 class RenderStage(nn.Module):
-    """`Renderer.render` with tensors alone as inputs and output."""
+    """`Renderer.render` with only tensors as inputs and outputs."""
 
     def __init__(self, renderer: Renderer) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class RenderStage(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Images `(b, 3, S, S)` in [0, 1], flow `(b, k, 2, H, S)` and detail shares `(b, k, H/4, S/4)`.
 
-        Inputs as `Renderer.render`, the fields of its `References` one by one.
+        Inputs as in `Renderer.render`, with the fields of its `References` passed one by one.
         """
         references = References(reference_images, reference_points, reference_still, fine, coarse)
         masked = self.renderer.mask(target, sketches)
@@ -72,34 +72,36 @@ def make_stages(generator: LandmarkGenerator, renderer: Renderer) -> dict[str, n
 def load_stages(path: Path) -> dict[str, nn.Module]:
     """The stages of the model folder `path`, on the CPU, in float32, ready for inference.
 
-    Raises WeightsError where config or weights are missing, damaged, or do not belong together.
+    Raises WeightsError if config or weights are missing, damaged, or do not match.
     """
     generator, renderer = load_networks(path)
     return make_stages(generator, renderer)
 
 
 def load_networks(path: Path) -> tuple[LandmarkGenerator, Renderer]:
-    """The two networks of the model folder `path`; as `load_stages`."""
+    """The two networks of the model folder `path`; otherwise like `load_stages`."""
     config, weights = _read(path)
     generator = build_landmark_generator(_configured(LandmarkConfig, config, "landmarks", path))
     renderer = Renderer(_configured(RendererConfig, config, "renderer", path))
     for name, network in (("landmarks", generator), ("renderer", renderer)):
         try:
-            network.load_state_dict(of_network(weights, name))  # copies into float32 parameters
+            network.load_state_dict(of_network(weights, name))  # copies to float32 parameters
         except RuntimeError as error:
-            raise WeightsError(f"{path / WEIGHTS} does not fit config.json; fetch the model again ({error})") from error
+            raise WeightsError(
+                f"{path / WEIGHTS} does not match config.json; download the model again ({error})"
+            ) from error
     return generator.eval(), renderer.eval()
 
 
 def of_network(weights: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """Of a model's weights those of one network, `landmarks` or `renderer`, by their own names."""
+    """The weights of one network of a model, `landmarks` or `renderer`, without the prefix."""
     return {key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")}
 
 
 def halved(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights for the disk: matrices and kernels in float16, vectors and scalars as they are.
+    """Weights for storage: matrices and kernels in float16, vectors and scalars unchanged.
 
-    A variance or a log-scale would lose more by rounding than the file would gain.
+    Rounding variances and log-scales would cost accuracy and save almost no space.
     """
     return {
         name: (value.half() if value.is_floating_point() and value.dim() > 1 else value).contiguous()
@@ -115,7 +117,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         return json.loads((path / "config.json").read_text(encoding="utf-8")), load_file(path / WEIGHTS)
     except (OSError, ValueError, SafetensorError) as error:
         raise WeightsError(
-            f"{path}: {WEIGHTS} or config.json is unreadable; fetch the model again ({error})"
+            f"{path}: {WEIGHTS} or config.json is unreadable; download the model again ({error})"
         ) from error
 
 

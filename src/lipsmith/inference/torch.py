@@ -1,4 +1,4 @@
-"""The same stages on torch: CUDA, or weights that were never exported."""
+"""Runs the stages on torch, for CUDA and for weights without ONNX files."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 class TorchBackend:
-    """Calls torch modules as stages; `device` is where their weights are. Needs the `train` extra.
+    """Calls torch modules as stages; `device` is the device of their weights. Needs the `train` extra.
 
-    One call at a time: torch splits it over its own threads.
+    Runs one call at a time, which torch splits over its own threads.
     """
 
     def __init__(self, stages: Mapping[str, nn.Module], device: str | torch.device) -> None:
@@ -43,7 +43,7 @@ class TorchBackend:
 
 
 def load_torch_backend(folder: Path, device: str = "auto", threads: int | None = None) -> TorchBackend:
-    """The stages of the model folder on `device`. Raises `UsageError` where torch or the device is missing."""
+    """The stages of the model folder on `device`. Raises `UsageError` if torch or the device is missing."""
     try:
         import torch
 
@@ -66,5 +66,5 @@ def _device(torch: Any, device: str) -> str:  # noqa: ANN401 - the torch module 
         return device
     index = int(device.partition(":")[2] or 0)
     if not available or index >= torch.cuda.device_count():
-        raise UsageError(f"Device {device}: torch sees no such GPU here; use cpu.")
+        raise UsageError(f"Device {device}: torch finds no such GPU here; use cpu.")
     return f"cuda:{index}"

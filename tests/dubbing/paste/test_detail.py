@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.paste.detail import TOP, Detail, crop_side, lendable, native_side, with_detail
+from lipsmith.dubbing.paste.detail import TOP, Detail, crop_side, presharpened, native_side, with_detail
 
 SIZE, NATIVE, ROWS = 128, 256, 80
 ENLARGED = np.array([[0.5, 0.0, -0.25], [0.0, 0.5, -0.25]])
@@ -88,7 +88,7 @@ def test_sides_of_crops() -> None:
 def test_lendable_keeps_means_and_sharpens_edges() -> None:
     picture = np.zeros((100, 100, 3), np.uint8)
     picture[:, 50:] = 100
-    lent = lendable(picture)
+    lent = presharpened(picture)
     assert lent.shape == (55, 100, 3)
     assert (lent[:, :49].max(), lent[:, 51:].min()) == (0, 100)
     assert lent[10, 50, 0] == 115  # 100 + 0.6 * (100 - 75)

@@ -1,1 +1,1 @@
-"""Put a generated crop back into its frame."""
+"""Pastes rendered crops back into their frames."""

@@ -1,7 +1,7 @@
-"""Puts a generated crop back into its source frame: mouth, chin and cheeks change, every other pixel stays as it was.
+"""Pastes a rendered crop into its source frame: mouth, chin and cheeks change, every other pixel stays unchanged.
 
-The mask is drawn and the colors are matched in the crop, whose geometry does not depend on the film's size; then both
-are carried into the frame, inside the mask's bounding box only.
+The mask and the color correction are computed in the crop, whose geometry does not depend on the film's size, and then
+warped into the frame, inside the mask's bounding box only.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from lipsmith.dubbing.paste.detail import Detail, Grain, with_detail
 from lipsmith.face.crop import to_pixels
 from lipsmith.face.landmarks import JAW, OUTER_LIP, Floats, ranks
 
-# The mask's outline follows the jaw, farther out below the chin (where the new jaw may differ and the whole edge must
-# be drawn anew) and inside the cheeks (where skin fades into skin and hair before the face stays).
+# The mask's outline follows the jaw. Below the chin it lies farther out, because the whole edge of a new jaw must be
+# rendered; at the cheeks it lies farther in, so that it blends skin with skin and keeps hair in front of the face.
 _AT_EAR: Final = 0.88
 _AT_CHIN: Final = 1.10
 # Shares of the crop's side.
 _FEATHER: Final = 0.018
 _BORDER: Final = 0.04
-# How far from the wings of the nose down to the upper lip the mask begins.
+# Start of the mask, as a share of the way from the wings of the nose to the upper lip.
 _BELOW_NOSE: Final = 0.15
 
 _GRID: Final = 32
@@ -32,7 +32,7 @@ _SPREAD: Final = 5.0
 _OUTLIER: Final = 16.0
 _MEMORY: Final = 0.85
 
-# Differences (gray levels) beyond which a place shows something else, and the share of the side in which it is judged.
+# Difference (gray levels) beyond which the content differs, and radius of the comparison as a share of the side.
 _ALIKE: Final = 12.0
 _NEAR: Final = 0.012
 _LIP_MARGIN: Final = 0.15
@@ -47,7 +47,7 @@ _MOUTH: Final = ranks((61, 291, 0, 17))
 
 @dataclass(frozen=True)
 class Patch:
-    """What changes in a frame: `image` `(h, w, 3)` uint8 over the box from `(x, y)`, blended by `mask` `(h, w)`."""
+    """The changed part of a frame: `image` `(h, w, 3)` uint8 in the box from `(x, y)`, blended by `mask` `(h, w)`."""
 
     x: int
     y: int
@@ -56,14 +56,14 @@ class Patch:
 
 
 class Compositor:
-    """Pastes the successive crops of one face. It remembers color and grain, so that neither flickers."""
+    """Pastes successive crops of one face and smooths color and grain over time, so that neither flickers."""
 
     def __init__(self) -> None:
         self._grain = Grain()
         self.restart()
 
     def restart(self) -> None:
-        """Forget the past: the next frame does not follow the last one (a cut, or another face)."""
+        """Reset the smoothing: the next frame does not follow the last one (a cut, or another face)."""
         self._color: NDArray[np.float32] | None = None
         self._grain.restart()
 
@@ -80,9 +80,9 @@ class Compositor:
     ) -> NDArray[np.uint8]:
         """A copy of `frame` `(H, W, 3)` that shows `generated` where the mouth is; all else bit for bit the same.
 
-        `generated`, `source`: the drawn and the original crop `(S, S, 3)`; `transform`: `(2, 3)`, source pixels to
-        crop units; `old`, `new`: the 131 points `(131, 2)` in crop units, as filmed and as drawn; `opacity` in [0, 1];
-        `detail`: what the references lend, where they show more than the crop.
+        `generated`, `source`: the rendered and the original crop `(S, S, 3)`; `transform`: `(2, 3)`, source pixels to
+        crop units; `old`, `new`: the 131 points `(131, 2)` in crop units, as filmed and as rendered; `opacity` in [0,
+        1]; `detail`: detail of the references, if they have a higher resolution than the crop.
         """
         patch = self.patch(frame, generated, source, transform, old, new, opacity, detail)
         result = frame.copy()
@@ -101,7 +101,7 @@ class Compositor:
         opacity: float = 1.0,
         detail: Detail | None = None,
     ) -> Patch | None:
-        """What `paste` would blend in, or None where the mouth lies outside the frame or `opacity` is 0."""
+        """The patch that `paste` blends in; None if the mouth lies outside the frame or `opacity` is 0."""
         size = len(generated)
         mask = soft_mask(old, new, size)
         drawn = np.clip(generated + self._color_field(generated, source, old, new, mask), 0, 255)
@@ -131,7 +131,8 @@ class Compositor:
         new: Floats,
         mask: NDArray[np.float32],
     ) -> NDArray[np.float32]:
-        """What to add to the drawn crop, `(S, S, 3)`, so that its colors meet the source's at the mask's edge."""
+        """Color correction `(S, S, 3)` to add to the rendered crop, so that it matches the source at the mask's
+        edge."""
         field = color_difference(generated, source, skin(old, new, len(mask)) * (1 - mask))
         if self._color is not None:
             field = _MEMORY * self._color + (1 - _MEMORY) * field
@@ -149,9 +150,10 @@ def blend(frame: NDArray[np.uint8], patch: Patch) -> None:
 
 
 def soft_mask(old: Floats, new: Floats, size: int) -> NDArray[np.float32]:
-    """Where the drawn crop shows, `(size, size)` in [0, 1]: below the nose, down to whichever jaw is lower.
+    """Mask of the rendered crop, `(size, size)` in [0, 1]: below the nose, down to the lower of the two jaws.
 
-    `old`, `new`: `(131, 2)` in crop units, the filmed and the drawn face. 0 in the upper half and at the crop's border.
+    `old`, `new`: `(131, 2)` in crop units, the filmed and the rendered face. 0 in the upper half and at the crop's
+    border.
     """
     hard = _filled([outline(old), outline(new)], size)
     soft = cv2.GaussianBlur(hard, (0, 0), max(0.5, _FEATHER * size))
@@ -159,7 +161,7 @@ def soft_mask(old: Floats, new: Floats, size: int) -> NDArray[np.float32]:
 
 
 def outline(points: Floats) -> NDArray[np.float64]:
-    """The changing region of one face `(131, 2)` as a polygon `(19, 2)`: along the jaw, back below the nose."""
+    """The changed region of one face `(131, 2)` as a polygon `(19, 2)`: along the jaw, and back below the nose."""
     center = points[_MOUTH].mean(0)
     reach = np.sin(np.linspace(0, np.pi, len(_JAW)))[:, None] ** 0.5
     jaw = center + (points[_JAW] - center) * (_AT_EAR + (_AT_CHIN - _AT_EAR) * reach)
@@ -168,7 +170,7 @@ def outline(points: Floats) -> NDArray[np.float64]:
 
 
 def skin(old: Floats, new: Floats, size: int) -> NDArray[np.float32]:
-    """Skin that filmed and drawn face share, `(size, size)` in [0, 1], in the half of the crop that is drawn."""
+    """Skin common to the filmed and the rendered face, `(size, size)` in [0, 1], in the rendered half of the crop."""
     shared = np.ones((size, size), np.float32)
     for points in (old, new):
         center = points[_MOUTH].mean(0)
@@ -181,10 +183,10 @@ def skin(old: Floats, new: Floats, size: int) -> NDArray[np.float32]:
 def color_difference(
     generated: NDArray[np.uint8], source: NDArray[np.uint8], weight: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Smooth field `(32, 32, 3)` of source minus generated, known where the lower half of `weight` `(S, S)` is.
+    """Smooth field `(32, 32, 3)` of source minus generated, known where the lower half of `weight` `(S, S)` is above 0.
 
-    A normalized convolution: the weighted mean of the differences near by. Large differences are content, not light,
-    and count little; where nothing is known near by the field falls to 0.
+    A normalized convolution, that is, the weighted mean of nearby differences. Large differences come from content, not
+    light, and weigh little; without known differences nearby the field falls to 0.
     """
     drawn = slice(len(weight) // 2, None)
     difference = source[drawn].astype(np.float32) - generated[drawn]
@@ -199,9 +201,9 @@ def color_difference(
 
 
 def likeness(drawn: NDArray[np.float32], source: NDArray[np.uint8], old: Floats, new: Floats) -> NDArray[np.float32]:
-    """Where drawn and filmed crop `(S, S, 3)` show the same, `(S, S)` in [0, 1]; nowhere near the lips.
+    """Similarity of rendered and filmed crop `(S, S, 3)`, `(S, S)` in [0, 1]; 0 near the lips.
 
-    There the source's finer detail is put back, which the crop is too small to hold: pores, stubble, grain.
+    Similar regions get the source's fine detail (pores, stubble, grain) back, which the crop is too small to hold.
     """
     size = len(source)
     near = cv2.GaussianBlur(_largest(drawn - source), (0, 0), _NEAR * size)
@@ -211,7 +213,7 @@ def likeness(drawn: NDArray[np.float32], source: NDArray[np.uint8], old: Floats,
 
 
 def _largest(difference: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Of the three channels, without numpy's slow reduction over a short axis."""
+    """Maximum of the three channels, without numpy's slow reduction over a short axis."""
     red, green, blue = (np.abs(difference[..., channel]) for channel in range(3))
     return np.maximum(np.maximum(red, green), blue)
 
@@ -230,7 +232,7 @@ def _filled(polygons: list[NDArray[np.float64]], size: int) -> NDArray[np.float3
 
 
 def _window(size: int) -> NDArray[np.float32]:
-    """1 in the lower half of the crop, falling to 0 at its middle row and its border."""
+    """1 in the lower half of the crop, falling to 0 at its middle row and border."""
     centers = np.arange(size) + 0.5
     ramp = max(1.0, _BORDER * size)
     across = np.minimum(centers, size - centers) / ramp
@@ -243,7 +245,7 @@ def _window(size: int) -> NDArray[np.float32]:
 def _bounding_box(
     mask: NDArray[np.float32], matrix: NDArray[np.float64], shape: tuple[int, int]
 ) -> tuple[int, int, int, int] | None:
-    """x0, y0, x1, y1 in the frame of all that the mask can touch; None if nothing is."""
+    """x0, y0, x1, y1 of the mask's bounding box in the frame; None if it is empty."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows):
         return None
@@ -258,7 +260,7 @@ def _bounding_box(
 
 
 def _placed(drawn: NDArray[np.float32], matrix: NDArray[np.float64], area: tuple[int, int]) -> NDArray[np.float32]:
-    """A crop in the frame's pixels: cubic when enlarged, low-passed first when shrunk."""
+    """A crop warped to the frame's pixels: cubic when upscaled, low-pass filtered first when downscaled."""
     shrink = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     if shrink > 1.3:
         drawn = np.asarray(cv2.GaussianBlur(drawn, (0, 0), 0.4 * np.sqrt(shrink**2 - 1)), np.float32)

@@ -1,7 +1,7 @@
-"""Fine detail from the references' own pixels: what a crop of 128 pixels is too small to hold.
+"""Adds fine detail from the references' own pixels, which a crop of 128 pixels is too small to hold.
 
-The networks say from where in each reference a place comes, and whose detail to believe there. So pictures of any size
-can be flowed: up to `TRUSTED` pixels a crop the result is the networks', finer it is the references'.
+The networks output the flow to each reference and the weight of its detail, with which pictures of any size can be
+warped. Detail coarser than `TRUSTED` pixels per crop comes from the networks, finer detail from the references.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from lipsmith.face.landmarks import Floats
 LARGEST: Final = 512
 """Side of the largest native crop, pixels."""
 WORTH: Final = 150
-"""Side of a crop in the film, pixels, from which on native crops show more than those of the networks."""
+"""Minimum side of a crop in the film, pixels, at which native crops have more detail than those of the networks."""
 TOP: Final = 0.45
-"""Crop units: native crops begin here, since nothing above is drawn."""
+"""Top of native crops in crop units; nothing above it is rendered."""
 TRUSTED: Final = 96
-"""Pixels a crop up to which the drawn picture is believed."""
-_LENDERS: Final = 3
+"""Pixels per crop up to which detail comes from the rendered picture."""
+_DETAIL_REFERENCES: Final = 3
 _SHARPENED: Final = 0.6
 _CELL: Final = 4
 _KERNEL: Final = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
@@ -32,72 +32,72 @@ _SIDE: Final = 256
 _MOST: Final = 4.0
 _LEAST: Final = 0.4
 _MEMORY: Final = 0.7
-# Frames between two measurements.
+# Frames between two measurements of the grain.
 _EVERY: Final = 4
 _TILE: Final = 512
 
 
 @dataclass(frozen=True)
 class Detail:
-    """What the references of one frame may lend it."""
+    """Detail of one frame's references."""
 
     pictures: list[NDArray[np.uint8]]
     """k of (rows, N, 3): native crops from `TOP` down."""
     flow: NDArray[np.float32]
-    """(k, 2, H, S) crop units: from a place of the frame to where it lies in each reference, in the lower H rows."""
+    """(k, 2, H, S) crop units: for the lower H rows, displacement from a target position to each reference."""
     share: NDArray[np.float32]
-    """(k, H/4, S/4) in [0, 1]: how far each is believed."""
+    """(k, H/4, S/4) in [0, 1]: weight of each reference's detail."""
 
 
-def lendable(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A native crop `(N, N, 3)` from `TOP` down, sharpened by what bilinear sampling will take away."""
+def presharpened(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A native crop `(N, N, 3)` from `TOP` down, sharpened to compensate for bilinear sampling."""
     below = crop[int(TOP * len(crop)) :]
     blurred = cv2.GaussianBlur(below, (3, 3), 0, borderType=cv2.BORDER_REPLICATE)
     return np.asarray(cv2.addWeighted(below, 1 + _SHARPENED, blurred, -_SHARPENED, 0), np.uint8)
 
 
 def native_side(transforms: Floats) -> int | None:
-    """The side of native crops for a face that `transforms` `(F, 2, 3)` cut out; None where they show nothing more."""
+    """Side of the native crops of a face with `transforms` `(F, 2, 3)`; None if they have no additional detail."""
     side = crop_side(np.median(np.asarray(transforms, np.float64), axis=0))
     return min(LARGEST, round(side)) if side >= WORTH else None
 
 
 def crop_side(transform: Floats) -> float:
-    """Side of a crop, pixels of the film, by the transform `(2, 3)` that cuts it out."""
+    """Side of the crop of a transform `(2, 3)`, pixels of the film."""
     return float(1 / np.hypot(transform[0, 0], transform[1, 0]))
 
 
 def with_detail(
     drawn: NDArray[np.float32], detail: Detail, to_crop: NDArray[np.float64], mask: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """A part of the film `(h, w, 3)` in 0..255 that shows the drawn crop, with the references' detail.
+    """The rendered crop in a part of the film, `(h, w, 3)` in 0..255, with the references' detail added.
 
-    `to_crop`: `(2, 3)`, from pixels of the part to those of the networks' crop, as OpenCV counts them; `mask` `(S, S)`:
-    where in that crop the detail will be seen.
+    `to_crop`: `(2, 3)`, from pixels of the part to those of the networks' crop, in OpenCV's convention; `mask` `(S,
+    S)`: the region of that crop in which the detail is visible.
     """
     size, area = len(mask), (drawn.shape[1], drawn.shape[0])
     lent, total = np.zeros_like(drawn), np.full((*drawn.shape[:2], 1), 1e-6, np.float32)
-    for k in _most_believed(detail.share, mask):
+    for k in _highest_weighted(detail.share, mask):
         share = _from_cells(detail.share[k], to_crop, area, size)[..., None]
         lent += share * _flowed(detail.pictures[k], detail.flow[k], to_crop, area, size)
         total += share
     lent /= total
     scale = min(1.0, TRUSTED / size * float(np.hypot(to_crop[0, 0], to_crop[1, 0])))
-    return np.asarray(lent + _broad(drawn - lent, scale), np.float32)
+    return np.asarray(lent + _low_pass(drawn - lent, scale), np.float32)
 
 
-def _most_believed(share: NDArray[np.float32], mask: NDArray[np.float32]) -> list[int]:
-    """The `_LENDERS` references that are believed most under the mask."""
+def _highest_weighted(share: NDArray[np.float32], mask: NDArray[np.float32]) -> list[int]:
+    """The `_DETAIL_REFERENCES` references with the largest weight under the mask."""
     rows = share.shape[1] * _CELL
     cells = cv2.resize(mask[-rows:], share.shape[:0:-1], interpolation=cv2.INTER_AREA)
     believed = (share * cells).sum((1, 2))
-    return [int(rank) for rank in np.argsort(-believed, kind="stable")[:_LENDERS]]
+    return [int(rank) for rank in np.argsort(-believed, kind="stable")[:_DETAIL_REFERENCES]]
 
 
 def _from_cells(
     share: NDArray[np.float32], to_crop: NDArray[np.float64], area: tuple[int, int], size: int
 ) -> NDArray[np.float32]:
-    """Shares `(H/4, S/4)` in the film's part `(h, w)`."""
+    """Shares `(H/4, S/4)` resampled to the film's part `(h, w)`."""
     matrix = to_crop / _CELL
     matrix[:, 2] += 0.5 / _CELL - 0.5
     matrix[1, 2] -= size / _CELL - share.shape[0]
@@ -111,14 +111,14 @@ def _flowed(
     area: tuple[int, int],
     size: int,
 ) -> NDArray[np.float32]:
-    """A native crop `(rows, N, 3)` as it lies in the film's part, `(h, w, 3)`."""
+    """A native crop `(rows, N, 3)` warped to the film's part, `(h, w, 3)`."""
     side = picture.shape[1]
     below = to_crop.copy()
     below[1, 2] -= size - flow.shape[1]
     x, y = np.arange(area[0]), np.arange(area[1])[:, None]
 
     def native(axis: int, first: int) -> NDArray[np.float32]:
-        """Pixels of the networks' crop, moved, as native ones; both count their first pixel's center as 0."""
+        """Displaced pixels of the networks' crop in native pixels; both have the first pixel's center at 0."""
         own = to_crop[axis, 0] * x + to_crop[axis, 1] * y + to_crop[axis, 2]
         placed = (own + 0.5) * (side / size) + _sampled(flow[axis], below, area) * side
         return np.asarray(placed - 0.5 - first, np.float32)
@@ -128,8 +128,8 @@ def _flowed(
     return np.asarray(sampled, np.float32)
 
 
-def _broad(picture: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
-    """What is left of a picture `(h, w, 3)` in one `scale` times as large."""
+def _low_pass(picture: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
+    """A picture `(h, w, 3)` low-pass filtered to the detail that remains at `scale` times its size."""
     height, width = picture.shape[:2]
     small = (max(1, round(width * scale)), max(1, round(height * scale)))
     shrunk = cv2.resize(picture, small, interpolation=cv2.INTER_AREA)
@@ -142,18 +142,18 @@ def _sampled(values: NDArray[np.float32], matrix: NDArray[np.float64], area: tup
 
 
 class Grain:
-    """Makes the noise that pictures lack, at a level that changes slowly."""
+    """Generates the noise that pictures lack, at a level that changes slowly."""
 
     def __init__(self, seed: int = 0) -> None:
         self._random = np.random.default_rng(seed)
         self.restart()
 
     def restart(self) -> None:
-        """Forget the level: another scene follows."""
+        """Reset the level for another scene."""
         self._frame, self._level = 0, 0.0
 
     def missing(self, drawn: NDArray[np.float32], source: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The noise `(h, w, 1)` that `drawn` `(h, w, 3)` lacks beside `source`, which it will replace."""
+        """The noise `(h, w, 1)` that `drawn` `(h, w, 3)` lacks compared with `source`, which it replaces."""
         if self._frame % _EVERY == 0:
             lacking = min(_MOST, max(0.0, noise_level(source) ** 2 - noise_level(drawn) ** 2) ** 0.5)
             self._level = lacking if self._frame == 0 else _MEMORY * self._level + (1 - _MEMORY) * lacking
@@ -173,14 +173,15 @@ class Grain:
 
 @cache
 def _tile() -> NDArray[np.float32]:
-    """White noise, one megabyte that all faces of a film share."""
+    """White noise, one megabyte shared by all faces of a film."""
     return np.random.default_rng(0).standard_normal((_TILE, _TILE), dtype=np.float32)
 
 
 def noise_level(image: NDArray[np.uint8] | NDArray[np.float32]) -> float:
     """Standard deviation, in gray levels, of the noise in an image `(h, w, 3)`; 0 for one under 3 pixels wide or high.
 
-    J. Immerkaer, "Fast noise variance estimation" (1996), with a median in place of the mean, which edges do not move.
+    J. Immerkaer, "Fast noise variance estimation" (1996), with the median instead of the mean, which is robust to
+    edges.
     """
     if min(image.shape[:2]) < 3:
         return 0.0

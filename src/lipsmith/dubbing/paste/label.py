@@ -1,4 +1,4 @@
-"""A word in a corner of the picture, for those who watch: metadata is for those who look into files."""
+"""Writes a visible label into a corner of the picture, because viewers do not see metadata."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 WORD: Final = "synthetic"
 
 _HEIGHT: Final = 0.04
-"""Of the label, as a share of the picture's shorter side; at least `_SMALLEST` pixels."""
+"""Height of the label as a share of the picture's shorter side; at least `_SMALLEST` pixels."""
 _SMALLEST: Final = 14
 _SHARE: Final = 0.5
-"""Of the label's height that capital letters take."""
+"""Height of capital letters as a share of the label's height."""
 _DARK: Final = 0.55
 _FONT: Final = cv2.FONT_HERSHEY_SIMPLEX
 
 
 def labeled(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A copy of `image` `(H, W, 3)` with the word, white on a darkened box, in its lower right corner."""
+    """A copy of `image` `(H, W, 3)` with the word in white on a darkened box in its lower right corner."""
     stamp = _stamp(min(image.shape[:2]))
     result = image.copy()
     corner = result[-stamp.shape[0] :, -stamp.shape[1] :]
@@ -32,7 +32,7 @@ def labeled(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 @lru_cache(maxsize=8)
 def _stamp(side: int) -> NDArray[np.float32]:
-    """How far each pixel of the box is the word's, `(h, w)` in [0, 1], for a picture whose shorter side is `side`."""
+    """Coverage of the box by the word, `(h, w)` in [0, 1], for a picture whose shorter side is `side`."""
     height = max(_SMALLEST, round(_HEIGHT * side))
     (_, tall), _ = cv2.getTextSize(WORD, _FONT, 1.0, 1)
     scale = _SHARE * height / tall
