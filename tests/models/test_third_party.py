@@ -100,7 +100,7 @@ def test_a_changed_file_is_refused(tmp_path: Path) -> None:
     folder = make_model(tmp_path / "mine")
     find_model(folder)
     (folder / "speech.onnx").write_bytes(b"another network")
-    with pytest.raises(WeightsError, match=r"speech\.onnx is not the file that was published"):
+    with pytest.raises(WeightsError, match=r"speech\.onnx is not the published file"):
         find_model(folder)
 
 

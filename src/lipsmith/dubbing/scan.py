@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.paste.detail import LARGEST, presharpened, native_side
+from lipsmith.dubbing.paste.detail import LARGEST, native_side, presharpened
 from lipsmith.dubbing.source import FileSource, Source
 from lipsmith.errors import InputError, LipsmithError
 from lipsmith.face import MOST_FACES, FaceTracker

@@ -47,8 +47,8 @@ class Drawing:
 def encode_face(
     backend: Backend, images: NDArray[np.uint8], points: Floats, still: NDArray[np.float32], lips: NDArray[np.intp]
 ) -> EncodedFace:
-    """Encode reference crops `(n, S, S, 3)` with points `(n, 131, 2)` and `lipsmith.face.crop.still_points` `(n, 2,
-    2)`.
+    """Encode reference crops `(n, S, S, 3)` with points `(n, 131, 2)` and `lipsmith.face.crop.still_points`
+    `(n, 2, 2)`.
 
     `lips`: indices of the lip references among them.
     """

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.paste.detail import TOP, Detail, crop_side, presharpened, native_side, with_detail
+from lipsmith.dubbing.paste.detail import TOP, Detail, crop_side, native_side, presharpened, with_detail
 
 SIZE, NATIVE, ROWS = 128, 256, 80
 ENLARGED = np.array([[0.5, 0.0, -0.25], [0.0, 0.5, -0.25]])

@@ -72,8 +72,8 @@ def with_detail(
 ) -> NDArray[np.float32]:
     """The rendered crop in a part of the film, `(h, w, 3)` in 0..255, with the references' detail added.
 
-    `to_crop`: `(2, 3)`, from pixels of the part to those of the networks' crop, in OpenCV's convention; `mask` `(S,
-    S)`: the region of that crop in which the detail is visible.
+    `to_crop`: `(2, 3)`, from pixels of the part to those of the networks' crop, in OpenCV's convention; `mask`
+    `(S, S)`: the region of that crop in which the detail is visible.
     """
     size, area = len(mask), (drawn.shape[1], drawn.shape[0])
     lent, total = np.zeros_like(drawn), np.full((*drawn.shape[:2], 1), 1e-6, np.float32)
