@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lipsmith.evaluation.listening import Listener, load_listener
+from landmark_clips import talking_clip, write_clips
+from lipsmith.evaluation.listening import Listener, load_listener, split_phonemes
 
 
 def test_without_the_extra_the_figures_and_the_remedy_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -18,6 +21,19 @@ def test_without_the_extra_the_figures_and_the_remedy_are_named(monkeypatch: pyt
     assert all("install lipsmith[measure]" in reason for reason in listener.missing.values())
     said = listener(np.zeros(800, np.float32))
     assert (said.phonemes, said.spans) == (None, None)
+
+
+def test_without_hama_no_closure_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("hama", "hama.asr"):
+        monkeypatch.setitem(sys.modules, name, None)
+    clip = talking_clip(0, "a", "val")
+    heard = tmp_path / "a.wav"
+    heard.touch()
+    write_clips(tmp_path, [replace(clip, record=replace(clip.record, source=str(heard)))])
+    assert split_phonemes(tmp_path, "val", lambda done, total: None) == {}
+    assert "closure is not measured: hama is not installed" in caplog.text
 
 
 def test_phonemes_and_spans_are_of_the_wave() -> None:

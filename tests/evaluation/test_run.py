@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from double import CONFIG, Double
 from lipsmith.cli import main
 from lipsmith.cli.results import read_figures
-from lipsmith.data.clips import ClipRecord, PreparedClip
+from lipsmith.data.clips import ClipRecord, PreparedClip, read_manifest
 from lipsmith.data.prepare import prepare
 from lipsmith.errors import InputError, UsageError
 from lipsmith.evaluation.baselines import Copy, Mean, Warp, landmark_flow, under, warp
@@ -210,7 +210,7 @@ class Perfect:
 
 
 def test_a_whole_evaluation(data: Path, networks: Networks) -> None:
-    from lipsmith.data.clips import load_clip, read_manifest
+    from lipsmith.data.clips import load_clip
 
     truth = {}
     for record in read_manifest(data, "test"):
@@ -220,7 +220,8 @@ def test_a_whole_evaluation(data: Path, networks: Networks) -> None:
         assert source.images is not None
         truth[int(source.images[0].sum())] = source.images[asked.targets]
     systems = [Mean(), Perfect(truth), ModelSystem("double", Double(), CONFIG)]
-    found = evaluate(Plan(data, "test", "strict", "true", None), systems, Scorer(networks))
+    late = {record.clip: [("m", 0.1), ("m", record.seconds - 0.3)] for record in read_manifest(data, "test")}
+    found = evaluate(Plan(data, "test", "strict", "true", None, phonemes=late), systems, Scorer(networks))
     perfect = found.totals["perfect"]
     assert perfect["psnr"] == pytest.approx(10 * np.log10(255**2 * SIZE * SIZE * 3))
     assert perfect["ssim"] == pytest.approx(1)
@@ -230,15 +231,21 @@ def test_a_whole_evaluation(data: Path, networks: Networks) -> None:
     assert found.totals["mean"]["psnr"] < 60
     assert found.totals["mean"]["lip_lmd"] > 0
     assert len(found.rows) == 2 * 4
+    assert perfect["closure"] == found.totals[REAL]["closure"]
+    assert {row["closure_events"] for row in found.rows} == {1}  # the first half is not rebuilt
     figures = flat_figures(found, "double")
     assert {"psnr", "mean.psnr", "real.lse_d"} <= figures.keys()
 
 
 def test_cross_driven_hears_somebody_else_and_claims_no_truth(data: Path, networks: Networks) -> None:
     model = ModelSystem("double", Double(), CONFIG)
-    found = evaluate(Plan(data, "test", "cross", "predicted", model), [model], Scorer(networks))
+    first, second = (record.clip for record in read_manifest(data, "test"))
+    said = {first: [("m", 0.2)], second: [("b", 0.2), ("p", 0.4)]}
+    found = evaluate(Plan(data, "test", "cross", "predicted", model, None, said), [model], Scorer(networks))
     assert {"lse_d", "jitter", "sharpness"} <= found.totals["double"].keys()
     assert not {"psnr", "ssim", "lip_lmd"} & found.totals["double"].keys()
+    events = {row["clip"]: row["closure_events"] for row in found.rows if row["system"] == "double"}
+    assert events == {first: 2, second: 1}
 
 
 def test_missing_networks_cost_their_own_figures_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,6 +105,7 @@ def _variants(options: Options) -> list[list[str]]:
 def _evaluate(options: Options) -> tuple[Evaluation, dict[str, Any]]:
     import torch
 
+    from lipsmith.evaluation.listening import split_phonemes
     from lipsmith.evaluation.run import Plan, evaluate
     from lipsmith.evaluation.scoring import CSIM_EVERY, VGG_EVERY, Scorer, load_networks
 
@@ -112,7 +113,10 @@ def _evaluate(options: Options) -> tuple[Evaluation, dict[str, Any]]:
         torch.set_num_threads(options.threads)
     systems = _systems(options)
     scorer = Scorer(load_networks(options.judge), regions=options.side is not None)
-    plan = Plan(options.data, options.split, options.protocol, options.landmarks, _speaker(systems), options.side)
+    with console.progress("phonemes") as progress:
+        said = split_phonemes(options.data, options.split, progress)
+    speaker = _speaker(systems)
+    plan = Plan(options.data, options.split, options.protocol, options.landmarks, speaker, options.side, said)
     with console.progress("evaluating") as progress:
         found = evaluate(plan, systems, scorer, progress=progress, watch=_strips(options))
     judge = scorer.networks.judge

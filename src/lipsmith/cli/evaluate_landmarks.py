@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ import tyro
 
 from lipsmith.cli import console
 from lipsmith.cli.results import write_figures
-from lipsmith.errors import InputError
 from lipsmith.files import refuse_outputs
 from lipsmith.progress import Progress
 
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from lipsmith.inference.backend import Backend
     from lipsmith.speech.phonemes import Phonemes
 
-_LOG = logging.getLogger(__name__)
 _BASELINES: Final = ("mean", "nearest")
 
 
@@ -85,16 +82,10 @@ def _figures(
 
 
 def _phonemes(data: Path, split: str) -> Mapping[str, Phonemes]:
-    """Phonemes of the clips of a split; empty, with a warning, if they cannot be recognized."""
-    from lipsmith.data.clips import read_manifest
-    from lipsmith.data.phonemes import clip_phonemes
+    from lipsmith.evaluation.listening import split_phonemes
 
-    try:
-        with console.progress(f"{split}: phonemes") as progress:
-            return clip_phonemes(data, read_manifest(data, split), progress)
-    except InputError as error:
-        _LOG.warning("closure is not measured: %s", error)
-        return {}
+    with console.progress(f"{split}: phonemes") as progress:
+        return split_phonemes(data, split, progress)
 
 
 def _offsets(stages: Backend, data: Path, *rest: Any) -> ClipOffsets:  # noqa: ANN401 - passed on

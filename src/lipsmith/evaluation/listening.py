@@ -1,20 +1,26 @@
-"""What is said in a sound, as far as the extra `measure` is installed."""
+"""What is said in a sound or in prepared clips, as far as the extra `measure` is installed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.data.clips import read_manifest
+from lipsmith.data.phonemes import clip_phonemes
 from lipsmith.errors import InputError
 from lipsmith.evaluation.metrics.articulation import Utterance
+from lipsmith.progress import Progress
 from lipsmith.speech.activity import SpeechDetector
-from lipsmith.speech.phonemes import Recognizer
+from lipsmith.speech.phonemes import Phonemes, Recognizer
 
 T = TypeVar("T")
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,3 +54,12 @@ def load_listener() -> Listener:
 
     phonemes = attempt("closure", Recognizer)
     return Listener(phonemes, attempt("theval.silent_stability, theval.lip_sync", SpeechDetector), missing)
+
+
+def split_phonemes(data: Path, split: str, progress: Progress) -> Mapping[str, Phonemes]:
+    """Phonemes by clip of a split of prepared clips; empty, with a warning, if they cannot be recognized."""
+    try:
+        return clip_phonemes(data, read_manifest(data, split), progress)
+    except InputError as error:
+        _LOG.warning("closure is not measured: %s", error)
+        return {}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +23,7 @@ from lipsmith.evaluation.totals import Row, intervals, totals
 from lipsmith.face.crop import still_points
 from lipsmith.progress import Progress
 from lipsmith.speech.mel import mel_windows
+from lipsmith.speech.phonemes import Phonemes
 
 Watcher = Callable[[ClipRecord, RealStretch, dict[str, NDArray[np.uint8]]], None]
 
@@ -52,6 +53,8 @@ class Plan:
     """Predicts lips and jaw; needed for `predicted` and for `cross`."""
     side: int | None = None
     """Pixels to which crops are shrunk; None for the side at which they were prepared."""
+    phonemes: Mapping[str, Phonemes] = field(default_factory=dict)
+    """What is said in the clips, by clip, for closures."""
 
     def __post_init__(self) -> None:
         if self.predicts and self.speaker is None:
@@ -123,15 +126,16 @@ def _tasks(
         if chosen is None:
             yield record, None, None
             continue
-        mel, times = clip.mel, clip.times[chosen.targets]
+        mel, times, speaker = clip.mel, clip.times[chosen.targets], record
         if plan.protocol == "cross":
-            mel = load_clip(plan.data, _stranger(records, record), images=False).mel
-            times = times - times[0]
+            speaker = _stranger(records, record)
+            mel, times = load_clip(plan.data, speaker, images=False).mel, times - times[0]
         meshes = load_mesh(plan.data, record)[chosen.targets]
         assert clip.images is not None
         truth = clip.images[chosen.targets]
         task = _task(plan, clip, chosen, mel, times)
-        yield record, RealStretch(truth, meshes, times, SpeechTrack(mel), plan.protocol != "cross", task.points), task
+        is_truth, said = plan.protocol != "cross", plan.phonemes.get(speaker.clip)
+        yield record, RealStretch(truth, meshes, times, SpeechTrack(mel), is_truth, task.points, said), task
 
 
 def _shrunk(clip: PreparedClip, side: int | None) -> PreparedClip:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.errors import WeightsError
+from lipsmith.evaluation.metrics.articulation import closure_figures
 from lipsmith.evaluation.metrics.csim import Recognizer, csim
 from lipsmith.evaluation.metrics.frechet import Moments, frechet
 from lipsmith.evaluation.metrics.image_quality import psnr, sharpness, ssim
@@ -23,6 +24,7 @@ from lipsmith.evaluation.systems import REAL
 from lipsmith.evaluation.totals import Row
 from lipsmith.face.detector import FaceMesh
 from lipsmith.face.landmarks import select
+from lipsmith.speech.phonemes import Phonemes
 
 VGG_EVERY: Final = 3
 """VGG-16 costs several times as much as all else: LPIPS-VGG and the Frechet distance use every third frame."""
@@ -83,6 +85,8 @@ class RealStretch:
     """Whether the systems should have given these very pictures (False when driven by other speech)."""
     asked: NDArray[np.float32] | None = None
     """(T, 131, 2) crop units, the landmarks that the systems' pictures should have; None where they are unknown."""
+    phonemes: Phonemes | None = None
+    """What is said, in the clock of `times`; None where it is unknown."""
 
 
 @dataclass
@@ -163,6 +167,8 @@ class Scorer:
             rows[name]["jitter"] = jitter(found)
             if shown.is_truth and name != REAL:
                 rows[name]["lip_lmd"] = _mean(lip_lmd(found, lips[REAL]))
+            if shown.phonemes is not None:
+                rows[name] |= closure_figures(found, shown.times, shown.phonemes)
             if shown.asked is not None:
                 # The real film is compared with its own landmarks: no system can do better than that.
                 rows[name] |= obedience(found, select(shown.meshes) if name == REAL else shown.asked)

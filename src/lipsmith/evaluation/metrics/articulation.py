@@ -62,8 +62,19 @@ class LipTrack:
 
     @property
     def content(self) -> NDArray[np.float32]:
-        """`(F, 57, 2)` crop units; the jaw, which nothing here asks for, is zero."""
-        return np.pad(self.lips / np.float32(CROP_SIDE), ((0, 0), (NUM_JAW, 0), (0, 0)))
+        """See `as_content`."""
+        return as_content(self.lips)
+
+
+def as_content(lips: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Lips `(F, 40, 2)` in pixels at 128 as content `(F, 57, 2)` in crop units, whose jaw is zero."""
+    return np.pad(lips / np.float32(CROP_SIDE), ((0, 0), (NUM_JAW, 0), (0, 0)))
+
+
+def closure_figures(lips: NDArray[np.float32], times: NDArray[np.float64], phonemes: Phonemes) -> dict[str, float]:
+    """Closures and their events (`lipsmith.evaluation.metrics.closure`) of lips `(F, 40, 2)` in pixels at 128."""
+    everything = np.ones(len(times), np.bool_)
+    return closures(as_content(lips), times, everything, phonemes) | events(times, everything, phonemes)
 
 
 def eye_distance(meshes: Floats) -> NDArray[np.float64]:
@@ -87,9 +98,7 @@ def articulation(track: LipTrack, said: Utterance | None) -> dict[str, float]:
     if said is None:
         return figures
     if said.phonemes is not None:
-        everything = np.ones(len(track.times), np.bool_)
-        figures |= closures(track.content, track.times, everything, said.phonemes)
-        figures |= events(track.times, everything, said.phonemes)
+        figures |= closure_figures(track.lips, track.times, said.phonemes)
     if said.spans is not None:
         speaking = in_spans(track.times, said.spans)
         figures["theval.silent_deviation"] = silent_deviation(gap(track), track.times, ~speaking)
