@@ -1,12 +1,14 @@
-"""What `lipsmith serve` costs and what it stands: a load, a preview, and the same dubs with and without it.
+"""What `lipsmith serve` costs and what it stands: a load, a preview, a queue, and the same dubs with and without it.
 
     python benchmarks/serve.py [--clients 50] [--seconds 10] [--json FILE]
 
 The footage is the demo's face in motion at 640x480 and 25 frames a second, with the demo's voice. Load: so many clients
-upload and poll at once while four jobs run; every answer and every job counts, and the memory of both processes is read
-after half of the load and at its end. Preview: three seconds of a film that is prepared. Cost: the same dub by
+upload and poll at once while four jobs run, in four rounds; every answer and every job counts, and the memory of both
+processes is read after each round. Preview: three seconds of a film that is prepared. Queue: ten jobs of four seconds
+that are asked for at once, between five and five such dubs by a loaded model in this process. Cost: the same dub by
 `Clip.dub` in this process (plain), by the service (served), and by the service with what the page compares it with
-(page), in turns. Processor time is what other programs on the machine disturb least.
+(page), in turns. Processor time is what other programs on the machine disturb least; least_wall is the shortest of all
+turns, which they disturb least on the clock.
 """
 
 from __future__ import annotations
@@ -17,8 +19,11 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
+from statistics import mean, median
 
 import httpx
 
@@ -26,12 +31,15 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from dub import write_speech  # noqa: E402
-from lipsmith import Dubber  # noqa: E402
+from lipsmith import Clip, Dubber  # noqa: E402
 from service import Running, ended, found_faces, running, send  # noqa: E402
 from synthetic import make_film  # noqa: E402
 
 SIZE = (640, 480)
 WAYS = ("plain", "served", "page")
+ROUNDS = 4
+POLLS = 20
+QUEUED = 10
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -50,7 +58,10 @@ def main() -> None:
         words = write_speech(folder / "words.wav", options.seconds)
         with running(folder / "data", "--threads", str(options.threads)) as service:
             figures = preview(service, film, words) | load(service, film, words, options.clients)
-            figures |= cost(service, film, words, options.jobs, options.threads)
+            dubber = Dubber.from_pretrained("fast", threads=options.threads)
+            clip = dubber.prepare(film)
+            figures |= queue(service, clip, film, write_speech(folder / "short.wav", 4))
+            figures |= cost(service, clip, film, words, options.jobs)
     for key, value in figures.items():
         print(f"{key:28} {value:10.2f}")
     if options.json:
@@ -76,26 +87,28 @@ def preview(service: Running, film: Path, words: Path) -> dict[str, float]:
 
 def load(service: Running, film: Path, words: Path, clients: int) -> dict[str, float]:
     """Errors, lost jobs and memory while `clients` upload and poll and four jobs run."""
+    errors, sizes = 0, []
     with service.client() as client:
         wanted = {"video": send(client, film), "speech": send(client, words)}
         jobs = [client.post("/v1/jobs", json=wanted).json()["id"] for _ in range(4)]
         began = time.perf_counter()
         with ThreadPoolExecutor(clients) as pool:
-            first = sum(pool.map(lambda _: one_client(service, words), range(clients)))
-            half = memory(service)
-            second = sum(pool.map(lambda _: one_client(service, words), range(clients)))
+            for _ in range(ROUNDS):
+                errors += sum(pool.map(lambda _: one_client(service, words), range(clients)))
+                sizes.append(memory(service))
         seconds = time.perf_counter() - began
         lost = sum(ended(client, job, 3600)["state"] != "done" for job in jobs)
-    after = memory(service)
+    grown = [last - first for first, last in zip(sizes[0], sizes[-1], strict=True)]
     return {
         "clients": clients,
+        "answers": ROUNDS * clients * (1 + 2 * POLLS),
         "load_s": seconds,
-        "errors": first + second,
+        "errors": errors,
         "lost_jobs": lost,
-        "server_mb": after[0],
-        "server_growth_mb": after[0] - half[0],
-        "worker_mb": after[1],
-        "worker_growth_mb": after[1] - half[1],
+        "server_mb": sizes[-1][0],
+        "server_growth_mb": grown[0],
+        "worker_mb": sizes[-1][1],
+        "worker_growth_mb": grown[1],
     }
 
 
@@ -107,7 +120,7 @@ def one_client(service: Running, words: Path) -> int:
             upload = send(client, words)
         except (AssertionError, httpx.HTTPError):
             return 1
-        for _ in range(20):
+        for _ in range(POLLS):
             for path in (f"/v1/uploads/{upload}", "/v1/jobs"):
                 try:
                     errors += client.get(path).status_code != 200
@@ -117,42 +130,72 @@ def one_client(service: Running, words: Path) -> int:
     return errors
 
 
-def cost(service: Running, film: Path, words: Path, jobs: int, threads: int) -> dict[str, float]:
+def queue(service: Running, clip: Clip, film: Path, words: Path) -> dict[str, float]:
+    """Seconds of ten queued jobs, from asking to the last one's end, over those of ten dubs by a loaded model."""
+    with service.client() as client:
+        wanted = {"video": send(client, film), "speech": send(client, words)}
+        assert found_faces(client, wanted["video"]).status_code == 200
+        assert ended(client, client.post("/v1/jobs", json=wanted).json()["id"], 600)["state"] == "done"
+        dub(clip, words)
+        first = timed(service, lambda: [dub(clip, words) for _ in range(QUEUED // 2)])
+        queued = timed(service, lambda: all_done(client, wanted))
+        second = timed(service, lambda: [dub(clip, words) for _ in range(QUEUED - QUEUED // 2)])
+    cpu, wall = first[0] + second[0], first[1] + second[1]
+    return {
+        "queued_cpu_s": queued[0],
+        "queued_wall_s": queued[1],
+        "queued_cpu_over_plain": queued[0] / cpu,
+        "queued_wall_over_plain": queued[1] / wall,
+    }
+
+
+def all_done(client: httpx.Client, wanted: dict[str, str]) -> None:
+    """Ask for ten dubs and return when all are done."""
+    jobs = [client.post("/v1/jobs", json=wanted).json()["id"] for _ in range(QUEUED)]
+    for job in jobs:
+        assert ended(client, job, 3600)["state"] == "done"
+
+
+def dub(clip: Clip, words: Path) -> None:
+    """The same without a service."""
+    clip.dub(words).save(words.with_name("plain.mp4"), overwrite=True)
+
+
+def timed(service: Running, work: Callable[[], object]) -> tuple[float, float]:
+    """Processor time of all that takes part, and time on the clock."""
+    used, began = all_seconds(service), time.perf_counter()
+    work()
+    return all_seconds(service) - used, time.perf_counter() - began
+
+
+def cost(service: Running, clip: Clip, film: Path, words: Path, jobs: int) -> dict[str, float]:
     """Seconds of dubs by the service, without and with the page's comparison, beside the same dubs in one process.
 
     They take turns, so that what else the machine does disturbs all alike.
     """
-    clip = Dubber.from_pretrained("fast", threads=threads).prepare(film)
-    cpu, wall = dict.fromkeys(WAYS, 0.0), dict.fromkeys(WAYS, 0.0)
+    taken: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
     with service.client() as client:
         wanted = {"video": send(client, film), "speech": send(client, words)}
         assert found_faces(client, wanted["video"]).status_code == 200
         for _ in range(jobs):
-            for way in WAYS:
-                used, began = all_seconds(service), time.perf_counter()
-                if way == "plain":
-                    clip.dub(words).save(film.with_name("plain.mp4"), overwrite=True)
-                    wall[way] += time.perf_counter() - began
-                else:
-                    wall[way] += served(client, wanted | {"compare": way == "page"})
-                cpu[way] += all_seconds(service) - used
-    figures = {f"{way}_cpu_s": cpu[way] / jobs for way in WAYS} | {f"{way}_wall_s": wall[way] / jobs for way in WAYS}
-    for way in WAYS[1:]:
-        figures |= {
-            f"{way}_cpu_over_plain": cpu[way] / cpu["plain"],
-            f"{way}_wall_over_plain": wall[way] / wall["plain"],
-        }
+            taken["plain"].append(timed(service, lambda: dub(clip, words)))
+            taken["served"].append(timed(service, lambda: served(client, wanted)))
+            taken["page"].append(timed(service, lambda: served(client, wanted | {"compare": True})))
+    figures: dict[str, float] = {}
+    for way, pairs in taken.items():
+        used, walls = zip(*pairs, strict=True)
+        figures |= {f"{way}_cpu_s": mean(used), f"{way}_wall_s": median(walls), f"{way}_least_wall_s": min(walls)}
+    for way, name in product(WAYS[1:], ("cpu", "wall", "least_wall")):
+        figures[f"{way}_{name}_over_plain"] = figures[f"{way}_{name}_s"] / figures[f"plain_{name}_s"]
     return figures
 
 
-def served(client: httpx.Client, wanted: dict[str, object]) -> float:
-    """Seconds from a job's start to its end, while its events are followed."""
+def served(client: httpx.Client, wanted: dict[str, object]) -> None:
+    """A dub that is asked for, and followed by its events to its end."""
     job = client.post("/v1/jobs", json=wanted).json()["id"]
     with client.stream("GET", f"/v1/jobs/{job}/events", timeout=None) as events:
         told = [line for line in events.iter_lines() if line.startswith("data:")]
-    done = json.loads(told[-1][5:])
-    assert done["state"] == "done", done
-    return float(done["finished"] - done["started"])
+    assert json.loads(told[-1][5:])["state"] == "done", told[-1]
 
 
 def all_seconds(service: Running) -> float:

@@ -90,7 +90,10 @@ def test_a_result_is_served_in_ranges(client: httpx.Client, uploads: Uploads) ->
     part = client.get(f"/v1/jobs/{job}/result", headers={"Range": "bytes=100-199"})
     assert (part.status_code, part.content) == (206, whole.content[100:200])
     assert part.headers["content-range"] == f"bytes 100-199/{len(whole.content)}"
-    assert client.get(f"/v1/jobs/{job}/result", headers={"Range": f"bytes={10**9}-"}).status_code == 416
+    beyond = client.get(f"/v1/jobs/{job}/result", headers={"Range": f"bytes={10**9}-"})
+    assert_problem(beyond, 416, str(len(whole.content)))
+    assert beyond.headers["content-range"] == f"bytes */{len(whole.content)}"
+    assert_problem(client.get(f"/v1/jobs/{job}/result", headers={"Range": "bytes=5-2"}), 400)
     assert client.head(f"/v1/jobs/{job}/result").headers["content-length"] == str(len(whole.content))
 
 

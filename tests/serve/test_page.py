@@ -122,7 +122,7 @@ def test_from_a_film_to_its_download(page: Page, footage: dict[str, Path], tmp_p
     page.click("#whole")
     page.wait_for_selector("#work:not([hidden])")
     if SHOTS:
-        until(lambda: "left" in page.inner_text("#work-status"))
+        until(lambda: page.evaluate("document.getElementById('progress').value > 0.3"))
     shoot(page, "3-work")
     page.wait_for_selector("#result:not([hidden])")
     until(lambda: is_loaded(page, "after") and is_loaded(page, "before"))
@@ -244,8 +244,7 @@ def test_silent_music_is_refused_and_taken_back(page: Page, footage: dict[str, P
 
 def test_a_camera_records(page: Page) -> None:
     page.click("#film-record")
-    page.wait_for_selector("#camera:not([hidden])")
-    time.sleep(1)
+    until(lambda: page.evaluate("document.getElementById('camera').currentTime > 1"))
     page.click("#film-record")
     until(lambda: "Found: film" in page.inner_text("#film-status"))
     assert "with sound" in page.inner_text("#film-status")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import FileResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.types import Message, Receive, Scope, Send
 
 from lipsmith.serve.problems import Problem, responses
 from lipsmith.serve.service import Service, owner_of, service_of
@@ -22,7 +25,8 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 Given = Annotated[Service, Depends(service_of)]
 Owner = Annotated[str, Depends(owner_of)]
 
-_GLANCE: Final = 0.5
+_PATIENCE: Final = 5.0
+"""Seconds after which a job is looked at though nobody told that it changed."""
 _FILMS: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {"video/mp4": {}}},
     206: {"content": {"video/mp4": {}}, "description": "A range"},
@@ -67,14 +71,15 @@ def cancel(job: Id, service: Given, owner: Owner) -> JobView:
     service.dub(job, owner)
     if not service.store.cancel(job):
         raise Problem(409, "The job has ended; remove its result instead.")
+    service.supervisor.ring()
     return show(job, service, owner)
 
 
 @router.get("/{job}/events", responses=responses(401, 404, 422), response_class=EventSourceResponse)
 async def events(job: Id, service: Given, owner: Owner) -> EventSourceResponse:
     """The job as server-sent events, `job` whenever it changes, until it has ended."""
-    first = await to_thread.run_sync(show, job, service, owner)
-    return EventSourceResponse(_changes(first, service, owner))
+    await to_thread.run_sync(service.dub, job, owner)
+    return EventSourceResponse(_changes(job, service, owner))
 
 
 @router.api_route("/{job}/result", methods=["GET", "HEAD"], responses=_FILMS | responses(401, 404, 409, 422))
@@ -118,17 +123,20 @@ def remove(job: Id, service: Given, owner: Owner) -> None:
     shutil.rmtree(service.settings.job(job), ignore_errors=True)
 
 
-async def _changes(view: JobView, service: Service, owner: str) -> AsyncIterator[ServerSentEvent]:
-    yield _event(view)
-    while view.state in ACTIVE:
-        await asyncio.sleep(_GLANCE)
-        before = view
+async def _changes(job: str, service: Service, owner: str) -> AsyncIterator[ServerSentEvent]:
+    before = None
+    while before is None or before.state in ACTIVE:
+        changed = service.supervisor.changed
         try:
-            view = await to_thread.run_sync(show, view.id, service, owner)
+            view = await to_thread.run_sync(show, job, service, owner)
         except Problem:  # it expired
             return
         if view != before:
             yield _event(view)
+        before = view
+        if view.state in ACTIVE:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(changed.wait(), _PATIENCE)
 
 
 def _event(view: JobView) -> ServerSentEvent:
@@ -148,12 +156,25 @@ def _refuse_unfit(service: Service, wanted: DubRequest) -> None:
             raise Problem(422, f"{name}: This has no sound; choose a recording.")
 
 
+class _Film(FileResponse):
+    """A film in ranges; of one that it does not have it is told as of all errors."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def checked(message: Message) -> None:
+            if message.get("status", 200) >= 400:
+                size = Path(self.path).stat().st_size
+                sentence = f"The film has {size} bytes; ask for some of them."
+                raise Problem(message["status"], sentence, Content_Range=f"bytes */{size}")
+            await send(message)
+
+        await super().__call__(scope, receive, checked)
+
+
 def _film(service: Service, job: Job, name: str) -> FileResponse:
     if job.state != "done":
         raise Problem(409, f"The job is {job.state} and has no result; ask for its state.")
     path = service.settings.job(job.id) / f"{name}.mp4"
     if not path.is_file():
         raise Problem(404, "There is no such film of this job; ask for it first.")
-    return FileResponse(
-        path, media_type="video/mp4", filename=f"{name}-{job.id[:8]}.mp4", content_disposition_type="inline"
-    )
+    filename = f"{name}-{job.id[:8]}.mp4"
+    return _Film(path, media_type="video/mp4", filename=filename, content_disposition_type="inline")

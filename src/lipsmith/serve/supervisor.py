@@ -37,6 +37,8 @@ class Supervisor:
         self._settings, self._store = settings, store
         self._process: Process | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.changed = asyncio.Event()
+        """Set when a job changes, and then another takes its place: get it before looking at a job, then wait."""
         self.restarts = 0
 
     @property
@@ -45,9 +47,10 @@ class Supervisor:
         return self._process.pid if self._process is not None and self._process.returncode is None else None
 
     def ring(self) -> None:
-        """Tell the worker that there may be something to do; from any thread."""
+        """Tell the worker, and who waits for changes, that there may be something new; from any thread."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._write)
+            self._loop.call_soon_threadsafe(self._notify)
 
     async def run(self) -> None:
         """Keep a worker until cancelled; its job then waits for the next start."""
@@ -58,8 +61,11 @@ class Supervisor:
             while True:
                 began = time.monotonic()
                 self._process = await self._start()
+                hearing = asyncio.create_task(self._hear(self._process))
                 await self._watch(self._process)
+                hearing.cancel()
                 await asyncio.to_thread(self._bury, self._process.returncode or 0)
+                self._notify()
                 self.restarts += 1
                 pause = min(_LONGEST_PAUSE, 2 * pause) if time.monotonic() - began < _QUICK else 0.1
                 await asyncio.sleep(pause)
@@ -73,13 +79,24 @@ class Supervisor:
             with suppress(OSError, RuntimeError):
                 self._process.stdin.write(b"\n")
 
+    def _notify(self) -> None:
+        changed, self.changed = self.changed, asyncio.Event()
+        changed.set()
+
+    async def _hear(self, process: Process) -> None:
+        assert process.stdout is not None
+        while await process.stdout.read(4096):
+            self._notify()
+
     async def _start(self) -> Process:
         scratch = self._settings.data / "tmp"
         words = (sys.executable, "-m", "lipsmith.serve.worker", json.dumps(self._settings.for_worker()))
         # Decoders keep reference pictures in temporary files, which belong to the data folder as well.
         environment = os.environ | {"TMPDIR": str(scratch)}
         environment.pop("LIPSMITH_TOKEN", None)
-        return await asyncio.create_subprocess_exec(*words, stdin=PIPE, env=environment, start_new_session=True)
+        return await asyncio.create_subprocess_exec(
+            *words, stdin=PIPE, stdout=PIPE, env=environment, start_new_session=True
+        )
 
     async def _watch(self, process: Process) -> None:
         """Return when the process has ended; end it where its job hangs."""

@@ -1,7 +1,8 @@
 """The process that decodes and dubs: one model, one job at a time, and what takes a moment in between.
 
 `python -m lipsmith.serve.worker SETTINGS` is started by the server, with its settings as JSON. A line on standard input
-says that there may be something to do; its end says that the server is gone.
+says that there may be something to do; its end says that the server is gone. Bytes on standard output say that a job
+has changed.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import re
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event, Thread
 from typing import Any, Final
@@ -28,6 +30,8 @@ _LOG = logging.getLogger(__name__)
 
 _INTERVAL: Final = 0.25
 """Seconds between reports of progress."""
+_MEMORY: Final = 2.0
+"""Seconds that the speed of the job before counts in an estimate."""
 _PATIENCE: Final = 5.0
 """Seconds after which an idle worker looks for work unasked."""
 
@@ -76,6 +80,7 @@ class Worker:
             self._store.finish(job.id, "failed", {}, "The service met an error of its own; its log says which.")
         else:
             self._store.finish(job.id, "done", figures)
+        _tell()
 
 
 @dataclass
@@ -89,6 +94,7 @@ class _Reporter:
     def stage(self, name: str, later: float = 0.0) -> Progress:
         """Begin a stage; its callback raises `CancelledError` where the job was cancelled."""
         began = last = time.monotonic()
+        before = self.speeds[name]
         self._report(name, 0.0, None)
 
         def told(done: int, total: int) -> None:
@@ -96,8 +102,8 @@ class _Reporter:
             now = time.monotonic()
             if now - last < _INTERVAL and done != total:
                 return
-            if done and now > began:
-                self.speeds[name] = done / (now - began)
+            # The first frames come late; until there are enough of them, those of the job before count as well.
+            self.speeds[name] = (done + _MEMORY * before) / (now - began + _MEMORY)
             left = max(0, total - done) / self.speeds[name] + later / self.speeds["dubbing"]
             self._report(name, min(1.0, done / total) if total else 0.0, left if total else None)
             if self.interruptible:
@@ -110,6 +116,12 @@ class _Reporter:
     def _report(self, stage: str, progress: float, eta: float | None) -> None:
         if not self.store.report(self.job.id, stage, round(progress, 4), eta if eta is None else round(eta, 1)):
             raise CancelledError
+        _tell()
+
+
+def _tell() -> None:
+    with suppress(OSError):  # the server is gone, and so is this process in a moment
+        os.write(1, b"\n")
 
 
 def _for_client(sentence: str, job: Job, settings: Settings) -> str:
