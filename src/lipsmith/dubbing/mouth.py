@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Final
@@ -23,10 +23,10 @@ from lipsmith.inference.backend import Backend
 from lipsmith.inference.model_folder import ModelConfig
 from lipsmith.inference.render import Drawing, EncodedFace, encode_face, render, sketches_around
 from lipsmith.inference.speak import close_lips, predict_content, resting_opening, with_strength
-from lipsmith.speech.mel import mel_windows
 from lipsmith.speech.recording import Speech, speaking
 
 Image = NDArray[np.uint8]
+Heard = Callable[[NDArray[np.float64]], NDArray[np.float32]]
 
 # Frames predicted at a time, and those that the next piece predicts again, from which it fades in.
 _PIECE: Final = 200
@@ -61,10 +61,6 @@ class MouthTrack:
     def sketches(self, part: slice, size: int) -> NDArray[np.uint8]:
         """The five sketches `(b, 5, size, size)` of each frame at the places `part`."""
         return sketches_around(self.points, np.arange(part.start, part.stop), self.begins[part], self.ends[part], size)
-
-    def mel(self, speech: Speech, part: slice) -> NDArray[np.float32]:
-        """The mel windows `(b, 80, 16)` of the frames at the places `part`."""
-        return mel_windows(speech.mel, self.times[part])
 
 
 def predict_mouth(
@@ -177,16 +173,17 @@ class DrawnFrame:
 
 
 def draw_frame(
-    faces: EncodedFaces, mouths: Sequence[MouthTrack], speech: Speech, number: int, filmed: Image
+    faces: EncodedFaces, mouths: Sequence[MouthTrack], heard: Heard, number: int, filmed: Image
 ) -> DrawnFrame:
     """Every face's crop in output frame `number`, which shows the source image `filmed` `(H, W, 3)`.
 
-    Remembers nothing, so frames may be drawn in any order and several at the same time.
+    `heard` gives the mel windows `(n, 80, 16)` of frames at times `(n,)`. Remembers nothing, so frames may be drawn in
+    any order and several at the same time.
     """
-    return DrawnFrame(number, filmed, [_drawn_face(faces, mouth, speech, number, filmed) for mouth in mouths])
+    return DrawnFrame(number, filmed, [_drawn_face(faces, mouth, heard, number, filmed) for mouth in mouths])
 
 
-def _drawn_face(faces: EncodedFaces, mouth: MouthTrack, speech: Speech, number: int, filmed: Image) -> DrawnFace | None:
+def _drawn_face(faces: EncodedFaces, mouth: MouthTrack, heard: Heard, number: int, filmed: Image) -> DrawnFace | None:
     part = mouth.place(number)
     if part is None:
         return None
@@ -201,7 +198,7 @@ def _drawn_face(faces: EncodedFaces, mouth: MouthTrack, speech: Speech, number: 
         mouth.points[part],
         still_points(transforms),
         mouth.sketches(part, side),
-        mouth.mel(speech, part),
+        heard(mouth.times[part]),
         chosen,
     )
     return DrawnFace(drawing.images[0], original, _detail(references.native, drawing, chosen[0]))

@@ -19,6 +19,7 @@ from collections import defaultdict
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, Final
@@ -44,7 +45,7 @@ from lipsmith.media import Frame, VideoWriter
 from lipsmith.media.background import Background
 from lipsmith.media.container import Chapter, chapters_between, kept_metadata, synthetic_metadata
 from lipsmith.progress import Progress, prefetch, prefetch_map
-from lipsmith.speech.mel import SAMPLE_RATE
+from lipsmith.speech.mel import SAMPLE_RATE, mel_windows
 from lipsmith.speech.recording import Speech, load_speech, speaking
 
 _LOG = logging.getLogger(__name__)
@@ -280,7 +281,7 @@ class Result:
                 yield frame.filmed, Frame(image, float(self.timeline.times[frame.number]), frame.number)
 
     def _draw(self, shown: tuple[int, Image]) -> DrawnFrame:
-        return draw_frame(self.clip.encoded, self.mouths, self.speech, *shown)
+        return draw_frame(self.clip.encoded, self.mouths, partial(mel_windows, self.speech.mel), *shown)
 
     def _filmed(self) -> Generator[tuple[int, Image], None, None]:
         """Number and source image of every output frame."""

@@ -6,6 +6,7 @@ ranks of lip opening).
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -151,6 +152,26 @@ def nearest(cost: NDArray[np.float32], k: int, sticky: bool = True) -> NDArray[n
     for frame, row in enumerate(cost):
         chosen[frame] = _followed(row, chosen[frame - 1] if frame else None, k, margin)
     return chosen
+
+
+class Follower:
+    """`nearest` for frames that come one by one: it averages over past frames alone."""
+
+    def __init__(self, k: int) -> None:
+        self._k = k
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget the past: the next frame does not follow the last one."""
+        self._recent: deque[NDArray[np.float32]] = deque(maxlen=_MEAN_FRAMES + 1)
+        self._chosen: NDArray[np.intp] | None = None
+
+    def __call__(self, cost: NDArray[np.float32]) -> NDArray[np.intp]:
+        """The references `(k,)` of the next frame, of which `cost` `(R,)` is as of `costs`."""
+        self._recent.append(cost)
+        mean = np.mean(self._recent, axis=0)
+        self._chosen = _followed(mean, self._chosen, self._k, STICKINESS * float(np.median(mean)))
+        return self._chosen
 
 
 def costs(

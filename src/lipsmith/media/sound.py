@@ -76,17 +76,33 @@ def open_sound(path: Path | str, rate: int | None = None, whole: bool = False) -
     return Sound(rate or own_rate, channels, blocks, language)
 
 
+class Resampler:
+    """Turns blocks `(channels, n)` at `rate` into blocks at `new_rate`, sample 0 in place, as they come."""
+
+    def __init__(self, rate: int, new_rate: int, channels: int = 1) -> None:
+        self.rate = rate
+        self._resampler = AudioResampler(format="fltp", layout=_LAYOUTS[channels], rate=new_rate)
+        self._position = 0
+
+    def __call__(self, block: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """The blocks that are known once `block` has come."""
+        frame = to_frame(block, self.rate, self._position)
+        self._position += block.shape[1]
+        return [_samples(resampled) for resampled in self._resampler.resample(frame)]
+
+    def end(self) -> list[NDArray[np.float32]]:
+        """What is left when no block follows."""
+        return [_samples(resampled) for resampled in self._resampler.resample(None)]
+
+
 def resample(
     blocks: Iterator[NDArray[np.float32]], rate: int, new_rate: int, channels: int
 ) -> Iterator[NDArray[np.float32]]:
     """Blocks (channels, n) at `rate` to blocks at `new_rate`; sample 0 stays in place."""
-    resampler = AudioResampler(format="fltp", layout=_LAYOUTS[channels], rate=new_rate)
-    position = 0
+    resampler = Resampler(rate, new_rate, channels)
     for block in blocks:
-        frame = to_frame(block, rate, position)
-        position += block.shape[1]
-        yield from map(_samples, resampler.resample(frame))
-    yield from map(_samples, resampler.resample(None))
+        yield from resampler(block)
+    yield from resampler.end()
 
 
 def sound_of(audio: NDArray[np.float32] | None, rate: int) -> Sound | None:

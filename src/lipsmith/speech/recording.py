@@ -73,11 +73,18 @@ def raised(mel: NDArray[np.float32]) -> NDArray[np.float32]:
 
     Digital silence and inaudible recordings stay unchanged.
     """
-    loud = _loud(loudness(mel))
-    if not _INAUDIBLE < loud < _USUAL:
-        return mel
-    gain = np.float32((_USUAL - loud) / _DB_PER_UNIT)
-    return np.where(mel > -MEL_LIMIT, np.minimum(mel + gain, MEL_LIMIT), mel)
+    return louder(mel, gain_for(loudness(mel)))
+
+
+def gain_for(level: NDArray[np.float64]) -> float:
+    """Units of mel by which a recording of loudness `level` `(steps,)`, decibels, is made louder; 0 to leave it."""
+    loud = _loud(level)
+    return (_USUAL - loud) / _DB_PER_UNIT if _INAUDIBLE < loud < _USUAL else 0.0
+
+
+def louder(mel: NDArray[np.float32], gain: float) -> NDArray[np.float32]:
+    """`mel` `(80, steps)` raised by `gain` units, but for digital silence."""
+    return np.where(mel > -MEL_LIMIT, np.minimum(mel + np.float32(gain), MEL_LIMIT), mel) if gain else mel
 
 
 def loudness(mel: NDArray[np.float32]) -> NDArray[np.float64]:
