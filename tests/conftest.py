@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+# A worker of pytest runs on every core, and tiny networks are faster on one thread.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A busy machine is no fault of the code.
 settings.register_profile("untimed", deadline=None)

@@ -12,8 +12,9 @@ from pathlib import Path
 from types import FrameType
 
 import lipsmith
+from dub_samples import write_wav
 from lipsmith import DubOptions, cli, dub
-from synthetic import DEMO
+from synthetic import DEMO, speech
 
 PACKAGE = str(Path(lipsmith.__file__).parent)
 COMPREHENSIONS = {"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"}
@@ -55,16 +56,20 @@ def followed() -> Iterator[Way]:
         threading.setprofile(None)
 
 
+def words(folder: Path) -> Path:
+    return write_wav(folder / "words.wav", speech(0.4))
+
+
 def test_one_dub_is_a_short_way(tmp_path: Path) -> None:
     with followed() as way:
-        dub(DEMO / "actor.mp4", DEMO / "speech.wav", tmp_path / "dubbed.mp4", DubOptions(end=1))
+        dub(DEMO / "actor.mp4", words(tmp_path), tmp_path / "dubbed.mp4", DubOptions(end=0.4))
     assert len(way.files) <= 30
     assert 5 < way.depth <= 12
 
 
 def test_from_the_command_line_it_is_little_longer(tmp_path: Path) -> None:
-    words = ["dub", str(DEMO / "actor.mp4"), str(DEMO / "speech.wav"), "-o", str(tmp_path / "dubbed.mp4"), "--end", "1"]
+    line = ["dub", str(DEMO / "actor.mp4"), str(words(tmp_path)), "-o", str(tmp_path / "dubbed.mp4"), "--end", "0.4"]
     with followed() as way:
-        assert cli.main(words) == 0
+        assert cli.main(line) == 0
     assert len(way.files) <= 33
     assert 5 < way.depth <= 14

@@ -133,7 +133,7 @@ def test_an_interrupted_session_falls_silent_at_once_and_goes_on(clip: Clip) -> 
 
 
 def test_sound_and_picture_stay_together_for_minutes(clip: Clip) -> None:
-    _, frames = idle_then(clip, lambda session, number: session.push(speech(0.04)), 1500)
+    _, frames = idle_then(clip, lambda session, number: session.push(speech(0.04)), 400)
     counts = np.cumsum([len(frame.sound) for frame in frames])
     ends = np.array([frame.number + 1 for frame in frames]) / 25 * RATE
     assert np.abs(counts - ends).max() <= 1

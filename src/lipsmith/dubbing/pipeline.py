@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,29 +35,27 @@ from lipsmith.dubbing.options import DubOptions, Tail, choose, warn_ignored_face
 from lipsmith.dubbing.paste.composite import Compositor
 from lipsmith.dubbing.paste.label import labeled
 from lipsmith.dubbing.scan import CropStore, Face, Scan, Scanner, Sizes
-from lipsmith.dubbing.source import FileSource, Frames, Source, Timeline, play, usual_interval
+from lipsmith.dubbing.source import FileSource, Source, Timeline, Video, play, usual_interval
 from lipsmith.errors import UsageError
 from lipsmith.face import MOST_FACES, FaceTracker
 from lipsmith.files import refuse_existing, refuse_input
 from lipsmith.inference.backend import Backend, Precision
 from lipsmith.inference.model_folder import ModelConfig, find_model, load_backend, usable_cores
+from lipsmith.inference.render import SIDE_BY_SIDE
 from lipsmith.media import Frame, VideoWriter
 from lipsmith.media.background import Background
 from lipsmith.media.container import Chapter, chapters_between, kept_metadata, synthetic_metadata
 from lipsmith.progress import Progress, prefetch, prefetch_map
 from lipsmith.speech.mel import SAMPLE_RATE, mel_windows
-from lipsmith.speech.recording import Speech, load_speech, speaking
+from lipsmith.speech.recording import Samples, Speech, load_speech, speaking
+
+if TYPE_CHECKING:
+    from lipsmith.live import Live
 
 _LOG = logging.getLogger(__name__)
 
-SIDE_BY_SIDE: Final = ("render",)
-"""Stages that draw one frame while others are drawn, each on one thread: faster than all threads on one frame."""
-
 MOST_AT_ONCE: Final = 8
 """Frames drawn at the same time: each takes memory, and pasting, one after the other, keeps up with no more."""
-
-Video = PathLike[str] | str | Frames
-Samples = NDArray[np.floating[Any] | np.signedinteger[Any]]
 
 
 class Dubber:
@@ -161,6 +159,12 @@ class Clip:
         """
         dubber, store = dubber or Dubber.from_pretrained(), CropStore()
         return dubber.clip_of(load_clip(Path(folder), store, dubber.config.face_size), store)
+
+    def live(self, rate: int = SAMPLE_RATE, strength: float = 1.0, paced: bool = True) -> Live:
+        """A session in which the clip says speech as it is pushed, at `rate` samples a second; see `Live`."""
+        from lipsmith.live import Live
+
+        return Live(self, rate, strength=strength, paced=paced)
 
     @property
     def seconds(self) -> float:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -27,6 +28,7 @@ STILL_RATE: Final = Fraction(25)
 
 Frames = Sequence[NDArray[np.uint8]] | Sequence["Image"] | NDArray[np.uint8]
 """Footage in memory: RGB uint8 arrays `(H, W, 3)` or Pillow's pictures, of one size."""
+Video = PathLike[str] | str | Frames
 
 _INSTANT: Final = 1e-6
 _STILL: Final = 0.04  # seconds; a still picture is shown 25 times a second

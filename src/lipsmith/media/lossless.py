@@ -61,8 +61,8 @@ class LosslessFrames:
                 self._container.seek(index, stream=self._stream)
                 self._packets = self._container.demux(self._stream)
             (frame,) = self._stream.decode(next(self._packets))
-            self._next = frame.pts + 1
-            if frame.pts != index:
+            self._next = -1 if frame.pts is None else frame.pts + 1
+            if self._next != index + 1:
                 raise ValueError("seeking found another frame")
         except (OSError, ValueError, StopIteration, av.FFmpegError) as error:
             raise InputError(f"{self._path}: frame {index} cannot be read; prepare the clip again.") from error

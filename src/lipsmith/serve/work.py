@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from lipsmith import Clip, Dubber, DubOptions, Result
 from lipsmith.dubbing.options import choose
-from lipsmith.dubbing.pipeline import SIDE_BY_SIDE
 from lipsmith.errors import InputError
 from lipsmith.face import MOST_FACES
 from lipsmith.inference.backend import Backend, Precision
 from lipsmith.inference.model_folder import find_model, load_backend
+from lipsmith.inference.render import SIDE_BY_SIDE
 from lipsmith.media import open_sound
 from lipsmith.media.background import Background
 from lipsmith.progress import Progress
