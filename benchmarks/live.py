@@ -1,0 +1,169 @@
+"""Live sessions: frames a second that are sustained, latency, drift of sound against picture, CPU and memory.
+
+    python benchmarks/live.py [--sizes 640x480 1280x720] [--seconds 300] [--chunk 0.02] [--simulated HOURS]
+
+The footage is the demo's face in motion, kept and loaded again; the demo's voice is pushed in chunks in real time,
+with pauses between. Latency: from the push of a sample to the moment at which the frame with that sample is in the
+caller's hands. Drift: the end of the sound against the end of the picture, after the last frame. `--simulated` runs so
+many hours on a clock that waits for nobody, with a stand-in for the networks and five frames a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from double import make_dubber  # noqa: E402
+from lipsmith import Clip, Dubber  # noqa: E402
+from lipsmith.live import Live  # noqa: E402
+from synthetic import SPEECH_RATE, face_at, make_film, speech  # noqa: E402
+
+FPS = 25
+
+
+def main() -> None:
+    """Measure and print a line for each size."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="fast")
+    parser.add_argument("--sizes", nargs="*", default=["640x480", "1280x720"])
+    parser.add_argument("--seconds", type=float, default=300)
+    parser.add_argument("--chunk", type=float, default=0.02, help="seconds of sound pushed at a time")
+    parser.add_argument("--simulated", type=float, metavar="HOURS")
+    options = parser.parse_args()
+    if options.simulated:
+        simulate(options.simulated)
+        return
+    for size in options.sizes:
+        width, height = map(int, size.split("x"))
+        with tempfile.TemporaryDirectory() as folder:
+            measure(size, prepared(Path(folder), (width, height), options.model), options)
+
+
+def prepared(folder: Path, size: tuple[int, int], model: str) -> Clip:
+    """Eight seconds of footage, kept on disk and loaded again; says how long that takes."""
+    dubber = Dubber.from_pretrained(model)
+    clip = dubber.prepare(make_film(folder / "film.mp4", 8, FPS, size))
+    clip.save(folder / "clip")
+    began = time.perf_counter()
+    loaded = Clip.load(folder / "clip", dubber)
+    print(f"loaded in {time.perf_counter() - began:.2f} s")
+    return loaded
+
+
+class Pusher(threading.Thread):
+    """Speech in real time, with a pause of two seconds after every pass; remembers when each sample was pushed."""
+
+    def __init__(self, session: Live, chunk: float) -> None:
+        super().__init__(daemon=True)
+        self._session, self._chunk = session, round(chunk * SPEECH_RATE)
+        self.pushed: deque[tuple[float, int]] = deque()
+        self.stop = threading.Event()
+
+    def run(self) -> None:
+        """Push until told to stop."""
+        words, due, total = np.maximum(np.abs(speech()), 1e-4) * np.sign(speech() + 1e-9), time.monotonic(), 0
+        while not self.stop.is_set():
+            for begin in range(0, len(words), self._chunk):
+                part = words[begin : begin + self._chunk]
+                due += len(part) / SPEECH_RATE
+                time.sleep(max(0.0, due - time.monotonic()))
+                total += len(part)
+                self.pushed.append((time.monotonic(), total))
+                self._session.push(part)
+                if self.stop.is_set():
+                    return
+            self._session.flush()
+            due += 2.0
+
+
+def measure(size: str, clip: Clip, options: argparse.Namespace) -> None:
+    """A session of `options.seconds`."""
+    session = Live(clip, SPEECH_RATE)
+    pusher, latencies, heard = Pusher(session, options.chunk), [], 0
+    frames = session.frames()
+    next(frames)  # loads what is loaded late
+    cpu, began, count, drift = cpu_seconds(), time.monotonic(), 0, 0.0
+    pusher.start()
+    for frame in frames:
+        now = time.monotonic()
+        count += 1
+        drift = frame.time + len(frame.sound) / SPEECH_RATE - (frame.number + 1) / FPS
+        heard += int(np.count_nonzero(frame.sound))
+        while pusher.pushed and pusher.pushed[0][1] <= heard:
+            latencies.append(now - pusher.pushed.popleft()[0])
+        if now - began > options.seconds:
+            break
+    pusher.stop.set()
+    session.close()
+    wall, used = time.monotonic() - began, cpu_seconds() - cpu
+    median, late = np.percentile(latencies, [50, 95])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(
+        f"{size}: {count / wall:.2f} frames a second of {FPS}, {session.skipped} skipped, {used / wall:.2f} cores, "
+        f"latency {median:.3f} s median, {late:.3f} s 95th percentile, drift {1000 * drift:.1f} ms, {peak:.0f} MB"
+    )
+
+
+def cpu_seconds() -> float:
+    """Of this process, all threads."""
+    return time.process_time()
+
+
+class Simulated:
+    """A clock that stands still but while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+
+    def now(self) -> float:
+        """Seconds."""
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        """Let them pass."""
+        self.time += seconds
+
+
+def simulate(hours: float) -> None:
+    """Talk and idle by turns for `hours`, and print memory every hour."""
+    rate = 5
+    clip = make_dubber().prepare([face_at(number / 5, (96, 96)) for number in range(10)], rate=rate)
+    session, words = Live(clip, SPEECH_RATE, clock=Simulated()), speech(20.0)
+    said, per_hour = 0, 3600 * rate
+    for frame in islice(session.frames(), round(hours * per_hour)):
+        if frame.number % (60 * rate) == 0:
+            session.push(words)
+            session.flush()
+        said += loud(frame.sound)
+        if frame.number % per_hour == per_hour - 1:
+            waiting = f"{session.waiting:.2f} s wait, {memory():.0f} MB"
+            print(f"{frame.time / 3600:.0f} h: {said / SPEECH_RATE:.0f} s said, {waiting}", flush=True)
+
+
+def loud(sound: NDArray[np.float32]) -> int:
+    """Samples that are not silent."""
+    return int(np.count_nonzero(sound))
+
+
+def memory() -> float:
+    """What this process holds now, MB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+if __name__ == "__main__":
+    main()

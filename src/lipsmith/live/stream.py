@@ -1,0 +1,94 @@
+"""A session as a stream that browsers play while it comes: fragmented MP4, H.264 and AAC (Media Source Extensions)."""
+
+from __future__ import annotations
+
+import io
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Final
+
+import av
+
+from lipsmith import __version__
+from lipsmith.media.color import PIXEL_FORMAT, ColorTags, RGBToFrame
+from lipsmith.media.container import synthetic_metadata
+from lipsmith.media.sound import Resampler, to_frame
+
+if TYPE_CHECKING:
+    from lipsmith.live.session import LiveFrame
+
+MIME: Final = 'video/mp4; codecs="avc1.42E01F, mp4a.40.2"'
+"""What `MediaSource.addSourceBuffer` is given; players read the exact level from the stream."""
+SOUND_RATE: Final = 48000
+"""Hz of the stream's sound: a frame of AAC takes 21 ms, at 16 kHz it would take 64."""
+_KEY_SECONDS: Final = 2  # so long a player waits at most that joins or has lost data
+_OPTIONS: Final = {"preset": "ultrafast", "tune": "zerolatency", "profile": "baseline", "crf": "20"}
+# Not the flag frag_every_frame, with which the muxer gives a fragment the time of the next one.
+_SETTINGS: Final = {"movflags": "empty_moov+default_base_moof+skip_trailer", "frag_duration": "1000"}
+_CLOCK: Final = 90_000
+_PRIMING: Final = 1024  # samples that AAC begins before its first one; all of the stream is later by them
+
+
+class FragmentedMP4:
+    """Turns frames of a session into bytes of one MP4 stream, a fragment a frame."""
+
+    def __init__(self, width: int, height: int, frame_rate: float, sound_rate: int, model: str) -> None:
+        """`width`, `height`: of the frames, pixels; `frame_rate`: a second; `sound_rate`: of their sound, Hz."""
+        self._written = _Written()
+        self._container = av.open(self._written, "w", format="mp4", container_options=_SETTINGS)
+        self._container.metadata.update(synthetic_metadata(f"lipsmith {__version__}", model))
+        tags = ColorTags()
+        self._to_frame = RGBToFrame(tags, width, height)
+        rate = Fraction(frame_rate).limit_denominator(100_000)
+        self._video = self._container.add_stream("libx264", rate=rate, options=_OPTIONS)
+        self._video.width, self._video.height = width + width % 2, height + height % 2
+        self._video.pix_fmt = PIXEL_FORMAT
+        self._duration = round(_CLOCK / frame_rate)
+        context = self._video.codec_context
+        context.gop_size = round(_KEY_SECONDS * frame_rate)
+        self._video.time_base = context.time_base = Fraction(1, _CLOCK)
+        context.color_range, context.colorspace = tags.range, tags.matrix
+        self._sound = self._container.add_stream("aac", rate=SOUND_RATE, layout="mono")
+        self._resampler = Resampler(sound_rate, SOUND_RATE)
+        self._samples = _PRIMING
+
+    def add(self, frame: LiveFrame) -> bytes:
+        """The bytes that `frame` and its sound add to the stream; the first include the header."""
+        shown = self._to_frame(frame.image)
+        shown.pts = round((frame.time + _PRIMING / SOUND_RATE) * _CLOCK)
+        shown.time_base = Fraction(1, _CLOCK)
+        self._mux(self._video.encode(shown))
+        for block in self._resampler(frame.sound[None]):
+            self._mux(self._sound.encode(to_frame(block, SOUND_RATE, self._samples)))
+            self._samples += block.shape[1]
+        return self._written.taken()
+
+    def close(self) -> bytes:
+        """The last bytes."""
+        self._mux(self._video.encode(None))
+        self._mux(self._sound.encode(None))
+        self._container.close()
+        return self._written.taken()
+
+    def _mux(self, packets: list[Any]) -> None:
+        for packet in packets:
+            packet.duration = packet.duration or self._duration
+            self._container.mux(packet)
+
+
+class _Written(io.RawIOBase):
+    """Where the muxer writes, until it is taken."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:  # noqa: ANN401 - any buffer
+        self._bytes += data
+        return len(data)
+
+    def taken(self) -> bytes:
+        taken = bytes(self._bytes)
+        self._bytes.clear()
+        return taken
