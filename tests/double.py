@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from lipsmith import Dubber
 from lipsmith.face.landmarks import NUM_JAW, NUM_POSE
+from lipsmith.inference.backend import Precision
 from lipsmith.inference.model_folder import ModelConfig
 
 SIZE = 64
@@ -22,6 +23,7 @@ class Double:
     """Opens the mouth with the loudness of the speech and draws the mean of its references below the target's eyes."""
 
     name = "a stand-in"
+    precision: Precision = "float"
 
     def __init__(self) -> None:
         self.calls: dict[str, int] = {}

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import secrets
+import shutil
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,9 +17,10 @@ from typing import Final
 
 from lipsmith.errors import InputError, UsageError, WeightsError
 
-_HIDDEN: Final = ".lipsmith-"
+HIDDEN: Final = ".lipsmith-"
 """Prefix of temporary names; short, so that a result's name may have the maximum length."""
-_IS_HIDDEN: Final = re.compile(re.escape(_HIDDEN) + r"[0-9a-f]{12}(\.\w+)?")
+_DIGITS: Final = 12
+_IS_HIDDEN: Final = re.compile(re.escape(HIDDEN) + r"[0-9a-f]{12}(\.\w+)?")
 _ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(?=/)")
 _READ_BY: Final = frozenset(
     {"manifest.jsonl", "left_out.jsonl", "config.json", "training.json", "landmarks.json", "renderer.json", "sync.json"}
@@ -117,7 +119,7 @@ def hidden_beside(path: Path) -> Iterator[Path]:
     created.
     """
     _remove_stale(path.parent)
-    beside = path.with_name(f"{_HIDDEN}{secrets.token_hex(6)}{path.suffix.lower()}")
+    beside = path.with_name(f"{HIDDEN}{secrets.token_hex(_DIGITS // 2)}{path.suffix.lower()}")
     descriptor = os.open(beside, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
     try:
         _lock(descriptor)
@@ -127,11 +129,33 @@ def hidden_beside(path: Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
+def hidden_for(path: Path, suffix: str) -> Path:
+    """The hidden path next to `path` that belongs to its name; it is the same in every run."""
+    digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:_DIGITS]
+    return path.with_name(f"{HIDDEN}{digest}{suffix}")
+
+
 def put(beside: Path, path: Path, overwrite: bool) -> None:
     """Rename the finished temporary file `beside` to `path`.
 
+    The file is on the disk before it has that name, so a power cut leaves the complete file or none.
     Raises UsageError if another process created `path` in the meantime and `overwrite` is false.
     """
+    _sync(beside)
+    _rename(beside, path, overwrite)
+    with suppress(OSError):  # not every system lets folders be opened
+        _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _rename(beside: Path, path: Path, overwrite: bool) -> None:
     if overwrite:
         beside.replace(path)
         return
@@ -159,7 +183,7 @@ def write_whole(path: Path, overwrite: bool = True) -> Iterator[Path]:
 
 def _remove_stale(folder: Path) -> None:
     """Remove temporary files that no process has locked: those of killed processes."""
-    for path in folder.glob(f"{_HIDDEN}*"):
+    for path in folder.glob(f"{HIDDEN}*"):
         if not _IS_HIDDEN.fullmatch(path.name):
             continue
         with suppress(OSError):
@@ -169,6 +193,28 @@ def _remove_stale(folder: Path) -> None:
                     path.unlink()
             finally:
                 os.close(descriptor)
+
+
+def hold(descriptor: int) -> bool:
+    """Lock the file until it is closed; return False if another process has locked it. Without locks, always True."""
+    try:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):
+        return True
+    return True
+
+
+def discard(folder: Path) -> None:
+    """Remove a folder, unless a process has locked the file `lock` in it."""
+    with suppress(OSError):
+        lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o666)
+        if hold(lock):
+            shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
 
 
 def _lock(descriptor: int) -> bool:
@@ -191,7 +237,7 @@ def write_whole_folder(folder: Path) -> Iterator[Path]:
     Other files in `folder` are kept.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=_HIDDEN, dir=folder.parent) as hidden:
+    with TemporaryDirectory(prefix=HIDDEN, dir=folder.parent) as hidden:
         yield Path(hidden)
         folder.mkdir(exist_ok=True)
         for path in Path(hidden).iterdir():

@@ -93,9 +93,11 @@ def run(options: Options) -> None:
 
 def _dub_all(options: Options, jobs: list[Job]) -> None:
     from lipsmith.dubbing.batch import Batch
+    from lipsmith.dubbing.job import precision_for
     from lipsmith.dubbing.pipeline import Dubber
 
-    dubber = Dubber.from_pretrained(options.model, options.device, options.threads, options.precision)
+    precision = precision_for([job.output for job in jobs], options)
+    dubber = Dubber.from_pretrained(options.model, options.device, options.threads, precision)
     for path in Batch(dubber, options, console.progress).run(jobs):
         console.result(path)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from lipsmith.dubbing.job import check_job, write_film
+from lipsmith.dubbing.job import Unfinished, check_job, key_of, write_film
 from lipsmith.dubbing.options import DubOptions
 from lipsmith.dubbing.pipeline import Clip, Dubber
 from lipsmith.dubbing.table import read_table
@@ -57,11 +57,13 @@ class Batch:
             try:
                 check_job(job.video, job.speech, job.output, self.options)
                 recording = load_speech(job.speech)
-                if prepared is None or prepared[0] != job.video:
-                    prepared = job.video, self._prepare(job.video)
-                if isinstance(prepared[1], Exception):
-                    raise prepared[1]
-                result = write_film(prepared[1], recording, job.output, self.options, self.progress_of)
+                key = key_of(job.video, job.speech, self.options, self.dubber)
+                with Unfinished(job.output, key, self.options.resume) as kept:
+                    if prepared is None or prepared[0] != job.video:
+                        prepared = job.video, self._prepare(job.video, kept)
+                    if isinstance(prepared[1], Exception):
+                        raise prepared[1]
+                    result = write_film(prepared[1], recording, job.output, self.options, self.progress_of, kept)
             except Exception as error:  # whatever it is, the others shall not pay for it
                 if len(jobs) == 1:
                     raise
@@ -72,12 +74,12 @@ class Batch:
         if failures:
             raise SomeFailedError(failures, len(jobs))
 
-    def _prepare(self, video: Path) -> Clip | Exception:
+    def _prepare(self, video: Path, kept: Unfinished) -> Clip | Exception:
         """The footage made ready, or why it cannot be, which is as true for its next speech."""
+        options, known = self.options, kept.scan()
         try:
-            with self.progress_of(f"{video.name}: faces") as progress:
-                options = self.options
-                return self.dubber.prepare(video, options.face, options.start, options.end, progress=progress)
+            with (unwatched if known else self.progress_of)(f"{video.name}: faces") as progress:
+                return self.dubber.prepare(video, options.face, options.start, options.end, 25.0, progress, known)
         except Exception as error:  # run raises it, for every job of this footage
             return error
 

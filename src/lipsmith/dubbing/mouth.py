@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from threading import Lock
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.paste.composite import Compositor
+from lipsmith.dubbing.paste.composite import Compositor, Memory
 from lipsmith.dubbing.paste.detail import Detail
 from lipsmith.dubbing.scan import CropStore, Face
 from lipsmith.dubbing.source import Timeline
@@ -23,10 +26,18 @@ from lipsmith.inference.backend import Backend
 from lipsmith.inference.model_folder import ModelConfig
 from lipsmith.inference.render import Drawing, EncodedFace, encode_face, render, sketches_around
 from lipsmith.inference.speak import close_lips, predict_content, resting_opening, with_strength
+from lipsmith.media import VideoWriter
+from lipsmith.progress import prefetch_map
 from lipsmith.speech.recording import Speech, speaking
 
 Image = NDArray[np.uint8]
 Heard = Callable[[NDArray[np.float64]], NDArray[np.float32]]
+
+Memories = Mapping[int, Memory]
+"""What compositors remember, by the number of their face."""
+
+PART: Final = 250
+"""Output frames in one part of a dub that can be resumed; x264's interval between two key frames."""
 
 # Frames predicted at a time, and those that the next piece predicts again, from which it fades in.
 _PIECE: Final = 200
@@ -57,6 +68,11 @@ class MouthTrack:
         """Where output frame `number` is in these arrays; None where it does not show the face."""
         at = int(np.searchsorted(self.frames, number))
         return slice(at, at + 1) if at < len(self.frames) and self.frames[at] == number else None
+
+    def continues(self, number: int) -> bool:
+        """Whether output frame `number` continues a run."""
+        part = self.place(number)
+        return part is not None and bool(self.begins[part.start] != part.start)
 
     def sketches(self, part: slice, size: int) -> NDArray[np.uint8]:
         """The five sketches `(b, 5, size, size)` of each frame at the places `part`."""
@@ -208,6 +224,61 @@ def _detail(native: Image | None, drawing: Drawing, chosen: NDArray[np.intp]) ->
     if native is None or drawing.flow is None or drawing.share is None:
         return None
     return Detail([native[rank] for rank in chosen], drawing.flow[0], drawing.share[0])
+
+
+@dataclass(frozen=True)
+class Dubbed:
+    """An output frame with its new mouths; `filmed` and `image` are `(H, W, 3)`."""
+
+    number: int
+    filmed: Image
+    image: Image
+    memories: Memories | None
+    """What the compositors remember, at the end of a part."""
+
+
+def dub_frames(
+    faces: EncodedFaces,
+    mouths: Sequence[MouthTrack],
+    heard: Heard,
+    images: Generator[Image, None, None],
+    at_once: int,
+    begin: int,
+    memories: Memories,
+) -> Generator[Dubbed, None, None]:
+    """The output frames from number `begin` on, in order, of their source images; `at_once` are drawn at the same time.
+
+    `memories`: those of the frame before the first one; empty at the beginning of a film.
+    """
+    compositors: defaultdict[int, Compositor] = defaultdict(Compositor)
+    for face, memory in memories.items():
+        compositors[face].memory = memory
+
+    def draw(shown: tuple[int, Image]) -> DrawnFrame:
+        return draw_frame(faces, mouths, heard, *shown)
+
+    # Closed by name: who keeps an error keeps its trace, and with that threads that wait with the film open.
+    with closing(prefetch_map(draw, _numbered(images, begin), at_once)) as frames:
+        for frame in frames:
+            image, after = paste_frame(compositors, mouths, frame), frame.number + 1
+            going_on = [mouth.face.number for mouth in mouths if mouth.continues(after)] if after % PART == 0 else []
+            kept = {face: compositors[face].memory for face in going_on}
+            yield Dubbed(frame.number, frame.filmed, image, kept if after % PART == 0 else None)
+
+
+def _numbered(images: Generator[Image, None, None], begin: int) -> Generator[tuple[int, Image], None, None]:
+    with closing(images):
+        yield from enumerate(images, begin)
+
+
+Shown = Generator[tuple[Image, float, Memories | None], None, None]  # the last at the end of each part
+
+
+class Kept(Protocol):
+    """Keeps the parts of a result until it is complete, so that an interrupted dub continues after them."""
+
+    def parts(self, show: partial[Shown], film: partial[VideoWriter], at: list[float]) -> Iterator[tuple[Path, float]]:
+        """The parts and when they begin, given the times `at` of all frames; `show` and `film` make missing ones."""
 
 
 def paste_frame(compositors: Mapping[int, Compositor], mouths: Sequence[MouthTrack], frame: DrawnFrame) -> Image:

@@ -68,6 +68,9 @@ class DubOptions:
     precision: Precision = "auto"
     """Numbers the renderer computes with on a CPU: float, int8, or auto, int8 where that is faster (CPUs with VNNI)."""
 
+    resume: bool = True
+    """Go on with what an interrupted dub left beside the result, and keep what this one has done until it is whole."""
+
     overwrite: bool = False
     """Replace results that exist."""
 

@@ -15,10 +15,9 @@ does not grow with the film's length but for the faces' geometry. `dubbing.job.d
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -30,12 +29,11 @@ from numpy.typing import NDArray
 from lipsmith import __version__
 from lipsmith.dubbing.array_source import ArraySource
 from lipsmith.dubbing.clip_folder import PreparedClip, load_clip, save_clip
-from lipsmith.dubbing.mouth import DrawnFrame, EncodedFaces, Image, MouthTrack, draw_frame, paste_frame, predict_mouth
+from lipsmith.dubbing.mouth import Dubbed, EncodedFaces, Kept, Memories, MouthTrack, Shown, dub_frames, predict_mouth
 from lipsmith.dubbing.options import DubOptions, Tail, choose, warn_ignored_faces
-from lipsmith.dubbing.paste.composite import Compositor
 from lipsmith.dubbing.paste.label import labeled
-from lipsmith.dubbing.scan import CropStore, Face, Scan, Scanner, Sizes
-from lipsmith.dubbing.source import FileSource, Source, Timeline, Video, play, usual_interval
+from lipsmith.dubbing.scan import CropStore, Face, Scan, Scanner, Sizes, read_scan
+from lipsmith.dubbing.source import FileSource, Source, Timeline, Video, chapters_of, play, usual_interval
 from lipsmith.errors import UsageError
 from lipsmith.face import MOST_FACES, FaceTracker
 from lipsmith.files import refuse_existing, refuse_input
@@ -44,8 +42,8 @@ from lipsmith.inference.model_folder import ModelConfig, find_model, load_backen
 from lipsmith.inference.render import SIDE_BY_SIDE
 from lipsmith.media import Frame, VideoWriter
 from lipsmith.media.background import Background
-from lipsmith.media.container import Chapter, chapters_between, kept_metadata, synthetic_metadata
-from lipsmith.progress import Progress, prefetch, prefetch_map
+from lipsmith.media.container import kept_metadata, synthetic_metadata
+from lipsmith.progress import Progress, prefetch
 from lipsmith.speech.mel import SAMPLE_RATE, mel_windows
 from lipsmith.speech.recording import Samples, Speech, load_speech, speaking
 
@@ -63,6 +61,7 @@ class Dubber:
 
     def __init__(self, backend: Backend, config: ModelConfig, threads: int | None = None) -> None:
         self._backend, self.config, self._threads = backend, config, threads or 1
+        self.precision = backend.precision
         self._at_once = min(threads or usable_cores(), MOST_AT_ONCE)
 
     @classmethod
@@ -93,21 +92,24 @@ class Dubber:
         end: float | None = None,
         rate: float = 25.0,
         progress: Progress | None = None,
+        known: Path | None = None,
     ) -> Clip:
         """Find the faces of a film, picture or sequence of RGB frames `(H, W, 3)` (at `rate` frames a second).
 
         `face`: largest, left or right of each shot, all, or numbers from `Clip.faces` such as 2 or "1,4".
         `start`, `end`: seconds; only the footage between them is used. `progress` gets frames done and their estimated
-        total, 0 where nobody can tell. Raises `InputError` where the footage cannot be read or shows no face.
+        total, 0 where nobody can tell. `known`: what `write_scan` kept of the same footage and stretch.
+        Raises `InputError` where the footage cannot be read or shows no face.
         """
         options = DubOptions(face=str(face), start=start, end=end)
-        source = open_source(video, rate, start, end)
-        store = CropStore()
-        # All faces, whichever is wanted: the largest of a shot may enter last.
-        tracker = FaceTracker(MOST_FACES, self._threads)
-        scan = Scanner(tracker, store, Sizes(self.config.face_size, self.config.lips)).scan(source, progress)
-        chosen = choose(scan.faces, options.face)
-        name = source.footage.name
+        source, store = open_source(video, rate, start, end), CropStore()
+        if known is not None:
+            scan = read_scan(known, store)
+        else:
+            # All faces, whichever is wanted: the largest of a shot may enter last.
+            tracker = FaceTracker(MOST_FACES, self._threads)
+            scan = Scanner(tracker, store, Sizes(self.config.face_size, self.config.lips)).scan(source, progress)
+        chosen, name = choose(scan.faces, options.face), source.footage.name
         _LOG.info("%s: %d frames, %d faces, %d to dub", name, len(scan.times), len(scan.faces), len(chosen))
         warn_ignored_faces(name, options.face, scan.faces, chosen)
         return self.clip_of(PreparedClip(source, scan, chosen, self.config.face_size), store)
@@ -191,12 +193,9 @@ class Clip:
         timeline = play(self.times, self._end, seconds)
         if not speaking(recording.voicing, timeline.times).any():
             _LOG.warning("No speech is heard in %s; the lips stay closed.", recording.file or "the recording")
-        mouths = []
-        for face in self.chosen:
-            mouth = predict_mouth(self.backend, self.config, face, timeline, recording, strength)
-            if len(mouth.frames):
-                mouths.append(mouth)
-        return Result(self, recording, timeline, mouths)
+        predict = partial(predict_mouth, self.backend, self.config)
+        mouths = [predict(face, timeline, recording, strength) for face in self.chosen]
+        return Result(self, recording, timeline, [mouth for mouth in mouths if len(mouth.frames)])
 
     @property
     def _end(self) -> float:
@@ -220,8 +219,9 @@ class Result:
 
     def frames(self) -> Iterator[Frame]:
         """The frames, RGB `(H, W, 3)`, with their times in seconds from 0; the images are the caller's own."""
-        for original, dubbed in self._pairs():
-            yield replace(dubbed, image=original.copy()) if dubbed.image is original else dubbed
+        for frame in self._dubbed():
+            image = frame.image.copy() if frame.image is frame.filmed else frame.image
+            yield Frame(image, float(self.timeline.times[frame.number]), frame.number)
 
     def save(
         self,
@@ -232,65 +232,60 @@ class Result:
         language: str | None = None,
         label: bool = False,
         background: Background | None = None,
+        kept: Kept | None = None,
     ) -> Path:
         """Write the film with its sound to `path`; `side_by_side` puts the source to its left.
 
-        `label`: write "synthetic" into a corner of the picture.
-        `language`: of the speech, in three letters of ISO 639-2, such as eng; what its file tells where None.
-        `background`: music or effects under the speech.
-        Raises `UsageError` where `path` is taken, is the footage or the speech itself or cannot be written,
-        `LipsmithError` where the disk is full. What was begun is removed on any error and on interruption.
+        `label`: write "synthetic" into a corner of the picture. `language`: of the speech (ISO 639-2, three letters).
+        `background`: music or effects under the speech. `kept`: keeps the parts of the result; all else
+        that was begun is removed on any error and on interruption. Raises `UsageError` where `path` is taken, is
+        the footage or the speech itself or cannot be written, `LipsmithError` where the disk is full.
         """
         path, footage, (width, height) = Path(path), self.clip.source.footage, self.clip.size
         refuse_existing(path, overwrite)
         music = background.file if background else None
         texts = kept_metadata(footage.info.metadata if footage.info else {})
         refuse_input(path, footage.info.path if footage.info else None, self.speech.file, music)
-        with VideoWriter(
+        wide = 2 * width if side_by_side else width
+        film = partial(VideoWriter, width=wide, height=height, rate=footage.rate, like=footage.info)
+        show = partial(self._shown, side_by_side, label, progress)
+        with film(
             path,
-            2 * width if side_by_side else width,
-            height,
-            footage.rate,
             audio=self.speech.samples,
             audio_rate=self.speech.rate,
             audio_source=self.speech.file,
             background=background,
             metadata=texts | synthetic_metadata(f"lipsmith {__version__}", self.clip.config.name),
-            like=footage.info,
             end=self.timeline.end,
-            chapters=self._chapters(),
+            chapters=chapters_of(footage, self.clip.times, self.timeline),
             language=language,
             overwrite=overwrite,
         ) as writer:
-            for original, dubbed in prefetch(self._pairs()):
-                image = labeled(dubbed.image) if label else dubbed.image
-                writer.write(np.hstack([original, image]) if side_by_side else image, dubbed.time)
-                if progress is not None:
-                    progress(dubbed.index + 1, len(self))
+            if kept is None:
+                for image, time, _ in show():
+                    writer.write(image, time)
+            else:
+                for part, begin in kept.parts(show, partial(film, part_of=path), self.timeline.times.tolist()):
+                    writer.append(part, begin)
         return path
 
-    def _chapters(self) -> list[Chapter]:
-        """The footage's, where it plays once."""
-        info, begin = self.clip.source.footage.info, float(self.clip.times[0])
-        plays_once = bool((np.diff(self.timeline.index) >= 0).all())
-        return chapters_between(info.chapters, begin, begin + self.timeline.end) if info and plays_once else []
-
-    def _pairs(self) -> Iterator[tuple[Image, Frame]]:
-        """Source image and dubbed frame, one by one."""
-        compositors: defaultdict[int, Compositor] = defaultdict(Compositor)
-        # Closed by name: who keeps an error keeps its trace, and with that threads that wait with the film open.
-        with closing(prefetch_map(self._draw, self._filmed(), self.clip.at_once)) as frames:
+    def _shown(
+        self, side_by_side: bool, label: bool, progress: Progress | None, begin: int = 0, before: Memories | None = None
+    ) -> Shown:
+        """The output frames from number `begin` on, as they are written."""
+        with closing(prefetch(self._dubbed(begin, before))) as frames:
             for frame in frames:
-                image = paste_frame(compositors, self.mouths, frame)
-                yield frame.filmed, Frame(image, float(self.timeline.times[frame.number]), frame.number)
+                image = labeled(frame.image) if label else frame.image
+                image = np.hstack([frame.filmed, image]) if side_by_side else image
+                yield image, float(self.timeline.times[frame.number]), frame.memories
+                if progress is not None:
+                    progress(frame.number + 1, len(self))
 
-    def _draw(self, shown: tuple[int, Image]) -> DrawnFrame:
-        return draw_frame(self.clip.encoded, self.mouths, partial(mel_windows, self.speech.mel), *shown)
-
-    def _filmed(self) -> Generator[tuple[int, Image], None, None]:
-        """Number and source image of every output frame."""
-        with closing(prefetch(self.clip.source.show(self.timeline.index, self.clip.times))) as images:
-            yield from enumerate(images)
+    def _dubbed(self, begin: int = 0, before: Memories | None = None) -> Iterator[Dubbed]:
+        """The output frames from number `begin` on."""
+        images = prefetch(self.clip.source.show(self.timeline.index[begin:], self.clip.times))
+        heard = partial(mel_windows, self.speech.mel)
+        return dub_frames(self.clip.encoded, self.mouths, heard, images, self.clip.at_once, begin, before or {})
 
 
 def open_source(video: Video, rate: float = 25.0, start: float | None = None, end: float | None = None) -> Source:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final
+from zipfile import ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from lipsmith.face.crop import still_points
 from lipsmith.face.landmarks import Floats
 from lipsmith.face.references import LANDMARK_SETS, Candidate, choose_landmarks, choose_lips, choose_pool, sharpness_of
 from lipsmith.face.stretches import Shot, ShotFace, track_shots
+from lipsmith.files import write_whole
 from lipsmith.media import Frame
 from lipsmith.progress import Progress, prefetch
 
@@ -161,6 +163,38 @@ class Scan:
     faces: list[Face]
     size: tuple[int, int]
     """Width and height of the frames."""
+
+
+def write_scan(path: Path, scan: Scan, store: CropStore) -> None:
+    """Keep a scan and its pictures, which lie in `store`, in the file `path`: NumPy's npz, an array at a time."""
+    with write_whole(path) as beside, ZipFile(beside, "w") as archive:
+
+        def add(name: str, value: object) -> None:
+            array = np.asarray(store.get(value) if isinstance(value, Stored) else value)
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, array, allow_pickle=False)
+
+        add("times", scan.times)
+        add("size", scan.size)
+        for face in scan.faces:
+            for name, value in ((field.name, getattr(face, field.name)) for field in fields(Face)):
+                if value is not None:
+                    add(f"{face.number}/{name}", value)
+
+
+def read_scan(path: Path, store: CropStore) -> Scan:
+    """A scan that `write_scan` kept, its pictures in `store` from now on."""
+    with np.load(path, allow_pickle=False) as arrays:
+        parts: dict[str, dict[str, Any]] = {}
+        for number, _, name in (entry.partition("/") for entry in arrays.files if "/" in entry):
+            value = arrays[f"{number}/{name}"]
+            stored = name in ("pool", "native")
+            plain = (
+                value.item() if value.ndim == 0 else tuple(value.tolist()) if name in ("place", "seconds") else value
+            )
+            parts.setdefault(number, {})[name] = store.put(value) if stored else plain
+        width, height = arrays["size"].tolist()
+        return Scan(arrays["times"], [Face(**part) for part in parts.values()], (width, height))
 
 
 class Scanner:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lipsmith.errors import InputError, UsageError
 from lipsmith.media import Frame, VideoInfo, probe, read_frames
+from lipsmith.media.container import Chapter, chapters_between
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -31,6 +32,7 @@ Frames = Sequence[NDArray[np.uint8]] | Sequence["Image"] | NDArray[np.uint8]
 Video = PathLike[str] | str | Frames
 
 _INSTANT: Final = 1e-6
+_EARLY: Final = 2  # frames that deinterlacing looks at before the first one that is wanted
 _STILL: Final = 0.04  # seconds; a still picture is shown 25 times a second
 _SLIDE: Final = 0.5  # seconds; footage whose frames usually stand longer than this shows still pictures
 _ROUNDING: Final = 0.25  # a frame is shown once more when it stands for 1.75 usual intervals
@@ -111,6 +113,7 @@ class FileSource:
             yield from reversed(images)
 
     def _between(self, first: int, last: int, times: NDArray[np.float64]) -> Iterator[Frame]:
+        first = max(0, first - _EARLY)
         # Half a frame early and late, so that a time rounded differently loses no frame.
         early = (times[first] - times[first - 1]) / 2 if first else 0.0
         end = (times[last] + times[last + 1]) / 2 if last + 1 < len(times) else self._end
@@ -211,6 +214,13 @@ class Timeline:
         """`(N,)`: whether a frame is the source's neighbor of the one before it (or the very same)."""
         steps = np.abs(np.diff(self.index)) <= 1
         return np.concatenate([[False], steps])
+
+
+def chapters_of(footage: Footage, times: NDArray[np.float64], timeline: Timeline) -> list[Chapter]:
+    """The footage's chapters where it plays once; `times` as in `Source.show`."""
+    plays_once = bool((np.diff(timeline.index) >= 0).all())
+    begin = float(times[0])
+    return chapters_between(footage.info.chapters, begin, begin + timeline.end) if footage.info and plays_once else []
 
 
 def usual_interval(times: NDArray[np.float64], rate: Fraction) -> float:

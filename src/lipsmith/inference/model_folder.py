@@ -43,6 +43,8 @@ class ModelConfig:
     """Frames per window of the landmark generator, at 25 a second."""
     drive: float = 1.0
     """How far predicted lips and jaw are driven from rest, as a share of what they should move in the picture."""
+    files: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """SHA-256 of its files by name."""
 
     def __post_init__(self) -> None:
         if min(self.face_size, self.references_per_frame, self.lips, self.window) < 1:

@@ -80,9 +80,9 @@ class OnnxBackend:
             if device != "auto":
                 raise UsageError(f"Device {device}: ONNX Runtime cannot use it here; use cpu.")
             self._providers, self._sessions = [_CPU], {}
-        taken = self._take(precision)
+        self.precision = self._take(precision)
         place = _described(self._providers)
-        self.name = f"ONNX Runtime {ort.__version__}, {place}, {self._threads} threads, {taken}"
+        self.name = f"ONNX Runtime {ort.__version__}, {place}, {self._threads} threads, {self.precision}"
 
     def __call__(self, stage: str, /, **inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         with self._opening:

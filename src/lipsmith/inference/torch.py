@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.errors import UsageError
+from lipsmith.inference.backend import Precision
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +29,7 @@ class TorchBackend:
 
         self._torch, self._stages, self._device = torch, stages, device
         self._turn = Lock()
+        self.precision: Precision = "float"
         self.name = f"torch {torch.__version__}, {self._device}, {torch.get_num_threads()} threads"
 
     def __call__(self, stage: str, /, **inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:

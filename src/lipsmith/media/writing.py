@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
@@ -18,14 +19,13 @@ from lipsmith.errors import LipsmithError, UsageError
 from lipsmith.files import hidden_beside, put
 from lipsmith.media.background import Background, with_background
 from lipsmith.media.color import PIXEL_FORMAT, ColorTags, RGBToFrame
-from lipsmith.media.container import Chapter, libav_chapter
+from lipsmith.media.container import Chapter, DecodingOrder, libav_chapter, open_input, repeatable_x264, tick_of
 from lipsmith.media.sound import Sound, open_sound, sound_of, to_frame, writable
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container.output import OutputContainer
     from av.packet import Packet
-    from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
@@ -35,8 +35,8 @@ _LOG = logging.getLogger(__name__)
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 
-_CLOCK = 90_000  # ticks a second, the finest that players are used to
 _LEAD = 1.0  # seconds that the sound is written ahead of the picture
+_HELD = 8  # packets; the last frames shown and decoded, whose length the film's end decides, are among the last
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # Keys that players know; MP4 keeps any other only in the form that these players do not read. QuickTime knows fewer.
 _KNOWN_KEYS = {"title", "artist", "album", "comment", "description", "synopsis", "genre", "date", "copyright"}
@@ -70,16 +70,16 @@ class VideoWriter:
         crf: int = 18,
         preset: str = "veryfast",
         overwrite: bool = True,
+        part_of: Path | None = None,
     ) -> None:
         """Checks the request; the file is opened on entering the context.
 
         Args:
-            path: ends in .mp4, .m4v, .mov or .mkv.
-            width: pixels.
-            height: pixels.
+            path: ends in .mp4, .m4v, .mov or .mkv; a part's in anything.
+            width, height: pixels.
             rate: frames a second, the average where frames carry times.
             audio: (n,) or (channels, n) with one or two channels, in [-1, 1].
-            audio_rate: samples a second of `audio`.
+            audio_rate: samples a second.
             audio_source: a file whose sound is written at its own rate, in stereo at most.
             background: what is heard under that sound, to the end of the film.
             metadata: texts to store; `probe` reads them back.
@@ -87,16 +87,17 @@ class VideoWriter:
             end: seconds at which the last frame ends; one interval of `rate` after it where None.
             chapters: parts of the film to name.
             language: of the sound, in three letters of ISO 639-2; the one that its file tells where None.
-            crf: x264's quality, 0 (lossless) to 51.
-            preset: x264's trade of time for size.
+            crf, preset: x264's quality, 0 (lossless) to 51, and its trade of time for size.
             overwrite: whether a file that has the name in the end is replaced.
+            part_of: the film to which another writer will `append` this one; messages name it.
 
         Raises:
             UsageError: the ending names no container that is written, the path is a folder's, or both kinds of
                 sound are given.
             InputError: `audio_source` or the background cannot be read or has no sound.
         """
-        self.path = _writable(Path(path))
+        self.path = Path(path) if part_of else _writable(Path(path))
+        self._part_of, self._named = part_of, part_of or self.path
         if audio is not None and audio_source is not None:
             raise UsageError(f"{self.path}: give the sound either as samples or as a file, not both.")
         self._size = (width, height)
@@ -106,11 +107,14 @@ class VideoWriter:
         self._metadata = dict(metadata or {})
         self._like, self._end = like, end
         self._chapters, self._language = chapters, language
-        self._options = {"crf": str(crf), "preset": preset}
+        self._options = {"crf": str(crf), "preset": preset, **repeatable_x264()}
         self._overwrite = overwrite
         self._hidden = ExitStack()
         self._frames, self._last, self._sounded = 0, -1, 0
         self._first_decoded: int | None = None
+        self._held: deque[Packet[Any]] = deque()
+        self._tick = tick_of(self._rate)
+        self._order = DecodingOrder(round(1 / self._rate / self._tick))
 
     def __enter__(self) -> Self:
         try:
@@ -143,9 +147,33 @@ class VideoWriter:
         frame = self._to_frame(image)
         frame.pts, frame.time_base = stamp, self._tick
         with self._disk():
-            self._mux_video(self._encode(frame))
+            self._take(self._video.encode(frame))
             self._feed_sound(float(seconds) + _LEAD)
         self._frames, self._last = self._frames + 1, stamp
+
+    def append(self, part: Path, begin: float) -> None:
+        """Adds the frames of a film that was written as part of this one, as they are encoded.
+
+        `part` has the same size, rate and options; its first frame is shown `begin` seconds after this film's.
+        Raises `LipsmithError` where the disk is full, or the part was encoded in another way.
+        """
+        shift = None
+        with self._disk(), open_input(part) as container:
+            self._container.start_encoding()
+            source = container.streams.video[0]
+            if source.codec_context.extradata != self._video.codec_context.extradata:
+                raise LipsmithError(f"{self.path}: a part of it was encoded in another way; remove {part.parent}.")
+            for packet in container.demux(source):
+                if packet.size:
+                    stamp = round((packet.pts or 0) * packet.time_base / self._tick)
+                    # The first packet is the one shown first; its stamp makes room for decoding ahead.
+                    shift = max(self._last + 1, round(Fraction(begin) / self._tick)) - stamp if shift is None else shift
+                    shown = stamp + shift
+                    packet.stream, packet.time_base, packet.duration = self._video, self._tick, 0
+                    packet.pts, packet.dts = shown, self._order.decoded(shown)
+                    self._take([packet])
+                    self._feed_sound(float(shown * self._tick) + _LEAD)
+                    self._frames, self._last = self._frames + 1, max(self._last, shown)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -161,14 +189,15 @@ class VideoWriter:
         self._hidden.close()
 
     def _open(self) -> None:
-        container_format = CONTAINERS[self._temporary.suffix]
+        # NUT keeps every stamp and the packets as the encoder made them.
+        container_format = "nut" if self._part_of else CONTAINERS[self._temporary.suffix]
         plain = container_format == "mp4" and set(self._metadata) <= _KNOWN_KEYS
         flags = "+faststart" if plain else "+faststart+use_metadata_tags"
         self._container: OutputContainer = av.open(
             str(self._temporary.absolute()),
             "w",
             format=container_format,
-            container_options={} if container_format == "matroska" else {"movflags": flags},
+            container_options={} if container_format in ("matroska", "nut") else {"movflags": flags},
         )
         self._container.metadata.update(self._metadata)
         self._container.set_chapters([libav_chapter(number, part) for number, part in enumerate(self._chapters)])
@@ -181,11 +210,10 @@ class VideoWriter:
         stream = self._container.add_stream("libx264", rate=self._rate, options=self._options)
         width, height = self._size
         stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, PIXEL_FORMAT
-        if (stream.width, stream.height) != self._size:
+        if (stream.width, stream.height) != self._size and not self._part_of:
             repeated = " and ".join(["column"] * (width % 2) + ["row"] * (height % 2))
             size = f"{stream.width} x {stream.height}"
             _LOG.info("%s is %s: players need even sides, so the last %s is repeated.", self.path, size, repeated)
-        self._tick = _tick_of(self._rate)
         context = stream.codec_context
         stream.time_base = context.time_base = self._tick
         context.color_range, context.colorspace = tags.range, tags.matrix
@@ -201,30 +229,29 @@ class VideoWriter:
         stream.bit_rate = sound.channels * min(96_000, 4 * sound.rate)
         return stream
 
-    def _mux_video(self, packets: list[Packet[Any]]) -> None:
-        for packet in packets:
+    def _take(self, packets: list[Packet[Any]], held: int = _HELD) -> None:
+        """Write what was encoded, all but the last packets."""
+        if packets and self._first_decoded is None:
+            self._first_decoded = packets[0].dts
+        self._held.extend(packets)
+        while len(self._held) > held:
+            packet = self._held.popleft()
             # The last frame would otherwise end where it begins, and the film one frame early.
             packet.duration = packet.duration or round(1 / self._rate / packet.time_base)
             self._container.mux(packet)
 
-    def _encode(self, frame: VideoFrame | None) -> list[Packet[Any]]:
-        packets = self._video.encode(frame)
-        if packets and self._first_decoded is None:
-            self._first_decoded = packets[0].dts
-        return packets
-
-    def _rest_of_video(self) -> list[Packet[Any]]:
-        """What the encoder still holds, the last frame always: that one lasts until the film's end."""
-        packets = self._encode(None)
+    def _end_video(self) -> None:
+        """Write what is held, the last frame always: that one lasts until the film's end."""
+        self._take(self._video.encode(None))
         if self._end is not None:
-            shown, decoded = max(packets, key=lambda packet: packet.pts or 0), packets[-1]
+            shown, decoded = max(self._held, key=lambda packet: packet.pts or 0), self._held[-1]
             end = round(self._end / shown.time_base)
             shown.duration = max(1, end - (shown.pts or 0))
             if self.path.suffix.lower() != ".mkv":
                 # MP4 ends where showing or decoding ends, whichever is first, and the one lags behind the other.
                 lasting = end - (decoded.dts or 0) + (self._first_decoded or 0)
                 decoded.duration = max(decoded.duration or 1, lasting)
-        return packets
+        self._take([], held=0)
 
     def _feed_sound(self, until: float) -> None:
         if self._sound is None or self._audio is None:
@@ -238,9 +265,9 @@ class VideoWriter:
 
     def _finish(self) -> None:
         if not self._frames:
-            raise LipsmithError(f"{self.path} was not written, because there was no frame to write.")
+            raise LipsmithError(f"{self._named} was not written, because there was no frame to write.")
         with self._disk():
-            self._mux_video(self._rest_of_video())
+            self._end_video()
             self._feed_sound(float("inf"))
             if self._audio is not None:
                 self._container.mux(self._audio.encode(None))
@@ -259,8 +286,8 @@ class VideoWriter:
             yield
         except (OSError, av.FFmpegError) as error:
             if error.errno in _FULL:
-                raise LipsmithError(f"{self.path} was not written: the disk is full; free some space.") from error
-            raise LipsmithError(f"{self.path} was not written: {error.strerror or error}.") from error
+                raise LipsmithError(f"{self._named} was not written: the disk is full; free some space.") from error
+            raise LipsmithError(f"{self._named} was not written: {error.strerror or error}.") from error
 
 
 def _writable(path: Path) -> Path:
@@ -270,10 +297,3 @@ def _writable(path: Path) -> Path:
     if path.is_dir():
         raise UsageError(f"{path} is a folder; give the name of a file.")
     return path
-
-
-def _tick_of(rate: Fraction) -> Fraction:
-    """A time base in which every frame of a constant rate falls on a tick, as fine as 90 kHz."""
-    if rate.numerator > _CLOCK:
-        return Fraction(1, _CLOCK)
-    return Fraction(1, rate.numerator * -(-_CLOCK // rate.numerator))

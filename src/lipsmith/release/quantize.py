@@ -126,7 +126,7 @@ class _Given:
     """A backend that remembers what it was given last."""
 
     def __init__(self, backend: Backend) -> None:
-        self._backend = backend
+        self._backend, self.precision = backend, backend.precision
         self.inputs: Inputs = {}
 
     def __call__(self, stage: str, /, **inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:

@@ -55,6 +55,16 @@ class Patch:
     mask: NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class Memory:
+    """What a compositor knows of the frames before, on which the next one depends."""
+
+    color: NDArray[np.float32] | None
+    """(32, 32, 3), the difference of colors."""
+    grain: tuple[int, float]
+    """Frames since the scene began, and the level of the noise."""
+
+
 class Compositor:
     """Pastes successive crops of one face and smooths color and grain over time, so that neither flickers."""
 
@@ -66,6 +76,15 @@ class Compositor:
         """Reset the smoothing: the next frame does not follow the last one (a cut, or another face)."""
         self._color: NDArray[np.float32] | None = None
         self._grain.restart()
+
+    @property
+    def memory(self) -> Memory:
+        """By which another compositor goes on where this one is."""
+        return Memory(self._color, self._grain.memory)
+
+    @memory.setter
+    def memory(self, memory: Memory) -> None:
+        self._color, self._grain.memory = memory.color, memory.grain
 
     def paste(
         self,

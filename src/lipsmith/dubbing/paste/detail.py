@@ -144,13 +144,21 @@ def _sampled(values: NDArray[np.float32], matrix: NDArray[np.float64], area: tup
 class Grain:
     """Generates the noise that pictures lack, at a level that changes slowly."""
 
-    def __init__(self, seed: int = 0) -> None:
-        self._random = np.random.default_rng(seed)
+    def __init__(self) -> None:
         self.restart()
 
     def restart(self) -> None:
         """Reset the level for another scene."""
         self._frame, self._level = 0, 0.0
+
+    @property
+    def memory(self) -> tuple[int, float]:
+        """All that the next frame's noise depends on."""
+        return self._frame, self._level
+
+    @memory.setter
+    def memory(self, memory: tuple[int, float]) -> None:
+        self._frame, self._level = memory
 
     def missing(self, drawn: NDArray[np.float32], source: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The noise `(h, w, 1)` that `drawn` `(h, w, 3)` lacks compared with `source`, which it replaces."""
@@ -165,7 +173,7 @@ class Grain:
     def _noise(self, height: int, width: int) -> NDArray[np.float32]:
         """White noise of deviation 1, `(height, width)`: a shifted view of one tile, which is faster than new noise."""
         # From the first quarter, so that what is repeated beyond the tile is itself a large piece.
-        x, y = self._random.integers(0, _TILE // 2, 2)
+        x, y = np.random.default_rng(self._frame).integers(0, _TILE // 2, 2)
         view = _tile()[y : y + height, x : x + width]
         down, right = height - view.shape[0], width - view.shape[1]
         return np.asarray(cv2.copyMakeBorder(view, 0, down, 0, right, cv2.BORDER_WRAP), np.float32)

@@ -1,0 +1,234 @@
+"""An interrupted dub: the same call goes on where it stopped and gives what it would have given; else nothing stays."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import lipsmith
+from double import SIZES, Double
+from dub_samples import SIZE, write_wav
+from lipsmith import DubOptions
+from lipsmith.dubbing import pipeline
+from lipsmith.dubbing.job import UNFINISHED, Unfinished
+from lipsmith.dubbing.scan import Scanner
+from lipsmith.errors import InputError, LipsmithError, UsageError
+from lipsmith.files import HIDDEN, hidden_for
+from lipsmith.inference.model_folder import ModelFolder
+from lipsmith.media import open_sound, read_frames
+from lipsmith.progress import Progress
+from synthetic import make_film, speech
+
+PART = 6
+FRAMES = 20
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    return make_film(tmp_path / "film.mp4", 0.6, 25, SIZE)
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> Path:
+    return write_wav(tmp_path / "words.wav", speech(FRAMES / 25))
+
+
+@pytest.fixture(autouse=True)
+def double(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Double:
+    backend = Double()
+    monkeypatch.setattr(pipeline, "find_model", lambda name: ModelFolder(tmp_path / name, SIZES))
+    monkeypatch.setattr(pipeline, "load_backend", lambda *_: backend)
+    for module in ("mouth", "job"):
+        monkeypatch.setattr(f"lipsmith.dubbing.{module}.PART", PART)
+    return backend
+
+
+def pictures(path: Path) -> list[NDArray[np.uint8]]:
+    return [frame.image for frame in read_frames(path)]
+
+
+def heard(path: Path) -> NDArray[np.float32]:
+    return np.concatenate(list(open_sound(path).blocks), axis=1)
+
+
+def left(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.name.startswith(".")]
+
+
+class Stopping:
+    """Raises an error after the frame of that number was drawn."""
+
+    def __init__(self, after: int, error: BaseException) -> None:
+        self._after, self._error = after, error
+
+    def __call__(self, title: str) -> AbstractContextManager[Progress | None]:
+        return nullcontext(self._count if "dubbing" in title else None)
+
+    def _count(self, done: int, total: int) -> None:
+        if done == self._after:
+            raise self._error
+
+
+def stopped(film: Path, words: Path, out: Path, after: int, error: BaseException, **options: object) -> None:
+    with pytest.raises(type(error)):
+        lipsmith.dub(film, words, out, DubOptions(**options), progress_of=Stopping(after, error))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def whole(tmp_path: Path, film: Path, words: Path) -> Path:
+    out = lipsmith.dub(film, words, tmp_path / "whole.mp4")
+    assert left(tmp_path) == []
+    return out
+
+
+@pytest.mark.parametrize("after", [7, 12, 13, 20])
+def test_the_same_call_goes_on_and_gives_the_same_film(
+    tmp_path: Path, film: Path, words: Path, whole: Path, double: Double, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out.mp4"
+    stopped(film, words, out, after, KeyboardInterrupt())
+    assert left(tmp_path) == [hidden_for(out, UNFINISHED).name]
+    assert not out.exists()
+    double.calls.clear()
+    monkeypatch.setattr(Scanner, "scan", None)  # the faces are known
+    lipsmith.dub(film, words, out)
+    assert double.calls["render"] == FRAMES - PART * (after // PART)
+    assert all(np.array_equal(one, other) for one, other in zip(pictures(out), pictures(whole), strict=True))
+    assert np.array_equal(heard(out), heard(whole))
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mov"])
+def test_several_interruptions_and_other_containers(tmp_path: Path, film: Path, words: Path, suffix: str) -> None:
+    out, whole = tmp_path / f"out{suffix}", tmp_path / f"whole{suffix}"
+    lipsmith.dub(film, words, whole, DubOptions(side_by_side=True, label=True))
+    for after in (7, 8, 15):
+        stopped(film, words, out, after, KeyboardInterrupt(), side_by_side=True, label=True)
+    lipsmith.dub(film, words, out, DubOptions(side_by_side=True, label=True))
+    one, other = list(read_frames(out)), list(read_frames(whole))
+    assert [frame.time for frame in one] == [frame.time for frame in other]
+    assert all(np.array_equal(a.image, b.image) for a, b in zip(one, other, strict=True))
+
+
+def test_what_was_not_worth_keeping_is_not_kept(tmp_path: Path, film: Path) -> None:
+    short = write_wav(tmp_path / "short.wav", speech(5 / 25))
+    stopped(film, short, tmp_path / "out.mp4", 3, KeyboardInterrupt(), end=0.2)
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize("error", [InputError("no"), UsageError("no")])
+def test_inputs_at_fault_leave_nothing(tmp_path: Path, film: Path, words: Path, error: LipsmithError) -> None:
+    stopped(film, words, tmp_path / "out.mp4", 15, error)
+    assert left(tmp_path) == []
+
+
+def test_a_full_disk_leaves_what_is_done(tmp_path: Path, film: Path, words: Path, double: Double) -> None:
+    stopped(film, words, tmp_path / "out.mp4", 15, LipsmithError("the disk is full"))
+    double.calls.clear()
+    lipsmith.dub(film, words, tmp_path / "out.mp4")
+    assert double.calls["render"] == FRAMES - 2 * PART
+
+
+@pytest.mark.parametrize("changed", ["options", "speech", "footage"])
+def test_parts_of_anything_else_are_of_no_use(
+    tmp_path: Path, film: Path, words: Path, double: Double, caplog: pytest.LogCaptureFixture, changed: str
+) -> None:
+    out = tmp_path / "out.mp4"
+    stopped(film, words, out, 15, KeyboardInterrupt())
+    if changed == "speech":
+        write_wav(words, speech(FRAMES / 25)[::-1])
+    if changed == "footage":
+        os.utime(film, (1, 1))
+    double.calls.clear()
+    with caplog.at_level(logging.INFO):
+        lipsmith.dub(film, words, out, DubOptions(strength=1.5 if changed == "options" else 1.0))
+    assert double.calls["render"] == FRAMES
+    assert "begins anew" in caplog.text
+    assert left(tmp_path) == []
+
+
+def test_without_resume_nothing_is_kept_and_nothing_is_taken(
+    tmp_path: Path, film: Path, words: Path, double: Double
+) -> None:
+    out = tmp_path / "out.mp4"
+    stopped(film, words, out, 15, KeyboardInterrupt())
+    stopped(film, words, out, 15, KeyboardInterrupt(), resume=False)
+    assert left(tmp_path) == []
+    double.calls.clear()
+    lipsmith.dub(film, words, out, DubOptions(resume=False))
+    assert double.calls["render"] == FRAMES
+
+
+def test_a_part_that_is_not_whole_is_drawn_again(
+    tmp_path: Path, film: Path, words: Path, whole: Path, double: Double
+) -> None:
+    out = tmp_path / "out.mp4"
+    stopped(film, words, out, 19, KeyboardInterrupt())
+    second = hidden_for(out, UNFINISHED) / "00001.nut"
+    second.write_bytes(second.read_bytes()[:-1])
+    double.calls.clear()
+    lipsmith.dub(film, words, out)
+    assert double.calls["render"] == FRAMES - PART
+    assert all(np.array_equal(one, other) for one, other in zip(pictures(out), pictures(whole), strict=True))
+
+
+def test_two_runs_do_not_work_at_one_result(tmp_path: Path, film: Path, words: Path) -> None:
+    out = tmp_path / "out.mp4"
+    stopped(film, words, out, 15, KeyboardInterrupt())
+    key = {"of": "another"}
+    folder = hidden_for(out, UNFINISHED)
+    (folder / "key.json").write_text('{"of": "another"}')
+    with Unfinished(out, key, True), pytest.raises(UsageError, match="another run"):
+        lipsmith.dub(film, words, out)
+    lipsmith.dub(film, words, out)
+
+
+def test_what_nobody_goes_on_with_is_removed_after_a_week(tmp_path: Path, film: Path, words: Path) -> None:
+    folders = [tmp_path / f"{HIDDEN}{name}{UNFINISHED}" for name in ("0" * 12, "1" * 12)]
+    for folder, days in zip(folders, (8, 6), strict=True):
+        folder.mkdir()
+        (folder / "key.json").write_text("{}")
+        os.utime(folder, (time.time() - days * 86_400,) * 2)
+    lipsmith.dub(film, words, tmp_path / "out.mp4")
+    assert [folder.exists() for folder in folders] == [False, True]
+
+
+def test_a_result_that_was_there_before_the_end_is_not_made_again(
+    tmp_path: Path, film: Path, words: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out.mp4"
+    with monkeypatch.context() as patch:  # killed at the last moment
+        patch.setattr(Unfinished, "__exit__", lambda self, *_: self._release())
+        lipsmith.dub(film, words, out)
+    assert left(tmp_path)
+    before = out.read_bytes()
+    with pytest.raises(UsageError, match="exists"):
+        lipsmith.dub(film, words, out)
+    assert left(tmp_path) == []
+    assert out.read_bytes() == before
+
+
+def test_an_unfinished_dub_is_not_lost_to_a_file_of_its_name(tmp_path: Path, film: Path, words: Path) -> None:
+    out = tmp_path / "out.mp4"
+    stopped(film, words, out, 15, KeyboardInterrupt())
+    out.write_bytes(b"something else")
+    with pytest.raises(UsageError, match="exists"):
+        lipsmith.dub(film, words, out)
+    assert left(tmp_path)
+
+
+def test_faces_of_long_footage_are_kept(tmp_path: Path, film: Path) -> None:
+    """A result shorter than a part of footage longer than one: the faces are kept."""
+    short = write_wav(tmp_path / "short.wav", speech(5 / 25))
+    stopped(film, short, tmp_path / "out.mp4", 3, KeyboardInterrupt())
+    kept = hidden_for(tmp_path / "out.mp4", UNFINISHED)
+    assert sorted(path.name for path in kept.iterdir()) == ["key.json", "lock", "scan.npz"]
+    lipsmith.dub(film, short, tmp_path / "out.mp4")
+    assert left(tmp_path) == []
