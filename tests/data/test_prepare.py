@@ -126,7 +126,7 @@ def test_a_film_that_cannot_be_read_again_is_left_out(
 ) -> None:
     """Crops come from a second reading: what of it is missing is no silent loss."""
     monkeypatch.setattr("lipsmith.data.prepare.clip.crop_frames", lambda frames, stretch, size: iter(()))
-    with pytest.raises(InputError, match=r"ann_1\.mp4: no frame could be read again at 0\.00 s"):
+    with pytest.raises(InputError, match=r"ann_1\.mp4: the second reading found no frame at 0\.00 s"):
         one(still, tmp_path)
     assert set(files(tmp_path)) == {LEFT_OUT}
 
@@ -260,7 +260,7 @@ def test_a_clip_that_kills_its_process_takes_no_other_along(tmp_path: Path, monk
     found = list(workers.outcomes([Job(tmp_path / name, "train", "ann", name) for name in names], tmp_path, 64, 2))
     assert sorted(Path(outcome.source).name for outcome in found) == sorted(names)
     (failed,) = [outcome for outcome in found if outcome.reason == FAILED]
-    assert failed.detail.startswith(f"{tmp_path / 'deadly'}: preparing it killed its process twice")
+    assert failed.detail.startswith(f"{tmp_path / 'deadly'}: preparing it crashed its process twice")
 
 
 @pytest.mark.timeout(120)

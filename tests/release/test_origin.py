@@ -28,7 +28,7 @@ def test_what_derives_from_a_model_owes_it_its_terms(tmp_path: Path) -> None:
     assert origin_of(Path("models/mine"), "renderer") == "models/mine"
     circle = begun(tmp_path / "circle", "renderer", tmp_path / "circle")
     assert origin_of(circle, "renderer") == str(circle)
-    with pytest.raises(UsageError, match="the model fast has terms of its own"):
+    with pytest.raises(UsageError, match="the model fast has a license"):
         export(scratch, tuned, tmp_path / "model", "mine", data="", hardware="", license=None)
 
 

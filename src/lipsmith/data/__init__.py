@@ -1,1 +1,1 @@
-"""Prepared clips: what they are, how footage becomes clips, and a sheet to check them by eye."""
+"""Prepared clips: their format, their preparation from footage, and a contact sheet to inspect them."""

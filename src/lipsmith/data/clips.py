@@ -1,8 +1,8 @@
 """Prepared clips on disk and in memory.
 
 A prepared clip is `<clip>.mp4` (the face crop), `<clip>.npz` (geometry, times, mel) and a line of `manifest.jsonl`;
-docs/architecture.md lists shapes and units. OpenCV decodes these small constant-rate files exactly, so training
-needs no other video library.
+docs/architecture.md lists shapes and units. OpenCV decodes these small constant-rate files exactly, so training needs
+no media library.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ class ClipRecord:
     """One line of the manifest."""
 
     clip: str
-    """Path below the prepared folder, without ending: `<split>/<identity>/<name>`."""
+    """Path below the prepared folder, without suffix: `<split>/<identity>/<name>`."""
     split: str
     """`train`, `val` or `test`."""
     identity: str
-    """Who speaks."""
+    """Identity of the speaker."""
     source: str
-    """The file it was made from."""
+    """The source file."""
     frames: int
     """Number of frames."""
     fps: float
@@ -46,7 +46,7 @@ class ClipRecord:
     seconds: float
     """Duration."""
     tracked: float
-    """Share of the frames in which a face was found, 0..1."""
+    """Share of the frames in which a face was detected, 0..1."""
     offset: float = 0.0
     """Seconds by which the speech lags the picture; loading corrects for it."""
 
@@ -75,16 +75,16 @@ class PreparedClip:
     times: NDArray[np.float64]
     """(F,) seconds."""
     tracked: NDArray[np.bool_]
-    """(F,) whether a face was found."""
+    """(F,) whether a face was detected."""
     mel: NDArray[np.float32]
-    """(80, steps) in [-4, 4], synchronous with the picture."""
+    """(80, steps) in [-4, 4], in sync with the picture."""
 
 
 def read_manifest(root: Path, split: str | None = None) -> list[ClipRecord]:
     """Records of all clips below `root`, or of one split.
 
-    A line that an interruption cut short is skipped: its clip was not finished.
-    Raises InputError where there is no manifest, no clip of that split, or a line describes no clip.
+    A line truncated by an interruption is skipped, because its clip is incomplete. Raises InputError if there is no
+    manifest, no clip of that split, or a line does not describe a clip.
     """
     records = list(_records(root / MANIFEST))
     if not records:
@@ -100,15 +100,15 @@ def read_manifest(root: Path, split: str | None = None) -> list[ClipRecord]:
 
 
 def write_manifest(root: Path, records: list[ClipRecord]) -> None:
-    """Write the manifest of `root`, whole or not at all."""
+    """Write the manifest of `root` atomically."""
     with write_whole(root / MANIFEST) as beside:
         beside.write_text("".join(json.dumps(asdict(record)) + "\n" for record in records), encoding="utf-8")
 
 
 def load_clip(root: Path, record: ClipRecord, *, images: bool = True) -> PreparedClip:
-    """One clip in memory; its mel is shifted by the clip's known offset, so that sound and picture are in sync.
+    """Load one clip; its mel is shifted by the clip's stored offset, so that sound and picture are in sync.
 
-    Raises InputError where a file of the clip is missing or damaged.
+    Raises InputError if a file of the clip is missing or damaged.
     """
     path = root / record.clip
     stored = _arrays(path, ("landmarks", "transforms", "times", "tracked", "mel"))
@@ -124,7 +124,7 @@ def load_clip(root: Path, record: ClipRecord, *, images: bool = True) -> Prepare
 
 
 def load_mesh(root: Path, record: ClipRecord) -> NDArray[np.float32]:
-    """The whole mesh `(F, 478, 2)` of a clip, in crop units. Raises InputError where its file is missing or damaged."""
+    """The whole mesh `(F, 478, 2)` of a clip, in crop units. Raises InputError if its file is missing or damaged."""
     return _arrays(root / record.clip, ("mesh",))["mesh"].astype(np.float32)
 
 
@@ -137,7 +137,7 @@ def _arrays(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
 
 
 def shift_mel(mel: NDArray[np.float32], seconds: float) -> NDArray[np.float32]:
-    """Mel `(80, steps)` moved `seconds` earlier, padded with silence."""
+    """Mel `(80, steps)` shifted `seconds` earlier, padded with silence."""
     steps = round(seconds * MEL_RATE)
     if steps == 0:
         return mel
@@ -150,7 +150,7 @@ def shift_mel(mel: NDArray[np.float32], seconds: float) -> NDArray[np.float32]:
 
 
 def read_crops(path: Path, frames: int) -> NDArray[np.uint8]:
-    """All frames `(frames, S, S, 3)` RGB of a crop film. Raises InputError where it does not hold that many."""
+    """All frames `(frames, S, S, 3)` RGB of a crop film. Raises InputError if it has fewer frames."""
     import cv2
 
     film = cv2.VideoCapture(str(path))
@@ -164,7 +164,7 @@ def read_crops(path: Path, frames: int) -> NDArray[np.uint8]:
         images[index] = image[..., ::-1]
     film.release()
     if images is None:
-        raise InputError(f"{path}: holds no frame; delete it and prepare again")
+        raise InputError(f"{path}: has no frames; delete it and prepare again")
     return images
 
 
@@ -182,7 +182,7 @@ def _records(path: Path) -> Iterator[ClipRecord]:
 
 
 def _record(row: object, where: str) -> ClipRecord:
-    """The record of one line; keys that later versions may add are ignored."""
+    """The record of one line; unknown keys (of later versions) are ignored."""
     if isinstance(row, dict):
         row = {key: value for key, value in row.items() if key in _KEYS}
     return build(ClipRecord, row, where, InputError)

@@ -1,7 +1,7 @@
-"""A picture of prepared clips, to check crops, landmarks and the match of mouth and speech by eye.
+"""Draws a contact sheet of prepared clips, to inspect crops, landmarks and the match of mouth and speech.
 
-Each clip gets a tile: its name, length and share of tracked frames; the frame with the widest open mouth, bare and
-with the mesh and the sketch drawn on it; below, the opening of the mouth over the mel spectrogram, on one time axis.
+Each clip gets a tile with its name, length and share of tracked frames; the frame with the widest open mouth, without
+and with the mesh and the sketch; and below it the mouth opening over the mel spectrogram, on one time axis.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lipsmith.progress import Progress
 from lipsmith.speech.mel import MEL_LIMIT, MEL_RATE
 
 COLUMNS: Final = 4
-"""Tiles side by side."""
+"""Tiles per row."""
 FACE: Final = 224
 """Side of a drawn crop, pixels."""
 LABEL: Final = 22
@@ -30,9 +30,9 @@ LABEL: Final = 22
 CURVE: Final = 88
 """Height of the mel spectrogram, pixels."""
 GAP: Final = 10
-"""Between tiles, pixels."""
+"""Gap between tiles, pixels."""
 WIDEST: Final = 0.2
-"""Mouth opening, as a share of the crop, at the upper edge of the curve; a normally open mouth reaches half of it."""
+"""Mouth opening at the top of the plot, as a share of the crop; a normally open mouth reaches half of it."""
 
 _BACKGROUND: Final = (24, 24, 28)
 _TEXT: Final = (230, 230, 230)
@@ -46,10 +46,10 @@ Image = NDArray[np.uint8]
 
 
 def contact_sheet(root: Path, count: int = 24, split: str | None = None, progress: Progress | None = None) -> Image:
-    """A sheet `(H, W, 3)` RGB of `count` clips of a prepared folder or of one of its splits, different people first.
+    """A sheet `(H, W, 3)` RGB of `count` clips of a prepared folder or of one split, from different people first.
 
-    `progress` is called with the number of tiles drawn and their total.
-    Raises InputError where there is no such clip, or a file of one is missing or damaged.
+    `progress` is called with the number of tiles drawn and their total. Raises InputError if there is no such clip, or
+    if a file is missing or damaged.
     """
     chosen = choose(read_manifest(root, split), count)
     tiles = []
@@ -61,7 +61,7 @@ def contact_sheet(root: Path, count: int = 24, split: str | None = None, progres
 
 
 def choose(records: Sequence[ClipRecord], count: int) -> list[ClipRecord]:
-    """At most `count` records: one of each person, then a second of each; people spread evenly over the manifest."""
+    """At most `count` records: one per person, then a second per person; people are spread evenly over the manifest."""
     people: dict[str, list[ClipRecord]] = defaultdict(list)
     for record in records:
         people[record.identity].append(record)
@@ -74,7 +74,7 @@ def choose(records: Sequence[ClipRecord], count: int) -> list[ClipRecord]:
 
 
 def draw_tile(root: Path, record: ClipRecord) -> Image:
-    """The tile `(LABEL + FACE + CURVE, 2 FACE, 3)` RGB of one clip. Raises InputError where its files are damaged."""
+    """The tile `(LABEL + FACE + CURVE, 2 FACE, 3)` RGB of one clip. Raises InputError if its files are damaged."""
     clip = load_clip(root, record, images=False)
     opening = np.where(clip.tracked, lip_opening(clip.landmarks), -1)
     shown = int(opening.argmax())
@@ -95,7 +95,8 @@ def mark(face: Image, points: NDArray[np.float32], mesh: NDArray[np.float32]) ->
 
 
 def draw_curve(clip: PreparedClip, shown: int) -> Image:
-    """Mel `(CURVE, 2 FACE, 3)` with the mouth's opening over it, the shown frame and frames without a face marked."""
+    """Mel `(CURVE, 2 FACE, 3)` with the mouth opening over it, and marks at the shown frame and at frames without a
+    face."""
     width = 2 * FACE
     seconds = max(clip.record.seconds, float(clip.times[-1]), 1 / MEL_RATE)
     columns = (np.arange(width) + 0.5) / width * seconds * MEL_RATE
@@ -115,7 +116,7 @@ def draw_curve(clip: PreparedClip, shown: int) -> Image:
 def _label(record: ClipRecord) -> Image:
     line = np.full((LABEL, 2 * FACE, 3), _BACKGROUND, np.uint8)
     ending = f"  {record.frames} frames  {100 * record.tracked:.1f} % tracked"
-    # OpenCV's letters are ASCII; long names differ at their ends.
+    # OpenCV's fonts are ASCII; long names are shortened at the start, because they differ at the end.
     name = record.clip.encode("ascii", "replace").decode()
     room = 2 * FACE // 8 - len(ending)
     text = (name if len(name) <= room else "..." + name[3 - room :]) + ending

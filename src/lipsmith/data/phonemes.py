@@ -1,4 +1,4 @@
-"""Phonemes of prepared clips, recognized once and kept beside the manifest."""
+"""Recognizes the phonemes of prepared clips once and stores them next to the manifest."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ PHONEMES: Final = "phonemes.jsonl"
 def clip_phonemes(
     root: Path, records: Sequence[ClipRecord], progress: Callable[[int, int], None] = lambda done, total: None
 ) -> dict[str, Phonemes]:
-    """Phonemes by clip, in seconds of the picture: the clip's offset is taken off.
+    """Phonemes by clip, in seconds of the picture: the clip's offset is subtracted.
 
-    Those that `root` does not know yet are recognized in the clips' sources and added to its `phonemes.jsonl`. Clips
-    whose source is gone, or that begin within it, have none. Raises InputError where phonemes must be recognized and
-    `hama` is not installed.
+    Missing phonemes are recognized in the clips' sources and added to `phonemes.jsonl` in `root`. Clips whose source is
+    missing, or that start in the middle of it, have none. Raises InputError if phonemes must be recognized and `hama`
+    is not installed.
     """
     known = _read(root / PHONEMES)
     missing = [record for record in records if record.clip not in known and _has_sound(record)]
     if missing:
         recognize = Recognizer()
         with (root / PHONEMES).open("a", encoding="utf-8") as file:
-            file.write("\n" if file.tell() else "")  # the last line may have been cut short
+            file.write("\n" if file.tell() else "")  # the last line may be truncated
             for done, record in enumerate(missing, 1):
                 known[record.clip] = recognize(read_audio(record.source))
                 line = {"clip": record.clip, "phonemes": known[record.clip]}
@@ -43,7 +43,7 @@ def clip_phonemes(
 
 
 def _has_sound(record: ClipRecord) -> bool:
-    # The second stretch of a source (NAME+N) begins at a time that the manifest does not tell.
+    # The manifest does not store the start time of further stretches of a source (NAME+N).
     return "+" not in Path(record.clip).name and Path(record.source).is_file()
 
 

@@ -98,7 +98,7 @@ class OnnxBackend:
         return _CUDA in session.get_providers()
 
     def _take(self, precision: Precision) -> Precision:
-        """Open the 8-bit render stage if it is requested or faster here; return the precision in use."""
+        """Open the 8-bit render stage where that is asked for, or is faster here; return what was taken."""
         path = self._folder / INT8
         possible = self._providers == [_CPU] and path.is_file()
         if precision == "int8" and not possible:

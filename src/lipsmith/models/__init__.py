@@ -1,1 +1,1 @@
-"""Networks and their frozen configs: tensors in, tensors out. Of files only `vgg` and `third_party` know."""
+"""Networks and their frozen configs: tensors in, tensors out. Only `vgg` and `third_party` read files."""

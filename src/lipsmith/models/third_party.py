@@ -1,4 +1,4 @@
-"""Weights of third parties that only training and metrics need: found by name, checked, never downloaded."""
+"""Registry of third-party weights for training and metrics: found by name, checked, never downloaded."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from lipsmith.files import check_file, home
 
 @dataclass(frozen=True)
 class ThirdParty:
-    """Weights of a third party: the file's name in the weights folder, its origin and its license.
+    """Third-party weights: file name in the weights folder, origin and license.
 
-    `sha256` may be the beginning of the hash, where its publisher states no more, or empty.
+    `sha256` may be empty, or the start of the hash if the publisher states no more.
     """
 
     file: str
@@ -55,20 +55,20 @@ THIRD_PARTY = {
     "syncnet_v2": ThirdParty(
         "syncnet_v2.model",
         "https://www.robots.ox.ac.uk/~vgg/software/lipsync/",
-        "MIT (code); the weights' page states none",
+        "MIT (code); not stated for the weights",
         "LSE-D and LSE-C as published",
     ),
 }
 
 
 def third_party(name: str) -> Path:
-    """The file of third-party weights `name`, checked. Raises WeightsError when it is missing or another."""
+    """The checked file of third-party weights `name`. Raises WeightsError if it is missing or differs from its hash."""
     weights = THIRD_PARTY[name]
     path = home() / "weights" / weights.file
     if not path.is_file():
         raise WeightsError(
-            f"{weights.use} needs {weights.file}, which is not in {path.parent}; "
-            f"get it from {weights.origin} ({weights.license}) and put it there"
+            f"{weights.use} needs {weights.file}, which is missing in {path.parent}; "
+            f"download it into that folder from {weights.origin} ({weights.license})"
         )
     check_file(path, weights.sha256)
     return path

@@ -1,4 +1,4 @@
-"""VGG features of a picture, the yardstick of the perceptual and style losses."""
+"""VGG features of pictures, for the perceptual and style losses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-# Convolutions of each of the five stages; stages are divided by 2x2 max pooling.
+# Convolutions in each of the five stages, which 2x2 max pooling separates.
 DEPTHS: Final = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 WIDTHS: Final = (64, 128, 256, 512, 512)
 IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)

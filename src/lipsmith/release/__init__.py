@@ -1,1 +1,1 @@
-"""From trained weights to a model folder: ONNX stages, card, cost."""
+"""Turns trained weights into a model folder: ONNX stages, card, cost."""

@@ -1,4 +1,4 @@
-"""The card that travels with a model: what it is made of, what it measured, and what it may be used for."""
+"""Writes the model card: data, training, validation figures, license and intended use."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ _ROWS: Final = ("steps", "minutes", "batch", "clips", "targets", "learning_rate"
 def model_card(
     name: str, landmarks: Mapping[str, Any], renderer: Mapping[str, Any], *, data: str, hardware: str, license: str
 ) -> str:
-    """Markdown from the JSON files of the two runs (keys `training` and `validation`) and sentences by hand."""
+    """Markdown from the JSON files of the two runs (keys `training` and `validation`) and the given sentences."""
     trainings = landmarks["training"], renderer["training"]
     best = [run["validation"].get("step") for run in (landmarks, renderer)]
     rows = [("step of the weights", *best)]
@@ -81,7 +81,7 @@ def model_card(
 
 
 def command(network: str, training: Mapping[str, Any]) -> str:
-    """The command that trained `network` (landmarks, renderer), of which `training` records what it began with."""
+    """The command that trained `network` (landmarks, renderer), from the `training` record of its run."""
     recorded = {"--start": training.get("start"), "--minutes": training.get("minutes")}
     options = [f"{option} {shlex.quote(_shown(value))}" for option, value in recorded.items() if value is not None]
     return " ".join([f"lipsmith train {network} CONFIG --data DATA --out RUN", *options])
@@ -102,6 +102,6 @@ def _shown(value: object) -> str:
         return "n/a"
     if not isinstance(value, float):
         return str(value)
-    # Rounding leaves dust where a figure is zero; steps are whole, however many.
+    # Rounding errors of zero are shown as zero, and large steps as whole numbers.
     value = round(value, 9)
     return f"{value:.0f}" if value.is_integer() else f"{value:.5g}"

@@ -1,6 +1,6 @@
-"""What networks cost: parameters, and multiply-accumulates (MAC) of convolutions and matrix products.
+"""Counts the parameters and multiply-accumulates (MAC) of networks, in convolutions and matrix products.
 
-Networks run on shapes alone (torch's fake tensors), so that counting takes no time and no memory.
+Networks run on torch's fake tensors, which have shapes only, so that counting takes no time and no memory.
 """
 
 from __future__ import annotations
@@ -30,32 +30,32 @@ PER_TARGET: Final = ("target_encoder", "alignment", "light", "masked_encoder", "
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a model and what one run of it costs."""
+    """A part of a model and the cost of one run of it."""
 
     name: str
     per: str
-    """What it runs once for."""
+    """The unit for which it runs once."""
     parameters: int
     macs: int
 
 
 def shapes_alone() -> FakeTensorMode:
-    """In its `with`, tensors have shapes and no content."""
+    """A context in which tensors have shapes but no content."""
     return FakeTensorMode()
 
 
 def count_macs(run: Callable[[], object]) -> dict[str, int]:
-    """MAC of what `run` does, by the module that did it; `Global` is the sum. To be called within `shapes_alone`."""
+    """MAC of `run` by module; `Global` is the sum. Call it within `shapes_alone`."""
     counter = FlopCounterMode(display=False)
-    # The fused attention of CPUs is a single operator that the counter does not know.
+    # The fused attention of CPUs is a single operator that the counter does not support.
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
         run()
-    # A multiply-accumulate is two of the counter's operations.
+    # The counter counts a multiply-accumulate as two operations.
     return {name: sum(counts.values()) // 2 for name, counts in counter.get_flop_counts().items()}
 
 
 def renderer_cost(config: RendererConfig) -> list[Part]:
-    """Parts of the renderer, for the config's number of references and of lip references a target."""
+    """Parts of the renderer, for the config's number of references and lip references per target."""
     size = config.face_size
     with shapes_alone():
         network = Renderer(config).eval()
@@ -90,7 +90,7 @@ def landmark_cost(config: LandmarkConfig) -> list[Part]:
 
 
 def vgg_cost(config: RendererConfig, kind: str = "vgg16") -> Part:
-    """VGG in training: the faces of image, aligned references and truth of one target, at two scales, forwards."""
+    """VGG in training: forward passes on the faces of image, aligned references and truth of a target at two scales."""
     rows, size = config.face_size - config.top, config.face_size
     with shapes_alone():
         vgg = VGG(kind)

@@ -1,4 +1,4 @@
-"""Trained weights as a model folder: config, half-precision weights, ONNX stages checked against torch, a card."""
+"""Exports trained weights as a model folder: config, half-precision weights, checked ONNX stages, and a card."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from lipsmith.training.checkpoint import write_tensors
 
 _LOG = logging.getLogger(__name__)
 RECORD: Final = "training.json"
-"""What the two runs say of themselves: config and validation. With it a network can be taken into the next model."""
+"""Config and validation figures of the two runs, with which a network can be reused in the next model."""
 OPSET: Final = 18
 ABSOLUTE, RELATIVE = 1e-4, 1e-3
-"""How far ONNX Runtime may be from torch."""
+"""Largest difference allowed between ONNX Runtime and torch."""
 SKETCHES: Final = 5
-"""Sketches of a target that a dub draws."""
+"""Sketches per target in a dub."""
 
 Axes = Mapping[str, tuple[int | str, ...]]
 
@@ -58,18 +58,19 @@ def export(
     hardware: str,
     license: str | None,
 ) -> None:
-    """Make the model folder `folder` of the runs `landmarks` and `renderer`; either may be a model whose part is kept.
+    """Write the model folder `folder` from the runs `landmarks` and `renderer`; either may be a model whose part is
+    reused.
 
-    The folder is there, or what it held replaced, only once all has been checked. A model may be given by name.
-    `data`, `hardware` and `license`: what the model was trained on and its terms, in words, for the card. Raises
-    UsageError without a license where weights derive from a model, or for networks that no dub can feed; WeightsError
-    where a run holds no weights, or where a stage on ONNX Runtime is further from torch than 0.1 % and 1e-4.
+    The folder is created or replaced only after all checks have passed. A model may be given by name. `data`,
+    `hardware` and `license` describe the training data, the hardware and the terms of the model, for the card. Raises
+    UsageError if weights derive from a model and no license is given, or for networks that a dub cannot run;
+    WeightsError if a run has no weights, or if a stage on ONNX Runtime differs from torch by more than 0.1 % and 1e-4.
     """
     of_landmarks, landmark_weights = _run(landmarks, "landmarks")
     of_renderer, renderer_weights = _run(renderer, "renderer")
     origin = origin_of(landmarks, "landmarks") or origin_of(renderer, "renderer")
     if origin and license is None:
-        raise UsageError(f"the model {origin} has terms of its own, in its CARD.md; give the license that holds now")
+        raise UsageError(f"the model {origin} has a license, in its CARD.md; give the license of the new model")
     face = build(RendererConfig, of_renderer["training"]["model"], str(renderer))
     mouth = build(LandmarkConfig, of_landmarks["training"]["model"], str(landmarks))
     _require_dubbing(mouth, face)
@@ -93,33 +94,35 @@ def export(
         (beside / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         (beside / "CARD.md").write_text(card, encoding="utf-8")
         write_config(beside, config)
-        # Read back: what is exported is what was rounded.
+        # Read back, so that the rounded weights are exported.
         export_stages(load_stages(beside), mouth, face, beside)
         write_config(beside, config)
 
 
 def _require_dubbing(mouth: LandmarkConfig, face: RendererConfig) -> None:
-    """Raise UsageError for networks that are for research alone: a dub hears mel and draws five sketches a target."""
+    """Raise UsageError for networks that only research uses: a dub computes mel and five sketches per target."""
     if mouth.features != "mel" or mouth.bands != MELS:
         raise UsageError(
-            f"the landmark generator hears {mouth.bands} bands of {mouth.features}, a dub {MELS} of mel; train another"
+            f"the landmark generator needs {mouth.bands} bands of {mouth.features}, but a dub has {MELS} of mel; train another"
         )
     if face.sketches != SKETCHES:
-        raise UsageError(f"the renderer sees {face.sketches} sketches a target, a dub draws {SKETCHES}; train another")
+        raise UsageError(
+            f"the renderer needs {face.sketches} sketches per target, but a dub has {SKETCHES}; train another"
+        )
 
 
 def export_stages(stages: Mapping[str, nn.Module], mouth: LandmarkConfig, face: RendererConfig, folder: Path) -> None:
-    """Write `<stage>.onnx` for every stage, each checked. Raises WeightsError where one disagrees with torch."""
+    """Write and check `<stage>.onnx` for every stage. Raises WeightsError if one differs from torch."""
     for stage, axes in stage_axes(mouth, face).items():
         path = folder / f"{stage}.onnx"
         write_onnx(stages[stage], axes, OUTPUTS[stage], path)
         strip_traces(path)
         error = check_onnx(stages[stage], axes, path)
-        _LOG.info("%s: %.1f kB, at most %.1e from torch", path.name, path.stat().st_size / 1e3, error)
+        _LOG.info("%s: %.1f kB, largest difference from torch %.1e", path.name, path.stat().st_size / 1e3, error)
 
 
 def stage_axes(mouth: LandmarkConfig, face: RendererConfig) -> dict[str, Axes]:
-    """The inputs of every stage and their axes: a number is fixed, a letter is free."""
+    """The inputs of every stage and their axes: numbers are fixed lengths, letters are free axes."""
     size, half, quarter = face.face_size, face.face_size // 2, face.face_size // 4
     region = (face.face_size - face.top) // 4
     picture: Axes = {"image": ("n", 3, size, size), "sketch": ("n", 1, size, size)}
@@ -149,7 +152,7 @@ def stage_axes(mouth: LandmarkConfig, face: RendererConfig) -> dict[str, Axes]:
 
 
 def write_onnx(stage: nn.Module, axes: Axes, outputs: tuple[str, ...], path: Path) -> None:
-    """Export one stage. Free axes get lengths that differ and are not 1, which would be taken as fixed."""
+    """Export one stage. Free axes get different lengths other than 1, because the exporter treats 1 as fixed."""
     sizes = {"n": 2, "b": 2, "T": 5, "N": 6, "k": 3, "m": 4}
     dims = {letter: torch.export.Dim(letter) for letter in sizes}
     free = {
@@ -172,7 +175,7 @@ def write_onnx(stage: nn.Module, axes: Axes, outputs: tuple[str, ...], path: Pat
 
 
 def strip_traces(path: Path) -> None:
-    """Take out what the exporter notes beside each node: stack traces with the paths of this machine."""
+    """Remove the exporter's metadata from each node: stack traces with paths of this machine."""
     import onnx
 
     model = onnx.load(path)
@@ -184,9 +187,9 @@ def strip_traces(path: Path) -> None:
 
 
 def check_onnx(stage: nn.Module, axes: Axes, path: Path) -> float:
-    """The largest difference between ONNX Runtime and torch, over two choices of the free axes.
+    """Largest difference between ONNX Runtime and torch, over two choices of the free axes.
 
-    Raises WeightsError for one above 1e-4 plus 0.1 % of the value.
+    Raises WeightsError for a difference above 1e-4 plus 0.1 % of the value.
     """
     import onnxruntime as ort
 
@@ -203,13 +206,15 @@ def check_onnx(stage: nn.Module, axes: Axes, path: Path) -> float:
         for ours, theirs in zip(_tuple(expected), session.run(None, given), strict=True):
             difference = np.abs(ours.numpy() - theirs)
             if not (difference <= ABSOLUTE + RELATIVE * np.abs(ours.numpy())).all():
-                raise WeightsError(f"{path}: ONNX Runtime is {difference.max():.1e} from torch; do not use this model")
+                raise WeightsError(
+                    f"{path}: ONNX Runtime differs from torch by {difference.max():.1e}; do not use this model"
+                )
             worst = max(worst, float(difference.max()))
     return worst
 
 
 def example(axes: Axes, sizes: Mapping[str, int]) -> dict[str, Tensor]:
-    """Inputs like real ones: pictures in [0, 1], mel in [-4, 4], one scattered face for all points."""
+    """Realistic random inputs: pictures in [0, 1], mel in [-4, 4], and variations of one face for all points."""
     random = torch.Generator().manual_seed(0)
     face = 0.2 + 0.6 * torch.rand(NUM_POINTS, 2, generator=random)
     inputs = {}
@@ -227,9 +232,9 @@ def example(axes: Axes, sizes: Mapping[str, int]) -> dict[str, Tensor]:
 
 
 def origin_of(source: Path | str, network: str) -> str | None:
-    """The model that the weights of `network` in the run or model `source` derive from; None where from scratch.
+    """The model from which the weights of `network` in the run or model `source` derive; None if trained from scratch.
 
-    Runs are followed back to what they began with; what is not there any more counts as a model.
+    Runs are traced back to their start; a start that no longer exists counts as a model.
     """
     followed, source = set(), Path(source)
     while (card := source / f"{network}.json").is_file() and card not in followed:
@@ -246,7 +251,7 @@ def _tuple(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 
 def _run(source: Path | str, name: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """What the JSON of a run or of a model says of a network, and its weights."""
+    """The JSON record of a network in a run or model, and its weights."""
     card, weights = Path(source, f"{name}.json"), Path(source, f"{name}.safetensors")
     if card.is_file() and weights.is_file():
         return json.loads(card.read_text(encoding="utf-8")), load_file(weights)
@@ -254,14 +259,14 @@ def _run(source: Path | str, name: str) -> tuple[dict[str, Any], dict[str, Tenso
         raise WeightsError(f"{source}: no {name}.safetensors with {name}.json; train with `lipsmith train {name}`")
     model = find_model(source).path
     if not (model / RECORD).is_file():
-        raise WeightsError(f"{model}: no {RECORD}, which tells what its networks are; take another model")
+        raise WeightsError(f"{model}: {RECORD}, which describes its networks, is missing; use another model")
     record = json.loads((model / RECORD).read_text(encoding="utf-8"))
     return record[name], of_network(load_file(model / WEIGHTS), name)
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter's log tells of operators that are not used here."""
+    """Suppresses the exporter's log, which mentions operators that are not used here."""
     logger = logging.getLogger("torch.onnx")
     before = logger.level
     logger.setLevel(logging.ERROR)

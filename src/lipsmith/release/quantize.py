@@ -1,7 +1,7 @@
-"""An 8-bit render stage beside the float one, calibrated on faces of `train` and compared with it on faces of `val`.
+"""Writes an 8-bit render stage, calibrated on faces of `train` and compared with the float stage on faces of `val`.
 
-Convolutions alone are 8-bit (static; unsigned activations, signed weights with a scale a channel). Those that end in
-the flow, in the picture, or begin with what has very different ranges stay float, as do all warps and sums.
+Only convolutions are 8-bit (static; unsigned activations, signed weights with a scale per channel). Convolutions that
+output the flow or the picture, or whose inputs have very different ranges, stay float, as do all warps and sums.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from lipsmith.speech.mel import mel_windows
 _LOG = logging.getLogger(__name__)
 
 CALIBRATION: Final = (24, 2)
-"""People of `train` whose frames set the ranges, and frames of each."""
+"""People of `train` whose frames calibrate the ranges, and frames per person."""
 COMPARISON: Final = (10, 4)
-"""People of `val` whose frames are drawn both ways, and frames of each."""
+"""People of `val` whose frames are rendered both ways, and frames per person."""
 LEAST_PSNR: Final = 44.0
-"""dB, of the drawn half from the float one."""
+"""Minimum PSNR in dB of the 8-bit half relative to the float one."""
 MOST_LPIPS: Final = 1.01
-"""Share of the float pictures' distance from the truth."""
+"""Maximum LPIPS from the truth, as a multiple of the float pictures'."""
 _REFERENCES: Final = 12
 _FLOAT: Final = ("alignment.head", "alignment.sketch_modulator.head", "audio", "decoder.block1", "decoder.head")
 
@@ -47,12 +47,12 @@ Inputs = dict[str, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Comparison:
-    """8-bit pictures beside float ones."""
+    """Comparison of 8-bit and float pictures."""
 
     psnr: float
-    """dB of the drawn half, mean over frames."""
+    """PSNR in dB of the rendered half, mean over frames."""
     lpips: float
-    """Distance from the truth as a share of the float pictures'."""
+    """LPIPS from the truth, as a multiple of the float pictures'."""
 
 
 @dataclass(frozen=True)
@@ -60,26 +60,27 @@ class Sample:
     """Some frames of one clip."""
 
     inputs: Inputs
-    """Of the render stage."""
+    """Inputs of the render stage."""
     truth: NDArray[np.uint8]
     """(b, S, S, 3)."""
 
 
 def quantize(model: str | Path, data: Path) -> Comparison:
-    """Write the 8-bit render stage of `model`, a name or folder, beside the float one, with prepared clips `data`.
+    """Write the 8-bit render stage of `model`, a name or folder, next to the float one; `data`: prepared clips.
 
-    Raises UsageError for a model without ONNX stages, InputError where `data` has no clips of train and val that are
-    long enough, WeightsError, and writes nothing, where pictures differ more than `LEAST_PSNR` and `MOST_LPIPS` allow.
+    Raises UsageError for a model without ONNX stages and InputError if `data` has no sufficiently long clips in train
+    and val. If pictures differ by more than `LEAST_PSNR` and `MOST_LPIPS` allow, raises WeightsError and writes
+    nothing.
     """
     folder = find_model(model)
     if not (folder.path / "render.onnx").is_file():
-        raise UsageError(f"{folder.path}: no render.onnx to quantize; export the model first.")
+        raise UsageError(f"{folder.path}: render.onnx is missing; export the model first.")
     calibration = list(samples(folder, data, "train", *CALIBRATION))
     shown = list(samples(folder, data, "val", *COMPARISON))
     with write_whole(folder.path / INT8) as beside:
         _write(folder.path / "render.onnx", [sample.inputs for sample in calibration], beside)
         found = compare(folder.path / "render.onnx", beside, shown)
-        _LOG.info("%s: %.1f dB from float, LPIPS %.4f of float's", INT8, found.psnr, found.lpips)
+        _LOG.info("%s: PSNR to float %.1f dB, LPIPS %.4f times float's", INT8, found.psnr, found.lpips)
         if found.psnr < LEAST_PSNR or found.lpips > MOST_LPIPS:
             raise WeightsError(
                 f"{folder.path}: 8-bit pictures are {found.psnr:.1f} dB from float ones, their LPIPS {found.lpips:.3f} "
@@ -90,7 +91,8 @@ def quantize(model: str | Path, data: Path) -> Comparison:
 
 
 def samples(folder: ModelFolder, data: Path, split: str, people: int, frames: int) -> Iterator[Sample]:
-    """`frames` frames each of one clip of `people` people of a split, evenly chosen. Raises InputError for none."""
+    """`frames` evenly spaced frames of one clip each of `people` people of a split. Raises InputError if there are
+    none."""
     first = {record.identity: record for record in reversed(read_manifest(data, split))}
     records = [first[identity] for identity in sorted(first)]
     backend, found = load_backend(folder, "cpu"), 0
@@ -101,11 +103,13 @@ def samples(folder: ModelFolder, data: Path, split: str, people: int, frames: in
             found += 1
             yield _sample(backend, folder.settings, clip, choice, frames)
     if not found:
-        raise InputError(f"{data}: no clip of the split {split} that was tried lasts two seconds; prepare longer ones.")
+        raise InputError(
+            f"{data}: none of the tested clips of the split {split} lasts two seconds; prepare longer ones."
+        )
 
 
 def _sample(backend: Backend, config: ModelConfig, clip: PreparedClip, choice: FrameChoice, frames: int) -> Sample:
-    """What the render stage is given for `frames` of the frames to rebuild."""
+    """Inputs of the render stage for `frames` of the frames to rebuild."""
     assert clip.images is not None
     pool = choice.pool[:: -(-len(choice.pool) // _REFERENCES)]
     points, still, size = clip.landmarks, still_points(clip.transforms), clip.images.shape[1]
@@ -123,7 +127,7 @@ def _sample(backend: Backend, config: ModelConfig, clip: PreparedClip, choice: F
 
 
 class _Given:
-    """A backend that remembers what it was given last."""
+    """A backend that records its last inputs."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend, self.precision = backend, backend.precision
@@ -135,7 +139,7 @@ class _Given:
 
 
 class _Reader:
-    """What ONNX Runtime calls a calibration data reader."""
+    """A calibration data reader of ONNX Runtime."""
 
     def __init__(self, inputs: list[Inputs]) -> None:
         self._inputs = iter(inputs)
@@ -145,7 +149,7 @@ class _Reader:
 
 
 def compare(stage: Path, quantized: Path, shown: list[Sample]) -> Comparison:
-    """The pictures that two render stages draw of the same frames."""
+    """Compare the pictures of two render stages on the same frames."""
     drawn = [_drawn(path, shown) for path in (stage, quantized)]
     half = drawn[0].shape[2] // 2
     error = np.square(drawn[0] - drawn[1])[:, :, half:].mean((1, 2, 3))
@@ -181,7 +185,7 @@ def _write(stage: Path, inputs: list[Inputs], out: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """ONNX Runtime logs advice that does not fit, to the root logger."""
+    """Suppresses advice of ONNX Runtime on the root logger that does not apply here."""
     logging.disable(logging.WARNING)
     try:
         yield

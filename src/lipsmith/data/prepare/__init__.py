@@ -1,4 +1,4 @@
-"""Footage to training data, with the same tracking, cropping and speech features as in dubbing."""
+"""Prepares footage for training, with the same tracking, cropping and speech features as dubbing."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ __all__ = ["LEFT_OUT", "Summary", "prepare"]
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run made, and what the prepared folder holds after it."""
+    """The clips of a run, and the contents of the prepared folder after it."""
 
     records: list[ClipRecord]
     """All clips of the folder."""
     fresh: list[ClipRecord]
-    """Those that this run made."""
+    """Clips of this run."""
     sources: int
     """Number of source files of this run."""
     left_out: dict[str, tuple[str, str]]
-    """Those that yield no clip, with (reason, detail), whether this run or an earlier one tried them."""
+    """Sources without clips in this or an earlier run, with (reason, detail)."""
 
 
 def prepare(
@@ -40,26 +40,26 @@ def prepare(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Summary:
-    """Prepare files, folders or globs below `root`; clips that an earlier, interrupted run finished are kept.
+    """Prepare files, folders or globs below `root`; finished clips of earlier runs are kept.
 
-    A source that an earlier run left out is tried again only if its file has changed, or if it failed for an external
-    reason such as a full disk.
+    A source that an earlier run skipped is retried only if its file has changed, or if it failed for an external reason
+    such as a full disk.
 
     Args:
         sources: media files, folders of them, or patterns such as `footage/**/*.mp4`.
         root: the folder of prepared clips, created if missing; footage below it is ignored.
         size: side of the crops, pixels.
         workers: processes, each on one clip at a time; None for one per core, 1 for this process alone.
-            They import the calling script again: its own work belongs under `if __name__ == "__main__":`.
+            They import the calling script again, so protect its code with `if __name__ == "__main__":`.
         progress: called with the number of sources done and their total.
 
     Raises:
-        InputError: a source is missing or holds no media file, or no source yields a clip.
+        InputError: a source is missing or has no media file, or no source yields a clip.
         UsageError: `root` holds crops of another size, or another run is using it.
     """
     jobs = find_jobs(sources, root)
     if not jobs:
-        raise InputError(f"{root}: all footage lies below the result's own folder; name another")
+        raise InputError(f"{root}: all footage is inside the result folder; choose another result folder")
     root.mkdir(parents=True, exist_ok=True)
     with folder_lock(root):
         return _prepare(jobs, root, size, workers, progress)
@@ -89,15 +89,15 @@ def _check_size(root: Path, records: list[ClipRecord], size: int) -> None:
         return
     side = read_crops(root / f"{records[0].clip}.mp4", 1).shape[1]
     if side != size:
-        raise UsageError(f"{root} holds crops of {side} pixels, not {size}; choose another folder or --size {side}")
+        raise UsageError(f"{root} has crops of {side} pixels, not {size}; choose another folder or --size {side}")
 
 
 def _nothing(left_out: dict[str, tuple[str, str]]) -> str:
     if len(left_out) == 1:
         ((source, (reason, detail)),) = left_out.items()
-        return detail or f"{source}: {reason}; name footage of one speaking face, with its sound"
+        return detail or f"{source}: {reason}; give footage of one speaking face, with its sound"
     for reason, detail in left_out.values():
         if reason == FAILED:
             return f"none of {len(left_out)} sources could be prepared: {detail}"
     reasons = ", ".join(sorted({reason for reason, _ in left_out.values()}))
-    return f"none of {len(left_out)} sources could be prepared ({reasons}); name footage of one speaking face"
+    return f"none of {len(left_out)} sources could be prepared ({reasons}); give footage of one speaking face"

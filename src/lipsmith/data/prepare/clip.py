@@ -1,4 +1,4 @@
-"""One source file to prepared clips: one for each stretch in which a single face speaks for long enough."""
+"""Turns a source file into prepared clips, one per sufficiently long stretch with a single speaking face."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from lipsmith.face import FaceTracker
 
 MIN_SECONDS: Final = 0.5
-MAX_SECONDS: Final = 30.0  # longer shots are cut: it bounds what a worker and a loader hold
-MAX_GAP: Final = 1.0  # seconds without a face that geometry may bridge
-RIVAL_HEIGHT: Final = 0.5  # of the main face's: a second face this tall is a second speaker
-RIVAL_SHARE: Final = 0.2  # of the frames it must be seen in
-QUIET: Final = 10 ** (-55 / 20)  # peak level below which a sound holds no speech
+MAX_SECONDS: Final = 30.0  # longer shots are split, which bounds the memory of workers and loaders
+MAX_GAP: Final = 1.0  # longest gap without a face that is bridged, seconds
+RIVAL_HEIGHT: Final = 0.5  # of the main face's height: a second face this tall is a second speaker
+RIVAL_SHARE: Final = 0.2  # share of the frames in which it must be visible
+QUIET: Final = 10 ** (-55 / 20)  # peak level below which a sound has no speech
 
 NO_FACE: Final = "no face"
 SEVERAL_FACES: Final = "several faces"
@@ -39,7 +39,7 @@ UNREADABLE: Final = "unreadable"
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of one source: its clips, or why there are none."""
+    """The outcome of one source: its clips, or the reason why there are none."""
 
     source: str
     records: list[ClipRecord] = field(default_factory=list)
@@ -48,11 +48,11 @@ class Outcome:
 
 
 class _LeftOutError(Exception):
-    """Why a source yields nothing."""
+    """The reason why a source yields no clip."""
 
 
 def prepare_clip(job: Job, root: Path, size: int, tracker: FaceTracker) -> Outcome:
-    """Prepare one source below `root` with crops of side `size`; never raises for what is wrong with the footage."""
+    """Prepare one source below `root` with crops of side `size`; problems of the footage never raise an error."""
     source = str(job.source)
     try:
         info = probe(job.source)
@@ -72,11 +72,11 @@ class _Preparation:
         self._fps = float(info.rate)
         self._speech = _Speech(job.source)
         self._again = read_frames(job.source)
-        """A second reading, for the crops: it follows the first shot by shot."""
+        """Starts a second reading for the crops, which follows the first one shot by shot."""
         self._reasons: Counter[str] = Counter()
 
     def records(self) -> Iterator[ClipRecord]:
-        """Prepare shot after shot. Raises _LeftOutError where none was fit."""
+        """Prepare shot after shot. Raises _LeftOutError if no shot is suitable."""
         made = 0
         for shot in self._shots():
             if not shot.faces:
@@ -101,7 +101,7 @@ class _Preparation:
         )
 
     def _prepare(self, stretch: Stretch, rivals: int, made: int) -> ClipRecord | None:
-        """Write the clip of one stretch; its record, or None with the reason counted."""
+        """Write the clip of one stretch and return its record, or count the reason and return None."""
         start, frames = float(stretch.times[0]), len(stretch)
         seconds = float(stretch.times[-1]) - start + 1 / self._fps
         mel = self._mel(start, seconds)
@@ -130,7 +130,7 @@ class _Preparation:
             count += 1
         if count < len(stretch):
             end = stretch.times[count]
-            raise InputError(f"{self._job.source}: no frame could be read again at {end:.2f} s; copy it to an MP4")
+            raise InputError(f"{self._job.source}: the second reading found no frame at {end:.2f} s; convert it to MP4")
 
     def _mel(self, start: float, seconds: float) -> NDArray[np.float32] | None:
         wave = self._speech.take(start, start + seconds)
@@ -140,7 +140,7 @@ class _Preparation:
 
 
 def rivals(shot: Shot, main: ShotFace, stretch: Stretch) -> int:
-    """In how many frames of a stretch of the `main` face another one is tall enough to be a second speaker."""
+    """Number of frames of the `main` face's stretch in which another face is tall enough to be a second speaker."""
     inside = (main.frames >= stretch.first) & (main.frames < stretch.first + len(stretch))
     beside = np.zeros(len(main.frames), bool)
     for face in shot.faces:
@@ -167,7 +167,7 @@ def _arrays(stretch: Stretch) -> dict[str, NDArray[Any]]:
 
 
 class _Speech:
-    """A source's sound, 16 kHz mono, taken in stretches of rising time; no more than one is held."""
+    """A source's sound, 16 kHz mono, read in stretches of rising time; memory holds at most one stretch."""
 
     def __init__(self, source: Path) -> None:
         self._blocks = stream_audio(source)
@@ -175,7 +175,7 @@ class _Speech:
         self._position = 0
 
     def take(self, start: float, end: float) -> NDArray[np.float32]:
-        """Samples from `start` to `end` seconds, fewer where the sound ends before."""
+        """Samples from `start` to `end` seconds, fewer if the sound ends earlier."""
         first, last = round(start * SAMPLE_RATE), round(end * SAMPLE_RATE)
         self._drop(first - self._position)
         while self._position + len(self._held) < last and (block := next(self._blocks, None)) is not None:

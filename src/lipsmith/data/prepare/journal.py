@@ -1,4 +1,4 @@
-"""What a prepared folder already holds: complete clips, and sources that were left out, with the reason."""
+"""Records the complete clips of a prepared folder, and the skipped sources with their reasons."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 LEFT_OUT: Final = "left_out.jsonl"
 FAILED: Final = "failed"
-"""The reason for external failures such as a full disk: the next run tries again."""
+"""The reason for external failures such as a full disk; the next run retries them."""
 
 
 class Journal:
-    """The manifest and `left_out.jsonl` of a prepared folder; a context manager within which outcomes are recorded."""
+    """The manifest and `left_out.jsonl` of a prepared folder; a context manager that records outcomes."""
 
     def __init__(self, root: Path) -> None:
-        """Read both, and delete what an interrupted run left half-written below `root`."""
+        """Read both, and delete partial files of interrupted runs below `root`."""
         self._root = root
         _clear(root)
         self.records = _whole_records(root)
@@ -40,12 +40,12 @@ class Journal:
         return {record.source for record in self.records}
 
     def left_out(self, source: Path) -> tuple[str, str] | None:
-        """(reason, detail) for which an earlier run left a source out; None if it did not, or the file has changed."""
+        """(reason, detail) if an earlier run skipped the source and its file has not changed since; else None."""
         reason, detail, stamp = self._refusals.get(str(source), ("", "", ""))
         return (reason, detail) if reason and stamp == _stamp(source) else None
 
     def add(self, outcome: Outcome) -> None:
-        """Record the outcome of one source on disk at once."""
+        """Write the outcome of one source to disk immediately."""
         manifest, refusals = self._files
         self.records += outcome.records
         manifest.write("".join(json.dumps(asdict(record)) + "\n" for record in outcome.records))
@@ -57,7 +57,7 @@ class Journal:
             refusals.flush()
 
     def __enter__(self) -> Self:
-        # Rewritten: a line cut short by an interruption would merge with the next one.
+        # Rewritten, because a line truncated by an interruption would merge with the next one.
         write_manifest(self._root, self.records)
         lines = (json.dumps([source, *refusal]) + "\n" for source, refusal in self._refusals.items())
         with write_whole(self._root / LEFT_OUT) as beside:
@@ -74,7 +74,7 @@ class Journal:
 
 
 def _whole_records(root: Path) -> list[ClipRecord]:
-    """Records of sources all of whose clips have their files; the other sources are prepared again."""
+    """Records of the sources whose clips all have their files; the other sources are prepared again."""
     if not (root / MANIFEST).is_file() or not (root / MANIFEST).stat().st_size:
         return []
     records = read_manifest(root)
@@ -89,7 +89,7 @@ def _whole_records(root: Path) -> list[ClipRecord]:
 def _read_refusals(path: Path) -> dict[str, tuple[str, str, str]]:
     refusals = {}
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        with suppress(ValueError):  # cut short by an interruption, or of an older format: tried again
+        with suppress(ValueError):  # truncated by an interruption, or of an older format: retried
             source, reason, detail, stamp = json.loads(line)
             if reason != FAILED:
                 refusals[source] = (reason, detail, stamp)
@@ -97,7 +97,7 @@ def _read_refusals(path: Path) -> dict[str, tuple[str, str, str]]:
 
 
 def _stamp(source: Path) -> str:
-    """Changes with the file, so that a source that was left out is recognized."""
+    """A stamp that changes with the file, to recognize skipped sources that have not changed."""
     with suppress(OSError):
         status = source.stat()
         return f"{status.st_size} {status.st_mtime_ns}"
@@ -105,7 +105,7 @@ def _stamp(source: Path) -> str:
 
 
 def _clear(root: Path) -> None:
-    """Remove half-written files, folders that got no clip, and empty lists."""
+    """Remove partial files, folders without clips, and empty lists."""
     for folder in _clip_folders(root):
         for leftover in folder.glob(f".*{PARTIAL}"):
             leftover.unlink()

@@ -1,4 +1,4 @@
-"""Reads from folder layouts which files are clips, who speaks in them and to which split they belong."""
+"""Derives the source files, their speakers and their splits from folder layouts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lipsmith.errors import InputError
 from lipsmith.media.suffixes import FILMS, is_media
 
 PARTIAL: Final = ".partial"
-"""Ending of incomplete files; their names begin with a dot."""
+"""Suffix of incomplete files; their names start with a dot."""
 SPLITS: Final = {
     "train": "train",
     "pretrain": "train",
@@ -29,7 +29,7 @@ SPLITS: Final = {
 
 @dataclass(frozen=True)
 class Job:
-    """One source file to be prepared."""
+    """One source file to prepare."""
 
     source: Path
     split: str
@@ -38,14 +38,14 @@ class Job:
 
     @property
     def clip(self) -> str:
-        """Path of the result below the prepared folder, without ending."""
+        """Path of the result below the prepared folder, without suffix."""
         return f"{self.split}/{self.identity}/{self.name}"
 
 
 def find_jobs(sources: Iterable[str | Path], apart: Path | None = None) -> list[Job]:
-    """Jobs for files, folders (searched below) and globs, each file once, but for files below the folder `apart`.
+    """Jobs for files, folders (recursively) and globs, each file once; files below the folder `apart` are excluded.
 
-    Raises InputError for a source that does not exist or holds no media file.
+    Raises InputError for a source that does not exist or has no media file.
     """
     jobs = {job for source in sources for job in _expand(os.fspath(source))}
     if apart is not None:
@@ -55,7 +55,7 @@ def find_jobs(sources: Iterable[str | Path], apart: Path | None = None) -> list[
 
 
 def distinct(jobs: Iterable[Job], taken: Iterable[str]) -> list[Job]:
-    """The jobs with unique clip names: a number is added to names that repeat or are `taken`."""
+    """The jobs with unique clip names: a number is appended to names that repeat or are `taken`."""
     seen = set(taken)
     named = []
     for job in jobs:
@@ -73,14 +73,14 @@ def _expand(source: str) -> Iterator[Job]:
     if path.is_dir():
         found = sorted(file for file in _files(path) if is_media(file, FILMS))
         if not found:
-            raise InputError(f"{source}: no video below this folder; name one that holds footage")
+            raise InputError(f"{source}: no video below this folder; give a folder with footage")
         lists = _split_lists(path)
         root = _root(path)
         yield from (_job(file, file.relative_to(root), lists) for file in found)
     elif path.exists():
         yield _job(path, path.relative_to(_root(path.parent)), {})
     else:
-        matches = sorted(glob.glob(source, recursive=True))  # noqa: PTH207 - an absolute pattern is none of pathlib
+        matches = sorted(glob.glob(source, recursive=True))  # noqa: PTH207 - pathlib does not support absolute patterns
         if not matches:
             raise InputError(f"{source}: no such file or folder; check the path")
         for match in matches:
@@ -88,7 +88,7 @@ def _expand(source: str) -> Iterator[Job]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """All files below a folder and below folders linked there, each folder once; hidden folders are ignored."""
+    """All files below a folder, following linked folders, each folder once; hidden folders are ignored."""
     seen: set[Path] = set()
     for place, folders, names in os.walk(folder, followlinks=True):
         if (real := Path(place).resolve()) in seen:
@@ -100,21 +100,21 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _absolute(path: str | Path) -> Path:
-    """One spelling of each path; links are not resolved, since clips are named after them."""
+    """The absolute path; links are not resolved, because clips are named after them."""
     return Path(os.path.abspath(path))  # noqa: PTH100
 
 
 def _root(folder: Path) -> Path:
-    """The folder above the layout: `test` or `test/SPEAKER` given alone still mean that their films are for testing."""
+    """The root of the layout, so that `test` or `test/SPEAKER` given alone still define the split."""
     if _known(folder.name):
         return folder.parent
     return folder.parent.parent if _known(folder.parent.name) else folder
 
 
 def _job(file: Path, relative: Path, lists: dict[str, str]) -> Job:
-    """LRS2 keeps speakers in folders and splits in lists; LRW keeps `WORD/split/WORD_n`; others split at the top."""
+    """LRS2 has speakers in folders and splits in lists; LRW has `WORD/split/WORD_n`; others have splits at the top."""
     folders = relative.parts[:-1]
-    # LRS2 numbers the films of `pretrain` and of `main` alike; its lists are about `main`.
+    # LRS2 uses the same numbers in `pretrain` and `main`; its lists refer to `main`.
     listed = lists.get("/".join((*folders[-1:], file.stem)), "train")
     split = next((SPLITS[folder.lower()] for folder in folders if _known(folder)), listed)
     is_lrw = _known(file.parent.name) and file.stem.startswith(file.parent.parent.name + "_")
@@ -129,7 +129,7 @@ def _job(file: Path, relative: Path, lists: dict[str, str]) -> Job:
 
 
 def _split_lists(root: Path) -> dict[str, str]:
-    """LRS2's `train.txt`, `val.txt`, `test.txt`: lines `speaker/clip [tag]` to splits; pre-training is training."""
+    """Splits by `speaker/clip` from LRS2's `train.txt`, `val.txt` and `test.txt`; pre-training counts as training."""
     lists: dict[str, str] = {}
     for name in ("pretrain", "train", "val", "test"):
         for folder in (root, root.parent):
@@ -142,10 +142,10 @@ def _split_lists(root: Path) -> dict[str, str]:
 
 
 def _known(folder: str) -> bool:
-    """Whether a folder is named after a split, in any case: `Test` read as a speaker would be trained on."""
+    """Whether a folder is named after a split, in any case: `Test` taken for a speaker would end up in training."""
     return folder.lower() in SPLITS
 
 
 def _plain(name: str) -> str:
-    """A name for a file, without `~` and `+`, which mark numbers added here."""
+    """A file name without `~` and `+`, which mark the numbers added here."""
     return re.sub(r"[^\w.-]+", "_", name)

@@ -1,4 +1,4 @@
-"""One run at a time in a prepared folder: a second would delete the half-written files of the first."""
+"""Allows one run at a time per prepared folder: a second run would delete the partial files of the first."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from lipsmith.errors import UsageError
 
 @contextmanager
 def folder_lock(root: Path) -> Iterator[None]:
-    """Hold the folder `root` against other runs; the system releases it if this process dies.
+    """Lock the folder `root` against other runs; the system releases the lock if this process dies.
 
-    Raises UsageError where another run holds it.
+    Raises UsageError if another run holds the lock.
     """
     if sys.platform == "win32":  # cannot lock a folder
         yield
@@ -34,6 +34,8 @@ def _lock(folder: int, root: Path) -> None:
     try:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise UsageError(f"another run prepares clips in {root}; wait for its end or name another folder") from None
+        raise UsageError(
+            f"another run is preparing clips in {root}; wait for its end or choose another folder"
+        ) from None
     except OSError:
         return  # some network folders have no locks

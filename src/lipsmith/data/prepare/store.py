@@ -1,4 +1,4 @@
-"""Writes one prepared clip under temporary names and renames it when it is complete."""
+"""Writes a prepared clip under temporary names and renames it once it is complete."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _CRF: Final = "14"  # 38 to 41 dB of RGB on real faces at 128 px, two more at cr
 
 
 class ClipWriter:
-    """Takes crops one by one, then the clip's arrays; a context manager that leaves no half-written file."""
+    """Writes crops one by one, then the clip's arrays; a context manager that leaves no partial file."""
 
     def __init__(self, path: Path, size: int, fps: float) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._film = path.with_name(path.name + ".mp4")
         self._arrays = path.with_name(path.name + ".npz")
-        # Short names: the clip's own may be as long as a name can be.
+        # Short names, because the clip's name may have the maximum length.
         self._film_partial, self._arrays_partial = (
             path.with_name(f".{secrets.token_hex(6)}{PARTIAL}") for _ in ("film", "arrays")
         )
@@ -43,7 +43,7 @@ class ClipWriter:
         self._container.mux(self._stream.encode(frame))
 
     def commit(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """Finish the film, store the arrays beside it, and rename both."""
+        """Finish the film, write the arrays, and rename both."""
         self._container.mux(self._stream.encode(None))
         self._container.close()
         with self._arrays_partial.open("wb") as file:

@@ -1,4 +1,4 @@
-"""Clips prepared in parallel, in processes: a clip that kills its process does not affect the others."""
+"""Prepares clips in parallel processes, so that a clip that crashes its process does not affect the others."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ Task = tuple[Job, Path, int]
 
 
 def outcomes(jobs: list[Job], root: Path, size: int, workers: int | None) -> Generator[Outcome, None, None]:
-    """Outcomes as they come, from one process per core (or `workers`); the processes end with the generator.
+    """Outcomes in order of completion, from one process per core (or `workers`); the processes end with the generator.
 
-    A single worker is this process itself, which a clip may then kill.
+    A single worker runs in this process, which a clip may then crash.
     """
     tasks = [(job, root, size) for job in jobs]
     if workers == 1:
@@ -46,7 +46,7 @@ def _side_by_side(tasks: list[Task], count: int) -> Generator[Outcome, None, Non
     while waiting:
         with _pool(count) as pool, suppress(BrokenProcessPool):
             yield from _completed(pool, waiting, running, count)
-        # It is unknown which of these killed its process and so the pool. Each now gets a pool of its own.
+        # It is unknown which of these crashed its process and thus the pool, so each is retried in a separate pool.
         yield from map(_alone, running.values())
         running.clear()
 
@@ -54,7 +54,7 @@ def _side_by_side(tasks: list[Task], count: int) -> Generator[Outcome, None, Non
 def _completed(
     pool: ProcessPoolExecutor, waiting: deque[Task], running: dict[Future[Outcome], Task], count: int
 ) -> Iterator[Outcome]:
-    """Outcomes until none is `waiting`. Raises BrokenProcessPool once a process dies, of one of those `running`."""
+    """Outcomes until none is `waiting`. Raises BrokenProcessPool once the process of a `running` task dies."""
     while waiting or running:
         while waiting and len(running) < count:
             running[pool.submit(_run, waiting[0])] = waiting[0]
@@ -71,14 +71,14 @@ def _alone(task: Task) -> Outcome:
             return pool.submit(_run, task).result()
     except BrokenProcessPool:
         return _failure(
-            task[0], "preparing it killed its process twice; it may be damaged, or too large for the memory"
+            task[0], "preparing it crashed its process twice; it may be damaged, or too large for the memory"
         )
 
 
 @contextmanager
 def _pool(count: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes that end with the block, whatever they are doing."""
-    # Spawned: a forked copy of a process that has used a thread pool may hang.
+    """Processes that end with the block, even while they are working."""
+    # Spawned, because a fork of a process that has used a thread pool may hang.
     context = multiprocessing.get_context("spawn")
     theirs, ours = context.Pipe(duplex=False)
     with theirs, ProcessPoolExecutor(count, context, _begin, (theirs,)) as pool, ours:
@@ -86,7 +86,7 @@ def _pool(count: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _begin(parent: Connection) -> None:
-    """One thread per worker, since clips run in parallel. The parent handles interrupts."""
+    """Limit a worker to one thread, because clips run in parallel. The parent handles interrupts."""
     import cv2
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -95,7 +95,7 @@ def _begin(parent: Connection) -> None:
 
 
 def _end_with(parent: Connection) -> None:
-    """End this process when the parent closes the pipe or dies: the pool would wait for the current clip."""
+    """End this process when the parent closes the pipe or dies; the pool itself would wait for the current clip."""
     parent.poll(None)
     os._exit(1)
 
@@ -108,7 +108,7 @@ def _run(task: Task) -> Outcome:
     try:
         return prepare_clip(job, root, size, FaceTracker(max_faces=2))
     except Exception as error:
-        # An unexpected error must not stop the other clips; the summary reports it.
+        # An unexpected error must not stop the other clips; it is reported in the summary.
         logger.debug("%s", job.source, exc_info=True)
         return _failure(job, f"{type(error).__name__}: {error}")
 
