@@ -1,1 +1,1 @@
-"""Protocols, baselines, systems and tables: how a model is measured on prepared clips."""
+"""Evaluates models on prepared clips: protocols, baselines, systems, metrics and tables."""

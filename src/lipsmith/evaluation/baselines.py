@@ -1,6 +1,6 @@
-"""Systems that learn nothing: what any model must beat.
+"""Training-free baselines, which any model must beat.
 
-All give the upper half of the crop as the source has it and know the target's true (or predicted) landmarks.
+All keep the upper half of the source's crop and use the target's true (or predicted) landmarks.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lipsmith.face.landmarks import Floats
 from lipsmith.face.references import distances
 
 NEAREST: Final = 3
-"""References that `Warp` averages."""
+"""Number of references that `Warp` averages."""
 SPREAD: Final = 0.05
 """Reach of one landmark's displacement, in crop units."""
 GRID: Final = 32
@@ -24,7 +24,7 @@ GRID: Final = 32
 
 
 class Copy:
-    """The lower half of the allowed frame that is nearest in pose and lip shape."""
+    """The lower half of the allowed frame nearest in pose and lip shape."""
 
     name = COPY
 
@@ -71,7 +71,7 @@ def under(upper: NDArray[np.uint8], lower: NDArray[np.uint8]) -> NDArray[np.uint
 
 
 def landmark_flow(target: Floats, reference: Floats, spread: float = SPREAD) -> NDArray[np.float32]:
-    """Where in the reference each cell of the target's picture is found, `(32, 32, 2)` displacements in crop units.
+    """Displacement from each cell of the target to its position in the reference, `(32, 32, 2)` crop units.
 
     At a cell g: sum_i softmax_i(-|g - L_i|^2 / s^2) (R_i - L_i) over the points L of the target and R of the reference,
     both `(131, 2)`, s the `spread`.
@@ -105,7 +105,7 @@ def warp(image: NDArray[np.uint8], flow: NDArray[np.float32]) -> NDArray[np.floa
 
 
 def _nearest(task: ReconstructionTask, count: int) -> NDArray[np.intp]:
-    """For each target the `count` allowed frames nearest to it, itself excepted, `(T, count)`."""
+    """For each target the `count` nearest allowed frames, excluding itself, `(T, count)`."""
     cost = distances(task.points, task.landmarks[task.allowed])
     cost[task.targets[:, None] == task.allowed] = np.inf
     return task.allowed[np.argsort(cost, axis=1, kind="stable")[:, :count]]

@@ -1,4 +1,4 @@
-"""Faces of a film as aligned crops, the same regions of another film made from it, and how its sound begins."""
+"""Reads the faces of a film as aligned crops, the same regions of a film generated from it, and its first sound."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lipsmith.media import probe, read_frames
 from lipsmith.speech.mel import SAMPLE_RATE, stream_audio
 
 AT_ONCE: Final = 250
-"""Frames in memory: longer stretches come in pieces."""
+"""Frames in memory; longer stretches are split into pieces."""
 MIN_STRETCH_FRAMES: Final = 5
 _SAME_SHAPE: Final = 0.02
 _LOG = logging.getLogger(__name__)
@@ -38,16 +38,16 @@ class Piece:
 
 
 def find_face(path: Path, end: float | None = None) -> list[Stretch]:
-    """Where each shot's main face is, up to `end` seconds: the one that a dub takes by default.
+    """Stretches of each shot's main face, up to `end` seconds: the face that a dub selects by default.
 
-    Raises InputError where no face is visible for long enough.
+    Raises InputError if no face is visible for long enough.
     """
     shots = track_shots(read_frames(path, end=end), FaceTracker(MOST_FACES), whole_mesh=True)
     stretches = [stretch for shot in shots if shot.faces for stretch in main_face(shot.faces).stretches]
     found = [stretch for stretch in stretches if len(stretch) >= MIN_STRETCH_FRAMES]
     if not found:
         raise InputError(
-            f"{path}: no face is seen in {MIN_STRETCH_FRAMES} consecutive frames; give footage of a speaking face"
+            f"{path}: no face is visible in {MIN_STRETCH_FRAMES} consecutive frames; give footage of a speaking face"
         )
     return found
 
@@ -65,26 +65,26 @@ def pieces(path: Path, stretches: list[Stretch], size: int = 128) -> Iterator[Pi
 
 
 def follow(real: Path, generated: Path, stretches: list[Stretch]) -> tuple[list[Stretch], list[Stretch]]:
-    """The stretches of `real`, and the same ones in a film made from it, frame for frame.
+    """The stretches of `real`, and the corresponding stretches in a film generated from it, frame for frame.
 
-    Pictures of one shape have the face in the same place, scaled to their size; else (a system that gives face crops)
-    it is found in `generated` itself, and the frames in which both films show it are kept.
+    Films of the same aspect ratio have the face in the same place, scaled to their size. In other films (face crops,
+    for example) the face is detected in `generated`, and the frames in which both films show it are kept.
     """
     a, b = probe(real), probe(generated)
     across, down = a.width / b.width, a.height / b.height
     if abs(across / down - 1) < _SAME_SHAPE:
         scale = np.array([across, down, 1.0])
         return stretches, [replace(stretch, transforms=stretch.transforms * scale) for stretch in stretches]
-    _LOG.info("%s has another shape than %s: the main face in it is measured", generated, real)
+    _LOG.info("%s has another aspect ratio than %s: its main face is measured", generated, real)
     found = find_face(generated)
     pairs = [pair for stretch in stretches for own in found if (pair := _common(stretch, own))]
     if not pairs:
-        raise InputError(f"{generated}: its face is never visible where that of {real} is; are they the same film?")
+        raise InputError(f"{generated}: no frame shows a face where {real} does; check that they are the same film")
     return [ours for ours, _ in pairs], [theirs for _, theirs in pairs]
 
 
 def read_beginning(film: Path, seconds: float) -> NDArray[np.float32]:
-    """As `lipsmith.speech.mel.read_audio`, but no further than needed: films may last for hours. May be empty."""
+    """Like `lipsmith.speech.mel.read_audio`, for the first `seconds` only, because films may be long. May be empty."""
     samples = islice(chain.from_iterable(stream_audio(film)), round(seconds * SAMPLE_RATE))
     wave = np.fromiter(samples, np.float32)
     return np.clip(wave, -1.0, 1.0, out=wave)

@@ -1,6 +1,6 @@
-"""Self-reconstruction of landmarks on prepared clips: inputs of the generator, its figures, and those of baselines.
+"""Evaluates self-reconstruction of landmarks on prepared clips, by the generator and by baselines.
 
-The protocol is strict (`lipsmith.evaluation.protocols`); clips too short for it are measured whole, and apart.
+The protocol is strict (`lipsmith.evaluation.protocols`); clips too short for it are measured as a whole, separately.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from lipsmith.speech.phonemes import Phonemes
 
 @dataclass(frozen=True)
 class Trial:
-    """One clip: inputs of the generator for all its frames, and the frames that count."""
+    """One clip: inputs of the generator for all frames, and the frames to measure."""
 
     record: ClipRecord
     mel: NDArray[np.float32]
@@ -45,15 +45,15 @@ class Trial:
     counted: NDArray[np.bool_]
     """(F,)."""
     strict: bool
-    """Whether references and counted frames are apart; a clip too short for that is taken whole."""
+    """Whether references and counted frames are separate; a clip too short for that is used as a whole."""
     smile: NDArray[np.float32]
-    """(1, 131, 2), the frame with the widest mouth of those that may be references."""
+    """(1, 131, 2), the frame with the widest mouth among the allowed references."""
     phonemes: Phonemes | None = None
-    """The phonemes and their times; None where they are unknown."""
+    """The phonemes and their times; None if unknown."""
 
     @property
     def about(self) -> dict[str, object]:
-        """The columns of a row that name the clip."""
+        """The columns of a row that identify the clip."""
         record = self.record
         return {"clip": record.clip, "identity": record.identity, "seconds": record.seconds, "strict": self.strict}
 
@@ -75,10 +75,11 @@ def evaluate(
     progress: Progress,
     phonemes: Mapping[str, Phonemes] = MappingProxyType({}),
 ) -> LandmarkEvaluation:
-    """Figures over the identities of a split: strict for clips of 2 s or more; with `short.` for the others, whole.
+    """Figures over the identities of a split: strict for clips of 2 s or more; shorter clips, as a whole, get the
+    prefix `short.`.
 
-    `opening_r` is with the clip's own speech, `leak_r` with that of others: see `leak_r`. `phonemes` by clip
-    give the closures (`lipsmith.evaluation.metrics.closure`), pooled over all phonemes of the split.
+    `opening_r` uses the clip's own speech, `leak_r` the speech of others (see `leak_r`). Closures
+    (`lipsmith.evaluation.metrics.closure`) come from `phonemes` by clip, pooled over all phonemes of the split.
     """
     trials = load_trials(root, split, references, phonemes)
     rows: list[dict[str, float]] = []
@@ -101,14 +102,14 @@ def evaluate(
 def load_trials(
     root: Path, split_name: str, references: int, phonemes: Mapping[str, Phonemes] = MappingProxyType({})
 ) -> list[Trial]:
-    """A trial for every clip of the split in which a face was found."""
+    """A trial for every clip of the split in which a face was detected."""
     clips = (load_clip(root, record, images=False) for record in read_manifest(root, split_name))
     trials = (make_trial(clip, references, phonemes.get(clip.record.clip)) for clip in clips)
     return [trial for trial in trials if trial.counted.any()]
 
 
 def make_trial(clip: PreparedClip, references: int, phonemes: Phonemes | None = None) -> Trial:
-    """The clip as a trial with `references` reference shapes."""
+    """A trial of the clip with `references` reference landmark sets."""
     pose, content = split(clip.landmarks)
     chosen = strict_frames(clip)
     everything = np.arange(len(clip.times))
@@ -129,9 +130,10 @@ def make_trial(clip: PreparedClip, references: int, phonemes: Phonemes | None = 
 
 
 def measure(backend: Backend, trial: Trial, window: int, *, silence: bool = True) -> dict[str, float]:
-    """Figures of one trial: the generator's, and with `mean.` and `nearest.` the baselines'; openings in per cent.
+    """Figures of one trial: the generator's, and the baselines' with prefixes `mean.` and `nearest.`; openings in
+    percent.
 
-    `smile.` stands before those of the generator with the reference `Trial.smile` alone.
+    Figures of the generator with `Trial.smile` as the only reference have the prefix `smile.`.
     """
     content, smiling = (
         predict_content(backend, trial.mel, trial.times, trial.pose, shapes, window)
@@ -153,11 +155,11 @@ def measure(backend: Backend, trial: Trial, window: int, *, silence: bool = True
 
 
 def leak_r(backend: Backend, trial: Trial, speeches: Sequence[NDArray[np.float32]], window: int) -> float:
-    """Correlation of the true opening with what is predicted from the trial's pose and other `speeches`; 0 is ideal.
+    """Correlation of the true opening with predictions from the trial's pose and other `speeches`; 0 is ideal.
 
-    Speech of another clip agrees with the mouth only by chance, so what remains in the mean over all trials comes from
-    the pose: the trace of the original words that a dub would keep. `speeches`: mels
-    `(80, steps)`, repeated where they are too short; NaN where there is none.
+    Speech of another clip agrees with the mouth only by chance, so a correlation in the mean over all trials comes from
+    the pose: the trace of the original words that a dub would keep. `speeches`: mels `(80, steps)`, repeated if too
+    short. NaN without speeches.
     """
     if not speeches:
         return float("nan")
@@ -171,9 +173,9 @@ def _r_with(backend: Backend, trial: Trial, speech: NDArray[np.float32], window:
 
 
 def strangers(trials: Sequence[Trial], identity: str) -> list[NDArray[np.float32]]:
-    """A mel of every other identity: of its longest trial, and of those the first by name, in whatever order they come.
+    """A mel of every other identity: of its longest trial, or the first of these by name, independent of their order.
 
-    All others are used because the chance agreement of one speech exceeds the leak.
+    All other identities are used, because the chance agreement of a single speech exceeds the leak.
     """
     ranked = sorted(trials, key=lambda trial: (-trial.record.frames, trial.record.clip))
     longest: dict[str, NDArray[np.float32]] = {}
@@ -191,7 +193,7 @@ def baselines(trial: Trial) -> dict[str, NDArray[np.float32]]:
 
 
 def total(rows: Iterable[Mapping[str, float]], identities: Sequence[str]) -> dict[str, float]:
-    """Mean of every figure over identities, each of which is the mean over its clips; NaN counts as not measured."""
+    """Mean of every figure over identities, with the mean over clips for each identity; NaN counts as not measured."""
     by_identity: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row, identity in zip(rows, identities, strict=True):
         for name, value in row.items():

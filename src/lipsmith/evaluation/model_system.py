@@ -1,4 +1,4 @@
-"""A model folder as a system: the same stages, in the same order, as when a film is dubbed."""
+"""Evaluates a model folder as a system, with the same stages in the same order as in a dub."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ _AT_ONCE: Final = 8
 
 
 class ModelSystem:
-    """A trained model. `references` and `lips` change how many of each it is shown (None: as trained).
+    """A trained model. `references` and `lips` override the numbers of references and lip references (None: as
+    trained).
 
-    Without `detail`, crops larger than the model's own are its picture enlarged.
+    Without `detail`, crops larger than the model's own are its upscaled picture.
     """
 
     def __init__(
@@ -47,14 +48,14 @@ class ModelSystem:
         self._detail = detail
 
     def reconstruct(self, task: ReconstructionTask) -> NDArray[np.uint8]:
-        """Crops `(T, S, S, 3)`; larger ones than the model's own get the references' detail.
+        """Crops `(T, S, S, 3)`; crops larger than the model's own get detail from the references.
 
-        Raises InputError for clips that are smaller than the model's.
+        Raises InputError for clips smaller than the model's crops.
         """
         side, size = task.images.shape[1], self._config.face_size
         if side < size:
             raise InputError(
-                f"the clips have crops of {side} pixels and the model {self.name} wants {size}; "
+                f"the clips have crops of {side} pixels, but the model {self.name} needs {size}; "
                 f"prepare the footage with --size {size}"
             )
         if task.predicted:
@@ -64,7 +65,7 @@ class ModelSystem:
         return self._large(task)
 
     def _large(self, task: ReconstructionTask) -> NDArray[np.uint8]:
-        """As `reconstruct`, of crops that are larger than the model's."""
+        """Like `reconstruct`, for crops larger than the model's."""
         side, size, pool = task.images.shape[1], self._config.face_size, self._pool(task)
         small = replace(task, images=resized(task.images, size), upper=resized(task.upper, size))
         native = [presharpened(task.images[frame]) for frame in pool]
@@ -82,11 +83,11 @@ class ModelSystem:
         return np.stack(crops)
 
     def _chosen(self, task: ReconstructionTask, pool: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Ranks `(T, k)` in the pool of each target's references."""
+        """Indices `(T, k)` of each target's references in the pool."""
         return _others(task, pool, min(self._config.references_per_frame, len(np.unique(pool))))
 
     def _drawings(self, task: ReconstructionTask, pool: NDArray[np.intp]) -> Iterator[Drawing]:
-        """The targets at the model's own side, a few at a time."""
+        """The targets rendered at the model's own size, a few at a time."""
         size = self._config.face_size
         points = task.landmarks[pool]
         face = encode_face(
@@ -117,14 +118,14 @@ class ModelSystem:
         """Points `(T, 131, 2)` with lips and jaw predicted from speech.
 
         `mel`: `(80, steps)`; `times`: `(T,)` seconds in it; `points`: `(T, 131, 2)`, of which only the pose is used;
-        `known`: `(A, 131, 2)`, allowed frames.
+        `known`: `(A, 131, 2)`, the allowed frames.
         """
         references = known[choose_landmarks(known)]
         content = predict_content(self._backend, mel, times, points[:, :NUM_POSE], references, self._config.window)
         return np.concatenate([points[:, :NUM_POSE], content], axis=1)
 
     def _driven(self, task: ReconstructionTask) -> NDArray[np.float32]:
-        """The points that are drawn so that the picture has those of `task`, as in a dub."""
+        """The points to render, with the same drive as in a dub, so that the picture gets those of `task`."""
         known = task.landmarks[task.allowed]
         content = with_strength(task.points, known[choose_landmarks(known)], self._config.drive)
         return np.concatenate([task.points[:, :NUM_POSE], content], axis=1)
@@ -136,12 +137,12 @@ class ModelSystem:
 
 
 def resized(images: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Pictures `(F, S, S, 3)` shrunk to `(F, side, side, 3)` by means over area."""
+    """Pictures `(F, S, S, 3)` downscaled to `(F, side, side, 3)` by area means."""
     return np.stack([cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in images])
 
 
 def _enlarging(size: int, side: int) -> NDArray[np.float64]:
-    """From pixels of a crop of `side` to those of one of `size`, as OpenCV counts them."""
+    """The transform from pixels of a crop of `side` to pixels of a crop of `size`, in OpenCV's convention."""
     scale = size / side
     return np.array([[scale, 0, scale / 2 - 0.5], [0, scale, scale / 2 - 0.5]])
 
@@ -156,16 +157,17 @@ def load_system(
     lips: int | None = None,
     detail: bool = True,
 ) -> ModelSystem:
-    """The model of that name or folder as a system, with the options of `ModelSystem`. Raises WeightsError."""
+    """The model of that name or folder as a system, with the options of `ModelSystem`. Raises WeightsError if
+    missing."""
     folder = find_model(model)
     backend = load_backend(folder, device, threads)
     return ModelSystem(name, backend, folder.settings, references=references, lips=lips, detail=detail)
 
 
 def _others(task: ReconstructionTask, pool: NDArray[np.intp], used: int) -> NDArray[np.intp]:
-    """For each target the `used` nearest of the pool, `(T, used)` ranks; never the target itself, fewer if need be.
+    """Pool indices `(T, used)` of the `used` references nearest to each target, or fewer, excluding the target itself.
 
-    (A pool of one frame serves that frame too.)
+    A pool of a single frame is also used for that frame.
     """
     cost = costs(task.points, task.landmarks[pool], task.still[task.targets], task.still[pool])
     own = task.targets[:, None] == pool

@@ -1,4 +1,4 @@
-"""Audio-video offsets, found and noted: of a film by the lip-sync judge, of prepared clips by judge or by landmarks."""
+"""Estimates audio-video offsets: of a film by the lip-sync judge, of prepared clips by the judge or by landmarks."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from lipsmith.progress import Progress
 from lipsmith.speech.mel import mel_spectrogram, mel_windows
 
 FILM_SECONDS: Final = 120.0
-"""Seconds of a film that determine its offset well."""
+"""Seconds of a film that suffice to estimate its offset."""
 _BEYOND: Final = REACH / FPS + 0.5
-"""Seconds of sound after the last picture that are compared with it, and a margin for the window around each moment."""
+"""Seconds of sound needed after the last picture: the largest shift, and a margin for the window around it."""
 _REACH: Final = 10
-"""Frames by which speech is shifted to either side when landmarks find the offset."""
+"""Largest shift in either direction, in frames, in the search by landmarks."""
 _PER_FRAME: Final = 2
-"""Shifts tried in each of them."""
+"""Shifts tried per frame."""
 _TRUSTED_R: Final = 0.5
 _TRUSTED_GAIN: Final = 0.1
 _TRUSTED_SECONDS: Final = 2.0
@@ -51,13 +51,13 @@ class FilmOffset:
     frames: int
     """Frames at 25 fps by which the speech lags the picture."""
     figures: SyncFigures
-    """LSE-D, LSE-C (how much the best shift stands out) and the whole curve."""
+    """LSE-D, LSE-C (the margin of the best shift) and the whole curve."""
     windows: int
-    """Number of moments that were compared."""
+    """Number of compared windows."""
 
     @property
     def seconds(self) -> float:
-        """Positive: the speech comes too late."""
+        """The offset in seconds; positive means that the speech is late."""
         return self.frames / FPS
 
 
@@ -66,7 +66,7 @@ class ClipOffsets:
     """The offsets of prepared clips."""
 
     seconds: dict[str, float]
-    """By clip, how late its speech is beyond the offset that the manifest already notes."""
+    """Delay of the speech by clip, in addition to the offset stored in the manifest."""
     figures: dict[str, float]
     """Totals by name."""
     rows: list[dict[str, object]]
@@ -74,7 +74,7 @@ class ClipOffsets:
 
 
 def find_film_offset(video: Path, judge: SyncJudge, seconds: float = FILM_SECONDS) -> FilmOffset:
-    """Offset of the first `seconds` of a film with one face. Raises InputError where no face or no speech is found."""
+    """Offset of the first `seconds` of a film with one face. Raises InputError if no face or no speech is found."""
     wave = read_beginning(video, seconds + _BEYOND)
     sound = SpeechTrack(mel_spectrogram(wave), wave)
     distances = [judge.distances(piece.crops, piece.times, sound) for piece in pieces(video, find_face(video, seconds))]
@@ -88,11 +88,11 @@ def find_film_offset(video: Path, judge: SyncJudge, seconds: float = FILM_SECOND
 def find_judged_offsets(
     root: Path, judge: SyncJudge, split: str | None = None, progress: Progress | None = None
 ) -> ClipOffsets:
-    """Offsets of prepared clips at which the judge finds the least distance.
+    """Offsets of prepared clips at which the judge measures the smallest distance.
 
-    Short clips lean on the others of their identity. Figures: `clips`, `out_of_sync` (by over 0.05 s), and
-    `sync_accuracy`, the share of comparisons in which a 1 s window is nearer in sync, as the manifest has it, than
-    shifted by 3 to 10 frames.
+    Estimates of short clips also use the other clips of their identity. Figures: `clips`, `out_of_sync` (by over 0.05
+    s), and `sync_accuracy`, the share of comparisons in which a 1 s window at the stored offset is nearer than the same
+    window shifted by 3 to 10 frames.
     """
     records = read_manifest(root, split)
     found: list[NDArray[np.float32]] = []
@@ -122,12 +122,12 @@ def find_landmark_offsets(
 ) -> ClipOffsets:
     """Offsets of prepared clips at which the predicted lip opening agrees best with the true one.
 
-    Shifts from -10 to 10 frames are tried in half frames. A clip's own optimum counts where the clip is long and the
-    optimum clear; else that of all clips of its identity together, and no shift where that hardly gains.
+    Shifts from -10 to 10 frames are tried in steps of half a frame. A clip's own optimum is used if the clip is long
+    and the optimum clear; otherwise the optimum of all clips of its identity, or no shift if that gains little.
 
-    Figures, of clips that are long enough to be cut in two: `opening_r` as is, and with `shifted.` after correction by
-    a shift that was found on the first half of each clip alone, so that r on the second half is not the best of 41 by
-    choice. The `seconds` themselves are found on whole clips.
+    Figures, for clips long enough to split: `opening_r`, and `shifted.opening_r` after correction by a shift estimated
+    on the first half of each clip only, so that r on the second half is not the maximum of 41 values. The `seconds` are
+    estimated on whole clips.
     """
     trials = load_trials(root, split, references)
     found = []
@@ -152,7 +152,7 @@ def find_landmark_offsets(
 
 
 def note_offsets(root: Path, seconds: Mapping[str, float]) -> None:
-    """Add `seconds`, by clip, to the offsets that the manifest of `root` notes; loading a clip corrects for them."""
+    """Add `seconds`, by clip, to the offsets in the manifest of `root`; loading a clip corrects for them."""
     records = read_manifest(root)
     moved = [with_offset(record, round(record.offset + seconds.get(record.clip, 0.0), 4)) for record in records]
     write_manifest(root, moved)
@@ -160,18 +160,18 @@ def note_offsets(root: Path, seconds: Mapping[str, float]) -> None:
 
 @dataclass(frozen=True)
 class OpeningAgreement:
-    """Correlations `(41,)` of predicted and true opening with the speech read from -10 to 10 frames later."""
+    """Correlations `(41,)` of predicted and true opening, with the speech read -10 to 10 frames later."""
 
     whole: NDArray[np.float64]
     """Over all frames."""
     before: NDArray[np.float64]
-    """Over the frames before those that count; over all where all count."""
+    """Over the frames before the counted ones; over all frames if all are counted."""
     counted: NDArray[np.float64]
-    """Over the frames that count."""
+    """Over the counted frames."""
 
 
 def opening_agreement(stages: Backend, trial: Trial, window: int) -> OpeningAgreement:
-    """How well a trial's speech agrees with its picture at each shift."""
+    """Agreement of a trial's speech with its picture at each shift."""
     ticks = grid(trial.times)
     length = min(window, len(ticks))
     starts = window_starts(len(ticks), length)
@@ -196,7 +196,7 @@ def opening_agreement(stages: Backend, trial: Trial, window: int) -> OpeningAgre
 
 
 def choose_shifts(trials: list[Trial], curves: list[NDArray[np.float64]]) -> list[int]:
-    """For each clip the index of its shift among the 41 of `opening_agreement`."""
+    """For each clip, the index of its shift among the 41 of `opening_agreement`."""
     together: dict[str, NDArray[np.float64]] = defaultdict(lambda: np.zeros_like(curves[0]))
     frames: dict[str, int] = defaultdict(int)
     for trial, curve in zip(trials, curves, strict=True):

@@ -1,4 +1,4 @@
-"""Plots as SVG text: nothing to install, nothing to fetch."""
+"""Draws plots as SVG text, without dependencies."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 74, 16, 14, 44
 
 
 class Frame:
-    """Axes of one plot: from data to places on the picture."""
+    """Axes of one plot: maps data to positions in the picture."""
 
     def __init__(self, x: tuple[float, float], y: tuple[float, float]) -> None:
         margin = 0.06 * ((y[1] - y[0]) or 1.0)
@@ -35,17 +35,17 @@ class Frame:
         self.marks: list[str] = []
 
     def across(self, value: float) -> float:
-        """Horizontal place."""
+        """Horizontal position."""
         low, high = self._x
         return _LEFT + (value - low) / ((high - low) or 1.0) * (_WIDTH - _LEFT - _RIGHT)
 
     def down(self, value: float) -> float:
-        """Vertical place."""
+        """Vertical position."""
         low, high = self._y
         return _HEIGHT - _BOTTOM - (value - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM)
 
     def line(self, xs: Sequence[float], ys: Sequence[float], color: str, title: str) -> None:
-        """A curve; points whose value is not finite are left out."""
+        """A curve; points that are not finite are skipped."""
         known = [(x, y) for x, y in zip(xs, ys, strict=True) if np.isfinite(y)]
         places = " ".join(f"{self.across(x):.1f},{self.down(y):.1f}" for x, y in known)
         self.marks.append(
@@ -54,7 +54,7 @@ class Frame:
         )
 
     def dot(self, x: float, y: float, color: str, title: str) -> None:
-        """A point with a title that appears under the pointer."""
+        """A point with a tooltip."""
         self.marks.append(
             f'<circle cx="{self.across(x):.1f}" cy="{self.down(y):.1f}" r="4" fill="{color}" fill-opacity="0.8">'
             f"<title>{escape(title)}</title></circle>"
@@ -83,12 +83,12 @@ class Frame:
 
 
 def colors(systems: Sequence[str]) -> dict[str, str]:
-    """Each system's color, in every plot of a page the same."""
+    """A color per system, the same in every plot of a page."""
     return {name: COLORS[index % len(COLORS)] for index, name in enumerate(systems)}
 
 
 def curves(title: str, lines: Mapping[str, Sequence[float]], painted: Mapping[str, str]) -> str:
-    """Distances over shifts -R..R, one line a system, with a legend; `painted`: `colors` of the systems."""
+    """Distances over shifts -R..R, one line per system, with a legend; `painted`: `colors` of the systems."""
     values = np.array([list(line) for line in lines.values()], np.float64)
     reach = values.shape[1] // 2
     shifts = list(range(-reach, reach + 1))
@@ -100,7 +100,7 @@ def curves(title: str, lines: Mapping[str, Sequence[float]], painted: Mapping[st
 
 
 def per_identity(title: str, values: Mapping[str, Mapping[str, float]], painted: Mapping[str, str]) -> str:
-    """One column an identity, one dot a system: `values[system][identity]`; `painted`: `colors` of the systems."""
+    """One column per identity, one dot per system: `values[system][identity]`; `painted`: `colors` of the systems."""
     everybody = sorted({identity for found in values.values() for identity in found})
     finite = [value for found in values.values() for value in found.values() if np.isfinite(value)]
     frame = Frame((-0.5, len(everybody) - 0.5), (min(finite), max(finite)))

@@ -1,4 +1,4 @@
-"""The protocols of evaluation: which frames of a clip are rebuilt, and which may serve as references."""
+"""The evaluation protocols: which frames of a clip are rebuilt, and which may be references."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from lipsmith.face.references import POOL, choose_pool, paper_pool_size
 Protocol = Literal["strict", "paper", "cross"]
 
 MIN_STRICT_SECONDS: Final = 2.0
-"""Length of the shortest clip that a protocol takes."""
+"""Minimum length of a clip."""
 GAP: Final = 0.2
 """Seconds between the first half of a clip and the first frame to be rebuilt."""
 _MIN_FRAMES: Final = 20
-"""Frames of the shortest clip: below 10 frames per second, two seconds are too few."""
+"""Minimum number of frames of a clip: below 10 frames per second, two seconds are too few."""
 _MIN_HALF: Final = 5
-"""Frames with a face that the first half needs, and frames to rebuild that the second half needs."""
+"""Minimum number of frames with a face in the first half, and of frames to rebuild in the second half."""
 
 
 @dataclass(frozen=True)
 class FrameChoice:
-    """Frames of one clip by what they are for. All indices are frames of the clip."""
+    """Frames of one clip by their role. All indices are frames of the clip."""
 
     targets: NDArray[np.intp]
     """(T,) successive frames to rebuild."""
     allowed: NDArray[np.intp]
-    """(A,) frames from which references and lip references may be chosen."""
+    """(A,) frames allowed as references and lip references."""
     pool: NDArray[np.intp]
-    """(R,) the references of a system that leaves the choice to the protocol, by rising lip opening."""
+    """(R,) the protocol's own choice of references, by rising lip opening."""
 
 
 def choose_frames(clip: PreparedClip, protocol: Protocol) -> FrameChoice | None:
-    """The frames that `protocol` takes of a clip, or None for a clip too short for it.
+    """The frames of a clip under `protocol`; None if the clip is too short.
 
     `strict`: see `strict_frames`. `paper`: as in IP_LAP, every frame is rebuilt from references at evenly spaced ranks
     of lip opening over the whole clip. `cross`: as `strict`, with the speech of another person.
@@ -50,10 +50,10 @@ def choose_frames(clip: PreparedClip, protocol: Protocol) -> FrameChoice | None:
 
 
 def strict_frames(clip: PreparedClip) -> FrameChoice | None:
-    """The strict protocol, the only place that knows it: evaluation of both stages and validation of training ask here.
+    """The strict protocol, for the evaluation of both stages and for validation in training.
 
     References come from tracked frames of the first half of the clip's duration; every frame from 0.2 s after its
-    middle on is rebuilt. None for a clip under 2 s or 20 frames, or with under 5 frames on either side.
+    middle is rebuilt. None for a clip under 2 s or 20 frames, or with fewer than 5 frames on either side.
     """
     if _is_short(clip):
         return None

@@ -1,4 +1,4 @@
-"""One self-contained page of results: tables, plots, and film strips, which are drawn here. It fetches nothing."""
+"""Writes one self-contained page of results: tables, plots and film strips."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Row = Mapping[str, Any]
 
 STRIP_FRAMES: Final = 6
 _GAIN: Final = 4.0
-"""Factor on errors in a strip: as they are, they would be black."""
+"""Factor on errors in a strip, which would otherwise look black."""
 PLOTTED: Final = ("psnr", "lpips_alex", "lip_lmd", "lse_d")
 _STYLE: Final = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2rem auto;padding:0 1rem;color:#1d2230;background:#fff}
@@ -36,9 +36,10 @@ figure{margin:1rem 0}figure img{max-width:100%}figcaption,.note{color:#4c566a}
 
 
 def strip(real: NDArray[np.uint8], generated: NDArray[np.uint8], is_truth: bool = True) -> NDArray[np.uint8]:
-    """Six frames spread over crops `(T, S, S, 3)`, one row real, one generated, one of absolute errors.
+    """Six frames spread over crops `(T, S, S, 3)`: a row of real, a row of generated pictures, a row of absolute
+    errors.
 
-    The last row, four times as bright as the error is, is left out where `real` is not what should have been made.
+    The last row, amplified four times, is omitted if `real` is not the ground truth.
     """
     chosen = np.linspace(0, len(real) - 1, min(STRIP_FRAMES, len(real))).round().astype(int)
     rows = [np.concatenate(list(crops[chosen]), axis=1) for crops in (real, generated)]
@@ -48,7 +49,7 @@ def strip(real: NDArray[np.uint8], generated: NDArray[np.uint8], is_truth: bool 
 
 
 def write_strip(folder: Path, clip: str, image: NDArray[np.uint8]) -> Path:
-    """Write the strip of a clip as PNG, whole or not at all; returns its path."""
+    """Write the strip of a clip as PNG atomically; returns its path."""
     path = strip_path(folder, clip)
     path.parent.mkdir(parents=True, exist_ok=True)
     coded = cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))[1]
@@ -58,12 +59,12 @@ def write_strip(folder: Path, clip: str, image: NDArray[np.uint8]) -> Path:
 
 
 def strip_path(folder: Path, clip: str) -> Path:
-    """The file of a clip's strip: below `folder` as the clip is below its own."""
+    """The file of a clip's strip: the clip's relative path below `folder`."""
     return folder / f"{clip}.png"
 
 
 def write_report(path: Path, figures: Mapping[str, float], settings: Mapping[str, Any], rows: Sequence[Row]) -> None:
-    """Write the page of one evaluation, as `lipsmith evaluate` or `lipsmith score` left it in JSON."""
+    """Write the page of one evaluation, from the JSON of `lipsmith evaluate` or `lipsmith score`."""
     path.write_text(page(figures, settings, rows), encoding="utf-8")
 
 
@@ -95,7 +96,7 @@ def _sections(figures: Mapping[str, float], settings: Mapping[str, Any], rows: S
 
 
 def nested(figures: Mapping[str, float], systems: Sequence[str], plain: str) -> dict[str, dict[str, float]]:
-    """Figures by system, then metric, of figures under flat names (`copy.psnr`, and bare for the system `plain`)."""
+    """Figures by system and metric, from flat names (`copy.psnr`; without prefix for the system `plain`)."""
     known = {column.key for column in COLUMNS}
     found: dict[str, dict[str, float]] = {system: {} for system in systems}
     for name, value in figures.items():
@@ -157,7 +158,7 @@ def _picture(settings: Mapping[str, Any], row: Row) -> Path:
 
 
 def _strips(settings: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[str]:
-    """Film strips of the best, the median and the worst clip of the system that stands last."""
+    """Film strips of the best, the median and the worst clip of the last system."""
     if not settings.get("strips"):
         return
     metric = "psnr" if any("psnr" in row for row in rows) else "lse_c"

@@ -1,4 +1,4 @@
-"""Whether a film can be compared with the real one: what is refused, and what causes a warning."""
+"""Checks whether a film can be compared with the real one, and raises errors or logs warnings."""
 
 from __future__ import annotations
 
@@ -19,57 +19,61 @@ from lipsmith.media import probe
 from lipsmith.speech.mel import SAMPLE_RATE
 
 _SAME: Final = 0.02
-"""Share by which shapes and rates may differ and still count as equal."""
+"""Relative difference up to which aspect ratios and rates count as equal."""
 _SPARE: Final = 5
-"""Frames by which films may differ without a warning: encoders drop and repeat a few at the ends."""
+"""Difference in frames without a warning: encoders drop and repeat a few frames at the ends."""
 _EVERY: Final = 5
 _ASIDE: Final = 0.06
-"""Crop units, mean over the mesh. Another person's face in the same place is off by 0.05, one that is ten pixels
-away of 128 by 0.08."""
+"""Largest mean distance of the meshes, crop units. Another person's face in the same place is at 0.05, a face displaced
+by ten pixels of 128 at 0.08."""
 _COMPARED: Final = 20.0
-"""Seconds of speech that are compared between films."""
+"""Seconds of speech to compare."""
 _ALIKE: Final = 0.4
-"""Correlation of waves. Of 80 recordings no two reach 0.35; one with itself, quiet, late and in noise, has 0.41 or
-more, after a codec at 12 to 32 kbit/s 0.87."""
+"""Minimum correlation of the waveforms. No two of 80 different recordings reach 0.35; a recording with a quiet, delayed
+and noisy copy has 0.41 or more, and 0.87 after a codec at 12 to 32 kbit/s."""
 _LATEST: Final = 0.5
-"""Seconds by which it may be late: codecs and their padding take a tenth of it."""
+"""Largest delay in seconds; codecs and their padding cause a tenth of it."""
 _LOG = logging.getLogger(__name__)
 
 
 def refuse_side_by_side(real: Path, generated: Path) -> None:
-    """Raise InputError for a generated film that shows two pictures of the real one's shape: which is meant?"""
+    """Raise InputError for a generated film that is two pictures of the real one's aspect ratio side by side."""
     a, b = probe(real), probe(generated)
     if abs((b.width / b.height) / (2 * a.width / a.height) - 1) < _SAME:
-        raise InputError(f"{generated}: twice as wide as {real}, as if side by side with it; give the result alone")
+        raise InputError(
+            f"{generated} is twice as wide as {real}, like a side-by-side comparison; give the result alone"
+        )
 
 
 def warn_lengths(real: Path, generated: Path) -> None:
-    """Warn where frames of the same number may not be of the same moment."""
+    """Warn if frames of the same number may be from different times."""
     a, b = probe(real), probe(generated)
     if a.frames is not None and b.frames is not None and abs(a.frames - b.frames) > _SPARE:
-        _LOG.warning("%s has %d frames and %s %d; the common part counts", real, a.frames, generated, b.frames)
+        _LOG.warning(
+            "%s has %d frames and %s has %d; only the common part is measured", real, a.frames, generated, b.frames
+        )
     if abs(a.rate / b.rate - 1) > _SAME:
         rates = float(a.rate), float(b.rate)
         _LOG.warning(
-            "%s has %.4g frames a second and %s %.4g: matched by number, they show other moments unless every frame "
-            "of the one became one of the other",
+            "%s has %.4g frames a second and %s has %.4g; frames matched by number are from different times "
+            "unless every frame of one film became one frame of the other",
             *(real, rates[0], generated, rates[1]),
         )
 
 
 def warn_other_speech(real: Path, generated: Path) -> None:
-    """Warn where two films with sound do not say the same, so that the one is no truth for the other."""
+    """Warn if two films with sound say different words, so that one is not the ground truth of the other."""
     if not same_sound(read_beginning(real, _COMPARED), read_beginning(generated, _COMPARED)):
         _LOG.warning(
-            "%s does not say what %s says, so figures that need the truth are meaningless; add --other-speech",
+            "%s does not say the same as %s, so figures that need ground truth are meaningless; add --other-speech",
             *(generated, real),
         )
 
 
 def require_face(generated: Path, stretches: list[Stretch], detector: FaceMesh) -> None:
-    """Look into some frames of `stretches`, where the real film's face is; warn where most of them show no face there.
+    """Check some frames of `stretches`, at the real film's face; warn if most of them show no face there.
 
-    Raises InputError where none does.
+    Raises InputError if none does.
     """
     seen = [
         _is_there(detector, crop, mesh)
@@ -77,7 +81,9 @@ def require_face(generated: Path, stretches: list[Stretch], detector: FaceMesh) 
         for crop, mesh in zip(piece.crops[::_EVERY], piece.meshes[::_EVERY], strict=True)
     ]
     if seen and not any(seen):
-        raise InputError(f"{generated}: no face is visible where the real film has one; are they the same film?")
+        raise InputError(
+            f"{generated}: no face is visible where the real film has one; check that they are the same film"
+        )
     if 2 * sum(seen) < len(seen):
         _LOG.warning(
             "%s: %d of %d frames show no face where the real film has one", generated, seen.count(False), len(seen)
@@ -85,9 +91,10 @@ def require_face(generated: Path, stretches: list[Stretch], detector: FaceMesh) 
 
 
 def same_sound(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
-    """Whether two waves `(n,)` at 16 kHz are one recording, however loud, coded, turned over or up to 0.5 s late.
+    """Whether two waveforms `(n,)` at 16 kHz are the same recording, regardless of level, codec, polarity, or a delay
+    up to 0.5 s.
 
-    Silence counts as the same as anything.
+    Silence matches any recording.
     """
     length = min(len(a), len(b))
     first, second = a[:length].astype(np.float64), b[:length].astype(np.float64)

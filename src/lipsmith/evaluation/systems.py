@@ -1,4 +1,4 @@
-"""What is measured: anything that rebuilds the lower half of crops."""
+"""Systems under evaluation: anything that rebuilds the lower half of crops."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 REAL: Final = "real"
-"""The film itself, where a figure needs no truth."""
+"""The real film itself, for figures that need no ground truth."""
 COPY: Final = "copy"
 MEAN: Final = "mean"
 WARP: Final = "warp"
 ENLARGED: Final = "enlarged"
 RESERVED: Final = (REAL, COPY, MEAN, WARP, ENLARGED)
-"""Names that no other system may have."""
+"""Reserved names of systems."""
 
 
 @dataclass(frozen=True)
 class ReconstructionTask:
-    """Input of a system. Only `landmarks`, and `points` where they are the true ones, show a target's own mouth."""
+    """Input of a system. Only `landmarks`, and `points` if they are true ones, reveal a target's own mouth."""
 
     images: NDArray[np.uint8]
-    """(F, S, S, 3) all frames of the clip; the lower halves of frames that are not allowed are black."""
+    """(F, S, S, 3) all frames of the clip; disallowed frames have black lower halves."""
     landmarks: NDArray[np.float32]
     """(F, 131, 2) crop units, as tracked."""
     still: NDArray[np.float32]
@@ -31,15 +31,15 @@ class ReconstructionTask:
     targets: NDArray[np.intp]
     """(T,) frames to rebuild."""
     upper: NDArray[np.uint8]
-    """(T, S, S, 3) the targets, lower halves black."""
+    """(T, S, S, 3) the targets with black lower halves."""
     points: NDArray[np.float32]
-    """(T, 131, 2) landmarks that the result should have."""
+    """(T, 131, 2) requested landmarks of the result."""
     predicted: bool
     """Whether lips and jaw of `points` come from speech."""
     mel: NDArray[np.float32]
     """(T, 80, 16) the mel window of each target."""
     allowed: NDArray[np.intp]
-    """(A,) frames from which references may be chosen."""
+    """(A,) frames allowed as references."""
     pool: NDArray[np.intp]
     """(R,) the protocol's own choice of references."""
 

@@ -1,4 +1,4 @@
-"""Tables of figures, as they stand in papers: Markdown, LaTeX, and cells for a terminal."""
+"""Formats tables of figures: Markdown, LaTeX, and cells for a terminal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Column:
     key: str
     title: str
     better: str
-    """`up`, `down`, or `` where neither is better."""
+    """`up`, `down`, or `` if neither is better."""
     digits: int
 
 
@@ -79,11 +79,11 @@ class Table:
     systems: tuple[str, ...]
     cells: tuple[tuple[str, ...], ...]
     best: tuple[str | None, ...]
-    """For each column the best system, the real film excepted."""
+    """The best system of each column, excluding the real film."""
 
     @property
     def header(self) -> tuple[str, ...]:
-        """Titles, with an arrow towards better."""
+        """Titles with an arrow in the better direction."""
         return ("", *(f"{column.title} {_MARKS[column.better]}".strip() for column in self.columns))
 
     @property
@@ -92,7 +92,7 @@ class Table:
         return [(system, *cells) for system, cells in zip(self.systems, self.cells, strict=True)]
 
     def markdown(self) -> str:
-        """A pipe table, the best in bold."""
+        """A Markdown table with the best values in bold."""
         lines = [f"**{self.title}**", "", _piped(self.header), "|---" + "|---:" * len(self.columns) + "|"]
         for system, cells in zip(self.systems, self.cells, strict=True):
             bold = [f"**{cell}**" if system == best else cell for cell, best in zip(cells, self.best, strict=True)]
@@ -100,7 +100,7 @@ class Table:
         return "\n".join(lines) + "\n"
 
     def latex(self) -> str:
-        """A booktabs `tabular`, the best in bold."""
+        """A booktabs `tabular` with the best values in bold."""
         titles = " & ".join(_escaped(column.title) + _LATEX[column.better] for column in self.columns)
         lines = [f"% {self.title}", rf"\begin{{tabular}}{{l{'r' * len(self.columns)}}}", r"\toprule"]
         lines += [f"& {titles} \\\\", r"\midrule"]
@@ -114,7 +114,7 @@ class Table:
 
 
 def make_table(title: str, totals: Totals, intervals: Intervals | None = None) -> Table:
-    """Systems in the order of `totals`, the metrics that any of them has; with `intervals`, half widths as ±."""
+    """Systems in the order of `totals`, and the metrics of any of them; with `intervals`, half widths as ±."""
     columns = tuple(
         column for column in COLUMNS if any(column.key in figures for name, figures in totals.items() if name != REAL)
     )

@@ -1,4 +1,4 @@
-"""From rows per clip to one figure a system, with what chance may have made of it."""
+"""Aggregates rows per clip to figures per system, with confidence intervals."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from lipsmith.evaluation.metrics.closure import GROUPS
 from lipsmith.evaluation.metrics.regions import FACE, MOUTH
 
 MEDIANS: Final = ("obedience.slope", "obedience.rest", "obedience.width_slope", "obedience.width_rest")
-"""Figures that are medians over clips: a line through lips that hardly move may have any slope."""
+"""Figures aggregated by medians over clips, because a line through lips that hardly move may have any slope."""
 WEIGHTS: Final = {"obedience.shut": "obedience.asked_shut", **{name: f"{name}_events" for name in GROUPS}}
 """Figures that are means over a number of frames or phonemes of each clip, which another figure gives."""
 REGIONAL: Final = ("psnr", "ssim", "lpips_alex", "sharpness", "flicker")
-"""Figures of a part of the face."""
+"""Figures of a region of the face."""
 METRICS: Final = (
     *("psnr", "ssim", "lpips_alex", "lpips_vgg", "lip_lmd", "lse_d", "lse_c"),
     *("csim", "jitter", "sharpness", "fps", "opening_r", "amplitude"),
     *(*MEDIANS, *WEIGHTS, *CLOSENESS.values()),
     *(f"{part}.{figure}" for part in (FACE, MOUTH) for figure in REGIONAL),
 )
-"""All figures; those not named above are means over clips."""
+"""All figures; those not listed above are means over clips."""
 RESAMPLES: Final = 1000
 
 Row = dict[str, Any]
 
 
 def totals(rows: Sequence[Row], system: str) -> dict[str, float]:
-    """Mean or median over a system's clips of every figure that it has."""
+    """Mean or median of every figure over a system's clips."""
     own = [row for row in rows if row["system"] == system]
     return {metric: _total(known, metric) for metric in METRICS if (known := _known(own, metric))}
 
 
 def intervals(rows: Sequence[Row], system: str, seed: int = 0) -> dict[str, tuple[float, float]]:
-    """95 % confidence intervals of `totals`, by bootstrap over identities: another draw of people, not of frames.
+    """95 % confidence intervals of `totals`, by bootstrap over identities, not frames.
 
-    Figures of a single person have no interval, since there is no spread.
+    Figures of a single person have no interval.
     """
     own = [row for row in rows if row["system"] == system]
     found = {}
@@ -60,10 +60,10 @@ def interval(
     *,
     median: bool = False,
 ) -> tuple[float, float]:
-    """2.5th and 97.5th percentile of the mean of `values` `(n,)` when whole `groups` `(n,)` are drawn again.
+    """2.5th and 97.5th percentile of the mean of `values` `(n,)` when whole `groups` `(n,)` are resampled.
 
-    `weights` `(n,)`: of a weighted mean; with `median`, of the median. NaN where a value is infinite (equal pictures):
-    their mean has no spread.
+    `weights` `(n,)`: for a weighted mean; `median`: percentiles of the median instead. NaN if a value is infinite
+    (identical pictures), because their mean has no spread.
     """
     if not np.isfinite(values).all():
         return float("nan"), float("nan")
@@ -78,7 +78,7 @@ def interval(
 
 
 def _medians(values: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The (lower) median of `values` `(n,)` that come as many `times` `(r, n)` in each of r draws."""
+    """The (lower) median of `values` `(n,)` repeated `times` `(r, n)` in each of r draws."""
     order = np.argsort(values)
     below = np.cumsum(times[:, order], axis=1)
     return np.asarray(values[order][(below >= below[:, -1:] / 2).argmax(1)])

@@ -103,7 +103,8 @@ def _require_dubbing(mouth: LandmarkConfig, face: RendererConfig) -> None:
     """Raise UsageError for networks that only research uses: a dub computes mel and five sketches per target."""
     if mouth.features != "mel" or mouth.bands != MELS:
         raise UsageError(
-            f"the landmark generator needs {mouth.bands} bands of {mouth.features}, but a dub has {MELS} of mel; train another"
+            f"the landmark generator needs {mouth.bands} bands of {mouth.features}, but a dub has {MELS} of mel; "
+            "train another"
         )
     if face.sketches != SKETCHES:
         raise UsageError(

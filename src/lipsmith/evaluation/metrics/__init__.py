@@ -1,1 +1,1 @@
-"""Metrics: small functions of arrays."""
+"""Metrics, one per module, as functions of arrays."""

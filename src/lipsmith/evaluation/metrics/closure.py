@@ -1,8 +1,8 @@
-"""Whether lips touch at the phonemes that need it, and do not where they need not.
+"""Lip closure: whether lips touch at the phonemes that require it, and not at open vowels.
 
-Content is `(F, 57, 2)` in crop units. Lips touch at a phoneme where the least opening within two frames (of 1/25 s) of
-it is under a pixel of 128. At open vowels that happens by chance and by neighboring consonants: what predicted lips
-touch there more often than true ones, they close too much.
+Content is `(F, 57, 2)` in crop units. Lips touch at a phoneme if the smallest opening within two frames (of 1/25 s) of
+it is under a pixel of 128. At open vowels they touch by chance and because of neighboring consonants; predicted lips
+that touch there more often than true ones close too much.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lipsmith.face.landmarks import Floats
 from lipsmith.speech.phonemes import BILABIAL, LABIODENTAL, OPEN, Phonemes
 
 GROUPS: Final = {"closure": BILABIAL, "closure_fv": LABIODENTAL, "closure_open": OPEN}
-"""Phonemes by the name of their figure: p, b, m; f, v; open vowels."""
+"""Phonemes by name of the figure: p, b, m; f, v; open vowels."""
 _NEAR: Final = 0.08 + 1e-3
 _BESIDE: Final = 0.03
 
@@ -26,7 +26,7 @@ _BESIDE: Final = 0.03
 def closures(
     content: Floats, times: NDArray[np.float64], counted: NDArray[np.bool_], phonemes: Phonemes
 ) -> dict[str, float]:
-    """The share of each group's phonemes at which lips touch; NaN where none is spoken in a counted frame.
+    """Share of each group's phonemes at which lips touch; NaN if none is spoken in a counted frame.
 
     times: `(F,)` seconds, counted: `(F,)`.
     """
@@ -40,13 +40,14 @@ def closures(
 
 
 def events(times: NDArray[np.float64], counted: NDArray[np.bool_], phonemes: Phonemes) -> dict[str, float]:
-    """How many phonemes of each group are spoken in counted frames."""
+    """Number of phonemes of each group spoken in counted frames."""
     said = [symbol for _, symbol in _spoken(times, counted, phonemes)]
     return {f"{name}_events": float(sum(symbol in symbols for symbol in said)) for name, symbols in GROUPS.items()}
 
 
 def pooled(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Closures over all phonemes of many clips, each counting alike, and how many these are; empty where none is."""
+    """Closures over all phonemes of many clips, with equal weight, and the number of phonemes; empty without
+    phonemes."""
     figures: dict[str, float] = {}
     for name in GROUPS:
         count = f"{name}_events"
@@ -61,7 +62,7 @@ def pooled(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
 def _spoken(
     times: NDArray[np.float64], counted: NDArray[np.bool_], phonemes: Phonemes
 ) -> list[tuple[NDArray[np.intp], str]]:
-    """The counted frames near each phoneme whose own frame counts."""
+    """The counted frames near each phoneme whose own frame is counted."""
     found = []
     for symbol, moment in phonemes:
         nearest = int(np.abs(times - moment).argmin())

@@ -1,4 +1,4 @@
-"""Whether the generated face is still the same person's: cosine of face-recognition embeddings (CSIM)."""
+"""Identity similarity (CSIM): cosine of face-recognition embeddings of generated and real face."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from lipsmith.models.third_party import third_party
 
-# Centers of the eyes, tip of the nose and corners of the mouth in the 112 x 112 picture on which recognition networks
-# of the ArcFace family are trained.
+# Eye centers, nose tip and mouth corners in the 112 x 112 pictures on which ArcFace-style recognition networks are
+# trained.
 TEMPLATE: Final = np.array(
     [(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041)]
 )
@@ -25,7 +25,7 @@ class Recognizer:
     """SFace (Zhong et al., 2021) behind five-point alignment."""
 
     def __init__(self, path: Path | None = None, threads: int = 1) -> None:
-        """Load from `path` or from the third-party weights. Raises WeightsError."""
+        """Load from `path` or from the third-party weights. Raises WeightsError if they are missing."""
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -41,7 +41,7 @@ class Recognizer:
 
     def _embed(self, image: NDArray[np.uint8], mesh: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         aligned = cv2.warpAffine(image, _alignment(five_points(mesh)), (_SIDE, _SIDE))
-        # RGB, 0..255: OpenCV takes its own BGR, and swaps it before the network.
+        # The network takes RGB in 0..255; OpenCV's wrapper would take BGR and swap it.
         picture = np.ascontiguousarray(aligned.transpose(2, 0, 1)[None], np.float32)
         vector = np.asarray(self._session.run(None, {"data": picture})[0][0], np.float64)
         unit: NDArray[np.float64] = vector / max(float(np.linalg.norm(vector)), 1e-9)
@@ -56,13 +56,13 @@ def csim(generated: NDArray[np.float64], real: NDArray[np.float64]) -> NDArray[n
 
 
 def five_points(mesh: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """Eyes, nose and mouth corners `(5, 2)` of a mesh `(478, 2)`; the eye on the picture's left first."""
+    """Eyes, nose and mouth corners `(5, 2)` of a mesh `(478, 2)`, starting with the eye on the left of the picture."""
     eyes = [mesh[list(eye)].mean(0) for eye in _EYES]
     return np.stack([*eyes, *mesh[list(_SINGLE)]]).astype(np.float64)
 
 
 def _alignment(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Least-squares similarity `(2, 3)` that carries the five points (pixel centers at halves) onto the template."""
+    """Least-squares similarity `(2, 3)` from the five points (pixel centers at halves) to the template."""
     source = (points[:, 0] - 0.5) + 1j * (points[:, 1] - 0.5)
     target = TEMPLATE[:, 0] + 1j * TEMPLATE[:, 1]
     centered = source - source.mean()

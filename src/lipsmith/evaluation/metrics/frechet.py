@@ -1,4 +1,4 @@
-"""Distance between the distributions of two sets of pictures, in the features of a named network."""
+"""Fréchet distance between two sets of pictures in the features of a network."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Floats = NDArray[np.float64]
 
 
 class Moments:
-    """Mean and covariance of features, gathered batch by batch: memory does not grow with the film."""
+    """Mean and covariance of features, accumulated batch by batch, so memory does not grow with the film."""
 
     def __init__(self, width: int) -> None:
         self.count = 0
@@ -17,7 +17,7 @@ class Moments:
         self._products = np.zeros((width, width))
 
     def add(self, features: Floats) -> None:
-        """Take in features `(B, width)`."""
+        """Add features `(B, width)`."""
         self.count += len(features)
         self._sum += features.sum(0)
         self._products += features.T @ features
@@ -38,7 +38,7 @@ def frechet(a: Moments, b: Moments) -> float:
     """Frechet distance, lower is better, at least 0: |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)).
 
     Heusel et al., "GANs trained by a two time-scale update rule" (2017), equation 6. It is called FID only with the
-    Inception network; figures of different networks do not compare. NaN below two pictures.
+    Inception network; figures of different networks do not compare. NaN for fewer than two pictures.
     """
     if min(a.count, b.count) < 2:
         return float("nan")

@@ -1,4 +1,4 @@
-"""How near pictures are to the real ones, pixel by pixel, and how much fine detail they have."""
+"""Pixelwise similarity to the real pictures (PSNR, SSIM), and sharpness."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def psnr(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> NDArray[np.fl
     """Peak signal-to-noise ratio of each picture `(B,)` in decibels, higher is better.
 
     `generated`, `real`: `(B, H, W, 3)` RGB, 0..255. 10 log10(255^2 / mean squared error over pixels and channels).
-    Equal pictures would be infinite, and so would the mean of a film with one equal frame: they are capped at the
-    value of pictures that differ by 1 in one channel of one pixel, 95.06 dB at 128 x 128.
+    Identical pictures would be infinite, and with them the mean of a film, so the value is capped at that of pictures
+    that differ by 1 in one channel of one pixel, 95.06 dB at 128 x 128.
     """
     error = np.square(generated.astype(np.float64) - real).mean((1, 2, 3))
     return np.asarray(10 * np.log10(255.0**2 / np.maximum(error, 1 / real[0].size)), np.float64)
@@ -45,7 +45,7 @@ def _ssim(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> float:
 
 
 def _blur(image: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Windowed means; beyond its border the picture is mirrored."""
+    """Windowed means; the picture is mirrored at its border."""
     blurred = cv2.GaussianBlur(image, (WINDOW, WINDOW), SIGMA, borderType=cv2.BORDER_REFLECT_101)
     return np.asarray(blurred, np.float64)
 
@@ -53,8 +53,8 @@ def _blur(image: NDArray[np.float64]) -> NDArray[np.float64]:
 def sharpness(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Mean absolute Laplacian `(F,)`, gray levels, of pictures `(F, H, W, 3)`, such as the lower halves of crops.
 
-    Reported as a ratio to the real film's: 1 is as sharp, below is softer. It is the only figure of detail for
-    cross-driven films, which have no truth to compare with.
+    Reported as a ratio to the real film: 1 is as sharp, lower is softer. It is the only measure of detail for
+    cross-driven films, which have no ground truth.
     """
     grays = (cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in pictures)
     return np.array([np.abs(cv2.Laplacian(gray, cv2.CV_64F)).mean() for gray in grays], np.float64)

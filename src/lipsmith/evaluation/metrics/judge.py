@@ -1,4 +1,4 @@
-"""Judges of lip-sync: a network, its inputs, pictures and sound, and the distances that it finds."""
+"""Lip-sync judges: networks that measure the distance between mouth and speech."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _AT_ONCE: Final = 64
 
 @dataclass(frozen=True)
 class SpeechTrack:
-    """Speech, from the moment at which the clip's times are 0."""
+    """Speech, starting at time 0 of the clip."""
 
     mel: NDArray[np.float32]
     """(80, steps) in [-4, 4]."""
@@ -42,19 +42,19 @@ class SyncJudge(Protocol):
     """Measures the distance between mouths and speech."""
 
     name: str
-    """Goes beside every figure: figures of different judges do not compare."""
+    """Name of the judge, reported with every figure, because figures of different judges do not compare."""
 
     def distances(
         self, crops: NDArray[np.uint8], times: NDArray[np.float64], sound: SpeechTrack
     ) -> NDArray[np.float32]:
-        """`(W, 31)`: of each window of five frames at 25 a second from the speech -15..15 frames later.
+        """`(W, 31)`: distance of each window of five frames at 25 a second from the speech -15..15 frames later.
 
-        `crops`: `(F, S, S, 3)` successive face crops; `times`: `(F,)` seconds, any rate, in the sound's clock.
+        `crops`: `(F, S, S, 3)` successive face crops; `times`: `(F,)` seconds on the sound's clock, at any rate.
         """
 
 
 class OwnJudge:
-    """The judge that this package trains and ships."""
+    """The judge that lipsmith trains and ships."""
 
     name = "lipsmith-sync"
 
@@ -66,7 +66,7 @@ class OwnJudge:
     def distances(
         self, crops: NDArray[np.uint8], times: NDArray[np.float64], sound: SpeechTrack
     ) -> NDArray[np.float32]:
-        """See `SyncJudge`. Speech that one call shares with the one before is embedded once."""
+        """See `SyncJudge`. Embeddings of speech shared with the previous call are reused."""
         index, ticks = on_grid(times)
         if len(index) < FRAMES:
             return np.zeros((0, 2 * REACH + 1), np.float32)
@@ -91,7 +91,7 @@ class OwnJudge:
 class OfficialJudge:
     """SyncNet of Chung & Zisserman (2016) with its published weights, on our crop scaled to 224 x 224.
 
-    The published figures use a wider crop from another face detector: expect them to differ somewhat.
+    Published figures use a wider crop from another face detector, so they differ somewhat.
     """
 
     name = "syncnet_v2"
@@ -103,9 +103,11 @@ class OfficialJudge:
     def distances(
         self, crops: NDArray[np.uint8], times: NDArray[np.float64], sound: SpeechTrack
     ) -> NDArray[np.float32]:
-        """See `SyncJudge`. Raises WeightsError for speech without a wave."""
+        """See `SyncJudge`. Raises WeightsError for speech without a waveform."""
         if sound.wave is None:
-            raise WeightsError("syncnet_v2 needs waves and prepared clips hold mels: use it with `lipsmith score`")
+            raise WeightsError(
+                "syncnet_v2 needs waveforms, but prepared clips store mels; use it with `lipsmith score`"
+            )
         index, ticks = on_grid(times)
         if len(index) < FRAMES:
             return np.zeros((0, 2 * REACH + 1), np.float32)
@@ -120,10 +122,10 @@ class OfficialJudge:
         return np.asarray(self._net.mouth(rearrange(torch.from_numpy(scaled), "t h w c -> 1 c t h w").float()))
 
     def _embed_speech(self, wave: NDArray[np.float32], first: float, count: int) -> NDArray[np.float32]:
-        """Embeddings `(count, 1024)` of the 0.2 s that begin at `first` seconds, then a frame later each, NaN where
-        the sound does not reach."""
+        """Embeddings `(count, 1024)` of windows of 0.2 s, the first at `first` seconds and then one per frame; NaN
+        outside the sound."""
         starts = np.rint((first + np.arange(count) / FPS) * FRAME_RATE).astype(int)
-        # Only the part that is needed of a long film, and one step before it, whose pre-emphasis is wrong.
+        # Only the needed part of a long film, plus one step before it, whose pre-emphasis is wrong.
         early = max(0, int(starts[0]) - 1)
         part = wave[samples(early, int(starts[-1]) + STEPS)]
         # The published network was trained on 16-bit samples, and the zeroth coefficient depends on their scale.
@@ -138,7 +140,8 @@ class OfficialJudge:
 
 
 def load_judge(name: str = OWN) -> SyncJudge:
-    """Our judge (`sync`, or a model folder of that kind) or the official one (`syncnet_v2`). Raises WeightsError."""
+    """Our judge (`sync`, or a model folder of that kind) or the official one (`syncnet_v2`). Raises WeightsError if its
+    weights are missing."""
     if name == OFFICIAL:
         official = OfficialSyncNet()
         official.load_state_dict(torch.load(third_party(OFFICIAL), map_location="cpu", weights_only=True))
@@ -147,9 +150,9 @@ def load_judge(name: str = OWN) -> SyncJudge:
 
 
 def load_syncnet(folder: ModelFolder) -> SyncNet:
-    """The network in a folder that training wrote. Raises WeightsError for a folder of another kind."""
+    """The network in a folder written by training. Raises WeightsError for another kind of model."""
     if folder.config.get("kind") != "sync":
-        raise WeightsError(f"{folder.path} holds no lip-sync judge; train one with `lipsmith train sync`")
+        raise WeightsError(f"{folder.path} is not a lip-sync judge; train one with `lipsmith train sync`")
     where = f"{folder.path / 'config.json'}: architecture"
     net = SyncNet(build(SyncNetConfig, folder.config.get("architecture"), where, WeightsError))
     net.load_state_dict(load_file(Path(folder.path) / "model.safetensors"))
@@ -157,7 +160,7 @@ def load_syncnet(folder: ModelFolder) -> SyncNet:
 
 
 def on_grid(times: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Of frames at rising `times` the nearest to each tick of 25 a second, `(G,)` indices, and the ticks `(G,)`."""
+    """Indices `(G,)` of the frames, at rising `times`, nearest to ticks at 25 a second, and the ticks `(G,)`."""
     count = 1 + int(np.floor((times[-1] - times[0]) * FPS + 0.5)) if len(times) else 0
     ticks = times[0] + np.arange(count) / FPS if count else np.zeros(0)
     middles = (times[1:] + times[:-1]) / 2

@@ -1,7 +1,7 @@
-"""How well lips and jaw move: where they are, whether they open with the speech, how far, and how steadily.
+"""Metrics of lip and jaw motion: position, correlation and amplitude of the opening, and jitter.
 
-Content is `(F, 57, 2)` in crop units: jaw, outer lip, inner lip. It comes from the landmark generator, or lips are
-detected again in generated pictures.
+Content is `(F, 57, 2)` in crop units: jaw, outer lip, inner lip. It comes from the landmark generator or from lips
+re-detected in generated pictures.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from lipsmith.face.landmarks import CONTENT, INNER_LIP, NUM_JAW, OUTER_LIP, Floa
 CROP_SIDE: Final = 128
 """Pixels of the crop to which LipLMD and the jitter of pictures refer."""
 STILL: Final = 2e-3
-"""Standard deviation of an opening, crop units, that the tracker's noise alone may give."""
+"""Standard deviation of an opening, crop units, that tracker noise alone can cause."""
 
 
 def l1_percent(prediction: Floats, truth: Floats) -> float:
-    """Mean absolute error of all coordinates, in per cent of the crop's side."""
+    """Mean absolute error of all coordinates, in percent of the crop's side."""
     return 100 * float(np.abs(prediction - truth).mean())
 
 
@@ -34,7 +34,7 @@ def lip_lmd(prediction: Floats, truth: Floats) -> NDArray[np.float64]:
 
 
 def inner_opening(content: Floats) -> NDArray[np.float64]:
-    """Distance `(F,)` between the inner lips' middles, crop units."""
+    """Distance `(F,)` between the middles of the inner lips, crop units."""
     upper, lower = CONTENT.index(13), CONTENT.index(14)
     opening: NDArray[np.float64] = np.linalg.norm(
         (content[..., upper, :] - content[..., lower, :]).astype(np.float64), axis=-1
@@ -48,16 +48,17 @@ def opening_r(prediction: Floats, truth: Floats) -> float:
 
 
 def correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Pearson correlation of two curves `(F,)`; 0 where one is flat."""
+    """Pearson correlation of two curves `(F,)`; 0 if one is constant."""
     a, b = a - a.mean(), b - b.mean()
     norm = float(np.sqrt((a @ a) * (b @ b)))
     return float(a @ b) / norm if norm > 1e-9 else 0.0
 
 
 def amplitude(prediction: Floats, truth: Floats) -> float:
-    """Standard deviation of the predicted opening over that of the true one; NaN where the true mouth is still.
+    """Standard deviation of the predicted opening divided by that of the true one; NaN if the true mouth is still.
 
-    Still is what swings by less than the tracker's noise: one listener in a data set would outweigh all speakers.
+    A mouth is still if its opening varies by less than tracker noise; otherwise one listener in a data set would
+    outweigh all speakers.
     """
     swing = float(inner_opening(truth).std())
     return float(inner_opening(prediction).std()) / swing if swing > STILL else float("nan")
@@ -66,7 +67,8 @@ def amplitude(prediction: Floats, truth: Floats) -> float:
 def jitter(points: Floats) -> float:
     """Mean length of the points' second difference over time, in their unit per frame squared; NaN under three frames.
 
-    `points`: `(F, P, 2)` of successive frames. Lower is steadier; speech itself has some: compare with the real film.
+    `points`: `(F, P, 2)` of successive frames. Lower is smoother; real speech is not zero, so compare with the real
+    film.
     """
     if len(points) < 3:
         return float("nan")
@@ -75,16 +77,16 @@ def jitter(points: Floats) -> float:
 
 
 def jitter_ratio(prediction: Floats, truth: Floats) -> float:
-    """Jitter predicted over true; NaN under three frames, or where the true points move evenly."""
+    """Predicted jitter divided by true jitter; NaN for fewer than three frames or if the true jitter is zero."""
     true = jitter(truth)
     return jitter(prediction) / true if true > 1e-9 else float("nan")
 
 
 def redetect(detector: FaceMesh, crops: NDArray[np.uint8], where: Floats) -> NDArray[np.float32]:
-    """Lips `(F, 40, 2)` found in crops `(F, S, S, 3)`, in pixels of a crop of 128.
+    """Lips `(F, 40, 2)` detected in crops `(F, S, S, 3)`, in pixels of a crop of 128.
 
-    `where`: `(F, 478, 2)` crop units, the mesh of the real film: it says where to look, and is the same for the
-    real and the generated picture. A detector's own bias is therefore in both.
+    `where`: `(F, 478, 2)` crop units, the mesh of the real film, which defines the detector's input region for both the
+    real and the generated picture, so that a bias of the detector affects both.
     """
     size = crops.shape[1]
     meshes = [
@@ -95,7 +97,7 @@ def redetect(detector: FaceMesh, crops: NDArray[np.uint8], where: Floats) -> NDA
 
 
 def landmark_figures(prediction: Floats, truth: Floats) -> dict[str, float]:
-    """Figures of content by the names that commands print."""
+    """Figures of content, by the names in the output of commands."""
     lips, true_lips = (CROP_SIDE * points[:, NUM_JAW:] for points in (prediction, truth))
     return {
         "l1_percent": l1_percent(prediction, truth),

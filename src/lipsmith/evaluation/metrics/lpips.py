@@ -1,4 +1,4 @@
-"""Learned perceptual distance of pictures (LPIPS) and the features it rests on.
+"""Learned perceptual distance of pictures (LPIPS) and its features.
 
 Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric" (2018), version 0.1: features of
 an ImageNet network after each ReLU block, unit-normalized over channels, squared difference, weighted by a learned
@@ -28,7 +28,7 @@ _AT_ONCE: Final = 8
 
 
 class Lpips(nn.Module):
-    """LPIPS with its trunk; frozen. Weights come from `load_lpips`."""
+    """LPIPS with its trunk, frozen. `load_lpips` loads the weights."""
 
     shift: Tensor
     scale: Tensor
@@ -55,7 +55,7 @@ class Lpips(nn.Module):
         return found
 
     def compare(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
-        """Distances `(B,)`, lower is better, 0 for equal pictures, of `units` of features."""
+        """Distances `(B,)` of features after `units`; lower is better, 0 for identical pictures."""
         total = torch.zeros(len(a[0]), device=a[0].device)
         for block, (left, right) in enumerate(zip(a, b, strict=True)):
             head = self.get_submodule(f"lin{block}")
@@ -68,7 +68,7 @@ class Lpips(nn.Module):
 
 
 def load_lpips(trunk: Trunk, path: Path | None = None) -> Lpips:
-    """LPIPS with its published weights, from `path` or from the third-party weights. Raises WeightsError."""
+    """LPIPS with its published weights, from `path` or the third-party weights. Raises WeightsError if missing."""
     tensors = load_file(path or third_party(f"lpips_{trunk}"))
     network = Lpips(trunk)
     network.load_state_dict({name: value.float() for name, value in tensors.items()})
@@ -82,14 +82,14 @@ class Perceived:
     distances: NDArray[np.float64]
     """(B,) LPIPS from the real pictures."""
     features: NDArray[np.float64]
-    """(B, C) the last block, mean over space, on which a Frechet distance may rest."""
+    """(B, C) the last block, mean over space, for a Fréchet distance."""
 
 
 @torch.no_grad()
 def lpips(network: Lpips, real: NDArray[np.uint8], systems: Mapping[str, NDArray[np.uint8]]) -> dict[str, Perceived]:
-    """LPIPS of each system's pictures `(B, H, W, 3)` from the real ones, RGB 0..255; also of the real ones (`real`).
+    """LPIPS of each system's pictures `(B, H, W, 3)`, RGB 0..255, from the real ones; also includes `real` itself.
 
-    All systems together, so that the real pictures go through the network once.
+    All systems are computed together, so that the real pictures pass through the network once.
     """
     everything = {"real": real, **systems}
     found: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in everything}
@@ -114,7 +114,7 @@ def signed(images: NDArray[np.uint8]) -> Tensor:
 
 
 def units(blocks: list[Tensor]) -> list[Tensor]:
-    """Features `(B, C, h, w)` divided by their length over channels."""
+    """Features `(B, C, h, w)` divided by their norm over channels."""
     return [features / (features.square().sum(1, keepdim=True).sqrt() + 1e-10) for features in blocks]
 
 

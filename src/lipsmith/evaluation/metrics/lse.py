@@ -1,8 +1,8 @@
-"""Lip-sync error of embeddings: how far mouth and speech are apart, and at which shift they are nearest.
+"""Lip-sync error of embeddings: the distance of mouth and speech, and the shift at which it is smallest.
 
 LSE-D (distance, lower is better) and LSE-C (confidence, higher is better) after Prajwal et al., "A lip sync expert is
 all you need" (2020), section 4.1, as computed by the SyncNet of Chung & Zisserman (2016): the mean distance at the best
-shift, and its gap to the median over all shifts. Their unit is that of the judge: figures of different judges do not
+shift, and its gap to the median over all shifts. Their unit depends on the judge, so figures of different judges do not
 compare.
 """
 
@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 OWN: Final = "sync"
-"""The judge that this package ships."""
+"""The judge that lipsmith ships."""
 OFFICIAL: Final = "syncnet_v2"
-"""The judge of published figures. It needs the wave, of which prepared clips hold the mel alone."""
+"""The judge of published figures. It needs the waveform, but prepared clips store only the mel."""
 REACH: Final = 15
-"""Shifts, in frames at 25 fps, that the published figures search to both sides."""
+"""Largest shift in either direction in published figures, frames at 25 fps."""
 SECOND: Final = 21
 """Five-frame windows in one second at 25 fps."""
 
@@ -31,18 +31,18 @@ class SyncFigures:
     lse_d: float
     """Mean distance at the best shift; lower is better."""
     lse_c: float
-    """Median over shifts minus the least; higher is better."""
+    """Median over shifts minus the minimum; higher is better."""
     offset: int
     """Frames at 25 fps by which the speech lags the picture, at the best shift."""
     curve: NDArray[np.float64]
-    """(2 reach + 1,) mean distance at every shift, NaN where the clip is too short."""
+    """(2 reach + 1,) mean distance at every shift, NaN if the clip is too short."""
 
 
 def shift_distances(mouth: NDArray[np.float32], speech: NDArray[np.float32]) -> NDArray[np.float32]:
     """Distances `(W, 2R + 1)` of mouth window i from the speech k frames later, k = -R..R.
 
-    `mouth`: `(W, E)`; `speech`: `(W + 2R, E)`, the window in step with mouth window i at i + R, rows of NaN where
-    there is no sound.
+    `mouth`: `(W, E)`; `speech`: `(W + 2R, E)`, with the window in sync with mouth window i at i + R, and rows of NaN
+    outside the sound.
     """
     span = len(speech) - len(mouth) + 1
     shifted = np.lib.stride_tricks.sliding_window_view(speech, span, axis=0)
@@ -52,7 +52,7 @@ def shift_distances(mouth: NDArray[np.float32], speech: NDArray[np.float32]) -> 
 
 
 def mean_curve(distances: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Mean over the windows at every shift `(2R + 1,)`; NaN where less than half of the windows have sound."""
+    """Mean over the windows at every shift `(2R + 1,)`; NaN if fewer than half of the windows have sound."""
     there = np.isfinite(distances)
     count = there.sum(0)
     total = np.where(there, distances, 0).sum(0, dtype=np.float64)
@@ -60,12 +60,12 @@ def mean_curve(distances: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def sync_figures(distances: NDArray[np.float32]) -> SyncFigures:
-    """LSE-D, LSE-C and offset of one clip's distances `(W, 2R + 1)`; all NaN and 0 if nothing can be compared."""
+    """LSE-D, LSE-C and offset of one clip's distances `(W, 2R + 1)`; NaN and offset 0 if nothing can be compared."""
     return figures_of(mean_curve(distances))
 
 
 def figures_of(curve: NDArray[np.float64]) -> SyncFigures:
-    """The same of a mean curve `(2R + 1,)`."""
+    """LSE-D, LSE-C and offset of a mean curve `(2R + 1,)`."""
     if not np.isfinite(curve).any():
         return SyncFigures(float("nan"), float("nan"), 0, curve)
     best = int(np.nanargmin(curve))
@@ -76,8 +76,8 @@ def figures_of(curve: NDArray[np.float64]) -> SyncFigures:
 def sync_accuracy(
     distances: NDArray[np.float32], shifts: tuple[int, ...] = (3, 4, 5, 6, 7, 8, 9, 10), stride: int = 5
 ) -> tuple[int, int]:
-    """In how many comparisons of a 1 s window in sync with the same window `shifts` frames early or late the one in
-    sync is nearer, and how many comparisons there are; windows start every `stride` frames."""
+    """Compare 1 s windows in sync with the same windows `shifts` frames early or late; return the number of comparisons
+    in which the window in sync is nearer, and the total. Windows start every `stride` frames."""
     middle = distances.shape[1] // 2
     columns = [middle + side * shift for shift in shifts for side in (-1, 1)]
     starts = range(0, len(distances) - SECOND + 1, stride)
@@ -93,14 +93,14 @@ def estimate_lags(
 ) -> NDArray[np.float32]:
     """Frames by which the speech of each clip lags its picture.
 
-    The curve of a short clip is noisy, so the mean curve of its identity's clips (which mostly come from one source)
-    is added to it, with the weight of `trust` windows. Lags beyond `farthest` are not considered; where an identity has
-    nothing to compare the lag is 0.
+    The curve of a short clip is noisy, so the mean curve of its identity's clips (which mostly come from one source) is
+    added with the weight of `trust` windows. Lags beyond `farthest` are not considered; the lag is 0 if an identity has
+    nothing to compare.
     """
     curves = np.array([mean_curve(part) for part in distances])
     known = np.isfinite(curves).any(1)
     lengths = np.array([max(1, len(part)) for part in distances], np.float64)
-    # Where a clip is too short to compare a shift, that shift is taken to be as bad as its worst.
+    # A shift that a clip is too short to compare counts as its worst shift.
     worst = np.max(curves, axis=1, keepdims=True, where=np.isfinite(curves), initial=0)
     curves = np.where(np.isfinite(curves), curves, worst)
     middle = curves.shape[1] // 2

@@ -1,8 +1,8 @@
 """Mel-frequency cepstral coefficients, the input of the official SyncNet.
 
-The conventions of the package `python_speech_features` with its defaults, on which that network was trained: 25 ms
-every 10 ms, no window, pre-emphasis 0.97, 26 HTK mel filters on a 512-point power spectrum, DCT-II, lifter 22, and the
-log energy in place of the zeroth coefficient.
+Follows the defaults of the package `python_speech_features`, on which that network was trained: 25 ms every 10 ms, no
+window, pre-emphasis 0.97, 26 HTK mel filters on a 512-point power spectrum, DCT-II, lifter 22, and the log energy
+instead of the zeroth coefficient.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def mfcc(wave: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
 
 
 def samples(first: int, last: int) -> slice:
-    """The part of a wave on which steps `first` up to `last` of its coefficients rest.
+    """The part of a waveform that steps `first` up to `last` of its coefficients depend on.
 
-    Of that part alone, step `first` itself is off unless it is 0: pre-emphasis looks a sample back.
+    Computed from that part alone, step `first` is wrong unless it is 0, because pre-emphasis uses the previous sample.
     """
     return slice(first * _HOP, (last - 1) * _HOP + _LENGTH)
 

@@ -11,17 +11,17 @@ from lipsmith.evaluation.metrics.landmarks import CROP_SIDE, STILL
 from lipsmith.face.landmarks import INNER_LIP, OUTER_LIP
 
 SHUT: Final = 1.0
-"""Pixels at 128: lips nearer than this touch in the picture."""
+"""Opening in pixels at 128 below which lips touch in the picture."""
 _LIPS: Final = OUTER_LIP + INNER_LIP
 _OPENING, _WIDTH = (13, 14), (61, 291)
 
 
 def obedience(found: NDArray[np.floating[Any]], asked: NDArray[np.floating[Any]]) -> dict[str, float]:
-    """How a generated mouth follows the landmarks that it was asked for, of one clip.
+    """How closely the generated mouth of one clip follows the requested landmarks.
 
     Args:
-        found: `(F, 40, 2)` lips found again in the generated pictures, pixels at 128, as `redetect` gives them.
-        asked: `(F, 131, 2)` landmarks that the pictures were asked to have, crop units.
+        found: `(F, 40, 2)` lips re-detected in the generated pictures, pixels at 128, from `redetect`.
+        asked: `(F, 131, 2)` requested landmarks, crop units.
 
     Returns:
         `obedience.slope` and `obedience.rest`, the least-squares line `found = slope * asked + rest` of the inner
@@ -52,7 +52,7 @@ def _distance(lips: NDArray[np.floating[Any]], pair: tuple[int, int]) -> NDArray
 
 
 def _line(asked: NDArray[np.float64], found: NDArray[np.float64]) -> tuple[float, float]:
-    """Slope and intercept of `found` over `asked`; NaN where what was asked moves no more than the tracker's noise."""
+    """Slope and intercept of `found` over `asked`; NaN if `asked` varies by no more than tracker noise."""
     if asked.std() <= STILL * CROP_SIDE:
         return float("nan"), float("nan")
     slope = float(np.cov(asked, found, bias=True)[0, 1] / asked.var())

@@ -1,4 +1,4 @@
-"""The parts of a crop that people look at: the face that a dub replaces, and the mouth in it."""
+"""The regions of a crop that matter in a dub: the replaced face, and the mouth in it."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from lipsmith.face.landmarks import JAW, OUTER_LIP, ranks
 
 FACE, MOUTH = "face", "mouth"
 _PARTS: Final = {FACE: (ranks(JAW), 0.0), MOUTH: (ranks(OUTER_LIP), 0.3)}
-"""Points that a part spans, and by what share of their box it is larger."""
+"""Points whose bounding box defines a region, and the margin as a share of the box."""
 _LEAST: Final = 32
-"""Side, pixels, below which networks find nothing in a picture."""
+"""Minimum side, pixels, of a picture for the networks."""
 
 Crops = NDArray[np.uint8]
 
 
 def windows(points: NDArray[np.float32], part: str, size: int) -> list[tuple[slice, slice]]:
-    """Where a part (`face` or `mouth`) lies in each of T crops of side `size`: rows and columns, as large in all.
+    """Rows and columns of a region (`face` or `mouth`) in each of T crops of side `size`, with the same size in all.
 
-    `points`: `(T, 131, 2)` crop units. The largest box of all frames follows the part's center; it stays in the lower
-    half, which alone is drawn.
+    `points`: `(T, 131, 2)` crop units. The largest box of all frames follows the region's center, inside the lower
+    half, the only part that is rendered.
     """
     chosen, margin = _PARTS[part]
     low, high = points[:, chosen].min(1) * size, points[:, chosen].max(1) * size
@@ -34,14 +34,14 @@ def windows(points: NDArray[np.float32], part: str, size: int) -> list[tuple[sli
 
 
 def cut(crops: Crops, places: list[tuple[slice, slice]]) -> Crops:
-    """The parts `(T, h, w, 3)` of crops `(T, S, S, 3)` that lie at `places`."""
+    """The regions `(T, h, w, 3)` of crops `(T, S, S, 3)` at `places`."""
     return np.stack([crop[place] for crop, place in zip(crops, places, strict=True)])
 
 
 def flicker(crops: Crops) -> float:
     """Mean difference of a frame from the mean of its two neighbors, gray levels, of T crops `(T, h, w, 3)`.
 
-    Reported as a ratio to the real film's. 0 for fewer than three frames.
+    Reported as a ratio to the real film. 0 for fewer than three frames.
     """
     if len(crops) < 3:
         return 0.0
