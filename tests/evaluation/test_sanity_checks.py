@@ -66,7 +66,7 @@ def test_films_that_compare_cause_no_word(
 
 def test_a_film_beside_the_real_one_is_refused(real: Path, images: list[Picture], tmp_path: Path) -> None:
     beside = remade([np.hstack([image, image]) for image in images], tmp_path / "beside.mp4")
-    with pytest.raises(InputError, match="side by side"):
+    with pytest.raises(InputError, match="side-by-side"):
         measured(real, beside)
 
 
@@ -133,7 +133,7 @@ def test_other_lengths_and_rates_are_told(
     measured(real, remade(images, tmp_path / "fast.mp4", fps=30))
     (told,) = caplog.messages
     assert "25 frames a second" in told
-    assert "fast.mp4 30:" in told
+    assert "fast.mp4 has 30;" in told
 
 
 def test_films_of_one_name_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

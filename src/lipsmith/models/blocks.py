@@ -1,4 +1,4 @@
-"""Convolutions that every image network here is made of."""
+"""Convolution blocks of the image networks."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from torch import Tensor, nn
 
 
 def conv3(channels_in: int, channels_out: int, stride: int = 1) -> nn.Conv2d:
-    """A 3x3 convolution that keeps the size (or divides it by the stride).
+    """A 3x3 convolution that keeps the size, or divides it by the stride.
 
-    Starts by He's rule: with torch's own start every layer shrinks what it is told, and a deep network learns from its
-    biases at first.
+    Uses He's initialization: with torch's default every layer shrinks its input, and a deep network first learns from
+    its biases only.
     """
     conv = nn.Conv2d(channels_in, channels_out, 3, stride, 1)
     nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
@@ -18,7 +18,7 @@ def conv3(channels_in: int, channels_out: int, stride: int = 1) -> nn.Conv2d:
 
 
 class ResBlock(nn.Module):
-    """x + conv(relu(conv(relu(x)))); starts as the identity, so that depth never hurts at step 0."""
+    """x + conv(relu(conv(relu(x)))); initialized as the identity, so that depth does no harm at step 0."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -33,15 +33,15 @@ class ResBlock(nn.Module):
 
 
 def res_blocks(channels: int, count: int) -> nn.Sequential:
-    """`count` residual blocks in a row."""
+    """A sequence of `count` residual blocks."""
     return nn.Sequential(*(ResBlock(channels) for _ in range(count)))
 
 
 def upsample(channels_in: int, channels_out: int) -> nn.Sequential:
     """Twice the resolution by PixelShuffle, then the mean of each 2x2 pixels.
 
-    Each of the four sub-pixels has kernels of its own: where they differ, a lattice of dots two pixels apart is left,
-    which the mean takes away. They start equal.
+    Each of the four sub-pixels has its own kernels, whose differences would leave a lattice of dots two pixels apart;
+    the mean removes it. The kernels are initialized equal.
     """
     conv = conv3(channels_in, 4 * channels_out)
     conv.weight.data = conv.weight.data[::4].repeat_interleave(4, 0)

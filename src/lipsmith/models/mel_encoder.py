@@ -1,4 +1,4 @@
-"""Speech round one video frame to one token: the mel as a picture, other features as channels in time."""
+"""Encodes the speech around a video frame as one token: the mel as a picture, other features as 1-D channels."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch import Tensor, nn
 class MelEncoder(nn.Module):
     """2-D convolutions from a mel window of 80 bands and 16 steps to one token, as in Wav2Lip and IP_LAP.
 
-    Five levels: 80x16, 27x16, 9x6, 3x3, 1x1, of `channels` each, every level but the last with `residuals`
-    residual convolutions. Run once per video frame, whatever number of windows the frame is in.
+    Five levels: 80x16, 27x16, 9x6, 3x3, 1x1, of `channels` each, every level except the last with `residuals` residual
+    convolutions. Runs once per video frame, regardless of the number of windows that contain the frame.
     """
 
     def __init__(self, channels: tuple[int, int, int, int, int], dim: int, residuals: int = 1) -> None:
@@ -52,7 +52,7 @@ class FeatureEncoder(nn.Module):
         )
 
     def forward(self, mel: Tensor) -> Tensor:
-        """Tokens `(n, dim)` of what stands for the mel: windows `(n, 1, bands, 16)`, values of order one."""
+        """Tokens `(n, dim)` of feature windows `(n, 1, bands, 16)`, with values of order one."""
         token: Tensor = self.layers(mel)
         return token
 

@@ -103,7 +103,7 @@ def test_a_judge_is_read_back_as_it_was_saved(tmp_path: Path) -> None:
 
 def test_a_folder_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"kind": "dub"}')
-    with pytest.raises(WeightsError, match="no lip-sync judge"):
+    with pytest.raises(WeightsError, match="not a lip-sync judge"):
         load_judge(str(tmp_path))
 
 
@@ -132,7 +132,7 @@ def test_the_official_judge_hears_waves() -> None:
     distances = judge.distances(crops, np.arange(6) / 25, sound)
     assert distances.shape == (2, 31)
     assert np.isfinite(distances[0]).tolist() == [False] * 15 + [True] * 16
-    with pytest.raises(WeightsError, match="waves"):
+    with pytest.raises(WeightsError, match="waveforms"):
         judge.distances(crops, np.arange(6) / 25, SpeechTrack(sound.mel))
 
 

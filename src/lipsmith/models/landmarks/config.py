@@ -1,4 +1,4 @@
-"""The landmark generator's architecture as a value."""
+"""The config of the landmark generator's architecture."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class LandmarkConfig:
     dropout: float = 0.1
     """Dropout in training, 0..1."""
     window: int = 5
-    """Frames T that the model sees together in training and, by default, at inference."""
+    """Frames T per window in training and, by default, at inference."""
     references: int = 15
-    """Reference landmark sets N_l at inference; training draws up to as many."""
+    """Reference landmark sets N_l at inference, and the maximum in training."""
     features: Literal["mel", "posteriors"] = "mel"
-    """What speech enters as: the 80-band mel, or phoneme posteriors."""
+    """Speech features: the 80-band mel, or phoneme posteriors."""
     bands: int = 80
     """Values per step of those features; 80 for the mel."""
     speech_channels: tuple[int, ...] = (32, 64, 128, 256, 512)
@@ -35,21 +35,21 @@ class LandmarkConfig:
     temporal: int = 0
     """Residual convolutions over the window's speech tokens, before the transformer."""
     points: Literal["convolutions", "perceptron"] = "convolutions"
-    """What reads pose and reference points: strided 1-D convolutions along their order, or a perceptron."""
+    """Encoder of pose and reference points: strided 1-D convolutions along their order, or a perceptron."""
     point_channels: tuple[int, ...] = (64, 128, 256, 512)
     """Widths of those convolutions, or the one hidden width of the perceptron."""
     steady: float = 3.0
     """Standard deviation, in frames, of the Gaussian that averages the pose over time."""
     nearness: float = 3e-5
-    """Variance, in squared crop units, of the Gaussian by which references near in pose count more."""
+    """Variance, in squared crop units, of the Gaussian weight of references by their distance in pose."""
     joint: bool = False
-    """Whether a frame's speech and pose share one token, which gives lips and jaw."""
+    """Whether a frame's speech and pose share one token, from which lips and jaw are predicted."""
 
     def __post_init__(self) -> None:
         if min(self.heads, self.window, self.references) < 1:
             raise ValueError("heads, window and references are at least 1")
         if self.dim % self.heads:
-            raise ValueError(f"dim {self.dim} is no multiple of heads {self.heads}")
+            raise ValueError(f"dim {self.dim} is not a multiple of heads {self.heads}")
         if self.dim % 2:
             raise ValueError(f"dim {self.dim} is odd; the position code needs sines and cosines in pairs")
         wanted = 5 if self.features == "mel" else 1

@@ -15,7 +15,7 @@ from lipsmith.models.landmarks.config import LandmarkConfig
 
 
 class PointEncoder(nn.Module):
-    """One token for a set of points in a fixed order; `features` reads `(n, 4, p)` and gives `(n, dim)`."""
+    """Encodes a set of points in a fixed order as one token; `features` maps `(n, 4, p)` to `(n, dim)`."""
 
     def __init__(self, features: nn.Module) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class PointEncoder(nn.Module):
 
     def forward(self, points: Tensor, deviation: Tensor) -> Tensor:
         """Tokens `(b, n, dim)` of points `(b, n, p, 2)` and their deviation from the references' mean."""
-        # Centered and scaled to order one: a face fills the crop, a mouth's movement a twentieth of it.
+        # Centered and scaled to order one: a face fills the crop, and a mouth moves by a twentieth of it.
         inputs, _ = pack([2 * (points - 0.5), 20 * deviation], "b n p *")
         batch = inputs.shape[0]
         token: Tensor = self.features(rearrange(inputs, "b n p c -> (b n) c p"))
@@ -32,7 +32,7 @@ class PointEncoder(nn.Module):
 
 
 def build_point_encoder(config: LandmarkConfig, points: int) -> PointEncoder:
-    """The reader of `points` points that `config` describes."""
+    """The encoder of `points` points that `config` describes."""
     if config.points == "perceptron":
         (width,) = config.point_channels
         layers = [nn.Linear(4 * points, width), nn.GELU(), nn.Linear(width, config.dim)]
@@ -46,7 +46,8 @@ def build_point_encoder(config: LandmarkConfig, points: int) -> PointEncoder:
 
 
 def sinusoids(length: int, dim: int, like: Tensor) -> Tensor:
-    """Sinusoidal position code `(1, length, dim)` ("Attention is all you need", 3.5), like `like`."""
+    """Sinusoidal position encoding `(1, length, dim)` ("Attention is all you need", 3.5), with dtype and device of
+    `like`."""
     index = torch.arange(length, device=like.device, dtype=torch.float32)
     rates = torch.exp(torch.arange(0, dim, 2, device=like.device) * (-math.log(10000.0) / dim))
     angles = torch.outer(index, rates)

@@ -1,1 +1,1 @@
-"""The renderer: landmarks and references to a picture of the face."""
+"""The renderer, from landmarks and references to a picture of the face."""

@@ -1,7 +1,7 @@
-"""Audio-aware cross-attention: each place of the face asks the speech what it does there (section 3.2.2, figure 4).
+"""Audio-aware cross-attention from positions of the face to the speech (section 3.2.2, figure 4).
 
-One audio token would make the softmax a constant; here the mel window stays a map of tokens, of which each place
-chooses, and the result is added to the features: f + f_g.
+With a single audio token the softmax would be constant. Here the mel window is kept as a map of tokens; each spatial
+position attends to them, and the result is added to the features: f + f_g.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from lipsmith.models.blocks import conv3
 
 
 class MelTokens(nn.Module):
-    """E_a: the mel window of a frame, 80 bands by 16 steps, to a map of 10 x 8 tokens."""
+    """E_a: encodes the mel window of a frame, 80 bands by 16 steps, as a map of 10 x 8 tokens."""
 
     TOKENS = 80
 
@@ -62,5 +62,5 @@ class NoAudio(nn.Module):
     """The features alone: the ablation without audio."""
 
     def forward(self, features: Tensor, mel: Tensor) -> Tensor:
-        """Features `(b, c, h, w)` as they are."""
+        """Features `(b, c, h, w)` unchanged."""
         return features

@@ -1,4 +1,4 @@
-"""What the references show together, seen from afar: shoulders move as one, and no small window sees them whole."""
+"""Large-scale context of all references: shoulders move as a whole but exceed the receptive field of the alignment."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from lipsmith.models.blocks import conv3, res_blocks
 class Context(nn.Module):
     """x_i + U(x_i, mean_j x_j): an hourglass over an eighth and a sixteenth of the resolution; zero at step 0.
 
-    Without it a reference's flow knows 36 pixels round a place, and of the other references only where they disagree.
+    Without it, the flow of a reference depends on 36 pixels around a position, and on the other references only through
+    their disagreement.
     """
 
     def __init__(self, channels: int, wide: int) -> None:
@@ -36,10 +37,10 @@ class Context(nn.Module):
 
 
 class NoContext(nn.Module):
-    """Each reference's features as they are."""
+    """Leaves each reference's features unchanged."""
 
     def forward(self, x: Tensor, count: int) -> Tensor:
-        """Features `(b k, c, h, w)` as they are."""
+        """Features `(b k, c, h, w)` unchanged."""
         return x
 
 

@@ -1,4 +1,4 @@
-"""From features to the picture: SPADE guided by what was aligned, PixelShuffle between resolutions (section 3.2)."""
+"""The decoder from features to the picture: SPADE guided by the aligned references, and PixelShuffle (section 3.2)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from lipsmith.models.renderer.spade import SpadeBlock
 class Decoder(nn.Module):
     """Features at a quarter of the resolution to an image, guided by f^c2, f^c1 and I^c.
 
-    What is painted is a correction of the aligned reference: what the references show need not be painted again, and
-    at step 0 the picture is theirs. (A painted picture mixed in by a learned share collapses: while the painting is
-    poor the share goes to zero, and no gradient reaches the painting any more.)
+    The output is a correction of the aligned references, so that their content need not be synthesized again; at step 0
+    the picture equals theirs. (Blending in a synthesized picture with a learned share collapses: while the synthesis is
+    poor the share goes to zero, and the synthesis gets no gradient.)
     """
 
     def __init__(self, config: RendererConfig) -> None:

@@ -1,4 +1,4 @@
-"""Which reference's fine detail may be laid over a rendered picture, place by place; learns nothing."""
+"""Computes the weights with which the references' fine detail is added to a rendered picture; has no parameters."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 CELL: Final = 4
-"""Pixels of a cell: shares are given at a quarter of the resolution."""
+"""Side of a cell in pixels: shares have a quarter of the resolution."""
 _BROAD: Final = 8
-"""What is wider than this part of the crop's side is light, not detail."""
+"""Structure wider than the crop's side divided by this counts as light, not detail."""
 _TOLERANCE: Final = 0.1
-"""Difference, as a share of the picture's own contrast, at which a reference counts 1/e as much."""
+"""Difference, as a share of the picture's contrast, at which the weight of a reference falls to 1/e."""
 _FAINT: Final = 1 / 255
 
 
 class DetailShare(nn.Module):
-    """How far each warped reference may lend its detail to the rendered picture.
+    """The share of each warped reference in the detail of the rendered picture.
 
-    A reference that looks like what was drawn, once it is flowed, has its detail in the right place. Differences are
-    measured against the contrast there, so that faint skin is judged as strictly as teeth.
+    A warped reference that matches the rendered picture has its detail in the right place. Differences are measured
+    relative to the local contrast, so that skin is judged as strictly as teeth.
     """
 
     def __init__(self, size: int) -> None:
@@ -33,9 +33,9 @@ class DetailShare(nn.Module):
         """Shares `(b, k, H/4, W/4)` that add up to 1 over the k references.
 
         Args:
-            warped: `(b, k, 3, H, W)`, the flowed references.
-            weight: `(b, k, H/4, W/4)`, > 0, what the alignment gives each of them.
-            image: `(b, 3, H, W)`, what was rendered.
+            warped: `(b, k, 3, H, W)`, the warped references.
+            weight: `(b, k, H/4, W/4)`, > 0, the alignment's weight of each of them.
+            image: `(b, 3, H, W)`, the rendered picture.
         """
         count, drawn = warped.shape[1], self._detail(image)
         lent = self._detail(rearrange(warped, "b k c h w -> (b k) c h w"))
@@ -44,7 +44,7 @@ class DetailShare(nn.Module):
         return torch.softmax(weight.log() - rearrange(off, "(b k) h w -> b k h w", k=count) / scale[:, None], 1)
 
     def _detail(self, pictures: Tensor) -> Tensor:
-        """Pictures `(n, 3, H, W)` less their broad light."""
+        """Pictures `(n, 3, H, W)` minus their low-frequency light."""
         light = F.avg_pool2d(pictures, self.broad)
         return pictures - F.interpolate(light, scale_factor=float(self.broad), mode="bilinear", align_corners=False)
 

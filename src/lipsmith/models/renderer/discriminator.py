@@ -1,4 +1,5 @@
-"""The patch discriminator of pix2pixHD ([31]): two scales, three layers, instance normalization, and detail beside."""
+"""The patch discriminator of pix2pixHD ([31]): two scales, three layers, instance normalization, plus a detail
+input."""
 
 from __future__ import annotations
 
@@ -9,14 +10,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 DETAIL: Final = 8.0
-"""How many times stronger than the image itself its detail is shown."""
+"""Amplification of the image's detail in the input."""
 
 
 class PatchDiscriminator(nn.Module):
-    """One scale: an image to a map of real/fake scores, and the features on the way.
+    """One scale: maps an image to a map of real/fake scores, and returns the intermediate features.
 
-    Beside the image it sees what a mean over 3x3 pixels leaves out, amplified: a fake made of real references is off
-    in little else, and from the image alone hundreds of steps do not find that.
+    The input also contains the amplified difference of the image from its 3x3 mean: fakes made of real references
+    differ mostly in this detail, and hundreds of steps do not find it from the image alone.
     """
 
     def __init__(self, channels: int = 64, layers: int = 3) -> None:
@@ -42,7 +43,7 @@ class PatchDiscriminator(nn.Module):
 
 
 class MultiScaleDiscriminator(nn.Module):
-    """The same discriminator, with its own weights, at full and at half resolution."""
+    """The same discriminator with separate weights at full and at half resolution."""
 
     def __init__(self, scales: int = 2, channels: int = 64, layers: int = 3) -> None:
         super().__init__()

@@ -10,7 +10,7 @@ from lipsmith.models.renderer.config import RendererConfig
 
 
 class ReferenceEncoder(nn.Module):
-    """E_r: a reference and its sketch to features at half and a quarter of the resolution. Runs once a reference."""
+    """E_r: encodes a reference and its sketch at half and a quarter of the resolution. Runs once per reference."""
 
     def __init__(self, config: RendererConfig) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class ReferenceEncoder(nn.Module):
 
 
 class TargetEncoder(nn.Module):
-    """E_m: the masked target with the sketches round it, to f^m1 and f^m2 of the computed rows."""
+    """E_m: encodes the masked target and its sketches as f^m1 and f^m2, in the computed rows."""
 
     def __init__(self, config: RendererConfig) -> None:
         super().__init__()

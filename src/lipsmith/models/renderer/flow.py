@@ -1,7 +1,7 @@
-"""Where a pixel of the target comes from in a reference: grids, warps, and the flow that landmarks alone give.
+"""Grids, warps, and the flow from target to reference that landmarks alone determine.
 
-Positions are in crop units, `(x, y)` in [0, 1]; `grid_sample` is always called with `align_corners=False`, for which
-position p is sampled at 2p - 1. Zero flow is then exactly the identity.
+Positions are in crop units, `(x, y)` in [0, 1]; `grid_sample` is always called with `align_corners=False`, so that
+position p is sampled at 2p - 1 and zero flow is exactly the identity.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ def warp(features: Tensor, positions: Tensor) -> Tensor:
 
 
 def warp_exported(features: Tensor, positions: Tensor) -> Tensor:
-    """The same for square features, in what ONNX Runtime is fastest at: no border to look after once clamped."""
+    """The same for square features, with clamped positions and no border handling, which is fastest in ONNX Runtime."""
     inside = 1 / features.shape[-1]
     clamped = (positions * 2 - 1).clamp(inside - 1, 1 - inside)
     return F.grid_sample(features, clamped, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
 class LandmarkFlow(nn.Module):
-    """Displacement of each cell by the landmarks round it: sum_i softmax_i(-|g - L_i|^2 / s^2) (R_i - L_i)."""
+    """Displacement of each cell from nearby landmarks: sum_i softmax_i(-|g - L_i|^2 / s^2) (R_i - L_i)."""
 
     grid: Tensor
 
@@ -70,7 +70,7 @@ class LandmarkFlow(nn.Module):
 
 
 class StillFlow(nn.Module):
-    """Displacement of each cell as of something that stands still in the picture while the crop follows the head."""
+    """Displacement of each cell as part of a static background, while the crop follows the head."""
 
     grid: Tensor
 
@@ -79,9 +79,9 @@ class StillFlow(nn.Module):
         self.register_buffer("grid", grid, persistent=False)
 
     def forward(self, still: Tensor, reference_still: Tensor) -> Tensor:
-        """Two still points of the target `(B, 2, 2)` and of references `(B, k, 2, 2)` to `(B, k, 2, H, W)`.
+        """Two background points of the target `(B, 2, 2)` and of references `(B, k, 2, 2)` to `(B, k, 2, H, W)`.
 
-        The similarity that carries the one pair onto the other: a complex factor and a shift.
+        The similarity from one pair to the other is a complex factor and a shift.
         """
         origin, along = still[:, None, 0], (still[:, 1] - still[:, 0])[:, None]
         reference_origin = reference_still[:, :, 0]
@@ -99,7 +99,7 @@ class StillFlow(nn.Module):
 def closeness(cells: Tensor, points: Tensor, reach: float) -> Tensor:
     """-|g - L|^2 / s^2 `(b, n, p)` of cells g `(n, 1, 2)`, points L `(b, p, 2)` and the reach s.
 
-    Differences first: as |g|^2 - 2 g L + |L|^2 the squares would cancel, and a matrix product may round to TF32.
+    Computes the differences first: in |g|^2 - 2 g L + |L|^2 the squares cancel, and a matrix product may round to TF32.
     """
     if is_exporting():
         return closeness_exported(cells, points, reach)
@@ -107,7 +107,7 @@ def closeness(cells: Tensor, points: Tensor, reach: float) -> Tensor:
 
 
 def closeness_exported(cells: Tensor, points: Tensor, reach: float) -> Tensor:
-    """The same on ONNX Runtime, which broadcasts slowly and multiplies matrices exactly and well."""
+    """The same for ONNX Runtime, which is slow at broadcasting but fast and exact at matrix products."""
     cells, points = cells[:, 0] - 0.5, (points - 0.5).transpose(1, 2)
     of_cells = torch.cat([cells, cells.square().sum(-1, keepdim=True), torch.ones_like(cells[:, :1])], 1)
     squares = points.square().sum(1, keepdim=True)
@@ -115,7 +115,7 @@ def closeness_exported(cells: Tensor, points: Tensor, reach: float) -> Tensor:
 
 
 def unrounded(run: Callable[[Tensor, Tensor], T], points: Tensor, reference_points: Tensor) -> T:
-    """`run` in single precision, also under autocast: half precision resolves a crop to a pixel at best."""
+    """`run` in single precision even under autocast, because half precision resolves a crop to a pixel at best."""
     if torch.is_autocast_enabled(points.device.type):
         with torch.autocast(points.device.type, enabled=False):
             return run(points, reference_points)

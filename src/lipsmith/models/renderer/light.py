@@ -1,4 +1,4 @@
-"""Light: a reference filmed a little brighter or warmer than the target must not show a seam where it begins."""
+"""Matches the light of the references to the target, to avoid a seam at the upper edge of the rendered half."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from lipsmith.models.renderer.config import RendererConfig
 CELL: Final = 4  # pixels
 STRENGTH: Final = 0.9
 SPREAD: Final = 0.05
-"""How far a difference counts for neighboring columns, crop units (standard deviation)."""
+"""Horizontal smoothing of the difference, crop units (standard deviation)."""
 REACH: Final = 0.25
-"""How far down a difference is believed, crop units (falls to 1/e)."""
+"""Vertical decay of the correction, crop units (to 1/e)."""
 
 
 class LightMatch(nn.Module):
-    """The difference of target and references just above S/2, column by column, is added below, less and less.
+    """Adds the difference of target and references just above S/2 to the rows below, per column and with decay.
 
-    Learns nothing: the numbers above are the best of a few for the warped references of `val`.
+    It has no learned parameters: the constants above are the best of a few for the warped references of `val`.
     """
 
     columns: Tensor
@@ -38,7 +38,8 @@ class LightMatch(nn.Module):
         self.register_buffer("falloff", STRENGTH * torch.exp(-below / REACH)[:, None], persistent=False)
 
     def forward(self, known: Tensor, aligned: Tensor) -> Tensor:
-        """Target less 0.5, known above S/2, and aligned references, `(b, 3, H, S)` each, to these in its light."""
+        """Target minus 0.5 (known above S/2) and aligned references, `(b, 3, H, S)` each, to references in its
+        light."""
         edge = (..., slice(self.context - CELL, self.context), slice(None))
         difference = F.avg_pool2d(known[edge] + 0.5 - aligned[edge], CELL) @ self.columns
         field = F.interpolate(self.falloff * difference, scale_factor=float(CELL), mode="bilinear", align_corners=False)

@@ -1,4 +1,4 @@
-"""The flow that keeps upper and lower lip apart: between lips that touch, two motions lie one pixel from another."""
+"""The flow that separates upper and lower lip, whose motions differ although touching lips are one pixel apart."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from lipsmith.face.landmarks import INNER_LIP, JAW, NOSE, OUTER_LIP, ranks
 from lipsmith.models.renderer.flow import closeness, enlarge, region_grid, unrounded
 
 LEFT, TOP, RIGHT, BOTTOM = 0.25, 0.46875, 0.75, 0.9375
-"""The box, crop units, that holds the lips of any crop and `FADE` around them: of 155 people, lips span 0.33 to 0.67 in
-x and 0.56 to 0.83 in y (0.1th and 99.9th percentile)."""
+"""The box, crop units, that contains the lips of any crop with a margin of `FADE`: the lips of 155 people span 0.33 to
+0.67 in x and 0.56 to 0.83 in y (0.1th and 99.9th percentile)."""
 FADE: Final = 0.04
 """Distance from the nearest lip point, crop units, at which the correction has fallen to 1/e."""
 CORNERS: Final = (78, 308)
@@ -25,20 +25,20 @@ POINTS: Final = LIPS + JAW + NOSE
 UPPER: Final = frozenset(OUTER_LIP[1:10] + INNER_LIP[1:10])
 LOWER: Final = frozenset(OUTER_LIP[11:] + INNER_LIP[11:] + JAW)
 _STEP: Final = 0.5
-"""Half the width, pixels, of the step between the sides."""
+"""Half of the width, pixels, of the transition between the sides."""
 _SLOPE: Final = 0.5
-"""How fast the step widens beyond the corners, where skin is whole."""
+"""Rate at which the transition widens beyond the corners, where the skin is continuous."""
 _NARROW: Final = 1e-3
-"""Crop units between points of the middle line that count as one above the other."""
+"""Distance, crop units, below which points of the middle line count as vertically aligned."""
 
 
 class LipFlow(nn.Module):
-    """In the box around the mouth, the landmark flow at full resolution, each side of the lips by its own points.
+    """The landmark flow at full resolution in the box around the mouth, separately for the upper and the lower side.
 
     `LandmarkFlow` gives upper and lower lip, 2 to 8 px apart, one mean motion, so that lips that should close stay
-    open. Here a pixel above the middle line of the inner lips follows points of the upper lip and never of the lower
-    lip or the jaw, a pixel below it the other way round; corners and nose count for both. What this differs by from the
-    landmark flow is added to the network's flow, near the lips and as far as a place moves with the face.
+    open. Here a pixel above the middle line of the inner lips follows points of the upper lip but not of the lower lip
+    or the jaw, and vice versa below it; corners and nose affect both. The difference from the landmark flow is added to
+    the network's flow near the lips, in proportion to the share by which a position moves with the face.
     """
 
     grid: Tensor
@@ -63,10 +63,10 @@ class LipFlow(nn.Module):
         """The network's flow at full and at half resolution, `(b k, 2, H, W)` each, crop units.
 
         Args:
-            flow: `(b k, 2, H/4, W/4)`, the network's.
-            moving: of the same shape, that of `LandmarkFlow`.
-            standing: `(b k, 1, H/4, W/4)`, the share by which a place stands still in the picture.
-            points: `(b, 131, 2)` crop units, the target's.
+            flow: `(b k, 2, H/4, W/4)`, the network's flow.
+            moving: same shape, the flow of `LandmarkFlow`.
+            standing: `(b k, 1, H/4, W/4)`, the share by which a position belongs to the static background.
+            points: `(b, 131, 2)` crop units, of the target.
             reference_points: `(b, k, 131, 2)` crop units.
         """
         apart, near = unrounded(self._apart, points, reference_points)
@@ -77,7 +77,7 @@ class LipFlow(nn.Module):
 
     @torch.no_grad()
     def _apart(self, points: Tensor, reference_points: Tensor) -> tuple[Tensor, Tensor]:
-        """Displacements `(b k, 2, h, w)` in the box, and how near the lips a pixel is, `(b k, 1, h, w)` in [0, 1]."""
+        """Displacements `(b k, 2, h, w)` in the box, and proximity to the lips, `(b k, 1, h, w)` in [0, 1]."""
         height, count = self.grid.shape[0], reference_points.shape[1]
         cells = rearrange(self.grid, "h w xy -> (h w) 1 xy")
         followed = points[:, self.points]
@@ -93,14 +93,14 @@ class LipFlow(nn.Module):
         )
 
     def _above(self, points: Tensor) -> Tensor:
-        """How far the pixels are above the lips' middle line, `(b, 1, h w)` from 0 (below) to 1 (above).
+        """Position of the pixels relative to the lips' middle line, `(b, 1, h w)` from 0 (below) to 1 (above).
 
-        The line runs from corner to corner, and straight on beyond them, where the step between the sides widens.
+        The line runs from corner to corner and continues straight beyond them, where the transition widens.
         """
         cells, points = rearrange(self.grid, "h w xy -> xy (h w)"), points.transpose(1, 2)
         right, left = (points[..., corner, None] for corner in self.corners)
         x, y = F.normalize(left - right, dim=1).unbind(1)
-        # Rows: along the line from corner to corner, and at right angles to it, downwards.
+        # Rows: the direction from corner to corner, and the perpendicular pointing down.
         axes = torch.stack([torch.cat([x, y], 1), torch.cat([-y, x], 1)], 1)
         middles = (points[..., self.uppers] + points[..., self.lowers]) / 2
         line = axes @ (torch.cat([right, middles, left], 2) - right)
@@ -115,15 +115,15 @@ class LipFlow(nn.Module):
 
 
 class NoLipFlow(nn.Module):
-    """The network's flow as it is."""
+    """Leaves the network's flow unchanged."""
 
     def forward(
         self, flow: Tensor, moving: Tensor, standing: Tensor, points: Tensor, reference_points: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """As LipFlow, with nothing added."""
+        """Like LipFlow, without the correction."""
         return enlarge(flow, 4), enlarge(flow, 2)
 
 
 def _whole(pixels: float) -> int:
-    """The nearest multiple of 4: of features at a quarter of the resolution, a cell is that many pixels wide."""
+    """The nearest multiple of 4, the width in pixels of a cell of features at a quarter of the resolution."""
     return 4 * round(pixels / 4)

@@ -1,4 +1,4 @@
-"""The multi-reference lip module: what this person's lips and teeth look like (section 3.2.2, figure 3)."""
+"""The multi-reference lip module, which encodes the appearance of lips and teeth (section 3.2.2, figure 3)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lipsmith.models.renderer.config import RendererConfig
 
 
 class LipEncoder(nn.Module):
-    """Lip reference and its sketch to f^l_i. Runs once a lip reference."""
+    """Encodes a lip reference and its sketch as f^l_i. Runs once per lip reference."""
 
     def __init__(self, config: RendererConfig) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class LipEncoder(nn.Module):
 
 
 class NoLipEncoder(nn.Module):
-    """Noughts in the shape of LipEncoder's features: the ablation without lip references."""
+    """Zeros in the shape of LipEncoder's features: the ablation without lip references."""
 
     def __init__(self, config: RendererConfig) -> None:
         super().__init__()
@@ -43,8 +43,9 @@ class NoLipEncoder(nn.Module):
 class LipFusion(nn.Module):
     """mean_i F([f^m, f^l_i]): the target's features fused with each lip reference's, averaged.
 
-    F is a residual block on the concatenation. Its first convolution is a sum of one on f^m, done once, and one on
-    f^l_i; its last is linear, so it is applied to the mean: the same result for a fraction of the cost.
+    F is a residual block on the concatenation. Its first convolution is the sum of a convolution of f^m, computed once,
+    and one of f^l_i; the last is linear, so it is applied to the mean. The result is the same for a fraction of the
+    cost.
     """
 
     def __init__(self, channels: int) -> None:
@@ -66,5 +67,5 @@ class NoLips(nn.Module):
     """The target's features alone: the ablation without lip references."""
 
     def forward(self, target: Tensor, lips: Tensor) -> Tensor:
-        """f^m `(b, c2, h, w)` as it is."""
+        """f^m `(b, c2, h, w)` unchanged."""
         return target

@@ -1,4 +1,4 @@
-"""Landmarks to face: the alignment and rendering models together (section 3.2)."""
+"""The renderer from landmarks to a face: the alignment and rendering models (section 3.2)."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Rendered:
 
 @dataclass(frozen=True)
 class MaskedTarget:
-    """What may be seen of a batch of targets."""
+    """The visible part of a batch of targets."""
 
     upper: Tensor
     """(b, 3, S/2, S) in [0, 1]."""
     known: Tensor
-    """(b, 3, H, S): the upper half less 0.5 in the computed rows, zero below."""
+    """(b, 3, H, S): the upper half minus 0.5 in the computed rows, zero below."""
     sketches: Tensor
     """(b, 2k+1, H, S)."""
     fine: Tensor
@@ -45,7 +45,7 @@ class MaskedTarget:
 
 
 class Renderer(nn.Module):
-    """Split as the data flows: `encode_reference` once a reference, `encode_lip` once a lip, `render` once a frame."""
+    """The renderer: `encode_reference` runs once per reference, `encode_lip` once per lip, `render` once per frame."""
 
     def __init__(self, config: RendererConfig) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class Renderer(nn.Module):
         self.decoder = Decoder(config)
 
     def freeze_alignment(self) -> None:
-        """Let only what paints learn: masked and lip encoders, lip fusion, speech, decoder."""
+        """Train only the rendering model: masked and lip encoders, lip fusion, speech, decoder."""
         for part in (self.reference_encoder, self.target_encoder, self.alignment):
             part.requires_grad_(False)
 
@@ -93,33 +93,33 @@ class Renderer(nn.Module):
         """Render targets.
 
         Args:
-            target: `(b, 3, S, S)` in [0, 1]; its lower half is hidden here and may hold anything.
+            target: `(b, 3, S, S)` in [0, 1]; its lower half is masked here, so its content does not matter.
             sketches: `(b, 2k+1, S, S)` in [0, 1], the target's in the middle.
-            points: `(b, 131, 2)` crop units: the target's pose, the wanted content.
-            still: `(b, 2, 2)` crop units: where `lipsmith.face.crop.still_points` lie in the target's crop.
+            points: `(b, 131, 2)` crop units: the target's pose, the requested content.
+            still: `(b, 2, 2)` crop units: `lipsmith.face.crop.still_points` of the target's crop.
             mel: `(b, 1, 80, 16)` in [-4, 4].
-            references: k a target.
+            references: k per target.
             lips: `(b, m, c2, h, w)` from `encode_lip`.
         """
         masked = self.mask(target, sketches)
         return self.paint(masked, self.align(masked, points, still, references), mel, lips)
 
     def mask(self, target: Tensor, sketches: Tensor) -> MaskedTarget:
-        """Hide the lower half of targets `(b, 3, S, S)` and encode the rest with the sketches `(b, 2k+1, S, S)`."""
+        """Mask the lower half of targets `(b, 3, S, S)` and encode the rest with the sketches `(b, 2k+1, S, S)`."""
         top, half = self.config.top, self.config.face_size // 2
-        # Everything from row S/2 is zero: nothing of the original mouth can be seen.
+        # Everything from row S/2 on is zero, so the original mouth cannot leak.
         known = torch.cat([target[..., top:half, :] - 0.5, torch.zeros_like(target[..., half:, :])], 2)
         drawn = sketches[..., top:, :]
         fine, coarse = self.target_encoder(torch.cat([known, drawn], 1))
         return MaskedTarget(target[..., :half, :], known, drawn, fine, coarse)
 
     def align(self, masked: MaskedTarget, points: Tensor, still: Tensor, references: References) -> Aligned:
-        """Flow the references onto the target; shapes as `render`."""
+        """Warp the references onto the target; shapes as in `render`."""
         aligned: Aligned = self.alignment(points, still, masked.sketches, masked.known, masked.coarse, references)
         return aligned
 
     def paint(self, masked: MaskedTarget, aligned: Aligned, mel: Tensor, lips: Tensor) -> Rendered:
-        """Fuse the flowed references, lip references and speech into the lower half; shapes as `render`."""
+        """Fuse the warped references, lip references and speech into the lower half; shapes as in `render`."""
         lit = self.light(masked.known, aligned.image)
         encoded = self.masked_encoder(torch.cat([masked.known, masked.sketches], 1))
         image = self.decoder(
@@ -145,7 +145,7 @@ class Renderer(nn.Module):
         lip_images: Tensor,
         lip_sketches: Tensor,
     ) -> Rendered:
-        """The whole model at once; references and lips are `(b, k or m, 3, S, S)`, their sketches have 1 channel."""
+        """The complete model; references and lips are `(b, k or m, 3, S, S)`, their sketches have 1 channel."""
         count, lip_count = reference_images.shape[1], lip_images.shape[1]
         fine, coarse = self.encode_reference(_flat(reference_images), _flat(reference_sketches))
         lips = self.encode_lip(_flat(lip_images), _flat(lip_sketches))

@@ -1,4 +1,4 @@
-"""Spatially adaptive modulation: a guide image says, pixel by pixel, how features are scaled and shifted ([29])."""
+"""Spatially adaptive modulation (SPADE): a guide image determines scale and shift of features per pixel ([29])."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Modulation = tuple[Tensor, Tensor]
 
 
 class Modulator(nn.Module):
-    """Scale and shift from a guide. They depend on the guide alone, so they are computed once and used many times."""
+    """Computes scale and shift from a guide. They depend only on the guide, so they are computed once and reused."""
 
     def __init__(self, guide: int, channels: int, hidden: int) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class Modulator(nn.Module):
     def forward(self, guide: Tensor) -> Modulation:
         """`(B, G, H, W)` to scale and shift, each `(B, C, H, W)`; small at step 0.
 
-        Not zero: behind a last layer that is zero no gradient would reach either.
+        They are not zero, because a zero last layer would block the gradient.
         """
         scale, shift = self.head(self.hidden(guide)).chunk(2, dim=1)
         return scale, shift
@@ -45,7 +45,7 @@ class Modulate(nn.Module):
 
 
 class SpadeBlock(nn.Module):
-    """Residual block of two convolutions, each after a modulation by the guide."""
+    """Residual block of two convolutions, each preceded by modulation with the guide."""
 
     def __init__(self, channels: int, guide: int, hidden: int, norm: Literal["none", "instance"]) -> None:
         super().__init__()

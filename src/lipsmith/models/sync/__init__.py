@@ -1,1 +1,1 @@
-"""The lip-sync judge: how well mouth and speech agree."""
+"""The lip-sync judge, which measures the agreement of mouth and speech."""

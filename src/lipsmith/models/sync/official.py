@@ -1,7 +1,6 @@
 """SyncNet as published: Chung & Zisserman, "Out of time: automated lip sync in the wild" (ACCV 2016).
 
-The layout is that of the public weights `syncnet_v2`, whose tensors load by name;
-without them this network says nothing.
+The layout matches the public weights `syncnet_v2`, whose tensors load by name; without them the network is meaningless.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from typing import Final
 from torch import Tensor, nn
 
 SIZE: Final = 224
-"""Side of the pictures."""
+"""Side of the pictures, pixels."""
 STEPS: Final = 20
 """MFCC steps of one window, 0.2 s."""
 

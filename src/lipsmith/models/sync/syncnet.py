@@ -1,4 +1,4 @@
-"""A lip-sync judge: do these five mouth frames and this fifth of a second of speech belong together?
+"""A lip-sync judge: measures whether five mouth frames and 0.2 s of speech belong together.
 
 Two towers after Chung & Zisserman, "Out of time: automated lip sync in the wild" (ACCV 2016), with residual
 convolutions and embeddings on the unit sphere. Trained by `lipsmith.training.sync.task`; its distances lie in [0, 2]
@@ -17,28 +17,28 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class SyncNetConfig:
-    """The whole architecture; it travels in the checkpoint."""
+    """The architecture; stored in the checkpoint."""
 
     frames: int = 5
     """Frames of one mouth window."""
     height: int = 48
-    """Rows of a mouth picture (the lower half of the crop, scaled)."""
+    """Rows of a mouth picture (the scaled lower half of the crop)."""
     width: int = 96
     """Columns of a mouth picture."""
     mouth_widths: tuple[int, ...] = (32, 64, 128, 256)
-    """Channels of the mouth tower's stages, each at half the resolution of the one before."""
+    """Channels of the mouth tower's stages, each at half of the previous resolution."""
     mel_widths: tuple[int, ...] = (32, 64, 96, 128)
     """Channels of the speech tower's stages."""
     blocks: int = 2
-    """Residual blocks a stage."""
+    """Residual blocks per stage."""
     embedding: int = 256
     """Length of the embeddings."""
     dropout: float = 0.3
-    """Share of the last features that training hides."""
+    """Dropout on the last features, 0..1."""
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions around a skip; the first may stride and widen."""
+    """Two 3x3 convolutions with a skip connection; the first may have a stride and more channels."""
 
     def __init__(self, inputs: int, outputs: int, stride: tuple[int, int] = (1, 1)) -> None:
         super().__init__()
@@ -66,7 +66,8 @@ def _stages(widths: tuple[int, ...], blocks: int, strides: tuple[tuple[int, int]
 
 
 class _Head(nn.Module):
-    """Feature map to unit vector; flattened, not pooled: where and when a thing is seen is what sync is about."""
+    """Maps features to a unit vector; flattens instead of pooling, because sync depends on positions in space and
+    time."""
 
     def __init__(self, channels: int, cells: int, config: SyncNetConfig) -> None:
         super().__init__()
@@ -95,7 +96,7 @@ class MouthTower(nn.Module):
         self.head = _Head(config.mouth_widths[-1], cells, config)
 
     def forward(self, mouths: Tensor) -> Tensor:
-        """`(B, 5, 3, h, w)` to `(B, E)`; a window's frames are channels, so the stem sees motion."""
+        """`(B, 5, 3, h, w)` to `(B, E)`; a window's frames are channels, so the stem can detect motion."""
         x = rearrange(mouths, "b t c h w -> b (t c) h w") * 4 - 2
         embedding: Tensor = self.head(self.stages(self.stem(x)))
         return embedding
@@ -121,7 +122,7 @@ class SpeechTower(nn.Module):
 
 
 class SyncNet(nn.Module):
-    """The judge. Lower distance between the two embeddings of a moment: better sync."""
+    """The judge. A lower distance between the two embeddings means better sync."""
 
     def __init__(self, config: SyncNetConfig) -> None:
         super().__init__()
