@@ -155,7 +155,7 @@ def test_a_run_tells_what_it_began_with(tmp_path: Path, caplog: pytest.LogCaptur
     save_checkpoint(tmp_path / "second" / "checkpoint.pt", saved | {"best": {}})
     with caplog.at_level(logging.INFO, "lipsmith"):
         fit(Line(replace(still, steps=2)), at(tmp_path / "second", start="nothing"))
-    assert f"{tmp_path / 'second'} continues from its checkpoint, --start nothing is not used" in caplog.messages[0]
+    assert f"{tmp_path / 'second'} continues from its checkpoint, so --start nothing is ignored" in caplog.messages[0]
     assert json.loads((tmp_path / "second" / "line.json").read_text())["training"]["start"] == first
     with pytest.raises(WeightsError, match="no model"):
         fit(Line(still), at(tmp_path / "third", start=str(tmp_path / "none")))

@@ -1,1 +1,1 @@
-"""Training loops, visible from top to bottom."""
+"""Training: one loop for all networks, with a task, config and sampler per network."""

@@ -1,4 +1,4 @@
-"""What a run leaves on disk and starts from: checkpoints, random states, weights with their card."""
+"""Saves and loads the files of a run: checkpoints with random states, and weights with their card."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ CHECKPOINT: Final = "checkpoint.pt"
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
-    """Write `state` so that `path` always holds a whole checkpoint."""
+    """Write `state` atomically, so that `path` is always a complete checkpoint."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with write_whole(path) as beside:
         torch.save(dict(state), beside)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:
-    """What `save_checkpoint` wrote, tensors on the CPU; None where there is no such file."""
+    """Load a checkpoint with tensors on the CPU; None if the file does not exist."""
     if not path.is_file():
         return None
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
@@ -37,7 +37,7 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
 
 
 def rng_state(generator: torch.Generator) -> dict[str, Tensor]:
-    """States of all random numbers that a run draws: those of `generator`, and torch's global ones."""
+    """States of all random number generators of a run: `generator` and torch's global ones."""
     state = {"sampler": generator.get_state(), "cpu": torch.get_rng_state()}
     if generator.device.type == "cuda":
         state["cuda"] = torch.cuda.get_rng_state(generator.device)
@@ -45,7 +45,7 @@ def rng_state(generator: torch.Generator) -> dict[str, Tensor]:
 
 
 def set_rng_state(generator: torch.Generator, state: Mapping[str, Tensor]) -> None:
-    """Continue from `rng_state`."""
+    """Restore the states from `rng_state`."""
     generator.set_state(state["sampler"])
     torch.set_rng_state(state["cpu"])
     if generator.device.type == "cuda" and "cuda" in state:
@@ -53,7 +53,7 @@ def set_rng_state(generator: torch.Generator, state: Mapping[str, Tensor]) -> No
 
 
 def save_weights(path: Path, weights: Mapping[str, Tensor], card: Mapping[str, Any]) -> None:
-    """Write `path`.safetensors, and `path`.json that says what it is and what it measured; each appears whole."""
+    """Write `path`.safetensors and `path`.json (config and figures), each atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with write_whole(path.with_name(f"{path.name}.safetensors")) as beside:
         write_tensors(beside, {name: value.detach().cpu().contiguous() for name, value in weights.items()})
@@ -62,22 +62,23 @@ def save_weights(path: Path, weights: Mapping[str, Tensor], card: Mapping[str, A
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write a safetensors file with the permissions of the umask; safetensors' own writer lets only the owner read."""
+    """Write a safetensors file with the permissions of the umask; safetensors' writer makes it readable by the owner
+    only."""
     path.write_bytes(save(dict(tensors)))
 
 
 def load_initial_weights(module: nn.Module, start: str, network: str) -> None:
     """Load the weights of `network` (`landmarks`, `renderer`, `sync`) from a run or a model, by folder or name.
 
-    Modules absent from those weights keep their initial values, as in a network that has grown; extra ones are ignored,
-    as in an ablation. Raises WeightsError where there are no such weights, UsageError for another architecture.
+    Modules absent from those weights keep their initial values (as in an extended network); extra ones are ignored (as
+    in an ablation). Raises WeightsError if there are no such weights, UsageError for another architecture.
     """
     weights = _find_weights(start, network)
     own = module.state_dict()
     shared = {_owner(name) for name in own} & {_owner(name) for name in weights}
     wanted, found = (_shapes(tensors, shared) for tensors in (own, weights))
     if not shared or wanted != found:
-        raise UsageError(f"{start} is of another architecture than the config; start from another model")
+        raise UsageError(f"{start} has another architecture than the config; start from another model")
     module.load_state_dict({name: weights[name] for name in found}, strict=False)
 
 

@@ -1,4 +1,4 @@
-"""Where a training runs, and in which precision."""
+"""Selects the device and precision of a training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lipsmith.errors import UsageError
 
 
 def make_fabric(device: str) -> Fabric:
-    """Fabric on the requested device (`auto`, `cpu`, `cuda`, `cuda:1`); under torchrun, on all that it started."""
+    """Fabric on the requested device (`auto`, `cpu`, `cuda`, `cuda:1`); under torchrun, on all its processes."""
     kind, _, index = device.partition(":")
     wanted = "cuda" if kind == "auto" and torch.cuda.is_available() else kind.replace("auto", "cpu")
     local, world = int(os.environ.get("LOCAL_WORLD_SIZE", 1)), int(os.environ.get("WORLD_SIZE", 1))
@@ -26,9 +26,9 @@ def make_fabric(device: str) -> Fabric:
 
 
 def mixed_precision(device: torch.device) -> torch.autocast:
-    """A context in which matrix products run in bfloat16, where the device is faster in it than in float32.
+    """A context in which matrix products run in bfloat16, if that is faster than float32 on the device.
 
-    Fabric's own bf16-mixed would round the inputs too, and with them every landmark by half a pixel.
+    Fabric's bf16-mixed would also round the inputs, and thus every landmark by up to half a pixel.
     """
     return torch.autocast(device.type, torch.bfloat16, enabled=_has_bfloat16(device))
 

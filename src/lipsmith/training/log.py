@@ -1,4 +1,4 @@
-"""What a run reports: lines, `log.jsonl`, TensorBoard curves, and how fast it is."""
+"""Logging of a run: log lines, `log.jsonl`, TensorBoard curves, and throughput."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from lipsmith.files import write_whole
 
 _LOG = logging.getLogger("lipsmith.training")
 LOG: Final = "log.jsonl"
-"""Name of the log in a run's folder: a JSON object a line, with `step`, `minutes` and values such as `val/score`."""
+"""Name of the log in a run's folder: one JSON object per line, with `step`, `minutes` and values such as
+`val/score`."""
 
 
 class Log:
-    """Lines through `logging`, values to `log.jsonl` and TensorBoard, which need not be installed.
+    """Sends lines to `logging`, and values to `log.jsonl` and to TensorBoard, if it is installed.
 
-    `run`: the run's folder, or None in all processes but the first, which report nothing. `step`: where the run
-    continues; what an interrupted run logged after it is removed.
+    `run`: the run's folder, or None in all processes except the first, which then report nothing. `step`: the step from
+    which the run continues; later entries of an interrupted run are removed.
     """
 
     def __init__(self, run: Path | None, step: int) -> None:
@@ -36,12 +37,12 @@ class Log:
             self._curves = _tensorboard(run, step)
 
     def say(self, line: str) -> None:
-        """A line for people."""
+        """Log one line of text."""
         if self._path is not None:
             _LOG.info(line)
 
     def add(self, group: str, values: Mapping[str, float], step: int, minutes: float) -> None:
-        """Values of `group` (`train`, `val`) at a step."""
+        """Log the values of `group` (`train`, `val`) at a step."""
         if self._path is None:
             return
         row = {"step": step, "minutes": round(minutes, 3)}
@@ -53,7 +54,7 @@ class Log:
                 self._curves.add_scalar(f"{group}/{name}", value, step)
 
     def picture(self, name: str, image: Tensor, step: int) -> None:
-        """One picture `(3, H, W)` in [0, 1], to TensorBoard."""
+        """Send a picture `(3, H, W)` in [0, 1] to TensorBoard."""
         if self._curves is not None:
             self._curves.add_image(name, image, step)
 
@@ -66,7 +67,7 @@ def _remove_after(path: Path, step: int) -> None:
 
 
 def _is_until(row: str, step: int) -> bool:
-    """Whether a line is whole and of a step up to `step`; a machine that stops may leave half a line."""
+    """Whether a line is complete and of a step up to `step`; a crash may leave a truncated line."""
     try:
         return int(json.loads(row)["step"]) <= step
     except ValueError:
@@ -83,9 +84,9 @@ def _tensorboard(run: Path, step: int) -> Any:  # noqa: ANN401 - the writer, whi
 
 
 class Meter:
-    """Throughput, and the share of time spent making batches, measured without stopping the device.
+    """Measures throughput and the share of time spent on batches, without synchronizing the device.
 
-    On a GPU the spans are marked by events in its queue and read only by `read`, which synchronizes.
+    On a GPU the times come from events in its queue; only `read` synchronizes.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -95,7 +96,7 @@ class Meter:
 
     @contextmanager
     def data(self) -> Iterator[None]:
-        """Around the making of one batch."""
+        """A context around the creation of one batch."""
         start = self._mark()
         yield
         self._spans.append((start, self._mark()))
@@ -105,7 +106,7 @@ class Meter:
         self._samples += samples
 
     def read(self) -> dict[str, float]:
-        """`samples_per_second` and `data_share` (0..1) since the last reading; starts anew."""
+        """`samples_per_second` and `data_share` (0..1) since the last reading; resets both."""
         end = self._mark()
         if self._cuda:
             torch.cuda.synchronize(self._device)

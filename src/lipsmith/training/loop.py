@@ -1,4 +1,4 @@
-"""The training loop, the same for every network: `fit` from top to bottom, and the state that it saves and resumes."""
+"""The training loop of every network: `fit`, and the state that it saves and resumes."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from lipsmith.training.schedule import Ema, Schedule, drop_nonfinite_gradients
 from lipsmith.training.task import Task
 
 PARTS = 1000
-"""What `fit` gives its progress as the total."""
+"""The total that `fit` passes to its progress callback."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Where a run reads, writes and computes; what it learns is the task's config."""
+    """Inputs, outputs and device of a run; the task's config defines the training itself."""
 
     data: Path
     """Prepared clips."""
@@ -44,16 +44,15 @@ class Settings:
     device: str = "auto"
     """auto, cpu, cuda or cuda:i."""
     start: str | None = None
-    """Begin with the network of this run or model, by folder or name."""
+    """Start from the network of this run or model, by folder or name."""
 
 
 def fit(task: Task[Any], settings: Settings, progress: Progress = lambda done, total: None) -> dict[str, float]:
     """Train on the split `train` of prepared clips, validate on `val`; returns the figures of the best weights.
 
     `settings.out` gets NAME.safetensors and NAME.json (best averaged weights; config and figures), checkpoint.pt,
-    log.jsonl and TensorBoard curves. A run that finds its own checkpoint there continues from it. `progress` is called
-    after every step. Raises InputError for clips that cannot be used, UsageError for a checkpoint or start of another
-    network.
+    log.jsonl and TensorBoard curves. If that folder has a checkpoint, the run continues from it. `progress` is called
+    after every step. Raises InputError for unusable clips, UsageError for a checkpoint or start of another network.
     """
     config = task.config
     fabric = make_fabric(settings.device)
@@ -63,7 +62,7 @@ def fit(task: Task[Any], settings: Settings, progress: Progress = lambda done, t
     log = Log(settings.out if fabric.is_global_zero else None, state.step)
     log.say(f"{loaded}; from step {state.step}{ignored}")
     if fabric.is_global_zero:
-        _validated(task, state, trials=2)  # what cannot be measured should fail now, not after an hour
+        _validated(task, state, trials=2)  # validation errors should appear now, not after an hour
     meter, saved_at = Meter(fabric.device), time.monotonic()
     while (done := _done(fabric, state)) < 1:
         state.set_learning_rate(done)
@@ -100,7 +99,7 @@ def fit(task: Task[Any], settings: Settings, progress: Progress = lambda done, t
 
 
 class State:
-    """All that a run holds and a checkpoint saves."""
+    """The state of a run that a checkpoint saves."""
 
     def __init__(self, fabric: Fabric, task: Task[Any], start: str | None) -> None:
         config, device = task.config, fabric.device
@@ -121,7 +120,7 @@ class State:
         opponent = task.discriminator()
         self.adversary = Adversary(*fabric.setup(*opponent)) if opponent else None
         self.schedule = Schedule(config.steps, config.minutes, config.warmup)
-        # Every process draws its own samples; the first one's draws are saved.
+        # Every process draws different samples; the generator of the first process is saved.
         self.is_first = fabric.is_global_zero
         self.random = torch.Generator(device).manual_seed(config.seed + fabric.global_rank)
         torch.manual_seed(config.seed + fabric.global_rank)
@@ -130,18 +129,18 @@ class State:
 
     @property
     def done(self) -> float:
-        """Share of the run that is done, 0..1."""
+        """Completed share of the run, 0..1."""
         return self.schedule.progress(self.step)
 
     def set_learning_rate(self, done: float) -> None:
-        """As scheduled where `done` of the run is done, the adversary's too."""
+        """Set the scheduled learning rates, including the adversary's, for the completed share `done`."""
         rate = self.task.config.learning_rate * self.schedule.scale(self.step, done)
         optimizers = [self.optimizer, *([self.adversary.optimizer] if self.adversary else [])]
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = rate
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint holds."""
+        """The content of a checkpoint."""
         return {
             "identity": self.task.identity(),
             "network": self.module.state_dict(),
@@ -158,7 +157,7 @@ class State:
         }
 
     def load_state_dict(self, saved: Mapping[str, Any], path: Path) -> None:
-        """Continue from `state_dict`. Raises UsageError for the checkpoint of a run with another identity."""
+        """Restore a `state_dict`. Raises UsageError for the checkpoint of a run with another identity."""
         for name, value in self.task.identity().items():
             if saved.get("identity", {}).get(name) != value:
                 raise UsageError(f"{path} belongs to a run with another '{name}'; choose another run folder")
@@ -176,19 +175,20 @@ class State:
 
 
 def _begin(fabric: Fabric, task: Task[Any], settings: Settings) -> tuple[State, str]:
-    """The state from the checkpoint, else from the start, else from random weights; and a remark on it."""
+    """The state from the checkpoint, else from `start`, else from random weights; and a remark for the log."""
     path = settings.out / CHECKPOINT
     saved = load_checkpoint(path)
     if saved is None:
         return State(fabric, task, settings.start), ""
     state = State(fabric, task, None)
     state.load_state_dict(saved, path)
-    unused = f"; {settings.out} continues from its checkpoint, --start {settings.start} is not used"
+    unused = f"; {settings.out} continues from its checkpoint, so --start {settings.start} is ignored"
     return state, unused if settings.start is not None else ""
 
 
 def _done(fabric: Fabric, state: State) -> float:
-    """Share of the run that is done, by the clock of the first process: all must learn at the same rate."""
+    """Completed share of the run by the clock of the first process, so that all processes use the same learning
+    rate."""
     return float(fabric.broadcast(state.done)) if fabric.world_size > 1 else state.done
 
 
@@ -205,7 +205,7 @@ def _report_training(log: Log, state: State, terms: Mapping[str, Tensor], meter:
 
 
 def _validate(fabric: Fabric, task: Task[Any], state: State, log: Log, out: Path) -> None:
-    """Measure the averaged weights in the first process; keep them if they are the best so far."""
+    """Validate the averaged weights in the first process; save them if they are the best so far."""
     if fabric.is_global_zero:
         figures = _validated(task, state)
         log.add("val", figures, state.step, state.schedule.elapsed)

@@ -1,4 +1,4 @@
-"""What moves the weights besides the optimizer: the learning rate's schedule, and the averaged weights."""
+"""The schedule of the learning rate, and averaged weights."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from torch import nn
 
 
 class Schedule:
-    """How much of a run is done, and the learning rate there: linear warm-up, then a cosine down to a hundredth.
+    """The completed share of a run, and its learning rate: linear warm-up, then a cosine down to a hundredth.
 
     A run ends after `steps` steps or `minutes` of wall-clock time (None: no such limit), whichever comes first; the
-    cosine follows the nearer of the two, so that a run of N minutes ends annealed on any machine.
+    cosine follows the nearer limit, so that a run of N minutes ends annealed on any machine.
     """
 
     def __init__(self, steps: int, minutes: float | None = None, warmup: int = 0) -> None:
@@ -26,32 +26,32 @@ class Schedule:
 
     @property
     def elapsed(self) -> float:
-        """Minutes trained so far, those before a resume included."""
+        """Minutes trained so far, including those before a resume."""
         return self._spent + (time.monotonic() - self._started) / 60
 
     def progress(self, step: int) -> float:
-        """Share of the run that is done, 0..1."""
+        """Completed share of the run, 0..1."""
         by_time = self.elapsed / self.minutes if self.minutes else 0.0
         return min(1.0, max(step / self.steps, by_time))
 
     def scale(self, step: int, done: float) -> float:
-        """Factor (0, 1] on the learning rate at a step where `done` of the run is done."""
+        """Factor in (0, 1] on the learning rate at a step, for the completed share `done`."""
         rise = min(1.0, (step + 1) / (self.warmup + 1))
         return rise * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
 
     def state_dict(self) -> dict[str, float]:
-        """What a resumed run must know: the minutes already spent."""
+        """The minutes already spent, for a resumed run."""
         return {"elapsed": self.elapsed}
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:
-        """Continue from `state_dict`."""
+        """Restore a `state_dict`."""
         self._spent, self._started = float(state["elapsed"]), time.monotonic()
 
 
 class Ema:
-    """Exponential moving average of a module's weights, which generalizes better than the last step's.
+    """Exponential moving average of a module's weights, which generalizes better than the last weights.
 
-    `module` is a copy that holds the averages, in evaluation mode.
+    `module` is a copy with the averages, in evaluation mode.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
@@ -61,7 +61,7 @@ class Ema:
 
     @torch.no_grad()
     def update(self, module: nn.Module) -> None:
-        """Move towards the module's present weights; faster at first, so that the initial weights fade."""
+        """Update with the module's current weights; faster at first, so that the initial weights fade."""
         self.updates += 1
         rate = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates))
         averages, means, values = self.module.state_dict(), [], []
@@ -78,13 +78,13 @@ class Ema:
         return {"updates": self.updates, "weights": self.module.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from `state_dict`, on the device where the weights already are."""
+        """Restore a `state_dict`, on the device where the weights already are."""
         self.updates = int(state["updates"])
         self.module.load_state_dict(state["weights"])
 
 
 def drop_nonfinite_gradients(module: nn.Module) -> None:
-    """Set gradients that overflowed to zero: one bad batch must not cost the run its weights."""
+    """Set overflowed gradients to zero, so that a bad batch does not ruin the weights."""
     for parameter in module.parameters():
         if parameter.grad is not None:
             torch.nan_to_num_(parameter.grad, 0.0, 0.0, 0.0)

@@ -1,4 +1,4 @@
-"""Clips end to end in the device's memory, so that a batch is a handful of gathers and needs no loader."""
+"""Clips concatenated in the device's memory, so that a batch takes a few gathers and no data loader."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 _AHEAD: Final = 128
-"""Clips that are read at a time, which bounds what waits in memory."""
+"""Clips read at a time, which bounds memory."""
 
 Item = TypeVar("Item")
 T = TypeVar("T")
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Spans:
-    """Where C clips lie among rows end to end (frames, windows, mel steps), and how often each is drawn."""
+    """The ranges of C clips among concatenated rows (frames, windows, mel steps), and their sampling probabilities."""
 
     first: Tensor
     """(C,) first row of each clip."""
@@ -40,22 +40,23 @@ class Spans:
         return torch.bucketize(rows, self.first, right=True) - 1
 
     def clamp(self, rows: Tensor, clips: Tensor) -> Tensor:
-        """Rows moved to the nearest one of their clips; shapes broadcast."""
+        """Rows clamped to the ranges of their clips; shapes broadcast."""
         first = self.first[clips]
         return torch.minimum(torch.maximum(rows, first), first + self.length[clips] - 1)
 
 
 def make_spans(lengths: Sequence[int], identities: Sequence[str], device: torch.device | str) -> Spans:
-    """Spans of clips with so many rows, drawn by `root_weights`."""
+    """Spans of clips with these `lengths`, sampled by `root_weights`."""
     length = torch.tensor(list(lengths), dtype=torch.long, device=device)
     weights = torch.from_numpy(root_weights(np.asarray(lengths), identities)).to(device)
     return Spans(torch.cumsum(length, 0) - length, length, weights)
 
 
 def root_weights(lengths: NDArray[np.int_], identities: Sequence[str]) -> NDArray[np.float64]:
-    """Probabilities of clips `(C,)`: an identity's goes with the root of its rows, a clip's within it with its rows.
+    """Probabilities of clips `(C,)`: of an identity by the square root of its rows, of a clip within it by its rows.
 
-    By rows alone, a network would learn the few who have most by heart; by identity alone, the few rows of the others.
+    Sampling by rows would overfit to the few identities with the most rows; sampling by identity, to the few rows of
+    the others.
     """
     _, index = np.unique(np.asarray(identities), return_inverse=True)
     total = np.bincount(index, weights=lengths)
@@ -64,13 +65,13 @@ def root_weights(lengths: NDArray[np.int_], identities: Sequence[str]) -> NDArra
 
 
 def pick(first: Tensor, length: Tensor, count: int, random: torch.Generator) -> Tensor:
-    """`count` random rows `(B, count)` of each range of `length` `(B,)` rows from `first` `(B,)` on."""
+    """`count` random rows `(B, count)` from each range of `length` `(B,)` rows, starting at `first` `(B,)`."""
     share = torch.rand(len(first), count, device=first.device, generator=random)
     return first[:, None] + (share * length[:, None]).long().clamp_max(length[:, None] - 1)
 
 
 def read_ahead(read: Callable[[Item], T], items: Iterable[Item]) -> Iterator[T]:
-    """`read` of every item, in order, by several threads."""
+    """`read` of every item, in order, in several threads."""
     rest = iter(items)
     with ThreadPoolExecutor() as threads:
         while part := list(islice(rest, _AHEAD)):
@@ -80,7 +81,7 @@ def read_ahead(read: Callable[[Item], T], items: Iterable[Item]) -> Iterator[T]:
 def end_to_end(
     pieces: Iterable[Mapping[str, NDArray[Any]]], total: int, device: torch.device | str
 ) -> dict[str, Tensor]:
-    """Arrays `(rows, ...)` of clips, by name, as tensors `(total, ...)` on the device; clips are copied one by one."""
+    """Concatenate arrays `(rows, ...)` of clips, by name, to tensors `(total, ...)` on the device, clip by clip."""
     tensors: dict[str, Tensor] = {}
     begin = end = 0
     for piece in pieces:

@@ -1,1 +1,1 @@
-"""Losses: small functions of tensors."""
+"""Losses as functions of tensors."""

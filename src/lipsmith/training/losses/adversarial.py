@@ -1,4 +1,4 @@
-"""The adversary: a discriminator, its optimizer, and what it adds to the generator's loss (L_g, L_f; section 3.3)."""
+"""The adversary: a discriminator, its optimizer, and its terms of the generator's loss (L_g, L_f; section 3.3)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Adversary:
         self.optimizer = optimizer
 
     def train_step(self, fake: Tensor, real: Tensor) -> Tensor:
-        """One step of the discriminator on images `(B, 3, H, W)` in [0, 1]; the generator is not touched."""
+        """One step of the discriminator on images `(B, 3, H, W)` in [0, 1]; the generator stays unchanged."""
         self.discriminator.requires_grad_(True)
         self.optimizer.zero_grad(set_to_none=True)
         loss = discriminator_loss(self.discriminator(fake.detach()), self.discriminator(real))
@@ -48,7 +48,8 @@ class Adversary:
         return loss.detach()
 
     def judge(self, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
-        """L_g and L_f of the fake. The discriminator is frozen: the generator's step leaves it no gradient."""
+        """L_g and L_f of the fake. The discriminator is frozen, so that the generator's step leaves no gradient in
+        it."""
         self.discriminator.requires_grad_(False)
         with torch.no_grad():
             of_real = self.discriminator(real)
@@ -60,6 +61,6 @@ class Adversary:
         return {"discriminator": self.discriminator.state_dict(), "optimizer": self.optimizer.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state_dict`."""
+        """Restore a `state_dict`."""
         self.discriminator.load_state_dict(state["discriminator"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -1,4 +1,4 @@
-"""The renderer's loss: the paper's five terms and the pixels' own, as a dict of named functions (section 3.3)."""
+"""The renderer's loss: the paper's five terms and two pixel terms, as a dict of named functions (section 3.3)."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def mouth_weight(points: Tensor, size: int) -> Tensor:
 
 
 def face_mask(points: Tensor, size: int) -> Tensor:
-    """Masks `(B, 1, S, S)` in [0, 1]: one inside the jaw line of points `(B, 131, 2)`, a soft edge just outside it.
+    """Masks `(B, 1, S, S)` in [0, 1]: 1 inside the jaw line of points `(B, 131, 2)`, with a soft edge just outside it.
 
-    Four fifths of a crop's squared error lie outside: collars, hair and a background that moves against the head.
-    The network's inputs determine little of it, and a dub leaves it alone. Unweighted, this error would swamp the
+    Four fifths of a crop's squared error lie outside: collars, hair and a background that moves relative to the head.
+    The network's inputs determine little of it, and a dub does not change it. Unweighted, this error would swamp the
     error on the face.
     """
     start, end = points[:, ranks(JAW[:-1]), :, None, None], points[:, ranks(JAW[1:]), :, None, None]
@@ -57,10 +57,10 @@ def face_mask(points: Tensor, size: int) -> Tensor:
 
 
 def pixel_loss(fake: Tensor, real: Tensor, weight: Tensor) -> Tensor:
-    """Weighted mean absolute difference of images `(B, 3, H, W)`, as they are and blurred; mean over OCTAVES.
+    """Weighted mean absolute difference of images `(B, 3, H, W)`, original and blurred; mean over OCTAVES.
 
-    An edge that is several pixels off gives a flow no gradient at full resolution; at a resolution where the edges
-    overlap, it does.
+    An edge that is several pixels off gives no gradient to a flow at full resolution, but does at a resolution at which
+    the edges overlap.
     """
     difference, losses = fake - real, []
     for octave in range(OCTAVES):
@@ -71,10 +71,10 @@ def pixel_loss(fake: Tensor, real: Tensor, weight: Tensor) -> Tensor:
 
 
 def face_window(rows: Tensor, shift: tuple[int, int] = (0, 0)) -> Tensor:
-    """Of computed rows `(B, C, H, S)` the part where generated faces lie, `(B, C, 9S/16, 3S/4)`.
+    """The part of computed rows `(B, C, H, S)` that contains generated faces, `(B, C, 9S/16, 3S/4)`.
 
-    From a little above S/2 on, an eighth less on each side: VGG and the adversary, which cost more than the network,
-    need not look at the rest. `shift`: pixels up and to the right by which it lies elsewhere, within the rows.
+    It starts slightly above S/2 and omits an eighth on each side, because VGG and the adversary cost more than the
+    network and do not need the rest. `shift`: displacement up and to the right in pixels, within the rows.
     """
     size = rows.shape[-1]
     bottom, left = rows.shape[-2] - shift[0], size // 8 + shift[1]
@@ -83,7 +83,7 @@ def face_window(rows: Tensor, shift: tuple[int, int] = (0, 0)) -> Tensor:
 
 @dataclass
 class Comparison:
-    """What the terms compare: the computed rows of a batch, and their VGG features, computed once and on demand."""
+    """Inputs of the loss terms: the computed rows of a batch, and their VGG features, computed once on demand."""
 
     image: Tensor
     """(B, 3, H, S) generated."""
@@ -92,18 +92,19 @@ class Comparison:
     truth: Tensor
     """(B, 3, H, S)."""
     weight: Tensor
-    """(B, 1, H, S), zero where nothing is generated, small outside the face."""
+    """(B, 1, H, S), zero in rows that are not generated, small outside the face."""
     face: Tensor
-    """(B, 1, H, S) in [0, 1]: where VGG and the adversary see the picture; elsewhere the truth, as after a dub."""
+    """(B, 1, H, S) in [0, 1]: region in which VGG and the adversary get the picture; elsewhere they get the truth, as
+    in a dub."""
     vgg: VGG | None
     perceptual_share: float = 1.0
-    """Share of the B pictures that VGG looks at, evenly spread: of many clips rather than of one."""
+    """Share of the B pictures that VGG processes, evenly spread over the clips."""
     shift: tuple[int, int] = (0, 0)
-    """Of the `face_window`."""
+    """Shift of the `face_window`."""
 
     @cached_property
     def generated_face(self) -> Tensor:
-        """(B, 3, h, w): the image inside the face, the truth round it, in the `face_window`."""
+        """(B, 3, h, w): the image inside the face and the truth around it, in the `face_window`."""
         return self._face(self.image)
 
     @cached_property
@@ -149,6 +150,6 @@ TERMS: Final[dict[str, Callable[[Comparison], Tensor]]] = {
 
 
 def renderer_terms(comparison: Comparison, names: Iterable[str], adversary: Adversary | None) -> dict[str, Tensor]:
-    """The named terms of TERMS, and the adversary's two where there is one."""
+    """The named terms of TERMS, and the adversary's two terms if there is one."""
     terms = {name: TERMS[name](comparison) for name in names}
     return terms | (adversary.judge(comparison.generated_face, comparison.true_face) if adversary else {})

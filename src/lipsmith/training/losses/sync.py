@@ -1,8 +1,8 @@
 """Contrastive losses of the lip-sync judge.
 
-Similarities are cosines of unit embeddings. Within one stretch of speech, mouth window i (0..L-1) stands against
-speech windows j (0..A-1) whose column i + M is in step with it, M = (A - L) / 2: negatives of the same voice, face and
-sentence, which differ from the truth in timing alone.
+Similarities are cosines of unit embeddings. Within one stretch of speech, mouth window i (0..L-1) is compared with
+speech windows j (0..A-1), of which i + M is in sync with it, M = (A - L) / 2. Negatives have the same voice, face and
+sentence, so they differ from the positive only in timing.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from torch.nn import functional
 
 
 def shifts(mouths: int, speeches: int, device: torch.device) -> Tensor:
-    """`(L, A)`: by how many frames speech window j comes after mouth window i."""
+    """`(L, A)`: frames by which speech window j follows mouth window i."""
     margin = (speeches - mouths) // 2
     row = torch.arange(mouths, device=device)[:, None]
     return torch.arange(speeches, device=device)[None] - margin - row
 
 
 def stretch_loss(similarity: Tensor, valid: Tensor, scale: Tensor, spared: int) -> Tensor:
-    """InfoNCE of each mouth window against the speech windows of its own stretch, and the other way round.
+    """InfoNCE of each mouth window against the speech windows of its stretch, and vice versa.
 
-    `similarity`: `(B, L, A)`; `valid`: `(B, A)` bool, speech windows that exist; `spared`: shifts of 1 to this many
-    frames are neither positives nor negatives, since no footage is in sync to the frame.
+    `similarity`: `(B, L, A)`; `valid`: `(B, A)` bool, existing speech windows; `spared`: shifts of 1 to this many
+    frames are neither positives nor negatives, because footage is not in sync to the exact frame.
     """
     _, mouths, speeches = similarity.shape
     shift = shifts(mouths, speeches, similarity.device)
@@ -41,7 +41,7 @@ def stretch_loss(similarity: Tensor, valid: Tensor, scale: Tensor, spared: int) 
 
 
 def curve(similarity: Tensor, valid: Tensor, reach: int) -> tuple[Tensor, Tensor]:
-    """Mean similarity `(B, 2 reach + 1)` over all pairs that are -reach..reach frames apart, and how many there are."""
+    """Mean similarity `(B, 2 reach + 1)` over all pairs that are -reach..reach frames apart, and their number."""
     _, mouths, speeches = similarity.shape
     shift = shifts(mouths, speeches, similarity.device)
     wanted = torch.arange(-reach, reach + 1, device=similarity.device)
@@ -52,9 +52,9 @@ def curve(similarity: Tensor, valid: Tensor, reach: int) -> tuple[Tensor, Tensor
 
 
 def shift_loss(similarity: Tensor, valid: Tensor, scale: Tensor, reach: int, spared: int) -> Tensor:
-    """Cross-entropy of the true shift among -reach..reach, by the mean over the whole stretch.
+    """Cross-entropy of the true shift among -reach..reach, from the mean over the whole stretch.
 
-    This is how the judge is used: to find the shift at which a second of speech fits best.
+    It matches the use of the judge, which finds the best shift of a second of speech.
     """
     mean, count = curve(similarity, valid, reach)
     shift = torch.arange(-reach, reach + 1, device=similarity.device)
@@ -66,7 +66,7 @@ def shift_loss(similarity: Tensor, valid: Tensor, scale: Tensor, reach: int, spa
 
 
 def batch_loss(mouth: Tensor, speech: Tensor, scale: Tensor) -> Tensor:
-    """InfoNCE over a batch of pairs `(B, E)`, `(B, E)` from different stretches, both ways."""
+    """InfoNCE over a batch of pairs `(B, E)`, `(B, E)` from different stretches, in both directions."""
     logits = mouth @ speech.T * scale
     truth = torch.arange(len(logits), device=logits.device)
     return (functional.cross_entropy(logits, truth) + functional.cross_entropy(logits.T, truth)) / 2

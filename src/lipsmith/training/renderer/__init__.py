@@ -1,1 +1,1 @@
-"""Train the renderer."""
+"""Training of the renderer."""

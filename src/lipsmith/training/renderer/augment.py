@@ -1,6 +1,6 @@
-"""Geometry and light of a batch, varied on the device: the same for a clip, then a little different for each picture.
+"""Augments geometry and light of a batch on the device: the same for a clip, plus a small variation per picture.
 
-Identity is never touched.
+Identity is not changed.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from lipsmith.face.landmarks import MIRROR
 from lipsmith.training.renderer.sampler import Batch, Pictures
 
 UNMOVED: Final = 0.6
-"""Share of the clips that keep their pixels, but for a mirror: turned and scaled pictures are resampled and so a little
-blurred, and a network that never sees a sharp truth learns to blur."""
+"""Share of the clips whose pixels are at most mirrored: rotated and scaled pictures are resampled and thus slightly
+blurred, and a network that never gets a sharp truth learns to blur."""
 
 
 @dataclass(frozen=True)
 class Similarity:
-    """What a picture's pixels are sampled through: p_in = center + matrix (p_out - center) + shift, crop units."""
+    """The map for sampling a picture: p_in = center + matrix (p_out - center) + shift, crop units."""
 
     matrix: Tensor
     """(..., 2, 2)."""
@@ -32,7 +32,7 @@ class Similarity:
 
 
 def augment(batch: Batch, generator: torch.Generator) -> Batch:
-    """Mirror, turn, scale and shift; exposure, contrast and color."""
+    """Augment by mirror, rotation, scale and shift, and by exposure, contrast and color."""
     clips, device = batch.mel.shape[0], batch.mel.device
     mirrored = torch.rand(clips, device=device, generator=generator) < 0.5
     moved = (torch.rand(clips, 1, device=device, generator=generator) >= UNMOVED).float()

@@ -1,4 +1,4 @@
-"""The renderer on a batch, where each reference and lip is encoded once for all targets; and what the loss compares."""
+"""Runs the renderer on a batch, encoding each reference and lip once for all targets, and prepares the loss inputs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lipsmith.training.renderer.sampler import Batch
 
 
 class RenderBatch(nn.Module):
-    """The network on a batch whose targets choose their references from a pool: each reference is encoded once."""
+    """The network on a batch whose targets select references from a pool; each reference is encoded once."""
 
     def __init__(self, network: Renderer) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class RenderBatch(nn.Module):
 
 
 def render_batch(network: nn.Module, batch: Batch) -> Rendered:
-    """A RenderBatch network, wrapped or compiled or not, on a batch."""
+    """Run a RenderBatch network, possibly wrapped or compiled, on a batch."""
     pool, lips, targets = batch.pool, batch.lips, batch.targets
     image, aligned = network(
         *(pool.images, pool.sketches, pool.points, pool.still, lips.images, lips.sketches),
@@ -81,7 +81,7 @@ def compare(
     perceptual_share: float = 1.0,
     shift: tuple[int, int] = (0, 0),
 ) -> Comparison:
-    """What the loss compares: the computed rows; only those below S/2 were generated, and only they have weight."""
+    """The inputs of the loss: the computed rows, with zero weight above S/2, where nothing is generated."""
     truth, points = batch.targets.images.flatten(0, 1), batch.targets.points.flatten(0, 1)
     size = truth.shape[-1]
     face = face_mask(points, size)

@@ -1,4 +1,4 @@
-"""How good a renderer in training is: figures under the strict protocol, and pictures to look at."""
+"""Validation of a renderer in training: figures under the strict protocol, and pictures."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ def measure(
 ) -> dict[str, float]:
     """PSNR of image and of aligned references, distance of the image to the truth in VGG features, and `score`.
 
-    `psnr` is over whole crops, `face_psnr` over the generated part of the face, and so is `sharpness`, the image's
-    detail as a share of the truth's. Means over frames, then clips, then identities. `score` weighs sharpness with
-    fidelity: PSNR of the face, less 8 times the VGG distance where VGG is at hand, less 2 dB for detail all missing.
+    `psnr` is over whole crops; `face_psnr` and `sharpness` (the image's detail divided by the truth's) are over the
+    generated part of the face. Means are over frames, then clips, then identities. `score` combines fidelity and
+    sharpness: PSNR of the face, minus 8 times the VGG distance if VGG is available, minus 2 dB if all detail is
+    missing.
     """
     rows: dict[str, list[dict[str, float]]] = defaultdict(list)
     top = network.network.config.top
@@ -52,7 +53,7 @@ def measure(
 
 
 def picture(network: RenderBatch, batches: Sequence[Batch]) -> Tensor:
-    """Rows of target, masked target, aligned references, generated, truth, `(3, H, W)`; one row a clip."""
+    """A picture `(3, H, W)` with one row per clip: target, masked target, aligned references, generated, truth."""
     rows = []
     top, half = network.network.config.top, network.network.config.face_size // 2
     for batch in batches:
@@ -68,7 +69,7 @@ def picture(network: RenderBatch, batches: Sequence[Batch]) -> Tensor:
 
 
 def _psnr(fake: Tensor, real: Tensor, share: float) -> float:
-    """Mean over frames of the PSNR over whole crops, of which the compared rows are `share` and the others equal."""
+    """Mean over frames of the PSNR of whole crops, in which the compared rows are `share` and the others are equal."""
     error = (fake.clamp(0, 1) - real).square().mean((1, 2, 3)) * share
     return float((-10 * error.clamp_min(1e-10).log10()).mean())
 

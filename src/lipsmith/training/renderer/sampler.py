@@ -1,6 +1,6 @@
-"""Footage for the renderer, and batches drawn from it on the device.
+"""Loads footage for the renderer, and draws batches from it on the device.
 
-Drawing follows the strict protocol: a clip is cut in two; one side gives references and lips, the other targets.
+Sampling follows the strict protocol: a clip is split in two; one side gives references and lips, the other targets.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from lipsmith.speech.mel import mel_windows
 from lipsmith.training.renderer.config import RendererTraining
 from lipsmith.training.store import end_to_end, make_spans, pick, read_ahead
 
-MIN_SPLIT_FRAMES: Final = 16  # frames; a clip must be long enough to be cut in two
+MIN_SPLIT_FRAMES: Final = 16  # frames; minimum length of a clip to be split in two
 TRUE, MOVED = 0, 1
 _NEVER: Final = 1e3
 
@@ -44,12 +44,12 @@ class Pictures:
     points: Tensor
     """(..., 131, 2) crop units."""
     still: Tensor
-    """(..., 2, 2) crop units: two points that stand still in the picture."""
+    """(..., 2, 2) crop units: two fixed background points."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """B clips with R pool references, m lips and K targets each; targets name k of the pool."""
+    """B clips with R pool references, m lips and K targets each; every target selects k references of the pool."""
 
     pool: Pictures
     lips: Pictures
@@ -61,7 +61,7 @@ class Batch:
 
 
 class Footage:
-    """Frames of many clips end to end, on one device. Raises InputError where all clips are too short."""
+    """Frames of many clips, concatenated on one device. Raises InputError if all clips are too short."""
 
     def __init__(self, root: Path, records: Sequence[ClipRecord], neighbors: int, device: torch.device) -> None:
         splits = ", ".join(sorted({record.split for record in records}))
@@ -82,7 +82,7 @@ class Footage:
             yield arrays
 
     def pictures(self, frames: Tensor, variant: Tensor | int = TRUE, context: int = 0) -> Pictures:
-        """Frames `(...)` by number; with `context`, sketches of that many neighbors on either side too."""
+        """Frames `(...)` by number; with `context`, also the sketches of that many neighbors on either side."""
         offsets = torch.arange(-context, context + 1, device=frames.device)
         around = self.spans.clamp(frames[..., None] + offsets, self.spans.clip_of(frames)[..., None])
         which = variant[..., None] if isinstance(variant, Tensor) else variant
@@ -94,7 +94,7 @@ class Footage:
         )
 
     def draw(self, config: RendererTraining, generator: torch.Generator) -> Batch:
-        """A random batch of the training's shape."""
+        """A random batch with the sizes of `config`."""
         device = self.images.device
         clips = self.spans.draw(config.clips, generator)
         shares = torch.rand(config.clips, 3, device=device, generator=generator)
@@ -108,7 +108,7 @@ class Footage:
         near = self.costs(targets, shown, moved.long())
         cost = torch.where(shares[:, 2, None, None] < config.nearest_share, near, random)
         cost = torch.where(_repeated(shown)[:, None], cost + _NEVER, cost)
-        # Of those that dubbing would have, only the best of each target are encoded.
+        # A dub has more references, but only the best of each target are encoded.
         each = cost.topk(-(-config.pool // config.targets), dim=-1, largest=False).indices
         kept = each.transpose(1, 2).flatten(1)[:, : config.pool]
         pool = shown.gather(1, kept)
@@ -122,7 +122,8 @@ class Footage:
         )
 
     def costs(self, targets: Tensor, pool: Tensor, variant: Tensor | int = TRUE) -> Tensor:
-        """How badly frames `pool` `(B, R)` suit frames `targets` `(B, K)`, as `face.references.costs`: `(B, K, R)`."""
+        """Cost `(B, K, R)` of frames `pool` `(B, R)` as references of frames `targets` `(B, K)`, as in
+        `face.references.costs`."""
         weights = torch.from_numpy(point_weights()).to(targets.device)
         shapes = (self.points[targets, variant] * weights).flatten(2), (self.points[pool, TRUE] * weights).flatten(2)
         there, other = torch.view_as_complex(self.still[targets]), torch.view_as_complex(self.still[pool])
@@ -131,14 +132,14 @@ class Footage:
         return torch.cdist(*shapes) + ELSEWHERE_WEIGHT * (moved - MIDDLE).abs().clamp_max(ELSEWHERE)
 
     def _side(self, clips: Tensor, cut: Tensor, before: Tensor, count: int, generator: torch.Generator) -> Tensor:
-        """`count` random frames `(B, count)` of each clip, before its cut or from it on."""
+        """`count` random frames `(B, count)` of each clip, before its split point or after it."""
         low = torch.where(before, 0, cut)
         high = torch.where(before, cut, self.spans.length[clips])
         return pick(self.spans.first[clips] + low, high - low, count, generator)
 
 
 def _load(root: Path, record: ClipRecord) -> tuple[dict[str, NDArray[Any]], FrameChoice | None]:
-    """Frames of one clip, points and sketches in both variants; and what the strict protocol takes of it."""
+    """Frames of one clip, with points and sketches in both variants, and its frames under the strict protocol."""
     clip = load_clip(root, record)
     assert clip.images is not None
     moved = moved_content(clip.landmarks, np.random.default_rng(crc32(record.clip.encode())))
@@ -155,12 +156,13 @@ def _load(root: Path, record: ClipRecord) -> tuple[dict[str, NDArray[Any]], Fram
 
 
 def _repeated(frames: Tensor) -> Tensor:
-    """Whether an entry of `(B, R)` is in its row already."""
+    """Whether an entry of `(B, R)` repeats an earlier entry of its row."""
     return (frames[:, :, None] == frames[:, None, :]).tril(-1).any(-1)
 
 
 def moved_content(points: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Points `(F, 131, 2)` whose content is off as a prediction is: the opening too small or large, drifting, noisy."""
+    """Points `(F, 131, 2)` with the errors of predictions in the content: wrong amplitude of the opening, drift,
+    noise."""
     frames = len(points)
     content = points[:, NUM_POSE:]
     mean = content.mean(0)
@@ -172,7 +174,7 @@ def moved_content(points: NDArray[np.float32], rng: np.random.Generator) -> NDAr
 
 
 def _wander(rng: np.random.Generator, shape: tuple[int, ...], frames: float) -> NDArray[np.float32]:
-    """Gaussian noise of unit variance, smooth over about `frames` frames."""
+    """Gaussian noise of unit variance, smoothed over about `frames` frames."""
     reach = int(3 * frames)
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / frames) ** 2)
     kernel /= np.sqrt((kernel**2).sum())
@@ -184,9 +186,9 @@ def _wander(rng: np.random.Generator, shape: tuple[int, ...], frames: float) -> 
 def fixed_batches(
     footage: Footage, config: RendererTraining, every: int = 8, variant: int = TRUE
 ) -> Iterator[tuple[ClipRecord, Batch]]:
-    """The strict protocol clip by clip, for validation: its pool, and every n-th of its targets.
+    """Validation batches under the strict protocol, one per clip: its pool, and every n-th of its targets.
 
-    `variant`: TRUE or MOVED, the targets' content points.
+    `variant`: TRUE or MOVED content points of the targets.
     """
     device = footage.images.device
     for record, start, frames in zip(footage.records, footage.spans.first, footage.strict, strict=True):

@@ -1,4 +1,4 @@
-"""The renderer as a task: pixels first, then what VGG sees, the adversary last."""
+"""The training task of the renderer: pixel terms first, then VGG terms, then the adversary."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PERCEPTUAL: Final = frozenset({"warped", "content", "style"})
 
 
 class RendererTask(Task[Batch]):
-    """Trains `Renderer`, against an adversary where the config has one."""
+    """Trains `Renderer`, with an adversary if the config enables it."""
 
     name = "renderer"
 
@@ -43,7 +43,7 @@ class RendererTask(Task[Batch]):
         self.weights = asdict(config.weights)
 
     def load(self, data: Path, device: torch.device) -> str:
-        """All frames of `train`, fixed batches of `val`, VGG. Raises InputError where clips are too short."""
+        """Load all frames of `train`, fixed batches of `val`, and VGG. Raises InputError if clips are too short."""
         neighbours = self.config.model.neighbours
         self.footage = Footage(data, read_manifest(data, "train"), neighbours, device)
         held_out = Footage(data, read_manifest(data, "val"), neighbours, device)
@@ -64,7 +64,7 @@ class RendererTask(Task[Batch]):
         return RenderBatch(renderer)
 
     def identity(self) -> dict[str, Any]:
-        """The architecture, and which part of it learns."""
+        """The architecture and the trained part."""
         return {"model": asdict(self.config.model), "train_only": self.config.train_only}
 
     def exported(self, module: nn.Module) -> nn.Module:
@@ -73,25 +73,25 @@ class RendererTask(Task[Batch]):
         return module.network
 
     def prepare(self, module: nn.Module, device: torch.device) -> nn.Module:
-        """In the memory layout of convolutions, and compiled where the config says so."""
+        """Use the memory layout of convolutions, and compile the network if the config says so."""
         ready = _channels_last(module, device)
         compiled: Any = torch.compile(ready) if self.config.compile else ready
         prepared: nn.Module = compiled
         return prepared
 
     def discriminator(self) -> tuple[nn.Module, Optimizer] | None:
-        """Where the adversary joins."""
+        """The discriminator and its optimizer, if the adversary is enabled."""
         if not self.config.has_adversary:
             return None
         network = MultiScaleDiscriminator(channels=self.config.discriminator_channels)
         return network, torch.optim.Adam(network.parameters(), self.config.learning_rate, betas=(0.5, 0.999))
 
     def batch(self, random: torch.Generator) -> Batch:
-        """Clips with references and targets, varied."""
+        """Augmented clips with references and targets."""
         return augment(self.footage.draw(self.config, random), random)
 
     def losses(self, network: nn.Module, batch: Batch, done: float, adversary: Adversary | None) -> dict[str, Tensor]:
-        """The terms in force at this share of the run; with the adversary also `discriminator`, its own loss."""
+        """The active terms at this share of the run; with the adversary also `discriminator`, its own loss."""
         config = self.config
         with self.precision:
             rendered = render_batch(network, batch)
@@ -118,12 +118,12 @@ class RendererTask(Task[Batch]):
             return picture(averaged, [batch for _, batch in self.trials[::4]])
 
     def _active_terms(self, done: float) -> list[str]:
-        """Terms of the loss that are in force, the adversary's aside."""
+        """The active terms of the loss, without the adversary's."""
         seeing = self.vgg is not None and done >= self.config.perceptual_from
         return [name for name in TERMS if self.weights[name] > 0 and (seeing or name not in PERCEPTUAL)]
 
     def _load_vgg(self, device: torch.device) -> VGG | None:
-        """For the perceptual terms: VGG-19 where its weights are at hand, VGG-16 otherwise."""
+        """Load VGG for the perceptual terms: VGG-19 if its weights are available, else VGG-16."""
         if not any(self.weights[name] > 0 for name in PERCEPTUAL):
             return None
         try:
@@ -134,9 +134,9 @@ class RendererTask(Task[Batch]):
 
 
 def _window_shift(config: RendererConfig) -> tuple[int, int]:
-    """Where the face's window lies this time: pools and strides must not see one lattice only.
+    """A random shift of the face window, so that pooling and strides do not always have the same alignment.
 
-    Drawn on the CPU: a shape must not wait for the device.
+    It is drawn on the CPU, because a shape must not wait for the device.
     """
     size = config.face_size
     spare = min(size // 32, max(0, 7 * size // 16 - config.top))

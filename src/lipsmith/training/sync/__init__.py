@@ -1,1 +1,1 @@
-"""Train the lip-sync judge."""
+"""Training of the lip-sync judge."""

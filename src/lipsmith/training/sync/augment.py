@@ -1,4 +1,4 @@
-"""Variations of a stretch of footage that keep lips and speech in sync."""
+"""Augments stretches of footage without changing the sync of lips and speech."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch.nn import functional
 
 
 def augment_mouths(frames: Tensor, size: tuple[int, int], generator: torch.Generator) -> Tensor:
-    """Frames `(B, T, 3, H, W)` in [0, 1] to `(B, T, 3, h, w)`: mirrored, moved, relit, blurred and partly hidden, the
-    same way through a stretch."""
+    """Frames `(B, T, 3, H, W)` in [0, 1] to `(B, T, 3, h, w)`: mirrored, transformed, relit, blurred and partly
+    covered, consistently through a stretch."""
     batch, length = frames.shape[:2]
     theta = _similarity(batch, frames.shape[-1] / frames.shape[-2], generator)
     theta = repeat(theta, "b i j -> (b t) i j", t=length).clone()
@@ -23,7 +23,7 @@ def augment_mouths(frames: Tensor, size: tuple[int, int], generator: torch.Gener
 
 
 def augment_mel(mel: Tensor, generator: torch.Generator) -> Tensor:
-    """Mel windows `(B, A, 80, 16)` in [-4, 4]: louder, tilted, noisier, shifted in pitch, with bands missing."""
+    """Mel windows `(B, A, 80, 16)` in [-4, 4] with changed level, spectral tilt, noise and pitch, and masked bands."""
     batch, bands = mel.shape[0], mel.shape[2]
     device = mel.device
     move = torch.randint(-3, 4, (batch, 1), device=device, generator=generator)
@@ -39,7 +39,7 @@ def augment_mel(mel: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _band_mask(batch: int, bands: int, device: torch.device, generator: torch.Generator) -> Tensor:
-    """`(B, 1, 80, 1)`: two runs of up to twelve bands."""
+    """Mask `(B, 1, 80, 1)` of two runs of up to twelve bands."""
     start = torch.randint(0, bands, (2, batch, 1), device=device, generator=generator)
     width = torch.randint(0, 13, (2, batch, 1), device=device, generator=generator)
     band = torch.arange(bands, device=device)
@@ -74,7 +74,7 @@ def _relit(frames: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _blurred(frames: Tensor, generator: torch.Generator) -> Tensor:
-    """Mixed with their 3x3 mean: the softness of other cameras and encoders."""
+    """Frames blended with their 3x3 mean, to simulate softer cameras and encoders."""
     flat = rearrange(frames, "b t c h w -> (b t) c h w")
     soft = functional.avg_pool2d(functional.pad(flat, (1, 1, 1, 1), mode="replicate"), 3, 1)
     share = (_uniform((len(frames), 1, 1, 1, 1), frames, generator) * 2 - 1).clamp(min=0)
@@ -82,7 +82,7 @@ def _blurred(frames: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _hidden(frames: Tensor, generator: torch.Generator) -> Tensor:
-    """A rectangle of up to a third of each side turned gray: a microphone, a hand, a caption."""
+    """Frames with a gray rectangle of up to a third of each side, to simulate a microphone, a hand or a caption."""
     batch, height, width = len(frames), frames.shape[-2], frames.shape[-1]
     corner = _uniform((batch, 2), frames, generator)
     extent = _uniform((batch, 2), frames, generator) / 3

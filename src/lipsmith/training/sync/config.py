@@ -1,4 +1,4 @@
-"""What `lipsmith train sync` reads from its TOML file."""
+"""The TOML config of `lipsmith train sync`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lipsmith.training.task import TrainingConfig
 
 @dataclass(frozen=True)
 class SyncTraining(TrainingConfig):
-    """A run of the lip-sync judge's training."""
+    """Config of a training run of the lip-sync judge."""
 
     model: SyncNetConfig = field(default_factory=SyncNetConfig)
     """The network."""
@@ -19,19 +19,19 @@ class SyncTraining(TrainingConfig):
     batch: int = 64
     """Stretches per step."""
     length: int = 20
-    """Mouth windows of a stretch."""
+    """Mouth windows per stretch."""
     margin: int = 10
-    """Further speech windows on both sides, all of them negatives."""
+    """Additional speech windows on both sides, all of them negatives."""
     spared: int = 1
-    """Shifts up to this are neither right nor wrong."""
+    """Shifts up to this many frames are neither positives nor negatives."""
     learning_rate: float = 1e-3
     """Highest learning rate."""
     weight_decay: float = 0.05
-    """Of AdamW."""
+    """Weight decay of AdamW."""
     batch_weight: float = 0.1
-    """Weight of the term that sets clips apart from each other."""
+    """Weight of the term that contrasts clips with each other."""
     realign: tuple[float, ...] = (0.3, 0.6)
-    """Shares of the run after which the offsets of the footage are estimated anew."""
+    """Shares of the run after which the offsets of the footage are re-estimated."""
     validate_every: int = 400
     """Steps between validations."""
 

@@ -1,4 +1,4 @@
-"""Distances of mouths and speech over whole clips, as a judge in training finds them."""
+"""Computes distances of mouths and speech over whole clips with a judge in training."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from lipsmith.models.sync.syncnet import SyncNet, windows
 from lipsmith.training.sync.sampler import WINDOW, SyncFootage
 
 _SPEECH_BATCH: Final = 1024
-"""Windows of speech that are embedded at a time."""
+"""Speech windows embedded at a time."""
 _MOUTH_BATCH: Final = 256
-"""Windows of mouths that are embedded at a time: 300 MB."""
+"""Mouth windows embedded at a time (300 MB)."""
 
 
 @torch.no_grad()
 def clip_distances(
     net: SyncNet, footage: SyncFootage, reach: int, clips: int | None = None
 ) -> list[NDArray[np.float32]]:
-    """For each clip `(W, 2 reach + 1)`, as `shift_distances`, of the footage as it is on disk.
+    """For each clip `(W, 2 reach + 1)`, like `shift_distances`, for the footage on disk without offset correction.
 
-    `clips`: of the first so many alone.
+    `clips`: only for this many first clips.
     """
     mouth = _mouth_embeddings(net, footage, clips)
     speech = _speech_embeddings(net, footage, reach, clips)
@@ -37,7 +37,7 @@ def clip_distances(
 
 
 def _mouth_embeddings(net: SyncNet, footage: SyncFootage, clips: int | None) -> Tensor:
-    """Of every whole window of every clip, one after the other `(sum of W, E)`, on the CPU."""
+    """Embeddings of all complete windows of all clips, concatenated, `(sum of W, E)`, on the CPU."""
     parts = []
     for first, count in zip(footage.frames.first[:clips].tolist(), footage.frames.length[:clips].tolist(), strict=True):
         for begin in range(first, first + count - WINDOW + 1, _MOUTH_BATCH):
@@ -50,7 +50,7 @@ def _mouth_embeddings(net: SyncNet, footage: SyncFootage, clips: int | None) -> 
 
 
 def _speech_embeddings(net: SyncNet, footage: SyncFootage, reach: int, clips: int | None) -> Tensor:
-    """Of the window of every frame and of `reach` more on both sides, NaN where there is no sound, on the CPU."""
+    """Embeddings of the window of every frame and of `reach` more on both sides; NaN without sound; on the CPU."""
     parts, owners, centers = [], [], []
     for clip, count in enumerate(footage.frames.length[:clips].tolist()):
         center = torch.arange(WINDOW // 2 - reach, count - WINDOW // 2 + reach, device=footage.mouths.device)

@@ -1,4 +1,4 @@
-"""Mouths and speech of all clips on the device, and stretches of them drawn at random."""
+"""Holds mouths and speech of all clips on the device, and draws random stretches."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class Stretches:
 
 
 class SyncFootage:
-    """The clips of a split at 25 fps that have `shortest` frames; InputError where none has.
+    """The clips of a split at 25 fps with at least `shortest` frames. Raises InputError if there are none.
 
-    `lag` holds what is known of each clip's offset, in frames.
+    `lag`: the estimated offset of each clip, in frames.
     """
 
     def __init__(self, root: Path, split: str, device: torch.device, shortest: int) -> None:
@@ -60,7 +60,7 @@ class SyncFootage:
         self.lag = torch.zeros(len(kept), device=device)
 
     def sample(self, count: int, length: int, margin: int, generator: torch.Generator) -> Stretches:
-        """`count` stretches of `length` mouth windows, with speech `margin` frames further to both sides."""
+        """`count` stretches of `length` mouth windows, with speech `margin` frames beyond on both sides."""
         clips = self.frames.draw(count, generator)
         taken = length + WINDOW - 1
         start = pick(torch.zeros_like(clips), self.frames.length[clips] - taken + 1, 1, generator)
@@ -71,7 +71,8 @@ class SyncFootage:
         return Stretches(rearrange(frames, "b t h w c -> b t c h w").float() / 255, mel, valid)
 
     def speech(self, clips: Tensor, centers: Tensor) -> tuple[Tensor, Tensor]:
-        """Mel windows `(B, A, 80, 16)` of clips `(B,)` around frames `centers` `(B, A)`, and which exist `(B, A)`."""
+        """Mel windows `(B, A, 80, 16)` of clips `(B,)` around frames `centers` `(B, A)`, and whether they exist
+        `(B, A)`."""
         start = mel_start(centers)
         last = self.steps.length[clips][:, None] - MEL_STEPS
         valid = (start >= 0) & (start <= last)
@@ -81,7 +82,7 @@ class SyncFootage:
 
 
 def mel_start(centers: Tensor) -> Tensor:
-    """First mel step of the window centered on frame `centers` at 25 fps (which may be a fraction)."""
+    """First mel step of the window centered on frame `centers` at 25 fps (may be fractional)."""
     return torch.floor(STEPS_PER_FRAME * (centers - WINDOW // 2) + 1e-4).long()
 
 

@@ -1,7 +1,7 @@
-"""The lip-sync judge as a task: contrastive, with other moments of the same clip as negatives.
+"""The training task of the lip-sync judge: contrastive, with other moments of the same clip as negatives.
 
-Part of the footage is out of sync by itself. Twice during a run the judge estimates the offset of every training clip
-and continues with the corrected footage; the last estimate is left in `offsets.json`.
+Part of the original footage is out of sync. Twice during a run the judge estimates the offset of every training clip
+and continues with the corrected footage; the last estimate is written to `offsets.json`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from lipsmith.training.sync.sampler import FPS, WINDOW, SyncFootage
 from lipsmith.training.task import Task
 
 _TRUSTED: Final = 0.75
-"""Sync accuracy on unseen people that a judge needs before it may correct the footage it learns from."""
+"""Sync accuracy on unseen people that a judge needs before it may correct the training footage."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class SyncBatch:
 
 
 class ScaledSyncNet(nn.Module):
-    """The network with the scales of its three losses, which only training needs."""
+    """The network with the scales of its three losses, which are needed only in training."""
 
     def __init__(self, config: SyncNetConfig) -> None:
         super().__init__()
@@ -57,13 +57,13 @@ class ScaledSyncNet(nn.Module):
         self.log_scales = nn.Parameter(torch.log(torch.tensor([10.0, 20.0, 10.0])))
 
     def forward(self, mouths: Tensor, mel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Embeddings of windows and mels, as `SyncNet`; also the three scales, at most 60."""
+        """Embeddings of windows and mels, as in `SyncNet`, and the three scales, at most 60."""
         mouth, speech = self.net(mouths, mel)
         return mouth, speech, self.log_scales.exp().clamp(max=60)
 
 
 class SyncTask(Task[SyncBatch]):
-    """Trains `SyncNet`; a run also leaves the model folder `sync`, which the metrics read, and `offsets.json`."""
+    """Trains `SyncNet`; a run also writes the model folder `sync`, which the metrics read, and `offsets.json`."""
 
     name = "sync"
     best_by = "sync_accuracy"
@@ -75,7 +75,7 @@ class SyncTask(Task[SyncBatch]):
         self.realigned = 0
 
     def load(self, data: Path, device: torch.device) -> str:
-        """Mouths and speech of both splits. Raises InputError where no clip is long enough."""
+        """Load mouths and speech of both splits. Raises InputError if no clip is long enough."""
         shortest = self.config.length + WINDOW - 1
         self.footage = SyncFootage(data, "train", device, shortest)
         self.held_out = SyncFootage(data, "val", device, shortest)
@@ -87,7 +87,7 @@ class SyncTask(Task[SyncBatch]):
         return ScaledSyncNet(self.config.model)
 
     def identity(self) -> dict[str, Any]:
-        """The architecture, and the clips, to which the estimated offsets belong."""
+        """The architecture, and the clips of the estimated offsets."""
         clips = [record.clip for record in (*self.footage.records, *self.held_out.records)]
         return {"model": asdict(self.config.model), "clips": clips}
 
@@ -97,7 +97,7 @@ class SyncTask(Task[SyncBatch]):
         return module.net
 
     def prepare(self, module: nn.Module, device: torch.device) -> nn.Module:
-        """On a GPU in the memory layout that tensor cores read; on a CPU it costs more than it gains."""
+        """Use the memory layout of tensor cores on a GPU; on a CPU it costs more than it gains."""
         if device.type == "cuda":
             for parameter in module.parameters():
                 if parameter.dim() == 4:
@@ -105,7 +105,7 @@ class SyncTask(Task[SyncBatch]):
         return module
 
     def batch(self, random: torch.Generator) -> SyncBatch:
-        """Stretches of the footage with the offsets known so far, varied."""
+        """Augmented stretches of the footage, corrected by the offsets estimated so far."""
         config = self.config
         drawn = self.footage.sample(config.batch, config.length, config.margin, random)
         frames = augment_mouths(drawn.frames, (config.model.height, config.model.width), random)
@@ -116,7 +116,7 @@ class SyncTask(Task[SyncBatch]):
     def losses(
         self, network: nn.Module, batch: SyncBatch, done: float, adversary: Adversary | None
     ) -> dict[str, Tensor]:
-        """Which window of a stretch, which shift of it, and which clip of the batch belong together."""
+        """Three contrastive terms: windows within a stretch, shifts of a stretch, and clips of the batch."""
         config = self.config
         with self.precision:
             mouths, speeches, scales = network(batch.mouths, batch.mel)
@@ -137,13 +137,13 @@ class SyncTask(Task[SyncBatch]):
         return {"sync_accuracy": float(wins) / max(1, int(comparisons))}
 
     def after_step(self, averaged: nn.Module, done: float, best: Mapping[str, float]) -> str | None:
-        """Estimate the training clips' offsets again at the set shares of the run."""
+        """Re-estimate the offsets of the training clips at the configured shares of the run."""
         due = sum(done >= part for part in self.config.realign)
         if due <= self.realigned:
             return None
         self.realigned = due
         if best.get(self.best_by, 0.0) < _TRUSTED:
-            return "the judge is not yet accurate enough to estimate offsets; they stay as they are"
+            return "the judge is not yet accurate enough to estimate offsets; they stay unchanged"
         lag = estimate_lags(
             clip_distances(self.exported(averaged), self.footage, REACH),
             self.footage.identities,
@@ -152,28 +152,29 @@ class SyncTask(Task[SyncBatch]):
         return f"{(np.abs(lag) > 1).sum()} of {len(lag)} clips are off by more than 1 frame"
 
     def save(self, folder: Path, averaged: nn.Module, card: Mapping[str, Any]) -> None:
-        """Also as a model folder."""
+        """Also save a model folder."""
         super().save(folder, averaged, card)
         save_judge(folder / self.name, self.exported(averaged), card)
 
     def finish(self, folder: Path) -> None:
-        """Write `offsets.json`: seconds by which each training clip's speech lags its picture, as last estimated."""
+        """Write `offsets.json`: seconds by which each training clip's speech lags its picture, from the last
+        estimate."""
         lags = self.footage.lag.tolist()
         offsets = {record.clip: lag / FPS for record, lag in zip(self.footage.records, lags, strict=True)}
         with write_whole(folder / "offsets.json") as beside:
             beside.write_text(json.dumps(offsets, indent=1), encoding="utf-8")
 
     def state_dict(self) -> dict[str, Any]:
-        """The offsets, and how often they were estimated."""
+        """The offsets, and the number of their estimates."""
         return {"lag": self.footage.lag.cpu(), "realigned": self.realigned}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from `state_dict`."""
+        """Restore a `state_dict`."""
         self.footage.lag, self.realigned = state["lag"].to(self.footage.lag), state["realigned"]
 
 
 def save_judge(folder: Path, net: SyncNet, card: Mapping[str, Any]) -> None:
-    """A model folder that `evaluation.metrics.judge.load_judge` reads; kernels and matrices in half precision."""
+    """Write a model folder for `evaluation.metrics.judge.load_judge`, with kernels and matrices in half precision."""
     folder.mkdir(parents=True, exist_ok=True)
     with write_whole(folder / WEIGHTS) as beside:
         write_tensors(beside, halved(net.state_dict()))
