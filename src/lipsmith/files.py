@@ -118,7 +118,7 @@ def hidden_beside(path: Path) -> Iterator[Path]:
     First removes temporary files that killed processes left in the folder. Raises OSError if the file cannot be
     created.
     """
-    _remove_stale(path.parent)
+    remove_stale(path.parent)
     beside = path.with_name(f"{HIDDEN}{secrets.token_hex(_DIGITS // 2)}{path.suffix.lower()}")
     descriptor = os.open(beside, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
     try:
@@ -181,7 +181,7 @@ def write_whole(path: Path, overwrite: bool = True) -> Iterator[Path]:
         put(beside, path, overwrite)
 
 
-def _remove_stale(folder: Path) -> None:
+def remove_stale(folder: Path) -> None:
     """Remove temporary files that no process has locked: those of killed processes."""
     for path in folder.glob(f"{HIDDEN}*"):
         if not _IS_HIDDEN.fullmatch(path.name):

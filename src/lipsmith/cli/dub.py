@@ -94,11 +94,14 @@ def run(options: Options) -> None:
 def _dub_all(options: Options, jobs: list[Job]) -> None:
     from lipsmith.dubbing.batch import Batch
     from lipsmith.dubbing.job import precision_for
+    from lipsmith.dubbing.journal import journal_of
     from lipsmith.dubbing.pipeline import Dubber
 
     precision = precision_for([job.output for job in jobs], options)
     dubber = Dubber.from_pretrained(options.model, options.device, options.threads, precision)
-    for path in Batch(dubber, options, console.progress).run(jobs):
+    folder = options.output or (options.pairs.parent if options.pairs else None)
+    journal = journal_of(folder, options.video, options.speech, options.pairs, options.output) if folder else None
+    for path in Batch(dubber, options, console.progress).run(jobs, journal):
         console.result(path)
 
 

@@ -6,11 +6,13 @@ import logging
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from lipsmith.dubbing.job import Unfinished, check_job, key_of, write_film
+from lipsmith.dubbing.journal import Journal
 from lipsmith.dubbing.options import DubOptions
 from lipsmith.dubbing.pipeline import Clip, Dubber
 from lipsmith.dubbing.table import read_table
@@ -42,37 +44,57 @@ class Batch:
     dubber: Dubber
     options: DubOptions
     progress_of: ProgressOf = unwatched
+    _prepared: tuple[Path, Clip | Exception] | None = field(default=None, init=False)
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Path]:
+    def run(self, jobs: Sequence[Job], journal: Path | None = None) -> Iterator[Path]:
         """The results, each as it is written.
 
         A job that fails does not cost the others: `SomeFailedError` comes at the end, with a reason for each. A
-        single job's own error is raised as it is. Raises `UsageError` before any work where a result would take the
-        place of another one or of what a job is made of.
+        single job's own error is raised as it is. `journal`: where to note what is done; the results that an
+        interrupted run of the same batch wrote come first, and are not made again. Raises `UsageError` before any work
+        where a result would take the place of another one or of what a job is made of.
         """
         refuse_clashes([job.output for job in jobs], [path for job in jobs for path in (job.video, job.speech)])
         failures: list[tuple[str, str]] = []
-        prepared: tuple[Path, Clip | Exception] | None = None
-        for job in sorted(jobs, key=lambda job: job.video):
-            try:
-                check_job(job.video, job.speech, job.output, self.options)
-                recording = load_speech(job.speech)
-                key = key_of(job.video, job.speech, self.options, self.dubber)
-                with Unfinished(job.output, key, self.options.resume) as kept:
-                    if prepared is None or prepared[0] != job.video:
-                        prepared = job.video, self._prepare(job.video, kept)
-                    if isinstance(prepared[1], Exception):
-                        raise prepared[1]
-                    result = write_film(prepared[1], recording, job.output, self.options, self.progress_of, kept)
-            except Exception as error:  # whatever it is, the others shall not pay for it
-                if len(jobs) == 1:
-                    raise
-                _LOG.info("%s failed", job.output, exc_info=_LOG.isEnabledFor(logging.DEBUG))
-                failures.append((str(job.output), str(error)))
-            else:
-                yield result
-        if failures:
-            raise SomeFailedError(failures, len(jobs))
+        with Journal(journal, self.options.resume) as noted:
+            done = {job: self._is_done(job, noted) for job in jobs}
+            if count := sum(done.values()):
+                _LOG.info("%d of %d results are there from before; the batch continues.", count, len(jobs))
+            yield from (job.output for job in jobs if done[job])
+            for job in sorted((job for job in jobs if not done[job]), key=lambda job: job.video):
+                try:
+                    self._dub(job, noted)
+                except Exception as error:  # whatever it is, the others shall not pay for it
+                    if len(jobs) == 1:
+                        raise
+                    _LOG.info("%s failed", job.output, exc_info=_LOG.isEnabledFor(logging.DEBUG))
+                    failures.append((str(job.output), str(error)))
+                else:
+                    yield job.output
+            if failures:
+                raise SomeFailedError(failures, len(jobs))
+
+    def _is_done(self, job: Job, noted: Journal) -> bool:
+        with suppress(OSError):
+            return noted.is_done(job.output, self._key(job), self.options.overwrite)
+        return False
+
+    def _key(self, job: Job) -> dict[str, Any]:
+        """What the result depends on; the precision as asked for, because what is taken depends on the moment."""
+        return key_of(job.video, job.speech, self.options, self.dubber) | {"precision": self.options.precision}
+
+    def _dub(self, job: Job, noted: Journal) -> None:
+        check_job(job.video, job.speech, job.output, self.options)
+        recording = load_speech(job.speech)
+        key = key_of(job.video, job.speech, self.options, self.dubber)
+        with Unfinished(job.output, key, self.options.resume) as kept:
+            if self._prepared is None or self._prepared[0] != job.video:
+                self._prepared = job.video, self._prepare(job.video, kept)
+            if isinstance(self._prepared[1], Exception):
+                raise self._prepared[1]
+            noted.begin(job.output, self._key(job))
+            write_film(self._prepared[1], recording, job.output, self.options, self.progress_of, kept)
+            noted.finish(job.output, self._key(job))
 
     def _prepare(self, video: Path, kept: Unfinished) -> Clip | Exception:
         """The footage made ready, or why it cannot be, which is as true for its next speech."""

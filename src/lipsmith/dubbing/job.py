@@ -26,7 +26,6 @@ from typing import Any, Final, Self, cast
 
 import av
 import numpy as np
-from numpy.typing import NDArray
 
 from lipsmith import __version__
 from lipsmith.dubbing.mouth import PART, Memories, Shown
@@ -35,7 +34,17 @@ from lipsmith.dubbing.paste.composite import Memory
 from lipsmith.dubbing.pipeline import Clip, Dubber
 from lipsmith.dubbing.scan import Scan, write_scan
 from lipsmith.errors import InputError, LipsmithError, UsageError, WeightsError
-from lipsmith.files import HIDDEN, discard, hidden_for, hold, refuse_existing, refuse_input, require, write_whole
+from lipsmith.files import (
+    HIDDEN,
+    discard,
+    hidden_for,
+    hold,
+    refuse_existing,
+    refuse_input,
+    remove_stale,
+    require,
+    write_whole,
+)
 from lipsmith.inference.backend import Precision
 from lipsmith.media import VideoWriter, open_sound
 from lipsmith.media.background import Background
@@ -100,6 +109,8 @@ def check_job(video: Path, speech: Path, out: Path, options: DubOptions) -> None
         raise UsageError(f"{out}: the result must end in {', '.join(CONTAINERS)}.")
     if not options.overwrite and _is_over(hidden_for(out, UNFINISHED), out):
         discard(hidden_for(out, UNFINISHED))
+    if out.parent.is_dir():
+        remove_stale(out.parent)
     refuse_existing(out, options.overwrite)
     refuse_input(out, video, speech, options.background)
     if options.background is not None:
@@ -154,7 +165,7 @@ class Unfinished:
         self._done = 0
 
     def __enter__(self) -> Self:
-        remove_stale(self._out.parent, besides=self._folder)
+        remove_abandoned(self._out.parent, besides=self._folder)
         if self._folder.is_dir():
             self._hold()
             if not self._resume or _read_key(self._folder) != self._key:
@@ -227,7 +238,8 @@ class Unfinished:
     def _memories(self, number: int) -> Memories:
         with np.load(self._part(number).with_suffix(".npz")) as kept:
             faces = [name.partition("/")[0] for name in kept.files if name.endswith("/grain")]
-            return {int(face): _memory(kept[f"{face}/color"], kept[f"{face}/grain"]) for face in faces}
+            grains = {face: kept[f"{face}/grain"].tolist() for face in faces}
+            return {int(face): Memory(kept[f"{face}/color"], (int(n), level)) for face, (n, level) in grains.items()}
 
     def _make(self) -> None:
         if self._lock is not None:
@@ -265,15 +277,11 @@ class Unfinished:
             raise LipsmithError(f"{self._out} was not written: {error.strerror or error}.") from error
 
 
-def _memory(color: NDArray[np.float32], grain: NDArray[np.float64]) -> Memory:
-    return Memory(color, (int(grain[0]), float(grain[1])))
-
-
 def _taken(out: Path) -> UsageError:
     return UsageError(f"{out} is being written by another run; wait for that one or choose another name.")
 
 
-def remove_stale(folder: Path, besides: Path) -> None:
+def remove_abandoned(folder: Path, besides: Path) -> None:
     """Remove what dubs of a week ago left unfinished in `folder`, unless a process works at it."""
     for left in folder.glob(f"{HIDDEN}*{UNFINISHED}"):
         if left != besides and time.time() - left.stat().st_mtime > _STALE:

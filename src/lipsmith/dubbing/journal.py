@@ -1,0 +1,131 @@
+"""What is done of a batch, in a hidden file, so that the same command continues after an interruption."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from lipsmith.errors import LipsmithError, UsageError
+from lipsmith.files import HIDDEN, hold
+
+_LOG = logging.getLogger(__name__)
+
+_STALE: Final = 7 * 86_400.0
+"""Seconds after which nobody continues a batch."""
+
+Key = Mapping[str, Any]
+"""All that a result depends on, as JSON has it."""
+
+
+def journal_of(folder: Path, *given: Path | None) -> Path:
+    """The journal in `folder` of the batch that these words of the command name."""
+    words = "\0".join(str(path.resolve()) if path else "" for path in given)
+    return folder / f"{HIDDEN}journal-{hashlib.sha256(os.fsencode(words)).hexdigest()[:12]}.jsonl"
+
+
+class Journal:
+    """One line for every result that is begun and for every one that is done; a context manager.
+
+    The file is removed when all is done, and stays if something failed or the batch was interrupted. Without `path`,
+    nothing is kept. Raises `UsageError` if another process runs the same batch.
+    """
+
+    def __init__(self, path: Path | None, resume: bool = True) -> None:
+        self._path, self._resume = path, resume
+        self._begun: dict[str, Key] = {}
+        self._done: dict[str, tuple[Key, list[int]]] = {}
+        self._file: int | None = None
+
+    def __enter__(self) -> Self:
+        if self._path is None:
+            return self
+        _remove_stale(self._path)
+        try:
+            self._file = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o666)
+        except OSError as error:
+            _LOG.info("%s keeps no journal (%s); an interrupted batch begins again.", self._path.parent, error.strerror)
+            return self
+        if not hold(self._file):
+            os.close(self._file)
+            raise UsageError("This batch runs already in another process; wait for it.")
+        if self._resume:
+            self._read(self._path)
+        else:
+            os.ftruncate(self._file, 0)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is None or self._path is None:
+            return
+        if error is None or not self._resume or not (self._done or self._begun):
+            self._path.unlink(missing_ok=True)
+        os.close(self._file)
+
+    def is_done(self, output: Path, key: Key, overwrite: bool) -> bool:
+        """Whether an earlier run of this batch wrote `output`, from the same inputs, and nobody changed it since."""
+        name, state = _name(output), _state(output)
+        if state is None:
+            return False
+        # Killed between the result and its line; with `overwrite` the file may be that of before.
+        if not overwrite and name in self._begun and self._begun[name] == key:
+            return True
+        return self._done.get(name) == (key, state)
+
+    def begin(self, output: Path, key: Key) -> None:
+        """Note that `output`, which is not there or may be replaced, is being written."""
+        self._begun[_name(output)] = key
+        self._write({"begun": _name(output), "key": key})
+
+    def finish(self, output: Path, key: Key) -> None:
+        """Note that `output` is written."""
+        state = _state(output)
+        assert state is not None
+        self._done[_name(output)] = (key, state)
+        self._write({"done": _name(output), "key": key, "state": state})
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        if self._file is None:
+            return
+        try:
+            os.write(self._file, f"\n{json.dumps(line)}\n".encode())
+            os.fsync(self._file)
+        except OSError as error:
+            raise LipsmithError(f"{self._path} was not written: {error.strerror}; free some space.") from error
+
+    def _read(self, path: Path) -> None:
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            with suppress(ValueError, KeyError, TypeError):  # the last line may be cut off
+                entry = json.loads(line)
+                if "done" in entry:
+                    self._done[entry["done"]] = (entry["key"], entry["state"])
+                else:
+                    self._begun[entry["begun"]] = entry["key"]
+
+
+def _name(output: Path) -> str:
+    return os.fsencode(output.resolve()).hex()
+
+
+def _state(output: Path) -> list[int] | None:
+    with suppress(OSError):
+        found = output.stat()
+        return [found.st_size, found.st_mtime_ns]
+    return None
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove journals beside `path` that nobody has continued for a week."""
+    for other in path.parent.glob(f"{HIDDEN}journal-*.jsonl"):
+        with suppress(OSError):
+            if other != path and time.time() - other.stat().st_mtime > _STALE:
+                other.unlink()

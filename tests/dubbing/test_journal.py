@@ -1,0 +1,123 @@
+"""A batch that was interrupted continues: what is done is not done again, and nothing that is not done counts."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from double import Double, make_dubber
+from dub_samples import SIZE, no_face, write_wav
+from lipsmith import DubOptions
+from lipsmith.dubbing.batch import Batch, Job
+from lipsmith.dubbing.journal import Journal, journal_of
+from lipsmith.errors import SomeFailedError, UsageError
+from synthetic import make_film, speech
+
+OUTPUTS = ("1.mp4", "2.mp4", "3.mp4")
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> list[Job]:
+    film, words = make_film(tmp_path / "film.mp4", 0.2, 25, SIZE), write_wav(tmp_path / "words.wav", speech(0.2))
+    return [Job(film, words, tmp_path / name) for name in OUTPUTS]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., tuple[list[str], int]]:
+    """Runs a batch up to a number of results; returns their names, and how many frames were drawn."""
+
+    def run(jobs: list[Job], stop: int = 99, **options: bool) -> tuple[list[str], int]:
+        backend = Double()
+        results = Batch(make_dubber(backend), DubOptions(**options)).run(jobs, journal_of(tmp_path, tmp_path))  # type: ignore[arg-type]
+        made = [path.name for path in islice(results, stop)]
+        results.close()  # type: ignore[attr-defined]
+        return made, backend.calls.get("render", 0)
+
+    return run
+
+
+def hidden(folder: Path) -> list[Path]:
+    return list(folder.glob(".lipsmith-*"))
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_is_done_is_not_done_again(
+    tmp_path: Path, jobs: list[Job], run: Callable[..., tuple[list[str], int]], overwrite: bool
+) -> None:
+    assert run(jobs, stop=2, overwrite=overwrite) == (["1.mp4", "2.mp4"], 10)
+    before = [(tmp_path / name).stat().st_mtime_ns for name in OUTPUTS[:2]]
+    assert run(jobs, overwrite=overwrite) == (["1.mp4", "2.mp4", "3.mp4"], 5)
+    assert [(tmp_path / name).stat().st_mtime_ns for name in OUTPUTS[:2]] == before
+    assert hidden(tmp_path) == []
+
+
+def test_a_batch_that_is_complete_is_done_anew(jobs: list[Job], run: Callable[..., tuple[list[str], int]]) -> None:
+    run(jobs)
+    assert run(jobs, overwrite=True)[1] == 15
+    with pytest.raises(SomeFailedError):
+        run(jobs)
+
+
+def test_only_what_failed_is_tried_again(
+    tmp_path: Path, jobs: list[Job], run: Callable[..., tuple[list[str], int]]
+) -> None:
+    faceless = replace(jobs[1], video=no_face(tmp_path))
+    with pytest.raises(SomeFailedError):
+        run([jobs[0], faceless, jobs[2]])
+    assert run(jobs) == (["1.mp4", "3.mp4", "2.mp4"], 5)
+
+
+@pytest.mark.parametrize("change", ["input", "result", "removed", "options", "no resume"])
+def test_what_has_changed_is_done_again(
+    tmp_path: Path, jobs: list[Job], run: Callable[..., tuple[list[str], int]], change: str
+) -> None:
+    run(jobs, stop=2)
+    if change == "input":
+        os.utime(jobs[0].speech, (1, 1))
+    if change == "result":
+        (tmp_path / "1.mp4").write_bytes(b"mine")
+    if change == "removed":
+        (tmp_path / "1.mp4").unlink()
+    options = {"options": {"label": True}, "no resume": {"resume": False}}.get(change, {})
+    again = {"input": 15, "result": 10, "removed": 10, "options": 15, "no resume": 15}[change]
+    assert run(jobs, overwrite=True, **options)[1] == again
+    assert hidden(tmp_path) == []
+
+
+def test_a_result_whose_line_was_not_written_counts(
+    tmp_path: Path, jobs: list[Job], run: Callable[..., tuple[list[str], int]]
+) -> None:
+    """Killed between the two: the lines of what was begun and of what is done."""
+    run(jobs, stop=2)
+    (journal,) = hidden(tmp_path)
+    lines = journal.read_text().splitlines()
+    journal.write_text("\n".join(lines[:-1]) + lines[-1][:30])
+    assert run(jobs) == (list(OUTPUTS), 5)
+
+
+def test_a_batch_runs_once_at_a_time(
+    tmp_path: Path, jobs: list[Job], run: Callable[..., tuple[list[str], int]]
+) -> None:
+    with Journal(journal_of(tmp_path, tmp_path)), pytest.raises(UsageError, match="another process"):
+        run(jobs)
+
+
+def test_other_batches_have_other_journals_and_old_ones_go(tmp_path: Path) -> None:
+    paths = [journal_of(tmp_path, Path(name), None) for name in ("films", "more films")]
+    assert len(set(paths)) == 2
+    paths[1].touch()
+    os.utime(paths[1], (time.time() - 8 * 86_400,) * 2)
+    with Journal(paths[0]):
+        assert hidden(tmp_path) == [paths[0]]
+    assert hidden(tmp_path) == []
+
+
+def test_a_folder_that_takes_no_journal_is_no_obstacle(tmp_path: Path, jobs: list[Job]) -> None:
+    nowhere = tmp_path / "missing" / "journal"
+    assert len(list(Batch(make_dubber(), DubOptions()).run(jobs, nowhere))) == 3
