@@ -64,7 +64,7 @@ def test_files_without_a_partner_are_named(tmp_path: Path, caplog: pytest.LogCap
         jobs = pair(tmp_path / "films", tmp_path / "words", tmp_path / "out")
     assert [job.output.name for job in jobs] == ["b.mp4"]
     alone = ["films/a.mp4", "films/d.mp4", "words/c.wav", "words/e.wav"]
-    assert [message.split(" is left out")[0] for message in caplog.messages] == [str(tmp_path / at) for at in alone]
+    assert [message.split(" is skipped")[0] for message in caplog.messages] == [str(tmp_path / at) for at in alone]
 
 
 def test_an_error_that_nobody_foresaw_costs_its_own_job_alone(
@@ -206,10 +206,13 @@ def test_names_that_differ_in_case_alone_are_told_so(tmp_path: Path, caplog: pyt
         (tmp_path / name).touch()
     with caplog.at_level(logging.WARNING):
         pair(tmp_path / "films", tmp_path / "words", tmp_path / "out")
-    assert [message.endswith("only upper and lower case differ") for message in caplog.messages] == [True, True]
+    assert [message.endswith("names differ only in upper and lower case") for message in caplog.messages] == [
+        True,
+        True,
+    ]
 
 
 def test_a_folder_of_results_is_not_named_like_a_film(tmp_path: Path, film: Path, words: Path) -> None:
-    with pytest.raises(UsageError, match="names a film"):
+    with pytest.raises(UsageError, match="name of a film"):
         pair(film.parent, words, tmp_path / "out.mp4")
     assert not (tmp_path / "out.mp4").exists()

@@ -70,5 +70,5 @@ def test_what_is_no_clip_folder_is_said_to_be_none(
 
 
 def test_an_empty_folder_is_no_clip(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no prepared clip"):
+    with pytest.raises(InputError, match="not a prepared clip"):
         Clip.load(tmp_path, make_dubber())

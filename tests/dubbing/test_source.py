@@ -173,7 +173,7 @@ def test_anything_that_is_a_path_is_one(tmp_path: Path) -> None:
         (Image.new("RGB", (4, 4)), 25, "Image is neither a path nor frames"),
         (5, 25, "int is neither a path nor frames"),
         ([np.zeros((4, 4, 3), np.uint8).tolist()], 25, "RGB uint8 arrays"),
-        ([[[1, 2], [3]]], 25, "no picture"),
+        ([[[1, 2], [3]]], 25, "not a picture"),
         ([None], 25, "RGB uint8 arrays"),
         ([np.zeros((4, 4, 3), np.uint8)], "fast", "Frame rate fast"),
         ([np.zeros((4, 4, 3), np.uint8)], np.nan, "Frame rate nan"),
@@ -191,7 +191,7 @@ def test_an_endless_stretch_is_the_rest_and_an_endless_start_is_none(tmp_path: P
         assert len(list(open_source(footage, end=math.inf).frames())) == 5
         assert len(list(open_source(footage, end=1e300).frames())) == 5
         for start in (math.inf, math.nan, -math.inf):
-            with pytest.raises(UsageError, match="outside any footage"):
+            with pytest.raises(UsageError, match="outside of any footage"):
                 open_source(footage, start=start)
         with pytest.raises(InputError, match="no frame from"):
             list(open_source(footage, start=1e300).frames())

@@ -43,7 +43,7 @@ def test_a_quoted_name_may_hold_the_separator_and_quotes(tmp_path: Path) -> None
 
 
 WRONG = [
-    ('a.mp4,b.wav,c.mp4\na.mp4,b.wav,"q1.mp4\na.mp4,b.wav,q2.mp4\n', "line 3: a quote that begins there"),
+    ('a.mp4,b.wav,c.mp4\na.mp4,b.wav,"q1.mp4\na.mp4,b.wav,q2.mp4\n', "line 3: a quote that starts there"),
     ('a.mp4,b.wav,"q1.mp4\na.mp4,b.wav,q2.mp4"\n', "line 2: a cell spans several lines"),
     ('a.mp4,b.wav,"q1.mp4\na.mp4,b.wav,"q2.mp4\n', "line 2: "),
     ("a.mp4,b.wav,c.mp4\n\na.mp4,b, c.wav,c.mp4\n", "line 4: a cell has no column"),

@@ -1,1 +1,1 @@
-"""Dubs: a video and speech in, a video that says the speech out. `pipeline` is the main job, top to bottom."""
+"""Dubs a video with speech. `pipeline` is the main job; read it first."""

@@ -1,4 +1,4 @@
-"""Footage in memory: arrays, or Pillow's pictures."""
+"""Footage in memory: arrays or Pillow images."""
 
 from __future__ import annotations
 
@@ -73,9 +73,9 @@ def _frame_rate(rate: float) -> float:
 
 
 def _array(image: object) -> NDArray[Any]:
-    """A frame as an array; Pillow's pictures are made RGB."""
+    """A frame as an array; Pillow images are converted to RGB."""
     convert = getattr(image, "convert", None)
     try:
         return np.asarray(convert("RGB") if callable(convert) else image)
     except ValueError as error:
-        raise InputError(f"A frame of type {type(image).__name__} is no picture ({error}); give arrays.") from error
+        raise InputError(f"A frame of type {type(image).__name__} is not a picture ({error}); give arrays.") from error

@@ -1,4 +1,4 @@
-"""Many dubs in one go: which video says which speech where, and what became of each."""
+"""Runs many dubs: pairs videos with speech files and results, and reports failures."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _COLUMNS: Final = ("video", "speech", "output")
 
 @dataclass(frozen=True)
 class Job:
-    """One result to make."""
+    """One dub to run."""
 
     video: Path
     speech: Path
@@ -39,7 +39,7 @@ class Job:
 
 @dataclass
 class Batch:
-    """Jobs done one after the other; footage that several of them share is prepared once."""
+    """Runs jobs one after the other; footage shared by consecutive jobs is prepared once."""
 
     dubber: Dubber
     options: DubOptions
@@ -97,21 +97,21 @@ class Batch:
             noted.finish(job.output, self._key(job))
 
     def _prepare(self, video: Path, kept: Unfinished) -> Clip | Exception:
-        """The footage made ready, or why it cannot be, which is as true for its next speech."""
+        """The prepared footage, or the error, which is then reused for the footage's next jobs."""
         options, known = self.options, kept.scan()
         try:
             with (unwatched if known else self.progress_of)(f"{video.name}: faces") as progress:
                 return self.dubber.prepare(video, options.face, options.start, options.end, 25.0, progress, known)
-        except Exception as error:  # run raises it, for every job of this footage
+        except Exception as error:  # raised in `run` for every job of this footage
             return error
 
 
 def pair(video: Path, speech: Path, output: Path) -> list[Job]:
-    """The jobs of a video or a folder of them and a speech or a folder of them.
+    """The jobs of a video, or a folder of videos, and a speech file, or a folder of them.
 
-    Two files make one job. A folder with a file: each of its files with that one, named after it. Two folders:
-    the files of equal names. With a folder, `output` is a folder, which is made where it does not exist.
-    Raises `InputError` where there is nothing to pair.
+    Two files make one job. A folder and a file: each file of the folder is paired with that file, and results are named
+    after the folder's files. Two folders: files with equal names are paired. With a folder, `output` is a folder,
+    created if missing. Raises `InputError` if there is nothing to pair.
     """
     if not video.is_dir() and not speech.is_dir():
         return [Job(video, speech, output)]
@@ -125,40 +125,39 @@ def pair(video: Path, speech: Path, output: Path) -> list[Job]:
         chosen = [(film, words, film.stem if several_films else words.stem) for film in films for words in speeches]
     if not chosen:
         raise InputError(
-            f"{video} and {speech} hold no videos and speeches of equal names; rename them or use --pairs."
+            f"{video} and {speech} have no videos and speech files of equal names; rename them or use --pairs."
         )
     _make_folder(output)
     return [Job(film, words, output / f"{name}.mp4") for film, words, name in chosen]
 
 
 def _warn_alone(files: Collection[Path]) -> None:
-    """Name files without a partner, and those that would have one but for upper and lower case."""
+    """Warn about files without a partner, and about names that differ only in upper and lower case."""
     names = Counter(_same(path.stem).casefold() for path in files)
     for alone in sorted(files):
-        hint = "; only upper and lower case differ" if names[_same(alone.stem).casefold()] > 1 else ""
-        _LOG.warning("%s is left out: the other folder has no file of its name%s", alone, hint)
+        hint = "; names differ only in upper and lower case" if names[_same(alone.stem).casefold()] > 1 else ""
+        _LOG.warning("%s is skipped: the other folder has no file of that name%s", alone, hint)
 
 
 def read_pairs(table: Path, output: Path | None = None) -> list[Job]:
     """The jobs in a CSV file with the columns video, speech and output; paths are relative to the file's folder.
 
-    `output`: a folder in which results are put, in place of the table's own. Raises `InputError` for a table that
-    cannot be read.
+    `output`: a folder for the results, instead of the table's folder. Raises `InputError` for an invalid table.
     """
     rows = read_table(table, _COLUMNS)
     if output is not None:
         _make_folder(output)
     jobs = [_job(table, row, output) for _, row in rows]
     if not jobs:
-        raise InputError(f"{table} has no rows; each names a video, a speech and an output.")
+        raise InputError(f"{table} has no rows; add rows with a video, a speech file and an output.")
     return jobs
 
 
 def _make_folder(output: Path) -> None:
     if output.suffix.lower() in CONTAINERS and not output.exists():
-        raise UsageError(f"{output} names a film; name a folder, in which many results can be put")
+        raise UsageError(f"{output} is the name of a film; give a folder for the results")
     if output.exists() and not output.is_dir():
-        raise UsageError(f"{output} is a file; name a folder, in which many results can be put")
+        raise UsageError(f"{output} is a file; give a folder for the results")
     output.mkdir(parents=True, exist_ok=True)
 
 
@@ -170,14 +169,14 @@ def _job(table: Path, row: Mapping[str, str], output: Path | None) -> Job:
 
 
 def _there(path: Path) -> Path:
-    """The file of that name, in whichever way its accents are written."""
+    """The file of that name in either Unicode normalization."""
     if path.exists() or not path.parent.is_dir():
         return path
     return next((other for other in path.parent.iterdir() if _same(other.name) == _same(path.name)), path)
 
 
 def _same(name: str) -> str:
-    """Names are written in one way: a Mac, and what went over one, holds accents as characters of their own."""
+    """The name in one Unicode normalization, because macOS stores accents as separate characters."""
     return unicodedata.normalize("NFC", name)
 
 
@@ -185,7 +184,7 @@ def _media(folder: Path, suffixes: Collection[str]) -> list[Path]:
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     found = [path for path in files if is_media(path, suffixes)]
     if left := [path.name for path in files if path not in found]:
-        _LOG.warning("%s: left out, being of other kinds: %s", folder, ", ".join(left))
+        _LOG.warning("%s: skipped files of other kinds: %s", folder, ", ".join(left))
     if not found:
-        raise InputError(f"{folder} holds no file of a known kind ({', '.join(sorted(suffixes))}).")
+        raise InputError(f"{folder} has no file of a known kind ({', '.join(sorted(suffixes))}).")
     return found

@@ -1,4 +1,4 @@
-"""A prepared clip on disk: its frames without loss, its faces, and their reference crops; loaded in no time."""
+"""Saves and loads a prepared clip: lossless frames, faces, and their reference crops."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ class _StoredFace:
 
 @dataclass(frozen=True, kw_only=True)
 class _StoredClip:
-    """What clip.json holds."""
+    """The content of clip.json."""
 
     format: int
     name: str
     rate: str
     size: tuple[int, int]
     face_size: int
-    """Side of the reference crops, pixels; the model's."""
+    """Side of the reference crops in pixels, as set by the model."""
     faces: list[_StoredFace]
     chosen: list[int]
     info: dict[str, Any] | None = None
@@ -53,7 +53,7 @@ class _StoredClip:
 
 @dataclass(frozen=True)
 class PreparedClip:
-    """What a scan found in footage, and which faces speak."""
+    """Footage with its scan and the faces to dub."""
 
     source: Source
     scan: Scan
@@ -62,7 +62,7 @@ class PreparedClip:
 
 
 class StoredSource:
-    """The frames of a clip folder. Its `show` is for one thread at a time."""
+    """The frames of a clip folder. Call `show` from one thread at a time."""
 
     def __init__(self, film: Path, footage: Footage, times: NDArray[np.float64]) -> None:
         self._film, self.footage, self._times = film, footage, times
@@ -84,9 +84,9 @@ class StoredSource:
 
 
 def save_clip(folder: Path, clip: PreparedClip, store: CropStore) -> Path:
-    """Keep `clip`, whose crops are in `store`, in `folder`, which must be new or empty.
+    """Save `clip`, whose crops are in `store`, to `folder`, which must be new or empty.
 
-    Raises `UsageError` where it holds something, `LipsmithError` where the disk is full.
+    Raises `UsageError` if it is not empty, `LipsmithError` if the disk is full.
     """
     refuse_filled(folder, overwrite=False)
     footage, scan = clip.source.footage, clip.scan
@@ -109,10 +109,10 @@ def save_clip(folder: Path, clip: PreparedClip, store: CropStore) -> Path:
 
 
 def load_clip(folder: Path, store: CropStore, face_size: int) -> PreparedClip:
-    """The clip that `save_clip` kept in `folder`; its reference crops go to `store`.
+    """Load the clip that `save_clip` wrote to `folder`; its reference crops go to `store`.
 
-    Raises `InputError` where there is none, or it is damaged or of another version, and `UsageError` where it was
-    prepared for a model whose crops have another side than `face_size`.
+    Raises `InputError` if it is missing, damaged or of another version, and `UsageError` if it was prepared for a model
+    with another crop size than `face_size`.
     """
     try:
         table = json.loads((folder / _CLIP).read_text(encoding="utf-8"))
@@ -120,13 +120,13 @@ def load_clip(folder: Path, store: CropStore, face_size: int) -> PreparedClip:
             raise InputError(f"{folder} was saved by another version of lipsmith; prepare the clip again.")
         stored = build(_StoredClip, table, f"{folder / _CLIP} is damaged", InputError)
         if stored.face_size != face_size:
-            sides = f"{stored.face_size} pixels, and this one has {face_size}"
-            raise UsageError(f"{folder} was prepared for a model of {sides}; prepare the clip again.")
+            sides = f"{stored.face_size} pixels, but this one has {face_size}"
+            raise UsageError(f"{folder} was prepared for a model with crops of {sides}; prepare the clip again.")
         with np.load(folder / _FACES, allow_pickle=False) as arrays:
             times = arrays["times"]
             faces = [_face_of(face, arrays, store) for face in stored.faces]
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{folder} holds no prepared clip ({error}); prepare it again.") from error
+        raise InputError(f"{folder} is not a prepared clip ({error}); prepare it again.") from error
     footage = Footage(stored.name, Fraction(stored.rate), len(times), _info_of(stored.info))
     source = StoredSource(folder / _FRAMES, footage, times)
     chosen = [face for face in faces if face.number in stored.chosen]

@@ -1,4 +1,4 @@
-"""What a dub can be told, typed once for API and command line, and which of a film's faces that means."""
+"""The options of a dub, shared by API and command line, and the selection of faces."""
 
 from __future__ import annotations
 
@@ -27,34 +27,34 @@ STRONGEST: Final = 2.0
 LEAST_GAIN: Final = -100.0
 MOST_GAIN: Final = 40.0
 FACE_WORDS: Final = ("largest", "left", "right", "all")
-# A face must be there for this share of the longest-seen face's frames to count as left- or rightmost.
+# A face counts as left or right only if it is visible for this share of the longest visible face's frames.
 _LASTING: Final = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
 class DubOptions:
-    """How a video is dubbed. Raises `UsageError` for values that cannot be carried out."""
+    """Options of a dub. Raises `UsageError` for invalid values."""
 
     face: str = "largest"
-    """largest, left or right of each shot, all, or numbers that --list-faces shows, such as 2 or 1,4."""
+    """Face to dub: largest, left or right of each shot, all, or numbers from --list-faces such as 2 or 1,4."""
 
     start: float | None = None
-    """Use the footage from this second on."""
+    """Start of the footage to use, in seconds."""
 
     end: float | None = None
-    """Use the footage up to this second."""
+    """End of the footage to use, in seconds."""
 
     tail: Tail = "cut"
-    """When the speech is over, end the film (cut) or let the footage go on to its end with closed lips (keep)."""
+    """After the speech, end the film (cut), or continue the footage to its end with closed lips (keep)."""
 
     strength: float = 1.0
-    """How far the lips move from rest: 1 as predicted, less for calmer lips, up to 2 for livelier ones."""
+    """Scale of the lip motion, from 0 to 2: 1 as predicted, lower for less motion, higher for more."""
 
     background: Path | None = None
-    """A file with music or effects, to be heard under the speech from the beginning of the film to its end."""
+    """A file with music or effects to mix under the speech, from the start of the film to its end."""
 
     gain: float = -12.0
-    """Decibels by which the background is louder than in its file; below 0 it is softer."""
+    """Gain of the background in decibels; negative values make it softer."""
 
     side_by_side: bool = False
     """Put the source to the left of the result, for comparison."""
@@ -63,16 +63,16 @@ class DubOptions:
     """Write "synthetic" into a corner of the picture."""
 
     language: str | None = None
-    """Language of the speech in three letters (ISO 639-2), such as eng, for players that name the sound."""
+    """Language of the speech in three letters (ISO 639-2), such as eng, for the metadata of the sound."""
 
     precision: Precision = "auto"
-    """Numbers the renderer computes with on a CPU: float, int8, or auto, int8 where that is faster (CPUs with VNNI)."""
+    """Precision of the renderer on a CPU: float, int8, or auto (int8 if it is faster, on CPUs with VNNI)."""
 
     resume: bool = True
-    """Go on with what an interrupted dub left beside the result, and keep what this one has done until it is whole."""
+    """Continue an interrupted dub of the same result, and keep the parts of this one until it is complete."""
 
     overwrite: bool = False
-    """Replace results that exist."""
+    """Replace existing results."""
 
     def __post_init__(self) -> None:
         if self.face not in FACE_WORDS:
@@ -81,13 +81,13 @@ class DubOptions:
         if self.language is not None and not re.fullmatch("[a-z]{3}", self.language):
             raise UsageError(f"Language {self.language!r} is unknown: use three letters of ISO 639-2, such as eng.")
         if not LEAST_GAIN <= self.gain <= MOST_GAIN:
-            raise UsageError(f"A gain of {self.gain:g} dB cannot be had: choose {LEAST_GAIN:g} to {MOST_GAIN:g}.")
+            raise UsageError(f"A gain of {self.gain:g} dB is out of range: choose {LEAST_GAIN:g} to {MOST_GAIN:g}.")
         if self.tail not in get_args(Tail):
             raise UsageError(f"Tail {self.tail!r} is unknown: use {' or '.join(get_args(Tail))}.")
         if self.precision not in get_args(Precision):
             raise UsageError(f"Precision {self.precision!r} is unknown: use {', '.join(get_args(Precision))}.")
         if not 0 <= self.strength <= STRONGEST:
-            raise UsageError(f"A strength of {self.strength:g} cannot be had: choose 0 to {STRONGEST:g}.")
+            raise UsageError(f"A strength of {self.strength:g} is out of range: choose 0 to {STRONGEST:g}.")
 
 
 def face_numbers(face: str) -> set[int]:
@@ -101,7 +101,7 @@ def face_numbers(face: str) -> set[int]:
 def choose(tracks: Sequence[Face], face: str) -> list[Face]:
     """The faces to dub: largest, left or right of each shot, all, or numbers as listed ("2" or "1,4").
 
-    Raises `UsageError` for another word or a number that no face has.
+    Raises `UsageError` for an unknown word or face number.
     """
     if face == "all":
         return list(tracks)
@@ -111,14 +111,16 @@ def choose(tracks: Sequence[Face], face: str) -> list[Face]:
     wanted = face_numbers(face)
     unknown = sorted(wanted - {track.number for track in tracks})
     if unknown:
-        raise UsageError(f"There is no face number {unknown[0]}: {len(tracks)} were found; --list-faces shows them.")
+        raise UsageError(
+            f"There is no face number {unknown[0]}: {len(tracks)} faces were found; --list-faces shows them."
+        )
     return [track for track in tracks if track.number in wanted]
 
 
 def ignored_faces(tracks: Sequence[Face], chosen: Sequence[Face]) -> list[Face]:
-    """Faces that are not `chosen` though nobody who is shares a frame with them, in shots where somebody is.
+    """Faces that are not `chosen` and share no frame with a chosen face, in shots with a chosen face.
 
-    Who leaves the picture and comes back elsewhere is another face; so is a stranger who comes first.
+    A face that leaves the frame and returns gets a new number; a different person seen first also has another number.
     """
     return [
         track
@@ -129,11 +131,11 @@ def ignored_faces(tracks: Sequence[Face], chosen: Sequence[Face]) -> list[Face]:
 
 
 def warn_ignored_faces(name: str, face: str, tracks: Sequence[Face], chosen: Sequence[Face]) -> None:
-    """Log a warning where `face`, a word, leaves faces of the footage `name` undubbed that were likely meant."""
+    """Warn if `face`, a word, leaves faces of the footage `name` undubbed that the user probably meant."""
     if face in FACE_WORDS and (others := ignored_faces(tracks, chosen)):
         numbers = ", ".join(str(track.number) for track in others)
         _LOG.warning(
-            "%s: the original lips stay where only face %s is seen; choose faces by number, or all.", name, numbers
+            "%s: the original lips stay where only face %s is visible; choose faces by number, or all.", name, numbers
         )
 
 

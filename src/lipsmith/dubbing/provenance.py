@@ -1,4 +1,4 @@
-"""A signature under what every result says of itself: C2PA metadata by which it is synthetic and whole."""
+"""Signs results with C2PA metadata, which states that they are synthetic and detects later changes."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ ALGORITHMS = ("es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519")
 def sign(
     video: Path, signed: Path, certificate: Path, key: Path, algorithm: str = "es256", overwrite: bool = True
 ) -> None:
-    """Write `video` to `signed` with a C2PA manifest that names it a composite made by a trained algorithm.
+    """Write `video` to `signed` with a C2PA manifest that declares it a composite with trained algorithmic media.
 
     `certificate` is a PEM chain, the signer's own certificate first, that fits C2PA's profile; `key` its PEM private
-    key. Needs `pip install '.[provenance]'`. Raises InputError when either cannot serve, or when the
-    video's format cannot carry a manifest.
+    key. Needs `pip install '.[provenance]'`. Raises InputError if either is unusable or the video's format does not
+    support manifests.
     """
     if algorithm not in ALGORITHMS:
         raise UsageError(f"unknown signature algorithm {algorithm}; choose one of {', '.join(ALGORITHMS)}")

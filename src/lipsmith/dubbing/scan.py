@@ -1,4 +1,4 @@
-"""The faces of a film: where each one is through its shot, how visible it is, and the reference crops that show it."""
+"""Scans a film for faces: position and visibility through each shot, and reference crops."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ from lipsmith.files import write_whole
 from lipsmith.media import Frame
 from lipsmith.progress import Progress, prefetch
 
-# Frames over which the drawn mouth comes and goes where tracking starts or stops within a shot.
+# Frames over which the rendered mouth fades in and out where tracking starts or stops within a shot.
 FADE: Final = 4
-# Scores of the face network between which a face goes from hidden to seen (it gives up below 0.5).
+# Scores of the face network between which a face fades from hidden to visible (tracking stops below 0.5).
 HIDDEN: Final = 0.5
 SEEN: Final = 0.75
 
 
 @dataclass(frozen=True)
 class Stored:
-    """Where an array lies in its `CropStore`."""
+    """Position of an array in its `CropStore`."""
 
     offset: int
     shape: tuple[int, ...]
 
 
 class CropStore:
-    """Arrays of bytes in one temporary file, which the system removes when the process ends, however it ends."""
+    """Byte arrays in one temporary file, which the system removes when the process ends, even after a crash."""
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(prefix="lipsmith-")  # noqa: SIM115 - lives as long as the store
@@ -50,7 +50,7 @@ class CropStore:
         self._lock = Lock()
 
     def put(self, images: NDArray[np.uint8]) -> Stored:
-        """Keep `images`; raises `LipsmithError` where the temporary folder is full."""
+        """Store `images`; raises `LipsmithError` if the temporary folder is full."""
         with self._lock:
             try:
                 self._file.seek(self._end)
@@ -59,14 +59,14 @@ class CropStore:
             except OSError as error:
                 folder = tempfile.gettempdir()
                 raise LipsmithError(
-                    f"Reference pictures do not fit into {folder} ({error.strerror}); set TMPDIR to a folder with room."
+                    f"Reference pictures do not fit into {folder} ({error.strerror}); set TMPDIR to a larger folder."
                 ) from error
             place = Stored(self._end, images.shape)
             self._end += images.nbytes
         return place
 
     def get(self, place: Stored) -> NDArray[np.uint8]:
-        """The array that lies at `place`."""
+        """The array at `place`."""
         with self._lock:
             self._file.seek(place.offset)
             content = self._file.read(int(np.prod(place.shape)))
@@ -78,7 +78,7 @@ class Face:
     """A face of one shot in its `n` frames. Points are float32 `(n, 131, 2)`."""
 
     number: int
-    """In the list of all faces of the footage, from 1."""
+    """Number in the list of all faces of the footage, from 1."""
     shot: int
     frames: NDArray[np.intp]
     """(n,) numbers of the frames, rising."""
@@ -87,7 +87,7 @@ class Face:
     transforms: NDArray[np.float64]
     """(n, 2, 3), source pixels to crop units, smoothed over time."""
     opacity: NDArray[np.float32]
-    """(n,) in [0, 1]: how far the drawn mouth is to be seen."""
+    """(n,) in [0, 1]: opacity of the rendered mouth."""
     pool: Stored
     """(R, S, S, 3) uint8, the reference crops."""
     pool_points: NDArray[np.float32]
@@ -95,7 +95,7 @@ class Face:
     pool_still: NDArray[np.float32]
     """(R, 2, 2), crop units: `lipsmith.face.crop.still_points` of the pool."""
     lips: NDArray[np.intp]
-    """(m,) ranks in the pool of the lip references."""
+    """(m,) indices of the lip references in the pool."""
     landmarks: NDArray[np.float32]
     """(N, 131, 2), crop units: the landmark generator's references."""
     size: float
@@ -103,24 +103,24 @@ class Face:
     place: tuple[float, float]
     """Median center of the face, source pixels."""
     seconds: tuple[float, float]
-    """When it is first and last seen."""
+    """Times at which the face is first and last seen."""
     native: Stored | None = None
-    """(R, rows, N, 3) uint8: the references as large as they were filmed, `paste.detail`; None for a small face."""
+    """(R, rows, N, 3) uint8: the references at the film's resolution (`paste.detail`); None for a small face."""
 
     def __repr__(self) -> str:
         start, end = self.seconds
         return f"Face({self.number}, shot {self.shot}, {start:.2f} to {end:.2f} s, {self.size:.0f} px wide)"
 
     def rows(self, order: NDArray[np.intp]) -> NDArray[np.intp]:
-        """For frames numbered `order` the rows of this track's arrays, -1 where the face is not seen."""
+        """Rows of this face's arrays for the frames numbered `order`; -1 for frames that do not show the face."""
         at = np.minimum(np.searchsorted(self.frames, order), len(self.frames) - 1)
         return np.where(self.frames[at] == order, at, -1)
 
 
 def opacities(frames: NDArray[np.intp], scores: Floats, first: int, last: int) -> NDArray[np.float32]:
-    """How far the drawn mouth is to be seen, `(n,)`: less near the ends of tracking and where the score is low.
+    """Opacity of the rendered mouth, `(n,)`: lower near the ends of tracking and at low scores.
 
-    `first`, `last`: the shot's own ends, at which nothing fades.
+    `first`, `last`: the ends of the shot, at which nothing fades.
     """
     breaks = np.flatnonzero(np.diff(frames) > 1)
     starts = np.concatenate([[0], breaks + 1])
@@ -137,18 +137,18 @@ def opacities(frames: NDArray[np.intp], scores: Floats, first: int, last: int) -
 
 
 def _steady(scores: Floats) -> NDArray[np.float64]:
-    """Scores averaged over `FADE` neighbors, so that a doubt of one frame does not flash."""
+    """Scores averaged over `FADE` neighbors, so that a single low score causes no flicker."""
     padded = np.pad(scores, (FADE // 2, FADE // 2), mode="edge")
     return np.convolve(padded, np.ones(FADE // 2 * 2 + 1) / (FADE // 2 * 2 + 1), mode="valid")
 
 
 LONGEST_GAP: Final = 3
-"""Frames for which a lost face is interpolated; in longer gaps the source is shown."""
+"""Longest gap, in frames, in which a lost face is interpolated; longer gaps show the source."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the model asks of the crops: their side, lip references and reference landmark sets."""
+    """The model's requirements: crop side, number of lip references and of reference landmark sets."""
 
     face: int = 128
     lips: int = 5
@@ -157,7 +157,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Scan:
-    """All that the first pass found."""
+    """Result of the first pass."""
 
     times: NDArray[np.float64]
     faces: list[Face]
@@ -166,7 +166,7 @@ class Scan:
 
 
 def write_scan(path: Path, scan: Scan, store: CropStore) -> None:
-    """Keep a scan and its pictures, which lie in `store`, in the file `path`: NumPy's npz, an array at a time."""
+    """Save a scan and its pictures from `store` to the file `path` (NumPy's npz), one array at a time."""
     with write_whole(path) as beside, ZipFile(beside, "w") as archive:
 
         def add(name: str, value: object) -> None:
@@ -183,7 +183,7 @@ def write_scan(path: Path, scan: Scan, store: CropStore) -> None:
 
 
 def read_scan(path: Path, store: CropStore) -> Scan:
-    """A scan that `write_scan` kept, its pictures in `store` from now on."""
+    """Load a scan of `write_scan`; its pictures go to `store`."""
     with np.load(path, allow_pickle=False) as arrays:
         parts: dict[str, dict[str, Any]] = {}
         for number, _, name in (entry.partition("/") for entry in arrays.files if "/" in entry):
@@ -207,18 +207,18 @@ class Scanner:
         self._size = (0, 0)
 
     def scan(self, source: Source, progress: Progress | None = None) -> Scan:
-        """Go through all frames. Raises `InputError` where no frame shows a face."""
-        # Closed by name: who keeps an error keeps its trace, and with that a thread that waits with the film open.
+        """Scan all frames. Raises `InputError` if no frame shows a face."""
+        # Closed explicitly: a kept error keeps its traceback, and with it a thread that waits with the film open.
         with closing(self._counted(source, progress)) as frames:
             for shot in track_shots(frames, self._tracker, bridge=LONGEST_GAP, candidate_size=LARGEST // 2):
                 for face in shot.faces:
                     self._tracks.append(self._track(shot, face, len(self._tracks) + 1))
                     del face
-                del shot  # or its pictures stay while the next one is read
+                del shot  # free its pictures before the next shot is read
         if not self._tracks:
             raise InputError(
                 f"{source.footage.name}: no face in any of its {len(self._times)} frames; "
-                "choose footage where a face is at least 30 pixels wide and turned towards the camera."
+                "choose footage where a face is at least 30 pixels wide and turned toward the camera."
             )
         return Scan(np.array(self._times), self._tracks, self._size)
 
@@ -258,7 +258,7 @@ class Scanner:
     def _references(
         self, face: ShotFace, frames: NDArray[np.intp], transforms: NDArray[np.float64], points: NDArray[np.float32]
     ) -> tuple[list[Candidate], NDArray[np.uint8], NDArray[np.intp], NDArray[np.intp]]:
-        """The pool, its crops `(R, S, S, 3)` and rows in the track `(R,)`, and the ranks in it of lip references."""
+        """The pool, its crops `(R, S, S, 3)`, its rows in the track `(R,)`, and the indices of lip references in it."""
         rows = np.searchsorted(frames, [candidate.frame for candidate in face.candidates])
         crops = np.stack(
             [c.crop(transforms[row], self._sizes.face) for c, row in zip(face.candidates, rows, strict=True)]
@@ -283,14 +283,14 @@ def find_faces(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> list[Face]:
-    """All faces of a film, shot by shot, with the numbers that `Dubber.prepare` takes; needs no model.
+    """All faces of a film, shot by shot, with the numbers for `Dubber.prepare`; needs no model.
 
-    Raises `InputError` where the film cannot be read or shows no face.
+    Raises `InputError` if the film cannot be read or shows no face.
     """
     scanner = Scanner(FaceTracker(MOST_FACES, threads or 1), CropStore(), Sizes())
     return scanner.scan(FileSource(Path(video), start, end), progress).faces
 
 
 def _joined(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """One array, which is no copy where there is but one: that of a long shot weighs."""
+    """One array, without a copy if there is only one, because that of a long shot is large."""
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)

@@ -1,4 +1,4 @@
-"""Footage that can be shown in any order, and the order: forward while it lasts, backward when the speech is longer."""
+"""Reads footage in any order, and computes the order: forward, then backward and forward if the speech is longer."""
 
 from __future__ import annotations
 
@@ -23,49 +23,49 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-# Decoded frames that playing backward may hold: less means more seeks, each of which decodes from a key frame on.
+# Bytes of decoded frames held for backward playback; less means more seeks, each of which decodes from a key frame.
 BUDGET: Final = 96 << 20
 STILL_RATE: Final = Fraction(25)
 
 Frames = Sequence[NDArray[np.uint8]] | Sequence["Image"] | NDArray[np.uint8]
-"""Footage in memory: RGB uint8 arrays `(H, W, 3)` or Pillow's pictures, of one size."""
+"""Footage in memory: RGB uint8 arrays `(H, W, 3)` or Pillow images, of one size."""
 Video = PathLike[str] | str | Frames
 
 _INSTANT: Final = 1e-6
-_EARLY: Final = 2  # frames that deinterlacing looks at before the first one that is wanted
+_EARLY: Final = 2  # frames that deinterlacing needs before the first requested one
 _STILL: Final = 0.04  # seconds; a still picture is shown 25 times a second
-_SLIDE: Final = 0.5  # seconds; footage whose frames usually stand longer than this shows still pictures
-_ROUNDING: Final = 0.25  # a frame is shown once more when it stands for 1.75 usual intervals
+_SLIDE: Final = 0.5  # seconds; footage with longer typical frames is a slide show of still pictures
+_ROUNDING: Final = 0.25  # a frame is repeated if it lasts at least 1.75 usual intervals
 
 _AGES: Final = 1e9  # seconds; no footage lasts longer, and larger numbers overflow
 
 
 @dataclass(frozen=True)
 class Footage:
-    """What the frames are, whatever holds them."""
+    """Properties of footage, independent of its source."""
 
     name: str
     rate: Fraction
     """Frames a second."""
     frames: int | None
-    """About how many the stretch has; None where nobody can tell."""
+    """Estimated number of frames; None if unknown."""
     info: VideoInfo | None = None
-    """The file's, if it is one."""
+    """Properties of the file, if the footage is a file."""
 
 
 class Source(Protocol):
-    """A stretch of footage."""
+    """A part of footage between two times."""
 
     footage: Footage
 
     def frames(self) -> Iterator[Frame]:
-        """Every frame in order; `index` counts from 0, `time` is the footage's own."""
+        """Every frame in order; `index` counts from 0, `time` is on the footage's clock."""
         ...
 
     def show(self, order: NDArray[np.intp], times: NDArray[np.float64]) -> Iterator[NDArray[np.uint8]]:
         """The images `(H, W, 3)` of the frames numbered `order`, a walk in which neighbors differ by 1 at most.
 
-        `times`: `(F,)` of all frames of the stretch, as `frames` gave them.
+        `times`: `(F,)` of all frames, from `frames`.
         """
         ...
 
@@ -114,11 +114,13 @@ class FileSource:
 
     def _between(self, first: int, last: int, times: NDArray[np.float64]) -> Iterator[Frame]:
         first = max(0, first - _EARLY)
-        # Half a frame early and late, so that a time rounded differently loses no frame.
+        # Half a frame of margin, so that different rounding of times loses no frame.
         early = (times[first] - times[first - 1]) / 2 if first else 0.0
         end = (times[last] + times[last + 1]) / 2 if last + 1 < len(times) else self._end
         start = max(self._start, float(times[first] - early))
-        return self._read(start, end, "it had when first read, so it was changed or its clock jumps; copy it to an MP4")
+        return self._read(
+            start, end, "it had one when first read, so it was changed or its clock jumps; convert it to MP4"
+        )
 
     def _read(self, start: float, end: float | None, remedy: str) -> Iterator[Frame]:
         """At least one frame."""
@@ -131,15 +133,15 @@ class FileSource:
 
 
 def check_stretch(start: float | None, end: float | None) -> None:
-    """Raise `UsageError` for a start and end, in seconds, with nothing between them."""
+    """Raise `UsageError` for an invalid or empty range of seconds."""
     if start is not None and not 0 <= start < math.inf:
-        raise UsageError(f"The start, {start:g} s, lies outside any footage; choose 0 or later.")
+        raise UsageError(f"The start, {start:g} s, is outside of any footage; choose 0 or later.")
     if end is not None and not end > (start or 0):
         raise UsageError(f"The end, {end:g} s, is not after the start, {start or 0:g} s; choose a later end.")
 
 
 def finite(end: float | None) -> float | None:
-    """An endless stretch is one without an end."""
+    """`end`, or None if it is infinite."""
     return None if end is None or math.isinf(end) else end
 
 
@@ -151,9 +153,9 @@ def _expected(info: VideoInfo, start: float, end: float | None) -> int | None:
 
 
 def runs(order: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
-    """A walk as stretches that go one way each: 0 1 2 1 0 1 as 0 1 2, then 1 0, then 1.
+    """Splits `order` into runs in one direction: 0 1 2 1 0 1 into 0 1 2, then 1 0, then 1.
 
-    Standing still goes along either way.
+    Repeated frames belong to a run in either direction.
     """
     begin, way = 0, 0
     for place in range(1, len(order)):
@@ -171,7 +173,7 @@ def _held(
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """The frames numbered `wanted` (never falling), each as often as it is wanted.
 
-    A second decoding of a damaged film may lack a frame: the one before it then stands in.
+    A second decoding of a damaged film may lack a frame, which the previous one then replaces.
     """
     place, last = 0, None
     for frame in frames:
@@ -191,7 +193,7 @@ def _held(
 
 
 def _number(times: NDArray[np.float64], time: float) -> int:
-    """The frame whose time is nearest."""
+    """Number of the frame with the nearest time."""
     if len(times) == 1:
         return 0
     right = int(np.clip(np.searchsorted(times, time), 1, len(times) - 1))
@@ -211,20 +213,20 @@ class Timeline:
 
     @property
     def follows(self) -> NDArray[np.bool_]:
-        """`(N,)`: whether a frame is the source's neighbor of the one before it (or the very same)."""
+        """`(N,)`: whether a frame is the same source frame as the previous one or a neighbor of it."""
         steps = np.abs(np.diff(self.index)) <= 1
         return np.concatenate([[False], steps])
 
 
 def chapters_of(footage: Footage, times: NDArray[np.float64], timeline: Timeline) -> list[Chapter]:
-    """The footage's chapters where it plays once; `times` as in `Source.show`."""
+    """The footage's chapters if it plays once; `times` as in `Source.show`."""
     plays_once = bool((np.diff(timeline.index) >= 0).all())
     begin = float(times[0])
     return chapters_between(footage.info.chapters, begin, begin + timeline.end) if footage.info and plays_once else []
 
 
 def usual_interval(times: NDArray[np.float64], rate: Fraction) -> float:
-    """Seconds for which a frame of footage is shown that is no pause: the median, or that of a still picture."""
+    """Typical duration of a frame in seconds: the median, or that of a still picture."""
     if len(times) == 1:
         return float(1 / rate)
     median = float(np.median(np.diff(times)))
@@ -232,15 +234,15 @@ def usual_interval(times: NDArray[np.float64], rate: Fraction) -> float:
 
 
 def play(times: NDArray[np.float64], end: float, seconds: float) -> Timeline:
-    """The frames that fill `seconds`: each that begins before they are over, so that the last ends at or after them.
+    """The frames that fill `seconds`: all frames that begin before the end, so that the last one ends at or after it.
 
-    `times`: `(F,)`, rising, when the source's frames begin; `end`: when the last one ends. Footage that is too short
-    turns back at its ends without showing the last frame twice, each interval as long as it is forward. A frame that
-    stands is shown again at the usual interval, because a mouth may speak in it.
+    `times`: `(F,)`, rising, start times of the source's frames; `end`: end of the last one. Footage that is too short
+    reverses at its ends without repeating the end frame, with the same intervals as forward. A long frame is repeated
+    at the usual interval, because the mouth may move in it.
     """
     usual = usual_interval(times, 1 / Fraction(max(end - times[0], _INSTANT)))
     forward = np.diff(times) if len(times) > 1 else np.array([usual])
-    # What is longer than the result is as good as endless.
+    # Anything longer than the result counts as endless.
     forward = np.minimum(forward, usual * np.ceil(seconds / usual + 1))
     last = len(times) - 1
     cycle = np.concatenate([np.arange(last + 1), np.arange(last - 1, 0, -1)])

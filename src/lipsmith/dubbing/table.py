@@ -1,4 +1,4 @@
-"""Tables of jobs as spreadsheets write them: CSV with commas, semicolons or tabs, with or without a byte order mark."""
+"""Reads tables of jobs: CSV with commas, semicolons or tabs, with or without a byte order mark."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from lipsmith.errors import InputError
 from lipsmith.files import require
 
 Row = tuple[int, dict[str, str]]
-"""The line of the file at which a row begins, and its cells by column."""
+"""The line of the file at which a row starts, and its cells by column."""
 
 
 def read_table(path: Path, columns: Sequence[str]) -> list[Row]:
-    """The rows of a CSV file that has exactly `columns`; rows without any text are passed over.
+    """The rows of a CSV file with exactly `columns`; empty rows are skipped.
 
-    Raises `InputError` for a file that cannot be read, other columns, and rows in which a cell is empty, has no column
+    Raises `InputError` for an unreadable file, for other columns, and for rows with a cell that is empty, has no column
     or spans lines.
     """
     require(path)
@@ -42,7 +42,7 @@ def _lines(path: Path, file: TextIO) -> Iterator[tuple[int, list[str]]]:
             cells = next(reader, None)
         except csv.Error as error:
             open_quote = "unexpected end of data" in str(error)
-            reason = "a quote that begins there is never closed" if open_quote else str(error)
+            reason = "a quote that starts there is not closed" if open_quote else str(error)
             raise InputError(f"{path}, line {begin}: {reason}; correct the table.") from error
         if cells is None:
             return
@@ -63,7 +63,7 @@ def _row(path: Path, number: int, cells: list[str], header: Sequence[str], colum
     cells = [cell.strip() for cell in cells]
     named = dict(zip(header, cells, strict=False))
     if any(cells[len(header) :]) or named.get(""):
-        raise InputError(f"{path}, line {number}: a cell has no column; put quotes around names that hold commas.")
+        raise InputError(f"{path}, line {number}: a cell has no column; put quotes around names that contain commas.")
     if any("\n" in cell or "\r" in cell for cell in cells):
         raise InputError(f"{path}, line {number}: a cell spans several lines; a quote may be missing.")
     if not all(named.get(column) for column in columns):
