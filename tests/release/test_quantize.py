@@ -15,6 +15,7 @@ from lipsmith.inference.onnx import INT8
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("torch")
 
+from lipsmith.models.renderer.alignment import CUES  # noqa: E402
 from lipsmith.release import quantize as module  # noqa: E402
 from lipsmith.release.quantize import Comparison, Sample, compare, quantize  # noqa: E402
 
@@ -28,14 +29,16 @@ def model(tmp_path: Path) -> Path:
     return folder
 
 
-def test_convolutions_of_flow_and_picture_and_those_with_computed_weights_stay_float(tmp_path: Path) -> None:
-    weights = ["renderer.decoder.head.1.weight", "renderer.masked_encoder.1.weight", "computed"]
+def test_convolutions_of_flow_and_picture_and_cues_stay_float(tmp_path: Path) -> None:
+    channels = {"renderer.decoder.head.1.weight": 12, "renderer.masked_encoder.1.weight": 12, "split_1": CUES}
     nodes = [
         onnx.helper.make_node("Conv", ["x", weight], [f"y{place}"], name=f"conv{place}")
-        for place, weight in enumerate(weights)
+        for place, weight in enumerate(channels)
     ]
     nodes.append(onnx.helper.make_node("Relu", ["y1"], ["z"], name="relu"))
-    stored = [onnx.numpy_helper.from_array(np.zeros((1, 1, 3, 3), np.float32), name) for name in weights[:2]]
+    stored = [
+        onnx.numpy_helper.from_array(np.zeros((1, count, 3, 3), np.float32), name) for name, count in channels.items()
+    ]
     graph = onnx.helper.make_graph(nodes, "convolutions", [], [], stored)
     onnx.save(onnx.helper.make_model(graph), tmp_path / "stage.onnx")
     assert module._kept_float(tmp_path / "stage.onnx") == ["conv0", "conv2"]

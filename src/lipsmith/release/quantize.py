@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import numpy as np
@@ -27,6 +28,7 @@ from lipsmith.inference.backend import Backend
 from lipsmith.inference.model_folder import ModelConfig, ModelFolder, find_model, load_backend, write_config
 from lipsmith.inference.onnx import INT8, open_session
 from lipsmith.inference.render import encode_face, pixels, render, sketches_around
+from lipsmith.models.renderer.alignment import CUES
 from lipsmith.speech.mel import mel_windows
 
 _LOG = logging.getLogger(__name__)
@@ -169,14 +171,16 @@ def _write(stage: Path, inputs: list[Inputs], out: Path) -> None:
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
     known = {given.name for given in open_session(stage).get_inputs()}
-    with _quiet():
+    with _quiet(), TemporaryDirectory() as folder:
+        folded = Path(folder) / stage.name
+        _fold(stage, folded)
         quantize_static(
-            str(stage),
+            str(folded),
             str(out),
             _Reader([{name: given[name] for name in known} for given in inputs]),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=["Conv"],
-            nodes_to_exclude=_kept_float(stage),
+            nodes_to_exclude=_kept_float(folded),
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
@@ -193,12 +197,22 @@ def _quiet() -> Iterator[None]:
         logging.disable(logging.NOTSET)
 
 
+def _fold(stage: Path, folded: Path) -> None:
+    """Write the stage with all that does not depend on its inputs computed, so that such weights become 8-bit too."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(folded)
+    ort.InferenceSession(str(stage), options, providers=["CPUExecutionProvider"])
+
+
 def _kept_float(stage: Path) -> list[str]:
-    """Names of the convolutions that stay float; that of all that references are compared by has computed weights."""
+    """Names of the convolutions that stay float: `_FLOAT`, and the cues, whose ranges differ."""
     import onnx
 
     graph = onnx.load(stage).graph
-    stored = {tensor.name for tensor in graph.initializer}
+    channels = {tensor.name: tensor.dims[1] for tensor in graph.initializer if len(tensor.dims) == 4}
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
     parts = tuple(f"renderer.{part}." for part in _FLOAT)
-    return [node.name for node in convolutions if node.input[1] not in stored or node.input[1].startswith(parts)]
+    return [node.name for node in convolutions if channels[node.input[1]] == CUES or node.input[1].startswith(parts)]

@@ -23,7 +23,6 @@ RESIDUAL_UNIT: Final = 0.03
 # Remoteness from the landmarks at which a place is taken, before learning, to stand half with the picture.
 HALFWAY: Final = 16.0
 CUES: Final = 5
-_BLOCK: Final = 16
 
 
 @dataclass(frozen=True)
@@ -140,10 +139,10 @@ class FlowAlignment(nn.Module):
         if not is_exporting():
             out: Tensor = conv(torch.cat(seen, 1))
             return out
-        # ONNX Runtime's fast convolutions take multiples of 16 channels.
-        spare = -conv.in_channels % _BLOCK
-        nothing = torch.zeros_like(seen[0][:, :1]).expand(-1, spare, -1, -1)
-        return F.conv2d(torch.cat([*seen, nothing], 1), F.pad(conv.weight, (0, 0, 0, 0, 0, spare)), conv.bias, 1, 1)
+        # Apart, because in 8 bits features and cues cannot share one range; see `release.quantize`.
+        features, cues = torch.cat(seen[:2], 1), torch.cat(seen[2:], 1)
+        of_features, of_cues = conv.weight.split([features.shape[1], cues.shape[1]], 1)
+        return F.conv2d(features, of_features, conv.bias, 1, 1) + F.conv2d(cues, of_cues, None, 1, 1)
 
     def _cues(self, view: Tensor, known: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """What speaks against a flow: where the references `(b k, 3, h, w)` that it brings differ from one another, and
