@@ -242,23 +242,31 @@ class FaceTracker:
         if any(face.same_face(detection.box, 0.4) for face in known):
             return []
         detection = self._detector.upright(image, detection)
-        sighting = self._settled(image, detection.crop)
+        if detection.score + 1 < CONFIRMED:  # no score of the landmark network would do
+            return []
+        sighting = self._look(image, detection.crop)
+        if any(sighting.same_face(face.box) for face in known):
+            return []
+        sighting = self._settled(image, sighting)
         sure = detection.score + sighting.score >= CONFIRMED and believable(sighting, image)
         return [sighting] if sure and not any(sighting.same_face(face.box) for face in known) else []
 
-    def _settled(self, image: NDArray[np.uint8], crop: Square) -> Sighting:
+    def _look(self, image: NDArray[np.uint8], crop: Square) -> Sighting:
+        return Sighting(*self._mesh(image, crop), crop)
+
+    def _settled(self, image: NDArray[np.uint8], sighting: Sighting) -> Sighting:
         """The face once mesh and crop agree, so that the first frame is as accurate as the next.
 
         A face in profile is often accepted in only one of these slightly different crops.
         """
-        best = sighting = Sighting(*self._mesh(image, crop), crop)
+        best = sighting
         for _ in range(PASSES - 1):
             place = sighting.place
             if believable(sighting, image):
                 best = sighting
                 if settle(sighting.crop, place) == sighting.crop:
                     break
-            sighting = Sighting(*self._mesh(image, place), place)
+            sighting = self._look(image, place)
         return sighting if believable(sighting, image) else best
 
     def _admit(self, found: list[Sighting], room: int) -> list[Track]:
