@@ -142,7 +142,10 @@ def test_arrays_give_what_a_file_gives(dubber: Dubber, film: Path, clip: Clip) -
     in_memory = dubber.prepare(images, rate=25).dub(speech(1.5)).frames()
     from_file = clip.dub(speech(1.5)).frames()
     for one, other in zip(in_memory, from_file, strict=True):
-        assert np.array_equal(one.image, other.image)
+        apart = np.abs(one.image.astype(int) - other.image)
+        # A file's colors are converted in part, with other rounding.
+        assert apart.mean() < 0.2
+        assert apart.max() <= 6
         assert one.time == pytest.approx(other.time, abs=1e-4)
 
 

@@ -1,6 +1,6 @@
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +19,7 @@ from lipsmith.dubbing.pipeline import open_source
 from lipsmith.dubbing.source import FileSource, runs
 from lipsmith.errors import InputError, LipsmithError, UsageError
 from lipsmith.media import VideoWriter
+from lipsmith.media.color import Picture
 from synthetic import make_film
 from video_samples import film as write_film
 from video_samples import pictures, snow
@@ -40,8 +41,8 @@ def film(tmp_path: Path) -> Path:
     return path
 
 
-def numbers(images: object) -> list[int]:
-    return [round((float(image.mean()) - 40) / 4) for image in images]  # type: ignore[attr-defined]
+def numbers(images: Iterable[Picture]) -> list[int]:
+    return [round((float(np.asarray(image).mean()) - 40) / 4) for image in images]
 
 
 @pytest.mark.parametrize("budget", [1, 5 * 32 * 32 * 3, 1 << 30])

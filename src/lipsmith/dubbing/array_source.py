@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lipsmith.dubbing.source import Footage, Frames, check_stretch, finite
 from lipsmith.errors import InputError, UsageError
 from lipsmith.media import Frame
+from lipsmith.media.color import Picture
 
 
 class ArraySource:
@@ -56,7 +57,7 @@ class ArraySource:
         for index, image in enumerate(self._images):
             yield Frame(image, self._first + index * step, index)
 
-    def show(self, order: NDArray[np.intp], times: NDArray[np.float64]) -> Iterator[NDArray[np.uint8]]:
+    def show(self, order: NDArray[np.intp], times: NDArray[np.float64]) -> Iterator[Picture]:
         """Images in the order of a walk."""
         return (self._images[index] for index in order)
 

@@ -26,7 +26,7 @@ from lipsmith.inference.backend import Backend
 from lipsmith.inference.model_folder import ModelConfig
 from lipsmith.inference.render import Drawing, EncodedFace, encode_face, render, sketches_around
 from lipsmith.inference.speak import close_lips, predict_content, resting_opening, with_strength
-from lipsmith.media import VideoWriter
+from lipsmith.media import Picture, VideoWriter
 from lipsmith.progress import prefetch_map
 from lipsmith.speech.recording import Speech, speaking
 
@@ -182,14 +182,14 @@ class DrawnFrame:
     """An output frame before its faces are pasted."""
 
     number: int
-    filmed: Image
+    filmed: Picture
     """(H, W, 3)."""
     faces: list[DrawnFace | None]
     """Of each mouth track; None where the frame does not show the face."""
 
 
 def draw_frame(
-    faces: EncodedFaces, mouths: Sequence[MouthTrack], heard: Heard, number: int, filmed: Image
+    faces: EncodedFaces, mouths: Sequence[MouthTrack], heard: Heard, number: int, filmed: Picture
 ) -> DrawnFrame:
     """Every face's crop in output frame `number`, which shows the source image `filmed` `(H, W, 3)`.
 
@@ -199,7 +199,7 @@ def draw_frame(
     return DrawnFrame(number, filmed, [_drawn_face(faces, mouth, heard, number, filmed) for mouth in mouths])
 
 
-def _drawn_face(faces: EncodedFaces, mouth: MouthTrack, heard: Heard, number: int, filmed: Image) -> DrawnFace | None:
+def _drawn_face(faces: EncodedFaces, mouth: MouthTrack, heard: Heard, number: int, filmed: Picture) -> DrawnFace | None:
     part = mouth.place(number)
     if part is None:
         return None
@@ -231,8 +231,8 @@ class Dubbed:
     """An output frame with its new mouths; `filmed` and `image` are `(H, W, 3)`."""
 
     number: int
-    filmed: Image
-    image: Image
+    filmed: Picture
+    image: Picture
     memories: Memories | None
     """What the compositors remember, at the end of a part."""
 
@@ -241,7 +241,7 @@ def dub_frames(
     faces: EncodedFaces,
     mouths: Sequence[MouthTrack],
     heard: Heard,
-    images: Generator[Image, None, None],
+    images: Generator[Picture, None, None],
     at_once: int,
     begin: int,
     memories: Memories,
@@ -254,7 +254,7 @@ def dub_frames(
     for face, memory in memories.items():
         compositors[face].memory = memory
 
-    def draw(shown: tuple[int, Image]) -> DrawnFrame:
+    def draw(shown: tuple[int, Picture]) -> DrawnFrame:
         return draw_frame(faces, mouths, heard, *shown)
 
     # Closed by name: who keeps an error keeps its trace, and with that threads that wait with the film open.
@@ -266,12 +266,12 @@ def dub_frames(
             yield Dubbed(frame.number, frame.filmed, image, kept if after % PART == 0 else None)
 
 
-def _numbered(images: Generator[Image, None, None], begin: int) -> Generator[tuple[int, Image], None, None]:
+def _numbered(images: Generator[Picture, None, None], begin: int) -> Generator[tuple[int, Image], None, None]:
     with closing(images):
         yield from enumerate(images, begin)
 
 
-Shown = Generator[tuple[Image, float, Memories | None], None, None]  # the last at the end of each part
+Shown = Generator[tuple[Picture, float, Memories | None], None, None]  # the last at the end of each part
 
 
 class Kept(Protocol):
@@ -281,7 +281,7 @@ class Kept(Protocol):
         """The parts and when they begin, given the times `at` of all frames; `show` and `film` make missing ones."""
 
 
-def paste_frame(compositors: Mapping[int, Compositor], mouths: Sequence[MouthTrack], frame: DrawnFrame) -> Image:
+def paste_frame(compositors: Mapping[int, Compositor], mouths: Sequence[MouthTrack], frame: DrawnFrame) -> Picture:
     """The image `(H, W, 3)` with every face's new mouth.
 
     Frames come in order: `compositors`, by the number of the face, remember the frame before.

@@ -220,8 +220,7 @@ class Result:
     def frames(self) -> Iterator[Frame]:
         """The frames, RGB `(H, W, 3)`, with their times in seconds from 0; the images are the caller's own."""
         for frame in self._dubbed():
-            image = frame.image.copy() if frame.image is frame.filmed else frame.image
-            yield Frame(image, float(self.timeline.times[frame.number]), frame.number)
+            yield Frame(np.array(frame.image), float(self.timeline.times[frame.number]), frame.number)
 
     def save(
         self,
@@ -275,7 +274,7 @@ class Result:
         """The output frames from number `begin` on, as they are written."""
         with closing(prefetch(self._dubbed(begin, before))) as frames:
             for frame in frames:
-                image = labeled(frame.image) if label else frame.image
+                image = labeled(np.asarray(frame.image)) if label else frame.image
                 image = np.hstack([frame.filmed, image]) if side_by_side else image
                 yield image, float(self.timeline.times[frame.number]), frame.memories
                 if progress is not None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lipsmith.errors import InputError, UsageError
 from lipsmith.media import Frame, VideoInfo, probe, read_frames
+from lipsmith.media.color import Picture
 from lipsmith.media.container import Chapter, chapters_between
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Source(Protocol):
         """Every frame in order; `index` counts from 0, `time` is on the footage's clock."""
         ...
 
-    def show(self, order: NDArray[np.intp], times: NDArray[np.float64]) -> Iterator[NDArray[np.uint8]]:
+    def show(self, order: NDArray[np.intp], times: NDArray[np.float64]) -> Iterator[Picture]:
         """The images `(H, W, 3)` of the frames numbered `order`, a walk in which neighbors differ by 1 at most.
 
         `times`: `(F,)` of all frames, from `frames`.
@@ -88,9 +89,9 @@ class FileSource:
         """Every frame in order."""
         return self._read(self._start, self._end, "choose an earlier --start")
 
-    def show(self, order: NDArray[np.intp], times: NDArray[np.float64]) -> Iterator[NDArray[np.uint8]]:
+    def show(self, order: NDArray[np.intp], times: NDArray[np.float64]) -> Iterator[Picture]:
         """Images in the order of a walk; runs forward are streamed, runs backward come in decoded blocks."""
-        held: NDArray[np.uint8] | None = None
+        held: Picture | None = None
         for run in runs(order):
             if run[0] <= run[-1]:
                 images = self._forward(run, times)
@@ -101,11 +102,11 @@ class FileSource:
                 held = image
                 yield image
 
-    def _forward(self, run: NDArray[np.intp], times: NDArray[np.float64]) -> Iterator[NDArray[np.uint8]]:
+    def _forward(self, run: NDArray[np.intp], times: NDArray[np.float64]) -> Iterator[Picture]:
         stretch = _held(self._between(int(run[0]), int(run[-1]), times), run, times)
         return (image for _, image in stretch)
 
-    def _backward(self, run: NDArray[np.intp], times: NDArray[np.float64], room: int) -> Iterator[NDArray[np.uint8]]:
+    def _backward(self, run: NDArray[np.intp], times: NDArray[np.float64], room: int) -> Iterator[Picture]:
         for begin in range(0, len(run), room):
             block = np.sort(run[begin : begin + room])
             stretch = _held(self._between(int(block[0]), int(block[-1]), times), block, times)
@@ -124,7 +125,7 @@ class FileSource:
 
     def _read(self, start: float, end: float | None, remedy: str) -> Iterator[Frame]:
         """At least one frame."""
-        frames = read_frames(self._path, start, end, self._even)
+        frames = read_frames(self._path, start, end, self._even, as_filmed=True)
         first = next(frames, None)
         if first is None:
             raise InputError(f"{self._path} has no frame from {start:g} s on; {remedy}.")
@@ -170,7 +171,7 @@ def runs(order: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
 
 def _held(
     frames: Iterator[Frame], wanted: NDArray[np.intp], times: NDArray[np.float64]
-) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+) -> Iterator[tuple[int, Picture]]:
     """The frames numbered `wanted` (never falling), each as often as it is wanted.
 
     A second decoding of a damaged film may lack a frame, which the previous one then replaces.

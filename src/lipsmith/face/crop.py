@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.face.landmarks import Floats, ranks
+
+if TYPE_CHECKING:
+    from lipsmith.media.color import Picture
 
 UNIT_SQUARE: Final = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
 """(4, 2): corners of a crop in its own units."""
@@ -83,11 +86,11 @@ class Square:
         cos, sin = math.cos(self.angle), math.sin(self.angle)
         return (np.stack([cos * x + sin * y, cos * y - sin * x], -1) / self.side + 0.5).astype(np.float32)
 
-    def pixels(self, image: NDArray[np.uint8], size: int, border: int = cv2.BORDER_CONSTANT) -> NDArray[np.uint8]:
+    def pixels(self, image: Picture, size: int, border: int = cv2.BORDER_CONSTANT) -> NDArray[np.uint8]:
         """The region (size, size, 3) of image (H, W, 3), bilinear; `border` as in OpenCV."""
         scale = self.side / size
-        if scale > 2:  # bilinear sampling would skip pixels: average them first
-            step = int(scale)
+        if scale > 2 or not isinstance(image, np.ndarray):  # bilinear sampling would skip pixels: average them first
+            step = max(1, int(scale))
             part = shrink(image, self.to_source(UNIT_SQUARE), step, 2 * step)
             left, top = part.origin.tolist()
             small = Square((self.x - left) / step, (self.y - top) / step, self.side / step, self.angle)
@@ -136,7 +139,7 @@ class Part(NamedTuple):
         return np.column_stack([linear * self.step, transform[:, 2] + linear @ self.origin])
 
 
-def shrink(image: NDArray[np.uint8], around: Floats, factor: int, margin: float = 0.0) -> Part:
+def shrink(image: Picture, around: Floats, factor: int, margin: float = 0.0) -> Part:
     """The part of an image `(H, W, 3)` around points `(n, 2)`, pixels, as means over `factor` x `factor` pixels.
 
     `margin`: pixels on each side. The grid of means is fixed to the picture, so that a static background does not
@@ -216,11 +219,11 @@ def to_pixels(transform: Floats, size: int) -> NDArray[np.float64]:
     return matrix
 
 
-def crop_image(image: NDArray[np.uint8], transform: Floats, size: int) -> NDArray[np.uint8]:
+def crop_image(image: Picture, transform: Floats, size: int) -> NDArray[np.uint8]:
     """The crop `(size, size, 3)` of an image `(H, W, 3)`; beyond the image its border is repeated."""
     scale = size * float(np.hypot(transform[0, 0], transform[1, 0]))
-    reduction = int(1 / scale) if scale > 0 else 1
-    if reduction >= 2:
+    reduction = max(1, int(1 / scale)) if scale > 0 else 1
+    if reduction >= 2 or not isinstance(image, np.ndarray):
         part = shrink(image, apply(invert(transform), UNIT_SQUARE), reduction, 2 * reduction)
         image, transform = part.image, part.own(transform)
     return cv2.warpAffine(  # type: ignore[return-value]

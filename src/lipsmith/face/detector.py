@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from lipsmith.errors import WeightsError
 from lipsmith.face.crop import Square, around, direction
+from lipsmith.media.color import Picture
 
 BUNDLE = "face_landmarker.task"
 SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
@@ -103,7 +104,7 @@ class FaceMesh:
     def __init__(self, threads: int = 1) -> None:
         self._network = Network(LANDMARKS, threads)
 
-    def __call__(self, image: NDArray[np.uint8], crop: Square) -> tuple[NDArray[np.float32], float]:
+    def __call__(self, image: Picture, crop: Square) -> tuple[NDArray[np.float32], float]:
         """Mesh (478, 2) in source pixels and score in [0, 1].
 
         Args:
@@ -241,8 +242,9 @@ class FaceDetector:
         self._anchors = anchors()
         self._least = least
 
-    def coarse_to_fine(self, image: NDArray[np.uint8]) -> Iterator[list[Detection]]:
+    def coarse_to_fine(self, image: Picture) -> Iterator[list[Detection]]:
         """Faces of image (H, W, 3) RGB, level by level: a caller that has enough stops and saves the rest."""
+        image = np.asarray(image)  # one that converts parts would do so once for each of many tiles
         height, width = image.shape[:2]
         for squares in levels(width, height):
             found: list[Detection] = []
@@ -250,7 +252,7 @@ class FaceDetector:
                 found += self.search(image, square)
             yield distinct(found)
 
-    def upright(self, image: NDArray[np.uint8], detection: Detection) -> Detection:
+    def upright(self, image: Picture, detection: Detection) -> Detection:
         """The same face in image (H, W, 3), detected again at the quarter turn with the best score.
 
         The network also detects rotated faces, with a lower score, but then mistakes the chin for the brow.
@@ -264,7 +266,7 @@ class FaceDetector:
         best = max(same, key=lambda one: one.score, default=detection)
         return best if best.score > detection.score + TURNED else detection
 
-    def search(self, image: NDArray[np.uint8], square: Square) -> list[Detection]:
+    def search(self, image: Picture, square: Square) -> list[Detection]:
         """Faces in one region of image (H, W, 3), in any order; sizes from a tenth of its side to all of it."""
         pixels = square.pixels(image, SIZE)
         outputs = self._network(pixels.astype(np.float32) / 127.5 - 1)

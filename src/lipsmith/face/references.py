@@ -20,6 +20,7 @@ from lipsmith.face.landmarks import NUM_JAW, NUM_POSE, Floats, outer_lip_opening
 
 if TYPE_CHECKING:
     from lipsmith.media import Frame
+    from lipsmith.media.color import Picture
 
 MOST: Final = 75
 """Maximum number of pictures kept per face. When it is reached, every second one is dropped: the rest stay evenly
@@ -88,7 +89,7 @@ class Candidates:
                 return
         self.kept.append(Candidate(frame.index, self._part(frame.image, points)))
 
-    def _part(self, image: NDArray[np.uint8], points: Floats) -> Part:
+    def _part(self, image: Picture, points: Floats) -> Part:
         corners = apply(invert(fit_transforms(points[None])[0]), UNIT_SQUARE * (1 + 2 * _MARGIN) - _MARGIN)
         factor = max(1, int(np.ptp(corners, axis=0).max()) // (2 * self._size))
         part = shrink(image, corners, factor)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lipsmith.face.crop import Square
 from lipsmith.face.detector import Detection, FaceDetector, FaceMesh, mesh_square, overlap
+from lipsmith.media.color import Picture
 from lipsmith.media.reading import CutDetector
 
 STILL = 0.01
@@ -195,7 +196,7 @@ class FaceTracker:
         self._tracks: list[Track] = []
         self._idle = REFRESH
 
-    def track(self, image: NDArray[np.uint8]) -> TrackedFrame:
+    def track(self, image: Picture) -> TrackedFrame:
         """Faces of the next frame, an RGB image (H, W, 3). Frames must come in order."""
         if self._is_cut(image):
             self._shot += 1
@@ -205,7 +206,7 @@ class FaceTracker:
         faces = [TrackedFace(t.last.mesh, t.last.score, t.number, t in fresh) for t in self._tracks if not t.missed]
         return TrackedFrame(faces, self._shot)
 
-    def _follow(self, image: NDArray[np.uint8]) -> None:
+    def _follow(self, image: Picture) -> None:
         """Update every track with the new frame; tracks whose face is not seen count a miss."""
         seen = [(t, Sighting(*self._mesh(image, t.crop), t.crop)) for t in self._tracks if not t.missed]
         for track in self._tracks:
@@ -213,7 +214,7 @@ class FaceTracker:
         for track, sighting in one_each([(t, s) for t, s in seen if believable(s, image)]):
             track.follow(sighting)
 
-    def _search(self, image: NDArray[np.uint8]) -> list[Track]:
+    def _search(self, image: Picture) -> list[Track]:
         """Look for faces that no track follows. Returns the tracks of those found."""
         seen = [track.last for track in self._tracks if not track.missed]
         room = self._max_faces - len(seen)
@@ -225,7 +226,7 @@ class FaceTracker:
                 break
         return self._admit(found, room)
 
-    def _places(self, image: NDArray[np.uint8], any_seen: bool) -> Iterator[list[Detection]]:
+    def _places(self, image: Picture, any_seen: bool) -> Iterator[list[Detection]]:
         """Detections near lost faces; then in the whole picture if no face is seen, and on all tiles now and then."""
         self._idle += 1
         thorough = self._idle > REFRESH
@@ -237,7 +238,7 @@ class FaceTracker:
         if thorough or not any_seen:
             yield from islice(self._detector.coarse_to_fine(image), None if thorough else 1)
 
-    def _confirm(self, image: NDArray[np.uint8], detection: Detection, known: list[Sighting]) -> list[Sighting]:
+    def _confirm(self, image: Picture, detection: Detection, known: list[Sighting]) -> list[Sighting]:
         """The detected face, unless it is not accepted or is known already."""
         if any(face.same_face(detection.box, 0.4) for face in known):
             return []
@@ -251,10 +252,10 @@ class FaceTracker:
         sure = detection.score + sighting.score >= CONFIRMED and believable(sighting, image)
         return [sighting] if sure and not any(sighting.same_face(face.box) for face in known) else []
 
-    def _look(self, image: NDArray[np.uint8], crop: Square) -> Sighting:
+    def _look(self, image: Picture, crop: Square) -> Sighting:
         return Sighting(*self._mesh(image, crop), crop)
 
-    def _settled(self, image: NDArray[np.uint8], sighting: Sighting) -> Sighting:
+    def _settled(self, image: Picture, sighting: Sighting) -> Sighting:
         """The face once mesh and crop agree, so that the first frame is as accurate as the next.
 
         A face in profile is often accepted in only one of these slightly different crops.
@@ -283,7 +284,7 @@ class FaceTracker:
         return [*continued.values(), *new]
 
 
-def believable(sighting: Sighting, image: NDArray[np.uint8]) -> bool:
+def believable(sighting: Sighting, image: Picture) -> bool:
     """Whether a face is there: the network says so, its center is in the picture and its size is a face's."""
     x0, y0, x1, y1 = sighting.box
     height, width = image.shape[:2]

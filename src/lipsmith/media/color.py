@@ -1,4 +1,4 @@
-"""RGB from any decoded frame and back, by the range and matrix that the file declares.
+"""RGB from any decoded frame and back, by the range and matrix that the file declares; of most frames only in part.
 
 A film that declares no matrix is read as BT.709 in high definition and as BT.601 below that, as players do, so a copy
 that also declares none is shown in the same colors.
@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from functools import lru_cache
+from typing import Final, NamedTuple, cast
 
 import cv2
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
+from numpy.typing import NDArray
 
 LIMITED, FULL = 1, 2
 BT709, UNSPECIFIED = 1, 2
 PIXEL_FORMAT: Final = "yuv420p"
 """The one that every player of H.264 knows."""
+_PLANAR: Final = (PIXEL_FORMAT, "yuvj420p")
 HDR_TRANSFERS: Final = {16: "PQ", 18: "HLG"}
 """Transfer functions of high dynamic range, by code point in H.273."""
 
@@ -127,6 +125,112 @@ def is_full_range(frame: VideoFrame) -> bool:
     return frame.color_range == FULL or by_format
 
 
+class Box(NamedTuple):
+    """Rows `top` to before `bottom` and columns `left` to before `right` of a picture."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """What takes it out of an array."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    def grown(self, by: int, height: int, width: int) -> Box:
+        """With whole cells of chroma, and `by`, an even number, more on each side, within the picture."""
+        top, left = (max(0, first // 2 * 2 - by) for first in (self.top, self.left))
+        return Box(top, min(height, -(-self.bottom // 2) * 2 + by), left, min(width, -(-self.right // 2) * 2 + by))
+
+    def divided(self, step: int) -> Box:
+        """The same in a picture that is `step` times as small."""
+        return Box(*(side // step for side in self))
+
+    def less(self, other: Box) -> Box:
+        """Counted from the corner of another one."""
+        return Box(self.top - other.top, self.bottom - other.top, self.left - other.left, self.right - other.left)
+
+
+class FilmedPicture:
+    """A decoded frame (H, W, 3) whose codes become RGB where somebody looks: all want a face, few the whole.
+
+    `picture[y0:y1, x0:x1]` is RGB, within three levels of `FrameToRGB`; `np.asarray(picture)` is all of it, exactly.
+    """
+
+    def __init__(self, frame: VideoFrame, patches: tuple[tuple[Box, NDArray[np.uint8]], ...] = ()) -> None:
+        """`frame`: one that `stays_filmed`; `patches`: RGB that lies over it."""
+        self.frame, self.patches = frame, patches
+        self.shape, self.nbytes = (frame.height, frame.width, 3), frame.height * frame.width * 3 // 2
+        self.matrix, self.full = _matrix(frame.colorspace, frame.width, frame.height), is_full_range(frame)
+
+    def with_patch(self, x: int, y: int, image: NDArray[np.uint8]) -> FilmedPicture:
+        """This picture with `image` (h, w, 3) from column `x` and row `y` on."""
+        box = Box(y, y + image.shape[0], x, x + image.shape[1])
+        return FilmedPicture(self.frame, (*self.patches, (box, image)))
+
+    def luma(self) -> NDArray[np.uint8]:
+        """(H, W), in the film's own range, as it was filmed."""
+        return _plane(self.frame, 0)
+
+    def __getitem__(self, part: tuple[slice, slice]) -> NDArray[np.uint8]:
+        (y0, y1, _), (x0, x1, _) = (one.indices(length) for one, length in zip(part, self.shape, strict=False))
+        return self._patched(self._rgb(Box(y0, max(y0, y1), x0, max(x0, x1))), x0, y0)
+
+    def __array__(self, dtype: object = None, copy: bool | None = None) -> NDArray[np.uint8]:
+        return self._patched(FrameToRGB()(self.frame), 0, 0)
+
+    def _rgb(self, box: Box) -> NDArray[np.uint8]:
+        height, width = box.bottom - box.top, box.right - box.left
+        if not height or not width:
+            return np.zeros((height, width, 3), np.uint8)
+        whole = box.grown(2, *self.shape[:2])
+        planes = [_plane(self.frame, 0)[whole.slices]]
+        planes += [_enlarged(_plane(self.frame, number)[whole.divided(2).slices]) for number in (1, 2)]
+        codes = cv2.merge([plane[box.less(whole).slices] for plane in planes])
+        return np.asarray(cv2.transform(codes, _yuv_to_rgb(self.matrix, self.full)), np.uint8)
+
+    def _patched(self, rgb: NDArray[np.uint8], left: int, top: int) -> NDArray[np.uint8]:
+        """`rgb`, a part from (`left`, `top`) on, with what patches lie over it."""
+        bottom, right = top + rgb.shape[0], left + rgb.shape[1]
+        for box, image in self.patches:
+            over = Box(max(box.top, top), min(box.bottom, bottom), max(box.left, left), min(box.right, right))
+            if over.top < over.bottom and over.left < over.right:
+                rgb[over.less(Box(top, 0, left, 0)).slices] = image[over.less(box).slices]
+        return rgb
+
+
+Picture = NDArray[np.uint8] | FilmedPicture
+"""RGB (H, W, 3)."""
+
+
+def stays_filmed(frame: VideoFrame) -> bool:
+    """Whether `FilmedPicture` can show a decoded frame."""
+    planar = frame.format.name in _PLANAR and frame.width % 2 == frame.height % 2 == 0
+    return planar and frame.color_trc not in HDR_TRANSFERS
+
+
+def _plane(frame: VideoFrame, number: int) -> NDArray[np.uint8]:
+    plane = frame.planes[number]
+    return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
+
+
+def _enlarged(chroma: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Chroma (h, w) at every pixel (2 h, 2 w), bilinear; it is sited as `_SITED` says."""
+    height, width = chroma.shape
+    even = cv2.resize(chroma, (width, 2 * height), interpolation=cv2.INTER_LINEAR)
+    odd = cv2.addWeighted(even, 0.5, np.hstack([even[:, 1:], even[:, -1:]]), 0.5, 0)
+    return np.asarray(cv2.merge([even, odd]), np.uint8).reshape(2 * height, 2 * width)
+
+
+@lru_cache(maxsize=8)
+def _yuv_to_rgb(swscale_matrix: int, full: bool) -> NDArray[np.float64]:
+    """(3, 4): inverse of `_rgb_to_yuv`."""
+    there = _rgb_to_yuv(swscale_matrix, full)
+    back = np.linalg.inv(there[:, :3])
+    return np.column_stack([back, -back @ there[:, 3]])
+
+
 class RGBToFrame:
     """Converts RGB to frames of `PIXEL_FORMAT` with the given tags; the inverse of `FrameToRGB`.
 
@@ -136,19 +240,40 @@ class RGBToFrame:
     def __init__(self, tags: ColorTags, width: int, height: int) -> None:
         """`width`, `height`: of the pictures; odd sides grow by one pixel, because 4:2:0 chroma needs even sides."""
         self._tags = tags
-        self._from_rgb = _rgb_to_yuv(_matrix(tags.matrix, width, height), tags.range == FULL)
+        self._matrix, self._full = _matrix(tags.matrix, width, height), tags.range == FULL
+        self._from_rgb = _rgb_to_yuv(self._matrix, self._full)
         self._more = (height % 2, width % 2)
 
-    def __call__(self, image: NDArray[np.uint8]) -> VideoFrame:
-        """`image`: (H, W, 3) uint8."""
-        if any(self._more):
-            image = np.pad(image, [(0, self._more[0]), (0, self._more[1]), (0, 0)], "edge")
-        packed = cv2.transform(np.ascontiguousarray(image), self._from_rgb)
-        planes = [np.asarray(plane, np.uint8) for plane in cv2.split(packed)]
-        frame = VideoFrame.from_ndarray(_subsampled(planes), format=PIXEL_FORMAT)
+    def __call__(self, image: Picture) -> VideoFrame:
+        """`image`: (H, W, 3) RGB. Of a decoded frame all codes stay but those of its patches, where tags agree."""
+        if isinstance(image, FilmedPicture) and (image.matrix, image.full) == (self._matrix, self._full):
+            packed = self._patched(image)
+        else:
+            packed = self._packed(np.asarray(image))
+        frame = VideoFrame.from_ndarray(packed, format=PIXEL_FORMAT)
         frame.color_range, frame.colorspace = self._tags.range, self._tags.matrix
         frame.color_primaries, frame.color_trc = self._tags.primaries, self._tags.transfer
         return frame
+
+    def _packed(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The planes as PyAV takes them, (3 H / 2, W)."""
+        if any(self._more):
+            image = np.pad(image, [(0, self._more[0]), (0, self._more[1]), (0, 0)], "edge")
+        luma, *chroma = _planes(image, self._from_rgb)
+        height, width = luma.shape
+        return np.concatenate([luma.ravel(), *(plane.ravel() for plane in chroma)]).reshape(height * 3 // 2, width)
+
+    def _patched(self, image: FilmedPicture) -> NDArray[np.uint8]:
+        packed = np.asarray(image.frame.to_ndarray(), np.uint8)
+        height, width, _ = image.shape
+        planes = [packed[:height], *packed[height:].reshape(2, height // 2, width // 2)]
+        for box, _ in image.patches:
+            around = box.grown(2, height, width)
+            codes = _planes(image[around.slices], self._from_rgb)
+            for plane, code, step in zip(planes, codes, (1, 2, 2), strict=True):
+                inner = box.grown(0, height, width).divided(step)
+                plane[inner.slices] = code[inner.less(around.divided(step)).slices]
+        return packed
 
 
 def _rgb_to_yuv(swscale_matrix: int, full: bool) -> NDArray[np.float64]:
@@ -167,9 +292,9 @@ def _rgb_to_yuv(swscale_matrix: int, full: bool) -> NDArray[np.float64]:
 _SITED = np.array([[1, 2, 1], [1, 2, 1]], np.float32) / 8
 
 
-def _subsampled(planes: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Three planes (H, W) to the one (3 H / 2, W) in which PyAV takes 4:2:0."""
-    height, width = planes[0].shape
-    smoothed = [cv2.filter2D(plane, -1, _SITED, anchor=(1, 0), borderType=cv2.BORDER_REPLICATE) for plane in planes[1:]]
-    chroma = [np.asarray(plane, np.uint8)[::2, ::2].ravel() for plane in smoothed]
-    return np.concatenate([planes[0].ravel(), *chroma]).reshape(height * 3 // 2, width)
+def _planes(image: NDArray[np.uint8], from_rgb: NDArray[np.float64]) -> list[NDArray[np.uint8]]:
+    """Luma (H, W) and the two of chroma (H / 2, W / 2) of a picture (H, W, 3) with even sides."""
+    packed = cv2.transform(np.ascontiguousarray(image), from_rgb)
+    luma, *chroma = (np.asarray(plane, np.uint8) for plane in cv2.split(packed))
+    smoothed = [cv2.filter2D(plane, -1, _SITED, anchor=(1, 0), borderType=cv2.BORDER_REPLICATE) for plane in chroma]
+    return [luma, *(np.asarray(plane, np.uint8)[::2, ::2] for plane in smoothed)]

@@ -18,9 +18,9 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from lipsmith.errors import InputError
-from lipsmith.media.color import FrameToRGB
+from lipsmith.media.color import FilmedPicture, FrameToRGB, Picture, stays_filmed
 from lipsmith.media.container import check_readable, clock, open_input, picture_formats, require_video, seconds
-from lipsmith.media.decoding import decoded_video, orientation_of
+from lipsmith.media.decoding import Orientation, decoded_video, orientation_of
 from lipsmith.media.pictures import read_picture
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _CLOSE = 1e-6  # seconds; times that differ by less are equal
 _SEEK_FROM = 5.0  # seconds; decoding less than this is as quick as seeking
 _BACK = (0.0, 2.0, 8.0, 32.0)  # seconds; without an index of key frames, seeking arrives anywhere, mostly too late
+_CHROMA_AT_LEFT = {"h264", "hevc"}  # as `FilmedPicture` expects it; libav's other decoders do not say where it is
 _UNSURE = {"avi", "mpeg", "mpegts"}  # they hold a time for some frames only, or not that of showing
 _SETTLING = 2.0  # seconds; after seeking in these, the times guessed for the first frames are off
 T = TypeVar("T")
@@ -59,7 +60,7 @@ MEMORY = 12
 class Frame:
     """One picture of a film."""
 
-    image: NDArray[np.uint8]
+    image: Picture
     """(H, W, 3) RGB, upright, contiguous."""
     time: float
     """Seconds from the first frame of the film."""
@@ -68,7 +69,11 @@ class Frame:
 
 
 def read_frames(
-    path: Path | str, start: float = 0.0, end: float | None = None, rate: Fraction | None = None
+    path: Path | str,
+    start: float = 0.0,
+    end: float | None = None,
+    rate: Fraction | None = None,
+    as_filmed: bool = False,
 ) -> Iterator[Frame]:
     """The upright frames of a film, an animation or a still picture (one frame, at time 0).
 
@@ -79,6 +84,7 @@ def read_frames(
         start: seconds from the first frame; earlier frames are left out.
         end: seconds from the first frame; frames at this time or later are left out.
         rate: frames a second of a film of constant rate, to which times are put back that its clock has rounded.
+        as_filmed: images may be `FilmedPicture`s instead of arrays, which spares converting what nobody looks at.
 
     Raises:
         InputError: the file is missing, empty, has no video stream, or none of its frames can be decoded.
@@ -95,13 +101,16 @@ def read_frames(
             timed = evened(timed, rate, clock(stream))
         first, _ = next(timed)
         # A film may change its size or its turn midway: all of it, wherever reading begins, is shown as it began.
-        to_rgb, turn = FrameToRGB((first.width, first.height)), orientation_of(first)
+        size, turn = (first.width, first.height), orientation_of(first)
+        to_rgb = FrameToRGB(size)
+        as_filmed = as_filmed and turn == Orientation() and stream.codec_context.name in _CHROMA_AT_LEFT
         index = 0
         for raw, time in chain([(first, 0.0)], timed):
             if end is not None and time >= end - _CLOSE:
                 break
             if time >= start - _CLOSE:
-                yield Frame(turn.upright(to_rgb(raw)), time, index)
+                filmed = as_filmed and (raw.width, raw.height) == size and stays_filmed(raw)
+                yield Frame(FilmedPicture(raw) if filmed else turn.upright(to_rgb(raw)), time, index)
                 index += 1
 
 
@@ -232,10 +241,13 @@ def evened(timed: Iterable[tuple[T, float]], rate: Fraction, tick: Fraction) -> 
         yield item, exact
 
 
-def thumbnail(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+def thumbnail(image: Picture) -> NDArray[np.float32]:
     """Luma (24, 24) of image (H, W, 3) RGB, in [0, 255]."""
     step = max(min(image.shape[:2]) // (8 * SIZE), 1)
-    small = cv2.resize(image[::step, ::step], (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+    pixels = image.luma() if isinstance(image, FilmedPicture) else image
+    small = cv2.resize(pixels[::step, ::step], (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+    if isinstance(image, FilmedPicture):
+        return np.asarray(small if image.full else (small - 16.0) * (255 / 219), np.float32)
     return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.float32)
 
 
@@ -260,7 +272,7 @@ class CutDetector:
         self._recent: deque[float] = deque(maxlen=MEMORY)
         self._last: NDArray[np.float32] | None = None
 
-    def __call__(self, image: NDArray[np.uint8]) -> bool:
+    def __call__(self, image: Picture) -> bool:
         """Whether image (H, W, 3) RGB begins a new shot. The first image does not."""
         now = thumbnail(image)
         if not _is_comparable(now):

@@ -18,7 +18,7 @@ import numpy as np
 from lipsmith.errors import LipsmithError, UsageError
 from lipsmith.files import hidden_beside, put
 from lipsmith.media.background import Background, with_background
-from lipsmith.media.color import PIXEL_FORMAT, ColorTags, RGBToFrame
+from lipsmith.media.color import PIXEL_FORMAT, ColorTags, Picture, RGBToFrame
 from lipsmith.media.container import Chapter, DecodingOrder, libav_chapter, open_input, repeatable_x264, tick_of
 from lipsmith.media.sound import Sound, open_sound, sound_of, to_frame, writable
 
@@ -129,7 +129,7 @@ class VideoWriter:
             raise
         return self
 
-    def write(self, image: NDArray[np.uint8], time: float | None = None) -> None:
+    def write(self, image: Picture, time: float | None = None) -> None:
         """Adds a frame.
 
         Args:
@@ -139,8 +139,8 @@ class VideoWriter:
         Raises:
             LipsmithError: the disk is full, or the encoder refuses the size or the rate.
         """
-        if image.shape != (self._size[1], self._size[0], 3) or image.dtype != np.uint8:
-            found = f"{image.dtype} of {image.shape}"
+        if image.shape != (self._size[1], self._size[0], 3) or getattr(image, "dtype", np.uint8) != np.uint8:
+            found = f"{getattr(image, 'dtype', 'uint8')} of {image.shape}"
             raise ValueError(f"the film is {self._size[0]} x {self._size[1]} RGB uint8, but the frame is {found}")
         seconds = self._frames / self._rate if time is None else Fraction(float(time))
         stamp = max(self._last + 1, round(seconds / self._tick))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from lipsmith.errors import InputError
 from lipsmith.files import write_whole
 from lipsmith.media import Frame, VideoWriter, open_sound, probe, read_frames
+from lipsmith.media.color import Picture
 from lipsmith.media.sound import to_frame
 from lipsmith.progress import Progress
 
@@ -38,7 +39,7 @@ class Witness:
         """Every frame in order."""
         return self._source.frames()
 
-    def show(self, order: NDArray[np.intp], times: NDArray[np.float64]) -> Iterator[NDArray[np.uint8]]:
+    def show(self, order: NDArray[np.intp], times: NDArray[np.float64]) -> Iterator[Picture]:
         """The images in the order of a walk."""
         with write_whole(self._path) as beside, av.open(str(beside), "w", options={"movflags": "+faststart"}) as film:
             stream: Any = film.add_stream("libx264", options={"preset": "ultrafast", "crf": "25", "threads": "1"})
@@ -46,7 +47,7 @@ class Witness:
             stream.codec_context.time_base = Fraction(1, _CLOCK)
             sound = self._add_sound(film)
             for number, image in enumerate(self._source.show(order, times)):
-                small = _shrunk(image)
+                small = _shrunk(np.asarray(image))
                 if not number:
                     stream.height, stream.width = small.shape[:2]
                 planes = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2YUV_I420), np.uint8)
@@ -98,8 +99,8 @@ def join_sides(before: Path, after: Path, path: Path, progress: Progress) -> Non
         overwrite=True,
     ) as film:
         for one, other in frames:
-            fitted = cv2.resize(other.image, (left.width, left.height), interpolation=cv2.INTER_AREA)
-            film.write(np.hstack([one.image, np.asarray(fitted, np.uint8)]), other.time)
+            fitted = cv2.resize(np.asarray(other.image), (left.width, left.height), interpolation=cv2.INTER_AREA)
+            film.write(np.hstack([np.asarray(one.image), np.asarray(fitted, np.uint8)]), other.time)
             progress(other.index + 1, right.frames or 0)
 
 

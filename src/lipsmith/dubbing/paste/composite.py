@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lipsmith.dubbing.paste.detail import Detail, Grain, with_detail
 from lipsmith.face.crop import to_pixels
 from lipsmith.face.landmarks import JAW, OUTER_LIP, Floats, ranks
+from lipsmith.media.color import Picture
 
 # The mask's outline follows the jaw. Below the chin it lies farther out, because the whole edge of a new jaw must be
 # rendered; at the cheeks it lies farther in, so that it blends skin with skin and keeps hair in front of the face.
@@ -54,6 +55,12 @@ class Patch:
     image: NDArray[np.uint8]
     mask: NDArray[np.float32]
 
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """The box in a frame."""
+        height, width = self.mask.shape
+        return slice(self.y, self.y + height), slice(self.x, self.x + width)
+
 
 @dataclass(frozen=True)
 class Memory:
@@ -88,7 +95,7 @@ class Compositor:
 
     def paste(
         self,
-        frame: NDArray[np.uint8],
+        frame: Picture,
         generated: NDArray[np.uint8],
         source: NDArray[np.uint8],
         transform: Floats,
@@ -96,7 +103,7 @@ class Compositor:
         new: Floats,
         opacity: float = 1.0,
         detail: Detail | None = None,
-    ) -> NDArray[np.uint8]:
+    ) -> Picture:
         """A copy of `frame` `(H, W, 3)` that shows `generated` where the mouth is; all else bit for bit the same.
 
         `generated`, `source`: the rendered and the original crop `(S, S, 3)`; `transform`: `(2, 3)`, source pixels to
@@ -104,14 +111,16 @@ class Compositor:
         1]; `detail`: detail of the references, if they have a higher resolution than the crop.
         """
         patch = self.patch(frame, generated, source, transform, old, new, opacity, detail)
+        if not isinstance(frame, np.ndarray):
+            return frame if patch is None else frame.with_patch(patch.x, patch.y, blended(frame, patch))
         result = frame.copy()
         if patch is not None:
-            blend(result, patch)
+            result[patch.slices] = blended(frame, patch)
         return result
 
     def patch(
         self,
-        frame: NDArray[np.uint8],
+        frame: Picture,
         generated: NDArray[np.uint8],
         source: NDArray[np.uint8],
         transform: Floats,
@@ -159,13 +168,11 @@ class Compositor:
         return _resized(field, len(mask), cv2.INTER_LINEAR)
 
 
-def blend(frame: NDArray[np.uint8], patch: Patch) -> None:
-    """Blend `patch` into `frame` `(H, W, 3)` in place."""
-    height, width = patch.mask.shape
-    region = frame[patch.y : patch.y + height, patch.x : patch.x + width]
-    weight = patch.mask[..., None]
-    mixed = region + weight * (patch.image.astype(np.float32) - region)
-    region[...] = (mixed + 0.5).astype(np.uint8)
+def blended(frame: Picture, patch: Patch) -> NDArray[np.uint8]:
+    """The box of `frame` `(H, W, 3)` that `patch` covers, with the patch blended in."""
+    region = frame[patch.slices]
+    mixed = region + patch.mask[..., None] * (patch.image.astype(np.float32) - region)
+    return np.asarray(mixed + 0.5, np.uint8)
 
 
 def soft_mask(old: Floats, new: Floats, size: int) -> NDArray[np.float32]:

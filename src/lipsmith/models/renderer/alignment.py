@@ -141,7 +141,7 @@ class FlowAlignment(nn.Module):
             return out
         # Apart, because in 8 bits features and cues cannot share one range; see `release.quantize`.
         features, cues = torch.cat(seen[:2], 1), torch.cat(seen[2:], 1)
-        of_features, of_cues = conv.weight.split([features.shape[1], cues.shape[1]], 1)
+        of_features, of_cues = torch.split(conv.weight, [features.shape[1], cues.shape[1]], 1)
         return F.conv2d(features, of_features, conv.bias, 1, 1) + F.conv2d(cues, of_cues, None, 1, 1)
 
     def _cues(self, view: Tensor, known: Tensor, count: int) -> tuple[Tensor, Tensor]:

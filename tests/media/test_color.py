@@ -1,0 +1,105 @@
+"""Decoded frames that become RGB in part: as the whole does, and back into a film without changing what nobody drew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lipsmith.media import read_frames
+from lipsmith.media.color import ColorTags, FilmedPicture, RGBToFrame
+from synthetic import make_film
+
+SIZE = (96, 64)
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_film(tmp_path_factory.mktemp("color") / "film.mp4", 0.12, 25, SIZE)
+
+
+@pytest.fixture(scope="module")
+def whole(film: Path) -> NDArray[np.uint8]:
+    return np.asarray(next(read_frames(film)).image)
+
+
+@pytest.fixture(scope="module")
+def picture(film: Path) -> FilmedPicture:
+    image = next(read_frames(film, as_filmed=True)).image
+    assert isinstance(image, FilmedPicture)
+    return image
+
+
+def checkered(height: int, width: int) -> NDArray[np.uint8]:
+    """Cells of 8 pixels, so that chroma, at half the resolution, can hold it."""
+    rows, columns = np.mgrid[:height, :width] // 8 % 2
+    return np.stack([60 + 120 * rows, 200 - 90 * columns, 80 + 50 * (rows ^ columns)], -1).astype(np.uint8)
+
+
+def test_the_whole_is_what_arrays_are(picture: FilmedPicture, whole: NDArray[np.uint8]) -> None:
+    assert picture.shape == whole.shape
+    assert np.array_equal(np.asarray(picture), whole)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [np.s_[:, :], np.s_[3:31, 7:50], np.s_[0:1, 95:96], np.s_[63:64, 0:5], np.s_[-9:-2, 10:], np.s_[20:99, 5:6]],
+)
+def test_a_part_is_that_of_the_whole(
+    picture: FilmedPicture, whole: NDArray[np.uint8], part: tuple[slice, slice]
+) -> None:
+    apart = np.abs(picture[part].astype(int) - whole[part])
+    assert picture[part].shape == whole[part].shape
+    assert apart.max() <= 3
+    assert apart.mean() < 1
+
+
+def test_an_empty_part_is_empty(picture: FilmedPicture) -> None:
+    assert picture[5:5, 2:9].shape == (0, 7, 3)
+    assert picture[9:5, 2:9].shape == (0, 7, 3)
+
+
+def test_patches_lie_over_the_picture_and_over_each_other(picture: FilmedPicture, whole: NDArray[np.uint8]) -> None:
+    first, second = checkered(20, 30), 255 - checkered(16, 16)
+    patched = picture.with_patch(11, 5, first).with_patch(33, 17, second)
+    expected = whole.copy()
+    expected[5:25, 11:41] = first
+    expected[17:33, 33:49] = second
+    assert np.array_equal(np.asarray(patched), expected)
+    assert np.array_equal(patched[10:20, 15:30], first[5:15, 4:19])
+    assert np.abs(patched[2:40, 8:60].astype(int) - expected[2:40, 8:60]).max() <= 3
+    assert np.array_equal(np.asarray(picture), whole)
+
+
+def test_what_is_not_patched_is_written_as_it_was_filmed(picture: FilmedPicture) -> None:
+    to_frame = RGBToFrame(ColorTags(matrix=picture.frame.colorspace), *SIZE)
+    filmed = picture.frame.to_ndarray()
+    assert np.array_equal(to_frame(picture).to_ndarray(), filmed)
+    written = to_frame(picture.with_patch(12, 20, checkered(24, 40))).to_ndarray()
+    changed = written != filmed
+    rows, columns = np.nonzero(changed[: SIZE[1]])
+    assert 20 <= rows.min() <= rows.max() < 44
+    assert 12 <= columns.min() <= columns.max() < 52
+    chroma = changed[SIZE[1] :].reshape(2, SIZE[1] // 2, SIZE[0] // 2)
+    assert chroma[:, 10:22, 6:26].any()
+    chroma[:, 10:22, 6:26] = False
+    assert not chroma.any()
+
+
+@pytest.mark.parametrize(("x", "y"), [(12, 20), (13, 21), (0, 0), (56, 40)])
+def test_a_patch_is_written_as_the_whole_would_be(
+    picture: FilmedPicture, whole: NDArray[np.uint8], x: int, y: int
+) -> None:
+    to_frame = RGBToFrame(ColorTags(matrix=picture.frame.colorspace), *SIZE)
+    patch, expected = checkered(24, 40), whole.copy()
+    expected[y : y + 24, x : x + 40] = patch
+    inner = np.s_[y + 2 : y + 22, x + 2 : x + 38]
+    planes = [to_frame(image).to_ndarray()[: SIZE[1]][inner] for image in (picture.with_patch(x, y, patch), expected)]
+    assert np.array_equal(*planes)
+
+
+def test_other_tags_than_the_films_convert_everything(picture: FilmedPicture, whole: NDArray[np.uint8]) -> None:
+    to_frame = RGBToFrame(ColorTags(range=2, matrix=5), *SIZE)
+    assert np.array_equal(to_frame(picture).to_ndarray(), to_frame(whole).to_ndarray())
