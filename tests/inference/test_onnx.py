@@ -12,7 +12,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from lipsmith.errors import UsageError
+from lipsmith.errors import UsageError, WeightsError
 from lipsmith.inference import onnx as onnx_backend
 from lipsmith.inference.model_folder import ModelFolder, load_backend
 from lipsmith.inference.onnx import INT8, OnnxBackend, has_vnni, is_faster
@@ -74,6 +74,14 @@ def test_a_model_without_an_8_bit_stage_draws_in_float(folder: Path, monkeypatch
     assert drawn(OnnxBackend(folder, "cpu", precision="auto")) == 4
     with pytest.raises(UsageError, match="lipsmith quantize"):
         OnnxBackend(folder, "cpu", precision="int8")
+
+
+def test_a_damaged_8_bit_stage_is_reported_once_it_is_needed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / INT8).write_bytes(b"no stage")
+    monkeypatch.setattr(onnx_backend, "has_vnni", lambda: True)
+    backend = OnnxBackend(folder, "cpu", precision="auto")
+    with pytest.raises(WeightsError, match=INT8.replace(".", r"\.")):
+        drawn(backend)
 
 
 def test_speed_is_cpu_time_of_the_frames_after_the_first() -> None:

@@ -61,8 +61,12 @@ class Dubber:
 
     def __init__(self, backend: Backend, config: ModelConfig, threads: int | None = None) -> None:
         self._backend, self.config, self._threads = backend, config, threads or 1
-        self.precision = backend.precision
         self._at_once = min(threads or usable_cores(), MOST_AT_ONCE)
+
+    @property
+    def precision(self) -> Precision:
+        """With which it draws: float or int8; waits until that is chosen."""
+        return self._backend.precision
 
     @classmethod
     def from_pretrained(

@@ -221,7 +221,7 @@ class FaceTracker:
         found: list[Sighting] = []
         for detections in self._places(image, bool(seen)) if room > 0 else ():
             for detection in detections:
-                found += self._confirm(image, detection, [*seen, *found])
+                found += self._confirm(np.asarray(image), detection, [*seen, *found])
             if len(found) >= room:
                 break
         return self._admit(found, room)
@@ -234,7 +234,7 @@ class FaceTracker:
             self._idle = 0
         for track in self._tracks:
             if track.missed % NEARBY == 1 and track.missed < REMEMBERED:
-                yield self._detector.search(image, track.crop.scaled(1.5))
+                yield self._detector.search(np.asarray(image), track.crop.scaled(1.5))
         if thorough or not any_seen:
             yield from islice(self._detector.coarse_to_fine(image), None if thorough else 1)
 
@@ -245,15 +245,12 @@ class FaceTracker:
         detection = self._detector.upright(image, detection)
         if detection.score + 1 < CONFIRMED:  # no score of the landmark network would do
             return []
-        sighting = self._look(image, detection.crop)
+        sighting = Sighting(*self._mesh(image, detection.crop), detection.crop)
         if any(sighting.same_face(face.box) for face in known):
             return []
         sighting = self._settled(image, sighting)
         sure = detection.score + sighting.score >= CONFIRMED and believable(sighting, image)
         return [sighting] if sure and not any(sighting.same_face(face.box) for face in known) else []
-
-    def _look(self, image: Picture, crop: Square) -> Sighting:
-        return Sighting(*self._mesh(image, crop), crop)
 
     def _settled(self, image: Picture, sighting: Sighting) -> Sighting:
         """The face once mesh and crop agree, so that the first frame is as accurate as the next.
@@ -267,7 +264,7 @@ class FaceTracker:
                 best = sighting
                 if settle(sighting.crop, place) == sighting.crop:
                     break
-            sighting = self._look(image, place)
+            sighting = Sighting(*self._mesh(image, place), place)
         return sighting if believable(sighting, image) else best
 
     def _admit(self, found: list[Sighting], room: int) -> list[Track]:

@@ -14,8 +14,10 @@ Precision = Literal["auto", "float", "int8"]
 class Backend(Protocol):
     """The stages of one model on numpy arrays, callable by name and from several threads."""
 
-    precision: Precision
-    """With which its render stage computes: float or int8."""
+    @property
+    def precision(self) -> Precision:
+        """With which its render stage computes: float or int8."""
+        ...
 
     def __call__(self, stage: str, /, **inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         """The outputs of `stage`, in the order of docs/architecture.md, for inputs by their names there."""

@@ -149,9 +149,7 @@ def load_backend(
     """
     if not _DEVICE.fullmatch(device):
         raise UsageError(f"Device {device!r} is unknown: use auto, cpu, cuda or cuda:N.")
-    backend = _choose(folder, device, threads, side_by_side, precision)
-    _LOG.info("model %s runs on %s", folder.path.name, backend.name)
-    return backend
+    return _choose(folder, device, threads, side_by_side, precision)
 
 
 def _choose(
@@ -169,7 +167,9 @@ def _choose(
         raise UsageError("Precision int8 is not available on torch; use --precision float or --device cpu.")
     from lipsmith.inference.torch import load_torch_backend
 
-    return load_torch_backend(folder.path, device, threads)
+    backend = load_torch_backend(folder.path, device, threads)
+    _LOG.info("model %s runs on %s", folder.path.name, backend.name)
+    return backend
 
 
 def usable_cores() -> int:

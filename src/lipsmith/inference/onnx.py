@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Collection, Sequence
+from concurrent.futures import Future
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any, Final
 
 import numpy as np
@@ -14,6 +16,8 @@ from numpy.typing import NDArray
 
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.inference.backend import Precision
+
+_LOG = logging.getLogger(__name__)
 
 INT8: Final = "render.int8.onnx"
 _FREE_AXES: Final = {"k": 8}
@@ -80,11 +84,22 @@ class OnnxBackend:
             if device != "auto":
                 raise UsageError(f"Device {device}: ONNX Runtime cannot use it here; use cpu.")
             self._providers, self._sessions = [_CPU], {}
-        self.precision = self._take(precision)
+        self._taken = Future[Precision]()
+        self._take(precision)
+
+    @property
+    def precision(self) -> Precision:
+        """What the render stage computes with; waits until that is known."""
+        return self._taken.result()
+
+    @property
+    def name(self) -> str:
+        """What computes, with which numbers; waits as `precision`."""
         place = _described(self._providers)
-        self.name = f"ONNX Runtime {ort.__version__}, {place}, {self._threads} threads, {self.precision}"
+        return f"ONNX Runtime {ort.__version__}, {place}, {self._threads} threads, {self.precision}"
 
     def __call__(self, stage: str, /, **inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        self._taken.result()
         with self._opening:
             session = self._sessions.get(stage) or self._sessions.setdefault(stage, self._open(stage))
         # The exporter removes inputs that a configuration does not use.
@@ -97,20 +112,34 @@ class OnnxBackend:
         session = self._sessions[_PROBE] = self._open(_PROBE)
         return _CUDA in session.get_providers()
 
-    def _take(self, precision: Precision) -> Precision:
-        """Open the 8-bit render stage where that is asked for, or is faster here; return what was taken."""
+    def _take(self, precision: Precision) -> None:
+        """Choose the precision of the render stage in a thread: the caller mostly has a film to look through first."""
         path = self._folder / INT8
         possible = self._providers == [_CPU] and path.is_file()
         if precision == "int8" and not possible:
             raise UsageError(f"Precision int8 runs on a CPU and needs {path} (`lipsmith quantize`); use float.")
         if precision == "float" or not possible or (precision == "auto" and not has_vnni()):
-            return "float"
-        small = self._open(_PROBE, path)
-        if precision == "auto" and not is_faster(small, large := self._open(_PROBE)):
-            self._sessions[_PROBE] = large
-            return "float"
-        self._sessions[_PROBE] = small
-        return "int8"
+            self._taken.set_result("float")
+            self._tell()
+        else:
+            Thread(target=self._compare, args=(path, precision)).start()
+
+    def _compare(self, path: Path, precision: Precision) -> None:
+        """Open the 8-bit render stage `path` where that is asked for, or is faster here."""
+        try:
+            session = self._open(_PROBE, path)
+            if precision == "auto" and not is_faster(session, large := self._open(_PROBE)):
+                session, precision = large, "float"
+            else:
+                precision = "int8"
+            self._sessions[_PROBE] = session
+            self._taken.set_result(precision)
+            self._tell()
+        except BaseException as error:
+            self._taken.set_exception(error)
+
+    def _tell(self) -> None:
+        _LOG.info("model %s runs on %s", self._folder.name, self.name)
 
     def _open(self, stage: str, path: Path | None = None) -> Any:  # noqa: ANN401 - onnxruntime carries no types
         threads = 1 if stage in self._side_by_side else self._threads

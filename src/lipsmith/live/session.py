@@ -229,7 +229,7 @@ class Live:
 
     def _finish(self, frame: _Begun, compositors: defaultdict[int, Compositor]) -> LiveFrame:
         image = paste_frame(compositors, frame.mouths, frame.drawn.result())
-        return LiveFrame(image, frame.sound, frame.number, frame.begins)
+        return LiveFrame(np.asarray(image), frame.sound, frame.number, frame.begins)
 
     def _tell(self, skipped: int, number: int) -> None:
         if skipped:

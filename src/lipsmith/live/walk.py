@@ -44,7 +44,7 @@ class Walk:
         """The image `(H, W, 3)` of output frame 0, 1, 2 and so on."""
         cycle = self.index(np.arange(max(1, 2 * len(self._times) - 2)))
         while True:
-            yield from self._source.show(cycle, self._times)
+            yield from map(np.asarray, self._source.show(cycle, self._times))
 
     def _stored(self, clip: Clip) -> Source:
         """The clip's frames in a file that is read in any order; a film's own codec goes backward block by block."""

@@ -21,7 +21,6 @@ LIMITED, FULL = 1, 2
 BT709, UNSPECIFIED = 1, 2
 PIXEL_FORMAT: Final = "yuv420p"
 """The one that every player of H.264 knows."""
-_PLANAR: Final = (PIXEL_FORMAT, "yuvj420p")
 HDR_TRANSFERS: Final = {16: "PQ", 18: "HLG"}
 """Transfer functions of high dynamic range, by code point in H.273."""
 
@@ -161,34 +160,35 @@ class FilmedPicture:
     def __init__(self, frame: VideoFrame, patches: tuple[tuple[Box, NDArray[np.uint8]], ...] = ()) -> None:
         """`frame`: one that `stays_filmed`; `patches`: RGB that lies over it."""
         self.frame, self.patches = frame, patches
+        self._whole: NDArray[np.uint8] | None = None
         self.shape, self.nbytes = (frame.height, frame.width, 3), frame.height * frame.width * 3 // 2
         self.matrix, self.full = _matrix(frame.colorspace, frame.width, frame.height), is_full_range(frame)
+        self._to_rgb = _yuv_to_rgb(self.matrix, self.full)
 
     def with_patch(self, x: int, y: int, image: NDArray[np.uint8]) -> FilmedPicture:
         """This picture with `image` (h, w, 3) from column `x` and row `y` on."""
-        box = Box(y, y + image.shape[0], x, x + image.shape[1])
-        return FilmedPicture(self.frame, (*self.patches, (box, image)))
+        return FilmedPicture(self.frame, (*self.patches, (Box(y, y + len(image), x, x + image.shape[1]), image)))
 
-    def luma(self) -> NDArray[np.uint8]:
-        """(H, W), in the film's own range, as it was filmed."""
-        return _plane(self.frame, 0)
+    def plane(self, number: int) -> NDArray[np.uint8]:
+        """Luma (H, W), 0, or chroma (H / 2, W / 2), 1 and 2, as filmed."""
+        plane = self.frame.planes[number]
+        return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
 
     def __getitem__(self, part: tuple[slice, slice]) -> NDArray[np.uint8]:
         (y0, y1, _), (x0, x1, _) = (one.indices(length) for one, length in zip(part, self.shape, strict=False))
-        return self._patched(self._rgb(Box(y0, max(y0, y1), x0, max(x0, x1))), x0, y0)
+        box = Box(y0, max(y0, y1), x0, max(x0, x1))
+        if box.top == box.bottom or box.left == box.right:
+            return np.zeros((box.bottom - box.top, box.right - box.left, 3), np.uint8)
+        whole = box.grown(2, *self.shape[:2])
+        planes = [self.plane(0)[whole.slices]]
+        planes += [_enlarged(self.plane(number)[whole.divided(2).slices]) for number in (1, 2)]
+        codes = cv2.merge([plane[box.less(whole).slices] for plane in planes])
+        return self._patched(np.asarray(cv2.transform(codes, self._to_rgb), np.uint8), box.left, box.top)
 
     def __array__(self, dtype: object = None, copy: bool | None = None) -> NDArray[np.uint8]:
-        return self._patched(FrameToRGB()(self.frame), 0, 0)
-
-    def _rgb(self, box: Box) -> NDArray[np.uint8]:
-        height, width = box.bottom - box.top, box.right - box.left
-        if not height or not width:
-            return np.zeros((height, width, 3), np.uint8)
-        whole = box.grown(2, *self.shape[:2])
-        planes = [_plane(self.frame, 0)[whole.slices]]
-        planes += [_enlarged(_plane(self.frame, number)[whole.divided(2).slices]) for number in (1, 2)]
-        codes = cv2.merge([plane[box.less(whole).slices] for plane in planes])
-        return np.asarray(cv2.transform(codes, _yuv_to_rgb(self.matrix, self.full)), np.uint8)
+        if self._whole is None:
+            self._whole = self._patched(FrameToRGB()(self.frame), 0, 0)
+        return self._whole.copy() if copy else self._whole
 
     def _patched(self, rgb: NDArray[np.uint8], left: int, top: int) -> NDArray[np.uint8]:
         """`rgb`, a part from (`left`, `top`) on, with what patches lie over it."""
@@ -206,13 +206,8 @@ Picture = NDArray[np.uint8] | FilmedPicture
 
 def stays_filmed(frame: VideoFrame) -> bool:
     """Whether `FilmedPicture` can show a decoded frame."""
-    planar = frame.format.name in _PLANAR and frame.width % 2 == frame.height % 2 == 0
+    planar = frame.format.name in (PIXEL_FORMAT, "yuvj420p") and frame.width % 2 == frame.height % 2 == 0
     return planar and frame.color_trc not in HDR_TRANSFERS
-
-
-def _plane(frame: VideoFrame, number: int) -> NDArray[np.uint8]:
-    plane = frame.planes[number]
-    return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
 
 
 def _enlarged(chroma: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -11,6 +11,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from lipsmith.errors import InputError, LipsmithError
+from lipsmith.media.color import Picture
 from lipsmith.media.container import require_video
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _PLANES: Final = "gbrp"
 _RATE: Final = 25
 
 
-def write_lossless(path: Path, images: Iterable[NDArray[np.uint8]]) -> None:
+def write_lossless(path: Path, images: Iterable[Picture]) -> None:
     """Write RGB images `(H, W, 3)` of one size to the AVI file `path`, a third to a half of their size in memory.
 
     Raises `LipsmithError` where the disk is full.

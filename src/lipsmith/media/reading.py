@@ -244,7 +244,7 @@ def evened(timed: Iterable[tuple[T, float]], rate: Fraction, tick: Fraction) -> 
 def thumbnail(image: Picture) -> NDArray[np.float32]:
     """Luma (24, 24) of image (H, W, 3) RGB, in [0, 255]."""
     step = max(min(image.shape[:2]) // (8 * SIZE), 1)
-    pixels = image.luma() if isinstance(image, FilmedPicture) else image
+    pixels = image.plane(0) if isinstance(image, FilmedPicture) else image
     small = cv2.resize(pixels[::step, ::step], (SIZE, SIZE), interpolation=cv2.INTER_AREA)
     if isinstance(image, FilmedPicture):
         return np.asarray(small if image.full else (small - 16.0) * (255 / 219), np.float32)

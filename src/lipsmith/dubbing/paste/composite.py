@@ -55,12 +55,6 @@ class Patch:
     image: NDArray[np.uint8]
     mask: NDArray[np.float32]
 
-    @property
-    def slices(self) -> tuple[slice, slice]:
-        """The box in a frame."""
-        height, width = self.mask.shape
-        return slice(self.y, self.y + height), slice(self.x, self.x + width)
-
 
 @dataclass(frozen=True)
 class Memory:
@@ -111,12 +105,7 @@ class Compositor:
         1]; `detail`: detail of the references, if they have a higher resolution than the crop.
         """
         patch = self.patch(frame, generated, source, transform, old, new, opacity, detail)
-        if not isinstance(frame, np.ndarray):
-            return frame if patch is None else frame.with_patch(patch.x, patch.y, blended(frame, patch))
-        result = frame.copy()
-        if patch is not None:
-            result[patch.slices] = blended(frame, patch)
-        return result
+        return frame if patch is None else blended(frame, patch)
 
     def patch(
         self,
@@ -165,14 +154,20 @@ class Compositor:
         if self._color is not None:
             field = _MEMORY * self._color + (1 - _MEMORY) * field
         self._color = field
-        return _resized(field, len(mask), cv2.INTER_LINEAR)
+        return np.asarray(cv2.resize(field, mask.shape), np.float32)
 
 
-def blended(frame: Picture, patch: Patch) -> NDArray[np.uint8]:
-    """The box of `frame` `(H, W, 3)` that `patch` covers, with the patch blended in."""
-    region = frame[patch.slices]
+def blended(frame: Picture, patch: Patch) -> Picture:
+    """A copy of `frame` `(H, W, 3)` with the patch blended in."""
+    height, width = patch.mask.shape
+    box = slice(patch.y, patch.y + height), slice(patch.x, patch.x + width)
+    region = frame[box]
     mixed = region + patch.mask[..., None] * (patch.image.astype(np.float32) - region)
-    return np.asarray(mixed + 0.5, np.uint8)
+    if not isinstance(frame, np.ndarray):
+        return frame.with_patch(patch.x, patch.y, (mixed + 0.5).astype(np.uint8))
+    result = frame.copy()
+    result[box] = (mixed + 0.5).astype(np.uint8)
+    return result
 
 
 def soft_mask(old: Floats, new: Floats, size: int) -> NDArray[np.float32]:
@@ -302,9 +297,4 @@ def _warped(
 ) -> NDArray[np.float32]:
     border = cv2.BORDER_REPLICATE if beyond is None else cv2.BORDER_CONSTANT
     flags = interpolation | cv2.WARP_INVERSE_MAP
-    moved = cv2.warpAffine(picture, matrix, area, flags=flags, borderMode=border, borderValue=beyond or 0)
-    return np.asarray(moved, np.float32)
-
-
-def _resized(picture: NDArray[np.float32], size: int, interpolation: int) -> NDArray[np.float32]:
-    return np.asarray(cv2.resize(picture, (size, size), interpolation=interpolation), np.float32)
+    return np.asarray(cv2.warpAffine(picture, matrix, area, None, flags, border, beyond or 0), np.float32)
