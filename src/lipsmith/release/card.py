@@ -9,8 +9,8 @@ from typing import Any, Final
 
 _CARD: Final = Template("""# Model card: $name
 
-A model of lipsmith: given footage of a face and new speech, it predicts the landmarks of lips and jaw, and paints the
-lower half of the face to match. Two networks, five ONNX stages; docs/architecture.md describes them.
+This lipsmith model predicts the landmarks of lips and jaw from footage of a face and new speech, and renders the lower half of the
+face to match. It consists of two networks in five ONNX stages, which docs/architecture.md describes.
 
 ## Data
 
@@ -22,18 +22,18 @@ $data
 |---|---|---|
 $training
 
-As far as the runs recorded it, with the settings of `training.json` in the place of CONFIG:
+The recorded commands, with the settings of `training.json` in place of CONFIG:
 
 $commands
 
 Hardware: $hardware
 
-Configurations are in `config.json`; the weights are averages over the run, chosen by validation and rounded to half
+The configurations are in `config.json`. The weights are averages over the run, selected by validation and rounded to half
 precision.
 
 ## Validation
 
-Strict protocol on the split `val`: references from the first half of a clip, its second half rebuilt.
+The figures use the strict protocol on the split `val`: references come from the first half of a clip, and the second half is rebuilt.
 
 | landmark generator | |
 |---|---|
@@ -45,14 +45,14 @@ $renderer
 
 ## License, consent, intended use
 
-Weights: $license The footage stays its owners'; no frame of it is part of the model folder.
+Weights: $license The footage belongs to its owners; no frame of it is part of the model folder.
 
-Intended use: dubbing, correction of a recording, accessibility and research, with the consent of whoever is shown and
-of whoever owns the voice. Do not use it to make people say what they did not agree to say, or to deceive, harass or
-defraud. Label results as synthetic; every result of `lipsmith dub` says so in its metadata, and that is to stay there.
+Intended use: dubbing, correction of recordings, accessibility and research, with the consent of the person shown and of the owner
+of the voice. Do not use it to make people say what they did not agree to say, or to deceive, harass or defraud. Label results as
+synthetic; every result of `lipsmith dub` says so in its metadata, which must not be removed.
 
-Limits: it has seen few people, mostly frontal and close to the camera. Large turns of the head, hands before the
-mouth and unusual light come out worse; it may serve some groups of people worse than others.
+Limits: the training data has few people, mostly frontal and close to the camera. Results are worse for large head rotations, hands in
+front of the mouth and unusual light, and may be worse for some groups of people.
 """)
 
 _ROWS: Final = ("steps", "minutes", "batch", "clips", "targets", "learning_rate", "seed")
