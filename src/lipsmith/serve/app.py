@@ -10,7 +10,7 @@ from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
 
 from lipsmith import __version__
-from lipsmith.serve import housekeeping, jobs, page, problems, uploads
+from lipsmith.serve import housekeeping, jobs, live, page, problems, uploads
 from lipsmith.serve.bounds import Bounds
 from lipsmith.serve.gate import Gate, Guesses
 from lipsmith.serve.metrics import Counted, Metrics
@@ -50,9 +50,9 @@ def make_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.state.service, app.state.guesses = service, guesses
+    app.state.service, app.state.guesses, app.state.live = service, guesses, set()
     problems.install(app)
-    for router in (uploads.router, jobs.router, page.router):
+    for router in (uploads.router, jobs.router, live.router, page.router):
         app.include_router(router)
     _add_state(app, service, metrics)
     page.mount(app)

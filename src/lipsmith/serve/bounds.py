@@ -56,6 +56,9 @@ class _Bounded:
 class Protocol(H11Protocol):
     """Closes a connection whose next request does not come, or does not end its headers, within 15 s."""
 
+    _awaited: object = None
+    """The request before the one that is waited for."""
+
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - as asyncio's
         """Start the clock."""
         super().connection_made(transport)
@@ -65,6 +68,11 @@ class Protocol(H11Protocol):
         """Start the clock for the next request."""
         super().on_response_complete()
         self._wait()
+
+    def handle_websocket_upgrade(self, event: Any) -> None:  # noqa: ANN401 - h11's
+        """A socket may be silent."""
+        self._awaited = self
+        super().handle_websocket_upgrade(event)
 
     def _wait(self) -> None:
         self._awaited = self.cycle

@@ -15,7 +15,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import MutableHeaders
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lipsmith.serve.problems import problem_response
@@ -80,6 +80,9 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer what may not enter; pass on what may."""
+        if scope["type"] == "websocket":
+            await self._socket(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -94,11 +97,21 @@ class Gate:
         request.state.owner = owner
         await self._app(scope, receive, answer)
 
-    def _refusal(self, request: Request, owner: str) -> tuple[int, str, dict[str, str]] | None:
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on a socket of a client that is known by its cookie; close any other before it is open."""
+        request = HTTPConnection(scope)
+        owner = request.cookies.get(CLIENT, "")
+        if not re.fullmatch(r"[0-9a-f]{32}", owner) or self._refusal(request, owner) is not None:
+            await send({"type": "websocket.close", "code": 1008, "reason": "refused"})
+            return
+        request.state.owner = owner
+        await self._app(scope, receive, send)
+
+    def _refusal(self, request: HTTPConnection, owner: str) -> tuple[int, str, dict[str, str]] | None:
         host = request.headers.get("host", "")
         if self._settings.loopback and urlsplit(f"//{host}").hostname not in _LOCAL | {self._settings.host}:
             return 400, "The host is not one of this machine; use the address that the service printed.", {}
-        if request.method not in _SAFE and _is_foreign(request, host):
+        if request.scope.get("method") not in _SAFE and _is_foreign(request, host):
             return 403, "The request comes from a page of another site; use the service's own.", {}
         if "authorization" in request.headers and (wait := self._guesses.wait(address_of(request))):
             return 429, "Too many wrong tokens; wait a minute.", {"Retry-After": str(wait)}
@@ -107,7 +120,7 @@ class Gate:
             return 401, "Send the token as Authorization: Bearer TOKEN, or log in.", {"WWW-Authenticate": "Bearer"}
         return None
 
-    def _admits(self, request: Request, owner: str) -> bool:
+    def _admits(self, request: HTTPConnection, owner: str) -> bool:
         if self._settings.token is None:
             return True
         kind, _, given = request.headers.get("authorization", "").partition(" ")
@@ -142,16 +155,16 @@ def cookie(request: Request, name: str, value: str) -> str:
     return f"{name}={value}; Path=/; Max-Age={_YEAR}; HttpOnly; SameSite=Strict{secure}"
 
 
-def _anonymous(request: Request) -> bool:
+def _anonymous(request: HTTPConnection) -> bool:
     return request.url.path.startswith("/static/") or request.url.path == "/healthz"
 
 
-def address_of(request: Request) -> str:
+def address_of(request: HTTPConnection) -> str:
     """Where a request comes from, as wrong tokens are counted."""
     return request.client.host if request.client else ""
 
 
-def _is_foreign(request: Request, host: str) -> bool:
+def _is_foreign(request: HTTPConnection, host: str) -> bool:
     origin = request.headers.get("origin")
     if request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
         return True

@@ -16,7 +16,7 @@ from lipsmith.serve.store import Store
 
 _LOG = logging.getLogger(__name__)
 
-_FOLDERS: Final = ("uploads", "jobs", "tmp")
+_FOLDERS: Final = ("uploads", "jobs", "clips", "tmp")
 
 
 @contextmanager
@@ -67,6 +67,9 @@ def expire(settings: Settings, store: Store, now: float) -> None:
         settings.upload(name).unlink(missing_ok=True)
     for name in jobs:
         shutil.rmtree(settings.job(name), ignore_errors=True)
+    for clip in (settings.data / "clips").iterdir():
+        if clip.stat().st_mtime < now - settings.keep:
+            shutil.rmtree(clip, ignore_errors=True)
     if uploads or jobs:
         _LOG.info("%d uploads and %d jobs have expired", len(uploads), len(jobs))
 

@@ -31,6 +31,12 @@ def index(request: Request) -> FileResponse:
     return FileResponse(_FILES / ("index.html" if request.state.admitted else "login.html"))
 
 
+@router.get("/live")
+def live() -> FileResponse:
+    """The page of live sessions."""
+    return FileResponse(_FILES / "live.html")
+
+
 @router.post("/login")
 def login(request: Request, token: Annotated[str, Form(max_length=1024)]) -> Response:
     """Give the token once; the page's cookie then stands for it."""

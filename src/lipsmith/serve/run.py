@@ -27,7 +27,8 @@ def serve(settings: Settings, started: Callable[[str], None]) -> None:
         config = uvicorn.Config(
             make_app(settings),
             http=Protocol,
-            ws="none",
+            ws="websockets-sansio",
+            ws_max_size=1 << 20,
             lifespan="on",
             log_config=None,
             access_log=False,

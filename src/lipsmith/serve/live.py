@@ -1,0 +1,131 @@
+"""The route of live sessions: PCM in, fragmented MP4 out, through a process of its own for each session."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import struct
+import sys
+from asyncio.subprocess import PIPE, Process
+from contextlib import suppress
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
+
+from lipsmith.dubbing.options import STRONGEST
+from lipsmith.live.sound import LEAST_RATE
+from lipsmith.serve.service import Service
+from lipsmith.serve.views import Id
+
+_LOG = logging.getLogger(__name__)
+
+MEDIA, STATE, SOUND, COMMAND = b"m", b"s", b"p", b"c"
+"""Kinds of messages between the server and the process of a session."""
+HEADER: Final = struct.Struct(">cI")
+"""Of each message: its kind, and how many bytes follow."""
+COMMANDS: Final = ("flush", "interrupt")
+MOST_SESSIONS: Final = 2
+"""Sessions at a time of all clients: each takes a core and a half."""
+_LARGEST: Final = 1 << 20
+"""Bytes of one message of a client."""
+_NOT_FOUND, _BUSY, _WRONG = 4404, 4429, 4400
+_PATIENCE: Final = 3.0
+
+router = APIRouter()
+
+
+@router.websocket("/v1/live/{upload}")
+async def live(
+    socket: WebSocket,
+    upload: Id,
+    rate: Annotated[int, Query(ge=LEAST_RATE, le=192_000)] = 16_000,
+    face: Annotated[str, Query(max_length=100)] = "largest",
+    strength: Annotated[float, Query(ge=0, le=STRONGEST)] = 1.0,
+) -> None:
+    """A film or picture that says what it is sent.
+
+    In: 16-bit mono PCM at `rate`, little endian, in binary messages of any even size; `flush` and `interrupt` in text
+    messages. Out: text messages with the state as JSON, then fragmented MP4 in binary messages. Closed with 4404 for an
+    upload that is not there, 4429 where too many sessions run, 4400 for anything that is not as said here.
+    """
+    service: Service = socket.app.state.service
+    found = await asyncio.to_thread(service.store.upload, upload, socket.state.owner)
+    sessions: set[Process] = socket.app.state.live
+    await socket.accept()
+    if found is None:
+        await socket.close(_NOT_FOUND, "There is no such upload of yours; send the file again.")
+        return
+    if len(sessions) >= MOST_SESSIONS:
+        await socket.close(_BUSY, "Too many live sessions run; try again later.")
+        return
+    words = {
+        "settings": service.settings.for_worker(),
+        "upload": upload,
+        "sha256": found.sha256,
+        "rate": rate,
+        "face": face,
+        "strength": strength,
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "lipsmith.serve.live_session", json.dumps(words), stdin=PIPE, stdout=PIPE
+    )
+    sessions.add(process)
+    try:
+        await _bridge(socket, process)
+    finally:
+        sessions.discard(process)
+        await _end(process)
+
+
+async def _bridge(socket: WebSocket, process: Process) -> None:
+    """Carry messages both ways until either side ends."""
+    tasks = [asyncio.create_task(_to_session(socket, process)), asyncio.create_task(_from_session(socket, process))]
+    done, waiting = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    for task in done:
+        with suppress(WebSocketDisconnect, ConnectionError, RuntimeError):
+            task.result()
+
+
+async def _to_session(socket: WebSocket, process: Process) -> None:
+    assert process.stdin is not None
+    while True:
+        message: dict[str, Any] = dict(await socket.receive())
+        if message["type"] == "websocket.disconnect":
+            return
+        sound, command = message.get("bytes"), message.get("text")
+        if sound is not None and len(sound) % 2 == 0 and len(sound) <= _LARGEST:
+            process.stdin.write(HEADER.pack(SOUND, len(sound)) + sound)
+        elif command in COMMANDS:
+            process.stdin.write(HEADER.pack(COMMAND, len(command)) + command.encode())
+        else:
+            await socket.close(_WRONG, "Send 16-bit PCM in binary messages, and flush or interrupt in text.")
+            return
+        await process.stdin.drain()
+
+
+async def _from_session(socket: WebSocket, process: Process) -> None:
+    assert process.stdout is not None
+    try:
+        while True:
+            kind, size = HEADER.unpack(await process.stdout.readexactly(HEADER.size))
+            content = await process.stdout.readexactly(size)
+            if kind == MEDIA:
+                await socket.send_bytes(content)
+            else:
+                await socket.send_text(content.decode())
+    except asyncio.IncompleteReadError:
+        await socket.close(1011, "The session has ended.")
+
+
+async def _end(process: Process) -> None:
+    if process.stdin is not None:
+        process.stdin.close()
+    try:
+        await asyncio.wait_for(process.wait(), _PATIENCE)
+    except TimeoutError:
+        process.kill()
+        await process.wait()

@@ -1,0 +1,136 @@
+"""Live sessions of the service: PCM in, a film out that plays while it comes."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+import httpx
+import numpy as np
+import pytest
+
+from service import Running, send
+from synthetic import make_film, speech
+
+sync_client = pytest.importorskip("websockets.sync.client", reason="live sessions need the serve extra")
+websockets = pytest.importorskip("websockets.exceptions")
+
+
+@pytest.fixture(scope="module")
+def face(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_film(tmp_path_factory.mktemp("live") / "film.mp4", 0.4, 12.5, (160, 160))
+
+
+@contextmanager
+def opened(service: Running, client: httpx.Client, upload: str, **headers: str) -> Iterator[object]:
+    """A socket of this client."""
+    cookies = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+    url = f"{service.url}v1/live/{upload}".replace("http", "ws", 1)
+    with sync_client.connect(url, additional_headers={"Cookie": cookies} | headers, max_size=1 << 24) as socket:
+        yield socket
+
+
+def ready(socket: object) -> dict[str, object]:
+    """The state when the session is ready, or has failed."""
+    while True:
+        state: dict[str, object] = json.loads(socket.recv(timeout=120))  # type: ignore[attr-defined]
+        if state["state"] != "preparing":
+            return state
+
+
+def streamed(socket: object, seconds: float) -> bytes:
+    """What comes within `seconds` from the first media on."""
+    pieces, until = [], 0.0
+    while not until or time.monotonic() < until:
+        pieces.append(socket.recv(timeout=60))  # type: ignore[attr-defined]
+        until = until or time.monotonic() + seconds
+    return b"".join(pieces)
+
+
+def test_a_picture_that_is_spoken_to_speaks(service: Running, client: httpx.Client, face: Path) -> None:
+    upload = send(client, face)
+    words = (32767 * speech(0.6)).astype("<i2").tobytes()
+    with opened(service, client, upload) as socket:
+        state = ready(socket)
+        assert (state["state"], state["width"], state["height"]) == ("ready", 160, 160)
+        for begin in range(0, len(words), 640):
+            socket.send(words[begin : begin + 640])  # type: ignore[attr-defined]
+        socket.send("flush")  # type: ignore[attr-defined]
+        media = streamed(socket, 4)
+    with av.open(io.BytesIO(media)) as film:
+        frames = [frame.time for frame in film.decode(video=0)]
+    with av.open(io.BytesIO(media)) as film:
+        sound = np.concatenate([frame.to_ndarray()[0] for frame in film.decode(audio=0)])
+    assert len(frames) > 3
+    assert frames == sorted(frames)
+    assert np.abs(sound).max() > 0.1
+    # Kept, so that the next session starts at once; and a session leaves no process behind.
+    assert len(list((service.data / "clips").iterdir())) == 1
+    with opened(service, client, upload) as socket:
+        assert ready(socket)["state"] == "ready"
+
+
+def test_a_film_without_a_face_is_told(service: Running, client: httpx.Client, tmp_path: Path) -> None:
+    from lipsmith.media import VideoWriter
+
+    with VideoWriter(tmp_path / "gray.mp4", 64, 64, 25) as film:
+        film.write(np.full((64, 64, 3), 128, np.uint8))
+    with opened(service, client, send(client, tmp_path / "gray.mp4")) as socket:
+        state = ready(socket)
+        assert state["state"] == "failed"
+        assert "no face" in str(state["problem"]).lower()
+        assert str(service.data) not in str(state["problem"])
+
+
+def closed_with(socket: object) -> int:
+    """The code with which the server closes, whatever it sends before."""
+    while True:
+        try:
+            socket.recv(timeout=60)  # type: ignore[attr-defined]
+        except websockets.ConnectionClosed as closed:
+            return int(closed.rcvd.code)
+
+
+def test_other_peoples_uploads_are_not_there(service: Running, client: httpx.Client, face: Path) -> None:
+    upload = send(client, face)
+    with service.client() as other:
+        other.get("/")
+        with opened(service, other, upload) as socket:
+            assert closed_with(socket) == 4404
+
+
+@pytest.mark.parametrize("message", ["sing", b"odd", b"\0" * (1 << 21)])
+def test_what_is_no_sound_ends_the_session(
+    service: Running, client: httpx.Client, face: Path, message: str | bytes
+) -> None:
+    with opened(service, client, send(client, face)) as socket:
+        socket.send(message)  # type: ignore[attr-defined]
+        assert closed_with(socket) in (4400, 1009)
+
+
+@pytest.mark.parametrize(
+    ("headers", "path"),
+    [
+        ({"Origin": "https://elsewhere.example"}, "v1/live/{}"),
+        ({"Sec-Fetch-Site": "cross-site"}, "v1/live/{}"),
+        ({"Host": "elsewhere.example"}, "v1/live/{}"),
+        ({}, "v1/live/{}?rate=5"),
+        ({}, "v1/live/..%2f..%2fetc"),
+        ({}, "v1/other"),
+    ],
+)
+def test_strangers_are_refused_before_anything_opens(
+    service: Running, client: httpx.Client, face: Path, headers: dict[str, str], path: str
+) -> None:
+    upload = send(client, face)
+    cookies = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+    url = f"{service.url}{path.format(upload)}".replace("http", "ws", 1)
+    with pytest.raises((websockets.InvalidStatus, websockets.InvalidMessage)):
+        sync_client.connect(url, additional_headers={"Cookie": cookies} | headers)
+    with pytest.raises(websockets.InvalidStatus):
+        sync_client.connect(f"{service.url}v1/live/{upload}".replace("http", "ws", 1))
