@@ -9,8 +9,9 @@ from typing import Any, Final
 
 _CARD: Final = Template("""# Model card: $name
 
-This lipsmith model predicts the landmarks of lips and jaw from footage of a face and new speech, and renders the lower half of the
-face to match. It consists of two networks in five ONNX stages, which docs/architecture.md describes.
+This lipsmith model predicts the landmarks of lips and jaw from footage of a face and new speech, and renders the
+lower half of the face to match. It consists of two networks in five ONNX stages, which docs/architecture.md
+describes.
 
 ## Data
 
@@ -28,12 +29,13 @@ $commands
 
 Hardware: $hardware
 
-The configurations are in `config.json`. The weights are averages over the run, selected by validation and rounded to half
-precision.
+The configurations are in `config.json`. The weights are averages over the run, selected by validation and rounded
+to half precision.
 
 ## Validation
 
-The figures use the strict protocol on the split `val`: references come from the first half of a clip, and the second half is rebuilt.
+The figures use the strict protocol on the split `val`: references come from the first half of a clip, and the
+second half is rebuilt.
 
 | landmark generator | |
 |---|---|
@@ -47,12 +49,13 @@ $renderer
 
 Weights: $license The footage belongs to its owners; no frame of it is part of the model folder.
 
-Intended use: dubbing, correction of recordings, accessibility and research, with the consent of the person shown and of the owner
-of the voice. Do not use it to make people say what they did not agree to say, or to deceive, harass or defraud. Label results as
-synthetic; every result of `lipsmith dub` says so in its metadata, which must not be removed.
+Intended use: dubbing, correction of recordings, accessibility and research, with the consent of the person shown
+and of the owner of the voice. Do not use it to make people say what they did not agree to say, or to deceive,
+harass or defraud. Label results as synthetic; every result of `lipsmith dub` says so in its metadata, which must
+not be removed.
 
-Limits: the training data has few people, mostly frontal and close to the camera. Results are worse for large head rotations, hands in
-front of the mouth and unusual light, and may be worse for some groups of people.
+Limits: the training data has few people, mostly frontal and close to the camera. Results are worse for large head
+rotations, hands in front of the mouth and unusual light, and may be worse for some groups of people.
 """)
 
 _ROWS: Final = ("steps", "minutes", "batch", "clips", "targets", "learning_rate", "seed")
