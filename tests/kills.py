@@ -70,9 +70,9 @@ def cases(inputs: Path) -> dict[str, Callable[[], Case]]:
         films.mkdir(exist_ok=True)
         for name in ("a", "b", "c"):
             make_film(films / f"{name}.mp4", 0.4, 25, SIZE)
-        write_wav(words, speech(0.6))
+        short = write_wav(inputs / "short.wav", speech(0.6))
         return Case(
-            lambda out: ["dub", str(films), str(words), "-o", str(out)],
+            lambda out: ["dub", str(films), str(short), "-o", str(out)],
             lambda out: {path.name: fingerprint(path) for path in sorted(out.glob("*.mp4"))},
             exists=1,  # a complete batch, done anew
         )

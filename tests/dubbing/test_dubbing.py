@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from double import SIZES, Double, make_dubber
 from lipsmith import Clip, Dubber
 from lipsmith.dubbing.scan import find_faces
+from lipsmith.dubbing.source import Fit
 from lipsmith.errors import InputError, UsageError, WeightsError
 from lipsmith.face.landmarks import lip_opening
 from lipsmith.inference.model_folder import write_config
@@ -100,6 +101,21 @@ def test_long_speech_plays_back_the_same_frames(clip: Clip, film: Path) -> None:
         assert (frame.image[:60] == source[:60]).all()
     jumps = [np.abs(a.image[:60].astype(int) - b.image[:60]).mean() for a, b in pairwise(dubbed)]
     assert max(jumps) < 3 * float(np.median(jumps)) + 1
+
+
+@pytest.mark.parametrize(("fit", "frames"), [("loop", 40), ("hold", 40), ("stretch", 40), ("cut", 25)])
+def test_what_footage_does_that_is_shorter_than_the_speech(
+    clip: Clip, film: Path, tmp_path: Path, fit: Fit, frames: int
+) -> None:
+    sources = [frame.image for frame in read_frames(film)]
+    result = clip.dub(speech(1.6), fit=fit)
+    for frame in result.frames():
+        shown = {"loop": frame.index % 25, "stretch": int(frame.index / 1.6 + 1e-6)}.get(fit, min(frame.index, 24))
+        assert (frame.image[:60] == sources[shown][:60]).all()
+    saved = result.save(tmp_path / f"{fit}.mp4")
+    assert len(list(read_frames(saved))) == frames
+    assert sound_seconds(saved) == pytest.approx(frames / 25, abs=1e-3)
+    assert (clip.source.footage.name, result.timeline.end) == (str(film), pytest.approx(frames / 25))
 
 
 def test_a_kept_tail_plays_on_with_closed_lips(clip: Clip, tmp_path: Path) -> None:

@@ -1,11 +1,16 @@
+from dataclasses import replace
 from fractions import Fraction
+from typing import get_args
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lipsmith.dubbing.source import play, usual_interval
+from lipsmith.dubbing.source import Fit, Footage, chapters_of, play, usual_interval
+from lipsmith.media import probe
+from lipsmith.media.container import Chapter
+from synthetic import FACE
 
 EVEN = np.arange(4) / 25
 
@@ -83,3 +88,61 @@ def test_slides_are_still_pictures() -> None:
     assert len(play(np.array([0.0, 5.0, 10.0]), 10.04, 1.0)) == 25
     assert usual_interval(np.arange(5) / 5, Fraction(5)) == pytest.approx(0.2)
     assert usual_interval(np.zeros(1), Fraction(12)) == pytest.approx(1 / 12)
+
+
+@pytest.mark.parametrize(
+    ("fit", "index", "end"),
+    [
+        ("bounce", [0, 1, 2, 3, 2, 1, 0, 1, 2, 3], 0.4),
+        ("loop", [0, 1, 2, 3, 0, 1, 2, 3, 0, 1], 0.4),
+        ("hold", [0, 1, 2, 3, 3, 3, 3, 3, 3, 3], 0.4),
+        ("stretch", [0, 0, 0, 1, 1, 2, 2, 2, 3, 3], 0.4),
+        ("cut", [0, 1, 2, 3], 0.16),
+    ],
+)
+def test_what_follows_footage_that_is_too_short(fit: Fit, index: list[int], end: float) -> None:
+    timeline = play(EVEN, 0.16, 0.4, fit)
+    assert timeline.index.tolist() == index
+    assert np.allclose(timeline.times, np.arange(len(index)) / 25)
+    assert timeline.end == pytest.approx(end)
+    assert timeline.speed == pytest.approx(0.4 if fit == "stretch" else 1)
+
+
+@pytest.mark.parametrize("fit", get_args(Fit))
+@pytest.mark.parametrize("seconds", [0.02, 0.1, 0.16])
+def test_speech_that_is_no_longer_than_the_footage_asks_for_no_fit(fit: Fit, seconds: float) -> None:
+    timeline, usual = play(EVEN, 0.16, seconds, fit), play(EVEN, 0.16, seconds)
+    assert timeline.index.tolist() == usual.index.tolist()
+    assert timeline.end == pytest.approx(usual.end)
+
+
+@pytest.mark.parametrize("fit", ["bounce", "loop", "hold", "stretch"])
+def test_a_still_picture_stands_whatever_the_fit(fit: Fit) -> None:
+    timeline = play(np.zeros(1), 0.04, 0.1, fit)
+    assert timeline.index.tolist() == [0, 0, 0]
+    assert np.allclose(timeline.times, [0, 0.04, 0.08])
+
+
+@given(
+    st.lists(st.floats(0.005, 0.2), min_size=1, max_size=12),
+    st.floats(0.01, 4.0),
+    st.sampled_from(["loop", "hold", "stretch"]),
+)
+def test_every_fit_covers_the_speech(steps: list[float], seconds: float, fit: Fit) -> None:
+    times = np.concatenate([[0.0], np.cumsum(steps)])
+    timeline = play(times, times[-1] + 0.04, seconds, fit)
+    assert timeline.times[0] == 0
+    assert (np.diff(timeline.times) > 0).all()
+    assert timeline.times[-1] < seconds <= timeline.end + 1e-5
+    assert timeline.index.min() >= 0
+    assert timeline.index.max() <= len(steps)
+
+
+def test_chapters_of_footage_that_plays_more_slowly_last_longer() -> None:
+    chapters = (Chapter(1.0, 1.1, "One"), Chapter(1.1, 1.16, "Two"))
+    info = replace(probe(FACE), chapters=chapters)
+    footage = Footage("film", Fraction(25), 4, info)
+    found = chapters_of(footage, 1 + EVEN, play(1 + EVEN, 1.16, 0.32, "stretch"))
+    assert [(part.start, part.end) for part in found] == [pytest.approx((0, 0.2)), pytest.approx((0.2, 0.32))]
+    assert len(chapters_of(footage, 1 + EVEN, play(1 + EVEN, 1.16, 0.32, "hold"))) == 2
+    assert chapters_of(footage, 1 + EVEN, play(1 + EVEN, 1.16, 0.32, "loop")) == []

@@ -92,7 +92,7 @@ def test_owners_are_strangers(store: Store) -> None:
 
 
 def test_a_job_takes_the_options_of_the_command() -> None:
-    known = {field.name for field in fields(DubOptions)} - {"overwrite"}
+    known = {field.name for field in fields(DubOptions)} - {"overwrite", "resume"}
     assert known == set(DubRequest.model_fields) - {"video", "speech", "preview", "compare"}
     plain = DubRequest(video="0" * 32, speech="0" * 32)
     assert all(getattr(plain, name) == getattr(DubOptions(), name) for name in known)

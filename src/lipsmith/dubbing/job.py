@@ -94,7 +94,7 @@ def write_film(
     clip: Clip, recording: Speech, out: Path, options: DubOptions, progress_of: ProgressOf, kept: Unfinished
 ) -> Path:
     """`Clip.dub` and `Result.save` as `options` ask."""
-    result = clip.dub(recording, tail=options.tail, strength=options.strength)
+    result = clip.dub(recording, tail=options.tail, strength=options.strength, fit=options.fit)
     kept.keep_scan(clip, len(result))
     with progress_of(f"{out.name}: dubbing") as progress:
         background = Background(options.background, options.gain) if options.background else None

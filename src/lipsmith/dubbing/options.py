@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 
 import numpy as np
 
-from lipsmith.dubbing.source import check_stretch
+from lipsmith.dubbing.source import Fit, check_stretch
 from lipsmith.errors import UsageError
 from lipsmith.face.stretches import prominence
 from lipsmith.inference.backend import Precision
@@ -46,6 +46,10 @@ class DubOptions:
 
     tail: Tail = "cut"
     """After the speech, end the film (cut), or continue the footage to its end with closed lips (keep)."""
+
+    fit: Fit = "bounce"
+    """When the speech is longer than the footage: play the footage forward and back (bounce), again (loop), more slowly
+    (stretch), hold its last frame (hold), or end both with the footage (cut)."""
 
     strength: float = 1.0
     """Scale of the lip motion, from 0 to 2: 1 as predicted, lower for less motion, higher for more."""
@@ -84,6 +88,8 @@ class DubOptions:
             raise UsageError(f"A gain of {self.gain:g} dB is out of range: choose {LEAST_GAIN:g} to {MOST_GAIN:g}.")
         if self.tail not in get_args(Tail):
             raise UsageError(f"Tail {self.tail!r} is unknown: use {' or '.join(get_args(Tail))}.")
+        if self.fit not in get_args(Fit):
+            raise UsageError(f"Fit {self.fit!r} is unknown: use {', '.join(get_args(Fit))}.")
         if self.precision not in get_args(Precision):
             raise UsageError(f"Precision {self.precision!r} is unknown: use {', '.join(get_args(Precision))}.")
         if not 0 <= self.strength <= STRONGEST:

@@ -33,7 +33,7 @@ from lipsmith.dubbing.mouth import Dubbed, EncodedFaces, Kept, Memories, MouthTr
 from lipsmith.dubbing.options import DubOptions, Tail, choose, warn_ignored_faces
 from lipsmith.dubbing.paste.label import labeled
 from lipsmith.dubbing.scan import CropStore, Face, Scan, Scanner, Sizes, read_scan
-from lipsmith.dubbing.source import FileSource, Source, Timeline, Video, chapters_of, play, usual_interval
+from lipsmith.dubbing.source import FileSource, Fit, Source, Timeline, Video, chapters_of, play, usual_interval
 from lipsmith.errors import UsageError
 from lipsmith.face import MOST_FACES, FaceTracker
 from lipsmith.files import refuse_existing, refuse_input
@@ -183,18 +183,19 @@ class Clip:
         rate: int = SAMPLE_RATE,
         tail: Tail = "cut",
         strength: float = 1.0,
+        fit: Fit = "bounce",
     ) -> Result:
         """The footage saying `speech`: a file, samples `(n,)` or `(channels, n)` at `rate` Hz, or a loaded `Speech`.
 
-        The result is as long as the speech. Longer speech: the footage plays forward and back. Shorter, with `tail`
+        The result is as long as the speech. Longer speech: what `fit` says, see `DubOptions`. Shorter, with `tail`
         keep: the footage goes on to its end in silence, lips closed; with cut it ends with the speech.
         `strength`, 0 to 2: how far the lips move from rest, the mean of the face's references; 1 as predicted.
         Raises `InputError` and `UsageError` for speech that cannot be said; see `load_speech`.
         """
-        DubOptions(tail=tail, strength=strength)
+        DubOptions(tail=tail, strength=strength, fit=fit)
         recording = speech if isinstance(speech, Speech) else load_speech(speech, rate)
         seconds = max(recording.seconds, self.seconds) if tail == "keep" else recording.seconds
-        timeline = play(self.times, self._end, seconds)
+        timeline = play(self.times, self._end, seconds, fit)
         if not speaking(recording.voicing, timeline.times).any():
             _LOG.warning("No speech is heard in %s; the lips stay closed.", recording.file or "the recording")
         predict = partial(predict_mouth, self.backend, self.config)
@@ -260,6 +261,7 @@ class Result:
             background=background,
             metadata=texts | synthetic_metadata(f"lipsmith {__version__}", self.clip.config.name),
             end=self.timeline.end,
+            cut=self.timeline.end < self.speech.seconds,
             chapters=chapters_of(footage, self.clip.times, self.timeline),
             language=language,
             overwrite=overwrite,

@@ -1,15 +1,15 @@
-"""Reads footage in any order, and computes the order: forward, then backward and forward if the speech is longer."""
+"""Reads footage in any order, and computes the order: forward, and what follows if the speech is longer."""
 
 from __future__ import annotations
 
 import logging
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,9 @@ STILL_RATE: Final = Fraction(25)
 Frames = Sequence[NDArray[np.uint8]] | Sequence["Image"] | NDArray[np.uint8]
 """Footage in memory: RGB uint8 arrays `(H, W, 3)` or Pillow images, of one size."""
 Video = PathLike[str] | str | Frames
+
+Fit = Literal["bounce", "loop", "hold", "stretch", "cut"]
+"""What footage does that is shorter than the speech."""
 
 _INSTANT: Final = 1e-6
 _EARLY: Final = 2  # frames that deinterlacing needs before the first requested one
@@ -154,17 +157,17 @@ def _expected(info: VideoInfo, start: float, end: float | None) -> int | None:
 
 
 def runs(order: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
-    """Splits `order` into runs in one direction: 0 1 2 1 0 1 into 0 1 2, then 1 0, then 1.
+    """Splits `order` into runs in one direction: 0 1 2 1 0 1 into 0 1 2, then 1 0, then 1; 0 1 0 1 into twice 0 1.
 
     Repeated frames belong to a run in either direction.
     """
     begin, way = 0, 0
     for place in range(1, len(order)):
-        step = int(np.sign(order[place] - order[place - 1]))
+        step = int(order[place] - order[place - 1])
         if step * way < 0:
             yield order[begin:place]
             begin = place
-        way = step or way
+        way = 0 if step < -1 else step or way
     if len(order):
         yield order[begin:]
 
@@ -208,6 +211,8 @@ class Timeline:
     index: NDArray[np.intp]
     times: NDArray[np.float64]
     end: float
+    speed: float = 1.0
+    """Seconds of the footage that play in a second."""
 
     def __len__(self) -> int:
         return len(self.index)
@@ -221,9 +226,11 @@ class Timeline:
 
 def chapters_of(footage: Footage, times: NDArray[np.float64], timeline: Timeline) -> list[Chapter]:
     """The footage's chapters if it plays once; `times` as in `Source.show`."""
-    plays_once = bool((np.diff(timeline.index) >= 0).all())
-    begin = float(times[0])
-    return chapters_between(footage.info.chapters, begin, begin + timeline.end) if footage.info and plays_once else []
+    if footage.info is None or (np.diff(timeline.index) < 0).any():
+        return []
+    begin, speed = float(times[0]), timeline.speed
+    inside = chapters_between(footage.info.chapters, begin, begin + timeline.end * speed)
+    return [replace(chapter, start=chapter.start / speed, end=chapter.end / speed) for chapter in inside]
 
 
 def usual_interval(times: NDArray[np.float64], rate: Fraction) -> float:
@@ -234,26 +241,52 @@ def usual_interval(times: NDArray[np.float64], rate: Fraction) -> float:
     return median if median <= _SLIDE else _STILL
 
 
-def play(times: NDArray[np.float64], end: float, seconds: float) -> Timeline:
+def play(times: NDArray[np.float64], end: float, seconds: float, fit: Fit = "bounce") -> Timeline:
     """The frames that fill `seconds`: all frames that begin before the end, so that the last one ends at or after it.
 
-    `times`: `(F,)`, rising, start times of the source's frames; `end`: end of the last one. Footage that is too short
-    reverses at its ends without repeating the end frame, with the same intervals as forward. A long frame is repeated
-    at the usual interval, because the mouth may move in it.
+    `times`: `(F,)`, rising, start times of the source's frames; `end`: end of the last one. If the footage is too
+    short, `fit` decides: bounce reverses at the ends without repeating the end frame, with the same intervals as
+    forward; loop starts again; hold repeats the last frame; stretch plays more slowly, at the usual interval; cut ends
+    with the footage. A long frame is repeated at the usual interval, because the mouth may move in it.
     """
-    usual = usual_interval(times, 1 / Fraction(max(end - times[0], _INSTANT)))
-    forward = np.diff(times) if len(times) > 1 else np.array([usual])
+    own, last = float(end - times[0]), len(times) - 1
+    usual = usual_interval(times, 1 / Fraction(max(own, _INSTANT)))
+    seconds = min(seconds, own) if fit == "cut" else seconds
+    if fit == "stretch" and seconds > own + _INSTANT and last:
+        return _stretched(times, own, seconds, usual)
     # Anything longer than the result counts as endless.
-    forward = np.minimum(forward, usual * np.ceil(seconds / usual + 1))
-    last = len(times) - 1
-    cycle = np.concatenate([np.arange(last + 1), np.arange(last - 1, 0, -1)])
-    steps = np.concatenate([forward, forward[::-1]])[: len(cycle)]
+    forward = np.minimum(np.diff(times), usual * np.ceil(seconds / usual + 1))
+    order, steps = _order(fit, forward, float(end - times[-1]), usual, max(0.0, seconds - own))
     shown = np.maximum(1, np.floor(steps / usual + _ROUNDING)).astype(np.intp)
-    cycle, steps = np.repeat(cycle, shown), np.repeat(steps / shown, shown)
+    order, steps = np.repeat(order, shown), np.repeat(steps / shown, shown)
     rounds = int(np.ceil(seconds / steps.sum())) + 1
     starts = np.concatenate([[0.0], np.cumsum(np.tile(steps, rounds))])
     frames = max(1, int(np.searchsorted(starts, seconds - _INSTANT)))
-    natural = float(end - times[0]) if frames == shown[:last].sum() + 1 else float(starts[frames])
+    natural = own if frames == shown[:last].sum() + 1 else float(starts[frames])
     return Timeline(
-        np.resize(cycle, frames), starts[:frames], min(natural, max(seconds, float(starts[frames - 1]) + usual))
+        np.resize(order, frames), starts[:frames], min(natural, max(seconds, float(starts[frames - 1]) + usual))
     )
+
+
+def _order(
+    fit: Fit, forward: NDArray[np.float64], closing: float, usual: float, missing: float
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """The order of the source's frames until it repeats, and the interval after each frame.
+
+    `forward`: intervals between the source's frames; `closing`: after the last one; `missing`: seconds to fill.
+    """
+    ahead = np.arange(len(forward) + 1)
+    if not len(forward):
+        return ahead, np.array([usual])
+    if fit == "loop":
+        return ahead, np.append(forward, closing)
+    if fit == "hold":
+        standing = np.full(int(np.ceil(missing / usual)), len(forward))
+        return np.append(ahead, standing), np.concatenate([forward, [closing], np.full(len(standing), usual)])
+    return np.concatenate([ahead, ahead[-2:0:-1]]), np.concatenate([forward, forward[::-1]])
+
+
+def _stretched(times: NDArray[np.float64], own: float, seconds: float, usual: float) -> Timeline:
+    starts = np.float64(usual) * np.arange(int(np.ceil(seconds / usual - _INSTANT)))
+    index = np.searchsorted(times - times[0], starts * (own / seconds) + _INSTANT, side="right") - 1
+    return Timeline(index, starts, max(seconds, float(starts[-1]) + _INSTANT), own / seconds)

@@ -114,6 +114,20 @@ def sound_of(audio: NDArray[np.float32] | None, rate: int) -> Sound | None:
     return Sound(rate, len(channels), (channels[:, start : start + _BLOCK] for start in starts))
 
 
+def until(sound: Sound, seconds: float) -> Sound:
+    """The sound up to a time."""
+
+    def kept() -> Iterator[NDArray[np.float32]]:
+        missing = round(seconds * sound.rate)
+        for block in sound.blocks:
+            yield block[:, :missing]
+            missing -= block.shape[1]
+            if missing <= 0:
+                return
+
+    return replace(sound, blocks=kept())
+
+
 def writable(sound: Sound | None) -> Sound | None:
     """The sound at a sample rate that AAC supports."""
     if sound is None or sound.rate in _AAC_RATES:

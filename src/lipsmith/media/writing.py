@@ -20,7 +20,7 @@ from lipsmith.files import hidden_beside, put
 from lipsmith.media.background import Background, with_background
 from lipsmith.media.color import PIXEL_FORMAT, ColorTags, Picture, RGBToFrame
 from lipsmith.media.container import Chapter, DecodingOrder, libav_chapter, open_input, repeatable_x264, tick_of
-from lipsmith.media.sound import Sound, open_sound, sound_of, to_frame, writable
+from lipsmith.media.sound import Sound, open_sound, sound_of, to_frame, until, writable
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -65,6 +65,7 @@ class VideoWriter:
         metadata: Mapping[str, str] | None = None,
         like: VideoInfo | None = None,
         end: float | None = None,
+        cut: bool = False,
         chapters: Sequence[Chapter] = (),
         language: str | None = None,
         crf: int = 18,
@@ -78,14 +79,13 @@ class VideoWriter:
             path: ends in .mp4, .m4v, .mov or .mkv; a part's in anything.
             width, height: pixels.
             rate: frames a second, the average where frames carry times.
-            audio: (n,) or (channels, n) with one or two channels, in [-1, 1].
-            audio_rate: samples a second.
+            audio, audio_rate: (n,) or (1 or 2 channels, n) in [-1, 1], and its samples a second.
             audio_source: a file whose sound is written at its own rate, in stereo at most.
             background: what is heard under that sound, to the end of the film.
             metadata: texts to store; `probe` reads them back.
             like: a film whose colors and pixel shape the result declares.
             end: seconds at which the last frame ends; one interval of `rate` after it where None.
-            chapters: parts of the film to name.
+            cut, chapters: whether the sound, too, ends at `end`; parts of the film to name.
             language: of the sound, in three letters of ISO 639-2; the one that its file tells where None.
             crf, preset: x264's quality, 0 (lossless) to 51, and its trade of time for size.
             overwrite: whether a file that has the name in the end is replaced.
@@ -103,7 +103,8 @@ class VideoWriter:
         self._size = (width, height)
         self._rate = Fraction(rate).limit_denominator(100_000)
         sound = open_sound(audio_source, whole=True) if audio_source else sound_of(audio, audio_rate)
-        self._sound = writable(with_background(sound, background, end or 0.0) if sound and background else sound)
+        sound = with_background(sound, background, end or 0.0) if sound and background else sound
+        self._sound = writable(until(sound, end) if sound and cut and end is not None else sound)
         self._metadata = dict(metadata or {})
         self._like, self._end = like, end
         self._chapters, self._language = chapters, language

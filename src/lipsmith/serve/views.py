@@ -28,6 +28,7 @@ class DubRequest(BaseModel):
     end: Seconds | None = None
     """Use the footage up to this second."""
     tail: Literal["cut", "keep"] = "cut"
+    fit: Literal["bounce", "loop", "hold", "stretch", "cut"] = "bounce"
     """When the speech is over, end the film (cut) or let the footage go on (keep)."""
     strength: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 1.0
     """How far the lips move from rest: 1 as predicted, less for calmer lips, up to 2 for livelier ones."""

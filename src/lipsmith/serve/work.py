@@ -165,7 +165,7 @@ class Tasks:
         assert job.speech is not None
         path, strength = self._settings.upload(job.speech), job.options["strength"]
         if (preview := job.options.get("preview")) is None:
-            return clip.dub(path, tail=job.options["tail"], strength=strength)
+            return clip.dub(path, tail=job.options["tail"], strength=strength, fit=job.options.get("fit", "bounce"))
         sound = open_sound(path)
         return clip.dub(_first(sound.blocks, round(preview * sound.rate)), sound.rate, strength=strength)
 
