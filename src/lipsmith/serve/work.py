@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith import Clip, Dubber, DubOptions, Result
+from lipsmith.dubbing.mouth import EncodedFaces
 from lipsmith.dubbing.options import choose
 from lipsmith.errors import InputError
 from lipsmith.face import MOST_FACES
@@ -101,7 +102,8 @@ class Tasks:
         prepared = time.monotonic()
         clip = replace(clip, chosen=choose(clip.faces, options.face))
         if options.precision != "auto":
-            clip = replace(clip, backend=self._backend(options.precision))
+            backend = self._backend(options.precision)
+            clip = replace(clip, backend=backend, encoded=EncodedFaces(backend, clip.encoded.store))
         result = self._result(clip, job)
         if result.timeline.end > 60 * self._settings.max_minutes + 1:
             raise InputError("The speech lasts longer than it declares, and longer than is allowed; shorten it.")
