@@ -86,6 +86,8 @@ class Resampler:
 
     def __call__(self, block: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """The blocks that are known once `block` has come."""
+        if not block.shape[1]:  # libav takes no empty frames
+            return []
         frame = to_frame(block, self.rate, self._position)
         self._position += block.shape[1]
         return [_samples(resampled) for resampled in self._resampler.resample(frame)]

@@ -1,0 +1,64 @@
+"""A session over WebRTC, with both ends in one process."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from double import make_dubber
+from lipsmith.live import Live
+from synthetic import face_at, speech
+
+aiortc = pytest.importorskip("aiortc", reason="WebRTC needs the live extra")
+
+from aiortc.mediastreams import AudioStreamTrack  # noqa: E402
+from av import AudioFrame  # noqa: E402
+
+from lipsmith.live.webrtc import answer  # noqa: E402
+
+
+class Voice(AudioStreamTrack):  # type: ignore[misc]
+    """The demo's voice, in packets of 20 ms in real time."""
+
+    async def recv(self) -> AudioFrame:
+        frame = await super().recv()  # paced, silent, at 8 kHz
+        begin = int(frame.pts * frame.time_base * 16000)
+        samples = (32767 * np.take(speech(), range(begin, begin + 320), mode="wrap")).astype(np.int16)
+        spoken = AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+        spoken.sample_rate, spoken.pts, spoken.time_base = frame.sample_rate, frame.pts, frame.time_base
+        return spoken
+
+
+async def called() -> tuple[list[tuple[int, int]], float]:
+    """Sizes of twenty pictures, and how loud the voice was that came with them."""
+    clip = make_dubber().prepare([face_at(number / 25, (128, 96)) for number in range(6)])
+    session, caller = Live(clip, 48000), aiortc.RTCPeerConnection()
+    caller.addTrack(Voice())
+    caller.addTransceiver("video", direction="recvonly")
+    received: dict[str, object] = {}
+    caller.on("track", lambda track: received.__setitem__(track.kind, track))
+    await caller.setLocalDescription(await caller.createOffer())
+    connection, sdp = await answer(session, caller.localDescription.sdp)
+    await caller.setRemoteDescription(aiortc.RTCSessionDescription(sdp, "answer"))
+    video, audio = received["video"], received["audio"]
+    sizes, loudest = [], 0.0
+    for _ in range(20):
+        picture = await asyncio.wait_for(video.recv(), 60)  # type: ignore[attr-defined]
+        sizes.append((picture.width, picture.height))
+    for _ in range(100):
+        packet = await asyncio.wait_for(audio.recv(), 60)  # type: ignore[attr-defined]
+        loudest = max(loudest, float(np.abs(packet.to_ndarray()).max()) / 32767)
+        if loudest > 0.05:
+            break
+    await caller.close()
+    await connection.close()
+    session.close()
+    return sizes, loudest
+
+
+def test_a_caller_sees_and_hears_the_session() -> None:
+    sizes, loudest = asyncio.run(called())
+    assert set(sizes) == {(128, 96)}
+    assert loudest > 0.05
