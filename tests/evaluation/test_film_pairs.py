@@ -165,7 +165,7 @@ def test_folders_are_matched_by_name(tmp_path: Path) -> None:
     assert [(pair.name, pair.generated.suffix) for pair in pairs] == [("x/a", ".avi")]
     with pytest.raises(InputError, match="two films or two folders"):
         find_pairs(tmp_path / "real", tmp_path / "made" / "c.mp4")
-    with pytest.raises(InputError, match="no film of the same name"):
+    with pytest.raises(InputError, match="no films with the same name"):
         find_pairs(tmp_path / "real" / "x", tmp_path / "made")
 
 
@@ -192,7 +192,7 @@ def test_films_without_a_partner_are_named(tmp_path: Path, caplog: pytest.LogCap
         for name in names:
             (tmp_path / folder / f"{name}.mp4").touch()
     assert [pair.name for pair in find_pairs(tmp_path / "real", tmp_path / "made")] == ["b"]
-    assert caplog.messages == [f"{name} is left out: only one of the folders has it" for name in "ac"]
+    assert caplog.messages == [f"{name} is skipped: only one of the folders has it" for name in "ac"]
 
 
 def test_no_pair_at_all_is_an_error(tmp_path: Path) -> None:

@@ -119,8 +119,8 @@ def test_a_mute_film_borrows_the_speech_only_where_it_was_given(
     assert "lse_d" in measured(real, mute).totals["generated"]
     assert "lse_d" not in measured(real, mute, is_truth=False).totals["generated"]
     borrowed, unknown = caplog.messages
-    assert "mute.mp4 has no sound: LSE is with that of" in borrowed
-    assert "mute.mp4 has no sound: LSE is left out" in unknown
+    assert "mute.mp4 has no sound: LSE uses that of" in borrowed
+    assert "mute.mp4 has no sound: LSE is omitted" in unknown
 
 
 def test_other_lengths_and_rates_are_told(
@@ -143,7 +143,7 @@ def test_films_of_one_name_are_told(tmp_path: Path, caplog: pytest.LogCaptureFix
     (pair,) = find_pairs(tmp_path / "real", tmp_path / "made")
     assert (pair.name, pair.generated.name) == ("x/a", "a.mp4")
     (told,) = caplog.messages
-    assert "a.gif is left out" in told
+    assert "a.gif is skipped" in told
 
 
 def test_one_recording_is_known_again() -> None:

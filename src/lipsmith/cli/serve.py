@@ -1,4 +1,4 @@
-"""Serve a page and an HTTP API that dub.
+"""Serve a web page and an HTTP API for dubbing.
 
 The page is at the address that is printed, the API under /v1, its description at /docs. Only this machine can connect
 unless --host and --token say otherwise; $LIPSMITH_TOKEN stands for --token, out of sight of the list of processes.
@@ -25,16 +25,16 @@ class Options(console.DeviceOptions):
     """Where to listen, and the bounds of what is taken and kept."""
 
     host: str = "127.0.0.1"
-    """Address to listen on; any but this machine's own needs --token."""
+    """Address to listen on; any address other than this machine's needs --token."""
 
     port: int = 7860
     """Port to listen on; 0 chooses a free one."""
 
     token: str | None = None
-    """What clients and users of the page must give."""
+    """Token that clients and users of the page must present."""
 
     data: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """Folder of uploads, jobs and results; $LIPSMITH_HOME/serve when left out."""
+    """Folder of uploads, jobs and results (default: $LIPSMITH_HOME/serve)."""
 
     max_upload: Annotated[str, tyro.conf.arg(metavar="SIZE")] = "2GB"
     """Largest upload."""
@@ -43,13 +43,13 @@ class Options(console.DeviceOptions):
     """Longest film and speech."""
 
     keep: Annotated[str, tyro.conf.arg(metavar="TIME")] = "24h"
-    """How long uploads and results stay after their last use."""
+    """Time for which uploads and results are kept after their last use."""
 
     model: str = "fast"
     """Name or folder of the model."""
 
     check: bool = False
-    """Only tell what would be open to whom."""
+    """Print who could access what, and exit."""
 
 
 def run(options: Options) -> None:

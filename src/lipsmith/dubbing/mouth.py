@@ -1,4 +1,4 @@
-"""One mouth: its points in every frame of the timeline, its drawing, and the way back into the frames."""
+"""Predicts the points of a mouth in every frame of the timeline, renders it, and pastes it into the frames."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Memories = Mapping[int, Memory]
 PART: Final = 250
 """Output frames in one part of a dub that can be resumed; x264's interval between two key frames."""
 
-# Frames predicted at a time, and those that the next piece predicts again, from which it fades in.
+# Frames predicted at a time, and the overlap with the next piece, in which the two are blended.
 _PIECE: Final = 200
 _OVERLAP: Final = 50
 
@@ -56,13 +56,13 @@ class MouthTrack:
     rows: NDArray[np.intp]
     """(n,) rows in the face's arrays."""
     points: NDArray[np.float32]
-    """(n, 131, 2), crop units, as they will be drawn."""
+    """(n, 131, 2), crop units, as rendered."""
     references: NDArray[np.intp]
-    """(n, k) ranks in the face's pool."""
+    """(n, k) indices in the face's pool."""
     begins: NDArray[np.intp]
-    """(n,) place at which each frame's unbroken run begins."""
+    """(n,) index at which each frame's unbroken run begins."""
     ends: NDArray[np.intp]
-    """(n,) place at which each frame's unbroken run ends, inclusive."""
+    """(n,) index at which each frame's unbroken run ends, inclusive."""
 
     def place(self, number: int) -> slice | None:
         """Where output frame `number` is in these arrays; None where it does not show the face."""
@@ -82,7 +82,7 @@ class MouthTrack:
 def predict_mouth(
     backend: Backend, config: ModelConfig, face: Face, timeline: Timeline, speech: Speech, strength: float = 1.0
 ) -> MouthTrack:
-    """Predict jaw and lips run by run, close the lips in silence, and choose the references of every frame."""
+    """Predict jaw and lips run by run, close the lips in silence, and select the references of every frame."""
     rows = face.rows(timeline.index)
     frames = np.flatnonzero(rows >= 0)
     rows, times = rows[frames], timeline.times[frames]
@@ -113,7 +113,7 @@ def _predict(
     window: int,
     content: NDArray[np.float32],
 ) -> None:
-    """Write one run's `content` `(F, 57, 2)`, predicted in pieces that overlap and are faded into each other."""
+    """Write one run's `content` `(F, 57, 2)`, predicted in overlapping pieces that are blended."""
     for piece in parts(len(times), _PIECE):
         begin = max(0, piece.start - _OVERLAP)
         whole = slice(begin, piece.stop)
@@ -127,7 +127,7 @@ def _predict(
 def _runs(
     frames: NDArray[np.intp], rows: NDArray[np.intp], timeline: Timeline
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Where the unbroken run of each frame begins and ends: output and source both go on frame by frame."""
+    """Start and end of the unbroken run of each frame, in which output and source both advance frame by frame."""
     whole = (np.diff(frames) == 1) & timeline.follows[frames[1:]] & (np.abs(np.diff(rows)) <= 1)
     starts = np.concatenate([[0], np.flatnonzero(~whole) + 1]) if len(frames) else np.zeros(0, np.intp)
     lengths = np.diff(np.concatenate([starts, [len(frames)]]))
@@ -135,9 +135,9 @@ def _runs(
 
 
 class EncodedFaces:
-    """Encoded faces by `Face`, at most as many as one shot shows: those of a long film would fill memory.
+    """A cache of encoded faces, limited to those of one shot, because those of a long film would fill memory.
 
-    Several threads may ask at the same time.
+    It is thread-safe.
     """
 
     def __init__(self, backend: Backend, store: CropStore) -> None:
@@ -159,12 +159,12 @@ class EncodedFaces:
 
 @dataclass(frozen=True)
 class References:
-    """What is known of one face's R references."""
+    """The R references of one face."""
 
     encoded: EncodedFace
-    """As the networks see them."""
+    """Encoded by the networks."""
     native: Image | None
-    """(R, rows, N, 3): as large as they were filmed, from `detail.TOP` down; None where that shows nothing more."""
+    """(R, rows, N, 3): at the film's resolution, from `detail.TOP` down; None if that adds no detail."""
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@
     paste      frames, crops       -> frames (H, W, 3) in which mouth, chin and cheeks are new
     write      frames, sound       -> a film
 
-`Dubber.prepare` scans, `Clip.dub` does the next three steps, `Result` the last three, a few frames at a time: memory
-does not grow with the film's length but for the faces' geometry. `dubbing.job.dub` does all of it in one call.
+`Dubber.prepare` scans, `Clip.dub` runs the next three steps, and `Result` the last three, a few frames at a time, so
+that memory does not grow with the film's length, except for the faces' geometry. `dubbing.job.dub` runs everything in
+one call.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 MOST_AT_ONCE: Final = 8
-"""Frames drawn at the same time: each takes memory, and pasting, one after the other, keeps up with no more."""
+"""Maximum number of frames rendered in parallel: each takes memory, and sequential pasting keeps up with no more."""
 
 
 class Dubber:
@@ -78,14 +79,14 @@ class Dubber:
     ) -> Dubber:
         """A model by name or from a folder, on `device` (auto, cpu, cuda or cuda:N).
 
-        `precision` of what draws, on a CPU: float, int8, or auto, which takes int8 where that is faster. Raises
-        `WeightsError` where the model is missing or damaged, `UsageError` where device or precision is not to be had.
+        `precision` of the renderer on a CPU: float, int8, or auto (int8 if it is faster). Raises `WeightsError` if the
+        model is missing or damaged, `UsageError` if device or precision is unavailable.
         """
         DubOptions(precision=precision)
         folder = find_model(name_or_folder)
         config = folder.settings
         if threads is not None and threads < 1:
-            raise UsageError(f"{threads} threads cannot work; give 1 or more.")
+            raise UsageError(f"threads = {threads} is below 1; give 1 or more.")
         return cls(load_backend(folder, device, threads, SIDE_BY_SIDE, precision), config, threads)
 
     def prepare(
@@ -110,7 +111,7 @@ class Dubber:
         if known is not None:
             scan = read_scan(known, store)
         else:
-            # All faces, whichever is wanted: the largest of a shot may enter last.
+            # All faces are tracked, because the largest of a shot may enter last.
             tracker = FaceTracker(MOST_FACES, self._threads)
             scan = Scanner(tracker, store, Sizes(self.config.face_size, self.config.lips)).scan(source, progress)
         chosen, name = choose(scan.faces, options.face), source.footage.name
@@ -127,22 +128,22 @@ class Dubber:
 
 @dataclass(repr=False)
 class Clip:
-    """A stretch of footage whose faces are known: any number of speeches can be put into them."""
+    """Footage with known faces, which can be dubbed any number of times."""
 
     source: Source
     times: NDArray[np.float64]
-    """(F,) when the source's frames begin, seconds of the footage."""
+    """(F,) start times of the source's frames, seconds of the footage."""
     size: tuple[int, int]
     """Width and height of the frames."""
     faces: list[Face]
-    """All that were found."""
+    """All faces found."""
     chosen: list[Face]
-    """Those that will speak."""
+    """Faces to dub."""
     backend: Backend
     config: ModelConfig
     encoded: EncodedFaces
     at_once: int
-    """Frames that are drawn at the same time, each in a thread."""
+    """Frames rendered in parallel, each in a thread."""
 
     def __repr__(self) -> str:
         name = self.source.footage.name
@@ -174,7 +175,7 @@ class Clip:
 
     @property
     def seconds(self) -> float:
-        """How long the footage lasts, its last frame included."""
+        """Duration of the footage, including its last frame."""
         return self._end - float(self.times[0])
 
     def dub(
@@ -185,7 +186,7 @@ class Clip:
         strength: float = 1.0,
         fit: Fit = "bounce",
     ) -> Result:
-        """The footage saying `speech`: a file, samples `(n,)` or `(channels, n)` at `rate` Hz, or a loaded `Speech`.
+        """Dub the footage with `speech`: a file, samples `(n,)` or `(channels, n)` at `rate` Hz, or a loaded `Speech`.
 
         The result is as long as the speech. Longer speech: what `fit` says, see `DubOptions`. Shorter, with `tail`
         keep: the footage goes on to its end in silence, lips closed; with cut it ends with the speech.
@@ -197,7 +198,7 @@ class Clip:
         seconds = max(recording.seconds, self.seconds) if tail == "keep" else recording.seconds
         timeline = play(self.times, self._end, seconds, fit)
         if not speaking(recording.voicing, timeline.times).any():
-            _LOG.warning("No speech is heard in %s; the lips stay closed.", recording.file or "the recording")
+            _LOG.warning("No speech was detected in %s; the lips stay closed.", recording.file or "the recording")
         predict = partial(predict_mouth, self.backend, self.config)
         mouths = [predict(face, timeline, recording, strength) for face in self.chosen]
         return Result(self, recording, timeline, [mouth for mouth in mouths if len(mouth.frames)])
@@ -209,7 +210,7 @@ class Clip:
 
 @dataclass(repr=False)
 class Result:
-    """A dubbed video that is drawn while it is asked for."""
+    """A dubbed video, rendered on demand."""
 
     clip: Clip
     speech: Speech
@@ -223,7 +224,7 @@ class Result:
         return len(self.timeline)
 
     def frames(self) -> Iterator[Frame]:
-        """The frames, RGB `(H, W, 3)`, with their times in seconds from 0; the images are the caller's own."""
+        """The frames, RGB `(H, W, 3)`, with their times in seconds from 0; the images are not reused."""
         for frame in self._dubbed():
             yield Frame(np.array(frame.image), float(self.timeline.times[frame.number]), frame.number)
 

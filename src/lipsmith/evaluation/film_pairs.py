@@ -1,4 +1,4 @@
-"""Any system's films against the real ones: the same metrics, in the same crops, as for our own models."""
+"""Scores the films of any system against the real ones, with the same metrics and crops as for our own models."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Pair:
-    """A real film and what a system made of it."""
+    """A real film and a film generated from it."""
 
     name: str
     real: Path
@@ -52,9 +52,9 @@ class Pair:
 
 
 def find_pairs(real: Path, generated: Path) -> list[Pair]:
-    """Two films, or the films of two folders that have the same name (without ending), also in subfolders.
+    """Two films, or the films of two folders that have the same name (without suffix), including subfolders.
 
-    Raises InputError for a path that is not there and for folders without a common name.
+    Raises InputError for a missing path and for folders without a common name.
     """
     for path in (real, generated):
         if not path.exists():
@@ -66,9 +66,9 @@ def find_pairs(real: Path, generated: Path) -> list[Pair]:
     ours, theirs = _films(real), _films(generated)
     common = sorted(ours.keys() & theirs.keys())
     for alone in sorted(ours.keys() ^ theirs.keys()):
-        _LOG.warning("%s is left out: only one of the folders has it", alone)
+        _LOG.warning("%s is skipped: only one of the folders has it", alone)
     if not common:
-        raise InputError(f"{real} and {generated} have no film of the same name; rename the generated ones")
+        raise InputError(f"{real} and {generated} have no films with the same name; rename the generated ones")
     return [Pair(name, ours[name], theirs[name]) for name in common]
 
 
@@ -156,14 +156,14 @@ def _heard(wave: NDArray[np.float32] | None, listener: Listener) -> Utterance | 
 def _cut_to_common(
     real: Piece, made: Piece, sound: SpeechTrack, is_truth: bool
 ) -> tuple[RealStretch, NDArray[np.uint8]]:
-    """The frames that both have: a film may end within a piece."""
+    """The frames that both have, because a film may end within a piece."""
     count = min(len(real.crops), len(made.crops))
     shown = RealStretch(real.crops[:count], real.meshes[:count], real.times[:count], sound, is_truth)
     return shown, made.crops[:count]
 
 
 def _sound(pair: Pair, is_truth: bool) -> SpeechTrack | None:
-    """The speech that the generated film was made from; None where it is unknown."""
+    """The speech from which the generated film was made; None if unknown."""
     wave = _wave(pair.generated)
     if wave is not None:
         if is_truth and probe(pair.real).has_audio:
@@ -171,20 +171,20 @@ def _sound(pair: Pair, is_truth: bool) -> SpeechTrack | None:
         return SpeechTrack(mel_spectrogram(wave), wave)
     wave = _wave(pair.real) if is_truth else None
     if wave is None:
-        _LOG.warning("%s has no sound: LSE is left out", pair.generated)
+        _LOG.warning("%s has no sound: LSE is omitted", pair.generated)
         return None
-    _LOG.warning("%s has no sound: LSE is with that of %s", pair.generated, pair.real)
+    _LOG.warning("%s has no sound: LSE uses that of %s", pair.generated, pair.real)
     return SpeechTrack(mel_spectrogram(wave), wave)
 
 
 def _wave(film: Path) -> NDArray[np.float32] | None:
-    """The wave of a film; None where it has no sound, or only silence."""
+    """The waveform of a film; None if it has no sound or only silence."""
     wave = read_audio(film) if probe(film).has_audio else None
     return wave if wave is not None and wave.any() else None
 
 
 def _joined(rows: list[Row]) -> Row:
-    """One row for a film: means over its pieces, weighted by their frames; LSE of their mean curve."""
+    """One row per film: means over its pieces, weighted by frames, and LSE of their mean curve."""
     weights = np.array([row["frames"] for row in rows], np.float64)
     joined: Row = {"frames": int(weights.sum())}
     for key in rows[0]:
@@ -197,23 +197,24 @@ def _joined(rows: list[Row]) -> Row:
             mean = (np.where(known, values, 0) * share).sum(0) / share.sum(0)
         joined[key] = mean.tolist()
     if "curve" in joined:
-        # One shift for the whole film, as `evaluation.offsets` takes it: each piece at its own best would flatter.
+        # One shift for the whole film, as in `evaluation.offsets`: the best shift of each piece would be too
+        # optimistic.
         sync = figures_of(np.array(joined["curve"], np.float64))
         joined |= {"lse_d": sync.lse_d, "lse_c": sync.lse_c, "offset": sync.offset}
     return joined
 
 
 def _films(folder: Path) -> dict[str, Path]:
-    """Films and animations below a folder by path without ending.
+    """Films and animations below a folder, by path without suffix.
 
-    Of several that differ only in the ending, the last by name counts; a film counts before an animation, which may be
-    its preview.
+    Of several that differ only in the suffix, the last by name is used; a film precedes an animation, which may be its
+    preview.
     """
     films: dict[str, Path] = {}
     found = [path for path in folder.rglob("*") if is_media(path, FILMS | ANIMATIONS)]
     for path in sorted(found, key=lambda path: (is_media(path, FILMS), path)):
         name = unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())  # not as on a Mac
         if name in films:
-            _LOG.warning("%s is left out: %s has the same name", films[name], path)
+            _LOG.warning("%s is skipped: %s has the same name", films[name], path)
         films[name] = path
     return films

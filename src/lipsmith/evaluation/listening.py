@@ -1,4 +1,4 @@
-"""What is said in a sound or in prepared clips, as far as the extra `measure` is installed."""
+"""Recognizes phonemes and speech in sounds and prepared clips, if the extra `measure` is installed."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Listener:
-    """Recognizes phonemes and finds silence; None where a package is missing, and `missing` says which."""
+    """Recognizers of phonemes and speech; None if a package is missing, with the reason in `missing`."""
 
     phonemes: Recognizer | None = None
     speech: SpeechDetector | None = None
     missing: dict[str, str] = field(default_factory=dict)
-    """The reason by the figure that cannot be measured."""
+    """Reason by name of the figure that cannot be measured."""
 
     def __call__(self, wave: NDArray[np.float32]) -> Utterance:
-        """What the samples `(n,)` at 16 kHz say."""
+        """Phonemes and speech of samples `(n,)` at 16 kHz."""
         return Utterance(
             wave,
             self.phonemes(wave) if self.phonemes else None,
@@ -42,7 +42,7 @@ class Listener:
 
 
 def load_listener() -> Listener:
-    """All that is installed."""
+    """Load the installed recognizers."""
     missing: dict[str, str] = {}
 
     def attempt(figure: str, load: Callable[[], T]) -> T | None:

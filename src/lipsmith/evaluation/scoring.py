@@ -1,4 +1,4 @@
-"""All metrics of one clip, for several systems at once, and the networks that they rest on."""
+"""Computes all metrics of a clip for several systems at once, and loads their networks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from lipsmith.face.landmarks import select
 from lipsmith.speech.phonemes import Phonemes
 
 VGG_EVERY: Final = 3
-"""VGG-16 costs several times as much as all else: LPIPS-VGG and the Frechet distance use every third frame."""
+"""LPIPS-VGG and the Fréchet distance use every third frame, because VGG-16 costs several times as much as the rest."""
 CSIM_EVERY: Final = 5
 _FEATURES: Final = 512
 
@@ -38,7 +38,7 @@ Lips = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Networks:
-    """None where weights are missing; `missing` says which and where to get them."""
+    """The networks; None if weights are missing, with the reason in `missing`."""
 
     mesh: FaceMesh
     lpips_alex: Lpips | None
@@ -49,7 +49,7 @@ class Networks:
 
 
 def load_networks(judge: str = OWN) -> Networks:
-    """All networks whose weights are found."""
+    """Load all networks whose weights are found."""
     missing: dict[str, str] = {}
 
     def attempt(figure: str, load: Callable[[], T]) -> T | None:
@@ -71,31 +71,31 @@ def load_networks(judge: str = OWN) -> Networks:
 
 @dataclass(frozen=True)
 class RealStretch:
-    """A stretch of real film, and the speech that goes with it."""
+    """A stretch of real film and its speech."""
 
     crops: Crops
     """(T, S, S, 3)."""
     meshes: NDArray[np.float32]
     """(T, 478, 2) crop units."""
     times: NDArray[np.float64]
-    """(T,) seconds, in the sound's clock."""
+    """(T,) seconds on the sound's clock."""
     sound: SpeechTrack
     """The speech that the systems were given."""
     is_truth: bool = True
-    """Whether the systems should have given these very pictures (False when driven by other speech)."""
+    """Whether these pictures are the ground truth of the systems (False when driven by other speech)."""
     asked: NDArray[np.float32] | None = None
-    """(T, 131, 2) crop units, the landmarks that the systems' pictures should have; None where they are unknown."""
+    """(T, 131, 2) crop units, the landmarks requested from the systems; None if unknown."""
     phonemes: Phonemes | None = None
     """What is said, in the clock of `times`; None where it is unknown."""
 
 
 @dataclass
 class Scorer:
-    """Measures clip after clip; only sums of features are kept from one to the next."""
+    """Measures clip after clip; only sums of features are kept between clips."""
 
     networks: Networks
     regions: bool = False
-    """Whether face and mouth are also measured by themselves, as they are seen in large pictures."""
+    """Whether face and mouth are also measured separately, for large pictures."""
     _moments: dict[str, Moments] = field(default_factory=dict)
 
     def find_lips(self, shown: RealStretch, systems: Mapping[str, Crops]) -> dict[str, Lips]:
@@ -106,7 +106,7 @@ class Scorer:
     def score(
         self, shown: RealStretch, systems: Mapping[str, Crops], lips: Mapping[str, Lips] | None = None
     ) -> dict[str, Row]:
-        """Figures by system, the film itself (`real`) first; `curve` holds the distances over shifts.
+        """Figures by system, starting with the film itself (`real`); `curve` has the distances over shifts.
 
         `lips`: those of `find_lips`, where the caller needs them too.
         """
@@ -128,7 +128,7 @@ class Scorer:
         return rows
 
     def _region(self, part: str, shown: RealStretch, systems: Mapping[str, Crops], rows: dict[str, Row]) -> None:
-        """Figures of one part of the face, at the clips' own side."""
+        """Figures of one region of the face, at the clips' size."""
         places = windows(select(shown.meshes), part, shown.crops.shape[1])
         real, drawn = cut(shown.crops, places), {name: cut(crops, places) for name, crops in systems.items()}
         detail, unrest = _mean(sharpness(real)), flicker(real)
@@ -145,7 +145,7 @@ class Scorer:
                     rows[name][f"{part}.lpips_alex"] = _mean(seen.distances)
 
     def frechet(self, system: str) -> float:
-        """Frechet distance of all pictures so far from the real ones; NaN without VGG-16."""
+        """Fréchet distance of all pictures so far from the real ones; NaN without VGG-16."""
         if system not in self._moments:
             return float("nan")
         return frechet(self._moments[system], self._moments[REAL])
@@ -170,7 +170,7 @@ class Scorer:
             if shown.phonemes is not None:
                 rows[name] |= closure_figures(found, shown.times, shown.phonemes)
             if shown.asked is not None:
-                # The real film is compared with its own landmarks: no system can do better than that.
+                # The real film is compared with its own landmarks, which is the upper bound for a system.
                 rows[name] |= obedience(found, select(shown.meshes) if name == REAL else shown.asked)
 
     def _identity(self, shown: RealStretch, everything: Mapping[str, Crops], rows: dict[str, Row]) -> None:
@@ -192,7 +192,7 @@ class Scorer:
 
 
 def lower_half(crops: Crops) -> Crops:
-    """What systems draw of crops `(T, S, S, 3)`."""
+    """The half of crops `(T, S, S, 3)` that systems render."""
     return crops[:, crops.shape[1] // 2 :]
 
 

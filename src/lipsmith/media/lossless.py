@@ -1,4 +1,4 @@
-"""Frames on disk without loss, each of which can be read at once: for footage that is shown in any order."""
+"""Stores lossless frames on disk with random access, for footage that is shown in any order."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _RATE: Final = 25
 def write_lossless(path: Path, images: Iterable[Picture]) -> None:
     """Write RGB images `(H, W, 3)` of one size to the AVI file `path`, a third to a half of their size in memory.
 
-    Raises `LipsmithError` where the disk is full.
+    Raises `LipsmithError` if the disk is full.
     """
     try:
         with av.open(str(path.absolute()), "w", format="avi") as container:
@@ -42,21 +42,21 @@ def write_lossless(path: Path, images: Iterable[Picture]) -> None:
 
 
 class LosslessFrames:
-    """Reads what `write_lossless` wrote, frame by frame, in any order; not from several threads at once."""
+    """Reads frames of `write_lossless` in any order, from one thread at a time."""
 
     def __init__(self, path: Path) -> None:
-        """Open `path`. Raises `InputError` where it is missing or damaged."""
+        """Open `path`. Raises `InputError` if it is missing or damaged."""
         self._path, self._next = path, 0
         try:
             self._container = av.open(str(path.absolute()), "r")
         except (OSError, av.FFmpegError) as error:
             raise InputError(f"{path} cannot be read ({error.strerror or error}); prepare the clip again.") from error
         self._stream = require_video(self._container, path)
-        self._stream.codec_context.thread_count = 1  # threads would hold frames back
+        self._stream.codec_context.thread_count = 1  # several threads would delay frames
         self._packets = self._container.demux(self._stream)
 
     def __getitem__(self, index: int) -> NDArray[np.uint8]:
-        """Image `(H, W, 3)` number `index`. Raises `InputError` where the file is damaged."""
+        """Image `(H, W, 3)` number `index`. Raises `InputError` if the file is damaged."""
         try:
             if index != self._next:
                 self._container.seek(index, stream=self._stream)

@@ -1,4 +1,4 @@
-"""When somebody speaks, by the detector of `silero-vad` (MIT, offline; extra `measure`)."""
+"""Detects speech with `silero-vad` (MIT, offline; extra `measure`)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from lipsmith.errors import InputError
 from lipsmith.speech.mel import SAMPLE_RATE
 
 Spans = list[tuple[float, float]]
-"""Begin and end, in seconds, of each stretch of speech."""
+"""Start and end of each stretch of speech, in seconds."""
 
 
 class SpeechDetector:
-    """Speech in any recording. Raises InputError where `silero-vad` is not installed."""
+    """Detects speech in recordings. Raises InputError if `silero-vad` is not installed."""
 
     def __init__(self) -> None:
         try:
@@ -28,6 +28,6 @@ class SpeechDetector:
         self._model: Any = silero_vad.load_silero_vad()
 
     def __call__(self, wave: NDArray[np.float32]) -> Spans:
-        """Stretches of speech in samples `(n,)` at 16 kHz in [-1, 1], at the detector's own settings."""
+        """Stretches of speech in samples `(n,)` at 16 kHz in [-1, 1], with the detector's default settings."""
         found = self._find(wave, self._model, sampling_rate=SAMPLE_RATE)
         return [(span["start"] / SAMPLE_RATE, span["end"] / SAMPLE_RATE) for span in found]

@@ -1,7 +1,8 @@
-"""How lips found in a film's pictures articulate what is said in it.
+"""Metrics of the articulation of detected lips, given a film's speech.
 
-`theval.*` follow the published code of THEval (arXiv 2511.04520): lips in silence, opening beside loudness, and lip
-shapes over time. Each is a value of its own, of the real film too; `closeness` then says how near a system comes.
+`theval.*` follow the published code of THEval (arXiv 2511.04520): lips in silence, opening compared with loudness, and
+lip shapes over time. Each is a value of a single film, including the real one; `closeness` compares the values of a
+system with those of the real film.
 """
 
 from __future__ import annotations
@@ -25,28 +26,28 @@ CLOSENESS: Final = {
     "theval.lip_sync": "theval.loudness_gap",
     "theval.lip_dynamics": "theval.shape_variance",
 }
-"""The figures of `closeness`, and the value that each compares with the real film's."""
+"""The figures of `closeness`, and the value that each compares with the real film."""
 _EYES: Final = (33, 263)
 _INNER: Final = len(OUTER_LIP)
 _UPPER: Final = _INNER + np.arange(1, 10)
 _LOWER: Final = _INNER + len(INNER_LIP) - np.arange(1, 10)
 _SHORTEST_SILENCE: Final = 0.3
 _LEAST_SPEECH: Final = 0.1
-"""Share of frames below which a film has too little speech to be compared with its loudness."""
+"""Minimum share of frames with speech for a comparison with the loudness."""
 _LOUDNESS_STEP: Final = round(0.05 * SAMPLE_RATE)
 _EPSILON: Final = 1e-8
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """What a film says; None where nobody can tell."""
+    """The speech of a film; fields are None if unknown."""
 
     wave: NDArray[np.float32]
     """(n,) samples at 16 kHz."""
     phonemes: Phonemes | None = None
     """Phonemes and their times."""
     spans: Spans | None = None
-    """When somebody speaks."""
+    """Stretches of speech."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,11 @@ class LipTrack:
     """Lips found in successive pictures."""
 
     lips: NDArray[np.float32]
-    """(F, 40, 2) pixels at 128, as `redetect` gives them."""
+    """(F, 40, 2) pixels at 128, from `redetect`."""
     eyes: NDArray[np.float64]
     """(F,) distance of the outer corners of the eyes, pixels at 128."""
     times: NDArray[np.float64]
-    """(F,) seconds, in the sound's clock."""
+    """(F,) seconds on the sound's clock."""
 
     @property
     def content(self) -> NDArray[np.float32]:
@@ -90,9 +91,9 @@ def joined(tracks: list[LipTrack]) -> LipTrack:
 
 
 def articulation(track: LipTrack, said: Utterance | None) -> dict[str, float]:
-    """Figures of one film by name; what cannot be measured is left out or NaN.
+    """Figures of one film by name; figures that cannot be measured are omitted or NaN.
 
-    `closure`, `closure_fv`, `closure_open` and how many events each rests on: `lipsmith.evaluation.metrics.closure`.
+    `closure`, `closure_fv`, `closure_open` and their numbers of events: `lipsmith.evaluation.metrics.closure`.
     """
     figures = {"theval.shape_variance": shape_variance(track)}
     if said is None:
@@ -107,7 +108,7 @@ def articulation(track: LipTrack, said: Utterance | None) -> dict[str, float]:
 
 
 def against_real(track: LipTrack, real: LipTrack) -> dict[str, float]:
-    """Correlation of the opening with the real film's, and its standard deviation over the real one's."""
+    """Correlation of the opening with the real film's, and the ratio of their standard deviations."""
     return {
         "opening_r": opening_r(track.content, real.content),
         "amplitude": amplitude(track.content, real.content),
@@ -115,7 +116,7 @@ def against_real(track: LipTrack, real: LipTrack) -> dict[str, float]:
 
 
 def closeness(figures: Mapping[str, float], real: Mapping[str, float]) -> dict[str, float]:
-    """`1 - |value - real| / |real|` of each THEval figure that both have; 1 is as the real films are."""
+    """`1 - |value - real| / |real|` of each THEval figure that both have; 1 equals the real film."""
     return {
         name: 1 - abs(figures[value] - real[value]) / abs(real[value])
         for name, value in CLOSENESS.items()
@@ -124,13 +125,13 @@ def closeness(figures: Mapping[str, float], real: Mapping[str, float]) -> dict[s
 
 
 def gap(track: LipTrack) -> NDArray[np.float64]:
-    """Mean height `(F,)` of the nine gaps between the inner lips, over the distance of the eyes."""
+    """Mean height `(F,)` of the nine gaps between the inner lips, divided by the distance of the eyes."""
     heights = np.abs(track.lips[:, _LOWER, 1] - track.lips[:, _UPPER, 1]).astype(np.float64)
     return np.asarray(heights.mean(1) / track.eyes)
 
 
 def silent_deviation(opening: NDArray[np.float64], times: NDArray[np.float64], silent: NDArray[np.bool_]) -> float:
-    """Median distance of `opening` `(F,)` from its mean, over silences of 0.3 s and more; NaN without any."""
+    """Median distance of `opening` `(F,)` from its mean, over silences of 0.3 s or more; NaN without silences."""
     chosen = opening[long_runs(times, silent)]
     return float(np.median(np.abs(chosen - chosen.mean()))) if len(chosen) > 1 else float("nan")
 
@@ -138,7 +139,7 @@ def silent_deviation(opening: NDArray[np.float64], times: NDArray[np.float64], s
 def loudness_gap(opening: NDArray[np.float64], level: NDArray[np.float64], speaking: NDArray[np.bool_]) -> float:
     """Mean difference of opening and loudness `(F,)`, each scaled to [0, 1] over the frames `speaking`.
 
-    NaN where less than a tenth of the frames is speech.
+    NaN if less than a tenth of the frames is speech.
     """
     if speaking.sum() < 2 or speaking.mean() < _LEAST_SPEECH:
         return float("nan")
@@ -146,7 +147,8 @@ def loudness_gap(opening: NDArray[np.float64], level: NDArray[np.float64], speak
 
 
 def shape_variance(track: LipTrack) -> float:
-    """Variance over time of the distances between all pairs of lip points, over that of the eyes; mean over pairs."""
+    """Variance over time of the distances between lip points, relative to the distance of the eyes; mean over all
+    pairs."""
     first, second = np.triu_indices(track.lips.shape[1], 1)
     points = track.lips.astype(np.float64)
     distances = np.linalg.norm(points[:, first] - points[:, second], axis=-1) / track.eyes[:, None]
@@ -154,7 +156,7 @@ def shape_variance(track: LipTrack) -> float:
 
 
 def loudness(wave: NDArray[np.float32], times: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Root mean square of a twentieth of a second of the sound, at `times` `(F,)`, between the nearest two."""
+    """Root mean square of the sound in steps of 0.05 s, interpolated at `times` `(F,)`."""
     count = max(1, -(-len(wave) // _LOUDNESS_STEP))
     padded = np.pad(wave.astype(np.float64), (0, count * _LOUDNESS_STEP - len(wave)))
     levels = np.sqrt(np.square(padded.reshape(count, _LOUDNESS_STEP)).mean(1))
@@ -163,13 +165,13 @@ def loudness(wave: NDArray[np.float32], times: NDArray[np.float64]) -> NDArray[n
 
 
 def in_spans(times: NDArray[np.float64], spans: Spans) -> NDArray[np.bool_]:
-    """Which `times` `(F,)` lie in one of the spans, which rise and do not overlap."""
+    """Whether `times` `(F,)` lie in one of the spans, which are sorted and do not overlap."""
     begins, ends = np.array([(-np.inf, -np.inf), *spans]).T
     return np.asarray(times <= ends[np.searchsorted(begins, times, side="right") - 1])
 
 
 def long_runs(times: NDArray[np.float64], chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The frames `chosen` `(F,)` that stand in a run of 0.3 s or more, without a gap in time."""
+    """The frames `chosen` `(F,)` in runs of 0.3 s or more, without a gap in time."""
     step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
     breaks = np.flatnonzero((np.diff(chosen.astype(np.int8)) != 0) | (np.diff(times) > 1.5 * step)) + 1
     kept = np.zeros(len(times), np.bool_)
