@@ -35,6 +35,7 @@ _LOG = logging.getLogger(__name__)
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 
+_PRESET = "veryfast"  # x264's trade of time for size
 _LEAD = 1.0  # seconds that the sound is written ahead of the picture
 _HELD = 8  # packets; the last frames shown and decoded, whose length the film's end decides, are among the last
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -69,7 +70,6 @@ class VideoWriter:
         chapters: Sequence[Chapter] = (),
         language: str | None = None,
         crf: int = 18,
-        preset: str = "veryfast",
         overwrite: bool = True,
         part_of: Path | None = None,
     ) -> None:
@@ -77,8 +77,7 @@ class VideoWriter:
 
         Args:
             path: ends in .mp4, .m4v, .mov or .mkv; a part's in anything.
-            width, height: pixels.
-            rate: frames a second, the average where frames carry times.
+            width, height, rate: pixels; frames a second, the average where frames carry times.
             audio, audio_rate: (n,) or (1 or 2 channels, n) in [-1, 1], and its samples a second.
             audio_source: a file whose sound is written at its own rate, in stereo at most.
             background: what is heard under that sound, to the end of the film.
@@ -87,13 +86,12 @@ class VideoWriter:
             end: seconds at which the last frame ends; one interval of `rate` after it where None.
             cut, chapters: whether the sound, too, ends at `end`; parts of the film to name.
             language: of the sound, in three letters of ISO 639-2; the one that its file tells where None.
-            crf, preset: x264's quality, 0 (lossless) to 51, and its trade of time for size.
+            crf: x264's quality, 0 (lossless) to 51.
             overwrite: whether a file that has the name in the end is replaced.
             part_of: the film to which another writer will `append` this one; messages name it.
 
         Raises:
-            UsageError: the ending names no container that is written, the path is a folder's, or both kinds of
-                sound are given.
+            UsageError: the ending or the path cannot be a film's, or both kinds of sound are given.
             InputError: `audio_source` or the background cannot be read or has no sound.
         """
         self.path = Path(path) if part_of else _writable(Path(path))
@@ -106,11 +104,9 @@ class VideoWriter:
         sound = with_background(sound, background, end or 0.0) if sound and background else sound
         self._sound = writable(until(sound, end) if sound and cut and end is not None else sound)
         self._metadata = dict(metadata or {})
-        self._like, self._end = like, end
-        self._chapters, self._language = chapters, language
-        self._options = {"crf": str(crf), "preset": preset, **repeatable_x264()}
-        self._overwrite = overwrite
-        self._hidden = ExitStack()
+        self._like, self._end, self._chapters, self._language = like, end, chapters, language
+        self._options = {"crf": str(crf), "preset": _PRESET, **repeatable_x264()}
+        self._overwrite, self._hidden = overwrite, ExitStack()
         self._frames, self._last, self._sounded = 0, -1, 0
         self._first_decoded: int | None = None
         self._held: deque[Packet[Any]] = deque()
