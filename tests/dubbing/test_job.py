@@ -150,7 +150,7 @@ def test_parts_of_anything_else_are_of_no_use(
     with caplog.at_level(logging.INFO):
         lipsmith.dub(film, words, out, DubOptions(strength=1.5 if changed == "options" else 1.0))
     assert double.calls["render"] == FRAMES
-    assert "begins anew" in caplog.text
+    assert "starts over" in caplog.text
     assert left(tmp_path) == []
 
 

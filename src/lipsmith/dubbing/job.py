@@ -1,11 +1,11 @@
-"""One dub from paths to a path: what can be known before any work, then the pipeline as the options ask.
+"""Runs one dub from paths to a path: checks everything that can be checked before the work, then runs the pipeline.
 
-A long dub is kept part by part in a hidden folder beside its result until that is whole, so that the same command goes
-on where it was stopped, by whatever:
+A long dub is stored part by part in a hidden folder next to its result until that is complete, so that the same command
+continues after any interruption:
 
-    key.json                what the parts are made of; parts of anything else are of no use
+    key.json inputs and options of the parts, which cannot be used for any others
     scan.npz                the faces of the footage
-    00000.nut, 00000.npz    a part, encoded, and what the compositors remember at its end
+    00000.nut, 00000.npz    an encoded part, and the state of the compositors at its end
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ _LOG = logging.getLogger(__name__)
 
 UNFINISHED: Final = ".unfinished"
 _STALE: Final = 7 * 86_400.0
-"""Seconds after which nobody goes on with an unfinished dub."""
+"""Seconds after which an unfinished dub is removed."""
 _OF_NO_PICTURE: Final = frozenset({"overwrite", "resume", "precision"})
-"""Options on which no frame depends; of the precision, what was taken counts."""
+"""Options that do not affect frames; the precision in use is part of the key instead."""
 
 
 def dub(
@@ -72,12 +72,12 @@ def dub(
     threads: int | None = None,
     progress_of: ProgressOf = unwatched,
 ) -> Path:
-    """Write to `out` the film or picture `video` saying `speech`, any file with sound, and return the path.
+    """Dub the film or picture `video` with `speech`, any file with sound; write the result to `out` and return its
+    path.
 
     `model`, `device`, `threads`: see `Dubber.from_pretrained`. `progress_of` opens the progress of each of the two
-    passes over the film by its title. Of a long dub that is interrupted, what is done stays beside `out`, and the same
-    call goes on with it, unless `options` say otherwise.
-    Raises a `LipsmithError`, before any long work where it can be known.
+    passes over the film by its title. If a long dub is interrupted, its finished parts stay next to `out`, and the same
+    call continues after them, unless `options` say otherwise. Raises a `LipsmithError`, before the work if possible.
     """
     options, video, speech, out = options or DubOptions(), Path(video), Path(speech), Path(out)
     check_job(video, speech, out, options)
@@ -93,7 +93,7 @@ def dub(
 def write_film(
     clip: Clip, recording: Speech, out: Path, options: DubOptions, progress_of: ProgressOf, kept: Unfinished
 ) -> Path:
-    """`Clip.dub` and `Result.save` as `options` ask."""
+    """`Clip.dub` and `Result.save` with `options`."""
     result = clip.dub(recording, tail=options.tail, strength=options.strength, fit=options.fit)
     kept.keep_scan(clip, len(result))
     with progress_of(f"{out.name}: dubbing") as progress:
@@ -103,7 +103,7 @@ def write_film(
 
 
 def check_job(video: Path, speech: Path, out: Path, options: DubOptions) -> None:
-    """Raise before any work for inputs that are not there and a result that could not be put where it belongs."""
+    """Raise, before any work, for missing inputs and for a result that cannot be written."""
     require(video, speech)
     if out.suffix.lower() not in CONTAINERS:
         raise UsageError(f"{out}: the result must end in {', '.join(CONTAINERS)}.")
@@ -118,7 +118,7 @@ def check_job(video: Path, speech: Path, out: Path, options: DubOptions) -> None
 
 
 def key_of(video: Path, speech: Path, options: DubOptions, dubber: Dubber) -> dict[str, Any]:
-    """All that the frames of a dub depend on, as JSON has it."""
+    """Everything that the frames of a dub depend on, as JSON values."""
     inputs = {"video": video, "speech": speech, "background": options.background}
     manner = {f.name: getattr(options, f.name) for f in fields(DubOptions) if f.name not in {*inputs, *_OF_NO_PICTURE}}
     return {
@@ -136,7 +136,7 @@ def _state(path: Path) -> list[Any]:
 
 
 def precision_for(outs: Sequence[Path], options: DubOptions) -> Precision:
-    """What to draw with: what an unfinished one of the results was begun with, where the choice is ours."""
+    """The precision: if it is auto, that of an unfinished dub of one of the results, if there is one."""
     if options.precision != "auto" or not options.resume:
         return options.precision
     begun = (_read_key(hidden_for(out, UNFINISHED)).get("precision") for out in outs)
@@ -151,11 +151,11 @@ def _read_key(folder: Path) -> dict[str, Any]:
 
 
 class Unfinished:
-    """What is done of a dub, in a folder beside its result `out`; a context manager.
+    """The finished parts of a dub, in a folder next to its result `out`; a context manager.
 
-    The folder is made when there is something worth keeping, and stays where the dub is interrupted, killed, or the
-    disk is full. It goes when the result is there, and where the inputs are at fault. Raises `UsageError` where another
-    process works at the same result, `LipsmithError` where the disk is full.
+    The folder is created when there is something to keep, and stays if the dub is interrupted or killed, or if the disk
+    is full. It is removed when the result is complete or the inputs are invalid. Raises `UsageError` if another process
+    is writing the same result, `LipsmithError` if the disk is full.
     """
 
     def __init__(self, out: Path, key: Mapping[str, Any], resume: bool) -> None:
@@ -170,7 +170,9 @@ class Unfinished:
             self._hold()
             if not self._resume or _read_key(self._folder) != self._key:
                 if self._resume:
-                    _LOG.info("%s: inputs or options have changed since it was interrupted; it begins anew.", self._out)
+                    _LOG.info(
+                        "%s: inputs or options have changed since the interruption; the dub starts over.", self._out
+                    )
                 self._remove()
             self._done = next(number for number in count() if not self._is_whole(number))
         return self
@@ -185,16 +187,16 @@ class Unfinished:
             self._remove()
             return
         kept = f"{PART * self._done} frames are kept" if self._done else "the faces that were found are kept"
-        _LOG.info("%s: %s; the same command goes on from there.", self._out, kept)
+        _LOG.info("%s: %s; the same command continues from there.", self._out, kept)
         self._release()
 
     def scan(self) -> Path | None:
-        """The faces that were found before, if they were."""
+        """The scan of an earlier run; None if there is none."""
         path = self._folder / "scan.npz"
         return path if self._lock is not None and path.is_file() else None
 
     def keep_scan(self, clip: Clip, frames: int) -> None:
-        """Keep the faces of footage that takes long to go through, or of which a result of many `frames` is made."""
+        """Store the scan of footage that takes long to scan, or of a result with many `frames`."""
         if self._resume and max(len(clip.times), frames) > PART and self.scan() is None:
             self._make()
             with self._disk():
@@ -206,7 +208,7 @@ class Unfinished:
         begins = at[::PART]
         memories = self._memories(self._done - 1) if self._done else {}
         if self._done:
-            _LOG.info("%s: %d frames are there from before; it continues after them.", self._out, PART * self._done)
+            _LOG.info("%s: %d frames are finished; the dub continues after them.", self._out, PART * self._done)
         with closing(show(PART * self._done, memories)) as frames:
             for number in range(self._done, len(begins)):
                 with film(self._part(number)) as part:
@@ -221,7 +223,7 @@ class Unfinished:
         return self._folder / f"{number:05}.nut"
 
     def _is_whole(self, number: int) -> bool:
-        """Whether a part is there as long as when it was kept; what was written last bears witness to it."""
+        """Whether a part is complete: it has the size recorded in the file that was written last."""
         with suppress(OSError, ValueError, KeyError), np.load(self._part(number).with_suffix(".npz")) as kept:
             return int(kept["size"]) == self._part(number).stat().st_size
         return False
@@ -247,7 +249,7 @@ class Unfinished:
         with self._disk():
             try:
                 self._folder.mkdir()
-            except FileExistsError:  # since we looked
+            except FileExistsError:  # created since the check
                 raise _taken(self._out) from None
             self._hold()
             with write_whole(self._folder / "key.json") as beside:
@@ -278,18 +280,18 @@ class Unfinished:
 
 
 def _taken(out: Path) -> UsageError:
-    return UsageError(f"{out} is being written by another run; wait for that one or choose another name.")
+    return UsageError(f"another run is writing {out}; wait for its end or choose another name.")
 
 
 def remove_abandoned(folder: Path, besides: Path) -> None:
-    """Remove what dubs of a week ago left unfinished in `folder`, unless a process works at it."""
+    """Remove unfinished dubs in `folder` that are older than a week, unless a process is working on them."""
     for left in folder.glob(f"{HIDDEN}*{UNFINISHED}"):
         if left != besides and time.time() - left.stat().st_mtime > _STALE:
             discard(left)
 
 
 def _is_over(folder: Path, out: Path) -> bool:
-    """Whether a process was killed after its result `out` was there, and before the folder was gone."""
+    """Whether a process was killed after its result `out` was complete and before the folder was removed."""
     kept = sorted(folder.glob("[0-9]*.npz"))
     try:
         with np.load(kept[-1]) if kept else nullcontext({"missing": 0}) as last:

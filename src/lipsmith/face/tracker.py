@@ -1,4 +1,4 @@
-"""Follows faces through a film: each is detected once, then its mesh tells where to look in the next frame."""
+"""Tracks faces through a film: each is detected once, and then its mesh gives the crop to search in the next frame."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from lipsmith.media.color import Picture
 from lipsmith.media.reading import CutDetector
 
 STILL = 0.01
-"""Share of the crop's side by which a face may move within its crop before the crop follows."""
+"""Dead zone: share of the crop's side by which a face may move within its crop before the crop follows."""
 STILL_ANGLE = 0.02
 """Radians."""
 NEWEST = 0.3
 """Weight of the newest step in a track's velocity."""
 COASTING = 12
-"""Frames for which a lost face is assumed to keep its velocity."""
+"""Frames for which a lost face is extrapolated with its velocity."""
 TOLERANCE = (0.5, 0.05, 2.0)
-"""Largest surprise with which a face continues a track: initial, increase per frame unseen, maximum."""
+"""Largest mismatch at which a face continues a track: initial value, increase per missed frame, maximum."""
 
 MOST_FACES = 6
-"""Faces that are followed at once where one of them is chosen afterward."""
+"""Maximum number of simultaneous faces if one is chosen later."""
 PRESENT = 0.5
-"""Lowest score of the landmark network at which a followed face is accepted."""
+"""Minimum score of the landmark network for a tracked face."""
 CONFIRMED = 1.6
-"""Lowest sum of the detector's and the landmark network's scores at which a new face is accepted: blurred
-backgrounds reach 0.65 with the one or 0.99 with the other; faces are seldom below 0.75 and 0.98."""
+"""Minimum sum of the detector's and the landmark network's scores for a new face: blurred backgrounds reach 0.65 in the
+detector or 0.99 in the landmark network; faces are seldom below 0.75 and 0.98."""
 REFRESH = 15
 """Frames between two thorough searches while fewer faces are tracked than wanted."""
 NEARBY = 4
 """Frames between two searches near the place where a face was lost."""
 REMEMBERED = 75
-"""Frames for which that place is searched."""
+"""Number of frames for which that place is searched."""
 PASSES = 4
-"""Most landmark passes on a new detection until mesh and crop agree."""
+"""Maximum number of landmark passes on a new detection until mesh and crop agree."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Sighting:
     """(478, 2), source pixels."""
     score: float
     crop: Square
-    """The square in which it was seen."""
+    """The input square of the landmark network."""
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -62,7 +62,7 @@ class Sighting:
 
     @cached_property
     def place(self) -> Square:
-        """The square around the face as it was seen."""
+        """The square around the face."""
         return mesh_square(self.mesh)
 
     @property
