@@ -218,6 +218,19 @@ def test_what_is_removed_is_gone(client: httpx.Client, service: Running, uploads
     assert not (service.data / "uploads" / uploads["video"]).exists()
 
 
+def test_bodies_that_cannot_be_taken_are_problems(client: httpx.Client) -> None:
+    def answer(content: bytes) -> httpx.Response:
+        return client.post("/v1/uploads", files={"file": content})
+
+    assert_problem(answer(b""), 400, "empty")
+    assert_problem(answer(b"#EXTM3U\nfile:///etc/passwd\n"), 415, "convert")
+    assert_problem(answer(b"RIFF0000WAVE" + bytes(20_000_001)), 413, "20 MB")
+    assert_problem(client.post("/v1/uploads", json={}), 415, "form")
+    assert_problem(client.post("/v1/jobs", content=b"{}"), 415, "Content-Type")
+    kind = {"Content-Type": "application/json"}
+    assert_problem(client.post("/v1/jobs", content=b"{", headers=kind), 400, "JSON")
+
+
 def test_too_many_jobs_of_one_client_are_too_many(client: httpx.Client, tmp_path: Path) -> None:
     video = send(client, make_film(tmp_path / "film.mp4", 0.4, 25, (160, 160)))
     wanted = {"video": video, "speech": send(client, write_wav(tmp_path / "long.wav", speech(40)))}

@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -29,6 +30,14 @@ def accept(client: httpx.Client, wanted: dict[str, str], count: int) -> list[str
     return [answer.json()["id"] for answer in answers]
 
 
+def until(condition: Callable[[], bool], seconds: float = 240) -> None:
+    for _ in range(round(seconds / 0.02)):
+        if condition():
+            return
+        time.sleep(0.02)
+    pytest.fail("it never came true")
+
+
 def test_every_accepted_job_ends_whoever_is_killed(film: Path, voice: Path, tmp_path: Path) -> None:
     chance, data = random.Random(1), tmp_path / "data"
     jobs: list[str] = []
@@ -37,13 +46,17 @@ def test_every_accepted_job_ends_whoever_is_killed(film: Path, voice: Path, tmp_
     for number in range(KILLS):
         with running(data) as service:
             client.base_url = service.url
+            until(lambda: client.get("/healthz").json()["active"] < 10)
             wanted = wanted or {"video": send(client, film), "speech": send(client, voice)}
             jobs += accept(client, wanted, 2)
-            time.sleep(chance.uniform(0, 3))
-            kill_worker(service)
-            time.sleep(chance.uniform(0, 3))
-            jobs += accept(client, wanted, 1)
+            # At any moment of a start, or of a job.
             if number % 2 == 0:
+                until(lambda: any(job["state"] == "running" for job in client.get("/v1/jobs").json()))
+            time.sleep(chance.uniform(0, 0.5 if number % 2 == 0 else 5))
+            kill_worker(service)
+            time.sleep(chance.uniform(0, 5))
+            jobs += accept(client, wanted, 1)
+            if number % 3 == 0:
                 service.kill()
     with running(data) as service:
         client.base_url = service.url

@@ -67,6 +67,8 @@ async def _validation(request: Request, error: Exception) -> JSONResponse:
     where = first["loc"][0]
     if first["type"] == "json_invalid":
         return problem_response(400, "The body is not JSON; send an object with video and speech.")
+    if first["loc"] == ("body",) and "json" not in request.headers.get("content-type", ""):
+        return problem_response(415, "The body is not called JSON; send it with Content-Type: application/json.")
     return problem_response(422, f"{place or where}: {first['msg'][:_LONGEST]}; see /docs.")
 
 
