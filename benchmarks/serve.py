@@ -20,7 +20,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
 from statistics import mean, median
@@ -32,7 +31,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from dub import write_speech  # noqa: E402
 from lipsmith import Clip, Dubber  # noqa: E402
-from service import Running, ended, found_faces, running, send  # noqa: E402
+from service import Running, crowd, ended, found_faces, memory, running, send  # noqa: E402
 from synthetic import make_film  # noqa: E402
 
 SIZE = (640, 480)
@@ -92,10 +91,9 @@ def load(service: Running, film: Path, words: Path, clients: int) -> dict[str, f
         wanted = {"video": send(client, film), "speech": send(client, words)}
         jobs = [client.post("/v1/jobs", json=wanted).json()["id"] for _ in range(4)]
         began = time.perf_counter()
-        with ThreadPoolExecutor(clients) as pool:
-            for _ in range(ROUNDS):
-                errors += sum(pool.map(lambda _: one_client(service, words), range(clients)))
-                sizes.append(memory(service))
+        for _ in range(ROUNDS):
+            errors += crowd(service, words, clients, POLLS)
+            sizes.append(memory(service))
         seconds = time.perf_counter() - began
         lost = sum(ended(client, job, 3600)["state"] != "done" for job in jobs)
     grown = [last - first for first, last in zip(sizes[0], sizes[-1], strict=True)]
@@ -110,24 +108,6 @@ def load(service: Running, film: Path, words: Path, clients: int) -> dict[str, f
         "worker_mb": sizes[-1][1],
         "worker_growth_mb": grown[1],
     }
-
-
-def one_client(service: Running, words: Path) -> int:
-    """Upload a file, ask twenty times what it holds and what was dubbed; returns how many answers were errors."""
-    errors = 0
-    with service.client() as client:
-        try:
-            upload = send(client, words)
-        except (AssertionError, httpx.HTTPError):
-            return 1
-        for _ in range(POLLS):
-            for path in (f"/v1/uploads/{upload}", "/v1/jobs"):
-                try:
-                    errors += client.get(path).status_code != 200
-                except httpx.HTTPError:
-                    errors += 1
-            time.sleep(0.1)
-    return errors
 
 
 def queue(service: Running, clip: Clip, film: Path, words: Path) -> dict[str, float]:
@@ -207,15 +187,6 @@ def processor_seconds(process: int | None) -> float:
     """Processor time of a process and its threads so far."""
     fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def memory(service: Running) -> tuple[float, float]:
-    """Resident MB of server and worker."""
-    sizes = []
-    for process in (service.process.pid, service.worker()):
-        lines = Path(f"/proc/{process}/status").read_text().splitlines()
-        sizes.append(next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS")))
-    return sizes[0], sizes[1]
 
 
 if __name__ == "__main__":

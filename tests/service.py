@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,3 +98,29 @@ def found_faces(client: httpx.Client, upload: str, **stretch: float) -> httpx.Re
             return answer
         time.sleep(0.1)
     raise AssertionError("the faces were never found")
+
+
+def crowd(service: Running, content: Path, clients: int, polls: int) -> int:
+    """How many errors come when so many clients upload a file at once, and ask so often for it and for their jobs."""
+
+    def one(_: int) -> int:
+        errors = 0
+        with service.client() as client:
+            upload = send(client, content)
+            for _ in range(polls):
+                for path in (f"/v1/uploads/{upload}", "/v1/jobs"):
+                    errors += client.get(path).status_code != 200
+                time.sleep(0.1)
+        return errors
+
+    with ThreadPoolExecutor(clients) as pool:
+        return sum(pool.map(one, range(clients)))
+
+
+def memory(service: Running) -> tuple[float, float]:
+    """Resident MB of server and worker."""
+    sizes = []
+    for process in (service.process.pid, service.worker()):
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+        sizes.append(next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS")))
+    return sizes[0], sizes[1]
