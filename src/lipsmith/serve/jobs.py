@@ -82,13 +82,15 @@ async def events(job: Id, service: Given, owner: Owner) -> EventSourceResponse:
     return EventSourceResponse(_changes(job, service, owner))
 
 
-@router.api_route("/{job}/result", methods=["GET", "HEAD"], responses=_FILMS | responses(401, 404, 409, 422))
+@router.head("/{job}/result", include_in_schema=False)
+@router.get("/{job}/result", responses=_FILMS | responses(401, 404, 409, 422))
 def result(job: Id, service: Given, owner: Owner) -> FileResponse:
     """The dubbed film; ranges are served."""
     return _film(service, service.dub(job, owner), "result")
 
 
-@router.api_route("/{job}/before", methods=["GET", "HEAD"], responses=_FILMS | responses(401, 404, 409, 422))
+@router.head("/{job}/before", include_in_schema=False)
+@router.get("/{job}/before", responses=_FILMS | responses(401, 404, 409, 422))
 def before(job: Id, service: Given, owner: Owner) -> FileResponse:
     """The footage in step with the result, at most 640 pixels wide and high, of a job with `compare`."""
     return _film(service, service.dub(job, owner), "before")
@@ -108,7 +110,8 @@ def join(job: Id, service: Given, owner: Owner) -> SideView:
     return SideView(state=look_state(joining), progress=joining.progress)
 
 
-@router.api_route("/{job}/side-by-side", methods=["GET", "HEAD"], responses=_FILMS | responses(401, 404, 409, 422))
+@router.head("/{job}/side-by-side", include_in_schema=False)
+@router.get("/{job}/side-by-side", responses=_FILMS | responses(401, 404, 409, 422))
 def side_by_side(job: Id, service: Given, owner: Owner) -> FileResponse:
     """The footage and the dub beside each other, once that was made."""
     return _film(service, service.dub(job, owner), "side-by-side")

@@ -8,7 +8,8 @@ from html import escape
 from typing import Any
 
 _HEAD = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>lipsmith: API</title>
-<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="stylesheet" href="/static/style.css">
+<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="/static/icon.svg">
+<link rel="stylesheet" href="/static/style.css">
 </head><body class="reference"><main>"""
 
 

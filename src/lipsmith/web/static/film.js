@@ -104,7 +104,8 @@ function card(found) {
     document.querySelector('input[name="who"][value="chosen"]').checked = true;
   });
   if (found.thumbnail) picture.src = found.thumbnail;
-  words.textContent = `Face ${found.number}, ${found.start.toFixed(1)} to ${found.end.toFixed(1)} s`;
+  const when = film.seconds ? `, ${found.start.toFixed(1)} to ${found.end.toFixed(1)} s` : "";
+  words.textContent = `Face ${found.number}${when}`;
   return label;
 }
 

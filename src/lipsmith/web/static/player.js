@@ -2,7 +2,10 @@
 
 import { $, chosen } from "./dom.js";
 
-const STEP = 0.04;
+// Seconds that one film may be ahead: from CLOSE on the other is played faster or slower, which nobody sees, and from
+// FAR on it jumps, which everybody does.
+const CLOSE = 0.02;
+const FAR = 0.3;
 const [after, before] = [$("after"), $("before")];
 
 export function showFilms(job) {
@@ -16,18 +19,22 @@ export function showFilms(job) {
   sound();
 }
 
-export function stopFilms() {
-  after.pause();
-  before.pause();
-}
+export const stopFilms = () => after.pause();
 
 function keepStep() {
-  if (!before.src) return;
-  if (Math.abs(before.currentTime - after.currentTime) > STEP) before.currentTime = after.currentTime;
+  if (after.paused || !before.src) return;
+  const behind = after.currentTime - before.currentTime;
+  if (Math.abs(behind) > FAR && !before.seeking && !before.ended) before.currentTime = after.currentTime;
+  before.playbackRate = after.playbackRate * (Math.abs(behind) > CLOSE ? 1 + Math.max(-0.6, Math.min(0.6, 2 * behind)) : 1);
+  requestAnimationFrame(keepStep);
+}
+
+function paused() {
+  before.pause();
+  if (before.src) before.currentTime = after.currentTime;
 }
 
 function shown() {
-  keepStep();
   const whole = after.duration || 0;
   $("place").max = whole;
   $("place").value = after.currentTime;
@@ -46,13 +53,12 @@ function cut() {
 }
 
 function toggle() {
-  if (after.paused) {
-    keepStep();
-    after.play();
-    if (before.src) before.play();
-  } else {
-    stopFilms();
+  if (!after.paused) {
+    after.pause();
+    return;
   }
+  after.play();
+  if (before.src) before.play();
 }
 
 export function startPlayer() {
@@ -67,7 +73,8 @@ export function startPlayer() {
     after.addEventListener(kind, () => ($("play").textContent = after.paused ? "Play" : "Pause"));
   }
   for (const kind of ["timeupdate", "loadedmetadata", "seeked"]) after.addEventListener(kind, shown);
-  after.addEventListener("ended", () => before.pause());
+  after.addEventListener("play", keepStep);
+  after.addEventListener("pause", paused);
   pointer();
 }
 
