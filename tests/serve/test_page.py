@@ -213,7 +213,7 @@ def test_every_option_reaches_the_service(page: Page, footage: dict[str, Path]) 
     assert page.inner_text("#gain-shown") == "40 dB softer than in its file"
     page.focus("#strength")
     page.keyboard.press("End")
-    for name, value in (("tail", "keep"), ("precision", "float"), ("who", "left")):
+    for name, value in (("tail", "keep"), ("fit", "hold"), ("precision", "float"), ("who", "left")):
         page.check(f'input[name="{name}"][value="{value}"]')
     page.check("#side-by-side")
     page.fill("#language", "deu")
@@ -223,7 +223,8 @@ def test_every_option_reaches_the_service(page: Page, footage: dict[str, Path]) 
         page.click("#preview")
     sent = asked.value.post_data_json
     assert set(sent) == set(DubRequest.model_fields)
-    assert (sent["tail"], sent["precision"], sent["face"], sent["gain"]) == ("keep", "float", "left", -40)
+    assert (sent["tail"], sent["fit"], sent["face"], sent["gain"]) == ("keep", "hold", "left", -40)
+    assert sent["precision"] == "float"
     assert (sent["strength"], sent["side_by_side"], sent["language"], sent["label"]) == (2, True, "deu", True)
     assert sent["background"] == sent["speech"]
     page.wait_for_selector("#result:not([hidden])")

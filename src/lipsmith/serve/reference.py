@@ -55,7 +55,8 @@ def _bodies(holder: dict[str, Any]) -> Iterator[str]:
 def _schema(name: str, schema: dict[str, Any]) -> str:
     required = schema.get("required", [])
     rows = "".join(
-        f"<tr><th>{escape(field)}{'' if field in required else ' (optional)'}</th><td>{escape(_type(what))}</td></tr>"
+        f"<tr><th>{escape(field)}{'' if field in required else ' (optional)'}</th><td>{escape(_type(what))}<br>"
+        f"{escape(what.get('description', ''))}</td></tr>"
         for field, what in schema.get("properties", {}).items()
     )
     described = escape(schema.get("description", ""))

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from lipsmith.dubbing.options import Tail
+from lipsmith.dubbing.source import Fit
 from lipsmith.inference.backend import Precision
 from lipsmith.serve.store import Job, Store, Upload
 
@@ -17,7 +19,7 @@ LookState = Literal["waiting", "ready", "failed"]
 class DubRequest(BaseModel):
     """A dub to make: two uploads, and the options of `lipsmith dub` by their names."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     video: Id
     speech: Id
@@ -27,9 +29,11 @@ class DubRequest(BaseModel):
     """Use the footage from this second on."""
     end: Seconds | None = None
     """Use the footage up to this second."""
-    tail: Literal["cut", "keep"] = "cut"
-    fit: Literal["bounce", "loop", "hold", "stretch", "cut"] = "bounce"
+    tail: Tail = "cut"
     """When the speech is over, end the film (cut) or let the footage go on (keep)."""
+    fit: Fit = "bounce"
+    """When the speech is longer than the footage: play the footage forward and back (bounce), again (loop), more slowly
+    (stretch), hold its last frame (hold), or end both with the footage (cut)."""
     strength: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 1.0
     """How far the lips move from rest: 1 as predicted, less for calmer lips, up to 2 for livelier ones."""
     background: Id | None = None

@@ -165,11 +165,12 @@ class Tasks:
 
     def _result(self, clip: Clip, job: Job) -> Result:
         assert job.speech is not None
-        path, strength = self._settings.upload(job.speech), job.options["strength"]
-        if (preview := job.options.get("preview")) is None:
-            return clip.dub(path, tail=job.options["tail"], strength=strength, fit=job.options.get("fit", "bounce"))
+        path, options = self._settings.upload(job.speech), _options(job)
+        if (preview := job.options["preview"]) is None:
+            return clip.dub(path, tail=options.tail, strength=options.strength, fit=options.fit)
         sound = open_sound(path)
-        return clip.dub(_first(sound.blocks, round(preview * sound.rate)), sound.rate, strength=strength)
+        first = _first(sound.blocks, round(preview * sound.rate))
+        return clip.dub(first, sound.rate, strength=options.strength, fit=options.fit)
 
 
 def _first(blocks: Iterable[NDArray[np.float32]], count: int) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ export const lacksMusic = () => music.wanted && !music.id;
 export function options() {
   return {
     tail: chosen("tail"),
+    fit: chosen("fit"),
     strength: Number($("strength").value),
     background: music.id,
     gain: Number($("gain").value),
