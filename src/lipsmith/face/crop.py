@@ -140,7 +140,7 @@ class Part(NamedTuple):
 
 
 def shrink(image: Picture, around: Floats, factor: int, margin: float = 0.0) -> Part:
-    """The part of an image `(H, W, 3)` around points `(n, 2)`, pixels, as means over `factor` x `factor` pixels.
+    """The part of an image `(H, W, 3)` around points `(n, 2)`, pixels, as means of `factor` x `factor` pixels.
 
     `margin`: pixels on each side. The grid of means is fixed to the picture, so that a static background does not
     flicker while the part moves; up to `factor - 1` pixels at the picture's right and lower edges are omitted. For
@@ -220,7 +220,7 @@ def to_pixels(transform: Floats, size: int) -> NDArray[np.float64]:
 
 
 def crop_image(image: Picture, transform: Floats, size: int) -> NDArray[np.uint8]:
-    """The crop `(size, size, 3)` of an image `(H, W, 3)`; beyond the image its border is repeated."""
+    """The crop `(size, size, 3)` of an image `(H, W, 3)`; outside the image its border is repeated."""
     scale = size * float(np.hypot(transform[0, 0], transform[1, 0]))
     reduction = max(1, int(1 / scale)) if scale > 0 else 1
     if reduction >= 2 or not isinstance(image, np.ndarray):

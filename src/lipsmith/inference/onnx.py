@@ -113,7 +113,7 @@ class OnnxBackend:
         return _CUDA in session.get_providers()
 
     def _take(self, precision: Precision) -> None:
-        """Choose the precision of the render stage in a thread: the caller mostly has a film to look through first."""
+        """Choose the precision of the render stage in a thread, because the caller usually scans a film first."""
         path = self._folder / INT8
         possible = self._providers == [_CPU] and path.is_file()
         if precision == "int8" and not possible:

@@ -1,4 +1,4 @@
-"""RGB from any decoded frame and back, by the range and matrix that the file declares; of most frames only in part.
+"""Converts decoded frames to RGB and back, with the range and matrix that the file declares; most frames only in part.
 
 A film that declares no matrix is read as BT.709 in high definition and as BT.601 below that, as players do, so a copy
 that also declares none is shown in the same colors.
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 LIMITED, FULL = 1, 2
 BT709, UNSPECIFIED = 1, 2
 PIXEL_FORMAT: Final = "yuv420p"
-"""The one that every player of H.264 knows."""
+"""The pixel format that every H.264 player supports."""
 HDR_TRANSFERS: Final = {16: "PQ", 18: "HLG"}
 """Transfer functions of high dynamic range, by code point in H.273."""
 
@@ -134,31 +134,32 @@ class Box(NamedTuple):
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """What takes it out of an array."""
+        """Slices that cut the box out of an array."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
     def grown(self, by: int, height: int, width: int) -> Box:
-        """With whole cells of chroma, and `by`, an even number, more on each side, within the picture."""
+        """The box extended to whole chroma cells and by `by` pixels, an even number, on each side, within the
+        picture."""
         top, left = (max(0, first // 2 * 2 - by) for first in (self.top, self.left))
         return Box(top, min(height, -(-self.bottom // 2) * 2 + by), left, min(width, -(-self.right // 2) * 2 + by))
 
     def divided(self, step: int) -> Box:
-        """The same in a picture that is `step` times as small."""
+        """The box in a picture that is `step` times smaller."""
         return Box(*(side // step for side in self))
 
     def less(self, other: Box) -> Box:
-        """Counted from the corner of another one."""
+        """The box relative to the corner of another box."""
         return Box(self.top - other.top, self.bottom - other.top, self.left - other.left, self.right - other.left)
 
 
 class FilmedPicture:
-    """A decoded frame (H, W, 3) whose codes become RGB where somebody looks: all want a face, few the whole.
+    """A decoded frame (H, W, 3) that converts only the requested parts to RGB, because most users need only a face.
 
     `picture[y0:y1, x0:x1]` is RGB, within three levels of `FrameToRGB`; `np.asarray(picture)` is all of it, exactly.
     """
 
     def __init__(self, frame: VideoFrame, patches: tuple[tuple[Box, NDArray[np.uint8]], ...] = ()) -> None:
-        """`frame`: one that `stays_filmed`; `patches`: RGB that lies over it."""
+        """`frame`: a frame for which `stays_filmed` holds; `patches`: RGB overlays."""
         self.frame, self.patches = frame, patches
         self._whole: NDArray[np.uint8] | None = None
         self.shape, self.nbytes = (frame.height, frame.width, 3), frame.height * frame.width * 3 // 2
@@ -191,7 +192,7 @@ class FilmedPicture:
         return self._whole.copy() if copy else self._whole
 
     def _patched(self, rgb: NDArray[np.uint8], left: int, top: int) -> NDArray[np.uint8]:
-        """`rgb`, a part from (`left`, `top`) on, with what patches lie over it."""
+        """`rgb`, the part that starts at (`left`, `top`), with the overlapping patches."""
         bottom, right = top + rgb.shape[0], left + rgb.shape[1]
         for box, image in self.patches:
             over = Box(max(box.top, top), min(box.bottom, bottom), max(box.left, left), min(box.right, right))
@@ -205,13 +206,13 @@ Picture = NDArray[np.uint8] | FilmedPicture
 
 
 def stays_filmed(frame: VideoFrame) -> bool:
-    """Whether `FilmedPicture` can show a decoded frame."""
+    """Whether `FilmedPicture` supports a decoded frame."""
     planar = frame.format.name in (PIXEL_FORMAT, "yuvj420p") and frame.width % 2 == frame.height % 2 == 0
     return planar and frame.color_trc not in HDR_TRANSFERS
 
 
 def _enlarged(chroma: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Chroma (h, w) at every pixel (2 h, 2 w), bilinear; it is sited as `_SITED` says."""
+    """Chroma (h, w) at every pixel (2 h, 2 w), bilinear, with the siting of `_SITED`."""
     height, width = chroma.shape
     even = cv2.resize(chroma, (width, 2 * height), interpolation=cv2.INTER_LINEAR)
     odd = cv2.addWeighted(even, 0.5, np.hstack([even[:, 1:], even[:, -1:]]), 0.5, 0)
@@ -240,7 +241,8 @@ class RGBToFrame:
         self._more = (height % 2, width % 2)
 
     def __call__(self, image: Picture) -> VideoFrame:
-        """`image`: (H, W, 3) RGB. Of a decoded frame all codes stay but those of its patches, where tags agree."""
+        """`image`: (H, W, 3) RGB. If the tags agree, all codes of a decoded frame except those of its patches are
+        kept."""
         if isinstance(image, FilmedPicture) and (image.matrix, image.full) == (self._matrix, self._full):
             packed = self._patched(image)
         else:
@@ -251,7 +253,7 @@ class RGBToFrame:
         return frame
 
     def _packed(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The planes as PyAV takes them, (3 H / 2, W)."""
+        """The planes in PyAV's layout, (3 H / 2, W)."""
         if any(self._more):
             image = np.pad(image, [(0, self._more[0]), (0, self._more[1]), (0, 0)], "edge")
         luma, *chroma = _planes(image, self._from_rgb)

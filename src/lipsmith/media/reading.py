@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 
 _CLOSE = 1e-6  # seconds; times that differ by less are equal
-_SEEK_FROM = 5.0  # seconds; decoding less than this is as quick as seeking
-_BACK = (0.0, 2.0, 8.0, 32.0)  # seconds; without an index of key frames, seeking arrives anywhere, mostly too late
-_CHROMA_AT_LEFT = {"h264", "hevc"}  # as `FilmedPicture` expects it; libav's other decoders do not say where it is
-_UNSURE = {"avi", "mpeg", "mpegts"}  # they hold a time for some frames only, or not that of showing
-_SETTLING = 2.0  # seconds; after seeking in these, the times guessed for the first frames are off
+_SEEK_FROM = 5.0  # seconds; decoding less than this is as fast as seeking
+_BACK = (0.0, 2.0, 8.0, 32.0)  # seconds; without an index of key frames, seeking mostly arrives too late
+_CHROMA_AT_LEFT = {"h264", "hevc"}  # chroma siting of `FilmedPicture`; libav's other decoders do not report it
+_UNSURE = {"avi", "mpeg", "mpegts"}  # these store times for some frames only, or no presentation times
+_SETTLING = 2.0  # seconds; after seeking in these, the guessed times of the first frames are wrong
 T = TypeVar("T")
 _COMMON_RATES: Final = (
     *map(Fraction, (24, 25, 30, 50, 60, 120, 15, 12, 10)),
@@ -81,10 +81,10 @@ def read_frames(
 
     Args:
         path: any file that libav reads.
-        start: seconds from the first frame; earlier frames are left out.
-        end: seconds from the first frame; frames at this time or later are left out.
-        rate: frames a second of a film of constant rate, to which times are put back that its clock has rounded.
-        as_filmed: images may be `FilmedPicture`s instead of arrays, which spares converting what nobody looks at.
+        start: seconds from the first frame; earlier frames are omitted.
+        end: seconds from the first frame; frames at this time or later are omitted.
+        rate: frames a second of a film of constant rate whose times were rounded; exact times are restored from it.
+        as_filmed: images may be `FilmedPicture`s instead of arrays, which converts only the parts that are used.
 
     Raises:
         InputError: the file is missing, empty, has no video stream, or none of its frames can be decoded.
@@ -100,7 +100,7 @@ def read_frames(
         if rate is not None:
             timed = evened(timed, rate, clock(stream))
         first, _ = next(timed)
-        # A film may change its size or its turn midway: all of it, wherever reading begins, is shown as it began.
+        # A film may change size or rotation midway: every frame is shown like the first, wherever reading starts.
         size, turn = (first.width, first.height), orientation_of(first)
         to_rgb = FrameToRGB(size)
         as_filmed = as_filmed and turn == Orientation() and stream.codec_context.name in _CHROMA_AT_LEFT

@@ -1,4 +1,4 @@
-"""Frames and sound into a film: H.264 and AAC in MP4, QuickTime or Matroska."""
+"""Writes frames and sound into a film: H.264 and AAC in MP4, QuickTime or Matroska."""
 
 from __future__ import annotations
 
@@ -35,21 +35,20 @@ _LOG = logging.getLogger(__name__)
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 
-_PRESET = "veryfast"  # x264's trade of time for size
-_LEAD = 1.0  # seconds that the sound is written ahead of the picture
+_PRESET = "veryfast"  # x264's trade-off between time and size
+_LEAD = 1.0  # seconds by which the sound is written ahead of the picture
 _HELD = 8  # packets; the last frames shown and decoded, whose length the film's end decides, are among the last
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-# Keys that players know; MP4 keeps any other only in the form that these players do not read. QuickTime knows fewer.
+# Keys that players support; MP4 stores any other key only in a form that these players ignore. QuickTime has fewer.
 _KNOWN_KEYS = {"title", "artist", "album", "comment", "description", "synopsis", "genre", "date", "copyright"}
 
 
 class VideoWriter:
-    """Writes a film beside its final place and moves it there when it is whole.
+    """Writes a film to a temporary file next to its destination and renames it once it is complete.
 
-    A context manager: leaving it after an exception, Ctrl-C included, leaves nothing behind. What is written plays
-    everywhere: H.264 of 8 bits with 4:2:0 chroma, for which the last column or row of an odd side is repeated.
-    The sound is written to its last sample, whatever the number of frames; the caller makes both as long as they
-    should be.
+    A context manager: an exception, including Ctrl-C, leaves no file behind. The film plays everywhere: 8-bit H.264
+    with 4:2:0 chroma, for which the last column or row of an odd side is repeated. The sound is written to its last
+    sample, regardless of the number of frames; the caller is responsible for their lengths.
     """
 
     def __init__(
@@ -76,22 +75,22 @@ class VideoWriter:
         """Checks the request; the file is opened on entering the context.
 
         Args:
-            path: ends in .mp4, .m4v, .mov or .mkv; a part's in anything.
-            width, height, rate: pixels; frames a second, the average where frames carry times.
+            path: ends in .mp4, .m4v, .mov or .mkv; a part may have any suffix.
+            width, height, rate: pixels; frames a second, on average if frames have times.
             audio, audio_rate: (n,) or (1 or 2 channels, n) in [-1, 1], and its samples a second.
-            audio_source: a file whose sound is written at its own rate, in stereo at most.
-            background: what is heard under that sound, to the end of the film.
-            metadata: texts to store; `probe` reads them back.
-            like: a film whose colors and pixel shape the result declares.
-            end: seconds at which the last frame ends; one interval of `rate` after it where None.
+            audio_source: a file whose sound is written at its own rate, with at most two channels.
+            background: sound to mix under it, to the end of the film.
+            metadata: tags to store; `probe` reads them back.
+            like: a film whose color tags and pixel aspect ratio the result declares.
+            end: end of the last frame in seconds; None for one interval of `rate`.
             cut, chapters: whether the sound, too, ends at `end`; parts of the film to name.
-            language: of the sound, in three letters of ISO 639-2; the one that its file tells where None.
+            language: of the sound, in three letters of ISO 639-2; None for that of its file.
             crf: x264's quality, 0 (lossless) to 51.
-            overwrite: whether a file that has the name in the end is replaced.
+            overwrite: whether an existing file is replaced at the end.
             part_of: the film to which another writer will `append` this one; messages name it.
 
         Raises:
-            UsageError: the ending or the path cannot be a film's, or both kinds of sound are given.
+            UsageError: suffix or path are invalid for a film, or both kinds of sound are given.
             InputError: `audio_source` or the background cannot be read or has no sound.
         """
         self.path = Path(path) if part_of else _writable(Path(path))
@@ -131,10 +130,10 @@ class VideoWriter:
 
         Args:
             image: (H, W, 3) uint8 RGB.
-            time: seconds from the start of the film, growing; frame number over rate where None.
+            time: seconds from the start of the film, increasing; None for frame number divided by rate.
 
         Raises:
-            LipsmithError: the disk is full, or the encoder refuses the size or the rate.
+            LipsmithError: the disk is full, or the encoder rejects the size or the rate.
         """
         if image.shape != (self._size[1], self._size[0], 3) or getattr(image, "dtype", np.uint8) != np.uint8:
             found = f"{getattr(image, 'dtype', 'uint8')} of {image.shape}"
@@ -149,17 +148,17 @@ class VideoWriter:
         self._frames, self._last = self._frames + 1, stamp
 
     def append(self, part: Path, begin: float) -> None:
-        """Adds the frames of a film that was written as part of this one, as they are encoded.
+        """Adds the frames of a film that was written as part of this one, without encoding them again.
 
-        `part` has the same size, rate and options; its first frame is shown `begin` seconds after this film's.
-        Raises `LipsmithError` where the disk is full, or the part was encoded in another way.
+        `part` has the same size, rate and options; its first frame is shown `begin` seconds after this film's. Raises
+        `LipsmithError` if the disk is full, or the part was encoded differently.
         """
         shift = None
         with self._disk(), open_input(part) as container:
             self._container.start_encoding()
             source = container.streams.video[0]
             if source.codec_context.extradata != self._video.codec_context.extradata:
-                raise LipsmithError(f"{self.path}: a part of it was encoded in another way; remove {part.parent}.")
+                raise LipsmithError(f"{self.path}: a part was encoded differently; remove {part.parent}.")
             for packet in container.demux(source):
                 if packet.size:
                     stamp = round((packet.pts or 0) * packet.time_base / self._tick)
