@@ -80,7 +80,7 @@ def test_a_window_without_references_is_refused() -> None:
         dataclasses.replace(SMALL, references=ReferenceRules(fewest=0))
 
 
-@pytest.mark.parametrize(("blind", "told"), [("train", "in 12 frames in a row"), ("val", "where it is measured")])
+@pytest.mark.parametrize(("blind", "told"), [("train", "in 12 frames in a row"), ("val", "in its measured frames")])
 def test_a_split_without_faces_is_refused(tmp_path: Path, blind: str, told: str) -> None:
     clips = [talking_clip(seed, f"p{seed}", split) for seed, split in enumerate(("train", "train", "val"))]
     for clip in clips:

@@ -1,1 +1,1 @@
-"""The landmark generator: speech and head pose to lip and jaw points."""
+"""The landmark generator, from speech and head pose to lip and jaw points."""

@@ -1,4 +1,4 @@
-"""Lips and jaw that the references let expect at a pose, without any speech."""
+"""Predicts lips and jaw at a pose from the references, without speech."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from lipsmith.face.landmarks import CONTOUR, LEFT_BROW, NOSE, NUM_POSE, RIGHT_BROW
 
 NUM_STEADY = len(CONTOUR + RIGHT_BROW + LEFT_BROW + NOSE)
-"""The first pose points, which do not blink."""
+"""The first pose points, which exclude the blinking eyes."""
 
 # Measured without any network on the strict halves of 57 clips of 30 people: 1.02 % L1 (with a nearness of 3e-5), where
 # the references' plain mean gives 1.22 %, the one nearest in pose 1.15 %; twice or half of it changes the third digit.
@@ -18,8 +18,8 @@ _TRUST = 0.75
 def steadied(pose: Tensor, frames: float) -> Tensor:
     """Pose `(b, T, 74, 2)` averaged over time by a Gaussian of standard deviation `frames`.
 
-    Nose, cheeks and ears of the mesh twitch with the jaw, at the rate of syllables. Left in, they tell what the
-    original mouth said: a good score on own speech, and the old words shining through when the speech is new. Heads
+    Nose, cheeks and ears of the mesh move with the jaw, at the rate of syllables. Without averaging they reveal the
+    original words: scores on the clip's own speech are high, but the old words leak into a dub with new speech. Heads
     move more slowly.
     """
     index = torch.arange(pose.shape[1], device=pose.device, dtype=torch.float32)
@@ -28,17 +28,17 @@ def steadied(pose: Tensor, frames: float) -> Tensor:
 
 
 def expected_content(pose: Tensor, references: Tensor, nearness: float) -> Tensor:
-    """Content `(b, T, 57, 2)` that the references let expect without speech, crop units.
+    """Content `(b, T, 57, 2)` predicted from the references without speech, crop units.
 
     The mean of the references' content, each moved as the head has moved since, those nearest in pose weighing
     most: by a Gaussian of the variance `nearness`. pose: `(b, T, 74, 2)`, references: `(b, N, 131, 2)`.
 
-    A small nearness lets the pose choose among references, mouths and all: what twitches in the pose moves the mouth. A
-    large one only leaves out those of a head turned elsewhere.
+    With a small nearness, the pose selects among references with their mouths, so that noise in the pose moves the
+    mouth. A large one only excludes references with a very different head pose.
 
-    "As the head moved" is a share of the least-squares similarity of the steady pose points. Of centered points
-    x -> y that is a complex factor sum(conj(x) y) / sum(|x|^2) (Umeyama in 2-D). All products are of small
-    deviations from the references' mean, so that half precision does no harm.
+    "As the head moved" is a share of the least-squares similarity of the steady pose points. Of centered points x -> y
+    that is a complex factor sum(conj(x) y) / sum(|x|^2) (Umeyama in 2-D). All products are of small deviations from the
+    references' mean, so that half precision is sufficient.
     """
     shapes, content = references[:, :, :NUM_STEADY], references[:, :, NUM_POSE:]
     mean, mean_content = shapes.mean(1, keepdim=True), content.mean(1, keepdim=True)

@@ -1,7 +1,6 @@
-"""Speech to landmarks: speech, pose and reference shapes to lips and jaw, after IP_LAP's generator.
+"""The landmark generator: speech, pose and reference shapes to lips and jaw, after IP_LAP.
 
-Run as two stages: `LandmarkGenerator.speech` once per video frame, `LandmarkGenerator.transformer` once per
-window.
+It runs as two stages: `LandmarkGenerator.speech` once per video frame, `LandmarkGenerator.transformer` once per window.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ NUM_LIPS = NUM_CONTENT - NUM_JAW
 
 
 class LandmarkGenerator(nn.Module):
-    """The speech encoder and the transformer; either may be exchanged for another with the same contract."""
+    """The speech encoder and the transformer; either can be replaced by another with the same interface."""
 
     def __init__(self, speech: nn.Module, transformer: nn.Module) -> None:
         super().__init__()
@@ -30,8 +29,7 @@ class LandmarkGenerator(nn.Module):
     def forward(self, mel: Tensor, pose: Tensor, references: Tensor) -> Tensor:
         """Content `(b, T, 57, 2)` in crop units.
 
-        mel: `(b, T, bands, 16)`, the speech round each frame. pose: `(b, T, 74, 2)`.
-        references: `(b, N, 131, 2)`.
+        mel: `(b, T, bands, 16)`, the speech around each frame. pose: `(b, T, 74, 2)`. references: `(b, N, 131, 2)`.
         """
         tokens = self.speech(rearrange(mel, "b t c s -> (b t) 1 c s"))
         tokens = rearrange(tokens, "(b t) d -> b t d", t=pose.shape[1])
@@ -45,7 +43,7 @@ def build_landmark_generator(config: LandmarkConfig) -> LandmarkGenerator:
 
 
 def build_speech_encoder(config: LandmarkConfig) -> nn.Module:
-    """The encoder of one frame's speech, by the kind of features it reads."""
+    """The encoder of one frame's speech, for the configured features."""
     if config.features == "posteriors":
         return FeatureEncoder(config.bands, config.speech_channels[0], config.dim)
     a, b, c, d, e = config.speech_channels
@@ -53,15 +51,15 @@ def build_speech_encoder(config: LandmarkConfig) -> nn.Module:
 
 
 class LandmarkTransformer(nn.Module):
-    """Fuses reference, speech and pose tokens; speech positions give the lips, pose positions the jaw;
-    or both share a position that gives all.
+    """Fuses reference, speech and pose tokens. Speech positions predict the lips and pose positions the jaw, or a
+    shared position predicts both.
 
-    Predicts the offset from what the references alone let expect at the frame's pose (`expected_content`), which
-    is also what an untrained model gives.
+    Predicts the offset from what the references alone let expect at the frame's pose (`expected_content`), which is
+    also what an untrained model gives.
     """
 
     _UNIT = 0.05
-    """Crop units per unit of the network: about the spread of a mouth."""
+    """Crop units per unit of the network, about the spread of a mouth."""
 
     def __init__(self, config: LandmarkConfig) -> None:
         super().__init__()
@@ -82,8 +80,8 @@ class LandmarkTransformer(nn.Module):
     def forward(self, tokens: Tensor, pose: Tensor, references: Tensor) -> Tensor:
         """Content `(b, T, 57, 2)`, crop units, for any T and N.
 
-        tokens: `(b, T, d)` of the speech encoder. pose: `(b, T, 74, 2)` and references: `(b, N, 131, 2)`, in
-        crop units.
+        tokens: `(b, T, d)` from the speech encoder. pose: `(b, T, 74, 2)` and references: `(b, N, 131, 2)`, in crop
+        units.
         """
         frames, count = tokens.shape[1], references.shape[1]
         pose = steadied(pose, self.steady)

@@ -1,1 +1,1 @@
-"""Train the landmark generator."""
+"""Training of the landmark generator."""

@@ -1,4 +1,4 @@
-"""Variations that the footage lacks: other levels, noise, voices, faces; and silence, with the mouth shut."""
+"""Augments training windows with other levels, noise, voices and faces, and with silence and a closed mouth."""
 
 from __future__ import annotations
 
@@ -17,45 +17,45 @@ from lipsmith.speech.mel import MEL_LIMIT, MEL_RATE, WINDOW
 from lipsmith.training.landmarks.sampler import Window
 
 _PER_DECIBEL = 0.08
-"""Mel units a decibel: 100 dB are 8 units."""
+"""Mel units per decibel: 100 dB are 8 units."""
 _DIGITAL = 0.4
-"""Share of silences that are without any noise."""
+"""Share of silences without any noise."""
 _NATURAL = math.log(10) / (20 * _PER_DECIBEL)
 """Natural logarithm of magnitude per mel unit."""
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far training windows are varied; 0 switches a variation off."""
+    """Strengths of the augmentations; 0 disables one."""
 
     level: float = 9.0
-    """Decibels, up or down, of the speech's level."""
+    """Largest change of the speech level in decibels, up or down."""
     noise: float = 0.5
     """Share of windows with additive noise."""
     voice: float = 0.12
-    """Relative stretch of the spectrum, as of a longer or shorter vocal tract."""
+    """Largest relative stretch of the spectrum, as from a longer or shorter vocal tract."""
     bands: int = 12
-    """Widest run of mel bands that is hidden."""
+    """Widest run of masked mel bands."""
     silence: float = 0.1
-    """Share of windows in which speech stops for a while, or altogether, and the mouth shuts."""
+    """Share of windows in which speech stops temporarily or completely and the mouth closes."""
     shifts: int = 1
-    """Mel steps (12.5 ms) by which speech comes early or late, up to."""
+    """Largest shift of the speech in mel steps (12.5 ms), early or late."""
     mirror: float = 0.5
     """Share of mirrored faces."""
     turn: float = 5.0
-    """Degrees of rotation, up to."""
+    """Largest rotation in degrees."""
     scale: float = 0.06
-    """Relative change of size, up to; half of it separately in width and height."""
+    """Largest relative change of size; half of it separately in width and height."""
     shift: float = 0.02
-    """Displacement in crop units, up to."""
+    """Largest displacement in crop units."""
     reference_noise: float = 0.0
     """Standard deviation of noise on the reference points, crop units."""
     pose_noise: float = 0.0
-    """Standard deviation of what is added to each pose point throughout a window, crop units."""
+    """Standard deviation of an offset of each pose point, constant through a window, crop units."""
 
 
 def augment(window: Window, rules: Augmentation, random: torch.Generator) -> Window:
-    """A varied copy of a batch; speech must be mel."""
+    """An augmented copy of a batch; the speech must be mel."""
     window = vary_faces(window, rules, random)
     window = replace(window, speech=vary_speech(window.speech, rules, random))
     if rules.silence:
@@ -66,9 +66,9 @@ def augment(window: Window, rules: Augmentation, random: torch.Generator) -> Win
 def exchange_pose(
     window: Window, rules: Augmentation, steady: float, nearness: float, random: torch.Generator
 ) -> Window:
-    """The window with the pose that the network is given, and the content moved as that pose has moved.
+    """The window with the pose given to the network, and the content moved along with that pose.
 
-    A pose of another moment cannot tell what the mouth does at this one. `steady` and `nearness` are the network's own.
+    The pose of another moment cannot reveal the mouth at this one. `steady` and `nearness` are those of the network.
     """
     pose, content = window.points[:, :, :NUM_POSE], window.points[:, :, NUM_POSE:]
     own, other = (expected_content(steadied(p, steady), window.references, nearness) for p in (pose, window.other_pose))
@@ -80,7 +80,7 @@ def exchange_pose(
 
 
 def vary_faces(window: Window, rules: Augmentation, random: torch.Generator) -> Window:
-    """The same mirror image and the same slight similarity and stretch for target and references of a window."""
+    """Apply the same mirror image, similarity and stretch to target and references of a window."""
     batch, device = len(window.points), window.points.device
     chance, angle, size, wide = torch.rand(4, batch, device=device, generator=random)
     offset = rules.shift * (2 * torch.rand(batch, 1, 1, 2, device=device, generator=random) - 1)
@@ -109,18 +109,18 @@ def vary_faces(window: Window, rules: Augmentation, random: torch.Generator) -> 
 
 
 def _whole(pose: Tensor) -> Tensor:
-    """Faces `(..., 131, 2)` of which only the pose `(..., 74, 2)` counts."""
+    """Faces `(..., 131, 2)` with the pose `(..., 74, 2)` and arbitrary content."""
     return F.pad(pose, (0, 0, 0, NUM_POINTS - NUM_POSE))
 
 
 def mirrored(points: Tensor) -> Tensor:
-    """Faces `(..., 131, 2)` in crop units as a mirror shows them; torch's twin of `landmarks.mirror`."""
+    """Mirrored faces `(..., 131, 2)` in crop units; the torch version of `landmarks.mirror`."""
     flipped = points[..., MIRROR, :]
     return torch.stack([1 - flipped[..., 0], flipped[..., 1]], dim=-1)
 
 
 def vary_speech(mel: Tensor, rules: Augmentation, random: torch.Generator) -> Tensor:
-    """Mel windows `(b, T, 80, 16)` of another voice, at another level, in noise, with some bands hidden."""
+    """Mel windows `(b, T, 80, 16)` with another voice, another level, noise, and masked bands."""
     if rules.voice:
         mel = stretch_bands(mel, rules.voice, random)
     batch, device = len(mel), mel.device
@@ -133,7 +133,7 @@ def vary_speech(mel: Tensor, rules: Augmentation, random: torch.Generator) -> Te
 
 
 def stretch_bands(mel: Tensor, most: float, random: torch.Generator) -> Tensor:
-    """Bands read at stretched places, linearly between neighbors."""
+    """Bands resampled at stretched positions, with linear interpolation."""
     bands = mel.shape[2]
     factor = 1 + most * (2 * torch.rand(len(mel), 1, device=mel.device, generator=random) - 1)
     place = (torch.arange(bands, device=mel.device) * factor).clamp(0, bands - 1)
@@ -144,11 +144,11 @@ def stretch_bands(mel: Tensor, most: float, random: torch.Generator) -> Tensor:
 
 
 def add_noise(mel: Tensor, share: float, random: torch.Generator) -> Tensor:
-    """Noise of random level and color in a share of the windows, added as independent powers."""
+    """Add noise of random level and color to a share of the windows, as independent powers."""
     batch, _, bands, _ = mel.shape
     chance, level, tilt = torch.rand(3, batch, 1, 1, 1, device=mel.device, generator=random)
     slope = torch.linspace(1, -1, bands, device=mel.device)[:, None]
-    # From 10 dB above silence to 45 dB above it, where quiet speech drowns; up to 20 dB more at one end.
+    # From 10 to 45 dB above silence, which masks quiet speech; up to 20 dB more at one end of the spectrum.
     floor = -MEL_LIMIT + _PER_DECIBEL * (10 + 35 * level + 20 * (tilt - 0.5) * slope)
     ripple = 0.3 * torch.randn(mel.shape, device=mel.device, generator=random)
     together = torch.logaddexp(2 * _NATURAL * mel, 2 * _NATURAL * (floor + ripple)) / (2 * _NATURAL)
@@ -166,10 +166,10 @@ def hide_bands(mel: Tensor, widest: int, random: torch.Generator) -> Tensor:
 
 
 def silence(window: Window, share: float, random: torch.Generator) -> Window:
-    """Speech silenced from a random moment to another in a share of the windows, and there the mouth shut.
+    """Silence the speech between two random moments in a share of the windows, and close the mouth there.
 
-    The shut mouth is the reference with the least opening, moved to the frame's pose, its lips touching; between speech
-    and silence the target is blended by the silent share of the frame's speech window.
+    The closed mouth is the reference with the smallest opening, moved to the frame's pose, with touching lips; between
+    speech and silence the target is blended by the silent share of the frame's speech window.
     """
     batch, frames = window.points.shape[:2]
     device = window.points.device
@@ -182,7 +182,7 @@ def silence(window: Window, share: float, random: torch.Generator) -> Window:
     silent = (moment >= start) & (moment < end) & (chance < share)
     hiss = -MEL_LIMIT + 1.5 * level.square()[..., None]
     hiss = (hiss + 0.3 * torch.randn(window.speech.shape, device=device, generator=random)).clamp_min(-MEL_LIMIT)
-    # Digital silence too, as between cuts and round synthetic speech.
+    # Includes digital silence, as between cuts and around synthetic speech.
     hiss = torch.where(level[..., None] < _DIGITAL, -MEL_LIMIT, hiss)
     speech = torch.where(silent[:, :, None], hiss, window.speech)
     quiet = rearrange(silent.float().mean(-1), "b t -> b t 1 1")
@@ -199,7 +199,7 @@ def silence(window: Window, share: float, random: torch.Generator) -> Window:
 
 
 def touching(content: Tensor) -> Tensor:
-    """Mouths `(b, T, 57, 2)` closed, as `lipsmith.inference.speak.close_lips` closes them: mostly by the lower lip."""
+    """Closed mouths `(b, T, 57, 2)`, as in `lipsmith.inference.speak.close_lips`: mostly by the lower lip."""
     moved = content.clone()
     upper, lower = torch.arange(1, 10), 20 - torch.arange(1, 10)
     outer, inner = NUM_JAW, NUM_JAW + len(OUTER_LIP)
@@ -217,4 +217,4 @@ def shut_mouth(references: Tensor, pose: Tensor) -> Tensor:
     upper, lower = ranks((13, 14))
     opening = (references[:, :, upper] - references[:, :, lower]).norm(dim=-1)
     shut = references[torch.arange(len(references), device=pose.device), opening.argmin(dim=1)][:, None]
-    return expected_content(pose, shut, nearness=1.0)  # of one reference, any
+    return expected_content(pose, shut, nearness=1.0)  # any value, for one reference

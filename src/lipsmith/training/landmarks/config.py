@@ -1,4 +1,4 @@
-"""What `lipsmith train landmarks` reads from its TOML file."""
+"""The TOML config of `lipsmith train landmarks`."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from lipsmith.training.task import TrainingConfig
 
 @dataclass(frozen=True)
 class LandmarkTraining(TrainingConfig):
-    """A run of the landmark generator's training."""
+    """Config of a training run of the landmark generator."""
 
     model: LandmarkConfig = field(default_factory=LandmarkConfig)
     """Sizes of the network."""
     loss: LandmarkLossWeights = field(default_factory=LandmarkLossWeights)
     """Weights of the loss terms."""
     augment: Augmentation = field(default_factory=Augmentation)
-    """Variation of the footage."""
+    """Augmentation of the footage."""
     references: ReferenceRules = field(default_factory=ReferenceRules)
-    """Where training references come from."""
+    """Sampling of training references."""
     steps: int = 610_000
     """Optimizer steps, at most."""
     batch: int = 128
@@ -30,11 +30,11 @@ class LandmarkTraining(TrainingConfig):
     warmup: int = 500
     """Steps of linear warm-up."""
     frozen: int = 0
-    """Levels of the mel encoder that keep the weights they start with; the first two take half of a step's time."""
+    """Frozen levels of the mel encoder; the first two take half of a step's time."""
 
     @property
     def needs_phonemes(self) -> bool:
-        """Whether a loss asks what is said when."""
+        """Whether a loss needs the phonemes."""
         return bool(self.loss.plosive or self.loss.phonemes)
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The landmark generator as it is trained: with a reader of phonemes, which is left behind."""
+"""The landmark generator in training, with a phoneme classifier that is not exported."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from lipsmith.training.landmarks.config import LandmarkTraining
 
 
 class Learner(nn.Module):
-    """A generator whose speech tokens also say which phonemes they hold.
+    """A generator with a phoneme classifier on its speech tokens.
 
-    An hour of footage teaches a network little about speech; the recognizer has learned from far more of it.
+    An hour of footage teaches a network little about speech; the recognizer was trained on far more.
     """
 
     def __init__(self, config: LandmarkTraining) -> None:
@@ -28,7 +28,7 @@ class Learner(nn.Module):
             level.requires_grad_(False)
 
     def forward(self, mel: Tensor, pose: Tensor, references: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Content as of `LandmarkGenerator`, and logits `(b, T, g)` of groups of phonemes where these are learned."""
+        """Content as in `LandmarkGenerator`, and logits `(b, T, g)` of phoneme groups if these are learned."""
         generator = self.generator
         tokens: Tensor = generator.speech(rearrange(mel, "b t c s -> (b t) 1 c s"))
         tokens = rearrange(tokens, "(b t) d -> b t d", t=pose.shape[1])
@@ -39,7 +39,7 @@ class Learner(nn.Module):
         return content, self.phonemes(heard)
 
     def train(self, mode: bool = True) -> Self:
-        """As of any module, but frozen levels keep the statistics of their normalization too."""
+        """Like any module, but frozen levels also keep their normalization statistics."""
         super().train(mode)
         for level in self._frozen_levels():
             level.eval()

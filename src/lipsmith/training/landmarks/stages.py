@@ -1,4 +1,4 @@
-"""The landmark generator ready to run, from a training run's folder or from a model folder."""
+"""Loads the landmark generator for inference, from the folder of a training run or a model folder."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from lipsmith.models.landmarks.generator import LandmarkGenerator, build_landmar
 def load_stages(model: str, device: str = "auto", threads: int | None = None) -> tuple[Backend, int, int]:
     """The stages `speech` and `landmarks`, their window in frames and their number of references.
 
-    `model`: a training run's folder, or a model's name or folder whose config has the table `landmarks`.
-    Raises WeightsError where it is neither.
+    `model`: the folder of a training run, or the name or folder of a model whose config has the table `landmarks`.
+    Raises WeightsError otherwise.
     """
     if (Path(model) / "landmarks.json").is_file():
         return _run_stages(Path(model), device, threads)
@@ -43,13 +43,13 @@ def _run_stages(run: Path, device: str, threads: int | None) -> tuple[Backend, i
 
 
 def as_backend(network: LandmarkGenerator) -> TorchBackend:
-    """The stages `speech` and `landmarks` of a network in memory, where its weights are."""
+    """The stages `speech` and `landmarks` of a network in memory, on the device of its weights."""
     stages: dict[str, nn.Module] = {"speech": network.speech, "landmarks": network.transformer}
     return TorchBackend(stages, next(network.parameters()).device)
 
 
 def load_trained(run: Path) -> tuple[LandmarkGenerator, LandmarkConfig]:
-    """The best network of a run, ready for inference. Raises WeightsError where the folder holds none."""
+    """The best network of a run, for inference. Raises WeightsError if the folder has none."""
     weights, card = run / "landmarks.safetensors", run / "landmarks.json"
     if not weights.is_file() or not card.is_file():
         raise WeightsError(f"{run}: no {weights.name} with {card.name}; train with `lipsmith train landmarks`")

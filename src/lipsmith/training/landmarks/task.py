@@ -1,4 +1,4 @@
-"""The landmark generator as a task: windows of footage in, lip and jaw points against the truth."""
+"""The training task of the landmark generator."""
 
 from __future__ import annotations
 
@@ -42,19 +42,19 @@ class LandmarkTask(Task[Window]):
         self.weights = {name: getattr(loss, name) for name in TERMS}
 
     def load(self, data: Path, device: torch.device) -> str:
-        """Trials of `val`, all frames of `train`. Raises InputError where a face is never seen for long enough."""
+        """Load trials of `val` and all frames of `train`. Raises InputError if no face is visible for long enough."""
         config = self.config
         spoken = clip_phonemes(data, read_manifest(data, "val")) if config.needs_phonemes else {}
         self.trials = load_trials(data, "val", config.model.references, spoken)
         if not self.trials:
-            raise InputError(f"{data}: no clip of val shows a face where it is measured; prepare other footage")
+            raise InputError(f"{data}: no clip of val shows a face in its measured frames; prepare other footage")
         window, shifts = config.model.window, config.augment.shifts
         self.footage = load_footage(data, "train", window, shifts, device, phonemes=config.needs_phonemes)
         self.precision = mixed_precision(device)
         return f"{len(self.footage.window_first)} windows, {len(self.trials)} clips to validate on"
 
     def build(self) -> Learner:
-        """The generator, and what only training needs."""
+        """The generator, with the parts that only training needs."""
         return Learner(self.config)
 
     def exported(self, module: nn.Module) -> nn.Module:
@@ -63,7 +63,7 @@ class LandmarkTask(Task[Window]):
         return module.generator
 
     def prepare(self, module: nn.Module, device: torch.device) -> nn.Module:
-        """On a CPU convolutions are faster with channels last."""
+        """Use channels-last memory, which makes convolutions faster on a CPU."""
         if device.type == "cpu":
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return module
@@ -73,9 +73,9 @@ class LandmarkTask(Task[Window]):
         return {"model": asdict(self.config.model), "phonemes": bool(self.config.loss.phonemes)}
 
     def batch(self, random: torch.Generator) -> Window:
-        """Windows with a random number of references, varied."""
+        """Augmented windows with a random number of references."""
         config, most = self.config, self.config.model.references
-        # Drawn on the CPU: a shape must not wait for the device.
+        # Drawn on the CPU, because a shape must not wait for the device.
         rules, chance = config.references, float(torch.rand(()))
         count = int(torch.randint(min(rules.fewest, most), most + 1, ()))
         if chance < rules.full + rules.single:
@@ -94,7 +94,7 @@ class LandmarkTask(Task[Window]):
         return terms
 
     def validate(self, averaged: nn.Module, trials: int | None = None) -> dict[str, float]:
-        """Figures of the strict protocol, and `score`, by which the best weights are chosen."""
+        """Figures of the strict protocol, and `score`, which selects the best weights."""
         generator = self.exported(averaged)
         assert isinstance(generator, LandmarkGenerator)
         stages, window = as_backend(generator), self.config.model.window
@@ -108,7 +108,7 @@ class LandmarkTask(Task[Window]):
 
 
 def score(figures: Mapping[str, float]) -> float:
-    """What is wanted of lips, in one number; higher is better.
+    """One score for the quality of lip motion; higher is better.
 
     r, the share of the mean references' L1 that is saved, and half of the closure at p, b and m as far as true lips
     close; less what the amplitude falls short of 0.9 (r alone does not mind a mumbling mouth), twice the leak beyond
@@ -130,6 +130,6 @@ def score(figures: Mapping[str, float]) -> float:
 
 
 def _some_strangers(trials: list[Trial], index: int) -> list[NDArray[np.float32]]:
-    """The speech of three other people, other ones for each trial: all of them would take minutes."""
+    """The speech of three other people, different for each trial, because all of them would take minutes."""
     others = strangers(trials, trials[index].record.identity)
     return [others[(7 * index + 5 * step) % len(others)] for step in range(3)] if others else []
