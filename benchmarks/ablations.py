@@ -1,10 +1,10 @@
-"""What leaving a part out costs, clip by clip: trained runs of the renderer beside one with nothing left out.
+"""Measures the cost of removing a part, clip by clip: trained ablations of the renderer against a complete run.
 
     python benchmarks/ablations.py DATA runs/whole runs/without_lips runs/without_audio
 
 Training's own measure on the split `val` (every eighth frame, strict protocol, VGG on all of them), as the difference
-from the first run. The same frames are drawn by all, so differences far below the spread of people can be told: the
-interval is 95 % of the mean difference, by bootstrap over people.
+from the first run. All runs render the same frames, so differences far below the spread between people are detectable.
+The interval is the 95 % interval of the mean difference, by bootstrap over people.
 """
 
 from __future__ import annotations

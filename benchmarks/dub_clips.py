@@ -1,4 +1,4 @@
-"""Dubs every video of a folder with its own sound and with another's, and checks what must hold for each.
+"""Dubs every video of a folder with its own sound and with another video's, and checks the results.
 
     python benchmarks/dub_clips.py FOLDER [--model fast] [--out FOLDER] [--json FILE]
 
@@ -32,7 +32,7 @@ from lipsmith.media import Frame
 
 @dataclass(frozen=True)
 class Row:
-    """What one dub gave."""
+    """The result of one dub."""
 
     video: str
     speech: str
@@ -46,7 +46,7 @@ class Row:
 
 
 def main() -> None:
-    """Dub, check, print a table; exit code 1 where something does not hold."""
+    """Dub, check, print a table; exit code 1 if a check fails."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model", default="fast")
@@ -83,7 +83,7 @@ def table(dubber: Dubber, films: list[Path], out: Path) -> Iterator[Row]:
 
 
 def checked(dubber: Dubber, film: Path, speech: Path, output: Path) -> Row:
-    """One dub and what is to be said of it."""
+    """One dub and its checks."""
     began = time.perf_counter()
     result = dubber.prepare(film).dub(speech)
     result.save(output, overwrite=True)

@@ -1,4 +1,4 @@
-"""What references alone let expect of a mouth, by the two constants of `expected_content`, on the split `val`.
+"""Measures the prediction from references alone for the two constants of `expected_content`, on the split `val`.
 
 `python benchmarks/expected_content.py DATA` prints L1 (% of the crop) and r for a grid round the constants in force.
 """
@@ -22,7 +22,7 @@ TRUST = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def expected(trial: Trial, nearness: float) -> dict[str, float]:
-    """L1 and r of what is expected without speech."""
+    """L1 and r of the prediction without speech."""
     pose, references = torch.from_numpy(trial.pose)[None], torch.from_numpy(trial.references)[None]
     with torch.inference_mode():
         steady = module.steadied(pose, LandmarkConfig.steady)

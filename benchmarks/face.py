@@ -1,6 +1,6 @@
 """Milliseconds of face tracking by stage, on one core: `python benchmarks/face.py CLIP [CLIP ...] [--json FILE]`.
 
-Figures are processor time of one thread, so that a busy machine does not blur them (its caches still do).
+Figures are CPU time of one thread, which other load affects only through the caches.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def pictures(path: Path, side: int, count: int) -> list[NDArray[np.uint8]]:
 
 
 def stages(image: NDArray[np.uint8]) -> dict[str, float]:
-    """Each stage alone, on a picture with a face."""
+    """Each stage separately, on a picture with a face."""
     detector, mesh, is_cut, tracker = FaceDetector(), FaceMesh(), CutDetector(), FaceTracker()
     crop = mesh_square(tracker.track(image).faces[0].mesh)
     wide = np.full((720, 1280, 3), 128, np.uint8)

@@ -15,7 +15,7 @@ from lipsmith import Dubber
 
 
 def main() -> None:
-    """Dub and tell."""
+    """Dub and print the figures."""
     film, words, out, model, threads = sys.argv[1:]
     dubber = Dubber.from_pretrained(model, "cpu", int(threads))
     began = time.perf_counter()

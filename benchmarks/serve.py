@@ -1,4 +1,4 @@
-"""What `lipsmith serve` costs and what it stands: a load, a preview, a queue, and the same dubs with and without it.
+"""Measures `lipsmith serve`: load, preview, queue, and the same dubs with and without the service.
 
     python benchmarks/serve.py [--clients 50] [--seconds 10] [--json FILE]
 

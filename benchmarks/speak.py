@@ -1,4 +1,4 @@
-"""How long stage 1 takes for a minute of speech, and how far ONNX Runtime is from torch.
+"""Measures the time of stage 1 for a minute of speech, and the difference of ONNX Runtime from torch.
 
     python benchmarks/speak.py [--model fast] [--seconds 60] [--threads 2] [--json FILE]
 
@@ -70,7 +70,7 @@ def predict(
 
 
 def demo_points(frames: int) -> NDArray[np.float32]:
-    """The demo's face `(frames, 131, 2)` in crop units, trembling a little."""
+    """The demo's face `(frames, 131, 2)` in crop units, with a small jitter."""
     import cv2
 
     image = cv2.imread(str(ROOT / "demo" / "face.png"))

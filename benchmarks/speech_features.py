@@ -1,4 +1,4 @@
-"""Mel against phoneme posteriors as what stage 1 hears: same clips, same steps, nothing else changed.
+"""Compares mel and phoneme posteriors as input of stage 1, with the same clips and steps.
 
     python benchmarks/speech_features.py DATA WORK [--steps 2400] [--threads 1] [--only mel|posteriors]
 

@@ -1,4 +1,4 @@
-"""Frames of a dubbed film side by side: python demo/film_strip.py FILM PICTURE LEFT TOP RIGHT BOTTOM."""
+"""Draws frames of a dubbed film side by side: python demo/film_strip.py FILM PICTURE LEFT TOP RIGHT BOTTOM."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def colored(values: NDArray[np.floating]) -> Image:
 
 
 def tracked(frame: Image, transform: NDArray[np.float64]) -> Image:
-    """The frame with its mesh and the outline of its crop, beside that crop."""
+    """The frame with its mesh and the outline of its crop, next to that crop."""
     drawn = enlarged(frame, 2 * HEIGHT)
     scale = drawn.shape[0] / frame.shape[0]
     for x, y in FaceTracker().track(frame).faces[0].mesh * scale:
@@ -61,7 +61,7 @@ def tracked(frame: Image, transform: NDArray[np.float64]) -> Image:
 
 
 def heard(mouth: MouthTrack, speech: Speech) -> Image:
-    """The mel spectrogram round a moment, and the sketches that follow from it."""
+    """The mel spectrogram around a moment, and the sketches predicted from it."""
     places = range(PLACE, PLACE + 24, 6)
     mel = np.concatenate([mouth.mel(speech, slice(place, place + 1))[0] for place in range(PLACE, PLACE + 24, 5)], 1)
     spectrogram = cv2.resize(colored(mel[::-1] / 8 + 0.5), (HEIGHT * 3 // 2, HEIGHT), interpolation=cv2.INTER_NEAREST)
@@ -70,7 +70,7 @@ def heard(mouth: MouthTrack, speech: Speech) -> Image:
 
 
 def aligned(clip: Clip, mouth: MouthTrack, speech: Speech, target: Image) -> tuple[list[Image], Image]:
-    """Three of the references of a frame, and what all of them give once they are flowed onto its landmarks."""
+    """Three references of a frame, and all its references warped onto its landmarks."""
     encoded, part = clip.encoded[mouth.face].encoded, slice(PLACE, PLACE + 1)
     chosen = mouth.references[part]
     renderer = load_networks(find_model("fast").path)[1]
@@ -100,7 +100,7 @@ def aligned(clip: Clip, mouth: MouthTrack, speech: Speech, target: Image) -> tup
 
 
 def hidden(target: Image) -> Image:
-    """What the networks see of a target."""
+    """The part of a target that the networks receive."""
     shown = target.copy()
     shown[SIDE // 2 :] = 128
     return shown

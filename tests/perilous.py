@@ -1,4 +1,4 @@
-"""Takes the place of a clip's preparation in a worker, which imports it anew: clips that kill it, or never end."""
+"""Replaces the preparation of a clip in a worker process with clips that crash it or never end."""
 
 from __future__ import annotations
 

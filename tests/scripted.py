@@ -1,4 +1,4 @@
-"""Faces that are where a test says, in place of those that a tracker finds."""
+"""Faces at positions set by a test, instead of those of a tracker."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def mesh(side: float = 120.0, x: float = 40.0, y: float = 40.0) -> NDArray[np.fl
 
 
 class ScriptedTracker:
-    """Takes the place of `FaceTracker`."""
+    """Replaces `FaceTracker`."""
 
     def __init__(self, frames: Iterable[Seen], score: float = 1.0) -> None:
         self._frames, self._score = iter(frames), score

@@ -1,6 +1,5 @@
-"""Footage that anyone may have: the public-domain face of demo/ set in motion, with its free voice.
-
-A drawn face would not be found by a detector trained on photographs; this one is.
+"""Freely usable footage: the public-domain face of demo/ in motion, with its free voice. A detector trained on
+photographs finds this face, but would not find a drawn one.
 """
 
 from __future__ import annotations

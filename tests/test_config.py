@@ -1,4 +1,4 @@
-"""Config files: what they say becomes frozen dataclasses, and what is wrong with them is told in one sentence."""
+"""Config files become frozen dataclasses, and errors in them are reported in one sentence."""
 
 from __future__ import annotations
 

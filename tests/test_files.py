@@ -1,4 +1,4 @@
-"""Results appear whole, are read back as written, and never take the place of what a command works on."""
+"""Results are written atomically, read back unchanged, and never replace the inputs of a command."""
 
 from __future__ import annotations
 

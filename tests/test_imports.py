@@ -1,4 +1,4 @@
-"""A plain install works: whatever does not train or measure imports without torch, and nothing heavy comes unasked."""
+"""A plain install works: modules that do not train or evaluate import without torch, and heavy imports are deferred."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The researcher's whole way on drawn footage: prepare, train both networks, export, and dub with what came out."""
+"""The complete research workflow on synthetic footage: prepare, train both networks, export, and dub."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every command shares: help at once, exit codes, one sentence an error, results on stdout alone."""
+"""Common behavior of all commands: fast help, exit codes, one-sentence errors, only results on stdout."""
 
 from __future__ import annotations
 

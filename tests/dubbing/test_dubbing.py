@@ -1,4 +1,4 @@
-"""Whole dubs of synthetic footage with a stand-in for the networks."""
+"""Complete dubs of synthetic footage with a stand-in for the networks."""
 
 import threading
 from collections.abc import Callable

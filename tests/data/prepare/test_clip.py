@@ -1,4 +1,4 @@
-"""When a second face is a second speaker."""
+"""Detection of a second speaker."""
 
 from __future__ import annotations
 

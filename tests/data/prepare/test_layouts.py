@@ -1,4 +1,4 @@
-"""Which files are clips, who speaks in them, and to which split they belong."""
+"""Source files, speakers and splits derived from folder layouts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_folders_that_are_splits(tmp_path: Path) -> None:
 
 
 def test_the_case_of_a_split_is_no_matter(tmp_path: Path) -> None:
-    """Else a test film would be trained on without a word, by the name of Test."""
+    """Otherwise a test film would silently be used in training, with the speaker name Test."""
     touch(tmp_path, "Test/a_1.mp4", "TRAIN/ann/b.mp4", "Dev/c.mp4")
     assert clips(tmp_path) == ["test/a/a_1", "train/ann/b", "val/c/c"]
     assert clips(tmp_path / "Test") == ["test/a/a_1"]
@@ -45,7 +45,7 @@ def test_footage_without_splits_is_for_training(tmp_path: Path) -> None:
 
 
 def test_a_part_of_a_set_named_alone_keeps_its_split(tmp_path: Path) -> None:
-    """Else a test film would be trained on without a word."""
+    """Otherwise a test film would silently be used in training."""
     touch(tmp_path, "test/p1/a.mp4", "test/p2_1.mp4")
     for part in (tmp_path / "test/p1", tmp_path / "test/p1/a.mp4"):
         assert clips(part) == ["test/p1/a"]
