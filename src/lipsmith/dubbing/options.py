@@ -13,7 +13,6 @@ import numpy as np
 
 from lipsmith.dubbing.source import Fit, check_stretch
 from lipsmith.errors import UsageError
-from lipsmith.face.stretches import prominence
 from lipsmith.inference.backend import Precision
 
 if TYPE_CHECKING:
@@ -147,6 +146,8 @@ def warn_ignored_faces(name: str, face: str, tracks: Sequence[Face], chosen: Seq
 
 def _of_shot(tracks: list[Face], face: str) -> Face:
     if face == "largest":
+        from lipsmith.face.stretches import prominence
+
         return max(tracks, key=lambda track: prominence(track.size, len(track.frames)))
     longest = max(len(track.frames) for track in tracks)
     lasting = [track for track in tracks if len(track.frames) >= _LASTING * longest]

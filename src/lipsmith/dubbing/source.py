@@ -15,12 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.errors import InputError, UsageError
-from lipsmith.media import Frame, VideoInfo, probe, read_frames
-from lipsmith.media.color import Picture
-from lipsmith.media.container import Chapter, chapters_between
 
+# Media libraries are imported where they are used: `lipsmith dub --help` needs this module, but not them.
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from lipsmith.media import Frame, VideoInfo
+    from lipsmith.media.color import Picture
+    from lipsmith.media.container import Chapter
 
 _LOG = logging.getLogger(__name__)
 
@@ -81,6 +83,8 @@ class FileSource:
         check_stretch(start, end)
         end = finite(end)
         self._path, self._start, self._end = path, start or 0.0, end
+        from lipsmith.media import probe
+
         info = probe(path)
         for remark in info.remarks:
             _LOG.info(remark)
@@ -128,6 +132,8 @@ class FileSource:
 
     def _read(self, start: float, end: float | None, remedy: str) -> Iterator[Frame]:
         """At least one frame."""
+        from lipsmith.media import read_frames
+
         frames = read_frames(self._path, start, end, self._even, as_filmed=True)
         first = next(frames, None)
         if first is None:
@@ -229,6 +235,8 @@ def chapters_of(footage: Footage, times: NDArray[np.float64], timeline: Timeline
     if footage.info is None or (np.diff(timeline.index) < 0).any():
         return []
     begin, speed = float(times[0]), timeline.speed
+    from lipsmith.media.container import chapters_between
+
     inside = chapters_between(footage.info.chapters, begin, begin + timeline.end * speed)
     return [replace(chapter, start=chapter.start / speed, end=chapter.end / speed) for chapter in inside]
 
