@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 import av
 import cv2
 import numpy as np
+from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from lipsmith.errors import InputError
 from lipsmith.files import write_whole
 from lipsmith.media import Frame, VideoWriter, open_sound, probe, read_frames
-from lipsmith.media.color import Picture
+from lipsmith.media.color import FULL, LIMITED, PIXEL_FORMAT, FilmedPicture, Picture
 from lipsmith.media.sound import to_frame
 from lipsmith.progress import Progress
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from lipsmith.dubbing.source import Footage, Source, Timeline
 
 _LONGEST_SIDE: Final = 640
+_BT601: Final = 5
+"""As OpenCV converts."""
 _CLOCK: Final = 90_000
 _SOUND_RATE: Final = 48_000
 
@@ -43,15 +46,17 @@ class Witness:
         """The images in the order of a walk."""
         with write_whole(self._path) as beside, av.open(str(beside), "w", options={"movflags": "+faststart"}) as film:
             stream: Any = film.add_stream("libx264", options={"preset": "ultrafast", "crf": "25", "threads": "1"})
-            stream.pix_fmt = "yuv420p"
-            stream.codec_context.time_base = Fraction(1, _CLOCK)
+            context = stream.codec_context
+            context.pix_fmt, context.time_base = PIXEL_FORMAT, Fraction(1, _CLOCK)
             sound = self._add_sound(film)
             for number, image in enumerate(self._source.show(order, times)):
-                small = _shrunk(np.asarray(image))
+                frame = _small(image)
                 if not number:
-                    stream.height, stream.width = small.shape[:2]
-                planes = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2YUV_I420), np.uint8)
-                frame = av.VideoFrame.from_numpy_buffer(planes, format="yuv420p")
+                    stream.height, stream.width = frame.height, frame.width
+                    stream.codec_context.color_range, stream.codec_context.colorspace = (
+                        frame.color_range,
+                        frame.colorspace,
+                    )
                 frame.pts = round(float(self._timeline.times[number]) * _CLOCK)
                 frame.time_base = Fraction(1, _CLOCK)
                 film.mux(stream.encode(frame))
@@ -104,12 +109,31 @@ def join_sides(before: Path, after: Path, path: Path, progress: Progress) -> Non
             progress(other.index + 1, right.frames or 0)
 
 
-def _shrunk(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """With sides that are even, as the encoder needs them, and of 640 pixels at most."""
-    height, width = image.shape[:2]
+def _small(image: Picture) -> VideoFrame:
+    """A frame with even sides of 640 pixels at most; its codes are those that were filmed, where there are such."""
+    if isinstance(image, FilmedPicture):
+        planes, tags = [image.plane(number) for number in range(3)], (FULL if image.full else LIMITED, image.matrix)
+    else:
+        planes, tags = _codes(image), (LIMITED, _BT601)
+    height, width = planes[0].shape
     # By whole numbers: means of whole pixels cost a fraction of any other resizing, and most films are not resized.
     factor = -(-max(height, width) // _LONGEST_SIDE)
-    size = (max(2, width // factor // 2 * 2), max(2, height // factor // 2 * 2))
-    if size == (width, height):
-        return image
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    sides = (max(2, width // factor // 2 * 2), max(2, height // factor // 2 * 2))
+    small = [_resized(plane, sides[0] // step, sides[1] // step) for plane, step in zip(planes, (1, 2, 2), strict=True)]
+    packed = np.concatenate([plane.ravel() for plane in small]).reshape(-1, sides[0])
+    frame = VideoFrame.from_numpy_buffer(packed, format=PIXEL_FORMAT)
+    frame.color_range, frame.colorspace = tags
+    return frame
+
+
+def _codes(image: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """Luma (H, W) and the two of chroma (H / 2, W / 2) of RGB, without an odd last row and column."""
+    height, width = (side // 2 * 2 for side in image.shape[:2])
+    packed = np.asarray(cv2.cvtColor(np.ascontiguousarray(image[:height, :width]), cv2.COLOR_RGB2YUV_I420), np.uint8)
+    return [packed[:height], *packed[height:].reshape(2, height // 2, width // 2)]
+
+
+def _resized(plane: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    if plane.shape == (height, width):
+        return plane
+    return np.asarray(cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
