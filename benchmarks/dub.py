@@ -98,7 +98,7 @@ def compared(commits: list[Path], job: list[str], seconds: float, options: argpa
 
 
 def measured(commit: Path, job: list[str], seconds: float) -> Figures:
-    """Frames a second of the whole process and of each pass, CPU time a frame, and peak memory of one dub."""
+    """Frames a second and CPU time a frame, of the whole process and of each pass, and peak memory of one dub."""
     command, frames = [sys.executable, str(ROOT / "benchmarks" / "one_dub.py"), *job], seconds * FPS
     began = time.perf_counter()
     environment = {**os.environ, "PYTHONPATH": str(commit / "src")}
@@ -114,6 +114,8 @@ def measured(commit: Path, job: list[str], seconds: float) -> Figures:
         "fps": frames / elapsed,
         "first_fps": frames / passes["first"],
         "second_fps": frames / passes["second"],
+        "first_cpu_ms": 1000 * passes["first_cpu"] / frames,
+        "second_cpu_ms": 1000 * passes["second_cpu"] / frames,
         "cpu_ms": 1000 * (usage.ru_utime + usage.ru_stime) / frames,
         "peak_mb": usage.ru_maxrss / 1024,
         "face_px": passes["face"],
@@ -125,7 +127,7 @@ def show(name: str, found: list[Figures]) -> None:
     for key in found[0]:
         values = [figures[key] for figures in found]
         ratio = f"{values[0] / values[1]:10.2f}" if len(values) > 1 else ""
-        print(f"{name:>10}.{key:11}" + "".join(f"{value:10.1f}" for value in values) + ratio, flush=True)
+        print(f"{name:>10}.{key:13}" + "".join(f"{value:10.1f}" for value in values) + ratio, flush=True)
 
 
 def write_speech(path: Path, seconds: float) -> Path:

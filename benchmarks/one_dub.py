@@ -1,4 +1,4 @@
-"""One dub in a process of its own, for `benchmarks/dub.py`: prints seconds of its two passes and width of the face.
+"""One dub in a process of its own, for `benchmarks/dub.py`: prints what its two passes take and how wide the face is.
 
     python benchmarks/one_dub.py FILM SPEECH OUT MODEL THREADS
 
@@ -18,12 +18,19 @@ def main() -> None:
     """Dub and print the figures."""
     film, words, out, model, threads = sys.argv[1:]
     dubber = Dubber.from_pretrained(model, "cpu", int(threads))
-    began = time.perf_counter()
+    began, cpu_began = time.perf_counter(), time.process_time()
     clip = dubber.prepare(film)
-    between = time.perf_counter()
+    between, cpu_between = time.perf_counter(), time.process_time()
     clip.dub(words).save(out, overwrite=True)
-    ended = time.perf_counter()
-    print(json.dumps({"first": between - began, "second": ended - between, "face": clip.faces[0].size}))
+    ended, cpu_ended = time.perf_counter(), time.process_time()
+    found = {
+        "first": between - began,
+        "second": ended - between,
+        "first_cpu": cpu_between - cpu_began,
+        "second_cpu": cpu_ended - cpu_between,
+        "face": clip.faces[0].size,
+    }
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":
