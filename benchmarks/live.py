@@ -5,7 +5,7 @@
 The footage is the demo's face in motion, kept and loaded again; the demo's voice is pushed in chunks in real time,
 with pauses between. Latency: from the push of a sample to the moment at which the frame with that sample is in the
 caller's hands. Drift: the end of the sound against the end of the picture, after the last frame. `--simulated` runs so
-many hours on a clock that waits for nobody, with a stand-in for the networks and five frames a second.
+many hours on a clock that waits for nobody, with a stand-in for the networks and two frames a second.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class Simulated:
 
 def simulate(hours: float) -> None:
     """Talk and idle by turns for `hours`, and print memory every hour."""
-    rate = 5
+    rate = 2
     clip = make_dubber().prepare([face_at(number / 5, (96, 96)) for number in range(10)], rate=rate)
     session, words = Live(clip, SPEECH_RATE, clock=Simulated()), speech(20.0)
     said, per_hour = 0, 3600 * rate

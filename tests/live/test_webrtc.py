@@ -47,7 +47,7 @@ async def called() -> tuple[list[tuple[int, int]], float]:
     for _ in range(20):
         picture = await asyncio.wait_for(video.recv(), 60)  # type: ignore[attr-defined]
         sizes.append((picture.width, picture.height))
-    for _ in range(100):
+    for _ in range(1000):
         packet = await asyncio.wait_for(audio.recv(), 60)  # type: ignore[attr-defined]
         loudest = max(loudest, float(np.abs(packet.to_ndarray()).max()) / 32767)
         if loudest > 0.05:
