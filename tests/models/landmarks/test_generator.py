@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lipsmith.face.landmarks import NUM_CONTENT, NUM_JAW, NUM_POSE
 from lipsmith.models.landmarks.config import LandmarkConfig
-from lipsmith.models.landmarks.expected import expected_content, steadied
+from lipsmith.models.landmarks.expected import expected_content, followed, steadied
 from lipsmith.models.landmarks.generator import LandmarkGenerator, build_landmark_generator, build_speech_encoder
 
 TINY = LandmarkConfig(
@@ -62,9 +62,8 @@ def awake(config: LandmarkConfig) -> LandmarkGenerator:
 def test_untrained_it_gives_what_the_references_let_expect(config: LandmarkConfig) -> None:
     mel, pose, faces = inputs(bands=config.bands)
     content = build_landmark_generator(config).eval()(mel, pose, faces)
-    torch.testing.assert_close(
-        content, expected_content(steadied(pose, config.steady), faces, config.nearness), atol=1e-6, rtol=0
-    )
+    expected = expected_content(steadied(pose, config.steady), faces, config.nearness) + followed(pose, config.steady)
+    torch.testing.assert_close(content, expected, atol=1e-6, rtol=0)
 
 
 @KINDS
@@ -125,6 +124,25 @@ def test_a_joint_token_gives_lips_and_jaw() -> None:
 def test_a_still_head_stays_where_it_is(frames: int) -> None:
     pose = torch.rand(2, 1, NUM_POSE, 2).expand(-1, frames, -1, -1)
     torch.testing.assert_close(steadied(pose, 3.0), pose, atol=1e-6, rtol=0)
+
+
+def test_content_follows_quick_motion_of_the_head_and_all_lips_alike() -> None:
+    pose = torch.zeros(1, 25, NUM_POSE, 2)
+    assert not followed(pose, 8.0).any()
+    pose[:, 12] = torch.tensor([0.01, -0.02])  # the whole head, in one frame
+    quick = (steadied(pose, 1.0) - steadied(pose, 8.0))[:, :, :1]
+    moved = followed(pose, 8.0)
+    # Lips: 0.4 - 0.65 + 1.3, an end of the jaw: 1.2 - 0.55 + 0.4, the chin: 0.8 - 1.0 + 1.2 of it.
+    torch.testing.assert_close(moved[:, :, NUM_JAW:], (1.05 * quick).expand(-1, -1, 40, -1))
+    torch.testing.assert_close(moved[:, :, [0, 16]], (1.05 * quick).expand(-1, -1, 2, -1))
+    torch.testing.assert_close(moved[:, :, 8:9], 1.0 * quick)
+
+
+def test_the_ends_of_the_jaw_follow_the_contour_and_lips_the_nose() -> None:
+    nod = torch.zeros(1, 25, NUM_POSE, 2)
+    nod[:, 12, 28:42] = 0.01  # the nose alone
+    moved = followed(nod, 8.0)[0, 12, :, 1] / (steadied(nod, 1.0) - steadied(nod, 8.0))[0, 12, 30, 1]
+    torch.testing.assert_close(moved[[0, 8, 17, 56]], torch.tensor([0.4, 1.2, 1.3, 1.3]))
 
 
 def swing(hertz: float, frames: int = 50) -> float:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from landmark_clips import talking_clip
+from lipsmith.data.clips import with_offset
 from lipsmith.face.landmarks import mouth_width, ranks
+from lipsmith.speech.mel import MEL_RATE
 from lipsmith.training.landmarks.sampler import ReferenceRules, draw, gather_footage, tracked_windows
 
 
@@ -35,6 +39,29 @@ def test_a_pose_is_the_windows_own_or_stands_still_or_is_of_a_moment_nearby() ->
     assert (shifted == shifted[:, :1]).all()
     assert len(shifted.unique()) > 10
     assert shifted.abs().max() <= 15
+
+
+def test_the_other_moment_is_so_far_away_at_least() -> None:
+    footage = gather_footage([talking_clip(0, "a", frames=200)], 12)
+    footage.points[:, 0, 0] = torch.arange(200.0)
+    batch = draw(footage, 256, 12, 3, ReferenceRules(shifted_pose=1.0, pose_shift=10, pose_apart=4), generator())
+    begin = batch.points[:, 0, 0, 0]
+    away = (batch.other_pose[:, 0, 0, 0] - begin)[(begin >= 10) & (begin <= 200 - 12 - 10)].abs()
+    assert sorted(away.unique().tolist()) == [4, 5, 6, 7, 8, 9, 10]
+
+
+def test_windows_leave_out_what_speech_that_was_moved_does_not_cover() -> None:
+    clip = talking_clip(0, "a", frames=60)
+
+    def firsts(offset: float) -> list[int]:
+        moved = replace(clip, record=with_offset(clip.record, offset))
+        return gather_footage([moved], 12).window_first.tolist()
+
+    assert firsts(0.0) == list(range(49))
+    assert firsts(-0.12) == list(range(3, 49))
+    end = int(25 * (clip.mel.shape[1] / MEL_RATE - 0.4) + 1e-6)
+    assert firsts(0.4) == list(range(end + 1 - 12 + 1))
+    assert end < 59
 
 
 def test_a_single_reference_is_often_an_extreme() -> None:

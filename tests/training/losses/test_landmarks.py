@@ -59,11 +59,12 @@ def test_velocity_error_has_a_gradient_where_nothing_moves() -> None:
     assert torch.isfinite(still.grad).all()
 
 
-def test_gestures_are_inner_opening_width_and_outer_opening() -> None:
-    mouth = torch.zeros(1, 1, NUM_CONTENT, 2)
-    for point, place in ((13, (0, 0)), (14, (0, 3)), (78, (0, 0)), (308, (4, 0)), (0, (0, 0)), (17, (3, 4))):
-        mouth[0, 0, CONTENT.index(point)] = torch.tensor(place, dtype=torch.float32)
-    torch.testing.assert_close(gestures(mouth), torch.tensor([[[3.0, 4.0, 5.0]]]))
+def test_gestures_are_nine_gaps_inner_width_and_outer_opening() -> None:
+    lips = mouth(384.0)
+    for point, place in ((82, (9, 1)), (78, (0, 0)), (308, (4, 0)), (0, (0, 0)), (17, (3, 4))):
+        lips[0, 0, CONTENT.index(point)] = torch.tensor(place, dtype=torch.float32)
+    # 82 is the fourth upper point from the corner 78, a unit lower than the others.
+    torch.testing.assert_close(gestures(lips), torch.tensor([[[3.0] * 3 + [2.0] + [3.0] * 5 + [4.0, 5.0]]]))
 
 
 def curve(*values: float) -> torch.Tensor:
@@ -121,10 +122,17 @@ def test_only_lips_that_should_touch_are_left_open() -> None:
 def test_a_plosive_may_close_within_two_frames() -> None:
     truth, bilabial = mouth(4, 4, 0, 4, 4, 4, 4, 4), torch.zeros(1, 8, dtype=torch.bool)
     bilabial[0, 3] = True
-    assert plosives_left_open(mouth(4, 3, 4, 4, 4, 4, 4, 4), truth, bilabial) == pytest.approx((3 - 0.5) / 128)
+    assert plosives_left_open(mouth(4, 3, 4, 4, 4, 4, 4, 4), truth, bilabial) == pytest.approx((3 - 0.25) / 128)
     assert plosives_left_open(mouth(0, 4, 4, 4, 4, 0.25, 4, 4), truth, bilabial) == 0
     bilabial[0, 7] = True  # where true lips stay apart nothing is asked
-    assert plosives_left_open(mouth(4, 3, 4, 4, 4, 4, 4, 4), truth, bilabial) == pytest.approx((3 - 0.5) / 128)
+    assert plosives_left_open(mouth(4, 3, 4, 4, 4, 4, 4, 4), truth, bilabial) == pytest.approx((3 - 0.25) / 128)
+
+
+def test_a_plosive_closes_all_nine_gaps() -> None:
+    truth, bilabial = mouth(0), torch.ones(1, 1, dtype=torch.bool)
+    pointed = mouth(4)
+    pointed[:, :, NUM_JAW + 20 + 20 - 5] = 0  # the middle touches, eight others are open by 4 px
+    assert plosives_left_open(pointed, truth, bilabial) == pytest.approx((4 * 8 / 9 - 0.25) / 128)
 
 
 def test_unknown_phonemes_count_for_nothing() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lipsmith.face.landmarks import NUM_CONTENT, NUM_JAW, NUM_POINTS
 from lipsmith.models.landmarks.config import LandmarkConfig
-from lipsmith.models.landmarks.expected import expected_content, steadied
+from lipsmith.models.landmarks.expected import expected_content, followed, steadied
 from lipsmith.models.landmarks.layers import EncoderLayer, TemporalResidual, build_point_encoder, sinusoids, zeroed
 from lipsmith.models.mel_encoder import FeatureEncoder, MelEncoder
 
@@ -54,8 +54,8 @@ class LandmarkTransformer(nn.Module):
     """Fuses reference, speech and pose tokens. Speech positions predict the lips and pose positions the jaw, or a
     shared position predicts both.
 
-    Predicts the offset from what the references alone let expect at the frame's pose (`expected_content`), which is
-    also what an untrained model gives.
+    Predicts the offset from what the references alone let expect at the frame's pose (`expected_content`, `followed`),
+    which is also what an untrained model gives.
     """
 
     _UNIT = 0.05
@@ -84,6 +84,7 @@ class LandmarkTransformer(nn.Module):
         units.
         """
         frames, count = tokens.shape[1], references.shape[1]
+        motion = followed(pose, self.steady)
         pose = steadied(pose, self.steady)
         mean = reduce(references, "b n p c -> b 1 p c", "mean")
         expected = expected_content(pose, references, self.nearness)
@@ -99,5 +100,5 @@ class LandmarkTransformer(nn.Module):
             sequence = layer(sequence)
         lips = rearrange(self.lips(sequence[:, count : count + frames]), "b t (p c) -> b t p c", c=2)
         jaw = rearrange(self.jaw(sequence[:, -frames:]), "b t (p c) -> b t p c", c=2)
-        content: Tensor = expected + self._UNIT * torch.cat([jaw, lips], dim=2)
+        content: Tensor = expected + motion + self._UNIT * torch.cat([jaw, lips], dim=2)
         return content

@@ -46,7 +46,7 @@ class RendererConfig:
     """Amount by which references are sharpened before warping, which blurs them; see `models.renderer.prefilter`."""
     lip_reach: float = 0.03
     """Reach, crop units, of a lip point in the flow that separates upper and lower lip; 0 for none."""
-    drive: float = 1.2
+    drive: float = 1.1
     """Factor on the distance of predicted lips and jaw from rest in a dub, because pictures follow landmarks by less
     than requested. Can be changed at inference."""
     modulation_norm: Literal["none", "instance"] = "none"

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from lipsmith.face.landmarks import MIRROR, NUM_JAW, NUM_POINTS, NUM_POSE, OUTER_LIP, ranks
 from lipsmith.inference.speak import RATE
-from lipsmith.models.landmarks.expected import expected_content, steadied
+from lipsmith.models.landmarks.expected import expected_content, followed, steadied
 from lipsmith.speech.mel import MEL_LIMIT, MEL_RATE, WINDOW
 from lipsmith.training.landmarks.sampler import Window
 
@@ -71,7 +71,10 @@ def exchange_pose(
     The pose of another moment cannot reveal the mouth at this one. `steady` and `nearness` are those of the network.
     """
     pose, content = window.points[:, :, :NUM_POSE], window.points[:, :, NUM_POSE:]
-    own, other = (expected_content(steadied(p, steady), window.references, nearness) for p in (pose, window.other_pose))
+    own, other = (
+        expected_content(steadied(each, steady), window.references, nearness) + followed(each, steady)
+        for each in (pose, window.other_pose)
+    )
     given = window.other_pose
     if rules.pose_noise:
         noise = torch.randn(len(given), 1, NUM_POSE, 2, device=given.device, generator=random)

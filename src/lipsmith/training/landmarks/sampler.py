@@ -97,6 +97,8 @@ class ReferenceRules:
     """Share of windows whose head moves as it did a little before or after."""
     pose_shift: int = 15
     """Frames by which these moments are away, up to: syllables pass, the head hardly turns."""
+    pose_apart: int = 0
+    """Frames by which they are away at least, where the clip is long enough."""
 
 
 def load_footage(
@@ -108,7 +110,7 @@ def load_footage(
     """
     records = sorted(read_manifest(root, split), key=lambda record: (record.identity, record.clip))
     clips = list(read_ahead(partial(load_clip, root, images=False), records))
-    whole = [clip for clip in clips if len(tracked_windows(_tracked(clip), window))]
+    whole = [clip for clip in clips if len(tracked_windows(_usable(clip), window))]
     if not whole:
         raise InputError(
             f"{root}: no clip of the split '{split}' shows a face in {window} frames in a row; take a shorter window"
@@ -127,7 +129,7 @@ def gather_footage(
 ) -> Footage:
     """Footage of clips that are sorted by identity; `shifts`: mel steps by which speech may be early or late."""
     identities = [clip.record.identity for clip in clips]
-    starts = [tracked_windows(_tracked(clip), window) for clip in clips]
+    starts = [tracked_windows(_usable(clip), window) for clip in clips]
     frames = make_spans([len(grid(clip.times)) for clip in clips], identities, device)
     windows = make_spans([len(each) for each in starts], identities, device)
     pieces = (_at_25(clip, shifts) | _said(clip, phonemes.get(clip.record.clip)) for clip in clips)
@@ -169,9 +171,15 @@ def _said(clip: PreparedClip, phonemes: Phonemes | None) -> dict[str, NDArray[An
     return {"phonemes": activity, "bilabial": bilabial}
 
 
-def _tracked(clip: PreparedClip) -> NDArray[np.bool_]:
-    """Whether a face was found, at 25 frames a second."""
-    return resample(clip.tracked.astype(np.float32), clip.times, grid(clip.times)) > 0.5
+def _usable(clip: PreparedClip) -> NDArray[np.bool_]:
+    """Whether a face was found and the sound is known, at 25 frames a second.
+
+    Speech that was moved leaves digital silence at one end of the clip, where the mouth goes on speaking.
+    """
+    ticks = grid(clip.times)
+    offset, end = clip.record.offset, clip.mel.shape[1] / MEL_RATE
+    known = (ticks >= max(0.0, -offset)) & (ticks <= end - max(0.0, offset))
+    return np.asarray(known & (resample(clip.tracked.astype(np.float32), clip.times, ticks) > 0.5))
 
 
 def tracked_windows(tracked: NDArray[np.bool_], window: int) -> NDArray[np.intp]:
@@ -206,7 +214,8 @@ def _other_frames(
     """Frames `(b, T)` that lend their pose: the windows' own, a run nearby, or one frame of it over and over."""
     chance, spot = torch.rand(2, len(clips), 1, device=clips.device, generator=random)
     last = footage.frames.length[clips] - frames.shape[1]
-    begin = frames[:, :1] + ((2 * spot - 1) * rules.pose_shift).round().long()
+    away = (2 * spot - 1) * (rules.pose_shift - rules.pose_apart)
+    begin = frames[:, :1] + (away + away.sign() * rules.pose_apart).round().long()
     first = footage.frames.first[clips, None]
     begin = torch.minimum(torch.maximum(begin, first), first + last[:, None])
     run = begin + torch.arange(frames.shape[1], device=clips.device)

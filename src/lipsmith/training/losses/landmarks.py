@@ -21,8 +21,8 @@ _NEAR = 2
 """Frames round a plosive within which the lips touch."""
 _UPPER = [NUM_JAW + len(OUTER_LIP) + place for place in range(1, 10)]
 _LOWER = [NUM_JAW + len(OUTER_LIP) + 20 - place for place in range(1, 10)]
-_GESTURES = ((13, 14), (78, 308), (0, 17))
-"""Pairs of mesh points: inner opening, inner width, outer opening."""
+_CHORDS = ((78, 308), (0, 17))
+"""Pairs of mesh points: inner width, outer opening."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +88,14 @@ def velocity_error(prediction: Tensor, truth: Tensor, points: Tensor) -> Tensor:
 
 
 def gestures(content: Tensor) -> Tensor:
-    """Lip openings and width `(b, T, 3)` of content `(b, T, 57, 2)`, crop units."""
+    """Curves `(b, T, 11)` of content `(b, T, 57, 2)`, crop units: nine gaps, inner width, outer opening.
+
+    All nine gaps: of the middle one alone mouths learn to open to a point.
+    """
     rank = {point: index for index, point in enumerate(CONTENT)}
-    ends = torch.tensor([[rank[a], rank[b]] for a, b in _GESTURES], device=content.device)
+    ends = torch.tensor([[rank[a], rank[b]] for a, b in _CHORDS], device=content.device)
     chords = content[:, :, ends[:, 0]] - content[:, :, ends[:, 1]]
-    return (chords.square().sum(-1) + 1e-12).sqrt()
+    return torch.cat([gaps(content), (chords.square().sum(-1) + 1e-12).sqrt()], dim=2)
 
 
 def gaps(content: Tensor) -> Tensor:
@@ -109,16 +112,18 @@ def left_open(prediction: Tensor, truth: Tensor) -> Tensor:
 
 
 def plosives_left_open(prediction: Tensor, truth: Tensor, bilabial: Tensor) -> Tensor:
-    """Least opening within two frames of each p, b and m at which the true lips touch, less half of touching.
+    """Least mean gap within two frames of each p, b and m at which the true lips' middles touch.
 
-    Mean over those phonemes, crop units.
+    Less a quarter of touching; mean over those phonemes, crop units.
     """
-    least, true_least = (
-        -F.max_pool1d(-gaps(content)[:, :, 4].abs(), 2 * _NEAR + 1, stride=1, padding=_NEAR)
-        for content in (prediction, truth)
-    )
-    closed = bilabial & (true_least < _TOUCHING)
-    return ((least - _TOUCHING / 2).clamp_min(0) * closed).sum() / closed.sum().clamp_min(1)
+    closed = bilabial & (_least(gaps(truth)[:, :, 4].abs()) < _TOUCHING)
+    excess = (_least(gaps(prediction).abs().mean(2)) - _TOUCHING / 4).clamp_min(0)
+    return (excess * closed).sum() / closed.sum().clamp_min(1)
+
+
+def _least(curves: Tensor) -> Tensor:
+    """The least of curves `(b, T)` within two frames of each."""
+    return -F.max_pool1d(-curves, 2 * _NEAR + 1, stride=1, padding=_NEAR)
 
 
 def phoneme_error(logits: Tensor, activity: Tensor) -> Tensor:
