@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -10,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from lipsmith import Clip, Dubber
-from lipsmith.dubbing.mouth import MouthTrack, draw
+from lipsmith.dubbing.mouth import MouthTrack, draw_frame
 from lipsmith.dubbing.paste.composite import Compositor, soft_mask
 from lipsmith.face import FaceTracker
 from lipsmith.face.crop import crop_image, invert, still_points
@@ -19,6 +20,7 @@ from lipsmith.inference.render import pixels, planes
 from lipsmith.inference.stages import load_networks
 from lipsmith.media import read_frames
 from lipsmith.models.renderer.alignment import References
+from lipsmith.speech.mel import mel_windows
 from lipsmith.speech.recording import Speech, load_speech
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,7 +65,7 @@ def tracked(frame: Image, transform: NDArray[np.float64]) -> Image:
 def heard(mouth: MouthTrack, speech: Speech) -> Image:
     """The mel spectrogram around a moment, and the sketches predicted from it."""
     places = range(PLACE, PLACE + 24, 6)
-    mel = np.concatenate([mouth.mel(speech, slice(place, place + 1))[0] for place in range(PLACE, PLACE + 24, 5)], 1)
+    mel = np.concatenate(list(mel_windows(speech.mel, mouth.times[PLACE : PLACE + 24 : 5])), 1)
     spectrogram = cv2.resize(colored(mel[::-1] / 8 + 0.5), (HEIGHT * 3 // 2, HEIGHT), interpolation=cv2.INTER_NEAREST)
     sketches = [255 - mouth.sketches(slice(place, place + 1), SIDE)[0, 2] for place in places]
     return row(np.asarray(spectrogram, np.uint8), *(cv2.cvtColor(sketch, cv2.COLOR_GRAY2RGB) for sketch in sketches))
@@ -87,7 +89,7 @@ def aligned(clip: Clip, mouth: MouthTrack, speech: Speech, target: Image) -> tup
             mouth.sketches(part, SIDE) / 255,
             mouth.points[part],
             still_points(mouth.face.transforms[mouth.rows[part]]),
-            mouth.mel(speech, part)[:, None],
+            mel_windows(speech.mel, mouth.times[part])[:, None],
         )
     ]
     lips, picture, sketches, points, still, mel = tensors[5:]
@@ -112,27 +114,29 @@ def main() -> None:
     (mouth,) = result.mouths
     frame = [frame.image for frame in read_frames(ACTOR, start=3.91, end=6.07)][int(result.timeline.index[PLACE])]
     face, at = mouth.face, int(mouth.rows[PLACE])
-    drawn = draw(clip.backend, clip.encoded[face], mouth, speech, slice(PLACE, PLACE + 1), [frame])
-    references, whole = aligned(clip, mouth, speech, drawn.originals[0])
+    number = int(mouth.frames[PLACE])
+    (drawn,) = draw_frame(clip.encoded, [mouth], partial(mel_windows, speech.mel), number, frame).faces
+    assert drawn is not None
+    references, whole = aligned(clip, mouth, speech, drawn.filmed)
     mask = soft_mask(face.points[at], mouth.points[PLACE], SIDE)
-    over = (drawn.originals[0] * (1 - 0.6 * mask[..., None]) + 0.6 * 255 * mask[..., None]).astype(np.uint8)
+    over = (drawn.filmed * (1 - 0.6 * mask[..., None]) + 0.6 * 255 * mask[..., None]).astype(np.uint8)
     opacity = float(face.opacity[at])
     pasted = Compositor().paste(
         frame,
-        drawn.images[0],
-        drawn.originals[0],
+        drawn.image,
+        drawn.filmed,
         face.transforms[at],
         face.points[at],
         mouth.points[PLACE],
         opacity,
-        drawn.details[0],
+        drawn.detail,
     )
     PICTURES.mkdir(exist_ok=True)
     for name, picture in {
         "track": tracked(frame, face.transforms[at]),
         "speak": heard(mouth, speech),
         "align": row(*references, whole),
-        "render": row(hidden(drawn.originals[0]), drawn.images[0], drawn.originals[0]),
+        "render": row(hidden(drawn.filmed), drawn.image, drawn.filmed),
         "paste": row(over, frame, pasted),
     }.items():
         cv2.imwrite(str(PICTURES / f"{name}.jpg"), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])

@@ -228,7 +228,7 @@ def test_a_renderer_of_other_sketches_than_a_dub_draws_is_refused(runs: Path, tm
     face = replace(FACE, neighbours=1)
     training = {"training": {"model": asdict(face)}, "validation": {}}
     save_weights(tmp_path / "r" / "renderer", Renderer(face).state_dict(), training)
-    with pytest.raises(UsageError, match="sees 3 sketches"):
+    with pytest.raises(UsageError, match="needs 3 sketches"):
         export(runs / "l", tmp_path / "r", tmp_path / "model", "x", data="", hardware="", license="")
 
 
