@@ -5,7 +5,7 @@ TORCH ?= 2.13.0
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: install test lint docs demo strips clean
+.PHONY: install test lint docs demo strips wheel lock audit clean
 
 install: $(INSTALLED)
 
@@ -25,6 +25,19 @@ demo: $(INSTALLED)
 	$(BIN)/lipsmith dub demo/actor.mp4 demo/speech.wav -o demo/dubbed.mp4 --overwrite
 	$(BIN)/lipsmith dub demo/face.png demo/speech.wav -o demo/portrait.mp4 --overwrite
 
+# The wheel and the sdist in dist/; the wheel is installed and used in a clean environment of each Python that is here.
+wheel: $(INSTALLED)
+	BIN=$(BIN) .ci/wheel
+
+# The versions with which everything was tested, for `make install`.
+lock: $(INSTALLED)
+	$(BIN)/python .ci/lock.py > constraints.txt
+
+# Known weaknesses of the locked versions; asks the package index about each.
+audit: $(INSTALLED)
+	$(BIN)/pip install -q pip-audit
+	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip
+
 # The README's pictures, of what `make demo` wrote.
 strips: demo
 	$(BIN)/python demo/film_strip.py demo/dubbed.mp4 docs/demo.png 165 80 315 260
@@ -34,9 +47,9 @@ clean:
 	rm -rf .venv dist build
 
 # torch goes first and by version: the tested one where pip finds it, any that this machine offers elsewhere.
-$(INSTALLED): pyproject.toml
+$(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lipsmith needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/pip install -q torch==$(TORCH) || $(BIN)/pip install -q torch
-	$(BIN)/pip install -q -e '.[dev]'
+	$(BIN)/pip install -q -e '.[dev]' --constraint constraints.txt
 	@touch $@

@@ -1,0 +1,20 @@
+"""Damaged and odd media end in a result or a documented exit code; `tests/fuzz.py` tries a thousand."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FUZZ = Path(__file__).parents[1] / "fuzz.py"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="limits of processes are POSIX")
+@pytest.mark.parametrize("first", range(0, 100, 25))
+def test_a_hundred_inputs_of_a_fixed_seed(first: int) -> None:
+    words = [sys.executable, str(FUZZ), "--first", str(first), "--times", "25", "--seed", "0"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
