@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.config import build
-from lipsmith.dubbing.scan import CropStore, Face, Scan
+from lipsmith.dubbing.scan import CropStore, Face, Scan, read_scan, write_scan
 from lipsmith.dubbing.source import Footage, Source
 from lipsmith.errors import InputError, UsageError
 from lipsmith.files import refuse_filled, write_whole_folder
@@ -21,19 +22,8 @@ from lipsmith.media import Frame, VideoInfo
 from lipsmith.media.container import Chapter
 from lipsmith.media.lossless import LosslessFrames, write_lossless
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _FRAMES, _FACES, _CLIP = "frames.avi", "faces.npz", "clip.json"
-_ARRAYS: Final = ("frames", "points", "transforms", "opacity", "pool_points", "pool_still", "lips", "landmarks")
-_CROPS: Final = ("pool", "native")
-
-
-@dataclass(frozen=True, kw_only=True)
-class _StoredFace:
-    number: int
-    shot: int
-    size: float
-    place: tuple[float, float]
-    seconds: tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +33,8 @@ class _StoredClip:
     format: int
     name: str
     rate: str
-    size: tuple[int, int]
     face_size: int
     """Side of the reference crops in pixels, as set by the model."""
-    faces: list[_StoredFace]
     chosen: list[int]
     info: dict[str, Any] | None = None
 
@@ -93,14 +81,12 @@ def save_clip(folder: Path, clip: PreparedClip, store: CropStore) -> Path:
     with write_whole_folder(folder) as hidden:
         order = np.arange(len(scan.times))
         write_lossless(hidden / _FRAMES, clip.source.show(order, scan.times))
-        np.savez(hidden / _FACES, allow_pickle=False, times=scan.times, **_arrays_of(scan.faces, store))
+        write_scan(hidden / _FACES, scan, store)
         stored = _StoredClip(
             format=_FORMAT,
             name=footage.name,
             rate=str(footage.rate),
-            size=scan.size,
             face_size=clip.face_size,
-            faces=[_StoredFace(**{f.name: getattr(face, f.name) for f in fields(_StoredFace)}) for face in scan.faces],
             chosen=[face.number for face in clip.chosen],
             info=asdict(footage.info) if footage.info else None,
         )
@@ -122,32 +108,13 @@ def load_clip(folder: Path, store: CropStore, face_size: int) -> PreparedClip:
         if stored.face_size != face_size:
             sides = f"{stored.face_size} pixels, but this one has {face_size}"
             raise UsageError(f"{folder} was prepared for a model with crops of {sides}; prepare the clip again.")
-        with np.load(folder / _FACES, allow_pickle=False) as arrays:
-            times = arrays["times"]
-            faces = [_face_of(face, arrays, store) for face in stored.faces]
-    except (OSError, ValueError, KeyError) as error:
+        scan = read_scan(folder / _FACES, store)
+    except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
         raise InputError(f"{folder} is not a prepared clip ({error}); prepare it again.") from error
-    footage = Footage(stored.name, Fraction(stored.rate), len(times), _info_of(stored.info))
-    source = StoredSource(folder / _FRAMES, footage, times)
-    chosen = [face for face in faces if face.number in stored.chosen]
-    return PreparedClip(source, Scan(times, faces, stored.size), chosen, stored.face_size)
-
-
-def _arrays_of(faces: Sequence[Face], store: CropStore) -> dict[str, NDArray[Any]]:
-    arrays: dict[str, NDArray[Any]] = {}
-    for face in faces:
-        arrays |= {f"{face.number}.{name}": getattr(face, name) for name in _ARRAYS}
-        places = {name: getattr(face, name) for name in _CROPS}
-        arrays |= {f"{face.number}.{name}": store.get(place) for name, place in places.items() if place is not None}
-    return arrays
-
-
-def _face_of(stored: _StoredFace, arrays: Any, store: CropStore) -> Face:  # noqa: ANN401 - numpy's archive
-    own = {name: arrays[f"{stored.number}.{name}"] for name in _ARRAYS}
-    keys = {name: f"{stored.number}.{name}" for name in _CROPS}
-    crops = {name: store.put(arrays[key]) for name, key in keys.items() if key in arrays}
-    parts: dict[str, Any] = asdict(stored) | own | crops
-    return Face(**parts)
+    footage = Footage(stored.name, Fraction(stored.rate), len(scan.times), _info_of(stored.info))
+    source = StoredSource(folder / _FRAMES, footage, scan.times)
+    chosen = [face for face in scan.faces if face.number in stored.chosen]
+    return PreparedClip(source, scan, chosen, stored.face_size)
 
 
 def _info_of(table: dict[str, Any] | None) -> VideoInfo | None:
