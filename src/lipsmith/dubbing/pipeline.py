@@ -199,8 +199,7 @@ class Clip:
         timeline = play(self.times, self._end, seconds, fit)
         if not speaking(recording.voicing, timeline.times).any():
             _LOG.warning("No speech was detected in %s; the lips stay closed.", recording.file or "the recording")
-        predict = partial(predict_mouth, self.backend, self.config)
-        mouths = [predict(face, timeline, recording, strength) for face in self.chosen]
+        mouths = (predict_mouth(self.backend, self.config, face, timeline, recording, strength) for face in self.chosen)
         return Result(self, recording, timeline, [mouth for mouth in mouths if len(mouth.frames)])
 
     @property
