@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lipsmith.errors import WeightsError
 from lipsmith.face import Detection, detector
-from lipsmith.face.detector import anchors, decode, distinct, levels, overlap, suppress, tiles
+from lipsmith.face.detector import FaceDetector, anchors, decode, distinct, levels, overlap, suppress, tiles
 
 
 def test_anchors_are_blazeface_short_range() -> None:
@@ -108,3 +108,15 @@ def test_networks_made_at_once_leave_the_process_its_stderr() -> None:
     with ThreadPoolExecutor(6) as threads:
         list(threads.map(detector.Network, [detector.DETECTOR] * 12))
     assert (os.fstat(2).st_dev, os.fstat(2).st_ino) == (before.st_dev, before.st_ino)
+
+
+def test_the_finest_tiles_may_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    detector, sides = FaceDetector(), []
+    monkeypatch.setattr(detector, "search", lambda image, square: sides.append(square.side) or [])
+    list(detector.coarse_to_fine(np.zeros((480, 640, 3), np.uint8), small=False))
+    assert sorted(set(sides)) == [480, 640]
+    list(detector.coarse_to_fine(np.zeros((480, 640, 3), np.uint8)))
+    assert sorted(set(sides)) == [240, 480, 640]
+    sides.clear()
+    list(detector.coarse_to_fine(np.zeros((100, 100, 3), np.uint8), small=False))
+    assert set(sides) == {100}

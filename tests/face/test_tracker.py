@@ -40,6 +40,8 @@ class Stage:
     pull: float = 0.0
     """How much a mesh leans toward the center of the crop in which it was seen."""
     searches: list[int] = field(default_factory=list)
+    small: list[int] = field(default_factory=list)
+    """Searches that looked for the smallest faces too."""
 
     def visible(self, image: NDArray[np.uint8]) -> list[Actor]:
         seen: list[Actor] = []
@@ -66,8 +68,10 @@ class Stage:
 class StubDetector:
     stage: Stage
 
-    def coarse_to_fine(self, image: NDArray[np.uint8]) -> Iterator[list[Detection]]:
+    def coarse_to_fine(self, image: NDArray[np.uint8], small: bool = True) -> Iterator[list[Detection]]:
         self.stage.searches.append(int(image[0, 0, 0]))
+        if small:
+            self.stage.small.append(int(image[0, 0, 0]))
         yield [detected(actor) for actor in self.stage.visible(image)]
 
     def upright(self, image: NDArray[np.uint8], detection: Detection) -> Detection:
@@ -162,6 +166,13 @@ def test_a_latecomer_is_found_within_a_second(monkeypatch: pytest.MonkeyPatch) -
     tracked = play(monkeypatch, Stage(lambda t: [first, second] if t >= 20 else [first]), 50, max_faces=2)
     assert next(t for t, f in enumerate(tracked) if len(f.faces) == 2) < 40
     assert who(tracked[-1].faces, [first, second]) == {"a": 0, "b": 1}
+
+
+def test_the_smallest_faces_are_searched_at_first_and_every_fourth_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(lambda t: [Actor("a", 150, 200)])
+    play(monkeypatch, stage, 120, max_faces=2)
+    assert stage.searches == [0, 16, 32, 48, 64, 80, 96, 112]
+    assert stage.small == [0, 48, 112]
 
 
 def test_a_cut_starts_a_shot_and_its_numbers_anew(monkeypatch: pytest.MonkeyPatch) -> None:

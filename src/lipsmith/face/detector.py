@@ -242,11 +242,15 @@ class FaceDetector:
         self._anchors = anchors()
         self._least = least
 
-    def coarse_to_fine(self, image: Picture) -> Iterator[list[Detection]]:
-        """Faces of image (H, W, 3) RGB, level by level: a caller that has enough stops and saves the rest."""
+    def coarse_to_fine(self, image: Picture, small: bool = True) -> Iterator[list[Detection]]:
+        """Faces of image (H, W, 3) RGB, level by level: a caller that has enough stops and saves the rest.
+
+        Without `small` the finest tiles are left out, which find the smallest faces.
+        """
         image = np.asarray(image)  # one that converts parts would do so once for each of many tiles
         height, width = image.shape[:2]
-        for squares in levels(width, height):
+        *upright, finest, turned = levels(width, height)
+        for squares in (*upright, *([finest] if small or not upright else []), turned):
             found: list[Detection] = []
             for square in squares:
                 found += self.search(image, square)

@@ -36,6 +36,8 @@ CONFIRMED = 1.6
 detector or 0.99 in the landmark network; faces are seldom below 0.75 and 0.98."""
 REFRESH = 15
 """Frames between two thorough searches while fewer faces are tracked than wanted."""
+SMALL = 4
+"""Thorough searches, while a face is tracked, of which one looks for the smallest faces too: those take most tiles."""
 NEARBY = 4
 """Frames between two searches near the place where a face was lost."""
 REMEMBERED = 75
@@ -195,6 +197,7 @@ class FaceTracker:
         self._shot = 0
         self._tracks: list[Track] = []
         self._idle = REFRESH
+        self._searches = 0
 
     def track(self, image: Picture) -> TrackedFrame:
         """Faces of the next frame, an RGB image (H, W, 3). Frames must come in order."""
@@ -231,12 +234,13 @@ class FaceTracker:
         self._idle += 1
         thorough = self._idle > REFRESH
         if thorough:
-            self._idle = 0
+            self._idle, self._searches = 0, self._searches + 1
         for track in self._tracks:
             if track.missed % NEARBY == 1 and track.missed < REMEMBERED:
                 yield self._detector.search(np.asarray(image), track.crop.scaled(1.5))
         if thorough or not any_seen:
-            yield from islice(self._detector.coarse_to_fine(image), None if thorough else 1)
+            small = not any_seen or self._searches % SMALL == 0
+            yield from islice(self._detector.coarse_to_fine(image, small), None if thorough else 1)
 
     def _confirm(self, image: Picture, detection: Detection, known: list[Sighting]) -> list[Sighting]:
         """The detected face, unless it is not accepted or is known already."""
