@@ -132,7 +132,9 @@ def test_high_dynamic_range_becomes_a_standard_film_that_says_so(tmp_path: Path,
     """BT.2408: diffuse white is 58 % of PQ's scale and 75 % of HLG's; both are white in the result."""
     path = tmp_path / "hdr.mp4"
     with av.open(str(path), "w") as container:
-        stream: Any = container.add_stream("libx265", rate=25, options={"x265-params": "log-level=none", "crf": "4"})
+        stream: Any = container.add_stream(
+            "libx265", rate=25, options={"x265-params": "log-level=none:bframes=0", "crf": "4"}
+        )
         stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p10le"
         context = stream.codec_context
         context.color_trc, context.color_primaries, context.colorspace, context.color_range = transfer, 9, 9, 1
