@@ -1,11 +1,13 @@
 """Live sessions: frames a second that are sustained, latency, drift of sound against picture, CPU and memory.
 
     python benchmarks/live.py [--sizes 640x480 1280x720] [--seconds 300] [--chunk 0.02] [--simulated HOURS]
+    python benchmarks/live.py --films FOLDER
 
 The footage is the demo's face in motion, kept and loaded again; the demo's voice is pushed in chunks in real time,
 with pauses between. Latency: from the push of a sample to the moment at which the frame with that sample is in the
 caller's hands. Drift: the end of the sound against the end of the picture, after the last frame. `--simulated` runs so
-many hours on a clock that waits for nobody, with a stand-in for the networks and two frames a second.
+many hours on a clock that waits for nobody, with a stand-in for the networks and two frames a second. `--films`
+compares the opening of the lips, live and by `dub`, in ten films of a folder with others' speech, after a second.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import time
 from collections import deque
 from itertools import islice
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +32,13 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from double import make_dubber  # noqa: E402
 from lipsmith import Clip, Dubber  # noqa: E402
+from lipsmith.dubbing.source import Timeline  # noqa: E402
+from lipsmith.face.landmarks import lip_opening  # noqa: E402
 from lipsmith.live import Live  # noqa: E402
+from lipsmith.live.hearing import LOOK_AHEAD, Hearing  # noqa: E402
+from lipsmith.live.mouth import LiveMouth  # noqa: E402
+from lipsmith.live.walk import Walk  # noqa: E402
+from lipsmith.speech.mel import read_audio  # noqa: E402
 from synthetic import SPEECH_RATE, face_at, make_film, speech  # noqa: E402
 
 FPS = 25
@@ -43,9 +52,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--chunk", type=float, default=0.02, help="seconds of sound pushed at a time")
     parser.add_argument("--simulated", type=float, metavar="HOURS")
+    parser.add_argument("--films", type=Path, metavar="FOLDER")
     options = parser.parse_args()
     if options.simulated:
         simulate(options.simulated)
+        return
+    if options.films:
+        compare(options.films, Dubber.from_pretrained(options.model))
         return
     for size in options.sizes:
         width, height = map(int, size.split("x"))
@@ -152,6 +165,47 @@ def simulate(hours: float) -> None:
         if frame.number % per_hour == per_hour - 1:
             waiting = f"{session.waiting:.2f} s wait, {memory():.0f} MB"
             print(f"{frame.time / 3600:.0f} h: {said / SPEECH_RATE:.0f} s said, {waiting}", flush=True)
+
+
+class SameFrames:
+    """The source frames that a dub shows, in place of a live session's own walk."""
+
+    def __init__(self, timeline: Timeline, rate: float) -> None:
+        self._timeline, self._rate = timeline, rate
+
+    def index(self, number: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Source frames of the output frames `number`."""
+        at = np.searchsorted(self._timeline.times, (number - 0.5) / self._rate)
+        return self._timeline.index[np.clip(at, 0, len(self._timeline) - 1)]
+
+
+def compare(folder: Path, dubber: Dubber) -> None:
+    """Print the correlation of the openings for each film, and the median."""
+    films, found = sorted(folder.glob("*.mp4")), []
+    for number in range(10):
+        film, other = films[5 * number % len(films)], films[(7 * number + 11) % len(films)]
+        found.append(correlation(dubber.prepare(film, end=4.0), read_audio(other)[: 6 * SPEECH_RATE]))
+        print(f"{film.name} with {other.name}: {found[-1]:.3f}", flush=True)
+    print(f"median {np.median(found):.3f}")
+
+
+def correlation(clip: Clip, wave: NDArray[np.float32]) -> float:
+    """Of the opening in a live session with that in the dub."""
+    result, rate = clip.dub(wave), float(clip.source.footage.rate)
+    hearing, heard, found = Hearing(clip.backend), 0, []
+    walk = cast("Walk", SameFrames(result.timeline, rate))
+    mouth = LiveMouth(clip.backend, clip.config, clip.chosen[0], walk, 1 / rate)
+    for number in range(len(result)):
+        until = min(len(wave), round(((number + 1) / rate + LOOK_AHEAD) * SPEECH_RATE))
+        hearing.hear(wave[heard:until])
+        heard = until
+        track = mouth.track(number, hearing, 1.0)
+        found.append(
+            np.nan if track is None else float(lip_opening(track.points[np.searchsorted(track.frames, number)]))
+        )
+    expected = np.interp(np.arange(len(result)) / rate, result.mouths[0].times, lip_opening(result.mouths[0].points))
+    used = np.isfinite(found) & (np.arange(len(result)) > rate)
+    return float(np.corrcoef(np.array(found)[used], expected[used])[0, 1])
 
 
 def loud(sound: NDArray[np.float32]) -> int:
