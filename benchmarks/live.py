@@ -39,6 +39,7 @@ from lipsmith.live.hearing import LOOK_AHEAD, Hearing  # noqa: E402
 from lipsmith.live.mouth import LiveMouth  # noqa: E402
 from lipsmith.live.walk import Walk  # noqa: E402
 from lipsmith.speech.mel import read_audio  # noqa: E402
+from simulated import Simulated  # noqa: E402
 from synthetic import SPEECH_RATE, face_at, make_film, speech  # noqa: E402
 
 FPS = 25
@@ -134,21 +135,6 @@ def measure(size: str, clip: Clip, options: argparse.Namespace) -> None:
 def cpu_seconds() -> float:
     """Of this process, all threads."""
     return time.process_time()
-
-
-class Simulated:
-    """A clock that stands still but while somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.time = 0.0
-
-    def now(self) -> float:
-        """Seconds."""
-        return self.time
-
-    def sleep(self, seconds: float) -> None:
-        """Let them pass."""
-        self.time += seconds
 
 
 def simulate(hours: float) -> None:

@@ -12,13 +12,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from double import SIZES, Double, make_dubber
+from double import Double, make_dubber
 from lipsmith import Clip, Dubber
 from lipsmith.dubbing.scan import find_faces
 from lipsmith.dubbing.source import Fit
-from lipsmith.errors import InputError, UsageError, WeightsError
+from lipsmith.errors import InputError, UsageError
 from lipsmith.face.landmarks import lip_opening
-from lipsmith.inference.model_folder import write_config
 from lipsmith.media import Frame, VideoWriter, open_sound, probe, read_frames
 from synthetic import face_at, large_face_enters, make_film, speech
 
@@ -384,20 +383,3 @@ def test_a_film_whose_last_frame_stands_lasts_as_long_as_the_speech(dubber: Dubb
         assert stream.duration is not None
         assert stream.time_base is not None
         assert float(stream.duration * stream.time_base) == pytest.approx(2.0, abs=0.01)
-
-
-def test_a_model_is_known_by_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "render.onnx").write_bytes(b"a network")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("lipsmith.dubbing.pipeline.load_backend", lambda *_: Double())
-    write_config(tmp_path, SIZES)
-    assert Dubber.from_pretrained(".").config.name == tmp_path.name
-    write_config(tmp_path, SIZES | {"name": "mine"})
-    assert Dubber.from_pretrained(".").config.name == "mine"
-
-
-def test_a_model_that_names_too_little_is_a_weights_error(tmp_path: Path) -> None:
-    (tmp_path / "render.onnx").write_bytes(b"a network")
-    write_config(tmp_path, {key: value for key, value in SIZES.items() if key != "face_size"})
-    with pytest.raises(WeightsError, match="face_size"):
-        Dubber.from_pretrained(tmp_path)

@@ -16,22 +16,10 @@ from lipsmith import Clip
 from lipsmith.errors import UsageError
 from lipsmith.live import Live, LiveFrame
 from lipsmith.live.sound import Wave
+from simulated import Simulated
 from synthetic import face_at, make_film, speech
 
 RATE = 16000
-
-
-class Simulated:
-    """A clock that stands still but while somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.time = 0.0
-
-    def now(self) -> float:
-        return self.time
-
-    def sleep(self, seconds: float) -> None:
-        self.time += seconds
 
 
 @pytest.fixture(scope="module")
