@@ -8,7 +8,8 @@ import logging
 import struct
 import sys
 from asyncio.subprocess import PIPE, Process
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
@@ -51,7 +52,7 @@ async def live(
     """
     service: Service = socket.app.state.service
     found = await asyncio.to_thread(service.store.upload, upload, socket.state.owner)
-    sessions: set[Process] = socket.app.state.live
+    sessions: set[WebSocket] = socket.app.state.live
     await socket.accept()
     if found is None:
         await socket.close(_NOT_FOUND, "There is no such upload of yours; send the file again.")
@@ -67,15 +68,26 @@ async def live(
         "face": face,
         "strength": strength,
     }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "lipsmith.serve.live_session", json.dumps(words), stdin=PIPE, stdout=PIPE
-    )
-    sessions.add(process)
+    process = None
     try:
-        await _bridge(socket, process)
+        with _counted(sessions, socket):
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "lipsmith.serve.live_session", json.dumps(words), stdin=PIPE, stdout=PIPE
+            )
+            await _bridge(socket, process)
     finally:
-        sessions.discard(process)
-        await _end(process)
+        if process is not None:
+            await _end(process)
+
+
+@contextmanager
+def _counted(sessions: set[WebSocket], socket: WebSocket) -> Iterator[None]:
+    """Count a session from before its process starts, or a burst of clients would pass the bound."""
+    sessions.add(socket)
+    try:
+        yield
+    finally:
+        sessions.discard(socket)
 
 
 async def _bridge(socket: WebSocket, process: Process) -> None:

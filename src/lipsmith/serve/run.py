@@ -12,6 +12,7 @@ from lipsmith.inference.model_folder import find_model
 from lipsmith.serve.app import make_app
 from lipsmith.serve.bounds import Protocol
 from lipsmith.serve.housekeeping import data_folder
+from lipsmith.serve.live import MOST_SESSIONS
 from lipsmith.serve.settings import Settings
 
 _CONNECTIONS = 500
@@ -59,6 +60,7 @@ def what_is_open(settings: Settings) -> list[tuple[str, str]]:
         ("a client", f"{settings.jobs_per_client} jobs at a time, {settings.uploads_per_client} uploads"),
         ("everybody", f"{settings.jobs} jobs at a time, {_CONNECTIONS} connections"),
         ("the worker", f"{settings.memory / 2**30:g} GiB, processor time by the length of the footage"),
+        ("live sessions", f"{MOST_SESSIONS} at a time, each a process with the worker's memory bound"),
         ("kept for", f"{settings.keep / 3600:g} hours after its last use"),
     ]
 
