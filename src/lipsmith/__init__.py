@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lipsmith import errors
+    from lipsmith.adaptation.job import adapt
     from lipsmith.dubbing.job import dub
     from lipsmith.dubbing.options import DubOptions
     from lipsmith.dubbing.pipeline import Clip, Dubber, Result
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
-__all__ = ["Clip", "DubOptions", "Dubber", "Face", "Result", "__version__", "dub", "errors"]
+__all__ = ["Clip", "DubOptions", "Dubber", "Face", "Result", "__version__", "adapt", "dub", "errors"]
 
 _HOMES = {
     "Clip": "dubbing.pipeline",
@@ -33,6 +34,7 @@ _HOMES = {
     "Dubber": "dubbing.pipeline",
     "Face": "dubbing.scan",
     "Result": "dubbing.pipeline",
+    "adapt": "adaptation.job",
     "dub": "dubbing.job",
 }
 

@@ -195,6 +195,12 @@ def remove_stale(folder: Path) -> None:
                 os.close(descriptor)
 
 
+def state_of(path: Path) -> list[str | int]:
+    """Path, size and time of a file, as JSON values that change with it."""
+    found = path.stat()
+    return [os.fsencode(path.resolve()).hex(), found.st_size, found.st_mtime_ns]
+
+
 def hold(descriptor: int) -> bool:
     """Lock the file until it is closed; return False if another process has locked it. Without locks, always True."""
     try:

@@ -163,6 +163,28 @@ def test_a_run_tells_what_it_began_with(tmp_path: Path, caplog: pytest.LogCaptur
         fit(Line(still, inputs=2), at(tmp_path / "third", start=first))
 
 
+def test_a_run_is_never_worse_than_its_start(tmp_path: Path) -> None:
+    fit(Line(replace(CONFIG, steps=60)), at(tmp_path / "good"))
+    wild = Line(replace(CONFIG, learning_rate=30.0, warmup=0))
+    best = fit(wild, at(tmp_path / "wild", start=str(tmp_path / "good")))
+    assert best["step"] == 0
+    assert wild.trials == [None] * 4  # the start, and after 5, 10 and 12 steps
+    good, kept = (load_file(tmp_path / name / "line.safetensors") for name in ("good", "wild"))
+    assert torch.equal(good["0.weight"], kept["0.weight"])
+    assert rows(tmp_path / "wild")[0]["val/score"] == pytest.approx(best["score"], rel=1e-5)
+
+
+def test_a_run_ends_when_it_stands_still(tmp_path: Path) -> None:
+    still = replace(CONFIG, learning_rate=0.0, steps=100, validate_every=5, patience=2)
+    fit(Line(still), at(tmp_path))
+    assert [row["step"] for row in rows(tmp_path) if "val/score" in row] == [5, 10, 15]  # the first is the best
+    again = Line(still)
+    fit(again, at(tmp_path))
+    assert again.drawn == 15
+    with pytest.raises(ValueError, match="patience are at least 1"):
+        replace(CONFIG, patience=0)
+
+
 class Second(Fabric):
     """The second of several processes, as it sees itself."""
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 VERBS = {
     "dub": "dub a video: the person in it says new speech",
+    "adapt": "adapt a model to one person, with minutes of training on that person's own film",
     "serve": "serve a web page and an HTTP API for dubbing",
     "prepare": "turn footage into aligned clips for training and evaluation",
     "inspect": "draw a contact sheet of prepared clips",

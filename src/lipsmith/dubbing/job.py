@@ -43,6 +43,7 @@ from lipsmith.files import (
     refuse_input,
     remove_stale,
     require,
+    state_of,
     write_whole,
 )
 from lipsmith.inference.backend import Precision
@@ -125,14 +126,9 @@ def key_of(video: Path, speech: Path, options: DubOptions, dubber: Dubber) -> di
         "versions": [__version__, av.__version__, str(av.library_versions["libavcodec"])],
         "model": dict(dubber.config.files),
         "precision": dubber.precision,
-        "inputs": {name: _state(path) for name, path in inputs.items() if path},
+        "inputs": {name: state_of(path) for name, path in inputs.items() if path},
         "options": json.loads(json.dumps(manner)),
     }
-
-
-def _state(path: Path) -> list[Any]:
-    found = path.stat()
-    return [os.fsencode(path.resolve()).hex(), found.st_size, found.st_mtime_ns]
 
 
 def precision_for(outs: Sequence[Path], options: DubOptions) -> Precision:

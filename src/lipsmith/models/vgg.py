@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import torch
 from torch import Tensor, nn
+
+from lipsmith.errors import WeightsError
+from lipsmith.models.third_party import third_party
 
 # Convolutions in each of the five stages, which 2x2 max pooling separates.
 DEPTHS: Final = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
@@ -53,6 +57,14 @@ class VGG(nn.Module):
             if index == max(wanted):
                 break
         return features
+
+
+def find_vgg() -> tuple[Path, str]:
+    """The third-party weights of VGG-19 if they are found, else of VGG-16, and the kind. Raises WeightsError without
+    both."""
+    with suppress(WeightsError):
+        return third_party("vgg19"), "vgg19"
+    return third_party("lpips_vgg16"), "vgg16"
 
 
 def load_vgg(path: Path, kind: str = "vgg16") -> VGG:

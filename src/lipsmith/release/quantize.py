@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from lipsmith.data.clips import PreparedClip, load_clip, read_manifest
 from lipsmith.errors import InputError, UsageError, WeightsError
 from lipsmith.evaluation.metrics.lpips import load_lpips, lpips
-from lipsmith.evaluation.protocols import FrameChoice, strict_frames
+from lipsmith.evaluation.protocols import strict_frames
 from lipsmith.face.crop import still_points
 from lipsmith.face.references import choose_lips, costs, nearest
 from lipsmith.files import write_whole
@@ -54,7 +54,7 @@ class Comparison:
     psnr: float
     """PSNR in dB of the rendered half, mean over frames."""
     lpips: float
-    """LPIPS from the truth, as a multiple of the float pictures'."""
+    """LPIPS from the truth, as a multiple of the float pictures'; NaN where the weights of LPIPS are missing."""
 
 
 @dataclass(frozen=True)
@@ -67,18 +67,19 @@ class Sample:
     """(b, S, S, 3)."""
 
 
-def quantize(model: str | Path, data: Path) -> Comparison:
-    """Write the 8-bit render stage of `model`, a name or folder, next to the float one; `data`: prepared clips.
+def quantize(model: str | Path, data: Path, splits: tuple[str, str] = ("train", "val")) -> Comparison:
+    """Write the 8-bit render stage of `model`, a name or folder, next to the float one; `data`: prepared clips, of
+    which the first of the `splits` calibrates and the second is compared.
 
-    Raises UsageError for a model without ONNX stages and InputError if `data` has no sufficiently long clips in train
-    and val. If pictures differ by more than `LEAST_PSNR` and `MOST_LPIPS` allow, raises WeightsError and writes
+    Raises UsageError for a model without ONNX stages and InputError if `data` has no sufficiently long clips in either
+    split. If pictures differ by more than `LEAST_PSNR` and `MOST_LPIPS` allow, raises WeightsError and writes
     nothing.
     """
     folder = find_model(model)
     if not (folder.path / "render.onnx").is_file():
         raise UsageError(f"{folder.path}: render.onnx is missing; export the model first.")
-    calibration = list(samples(folder, data, "train", *CALIBRATION))
-    shown = list(samples(folder, data, "val", *COMPARISON))
+    calibration = list(samples(folder, data, splits[0], *CALIBRATION))
+    shown = list(samples(folder, data, splits[1], *COMPARISON))
     with write_whole(folder.path / INT8) as beside:
         _write(folder.path / "render.onnx", [sample.inputs for sample in calibration], beside)
         found = compare(folder.path / "render.onnx", beside, shown)
@@ -93,31 +94,37 @@ def quantize(model: str | Path, data: Path) -> Comparison:
 
 
 def samples(folder: ModelFolder, data: Path, split: str, people: int, frames: int) -> Iterator[Sample]:
-    """`frames` evenly spaced frames of one clip each of `people` people of a split. Raises InputError if there are
-    none."""
+    """`frames` evenly spaced frames of one clip each of `people` people of a split; where there are fewer people, each
+    gives more samples. Raises InputError if there are none."""
     first = {record.identity: record for record in reversed(read_manifest(data, split))}
     records = [first[identity] for identity in sorted(first)]
     backend, found = load_backend(folder, "cpu"), 0
-    for place in np.unique(np.linspace(0, len(records) - 1, people).astype(int)):
+    for place, count in zip(
+        *np.unique(np.linspace(0, len(records) - 1, people).astype(int), return_counts=True), strict=True
+    ):
         clip = load_clip(data, records[place])
         choice = strict_frames(clip)
-        if choice is not None:
-            found += 1
-            yield _sample(backend, folder.settings, clip, choice, frames)
+        if choice is None:
+            continue
+        found += 1
+        chosen = choice.targets[np.linspace(0, len(choice.targets) - 1, frames * count).astype(int)]
+        for start in range(count):
+            yield _sample(backend, folder.settings, clip, choice.pool, chosen[start::count])
     if not found:
         raise InputError(
             f"{data}: none of the tested clips of the split {split} lasts two seconds; prepare longer ones."
         )
 
 
-def _sample(backend: Backend, config: ModelConfig, clip: PreparedClip, choice: FrameChoice, frames: int) -> Sample:
-    """Inputs of the render stage for `frames` of the frames to rebuild."""
+def _sample(
+    backend: Backend, config: ModelConfig, clip: PreparedClip, pool: NDArray[np.intp], places: NDArray[np.intp]
+) -> Sample:
+    """Inputs of the render stage for the frames `places`, with references from `pool`."""
     assert clip.images is not None
-    pool = choice.pool[:: -(-len(choice.pool) // _REFERENCES)]
+    pool = pool[:: -(-len(pool) // _REFERENCES)]
     points, still, size = clip.landmarks, still_points(clip.transforms), clip.images.shape[1]
     lips = choose_lips(points[pool], None, config.lips)
     face = encode_face(backend, clip.images[pool], points[pool], still[pool], lips)
-    places = choice.targets[np.linspace(0, len(choice.targets) - 1, frames).astype(int)]
     references = nearest(
         costs(points[places], points[pool], still[places], still[pool]), min(config.references_per_frame, len(pool))
     )
@@ -156,9 +163,19 @@ def compare(stage: Path, quantized: Path, shown: list[Sample]) -> Comparison:
     half = drawn[0].shape[2] // 2
     error = np.square(drawn[0] - drawn[1])[:, :, half:].mean((1, 2, 3))
     pictures = {name: pixels(images) for name, images in zip(("float", "int8"), drawn, strict=True)}
-    found = lpips(load_lpips("alexnet"), np.concatenate([sample.truth for sample in shown]), pictures)
+    ratio = _lpips_ratio(np.concatenate([sample.truth for sample in shown]), pictures)
+    return Comparison(float(np.mean(-10 * np.log10(np.maximum(error, 1e-10)))), ratio)
+
+
+def _lpips_ratio(truth: NDArray[np.uint8], pictures: dict[str, NDArray[np.uint8]]) -> float:
+    try:
+        network = load_lpips("alexnet")
+    except WeightsError as error:
+        _LOG.warning("8-bit pictures are compared by PSNR alone: %s", error)
+        return float("nan")
+    found = lpips(network, truth, pictures)
     distances = [float(found[name].distances.mean()) for name in pictures]
-    return Comparison(float(np.mean(-10 * np.log10(np.maximum(error, 1e-10)))), distances[1] / distances[0])
+    return distances[1] / distances[0]
 
 
 def _drawn(path: Path, shown: list[Sample]) -> NDArray[np.float32]:
@@ -189,12 +206,15 @@ def _write(stage: Path, inputs: list[Inputs], out: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Suppresses advice of ONNX Runtime on the root logger that does not apply here."""
+    """Suppresses advice of ONNX Runtime on the root logger that does not apply here, and the handler that it adds."""
+    root = logging.getLogger()
+    before = root.handlers[:]
     logging.disable(logging.WARNING)
     try:
         yield
     finally:
         logging.disable(logging.NOTSET)
+        root.handlers[:] = before
 
 
 def _fold(stage: Path, folded: Path) -> None:

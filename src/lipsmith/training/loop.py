@@ -51,8 +51,9 @@ def fit(task: Task[Any], settings: Settings, progress: Progress = lambda done, t
     """Train on the split `train` of prepared clips, validate on `val`; returns the figures of the best weights.
 
     `settings.out` gets NAME.safetensors and NAME.json (best averaged weights; config and figures), checkpoint.pt,
-    log.jsonl and TensorBoard curves. If that folder has a checkpoint, the run continues from it. `progress` is called
-    after every step. Raises InputError for unusable clips, UsageError for a checkpoint or start of another network.
+    log.jsonl and TensorBoard curves. If that folder has a checkpoint, the run continues from it. The weights of a
+    `start` are validated too, and kept if the training gains nothing. `progress` is called after every step. Raises
+    InputError for unusable clips, UsageError for a checkpoint or start of another network.
     """
     config = task.config
     fabric = make_fabric(settings.device)
@@ -61,10 +62,12 @@ def fit(task: Task[Any], settings: Settings, progress: Progress = lambda done, t
     state, ignored = _begin(fabric, task, settings)
     log = Log(settings.out if fabric.is_global_zero else None, state.step)
     log.say(f"{loaded}; from step {state.step}{ignored}")
-    if fabric.is_global_zero:
+    if state.start is not None and state.step == 0:
+        _validate(fabric, task, state, log, settings.out)  # so that a run is never worse than its start
+    elif fabric.is_global_zero:
         _validated(task, state, trials=2)  # validation errors should appear now, not after an hour
     meter, saved_at = Meter(fabric.device), time.monotonic()
-    while (done := _done(fabric, state)) < 1:
+    while (done := _done(fabric, state)) < 1 and not state.stands_still:
         state.set_learning_rate(done)
         with meter.data(), torch.no_grad():
             batch = task.batch(state.random)
@@ -131,6 +134,13 @@ class State:
     def done(self) -> float:
         """Completed share of the run, 0..1."""
         return self.schedule.progress(self.step)
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether the last validations, `patience` of them, were not better than an earlier one."""
+        config = self.task.config
+        since_best = self.validated - self.best.get("step", 0.0)
+        return config.patience is not None and since_best >= config.patience * config.validate_every
 
     def set_learning_rate(self, done: float) -> None:
         """Set the scheduled learning rates, including the adversary's, for the completed share `done`."""

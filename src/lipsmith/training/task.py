@@ -38,6 +38,8 @@ class TrainingConfig:
     """Decay of the averaged weights, which are validated and saved."""
     validate_every: int = 1000
     """Steps between validations."""
+    patience: int | None = None
+    """Stop after this many validations without a better one; None for never."""
     log_every: int = 100
     """Steps between log lines."""
     checkpoint_minutes: float = 3.0
@@ -46,8 +48,8 @@ class TrainingConfig:
     """Seed of weights and samples."""
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.validate_every, self.log_every) < 1:
-            raise ValueError("steps, validate_every and log_every are at least 1")
+        if min(self.steps, self.validate_every, self.log_every, 1 if self.patience is None else self.patience) < 1:
+            raise ValueError("steps, validate_every, log_every and patience are at least 1")
         if self.minutes is not None and self.minutes <= 0:
             raise ValueError("minutes must be above 0")
 

@@ -112,7 +112,9 @@ def test_a_new_schedule_starts_from_another_run(data: Path, tmp_path: Path) -> N
     assert all(torch.equal(weights, larger[name]) for name, weights in first.items())
     decoder = replace(SMALL, train_only="decoder", weights=replace(SMALL.weights, aligned_pixel=0))
     trained(decoder, data, tmp_path / "decoder", str(tmp_path / "first"))
-    painted = load_file(tmp_path / "decoder" / "renderer.safetensors")
+    saved = load_checkpoint(tmp_path / "decoder" / "checkpoint.pt")
+    assert saved is not None
+    painted = {name.removeprefix("network."): weights for name, weights in saved["network"].items()}
     moved = {name.partition(".")[0] for name, weights in first.items() if not torch.equal(weights, painted[name])}
     assert "decoder" in moved
     assert moved.isdisjoint({"reference_encoder", "target_encoder", "alignment"})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -47,7 +47,7 @@ class Outcome:
     detail: str = ""
 
 
-class _LeftOutError(Exception):
+class LeftOutError(Exception):
     """The reason why a source yields no clip."""
 
 
@@ -57,26 +57,31 @@ def prepare_clip(job: Job, root: Path, size: int, tracker: FaceTracker) -> Outco
     try:
         info = probe(job.source)
         if not info.has_audio:
-            raise _LeftOutError(NO_SPEECH)
-        records = list(_Preparation(job, root, size, tracker, info).records())
-    except _LeftOutError as reason:
+            raise LeftOutError(NO_SPEECH)
+        records = list(Preparation(job, root, size, tracker, info).records())
+    except LeftOutError as reason:
         return Outcome(source, reason=str(reason))
     except InputError as error:
         return Outcome(source, reason=UNREADABLE, detail=str(error))
     return Outcome(source, records)
 
 
-class _Preparation:
-    def __init__(self, job: Job, root: Path, size: int, tracker: FaceTracker, info: VideoInfo) -> None:
+class Preparation:
+    """Writes the clips of one source. `selective`: leave out stretches without speech or with a second speaker."""
+
+    def __init__(
+        self, job: Job, root: Path, size: int, tracker: FaceTracker, info: VideoInfo, *, selective: bool = True
+    ) -> None:
         self._job, self._root, self._size, self._tracker = job, root, size, tracker
         self._fps = float(info.rate)
-        self._speech = _Speech(job.source)
+        self._speech = _Speech(job.source) if info.has_audio else None
+        self._selective = selective
         self._again = read_frames(job.source)
         """Starts a second reading for the crops, which follows the first one shot by shot."""
         self._reasons: Counter[str] = Counter()
 
-    def records(self) -> Iterator[ClipRecord]:
-        """Prepare shot after shot. Raises _LeftOutError if no shot is suitable."""
+    def records(self) -> Generator[ClipRecord, None, None]:
+        """Prepare shot after shot, the main face of each. Raises LeftOutError if no shot is suitable."""
         made = 0
         for shot in self._shots():
             if not shot.faces:
@@ -84,12 +89,13 @@ class _Preparation:
                 continue
             main = main_face(shot.faces)
             for stretch in main.stretches:
-                record = self._prepare(stretch, rivals(shot, main, stretch), made)
+                beside = rivals(shot, main, stretch) if self._selective else 0
+                record = self._prepare(stretch, beside, made)
                 if record is not None:
                     made += 1
                     yield record
         if made == 0:
-            raise _LeftOutError(self._reasons.most_common(1)[0][0])
+            raise LeftOutError(self._reasons.most_common(1)[0][0])
 
     def _shots(self) -> Iterator[Shot]:
         return track_shots(
@@ -133,9 +139,10 @@ class _Preparation:
             raise InputError(f"{self._job.source}: the second reading found no frame at {end:.2f} s; convert it to MP4")
 
     def _mel(self, start: float, seconds: float) -> NDArray[np.float32] | None:
-        wave = self._speech.take(start, start + seconds)
+        wave = self._speech.take(start, start + seconds) if self._speech else np.zeros(0, np.float32)
         if wave.size == 0 or float(np.abs(wave).max()) < QUIET:
-            return None
+            silence = np.zeros(round(seconds * SAMPLE_RATE), np.float32)
+            return None if self._selective else mel_spectrogram(silence)
         return mel_spectrogram(wave)
 
 

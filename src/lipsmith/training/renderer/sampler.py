@@ -5,8 +5,8 @@ Sampling follows the strict protocol: a clip is split in two; one side gives ref
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,7 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lipsmith.data.clips import ClipRecord, load_clip
+from lipsmith.data.clips import ClipRecord, PreparedClip, load_clip
 from lipsmith.errors import InputError
 from lipsmith.evaluation.protocols import FrameChoice, strict_frames
 from lipsmith.face.crop import still_points
@@ -26,7 +26,7 @@ from lipsmith.face.landmarks import NUM_POSE, draw_sketches
 from lipsmith.face.references import ELSEWHERE, ELSEWHERE_WEIGHT, MIDDLE, POOL, point_weights
 from lipsmith.speech.mel import mel_windows
 from lipsmith.training.renderer.config import RendererTraining
-from lipsmith.training.store import end_to_end, make_spans, pick, read_ahead
+from lipsmith.training.store import Spans, end_to_end, make_spans, pick, read_ahead
 
 MIN_SPLIT_FRAMES: Final = 16  # frames; minimum length of a clip to be split in two
 TRUE, MOVED = 0, 1
@@ -60,10 +60,23 @@ class Batch:
     """(B, K, k) indices into the pool."""
 
 
-class Footage:
-    """Frames of many clips, concatenated on one device. Raises InputError if all clips are too short."""
+Choose = Callable[[PreparedClip], FrameChoice | None]
 
-    def __init__(self, root: Path, records: Sequence[ClipRecord], neighbors: int, device: torch.device) -> None:
+
+class Footage:
+    """Frames of many clips, concatenated on one device. Raises InputError if all clips are too short.
+
+    `choose` divides a clip into frames to rebuild and allowed references, for validation.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        records: Sequence[ClipRecord],
+        neighbors: int,
+        device: torch.device,
+        choose: Choose = strict_frames,
+    ) -> None:
         splits = ", ".join(sorted({record.split for record in records}))
         records = [record for record in records if record.frames >= MIN_SPLIT_FRAMES]
         if not records:
@@ -71,15 +84,22 @@ class Footage:
         self.neighbors = neighbors
         self.records = records
         self.spans = make_spans([record.frames for record in records], [record.identity for record in records], device)
-        self.strict: list[FrameChoice | None] = []
-        tensors = end_to_end(self._read(root), sum(record.frames for record in records), device)
+        self.choices: list[FrameChoice | None] = []
+        tensors = end_to_end(self._read(root, choose), sum(record.frames for record in records), device)
         self.images, self.sketches = tensors["images"], tensors["sketches"]
         self.points, self.still, self.mel = tensors["points"], tensors["still"], tensors["mel"]
 
-    def _read(self, root: Path) -> Iterator[dict[str, NDArray[Any]]]:
-        for arrays, strict in read_ahead(partial(_load, root), self.records):
-            self.strict.append(strict)
+    def _read(self, root: Path, choose: Choose) -> Iterator[dict[str, NDArray[Any]]]:
+        for arrays, choice in read_ahead(partial(_load, root, choose), self.records):
+            self.choices.append(choice)
             yield arrays
+
+    def only_allowed(self) -> Spans:
+        """The spans from the first to the last allowed frame of each clip; empty for clips without a choice."""
+        ends = [(0, 0) if choice is None else (choice.allowed[0], choice.allowed[-1] + 1) for choice in self.choices]
+        low, high = torch.tensor(np.array(ends), device=self.images.device).unbind(1)
+        weights = self.spans.weights * (high > low)
+        return replace(self.spans, first=self.spans.first + low, length=high - low, weights=weights)
 
     def pictures(self, frames: Tensor, variant: Tensor | int = TRUE, context: int = 0) -> Pictures:
         """Frames `(...)` by number; with `context`, also the sketches of that many neighbors on either side."""
@@ -138,8 +158,8 @@ class Footage:
         return pick(self.spans.first[clips] + low, high - low, count, generator)
 
 
-def _load(root: Path, record: ClipRecord) -> tuple[dict[str, NDArray[Any]], FrameChoice | None]:
-    """Frames of one clip, with points and sketches in both variants, and its frames under the strict protocol."""
+def _load(root: Path, choose: Choose, record: ClipRecord) -> tuple[dict[str, NDArray[Any]], FrameChoice | None]:
+    """Frames of one clip, with points and sketches in both variants, and the roles that `choose` gives them."""
     clip = load_clip(root, record)
     assert clip.images is not None
     moved = moved_content(clip.landmarks, np.random.default_rng(crc32(record.clip.encode())))
@@ -152,7 +172,7 @@ def _load(root: Path, record: ClipRecord) -> tuple[dict[str, NDArray[Any]], Fram
         "still": still_points(clip.transforms).astype(np.float32),
         "mel": mel_windows(clip.mel, clip.times).astype(np.float16),
     }
-    return arrays, strict_frames(clip)
+    return arrays, choose(clip)
 
 
 def _repeated(frames: Tensor) -> Tensor:
@@ -186,12 +206,12 @@ def _wander(rng: np.random.Generator, shape: tuple[int, ...], frames: float) -> 
 def fixed_batches(
     footage: Footage, config: RendererTraining, every: int = 8, variant: int = TRUE
 ) -> Iterator[tuple[ClipRecord, Batch]]:
-    """Validation batches under the strict protocol, one per clip: its pool, and every n-th of its targets.
+    """Validation batches, one per clip that has frames to rebuild: its pool, and every n-th of its targets.
 
     `variant`: TRUE or MOVED content points of the targets.
     """
     device = footage.images.device
-    for record, start, frames in zip(footage.records, footage.spans.first, footage.strict, strict=True):
+    for record, start, frames in zip(footage.records, footage.spans.first, footage.choices, strict=True):
         if frames is None:
             continue
         pool = start + torch.from_numpy(frames.pool).to(device)[None]

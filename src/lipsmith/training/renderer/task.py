@@ -11,13 +11,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lipsmith.data.clips import read_manifest
-from lipsmith.errors import InputError, WeightsError
+from lipsmith.errors import InputError
 from lipsmith.evaluation.protocols import MIN_STRICT_SECONDS
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.discriminator import MultiScaleDiscriminator
 from lipsmith.models.renderer.network import Renderer
-from lipsmith.models.third_party import third_party
-from lipsmith.models.vgg import VGG, load_vgg
+from lipsmith.models.vgg import VGG, find_vgg, load_vgg
 from lipsmith.training.device import mixed_precision
 from lipsmith.training.losses.adversarial import Adversary
 from lipsmith.training.losses.renderer import TERMS, renderer_terms
@@ -123,14 +122,10 @@ class RendererTask(Task[Batch]):
         return [name for name in TERMS if self.weights[name] > 0 and (seeing or name not in PERCEPTUAL)]
 
     def _load_vgg(self, device: torch.device) -> VGG | None:
-        """Load VGG for the perceptual terms: VGG-19 if its weights are available, else VGG-16."""
+        """Load VGG for the perceptual terms, if they are enabled."""
         if not any(self.weights[name] > 0 for name in PERCEPTUAL):
             return None
-        try:
-            vgg = load_vgg(third_party("vgg19"), "vgg19")
-        except WeightsError:
-            vgg = load_vgg(third_party("lpips_vgg16"), "vgg16")
-        return _channels_last(vgg, device)
+        return _channels_last(load_vgg(*find_vgg()), device)
 
 
 def _window_shift(config: RendererConfig) -> tuple[int, int]:

@@ -1,0 +1,83 @@
+"""The card of an adapted model: what was learned, from how much film, and what it gained on frames held back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+from typing import Final
+
+_CARD: Final = Template("""# Model card: $name
+
+The model `$base`, adapted to one person with `lipsmith adapt`. Use it to dub films of this person only; for others,
+use `$base`, whose card is below.
+
+## Adaptation
+
+- Film: $films; $seconds seconds of the face are used, and the last tenth of each shot was held back.
+- Training: $minutes minutes, $steps steps of the renderer$part. The landmark generator is unchanged.
+- $verdict
+
+| held-back frames | before | after |
+|---|---|---|
+$figures
+
+`face psnr` is in dB over the rendered part of the face, `sharpness` relative to the film, `vgg` a distance of features
+(lower is better), and `score` combines the three; the best score decides which weights are written.
+
+The person shown must consent to the adaptation and to every dub made with it. The model can draw this person's face:
+keep it as private as the film.
+
+---
+
+$card""")
+_SHOWN: Final = ("face_psnr", "psnr", "sharpness", "vgg", "score")
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """The result of an adaptation."""
+
+    folder: Path
+    """The model folder."""
+    seconds: float
+    """Seconds of the face in the films, including those held back."""
+    minutes: float
+    """Minutes of training."""
+    steps: int
+    """Steps of training."""
+    before: Mapping[str, float]
+    """Figures on the held-back frames before the training."""
+    after: Mapping[str, float]
+    """And of the weights that were written; those of `before` if nothing was better."""
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the weights that were written differ from the start."""
+        return self.after["step"] > 0
+
+    @property
+    def verdict(self) -> str:
+        """One sentence on what it gained."""
+        if not self.is_better:
+            return "The training gained nothing on the held-back frames, so the weights are those of the start."
+        gain = self.after["face_psnr"] - self.before["face_psnr"]
+        return f"On the held-back frames, the PSNR of the face rose by {gain:.2f} dB at step {self.after['step']:.0f}."
+
+
+def adaptation_card(found: Adaptation, name: str, base: str, films: list[Path], part: str | None, card: str) -> str:
+    """Markdown; `part`: the part of the renderer that was trained, None for all; `card`: of the model `base`."""
+    rows = [(figure, found.before[figure], found.after[figure]) for figure in _SHOWN if figure in found.after]
+    return _CARD.substitute(
+        name=name,
+        base=base,
+        films=", ".join(film.name for film in films),
+        seconds=f"{found.seconds:.0f}",
+        minutes=f"{found.minutes:.1f}",
+        steps=found.steps,
+        part=f" ({part} only)" if part else "",
+        verdict=found.verdict,
+        figures="\n".join(f"| {name.replace('_', ' ')} | {left:.4g} | {right:.4g} |" for name, left, right in rows),
+        card=card,
+    )

@@ -1,0 +1,82 @@
+"""Prepares what films show of one person: the face that a dub would choose, with or without speech."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from lipsmith.data.clips import MANIFEST, ClipRecord, read_manifest, write_manifest
+from lipsmith.data.prepare.clip import LeftOutError, Preparation
+from lipsmith.data.prepare.layouts import Job
+from lipsmith.errors import InputError
+from lipsmith.evaluation.metrics.judge import load_judge
+from lipsmith.evaluation.offsets import find_judged_offsets, note_offsets
+from lipsmith.evaluation.protocols import MIN_STRICT_SECONDS
+from lipsmith.face import MOST_FACES, FaceTracker
+from lipsmith.media import probe
+from lipsmith.progress import Progress
+
+_LOG = logging.getLogger(__name__)
+MOST_SECONDS: Final = 300.0
+"""Seconds of the face that are used, the first of the films, which bounds memory (half a gigabyte) and time."""
+
+
+def prepare_person(
+    films: Sequence[Path], root: Path, size: int, threads: int | None = None, progress: Progress | None = None
+) -> list[ClipRecord]:
+    """Clips of the main face of each shot in the folder `root`, with speech and picture in sync; those that are
+    complete there are returned as they are.
+
+    Stretches under 2 s are left out. `progress` is called with the seconds done and their total. Raises InputError if
+    the films show no face for that long.
+    """
+    if not (root / MANIFEST).is_file():
+        shutil.rmtree(root, ignore_errors=True)
+        root.mkdir(parents=True)
+        records = list(_until_enough(_clips(films, root, size, threads), _counter(films, progress)))
+        if not records:
+            names = ", ".join(film.name for film in films)
+            raise InputError(
+                f"{names}: no face stays in view for {MIN_STRICT_SECONDS:g} s; give a film of one person, facing the "
+                "camera, of at least ten seconds"
+            )
+        write_manifest(root, records)
+        note_offsets(root, find_judged_offsets(root, load_judge("sync")).seconds)
+    return read_manifest(root)
+
+
+def _clips(films: Sequence[Path], root: Path, size: int, threads: int | None) -> Iterator[ClipRecord]:
+    for number, film in enumerate(films, 1):
+        job = Job(film, "train", "person", f"{number:03}")
+        tracker = FaceTracker(MOST_FACES, threads or 1)
+        try:
+            with closing(Preparation(job, root, size, tracker, probe(film), selective=False).records()) as records:
+                yield from records
+        except LeftOutError as reason:
+            _LOG.warning("%s: %s; it is not used", film, reason)
+
+
+def _until_enough(records: Iterator[ClipRecord], count: Callable[[float], None]) -> Iterator[ClipRecord]:
+    seconds = 0.0
+    for record in records:
+        if record.seconds >= MIN_STRICT_SECONDS:
+            yield record
+            seconds += record.seconds
+            count(seconds)
+        if seconds >= MOST_SECONDS:
+            _LOG.info("the first %.0f seconds of the face are used", seconds)
+            return
+
+
+def _counter(films: Sequence[Path], progress: Progress | None) -> Callable[[float], None]:
+    total = min(MOST_SECONDS, sum(probe(film).duration or 0.0 for film in films))
+
+    def count(seconds: float) -> None:
+        if progress is not None:
+            progress(int(min(seconds, total)), int(total))
+
+    return count

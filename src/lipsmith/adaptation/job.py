@@ -1,0 +1,167 @@
+"""Runs one adaptation from films to a model folder, and continues an interrupted one.
+
+Until the model is complete, a hidden folder next to it keeps the work, so that the same command continues:
+
+    key.json    films and model of this work, which cannot be used for any others
+    clips/      the prepared face
+    run/        the training run
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from lipsmith import __version__
+from lipsmith.adaptation.card import Adaptation, adaptation_card
+from lipsmith.adaptation.footage import prepare_person
+from lipsmith.adaptation.task import AdaptationTask, Watch, adaptation_config
+from lipsmith.errors import InputError, UsageError, WeightsError
+from lipsmith.files import (
+    hidden_for,
+    hold,
+    refuse_clashes,
+    refuse_filled,
+    require,
+    state_of,
+    write_whole,
+    write_whole_folder,
+)
+from lipsmith.inference.model_folder import ModelFolder, find_model
+from lipsmith.inference.onnx import INT8
+from lipsmith.models.vgg import find_vgg
+from lipsmith.progress import ProgressOf, unwatched
+from lipsmith.release.export import export
+from lipsmith.release.quantize import quantize
+from lipsmith.training.log import LOG
+from lipsmith.training.loop import Settings, fit
+
+_LOG = logging.getLogger(__name__)
+UNFINISHED: Final = ".unfinished"
+
+
+def adapt(
+    films: Path | str | Sequence[Path | str],
+    out: Path | str,
+    minutes: float = 10.0,
+    *,
+    model: str | Path = "fast",
+    device: str = "auto",
+    threads: int | None = None,
+    overwrite: bool = False,
+    progress_of: ProgressOf = unwatched,
+    watch: Watch | None = None,
+) -> Adaptation:
+    """Adapt `model` to the person in `films` and write the complete model folder `out`.
+
+    The main face of each shot is learned, as in a dub. The last tenth of each shot is held back; the written weights
+    are the best on it, which are those of `model` if the training gains nothing. `minutes` is the time of the training,
+    which ends earlier if the held-back figures stand still; preparing a film takes about a third of its length, and
+    writing the model about two minutes more. After an interruption, the same call continues. `progress_of` opens the
+    progress of each step; `watch` receives the held-back figures as they come, those of the start first.
+
+    Raises InputError for films that show no face for 2 s, UsageError for an `out` that cannot be written, WeightsError
+    if the model or the weights of VGG are missing.
+    """
+    given = [Path(film) for film in ([films] if isinstance(films, Path | str) else films)]
+    out = Path(os.path.abspath(out))  # noqa: PTH100 - links are not resolved
+    base = find_model(model)
+    _check(given, out, minutes, overwrite, base)
+    if threads:
+        torch.set_num_threads(threads)
+    config = adaptation_config(base, minutes)
+    with _kept_work(out, _key(given, base)) as work:
+        with progress_of(f"{out.name}: face") as progress:
+            clips = prepare_person(given, work / "clips", base.settings.face_size, threads, progress)
+        with progress_of(f"{out.name}: training") as progress:
+            settings = Settings(work / "clips", work / "run", device, str(model))
+            after = fit(AdaptationTask(config, watch), settings, progress or (lambda done, total: None))
+        rows = [json.loads(row) for row in (work / "run" / LOG).read_text(encoding="utf-8").splitlines()]
+        before = {name.removeprefix("val/"): value for name, value in rows[0].items() if name.startswith("val/")}
+        seconds = sum(clip.seconds for clip in clips)
+        found = Adaptation(out, seconds, rows[-1]["minutes"], rows[-1]["step"], before, after)
+        with progress_of(f"{out.name}: writing"):
+            card = adaptation_card(found, out.name, base.settings.name, given, config.train_only, _card_of(base))
+            _write(found, work, base, card)
+    _LOG.log(logging.INFO if found.is_better else logging.WARNING, "%s", found.verdict)
+    return found
+
+
+def _check(films: Sequence[Path], out: Path, minutes: float, overwrite: bool, base: ModelFolder) -> None:
+    if not films:
+        raise UsageError("give at least one film")
+    if minutes <= 0:
+        raise UsageError("the minutes must be above 0")
+    require(*films)
+    refuse_clashes([out], [*films, base.path])
+    refuse_filled(out, overwrite)
+    if out.is_dir() and any(out.iterdir()) and not (out / "config.json").is_file():
+        raise UsageError(f"{out} holds something else than a model; choose another folder")
+    find_vgg()
+
+
+def _key(films: Sequence[Path], base: ModelFolder) -> dict[str, Any]:
+    """Everything that the work depends on, as JSON values."""
+    return {"version": __version__, "model": dict(base.settings.files), "films": [state_of(film) for film in films]}
+
+
+@contextmanager
+def _kept_work(out: Path, key: Mapping[str, Any]) -> Iterator[Path]:
+    """The folder of the work next to `out`; it is removed at the end or if the films are at fault, and stays after an
+    interruption. Raises UsageError if another process works in it."""
+    folder = hidden_for(out, UNFINISHED)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o666)
+    try:
+        if not hold(lock):
+            raise UsageError(f"another run is writing {out}; wait for its end or choose another name")
+        _begin(folder, key)
+        try:
+            yield folder
+        except (InputError, UsageError, WeightsError):
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        except BaseException:
+            _LOG.info("%s: the work so far is kept; the same command continues it", out)
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        os.close(lock)
+
+
+def _begin(folder: Path, key: Mapping[str, Any]) -> None:
+    """Remove the work of another `key`."""
+    with suppress(OSError, ValueError):
+        if json.loads((folder / "key.json").read_text(encoding="utf-8")) == key:
+            return
+    for kept in ("clips", "run"):
+        shutil.rmtree(folder / kept, ignore_errors=True)
+    with write_whole(folder / "key.json") as beside:
+        beside.write_text(json.dumps(key), encoding="utf-8")
+
+
+def _card_of(base: ModelFolder) -> str:
+    card = base.path / "CARD.md"
+    return card.read_text(encoding="utf-8") if card.is_file() else "It has no card.\n"
+
+
+def _write(found: Adaptation, work: Path, base: ModelFolder, card: str) -> None:
+    """Export the run to the model folder, with an 8-bit render stage if its pictures are as good."""
+    with write_whole_folder(found.folder) as beside:
+        terms = f"those of {base.settings.name}."
+        names = {"data": "see above", "hardware": "see above", "license": terms}
+        export(base.path, work / "run", beside, found.folder.name, **names)
+        (beside / "CARD.md").write_text(card, encoding="utf-8")
+        try:
+            quantize(beside, work / "clips", ("train", "train"))
+        except WeightsError as error:
+            _LOG.warning("%s: no 8-bit stage, so that a dub may be slower: %s", found.folder, error)
+            (found.folder / INT8).unlink(missing_ok=True)
