@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import cv2
@@ -115,7 +114,7 @@ def main() -> None:
     frame = [frame.image for frame in read_frames(ACTOR, start=3.91, end=6.07)][int(result.timeline.index[PLACE])]
     face, at = mouth.face, int(mouth.rows[PLACE])
     number = int(mouth.frames[PLACE])
-    (drawn,) = draw_frame(clip.encoded, [mouth], partial(mel_windows, speech.mel), number, frame).faces
+    (drawn,) = draw_frame(clip.encoded, [mouth], number, frame).faces
     assert drawn is not None
     references, whole = aligned(clip, mouth, speech, drawn.filmed)
     mask = soft_mask(face.points[at], mouth.points[PLACE], SIDE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import wave
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from lipsmith.dubbing.scan import Face, Stored
 from lipsmith.media import VideoWriter
+from lipsmith.progress import Progress
 from synthetic import face_at, make_film, speech
 
 SIZE = (160, 160)
@@ -125,6 +127,16 @@ def damaged_middle(folder: Path) -> Path:
     return folder / "film.mkv"
 
 
+def two_faces(swap: bool = False, time: float = 0) -> NDArray[np.uint8]:
+    """440 x 240: a small face on the left of a large one, on a gradient."""
+    y, x = np.mgrid[:240, :440]
+    canvas = np.stack([x * 200 // 440, y * 200 // 240, (x + y) // 4], -1).astype(np.uint8)
+    large = face_at(time, (240, 240))
+    canvas[40:200, 10:170] = cv2.resize(large, (160, 160), interpolation=cv2.INTER_AREA)
+    canvas[:, 190:430] = large
+    return np.ascontiguousarray(canvas[:, ::-1]) if swap else canvas
+
+
 ODD_VIDEOS: dict[str, Make] = {
     "one frame": lambda folder: write_film(folder / "one.mp4", [face_at(0, SIZE)]),
     "120 a second": lambda folder: make_film(folder / "fast.mp4", 0.2, 120, SIZE),
@@ -136,6 +148,20 @@ ODD_VIDEOS: dict[str, Make] = {
     "damaged in the middle": damaged_middle,
     "a name with spaces": lambda folder: make_film(folder / "mein Film, 1:2 'é'.mp4", 0.2, 25, SIZE),
 }
+
+
+class Stopping:
+    """Raises an error after the frame of that number was drawn."""
+
+    def __init__(self, after: int, error: BaseException) -> None:
+        self._after, self._error = after, error
+
+    def __call__(self, title: str) -> AbstractContextManager[Progress | None]:
+        return nullcontext(self._count if "dubbing" in title else None)
+
+    def _count(self, done: int, total: int) -> None:
+        if done == self._after:
+            raise self._error
 
 
 def track(number: int, shot: int = 0, size: float = 50, x: float = 0, frames: int = 10) -> Face:

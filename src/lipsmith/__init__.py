@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from lipsmith.dubbing.options import DubOptions
     from lipsmith.dubbing.pipeline import Clip, Dubber, Result
     from lipsmith.dubbing.scan import Face
+    from lipsmith.speech.conversation import Turn
 
 # ONNX Runtime reads this on import; without it, ONNX Runtime stores an identifier and sends telemetry.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
-__all__ = ["Clip", "DubOptions", "Dubber", "Face", "Result", "__version__", "adapt", "dub", "errors"]
+__all__ = ["Clip", "DubOptions", "Dubber", "Face", "Result", "Turn", "__version__", "adapt", "dub", "errors"]
 
 _HOMES = {
     "Clip": "dubbing.pipeline",
@@ -34,6 +35,7 @@ _HOMES = {
     "Dubber": "dubbing.pipeline",
     "Face": "dubbing.scan",
     "Result": "dubbing.pipeline",
+    "Turn": "speech.conversation",
     "adapt": "adaptation.job",
     "dub": "dubbing.job",
 }

@@ -75,8 +75,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         file.setsampwidth(2)
         file.setframerate(SPEECH_RATE)
         file.writeframes(samples.tobytes())
-    copy(root / "speech.wav", root / "bonjour.wav")
-    copy(root / "speech.wav", root / "music.wav")
+    for name in ("bonjour", "music", "anna", "ben"):
+        copy(root / "speech.wav", root / f"{name}.wav")
     make_film(root / "speech.m4a.mp4", 0.4, audio=speech(0.4)).rename(root / "speech.m4a")
     with VideoWriter(root / "panel.mp4", 440, 240, 25) as panel:
         for index, image in enumerate(large_face_enters(40)[28:]):

@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from double import Double, make_dubber
+from dub_samples import two_faces
 from lipsmith import Clip, Dubber
 from lipsmith.dubbing.scan import find_faces
 from lipsmith.dubbing.source import Fit
@@ -204,15 +205,6 @@ def test_frames_without_a_face_pass_through(dubber: Dubber, tmp_path: Path) -> N
     assert same[:8] == [True] * 8
     assert same[22:] == [True] * 8
     assert not any(same[10:20])
-
-
-def two_faces(swap: bool = False, time: float = 0) -> Image:
-    small = cv2.resize(face_at(time, SIZE), (160, 160), interpolation=cv2.INTER_AREA)
-    large = face_at(time, SIZE)
-    canvas = nothing(440, 240)
-    canvas[40:200, 10:170] = small
-    canvas[:, 190:430] = large
-    return np.ascontiguousarray(canvas[:, ::-1]) if swap else canvas
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import time
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 import lipsmith
 from double import SIZES, Double
-from dub_samples import SIZE, write_wav
+from dub_samples import SIZE, Stopping, write_wav
 from lipsmith import DubOptions
 from lipsmith.dubbing import pipeline
 from lipsmith.dubbing.job import UNFINISHED, Unfinished
@@ -23,7 +22,6 @@ from lipsmith.errors import InputError, LipsmithError, UsageError
 from lipsmith.files import HIDDEN, hidden_for
 from lipsmith.inference.model_folder import ModelFolder
 from lipsmith.media import open_sound, read_frames
-from lipsmith.progress import Progress
 from synthetic import make_film, speech
 
 PART = 6
@@ -60,20 +58,6 @@ def heard(path: Path) -> NDArray[np.float32]:
 
 def left(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir() if path.name.startswith(".")]
-
-
-class Stopping:
-    """Raises an error after the frame of that number was drawn."""
-
-    def __init__(self, after: int, error: BaseException) -> None:
-        self._after, self._error = after, error
-
-    def __call__(self, title: str) -> AbstractContextManager[Progress | None]:
-        return nullcontext(self._count if "dubbing" in title else None)
-
-    def _count(self, done: int, total: int) -> None:
-        if done == self._after:
-            raise self._error
 
 
 def stopped(film: Path, words: Path, out: Path, after: int, error: BaseException, **options: object) -> None:

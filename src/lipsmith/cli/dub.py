@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from lipsmith.cli import console
-from lipsmith.dubbing.options import DubOptions
+from lipsmith.dubbing.options import DubOptions, parse_speeches
 from lipsmith.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,6 +31,12 @@ class Options(console.DeviceOptions, DubOptions):
 
     speech: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="SPEECH")] = None
     """Any file with sound, or a folder, whose files are paired by name with those of a folder of videos."""
+
+    speeches: Annotated[
+        tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="speech", metavar="NUMBER=FILE")
+    ] = ()
+    """The speech of one face, by its number from --list-faces, as in --speech 1=anna.wav --speech 2=ben.wav, instead
+    of SPEECH. The sound is the sum of all; faces without a speech stay as filmed."""
 
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="OUT")] = None
     """The result (.mp4, .m4v, .mov or .mkv); a folder if VIDEO or SPEECH is a folder."""
@@ -51,10 +57,15 @@ class Options(console.DeviceOptions, DubOptions):
             _need(self.video is not None, "--list-faces needs a VIDEO")
         elif self.pairs is not None:
             _need(
-                self.video is None and self.speech is None, "--pairs replaces VIDEO and SPEECH; give one or the other"
+                self.video is None and self.speech is None and not self.speeches,
+                "--pairs replaces VIDEO and SPEECH; give one or the other",
             )
         else:
-            _need(self.video is not None and self.speech is not None, "give VIDEO and SPEECH, or --pairs")
+            _need(self.video is not None, "give VIDEO and SPEECH, or --pairs")
+            one_film = self.video is None or not self.video.is_dir()
+            _need(one_film or not self.speeches, "--speech names the faces of one film; give that instead of a folder")
+            _need(not (self.speech and self.speeches), "--speech replaces SPEECH; give one or the other")
+            _need(bool(self.speech or self.speeches), "give SPEECH, or --speech NUMBER=FILE for each face")
             _need(self.output is not None, "give the path of the result: -o OUT")
 
 
@@ -69,9 +80,8 @@ def run(options: Options) -> None:
         _dub_all(options, read_pairs(options.pairs, options.output))
         return
     assert options.video is not None
-    assert options.speech is not None
     assert options.output is not None
-    if options.video.is_dir() or options.speech.is_dir():
+    if options.speech is not None and (options.video.is_dir() or options.speech.is_dir()):
         from lipsmith.dubbing.batch import pair
 
         _dub_all(options, pair(options.video, options.speech, options.output))
@@ -80,7 +90,7 @@ def run(options: Options) -> None:
 
     result = dub(
         options.video,
-        options.speech,
+        options.speech or parse_speeches(options.speeches),
         options.output,
         options,
         model=options.model,

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from lipsmith.dubbing.job import Unfinished, check_job, key_of, write_film
 from lipsmith.dubbing.journal import Journal
-from lipsmith.dubbing.options import DubOptions
+from lipsmith.dubbing.options import DubOptions, hear
 from lipsmith.dubbing.pipeline import Clip, Dubber
 from lipsmith.dubbing.table import read_table
 from lipsmith.errors import InputError, SomeFailedError, UsageError
@@ -21,7 +21,6 @@ from lipsmith.files import refuse_clashes
 from lipsmith.media.suffixes import FILMS, PICTURES, SOUNDS, is_media
 from lipsmith.media.writing import CONTAINERS
 from lipsmith.progress import ProgressOf, unwatched
-from lipsmith.speech.recording import load_speech
 
 _LOG = logging.getLogger(__name__)
 
@@ -85,7 +84,7 @@ class Batch:
 
     def _dub(self, job: Job, noted: Journal) -> None:
         check_job(job.video, job.speech, job.output, self.options)
-        recording = load_speech(job.speech)
+        recording = hear(job.speech)
         key = key_of(job.video, job.speech, self.options, self.dubber)
         with Unfinished(job.output, key, self.options.resume) as kept:
             if self._prepared is None or self._prepared[0] != job.video:

@@ -28,9 +28,9 @@ import av
 import numpy as np
 
 from lipsmith import __version__
-from lipsmith.dubbing.mouth import PART, Memories, Shown
-from lipsmith.dubbing.options import DubOptions
-from lipsmith.dubbing.paste.composite import Memory
+from lipsmith.dubbing.mouth import PART, Shown
+from lipsmith.dubbing.options import DubOptions, for_turns, hear, turns_of
+from lipsmith.dubbing.parts import finish_part, is_whole, memories_after
 from lipsmith.dubbing.pipeline import Clip, Dubber
 from lipsmith.dubbing.scan import Scan, write_scan
 from lipsmith.errors import InputError, LipsmithError, UsageError, WeightsError
@@ -51,7 +51,8 @@ from lipsmith.media import VideoWriter, open_sound
 from lipsmith.media.background import Background
 from lipsmith.media.writing import CONTAINERS
 from lipsmith.progress import ProgressOf, unwatched
-from lipsmith.speech.recording import Speech, load_speech
+from lipsmith.speech.conversation import Conversation, Turn
+from lipsmith.speech.recording import Speech
 
 _LOG = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ _OF_NO_PICTURE: Final = frozenset({"overwrite", "resume", "precision"})
 
 def dub(
     video: Path | str,
-    speech: Path | str,
+    speech: Path | str | Mapping[int, Path | str] | Sequence[Turn],
     out: Path | str,
     options: DubOptions | None = None,
     *,
@@ -76,15 +77,18 @@ def dub(
     """Dub the film or picture `video` with `speech`, any file with sound; write the result to `out` and return its
     path.
 
+    `speech` may also name a file for each face, `{1: "anna.wav", 2: "ben.wav"}`, or list `Turn`s; see `Clip.dub`.
     `model`, `device`, `threads`: see `Dubber.from_pretrained`. `progress_of` opens the progress of each of the two
     passes over the film by its title. If a long dub is interrupted, its finished parts stay next to `out`, and the same
     call continues after them, unless `options` say otherwise. Raises a `LipsmithError`, before the work if possible.
     """
-    options, video, speech, out = options or DubOptions(), Path(video), Path(speech), Path(out)
-    check_job(video, speech, out, options)
-    recording = load_speech(speech)
+    options, video, out = options or DubOptions(), Path(video), Path(out)
+    said = Path(speech) if isinstance(speech, str | os.PathLike) else turns_of(speech)
+    options = options if isinstance(said, Path) else for_turns(options)
+    check_job(video, said, out, options)
+    recording = hear(said)
     dubber = Dubber.from_pretrained(model, device, threads, precision_for([out], options))
-    with Unfinished(out, key_of(video, speech, options, dubber), options.resume) as kept:
+    with Unfinished(out, key_of(video, said, options, dubber), options.resume) as kept:
         known = kept.scan()
         with (unwatched if known else progress_of)(f"{video.name}: faces") as progress:
             clip = dubber.prepare(video, options.face, options.start, options.end, progress=progress, known=known)
@@ -92,7 +96,12 @@ def dub(
 
 
 def write_film(
-    clip: Clip, recording: Speech, out: Path, options: DubOptions, progress_of: ProgressOf, kept: Unfinished
+    clip: Clip,
+    recording: Speech | Conversation,
+    out: Path,
+    options: DubOptions,
+    progress_of: ProgressOf,
+    kept: Unfinished,
 ) -> Path:
     """`Clip.dub` and `Result.save` with `options`."""
     result = clip.dub(recording, tail=options.tail, strength=options.strength, fit=options.fit)
@@ -103,9 +112,9 @@ def write_film(
         return result.save(out, *chosen, background, kept if options.resume and len(result) > PART else None)
 
 
-def check_job(video: Path, speech: Path, out: Path, options: DubOptions) -> None:
+def check_job(video: Path, said: Path | Sequence[Turn], out: Path, options: DubOptions) -> None:
     """Raise, before any work, for missing inputs and for a result that cannot be written."""
-    require(video, speech)
+    require(video, *files_of(said))
     if out.suffix.lower() not in CONTAINERS:
         raise UsageError(f"{out}: the result must end in {', '.join(CONTAINERS)}.")
     if not options.overwrite and _is_over(hidden_for(out, UNFINISHED), out):
@@ -113,20 +122,27 @@ def check_job(video: Path, speech: Path, out: Path, options: DubOptions) -> None
     if out.parent.is_dir():
         remove_stale(out.parent)
     refuse_existing(out, options.overwrite)
-    refuse_input(out, video, speech, options.background)
+    refuse_input(out, video, *files_of(said), options.background)
     if options.background is not None:
         open_sound(options.background)
 
 
-def key_of(video: Path, speech: Path, options: DubOptions, dubber: Dubber) -> dict[str, Any]:
+def files_of(said: Path | Sequence[Turn]) -> list[Path]:
+    """The files of what is said."""
+    return [said] if isinstance(said, Path) else [turn.file for turn in said if turn.file]
+
+
+def key_of(video: Path, said: Path | Sequence[Turn], options: DubOptions, dubber: Dubber) -> dict[str, Any]:
     """Everything that the frames of a dub depend on, as JSON values."""
-    inputs = {"video": video, "speech": speech, "background": options.background}
+    speeches = {f"speech {number}": file for number, file in enumerate(files_of(said))}
+    inputs = {"video": video, **speeches, "background": options.background}
     manner = {f.name: getattr(options, f.name) for f in fields(DubOptions) if f.name not in {*inputs, *_OF_NO_PICTURE}}
     return {
         "versions": [__version__, av.__version__, str(av.library_versions["libavcodec"])],
         "model": dict(dubber.config.files),
         "precision": dubber.precision,
         "inputs": {name: state_of(path) for name, path in inputs.items() if path},
+        "turns": [] if isinstance(said, Path) else [[turn.face, turn.start, turn.end] for turn in said],
         "options": json.loads(json.dumps(manner)),
     }
 
@@ -170,7 +186,7 @@ class Unfinished:
                         "%s: inputs or options have changed since the interruption; the dub starts over.", self._out
                     )
                 self._remove()
-            self._done = next(number for number in count() if not self._is_whole(number))
+            self._done = next(number for number in count() if not is_whole(self._part(number)))
         return self
 
     def __exit__(
@@ -202,7 +218,7 @@ class Unfinished:
         """See `mouth.Kept`."""
         self._make()
         begins = at[::PART]
-        memories = self._memories(self._done - 1) if self._done else {}
+        memories = memories_after(self._part(self._done - 1)) if self._done else {}
         if self._done:
             _LOG.info("%s: %d frames are finished; the dub continues after them.", self._out, PART * self._done)
         with closing(show(PART * self._done, memories)) as frames:
@@ -211,33 +227,14 @@ class Unfinished:
                     for image, shown, after in islice(frames, PART):
                         part.write(image, shown - begins[number])
                         memories = memories if after is None else after
-                self._keep(number, len(begins), memories)
+                with self._disk():
+                    finish_part(self._part(number), len(begins) - number - 1, memories)
+                self._done = number + 1
         for number, begin in enumerate(begins):
             yield self._part(number), begin
 
     def _part(self, number: int) -> Path:
         return self._folder / f"{number:05}.nut"
-
-    def _is_whole(self, number: int) -> bool:
-        """Whether a part is complete: it has the size recorded in the file that was written last."""
-        with suppress(OSError, ValueError, KeyError), np.load(self._part(number).with_suffix(".npz")) as kept:
-            return int(kept["size"]) == self._part(number).stat().st_size
-        return False
-
-    def _keep(self, number: int, parts: int, memories: Memories) -> None:
-        path, missing = self._part(number), parts - number - 1
-        arrays: dict[str, Any] = {"size": np.array(path.stat().st_size), "missing": np.array(missing)}
-        for face, memory in memories.items():
-            arrays |= {f"{face}/color": memory.color, f"{face}/grain": np.array(memory.grain)}
-        with self._disk(), write_whole(path.with_suffix(".npz")) as beside:
-            np.savez(beside, **arrays)
-        self._done = number + 1
-
-    def _memories(self, number: int) -> Memories:
-        with np.load(self._part(number).with_suffix(".npz")) as kept:
-            faces = [name.partition("/")[0] for name in kept.files if name.endswith("/grain")]
-            grains = {face: kept[f"{face}/grain"].tolist() for face in faces}
-            return {int(face): Memory(kept[f"{face}/color"], (int(n), level)) for face, (n, level) in grains.items()}
 
     def _make(self) -> None:
         if self._lock is not None:

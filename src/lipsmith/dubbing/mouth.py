@@ -28,10 +28,12 @@ from lipsmith.inference.render import Drawing, EncodedFace, encode_face, render,
 from lipsmith.inference.speak import close_lips, predict_content, resting_opening, with_strength
 from lipsmith.media import Picture, VideoWriter
 from lipsmith.progress import prefetch_map
+from lipsmith.speech.mel import mel_windows
 from lipsmith.speech.recording import Speech, speaking
 
 Image = NDArray[np.uint8]
 Heard = Callable[[NDArray[np.float64]], NDArray[np.float32]]
+"""The mel windows `(n, 80, 16)` of frames at times `(n,)`."""
 
 Memories = Mapping[int, Memory]
 """What compositors remember, by the number of their face."""
@@ -63,6 +65,8 @@ class MouthTrack:
     """(n,) index at which each frame's unbroken run begins."""
     ends: NDArray[np.intp]
     """(n,) index at which each frame's unbroken run ends, inclusive."""
+    heard: Heard
+    """What the face says."""
 
     def place(self, number: int) -> slice | None:
         """Where output frame `number` is in these arrays; None where it does not show the face."""
@@ -101,7 +105,7 @@ def predict_mouth(
             content[part] = close_lips(moved, silent[run][part], rest)
         still = still_points(face.transforms[rows[run]])
         chosen[run] = nearest(costs(points[run], face.pool_points, still, face.pool_still), k)
-    return MouthTrack(face, frames, times, rows, points, chosen, begins, ends)
+    return MouthTrack(face, frames, times, rows, points, chosen, begins, ends, partial(mel_windows, speech.mel))
 
 
 def _predict(
@@ -188,18 +192,15 @@ class DrawnFrame:
     """Of each mouth track; None where the frame does not show the face."""
 
 
-def draw_frame(
-    faces: EncodedFaces, mouths: Sequence[MouthTrack], heard: Heard, number: int, filmed: Picture
-) -> DrawnFrame:
+def draw_frame(faces: EncodedFaces, mouths: Sequence[MouthTrack], number: int, filmed: Picture) -> DrawnFrame:
     """Every face's crop in output frame `number`, which shows the source image `filmed` `(H, W, 3)`.
 
-    `heard` gives the mel windows `(n, 80, 16)` of frames at times `(n,)`. Remembers nothing, so frames may be drawn in
-    any order and several at the same time.
+    Remembers nothing, so frames may be drawn in any order and several at the same time.
     """
-    return DrawnFrame(number, filmed, [_drawn_face(faces, mouth, heard, number, filmed) for mouth in mouths])
+    return DrawnFrame(number, filmed, [_drawn_face(faces, mouth, number, filmed) for mouth in mouths])
 
 
-def _drawn_face(faces: EncodedFaces, mouth: MouthTrack, heard: Heard, number: int, filmed: Picture) -> DrawnFace | None:
+def _drawn_face(faces: EncodedFaces, mouth: MouthTrack, number: int, filmed: Picture) -> DrawnFace | None:
     part = mouth.place(number)
     if part is None:
         return None
@@ -214,7 +215,7 @@ def _drawn_face(faces: EncodedFaces, mouth: MouthTrack, heard: Heard, number: in
         mouth.points[part],
         still_points(transforms),
         mouth.sketches(part, side),
-        heard(mouth.times[part]),
+        mouth.heard(mouth.times[part]),
         chosen,
     )
     return DrawnFace(drawing.images[0], original, _detail(references.native, drawing, chosen[0]))
@@ -240,7 +241,6 @@ class Dubbed:
 def dub_frames(
     faces: EncodedFaces,
     mouths: Sequence[MouthTrack],
-    heard: Heard,
     images: Generator[Picture, None, None],
     at_once: int,
     begin: int,
@@ -255,7 +255,7 @@ def dub_frames(
         compositors[face].memory = memory
 
     def draw(shown: tuple[int, Picture]) -> DrawnFrame:
-        return draw_frame(faces, mouths, heard, *shown)
+        return draw_frame(faces, mouths, *shown)
 
     # Closed by name: who keeps an error keeps its trace, and with that threads that wait with the film open.
     with closing(prefetch_map(draw, _numbered(images, begin), at_once)) as frames:

@@ -1,13 +1,13 @@
-"""The options of a dub, shared by API and command line, and the selection of faces."""
+"""The options of a dub, shared by API and command line, and the selection of faces and of what they say."""
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 
@@ -15,8 +15,11 @@ from lipsmith.dubbing.source import Fit, check_stretch
 from lipsmith.errors import UsageError
 from lipsmith.inference.backend import Precision
 
+# Sound libraries are imported where they are used: `lipsmith dub --help` needs this module, but not them.
 if TYPE_CHECKING:
     from lipsmith.dubbing.scan import Face
+    from lipsmith.speech.conversation import Conversation, Turn
+    from lipsmith.speech.recording import Speech, Spoken
 
 _LOG = logging.getLogger(__name__)
 
@@ -152,3 +155,84 @@ def _of_shot(tracks: list[Face], face: str) -> Face:
     longest = max(len(track.frames) for track in tracks)
     lasting = [track for track in tracks if len(track.frames) >= _LASTING * longest]
     return sorted(lasting, key=lambda track: track.place[0])[0 if face == "left" else -1]
+
+
+Said: TypeAlias = "Spoken | Speech | Conversation | Mapping[int, Spoken | Speech] | Sequence[Turn]"
+"""One speech; a speech for each face by its number, said from the start of the result on; or turns."""
+
+
+def hear(speech: Said, rate: int = 16_000) -> Speech | Conversation:
+    """Read what is said; samples without a rate have `rate`. Raises what `load_speech` and `converse` raise."""
+    from lipsmith.speech.conversation import Conversation, converse
+    from lipsmith.speech.recording import Speech, load_speech
+
+    if isinstance(speech, Speech | Conversation):
+        return speech
+    if isinstance(speech, Mapping) or has_turns(speech):
+        return converse(turns_of(cast("Sequence[Turn]", speech)), rate)
+    return load_speech(cast("Spoken", speech), rate)
+
+
+def has_turns(speech: object) -> bool:
+    """Whether `speech` is a list of turns, which is also how samples may be given."""
+    from lipsmith.speech.conversation import Turn
+
+    return isinstance(speech, list | tuple) and any(isinstance(said, Turn) for said in speech[:1])
+
+
+def turns_of(speech: Mapping[int, Any] | Sequence[Turn]) -> list[Turn]:
+    """The turns, at least one. Raises `UsageError` for anything else."""
+    from lipsmith.speech.conversation import Turn
+
+    turns = [Turn(face, said) for face, said in speech.items()] if isinstance(speech, Mapping) else list(speech)
+    if not turns:
+        raise UsageError("No face has a speech; name one for each face that speaks.")
+    if wrong := [turn for turn in turns if not isinstance(turn, Turn) or not isinstance(turn.face, int)]:
+        raise UsageError(f"{wrong[0]!r} is not a turn of a face; give faces by their numbers.")
+    return turns
+
+
+def for_turns(options: DubOptions) -> DubOptions:
+    """The options with which turns are dubbed, which name the faces. Raises `UsageError` if `options` do so too."""
+    if options.face not in (DubOptions.face, "all"):
+        raise UsageError("--face is for one speech; several speeches name their faces themselves, so leave it out.")
+    return replace(options, face="all")
+
+
+def parse_speeches(words: Sequence[str]) -> dict[int, Path]:
+    """The speech of each face, of words such as `1=anna.wav`, or `1,4=anna.wav` for several faces.
+
+    Raises `UsageError` for other words, and where a face has two speeches.
+    """
+    speeches: dict[int, Path] = {}
+    for word in words:
+        numbers, equals, file = word.partition("=")
+        if not equals or not file:
+            raise UsageError(f"--speech {word} names no face; write its number before the file, as in 1=anna.wav.")
+        for face in sorted(face_numbers(numbers)):
+            if face in speeches:
+                raise UsageError(f"Face {face} has two speeches, {speeches[face]} and {file}; give it one.")
+            speeches[face] = Path(file)
+    return speeches
+
+
+def speakers_of(
+    said: Speech | Conversation, faces: Sequence[Face], chosen: Sequence[Face], name: str
+) -> list[tuple[Face, Speech]]:
+    """Each face that speaks, with what it says: all `chosen` ones, or those of `faces` that a conversation names.
+
+    Logs which faces of the footage `name` stay as filmed. Raises `UsageError`, or `InputError` with the table's line,
+    for a number that no face has.
+    """
+    from lipsmith.speech.recording import Speech
+
+    if isinstance(said, Speech):
+        return [(face, said) for face in chosen]
+    known = {face.number for face in faces}
+    for turn in said.turns:
+        if turn.face not in known:
+            found = f"{len(known)} faces were found; --list-faces shows them"
+            raise turn.fault(f"there is no face number {turn.face}: {found}.")
+    if silent := sorted(known - said.voices.keys()):
+        _LOG.info("%s: the original lips stay on faces without a speech: %s", name, ", ".join(map(str, silent)))
+    return [(face, said.voices[face.number]) for face in faces if face.number in said.voices]

@@ -31,7 +31,7 @@ from lipsmith import __version__
 from lipsmith.dubbing.array_source import ArraySource
 from lipsmith.dubbing.clip_folder import PreparedClip, load_clip, save_clip
 from lipsmith.dubbing.mouth import Dubbed, EncodedFaces, Kept, Memories, MouthTrack, Shown, dub_frames, predict_mouth
-from lipsmith.dubbing.options import DubOptions, Tail, choose, warn_ignored_faces
+from lipsmith.dubbing.options import DubOptions, Said, Tail, choose, hear, speakers_of, warn_ignored_faces
 from lipsmith.dubbing.paste.label import labeled
 from lipsmith.dubbing.scan import CropStore, Face, Scan, Scanner, Sizes, read_scan
 from lipsmith.dubbing.source import FileSource, Fit, Source, Timeline, Video, chapters_of, play, usual_interval
@@ -45,8 +45,9 @@ from lipsmith.media import Frame, VideoWriter
 from lipsmith.media.background import Background
 from lipsmith.media.container import kept_metadata, synthetic_metadata
 from lipsmith.progress import Progress, prefetch
-from lipsmith.speech.mel import SAMPLE_RATE, mel_windows
-from lipsmith.speech.recording import Samples, Speech, load_speech, speaking
+from lipsmith.speech.conversation import Conversation
+from lipsmith.speech.mel import SAMPLE_RATE
+from lipsmith.speech.recording import Speech, speaking
 
 if TYPE_CHECKING:
     from lipsmith.live import Live
@@ -115,7 +116,8 @@ class Dubber:
             tracker = FaceTracker(MOST_FACES, self._threads)
             scan = Scanner(tracker, store, Sizes(self.config.face_size, self.config.lips)).scan(source, progress)
         chosen, name = choose(scan.faces, options.face), source.footage.name
-        _LOG.info("%s: %d frames, %d faces, %d to dub", name, len(scan.times), len(scan.faces), len(chosen))
+        to_dub = "" if options.face == "all" else f", {len(chosen)} to dub"
+        _LOG.info("%s: %d frames, %d faces%s", name, len(scan.times), len(scan.faces), to_dub)
         warn_ignored_faces(name, options.face, scan.faces, chosen)
         return self.clip_of(PreparedClip(source, scan, chosen, self.config.face_size), store)
 
@@ -146,8 +148,8 @@ class Clip:
     """Frames rendered in parallel, each in a thread."""
 
     def __repr__(self) -> str:
-        name = self.source.footage.name
-        return f"Clip({name!r}, {self.seconds:.2f} s, {len(self.faces)} faces, {len(self.chosen)} to dub)"
+        found = f"{len(self.faces)} faces, {len(self.chosen)} to dub"
+        return f"Clip({self.source.footage.name!r}, {self.seconds:.2f} s, {found})"
 
     def save(self, folder: Path | str) -> Path:
         """Keep the clip, frames and all, in `folder`, which must be new or empty, and return it; see `load`.
@@ -179,27 +181,25 @@ class Clip:
         return self._end - float(self.times[0])
 
     def dub(
-        self,
-        speech: PathLike[str] | str | Samples | tuple[int, Samples] | Speech,
-        rate: int = SAMPLE_RATE,
-        tail: Tail = "cut",
-        strength: float = 1.0,
-        fit: Fit = "bounce",
+        self, speech: Said, rate: int = SAMPLE_RATE, tail: Tail = "cut", strength: float = 1.0, fit: Fit = "bounce"
     ) -> Result:
         """Dub the footage with `speech`: a file, samples `(n,)` or `(channels, n)` at `rate` Hz, or a loaded `Speech`.
 
-        The result is as long as the speech. Longer speech: what `fit` says, see `DubOptions`. Shorter, with `tail`
-        keep: the footage goes on to its end in silence, lips closed; with cut it ends with the speech.
+        Or a speech for each face, `{1: "anna.wav", 2: "ben.wav"}`, or a list of `Turn`s: whatever was chosen, the faces
+        of these numbers are dubbed, and the sound is the sum of all. The result is as long as the speech. Longer
+        speech: what `fit` says, see `DubOptions`. Shorter, with `tail` keep: the footage goes on to its end in silence,
+        lips closed; with cut it ends with the speech.
         `strength`, 0 to 2: how far the lips move from rest, the mean of the face's references; 1 as predicted.
         Raises `InputError` and `UsageError` for speech that cannot be said; see `load_speech`.
         """
         DubOptions(tail=tail, strength=strength, fit=fit)
-        recording = speech if isinstance(speech, Speech) else load_speech(speech, rate)
+        recording = hear(speech, rate)
         seconds = max(recording.seconds, self.seconds) if tail == "keep" else recording.seconds
         timeline = play(self.times, self._end, seconds, fit)
-        if not speaking(recording.voicing, timeline.times).any():
+        if isinstance(recording, Speech) and not speaking(recording.voicing, timeline.times).any():
             _LOG.warning("No speech was detected in %s; the lips stay closed.", recording.file or "the recording")
-        mouths = (predict_mouth(self.backend, self.config, face, timeline, recording, strength) for face in self.chosen)
+        speakers = speakers_of(recording, self.faces, self.chosen, self.source.footage.name)
+        mouths = (predict_mouth(self.backend, self.config, face, timeline, said, strength) for face, said in speakers)
         return Result(self, recording, timeline, [mouth for mouth in mouths if len(mouth.frames)])
 
     @property
@@ -212,7 +212,7 @@ class Result:
     """A dubbed video, rendered on demand."""
 
     clip: Clip
-    speech: Speech
+    speech: Speech | Conversation
     timeline: Timeline
     mouths: list[MouthTrack]
 
@@ -241,23 +241,21 @@ class Result:
         """Write the film with its sound to `path`; `side_by_side` puts the source to its left.
 
         `label`: write "synthetic" into a corner of the picture. `language`: of the speech (ISO 639-2, three letters).
-        `background`: music or effects under the speech. `kept`: keeps the parts of the result; all else
-        that was begun is removed on any error and on interruption. Raises `UsageError` where `path` is taken, is
-        the footage or the speech itself or cannot be written, `LipsmithError` where the disk is full.
+        `background`: music or effects under the speech. `kept`: keeps the parts of the result; all else that was begun
+        is removed on any error. Raises `UsageError` where `path` is taken, an input or cannot be written,
+        `LipsmithError` where the disk is full.
         """
         path, footage, (width, height) = Path(path), self.clip.source.footage, self.clip.size
         refuse_existing(path, overwrite)
         music = background.file if background else None
         texts = kept_metadata(footage.info.metadata if footage.info else {})
-        refuse_input(path, footage.info.path if footage.info else None, self.speech.file, music)
+        refuse_input(path, footage.info.path if footage.info else None, *self.speech.files, music)
         wide = 2 * width if side_by_side else width
         film = partial(VideoWriter, width=wide, height=height, rate=footage.rate, like=footage.info)
         show = partial(self._shown, side_by_side, label, progress)
         with film(
             path,
-            audio=self.speech.samples,
-            audio_rate=self.speech.rate,
-            audio_source=self.speech.file,
+            audio=self.speech.sound(),
             background=background,
             metadata=texts | synthetic_metadata(f"lipsmith {__version__}", self.clip.config.name),
             end=self.timeline.end,
@@ -289,8 +287,7 @@ class Result:
     def _dubbed(self, begin: int = 0, before: Memories | None = None) -> Iterator[Dubbed]:
         """The output frames from number `begin` on."""
         images = prefetch(self.clip.source.show(self.timeline.index[begin:], self.clip.times))
-        heard = partial(mel_windows, self.speech.mel)
-        return dub_frames(self.clip.encoded, self.mouths, heard, images, self.clip.at_once, begin, before or {})
+        return dub_frames(self.clip.encoded, self.mouths, images, self.clip.at_once, begin, before or {})
 
 
 def open_source(video: Video, rate: float = 25.0, start: float | None = None, end: float | None = None) -> Source:

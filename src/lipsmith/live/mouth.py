@@ -54,7 +54,8 @@ class LiveMouth:
             self._before.clear()
             self._follower.restart()
         chosen = self._choose(points[0], rows[0])
-        track = self._as_track(number, rows, times, points, chosen, follows)
+        windows = hearing.windows(times[:1])
+        track = self._as_track(number, rows, times, points, chosen, windows, follows)
         self._before.append(points[0])
         self._last = number
         return track
@@ -99,6 +100,7 @@ class LiveMouth:
         times: NDArray[np.float64],
         points: NDArray[np.float32],
         chosen: NDArray[np.intp],
+        windows: NDArray[np.float32],
         follows: bool,
     ) -> MouthTrack:
         """Neighbors before the frame are as they were drawn, those after it as they are expected."""
@@ -114,4 +116,5 @@ class LiveMouth:
             references=np.repeat(chosen[None], count, axis=0),
             begins=np.full(count, 0 if follows else before),
             ends=np.full(count, count - 1),
+            heard=lambda _: windows,
         )

@@ -216,8 +216,7 @@ class Live:
             sound = self._sound.take(count)
             self._played = end
             tracks = [track for mouth in mouths if (track := mouth.track(number, self._hearing, self._strength))]
-            heard = self._hearing.windows(np.array([number / self.frame_rate]))
-        drawn = pool.submit(draw_frame, self._clip.encoded, tracks, lambda times: heard, number, image)
+        drawn = pool.submit(draw_frame, self._clip.encoded, tracks, number, image)
         return _Begun(number, sound, begins, tracks, drawn)
 
     def _hear(self, new: Wave) -> None:

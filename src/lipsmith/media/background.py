@@ -14,7 +14,8 @@ from lipsmith.media.sound import Sound, open_sound, resample
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_BLOCK: Final = 16384  # samples mixed at a time
+BLOCK: Final = 16384
+"""Samples mixed at a time."""
 
 
 @dataclass(frozen=True)
@@ -38,24 +39,25 @@ def with_background(voice: Sound, background: Background, seconds: float) -> Sou
     music = open_sound(background.file, whole=True)
     rate, channels = max(voice.rate, music.rate), max(voice.channels, music.channels)
     factor = np.float32(10 ** (background.gain / 20))
-    played = (piece * factor for piece in _pieces(_at(music, rate), channels))
+    played = (piece * factor for piece in in_pieces(at_rate(music, rate), channels))
     silence = np.zeros((channels, 0), np.float32)
-    blocks = _mixed(_pieces(_at(voice, rate), channels), played, silence, round(seconds * rate))
+    blocks = _mixed(in_pieces(at_rate(voice, rate), channels), played, silence, round(seconds * rate))
     return replace(voice, rate=rate, channels=channels, blocks=blocks)
 
 
-def _at(sound: Sound, rate: int) -> Iterator[NDArray[np.float32]]:
+def at_rate(sound: Sound, rate: int) -> Iterator[NDArray[np.float32]]:
+    """The blocks of a sound at another sample rate."""
     return sound.blocks if sound.rate == rate else resample(sound.blocks, sound.rate, rate, sound.channels)
 
 
-def _pieces(blocks: Iterator[NDArray[np.float32]], channels: int) -> Iterator[NDArray[np.float32]]:
-    """The same sound in pieces of `_BLOCK` samples; the last may be shorter. Mono is copied to every channel."""
+def in_pieces(blocks: Iterator[NDArray[np.float32]], channels: int) -> Iterator[NDArray[np.float32]]:
+    """The same sound in pieces of `BLOCK` samples; the last may be shorter. Mono is copied to every channel."""
     held = np.zeros((channels, 0), np.float32)
     for block in blocks:
         held = np.concatenate([held, np.broadcast_to(block, (channels, block.shape[1]))], axis=1)
-        while held.shape[1] >= _BLOCK:
-            yield held[:, :_BLOCK]
-            held = held[:, _BLOCK:]
+        while held.shape[1] >= BLOCK:
+            yield held[:, :BLOCK]
+            held = held[:, BLOCK:]
     if held.shape[1]:
         yield held
 
@@ -67,7 +69,7 @@ def _mixed(
     done = 0
     while True:
         spoken, played = next(voice, silence), next(music, silence)
-        count = max(spoken.shape[1], min(_BLOCK, least - done))
+        count = max(spoken.shape[1], min(BLOCK, least - done))
         if count <= 0:
             return
         mixed = np.zeros((len(silence), count), np.float32)

@@ -107,8 +107,10 @@ def resample(
     yield from resampler.end()
 
 
-def sound_of(audio: NDArray[np.float32] | None, rate: int) -> Sound | None:
-    """Samples (n,) or (channels, n) as a sound in blocks; None for no samples."""
+def sound_of(audio: NDArray[np.float32] | Sound | None, rate: int) -> Sound | None:
+    """Samples (n,) or (channels, n) as a sound in blocks; None for no samples. A sound stays itself."""
+    if isinstance(audio, Sound):
+        return audio
     if audio is None or audio.shape[-1] == 0:
         return None
     channels = np.atleast_2d(audio).astype(np.float32, copy=False)

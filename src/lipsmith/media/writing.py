@@ -58,7 +58,7 @@ class VideoWriter:
         height: int,
         rate: Fraction | float,
         *,
-        audio: NDArray[np.float32] | None = None,
+        audio: NDArray[np.float32] | Sound | None = None,
         audio_rate: int = 16000,
         audio_source: Path | str | None = None,
         background: Background | None = None,
@@ -77,7 +77,7 @@ class VideoWriter:
         Args:
             path: ends in .mp4, .m4v, .mov or .mkv; a part may have any suffix.
             width, height, rate: pixels; frames a second, on average if frames have times.
-            audio, audio_rate: (n,) or (1 or 2 channels, n) in [-1, 1], and its samples a second.
+            audio, audio_rate: (n,) or (1 or 2 channels, n) in [-1, 1], and its samples a second; or a sound.
             audio_source: a file whose sound is written at its own rate, with at most two channels.
             background: sound to mix under it, to the end of the film.
             metadata: tags to store; `probe` reads them back.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lipsmith.errors import InputError, UsageError
 from lipsmith.face.references import parts
-from lipsmith.media.sound import OVERSHOOT, resample
+from lipsmith.media.sound import OVERSHOOT, Sound, open_sound, resample, sound_of
 from lipsmith.speech.mel import HOP, MEL_LIMIT, MEL_RATE, SAMPLE_RATE, mel_spectrogram, mixed, stream_audio
 
 # A step this many decibels below the loud ones is a pause, and so is any step below this absolute level.
@@ -42,6 +42,8 @@ _PIECE: Final = 8 * SAMPLE_RATE
 # Steps near the end of a piece whose spectra are incomplete: 800 samples are 4 steps.
 _EDGE: Final = 4
 Samples = NDArray[np.floating[Any] | np.signedinteger[Any]]
+Spoken = PathLike[str] | str | Samples | tuple[int, Samples]
+"""A file with sound, or samples: `(n,)` or `(channels, n)`, or with their rate."""
 
 
 def voicing(mel: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -146,8 +148,17 @@ class Speech:
         """Voice activity of each step, `(steps,)` in [0, 1]."""
         return voicing(self.mel)
 
+    @property
+    def files(self) -> list[Path]:
+        """The files that it is read from."""
+        return [self.file] if self.file else []
 
-def load_speech(speech: PathLike[str] | str | Samples | tuple[int, Samples], rate: int = SAMPLE_RATE) -> Speech:
+    def sound(self) -> Sound | None:
+        """The sound for the result, from its start."""
+        return open_sound(self.file, whole=True) if self.file else sound_of(self.samples, self.rate)
+
+
+def load_speech(speech: Spoken, rate: int = SAMPLE_RATE) -> Speech:
     """Speech from any file with sound, or from samples `(n,)` or `(1 or 2, n)` at `rate` Hz.
 
     Samples are floats in [-1, 1] or signed integers up to their type's full scale. A pair is a rate and samples `(n,)`
