@@ -1,4 +1,7 @@
-"""The complete research workflow on synthetic footage: prepare, train both networks, export, and dub."""
+"""The complete research workflow on synthetic footage: prepare, train both networks, export, and dub.
+
+An export takes most of a minute, so what concerns its ONNX stages is tested here, on the same model.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,24 @@ import numpy as np
 import pytest
 
 from lipsmith.cli import main
+from lipsmith.inference.model_folder import find_model, load_backend
+from lipsmith.inference.onnx import OnnxBackend
 from lipsmith.media import read_frames
 from synthetic import FACE, Motion, make_film, speech
 
-for package in ("torch", "onnxscript"):
-    pytest.importorskip(package)
+pytest.importorskip("onnxscript")
+torch = pytest.importorskip("torch")
+
+from lipsmith.inference.stages import load_stages  # noqa: E402
+from lipsmith.models.landmarks.config import LandmarkConfig  # noqa: E402
+from lipsmith.models.renderer.config import RendererConfig  # noqa: E402
+from lipsmith.release.export import OUTPUTS, example, stage_axes  # noqa: E402
 
 LANDMARKS: Final = """
 steps = 3
 batch = 4
 warmup = 1
+learning_rate = 1e-2
 validate_every = 3
 [model]
 dim = 16
@@ -38,6 +49,7 @@ clips = 2
 targets = 2
 pool = 3
 warmup = 1
+learning_rate = 1e-2
 gan_from = 2.0
 validate_every = 3
 [weights]
@@ -59,26 +71,66 @@ def lipsmith(*words: str | Path) -> None:
     assert main([str(word) for word in words]) == 0
 
 
-def test_from_footage_to_a_dub_with_a_model_of_ones_own(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `footage` of three people, and `mine`, the model trained on it."""
+    root = tmp_path_factory.mktemp("walk")
     for split, person, shift in (("train", "anna", 0.02), ("train", "ben", 0.04), ("val", "carla", 0.03)):
-        (tmp_path / "footage" / split).mkdir(parents=True, exist_ok=True)
-        film = tmp_path / "footage" / split / f"{person}_1.mp4"
+        (root / "footage" / split).mkdir(parents=True, exist_ok=True)
+        film = root / "footage" / split / f"{person}_1.mp4"
         make_film(film, 2.4, motion=Motion(shift=shift, turn=3.0), audio=speech(2.4))
     for name, text in (("landmarks", LANDMARKS), ("renderer", RENDERER)):
-        (tmp_path / f"{name}.toml").write_text(text)
-    data, model, dubbed = tmp_path / "data", tmp_path / "mine", tmp_path / "dubbed.mp4"
-    lipsmith("prepare", tmp_path / "footage", data, "--size", "64", "--workers", "1")
+        (root / f"{name}.toml").write_text(text)
+    data, runs = root / "data", root / "runs"
+    lipsmith("prepare", root / "footage", data, "--size", "64", "--workers", "1")
     for network in ("landmarks", "renderer"):
-        run = tmp_path / "runs" / network
-        lipsmith("train", network, tmp_path / f"{network}.toml", "--data", data, "--out", run, "--device", "cpu")
-    lipsmith(
-        *("export", "--landmarks", tmp_path / "runs" / "landmarks", "--renderer", tmp_path / "runs" / "renderer"),
-        *("-o", model, "--license", "For tests."),
-    )
-    lipsmith("dub", FACE, tmp_path / "footage" / "val" / "carla_1.mp4", "-o", dubbed, "--model", model)
+        config, run = root / f"{network}.toml", runs / network
+        lipsmith("train", network, config, "--data", data, "--out", run, "--device", "cpu")
+    trained = ("--landmarks", runs / "landmarks", "--renderer", runs / "renderer")
+    lipsmith("export", *trained, "-o", root / "mine", "--license", "For tests.")
+    return root
+
+
+@pytest.fixture(scope="module")
+def model(workplace: Path) -> Path:
+    return workplace / "mine"
+
+
+def test_from_footage_to_a_dub_with_a_model_of_ones_own(workplace: Path, model: Path, tmp_path: Path) -> None:
+    dubbed = tmp_path / "dubbed.mp4"
+    lipsmith("dub", FACE, workplace / "footage" / "val" / "carla_1.mp4", "-o", dubbed, "--model", model)
     frames = [frame.image for frame in read_frames(dubbed)]
     assert len(frames) == 60
     portrait = next(iter(read_frames(FACE))).image
     change = np.abs(np.stack(frames).astype(int) - portrait).mean((0, 3))
     assert change[130:165, 110:155].max() > 30  # the mouth
     assert change[:100].mean() < 3  # all above it, but for the codec
+
+
+def test_the_folder_is_a_checked_model(model: Path) -> None:
+    found = find_model(model)
+    assert {f"{stage}.onnx" for stage in OUTPUTS} | {"model.safetensors"} == set(found.config["files"])
+    named = {key: found.config[key] for key in ("name", "face_size", "references_per_frame", "lips", "window", "drive")}
+    assert named == {"name": "mine", "face_size": 64, "references_per_frame": 2, "lips": 2, "window": 7, "drive": 1.1}
+
+
+@pytest.mark.parametrize("stage", OUTPUTS)
+@pytest.mark.parametrize("count", [1, 2, 6])
+def test_onnx_gives_what_torch_gives_at_any_size(model: Path, stage: str, count: int) -> None:
+    found = find_model(model)
+    backend = load_backend(found, "cpu", 1)
+    assert isinstance(backend, OnnxBackend)
+    mouth, face = LandmarkConfig(**found.config["landmarks"]), RendererConfig(**found.config["renderer"])
+    inputs = example(stage_axes(mouth, face)[stage], dict.fromkeys("nbTNkm", count))
+    with torch.no_grad():
+        expected = load_stages(model)[stage](**inputs)
+    expected = expected if isinstance(expected, tuple) else (expected,)
+    given = backend(stage, **{name: value.numpy() for name, value in inputs.items()})
+    assert len(given) == len(expected) == len(OUTPUTS[stage])
+    for ours, theirs in zip(given, expected, strict=True):
+        torch.testing.assert_close(torch.from_numpy(ours), theirs, atol=1e-4, rtol=1e-3)
+
+
+def test_exported_files_do_not_tell_where_they_were_made(model: Path) -> None:
+    package = str(Path(torch.__file__).parent).encode()
+    assert not [file.name for file in model.glob("*.onnx") if package in file.read_bytes()]
