@@ -9,6 +9,7 @@ Right is a documented exit code, at most one sentence per file, no trace, no deb
 from __future__ import annotations
 
 import argparse
+import importlib
 import io
 import os
 import random
@@ -36,6 +37,8 @@ from synthetic import face_at, make_film, speech
 
 SECONDS, WALL, BYTES = 30, 240, 1_500_000_000
 DOCUMENTED = {0, 1, 2, 3}
+NEEDED = ("cli.dub", "cli.prepare", "cli.score", "dubbing.job", "data.prepare", "evaluation.film_pairs")
+"""What the commands import when they run."""
 SIZE = (160, 160)
 EXTREMES = (0, 1, 7, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 
@@ -243,6 +246,8 @@ class Fuzz:
     """Inputs and commands by number; the same for the same seed."""
 
     def __init__(self, folder: Path, seed: int) -> None:
+        for module in NEEDED:
+            importlib.import_module(f"lipsmith.{module}")
         self._folder, self._seed = folder, seed
         self._whole = whole(folder)
         self._film = make_film(folder / "film.mp4", 0.2, 25, SIZE, audio=speech(0.2))
