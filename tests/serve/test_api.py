@@ -72,13 +72,18 @@ def test_a_dub_is_accepted_made_and_fetched(client: httpx.Client, uploads: Uploa
     assert "Synthetic" in probe(tmp_path / "result.mp4").metadata["comment"]
 
 
-def test_before_shows_the_footage_in_step(client: httpx.Client, uploads: Uploads, film: Path, tmp_path: Path) -> None:
-    job = client.post("/v1/jobs", json=uploads | {"compare": True}).json()["id"]
+@pytest.mark.parametrize(("start", "linked"), [(None, True), (0.12, False)])
+def test_before_shows_the_footage_in_step(
+    client: httpx.Client, uploads: Uploads, film: Path, tmp_path: Path, start: float | None, linked: bool
+) -> None:
+    job = client.post("/v1/jobs", json=uploads | {"compare": True, "start": start, "fit": "cut"}).json()["id"]
     assert ended(client, job)["state"] == "done"
     path = tmp_path / "before.mp4"
     path.write_bytes(client.get(f"/v1/jobs/{job}/before").content)
-    for filmed, shown in zip(read_frames(film), read_frames(path), strict=True):
-        assert shown.time == pytest.approx(filmed.time, abs=1e-3)
+    assert (path.read_bytes() == film.read_bytes()) == linked
+    skipped = round(25 * (start or 0))
+    for filmed, shown in zip(list(read_frames(film))[skipped:], read_frames(path), strict=True):
+        assert shown.time == pytest.approx(filmed.time - skipped / 25, abs=1e-3)
         assert abs(shown.image.astype(int) - filmed.image).mean() < 6
 
 

@@ -1,8 +1,14 @@
-"""The footage as filmed, in step with its dub, for the page's slider: made of frames that the dub decodes anyway."""
+"""The unchanged footage in step with its dub, for the page's slider.
+
+It is the upload itself where browsers can play it, or else a film of the frames that the dub decodes anyway.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,10 +23,12 @@ from lipsmith.errors import InputError
 from lipsmith.files import write_whole
 from lipsmith.media import Frame, VideoWriter, open_sound, probe, read_frames
 from lipsmith.media.color import FULL, LIMITED, PIXEL_FORMAT, FilmedPicture, Picture
+from lipsmith.media.container import open_input
 from lipsmith.media.sound import to_frame
 from lipsmith.progress import Progress
 
 if TYPE_CHECKING:
+    from lipsmith import Clip, Result
     from lipsmith.dubbing.source import Footage, Source, Timeline
 
 _LONGEST_SIDE: Final = 640
@@ -28,6 +36,35 @@ _BT601: Final = 5
 """As OpenCV converts."""
 _CLOCK: Final = 90_000
 _SOUND_RATE: Final = 48_000
+
+
+def write_before(clip: Clip, result: Result, path: Path) -> Result:
+    """Write the unchanged footage to `path`, either at once or, by the result that is returned, while that is saved."""
+    info, timeline = clip.source.footage.info, result.timeline
+    path.unlink(missing_ok=True)
+    if info is not None and _plays_from_start(clip, timeline) and _is_playable(info.path):
+        with suppress(OSError):  # some file systems have no hard links
+            os.link(info.path, path)
+            return result
+    witness = Witness(clip.source, timeline, path, float(clip.times[0]))
+    return replace(result, clip=replace(result.clip, source=witness))
+
+
+def _plays_from_start(clip: Clip, timeline: Timeline) -> bool:
+    """Whether the frames are those of the file from its first on, at their own speed."""
+    return clip.times[0] == 0 and timeline.speed == 1 and np.array_equal(timeline.index, np.arange(len(timeline)))
+
+
+def _is_playable(path: Path) -> bool:
+    """Whether every browser plays a film: MP4 with one stream of 8-bit H.264 4:2:0 and at most one of AAC."""
+    with open_input(path) as container:
+        pictures, sounds = container.streams.video, container.streams.audio
+        return (
+            "mp4" in container.format.name
+            and [stream.codec_context.name for stream in pictures] == ["h264"]
+            and pictures[0].codec_context.pix_fmt in (PIXEL_FORMAT, "yuvj420p")
+            and [stream.codec_context.name for stream in sounds] in ([], ["aac"])
+        )
 
 
 class Witness:

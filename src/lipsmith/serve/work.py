@@ -24,7 +24,7 @@ from lipsmith.inference.render import SIDE_BY_SIDE
 from lipsmith.media import open_sound
 from lipsmith.media.background import Background
 from lipsmith.progress import Progress
-from lipsmith.serve.comparison import Witness, join_sides
+from lipsmith.serve.comparison import join_sides, write_before
 from lipsmith.serve.limits import limited_time
 from lipsmith.serve.media import describe_faces, look_at
 from lipsmith.serve.settings import Settings
@@ -109,8 +109,7 @@ class Tasks:
             raise InputError("The speech lasts longer than it declares, and longer than is allowed; shorten it.")
         folder.mkdir(parents=True, exist_ok=True)
         if job.options["compare"]:
-            witness = Witness(clip.source, result.timeline, folder / BEFORE, float(clip.times[0]))
-            result = replace(result, clip=replace(clip, source=witness))
+            result = write_before(clip, result, folder / BEFORE)
         chosen = (True, options.side_by_side, reporter.stage("dubbing"), options.language, options.label)
         path = result.save(folder / RESULT, *chosen, self._background(job))
         return _figures(clip, result, path, prepared - began, time.monotonic() - prepared)
