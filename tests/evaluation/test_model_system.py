@@ -32,6 +32,7 @@ def task() -> ReconstructionTask:
     upper = images.copy()
     upper[:, SIDE // 2 :] = 0
     return ReconstructionTask(
+        clip="a",
         images=images,
         landmarks=points,
         still=np.zeros((8, 2, 2), np.float32),

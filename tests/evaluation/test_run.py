@@ -61,6 +61,7 @@ def task(source: PreparedClip, protocol: str = "strict") -> ReconstructionTask:
     mel = np.zeros((len(upper), 80, 16), np.float32)
     points = source.landmarks[asked.targets]
     return ReconstructionTask(
+        "a",
         source.images,
         source.landmarks,
         still_points(source.transforms),

@@ -48,6 +48,9 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
     measured separately, and `enlarged` is the model's picture without the references' detail."""
     table: Literal[1, 2, 3] = 1
     """The paper's table: 1 systems and ablations, 2 number of references, 3 number of lip references."""
+    adapt: float | None = None
+    """Also evaluate the model adapted for this many minutes to the first half of each clip; only clips of at least 8 s
+    are evaluated then. Strict protocol only."""
     judge: str = "sync"
     """The lip-sync judge: a name or folder."""
     markdown: Path | None = None
@@ -61,6 +64,10 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
         super().__post_init__()
         if self.table != 1 and self.model is None:
             raise UsageError(f"--table {self.table} varies the model's references: add --model NAME")
+        if self.adapt is not None and (self.model is None or self.protocol != "strict" or self.table != 1):
+            raise UsageError("--adapt needs --model, --protocol strict and --table 1")
+        if self.adapt is not None and self.adapt <= 0:
+            raise UsageError("--adapt must be above 0")
         if any("=" not in variant for variant in self.variant):
             raise UsageError("--variant needs NAME=FOLDER")
         if self.variant and self.table != 1:
@@ -105,7 +112,9 @@ def _variants(options: Options) -> list[list[str]]:
 def _evaluate(options: Options) -> tuple[Evaluation, dict[str, Any]]:
     import torch
 
+    from lipsmith.adaptation.system import SHORTEST
     from lipsmith.evaluation.listening import split_phonemes
+    from lipsmith.evaluation.protocols import MIN_STRICT_SECONDS
     from lipsmith.evaluation.run import Plan, evaluate
     from lipsmith.evaluation.scoring import CSIM_EVERY, VGG_EVERY, Scorer, load_networks
 
@@ -116,13 +125,15 @@ def _evaluate(options: Options) -> tuple[Evaluation, dict[str, Any]]:
     with console.progress("phonemes") as progress:
         said = split_phonemes(options.data, options.split, progress)
     speaker = _speaker(systems)
-    plan = Plan(options.data, options.split, options.protocol, options.landmarks, speaker, options.side, said)
+    shortest = SHORTEST if options.adapt else MIN_STRICT_SECONDS
+    plan = Plan(options.data, options.split, options.protocol, options.landmarks, speaker, options.side, said, shortest)
     with console.progress("evaluating") as progress:
         found = evaluate(plan, systems, scorer, progress=progress, watch=_strips(options))
     judge = scorer.networks.judge
     settings = {
         "data": options.data, "model": options.model, "protocol": options.protocol, "split": options.split,
         "landmarks": "predicted" if plan.predicts else "true", "table": options.table, "side": options.side,
+        "adapt": options.adapt,
         "judge": judge.name if judge else None,
         "frechet_features": "VGG-16, last convolution, mean over space", "vgg_every": VGG_EVERY,
         "csim_every": CSIM_EVERY,
@@ -148,7 +159,20 @@ def _systems(options: Options) -> list[System]:
     systems += [model(*variant) for variant in _variants(options)]
     if options.model and options.side:
         systems.append(model(ENLARGED, options.model, detail=False))
+    if options.model and options.adapt:
+        systems.append(_adapted(options, options.model, options.adapt))
     return [*systems, model(_plain(options), options.model)] if options.model else systems
+
+
+def _adapted(options: Options, model: str, minutes: float) -> System:
+    from lipsmith.adaptation.system import adapt_to_clips
+    from lipsmith.adaptation.task import adaptation_config
+    from lipsmith.inference.model_folder import find_model
+
+    folder = find_model(model)
+    with console.progress("adapting") as progress:
+        config = adaptation_config(folder, minutes)
+        return adapt_to_clips(folder, config, options.data, options.split, options.device, progress)
 
 
 def _speaker(systems: list[System]) -> ModelSystem | None:

@@ -55,6 +55,8 @@ class Plan:
     """Pixels to which crops are shrunk; None for the side at which they were prepared."""
     phonemes: Mapping[str, Phonemes] = field(default_factory=dict)
     """What is said in the clips, by clip, for closures."""
+    shortest: float = MIN_STRICT_SECONDS
+    """Minimum seconds of the clips."""
 
     def __post_init__(self) -> None:
         if self.predicts and self.speaker is None:
@@ -78,7 +80,7 @@ def evaluate(
 
     `watch` receives each clip's real and generated crops. Raises InputError where no clip is long enough.
     """
-    records = [record for record in read_manifest(plan.data, plan.split) if record.seconds >= MIN_STRICT_SECONDS]
+    records = [record for record in read_manifest(plan.data, plan.split) if record.seconds >= plan.shortest]
     rows: list[Row] = []
     for number, (record, shown, task) in enumerate(_tasks(plan, records)):
         if task is not None and shown is not None:
@@ -92,7 +94,7 @@ def evaluate(
         if progress:
             progress(number + 1, len(records))
     if not rows:
-        raise InputError(f"{plan.data}: no clip of {plan.split} lasts {MIN_STRICT_SECONDS:g} s; prepare longer footage")
+        raise InputError(f"{plan.data}: no clip of {plan.split} lasts {plan.shortest:g} s; prepare longer footage")
     return summary(rows, [REAL, *(system.name for system in systems)], scorer)
 
 
@@ -162,6 +164,7 @@ def _task(
     hidden = np.setdiff1d(np.arange(len(seen)), chosen.allowed)
     seen[hidden, half:] = 0
     return ReconstructionTask(
+        clip=clip.record.clip,
         images=seen,
         landmarks=clip.landmarks,
         still=still_points(clip.transforms),

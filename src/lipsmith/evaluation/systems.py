@@ -14,7 +14,8 @@ COPY: Final = "copy"
 MEAN: Final = "mean"
 WARP: Final = "warp"
 ENLARGED: Final = "enlarged"
-RESERVED: Final = (REAL, COPY, MEAN, WARP, ENLARGED)
+ADAPTED: Final = "adapted"
+RESERVED: Final = (REAL, COPY, MEAN, WARP, ENLARGED, ADAPTED)
 """Reserved names of systems."""
 
 
@@ -22,6 +23,8 @@ RESERVED: Final = (REAL, COPY, MEAN, WARP, ENLARGED)
 class ReconstructionTask:
     """Input of a system. Only `landmarks`, and `points` if they are true ones, reveal a target's own mouth."""
 
+    clip: str
+    """Name of the clip."""
     images: NDArray[np.uint8]
     """(F, S, S, 3) all frames of the clip; disallowed frames have black lower halves."""
     landmarks: NDArray[np.float32]

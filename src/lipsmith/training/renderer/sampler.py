@@ -162,7 +162,11 @@ def _load(root: Path, choose: Choose, record: ClipRecord) -> tuple[dict[str, NDA
     """Frames of one clip, with points and sketches in both variants, and the roles that `choose` gives them."""
     clip = load_clip(root, record)
     assert clip.images is not None
-    moved = moved_content(clip.landmarks, np.random.default_rng(crc32(record.clip.encode())))
+    choice = choose(clip)
+    rest = clip.landmarks if choice is None else clip.landmarks[choice.allowed]
+    moved = moved_content(
+        clip.landmarks, rest[:, NUM_POSE:].mean(0), np.random.default_rng(crc32(record.clip.encode()))
+    )
     points = np.stack([clip.landmarks, moved])
     sketches = np.stack([draw_sketches(variant, clip.images.shape[1]) for variant in points], axis=1)
     arrays: dict[str, NDArray[Any]] = {
@@ -172,7 +176,7 @@ def _load(root: Path, choose: Choose, record: ClipRecord) -> tuple[dict[str, NDA
         "still": still_points(clip.transforms).astype(np.float32),
         "mel": mel_windows(clip.mel, clip.times).astype(np.float16),
     }
-    return arrays, choose(clip)
+    return arrays, choice
 
 
 def _repeated(frames: Tensor) -> Tensor:
@@ -180,12 +184,13 @@ def _repeated(frames: Tensor) -> Tensor:
     return (frames[:, :, None] == frames[:, None, :]).tril(-1).any(-1)
 
 
-def moved_content(points: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Points `(F, 131, 2)` with the errors of predictions in the content: wrong amplitude of the opening, drift,
-    noise."""
+def moved_content(
+    points: NDArray[np.float32], mean: NDArray[np.float32], rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Points `(F, 131, 2)` with the errors of predictions in the content: wrong amplitude around the `mean` content
+    `(57, 2)`, drift, noise."""
     frames = len(points)
     content = points[:, NUM_POSE:]
-    mean = content.mean(0)
     amplitude = 1 + 0.35 * _wander(rng, (frames, 1, 1), 6)
     drift = 0.006 * _wander(rng, (frames, 1, 2), 6) + 0.002 * _wander(rng, (frames, 57, 2), 2)
     moved = points.copy()

@@ -1,0 +1,69 @@
+"""Adapted models under evaluation: for each clip, a model that was adapted to the clip's first half."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsmith.adaptation.task import AdaptationTask
+from lipsmith.data.clips import read_manifest
+from lipsmith.errors import InputError
+from lipsmith.evaluation.model_system import ModelSystem
+from lipsmith.evaluation.systems import ADAPTED, ReconstructionTask
+from lipsmith.inference.model_folder import ModelFolder
+from lipsmith.inference.stages import load_networks, make_stages
+from lipsmith.inference.torch import TorchBackend
+from lipsmith.progress import Progress
+from lipsmith.training.checkpoint import load_initial_weights
+from lipsmith.training.device import make_fabric
+from lipsmith.training.loop import Settings, fit
+from lipsmith.training.renderer.config import RendererTraining
+
+SHORTEST: Final = 8.0
+"""Minimum seconds of a clip, whose first half is the film to adapt to."""
+_HALF: Final = 0.5
+
+
+class AdaptedSystem:
+    """Rebuilds each clip with the model adapted to it."""
+
+    name = ADAPTED
+
+    def __init__(self, models: Mapping[str, ModelSystem]) -> None:
+        self._models = models
+
+    def reconstruct(self, task: ReconstructionTask) -> NDArray[np.uint8]:
+        """See `ModelSystem`."""
+        return self._models[task.clip].reconstruct(task)
+
+
+def adapt_to_clips(
+    model: ModelFolder, config: RendererTraining, data: Path, split: str, device: str, progress: Progress
+) -> AdaptedSystem:
+    """Adapt `model` to the first half of every clip of a split that lasts 8 s, one after the other.
+
+    `progress` is called after each clip. Raises InputError if no clip is that long.
+    """
+    records = [record for record in read_manifest(data, split) if record.seconds >= SHORTEST]
+    if not records:
+        raise InputError(f"{data}: no clip of {split} lasts {SHORTEST:g} s; prepare longer footage")
+    models = {}
+    for number, record in enumerate(records, 1):
+        models[record.clip] = _adapted(model, config, data, record.clip, device)
+        progress(number, len(records))
+    return AdaptedSystem(models)
+
+
+def _adapted(model: ModelFolder, config: RendererTraining, data: Path, clip: str, device: str) -> ModelSystem:
+    generator, renderer = load_networks(model.path)
+    with TemporaryDirectory() as run:
+        fit(AdaptationTask(config, clip=clip, share=_HALF), Settings(data, Path(run), device, str(model.path)))
+        load_initial_weights(renderer, run, "renderer")
+    place = make_fabric(device).device
+    stages = {name: stage.to(place).eval() for name, stage in make_stages(generator, renderer).items()}
+    return ModelSystem(ADAPTED, TorchBackend(stages, place), model.settings)

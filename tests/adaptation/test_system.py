@@ -1,0 +1,101 @@
+"""Adapted models under evaluation learn nothing from what is judged."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from landmark_clips import talking_clip
+from lipsmith.adaptation.system import AdaptedSystem, adapt_to_clips
+from lipsmith.adaptation.task import AdaptationTask
+from lipsmith.cli import main
+from lipsmith.data.clips import PreparedClip
+from lipsmith.errors import InputError
+from lipsmith.inference.model_folder import find_model, write_config
+from lipsmith.inference.stages import WEIGHTS, load_networks
+from lipsmith.inference.torch import TorchBackend
+from lipsmith.models.landmarks.config import LandmarkConfig
+from lipsmith.models.landmarks.generator import build_landmark_generator
+from lipsmith.models.renderer.network import Renderer
+from lipsmith.training.checkpoint import write_tensors
+from renderer_clips import SIZE, SMALL, prepared
+
+MOUTH = LandmarkConfig(
+    dim=16, layers=1, heads=2, feed_forward=16, window=7, speech_channels=(4, 4, 4, 4, 4), speech_residuals=0,
+    points="perceptron", point_channels=(16,), temporal=1,
+)  # fmt: skip
+CONFIG = replace(SMALL, train_only="decoder", gan_from=2.0, steps=2, validate_every=2)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("base")
+    networks = {"landmarks": build_landmark_generator(MOUTH), "renderer": Renderer(SMALL.model)}
+    write_tensors(
+        folder / WEIGHTS, {f"{name}.{key}": x for name, net in networks.items() for key, x in net.state_dict().items()}
+    )
+    about = {"name": "tiny", "face_size": SIZE, "references_per_frame": 2, "lips": 2, "window": 7}
+    write_config(folder, about | {"landmarks": asdict(MOUTH), "renderer": asdict(SMALL.model)})
+    return folder
+
+
+def second_half_changed(clip: PreparedClip) -> PreparedClip:
+    points, mel = clip.landmarks.copy(), clip.mel.copy()
+    points[100:, 74:] += 0.1
+    mel[:, 400:] = 0
+    return replace(clip, landmarks=points, mel=mel)
+
+
+def test_a_model_is_adapted_to_the_first_half_alone(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = count()
+    monkeypatch.setattr(AdaptationTask, "validate", lambda *_: {"score": float(next(scores))})  # the last is the best
+    clip = talking_clip(0, "anna", "val", frames=200)
+    weights: list[list[torch.Tensor]] = [list(load_networks(base)[1].decoder.parameters())]
+    done: list[tuple[int, int]] = []
+    for name, own in (("one", clip), ("other", second_half_changed(clip))):
+        data = prepared(tmp_path / name, [own, talking_clip(1, "bert", "val", frames=60)])
+        system = adapt_to_clips(find_model(base), CONFIG, data, "val", "cpu", lambda *at: done.append(at))
+        backend = system._models[clip.record.clip]._backend
+        assert isinstance(backend, TorchBackend)
+        weights.append(list(backend._stages["render"].renderer.decoder.parameters()))
+    assert done == [(1, 1)] * 2  # the other clip is too short
+    start, one, other = weights
+    assert not any(map(torch.equal, start, one))
+    assert all(map(torch.equal, one, other))
+
+
+def test_each_clip_has_its_own_model() -> None:
+    def model(brightness: int) -> Any:  # noqa: ANN401
+        return SimpleNamespace(reconstruct=lambda task: (task.clip, brightness))
+
+    system: Any = AdaptedSystem({"a": model(1), "b": model(2)})
+    assert [system.reconstruct(SimpleNamespace(clip=clip)) for clip in "ba"] == [("b", 2), ("a", 1)]
+
+
+def test_clips_that_are_all_short_are_refused(base: Path, tmp_path: Path) -> None:
+    data = prepared(tmp_path, [talking_clip(1, "bert", "val", frames=60)])
+    with pytest.raises(InputError, match="no clip of val lasts 8 s"):
+        adapt_to_clips(find_model(base), CONFIG, data, "val", "cpu", lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--adapt", "1"], "--adapt needs --model, --protocol strict and --table 1"),
+        (["--adapt", "1", "--model", "fast", "--protocol", "cross"], "--adapt needs --model, --protocol strict"),
+        (["--adapt", "0", "--model", "fast"], "--adapt must be above 0"),
+    ],
+)
+def test_evaluate_refuses_what_cannot_be_adapted(
+    words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", "data", *words]) == 2
+    assert sentence in capsys.readouterr().err
