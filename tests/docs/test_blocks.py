@@ -84,6 +84,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for place, name in (("films", "film.mp4"), ("voices", "speech.wav")):
         (root / place).mkdir()
         copy(root / name, root / place / f"scene{Path(name).suffix}")
+    (root / "lines.csv").write_text("start,end,face,speech\n0,0.2,1,anna.wav\n0.2,,2,ben.wav\n")
     (root / "jobs.csv").write_text("video,speech,output\nfilm.mp4,speech.wav,first.mp4\n")
     for split, person in (("train", "anna"), ("val", "ben")):
         (root / "footage" / split).mkdir(parents=True)

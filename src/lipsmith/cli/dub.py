@@ -33,10 +33,10 @@ class Options(console.DeviceOptions, DubOptions):
     """Any file with sound, or a folder, whose files are paired by name with those of a folder of videos."""
 
     speeches: Annotated[
-        tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="speech", metavar="NUMBER=FILE")
+        tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="speech", metavar="NUMBER=FILE|CSV")
     ] = ()
-    """The speech of one face, by its number from --list-faces, as in --speech 1=anna.wav --speech 2=ben.wav, instead
-    of SPEECH. The sound is the sum of all; faces without a speech stay as filmed."""
+    """The speech of one face, by its number from --list-faces, as in --speech 1=anna.wav --speech 2=ben.wav; or a CSV
+    file with the columns start, end, face and speech. Replaces SPEECH. Faces without a speech stay as filmed."""
 
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="OUT")] = None
     """The result (.mp4, .m4v, .mov or .mkv); a folder if VIDEO or SPEECH is a folder."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -13,10 +12,10 @@ from typing import Any, Final
 
 from lipsmith.dubbing.job import Unfinished, check_job, key_of, write_film
 from lipsmith.dubbing.journal import Journal
-from lipsmith.dubbing.options import DubOptions, hear
+from lipsmith.dubbing.options import DubOptions, hear, said_in
 from lipsmith.dubbing.pipeline import Clip, Dubber
-from lipsmith.dubbing.table import read_table
-from lipsmith.errors import InputError, SomeFailedError, UsageError
+from lipsmith.dubbing.table import read_table, same_name, there
+from lipsmith.errors import InputError, LipsmithError, SomeFailedError, UsageError
 from lipsmith.files import refuse_clashes
 from lipsmith.media.suffixes import FILMS, PICTURES, SOUNDS, is_media
 from lipsmith.media.writing import CONTAINERS
@@ -74,18 +73,19 @@ class Batch:
                 raise SomeFailedError(failures, len(jobs))
 
     def _is_done(self, job: Job, noted: Journal) -> bool:
-        with suppress(OSError):
+        with suppress(OSError, LipsmithError):  # it is raised when its turn comes
             return noted.is_done(job.output, self._key(job), self.options.overwrite)
         return False
 
     def _key(self, job: Job) -> dict[str, Any]:
         """What the result depends on; the precision as asked for, because what is taken depends on the moment."""
-        return key_of(job.video, job.speech, self.options, self.dubber) | {"precision": self.options.precision}
+        return key_of(job.video, said_in(job.speech), self.options, self.dubber) | {"precision": self.options.precision}
 
     def _dub(self, job: Job, noted: Journal) -> None:
-        check_job(job.video, job.speech, job.output, self.options)
-        recording = hear(job.speech)
-        key = key_of(job.video, job.speech, self.options, self.dubber)
+        said = said_in(job.speech)
+        check_job(job.video, said, job.output, self.options)
+        recording = hear(said)
+        key = key_of(job.video, said, self.options, self.dubber)
         with Unfinished(job.output, key, self.options.resume) as kept:
             if self._prepared is None or self._prepared[0] != job.video:
                 self._prepared = job.video, self._prepare(job.video, kept)
@@ -117,7 +117,7 @@ def pair(video: Path, speech: Path, output: Path) -> list[Job]:
     films = _media(video, FILMS | PICTURES) if video.is_dir() else [video]
     speeches = _media(speech, SOUNDS | FILMS) if speech.is_dir() else [speech]
     if video.is_dir() and speech.is_dir():
-        chosen = [(f, words, f.stem) for f in films for words in speeches if _same(f.stem) == _same(words.stem)]
+        chosen = [(f, words, f.stem) for f in films for words in speeches if same_name(f.stem) == same_name(words.stem)]
         _warn_alone({*films, *speeches} - {path for film, words, _ in chosen for path in (film, words)})
     else:
         several_films = video.is_dir()
@@ -132,9 +132,9 @@ def pair(video: Path, speech: Path, output: Path) -> list[Job]:
 
 def _warn_alone(files: Collection[Path]) -> None:
     """Warn about files without a partner, and about names that differ only in upper and lower case."""
-    names = Counter(_same(path.stem).casefold() for path in files)
+    names = Counter(same_name(path.stem).casefold() for path in files)
     for alone in sorted(files):
-        hint = "; names differ only in upper and lower case" if names[_same(alone.stem).casefold()] > 1 else ""
+        hint = "; names differ only in upper and lower case" if names[same_name(alone.stem).casefold()] > 1 else ""
         _LOG.warning("%s is skipped: the other folder has no file of that name%s", alone, hint)
 
 
@@ -164,19 +164,7 @@ def _job(table: Path, row: Mapping[str, str], output: Path | None) -> Job:
     video, speech, result = (Path(row[column]) for column in _COLUMNS)
     if output is not None and result.is_absolute():
         result = Path(result.name)
-    return Job(_there(table.parent / video), _there(table.parent / speech), (output or table.parent) / result)
-
-
-def _there(path: Path) -> Path:
-    """The file of that name in either Unicode normalization."""
-    if path.exists() or not path.parent.is_dir():
-        return path
-    return next((other for other in path.parent.iterdir() if _same(other.name) == _same(path.name)), path)
-
-
-def _same(name: str) -> str:
-    """The name in one Unicode normalization, because macOS stores accents as separate characters."""
-    return unicodedata.normalize("NFC", name)
+    return Job(there(table.parent / video), there(table.parent / speech), (output or table.parent) / result)
 
 
 def _media(folder: Path, suffixes: Collection[str]) -> list[Path]:

@@ -29,7 +29,7 @@ import numpy as np
 
 from lipsmith import __version__
 from lipsmith.dubbing.mouth import PART, Shown
-from lipsmith.dubbing.options import DubOptions, for_turns, hear, turns_of
+from lipsmith.dubbing.options import DubOptions, for_turns, hear, said_in
 from lipsmith.dubbing.parts import finish_part, is_whole, memories_after
 from lipsmith.dubbing.pipeline import Clip, Dubber
 from lipsmith.dubbing.scan import Scan, write_scan
@@ -77,14 +77,15 @@ def dub(
     """Dub the film or picture `video` with `speech`, any file with sound; write the result to `out` and return its
     path.
 
-    `speech` may also name a file for each face, `{1: "anna.wav", 2: "ben.wav"}`, or list `Turn`s; see `Clip.dub`.
+    `speech` may also name a file for each face, `{1: "anna.wav", 2: "ben.wav"}`, list `Turn`s, or be a table of them, a
+    CSV file with the columns start, end, face and speech; see `Clip.dub`.
     `model`, `device`, `threads`: see `Dubber.from_pretrained`. `progress_of` opens the progress of each of the two
     passes over the film by its title. If a long dub is interrupted, its finished parts stay next to `out`, and the same
     call continues after them, unless `options` say otherwise. Raises a `LipsmithError`, before the work if possible.
     """
     options, video, out = options or DubOptions(), Path(video), Path(out)
-    said = Path(speech) if isinstance(speech, str | os.PathLike) else turns_of(speech)
-    options = options if isinstance(said, Path) else for_turns(options)
+    said = said_in(speech)
+    options = options if isinstance(said, Path) else for_turns(options, said)
     check_job(video, said, out, options)
     recording = hear(said)
     dubber = Dubber.from_pretrained(model, device, threads, precision_for([out], options))

@@ -6,12 +6,14 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 
 from lipsmith.dubbing.source import Fit, check_stretch
+from lipsmith.dubbing.turns import face_numbers, read_turns
 from lipsmith.errors import UsageError
 from lipsmith.inference.backend import Precision
 
@@ -28,6 +30,7 @@ Tail = Literal["cut", "keep"]
 STRONGEST: Final = 2.0
 LEAST_GAIN: Final = -100.0
 MOST_GAIN: Final = 40.0
+TABLE: Final = ".csv"
 FACE_WORDS: Final = ("largest", "left", "right", "all")
 # A face counts as left or right only if it is visible for this share of the longest visible face's frames.
 _LASTING: Final = 0.25
@@ -96,14 +99,6 @@ class DubOptions:
             raise UsageError(f"Precision {self.precision!r} is unknown: use {', '.join(get_args(Precision))}.")
         if not 0 <= self.strength <= STRONGEST:
             raise UsageError(f"A strength of {self.strength:g} is out of range: choose 0 to {STRONGEST:g}.")
-
-
-def face_numbers(face: str) -> set[int]:
-    """The numbers in "2" or "1,4"; raises `UsageError` for anything else."""
-    parts = face.split(",")
-    if not all(part.strip().isdecimal() for part in parts):
-        raise UsageError(f"Face {face!r} is unknown: use largest, left, right, all or numbers such as 2 or 1,4.")
-    return {int(part) for part in parts}
 
 
 def choose(tracks: Sequence[Face], face: str) -> list[Face]:
@@ -192,23 +187,35 @@ def turns_of(speech: Mapping[int, Any] | Sequence[Turn]) -> list[Turn]:
     return turns
 
 
-def for_turns(options: DubOptions) -> DubOptions:
-    """The options with which turns are dubbed, which name the faces. Raises `UsageError` if `options` do so too."""
+def said_in(speech: PathLike[str] | str | Mapping[int, Any] | Sequence[Turn]) -> Path | list[Turn]:
+    """The file of one speech, or the turns of several, which a table may hold (see `read_turns`)."""
+    if isinstance(speech, str | PathLike):
+        return read_turns(Path(speech)) if Path(speech).suffix.lower() == TABLE else Path(speech)
+    return turns_of(speech)
+
+
+def for_turns(options: DubOptions, turns: Sequence[Turn]) -> DubOptions:
+    """The options with which `turns` are dubbed, which name the faces. Raises `UsageError` if `options` do so too.
+
+    Nothing is resumed if there are samples, in which nobody would notice a change.
+    """
     if options.face not in (DubOptions.face, "all"):
         raise UsageError("--face is for one speech; several speeches name their faces themselves, so leave it out.")
-    return replace(options, face="all")
+    return replace(options, face="all", resume=options.resume and all(turn.file for turn in turns))
 
 
-def parse_speeches(words: Sequence[str]) -> dict[int, Path]:
-    """The speech of each face, of words such as `1=anna.wav`, or `1,4=anna.wav` for several faces.
+def parse_speeches(words: Sequence[str]) -> dict[int, Path] | Path:
+    """The speech of each face, of words such as `1=anna.wav`, or `1,4=anna.wav` for several faces; or one table.
 
     Raises `UsageError` for other words, and where a face has two speeches.
     """
+    if len(words) == 1 and words[0].lower().endswith(TABLE) and not re.match(r"[\d, ]+=", words[0]):
+        return Path(words[0])
     speeches: dict[int, Path] = {}
     for word in words:
         numbers, equals, file = word.partition("=")
         if not equals or not file:
-            raise UsageError(f"--speech {word} names no face; write its number before the file, as in 1=anna.wav.")
+            raise UsageError(f"--speech {word} names no face; give 1=anna.wav for face 1, or one {TABLE} table.")
         for face in sorted(face_numbers(numbers)):
             if face in speeches:
                 raise UsageError(f"Face {face} has two speeches, {speeches[face]} and {file}; give it one.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
@@ -14,11 +15,11 @@ Row = tuple[int, dict[str, str]]
 """The line of the file at which a row starts, and its cells by column."""
 
 
-def read_table(path: Path, columns: Sequence[str]) -> list[Row]:
+def read_table(path: Path, columns: Sequence[str], may_be_empty: str = "") -> list[Row]:
     """The rows of a CSV file with exactly `columns`; empty rows are skipped.
 
-    Raises `InputError` for an unreadable file, for other columns, and for rows with a cell that is empty, has no column
-    or spans lines.
+    Raises `InputError` for an unreadable file, for other columns, and for rows with a cell that is empty (but for those
+    of one column), has no column or spans lines.
     """
     require(path)
     try:
@@ -28,7 +29,8 @@ def read_table(path: Path, columns: Sequence[str]) -> list[Row]:
         raise InputError(f"{path} cannot be read as a CSV file ({error}); give UTF-8 text.") from error
     header = [name.strip() for name in lines[0][1]] if lines else []
     _check_header(path, header, columns)
-    return [(number, _row(path, number, cells, header, columns)) for number, cells in lines[1:]]
+    filled = [column for column in columns if column != may_be_empty]
+    return [(number, _row(path, number, cells, header, filled)) for number, cells in lines[1:]]
 
 
 def _lines(path: Path, file: TextIO) -> Iterator[tuple[int, list[str]]]:
@@ -59,14 +61,26 @@ def _check_header(path: Path, header: Sequence[str], columns: Sequence[str]) -> 
         raise InputError(f"{path} has a column {unknown[0]} that is unknown or named twice; the columns are {known}.")
 
 
-def _row(path: Path, number: int, cells: list[str], header: Sequence[str], columns: Sequence[str]) -> dict[str, str]:
+def _row(path: Path, number: int, cells: list[str], header: Sequence[str], filled: Sequence[str]) -> dict[str, str]:
     cells = [cell.strip() for cell in cells]
     named = dict(zip(header, cells, strict=False))
     if any(cells[len(header) :]) or named.get(""):
         raise InputError(f"{path}, line {number}: a cell has no column; put quotes around names that contain commas.")
     if any("\n" in cell or "\r" in cell for cell in cells):
         raise InputError(f"{path}, line {number}: a cell spans several lines; a quote may be missing.")
-    if not all(named.get(column) for column in columns):
-        every = f"{', '.join(columns[:-1])} and {columns[-1]}"
+    if not all(named.get(column) for column in filled):
+        every = f"{', '.join(filled[:-1])} and {filled[-1]}"
         raise InputError(f"{path}, line {number}: the columns {every} must all be filled.")
-    return {column: named[column] for column in columns}
+    return {column: named.get(column, "") for column in header if column}
+
+
+def there(path: Path) -> Path:
+    """The file of that name in either Unicode normalization."""
+    if path.exists() or not path.parent.is_dir():
+        return path
+    return next((other for other in path.parent.iterdir() if same_name(other.name) == same_name(path.name)), path)
+
+
+def same_name(name: str) -> str:
+    """The name in one Unicode normalization, because macOS stores accents as separate characters."""
+    return unicodedata.normalize("NFC", name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +22,7 @@ from lipsmith.speech.recording import Speech, Spoken, load_speech, raised, strea
 
 _LOG = logging.getLogger(__name__)
 
+_LONGEST: Final = 86_400.0  # seconds of a result; what is said in it stays in memory
 _ROUNDING: Final = 0.01  # seconds that a speech may exceed the length which its file declares
 
 
@@ -42,9 +42,9 @@ class Turn:
     """Where it was read, for messages: a file and a line."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.start < math.inf:
+        if not 0 <= self.start <= _LONGEST:
             raise self.fault(f"the start, {self.start:g} s, is outside of any result; choose 0 or later.")
-        if self.end is not None and not self.start < self.end < math.inf:
+        if self.end is not None and not self.start < self.end <= _LONGEST:
             raise self.fault(f"the end, {self.end:g} s, is not after the start, {self.start:g} s; choose a later end.")
 
     @property
@@ -98,7 +98,7 @@ def converse(turns: Collection[Turn], rate: int = SAMPLE_RATE) -> Conversation:
     Raises `InputError` for what `load_speech` refuses and, as `UsageError` where no table is at fault, for turns of one
     face that overlap.
     """
-    heard = [_hear(turn, rate) for turn in sorted(turns, key=lambda turn: turn.start)]
+    heard = [_placed(turn, rate) for turn in sorted(turns, key=lambda turn: turn.start)]
     seconds = max(one.part.end for one in heard)
     voices = {}
     for face in sorted({turn.face for turn in turns}):
@@ -127,6 +127,13 @@ def _voice(heard: Sequence[_Heard], seconds: float) -> Speech:
         room = mel[:, one.first : one.first + one.mel.shape[1]]
         np.maximum(room, one.mel[:, : room.shape[1]], out=room)
     return Speech(seconds, mel)
+
+
+def _placed(turn: Turn, rate: int) -> _Heard:
+    try:
+        return _hear(turn, rate)
+    except InputError as error:
+        raise (InputError(f"{turn.origin}: {error}") if turn.origin else error) from error
 
 
 def _hear(turn: Turn, rate: int) -> _Heard:

@@ -1,0 +1,73 @@
+"""Reads a table of who speaks when: CSV with the columns start, end, face and speech."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from lipsmith.dubbing.table import read_table, there
+from lipsmith.errors import InputError, UsageError
+from lipsmith.files import require
+
+# Imported where it is used: `lipsmith dub --help` needs this module, but no sound libraries.
+if TYPE_CHECKING:
+    from lipsmith.speech.conversation import Turn
+
+_COLUMNS: Final = ("start", "end", "face", "speech")
+_SECONDS: Final = re.compile(r"\d+(\.\d*)?")
+
+
+def face_numbers(face: str) -> set[int]:
+    """The numbers in "2" or "1,4"; raises `UsageError` for anything else."""
+    parts = face.split(",")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise UsageError(f"Face {face!r} is unknown: use largest, left, right, all or numbers such as 2 or 1,4.")
+    return {int(part) for part in parts}
+
+
+def read_turns(table: Path) -> list[Turn]:
+    """The turns of a table, in the order of their start; speech files are relative to the table's folder.
+
+    A row may name several faces, such as "1,4". Raises `InputError`, with the line, for invalid times and faces, rows
+    out of order and missing files, and for a table without rows.
+    """
+    rows = read_table(table, _COLUMNS, may_be_empty="end")
+    if not rows:
+        raise InputError(f"{table} has no rows; add a row with start, end, face and speech for each turn.")
+    turns: list[Turn] = []
+    for line, row in rows:
+        found = _row(table, f"{table}, line {line}", row)
+        if turns and found[0].start < turns[-1].start:
+            starts = f"starts at {found[0].start:g} s, and the row before it at {turns[-1].start:g} s"
+            raise found[0].fault(f"this row {starts}; sort the rows by start.")
+        turns += found
+    return turns
+
+
+def _row(table: Path, origin: str, row: Mapping[str, str]) -> list[Turn]:
+    start = _seconds(origin, "start", row["start"])
+    end = _seconds(origin, "end", row["end"]) if row["end"] else None
+    try:
+        faces = sorted(face_numbers(row["face"]))
+    except UsageError as error:
+        raise InputError(f"{origin}: face {row['face']!r} is no number; --list-faces shows the numbers.") from error
+    file = there(table.parent / row["speech"])
+    try:
+        require(file)
+    except InputError as error:
+        raise InputError(f"{origin}: {error}") from error
+    from lipsmith.speech.conversation import Turn
+
+    return [Turn(face, file, start, end, origin) for face in faces]
+
+
+def _seconds(origin: str, column: str, text: str) -> float:
+    """The time in 12.5 or 12,5 (seconds), m:ss or h:mm:ss."""
+    parts = text.replace(",", ".").split(":")
+    are_numbers = all(part.isdecimal() for part in parts[:-1]) and _SECONDS.fullmatch(parts[-1])
+    values = [float(part) for part in parts] if are_numbers else []
+    if not 1 <= len(values) <= 3 or any(value >= 60 for value in values[1:]):
+        raise InputError(f"{origin}: the {column} {text!r} is no time; write seconds such as 12.5, or h:mm:ss.")
+    return sum(value * 60.0**place for place, value in enumerate(reversed(values)))
