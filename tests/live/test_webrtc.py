@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from double import make_dubber
+from lipsmith.errors import InputError
 from lipsmith.live import Live
 from synthetic import face_at, speech
 
@@ -62,3 +63,11 @@ def test_a_caller_sees_and_hears_the_session() -> None:
     sizes, loudest = asyncio.run(called())
     assert set(sizes) == {(128, 96)}
     assert loudest > 0.05
+
+
+@pytest.mark.parametrize("offer", ["v=0", "v=0\r\nm=audio x\r\n", "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\n"])
+def test_what_is_no_offer_is_refused_and_ends_the_session(offer: str) -> None:
+    session = Live(make_dubber().prepare([face_at(0, (128, 96))]), 48000)
+    with pytest.raises(InputError, match="createOffer"):
+        asyncio.run(answer(session, offer))
+    assert list(session.frames()) == []

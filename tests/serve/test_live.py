@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import time
@@ -27,10 +28,10 @@ def face(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def opened(service: Running, client: httpx.Client, upload: str, **headers: str) -> Iterator[object]:
+def opened(service: Running, client: httpx.Client, upload: str, query: str = "", **headers: str) -> Iterator[object]:
     """A socket of this client."""
     cookies = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
-    url = f"{service.url}v1/live/{upload}".replace("http", "ws", 1)
+    url = f"{service.url}v1/live/{upload}{query}".replace("http", "ws", 1)
     with sync_client.connect(url, additional_headers={"Cookie": cookies} | headers, max_size=1 << 24) as socket:
         yield socket
 
@@ -134,3 +135,26 @@ def test_strangers_are_refused_before_anything_opens(
         sync_client.connect(url, additional_headers={"Cookie": cookies} | headers)
     with pytest.raises(websockets.InvalidStatus):
         sync_client.connect(f"{service.url}v1/live/{upload}".replace("http", "ws", 1))
+
+
+def test_a_caller_over_webrtc_sees_and_hears_the_film(service: Running, client: httpx.Client, face: Path) -> None:
+    aiortc = pytest.importorskip("aiortc", reason="WebRTC needs the live extra")
+
+    async def received(socket: object) -> tuple[int, int]:
+        caller, tracks = aiortc.RTCPeerConnection(), {}
+        caller.addTransceiver("audio", direction="sendrecv")
+        caller.addTransceiver("video", direction="recvonly")
+        caller.on("track", lambda track: tracks.__setitem__(track.kind, track))
+        await caller.setLocalDescription(await caller.createOffer())
+        socket.send(caller.localDescription.sdp)  # type: ignore[attr-defined]
+        answer = ready(socket)
+        assert answer["state"] == "answer"
+        await caller.setRemoteDescription(aiortc.RTCSessionDescription(answer["sdp"], "answer"))
+        picture = await asyncio.wait_for(tracks["video"].recv(), 60)
+        assert (await asyncio.wait_for(tracks["audio"].recv(), 60)).samples
+        await caller.close()
+        return picture.width, picture.height
+
+    with opened(service, client, send(client, face), query="?rate=48000&transport=webrtc") as socket:
+        assert ready(socket)["state"] == "ready"
+        assert asyncio.run(received(socket)) == (160, 160)

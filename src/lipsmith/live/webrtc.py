@@ -9,15 +9,18 @@ from threading import Thread
 from typing import Final
 
 import numpy as np
-from aiortc import MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
+from aiortc import InvalidStateError, MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame, VideoFrame
 from numpy.typing import NDArray
 
+from lipsmith.errors import InputError
 from lipsmith.live.session import Live, LiveFrame
 
 _CLOCK: Final = 90_000
 _PACKET: Final = 0.02  # seconds of sound a packet
+_NO_OFFER: Final = (ValueError, AssertionError, LookupError, AttributeError, InvalidStateError)
+"""What aiortc raises for text that is not an offer; it promises no error of its own."""
 _WAITING: Final = 3  # frames that wait to be sent before the oldest is dropped
 
 
@@ -94,10 +97,10 @@ class _AudioTrack(MediaStreamTrack):
 async def answer(session: Live, offer: str) -> tuple[RTCPeerConnection, str]:
     """Accept a browser's `offer` (SDP): its audio is pushed to `session`, whose frames it gets; our SDP is returned.
 
-    The session closes with the connection. No STUN and no TURN server is asked: both ends must reach each other.
+    The session closes with the connection. No STUN and no TURN server is asked: both ends must reach each other. Raises
+    InputError for an offer that is not one.
     """
     connection = RTCPeerConnection()
-    tracks = SessionTracks(session)
 
     @connection.on("track")
     def hear(track: MediaStreamTrack) -> None:
@@ -111,10 +114,18 @@ async def answer(session: Live, offer: str) -> tuple[RTCPeerConnection, str]:
             await connection.close()
 
     listening: set[asyncio.Future[None]] = set()
-    await connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
-    connection.addTrack(tracks.video)
-    connection.addTrack(tracks.audio)
-    await connection.setLocalDescription(await connection.createAnswer())
+    try:
+        await connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+        tracks = SessionTracks(session)
+        connection.addTrack(tracks.video)
+        connection.addTrack(tracks.audio)
+        await connection.setLocalDescription(await connection.createAnswer())
+    except _NO_OFFER as error:
+        session.close()
+        await connection.close()
+        raise InputError(
+            "The offer is no session description of a WebRTC peer; send what createOffer returns."
+        ) from error
     return connection, connection.localDescription.sdp
 
 

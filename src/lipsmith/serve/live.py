@@ -1,4 +1,4 @@
-"""The route of live sessions: PCM in, fragmented MP4 out, through a process of its own for each session."""
+"""The route of live sessions: PCM in, fragmented MP4 out, or WebRTC; each session runs in its own process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
 
@@ -21,7 +21,7 @@ from lipsmith.serve.views import Id
 
 _LOG = logging.getLogger(__name__)
 
-MEDIA, STATE, SOUND, COMMAND = b"m", b"s", b"p", b"c"
+MEDIA, STATE, SOUND, COMMAND, OFFER = b"m", b"s", b"p", b"c", b"o"
 """Kinds of messages between the server and the process of a session."""
 HEADER: Final = struct.Struct(">cI")
 """Of each message: its kind, and how many bytes follow."""
@@ -30,8 +30,11 @@ MOST_SESSIONS: Final = 2
 """Sessions at a time of all clients: each takes a core and a half."""
 _LARGEST: Final = 1 << 20
 """Bytes of one message of a client."""
+_LONGEST_OFFER: Final = 1 << 16
 _NOT_FOUND, _BUSY, _WRONG = 4404, 4429, 4400
 _PATIENCE: Final = 3.0
+
+Transport = Literal["mp4", "webrtc"]
 
 router = APIRouter()
 
@@ -43,12 +46,15 @@ async def live(
     rate: Annotated[int, Query(ge=LEAST_RATE, le=192_000)] = 16_000,
     face: Annotated[str, Query(max_length=100)] = "largest",
     strength: Annotated[float, Query(ge=0, le=STRONGEST)] = 1.0,
+    transport: Transport = "mp4",
 ) -> None:
-    """A film or picture that says what it is sent.
+    """A film or picture that speaks what it is sent.
 
     In: 16-bit mono PCM at `rate`, little endian, in binary messages of any even size; `flush` and `interrupt` in text
-    messages. Out: text messages with the state as JSON, then fragmented MP4 in binary messages. Closed with 4404 for an
-    upload that is not there, 4429 where too many sessions run, 4400 for anything that is not as said here.
+    messages. Out: text messages with the state as JSON, then fragmented MP4 in binary messages. With `webrtc`, a text
+    message with the offer (SDP) is answered by the state `answer` with its `sdp`; sound and media then take that way,
+    for as long as this socket is open. Closed with 4404 for an upload that does not exist, 4429 if too many sessions
+    run, 4400 for any other message.
     """
     service: Service = socket.app.state.service
     found = await asyncio.to_thread(service.store.upload, upload, socket.state.owner)
@@ -67,6 +73,7 @@ async def live(
         "rate": rate,
         "face": face,
         "strength": strength,
+        "transport": transport,
     }
     process = None
     try:
@@ -113,8 +120,11 @@ async def _to_session(socket: WebSocket, process: Process) -> None:
             process.stdin.write(HEADER.pack(SOUND, len(sound)) + sound)
         elif command in COMMANDS:
             process.stdin.write(HEADER.pack(COMMAND, len(command)) + command.encode())
+        elif command is not None and command.startswith("v=0") and len(command) <= _LONGEST_OFFER:
+            offer = command.encode()
+            process.stdin.write(HEADER.pack(OFFER, len(offer)) + offer)
         else:
-            await socket.close(_WRONG, "Send 16-bit PCM in binary messages, and flush or interrupt in text.")
+            await socket.close(_WRONG, "Send 16-bit PCM in binary messages, and flush, interrupt or an offer in text.")
             return
         await process.stdin.drain()
 

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import logging
 import os
 import sys
+from collections.abc import Callable
 from threading import Thread
 from typing import Any, BinaryIO
 
@@ -20,7 +22,7 @@ from lipsmith.errors import InputError, LipsmithError
 from lipsmith.live import Live
 from lipsmith.live.stream import MIME, FragmentedMP4
 from lipsmith.serve.limits import limit_memory
-from lipsmith.serve.live import COMMAND, HEADER, MEDIA, STATE
+from lipsmith.serve.live import COMMAND, HEADER, MEDIA, OFFER, STATE
 from lipsmith.serve.settings import Settings
 
 _LOG = logging.getLogger(__name__)
@@ -42,7 +44,11 @@ def main(words: dict[str, Any], source: BinaryIO, sink: BinaryIO) -> None:
     except LipsmithError as error:
         _tell(sink, state="failed", problem=str(error).replace(str(settings.upload(words["upload"])), "The film"))
         return
-    _tell(sink, state="ready", mime=MIME, width=clip.size[0], height=clip.size[1], frame_rate=session.frame_rate)
+    media = {"mime": MIME, "width": clip.size[0], "height": clip.size[1], "frame_rate": session.frame_rate}
+    if words["transport"] == "webrtc":
+        _call(session, source, sink, media)
+        return
+    _tell(sink, state="ready", **media)
     Thread(target=_listen, args=(session, source), daemon=True).start()
     _stream(session, FragmentedMP4(*clip.size, session.frame_rate, session.rate, clip.config.name), sink)
 
@@ -75,13 +81,47 @@ def _prepared(settings: Settings, dubber: Dubber, words: dict[str, Any], sink: B
     return dubber.prepare(film, words["face"], end=_SECONDS, progress=progress)
 
 
-def _listen(session: Live, source: BinaryIO) -> None:
+def _call(session: Live, source: BinaryIO, sink: BinaryIO, media: dict[str, Any]) -> None:
+    """Answer the first offer, and keep the call until `source` ends."""
+    try:
+        from lipsmith.live.webrtc import answer
+    except ModuleNotFoundError:
+        _tell(sink, state="failed", problem="WebRTC needs the live extra: pip install 'lipsmith[live]'.")
+        return
+
+    async def call() -> None:
+        loop, offers = asyncio.get_running_loop(), asyncio.Queue[str | None]()
+
+        def listen() -> None:
+            _listen(session, source, lambda offer: loop.call_soon_threadsafe(offers.put_nowait, offer))
+            loop.call_soon_threadsafe(offers.put_nowait, None)
+
+        Thread(target=listen, daemon=True).start()
+        _tell(sink, state="ready", **media)
+        if (offer := await offers.get()) is None:
+            return
+        try:
+            connection, sdp = await answer(session, offer)
+        except InputError as error:
+            _tell(sink, state="failed", problem=str(error))
+            return
+        _tell(sink, state="answer", sdp=sdp)
+        while await offers.get() is not None:
+            _LOG.warning("a call takes one offer; another was ignored")
+        await connection.close()
+
+    asyncio.run(call())
+
+
+def _listen(session: Live, source: BinaryIO, offered: Callable[[str], object] = lambda _: None) -> None:
     """Push what comes; close the session when the server is gone."""
     while len(header := source.read(HEADER.size)) == HEADER.size:
         kind, size = HEADER.unpack(header)
         content = source.read(size)
         if kind == COMMAND:
             getattr(session, content.decode())()
+        elif kind == OFFER:
+            offered(content.decode())
         else:
             session.push(np.frombuffer(content, "<i2"))
     session.close()
