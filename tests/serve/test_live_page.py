@@ -6,6 +6,7 @@ With LIPSMITH_SHOTS=FOLDER the film is demo/actor.mp4 and the page is written th
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+ROOT = Path(__file__).parents[2]
 SHOTS = os.environ.get("LIPSMITH_SHOTS")
 FLAGS = ("--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 PATIENCE = 120_000
@@ -49,17 +51,17 @@ def page(service: Running) -> Iterator[Page]:
         assert wrong == []
 
 
-def shown(page: Page) -> float:
+def shown(page: Page, screen: str = "screen") -> float:
     """Seconds of the stream that were played."""
-    return float(page.evaluate("document.getElementById('screen').currentTime"))
+    return float(page.evaluate(f"document.getElementById('{screen}').currentTime"))
 
 
-def until_shown(page: Page, seconds: float) -> None:
+def until_shown(page: Page, seconds: float, screen: str = "screen") -> None:
     for _ in range(PATIENCE // 100):
-        if shown(page) > seconds:
+        if shown(page, screen) > seconds:
             return
         time.sleep(0.1)
-    raise AssertionError(f"the stream stands at {shown(page)} s")
+    raise AssertionError(f"the stream stands at {shown(page, screen)} s")
 
 
 def test_a_film_speaks_what_the_microphone_takes_in(page: Page, tmp_path: Path) -> None:
@@ -85,3 +87,22 @@ def test_a_film_that_cannot_be_used_is_told(page: Page, tmp_path: Path) -> None:
     page.set_input_files("#film-file", write_wav(tmp_path / "words.wav", speech(0.2)))
     page.wait_for_selector("#session-problem:not([hidden])")
     assert page.inner_text("#session-problem")
+
+
+def test_the_documents_call_over_webrtc_shows_the_film(page: Page, service: Running, tmp_path: Path) -> None:
+    pytest.importorskip("aiortc", reason="WebRTC needs the live extra")
+    (call,) = re.findall(r"```js\n(.*?)```", (ROOT / "docs" / "live.md").read_text(), re.DOTALL)
+    film = make_film(tmp_path / "film.mp4", 0.4, 12.5, (160, 160))
+    sent = {"file": {"name": film.name, "mimeType": "video/mp4", "buffer": film.read_bytes()}}
+    upload = page.request.post(f"{service.url}v1/uploads", multipart=sent).json()["id"]
+    page.evaluate(
+        f"""async () => {{
+          const [upload, video] = ["{upload}", document.createElement("video")];
+          video.id = "called";
+          document.body.append(video);
+          video.muted = video.autoplay = true;
+          {call}
+        }}"""
+    )
+    until_shown(page, 1, "called")
+    assert page.evaluate("document.getElementById('called').videoWidth") == 160
