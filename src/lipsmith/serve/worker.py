@@ -28,7 +28,7 @@ from lipsmith.serve.work import Tasks
 
 _LOG = logging.getLogger(__name__)
 
-_INTERVAL: Final = 0.25
+_INTERVAL: Final = 0.5
 """Seconds between reports of progress."""
 _MEMORY: Final = 2.0
 """Seconds that the speed of the job before counts in an estimate."""
