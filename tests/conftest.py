@@ -11,6 +11,9 @@ from hypothesis import settings
 # A worker of pytest runs on every core, and tiny networks are faster on one thread.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Neither models nor third-party weights of whoever runs the tests take part in them.
+os.environ["LIPSMITH_HOME"] = str(Path(__file__).with_name("nobodys_home"))
+
 # A busy machine is no fault of the code.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")

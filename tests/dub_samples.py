@@ -182,4 +182,5 @@ def track(number: int, shot: int = 0, size: float = 50, x: float = 0, frames: in
         size,
         (x, 0),
         (0, 1),
+        number - 1,
     )

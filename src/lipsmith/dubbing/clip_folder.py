@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.config import build
-from lipsmith.dubbing.scan import CropStore, Face, Scan, read_scan, write_scan
+from lipsmith.dubbing.scan import CropStore, Face, Scan
+from lipsmith.dubbing.scan_file import read_scan, write_scan
 from lipsmith.dubbing.source import Footage, Source
 from lipsmith.errors import InputError, UsageError
 from lipsmith.files import refuse_filled, write_whole_folder
@@ -87,7 +88,7 @@ def save_clip(folder: Path, clip: PreparedClip, store: CropStore) -> Path:
             name=footage.name,
             rate=str(footage.rate),
             face_size=clip.face_size,
-            chosen=[face.number for face in clip.chosen],
+            chosen=[face.index + 1 for face in clip.chosen],
             info=asdict(footage.info) if footage.info else None,
         )
         (hidden / _CLIP).write_text(json.dumps(asdict(stored), default=str, indent=1) + "\n", encoding="utf-8")
@@ -113,7 +114,7 @@ def load_clip(folder: Path, store: CropStore, face_size: int) -> PreparedClip:
         raise InputError(f"{folder} is not a prepared clip ({error}); prepare it again.") from error
     footage = Footage(stored.name, Fraction(stored.rate), len(scan.times), _info_of(stored.info))
     source = StoredSource(folder / _FRAMES, footage, scan.times)
-    chosen = [face for face in scan.faces if face.number in stored.chosen]
+    chosen = [face for face in scan.faces if face.index + 1 in stored.chosen]
     return PreparedClip(source, scan, chosen, stored.face_size)
 
 

@@ -32,13 +32,15 @@ from lipsmith.dubbing.mouth import PART, Shown
 from lipsmith.dubbing.options import DubOptions, for_turns, hear, said_in
 from lipsmith.dubbing.parts import finish_part, is_whole, memories_after
 from lipsmith.dubbing.pipeline import Clip, Dubber
-from lipsmith.dubbing.scan import Scan, write_scan
+from lipsmith.dubbing.scan import Scan
+from lipsmith.dubbing.scan_file import write_scan
 from lipsmith.errors import InputError, LipsmithError, UsageError, WeightsError
 from lipsmith.files import (
     HIDDEN,
     discard,
     hidden_for,
     hold,
+    home,
     refuse_existing,
     refuse_input,
     remove_stale,
@@ -50,6 +52,7 @@ from lipsmith.inference.backend import Precision
 from lipsmith.media import VideoWriter, open_sound
 from lipsmith.media.background import Background
 from lipsmith.media.writing import CONTAINERS
+from lipsmith.models.third_party import THIRD_PARTY
 from lipsmith.progress import ProgressOf, unwatched
 from lipsmith.speech.conversation import Conversation, Turn
 from lipsmith.speech.recording import Speech
@@ -142,6 +145,7 @@ def key_of(video: Path, said: Path | Sequence[Turn], options: DubOptions, dubber
         "versions": [__version__, av.__version__, str(av.library_versions["libavcodec"])],
         "model": dict(dubber.config.files),
         "precision": dubber.precision,
+        "people": (home() / "weights" / THIRD_PARTY["sface"].file).is_file(),
         "inputs": {name: state_of(path) for name, path in inputs.items() if path},
         "turns": [] if isinstance(said, Path) else [[turn.face, turn.start, turn.end] for turn in said],
         "options": json.loads(json.dumps(manner)),

@@ -36,7 +36,7 @@ Heard = Callable[[NDArray[np.float64]], NDArray[np.float32]]
 """The mel windows `(n, 80, 16)` of frames at times `(n,)`."""
 
 Memories = Mapping[int, Memory]
-"""What compositors remember, by the number of their face."""
+"""What compositors remember, by the index of their face."""
 
 PART: Final = 250
 """Output frames in one part of a dub that can be resumed; x264's interval between two key frames."""
@@ -151,14 +151,14 @@ class EncodedFaces:
 
     def __getitem__(self, face: Face) -> References:
         with self._lock:
-            if face.number not in self._known:
+            if face.index not in self._known:
                 crops = self.store.get(face.pool)
                 encoded = encode_face(self.backend, crops, face.pool_points, face.pool_still, face.lips)
-                self._known[face.number] = References(encoded, self.store.get(face.native) if face.native else None)
-            self._known.move_to_end(face.number)
+                self._known[face.index] = References(encoded, self.store.get(face.native) if face.native else None)
+            self._known.move_to_end(face.index)
             if len(self._known) > MOST_FACES:
                 self._known.popitem(last=False)
-            return self._known[face.number]
+            return self._known[face.index]
 
 
 @dataclass(frozen=True)
@@ -261,7 +261,7 @@ def dub_frames(
     with closing(prefetch_map(draw, _numbered(images, begin), at_once)) as frames:
         for frame in frames:
             image, after = paste_frame(compositors, mouths, frame), frame.number + 1
-            going_on = [mouth.face.number for mouth in mouths if mouth.continues(after)] if after % PART == 0 else []
+            going_on = [mouth.face.index for mouth in mouths if mouth.continues(after)] if after % PART == 0 else []
             kept = {face: compositors[face].memory for face in going_on}
             yield Dubbed(frame.number, frame.filmed, image, kept if after % PART == 0 else None)
 
@@ -284,14 +284,14 @@ class Kept(Protocol):
 def paste_frame(compositors: Mapping[int, Compositor], mouths: Sequence[MouthTrack], frame: DrawnFrame) -> Picture:
     """The image `(H, W, 3)` with every face's new mouth.
 
-    Frames come in order: `compositors`, by the number of the face, remember the frame before.
+    Frames come in order: `compositors`, by the index of the face, remember the frame before.
     """
     image = frame.filmed
     for mouth, drawn in zip(mouths, frame.faces, strict=True):
         part = mouth.place(frame.number)
         if drawn is None or part is None:
             continue
-        compositor, face, place = compositors[mouth.face.number], mouth.face, part.start
+        compositor, face, place = compositors[mouth.face.index], mouth.face, part.start
         if mouth.begins[place] == place:
             compositor.restart()
         row, opacity = mouth.rows[place], float(mouth.face.opacity[mouth.rows[place]])

@@ -104,26 +104,30 @@ class DubOptions:
 def choose(tracks: Sequence[Face], face: str) -> list[Face]:
     """The faces to dub: largest, left or right of each shot, all, or numbers as listed ("2" or "1,4").
 
+    A person who is recognized when coming back within a shot is chosen again.
     Raises `UsageError` for an unknown word or face number.
     """
     if face == "all":
         return list(tracks)
     if face in FACE_WORDS:
         shots = {track.shot: [other for other in tracks if other.shot == track.shot] for track in tracks}
-        return [_of_shot(together, face) for together in shots.values()]
+        chosen = [(shot, _of_shot(together, face).number) for shot, together in shots.items()]
+        return [track for track in tracks if (track.shot, track.number) in chosen]
     wanted = face_numbers(face)
-    unknown = sorted(wanted - {track.number for track in tracks})
-    if unknown:
-        raise UsageError(
-            f"There is no face number {unknown[0]}: {len(tracks)} faces were found; --list-faces shows them."
-        )
+    known = {track.number for track in tracks}
+    if unknown := sorted(wanted - known):
+        raise UsageError(f"There is no face number {unknown[0]}: {_found(known)}.")
     return [track for track in tracks if track.number in wanted]
+
+
+def _found(numbers: set[int]) -> str:
+    return f"{len(numbers)} faces were found; --list-faces shows them"
 
 
 def ignored_faces(tracks: Sequence[Face], chosen: Sequence[Face]) -> list[Face]:
     """Faces that are not `chosen` and share no frame with a chosen face, in shots with a chosen face.
 
-    A face that leaves the frame and returns gets a new number; a different person seen first also has another number.
+    A face that leaves the frame and returns has a new number unless it is recognized; a different person has another.
     """
     return [
         track
@@ -136,7 +140,7 @@ def ignored_faces(tracks: Sequence[Face], chosen: Sequence[Face]) -> list[Face]:
 def warn_ignored_faces(name: str, face: str, tracks: Sequence[Face], chosen: Sequence[Face]) -> None:
     """Warn if `face`, a word, leaves faces of the footage `name` undubbed that the user probably meant."""
     if face in FACE_WORDS and (others := ignored_faces(tracks, chosen)):
-        numbers = ", ".join(str(track.number) for track in others)
+        numbers = ", ".join(map(str, sorted({track.number for track in others})))
         _LOG.warning(
             "%s: the original lips stay where only face %s is visible; choose faces by number, or all.", name, numbers
         )
@@ -238,8 +242,7 @@ def speakers_of(
     known = {face.number for face in faces}
     for turn in said.turns:
         if turn.face not in known:
-            found = f"{len(known)} faces were found; --list-faces shows them"
-            raise turn.fault(f"there is no face number {turn.face}: {found}.")
+            raise turn.fault(f"there is no face number {turn.face}: {_found(known)}.")
     if silent := sorted(known - said.voices.keys()):
         _LOG.info("%s: the original lips stay on faces without a speech: %s", name, ", ".join(map(str, silent)))
     return [(face, said.voices[face.number]) for face in faces if face.number in said.voices]

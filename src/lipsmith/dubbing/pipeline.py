@@ -33,7 +33,8 @@ from lipsmith.dubbing.clip_folder import PreparedClip, load_clip, save_clip
 from lipsmith.dubbing.mouth import Dubbed, EncodedFaces, Kept, Memories, MouthTrack, Shown, dub_frames, predict_mouth
 from lipsmith.dubbing.options import DubOptions, Said, Tail, choose, hear, speakers_of, warn_ignored_faces
 from lipsmith.dubbing.paste.label import labeled
-from lipsmith.dubbing.scan import CropStore, Face, Scan, Scanner, Sizes, read_scan
+from lipsmith.dubbing.scan import CropStore, Face, Scan, Scanner, Sizes
+from lipsmith.dubbing.scan_file import read_scan
 from lipsmith.dubbing.source import FileSource, Fit, Source, Timeline, Video, chapters_of, play, usual_interval
 from lipsmith.errors import UsageError
 from lipsmith.face import MOST_FACES, FaceTracker

@@ -5,11 +5,10 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final
-from zipfile import ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +21,7 @@ from lipsmith.face.crop import still_points
 from lipsmith.face.landmarks import Floats
 from lipsmith.face.references import LANDMARK_SETS, Candidate, choose_landmarks, choose_lips, choose_pool, sharpness_of
 from lipsmith.face.stretches import Shot, ShotFace, track_shots
-from lipsmith.files import write_whole
+from lipsmith.inference.people import embed_faces, people
 from lipsmith.media import Frame
 from lipsmith.progress import Progress, prefetch
 
@@ -78,7 +77,7 @@ class Face:
     """A face of one shot in its `n` frames. Points are float32 `(n, 131, 2)`."""
 
     number: int
-    """Number in the list of all faces of the footage, from 1."""
+    """Number of the person, from 1, in all shots; of this face alone where people cannot be recognized."""
     shot: int
     frames: NDArray[np.intp]
     """(n,) numbers of the frames, rising."""
@@ -104,6 +103,8 @@ class Face:
     """Median center of the face, source pixels."""
     seconds: tuple[float, float]
     """Times at which the face is first and last seen."""
+    index: int
+    """Place in the list of all faces of the footage, from 0."""
     native: Stored | None = None
     """(R, rows, N, 3) uint8: the references at the film's resolution (`paste.detail`); None for a small face."""
 
@@ -165,38 +166,6 @@ class Scan:
     """Width and height of the frames."""
 
 
-def write_scan(path: Path, scan: Scan, store: CropStore) -> None:
-    """Save a scan and its pictures from `store` to the file `path` (NumPy's npz), one array at a time."""
-    with write_whole(path) as beside, ZipFile(beside, "w") as archive:
-
-        def add(name: str, value: object) -> None:
-            array = np.asarray(store.get(value) if isinstance(value, Stored) else value)
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
-                np.lib.format.write_array(entry, array, allow_pickle=False)
-
-        add("times", scan.times)
-        add("size", scan.size)
-        for face in scan.faces:
-            for name, value in ((field.name, getattr(face, field.name)) for field in fields(Face)):
-                if value is not None:
-                    add(f"{face.number}/{name}", value)
-
-
-def read_scan(path: Path, store: CropStore) -> Scan:
-    """Load a scan of `write_scan`; its pictures go to `store`."""
-    with np.load(path, allow_pickle=False) as arrays:
-        parts: dict[str, dict[str, Any]] = {}
-        for number, _, name in (entry.partition("/") for entry in arrays.files if "/" in entry):
-            value = arrays[f"{number}/{name}"]
-            stored = name in ("pool", "native")
-            plain = (
-                value.item() if value.ndim == 0 else tuple(value.tolist()) if name in ("place", "seconds") else value
-            )
-            parts.setdefault(number, {})[name] = store.put(value) if stored else plain
-        width, height = arrays["size"].tolist()
-        return Scan(arrays["times"], [Face(**part) for part in parts.values()], (width, height))
-
-
 class Scanner:
     """Turns footage into tracks, shot by shot."""
 
@@ -212,7 +181,7 @@ class Scanner:
         with closing(self._counted(source, progress)) as frames:
             for shot in track_shots(frames, self._tracker, bridge=LONGEST_GAP, candidate_size=LARGEST // 2):
                 for face in shot.faces:
-                    self._tracks.append(self._track(shot, face, len(self._tracks) + 1))
+                    self._tracks.append(self._track(shot, face, len(self._tracks)))
                     del face
                 del shot  # free its pictures before the next shot is read
         if not self._tracks:
@@ -220,7 +189,17 @@ class Scanner:
                 f"{source.footage.name}: no face in any of its {len(self._times)} frames; "
                 "choose footage where a face is at least 30 pixels wide and turned toward the camera."
             )
-        return Scan(np.array(self._times), self._tracks, self._size)
+        return Scan(np.array(self._times), self._numbered(), self._size)
+
+    def _numbered(self) -> list[Face]:
+        """The faces, all of one person with one number where people can be recognized."""
+        if len(self._tracks) == 1:
+            return self._tracks
+        found = embed_faces((self._store.get(face.pool), face.pool_points) for face in self._tracks)
+        if found is None:
+            return self._tracks
+        numbers = people(found, [face.frames for face in self._tracks])
+        return [replace(face, number=number) for face, number in zip(self._tracks, numbers, strict=True)]
 
     def _counted(self, source: Source, progress: Progress | None) -> Generator[Frame, None, None]:
         total = source.footage.frames
@@ -231,14 +210,14 @@ class Scanner:
             if progress is not None:
                 progress(frame.index + 1, max(total, frame.index + 1) if total else 0)
 
-    def _track(self, shot: Shot, face: ShotFace, number: int) -> Face:
+    def _track(self, shot: Shot, face: ShotFace, index: int) -> Face:
         stretches = face.stretches
         frames = _joined([np.arange(s.first, s.first + len(s)) for s in stretches])
         points = _joined([s.points for s in stretches])
         transforms = _joined([s.transforms for s in stretches])
         candidates, crops, chosen, lips = self._references(face, frames, transforms, points)
         return Face(
-            number=number,
+            number=index + 1,
             shot=shot.number,
             frames=frames,
             points=points,
@@ -253,6 +232,7 @@ class Scanner:
             size=face.width,
             place=face.place,
             seconds=(float(stretches[0].times[0]), float(stretches[-1].times[-1])),
+            index=index,
         )
 
     def _references(

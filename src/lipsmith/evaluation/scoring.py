@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lipsmith.errors import WeightsError
 from lipsmith.evaluation.metrics.articulation import closure_figures
-from lipsmith.evaluation.metrics.csim import Recognizer, csim
+from lipsmith.evaluation.metrics.csim import csim
 from lipsmith.evaluation.metrics.frechet import Moments, frechet
 from lipsmith.evaluation.metrics.image_quality import psnr, sharpness, ssim
 from lipsmith.evaluation.metrics.judge import SpeechTrack, SyncJudge, load_judge
@@ -24,6 +24,7 @@ from lipsmith.evaluation.systems import REAL
 from lipsmith.evaluation.totals import Row
 from lipsmith.face.detector import FaceMesh
 from lipsmith.face.landmarks import select
+from lipsmith.inference.people import Recognizer
 from lipsmith.speech.phonemes import Phonemes
 
 VGG_EVERY: Final = 3

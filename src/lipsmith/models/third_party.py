@@ -42,7 +42,7 @@ THIRD_PARTY = {
         "sface_int8.onnx",
         "https://github.com/opencv/opencv_zoo/tree/main/models/face_recognition_sface",
         "Apache-2.0",
-        "identity similarity",
+        "identity similarity, and people who keep their number across cuts",
         "487a139eb85ccd5ff30aef7d0add7f12d2bb7abb90c5f08a7f481b452a660e00",
     ),
     "vgg19": ThirdParty(

@@ -77,7 +77,10 @@ class UploadView(BaseModel):
 
 
 class FaceView(BaseModel):
-    """A face of one shot; sizes and places in pixels, times in seconds, `thumbnail` a data: address."""
+    """A face of one shot, with the number of its person.
+
+    Sizes and places are in pixels, times in seconds; `thumbnail` is a data: address.
+    """
 
     number: int
     shot: int

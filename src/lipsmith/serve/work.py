@@ -192,7 +192,7 @@ def _figures(clip: Clip, result: Result, path: Path, preparing: float, dubbing: 
         "seconds": round(result.timeline.end, 3),
         "width": clip.size[0],
         "height": clip.size[1],
-        "faces": [face.number for face in clip.chosen],
+        "faces": sorted({face.number for face in clip.chosen}),
         "bytes": path.stat().st_size,
         "preparing_seconds": round(preparing, 3),
         "dubbing_seconds": round(dubbing, 3),

@@ -101,6 +101,8 @@ function card(found) {
   const [box, picture, words] = label.children;
   box.value = found.number;
   box.addEventListener("change", () => {
+    // A person who was recognized has a card for every shot.
+    for (const same of document.querySelectorAll(`#faces input[value="${box.value}"]`)) same.checked = box.checked;
     document.querySelector('input[name="who"][value="chosen"]').checked = true;
   });
   if (found.thumbnail) picture.src = found.thumbnail;

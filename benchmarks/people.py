@@ -1,0 +1,57 @@
+"""How well faces of one person and of different people are told apart, as `lipsmith dub` numbers them.
+
+    LIPSMITH_HOME=... python benchmarks/people.py ../shared/clips/val ../shared/clips/test
+
+The folders hold films named after the person, such as anna_001.mp4, one face in each. Prints the cosines of all pairs
+of films, how many pairs are judged wrongly at the bound, and the seconds of CPU per face.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import defaultdict
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from lipsmith.dubbing.scan import CropStore, Scanner, Sizes
+from lipsmith.dubbing.source import FileSource
+from lipsmith.face import FaceTracker
+from lipsmith.inference.people import SAME, Recognizer
+
+SECONDS = 1.5
+MOST = 4
+"""Films of one person."""
+
+
+def films(folders: list[Path]) -> list[Path]:
+    """At most `MOST` films of each person."""
+    of_person: dict[str, list[Path]] = defaultdict(list)
+    for path in sorted(chain.from_iterable(folder.glob("*.mp4") for folder in folders)):
+        of_person[path.stem.split("_")[0]].append(path)
+    return [path for paths in of_person.values() for path in paths[:MOST]]
+
+
+def main() -> None:
+    paths = films([Path(word) for word in sys.argv[1:]])
+    store, recognizer, found, seconds = CropStore(), Recognizer(), [], 0.0
+    for path in paths:
+        (face,) = Scanner(FaceTracker(1), store, Sizes()).scan(FileSource(path, 0, SECONDS)).faces[:1]
+        begin = time.process_time()
+        found.append(recognizer.mean(store.get(face.pool), face.pool_points))
+        seconds += time.process_time() - begin
+    people = np.array([path.stem.split("_")[0] for path in paths])
+    one, other = np.triu_indices(len(paths), 1)
+    cosines, same = (np.stack(found) @ np.stack(found).T)[one, other], people[one] == people[other]
+    print(f"{len(paths)} films of {len(set(people))} people")
+    for name, chosen in (("one person", cosines[same]), ("two people", cosines[~same])):
+        low, middle, high = np.percentile(chosen, (0, 50, 100))
+        print(f"{name}: {len(chosen)} pairs, {low:.2f} to {high:.2f}, median {middle:.2f}")
+    print(f"at {SAME}: {(cosines[same] < SAME).sum()} pairs wrongly apart, {(cosines[~same] >= SAME).sum()} joined")
+    print(f"{seconds / len(paths):.3f} s of CPU per face")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Keeps the scan of a film in a file, with the reference crops of its faces."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import numpy as np
+
+from lipsmith.dubbing.scan import CropStore, Face, Scan, Stored
+from lipsmith.files import write_whole
+
+
+def write_scan(path: Path, scan: Scan, store: CropStore) -> None:
+    """Save a scan and its pictures from `store` to the file `path` (NumPy's npz), one array at a time."""
+    with write_whole(path) as beside, ZipFile(beside, "w") as archive:
+
+        def add(name: str, value: object) -> None:
+            array = np.asarray(store.get(value) if isinstance(value, Stored) else value)
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, array, allow_pickle=False)
+
+        add("times", scan.times)
+        add("size", scan.size)
+        for face in scan.faces:
+            for name, value in ((field.name, getattr(face, field.name)) for field in fields(Face)):
+                if value is not None:
+                    add(f"{face.index}/{name}", value)
+
+
+def read_scan(path: Path, store: CropStore) -> Scan:
+    """Load a scan of `write_scan`; its pictures go to `store`."""
+    with np.load(path, allow_pickle=False) as arrays:
+        parts: dict[str, dict[str, Any]] = {}
+        for number, _, name in (entry.partition("/") for entry in arrays.files if "/" in entry):
+            value = arrays[f"{number}/{name}"]
+            stored = name in ("pool", "native")
+            plain = (
+                value.item() if value.ndim == 0 else tuple(value.tolist()) if name in ("place", "seconds") else value
+            )
+            parts.setdefault(number, {})[name] = store.put(value) if stored else plain
+        width, height = arrays["size"].tolist()
+        # Files of before people were recognized have no index.
+        faces = [Face(**{"index": index} | part) for index, part in enumerate(parts.values())]
+        return Scan(arrays["times"], faces, (width, height))

@@ -1,0 +1,144 @@
+"""Recognizes people: which of a film's tracked faces, in different shots, belong to one person."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsmith.face.landmarks import NUM_POINTS, Floats, ranks
+from lipsmith.face.references import turn
+from lipsmith.files import home
+from lipsmith.models.third_party import THIRD_PARTY, third_party
+
+_LOG = logging.getLogger(__name__)
+
+# Eye centers, nose tip and mouth corners in the 112 x 112 pictures on which ArcFace-style recognition networks are
+# trained.
+TEMPLATE: Final = np.array(
+    [(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041)]
+)
+_EYES: Final = ((33, 133, 159, 145), (263, 362, 386, 374))
+_SINGLE: Final = (4, 61, 291)
+_SIDE: Final = 112
+
+SAME: Final = 0.5
+"""Cosine of mean embeddings from which two faces are one person. Of 84 films of 53 people, those of one person have at
+least 0.65, those of different people at most 0.45 (`benchmarks/people.py`)."""
+_LOOKS: Final = 3
+"""Reference crops of a face that are recognized: the least turned ones."""
+_FOREHEAD: Final = 0.15
+"""Share of a crop by which its upper edge is continued, because the network sees more of the forehead."""
+
+
+class Recognizer:
+    """SFace (Zhong et al., 2021) behind five-point alignment."""
+
+    def __init__(self, path: Path | None = None, threads: int = 1) -> None:
+        """Load from `path` or from the third-party weights. Raises WeightsError if they are missing."""
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(
+            str(path or third_party("sface")), options, providers=["CPUExecutionProvider"]
+        )
+
+    def __call__(self, images: NDArray[np.uint8], meshes: Floats) -> NDArray[np.float64]:
+        """Unit embeddings `(B, 128)` of RGB pictures `(B, H, W, 3)` with faces at meshes `(B, 478, 2)`, pixels."""
+        return np.stack([self.embed(image, five_points(mesh)) for image, mesh in zip(images, meshes, strict=True)])
+
+    def embed(self, image: NDArray[np.uint8], points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Unit embedding `(128,)` of an RGB picture with a face at `five_points` `(5, 2)`, pixels."""
+        aligned = cv2.warpAffine(image, alignment(points), (_SIDE, _SIDE))
+        # The network takes RGB in 0..255; OpenCV's wrapper would take BGR and swap it.
+        picture = np.ascontiguousarray(aligned.transpose(2, 0, 1)[None], np.float32)
+        vector = np.asarray(self._session.run(None, {"data": picture})[0][0], np.float64)
+        unit: NDArray[np.float64] = vector / max(float(np.linalg.norm(vector)), 1e-9)
+        return unit
+
+    def mean(self, crops: NDArray[np.uint8], points: Floats) -> NDArray[np.float64]:
+        """Unit mean embedding `(128,)` of a face's crops `(R, S, S, 3)`, `points` `(R, 131, 2)` in crop units."""
+        looks = np.argsort(turn(points), kind="stable")[:_LOOKS]
+        above = round(_FOREHEAD * crops.shape[1])
+        found = []
+        for crop, own in zip(crops[looks], points[looks], strict=True):
+            taller = np.pad(crop, ((above, 0), (0, 0), (0, 0)), mode="edge")
+            found.append(self.embed(taller, five_points(own) * crop.shape[1] + (0, above)))
+        total = np.sum(found, axis=0)
+        return np.asarray(total / max(float(np.linalg.norm(total)), 1e-9), np.float64)
+
+
+def five_points(mesh: Floats) -> NDArray[np.float64]:
+    """Eyes, nose and mouth corners `(5, 2)` of a mesh `(478, 2)` or of its 131 points, starting with the eye on the
+    left of the picture."""
+    places = ranks if len(mesh) == NUM_POINTS else list
+    eyes = [mesh[places(eye)].mean(0) for eye in _EYES]
+    return np.stack([*eyes, *mesh[places(_SINGLE)]]).astype(np.float64)
+
+
+def alignment(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Least-squares similarity `(2, 3)` from the five points (pixel centers at halves) to the template."""
+    source = (points[:, 0] - 0.5) + 1j * (points[:, 1] - 0.5)
+    target = TEMPLATE[:, 0] + 1j * TEMPLATE[:, 1]
+    centered = source - source.mean()
+    factor = (np.conj(centered) @ (target - target.mean())) / (np.abs(centered) ** 2).sum()
+    shift = target.mean() - factor * source.mean()
+    return np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]])
+
+
+def embed_faces(faces: Iterable[tuple[NDArray[np.uint8], Floats]]) -> NDArray[np.float64] | None:
+    """Embeddings `(N, 128)` of faces, each with its crops and points as of `Recognizer.mean`.
+
+    None, and a log line, if the recognizer's weights are missing. Raises `WeightsError` if they are damaged.
+    """
+    weights = home() / "weights" / THIRD_PARTY["sface"].file
+    if not weights.is_file():
+        _LOG.info(
+            "Faces get new numbers after cuts, because %s is missing in %s; lipsmith weights tells where to get it.",
+            weights.name,
+            weights.parent,
+        )
+        return None
+    recognizer = Recognizer()
+    return np.stack([recognizer.mean(crops, points) for crops, points in faces])
+
+
+def people(embeddings: NDArray[np.float64], frames: Sequence[NDArray[np.intp]]) -> list[int]:
+    """The number of the person of each of N faces, from 1, in the order in which people first appear.
+
+    The two most similar people are joined until none are as similar as `SAME`; faces that share a frame stay apart.
+    `embeddings`: `(N, 128)`, unit; `frames`: the frame numbers of each face, rising.
+    """
+    members = [[face] for face in range(len(frames))]
+    sums = embeddings * np.sqrt([len(seen) for seen in frames])[:, None]
+    alike = embeddings @ embeddings.T
+    alike[_share_frames(frames)] = -np.inf
+    np.fill_diagonal(alike, -np.inf)
+    while alike.max(initial=-np.inf) >= SAME:
+        first, second = sorted(map(int, np.unravel_index(alike.argmax(), alike.shape)))
+        members[first] += members[second]
+        sums[first] += sums[second]
+        apart = np.isneginf(alike[first]) | np.isneginf(alike[second])
+        units = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9)
+        alike[first] = alike[:, first] = np.where(apart, -np.inf, units @ units[first])
+        alike[second], alike[:, second], members[second] = -np.inf, -np.inf, []
+    found = sorted(faces for faces in members if faces)
+    numbers = {face: number for number, faces in enumerate(sorted(found, key=min), 1) for face in faces}
+    return [numbers[face] for face in range(len(frames))]
+
+
+def _share_frames(frames: Sequence[NDArray[np.intp]]) -> NDArray[np.bool_]:
+    """`(N, N)`: whether two faces are seen in one frame."""
+    shared = np.zeros((len(frames), len(frames)), bool)
+    for one, seen in enumerate(frames):
+        for other in range(one + 1, len(frames)):
+            if frames[other][0] <= seen[-1] and seen[0] <= frames[other][-1]:
+                shared[one, other] = shared[other, one] = np.isin(seen, frames[other], assume_unique=True).any()
+    return shared
