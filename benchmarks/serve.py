@@ -31,7 +31,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from dub import write_speech  # noqa: E402
 from lipsmith import Clip, Dubber  # noqa: E402
-from service import Running, crowd, ended, found_faces, memory, running, send  # noqa: E402
+from service import RunningService, errors_under_load, memory_mb, run_service, upload_file, wait_for_faces, wait_for_job  # noqa: E402
 from synthetic import make_film  # noqa: E402
 
 SIZE = (640, 480)
@@ -55,7 +55,7 @@ def main() -> None:
         folder = Path(name)
         film = make_film(folder / "film.mp4", options.seconds, 25, SIZE)
         words = write_speech(folder / "words.wav", options.seconds)
-        with running(folder / "data", "--threads", str(options.threads)) as service:
+        with run_service(folder / "data", "--threads", str(options.threads)) as service:
             figures = preview(service, film, words) | load(service, film, words, options.clients)
             dubber = Dubber.from_pretrained("fast", threads=options.threads)
             clip = dubber.prepare(film)
@@ -67,15 +67,20 @@ def main() -> None:
         options.json.write_text(json.dumps({"figures": figures, "settings": vars(options)}, default=str, indent=2))
 
 
-def preview(service: Running, film: Path, words: Path) -> dict[str, float]:
+def preview(service: RunningService, film: Path, words: Path) -> dict[str, float]:
     """From asking for three seconds of prepared footage to having them."""
     with service.client() as client:
-        wanted = {"video": send(client, film), "speech": send(client, words), "preview": 3, "compare": True}
+        wanted = {
+            "video": upload_file(client, film),
+            "speech": upload_file(client, words),
+            "preview": 3,
+            "compare": True,
+        }
         began = time.perf_counter()
-        assert found_faces(client, wanted["video"]).status_code == 200
+        assert wait_for_faces(client, wanted["video"]).status_code == 200
         prepared = time.perf_counter()
         used = processor_seconds(service.worker())
-        done = ended(client, client.post("/v1/jobs", json=wanted).json()["id"], 600)
+        done = wait_for_job(client, client.post("/v1/jobs", json=wanted).json()["id"], 600)
         assert done["state"] == "done", done
         return {
             "preparing_s": prepared - began,
@@ -84,18 +89,18 @@ def preview(service: Running, film: Path, words: Path) -> dict[str, float]:
         }
 
 
-def load(service: Running, film: Path, words: Path, clients: int) -> dict[str, float]:
+def load(service: RunningService, film: Path, words: Path, clients: int) -> dict[str, float]:
     """Errors, lost jobs and memory while `clients` upload and poll and four jobs run."""
     errors, sizes = 0, []
     with service.client() as client:
-        wanted = {"video": send(client, film), "speech": send(client, words)}
+        wanted = {"video": upload_file(client, film), "speech": upload_file(client, words)}
         jobs = [client.post("/v1/jobs", json=wanted).json()["id"] for _ in range(4)]
         began = time.perf_counter()
         for _ in range(ROUNDS):
-            errors += crowd(service, words, clients, POLLS)
-            sizes.append(memory(service))
+            errors += errors_under_load(service, words, clients, POLLS)
+            sizes.append(memory_mb(service))
         seconds = time.perf_counter() - began
-        lost = sum(ended(client, job, 3600)["state"] != "done" for job in jobs)
+        lost = sum(wait_for_job(client, job, 3600)["state"] != "done" for job in jobs)
     grown = [last - first for first, last in zip(sizes[0], sizes[-1], strict=True)]
     return {
         "clients": clients,
@@ -110,12 +115,12 @@ def load(service: Running, film: Path, words: Path, clients: int) -> dict[str, f
     }
 
 
-def queue(service: Running, clip: Clip, film: Path, words: Path) -> dict[str, float]:
+def queue(service: RunningService, clip: Clip, film: Path, words: Path) -> dict[str, float]:
     """Seconds of ten queued jobs, from asking to the last one's end, over those of ten dubs by a loaded model."""
     with service.client() as client:
-        wanted = {"video": send(client, film), "speech": send(client, words)}
-        assert found_faces(client, wanted["video"]).status_code == 200
-        assert ended(client, client.post("/v1/jobs", json=wanted).json()["id"], 600)["state"] == "done"
+        wanted = {"video": upload_file(client, film), "speech": upload_file(client, words)}
+        assert wait_for_faces(client, wanted["video"]).status_code == 200
+        assert wait_for_job(client, client.post("/v1/jobs", json=wanted).json()["id"], 600)["state"] == "done"
         dub(clip, words)
         first = timed(service, lambda: [dub(clip, words) for _ in range(QUEUED // 2)])
         queued = timed(service, lambda: all_done(client, wanted))
@@ -141,22 +146,22 @@ def dub(clip: Clip, words: Path) -> None:
     clip.dub(words).save(words.with_name("plain.mp4"), overwrite=True)
 
 
-def timed(service: Running, work: Callable[[], object]) -> tuple[float, float]:
+def timed(service: RunningService, work: Callable[[], object]) -> tuple[float, float]:
     """Processor time of all that takes part, and time on the clock."""
     used, began = all_seconds(service), time.perf_counter()
     work()
     return all_seconds(service) - used, time.perf_counter() - began
 
 
-def cost(service: Running, clip: Clip, film: Path, words: Path, jobs: int) -> dict[str, float]:
+def cost(service: RunningService, clip: Clip, film: Path, words: Path, jobs: int) -> dict[str, float]:
     """Seconds of dubs by the service, without and with the page's comparison, beside the same dubs in one process.
 
     They take turns, so that what else the machine does disturbs all alike.
     """
     taken: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
     with service.client() as client:
-        wanted = {"video": send(client, film), "speech": send(client, words)}
-        assert found_faces(client, wanted["video"]).status_code == 200
+        wanted = {"video": upload_file(client, film), "speech": upload_file(client, words)}
+        assert wait_for_faces(client, wanted["video"]).status_code == 200
         for _ in range(jobs):
             taken["plain"].append(timed(service, lambda: dub(clip, words)))
             taken["served"].append(timed(service, lambda: served(client, wanted)))
@@ -182,7 +187,7 @@ def follow(client: httpx.Client, job: str) -> None:
     assert json.loads(told[-1][5:])["state"] == "done", told[-1]
 
 
-def all_seconds(service: Running) -> float:
+def all_seconds(service: RunningService) -> float:
     """Processor time of server, worker and this process."""
     return sum(map(processor_seconds, (service.process.pid, service.worker(), os.getpid())))
 

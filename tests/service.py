@@ -1,4 +1,4 @@
-"""A running service for tests: the command itself, on a port of its own, with a data folder of its own."""
+"""Runs `lipsmith serve` for tests, on a free port and with its own data folder."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ import httpx
 
 
 @dataclass
-class Running:
-    """A service and where it is."""
+class RunningService:
+    """A running service."""
 
     process: subprocess.Popen[str]
     url: str
     data: Path
 
     def worker(self) -> int | None:
-        """The worker's process number, while it has one."""
+        """Process id of the worker, or None."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        numbers = children.read_text().split()
-        return int(numbers[0]) if numbers else None
+        ids = children.read_text().split()
+        return int(ids[0]) if ids else None
 
     def client(self, **headers: str) -> httpx.Client:
-        """A client that nobody else is."""
+        """A new client with its own cookie."""
         return httpx.Client(base_url=self.url, headers=headers, timeout=60)
 
     def kill(self) -> None:
-        """As a loss of power would, but for the worker, which has to notice."""
+        """Kill the server, but not the worker, which must exit by itself."""
         self.process.kill()
         self.process.wait()
 
 
 @contextmanager
-def running(data: Path, *words: str, cwd: Path | None = None, **environment: str) -> Iterator[Running]:
-    """`lipsmith serve` with `words`, ended at the end."""
-    words = words if "--threads" in words else ("--threads", "1", *words)
-    command = [sys.executable, "-m", "lipsmith", "serve", "--port", "0", "--data", str(data), *words]
+def run_service(data: Path, *arguments: str, cwd: Path | None = None, **environment: str) -> Iterator[RunningService]:
+    """Run `lipsmith serve` with these arguments; stop it at the end."""
+    arguments = arguments if "--threads" in arguments else ("--threads", "1", *arguments)
+    command = [sys.executable, "-m", "lipsmith", "serve", "--port", "0", "--data", str(data), *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | environment, cwd=cwd)
     try:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         assert url.startswith("http://"), "the service did not start"
-        await_health(url)
-        yield Running(process, url, data)
+        wait_for_health(url)
+        yield RunningService(process, url, data)
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
@@ -60,8 +60,8 @@ def running(data: Path, *words: str, cwd: Path | None = None, **environment: str
         process.stdout.close()
 
 
-def await_health(url: str) -> None:
-    """Return when the service answers."""
+def wait_for_health(url: str) -> None:
+    """Return when the service responds."""
     for _ in range(600):
         try:
             if httpx.get(f"{url}healthz").status_code == 200:
@@ -72,41 +72,41 @@ def await_health(url: str) -> None:
     raise AssertionError("the service never became healthy")
 
 
-def send(client: httpx.Client, content: Path | bytes) -> str:
+def upload_file(client: httpx.Client, content: Path | bytes) -> str:
     """Upload a file and return its id."""
     content = content.read_bytes() if isinstance(content, Path) else content
-    answer = client.post("/v1/uploads", files={"file": ("a name", content)})
+    answer = client.post("/v1/uploads", files={"file": ("name", content)})
     assert answer.status_code == 201, answer.text
     return str(answer.json()["id"])
 
 
-def ended(client: httpx.Client, job: str, seconds: float = 120) -> dict[str, object]:
-    """The job when it has ended."""
+def wait_for_job(client: httpx.Client, job: str, seconds: float = 120) -> dict[str, object]:
+    """Poll a job until it has ended, and return it."""
     for _ in range(round(seconds / 0.1)):
         found: dict[str, object] = client.get(f"/v1/jobs/{job}").json()
         if found["state"] not in ("queued", "running"):
             return found
         time.sleep(0.1)
-    raise AssertionError(f"the job never ended: {found}")
+    raise AssertionError(f"the job did not end: {found}")
 
 
-def found_faces(client: httpx.Client, upload: str, **stretch: float) -> httpx.Response:
-    """The answer to the question for faces, when it is no longer 202."""
+def wait_for_faces(client: httpx.Client, upload: str, **stretch: float) -> httpx.Response:
+    """Poll for faces until the status is not 202, and return the response."""
     for _ in range(1200):
         answer = client.get(f"/v1/uploads/{upload}/faces", params=stretch)
         if answer.status_code != 202:
             return answer
         time.sleep(0.1)
-    raise AssertionError("the faces were never found")
+    raise AssertionError("face detection did not end")
 
 
-def crowd(service: Running, content: Path, clients: int, polls: int) -> int:
-    """How many errors come when so many clients upload a file at once, and ask so often for it and for their jobs."""
+def errors_under_load(service: RunningService, content: Path, clients: int, polls: int) -> int:
+    """Number of errors while several clients upload a file at once, then poll it and their jobs `polls` times."""
 
-    def one(_: int) -> int:
+    def run_client(_: int) -> int:
         errors = 0
         with service.client() as client:
-            upload = send(client, content)
+            upload = upload_file(client, content)
             for _ in range(polls):
                 for path in (f"/v1/uploads/{upload}", "/v1/jobs"):
                     errors += client.get(path).status_code != 200
@@ -114,11 +114,11 @@ def crowd(service: Running, content: Path, clients: int, polls: int) -> int:
         return errors
 
     with ThreadPoolExecutor(clients) as pool:
-        return sum(pool.map(one, range(clients)))
+        return sum(pool.map(run_client, range(clients)))
 
 
-def memory(service: Running) -> tuple[float, float]:
-    """Resident MB of server and worker."""
+def memory_mb(service: RunningService) -> tuple[float, float]:
+    """Resident memory of server and worker, in MB."""
     sizes = []
     for process in (service.process.pid, service.worker()):
         lines = Path(f"/proc/{process}/status").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""One service for all tests of this folder, and what is sent to it."""
+"""One service for all tests of this folder, and the files that they upload."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytest.importorskip("httpx")
 import httpx
 
 from dub_samples import write_wav
-from service import Running, running, send
+from service import RunningService, run_service, upload_file
 from synthetic import make_film, speech
 
 
@@ -30,20 +30,22 @@ def voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A service that nobody changes."""
-    with running(tmp_path_factory.mktemp("service") / "data", "--max-upload", "20MB", "--max-minutes", "1") as started:
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    """A shared service; tests must not stop it."""
+    with run_service(
+        tmp_path_factory.mktemp("service") / "data", "--max-upload", "20MB", "--max-minutes", "1"
+    ) as started:
         yield started
 
 
 @pytest.fixture
-def client(service: Running) -> Iterator[httpx.Client]:
-    """A client that has sent nothing yet."""
-    with service.client() as made:
-        yield made
+def client(service: RunningService) -> Iterator[httpx.Client]:
+    """A new client without uploads."""
+    with service.client() as created:
+        yield created
 
 
 @pytest.fixture
 def uploads(client: httpx.Client, film: Path, voice: Path) -> dict[str, str]:
-    """Film and voice, sent, as a job names them."""
-    return {"video": send(client, film), "speech": send(client, voice)}
+    """Ids of the uploaded film and voice, as fields of a job."""
+    return {"video": upload_file(client, film), "speech": upload_file(client, voice)}

@@ -1,4 +1,4 @@
-"""The API as its clients see it, asked by httpx of the running command."""
+"""The HTTP API, tested with httpx against the running command."""
 
 from __future__ import annotations
 
@@ -14,54 +14,56 @@ from dub_samples import no_face, write_wav
 from lipsmith.client import Client
 from lipsmith.errors import InputError, UsageError
 from lipsmith.media import probe, read_frames
-from service import Running, ended, found_faces, running, send
+from service import RunningService, run_service, upload_file, wait_for_faces, wait_for_job
 from synthetic import make_film, speech
 
 Uploads = dict[str, str]
 
 
-def assert_problem(answer: httpx.Response, status: int, *words: str) -> None:
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    document = answer.json()
+def assert_problem(response: httpx.Response, status: int, *words: str) -> None:
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    document = response.json()
     assert (document["status"], document["type"]) == (status, "about:blank")
     assert document["title"]
     assert all(word in document["detail"] for word in words), document["detail"]
 
 
-def test_an_upload_is_known_by_its_hash_and_then_by_what_it_holds(client: httpx.Client, film: Path) -> None:
-    answer = client.post("/v1/uploads", files={"file": ("../../film.mp4", film.read_bytes())})
-    assert answer.status_code == 201
-    sent = answer.json()
-    assert answer.headers["location"] == f"/v1/uploads/{sent['id']}"
+def test_an_upload_returns_its_hash_and_later_its_properties(client: httpx.Client, film: Path) -> None:
+    response = client.post("/v1/uploads", files={"file": ("../../film.mp4", film.read_bytes())})
+    assert response.status_code == 201
+    sent = response.json()
+    assert response.headers["location"] == f"/v1/uploads/{sent['id']}"
     assert sent["sha256"] == hashlib.sha256(film.read_bytes()).hexdigest()
     assert sent["bytes"] == film.stat().st_size
-    assert found_faces(client, sent["id"]).status_code == 200
+    assert wait_for_faces(client, sent["id"]).status_code == 200
     seen = client.get(f"/v1/uploads/{sent['id']}").json()
     assert (seen["state"], seen["kind"], seen["width"], seen["height"]) == ("ready", "film", 160, 160)
     assert (seen["seconds"], seen["rate"], seen["sound"]) == (pytest.approx(0.4, abs=0.03), 25.0, True)
 
 
-def test_the_same_file_again_is_the_same_upload(client: httpx.Client, service: Running, film: Path) -> None:
-    first = send(client, film)
-    assert send(client, film) == first
+def test_the_same_file_is_the_same_upload_for_one_client(
+    client: httpx.Client, service: RunningService, film: Path
+) -> None:
+    first = upload_file(client, film)
+    assert upload_file(client, film) == first
     with service.client() as other:
-        assert send(other, film) != first
+        assert upload_file(other, film) != first
 
 
-def test_faces_have_numbers_places_and_pictures(client: httpx.Client, film: Path) -> None:
-    (face,) = found_faces(client, send(client, film)).json()["faces"]
+def test_faces_have_numbers_positions_and_thumbnails(client: httpx.Client, film: Path) -> None:
+    (face,) = wait_for_faces(client, upload_file(client, film)).json()["faces"]
     assert (face["number"], face["shot"], face["frames"]) == (1, 0, 10)
     assert abs(face["x"] - 80) < 30
     assert face["thumbnail"].startswith("data:image/jpeg;base64,")
 
 
-def test_a_dub_is_accepted_made_and_fetched(client: httpx.Client, uploads: Uploads, tmp_path: Path) -> None:
-    answer = client.post("/v1/jobs", json=uploads | {"compare": True})
-    assert answer.status_code == 202
-    job = answer.json()["id"]
-    assert answer.headers["location"] == f"/v1/jobs/{job}"
-    done = ended(client, job)
+def test_a_dub_can_be_requested_and_downloaded(client: httpx.Client, uploads: Uploads, tmp_path: Path) -> None:
+    response = client.post("/v1/jobs", json=uploads | {"compare": True})
+    assert response.status_code == 202
+    job = response.json()["id"]
+    assert response.headers["location"] == f"/v1/jobs/{job}"
+    done = wait_for_job(client, job)
     assert (done["state"], done["progress"], done["problem"]) == ("done", 1.0, None)
     assert done["figures"]["frames"] == 10  # type: ignore[index]
     for name in ("result", "before"):
@@ -73,11 +75,11 @@ def test_a_dub_is_accepted_made_and_fetched(client: httpx.Client, uploads: Uploa
 
 
 @pytest.mark.parametrize(("start", "linked"), [(None, True), (0.12, False)])
-def test_before_shows_the_footage_in_step(
+def test_before_shows_the_synchronized_footage(
     client: httpx.Client, uploads: Uploads, film: Path, tmp_path: Path, start: float | None, linked: bool
 ) -> None:
     job = client.post("/v1/jobs", json=uploads | {"compare": True, "start": start, "fit": "cut"}).json()["id"]
-    assert ended(client, job)["state"] == "done"
+    assert wait_for_job(client, job)["state"] == "done"
     path = tmp_path / "before.mp4"
     path.write_bytes(client.get(f"/v1/jobs/{job}/before").content)
     assert (path.read_bytes() == film.read_bytes()) == linked
@@ -87,9 +89,9 @@ def test_before_shows_the_footage_in_step(
         assert abs(shown.image.astype(int) - filmed.image).mean() < 6
 
 
-def test_a_result_is_served_in_ranges(client: httpx.Client, uploads: Uploads) -> None:
+def test_results_support_range_requests(client: httpx.Client, uploads: Uploads) -> None:
     job = client.post("/v1/jobs", json=uploads).json()["id"]
-    ended(client, job)
+    wait_for_job(client, job)
     whole = client.get(f"/v1/jobs/{job}/result")
     assert whole.headers["accept-ranges"] == "bytes"
     part = client.get(f"/v1/jobs/{job}/result", headers={"Range": "bytes=100-199"})
@@ -102,42 +104,42 @@ def test_a_result_is_served_in_ranges(client: httpx.Client, uploads: Uploads) ->
     assert client.head(f"/v1/jobs/{job}/result").headers["content-length"] == str(len(whole.content))
 
 
-def test_events_tell_of_every_change_and_end(client: httpx.Client, uploads: Uploads) -> None:
+def test_events_report_every_change_and_then_end(client: httpx.Client, uploads: Uploads) -> None:
     job = client.post("/v1/jobs", json=uploads).json()["id"]
-    with client.stream("GET", f"/v1/jobs/{job}/events") as answer:
-        assert answer.headers["content-type"].startswith("text/event-stream")
-        states = [json.loads(line[5:])["state"] for line in answer.iter_lines() if line.startswith("data:")]
+    with client.stream("GET", f"/v1/jobs/{job}/events") as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        states = [json.loads(line[5:])["state"] for line in response.iter_lines() if line.startswith("data:")]
     assert states[-1] == "done"
     assert states == sorted(states, key=["queued", "running", "done"].index)
 
 
-def test_a_preview_ends_early(client: httpx.Client, uploads: Uploads) -> None:
+def test_a_preview_has_the_requested_length(client: httpx.Client, uploads: Uploads) -> None:
     job = client.post("/v1/jobs", json=uploads | {"preview": 0.2}).json()["id"]
-    assert ended(client, job)["figures"]["frames"] == 5  # type: ignore[index]
+    assert wait_for_job(client, job)["figures"]["frames"] == 5  # type: ignore[index]
 
 
-def test_a_stretch_and_its_face_are_chosen(client: httpx.Client, uploads: Uploads) -> None:
-    wanted = uploads | {"start": 0.1, "end": 0.3, "face": "1", "side_by_side": True}
-    done = ended(client, client.post("/v1/jobs", json=wanted).json()["id"])
+def test_a_job_can_select_a_part_and_a_face(client: httpx.Client, uploads: Uploads) -> None:
+    request = uploads | {"start": 0.1, "end": 0.3, "face": "1", "side_by_side": True}
+    done = wait_for_job(client, client.post("/v1/jobs", json=request).json()["id"])
     assert done["state"] == "done"
-    failed = ended(client, client.post("/v1/jobs", json=wanted | {"face": "7"}).json()["id"])
+    failed = wait_for_job(client, client.post("/v1/jobs", json=request | {"face": "7"}).json()["id"])
     assert failed["state"] == "failed"
     assert "no face number 7" in str(failed["problem"])
 
 
-def test_the_numbers_of_the_renderer_are_chosen(client: httpx.Client, uploads: Uploads) -> None:
+def test_a_job_can_select_the_precision(client: httpx.Client, uploads: Uploads) -> None:
     films = set()
     for precision in ("float", "int8"):
         job = client.post("/v1/jobs", json=uploads | {"precision": precision}).json()["id"]
-        done = ended(client, job)
+        done = wait_for_job(client, job)
         assert done["state"] == "done", done["problem"]
         films.add(client.get(f"/v1/jobs/{job}/result").content)
     assert len(films) == 2
     assert_problem(client.post("/v1/jobs", json=uploads | {"precision": "half"}), 422, "precision")
 
 
-def test_music_is_heard_under_the_speech(client: httpx.Client, uploads: Uploads, service: Running) -> None:
-    done = ended(
+def test_a_job_can_add_a_background(client: httpx.Client, uploads: Uploads, service: RunningService) -> None:
+    done = wait_for_job(
         client, client.post("/v1/jobs", json=uploads | {"background": uploads["speech"], "gain": -6}).json()["id"]
     )
     assert done["state"] == "done", done["problem"]
@@ -146,61 +148,64 @@ def test_music_is_heard_under_the_speech(client: httpx.Client, uploads: Uploads,
     assert_problem(client.post("/v1/jobs", json=uploads | {"background": "0" * 32}), 404)
 
 
-def test_another_speech_needs_no_preparing(client: httpx.Client, uploads: Uploads, tmp_path: Path) -> None:
-    first = ended(client, client.post("/v1/jobs", json=uploads).json()["id"])
-    speech_ = send(client, write_wav(tmp_path / "other.wav", speech(0.2)))
-    second = ended(client, client.post("/v1/jobs", json=uploads | {"speech": speech_}).json()["id"])
+def test_a_second_dub_reuses_the_prepared_clip(client: httpx.Client, uploads: Uploads, tmp_path: Path) -> None:
+    first = wait_for_job(client, client.post("/v1/jobs", json=uploads).json()["id"])
+    speech_ = upload_file(client, write_wav(tmp_path / "other.wav", speech(0.2)))
+    second = wait_for_job(client, client.post("/v1/jobs", json=uploads | {"speech": speech_}).json()["id"])
     assert first["state"] == second["state"] == "done"
     assert second["figures"]["preparing_seconds"] < first["figures"]["preparing_seconds"]  # type: ignore[index]
 
 
-def test_a_job_is_cancelled_waiting_and_running(client: httpx.Client, tmp_path: Path) -> None:
-    video = send(client, make_film(tmp_path / "film.mp4", 0.4, 25, (160, 160)))
-    words = send(client, write_wav(tmp_path / "long.wav", speech(50)))
-    running_, waiting = (client.post("/v1/jobs", json={"video": video, "speech": words}).json()["id"] for _ in range(2))
-    while client.get(f"/v1/jobs/{running_}").json()["stage"] != "dubbing":
+def test_queued_and_running_jobs_can_be_canceled(client: httpx.Client, tmp_path: Path) -> None:
+    video = upload_file(client, make_film(tmp_path / "film.mp4", 0.4, 25, (160, 160)))
+    words = upload_file(client, write_wav(tmp_path / "long.wav", speech(50)))
+    running, waiting = (client.post("/v1/jobs", json={"video": video, "speech": words}).json()["id"] for _ in range(2))
+    while client.get(f"/v1/jobs/{running}").json()["stage"] != "dubbing":
         time.sleep(0.05)
     assert client.get(f"/v1/jobs/{waiting}").json()["ahead"] == 1
     assert client.delete(f"/v1/jobs/{waiting}").json()["state"] == "cancelled"
     assert_problem(client.delete(f"/v1/jobs/{waiting}"), 409)
-    # What takes a moment does not wait for what takes minutes.
+    # A short job interrupts a long one.
     preview = client.post("/v1/jobs", json={"video": video, "speech": words, "preview": 0.1}).json()["id"]
-    assert ended(client, preview)["state"] == "done"
-    assert client.get(f"/v1/jobs/{running_}").json()["state"] == "running"
-    assert_problem(client.get(f"/v1/jobs/{running_}/result"), 409)
-    assert client.delete(f"/v1/jobs/{running_}").status_code == 202
-    assert ended(client, running_)["state"] == "cancelled"
+    assert wait_for_job(client, preview)["state"] == "done"
+    assert client.get(f"/v1/jobs/{running}").json()["state"] == "running"
+    assert_problem(client.get(f"/v1/jobs/{running}/result"), 409)
+    assert client.delete(f"/v1/jobs/{running}").status_code == 202
+    assert wait_for_job(client, running)["state"] == "cancelled"
     assert [job["state"] for job in client.get("/v1/jobs").json()] == ["done", "cancelled", "cancelled"]
 
 
-def test_footage_without_a_face_is_a_problem(client: httpx.Client, voice: Path, tmp_path: Path) -> None:
-    sea = send(client, no_face(tmp_path))
-    assert_problem(found_faces(client, sea), 422, "no face")
-    job = client.post("/v1/jobs", json={"video": sea, "speech": send(client, voice)}).json()["id"]
-    failed = ended(client, job)
+def test_footage_without_a_face_fails(client: httpx.Client, voice: Path, tmp_path: Path) -> None:
+    sea = upload_file(client, no_face(tmp_path))
+    assert_problem(wait_for_faces(client, sea), 422, "no face")
+    job = client.post("/v1/jobs", json={"video": sea, "speech": upload_file(client, voice)}).json()["id"]
+    failed = wait_for_job(client, job)
     assert failed["state"] == "failed"
     assert str(tmp_path.parent) not in str(failed["problem"])
     assert "uploads" not in str(failed["problem"])
 
 
-def test_a_speech_is_no_film_and_a_silent_film_no_speech(client: httpx.Client, voice: Path, tmp_path: Path) -> None:
-    words, silent = send(client, voice), send(client, make_film(tmp_path / "silent.mp4", 0.2, 25, (160, 160)))
+def test_uploads_must_fit_their_role(client: httpx.Client, voice: Path, tmp_path: Path) -> None:
+    words, silent = (
+        upload_file(client, voice),
+        upload_file(client, make_film(tmp_path / "silent.mp4", 0.2, 25, (160, 160))),
+    )
     while any(client.get(f"/v1/uploads/{name}").json()["state"] == "waiting" for name in (words, silent)):
         time.sleep(0.05)
     assert_problem(client.post("/v1/jobs", json={"video": words, "speech": words}), 422, "video")
     assert_problem(client.post("/v1/jobs", json={"video": silent, "speech": silent}), 422, "speech")
 
 
-def test_what_lasts_too_long_is_refused_before_it_is_decoded(client: httpx.Client, tmp_path: Path) -> None:
-    words = send(client, write_wav(tmp_path / "long.wav", speech(61)))
+def test_media_that_are_too_long_are_rejected(client: httpx.Client, tmp_path: Path) -> None:
+    words = upload_file(client, write_wav(tmp_path / "long.wav", speech(61)))
     while (seen := client.get(f"/v1/uploads/{words}").json())["state"] == "waiting":
         time.sleep(0.05)
     assert (seen["state"], "1.0 minutes" in seen["problem"]) == ("failed", True)
 
 
-def test_nobody_sees_what_is_anothers(client: httpx.Client, service: Running, uploads: Uploads) -> None:
+def test_clients_cannot_access_each_other(client: httpx.Client, service: RunningService, uploads: Uploads) -> None:
     job = client.post("/v1/jobs", json=uploads).json()["id"]
-    ended(client, job)
+    wait_for_job(client, job)
     with service.client() as other:
         assert other.get("/v1/jobs").json() == []
         for path in ("", "/events", "/result", "/before"):
@@ -213,9 +218,9 @@ def test_nobody_sees_what_is_anothers(client: httpx.Client, service: Running, up
     assert client.get(f"/v1/jobs/{job}/result").status_code == 200
 
 
-def test_what_is_removed_is_gone(client: httpx.Client, service: Running, uploads: Uploads) -> None:
+def test_deleting_removes_rows_and_files(client: httpx.Client, service: RunningService, uploads: Uploads) -> None:
     job = client.post("/v1/jobs", json=uploads).json()["id"]
-    ended(client, job)
+    wait_for_job(client, job)
     assert client.delete(f"/v1/jobs/{job}/result").status_code == 204
     assert_problem(client.get(f"/v1/jobs/{job}"), 404)
     assert not (service.data / "jobs" / job).exists()
@@ -223,33 +228,33 @@ def test_what_is_removed_is_gone(client: httpx.Client, service: Running, uploads
     assert not (service.data / "uploads" / uploads["video"]).exists()
 
 
-def test_bodies_that_cannot_be_taken_are_problems(client: httpx.Client) -> None:
-    def answer(content: bytes) -> httpx.Response:
+def test_invalid_bodies_are_rejected(client: httpx.Client) -> None:
+    def post(content: bytes) -> httpx.Response:
         return client.post("/v1/uploads", files={"file": content})
 
-    assert_problem(answer(b""), 400, "empty")
-    assert_problem(answer(b"#EXTM3U\nfile:///etc/passwd\n"), 415, "convert")
-    assert_problem(answer(b"RIFF0000WAVE" + bytes(20_000_001)), 413, "20 MB")
+    assert_problem(post(b""), 400, "empty")
+    assert_problem(post(b"#EXTM3U\nfile:///etc/passwd\n"), 415, "convert")
+    assert_problem(post(b"RIFF0000WAVE" + bytes(20_000_001)), 413, "20 MB")
     assert_problem(client.post("/v1/uploads", json={}), 415, "form")
     assert_problem(client.post("/v1/jobs", content=b"{}"), 415, "Content-Type")
     kind = {"Content-Type": "application/json"}
     assert_problem(client.post("/v1/jobs", content=b"{", headers=kind), 400, "JSON")
 
 
-def test_too_many_jobs_of_one_client_are_too_many(client: httpx.Client, tmp_path: Path) -> None:
-    video = send(client, make_film(tmp_path / "film.mp4", 0.4, 25, (160, 160)))
-    wanted = {"video": video, "speech": send(client, write_wav(tmp_path / "long.wav", speech(40)))}
-    answers = [client.post("/v1/jobs", json=wanted) for _ in range(25)]
-    refused = [answer for answer in answers if answer.status_code == 429]
-    assert len(refused) >= 5
-    assert_problem(refused[0], 429)
-    assert int(refused[0].headers["retry-after"]) > 0
-    for answer in answers:
-        if answer.status_code == 202:
-            client.delete(answer.headers["location"])
+def test_the_jobs_of_a_client_are_limited(client: httpx.Client, tmp_path: Path) -> None:
+    video = upload_file(client, make_film(tmp_path / "film.mp4", 0.4, 25, (160, 160)))
+    request = {"video": video, "speech": upload_file(client, write_wav(tmp_path / "long.wav", speech(40)))}
+    responses = [client.post("/v1/jobs", json=request) for _ in range(25)]
+    rejected = [response for response in responses if response.status_code == 429]
+    assert len(rejected) >= 5
+    assert_problem(rejected[0], 429)
+    assert int(rejected[0].headers["retry-after"]) > 0
+    for response in responses:
+        if response.status_code == 202:
+            client.delete(response.headers["location"])
 
 
-def test_every_answer_carries_the_headers_of_security(client: httpx.Client) -> None:
+def test_every_response_has_the_security_headers(client: httpx.Client) -> None:
     for path in ("/", "/v1/jobs", "/static/style.css", "/nothing"):
         headers = client.get(path).headers
         assert "default-src 'none'" in headers["content-security-policy"]
@@ -260,13 +265,13 @@ def test_every_answer_carries_the_headers_of_security(client: httpx.Client) -> N
     assert "SameSite=Strict" in set_cookie
 
 
-def test_pages_of_other_sites_are_refused(client: httpx.Client) -> None:
+def test_cross_site_requests_are_rejected(client: httpx.Client) -> None:
     for headers in ({"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}):
         assert_problem(client.post("/v1/jobs", json={}, headers=headers), 403)
     assert_problem(client.get("/v1/jobs", headers={"Host": "evil.example"}), 400)
 
 
-def test_health_metrics_and_the_description(client: httpx.Client) -> None:
+def test_health_metrics_and_api_description(client: httpx.Client) -> None:
     assert client.get("/healthz").json()["status"] == "ok"
     assert "lipsmith_worker_up 1.0" in client.get("/metrics").text
     described = client.get("/openapi.json").json()
@@ -276,8 +281,8 @@ def test_health_metrics_and_the_description(client: httpx.Client) -> None:
     assert "http" not in page.replace("http.", "")
 
 
-def test_a_token_admits(tmp_path: Path) -> None:
-    with running(tmp_path / "data", "--host", "0.0.0.0", LIPSMITH_TOKEN="correct horse") as service:
+def test_a_token_is_required_and_accepted(tmp_path: Path) -> None:
+    with run_service(tmp_path / "data", "--host", "0.0.0.0", LIPSMITH_TOKEN="correct horse") as service:
         url = service.url.replace("0.0.0.0", "127.0.0.1")
         with httpx.Client(base_url=url) as client:
             assert_problem(client.get("/v1/jobs"), 401)
@@ -293,12 +298,12 @@ def test_a_token_admits(tmp_path: Path) -> None:
             assert client.get("/v1/jobs").json() == []
             for _ in range(10):
                 client.post("/login", data={"token": "wrong horse"})
-            answer = client.post("/login", data={"token": "correct horse"})
-            assert_problem(answer, 429)
-            assert int(answer.headers["retry-after"]) > 0
+            response = client.post("/login", data={"token": "correct horse"})
+            assert_problem(response, 429)
+            assert int(response.headers["retry-after"]) > 0
 
 
-def test_the_client_library_dubs(service: Running, film: Path, voice: Path, tmp_path: Path) -> None:
+def test_the_python_client_dubs(service: RunningService, film: Path, voice: Path, tmp_path: Path) -> None:
     with Client(service.url) as client:
         video = client.upload(film)
         assert [face["number"] for face in client.faces(video, end=0.2)] == [1]

@@ -1,4 +1,4 @@
-"""What docs/serve.md tells a reader to type works against a running service."""
+"""The examples of docs/serve.md work with a running service."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lipsmith.media import probe
-from service import Running
+from service import RunningService
 
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "serve.md").read_text(encoding="utf-8")
 DEFAULT = "http://127.0.0.1:7860"
@@ -29,7 +29,7 @@ def folder(film: Path, voice: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_the_curl_lines_dub(service: Running, folder: Path) -> None:
+def test_the_curl_example_dubs(service: RunningService, folder: Path) -> None:
     script = block("bash", "curl").replace(DEFAULT, service.url.rstrip("/"))
     done = subprocess.run(["bash", "-eu", "-c", script], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -38,16 +38,16 @@ def test_the_curl_lines_dub(service: Running, folder: Path) -> None:
     assert (folder / "head.bin").stat().st_size == 1024
 
 
-def test_the_python_lines_dub(service: Running, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_python_example_dubs(service: RunningService, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     exec(block("python", "Client").replace(DEFAULT, service.url), {})
     assert probe(folder / "dubbed.mp4").frames == 10
 
 
-def test_every_route_is_in_the_table(service: Running) -> None:
+def test_the_table_lists_every_route(service: RunningService) -> None:
     with service.client() as client:
         routes = client.get("/openapi.json").json()["paths"]
     named = DOCUMENT.replace("`, `/", " /v1/jobs/{id}/")
     for route in routes:
-        general = re.sub(r"\{\w+\}", "{id}", route)
-        assert general in named or general.rsplit("/", 1)[-1] in named, general
+        pattern = re.sub(r"\{\w+\}", "{id}", route)
+        assert pattern in named or pattern.rsplit("/", 1)[-1] in named, pattern

@@ -1,4 +1,4 @@
-"""Two hundred requests that mean harm: each gets an error or a closed connection, and the service goes on."""
+"""200 malicious requests: each gets a client error or a closed connection, and the service keeps running."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from service import Running, ended, running, send
+from service import RunningService, run_service, upload_file, wait_for_job
 
 PATHS = (
     "../../../../etc/passwd",
@@ -32,16 +32,16 @@ PATHS = (
 )
 GUESSES = tuple(f"{number:032x}" for number in range(8))
 DISGUISES = {
-    "a zip": b"PK\x03\x04",
-    "a page": b"<!doctype html><script>alert(1)</script>",
-    "a drawing": b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>",
+    "a ZIP": b"PK\x03\x04",
+    "HTML": b"<!doctype html><script>alert(1)</script>",
+    "SVG": b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>",
     "a playlist": b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n",
-    "a script of files": b"ffconcat version 1.0\nfile /etc/passwd\n",
-    "a manifest": b"<?xml version='1.0'?><MPD xmlns='urn:mpeg:dash:schema:mpd:2011'/>",
-    "a session": b"v=0\no=- 0 0 IN IP4 127.0.0.1\nm=video 1 RTP/AVP 96\n",
-    "a program": b"\x7fELF\x02\x01\x01",
+    "a concat script": b"ffconcat version 1.0\nfile /etc/passwd\n",
+    "a DASH manifest": b"<?xml version='1.0'?><MPD xmlns='urn:mpeg:dash:schema:mpd:2011'/>",
+    "SDP": b"v=0\no=- 0 0 IN IP4 127.0.0.1\nm=video 1 RTP/AVP 96\n",
+    "a binary": b"\x7fELF\x02\x01\x01",
     "subtitles": b"1\n00:00:00,000 --> 00:00:01,000\nhello\n",
-    "nothing": b"",
+    "empty": b"",
 }
 FORM = (
     b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
@@ -52,20 +52,20 @@ FORM = (
 
 @pytest.fixture(scope="module")
 def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the service starts, its home and its folder for temporary files: all empty."""
+    """An empty folder: working directory, home and temporary folder of the service."""
     return tmp_path_factory.mktemp("outside")
 
 
 @pytest.fixture(scope="module")
-def target(outside: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def target(outside: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     here = str(outside)
     data = tmp_path_factory.mktemp("target") / "data"
-    with running(data, "--max-upload", "1MB", cwd=outside, HOME=here, TMPDIR=here, LIPSMITH_HOME=here) as started:
+    with run_service(data, "--max-upload", "1MB", cwd=outside, HOME=here, TMPDIR=here, LIPSMITH_HOME=here) as started:
         yield started
 
 
 def zip_bomb() -> bytes:
-    """A thousandth of what it unpacks to."""
+    """A zip file that expands a thousandfold."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("film.mp4", bytes(50_000_000))
@@ -76,20 +76,20 @@ def huge_png() -> bytes:
     return b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + (60_000).to_bytes(4, "big") * 2 + bytes(30)
 
 
-def raw(target: Running, *parts: bytes, seconds: float = 20) -> int:
-    """The status that bytes on a connection get; 0 where it is closed without one."""
+def raw(target: RunningService, *parts: bytes, seconds: float = 20) -> int:
+    """Status of the response to raw bytes; 0 if the connection is closed without one."""
     url = httpx.URL(target.url)
     with socket.create_connection((url.host, url.port), timeout=seconds) as connection:
         try:
             for part in parts:
                 connection.sendall(part)
             connection.shutdown(socket.SHUT_WR)
-            answer = connection.recv(64)
+            response = connection.recv(64)
         except TimeoutError:
-            pytest.fail("neither an answer nor an end")
+            pytest.fail("the connection got no response and was not closed")
         except OSError:
             return 0
-    return int(answer.split()[1]) if answer else 0
+    return int(response.split()[1]) if response else 0
 
 
 def head(length: int | str, kind: bytes = b"multipart/form-data; boundary=b") -> bytes:
@@ -97,12 +97,12 @@ def head(length: int | str, kind: bytes = b"multipart/form-data; boundary=b") ->
     return lines % (kind, str(length).encode())
 
 
-def requests(target: Running, client: httpx.Client, theirs: dict[str, str]) -> Iterator[tuple[str, int]]:
-    """What was asked, and the status of the answer."""
-    ways = ("uploads/{}", "uploads/{}/faces", "jobs/{}", "jobs/{}/events", "jobs/{}/result", "jobs/{}/before")
-    for path in (*PATHS[:-1], *theirs.values()):
-        for way in ways:
-            yield f"{way} {path}", client.get("/v1/" + way.format(quote(path, safe="%"))).status_code
+def requests(target: RunningService, client: httpx.Client, victim_ids: dict[str, str]) -> Iterator[tuple[str, int]]:
+    """Description and response status of each request."""
+    routes = ("uploads/{}", "uploads/{}/faces", "jobs/{}", "jobs/{}/events", "jobs/{}/result", "jobs/{}/before")
+    for path in (*PATHS[:-1], *victim_ids.values()):
+        for route in routes:
+            yield f"{route} {path}", client.get("/v1/" + route.format(quote(path, safe="%"))).status_code
         yield f"delete {path}", client.delete(f"/v1/jobs/{quote(path, safe='')}").status_code
     for guess in GUESSES:
         yield f"guess {guess}", client.get(f"/v1/jobs/{guess}/result").status_code
@@ -115,7 +115,7 @@ def requests(target: Running, client: httpx.Client, theirs: dict[str, str]) -> I
 
 
 def bodies(client: httpx.Client) -> Iterator[tuple[str, int]]:
-    fine = {"video": GUESSES[0], "speech": GUESSES[1]}
+    valid = {"video": GUESSES[0], "speech": GUESSES[1]}
     extras: tuple[dict[str, object], ...] = (
         {"output": "/etc/cron.d/x"},
         {"callback": "http://evil.example"},
@@ -128,16 +128,16 @@ def bodies(client: httpx.Client) -> Iterator[tuple[str, int]]:
         {"face": "1," * 40_000},
     )
     for extra in extras:
-        yield f"a job with {str(extra)[:40]}", client.post("/v1/jobs", json=fine | extra).status_code
+        yield f"a job with {str(extra)[:40]}", client.post("/v1/jobs", json=valid | extra).status_code
     deep = b"[" * 60_000
     for content in (b"", b"{", b"\xff\xfe", b"null", deep, b"x" * 100_000, b'{"video":1e999}'):
-        answer = client.post("/v1/jobs", content=content, headers={"Content-Type": "application/json"})
-        yield f"a body {content[:20]!r}", answer.status_code
+        response = client.post("/v1/jobs", content=content, headers={"Content-Type": "application/json"})
+        yield f"a body {content[:20]!r}", response.status_code
     for kind in ("text/plain", "application/xml", "multipart/form-data"):
         yield f"a job as {kind}", client.post("/v1/jobs", content=b"{}", headers={"Content-Type": kind}).status_code
 
 
-def forms(target: Running, client: httpx.Client) -> Iterator[tuple[str, int]]:
+def forms(target: RunningService, client: httpx.Client) -> Iterator[tuple[str, int]]:
     for name, content in DISGUISES.items():
         yield name, client.post("/v1/uploads", files={"file": ("film.mp4", content, "video/mp4")}).status_code
     for name, content in (("a zip bomb", zip_bomb()), ("a huge picture", huge_png()), ("too large", bytes(2_000_000))):
@@ -159,39 +159,41 @@ def forms(target: Running, client: httpx.Client) -> Iterator[tuple[str, int]]:
         yield f"a form that ends at {cut}", raw(target, head(cut), FORM[:cut])
     for length in (10**10, 10**15, "9" * 100, "-1", "x"):
         yield f"a length of {length}", raw(target, head(length), FORM)
-    yield "no HTTP", raw(target, bytes(range(256)) * 10)
+    yield "not HTTP", raw(target, bytes(range(256)) * 10)
     yield "a header of 1 MB", raw(target, b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 10**6 + b"\r\n\r\n")
 
 
-def slow(target: Running) -> list[socket.socket]:
-    """Connections that begin a request and do not go on."""
+def open_stalled(target: RunningService) -> list[socket.socket]:
+    """Connections that start a request and then stall."""
     url = httpx.URL(target.url)
-    beginnings = (b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ", head(1000), head(1000) + FORM[:100])
+    starts = (b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ", head(1000), head(1000) + FORM[:100])
     opened = []
-    for beginning in beginnings:
+    for start in starts:
         connection = socket.create_connection((url.host, url.port), timeout=60)
-        connection.sendall(beginning)
+        connection.sendall(start)
         opened.append(connection)
     return opened
 
 
-def test_two_hundred_hostile_requests(target: Running, outside: Path, film: Path, voice: Path, tmp_path: Path) -> None:
+def test_malicious_requests_are_rejected(
+    target: RunningService, outside: Path, film: Path, voice: Path, tmp_path: Path
+) -> None:
     with target.client() as victim, target.client() as attacker:
-        mine = {"video": send(victim, film), "speech": send(victim, voice)}
-        job = victim.post("/v1/jobs", json=mine).json()["id"]
-        assert ended(victim, job)["state"] == "done"
-        worker, waiting = target.worker(), slow(target)
-        asked = list(requests(target, attacker, mine | {"job": job}))
-        assert len(asked) + len(waiting) >= 200
-        assert [(what, status) for what, status in asked if status and not 400 <= status < 500] == []
-        for connection in waiting:
-            answer = connection.recv(64)
-            assert not answer or answer.split()[1] == b"408"
+        inputs = {"video": upload_file(victim, film), "speech": upload_file(victim, voice)}
+        job = victim.post("/v1/jobs", json=inputs).json()["id"]
+        assert wait_for_job(victim, job)["state"] == "done"
+        worker, stalled = target.worker(), open_stalled(target)
+        results = list(requests(target, attacker, inputs | {"job": job}))
+        assert len(results) + len(stalled) >= 200
+        assert [(what, status) for what, status in results if status and not 400 <= status < 500] == []
+        for connection in stalled:
+            response = connection.recv(64)
+            assert not response or response.split()[1] == b"408"
             connection.close()
         assert attacker.get("/healthz").json()["status"] == "ok"
         assert target.worker() == worker
         assert victim.get(f"/v1/jobs/{job}/result").status_code == 200
-        assert ended(victim, victim.post("/v1/jobs", json=mine).json()["id"])["state"] == "done"
-        kept = {path.name for path in (target.data / "uploads").iterdir()}
-    assert kept == {mine["video"], mine["speech"]}
+        assert wait_for_job(victim, victim.post("/v1/jobs", json=inputs).json()["id"])["state"] == "done"
+        stored = {path.name for path in (target.data / "uploads").iterdir()}
+    assert stored == {inputs["video"], inputs["speech"]}
     assert os.listdir(outside) == []  # noqa: PTH208 - names only

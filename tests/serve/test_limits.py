@@ -1,4 +1,4 @@
-"""The system ends what takes too much."""
+"""Memory and CPU limits of a process."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems limit other things")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems have other limits")
 
 SPIN = """
 from lipsmith.serve import limits
 limits._CPU_BASE, limits._CPU_PER_SECOND = 0, 1
-with limits.limited_time(1):
-    with limits.limited_time(1):
+with limits.limit_cpu_time(1):
+    with limits.limit_cpu_time(1):
         pass
     while True:
         pass
@@ -35,9 +35,9 @@ def run(program: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
 
 
-def test_time_ends_a_process() -> None:
+def test_the_cpu_limit_terminates_the_process() -> None:
     assert run(SPIN).returncode == -signal.SIGXCPU
 
 
-def test_memory_is_refused() -> None:
+def test_the_memory_limit_refuses_an_allocation() -> None:
     assert run(FILL).stdout == "refused\n"

@@ -1,4 +1,4 @@
-"""Live sessions of the service: PCM in, a film out that plays while it comes."""
+"""Live sessions of the service: PCM in, fragmented MP4 or WebRTC out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import httpx
 import numpy as np
 import pytest
 
-from service import Running, send
+from service import RunningService, upload_file
 from synthetic import make_film, speech
 
 sync_client = pytest.importorskip("websockets.sync.client", reason="live sessions need the serve extra")
@@ -28,41 +28,43 @@ def face(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def opened(service: Running, client: httpx.Client, upload: str, query: str = "", **headers: str) -> Iterator[object]:
-    """A socket of this client."""
+def connect(
+    service: RunningService, client: httpx.Client, upload: str, query: str = "", **headers: str
+) -> Iterator[object]:
+    """An open WebSocket of this client."""
     cookies = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
     url = f"{service.url}v1/live/{upload}{query}".replace("http", "ws", 1)
     with sync_client.connect(url, additional_headers={"Cookie": cookies} | headers, max_size=1 << 24) as socket:
         yield socket
 
 
-def ready(socket: object) -> dict[str, object]:
-    """The state when the session is ready, or has failed."""
+def wait_until_ready(socket: object) -> dict[str, object]:
+    """The first state after `preparing`."""
     while True:
         state: dict[str, object] = json.loads(socket.recv(timeout=120))  # type: ignore[attr-defined]
         if state["state"] != "preparing":
             return state
 
 
-def streamed(socket: object, seconds: float) -> bytes:
-    """What comes within `seconds` from the first media on."""
-    pieces, until = [], 0.0
-    while not until or time.monotonic() < until:
-        pieces.append(socket.recv(timeout=60))  # type: ignore[attr-defined]
-        until = until or time.monotonic() + seconds
-    return b"".join(pieces)
+def receive_media(socket: object, seconds: float) -> bytes:
+    """The media received in the `seconds` after the first message."""
+    parts, deadline = [], 0.0
+    while not deadline or time.monotonic() < deadline:
+        parts.append(socket.recv(timeout=60))  # type: ignore[attr-defined]
+        deadline = deadline or time.monotonic() + seconds
+    return b"".join(parts)
 
 
-def test_a_picture_that_is_spoken_to_speaks(service: Running, client: httpx.Client, face: Path) -> None:
-    upload = send(client, face)
+def test_pushed_speech_comes_back_as_a_film(service: RunningService, client: httpx.Client, face: Path) -> None:
+    upload = upload_file(client, face)
     words = (32767 * speech(0.6)).astype("<i2").tobytes()
-    with opened(service, client, upload) as socket:
-        state = ready(socket)
+    with connect(service, client, upload) as socket:
+        state = wait_until_ready(socket)
         assert (state["state"], state["width"], state["height"]) == ("ready", 160, 160)
         for begin in range(0, len(words), 640):
             socket.send(words[begin : begin + 640])  # type: ignore[attr-defined]
         socket.send("flush")  # type: ignore[attr-defined]
-        media = streamed(socket, 4)
+        media = receive_media(socket, 4)
     with av.open(io.BytesIO(media)) as film:
         frames = [frame.time for frame in film.decode(video=0)]
     with av.open(io.BytesIO(media)) as film:
@@ -70,26 +72,26 @@ def test_a_picture_that_is_spoken_to_speaks(service: Running, client: httpx.Clie
     assert len(frames) > 3
     assert frames == sorted(frames)
     assert np.abs(sound).max() > 0.1
-    # Kept, so that the next session starts at once; and a session leaves no process behind.
+    # The prepared clip is stored, so the next session starts at once.
     assert len(list((service.data / "clips").iterdir())) == 1
-    with opened(service, client, upload) as socket:
-        assert ready(socket)["state"] == "ready"
+    with connect(service, client, upload) as socket:
+        assert wait_until_ready(socket)["state"] == "ready"
 
 
-def test_a_film_without_a_face_is_told(service: Running, client: httpx.Client, tmp_path: Path) -> None:
+def test_a_film_without_a_face_fails(service: RunningService, client: httpx.Client, tmp_path: Path) -> None:
     from lipsmith.media import VideoWriter
 
     with VideoWriter(tmp_path / "gray.mp4", 64, 64, 25) as film:
         film.write(np.full((64, 64, 3), 128, np.uint8))
-    with opened(service, client, send(client, tmp_path / "gray.mp4")) as socket:
-        state = ready(socket)
+    with connect(service, client, upload_file(client, tmp_path / "gray.mp4")) as socket:
+        state = wait_until_ready(socket)
         assert state["state"] == "failed"
         assert "no face" in str(state["problem"]).lower()
         assert str(service.data) not in str(state["problem"])
 
 
-def closed_with(socket: object) -> int:
-    """The code with which the server closes, whatever it sends before."""
+def close_code(socket: object) -> int:
+    """The close code of the server; earlier messages are ignored."""
     while True:
         try:
             socket.recv(timeout=60)  # type: ignore[attr-defined]
@@ -97,21 +99,21 @@ def closed_with(socket: object) -> int:
             return int(closed.rcvd.code)
 
 
-def test_other_peoples_uploads_are_not_there(service: Running, client: httpx.Client, face: Path) -> None:
-    upload = send(client, face)
+def test_uploads_of_other_clients_are_not_found(service: RunningService, client: httpx.Client, face: Path) -> None:
+    upload = upload_file(client, face)
     with service.client() as other:
         other.get("/")
-        with opened(service, other, upload) as socket:
-            assert closed_with(socket) == 4404
+        with connect(service, other, upload) as socket:
+            assert close_code(socket) == 4404
 
 
 @pytest.mark.parametrize("message", ["sing", b"odd", b"\0" * (1 << 21)])
-def test_what_is_no_sound_ends_the_session(
-    service: Running, client: httpx.Client, face: Path, message: str | bytes
+def test_an_invalid_message_closes_the_session(
+    service: RunningService, client: httpx.Client, face: Path, message: str | bytes
 ) -> None:
-    with opened(service, client, send(client, face)) as socket:
+    with connect(service, client, upload_file(client, face)) as socket:
         socket.send(message)  # type: ignore[attr-defined]
-        assert closed_with(socket) in (4400, 1009)
+        assert close_code(socket) in (4400, 1009)
 
 
 @pytest.mark.parametrize(
@@ -125,10 +127,10 @@ def test_what_is_no_sound_ends_the_session(
         ({}, "v1/other"),
     ],
 )
-def test_strangers_are_refused_before_anything_opens(
-    service: Running, client: httpx.Client, face: Path, headers: dict[str, str], path: str
+def test_unauthorized_connections_are_rejected(
+    service: RunningService, client: httpx.Client, face: Path, headers: dict[str, str], path: str
 ) -> None:
-    upload = send(client, face)
+    upload = upload_file(client, face)
     cookies = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
     url = f"{service.url}{path.format(upload)}".replace("http", "ws", 1)
     with pytest.raises((websockets.InvalidStatus, websockets.InvalidMessage)):
@@ -137,17 +139,17 @@ def test_strangers_are_refused_before_anything_opens(
         sync_client.connect(f"{service.url}v1/live/{upload}".replace("http", "ws", 1))
 
 
-def test_a_caller_over_webrtc_sees_and_hears_the_film(service: Running, client: httpx.Client, face: Path) -> None:
+def test_a_webrtc_peer_receives_video_and_audio(service: RunningService, client: httpx.Client, face: Path) -> None:
     aiortc = pytest.importorskip("aiortc", reason="WebRTC needs the live extra")
 
-    async def received(socket: object) -> tuple[int, int]:
+    async def call(socket: object) -> tuple[int, int]:
         caller, tracks = aiortc.RTCPeerConnection(), {}
         caller.addTransceiver("audio", direction="sendrecv")
         caller.addTransceiver("video", direction="recvonly")
         caller.on("track", lambda track: tracks.__setitem__(track.kind, track))
         await caller.setLocalDescription(await caller.createOffer())
         socket.send(caller.localDescription.sdp)  # type: ignore[attr-defined]
-        answer = ready(socket)
+        answer = wait_until_ready(socket)
         assert answer["state"] == "answer"
         await caller.setRemoteDescription(aiortc.RTCSessionDescription(answer["sdp"], "answer"))
         picture = await asyncio.wait_for(tracks["video"].recv(), 60)
@@ -155,6 +157,6 @@ def test_a_caller_over_webrtc_sees_and_hears_the_film(service: Running, client: 
         await caller.close()
         return picture.width, picture.height
 
-    with opened(service, client, send(client, face), query="?rate=48000&transport=webrtc") as socket:
-        assert ready(socket)["state"] == "ready"
-        assert asyncio.run(received(socket)) == (160, 160)
+    with connect(service, client, upload_file(client, face), query="?rate=48000&transport=webrtc") as socket:
+        assert wait_until_ready(socket)["state"] == "ready"
+        assert asyncio.run(call(socket)) == (160, 160)

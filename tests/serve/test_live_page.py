@@ -1,6 +1,6 @@
-"""The live page in a real browser, with the fake microphone that Chromium has for tests.
+"""The live page in Chromium, with its fake microphone.
 
-With LIPSMITH_SHOTS=FOLDER the film is demo/actor.mp4 and the page is written there as a picture.
+With LIPSMITH_SHOTS=FOLDER the film is demo/actor.mp4, and a screenshot is written there.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dub_samples import write_wav
-from service import Running
+from service import RunningService
 from synthetic import DEMO, make_film, speech
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the page's tests need playwright")
@@ -28,68 +28,67 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 ROOT = Path(__file__).parents[2]
 SHOTS = os.environ.get("LIPSMITH_SHOTS")
 FLAGS = ("--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
-PATIENCE = 120_000
-"""Milliseconds."""
+TIMEOUT_MS = 120_000
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed: apt-get install chromium")
 
 
 @pytest.fixture
-def page(service: Running) -> Iterator[Page]:
-    """The live page, in which nothing may fail."""
+def page(service: RunningService) -> Iterator[Page]:
+    """The live page; any script error or console error fails the test."""
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        opened, wrong = browser.new_page(viewport={"width": 900, "height": 900}), []
-        opened.set_default_timeout(PATIENCE)
-        opened.on("pageerror", lambda error: wrong.append(str(error)))
-        opened.on("console", lambda line: wrong.append(line.text) if line.type == "error" else None)
+        opened, errors = browser.new_page(viewport={"width": 900, "height": 900}), []
+        opened.set_default_timeout(TIMEOUT_MS)
+        opened.on("pageerror", lambda error: errors.append(str(error)))
+        opened.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
         opened.goto(service.url)
         opened.click('a[href="/live"]')
         opened.wait_for_url("**/live")
         yield opened
         browser.close()
-        assert wrong == []
+        assert errors == []
 
 
-def shown(page: Page, screen: str = "screen") -> float:
-    """Seconds of the stream that were played."""
+def played(page: Page, screen: str = "screen") -> float:
+    """Playback position of the stream, in seconds."""
     return float(page.evaluate(f"document.getElementById('{screen}').currentTime"))
 
 
-def until_shown(page: Page, seconds: float, screen: str = "screen") -> None:
-    for _ in range(PATIENCE // 100):
-        if shown(page, screen) > seconds:
+def wait_for_playback(page: Page, seconds: float, screen: str = "screen") -> None:
+    for _ in range(TIMEOUT_MS // 100):
+        if played(page, screen) > seconds:
             return
         time.sleep(0.1)
-    raise AssertionError(f"the stream stands at {shown(page, screen)} s")
+    raise AssertionError(f"the stream stopped at {played(page, screen)} s")
 
 
-def test_a_film_speaks_what_the_microphone_takes_in(page: Page, tmp_path: Path) -> None:
+def test_microphone_and_recording_are_played(page: Page, tmp_path: Path) -> None:
     film = DEMO / "actor.mp4" if SHOTS else make_film(tmp_path / "film.mp4", 0.4, 12.5, (160, 160))
     page.set_input_files("#film-file", film)
     page.wait_for_selector("#session-status:has-text('Ready')")
-    until_shown(page, 0.5)
+    wait_for_playback(page, 0.5)
     page.click("#microphone")
     page.wait_for_selector('#microphone[aria-pressed="true"]')
-    until_shown(page, shown(page) + 1)
+    wait_for_playback(page, played(page) + 1)
     page.click("#microphone")
     page.set_input_files("#words-file", write_wav(tmp_path / "words.wav", speech(2.0)))
-    until_shown(page, shown(page) + 1.5)
+    wait_for_playback(page, played(page) + 1.5)
     if SHOTS:
         page.screenshot(path=Path(SHOTS) / "live.png", full_page=True)
     page.click("#interrupt")
-    until_shown(page, shown(page) + 0.5)
+    wait_for_playback(page, played(page) + 0.5)
     page.click("#end")
     assert "has ended" in page.inner_text("#session-status")
 
 
-def test_a_film_that_cannot_be_used_is_told(page: Page, tmp_path: Path) -> None:
+def test_an_unusable_film_shows_a_problem(page: Page, tmp_path: Path) -> None:
     page.set_input_files("#film-file", write_wav(tmp_path / "words.wav", speech(0.2)))
     page.wait_for_selector("#session-problem:not([hidden])")
     assert page.inner_text("#session-problem")
 
 
-def test_the_documents_call_over_webrtc_shows_the_film(page: Page, service: Running, tmp_path: Path) -> None:
+def test_the_webrtc_example_of_the_docs_works(page: Page, service: RunningService, tmp_path: Path) -> None:
     pytest.importorskip("aiortc", reason="WebRTC needs the live extra")
     (call,) = re.findall(r"```js\n(.*?)```", (ROOT / "docs" / "live.md").read_text(), re.DOTALL)
     film = make_film(tmp_path / "film.mp4", 0.4, 12.5, (160, 160))
@@ -104,5 +103,5 @@ def test_the_documents_call_over_webrtc_shows_the_film(page: Page, service: Runn
           {call}
         }}"""
     )
-    until_shown(page, 1, "called")
+    wait_for_playback(page, 1, "called")
     assert page.evaluate("document.getElementById('called').videoWidth") == 160

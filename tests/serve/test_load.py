@@ -1,21 +1,21 @@
-"""Many clients at once; benchmarks/serve.py does the same for longer."""
+"""Load test with many clients; benchmarks/serve.py runs a longer one."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from service import crowd, ended, memory, running, send
+from service import errors_under_load, memory_mb, run_service, upload_file, wait_for_job
 
 CLIENTS = 50
 
 
-def test_fifty_clients_and_four_jobs(film: Path, voice: Path, tmp_path: Path) -> None:
-    with running(tmp_path / "data") as service, service.client() as client:
-        wanted = {"video": send(client, film), "speech": send(client, voice)}
-        jobs = [client.post("/v1/jobs", json=wanted).json()["id"] for _ in range(4)]
-        assert crowd(service, voice, CLIENTS, polls=3) == 0
-        before, _ = memory(service)
-        assert crowd(service, voice, CLIENTS, polls=3) == 0
-        assert [ended(client, job)["state"] for job in jobs] == ["done"] * 4
-        # What a round of uploads would take if it stayed: the library's arenas take some, whoever comes.
-        assert memory(service)[0] - before < 16
+def test_fifty_clients_cause_no_error_and_no_leak(film: Path, voice: Path, tmp_path: Path) -> None:
+    with run_service(tmp_path / "data") as service, service.client() as client:
+        request = {"video": upload_file(client, film), "speech": upload_file(client, voice)}
+        jobs = [client.post("/v1/jobs", json=request).json()["id"] for _ in range(4)]
+        assert errors_under_load(service, voice, CLIENTS, polls=3) == 0
+        before, _ = memory_mb(service)
+        assert errors_under_load(service, voice, CLIENTS, polls=3) == 0
+        assert [wait_for_job(client, job)["state"] for job in jobs] == ["done"] * 4
+        # Less than a round of uploads would take; the allocator keeps some memory anyway.
+        assert memory_mb(service)[0] - before < 16

@@ -1,6 +1,6 @@
-"""The page in a real browser: Debian's Chromium, without a screen.
+"""The page in headless Chromium.
 
-With LIPSMITH_SHOTS=FOLDER the film is demo/actor.mp4 and every state is written there as a picture.
+With LIPSMITH_SHOTS=FOLDER the film is demo/actor.mp4, and a screenshot of every state is written there.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pytest
 from dub_samples import write_wav
 from lipsmith.media import probe
 from lipsmith.serve.views import DubRequest
-from service import Running, running
+from service import RunningService, run_service
 from synthetic import DEMO, SPEECH, make_film, speech
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the page's tests need playwright")
@@ -30,8 +30,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 SHOTS = os.environ.get("LIPSMITH_SHOTS")
 FLAGS = ("--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 
-PATIENCE = 600_000 if SHOTS else 90_000
-"""Milliseconds."""
+TIMEOUT_MS = 600_000 if SHOTS else 90_000
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed: apt-get install chromium")
 
@@ -58,43 +57,43 @@ def footage(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
-    made = browser.new_context(viewport={"width": 900, "height": 800}, accept_downloads=True)
-    made.set_default_timeout(PATIENCE)
-    yield made
-    made.close()
+    created = browser.new_context(viewport={"width": 900, "height": 800}, accept_downloads=True)
+    created.set_default_timeout(TIMEOUT_MS)
+    yield created
+    created.close()
 
 
 @pytest.fixture
-def page(context: BrowserContext, service: Running) -> Iterator[Page]:
-    """The page, of which it is watched that it asks nobody else and that nothing in it fails."""
-    opened, wrong = context.new_page(), []
-    opened.on("pageerror", lambda error: wrong.append(str(error)))
-    opened.on("console", lambda line: wrong.append(line.text) if line.type == "error" else None)
-    opened.on("request", lambda request: wrong.append(request.url) if is_foreign(request.url, service.url) else None)
+def page(context: BrowserContext, service: RunningService) -> Iterator[Page]:
+    """The page; script errors, console errors and requests to other servers fail the test."""
+    opened, errors = context.new_page(), []
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    opened.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
+    opened.on("request", lambda request: errors.append(request.url) if is_foreign(request.url, service.url) else None)
     opened.goto(service.url)
     yield opened
-    assert [line for line in wrong if "status of 4" not in line] == []
+    assert [line for line in errors if "status of 4" not in line] == []
 
 
-def is_foreign(asked: str, own: str) -> bool:
-    return not asked.startswith(("blob:", "data:")) and urlsplit(asked).netloc != urlsplit(own).netloc
+def is_foreign(request: str, own: str) -> bool:
+    return not request.startswith(("blob:", "data:")) and urlsplit(request).netloc != urlsplit(own).netloc
 
 
-def shoot(page: Page, name: str) -> None:
+def screenshot(page: Page, name: str) -> None:
     if SHOTS:
         page.screenshot(path=Path(SHOTS) / f"{name}.png", full_page=True)
 
 
-def until(condition: Callable[[], object]) -> None:
-    for _ in range(PATIENCE // 100):
+def wait_until(condition: Callable[[], object]) -> None:
+    for _ in range(TIMEOUT_MS // 100):
         if condition():
             return
         time.sleep(0.1)
-    raise AssertionError("it never came true")
+    raise AssertionError("the condition was not met in time")
 
 
-def ready(page: Page, footage: dict[str, Path], words: str = "speech") -> None:
-    """Film and speech are chosen, faces found, consent given."""
+def fill_in(page: Page, footage: dict[str, Path], words: str = "speech") -> None:
+    """Choose film and speech, wait for faces, and give consent."""
     page.set_input_files("#film-file", footage["film"])
     page.set_input_files("#speech-file", footage[words])
     page.wait_for_selector("#faces .face")
@@ -106,27 +105,27 @@ def is_loaded(page: Page, name: str) -> bool:
     return bool(page.evaluate(f"document.getElementById('{name}').readyState > 1"))
 
 
-def test_from_a_film_to_its_download(page: Page, footage: dict[str, Path], tmp_path: Path) -> None:
-    shoot(page, "1-empty")
+def test_a_dub_from_upload_to_download(page: Page, footage: dict[str, Path], tmp_path: Path) -> None:
+    screenshot(page, "1-empty")
     assert page.is_disabled("#preview")
     assert "Still needed" in page.inner_text("#missing")
-    ready(page, footage)
+    fill_in(page, footage)
     assert "Found: film" in page.inner_text("#film-status")
     page.click("#faces .face")
     assert page.is_checked('input[name="who"][value="chosen"]')
     page.check("#label")
-    shoot(page, "2-found")
+    screenshot(page, "2-found")
     page.click("#preview")
     page.wait_for_selector("#result:not([hidden])")
     assert page.is_visible("#whole")
     page.click("#whole")
     page.wait_for_selector("#work:not([hidden])")
     if SHOTS:
-        until(lambda: page.evaluate("document.getElementById('progress').value > 0.3"))
-    shoot(page, "3-work")
+        wait_until(lambda: page.evaluate("document.getElementById('progress').value > 0.3"))
+    screenshot(page, "3-work")
     page.wait_for_selector("#result:not([hidden])")
-    until(lambda: is_loaded(page, "after") and is_loaded(page, "before"))
-    shoot(page, "4-result")
+    wait_until(lambda: is_loaded(page, "after") and is_loaded(page, "before"))
+    screenshot(page, "4-result")
     with page.expect_download() as download:
         page.click("#download")
     dubbed = tmp_path / "dubbed.mp4"
@@ -140,15 +139,15 @@ def test_from_a_film_to_its_download(page: Page, footage: dict[str, Path], tmp_p
     assert (probe(both).width, probe(both).frames) == (2 * width, probe(dubbed).frames)
     assert page.locator("#history li").count() == 2
     page.locator("#history .remove").first.click()
-    until(lambda: page.locator("#history li").count() == 1)
+    wait_until(lambda: page.locator("#history li").count() == 1)
 
 
-def test_the_slider_and_the_sounds_work_by_keyboard(page: Page, footage: dict[str, Path]) -> None:
-    ready(page, footage)
+def test_the_player_works_by_keyboard(page: Page, footage: dict[str, Path]) -> None:
+    fill_in(page, footage)
     page.focus("#dub")
     page.keyboard.press("Enter")
     page.wait_for_selector("#result:not([hidden])")
-    until(lambda: is_loaded(page, "after") and is_loaded(page, "before"))
+    wait_until(lambda: is_loaded(page, "after") and is_loaded(page, "before"))
     page.focus("#cut")
     page.keyboard.press("Home")
     assert page.evaluate("document.getElementById('compare').style.getPropertyValue('--cut')") == "0%"
@@ -159,13 +158,15 @@ def test_the_slider_and_the_sounds_work_by_keyboard(page: Page, footage: dict[st
     page.evaluate("document.getElementById('after').playbackRate = 0.1")
     page.focus("#play")
     page.keyboard.press("Space")
-    until(lambda: page.evaluate("document.getElementById('after').currentTime > 0.01"))
+    wait_until(lambda: page.evaluate("document.getElementById('after').currentTime > 0.01"))
     page.keyboard.press("Space")
-    until(lambda: page.evaluate("document.getElementById('after').paused && document.getElementById('before').paused"))
+    wait_until(
+        lambda: page.evaluate("document.getElementById('after').paused && document.getElementById('before').paused")
+    )
     place = "document.getElementById('{}').currentTime"
     page.focus("#place")
     page.keyboard.press("ArrowRight")
-    until(lambda: abs(page.evaluate(f"{place.format('after')} - {place.format('before')}")) < 0.05)
+    wait_until(lambda: abs(page.evaluate(f"{place.format('after')} - {place.format('before')}")) < 0.05)
     page.click("#again")
     assert page.is_disabled("#dub")
     assert page.is_visible("#film-found")
@@ -173,19 +174,19 @@ def test_the_slider_and_the_sounds_work_by_keyboard(page: Page, footage: dict[st
     page.wait_for_selector("#dub:enabled")
 
 
-def test_a_dub_is_cancelled(page: Page, footage: dict[str, Path]) -> None:
-    ready(page, footage, "long")
+def test_a_dub_can_be_canceled(page: Page, footage: dict[str, Path]) -> None:
+    fill_in(page, footage, "long")
     page.click("#dub")
     page.wait_for_selector('[data-stage="dubbing"][aria-current]')
     page.click("#cancel")
     page.wait_for_selector("#work", state="hidden")
-    until(lambda: "cancelled" in page.inner_text("#history"))
+    wait_until(lambda: "cancelled" in page.inner_text("#history"))
     page.reload()
-    until(lambda: "cancelled" in page.inner_text("#history"))
+    wait_until(lambda: "cancelled" in page.inner_text("#history"))
 
 
-def test_the_trimmed_part_is_searched_anew(page: Page, footage: dict[str, Path]) -> None:
-    ready(page, footage)
+def test_trimming_detects_faces_again(page: Page, footage: dict[str, Path]) -> None:
+    fill_in(page, footage)
     page.focus("#start")
     with page.expect_response(lambda answer: "faces?start=0.1" in answer.url and answer.status == 200):
         page.keyboard.press("ArrowRight")
@@ -193,21 +194,21 @@ def test_the_trimmed_part_is_searched_anew(page: Page, footage: dict[str, Path])
     assert page.inner_text("#start-shown") == "0.1 s"
 
 
-def test_what_cannot_be_dubbed_is_said(page: Page, tmp_path: Path) -> None:
+def test_an_unusable_film_shows_a_problem(page: Page, tmp_path: Path) -> None:
     notes = tmp_path / "notes.mp4"
     notes.write_text("dear diary\n" * 50)
     page.set_input_files("#film-file", notes)
     page.wait_for_selector("#film-problem:not([hidden])")
-    assert "no film, picture or sound" in page.inner_text("#film-problem")
-    shoot(page, "5-problem")
+    assert "not a known film" in page.inner_text("#film-problem")
+    screenshot(page, "5-problem")
 
 
-def test_every_option_reaches_the_service(page: Page, footage: dict[str, Path]) -> None:
-    ready(page, footage)
+def test_all_options_are_sent(page: Page, footage: dict[str, Path]) -> None:
+    fill_in(page, footage)
     page.click("summary")
     page.set_input_files("#music-file", footage["speech"])
     page.wait_for_selector("#music-remove:not([hidden])")
-    until(lambda: "Found: sound" in page.inner_text("#music-status"))
+    wait_until(lambda: "Found: sound" in page.inner_text("#music-status"))
     page.focus("#gain")
     page.keyboard.press("Home")
     assert page.inner_text("#gain-shown") == "40 dB softer than in its file"
@@ -218,10 +219,10 @@ def test_every_option_reaches_the_service(page: Page, footage: dict[str, Path]) 
     page.check("#side-by-side")
     page.fill("#language", "deu")
     page.check("#label")
-    shoot(page, "8-options")
-    with page.expect_request(lambda asked: asked.method == "POST" and asked.url.endswith("/v1/jobs")) as asked:
+    screenshot(page, "8-options")
+    with page.expect_request(lambda request: request.method == "POST" and request.url.endswith("/v1/jobs")) as request:
         page.click("#preview")
-    sent = asked.value.post_data_json
+    sent = request.value.post_data_json
     assert set(sent) == set(DubRequest.model_fields)
     assert (sent["tail"], sent["fit"], sent["face"], sent["gain"]) == ("keep", "hold", "left", -40)
     assert sent["precision"] == "float"
@@ -232,8 +233,8 @@ def test_every_option_reaches_the_service(page: Page, footage: dict[str, Path]) 
     assert page.inner_text("#music-status") == ""
 
 
-def test_silent_music_is_refused_and_taken_back(page: Page, footage: dict[str, Path], tmp_path: Path) -> None:
-    ready(page, footage)
+def test_silent_music_is_rejected_and_can_be_removed(page: Page, footage: dict[str, Path], tmp_path: Path) -> None:
+    fill_in(page, footage)
     page.click("summary")
     page.set_input_files("#music-file", make_film(tmp_path / "silent.mp4", 0.2, 25, (160, 160)))
     page.wait_for_selector("#music-problem:not([hidden])")
@@ -243,46 +244,48 @@ def test_silent_music_is_refused_and_taken_back(page: Page, footage: dict[str, P
     page.wait_for_selector("#dub:enabled")
 
 
-def test_a_camera_records(page: Page) -> None:
+def test_recording_with_the_camera(page: Page) -> None:
     page.click("#film-record")
-    until(lambda: page.evaluate("document.getElementById('camera').currentTime > 1"))
+    wait_until(lambda: page.evaluate("document.getElementById('camera').currentTime > 1"))
     page.click("#film-record")
-    # A busy machine records so few pictures that they are no film.
-    until(lambda: "640 x 480" in page.inner_text("#film-status"))
+    # On a busy machine the recording may have too few frames to count as a film.
+    wait_until(lambda: "640 x 480" in page.inner_text("#film-status"))
     assert "with sound" in page.inner_text("#film-status")
-    # The browser's false camera films a clock.
+    # The fake camera shows a clock.
     page.wait_for_selector("#film-problem:not([hidden])")
     assert "no face" in page.inner_text("#film-problem")
 
 
-def test_a_microphone_records(page: Page) -> None:
+def test_recording_with_the_microphone(page: Page) -> None:
     page.click("#speech-record")
-    until(lambda: page.inner_text("#speech-record") == "Stop recording")
+    wait_until(lambda: page.inner_text("#speech-record") == "Stop recording")
     time.sleep(1)
     page.click("#speech-record")
-    until(lambda: "Found: sound" in page.inner_text("#speech-status"))
+    wait_until(lambda: "Found: sound" in page.inner_text("#speech-status"))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_shows_all_of_it(browser: Browser, service: Running, footage: dict[str, Path], scheme: str) -> None:
+def test_the_page_fits_a_phone(
+    browser: Browser, service: RunningService, footage: dict[str, Path], scheme: str
+) -> None:
     with browser.new_context(viewport={"width": 375, "height": 700}, color_scheme=scheme) as phone:  # type: ignore[arg-type]
-        phone.set_default_timeout(PATIENCE)
+        phone.set_default_timeout(TIMEOUT_MS)
         page = phone.new_page()
         page.goto(service.url)
-        ready(page, footage)
+        fill_in(page, footage)
         page.click("summary")
         if SHOTS:
             page.click("#preview")
             page.wait_for_selector("#result:not([hidden])")
-            until(lambda: is_loaded(page, "after") and is_loaded(page, "before"))
+            wait_until(lambda: is_loaded(page, "after") and is_loaded(page, "before"))
         assert page.evaluate("document.documentElement.scrollWidth") == 375
         dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 24, 29)"
         assert dark == (scheme == "dark")
-        shoot(page, f"6-phone-{scheme}")
+        screenshot(page, f"6-phone-{scheme}")
 
 
-def test_every_control_has_a_name(page: Page, footage: dict[str, Path]) -> None:
-    ready(page, footage)
+def test_every_control_has_an_accessible_name(page: Page, footage: dict[str, Path]) -> None:
+    fill_in(page, footage)
     nameless = page.evaluate(
         "[...document.querySelectorAll('button, input, a, progress')]"
         ".filter(e => !(e.textContent.trim() || e.labels?.length || e.ariaLabel)).map(e => e.outerHTML)"
@@ -290,14 +293,14 @@ def test_every_control_has_a_name(page: Page, footage: dict[str, Path]) -> None:
     assert nameless == []
 
 
-def test_the_login_asks_for_the_token(context: BrowserContext, tmp_path: Path) -> None:
-    with running(tmp_path / "data", "--token", "correct horse") as service:
+def test_the_login_checks_the_token(context: BrowserContext, tmp_path: Path) -> None:
+    with run_service(tmp_path / "data", "--token", "correct horse") as service:
         page = context.new_page()
         page.goto(service.url)
         page.fill("#token", "wrong horse")
         page.keyboard.press("Enter")
         page.wait_for_selector("#wrong:not([hidden])")
-        shoot(page, "7-login")
+        screenshot(page, "7-login")
         page.fill("#token", "correct horse")
         page.keyboard.press("Enter")
         page.wait_for_selector("#film-drop")

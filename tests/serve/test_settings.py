@@ -1,4 +1,4 @@
-"""Amounts as people write them, and settings that would be dangerous."""
+"""Parsing of sizes and times, and unsafe settings."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from lipsmith.serve.settings import Settings, read_bytes, read_seconds
 @pytest.mark.parametrize(
     ("text", "amount"), [("2GB", 2 * 10**9), ("1.5 mb", 1_500_000), ("100", 100), ("7B", 7), ("1kB", 1000)]
 )
-def test_bytes(text: str, amount: int) -> None:
+def test_sizes_are_parsed(text: str, amount: int) -> None:
     assert read_bytes(text) == amount
 
 
 @pytest.mark.parametrize(
     ("text", "amount"), [("24h", 86_400), ("30m", 1800), ("7d", 604_800), ("90", 90), ("0.5s", 0.5)]
 )
-def test_seconds(text: str, amount: float) -> None:
+def test_times_are_parsed(text: str, amount: float) -> None:
     assert read_seconds(text) == amount
 
 
 @pytest.mark.parametrize("text", ["", "GB", "-1GB", "2 giga", "1e9", "nan", "1" * 30])
-def test_what_is_no_amount(text: str) -> None:
-    with pytest.raises(UsageError, match="such as"):
+def test_invalid_amounts_are_rejected(text: str) -> None:
+    with pytest.raises(UsageError, match="valid amount"):
         read_bytes(text)
 
 
-def test_another_host_needs_a_token(tmp_path: Path) -> None:
+def test_a_public_host_needs_a_token(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--token"):
         Settings(data=tmp_path, host="0.0.0.0")
     with pytest.raises(UsageError, match="guessed"):
@@ -41,27 +41,27 @@ def test_another_host_needs_a_token(tmp_path: Path) -> None:
         assert Settings(data=tmp_path, host=host).loopback
 
 
-def test_the_worker_never_learns_the_token(tmp_path: Path) -> None:
+def test_the_token_is_not_passed_to_the_worker(tmp_path: Path) -> None:
     settings = Settings(data=tmp_path, host="0.0.0.0", token="long enough", max_minutes=5)
-    plain = settings.for_worker()
-    assert "long enough" not in str(plain)
-    assert Settings.from_plain(plain).max_minutes == 5
+    values = settings.for_process()
+    assert "long enough" not in str(values)
+    assert Settings.from_json(values).max_minutes == 5
 
 
-def test_check_tells_what_is_open(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["serve", "--check", "--data", str(tmp_path / "data"), "--keep", "2h"]
-    assert main(words) == 0
-    told = capsys.readouterr().out
-    assert "this machine only" in told
-    assert "2 hours" in told
+def test_check_prints_the_access_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["serve", "--check", "--data", str(tmp_path / "data"), "--keep", "2h"]
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "this machine only" in printed
+    assert "2 hours" in printed
     assert not (tmp_path / "data").exists()
-    assert main([*words, "--host", "0.0.0.0"]) == 2
+    assert main([*arguments, "--host", "0.0.0.0"]) == 2
     assert "--token" in capsys.readouterr().err
-    assert main([*words, "--host", "0.0.0.0", "--token", "long enough"]) == 0
+    assert main([*arguments, "--host", "0.0.0.0", "--token", "long enough"]) == 0
     assert "long enough" not in capsys.readouterr().out
 
 
-def test_one_service_has_a_folder_for_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_services_cannot_share_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from lipsmith.serve.housekeeping import data_folder
 
     with data_folder(Settings(data=tmp_path)):

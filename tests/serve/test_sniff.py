@@ -1,4 +1,4 @@
-"""What begins like a film, a picture or a sound passes; what libav would read besides does not."""
+"""Films, pictures and sounds are accepted; other formats that libav opens are rejected."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FILMS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".ts", ".flv", ".mpg", ".gif",
 
 
 @pytest.mark.parametrize("suffix", FILMS)
-def test_films_and_pictures_pass(suffix: str, tmp_path: Path) -> None:
+def test_films_and_pictures_are_accepted(suffix: str, tmp_path: Path) -> None:
     path = film(tmp_path / f"film{suffix}", pictures(1 if suffix in FILMS[-4:] else 5))
     assert is_media(path.read_bytes()[:HEAD])
 
@@ -32,7 +32,7 @@ def test_films_and_pictures_pass(suffix: str, tmp_path: Path) -> None:
         ("a.aiff", "pcm_s16be"),
     ],
 )
-def test_sounds_pass(name: str, codec: str, tmp_path: Path) -> None:
+def test_sounds_are_accepted(name: str, codec: str, tmp_path: Path) -> None:
     path = sound(tmp_path / name, speech(0.5)[None].repeat(1, 0), 48_000 if codec == "libopus" else 16_000, codec)
     assert is_media(path.read_bytes()[:HEAD])
     assert is_media(write_wav(tmp_path / "a.wav", speech(0.2)).read_bytes()[:HEAD])
@@ -53,16 +53,16 @@ def test_sounds_pass(name: str, codec: str, tmp_path: Path) -> None:
         b"RIFF\0\0\0\0RMID",
     ],
 )
-def test_anything_else_does_not(head: bytes) -> None:
+def test_other_formats_are_rejected(head: bytes) -> None:
     assert not is_media(head + bytes(200))
 
 
-def test_noise_does_not_pass_often() -> None:
+def test_random_bytes_are_rarely_accepted() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (2000, 256), np.uint8)
     assert sum(is_media(bytes(head)) for head in noise) < 10
 
 
-def test_pixels_are_read_from_the_header(tmp_path: Path) -> None:
+def test_pixel_counts_are_read_from_the_header(tmp_path: Path) -> None:
     assert picture_pixels(write_png(tmp_path / "face.png").read_bytes()[:HEAD]) == 160 * 160
     for suffix in (".gif", ".bmp"):
         assert picture_pixels(film(tmp_path / f"a{suffix}", pictures(1)).read_bytes()[:HEAD]) == 64 * 48

@@ -1,4 +1,4 @@
-"""Who may change a job from which state, and who goes first."""
+"""State transitions, priorities and owners of jobs."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def job(store: Store, priority: int = DUB, owner: str = "me", created: float = 0
     return store.add(row)
 
 
-def test_short_jobs_go_first_and_old_ones_before_new_ones(store: Store) -> None:
+def test_jobs_run_by_priority_then_age(store: Store) -> None:
     late, early = job(store, created=2.0), job(store, created=1.0)
     preview, probe = job(store, PREVIEW, created=3.0), job(store, PROBE, created=4.0)
-    assert store.ahead(late) == 3
+    assert store.count_ahead(late) == 3
     claimed = [store.claim() for _ in range(4)]
     assert [found.id for found in claimed if found] == [probe.id, preview.id, early.id, late.id]
     assert store.claim() is None
@@ -38,11 +38,11 @@ def test_only_short_jobs_interrupt(store: Store) -> None:
     assert store.claim() is not None
 
 
-def test_a_waiting_job_is_cancelled_and_a_running_one_is_asked(store: Store) -> None:
-    waiting, running = job(store, created=2.0), job(store, created=1.0)
+def test_queued_jobs_are_canceled_and_running_ones_asked_to_stop(store: Store) -> None:
+    queued, running = job(store, created=2.0), job(store, created=1.0)
     assert store.claim() is not None
     assert store.report(running.id, "dubbing", 0.5, 3.0)
-    assert store.cancel(waiting.id)
+    assert store.cancel(queued.id)
     assert store.cancel(running.id)
     assert not store.report(running.id, "dubbing", 0.6, 2.0)
     store.finish(running.id, "cancelled", {})
@@ -50,7 +50,7 @@ def test_a_waiting_job_is_cancelled_and_a_running_one_is_asked(store: Store) -> 
     assert {found.state for found in store.dubs("me", 10)} == {"cancelled"}
 
 
-def test_what_has_ended_stays_as_it_ended(store: Store) -> None:
+def test_a_final_state_never_changes(store: Store) -> None:
     ended = job(store)
     store.claim()
     store.finish(ended.id, "done", {"frames": 3})
@@ -61,7 +61,7 @@ def test_what_has_ended_stays_as_it_ended(store: Store) -> None:
     assert (found.state, found.figures, found.problem, found.progress) == ("done", {"frames": 3}, None, 1.0)
 
 
-def test_a_new_worker_begins_again_and_blames_one_job(store: Store) -> None:
+def test_requeue_counts_an_attempt_of_the_suspect_only(store: Store) -> None:
     outer, inner = job(store, created=1.0), job(store, PREVIEW, created=2.0)
     store.report(outer.id, "dubbing", 0.5, None)
     for _ in range(2):
@@ -71,27 +71,27 @@ def test_a_new_worker_begins_again_and_blames_one_job(store: Store) -> None:
     assert states == {outer.id: ("queued", 0), inner.id: ("queued", 1)}
 
 
-def test_what_a_job_needs_does_not_expire(store: Store) -> None:
+def test_uploads_of_active_jobs_do_not_expire(store: Store) -> None:
     for name in ("film", "words", "music", "other"):
         store.add(Upload(id=name, owner="me", bytes=1, sha256=name, used=0.0))
     job(store, background="music")
     job(store, background=None)
     assert store.expired(10.0) == (["other"], [])
-    assert [store.active(upload=name) for name in ("film", "words", "music", "other")] == [2, 2, 1, 0]
+    assert [store.count_active(upload=name) for name in ("film", "words", "music", "other")] == [2, 2, 1, 0]
     while (claimed := store.claim()) is not None:
         store.finish(claimed.id, "done", {})
     assert set(store.expired(1e12)[0]) == {"film", "words", "music", "other"}
 
 
-def test_owners_are_strangers(store: Store) -> None:
+def test_jobs_belong_to_their_owner(store: Store) -> None:
     mine = job(store)
     assert store.job(mine.id, "you") is None
     assert store.dubs("you", 10) == []
-    assert store.active("you") == 0
-    assert store.active() == 1
+    assert store.count_active("you") == 0
+    assert store.count_active() == 1
 
 
-def test_a_job_takes_the_options_of_the_command() -> None:
+def test_requests_have_the_options_of_the_command() -> None:
     known = {field.name for field in fields(DubOptions)} - {"overwrite", "resume"}
     assert known == set(DubRequest.model_fields) - {"video", "speech", "preview", "compare"}
     plain = DubRequest(video="0" * 32, speech="0" * 32)

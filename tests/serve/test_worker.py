@@ -1,4 +1,4 @@
-"""What a client is told of an error in the worker."""
+"""Error messages of the worker, as clients receive them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from pathlib import Path
 
 from lipsmith.serve.settings import Settings
 from lipsmith.serve.store import Job
-from lipsmith.serve.worker import _for_client
+from lipsmith.serve.worker import _client_message
 
 
-def test_a_client_learns_no_paths_and_no_words_of_the_command(tmp_path: Path) -> None:
+def test_messages_contain_no_paths_and_no_options(tmp_path: Path) -> None:
     settings = Settings(data=tmp_path)
     job = Job(owner="me", kind="dub", video="a", speech="b", options={"background": "c"}, priority=4)
-    told = {
+    expected = {
         f"{settings.upload('a')}: no face; trim it.": "The film: no face; trim it.",
         f"{settings.upload('b')} has no sound.": "The speech has no sound.",
         f"{settings.upload('c')} has no sound.": "The background has no sound.",
@@ -21,4 +21,4 @@ def test_a_client_learns_no_paths_and_no_words_of_the_command(tmp_path: Path) ->
             "int8 needs a file of the service; use precision float."
         ),
     }
-    assert {_for_client(sentence, job, settings) for sentence in told} == set(told.values())
+    assert {_client_message(sentence, job, settings) for sentence in expected} == set(expected.values())

@@ -1,7 +1,7 @@
 """Serve a web page and an HTTP API for dubbing.
 
-The page is at the address that is printed, the API under /v1, its description at /docs. Only this machine can connect
-unless --host and --token say otherwise; $LIPSMITH_TOKEN stands for --token, out of sight of the list of processes.
+The command prints the address of the page; the API is under /v1, its reference at /docs. Only this machine can connect
+unless you set --host and --token. $LIPSMITH_TOKEN replaces --token and keeps it out of the list of processes.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Options(console.DeviceOptions):
-    """Where to listen, and the bounds of what is taken and kept."""
+    """Address, limits and retention."""
 
     host: str = "127.0.0.1"
-    """Address to listen on; any address other than this machine's needs --token."""
+    """Address to listen on; any address other than localhost needs --token."""
 
     port: int = 7860
-    """Port to listen on; 0 chooses a free one."""
+    """Port to listen on; 0 selects a free one."""
 
     token: str | None = None
-    """Token that clients and users of the page must present."""
+    """Access token for clients and users of the page."""
 
     data: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """Folder of uploads, jobs and results (default: $LIPSMITH_HOME/serve)."""
+    """Folder for uploads, jobs and results (default: $LIPSMITH_HOME/serve)."""
 
     max_upload: Annotated[str, tyro.conf.arg(metavar="SIZE")] = "2GB"
     """Largest upload."""
@@ -43,22 +43,22 @@ class Options(console.DeviceOptions):
     """Longest film and speech."""
 
     keep: Annotated[str, tyro.conf.arg(metavar="TIME")] = "24h"
-    """Time for which uploads and results are kept after their last use."""
+    """Time until unused uploads and results are removed."""
 
     model: str = "fast"
     """Name or folder of the model."""
 
     check: bool = False
-    """Print who could access what, and exit."""
+    """Print who can access what, and exit."""
 
 
 def run(options: Options) -> None:
-    """Serve until interrupted, or print what would be open."""
-    from lipsmith.serve.run import serve, what_is_open
+    """Serve until interrupted, or print the access summary."""
+    from lipsmith.serve.run import access_summary, serve
 
     settings = _settings(options)
     if options.check:
-        console.table("Open", ("what", "how"), what_is_open(settings), sys.stdout)
+        console.table("Access", ("what", "how"), access_summary(settings), sys.stdout)
         return
     serve(settings, console.result)
 

@@ -1,6 +1,6 @@
-"""The unchanged footage in step with its dub, for the page's slider.
+"""The original footage, synchronized with its dub, for the comparison slider of the page.
 
-It is the upload itself where browsers can play it, or else a film of the frames that the dub decodes anyway.
+It is the upload itself if browsers can play it; otherwise the dub writes the frames it decodes to a small film.
 """
 
 from __future__ import annotations
@@ -31,32 +31,32 @@ if TYPE_CHECKING:
     from lipsmith import Clip, Result
     from lipsmith.dubbing.source import Footage, Source, Timeline
 
-_LONGEST_SIDE: Final = 640
+_MAX_SIDE: Final = 640
 _BT601: Final = 5
-"""As OpenCV converts."""
+"""The matrix of OpenCV's conversion."""
 _CLOCK: Final = 90_000
 _SOUND_RATE: Final = 48_000
 
 
 def write_before(clip: Clip, result: Result, path: Path) -> Result:
-    """Write the unchanged footage to `path`, either at once or, by the result that is returned, while that is saved."""
+    """Write the original footage to `path`: now, or while the returned result is saved."""
     info, timeline = clip.source.footage.info, result.timeline
     path.unlink(missing_ok=True)
     if info is not None and _plays_from_start(clip, timeline) and _is_playable(info.path):
         with suppress(OSError):  # some file systems have no hard links
             os.link(info.path, path)
             return result
-    witness = Witness(clip.source, timeline, path, float(clip.times[0]))
-    return replace(result, clip=replace(result.clip, source=witness))
+    recording = RecordingSource(clip.source, timeline, path, float(clip.times[0]))
+    return replace(result, clip=replace(result.clip, source=recording))
 
 
 def _plays_from_start(clip: Clip, timeline: Timeline) -> bool:
-    """Whether the frames are those of the file from its first on, at their own speed."""
+    """Whether the timeline starts at the first frame of the file and plays it once, at its own speed."""
     return clip.times[0] == 0 and timeline.speed == 1 and np.array_equal(timeline.index, np.arange(len(timeline)))
 
 
 def _is_playable(path: Path) -> bool:
-    """Whether every browser plays a film: MP4 with one stream of 8-bit H.264 4:2:0 and at most one of AAC."""
+    """Whether every browser plays a film: MP4 with one 8-bit 4:2:0 H.264 stream and at most one AAC stream."""
     with open_input(path) as container:
         pictures, sounds = container.streams.video, container.streams.audio
         return (
@@ -67,11 +67,11 @@ def _is_playable(path: Path) -> bool:
         )
 
 
-class Witness:
-    """A source that also writes each frame it shows to a small film at `path`; otherwise it is `source`."""
+class RecordingSource:
+    """A source that also writes each frame it yields to a small film at `path`."""
 
     def __init__(self, source: Source, timeline: Timeline, path: Path, start: float) -> None:
-        """`start`: seconds of the footage's own sound at which that of the film begins."""
+        """`start`: the time in the footage, in seconds, at which the film begins."""
         self.footage: Footage = source.footage
         self._source, self._timeline, self._path, self._start = source, timeline, path, start
 
@@ -80,14 +80,14 @@ class Witness:
         return self._source.frames()
 
     def show(self, order: NDArray[np.intp], times: NDArray[np.float64]) -> Iterator[Picture]:
-        """The images in the order of a walk."""
-        with write_whole(self._path) as beside, av.open(str(beside), "w", options={"movflags": "+faststart"}) as film:
+        """The images of the source frames `order`, shown at `times`."""
+        with write_whole(self._path) as part, av.open(str(part), "w", options={"movflags": "+faststart"}) as film:
             stream: Any = film.add_stream("libx264", options={"preset": "ultrafast", "crf": "25", "threads": "1"})
             context = stream.codec_context
             context.pix_fmt, context.time_base = PIXEL_FORMAT, Fraction(1, _CLOCK)
             sound = self._add_sound(film)
             for number, image in enumerate(self._source.show(order, times)):
-                frame = _small(image)
+                frame = _scaled_frame(image)
                 if not number:
                     stream.height, stream.width = frame.height, frame.width
                     stream.codec_context.color_range, stream.codec_context.colorspace = (
@@ -127,7 +127,7 @@ class Witness:
 
 
 def join_sides(before: Path, after: Path, path: Path, progress: Progress) -> None:
-    """Write the films `before` and `after`, in step, beside each other to `path`, both as large as `before`."""
+    """Write the synchronized films `before` and `after` side by side to `path`, each as large as `before`."""
     left, right = probe(before), probe(after)
     frames = zip(read_frames(before), read_frames(after), strict=False)
     with VideoWriter(
@@ -146,25 +146,27 @@ def join_sides(before: Path, after: Path, path: Path, progress: Progress) -> Non
             progress(other.index + 1, right.frames or 0)
 
 
-def _small(image: Picture) -> VideoFrame:
-    """A frame with even sides of 640 pixels at most; its codes are those that were filmed, where there are such."""
+def _scaled_frame(image: Picture) -> VideoFrame:
+    """A frame with even sides of at most 640 pixels, scaled from the decoded YUV planes where there are any."""
     if isinstance(image, FilmedPicture):
         planes, tags = [image.plane(number) for number in range(3)], (FULL if image.full else LIMITED, image.matrix)
     else:
-        planes, tags = _codes(image), (LIMITED, _BT601)
+        planes, tags = _yuv_planes(image), (LIMITED, _BT601)
     height, width = planes[0].shape
-    # By whole numbers: means of whole pixels cost a fraction of any other resizing, and most films are not resized.
-    factor = -(-max(height, width) // _LONGEST_SIDE)
+    # An integer factor: averaging whole pixels is several times faster than other scaling, and most films need none.
+    factor = -(-max(height, width) // _MAX_SIDE)
     sides = (max(2, width // factor // 2 * 2), max(2, height // factor // 2 * 2))
-    small = [_resized(plane, sides[0] // step, sides[1] // step) for plane, step in zip(planes, (1, 2, 2), strict=True)]
-    packed = np.concatenate([plane.ravel() for plane in small]).reshape(-1, sides[0])
+    scaled = [
+        _resized(plane, sides[0] // step, sides[1] // step) for plane, step in zip(planes, (1, 2, 2), strict=True)
+    ]
+    packed = np.concatenate([plane.ravel() for plane in scaled]).reshape(-1, sides[0])
     frame = VideoFrame.from_numpy_buffer(packed, format=PIXEL_FORMAT)
     frame.color_range, frame.colorspace = tags
     return frame
 
 
-def _codes(image: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-    """Luma (H, W) and the two of chroma (H / 2, W / 2) of RGB, without an odd last row and column."""
+def _yuv_planes(image: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """Luma (H, W) and two chroma planes (H / 2, W / 2) of RGB, without an odd last row or column."""
     height, width = (side // 2 * 2 for side in image.shape[:2])
     packed = np.asarray(cv2.cvtColor(np.ascontiguousarray(image[:height, :width]), cv2.COLOR_RGB2YUV_I420), np.uint8)
     return [packed[:height], *packed[height:].reshape(2, height // 2, width // 2)]

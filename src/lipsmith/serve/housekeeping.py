@@ -1,4 +1,4 @@
-"""Files that nobody needs any more are removed, and one service has its data folder for itself."""
+"""Locks the data folder, and removes leftover and expired files."""
 
 from __future__ import annotations
 
@@ -21,48 +21,48 @@ _FOLDERS: Final = ("uploads", "jobs", "clips", "tmp")
 
 @contextmanager
 def data_folder(settings: Settings) -> Iterator[None]:
-    """Make the data folder, for its owner's eyes only, and hold it. Raises `UsageError` where another service does."""
+    """Create the data folder, private to this user, and lock it. Raises `UsageError` if another service uses it."""
     try:
         for name in ("", *_FOLDERS):
             (settings.data / name).mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = (settings.data / "lock").open("w")
     except OSError as error:
-        raise UsageError(f"{settings.data} cannot be written to ({error.strerror}); choose another --data.") from error
+        raise UsageError(f"{settings.data} is not writable ({error.strerror}); choose another --data.") from error
     with lock:
-        _hold(lock.fileno(), settings)
+        _lock_file(lock.fileno(), settings)
         yield
 
 
-def _hold(lock: int, settings: Settings) -> None:
+def _lock_file(lock: int, settings: Settings) -> None:
     try:
         import fcntl
-    except ImportError:  # Windows has no such locks; two services there are the user's own doing
+    except ImportError:  # Windows has no fcntl; there the folder stays unlocked
         return
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        raise UsageError(f"{settings.data} is another service's; stop that one or choose another --data.") from error
+        raise UsageError(f"{settings.data} is in use by another service; stop it or choose another --data.") from error
 
 
-def tidy(settings: Settings, store: Store) -> None:
-    """Remove what an ended service left behind: half uploads, temporary files, and files of which nothing is known."""
-    uploads, jobs = store.known()
+def remove_leftovers(settings: Settings, store: Store) -> None:
+    """Remove files of an earlier run: partial uploads, temporary files, and files that the store does not list."""
+    uploads, jobs = store.ids()
     for path in (settings.data / "uploads").iterdir():
         if path.name not in uploads:
             path.unlink()
     for path in (settings.data / "jobs").iterdir():
         if path.name not in jobs:
             shutil.rmtree(path)
-        for half in path.glob(".lipsmith-*"):
-            half.unlink()
+        for partial in path.glob(".lipsmith-*"):
+            partial.unlink()
     for path in (settings.data / "tmp").iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def expire(settings: Settings, store: Store, now: float) -> None:
-    """Remove uploads and jobs that nobody has used for as long as they are kept."""
+    """Remove uploads, jobs and clips that were not used for `settings.keep` seconds."""
     uploads, jobs = store.expired(now - settings.keep)
-    store.forget(uploads, jobs)
+    store.delete(uploads, jobs)
     for name in uploads:
         settings.upload(name).unlink(missing_ok=True)
     for name in jobs:
@@ -71,11 +71,11 @@ def expire(settings: Settings, store: Store, now: float) -> None:
         if clip.stat().st_mtime < now - settings.keep:
             shutil.rmtree(clip, ignore_errors=True)
     if uploads or jobs:
-        _LOG.info("%d uploads and %d jobs have expired", len(uploads), len(jobs))
+        _LOG.info("%d uploads and %d jobs expired", len(uploads), len(jobs))
 
 
-async def keep_tidy(settings: Settings, store: Store) -> None:
-    """Expire for ever, often enough that nothing stays a tenth longer than it should."""
+async def expire_periodically(settings: Settings, store: Store) -> None:
+    """Call `expire` forever, often enough that nothing stays more than 10 % longer than `settings.keep`."""
     while True:
         await asyncio.to_thread(expire, settings, store, time.time())
         await asyncio.sleep(min(60.0, settings.keep / 10))

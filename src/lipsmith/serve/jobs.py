@@ -1,4 +1,4 @@
-"""Routes of dubs: asking for one, watching it, ending it, and its films."""
+"""Routes of dubs: create, list, follow, cancel and delete them, and download their films."""
 
 from __future__ import annotations
 
@@ -18,166 +18,168 @@ from starlette.types import Message, Receive, Scope, Send
 from lipsmith.serve.problems import Problem, responses
 from lipsmith.serve.service import Service, owner_of, service_of
 from lipsmith.serve.store import ACTIVE, DUB, PREVIEW, SIDE, Job
-from lipsmith.serve.views import DubRequest, Id, JobView, SideView, job_view, look_state
+from lipsmith.serve.views import DubRequest, Id, JobView, SideView, analysis_state, job_view
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
-Given = Annotated[Service, Depends(service_of)]
-Owner = Annotated[str, Depends(owner_of)]
+ServiceDep = Annotated[Service, Depends(service_of)]
+OwnerDep = Annotated[str, Depends(owner_of)]
 
-_PATIENCE: Final = 5.0
-"""Seconds after which a job is looked at though nobody told that it changed."""
-_FILMS: Final[dict[int | str, dict[str, Any]]] = {
+_POLL_INTERVAL: Final = 5.0
+"""Seconds between reads of a job without a notification."""
+_FILM_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {"video/mp4": {}}},
     206: {"content": {"video/mp4": {}}, "description": "A range"},
 }
 
 
 @router.post("", status_code=202, responses=responses(400, 401, 404, 413, 415, 422, 429))
-def ask(request: Request, wanted: DubRequest, response: Response, service: Given, owner: Owner) -> JobView:
-    """Let the worker dub an upload with another; it waits its turn, a preview the shorter one."""
-    for name in filter(None, (wanted.video, wanted.speech, wanted.background)):
+def create_job(
+    request: Request, requested: DubRequest, response: Response, service: ServiceDep, owner: OwnerDep
+) -> JobView:
+    """Queue a dub of one upload with the speech of another. Previews run before full dubs."""
+    for name in filter(None, (requested.video, requested.speech, requested.background)):
         service.upload(name, owner)
-    _refuse_unfit(service, wanted)
+    _check_inputs(service, requested)
     job = Job(
         owner=owner,
         kind="dub",
-        video=wanted.video,
-        speech=wanted.speech,
-        options=wanted.model_dump(exclude={"video", "speech"}),
-        priority=DUB if wanted.preview is None else PREVIEW,
+        video=requested.video,
+        speech=requested.speech,
+        options=requested.model_dump(exclude={"video", "speech"}),
+        priority=DUB if requested.preview is None else PREVIEW,
     )
     view = job_view(service.submit(job), service.store)
-    service.supervisor.ring()
+    service.supervisor.notify()
     response.headers["Location"] = f"/v1/jobs/{view.id}"
     return view
 
 
 @router.get("", responses=responses(401))
-def mine(service: Given, owner: Owner, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> list[JobView]:
+def list_jobs(service: ServiceDep, owner: OwnerDep, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> list[JobView]:
     """The dubs of this client, newest first."""
     return [job_view(job, service.store) for job in service.store.dubs(owner, limit)]
 
 
 @router.get("/{job}", responses=responses(401, 404, 422))
-def show(job: Id, service: Given, owner: Owner) -> JobView:
-    """How far a dub is, and its figures once it is done."""
+def get_job(job: Id, service: ServiceDep, owner: OwnerDep) -> JobView:
+    """State and progress of a dub; figures once it is done."""
     return job_view(service.dub(job, owner), service.store)
 
 
 @router.delete("/{job}", status_code=202, responses=responses(401, 404, 409, 422))
-def cancel(job: Id, service: Given, owner: Owner) -> JobView:
-    """Cancel a dub that waits or runs; one that runs ends with the frame that it is at."""
+def cancel_job(job: Id, service: ServiceDep, owner: OwnerDep) -> JobView:
+    """Cancel a queued or running dub; a running one stops after the current frame."""
     service.dub(job, owner)
     if not service.store.cancel(job):
-        raise Problem(409, "The job has ended; remove its result instead.")
-    service.supervisor.ring()
-    return show(job, service, owner)
+        raise Problem(409, "The job has ended; delete its result instead.")
+    service.supervisor.notify()
+    return get_job(job, service, owner)
 
 
 @router.get("/{job}/events", responses=responses(401, 404, 422), response_class=EventSourceResponse)
-async def events(job: Id, service: Given, owner: Owner) -> EventSourceResponse:
-    """The job as server-sent events, `job` whenever it changes, until it has ended."""
+async def stream_events(job: Id, service: ServiceDep, owner: OwnerDep) -> EventSourceResponse:
+    """Server-sent events named `job`, one for each change, until the job has ended."""
     await to_thread.run_sync(service.dub, job, owner)
-    return EventSourceResponse(_changes(job, service, owner))
+    return EventSourceResponse(_events(job, service, owner))
 
 
 @router.head("/{job}/result", include_in_schema=False)
-@router.get("/{job}/result", responses=_FILMS | responses(401, 404, 409, 422))
-def result(job: Id, service: Given, owner: Owner) -> FileResponse:
-    """The dubbed film; ranges are served."""
-    return _film(service, service.dub(job, owner), "result")
+@router.get("/{job}/result", responses=_FILM_RESPONSES | responses(401, 404, 409, 422))
+def get_result(job: Id, service: ServiceDep, owner: OwnerDep) -> FileResponse:
+    """The dubbed film; supports range requests."""
+    return _film_response(service, service.dub(job, owner), "result")
 
 
 @router.head("/{job}/before", include_in_schema=False)
-@router.get("/{job}/before", responses=_FILMS | responses(401, 404, 409, 422))
-def before(job: Id, service: Given, owner: Owner) -> FileResponse:
-    """The footage in step with the result, at most 640 pixels wide and high, of a job with `compare`."""
-    return _film(service, service.dub(job, owner), "before")
+@router.get("/{job}/before", responses=_FILM_RESPONSES | responses(401, 404, 409, 422))
+def get_before(job: Id, service: ServiceDep, owner: OwnerDep) -> FileResponse:
+    """The synchronized original footage of a job with `compare`, at most 640 pixels wide and high."""
+    return _film_response(service, service.dub(job, owner), "before")
 
 
 @router.post("/{job}/side-by-side", responses=responses(401, 404, 409, 422, 429))
-def join(job: Id, service: Given, owner: Owner) -> SideView:
-    """Put the footage and the dub of a job with `compare` beside each other; fetch the film once `state` is ready."""
+def create_side_by_side(job: Id, service: ServiceDep, owner: OwnerDep) -> SideView:
+    """Create the side-by-side film of a job with `compare`; download it once `state` is ready."""
     dub = service.dub(job, owner)
-    _film(service, dub, "before")
+    _film_response(service, dub, "before")
     options = {"job": job}
-    joining = service.store.look("side", dub.video, options)
-    if joining is None or joining.state in ("failed", "cancelled"):
+    side = service.store.latest("side", dub.video, options)
+    if side is None or side.state in ("failed", "cancelled"):
         side = Job(owner=owner, kind="side", video=dub.video, options=options, priority=SIDE)
-        joining = service.submit(side)
-        service.supervisor.ring()
-    return SideView(state=look_state(joining), progress=joining.progress)
+        side = service.submit(side)
+        service.supervisor.notify()
+    return SideView(state=analysis_state(side), progress=side.progress)
 
 
 @router.head("/{job}/side-by-side", include_in_schema=False)
-@router.get("/{job}/side-by-side", responses=_FILMS | responses(401, 404, 409, 422))
-def side_by_side(job: Id, service: Given, owner: Owner) -> FileResponse:
-    """The footage and the dub beside each other, once that was made."""
-    return _film(service, service.dub(job, owner), "side-by-side")
+@router.get("/{job}/side-by-side", responses=_FILM_RESPONSES | responses(401, 404, 409, 422))
+def get_side_by_side(job: Id, service: ServiceDep, owner: OwnerDep) -> FileResponse:
+    """The side-by-side film; create it first with POST."""
+    return _film_response(service, service.dub(job, owner), "side-by-side")
 
 
 @router.delete("/{job}/result", status_code=204, responses=responses(401, 404, 409, 422))
-def remove(job: Id, service: Given, owner: Owner) -> None:
-    """Remove a job that has ended, and its films."""
+def delete_job(job: Id, service: ServiceDep, owner: OwnerDep) -> None:
+    """Delete a job that has ended, and its films."""
     if service.dub(job, owner).state in ACTIVE:
-        raise Problem(409, "The job has not ended; cancel it first.")
-    service.store.forget(jobs=[job])
+        raise Problem(409, "The job is still active; cancel it first.")
+    service.store.delete(jobs=[job])
     shutil.rmtree(service.settings.job(job), ignore_errors=True)
 
 
-async def _changes(job: str, service: Service, owner: str) -> AsyncIterator[ServerSentEvent]:
+async def _events(job: str, service: Service, owner: str) -> AsyncIterator[ServerSentEvent]:
     before = None
     while before is None or before.state in ACTIVE:
         changed = service.supervisor.changed
         try:
-            view = await to_thread.run_sync(show, job, service, owner)
-        except Problem:  # it expired
+            view = await to_thread.run_sync(get_job, job, service, owner)
+        except Problem:  # the job expired
             return
         if view != before:
-            yield _event(view)
+            yield _as_event(view)
         before = view
         if view.state in ACTIVE:
             with suppress(TimeoutError):
-                await asyncio.wait_for(changed.wait(), _PATIENCE)
+                await asyncio.wait_for(changed.wait(), _POLL_INTERVAL)
 
 
-def _event(view: JobView) -> ServerSentEvent:
+def _as_event(view: JobView) -> ServerSentEvent:
     return ServerSentEvent(view.model_dump_json(), event="job")
 
 
-def _refuse_unfit(service: Service, wanted: DubRequest) -> None:
-    """Raise `Problem` 422 for uploads of which it is known already that they cannot serve."""
+def _check_inputs(service: Service, requested: DubRequest) -> None:
+    """Raise `Problem` 422 for uploads that were probed and do not fit their role."""
     for name in ("video", "speech", "background"):
-        probe = service.store.look("probe", upload, {}) if (upload := getattr(wanted, name)) else None
+        probe = service.store.latest("probe", upload, {}) if (upload := getattr(requested, name)) else None
         if probe is not None and probe.state == "failed":
             raise Problem(422, f"{name}: {probe.problem}")
         found = probe.figures if probe else {}
         if name == "video" and found.get("kind") == "sound":
-            raise Problem(422, "video: This is a sound; choose a film or a picture.")
+            raise Problem(422, "video: The file contains only sound; choose a film or a picture.")
         if name != "video" and found.get("sound") is False:
-            raise Problem(422, f"{name}: This has no sound; choose a recording.")
+            raise Problem(422, f"{name}: The file has no sound; choose a recording.")
 
 
-class _Film(FileResponse):
-    """A film in ranges; of one that it does not have it is told as of all errors."""
+class _FilmResponse(FileResponse):
+    """A film with range requests; an invalid range is answered with a problem document."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def checked(message: Message) -> None:
+        async def send_checked(message: Message) -> None:
             if message.get("status", 200) >= 400:
                 size = Path(self.path).stat().st_size
-                sentence = f"The film has {size} bytes; ask for some of them."
+                sentence = f"The film has {size} bytes; request a range within them."
                 raise Problem(message["status"], sentence, Content_Range=f"bytes */{size}")
             await send(message)
 
-        await super().__call__(scope, receive, checked)
+        await super().__call__(scope, receive, send_checked)
 
 
-def _film(service: Service, job: Job, name: str) -> FileResponse:
+def _film_response(service: Service, job: Job, name: str) -> FileResponse:
     if job.state != "done":
-        raise Problem(409, f"The job is {job.state} and has no result; ask for its state.")
+        raise Problem(409, f"The job is {job.state} and has no result; wait until it is done.")
     path = service.settings.job(job.id) / f"{name}.mp4"
     if not path.is_file():
-        raise Problem(404, "There is no such film of this job; ask for it first.")
+        raise Problem(404, "The job has no such film; request it first.")
     filename = f"{name}-{job.id[:8]}.mp4"
-    return _Film(path, media_type="video/mp4", filename=filename, content_disposition_type="inline")
+    return _FilmResponse(path, media_type="video/mp4", filename=filename, content_disposition_type="inline")

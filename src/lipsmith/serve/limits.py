@@ -1,4 +1,4 @@
-"""Bounds that the operating system holds a worker to, whatever a file makes its decoder do."""
+"""Memory and CPU limits of a worker, enforced by the operating system even inside a decoder."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Final
 
 _CPU_BASE: Final = 120
 _CPU_PER_SECOND: Final = 90
-"""Seconds of processor time that a second of media may cost: a dub of one face at 640x480 takes 1.5."""
+"""CPU seconds allowed per second of media; a dub of one face at 640x480 takes 1.5."""
 
 
 def limit_memory(size: int) -> None:
-    """Let this process hold `size` bytes of its own at most; no core files. Nothing on systems without such limits."""
+    """Limit the memory of this process to `size` bytes and disable core dumps. Does nothing on Windows."""
     if sys.platform == "win32":
         return
     import resource
 
-    # Data, not address space: a GPU's driver reserves far more addresses than it ever fills.
+    # Data, not address space: a GPU driver reserves far more addresses than it uses.
     limit = resource.RLIMIT_DATA if sys.platform == "linux" else resource.RLIMIT_AS
     _, hard = resource.getrlimit(limit)
     if hard == resource.RLIM_INFINITY or hard > size:
@@ -27,34 +27,34 @@ def limit_memory(size: int) -> None:
 
 
 @contextmanager
-def limited_time(media_seconds: float) -> Iterator[None]:
-    """End this process, by SIGXCPU, where the work inside the `with` uses far more time than such media need.
+def limit_cpu_time(media_seconds: float) -> Iterator[None]:
+    """Terminate the process with SIGXCPU if the block uses far more CPU time than media of this length need.
 
-    Inside another such `with` the outer one's clock stands still.
+    Blocks nest: time in an inner block does not count in the outer one. Does nothing on Windows.
     """
     if sys.platform == "win32":
         yield
         return
     import resource
 
-    before, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    began = _used()
-    allowed = int(began + _CPU_BASE + _CPU_PER_SECOND * media_seconds)
-    resource.setrlimit(resource.RLIMIT_CPU, (_at_most(allowed, hard), hard))
+    previous, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    started = _cpu_seconds()
+    allowed = int(started + _CPU_BASE + _CPU_PER_SECOND * media_seconds)
+    resource.setrlimit(resource.RLIMIT_CPU, (_capped(allowed, hard), hard))
     try:
         yield
     finally:
-        outer = before if before == resource.RLIM_INFINITY else int(before + _used() - began + 1)
-        resource.setrlimit(resource.RLIMIT_CPU, (_at_most(outer, hard), hard))
+        restored = previous if previous == resource.RLIM_INFINITY else int(previous + _cpu_seconds() - started + 1)
+        resource.setrlimit(resource.RLIMIT_CPU, (_capped(restored, hard), hard))
 
 
-def _at_most(wanted: int, hard: int) -> int:
+def _capped(wanted: int, hard: int) -> int:
     import resource
 
     return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
 
 
-def _used() -> float:
+def _cpu_seconds() -> float:
     import resource
 
     usage = resource.getrusage(resource.RUSAGE_SELF)

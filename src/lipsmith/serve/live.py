@@ -1,4 +1,4 @@
-"""The route of live sessions: PCM in, fragmented MP4 out, or WebRTC; each session runs in its own process."""
+"""The WebSocket route of live sessions: PCM in, fragmented MP4 or WebRTC out; each session is a process."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from lipsmith.serve.views import Id
 _LOG = logging.getLogger(__name__)
 
 MEDIA, STATE, SOUND, COMMAND, OFFER = b"m", b"s", b"p", b"c", b"o"
-"""Kinds of messages between the server and the process of a session."""
+"""Types of messages between the server and the process of a session."""
 HEADER: Final = struct.Struct(">cI")
-"""Of each message: its kind, and how many bytes follow."""
+"""Header of a message: its type and the number of bytes that follow."""
 COMMANDS: Final = ("flush", "interrupt")
-MOST_SESSIONS: Final = 2
-"""Sessions at a time of all clients: each takes a core and a half."""
-_LARGEST: Final = 1 << 20
-"""Bytes of one message of a client."""
-_LONGEST_OFFER: Final = 1 << 16
-_NOT_FOUND, _BUSY, _WRONG = 4404, 4429, 4400
-_PATIENCE: Final = 3.0
+MAX_SESSIONS: Final = 2
+"""Concurrent sessions of all clients; each uses about 1.5 cores."""
+_MAX_MESSAGE: Final = 1 << 20
+"""Most bytes of one message from a client."""
+_MAX_OFFER: Final = 1 << 16
+_CLOSE_NOT_FOUND, _CLOSE_BUSY, _CLOSE_INVALID = 4404, 4429, 4400
+_EXIT_TIMEOUT: Final = 3.0
 
 Transport = Literal["mp4", "webrtc"]
 
@@ -48,26 +48,25 @@ async def live(
     strength: Annotated[float, Query(ge=0, le=STRONGEST)] = 1.0,
     transport: Transport = "mp4",
 ) -> None:
-    """A film or picture that speaks what it is sent.
+    """Dub a film or picture live with the speech that the client sends.
 
-    In: 16-bit mono PCM at `rate`, little endian, in binary messages of any even size; `flush` and `interrupt` in text
-    messages. Out: text messages with the state as JSON, then fragmented MP4 in binary messages. With `webrtc`, a text
-    message with the offer (SDP) is answered by the state `answer` with its `sdp`; sound and media then take that way,
-    for as long as this socket is open. Closed with 4404 for an upload that does not exist, 4429 if too many sessions
-    run, 4400 for any other message.
+    In: 16-bit mono PCM at `rate`, little endian, in binary messages of any even size; `flush` and `interrupt` as text
+    messages. Out: the state as JSON in text messages, then fragmented MP4 in binary messages. With `webrtc`, the client
+    sends its offer (SDP) as a text message and receives the state `answer` with the `sdp`; audio and video then use
+    WebRTC until this socket closes. Close codes: 4404 unknown upload, 4429 too many sessions, 4400 invalid message.
     """
     service: Service = socket.app.state.service
     found = await asyncio.to_thread(service.store.upload, upload, socket.state.owner)
     sessions: set[WebSocket] = socket.app.state.live
     await socket.accept()
     if found is None:
-        await socket.close(_NOT_FOUND, "There is no such upload of yours; send the file again.")
+        await socket.close(_CLOSE_NOT_FOUND, "You have no such upload; send the file again.")
         return
-    if len(sessions) >= MOST_SESSIONS:
-        await socket.close(_BUSY, "Too many live sessions run; try again later.")
+    if len(sessions) >= MAX_SESSIONS:
+        await socket.close(_CLOSE_BUSY, "Too many live sessions are running; try again later.")
         return
-    words = {
-        "settings": service.settings.for_worker(),
+    arguments = {
+        "settings": service.settings.for_process(),
         "upload": upload,
         "sha256": found.sha256,
         "rate": rate,
@@ -77,19 +76,19 @@ async def live(
     }
     process = None
     try:
-        with _counted(sessions, socket):
+        with _registered(sessions, socket):
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "lipsmith.serve.live_session", json.dumps(words), stdin=PIPE, stdout=PIPE
+                sys.executable, "-m", "lipsmith.serve.live_session", json.dumps(arguments), stdin=PIPE, stdout=PIPE
             )
-            await _bridge(socket, process)
+            await _relay(socket, process)
     finally:
         if process is not None:
-            await _end(process)
+            await _stop(process)
 
 
 @contextmanager
-def _counted(sessions: set[WebSocket], socket: WebSocket) -> Iterator[None]:
-    """Count a session from before its process starts, or a burst of clients would pass the bound."""
+def _registered(sessions: set[WebSocket], socket: WebSocket) -> Iterator[None]:
+    """Register a session before its process starts, so that simultaneous clients cannot exceed the limit."""
     sessions.add(socket)
     try:
         yield
@@ -97,39 +96,44 @@ def _counted(sessions: set[WebSocket], socket: WebSocket) -> Iterator[None]:
         sessions.discard(socket)
 
 
-async def _bridge(socket: WebSocket, process: Process) -> None:
-    """Carry messages both ways until either side ends."""
-    tasks = [asyncio.create_task(_to_session(socket, process)), asyncio.create_task(_from_session(socket, process))]
-    done, waiting = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in waiting:
+async def _relay(socket: WebSocket, process: Process) -> None:
+    """Relay messages in both directions until one side ends."""
+    tasks = [
+        asyncio.create_task(_forward_to_session(socket, process)),
+        asyncio.create_task(_forward_to_client(socket, process)),
+    ]
+    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
         task.cancel()
-    await asyncio.gather(*waiting, return_exceptions=True)
+    await asyncio.gather(*pending, return_exceptions=True)
     for task in done:
         with suppress(WebSocketDisconnect, ConnectionError, RuntimeError):
             task.result()
 
 
-async def _to_session(socket: WebSocket, process: Process) -> None:
+async def _forward_to_session(socket: WebSocket, process: Process) -> None:
     assert process.stdin is not None
     while True:
         message: dict[str, Any] = dict(await socket.receive())
         if message["type"] == "websocket.disconnect":
             return
         sound, command = message.get("bytes"), message.get("text")
-        if sound is not None and len(sound) % 2 == 0 and len(sound) <= _LARGEST:
+        if sound is not None and len(sound) % 2 == 0 and len(sound) <= _MAX_MESSAGE:
             process.stdin.write(HEADER.pack(SOUND, len(sound)) + sound)
         elif command in COMMANDS:
             process.stdin.write(HEADER.pack(COMMAND, len(command)) + command.encode())
-        elif command is not None and command.startswith("v=0") and len(command) <= _LONGEST_OFFER:
+        elif command is not None and command.startswith("v=0") and len(command) <= _MAX_OFFER:
             offer = command.encode()
             process.stdin.write(HEADER.pack(OFFER, len(offer)) + offer)
         else:
-            await socket.close(_WRONG, "Send 16-bit PCM in binary messages, and flush, interrupt or an offer in text.")
+            await socket.close(
+                _CLOSE_INVALID, "Send 16-bit PCM in binary messages, and flush, interrupt or an offer in text."
+            )
             return
         await process.stdin.drain()
 
 
-async def _from_session(socket: WebSocket, process: Process) -> None:
+async def _forward_to_client(socket: WebSocket, process: Process) -> None:
     assert process.stdout is not None
     try:
         while True:
@@ -143,11 +147,11 @@ async def _from_session(socket: WebSocket, process: Process) -> None:
         await socket.close(1011, "The session has ended.")
 
 
-async def _end(process: Process) -> None:
+async def _stop(process: Process) -> None:
     if process.stdin is not None:
         process.stdin.close()
     try:
-        await asyncio.wait_for(process.wait(), _PATIENCE)
+        await asyncio.wait_for(process.wait(), _EXIT_TIMEOUT)
     except TimeoutError:
         process.kill()
         await process.wait()

@@ -1,6 +1,6 @@
-"""The process of one live session: sound and commands on standard input, states and media on standard output.
+"""The process of one live session. It reads audio and commands from stdin, and writes states and media to stdout.
 
-`python -m lipsmith.serve.live_session WORDS` is started by the server, with what it needs to know as JSON.
+The server starts `python -m lipsmith.serve.live_session ARGUMENTS`, with its arguments as JSON.
 """
 
 from __future__ import annotations
@@ -27,116 +27,119 @@ from lipsmith.serve.settings import Settings
 
 _LOG = logging.getLogger(__name__)
 
-_MOST_BEHIND = 0.5
-_SECONDS = 60.0
-"""Of footage that a session plays forward and back; more would only take longer to prepare."""
+_MAX_BEHIND = 0.5
+"""Seconds of queued speech above which pauses are shortened."""
+_MAX_SECONDS = 60.0
+"""Seconds of footage that a session uses; more would only take longer to prepare."""
 
 
-def main(words: dict[str, Any], source: BinaryIO, sink: BinaryIO) -> None:
-    """Prepare the clip, or load it, and stream until `source` ends."""
-    settings = Settings.from_plain(words["settings"])
+def main(arguments: dict[str, Any], source: BinaryIO, sink: BinaryIO) -> None:
+    """Load or prepare the clip, then run the session until `source` ends."""
+    settings = Settings.from_json(arguments["settings"])
     limit_memory(settings.memory)
     try:
-        _tell(sink, state="preparing")
+        _send_state(sink, state="preparing")
         dubber = Dubber.from_pretrained(settings.model, settings.device, settings.threads)
-        clip = _clip(settings, dubber, words, sink)
-        session = Live(clip, words["rate"], strength=words["strength"], most_behind=_MOST_BEHIND)
+        clip = _load_clip(settings, dubber, arguments, sink)
+        session = Live(clip, arguments["rate"], strength=arguments["strength"], most_behind=_MAX_BEHIND)
     except LipsmithError as error:
-        _tell(sink, state="failed", problem=str(error).replace(str(settings.upload(words["upload"])), "The film"))
+        _send_state(
+            sink, state="failed", problem=str(error).replace(str(settings.upload(arguments["upload"])), "The film")
+        )
         return
     media = {"mime": MIME, "width": clip.size[0], "height": clip.size[1], "frame_rate": session.frame_rate}
-    if words["transport"] == "webrtc":
-        _call(session, source, sink, media)
+    if arguments["transport"] == "webrtc":
+        _run_webrtc(session, source, sink, media)
         return
-    _tell(sink, state="ready", **media)
-    Thread(target=_listen, args=(session, source), daemon=True).start()
-    _stream(session, FragmentedMP4(*clip.size, session.frame_rate, session.rate, clip.config.name), sink)
+    _send_state(sink, state="ready", **media)
+    Thread(target=_read_messages, args=(session, source), daemon=True).start()
+    _send_media(session, FragmentedMP4(*clip.size, session.frame_rate, session.rate, clip.config.name), sink)
 
 
-def _clip(settings: Settings, dubber: Dubber, words: dict[str, Any], sink: BinaryIO) -> Clip:
-    """The clip as an earlier session kept it, or prepared and kept now."""
-    key = hashlib.sha256(f"{words['sha256']} {words['face']} {dubber.config.name}".encode()).hexdigest()[:32]
+def _load_clip(settings: Settings, dubber: Dubber, arguments: dict[str, Any], sink: BinaryIO) -> Clip:
+    """Load the clip that an earlier session stored, or prepare and store it."""
+    key = hashlib.sha256(f"{arguments['sha256']} {arguments['face']} {dubber.config.name}".encode()).hexdigest()[:32]
     folder = settings.data / "clips" / key
     try:
         clip = Clip.load(folder, dubber)
         os.utime(folder)
     except InputError:
-        clip = _prepared(settings, dubber, words, sink)
+        clip = _prepare(settings, dubber, arguments, sink)
         folder.parent.mkdir(mode=0o700, exist_ok=True)
         clip.save(folder)
     return clip
 
 
-def _prepared(settings: Settings, dubber: Dubber, words: dict[str, Any], sink: BinaryIO) -> Clip:
-    told = -1
+def _prepare(settings: Settings, dubber: Dubber, arguments: dict[str, Any], sink: BinaryIO) -> Clip:
+    last = -1
 
     def progress(done: int, total: int) -> None:
-        nonlocal told
-        share = 100 * done // total if total else 0
-        if share != told:
-            told = share
-            _tell(sink, state="preparing", progress=share / 100)
+        nonlocal last
+        percent = 100 * done // total if total else 0
+        if percent != last:
+            last = percent
+            _send_state(sink, state="preparing", progress=percent / 100)
 
-    film = settings.upload(words["upload"])
-    return dubber.prepare(film, words["face"], end=_SECONDS, progress=progress)
+    film = settings.upload(arguments["upload"])
+    return dubber.prepare(film, arguments["face"], end=_MAX_SECONDS, progress=progress)
 
 
-def _call(session: Live, source: BinaryIO, sink: BinaryIO, media: dict[str, Any]) -> None:
-    """Answer the first offer, and keep the call until `source` ends."""
+def _run_webrtc(session: Live, source: BinaryIO, sink: BinaryIO, media: dict[str, Any]) -> None:
+    """Answer the first offer, and keep the connection open until `source` ends."""
     try:
         from lipsmith.live.webrtc import answer
     except ModuleNotFoundError:
-        _tell(sink, state="failed", problem="WebRTC needs the live extra: pip install 'lipsmith[live]'.")
+        _send_state(sink, state="failed", problem="WebRTC needs the live extra: pip install 'lipsmith[live]'.")
         return
 
-    async def call() -> None:
+    async def run() -> None:
         loop, offers = asyncio.get_running_loop(), asyncio.Queue[str | None]()
 
-        def listen() -> None:
-            _listen(session, source, lambda offer: loop.call_soon_threadsafe(offers.put_nowait, offer))
+        def read() -> None:
+            _read_messages(session, source, lambda offer: loop.call_soon_threadsafe(offers.put_nowait, offer))
             loop.call_soon_threadsafe(offers.put_nowait, None)
 
-        Thread(target=listen, daemon=True).start()
-        _tell(sink, state="ready", **media)
+        Thread(target=read, daemon=True).start()
+        _send_state(sink, state="ready", **media)
         if (offer := await offers.get()) is None:
             return
         try:
             connection, sdp = await answer(session, offer)
         except InputError as error:
-            _tell(sink, state="failed", problem=str(error))
+            _send_state(sink, state="failed", problem=str(error))
             return
-        _tell(sink, state="answer", sdp=sdp)
+        _send_state(sink, state="answer", sdp=sdp)
         while await offers.get() is not None:
-            _LOG.warning("a call takes one offer; another was ignored")
+            _LOG.warning("ignored a second offer; a session takes only one")
         await connection.close()
 
-    asyncio.run(call())
+    asyncio.run(run())
 
 
-def _listen(session: Live, source: BinaryIO, offered: Callable[[str], object] = lambda _: None) -> None:
-    """Push what comes; close the session when the server is gone."""
+def _read_messages(session: Live, source: BinaryIO, on_offer: Callable[[str], object] = lambda _: None) -> None:
+    """Handle the messages of the server; close the session when they end."""
     while len(header := source.read(HEADER.size)) == HEADER.size:
         kind, size = HEADER.unpack(header)
         content = source.read(size)
         if kind == COMMAND:
             getattr(session, content.decode())()
         elif kind == OFFER:
-            offered(content.decode())
+            on_offer(content.decode())
         else:
             session.push(np.frombuffer(content, "<i2"))
     session.close()
 
 
-def _stream(session: Live, stream: FragmentedMP4, sink: BinaryIO) -> None:
+def _send_media(session: Live, stream: FragmentedMP4, sink: BinaryIO) -> None:
     for frame in session.frames():
-        _write(sink, MEDIA, stream.add(frame))
+        _send(sink, MEDIA, stream.add(frame))
 
 
-def _tell(sink: BinaryIO, **state: object) -> None:
-    _write(sink, STATE, json.dumps(state).encode())
+def _send_state(sink: BinaryIO, **state: object) -> None:
+    _send(sink, STATE, json.dumps(state).encode())
 
 
-def _write(sink: BinaryIO, kind: bytes, content: bytes) -> None:
+def _send(sink: BinaryIO, kind: bytes, content: bytes) -> None:
     sink.write(HEADER.pack(kind, len(content)) + content)
     sink.flush()
 
@@ -146,4 +149,4 @@ if __name__ == "__main__":
     try:
         main(json.loads(sys.argv[1]), sys.stdin.buffer, sys.stdout.buffer)
     except BrokenPipeError:
-        _LOG.info("the server is gone")
+        _LOG.info("the server has exited")

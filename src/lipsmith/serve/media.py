@@ -1,4 +1,4 @@
-"""What an upload holds, found by the worker from its headers, and pictures of the faces in it."""
+"""Properties of an upload, read from its headers, and thumbnails of its faces."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ if TYPE_CHECKING:
 
     from lipsmith import Face
 
-_THUMBNAIL: Final = 160
-_MOST_THUMBNAILS: Final = 40
+_THUMBNAIL_SIZE: Final = 160
+_MAX_THUMBNAILS: Final = 40
 _PICTURES: Final = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "JPEG2000", "AVIF", "HEIF", "GIF")
 
 
-def look_at(path: Path, max_pixels: int, max_minutes: float) -> dict[str, Any]:
-    """Kind (film, picture or sound), length, size and rate of an upload, and whether it has sound.
+def inspect(path: Path, max_pixels: int, max_minutes: float) -> dict[str, Any]:
+    """Kind (film, picture or sound), duration, size and frame rate of an upload, and whether it has sound.
 
-    Raises `InputError` for what is none of these, too large or too long; that is found before pictures are decoded.
+    Raises `InputError` for other files, and for those that are too large or too long, before any picture is decoded.
     """
     size = _picture_size(path)
     if size is not None:
-        _refuse_large(path, *size, max_pixels)
+        _check_pixels(path, *size, max_pixels)
         if (info := probe(path)).is_still:
             return {"kind": "picture", "width": info.width, "height": info.height, "sound": False}
     with open_input(path) as container:
         picture, sound = video_stream(container), audio_stream(container)
         if picture is not None:
-            _refuse_large(path, picture.codec_context.width, picture.codec_context.height, max_pixels)
+            _check_pixels(path, picture.codec_context.width, picture.codec_context.height, max_pixels)
         stream = picture or sound
         if stream is None:
-            raise InputError(f"{path} has neither a picture nor a sound that can be decoded; choose another file.")
-        length = _length(container, stream, path)
-    if length > 60 * max_minutes:
-        raise InputError(f"{path} lasts {length / 60:.1f} minutes, and {max_minutes:g} are the most; shorten it.")
+            raise InputError(f"{path} contains no picture or sound that can be decoded; choose another file.")
+        duration = _duration(container, stream, path)
+    if duration > 60 * max_minutes:
+        raise InputError(f"{path} lasts {duration / 60:.1f} minutes; the limit is {max_minutes:g}, so shorten it.")
     if picture is None:
-        return {"kind": "sound", "seconds": length, "sound": True}
+        return {"kind": "sound", "seconds": duration, "sound": True}
     info = probe(path)
     return {
         "kind": "picture" if info.is_still else "film",
-        "seconds": None if info.is_still else length,
+        "seconds": None if info.is_still else duration,
         "width": info.width,
         "height": info.height,
         "rate": float(info.rate),
@@ -61,7 +61,7 @@ def look_at(path: Path, max_pixels: int, max_minutes: float) -> dict[str, Any]:
 
 
 def describe_faces(path: Path, faces: Sequence[Face]) -> list[dict[str, Any]]:
-    """Number, shot, times, place and size of every face, with a picture of each of the first forty."""
+    """Number, shot, times, position and size of every face, with thumbnails of the first 40."""
     return [
         {
             "number": face.number,
@@ -72,37 +72,37 @@ def describe_faces(path: Path, faces: Sequence[Face]) -> list[dict[str, Any]]:
             "width": round(face.size),
             "x": round(face.place[0]),
             "y": round(face.place[1]),
-            "thumbnail": _thumbnail(path, face) if place < _MOST_THUMBNAILS else None,
+            "thumbnail": _thumbnail(path, face) if index < _MAX_THUMBNAILS else None,
         }
-        for place, face in enumerate(faces)
+        for index, face in enumerate(faces)
     ]
 
 
 def _picture_size(path: Path) -> tuple[int, int] | None:
-    """Width and height by a picture's header; None for films and sounds."""
+    """Width and height from the header of a picture; None for films and sounds."""
     from pi_heif import register_heif_opener
     from PIL import Image
 
     register_heif_opener()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of sizes, which are judged here
+        warnings.simplefilter("ignore")  # about large pictures, which are checked here
         try:
             with Image.open(path, formats=_PICTURES) as picture:
                 return picture.size
         except Image.DecompressionBombError as error:
-            raise InputError(f"{path} has more pixels than can be worked on; make it smaller.") from error
+            raise InputError(f"{path} has too many pixels; make it smaller.") from error
         except (OSError, ValueError, SyntaxError):
             return None
 
 
-def _refuse_large(path: Path, width: int, height: int, max_pixels: int) -> None:
+def _check_pixels(path: Path, width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
-        most = max_pixels / 1e6
-        raise InputError(f"{path} has pictures of {width} x {height} pixels, and {most:.1f} million are the most.")
+        limit = max_pixels / 1e6
+        raise InputError(f"{path} has {width} x {height} pixels; the limit is {limit:.1f} million, so shrink it.")
 
 
-def _length(container: InputContainer, stream: VideoStream | AudioStream, path: Path) -> float:
-    """Seconds that a file declares, or else, as with recordings of browsers, those of its packets."""
+def _duration(container: InputContainer, stream: VideoStream | AudioStream, path: Path) -> float:
+    """Seconds from the header, or from the packets where it has none, as in recordings of browsers."""
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
     if container.duration:
@@ -112,7 +112,7 @@ def _length(container: InputContainer, stream: VideoStream | AudioStream, path: 
 
 
 def _thumbnail(path: Path, face: Face) -> str | None:
-    """A JPEG of the face in the middle of its time, as an address that holds it."""
+    """A JPEG of the face, halfway through its time on screen, as a data URL."""
     from lipsmith.face.crop import crop_image
 
     first, last = face.seconds
@@ -120,6 +120,6 @@ def _thumbnail(path: Path, face: Face) -> str | None:
     frame = next(read_frames(path, middle), None) or next(read_frames(path, first), None)
     if frame is None:
         return None
-    crop = crop_image(frame.image, face.transforms[len(face.transforms) // 2], _THUMBNAIL)
+    crop = crop_image(frame.image, face.transforms[len(face.transforms) // 2], _THUMBNAIL_SIZE)
     _, encoded = cv2.imencode(".jpg", crop[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 82])
     return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()

@@ -1,4 +1,4 @@
-"""Figures for a monitoring system, in Prometheus' text format."""
+"""Metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lipsmith.serve.supervisor import Supervisor
 
 @dataclass
 class Metrics:
-    """Counters of one service, and what its store and its worker tell when asked."""
+    """Metrics of one service: a request counter, and gauges read from the store and the supervisor at each scrape."""
 
     store: Store
     supervisor: Supervisor
@@ -25,48 +25,48 @@ class Metrics:
 
     def __post_init__(self) -> None:
         self.requests = Counter(
-            "lipsmith_requests", "Answers by method and status", ["method", "status"], registry=self.registry
+            "lipsmith_requests", "Responses by method and status", ["method", "status"], registry=self.registry
         )
-        self.registry.register(_State(self.store, self.supervisor))
+        self.registry.register(_StateCollector(self.store, self.supervisor))
 
-    def answer(self) -> Response:
-        """All of them."""
+    def response(self) -> Response:
+        """All metrics in the text format."""
         return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_LATEST)
 
 
-class Counted:
-    """Middleware that counts answers."""
+class RequestCounter:
+    """Middleware that counts responses."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app, self._metrics = app, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, and note the status."""
+        """Run the application and count the status of its response."""
 
-        async def counted(message: Message) -> None:
+        async def send_counted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 method = scope["method"] if scope["method"] in _METHODS else "other"
                 self._metrics.requests.labels(method, str(message["status"])).inc()
             await send(message)
 
-        await self._app(scope, receive, counted)
+        await self._app(scope, receive, send_counted)
 
 
 _METHODS = {"GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH"}
 
 
 @dataclass(eq=False)
-class _State(Collector):
-    """Asked for at each scrape."""
+class _StateCollector(Collector):
+    """Gauges that are computed at each scrape."""
 
     store: Store
     supervisor: Supervisor
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        jobs = GaugeMetricFamily("lipsmith_jobs", "Jobs that are kept", labels=["kind", "state"])
-        for labels, count in self.store.counts().items():
+        jobs = GaugeMetricFamily("lipsmith_jobs", "Stored jobs by kind and state", labels=["kind", "state"])
+        for labels, count in self.store.counts_by_state().items():
             jobs.add_metric(labels, count)
         yield jobs
         alive = self.supervisor.pid is not None
-        yield GaugeMetricFamily("lipsmith_worker_up", "Whether the worker runs", float(alive))
-        yield GaugeMetricFamily("lipsmith_worker_restarts", "Workers that ended", float(self.supervisor.restarts))
+        yield GaugeMetricFamily("lipsmith_worker_up", "Whether the worker is running", float(alive))
+        yield GaugeMetricFamily("lipsmith_worker_restarts", "Number of worker exits", float(self.supervisor.restarts))

@@ -1,4 +1,4 @@
-"""The page's files, the login, and the API's description for people."""
+"""Routes of the page, the login and the API reference."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Resp
 from starlette.staticfiles import StaticFiles
 
 from lipsmith import web
-from lipsmith.serve.gate import SESSION, Guesses, address_of, cookie, same, session_of
+from lipsmith.serve.auth import SESSION, FailedLogins, address_of, cookie, equal_secrets, session_value
 from lipsmith.serve.problems import Problem
 from lipsmith.serve.reference import reference
 from lipsmith.serve.service import owner_of, service_of
@@ -21,44 +21,44 @@ router = APIRouter(include_in_schema=False)
 
 
 def mount(app: FastAPI) -> None:
-    """Serve scripts and styles, which are nobody's secret."""
+    """Serve the scripts and styles, which need no token."""
     app.mount("/static", StaticFiles(directory=_FILES), name="static")
 
 
 @router.get("/")
 def index(request: Request) -> FileResponse:
-    """The page, or the login where a token is needed and was not given."""
+    """The page, or the login form for a client that is not authorized."""
     return FileResponse(_FILES / ("index.html" if request.state.admitted else "login.html"))
 
 
 @router.get("/live")
 def live() -> FileResponse:
-    """The page of live sessions."""
+    """The live page."""
     return FileResponse(_FILES / "live.html")
 
 
 @router.post("/login")
 def login(request: Request, token: Annotated[str, Form(max_length=1024)]) -> Response:
-    """Give the token once; the page's cookie then stands for it."""
-    expected, guesses = service_of(request).settings.token, guesses_of(request)
-    if wait := guesses.wait(address_of(request)):
+    """Check the token and set a session cookie."""
+    expected, failed_logins = service_of(request).settings.token, failed_logins_of(request)
+    if wait := failed_logins.wait(address_of(request)):
         raise Problem(429, "Too many wrong tokens; wait a minute.", Retry_After=str(wait))
     if expected is None:
         return RedirectResponse("/", 303)
-    if not same(token, expected):
-        guesses.add(address_of(request))
+    if not equal_secrets(token, expected):
+        failed_logins.add(address_of(request))
         return RedirectResponse("/?wrong", 303)
-    session = cookie(request, SESSION, session_of(expected, owner_of(request)))
+    session = cookie(request, SESSION, session_value(expected, owner_of(request)))
     return RedirectResponse("/", 303, {"Set-Cookie": session})
 
 
 @router.get("/docs")
 def docs(request: Request) -> HTMLResponse:
-    """The API, route by route."""
+    """The API reference."""
     return HTMLResponse(reference(request.app.openapi()))
 
 
-def guesses_of(request: Request) -> Guesses:
-    """Wrong tokens so far."""
-    guesses: Guesses = request.app.state.guesses
-    return guesses
+def failed_logins_of(request: Request) -> FailedLogins:
+    """The counter of wrong tokens."""
+    failed_logins: FailedLogins = request.app.state.failed_logins
+    return failed_logins

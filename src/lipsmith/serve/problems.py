@@ -15,20 +15,20 @@ from starlette.exceptions import HTTPException
 _LOG = logging.getLogger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
-_LONGEST: Final = 300
+_MAX_LENGTH: Final = 300
 
 
 class Problem(HTTPException):
-    """An answer that says what is wrong; `detail` is one sentence with the remedy."""
+    """An HTTP error; `detail` is one sentence with the remedy."""
 
     def __init__(self, status: int, detail: str, **headers: str) -> None:
-        """`headers`: their names with underscores."""
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        super().__init__(status, detail, named or None)
+        """`headers`: extra headers, with underscores for hyphens."""
+        hyphenated = {name.replace("_", "-"): value for name, value in headers.items()}
+        super().__init__(status, detail, hyphenated or None)
 
 
 class ProblemDocument(BaseModel):
-    """What an error's body holds, for the API's description."""
+    """The body of an error."""
 
     type: str = "about:blank"
     title: str
@@ -37,41 +37,41 @@ class ProblemDocument(BaseModel):
 
 
 def problem_response(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    """The answer for an error."""
+    """The response for an error."""
     document = ProblemDocument(title=HTTPStatus(status).phrase, status=status, detail=detail)
     return JSONResponse(document.model_dump(), status, headers, MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:
-    """Let every error of the application be a problem document."""
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(RequestValidationError, _validation)
-    app.add_exception_handler(Exception, _unexpected)
+    """Make every error response of the application a problem document."""
+    app.add_exception_handler(HTTPException, _handle_http)
+    app.add_exception_handler(RequestValidationError, _handle_validation)
+    app.add_exception_handler(Exception, _handle_unexpected)
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The errors of a route, for the API's description."""
+    """OpenAPI entries for the errors of a route."""
     content = {MEDIA_TYPE: {"schema": ProblemDocument.model_json_schema()}}
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 
-async def _http(request: Request, error: Exception) -> JSONResponse:
+async def _handle_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     return problem_response(error.status_code, str(error.detail), dict(error.headers or {}))
 
 
-async def _validation(request: Request, error: Exception) -> JSONResponse:
+async def _handle_validation(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"][1:])[:_LONGEST]
+    place = ".".join(str(part) for part in first["loc"][1:])[:_MAX_LENGTH]
     where = first["loc"][0]
     if first["type"] == "json_invalid":
-        return problem_response(400, "The body is not JSON; send an object with video and speech.")
+        return problem_response(400, "The body is not valid JSON; send an object with video and speech.")
     if first["loc"] == ("body",) and "json" not in request.headers.get("content-type", ""):
-        return problem_response(415, "The body is not called JSON; send it with Content-Type: application/json.")
-    return problem_response(422, f"{place or where}: {first['msg'][:_LONGEST]}; see /docs.")
+        return problem_response(415, "The body is not declared as JSON; send it with Content-Type: application/json.")
+    return problem_response(422, f"{place or where}: {first['msg'][:_MAX_LENGTH]}; see /docs.")
 
 
-async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+async def _handle_unexpected(request: Request, error: Exception) -> JSONResponse:
     _LOG.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return problem_response(500, "The service met an error of its own; its log says which.")
+    return problem_response(500, "Internal error; see the log of the service.")

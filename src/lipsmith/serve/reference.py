@@ -1,4 +1,4 @@
-"""The API's OpenAPI description as a page without scripts: the usual viewers load theirs from other servers."""
+"""Renders the OpenAPI description as a page without scripts; the usual viewers load scripts from other servers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _HEAD = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>lip
 
 
 def reference(openapi: dict[str, Any]) -> str:
-    """HTML for an OpenAPI 3.1 description."""
+    """The HTML page of an OpenAPI 3.1 description."""
     info = openapi["info"]
     routes = "".join(
         _route(path, method, operation)
@@ -24,7 +24,7 @@ def reference(openapi: dict[str, Any]) -> str:
     schemas = "".join(_schema(name, schema) for name, schema in openapi["components"]["schemas"].items())
     return (
         f"{_HEAD}<h1>{escape(info['title'])} {escape(info['version'])}</h1><p>{escape(info['description'])} "
-        f'For programs: <a href="/openapi.json">openapi.json</a>. <a href="/">The page</a>.</p>'
+        f'Machine-readable: <a href="/openapi.json">openapi.json</a>. <a href="/">Back to the page</a>.</p>'
         f"<h2>Routes</h2>{routes}<h2>Bodies</h2>{schemas}</main></body></html>"
     )
 

@@ -1,33 +1,34 @@
-"""Starting the service, and telling what is open."""
+"""Runs the service, and summarizes who can access it."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from typing import Final
 
 import uvicorn
 
 from lipsmith.errors import UsageError
 from lipsmith.inference.model_folder import find_model
 from lipsmith.serve.app import make_app
-from lipsmith.serve.bounds import Protocol
+from lipsmith.serve.connection import TimeoutProtocol
 from lipsmith.serve.housekeeping import data_folder
-from lipsmith.serve.live import MOST_SESSIONS
+from lipsmith.serve.live import MAX_SESSIONS
 from lipsmith.serve.settings import Settings
 
-_CONNECTIONS = 500
+_CONNECTIONS: Final = 500
 
 
 def serve(settings: Settings, started: Callable[[str], None]) -> None:
-    """Serve until interrupted; `started` gets the address once it can be opened.
+    """Serve until interrupted; calls `started` with the URL once the port is open.
 
-    Raises `UsageError` where the folder or the port is another's, `WeightsError` where the model is missing.
+    Raises `UsageError` if the data folder or the port is in use, `WeightsError` if the model is missing.
     """
     find_model(settings.model)
     with data_folder(settings), _listening(settings) as listener:
         config = uvicorn.Config(
             make_app(settings),
-            http=Protocol,
+            http=TimeoutProtocol,
             ws="websockets-sansio",
             ws_max_size=1 << 20,
             lifespan="on",
@@ -43,25 +44,25 @@ def serve(settings: Settings, started: Callable[[str], None]) -> None:
         uvicorn.Server(config).run([listener])
 
 
-def what_is_open(settings: Settings) -> list[tuple[str, str]]:
-    """What can be reached and by whom, what is bounded and how, as (what, how) pairs."""
-    admitted = "whoever has the token" if settings.token else "everybody on this machine"
+def access_summary(settings: Settings) -> list[tuple[str, str]]:
+    """Who can access what, and which limits apply, as (what, how) pairs."""
+    admitted = "anyone with the token" if settings.token else "anyone on this machine"
     return [
         ("address", f"{settings.host} port {settings.port}"),
         ("reached from", "this machine only" if settings.loopback else "other machines; put TLS in front"),
-        ("without a token", "/healthz, /login, /static, and / which asks for it" if settings.token else "everything"),
+        ("without a token", "/healthz, /login, /static, and / (the login)" if settings.token else "everything"),
         ("page, /v1, /docs, /metrics", admitted),
-        ("an upload or job", "the client that made it, by its cookie"),
-        ("other sites' pages", "refused: Origin, Sec-Fetch-Site and Host are checked, no CORS"),
+        ("an upload or a job", "only the client that created it, identified by a cookie"),
+        ("pages of other sites", "rejected by Origin, Sec-Fetch-Site and Host; no CORS"),
         ("requests to other servers", "none"),
-        ("written to", f"{settings.data} only, readable by this user only"),
-        ("an upload", f"{settings.max_upload / 1e6:g} MB, {settings.max_pixels / 1e6:.1f} million pixels"),
-        ("a film or speech", f"{settings.max_minutes:g} minutes"),
-        ("a client", f"{settings.jobs_per_client} jobs at a time, {settings.uploads_per_client} uploads"),
-        ("everybody", f"{settings.jobs} jobs at a time, {_CONNECTIONS} connections"),
-        ("the worker", f"{settings.memory / 2**30:g} GiB, processor time by the length of the footage"),
-        ("live sessions", f"{MOST_SESSIONS} at a time, each a process with the worker's memory bound"),
-        ("kept for", f"{settings.keep / 3600:g} hours after its last use"),
+        ("written to", f"{settings.data}, readable by this user only"),
+        ("upload", f"{settings.max_upload / 1e6:g} MB and {settings.max_pixels / 1e6:.1f} million pixels at most"),
+        ("film or speech", f"{settings.max_minutes:g} minutes at most"),
+        ("client", f"{settings.jobs_per_client} active jobs and {settings.uploads_per_client} uploads at most"),
+        ("all clients", f"{settings.jobs} active jobs and {_CONNECTIONS} connections at most"),
+        ("worker", f"{settings.memory / 2**30:g} GiB of memory; CPU time in proportion to the length of the media"),
+        ("live sessions", f"{MAX_SESSIONS} at a time, each a process with the memory limit of the worker"),
+        ("retention", f"{settings.keep / 3600:g} hours after the last use"),
     ]
 
 
@@ -71,5 +72,5 @@ def _listening(settings: Settings) -> socket.socket:
         return socket.create_server((settings.host, settings.port), family=family, backlog=256)
     except (OSError, OverflowError) as error:
         raise UsageError(
-            f"{settings.host} port {settings.port} cannot be used ({error}); choose another --host or --port."
+            f"{settings.host} port {settings.port} is not available ({error}); choose another --host or --port."
         ) from error

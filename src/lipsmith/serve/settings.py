@@ -1,4 +1,4 @@
-"""How a service is set up, and what it refuses."""
+"""Settings of a service, with its limits."""
 
 from __future__ import annotations
 
@@ -12,46 +12,47 @@ from lipsmith.errors import UsageError
 
 _BYTES: Final = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
-_SHORTEST_TOKEN: Final = 8
+_MIN_TOKEN: Final = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Where the service listens, what it keeps and for how long, and the bounds of what it takes."""
+    """Address, data folder, retention and limits of a service. Raises `UsageError` for unsafe settings."""
 
     data: Path
-    """The only folder that is written to."""
+    """The only folder that the service writes to."""
     host: str = "127.0.0.1"
     port: int = 7860
     token: str | None = None
     max_upload: int = 2 * 10**9
     """Bytes."""
     max_minutes: float = 30.0
-    """Of a film, a speech and a result."""
+    """Longest film, speech and result, in minutes."""
     keep: float = 86_400.0
-    """Seconds from the last use of an upload and from the end of a job to their removal."""
+    """Seconds until an unused upload or a finished job expires."""
     model: str = "fast"
     device: str = "auto"
     threads: int | None = None
     max_pixels: int = 4096 * 4096
-    """Of one picture."""
+    """Largest picture or frame, in pixels."""
     jobs_per_client: int = 20
-    """Waiting and running, searches for faces included."""
+    """Most active jobs of one client, analysis of uploads included."""
     jobs: int = 400
-    """Waiting and running, of all clients."""
+    """Most active jobs of all clients."""
     uploads_per_client: int = 50
+    """Most uploads of one client."""
     spare_disk: int = 10**9
-    """Bytes of the data folder's disk that stay free."""
+    """Bytes that must stay free on the disk of the data folder."""
     memory: int = 6 * 2**30
-    """Bytes that the worker may hold."""
+    """Memory limit of the worker, in bytes."""
 
     def __post_init__(self) -> None:
         if not self.loopback and not self.token:
             raise UsageError(
-                f"--host {self.host} can be reached by other machines; give --token, or $LIPSMITH_TOKEN, as well."
+                f"--host {self.host} is reachable from other machines; set --token or $LIPSMITH_TOKEN as well."
             )
-        if self.token is not None and len(self.token) < _SHORTEST_TOKEN:
-            raise UsageError(f"The token is shorter than {_SHORTEST_TOKEN} characters and can be guessed; use more.")
+        if self.token is not None and len(self.token) < _MIN_TOKEN:
+            raise UsageError(f"The token has fewer than {_MIN_TOKEN} characters and can be guessed; use a longer one.")
         for name in ("max_upload", "max_minutes", "keep"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"--{name.replace('_', '-')} must be above 0.")
@@ -66,40 +67,40 @@ class Settings:
 
     @property
     def database(self) -> Path:
-        """The file of jobs and uploads."""
+        """Path of the database."""
         return self.data / "jobs.sqlite"
 
     def upload(self, name: str) -> Path:
-        """The file of an upload."""
+        """Path of an upload."""
         return self.data / "uploads" / name
 
     def job(self, name: str) -> Path:
-        """The folder of a job."""
+        """Folder of a job."""
         return self.data / "jobs" / name
 
-    def for_worker(self) -> dict[str, Any]:
-        """What `from_plain` reads, without the token: the worker's words can be seen in the list of processes."""
+    def for_process(self) -> dict[str, Any]:
+        """Values for `from_json`, without the token: other users can see the arguments of a process."""
         return asdict(self) | {"data": str(self.data), "host": "127.0.0.1", "token": None}
 
     @classmethod
-    def from_plain(cls, plain: dict[str, Any]) -> Settings:
-        """The inverse of `for_worker`."""
+    def from_json(cls, values: dict[str, Any]) -> Settings:
+        """Settings from the values of `for_process`."""
         known = {field.name for field in fields(cls)}
-        return cls(**{key: value for key, value in plain.items() if key in known} | {"data": Path(plain["data"])})
+        return cls(**{key: value for key, value in values.items() if key in known} | {"data": Path(values["data"])})
 
 
 def read_bytes(text: str) -> int:
-    """Bytes in "2GB", "500 MB" or "1000000"; raises `UsageError` for anything else."""
+    """Parse a size such as "2GB", "500 MB" or "1000000" into bytes; raises `UsageError` for other text."""
     return round(_amount(text, {key.upper(): value for key, value in _BYTES.items()}, text.upper(), "2GB"))
 
 
 def read_seconds(text: str) -> float:
-    """Seconds in "24h", "30m", "7d" or "90"; raises `UsageError` for anything else."""
+    """Parse a time such as "24h", "30m", "7d" or "90" into seconds; raises `UsageError` for other text."""
     return _amount(text, _SECONDS, text.lower(), "24h")
 
 
-def _amount(text: str, units: dict[str, int], words: str, example: str) -> float:
-    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?) ?([A-Za-z]{0,2})", words.strip())
+def _amount(text: str, units: dict[str, int], normalized: str, example: str) -> float:
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?) ?([A-Za-z]{0,2})", normalized.strip())
     if match is None or match[2] not in units:
-        raise UsageError(f"{text} is not an amount such as {example}.")
+        raise UsageError(f"{text} is not a valid amount; write it like {example}.")
     return float(match[1]) * units[match[2]]

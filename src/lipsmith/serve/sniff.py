@@ -1,7 +1,7 @@
-"""What a file is by its first bytes, before any decoder sees it.
+"""Detects the type of a file from its first bytes, before any decoder opens it.
 
-Only films, pictures and sounds pass. That keeps away what libav also opens: playlists and scripts that name other files
-and addresses, subtitles, text.
+Only films, pictures and sounds are accepted. libav also opens playlists and scripts that refer to other files and URLs,
+subtitles and text; these are rejected.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Final
 
 HEAD: Final = 4096
-"""Bytes that are looked at."""
+"""Number of bytes that are checked."""
 
-_STARTS: Final = (
+_SIGNATURES: Final = (
     b"\x1aE\xdf\xa3",  # Matroska, WebM
     b"OggS",
     b"FLV\x01",
@@ -31,27 +31,27 @@ _STARTS: Final = (
 )
 _BOXES: Final = (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip", b"pnot", b"jP  ")
 _RIFF: Final = (b"AVI ", b"WAVE", b"WEBP")
-_PACKETS: Final = ((0, 188), (4, 192), (0, 204))
-"""Where MPEG transport streams have their first sync byte, and how far it is to the next."""
+_TRANSPORT_LAYOUTS: Final = ((0, 188), (4, 192), (0, 204))
+"""Position of the first sync byte of an MPEG transport stream, and distance to the next one, in bytes."""
 
 
 def is_media(head: bytes) -> bool:
-    """Whether `head`, the first `HEAD` bytes of a file, begins a film, a picture or a sound."""
+    """Whether `head`, the first `HEAD` bytes of a file, belongs to a film, a picture or a sound."""
     return (
-        head.startswith(_STARTS)
+        head.startswith(_SIGNATURES)
         or head[4:8] in _BOXES
         or (head[:4] in (b"RIFF", b"RF64") and head[8:12] in _RIFF)
         or (head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"))
         or (head[:2] == b"BM" and head[6:10] == b"\x00\x00\x00\x00")
         or _is_mpeg_audio(head)
-        or any(_is_transport_stream(head, first, step) for first, step in _PACKETS)
+        or any(_is_transport_stream(head, first, step) for first, step in _TRANSPORT_LAYOUTS)
     )
 
 
 def picture_pixels(head: bytes) -> int:
-    """Pixels that a PNG, GIF or BMP says it has; 0 for other files.
+    """Number of pixels in the header of a PNG, GIF or BMP; 0 for other files.
 
-    These shrink to a thousandth, so that a small file can fill the memory.
+    These formats compress up to a thousandfold, so a small file can exhaust the memory.
     """
     if head.startswith(b"\x89PNG"):
         return int.from_bytes(head[16:20], "big") * int.from_bytes(head[20:24], "big")
@@ -64,16 +64,16 @@ def picture_pixels(head: bytes) -> int:
 
 
 def _is_mpeg_audio(head: bytes) -> bool:
-    """An MP2, MP3 or ADTS frame: eleven set bits, then no reserved version, layer, bit rate or sample rate."""
+    """Whether `head` is an MP2, MP3 or ADTS frame: 11 set bits, then no reserved version, layer, bit or sample rate."""
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return False
     if head[1] & 0xF6 == 0xF0:  # ADTS
         return (head[2] >> 2) & 0xF < 13
     version, layer = (head[1] >> 3) & 3, (head[1] >> 1) & 3
-    # Layer I is nobody's, and would let text in UTF-16 pass.
+    # Layer I is out of use, and accepting it would accept UTF-16 text.
     return version != 1 and layer in (1, 2) and head[2] >> 4 not in (0, 15) and (head[2] >> 2) & 3 != 3
 
 
 def _is_transport_stream(head: bytes, first: int, step: int) -> bool:
-    places = range(first, min(len(head), first + 8 * step), step)
-    return len(places) >= 4 and all(head[place] == 0x47 for place in places)
+    positions = range(first, min(len(head), first + 8 * step), step)
+    return len(positions) >= 4 and all(head[position] == 0x47 for position in positions)

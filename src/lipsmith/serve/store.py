@@ -1,8 +1,8 @@
-"""Uploads and jobs in one SQLite file, which both processes write and which outlives them.
+"""Uploads and jobs in one SQLite file, which the server and the worker share.
 
-A job is any work of the worker: looking at an upload (`probe`), searching it for faces (`faces`), dubbing (`dub`), or
-putting a dub beside its source (`side`).
-Each change of state is one statement that names the state it starts from, so that neither process undoes the other.
+A job is one task of the worker: to probe an upload (`probe`), to find its faces (`faces`), to dub (`dub`), or to write
+source and dub side by side (`side`). Each change of state is one SQL statement that requires the previous state, so
+neither process can overwrite a change of the other.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Row = TypeVar("Row", "Upload", "Job")
 
 ACTIVE: Final = ("queued", "running")
 PROBE, FACES, SIDE, PREVIEW, DUB = range(5)
-"""Who goes first: what takes a moment, before what somebody has to wait for anyway."""
+"""Lower numbers run first: short jobs before long ones."""
 
 
 def new_id() -> str:
@@ -32,7 +32,7 @@ def new_id() -> str:
 
 
 class Upload(SQLModel, table=True):
-    """A file that a client sent. Its name on the disk is its `id`; the client's own name is never kept."""
+    """A file that a client sent. It is stored under its `id`; the client's file name is never stored."""
 
     id: str = Field(default_factory=new_id, primary_key=True)
     owner: str = Field(index=True)
@@ -43,7 +43,7 @@ class Upload(SQLModel, table=True):
 
 
 class Job(SQLModel, table=True):
-    """Work for the worker, and what became of it."""
+    """A task for the worker, with its state and result."""
 
     id: str = Field(default_factory=new_id, primary_key=True)
     owner: str = Field(index=True)
@@ -67,48 +67,48 @@ class Job(SQLModel, table=True):
 
 
 _UPLOADS: Final = (col(Job.video), col(Job.speech), col(Job.options)["background"].as_string())
-"""What a job cannot do without."""
+"""The uploads that a job needs."""
 
 
 def inputs_of(job: Job) -> dict[str, str]:
-    """The uploads that a job reads, and what each is to it."""
+    """The uploads that a job reads, and the role of each."""
     roles = {"background": job.options.get("background"), "speech": job.speech, "film": job.video}
     return {upload: role for role, upload in roles.items() if upload}
 
 
 class Store:
-    """The file at `path`, made where it does not exist."""
+    """The database at `path`, created if missing."""
 
     def __init__(self, path: Path, durable: bool = True) -> None:
-        """With `durable`, what was accepted survives a loss of power; else only the end of a process."""
+        """With `durable`, commits survive a power failure; without it, only a crash of the process."""
         self._engine = _engine(path, durable)
         SQLModel.metadata.create_all(self._engine, tables=[_table(Upload), _table(Job)])
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the database."""
         self._engine.dispose()
 
     def add(self, row: Row) -> Row:
-        """Keep a new upload or job."""
+        """Insert an upload or a job."""
         with self._session() as session:
             session.add(row)
         return row
 
     def upload(self, name: str, owner: str) -> Upload | None:
-        """An upload of this owner, whose time of last use becomes now."""
-        mine = (col(Upload.id) == name, col(Upload.owner) == owner)
-        if not self._execute(update(Upload).where(*mine).values(used=time.time())):
+        """An upload of this owner; updates its time of last use."""
+        conditions = (col(Upload.id) == name, col(Upload.owner) == owner)
+        if not self._execute(update(Upload).where(*conditions).values(used=time.time())):
             return None
         with self._session() as session:
-            return session.exec(select(Upload).where(*mine)).first()
+            return session.exec(select(Upload).where(*conditions)).first()
 
-    def same_upload(self, sha256: str, owner: str) -> Upload | None:
-        """What this owner sent before with the same content."""
+    def find_upload(self, sha256: str, owner: str) -> Upload | None:
+        """An upload of this owner with this content, if there is one."""
         with self._session() as session:
             return session.exec(select(Upload).where(Upload.sha256 == sha256, Upload.owner == owner)).first()
 
-    def uploads_of(self, owner: str) -> int:
-        """How many uploads an owner has."""
+    def count_uploads(self, owner: str) -> int:
+        """Number of uploads of an owner."""
         with self._session() as session:
             return session.exec(select(func.count()).select_from(Upload).where(Upload.owner == owner)).one()
 
@@ -119,55 +119,55 @@ class Store:
 
     def dubs(self, owner: str, limit: int) -> Sequence[Job]:
         """The dubs of this owner, newest first."""
-        chosen = select(Job).where(Job.owner == owner, Job.kind == "dub").order_by(col(Job.created).desc())
+        query = select(Job).where(Job.owner == owner, Job.kind == "dub").order_by(col(Job.created).desc())
         with self._session() as session:
-            return session.exec(chosen.limit(limit)).all()
+            return session.exec(query.limit(limit)).all()
 
-    def look(self, kind: Kind, video: str, options: dict[str, Any]) -> Job | None:
-        """The newest `probe` or `faces` of an upload with these options."""
-        chosen = select(Job).where(Job.kind == kind, Job.video == video).order_by(col(Job.created).desc())
+    def latest(self, kind: Kind, video: str, options: dict[str, Any]) -> Job | None:
+        """The newest job of this kind for an upload, with exactly these options."""
+        query = select(Job).where(Job.kind == kind, Job.video == video).order_by(col(Job.created).desc())
         with self._session() as session:
-            return next((job for job in session.exec(chosen) if job.options == options), None)
+            return next((job for job in session.exec(query) if job.options == options), None)
 
-    def active(self, owner: str | None = None, upload: str | None = None) -> int:
-        """How many jobs wait or run: of everybody, of an owner, or of those that need an upload."""
-        chosen = select(func.count()).select_from(Job).where(col(Job.state).in_(ACTIVE))
+    def count_active(self, owner: str | None = None, upload: str | None = None) -> int:
+        """Number of queued and running jobs: all, those of an owner, or those that need an upload."""
+        query = select(func.count()).select_from(Job).where(col(Job.state).in_(ACTIVE))
         if owner is not None:
-            chosen = chosen.where(Job.owner == owner)
+            query = query.where(Job.owner == owner)
         if upload is not None:
-            chosen = chosen.where(or_(*(needed == upload for needed in _UPLOADS)))
+            query = query.where(or_(*(needed == upload for needed in _UPLOADS)))
         with self._session() as session:
-            return session.exec(chosen).one()
+            return session.exec(query).one()
 
-    def ahead(self, job: Job) -> int:
-        """How many jobs run before a waiting one."""
+    def count_ahead(self, job: Job) -> int:
+        """Number of jobs ahead of a queued job."""
         earlier = (col(Job.priority) < job.priority) | (
             (col(Job.priority) == job.priority) & (col(Job.created) < job.created)
         )
-        chosen = select(func.count()).select_from(Job).where(col(Job.state).in_(ACTIVE), earlier)
+        query = select(func.count()).select_from(Job).where(col(Job.state).in_(ACTIVE), earlier)
         with self._session() as session:
-            return session.exec(chosen).one()
+            return session.exec(query).one()
 
-    def counts(self) -> dict[tuple[str, str], int]:
-        """Jobs by kind and state."""
-        chosen = select(Job.kind, Job.state, func.count()).group_by(Job.kind, Job.state)
+    def counts_by_state(self) -> dict[tuple[str, str], int]:
+        """Number of jobs by kind and state."""
+        query = select(Job.kind, Job.state, func.count()).group_by(Job.kind, Job.state)
         with self._session() as session:
-            return {(kind, state): count for kind, state, count in session.exec(chosen)}
+            return {(kind, state): count for kind, state, count in session.exec(query)}
 
     def cancel(self, name: str) -> bool:
-        """Cancel a job that waits, or ask the worker to end one that runs; False where it has ended already."""
+        """Cancel a queued job, or ask the worker to cancel a running one. False if the job has ended."""
         now = time.time()
-        waits = update(Job).where(col(Job.id) == name, col(Job.state) == "queued")
-        if self._execute(waits.values(state="cancelled", stage="cancelled", finished=now, updated=now)):
+        queued = update(Job).where(col(Job.id) == name, col(Job.state) == "queued")
+        if self._execute(queued.values(state="cancelled", stage="cancelled", finished=now, updated=now)):
             return True
         runs = update(Job).where(col(Job.id) == name, col(Job.state) == "running")
         return self._execute(runs.values(cancel=True)) > 0
 
     def claim(self, last: int = DUB) -> Job | None:
-        """The next job, now running; of priorities up to `last` only."""
-        chosen = select(Job).where(Job.state == "queued", Job.priority <= last)
+        """Take the next queued job with priority `last` or lower and mark it as running."""
+        query = select(Job).where(Job.state == "queued", Job.priority <= last)
         with self._session() as session:
-            job = session.exec(chosen.order_by(col(Job.priority), col(Job.created)).limit(1)).first()
+            job = session.exec(query.order_by(col(Job.priority), col(Job.created)).limit(1)).first()
         if job is None:
             return None
         job.state, job.started, job.updated = "running", time.time(), time.time()
@@ -176,12 +176,12 @@ class Store:
         return job if claimed else None
 
     def report(self, name: str, stage: str, progress: float, eta: float | None) -> bool:
-        """Note how far a running job is; False where its owner cancelled it."""
+        """Store the progress of a running job. False if its owner canceled it."""
         runs = update(Job).where(col(Job.id) == name, col(Job.state) == "running", col(Job.cancel).is_(False))
         return self._execute(runs.values(stage=stage, progress=progress, eta=eta, updated=time.time())) > 0
 
     def finish(self, name: str, state: State, figures: dict[str, Any], problem: str | None = None) -> None:
-        """End a running job."""
+        """Store the final state of a running job."""
         now = time.time()
         ended: dict[str, Any] = {"state": state, "stage": state, "eta": None, "figures": figures, "problem": problem}
         if state == "done":
@@ -190,23 +190,23 @@ class Store:
         self._execute(runs.values(**ended, finished=now, updated=now))
 
     def running(self) -> Sequence[Job]:
-        """Jobs that run, the latest first: the one that the worker is at, then the one that it interrupted."""
+        """Running jobs, latest first: the current one, then the one it interrupted."""
         with self._session() as session:
             return session.exec(select(Job).where(Job.state == "running").order_by(col(Job.started).desc())).all()
 
-    def requeue(self, blamed: str | None = None) -> None:
-        """Let running jobs wait again, because their worker is gone; `blamed` is the one that may have ended it."""
-        again = {"state": "queued", "stage": "waiting", "progress": 0.0, "eta": None, "updated": time.time()}
+    def requeue(self, suspect: str | None = None) -> None:
+        """Queue running jobs again after their worker exited. `suspect`: the id of the job that may have crashed it."""
+        restarted = {"state": "queued", "stage": "waiting", "progress": 0.0, "eta": None, "updated": time.time()}
         with self._session() as session:
-            if blamed is not None:
-                counted = update(Job).where(col(Job.id) == blamed).values(attempts=Job.attempts + 1)
-                session.exec(counted)
-            session.exec(update(Job).where(col(Job.state) == "running", col(Job.cancel).is_(False)).values(**again))
+            if suspect is not None:
+                attempted = update(Job).where(col(Job.id) == suspect).values(attempts=Job.attempts + 1)
+                session.exec(attempted)
+            session.exec(update(Job).where(col(Job.state) == "running", col(Job.cancel).is_(False)).values(**restarted))
             ended = {"state": "cancelled", "stage": "cancelled", "finished": time.time()}
             session.exec(update(Job).where(col(Job.state) == "running").values(**ended))
 
     def expired(self, before: float) -> tuple[Sequence[str], Sequence[str]]:
-        """Ids of uploads last used, and of jobs ended, before this time; those of active jobs are left out."""
+        """Ids of uploads last used, and of jobs finished, before a time. Uploads of active jobs are kept."""
         needed = select(*_UPLOADS).where(col(Job.state).in_(ACTIVE))
         with self._session() as session:
             busy = {name for names in session.exec(needed) for name in names}
@@ -214,14 +214,14 @@ class Store:
             jobs = session.exec(select(Job.id).where(col(Job.finished) < before)).all()
         return [name for name in uploads if name not in busy], jobs
 
-    def forget(self, uploads: Sequence[str] = (), jobs: Sequence[str] = ()) -> None:
-        """Remove uploads with what was found in them, and jobs."""
+    def delete(self, uploads: Sequence[str] = (), jobs: Sequence[str] = ()) -> None:
+        """Delete jobs, and uploads with their `probe` and `faces` jobs."""
         with self._session() as session:
             session.exec(delete(Job).where(col(Job.id).in_(jobs)))
             session.exec(delete(Job).where(col(Job.video).in_(uploads), col(Job.kind) != "dub"))
             session.exec(delete(Upload).where(col(Upload.id).in_(uploads)))
 
-    def known(self) -> tuple[set[str], set[str]]:
+    def ids(self) -> tuple[set[str], set[str]]:
         """Ids of all uploads and of all jobs."""
         with self._session() as session:
             return set(session.exec(select(Upload.id))), set(session.exec(select(Job.id)))

@@ -1,4 +1,4 @@
-"""Keeps the worker alive, and decides what becomes of the job during which it died."""
+"""Restarts the worker when it exits, and retries or fails the job that was running."""
 
 from __future__ import annotations
 
@@ -18,109 +18,109 @@ from lipsmith.serve.store import Store
 
 _LOG = logging.getLogger(__name__)
 
-_SILENCE: Final = 900.0
-"""Seconds without a report after which a job hangs."""
-_GLANCE: Final = 5.0
-_QUICK: Final = 5.0
-_LONGEST_PAUSE: Final = 10.0
-# Windows has neither; there a worker ends with another code.
-_KILLED: Final = -getattr(signal, "SIGKILL", 9)
-_OUT_OF_TIME: Final = -getattr(signal, "SIGXCPU", 24)
-_KILLED_OFTEN: Final = 20
-_CRASHED_OFTEN: Final = 2
+_HANG_TIMEOUT: Final = 900.0
+"""Seconds without a progress report after which a job counts as hung."""
+_POLL_INTERVAL: Final = 5.0
+_SHORT_RUN: Final = 5.0
+_MAX_PAUSE: Final = 10.0
+# Windows lacks both signals; exit codes never match there.
+_SIGKILL: Final = -getattr(signal, "SIGKILL", 9)
+_SIGXCPU: Final = -getattr(signal, "SIGXCPU", 24)
+_MAX_KILLS: Final = 20
+_MAX_CRASHES: Final = 2
 
 
 class Supervisor:
-    """Runs one worker process, and another whenever it ends."""
+    """Runs one worker process and restarts it when it exits."""
 
     def __init__(self, settings: Settings, store: Store) -> None:
         self._settings, self._store = settings, store
         self._process: Process | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.changed = asyncio.Event()
-        """Set when a job changes, and then another takes its place: get it before looking at a job, then wait."""
+        """Set when a job changes, then replaced by a new event: get it before reading the job, then wait for it."""
         self.restarts = 0
 
     @property
     def pid(self) -> int | None:
-        """The worker's, while there is one."""
+        """Process id of the worker, or None."""
         return self._process.pid if self._process is not None and self._process.returncode is None else None
 
-    def ring(self) -> None:
-        """Tell the worker, and who waits for changes, that there may be something new; from any thread."""
+    def notify(self) -> None:
+        """Wake the worker and everyone who waits for `changed`. Thread-safe."""
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._write)
-            self._loop.call_soon_threadsafe(self._notify)
+            self._loop.call_soon_threadsafe(self._wake_worker)
+            self._loop.call_soon_threadsafe(self._publish_change)
 
     async def run(self) -> None:
-        """Keep a worker until cancelled; its job then waits for the next start."""
+        """Run workers until canceled; a job that is running then restarts with the next server."""
         self._loop = asyncio.get_running_loop()
         await asyncio.to_thread(self._store.requeue)
         pause = 0.1
         try:
             while True:
-                began = time.monotonic()
+                started = time.monotonic()
                 self._process = await self._start()
-                hearing = asyncio.create_task(self._hear(self._process))
+                reading = asyncio.create_task(self._read_output(self._process))
                 await self._watch(self._process)
-                hearing.cancel()
-                await asyncio.to_thread(self._bury, self._process.returncode or 0)
-                self._notify()
+                reading.cancel()
+                await asyncio.to_thread(self._handle_exit, self._process.returncode or 0)
+                self._publish_change()
                 self.restarts += 1
-                pause = min(_LONGEST_PAUSE, 2 * pause) if time.monotonic() - began < _QUICK else 0.1
+                pause = min(_MAX_PAUSE, 2 * pause) if time.monotonic() - started < _SHORT_RUN else 0.1
                 await asyncio.sleep(pause)
         finally:
             if self._process is not None and self._process.returncode is None:
                 self._process.kill()
                 await self._process.wait()
 
-    def _write(self) -> None:
+    def _wake_worker(self) -> None:
         if self._process is not None and self._process.stdin is not None:
             with suppress(OSError, RuntimeError):
                 self._process.stdin.write(b"\n")
 
-    def _notify(self) -> None:
+    def _publish_change(self) -> None:
         changed, self.changed = self.changed, asyncio.Event()
         changed.set()
 
-    async def _hear(self, process: Process) -> None:
+    async def _read_output(self, process: Process) -> None:
         assert process.stdout is not None
         while await process.stdout.read(4096):
-            self._notify()
+            self._publish_change()
 
     async def _start(self) -> Process:
         scratch = self._settings.data / "tmp"
-        words = (sys.executable, "-m", "lipsmith.serve.worker", json.dumps(self._settings.for_worker()))
-        # Decoders keep reference pictures in temporary files, which belong to the data folder as well.
+        command = (sys.executable, "-m", "lipsmith.serve.worker", json.dumps(self._settings.for_process()))
+        # Decoders write temporary files; they must stay in the data folder, too.
         environment = os.environ | {"TMPDIR": str(scratch)}
         environment.pop("LIPSMITH_TOKEN", None)
         return await asyncio.create_subprocess_exec(
-            *words, stdin=PIPE, stdout=PIPE, env=environment, start_new_session=True
+            *command, stdin=PIPE, stdout=PIPE, env=environment, start_new_session=True
         )
 
     async def _watch(self, process: Process) -> None:
-        """Return when the process has ended; end it where its job hangs."""
+        """Return when the process has exited; abort it if its job hangs."""
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), _GLANCE)
+                await asyncio.wait_for(process.wait(), _POLL_INTERVAL)
                 return
             running = await asyncio.to_thread(self._store.running)
-            if running and time.time() - running[0].updated > _SILENCE:
-                _LOG.error("job %s hangs; its worker is ended", running[0].id)
+            if running and time.time() - running[0].updated > _HANG_TIMEOUT:
+                _LOG.error("job %s hangs; aborting its worker", running[0].id)
                 process.send_signal(signal.SIGABRT)
 
-    def _bury(self, code: int) -> None:
-        """Let the jobs of an ended worker wait again, unless the one it was at ends every worker."""
+    def _handle_exit(self, code: int) -> None:
+        """Queue the jobs of an exited worker again; fail the current one if it crashed too many workers."""
         running = self._store.running()
-        _LOG.warning("the worker ended with code %d, %d jobs running; another starts", code, len(running))
+        _LOG.warning("the worker exited with code %d, %d jobs running; restarting it", code, len(running))
         if running:
-            job, most = running[0], _KILLED_OFTEN if code == _KILLED else _CRASHED_OFTEN
-            if job.attempts + 1 >= most or code == _OUT_OF_TIME:
+            job, limit = running[0], _MAX_KILLS if code == _SIGKILL else _MAX_CRASHES
+            if job.attempts + 1 >= limit or code == _SIGXCPU:
                 self._store.finish(job.id, "failed", {}, _reason(code))
         self._store.requeue(running[0].id if running else None)
 
 
 def _reason(code: int) -> str:
-    if code == _OUT_OF_TIME:
-        return "This took far longer than such footage does; the file may be damaged, so convert it to MP4 first."
-    return "The files ended the decoder again and again; they may be damaged, so convert them to MP4 and WAV first."
+    if code == _SIGXCPU:
+        return "This took far longer than usual for its length; the file may be damaged, so convert it to MP4 first."
+    return "The decoder crashed repeatedly; the files may be damaged, so convert them to MP4 and WAV first."

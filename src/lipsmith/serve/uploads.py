@@ -1,4 +1,4 @@
-"""Routes of films, pictures and speeches that are sent, and of the faces in them."""
+"""Routes of uploads and their faces."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from lipsmith.serve.receive import Received, receive_file
 from lipsmith.serve.service import Service, owner_of, service_of
 from lipsmith.serve.sniff import is_media, picture_pixels
 from lipsmith.serve.store import Upload, new_id
-from lipsmith.serve.views import FacesView, FaceView, Id, Seconds, UploadView, look_state, upload_view
+from lipsmith.serve.views import FacesView, FaceView, Id, Seconds, UploadView, analysis_state, upload_view
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 
-Given = Annotated[Service, Depends(service_of)]
-Owner = Annotated[str, Depends(owner_of)]
+ServiceDep = Annotated[Service, Depends(service_of)]
+OwnerDep = Annotated[str, Depends(owner_of)]
 
 _FORM = {
     "requestBody": {
@@ -37,100 +37,100 @@ _FORM = {
 
 
 @router.post("", status_code=201, responses=responses(400, 401, 408, 413, 415, 429), openapi_extra=_FORM)
-async def send(request: Request, response: Response, service: Given, owner: Owner) -> UploadView:
-    """Send a film, a picture or a speech as the multipart field `file`; it is written to disk as it arrives."""
+async def create_upload(request: Request, response: Response, service: ServiceDep, owner: OwnerDep) -> UploadView:
+    """Upload a film, a picture or a speech as the multipart field `file`."""
     settings = service.settings
-    await to_thread.run_sync(service.refuse_upload, owner)
+    await to_thread.run_sync(service.check_upload_quota, owner)
     name = new_id()
     part = settings.upload(f"{name}.part")
     try:
         received = await receive_file(request, part, settings.max_upload)
-        _refuse_other_than_media(received, settings.max_pixels)
-        upload = await to_thread.run_sync(_keep, service, Upload.model_validate(_row(name, owner, received)), part)
+        _check_media(received, settings.max_pixels)
+        upload = await to_thread.run_sync(_store, service, Upload.model_validate(_columns(name, owner, received)), part)
     finally:
         part.unlink(missing_ok=True)
     response.headers["Location"] = f"/v1/uploads/{upload.id}"
-    return await to_thread.run_sync(_seen, service, upload)
+    return await to_thread.run_sync(_view, service, upload)
 
 
 @router.get("/{upload}", responses=responses(401, 404, 422))
-def show(upload: Id, service: Given, owner: Owner) -> UploadView:
-    """What an upload holds: `state` is ready once the worker has looked at it."""
-    return _seen(service, service.upload(upload, owner))
+def get_upload(upload: Id, service: ServiceDep, owner: OwnerDep) -> UploadView:
+    """Properties of an upload; `state` is ready once the worker has probed it."""
+    return _view(service, service.upload(upload, owner))
 
 
 @router.delete("/{upload}", status_code=204, responses=responses(401, 404, 409, 422))
-def remove(upload: Id, service: Given, owner: Owner) -> None:
-    """Remove an upload, which no job may be using."""
+def delete_upload(upload: Id, service: ServiceDep, owner: OwnerDep) -> None:
+    """Delete an upload that no active job uses."""
     service.upload(upload, owner)
-    if service.store.active(upload=upload):
+    if service.store.count_active(upload=upload):
         raise Problem(409, "A job uses this upload; cancel it first.")
-    service.store.forget(uploads=[upload])
+    service.store.delete(uploads=[upload])
     service.settings.upload(upload).unlink(missing_ok=True)
 
 
 @router.get(
     "/{upload}/faces",
-    responses=responses(401, 404, 422, 429) | {202: {"model": FacesView, "description": "Being looked for"}},
+    responses=responses(401, 404, 422, 429) | {202: {"model": FacesView, "description": "Detection is in progress"}},
 )
-def faces(
+def get_faces(
     upload: Id,
     response: Response,
-    service: Given,
-    owner: Owner,
+    service: ServiceDep,
+    owner: OwnerDep,
     start: Annotated[Seconds | None, Query()] = None,
     end: Annotated[Seconds | None, Query()] = None,
 ) -> FacesView:
-    """Who is seen in a stretch of a film, or in a picture. 202 until they are found: ask again.
+    """Faces in a part of a film, or in a picture. 202 until detection has finished: poll.
 
-    The stretch is then prepared: a dub of the same stretch starts at once.
+    This also prepares that part of the film, so a dub of it starts at once.
     """
     if end is not None and end <= (start or 0):
-        raise Problem(422, "The end is not after the start; choose a later end.")
+        raise Problem(422, "end is not after start; choose a later end.")
     found = service.upload(upload, owner)
     options = {"start": start, "end": end}
-    job = service.store.look("faces", upload, options)
+    job = service.store.latest("faces", upload, options)
     if job is None or job.state == "cancelled":
-        job = service.look("faces", found, options)
-        service.supervisor.ring()
-    state = look_state(job)
+        job = service.submit_analysis("faces", found, options)
+        service.supervisor.notify()
+    state = analysis_state(job)
     if state == "failed":
         raise Problem(422, job.problem or "No face was found; choose other footage.")
     if state == "waiting":
         response.status_code = 202
         response.headers["Retry-After"] = "1"
-    shown = [FaceView(**face) for face in job.figures.get("faces", [])]
-    return FacesView(state=state, progress=job.progress, faces=shown)
+    views = [FaceView(**face) for face in job.figures.get("faces", [])]
+    return FacesView(state=state, progress=job.progress, faces=views)
 
 
-def _row(name: str, owner: str, received: Received) -> dict[str, Any]:
+def _columns(name: str, owner: str, received: Received) -> dict[str, Any]:
     return {"id": name, "owner": owner, "bytes": received.size, "sha256": received.digest}
 
 
-def _keep(service: Service, upload: Upload, part: Path) -> Upload:
-    """The upload, or the one that this client sent before if it is the same file."""
-    before = service.store.same_upload(upload.sha256, upload.owner)
-    if before is not None and service.settings.upload(before.id).exists():
-        return service.upload(before.id, upload.owner)
+def _store(service: Service, upload: Upload, part: Path) -> Upload:
+    """The stored upload, or an earlier one of this client with the same content."""
+    existing = service.store.find_upload(upload.sha256, upload.owner)
+    if existing is not None and service.settings.upload(existing.id).exists():
+        return service.upload(existing.id, upload.owner)
     path = part.replace(service.settings.upload(upload.id))
     try:
-        service.look("probe", upload, {})
+        service.submit_analysis("probe", upload, {})
     except Problem:
         path.unlink()
         raise
     service.store.add(upload)
-    service.supervisor.ring()
+    service.supervisor.notify()
     return upload
 
 
-def _seen(service: Service, upload: Upload) -> UploadView:
-    return upload_view(upload, service.store.look("probe", upload.id, {}))
+def _view(service: Service, upload: Upload) -> UploadView:
+    return upload_view(upload, service.store.latest("probe", upload.id, {}))
 
 
-def _refuse_other_than_media(received: Received, max_pixels: int) -> None:
+def _check_media(received: Received, max_pixels: int) -> None:
     if not received.size:
-        raise Problem(400, "The file is empty; the recording or the download may have failed.")
+        raise Problem(400, "The file is empty; choose another file.")
     if not is_media(received.head):
-        raise Problem(415, "The file is no film, picture or sound of a known kind; convert it to MP4, PNG or WAV.")
+        raise Problem(415, "The file is not a known film, picture or sound format; convert it to MP4, PNG or WAV.")
     if picture_pixels(received.head) > max_pixels:
         raise Problem(413, f"The picture has more than {max_pixels / 1e6:.1f} million pixels; make it smaller.")

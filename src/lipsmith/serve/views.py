@@ -1,4 +1,4 @@
-"""What the API takes and gives."""
+"""Request and response bodies of the API."""
 
 from __future__ import annotations
 
@@ -11,47 +11,47 @@ from lipsmith.dubbing.source import Fit
 from lipsmith.inference.backend import Precision
 from lipsmith.serve.store import Job, Store, Upload
 
-Id = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", description="as an answer named it")]
+Id = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", description="an id from an earlier response")]
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
-LookState = Literal["waiting", "ready", "failed"]
+AnalysisState = Literal["waiting", "ready", "failed"]
 
 
 class DubRequest(BaseModel):
-    """A dub to make: two uploads, and the options of `lipsmith dub` by their names."""
+    """Request for a dub: two uploads, and the options of `lipsmith dub`."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     video: Id
     speech: Id
     face: Annotated[str, Field(pattern=r"^(largest|left|right|all|[1-9]\d{0,3}(,[1-9]\d{0,3}){0,63})$")] = "largest"
-    """largest, left or right of each shot, all, or numbers that `faces` gave, such as 2 or 1,4."""
+    """largest, left or right of each shot; all; or face numbers of `/faces`, such as 2 or 1,4."""
     start: Seconds | None = None
-    """Use the footage from this second on."""
+    """Start of the footage, in seconds."""
     end: Seconds | None = None
-    """Use the footage up to this second."""
+    """End of the footage, in seconds."""
     tail: Tail = "cut"
-    """When the speech is over, end the film (cut) or let the footage go on (keep)."""
+    """When the speech ends: end the film (cut) or keep the rest of the footage (keep)."""
     fit: Fit = "bounce"
-    """When the speech is longer than the footage: play the footage forward and back (bounce), again (loop), more slowly
-    (stretch), hold its last frame (hold), or end both with the footage (cut)."""
+    """When the speech is longer than the footage: play the footage forward and back (bounce), repeat it (loop), slow it
+    down (stretch), hold its last frame (hold), or cut the speech (cut)."""
     strength: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 1.0
-    """How far the lips move from rest: 1 as predicted, less for calmer lips, up to 2 for livelier ones."""
+    """Scale of the lip motion: 1 as predicted, less for weaker motion, up to 2 for stronger motion."""
     background: Id | None = None
-    """An upload with music or effects, to be heard under the speech."""
+    """An upload with music or effects to mix under the speech."""
     gain: Annotated[float, Field(ge=-100, le=40, allow_inf_nan=False)] = -12.0
-    """Decibels by which the background is louder than in its file; below 0 it is softer."""
+    """Gain of the background in dB; below 0 it is softer than in its file."""
     side_by_side: bool = False
-    """Put the source to the left of the result."""
+    """Show the source to the left of the result."""
     language: Annotated[str, Field(pattern="^[a-z]{3}$")] | None = None
-    """Language of the speech in three letters (ISO 639-2), for players that name the sound."""
+    """Language tag of the audio track, three letters (ISO 639-2)."""
     label: bool = False
     """Write "synthetic" into a corner of the picture."""
     precision: Precision = "auto"
-    """Numbers the renderer computes with on a CPU: float, int8, or auto, int8 where that is faster."""
+    """Precision of the renderer on a CPU: float, int8, or auto (the faster one)."""
     preview: Annotated[float, Field(gt=0, le=30, allow_inf_nan=False)] | None = None
-    """Dub only this many seconds."""
+    """Dub only the first seconds, this many."""
     compare: bool = False
-    """Also write the footage in step with the result, small, for `before`."""
+    """Also write the synchronized original footage, at most 640 pixels wide and high, for `/before`."""
 
     @model_validator(mode="after")
     def _stretch(self) -> DubRequest:
@@ -61,12 +61,12 @@ class DubRequest(BaseModel):
 
 
 class UploadView(BaseModel):
-    """An upload, and what was found in it once `state` is ready."""
+    """An upload; its properties are set once `state` is ready."""
 
     id: str
     bytes: int
     sha256: str
-    state: LookState
+    state: AnalysisState
     kind: Literal["film", "picture", "sound"] | None = None
     seconds: float | None = None
     width: int | None = None
@@ -77,9 +77,9 @@ class UploadView(BaseModel):
 
 
 class FaceView(BaseModel):
-    """A face of one shot, with the number of its person.
+    """A face in one shot; `number` is that of its person.
 
-    Sizes and places are in pixels, times in seconds; `thumbnail` is a data: address.
+    Sizes and positions are in pixels, times in seconds; `thumbnail` is a data URL.
     """
 
     number: int
@@ -94,22 +94,22 @@ class FaceView(BaseModel):
 
 
 class FacesView(BaseModel):
-    """The faces of a stretch of an upload; empty while `state` is waiting."""
+    """The faces in a part of an upload; empty while `state` is waiting."""
 
-    state: LookState
+    state: AnalysisState
     progress: float
     faces: list[FaceView] = []
 
 
 class SideView(BaseModel):
-    """Whether the side by side of a dub is ready to be fetched."""
+    """Whether the side-by-side film of a dub is ready."""
 
-    state: LookState
+    state: AnalysisState
     progress: float
 
 
 class JobView(BaseModel):
-    """A dub; `progress` in [0, 1] is that of its stage, `eta` in seconds that of all, times are those of Unix."""
+    """A dub; `progress` in [0, 1] of the current stage, `eta` in seconds for the whole job, Unix times."""
 
     id: str
     state: Literal["queued", "running", "done", "failed", "cancelled"]
@@ -117,7 +117,7 @@ class JobView(BaseModel):
     progress: float
     eta: float | None
     ahead: int | None
-    """Jobs that come before a queued one."""
+    """Number of jobs ahead of a queued job."""
     figures: dict[str, Any]
     problem: str | None
     video: str
@@ -129,21 +129,21 @@ class JobView(BaseModel):
 
 
 def upload_view(upload: Upload, probe: Job | None) -> UploadView:
-    """An upload with what looking at it gave."""
+    """The view of an upload with the result of its probe."""
     found = probe.figures if probe else {}
-    state = look_state(probe)
+    state = analysis_state(probe)
     problem = probe.problem if probe else None
     return UploadView(id=upload.id, bytes=upload.bytes, sha256=upload.sha256, state=state, problem=problem, **found)
 
 
-def look_state(job: Job | None) -> LookState:
-    """Of a `probe` or `faces`."""
+def analysis_state(job: Job | None) -> AnalysisState:
+    """State of a `probe`, `faces` or `side` job."""
     if job is None or job.state in ("queued", "running"):
         return "waiting"
     return "ready" if job.state == "done" else "failed"
 
 
 def job_view(job: Job, store: Store) -> JobView:
-    """A dub as its owner sees it."""
-    shown = job.model_dump(include=set(JobView.model_fields) - {"ahead"})
-    return JobView(**shown, ahead=store.ahead(job) if job.state == "queued" else None)
+    """The view of a dub."""
+    columns = job.model_dump(include=set(JobView.model_fields) - {"ahead"})
+    return JobView(**columns, ahead=store.count_ahead(job) if job.state == "queued" else None)

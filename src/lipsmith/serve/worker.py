@@ -1,8 +1,7 @@
-"""The process that decodes and dubs: one model, one job at a time, and what takes a moment in between.
+"""The worker process: it loads one model and runs one job at a time; short jobs may interrupt a long one.
 
-`python -m lipsmith.serve.worker SETTINGS` is started by the server, with its settings as JSON. A line on standard input
-says that there may be something to do; its end says that the server is gone. Bytes on standard output say that a job
-has changed.
+The server starts `python -m lipsmith.serve.worker SETTINGS`, with its settings as JSON. It writes a line to standard
+input when a job may be queued, and closes it on exit. The worker writes a byte to standard output when a job changes.
 """
 
 from __future__ import annotations
@@ -30,57 +29,57 @@ _LOG = logging.getLogger(__name__)
 
 _INTERVAL: Final = 0.5
 """Seconds between reports of progress."""
-_MEMORY: Final = 2.0
-"""Seconds that the speed of the job before counts in an estimate."""
-_PATIENCE: Final = 5.0
-"""Seconds after which an idle worker looks for work unasked."""
+_PRIOR_SECONDS: Final = 2.0
+"""Weight of the previous job's speed in the estimated time, in seconds of measured work."""
+_POLL_INTERVAL: Final = 5.0
+"""Seconds between polls of an idle worker, in case it missed a line."""
 
 
 class CancelledError(Exception):
-    """Whoever asked for the job does not want it any more."""
+    """The client canceled the job."""
 
 
 class Worker:
-    """Takes jobs from the store until the process ends."""
+    """Runs the jobs of a store."""
 
     def __init__(self, store: Store, tasks: Tasks, settings: Settings) -> None:
         self._store, self._tasks, self._settings = store, tasks, settings
         self._speeds = {"faces": 60.0, "dubbing": 15.0, "joining": 100.0}
-        self._interrupts_from = 0.0
+        self._short_jobs_from = 0.0
 
-    def work(self) -> bool:
-        """Do one job; False where none waits."""
+    def run_next_job(self) -> bool:
+        """Run one job; False if none is queued."""
         job = self._store.claim()
         if job is not None:
-            self._do(job, interruptible=job.priority > PREVIEW)
+            self._run(job, interruptible=job.priority > PREVIEW)
         return job is not None
 
-    def let_pass(self) -> None:
-        """Do one short job while a long one waits, unless short ones have just taken half of the time."""
-        began = time.monotonic()
-        if began < self._interrupts_from:
+    def run_short_job(self) -> None:
+        """Pause a long job for one short job, so that short jobs take half of the time at most."""
+        started = time.monotonic()
+        if started < self._short_jobs_from:
             return
         job = self._store.claim(PREVIEW)
         if job is not None:
-            self._do(job, interruptible=False)
+            self._run(job, interruptible=False)
             ended = time.monotonic()
-            self._interrupts_from = ended + (ended - began)
+            self._short_jobs_from = ended + (ended - started)
 
-    def _do(self, job: Job, interruptible: bool) -> None:
+    def _run(self, job: Job, interruptible: bool) -> None:
         try:
             figures = self._tasks.run(job, _Reporter(self, self._store, job, self._speeds, interruptible))
         except CancelledError:
             self._store.finish(job.id, "cancelled", {})
         except LipsmithError as error:
-            self._store.finish(job.id, "failed", {}, _for_client(str(error), job, self._settings))
+            self._store.finish(job.id, "failed", {}, _client_message(str(error), job, self._settings))
         except MemoryError:
-            self._store.finish(job.id, "failed", {}, "This needs more memory than a job may have; use smaller footage.")
+            self._store.finish(job.id, "failed", {}, "The job needs too much memory; use smaller footage.")
         except Exception:
             _LOG.exception("job %s failed", job.id)
-            self._store.finish(job.id, "failed", {}, "The service met an error of its own; its log says which.")
+            self._store.finish(job.id, "failed", {}, "Internal error; see the log of the service.")
         else:
             self._store.finish(job.id, "done", figures)
-        _tell()
+        _notify_server()
 
 
 @dataclass
@@ -92,40 +91,40 @@ class _Reporter:
     interruptible: bool
 
     def stage(self, name: str, later: float = 0.0) -> Progress:
-        """Begin a stage; its callback raises `CancelledError` where the job was cancelled."""
-        began = last = time.monotonic()
-        before = self.speeds[name]
+        """Begin a stage; its callback raises `CancelledError` if the job was canceled."""
+        started = last = time.monotonic()
+        prior = self.speeds[name]
         self._report(name, 0.0, None)
 
-        def told(done: int, total: int) -> None:
-            nonlocal began, last
+        def on_progress(done: int, total: int) -> None:
+            nonlocal started, last
             now = time.monotonic()
             if now - last < _INTERVAL and done != total:
                 return
-            # The first frames come late; until there are enough of them, those of the job before count as well.
-            self.speeds[name] = (done + _MEMORY * before) / (now - began + _MEMORY)
+            # The first frames take longest, so the previous job's speed counts until enough frames are done.
+            self.speeds[name] = (done + _PRIOR_SECONDS * prior) / (now - started + _PRIOR_SECONDS)
             left = max(0, total - done) / self.speeds[name] + later / self.speeds["dubbing"]
             self._report(name, min(1.0, done / total) if total else 0.0, left if total else None)
             if self.interruptible:
-                self.worker.let_pass()
+                self.worker.run_short_job()
             paused = time.monotonic() - now
-            began, last = began + paused, now + paused
+            started, last = started + paused, now + paused
 
-        return told
+        return on_progress
 
     def _report(self, stage: str, progress: float, eta: float | None) -> None:
         if not self.store.report(self.job.id, stage, round(progress, 4), eta if eta is None else round(eta, 1)):
             raise CancelledError
-        _tell()
+        _notify_server()
 
 
-def _tell() -> None:
-    with suppress(OSError):  # the server is gone, and so is this process in a moment
+def _notify_server() -> None:
+    with suppress(OSError):  # the server has exited, and this process is about to
         os.write(1, b"\n")
 
 
-def _for_client(sentence: str, job: Job, settings: Settings) -> str:
-    """An error without paths of this machine and without words of the command line."""
+def _client_message(sentence: str, job: Job, settings: Settings) -> str:
+    """An error message without local paths and without command-line options."""
     for upload, role in inputs_of(job).items():
         sentence = sentence.replace(str(settings.upload(upload)), f"The {role}")
     sentence = re.sub(re.escape(str(settings.data)) + r"[^\s:;,]*", "The file", sentence)
@@ -133,34 +132,34 @@ def _for_client(sentence: str, job: Job, settings: Settings) -> str:
     return re.sub(r"--(?=[a-z])", "", sentence)
 
 
-def _listen(bell: Event) -> None:
-    """Ring the bell for every line; end this process with the server's."""
+def _read_stdin(wake: Event) -> None:
+    """Set `wake` for each line; exit when the server closes the pipe."""
     for _ in sys.stdin:
-        bell.set()
+        wake.set()
     os._exit(0)
 
 
 def main(settings: Settings) -> None:
-    """Load the model, then work for ever."""
-    bell = Event()
-    Thread(target=_listen, args=(bell,), daemon=True).start()
+    """Load the model, then run jobs until the server exits."""
+    wake = Event()
+    Thread(target=_read_stdin, args=(wake,), daemon=True).start()
     limit_memory(settings.memory)
     store = Store(settings.database, durable=False)
     dubber = Dubber.from_pretrained(settings.model, settings.device, settings.threads)
     worker = Worker(store, Tasks(settings, dubber), settings)
     _LOG.info("model %s is loaded", settings.model)
     while True:
-        bell.clear()
-        while worker.work():
+        wake.clear()
+        while worker.run_next_job():
             pass
-        bell.wait(_PATIENCE)
+        wake.wait(_POLL_INTERVAL)
 
 
-def _words() -> dict[str, Any]:
+def _settings_argument() -> dict[str, Any]:
     plain: dict[str, Any] = json.loads(sys.argv[1])
     return plain
 
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="worker: %(message)s")
-    main(Settings.from_plain(_words()))
+    main(Settings.from_json(_settings_argument()))

@@ -1,6 +1,6 @@
-"""Who may enter, who they are, and what every answer carries.
+"""Authentication: an access token admits a client, a random cookie identifies it. Also the headers of all responses.
 
-A token admits; a random cookie says who somebody is. What a client makes can be seen only with its cookie.
+Uploads and jobs are visible only to the client whose cookie created them.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from lipsmith.serve.settings import Settings
 CLIENT: Final = "lipsmith_client"
 SESSION: Final = "lipsmith_session"
 _YEAR: Final = 365 * 86_400
-_OPEN: Final = ("/", "/healthz", "/login")
-_LOCAL: Final = {"localhost", "127.0.0.1", "::1", "[::1]"}
-_SAFE: Final = {"GET", "HEAD", "OPTIONS"}
+_LOGIN_PATHS: Final = ("/", "/healthz", "/login")
+_LOCAL_HOSTS: Final = {"localhost", "127.0.0.1", "::1", "[::1]"}
+_SAFE_METHODS: Final = {"GET", "HEAD", "OPTIONS"}
 
 HEADERS: Final = {
     "Content-Security-Policy": (
@@ -42,24 +42,24 @@ HEADERS: Final = {
 }
 
 
-def session_of(token: str, owner: str) -> str:
-    """What the page's cookie holds once its user has given the token; of no use to another client."""
+def session_value(token: str, owner: str) -> str:
+    """Value of the session cookie after a login; it is bound to one client."""
     return hmac.new(token.encode(), owner.encode(), hashlib.sha256).hexdigest()
 
 
-def same(given: str, expected: str) -> bool:
-    """Whether two secrets are equal, in a time that does not tell where they differ."""
+def equal_secrets(given: str, expected: str) -> bool:
+    """Compare two secrets in constant time."""
     return hmac.compare_digest(given.encode(), expected.encode())
 
 
 @dataclass
-class Guesses:
-    """Wrong tokens by address: ten a minute, then none is looked at until the minute is over."""
+class FailedLogins:
+    """Wrong tokens by IP address. After ten in a minute, no token is checked until the minute is over."""
 
     _wrong: dict[str, tuple[int, float]] = field(default_factory=dict)
 
     def wait(self, address: str) -> int:
-        """Seconds until another token of this address is looked at."""
+        """Seconds until another token from this address is checked; 0 for now."""
         count, until = self._wrong.get(address, (0, 0.0))
         return max(1, round(until - time.monotonic())) if count >= 10 and until > time.monotonic() else 0
 
@@ -72,68 +72,68 @@ class Guesses:
         self._wrong[address] = (count + 1, until) if until > now else (1, now + 60)
 
 
-class Gate:
-    """Middleware: `request.state.owner` is the client, `request.state.admitted` whether the token was right."""
+class AuthMiddleware:
+    """Middleware that sets `request.state.owner` (id of the client) and `request.state.admitted` (authorized)."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, guesses: Guesses) -> None:
-        self._app, self._settings, self._guesses = app, settings, guesses
+    def __init__(self, app: ASGIApp, settings: Settings, failed_logins: FailedLogins) -> None:
+        self._app, self._settings, self._failed_logins = app, settings, failed_logins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer what may not enter; pass on what may."""
+        """Run the application for an authorized request; reject any other."""
         if scope["type"] == "websocket":
-            await self._socket(scope, receive, send)
+            await self._websocket(scope, receive, send)
             return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         request = Request(scope)
-        known = request.cookies.get(CLIENT, "")
-        owner = known if re.fullmatch(r"[0-9a-f]{32}", known) else secrets.token_hex(16)
-        answer = _Dressed(send, None if owner == known or _anonymous(request) else cookie(request, CLIENT, owner))
-        refusal = self._refusal(request, owner)
-        if refusal is not None:
-            await problem_response(*refusal)(scope, receive, answer)
+        sent = request.cookies.get(CLIENT, "")
+        owner = sent if re.fullmatch(r"[0-9a-f]{32}", sent) else secrets.token_hex(16)
+        respond = _WithHeaders(send, None if owner == sent or _is_public(request) else cookie(request, CLIENT, owner))
+        error = self._find_error(request, owner)
+        if error is not None:
+            await problem_response(*error)(scope, receive, respond)
             return
         request.state.owner = owner
-        await self._app(scope, receive, answer)
+        await self._app(scope, receive, respond)
 
-    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on a socket of a client that is known by its cookie; close any other before it is open."""
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Accept a WebSocket only from a client with a cookie that is authorized."""
         request = HTTPConnection(scope)
         owner = request.cookies.get(CLIENT, "")
-        if not re.fullmatch(r"[0-9a-f]{32}", owner) or self._refusal(request, owner) is not None:
+        if not re.fullmatch(r"[0-9a-f]{32}", owner) or self._find_error(request, owner) is not None:
             await send({"type": "websocket.close", "code": 1008, "reason": "refused"})
             return
         request.state.owner = owner
         await self._app(scope, receive, send)
 
-    def _refusal(self, request: HTTPConnection, owner: str) -> tuple[int, str, dict[str, str]] | None:
+    def _find_error(self, request: HTTPConnection, owner: str) -> tuple[int, str, dict[str, str]] | None:
         host = request.headers.get("host", "")
-        if self._settings.loopback and urlsplit(f"//{host}").hostname not in _LOCAL | {self._settings.host}:
-            return 400, "The host is not one of this machine; use the address that the service printed.", {}
-        if request.scope.get("method") not in _SAFE and _is_foreign(request, host):
-            return 403, "The request comes from a page of another site; use the service's own.", {}
-        if "authorization" in request.headers and (wait := self._guesses.wait(address_of(request))):
+        if self._settings.loopback and urlsplit(f"//{host}").hostname not in _LOCAL_HOSTS | {self._settings.host}:
+            return 400, "The Host header does not name this machine; use the address that the service printed.", {}
+        if request.scope.get("method") not in _SAFE_METHODS and _is_cross_site(request, host):
+            return 403, "The request comes from a page of another site; use the page of this service.", {}
+        if "authorization" in request.headers and (wait := self._failed_logins.wait(address_of(request))):
             return 429, "Too many wrong tokens; wait a minute.", {"Retry-After": str(wait)}
-        request.state.admitted = self._admits(request, owner)
-        if not request.state.admitted and request.url.path not in _OPEN and not _anonymous(request):
+        request.state.admitted = self._is_authorized(request, owner)
+        if not request.state.admitted and request.url.path not in _LOGIN_PATHS and not _is_public(request):
             return 401, "Send the token as Authorization: Bearer TOKEN, or log in.", {"WWW-Authenticate": "Bearer"}
         return None
 
-    def _admits(self, request: HTTPConnection, owner: str) -> bool:
+    def _is_authorized(self, request: HTTPConnection, owner: str) -> bool:
         if self._settings.token is None:
             return True
         kind, _, given = request.headers.get("authorization", "").partition(" ")
         if given:
-            right = kind.lower() == "bearer" and same(given.strip(), self._settings.token)
-            if not right:
-                self._guesses.add(address_of(request))
-            return right
-        return same(request.cookies.get(SESSION, ""), session_of(self._settings.token, owner))
+            valid = kind.lower() == "bearer" and equal_secrets(given.strip(), self._settings.token)
+            if not valid:
+                self._failed_logins.add(address_of(request))
+            return valid
+        return equal_secrets(request.cookies.get(SESSION, ""), session_value(self._settings.token, owner))
 
 
-class _Dressed:
-    """Sends an answer with the headers that all have, and a cookie where one is given."""
+class _WithHeaders:
+    """A `send` that adds the common headers to a response, and a cookie if one is given."""
 
     def __init__(self, send: Send, new_cookie: str | None) -> None:
         self._send, self._cookie = send, new_cookie
@@ -150,21 +150,21 @@ class _Dressed:
 
 
 def cookie(request: Request, name: str, value: str) -> str:
-    """A Set-Cookie line that scripts and other sites cannot use."""
+    """Set-Cookie value of a cookie that scripts and other sites cannot read."""
     secure = "; Secure" if request.url.scheme == "https" else ""
     return f"{name}={value}; Path=/; Max-Age={_YEAR}; HttpOnly; SameSite=Strict{secure}"
 
 
-def _anonymous(request: HTTPConnection) -> bool:
+def _is_public(request: HTTPConnection) -> bool:
     return request.url.path.startswith("/static/") or request.url.path == "/healthz"
 
 
 def address_of(request: HTTPConnection) -> str:
-    """Where a request comes from, as wrong tokens are counted."""
+    """IP address of the client."""
     return request.client.host if request.client else ""
 
 
-def _is_foreign(request: HTTPConnection, host: str) -> bool:
+def _is_cross_site(request: HTTPConnection, host: str) -> bool:
     origin = request.headers.get("origin")
     if request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
         return True
