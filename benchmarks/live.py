@@ -35,11 +35,11 @@ from lipsmith import Clip, Dubber  # noqa: E402
 from lipsmith.dubbing.source import Timeline  # noqa: E402
 from lipsmith.face.landmarks import lip_opening  # noqa: E402
 from lipsmith.live import Live  # noqa: E402
-from lipsmith.live.hearing import LOOK_AHEAD, Hearing  # noqa: E402
+from lipsmith.live.features import LOOK_AHEAD, SpeechFeatures  # noqa: E402
+from lipsmith.live.footage import LoopedFootage  # noqa: E402
 from lipsmith.live.mouth import LiveMouth  # noqa: E402
-from lipsmith.live.walk import Walk  # noqa: E402
 from lipsmith.speech.mel import read_audio  # noqa: E402
-from simulated import Simulated  # noqa: E402
+from simulated import SimulatedClock  # noqa: E402
 from synthetic import SPEECH_RATE, face_at, make_film, speech  # noqa: E402
 
 FPS = 25
@@ -141,7 +141,7 @@ def simulate(hours: float) -> None:
     """Talk and idle by turns for `hours`, and print memory every hour."""
     rate = 2
     clip = make_dubber().prepare([face_at(number / 5, (96, 96)) for number in range(10)], rate=rate)
-    session, words = Live(clip, SPEECH_RATE, clock=Simulated()), speech(20.0)
+    session, words = Live(clip, SPEECH_RATE, clock=SimulatedClock()), speech(20.0)
     said, per_hour = 0, 3600 * rate
     for frame in islice(session.frames(), round(hours * per_hour)):
         if frame.number % (60 * rate) == 0:
@@ -178,14 +178,14 @@ def compare(folder: Path, dubber: Dubber) -> None:
 def correlation(clip: Clip, wave: NDArray[np.float32]) -> float:
     """Of the opening in a live session with that in the dub."""
     result, rate = clip.dub(wave), float(clip.source.footage.rate)
-    hearing, heard, found = Hearing(clip.backend), 0, []
-    walk = cast("Walk", SameFrames(result.timeline, rate))
-    mouth = LiveMouth(clip.backend, clip.config, clip.chosen[0], walk, 1 / rate)
+    features, heard, found = SpeechFeatures(clip.backend), 0, []
+    footage = cast("LoopedFootage", SameFrames(result.timeline, rate))
+    mouth = LiveMouth(clip.backend, clip.config, clip.chosen[0], footage, 1 / rate)
     for number in range(len(result)):
         until = min(len(wave), round(((number + 1) / rate + LOOK_AHEAD) * SPEECH_RATE))
-        hearing.hear(wave[heard:until])
+        features.push(wave[heard:until])
         heard = until
-        track = mouth.track(number, hearing, 1.0)
+        track = mouth.track(number, features, 1.0)
         found.append(
             np.nan if track is None else float(lip_opening(track.points[np.searchsorted(track.frames, number)]))
         )

@@ -1,18 +1,18 @@
-"""Time that passes only where somebody waits for it."""
+"""A simulated clock."""
 
 from __future__ import annotations
 
 
-class Simulated:
-    """A clock for live sessions that stands still except while somebody sleeps."""
+class SimulatedClock:
+    """A clock for live sessions that only advances in `sleep`."""
 
     def __init__(self) -> None:
         self.time = 0.0
 
     def now(self) -> float:
-        """Seconds."""
+        """Current time in seconds."""
         return self.time
 
     def sleep(self, seconds: float) -> None:
-        """Let them pass."""
+        """Advance the clock."""
         self.time += seconds

@@ -1,4 +1,4 @@
-"""A session on a clock of its own: no sound is lost, no debt grows, the mouth closes when it is told to."""
+"""Live sessions on a simulated clock: complete sound, synchronized frames, interruption and skipping."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lipsmith import Clip
 from lipsmith.errors import UsageError
 from lipsmith.live import Live, LiveFrame
 from lipsmith.live.sound import Wave
-from simulated import Simulated
+from simulated import SimulatedClock
 from synthetic import face_at, make_film, speech
 
 RATE = 16000
@@ -31,8 +31,8 @@ def sound_of(frames: list[LiveFrame]) -> Wave:
     return np.concatenate([frame.sound for frame in frames])
 
 
-def said(clip: Clip, wave: Wave, chunk: int, rate: int = RATE) -> list[LiveFrame]:
-    """All frames of a session that is pushed `wave` in chunks as fast as it takes them."""
+def frames_of(clip: Clip, wave: Wave, chunk: int, rate: int = RATE) -> list[LiveFrame]:
+    """All frames of an unpaced session to which `wave` is pushed in chunks."""
     session = Live(clip, RATE, paced=False)
 
     def push() -> None:
@@ -48,9 +48,9 @@ def said(clip: Clip, wave: Wave, chunk: int, rate: int = RATE) -> list[LiveFrame
 
 
 @pytest.mark.parametrize("chunk", [1, 333, 100_000])
-def test_chunks_of_any_size_are_said_whole(clip: Clip, chunk: int) -> None:
+def test_speech_in_chunks_of_any_size_is_complete(clip: Clip, chunk: int) -> None:
     wave = speech(0.4)
-    frames = said(clip, wave, chunk)
+    frames = frames_of(clip, wave, chunk)
     sound = sound_of(frames)
     np.testing.assert_array_equal(sound[3200 : 3200 + len(wave)], wave)
     assert [frame.number for frame in frames] == list(range(15))
@@ -58,85 +58,85 @@ def test_chunks_of_any_size_are_said_whole(clip: Clip, chunk: int) -> None:
 
 
 @pytest.mark.parametrize("rate", [8000, 48000])
-def test_other_rates_are_said_at_the_sessions(clip: Clip, rate: int) -> None:
+def test_other_rates_are_resampled(clip: Clip, rate: int) -> None:
     time = np.arange(round(0.4 * rate)) / rate
-    sound = sound_of(said(clip, (0.5 * np.sin(2 * np.pi * 200 * time)).astype(np.float32), 777, rate))
+    sound = sound_of(frames_of(clip, (0.5 * np.sin(2 * np.pi * 200 * time)).astype(np.float32), 777, rate))
     expected = 0.5 * np.sin(2 * np.pi * 200 * np.arange(6400) / RATE)
     np.testing.assert_allclose(sound[3200 + 400 : 3200 + 6000], expected[400:6000], atol=0.02)
 
 
 def test_chunks_do_not_change_the_picture(clip: Clip) -> None:
     wave = speech(0.4)
-    for one, other in zip(said(clip, wave, 160), said(clip, wave, len(wave)), strict=True):
+    for one, other in zip(frames_of(clip, wave, 160), frames_of(clip, wave, len(wave)), strict=True):
         assert np.abs(one.image.astype(int) - other.image).mean() < 0.2
 
 
-def idle_then(clip: Clip, act: Callable[[Live, int], None], frames: int) -> tuple[Live, list[LiveFrame]]:
-    """`frames` frames of a paced session on a simulated clock; `act` is called before each."""
-    session = Live(clip, RATE, clock=Simulated())
+def run_paced(clip: Clip, on_frame: Callable[[Live, int], None], frames: int) -> tuple[Live, list[LiveFrame]]:
+    """Frames of a paced session on a simulated clock; calls `on_frame` after each."""
+    session = Live(clip, RATE, clock=SimulatedClock())
     found = []
     for number, frame in enumerate(islice(session.frames(), frames)):
         found.append(frame)
-        act(session, number)
+        on_frame(session, number)
     return session, found
 
 
 def test_an_idle_session_plays_the_footage_forward_and_back(clip: Clip) -> None:
-    _, frames = idle_then(clip, lambda session, number: None, 40)
+    _, frames = run_paced(clip, lambda session, number: None, 40)
     assert not sound_of(frames).any()
-    still = np.stack([frame.image[:20] for frame in frames]).astype(int)  # above the mouth
+    upper = np.stack([frame.image[:20] for frame in frames]).astype(int)  # rows above the mouth
     order = [0, 1, 2, 3, 4, 5, 6, 7, 6, 5, 4, 3, 2, 1]
     for number in range(40):
-        np.testing.assert_array_equal(still[number], still[order[number % 14]])
+        np.testing.assert_array_equal(upper[number], upper[order[number % 14]])
     assert [frame.time for frame in frames] == pytest.approx([number / 25 for number in range(40)])
 
 
-def test_speech_begins_a_fifth_of_a_second_after_it_came(clip: Clip) -> None:
+def test_speech_starts_after_the_look_ahead(clip: Clip) -> None:
     wave = np.full(RATE, 0.5, np.float32)
 
-    def act(session: Live, number: int) -> None:
+    def on_frame(session: Live, number: int) -> None:
         if number == 10:
             session.push(wave)
 
-    _, frames = idle_then(clip, act, 60)
+    _, frames = run_paced(clip, on_frame, 60)
     begin = int(np.flatnonzero(sound_of(frames))[0]) / RATE
-    # Frame 10 is in the caller's hands while 11 is being drawn.
+    # The caller receives frame 10 while frame 11 is being rendered.
     assert begin - 10 / 25 == pytest.approx(0.28, abs=0.01)
     assert np.count_nonzero(sound_of(frames)) == RATE
 
 
-def test_an_interrupted_session_falls_silent_at_once_and_goes_on(clip: Clip) -> None:
+def test_interrupt_silences_the_session_and_it_continues(clip: Clip) -> None:
     wave = np.full(5 * RATE, 0.5, np.float32)
 
-    def act(session: Live, number: int) -> None:
+    def on_frame(session: Live, number: int) -> None:
         if number in (5, 60):
             session.push(wave)
         if number == 30:
             session.interrupt()
 
-    _, frames = idle_then(clip, act, 90)
+    _, frames = run_paced(clip, on_frame, 90)
     loud = np.flatnonzero(np.abs(sound_of(frames)) > 0.1) / RATE
     assert loud[loud < 2].max() <= 32 / 25 + 0.01
     assert loud.max() > 3
 
 
-def test_sound_and_picture_stay_together_for_minutes(clip: Clip) -> None:
-    _, frames = idle_then(clip, lambda session, number: session.push(speech(0.04)), 400)
+def test_sound_and_picture_stay_synchronized(clip: Clip) -> None:
+    _, frames = run_paced(clip, lambda session, number: session.push(speech(0.04)), 400)
     counts = np.cumsum([len(frame.sound) for frame in frames])
     ends = np.array([frame.number + 1 for frame in frames]) / 25 * RATE
     assert np.abs(counts - ends).max() <= 1
 
 
-class Slow(Simulated):
-    """A clock on which everything takes a tenth of a second."""
+class SlowClock(SimulatedClock):
+    """A clock that advances 0.15 s at each reading."""
 
     def now(self) -> float:
         self.time += 0.15
         return self.time
 
 
-def test_a_slow_machine_skips_frames_and_no_sound(clip: Clip, caplog: pytest.LogCaptureFixture) -> None:
-    session = Live(clip, RATE, clock=Slow())
+def test_a_slow_machine_skips_frames_but_no_sound(clip: Clip, caplog: pytest.LogCaptureFixture) -> None:
+    session = Live(clip, RATE, clock=SlowClock())
     session.push(speech(2.0))
     with caplog.at_level(logging.WARNING):
         frames = list(islice(session.frames(), 40))
@@ -149,27 +149,27 @@ def test_a_slow_machine_skips_frames_and_no_sound(clip: Clip, caplog: pytest.Log
     np.testing.assert_array_equal(sound[3200 : 3200 + 2 * RATE], speech(2.0))
 
 
-def test_a_film_plays_as_an_array_does(tmp_path: Path) -> None:
+def test_a_film_plays_forward_and_back(tmp_path: Path) -> None:
     film = make_dubber().prepare(make_film(tmp_path / "film.mp4", 0.32, 25, (120, 120)))
-    frames = list(islice(Live(film, RATE, clock=Simulated()).frames(), 20))
+    frames = list(islice(Live(film, RATE, clock=SimulatedClock()).frames(), 20))
     np.testing.assert_array_equal(frames[1].image[:20], frames[13].image[:20])
 
 
 def test_a_closed_session_ends(clip: Clip) -> None:
-    with Live(clip, RATE, clock=Simulated()) as session:
+    with Live(clip, RATE, clock=SimulatedClock()) as session:
         frames: Iterator[LiveFrame] = session.frames()
         next(frames)
         session.close()
         assert len(list(frames)) <= 2
 
 
-def test_a_picture_that_speaks(tmp_path: Path) -> None:
+def test_a_still_picture_works(tmp_path: Path) -> None:
     still = make_dubber().prepare([face_at(0, (120, 120))])
-    frames = said(still, speech(0.2), 100)
+    frames = frames_of(still, speech(0.2), 100)
     assert len(frames) == 10
 
 
 @pytest.mark.parametrize("rate", [0, 100, 16000.5])
-def test_a_rate_that_cannot_be_is_refused(clip: Clip, rate: int) -> None:
+def test_an_invalid_rate_is_rejected(clip: Clip, rate: int) -> None:
     with pytest.raises(UsageError):
         Live(clip, rate)

@@ -1,4 +1,4 @@
-"""The stream of a session plays: every frame at its time, all of its sound."""
+"""The fragmented MP4 stream: frames at their times, with complete sound."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from synthetic import face_at, speech
 
 
 @pytest.mark.parametrize("size", [(64, 48), (65, 47)])
-def test_a_stream_is_a_film_with_its_sound(size: tuple[int, int]) -> None:
+def test_the_stream_decodes_to_its_frames_and_sound(size: tuple[int, int]) -> None:
     stream, rate = FragmentedMP4(*size, 25, 16000, "fast"), 16000
-    numbers = [0, 1, 2, 5, 6, 7, 8, 9]  # a slow machine skipped two
-    pieces, sounded = [], 0
+    numbers = [0, 1, 2, 5, 6, 7, 8, 9]  # two are skipped
+    fragments, written = [], 0
     for number in numbers:
         end = round((number + 1) / 25 * rate)
-        sound = speech(1.0)[sounded:end]
-        pieces.append(stream.add(LiveFrame(face_at(number / 25, size), sound, number, number / 25)))
-        sounded = end
-    # What a player shows does not wait for the end.
-    assert all(pieces[1:])
-    with av.open(io.BytesIO(b"".join([*pieces, stream.close()]))) as film:
+        sound = speech(1.0)[written:end]
+        fragments.append(stream.add(LiveFrame(face_at(number / 25, size), sound, number, number / 25)))
+        written = end
+    # Each fragment is written at once.
+    assert all(fragments[1:])
+    with av.open(io.BytesIO(b"".join([*fragments, stream.close()]))) as film:
         times = [frame.time for frame in film.decode(video=0)]
         assert json.loads(film.metadata["description"])["model"] == "fast"
-    # AAC begins 1,024 samples early, so all is later by as many, but for the first frame.
+    # The encoder delay of AAC, 1,024 samples, shifts everything but the first frame.
     assert times[0] == 0
     assert times[1:] == pytest.approx([number / 25 + 1024 / SOUND_RATE for number in numbers[1:]], abs=1e-3)
-    with av.open(io.BytesIO(b"".join(pieces))) as film:
-        heard = np.concatenate([frame.to_ndarray()[0] for frame in film.decode(audio=0)])
+    with av.open(io.BytesIO(b"".join(fragments))) as film:
+        decoded = np.concatenate([frame.to_ndarray()[0] for frame in film.decode(audio=0)])
         assert film.streams.audio[0].rate == SOUND_RATE
-    assert len(heard) / SOUND_RATE == pytest.approx(0.4, abs=0.08)
+    assert len(decoded) / SOUND_RATE == pytest.approx(0.4, abs=0.08)

@@ -1,4 +1,4 @@
-"""A session over WebRTC, with both ends in one process."""
+"""A session over WebRTC, with both peers in one process."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from lipsmith.live.webrtc import answer  # noqa: E402
 
 
 class Voice(AudioStreamTrack):  # type: ignore[misc]
-    """The demo's voice, in packets of 20 ms in real time."""
+    """The demo speech, in packets of 20 ms in real time."""
 
     async def recv(self) -> AudioFrame:
         frame = await super().recv()  # paced, silent, at 8 kHz
         begin = int(frame.pts * frame.time_base * 16000)
         samples = (32767 * np.take(speech(), range(begin, begin + 320), mode="wrap")).astype(np.int16)
-        spoken = AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
-        spoken.sample_rate, spoken.pts, spoken.time_base = frame.sample_rate, frame.pts, frame.time_base
-        return spoken
+        packet = AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+        packet.sample_rate, packet.pts, packet.time_base = frame.sample_rate, frame.pts, frame.time_base
+        return packet
 
 
-async def called() -> tuple[list[tuple[int, int]], float]:
-    """Sizes of twenty pictures, and how loud the voice was that came with them."""
+async def call() -> tuple[list[tuple[int, int]], float]:
+    """Sizes of 20 received pictures, and the peak level of the received audio."""
     clip = make_dubber().prepare([face_at(number / 25, (128, 96)) for number in range(6)])
-    session, caller = Live(clip, 48000), aiortc.RTCPeerConnection()
-    caller.addTrack(Voice())
-    caller.addTransceiver("video", direction="recvonly")
+    session, peer = Live(clip, 48000), aiortc.RTCPeerConnection()
+    peer.addTrack(Voice())
+    peer.addTransceiver("video", direction="recvonly")
     received: dict[str, object] = {}
-    caller.on("track", lambda track: received.__setitem__(track.kind, track))
-    await caller.setLocalDescription(await caller.createOffer())
-    connection, sdp = await answer(session, caller.localDescription.sdp)
-    await caller.setRemoteDescription(aiortc.RTCSessionDescription(sdp, "answer"))
+    peer.on("track", lambda track: received.__setitem__(track.kind, track))
+    await peer.setLocalDescription(await peer.createOffer())
+    connection, sdp = await answer(session, peer.localDescription.sdp)
+    await peer.setRemoteDescription(aiortc.RTCSessionDescription(sdp, "answer"))
     video, audio = received["video"], received["audio"]
     sizes, loudest = [], 0.0
     for _ in range(20):
@@ -53,20 +53,20 @@ async def called() -> tuple[list[tuple[int, int]], float]:
         loudest = max(loudest, float(np.abs(packet.to_ndarray()).max()) / 32767)
         if loudest > 0.05:
             break
-    await caller.close()
+    await peer.close()
     await connection.close()
     session.close()
     return sizes, loudest
 
 
-def test_a_caller_sees_and_hears_the_session() -> None:
-    sizes, loudest = asyncio.run(called())
+def test_a_peer_receives_video_and_audio() -> None:
+    sizes, loudest = asyncio.run(call())
     assert set(sizes) == {(128, 96)}
     assert loudest > 0.05
 
 
 @pytest.mark.parametrize("offer", ["v=0", "v=0\r\nm=audio x\r\n", "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\n"])
-def test_what_is_no_offer_is_refused_and_ends_the_session(offer: str) -> None:
+def test_an_invalid_offer_is_rejected_and_closes_the_session(offer: str) -> None:
     session = Live(make_dubber().prepare([face_at(0, (128, 96))]), 48000)
     with pytest.raises(InputError, match="createOffer"):
         asyncio.run(answer(session, offer))

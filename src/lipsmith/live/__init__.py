@@ -1,4 +1,4 @@
-"""Live speech into prepared footage: what the dub computes over a whole recording, here as the sound comes."""
+"""Live dubbing: speech is pushed while it arrives, and frames of prepared footage come out in real time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A live session: speech is pushed as it comes, frames and the sound that belongs to them are taken as they are due."""
+"""A live session: callers push speech while it arrives, and receive frames with their sound when they are due."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from lipsmith.dubbing.mouth import DrawnFrame, MouthTrack, draw_frame, paste_fra
 from lipsmith.dubbing.options import DubOptions
 from lipsmith.dubbing.paste.composite import Compositor
 from lipsmith.dubbing.pipeline import Clip
-from lipsmith.live.hearing import LOOK_AHEAD, Hearing
+from lipsmith.live.features import LOOK_AHEAD, SpeechFeatures
+from lipsmith.live.footage import Image, LoopedFootage, skip
 from lipsmith.live.mouth import LiveMouth
-from lipsmith.live.sound import SoundLine, Wave, as_mono
-from lipsmith.live.walk import Image, Walk, skipped
+from lipsmith.live.sound import SoundQueue, Wave, as_mono
 from lipsmith.media.sound import Resampler
 from lipsmith.progress import prefetch
 from lipsmith.speech.mel import SAMPLE_RATE
 
 _LOG = logging.getLogger(__name__)
 
-_DECODED: Final = 16
-"""Frames of footage that are decoded ahead."""
-_GLANCE: Final = 0.05  # seconds; how soon a closed session is noticed
-_TOLD_EVERY: Final = 250  # frames
+_DECODED_AHEAD: Final = 16
+"""Source frames that are decoded in advance."""
+_POLL_INTERVAL: Final = 0.05  # seconds between checks whether the session was closed
+_WARN_EVERY: Final = 250  # skipped frames between warnings
 
 
 class Clock(Protocol):
-    """The time by which frames are due."""
+    """The clock of a session; tests simulate it."""
 
     def now(self) -> float:
-        """Seconds."""
+        """Current time in seconds."""
         ...
 
     def sleep(self, seconds: float) -> None:
@@ -47,7 +47,7 @@ class Clock(Protocol):
 
 
 class WallClock:
-    """The machine's own."""
+    """The clock of the machine."""
 
     now = staticmethod(time.monotonic)
     sleep = staticmethod(time.sleep)
@@ -55,34 +55,34 @@ class WallClock:
 
 @dataclass(frozen=True)
 class LiveFrame:
-    """A frame of the session and its sound."""
+    """A frame of a session and its sound."""
 
     image: Image
     """(H, W, 3) RGB."""
     sound: Wave
-    """(n,) in [-1, 1] at the session's rate: all that is to be played since the last frame's sound."""
+    """(n,) in [-1, 1] at the rate of the session; it continues the sound of the previous frame."""
     number: int
-    """Of the frame on the session's clock; numbers are skipped where the machine is too slow."""
+    """Number of the frame in the session. A machine that is too slow skips numbers."""
     time: float
-    """Seconds of the session at which image and sound begin."""
+    """Start of image and sound, in seconds since the start of the session."""
 
 
 @dataclass(frozen=True)
-class _Begun:
-    """A frame whose faces are being drawn."""
+class _PendingFrame:
+    """A frame whose faces are being rendered."""
 
     number: int
     sound: Wave
-    begins: float
+    time: float
     mouths: list[MouthTrack]
     drawn: Future[DrawnFrame]
 
 
 class Live:
-    """A clip that says what is pushed, as it is pushed; while nobody speaks, the footage plays with lips at rest.
+    """A live session on a clip. It dubs speech while it is pushed; without speech, the footage plays with closed lips.
 
-    `push`, `end`, `interrupt` and `close` may be called from any thread; one thread takes the `frames`. A context
-    manager: leaving it closes the session.
+    `push`, `flush`, `interrupt` and `close` are thread-safe; only one thread may iterate over `frames`. Leaving the
+    context closes the session.
     """
 
     def __init__(
@@ -95,23 +95,23 @@ class Live:
         most_behind: float = float("inf"),
         clock: Clock | None = None,
     ) -> None:
-        """A session on `clip` whose sound has `rate` samples a second.
+        """Open a session on `clip` with sound at `rate` Hz.
 
-        `strength`: see `Clip.dub`. `paced`: frames come when they are due, whether anybody speaks or not, and too late
-        ones are skipped; else they come as fast as they are drawn and end when all that was pushed is said.
-        `most_behind`: seconds of sound that may wait before pauses are shortened, for microphones. `clock`: for tests.
-        Raises `UsageError` for a rate or strength that cannot be.
+        `strength`: see `Clip.dub`. `paced`: yield frames when they are due, with or without speech, and skip late ones;
+        otherwise yield them as fast as they are rendered, and end after the speech that was pushed before `flush`.
+        `most_behind`: seconds of queued sound above which pauses are shortened, for microphones. `clock`: for tests.
+        Raises `UsageError` for an invalid rate or strength.
         """
         DubOptions(strength=strength)
         as_mono(np.zeros(0, np.float32), rate)
         self.rate, self.frame_rate = rate, float(clip.source.footage.rate)
         self.skipped = 0
-        """Frames that were due and not drawn, because the machine was too slow."""
+        """Number of frames that were skipped because the machine was too slow."""
         self._clip, self._strength, self._paced = clip, strength, paced
         self._clock = clock or WallClock()
-        self._sound = SoundLine(rate, LOOK_AHEAD, most_behind)
-        self._to_networks = None if rate == SAMPLE_RATE else Resampler(rate, SAMPLE_RATE)
-        self._hearing = Hearing(clip.backend)
+        self._sound = SoundQueue(rate, LOOK_AHEAD, most_behind)
+        self._resampler = None if rate == SAMPLE_RATE else Resampler(rate, SAMPLE_RATE)
+        self._features = SpeechFeatures(clip.backend)
         self._played = 0
         self._ended = self._closed = False
         self._changed = Condition()
@@ -124,15 +124,14 @@ class Live:
 
     @property
     def waiting(self) -> float:
-        """Seconds of sound that were pushed and are not played yet."""
+        """Seconds of queued sound: pushed and not yet played."""
         with self._changed:
             return self._sound.waiting / self.rate
 
     def push(self, samples: object, rate: int | None = None) -> None:
-        """Speech that follows what was pushed before: `(n,)` or `(channels, n)` at `rate`, by default the session's.
+        """Append speech: any number of samples, `(n,)` or `(channels, n)`, at `rate` Hz (default: that of the session).
 
-        Any number of samples. Raises `UsageError` for another shape, type or rate, `InputError` for samples that are
-        not numbers.
+        Raises `UsageError` for another shape, type or rate, and `InputError` for NaN or infinite samples.
         """
         mono, rate = as_mono(samples, self.rate if rate is None else rate)
         with self._changed:
@@ -141,97 +140,99 @@ class Live:
             self._changed.notify_all()
 
     def flush(self) -> None:
-        """The speech that was pushed is whole: what waits for more is drawn, and the lips close after it."""
+        """End the current speech: render what still waits for more sound, then close the lips."""
         with self._changed:
             self._sound.end()
             self._ended = True
             self._changed.notify_all()
 
     def interrupt(self) -> None:
-        """Drop what was pushed and not played; the lips close within a fifth of a second."""
+        """Drop the queued sound; the lips close within 0.2 s."""
         with self._changed:
-            stay = self._sound.clear()
-            self._hearing.cut((self._played + stay) / self.rate)
-            self._to_networks = None if self.rate == SAMPLE_RATE else Resampler(self.rate, SAMPLE_RATE)
+            kept = self._sound.clear()
+            self._features.truncate((self._played + kept) / self.rate)
+            self._resampler = None if self.rate == SAMPLE_RATE else Resampler(self.rate, SAMPLE_RATE)
             self._ended = True
             self._changed.notify_all()
 
     def close(self) -> None:
-        """End the session; `frames` stops after the frame it is at."""
+        """End the session; `frames` stops after the current frame."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def frames(self) -> Iterator[LiveFrame]:
-        """The session's frames from now on, each with the sound that belongs to it."""
-        with ExitStack() as opened:
-            walk = opened.enter_context(Walk(self._clip))
-            images = opened.enter_context(closing(prefetch(walk.images(), _DECODED)))
-            pool = opened.enter_context(ThreadPoolExecutor(1, "lipsmith-live"))
+        """Yield the frames of the session from now on, each with its sound."""
+        with ExitStack() as stack:
+            footage = stack.enter_context(LoopedFootage(self._clip))
+            images = stack.enter_context(closing(prefetch(footage.images(), _DECODED_AHEAD)))
+            pool = stack.enter_context(ThreadPoolExecutor(1, "lipsmith-live"))
             mouths = [
-                LiveMouth(self._clip.backend, self._clip.config, face, walk, 1 / self.frame_rate)
+                LiveMouth(self._clip.backend, self._clip.config, face, footage, 1 / self.frame_rate)
                 for face in self._clip.chosen
             ]
-            yield from self._drawn(mouths, images, pool)
+            yield from self._render(mouths, images, pool)
 
-    def _drawn(self, mouths: list[LiveMouth], images: Iterator[Image], pool: ThreadPoolExecutor) -> Iterator[LiveFrame]:
+    def _render(
+        self, mouths: list[LiveMouth], images: Iterator[Image], pool: ThreadPoolExecutor
+    ) -> Iterator[LiveFrame]:
         compositors: defaultdict[int, Compositor] = defaultdict(Compositor)
-        begun: deque[_Begun] = deque()
+        pending: deque[_PendingFrame] = deque()
         start, next_image, number = self._clock.now(), 0, 0
-        while (due := self._wait(start, number)) is not None:
-            self._tell(due - number, due)
-            image = skipped(images, due - next_image)
-            begun.append(self._begin(due, mouths, image, pool))
+        while (due := self._next_due(start, number)) is not None:
+            self._count_skipped(due - number, due)
+            image = skip(images, due - next_image)
+            pending.append(self._submit(due, mouths, image, pool))
             number = next_image = due + 1
-            # A frame is pasted while the next one is drawn.
-            if len(begun) > 1:
-                yield self._finish(begun.popleft(), compositors)
-        while begun:
-            yield self._finish(begun.popleft(), compositors)
+            # A frame is pasted while the next one is rendered.
+            if len(pending) > 1:
+                yield self._finish(pending.popleft(), compositors)
+        while pending:
+            yield self._finish(pending.popleft(), compositors)
 
-    def _wait(self, start: float, number: int) -> int | None:
-        """The frame that is due: `number`, or a later one where the machine is slow; None where the session is over."""
+    def _next_due(self, start: float, number: int) -> int | None:
+        """Wait for the next frame: `number`, or a later one if the machine is slow. None if the session has ended."""
         with self._changed:
             if not self._paced:
-                self._changed.wait_for(lambda: self._closed or self._ended or self._enough())
+                self._changed.wait_for(lambda: self._closed or self._ended or self._has_look_ahead())
                 return None if self._closed or (self._ended and not self._sound.waiting) else number
         while not self._closed:
-            early = start + number / self.frame_rate - self._clock.now()
-            if early <= 0:
-                return number + int(-early * self.frame_rate)
-            self._clock.sleep(min(early, _GLANCE))
+            remaining = start + number / self.frame_rate - self._clock.now()
+            if remaining <= 0:
+                return number + int(-remaining * self.frame_rate)
+            self._clock.sleep(min(remaining, _POLL_INTERVAL))
         return None
 
-    def _enough(self) -> bool:
-        """Whether the sound that the next frame looks ahead to has been pushed."""
+    def _has_look_ahead(self) -> bool:
+        """Whether enough sound is queued for the next frame and its look-ahead."""
         return self._sound.waiting >= (LOOK_AHEAD + 1 / self.frame_rate) * self.rate
 
-    def _begin(self, number: int, mouths: list[LiveMouth], image: Image, pool: ThreadPoolExecutor) -> _Begun:
-        """Take the sound up to the end of frame `number`, and have its faces drawn."""
+    def _submit(self, number: int, mouths: list[LiveMouth], image: Image, pool: ThreadPoolExecutor) -> _PendingFrame:
+        """Take the sound up to the end of frame `number`, and start rendering its faces."""
         end = round((number + 1) / self.frame_rate * self.rate)
         with self._changed:
-            begins, count = self._played / self.rate, end - self._played
-            new = self._sound.listen(count + round(LOOK_AHEAD * self.rate), count)
-            self._hear(new)
+            start, count = self._played / self.rate, end - self._played
+            new = self._sound.read_ahead(count + round(LOOK_AHEAD * self.rate), count)
+            self._extract_features(new)
             sound = self._sound.take(count)
             self._played = end
-            tracks = [track for mouth in mouths if (track := mouth.track(number, self._hearing, self._strength))]
+            tracks = [track for mouth in mouths if (track := mouth.track(number, self._features, self._strength))]
         drawn = pool.submit(draw_frame, self._clip.encoded, tracks, number, image)
-        return _Begun(number, sound, begins, tracks, drawn)
+        return _PendingFrame(number, sound, start, tracks, drawn)
 
-    def _hear(self, new: Wave) -> None:
-        if self._to_networks is None:
-            self._hearing.hear(new)
+    def _extract_features(self, new: Wave) -> None:
+        if self._resampler is None:
+            self._features.push(new)
             return
-        for block in self._to_networks(new[None]):
-            self._hearing.hear(block[0])
+        for block in self._resampler(new[None]):
+            self._features.push(block[0])
 
-    def _finish(self, frame: _Begun, compositors: defaultdict[int, Compositor]) -> LiveFrame:
+    def _finish(self, frame: _PendingFrame, compositors: defaultdict[int, Compositor]) -> LiveFrame:
         image = paste_frame(compositors, frame.mouths, frame.drawn.result())
-        return LiveFrame(np.asarray(image), frame.sound, frame.number, frame.begins)
+        return LiveFrame(np.asarray(image), frame.sound, frame.number, frame.time)
 
-    def _tell(self, skipped: int, number: int) -> None:
+    def _count_skipped(self, skipped: int, number: int) -> None:
         if skipped:
-            if self.skipped // _TOLD_EVERY != (self.skipped + skipped) // _TOLD_EVERY or not self.skipped:
-                _LOG.warning("This machine is too slow for %g frames a second; some are skipped.", self.frame_rate)
+            if self.skipped // _WARN_EVERY != (self.skipped + skipped) // _WARN_EVERY or not self.skipped:
+                _LOG.warning("This machine is too slow for %g frames per second; skipping some.", self.frame_rate)
             self.skipped += skipped

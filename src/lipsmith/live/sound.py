@@ -1,4 +1,4 @@
-"""The session's sound: chunks of speech as they come, on the clock of the frames, with silence where none is."""
+"""The sound of a session: a queue of pushed speech, with silence where there is none."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from lipsmith.media.sound import Resampler
 
 Wave = NDArray[np.float32]
 
-LEAST_RATE: Final = 4000
-"""Hz; a lower rate is a mistake."""
-_FADE: Final = 0.005  # seconds over which interrupted speech fades out
-_QUIET: Final = 1e-3
-_PAUSE: Final = 0.2  # seconds that stay of a pause that is shortened
+MIN_RATE: Final = 4000
+"""Lowest sample rate that is accepted, in Hz."""
+_FADE_SECONDS: Final = 0.005  # fade-out of interrupted speech
+_SILENCE_LEVEL: Final = 1e-3
+_MIN_PAUSE: Final = 0.2  # seconds that a shortened pause keeps
 
 
-class SoundLine:
-    """Mono samples at one rate: pushed, then listened to by the networks, then taken to be played.
+class SoundQueue:
+    """Mono samples at one rate: pushed, then read ahead for the networks, then taken for playback.
 
-    Speech that is pushed while none is under way begins `lead` seconds after the last sample that was taken.
-    `most_behind`: seconds of sound that may wait; beyond it, pauses are shortened. A microphone whose clock is faster
-    than ours would fall behind forever; a whole file that is pushed at once is no reason to hurry.
+    If the queue is idle, pushed speech starts `lead` seconds after the last sample that was taken. `most_behind`:
+    seconds of queued sound above which pauses are shortened. It limits the delay if the clock of a microphone runs
+    faster than this machine's; the default suits a recording that is pushed at once.
     """
 
     def __init__(self, rate: int, lead: float, most_behind: float = float("inf")) -> None:
         self.rate = rate
-        self._lead, self._most = round(lead * rate), most_behind * rate
+        self._lead, self._max_waiting = round(lead * rate), most_behind * rate
         self._chunks: deque[Wave] = deque()
-        self._unheard = 0
-        self._heard = np.zeros(0, np.float32)
+        self._unread = 0
+        self._read = np.zeros(0, np.float32)
         self._resampler: Resampler | None = None
         self._speaking = False
 
     @property
     def waiting(self) -> int:
-        """Samples that were pushed and not yet taken, with the silence between them."""
-        return self._unheard + len(self._heard)
+        """Number of queued samples, with the silence between them."""
+        return self._unread + len(self._read)
 
     def push(self, samples: Wave, rate: int) -> None:
-        """Add samples `(n,)` at `rate` Hz."""
+        """Append samples `(n,)` at `rate` Hz."""
         if not len(samples):
             return
         if not self._speaking or not self.waiting:
@@ -58,75 +58,77 @@ class SoundLine:
             self._add(block[0])
 
     def end(self) -> None:
-        """The speech is over: nothing follows it soon."""
+        """End the current speech: flush the resampler; the next push starts with the lead."""
         self._speaking = False
         if self._resampler is not None:
-            held, self._resampler = self._resampler.end(), None
-            for block in held:
+            rest, self._resampler = self._resampler.end(), None
+            for block in rest:
                 self._add(block[0])
 
-    def listen(self, ahead: int, least: int) -> Wave:
-        """What was not listened to yet of the next `ahead` samples; silence where the next `least` did not come."""
+    def read_ahead(self, ahead: int, minimum: int) -> Wave:
+        """The unread part of the next `ahead` samples; silence fills up the next `minimum` samples."""
         self._shorten_pause()
-        pieces = []
-        missing = ahead - len(self._heard)
-        while missing > 0 and self._chunks:
+        parts = []
+        remaining = ahead - len(self._read)
+        while remaining > 0 and self._chunks:
             first = self._chunks.popleft()
-            if len(first) > missing:
-                self._chunks.appendleft(first[missing:])
-            pieces.append(first[:missing])
-            self._unheard -= len(pieces[-1])
-            missing -= len(pieces[-1])
-        known = len(self._heard) + sum(map(len, pieces))
-        pieces.append(np.zeros(max(0, least - known), np.float32))
-        new = np.concatenate(pieces)
-        self._heard = np.concatenate([self._heard, new])
+            if len(first) > remaining:
+                self._chunks.appendleft(first[remaining:])
+            parts.append(first[:remaining])
+            self._unread -= len(parts[-1])
+            remaining -= len(parts[-1])
+        known = len(self._read) + sum(map(len, parts))
+        parts.append(np.zeros(max(0, minimum - known), np.float32))
+        new = np.concatenate(parts)
+        self._read = np.concatenate([self._read, new])
         return new
 
     def take(self, count: int) -> Wave:
-        """The next `count` samples, which were listened to."""
-        taken, self._heard = self._heard[:count], self._heard[count:]
+        """The next `count` samples, which were read ahead before."""
+        taken, self._read = self._read[:count], self._read[count:]
         return taken
 
     def clear(self) -> int:
-        """Drop what waits, after a short fade; return how many samples stay."""
+        """Drop the queue, except for a short fade-out; return the number of samples that remain."""
         self._chunks.clear()
-        self._unheard, self._resampler, self._speaking = 0, None, False
-        fading = self._heard[: round(_FADE * self.rate)]
-        self._heard = fading * np.linspace(1, 0, len(fading), dtype=np.float32)
-        return len(fading)
+        self._unread, self._resampler, self._speaking = 0, None, False
+        faded = self._read[: round(_FADE_SECONDS * self.rate)]
+        self._read = faded * np.linspace(1, 0, len(faded), dtype=np.float32)
+        return len(faded)
 
     def _add(self, samples: Wave) -> None:
         if len(samples):
             self._chunks.append(np.ascontiguousarray(samples, np.float32))
-            self._unheard += len(samples)
+            self._unread += len(samples)
 
     def _shorten_pause(self) -> None:
-        """Where too much waits, leave out silence that comes next, but for the end of the pause."""
-        behind = self.waiting - self._most
-        if behind <= 0 or not self._chunks:
+        """If too much is queued, remove silence at the front of the queue, but keep the end of the pause."""
+        excess = self.waiting - self._max_waiting
+        if excess <= 0 or not self._chunks:
             return
         waiting = np.concatenate(self._chunks)
-        loud = np.flatnonzero(np.abs(waiting) > _QUIET)
-        quiet = int(loud[0]) if len(loud) else len(waiting)
-        surplus = max(0, min(quiet - round(_PAUSE * self.rate), int(behind)))
-        self._chunks = deque([waiting[surplus:]])
-        self._unheard -= surplus
+        audible = np.flatnonzero(np.abs(waiting) > _SILENCE_LEVEL)
+        silent = int(audible[0]) if len(audible) else len(waiting)
+        removed = max(0, min(silent - round(_MIN_PAUSE * self.rate), int(excess)))
+        self._chunks = deque([waiting[removed:]])
+        self._unread -= removed
 
 
 def as_mono(samples: object, rate: object) -> tuple[Wave, int]:
-    """Samples `(n,)` or `(channels, n)`, floats in [-1, 1] or signed whole numbers, as mono floats, with their rate.
+    """Convert samples `(n,)` or `(channels, n)`, floats in [-1, 1] or signed integers, to mono floats; check the rate.
 
-    Raises `UsageError` for another shape, type or rate and `InputError` for samples that are not numbers.
+    Raises `UsageError` for another shape, type or rate, and `InputError` for NaN or infinite samples.
     """
     array = np.asarray(samples)
     if array.dtype.kind == "i":
         array = array / -float(np.iinfo(array.dtype).min)
     if array.dtype.kind != "f" or array.ndim not in (1, 2):
-        raise UsageError(f"Speech of type {array.dtype} and shape {array.shape} is no sound; push floats (n,).")
-    if isinstance(rate, bool) or not isinstance(rate, int) or rate < LEAST_RATE:
-        raise UsageError(f"Speech at {rate} samples a second cannot be understood; give its true rate.")
+        raise UsageError(
+            f"Speech of type {array.dtype} and shape {array.shape} is not valid; push floats of shape (n,)."
+        )
+    if isinstance(rate, bool) or not isinstance(rate, int) or rate < MIN_RATE:
+        raise UsageError(f"A rate of {rate} samples per second is not valid; give the true rate of the speech.")
     mono = array.mean(0) if array.ndim == 2 else array
     if not np.isfinite(mono).all():
-        raise InputError("The speech holds samples that are not numbers.")
+        raise InputError("The speech contains NaN or infinite samples; push finite ones.")
     return np.clip(mono, -1, 1).astype(np.float32), rate

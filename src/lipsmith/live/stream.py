@@ -1,4 +1,4 @@
-"""A session as a stream that browsers play while it comes: fragmented MP4, H.264 and AAC (Media Source Extensions)."""
+"""Encodes a session as fragmented MP4 (H.264 and AAC), which Media Source Extensions play while it arrives."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
     from lipsmith.live.session import LiveFrame
 
 MIME: Final = 'video/mp4; codecs="avc1.42E01F, mp4a.40.2"'
-"""What `MediaSource.addSourceBuffer` is given; players read the exact level from the stream."""
+"""Argument of `MediaSource.addSourceBuffer`; players read the exact level from the stream."""
 SOUND_RATE: Final = 48000
-"""Hz of the stream's sound: a frame of AAC takes 21 ms, at 16 kHz it would take 64."""
-_KEY_SECONDS: Final = 2  # so long a player waits at most that joins or has lost data
+"""Audio rate of the stream, in Hz: an AAC frame lasts 21 ms; at 16 kHz it would last 64 ms."""
+_KEY_SECONDS: Final = 2  # longest wait of a player that joins or lost data
 _OPTIONS: Final = {"preset": "ultrafast", "tune": "zerolatency", "profile": "baseline", "crf": "20"}
-# Not the flag frag_every_frame, with which the muxer gives a fragment the time of the next one.
+# With the flag frag_every_frame, the muxer gives a fragment the time of the next one.
 _SETTINGS: Final = {"movflags": "empty_moov+default_base_moof+skip_trailer", "frag_duration": "1000"}
 _CLOCK: Final = 90_000
-_PRIMING: Final = 1024  # samples that AAC begins before its first one; all of the stream is later by them
+_PRIMING: Final = 1024  # samples of encoder delay in AAC; the whole stream is shifted by them
 
 
 class FragmentedMP4:
-    """Turns frames of a session into bytes of one MP4 stream, a fragment a frame."""
+    """Encodes the frames of a session as one MP4 stream, one fragment per frame."""
 
     def __init__(self, width: int, height: int, frame_rate: float, sound_rate: int, model: str) -> None:
-        """`width`, `height`: of the frames, pixels; `frame_rate`: a second; `sound_rate`: of their sound, Hz."""
-        self._written = _Written()
-        self._container = av.open(self._written, "w", format="mp4", container_options=_SETTINGS)
+        """`width` and `height` in pixels, `frame_rate` in frames per second, `sound_rate` in Hz."""
+        self._buffer = _Buffer()
+        self._container = av.open(self._buffer, "w", format="mp4", container_options=_SETTINGS)
         self._container.metadata.update(synthetic_metadata(f"lipsmith {__version__}", model))
         tags = ColorTags()
         self._to_frame = RGBToFrame(tags, width, height)
@@ -52,22 +52,22 @@ class FragmentedMP4:
         self._samples = _PRIMING
 
     def add(self, frame: LiveFrame) -> bytes:
-        """The bytes that `frame` and its sound add to the stream; the first include the header."""
-        shown = self._to_frame(frame.image)
-        shown.pts = round((frame.time + _PRIMING / SOUND_RATE) * _CLOCK)
-        shown.time_base = Fraction(1, _CLOCK)
-        self._mux(self._video.encode(shown))
+        """Encode a frame with its sound and return the new bytes; the first call returns the header as well."""
+        picture = self._to_frame(frame.image)
+        picture.pts = round((frame.time + _PRIMING / SOUND_RATE) * _CLOCK)
+        picture.time_base = Fraction(1, _CLOCK)
+        self._mux(self._video.encode(picture))
         for block in self._resampler(frame.sound[None]):
             self._mux(self._sound.encode(to_frame(block, SOUND_RATE, self._samples)))
             self._samples += block.shape[1]
-        return self._written.taken()
+        return self._buffer.take()
 
     def close(self) -> bytes:
-        """The last bytes."""
+        """Finish the stream and return the last bytes."""
         self._mux(self._video.encode(None))
         self._mux(self._sound.encode(None))
         self._container.close()
-        return self._written.taken()
+        return self._buffer.take()
 
     def _mux(self, packets: list[Any]) -> None:
         for packet in packets:
@@ -75,8 +75,8 @@ class FragmentedMP4:
             self._container.mux(packet)
 
 
-class _Written(io.RawIOBase):
-    """Where the muxer writes, until it is taken."""
+class _Buffer(io.RawIOBase):
+    """Collects the output of the muxer until `take`."""
 
     def __init__(self) -> None:
         self._bytes = bytearray()
@@ -88,7 +88,7 @@ class _Written(io.RawIOBase):
         self._bytes += data
         return len(data)
 
-    def taken(self) -> bytes:
+    def take(self) -> bytes:
         taken = bytes(self._bytes)
         self._bytes.clear()
         return taken

@@ -1,4 +1,4 @@
-"""A session over WebRTC: the caller's microphone in, pictures and voice out, without the buffers of a player."""
+"""A session over WebRTC: the audio of a peer in, video and audio out, without the buffering of a media player."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from lipsmith.errors import InputError
 from lipsmith.live.session import Live, LiveFrame
 
 _CLOCK: Final = 90_000
-_PACKET: Final = 0.02  # seconds of sound a packet
-_NO_OFFER: Final = (ValueError, AssertionError, LookupError, AttributeError, InvalidStateError)
-"""What aiortc raises for text that is not an offer; it promises no error of its own."""
-_WAITING: Final = 3  # frames that wait to be sent before the oldest is dropped
+_PACKET_SECONDS: Final = 0.02  # seconds of sound per packet
+_OFFER_ERRORS: Final = (ValueError, AssertionError, LookupError, AttributeError, InvalidStateError)
+"""Errors of aiortc for an invalid offer; it documents none."""
+_MAX_QUEUED: Final = 3  # queued frames; beyond it, the oldest is dropped
 
 
 class SessionTracks:
-    """The pictures and the sound of a session as two tracks; the session's frames are taken by a thread."""
+    """Video and audio tracks of a session; a thread iterates over its frames."""
 
     def __init__(self, session: Live) -> None:
-        """Begin to take frames; to be called within the event loop that sends them."""
+        """Start the thread. Call this within the event loop that sends the tracks."""
         self._session, self._loop = session, asyncio.get_running_loop()
         self.video, self.audio = _VideoTrack(), _AudioTrack(session.rate)
-        Thread(target=self._take, daemon=True).start()
+        Thread(target=self._run, daemon=True).start()
 
-    def _take(self) -> None:
+    def _run(self) -> None:
         for frame in self._session.frames():
-            with suppress(RuntimeError):  # the loop has ended, and the session soon will
+            with suppress(RuntimeError):  # the loop has ended, and the session is about to
                 self._loop.call_soon_threadsafe(self._add, frame)
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._end)
@@ -57,7 +57,7 @@ class _VideoTrack(MediaStreamTrack):
         self._frames: asyncio.Queue[LiveFrame] = asyncio.Queue()
 
     def add(self, frame: LiveFrame) -> None:
-        if self._frames.qsize() >= _WAITING:
+        if self._frames.qsize() >= _MAX_QUEUED:
             self._frames.get_nowait()
         self._frames.put_nowait(frame)
 
@@ -73,17 +73,17 @@ class _AudioTrack(MediaStreamTrack):
 
     def __init__(self, rate: int) -> None:
         super().__init__()
-        self._rate, self._size = rate, round(_PACKET * rate)
+        self._rate, self._size = rate, round(_PACKET_SECONDS * rate)
         self._packets: asyncio.Queue[NDArray[np.int16]] = asyncio.Queue()
-        self._rest = np.zeros(0, np.int16)
+        self._remainder = np.zeros(0, np.int16)
         self._sent = 0
 
     def add(self, frame: LiveFrame) -> None:
-        samples = np.concatenate([self._rest, (frame.sound * 32767).astype(np.int16)])
-        whole = len(samples) // self._size * self._size
-        for packet in samples[:whole].reshape(-1, self._size):
+        samples = np.concatenate([self._remainder, (frame.sound * 32767).astype(np.int16)])
+        complete = len(samples) // self._size * self._size
+        for packet in samples[:complete].reshape(-1, self._size):
             self._packets.put_nowait(packet)
-        self._rest = samples[whole:]
+        self._remainder = samples[complete:]
 
     async def recv(self) -> AudioFrame:
         packet = await self._packets.get()
@@ -95,42 +95,42 @@ class _AudioTrack(MediaStreamTrack):
 
 
 async def answer(session: Live, offer: str) -> tuple[RTCPeerConnection, str]:
-    """Accept a browser's `offer` (SDP): its audio is pushed to `session`, whose frames it gets; our SDP is returned.
+    """Accept the SDP `offer` of a peer: push its audio to `session` and send it the frames. Returns connection and SDP.
 
-    The session closes with the connection. No STUN and no TURN server is asked: both ends must reach each other. Raises
-    InputError for an offer that is not one.
+    The session closes with the connection. There is no STUN or TURN server, so the peers must reach each other
+    directly. Raises `InputError` for an invalid offer.
     """
     connection = RTCPeerConnection()
 
     @connection.on("track")
-    def hear(track: MediaStreamTrack) -> None:
+    def receive_audio(track: MediaStreamTrack) -> None:
         if track.kind == "audio":
-            listening.add(asyncio.ensure_future(_push(session, track)))
+            tasks.add(asyncio.ensure_future(_push(session, track)))
 
     @connection.on("connectionstatechange")
-    async def look() -> None:
+    async def close_session() -> None:
         if connection.connectionState in ("closed", "failed"):
             session.close()
             await connection.close()
 
-    listening: set[asyncio.Future[None]] = set()
+    tasks: set[asyncio.Future[None]] = set()
     try:
         await connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
         tracks = SessionTracks(session)
         connection.addTrack(tracks.video)
         connection.addTrack(tracks.audio)
         await connection.setLocalDescription(await connection.createAnswer())
-    except _NO_OFFER as error:
+    except _OFFER_ERRORS as error:
         session.close()
         await connection.close()
         raise InputError(
-            "The offer is no session description of a WebRTC peer; send what createOffer returns."
+            "The offer is not a valid WebRTC session description; send the result of createOffer."
         ) from error
     return connection, connection.localDescription.sdp
 
 
 async def _push(session: Live, track: MediaStreamTrack) -> None:
-    """Push what the microphone takes in, until it ends."""
+    """Push the audio of a track to the session until the track ends."""
     with suppress(MediaStreamError):
         while True:
             frame = await track.recv()

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
 
 from lipsmith.dubbing.options import STRONGEST
-from lipsmith.live.sound import LEAST_RATE
+from lipsmith.live.sound import MIN_RATE
 from lipsmith.serve.service import Service
 from lipsmith.serve.views import Id
 
@@ -43,7 +43,7 @@ router = APIRouter()
 async def live(
     socket: WebSocket,
     upload: Id,
-    rate: Annotated[int, Query(ge=LEAST_RATE, le=192_000)] = 16_000,
+    rate: Annotated[int, Query(ge=MIN_RATE, le=192_000)] = 16_000,
     face: Annotated[str, Query(max_length=100)] = "largest",
     strength: Annotated[float, Query(ge=0, le=STRONGEST)] = 1.0,
     transport: Transport = "mp4",
