@@ -10,20 +10,21 @@ import pytest
 
 import lipsmith
 from double import SIZES, Double, make_dubber
-from dub_samples import Stopping, two_faces, write_film, write_wav
+from dub_samples import two_faces, write_film, write_wav
 from lipsmith import Clip, DubOptions, Turn, cli
-from lipsmith.dubbing.options import parse_speeches
+from lipsmith.dubbing.job import key_of
+from lipsmith.dubbing.options import for_turns, parse_speeches
 from lipsmith.errors import InputError, UsageError
 from lipsmith.face.landmarks import lip_opening
 from lipsmith.inference.model_folder import ModelFolder
 from lipsmith.media import open_sound, read_frames
 from synthetic import speech
 
-FRAMES = 15
+FRAMES = 12
 LARGE, SMALL = slice(190, None), slice(None, 180)
 """Columns of the two faces, numbers 1 and 2."""
-WORDS = speech(0.6)
-SILENCE = np.zeros(9600, np.float32)
+WORDS = speech(FRAMES / 25)
+SILENCE = 0 * WORDS
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +59,11 @@ def test_lips_follow_their_own_speech(clip: Clip) -> None:
 
 
 def test_lips_rest_before_and_after_their_turns(clip: Clip) -> None:
-    first, second = clip.dub([Turn(1, WORDS, end=0.3), Turn(2, WORDS, 0.3, 0.6)]).mouths
+    first, second = clip.dub([Turn(1, WORDS, end=0.24), Turn(2, WORDS, 0.24, 0.48)]).mouths
     assert first.heard(first.times[2:3]).max() > -4
-    assert (first.heard(first.times[12:13]) == -4).all()
+    assert (first.heard(first.times[10:11]) == -4).all()
     assert (second.heard(second.times[2:3]) == -4).all()
-    assert second.heard(second.times[12:13]).max() > -4
+    assert second.heard(second.times[10:11]).max() > -4
 
 
 def test_faces_without_a_speech_stay_as_filmed(clip: Clip, film: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -77,7 +78,7 @@ def test_faces_without_a_speech_stay_as_filmed(clip: Clip, film: Path, caplog: p
 
 
 def test_all_are_heard(clip: Clip, tmp_path: Path) -> None:
-    tone = 0.2 * np.sin(2 * np.pi * 440 * np.arange(9600) / 16_000).astype(np.float32)
+    tone = 0.2 * np.sin(2 * np.pi * 440 * np.arange(len(WORDS)) / 16_000).astype(np.float32)
     out = clip.dub({1: 0.5 * WORDS, 2: tone}).save(tmp_path / "out.mp4")
     found = np.concatenate(list(open_sound(out).blocks), axis=1)[0]
     expected = 0.5 * WORDS + tone
@@ -107,9 +108,9 @@ def test_one_command_dubs_them_all(tmp_path: Path, film: Path, capsys: pytest.Ca
     line = ["dub", str(film), "--speech", f"2={anna}", "--speech", f"1={ben}", "-o", str(out)]
     assert cli.main(line) == 0
     assert capsys.readouterr().out.strip() == str(out)
-    by_api = lipsmith.dub(film, {1: ben, 2: str(anna)}, tmp_path / "api.mp4")
-    for one, other in zip(read_frames(out), read_frames(by_api), strict=True):
-        assert np.array_equal(one.image, other.image)
+    found = np.concatenate(list(open_sound(out).blocks), axis=1)[0]
+    assert np.corrcoef(found, WORDS + WORDS[::-1])[0, 1] > 0.98
+    assert len(list(read_frames(out))) == FRAMES
 
 
 @pytest.mark.parametrize(
@@ -154,23 +155,25 @@ def test_a_folder_takes_one_speech(tmp_path: Path, film: Path, capsys: pytest.Ca
     assert "--speech names the faces of one film" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("changed", [False, True])
-def test_an_interrupted_dub_goes_on_if_all_speeches_are_the_same(
-    tmp_path: Path, film: Path, double: Double, monkeypatch: pytest.MonkeyPatch, changed: bool
-) -> None:
-    for module in ("mouth", "job"):
-        monkeypatch.setattr(f"lipsmith.dubbing.{module}.PART", 6)
+def test_what_was_begun_depends_on_every_speech_and_its_face(tmp_path: Path, film: Path) -> None:
     anna, ben = voices(tmp_path)
-    out, said = tmp_path / "out.mp4", {1: anna, 2: ben}
-    whole = lipsmith.dub(film, said, tmp_path / "whole.mp4")
-    with pytest.raises(KeyboardInterrupt):
-        lipsmith.dub(film, said, out, progress_of=Stopping(13, KeyboardInterrupt()))
-    double.calls.clear()
-    lipsmith.dub(film, {1: ben, 2: anna} if changed else said, out)
-    assert double.calls["render"] == 2 * (FRAMES if changed else 3)
-    if not changed:
-        for one, other in zip(read_frames(out), read_frames(whole), strict=True):
-            assert np.array_equal(one.image, other.image)
+
+    def key(*turns: Turn) -> dict[str, object]:
+        return key_of(film, turns, DubOptions(), make_dubber())
+
+    begun = key(Turn(1, anna), Turn(2, ben, 1.0))
+    assert key(Turn(1, anna), Turn(2, ben, 1.0)) == begun
+    assert key(Turn(2, anna), Turn(1, ben, 1.0)) != begun
+    assert key(Turn(1, anna), Turn(2, ben, 1.5)) != begun
+    assert key(Turn(1, anna), Turn(2, ben, 1.0, 2.0)) != begun
+    assert key(Turn(1, anna)) != begun
+    write_wav(ben, WORDS[:-1])
+    assert key(Turn(1, anna), Turn(2, ben, 1.0)) != begun
+
+
+def test_samples_are_not_resumed_since_nobody_would_notice_a_change() -> None:
+    assert not for_turns(DubOptions(), [Turn(1, "anna.wav"), Turn(2, WORDS)]).resume
+    assert for_turns(DubOptions(), [Turn(1, "anna.wav")]).resume
 
 
 def test_a_result_may_not_take_the_place_of_any_speech(tmp_path: Path, film: Path) -> None:

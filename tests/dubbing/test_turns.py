@@ -37,7 +37,7 @@ def table(folder: Path, text: str, encoding: str = "utf-8") -> Path:
     ("text", "encoding"),
     [
         ("start,end,face,speech\n0,1.5,1,anna.wav\n1.5,,2,ben.wav\n", "utf-8"),
-        ("start;end;face;speech\r\n0,0;1,5;1;anna.wav\r\n1,5;;2;ben.wav\r\n;;;\r\n", "utf-8-sig"),
+        ("Start;End;Face;Speech\r\n0,0;1,5;1;anna.wav\r\n1,5;;2;ben.wav\r\n;;;\r\n", "utf-8-sig"),
         ("start\tend\tface\tspeech\n0:00:00\t0:00:01.5\t1\tanna.wav\n0:01,5\t\t2\tben.wav\n", "utf-8"),
         ('face,speech,start,end\n1,anna.wav,"0","0:00:01,5"\n2,ben.wav,00:00:01.500\n', "utf-8"),
     ],

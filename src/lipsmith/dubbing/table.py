@@ -27,7 +27,7 @@ def read_table(path: Path, columns: Sequence[str], may_be_empty: str = "") -> li
             lines = list(_lines(path, file))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read as a CSV file ({error}); give UTF-8 text.") from error
-    header = [name.strip() for name in lines[0][1]] if lines else []
+    header = [name.strip().lower() for name in lines[0][1]] if lines else []
     _check_header(path, header, columns)
     filled = [column for column in columns if column != may_be_empty]
     return [(number, _row(path, number, cells, header, filled)) for number, cells in lines[1:]]
