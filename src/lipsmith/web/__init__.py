@@ -1,1 +1,1 @@
-"""The page of the service: HTML, styles and scripts of our own, which load nothing from anywhere else."""
+"""The web page: static HTML, CSS and JavaScript without external resources."""

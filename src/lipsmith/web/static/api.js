@@ -1,77 +1,77 @@
-// Requests to the service that this page came from, and to no other.
+// Requests to the service.
 
 export class Problem extends Error {}
 
-export async function ask(path, options = {}) {
-  let answer;
+export async function request(path, options = {}) {
+  let response;
   try {
-    answer = await fetch(path, options);
+    response = await fetch(path, options);
   } catch {
-    throw new Problem("The service does not answer; check that it runs.");
+    throw new Problem("The service does not respond; check that it is running.");
   }
-  if (answer.status === 401) location.reload();
-  if (!answer.ok) throw new Problem(await sentence(answer));
-  return answer.status === 204 ? null : { status: answer.status, body: await answer.json() };
+  if (response.status === 401) location.reload();
+  if (!response.ok) throw new Problem(await errorMessage(response));
+  return response.status === 204 ? null : { status: response.status, body: await response.json() };
 }
 
-async function sentence(answer) {
+async function errorMessage(response) {
   try {
-    return (await answer.json()).detail;
+    return (await response.json()).detail;
   } catch {
-    return `The service answered ${answer.status}.`;
+    return `The service responded with status ${response.status}.`;
   }
 }
 
-// fetch cannot tell how much of a body is sent; XMLHttpRequest can.
-export function upload(file, told, signal) {
+// fetch does not report upload progress; XMLHttpRequest does.
+export function upload(file, onProgress, signal) {
   return new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest();
-    request.open("POST", "/v1/uploads");
-    request.responseType = "json";
-    request.upload.onprogress = (event) => told(event.loaded / event.total);
-    request.onload = () =>
-      request.status === 201
-        ? resolve(request.response)
-        : reject(new Problem(request.response?.detail ?? `The service answered ${request.status}.`));
-    request.onerror = () => reject(new Problem("The file could not be sent; check the connection."));
-    request.onabort = () => reject(new DOMException("another file was chosen", "AbortError"));
-    signal.addEventListener("abort", () => request.abort());
+    const xhr = new XMLHttpRequest();
+    xhr.open("POST", "/v1/uploads");
+    xhr.responseType = "json";
+    xhr.upload.onprogress = (event) => onProgress(event.loaded / event.total);
+    xhr.onload = () =>
+      xhr.status === 201
+        ? resolve(xhr.response)
+        : reject(new Problem(xhr.response?.detail ?? `The service responded with status ${xhr.status}.`));
+    xhr.onerror = () => reject(new Problem("The file could not be sent; check the connection."));
+    xhr.onabort = () => reject(new DOMException("another file was selected", "AbortError"));
+    signal.addEventListener("abort", () => xhr.abort());
     const form = new FormData();
     form.append("file", file, "file");
-    request.send(form);
+    xhr.send(form);
   });
 }
 
-export const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+export const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-export async function looked(id, signal) {
+export async function waitForProbe(id, signal) {
   for (;;) {
     signal.throwIfAborted();
-    const { body } = await ask(`/v1/uploads/${id}`, { signal });
+    const { body } = await request(`/v1/uploads/${id}`, { signal });
     if (body.state === "failed") throw new Problem(body.problem);
     if (body.state === "ready") return body;
-    await pause(200);
+    await sleep(200);
   }
 }
 
-export async function faces(id, stretch, told, signal) {
+export async function waitForFaces(id, range, onProgress, signal) {
   const query = new URLSearchParams();
-  for (const [name, value] of Object.entries(stretch)) if (value !== null) query.set(name, value);
+  for (const [name, value] of Object.entries(range)) if (value !== null) query.set(name, value);
   for (;;) {
     signal.throwIfAborted();
-    const { status, body } = await ask(`/v1/uploads/${id}/faces?${query}`, { signal });
+    const { status, body } = await request(`/v1/uploads/${id}/faces?${query}`, { signal });
     if (status === 200) return body.faces;
-    told(body.progress);
-    await pause(300);
+    onProgress(body.progress);
+    await sleep(300);
   }
 }
 
-export function watch(id, told) {
+export function watchJob(id, onChange) {
   const events = new EventSource(`/v1/jobs/${id}/events`);
   events.addEventListener("job", (event) => {
     const job = JSON.parse(event.data);
     if (!["queued", "running"].includes(job.state)) events.close();
-    told(job);
+    onChange(job);
   });
   return events;
 }

@@ -1,10 +1,10 @@
-// The page from top to bottom: film, speech, options, work, result.
+// The main page: film, speech, options, progress, result.
 
-import { Problem, ask, looked, pause, watch } from "./api.js";
-import { $, complain, seconds, size, tell } from "./dom.js";
-import { face, film, onFilm, startFilm, stretch, useFilm } from "./film.js";
+import { Problem, request, waitForProbe, sleep, watchJob } from "./api.js";
+import { $, showError, formatSeconds, formatSize, showText } from "./dom.js";
+import { selectedFaces, film, onFilm, startFilm, selectedRange, useFilm } from "./film.js";
 import { showHistory } from "./history.js";
-import { lacksMusic, options, startOptions } from "./options.js";
+import { isMusicMissing, options, startOptions } from "./options.js";
 import { showFilms, startPlayer, stopFilms } from "./player.js";
 import { source } from "./source.js";
 
@@ -13,173 +13,173 @@ let speech = null;
 let current = null;
 let events = null;
 
-function possible() {
+function updateButtons() {
   const missing = [];
-  if (!film.id) missing.push("a film or a picture");
+  if (!film.id) missing.push("a film or picture");
   if (!speech) missing.push("a speech");
-  if (lacksMusic()) missing.push("the music, or none");
-  if (!$("consent").checked) missing.push("the consent of those who are seen");
+  if (isMusicMissing()) missing.push("music (upload or remove it)");
+  if (!$("consent").checked) missing.push("the consent of the people in the film");
   for (const id of ["preview", "dub"]) $(id).disabled = missing.length > 0;
-  tell("missing", missing.length ? `Still needed: ${missing.join(", ")}.` : "");
+  showText("missing", missing.length ? `Still needed: ${missing.join(", ")}.` : "");
 }
 
-function wanted(preview) {
+function jobRequest(preview) {
   return {
     video: film.id,
     speech,
-    face: face(),
-    ...stretch(),
+    face: selectedFaces(),
+    ...selectedRange(),
     ...options(),
     preview,
     compare: true,
   };
 }
 
-async function begin(preview) {
-  complain("options-problem", null);
+async function startJob(preview) {
+  showError("options-problem", null);
   try {
-    const body = JSON.stringify(wanted(preview));
+    const body = JSON.stringify(jobRequest(preview));
     const headers = { "Content-Type": "application/json" };
-    const { body: job } = await ask("/v1/jobs", { method: "POST", body, headers });
-    open(job);
-    showHistory(open);
+    const { body: job } = await request("/v1/jobs", { method: "POST", body, headers });
+    openJob(job);
+    showHistory(openJob);
   } catch (error) {
-    complain("options-problem", error);
+    showError("options-problem", error);
   }
 }
 
-function open(job) {
+function openJob(job) {
   events?.close();
   stopFilms();
-  complain("result-problem", null);
-  complain("options-problem", null);
+  showError("result-problem", null);
+  showError("options-problem", null);
   current = job;
   $("result").hidden = true;
-  events = watch(job.id, follow);
-  follow(job);
+  events = watchJob(job.id, showJob);
+  showJob(job);
   $("work").scrollIntoView({ block: "nearest" });
 }
 
-function follow(job) {
+function showJob(job) {
   current = job;
   const active = ["queued", "running"].includes(job.state);
   $("work").hidden = !active;
-  if (active) atWork(job);
-  else ended(job);
+  if (active) showProgress(job);
+  else showResult(job);
 }
 
-function atWork(job) {
+function showProgress(job) {
   for (const item of $("stages").children) {
     if (item.dataset.stage === job.stage) item.setAttribute("aria-current", "step");
     else item.removeAttribute("aria-current");
   }
   $("progress").value = job.progress;
-  if (job.state === "queued") tell("work-status", job.ahead ? `${job.ahead} before this one.` : "Next in line.");
-  else tell("work-status", job.eta === null ? "" : `${Math.round(100 * job.progress)} %, about ${seconds(job.eta)} left.`);
+  if (job.state === "queued") showText("work-status", job.ahead ? `Jobs ahead: ${job.ahead}` : "Next in the queue");
+  else showText("work-status", job.eta === null ? "" : `${Math.round(100 * job.progress)} %, about ${formatSeconds(job.eta)} left.`);
 }
 
-function ended(job) {
-  if (job.state === "failed") complain("options-problem", new Problem(job.problem));
+function showResult(job) {
+  if (job.state === "failed") showError("options-problem", new Problem(job.problem));
   if (job.state === "done") {
     $("result").hidden = false;
     $("whole").hidden = !job.options.preview || job.video !== film.id;
     $("side").hidden = job.options.side_by_side || !job.options.compare;
     $("download").href = `/v1/jobs/${job.id}/result`;
     const figures = job.figures;
-    tell("figures", `${seconds(figures.seconds)}, ${figures.width} x ${figures.height}, ${size(figures.bytes)}.`);
+    showText("figures", `${formatSeconds(figures.seconds)}, ${figures.width} x ${figures.height}, ${formatSize(figures.bytes)}.`);
     showFilms(job);
     $("result").scrollIntoView({ block: "nearest" });
   }
-  showHistory(open);
+  showHistory(openJob);
 }
 
-async function cancel() {
+async function cancelJob() {
   try {
-    follow((await ask(`/v1/jobs/${current.id}`, { method: "DELETE" })).body);
+    showJob((await request(`/v1/jobs/${current.id}`, { method: "DELETE" })).body);
   } catch (error) {
-    complain("options-problem", error);
+    showError("options-problem", error);
   }
 }
 
-async function sideBySide() {
-  const [address, words] = [`/v1/jobs/${current.id}/side-by-side`, $("side").textContent];
+async function downloadSideBySide() {
+  const [url, label] = [`/v1/jobs/${current.id}/side-by-side`, $("side").textContent];
   $("side").disabled = true;
-  $("side").textContent = "Making it";
+  $("side").textContent = "Creating the film";
   try {
-    while ((await ask(address, { method: "POST" })).body.state === "waiting") await pause(300);
+    while ((await request(url, { method: "POST" })).body.state === "waiting") await sleep(300);
     const link = document.createElement("a");
-    link.href = address;
+    link.href = url;
     link.download = "";
     link.click();
   } catch (error) {
-    complain("result-problem", error);
+    showError("result-problem", error);
   }
   $("side").disabled = false;
-  $("side").textContent = words;
+  $("side").textContent = label;
 }
 
-async function again() {
+async function dubAnother() {
   if (film.id !== current.video) {
     try {
-      useFilm(await looked(current.video, new AbortController().signal));
-      tell("film-status", "The film of that dub is used again.");
+      useFilm(await waitForProbe(current.video, new AbortController().signal));
+      showText("film-status", "Using the film of that dub.");
     } catch (error) {
-      complain("result-problem", error);
+      showError("result-problem", error);
       return;
     }
   }
   speech = null;
   $("speech-audio").hidden = true;
-  tell("speech-status", "");
-  possible();
+  showText("speech-status", "");
+  updateButtons();
   $("speech").scrollIntoView();
   $("speech-file").focus();
 }
 
-function listen(file) {
+function showSpeech(file) {
   speech = null;
   const audio = $("speech-audio");
   if (audio.src) URL.revokeObjectURL(audio.src);
   audio.src = URL.createObjectURL(file);
   audio.hidden = false;
-  possible();
+  updateButtons();
 }
 
-function theme() {
+function startTheme() {
   const root = document.documentElement;
   const dark = matchMedia("(prefers-color-scheme: dark)").matches;
   const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : dark);
   if (localStorage.theme) root.dataset.theme = localStorage.theme;
-  const shown = () => $("theme").setAttribute("aria-pressed", isDark());
+  const showState = () => $("theme").setAttribute("aria-pressed", isDark());
   $("theme").addEventListener("click", () => {
     localStorage.theme = root.dataset.theme = isDark() ? "light" : "dark";
-    shown();
+    showState();
   });
-  shown();
+  showState();
 }
 
-theme();
+startTheme();
 startFilm();
 startPlayer();
-startOptions(possible);
-onFilm(possible);
+startOptions(updateButtons);
+onFilm(updateButtons);
 source("speech", {
-  chosenFile: listen,
-  ready: (found) => {
+  onFile: showSpeech,
+  onReady: (found) => {
     if (!found.sound) {
-      complain("speech-problem", new Problem("This has no sound; choose a recording with speech."));
+      showError("speech-problem", new Problem("The file has no sound; choose a recording with speech."));
       return;
     }
     speech = found.id;
-    possible();
+    updateButtons();
   },
   constraints: { audio: true },
 });
-$("consent").addEventListener("change", possible);
-$("preview").addEventListener("click", () => begin(PREVIEW));
-for (const id of ["dub", "whole"]) $(id).addEventListener("click", () => begin(null));
-$("cancel").addEventListener("click", cancel);
-$("side").addEventListener("click", sideBySide);
-$("again").addEventListener("click", again);
-possible();
-showHistory(open);
+$("consent").addEventListener("change", updateButtons);
+$("preview").addEventListener("click", () => startJob(PREVIEW));
+for (const id of ["dub", "whole"]) $(id).addEventListener("click", () => startJob(null));
+$("cancel").addEventListener("click", cancelJob);
+$("side").addEventListener("click", downloadSideBySide);
+$("again").addEventListener("click", dubAnother);
+updateButtons();
+showHistory(openJob);

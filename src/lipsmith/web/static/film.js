@@ -1,30 +1,30 @@
-// The film: its own picture, the part of it that is used, and who speaks.
+// The film: its preview, the selected part and the selected faces.
 
-import { faces } from "./api.js";
-import { $, chosen, complain, seconds, tell } from "./dom.js";
+import { waitForFaces } from "./api.js";
+import { $, selectedValue, showError, formatSeconds, showText } from "./dom.js";
 import { source } from "./source.js";
 
 export const film = { id: null, seconds: null };
 
 const listeners = [];
 export const onFilm = (listener) => listeners.push(listener);
-const changed = () => listeners.forEach((listener) => listener());
+const notifyListeners = () => listeners.forEach((listener) => listener());
 
-let searching = new AbortController();
+let controller = new AbortController();
 let timer = 0;
 
-export function stretch() {
+export function selectedRange() {
   if (!film.seconds) return { start: null, end: null };
   const [start, end] = [Number($("start").value), Number($("end").value)];
   return { start: start > 0 ? start : null, end: end < Number($("end").max) ? end : null };
 }
 
-export function face() {
-  if (chosen("who") !== "chosen") return chosen("who");
-  return [...document.querySelectorAll("#faces input:checked")].map((box) => box.value).join(",") || "largest";
+export function selectedFaces() {
+  if (selectedValue("who") !== "chosen") return selectedValue("who");
+  return [...document.querySelectorAll("#faces input:checked")].map((checkbox) => checkbox.value).join(",") || "largest";
 }
 
-export function useFilm(found, told = true) {
+export function useFilm(found) {
   film.id = found.id;
   film.seconds = found.kind === "film" ? found.seconds : null;
   $("film-found").hidden = false;
@@ -34,84 +34,84 @@ export function useFilm(found, told = true) {
     for (const id of ["start", "end"]) $(id).max = last;
     $("start").value = 0;
     $("end").value = last;
-    showStretch();
+    showRange();
   }
-  changed();
-  if (told) search();
+  notifyListeners();
+  findFaces();
 }
 
-function show(file) {
+function showFile(file) {
   film.id = null;
-  searching.abort();
+  controller.abort();
   clearTimeout(timer);
   $("film-found").hidden = true;
   $("faces").replaceChildren();
-  tell("faces-status", "");
+  showText("faces-status", "");
   const picture = file.type.startsWith("image/");
   for (const id of ["film-video", "film-picture"]) {
     if ($(id).src) URL.revokeObjectURL($(id).src);
     $(id).removeAttribute("src");
     $(id).hidden = true;
   }
-  const shown = picture ? $("film-picture") : $("film-video");
-  shown.src = URL.createObjectURL(file);
-  // Films that this browser cannot play can be dubbed all the same.
-  shown.onerror = () => (shown.hidden = true);
-  shown.hidden = false;
-  changed();
+  const preview = picture ? $("film-picture") : $("film-video");
+  preview.src = URL.createObjectURL(file);
+  // A film that the browser cannot play can still be dubbed.
+  preview.onerror = () => (preview.hidden = true);
+  preview.hidden = false;
+  notifyListeners();
 }
 
-function showStretch() {
-  tell("start-shown", seconds(Number($("start").value)));
-  tell("end-shown", seconds(Number($("end").value)));
+function showRange() {
+  showText("start-shown", formatSeconds(Number($("start").value)));
+  showText("end-shown", formatSeconds(Number($("end").value)));
 }
 
-function trimmed(event) {
+function onTrim(event) {
   const [start, end] = [Number($("start").value), Number($("end").value)];
   if (end - start < 0.2) {
     if (event.target.id === "start") $("start").value = Math.max(0, end - 0.2);
     else $("end").value = start + 0.2;
   }
-  showStretch();
+  showRange();
   if (!$("film-video").hidden) $("film-video").currentTime = Number(event.target.value);
   clearTimeout(timer);
-  timer = setTimeout(search, 600);
+  timer = setTimeout(findFaces, 600);
 }
 
-async function search() {
-  searching.abort();
-  searching = new AbortController();
-  const { signal } = searching;
+async function findFaces() {
+  controller.abort();
+  controller = new AbortController();
+  const { signal } = controller;
   $("faces").replaceChildren();
-  complain("film-problem", null);
-  tell("faces-status", "Looking for faces");
+  showError("film-problem", null);
+  showText("faces-status", "Detecting faces");
   try {
-    const told = (share) => tell("faces-status", `Looking for faces: ${Math.round(100 * share)} %`);
-    const found = await faces(film.id, stretch(), told, signal);
-    tell("faces-status", found.length === 1 ? "One face was found." : `${found.length} faces were found, shot by shot.`);
-    $("faces").replaceChildren(...found.map(card));
+    const onProgress = (fraction) => showText("faces-status", `Detecting faces: ${Math.round(100 * fraction)} %`);
+    const found = await waitForFaces(film.id, selectedRange(), onProgress, signal);
+    showText("faces-status", found.length === 1 ? "Found one face." : `Found ${found.length} faces, listed by shot.`);
+    $("faces").replaceChildren(...found.map(faceCard));
   } catch (error) {
-    if (error.name !== "AbortError") tell("faces-status", "");
-    complain("film-problem", error);
+    if (error.name !== "AbortError") showText("faces-status", "");
+    showError("film-problem", error);
   }
 }
 
-function card(found) {
+function faceCard(found) {
   const label = $("face-template").content.firstElementChild.cloneNode(true);
-  const [box, picture, words] = label.children;
-  box.value = found.number;
-  box.addEventListener("change", () => {
-    // A person who was recognized has a card for every shot.
-    for (const same of document.querySelectorAll(`#faces input[value="${box.value}"]`)) same.checked = box.checked;
+  const [checkbox, picture, caption] = label.children;
+  checkbox.value = found.number;
+  checkbox.addEventListener("change", () => {
+    // A recognized person has one card per shot.
+    for (const same of document.querySelectorAll(`#faces input[value="${checkbox.value}"]`)) same.checked = checkbox.checked;
     document.querySelector('input[name="who"][value="chosen"]').checked = true;
   });
   if (found.thumbnail) picture.src = found.thumbnail;
   const when = film.seconds ? `, ${found.start.toFixed(1)} to ${found.end.toFixed(1)} s` : "";
-  words.textContent = `Face ${found.number}${when}`;
+  caption.textContent = `Face ${found.number}${when}`;
   return label;
 }
 
 export function startFilm() {
-  source("film", { chosenFile: show, ready: (found) => useFilm(found), constraints: { video: true, audio: true } });
-  for (const id of ["start", "end"]) $(id).addEventListener("input", trimmed);
+  source("film", { onFile: showFile, onReady: useFilm, constraints: { video: true, audio: true } });
+  for (const id of ["start", "end"]) $(id).addEventListener("input", onTrim);
 }

@@ -1,13 +1,13 @@
-// Plays fragments of MP4 as they come, close to the newest.
+// Plays MP4 fragments as they arrive, with little delay.
 
-const LATE = 0.6; // seconds behind the newest fragment from which on the player jumps
-const LEAD = 0.12;
-const KEPT = 20;
+const MAX_DELAY = 0.6; // seconds behind the newest fragment; beyond it, the player seeks
+const TARGET_DELAY = 0.12;
+const BUFFER_SECONDS = 20; // of played media
 
 export class Player {
   constructor(video) {
     this.video = video;
-    this.waiting = [];
+    this.queue = [];
     this.buffer = null;
   }
 
@@ -17,44 +17,44 @@ export class Player {
     media.addEventListener("sourceopen", () => {
       URL.revokeObjectURL(this.video.src);
       this.buffer = media.addSourceBuffer(mime);
-      this.buffer.addEventListener("updateend", () => this.next());
-      this.next();
-      this.video.play().catch(() => this.mutedPlay());
+      this.buffer.addEventListener("updateend", () => this.appendNext());
+      this.appendNext();
+      this.video.play().catch(() => this.playMuted());
     });
   }
 
-  // Browsers let a page sound only after a click; choosing the film was one, but some forget it.
-  mutedPlay() {
+  // Browsers allow sound only after a user action; some do not count the choice of a file.
+  playMuted() {
     this.video.muted = true;
     this.video.play();
     this.video.addEventListener("click", () => (this.video.muted = false), { once: true });
   }
 
   add(fragment) {
-    this.waiting.push(fragment);
-    this.next();
+    this.queue.push(fragment);
+    this.appendNext();
   }
 
-  next() {
+  appendNext() {
     if (!this.buffer || this.buffer.updating) return;
-    this.keepUp();
-    if (this.buffer.updating || !this.waiting.length) return;
-    const size = this.waiting.reduce((sum, part) => sum + part.byteLength, 0);
+    this.limitDelay();
+    if (this.buffer.updating || !this.queue.length) return;
+    const size = this.queue.reduce((sum, part) => sum + part.byteLength, 0);
     const joined = new Uint8Array(size);
-    let place = 0;
-    for (const part of this.waiting) {
-      joined.set(new Uint8Array(part), place);
-      place += part.byteLength;
+    let position = 0;
+    for (const part of this.queue) {
+      joined.set(new Uint8Array(part), position);
+      position += part.byteLength;
     }
-    this.waiting = [];
+    this.queue = [];
     this.buffer.appendBuffer(joined);
   }
 
-  keepUp() {
+  limitDelay() {
     const { buffered } = this.buffer;
     if (!buffered.length) return;
     const newest = buffered.end(buffered.length - 1);
-    if (newest - this.video.currentTime > LATE) this.video.currentTime = newest - LEAD;
-    if (this.video.currentTime - buffered.start(0) > 2 * KEPT) this.buffer.remove(0, this.video.currentTime - KEPT);
+    if (newest - this.video.currentTime > MAX_DELAY) this.video.currentTime = newest - TARGET_DELAY;
+    if (this.video.currentTime - buffered.start(0) > 2 * BUFFER_SECONDS) this.buffer.remove(0, this.video.currentTime - BUFFER_SECONDS);
   }
 }

@@ -1,84 +1,84 @@
-// The page of live sessions: a film is sent, sound goes up through a socket, and what comes down is played at once.
+// The live page: uploads a film, sends speech through a WebSocket, and plays the media it returns.
 
-import { $, complain, tell } from "./dom.js";
+import { $, showError, showText } from "./dom.js";
 import { Player } from "./live-player.js";
-import { Microphone, samplesOf, RATE } from "./microphone.js";
+import { Microphone, decodeMono, RATE } from "./microphone.js";
 import { source } from "./source.js";
 
 let socket = null;
 let microphone = null;
 
-source("film", { chosenFile: end, ready: (found) => begin(found.id) });
+source("film", { onFile: stop, onReady: (found) => start(found.id) });
 
-function begin(upload) {
-  end();
-  complain("session-problem", null);
+function start(upload) {
+  stop();
+  showError("session-problem", null);
   $("session").hidden = false;
   const scheme = location.protocol === "https:" ? "wss" : "ws";
-  const opened = new WebSocket(`${scheme}://${location.host}/v1/live/${upload}?rate=${RATE}`);
-  opened.binaryType = "arraybuffer";
+  const newSocket = new WebSocket(`${scheme}://${location.host}/v1/live/${upload}?rate=${RATE}`);
+  newSocket.binaryType = "arraybuffer";
   const player = new Player($("screen"));
-  opened.onmessage = ({ data }) => {
+  newSocket.onmessage = ({ data }) => {
     if (data instanceof ArrayBuffer) player.add(data);
-    else told(JSON.parse(data), player);
+    else onState(JSON.parse(data), player);
   };
-  opened.onclose = ({ reason }) => {
-    if (socket !== opened) return;
-    if (reason) complain("session-problem", new Error(reason));
-    end();
-    tell("session-status", "The session has ended; choose a film to begin another.");
+  newSocket.onclose = ({ reason }) => {
+    if (socket !== newSocket) return;
+    if (reason) showError("session-problem", new Error(reason));
+    stop();
+    showText("session-status", "The session has ended; choose a film to start another.");
   };
-  socket = opened;
+  socket = newSocket;
 }
 
-function told(state, player) {
+function onState(state, player) {
   if (state.state === "preparing") {
-    tell("session-status", `Looking for the face: ${Math.round(100 * (state.progress ?? 0))} %`);
+    showText("session-status", `Detecting faces: ${Math.round(100 * (state.progress ?? 0))} %`);
   } else if (state.state === "failed") {
-    complain("session-problem", new Error(state.problem));
-    tell("session-status", "");
+    showError("session-problem", new Error(state.problem));
+    showText("session-status", "");
   } else {
     player.open(state.mime);
-    tell("session-status", "Ready: speak, or choose a recording.");
+    showText("session-status", "Ready: speak or choose a recording.");
   }
 }
 
 function push(samples) {
   if (socket?.readyState !== WebSocket.OPEN) return;
-  const whole = Int16Array.from(samples, (value) => Math.max(-1, Math.min(1, value)) * 32767);
-  for (let begin = 0; begin < whole.length; begin += 100000) socket.send(whole.slice(begin, begin + 100000));
+  const integers = Int16Array.from(samples, (value) => Math.max(-1, Math.min(1, value)) * 32767);
+  for (let offset = 0; offset < integers.length; offset += 100000) socket.send(integers.slice(offset, offset + 100000));
 }
 
-const command = (word) => socket?.readyState === WebSocket.OPEN && socket.send(word);
+const sendCommand = (word) => socket?.readyState === WebSocket.OPEN && socket.send(word);
 
-function end() {
+function stop() {
   microphone?.stop();
   microphone = null;
-  listening(false);
+  showMicrophoneState(false);
   const closing = socket;
   socket = null;
   closing?.close();
 }
 
-function listening(on) {
-  $("microphone").setAttribute("aria-pressed", String(on));
-  $("microphone").textContent = on ? "Stop the microphone" : "Use the microphone";
+function showMicrophoneState(active) {
+  $("microphone").setAttribute("aria-pressed", String(active));
+  $("microphone").textContent = active ? "Stop the microphone" : "Use the microphone";
 }
 
 $("microphone").addEventListener("click", async () => {
-  complain("session-problem", null);
+  showError("session-problem", null);
   if (microphone) {
     microphone.stop();
     microphone = null;
-    listening(false);
-    command("flush");
+    showMicrophoneState(false);
+    sendCommand("flush");
     return;
   }
   try {
     microphone = await Microphone.start(push);
-    listening(true);
+    showMicrophoneState(true);
   } catch {
-    complain("session-problem", new Error("The browser lends no microphone; allow it, or choose a recording."));
+    showError("session-problem", new Error("The browser denied access to the microphone; allow it, or choose a recording."));
   }
 });
 
@@ -86,17 +86,17 @@ $("words-file").addEventListener("change", async (event) => {
   const [file] = event.target.files;
   event.target.value = "";
   if (!file) return;
-  complain("session-problem", null);
+  showError("session-problem", null);
   try {
-    push(await samplesOf(file));
-    command("flush");
+    push(await decodeMono(file));
+    sendCommand("flush");
   } catch {
-    complain("session-problem", new Error("The browser cannot decode this recording; choose a WAV or an MP3."));
+    showError("session-problem", new Error("The browser cannot decode this recording; choose a WAV or MP3 file."));
   }
 });
 
-$("interrupt").addEventListener("click", () => command("interrupt"));
+$("interrupt").addEventListener("click", () => sendCommand("interrupt"));
 $("end").addEventListener("click", () => {
-  end();
-  tell("session-status", "The session has ended; choose a film to begin another.");
+  stop();
+  showText("session-status", "The session has ended; choose a film to start another.");
 });

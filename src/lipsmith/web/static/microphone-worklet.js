@@ -1,4 +1,4 @@
-// In the audio thread: pieces of 128 samples become chunks.
+// Runs in the audio thread; collects blocks of 128 samples into chunks.
 
 class Chunks extends AudioWorkletProcessor {
   constructor({ processorOptions }) {

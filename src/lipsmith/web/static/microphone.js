@@ -1,7 +1,7 @@
-// The microphone, and recordings, as mono samples at one rate.
+// Mono samples at a fixed rate, from the microphone or a recording.
 
 export const RATE = 16000;
-const CHUNK = 320; // samples sent at a time, 20 ms
+const CHUNK = 320; // samples per message, 20 ms
 
 export class Microphone {
   static async start(push) {
@@ -25,12 +25,12 @@ export class Microphone {
   }
 }
 
-export async function samplesOf(file) {
+export async function decodeMono(file) {
   const context = new OfflineAudioContext(1, 1, RATE);
   const decoded = await context.decodeAudioData(await file.arrayBuffer());
   const mono = new Float32Array(decoded.length);
   for (let channel = 0; channel < decoded.numberOfChannels; channel += 1) {
-    decoded.getChannelData(channel).forEach((value, place) => (mono[place] += value / decoded.numberOfChannels));
+    decoded.getChannelData(channel).forEach((value, index) => (mono[index] += value / decoded.numberOfChannels));
   }
   return mono;
 }

@@ -1,54 +1,54 @@
-// How it is dubbed: the options of `lipsmith dub` in words.
+// The options of `lipsmith dub`.
 
 import { Problem } from "./api.js";
-import { $, chosen, complain, tell } from "./dom.js";
+import { $, selectedValue, showError, showText } from "./dom.js";
 import { source } from "./source.js";
 
 const music = { id: null, wanted: false };
 
-// Music that was chosen and has not arrived, or cannot be used, would be missed in the result.
-export const lacksMusic = () => music.wanted && !music.id;
+// The selected music is still uploading or has no sound; a dub would lack it.
+export const isMusicMissing = () => music.wanted && !music.id;
 
 export function options() {
   return {
-    tail: chosen("tail"),
-    fit: chosen("fit"),
+    tail: selectedValue("tail"),
+    fit: selectedValue("fit"),
     strength: Number($("strength").value),
     background: music.id,
     gain: Number($("gain").value),
-    precision: chosen("precision"),
+    precision: selectedValue("precision"),
     side_by_side: $("side-by-side").checked,
     language: $("language").value || null,
     label: $("label").checked,
   };
 }
 
-function describe() {
+function showValues() {
   const gain = Number($("gain").value);
-  const loud = gain === 0 ? "as in its file" : `${Math.abs(gain)} dB ${gain < 0 ? "softer" : "louder"} than in its file`;
-  tell("strength-shown", `${Math.round(100 * $("strength").value)} %`);
-  tell("gain-shown", loud);
-  $("gain").setAttribute("aria-valuetext", loud);
+  const volume = gain === 0 ? "as in its file" : `${Math.abs(gain)} dB ${gain < 0 ? "softer" : "louder"} than in its file`;
+  showText("strength-shown", `${Math.round(100 * $("strength").value)} %`);
+  showText("gain-shown", volume);
+  $("gain").setAttribute("aria-valuetext", volume);
 }
 
-export function startOptions(changed) {
-  const use = (wanted, id) => {
+export function startOptions(onChange) {
+  const setMusic = (wanted, id) => {
     Object.assign(music, { wanted, id });
     $("music-remove").hidden = !wanted;
-    changed();
+    onChange();
   };
   const { stop } = source("music", {
-    chosenFile: () => use(true, null),
-    ready: (found) => {
-      if (found.sound) use(true, found.id);
-      else complain("music-problem", new Problem("This has no sound; choose a recording."));
+    onFile: () => setMusic(true, null),
+    onReady: (found) => {
+      if (found.sound) setMusic(true, found.id);
+      else showError("music-problem", new Problem("The file has no sound; choose a recording."));
     },
   });
   $("music-remove").addEventListener("click", () => {
     stop();
-    use(false, null);
+    setMusic(false, null);
     $("music-file").focus();
   });
-  for (const id of ["strength", "gain"]) $(id).addEventListener("input", describe);
-  describe();
+  for (const id of ["strength", "gain"]) $(id).addEventListener("input", showValues);
+  showValues();
 }

@@ -1,11 +1,10 @@
-// Two films under one slider, in step, with the sounds to switch between.
+// Compares two synchronized films with a slider; the sound can be switched.
 
-import { $, chosen } from "./dom.js";
+import { $, selectedValue } from "./dom.js";
 
-// Seconds that one film may be ahead: from CLOSE on the other is played faster or slower, which nobody sees, and from
-// FAR on it jumps, which everybody does.
-const CLOSE = 0.02;
-const FAR = 0.3;
+// Seconds of drift above which the original plays faster or slower (unnoticeable), or seeks (visible).
+const SPEED_THRESHOLD = 0.02;
+const SEEK_THRESHOLD = 0.3;
 const [after, before] = [$("after"), $("before")];
 
 export function showFilms(job) {
@@ -16,43 +15,43 @@ export function showFilms(job) {
   after.src = `/v1/jobs/${job.id}/result`;
   if (both) before.src = `/v1/jobs/${job.id}/before`;
   else before.removeAttribute("src");
-  sound();
+  updateSound();
 }
 
 export const stopFilms = () => after.pause();
 
-function keepStep() {
+function synchronize() {
   if (after.paused || !before.src) return;
-  const behind = after.currentTime - before.currentTime;
-  if (Math.abs(behind) > FAR && !before.seeking && !before.ended) before.currentTime = after.currentTime;
-  before.playbackRate = after.playbackRate * (Math.abs(behind) > CLOSE ? 1 + Math.max(-0.6, Math.min(0.6, 2 * behind)) : 1);
-  requestAnimationFrame(keepStep);
+  const lag = after.currentTime - before.currentTime;
+  if (Math.abs(lag) > SEEK_THRESHOLD && !before.seeking && !before.ended) before.currentTime = after.currentTime;
+  before.playbackRate = after.playbackRate * (Math.abs(lag) > SPEED_THRESHOLD ? 1 + Math.max(-0.6, Math.min(0.6, 2 * lag)) : 1);
+  requestAnimationFrame(synchronize);
 }
 
-function paused() {
+function onPause() {
   before.pause();
   if (before.src) before.currentTime = after.currentTime;
 }
 
-function shown() {
-  const whole = after.duration || 0;
-  $("place").max = whole;
+function showPosition() {
+  const duration = after.duration || 0;
+  $("place").max = duration;
   $("place").value = after.currentTime;
-  $("time").textContent = `${after.currentTime.toFixed(1)} of ${whole.toFixed(1)} s`;
+  $("time").textContent = `${after.currentTime.toFixed(1)} of ${duration.toFixed(1)} s`;
 }
 
-function sound() {
-  after.muted = chosen("sound") !== "after";
-  before.muted = chosen("sound") !== "before";
+function updateSound() {
+  after.muted = selectedValue("sound") !== "after";
+  before.muted = selectedValue("sound") !== "before";
 }
 
-function cut() {
-  const share = $("cut").value;
-  $("compare").style.setProperty("--cut", `${share}%`);
-  $("cut").setAttribute("aria-valuetext", `${share} % as it was`);
+function updateCut() {
+  const percent = $("cut").value;
+  $("compare").style.setProperty("--cut", `${percent}%`);
+  $("cut").setAttribute("aria-valuetext", `${percent} % original`);
 }
 
-function toggle() {
+function togglePlay() {
   if (!after.paused) {
     after.pause();
     return;
@@ -62,35 +61,35 @@ function toggle() {
 }
 
 export function startPlayer() {
-  $("cut").addEventListener("input", cut);
-  $("play").addEventListener("click", toggle);
+  $("cut").addEventListener("input", updateCut);
+  $("play").addEventListener("click", togglePlay);
   $("place").addEventListener("input", () => {
     after.currentTime = Number($("place").value);
     if (before.src) before.currentTime = after.currentTime;
   });
-  for (const radio of document.querySelectorAll('input[name="sound"]')) radio.addEventListener("change", sound);
+  for (const radio of document.querySelectorAll('input[name="sound"]')) radio.addEventListener("change", updateSound);
   for (const kind of ["play", "pause"]) {
     after.addEventListener(kind, () => ($("play").textContent = after.paused ? "Play" : "Pause"));
   }
-  for (const kind of ["timeupdate", "loadedmetadata", "seeked"]) after.addEventListener(kind, shown);
-  after.addEventListener("play", keepStep);
-  after.addEventListener("pause", paused);
-  pointer();
+  for (const kind of ["timeupdate", "loadedmetadata", "seeked"]) after.addEventListener(kind, showPosition);
+  after.addEventListener("play", synchronize);
+  after.addEventListener("pause", onPause);
+  enableDragging();
 }
 
-// The picture itself can be dragged over, which is what hands expect; the slider below it is for keys.
-function pointer() {
+// Dragging over the picture moves the slider, too; the slider itself is for the keyboard.
+function enableDragging() {
   const area = $("compare");
-  const move = (event) => {
-    const box = area.getBoundingClientRect();
-    $("cut").value = Math.round((100 * (event.clientX - box.left)) / box.width);
-    cut();
+  const moveCut = (event) => {
+    const bounds = area.getBoundingClientRect();
+    $("cut").value = Math.round((100 * (event.clientX - bounds.left)) / bounds.width);
+    updateCut();
   };
   area.addEventListener("pointerdown", (event) => {
     area.setPointerCapture(event.pointerId);
-    move(event);
+    moveCut(event);
   });
   area.addEventListener("pointermove", (event) => {
-    if (area.hasPointerCapture(event.pointerId)) move(event);
+    if (area.hasPointerCapture(event.pointerId)) moveCut(event);
   });
 }

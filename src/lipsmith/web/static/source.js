@@ -1,53 +1,53 @@
-// A file that is chosen, dropped or recorded, sent, and looked at.
+// A file input: choose, drop or record a file; upload it and wait for its probe.
 
-import { looked, upload } from "./api.js";
-import { $, complain, seconds, size, tell } from "./dom.js";
+import { waitForProbe, upload } from "./api.js";
+import { $, showError, formatSeconds, formatSize, showText } from "./dom.js";
 
-export function source(name, { chosenFile, ready, constraints }) {
+export function source(name, { onFile, onReady, constraints }) {
   let current = new AbortController();
 
-  async function take(file) {
+  async function handleFile(file) {
     current.abort();
     current = new AbortController();
     const { signal } = current;
-    complain(`${name}-problem`, null);
-    chosenFile(file);
+    showError(`${name}-problem`, null);
+    onFile(file);
     try {
-      const sent = await upload(file, (share) => tell(`${name}-status`, `Sending: ${Math.round(100 * share)} %`), signal);
-      tell(`${name}-status`, "Looking at it");
-      const found = await looked(sent.id, signal);
-      tell(`${name}-status`, described(found));
-      ready(found, signal);
+      const sent = await upload(file, (fraction) => showText(`${name}-status`, `Uploading: ${Math.round(100 * fraction)} %`), signal);
+      showText(`${name}-status`, "Analyzing");
+      const found = await waitForProbe(sent.id, signal);
+      showText(`${name}-status`, describe(found));
+      onReady(found, signal);
     } catch (error) {
-      if (error.name !== "AbortError") tell(`${name}-status`, "");
-      complain(`${name}-problem`, error);
+      if (error.name !== "AbortError") showText(`${name}-status`, "");
+      showError(`${name}-problem`, error);
     }
   }
 
   $(`${name}-file`).addEventListener("change", (event) => {
-    if (event.target.files[0]) take(event.target.files[0]);
+    if (event.target.files[0]) handleFile(event.target.files[0]);
     event.target.value = "";
   });
-  droppable($(`${name}-drop`), take);
-  if (constraints) recordable($(`${name}-record`), name, constraints, take);
+  acceptDrops($(`${name}-drop`), handleFile);
+  if (constraints) enableRecording($(`${name}-record`), name, constraints, handleFile);
   const stop = () => {
     current.abort();
-    complain(`${name}-problem`, null);
-    tell(`${name}-status`, "");
+    showError(`${name}-problem`, null);
+    showText(`${name}-status`, "");
   };
   return { stop };
 }
 
-function described(found) {
+function describe(found) {
   const parts = [found.kind];
-  if (found.seconds) parts.push(seconds(found.seconds));
+  if (found.seconds) parts.push(formatSeconds(found.seconds));
   if (found.width) parts.push(`${found.width} x ${found.height}`);
-  if (found.kind === "film") parts.push(`${Number(found.rate.toFixed(2))} frames a second`);
+  if (found.kind === "film") parts.push(`${Number(found.rate.toFixed(2))} frames per second`);
   if (found.kind !== "sound") parts.push(found.sound ? "with sound" : "without sound");
-  return `Found: ${parts.join(", ")}, ${size(found.bytes)}.`;
+  return `Found: ${parts.join(", ")}, ${formatSize(found.bytes)}.`;
 }
 
-function droppable(place, take) {
+function acceptDrops(place, handleFile) {
   for (const kind of ["dragenter", "dragover"]) {
     place.addEventListener(kind, (event) => {
       event.preventDefault();
@@ -58,15 +58,15 @@ function droppable(place, take) {
   place.addEventListener("drop", (event) => {
     event.preventDefault();
     place.classList.remove("over");
-    if (event.dataTransfer.files[0]) take(event.dataTransfer.files[0]);
+    if (event.dataTransfer.files[0]) handleFile(event.dataTransfer.files[0]);
   });
 }
 
-function recordable(button, name, constraints, take) {
-  const words = button.textContent;
+function enableRecording(button, name, constraints, handleFile) {
+  const label = button.textContent;
   let recorder = null;
   if (!navigator.mediaDevices?.getUserMedia) {
-    button.hidden = true; // browsers lend a camera to this machine's own pages and to https only
+    button.hidden = true; // browsers allow recording only on localhost and over HTTPS
     return;
   }
   button.addEventListener("click", async () => {
@@ -74,34 +74,34 @@ function recordable(button, name, constraints, take) {
       recorder.stop();
       return;
     }
-    complain(`${name}-problem`, null);
+    showError(`${name}-problem`, null);
     try {
       const stream = await navigator.mediaDevices.getUserMedia(constraints);
-      recorder = begin(stream, (recorded) => {
+      recorder = startRecording(stream, (recorded) => {
         recorder = null;
-        button.textContent = words;
-        take(recorded);
+        button.textContent = label;
+        handleFile(recorded);
       });
       button.textContent = "Stop recording";
-      tell(`${name}-status`, "Recording");
+      showText(`${name}-status`, "Recording");
     } catch {
-      complain(`${name}-problem`, new Error("The browser lends no camera or microphone; allow it, or choose a file."));
+      showError(`${name}-problem`, new Error("The browser denied access to the camera or microphone; allow it, or choose a file."));
     }
   });
 }
 
-function begin(stream, done) {
-  const pieces = [];
+function startRecording(stream, onStop) {
+  const chunks = [];
   const recorder = new MediaRecorder(stream);
   const camera = stream.getVideoTracks().length ? $("camera") : null;
-  recorder.ondataavailable = (event) => pieces.push(event.data);
+  recorder.ondataavailable = (event) => chunks.push(event.data);
   recorder.onstop = () => {
     for (const track of stream.getTracks()) track.stop();
     if (camera) {
       camera.srcObject = null;
       camera.hidden = true;
     }
-    done(new File(pieces, "recording", { type: recorder.mimeType }));
+    onStop(new File(chunks, "recording", { type: recorder.mimeType }));
   };
   if (camera) {
     camera.srcObject = stream;
