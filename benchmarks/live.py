@@ -1,13 +1,13 @@
-"""Live sessions: frames a second that are sustained, latency, drift of sound against picture, CPU and memory.
+"""Benchmarks live sessions: frame rate, latency, drift between sound and picture, CPU and memory.
 
     python benchmarks/live.py [--sizes 640x480 1280x720] [--seconds 300] [--chunk 0.02] [--simulated HOURS]
     python benchmarks/live.py --films FOLDER
 
-The footage is the demo's face in motion, kept and loaded again; the demo's voice is pushed in chunks in real time,
-with pauses between. Latency: from the push of a sample to the moment at which the frame with that sample is in the
-caller's hands. Drift: the end of the sound against the end of the picture, after the last frame. `--simulated` runs so
-many hours on a clock that waits for nobody, with a stand-in for the networks and two frames a second. `--films`
-compares the opening of the lips, live and by `dub`, in ten films of a folder with others' speech, after a second.
+The footage is the moving demo face, saved and loaded again; the demo speech is pushed in chunks in real time, with
+pauses. Latency: from the push of a sample until the caller receives the frame with that sample. Drift: end of the sound
+minus end of the picture, after the last frame. `--simulated` runs this many hours on a simulated clock, with a test
+double for the networks and two frames per second. `--films` correlates the lip opening of live sessions with that of
+`dub`, in ten films of a folder with the speech of other people, without the first second.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ FPS = 25
 
 
 def main() -> None:
-    """Measure and print a line for each size."""
+    """Run the benchmark and print a line for each size."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="fast")
     parser.add_argument("--sizes", nargs="*", default=["640x480", "1280x720"])
     parser.add_argument("--seconds", type=float, default=300)
-    parser.add_argument("--chunk", type=float, default=0.02, help="seconds of sound pushed at a time")
+    parser.add_argument("--chunk", type=float, default=0.02, help="seconds of sound per push")
     parser.add_argument("--simulated", type=float, metavar="HOURS")
     parser.add_argument("--films", type=Path, metavar="FOLDER")
     options = parser.parse_args()
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def prepared(folder: Path, size: tuple[int, int], model: str) -> Clip:
-    """Eight seconds of footage, kept on disk and loaded again; says how long that takes."""
+    """Save eight seconds of prepared footage, load it again, and print the time of loading."""
     dubber = Dubber.from_pretrained(model)
     clip = dubber.prepare(make_film(folder / "film.mp4", 8, FPS, size))
     clip.save(folder / "clip")
@@ -79,7 +79,7 @@ def prepared(folder: Path, size: tuple[int, int], model: str) -> Clip:
 
 
 class Pusher(threading.Thread):
-    """Speech in real time, with a pause of two seconds after every pass; remembers when each sample was pushed."""
+    """Pushes the demo speech in real time, with pauses of two seconds, and records when each sample was pushed."""
 
     def __init__(self, session: Live, chunk: float) -> None:
         super().__init__(daemon=True)
@@ -88,7 +88,7 @@ class Pusher(threading.Thread):
         self.stop = threading.Event()
 
     def run(self) -> None:
-        """Push until told to stop."""
+        """Push until `stop` is set."""
         words, due, total = np.maximum(np.abs(speech()), 1e-4) * np.sign(speech() + 1e-9), time.monotonic(), 0
         while not self.stop.is_set():
             for begin in range(0, len(words), self._chunk):
@@ -105,11 +105,11 @@ class Pusher(threading.Thread):
 
 
 def measure(size: str, clip: Clip, options: argparse.Namespace) -> None:
-    """A session of `options.seconds`."""
+    """Run a session of `options.seconds` and print its figures."""
     session = Live(clip, SPEECH_RATE)
     pusher, latencies, heard = Pusher(session, options.chunk), [], 0
     frames = session.frames()
-    next(frames)  # loads what is loaded late
+    next(frames)  # the first frame includes late imports
     cpu, began, count, drift = cpu_seconds(), time.monotonic(), 0, 0.0
     pusher.start()
     for frame in frames:
@@ -127,18 +127,18 @@ def measure(size: str, clip: Clip, options: argparse.Namespace) -> None:
     median, late = np.percentile(latencies, [50, 95])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
-        f"{size}: {count / wall:.2f} frames a second of {FPS}, {session.skipped} skipped, {used / wall:.2f} cores, "
+        f"{size}: {count / wall:.2f} of {FPS} frames per second, {session.skipped} skipped, {used / wall:.2f} cores, "
         f"latency {median:.3f} s median, {late:.3f} s 95th percentile, drift {1000 * drift:.1f} ms, {peak:.0f} MB"
     )
 
 
 def cpu_seconds() -> float:
-    """Of this process, all threads."""
+    """CPU time of this process, all threads."""
     return time.process_time()
 
 
 def simulate(hours: float) -> None:
-    """Talk and idle by turns for `hours`, and print memory every hour."""
+    """Alternate speech and silence for `hours` of simulated time, and print memory every hour."""
     rate = 2
     clip = make_dubber().prepare([face_at(number / 5, (96, 96)) for number in range(10)], rate=rate)
     session, words = Live(clip, SPEECH_RATE, clock=SimulatedClock()), speech(20.0)
@@ -149,12 +149,12 @@ def simulate(hours: float) -> None:
             session.flush()
         said += loud(frame.sound)
         if frame.number % per_hour == per_hour - 1:
-            waiting = f"{session.waiting:.2f} s wait, {memory():.0f} MB"
-            print(f"{frame.time / 3600:.0f} h: {said / SPEECH_RATE:.0f} s said, {waiting}", flush=True)
+            waiting = f"{session.waiting:.2f} s queued, {memory():.0f} MB"
+            print(f"{frame.time / 3600:.0f} h: {said / SPEECH_RATE:.0f} s of speech, {waiting}", flush=True)
 
 
 class SameFrames:
-    """The source frames that a dub shows, in place of a live session's own walk."""
+    """The source frames of a dub, instead of the looped footage of a session."""
 
     def __init__(self, timeline: Timeline, rate: float) -> None:
         self._timeline, self._rate = timeline, rate
@@ -166,7 +166,7 @@ class SameFrames:
 
 
 def compare(folder: Path, dubber: Dubber) -> None:
-    """Print the correlation of the openings for each film, and the median."""
+    """Print the correlation of the lip opening for each film, and the median."""
     films, found = sorted(folder.glob("*.mp4")), []
     for number in range(10):
         film, other = films[5 * number % len(films)], films[(7 * number + 11) % len(films)]
@@ -176,7 +176,7 @@ def compare(folder: Path, dubber: Dubber) -> None:
 
 
 def correlation(clip: Clip, wave: NDArray[np.float32]) -> float:
-    """Of the opening in a live session with that in the dub."""
+    """Correlation of the lip opening in a live session with that in the dub."""
     result, rate = clip.dub(wave), float(clip.source.footage.rate)
     features, heard, found = SpeechFeatures(clip.backend), 0, []
     footage = cast("LoopedFootage", SameFrames(result.timeline, rate))
@@ -195,12 +195,12 @@ def correlation(clip: Clip, wave: NDArray[np.float32]) -> float:
 
 
 def loud(sound: NDArray[np.float32]) -> int:
-    """Samples that are not silent."""
+    """Number of samples that are not silent."""
     return int(np.count_nonzero(sound))
 
 
 def memory() -> float:
-    """What this process holds now, MB."""
+    """Resident memory of this process in MB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 

@@ -1,14 +1,17 @@
-"""Measures `lipsmith serve`: load, preview, queue, and the same dubs with and without the service.
+"""Benchmarks `lipsmith serve`: preview, load, queue, and the overhead against dubs without the service.
 
     python benchmarks/serve.py [--clients 50] [--seconds 10] [--json FILE]
 
-The footage is the demo's face in motion at 640x480 and 25 frames a second, with the demo's voice. Load: so many clients
-upload and poll at once while four jobs run, in four rounds; every answer and every job counts, and the memory of both
-processes is read after each round. Preview: three seconds of a film that is prepared. Queue: ten jobs of four seconds
-that are asked for at once, between five and five such dubs by a loaded model in this process. Cost: the same dub by
-`Clip.dub` in this process (plain), by the service (served), and by the service with what the page compares it with
-(page), in turns. Processor time is what other programs on the machine disturb least; least_wall is the shortest of all
-turns, which they disturb least on the clock.
+The footage is the moving demo face at 640x480 and 25 frames per second; the speech is that of the demo.
+
+- Preview: three seconds of a prepared film.
+- Load: clients upload and poll at once while four jobs run, in four rounds. Counts errors and lost jobs, and reads the
+  memory of both processes after each round.
+- Queue: ten jobs of four seconds, submitted at once, compared with ten dubs by a loaded model in this process, five
+  before and five after.
+- Cost: the same dub by `Clip.dub` in this process (plain), by the service (served), and by the service with the
+  comparison film of the page (page), in turns. CPU time is least affected by other programs; least_wall is the shortest
+  elapsed time of all turns.
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ from service import RunningService, errors_under_load, memory_mb, run_service, u
 from synthetic import make_film  # noqa: E402
 
 SIZE = (640, 480)
-WAYS = ("plain", "served", "page")
+VARIANTS = ("plain", "served", "page")
 ROUNDS = 4
 POLLS = 20
 QUEUED = 10
@@ -43,11 +46,11 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:
-    """Measure and print a table."""
+    """Run all benchmarks and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=10, help="length of the film and the speech")
-    parser.add_argument("--jobs", type=int, default=5, help="dubs each way")
+    parser.add_argument("--jobs", type=int, default=5, help="dubs per variant")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -68,40 +71,40 @@ def main() -> None:
 
 
 def preview(service: RunningService, film: Path, words: Path) -> dict[str, float]:
-    """From asking for three seconds of prepared footage to having them."""
+    """Times of preparing a film and of a three-second preview."""
     with service.client() as client:
-        wanted = {
+        request = {
             "video": upload_file(client, film),
             "speech": upload_file(client, words),
             "preview": 3,
             "compare": True,
         }
-        began = time.perf_counter()
-        assert wait_for_faces(client, wanted["video"]).status_code == 200
+        started = time.perf_counter()
+        assert wait_for_faces(client, request["video"]).status_code == 200
         prepared = time.perf_counter()
-        used = processor_seconds(service.worker())
-        done = wait_for_job(client, client.post("/v1/jobs", json=wanted).json()["id"], 600)
+        used = cpu_seconds(service.worker())
+        done = wait_for_job(client, client.post("/v1/jobs", json=request).json()["id"], 600)
         assert done["state"] == "done", done
         return {
-            "preparing_s": prepared - began,
+            "preparing_s": prepared - started,
             "preview_s": time.perf_counter() - prepared,
-            "preview_cpu_s": processor_seconds(service.worker()) - used,
+            "preview_cpu_s": cpu_seconds(service.worker()) - used,
         }
 
 
 def load(service: RunningService, film: Path, words: Path, clients: int) -> dict[str, float]:
-    """Errors, lost jobs and memory while `clients` upload and poll and four jobs run."""
+    """Errors, lost jobs and memory while clients upload and poll and four jobs run."""
     errors, sizes = 0, []
     with service.client() as client:
-        wanted = {"video": upload_file(client, film), "speech": upload_file(client, words)}
-        jobs = [client.post("/v1/jobs", json=wanted).json()["id"] for _ in range(4)]
-        began = time.perf_counter()
+        request = {"video": upload_file(client, film), "speech": upload_file(client, words)}
+        jobs = [client.post("/v1/jobs", json=request).json()["id"] for _ in range(4)]
+        started = time.perf_counter()
         for _ in range(ROUNDS):
             errors += errors_under_load(service, words, clients, POLLS)
             sizes.append(memory_mb(service))
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - started
         lost = sum(wait_for_job(client, job, 3600)["state"] != "done" for job in jobs)
-    grown = [last - first for first, last in zip(sizes[0], sizes[-1], strict=True)]
+    growth = [last - first for first, last in zip(sizes[0], sizes[-1], strict=True)]
     return {
         "clients": clients,
         "answers": ROUNDS * clients * (1 + 2 * POLLS),
@@ -109,21 +112,21 @@ def load(service: RunningService, film: Path, words: Path, clients: int) -> dict
         "errors": errors,
         "lost_jobs": lost,
         "server_mb": sizes[-1][0],
-        "server_growth_mb": grown[0],
+        "server_growth_mb": growth[0],
         "worker_mb": sizes[-1][1],
-        "worker_growth_mb": grown[1],
+        "worker_growth_mb": growth[1],
     }
 
 
 def queue(service: RunningService, clip: Clip, film: Path, words: Path) -> dict[str, float]:
-    """Seconds of ten queued jobs, from asking to the last one's end, over those of ten dubs by a loaded model."""
+    """Times of ten queued jobs, also relative to ten dubs by a loaded model."""
     with service.client() as client:
-        wanted = {"video": upload_file(client, film), "speech": upload_file(client, words)}
-        assert wait_for_faces(client, wanted["video"]).status_code == 200
-        assert wait_for_job(client, client.post("/v1/jobs", json=wanted).json()["id"], 600)["state"] == "done"
+        request = {"video": upload_file(client, film), "speech": upload_file(client, words)}
+        assert wait_for_faces(client, request["video"]).status_code == 200
+        assert wait_for_job(client, client.post("/v1/jobs", json=request).json()["id"], 600)["state"] == "done"
         dub(clip, words)
         first = timed(service, lambda: [dub(clip, words) for _ in range(QUEUED // 2)])
-        queued = timed(service, lambda: all_done(client, wanted))
+        queued = timed(service, lambda: run_queue(client, request))
         second = timed(service, lambda: [dub(clip, words) for _ in range(QUEUED - QUEUED // 2)])
     cpu, wall = first[0] + second[0], first[1] + second[1]
     return {
@@ -134,66 +137,70 @@ def queue(service: RunningService, clip: Clip, film: Path, words: Path) -> dict[
     }
 
 
-def all_done(client: httpx.Client, wanted: dict[str, str]) -> None:
-    """Ask for ten dubs and return when all are done."""
-    jobs = [client.post("/v1/jobs", json=wanted).json()["id"] for _ in range(QUEUED)]
-    follow(client, jobs[-1])
+def run_queue(client: httpx.Client, request: dict[str, str]) -> None:
+    """Request ten dubs and return when all are done."""
+    jobs = [client.post("/v1/jobs", json=request).json()["id"] for _ in range(QUEUED)]
+    wait_for_events(client, jobs[-1])
     assert {client.get(f"/v1/jobs/{job}").json()["state"] for job in jobs} == {"done"}
 
 
 def dub(clip: Clip, words: Path) -> None:
-    """The same without a service."""
+    """Dub without the service."""
     clip.dub(words).save(words.with_name("plain.mp4"), overwrite=True)
 
 
 def timed(service: RunningService, work: Callable[[], object]) -> tuple[float, float]:
-    """Processor time of all that takes part, and time on the clock."""
-    used, began = all_seconds(service), time.perf_counter()
+    """CPU time of all processes involved, and elapsed time."""
+    used, started = total_cpu_seconds(service), time.perf_counter()
     work()
-    return all_seconds(service) - used, time.perf_counter() - began
+    return total_cpu_seconds(service) - used, time.perf_counter() - started
 
 
 def cost(service: RunningService, clip: Clip, film: Path, words: Path, jobs: int) -> dict[str, float]:
-    """Seconds of dubs by the service, without and with the page's comparison, beside the same dubs in one process.
+    """Times of dubs by the service, with and without the comparison film, and by `Clip.dub` in this process.
 
-    They take turns, so that what else the machine does disturbs all alike.
+    The variants take turns, so that other load on the machine affects all alike.
     """
-    taken: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
+    times: dict[str, list[tuple[float, float]]] = {variant: [] for variant in VARIANTS}
     with service.client() as client:
-        wanted = {"video": upload_file(client, film), "speech": upload_file(client, words)}
-        assert wait_for_faces(client, wanted["video"]).status_code == 200
+        request = {"video": upload_file(client, film), "speech": upload_file(client, words)}
+        assert wait_for_faces(client, request["video"]).status_code == 200
         for _ in range(jobs):
-            taken["plain"].append(timed(service, lambda: dub(clip, words)))
-            taken["served"].append(timed(service, lambda: served(client, wanted)))
-            taken["page"].append(timed(service, lambda: served(client, wanted | {"compare": True})))
+            times["plain"].append(timed(service, lambda: dub(clip, words)))
+            times["served"].append(timed(service, lambda: dub_by_service(client, request)))
+            times["page"].append(timed(service, lambda: dub_by_service(client, request | {"compare": True})))
     figures: dict[str, float] = {}
-    for way, pairs in taken.items():
+    for variant, pairs in times.items():
         used, walls = zip(*pairs, strict=True)
-        figures |= {f"{way}_cpu_s": mean(used), f"{way}_wall_s": median(walls), f"{way}_least_wall_s": min(walls)}
-    for way, name in product(WAYS[1:], ("cpu", "wall", "least_wall")):
-        figures[f"{way}_{name}_over_plain"] = figures[f"{way}_{name}_s"] / figures[f"plain_{name}_s"]
+        figures |= {
+            f"{variant}_cpu_s": mean(used),
+            f"{variant}_wall_s": median(walls),
+            f"{variant}_least_wall_s": min(walls),
+        }
+    for variant, name in product(VARIANTS[1:], ("cpu", "wall", "least_wall")):
+        figures[f"{variant}_{name}_over_plain"] = figures[f"{variant}_{name}_s"] / figures[f"plain_{name}_s"]
     return figures
 
 
-def served(client: httpx.Client, wanted: dict[str, object]) -> None:
-    """A dub that is asked for, and followed to its end."""
-    follow(client, client.post("/v1/jobs", json=wanted).json()["id"])
+def dub_by_service(client: httpx.Client, request: dict[str, object]) -> None:
+    """Request a dub and wait for its end."""
+    wait_for_events(client, client.post("/v1/jobs", json=request).json()["id"])
 
 
-def follow(client: httpx.Client, job: str) -> None:
-    """Read a job's events to its end, as the page does."""
+def wait_for_events(client: httpx.Client, job: str) -> None:
+    """Read the events of a job until it has ended, as the page does."""
     with client.stream("GET", f"/v1/jobs/{job}/events", timeout=None) as events:
-        told = [line for line in events.iter_lines() if line.startswith("data:")]
-    assert json.loads(told[-1][5:])["state"] == "done", told[-1]
+        lines = [line for line in events.iter_lines() if line.startswith("data:")]
+    assert json.loads(lines[-1][5:])["state"] == "done", lines[-1]
 
 
-def all_seconds(service: RunningService) -> float:
-    """Processor time of server, worker and this process."""
-    return sum(map(processor_seconds, (service.process.pid, service.worker(), os.getpid())))
+def total_cpu_seconds(service: RunningService) -> float:
+    """CPU time of the server, the worker and this process."""
+    return sum(map(cpu_seconds, (service.process.pid, service.worker(), os.getpid())))
 
 
-def processor_seconds(process: int | None) -> float:
-    """Processor time of a process and its threads so far."""
+def cpu_seconds(process: int | None) -> float:
+    """CPU time of a process with all its threads."""
     fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
 

@@ -1,16 +1,16 @@
-"""An avatar for LiveKit Agents: the agent's voice comes out of a film, on a CPU, in the agent's own process.
+"""An avatar for LiveKit Agents: dubs a film with the voice of the agent, on a CPU, in the process of the agent.
 
     pip install lipsmith livekit-agents
 
     from livekit.agents.voice.avatar import AvatarOptions, AvatarRunner, QueueAudioOutput
     from livekit_avatar import LipsmithVideo, options_for
 
-    clip = Clip.load("anna")                        # of Clip.save
+    clip = Clip.load("anna")                        # written by Clip.save
     agent_session.output.audio = queue = QueueAudioOutput()
     runner = AvatarRunner(ctx.room, audio_recv=queue, video_gen=LipsmithVideo(clip), options=options_for(clip))
     await runner.start()
 
-Ask the person whom the film shows for consent, and tell those who talk to the agent that it is synthetic.
+Ask the person in the film for consent, and tell users of the agent that the video is synthetic.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from lipsmith import Clip
 from lipsmith.live import Live, LiveFrame
 
 RATE = 24_000
-"""Hz of the avatar's voice; what the agent sends at another rate is resampled."""
+"""Audio rate of the avatar in Hz; other rates are resampled."""
 
 
 def options_for(clip: Clip) -> AvatarOptions:
-    """What `AvatarRunner` is told of the frames that `LipsmithVideo` yields."""
+    """Options of `AvatarRunner` for the frames of `LipsmithVideo`."""
     width, height = clip.size
     frame_rate = float(clip.source.footage.rate)
     return AvatarOptions(
@@ -40,14 +40,14 @@ def options_for(clip: Clip) -> AvatarOptions:
 
 
 class LipsmithVideo(VideoGenerator):  # type: ignore[misc]
-    """The interface of LiveKit's avatars around a live session."""
+    """A LiveKit video generator that runs a live session."""
 
     def __init__(self, clip: Clip) -> None:
         self._session = Live(clip, RATE)
         self._speaking = self._ending = False
 
     async def push_audio(self, frame: Any) -> None:  # noqa: ANN401 - rtc.AudioFrame or AudioSegmentEnd
-        """The agent's voice as it is synthesized, and the end of what it has to say."""
+        """Push a frame of the agent's voice, or the end of a speech segment."""
         if isinstance(frame, AudioSegmentEnd):
             self._session.flush()
             self._ending = True
@@ -57,12 +57,12 @@ class LipsmithVideo(VideoGenerator):  # type: ignore[misc]
         self._speaking, self._ending = True, False
 
     def clear_buffer(self) -> None:
-        """Somebody interrupts the agent."""
+        """Interrupt the current speech."""
         self._session.interrupt()
         self._ending = self._speaking
 
     async def __aiter__(self) -> AsyncIterator[Any]:
-        """Pictures without an end, the sound of what is said, and a mark where it ends."""
+        """Yield video frames continuously, audio frames during speech, and a mark at the end of each segment."""
         frames = self._session.frames()
         while (frame := await asyncio.to_thread(_next, frames)) is not None:
             height, width = frame.image.shape[:2]
@@ -81,5 +81,5 @@ class LipsmithVideo(VideoGenerator):  # type: ignore[misc]
 
 
 def _next(frames: Iterator[LiveFrame]) -> LiveFrame | None:
-    """The next frame; None where there is none. A StopIteration cannot leave a thread."""
+    """The next frame, or None at the end, because a StopIteration cannot be raised out of a thread."""
     return next(frames, None)

@@ -1,4 +1,4 @@
-"""LiveKit's avatar example against a stub of LiveKit: what a runner pushes, and what it gets."""
+"""The LiveKit avatar example with a stub of LiveKit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "livekit_avatar.py"
 
 @dataclass
 class AudioFrame:
-    """As `livekit.rtc.AudioFrame`."""
+    """Stub of `livekit.rtc.AudioFrame`."""
 
     data: bytes
     sample_rate: int
@@ -32,7 +32,7 @@ class AudioFrame:
 
 @dataclass
 class VideoFrame:
-    """As `livekit.rtc.VideoFrame`."""
+    """Stub of `livekit.rtc.VideoFrame`."""
 
     width: int
     height: int
@@ -41,12 +41,12 @@ class VideoFrame:
 
 
 class AudioSegmentEnd:
-    """As `livekit.agents.voice.avatar.AudioSegmentEnd`."""
+    """Stub of `livekit.agents.voice.avatar.AudioSegmentEnd`."""
 
 
 @pytest.fixture
 def example(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The example's module, on a stub of the packages that it needs."""
+    """The module of the example, imported with stubs of LiveKit."""
     rtc = SimpleNamespace(AudioFrame=AudioFrame, VideoFrame=VideoFrame, VideoBufferType=SimpleNamespace(RGB24="rgb24"))
     avatar = SimpleNamespace(AudioSegmentEnd=AudioSegmentEnd, AvatarOptions=SimpleNamespace, VideoGenerator=object)
     for name, module in {
@@ -71,7 +71,7 @@ def voice(seconds: float) -> AudioFrame:
 
 
 class Avatar(Protocol):
-    """What LiveKit's runner asks of a generator of pictures."""
+    """The interface that the runner of LiveKit calls."""
 
     async def push_audio(self, frame: object) -> None: ...
 
@@ -82,40 +82,40 @@ class Avatar(Protocol):
     async def aclose(self) -> None: ...
 
 
-async def talked(avatar: Avatar, seconds: float, interrupted: bool = False) -> list[object]:
-    """What the runner gets until the segment has ended, and a picture more."""
-    got: list[object] = []
+async def collect(avatar: Avatar, seconds: float, interrupted: bool = False) -> list[object]:
+    """The items that the avatar yields until one video frame after the end of the segment."""
+    items: list[object] = []
     async for item in avatar:
-        got.append(item)
-        if len(got) == 2:
+        items.append(item)
+        if len(items) == 2:
             await avatar.push_audio(voice(seconds))
             if not interrupted:
                 await avatar.push_audio(AudioSegmentEnd())
-        if interrupted and sum(isinstance(i, AudioFrame) for i in got) == 10:
+        if interrupted and sum(isinstance(i, AudioFrame) for i in items) == 10:
             avatar.clear_buffer()
-        if any(isinstance(i, AudioSegmentEnd) for i in got) and isinstance(item, VideoFrame):
+        if any(isinstance(i, AudioSegmentEnd) for i in items) and isinstance(item, VideoFrame):
             await avatar.aclose()
             break
-    return got
+    return items
 
 
-def test_what_the_agent_says_comes_with_its_pictures_and_an_end(example: ModuleType) -> None:
+def test_speech_yields_video_audio_and_a_segment_end(example: ModuleType) -> None:
     clip = make_dubber().prepare([face_at(number / 25, (120, 120)) for number in range(5)])
-    got = asyncio.run(talked(example.LipsmithVideo(clip), 0.4))
-    pictures = [item for item in got if isinstance(item, VideoFrame)]
-    sound = np.concatenate([np.frombuffer(item.data, np.int16) for item in got if isinstance(item, AudioFrame)])
+    items = asyncio.run(collect(example.LipsmithVideo(clip), 0.4))
+    pictures = [item for item in items if isinstance(item, VideoFrame)]
+    sound = np.concatenate([np.frombuffer(item.data, np.int16) for item in items if isinstance(item, AudioFrame)])
     assert {(picture.width, picture.height, len(picture.data)) for picture in pictures} == {(120, 120, 120 * 120 * 3)}
     assert len(sound) / example.RATE == pytest.approx(0.6, abs=0.13)
     assert np.abs(sound).max() > 1000
-    assert isinstance(got[-2], AudioSegmentEnd)
-    assert isinstance(got[0], VideoFrame)
-    assert isinstance(got[1], VideoFrame)
+    assert isinstance(items[-2], AudioSegmentEnd)
+    assert isinstance(items[0], VideoFrame)
+    assert isinstance(items[1], VideoFrame)
     options = example.options_for(clip)
     assert (options.audio_sample_rate, options.audio_channels) == (example.RATE, 1)
 
 
-def test_an_interrupted_agent_falls_silent(example: ModuleType) -> None:
+def test_an_interrupted_avatar_falls_silent(example: ModuleType) -> None:
     clip = make_dubber().prepare([face_at(number / 25, (120, 120)) for number in range(5)])
-    got = asyncio.run(talked(example.LipsmithVideo(clip), 30.0, interrupted=True))
-    assert isinstance(got[-2], AudioSegmentEnd)
-    assert sum(isinstance(item, AudioFrame) for item in got) < 25
+    items = asyncio.run(collect(example.LipsmithVideo(clip), 30.0, interrupted=True))
+    assert isinstance(items[-2], AudioSegmentEnd)
+    assert sum(isinstance(item, AudioFrame) for item in items) < 25
