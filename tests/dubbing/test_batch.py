@@ -136,7 +136,7 @@ def test_a_result_is_never_put_over_its_own_footage_or_speech(film: Path, words:
 def test_everybody_in_a_shot_is_encoded_once() -> None:
     backend = Double()
     clip = make_dubber(backend).prepare([face_at(0, SIZE)] * 3)
-    faces = [replace(clip.faces[0], number=number) for number in range(1, MOST_FACES + 1)]
+    faces = [replace(clip.faces[0], index=index) for index in range(MOST_FACES)]
     for face in faces * 3:
         _ = clip.encoded[face]
     assert backend.calls["reference"] == MOST_FACES * len(clip.faces[0].pool_points)
