@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,14 @@ def test_each_face_says_its_own_and_all_are_heard() -> None:
     expected[:12_000] = WAVE[:12_000] / 4
     expected[8_000:] += 0.5 * WAVE
     assert np.allclose(heard(said), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("end", "cut"), [(1.0, False), (1.5, False), (0.99, True), (0.25, True), (None, False)])
+def test_a_speech_that_loses_its_end_is_named(caplog: pytest.LogCaptureFixture, end: float | None, cut: bool) -> None:
+    with caplog.at_level(logging.INFO):
+        said = converse([Turn(1, WAVE, 0, end), Turn(2, WAVE)])
+    assert ("1 of 2 speeches are longer than their turns and are cut: samples" in caplog.text) == cut
+    assert said.voices[1].mel.shape == said.voices[2].mel.shape
 
 
 def test_turns_of_one_face_follow_each_other() -> None:

@@ -30,7 +30,8 @@ class Options(console.DeviceOptions, DubOptions):
     """A video, an animation, a still picture, or a folder of them."""
 
     speech: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="SPEECH")] = None
-    """Any file with sound, or a folder, whose files are paired by name with those of a folder of videos."""
+    """Any file with sound, a CSV file that says who speaks when (see --speech), or a folder, whose files are paired by
+    name with those of a folder of videos."""
 
     speeches: Annotated[
         tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="speech", metavar="NUMBER=FILE|CSV")

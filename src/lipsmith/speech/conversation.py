@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from lipsmith.errors import InputError, LipsmithError, UsageError
 from lipsmith.media.overlay import Placed, overlay
-from lipsmith.media.sound import Sound, open_sound, resample, until
+from lipsmith.media.sound import Sound, open_sound, resample
 from lipsmith.speech.mel import HOP, MEL_LIMIT, MELS, SAMPLE_RATE, mixed
 from lipsmith.speech.recording import Speech, Spoken, load_speech, raised, streamed_mel, voicing
 
 _LOG = logging.getLogger(__name__)
 
 _LONGEST: Final = 86_400.0  # seconds of a result; what is said in it stays in memory
+_NAMED: Final = 5  # files in a log line
 _ROUNDING: Final = 0.01  # seconds that a speech may exceed the length which its file declares
 
 
@@ -90,6 +91,8 @@ class _Heard:
     """Step of the result at which its mel begins."""
     mel: NDArray[np.float32]
     """(80, steps)"""
+    is_cut: bool
+    """Whether the speech goes on after the end of its turn."""
 
 
 def converse(turns: Collection[Turn], rate: int = SAMPLE_RATE) -> Conversation:
@@ -99,6 +102,7 @@ def converse(turns: Collection[Turn], rate: int = SAMPLE_RATE) -> Conversation:
     face that overlap.
     """
     heard = [_placed(turn, rate) for turn in sorted(turns, key=lambda turn: turn.start)]
+    _warn_of_cuts(heard)
     seconds = max(one.part.end for one in heard)
     voices = {}
     for face in sorted({turn.face for turn in turns}):
@@ -107,6 +111,13 @@ def converse(turns: Collection[Turn], rate: int = SAMPLE_RATE) -> Conversation:
         voices[face] = _voice(own, seconds)
     once = {(str(one.turn.file or id(one.turn.speech)), one.turn.start, one.turn.end): one.part for one in heard}
     return Conversation(seconds, voices, tuple(turns), tuple(once.values()))
+
+
+def _warn_of_cuts(heard: Sequence[_Heard]) -> None:
+    """Log which speeches lose their end."""
+    if cut := [str(one.turn.file or "samples") for one in heard if one.is_cut]:
+        names = ", ".join(cut[:_NAMED]) + (", ..." if len(cut) > _NAMED else "")
+        _LOG.info("%d of %d speeches are longer than their turns and are cut: %s", len(cut), len(heard), names)
 
 
 def _refuse_overlaps(heard: Sequence[_Heard]) -> None:
@@ -139,7 +150,9 @@ def _placed(turn: Turn, rate: int) -> _Heard:
 def _hear(turn: Turn, rate: int) -> _Heard:
     opened = _opener(turn.speech, rate)
     sound = opened()
-    blocks = sound.blocks if turn.end is None else until(sound, turn.end - turn.start).blocks
+    length = np.inf if turn.end is None else round((turn.end - turn.start) * sound.rate)
+    cut: list[int] = []
+    blocks: Iterator[NDArray[np.float32]] = _first(sound.blocks, length, cut.append)
     if sound.rate != SAMPLE_RATE:
         blocks = resample(blocks, sound.rate, SAMPLE_RATE, sound.channels)
     first, lead = divmod(round(turn.start * SAMPLE_RATE), HOP)
@@ -148,7 +161,21 @@ def _hear(turn: Turn, rate: int) -> _Heard:
         _LOG.warning("No speech was detected in %s; the lips stay closed.", turn.file or "the recording")
     end = turn.start + (samples - lead) / SAMPLE_RATE
     part = Placed(opened, turn.start, end, sound.rate, sound.channels, sound.language)
-    return _Heard(turn, part, first, raised(mel))
+    return _Heard(turn, part, first, raised(mel), bool(cut))
+
+
+def _first(
+    blocks: Iterator[NDArray[np.float32]], length: float, tell: Callable[[int], None]
+) -> Iterator[NDArray[np.float32]]:
+    """The first `length` samples of blocks `(channels, n)`; tells how many of the last block are left out."""
+    missing = length
+    for block in blocks:
+        if block.shape[1] > missing:
+            tell(block.shape[1] - int(missing))
+            yield block[:, : int(missing)]
+            return
+        yield block
+        missing -= block.shape[1]
 
 
 def _some(turn: Turn, blocks: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
