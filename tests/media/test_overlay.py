@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lipsmith.media import overlay as module
-from lipsmith.media.overlay import Placed, overlay
+from lipsmith.media.overlay import TimedSound, overlay
 from lipsmith.media.sound import Sound, sound_of
 
 RATE = 8000
@@ -25,11 +25,13 @@ def steady(value: float, seconds: float, rate: int = RATE, channels: int = 1) ->
     return opened
 
 
-def placed(value: float, start: float, end: float, rate: int = RATE, channels: int = 1, seconds: float = 9) -> Placed:
-    return Placed(steady(value, seconds, rate, channels), start, end, rate, channels, "eng")
+def placed(
+    value: float, start: float, end: float, rate: int = RATE, channels: int = 1, seconds: float = 9
+) -> TimedSound:
+    return TimedSound(steady(value, seconds, rate, channels), start, end, rate, channels, "eng")
 
 
-def whole(*parts: Placed, seconds: float) -> NDArray[np.float32]:
+def whole(*parts: TimedSound, seconds: float) -> NDArray[np.float32]:
     sound = overlay(parts, seconds)
     assert sound.language == "eng"
     samples = np.concatenate(list(sound.blocks), axis=1)
@@ -53,14 +55,14 @@ def test_a_sum_above_full_scale_is_attenuated_as_a_whole(caplog: pytest.LogCaptu
         samples = whole(placed(0.8, 0, 2), placed(0.8, 1, 3), seconds=3)[0]
     assert samples[RATE + 9] == pytest.approx(1)
     assert samples[9] == samples[-9] == pytest.approx(0.5)
-    assert "4.1 dB softer" in caplog.text
+    assert "attenuated by 4.1 dB" in caplog.text
 
 
 def test_one_after_the_other_is_opened_once_and_keeps_its_level() -> None:
     opened = []
     loud = [placed(1.0, 0, 1), placed(1.0, 1, 2)]
     counted = [
-        Placed(lambda part=part: opened.append(part) or part.open(), part.start, part.end, RATE, 1, "eng")  # type: ignore[func-returns-value, misc]
+        TimedSound(lambda part=part: opened.append(part) or part.open(), part.start, part.end, RATE, 1, "eng")  # type: ignore[func-returns-value, misc]
         for part in loud
     ]
     assert (whole(*counted, seconds=2) == 1).all()
@@ -75,5 +77,5 @@ def test_the_finer_rate_and_all_channels_are_taken() -> None:
 
 
 def test_languages_that_differ_are_not_told() -> None:
-    other = Placed(steady(0.1, 1), 0, 1, RATE, 1, "deu")
+    other = TimedSound(steady(0.1, 1), 0, 1, RATE, 1, "deu")
     assert overlay([placed(0.1, 0, 1), other], 1).language is None

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lipsmith.face import CutDetector
-from lipsmith.media.reading import LEAST, difference, thumbnail
+from lipsmith.media.reading import MIN_DIFFERENCE, difference, thumbnail
 
 Picture = NDArray[np.uint8]
 
@@ -75,7 +75,7 @@ def test_shaky_footage_is_no_row_of_cuts() -> None:
     """Jolts beyond the reach of the shift, there and back every other frame, of one scene."""
     wide = scenery(6, 240, 480)
     jumping = [np.ascontiguousarray(wide[:, x : x + 320]) for x in [0, 55] * 15]
-    assert LEAST < difference(thumbnail(jumping[0]), thumbnail(jumping[1])) < 2 * LEAST
+    assert MIN_DIFFERENCE < difference(thumbnail(jumping[0]), thumbnail(jumping[1])) < 2 * MIN_DIFFERENCE
     assert len(cuts(jumping)) == 1
     assert cuts([*jumping, scenery(7)])[-1] == len(jumping)
 

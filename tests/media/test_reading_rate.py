@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lipsmith.media import probe, read_frames
-from lipsmith.media.reading import evened, nominal
+from lipsmith.media.reading import nominal_rate, restore_times
 from video_samples import film, pictures
 
 CINEMA, MILLISECOND = Fraction(24000, 1001), Fraction(1, 1000)
@@ -21,30 +21,31 @@ def rounded(times: list[float]) -> list[tuple[None, float]]:
 
 def test_rounded_times_are_put_back() -> None:
     exact = [float(number / CINEMA) for number in range(500)]
-    assert [time for _, time in evened(rounded(exact), CINEMA, MILLISECOND)] == pytest.approx(exact, abs=1e-9)
+    assert [time for _, time in restore_times(rounded(exact), CINEMA, MILLISECOND)] == pytest.approx(exact, abs=1e-9)
 
 
 def test_after_a_pause_times_go_on_from_there() -> None:
     exact = [0.0, 0.04, 0.08, 1.0, 1.04, 1.08]
-    assert [time for _, time in evened(rounded(exact), Fraction(25), MILLISECOND)] == pytest.approx(exact)
+    assert [time for _, time in restore_times(rounded(exact), Fraction(25), MILLISECOND)] == pytest.approx(exact)
     odd = [0.0, 0.04, 0.08, 1.017, 1.057]
-    assert [time for _, time in evened(rounded(odd), Fraction(25), MILLISECOND)] == pytest.approx(odd)
+    assert [time for _, time in restore_times(rounded(odd), Fraction(25), MILLISECOND)] == pytest.approx(odd)
 
 
 def test_times_always_grow() -> None:
     times = [
-        time for _, time in evened([(None, time) for time in (0.0, 0.001, 0.002, 0.04)], Fraction(25), MILLISECOND)
+        time
+        for _, time in restore_times([(None, time) for time in (0.0, 0.001, 0.002, 0.04)], Fraction(25), MILLISECOND)
     ]
     assert all(after > before for before, after in pairwise(times))
 
 
 def test_the_rate_is_one_by_which_the_stamps_are_true() -> None:
     span = Fraction(round(1000 * 249 / CINEMA), 1000)
-    assert nominal(span, 249, MILLISECOND, Fraction(983, 41)) == CINEMA
-    assert nominal(Fraction(1983, 1000), 119, MILLISECOND, Fraction(60)) == 60
-    assert nominal(Fraction(29000, 29970), 29, MILLISECOND, Fraction(2997, 100)) == Fraction(30000, 1001)
-    assert nominal(Fraction(10), 77, MILLISECOND, Fraction(77, 10)) == Fraction(77, 10)
-    assert nominal(Fraction(9, 13), 9, Fraction(1, 13), Fraction(13)) == 13
+    assert nominal_rate(span, 249, MILLISECOND, Fraction(983, 41)) == CINEMA
+    assert nominal_rate(Fraction(1983, 1000), 119, MILLISECOND, Fraction(60)) == 60
+    assert nominal_rate(Fraction(29000, 29970), 29, MILLISECOND, Fraction(2997, 100)) == Fraction(30000, 1001)
+    assert nominal_rate(Fraction(10), 77, MILLISECOND, Fraction(77, 10)) == Fraction(77, 10)
+    assert nominal_rate(Fraction(9, 13), 9, Fraction(1, 13), Fraction(13)) == 13
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".webm", ".flv", ".mp4", ".ts", ".avi"])

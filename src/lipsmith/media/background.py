@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BLOCK: Final = 16384
-"""Samples mixed at a time."""
+"""Samples per mixed block."""
 
 
 @dataclass(frozen=True)
@@ -39,37 +39,40 @@ def with_background(voice: Sound, background: Background, seconds: float) -> Sou
     music = open_sound(background.file, whole=True)
     rate, channels = max(voice.rate, music.rate), max(voice.channels, music.channels)
     factor = np.float32(10 ** (background.gain / 20))
-    played = (piece * factor for piece in in_pieces(at_rate(music, rate), channels))
+    played = (piece * factor for piece in rechunk(to_rate(music, rate), channels))
     silence = np.zeros((channels, 0), np.float32)
-    blocks = _mixed(in_pieces(at_rate(voice, rate), channels), played, silence, round(seconds * rate))
+    blocks = _mix(rechunk(to_rate(voice, rate), channels), played, silence, round(seconds * rate))
     return replace(voice, rate=rate, channels=channels, blocks=blocks)
 
 
-def at_rate(sound: Sound, rate: int) -> Iterator[NDArray[np.float32]]:
+def to_rate(sound: Sound, rate: int) -> Iterator[NDArray[np.float32]]:
     """The blocks of a sound at another sample rate."""
     return sound.blocks if sound.rate == rate else resample(sound.blocks, sound.rate, rate, sound.channels)
 
 
-def in_pieces(blocks: Iterator[NDArray[np.float32]], channels: int) -> Iterator[NDArray[np.float32]]:
-    """The same sound in pieces of `BLOCK` samples; the last may be shorter. Mono is copied to every channel."""
-    held = np.zeros((channels, 0), np.float32)
+def rechunk(blocks: Iterator[NDArray[np.float32]], channels: int) -> Iterator[NDArray[np.float32]]:
+    """The same sound in blocks of `BLOCK` samples; the last may be shorter. Mono is copied to every channel."""
+    buffer = np.zeros((channels, 0), np.float32)
     for block in blocks:
-        held = np.concatenate([held, np.broadcast_to(block, (channels, block.shape[1]))], axis=1)
-        while held.shape[1] >= BLOCK:
-            yield held[:, :BLOCK]
-            held = held[:, BLOCK:]
-    if held.shape[1]:
-        yield held
+        buffer = np.concatenate([buffer, np.broadcast_to(block, (channels, block.shape[1]))], axis=1)
+        while buffer.shape[1] >= BLOCK:
+            yield buffer[:, :BLOCK]
+            buffer = buffer[:, BLOCK:]
+    if buffer.shape[1]:
+        yield buffer
 
 
-def _mixed(
-    voice: Iterator[NDArray[np.float32]], music: Iterator[NDArray[np.float32]], silence: NDArray[np.float32], least: int
+def _mix(
+    voice: Iterator[NDArray[np.float32]],
+    music: Iterator[NDArray[np.float32]],
+    silence: NDArray[np.float32],
+    minimum: int,
 ) -> Iterator[NDArray[np.float32]]:
-    """The sum of both, piece by piece, until the voice ends and for at least `least` samples."""
+    """The sum of both in blocks, until the voice ends, but at least `minimum` samples."""
     done = 0
     while True:
         spoken, played = next(voice, silence), next(music, silence)
-        count = max(spoken.shape[1], min(BLOCK, least - done))
+        count = max(spoken.shape[1], min(BLOCK, minimum - done))
         if count <= 0:
             return
         mixed = np.zeros((len(silence), count), np.float32)

@@ -1,4 +1,4 @@
-"""Converts decoded frames to RGB and back, with the range and matrix that the file declares; most frames only in part.
+"""Converts decoded frames to RGB and back, with the declared range and matrix; most frames are converted only in part.
 
 A film that declares no matrix is read as BT.709 in high definition and as BT.601 below that, as players do, so a copy
 that also declares none is shown in the same colors.
@@ -37,10 +37,10 @@ _LUMA_WEIGHTS = {
 _SWSCALE_MATRIX = {BT709: 1, 4: 4, 5: _BT601, 6: _BT601, 7: 7, 9: 9, 10: 9}
 # SWS_BILINEAR, SWS_ACCURATE_RND and SWS_FULL_CHR_H_INT, which PyAV names only since version 18. Without the last two,
 # swscale rounds green down by up to two levels and interpolates chroma at half the width.
-_EXACT = 2 | 0x40000 | 0x2000
+_SWS_FLAGS = 2 | 0x40000 | 0x2000
 
 
-_mappers = threading.local()
+_tone_mappers = threading.local()
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class FrameToRGB:
             dst_colorspace=matrix,
             src_color_range=FULL if is_full_range(frame) else LIMITED,
             dst_color_range=FULL,
-            interpolation=_EXACT,
+            interpolation=_SWS_FLAGS,
             **(_TO_SDR if hdr else {}),
         )
         rgb = np.ascontiguousarray(scaled.to_ndarray(), dtype=np.uint8)
@@ -99,9 +99,9 @@ def _has_alpha(frame: VideoFrame) -> bool:
 
 def _tone_mapper() -> VideoReformatter:
     """One per thread, because its color table takes seconds to compute and a film is read in many stretches."""
-    if not hasattr(_mappers, "scaler"):
-        _mappers.scaler = VideoReformatter()
-    return cast("VideoReformatter", _mappers.scaler)
+    if not hasattr(_tone_mappers, "scaler"):
+        _tone_mappers.scaler = VideoReformatter()
+    return cast("VideoReformatter", _tone_mappers.scaler)
 
 
 def is_transparent(frame: VideoFrame) -> bool:
@@ -137,17 +137,17 @@ class Box(NamedTuple):
         """Slices that cut the box out of an array."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
-    def grown(self, by: int, height: int, width: int) -> Box:
+    def padded(self, by: int, height: int, width: int) -> Box:
         """The box extended to whole chroma cells and by `by` pixels, an even number, on each side, within the
         picture."""
         top, left = (max(0, first // 2 * 2 - by) for first in (self.top, self.left))
         return Box(top, min(height, -(-self.bottom // 2) * 2 + by), left, min(width, -(-self.right // 2) * 2 + by))
 
-    def divided(self, step: int) -> Box:
+    def scaled_down(self, step: int) -> Box:
         """The box in a picture that is `step` times smaller."""
         return Box(*(side // step for side in self))
 
-    def less(self, other: Box) -> Box:
+    def relative_to(self, other: Box) -> Box:
         """The box relative to the corner of another box."""
         return Box(self.top - other.top, self.bottom - other.top, self.left - other.left, self.right - other.left)
 
@@ -159,7 +159,7 @@ class FilmedPicture:
     """
 
     def __init__(self, frame: VideoFrame, patches: tuple[tuple[Box, NDArray[np.uint8]], ...] = ()) -> None:
-        """`frame`: a frame for which `stays_filmed` holds; `patches`: RGB overlays."""
+        """`frame`: a frame that `can_convert_partially`; `patches`: RGB overlays."""
         self.frame, self.patches = frame, patches
         self._whole: NDArray[np.uint8] | None = None
         self.shape, self.nbytes = (frame.height, frame.width, 3), frame.height * frame.width * 3 // 2
@@ -171,7 +171,7 @@ class FilmedPicture:
         return FilmedPicture(self.frame, (*self.patches, (Box(y, y + len(image), x, x + image.shape[1]), image)))
 
     def plane(self, number: int) -> NDArray[np.uint8]:
-        """Luma (H, W), 0, or chroma (H / 2, W / 2), 1 and 2, as filmed."""
+        """The decoded plane `number`: luma (H, W) for 0, chroma (H / 2, W / 2) for 1 and 2."""
         plane = self.frame.planes[number]
         return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
 
@@ -180,10 +180,10 @@ class FilmedPicture:
         box = Box(y0, max(y0, y1), x0, max(x0, x1))
         if box.top == box.bottom or box.left == box.right:
             return np.zeros((box.bottom - box.top, box.right - box.left, 3), np.uint8)
-        whole = box.grown(2, *self.shape[:2])
+        whole = box.padded(2, *self.shape[:2])
         planes = [self.plane(0)[whole.slices]]
-        planes += [_enlarged(self.plane(number)[whole.divided(2).slices]) for number in (1, 2)]
-        codes = cv2.merge([plane[box.less(whole).slices] for plane in planes])
+        planes += [_upsampled(self.plane(number)[whole.scaled_down(2).slices]) for number in (1, 2)]
+        codes = cv2.merge([plane[box.relative_to(whole).slices] for plane in planes])
         return self._patched(np.asarray(cv2.transform(codes, self._to_rgb), np.uint8), box.left, box.top)
 
     def __array__(self, dtype: object = None, copy: bool | None = None) -> NDArray[np.uint8]:
@@ -197,7 +197,7 @@ class FilmedPicture:
         for box, image in self.patches:
             over = Box(max(box.top, top), min(box.bottom, bottom), max(box.left, left), min(box.right, right))
             if over.top < over.bottom and over.left < over.right:
-                rgb[over.less(Box(top, 0, left, 0)).slices] = image[over.less(box).slices]
+                rgb[over.relative_to(Box(top, 0, left, 0)).slices] = image[over.relative_to(box).slices]
         return rgb
 
 
@@ -205,14 +205,14 @@ Picture = NDArray[np.uint8] | FilmedPicture
 """RGB (H, W, 3)."""
 
 
-def stays_filmed(frame: VideoFrame) -> bool:
+def can_convert_partially(frame: VideoFrame) -> bool:
     """Whether `FilmedPicture` supports a decoded frame."""
     planar = frame.format.name in (PIXEL_FORMAT, "yuvj420p") and frame.width % 2 == frame.height % 2 == 0
     return planar and frame.color_trc not in HDR_TRANSFERS
 
 
-def _enlarged(chroma: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Chroma (h, w) at every pixel (2 h, 2 w), bilinear, with the siting of `_SITED`."""
+def _upsampled(chroma: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Chroma (h, w) at every pixel (2 h, 2 w), bilinear, with the siting of `_CHROMA_FILTER`."""
     height, width = chroma.shape
     even = cv2.resize(chroma, (width, 2 * height), interpolation=cv2.INTER_LINEAR)
     odd = cv2.addWeighted(even, 0.5, np.hstack([even[:, 1:], even[:, -1:]]), 0.5, 0)
@@ -222,9 +222,9 @@ def _enlarged(chroma: NDArray[np.uint8]) -> NDArray[np.uint8]:
 @lru_cache(maxsize=8)
 def _yuv_to_rgb(swscale_matrix: int, full: bool) -> NDArray[np.float64]:
     """(3, 4): inverse of `_rgb_to_yuv`."""
-    there = _rgb_to_yuv(swscale_matrix, full)
-    back = np.linalg.inv(there[:, :3])
-    return np.column_stack([back, -back @ there[:, 3]])
+    forward = _rgb_to_yuv(swscale_matrix, full)
+    inverse = np.linalg.inv(forward[:, :3])
+    return np.column_stack([inverse, -inverse @ forward[:, 3]])
 
 
 class RGBToFrame:
@@ -238,7 +238,7 @@ class RGBToFrame:
         self._tags = tags
         self._matrix, self._full = _matrix(tags.matrix, width, height), tags.range == FULL
         self._from_rgb = _rgb_to_yuv(self._matrix, self._full)
-        self._more = (height % 2, width % 2)
+        self._padding = (height % 2, width % 2)
 
     def __call__(self, image: Picture) -> VideoFrame:
         """`image`: (H, W, 3) RGB. If the tags agree, all codes of a decoded frame except those of its patches are
@@ -254,8 +254,8 @@ class RGBToFrame:
 
     def _packed(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The planes in PyAV's layout, (3 H / 2, W)."""
-        if any(self._more):
-            image = np.pad(image, [(0, self._more[0]), (0, self._more[1]), (0, 0)], "edge")
+        if any(self._padding):
+            image = np.pad(image, [(0, self._padding[0]), (0, self._padding[1]), (0, 0)], "edge")
         luma, *chroma = _planes(image, self._from_rgb)
         height, width = luma.shape
         return np.concatenate([luma.ravel(), *(plane.ravel() for plane in chroma)]).reshape(height * 3 // 2, width)
@@ -265,11 +265,11 @@ class RGBToFrame:
         height, width, _ = image.shape
         planes = [packed[:height], *packed[height:].reshape(2, height // 2, width // 2)]
         for box, _ in image.patches:
-            around = box.grown(2, height, width)
+            around = box.padded(2, height, width)
             codes = _planes(image[around.slices], self._from_rgb)
             for plane, code, step in zip(planes, codes, (1, 2, 2), strict=True):
-                inner = box.grown(0, height, width).divided(step)
-                plane[inner.slices] = code[inner.less(around.divided(step)).slices]
+                inner = box.padded(0, height, width).scaled_down(step)
+                plane[inner.slices] = code[inner.relative_to(around.scaled_down(step)).slices]
         return packed
 
 
@@ -286,12 +286,14 @@ def _rgb_to_yuv(swscale_matrix: int, full: bool) -> NDArray[np.float64]:
 
 # H.264 sites chroma in the column of every other pixel and between two rows. The plain mean of four pixels lies half a
 # pixel to the right, so colors would shift by that with every copy.
-_SITED = np.array([[1, 2, 1], [1, 2, 1]], np.float32) / 8
+_CHROMA_FILTER = np.array([[1, 2, 1], [1, 2, 1]], np.float32) / 8
 
 
 def _planes(image: NDArray[np.uint8], from_rgb: NDArray[np.float64]) -> list[NDArray[np.uint8]]:
     """Luma (H, W) and the two of chroma (H / 2, W / 2) of a picture (H, W, 3) with even sides."""
     packed = cv2.transform(np.ascontiguousarray(image), from_rgb)
     luma, *chroma = (np.asarray(plane, np.uint8) for plane in cv2.split(packed))
-    smoothed = [cv2.filter2D(plane, -1, _SITED, anchor=(1, 0), borderType=cv2.BORDER_REPLICATE) for plane in chroma]
+    smoothed = [
+        cv2.filter2D(plane, -1, _CHROMA_FILTER, anchor=(1, 0), borderType=cv2.BORDER_REPLICATE) for plane in chroma
+    ]
     return [luma, *(np.asarray(plane, np.uint8)[::2, ::2] for plane in smoothed)]

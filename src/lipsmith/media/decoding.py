@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_WITH_ALPHA: Final = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # libav's own decoders ignore transparency
+_ALPHA_DECODERS: Final = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # libav's own decoders ignore transparency
 
-_REORDERED: Final = {"h264", "hevc"}
+_REORDERING_CODECS: Final = {"h264", "hevc"}
 _ICC_PROFILE: Final = 15
 _KNOWN_TYPES: Final = 28  # side data types that PyAV knows; an unknown type hides all others
 _LAST_TYPE: Final = 40
@@ -53,14 +53,17 @@ def packets(container: InputContainer, stream: VideoStream | AudioStream, path: 
 
 def is_end(packet: Packet[Any]) -> bool:
     """Whether a packet ends its stream; an empty packet with a time repeats the previous picture instead."""
-    return packet.size == 0 and _stamp(packet) is None
+    return packet.size == 0 and _timestamp(packet) is None
 
 
 def decoder(stream: VideoStream | AudioStream) -> Callable[[Packet[Any] | None], list[Any]]:
     """A function from packets to frames; None ends the stream. It serves one pass from a key frame."""
     name = stream.codec_context.name
-    if name in _WITH_ALPHA and {key.lower(): value for key, value in stream.metadata.items()}.get("alpha_mode") == "1":
-        return cast("VideoCodecContext", av.CodecContext.create(_WITH_ALPHA[name], "r")).decode
+    if (
+        name in _ALPHA_DECODERS
+        and {key.lower(): value for key, value in stream.metadata.items()}.get("alpha_mode") == "1"
+    ):
+        return cast("VideoCodecContext", av.CodecContext.create(_ALPHA_DECODERS[name], "r")).decode
     return stream.decode
 
 
@@ -77,15 +80,15 @@ def decoded_video(container: InputContainer, stream: VideoStream, path: Path) ->
 
 def _decoded(container: InputContainer, stream: VideoStream | AudioStream, path: Path) -> Iterator[Any]:
     decode = decoder(stream)
-    damaged, where = 0, 0.0
+    damaged, first_damage = 0, 0.0
     repeats: deque[int] = deque()
     # AVI stores decoding times only, and libav's guesses of presentation times are wrong for reordered frames. Each
     # packet holds one frame, so the n-th frame is shown at the n-th of the times.
-    counted: deque[int | None] | None = deque() if _counts_frames(container, stream) else None
+    decoding_times: deque[int | None] | None = deque() if _counts_frames(container, stream) else None
     last = None
     for packet in packets(container, stream, path):
         if packet.size == 0 and not is_end(packet):
-            repeats.append(cast(int, packet.dts if counted is not None else _stamp(packet)))
+            repeats.append(cast(int, packet.dts if decoding_times is not None else _timestamp(packet)))
             continue
         try:
             frames = decode(packet if packet.size else None)
@@ -93,30 +96,30 @@ def _decoded(container: InputContainer, stream: VideoStream | AudioStream, path:
             continue
         except av.FFmpegError:
             damaged += 1
-            where = where if damaged > 1 else seconds(packet, stream) or 0.0
+            first_damage = first_damage if damaged > 1 else seconds(packet, stream) or 0.0
             continue
-        if counted is not None and packet.size:
-            counted.append(packet.dts)
+        if decoding_times is not None and packet.size:
+            decoding_times.append(packet.dts)
         for frame in frames:
-            if counted:
-                frame.pts = counted.popleft()
-            yield from _repeated(last, repeats, _stamp(frame))
+            if decoding_times:
+                frame.pts = decoding_times.popleft()
+            yield from _repeat(last, repeats, _timestamp(frame))
             last = frame if stream.type == "video" else None
             yield frame
-    yield from _repeated(last, repeats, None)
+    yield from _repeat(last, repeats, None)
     if damaged:
-        log.warning("%s: %d damaged packets were skipped, the first near %.2f s", path, damaged, where)
+        log.warning("%s: %d damaged packets were skipped, the first near %.2f s", path, damaged, first_damage)
 
 
 def _counts_frames(container: InputContainer, stream: VideoStream | AudioStream) -> bool:
-    return container.format.name == "avi" and stream.codec_context.name in _REORDERED
+    return container.format.name == "avi" and stream.codec_context.name in _REORDERING_CODECS
 
 
-def _stamp(item: Packet[Any] | VideoFrame | AudioFrame) -> int | None:
+def _timestamp(item: Packet[Any] | VideoFrame | AudioFrame) -> int | None:
     return item.pts if item.pts is not None else item.dts
 
 
-def _repeated(last: VideoFrame | None, repeats: deque[int], before: int | None) -> Iterator[VideoFrame]:
+def _repeat(last: VideoFrame | None, repeats: deque[int], before: int | None) -> Iterator[VideoFrame]:
     """The last frame again for every empty packet before a time."""
     while repeats and (before is None or repeats[0] < before):
         stamp = repeats.popleft()
@@ -139,11 +142,11 @@ def _deinterlaced(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
     shape = None
     for frame in frames:
         if graph is None or shape != (frame.width, frame.height, frame.format.name):
-            yield from _pulled(graph, None)
+            yield from _filtered(graph, None)
             graph, shape = _bwdif(frame), (frame.width, frame.height, frame.format.name)
-        frame.pts = _stamp(frame)
-        yield from _pulled(graph, frame)
-    yield from _pulled(graph, None)
+        frame.pts = _timestamp(frame)
+        yield from _filtered(graph, frame)
+    yield from _filtered(graph, None)
 
 
 def _bwdif(frame: VideoFrame) -> Graph:
@@ -156,16 +159,16 @@ def _bwdif(frame: VideoFrame) -> Graph:
     return graph
 
 
-def _pulled(graph: Graph | None, frame: VideoFrame | None) -> Iterator[VideoFrame]:
+def _filtered(graph: Graph | None, frame: VideoFrame | None) -> Iterator[VideoFrame]:
     if graph is None:
         return
     graph.vpush(frame)
     while True:
         try:
-            pulled = graph.vpull()
+            filtered = graph.vpull()
         except (av.error.BlockingIOError, av.error.EOFError):
             return
-        yield pulled
+        yield filtered
 
 
 def side_data_of(frame: VideoFrame) -> Mapping[SideDataType, Buffer]:

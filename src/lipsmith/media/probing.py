@@ -20,7 +20,7 @@ from lipsmith.media.container import (
     chapters_in,
     check_readable,
     clock,
-    left_out,
+    omitted_parts,
     open_input,
     picture_formats,
     pictures_in,
@@ -28,7 +28,7 @@ from lipsmith.media.container import (
 )
 from lipsmith.media.decoding import decoder, is_end, orientation_of, packets
 from lipsmith.media.pictures import Picture, read_picture
-from lipsmith.media.reading import nominal, tolerance
+from lipsmith.media.reading import nominal_rate, tolerance
 
 if TYPE_CHECKING:
     from av.container.input import InputContainer
@@ -41,7 +41,7 @@ _PROBED_PACKETS = 250  # packets: ten seconds at 25 fps, a few milliseconds of r
 _STILL_RATE = Fraction(25)
 _SRGB = 13
 _MAX_RATE = 240  # frames a second; a higher value in a header is a time base, not a rate
-WHITE = "{path}: transparent parts become white, because films have no transparency."
+TRANSPARENCY_REMARK = "{path}: transparent parts become white, because films have no transparency."
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,8 @@ def probe(path: Path | str) -> VideoInfo:
         return _info_of(picture, path)
     with open_input(path) as container:
         stream = require_video(container, path)
-        frame, stamps, whole = _first_frame_and_stamps(container, stream, path)
-        timing = _timing(container, stream, stamps, whole)
+        frame, stamps, complete = _first_frame_and_stamps(container, stream, path)
+        timing = _timing(container, stream, stamps, complete)
         turn = orientation_of(frame)
         aspect = stream.sample_aspect_ratio or Fraction(1)
         width, height = (frame.height, frame.width) if turn.transposes else (frame.width, frame.height)
@@ -154,7 +154,7 @@ def _info_of(picture: Picture, path: Path) -> VideoInfo:
         transfer=_SRGB,
         pixel_format="rgb24",
         metadata=picture.metadata,
-        remarks=(WHITE.format(path=path),) if picture.transparent else (),
+        remarks=(TRANSPARENCY_REMARK.format(path=path),) if picture.transparent else (),
     )
 
 
@@ -170,22 +170,22 @@ def _first_frame_and_stamps(
     decode = decoder(stream)
     frame: VideoFrame | None = None
     stamps: list[tuple[Fraction, Fraction]] = []
-    whole = True
+    complete = True
     for packet in packets(container, stream, path):
         if len(stamps) >= _PROBED_PACKETS and frame is not None:
-            whole = is_end(packet)
+            complete = is_end(packet)
             break
         stamp = packet.pts if packet.pts is not None else packet.dts
         if stamp is not None and not packet.is_discard:
             stamps.append((stamp * clock(stream), (packet.duration or 0) * clock(stream)))
         if frame is None and (packet.size or is_end(packet)):
-            frame = _first(decode, packet)
+            frame = _first_frame(decode, packet)
     if frame is None:
         raise InputError(f"{path}: no frame can be decoded; the file may be damaged or truncated.")
-    return frame, sorted(stamps), whole
+    return frame, sorted(stamps), complete
 
 
-def _first(decode: Callable[[Packet[Any] | None], list[VideoFrame]], packet: Packet[Any]) -> VideoFrame | None:
+def _first_frame(decode: Callable[[Packet[Any] | None], list[VideoFrame]], packet: Packet[Any]) -> VideoFrame | None:
     try:
         frames = decode(packet if packet.size else None)
     except av.FFmpegError:
@@ -194,7 +194,7 @@ def _first(decode: Callable[[Packet[Any] | None], list[VideoFrame]], packet: Pac
 
 
 def _timing(
-    container: InputContainer, stream: VideoStream, stamps: list[tuple[Fraction, Fraction]], whole: bool
+    container: InputContainer, stream: VideoStream, stamps: list[tuple[Fraction, Fraction]], complete: bool
 ) -> _Timing:
     gaps = [after[0] - before[0] for before, after in pairwise(stamps)]
     gaps = [gap for gap in gaps if gap > 0]
@@ -203,12 +203,12 @@ def _timing(
     measured = len(stamps) / span if span else None
     rate = _plausible(stream.average_rate, measured) or measured or stream.guessed_rate or Fraction(25)
     variable = _is_variable(gaps, typical, rate, clock(stream))
-    duration = float(span) if whole and span else _declared_duration(container, stream)
-    frames = len(stamps) if whole else stream.frames
-    if variable and whole and measured:
+    duration = float(span) if complete and span else _declared_duration(container, stream)
+    frames = len(stamps) if complete else stream.frames
+    if variable and complete and measured:
         rate = measured  # Matroska declares the rate of the encoder, not the average
     elif not variable and gaps:
-        rate = nominal(stamps[-1][0] - stamps[0][0], len(gaps), clock(stream), rate)
+        rate = nominal_rate(stamps[-1][0] - stamps[0][0], len(gaps), clock(stream), rate)
     return _Timing(rate, duration, frames or _estimate(duration, rate), variable)
 
 
@@ -232,8 +232,8 @@ def _declared_duration(container: InputContainer, stream: VideoStream) -> float 
 def _is_variable(gaps: list[Fraction], typical: Fraction | None, rate: Fraction, time_base: Fraction) -> bool:
     if not gaps or typical is None:
         return False
-    most = tolerance(typical, time_base)
-    return max(gaps) - min(gaps) > most or abs(1 / rate - typical) > most
+    limit = tolerance(typical, time_base)
+    return max(gaps) - min(gaps) > limit or abs(1 / rate - typical) > limit
 
 
 def remarks_on(path: Path, container: InputContainer, first: VideoFrame) -> tuple[str, ...]:
@@ -254,5 +254,5 @@ def remarks_on(path: Path, container: InputContainer, first: VideoFrame) -> tupl
     elif any(component.bits > 8 for component in first.format.components):
         remarks.append(f"{path} has more than 8 bits per channel; the result has 8, which every player supports.")
     if is_transparent(first):
-        remarks.append(WHITE.format(path=path))
-    return (*remarks, *left_out(path, container, pictures[0]))
+        remarks.append(TRANSPARENCY_REMARK.format(path=path))
+    return (*remarks, *omitted_parts(path, container, pictures[0]))

@@ -18,7 +18,7 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from lipsmith.errors import InputError
-from lipsmith.media.color import FilmedPicture, FrameToRGB, Picture, stays_filmed
+from lipsmith.media.color import FilmedPicture, FrameToRGB, Picture, can_convert_partially
 from lipsmith.media.container import check_readable, clock, open_input, picture_formats, require_video, seconds
 from lipsmith.media.decoding import Orientation, decoded_video, orientation_of
 from lipsmith.media.pictures import read_picture
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_CLOSE = 1e-6  # seconds; times that differ by less are equal
-_SEEK_FROM = 5.0  # seconds; decoding less than this is as fast as seeking
-_BACK = (0.0, 2.0, 8.0, 32.0)  # seconds; without an index of key frames, seeking mostly arrives too late
+_EPSILON = 1e-6  # seconds; times that differ by less are equal
+_SEEK_FROM = 5.0  # seconds; skipping less than this by decoding is as fast as seeking
+_SEEK_MARGINS = (0.0, 2.0, 8.0, 32.0)  # seconds; without an index of key frames, seeking mostly arrives too late
 _CHROMA_AT_LEFT = {"h264", "hevc"}  # chroma siting of `FilmedPicture`; libav's other decoders do not report it
-_UNSURE = {"avi", "mpeg", "mpegts"}  # these store times for some frames only, or no presentation times
-_SETTLING = 2.0  # seconds; after seeking in these, the guessed times of the first frames are wrong
+_UNRELIABLE_TIMES = {"avi", "mpeg", "mpegts"}  # these store times for some frames only, or no presentation times
+_SETTLING_SECONDS = 2.0  # seconds; after seeking in these, the guessed times of the first frames are wrong
 T = TypeVar("T")
 _COMMON_RATES: Final = (
     *map(Fraction, (24, 25, 30, 50, 60, 120, 15, 12, 10)),
@@ -42,17 +42,17 @@ _COMMON_RATES: Final = (
 )
 _JITTER: Final = 20  # timestamps that deviate by less than this fraction of an interval belong to a constant rate
 _MAX_DEVIATION: Final = 0.4  # of an interval; a timestamp that deviates by more could belong to the neighboring frame
-SIZE = 24
+THUMBNAIL_SIZE = 24
 """Side of the compared thumbnails: coarse, so that the motion of a face changes little."""
-REACH = 3
+MAX_SHIFT = 3
 """Thumbnail pixels, an eighth of the picture: the largest camera motion between frames that is compensated."""
-LEAST = 0.15
+MIN_DIFFERENCE = 0.15
 """Smallest difference that can be a cut. Different people in similar framing differ by at least this."""
-CERTAIN = 0.5
+CERTAIN_DIFFERENCE = 0.5
 """Difference that counts as a cut even in shaky film."""
-RATIO = 2.0
+RECENT_FACTOR = 2.0
 """Factor on the largest recent difference that a cut must reach, so that shaky footage is not full of cuts."""
-MEMORY = 12
+RECENT_FRAMES = 12
 """Frames that count as recent."""
 
 
@@ -92,25 +92,25 @@ def read_frames(
     path = Path(path)
     check_readable(path)
     if (formats := picture_formats(path)) and (picture := read_picture(path, formats)) is not None:
-        if start <= _CLOSE and (end is None or end > _CLOSE):
+        if start <= _EPSILON and (end is None or end > _EPSILON):
             yield Frame(picture.image, 0.0, 0)
         return
-    with _opened(path) as (container, stream):
+    with _open(path) as (container, stream):
         timed = _timed(container, stream, path, start)
         if rate is not None:
-            timed = evened(timed, rate, clock(stream))
+            timed = restore_times(timed, rate, clock(stream))
         first, _ = next(timed)
         # A film may change size or rotation midway: every frame is shown like the first, wherever reading starts.
-        size, turn = (first.width, first.height), orientation_of(first)
+        size, orientation = (first.width, first.height), orientation_of(first)
         to_rgb = FrameToRGB(size)
-        as_filmed = as_filmed and turn == Orientation() and stream.codec_context.name in _CHROMA_AT_LEFT
+        as_filmed = as_filmed and orientation == Orientation() and stream.codec_context.name in _CHROMA_AT_LEFT
         index = 0
         for raw, time in chain([(first, 0.0)], timed):
-            if end is not None and time >= end - _CLOSE:
+            if end is not None and time >= end - _EPSILON:
                 break
-            if time >= start - _CLOSE:
-                filmed = as_filmed and (raw.width, raw.height) == size and stays_filmed(raw)
-                yield Frame(FilmedPicture(raw) if filmed else turn.upright(to_rgb(raw)), time, index)
+            if time >= start - _EPSILON:
+                filmed = as_filmed and (raw.width, raw.height) == size and can_convert_partially(raw)
+                yield Frame(FilmedPicture(raw) if filmed else orientation.upright(to_rgb(raw)), time, index)
                 index += 1
 
 
@@ -119,13 +119,13 @@ def first_time(path: Path) -> float | None:
     with open_input(path) as container:
         try:
             stream = require_video(container, path)
-            return next(_stamped(decoded_video(container, stream, path), stream))[1]
+            return next(_with_timestamps(decoded_video(container, stream, path), stream))[1]
         except (InputError, StopIteration):
             return None
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+def _open(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     with open_input(path) as container:
         stream = require_video(container, path)
         stream.thread_type = "AUTO"
@@ -136,7 +136,7 @@ def _timed(
     container: InputContainer, stream: VideoStream, path: Path, start: float
 ) -> Iterator[tuple[VideoFrame, float]]:
     """Decoded frames with their seconds from the film's first frame: the first one, then all, or those near `start`."""
-    stamped = _stamped(decoded_video(container, stream, path), stream)
+    stamped = _with_timestamps(decoded_video(container, stream, path), stream)
     first = next(stamped, None)
     if first is None:
         raise InputError(f"{path}: no frame can be decoded; the file may be damaged or truncated.")
@@ -149,25 +149,25 @@ def _timed(
 
 def _from_the_beginning(path: Path) -> Iterator[tuple[VideoFrame, float]]:
     # Reopened, because a file in which seeking fails may not seek back to its first byte either.
-    with _opened(path) as (container, stream):
-        yield from _stamped(decoded_video(container, stream, path), stream)
+    with _open(path) as (container, stream):
+        yield from _with_timestamps(decoded_video(container, stream, path), stream)
 
 
 def _from_key_frame(
-    container: InputContainer, stream: VideoStream, path: Path, begin: float, start: float
+    container: InputContainer, stream: VideoStream, path: Path, earliest: float, start: float
 ) -> Iterator[tuple[VideoFrame, float]] | None:
     """The frames from `start` on and some before; None if seeking finds no key frame that is early enough."""
-    settling = _SETTLING if container.format.name in _UNSURE else 0.0
-    latest = begin + start - settling
-    for back in _BACK:
-        if latest - back <= begin or not _seek(container, stream, latest - back):
+    settling = _SETTLING_SECONDS if container.format.name in _UNRELIABLE_TIMES else 0.0
+    latest = earliest + start - settling
+    for margin in _SEEK_MARGINS:
+        if latest - margin <= earliest or not _seek(container, stream, latest - margin):
             return None
         frames = decoded_video(container, stream, path)
         key = _key_frame(frames, stream, latest)
         if key is not None:
-            # Wrong times are removed before `_stamped`, which would shift all later ones after them.
-            frames = _not_before(key[1] + settling / 2, chain([key[0]], frames), stream)
-            return _stamped(frames, stream)
+            # Wrong times are removed before `_with_timestamps`, which would shift all later ones.
+            frames = _drop_before(key[1] + settling / 2, chain([key[0]], frames), stream)
+            return _with_timestamps(frames, stream)
     return None
 
 
@@ -175,21 +175,21 @@ def _key_frame(frames: Iterator[VideoFrame], stream: VideoStream, latest: float)
     """The first key frame and its time, if not later than `latest`; frames before it lack their reference frames."""
     for frame in frames:
         time = seconds(frame, stream)
-        if time is None or time > latest + _CLOSE:
+        if time is None or time > latest + _EPSILON:
             return None
         if frame.key_frame:
             return frame, time
     return None
 
 
-def _not_before(begin: float, frames: Iterator[VideoFrame], stream: VideoStream) -> Iterator[VideoFrame]:
+def _drop_before(earliest: float, frames: Iterator[VideoFrame], stream: VideoStream) -> Iterator[VideoFrame]:
     """All frames, starting with the first at `begin` or later."""
 
-    def early(frame: VideoFrame) -> bool:
+    def is_early(frame: VideoFrame) -> bool:
         time = seconds(frame, stream)
-        return time is not None and time < begin
+        return time is not None and time < earliest
 
-    return dropwhile(early, frames)
+    return dropwhile(is_early, frames)
 
 
 def _seek(container: InputContainer, stream: VideoStream, time: float) -> bool:
@@ -200,7 +200,7 @@ def _seek(container: InputContainer, stream: VideoStream, time: float) -> bool:
     return True
 
 
-def _stamped(frames: Iterator[VideoFrame], stream: VideoStream) -> Iterator[tuple[VideoFrame, float]]:
+def _with_timestamps(frames: Iterator[VideoFrame], stream: VideoStream) -> Iterator[tuple[VideoFrame, float]]:
     """Frames with strictly increasing seconds of the file's clock, estimated if the file has none."""
     step = float(1 / (stream.average_rate or stream.guessed_rate or 25))
     last: float | None = None
@@ -217,7 +217,7 @@ def tolerance(step: Fraction, tick: Fraction) -> Fraction:
     return max(2 * tick, step / _JITTER)
 
 
-def nominal(span: Fraction, intervals: int, tick: Fraction, declared: Fraction) -> Fraction:
+def nominal_rate(span: Fraction, intervals: int, tick: Fraction, declared: Fraction) -> Fraction:
     """The rate at which `intervals` take `span` seconds: the common rate nearest to the `declared` one, or that one."""
     if 2 * tick * intervals >= span:
         return declared  # the clock counts frames, so its times are exact
@@ -225,17 +225,17 @@ def nominal(span: Fraction, intervals: int, tick: Fraction, declared: Fraction) 
     return next((rate for rate in nearest if abs(intervals / rate - span) <= 2 * tick), declared)
 
 
-def evened(timed: Iterable[tuple[T, float]], rate: Fraction, tick: Fraction) -> Iterator[tuple[T, float]]:
+def restore_times(timed: Iterable[tuple[T, float]], rate: Fraction, tick: Fraction) -> Iterator[tuple[T, float]]:
     """Restores times that a clock of `tick` has rounded to multiples of 1 / `rate`.
 
-    A time that deviates by more than rounding, for example after a pause, is kept, and later ones are counted from it.
+    A time that deviates by more than rounding, for example after a pause, is kept; later ones are relative to it.
     """
     step = 1 / rate
-    most = float(min(tolerance(step, tick), step * Fraction(_MAX_DEVIATION)))
+    limit = float(min(tolerance(step, tick), step * Fraction(_MAX_DEVIATION)))
     anchor, last = 0.0, -1.0
     for item, time in timed:
         exact = anchor + float(round((time - anchor) * rate) * step)
-        if abs(exact - time) > most or exact <= last:
+        if abs(exact - time) > limit or exact <= last:
             anchor = exact = max(time, last + float(step) * _MAX_DEVIATION)
         last = exact
         yield item, exact
@@ -243,9 +243,9 @@ def evened(timed: Iterable[tuple[T, float]], rate: Fraction, tick: Fraction) -> 
 
 def thumbnail(image: Picture) -> NDArray[np.float32]:
     """Luma (24, 24) of image (H, W, 3) RGB, in [0, 255]."""
-    step = max(min(image.shape[:2]) // (8 * SIZE), 1)
+    step = max(min(image.shape[:2]) // (8 * THUMBNAIL_SIZE), 1)
     pixels = image.plane(0) if isinstance(image, FilmedPicture) else image
-    small = cv2.resize(pixels[::step, ::step], (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(pixels[::step, ::step], (THUMBNAIL_SIZE, THUMBNAIL_SIZE), interpolation=cv2.INTER_AREA)
     if isinstance(image, FilmedPicture):
         return np.asarray(small if image.full else (small - 16.0) * (255 / 219), np.float32)
     return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.float32)
@@ -257,7 +257,7 @@ def difference(first: NDArray[np.float32], second: NDArray[np.float32]) -> float
     Correlation ignores changes of exposure and contrast; the shift compensates for camera motion. The inner part of
     each thumbnail is matched within the other, and the two results are averaged.
     """
-    inner = slice(REACH, -REACH)
+    inner = slice(MAX_SHIFT, -MAX_SHIFT)
 
     def matched(part: NDArray[np.float32], whole: NDArray[np.float32]) -> float:
         return float(cv2.matchTemplate(whole, part[inner, inner], cv2.TM_CCOEFF_NORMED).max())
@@ -269,21 +269,21 @@ class CutDetector:
     """Decides frame by frame whether a new shot begins."""
 
     def __init__(self) -> None:
-        self._recent: deque[float] = deque(maxlen=MEMORY)
+        self._recent: deque[float] = deque(maxlen=RECENT_FRAMES)
         self._last: NDArray[np.float32] | None = None
 
     def __call__(self, image: Picture) -> bool:
         """Whether image (H, W, 3) RGB begins a new shot. The first image does not."""
-        now = thumbnail(image)
-        if not _is_comparable(now):
+        current = thumbnail(image)
+        if not _is_comparable(current):
             return False
-        last, self._last = self._last, now
+        last, self._last = self._last, current
         if last is None:
             return False
-        change = difference(last, now)
-        cut = change >= max(LEAST, min(CERTAIN, RATIO * max(self._recent, default=0.0)))
+        change = difference(last, current)
+        cut = change >= max(MIN_DIFFERENCE, min(CERTAIN_DIFFERENCE, RECENT_FACTOR * max(self._recent, default=0.0)))
         # A cut in shaky footage may be a jolt, so for a while the next cut needs twice the smallest difference.
-        self._recent.append(min(change, LEAST) if cut else change)
+        self._recent.append(min(change, MIN_DIFFERENCE) if cut else change)
         return cut
 
 

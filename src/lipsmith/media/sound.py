@@ -59,17 +59,17 @@ def open_sound(path: Path | str, rate: int | None = None, whole: bool = False) -
         InputError: the file is missing or empty, or has no sound; while reading, samples are invalid.
     """
     path = Path(path)
-    with ExitStack() as opened:
-        container = opened.enter_context(open_input(path))
+    with ExitStack() as stack:
+        container = stack.enter_context(open_input(path))
         stream = require_audio(container, path)
         language = stream.language
         layout = layout_of(stream)
         own_rate, channels = stream.sample_rate, min(2, layout.nb_channels)
         if layout.nb_channels > 2 and is_discrete(layout):
             channels = 1
-        zero = None if whole or video_stream(container) is None else first_time(path)
+        origin = None if whole or video_stream(container) is None else first_time(path)
         blocks = _blocks(
-            opened.pop_all(), _timed(container, stream, path, own_rate, channels), zero, own_rate, channels
+            stack.pop_all(), _timed(container, stream, path, own_rate, channels), origin, own_rate, channels
         )
     if rate is not None and rate != own_rate:
         blocks = resample(blocks, own_rate, rate, channels)
@@ -77,7 +77,7 @@ def open_sound(path: Path | str, rate: int | None = None, whole: bool = False) -
 
 
 class Resampler:
-    """Turns blocks `(channels, n)` at `rate` into blocks at `new_rate`, sample 0 in place, as they come."""
+    """Resamples a stream of blocks `(channels, n)` from `rate` to `new_rate`; sample 0 stays in place."""
 
     def __init__(self, rate: int, new_rate: int, channels: int = 1) -> None:
         self.rate = rate
@@ -85,7 +85,7 @@ class Resampler:
         self._position = 0
 
     def __call__(self, block: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        """The blocks that are known once `block` has come."""
+        """The output blocks that are complete with this block."""
         if not block.shape[1]:  # libav takes no empty frames
             return []
         frame = to_frame(block, self.rate, self._position)
@@ -93,7 +93,7 @@ class Resampler:
         return [_samples(resampled) for resampled in self._resampler.resample(frame)]
 
     def end(self) -> list[NDArray[np.float32]]:
-        """What is left when no block follows."""
+        """The remaining blocks after the last one."""
         return [_samples(resampled) for resampled in self._resampler.resample(None)]
 
 
@@ -119,20 +119,20 @@ def sound_of(audio: NDArray[np.float32] | Sound | None, rate: int) -> Sound | No
 
 
 def until(sound: Sound, seconds: float) -> Sound:
-    """The sound up to a time."""
+    """The sound before a time."""
 
-    def kept() -> Iterator[NDArray[np.float32]]:
-        missing = round(seconds * sound.rate)
+    def first_blocks() -> Iterator[NDArray[np.float32]]:
+        remaining = round(seconds * sound.rate)
         for block in sound.blocks:
-            yield block[:, :missing]
-            missing -= block.shape[1]
-            if missing <= 0:
+            yield block[:, :remaining]
+            remaining -= block.shape[1]
+            if remaining <= 0:
                 return
 
-    return replace(sound, blocks=kept())
+    return replace(sound, blocks=first_blocks())
 
 
-def writable(sound: Sound | None) -> Sound | None:
+def with_aac_rate(sound: Sound | None) -> Sound | None:
     """The sound at a sample rate that AAC supports."""
     if sound is None or sound.rate in _AAC_RATES:
         return sound
@@ -153,18 +153,18 @@ def _samples(frame: AudioFrame) -> NDArray[np.float32]:
 
 
 def _blocks(
-    opened: ExitStack,
+    stack: ExitStack,
     timed: Iterator[tuple[float, NDArray[np.float32]]],
-    zero: float | None,
+    origin: float | None,
     rate: int,
     channels: int,
 ) -> Iterator[NDArray[np.float32]]:
-    """Blocks (channels, n) from the time `zero` on, with silence for missing parts; closes `opened` at the end."""
-    with opened:
+    """Blocks (channels, n) from the time `origin` on, with silence for missing parts; closes `stack` at the end."""
+    with stack:
         position = 0
         for time, block in timed:
-            zero = time if zero is None else zero
-            gap = round((time - zero) * rate) - position
+            origin = time if origin is None else origin
+            gap = round((time - origin) * rate) - position
             if gap > _MIN_GAP * rate or (position == 0 and gap > 0):
                 yield from _silence(channels, gap, rate)
                 position += gap
@@ -191,14 +191,14 @@ def _timed(
         stamp = seconds(frame, stream)
         time = time if stamp is None else stamp
         _check(frame, stream, path, time)
-        surplus = _padding(frame, stream)
-        few = frame if layout_of(frame).nb_channels <= 2 else _mixed_down(frame, path)
-        if mixer is None or shape != (few.format.name, few.layout.name, few.sample_rate):
-            shape = (few.format.name, few.layout.name, few.sample_rate)
+        padding = _padding(frame, stream)
+        downmixed = frame if layout_of(frame).nb_channels <= 2 else _downmix(frame, path)
+        if mixer is None or shape != (downmixed.format.name, downmixed.layout.name, downmixed.sample_rate):
+            shape = (downmixed.format.name, downmixed.layout.name, downmixed.sample_rate)
             # libav mixes down with weights that sum to one for integer formats only; floats would clip.
             mixer = AudioResampler(format="s32p", layout=_LAYOUTS[channels], rate=rate)
-        for mixed in mixer.resample(few):
-            block = mixed.to_ndarray()[:, : mixed.samples - surplus]
+        for mixed in mixer.resample(downmixed):
+            block = mixed.to_ndarray()[:, : mixed.samples - padding]
             yield time, (block / np.float32(2**31)).astype(np.float32)
             time += block.shape[1] / rate
 
@@ -208,16 +208,16 @@ def _check(frame: AudioFrame, stream: AudioStream, path: Path, time: float) -> N
     if not stream.codec_context.name.startswith("pcm_f"):
         return
     peaks = np.abs(_floats(frame)).max(0, initial=0)
-    wrong = np.flatnonzero(~(peaks <= OVERSHOOT))
-    if not len(wrong):
+    invalid = np.flatnonzero(~(peaks <= OVERSHOOT))
+    if not len(invalid):
         return
-    place = f"{path}: the sound at {time + wrong[0] / frame.sample_rate:.2f} s"
-    if not np.isfinite(peaks[wrong[0]]):
-        raise InputError(f"{place} holds samples that are not numbers; export it again.")
-    raise InputError(f"{place} reaches {peaks[wrong[0]]:g}, but full scale is 1; export it again.")
+    place = f"{path}: the sound at {time + invalid[0] / frame.sample_rate:.2f} s"
+    if not np.isfinite(peaks[invalid[0]]):
+        raise InputError(f"{place} contains NaN or infinite samples; export it again.")
+    raise InputError(f"{place} reaches {peaks[invalid[0]]:g}, but full scale is 1; export it again.")
 
 
-def _mixed_down(frame: AudioFrame, path: Path) -> AudioFrame:
+def _downmix(frame: AudioFrame, path: Path) -> AudioFrame:
     state = path.stat()
     matrix = _matrix(path, state.st_mtime_ns, state.st_size, frame.layout.name)
     mixed = to_frame(matrix @ _floats(frame), frame.sample_rate, 0)

@@ -19,8 +19,8 @@ from lipsmith.errors import LipsmithError, UsageError
 from lipsmith.files import hidden_beside, put
 from lipsmith.media.background import Background, with_background
 from lipsmith.media.color import PIXEL_FORMAT, ColorTags, Picture, RGBToFrame
-from lipsmith.media.container import Chapter, DecodingOrder, libav_chapter, open_input, repeatable_x264, tick_of
-from lipsmith.media.sound import Sound, open_sound, sound_of, to_frame, until, writable
+from lipsmith.media.container import Chapter, DecodingOrder, deterministic_x264, libav_chapter, open_input, tick_of
+from lipsmith.media.sound import Sound, open_sound, sound_of, to_frame, until, with_aac_rate
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -36,9 +36,9 @@ _LOG = logging.getLogger(__name__)
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 
 _PRESET = "veryfast"  # x264's trade-off between time and size
-_LEAD = 1.0  # seconds by which the sound is written ahead of the picture
-_HELD = 8  # packets; the last frames shown and decoded, whose length the film's end decides, are among the last
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_SOUND_LEAD = 1.0  # seconds by which the sound is written ahead of the picture
+_DELAYED_PACKETS = 8  # packets; they include the last frames, whose duration is known only at the end of the film
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # Keys that players support; MP4 stores any other key only in a form that these players ignore. QuickTime has fewer.
 _KNOWN_KEYS = {"title", "artist", "album", "comment", "description", "synopsis", "genre", "date", "copyright"}
 
@@ -93,22 +93,22 @@ class VideoWriter:
             UsageError: suffix or path are invalid for a film, or both kinds of sound are given.
             InputError: `audio_source` or the background cannot be read or has no sound.
         """
-        self.path = Path(path) if part_of else _writable(Path(path))
-        self._part_of, self._named = part_of, part_of or self.path
+        self.path = Path(path) if part_of else _check_path(Path(path))
+        self._part_of, self._reported_path = part_of, part_of or self.path
         if audio is not None and audio_source is not None:
             raise UsageError(f"{self.path}: give the sound either as samples or as a file, not both.")
         self._size = (width, height)
         self._rate = Fraction(rate).limit_denominator(100_000)
         sound = open_sound(audio_source, whole=True) if audio_source else sound_of(audio, audio_rate)
         sound = with_background(sound, background, end or 0.0) if sound and background else sound
-        self._sound = writable(until(sound, end) if sound and cut and end is not None else sound)
+        self._sound = with_aac_rate(until(sound, end) if sound and cut and end is not None else sound)
         self._metadata = dict(metadata or {})
         self._like, self._end, self._chapters, self._language = like, end, chapters, language
-        self._options = {"crf": str(crf), "preset": _PRESET, **repeatable_x264()}
+        self._options = {"crf": str(crf), "preset": _PRESET, **deterministic_x264()}
         self._overwrite, self._hidden = overwrite, ExitStack()
-        self._frames, self._last, self._sounded = 0, -1, 0
+        self._frames, self._last, self._samples_written = 0, -1, 0
         self._first_decoded: int | None = None
-        self._held: deque[Packet[Any]] = deque()
+        self._delayed: deque[Packet[Any]] = deque()
         self._tick = tick_of(self._rate)
         self._order = DecodingOrder(round(1 / self._rate / self._tick))
 
@@ -142,9 +142,9 @@ class VideoWriter:
         stamp = max(self._last + 1, round(seconds / self._tick))
         frame = self._to_frame(image)
         frame.pts, frame.time_base = stamp, self._tick
-        with self._disk():
-            self._take(self._video.encode(frame))
-            self._feed_sound(float(seconds) + _LEAD)
+        with self._disk_errors():
+            self._mux(self._video.encode(frame))
+            self._write_sound(float(seconds) + _SOUND_LEAD)
         self._frames, self._last = self._frames + 1, stamp
 
     def append(self, part: Path, begin: float) -> None:
@@ -154,7 +154,7 @@ class VideoWriter:
         `LipsmithError` if the disk is full, or the part was encoded differently.
         """
         shift = None
-        with self._disk(), open_input(part) as container:
+        with self._disk_errors(), open_input(part) as container:
             self._container.start_encoding()
             source = container.streams.video[0]
             if source.codec_context.extradata != self._video.codec_context.extradata:
@@ -166,9 +166,9 @@ class VideoWriter:
                     shift = max(self._last + 1, round(Fraction(begin) / self._tick)) - stamp if shift is None else shift
                     shown = stamp + shift
                     packet.stream, packet.time_base, packet.duration = self._video, self._tick, 0
-                    packet.pts, packet.dts = shown, self._order.decoded(shown)
-                    self._take([packet])
-                    self._feed_sound(float(shown * self._tick) + _LEAD)
+                    packet.pts, packet.dts = shown, self._order.decoding_time(shown)
+                    self._mux([packet])
+                    self._write_sound(float(shown * self._tick) + _SOUND_LEAD)
                     self._frames, self._last = self._frames + 1, max(self._last, shown)
 
     def __exit__(
@@ -225,46 +225,46 @@ class VideoWriter:
         stream.bit_rate = sound.channels * min(96_000, 4 * sound.rate)
         return stream
 
-    def _take(self, packets: list[Packet[Any]], held: int = _HELD) -> None:
-        """Write what was encoded, all but the last packets."""
+    def _mux(self, packets: list[Packet[Any]], keep: int = _DELAYED_PACKETS) -> None:
+        """Write encoded packets, except for the last `keep`."""
         if packets and self._first_decoded is None:
             self._first_decoded = packets[0].dts
-        self._held.extend(packets)
-        while len(self._held) > held:
-            packet = self._held.popleft()
+        self._delayed.extend(packets)
+        while len(self._delayed) > keep:
+            packet = self._delayed.popleft()
             # The last frame would otherwise end where it begins, and the film one frame early.
             packet.duration = packet.duration or round(1 / self._rate / packet.time_base)
             self._container.mux(packet)
 
     def _end_video(self) -> None:
-        """Write what is held, the last frame always: that one lasts until the film's end."""
-        self._take(self._video.encode(None))
+        """Write the delayed packets; the last frame lasts until the end of the film."""
+        self._mux(self._video.encode(None))
         if self._end is not None:
-            shown, decoded = max(self._held, key=lambda packet: packet.pts or 0), self._held[-1]
+            shown, decoded = max(self._delayed, key=lambda packet: packet.pts or 0), self._delayed[-1]
             end = round(self._end / shown.time_base)
             shown.duration = max(1, end - (shown.pts or 0))
             if self.path.suffix.lower() != ".mkv":
-                # MP4 ends where showing or decoding ends, whichever is first, and the one lags behind the other.
+                # MP4 ends with the display or the decoding times, whichever end first, and the two differ.
                 lasting = end - (decoded.dts or 0) + (self._first_decoded or 0)
                 decoded.duration = max(decoded.duration or 1, lasting)
-        self._take([], held=0)
+        self._mux([], keep=0)
 
-    def _feed_sound(self, until: float) -> None:
+    def _write_sound(self, until: float) -> None:
         if self._sound is None or self._audio is None:
             return
-        while self._sounded < until * self._sound.rate:
+        while self._samples_written < until * self._sound.rate:
             block = next(self._sound.blocks, None)
             if block is None:
                 break
-            self._container.mux(self._audio.encode(to_frame(block, self._sound.rate, self._sounded)))
-            self._sounded += block.shape[1]
+            self._container.mux(self._audio.encode(to_frame(block, self._sound.rate, self._samples_written)))
+            self._samples_written += block.shape[1]
 
     def _finish(self) -> None:
         if not self._frames:
-            raise LipsmithError(f"{self._named} was not written, because there was no frame to write.")
-        with self._disk():
+            raise LipsmithError(f"{self._reported_path} was not written, because there was no frame to write.")
+        with self._disk_errors():
             self._end_video()
-            self._feed_sound(float("inf"))
+            self._write_sound(float("inf"))
             if self._audio is not None:
                 self._container.mux(self._audio.encode(None))
             self._container.close()
@@ -277,17 +277,19 @@ class VideoWriter:
         self._hidden.close()
 
     @contextmanager
-    def _disk(self) -> Iterator[None]:
+    def _disk_errors(self) -> Iterator[None]:
         try:
             yield
         except (OSError, av.FFmpegError) as error:
-            if error.errno in _FULL:
-                raise LipsmithError(f"{self._named} was not written: the disk is full; free some space.") from error
-            raise LipsmithError(f"{self._named} was not written: {error.strerror or error}.") from error
+            if error.errno in _DISK_FULL:
+                raise LipsmithError(
+                    f"{self._reported_path} was not written: the disk is full; free some space."
+                ) from error
+            raise LipsmithError(f"{self._reported_path} was not written: {error.strerror or error}.") from error
 
 
-def _writable(path: Path) -> Path:
-    """The path itself. Raises UsageError where no film can have it."""
+def _check_path(path: Path) -> Path:
+    """The path itself. Raises UsageError if a film cannot have this path."""
     if path.suffix.lower() not in CONTAINERS:
         raise UsageError(f"{path}: the result must end in {', '.join(CONTAINERS)}.")
     if path.is_dir():

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.errors import InputError, LipsmithError, UsageError
-from lipsmith.media.overlay import Placed, overlay
+from lipsmith.media.overlay import TimedSound, overlay
 from lipsmith.media.sound import Sound, open_sound, resample
 from lipsmith.speech.mel import HOP, MEL_LIMIT, MELS, SAMPLE_RATE, mixed
 from lipsmith.speech.recording import Speech, Spoken, load_speech, raised, streamed_mel, voicing
@@ -68,7 +68,7 @@ class Conversation:
     voices: Mapping[int, Speech]
     """What each face says, by its number: silent outside of its turns."""
     turns: Sequence[Turn]
-    parts: Sequence[Placed]
+    parts: Sequence[TimedSound]
     """The sounds of the turns, each once."""
 
     @property
@@ -86,7 +86,7 @@ class _Heard:
     """A turn as it was read."""
 
     turn: Turn
-    part: Placed
+    part: TimedSound
     first: int
     """Step of the result at which its mel begins."""
     mel: NDArray[np.float32]
@@ -160,7 +160,7 @@ def _hear(turn: Turn, rate: int) -> _Heard:
     if not voicing(raised(mel)).any():
         _LOG.warning("No speech was detected in %s; the lips stay closed.", turn.file or "the recording")
     end = turn.start + (samples - lead) / SAMPLE_RATE
-    part = Placed(opened, turn.start, end, sound.rate, sound.channels, sound.language)
+    part = TimedSound(opened, turn.start, end, sound.rate, sound.channels, sound.language)
     return _Heard(turn, part, first, raised(mel), bool(cut))
 
 
