@@ -33,7 +33,7 @@ def test_a_stage_is_called_by_the_names_of_its_inputs(folder: Path) -> None:
     assert "CPU, 1 threads" in backend.name
 
 
-def test_the_choice_is_one_log_line(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_choice_is_logged_once(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", "lipsmith"):
         load_backend(ModelFolder(folder, {}), "cpu", 2)
     assert len(caplog.messages) == 1
@@ -55,13 +55,13 @@ def test_an_unknown_device_is_a_usage_error(folder: Path, device: str) -> None:
 
 
 @pytest.mark.skipif(cuda_is_available(), reason="this machine has CUDA")
-def test_a_device_that_is_not_there_is_a_usage_error(folder: Path) -> None:
+def test_a_missing_device_is_a_usage_error(folder: Path) -> None:
     with pytest.raises(UsageError, match="cuda:7"):
         load_backend(ModelFolder(folder, {}), "cuda:7")
 
 
 @pytest.mark.skipif(cuda_is_available(), reason="this machine has CUDA")
-def test_a_build_for_cuda_without_its_gpu_is_not_taken_for_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cuda_build_without_a_gpu_falls_back_to_the_cpu(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     built_for = ["CUDAExecutionProvider", "CPUExecutionProvider"]
     monkeypatch.setattr(onnx_backend.ort, "get_available_providers", lambda: built_for)
     with pytest.raises(UsageError, match="cuda:7"):
@@ -83,7 +83,7 @@ def test_a_missing_or_damaged_stage_is_a_weights_error(folder: Path) -> None:
         backend("lip")
 
 
-def test_torch_stages_are_called_by_name_and_give_tuples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_torch_stages_are_called_by_name_and_return_tuples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch = pytest.importorskip("torch")
 
     class Doubling(torch.nn.Module):  # type: ignore[misc, name-defined]

@@ -12,7 +12,7 @@ from lipsmith.errors import WeightsError
 from lipsmith.inference import diagnosis
 
 
-def test_versions_name_what_is_there_and_what_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_versions_list_installed_and_missing_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(diagnosis, "_PACKAGES", ("numpy", "no-such-package"))
     found = dict(diagnosis.versions())
     assert found["lipsmith"] == __version__
@@ -33,7 +33,7 @@ def test_instruction_sets_are_read_as_linux_lists_them(tmp_path: Path, text: str
     assert diagnosis.instructions(tmp_path / "cpuinfo") == said
 
 
-def test_without_a_list_opencv_tells(tmp_path: Path) -> None:
+def test_without_cpuinfo_opencv_lists_instruction_sets(tmp_path: Path) -> None:
     assert diagnosis.instructions(tmp_path / "none")
 
 
@@ -43,7 +43,7 @@ def test_a_machine_has_cores_and_encoders() -> None:
     assert found["encoders"] == "libx264, aac"
 
 
-def test_the_shipped_model_runs_or_its_reason_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_shipped_model_runs_or_reports_a_reason(capsys: pytest.CaptureFixture[str]) -> None:
     assert diagnosis.backend_of()[1].startswith("ONNX Runtime")
     assert cli.main(["doctor"]) == 0
     shown = capsys.readouterr().out

@@ -42,17 +42,17 @@ def drawn(backend: OnnxBackend) -> float:
 @pytest.mark.parametrize(
     ("flags", "expected"), [("fpu avx2 avx512_vnni", True), ("avx2 avx_vnni", True), ("fpu avx2 avx512f", False)]
 )
-def test_vnni_is_told_by_its_flag(tmp_path: Path, flags: str, expected: bool) -> None:
+def test_vnni_is_detected_by_its_flag(tmp_path: Path, flags: str, expected: bool) -> None:
     (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags\t\t: {flags}\n")
     assert has_vnni(tmp_path / "cpuinfo") == expected
 
 
-def test_where_nobody_tells_there_is_no_vnni(tmp_path: Path) -> None:
+def test_vnni_is_false_without_cpuinfo(tmp_path: Path) -> None:
     assert not has_vnni(tmp_path / "nothing")
 
 
 @pytest.mark.parametrize(("vnni", "faster"), [(True, True), (True, False), (False, True)])
-def test_auto_takes_int8_where_the_cpu_has_vnni_and_is_faster(
+def test_auto_selects_int8_if_the_cpu_has_vnni_and_is_faster(
     folder: Path, monkeypatch: pytest.MonkeyPatch, vnni: bool, faster: bool
 ) -> None:
     monkeypatch.setattr(onnx_backend, "has_vnni", lambda: vnni)
@@ -64,11 +64,11 @@ def test_auto_takes_int8_where_the_cpu_has_vnni_and_is_faster(
 
 
 @pytest.mark.parametrize(("precision", "expected"), [("float", 4), ("int8", 2)])
-def test_what_is_asked_for_is_taken(folder: Path, precision: Any, expected: int) -> None:  # noqa: ANN401 - a Literal
+def test_a_requested_precision_is_used(folder: Path, precision: Any, expected: int) -> None:  # noqa: ANN401 - a Literal
     assert drawn(OnnxBackend(folder, "cpu", precision=precision)) == expected
 
 
-def test_a_model_without_an_8_bit_stage_draws_in_float(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_without_an_8_bit_stage_uses_float(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / INT8).unlink()
     monkeypatch.setattr(onnx_backend, "has_vnni", lambda: True)
     assert drawn(OnnxBackend(folder, "cpu", precision="auto")) == 4

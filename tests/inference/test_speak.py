@@ -50,7 +50,7 @@ REFERENCES = np.zeros((3, 131, 2), np.float32)
 
 
 @given(st.integers(1, 90), st.sampled_from([12.0, 23.976, 25.0, 29.97, 60.0]), st.integers(1, 30))
-def test_what_is_constant_stays_constant(frames: int, fps: float, window: int) -> None:
+def test_constant_content_stays_constant(frames: int, fps: float, window: int) -> None:
     times = frame_times(frames, fps)
     content = predict_content(Echo(), silent(10), times, still(frames, 0.5), REFERENCES, window)
     assert content.shape == (frames, 57, 2)
@@ -69,7 +69,7 @@ def test_a_moving_head_is_followed_at_any_rate(fps: float) -> None:
     np.testing.assert_allclose(content[inside, 0, 0], sway[inside], atol=1e-3)
 
 
-def test_the_stages_are_called_by_name_and_speech_once_a_frame() -> None:
+def test_stages_are_called_by_name_and_speech_once_per_frame() -> None:
     echo = Echo()
     predict_content(echo, silent(2), frame_times(40, 25), still(40, 0.5), REFERENCES, 15)
     (speech, heard), (landmarks, seen) = echo.calls
@@ -79,14 +79,14 @@ def test_the_stages_are_called_by_name_and_speech_once_a_frame() -> None:
     assert seen == {"tokens": (5, 15, 1), "pose": (5, 15, 74, 2), "references": (5, 3, 131, 2)}
 
 
-def test_less_footage_than_a_window_is_one_shorter_window() -> None:
+def test_short_footage_is_one_shorter_window() -> None:
     echo = Echo()
     content = predict_content(echo, silent(1), frame_times(4, 25), still(4, 0.5), REFERENCES, 25)
     assert content.shape == (4, 57, 2)
     assert echo.calls[1][1]["pose"] == (1, 4, 74, 2)
 
 
-def test_a_long_recording_goes_in_several_batches() -> None:
+def test_a_long_recording_runs_in_batches() -> None:
     echo = Echo()
     content = predict_content(echo, silent(30), frame_times(700, 25), still(700, 0.5), REFERENCES, 4)
     assert content.shape == (700, 57, 2)
@@ -96,7 +96,7 @@ def test_a_long_recording_goes_in_several_batches() -> None:
     assert all(shapes["pose"][0] <= 64 for name, shapes in echo.calls if name == "landmarks")
 
 
-def test_later_times_hear_later_speech() -> None:
+def test_later_times_use_later_speech() -> None:
     mel = silent(4)
     mel[:, int(2 * MEL_RATE) :] = 0.0
     quiet = predict_content(Echo(), mel, frame_times(20, 25), still(20, 0.0), REFERENCES, 5)
@@ -105,7 +105,7 @@ def test_later_times_hear_later_speech() -> None:
     assert loud.min() == pytest.approx(0.0)
 
 
-def test_windows_that_disagree_are_averaged_with_their_middles_first() -> None:
+def test_overlapping_windows_are_averaged_with_triangular_weights() -> None:
     pieces = np.stack([np.full((3, 57, 2), value, np.float32) for value in (0.0, 1.0)])
     mean = overlap_average(pieces, np.array([0, 1]), 4)
     # Weights 1/2, 1, 1/2: frame 1 is (1 * 0 + 1/2 * 1) / (3/2), frame 2 (1/2 * 0 + 1 * 1) / (3/2).
@@ -132,7 +132,7 @@ def test_the_grid_spans_all_frames(frames: int, fps: float) -> None:
     assert times[-1] - 1e-6 <= ticks[-1] < times[-1] + 0.04
 
 
-def test_resampling_passes_through_what_is_given_and_holds_the_ends() -> None:
+def test_resampling_interpolates_and_holds_the_ends() -> None:
     times = np.array([0.0, 0.1, 0.3])
     values = np.array([[1.0], [2.0], [4.0]], np.float32)
     np.testing.assert_allclose(resample(values, times, np.array([-1.0, 0.1, 0.3, 9.0]))[:, 0], [1, 2, 4, 4], atol=1e-6)

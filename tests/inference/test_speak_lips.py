@@ -25,13 +25,13 @@ def faces(*openings: float) -> NDArray[np.float32]:
     return found.astype(np.float32)
 
 
-def test_as_predicted_changes_nothing() -> None:
+def test_strength_one_changes_nothing() -> None:
     points = faces(0.01, 0.05)
     assert np.array_equal(with_strength(points, faces(0.02), 1.0), points[:, NUM_POSE:])
 
 
 @pytest.mark.parametrize(("strength", "opening"), [(0.0, 0.04), (0.5, 0.06), (1.5, 0.10), (2.0, 0.12)])
-def test_the_distance_from_the_references_mean_is_scaled(strength: float, opening: float) -> None:
+def test_strength_scales_the_distance_from_rest(strength: float, opening: float) -> None:
     points, references = faces(0.08), faces(0.02, 0.06)
     found = np.concatenate([points[:, :NUM_POSE], with_strength(points, references, strength)], 1)
     assert lip_opening(found)[0] == pytest.approx(opening, abs=1e-5)
@@ -46,7 +46,7 @@ def test_rest_turns_grows_and_moves_with_the_head(turn: float, scale: float, shi
     np.testing.assert_allclose(rest(points, references)[0], expected, atol=1e-4)
 
 
-def test_lips_that_would_cross_meet_half_way() -> None:
+def test_crossed_lips_meet_halfway() -> None:
     # At rest 0.06 open and asked shut: twice the way would put the lower lip 0.06 above the upper one.
     points = faces(0.0)
     found = np.concatenate([points[:, :NUM_POSE], with_strength(points, faces(0.06), 2.0)], 1)

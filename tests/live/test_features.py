@@ -11,7 +11,7 @@ from double import Double
 from lipsmith.live.features import SpeechFeatures
 from lipsmith.live.sound import Wave
 from lipsmith.speech.mel import MEL_RATE, SAMPLE_RATE, mel_spectrogram, mel_windows
-from lipsmith.speech.recording import raised, speaking, voicing
+from lipsmith.speech.recording import normalize_level, speaking, voicing
 from synthetic import speech
 
 
@@ -52,7 +52,7 @@ def test_times_stay_correct_after_old_sound_is_dropped() -> None:
 def test_a_quiet_voice_is_amplified_as_in_a_whole_recording() -> None:
     wave = speech(10.0) / 30
     features = features_of(wave, 640)
-    expected = raised(mel_spectrogram(wave))
+    expected = normalize_level(mel_spectrogram(wave))
     times = np.arange(200, 240) / 25
     difference = features.windows(times) - mel_windows(expected, times)
     assert np.abs(np.median(difference)) < 0.1

@@ -48,7 +48,9 @@ def test_the_background_is_added_at_its_gain(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoken", "played", "film", "length"), [(3, 1, 3, 3), (1, 3, 3, 3), (1, 9, 3, 3), (1, 2, 3, 3), (3, 9, 2, 3)]
 )
-def test_it_lasts_as_long_as_the_film(tmp_path: Path, spoken: int, played: int, film: int, length: int) -> None:
+def test_the_background_lasts_as_long_as_the_film(
+    tmp_path: Path, spoken: int, played: int, film: int, length: int
+) -> None:
     path = music(tmp_path / "a.wav", level(0.4, played))
     samples = mixed(voice(level(0.25, spoken)), path, HALF, film)[0]
     assert len(samples) == length * RATE
@@ -57,7 +59,7 @@ def test_it_lasts_as_long_as_the_film(tmp_path: Path, spoken: int, played: int, 
         assert samples[second * RATE + 100 : (second + 1) * RATE - 100] == pytest.approx(expected, abs=1e-3)
 
 
-def test_the_finer_rate_is_taken_and_full_scale_is_not_left(tmp_path: Path) -> None:
+def test_the_mix_has_the_higher_rate_and_is_clipped_at_full_scale(tmp_path: Path) -> None:
     path = sound(tmp_path / "a.wav", np.full((1, 48_000), 0.9, np.float32), 48_000)
     result = with_background(voice(level(0.9, 1)), Background(path, 0.0), 1.0)
     samples = np.concatenate(list(result.blocks), axis=1)
@@ -66,7 +68,7 @@ def test_the_finer_rate_is_taken_and_full_scale_is_not_left(tmp_path: Path) -> N
     assert samples.max() == 1.0
 
 
-def test_a_film_is_written_with_it(tmp_path: Path) -> None:
+def test_a_film_is_written_with_a_background(tmp_path: Path) -> None:
     path = music(tmp_path / "a.wav", level(0.4, 9))
     options = {"audio": level(0.0, 0.4), "background": Background(path, HALF), "end": 0.8}
     with VideoWriter(tmp_path / "a.mp4", 64, 48, 25, **options) as writer:
@@ -78,7 +80,7 @@ def test_a_film_is_written_with_it(tmp_path: Path) -> None:
     assert probe(tmp_path / "a.mp4").duration == pytest.approx(0.8, abs=1e-3)
 
 
-def test_a_background_without_sound_is_refused(tmp_path: Path) -> None:
+def test_a_background_without_sound_is_an_input_error(tmp_path: Path) -> None:
     for path in (tmp_path / "none.wav", Path(__file__)):
         with pytest.raises(InputError):
             with_background(voice(level(0.1, 1)), Background(path), 1.0)

@@ -38,7 +38,9 @@ def checkered(height: int, width: int) -> NDArray[np.uint8]:
     return np.stack([60 + 120 * rows, 200 - 90 * columns, 80 + 50 * (rows ^ columns)], -1).astype(np.uint8)
 
 
-def test_the_whole_is_what_arrays_are(picture: FilmedPicture, whole: NDArray[np.uint8]) -> None:
+def test_a_filmed_picture_as_an_array_equals_the_converted_frame(
+    picture: FilmedPicture, whole: NDArray[np.uint8]
+) -> None:
     assert picture.shape == whole.shape
     assert np.array_equal(np.asarray(picture), whole)
 
@@ -47,7 +49,7 @@ def test_the_whole_is_what_arrays_are(picture: FilmedPicture, whole: NDArray[np.
     "part",
     [np.s_[:, :], np.s_[3:31, 7:50], np.s_[0:1, 95:96], np.s_[63:64, 0:5], np.s_[-9:-2, 10:], np.s_[20:99, 5:6]],
 )
-def test_a_part_is_that_of_the_whole(
+def test_a_slice_equals_that_of_the_whole(
     picture: FilmedPicture, whole: NDArray[np.uint8], part: tuple[slice, slice]
 ) -> None:
     apart = np.abs(picture[part].astype(int) - whole[part])
@@ -56,12 +58,12 @@ def test_a_part_is_that_of_the_whole(
     assert apart.mean() < 1
 
 
-def test_an_empty_part_is_empty(picture: FilmedPicture) -> None:
+def test_an_empty_slice_is_empty(picture: FilmedPicture) -> None:
     assert picture[5:5, 2:9].shape == (0, 7, 3)
     assert picture[9:5, 2:9].shape == (0, 7, 3)
 
 
-def test_patches_lie_over_the_picture_and_over_each_other(picture: FilmedPicture, whole: NDArray[np.uint8]) -> None:
+def test_later_patches_cover_earlier_ones(picture: FilmedPicture, whole: NDArray[np.uint8]) -> None:
     first, second = checkered(20, 30), 255 - checkered(16, 16)
     patched = picture.with_patch(11, 5, first).with_patch(33, 17, second)
     expected = whole.copy()
@@ -73,7 +75,7 @@ def test_patches_lie_over_the_picture_and_over_each_other(picture: FilmedPicture
     assert np.array_equal(np.asarray(picture), whole)
 
 
-def test_what_is_not_patched_is_written_as_it_was_filmed(picture: FilmedPicture) -> None:
+def test_pixels_without_a_patch_keep_their_codes(picture: FilmedPicture) -> None:
     to_frame = RGBToFrame(ColorTags(matrix=picture.frame.colorspace), *SIZE)
     filmed = picture.frame.to_ndarray()
     assert np.array_equal(to_frame(picture).to_ndarray(), filmed)
@@ -89,7 +91,7 @@ def test_what_is_not_patched_is_written_as_it_was_filmed(picture: FilmedPicture)
 
 
 @pytest.mark.parametrize(("x", "y"), [(12, 20), (13, 21), (0, 0), (56, 40)])
-def test_a_patch_is_written_as_the_whole_would_be(
+def test_a_patch_is_encoded_like_a_whole_picture(
     picture: FilmedPicture, whole: NDArray[np.uint8], x: int, y: int
 ) -> None:
     to_frame = RGBToFrame(ColorTags(matrix=picture.frame.colorspace), *SIZE)
@@ -100,6 +102,6 @@ def test_a_patch_is_written_as_the_whole_would_be(
     assert np.array_equal(*planes)
 
 
-def test_other_tags_than_the_films_convert_everything(picture: FilmedPicture, whole: NDArray[np.uint8]) -> None:
+def test_other_color_tags_convert_the_whole_picture(picture: FilmedPicture, whole: NDArray[np.uint8]) -> None:
     to_frame = RGBToFrame(ColorTags(range=2, matrix=5), *SIZE)
     assert np.array_equal(to_frame(picture).to_ndarray(), to_frame(whole).to_ndarray())

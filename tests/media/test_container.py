@@ -22,7 +22,7 @@ RICH = {
 }
 
 
-def test_texts_about_the_work_are_kept_and_place_and_device_are_not() -> None:
+def test_title_and_author_are_kept_but_not_location_and_device() -> None:
     assert kept_metadata(RICH | {"make": "X", "comment": "private", "date": ""}) == {
         "title": "An interview",
         "artist": "A. Person",
@@ -33,7 +33,7 @@ def test_texts_about_the_work_are_kept_and_place_and_device_are_not() -> None:
     assert kept_metadata({"creation_time": "2026-11-26"}) == {"date": "2026-11-26"}
 
 
-def test_the_track_that_holds_chapters_is_not_left_out(tmp_path: Path) -> None:
+def test_a_chapter_track_is_not_reported_as_omitted(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "a.mp4", 64, 48, 25, chapters=[Chapter(0, 0.1, "One")]) as writer:
         for image in pictures(3):
             writer.write(image)
@@ -41,18 +41,18 @@ def test_the_track_that_holds_chapters_is_not_left_out(tmp_path: Path) -> None:
     assert (info.remarks, len(info.chapters)) == ((), 1)
 
 
-def test_chapters_of_a_stretch_begin_with_it() -> None:
+def test_chapters_of_a_part_start_at_its_start() -> None:
     chapters = [Chapter(0, 10, "One"), Chapter(10, 20, "Two"), Chapter(20, 30, "Three")]
     assert chapters_between(chapters, 5, 12) == [Chapter(0, 5, "One"), Chapter(5, 7, "Two")]
 
 
-def test_a_plain_film_has_nothing_to_remark_on(tmp_path: Path) -> None:
+def test_a_plain_film_has_no_remarks(tmp_path: Path) -> None:
     path = film(tmp_path / "a.mp4", pictures(3), audio=np.zeros(4000, np.float32))
     assert probe(path).remarks == ()
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
-def test_streams_that_are_left_out_are_named(tmp_path: Path, suffix: str) -> None:
+def test_omitted_streams_are_listed(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
     with av.open(str(path), "w") as container:
         container.metadata.update(RICH)

@@ -16,7 +16,7 @@ from lipsmith.media import probe, read_frames
 from video_samples import film, picture, pictures, with_repeats, woven
 
 
-def test_a_picture_that_stays_is_a_frame_of_its_own(tmp_path: Path) -> None:
+def test_a_repeated_picture_is_a_frame(tmp_path: Path) -> None:
     images = [picture(64, 48, 60 + 10 * number) for number in range(10)]
     path = with_repeats(tmp_path / "a.mov", images, [4, 5, 9])
     frames = list(read_frames(path))
@@ -54,7 +54,7 @@ def test_interlaced_film_is_deinterlaced(
     assert "deinterlaced" in " ".join(probe(path).remarks)
 
 
-def test_progressive_film_is_left_alone(tmp_path: Path) -> None:
+def test_progressive_film_is_unchanged(tmp_path: Path) -> None:
     images = woven(8)
     path = film(tmp_path / "a.mp4", images)
     assert combs(next(read_frames(path)).image) > 0.8 * combs(images[0])
@@ -80,7 +80,7 @@ TRANSPARENT = [
 
 
 @pytest.mark.parametrize(("name", "codec", "pixels"), TRANSPARENT)
-def test_what_is_transparent_in_a_film_is_white(tmp_path: Path, name: str, codec: str, pixels: str) -> None:
+def test_transparency_in_a_film_becomes_white(tmp_path: Path, name: str, codec: str, pixels: str) -> None:
     path = tmp_path / name
     with av.open(str(path), "w") as container:
         options = {"auto-alt-ref": "0"} if codec == "libvpx" else {}
@@ -95,7 +95,7 @@ def test_what_is_transparent_in_a_film_is_white(tmp_path: Path, name: str, codec
     assert "transparent" in " ".join(probe(path).remarks)
 
 
-def test_what_is_transparent_in_an_animation_is_white(tmp_path: Path) -> None:
+def test_transparency_in_an_animation_becomes_white(tmp_path: Path) -> None:
     images = [Image.fromarray(cut_out()), Image.fromarray(cut_out()[:, ::-1].copy())]
     images[0].save(tmp_path / "a.gif", save_all=True, append_images=images[1:], duration=100, disposal=2)
     frames = list(read_frames(tmp_path / "a.gif"))
@@ -104,7 +104,7 @@ def test_what_is_transparent_in_an_animation_is_white(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mov", ".mp4"])
-def test_of_several_pictures_the_default_one_is_taken(tmp_path: Path, suffix: str) -> None:
+def test_the_default_video_stream_is_used(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
     options = {"default_mode": "passthrough"} if suffix == ".mkv" else {}
     with av.open(str(path), "w", container_options=options) as container:
@@ -124,7 +124,7 @@ def test_of_several_pictures_the_default_one_is_taken(tmp_path: Path, suffix: st
 
 
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4", "mjpeg"])
-def test_frames_in_avi_are_shown_when_they_are(tmp_path: Path, codec: str) -> None:
+def test_reordered_frames_in_avi_have_correct_times(tmp_path: Path, codec: str) -> None:
     """Also those that are stored in another order."""
     images = [picture(64, 48, 60 + 10 * number) for number in range(12)]
     pixels = "yuvj420p" if codec == "mjpeg" else None

@@ -17,7 +17,7 @@ def noise(frames: int, height: int = 35, width: int = 51) -> NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize("order", [range(12), range(11, -1, -1), (3, 3, 9, 0, 11, 10)])
-def test_frames_come_back_in_any_order(tmp_path: Path, order: range | tuple[int, ...]) -> None:
+def test_frames_are_read_in_any_order(tmp_path: Path, order: range | tuple[int, ...]) -> None:
     images = noise(12)
     write_lossless(tmp_path / "film.avi", images)
     frames = LosslessFrames(tmp_path / "film.avi")
@@ -25,7 +25,7 @@ def test_frames_come_back_in_any_order(tmp_path: Path, order: range | tuple[int,
     frames.close()
 
 
-def test_a_frame_that_is_not_there_is_an_input_error(tmp_path: Path) -> None:
+def test_a_missing_frame_is_an_input_error(tmp_path: Path) -> None:
     write_lossless(tmp_path / "film.avi", noise(3))
     frames = LosslessFrames(tmp_path / "film.avi")
     with pytest.raises(InputError, match="frame 7"):

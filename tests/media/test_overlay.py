@@ -40,7 +40,7 @@ def whole(*parts: TimedSound, seconds: float) -> NDArray[np.float32]:
 
 
 @pytest.mark.parametrize("block", [16384, 700])
-def test_each_is_heard_in_its_time_at_its_own_level(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+def test_each_part_keeps_its_time_and_level(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
     monkeypatch.setattr(module, "BLOCK", block)
     monkeypatch.setattr("lipsmith.media.background.BLOCK", block)
     samples = whole(placed(0.25, 1.5, 3), placed(0.5, 0.25, 2), seconds=4)[0]
@@ -50,7 +50,7 @@ def test_each_is_heard_in_its_time_at_its_own_level(monkeypatch: pytest.MonkeyPa
     assert np.array_equal(samples, expected)
 
 
-def test_a_sum_above_full_scale_is_attenuated_as_a_whole(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_sum_above_full_scale_is_attenuated(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         samples = whole(placed(0.8, 0, 2), placed(0.8, 1, 3), seconds=3)[0]
     assert samples[RATE + 9] == pytest.approx(1)
@@ -58,7 +58,7 @@ def test_a_sum_above_full_scale_is_attenuated_as_a_whole(caplog: pytest.LogCaptu
     assert "attenuated by 4.1 dB" in caplog.text
 
 
-def test_one_after_the_other_is_opened_once_and_keeps_its_level() -> None:
+def test_consecutive_parts_are_opened_once_and_keep_their_level() -> None:
     opened = []
     loud = [placed(1.0, 0, 1), placed(1.0, 1, 2)]
     counted = [
@@ -69,13 +69,13 @@ def test_one_after_the_other_is_opened_once_and_keeps_its_level() -> None:
     assert opened == loud
 
 
-def test_the_finer_rate_and_all_channels_are_taken() -> None:
+def test_the_sum_has_the_highest_rate_and_most_channels() -> None:
     samples = whole(placed(0.25, 0, 1), placed(0.5, 0.5, 1, rate=2 * RATE, channels=2), seconds=1)
     assert samples.shape == (2, 2 * RATE)
     assert samples[:, RATE // 2] == pytest.approx(0.25, abs=1e-3)
     assert samples[:, 3 * RATE // 2] == pytest.approx(0.75, abs=1e-3)
 
 
-def test_languages_that_differ_are_not_told() -> None:
+def test_different_languages_are_not_declared() -> None:
     other = TimedSound(steady(0.1, 1), 0, 1, RATE, 1, "deu")
     assert overlay([placed(0.1, 0, 1), other], 1).language is None

@@ -61,18 +61,18 @@ def test_a_color_profile_is_applied(tmp_path: Path, suffix: str) -> None:
     assert np.abs(shown(tmp_path / f"a{suffix}") - np.asarray(plain)).mean() < 3
 
 
-def test_a_profile_that_is_no_profile_costs_no_picture(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_invalid_color_profile_is_ignored(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     Image.fromarray(picture(64, 48)).save(tmp_path / "a.png", icc_profile=b"none")
     assert np.array_equal(shown(tmp_path / "a.png"), picture(64, 48))
     assert "color profile" in caplog.text
 
 
-def test_cmyk_is_read_through_its_profile_or_without_one(tmp_path: Path) -> None:
+def test_cmyk_is_read_with_and_without_a_profile(tmp_path: Path) -> None:
     Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(tmp_path / "a.tif")
     assert np.array_equal(shown(tmp_path / "a.tif")[0, 0], (255, 0, 0))
 
 
-def test_films_of_pictures_with_profiles_do_not_end_the_process(tmp_path: Path) -> None:
+def test_frames_with_color_profiles_do_not_crash(tmp_path: Path) -> None:
     """PyAV 18.1 frees the profile's name twice, where it is asked for side data."""
     images = [Image.fromarray(picture(64, 48, level)) for level in (60, 120, 180)]
     images[0].save(tmp_path / "a.png", icc_profile=srgb(), save_all=True, append_images=images[1:], duration=40)
@@ -101,7 +101,7 @@ def exif_with_a_maker_note() -> bytes:
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
-def test_the_turn_of_the_picture_is_not_that_of_a_maker_note(tmp_path: Path, suffix: str) -> None:
+def test_the_orientation_in_a_maker_note_is_ignored(tmp_path: Path, suffix: str) -> None:
     image = picture(64, 48)
     path = tmp_path / f"a{suffix}"
     exif = Image.Exif()
@@ -113,19 +113,19 @@ def test_the_turn_of_the_picture_is_not_that_of_a_maker_note(tmp_path: Path, suf
     assert (info.width, info.height, info.rotation) == (64, 48, 90)
 
 
-def test_a_tiled_heic_is_one_picture(tmp_path: Path) -> None:
+def test_a_tiled_heic_is_read_completely(tmp_path: Path) -> None:
     image = picture(128, 128)
     assert np.abs(shown(tiled_heic(tmp_path / "a.heic", image)) - image).max() <= 12
 
 
-def test_a_damaged_heic_is_refused_instead_of_a_tile_of_it(tmp_path: Path) -> None:
+def test_a_damaged_heic_is_an_input_error(tmp_path: Path) -> None:
     path = tiled_heic(tmp_path / "a.heic", picture(128, 128))
     path.write_bytes(path.read_bytes()[:700])
     with pytest.raises(InputError, match=r"a\.heic cannot be read as a picture"):
         list(read_frames(path))
 
 
-def test_deep_and_gray_pictures(tmp_path: Path) -> None:
+def test_16_bit_and_gray_pictures_are_read(tmp_path: Path) -> None:
     ramp = np.tile(np.arange(256, dtype=np.uint16) * 257, (4, 1))
     Image.fromarray(ramp).save(tmp_path / "deep.png")
     assert np.array_equal(shown(tmp_path / "deep.png")[0, :, 1], np.arange(256))
@@ -138,7 +138,7 @@ def test_jpeg_inside_tiff_is_not_black(tmp_path: Path) -> None:
     assert np.abs(shown(tmp_path / "a.tif") - picture(64, 48)).mean() < 3
 
 
-def test_a_palette_with_transparency_lies_on_white(tmp_path: Path) -> None:
+def test_a_transparent_palette_becomes_white(tmp_path: Path) -> None:
     indexed = Image.new("P", (8, 8), 1)
     indexed.putpalette([255, 0, 0, 0, 0, 255])
     indexed.paste(0, (0, 0, 4, 8))
@@ -146,20 +146,20 @@ def test_a_palette_with_transparency_lies_on_white(tmp_path: Path) -> None:
     assert np.array_equal(shown(tmp_path / "a.png")[0, [0, 7]], [(255, 255, 255), (0, 0, 255)])
 
 
-def test_who_made_a_picture_is_read_from_it(tmp_path: Path) -> None:
+def test_title_and_artist_are_read_from_exif(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x13B], exif[0x8298] = "A. Person", "(c) 2026 Example"
     Image.fromarray(picture(64, 48)).save(tmp_path / "a.jpg", exif=exif)
     assert probe(tmp_path / "a.jpg").metadata == {"artist": "A. Person", "copyright": "(c) 2026 Example"}
 
 
-def test_a_cut_off_photograph_gives_what_is_there(tmp_path: Path) -> None:
+def test_a_truncated_photograph_is_read_as_far_as_possible(tmp_path: Path) -> None:
     path = film(tmp_path / "a.jpg", [picture(256, 256)])
     path.write_bytes(path.read_bytes()[:-100])
     assert shown(path).shape == (256, 256, 3)
 
 
-def test_a_picture_of_too_many_pixels_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_with_too_many_pixels_is_an_input_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.fromarray(picture(64, 48)).save(tmp_path / "a.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(InputError, match="too many pixels"):

@@ -29,7 +29,7 @@ def difference(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> int:
 
 
 @pytest.mark.parametrize("suffix", FILMS)
-def test_every_container_gives_each_frame_once_in_order(tmp_path: Path, suffix: str) -> None:
+def test_every_container_yields_each_frame_once_in_order(tmp_path: Path, suffix: str) -> None:
     images = pictures(12)
     path = film(tmp_path / f"a{suffix}", images)
     frames = list(read_frames(path))
@@ -54,7 +54,7 @@ def test_a_still_picture_is_one_frame_at_zero(tmp_path: Path, suffix: str) -> No
     assert probe(path).is_still
 
 
-def test_an_animated_webp_is_no_damaged_file(tmp_path: Path) -> None:
+def test_an_animated_webp_has_its_own_message(tmp_path: Path) -> None:
     path = film(tmp_path / "a.webp", pictures(3), codec="libwebp_anim")
     for read in (probe, lambda path: next(read_frames(path))):
         with pytest.raises(InputError, match="animated WebP"):
@@ -69,7 +69,7 @@ def test_an_animation_keeps_its_times(tmp_path: Path) -> None:
     assert not probe(path).is_still
 
 
-def test_a_film_of_one_frame(tmp_path: Path) -> None:
+def test_a_film_of_one_frame_is_read(tmp_path: Path) -> None:
     path = film(tmp_path / "a.mp4", [picture(64, 48)])
     assert len(list(read_frames(path))) == 1
     assert probe(path).frames == 1
@@ -87,7 +87,7 @@ def test_transparent_pixels_are_white(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
 @pytest.mark.parametrize("rate", [Fraction(24000, 1001), Fraction(30000, 1001), Fraction(50), Fraction(25, 2)])
-def test_any_rate(tmp_path: Path, suffix: str, rate: Fraction) -> None:
+def test_times_are_exact_at_any_rate(tmp_path: Path, suffix: str, rate: Fraction) -> None:
     path = film(tmp_path / f"a{suffix}", pictures(10), rate)
     times = [frame.time for frame in read_frames(path)]
     assert times == pytest.approx([float(i / rate) for i in range(10)], abs=6e-4)
@@ -96,7 +96,7 @@ def test_any_rate(tmp_path: Path, suffix: str, rate: Fraction) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
-def test_variable_rate(tmp_path: Path, suffix: str) -> None:
+def test_times_of_a_variable_rate_are_kept(tmp_path: Path, suffix: str) -> None:
     times = [0, 0.04, 0.1, 0.12, 0.3, 0.31, 0.5, 0.55, 0.61, 0.9]
     path = film(tmp_path / f"a{suffix}", pictures(10), 25, times=times)
     assert [frame.time for frame in read_frames(path)] == pytest.approx(times, abs=1e-3)
@@ -105,13 +105,13 @@ def test_variable_rate(tmp_path: Path, suffix: str) -> None:
     assert float(info.rate) == pytest.approx(10 / 0.94, rel=0.01)
 
 
-def test_a_film_whose_clock_does_not_start_at_zero(tmp_path: Path) -> None:
+def test_the_first_frame_is_at_time_zero(tmp_path: Path) -> None:
     path = film(tmp_path / "a.mkv", pictures(5), times=[3 + i / 25 for i in range(5)])
     assert [frame.time for frame in read_frames(path)] == pytest.approx([i / 25 for i in range(5)], abs=1e-3)
 
 
 @pytest.mark.parametrize(("start", "end"), [(0.0, 0.4), (0.2, None), (0.2, 0.4), (7.0, 7.2), (7.02, None), (99, None)])
-def test_a_part_of_a_film_is_what_the_whole_film_has_there(tmp_path: Path, start: float, end: float | None) -> None:
+def test_a_part_equals_that_of_the_whole_film(tmp_path: Path, start: float, end: float | None) -> None:
     path = film(tmp_path / "a.mp4", pictures(200, 32, 32), options={"g": "50", "bf": "2"})
     whole = [f for f in read_frames(path) if f.time >= start - 1e-6 and (end is None or f.time < end - 1e-6)]
     part = list(read_frames(path, start, end))
@@ -135,7 +135,7 @@ SOUGHT = [
 
 
 @pytest.mark.parametrize(("suffix", "codec", "gop"), SOUGHT)
-def test_reading_that_begins_late_loses_no_frame(tmp_path: Path, suffix: str, codec: str | None, gop: str) -> None:
+def test_a_late_start_loses_no_frame(tmp_path: Path, suffix: str, codec: str | None, gop: str) -> None:
     path = film(tmp_path / f"a{suffix}", snow(200), codec=codec, options={"g": gop, "bf": "2"})
     whole = list(read_frames(path))
     for start in np.arange(5.1, 7.9, 0.4):
@@ -146,15 +146,13 @@ def test_reading_that_begins_late_loses_no_frame(tmp_path: Path, suffix: str, co
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".flv", ".avi", ".ts", ".mpg"])
-def test_a_film_with_key_frames_is_not_read_from_its_beginning(
-    tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_late_start_seeks_to_a_key_frame(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     path = film(tmp_path / f"a{suffix}", snow(200), options={"g": "12"})
     monkeypatch.setattr(module, "_from_the_beginning", lambda path: pytest.fail("the film was opened again"))
     assert next(read_frames(path, 7.0)).time == pytest.approx(7.0, abs=1e-3)
 
 
-def test_a_film_that_changes_its_size_keeps_its_first(tmp_path: Path) -> None:
+def test_frames_of_another_size_are_scaled_to_the_first(tmp_path: Path) -> None:
     sizes = [(64, 48), (32, 24)]
     options = {"g": "25", "bf": "0"}
     parts = [film(tmp_path / f"{w}.h264", pictures(150, w, h), options=options) for w, h in sizes]
@@ -199,7 +197,7 @@ def test_display_matrices_are_applied(tmp_path: Path, case: str) -> None:
     ),
 )
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_photographs_are_turned_by_exif(tmp_path: Path, tag: int, case: str, order: str) -> None:
+def test_photographs_are_rotated_by_exif(tmp_path: Path, tag: int, case: str, order: str) -> None:
     image = picture(64, 48)
     path = film(tmp_path / "a.jpg", [image])
     tiff = struct.pack(f"{order}2sHIHHHIHHI", b"II" if order == "<" else b"MM", 42, 8, 1, 274, 3, 1, tag, 0, 0)
@@ -211,7 +209,7 @@ def test_photographs_are_turned_by_exif(tmp_path: Path, tag: int, case: str, ord
 
 @pytest.mark.parametrize("color_range", [1, 2])
 @pytest.mark.parametrize("matrix", [1, 5, 6, 9])
-def test_declared_colors_are_honoured(tmp_path: Path, color_range: int, matrix: int) -> None:
+def test_declared_colors_are_respected(tmp_path: Path, color_range: int, matrix: int) -> None:
     image = picture(64, 48)
     tags = (color_range, matrix)
     path = film(tmp_path / "a.mp4", [image] * 2, pixel_format="yuv444p", tags=tags, options={"crf": "0"})
@@ -222,7 +220,7 @@ def test_declared_colors_are_honoured(tmp_path: Path, color_range: int, matrix: 
     assert (info.color_range, info.colorspace) == tags
 
 
-def test_a_cut_off_film_gives_what_is_there(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_truncated_film_is_read_as_far_as_possible(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = film(tmp_path / "a.mp4", pictures(60), container_options={"movflags": "faststart"}, options={"g": "10"})
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * 2 // 3])
@@ -274,7 +272,7 @@ CASES = ["missing", "empty", "text", "plain text", "noise", "header cut off", "f
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_is_no_film_is_refused_in_one_sentence(tmp_path: Path, case: str) -> None:
+def test_other_files_are_input_errors(tmp_path: Path, case: str) -> None:
     path = unreadable(tmp_path, case)
     for read in (probe, lambda path: next(read_frames(path))):
         with pytest.raises(InputError, match=path.name) as error:
@@ -283,7 +281,7 @@ def test_what_is_no_film_is_refused_in_one_sentence(tmp_path: Path, case: str) -
         assert str(error.value).endswith(".")
 
 
-def test_names_with_odd_characters(tmp_path: Path) -> None:
+def test_file_names_may_have_special_characters(tmp_path: Path) -> None:
     for name in ("a b.mp4", "http:x.mp4", "-a.mp4", "100%d.mp4", "Zoë's 映画.mp4"):
         path = film(tmp_path / "plain.mp4", pictures(3)).rename(tmp_path / name)
         assert len(list(read_frames(path))) == 3

@@ -38,21 +38,21 @@ def test_difference_ignores_exposure_and_contrast() -> None:
     assert difference(picture, -picture) > 0.5
 
 
-def test_a_hard_cut_is_found_once_each_time() -> None:
+def test_each_cut_is_detected_once() -> None:
     assert cuts([scenery(1)] * 8 + [scenery(2)] * 8 + [scenery(3)] * 3) == [8, 16]
 
 
-def test_two_speakers_in_one_framing() -> None:
+def test_a_cut_between_two_speakers_is_detected() -> None:
     assert cuts([speaker(1, 160, 120)] * 8 + [speaker(2, 160, 120)] * 8) == [8]
 
 
-def test_a_still_picture_and_a_moving_head_are_no_cuts() -> None:
+def test_a_still_picture_and_a_moving_head_are_not_cuts() -> None:
     assert cuts([scenery(1)] * 10) == []
     nodding = [speaker(1, 160 + 30 * np.sin(k / 3), 120 + 20 * np.sin(k / 2)) for k in range(40)]
     assert cuts(nodding) == []
 
 
-def test_a_pan_is_no_cut() -> None:
+def test_a_pan_is_not_a_cut() -> None:
     wide = scenery(4, 240, 960)
     assert cuts([np.ascontiguousarray(wide[:, x : x + 320]) for x in range(0, 640, 16)]) == []
 
@@ -60,18 +60,18 @@ def test_a_pan_is_no_cut() -> None:
 @pytest.mark.parametrize(
     "flash", [lambda x: x + 90, lambda x: x * 1.6, lambda x: 0 * x + 255, lambda x: 0 * x, lambda x: 0.3 * x]
 )
-def test_flashes_and_black_frames_are_no_cuts(flash: object) -> None:
+def test_flashes_and_black_frames_are_not_cuts(flash: object) -> None:
     assert callable(flash)
     lit = np.clip(flash(scenery(5).astype(np.float64)), 0, 255).astype(np.uint8)
     assert cuts([scenery(5)] * 6 + [lit] * 2 + [scenery(5)] * 6) == []
 
 
-def test_a_cut_behind_a_black_frame_is_found_after_it() -> None:
+def test_a_cut_after_a_black_frame_is_detected() -> None:
     black = np.zeros((240, 320, 3), np.uint8)
     assert cuts([scenery(1)] * 5 + [black] * 3 + [scenery(2)] * 5) == [8]
 
 
-def test_shaky_footage_is_no_row_of_cuts() -> None:
+def test_shaky_footage_is_not_full_of_cuts() -> None:
     """Jolts beyond the reach of the shift, there and back every other frame, of one scene."""
     wide = scenery(6, 240, 480)
     jumping = [np.ascontiguousarray(wide[:, x : x + 320]) for x in [0, 55] * 15]
@@ -81,5 +81,5 @@ def test_shaky_footage_is_no_row_of_cuts() -> None:
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (1080, 1920), (33, 500)])
-def test_any_size(shape: tuple[int, int]) -> None:
+def test_pictures_of_any_size_are_compared(shape: tuple[int, int]) -> None:
     assert thumbnail(np.zeros((*shape, 3), np.uint8)).shape == (24, 24)

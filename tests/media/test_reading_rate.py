@@ -19,19 +19,19 @@ def rounded(times: list[float]) -> list[tuple[None, float]]:
     return [(None, round(1000 * time) / 1000) for time in times]
 
 
-def test_rounded_times_are_put_back() -> None:
+def test_rounded_times_are_restored() -> None:
     exact = [float(number / CINEMA) for number in range(500)]
     assert [time for _, time in restore_times(rounded(exact), CINEMA, MILLISECOND)] == pytest.approx(exact, abs=1e-9)
 
 
-def test_after_a_pause_times_go_on_from_there() -> None:
+def test_times_after_a_pause_are_relative_to_it() -> None:
     exact = [0.0, 0.04, 0.08, 1.0, 1.04, 1.08]
     assert [time for _, time in restore_times(rounded(exact), Fraction(25), MILLISECOND)] == pytest.approx(exact)
     odd = [0.0, 0.04, 0.08, 1.017, 1.057]
     assert [time for _, time in restore_times(rounded(odd), Fraction(25), MILLISECOND)] == pytest.approx(odd)
 
 
-def test_times_always_grow() -> None:
+def test_restored_times_increase() -> None:
     times = [
         time
         for _, time in restore_times([(None, time) for time in (0.0, 0.001, 0.002, 0.04)], Fraction(25), MILLISECOND)
@@ -39,7 +39,7 @@ def test_times_always_grow() -> None:
     assert all(after > before for before, after in pairwise(times))
 
 
-def test_the_rate_is_one_by_which_the_stamps_are_true() -> None:
+def test_the_nominal_rate_fits_the_timestamps() -> None:
     span = Fraction(round(1000 * 249 / CINEMA), 1000)
     assert nominal_rate(span, 249, MILLISECOND, Fraction(983, 41)) == CINEMA
     assert nominal_rate(Fraction(1983, 1000), 119, MILLISECOND, Fraction(60)) == 60

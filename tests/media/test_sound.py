@@ -62,20 +62,20 @@ def placed(path: Path, layout: str, channels: Sequence[str], wave: NDArray[np.fl
         ("4.0", "BC", 0.5, 0.5),
     ],
 )
-def test_each_place_has_its_weight(
+def test_each_channel_position_has_its_weight(
     tmp_path: Path, suffix: str, layout: str, channel: str, left: float, right: float
 ) -> None:
     mixed = read(placed(tmp_path / f"a{suffix}", layout, [channel], tone()))
     assert [level(side) / level(tone()) for side in mixed] == pytest.approx([left, right], abs=0.005)
 
 
-def test_a_mix_above_full_scale_is_scaled_by_its_own_peak(tmp_path: Path) -> None:
+def test_a_mix_above_full_scale_is_scaled_by_its_peak(tmp_path: Path) -> None:
     mixed = read(placed(tmp_path / "a.wav", "5.1", ["FL", "FR", "FC", "BL", "BR"], tone(peak=0.8)))
     assert np.abs(mixed).max() == pytest.approx(1, abs=0.01)
     assert level(mixed) == pytest.approx(level(tone(peak=1.0)), rel=0.01)
 
 
-def test_what_only_the_low_frequency_channel_says_is_heard(tmp_path: Path) -> None:
+def test_speech_only_in_the_low_frequency_channel_is_kept(tmp_path: Path) -> None:
     """FLAC has a place for each of six channels, whatever a recorder puts there."""
     assert level(read(placed(tmp_path / "a.flac", "5.1", ["LFE"], tone()))) == pytest.approx(level(tone()), rel=0.01)
     loud = read(placed(tmp_path / "b.flac", "5.1", ["FC", "LFE"], tone()))
@@ -93,7 +93,7 @@ def tracks(path: Path, *channels: NDArray[np.float32]) -> Path:
 
 
 @pytest.mark.parametrize("count", [3, 4, 6, 8])
-def test_every_track_of_a_recorder_is_heard(tmp_path: Path, count: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_all_tracks_of_a_recorder_are_mixed(tmp_path: Path, count: int, caplog: pytest.LogCaptureFixture) -> None:
     for sounding in range(count):
         silent = [np.zeros(RATE, np.float32)] * count
         path = tracks(tmp_path / f"{sounding}.wav", *silent[:sounding], tone(), *silent[sounding + 1 :])
@@ -104,7 +104,7 @@ def test_every_track_of_a_recorder_is_heard(tmp_path: Path, count: int, caplog: 
         assert f"its {count} tracks are mixed to mono" in caplog.text
 
 
-def test_tracks_that_say_the_same_are_no_louder_together_and_opposite_ones_do_not_cancel(tmp_path: Path) -> None:
+def test_equal_tracks_keep_their_level_and_opposite_ones_do_not_cancel(tmp_path: Path) -> None:
     assert level(read(tracks(tmp_path / "a.wav", *[tone()] * 4))) == pytest.approx(level(tone()), rel=0.01)
     opposite = tracks(tmp_path / "b.wav", tone(), -tone(), np.zeros(RATE, np.float32))
     assert level(read(opposite)) == pytest.approx(level(tone()), rel=0.01)
@@ -112,9 +112,7 @@ def test_tracks_that_say_the_same_are_no_louder_together_and_opposite_ones_do_no
 
 @pytest.mark.parametrize(("bits", "suffix"), [(32, ".wav"), (64, ".wav"), (32, ".mka"), (32, ".mov")])
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, 1e4])
-def test_samples_that_are_no_sound_are_refused_at_their_time(
-    tmp_path: Path, bits: int, suffix: str, wrong: float
-) -> None:
+def test_invalid_samples_are_reported_with_their_time(tmp_path: Path, bits: int, suffix: str, wrong: float) -> None:
     samples = tone()[None].copy()
     samples[:, 8000:8100] = wrong
     path = tmp_path / f"a{suffix}"
@@ -131,7 +129,7 @@ def test_samples_that_are_no_sound_are_refused_at_their_time(
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov", ".ts"])
-def test_words_before_the_first_picture_belong_to_a_speech(tmp_path: Path, suffix: str) -> None:
+def test_a_speech_includes_sound_before_the_first_picture(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
     with av.open(str(path), "w") as container:
         video: Any = container.add_stream("libx264", rate=25)

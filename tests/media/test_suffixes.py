@@ -18,7 +18,7 @@ def touch(path: Path) -> Path:
     return path
 
 
-def test_hidden_files_and_folders_are_no_media(tmp_path: Path) -> None:
+def test_hidden_files_and_folders_are_not_media(tmp_path: Path) -> None:
     assert is_media(touch(tmp_path / "A.MP4"), FILMS)
     assert not is_media(touch(tmp_path / "._A.MP4"), FILMS)
     assert not is_media(touch(tmp_path / "a.wav"), FILMS)
@@ -27,7 +27,7 @@ def test_hidden_files_and_folders_are_no_media(tmp_path: Path) -> None:
     assert not is_media(tmp_path / "absent.mp4", FILMS)
 
 
-def test_no_ending_is_of_two_kinds() -> None:
+def test_no_suffix_has_two_kinds() -> None:
     assert not FILMS & PICTURES | FILMS & SOUNDS | PICTURES & SOUNDS
     assert all(ending == ending.lower() and ending.startswith(".") for ending in FILMS | PICTURES | SOUNDS)
 
@@ -48,7 +48,7 @@ def test_pictures_in_folders_are_dubbed(tmp_path: Path, ending: str) -> None:
 
 
 @pytest.mark.parametrize("ending", sorted(SOUNDS))
-def test_recordings_in_folders_are_spoken(tmp_path: Path, ending: str) -> None:
+def test_recordings_in_folders_are_used_as_speech(tmp_path: Path, ending: str) -> None:
     film, words = touch(tmp_path / "a.mp4"), touch(tmp_path / "words" / f"b{ending}")
     assert [job.speech for job in pair(film, words.parent, tmp_path / "out")] == [words]
 

@@ -42,7 +42,7 @@ def difference(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> int:
 
 
 @pytest.mark.parametrize("suffix", CONTAINERS)
-def test_frames_come_back(tmp_path: Path, suffix: str) -> None:
+def test_written_frames_are_read_back(tmp_path: Path, suffix: str) -> None:
     images = pictures(20)
     frames = list(read_frames(written(tmp_path / f"a{suffix}", images, crf=4)))
     assert [frame.time for frame in frames] == pytest.approx([i / 25 for i in range(20)], abs=1e-9)
@@ -70,7 +70,7 @@ def test_every_size_plays_everywhere(tmp_path: Path, width: int, height: int, ca
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 @pytest.mark.parametrize("rate", [Fraction(24000, 1001), Fraction(30000, 1001), 50, 29.97, Fraction(1234567, 98765)])
-def test_every_rate_is_kept(tmp_path: Path, suffix: str, rate: Fraction | float) -> None:
+def test_every_frame_rate_is_kept(tmp_path: Path, suffix: str, rate: Fraction | float) -> None:
     path = written(tmp_path / f"a{suffix}", pictures(30), rate)
     exact = [float(i / Fraction(rate)) for i in range(30)]
     assert [frame.time for frame in read_frames(path)] == pytest.approx(exact, abs=1e-3)
@@ -82,7 +82,7 @@ def test_every_rate_is_kept(tmp_path: Path, suffix: str, rate: Fraction | float)
 
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(gaps=st.lists(st.floats(0.005, 0.5), min_size=2, max_size=12), suffix=st.sampled_from([".mp4", ".mkv"]))
-def test_times_of_a_variable_rate_come_back(tmp_path: Path, gaps: list[float], suffix: str) -> None:
+def test_variable_times_are_read_back(tmp_path: Path, gaps: list[float], suffix: str) -> None:
     times = np.cumsum([0.0, *gaps])
     path = tmp_path / f"a{suffix}"
     with VideoWriter(path, 32, 32, 25) as writer:
@@ -93,7 +93,7 @@ def test_times_of_a_variable_rate_come_back(tmp_path: Path, gaps: list[float], s
 
 @pytest.mark.parametrize("suffix", CONTAINERS)
 @pytest.mark.parametrize("times", [[0.0], [0.0, 0.04, 0.08], [0.0, 0.04, 0.9, 1.0, 1.1, 1.5, 1.52, 1.9], HALTING])
-def test_the_last_frame_lasts_until_the_end_that_is_given(tmp_path: Path, times: list[float], suffix: str) -> None:
+def test_the_last_frame_lasts_until_the_given_end(tmp_path: Path, times: list[float], suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
     with VideoWriter(path, 32, 32, 25, end=3.2) as writer:
         for time in times:
@@ -105,7 +105,7 @@ def test_the_last_frame_lasts_until_the_end_that_is_given(tmp_path: Path, times:
 
 @pytest.mark.parametrize("color_range", [1, 2])
 @pytest.mark.parametrize("matrix", [1, 5, 6, 7, 9])
-def test_colors_and_their_tags_come_back(tmp_path: Path, color_range: int, matrix: int) -> None:
+def test_colors_and_tags_are_read_back(tmp_path: Path, color_range: int, matrix: int) -> None:
     image = picture(64, 48)
     source = probe(written(tmp_path / "source.mp4", [image] * 2))
     like = replace(source, color_range=color_range, colorspace=matrix, primaries=9, transfer=6)
@@ -117,7 +117,7 @@ def test_colors_and_their_tags_come_back(tmp_path: Path, color_range: int, matri
     assert np.abs(error.mean(axis=(0, 1))).max() < 0.7
 
 
-def test_a_film_that_declares_nothing_stays_so_and_keeps_its_colors(tmp_path: Path) -> None:
+def test_undeclared_colors_stay_undeclared_and_equal(tmp_path: Path) -> None:
     source = film(tmp_path / "source.mp4", pictures(3))
     frames = [frame.image for frame in read_frames(source)]
     path = written(tmp_path / "a.mp4", frames, like=probe(source), crf=1)
@@ -126,7 +126,7 @@ def test_a_film_that_declares_nothing_stays_so_and_keeps_its_colors(tmp_path: Pa
 
 
 @pytest.mark.parametrize(("transfer", "white"), [(16, 0.58), (18, 0.75)])
-def test_high_dynamic_range_becomes_a_standard_film_that_says_so(tmp_path: Path, transfer: int, white: float) -> None:
+def test_hdr_becomes_sdr_with_a_remark(tmp_path: Path, transfer: int, white: float) -> None:
     """BT.2408: diffuse white is 58 % of PQ's scale and 75 % of HLG's; both are white in the result."""
     path = tmp_path / "hdr.mp4"
     with av.open(str(path), "w") as container:
@@ -152,7 +152,7 @@ def test_high_dynamic_range_becomes_a_standard_film_that_says_so(tmp_path: Path,
     assert (result.transfer, result.primaries, result.colorspace, result.pixel_format) == (1, 1, 1, "yuv420p")
 
 
-def test_a_still_picture_becomes_a_film_that_declares_its_colors(tmp_path: Path) -> None:
+def test_a_film_of_a_still_picture_declares_its_colors(tmp_path: Path) -> None:
     still = probe(film(tmp_path / "a.png", [picture(64, 48)]))
     info = probe(written(tmp_path / "a.mp4", pictures(3), like=still))
     assert (info.color_range, info.colorspace, info.primaries, info.transfer) == (1, 1, 1, 1)
@@ -173,7 +173,7 @@ def test_conversion_inverts_itself(
     assert difference(FrameToRGB()(frame)[: size[1], : size[0]], image) <= 3
 
 
-def test_frames_that_change_size_on_the_way_are_scaled_to_the_first() -> None:
+def test_frames_that_change_size_are_scaled_to_the_first() -> None:
     to_rgb = FrameToRGB()
     for size in ((64, 48), (32, 24), (128, 96)):
         frame = RGBToFrame(ColorTags(), *size)(picture(*size))
@@ -182,7 +182,7 @@ def test_frames_that_change_size_on_the_way_are_scaled_to_the_first() -> None:
 
 @pytest.mark.parametrize("keys", [["comment"], ["comment", "lipsmith", "title"], ["lipsmith.model"]])
 @pytest.mark.parametrize("suffix", CONTAINERS)
-def test_metadata_come_back(tmp_path: Path, suffix: str, keys: list[str]) -> None:
+def test_metadata_are_read_back(tmp_path: Path, suffix: str, keys: list[str]) -> None:
     metadata = {key: f"Made with care: {key} ü\n2" for key in keys}
     path = written(tmp_path / f"a{suffix}", pictures(2), metadata=metadata)
     assert metadata.items() <= probe(path).metadata.items()
@@ -195,7 +195,7 @@ def test_the_index_comes_first_in_mp4(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", CONTAINERS)
 @pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000, 13000])
-def test_a_click_stays_where_it_is(tmp_path: Path, suffix: str, rate: int) -> None:
+def test_a_click_keeps_its_time(tmp_path: Path, suffix: str, rate: int) -> None:
     wave = click(0.61, 1.1037, rate)
     path = written(tmp_path / f"a{suffix}", pictures(40), audio=wave, audio_rate=rate)
     heard = read_audio(path)
@@ -204,7 +204,7 @@ def test_a_click_stays_where_it_is(tmp_path: Path, suffix: str, rate: int) -> No
 
 
 @pytest.mark.parametrize("seconds", [0.3, 1.0, 1.6037, 4.0])
-def test_sound_is_whole_whatever_the_length_of_the_picture(tmp_path: Path, seconds: float) -> None:
+def test_the_sound_is_complete_for_any_length_of_the_picture(tmp_path: Path, seconds: float) -> None:
     wave = click(seconds - 0.002, seconds, 16000)
     path = written(tmp_path / "a.mp4", pictures(25), audio=wave)
     heard = read_audio(path)
@@ -228,13 +228,13 @@ def test_surround_sound_becomes_stereo(tmp_path: Path) -> None:
     assert open_sound(written(tmp_path / "a.mp4", pictures(5), audio_source=source)).channels == 2
 
 
-def test_stereo_arrays_and_no_samples_at_all(tmp_path: Path) -> None:
+def test_stereo_and_empty_arrays_are_accepted(tmp_path: Path) -> None:
     stereo = np.zeros((2, 8000), np.float32)
     assert open_sound(written(tmp_path / "a.mp4", pictures(3), audio=stereo)).channels == 2
     assert not probe(written(tmp_path / "b.mp4", pictures(3), audio=stereo[0, :0])).has_audio
 
 
-def test_an_existing_film_is_replaced_only_by_a_whole_one(tmp_path: Path) -> None:
+def test_an_existing_film_is_replaced_only_by_a_complete_one(tmp_path: Path) -> None:
     path = written(tmp_path / "a.mp4", pictures(3))
     before = path.read_bytes()
     with pytest.raises(ValueError), VideoWriter(path, 64, 48, 25) as writer:
@@ -247,7 +247,7 @@ def test_an_existing_film_is_replaced_only_by_a_whole_one(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, ValueError, SystemExit])
 @pytest.mark.parametrize("frames", [0, 1, 60])
-def test_nothing_is_left_after_an_interruption(tmp_path: Path, kind: type[BaseException], frames: int) -> None:
+def test_an_interruption_leaves_no_files(tmp_path: Path, kind: type[BaseException], frames: int) -> None:
     def interrupted() -> None:
         with VideoWriter(tmp_path / "a.mp4", 64, 48, 25, audio=click(0.1, 3, 16000)) as writer:
             assert len(list(tmp_path.iterdir())) == 1
@@ -260,39 +260,39 @@ def test_nothing_is_left_after_an_interruption(tmp_path: Path, kind: type[BaseEx
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_film_without_frames_is_refused(tmp_path: Path) -> None:
+def test_a_film_without_frames_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(LipsmithError, match="no frame"), VideoWriter(tmp_path / "a.mp4", 64, 48, 25):
         pass
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_frame_of_another_size_is_refused(tmp_path: Path) -> None:
+def test_a_frame_of_another_size_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="64 x 48"), VideoWriter(tmp_path / "a.mp4", 64, 48, 25) as writer:
         writer.write(picture(48, 64))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_frames_that_are_not_bytes_are_refused(tmp_path: Path) -> None:
+def test_frames_of_another_type_are_rejected(tmp_path: Path) -> None:
     floats: Any = np.zeros((48, 64, 3), np.float32)
     with pytest.raises(ValueError, match="float32"), VideoWriter(tmp_path / "a.mp4", 64, 48, 25) as writer:
         writer.write(floats)
 
 
-def test_what_the_encoder_refuses_is_one_sentence(tmp_path: Path) -> None:
+def test_an_encoder_error_is_one_sentence(tmp_path: Path) -> None:
     image = np.zeros((2, 20_000, 3), np.uint8)
     with pytest.raises(LipsmithError, match=r"was not written: .*\.$"):
         written(tmp_path / "a.mp4", [image])
     assert list(tmp_path.iterdir()) == []
 
 
-def test_places_that_cannot_be_written_to(tmp_path: Path) -> None:
+def test_paths_that_are_not_writable_are_usage_errors(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path / "missing" / "a.mp4", tmp_path / "file" / "a.mp4"):
         with pytest.raises(UsageError, match="cannot be written"), VideoWriter(path, 64, 48, 25):
             pass
 
 
-def test_wrong_requests(tmp_path: Path) -> None:
+def test_invalid_arguments_are_usage_errors(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"\.mp4, \.m4v, \.mov, \.mkv"):
         VideoWriter(tmp_path / "a.gif", 64, 48, 25)
     silent = film(tmp_path / "silent.mp4", pictures(2))
@@ -306,7 +306,7 @@ def test_wrong_requests(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="file size limits are POSIX")
-def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error_and_leaves_no_files(tmp_path: Path) -> None:
     import resource
     import signal
 
@@ -330,13 +330,13 @@ def test_the_result_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
     assert path.stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
-def test_pixels_that_are_not_square_stay_so(tmp_path: Path) -> None:
+def test_the_pixel_aspect_ratio_is_kept(tmp_path: Path) -> None:
     like = replace(probe(written(tmp_path / "b.mp4", pictures(2))), sample_aspect=Fraction(4, 3))
     assert probe(written(tmp_path / "a.mp4", pictures(2), like=like)).sample_aspect == Fraction(4, 3)
 
 
 @pytest.mark.parametrize("suffix", CONTAINERS)
-def test_chapters_and_the_language_of_the_sound_come_back(tmp_path: Path, suffix: str) -> None:
+def test_chapters_and_language_are_read_back(tmp_path: Path, suffix: str) -> None:
     chapters = [Chapter(0.0, 0.48, "One"), Chapter(0.48, 0.8, "Two ü")]
     wave = click(0.1, 0.8, 16000)
     path = written(tmp_path / f"a{suffix}", pictures(20), audio=wave, chapters=chapters, language="fra")

@@ -20,7 +20,7 @@ CONTAINERS = [".mp4", ".m4v", ".mov", ".mkv"]
 
 
 @pytest.mark.parametrize("suffix", CONTAINERS)
-def test_parts_are_joined_as_they_were_encoded(tmp_path: Path, suffix: str) -> None:
+def test_parts_are_joined_without_encoding(tmp_path: Path, suffix: str) -> None:
     """Of any rate, the last frame to the end that is given, the sound where it belongs."""
     images = [np.roll(picture(64, 48), 3 * i, axis=1) for i in range(60)]
     times = np.concatenate([np.arange(30) / 25, 1.2 + np.cumsum(np.random.default_rng(0).uniform(0.01, 0.2, 30))])
@@ -43,7 +43,7 @@ def test_parts_are_joined_as_they_were_encoded(tmp_path: Path, suffix: str) -> N
         assert container.duration == pytest.approx(end * 1e6, abs=2e3)
 
 
-def test_a_part_of_another_film_is_refused(tmp_path: Path) -> None:
+def test_a_part_with_other_settings_is_rejected(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "0.nut", 32, 32, 25, part_of=tmp_path / "a.mp4") as part:
         part.write(picture(32, 32))
     with pytest.raises(LipsmithError, match="differently"), VideoWriter(tmp_path / "a.mp4", 64, 48, 25) as writer:
@@ -51,7 +51,7 @@ def test_a_part_of_another_film_is_refused(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["0.nut"]
 
 
-def test_a_part_tells_of_the_film_that_it_belongs_to(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_messages_about_a_part_name_its_film(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with (
         pytest.raises(LipsmithError, match=r"a\.mp4 was not written"),
         VideoWriter(tmp_path / "0.nut", 33, 32, 25, part_of=tmp_path / "a.mp4"),
@@ -73,7 +73,7 @@ print(hashlib.sha256(Path(sys.argv[1]).read_bytes()).hexdigest())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc fills memory with what is asked for")
-def test_equal_frames_give_equal_films_whatever_memory_holds(tmp_path: Path) -> None:
+def test_equal_frames_give_equal_films(tmp_path: Path) -> None:
     words = [sys.executable, "-c", ENCODED_TWICE, str(tmp_path / "a.mp4")]
     path = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
     hashes = {

@@ -24,7 +24,7 @@ def test_spans_are_in_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     assert SpeechDetector()(np.zeros(16000, np.float32)) == [(0.1, 0.25), (0.5, 1.0)]
 
 
-def test_without_silero_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_silero_is_reported_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "silero_vad", None)
     with pytest.raises(InputError, match=r"install lipsmith\[measure\]"):
         SpeechDetector()

@@ -23,7 +23,7 @@ def heard(conversation: Conversation) -> NDArray[np.float32]:
     return np.concatenate(list(conversation.sound().blocks), axis=1)[0]
 
 
-def test_a_speech_alone_is_what_it_is_without_a_conversation() -> None:
+def test_a_single_turn_equals_its_speech() -> None:
     plain, said = load_speech(WAVE), converse([Turn(3, WAVE)])
     assert said.seconds == plain.seconds == 1
     assert list(said.voices) == [3]
@@ -32,7 +32,7 @@ def test_a_speech_alone_is_what_it_is_without_a_conversation() -> None:
 
 
 @pytest.mark.parametrize("start", [0.5, 0.50331])
-def test_a_speech_that_begins_later_is_heard_and_said_later(start: float) -> None:
+def test_a_later_turn_shifts_sound_and_mel(start: float) -> None:
     said = converse([Turn(1, WAVE, start)])
     silence = np.zeros(round(start * 16_000), np.float32)
     late = np.concatenate([silence, WAVE])
@@ -43,7 +43,7 @@ def test_a_speech_that_begins_later_is_heard_and_said_later(start: float) -> Non
     assert np.allclose(said.voices[1].mel[:, step + 4 :], mel_spectrogram(late)[:, step + 4 :], atol=1e-4)
 
 
-def test_each_face_says_its_own_and_all_are_heard() -> None:
+def test_each_face_has_its_speech_and_the_sound_is_the_sum() -> None:
     said = converse([Turn(2, 0.5 * WAVE, 0.5), Turn(1, WAVE / 4, end=0.75)])
     assert said.seconds == 1.5
     first, second = said.voices[1], said.voices[2]
@@ -89,12 +89,12 @@ def test_turns_of_one_face_do_not_overlap() -> None:
 
 
 @pytest.mark.parametrize(("start", "end"), [(-1, None), (np.nan, None), (np.inf, None), (2, 2), (2, 1), (0, np.inf)])
-def test_times_that_cannot_be(start: float, end: float | None) -> None:
+def test_invalid_times_are_usage_errors(start: float, end: float | None) -> None:
     with pytest.raises(UsageError, match=r"^The (start|end), "):
         Turn(1, WAVE, start, end)
 
 
-def test_files_at_their_own_rate(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_files_of_any_rate_are_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     finer = write_wav(tmp_path / "finer.wav", np.repeat(WAVE, 3), rate=48_000, channels=2)
     quiet = write_wav(tmp_path / "quiet.wav", np.zeros(8_000, np.float32))
     said = converse([Turn(1, finer), Turn(2, quiet)])

@@ -24,7 +24,7 @@ from video_samples import click, film, loudest, pictures, sound
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 44100, 48000, 96000])
-def test_any_rate_becomes_16_khz_with_nothing_moved(tmp_path: Path, rate: int) -> None:
+def test_any_rate_becomes_16_khz_without_a_shift(tmp_path: Path, rate: int) -> None:
     wave = read_audio(sound(tmp_path / "a.wav", click(0.7, 1.25, rate)[None], rate))
     assert wave.dtype == np.float32
     assert len(wave) == pytest.approx(1.25 * SAMPLE_RATE, abs=1)
@@ -47,7 +47,7 @@ def test_stereo_is_averaged(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("second", [-1.0, -0.8, 0.0, 1.0])
-def test_no_phase_of_the_second_channel_silences_the_first(tmp_path: Path, second: float) -> None:
+def test_opposite_phase_does_not_silence_the_mix(tmp_path: Path, second: float) -> None:
     tone = (0.5 * np.sin(np.arange(16_000) / 5)).astype(np.float32)
     quiet_start = np.concatenate([np.zeros(4000, np.float32), tone])
     path = sound(tmp_path / "a.wav", np.stack([quiet_start, second * quiet_start]), 16_000, layout="stereo")
@@ -55,7 +55,7 @@ def test_no_phase_of_the_second_channel_silences_the_first(tmp_path: Path, secon
     assert read_audio(path) == pytest.approx(expected, abs=1e-3)
 
 
-def test_a_wide_sound_keeps_its_middle() -> None:
+def test_a_wide_stereo_sound_keeps_its_center() -> None:
     rng = np.random.default_rng(0)
     middle, side = rng.normal(0, 0.1, 8000), rng.normal(0, 0.2, 8000)
     wide = np.stack([middle + side, middle - side]).astype(np.float32)
@@ -66,13 +66,13 @@ def test_a_wide_sound_keeps_its_middle() -> None:
 @pytest.mark.parametrize(
     ("suffix", "codec"), [(".mp3", "libmp3lame"), (".flac", "flac"), (".opus", "libopus"), (".m4a", "aac")]
 )
-def test_coded_sound_stays_in_place(tmp_path: Path, suffix: str, codec: str) -> None:
+def test_encoder_delay_is_compensated(tmp_path: Path, suffix: str, codec: str) -> None:
     wave = read_audio(sound(tmp_path / f"a{suffix}", click(0.7, 1.25, 48000)[None], 48000, codec))
     assert loudest(wave, SAMPLE_RATE) == pytest.approx(0.7, abs=2e-3)
     assert len(wave) == pytest.approx(1.25 * SAMPLE_RATE, abs=1)
 
 
-def test_a_song_with_a_cover_is_a_sound(tmp_path: Path) -> None:
+def test_cover_art_is_not_a_video(tmp_path: Path) -> None:
     wave = click(0.7, 1.25, 44100)[None]
     path = sound(tmp_path / "a.mp3", wave, 44100, "libmp3lame", cover=pictures(1)[0])
     assert loudest(read_audio(path), SAMPLE_RATE) == pytest.approx(0.7, abs=2e-3)
@@ -85,13 +85,13 @@ def test_sample_zero_is_at_the_first_frame(tmp_path: Path, suffix: str, start: f
     assert loudest(read_audio(path), SAMPLE_RATE) == pytest.approx(0.7 + start, abs=2e-3)
 
 
-def test_sound_of_a_film_that_starts_late_on_its_clock(tmp_path: Path) -> None:
+def test_a_late_clock_does_not_shift_the_sound(tmp_path: Path) -> None:
     times = [2 + i / 25 for i in range(40)]
     path = film(tmp_path / "a.mkv", pictures(40), times=times, audio=click(0.7, 1.5, 16000), audio_start=2.0)
     assert loudest(read_audio(path), SAMPLE_RATE) == pytest.approx(0.7, abs=2e-3)
 
 
-def test_lost_sound_is_silent_and_what_follows_stays_in_place(tmp_path: Path) -> None:
+def test_lost_sound_becomes_silence_of_equal_length(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).normal(0, 0.1, 32000).astype(np.float32)
     path = film(tmp_path / "a.mp4", pictures(50), audio=noise + click(1.8, 2.0, 16000))
     data = bytearray(path.read_bytes())
@@ -103,7 +103,7 @@ def test_lost_sound_is_silent_and_what_follows_stays_in_place(tmp_path: Path) ->
     assert len(wave) == 32000
 
 
-def test_files_without_sound_are_refused(tmp_path: Path) -> None:
+def test_files_without_sound_are_input_errors(tmp_path: Path) -> None:
     silent = film(tmp_path / "a.mp4", pictures(3))
     empty = tmp_path / "a.wav"
     empty.touch()
@@ -139,12 +139,12 @@ def test_mel_agrees_with_librosa(samples: int) -> None:
     assert np.abs(mel - expected).max() < 1e-4
 
 
-def test_silence_is_the_floor_and_so_is_nothing() -> None:
+def test_silence_and_empty_sound_are_at_the_floor() -> None:
     assert np.all(mel_spectrogram(np.zeros(1600, np.float32)) == -4)
     assert np.all(mel_spectrogram(np.zeros(0, np.float32)) == -4)
 
 
-def test_chunks_leave_no_seam(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_mel_does_not_depend_on_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     wave = voice(2)
     whole = mel_spectrogram(wave)
     monkeypatch.setattr(audio, "_CHUNK", 7)
@@ -165,7 +165,7 @@ def counting_mel(steps: int = 1000) -> NDArray[np.float32]:
 
 
 @given(st.integers(2, 300))
-def test_at_25_fps_windows_begin_where_the_paper_has_them(frame: int) -> None:
+def test_at_25_fps_windows_start_as_in_the_paper(frame: int) -> None:
     (window,) = mel_windows(counting_mel(), np.array([frame / 25]))
     begin = int(80 * (frame - 2) / 25)
     assert window.shape == (80, WINDOW)
@@ -179,7 +179,7 @@ def test_windows_are_centered_on_the_middle_of_a_frame(time: float, noise: float
     assert abs(center - MEL_RATE * (time + 1.0 + 0.02)) <= 1 + 1e-5
 
 
-def test_windows_over_the_edges_hear_silence() -> None:
+def test_windows_beyond_the_edges_are_silent() -> None:
     mel = counting_mel(20)
     first, last, beyond = mel_windows(mel, np.array([0.0, 19 / 80, 9.0]))
     assert first[0].tolist() == [-4.0] * 7 + list(range(9))
@@ -205,7 +205,7 @@ def shown_at(times: NDArray[np.float64], moment: float) -> int:
     moment=st.floats(0.3, 2.5),
     seed=st.integers(0, 99),
 )
-def test_a_click_is_heard_by_the_frame_that_shows_it(rate: Fraction | None, moment: float, seed: int) -> None:
+def test_a_click_is_in_the_window_of_its_frame(rate: Fraction | None, moment: float, seed: int) -> None:
     gaps = np.random.default_rng(seed).uniform(0.01, 0.08, 300) if rate is None else np.full(150, float(1 / rate))
     times = np.cumsum(gaps) - gaps[0]
     mel = mel_spectrogram(click(moment, 3.0, SAMPLE_RATE))
@@ -235,12 +235,12 @@ def two_tracks(path: Path, default: int) -> Path:
 
 
 @pytest.mark.parametrize("default", [0, 1])
-def test_of_several_tracks_the_default_is_heard(tmp_path: Path, default: int) -> None:
+def test_the_default_audio_track_is_read(tmp_path: Path, default: int) -> None:
     wave = read_audio(two_tracks(tmp_path / "two.mkv", default))
     assert np.allclose(wave, 0.1 * (default + 1), atol=1e-3)
 
 
-def test_a_clock_that_jumps_costs_no_memory(tmp_path: Path) -> None:
+def test_a_jumping_clock_needs_no_extra_memory(tmp_path: Path) -> None:
     path = tmp_path / "jump.mkv"
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream("pcm_s16le", rate=16_000, layout="mono")

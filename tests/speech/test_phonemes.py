@@ -37,20 +37,20 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "hama.asr", module)
 
 
-def test_phonemes_are_told_when_lips_make_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_phoneme_times_are_those_of_the_lips(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch)
     # Spikes at steps 10 and 13 of 0.02 s, reported 0.12 s late; a repeated token is one phoneme.
     assert Recognizer()(np.zeros(100, np.float32)) == [("m", 0.08), ("f", 0.14)]
 
 
-def test_without_hama_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_hama_is_reported_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "hama", None)
     monkeypatch.setitem(sys.modules, "hama.asr", None)
     with pytest.raises(InputError, match=r"lipsmith\[measure\]"):
         Recognizer()
 
 
-def test_lips_and_teeth_are_groups_of_their_own() -> None:
+def test_bilabial_and_labiodental_are_separate_groups() -> None:
     assert [sum("m" in group for group in GROUPS), sum("v" in group for group in GROUPS)] == [1, 1]
     assert GROUPS[:2] == (BILABIAL, LABIODENTAL)
 
@@ -81,7 +81,7 @@ def test_phonemes_are_recognized_once_and_follow_the_offset(data: Path, monkeypa
     assert again[records[0].clip] == [("m", pytest.approx(0.04)), ("f", pytest.approx(0.1))]
 
 
-def test_a_line_that_was_cut_short_is_recognized_anew(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_incomplete_line_is_recognized_again(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch)
     records = read_manifest(data)[:1]
     (data / PHONEMES).write_text('{"clip": "val/a/a_0')

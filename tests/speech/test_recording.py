@@ -16,11 +16,11 @@ from lipsmith.speech.recording import load_speech, loudness, streamed_mel
 
 @settings(max_examples=20)
 @given(st.lists(st.integers(0, 9000), max_size=12), st.integers(3000, 12_000))
-def test_sound_in_blocks_is_heard_as_the_whole_is(lengths: list[int], piece: int) -> None:
+def test_the_streamed_mel_equals_that_of_the_whole(lengths: list[int], piece: int) -> None:
     wave = np.random.default_rng(sum(lengths)).normal(0, 0.2, sum(lengths)).clip(-1, 1).astype(np.float32)
     blocks = np.split(wave, np.cumsum(lengths))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_PIECE", piece)
+        patch.setattr(module, "_CHUNK", piece)
         samples, mel = streamed_mel(iter(blocks))
     assert samples == len(wave)
     assert mel.shape == (80, 1 + len(wave) // 200)
@@ -36,7 +36,7 @@ def test_samples_keep_their_rate_and_channels() -> None:
     assert said.mel.shape[1] in (80, 81, 82)
 
 
-def test_a_quiet_recording_is_heard_as_a_usual_one_and_sounds_as_it_is() -> None:
+def test_a_quiet_recording_has_a_normalized_mel_and_unchanged_sound() -> None:
     syllables = 0.6 + 0.4 * np.sin(2 * np.pi * 4 * np.arange(48_000) / 16_000)
     wave = 0.1 * syllables * np.random.default_rng(0).normal(size=48_000).clip(-3, 3)
     usual, quiet = load_speech(wave), load_speech(wave / 10)
@@ -49,7 +49,7 @@ def test_a_quiet_recording_is_heard_as_a_usual_one_and_sounds_as_it_is() -> None
 
 
 @pytest.mark.parametrize("silent", [20, 60])
-def test_words_in_a_long_silence_are_heard_as_they_are_alone(silent: int) -> None:
+def test_long_silence_does_not_change_the_level_of_words(silent: int) -> None:
     syllables = 0.6 + 0.4 * np.sin(2 * np.pi * 4 * np.arange(32_000) / 16_000)
     words = syllables * np.random.default_rng(0).normal(size=32_000).clip(-3, 3)
     for loudness_of_words in (0.1, 0.01):
@@ -58,7 +58,7 @@ def test_words_in_a_long_silence_are_heard_as_they_are_alone(silent: int) -> Non
         assert np.abs(among[:, :150] - alone[:, :150]).max() < 0.1
 
 
-def test_a_click_does_not_tell_how_loud_the_words_are() -> None:
+def test_a_click_does_not_change_the_level_of_words() -> None:
     syllables = 0.6 + 0.4 * np.sin(2 * np.pi * 4 * np.arange(32_000) / 16_000)
     words = 0.005 * syllables * np.random.default_rng(0).normal(size=32_000)
     clicked = words.copy()
@@ -66,7 +66,7 @@ def test_a_click_does_not_tell_how_loud_the_words_are() -> None:
     assert np.abs(load_speech(clicked).mel[:, :140] - load_speech(words).mel[:, :140]).max() < 0.1
 
 
-def test_channels_in_opposite_phase_are_heard(tmp_path: Path) -> None:
+def test_channels_in_opposite_phase_do_not_cancel(tmp_path: Path) -> None:
     wave = 0.1 * np.random.default_rng(0).normal(size=16_000).clip(-3, 3).astype(np.float32)
     with VideoWriter(tmp_path / "miswired.mp4", 32, 32, 25, audio=np.stack([wave, -wave])) as film:
         film.write(np.zeros((32, 32, 3), np.uint8))
@@ -75,7 +75,7 @@ def test_channels_in_opposite_phase_are_heard(tmp_path: Path) -> None:
     assert np.abs(load_speech(tmp_path / "miswired.mp4").mel - alone).mean() < 0.1
 
 
-def test_whole_numbers_are_of_their_types_full_scale() -> None:
+def test_integers_are_scaled_by_their_full_scale() -> None:
     wave = np.random.default_rng(0).integers(-20_000, 20_000, 16_000).astype(np.int16)
     said = load_speech(wave)
     assert said.samples is not None
@@ -83,7 +83,7 @@ def test_whole_numbers_are_of_their_types_full_scale() -> None:
 
 
 @pytest.mark.parametrize("rate", [44_100.0, np.int64(44_100)])
-def test_a_rate_may_be_any_type_of_number(rate: float, tmp_path: Path) -> None:
+def test_a_rate_may_have_any_numeric_type(rate: float, tmp_path: Path) -> None:
     said = load_speech(np.zeros(4410), rate)  # type: ignore[arg-type]
     with VideoWriter(tmp_path / "said.mp4", 32, 32, 25, audio=said.samples, audio_rate=said.rate) as film:
         film.write(np.zeros((32, 32, 3), np.uint8))
@@ -91,25 +91,25 @@ def test_a_rate_may_be_any_type_of_number(rate: float, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rate", [22_050.5, np.nan, np.inf, 10])
-def test_a_rate_that_no_recording_has_is_refused(rate: float) -> None:
+def test_an_invalid_rate_is_a_usage_error(rate: float) -> None:
     with pytest.raises(UsageError, match="rate"):
         load_speech(np.zeros(4410), rate)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("wave", [np.full(16_000, 12_000.0), np.full(16_000, 200, np.uint8)])
-def test_samples_of_an_unknown_scale_are_refused(wave: np.ndarray) -> None:
+def test_samples_of_an_unknown_scale_are_usage_errors(wave: np.ndarray) -> None:
     with pytest.raises(UsageError, match="floats in"):
         load_speech(wave)
 
 
-def test_long_samples_are_resampled_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_arrays_are_resampled_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     wave = np.random.default_rng(1).normal(0, 0.1, 44_100).clip(-1, 1)
     whole = load_speech(wave, 44_100).mel
-    monkeypatch.setattr(module, "_PIECE", 10_000)
+    monkeypatch.setattr(module, "_CHUNK", 10_000)
     assert np.allclose(load_speech(wave, 44_100).mel, whole, atol=1e-3)
 
 
-def test_a_pair_of_rate_and_samples_is_a_speech() -> None:
+def test_a_pair_of_rate_and_samples_is_accepted() -> None:
     samples = (np.sin(np.arange(8000) / 5) * 20000).astype(np.int16)
     plain = load_speech(samples, 8000)
     for form in ((8000, samples), (np.int64(8000), samples[:, None]), (8000, np.stack([samples, samples], 1))):
@@ -119,7 +119,7 @@ def test_a_pair_of_rate_and_samples_is_a_speech() -> None:
 
 
 @pytest.mark.parametrize("speech", [[[1.0, 2.0], [3.0]], object(), None, io.BytesIO(b"words"), (8000, "words")])
-def test_other_kinds_of_speech_are_refused(speech: Any) -> None:  # noqa: ANN401
+def test_other_types_of_speech_are_usage_errors(speech: Any) -> None:  # noqa: ANN401
     with pytest.raises(UsageError):
         load_speech(speech)
     with pytest.raises(UsageError):

@@ -42,20 +42,20 @@ def test_steady_noise_before_the_first_word_is_not_speech(noise: str) -> None:
     ]
 
 
-def test_a_pause_is_told_from_speech() -> None:
+def test_a_pause_has_no_voice_activity() -> None:
     found = activity((1.0, 0.2), (1.0, 0.0), (1.0, 0.2), at=[0.5, 1.5, 2.5])
     assert found == [1.0, 0.0, 1.0]
 
 
-def test_silence_at_both_ends_is_a_pause() -> None:
+def test_silence_at_both_ends_has_no_voice_activity() -> None:
     assert activity((0.6, 0.0), (1.0, 0.2), (0.6, 0.0), at=[0.2, 1.1, 2.0]) == [0.0, 1.0, 0.0]
 
 
-def test_the_closure_of_a_plosive_is_speech() -> None:
+def test_the_closure_of_a_plosive_counts_as_speech() -> None:
     assert activity((0.5, 0.2), (0.12, 0.0), (0.5, 0.2), at=[0.56]) == [1.0]
 
 
-def test_nobody_speaks_in_a_silent_recording_or_after_its_end() -> None:
+def test_a_silent_recording_has_no_voice_activity() -> None:
     assert activity((1.0, 0.0), at=[0.1, 0.9]) == [0.0, 0.0]
     assert activity((1.0, 0.2), at=[0.5, 1.5]) == [1.0, 0.0]
 

@@ -16,9 +16,9 @@ class Backend(Protocol):
 
     @property
     def precision(self) -> Precision:
-        """With which its render stage computes: float or int8."""
+        """Precision of the render stage: float or int8."""
         ...
 
     def __call__(self, stage: str, /, **inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-        """The outputs of `stage`, in the order of docs/architecture.md, for inputs by their names there."""
+        """Run `stage`; names of inputs and order of outputs are those of docs/architecture.md."""
         ...

@@ -40,9 +40,9 @@ class ModelConfig:
     lips: int
     """Lip references of one face."""
     window: int
-    """Frames per window of the landmark generator, at 25 a second."""
+    """Frames per window of the landmark generator, at 25 per second."""
     drive: float = 1.0
-    """How far predicted lips and jaw are driven from rest, as a share of what they should move in the picture."""
+    """Factor on the predicted motion of lips and jaw; above 1 if the rendered picture follows it only partly."""
     files: Mapping[str, str] = field(default_factory=dict, repr=False)
     """SHA-256 of its files by name."""
 
@@ -73,10 +73,10 @@ def find_model(name_or_folder: str | Path) -> ModelFolder:
     A bare word is first looked up as a name; `./word` is always a folder. Raises WeightsError if there is no such
     model, or a file is missing or differs from its hash in config.json.
     """
-    places = list(_places(name_or_folder))
-    folder = next((place for place in places if (place / "config.json").is_file()), None)
+    candidates = list(_candidates(name_or_folder))
+    folder = next((candidate for candidate in candidates if (candidate / "config.json").is_file()), None)
     if folder is None:
-        known = ", ".join(sorted({_labelled(file) for file in _configs()})) or "none"
+        known = ", ".join(sorted({_label(file) for file in _configs()})) or "none"
         raise WeightsError(f"no model '{name_or_folder}'; give a folder with config.json, or one of {known}")
     config = _read_config(folder / "config.json")
     for file, sha256 in config.get("files", {}).items():
@@ -93,8 +93,8 @@ def write_config(folder: Path, config: Mapping[str, Any]) -> None:
     """Write `folder/config.json`, with the SHA-256 of every weight file in the folder."""
     files = sorted(file for file in folder.iterdir() if file.suffix in WEIGHT_SUFFIXES)
     content = {**config, "files": {file.name: sha256_of(file) for file in files}}
-    with write_whole(folder / "config.json") as beside:
-        beside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    with write_whole(folder / "config.json") as part:
+        part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _roots() -> tuple[Path, Path]:
@@ -105,7 +105,7 @@ def _configs() -> Iterator[Path]:
     return (file for root in _roots() for file in root.glob("*/config.json"))
 
 
-def _labelled(config: Path) -> str:
+def _label(config: Path) -> str:
     """A model's name, with its kind if it does not dub."""
     name = config.parent.name
     try:
@@ -115,7 +115,7 @@ def _labelled(config: Path) -> str:
     return f"{name} (of kind {kind})" if kind else name
 
 
-def _places(name_or_folder: str | Path) -> Iterator[Path]:
+def _candidates(name_or_folder: str | Path) -> Iterator[Path]:
     name = Path(name_or_folder).name
     if name_or_folder == name and not name.startswith("."):
         yield from (root / name for root in _roots())
@@ -149,10 +149,10 @@ def load_backend(
     """
     if not _DEVICE.fullmatch(device):
         raise UsageError(f"Device {device!r} is unknown: use auto, cpu, cuda or cuda:N.")
-    return _choose(folder, device, threads, side_by_side, precision)
+    return _load(folder, device, threads, side_by_side, precision)
 
 
-def _choose(
+def _load(
     folder: ModelFolder, device: str, threads: int | None, side_by_side: Collection[str], precision: Precision
 ) -> OnnxBackend | TorchBackend:
     has_onnx = (folder.path / "render.onnx").is_file()

@@ -20,11 +20,11 @@ from lipsmith.inference.backend import Precision
 _LOG = logging.getLogger(__name__)
 
 INT8: Final = "render.int8.onnx"
-_FREE_AXES: Final = {"k": 8}
-_TRIES: Final = 2
+_FREE_AXIS_SIZES: Final = {"k": 8}
+_REPEATS: Final = 2
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
-_PROBE = "render"
+_RENDER = "render"
 
 
 def has_vnni(info: Path = Path("/proc/cpuinfo")) -> bool:
@@ -42,15 +42,17 @@ def has_vnni(info: Path = Path("/proc/cpuinfo")) -> bool:
 def is_faster(one: Any, other: Any) -> bool:  # noqa: ANN401 - onnxruntime carries no types
     """Whether the inference session `one` uses less CPU time of the calling thread than `other` for one frame."""
     inputs = {
-        given.name: np.zeros([_FREE_AXES.get(axis, 1) if isinstance(axis, str) else axis for axis in given.shape], "f4")
+        given.name: np.zeros(
+            [_FREE_AXIS_SIZES.get(axis, 1) if isinstance(axis, str) else axis for axis in given.shape], "f4"
+        )
         for given in other.get_inputs()
     }
     times: list[list[float]] = [[], []]
-    for _ in range(1 + _TRIES):
-        for session, taken in zip((one, other), times, strict=True):
-            began = time.thread_time()
+    for _ in range(1 + _REPEATS):
+        for session, durations in zip((one, other), times, strict=True):
+            started = time.thread_time()
             session.run(None, inputs)
-            taken.append(time.thread_time() - began)
+            durations.append(time.thread_time() - started)
     return min(times[0][1:]) < min(times[1][1:])
 
 
@@ -84,22 +86,22 @@ class OnnxBackend:
             if device != "auto":
                 raise UsageError(f"Device {device}: ONNX Runtime cannot use it here; use cpu.")
             self._providers, self._sessions = [_CPU], {}
-        self._taken = Future[Precision]()
-        self._take(precision)
+        self._chosen = Future[Precision]()
+        self._choose_precision(precision)
 
     @property
     def precision(self) -> Precision:
-        """What the render stage computes with; waits until that is known."""
-        return self._taken.result()
+        """Precision of the render stage; waits until it is chosen."""
+        return self._chosen.result()
 
     @property
     def name(self) -> str:
-        """What computes, with which numbers; waits as `precision`."""
-        place = _described(self._providers)
-        return f"ONNX Runtime {ort.__version__}, {place}, {self._threads} threads, {self.precision}"
+        """Runtime, device, threads and precision; waits like `precision`."""
+        device = _device_name(self._providers)
+        return f"ONNX Runtime {ort.__version__}, {device}, {self._threads} threads, {self.precision}"
 
     def __call__(self, stage: str, /, **inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-        self._taken.result()
+        self._chosen.result()
         with self._opening:
             session = self._sessions.get(stage) or self._sessions.setdefault(stage, self._open(stage))
         # The exporter removes inputs that a configuration does not use.
@@ -109,36 +111,36 @@ class OnnxBackend:
 
     def _computes_on_cuda(self) -> bool:
         """Whether sessions run on CUDA: ONNX Runtime falls back silently without the GPU or its libraries."""
-        session = self._sessions[_PROBE] = self._open(_PROBE)
+        session = self._sessions[_RENDER] = self._open(_RENDER)
         return _CUDA in session.get_providers()
 
-    def _take(self, precision: Precision) -> None:
+    def _choose_precision(self, precision: Precision) -> None:
         """Choose the precision of the render stage in a thread, because the caller usually scans a film first."""
         path = self._folder / INT8
-        possible = self._providers == [_CPU] and path.is_file()
-        if precision == "int8" and not possible:
+        available = self._providers == [_CPU] and path.is_file()
+        if precision == "int8" and not available:
             raise UsageError(f"Precision int8 runs on a CPU and needs {path} (`lipsmith quantize`); use float.")
-        if precision == "float" or not possible or (precision == "auto" and not has_vnni()):
-            self._taken.set_result("float")
-            self._tell()
+        if precision == "float" or not available or (precision == "auto" and not has_vnni()):
+            self._chosen.set_result("float")
+            self._log_choice()
         else:
-            Thread(target=self._compare, args=(path, precision)).start()
+            Thread(target=self._open_int8, args=(path, precision)).start()
 
-    def _compare(self, path: Path, precision: Precision) -> None:
-        """Open the 8-bit render stage `path` where that is asked for, or is faster here."""
+    def _open_int8(self, path: Path, precision: Precision) -> None:
+        """Open the 8-bit render stage `path` if `precision` is int8, or if it is faster on this CPU."""
         try:
-            session = self._open(_PROBE, path)
-            if precision == "auto" and not is_faster(session, large := self._open(_PROBE)):
-                session, precision = large, "float"
+            session = self._open(_RENDER, path)
+            if precision == "auto" and not is_faster(session, float_session := self._open(_RENDER)):
+                session, precision = float_session, "float"
             else:
                 precision = "int8"
-            self._sessions[_PROBE] = session
-            self._taken.set_result(precision)
-            self._tell()
+            self._sessions[_RENDER] = session
+            self._chosen.set_result(precision)
+            self._log_choice()
         except BaseException as error:
-            self._taken.set_exception(error)
+            self._chosen.set_exception(error)
 
-    def _tell(self) -> None:
+    def _log_choice(self) -> None:
         _LOG.info("model %s runs on %s", self._folder.name, self.name)
 
     def _open(self, stage: str, path: Path | None = None) -> Any:  # noqa: ANN401 - onnxruntime carries no types
@@ -147,7 +149,7 @@ class OnnxBackend:
 
 
 def open_session(path: Path, threads: int = 1, providers: Sequence[Any] = (_CPU,)) -> Any:  # noqa: ANN401 - untyped
-    """An inference session of the stage `path`. Raises `WeightsError` where it is missing or damaged."""
+    """An inference session of the stage `path`. Raises `WeightsError` if it is missing or damaged."""
     if not path.is_file():
         raise WeightsError(f"{path}: the stage is missing; fetch the model again.")
     options = ort.SessionOptions()
@@ -171,5 +173,5 @@ def _providers(device: str) -> list[Any]:
     return [(_CUDA, {"device_id": index}), _CPU]
 
 
-def _described(providers: list[Any]) -> str:
+def _device_name(providers: list[Any]) -> str:
     return "CPU" if providers[0] == _CPU else f"cuda:{providers[0][1]['device_id']}"

@@ -12,9 +12,9 @@ from lipsmith.face.landmarks import Floats, draw_sketches
 from lipsmith.inference.backend import Backend
 
 SIDE_BY_SIDE: Final = ("render",)
-"""Stages that draw one frame while others are drawn, each on one thread: faster than all threads on one frame."""
+"""Stages that render several frames in parallel, one thread each, which is faster than all threads on one frame."""
 
-_ENCODED_AT_ONCE = 5
+_BATCH = 5
 # A frame is rendered with its own sketch and those of two neighbors on either side.
 _NEIGHBORS = np.arange(-2, 3)
 
@@ -58,9 +58,9 @@ def encode_face(
     """
     pictures, size = planes(images), images.shape[1]
     sketches = planes(draw_sketches(points, size)[..., None])
-    coded = [backend("reference", image=pictures[part], sketch=sketches[part]) for part in _parts(len(pictures))]
+    encoded = [backend("reference", image=pictures[part], sketch=sketches[part]) for part in _parts(len(pictures))]
     (mouths,) = backend("lip", image=pictures[lips], sketch=sketches[lips])
-    fine, coarse = (np.concatenate(level) for level in zip(*coded, strict=True))
+    fine, coarse = (np.concatenate(level) for level in zip(*encoded, strict=True))
     return EncodedFace(images, np.asarray(points, np.float32), still, fine, coarse, mouths)
 
 
@@ -80,7 +80,7 @@ def render(
     `sketches`: `(b, 5, S, S)`, the frame's sketch in the middle of its neighbors'; `mel`: `(b, 80, 16)`; `references`:
     `(b, k)` ranks in the pool.
     """
-    image, *lent = backend(
+    image, *extra = backend(
         "render",
         target=planes(targets),
         sketches=sketches.astype(np.float32) / np.float32(255),
@@ -94,7 +94,7 @@ def render(
         coarse=face.coarse[references],
         lips=np.broadcast_to(face.lips, (len(targets), *face.lips.shape)),
     )
-    return Drawing(pixels(image), *(lent or (None, None)))
+    return Drawing(pixels(image), *(extra or (None, None)))
 
 
 def sketches_around(
@@ -105,10 +105,10 @@ def sketches_around(
     `points`: `(F, 131, 2)`, crop units. `first`, `last`: `(b,)`, the ends of each frame's run; beyond them the end is
     repeated.
     """
-    around = np.clip(places[:, None] + _NEIGHBORS, first[:, None], last[:, None])
-    begin = int(around.min())
-    sketches = draw_sketches(points[begin : int(around.max()) + 1], size)
-    return np.asarray(sketches[around - begin], np.uint8)
+    indices = np.clip(places[:, None] + _NEIGHBORS, first[:, None], last[:, None])
+    begin = int(indices.min())
+    sketches = draw_sketches(points[begin : int(indices.max()) + 1], size)
+    return np.asarray(sketches[indices - begin], np.uint8)
 
 
 def planes(images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -122,4 +122,4 @@ def pixels(images: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def _parts(count: int) -> list[slice]:
-    return [slice(start, start + _ENCODED_AT_ONCE) for start in range(0, count, _ENCODED_AT_ONCE)]
+    return [slice(start, start + _BATCH) for start in range(0, count, _BATCH)]

@@ -23,7 +23,7 @@ _OVERLAP: Final = 2
 _INNER: Final = NUM_CONTENT - len(INNER_LIP)
 _UPPER_INNER: Final = _INNER + np.arange(1, 10)
 _LOWER_INNER: Final = _INNER + 20 - np.arange(1, 10)
-_PARTNERS: Final = tuple((_UPPER_INNER - shift, _LOWER_INNER - shift) for shift in (0, len(OUTER_LIP)))
+_LIP_PAIRS: Final = tuple((_UPPER_INNER - shift, _LOWER_INNER - shift) for shift in (0, len(OUTER_LIP)))
 """Pairs of upper and lower points of the inner lips and of the outer lips."""
 _CORNERS: Final = (_INNER, _INNER + 10)
 # The lower lip moves with the jaw; the upper lip covers the remaining share.
@@ -122,34 +122,36 @@ def grid(times: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def resample(
-    values: NDArray[np.floating[Any]], times: NDArray[np.float64], wanted: NDArray[np.float64]
+    values: NDArray[np.floating[Any]], times: NDArray[np.float64], new_times: NDArray[np.float64]
 ) -> NDArray[np.float32]:
-    """Values `(F, ...)` at rising `times`, interpolated at `wanted` by a cubic through the points.
+    """Values `(F, ...)` at rising `times`, interpolated at `new_times` by a cubic through the points.
 
     The curve passes through the given values and is smooth between them; beyond the ends the first and last values
     hold.
     """
-    if len(times) == len(wanted) and np.allclose(times, wanted, rtol=0, atol=1e-4):
+    if len(times) == len(new_times) and np.allclose(times, new_times, rtol=0, atol=1e-4):
         return values.astype(np.float32)
     flat = values.reshape(len(values), -1).astype(np.float64)
     if len(times) == 1:
-        return np.repeat(values.astype(np.float32), len(wanted), axis=0)
-    curve = _hermite(flat, times, np.clip(wanted, times[0], times[-1]))
-    return curve.reshape(len(wanted), *values.shape[1:]).astype(np.float32)
+        return np.repeat(values.astype(np.float32), len(new_times), axis=0)
+    curve = _hermite(flat, times, np.clip(new_times, times[0], times[-1]))
+    return curve.reshape(len(new_times), *values.shape[1:]).astype(np.float32)
 
 
-def _hermite(flat: NDArray[np.float64], times: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.float64]:
+def _hermite(
+    flat: NDArray[np.float64], times: NDArray[np.float64], new_times: NDArray[np.float64]
+) -> NDArray[np.float64]:
     slopes = np.gradient(flat, times, axis=0)
-    left = np.clip(np.searchsorted(times, wanted, side="right") - 1, 0, len(times) - 2)
+    left = np.clip(np.searchsorted(times, new_times, side="right") - 1, 0, len(times) - 2)
     span = (times[left + 1] - times[left])[:, None]
-    u = (wanted - times[left])[:, None] / span
+    u = (new_times - times[left])[:, None] / span
     start, end = flat[left], flat[left + 1]
-    leave, arrive = slopes[left] * span, slopes[left + 1] * span
+    start_slope, end_slope = slopes[left] * span, slopes[left + 1] * span
     curve: NDArray[np.float64] = (
         start * (1 + 2 * u) * (1 - u) ** 2
-        + leave * u * (1 - u) ** 2
+        + start_slope * u * (1 - u) ** 2
         + end * u**2 * (3 - 2 * u)
-        + arrive * u**2 * (u - 1)
+        + end_slope * u**2 * (u - 1)
     )
     return curve
 
@@ -192,7 +194,7 @@ def uncrossed(content: NDArray[np.float32]) -> NDArray[np.float32]:
     down = np.stack([-along[:, 1], along[:, 0]], -1) / np.maximum(np.linalg.norm(along, axis=-1, keepdims=True), 1e-9)
     gap = ((moved[:, _LOWER_INNER] - moved[:, _UPPER_INNER]) * down[:, None]).sum(-1)
     step = np.minimum(gap, 0)[..., None] / 2 * down[:, None]
-    for upper, lower in _PARTNERS:
+    for upper, lower in _LIP_PAIRS:
         moved[:, upper] += step
         moved[:, lower] -= step
     return moved
@@ -209,7 +211,7 @@ def close_lips(content: Floats, amount: NDArray[np.float64], rest: float) -> NDA
     middle = np.linalg.norm(gap[:, 4], axis=-1)
     share = amount * np.clip(1 - rest / np.maximum(middle, 1e-9), 0, 1)
     step = gap * share[:, None, None]
-    for upper, lower in _PARTNERS:
+    for upper, lower in _LIP_PAIRS:
         moved[:, lower] -= _LOWER_SHARE * step
         moved[:, upper] += (1 - _LOWER_SHARE) * step
     moved[:, :NUM_JAW] -= _LOWER_SHARE * _JAW_REACH[:, None] * step[:, 4:5]

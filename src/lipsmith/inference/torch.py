@@ -28,7 +28,7 @@ class TorchBackend:
         import torch
 
         self._torch, self._stages, self._device = torch, stages, device
-        self._turn = Lock()
+        self._lock = Lock()
         self.precision: Precision = "float"
         self.name = f"torch {torch.__version__}, {self._device}, {torch.get_num_threads()} threads"
 
@@ -38,7 +38,7 @@ class TorchBackend:
             name: torch.from_numpy(np.ascontiguousarray(value, np.float32)).to(self._device)
             for name, value in inputs.items()
         }
-        with self._turn, torch.inference_mode():
+        with self._lock, torch.inference_mode():
             outputs = self._stages[stage](**tensors)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         return tuple(output.float().cpu().numpy() for output in outputs)

@@ -25,7 +25,7 @@ from lipsmith.speech.mel import (
     mel_spectrogram,
     mel_windows,
 )
-from lipsmith.speech.recording import gain_for, louder, loudness, speaking, voicing
+from lipsmith.speech.recording import amplify, gain_for, loudness, speaking, voicing
 
 LOOK_AHEAD: Final = 0.2
 """Seconds of sound after the time of a frame that the frame depends on."""
@@ -120,7 +120,7 @@ class SpeechFeatures:
         target = gain_for(self._levels) if len(self._levels) >= _MIN_LEVEL_STEPS else 0.0
         limit = _MAX_GAIN_STEP * mel.shape[1]
         self._gain += float(np.clip(target - self._gain, -limit, limit))
-        return louder(mel, self._gain)
+        return amplify(mel, self._gain)
 
     def _trim(self) -> None:
         excess = self._mel.shape[1] - _MAX_MEL_STEPS

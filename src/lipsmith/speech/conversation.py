@@ -1,4 +1,4 @@
-"""What several faces say and when, on one clock: a speech for each face, and the sum of all as the result's sound."""
+"""The speech of several faces on one timeline: a speech for each face, and their sum as the sound of the result."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from lipsmith.errors import InputError, LipsmithError, UsageError
 from lipsmith.media.overlay import TimedSound, overlay
 from lipsmith.media.sound import Sound, open_sound, resample
 from lipsmith.speech.mel import HOP, MEL_LIMIT, MELS, SAMPLE_RATE, mixed
-from lipsmith.speech.recording import Speech, Spoken, load_speech, raised, streamed_mel, voicing
+from lipsmith.speech.recording import Speech, Spoken, load_speech, normalize_level, streamed_mel, voicing
 
 _LOG = logging.getLogger(__name__)
 
-_LONGEST: Final = 86_400.0  # seconds of a result; what is said in it stays in memory
+_MAX_SECONDS: Final = 86_400.0  # seconds of a result; its speech is held in memory
 _NAMED: Final = 5  # files in a log line
-_ROUNDING: Final = 0.01  # seconds that a speech may exceed the length which its file declares
+_TOLERANCE: Final = 0.01  # seconds by which a speech may exceed the duration in the header of its file
 
 
 @dataclass(frozen=True, eq=False)
 class Turn:
-    """The face of that number says `speech`, from `start` to `end` seconds of the result.
+    """Face number `face` says `speech` from `start` to `end`, in seconds of the result.
 
-    Longer speech is cut at `end`; None for the end of the speech. The same speech at the same time, for several faces,
-    sounds once. Raises `UsageError` for times that cannot be.
+    Longer speech is cut at `end`; None for the end of the speech. If several faces say the same speech at the same
+    time, it sounds once. Raises `UsageError` for invalid times.
     """
 
     face: int
@@ -40,12 +40,12 @@ class Turn:
     start: float = 0.0
     end: float | None = None
     origin: str = ""
-    """Where it was read, for messages: a file and a line."""
+    """File and line of the turn, for messages."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.start <= _LONGEST:
+        if not 0 <= self.start <= _MAX_SECONDS:
             raise self.fault(f"the start, {self.start:g} s, is outside of any result; choose 0 or later.")
-        if self.end is not None and not self.start < self.end <= _LONGEST:
+        if self.end is not None and not self.start < self.end <= _MAX_SECONDS:
             raise self.fault(f"the end, {self.end:g} s, is not after the start, {self.start:g} s; choose a later end.")
 
     @property
@@ -54,7 +54,7 @@ class Turn:
         return Path(self.speech) if isinstance(self.speech, str | PathLike) else None
 
     def fault(self, sentence: str) -> LipsmithError:
-        """The error for what is wrong with it: of a table's line, or of the request."""
+        """An error about this turn: `InputError` for a line of a table, otherwise `UsageError`."""
         return (
             InputError(f"{self.origin}: {sentence}") if self.origin else UsageError(sentence[0].upper() + sentence[1:])
         )
@@ -62,18 +62,18 @@ class Turn:
 
 @dataclass(frozen=True)
 class Conversation:
-    """What several faces say in `seconds`."""
+    """The speech of several faces in a result of `seconds`."""
 
     seconds: float
     voices: Mapping[int, Speech]
-    """What each face says, by its number: silent outside of its turns."""
+    """The speech of each face, by its number; silent outside its turns."""
     turns: Sequence[Turn]
     parts: Sequence[TimedSound]
-    """The sounds of the turns, each once."""
+    """The sounds of the turns, without duplicates."""
 
     @property
     def files(self) -> list[Path]:
-        """The files that it is read from."""
+        """The files of the speeches."""
         return [turn.file for turn in self.turns if turn.file]
 
     def sound(self) -> Sound:
@@ -82,13 +82,13 @@ class Conversation:
 
 
 @dataclass(frozen=True, eq=False)
-class _Heard:
-    """A turn as it was read."""
+class _LoadedTurn:
+    """A turn with its mel and sound."""
 
     turn: Turn
     part: TimedSound
     first: int
-    """Step of the result at which its mel begins."""
+    """Mel step of the result at which its mel starts."""
     mel: NDArray[np.float32]
     """(80, steps)"""
     is_cut: bool
@@ -96,35 +96,35 @@ class _Heard:
 
 
 def converse(turns: Collection[Turn], rate: int = SAMPLE_RATE) -> Conversation:
-    """Read the speeches of `turns`, at least one, in any order; samples without a rate have `rate`.
+    """Read the speeches of `turns`, at least one, in any order; `rate` applies to samples without a rate.
 
-    Raises `InputError` for what `load_speech` refuses and, as `UsageError` where no table is at fault, for turns of one
-    face that overlap.
+    Raises `InputError` for invalid speech, as `load_speech` does, and for overlapping turns of one face (`UsageError`
+    if they are not from a table).
     """
-    heard = [_placed(turn, rate) for turn in sorted(turns, key=lambda turn: turn.start)]
-    _warn_of_cuts(heard)
-    seconds = max(one.part.end for one in heard)
+    loaded = [_load(turn, rate) for turn in sorted(turns, key=lambda turn: turn.start)]
+    _warn_of_cuts(loaded)
+    seconds = max(one.part.end for one in loaded)
     voices = {}
     for face in sorted({turn.face for turn in turns}):
-        own = [one for one in heard if one.turn.face == face]
-        _refuse_overlaps(own)
+        own = [one for one in loaded if one.turn.face == face]
+        _check_overlaps(own)
         voices[face] = _voice(own, seconds)
-    once = {(str(one.turn.file or id(one.turn.speech)), one.turn.start, one.turn.end): one.part for one in heard}
+    once = {(str(one.turn.file or id(one.turn.speech)), one.turn.start, one.turn.end): one.part for one in loaded}
     return Conversation(seconds, voices, tuple(turns), tuple(once.values()))
 
 
-def _warn_of_cuts(heard: Sequence[_Heard]) -> None:
+def _warn_of_cuts(loaded: Sequence[_LoadedTurn]) -> None:
     """Log which speeches lose their end."""
-    if cut := [str(one.turn.file or "samples") for one in heard if one.is_cut]:
+    if cut := [str(one.turn.file or "samples") for one in loaded if one.is_cut]:
         names = ", ".join(cut[:_NAMED]) + (", ..." if len(cut) > _NAMED else "")
-        _LOG.info("%d of %d speeches are longer than their turns and are cut: %s", len(cut), len(heard), names)
+        _LOG.info("%d of %d speeches are longer than their turns and are cut: %s", len(cut), len(loaded), names)
 
 
-def _refuse_overlaps(heard: Sequence[_Heard]) -> None:
-    """Raise for a turn of a face that begins within the one before it."""
-    for earlier, later in pairwise(heard):
+def _check_overlaps(loaded: Sequence[_LoadedTurn]) -> None:
+    """Raise an error if a turn of a face starts before its previous turn has ended."""
+    for earlier, later in pairwise(loaded):
         end = earlier.turn.end or earlier.part.end
-        if end > later.turn.start + _ROUNDING:
+        if end > later.turn.start + _TOLERANCE:
             where = f" ({earlier.turn.origin.rpartition(', ')[2]})" if earlier.turn.origin else ""
             raise later.turn.fault(
                 f"at {later.turn.start:g} s face {later.turn.face} still speaks, until {end:.2f} s{where}; "
@@ -132,54 +132,54 @@ def _refuse_overlaps(heard: Sequence[_Heard]) -> None:
             )
 
 
-def _voice(heard: Sequence[_Heard], seconds: float) -> Speech:
+def _voice(loaded: Sequence[_LoadedTurn], seconds: float) -> Speech:
     mel = np.full((MELS, 1 + round(seconds * SAMPLE_RATE) // HOP), -MEL_LIMIT, np.float32)
-    for one in heard:
-        room = mel[:, one.first : one.first + one.mel.shape[1]]
-        np.maximum(room, one.mel[:, : room.shape[1]], out=room)
+    for one in loaded:
+        section = mel[:, one.first : one.first + one.mel.shape[1]]
+        np.maximum(section, one.mel[:, : section.shape[1]], out=section)
     return Speech(seconds, mel)
 
 
-def _placed(turn: Turn, rate: int) -> _Heard:
+def _load(turn: Turn, rate: int) -> _LoadedTurn:
     try:
-        return _hear(turn, rate)
+        return _load_turn(turn, rate)
     except InputError as error:
         raise (InputError(f"{turn.origin}: {error}") if turn.origin else error) from error
 
 
-def _hear(turn: Turn, rate: int) -> _Heard:
+def _load_turn(turn: Turn, rate: int) -> _LoadedTurn:
     opened = _opener(turn.speech, rate)
     sound = opened()
     length = np.inf if turn.end is None else round((turn.end - turn.start) * sound.rate)
     cut: list[int] = []
-    blocks: Iterator[NDArray[np.float32]] = _first(sound.blocks, length, cut.append)
+    blocks: Iterator[NDArray[np.float32]] = _first_samples(sound.blocks, length, cut.append)
     if sound.rate != SAMPLE_RATE:
         blocks = resample(blocks, sound.rate, SAMPLE_RATE, sound.channels)
     first, lead = divmod(round(turn.start * SAMPLE_RATE), HOP)
-    samples, mel = streamed_mel(chain([np.zeros(lead, np.float32)], _some(turn, mixed(blocks))))
-    if not voicing(raised(mel)).any():
+    samples, mel = streamed_mel(chain([np.zeros(lead, np.float32)], _require_samples(turn, mixed(blocks))))
+    if not voicing(normalize_level(mel)).any():
         _LOG.warning("No speech was detected in %s; the lips stay closed.", turn.file or "the recording")
     end = turn.start + (samples - lead) / SAMPLE_RATE
     part = TimedSound(opened, turn.start, end, sound.rate, sound.channels, sound.language)
-    return _Heard(turn, part, first, raised(mel), bool(cut))
+    return _LoadedTurn(turn, part, first, normalize_level(mel), bool(cut))
 
 
-def _first(
-    blocks: Iterator[NDArray[np.float32]], length: float, tell: Callable[[int], None]
+def _first_samples(
+    blocks: Iterator[NDArray[np.float32]], length: float, on_cut: Callable[[int], None]
 ) -> Iterator[NDArray[np.float32]]:
-    """The first `length` samples of blocks `(channels, n)`; tells how many of the last block are left out."""
-    missing = length
+    """The first `length` samples of blocks `(channels, n)`; if there are more, calls `on_cut` with a number of them."""
+    remaining = length
     for block in blocks:
-        if block.shape[1] > missing:
-            tell(block.shape[1] - int(missing))
-            yield block[:, : int(missing)]
+        if block.shape[1] > remaining:
+            on_cut(block.shape[1] - int(remaining))
+            yield block[:, : int(remaining)]
             return
         yield block
-        missing -= block.shape[1]
+        remaining -= block.shape[1]
 
 
-def _some(turn: Turn, blocks: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-    """The blocks, of which at least one is not empty."""
+def _require_samples(turn: Turn, blocks: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+    """Yield the blocks. Raises `InputError` if all are empty."""
     count = 0
     for block in blocks:
         count += len(block)
@@ -192,10 +192,10 @@ def _opener(speech: Spoken | Speech, rate: int) -> Callable[[], Sound]:
     if isinstance(speech, str | PathLike):
         return partial(open_sound, Path(speech), whole=True)
     recording = speech if isinstance(speech, Speech) else load_speech(speech, rate)
-    return partial(_required, recording)
+    return partial(_require_sound, recording)
 
 
-def _required(recording: Speech) -> Sound:
+def _require_sound(recording: Speech) -> Sound:
     sound = recording.sound()
     if sound is None:
         raise InputError("The speech has no samples; give a recording with speech.")

@@ -44,9 +44,9 @@ WINDOW_LEAD = 6.4
 """Steps between the start of a window and its frame's time. The center of the window is then 0.02 s after that time,
 the middle of a frame at 25 fps; at 25 fps the window of frame i starts at step 80 (i - 2) / 25."""
 
-_OPPOSED = 0.1  # ratio of the power of two channels' mean to that of their difference, below which one is inverted
+_OPPOSITE_PHASE = 0.1  # power of two channels' mean divided by that of their difference; below it, one is inverted
 _CHUNK = 2048  # spectra at a time: 13 MB
-_CLOSE = 1e-6  # steps; absorbs rounding of times, far below the 1e-3 s of any container's clock
+_EPSILON = 1e-6  # steps; absorbs rounding of times, far below the 1e-3 s of any container's clock
 
 
 def read_audio(path: Path | str) -> NDArray[np.float32]:
@@ -86,7 +86,7 @@ def mixed(blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]
         mean, difference = block.mean(0), (block[0] - block[-1]) / 2
         of_mean += float(mean @ mean)
         of_difference += float(difference @ difference)
-        yield difference if of_mean < _OPPOSED * of_difference else mean
+        yield difference if of_mean < _OPPOSITE_PHASE * of_difference else mean
 
 
 def mel_spectrogram(wave: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -124,7 +124,7 @@ def mel_windows(mel: NDArray[np.float32], times: NDArray[np.float64]) -> NDArray
     Returns:
         (F, 80, 16), a copy; steps outside the recording are silent.
     """
-    starts = np.floor(MEL_RATE * np.asarray(times, np.float64) - WINDOW_LEAD + _CLOSE).astype(np.int64)
+    starts = np.floor(MEL_RATE * np.asarray(times, np.float64) - WINDOW_LEAD + _EPSILON).astype(np.int64)
     steps = starts[:, None] + np.arange(WINDOW)
     inside = (steps >= 0) & (steps < mel.shape[1])
     windows = mel.T[np.where(inside, steps, 0)]

@@ -38,8 +38,8 @@ GROUPS: Final = (
 LATE: Final = 0.12
 """Seconds by which the recognizer reports a phoneme after the lips form it."""
 
-_STEP: Final = 0.02
-_SHORTEST: Final = SAMPLE_RATE // 2
+_STEP_SECONDS: Final = 0.02
+_MIN_SAMPLES: Final = SAMPLE_RATE // 2
 _NO_PHONEMES: Final = ("<", " ", "%", ",")
 
 Phonemes = list[tuple[str, float]]
@@ -58,9 +58,12 @@ class Recognizer:
 
     def __call__(self, wave: NDArray[np.float32]) -> Phonemes:
         """Phonemes of samples `(n,)` at 16 kHz in [-1, 1], times rising."""
-        if len(wave) < _SHORTEST:
-            wave = np.pad(wave, (0, _SHORTEST - len(wave)))
+        if len(wave) < _MIN_SAMPLES:
+            wave = np.pad(wave, (0, _MIN_SAMPLES - len(wave)))
         found = self._model.transcribe_waveform(wave, SAMPLE_RATE).frame_token_ids
         begins = np.flatnonzero(np.diff(np.concatenate([[-1], np.asarray(found, np.int64)])))
-        spikes = [(self._model.decoder_tokens[found[index]], round(float(index) * _STEP - LATE, 3)) for index in begins]
+        spikes = [
+            (self._model.decoder_tokens[found[index]], round(float(index) * _STEP_SECONDS - LATE, 3))
+            for index in begins
+        ]
         return [(symbol, moment) for symbol, moment in spikes if not symbol.startswith(_NO_PHONEMES)]

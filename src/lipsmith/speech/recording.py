@@ -19,28 +19,28 @@ from lipsmith.media.sound import OVERSHOOT, Sound, open_sound, resample, sound_o
 from lipsmith.speech.mel import HOP, MEL_LIMIT, MEL_RATE, SAMPLE_RATE, mel_spectrogram, mixed, stream_audio
 
 # A step this many decibels below the loud ones is a pause, and so is any step below this absolute level.
-_QUIETER: Final = 38.0
-_INAUDIBLE: Final = -75.0
-# Steps within this many decibels of the level that is reached for a quarter second in total are speech: neither a long
+_PAUSE_DB: Final = 38.0
+_INAUDIBLE_DB: Final = -75.0
+# Steps within this many decibels of the level that is reached for a quarter second in total are speech. Neither a long
 # silence around few words nor a click affects that level.
-_SPREAD: Final = 20.0
-_BURST: Final = round(MEL_RATE / 4)
+_SPEECH_RANGE_DB: Final = 20.0
+_BURST_STEPS: Final = round(MEL_RATE / 4)
 # Level that the loud parts of three quarters of the training recordings reach.
-_USUAL: Final = -46.0
+_TRAINING_DB: Final = -46.0
 # The silence before a plosive is shorter than this and belongs to the word.
 _SHORTEST_PAUSE: Final = 0.25
 # The loudness of speech varies with its syllables. A sound whose loudness stays within this deviation (decibels, from
 # certainly noise to certainly speech) for this many seconds before or after is a hum, a fan or a hiss.
-_STEADY: Final = (0.8, 1.4)
+_STEADY_DB: Final = (0.8, 1.4)
 _STEADY_SECONDS: Final = 0.75
 # Lips start moving before the sound and stop after it.
 _OVERHANG: Final = 0.1
-_EASE: Final = 0.05
+_SMOOTHING: Final = 0.05
 
 _DB_PER_UNIT: Final = 12.5
-_PIECE: Final = 8 * SAMPLE_RATE
+_CHUNK: Final = 8 * SAMPLE_RATE
 # Steps near the end of a piece whose spectra are incomplete: 800 samples are 4 steps.
-_EDGE: Final = 4
+_EDGE_STEPS: Final = 4
 Samples = NDArray[np.floating[Any] | np.signedinteger[Any]]
 Spoken = PathLike[str] | str | Samples | tuple[int, Samples]
 """A file with sound, or samples: `(n,)` or `(channels, n)`, or with their rate."""
@@ -52,13 +52,13 @@ def voicing(mel: NDArray[np.float32]) -> NDArray[np.float64]:
     Pauses of a quarter second or more, and steady noise, are 0.
     """
     level = loudness(mel)
-    threshold = max(_INAUDIBLE, _loud(level) - _QUIETER)
-    noise = np.clip((_STEADY[1] - unrest(level)) / (_STEADY[1] - _STEADY[0]), 0, 1)
+    threshold = max(_INAUDIBLE_DB, _loud_level(level) - _PAUSE_DB)
+    noise = np.clip((_STEADY_DB[1] - loudness_deviation(level)) / (_STEADY_DB[1] - _STEADY_DB[0]), 0, 1)
     voiced = _without_short_pauses(level > threshold) * (1 - noise)
-    ease = _EASE * MEL_RATE
-    reach = np.arange(-round(3 * ease), round(3 * ease) + 1)
-    kernel = np.exp(-0.5 * (reach / ease) ** 2)
-    return np.convolve(np.pad(voiced, len(reach) // 2, mode="edge"), kernel / kernel.sum(), "valid")
+    sigma = _SMOOTHING * MEL_RATE
+    offsets = np.arange(-round(3 * sigma), round(3 * sigma) + 1)
+    kernel = np.exp(-0.5 * (offsets / sigma) ** 2)
+    return np.convolve(np.pad(voiced, len(offsets) // 2, mode="edge"), kernel / kernel.sum(), "valid")
 
 
 def speaking(voiced: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -70,22 +70,22 @@ def speaking(voiced: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray
     return np.asarray(np.interp(np.asarray(times) * MEL_RATE, steps, voiced, left=voiced[0], right=0.0))
 
 
-def raised(mel: NDArray[np.float32]) -> NDArray[np.float32]:
-    """`mel` `(80, steps)` of a recording, raised to the level of the training speech if it is quieter.
+def normalize_level(mel: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`mel` `(80, steps)` of a recording, amplified to the level of the training speech if it is quieter.
 
     Digital silence and inaudible recordings stay unchanged.
     """
-    return louder(mel, gain_for(loudness(mel)))
+    return amplify(mel, gain_for(loudness(mel)))
 
 
 def gain_for(level: NDArray[np.float64]) -> float:
-    """Units of mel by which a recording of loudness `level` `(steps,)`, decibels, is made louder; 0 to leave it."""
-    loud = _loud(level)
-    return (_USUAL - loud) / _DB_PER_UNIT if _INAUDIBLE < loud < _USUAL else 0.0
+    """Gain, in units of mel, for a recording with loudness `level` `(steps,)` in decibels; 0 for no change."""
+    loud = _loud_level(level)
+    return (_TRAINING_DB - loud) / _DB_PER_UNIT if _INAUDIBLE_DB < loud < _TRAINING_DB else 0.0
 
 
-def louder(mel: NDArray[np.float32], gain: float) -> NDArray[np.float32]:
-    """`mel` `(80, steps)` raised by `gain` units, but for digital silence."""
+def amplify(mel: NDArray[np.float32], gain: float) -> NDArray[np.float32]:
+    """`mel` `(80, steps)` plus `gain` units, except for digital silence."""
     return np.where(mel > -MEL_LIMIT, np.minimum(mel + np.float32(gain), MEL_LIMIT), mel) if gain else mel
 
 
@@ -98,7 +98,7 @@ def loudness(mel: NDArray[np.float32]) -> NDArray[np.float64]:
     return level
 
 
-def unrest(level: NDArray[np.float64]) -> NDArray[np.float64]:
+def loudness_deviation(level: NDArray[np.float64]) -> NDArray[np.float64]:
     """Standard deviation of the loudness `(steps,)` shortly before or after each step, whichever is smaller."""
     span = min(round(_STEADY_SECONDS * MEL_RATE), len(level) - 1)
     if span < 2:
@@ -109,10 +109,10 @@ def unrest(level: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.minimum(deviation[: len(level)], deviation[-len(level) :]))
 
 
-def _loud(level: NDArray[np.float64]) -> float:
+def _loud_level(level: NDArray[np.float64]) -> float:
     """The level of the loud parts of `level` `(steps,)`, regardless of silence in the recording."""
-    top = np.sort(level)[-_BURST:][0]
-    return float(np.percentile(level[level >= top - _SPREAD], 95))
+    top = np.sort(level)[-_BURST_STEPS:][0]
+    return float(np.percentile(level[level >= top - _SPEECH_RANGE_DB], 95))
 
 
 def _without_short_pauses(voiced: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -133,7 +133,7 @@ def _without_short_pauses(voiced: NDArray[np.bool_]) -> NDArray[np.bool_]:
 class Speech:
     """A recording of `seconds`: its `mel` `(80, steps)`, and either the file or the samples for the result's sound.
 
-    The mel of a quiet recording is raised; the sound of the result is not changed.
+    The mel of a quiet recording is amplified; the sound of the result is unchanged.
     """
 
     seconds: float
@@ -169,25 +169,25 @@ def load_speech(speech: Spoken, rate: int = SAMPLE_RATE) -> Speech:
     if isinstance(speech, str | PathLike):
         samples, mel = streamed_mel(stream_audio(Path(speech), whole=True))
         if not samples:
-            raise _of_no_length(Path(speech))
-        return Speech(samples / SAMPLE_RATE, raised(mel), file=Path(speech))
+            raise _empty_error(Path(speech))
+        return Speech(samples / SAMPLE_RATE, normalize_level(mel), file=Path(speech))
     if isinstance(speech, tuple) and len(speech) == 2 and np.ndim(speech[0]) == 0:
         rate, speech = speech[0], np.transpose(speech[1])
     array = _array(speech)
-    given = np.atleast_2d(_floating(array))
+    given = np.atleast_2d(_as_float(array))
     if given.ndim != 2 or not 1 <= len(given) <= 2:
         raise UsageError(f"Speech has shape {array.shape} instead of (n,) or (1 or 2, n); mix it down.")
     if not isinstance(rate, Real) or not 1000 <= rate < np.inf or rate != int(rate):
         raise UsageError(f"A speech sample rate of {rate} is invalid; give the rate in samples per second.")
     rate = int(rate)  # any type of number is accepted, but the encoder needs an int
     if not given.size or not np.isfinite(given).all():
-        raise InputError("The speech has no samples, or samples that are not numbers; give a recording with speech.")
+        raise InputError("The speech has no samples, or NaN or infinite samples; give a recording with speech.")
     given = np.clip(given, -1, 1)
-    mel = mel_spectrogram(_sixteen_kilohertz(next(mixed([given])), rate))
-    return Speech(given.shape[1] / rate, raised(mel), samples=given, rate=rate)
+    mel = mel_spectrogram(_resample_to_16k(next(mixed([given])), rate))
+    return Speech(given.shape[1] / rate, normalize_level(mel), samples=given, rate=rate)
 
 
-def _of_no_length(speech: Path | str) -> InputError:
+def _empty_error(speech: Path | str) -> InputError:
     return InputError(f"{speech} has an empty sound track; give a recording with speech.")
 
 
@@ -197,16 +197,16 @@ def streamed_mel(blocks: Iterable[NDArray[np.float32]]) -> tuple[int, NDArray[np
     Equal to `mel_spectrogram` of the whole, because pieces overlap by more than one short-time spectrum.
     """
     pieces: list[NDArray[np.float32]] = []
-    held, total, known = np.zeros(0, np.float32), 0, 0
+    buffer, total, known = np.zeros(0, np.float32), 0, 0
     for block in blocks:
-        held = np.concatenate([held, np.clip(block, -1, 1)])
+        buffer = np.concatenate([buffer, np.clip(block, -1, 1)])
         total += len(block)
-        if len(held) >= _PIECE:
-            mel = mel_spectrogram(held)
-            whole = len(held) // HOP - _EDGE
+        if len(buffer) >= _CHUNK:
+            mel = mel_spectrogram(buffer)
+            whole = len(buffer) // HOP - _EDGE_STEPS
             pieces.append(mel[:, known:whole])
-            held, known = held[(whole - _EDGE) * HOP :], _EDGE
-    pieces.append(mel_spectrogram(held)[:, known:])
+            buffer, known = buffer[(whole - _EDGE_STEPS) * HOP :], _EDGE_STEPS
+    pieces.append(mel_spectrogram(buffer)[:, known:])
     return total, np.concatenate(pieces, axis=1)
 
 
@@ -219,7 +219,7 @@ def _array(speech: object) -> NDArray[Any]:
         ) from error
 
 
-def _floating(samples: NDArray[Any]) -> NDArray[np.float32]:
+def _as_float(samples: NDArray[Any]) -> NDArray[np.float32]:
     """Samples as float32, full scale at 1."""
     if samples.dtype.kind == "i":
         return (samples / -float(np.iinfo(samples.dtype).min)).astype(np.float32)
@@ -230,8 +230,8 @@ def _floating(samples: NDArray[Any]) -> NDArray[np.float32]:
     return samples.astype(np.float32)
 
 
-def _sixteen_kilohertz(wave: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
+def _resample_to_16k(wave: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
     if rate == SAMPLE_RATE:
         return wave
-    blocks = (wave[None, begin : begin + _PIECE] for begin in range(0, len(wave), _PIECE))
+    blocks = (wave[None, begin : begin + _CHUNK] for begin in range(0, len(wave), _CHUNK))
     return np.concatenate([block[0] for block in resample(blocks, rate, SAMPLE_RATE, 1)])
