@@ -10,7 +10,7 @@ with Client("http://127.0.0.1:7860") as client:
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -57,9 +57,10 @@ class Client(httpx.Client):
             time.sleep(0.2)
         return list(found.json()["faces"])
 
-    def dub(self, video: str, speech: str, **options: Any) -> Job:  # noqa: ANN401 - the options of `lipsmith dub`, see /docs
-        """Request a dub of two uploads."""
-        return Job(**self.post("/jobs", json={"video": video, "speech": speech, **options}).json())
+    def dub(self, video: str, speech: str | Mapping[int, str], **options: Any) -> Job:  # noqa: ANN401 - see /docs
+        """Request a dub of the upload `video` with the upload `speech`, or with one for each face by its number."""
+        said = {"speech": speech} if isinstance(speech, str) else {"speeches": dict(speech)}
+        return Job(**self.post("/jobs", json={"video": video, **said, **options}).json())
 
     def jobs(self) -> list[Job]:
         """The dubs of this client, newest first."""

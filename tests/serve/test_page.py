@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from dub_samples import write_wav
-from lipsmith.media import probe
+from dub_samples import two_faces, write_wav
+from lipsmith.media import VideoWriter, probe
 from lipsmith.serve.views import DubRequest
 from service import RunningService, run_service
 from synthetic import DEMO, SPEECH, make_film, speech
@@ -205,7 +205,7 @@ def test_an_unusable_film_shows_a_problem(page: Page, tmp_path: Path) -> None:
 
 def test_all_options_are_sent(page: Page, footage: dict[str, Path]) -> None:
     fill_in(page, footage)
-    page.click("summary")
+    page.click("#options summary")
     page.set_input_files("#music-file", footage["speech"])
     page.wait_for_selector("#music-remove:not([hidden])")
     wait_until(lambda: "Found: sound" in page.inner_text("#music-status"))
@@ -233,9 +233,29 @@ def test_all_options_are_sent(page: Page, footage: dict[str, Path]) -> None:
     assert page.inner_text("#music-status") == ""
 
 
+def test_two_faces_get_speeches_of_their_own(page: Page, footage: dict[str, Path], tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "two.mp4", 440, 240, 25) as film:
+        for number in range(8):
+            film.write(two_faces(time=number / 25), number / 25)
+    fill_in(page, footage | {"film": tmp_path / "two.mp4"})
+    page.click("#others summary")
+    page.select_option("#other-face", "2")
+    page.set_input_files("#other-file", footage["speech"])
+    page.wait_for_selector("#other-list li")
+    screenshot(page, "9-speeches")
+    with page.expect_request(lambda request: request.method == "POST" and request.url.endswith("/v1/jobs")) as request:
+        page.click("#preview")
+    sent = request.value.post_data_json
+    assert sent["speech"] is None
+    assert set(sent["speeches"]) == {"1", "2"}
+    page.wait_for_selector("#result:not([hidden])")
+    page.click("#other-list button")
+    assert page.query_selector("#other-list li") is None
+
+
 def test_silent_music_is_rejected_and_can_be_removed(page: Page, footage: dict[str, Path], tmp_path: Path) -> None:
     fill_in(page, footage)
-    page.click("summary")
+    page.click("#options summary")
     page.set_input_files("#music-file", make_film(tmp_path / "silent.mp4", 0.2, 25, (160, 160)))
     page.wait_for_selector("#music-problem:not([hidden])")
     assert "music" in page.inner_text("#missing")
@@ -273,7 +293,7 @@ def test_the_page_fits_a_phone(
         page = phone.new_page()
         page.goto(service.url)
         fill_in(page, footage)
-        page.click("summary")
+        page.click("#options summary")
         if SHOTS:
             page.click("#preview")
             page.wait_for_selector("#result:not([hidden])")

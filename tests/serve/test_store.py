@@ -93,6 +93,6 @@ def test_jobs_belong_to_their_owner(store: Store) -> None:
 
 def test_requests_have_the_options_of_the_command() -> None:
     known = {field.name for field in fields(DubOptions)} - {"overwrite", "resume"}
-    assert known == set(DubRequest.model_fields) - {"video", "speech", "preview", "compare"}
+    assert known == set(DubRequest.model_fields) - {"video", "speech", "speeches", "preview", "compare"}
     plain = DubRequest(video="0" * 32, speech="0" * 32)
     assert all(getattr(plain, name) == getattr(DubOptions(), name) for name in known)

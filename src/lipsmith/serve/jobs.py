@@ -38,7 +38,7 @@ def create_job(
     request: Request, requested: DubRequest, response: Response, service: ServiceDep, owner: OwnerDep
 ) -> JobView:
     """Queue a dub of one upload with the speech of another. Previews run before full dubs."""
-    for name in filter(None, (requested.video, requested.speech, requested.background)):
+    for _, name in _inputs(requested):
         service.upload(name, owner)
     _check_inputs(service, requested)
     job = Job(
@@ -148,10 +148,18 @@ def _as_event(view: JobView) -> ServerSentEvent:
     return ServerSentEvent(view.model_dump_json(), event="job")
 
 
+def _inputs(requested: DubRequest) -> list[tuple[str, str]]:
+    """The fields that name uploads, and these."""
+    single = [(name, getattr(requested, name)) for name in ("video", "speech", "background")]
+    return [(name, upload) for name, upload in single if upload] + [
+        (f"speeches: {face}", upload) for face, upload in requested.speeches.items()
+    ]
+
+
 def _check_inputs(service: Service, requested: DubRequest) -> None:
     """Raise `Problem` 422 for uploads that were probed and do not fit their role."""
-    for name in ("video", "speech", "background"):
-        probe = service.store.latest("probe", upload, {}) if (upload := getattr(requested, name)) else None
+    for name, upload in _inputs(requested):
+        probe = service.store.latest("probe", upload, {})
         if probe is not None and probe.state == "failed":
             raise Problem(422, f"{name}: {probe.problem}")
         found = probe.figures if probe else {}

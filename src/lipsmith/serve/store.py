@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
-from sqlalchemy import JSON, CursorResult, Engine, event, func, or_
+from sqlalchemy import JSON, CursorResult, Engine, String, cast, event, func
 from sqlmodel import Column, Field, Session, SQLModel, col, create_engine, delete, select, update
 
 Kind = Literal["probe", "faces", "side", "dub"]
@@ -66,14 +66,15 @@ class Job(SQLModel, table=True):
     updated: float = Field(default_factory=time.time)
 
 
-_UPLOADS: Final = (col(Job.video), col(Job.speech), col(Job.options)["background"].as_string())
-"""The uploads that a job needs."""
-
-
 def inputs_of(job: Job) -> dict[str, str]:
     """The uploads that a job reads, and the role of each."""
-    roles = {"background": job.options.get("background"), "speech": job.speech, "film": job.video}
-    return {upload: role for role, upload in roles.items() if upload}
+    roles = {job.options.get("background"): "background", job.speech: "speech", job.video: "film"}
+    return dict.fromkeys(speeches_of(job).values(), "speech") | {key: roles[key] for key in roles if key}
+
+
+def speeches_of(job: Job) -> dict[int, str]:
+    """The uploads with the speech of each face; empty if one speech serves all."""
+    return {int(face): upload for face, upload in job.options.get("speeches", {}).items()}
 
 
 class Store:
@@ -135,7 +136,9 @@ class Store:
         if owner is not None:
             query = query.where(Job.owner == owner)
         if upload is not None:
-            query = query.where(or_(*(needed == upload for needed in _UPLOADS)))
+            # Ids are random: no other part of the options contains one.
+            in_options = cast(col(Job.options), String).contains(upload)
+            query = query.where((col(Job.video) == upload) | (col(Job.speech) == upload) | in_options)
         with self._session() as session:
             return session.exec(query).one()
 
@@ -207,9 +210,9 @@ class Store:
 
     def expired(self, before: float) -> tuple[Sequence[str], Sequence[str]]:
         """Ids of uploads last used, and of jobs finished, before a time. Uploads of active jobs are kept."""
-        needed = select(*_UPLOADS).where(col(Job.state).in_(ACTIVE))
+        active = select(Job).where(col(Job.state).in_(ACTIVE))
         with self._session() as session:
-            busy = {name for names in session.exec(needed) for name in names}
+            busy = {name for job in session.exec(active) for name in inputs_of(job)}
             uploads = session.exec(select(Upload.id).where(Upload.used < before)).all()
             jobs = session.exec(select(Job.id).where(col(Job.finished) < before)).all()
         return [name for name in uploads if name not in busy], jobs

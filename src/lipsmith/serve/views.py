@@ -12,17 +12,21 @@ from lipsmith.inference.backend import Precision
 from lipsmith.serve.store import Job, Store, Upload
 
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", description="an id from an earlier response")]
+FaceNumber = Annotated[int, Field(ge=1, le=9999)]
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 AnalysisState = Literal["waiting", "ready", "failed"]
 
 
 class DubRequest(BaseModel):
-    """Request for a dub: two uploads, and the options of `lipsmith dub`."""
+    """Request for a dub: a film, its speech or speeches, and the options of `lipsmith dub`."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     video: Id
-    speech: Id
+    speech: Id | None = None
+    """The speech of the selected faces; give this or `speeches`."""
+    speeches: Annotated[dict[FaceNumber, Id], Field(max_length=16)] = {}
+    """The speech of each face, by its number of `/faces`; faces without a speech stay as filmed."""
     face: Annotated[str, Field(pattern=r"^(largest|left|right|all|[1-9]\d{0,3}(,[1-9]\d{0,3}){0,63})$")] = "largest"
     """largest, left or right of each shot; all; or face numbers of `/faces`, such as 2 or 1,4."""
     start: Seconds | None = None
@@ -54,9 +58,11 @@ class DubRequest(BaseModel):
     """Also write the synchronized original footage, at most 640 pixels wide and high, for `/before`."""
 
     @model_validator(mode="after")
-    def _stretch(self) -> DubRequest:
+    def _check(self) -> DubRequest:
         if self.end is not None and self.end <= (self.start or 0):
             raise ValueError("the end is not after the start; choose a later end")
+        if (self.speech is None) == (not self.speeches):
+            raise ValueError("give speech, or speeches with one for each face")
         return self
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith import Clip, Dubber, DubOptions, Result
+from lipsmith import Clip, Dubber, DubOptions, Result, Turn
 from lipsmith.dubbing.mouth import EncodedFaces
 from lipsmith.dubbing.options import choose
 from lipsmith.errors import InputError
@@ -28,7 +28,7 @@ from lipsmith.serve.comparison import join_sides, write_before
 from lipsmith.serve.limits import limit_cpu_time
 from lipsmith.serve.media import describe_faces, inspect
 from lipsmith.serve.settings import Settings
-from lipsmith.serve.store import Job, inputs_of
+from lipsmith.serve.store import Job, inputs_of, speeches_of
 
 RESULT: Final = "result.mp4"
 BEFORE: Final = "before.mp4"
@@ -97,7 +97,7 @@ class Tasks:
     def _dub(self, job: Job, reporter: Reporter) -> dict[str, Any]:
         started = time.monotonic()
         options, folder = _options(job), self._settings.job(job.id)
-        seconds = job.options["preview"] or self._sound(job.speech).get("seconds") or 0.0
+        seconds = job.options["preview"] or self._seconds(job)
         clip = self._clip(job, reporter, later=25 * seconds)
         prepared = time.monotonic()
         clip = replace(clip, chosen=choose(clip.faces, options.face))
@@ -126,7 +126,7 @@ class Tasks:
             info = self._probe_upload(job.video)
             if info["kind"] == "sound":
                 raise InputError(f"{path} is a sound; choose a film or a picture.")
-            if options.get("preview") and not options["face"][0].isdecimal():
+            if options.get("preview") and not options["face"][0].isdecimal() and not speeches_of(job):
                 # A preview prepares only the start of the footage, unless a face number needs all of it.
                 end = min(end or np.inf, (start or 0.0) + options["preview"])
         return self._cache.get(path, start, end, self._limited(reporter.stage("faces", later)))
@@ -162,14 +162,24 @@ class Tasks:
             Background(self._settings.upload(upload), job.options["gain"]) if upload and self._sound(upload) else None
         )
 
+    def _seconds(self, job: Job) -> float:
+        """Seconds of the speech, or of the longest one."""
+        uploads = [*speeches_of(job).values()] if job.speech is None else [job.speech]
+        return max(self._sound(upload).get("seconds") or 0.0 for upload in uploads)
+
     def _result(self, clip: Clip, job: Job) -> Result:
+        options, preview = _options(job), job.options["preview"]
+        tail = options.tail if preview is None else "cut"
+        if speeches := speeches_of(job):
+            turns = [Turn(face, self._settings.upload(name), end=preview) for face, name in speeches.items()]
+            return clip.dub(turns, tail=tail, strength=options.strength, fit=options.fit)
         assert job.speech is not None
-        path, options = self._settings.upload(job.speech), _options(job)
-        if (preview := job.options["preview"]) is None:
-            return clip.dub(path, tail=options.tail, strength=options.strength, fit=options.fit)
+        path = self._settings.upload(job.speech)
+        if preview is None:
+            return clip.dub(path, tail=tail, strength=options.strength, fit=options.fit)
         sound = open_sound(path)
         first = _first_samples(sound.blocks, round(preview * sound.rate))
-        return clip.dub(first, sound.rate, strength=options.strength, fit=options.fit)
+        return clip.dub(first, sound.rate, tail, options.strength, options.fit)
 
 
 def _first_samples(blocks: Iterable[NDArray[np.float32]], count: int) -> NDArray[np.float32]:
@@ -192,7 +202,7 @@ def _figures(clip: Clip, result: Result, path: Path, preparing: float, dubbing: 
         "seconds": round(result.timeline.end, 3),
         "width": clip.size[0],
         "height": clip.size[1],
-        "faces": sorted({face.number for face in clip.chosen}),
+        "faces": sorted({mouth.face.number for mouth in result.mouths}),
         "bytes": path.stat().st_size,
         "preparing_seconds": round(preparing, 3),
         "dubbing_seconds": round(dubbing, 3),

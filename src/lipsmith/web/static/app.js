@@ -7,6 +7,7 @@ import { showHistory } from "./history.js";
 import { isMusicMissing, options, startOptions } from "./options.js";
 import { showFilms, startPlayer, stopFilms } from "./player.js";
 import { source } from "./source.js";
+import { speechRequest, startSpeeches } from "./speeches.js";
 
 const PREVIEW = 3;
 let speech = null;
@@ -26,7 +27,7 @@ function updateButtons() {
 function jobRequest(preview) {
   return {
     video: film.id,
-    speech,
+    ...speechRequest(speech),
     face: selectedFaces(),
     ...selectedRange(),
     ...options(),
@@ -162,6 +163,7 @@ startTheme();
 startFilm();
 startPlayer();
 startOptions(updateButtons);
+startSpeeches();
 onFilm(updateButtons);
 source("speech", {
   onFile: showSpeech,

@@ -24,6 +24,26 @@ export function selectedFaces() {
   return [...document.querySelectorAll("#faces input:checked")].map((checkbox) => checkbox.value).join(",") || "largest";
 }
 
+let faces = [];
+export const facesFound = () => faces;
+
+// The numbers that `selectedFaces` stands for.
+export function selectedFaceNumbers() {
+  const best = (measure) => faces.reduce((one, other) => (measure(other) > measure(one) ? other : one)).number;
+  switch (selectedFaces()) {
+    case "largest":
+      return [best((face) => face.width)];
+    case "left":
+      return [best((face) => -face.x)];
+    case "right":
+      return [best((face) => face.x)];
+    case "all":
+      return [...new Set(faces.map((face) => face.number))];
+    default:
+      return selectedFaces().split(",").map(Number);
+  }
+}
+
 export function useFilm(found) {
   film.id = found.id;
   film.seconds = found.kind === "film" ? found.seconds : null;
@@ -45,6 +65,7 @@ function showFile(file) {
   controller.abort();
   clearTimeout(timer);
   $("film-found").hidden = true;
+  faces = [];
   $("faces").replaceChildren();
   showText("faces-status", "");
   const picture = file.type.startsWith("image/");
@@ -78,18 +99,24 @@ function onTrim(event) {
   timer = setTimeout(findFaces, 600);
 }
 
+function showFaces(found) {
+  faces = found;
+  $("faces").replaceChildren(...found.map(faceCard));
+  notifyListeners();
+}
+
 async function findFaces() {
   controller.abort();
   controller = new AbortController();
   const { signal } = controller;
-  $("faces").replaceChildren();
+  showFaces([]);
   showError("film-problem", null);
   showText("faces-status", "Detecting faces");
   try {
     const onProgress = (fraction) => showText("faces-status", `Detecting faces: ${Math.round(100 * fraction)} %`);
     const found = await waitForFaces(film.id, selectedRange(), onProgress, signal);
     showText("faces-status", found.length === 1 ? "Found one face." : `Found ${found.length} faces, listed by shot.`);
-    $("faces").replaceChildren(...found.map(faceCard));
+    showFaces(found);
   } catch (error) {
     if (error.name !== "AbortError") showText("faces-status", "");
     showError("film-problem", error);

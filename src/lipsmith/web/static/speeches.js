@@ -1,0 +1,54 @@
+// Speeches of further faces, when several people in a film say different things.
+
+import { Problem } from "./api.js";
+import { $, showError, showText } from "./dom.js";
+import { facesFound, onFilm, selectedFaceNumbers } from "./film.js";
+import { source } from "./source.js";
+
+const others = new Map(); // face number to upload id
+
+// What to send: one speech for the selected faces, or a speech for each face.
+export function speechRequest(speech) {
+  if (!others.size) return { speech, speeches: {} };
+  const own = selectedFaceNumbers().filter((number) => !others.has(number));
+  return { speech: null, speeches: Object.fromEntries([...own.map((number) => [number, speech]), ...others]) };
+}
+
+function showOthers() {
+  const items = [...others.keys()].map((number) => {
+    const item = $("other-template").content.firstElementChild.cloneNode(true);
+    const [label, button] = item.children;
+    label.textContent = `Face ${number} has a speech of its own.`;
+    button.addEventListener("click", () => {
+      others.delete(number);
+      showOthers();
+    });
+    return item;
+  });
+  $("other-list").replaceChildren(...items);
+}
+
+function showFaces() {
+  const numbers = [...new Set(facesFound().map((face) => face.number))];
+  for (const number of others.keys()) if (!numbers.includes(number)) others.delete(number);
+  $("others").hidden = numbers.length < 2;
+  $("other-face").replaceChildren(...numbers.map((number) => new Option(number, number)));
+  showText("other-status", "");
+  showOthers();
+}
+
+export function startSpeeches() {
+  let face = null;
+  onFilm(showFaces);
+  source("other", {
+    onFile: () => (face = Number($("other-face").value)),
+    onReady: (found) => {
+      if (!found.sound) {
+        showError("other-problem", new Problem("The file has no sound; choose a recording with speech."));
+        return;
+      }
+      others.set(face, found.id);
+      showOthers();
+    },
+  });
+}
