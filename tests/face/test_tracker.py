@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lipsmith.face import Detection, FaceTracker, Square, TrackedFace, TrackedFrame
-from lipsmith.face.tracker import STILL, Sighting, Track, assign, one_each, settle
+from lipsmith.face.tracker import STILL, Sighting, Track, assign, move_toward, without_duplicates
 
 SHAPE = np.random.default_rng(0).uniform(-0.5, 0.5, (478, 2))
 SHAPE[0], SHAPE[1] = -0.5, 0.5
@@ -197,8 +197,8 @@ def test_a_still_picture_comes_to_rest_at_once(monkeypatch: pytest.MonkeyPatch, 
 
 def test_the_crop_moves_by_no_more_than_the_excess() -> None:
     now = Square(100, 100, 200, 0.0)
-    assert settle(now, Square(100 + 0.9 * STILL * 200, 100, 201, 0.01)) == now
-    moved = settle(now, Square(110, 100, 220, math.pi * 2 + 0.1))
+    assert move_toward(now, Square(100 + 0.9 * STILL * 200, 100, 201, 0.01)) == now
+    moved = move_toward(now, Square(110, 100, 220, math.pi * 2 + 0.1))
     assert (moved.x, moved.y, moved.side) == (108, 100, 216)
     assert moved.angle == pytest.approx(0.08)
 
@@ -211,7 +211,7 @@ def test_two_tracks_on_one_face_become_one() -> None:
     near, far = track(0, 10), track(1, 60)
     one = Sighting(Actor("", 14, 0).mesh, 1.0, near.crop)
     other = Sighting(Actor("", 15, 0).mesh, 1.0, far.crop)
-    assert one_each([(far, other), (near, one)]) == [(near, one)]
+    assert without_duplicates([(far, other), (near, one)]) == [(near, one)]
 
 
 def test_assignment_takes_the_least_surprising_pair_first() -> None:

@@ -70,7 +70,7 @@ class Sighting:
     @property
     def next_crop(self) -> Square:
         """Where to look in the next frame."""
-        return settle(self.crop, self.place)
+        return move_toward(self.crop, self.place)
 
     def same_face(self, box: tuple[float, float, float, float], least: float = 0.6) -> bool:
         """Whether a box is around this face: intersection over union of at least `least`."""
@@ -97,7 +97,7 @@ class Track:
         self.velocity = (1 - NEWEST) * self.velocity + NEWEST * moved
         self.last, self.crop, self.missed = sighting, crop, 0
 
-    def surprise(self, place: Square) -> float:
+    def cost(self, place: Square) -> float:
         """How badly a face at `place` continues this track, in crop sides: distance plus log of the change in size.
 
         A lost face may have stopped or moved on, so the smaller of the two distances counts.
@@ -108,7 +108,7 @@ class Track:
         return min(stopped, gone_on) / self.crop.side + abs(math.log(place.side / self.crop.side))
 
 
-def settle(now: Square, wanted: Square) -> Square:
+def move_toward(now: Square, wanted: Square) -> Square:
     """`now` moved toward `wanted`, with a dead zone within which it stands still.
 
     The mesh depends a little on its crop and the crop on the mesh: without the dead zone the mesh of a still picture
@@ -129,27 +129,27 @@ def _excess(difference: float, play: float) -> float:
 
 
 def assign(tracks: list[Track], found: list[Sighting]) -> dict[int, Track]:
-    """Which track each face continues, by the face's index: the least surprising pairs first."""
+    """Which track each face continues, by the face's index: the pairs of least cost first."""
     at_once, growth, most = TOLERANCE
     pairs: list[tuple[float, int, int]] = []
     for index, sighting in enumerate(found):
         place = sighting.place
-        pairs += [(track.surprise(place), index, t) for t, track in enumerate(tracks)]
+        pairs += [(track.cost(place), index, t) for t, track in enumerate(tracks)]
     matched: dict[int, Track] = {}
-    for surprise, index, t in sorted(pairs):
+    for cost, index, t in sorted(pairs):
         tolerance = min(at_once + growth * tracks[t].missed, most)
-        if index not in matched and tracks[t] not in matched.values() and surprise <= tolerance:
+        if index not in matched and tracks[t] not in matched.values() and cost <= tolerance:
             matched[index] = tracks[t]
     return matched
 
 
-def one_each(claims: list[tuple[Track, Sighting]]) -> list[tuple[Track, Sighting]]:
-    """Claims with each face given to one track only: the one that it surprises least."""
+def without_duplicates(claims: list[tuple[Track, Sighting]]) -> list[tuple[Track, Sighting]]:
+    """Claims with each face given to one track only: the one that it costs least."""
     kept: list[tuple[Track, Sighting]] = []
-    surprises = []
+    costs = []
     for track, sighting in claims:
-        surprises.append(track.surprise(sighting.place))
-    for rank in np.argsort(surprises, kind="stable"):
+        costs.append(track.cost(sighting.place))
+    for rank in np.argsort(costs, kind="stable"):
         track, sighting = claims[rank]
         if not any(sighting.same_face(other.box) for _, other in kept):
             kept.append((track, sighting))
@@ -214,7 +214,7 @@ class FaceTracker:
         seen = [(t, Sighting(*self._mesh(image, t.crop), t.crop)) for t in self._tracks if not t.missed]
         for track in self._tracks:
             track.missed += 1
-        for track, sighting in one_each([(t, s) for t, s in seen if believable(s, image)]):
+        for track, sighting in without_duplicates([(t, s) for t, s in seen if is_plausible(s, image)]):
             track.follow(sighting)
 
     def _search(self, image: Picture) -> list[Track]:
@@ -252,11 +252,11 @@ class FaceTracker:
         sighting = Sighting(*self._mesh(image, detection.crop), detection.crop)
         if any(sighting.same_face(face.box) for face in known):
             return []
-        sighting = self._settled(image, sighting)
-        sure = detection.score + sighting.score >= CONFIRMED and believable(sighting, image)
+        sighting = self._refine(image, sighting)
+        sure = detection.score + sighting.score >= CONFIRMED and is_plausible(sighting, image)
         return [sighting] if sure and not any(sighting.same_face(face.box) for face in known) else []
 
-    def _settled(self, image: Picture, sighting: Sighting) -> Sighting:
+    def _refine(self, image: Picture, sighting: Sighting) -> Sighting:
         """The face once mesh and crop agree, so that the first frame is as accurate as the next.
 
         A face in profile is often accepted in only one of these slightly different crops.
@@ -264,12 +264,12 @@ class FaceTracker:
         best = sighting
         for _ in range(PASSES - 1):
             place = sighting.place
-            if believable(sighting, image):
+            if is_plausible(sighting, image):
                 best = sighting
-                if settle(sighting.crop, place) == sighting.crop:
+                if move_toward(sighting.crop, place) == sighting.crop:
                     break
             sighting = Sighting(*self._mesh(image, place), place)
-        return sighting if believable(sighting, image) else best
+        return sighting if is_plausible(sighting, image) else best
 
     def _admit(self, found: list[Sighting], room: int) -> list[Track]:
         """Continue lost tracks with the faces found, then start new tracks, largest first, while there is room."""
@@ -285,7 +285,7 @@ class FaceTracker:
         return [*continued.values(), *new]
 
 
-def believable(sighting: Sighting, image: Picture) -> bool:
+def is_plausible(sighting: Sighting, image: Picture) -> bool:
     """Whether a face is there: the network says so, its center is in the picture and its size is a face's."""
     x0, y0, x1, y1 = sighting.box
     height, width = image.shape[:2]
