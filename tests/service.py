@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,6 +60,15 @@ def run_service(data: Path, *arguments: str, cwd: Path | None = None, **environm
         process.stdout.close()
 
 
+def wait_until(condition: Callable[[], object], seconds: float = 240) -> None:
+    """Poll `condition` until it is true."""
+    for _ in range(round(seconds / 0.05)):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError("the condition was not met in time")
+
+
 def wait_for_health(url: str) -> None:
     """Return when the service responds."""
     for _ in range(600):
@@ -98,6 +107,16 @@ def wait_for_faces(client: httpx.Client, upload: str, **stretch: float) -> httpx
             return answer
         time.sleep(0.1)
     raise AssertionError("face detection did not end")
+
+
+def assert_problem(response: httpx.Response, status: int, *words: str) -> None:
+    """Check that a response is a problem document with this status, whose sentence contains `words`."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    document = response.json()
+    assert (document["status"], document["type"]) == (status, "about:blank")
+    assert document["title"]
+    assert all(word in document["detail"] for word in words), document["detail"]
 
 
 def errors_under_load(service: RunningService, content: Path, clients: int, polls: int) -> int:

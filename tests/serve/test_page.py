@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -18,7 +18,7 @@ import pytest
 from dub_samples import two_faces, write_wav
 from lipsmith.media import VideoWriter, probe
 from lipsmith.serve.views import DubRequest
-from service import RunningService, run_service
+from service import RunningService, run_service, wait_until
 from synthetic import DEMO, SPEECH, make_film, speech
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the page's tests need playwright")
@@ -82,14 +82,6 @@ def is_foreign(request: str, own: str) -> bool:
 def screenshot(page: Page, name: str) -> None:
     if SHOTS:
         page.screenshot(path=Path(SHOTS) / f"{name}.png", full_page=True)
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    for _ in range(TIMEOUT_MS // 100):
-        if condition():
-            return
-        time.sleep(0.1)
-    raise AssertionError("the condition was not met in time")
 
 
 def fill_in(page: Page, footage: dict[str, Path], words: str = "speech") -> None:

@@ -6,13 +6,12 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
 
-from service import RunningService, run_service, upload_file, wait_for_health, wait_for_job
+from service import RunningService, run_service, upload_file, wait_for_health, wait_for_job, wait_until
 
 # LIPSMITH_KILLS=30 is the long run; the random seed is fixed.
 KILLS = int(os.environ.get("LIPSMITH_KILLS", "1"))
@@ -28,14 +27,6 @@ def submit_jobs(client: httpx.Client, request: dict[str, str], count: int) -> li
     responses = [client.post("/v1/jobs", json=request) for _ in range(count)]
     assert {response.status_code for response in responses} == {202}
     return [response.json()["id"] for response in responses]
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 240) -> None:
-    for _ in range(round(seconds / 0.02)):
-        if condition():
-            return
-        time.sleep(0.02)
-    pytest.fail("the condition was not met in time")
 
 
 def test_every_accepted_job_finishes_despite_kills(film: Path, voice: Path, tmp_path: Path) -> None:

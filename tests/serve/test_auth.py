@@ -1,0 +1,65 @@
+"""Access control: owners, tokens, cross-site requests, and security headers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+
+from service import RunningService, assert_problem, run_service, wait_for_job
+
+
+def test_clients_cannot_access_each_other(
+    client: httpx.Client, service: RunningService, uploads: dict[str, str]
+) -> None:
+    job = client.post("/v1/jobs", json=uploads).json()["id"]
+    wait_for_job(client, job)
+    with service.client() as other:
+        assert other.get("/v1/jobs").json() == []
+        for path in ("", "/events", "/result", "/before"):
+            assert_problem(other.get(f"/v1/jobs/{job}{path}"), 404)
+        assert_problem(other.delete(f"/v1/jobs/{job}"), 404)
+        assert_problem(other.delete(f"/v1/jobs/{job}/result"), 404)
+        assert_problem(other.get(f"/v1/uploads/{uploads['video']}"), 404)
+        assert_problem(other.get(f"/v1/uploads/{uploads['video']}/faces"), 404)
+        assert_problem(other.post("/v1/jobs", json=uploads), 404)
+    assert client.get(f"/v1/jobs/{job}/result").status_code == 200
+
+
+def test_every_response_has_the_security_headers(client: httpx.Client) -> None:
+    for path in ("/", "/v1/jobs", "/static/style.css", "/nothing"):
+        headers = client.get(path).headers
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "access-control-allow-origin" not in headers
+    set_cookie = httpx.get(client.base_url).headers["set-cookie"]
+    assert "HttpOnly" in set_cookie
+    assert "SameSite=Strict" in set_cookie
+
+
+def test_cross_site_requests_are_rejected(client: httpx.Client) -> None:
+    for headers in ({"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}):
+        assert_problem(client.post("/v1/jobs", json={}, headers=headers), 403)
+    assert_problem(client.get("/v1/jobs", headers={"Host": "evil.example"}), 400)
+
+
+def test_a_token_is_required_and_accepted(tmp_path: Path) -> None:
+    with run_service(tmp_path / "data", "--host", "0.0.0.0", LIPSMITH_TOKEN="correct horse") as service:
+        url = service.url.replace("0.0.0.0", "127.0.0.1")
+        with httpx.Client(base_url=url) as client:
+            assert_problem(client.get("/v1/jobs"), 401)
+            assert client.get("/v1/jobs").headers["www-authenticate"] == "Bearer"
+            assert_problem(client.get("/v1/jobs", headers={"Authorization": "Bearer wrong"}), 401)
+            assert client.get("/v1/jobs", headers={"Authorization": "Bearer correct horse"}).json() == []
+            assert_problem(client.get("/metrics"), 401)
+            assert client.get("/healthz").status_code == 200
+            assert "password" in client.get("/").text
+            assert client.post("/login", data={"token": "wrong horse"}).headers["location"] == "/?wrong"
+            assert_problem(client.get("/v1/jobs"), 401)
+            assert client.post("/login", data={"token": "correct horse"}).headers["location"] == "/"
+            assert client.get("/v1/jobs").json() == []
+            for _ in range(10):
+                client.post("/login", data={"token": "wrong horse"})
+            response = client.post("/login", data={"token": "correct horse"})
+            assert_problem(response, 429)
+            assert int(response.headers["retry-after"]) > 0
