@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,9 +13,13 @@ pytest.importorskip("httpx")
 
 import httpx
 
+from chromium import SHOTS, TIMEOUT_MS, is_foreign, launch
 from dub_samples import write_wav
 from service import RunningService, run_service, upload_file
-from synthetic import make_film, speech
+from synthetic import DEMO, SPEECH, make_film, speech
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +54,44 @@ def client(service: RunningService) -> Iterator[httpx.Client]:
 def uploads(client: httpx.Client, film: Path, voice: Path) -> dict[str, str]:
     """Ids of the uploaded film and voice, as fields of a job."""
     return {"video": upload_file(client, film), "speech": upload_file(client, voice)}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One Chromium for all tests of a file."""
+    with launch() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def footage(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A film, a short speech and a long one."""
+    folder = tmp_path_factory.mktemp("footage")
+    if SHOTS:
+        return {"film": DEMO / "actor.mp4", "speech": SPEECH, "long": SPEECH}
+    return {
+        "film": make_film(folder / "film.mp4", 0.6, 25, (160, 160), audio=speech(0.6)),
+        "speech": write_wav(folder / "speech.wav", speech(0.4)),
+        "long": write_wav(folder / "long.wav", speech(40)),
+    }
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A new browser profile."""
+    created = browser.new_context(viewport={"width": 900, "height": 800}, accept_downloads=True)
+    created.set_default_timeout(TIMEOUT_MS)
+    yield created
+    created.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext, service: RunningService) -> Iterator[Page]:
+    """The page; script errors, console errors and requests to other servers fail the test."""
+    opened, errors = context.new_page(), []
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    opened.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
+    opened.on("request", lambda request: errors.append(request.url) if is_foreign(request.url, service.url) else None)
+    opened.goto(service.url)
+    yield opened
+    assert [line for line in errors if "status of 4" not in line] == []

@@ -5,9 +5,7 @@ With LIPSMITH_SHOTS=FOLDER the film is demo/actor.mp4, and a screenshot is writt
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,29 +13,24 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from chromium import SHOTS, launch, needs_chromium
 from dub_samples import write_wav
 from service import RunningService
 from synthetic import DEMO, make_film, speech
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="the page's tests need playwright")
-
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ROOT = Path(__file__).parents[2]
-SHOTS = os.environ.get("LIPSMITH_SHOTS")
-FLAGS = ("--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 TIMEOUT_MS = 120_000
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed: apt-get install chromium")
+pytestmark = needs_chromium
 
 
 @pytest.fixture
 def page(service: RunningService) -> Iterator[Page]:
     """The live page; any script error or console error fails the test."""
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with launch() as browser:
         opened, errors = browser.new_page(viewport={"width": 900, "height": 900}), []
         opened.set_default_timeout(TIMEOUT_MS)
         opened.on("pageerror", lambda error: errors.append(str(error)))
@@ -46,7 +39,6 @@ def page(service: RunningService) -> Iterator[Page]:
         opened.click('a[href="/live"]')
         opened.wait_for_url("**/live")
         yield opened
-        browser.close()
         assert errors == []
 
 

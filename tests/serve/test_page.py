@@ -1,100 +1,24 @@
-"""The page in headless Chromium.
+"""The page in headless Chromium: from the film to the download.
 
 With LIPSMITH_SHOTS=FOLDER the film is demo/actor.mp4, and a screenshot of every state is written there.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import pytest
 
-from dub_samples import two_faces, write_wav
-from lipsmith.media import VideoWriter, probe
-from lipsmith.serve.views import DubRequest
+from chromium import SHOTS, TIMEOUT_MS, fill_in, is_loaded, needs_chromium, screenshot
+from lipsmith.media import probe
 from service import RunningService, run_service, wait_until
-from synthetic import DEMO, SPEECH, make_film, speech
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="the page's tests need playwright")
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-SHOTS = os.environ.get("LIPSMITH_SHOTS")
-FLAGS = ("--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
-
-TIMEOUT_MS = 600_000 if SHOTS else 90_000
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed: apt-get install chromium")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield started
-        started.close()
-
-
-@pytest.fixture(scope="module")
-def footage(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("footage")
-    if SHOTS:
-        return {"film": DEMO / "actor.mp4", "speech": SPEECH, "long": SPEECH}
-    return {
-        "film": make_film(folder / "film.mp4", 0.6, 25, (160, 160), audio=speech(0.6)),
-        "speech": write_wav(folder / "speech.wav", speech(0.4)),
-        "long": write_wav(folder / "long.wav", speech(40)),
-    }
-
-
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    created = browser.new_context(viewport={"width": 900, "height": 800}, accept_downloads=True)
-    created.set_default_timeout(TIMEOUT_MS)
-    yield created
-    created.close()
-
-
-@pytest.fixture
-def page(context: BrowserContext, service: RunningService) -> Iterator[Page]:
-    """The page; script errors, console errors and requests to other servers fail the test."""
-    opened, errors = context.new_page(), []
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    opened.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
-    opened.on("request", lambda request: errors.append(request.url) if is_foreign(request.url, service.url) else None)
-    opened.goto(service.url)
-    yield opened
-    assert [line for line in errors if "status of 4" not in line] == []
-
-
-def is_foreign(request: str, own: str) -> bool:
-    return not request.startswith(("blob:", "data:")) and urlsplit(request).netloc != urlsplit(own).netloc
-
-
-def screenshot(page: Page, name: str) -> None:
-    if SHOTS:
-        page.screenshot(path=Path(SHOTS) / f"{name}.png", full_page=True)
-
-
-def fill_in(page: Page, footage: dict[str, Path], words: str = "speech") -> None:
-    """Choose film and speech, wait for faces, and give consent."""
-    page.set_input_files("#film-file", footage["film"])
-    page.set_input_files("#speech-file", footage[words])
-    page.wait_for_selector("#faces .face")
-    page.check("#consent")
-    page.wait_for_selector("#dub:enabled")
-
-
-def is_loaded(page: Page, name: str) -> bool:
-    return bool(page.evaluate(f"document.getElementById('{name}').readyState > 1"))
+pytestmark = needs_chromium
 
 
 def test_a_dub_from_upload_to_download(page: Page, footage: dict[str, Path], tmp_path: Path) -> None:
@@ -193,67 +117,6 @@ def test_an_unusable_film_shows_a_problem(page: Page, tmp_path: Path) -> None:
     page.wait_for_selector("#film-problem:not([hidden])")
     assert "not a known film" in page.inner_text("#film-problem")
     screenshot(page, "5-problem")
-
-
-def test_all_options_are_sent(page: Page, footage: dict[str, Path]) -> None:
-    fill_in(page, footage)
-    page.click("#options summary")
-    page.set_input_files("#music-file", footage["speech"])
-    page.wait_for_selector("#music-remove:not([hidden])")
-    wait_until(lambda: "Found: sound" in page.inner_text("#music-status"))
-    page.focus("#gain")
-    page.keyboard.press("Home")
-    assert page.inner_text("#gain-shown") == "40 dB softer than in its file"
-    page.focus("#strength")
-    page.keyboard.press("End")
-    for name, value in (("tail", "keep"), ("fit", "hold"), ("precision", "float"), ("who", "left")):
-        page.check(f'input[name="{name}"][value="{value}"]')
-    page.check("#side-by-side")
-    page.fill("#language", "deu")
-    page.check("#label")
-    screenshot(page, "8-options")
-    with page.expect_request(lambda request: request.method == "POST" and request.url.endswith("/v1/jobs")) as request:
-        page.click("#preview")
-    sent = request.value.post_data_json
-    assert set(sent) == set(DubRequest.model_fields)
-    assert (sent["tail"], sent["fit"], sent["face"], sent["gain"]) == ("keep", "hold", "left", -40)
-    assert sent["precision"] == "float"
-    assert (sent["strength"], sent["side_by_side"], sent["language"], sent["label"]) == (2, True, "deu", True)
-    assert sent["background"] == sent["speech"]
-    page.wait_for_selector("#result:not([hidden])")
-    page.click("#music-remove")
-    assert page.inner_text("#music-status") == ""
-
-
-def test_two_faces_get_speeches_of_their_own(page: Page, footage: dict[str, Path], tmp_path: Path) -> None:
-    with VideoWriter(tmp_path / "two.mp4", 440, 240, 25) as film:
-        for number in range(8):
-            film.write(two_faces(time=number / 25), number / 25)
-    fill_in(page, footage | {"film": tmp_path / "two.mp4"})
-    page.click("#others summary")
-    page.select_option("#other-face", "2")
-    page.set_input_files("#other-file", footage["speech"])
-    page.wait_for_selector("#other-list li")
-    screenshot(page, "9-speeches")
-    with page.expect_request(lambda request: request.method == "POST" and request.url.endswith("/v1/jobs")) as request:
-        page.click("#preview")
-    sent = request.value.post_data_json
-    assert sent["speech"] is None
-    assert set(sent["speeches"]) == {"1", "2"}
-    page.wait_for_selector("#result:not([hidden])")
-    page.click("#other-list button")
-    assert page.query_selector("#other-list li") is None
-
-
-def test_silent_music_is_rejected_and_can_be_removed(page: Page, footage: dict[str, Path], tmp_path: Path) -> None:
-    fill_in(page, footage)
-    page.click("#options summary")
-    page.set_input_files("#music-file", make_film(tmp_path / "silent.mp4", 0.2, 25, (160, 160)))
-    page.wait_for_selector("#music-problem:not([hidden])")
-    assert "music" in page.inner_text("#missing")
-    assert page.is_disabled("#dub")
-    page.click("#music-remove")
-    page.wait_for_selector("#dub:enabled")
 
 
 def test_recording_with_the_camera(page: Page) -> None:
