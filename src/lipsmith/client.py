@@ -59,8 +59,8 @@ class Client(httpx.Client):
 
     def dub(self, video: str, speech: str | Mapping[int, str], **options: Any) -> Job:  # noqa: ANN401 - see /docs
         """Request a dub of the upload `video` with the upload `speech`, or with one for each face by its number."""
-        said = {"speech": speech} if isinstance(speech, str) else {"speeches": dict(speech)}
-        return Job(**self.post("/jobs", json={"video": video, **said, **options}).json())
+        speeches = {"speech": speech} if isinstance(speech, str) else {"speeches": dict(speech)}
+        return Job(**self.post("/jobs", json={"video": video, **speeches, **options}).json())
 
     def jobs(self) -> list[Job]:
         """The dubs of this client, newest first."""

@@ -149,7 +149,7 @@ def _as_event(view: JobView) -> ServerSentEvent:
 
 
 def _inputs(requested: DubRequest) -> list[tuple[str, str]]:
-    """The fields that name uploads, and these."""
+    """The uploads of a request, each with the name of its field."""
     single = [(name, getattr(requested, name)) for name in ("video", "speech", "background")]
     return [(name, upload) for name, upload in single if upload] + [
         (f"speeches: {face}", upload) for face, upload in requested.speeches.items()

@@ -136,7 +136,7 @@ class Store:
         if owner is not None:
             query = query.where(Job.owner == owner)
         if upload is not None:
-            # Ids are random: no other part of the options contains one.
+            # Ids are random, so no other part of the options contains one.
             in_options = cast(col(Job.options), String).contains(upload)
             query = query.where((col(Job.video) == upload) | (col(Job.speech) == upload) | in_options)
         with self._session() as session:

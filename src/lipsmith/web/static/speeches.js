@@ -1,4 +1,4 @@
-// Speeches of further faces, when several people in a film say different things.
+// Speeches of additional faces.
 
 import { Problem } from "./api.js";
 import { $, showError, showText } from "./dom.js";
@@ -7,7 +7,7 @@ import { source } from "./source.js";
 
 const others = new Map(); // face number to upload id
 
-// What to send: one speech for the selected faces, or a speech for each face.
+// Fields of a job: one speech for the selected faces, or a speech for each face.
 export function speechRequest(speech) {
   if (!others.size) return { speech, speeches: {} };
   const own = selectedFaceNumbers().filter((number) => !others.has(number));
@@ -18,7 +18,7 @@ function showOthers() {
   const items = [...others.keys()].map((number) => {
     const item = $("other-template").content.firstElementChild.cloneNode(true);
     const [label, button] = item.children;
-    label.textContent = `Face ${number} has a speech of its own.`;
+    label.textContent = `Face ${number} has its own speech.`;
     button.addEventListener("click", () => {
       others.delete(number);
       showOthers();
