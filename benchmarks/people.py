@@ -1,9 +1,9 @@
-"""How well faces of one person and of different people are told apart, as `lipsmith dub` numbers them.
+"""Benchmarks face recognition: similarity of faces of one person and of different people, as in `lipsmith dub`.
 
     LIPSMITH_HOME=... python benchmarks/people.py ../shared/clips/val ../shared/clips/test
 
 The folders hold films named after the person, such as anna_001.mp4, one face in each. Prints the cosines of all pairs
-of films, how many pairs are judged wrongly at the bound, and the seconds of CPU per face.
+of films, the number of wrong decisions at the threshold, and CPU seconds per face.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from lipsmith.dubbing.scan import CropStore, Scanner, Sizes
 from lipsmith.dubbing.source import FileSource
 from lipsmith.face import FaceTracker
-from lipsmith.inference.people import SAME, Recognizer
+from lipsmith.inference.people import MIN_SIMILARITY, Recognizer
 
 SECONDS = 1.5
 MOST = 4
@@ -49,7 +49,8 @@ def main() -> None:
     for name, chosen in (("one person", cosines[same]), ("two people", cosines[~same])):
         low, middle, high = np.percentile(chosen, (0, 50, 100))
         print(f"{name}: {len(chosen)} pairs, {low:.2f} to {high:.2f}, median {middle:.2f}")
-    print(f"at {SAME}: {(cosines[same] < SAME).sum()} pairs wrongly apart, {(cosines[~same] >= SAME).sum()} joined")
+    rejected, accepted = (cosines[same] < MIN_SIMILARITY).sum(), (cosines[~same] >= MIN_SIMILARITY).sum()
+    print(f"at {MIN_SIMILARITY}: {rejected} false rejections, {accepted} false acceptances")
     print(f"{seconds / len(paths):.3f} s of CPU per face")
 
 

@@ -1,4 +1,4 @@
-"""Recognizes people: which of a film's tracked faces, in different shots, belong to one person."""
+"""Face recognition: groups the tracked faces of a film by person, across shots."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ TEMPLATE: Final = np.array(
     [(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041)]
 )
 _EYES: Final = ((33, 133, 159, 145), (263, 362, 386, 374))
-_SINGLE: Final = (4, 61, 291)
-_SIDE: Final = 112
+_NOSE_AND_MOUTH: Final = (4, 61, 291)
+_INPUT_SIZE: Final = 112
 
-SAME: Final = 0.5
-"""Cosine of mean embeddings from which two faces are one person. Of 84 films of 53 people, those of one person have at
-least 0.65, those of different people at most 0.45 (`benchmarks/people.py`)."""
-_LOOKS: Final = 3
-"""Reference crops of a face that are recognized: the least turned ones."""
+MIN_SIMILARITY: Final = 0.5
+"""Smallest cosine of the mean embeddings of two faces of one person. In 84 films of 53 people, it is at least 0.65 for
+the same person and at most 0.45 for different people (`benchmarks/people.py`)."""
+_MAX_CROPS: Final = 3
+"""Reference crops of a face from which its embedding is computed: the most frontal ones."""
 _FOREHEAD: Final = 0.15
-"""Share of a crop by which its upper edge is continued, because the network sees more of the forehead."""
+"""Fraction of a crop by which its upper edge is padded, because the network expects more of the forehead."""
 
 
 class Recognizer:
@@ -56,7 +56,7 @@ class Recognizer:
 
     def embed(self, image: NDArray[np.uint8], points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Unit embedding `(128,)` of an RGB picture with a face at `five_points` `(5, 2)`, pixels."""
-        aligned = cv2.warpAffine(image, alignment(points), (_SIDE, _SIDE))
+        aligned = cv2.warpAffine(image, alignment(points), (_INPUT_SIZE, _INPUT_SIZE))
         # The network takes RGB in 0..255; OpenCV's wrapper would take BGR and swap it.
         picture = np.ascontiguousarray(aligned.transpose(2, 0, 1)[None], np.float32)
         vector = np.asarray(self._session.run(None, {"data": picture})[0][0], np.float64)
@@ -65,12 +65,12 @@ class Recognizer:
 
     def mean(self, crops: NDArray[np.uint8], points: Floats) -> NDArray[np.float64]:
         """Unit mean embedding `(128,)` of a face's crops `(R, S, S, 3)`, `points` `(R, 131, 2)` in crop units."""
-        looks = np.argsort(turn(points), kind="stable")[:_LOOKS]
-        above = round(_FOREHEAD * crops.shape[1])
+        frontal = np.argsort(turn(points), kind="stable")[:_MAX_CROPS]
+        margin = round(_FOREHEAD * crops.shape[1])
         found = []
-        for crop, own in zip(crops[looks], points[looks], strict=True):
-            taller = np.pad(crop, ((above, 0), (0, 0), (0, 0)), mode="edge")
-            found.append(self.embed(taller, five_points(own) * crop.shape[1] + (0, above)))
+        for crop, own in zip(crops[frontal], points[frontal], strict=True):
+            extended = np.pad(crop, ((margin, 0), (0, 0), (0, 0)), mode="edge")
+            found.append(self.embed(extended, five_points(own) * crop.shape[1] + (0, margin)))
         total = np.sum(found, axis=0)
         return np.asarray(total / max(float(np.linalg.norm(total)), 1e-9), np.float64)
 
@@ -80,7 +80,7 @@ def five_points(mesh: Floats) -> NDArray[np.float64]:
     left of the picture."""
     places = ranks if len(mesh) == NUM_POINTS else list
     eyes = [mesh[places(eye)].mean(0) for eye in _EYES]
-    return np.stack([*eyes, *mesh[places(_SINGLE)]]).astype(np.float64)
+    return np.stack([*eyes, *mesh[places(_NOSE_AND_MOUTH)]]).astype(np.float64)
 
 
 def alignment(points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -101,7 +101,7 @@ def embed_faces(faces: Iterable[tuple[NDArray[np.uint8], Floats]]) -> NDArray[np
     weights = home() / "weights" / THIRD_PARTY["sface"].file
     if not weights.is_file():
         _LOG.info(
-            "Faces get new numbers after cuts, because %s is missing in %s; lipsmith weights tells where to get it.",
+            "Faces get new numbers after cuts, because %s is missing in %s; see lipsmith weights.",
             weights.name,
             weights.parent,
         )
@@ -111,31 +111,31 @@ def embed_faces(faces: Iterable[tuple[NDArray[np.uint8], Floats]]) -> NDArray[np
 
 
 def people(embeddings: NDArray[np.float64], frames: Sequence[NDArray[np.intp]]) -> list[int]:
-    """The number of the person of each of N faces, from 1, in the order in which people first appear.
+    """Person number of each of N faces; people are numbered from 1 in order of appearance.
 
-    The two most similar people are joined until none are as similar as `SAME`; faces that share a frame stay apart.
-    `embeddings`: `(N, 128)`, unit; `frames`: the frame numbers of each face, rising.
+    Agglomerative clustering: merges the two most similar people until no pair reaches `MIN_SIMILARITY`. Faces that
+    share a frame are never merged. `embeddings`: `(N, 128)`, unit; `frames`: the frame numbers of each face, rising.
     """
     members = [[face] for face in range(len(frames))]
     sums = embeddings * np.sqrt([len(seen) for seen in frames])[:, None]
-    alike = embeddings @ embeddings.T
-    alike[_share_frames(frames)] = -np.inf
-    np.fill_diagonal(alike, -np.inf)
-    while alike.max(initial=-np.inf) >= SAME:
-        first, second = sorted(map(int, np.unravel_index(alike.argmax(), alike.shape)))
+    similarity = embeddings @ embeddings.T
+    similarity[_share_frames(frames)] = -np.inf
+    np.fill_diagonal(similarity, -np.inf)
+    while similarity.max(initial=-np.inf) >= MIN_SIMILARITY:
+        first, second = sorted(map(int, np.unravel_index(similarity.argmax(), similarity.shape)))
         members[first] += members[second]
         sums[first] += sums[second]
-        apart = np.isneginf(alike[first]) | np.isneginf(alike[second])
+        excluded = np.isneginf(similarity[first]) | np.isneginf(similarity[second])
         units = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9)
-        alike[first] = alike[:, first] = np.where(apart, -np.inf, units @ units[first])
-        alike[second], alike[:, second], members[second] = -np.inf, -np.inf, []
+        similarity[first] = similarity[:, first] = np.where(excluded, -np.inf, units @ units[first])
+        similarity[second], similarity[:, second], members[second] = -np.inf, -np.inf, []
     found = sorted(faces for faces in members if faces)
     numbers = {face: number for number, faces in enumerate(sorted(found, key=min), 1) for face in faces}
     return [numbers[face] for face in range(len(frames))]
 
 
 def _share_frames(frames: Sequence[NDArray[np.intp]]) -> NDArray[np.bool_]:
-    """`(N, N)`: whether two faces are seen in one frame."""
+    """`(N, N)`: whether two faces appear in the same frame."""
     shared = np.zeros((len(frames), len(frames)), bool)
     for one, seen in enumerate(frames):
         for other in range(one + 1, len(frames)):
