@@ -162,6 +162,6 @@ def _write(found: Adaptation, work: Path, base: ModelFolder, card: str) -> None:
         (beside / "CARD.md").write_text(card, encoding="utf-8")
         try:
             quantize(beside, work / "clips", ("train", "train"))
-        except WeightsError as error:
+        except (InputError, WeightsError) as error:
             _LOG.warning("%s: no 8-bit stage, so that a dub may be slower: %s", found.folder, error)
             (found.folder / INT8).unlink(missing_ok=True)

@@ -26,7 +26,7 @@ from lipsmith.training.renderer.task import RendererTask
 
 HELD_BACK: Final = 0.1
 """Share of each clip, at its end, that is held back."""
-_TRIALS: Final = 32
+_TRIALS: Final = 24
 """Held-back frames that are measured, about."""
 
 Watch = Callable[[Mapping[str, float]], None]

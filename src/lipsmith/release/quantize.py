@@ -78,10 +78,11 @@ def quantize(model: str | Path, data: Path, splits: tuple[str, str] = ("train", 
     folder = find_model(model)
     if not (folder.path / "render.onnx").is_file():
         raise UsageError(f"{folder.path}: render.onnx is missing; export the model first.")
-    calibration = list(samples(folder, data, splits[0], *CALIBRATION))
     shown = list(samples(folder, data, splits[1], *COMPARISON))
     with write_whole(folder.path / INT8) as beside:
-        _write(folder.path / "render.onnx", [sample.inputs for sample in calibration], beside)
+        # One sample in memory at a time.
+        calibration = (sample.inputs for sample in samples(folder, data, splits[0], *CALIBRATION))
+        _write(folder.path / "render.onnx", calibration, beside)
         found = compare(folder.path / "render.onnx", beside, shown)
         _LOG.info("%s: PSNR to float %.1f dB, LPIPS %.4f times float's", INT8, found.psnr, found.lpips)
         if found.psnr < LEAST_PSNR or found.lpips > MOST_LPIPS:
@@ -150,8 +151,8 @@ class _Given:
 class _Reader:
     """A calibration data reader of ONNX Runtime."""
 
-    def __init__(self, inputs: list[Inputs]) -> None:
-        self._inputs = iter(inputs)
+    def __init__(self, inputs: Iterator[Inputs]) -> None:
+        self._inputs = inputs
 
     def get_next(self) -> Inputs | None:
         return next(self._inputs, None)
@@ -184,7 +185,7 @@ def _drawn(path: Path, shown: list[Sample]) -> NDArray[np.float32]:
     return np.concatenate([session.run(None, {name: sample.inputs[name] for name in known})[0] for sample in shown])
 
 
-def _write(stage: Path, inputs: list[Inputs], out: Path) -> None:
+def _write(stage: Path, inputs: Iterator[Inputs], out: Path) -> None:
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
     known = {given.name for given in open_session(stage).get_inputs()}
@@ -194,7 +195,7 @@ def _write(stage: Path, inputs: list[Inputs], out: Path) -> None:
         quantize_static(
             str(folded),
             str(out),
-            _Reader([{name: given[name] for name in known} for given in inputs]),
+            _Reader({name: given[name] for name in known} for given in inputs),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=["Conv"],
             nodes_to_exclude=_kept_float(folded),
