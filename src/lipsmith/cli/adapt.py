@@ -28,7 +28,7 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
     """Needs the `train` extra, and the weights of VGG (see `lipsmith weights`)."""
 
     films: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="FILM...")]
-    """Films of one person; the main face of each shot is learned. Ten seconds suffice, a minute is better."""
+    """Films of one person; the main face of each shot is learned, of at most five minutes in all."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o", "--output"])]
     """The model folder to write."""
     minutes: float = 10.0
