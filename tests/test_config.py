@@ -46,7 +46,7 @@ def written(folder: Path, text: str) -> Path:
     return path
 
 
-def test_tables_become_dataclasses_and_the_rest_keeps_its_default(tmp_path: Path) -> None:
+def test_tables_become_dataclasses_with_defaults(tmp_path: Path) -> None:
     text = 'rate = 2\nminutes = 3\nlevels = [4]\npair = [5, 6]\nwhere = "there"\n[inner]\nkind = "b"\n'
     config = load_config(Outer, "sync", written(tmp_path, text))
     assert config == Outer(Inner(4, "b"), 2.0, 3.0, (4,), (5, 6.0), Path("there"))
@@ -72,21 +72,21 @@ def test_tables_become_dataclasses_and_the_rest_keeps_its_default(tmp_path: Path
         ("rate =", "not a TOML file"),
     ],
 )
-def test_what_does_not_fit_is_a_usage_error_that_names_it(tmp_path: Path, text: str, told: str) -> None:
+def test_an_invalid_value_is_a_usage_error_that_names_it(tmp_path: Path, text: str, told: str) -> None:
     path = written(tmp_path, text)
     with pytest.raises(UsageError, match=f"{path}: {told}") as error:
         load_config(Outer, "sync", path)
     assert "\n" not in str(error.value)
 
 
-def test_what_is_missing_or_no_table_is_named() -> None:
+def test_a_missing_value_or_table_is_named() -> None:
     with pytest.raises(WeightsError, match="mine: width is missing"):
         build(Needed, {}, "mine", WeightsError)
     with pytest.raises(WeightsError, match="mine: None should be an object"):
         build(Needed, None, "mine", WeightsError)
 
 
-def test_a_config_is_a_file_or_a_packaged_name(tmp_path: Path) -> None:
+def test_a_config_is_found_by_path_or_packaged_name(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     from lipsmith.training.landmarks.config import LandmarkTraining
 
@@ -113,7 +113,7 @@ def test_every_packaged_config_is_valid() -> None:
     assert sorted(folders) == ["landmarks", "renderer", "sync"]
 
 
-def test_the_record_of_the_shipped_model_is_a_config() -> None:
+def test_the_record_of_the_shipped_model_is_a_valid_config() -> None:
     pytest.importorskip("torch")
     from lipsmith.training.landmarks.config import LandmarkTraining
     from lipsmith.training.renderer.config import RendererTraining

@@ -16,7 +16,7 @@ from lipsmith.cli.results import read_figures, write_figures
 from lipsmith.files import refuse_existing, refuse_outputs, require, write_whole, write_whole_folder
 
 
-def test_figures_are_written_whole_and_read_back(tmp_path: Path) -> None:
+def test_figures_are_read_as_written(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     figures = {"psnr": math.inf, "lpips_vgg": math.nan, "ssim": np.float32(0.5), "frames": 7}
     settings = {"data": tmp_path, "face_size": 128}
@@ -38,7 +38,7 @@ def test_a_file_without_figures_is_an_input_error(tmp_path: Path, text: str) -> 
         read_figures(path)
 
 
-def test_results_replace_others_only_on_request(tmp_path: Path) -> None:
+def test_results_are_overwritten_only_on_request(tmp_path: Path) -> None:
     there = tmp_path / "there.mp4"
     there.touch()
     with pytest.raises(errors.UsageError, match="--overwrite"):
@@ -78,7 +78,7 @@ def test_results_replace_others_only_on_request(tmp_path: Path) -> None:
         "train sync fast --data clips --out clips",
     ],
 )
-def test_no_verb_replaces_what_it_works_on(
+def test_no_verb_replaces_its_inputs(
     words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -101,7 +101,7 @@ def test_two_results_need_two_names(
         assert "would be written more than once" in capsys.readouterr().err
 
 
-def test_results_go_beside_what_they_are_made_of(tmp_path: Path) -> None:
+def test_results_may_be_written_into_their_input_folder(tmp_path: Path) -> None:
     (tmp_path / "figures.json").touch()
     files = [tmp_path / "figures.json", None]
     refuse_outputs(files, True, inputs=[tmp_path, "fast", None], folder=tmp_path / "strips")
@@ -109,7 +109,7 @@ def test_results_go_beside_what_they_are_made_of(tmp_path: Path) -> None:
         refuse_outputs(files, False, inputs=[tmp_path])
 
 
-def test_a_name_may_be_as_long_as_a_name_can_be(tmp_path: Path) -> None:
+def test_names_of_the_maximum_length_work(tmp_path: Path) -> None:
     with write_whole(tmp_path / f"{'n' * 250}.json") as beside:
         assert beside.suffix == ".json"
         beside.touch()
@@ -141,7 +141,7 @@ def test_a_missing_input_is_named_first(words: str, capsys: pytest.CaptureFixtur
     assert "does not exist; check the path" in capsys.readouterr().err
 
 
-def test_of_two_writers_only_the_first_has_the_name(tmp_path: Path) -> None:
+def test_of_two_writers_only_the_first_gets_the_name(tmp_path: Path) -> None:
     path = tmp_path / "out.txt"
 
     def race() -> None:
@@ -159,7 +159,7 @@ def test_of_two_writers_only_the_first_has_the_name(tmp_path: Path) -> None:
     assert path.read_text() == "wanted"
 
 
-def test_where_no_links_are_the_name_is_taken_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_hard_links_the_name_is_taken_atomically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_links(*paths: Path) -> None:
         raise OSError(errno.EPERM, "Operation not permitted")
 
@@ -174,7 +174,7 @@ def test_where_no_links_are_the_name_is_taken_in_one_step(tmp_path: Path, monkey
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="locks are POSIX")
-def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
+def test_temporary_files_of_killed_processes_are_removed(tmp_path: Path) -> None:
     stale, other = tmp_path / ".lipsmith-0123456789ab.mp4", tmp_path / ".lipsmith-notes.mp4"
     stale.touch()
     other.touch()
@@ -184,12 +184,12 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_n
 
 
 @pytest.mark.parametrize("address", ["https://example.com/a.wav", "file:///tmp/a.wav", "s3://bucket/a.mp4"])
-def test_an_address_is_no_file_and_is_called_so(address: str) -> None:
+def test_a_url_is_refused_as_no_file(address: str) -> None:
     with pytest.raises(errors.InputError, match=f"{address} is a URL, but lipsmith reads only files"):
         require(Path(address))
 
 
-def test_names_that_are_too_long_are_refused(tmp_path: Path) -> None:
+def test_too_long_names_are_refused(tmp_path: Path) -> None:
     with pytest.raises(errors.UsageError, match="choose a shorter name"):
         refuse_existing(tmp_path / f"{'n' * 256}.mp4", overwrite=False)
     with pytest.raises(errors.InputError, match="cannot be read"):

@@ -65,7 +65,7 @@ def test_every_module_imports(name: str) -> None:
     import_module(name)
 
 
-def test_a_plain_install_imports_all_but_training_and_measuring() -> None:
+def test_a_plain_install_imports_all_but_training_and_evaluation() -> None:
     absent = {package for packages in EXTRAS.values() for package in packages} | {"onnxscript", "librosa", "scipy"}
     modules = [name for name in module_names() if is_plain(name)]
     assert json.loads(run(WITHOUT_EXTRAS.format(absent=absent, modules=modules))) == {}
@@ -75,7 +75,7 @@ def test_the_linter_forbids_the_whole_train_extra() -> None:
     assert set(EXTRAS["train"]) <= set(CONTRACTS["plain"]["forbidden_modules"])
 
 
-def test_the_runtime_reports_to_nobody(tmp_path: Path) -> None:
+def test_the_runtime_sends_no_telemetry(tmp_path: Path) -> None:
     """ONNX Runtime keeps an identifier and a queue of reports in the home folder where it is not told otherwise."""
     environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
     homes = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
@@ -84,10 +84,10 @@ def test_the_runtime_reports_to_nobody(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_import_lipsmith_brings_nothing_heavy() -> None:
+def test_import_lipsmith_imports_nothing_heavy() -> None:
     heavy = ["numpy", "av", "cv2", "onnxruntime", "ai_edge_litert", "torch", "tyro", "rich", "pydantic"]
     assert run(f"import lipsmith, sys; print([name for name in {heavy} if name in sys.modules])") == "[]\n"
 
 
-def test_the_dubber_comes_without_torch() -> None:
+def test_the_dubber_does_not_import_torch() -> None:
     assert run("import lipsmith, sys; lipsmith.Dubber; print('torch' in sys.modules)") == "False\n"

@@ -18,13 +18,13 @@ def counting(closed: list[bool], stop_at: int | None = None) -> Generator[int, N
         closed.append(True)
 
 
-def test_items_come_in_order_and_the_source_is_closed() -> None:
+def test_items_keep_their_order_and_the_source_is_closed() -> None:
     closed: list[bool] = []
     assert list(prefetch(counting(closed, 20), 3)) == list(range(20))
     assert closed == [True]
 
 
-def test_an_error_in_the_thread_is_raised_where_the_items_are_used() -> None:
+def test_an_error_in_the_thread_is_raised_in_the_consumer() -> None:
     def failing() -> Generator[int, None, None]:
         yield 1
         raise ValueError("no more")
@@ -63,7 +63,7 @@ def test_no_more_than_depth_items_wait() -> None:
     assert len(list(items)) == 49
 
 
-def test_results_of_several_threads_come_in_the_order_of_their_items() -> None:
+def test_results_of_several_threads_keep_the_order_of_their_items() -> None:
     def slower_first(number: int) -> int:
         time.sleep(0.02 if number % 3 == 0 else 0)
         return 10 * number
@@ -73,7 +73,7 @@ def test_results_of_several_threads_come_in_the_order_of_their_items() -> None:
     assert closed == [True]
 
 
-def test_as_many_items_are_made_at_once_as_there_are_workers() -> None:
+def test_all_workers_run_at_once() -> None:
     together = threading.Barrier(3, timeout=5)
 
     def meeting(number: int) -> int:
@@ -83,7 +83,7 @@ def test_as_many_items_are_made_at_once_as_there_are_workers() -> None:
     assert list(prefetch_map(meeting, counting([], 6), 3)) == list(range(6))
 
 
-def test_no_more_items_are_taken_than_workers_and_one() -> None:
+def test_at_most_workers_plus_one_items_are_taken_ahead() -> None:
     taken: list[int] = []
 
     def taking() -> Generator[int, None, None]:

@@ -96,7 +96,7 @@ def model(workplace: Path) -> Path:
     return workplace / "mine"
 
 
-def test_from_footage_to_a_dub_with_a_model_of_ones_own(workplace: Path, model: Path, tmp_path: Path) -> None:
+def test_footage_is_prepared_trained_on_and_dubbed(workplace: Path, model: Path, tmp_path: Path) -> None:
     dubbed = tmp_path / "dubbed.mp4"
     lipsmith("dub", FACE, workplace / "footage" / "val" / "carla_1.mp4", "-o", dubbed, "--model", model)
     frames = [frame.image for frame in read_frames(dubbed)]
@@ -107,7 +107,7 @@ def test_from_footage_to_a_dub_with_a_model_of_ones_own(workplace: Path, model: 
     assert change[:100].mean() < 3  # all above it, but for the codec
 
 
-def test_the_folder_is_a_checked_model(model: Path) -> None:
+def test_the_exported_folder_is_a_valid_model(model: Path) -> None:
     found = find_model(model)
     assert {f"{stage}.onnx" for stage in OUTPUTS} | {"model.safetensors"} == set(found.config["files"])
     named = {key: found.config[key] for key in ("name", "face_size", "references_per_frame", "lips", "window", "drive")}
@@ -116,7 +116,7 @@ def test_the_folder_is_a_checked_model(model: Path) -> None:
 
 @pytest.mark.parametrize("stage", OUTPUTS)
 @pytest.mark.parametrize("count", [1, 2, 6])
-def test_onnx_gives_what_torch_gives_at_any_size(model: Path, stage: str, count: int) -> None:
+def test_onnx_equals_torch_at_any_size(model: Path, stage: str, count: int) -> None:
     found = find_model(model)
     backend = load_backend(found, "cpu", 1)
     assert isinstance(backend, OnnxBackend)
@@ -131,6 +131,6 @@ def test_onnx_gives_what_torch_gives_at_any_size(model: Path, stage: str, count:
         torch.testing.assert_close(torch.from_numpy(ours), theirs, atol=1e-4, rtol=1e-3)
 
 
-def test_exported_files_do_not_tell_where_they_were_made(model: Path) -> None:
+def test_exported_files_contain_no_local_paths(model: Path) -> None:
     package = str(Path(torch.__file__).parent).encode()
     assert not [file.name for file in model.glob("*.onnx") if package in file.read_bytes()]

@@ -56,7 +56,7 @@ def raising(error: BaseException) -> Body:
     return body
 
 
-def test_help_and_version_need_nothing_heavy() -> None:
+def test_help_and_version_import_nothing_heavy() -> None:
     program = (
         "import sys; from lipsmith.cli import main; codes = main(['--help']), main(['--version']);"
         "heavy = {'numpy', 'tyro', 'rich', 'torch', 'av', 'cv2', 'dataclasses'} & set(sys.modules);"
@@ -74,27 +74,27 @@ def test_python_m_returns_the_exit_code() -> None:
     assert done.stderr == "lipsmith: unknown verb 'dubb', did you mean 'dub'?; see lipsmith --help\n"
 
 
-def test_no_words_are_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_call_without_arguments_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([]) == 2
     told = capsys.readouterr()
     assert told.out == ""
     assert "usage: lipsmith" in told.err
 
 
-def test_two_words_go_before_one() -> None:
+def test_a_verb_of_two_words_takes_precedence() -> None:
     assert cli.split_verb(["evaluate", "landmarks", "data"]) == ("evaluate landmarks", ["data"])
     assert cli.split_verb(["evaluate", "data"]) == ("evaluate", ["data"])
     assert cli.split_verb(["evaluate", "./landmarks"]) == ("evaluate", ["./landmarks"])
 
 
-def test_the_first_word_alone_tells_the_second(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_first_word_alone_lists_the_second(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["train"]) == 2
     assert "train landmarks, train renderer, train sync" in capsys.readouterr().err
     assert cli.main(["train", "--help"]) == 0
     assert "train renderer" in capsys.readouterr().out
 
 
-def test_every_verb_has_help_that_needs_nothing_heavy() -> None:
+def test_every_verb_has_help_that_imports_nothing_heavy() -> None:
     program = (
         "import sys; from lipsmith import cli;"
         "codes = {verb: cli.main([*verb.split(), '--help']) for verb in cli.VERBS};"
@@ -114,7 +114,7 @@ def test_every_verb_has_help_that_needs_nothing_heavy() -> None:
         (errors.WeightsError("what, where, remedy"), 4),
     ],
 )
-def test_errors_on_purpose_are_one_sentence(
+def test_expected_errors_are_one_sentence(
     run_verb: RunVerb, capsys: pytest.CaptureFixture[str], error: Exception, code: int
 ) -> None:
     assert run_verb(raising(error)) == code
@@ -123,9 +123,7 @@ def test_errors_on_purpose_are_one_sentence(
     assert told.err == "lipsmith: what, where, remedy\n"
 
 
-def test_errors_by_accident_show_their_trace_only_when_asked(
-    run_verb: RunVerb, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unexpected_errors_show_a_traceback_only_with_v(run_verb: RunVerb, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_verb(raising(ZeroDivisionError("by zero"))) == 1
     assert (
         capsys.readouterr().err
@@ -135,7 +133,7 @@ def test_errors_by_accident_show_their_trace_only_when_asked(
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_the_system_s_errors_name_the_file(run_verb: RunVerb, capsys: pytest.CaptureFixture[str]) -> None:
+def test_system_errors_name_the_file(run_verb: RunVerb, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_verb(raising(OSError(28, "No space left on device", "out.mp4"))) == 1
     assert capsys.readouterr().err == "lipsmith: out.mp4: No space left on device\n"
 
@@ -159,7 +157,7 @@ def test_partial_failures_are_listed(
     "words",
     [("--device", "tpu"), ("--threads", "0"), ("--threads", "two"), ("-v", "-q"), ("--bogus",), ("extra",)],
 )
-def test_wrong_options_are_usage_errors(
+def test_invalid_options_are_usage_errors(
     run_verb: RunVerb, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
 ) -> None:
     assert run_verb(lambda options: None, *words) == 2
@@ -175,7 +173,7 @@ def test_wrong_options_are_usage_errors(
         "sync a --seconds 2m",
     ],
 )
-def test_a_word_that_is_no_number_is_refused_in_plain_language(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_value_that_is_no_number_is_refused_in_plain_language(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(words.split()) == 2
     said = capsys.readouterr().err
     assert f"{words.split()[-1]} is not a" in said
@@ -183,7 +181,7 @@ def test_a_word_that_is_no_number_is_refused_in_plain_language(words: str, capsy
 
 
 @pytest.mark.parametrize("verb", ["score real made", "sync film.mp4"])
-def test_a_device_that_would_not_be_used_is_refused(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verbs_that_use_only_the_cpu_refuse_another_device(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*verb.split(), "--device", "cuda"]) == 2
     assert "measured on the CPU only" in capsys.readouterr().err
 
@@ -192,7 +190,7 @@ def test_a_device_that_would_not_be_used_is_refused(verb: str, capsys: pytest.Ca
     ("words", "said"),
     [(("landmarks", "fast", "--minutes", "0"), "--minutes"), (("renderer", "fast", "--steps", "0"), "--steps")],
 )
-def test_a_training_of_no_length_is_refused(
+def test_a_training_of_zero_length_is_refused(
     capsys: pytest.CaptureFixture[str], words: tuple[str, ...], said: str
 ) -> None:
     assert cli.main(["train", *words, "--data", "data", "--out", "run"]) == 2
@@ -207,7 +205,7 @@ def test_common_options_reach_the_verb(run_verb: RunVerb) -> None:
     assert seen == [expected]
 
 
-def test_the_result_is_alone_on_stdout(run_verb: RunVerb, capsys: pytest.CaptureFixture[str]) -> None:
+def test_stdout_holds_only_the_result(run_verb: RunVerb, capsys: pytest.CaptureFixture[str]) -> None:
     def body(options: Options) -> None:
         with console.progress("frames") as advance:
             advance(1, 1)
@@ -220,14 +218,14 @@ def test_the_result_is_alone_on_stdout(run_verb: RunVerb, capsys: pytest.Capture
     assert told.err.splitlines() == ["frames: 1 of 1 (100 %)", "Figures", "name  value", "psnr  30.12"]
 
 
-def test_cells_are_short_and_missing_figures_say_so(capsys: pytest.CaptureFixture[str]) -> None:
+def test_table_cells_are_short_and_missing_figures_are_marked(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [("psnr", np.float32(30.123456)), ("fid", math.nan), ("best", math.inf), ("params", 1_234_567.0), ("n", 3)]
     console.table("Figures", ("name", "value"), rows, sys.stdout)
     cells = [line.split()[-1] for line in capsys.readouterr().out.splitlines()[2:]]
     assert cells == ["30.12", "n/a", "inf", "1234567", "3"]
 
 
-def test_quiet_leaves_tables_that_are_results(run_verb: RunVerb, capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_keeps_tables_that_are_results(run_verb: RunVerb, capsys: pytest.CaptureFixture[str]) -> None:
     def body(options: Options) -> None:
         console.table("Beside", ("name", "value"), [("psnr", 30)])
         console.table("Result", ("name", "value"), [("psnr", 30)], sys.stdout)
@@ -238,7 +236,9 @@ def test_quiet_leaves_tables_that_are_results(run_verb: RunVerb, capsys: pytest.
     assert told.err == ""
 
 
-def test_progress_off_a_terminal_is_a_line_each_tenth(run_verb: RunVerb, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_terminal_progress_prints_a_line_per_tenth(
+    run_verb: RunVerb, capsys: pytest.CaptureFixture[str]
+) -> None:
     def body(options: Options) -> None:
         with console.progress("frames") as advance:
             for done in range(1001):
@@ -266,7 +266,7 @@ def test_interruption_removes_temporary_files(
     assert capsys.readouterr().err == "lipsmith: interrupted\n"
 
 
-def test_a_second_hangup_does_not_disturb_the_clearing_up(run_verb: RunVerb) -> None:
+def test_a_second_hangup_does_not_interrupt_the_cleanup(run_verb: RunVerb) -> None:
     cleared = []
 
     def body(options: Options) -> None:
@@ -281,7 +281,7 @@ def test_a_second_hangup_does_not_disturb_the_clearing_up(run_verb: RunVerb) -> 
     assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
 
 
-def test_under_nohup_a_hangup_stays_without_effect(run_verb: RunVerb) -> None:
+def test_under_nohup_a_hangup_has_no_effect(run_verb: RunVerb) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         assert run_verb(lambda options: os.kill(os.getpid(), signal.SIGHUP)) == 0
@@ -290,7 +290,7 @@ def test_under_nohup_a_hangup_stays_without_effect(run_verb: RunVerb) -> None:
         signal.signal(signal.SIGHUP, before)
 
 
-def test_a_reader_that_leaves_is_no_error() -> None:
+def test_a_closed_output_pipe_is_no_error() -> None:
     program = "from lipsmith import cli; import sys; sys.exit(cli.main(['weights']))"
     reader, writer = os.pipe()
     os.close(reader)

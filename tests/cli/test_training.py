@@ -15,14 +15,14 @@ VERBS = ("train landmarks", "train renderer", "train sync")
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_the_verbs_that_train_share_their_options(verb: str) -> None:
+def test_training_verbs_share_their_options(verb: str) -> None:
     given = "fast --data d --out o --minutes 2.5 --steps 7 --start fast --seed 3"
     options = parse_options(verb, load_verb(verb), given.split())
     assert isinstance(options, TrainingOptions)
     assert (options.minutes, options.steps, options.start, options.seed) == (2.5, 7, "fast", 3)
 
 
-def test_what_is_given_replaces_the_config() -> None:
+def test_options_replace_values_of_the_config() -> None:
     pytest.importorskip("torch")
     from lipsmith.training.task import TrainingConfig
 
@@ -33,7 +33,7 @@ def test_what_is_given_replaces_the_config() -> None:
     assert options.applied(config) == TrainingConfig(steps=7, minutes=4.0, seed=0)
 
 
-def test_a_training_names_what_it_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_training_prints_the_path_of_its_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torch")
     write_clips(tmp_path / "data", {"train": [0], "val": [0]})
     config = tmp_path / "tiny.toml"

@@ -44,7 +44,7 @@ def stored(tmp_path: Path) -> ClipRecord:
     return clip
 
 
-def test_what_is_stored_is_loaded(tmp_path: Path, stored: ClipRecord) -> None:
+def test_a_stored_clip_is_loaded_unchanged(tmp_path: Path, stored: ClipRecord) -> None:
     clip = dataset.load_clip(tmp_path, stored)
     assert clip.images is not None
     assert clip.images.shape == (FRAMES, 32, 32, 3)
@@ -65,7 +65,7 @@ def test_a_known_offset_is_corrected(tmp_path: Path, stored: ClipRecord) -> None
 
 
 @given(st.floats(-0.4, 0.4))
-def test_shifting_mel_there_and_back_keeps_its_middle(seconds: float) -> None:
+def test_shifting_mel_back_and_forth_keeps_its_middle(seconds: float) -> None:
     mel = np.random.default_rng(0).uniform(-4, 4, (80, 100)).astype(np.float32)
     back = dataset.shift_mel(dataset.shift_mel(mel, seconds), -seconds)
     steps = abs(round(seconds * 80))
@@ -78,7 +78,7 @@ def test_mel_shifted_beyond_its_length_is_silent() -> None:
         assert (dataset.shift_mel(mel, seconds) == -4).all()
 
 
-def test_the_manifest_comes_back(tmp_path: Path) -> None:
+def test_the_manifest_is_read_as_written(tmp_path: Path) -> None:
     records = [record("a"), record("b", "val", 0.04)]
     dataset.write_manifest(tmp_path, records)
     assert dataset.read_manifest(tmp_path) == records
@@ -86,14 +86,14 @@ def test_the_manifest_comes_back(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [dataset.MANIFEST]
 
 
-def test_a_cut_line_is_passed_over(tmp_path: Path) -> None:
+def test_a_truncated_line_is_skipped(tmp_path: Path) -> None:
     dataset.write_manifest(tmp_path, [record("a")])
     with (tmp_path / dataset.MANIFEST).open("a") as manifest:
         manifest.write(json.dumps(asdict(record("b")))[:70])
     assert dataset.read_manifest(tmp_path) == [record("a")]
 
 
-def test_fields_of_later_versions_are_passed_over(tmp_path: Path) -> None:
+def test_fields_of_later_versions_are_ignored(tmp_path: Path) -> None:
     (tmp_path / dataset.MANIFEST).write_text(json.dumps(asdict(record("a")) | {"mood": "good"}) + "\n")
     assert dataset.read_manifest(tmp_path) == [record("a")]
 
@@ -114,19 +114,19 @@ def changed(**values: object) -> str:
         (changed(clip="/ann/a"), "line 1: clip = '/ann/a' does not lie below the prepared folder"),
     ],
 )
-def test_a_line_that_describes_no_clip_is_named(tmp_path: Path, line: str, sentence: str) -> None:
+def test_an_invalid_line_of_the_manifest_is_named(tmp_path: Path, line: str, sentence: str) -> None:
     (tmp_path / dataset.MANIFEST).write_text(line + "\n")
     with pytest.raises(InputError, match=sentence) as error:
         dataset.read_manifest(tmp_path)
     assert "\n" not in str(error.value)
 
 
-def test_a_folder_without_clips_says_how_to_make_them(tmp_path: Path) -> None:
+def test_a_folder_without_clips_is_refused_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="lipsmith prepare"):
         dataset.read_manifest(tmp_path)
 
 
-def test_a_split_that_is_not_there_is_told_from_a_folder_that_is_not_prepared(tmp_path: Path) -> None:
+def test_a_missing_split_and_an_unprepared_folder_give_different_errors(tmp_path: Path) -> None:
     """To prepare again changes nothing: the splits are the folders in which the footage lies."""
     dataset.write_manifest(tmp_path, [record("a"), record("b", "val")])
     with pytest.raises(InputError, match=r"split 'test', only of train, val; .* folders train, val and test") as error:

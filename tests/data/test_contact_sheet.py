@@ -54,19 +54,19 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_different_people_come_first() -> None:
+def test_a_clip_of_each_person_comes_first() -> None:
     records = [record("a", 1), record("a", 2), record("a", 3), record("b", 1), record("c", 1), record("b", 2)]
     names = [each.clip.rpartition("/")[2] for each in sheets.choose(records, 5)]
     assert names == ["a_1", "b_1", "c_1", "a_2", "b_2"]
     assert len(sheets.choose(records, 50)) == 6
 
 
-def test_of_many_people_some_from_everywhere() -> None:
+def test_people_are_chosen_at_even_distances() -> None:
     people = [record(f"p{number:02}") for number in range(60)]
     assert [each.identity for each in sheets.choose(people, 4)] == ["p00", "p15", "p30", "p45"]
 
 
-def test_a_tile_shows_the_mouth_open_widest_where_a_face_was_found(root: Path) -> None:
+def test_a_tile_shows_the_tracked_frame_with_the_widest_mouth(root: Path) -> None:
     tile = sheets.draw_tile(root, record("ann"))
     assert tile.shape == (*TILE, 3)
     bare, marked = tile[LABEL : LABEL + FACE, :FACE], tile[LABEL : LABEL + FACE, FACE:]
@@ -92,7 +92,7 @@ def test_the_curve_rises_with_the_mouth(root: Path) -> None:
     assert red.any(0).nonzero()[0].mean() == pytest.approx(3 / FRAMES * 2 * FACE, abs=3)
 
 
-def test_a_sheet_is_tiles_in_rows(root: Path) -> None:
+def test_tiles_are_arranged_in_rows(root: Path) -> None:
     told: list[tuple[int, int]] = []
     sheet = sheets.contact_sheet(root, 24, progress=lambda done, total: told.append((done, total)))
     assert sheet.shape == (TILE[0] + 2 * GAP, 3 * (TILE[1] + GAP) + GAP, 3)
@@ -113,7 +113,7 @@ def test_a_damaged_clip_is_named(root: Path) -> None:
         sheets.draw_tile(root, record("nobody"))
 
 
-def test_the_command_writes_a_picture_and_refuses_to_replace_it(
+def test_the_command_writes_a_picture_and_refuses_to_overwrite_it(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "sheet.png"
@@ -134,7 +134,7 @@ def test_the_longest_sheet_fits_its_format(suffix: str) -> None:
     assert cv2.imencode(suffix, sheet)[0]
 
 
-def test_what_cannot_be_encoded_is_told(
+def test_a_failed_encoding_is_reported(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(cv2, "imencode", lambda suffix, image: (False, None))
@@ -152,6 +152,6 @@ def test_what_cannot_be_encoded_is_told(
         (["-o", "{}/a.png"], 3),
     ],
 )
-def test_wrong_wishes(words: list[str], code: int, tmp_path: Path) -> None:
+def test_invalid_requests_give_their_exit_code(words: list[str], code: int, tmp_path: Path) -> None:
     assert main(["inspect", str(tmp_path), *(word.format(tmp_path) for word in words)]) == code
     assert not list(tmp_path.iterdir())

@@ -73,7 +73,7 @@ def test_a_film_becomes_a_clip(still: Path, prepared: tuple[Path, ClipRecord]) -
     assert set(files(root)) == {"manifest.jsonl", "train/ann/ann_1.mp4", "train/ann/ann_1.npz"}
 
 
-def test_a_still_face_stands_still(prepared: tuple[Path, ClipRecord]) -> None:
+def test_crops_of_a_still_face_do_not_move(prepared: tuple[Path, ClipRecord]) -> None:
     """To a tenth of a source pixel, wherever in the crop."""
     root, record = prepared
     transforms = load_clip(root, record, images=False).transforms
@@ -82,7 +82,7 @@ def test_a_still_face_stands_still(prepared: tuple[Path, ClipRecord]) -> None:
     assert np.ptp(places, axis=0).max() < 0.1
 
 
-def test_points_pictures_and_speech_belong_together(still: Path, prepared: tuple[Path, ClipRecord]) -> None:
+def test_points_pictures_and_speech_are_aligned(still: Path, prepared: tuple[Path, ClipRecord]) -> None:
     root, record = prepared
     clip = load_clip(root, record)
     assert select(load_mesh(root, record)) == pytest.approx(clip.landmarks, abs=2e-3)
@@ -94,7 +94,7 @@ def test_points_pictures_and_speech_belong_together(still: Path, prepared: tuple
     assert np.abs(clip.mel - mel).mean() < 0.25  # AAC is between them
 
 
-def test_two_shots_are_two_clips_that_know_nothing_of_each_other(tmp_path: Path) -> None:
+def test_two_shots_become_two_independent_clips(tmp_path: Path) -> None:
     first = [face_at(0, motion=STILL)] * 20
     second = [np.ascontiguousarray(255 - (255 - face_at(0, motion=STILL)[:260, 300:40:-1]) // 2)] * 20
     images = [np.pad(image, [(0, 320 - len(image)), (0, 320 - image.shape[1]), (0, 0)]) for image in (*first, *second)]
@@ -112,7 +112,7 @@ def test_two_shots_are_two_clips_that_know_nothing_of_each_other(tmp_path: Path)
     assert np.abs(later[:, 4:60] - whole[:, 64 + 4 : 64 + 60]).mean() < 0.25
 
 
-def test_the_main_face_is_prepared_though_it_comes_last(tmp_path: Path) -> None:
+def test_the_main_face_is_prepared_even_if_it_appears_last(tmp_path: Path) -> None:
     """The same rule as at dubbing and at scoring."""
     source = film(tmp_path / "film.mp4", large_face_enters(), audio=speech(1.6))
     (record,) = one(source, tmp_path / "out").records
@@ -121,7 +121,7 @@ def test_the_main_face_is_prepared_though_it_comes_last(tmp_path: Path) -> None:
     assert side.min() > 100
 
 
-def test_a_film_that_cannot_be_read_again_is_left_out(
+def test_a_film_that_cannot_be_read_twice_is_skipped(
     still: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Crops come from a second reading: what of it is missing is no silent loss."""
@@ -139,7 +139,7 @@ def test_a_second_run_does_nothing(still: Path, prepared: tuple[Path, ClipRecord
     assert {name: at for name, at in files(root).items() if name != "manifest.jsonl"} == before
 
 
-def test_a_killed_run_goes_on(still: Path, tmp_path: Path) -> None:
+def test_a_killed_run_continues(still: Path, tmp_path: Path) -> None:
     """Killed between two films, while it wrote: half-written files and a line of the manifest that is cut short."""
     one(still, tmp_path / "out")
     other = tmp_path / "bob.mp4"
@@ -158,14 +158,14 @@ def test_a_killed_run_goes_on(still: Path, tmp_path: Path) -> None:
     assert not [name for name in files(root) if "partial" in name]
 
 
-def test_a_deleted_clip_is_made_again(still: Path, tmp_path: Path) -> None:
+def test_a_deleted_clip_is_prepared_again(still: Path, tmp_path: Path) -> None:
     one(still, tmp_path)
     (tmp_path / "train/ann/ann_1.npz").unlink()
     assert len(one(still, tmp_path).fresh) == 1
     assert len(read_manifest(tmp_path)) == 1
 
 
-def test_another_film_of_the_same_name_does_not_replace_the_first(still: Path, tmp_path: Path) -> None:
+def test_a_second_film_of_the_same_name_does_not_replace_the_first(still: Path, tmp_path: Path) -> None:
     one(still, tmp_path / "out")
     (tmp_path / "train").mkdir()
     (tmp_path / "train/ann_1.mp4").write_bytes(still.read_bytes())
@@ -173,7 +173,7 @@ def test_another_film_of_the_same_name_does_not_replace_the_first(still: Path, t
     assert [record.clip for record in summary.records] == ["train/ann/ann_1", "train/ann/ann_1~2"]
 
 
-def test_two_runs_do_not_meet_in_a_folder(still: Path, tmp_path: Path) -> None:
+def test_two_runs_cannot_share_a_folder(still: Path, tmp_path: Path) -> None:
     """They would clear away each other's half-written files, and lose each other's lines of the manifest."""
     refused: list[str] = []
 
@@ -187,14 +187,14 @@ def test_two_runs_do_not_meet_in_a_folder(still: Path, tmp_path: Path) -> None:
     assert len(one(still, tmp_path).records) == 1
 
 
-def test_a_name_may_be_as_long_as_a_name_can_be(still: Path, tmp_path: Path) -> None:
+def test_names_of_the_maximum_length_work(still: Path, tmp_path: Path) -> None:
     source = tmp_path / ("ф" * 125 + ".mp4")
     source.write_bytes(still.read_bytes())
     (record,) = one(source, tmp_path / "out").records
     assert load_clip(tmp_path / "out", record).record.identity == source.stem
 
 
-def test_channels_in_opposite_phase_are_heard(tmp_path: Path) -> None:
+def test_sound_with_channels_in_opposite_phase_is_not_silent(tmp_path: Path) -> None:
     """As at dubbing: their mean is silence."""
     wave = speech(0.6)
     with VideoWriter(tmp_path / "film.mp4", 320, 320, 25, audio=np.stack([wave, -wave]), audio_rate=16000) as writer:
@@ -205,12 +205,12 @@ def test_channels_in_opposite_phase_are_heard(tmp_path: Path) -> None:
     assert np.abs(heard - mel_spectrogram(wave)[:, : heard.shape[1]]).mean() < 0.3
 
 
-def test_crops_of_another_size_are_not_mixed_in(still: Path, prepared: tuple[Path, ClipRecord]) -> None:
+def test_crops_of_another_size_are_refused(still: Path, prepared: tuple[Path, ClipRecord]) -> None:
     with pytest.raises(UsageError, match="--size 64"):
         prepare([still], prepared[0], size=96, workers=1)
 
 
-def test_a_left_out_film_is_tried_again_once_it_has_changed(still: Path, tmp_path: Path) -> None:
+def test_a_skipped_film_is_tried_again_after_it_changes(still: Path, tmp_path: Path) -> None:
     source = tmp_path / "film.mp4"
     source.write_bytes(b"")
     for _ in range(2):
@@ -222,7 +222,7 @@ def test_a_left_out_film_is_tried_again_once_it_has_changed(still: Path, tmp_pat
     assert one(source, tmp_path / "out").left_out == {}
 
 
-def test_what_failed_through_no_fault_of_its_own_is_tried_again(
+def test_a_film_that_failed_from_a_system_error_is_tried_again(
     still: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, other = tmp_path / "out", tmp_path / "other.mp4"
@@ -243,7 +243,7 @@ def test_what_failed_through_no_fault_of_its_own_is_tried_again(
     assert not (root / LEFT_OUT).exists()
 
 
-def test_there_are_no_more_processes_than_cores_lent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_there_are_no_more_workers_than_available_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     """A scheduler lends a part of the machine; memory for one worker a core of it all there may not be."""
     counts: list[int] = []
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 5, 7}, raising=False)
@@ -254,7 +254,7 @@ def test_there_are_no_more_processes_than_cores_lent(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.timeout(120)
-def test_a_clip_that_kills_its_process_takes_no_other_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clip_that_crashes_its_worker_does_not_affect_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "_run", perilous.run)
     names = ["good_1", "deadly", "good_2", "deadly_once", "good_3", "good_4"]
     found = list(workers.outcomes([Job(tmp_path / name, "train", "ann", name) for name in names], tmp_path, 64, 2))
@@ -264,7 +264,7 @@ def test_a_clip_that_kills_its_process_takes_no_other_along(tmp_path: Path, monk
 
 
 @pytest.mark.timeout(120)
-def test_processes_end_with_the_run_whatever_they_are_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_end_with_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "_run", perilous.run)
     jobs = [Job(tmp_path / name, "train", "ann", name) for name in ("endless", "good")]
     found = workers.outcomes(jobs, tmp_path, 64, 2)
@@ -307,7 +307,7 @@ REASONS = {
 }
 
 
-def test_what_cannot_be_used_is_left_out_with_the_reason(mixed: Path, tmp_path: Path) -> None:
+def test_unusable_footage_is_skipped_with_the_reason(mixed: Path, tmp_path: Path) -> None:
     out, figures = tmp_path / "out", tmp_path / "figures.json"
     done = subprocess.run(
         [*COMMAND, mixed, out, "--size", "64", "--workers", "2", "--json", figures], capture_output=True, text=True
@@ -342,7 +342,7 @@ def test_what_cannot_be_used_is_left_out_with_the_reason(mixed: Path, tmp_path: 
         (["{mixed}", "{out}", "--workers", "0"], 2, "--workers 0"),
     ],
 )
-def test_when_nothing_can_be_done_it_is_said_in_a_sentence(
+def test_a_run_without_usable_footage_fails_with_one_sentence(
     words: list[str], code: int, said: str, mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from lipsmith.cli import main
@@ -356,7 +356,7 @@ def test_when_nothing_can_be_done_it_is_said_in_a_sentence(
     assert not set(files(out)) - {LEFT_OUT}
 
 
-def test_an_interrupted_run_leaves_nothing_half_written(still: Path, tmp_path: Path) -> None:
+def test_an_interrupted_run_leaves_no_partial_files(still: Path, tmp_path: Path) -> None:
     """As Ctrl-C does it: the signal reaches the command and its workers alike."""
     make_film(tmp_path / "film.mp4", 20.0, motion=STILL, audio=speech(20.0))
     (tmp_path / "again.mp4").write_bytes((tmp_path / "film.mp4").read_bytes())
@@ -375,7 +375,7 @@ def test_an_interrupted_run_leaves_nothing_half_written(still: Path, tmp_path: P
 
 
 @pytest.mark.timeout(120)
-def test_real_footage_survives(clips: Path, tmp_path: Path) -> None:
+def test_real_footage_is_prepared(clips: Path, tmp_path: Path) -> None:
     """A short clip of each of three people; the whole set is a matter of `lipsmith prepare`."""
     films = [sorted((clips / split).glob("*.mp4")) for split in ("train", "val", "test")]
     chosen = [min(some, key=lambda path: path.stat().st_size) for some in films]

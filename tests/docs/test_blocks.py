@@ -100,14 +100,14 @@ def assert_understood(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("block", [block for block in ALL if block.language == "bash"], ids=str)
-def test_every_command_is_understood(block: Block) -> None:
+def test_every_command_in_the_documents_is_parsed(block: Block) -> None:
     for words in commands(block):
         if words[0] == "lipsmith" and words[-1] != "--help":
             assert_understood(words[1:])
 
 
 @pytest.mark.parametrize("line", set_apart())
-def test_every_command_above_a_table_is_understood(line: str) -> None:
+def test_every_command_above_a_table_is_parsed(line: str) -> None:
     assert_understood(shlex.split(line, comments=True)[1:])
 
 
@@ -125,11 +125,11 @@ def test_every_block_runs(block: Block, folder: Path, monkeypatch: pytest.Monkey
         assert main([*words[1:], *again]) == 0, shlex.join(words)
 
 
-def test_a_reason_stands_where_a_block_is_not_run() -> None:
+def test_a_block_that_is_not_run_has_a_reason() -> None:
     assert all(block.why_not is None or len(block.why_not) > 10 for block in ALL)
     assert sum(block.why_not is None for block in ALL) >= 8
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text()))))
-def test_every_link_of_the_readme_leads_to_a_file(target: str) -> None:
+def test_every_link_in_the_readme_points_to_a_file(target: str) -> None:
     assert (ROOT / target).is_file()

@@ -36,7 +36,7 @@ def batch(overwrite: bool = True) -> Batch:
     return Batch(make_dubber(), DubOptions(overwrite=overwrite))
 
 
-def test_no_result_takes_the_place_of_another_jobs_input(tmp_path: Path, film: Path, words: Path) -> None:
+def test_no_result_replaces_the_input_of_another_job(tmp_path: Path, film: Path, words: Path) -> None:
     other = tmp_path / "other.mp4"
     other.write_bytes(film.read_bytes())
     jobs = [Job(film, words, other), Job(other, words, tmp_path / "third.mp4")]
@@ -46,7 +46,7 @@ def test_no_result_takes_the_place_of_another_jobs_input(tmp_path: Path, film: P
     assert not (tmp_path / "third.mp4").exists()
 
 
-def test_films_of_one_name_do_not_share_a_result(tmp_path: Path, film: Path, words: Path) -> None:
+def test_films_of_the_same_name_cannot_share_a_result(tmp_path: Path, film: Path, words: Path) -> None:
     (tmp_path / "films").mkdir()
     (tmp_path / "films" / "film.mov").write_bytes(film.read_bytes())
     film.rename(tmp_path / "films" / "film.mp4")
@@ -67,7 +67,7 @@ def test_files_without_a_partner_are_named(tmp_path: Path, caplog: pytest.LogCap
     assert [message.split(" is skipped")[0] for message in caplog.messages] == [str(tmp_path / at) for at in alone]
 
 
-def test_an_error_that_nobody_foresaw_costs_its_own_job_alone(
+def test_an_unexpected_error_fails_only_its_own_job(
     tmp_path: Path, film: Path, words: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     other = tmp_path / "other.mp4"
@@ -99,7 +99,7 @@ def test_an_error_that_nobody_foresaw_costs_its_own_job_alone(
         lambda folder: write_wav(folder / "empty.wav", np.zeros(0, np.float32)),
     ],
 )
-def test_speech_is_looked_at_before_any_work(tmp_path: Path, film: Path, make: object) -> None:
+def test_speech_is_checked_before_any_work(tmp_path: Path, film: Path, make: object) -> None:
     (tmp_path / "speech").mkdir()
     silent = make(tmp_path / "speech")  # type: ignore[operator]
     begun: list[str] = []
@@ -113,7 +113,7 @@ def test_speech_is_looked_at_before_any_work(tmp_path: Path, film: Path, make: o
     assert begun == []
 
 
-def test_many_results_want_a_folder(tmp_path: Path, film: Path, words: Path) -> None:
+def test_results_of_a_table_need_a_folder(tmp_path: Path, film: Path, words: Path) -> None:
     taken = tmp_path / "taken"
     taken.write_bytes(b"mine")
     table = tmp_path / "pairs.csv"
@@ -123,7 +123,7 @@ def test_many_results_want_a_folder(tmp_path: Path, film: Path, words: Path) -> 
     assert taken.read_bytes() == b"mine"
 
 
-def test_a_result_is_never_put_over_its_own_footage_or_speech(film: Path, words: Path, tmp_path: Path) -> None:
+def test_a_result_never_replaces_its_own_footage_or_speech(film: Path, words: Path, tmp_path: Path) -> None:
     spoken = make_film(tmp_path / "spoken.mp4", 0.2, 25, SIZE, audio=speech(0.2))
     clip = make_dubber().prepare(film)
     for path, said in ((film, words), (spoken, spoken)):
@@ -133,7 +133,7 @@ def test_a_result_is_never_put_over_its_own_footage_or_speech(film: Path, words:
         assert path.read_bytes() == before
 
 
-def test_everybody_in_a_shot_is_encoded_once() -> None:
+def test_each_face_of_a_shot_is_encoded_once() -> None:
     backend = Double()
     clip = make_dubber(backend).prepare([face_at(0, SIZE)] * 3)
     faces = [replace(clip.faces[0], index=index) for index in range(MOST_FACES)]
@@ -142,7 +142,7 @@ def test_everybody_in_a_shot_is_encoded_once() -> None:
     assert backend.calls["reference"] == MOST_FACES * len(clip.faces[0].pool_points)
 
 
-def test_a_film_that_cannot_be_prepared_is_looked_at_once(
+def test_a_film_that_cannot_be_prepared_is_tried_once(
     tmp_path: Path, words: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     faceless, looked = no_face(tmp_path), []
@@ -155,7 +155,7 @@ def test_a_film_that_cannot_be_prepared_is_looked_at_once(
     assert len(caught.value.failures) == 3
 
 
-def test_files_of_other_kinds_are_named(tmp_path: Path, words: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_files_with_other_suffixes_are_named(tmp_path: Path, words: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "films").mkdir()
     for name in ("a.mp4", "b.ts", "c.tiff", "notes.txt", ".hidden"):
         (tmp_path / "films" / name).touch()
@@ -166,7 +166,7 @@ def test_files_of_other_kinds_are_named(tmp_path: Path, words: Path, caplog: pyt
     assert caplog.messages[0].endswith(": notes.txt")
 
 
-def test_a_folder_takes_the_place_of_the_tables_own(tmp_path: Path) -> None:
+def test_an_output_folder_replaces_the_folder_of_the_table(tmp_path: Path) -> None:
     table = tmp_path / "pairs.csv"
     table.write_text(f"video,speech,output\na.mp4,a.wav,sub/a.mp4\nb.mp4,b.wav,{tmp_path / 'elsewhere' / 'b.mp4'}\n")
     outputs = [job.output.relative_to(tmp_path).as_posix() for job in read_pairs(table, tmp_path / "out")]
@@ -175,13 +175,13 @@ def test_a_folder_takes_the_place_of_the_tables_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("header", ["video:speech:output", "video,audio,out", "video,speech"])
-def test_a_table_without_its_columns_is_told_so(tmp_path: Path, header: str) -> None:
+def test_a_table_without_the_required_columns_is_refused(tmp_path: Path, header: str) -> None:
     (tmp_path / "pairs.csv").write_text(f"{header}\na.mp4,b.wav,c.mp4\n")
     with pytest.raises(InputError, match="has no column"):
         read_pairs(tmp_path / "pairs.csv")
 
 
-def test_a_table_may_have_spaces_and_must_be_there(tmp_path: Path) -> None:
+def test_a_table_may_contain_spaces_and_must_exist(tmp_path: Path) -> None:
     (tmp_path / "pairs.csv").write_text("video, speech, output\na.mp4, b.wav, c.mp4\n")
     assert read_pairs(tmp_path / "pairs.csv") == [Job(tmp_path / "a.mp4", tmp_path / "b.wav", tmp_path / "c.mp4")]
     with pytest.raises(InputError, match="does not exist"):
@@ -189,7 +189,7 @@ def test_a_table_may_have_spaces_and_must_be_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("spelled", "written"), [("NFC", "NFD"), ("NFD", "NFC")], ids=["films plain", "words plain"])
-def test_names_that_went_over_a_mac_find_their_partner(tmp_path: Path, spelled: str, written: str) -> None:
+def test_names_in_decomposed_unicode_find_their_partner(tmp_path: Path, spelled: str, written: str) -> None:
     for folder, form, suffix in (("films", spelled, ".mp4"), ("words", written, ".wav")):
         (tmp_path / folder).mkdir()
         for name in ("Zoë", "가나", "plain"):
@@ -200,7 +200,7 @@ def test_names_that_went_over_a_mac_find_their_partner(tmp_path: Path, spelled: 
     assert read_pairs(table)[0].video.exists()
 
 
-def test_names_that_differ_in_case_alone_are_told_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_names_that_differ_only_in_case_are_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for name in ("films/Anna.mp4", "films/b.mp4", "words/anna.wav", "words/b.wav"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -212,7 +212,7 @@ def test_names_that_differ_in_case_alone_are_told_so(tmp_path: Path, caplog: pyt
     ]
 
 
-def test_a_folder_of_results_is_not_named_like_a_film(tmp_path: Path, film: Path, words: Path) -> None:
+def test_an_output_folder_with_the_name_of_a_film_is_refused(tmp_path: Path, film: Path, words: Path) -> None:
     with pytest.raises(UsageError, match="name of a film"):
         pair(film.parent, words, tmp_path / "out.mp4")
     assert not (tmp_path / "out.mp4").exists()

@@ -22,7 +22,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Clip, Path]:
     return clip, clip.save(folder / "kept")
 
 
-def test_a_kept_clip_dubs_as_the_one_that_was_prepared(prepared: tuple[Clip, Path]) -> None:
+def test_a_saved_clip_dubs_like_the_prepared_one(prepared: tuple[Clip, Path]) -> None:
     clip, folder = prepared
     loaded = Clip.load(folder, make_dubber())
     assert (loaded.size, loaded.seconds, len(loaded.faces)) == (clip.size, clip.seconds, len(clip.faces))
@@ -34,13 +34,13 @@ def test_a_kept_clip_dubs_as_the_one_that_was_prepared(prepared: tuple[Clip, Pat
         assert np.abs(one.image.astype(int) - other.image).mean() < 0.2
 
 
-def test_its_frames_may_be_scanned_again(prepared: tuple[Clip, Path]) -> None:
+def test_the_frames_of_a_saved_clip_can_be_read_again(prepared: tuple[Clip, Path]) -> None:
     clip, folder = prepared
     frames = list(Clip.load(folder, make_dubber()).source.frames())
     assert [frame.time for frame in frames] == clip.times.tolist()
 
 
-def test_a_folder_with_something_in_it_is_left_alone(prepared: tuple[Clip, Path], tmp_path: Path) -> None:
+def test_a_folder_that_is_not_empty_is_not_overwritten(prepared: tuple[Clip, Path], tmp_path: Path) -> None:
     (tmp_path / "diary.txt").write_text("mine")
     with pytest.raises(UsageError):
         prepared[0].save(tmp_path)
@@ -56,7 +56,7 @@ def test_a_folder_with_something_in_it_is_left_alone(prepared: tuple[Clip, Path]
         (lambda table: table | {"face_size": 512}, "prepare the clip again"),
     ],
 )
-def test_what_is_no_clip_folder_is_said_to_be_none(
+def test_a_folder_that_is_no_clip_is_refused(
     prepared: tuple[Clip, Path], tmp_path: Path, harm: object, error: str
 ) -> None:
     assert callable(harm)
@@ -70,6 +70,6 @@ def test_what_is_no_clip_folder_is_said_to_be_none(
         Clip.load(folder, make_dubber())
 
 
-def test_an_empty_folder_is_no_clip(tmp_path: Path) -> None:
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a prepared clip"):
         Clip.load(tmp_path, make_dubber())

@@ -79,7 +79,7 @@ def test_only_the_mouth_changes(clip: Clip, film: Path) -> None:
         assert np.abs(columns - x).max() < 0.75 * track.size
 
 
-def test_a_label_is_written_where_it_is_asked_for(clip: Clip, tmp_path: Path) -> None:
+def test_a_label_is_drawn_on_request(clip: Clip, tmp_path: Path) -> None:
     result = clip.dub(speech(0.2))
     plain, labeled = (
         next(read_frames(result.save(tmp_path / f"{label}.mp4", label=label, side_by_side=True))).image.astype(int)
@@ -91,7 +91,7 @@ def test_a_label_is_written_where_it_is_asked_for(clip: Clip, tmp_path: Path) ->
     assert rows.min() > 0.8 * SIZE[1]
 
 
-def test_long_speech_plays_back_the_same_frames(clip: Clip, film: Path) -> None:
+def test_long_speech_repeats_the_same_frames(clip: Clip, film: Path) -> None:
     sources = [frame.image for frame in read_frames(film)]
     dubbed = list(clip.dub(speech(2.5)).frames())
     assert len(dubbed) == 63
@@ -104,7 +104,7 @@ def test_long_speech_plays_back_the_same_frames(clip: Clip, film: Path) -> None:
 
 
 @pytest.mark.parametrize(("fit", "frames"), [("loop", 40), ("hold", 40), ("stretch", 40), ("cut", 25)])
-def test_what_footage_does_that_is_shorter_than_the_speech(
+def test_footage_shorter_than_the_speech_follows_fit(
     clip: Clip, film: Path, tmp_path: Path, fit: Fit, frames: int
 ) -> None:
     sources = [frame.image for frame in read_frames(film)]
@@ -118,7 +118,7 @@ def test_what_footage_does_that_is_shorter_than_the_speech(
     assert (clip.source.footage.name, result.timeline.end) == (str(film), pytest.approx(frames / 25))
 
 
-def test_a_kept_tail_plays_on_with_closed_lips(clip: Clip, tmp_path: Path) -> None:
+def test_a_kept_tail_continues_with_closed_lips(clip: Clip, tmp_path: Path) -> None:
     result = clip.dub(speech(0.4), tail="keep")
     assert len(result) == 25
     opening = lip_opening(result.mouths[0].points)
@@ -153,7 +153,7 @@ def test_footage_is_prepared_once_for_many_speeches(film: Path) -> None:
     assert np.array_equal(first, again)
 
 
-def test_arrays_give_what_a_file_gives(dubber: Dubber, film: Path, clip: Clip) -> None:
+def test_arrays_give_the_same_result_as_a_file(dubber: Dubber, film: Path, clip: Clip) -> None:
     images = [frame.image for frame in read_frames(film)]
     in_memory = dubber.prepare(images, rate=25).dub(speech(1.5)).frames()
     from_file = clip.dub(speech(1.5)).frames()
@@ -165,7 +165,7 @@ def test_arrays_give_what_a_file_gives(dubber: Dubber, film: Path, clip: Clip) -
         assert one.time == pytest.approx(other.time, abs=1e-4)
 
 
-def test_a_still_picture_is_a_video(dubber: Dubber, tmp_path: Path) -> None:
+def test_a_still_picture_becomes_a_video(dubber: Dubber, tmp_path: Path) -> None:
     picture = tmp_path / "face.png"
     cv2.imwrite(str(picture), face_at(0, SIZE)[..., ::-1])
     result = dubber.prepare(picture).dub(speech(0.5)).save(tmp_path / "out.mp4")
@@ -197,7 +197,7 @@ def face_comes_and_goes() -> list[Image]:
     return [face_at(0, SIZE) if 8 <= number < 22 else nothing() for number in range(30)]
 
 
-def test_frames_without_a_face_pass_through(dubber: Dubber, tmp_path: Path) -> None:
+def test_frames_without_a_face_are_unchanged(dubber: Dubber, tmp_path: Path) -> None:
     source = write(tmp_path / "film.mp4", face_comes_and_goes())
     originals = [frame.image for frame in read_frames(source)]
     dubbed = [frame.image for frame in dubber.prepare(source).dub(speech(1.2)).frames()]
@@ -219,26 +219,26 @@ def test_faces_are_chosen_by_place_and_size(dubber: Dubber, face: str, left: boo
         assert (bool(changed[:, :180].any()), bool(changed[:, 180:].any())) == (left, right)
 
 
-def test_a_face_may_be_asked_for_by_its_own_number(dubber: Dubber) -> None:
+def test_a_face_can_be_chosen_by_number(dubber: Dubber) -> None:
     footage = [two_faces()] * 2
     second = dubber.prepare(footage, face="all").faces[1].number
     assert [track.number for track in dubber.prepare(footage, face=second).chosen] == [second]
 
 
-def test_the_largest_may_come_last(dubber: Dubber) -> None:
+def test_the_largest_face_may_appear_last(dubber: Dubber) -> None:
     clip = dubber.prepare(large_face_enters(), face="largest")
     assert len(clip.faces) == 2
     assert [track.size for track in clip.chosen] == [max(track.size for track in clip.faces)]
 
 
-def test_nobody_heard_is_said(clip: Clip, caplog: pytest.LogCaptureFixture) -> None:
+def test_speech_without_voice_is_reported(clip: Clip, caplog: pytest.LogCaptureFixture) -> None:
     clip.dub(speech(0.5))
     assert "No speech" not in caplog.text
     clip.dub(np.zeros(8000, np.float32))
     assert "No speech was detected" in caplog.text
 
 
-def test_what_is_prepared_is_named_in_a_line(clip: Clip) -> None:
+def test_clips_results_and_faces_have_a_short_repr(clip: Clip) -> None:
     for shown in (clip, clip.dub(speech(0.2)), clip.faces[0]):
         assert len(repr(shown)) < 200
 
@@ -253,7 +253,7 @@ def test_each_shot_has_its_own_face(dubber: Dubber, tmp_path: Path) -> None:
     assert found[0].seconds[0] == 0
 
 
-def test_only_the_stretch_asked_for_is_used(dubber: Dubber, film: Path) -> None:
+def test_only_the_requested_range_is_used(dubber: Dubber, film: Path) -> None:
     clip = dubber.prepare(film, start=0.2, end=0.6)
     assert clip.seconds == pytest.approx(0.4, abs=1e-3)
     first = next(iter(clip.dub(speech(0.5)).frames()))
@@ -269,7 +269,7 @@ def test_side_by_side_puts_the_source_on_the_left(clip: Clip, tmp_path: Path) ->
     assert np.abs(halves[0] - halves[1]).mean() < 2
 
 
-def test_the_result_says_that_it_is_synthetic(clip: Clip, tmp_path: Path) -> None:
+def test_the_result_is_marked_as_synthetic(clip: Clip, tmp_path: Path) -> None:
     tags = probe(clip.dub(speech(0.1)).save(tmp_path / "out.mp4")).metadata
     assert "Synthetic" in tags["comment"]
     assert "lipsmith" in tags["comment"]
@@ -298,7 +298,7 @@ def test_progress_reaches_its_total(dubber: Dubber, film: Path, tmp_path: Path) 
     assert seen["save"] == [(done, 10) for done in range(1, 11)]
 
 
-def test_progress_of_a_stretch_is_of_the_stretch(dubber: Dubber, film: Path) -> None:
+def test_progress_counts_the_frames_of_the_requested_range(dubber: Dubber, film: Path) -> None:
     seen: list[tuple[int, int]] = []
     dubber.prepare(film, start=0.2, end=0.6, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(done, 10) for done in range(1, 11)]
@@ -309,7 +309,7 @@ def test_footage_without_a_face_is_an_input_error(dubber: Dubber) -> None:
         dubber.prepare([nothing()] * 5)
 
 
-def test_speech_at_another_rate_and_in_stereo_sounds_as_given(clip: Clip, tmp_path: Path) -> None:
+def test_speech_keeps_its_rate_and_channels(clip: Clip, tmp_path: Path) -> None:
     stereo = np.stack([np.repeat(speech(0.5), 3), np.zeros(24_000, np.float32)])
     result = clip.dub(stereo, rate=48_000)
     assert result.speech.seconds == 0.5
@@ -317,7 +317,7 @@ def test_speech_at_another_rate_and_in_stereo_sounds_as_given(clip: Clip, tmp_pa
     assert (sound.rate, sound.channels) == (48_000, 2)
 
 
-def test_frames_are_the_callers_own(dubber: Dubber) -> None:
+def test_the_caller_may_modify_frames(dubber: Dubber) -> None:
     images = [nothing() for _ in range(2)] + [face_at(t / 25, SIZE) for t in range(6)]
     result = dubber.prepare(images).dub(speech(0.3))
     untouched = [frame.image.copy() for frame in result.frames()]
@@ -326,7 +326,7 @@ def test_frames_are_the_callers_own(dubber: Dubber) -> None:
     assert all(np.array_equal(a, b.image) for a, b in zip(untouched, result.frames(), strict=True))
 
 
-def test_a_result_can_be_shown_twice_at_once(clip: Clip) -> None:
+def test_a_result_can_be_iterated_twice_at_once(clip: Clip) -> None:
     result = clip.dub(speech(0.4))
     alone = [frame.image for frame in result.frames()]
     for expected, one, other in zip(alone, result.frames(), result.frames(), strict=True):
@@ -334,7 +334,7 @@ def test_a_result_can_be_shown_twice_at_once(clip: Clip) -> None:
         assert np.array_equal(other.image, expected)
 
 
-def test_an_error_that_is_kept_keeps_no_thread(clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stored_error_keeps_no_thread_alive(clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("out of memory")
 
@@ -353,7 +353,7 @@ def test_an_unknown_tail_is_a_usage_error(clip: Clip) -> None:
         clip.dub(speech(0.2), tail="Keep")  # type: ignore[arg-type]
 
 
-def test_a_models_drive_counts_as_strength(clip: Clip) -> None:
+def test_the_drive_of_a_model_multiplies_strength(clip: Clip) -> None:
     said, driven = speech(0.4), replace(clip, config=replace(clip.config, drive=1.5))
     assert np.array_equal(driven.dub(said).mouths[0].points, clip.dub(said, strength=1.5).mouths[0].points)
 
@@ -364,7 +364,7 @@ def test_a_strength_out_of_range_is_a_usage_error(clip: Clip, strength: float) -
         clip.dub(speech(0.2), strength=strength)
 
 
-def test_a_film_whose_last_frame_stands_lasts_as_long_as_the_speech(dubber: Dubber, tmp_path: Path) -> None:
+def test_a_film_with_a_long_last_frame_lasts_as_long_as_the_speech(dubber: Dubber, tmp_path: Path) -> None:
     source = tmp_path / "held.mp4"
     with VideoWriter(source, *SIZE, 25, end=5.0) as writer:
         for index, time in enumerate([0.0, 0.04, 0.08, 0.12, 4.96]):

@@ -73,7 +73,7 @@ def whole(tmp_path: Path, film: Path, words: Path) -> Path:
 
 
 @pytest.mark.parametrize("after", [7, 12, 13, 20])
-def test_the_same_call_goes_on_and_gives_the_same_film(
+def test_the_same_call_continues_and_gives_the_same_film(
     tmp_path: Path, film: Path, words: Path, whole: Path, double: Double, after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out.mp4"
@@ -90,7 +90,9 @@ def test_the_same_call_goes_on_and_gives_the_same_film(
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mov"])
-def test_several_interruptions_and_other_containers(tmp_path: Path, film: Path, words: Path, suffix: str) -> None:
+def test_a_dub_continues_after_several_interruptions_in_any_container(
+    tmp_path: Path, film: Path, words: Path, suffix: str
+) -> None:
     out, whole = tmp_path / f"out{suffix}", tmp_path / f"whole{suffix}"
     lipsmith.dub(film, words, whole, DubOptions(side_by_side=True, label=True))
     for after in (7, 8, 15):
@@ -101,19 +103,19 @@ def test_several_interruptions_and_other_containers(tmp_path: Path, film: Path, 
     assert all(np.array_equal(a.image, b.image) for a, b in zip(one, other, strict=True))
 
 
-def test_what_was_not_worth_keeping_is_not_kept(tmp_path: Path, film: Path) -> None:
+def test_a_dub_shorter_than_a_part_keeps_nothing(tmp_path: Path, film: Path) -> None:
     short = write_wav(tmp_path / "short.wav", speech(5 / 25))
     stopped(film, short, tmp_path / "out.mp4", 3, KeyboardInterrupt(), end=0.2)
     assert left(tmp_path) == []
 
 
 @pytest.mark.parametrize("error", [InputError("no"), UsageError("no")])
-def test_inputs_at_fault_leave_nothing(tmp_path: Path, film: Path, words: Path, error: LipsmithError) -> None:
+def test_input_errors_leave_no_files(tmp_path: Path, film: Path, words: Path, error: LipsmithError) -> None:
     stopped(film, words, tmp_path / "out.mp4", 15, error)
     assert left(tmp_path) == []
 
 
-def test_a_full_disk_leaves_what_is_done(tmp_path: Path, film: Path, words: Path, double: Double) -> None:
+def test_a_full_disk_keeps_finished_parts(tmp_path: Path, film: Path, words: Path, double: Double) -> None:
     stopped(film, words, tmp_path / "out.mp4", 15, LipsmithError("the disk is full"))
     double.calls.clear()
     lipsmith.dub(film, words, tmp_path / "out.mp4")
@@ -121,7 +123,7 @@ def test_a_full_disk_leaves_what_is_done(tmp_path: Path, film: Path, words: Path
 
 
 @pytest.mark.parametrize("changed", ["options", "speech", "footage"])
-def test_parts_of_anything_else_are_of_no_use(
+def test_parts_of_a_different_dub_are_not_used(
     tmp_path: Path, film: Path, words: Path, double: Double, caplog: pytest.LogCaptureFixture, changed: str
 ) -> None:
     out = tmp_path / "out.mp4"
@@ -138,9 +140,7 @@ def test_parts_of_anything_else_are_of_no_use(
     assert left(tmp_path) == []
 
 
-def test_without_resume_nothing_is_kept_and_nothing_is_taken(
-    tmp_path: Path, film: Path, words: Path, double: Double
-) -> None:
+def test_without_resume_no_parts_are_kept_or_used(tmp_path: Path, film: Path, words: Path, double: Double) -> None:
     out = tmp_path / "out.mp4"
     stopped(film, words, out, 15, KeyboardInterrupt())
     stopped(film, words, out, 15, KeyboardInterrupt(), resume=False)
@@ -150,7 +150,7 @@ def test_without_resume_nothing_is_kept_and_nothing_is_taken(
     assert double.calls["render"] == FRAMES
 
 
-def test_a_part_that_is_not_whole_is_drawn_again(
+def test_an_incomplete_part_is_rendered_again(
     tmp_path: Path, film: Path, words: Path, whole: Path, double: Double
 ) -> None:
     out = tmp_path / "out.mp4"
@@ -163,7 +163,7 @@ def test_a_part_that_is_not_whole_is_drawn_again(
     assert all(np.array_equal(one, other) for one, other in zip(pictures(out), pictures(whole), strict=True))
 
 
-def test_two_runs_do_not_work_at_one_result(tmp_path: Path, film: Path, words: Path) -> None:
+def test_two_runs_cannot_write_the_same_result(tmp_path: Path, film: Path, words: Path) -> None:
     out = tmp_path / "out.mp4"
     stopped(film, words, out, 15, KeyboardInterrupt())
     key = {"of": "another"}
@@ -174,7 +174,7 @@ def test_two_runs_do_not_work_at_one_result(tmp_path: Path, film: Path, words: P
     lipsmith.dub(film, words, out)
 
 
-def test_what_nobody_goes_on_with_is_removed_after_a_week(tmp_path: Path, film: Path, words: Path) -> None:
+def test_unfinished_dubs_are_removed_after_a_week(tmp_path: Path, film: Path, words: Path) -> None:
     folders = [tmp_path / f"{HIDDEN}{name}{UNFINISHED}" for name in ("0" * 12, "1" * 12)]
     for folder, days in zip(folders, (8, 6), strict=True):
         folder.mkdir()
@@ -184,7 +184,7 @@ def test_what_nobody_goes_on_with_is_removed_after_a_week(tmp_path: Path, film: 
     assert [folder.exists() for folder in folders] == [False, True]
 
 
-def test_a_result_that_was_there_before_the_end_is_not_made_again(
+def test_a_finished_result_of_a_killed_run_is_not_rendered_again(
     tmp_path: Path, film: Path, words: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out.mp4"
@@ -199,7 +199,7 @@ def test_a_result_that_was_there_before_the_end_is_not_made_again(
     assert out.read_bytes() == before
 
 
-def test_an_unfinished_dub_is_not_lost_to_a_file_of_its_name(tmp_path: Path, film: Path, words: Path) -> None:
+def test_an_unfinished_dub_is_kept_when_its_output_exists(tmp_path: Path, film: Path, words: Path) -> None:
     out = tmp_path / "out.mp4"
     stopped(film, words, out, 15, KeyboardInterrupt())
     out.write_bytes(b"something else")

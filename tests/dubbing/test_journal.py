@@ -47,7 +47,7 @@ def hidden(folder: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_what_is_done_is_not_done_again(
+def test_finished_jobs_are_not_repeated(
     tmp_path: Path, jobs: list[Job], run: Callable[..., tuple[list[str], int]], overwrite: bool
 ) -> None:
     assert run(jobs, stop=2, overwrite=overwrite) == (["1.mp4", "2.mp4"], 10)
@@ -57,14 +57,14 @@ def test_what_is_done_is_not_done_again(
     assert hidden(tmp_path) == []
 
 
-def test_a_batch_that_is_complete_is_done_anew(jobs: list[Job], run: Callable[..., tuple[list[str], int]]) -> None:
+def test_a_complete_batch_starts_again(jobs: list[Job], run: Callable[..., tuple[list[str], int]]) -> None:
     run(jobs)
     assert run(jobs, overwrite=True)[1] == 15
     with pytest.raises(SomeFailedError):
         run(jobs)
 
 
-def test_only_what_failed_is_tried_again(
+def test_only_failed_jobs_are_tried_again(
     tmp_path: Path, jobs: list[Job], run: Callable[..., tuple[list[str], int]]
 ) -> None:
     faceless = replace(jobs[1], video=no_face(tmp_path))
@@ -74,7 +74,7 @@ def test_only_what_failed_is_tried_again(
 
 
 @pytest.mark.parametrize("change", ["input", "result", "removed", "options", "no resume"])
-def test_what_has_changed_is_done_again(
+def test_jobs_with_changed_inputs_are_repeated(
     tmp_path: Path, jobs: list[Job], run: Callable[..., tuple[list[str], int]], change: str
 ) -> None:
     run(jobs, stop=2)
@@ -90,7 +90,7 @@ def test_what_has_changed_is_done_again(
     assert hidden(tmp_path) == []
 
 
-def test_a_result_whose_line_was_not_written_counts(
+def test_a_result_without_its_journal_line_counts_as_finished(
     tmp_path: Path, jobs: list[Job], run: Callable[..., tuple[list[str], int]]
 ) -> None:
     """Killed between the two: the lines of what was begun and of what is done."""
@@ -108,7 +108,7 @@ def test_a_batch_runs_once_at_a_time(
         run(jobs)
 
 
-def test_other_batches_have_other_journals_and_old_ones_go(tmp_path: Path) -> None:
+def test_each_batch_has_its_own_journal_and_old_journals_are_removed(tmp_path: Path) -> None:
     paths = [journal_of(tmp_path, Path(name), None) for name in ("films", "more films")]
     assert len(set(paths)) == 2
     paths[1].touch()
@@ -118,6 +118,6 @@ def test_other_batches_have_other_journals_and_old_ones_go(tmp_path: Path) -> No
     assert hidden(tmp_path) == []
 
 
-def test_a_folder_that_takes_no_journal_is_no_obstacle(tmp_path: Path, jobs: list[Job]) -> None:
+def test_a_batch_runs_without_a_journal_if_none_can_be_written(tmp_path: Path, jobs: list[Job]) -> None:
     nowhere = tmp_path / "missing" / "journal"
     assert len(list(Batch(make_dubber(), DubOptions()).run(jobs, nowhere))) == 3

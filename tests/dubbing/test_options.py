@@ -30,12 +30,12 @@ def test_faces_are_chosen_shot_by_shot_or_by_number(face: str, numbers: list[int
 
 
 @pytest.mark.parametrize("face", ["5", "0", "middle", "1,", "-1", ""])
-def test_a_face_that_is_not_there_is_a_usage_error(face: str) -> None:
+def test_a_missing_face_is_a_usage_error(face: str) -> None:
     with pytest.raises(UsageError):
         choose(FACES, face)
 
 
-def test_a_face_that_is_alone_while_the_chosen_one_is_away_is_ignored_faces() -> None:
+def test_ignored_faces_are_those_visible_without_the_chosen_face() -> None:
     first, back = track(1), replace(track(2), frames=np.arange(30, 40))
     beside, elsewhere = track(3, size=20), track(4, shot=1)
     everyone = [first, back, beside, elsewhere]

@@ -64,12 +64,12 @@ def changed(clip: Clip, film: Path, said: dict[int, object]) -> list[tuple[bool,
     return sides
 
 
-def test_a_speech_goes_with_its_person_through_cuts(clip: Clip, film: Path) -> None:
+def test_a_speech_follows_its_person_across_cuts(clip: Clip, film: Path) -> None:
     assert [(face.number, face.shot) for face in clip.faces] == [(1, 0), (2, 0), (1, 1), (2, 1)]
     assert changed(clip, film, {2: WORDS}) == [(True, False)] * SHOT + [(False, True)] * SHOT
 
 
-def test_a_number_means_a_person_in_all_shots(clip: Clip) -> None:
+def test_a_number_selects_the_same_person_in_all_shots(clip: Clip) -> None:
     assert [(face.number, face.shot) for face in choose(clip.faces, "2")] == [(2, 0), (2, 1)]
     with pytest.raises(UsageError, match="There is no face number 3: 2 faces were found"):
         choose(clip.faces, "3")
@@ -81,13 +81,13 @@ def test_faces_are_listed_with_the_same_numbers(film: Path, capsys: pytest.Captu
     assert rows == [["1", "0"], ["2", "0"], ["1", "1"], ["2", "1"]]
 
 
-def test_a_kept_clip_knows_them(clip: Clip, film: Path, tmp_path: Path) -> None:
+def test_a_saved_clip_keeps_the_numbers(clip: Clip, film: Path, tmp_path: Path) -> None:
     kept = Clip.load(replace(clip, chosen=choose(clip.faces, "left")).save(tmp_path / "kept"), make_dubber())
     assert [(face.number, face.index) for face in kept.faces] == [(1, 0), (2, 1), (1, 2), (2, 3)]
     assert [face.index for face in kept.chosen] == [1, 2]
 
 
-def test_an_interrupted_dub_goes_on_with_each_face(
+def test_an_interrupted_dub_continues_with_each_face(
     tmp_path: Path, film: Path, double: Double, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("mouth", "job"):
@@ -103,7 +103,7 @@ def test_an_interrupted_dub_goes_on_with_each_face(
         assert np.array_equal(one.image, other.image)
 
 
-def test_who_comes_back_within_a_shot_is_dubbed_again(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_face_that_returns_within_a_shot_is_dubbed_again(caplog: pytest.LogCaptureFixture) -> None:
     first, back, other = track(1), replace(track(1, size=20), frames=np.arange(30, 40)), replace(track(2), shot=1)
     assert choose([first, back, other], "largest") == [first, back, other]
     passing = replace(track(3, size=20), frames=np.arange(50, 60))
@@ -112,7 +112,9 @@ def test_who_comes_back_within_a_shot_is_dubbed_again(caplog: pytest.LogCaptureF
     assert "only face 3 is visible" in caplog.text
 
 
-def test_people_of_real_pictures_are_told_apart(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_people_in_real_pictures_are_distinguished(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.undo()
     monkeypatch.setenv("LIPSMITH_HOME", str(shared))
     actor = [frame.image for frame, _ in zip(read_frames(DEMO / "actor.mp4"), range(2), strict=False)]

@@ -38,12 +38,12 @@ def _networks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", lipsmith.__all__)
-def test_the_public_names_are_there(name: str) -> None:
+def test_the_public_names_exist(name: str) -> None:
     assert getattr(lipsmith, name) is not None
     assert name in dir(lipsmith)
 
 
-def test_a_name_that_the_package_lacks() -> None:
+def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Judge'"):
         _ = lipsmith.Judge
 
@@ -63,7 +63,7 @@ def test_one_call_dubs(tmp_path: Path, film: Path, words: Path) -> None:
 
 
 @pytest.mark.parametrize("speech_is_a_film", [False, True])
-def test_inputs_are_opened_no_more_often_than_they_must(
+def test_inputs_are_opened_no_more_often_than_necessary(
     tmp_path: Path, film: Path, words: Path, monkeypatch: pytest.MonkeyPatch, speech_is_a_film: bool
 ) -> None:
     said = make_film(tmp_path / "said.mp4", 0.3, 25, SIZE, audio=speech(0.3)) if speech_is_a_film else words
@@ -88,14 +88,14 @@ class Uneven(Double):
         return super()._render(target, reference_images, **others)
 
 
-def test_frames_drawn_at_the_same_time_are_those_drawn_one_by_one(film: Path, words: Path) -> None:
+def test_frames_rendered_in_parallel_equal_those_rendered_in_sequence(film: Path, words: Path) -> None:
     alone, together = (list(make_dubber(Uneven(), threads).prepare(film).dub(words).frames()) for threads in (1, 3))
     assert [frame.index for frame in together] == list(range(len(alone)))
     assert [frame.time for frame in together] == [frame.time for frame in alone]
     assert all(np.array_equal(one.image, other.image) for one, other in zip(alone, together, strict=True))
 
 
-def test_an_error_in_drawing_comes_after_the_frames_before_it(film: Path, words: Path) -> None:
+def test_a_rendering_error_is_raised_after_the_frames_before_it(film: Path, words: Path) -> None:
     class Failing(Double):
         def _render(self, target: Floats, reference_images: Floats, **others: Floats) -> tuple[Floats, ...]:
             if self.calls["render"] > 3:

@@ -56,7 +56,7 @@ def assert_one_sentence(said: str) -> None:
 
 
 @pytest.mark.parametrize("kind", BAD_VIDEOS)
-def test_a_video_that_cannot_serve(run: Run, tmp_path: Path, words: Path, kind: str) -> None:
+def test_an_unusable_video_is_refused_in_one_sentence(run: Run, tmp_path: Path, words: Path, kind: str) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "out").mkdir()
     code, said = run(BAD_VIDEOS[kind](tmp_path / "in"), words, "-o", tmp_path / "out" / "out.mp4")
@@ -66,7 +66,7 @@ def test_a_video_that_cannot_serve(run: Run, tmp_path: Path, words: Path, kind: 
 
 
 @pytest.mark.parametrize("kind", BAD_SPEECHES)
-def test_speech_that_cannot_serve(run: Run, tmp_path: Path, film: Path, kind: str) -> None:
+def test_unusable_speech_is_refused_in_one_sentence(run: Run, tmp_path: Path, film: Path, kind: str) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "out").mkdir()
     code, said = run(film, BAD_SPEECHES[kind](tmp_path / "in"), "-o", tmp_path / "out" / "out.mp4")
@@ -77,7 +77,7 @@ def test_speech_that_cannot_serve(run: Run, tmp_path: Path, film: Path, kind: st
 
 @pytest.mark.parametrize("face", ["largest", "all"])
 @pytest.mark.parametrize("kind", ODD_VIDEOS)
-def test_a_video_that_is_odd_but_serves(run: Run, tmp_path: Path, words: Path, kind: str, face: str) -> None:
+def test_an_unusual_video_is_dubbed(run: Run, tmp_path: Path, words: Path, kind: str, face: str) -> None:
     source, out = ODD_VIDEOS[kind](tmp_path), tmp_path / "out.mp4"
     code, said = run(source, words, "-o", out, "--face", face)
     assert (code, "lipsmith: " in said) == (0, False)
@@ -87,7 +87,7 @@ def test_a_video_that_is_odd_but_serves(run: Run, tmp_path: Path, words: Path, k
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
-def test_a_film_of_16_by_16_pixels_is_dubbed_or_declined(run: Run, tmp_path: Path, words: Path) -> None:
+def test_a_film_of_16_by_16_pixels_is_dubbed_or_refused(run: Run, tmp_path: Path, words: Path) -> None:
     source = make_film(tmp_path / "tiny.mp4", 0.2, 25, (16, 16))
     code, _ = run(source, words, "-o", tmp_path / "out.mp4")
     assert code in (0, 3)
@@ -95,7 +95,9 @@ def test_a_film_of_16_by_16_pixels_is_dubbed_or_declined(run: Run, tmp_path: Pat
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(8_000, 1), (96_000, 2), (48_000, 8), (11_025, 1)])
-def test_speech_of_any_rate_and_layout(run: Run, tmp_path: Path, film: Path, rate: int, channels: int) -> None:
+def test_speech_of_any_rate_and_layout_is_accepted(
+    run: Run, tmp_path: Path, film: Path, rate: int, channels: int
+) -> None:
     source = np.interp(np.arange(round(0.3 * rate)) / rate, np.arange(4800) / 16_000, speech(0.3))
     words = write_wav(tmp_path / "words.wav", source.astype(np.float32), rate, channels)
     code, _ = run(film, words, "-o", tmp_path / "out.mp4")
@@ -121,19 +123,21 @@ def test_a_silent_recording_is_dubbed(run: Run, tmp_path: Path, film: Path) -> N
         ["--pairs", "table.csv"],
     ],
 )
-def test_requests_that_cannot_be_met(run: Run, tmp_path: Path, film: Path, words: Path, options: list[str]) -> None:
+def test_impossible_requests_give_their_exit_code(
+    run: Run, tmp_path: Path, film: Path, words: Path, options: list[str]
+) -> None:
     code, _ = run(film, words, "-o", tmp_path / "out.mp4", *options)
     assert code == 2
     assert not list(tmp_path.iterdir())
 
 
-def test_a_start_behind_the_end_is_nothing_to_work_on(run: Run, tmp_path: Path, film: Path, words: Path) -> None:
+def test_a_start_after_the_end_is_an_input_error(run: Run, tmp_path: Path, film: Path, words: Path) -> None:
     code, said = run(film, words, "-o", tmp_path / "out.mp4", "--start", "9")
     assert code == 3
     assert_one_sentence(said)
 
 
-def test_places_where_no_result_can_be(
+def test_unwritable_outputs_are_refused(
     run: Run, tmp_path: Path, film: Path, words: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken = tmp_path / "taken.mp4"
@@ -150,7 +154,7 @@ def test_places_where_no_result_can_be(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.mp4", "taken.mp4"]
 
 
-def test_a_source_is_never_replaced_by_its_result(run: Run, tmp_path: Path, words: Path) -> None:
+def test_a_result_never_replaces_its_source(run: Run, tmp_path: Path, words: Path) -> None:
     source = make_film(tmp_path / "film.mp4", 0.2, 25, SIZE)
     before = source.read_bytes()
     assert run(source, words, "-o", source, "--overwrite")[0] == 2
@@ -158,7 +162,7 @@ def test_a_source_is_never_replaced_by_its_result(run: Run, tmp_path: Path, word
 
 
 @pytest.mark.parametrize("step", range(1, 22, 4))
-def test_an_interruption_leaves_nothing(
+def test_an_interruption_leaves_no_files(
     run: Run, tmp_path: Path, film: Path, words: Path, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps = 0
@@ -189,7 +193,7 @@ def little_room(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_full_disk_costs_the_result_alone(film: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error_and_leaves_no_files(film: Path, tmp_path: Path) -> None:
     clip = make_dubber().prepare(film)
     with little_room(4_000), pytest.raises(LipsmithError, match="disk is full") as raised:
         clip.dub(speech(2.0)).save(tmp_path / "out.mp4")
@@ -197,7 +201,7 @@ def test_a_full_disk_costs_the_result_alone(film: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_full_temporary_folder_is_said(run: Run, tmp_path: Path, film: Path, words: Path) -> None:
+def test_a_full_temporary_folder_is_reported(run: Run, tmp_path: Path, film: Path, words: Path) -> None:
     with little_room(4_000):
         code, said = run(film, words, "-o", tmp_path / "out.mp4")
     assert code == 1
@@ -220,7 +224,7 @@ def test_no_file_is_left_open(film: Path, words: Path, tmp_path: Path) -> None:
     "samples",
     [np.zeros(0), np.full(100, np.nan), np.zeros((5, 100)), np.zeros((1, 2, 100))],
 )
-def test_samples_that_are_no_speech(film: Path, samples: NDArray[np.float64]) -> None:
+def test_invalid_samples_are_refused(film: Path, samples: NDArray[np.float64]) -> None:
     clip = make_dubber().prepare(film)
     with pytest.raises((InputError, UsageError)):
         clip.dub(samples)
@@ -228,7 +232,7 @@ def test_samples_that_are_no_speech(film: Path, samples: NDArray[np.float64]) ->
         clip.dub(speech(0.1), rate=0)
 
 
-def test_a_missing_model_is_told_from_all_else(
+def test_a_missing_model_has_its_own_exit_code(
     run: Run, tmp_path: Path, film: Path, words: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()
@@ -237,7 +241,7 @@ def test_a_missing_model_is_told_from_all_else(
     assert_one_sentence(said)
 
 
-def test_one_that_fails_does_not_cost_the_others(run: Run, tmp_path: Path, film: Path, words: Path) -> None:
+def test_a_failed_dub_does_not_stop_the_others(run: Run, tmp_path: Path, film: Path, words: Path) -> None:
     table = tmp_path / "pairs.csv"
     table.write_text(f"video,speech,output\n{film},{words},a.mp4\n{film},none.wav,b.mp4\n{film},{words},c.mp4\n")
     code, said = run("--pairs", table)
@@ -258,14 +262,14 @@ def test_one_that_fails_does_not_cost_the_others(run: Run, tmp_path: Path, film:
         (b"\xff\xfe\x00", 3),
     ],
 )
-def test_tables_that_make_no_sense(run: Run, tmp_path: Path, content: bytes, code: int) -> None:
+def test_invalid_tables_are_refused_in_one_sentence(run: Run, tmp_path: Path, content: bytes, code: int) -> None:
     (tmp_path / "pairs.csv").write_bytes(content)
     found, said = run("--pairs", tmp_path / "pairs.csv")
     assert found == code
     assert_one_sentence(said)
 
 
-def test_folders_are_paired(run: Run, tmp_path: Path, film: Path, words: Path) -> None:
+def test_folders_are_paired_by_name(run: Run, tmp_path: Path, film: Path, words: Path) -> None:
     (tmp_path / "films").mkdir()
     (tmp_path / "words").mkdir()
     for name in ("a", "b"):
@@ -290,7 +294,9 @@ def test_faces_are_listed_without_a_model(capsys: pytest.CaptureFixture[str], fi
     assert lines[2].split()[:2] == ["1", "0"]
 
 
-def test_music_lies_under_the_speech_to_the_end_of_the_film(run: Run, tmp_path: Path, film: Path, words: Path) -> None:
+def test_music_is_mixed_under_the_speech_to_the_end_of_the_film(
+    run: Run, tmp_path: Path, film: Path, words: Path
+) -> None:
     music = write_wav(tmp_path / "music.wav", np.full(32_000, 0.5, np.float32))
     out = tmp_path / "out.mp4"
     code, _ = run(film, words, "-o", out, "--background", music, "--gain", "-6", "--tail", "keep")
@@ -301,9 +307,7 @@ def test_music_lies_under_the_speech_to_the_end_of_the_film(run: Run, tmp_path: 
 
 
 @pytest.mark.parametrize(("music", "code"), [("none.wav", 3), ("notes.txt", 3), ("out.mp4", 2)])
-def test_music_that_cannot_serve_is_refused(
-    run: Run, tmp_path: Path, film: Path, words: Path, music: str, code: int
-) -> None:
+def test_unusable_music_is_refused(run: Run, tmp_path: Path, film: Path, words: Path, music: str, code: int) -> None:
     (tmp_path / "notes.txt").write_text("no music")
     if music == "out.mp4":
         (tmp_path / music).write_bytes(film.read_bytes())
@@ -312,7 +316,7 @@ def test_music_that_cannot_serve_is_refused(
     assert_one_sentence(said)
 
 
-def test_a_gain_beyond_reason_is_refused() -> None:
+def test_a_gain_out_of_range_is_refused() -> None:
     for gain in (np.nan, np.inf, 41, -101):
         with pytest.raises(UsageError, match="dB"):
             DubOptions(gain=gain)

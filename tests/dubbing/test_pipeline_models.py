@@ -12,7 +12,7 @@ from lipsmith.errors import WeightsError
 from lipsmith.inference.model_folder import write_config
 
 
-def test_a_model_is_known_by_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_is_named_by_its_config_or_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "render.onnx").write_bytes(b"a network")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("lipsmith.dubbing.pipeline.load_backend", lambda *_: Double())
@@ -22,7 +22,7 @@ def test_a_model_is_known_by_its_own_name(tmp_path: Path, monkeypatch: pytest.Mo
     assert Dubber.from_pretrained(".").config.name == "mine"
 
 
-def test_a_model_that_names_too_little_is_a_weights_error(tmp_path: Path) -> None:
+def test_a_config_with_missing_settings_is_a_weights_error(tmp_path: Path) -> None:
     (tmp_path / "render.onnx").write_bytes(b"a network")
     write_config(tmp_path, {key: value for key, value in SIZES.items() if key != "face_size"})
     with pytest.raises(WeightsError, match="face_size"):

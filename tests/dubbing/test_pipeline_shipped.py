@@ -99,7 +99,7 @@ def differs(one: Images, other: Images) -> float:
     return float(np.abs(one.astype(int) - other).mean())
 
 
-def test_targets_are_the_films_own_pictures_in_red_green_blue(dub: Dub) -> None:
+def test_targets_are_crops_of_the_film_in_rgb(dub: Dub) -> None:
     targets = dub.joined("render", "target")
     assert len(targets) == len(dub.dubbed)
     assert targets.shape[1:] == (3, SIDE, SIDE)
@@ -110,7 +110,7 @@ def test_targets_are_the_films_own_pictures_in_red_green_blue(dub: Dub) -> None:
     assert np.abs(upper - face).max() < 0.08
 
 
-def test_points_and_pictures_belong_together(dub: Dub) -> None:
+def test_points_and_pictures_are_aligned(dub: Dub) -> None:
     call = dub.calls["render"][0].inputs
     found = found_in_crop(call["target"][0])
     assert np.abs(found - call["points"][0])[:NUM_POSE].mean() * SIDE < 1.5
@@ -119,14 +119,14 @@ def test_points_and_pictures_belong_together(dub: Dub) -> None:
         assert np.abs(found - call["reference_points"][0, rank]).mean() * SIDE < 1.5
 
 
-def test_sketches_are_of_the_frame_and_its_neighbors_in_order(dub: Dub) -> None:
+def test_sketches_show_the_frame_and_its_neighbors_in_order(dub: Dub) -> None:
     points, sketches = dub.joined("render", "points"), dub.joined("render", "sketches")
     drawn = draw_sketches(points, SIDE).astype(np.float32) / 255
     around = np.clip(np.arange(len(points))[:, None] + np.arange(-2, 3), 0, len(points) - 1)
     assert np.array_equal(sketches, drawn[around])
 
 
-def test_features_are_those_of_the_references_beside_them(dub: Dub) -> None:
+def test_features_match_their_references(dub: Dub) -> None:
     call, encoded = dub.calls["render"][0].inputs, dub.calls["reference"]
     pictures = np.concatenate([each.inputs["image"] for each in encoded])
     sketches = np.concatenate([each.inputs["sketch"] for each in encoded])
@@ -141,7 +141,7 @@ def test_features_are_those_of_the_references_beside_them(dub: Dub) -> None:
     assert all((pictures == picture).all((1, 2, 3)).any() for picture in lips.inputs["image"])
 
 
-def test_still_points_tell_where_each_crop_was_cut(dub: Dub) -> None:
+def test_still_points_give_the_position_of_each_crop(dub: Dub) -> None:
     call = dub.calls["render"][0].inputs
     own = crop_image(dub.film[0], cut_of(call["still"][0]), SIDE)
     assert differs(own, image_of(call["target"][0])) < 1
@@ -150,7 +150,7 @@ def test_still_points_tell_where_each_crop_was_cut(dub: Dub) -> None:
         assert min(differs(crop, image_of(reference)) for crop in crops) < 2
 
 
-def test_every_frame_hears_its_own_moment(dub: Dub) -> None:
+def test_every_frame_receives_the_mel_of_its_time(dub: Dub) -> None:
     mel = mel_spectrogram(dub.wave)
     for stage, rate in (("render", RATE), ("speech", 25.0)):
         heard = dub.joined(stage, "mel")
@@ -158,7 +158,7 @@ def test_every_frame_hears_its_own_moment(dub: Dub) -> None:
         assert np.corrcoef(heard.ravel(), own.ravel())[0, 1] > 0.999
 
 
-def test_landmarks_are_predicted_from_the_pose_and_speech_of_their_moment(dub: Dub) -> None:
+def test_landmarks_are_predicted_from_the_pose_and_speech_of_their_time(dub: Dub) -> None:
     (call,), points = dub.calls["landmarks"], dub.joined("render", "points")
     tokens, pose, shapes = (call.inputs[name] for name in ("tokens", "pose", "references"))
     assert np.array_equal(tokens[0], dub.calls["speech"][0].outputs[0][: tokens.shape[1]])
@@ -170,7 +170,7 @@ def test_landmarks_are_predicted_from_the_pose_and_speech_of_their_moment(dub: D
     assert np.abs(shapes[0][:, :NUM_POSE].mean(0) - points[:, :NUM_POSE].mean(0)).max() * SIDE < 4
 
 
-def test_the_film_says_its_words_again(dub: Dub) -> None:
+def test_a_dub_with_its_own_speech_reproduces_the_film(dub: Dub) -> None:
     film, dubbed = faces(dub.film), faces(dub.dubbed)
     upper_lip, lower_lip = NUM_POSE + 17 + 20 + 5, NUM_POSE + 17 + 20 + 15
     truth, found = ((points[:, lower_lip] - points[:, upper_lip])[:, 1] for points in (film, dubbed))

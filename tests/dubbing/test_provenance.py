@@ -32,7 +32,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("suffix", CONTAINERS)
-def test_every_container_keeps_what_programs_read(tmp_path: Path, suffix: str) -> None:
+def test_every_container_keeps_the_metadata(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"film{suffix}"
     with VideoWriter(path, 64, 64, 25, metadata=synthetic_metadata(f"lipsmith {__version__}", "fast")) as writer:
         writer.write(face_at(0, (64, 64), STILL))
@@ -77,7 +77,7 @@ def credentials(tmp_path_factory: pytest.TempPathFactory) -> Credentials:
     return paths
 
 
-def test_metadata_survives_in_the_file_and_tells_no_more_than_it_should(film: Path) -> None:
+def test_metadata_is_stored_and_contains_nothing_private(film: Path) -> None:
     told = probe(film).metadata
     assert told["comment"].startswith("Synthetic")
     assert f"lipsmith {__version__} (model fast)" in told["comment"]
@@ -104,7 +104,7 @@ def test_a_signed_film_carries_a_valid_manifest(film: Path, credentials: Credent
     assert probe(signed).metadata["comment"] == probe(film).metadata["comment"]
 
 
-def test_what_cannot_be_signed_leaves_nothing(film: Path, credentials: Credentials, tmp_path: Path) -> None:
+def test_a_failed_signature_leaves_no_file(film: Path, credentials: Credentials, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="could not be signed"):
         sign(credentials.key, tmp_path / "signed.pem", *credentials)
     with pytest.raises(InputError, match="cannot sign"):

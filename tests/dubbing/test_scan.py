@@ -39,7 +39,7 @@ def test_faces_are_numbered_shot_by_shot() -> None:
     assert (scan.faces[0].opacity == 1).all()
 
 
-def test_a_lost_face_is_one_face_and_long_gaps_stay_open() -> None:
+def test_short_gaps_are_bridged_and_long_gaps_are_not() -> None:
     seen = [0, 1, 2, 3 + LONGEST_GAP, 5 + 2 * LONGEST_GAP]  # a gap that is bridged, then one frame more
     scan = scanned([(0, {0: mesh()} if index in seen else {}) for index in range(12)])
     (face,) = scan.faces

@@ -10,12 +10,12 @@ from lipsmith.dubbing.scan import FADE, CropStore, opacities
 from lipsmith.errors import LipsmithError
 
 
-def test_rows_of_frames_that_are_shown_in_any_order() -> None:
+def test_rows_are_found_for_frames_in_any_order() -> None:
     seen = replace(track(1, size=50, x=300), frames=np.array([3, 4, 7]))
     assert seen.rows(np.array([8, 7, 6, 4, 3, 0])).tolist() == [-1, 2, -1, 1, 0, -1]
 
 
-def test_the_mouth_fades_where_tracking_starts_and_stops_within_a_shot() -> None:
+def test_opacity_fades_where_tracking_starts_and_stops_within_a_shot() -> None:
     frames = np.array([*range(2, 12), *range(20, 30)])
     opacity = opacities(frames, np.ones(20), 2, 35)
     assert opacity[0] == 1
@@ -26,7 +26,7 @@ def test_the_mouth_fades_where_tracking_starts_and_stops_within_a_shot() -> None
     assert (opacities(np.arange(5), np.ones(5), 0, 4) == 1).all()
 
 
-def test_a_hidden_face_is_not_painted_over() -> None:
+def test_a_hidden_face_is_not_rendered() -> None:
     scores = np.concatenate([np.ones(10), np.full(10, 0.5), np.ones(10)])
     opacity = opacities(np.arange(30), scores, 0, 29)
     assert opacity[14] == 0
@@ -34,7 +34,7 @@ def test_a_hidden_face_is_not_painted_over() -> None:
     assert np.abs(np.diff(opacity)).max() < 0.5
 
 
-def test_stored_crops_come_back() -> None:
+def test_stored_crops_are_read_unchanged() -> None:
     store = CropStore()
     first = np.random.default_rng(0).integers(0, 256, (2, 5, 5, 3)).astype(np.uint8)
     places = [store.put(first), store.put(first[:, :2] // 2)]

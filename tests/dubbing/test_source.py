@@ -46,7 +46,7 @@ def numbers(images: Iterable[Picture]) -> list[int]:
 
 
 @pytest.mark.parametrize("budget", [1, 5 * 32 * 32 * 3, 1 << 30])
-def test_a_film_is_shown_forward_and_back(film: Path, budget: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_film_is_read_forward_and_backward(film: Path, budget: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BUDGET", budget)
     source = FileSource(film)
     times = np.array([frame.time for frame in source.frames()])
@@ -54,7 +54,7 @@ def test_a_film_is_shown_forward_and_back(film: Path, budget: int, monkeypatch: 
     assert numbers(source.show(order, times)) == order.tolist()
 
 
-def test_a_stretch_of_a_film_counts_from_its_own_start(film: Path) -> None:
+def test_times_of_a_range_count_from_its_start(film: Path) -> None:
     source = FileSource(film, 0.4, 0.8)
     frames = list(source.frames())
     assert [frame.index for frame in frames] == list(range(10))
@@ -65,7 +65,9 @@ def test_a_stretch_of_a_film_counts_from_its_own_start(film: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".ts", ".mpg", ".avi", ".flv", ".h264"])
-def test_any_container_is_shown_forward_and_back(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_container_is_read_forward_and_backward(
+    tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = write_film(tmp_path / f"a{suffix}", snow(180), options={"g": "24"})
     monkeypatch.setattr(module, "BUDGET", 20 * 48 * 32 * 3)
     source = FileSource(path)
@@ -76,7 +78,7 @@ def test_any_container_is_shown_forward_and_back(tmp_path: Path, suffix: str, mo
 
 
 @pytest.mark.parametrize("order", [range(29, -1, -1), range(20, 30)])
-def test_a_film_that_becomes_shorter_is_named(film: Path, tmp_path: Path, order: range) -> None:
+def test_a_film_that_shrinks_between_readings_is_named(film: Path, tmp_path: Path, order: range) -> None:
     source = FileSource(film)
     times = np.array([frame.time for frame in source.frames()])
     write_film(film, pictures(10, 32, 32))
@@ -84,18 +86,18 @@ def test_a_film_that_becomes_shorter_is_named(film: Path, tmp_path: Path, order:
         list(source.show(np.array(order), times))
 
 
-def test_a_start_behind_the_end_of_the_film_is_named(film: Path) -> None:
+def test_a_start_after_the_end_of_the_film_is_named(film: Path) -> None:
     with pytest.raises(InputError, match="no frame from 7 s"):
         list(FileSource(film, 7.0).frames())
 
 
 @pytest.mark.parametrize(("start", "end"), [(-1.0, None), (2.0, 1.0), (None, 0.0), (float("nan"), None)])
-def test_a_stretch_that_cannot_be_is_refused(film: Path, start: float | None, end: float | None) -> None:
+def test_an_invalid_range_is_refused(film: Path, start: float | None, end: float | None) -> None:
     with pytest.raises(UsageError):
         FileSource(film, start, end)
 
 
-def test_arrays_are_footage_too() -> None:
+def test_arrays_are_footage() -> None:
     images = [gray(40 + 4 * number) for number in range(10)]
     source = ArraySource(images, 10, 0.2, 0.65)
     frames = list(source.frames())
@@ -105,7 +107,7 @@ def test_arrays_are_footage_too() -> None:
     assert numbers(source.show(np.array([0, 1, 0]), np.zeros(5))) == [2, 3, 2]
 
 
-def test_frames_that_can_be_read_but_once_are_no_footage() -> None:
+def test_a_generator_of_frames_is_refused() -> None:
     images = (gray(number) for number in range(3))
     with pytest.raises(UsageError, match=r"generator.*list"):
         ArraySource(images, 25)  # type: ignore[arg-type]
@@ -120,13 +122,13 @@ def test_frames_that_can_be_read_but_once_are_no_footage() -> None:
         [np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8)],
     ],
 )
-def test_arrays_of_another_kind_are_refused(images: list[NDArray[np.uint8]]) -> None:
+def test_arrays_of_another_shape_or_type_are_refused(images: list[NDArray[np.uint8]]) -> None:
     with pytest.raises(InputError):
         ArraySource(images, 25)
 
 
 @given(st.lists(st.integers(-1, 1), max_size=30))
-def test_runs_go_one_way_and_together_make_the_walk(steps: list[int]) -> None:
+def test_runs_have_one_direction_and_join_to_the_walk(steps: list[int]) -> None:
     walk = np.concatenate([[0], np.cumsum(steps)]).astype(int)
     pieces = list(runs(walk))
     assert np.concatenate(pieces).tolist() == walk.tolist()
@@ -135,12 +137,12 @@ def test_runs_go_one_way_and_together_make_the_walk(steps: list[int]) -> None:
         assert len(signs) <= 1
 
 
-def test_runs_of_a_turning_walk() -> None:
+def test_runs_of_a_walk_that_changes_direction() -> None:
     assert [piece.tolist() for piece in runs(np.array([0, 1, 2, 1, 0, 1]))] == [[0, 1, 2], [1, 0], [1]]
 
 
 @pytest.mark.parametrize("rate", [25, 25.0, np.float32(25), np.int64(25), Fraction(25), Decimal(25)])
-def test_any_real_number_is_a_rate(rate: float) -> None:
+def test_any_real_number_type_is_a_rate(rate: float) -> None:
     assert open_source([np.zeros((4, 4, 3), np.uint8)], rate).footage.rate == 25
 
 
@@ -161,7 +163,7 @@ class CloudPath:
         return str(self.path)
 
 
-def test_anything_that_is_a_path_is_one(tmp_path: Path) -> None:
+def test_any_path_like_object_is_a_path(tmp_path: Path) -> None:
     path = make_film(tmp_path / "a.mp4", 0.2, 25, (64, 64))
     assert open_source(CloudPath(path)).footage.name == str(path)
 
@@ -181,12 +183,12 @@ def test_anything_that_is_a_path_is_one(tmp_path: Path) -> None:
         ([np.zeros((4, 4, 3), np.uint8)], None, "Frame rate None"),
     ],
 )
-def test_other_kinds_of_footage_are_refused_for_the_true_reason(video: Any, rate: Any, said: str) -> None:  # noqa: ANN401
+def test_other_kinds_of_footage_are_refused_with_the_correct_reason(video: Any, rate: Any, said: str) -> None:  # noqa: ANN401
     with pytest.raises(LipsmithError, match=said):
         open_source(video, rate)
 
 
-def test_an_endless_stretch_is_the_rest_and_an_endless_start_is_none(tmp_path: Path) -> None:
+def test_an_infinite_end_is_the_end_of_the_film_and_an_infinite_start_is_refused(tmp_path: Path) -> None:
     path = make_film(tmp_path / "a.mp4", 0.2, 25, (64, 64))
     for footage in (path, [np.zeros((4, 4, 3), np.uint8)] * 5):
         assert len(list(open_source(footage, end=math.inf).frames())) == 5

@@ -27,13 +27,13 @@ def test_speech_of_the_footage_length_takes_each_frame_once() -> None:
     assert timeline.end == pytest.approx(0.16)
 
 
-def test_longer_speech_plays_back_and_forth_without_showing_an_end_twice() -> None:
+def test_longer_speech_plays_back_and_forth_without_repeating_end_frames() -> None:
     timeline = play(EVEN, 0.16, 0.4)
     assert timeline.index.tolist() == [0, 1, 2, 3, 2, 1, 0, 1, 2, 3]
     assert np.allclose(timeline.times, np.arange(10) / 25)
 
 
-def test_a_still_picture_stands() -> None:
+def test_a_still_picture_is_shown_throughout() -> None:
     timeline = play(np.zeros(1), 0.04, 0.1)
     assert timeline.index.tolist() == [0, 0, 0]
     assert np.allclose(timeline.times, [0, 0.04, 0.08])
@@ -45,7 +45,7 @@ def test_uneven_intervals_are_as_long_backward_as_forward() -> None:
     assert np.allclose(timeline.times, [0, 0.1, 0.4, 0.7, 0.8, 0.9])
 
 
-def test_follows_tells_neighbors_from_jumps() -> None:
+def test_follows_distinguishes_neighbors_from_jumps() -> None:
     assert play(EVEN, 0.16, 0.3).follows.tolist() == [False] + [True] * 7
 
 
@@ -54,7 +54,7 @@ def test_follows_tells_neighbors_from_jumps() -> None:
     st.floats(0.01, 0.2),
     st.floats(0.01, 4.0),
 )
-def test_covers_the_speech_to_within_one_frame(steps: list[float], last: float, seconds: float) -> None:
+def test_the_timeline_covers_the_speech_to_within_one_frame(steps: list[float], last: float, seconds: float) -> None:
     times = np.concatenate([[0.0], np.cumsum(steps)])
     timeline = play(times, times[-1] + last, seconds)
     assert timeline.times[0] == 0
@@ -64,7 +64,7 @@ def test_covers_the_speech_to_within_one_frame(steps: list[float], last: float, 
     assert seconds <= timeline.end + 1e-5 < seconds + max(*steps, last) + 2e-5 or len(timeline) == len(times)
 
 
-def test_a_picture_that_stands_is_shown_again_at_the_usual_interval() -> None:
+def test_a_long_frame_is_repeated_at_the_usual_interval() -> None:
     times = np.array([0.0, 0.04, 0.08, 5.0])
     timeline = play(times, 5.04, 1.0)
     assert timeline.index.tolist() == [0, 1] + 23 * [2]
@@ -78,12 +78,12 @@ def test_a_pause_of_days_costs_no_memory() -> None:
     assert len(play(np.array([0.0, 0.04, 0.08, 1e7]), 1e7 + 0.04, 1.0)) == 25
 
 
-def test_a_frame_that_was_dropped_is_filled_and_a_little_unevenness_is_not() -> None:
+def test_dropped_frames_are_filled_and_slightly_uneven_times_are_kept() -> None:
     assert play(np.array([0.0, 0.04, 0.08, 0.16, 0.2]), 0.24, 0.24).index.tolist() == [0, 1, 2, 2, 3, 4]
     assert play(np.array([0.0, 0.04, 0.08, 0.14, 0.18]), 0.22, 0.22).index.tolist() == [0, 1, 2, 3, 4]
 
 
-def test_slides_are_still_pictures() -> None:
+def test_slides_are_treated_as_still_pictures() -> None:
     assert usual_interval(np.array([0.0, 5.0, 10.0]), Fraction(1, 5)) == 0.04
     assert len(play(np.array([0.0, 5.0, 10.0]), 10.04, 1.0)) == 25
     assert usual_interval(np.arange(5) / 5, Fraction(5)) == pytest.approx(0.2)
@@ -100,7 +100,7 @@ def test_slides_are_still_pictures() -> None:
         ("cut", [0, 1, 2, 3], 0.16),
     ],
 )
-def test_what_follows_footage_that_is_too_short(fit: Fit, index: list[int], end: float) -> None:
+def test_fit_sets_what_follows_footage_that_is_too_short(fit: Fit, index: list[int], end: float) -> None:
     timeline = play(EVEN, 0.16, 0.4, fit)
     assert timeline.index.tolist() == index
     assert np.allclose(timeline.times, np.arange(len(index)) / 25)
@@ -110,14 +110,14 @@ def test_what_follows_footage_that_is_too_short(fit: Fit, index: list[int], end:
 
 @pytest.mark.parametrize("fit", get_args(Fit))
 @pytest.mark.parametrize("seconds", [0.02, 0.1, 0.16])
-def test_speech_that_is_no_longer_than_the_footage_asks_for_no_fit(fit: Fit, seconds: float) -> None:
+def test_fit_has_no_effect_on_speech_no_longer_than_the_footage(fit: Fit, seconds: float) -> None:
     timeline, usual = play(EVEN, 0.16, seconds, fit), play(EVEN, 0.16, seconds)
     assert timeline.index.tolist() == usual.index.tolist()
     assert timeline.end == pytest.approx(usual.end)
 
 
 @pytest.mark.parametrize("fit", ["bounce", "loop", "hold", "stretch"])
-def test_a_still_picture_stands_whatever_the_fit(fit: Fit) -> None:
+def test_a_still_picture_ignores_fit(fit: Fit) -> None:
     timeline = play(np.zeros(1), 0.04, 0.1, fit)
     assert timeline.index.tolist() == [0, 0, 0]
     assert np.allclose(timeline.times, [0, 0.04, 0.08])
@@ -138,7 +138,7 @@ def test_every_fit_covers_the_speech(steps: list[float], seconds: float, fit: Fi
     assert timeline.index.max() <= len(steps)
 
 
-def test_chapters_of_footage_that_plays_more_slowly_last_longer() -> None:
+def test_chapters_of_slowed_footage_last_longer() -> None:
     chapters = (Chapter(1.0, 1.1, "One"), Chapter(1.1, 1.16, "Two"))
     info = replace(probe(FACE), chapters=chapters)
     footage = Footage("film", Fraction(25), 4, info)

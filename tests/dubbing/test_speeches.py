@@ -58,7 +58,7 @@ def test_lips_follow_their_own_speech(clip: Clip) -> None:
     assert (windows[1] == -4).all()
 
 
-def test_lips_rest_before_and_after_their_turns(clip: Clip) -> None:
+def test_lips_are_closed_before_and_after_their_turns(clip: Clip) -> None:
     first, second = clip.dub([Turn(1, WORDS, end=0.24), Turn(2, WORDS, 0.24, 0.48)]).mouths
     assert first.heard(first.times[2:3]).max() > -4
     assert (first.heard(first.times[10:11]) == -4).all()
@@ -77,7 +77,7 @@ def test_faces_without_a_speech_stay_as_filmed(clip: Clip, film: Path, caplog: p
         assert not changed[:, LARGE].any()
 
 
-def test_all_are_heard(clip: Clip, tmp_path: Path) -> None:
+def test_the_sound_contains_all_speeches(clip: Clip, tmp_path: Path) -> None:
     tone = 0.2 * np.sin(2 * np.pi * 440 * np.arange(len(WORDS)) / 16_000).astype(np.float32)
     out = clip.dub({1: 0.5 * WORDS, 2: tone}).save(tmp_path / "out.mp4")
     found = np.concatenate(list(open_sound(out).blocks), axis=1)[0]
@@ -87,13 +87,13 @@ def test_all_are_heard(clip: Clip, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("said", [{3: WORDS}, [Turn(1, WORDS), Turn(3, WORDS)]])
-def test_a_face_that_is_not_there(clip: Clip, said: dict[int, object]) -> None:
+def test_a_missing_face_is_refused(clip: Clip, said: dict[int, object]) -> None:
     with pytest.raises(UsageError, match=r"^There is no face number 3: 2 faces were found; --list-faces shows them"):
         clip.dub(said)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("said", [{}, {"1": WORDS}, [Turn(1, WORDS), WORDS]])
-def test_what_is_no_turn(clip: Clip, said: object) -> None:
+def test_invalid_turns_are_refused(clip: Clip, said: object) -> None:
     with pytest.raises(UsageError, match=r"No face has a speech|is not a turn of a face"):
         clip.dub(said)  # type: ignore[arg-type]
 
@@ -102,7 +102,7 @@ def voices(folder: Path) -> tuple[Path, Path]:
     return write_wav(folder / "anna.wav", WORDS), write_wav(folder / "ben.wav", WORDS[::-1])
 
 
-def test_one_command_dubs_them_all(tmp_path: Path, film: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_command_dubs_all_faces(tmp_path: Path, film: Path, capsys: pytest.CaptureFixture[str]) -> None:
     anna, ben = voices(tmp_path)
     out = tmp_path / "out.mp4"
     line = ["dub", str(film), "--speech", f"2={anna}", "--speech", f"1={ben}", "-o", str(out)]
@@ -127,7 +127,7 @@ def test_one_command_dubs_them_all(tmp_path: Path, film: Path, capsys: pytest.Ca
         ([], "give SPEECH, or --speech NUMBER=FILE for each face", 2),
     ],
 )
-def test_words_that_cannot_serve(
+def test_invalid_arguments_are_refused_in_one_sentence(
     tmp_path: Path,
     film: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -145,17 +145,19 @@ def test_words_that_cannot_serve(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["anna.wav", "ben.wav"]
 
 
-def test_a_word_may_name_several_faces() -> None:
+def test_an_argument_may_name_several_faces() -> None:
     assert parse_speeches(["1,4=a=b.wav", "2=c.wav"]) == {1: Path("a=b.wav"), 4: Path("a=b.wav"), 2: Path("c.wav")}
 
 
-def test_a_folder_takes_one_speech(tmp_path: Path, film: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_speeches_for_faces_are_refused_for_a_folder_of_films(
+    tmp_path: Path, film: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     anna, _ = voices(tmp_path)
     assert cli.main(["dub", str(film.parent), "--speech", f"1={anna}", "-o", str(tmp_path / "out"), "-q"]) == 2
     assert "--speech names the faces of one film" in capsys.readouterr().err
 
 
-def test_what_was_begun_depends_on_every_speech_and_its_face(tmp_path: Path, film: Path) -> None:
+def test_the_resume_key_depends_on_every_speech_and_its_face(tmp_path: Path, film: Path) -> None:
     anna, ben = voices(tmp_path)
 
     def key(*turns: Turn) -> dict[str, object]:
@@ -171,12 +173,12 @@ def test_what_was_begun_depends_on_every_speech_and_its_face(tmp_path: Path, fil
     assert key(Turn(1, anna), Turn(2, ben, 1.0)) != begun
 
 
-def test_samples_are_not_resumed_since_nobody_would_notice_a_change() -> None:
+def test_dubs_of_samples_are_not_resumed() -> None:
     assert not for_turns(DubOptions(), [Turn(1, "anna.wav"), Turn(2, WORDS)]).resume
     assert for_turns(DubOptions(), [Turn(1, "anna.wav")]).resume
 
 
-def test_a_result_may_not_take_the_place_of_any_speech(tmp_path: Path, film: Path) -> None:
+def test_a_result_may_not_replace_any_speech(tmp_path: Path, film: Path) -> None:
     anna, ben = voices(tmp_path)
     taken = ben.rename(tmp_path / "ben.mp4")
     with pytest.raises(UsageError, match="would be replaced by its own result"):

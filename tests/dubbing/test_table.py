@@ -29,7 +29,7 @@ def table(folder: Path, text: str, encoding: str = "utf-8") -> Path:
         ("video,speech,output,\na.mp4,b.wav,c.mp4,\n,,,\n\n  , ,,\n", "utf-8"),
     ],
 )
-def test_what_spreadsheets_write_is_read(tmp_path: Path, text: str, encoding: str) -> None:
+def test_spreadsheet_formats_are_read(tmp_path: Path, text: str, encoding: str) -> None:
     if '" ,' in text:
         with pytest.raises(InputError, match="line 2"):
             read_table(table(tmp_path, text, encoding), COLUMNS)
@@ -37,7 +37,7 @@ def test_what_spreadsheets_write_is_read(tmp_path: Path, text: str, encoding: st
     assert read_table(table(tmp_path, text, encoding), COLUMNS) == [(2, ONE)]
 
 
-def test_a_quoted_name_may_hold_the_separator_and_quotes(tmp_path: Path) -> None:
+def test_a_quoted_name_may_contain_the_separator_and_quotes(tmp_path: Path) -> None:
     path = table(tmp_path, 'video,speech,output\n"a, ""b"".mp4",b.wav,c.mp4\n')
     assert read_table(path, COLUMNS)[0][1]["video"] == 'a, "b".mp4'
 
@@ -53,18 +53,18 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("rows", "said"), WRONG)
-def test_what_would_lose_a_job_is_refused_with_its_line(tmp_path: Path, rows: str, said: str) -> None:
+def test_invalid_rows_are_refused_with_their_line(tmp_path: Path, rows: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
         read_table(table(tmp_path, f"video,speech,output\n{rows}"), COLUMNS)
 
 
 @pytest.mark.parametrize("header", ["video,speech,output,face", "video,speech,output,video"])
-def test_a_column_that_nobody_reads_is_refused(tmp_path: Path, header: str) -> None:
+def test_an_unknown_column_is_refused(tmp_path: Path, header: str) -> None:
     with pytest.raises(InputError, match="is unknown or named twice"):
         read_table(table(tmp_path, f"{header}\na.mp4,b.wav,c.mp4,2\n"), COLUMNS)
 
 
-def test_text_of_another_encoding_and_no_text_at_all(tmp_path: Path) -> None:
+def test_other_encodings_and_empty_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="UTF-8"):
         read_table(table(tmp_path, "video,speech,output\nZoë.mp4,b.wav,c.mp4\n", "latin-1"), COLUMNS)
     with pytest.raises(InputError, match="has no column video"):

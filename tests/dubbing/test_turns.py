@@ -42,7 +42,7 @@ def table(folder: Path, text: str, encoding: str = "utf-8") -> Path:
         ('face,speech,start,end\n1,anna.wav,"0","0:00:01,5"\n2,ben.wav,00:00:01.500\n', "utf-8"),
     ],
 )
-def test_what_spreadsheets_write_is_read(tmp_path: Path, text: str, encoding: str) -> None:
+def test_spreadsheet_formats_are_read(tmp_path: Path, text: str, encoding: str) -> None:
     found = read_turns(table(tmp_path, text, encoding))
     assert [(turn.face, turn.file, turn.start, turn.end) for turn in found] == [
         (1, tmp_path / "anna.wav", 0, 1.5),
@@ -54,7 +54,7 @@ def test_what_spreadsheets_write_is_read(tmp_path: Path, text: str, encoding: st
     ("text", "seconds"),
     [("90", 90), ("1:30", 90), ("90:00", 5400), ("1:00:00", 3600), ("01:02:03,25", 3723.25), ("12.", 12)],
 )
-def test_times(tmp_path: Path, text: str, seconds: float) -> None:
+def test_times_are_read_in_all_formats(tmp_path: Path, text: str, seconds: float) -> None:
     assert read_turns(table(tmp_path, f'{HEADER}"{text}",,1,anna.wav\n'))[0].start == seconds
 
 
@@ -75,7 +75,7 @@ def test_times(tmp_path: Path, text: str, seconds: float) -> None:
         ("5,6,1,anna.wav\n\n1,2,2,ben.wav\n", "line 4: this row starts at 1 s, and the row before it at 5 s; sort"),
     ],
 )
-def test_rows_that_cannot_be_are_refused_with_their_line(tmp_path: Path, rows: str, sentence: str) -> None:
+def test_invalid_rows_are_refused_with_their_line(tmp_path: Path, rows: str, sentence: str) -> None:
     with pytest.raises(InputError) as caught:
         read_turns(table(tmp_path, HEADER + rows))
     assert sentence.format(folder=tmp_path) in str(caught.value)
@@ -94,14 +94,14 @@ def test_rows_that_cannot_be_are_refused_with_their_line(tmp_path: Path, rows: s
         ("0,,1,anna.wav\n1,,2,notes.txt\n", r"line 3: .*notes.txt"),
     ],
 )
-def test_what_the_files_show_is_refused_with_its_line(tmp_path: Path, rows: str, sentence: str) -> None:
+def test_errors_in_the_files_are_refused_with_their_line(tmp_path: Path, rows: str, sentence: str) -> None:
     (tmp_path / "notes.txt").write_text("dear diary")
     turns = read_turns(table(tmp_path, HEADER + rows))
     with pytest.raises(InputError, match=rf"^{tmp_path}/who.csv, {sentence}"):
         converse(turns)
 
 
-def test_a_row_may_name_several_faces_and_accents_in_either_form(tmp_path: Path) -> None:
+def test_a_row_may_name_several_faces_and_use_either_unicode_form(tmp_path: Path) -> None:
     write_wav(tmp_path / unicodedata.normalize("NFD", "Zoë.wav"), speech(0.2))
     found = read_turns(table(tmp_path, HEADER + f'0,,"1, 4",{unicodedata.normalize("NFC", "Zoë.wav")}\n'))
     assert [turn.face for turn in found] == [1, 4]
@@ -130,9 +130,7 @@ def test_a_table_is_dubbed_by_one_command_and_in_a_batch(tmp_path: Path, film: P
     assert heard(tmp_path / "b.mp4") == pytest.approx(0.4, abs=1e-3)
 
 
-def test_a_face_that_the_film_lacks_is_named_with_its_line(
-    tmp_path: Path, film: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_missing_face_is_named_with_its_line(tmp_path: Path, film: Path, capsys: pytest.CaptureFixture[str]) -> None:
     who = table(tmp_path, HEADER + "0,,1,anna.wav\n1,,5,ben.wav\n")
     assert cli.main(["dub", str(film), str(who), "-o", str(tmp_path / "out.mp4"), "-q"]) == 3
     said = capsys.readouterr().err

@@ -22,7 +22,7 @@ from lipsmith.training.renderer.config import RendererTraining
 TINY = RendererConfig(face_size=32, top=12, full=4, fine=4, coarse=8)
 
 
-def test_a_convolution_a_layer_and_an_attention() -> None:
+def test_costs_of_convolution_linear_layer_and_attention_by_hand() -> None:
     with shapes_alone():
         conv, linear = nn.Conv2d(2, 3, 3, padding=1), nn.Linear(5, 7)
         assert count_macs(lambda: conv(torch.empty(1, 2, 4, 6)))["Global"] == 4 * 6 * 3 * 2 * 9
@@ -32,7 +32,7 @@ def test_a_convolution_a_layer_and_an_attention() -> None:
     assert attention == 2 * 10 * 6 * 8
 
 
-def test_the_parts_make_up_the_render() -> None:
+def test_the_parts_add_up_to_the_render_stage() -> None:
     *parts, total = renderer_cost(TINY)
     assert total.macs == sum(part.macs for part in parts if part.per == "frame")
     assert total.parameters == sum(part.parameters for part in parts)
@@ -42,7 +42,7 @@ def test_the_parts_make_up_the_render() -> None:
     assert lip.parameters == 9 * (64 * 8 + 2 * 8 * 8) + 3 * 8
 
 
-def test_alignment_costs_by_the_reference() -> None:
+def test_alignment_cost_grows_with_the_references() -> None:
     def cost(k: int) -> int:
         return next(part.macs for part in renderer_cost(replace(TINY, references=k)) if part.name == "alignment")
 
@@ -51,14 +51,14 @@ def test_alignment_costs_by_the_reference() -> None:
     assert next(part.macs for part in plain if part.name == "alignment") == 0
 
 
-def test_other_costs_are_there() -> None:
+def test_the_other_stages_have_costs() -> None:
     speech, landmarks = landmark_cost(LandmarkConfig())
     assert speech.macs > 0
     assert landmarks.macs > 0
     assert vgg_cost(RendererConfig()).parameters == 14_714_688
 
 
-def test_the_command_names_its_file_and_keeps_the_table_beside(
+def test_the_command_prints_its_path_on_stdout_and_the_table_on_stderr(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "cost.json"
@@ -72,7 +72,7 @@ def test_the_command_names_its_file_and_keeps_the_table_beside(
     assert (told.out.splitlines()[0], told.err) == ("Cost", "")
 
 
-def test_what_was_counted_is_what_the_file_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_file_holds_the_counted_cost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "cost.json"
     assert main(["cost", "fast", "--references", "3", "--lips", "2", "--json", str(path)]) == 0
     found = json.loads(path.read_text())
@@ -82,6 +82,6 @@ def test_what_was_counted_is_what_the_file_says(tmp_path: Path, capsys: pytest.C
 
 
 @pytest.mark.parametrize("words", [("--references", "0"), ("--lips", "-2")])
-def test_no_references_are_no_cost(words: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_zero_references_have_zero_cost(words: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["cost", "fast", *words]) == 2
     assert f"{words[0]} {words[1]} is below 1" in capsys.readouterr().err

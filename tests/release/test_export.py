@@ -70,7 +70,7 @@ def model(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_half_precision_costs_little(model: Path, runs: Path) -> None:
+def test_half_precision_changes_outputs_little(model: Path, runs: Path) -> None:
     from safetensors.torch import load_file
 
     renderer = Renderer(FACE).eval()
@@ -82,14 +82,14 @@ def test_half_precision_costs_little(model: Path, runs: Path) -> None:
 
 
 @pytest.mark.usefixtures("weights_alone")
-def test_a_models_network_can_be_kept(model: Path, runs: Path, tmp_path: Path) -> None:
+def test_a_network_of_an_earlier_model_can_be_kept(model: Path, runs: Path, tmp_path: Path) -> None:
     export(model, runs / "r", tmp_path / "next", "next", data="", hardware="", license="")
     before, after = (load_stages(folder)["landmarks"].state_dict() for folder in (model, tmp_path / "next"))
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert "| steps | 7 | 9 |" in (tmp_path / "next" / "CARD.md").read_text()
 
 
-def test_the_card_tells_what_was_measured(model: Path) -> None:
+def test_the_card_reports_measured_figures(model: Path) -> None:
     card = (model / "CARD.md").read_text()
     for said in (
         "Drawn.",
@@ -103,7 +103,7 @@ def test_the_card_tells_what_was_measured(model: Path) -> None:
         assert said in card
 
 
-def test_the_card_tells_the_commands_and_every_step() -> None:
+def test_the_card_reports_commands_and_steps() -> None:
     begun = {
         "training": {"steps": 610_000, "start": "my runs/first", "minutes": 90.0},
         "validation": {"step": 123456.0},
@@ -115,12 +115,12 @@ def test_the_card_tells_the_commands_and_every_step() -> None:
     assert "| step of the weights | 123456 | n/a |" in card
 
 
-def test_the_card_does_not_vouch_for_a_split_that_it_has_not_seen(model: Path) -> None:
+def test_the_card_does_not_claim_a_split_by_identity(model: Path) -> None:
     """Who tunes a model to one person has that person in train and in val."""
     assert "split by identity" not in (model / "CARD.md").read_text()
 
 
-def test_the_shipped_card_tells_what_its_record_tells() -> None:
+def test_the_shipped_card_matches_its_record() -> None:
     folder = find_model("fast").path
     runs = json.loads((folder / "training.json").read_text())
     card = model_card("fast", runs["landmarks"], runs["renderer"], data="", hardware="", license="")
@@ -139,7 +139,7 @@ class Stage(nn.Module):
         return mel + self.difference
 
 
-def test_a_stage_that_disagrees_is_refused(tmp_path: Path) -> None:
+def test_a_stage_that_differs_from_torch_is_refused(tmp_path: Path) -> None:
     path, shape = tmp_path / "speech.onnx", ["n", 1, 80, 16]
     mel, tokens = (onnx.helper.make_tensor_value_info(name, FLOAT, shape) for name in ("mel", "tokens"))
     node = onnx.helper.make_node("Identity", ["mel"], ["tokens"])
@@ -152,7 +152,7 @@ def test_a_stage_that_disagrees_is_refused(tmp_path: Path) -> None:
         check_onnx(Stage(0.01), axes, path)
 
 
-def test_what_is_refused_leaves_nothing_and_costs_nothing(
+def test_a_refused_export_leaves_no_files_and_keeps_the_old_model(
     model: Path, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def write_and_refuse(stages: object, mouth: object, face: object, folder: Path) -> None:
@@ -168,7 +168,7 @@ def test_what_is_refused_leaves_nothing_and_costs_nothing(
     assert find_model(tmp_path / "old").config["name"] == "tiny"
 
 
-def test_what_stands_in_the_way_is_told_before_the_work(
+def test_an_existing_output_is_refused_before_the_work(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def work(*_: object, **__: object) -> None:
@@ -186,7 +186,7 @@ def test_what_stands_in_the_way_is_told_before_the_work(
 
 
 @pytest.mark.usefixtures("weights_alone")
-def test_a_kept_network_keeps_its_terms_in_sight(model: Path, runs: Path, tmp_path: Path) -> None:
+def test_a_kept_network_requires_a_license(model: Path, runs: Path, tmp_path: Path) -> None:
     asked = verb.Options(landmarks=str(model), renderer=str(runs / "r"), out=tmp_path / "mine")
     with pytest.raises(UsageError, match="give the license"):
         verb.run(asked)
@@ -195,7 +195,7 @@ def test_a_kept_network_keeps_its_terms_in_sight(model: Path, runs: Path, tmp_pa
 
 
 @pytest.mark.usefixtures("weights_alone")
-def test_a_shipped_network_is_kept_by_name(runs: Path, tmp_path: Path) -> None:
+def test_a_shipped_network_can_be_kept_by_name(runs: Path, tmp_path: Path) -> None:
     export("fast", runs / "r", tmp_path / "mine", "mine", data="", hardware="", license="")
     shipped, mine = (
         load_stages(folder)["speech"].state_dict() for folder in (find_model("fast").path, tmp_path / "mine")
@@ -204,7 +204,9 @@ def test_a_shipped_network_is_kept_by_name(runs: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [{"features": "posteriors", "speech_channels": (4,)}, {"bands": 64}])
-def test_a_generator_that_no_dub_can_feed_is_refused(runs: Path, tmp_path: Path, change: dict[str, Any]) -> None:
+def test_a_generator_with_inputs_other_than_a_dubs_is_refused(
+    runs: Path, tmp_path: Path, change: dict[str, Any]
+) -> None:
     mouth = replace(MOUTH, **change)
     training = {"training": {"model": asdict(mouth)}, "validation": {}}
     save_weights(tmp_path / "l" / "landmarks", build_landmark_generator(mouth).state_dict(), training)
@@ -212,7 +214,7 @@ def test_a_generator_that_no_dub_can_feed_is_refused(runs: Path, tmp_path: Path,
         export(tmp_path / "l", runs / "r", tmp_path / "model", "x", data="", hardware="", license="")
 
 
-def test_a_renderer_of_other_sketches_than_a_dub_draws_is_refused(runs: Path, tmp_path: Path) -> None:
+def test_a_renderer_with_another_number_of_sketches_is_refused(runs: Path, tmp_path: Path) -> None:
     face = replace(FACE, neighbours=1)
     training = {"training": {"model": asdict(face)}, "validation": {}}
     save_weights(tmp_path / "r" / "renderer", Renderer(face).state_dict(), training)
@@ -226,7 +228,7 @@ def test_a_run_without_weights_is_refused(runs: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("key", "value"), [("renderer", {"coarse": 12}), ("landmarks", {"width": 3}), ("renderer", 1)])
-def test_config_and_weights_must_belong_together(model: Path, tmp_path: Path, key: str, value: object) -> None:
+def test_config_and_weights_must_match(model: Path, tmp_path: Path, key: str, value: object) -> None:
     (tmp_path / "model.safetensors").write_bytes((model / "model.safetensors").read_bytes())
     config = json.loads((model / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {key: value}))

@@ -20,7 +20,7 @@ def begun(folder: Path, network: str, start: Path | str | None) -> Path:
     return folder
 
 
-def test_what_derives_from_a_model_owes_it_its_terms(tmp_path: Path) -> None:
+def test_the_origin_of_a_model_is_followed_through_runs(tmp_path: Path) -> None:
     scratch = begun(tmp_path / "scratch", "landmarks", None)
     tuned = begun(tmp_path / "tuned", "renderer", begun(tmp_path / "first", "renderer", "fast"))
     assert origin_of(begun(tmp_path / "next", "landmarks", scratch), "landmarks") is None
@@ -33,7 +33,7 @@ def test_what_derives_from_a_model_owes_it_its_terms(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("start", [None, "fast"])
-def test_the_card_tells_what_a_run_began_with(start: str | None) -> None:
+def test_the_card_names_the_start_of_a_run(start: str | None) -> None:
     of_landmarks, of_renderer = ({"training": {"start": begun}, "validation": {}} for begun in (None, start))
     card = model_card("mine", of_landmarks, of_renderer, data="", hardware="", license="")
     assert ("| begun with | n/a | fast |" in card) == ("begun with" in card) == (start is not None)

@@ -29,7 +29,7 @@ def model(tmp_path: Path) -> Path:
     return folder
 
 
-def test_convolutions_of_flow_and_picture_and_cues_stay_float(tmp_path: Path) -> None:
+def test_convolutions_of_flow_picture_and_cues_stay_float(tmp_path: Path) -> None:
     channels = {"renderer.decoder.head.1.weight": 12, "renderer.masked_encoder.1.weight": 12, "split_1": CUES}
     nodes = [
         onnx.helper.make_node("Conv", ["x", weight], [f"y{place}"], name=f"conv{place}")
@@ -44,7 +44,7 @@ def test_convolutions_of_flow_and_picture_and_cues_stay_float(tmp_path: Path) ->
     assert module._kept_float(tmp_path / "stage.onnx") == ["conv0", "conv2"]
 
 
-def test_pictures_are_compared_in_the_drawn_half(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures_are_compared_in_the_rendered_half(monkeypatch: pytest.MonkeyPatch) -> None:
     exact = np.full((2, 3, 4, 4), 0.5, np.float32)
     rough = exact.copy()
     rough[:, :, 2:] += 0.01
@@ -69,7 +69,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_stage_that_is_near_enough_becomes_part_of_the_model(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_accurate_stage_is_added_to_the_model(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "compare", lambda *_: Comparison(44.0, 1.01))
     assert quantize(model, Path("data")).psnr == 44.0
     assert set(find_model(model).config["files"]) == {"render.onnx", INT8}
@@ -77,16 +77,14 @@ def test_a_stage_that_is_near_enough_becomes_part_of_the_model(model: Path, monk
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("found", [Comparison(43.9, 1.0), Comparison(50.0, 1.011)])
-def test_a_stage_that_is_too_far_off_is_not_written(
-    model: Path, monkeypatch: pytest.MonkeyPatch, found: Comparison
-) -> None:
+def test_an_inaccurate_stage_is_not_written(model: Path, monkeypatch: pytest.MonkeyPatch, found: Comparison) -> None:
     monkeypatch.setattr(module, "compare", lambda *_: found)
     with pytest.raises(WeightsError, match="dub with float"):
         quantize(model, Path("data"))
     assert sorted(path.name for path in model.iterdir()) == ["config.json", "render.onnx"]
 
 
-def test_a_model_without_its_stage_is_refused(model: Path) -> None:
+def test_a_model_without_a_render_stage_is_refused(model: Path) -> None:
     (model / "render.onnx").unlink()
     write_config(model, {"name": "tiny"})
     with pytest.raises(UsageError, match="export the model first"):

@@ -18,7 +18,7 @@ def stretch(first: int, frames: int) -> Stretch:
     return Stretch(first, none, none, none, none, none)  # type: ignore[arg-type]
 
 
-def test_tall_faces_beside_the_main_one_are_counted_within_the_stretch() -> None:
+def test_tall_faces_beside_the_main_face_are_counted_within_the_stretch() -> None:
     main = face(range(2, 12), 100)
     tall, small, absent = face(range(8, 20), 60), face(range(2, 12), 40), face(range(12, 20), 90)
     shot = Shot(0, 0, 19, [main, tall, small, absent])

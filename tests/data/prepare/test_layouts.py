@@ -20,31 +20,31 @@ def clips(*sources: Path) -> list[str]:
     return [job.clip for job in find_jobs(sources)]
 
 
-def test_folders_that_are_splits(tmp_path: Path) -> None:
+def test_split_folders_give_the_split(tmp_path: Path) -> None:
     touch(tmp_path, "train/p1_001.mp4", "valid/p2_1.mov", "test/p3.webm", "dev/ann/x.mkv", "notes.txt", ".hidden.mp4")
     assert clips(tmp_path) == ["test/p3/p3", "train/p1/p1_001", "val/ann/x", "val/p2/p2_1"]
 
 
-def test_the_case_of_a_split_is_no_matter(tmp_path: Path) -> None:
+def test_split_folders_ignore_case(tmp_path: Path) -> None:
     """Otherwise a test film would silently be used in training, with the speaker name Test."""
     touch(tmp_path, "Test/a_1.mp4", "TRAIN/ann/b.mp4", "Dev/c.mp4")
     assert clips(tmp_path) == ["test/a/a_1", "train/ann/b", "val/c/c"]
     assert clips(tmp_path / "Test") == ["test/a/a_1"]
 
 
-def test_linked_folders_are_searched_once_and_hidden_ones_never(tmp_path: Path) -> None:
+def test_linked_folders_are_searched_once_and_hidden_folders_skipped(tmp_path: Path) -> None:
     touch(tmp_path, "elsewhere/ann/a.mp4", "footage/val/bob/b.mp4", "footage/.Trash/x/old.mp4", "footage/val/cam.MTS")
     (tmp_path / "footage/train").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "footage/val/circle").symlink_to(tmp_path / "footage")
     assert clips(tmp_path / "footage") == ["train/ann/a", "val/bob/b", "val/cam/cam"]
 
 
-def test_footage_without_splits_is_for_training(tmp_path: Path) -> None:
+def test_footage_without_splits_is_training_data(tmp_path: Path) -> None:
     touch(tmp_path, "footage/ann/interview.MP4", "footage/bob-2.avi", "footage/_1.mp4")
     assert clips(tmp_path / "footage") == ["train/_1/_1", "train/ann/interview", "train/bob/bob-2"]
 
 
-def test_a_part_of_a_set_named_alone_keeps_its_split(tmp_path: Path) -> None:
+def test_a_folder_of_one_split_keeps_its_split(tmp_path: Path) -> None:
     """Otherwise a test film would silently be used in training."""
     touch(tmp_path, "test/p1/a.mp4", "test/p2_1.mp4")
     for part in (tmp_path / "test/p1", tmp_path / "test/p1/a.mp4"):
@@ -53,7 +53,7 @@ def test_a_part_of_a_set_named_alone_keeps_its_split(tmp_path: Path) -> None:
     assert clips(tmp_path / "test/p2_1.mp4") == ["test/p2/p2_1"]
 
 
-def test_lrs2(tmp_path: Path) -> None:
+def test_lrs2_layout(tmp_path: Path) -> None:
     """Speakers are folders; lists say the split of `main`; `pretrain`, numbered alike, is for training."""
     touch(tmp_path, "main/553/00001.mp4", "main/553/00002.mp4", "main/554/00001.mp4", "main/555/00001.mp4")
     touch(tmp_path, "pretrain/554/00001.mp4", "main/553/00001.txt")
@@ -76,7 +76,7 @@ def test_lrs2(tmp_path: Path) -> None:
         assert found == {name: who for name, who in expected.items() if (tmp_path / name).is_relative_to(root)}
 
 
-def test_lrw(tmp_path: Path) -> None:
+def test_lrw_layout(tmp_path: Path) -> None:
     """A word's clips are of unknown people: each is taken for another."""
     touch(tmp_path, "ABOUT/train/ABOUT_00001.mp4", "ABOUT/val/ABOUT_00002.mp4", "YEARS/test/YEARS_00001.mp4")
     expected = ["test/YEARS_00001/YEARS_00001", "train/ABOUT_00001/ABOUT_00001", "val/ABOUT_00002/ABOUT_00002"]
@@ -85,7 +85,7 @@ def test_lrw(tmp_path: Path) -> None:
     assert clips(tmp_path / "ABOUT/val/ABOUT_00002.mp4") == expected[2:]
 
 
-def test_patterns_and_repetitions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_patterns_are_expanded_and_repeated_files_taken_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch(tmp_path, "a.mp4", "b.mp4", "deep/er/c.mp4")
     monkeypatch.chdir(tmp_path)
     jobs = find_jobs(["*.mp4", "a.mp4", "./a.mp4", tmp_path / "a.mp4", "deep/**/*.mp4"])
@@ -93,30 +93,30 @@ def test_patterns_and_repetitions(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert all(job.source.is_absolute() for job in jobs)
 
 
-def test_results_are_not_footage(tmp_path: Path) -> None:
+def test_the_output_folder_is_not_searched_for_footage(tmp_path: Path) -> None:
     touch(tmp_path, "a.mp4", "prepared/train/a/a.mp4")
     assert [job.clip for job in find_jobs([tmp_path], tmp_path / "prepared")] == ["train/a/a"]
 
 
-def test_a_file_named_on_purpose_is_taken_whatever_its_ending(tmp_path: Path) -> None:
+def test_a_file_named_explicitly_is_taken_with_any_suffix(tmp_path: Path) -> None:
     touch(tmp_path, "film.dat")
     assert clips(tmp_path / "film.dat") == ["train/film/film"]
 
 
 @pytest.mark.parametrize("source", ["nowhere", "*.mp4", "empty"])
-def test_nothing_there_is_an_input_error(tmp_path: Path, source: str) -> None:
+def test_a_missing_source_is_an_input_error(tmp_path: Path, source: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"no (such file|video)"):
         find_jobs([tmp_path / source])
 
 
-def test_names_are_told_apart() -> None:
+def test_equal_names_receive_different_suffixes() -> None:
     jobs = [Job(Path(source), "train", "ann", "x") for source in ("1/x.mp4", "2/x.mp4", "3/x.mp4")]
     assert [job.name for job in distinct(jobs, [])] == ["x", "x~2", "x~3"]
     assert [job.name for job in distinct(jobs[:2], ["train/ann/x~2", "train/ann/x"])] == ["x~3", "x~4"]
 
 
-def test_names_become_file_names(tmp_path: Path) -> None:
+def test_clip_names_are_valid_file_names(tmp_path: Path) -> None:
     """What tells clips of one name or one film apart, ~ and +, is no part of a film's own name."""
     touch(tmp_path, "Zoë & co/take~2+3 (final).mp4")
     assert clips(tmp_path) == ["train/Zoë_co/take_2_3_final_"]

@@ -52,7 +52,7 @@ def paste(generated: NDArray[np.uint8] | None = None, offset: int = 0, **options
     return frame, result, transform
 
 
-def test_what_lies_outside_the_mask_is_untouched() -> None:
+def test_pixels_outside_the_mask_are_unchanged() -> None:
     frame, result, transform = paste(np.zeros((SIZE, SIZE, 3), np.uint8))
     y, x = np.nonzero((frame != result).any(-1))
     places = apply(transform, np.stack([x + 0.5, y + 0.5], -1))
@@ -64,26 +64,26 @@ def test_what_lies_outside_the_mask_is_untouched() -> None:
     assert near.max(0).min() > 0
 
 
-def test_a_perfect_drawing_leaves_the_picture() -> None:
+def test_a_perfect_rendering_leaves_the_picture_unchanged() -> None:
     frame, result, _ = paste()
     assert np.abs(frame.astype(int) - result).max() <= 3
 
 
 @pytest.mark.parametrize("offset", [-20, 15])
-def test_a_drawing_in_another_light_is_brought_into_the_source_s(offset: int) -> None:
+def test_a_rendering_takes_the_light_of_the_source(offset: int) -> None:
     frame, result, _ = paste(offset=offset)
     changed = (frame != result).any(-1)
     assert np.abs(frame.astype(int) - result)[changed].mean() < 0.25 * abs(offset)
 
 
-def test_the_input_frame_is_not_written_to() -> None:
+def test_the_input_frame_is_not_modified() -> None:
     frame, result, _ = paste(np.zeros((SIZE, SIZE, 3), np.uint8))
     assert (frame == smooth_picture(300, 320)).all()
     assert result is not frame
 
 
 @pytest.mark.parametrize(("old", "new"), [(0.0, 0.05), (0.05, 0.0)])
-def test_the_mask_holds_the_lower_of_both_chins(old: float, new: float) -> None:
+def test_the_mask_includes_the_lower_of_both_chins(old: float, new: float) -> None:
     mask = soft_mask(face(old), face(new), SIZE)
     chin_row = int((0.58 + 0.34 + 0.05) * SIZE) - 8
     assert mask[chin_row, SIZE // 2] > 0.9
@@ -91,7 +91,7 @@ def test_the_mask_holds_the_lower_of_both_chins(old: float, new: float) -> None:
     assert (mask >= single - 0.03).all()
 
 
-def test_the_mask_spares_the_upper_half_and_the_nose() -> None:
+def test_the_mask_excludes_the_upper_half_and_the_nose() -> None:
     mask = soft_mask(face(), face(), SIZE)
     assert not mask[: SIZE // 2].any()
     assert mask[int(0.7 * SIZE), SIZE // 2] == pytest.approx(1, abs=1e-3)
@@ -99,14 +99,14 @@ def test_the_mask_spares_the_upper_half_and_the_nose() -> None:
 
 
 @pytest.mark.parametrize("place", [(-400, 0), (0, -400), (400, 400)])
-def test_a_face_beyond_the_frame_changes_nothing(place: tuple[int, int]) -> None:
+def test_a_face_outside_the_frame_changes_nothing(place: tuple[int, int]) -> None:
     transform = placed()
     transform[:, 2] -= transform[:, :2] @ place
     frame, result, _ = paste(np.zeros((SIZE, SIZE, 3), np.uint8), transform=transform)
     assert (frame == result).all()
 
 
-def test_opacity_0_shows_the_source_and_a_half_lies_between() -> None:
+def test_opacity_blends_source_and_rendering() -> None:
     black = np.zeros((SIZE, SIZE, 3), np.uint8)
     frame, unseen, _ = paste(black, opacity=0.0)
     assert (frame == unseen).all()
@@ -127,7 +127,7 @@ def test_any_placement_is_pasted_without_error(scale: float, angle: float, x: fl
     assert result.shape == frame.shape
 
 
-def test_color_is_matched_more_slowly_than_the_drawing_flickers() -> None:
+def test_color_matching_does_not_follow_flicker() -> None:
     frame, transform = smooth_picture(300, 320), placed()
     source = crop_image(frame, transform, SIZE)
     compositor, levels = Compositor(), []
@@ -139,7 +139,7 @@ def test_color_is_matched_more_slowly_than_the_drawing_flickers() -> None:
     assert 12 < steps.mean() < 22
 
 
-def test_content_counts_less_than_light() -> None:
+def test_differences_in_content_weigh_less_than_light() -> None:
     source = np.full((SIZE, SIZE, 3), 100, np.uint8)
     lit = source + np.uint8(10)
     lit[90:94] = 250
@@ -148,7 +148,7 @@ def test_content_counts_less_than_light() -> None:
     assert field[24].mean() == pytest.approx(-10, abs=4)
 
 
-def test_fine_detail_that_the_crop_cannot_hold_stays_where_nothing_changes() -> None:
+def test_fine_detail_of_the_source_stays_where_nothing_changes() -> None:
     rng = np.random.default_rng(0)
     textured = np.clip(smooth_picture(300, 320) + rng.normal(0, 12, (300, 320, 1)), 0, 255).astype(np.uint8)
     transform = placed(270)
@@ -164,7 +164,7 @@ def test_fine_detail_that_the_crop_cannot_hold_stays_where_nothing_changes() -> 
     assert np.abs(result[lips].astype(int) - textured[lips]).mean() > 2
 
 
-def test_likeness_ends_where_the_drawing_differs() -> None:
+def test_likeness_is_zero_where_the_rendering_differs() -> None:
     source = np.full((SIZE, SIZE, 3), 100, np.uint8)
     drawn = source.astype(np.float32)
     drawn[:, :40] += 60

@@ -47,7 +47,7 @@ def drawn(level: float = 100.0) -> NDArray[np.float32]:
 INSIDE = np.s_[150:230, 70:190]
 
 
-def test_broad_light_is_the_drawn_pictures_and_stripes_are_the_references(mask: NDArray[np.float32]) -> None:
+def test_low_frequencies_come_from_the_rendering_and_detail_from_the_references(mask: NDArray[np.float32]) -> None:
     lent = with_detail(drawn(), detail(still(1), believed(1.0), [texture()]), ENLARGED, mask)[INSIDE]
     assert abs(lent.mean() - 100) < 0.5
     assert lent.std() == pytest.approx(20 / 2**0.5, abs=2)
@@ -63,21 +63,21 @@ def test_detail_moves_with_the_flow(mask: NDArray[np.float32]) -> None:
     assert np.abs(after - before)[INSIDE].mean() > 10
 
 
-def test_without_detail_the_drawn_picture_stays(mask: NDArray[np.float32]) -> None:
+def test_without_detail_the_rendering_is_unchanged(mask: NDArray[np.float32]) -> None:
     plain = np.full((NATIVE - int(TOP * NATIVE), NATIVE, 3), 30, np.uint8)
     slope = drawn() + np.linspace(-30, 30, NATIVE, dtype=np.float32)[:, None, None]
     lent = with_detail(slope, detail(still(2), believed(0.5, 0.5), [plain, plain]), ENLARGED, mask)
     assert np.abs(lent - slope)[INSIDE].max() < 1
 
 
-def test_the_most_believed_lend(mask: NDArray[np.float32]) -> None:
+def test_the_references_with_the_highest_share_are_used(mask: NDArray[np.float32]) -> None:
     pictures = [texture(seed) for seed in range(5)]
     alone = with_detail(drawn(), detail(still(1), believed(1.0), [pictures[4]]), ENLARGED, mask)
     among = with_detail(drawn(), detail(still(5), believed(0, 0, 0, 0, 1.0), pictures), ENLARGED, mask)
     assert np.abs(alone - among)[INSIDE].max() < 0.01
 
 
-def test_sides_of_crops() -> None:
+def test_native_side_follows_the_crop_within_bounds() -> None:
     def cut(side: float) -> NDArray[np.float64]:
         return np.array([[[0.0, -1 / side, 0.2], [1 / side, 0.0, 0.1]]])
 
@@ -85,7 +85,7 @@ def test_sides_of_crops() -> None:
     assert [native_side(cut(side)) for side in (149.0, 300.4, 900.0)] == [None, 300, 512]
 
 
-def test_lendable_keeps_means_and_sharpens_edges() -> None:
+def test_presharpened_keeps_means_and_sharpens_edges() -> None:
     picture = np.zeros((100, 100, 3), np.uint8)
     picture[:, 50:] = 100
     lent = presharpened(picture)

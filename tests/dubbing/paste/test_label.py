@@ -18,7 +18,7 @@ def test_the_label_is_small_and_in_the_lower_right_corner(size: tuple[int, int])
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])
-def test_white_letters_stand_out_from_any_picture(level: int) -> None:
+def test_white_letters_are_legible_on_any_picture(level: int) -> None:
     image = np.full((360, 480, 3), level, np.uint8)
     changed = labeled(image)[-10:, -60:]
     assert changed.max() > 200
