@@ -1,4 +1,4 @@
-"""Chromium for tests of the page: how it starts, and what several tests do with it.
+"""Starts Chromium for tests of the page, and performs actions that several tests share.
 
 With LIPSMITH_SHOTS=FOLDER the film is demo/actor.mp4, and screenshots are written there.
 """
@@ -32,7 +32,7 @@ needs_chromium = pytest.mark.skipif(
 
 @contextmanager
 def launch() -> Iterator[Browser]:
-    """Chromium without a window, with a fake camera and microphone."""
+    """Start Chromium without a window, with a fake camera and microphone."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -42,7 +42,7 @@ def launch() -> Iterator[Browser]:
 
 
 def is_foreign(request: str, own: str) -> bool:
-    """Whether a request goes to another server than `own`."""
+    """Return whether a request goes to another server than `own`."""
     return not request.startswith(("blob:", "data:")) and urlsplit(request).netloc != urlsplit(own).netloc
 
 
@@ -62,5 +62,5 @@ def fill_in(page: Page, footage: dict[str, Path], words: str = "speech") -> None
 
 
 def is_loaded(page: Page, name: str) -> bool:
-    """Whether a media element has data for its current position."""
+    """Return whether a media element has data for its current position."""
     return bool(page.evaluate(f"document.getElementById('{name}').readyState > 1"))

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# A worker of pytest runs on every core, and tiny networks are faster on one thread.
+# Pytest runs a worker on every core, and tiny networks are faster on one thread.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Neither models nor third-party weights of whoever runs the tests take part in them.
+# Tests must not depend on models or third-party weights that the user has installed.
 os.environ["LIPSMITH_HOME"] = str(Path(__file__).with_name("nobodys_home"))
 
-# A busy machine is no fault of the code.
+# A busy machine must not fail a test.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
@@ -23,7 +23,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Folder with clips, third-party weights and assets that only this project's developers have."""
+    """Folder with clips, third-party weights and assets, available only to this project's developers."""
     if not SHARED.is_dir():
         pytest.skip("../shared is absent: real footage and third-party weights are not part of the repository")
     return SHARED

@@ -58,5 +58,5 @@ class Double:
 
 
 def make_dubber(backend: Double | None = None, threads: int | None = None) -> Dubber:
-    """A dubber that needs no weights."""
+    """Return a dubber that needs no weights."""
     return Dubber(backend or Double(), CONFIG, threads)

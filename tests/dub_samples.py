@@ -1,4 +1,4 @@
-"""Films and recordings that users give by mistake, and odd ones that must serve."""
+"""Unusable films and recordings, and unusual ones that must work."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def write_png(path: Path) -> Path:
 
 
 def crossing(folder: Path) -> Path:
-    """Two faces that pass each other, one in front."""
+    """Film of two faces that pass each other, one in front."""
     images = []
     for number in range(14):
         canvas = np.full((160, 400, 3), 60, np.uint8)
@@ -128,7 +128,7 @@ def damaged_middle(folder: Path) -> Path:
 
 
 def two_faces(swap: bool = False, time: float = 0) -> NDArray[np.uint8]:
-    """440 x 240: a small face on the left of a large one, on a gradient."""
+    """Frame of 440 x 240: a small face on the left of a large one, on a gradient."""
     y, x = np.mgrid[:240, :440]
     canvas = np.stack([x * 200 // 440, y * 200 // 240, (x + y) // 4], -1).astype(np.uint8)
     large = face_at(time, (240, 240))
@@ -151,7 +151,7 @@ ODD_VIDEOS: dict[str, Make] = {
 
 
 class Stopping:
-    """Raises an error after the frame of that number was drawn."""
+    """Raises an error after the frame with that number was rendered."""
 
     def __init__(self, after: int, error: BaseException) -> None:
         self._after, self._error = after, error
@@ -165,7 +165,7 @@ class Stopping:
 
 
 def track(number: int, shot: int = 0, size: float = 50, x: float = 0, frames: int = 10) -> Face:
-    """A face without pictures."""
+    """Return a face without pictures."""
     none = np.zeros((0, 131, 2), np.float32)
     return Face(
         number,

@@ -1,9 +1,9 @@
-"""Gives damaged and odd media to commands, each in a process with limits, and checks how they end.
+"""Gives damaged and unusual media to commands, each in a process with limits, and checks their results.
 
 python tests/fuzz.py --times 1000 --seed 0
 
-Right is a documented exit code, at most one sentence per file, no trace, no debris, at most 30 s of processor time and
-1.5 GB of memory.
+Expected: a documented exit code, at most one sentence per file, no traceback, no leftover files, at most 30 s of
+processor time and 1.5 GB of memory.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def picture_as(kind: str) -> bytes:
 
 
 def whole(folder: Path) -> dict[str, bytes]:
-    """Small files by suffix, all in order."""
+    """Small valid files by suffix."""
     films = {
         ".mp4": ("libx264", "yuv420p"),
         ".mov": ("libx264", "yuv420p"),
@@ -104,14 +104,14 @@ def flipped_head(data: bytearray, draw: random.Random) -> None:
 
 
 def extreme_number(data: bytearray, draw: random.Random) -> None:
-    """Sizes, counts and times are numbers of four bytes in most formats."""
+    """Replace four bytes by an extreme number: most formats store sizes, counts and times in four bytes."""
     for _ in range(draw.choice((1, 2, 8))):
         at = draw.randrange(max(1, len(data) - 4))
         data[at : at + 4] = struct.pack(draw.choice("<>") + "I", draw.choice(EXTREMES))
 
 
 def named_box(data: bytearray, draw: random.Random) -> None:
-    """The numbers behind the name of a box of MP4, a chunk of AVI, WAV and PNG."""
+    """Replace a number near the name of an MP4 box or a chunk of AVI, WAV and PNG by an extreme one."""
     names = [b"stsz", b"stts", b"stsc", b"stco", b"mvhd", b"mdhd", b"tkhd", b"elst", b"ctts", b"avcC", b"moov", b"fmt ",
              b"data", b"LIST", b"idx1", b"strh", b"strf", b"IHDR", b"IDAT", b"acTL", b"movi", b"trak"]  # fmt: skip
     places = [at for name in names if (at := data.find(name)) >= 0]
@@ -199,7 +199,7 @@ class Outcome:
 
 
 def limited(words: list[str], log: Path) -> Outcome:
-    """Run a command in a child of this process, which has imported all that it needs."""
+    """Run a command in a child of this process, which has already imported everything the command needs."""
     child = os.fork()
     if not child:
         os.setsid()
@@ -243,7 +243,7 @@ def fault_of(outcome: Outcome, folder: Path) -> str | None:
 
 
 class Fuzz:
-    """Inputs and commands by number; the same for the same seed."""
+    """Inputs and commands by number, reproducible for a seed."""
 
     def __init__(self, folder: Path, seed: int) -> None:
         for module in NEEDED:
@@ -254,7 +254,7 @@ class Fuzz:
         self._words = write_wav(folder / "words.wav", speech(0.2))
 
     def check(self, number: int) -> str | None:
-        """What is wrong with how a command takes an input; None where all is right."""
+        """Describe what is wrong with the result of a command; None if it is correct."""
         draw = random.Random(f"{self._seed} {number}")
         with tempfile.TemporaryDirectory(prefix="fuzz-", dir=self._folder) as name:
             folder = Path(name)

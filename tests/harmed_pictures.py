@@ -1,4 +1,4 @@
-"""Drawn pictures, and what is known to harm them."""
+"""Drawn pictures, and degradations with a known direction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A HEIC as phones write it: tiles of HEVC and a grid that joins them (ISO/IEC 23008-12, section 6.6.2.3)."""
+"""A HEIC file as phones write it: HEVC tiles and a grid that joins them (ISO/IEC 23008-12, section 6.6.2.3)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TILE = 64
 
 
 def tiled_heic(path: Path, image: NDArray[np.uint8]) -> Path:
-    """Writes `image` (128, 128, 3) as four tiles."""
+    """Write `image` (128, 128, 3) as four tiles."""
     corners = [(y, x) for y in (0, TILE) for x in (0, TILE)]
     written = [_tile(path, image[y : y + TILE, x : x + TILE]) for y, x in corners]
     config, tiles = written[0][0], tuple(data for _, data in written)
@@ -32,7 +32,7 @@ def _full(kind: bytes, version: int, flags: int, *parts: bytes) -> bytes:
 
 
 def _tile(path: Path, image: NDArray[np.uint8]) -> tuple[bytes, bytes]:
-    """Decoder configuration and picture."""
+    """Return the decoder configuration and the picture."""
     film = path.with_suffix(".mp4")
     with av.open(str(film), "w") as container:
         options = {"x265-params": "log-level=none:keyint=1", "crf": "4"}

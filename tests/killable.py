@@ -1,6 +1,6 @@
-"""The command line for a process that will be killed: cheap stand-ins for the networks, parts of few frames.
+"""The command line with cheap stand-ins for the networks and parts of few frames, for a process that will be killed.
 
-Prints a line when all is imported and the work begins.
+Prints a line when all imports are done and the work begins.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Kills a command with SIGKILL at random moments, runs it again, and checks that it completes and leaves nothing half.
+"""Kills a command with SIGKILL at random moments, runs it again, and checks that it completes without partial files.
 
 python tests/kills.py [dub batch prepare train] --times 100 --seed 0
 """
@@ -33,7 +33,7 @@ TINY = (
 
 
 def fingerprint(film: Path) -> str:
-    """Of all decoded frames and samples."""
+    """Hash of all decoded frames and samples."""
     digest = hashlib.sha256()
     for frame in read_frames(film):
         digest.update(f"{frame.time:.6f}".encode() + frame.image.tobytes())
@@ -44,7 +44,7 @@ def fingerprint(film: Path) -> str:
 
 @dataclass(frozen=True)
 class Case:
-    """A command that will be killed: its words for a folder of results, and what a complete folder holds."""
+    """A command that will be killed: its arguments for a folder of results, and the contents of a complete folder."""
 
     words: Callable[[Path], list[str]]
     outcome: Callable[[Path], object]
@@ -53,7 +53,7 @@ class Case:
 
 
 def cases(inputs: Path) -> dict[str, Callable[[], Case]]:
-    """The cases by name; each makes its inputs in the folder `inputs` when it is called."""
+    """Return the cases by name; each creates its inputs in the folder `inputs` when it is called."""
     film, words = inputs / "film.mp4", inputs / "words.wav"
 
     def dub() -> Case:
@@ -103,7 +103,7 @@ def cases(inputs: Path) -> dict[str, Callable[[], Case]]:
 
 @contextmanager
 def started(words: list[str]) -> Iterator[subprocess.Popen[str]]:
-    """The process, once its work begins."""
+    """Start a command and return its process when its work begins."""
     command = [sys.executable, str(KILLABLE), *words]
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True
@@ -116,7 +116,7 @@ def started(words: list[str]) -> Iterator[subprocess.Popen[str]]:
 
 
 def completed(words: list[str]) -> tuple[int, str, float]:
-    """Exit code, what it said, and seconds of work."""
+    """Run a command to its end; return exit code, output, and seconds of work."""
     with started(words) as run:
         began = time.monotonic()
         assert run.stderr is not None
@@ -125,7 +125,7 @@ def completed(words: list[str]) -> tuple[int, str, float]:
 
 
 def killed(words: list[str], after: float) -> bool:
-    """Kill the process `after` seconds of work; False where it ended before."""
+    """Kill the process `after` seconds of work; False if it ended before."""
     with started(words) as run:
         try:
             run.wait(after)
@@ -140,7 +140,7 @@ def debris(folder: Path) -> list[str]:
 
 
 def complaint(case: Case, expected: object, moments: list[float]) -> str | None:
-    """What is wrong after kills at these `moments`, in seconds of work, and one more run; None where all is right."""
+    """Describe what is wrong after kills at `moments`, in seconds of work, and one more run; None if all is correct."""
     with tempfile.TemporaryDirectory(prefix="kills-") as name:
         out = Path(name)
         words = case.words(out)
@@ -158,7 +158,7 @@ def complaint(case: Case, expected: object, moments: list[float]) -> str | None:
 
 
 def reference(case: Case) -> tuple[object, float]:
-    """What an uninterrupted run gives, and how long it works."""
+    """Return the result of an uninterrupted run and its seconds of work."""
     with tempfile.TemporaryDirectory(prefix="kills-") as name:
         code, said, seconds = completed(case.words(Path(name)))
         if code:

@@ -1,4 +1,4 @@
-"""Prepared clips without pictures, made by rule: the mouth opens with the loudness of the speech."""
+"""Synthetic prepared clips without pictures: the mouth opens with the loudness of the speech."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SIDES = {"upper": (13, 0), "lower": (14, 17)}
 
 
 class LoudStages:
-    """A generator that opens the mouth as the middle of its mel window is loud; where `peeks`, as the pose says."""
+    """A generator that opens the mouth by the loudness in the middle of its mel window; with `peeks`, by the pose."""
 
     def __init__(self, peeks: bool = False) -> None:
         self.peeks = peeks
@@ -30,7 +30,7 @@ class LoudStages:
 
 
 def face(random: np.random.Generator) -> NDArray[np.float32]:
-    """A mouth-shut face `(131, 2)` in crop units: scattered points, lips in place."""
+    """Return a face `(131, 2)` with a shut mouth, in crop units: scattered points, lips in place."""
     points = random.uniform(0.2, 0.8, (NUM_POINTS, 2))
     for lips in (OUTER_LIP, INNER_LIP):
         angle = np.linspace(np.pi, -np.pi, 20, endpoint=False)
@@ -39,7 +39,7 @@ def face(random: np.random.Generator) -> NDArray[np.float32]:
 
 
 def opened(shut: NDArray[np.float32], opening: NDArray[np.float64]) -> NDArray[np.float32]:
-    """`(F, 131, 2)`: the face `shut` with its lips' middles `opening` apart."""
+    """Return `(F, 131, 2)`: the face `shut` with the middles of its lips `opening` apart."""
     points = np.repeat(shut[None], len(opening), axis=0)
     points[:, ranks(SIDES["upper"]), 1] -= opening[:, None] / 2
     points[:, ranks(SIDES["lower"]), 1] += opening[:, None] / 2
@@ -47,7 +47,7 @@ def opened(shut: NDArray[np.float32], opening: NDArray[np.float64]) -> NDArray[n
 
 
 def talking_clip(seed: int, identity: str, split: str = "train", frames: int = 60, lag: float = 0.0) -> PreparedClip:
-    """A clip at 25 frames a second whose speech swells `lag` seconds after the mouth opens."""
+    """Return a clip at 25 frames a second whose speech becomes loud `lag` seconds after the mouth opens."""
     random = np.random.default_rng(seed)
     times = np.arange(frames) / 25
     moments = np.arange(int(frames * 3.2) + 16) / 80
@@ -70,7 +70,7 @@ def talking_clip(seed: int, identity: str, split: str = "train", frames: int = 6
 
 
 def write_clips(root: Path, clips: list[PreparedClip]) -> None:
-    """Geometry and sound of `clips` as `lipsmith prepare` leaves them."""
+    """Write geometry and sound of `clips` as `lipsmith prepare` does."""
     for clip in clips:
         path = root / f"{clip.record.clip}.npz"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from lipsmith.data.prepare.layouts import Job
 
 
 def run(task: tuple[Job, Path, int]) -> Outcome:
-    """As `lipsmith.data.prepare.workers._run`; `deadly_once` is so only until it has left its mark."""
+    """Replace `lipsmith.data.prepare.workers._run`; `deadly_once` crashes only the first time."""
     job, root, _ = task
     mark = root / job.name
     if job.name == "endless":

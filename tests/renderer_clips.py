@@ -1,4 +1,4 @@
-"""Prepared clips with pictures for tests of the renderer's training, and a training that is small enough for them."""
+"""Prepared clips with pictures for tests of the renderer's training, and a small training config."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SMALL = RendererTraining(
 
 
 def crops(clip: PreparedClip) -> NDArray[np.uint8]:
-    """Pictures whose brightness is the frame's number."""
+    """Return pictures whose brightness is the frame's number."""
     count = clip.record.frames
     images = np.full((count, SIZE, SIZE, 3), 40, np.uint8)
     images[:, SIZE // 2 :] = 3 * np.arange(count, dtype=np.uint8)[:, None, None, None]

@@ -14,7 +14,7 @@ Seen = tuple[int, dict[int, NDArray[np.float32]]]
 
 
 def mesh(side: float = 120.0, x: float = 40.0, y: float = 40.0) -> NDArray[np.float32]:
-    """A face whose crop has this side and its corner at (x, y)."""
+    """Return the mesh of a face whose crop has this side and its corner at (x, y)."""
     points = np.random.default_rng(0).uniform(0.2, 0.8, (478, 2))
     points[list(crop.ANCHORS)] = crop.TEMPLATE
     return (points * side + (x, y)).astype(np.float32)

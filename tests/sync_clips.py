@@ -1,4 +1,4 @@
-"""Prepared clips in which the brightness of a mouth is the loudness of the speech: sync that can be learned at once."""
+"""Prepared clips in which the brightness of a mouth is the loudness of the speech, so that sync is learned quickly."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SIDE = 32
 
 
 def write_clips(root: Path, lags: dict[str, list[int]], frames: int = 50, seed: int = 0) -> list[ClipRecord]:
-    """One clip for each lag (frames by which the speech comes late) of each split; every clip another identity."""
+    """Write a clip for each lag (frames by which the speech is late) of each split, each of another identity."""
     random = np.random.default_rng(seed)
     records = []
     for split, values in lags.items():

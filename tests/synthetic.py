@@ -22,7 +22,7 @@ SPEECH_RATE = 16_000
 
 @dataclass(frozen=True)
 class Motion:
-    """How far the head swings to either side of its place, once in `period` seconds."""
+    """Amplitude of the head's motion to either side, once in `period` seconds."""
 
     shift: float = 0.0
     """Fraction of the picture's width."""
@@ -39,7 +39,7 @@ NODDING = Motion(shift=0.03, turn=5.0, scale=0.04)
 
 
 def face_at(time: float, size: tuple[int, int] = (320, 320), motion: Motion = NODDING) -> NDArray[np.uint8]:
-    """The face at `time` seconds: (H, W, 3) uint8 RGB for `size` (W, H), as large as fits, edges repeated."""
+    """Return the face at `time` seconds: (H, W, 3) uint8 RGB for `size` (W, H), as large as fits, edges repeated."""
     picture = cv2.imread(str(FACE), cv2.IMREAD_COLOR_RGB)
     assert picture is not None
     height, width = picture.shape[:2]
@@ -52,7 +52,7 @@ def face_at(time: float, size: tuple[int, int] = (320, 320), motion: Motion = NO
 
 
 def speech(seconds: float | None = None) -> NDArray[np.float32]:
-    """The demo's voice, (n,) float32 in [-1, 1] at 16 kHz, repeated or cut to `seconds` where that is given."""
+    """Return the demo's voice, (n,) float32 in [-1, 1] at 16 kHz, repeated or cut to `seconds` if given."""
     with wave.open(str(SPEECH)) as file:
         samples = np.frombuffer(file.readframes(file.getnframes()), np.int16).astype(np.float32) / 32768
     length = len(samples) if seconds is None else round(seconds * SPEECH_RATE)
@@ -75,7 +75,7 @@ def make_film(
 
 
 def large_face_enters(frames: int = 40) -> list[NDArray[np.uint8]]:
-    """440 x 240: a small face on the left, and a face of three times its size that comes in from the right."""
+    """Return frames of 440 x 240: a small face on the left; one three times as large enters from the right."""
     small, large = face_at(0, (80, 80)), face_at(0, (240, 240))
     y, x = np.mgrid[:240, :440]
     empty = np.stack([x * 200 // 440, y * 200 // 240, (x + y) // 4], -1).astype(np.uint8)

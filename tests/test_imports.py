@@ -23,7 +23,7 @@ PLAIN = (*CONTRACTS["plain"]["source_modules"], "lipsmith.cli")
 SERVED = ("lipsmith.serve", "lipsmith.client", "lipsmith.web")
 """Rooms of the `serve` extra."""
 
-# Stands in for an install without extras: imports that the plain dependencies do not bring fail as they would there.
+# Simulates an install without extras: imports of packages that are no plain dependencies fail.
 WITHOUT_EXTRAS = """
 import importlib, json, sys
 
@@ -76,7 +76,7 @@ def test_the_linter_forbids_the_whole_train_extra() -> None:
 
 
 def test_the_runtime_sends_no_telemetry(tmp_path: Path) -> None:
-    """ONNX Runtime keeps an identifier and a queue of reports in the home folder where it is not told otherwise."""
+    """By default, ONNX Runtime keeps an identifier and a queue of reports in the home folder."""
     environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
     homes = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
     program = "import lipsmith.inference.onnx"

@@ -1,6 +1,6 @@
 """The complete research workflow on synthetic footage: prepare, train both networks, export, and dub.
 
-An export takes most of a minute, so what concerns its ONNX stages is tested here, on the same model.
+An export takes most of a minute, so its ONNX stages are tested here, on the same model.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Small films and sounds made on the spot, by PyAV alone, so that reading is tested apart from writing."""
+"""Small films and sounds written by PyAV alone, so that reading is tested independently of writing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ENCODERS: Mapping[str, tuple[str, str, dict[str, str]]] = {
 
 
 def picture(width: int, height: int, level: int = 128) -> NDArray[np.uint8]:
-    """Smooth colors of the whole range, different in every corner, and a level that tells frames apart."""
+    """Return smooth colors of the whole range, different in every corner, with a level that identifies the frame."""
     x, y = np.meshgrid(np.linspace(0, 1, width), np.linspace(0, 1, height))
     image = np.stack([40 + 170 * x, 40 + 170 * y, level + 60 * (1 - x) * y - 30], axis=-1)
     return np.clip(np.round(image), 0, 255).astype(np.uint8)
@@ -41,7 +41,7 @@ def pictures(count: int, width: int = 64, height: int = 48) -> list[NDArray[np.u
 
 
 def snow(count: int, width: int = 48, height: int = 32) -> list[NDArray[np.uint8]]:
-    """Pictures that have nothing in common, so that each fills some kilobytes, as those of a real film do."""
+    """Return pictures of noise, so that each takes some kilobytes, like those of a real film."""
     return list(np.random.default_rng(0).integers(0, 256, (count, height, width, 3), np.uint8))
 
 
@@ -60,7 +60,7 @@ def film(
     audio_start: float = 0.0,
     container_options: dict[str, str] | None = None,
 ) -> Path:
-    """Writes `images` at `rate` or at `times`, with a display matrix and (range, matrix) color tags if given."""
+    """Write `images` at `rate` or at `times`, with a display matrix and (range, matrix) color tags if given."""
     usual_codec, default_format, default_options = ENCODERS[path.suffix]
     codec = codec or usual_codec
     with av.open(str(path), "w", container_options=container_options or {}) as container:
@@ -90,7 +90,7 @@ def film(
 
 
 def with_repeats(path: Path, images: Sequence[NDArray[np.uint8]], repeated: Sequence[int]) -> Path:
-    """A MOV of PNGs in which the frames numbered `repeated` hold nothing: the picture before them stays."""
+    """Write a MOV of PNGs in which the frames numbered `repeated` are empty: the picture before them is repeated."""
     film(path, images, codec="png", pixel_format="rgb24")
     data = bytearray(path.read_bytes())
     at = data.index(b"stsz") + 12
@@ -106,7 +106,7 @@ def with_repeats(path: Path, images: Sequence[NDArray[np.uint8]], repeated: Sequ
 
 
 def woven(count: int, width: int = 64, height: int = 48) -> list[NDArray[np.uint8]]:
-    """Interlaced frames of a bright bar that moves 4 pixels a field on a dark ground: the earlier field on top."""
+    """Return interlaced frames of a bright bar that moves 4 pixels a field on a dark background, top field first."""
 
     def field(number: int) -> NDArray[np.uint8]:
         image = np.full((height, width, 3), 40, np.uint8)
@@ -120,7 +120,7 @@ def woven(count: int, width: int = 64, height: int = 48) -> list[NDArray[np.uint
 
 
 def joined(path: Path, parts: Sequence[Path]) -> Path:
-    """Films of raw H.264 without B-frames as one, at 25 frames a second, whatever their sizes."""
+    """Join films of raw H.264 without B-frames into one, at 25 frames a second, whatever their sizes."""
     raw = path.with_suffix(".h264")
     raw.write_bytes(b"".join(part.read_bytes() for part in parts))
     with av.open(str(raw)) as source, av.open(str(path), "w") as target:
@@ -166,7 +166,7 @@ def sound(
     layout: str = "mono",
     cover: NDArray[np.uint8] | None = None,
 ) -> Path:
-    """Writes (channels, n), with a cover picture if one is given."""
+    """Write (channels, n), with a cover picture if given."""
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream(codec, rate=rate, layout=layout)
         image: Any = None
@@ -187,13 +187,13 @@ def sound(
 
 
 def click(seconds: float, length: float, rate: int) -> NDArray[np.float32]:
-    """(n,) silence with a short tone burst whose loudest point is at `seconds`."""
+    """Return (n,) silence with a short tone burst whose loudest point is at `seconds`."""
     time = np.arange(round(length * rate)) / rate - seconds
     envelope = np.exp(-((time / 0.002) ** 2))
     return (0.8 * envelope * np.cos(2 * np.pi * 1000 * time)).astype(np.float32)
 
 
 def loudest(wave: NDArray[np.float32], rate: int) -> float:
-    """Seconds of the middle of the loudest burst."""
+    """Return the time in seconds of the middle of the loudest burst."""
     energy = np.convolve(np.square(wave.astype(np.float64)), np.hanning(round(0.01 * rate) | 1), "same")
     return float(np.argmax(energy)) / rate

@@ -1,4 +1,4 @@
-"""Common behavior of all commands: fast help, exit codes, one-sentence errors, only results on stdout."""
+"""Common behavior of all commands: fast help, exit codes, one-sentence errors, and only results on stdout."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Options(console.DeviceOptions, console.OutputOptions, console.JsonOptions)
 
 @pytest.fixture
 def run_verb(monkeypatch: pytest.MonkeyPatch) -> RunVerb:
-    """Run `lipsmith cost WORDS` in this process, with `body` in the verb's place."""
+    """Run `lipsmith cost WORDS` in this process, with `body` instead of the verb."""
 
     def run(body: Body, *words: str) -> int:
         verb = SimpleNamespace(__doc__="A verb.", Options=Options, run=body)

@@ -1,4 +1,4 @@
-"""What the verbs that train share: options that replace the config's, and one walk through training."""
+"""Training verbs: shared options, which replace values of the config, and one complete training."""
 
 from __future__ import annotations
 

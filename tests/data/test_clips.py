@@ -1,4 +1,4 @@
-"""Prepared clips on disk: the manifest, what is loaded, and what is refused."""
+"""Prepared clips on disk: the manifest, loading, and errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def record(name: str = "a", split: str = "train", offset: float = 0.0) -> ClipRe
 
 @pytest.fixture
 def stored(tmp_path: Path) -> ClipRecord:
-    """A clip whose frames grow brighter and whose mel counts steps, in tmp_path."""
+    """Write a clip whose frames become brighter and whose mel counts steps, in tmp_path."""
     clip, random = record(), np.random.default_rng(0)
     with ClipWriter(tmp_path / clip.clip, 32, 25) as writer:
         for index in range(FRAMES):
@@ -127,7 +127,7 @@ def test_a_folder_without_clips_is_refused_with_the_remedy(tmp_path: Path) -> No
 
 
 def test_a_missing_split_and_an_unprepared_folder_give_different_errors(tmp_path: Path) -> None:
-    """To prepare again changes nothing: the splits are the folders in which the footage lies."""
+    """Preparing again would not add the split: splits come from the folders of the footage."""
     dataset.write_manifest(tmp_path, [record("a"), record("b", "val")])
     with pytest.raises(InputError, match=r"split 'test', only of train, val; .* folders train, val and test") as error:
         dataset.read_manifest(tmp_path, "test")

@@ -1,4 +1,4 @@
-"""The contact sheet: whom it shows, what is drawn, and what the command does with it."""
+"""The contact sheet: selection of clips, drawing, and the command."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_tile_shows_the_tracked_frame_with_the_widest_mouth(root: Path) -> Non
 
 
 def test_the_curve_rises_with_the_mouth(root: Path) -> None:
-    """On silence, whose picture is black: an opening of a tenth of the crop is half the height."""
+    """Silence gives a black background; an opening of a tenth of the crop is half the height."""
     strip = sheets.draw_curve(load_clip(root, record("ann"), images=False), OPEN_AT)
     assert strip.shape == (CURVE, 2 * FACE, 3)
     white = strip.min(-1) > 120

@@ -1,4 +1,4 @@
-"""Footage to prepared clips: what comes out, what is left out and why, and how an interrupted run goes on."""
+"""Footage to prepared clips: results, skipped footage with the reason, and continuing an interrupted run."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def one(source: Path, root: Path) -> Summary:
 
 
 def files(root: Path) -> dict[str, int]:
-    """Every file below `root` with the time of its last change."""
+    """Return every file below `root` with its modification time."""
     return {str(path.relative_to(root)): path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
 
 
@@ -47,7 +47,7 @@ def faces(seconds: float, size: tuple[int, int] = (320, 320)) -> list[NDArray[np
 
 @pytest.fixture(scope="module")
 def still(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A second of a face that does not move, with speech."""
+    """A film of one second of a face that does not move, with speech."""
     folder = tmp_path_factory.mktemp("footage") / "train"
     folder.mkdir()
     return make_film(folder / "ann_1.mp4", 1.0, motion=STILL, audio=speech(1.0))
@@ -74,7 +74,7 @@ def test_a_film_becomes_a_clip(still: Path, prepared: tuple[Path, ClipRecord]) -
 
 
 def test_crops_of_a_still_face_do_not_move(prepared: tuple[Path, ClipRecord]) -> None:
-    """To a tenth of a source pixel, wherever in the crop."""
+    """The tolerance is a tenth of a source pixel, anywhere in the crop."""
     root, record = prepared
     transforms = load_clip(root, record, images=False).transforms
     corners = np.array([[0, 0], [1, 0], [0, 1], [1, 1]])
@@ -113,7 +113,7 @@ def test_two_shots_become_two_independent_clips(tmp_path: Path) -> None:
 
 
 def test_the_main_face_is_prepared_even_if_it_appears_last(tmp_path: Path) -> None:
-    """The same rule as at dubbing and at scoring."""
+    """The same rule applies in dubbing and scoring."""
     source = film(tmp_path / "film.mp4", large_face_enters(), audio=speech(1.6))
     (record,) = one(source, tmp_path / "out").records
     assert record.frames < 40
@@ -124,7 +124,7 @@ def test_the_main_face_is_prepared_even_if_it_appears_last(tmp_path: Path) -> No
 def test_a_film_that_cannot_be_read_twice_is_skipped(
     still: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Crops come from a second reading: what of it is missing is no silent loss."""
+    """Crops come from a second reading; frames missing there must be reported."""
     monkeypatch.setattr("lipsmith.data.prepare.clip.crop_frames", lambda frames, stretch, size: iter(()))
     with pytest.raises(InputError, match=r"ann_1\.mp4: the second reading found no frame at 0\.00 s"):
         one(still, tmp_path)
@@ -140,7 +140,7 @@ def test_a_second_run_does_nothing(still: Path, prepared: tuple[Path, ClipRecord
 
 
 def test_a_killed_run_continues(still: Path, tmp_path: Path) -> None:
-    """Killed between two films, while it wrote: half-written files and a line of the manifest that is cut short."""
+    """Simulates a kill between two films while writing: partial files and a truncated line of the manifest."""
     one(still, tmp_path / "out")
     other = tmp_path / "bob.mp4"
     other.write_bytes(still.read_bytes())
@@ -174,7 +174,7 @@ def test_a_second_film_of_the_same_name_does_not_replace_the_first(still: Path, 
 
 
 def test_two_runs_cannot_share_a_folder(still: Path, tmp_path: Path) -> None:
-    """They would clear away each other's half-written files, and lose each other's lines of the manifest."""
+    """They would remove each other's partial files and lose lines of the manifest."""
     refused: list[str] = []
 
     def meanwhile(done: int, total: int) -> None:
@@ -195,7 +195,7 @@ def test_names_of_the_maximum_length_work(still: Path, tmp_path: Path) -> None:
 
 
 def test_sound_with_channels_in_opposite_phase_is_not_silent(tmp_path: Path) -> None:
-    """As at dubbing: their mean is silence."""
+    """As in dubbing. The mean of the channels is silence."""
     wave = speech(0.6)
     with VideoWriter(tmp_path / "film.mp4", 320, 320, 25, audio=np.stack([wave, -wave]), audio_rate=16000) as writer:
         for image in faces(0.6):
@@ -244,7 +244,7 @@ def test_a_film_that_failed_from_a_system_error_is_tried_again(
 
 
 def test_there_are_no_more_workers_than_available_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A scheduler lends a part of the machine; memory for one worker a core of it all there may not be."""
+    """A scheduler may assign only a part of the machine, without memory for a worker on every core."""
     counts: list[int] = []
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 5, 7}, raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
@@ -275,7 +275,7 @@ def test_workers_end_with_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.fixture(scope="module")
 def mixed(still: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of footage fit and unfit."""
+    """A folder of usable and unusable footage."""
     folder = tmp_path_factory.mktemp("mixed")
     whole = still.read_bytes()
     (folder / "damaged.mp4").write_bytes(whole[:1000] + bytes(len(whole) - 1000))
@@ -357,7 +357,7 @@ def test_a_run_without_usable_footage_fails_with_one_sentence(
 
 
 def test_an_interrupted_run_leaves_no_partial_files(still: Path, tmp_path: Path) -> None:
-    """As Ctrl-C does it: the signal reaches the command and its workers alike."""
+    """As with Ctrl-C, the signal reaches the command and its workers."""
     make_film(tmp_path / "film.mp4", 20.0, motion=STILL, audio=speech(20.0))
     (tmp_path / "again.mp4").write_bytes((tmp_path / "film.mp4").read_bytes())
     words = [*COMMAND, still, tmp_path / "film.mp4", tmp_path / "again.mp4", tmp_path / "out", "--workers", "2"]
@@ -376,7 +376,7 @@ def test_an_interrupted_run_leaves_no_partial_files(still: Path, tmp_path: Path)
 
 @pytest.mark.timeout(120)
 def test_real_footage_is_prepared(clips: Path, tmp_path: Path) -> None:
-    """A short clip of each of three people; the whole set is a matter of `lipsmith prepare`."""
+    """One short clip of each of three people."""
     films = [sorted((clips / split).glob("*.mp4")) for split in ("train", "val", "test")]
     chosen = [min(some, key=lambda path: path.stat().st_size) for some in films]
     summary = prepare(chosen, tmp_path, workers=1)

@@ -1,4 +1,4 @@
-"""Every code block of the documents runs, or says in a comment above it why it cannot run here."""
+"""Every code block of the documents runs, or has a comment above it with the reason why it cannot run here."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def commands(block: Block) -> list[list[str]]:
 
 
 def set_apart() -> list[str]:
-    """Indented commands in documents, above the tables that they wrote."""
+    """Return the indented commands in documents, above the tables that they wrote."""
     documents = sorted((ROOT / "docs").rglob("*.md"))
     texts = [document.read_text(encoding="utf-8").replace("\\\n", " ") for document in documents]
     return [line for text in texts for line in re.findall(r"^ {4}(lipsmith .*)$", text, flags=re.MULTILINE)]
@@ -65,7 +65,7 @@ ALL: Final = [block for document in DOCUMENTS for block in blocks(document)]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with short versions of the files that the documents name."""
+    """Create a folder with short versions of the files that the documents name."""
     root = tmp_path_factory.mktemp("reader")
     make_film(root / "film.mp4", 0.8, motion=Motion(shift=0.02))
     copy(FACE, root / "portrait.png")

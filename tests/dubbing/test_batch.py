@@ -1,4 +1,4 @@
-"""Many dubs in one go: nothing that is there is lost, and one that fails does not cost the others."""
+"""Many dubs in one call: no existing file is lost, and a failed dub does not affect the others."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_an_unexpected_error_fails_only_its_own_job(
         made.extend(batch().run(jobs))
     assert made == [tmp_path / "2.mp4"]
     assert "StopIteration" in str(caught.value.failures)
-    # The reason is the error's to tell, and is not told twice.
+    # The error gives the reason, so the log does not repeat it.
     assert f"{tmp_path / '1.mp4'} failed" in caplog.messages
     assert "StopIteration" not in caplog.text
 

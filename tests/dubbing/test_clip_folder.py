@@ -1,4 +1,4 @@
-"""A clip that was kept is the clip that was prepared."""
+"""A saved clip equals the prepared clip."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_saved_clip_dubs_like_the_prepared_one(prepared: tuple[Clip, Path]) ->
     words = speech(1.0)
     for one, other in zip(clip.dub(words).frames(), loaded.dub(words).frames(), strict=True):
         assert one.time == other.time
-        # Kept frames are RGB; a film's are converted where faces are, with other rounding.
+        # Saved frames are RGB; frames of a film are converted only at faces, with different rounding.
         assert np.abs(one.image.astype(int) - other.image).mean() < 0.2
 
 

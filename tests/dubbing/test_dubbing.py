@@ -159,7 +159,7 @@ def test_arrays_give_the_same_result_as_a_file(dubber: Dubber, film: Path, clip:
     from_file = clip.dub(speech(1.5)).frames()
     for one, other in zip(in_memory, from_file, strict=True):
         apart = np.abs(one.image.astype(int) - other.image)
-        # A file's colors are converted in part, with other rounding.
+        # Colors of a file are converted only in part, with different rounding.
         assert apart.mean() < 0.2
         assert apart.max() <= 16
         assert one.time == pytest.approx(other.time, abs=1e-4)

@@ -1,4 +1,4 @@
-"""Damaged and odd media end in a result or a documented exit code; `tests/fuzz.py` tries a thousand."""
+"""Damaged and unusual media give a result or a documented exit code; `tests/fuzz.py` tries a thousand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An interrupted dub: the same call goes on where it stopped and gives what it would have given; else nothing stays."""
+"""An interrupted dub: the same call continues it and gives the same film; other failures leave no files."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ def test_an_unfinished_dub_is_kept_when_its_output_exists(tmp_path: Path, film: 
 
 
 def test_faces_of_long_footage_are_kept(tmp_path: Path, film: Path) -> None:
-    """A result shorter than a part of footage longer than one: the faces are kept."""
+    """The result is shorter than a part and the footage longer, so only the faces are kept."""
     short = write_wav(tmp_path / "short.wav", speech(5 / 25))
     stopped(film, short, tmp_path / "out.mp4", 3, KeyboardInterrupt())
     kept = hidden_for(tmp_path / "out.mp4", UNFINISHED)

@@ -1,4 +1,4 @@
-"""A batch that was interrupted continues: what is done is not done again, and nothing that is not done counts."""
+"""An interrupted batch continues: finished jobs are not repeated, and unfinished jobs do not count as finished."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def jobs(tmp_path: Path) -> list[Job]:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[..., tuple[list[str], int]]:
-    """Runs a batch up to a number of results; returns their names, and how many frames were drawn."""
+    """Run a batch up to a number of results; return their names and the number of rendered frames."""
 
     def run(jobs: list[Job], stop: int = 99, **options: bool) -> tuple[list[str], int]:
         backend = Double()
@@ -93,7 +93,7 @@ def test_jobs_with_changed_inputs_are_repeated(
 def test_a_result_without_its_journal_line_counts_as_finished(
     tmp_path: Path, jobs: list[Job], run: Callable[..., tuple[list[str], int]]
 ) -> None:
-    """Killed between the two: the lines of what was begun and of what is done."""
+    """Simulates a kill between writing the line for the start of a job and the line for its end."""
     run(jobs, stop=2)
     (journal,) = hidden(tmp_path)
     lines = journal.read_text().splitlines()

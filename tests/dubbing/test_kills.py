@@ -1,4 +1,4 @@
-"""A command that is killed completes when it runs again; `tests/kills.py` does it at many moments."""
+"""A killed command completes when it runs again; `tests/kills.py` tests many moments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which faces words and numbers mean."""
+"""Selection of faces by words and numbers."""
 
 from __future__ import annotations
 

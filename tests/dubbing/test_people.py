@@ -1,4 +1,4 @@
-"""One person has one number in the whole film, by which it is listed, chosen and given a speech."""
+"""One person has one number in the whole film, for listing, selection and speeches."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ LEFT, RIGHT = slice(None, 180), slice(260, None)
 
 
 def by_size(faces: Iterable[tuple[NDArray[np.uint8], NDArray[np.float32]]]) -> NDArray[np.float64]:
-    """The large face of each shot is found first, and the small one next."""
+    """Order faces so that the large face of each shot comes first, then the small one."""
     return np.eye(2)[[place % 2 for place, _ in enumerate(faces)]]
 
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two shots of the same two faces, in the second one with their sides changed and other light."""
+    """Two shots of the same two faces, which change sides and light in the second one."""
     first = [two_faces(time=number / 25) for number in range(SHOT)]
     second = [np.roll(two_faces(time=number / 25), 260, axis=1) // 2 for number in range(SHOT)]
     return write_film(tmp_path_factory.mktemp("film") / "panel.mp4", [*first, *second])
@@ -56,7 +56,7 @@ def clip(film: Path) -> Clip:
 
 
 def changed(clip: Clip, film: Path, said: dict[int, object]) -> list[tuple[bool, bool]]:
-    """Whether the left and the right face of each frame is another one than was filmed."""
+    """Return whether the left and the right face of each frame differ from the film."""
     sides = []
     for frame, filmed in zip(clip.dub(said).frames(), read_frames(film), strict=True):  # type: ignore[arg-type]
         other = (frame.image != filmed.image).any(-1)

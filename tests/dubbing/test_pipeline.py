@@ -1,4 +1,4 @@
-"""The main job as a whole: one call dubs, and reads its inputs no more often than it must."""
+"""The main job as a whole: one call dubs, and reads its inputs no more often than necessary."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What users give by mistake, and what machines do in the middle: the exit code, one sentence, no debris."""
+"""Unusable inputs and failures during a dub: the exit code, one sentence, no leftover files."""
 
 import resource
 from collections.abc import Callable, Iterator
@@ -39,7 +39,7 @@ Run = Callable[..., tuple[int, str]]
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs `lipsmith dub ... -q`; gives the exit code and what was said on stderr."""
+    """Run `lipsmith dub ... -q`; return the exit code and stderr."""
 
     def call(*words: object) -> tuple[int, str]:
         code = cli.main(["dub", *map(str, words), "-q"])
@@ -184,7 +184,7 @@ def test_an_interruption_leaves_no_files(
 
 @contextmanager
 def little_room(size: int) -> Iterator[None]:
-    """No file may grow beyond `size` bytes: what a full disk does, without one."""
+    """Limit files to `size` bytes, to simulate a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:

@@ -1,4 +1,4 @@
-"""The way through the house: how many of the package's files one dub enters, and how deep its calls are."""
+"""Limits on the number of the package's files that a dub enters, and on the depth of its calls."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COMPREHENSIONS = {"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"}
 
 @dataclass
 class Way:
-    """Files of the package of which a function ran, and the most of its functions that were within each other."""
+    """Files of the package of which a function ran, and the greatest depth of calls within the package."""
 
     files: set[str] = field(default_factory=set)
     depth: int = 0
@@ -45,7 +45,7 @@ class Way:
 
 @contextmanager
 def followed() -> Iterator[Way]:
-    """What runs within the block, in all threads that begin in it; imports do not count."""
+    """Record what runs within the block, in all threads that begin in it; imports do not count."""
     way = Way()
     threading.setprofile(way.enter)
     sys.setprofile(way.enter)

@@ -1,6 +1,6 @@
-"""The shipped networks, without a double: every input reaches its stage as the contract says, and the film speaks.
+"""The shipped networks, without a double: every stage receives its inputs as specified, and the lips move.
 
-An actor's film is dubbed with its own words, so that the film itself is the truth.
+An actor's film is dubbed with its own speech, so that the film itself is the truth.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Images = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Call:
-    """What a stage was given, and what it gave."""
+    """Inputs and outputs of one call of a stage."""
 
     inputs: dict[str, Floats]
     outputs: tuple[Floats, ...]
@@ -73,29 +73,29 @@ def dub() -> Dub:
 
 
 def faces(images: Images) -> Floats:
-    """The 131 points `(n, 131, 2)` found in pictures `(n, H, W, 3)`, in pixels."""
+    """Return the 131 points `(n, 131, 2)` found in pictures `(n, H, W, 3)`, in pixels."""
     tracker = FaceTracker()
     return np.stack([select(tracker.track(image).faces[0].mesh) for image in images])
 
 
 def image_of(plane: Floats) -> Images:
-    """A stage's picture `(3, H, W)` in [0, 1] as `(H, W, 3)` in 0..255."""
+    """Return a stage's picture `(3, H, W)` in [0, 1] as `(H, W, 3)` in 0..255."""
     return (255 * plane.transpose(1, 2, 0) + 0.5).astype(np.uint8)
 
 
 def found_in_crop(plane: Floats) -> Floats:
-    """The 131 points `(131, 2)` found in a stage's picture, in crop units."""
+    """Return the 131 points `(131, 2)` found in a stage's picture, in crop units."""
     return faces(image_of(plane)[None])[0] / SIDE
 
 
 def cut_of(still: Floats) -> NDArray[np.float64]:
-    """The transform `(2, 3)` from film pixels to crop units that takes (0, 0) and (100, 0) to `still` `(2, 2)`."""
+    """Return the transform `(2, 3)`, film pixels to crop units, that maps (0, 0) and (100, 0) to `still` `(2, 2)`."""
     x, y = (still[1] - still[0]).astype(float) / 100
     return np.array([[x, -y, still[0, 0]], [y, x, still[0, 1]]])
 
 
 def differs(one: Images, other: Images) -> float:
-    """Mean absolute difference of two pictures, in 0..255."""
+    """Return the mean absolute difference of two pictures, in 0..255."""
     return float(np.abs(one.astype(int) - other).mean())
 
 

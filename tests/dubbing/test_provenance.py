@@ -1,4 +1,4 @@
-"""A result says that it is synthetic, in words for people and in terms for programs."""
+"""A result is marked as synthetic, in a sentence for people and in metadata for programs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_every_container_keeps_the_metadata(tmp_path: Path, suffix: str) -> None
 
 @pytest.fixture(scope="module")
 def credentials(tmp_path_factory: pytest.TempPathFactory) -> Credentials:
-    """A certificate of the kind that C2PA asks for, from an authority that nobody trusts."""
+    """A certificate of the kind that C2PA requires, from an untrusted authority."""
     pytest.importorskip("c2pa", reason="signing needs the provenance extra")
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
@@ -99,7 +99,7 @@ def test_a_signed_film_carries_a_valid_manifest(film: Path, credentials: Credent
     manifest = told["manifests"][told["active_manifest"]]
     (actions,) = (each for each in manifest["assertions"] if each["label"] == "c2pa.actions.v2")
     assert actions["data"]["actions"][0]["digitalSourceType"] == SOURCE_TYPE
-    # Only trust is missing, which an authority that nobody knows cannot give.
+    # The only failure is that the authority is unknown, hence untrusted.
     assert [status["code"] for status in told["validation_status"]] == ["signingCredential.untrusted"]
     assert probe(signed).metadata["comment"] == probe(film).metadata["comment"]
 

@@ -33,7 +33,7 @@ def gray(level: int, size: int = 32) -> NDArray[np.uint8]:
 
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
-    """Frame i is of gray 40 + 4 i, at uneven times."""
+    """A film whose frame i has gray level 40 + 4 i, at uneven times."""
     path = tmp_path / "film.mp4"
     with VideoWriter(path, 32, 32, 25) as writer:
         for number in range(30):
@@ -154,7 +154,7 @@ def test_pillow_pictures_are_frames() -> None:
 
 
 class CloudPath:
-    """A path that is no `pathlib.Path`, as those of storage libraries."""
+    """A path-like object that is no `pathlib.Path`, like those of storage libraries."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -1,4 +1,4 @@
-"""A speech for each face: lips follow their own, others stay as filmed, and all are heard."""
+"""A speech for each face: lips follow their own, other faces stay as filmed, the sound contains all speeches."""
 
 from __future__ import annotations
 

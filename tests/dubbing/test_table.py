@@ -1,4 +1,4 @@
-"""Tables of jobs: what spreadsheets write is read, and what would lose a job is refused with its line."""
+"""Tables of jobs: spreadsheet formats are read, and invalid rows are refused with their line."""
 
 from __future__ import annotations
 

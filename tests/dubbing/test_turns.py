@@ -1,4 +1,4 @@
-"""Tables of who speaks when: what spreadsheets write is read, and what cannot be is refused with its line."""
+"""Tables of turns: spreadsheet formats are read, and invalid rows are refused with their line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Multiply-accumulates against counts by hand."""
+"""Multiply-accumulates against counts worked out by hand."""
 
 from __future__ import annotations
 

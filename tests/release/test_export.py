@@ -1,4 +1,4 @@
-"""Trained weights to a model folder: what it records, and what is refused. `test_walk` tests the ONNX stages."""
+"""Trained weights to a model folder: its records, and errors. `test_walk` tests the ONNX stages."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def weights_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the ONNX stages, which take most of an export."""
+    """Skip the ONNX stages, which take most of the time of an export."""
     monkeypatch.setattr("lipsmith.release.export.export_stages", lambda *_: None)
 
 
@@ -116,7 +116,7 @@ def test_the_card_reports_commands_and_steps() -> None:
 
 
 def test_the_card_does_not_claim_a_split_by_identity(model: Path) -> None:
-    """Who tunes a model to one person has that person in train and in val."""
+    """A model adapted to one person has that person in train and in val."""
     assert "split by identity" not in (model / "CARD.md").read_text()
 
 
@@ -129,7 +129,7 @@ def test_the_shipped_card_matches_its_record() -> None:
 
 
 class Stage(nn.Module):
-    """Another thing than the file `speech.onnx`, by a difference."""
+    """A stage whose output differs from the file `speech.onnx` by `difference`."""
 
     def __init__(self, difference: float) -> None:
         super().__init__()

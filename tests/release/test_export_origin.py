@@ -1,4 +1,4 @@
-"""What a model derives from: followed back through runs, and told on its card."""
+"""The origin of a model: found through runs, and named on its card."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lipsmith.training.checkpoint import save_weights
 
 
 def begun(folder: Path, network: str, start: Path | str | None) -> Path:
-    """A run whose card says that it began with `start`."""
+    """Write a run whose record says that it began with `start`."""
     training = {"start": start and str(start)}
     save_weights(folder / network, {"a": torch.zeros(1)}, {"training": training, "validation": {}})
     return folder

@@ -1,4 +1,4 @@
-"""The 8-bit render stage: what stays float, how pictures are compared, and what is refused."""
+"""The 8-bit render stage: float parts, comparison of pictures, and errors."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_pictures_are_compared_in_the_rendered_half(monkeypatch: pytest.MonkeyPa
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stand-ins for faces and for quantizing itself."""
+    """Replace the faces and the quantization by stand-ins."""
     monkeypatch.setattr(module, "samples", lambda *_: iter([]))
     monkeypatch.setattr(module, "_write", lambda stage, inputs, out: out.write_bytes(b"small"))
 

@@ -54,7 +54,7 @@ def test_a_folder_of_one_split_keeps_its_split(tmp_path: Path) -> None:
 
 
 def test_lrs2_layout(tmp_path: Path) -> None:
-    """Speakers are folders; lists say the split of `main`; `pretrain`, numbered alike, is for training."""
+    """Speakers are folders, lists give the split of `main`, and `pretrain`, with the same numbers, is for training."""
     touch(tmp_path, "main/553/00001.mp4", "main/553/00002.mp4", "main/554/00001.mp4", "main/555/00001.mp4")
     touch(tmp_path, "pretrain/554/00001.mp4", "main/553/00001.txt")
     (tmp_path / "train.txt").write_text("553/00001\n553/00002\n")
@@ -77,7 +77,7 @@ def test_lrs2_layout(tmp_path: Path) -> None:
 
 
 def test_lrw_layout(tmp_path: Path) -> None:
-    """A word's clips are of unknown people: each is taken for another."""
+    """The speakers of a word's clips are unknown, so each clip counts as another person."""
     touch(tmp_path, "ABOUT/train/ABOUT_00001.mp4", "ABOUT/val/ABOUT_00002.mp4", "YEARS/test/YEARS_00001.mp4")
     expected = ["test/YEARS_00001/YEARS_00001", "train/ABOUT_00001/ABOUT_00001", "val/ABOUT_00002/ABOUT_00002"]
     assert clips(tmp_path) == expected
@@ -117,6 +117,6 @@ def test_equal_names_receive_different_suffixes() -> None:
 
 
 def test_clip_names_are_valid_file_names(tmp_path: Path) -> None:
-    """What tells clips of one name or one film apart, ~ and +, is no part of a film's own name."""
+    """The separators ~ and + are reserved for clips of one name or one film."""
     touch(tmp_path, "Zoë & co/take~2+3 (final).mp4")
     assert clips(tmp_path) == ["train/Zoë_co/take_2_3_final_"]

@@ -16,7 +16,7 @@ JAWS = ranks(JAW)
 
 
 def face(chin: float = 0.0) -> NDArray[np.float64]:
-    """A round face in crop units, its chin lowered by `chin`."""
+    """Return a round face in crop units, its chin lowered by `chin`."""
     points = np.full((NUM_POINTS, 2), 0.5)
     angle = np.linspace(0, np.pi, len(JAW))
     points[JAWS] = np.stack([0.5 - 0.33 * np.cos(angle), 0.58 + (0.34 + chin) * np.sin(angle)], -1)
@@ -36,7 +36,7 @@ def smooth_picture(height: int, width: int) -> NDArray[np.uint8]:
 
 
 def placed(scale: float = 200.0, angle: float = 0.1) -> NDArray[np.float64]:
-    """Source pixels to crop units of a crop of `scale` pixels, centered at (160, 150)."""
+    """Return the transform from source pixels to crop units of a crop of `scale` pixels, centered at (160, 150)."""
     a, b = np.cos(angle) / scale, np.sin(angle) / scale
     linear = np.array([[a, -b], [b, a]])
     return np.column_stack([linear, 0.5 - linear @ (160, 150)])

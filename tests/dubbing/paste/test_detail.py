@@ -1,4 +1,4 @@
-"""Native detail: what references lend lies where the flow says, is bounded by what was drawn, and vanishes with it."""
+"""Native detail: the flow places detail of the references, and the rendering limits it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ENLARGED = np.array([[0.5, 0.0, -0.25], [0.0, 0.5, -0.25]])
 
 
 def texture(seed: int = 0) -> NDArray[np.uint8]:
-    """A native crop of fine stripes on a broad slope."""
+    """Return a native crop of fine stripes on a gradient."""
     x = np.arange(NATIVE)
     stripes = 20 * np.sin(2 * np.pi * x / 3 + seed)
     picture = np.broadcast_to((60 + x / 2 + stripes)[None, :, None], (NATIVE, NATIVE, 3))
@@ -54,7 +54,7 @@ def test_low_frequencies_come_from_the_rendering_and_detail_from_the_references(
 
 
 def test_detail_moves_with_the_flow(mask: NDArray[np.float32]) -> None:
-    """A flow of two native pixels to the right shows what lies two pixels to the right in the reference."""
+    """A flow of two native pixels to the right shows the reference two pixels further right."""
     flow = still(1)
     flow[0, 0] = 2 / NATIVE
     before = with_detail(drawn(), detail(still(1), believed(1.0), [texture()]), ENLARGED, mask)

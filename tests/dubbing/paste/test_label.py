@@ -1,4 +1,4 @@
-"""The label is small, legible, and in its corner."""
+"""The label is small, legible, and in the corner."""
 
 import numpy as np
 import pytest
