@@ -65,7 +65,7 @@ def test_a_film_against_itself_is_perfect(real: Path) -> None:
     assert found.rows[0]["frames"] == 20
 
 
-def test_a_film_with_the_real_films_lips_articulates_as_it_does(real: Path) -> None:
+def test_a_film_with_the_real_lips_has_the_real_articulation(real: Path) -> None:
     found, _ = score_pairs([Pair("a", real, real)], Scorer(NOTHING), listener=LISTENER)
     figures, truth = found.totals["generated"], found.totals["real"]
     assert figures["opening_r"] == pytest.approx(1)
@@ -75,7 +75,7 @@ def test_a_film_with_the_real_films_lips_articulates_as_it_does(real: Path) -> N
     assert found.rows[0]["closure_events"] == 2
 
 
-def test_with_other_speech_the_real_film_is_measured_with_its_own(real: Path, wide: Path) -> None:
+def test_with_other_speech_the_real_film_is_measured_with_its_own_sound(real: Path, wide: Path) -> None:
     found, _ = score_pairs([Pair("a", wide, real)], Scorer(NOTHING), is_truth=False, listener=LISTENER)
     truth, made = found.rows
     assert "theval.loudness_gap" in made
@@ -83,13 +83,13 @@ def test_with_other_speech_the_real_film_is_measured_with_its_own(real: Path, wi
     assert {"opening_r", "amplitude"}.isdisjoint(made)
 
 
-def test_without_a_listener_only_lips_are_compared(real: Path) -> None:
+def test_without_speech_recognition_only_lips_are_compared(real: Path) -> None:
     (_, made) = score_pairs([Pair("a", real, real)], Scorer(NOTHING))[0].rows
     assert {"opening_r", "theval.shape_variance"} <= made.keys()
     assert {"closure", "theval.silent_deviation"}.isdisjoint(made)
 
 
-def test_softer_films_score_lower_in_any_size(real: Path, tmp_path: Path) -> None:
+def test_blurred_and_resized_films_score_lower(real: Path, tmp_path: Path) -> None:
     same = remade(real, tmp_path / "same.mp4")
     small = remade(real, tmp_path / "small.mp4", (192, 192))
     soft = remade(real, tmp_path / "soft.mp4", blur=3)
@@ -101,7 +101,7 @@ def test_softer_films_score_lower_in_any_size(real: Path, tmp_path: Path) -> Non
     assert figures[1]["lip_lmd"] < 1
 
 
-def test_pieces_join_into_the_whole(real: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pieces_joined_equal_the_whole(real: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stretches = find_face(real)
     whole = np.concatenate([piece.crops for piece in pieces(real, stretches)])
     monkeypatch.setattr(film, "AT_ONCE", 7)
@@ -110,7 +110,7 @@ def test_pieces_join_into_the_whole(real: Path, monkeypatch: pytest.MonkeyPatch)
     np.testing.assert_array_equal(np.concatenate([part.crops for part in parts]), whole)
 
 
-def test_the_largest_face_is_measured_though_it_comes_last(tmp_path: Path) -> None:
+def test_the_largest_face_is_measured_even_if_it_appears_last(tmp_path: Path) -> None:
     path = tmp_path / "film.mp4"
     with VideoWriter(path, 440, 240, 25) as made:
         for image in large_face_enters():
@@ -130,7 +130,7 @@ def wide(real: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_the_face_of_a_film_of_another_shape_is_found_in_it(real: Path, wide: Path) -> None:
+def test_the_face_in_a_film_of_another_shape_is_detected(real: Path, wide: Path) -> None:
     ours, theirs = follow(real, wide, find_face(real))
     assert [len(one.times) for one in ours] == [len(one.times) for one in theirs] == [20]
     np.testing.assert_allclose((in_film(theirs[0]) - in_film(ours[0])).mean((0, 1)), [64, 0], atol=1.5)
@@ -146,7 +146,9 @@ def test_a_film_of_another_shape_is_searched_once(real: Path, wide: Path, monkey
     assert searched == [wide]
 
 
-def test_without_sound_all_is_measured_but_sync(real: Path, wide: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_film_without_sound_is_measured_without_sync(
+    real: Path, wide: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     networks = replace(NOTHING, judge=OwnJudge(SyncNet(SMALL)))
     found, failed = score_pairs([Pair("mute", wide, wide), Pair("heard", wide, real)], Scorer(networks))
     assert failed == []
@@ -169,7 +171,7 @@ def test_folders_are_matched_by_name(tmp_path: Path) -> None:
         find_pairs(tmp_path / "real" / "x", tmp_path / "made")
 
 
-def test_a_pair_that_fails_does_not_take_the_others_along(
+def test_a_failed_pair_does_not_affect_the_others(
     real: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LIPSMITH_HOME", str(tmp_path))
@@ -195,13 +197,13 @@ def test_films_without_a_partner_are_named(tmp_path: Path, caplog: pytest.LogCap
     assert caplog.messages == [f"{name} is skipped: only one of the folders has it" for name in "ac"]
 
 
-def test_no_pair_at_all_is_an_error(tmp_path: Path) -> None:
+def test_folders_without_pairs_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "bad.mp4").write_bytes(b"no film")
     with pytest.raises(InputError):
         score_pairs([Pair("bad", tmp_path / "bad.mp4", tmp_path / "bad.mp4")], Scorer(NOTHING))
 
 
-def test_a_film_in_pieces_has_one_shift() -> None:
+def test_pieces_of_a_film_share_one_offset() -> None:
     away = np.linspace(1.4, 1.2, 31)
     curves = [away.copy() for _ in range(3)]
     curves[0][3], curves[1][20], curves[2][20] = 0.9, 1.0, 1.0

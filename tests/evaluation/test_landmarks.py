@@ -48,7 +48,7 @@ def trial(seed: int, frames: int = 80) -> Trial:
     return make_trial(clip, 4)
 
 
-def test_the_leak_is_what_the_pose_tells_and_not_what_speech_tells() -> None:
+def test_the_leak_measures_pose_and_not_speech() -> None:
     trials = [trial(seed) for seed in range(8)]
     honest, peeking = (
         np.mean([leak_r(LoudStages(peeks), item, strangers(trials, item.record.identity), 15) for item in trials])
@@ -59,7 +59,7 @@ def test_the_leak_is_what_the_pose_tells_and_not_what_speech_tells() -> None:
     assert abs(honest) < 0.35
 
 
-def test_short_foreign_speech_is_repeated_and_none_is_not_measured() -> None:
+def test_short_foreign_speech_is_repeated_and_without_any_no_leak_is_measured() -> None:
     item = trial(1)
     whole = item.mel[:, :40]
     twice = np.tile(whole, 8)
@@ -67,7 +67,7 @@ def test_short_foreign_speech_is_repeated_and_none_is_not_measured() -> None:
     assert np.isnan(leak_r(LoudStages(), item, [], 15))
 
 
-def test_strangers_are_all_other_people_one_speech_of_each_in_any_order() -> None:
+def test_strangers_are_one_speech_of_each_other_person_in_any_order() -> None:
     lengths = (80, 90, 100, 70, 60)
     named = zip(range(5), "aabbc", lengths, strict=True)
     trials = [make_trial(talking_clip(seed, name, frames=frames), 4) for seed, name, frames in named]
@@ -76,13 +76,13 @@ def test_strangers_are_all_other_people_one_speech_of_each_in_any_order() -> Non
         assert [any(mel is trial.mel for mel in chosen) for trial in trials] == [False, False, True, False, True]
 
 
-def test_silence_is_measured_beside_the_most_closed_reference() -> None:
+def test_silence_is_reported_with_the_most_closed_reference() -> None:
     figures = measure(LoudStages(), trial(2), 15)
     assert figures["silence_opening"] == pytest.approx(0.0, abs=1e-4)
     assert figures["least.silence_opening"] < figures["mean.silence_opening"]
 
 
-def test_strict_trials_keep_references_and_counted_frames_apart() -> None:
+def test_strict_trials_separate_references_and_counted_frames() -> None:
     clip = talking_clip(3, "a", frames=60)
     clip.landmarks[:30, 0, 0], clip.landmarks[30:, 0, 0] = 0.0, 1.0
     strict = make_trial(clip, 5)
@@ -93,12 +93,12 @@ def test_strict_trials_keep_references_and_counted_frames_apart() -> None:
     assert not make_trial(talking_clip(3, "a", frames=40), 5).strict
 
 
-def test_totals_are_means_over_identities_and_skip_what_was_not_measured() -> None:
+def test_totals_are_means_over_identities_and_skip_missing_figures() -> None:
     rows = [{"x": 1.0, "y": 1.0}, {"x": 3.0, "y": float("nan")}, {"x": 8.0, "y": 5.0}]
     assert total(rows, ["a", "a", "b"]) == {"x": 5.0, "y": 3.0}
 
 
-def test_figures_stand_beside_the_baselines_and_the_leak(data: Path) -> None:
+def test_figures_include_the_baselines_and_the_leak(data: Path) -> None:
     found = evaluate(LoudStages(), data, "val", 15, 4, ignore)
     figures = found.figures
     assert figures["clips"] == 3
@@ -110,7 +110,7 @@ def test_figures_stand_beside_the_baselines_and_the_leak(data: Path) -> None:
     assert [row["identity"] for row in found.rows] == ["early", "right", "late"]
 
 
-def test_closures_are_pooled_over_the_phonemes_that_are_known(data: Path) -> None:
+def test_closures_are_pooled_over_known_phonemes(data: Path) -> None:
     early, right, _ = (record.clip for record in read_manifest(data, "val"))
     said = {early: [("m", 3.0), ("s", 3.2)], right: [("b", 0.5), ("p", 2.6), ("m", 3.5)]}
     figures = evaluate(LoudStages(), data, "val", 15, 4, ignore, said).figures
@@ -120,7 +120,7 @@ def test_closures_are_pooled_over_the_phonemes_that_are_known(data: Path) -> Non
     assert figures["smile.amplitude"] == pytest.approx(figures["amplitude"], rel=0.01)  # it sees no reference
 
 
-def test_clips_under_two_seconds_are_told_apart(tmp_path: Path) -> None:
+def test_clips_under_two_seconds_are_reported_separately(tmp_path: Path) -> None:
     write_clips(tmp_path, [talking_clip(0, "a", "val", 100), talking_clip(1, "b", "val", 40)])
     figures = evaluate(LoudStages(), tmp_path, "val", 15, 4, ignore).figures
     assert (figures["clips"], figures["short.clips"], figures["short.frames"]) == (1, 1, 40)
@@ -161,7 +161,7 @@ def test_a_run_is_measured_from_the_command_line(
         verb.run(verb.Options(model=str(tmp_path / "run"), data=data, split=("val",), device="cpu", json=table))
 
 
-def test_a_split_that_is_missing_is_told_before_the_others_are_measured(
+def test_a_missing_split_is_reported_before_the_others_are_measured(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_run(tmp_path / "run")
@@ -172,7 +172,7 @@ def test_a_split_that_is_missing_is_told_before_the_others_are_measured(
     assert measured == []
 
 
-def test_baselines_stand_beside_the_generator() -> None:
+def test_baselines_are_measured_with_the_generator() -> None:
     figures = {
         "val.mean.jitter_ratio": 0.0,
         "val.jitter_ratio": 0.5,

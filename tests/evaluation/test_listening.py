@@ -13,7 +13,7 @@ from landmark_clips import talking_clip, write_clips
 from lipsmith.evaluation.listening import Listener, load_listener, split_phonemes
 
 
-def test_without_the_extra_the_figures_and_the_remedy_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_omitted_figures_and_the_remedy_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("hama", "hama.asr", "silero_vad"):
         monkeypatch.setitem(sys.modules, name, None)
     listener = load_listener()
@@ -36,7 +36,7 @@ def test_without_hama_no_closure_is_measured(
     assert "closure is not measured: hama is not installed" in caplog.text
 
 
-def test_phonemes_and_spans_are_of_the_wave() -> None:
+def test_phonemes_and_spans_come_from_the_waveform() -> None:
     wave = np.ones(16000, np.float32)
     listener = Listener(
         lambda heard: [("m", float(heard.sum()))],  # type: ignore[arg-type]

@@ -46,7 +46,7 @@ def task() -> ReconstructionTask:
     )
 
 
-def test_detail_of_the_references_is_in_large_crops_and_not_in_enlarged_ones() -> None:
+def test_native_detail_adds_the_detail_of_the_references() -> None:
     sharp, soft = (
         ModelSystem("x", Lending(), CONFIG, detail=detail).reconstruct(task()).astype(int) for detail in (True, False)
     )

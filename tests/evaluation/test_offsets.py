@@ -47,7 +47,7 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("lag", [-0.2, -0.08, 0.0, 0.12, 0.2])
-def test_agreement_is_highest_at_the_lag_of_the_sound(lag: float) -> None:
+def test_correlation_is_highest_at_the_lag_of_the_sound(lag: float) -> None:
     agreed = opening_agreement(LoudStages(), make_trial(talking_clip(4, "a", frames=120, lag=lag), 4), 15)
     for curve in (agreed.whole, agreed.before, agreed.counted):
         assert curve.shape == (41,)
@@ -67,7 +67,7 @@ def test_each_clips_lag_is_found(data: Path) -> None:
     assert [row["offset"] for row in found.rows] == list(found.seconds.values())
 
 
-def test_what_was_found_is_noted_and_then_nothing_more_is_found(data: Path) -> None:
+def test_found_offsets_are_recorded_and_not_found_again(data: Path) -> None:
     note_offsets(data, find_landmark_offsets(LoudStages(), data, "val", 15, 4, ignore).seconds)
     again = find_landmark_offsets(LoudStages(), data, "val", 15, 4, ignore)
     assert max(abs(value) for value in again.seconds.values()) <= 0.02
@@ -93,7 +93,7 @@ def test_only_a_clear_optimum_of_a_long_clip_counts_alone() -> None:
     assert choose_shifts(trials, [peaked(25, 0.9), peaked(25, 0.12), peaked(25, 0.12)]) == [25, ZERO, ZERO]
 
 
-def test_a_brief_clip_follows_its_identity() -> None:
+def test_a_short_clip_follows_its_identity() -> None:
     trials = [make_trial(talking_clip(seed, "a", frames=frames), 4) for seed, frames in enumerate((100, 100, 30))]
     assert choose_shifts(trials, [peaked(25, 0.9), peaked(25, 0.8), peaked(3, 0.9)]) == [25, 25, 25]
 
@@ -103,7 +103,7 @@ UNSEEN = ("p020_001", "p023_001")
 
 
 @pytest.mark.parametrize("name", UNSEEN)
-def test_the_shipped_judge_hears_unseen_people(clips: Path, name: str) -> None:
+def test_the_shipped_judge_works_on_unseen_people(clips: Path, name: str) -> None:
     path, judge = clips / "test" / f"{name}.mp4", load_judge()
     offset = find_film_offset(path, judge, 5.0)
     assert abs(offset.frames) <= 1
@@ -117,7 +117,7 @@ def test_the_shipped_judge_hears_unseen_people(clips: Path, name: str) -> None:
     assert wins >= 0.85 * comparisons
 
 
-def test_an_offset_needs_no_more_sound_than_is_looked_at(tmp_path: Path) -> None:
+def test_an_offset_reads_only_the_requested_seconds(tmp_path: Path) -> None:
     path = make_film(tmp_path / "long.mp4", 3.0, size=(256, 256), audio=speech(3.0))
     judge, heard = OwnJudge(SyncNet(SMALL)), []
 
@@ -139,7 +139,7 @@ def test_an_offset_needs_no_more_sound_than_is_looked_at(tmp_path: Path) -> None
     assert np.isfinite(found.figures.curve[-1])
 
 
-def test_offsets_are_noted_for_training(clips: Path, tmp_path: Path) -> None:
+def test_offsets_are_recorded_for_training(clips: Path, tmp_path: Path) -> None:
     prepare([clips / "test" / f"{UNSEEN[0]}.mp4"], tmp_path, workers=1)
     found = find_judged_offsets(tmp_path, load_judge())
     (clip,) = found.seconds
@@ -159,7 +159,7 @@ def test_offsets_are_noted_for_training(clips: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"), [(("--seconds", "0.1"), "is below 1"), (("--judge", "syncnet_v2"), "score")]
 )
-def test_what_tells_no_offset_is_refused_at_once(
+def test_invalid_requests_are_refused_before_the_work(
     words: tuple[str, ...], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["sync", str(tmp_path), *words]) == 2

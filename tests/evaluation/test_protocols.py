@@ -18,7 +18,7 @@ def timed_clip(frames: int, fps: float = 25.0) -> PreparedClip:
     return replace(clip, record=replace(clip.record, seconds=frames / fps, fps=fps), times=np.arange(frames) / fps)
 
 
-def test_strict_cuts_a_clip_in_the_middle_of_its_duration() -> None:
+def test_strict_splits_a_clip_in_the_middle_of_its_duration() -> None:
     chosen = strict_frames(timed_clip(100))
     assert chosen is not None
     assert chosen.allowed.tolist() == list(range(50))
@@ -26,7 +26,7 @@ def test_strict_cuts_a_clip_in_the_middle_of_its_duration() -> None:
     assert chosen.targets.tolist() == list(range(55, 100))
 
 
-def test_the_middle_is_that_of_time_where_frames_come_at_changing_rates() -> None:
+def test_the_middle_is_that_of_time_at_variable_frame_rates() -> None:
     clip = timed_clip(60)
     times = np.concatenate([np.arange(40) / 20, 2 + np.arange(20) / 10])
     chosen = strict_frames(replace(clip, record=replace(clip.record, seconds=4.0), times=times))
@@ -34,7 +34,7 @@ def test_the_middle_is_that_of_time_where_frames_come_at_changing_rates() -> Non
     assert (chosen.allowed.max(), chosen.targets.min()) == (39, 42)
 
 
-def test_frames_without_a_face_are_rebuilt_but_never_references() -> None:
+def test_frames_without_a_face_are_targets_but_never_references() -> None:
     clip = timed_clip(100)
     clip.tracked[10:20] = False
     clip.tracked[60:70] = False
@@ -44,13 +44,13 @@ def test_frames_without_a_face_are_rebuilt_but_never_references() -> None:
     assert set(range(60, 70)) <= set(chosen.targets.tolist())
 
 
-def test_a_first_half_almost_without_a_face_is_too_short() -> None:
+def test_a_first_half_with_too_few_faces_is_refused() -> None:
     clip = timed_clip(100)
     clip.tracked[4:50] = False
     assert strict_frames(clip) is None
 
 
-def test_cross_takes_the_frames_that_strict_takes() -> None:
+def test_cross_uses_the_same_frames_as_strict() -> None:
     clip = timed_clip(80)
     strict, cross = strict_frames(clip), choose_frames(clip, "cross")
     assert strict is not None
@@ -60,7 +60,7 @@ def test_cross_takes_the_frames_that_strict_takes() -> None:
 
 
 @given(st.integers(50, 200), st.sampled_from([24.0, 25.0, 29.97, 50.0]))
-def test_strict_never_looks_at_what_it_rebuilds(frames: int, fps: float) -> None:
+def test_strict_references_never_include_targets(frames: int, fps: float) -> None:
     source = timed_clip(frames, fps)
     chosen = choose_frames(source, "strict")
     if frames / fps < 2:
@@ -75,7 +75,7 @@ def test_strict_never_looks_at_what_it_rebuilds(frames: int, fps: float) -> None
     assert set(chosen.pool) <= set(chosen.allowed)
 
 
-def test_paper_rebuilds_every_frame_from_ranks_of_the_whole_clip() -> None:
+def test_paper_rebuilds_every_frame_with_references_from_the_whole_clip() -> None:
     chosen = choose_frames(timed_clip(100), "paper")
     assert chosen is not None
     assert len(chosen.targets) == 100

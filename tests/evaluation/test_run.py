@@ -89,7 +89,7 @@ def test_baselines_keep_the_upper_half_and_never_see_the_target(system: Copy, pr
     np.testing.assert_array_equal(again[place], made[place])
 
 
-def test_copy_takes_the_frame_of_the_same_shape() -> None:
+def test_copy_selects_the_frame_with_the_same_shape() -> None:
     source = clip()
     source.landmarks[50] = source.landmarks[7]
     asked = task(source)
@@ -100,7 +100,7 @@ def test_copy_takes_the_frame_of_the_same_shape() -> None:
     )
 
 
-def test_flow_of_a_moved_face_is_the_move() -> None:
+def test_the_flow_of_a_moved_face_equals_its_motion() -> None:
     points = clip().landmarks[0]
     flow = landmark_flow(points, points + np.array([0.125, 0], np.float32))
     np.testing.assert_allclose(flow[..., 0], 0.125, atol=1e-5)
@@ -109,7 +109,7 @@ def test_flow_of_a_moved_face_is_the_move() -> None:
     np.testing.assert_allclose(warp(image, flow)[:, :-8], image[:, 8:], atol=0.51)
 
 
-def test_no_flow_is_the_identity() -> None:
+def test_zero_flow_is_the_identity() -> None:
     image = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
     np.testing.assert_array_equal(warp(image, np.zeros((32, 32, 2), np.float32)), image)
 
@@ -125,7 +125,7 @@ def test_a_model_never_sees_the_target_among_its_references() -> None:
     np.testing.assert_array_equal(again[place], made[place])
 
 
-def test_a_pool_of_few_shows_one_less_to_those_in_it() -> None:
+def test_targets_in_a_small_pool_get_one_reference_less() -> None:
     asked = task(clip(), "paper")
     asked = replace(asked, pool=asked.pool[:3])
     cost_of = _others(asked, asked.pool, 3)
@@ -135,7 +135,7 @@ def test_a_pool_of_few_shows_one_less_to_those_in_it() -> None:
     assert _others(asked, asked.pool[:1], 1).shape == (len(asked.targets), 1)
 
 
-def test_the_number_of_references_is_the_models_or_what_was_asked_for() -> None:
+def test_the_number_of_references_is_the_models_or_the_requested_one() -> None:
     few = Double()
     ModelSystem("few", few, CONFIG, references=2, lips=1).reconstruct(task(clip()))
     assert few.calls["reference"] == 2
@@ -147,7 +147,7 @@ def test_the_number_of_references_is_the_models_or_what_was_asked_for() -> None:
     assert usual.calls["lip"] == 5
 
 
-def test_predicted_points_are_driven_and_true_ones_are_not() -> None:
+def test_drive_applies_to_predicted_points_only() -> None:
     class Drawn(Double):
         points: NDArray[np.float32]
 
@@ -210,7 +210,7 @@ class Perfect:
         return self.truth[int(asked.images[0].sum())]
 
 
-def test_a_whole_evaluation(data: Path, networks: Networks) -> None:
+def test_an_evaluation_reports_all_figures(data: Path, networks: Networks) -> None:
     from lipsmith.data.clips import load_clip
 
     truth = {}
@@ -238,7 +238,7 @@ def test_a_whole_evaluation(data: Path, networks: Networks) -> None:
     assert {"psnr", "mean.psnr", "real.lse_d"} <= figures.keys()
 
 
-def test_cross_driven_hears_somebody_else_and_claims_no_truth(data: Path, networks: Networks) -> None:
+def test_cross_driven_uses_other_speech_and_omits_figures_that_need_the_truth(data: Path, networks: Networks) -> None:
     model = ModelSystem("double", Double(), CONFIG)
     first, second = (record.clip for record in read_manifest(data, "test"))
     said = {first: [("m", 0.2)], second: [("b", 0.2), ("p", 0.4)]}
@@ -249,14 +249,14 @@ def test_cross_driven_hears_somebody_else_and_claims_no_truth(data: Path, networ
     assert events == {first: 2, second: 1}
 
 
-def test_missing_networks_cost_their_own_figures_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_networks_omit_only_their_own_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIPSMITH_HOME", str(tmp_path))
     found = load_networks("no-such-judge")
     assert (found.lpips_alex, found.lpips_vgg, found.recognizer, found.judge) == (None,) * 4
     assert found.missing.keys() == {"lpips_alex", "lpips_vgg", "csim", "lse_d"}
 
 
-def test_the_command_and_its_report(
+def test_the_command_writes_figures_and_a_report(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("LIPSMITH_HOME", str(tmp_path))
@@ -284,7 +284,7 @@ def test_the_command_and_its_report(
 
 
 @pytest.mark.parametrize("option", ["--markdown", "--latex"])
-def test_a_full_disk_leaves_the_old_table(option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_keeps_the_old_table(option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def half(path: Path, text: str, encoding: str) -> None:
         path.write_bytes(text.encode(encoding)[:9])
         raise OSError(28, "No space left on device")
@@ -298,7 +298,7 @@ def test_a_full_disk_leaves_the_old_table(option: str, tmp_path: Path, monkeypat
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
 
 
-def test_curves_of_which_nothing_is_known_are_not_drawn() -> None:
+def test_unknown_curves_are_not_drawn() -> None:
     figures, settings = {"lse_d": 1.0}, {"systems": ["real", "generated"], "plain": "generated"}
     unheard = {"clip": "a", "identity": "a", "curve": [None] * 31}
     rows = [{**unheard, "system": system} for system in settings["systems"]]
@@ -309,7 +309,7 @@ def test_curves_of_which_nothing_is_known_are_not_drawn() -> None:
     assert "nan" not in text
 
 
-def test_clips_of_like_names_have_strips_of_their_own(tmp_path: Path) -> None:
+def test_clips_with_similar_names_have_separate_strips(tmp_path: Path) -> None:
     names = ("a/b_c", "a_b/c", "a/b/c", "a.b/c.d")
     pictures = [np.full((8, 8, 3), 40 * number, np.uint8) for number in range(len(names))]
     for name, picture in zip(names, pictures, strict=True):
@@ -336,7 +336,7 @@ def test_a_report_of_other_results_is_refused(tmp_path: Path) -> None:
         ("--model", "fast", "--table", "2", "--variant", "a=models/a"),
     ],
 )
-def test_systems_never_share_a_name(data: Path, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def test_systems_have_unique_names(data: Path, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", str(data), *words]) == 2
     assert "--variant" in capsys.readouterr().err
 
@@ -349,7 +349,7 @@ def test_systems_never_share_a_name(data: Path, words: tuple[str, ...], capsys: 
         (("--landmarks", "predicted"), "need a model"),
     ],
 )
-def test_what_cannot_be_measured_is_refused_before_networks_load(
+def test_unmeasurable_requests_are_refused_before_networks_load(
     words: tuple[str, ...], sentence: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lipsmith.cli.evaluate._evaluate", lambda options: pytest.fail("it went on"))

@@ -56,7 +56,7 @@ def measured(real: Path, generated: Path, is_truth: bool = True) -> Evaluation:
     return score_pairs([Pair("a", real, generated)], Scorer(networks), is_truth=is_truth)[0]
 
 
-def test_films_that_compare_cause_no_word(
+def test_comparable_films_cause_no_warning(
     real: Path, images: list[Picture], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     soft = [np.asarray(cv2.GaussianBlur(image, (0, 0), 3), np.uint8) for image in images]
@@ -64,7 +64,7 @@ def test_films_that_compare_cause_no_word(
     assert caplog.messages == []
 
 
-def test_a_film_beside_the_real_one_is_refused(real: Path, images: list[Picture], tmp_path: Path) -> None:
+def test_a_side_by_side_film_is_refused(real: Path, images: list[Picture], tmp_path: Path) -> None:
     beside = remade([np.hstack([image, image]) for image in images], tmp_path / "beside.mp4")
     with pytest.raises(InputError, match="side-by-side"):
         measured(real, beside)
@@ -78,7 +78,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_without_a_face_where_it_should_be_nothing_is_measured(
+def test_a_film_without_a_visible_face_is_refused(
     change: str, real: Path, images: list[Picture], tmp_path: Path
 ) -> None:
     changed = [np.ascontiguousarray(CHANGES[change](image)) for image in images]
@@ -87,7 +87,7 @@ def test_without_a_face_where_it_should_be_nothing_is_measured(
         score_pairs([Pair("a", real, remade(changed, tmp_path / "faceless.mp4"))], scorer)
 
 
-def test_few_frames_with_a_face_are_told(
+def test_few_frames_with_a_face_cause_a_warning(
     real: Path, images: list[Picture], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     some = [image if number < 5 else np.zeros_like(image) for number, image in enumerate(images)]
@@ -96,7 +96,7 @@ def test_few_frames_with_a_face_are_told(
     assert "3 of 4 frames show no face" in told
 
 
-def test_other_speech_is_told_unless_it_is_known(
+def test_other_speech_causes_a_warning_unless_it_is_expected(
     real: Path, images: list[Picture], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     other = remade(images, tmp_path / "other.mp4", OTHER)
@@ -108,7 +108,7 @@ def test_other_speech_is_told_unless_it_is_known(
 
 
 @pytest.mark.parametrize("audio", [None, 0 * SAID], ids=["no track", "silent track"])
-def test_a_mute_film_borrows_the_speech_only_where_it_was_given(
+def test_a_silent_film_uses_the_real_sound_only_if_that_is_its_speech(
     audio: NDArray[np.float32] | None,
     real: Path,
     images: list[Picture],
@@ -123,7 +123,7 @@ def test_a_mute_film_borrows_the_speech_only_where_it_was_given(
     assert "mute.mp4 has no sound: LSE is omitted" in unknown
 
 
-def test_other_lengths_and_rates_are_told(
+def test_other_lengths_and_rates_cause_a_warning(
     real: Path, images: list[Picture], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     measured(real, remade(images, tmp_path / "short.mp4", frames=14))
@@ -136,7 +136,7 @@ def test_other_lengths_and_rates_are_told(
     assert "fast.mp4 has 30;" in told
 
 
-def test_films_of_one_name_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_films_with_the_same_name_cause_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for name in ("real/x/a.mp4", "made/x/a.gif", "made/x/a.mp4"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
@@ -146,7 +146,7 @@ def test_films_of_one_name_are_told(tmp_path: Path, caplog: pytest.LogCaptureFix
     assert "a.gif is skipped" in told
 
 
-def test_one_recording_is_known_again() -> None:
+def test_the_same_recording_is_recognized() -> None:
     late = np.concatenate([np.zeros(4000, np.float32), 0.3 * SAID])
     noise = np.random.default_rng(0).normal(0, 0.005, len(late)).astype(np.float32)
     assert same_sound(SAID, late + noise)
@@ -157,6 +157,6 @@ def test_one_recording_is_known_again() -> None:
 
 
 @pytest.mark.parametrize("size", ["0", "-5", "20", "2000"])
-def test_crops_have_a_size_that_networks_take(size: str, real: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_crops_have_a_size_that_networks_accept(size: str, real: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["score", str(real), str(real), "--face-size", size]) == 2
     assert f"--face-size {size}" in capsys.readouterr().err

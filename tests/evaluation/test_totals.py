@@ -7,7 +7,7 @@ import numpy as np
 from lipsmith.evaluation.totals import interval, intervals, totals
 
 
-def test_totals_pass_over_what_is_not_known() -> None:
+def test_totals_skip_unknown_figures() -> None:
     rows = [
         {"system": "a", "psnr": 30.0, "csim": float("nan")},
         {"system": "a", "psnr": 32.0},
@@ -16,7 +16,7 @@ def test_totals_pass_over_what_is_not_known() -> None:
     assert totals(rows, "a") == {"psnr": 31.0}
 
 
-def test_obedience_is_a_median_over_clips_and_shut_a_share_of_all_frames() -> None:
+def test_obedience_is_a_median_over_clips_and_shut_is_a_share_of_all_frames() -> None:
     rows = [
         {"system": "a", "obedience.slope": slope, "obedience.shut": shut, "obedience.asked_shut": frames}
         for slope, shut, frames in (
@@ -30,13 +30,13 @@ def test_obedience_is_a_median_over_clips_and_shut_a_share_of_all_frames() -> No
     assert totals([rows[0], rows[1], rows[3]], "a")["obedience.slope"] == 0.9
 
 
-def test_an_interval_of_a_median_is_not_moved_by_one_wild_clip() -> None:
+def test_an_interval_of_a_median_is_robust_to_one_outlier() -> None:
     values, people = np.array([*[1.0] * 20, 1000.0]), np.arange(21).astype(str)
     assert interval(values, people, median=True) == (1.0, 1.0)
     assert interval(values, people)[1] > 100
 
 
-def test_an_interval_of_a_weighted_mean_hardly_sees_a_clip_of_few_frames() -> None:
+def test_an_interval_of_a_weighted_mean_gives_short_clips_little_weight() -> None:
     values, weights = np.array([0.0, 0.0, 1.0]), np.array([100.0, 100.0, 1e-9])
     assert interval(values, np.array(["a", "b", "c"]), weights=weights)[0] == 0
     drawn_alone = interval(np.array([0.0, 1.0]), np.array(["a", "b"]), weights=np.array([3.0, 1.0]))
@@ -48,7 +48,7 @@ def test_one_person_has_no_interval() -> None:
     assert intervals(rows, "x") == {}
 
 
-def test_intervals_draw_people_not_clips() -> None:
+def test_intervals_resample_people_not_clips() -> None:
     """A hundred clips of two people are two observations."""
     values = np.array([0.0] * 50 + [1.0] * 50)
     two = interval(values, np.array(["a"] * 50 + ["b"] * 50))

@@ -33,7 +33,7 @@ def similarity(scale: float, angle: float, x: float, y: float) -> NDArray[np.flo
 
 
 @given(SCALES, ANGLES, PLACES, PLACES, arrays(np.float64, (5, 2), elements=st.floats(-4000, 4000)))
-def test_a_source_point_comes_back_from_the_crop(
+def test_a_point_maps_to_the_crop_and_back(
     scale: float, angle: float, x: float, y: float, points: NDArray[np.float64]
 ) -> None:
     transforms = crop.fit_transforms(face(scale, angle, x, y)).astype(np.float32)  # as it is stored
@@ -43,21 +43,21 @@ def test_a_source_point_comes_back_from_the_crop(
 
 
 @given(SCALES, ANGLES, PLACES, PLACES)
-def test_a_turned_and_scaled_face_lands_on_the_template(scale: float, angle: float, x: float, y: float) -> None:
+def test_a_rotated_and_scaled_face_is_aligned_to_the_template(scale: float, angle: float, x: float, y: float) -> None:
     points = face(scale, angle, x, y)
     landed = crop.apply(crop.fit_transforms(points), points)[:, ranks(crop.ANCHORS)]
     assert landed[0] == pytest.approx(crop.TEMPLATE, abs=1e-6)
 
 
 @given(arrays(np.float64, (1, NUM_CONTENT, 2), elements=st.floats(-500, 500)))
-def test_no_content_point_moves_the_crop(shift: NDArray[np.float64]) -> None:
+def test_content_points_do_not_move_the_crop(shift: NDArray[np.float64]) -> None:
     points = face()
     spoken = points.copy()
     spoken[:, NUM_POSE:] += shift
     assert np.array_equal(crop.fit_transforms(points), crop.fit_transforms(spoken))
 
 
-def test_every_anchor_counts() -> None:
+def test_every_anchor_affects_the_crop() -> None:
     for anchor in ranks(crop.ANCHORS):
         points = face()
         points[:, anchor] += 5
@@ -70,25 +70,25 @@ def test_the_template_is_its_own_mirror_image() -> None:
 
 
 @given(st.integers(1, 40), PLACES, st.floats(-20, 20), st.floats(-20, 20), st.sampled_from([23.976, 25.0, 50.0]))
-def test_steady_motion_is_kept_to_the_ends(frames: int, start: float, dx: float, dy: float, fps: float) -> None:
+def test_smoothing_keeps_steady_motion_to_the_ends(frames: int, start: float, dx: float, dy: float, fps: float) -> None:
     times = np.arange(frames) / fps
     moving = np.concatenate([similarity(0.005, 0.1, start + dx * i, 100 + dy * i) for i in range(frames)])
     assert crop.smooth_transforms(moving, times) == pytest.approx(moving, abs=1e-8)
 
 
-def test_steady_turning_is_kept_across_half_a_turn() -> None:
+def test_smoothing_keeps_steady_rotation_across_half_a_turn() -> None:
     turning = np.concatenate([similarity(0.005, 3.0 + 0.02 * i, 100, 100) for i in range(30)])
     assert crop.smooth_transforms(turning, np.arange(30) / 25) == pytest.approx(turning, abs=1e-9)
 
 
-def test_jitter_is_calmed() -> None:
+def test_smoothing_reduces_jitter() -> None:
     places = 100 + np.random.default_rng(0).normal(0, 1, 100)
     jittering = np.concatenate([similarity(0.005, 0, x, 100) for x in places])
     calm = crop.smooth_transforms(jittering, np.arange(100) / 25)
     assert np.diff(calm[:, 0, 2]).std() < 0.4 * np.diff(jittering[:, 0, 2]).std()
 
 
-def test_smoothing_reaches_only_its_neighbors() -> None:
+def test_smoothing_affects_only_neighboring_frames() -> None:
     """Three standard deviations: 0.18 s, so a jump is not felt a quarter of a second away."""
     times = np.arange(50) / 25
     jump = np.concatenate([similarity(0.005, 0, 100 if i < 25 else 200, 100) for i in range(50)])
@@ -122,7 +122,7 @@ def center(image: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 @pytest.mark.parametrize("side", [50.0, 120.0, 200.0, 256.0, 333.3, 700.0])
-def test_what_stands_at_a_place_is_found_there_in_the_crop(side: float) -> None:
+def test_crop_pixels_match_transformed_positions(side: float) -> None:
     """Crops that enlarge, reduce a little, and reduce so much that area means come first."""
     transform = similarity(1 / side, 0.2, 403.3, 391.7)[0]
     spot = np.array([403.3 + 0.11 * side, 391.7 - 0.07 * side])
@@ -132,7 +132,7 @@ def test_what_stands_at_a_place_is_found_there_in_the_crop(side: float) -> None:
 
 
 @pytest.mark.parametrize("reduction", [2, 3, 5])
-def test_a_large_reduction_is_the_mean_of_areas(reduction: int) -> None:
+def test_a_large_reduction_averages_areas(reduction: int) -> None:
     noise = np.random.default_rng(1).normal(0, 60 * reduction, (400, 400, 3))
     noise = np.clip(128 + cv2.GaussianBlur(noise, (0, 0), reduction), 0, 255).astype(np.uint8)
     side, origin = 64 * reduction, 10 * reduction
@@ -154,13 +154,13 @@ def test_fine_stripes_do_not_alias(side: int) -> None:
     assert image.mean() == pytest.approx(127.5, abs=3)
 
 
-def test_beyond_the_picture_its_border_goes_on() -> None:
+def test_outside_the_picture_the_border_is_repeated() -> None:
     image = np.full((100, 100, 3), 70, np.uint8)
     for side in (60.0, 400.0):
         assert (crop.crop_image(image, similarity(1 / side, 0, 5, 5)[0], 64) == 70).all()
 
 
 @given(st.floats(-3000, 3000), st.floats(-3000, 3000), st.floats(20, 3000))
-def test_a_crop_anywhere_has_its_size(x: float, y: float, side: float) -> None:
+def test_a_crop_at_any_position_has_its_size(x: float, y: float, side: float) -> None:
     image = np.asarray(cv2.resize(np.zeros((4, 4, 3), np.uint8), (90, 50)), np.uint8)
     assert crop.crop_image(image, similarity(1 / side, 1.0, x, y)[0], 32).shape == (32, 32, 3)

@@ -14,7 +14,7 @@ def picture(height: int = 40, width: int = 60) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
 
 
-def test_pixels_are_means_on_a_grid_that_is_fixed_to_the_picture() -> None:
+def test_pixels_are_means_on_a_grid_fixed_to_the_picture() -> None:
     image = picture()
     part = shrink(image, np.array([[10.5, 7.0], [16.0, 11.9]]), 4)
     assert part.origin.tolist() == [8, 4]
@@ -30,14 +30,14 @@ def test_the_margin_is_in_pixels_of_the_picture() -> None:
     assert part.image.shape[:2] == (6, 6)  # 16 to 28
 
 
-def test_a_part_does_not_hold_the_whole_picture() -> None:
+def test_a_part_is_a_copy_without_the_whole_picture() -> None:
     image = picture()
     part = shrink(image, np.array([[3.2, 4.0], [9.0, 9.5]]), 1)
     assert (part.image == image[4:10, 3:9]).all()
     assert not np.shares_memory(part.image, image)
 
 
-def test_a_transform_finds_the_same_place() -> None:
+def test_a_transform_maps_to_the_same_position_in_a_part() -> None:
     """Pixel (x, y) of the part covers the pixels from (8, 4) + 4 (x, y) of the picture."""
     part = shrink(picture(), np.array([[9.0, 5.0], [31.0, 20.0]]), 4)
     transform = np.array([[0.03, -0.01, 0.2], [0.01, 0.03, -0.4]])
@@ -53,7 +53,7 @@ def test_a_transform_finds_the_same_place() -> None:
     st.floats(-1e6, 1e6),
     st.floats(0, 1e6),
 )
-def test_there_is_always_some_part(height: int, width: int, factor: int, x: float, y: float, margin: float) -> None:
+def test_a_part_is_never_empty(height: int, width: int, factor: int, x: float, y: float, margin: float) -> None:
     image = np.full((height, width, 3), 70, np.uint8)
     part = shrink(image, np.array([[x, y], [x + 1, y + 1]]), factor, margin)
     assert part.image.size

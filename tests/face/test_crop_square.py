@@ -18,7 +18,7 @@ SQUARES = st.builds(Square, st.floats(-50, 500), st.floats(-50, 500), st.floats(
 
 
 @given(SQUARES, st.tuples(st.floats(-0.5, 1.5), st.floats(-0.5, 1.5)))
-def test_there_and_back(square: Square, point: tuple[float, float]) -> None:
+def test_positions_map_to_the_square_and_back(square: Square, point: tuple[float, float]) -> None:
     assert np.allclose(square.from_source(square.to_source(np.array(point))), point, atol=1e-3)
 
 
@@ -30,7 +30,7 @@ def test_corners_by_hand() -> None:
 
 @pytest.mark.parametrize("angle", [0.0, 0.4, -1.2, math.pi])
 @pytest.mark.parametrize("side", [10.0, 23.5, 31.0])
-def test_pixels_lie_where_positions_say(side: float, angle: float) -> None:
+def test_pixels_match_positions(side: float, angle: float) -> None:
     """On a ramp of four levels a pixel, half a pixel of misplacement would show as two levels."""
     ramp = np.arange(60, dtype=np.float64) * 4 + 2
     image = np.broadcast_to(ramp[None, :, None], (60, 60, 3)).astype(np.uint8).copy()
@@ -41,14 +41,14 @@ def test_pixels_lie_where_positions_say(side: float, angle: float) -> None:
     assert np.abs(square.pixels(image, size)[..., :2] - 4 * square.to_source(grid)).max() < 0.8
 
 
-def test_outside_the_picture_is_border() -> None:
+def test_outside_the_picture_the_border_is_repeated() -> None:
     for length in (8, 40):  # the second is a multiple of what the large square is shrunk by
         image = np.full((length, length, 3), 200, np.uint8)
         assert (Square(100, 100, 8).pixels(image, 4) == 0).all()
         assert (Square(150, 150, 80).pixels(image, 4) == 0).all()
 
 
-def test_around_measures_the_box_in_its_own_direction() -> None:
+def test_around_measures_the_box_along_its_own_axes() -> None:
     upright = np.array([[0, 0], [10, 4]], np.float32)
     assert around(upright, 0.0, 1.5) == Square(5, 2, 15)
     turned = Square(0, 0, 1, 0.5).to_source(upright)
@@ -70,7 +70,7 @@ class SpotFinder:
 
 
 @pytest.mark.parametrize("crop", [Square(40, 40, 50, 0.3), Square(50, 38, 64, -2.0), Square(44, 42, 30)])
-def test_a_spot_comes_back_to_its_place(crop: Square) -> None:
+def test_the_mesh_is_returned_in_source_pixels(crop: Square) -> None:
     image = np.zeros((80, 90, 3), np.uint8)
     image[40:44, 42:45] = 255
     mesh = FaceMesh()

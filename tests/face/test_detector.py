@@ -15,7 +15,7 @@ from lipsmith.face import Detection, detector
 from lipsmith.face.detector import FaceDetector, anchors, decode, distinct, levels, overlap, suppress, tiles
 
 
-def test_anchors_are_blazeface_short_range() -> None:
+def test_anchors_equal_those_of_blazeface_short_range() -> None:
     centers = anchors()
     assert centers.shape == (896, 2)
     assert np.allclose(centers[[0, 1, 2, 32]], np.array([[4, 4], [4, 4], [12, 4], [4, 12]]) / 128)
@@ -31,7 +31,7 @@ def test_decode_by_hand() -> None:
     assert np.allclose(points[0], [[0.5, 0.3], [0.7, 0.7], *[[0.4, 0.6]] * 6])
 
 
-def test_a_box_turned_inside_out_is_no_face() -> None:
+def test_a_box_with_negative_size_is_no_face() -> None:
     regressors = np.full((1, 16), -5, np.float32)
     points, _ = decode(regressors, np.float32([9]), np.float32([[0.5, 0.5]]), 0.5)
     assert len(points) == 0
@@ -53,13 +53,13 @@ def test_suppression_averages_one_face_and_keeps_another() -> None:
     assert np.allclose(merged[1], points(50))
 
 
-def test_nothing_found_is_nothing_suppressed() -> None:
+def test_suppression_accepts_no_detections() -> None:
     merged, scores = suppress(np.zeros((0, 8, 2), np.float32), np.zeros(0, np.float32))
     assert merged.shape == (0, 8, 2)
     assert scores.shape == (0,)
 
 
-def test_part_of_a_face_at_a_tile_border_is_that_face() -> None:
+def test_a_partial_face_at_a_tile_border_is_merged_with_the_whole() -> None:
     keypoints = np.zeros((6, 2), np.float32)
     whole = Detection((0, 0, 10, 10), keypoints, 0.9)
     part, other = Detection((0, 0, 10, 4), keypoints, 0.6), Detection((30, 0, 40, 10), keypoints, 0.7)
@@ -74,7 +74,7 @@ def test_crop_of_a_detection_levels_the_eyes() -> None:
 
 
 @given(st.integers(64, 4000), st.integers(64, 4000), st.floats(0.1, 1))
-def test_tiles_show_every_face_of_half_their_side_whole(width: int, height: int, part: float) -> None:
+def test_tiles_contain_every_face_up_to_half_their_side(width: int, height: int, part: float) -> None:
     side = part * min(width, height)
     squares = tiles(width, height, side)
     for axis, length in (("x", width), ("y", height)):
@@ -84,7 +84,7 @@ def test_tiles_show_every_face_of_half_their_side_whole(width: int, height: int,
         assert np.all(np.diff(middles) <= side / 2 + 1e-6)
 
 
-def test_levels_start_with_the_whole_picture_and_end_on_its_sides() -> None:
+def test_levels_start_with_the_whole_picture_and_end_at_its_borders() -> None:
     searched = levels(1280, 720)
     assert [len(squares) for squares in searched[:1]] == [1]
     assert searched[0][0].side == 1280
@@ -93,7 +93,7 @@ def test_levels_start_with_the_whole_picture_and_end_on_its_sides() -> None:
     assert len(levels(200, 200)) == 2
 
 
-def test_a_changed_bundle_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_modified_bundle_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     detector.read_bundle.cache_clear()
     monkeypatch.setattr(detector, "SHA256", "0" * 64)
     with pytest.raises(WeightsError, match="not the published file"):
@@ -103,14 +103,14 @@ def test_a_changed_bundle_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         detector.read_bundle()
 
 
-def test_networks_made_at_once_leave_the_process_its_stderr() -> None:
+def test_networks_created_in_parallel_restore_stderr() -> None:
     before = os.fstat(2)
     with ThreadPoolExecutor(6) as threads:
         list(threads.map(detector.Network, [detector.DETECTOR] * 12))
     assert (os.fstat(2).st_dev, os.fstat(2).st_ino) == (before.st_dev, before.st_ino)
 
 
-def test_the_finest_tiles_may_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_finest_tiles_can_be_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     detector, sides = FaceDetector(), []
     monkeypatch.setattr(detector, "search", lambda image, square: sides.append(square.side) or [])
     list(detector.coarse_to_fine(np.zeros((480, 640, 3), np.uint8), small=False))

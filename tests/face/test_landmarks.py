@@ -21,7 +21,7 @@ def test_there_are_74_pose_and_57_content_points() -> None:
     assert all(0 <= point < landmarks.NUM_MESH for point in landmarks.POINTS)
 
 
-def test_selection_keeps_the_order_and_drops_depth() -> None:
+def test_select_keeps_the_order_and_drops_depth() -> None:
     mesh = np.stack([np.arange(478), 1000 + np.arange(478), np.full(478, -7)], -1).astype(np.float32)
     points = landmarks.select(mesh[None])
     assert points.shape == (1, 131, 2)
@@ -37,7 +37,7 @@ def test_pose_and_content_make_the_whole(points: NDArray[np.float64]) -> None:
     assert np.array_equal(np.concatenate([pose, content], 1), points)
 
 
-def test_openings_are_between_the_lips_middles() -> None:
+def test_openings_are_distances_of_the_middles_of_the_lips() -> None:
     points = np.zeros((1, 131, 2))
     points[0, landmarks.ranks((13, 14, 0, 17))] = [(0.5, 0.60), (0.53, 0.64), (0.5, 0.5), (0.5, 0.7)]
     assert landmarks.lip_opening(points) == pytest.approx([0.05])
@@ -45,7 +45,7 @@ def test_openings_are_between_the_lips_middles() -> None:
 
 
 @given(POINTS)
-def test_the_mirror_image_of_a_mirror_image_is_the_face(points: NDArray[np.float64]) -> None:
+def test_mirroring_twice_is_the_identity(points: NDArray[np.float64]) -> None:
     assert landmarks.mirror(landmarks.mirror(points)) == pytest.approx(points, abs=1e-12)
 
 
@@ -56,7 +56,7 @@ def test_mirroring_swaps_sides_and_leaves_the_middle() -> None:
     assert [partners[point] for point in (33, 133, 61, 78, 132, 70, 162)] == [263, 362, 291, 308, 361, 300, 389]
 
 
-def test_the_template_is_a_face_that_mirrors() -> None:
+def test_the_template_is_symmetric() -> None:
     points = np.full((131, 2), 0.5)
     points[landmarks.ranks(ANCHORS)] = TEMPLATE
     assert landmarks.mirror(points) == pytest.approx(points, abs=1e-9)

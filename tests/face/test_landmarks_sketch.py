@@ -40,7 +40,7 @@ def test_no_edge_is_drawn_twice() -> None:
     assert len(joined()) == len(set(joined())) == EDGES
 
 
-def test_a_line_runs_where_its_points_are() -> None:
+def test_a_line_is_drawn_between_its_points() -> None:
     """The two points of the lip at y = 0.5 (pixel rows 31 and 32 share it), from x = 0.25 to 0.75."""
     lip = {point: (0.25 + 0.5 * index / 10, 0.5) for index, point in enumerate(OUTER_LIP[:11])}
     lip |= {point: (0.75 - 0.5 * index / 9, 0.5) for index, point in enumerate(OUTER_LIP[11:])}
@@ -49,7 +49,7 @@ def test_a_line_runs_where_its_points_are() -> None:
     assert image[:28].max() == image[36:].max() == image[:, :13].max() == image[:, 51:].max() == 0
 
 
-def test_a_point_far_outside_leaves_the_inner_part_of_its_line() -> None:
+def test_a_line_to_a_point_far_outside_is_clipped() -> None:
     row = dict.fromkeys(JAW, (0.5, 0.5))
     row[JAW[8]] = (900.0, 0.5)
     (image,) = draw_sketches(only(row), SIZE)
@@ -57,7 +57,7 @@ def test_a_point_far_outside_leaves_the_inner_part_of_its_line() -> None:
 
 
 @given(arrays(np.float64, (1, 131, 2), elements=st.floats(-1e6, 1e6)))
-def test_wild_points_are_survived(points: NDArray[np.float64]) -> None:
+def test_extreme_points_are_accepted(points: NDArray[np.float64]) -> None:
     sketch = draw_sketches(points, SIZE)
     assert sketch.shape == (1, SIZE, SIZE)
     assert sketch.dtype == np.uint8
@@ -65,12 +65,12 @@ def test_wild_points_are_survived(points: NDArray[np.float64]) -> None:
 
 @given(POINTS)
 @settings(max_examples=25)
-def test_a_batch_is_its_members_drawn_singly(points: NDArray[np.float64]) -> None:
+def test_a_batch_equals_its_sketches_drawn_one_by_one(points: NDArray[np.float64]) -> None:
     singly = np.concatenate([draw_sketches(each[None], SIZE) for each in points])
     assert np.array_equal(draw_sketches(points, SIZE), singly)
 
 
-def test_an_empty_batch_is_an_empty_batch() -> None:
+def test_an_empty_batch_gives_an_empty_batch() -> None:
     assert draw_sketches(np.zeros((0, 131, 2)), SIZE).shape == (0, SIZE, SIZE)
 
 

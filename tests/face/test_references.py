@@ -28,23 +28,23 @@ def mouths(openings: list[float]) -> NDArray[np.float64]:
     return points
 
 
-def test_the_papers_pool_is_a_fifth_of_the_frames_within_bounds() -> None:
+def test_the_pool_of_the_paper_is_a_fifth_of_the_frames_within_bounds() -> None:
     assert [paper_pool_size(frames) for frames in (1, 3, 20, 60, 500)] == [1, 3, 5, 12, 25]
 
 
-def test_pool_lies_at_even_ranks_of_opening() -> None:
+def test_pool_is_at_even_ranks_of_opening() -> None:
     openings = [0.1 * rank for rank in (4, 0, 8, 2, 6, 1, 3, 5, 7)]
     chosen = choose_pool(mouths(openings), count=5)
     assert np.allclose(np.array(openings)[chosen], [0, 0.2, 0.4, 0.6, 0.8])
 
 
-def test_the_sharpest_near_a_rank_is_taken() -> None:
+def test_the_sharpest_frame_near_a_rank_is_chosen() -> None:
     sharpness = np.full(9, 10.0)
     sharpness[[3, 5]] = 20
     assert choose_pool(mouths(list(np.linspace(0, 0.3, 9))), sharpness, 3).tolist()[1] in (3, 5)
 
 
-def test_blurred_and_turned_frames_are_left_out_while_others_suffice() -> None:
+def test_blurred_and_turned_frames_are_skipped_if_others_suffice() -> None:
     points = mouths(list(np.linspace(0, 0.3, 20)))
     points[0, ranks((4,))[0], 0] = 0.79
     assert turn(points)[0] > 0.9 > 0.1 > turn(points)[1]
@@ -56,7 +56,7 @@ def test_blurred_and_turned_frames_are_left_out_while_others_suffice() -> None:
 
 
 @given(st.integers(1, 40), st.integers(1, 25))
-def test_as_many_as_asked_from_any_number_of_frames(frames: int, count: int) -> None:
+def test_the_pool_has_the_requested_size_for_any_number_of_frames(frames: int, count: int) -> None:
     rng = np.random.default_rng(frames)
     points = mouths(rng.random(frames).tolist())
     chosen = choose_pool(points, rng.random(frames) + 0.5, count)
@@ -73,36 +73,36 @@ def test_distance_of_a_uniform_shift_is_the_weighted_shift() -> None:
     assert distances(still + np.array((0.03, 0.04)), still)[0, 0] == pytest.approx(0.05 * np.sqrt(3.5), rel=1e-4)
 
 
-def test_of_two_alike_the_one_filmed_in_the_same_place_costs_less() -> None:
+def test_references_at_the_same_position_cost_less() -> None:
     target, pool = mouths([0.1]), mouths([0.1, 0.1, 0.1])
     at = np.array([[[0, 0], [0.5, 0]]], np.float32)
     cost = costs(target, pool, at, at + np.array([0, 0.02, 0.7], np.float32)[:, None, None])
     np.testing.assert_allclose(cost - cost[0, 0], [[0, 0.4 * 0.02 * 2**0.5, 0.4 * 0.05]], atol=2e-3)
 
 
-def test_as_many_references_as_there_are_unless_they_are_very_many() -> None:
+def test_the_pool_holds_all_frames_up_to_60() -> None:
     assert [len(choose_pool(mouths([0.1] * frames))) for frames in (1, 20, 500)] == [1, 20, 60]
 
 
-def test_nearest_finds_the_same_mouth_first() -> None:
+def test_nearest_returns_the_same_mouth_first() -> None:
     pool = mouths([0.0, 0.1, 0.2, 0.3])
     assert nearest(distances(mouths([0.21]), pool), 2, sticky=False).tolist() == [[2, 3]]
 
 
-def test_a_small_pool_serves_whole() -> None:
+def test_a_small_pool_is_used_completely() -> None:
     pool = mouths([0.2, 0.1])
     assert nearest(distances(mouths([0.1]), pool), 3).tolist() == [[1, 0]]
     assert nearest(distances(mouths([0.1, 0.1, 0.1]), pool), 3).tolist() == [[1, 0]] * 3
 
 
-def test_choice_does_not_flicker_between_two_that_are_equally_near() -> None:
+def test_choice_does_not_flicker_between_equal_references() -> None:
     pool = mouths([0.0, 0.1, 0.9])
     trembling = mouths([0.05 + 0.004 * (-1) ** frame for frame in range(30)])
     chosen = nearest(distances(trembling, pool), 1)
     assert len(np.unique(chosen)) == 1
 
 
-def test_choice_follows_a_mouth_that_opens() -> None:
+def test_choice_follows_an_opening_mouth() -> None:
     pool = mouths([0.0, 0.15, 0.3])
     opening = np.linspace(0, 0.3, 40).tolist()
     chosen = nearest(distances(mouths(opening), pool), 1)[:, 0]
@@ -119,7 +119,7 @@ def test_references_in_use_keep_their_slots() -> None:
     assert all(len(set(row)) == 2 for row in chosen.tolist())
 
 
-def test_blur_lowers_sharpness() -> None:
+def test_blur_reduces_sharpness() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype(np.uint8)
     smooth = ((noise[:-1].astype(int) + noise[1:]) // 2).astype(np.uint8)
     assert sharpness_of(noise) > 2 * sharpness_of(smooth)

@@ -25,14 +25,14 @@ def gradient(width: int, height: int) -> NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize(("frames", "stride"), [(MOST, 1), (MOST + 1, 2), (4 * MOST, 4), (4 * MOST + 1, 8)])
-def test_they_stay_evenly_spread_over_time(frames: int, stride: int) -> None:
+def test_candidates_are_evenly_spaced_in_time(frames: int, stride: int) -> None:
     candidates = Candidates(16)
     for index in range(frames):
         candidates.offer(Frame(gradient(20, 20), index / 25, index), points(10, 5, 5))
     assert [candidate.frame for candidate in candidates.kept] == list(range(0, frames, stride))
 
 
-def test_their_crops_are_those_of_the_whole_picture() -> None:
+def test_crops_of_candidates_equal_crops_of_the_whole_picture() -> None:
     """Also where the smoothed crop lies a little beside the frame's own."""
     image, candidates = gradient(300, 200), Candidates(32)
     candidates.offer(Frame(image, 0.0, 7), points(60, 100, 80))
@@ -42,7 +42,7 @@ def test_their_crops_are_those_of_the_whole_picture() -> None:
     assert (candidate.crop(transform, 32) == crop.crop_image(image, transform, 32)).all()
 
 
-def test_of_a_large_face_they_are_as_small_as_the_crop_allows() -> None:
+def test_candidates_of_a_large_face_are_reduced_to_the_crop_size() -> None:
     """Else 75 of a 4K film would fill a gigabyte."""
     image, candidates = gradient(3840, 2160), Candidates(64)
     candidates.offer(Frame(image, 0.0, 0), points(1500, 1100, 500))

@@ -32,7 +32,7 @@ def moving(seen: Iterable[int]) -> list[Seen]:
     return [(0, {0: mesh(x=40 + 2 * index)} if index in set(seen) else {}) for index in range(35)]
 
 
-def test_shots_are_told_apart_and_number_their_frames() -> None:
+def test_shots_are_separated_and_number_their_frames() -> None:
     found = shots([(0, {0: mesh()})] * 3 + [(1, {})] * 2 + [(2, {0: mesh(), 1: mesh(50)})] * 4)
     assert [(shot.number, shot.first, shot.last, len(shot.faces)) for shot in found] == [
         (0, 0, 2, 1),
@@ -68,7 +68,7 @@ def test_points_are_in_crop_units() -> None:
     )
 
 
-def test_scores_of_lost_frames_lie_between_their_neighbors() -> None:
+def test_scores_of_lost_frames_are_interpolated() -> None:
     frames = moving([0, 1, 4, 5])
     (shot,) = track_shots(film(35), ScriptedTracker(frames, score=0.5), bridge=2)  # type: ignore[arg-type]
     (stretch,) = shot.faces[0].stretches
@@ -90,7 +90,7 @@ def test_the_main_face_is_largest_by_area_times_frames() -> None:
     assert main_face(longer.faces) is longer.faces[1]  # 12 frames of 4 beat 42 frames of 1
 
 
-def test_boxes_tell_width_height_and_place() -> None:
+def test_boxes_give_width_height_and_position() -> None:
     found = mesh(100, 10, 20)
     (shot,) = shots([(0, {0: found})] * 4)
     low, high = found.min(0), found.max(0)
@@ -100,7 +100,7 @@ def test_boxes_tell_width_height_and_place() -> None:
     assert face.place == pytest.approx(((low + high) / 2).tolist())
 
 
-def test_a_long_shot_comes_in_parts_of_bounded_length() -> None:
+def test_a_long_shot_is_split_into_parts_of_bounded_length() -> None:
     found = shots([(0, {0: mesh()})] * 60, longest=1.0)
     assert [(shot.number, shot.first, shot.last) for shot in found] == [(0, 0, 24), (0, 25, 49), (0, 50, 59)]
     assert [len(shot.faces[0].stretches[0]) for shot in found] == [25, 25, 10]
@@ -119,7 +119,7 @@ def test_crops_end_with_the_film() -> None:
     assert len(list(crop_frames(film(12), shot.faces[0].stretches[0], 16))) == 12
 
 
-def test_crops_show_the_face_where_its_points_are() -> None:
+def test_crops_are_aligned_with_their_points() -> None:
     image = np.random.default_rng(0).integers(0, 256, (200, 200, 3)).astype(np.uint8)
     (shot,) = shots([(0, {0: mesh()})] * 3)
     (stretch,) = shot.faces[0].stretches
@@ -129,7 +129,7 @@ def test_crops_show_the_face_where_its_points_are() -> None:
 
 
 @pytest.mark.parametrize("settings", [{"whole_mesh": True, "longest": 30.0}, {"candidate_size": 32, "bridge": 3}])
-def test_ten_minutes_take_no_more_memory_than_their_geometry(settings: dict[str, object]) -> None:
+def test_a_long_film_takes_only_the_memory_of_its_geometry(settings: dict[str, object]) -> None:
     """One shot of 4,000 frames, as of an animation: its crops of 128 pixels would take 190 MB."""
     count, image = 4_000, np.zeros((200, 200, 3), np.uint8)
     found = mesh(60)

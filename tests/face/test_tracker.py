@@ -109,7 +109,7 @@ def who(faces: list[TrackedFace], actors: list[Actor]) -> dict[str, int]:
     return {a.name: f.face for a in actors for f in faces if np.abs(f.mesh - a.mesh).max() < 1}
 
 
-def test_one_face_is_detected_once_and_then_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_face_is_detected_once_and_then_tracked(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage(lambda t: [Actor("a", 100 + 4 * t, 200)])
     tracked = play(monkeypatch, stage, 60)
     assert all(who(f.faces, stage.scene(t)) == {"a": 0} for t, f in enumerate(tracked))
@@ -118,7 +118,7 @@ def test_one_face_is_detected_once_and_then_followed(monkeypatch: pytest.MonkeyP
     assert tracked[5].faces[0].box == pytest.approx((70, 150, 170, 250), abs=1e-3)
 
 
-def test_a_jump_is_found_again_in_the_same_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_face_that_jumps_is_detected_again_in_the_same_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage(lambda t: [Actor("a", 200 if t < 10 else 280, 200)])
     tracked = play(monkeypatch, stage, 15)
     assert [len(f.faces) for f in tracked] == [1] * 15
@@ -126,14 +126,14 @@ def test_a_jump_is_found_again_in_the_same_frame(monkeypatch: pytest.MonkeyPatch
     assert {f.faces[0].face for f in tracked} == {0}
 
 
-def test_an_unseen_face_is_absent_and_keeps_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_face_that_disappears_is_absent_and_keeps_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage(lambda t: [] if 10 <= t < 30 else [Actor("a", 200 + 0.5 * t, 200)])
     tracked = play(monkeypatch, stage, 50)
     assert [t for t, f in enumerate(tracked) if not f.faces] == list(range(10, 30))
     assert {face.face for f in tracked for face in f.faces} == {0}
 
 
-def test_a_face_elsewhere_is_someone_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_face_at_another_position_gets_a_new_number(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage(lambda t: [Actor("a", 100, 100, 60)] if t < 10 else [Actor("b", 500, 300, 60)])
     tracked = play(monkeypatch, stage, 20)
     assert tracked[-1].faces[0].face == 1
@@ -161,21 +161,21 @@ def test_the_largest_faces_are_kept_first(monkeypatch: pytest.MonkeyPatch) -> No
     assert who(tracked[-1].faces, actors) == {"large": 0, "middle": 1}
 
 
-def test_a_latecomer_is_found_within_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_face_that_enters_late_is_found_within_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = Actor("a", 150, 200), Actor("b", 450, 200)
     tracked = play(monkeypatch, Stage(lambda t: [first, second] if t >= 20 else [first]), 50, max_faces=2)
     assert next(t for t, f in enumerate(tracked) if len(f.faces) == 2) < 40
     assert who(tracked[-1].faces, [first, second]) == {"a": 0, "b": 1}
 
 
-def test_the_smallest_faces_are_searched_at_first_and_every_fourth_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_finest_tiles_are_searched_first_and_every_fourth_time(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage(lambda t: [Actor("a", 150, 200)])
     play(monkeypatch, stage, 120, max_faces=2)
     assert stage.searches == [0, 16, 32, 48, 64, 80, 96, 112]
     assert stage.small == [0, 48, 112]
 
 
-def test_a_cut_starts_a_shot_and_its_numbers_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cut_starts_a_new_shot_and_new_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lipsmith.face.tracker.CutDetector", lambda: lambda image: image[0, 0, 0] == 10)
     stage = Stage(lambda t: [Actor("a", 200 if t < 10 else 210, 200)])
     tracked = play(monkeypatch, stage, 20)
@@ -185,7 +185,7 @@ def test_a_cut_starts_a_shot_and_its_numbers_anew(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("pull", [-0.3, 0.3, 0.8])
-def test_a_still_picture_comes_to_rest_at_once(monkeypatch: pytest.MonkeyPatch, pull: float) -> None:
+def test_a_still_picture_has_a_constant_mesh(monkeypatch: pytest.MonkeyPatch, pull: float) -> None:
     actor = Actor("a", 200, 200)
     monkeypatch.setitem(
         globals(), "detected", lambda a: Detection((155, 145, 255, 255), a.mesh[[33, 263, 0, 0, 0, 0]], 0.9)
@@ -203,7 +203,7 @@ def test_the_crop_moves_by_no_more_than_the_excess() -> None:
     assert moved.angle == pytest.approx(0.08)
 
 
-def test_two_tracks_on_one_face_become_one() -> None:
+def test_two_tracks_of_one_face_are_merged() -> None:
     def track(number: int, x: float) -> Track:
         sighting = Sighting(Actor("", x, 0).mesh, 1.0, Square(x, 0, 150))
         return Track(number, sighting, sighting.crop)
@@ -214,7 +214,7 @@ def test_two_tracks_on_one_face_become_one() -> None:
     assert without_duplicates([(far, other), (near, one)]) == [(near, one)]
 
 
-def test_assignment_takes_the_least_surprising_pair_first() -> None:
+def test_assignment_takes_the_pair_of_lowest_cost_first() -> None:
     tracks = [
         Track(number, sighting, sighting.crop, missed=1)
         for number, x in enumerate((0, 100))

@@ -29,7 +29,7 @@ def people(clips: Path) -> list[list[Picture]]:
     return [pictures(path, 12) for path in list(by_person.values())[:3]]
 
 
-def test_every_frame_has_the_one_face(people: list[list[Picture]]) -> None:
+def test_one_face_is_found_in_every_frame(people: list[list[Picture]]) -> None:
     for film in people:
         tracker = FaceTracker()
         tracked = [tracker.track(image) for image in film]
@@ -38,7 +38,7 @@ def test_every_frame_has_the_one_face(people: list[list[Picture]]) -> None:
         assert min(frame.faces[0].score for frame in tracked) > 0.9
 
 
-def test_parts_of_the_face_are_in_order(people: list[list[Picture]]) -> None:
+def test_facial_features_are_in_order(people: list[list[Picture]]) -> None:
     for film in people:
         mesh = FaceTracker().track(film[0]).faces[0].mesh
         brow, eye, nose, lip, chin = mesh[[105, 159, 1, 0, 152], 1]
@@ -46,7 +46,7 @@ def test_parts_of_the_face_are_in_order(people: list[list[Picture]]) -> None:
         assert mesh[33, 0] < mesh[133, 0] < mesh[362, 0] < mesh[263, 0]
 
 
-def test_mirrored_and_turned_pictures_give_mirrored_and_turned_meshes(people: list[list[Picture]]) -> None:
+def test_mirrored_and_rotated_pictures_give_mirrored_and_rotated_meshes(people: list[list[Picture]]) -> None:
     image = people[0][0]
     height, width = image.shape[:2]
     mesh = FaceTracker().track(image).faces[0].mesh
@@ -62,7 +62,7 @@ def test_mirrored_and_turned_pictures_give_mirrored_and_turned_meshes(people: li
 
 
 @pytest.mark.parametrize("quarters", [1, 2, 3])
-def test_a_face_on_its_side_or_head_is_not_misread(people: list[list[Picture]], quarters: int) -> None:
+def test_a_face_sideways_or_upside_down_has_a_correct_mesh(people: list[list[Picture]], quarters: int) -> None:
     image = people[0][0]
     lips = FaceTracker().track(image).faces[0].mesh[list(INNER_LIP)].mean(0)
     middle = np.array(image.shape[1::-1]) / 2
@@ -80,7 +80,7 @@ def test_a_still_picture_has_a_still_mesh(people: list[list[Picture]]) -> None:
         assert np.abs(meshes - meshes[0]).max() < 0.1
 
 
-def test_a_small_face_in_a_wide_frame(people: list[list[Picture]]) -> None:
+def test_a_small_face_in_a_wide_frame_is_found(people: list[list[Picture]]) -> None:
     image = people[1][0]
     x0, _, x1, _ = FaceTracker().track(image).faces[0].box
     scale = 60 / (x1 - x0)
@@ -92,7 +92,7 @@ def test_a_small_face_in_a_wide_frame(people: list[list[Picture]]) -> None:
     assert face.box[2] - face.box[0] == pytest.approx(60, abs=6)
 
 
-def test_cut_between_two_people(people: list[list[Picture]]) -> None:
+def test_a_cut_between_two_people_starts_a_new_shot(people: list[list[Picture]]) -> None:
     first, second = people[0], people[1]
     height, width = first[0].shape[:2]
     film = first + [np.asarray(cv2.resize(image, (width, height)), np.uint8) for image in second]
@@ -102,7 +102,7 @@ def test_cut_between_two_people(people: list[list[Picture]]) -> None:
     assert tracked[len(first)].faces[0].detected
 
 
-def test_both_of_two_people_are_followed(people: list[list[Picture]]) -> None:
+def test_two_people_are_both_tracked(people: list[list[Picture]]) -> None:
     pairs = [
         np.hstack([cv2.resize(image, (300, 300)) for image in pair]) for pair in zip(people[0], people[2], strict=True)
     ]
@@ -114,6 +114,6 @@ def test_both_of_two_people_are_followed(people: list[list[Picture]]) -> None:
 
 
 @pytest.mark.parametrize("shape", [(360, 640), (48, 48), (20, 900)])
-def test_no_face_in_a_gray_frame(shape: tuple[int, int]) -> None:
+def test_a_gray_frame_has_no_face(shape: tuple[int, int]) -> None:
     tracker = FaceTracker()
     assert all(tracker.track(np.full((*shape, 3), 128, np.uint8)).faces == [] for _ in range(3))

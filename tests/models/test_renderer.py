@@ -73,7 +73,7 @@ def inputs(k: int = 2, m: int = 2, batch: int = 2) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def test_encoded_once_and_rendered_is_the_plain_forward() -> None:
+def test_encode_and_render_equals_forward() -> None:
     network, x = lively(), inputs(k=3, m=4)
     fine, coarse = network.encode_reference(x["reference_images"].flatten(0, 1), x["reference_sketches"].flatten(0, 1))
     lips = network.encode_lip(x["lip_images"].flatten(0, 1), x["lip_sketches"].flatten(0, 1))
@@ -92,7 +92,7 @@ def test_encoded_once_and_rendered_is_the_plain_forward() -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("alignment", ["flow", "none"])
-def test_the_targets_lower_half_is_not_seen(alignment: str) -> None:
+def test_the_lower_half_of_the_target_has_no_effect(alignment: str) -> None:
     network = lively(replace(TINY, alignment=alignment))
     x = inputs()
     noisy = x["target"].clone()
@@ -105,14 +105,14 @@ def test_the_targets_lower_half_is_not_seen(alignment: str) -> None:
 
 
 @torch.no_grad()
-def test_the_upper_half_is_the_targets_own() -> None:
+def test_the_upper_half_is_copied_from_the_target() -> None:
     x = inputs()
     half = SIZE // 2
     assert torch.equal(lively()(**x).image[..., :half, :], x["target"][..., :half, :])
 
 
 @torch.no_grad()
-def test_equal_points_leave_the_reference_where_it_is() -> None:
+def test_equal_points_leave_the_reference_unchanged() -> None:
     network, x = Renderer(TINY).eval(), inputs(k=1)
     x["reference_points"], x["reference_still"] = x["points"][:, None].clone(), x["still"][:, None].clone()
     x["target"] = x["reference_images"][:, 0].clone()
@@ -121,7 +121,7 @@ def test_equal_points_leave_the_reference_where_it_is() -> None:
 
 
 @torch.no_grad()
-def test_a_shifted_reference_is_flowed_back() -> None:
+def test_a_shifted_reference_is_warped_back() -> None:
     network, x = Renderer(TINY).eval(), inputs(k=1)
     shift = 3  # pixels to the right, in the reference
     whole = torch.rand(2, 3, SIZE, SIZE + shift)
@@ -139,7 +139,7 @@ def test_a_shifted_reference_is_flowed_back() -> None:
 @pytest.mark.parametrize(
     ("part", "changed"), [("alignment", "reference_points"), ("lips", "lip_images"), ("audio", "mel")]
 )
-def test_an_ablation_takes_its_input_away(part: Part, changed: str) -> None:
+def test_an_ablation_removes_the_effect_of_its_input(part: Part, changed: str) -> None:
     x = inputs()
     other = x | {changed: x[changed] + 0.1 * torch.rand_like(x[changed])}
     without = lively(TINY.without([part]))
@@ -149,7 +149,7 @@ def test_an_ablation_takes_its_input_away(part: Part, changed: str) -> None:
 
 
 @pytest.mark.parametrize("parts", [(), ("alignment",), ("lips",), ("audio",)])
-def test_no_weight_is_trained_in_vain(parts: tuple[Part, ...]) -> None:
+def test_every_weight_receives_a_gradient(parts: tuple[Part, ...]) -> None:
     network = lively(TINY.without(parts))
     network(**inputs()).image.sum().backward()
     # Several processes wait for the gradient of every one.
@@ -157,7 +157,7 @@ def test_no_weight_is_trained_in_vain(parts: tuple[Part, ...]) -> None:
 
 
 @torch.no_grad()
-def test_without_lips_their_features_are_zero_and_nothing_is_learned() -> None:
+def test_without_lips_features_are_zero_and_without_parameters() -> None:
     whole, without = lively(), lively(TINY.without(["lips"]))
     picture = torch.rand(3, 3, SIZE, SIZE), torch.rand(3, 1, SIZE, SIZE)
     assert torch.equal(without.encode_lip(*picture), torch.zeros_like(whole.encode_lip(*picture)))
@@ -166,12 +166,12 @@ def test_without_lips_their_features_are_zero_and_nothing_is_learned() -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize(("k", "m"), [(1, 1), (5, 1), (1, 7)])
-def test_references_and_lips_may_be_any_number(k: int, m: int) -> None:
+def test_any_number_of_references_and_lips_is_accepted(k: int, m: int) -> None:
     assert lively()(**inputs(k=k, m=m)).image.shape == (2, 3, SIZE, SIZE)
 
 
 @torch.no_grad()
-def test_the_same_reference_thrice_is_as_once() -> None:
+def test_a_repeated_reference_changes_nothing() -> None:
     # In float64: the image of random weights is large, and another order of summing shows in its last places.
     network, x = lively().double(), {name: value.double() for name, value in inputs(k=1, m=1).items()}
     of_references = ("reference_images", "reference_sketches", "reference_points", "reference_still")
@@ -180,14 +180,14 @@ def test_the_same_reference_thrice_is_as_once() -> None:
     torch.testing.assert_close(network(**thrice).image, network(**x).image, atol=1e-9, rtol=0)
 
 
-def test_the_untrained_network_shows_its_references() -> None:
+def test_the_untrained_network_outputs_its_references() -> None:
     x = inputs()
     rendered = Renderer(TINY).eval()(**x)
     below = rendered.aligned[..., SIZE // 2 - TINY.top :, :]
     torch.testing.assert_close(rendered.image[..., SIZE // 2 :, :], below)
 
 
-def test_sizes_that_do_not_divide_are_refused() -> None:
+def test_sizes_that_are_not_divisible_are_refused() -> None:
     with pytest.raises(ValueError, match="multiple of 8"):
         RendererConfig(face_size=30)
 
@@ -203,7 +203,7 @@ def test_flow_follows_the_nearest_landmark() -> None:
     torch.testing.assert_close(remoteness[0, 0, 4, [0, 3]], distance / 0.01**2)
 
 
-def test_still_flow_is_the_way_between_two_crops_of_a_picture() -> None:
+def test_still_flow_is_the_offset_of_two_crops_of_a_picture() -> None:
     grid = region_grid(16, 0, 2)
     crop, reference = (
         fit(angle, zoom, x, y) for angle, zoom, x, y in ((0.1, 0.005, 0.2, -0.3), (-0.2, 0.008, -0.5, 0.1))
@@ -220,7 +220,7 @@ def fit(angle: float, zoom: float, x: float, y: float) -> NDArray[np.float64]:
 
 
 @torch.no_grad()
-def test_a_darker_reference_is_brought_into_the_targets_light() -> None:
+def test_a_darker_reference_is_adjusted_to_the_light_of_the_target() -> None:
     light = LightMatch(TINY)
     aligned = torch.full((1, 3, SIZE - TINY.top, SIZE), 0.4)
     known = torch.zeros_like(aligned)
@@ -233,7 +233,7 @@ def test_a_darker_reference_is_brought_into_the_targets_light() -> None:
 
 
 @torch.no_grad()
-def test_what_is_far_from_the_face_stands_still() -> None:
+def test_background_far_from_the_face_is_unchanged() -> None:
     network, x = Renderer(TINY).eval(), inputs(k=1)
     x["target"] = x["reference_images"][:, 0].clone()
     x["points"] = 0.5 + 0.05 * (x["points"] - 0.5)
@@ -250,7 +250,7 @@ def test_a_warp_by_half_a_pixel_is_a_mean_and_stops_at_the_border() -> None:
 
 
 @torch.no_grad()
-def test_channels_that_fill_a_block_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_padding_channels_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     network, x = lively(), inputs()
     trained = network(**x).image
     monkeypatch.setattr("lipsmith.models.renderer.alignment.is_exporting", lambda: True)
@@ -258,7 +258,7 @@ def test_channels_that_fill_a_block_change_nothing(monkeypatch: pytest.MonkeyPat
     torch.testing.assert_close(network(**x).image, trained, atol=1e-6, rtol=0)
 
 
-def test_what_is_exported_equals_what_is_trained() -> None:
+def test_exported_operations_equal_the_trained_ones() -> None:
     random = torch.Generator().manual_seed(0)
     features, points = torch.rand(2, 3, 16, 16, generator=random), torch.rand(2, 131, 2, generator=random)
     positions = 1.4 * torch.rand(2, 5, 7, 2, generator=random) - 0.2
@@ -280,14 +280,14 @@ def test_modulation_scales_and_shifts() -> None:
     )
 
 
-def test_an_untrained_guide_changes_little_but_something() -> None:
+def test_an_untrained_guide_has_a_small_effect() -> None:
     scale, shift = Modulator(3, 4, 5)(torch.rand(2, 3, 6, 6))
     assert scale.shape == shift.shape == (2, 4, 6, 6)
     assert 0 < scale.abs().max() < 0.5
     assert 0 < shift.abs().max() < 0.5
 
 
-def test_sharpened_references_keep_flat_places_and_gain_what_a_blur_takes() -> None:
+def test_sharpening_keeps_flat_areas_and_adds_the_detail_that_a_blur_removes() -> None:
     step = torch.tensor([0.0, 0.0, 0.0, 1.0, 1.0, 1.0]).expand(2, 3, 6, 6)
     found = Prefilter(0.4)(step)
     # A 3x3 binomial blur takes a quarter of a step from its one side and gives it to the other.
@@ -295,7 +295,7 @@ def test_sharpened_references_keep_flat_places_and_gain_what_a_blur_takes() -> N
     torch.testing.assert_close(found, expected.expand(2, 3, 6, 6))
 
 
-def test_a_prefilter_makes_up_for_sampling_between_pixels() -> None:
+def test_the_prefilter_compensates_sampling_between_pixels() -> None:
     axis = torch.arange(32) / 32
 
     def wave(shift: float) -> Tensor:
@@ -310,7 +310,7 @@ def test_a_prefilter_makes_up_for_sampling_between_pixels() -> None:
     assert filtered < 0.5 * plain
 
 
-def test_context_is_zero_at_first_and_then_sees_far_and_the_other_references() -> None:
+def test_context_starts_at_zero_and_then_uses_distant_pixels_and_all_references() -> None:
     torch.manual_seed(0)
     context, features = Context(4, 8), torch.rand(4, 4, 20, 32)
     assert torch.equal(context(features, 2), features)
@@ -323,7 +323,7 @@ def test_context_is_zero_at_first_and_then_sees_far_and_the_other_references() -
     assert not difference[2:].any(), "the other target's references"
 
 
-def test_sub_pixels_of_unlike_kernels_leave_no_lattice() -> None:
+def test_different_kernels_of_sub_pixels_leave_no_lattice() -> None:
     torch.manual_seed(0)
     up = upsample(3, 2)
     torch.nn.init.normal_(up[0].weight)
@@ -342,7 +342,7 @@ def test_blocks_of_the_decoder_change_nothing_at_first() -> None:
         assert torch.equal(plain(**inputs()).image, grown(**inputs()).image)
 
 
-def test_with_alignment_frozen_only_what_paints_can_learn() -> None:
+def test_with_frozen_alignment_only_the_decoder_is_trained() -> None:
     network = Renderer(TINY)
     network.freeze_alignment()
     learning = {name.partition(".")[0] for name, weight in network.named_parameters() if weight.requires_grad}

@@ -34,18 +34,20 @@ def test_config_names_every_weight_file_with_its_hash(tmp_path: Path) -> None:
     assert found.config["files"] == {"speech.onnx": hashlib.sha256(b"a network").hexdigest()}
 
 
-def test_a_name_is_looked_up_in_the_users_home(user_home: Path) -> None:
+def test_a_name_is_searched_in_the_users_home(user_home: Path) -> None:
     make_model(user_home / "models" / "mine")
     assert find_model("mine").path == user_home / "models" / "mine"
     assert "mine" in model_names()
 
 
-def test_a_name_may_hold_a_version(user_home: Path) -> None:
+def test_a_name_may_contain_a_version(user_home: Path) -> None:
     make_model(user_home / "models" / "mine-1.2")
     assert find_model("mine-1.2").path == user_home / "models" / "mine-1.2"
 
 
-def test_a_path_is_never_taken_as_a_name(user_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_is_never_interpreted_as_a_name(
+    user_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_model(user_home / "models" / "mine")
     make_model(tmp_path / "mine")
     monkeypatch.chdir(tmp_path)
@@ -53,13 +55,13 @@ def test_a_path_is_never_taken_as_a_name(user_home: Path, tmp_path: Path, monkey
     assert find_model(Path("mine")).path.resolve() == tmp_path / "mine"
 
 
-def test_an_unknown_name_says_which_are_known(user_home: Path) -> None:
+def test_an_unknown_name_lists_the_known_ones(user_home: Path) -> None:
     make_model(user_home / "models" / "mine")
     with pytest.raises(WeightsError, match=r"no model 'slow'.*mine"):
         find_model("slow")
 
 
-def test_models_that_do_not_dub_are_told_from_those_that_do(user_home: Path) -> None:
+def test_an_unknown_name_lists_models_with_their_kind(user_home: Path) -> None:
     judge = user_home / "models" / "judge"
     judge.mkdir(parents=True)
     write_config(judge, {"kind": "sync"})
@@ -70,7 +72,7 @@ def test_models_that_do_not_dub_are_told_from_those_that_do(user_home: Path) -> 
         find_model("slow")
 
 
-def test_settings_of_a_model_that_dubs(tmp_path: Path) -> None:
+def test_settings_are_read_from_the_config(tmp_path: Path) -> None:
     sizes = {"face_size": 64, "references_per_frame": 3, "lips": 5, "window": 15}
     folder = ModelFolder(tmp_path / "mine", {**sizes, "of a later version": 1})
     assert folder.settings == ModelConfig(name="mine", **sizes)
@@ -86,7 +88,7 @@ def test_settings_of_a_model_that_dubs(tmp_path: Path) -> None:
         ({}, "window is missing"),
     ],
 )
-def test_settings_that_make_no_sense(tmp_path: Path, change: dict[str, object], reason: str) -> None:
+def test_invalid_settings_are_a_weights_error(tmp_path: Path, change: dict[str, object], reason: str) -> None:
     sizes: dict[str, object] = {"face_size": 64, "references_per_frame": 3, "lips": 5}
     if change:
         sizes |= {"window": 15, **change}
@@ -96,7 +98,7 @@ def test_settings_that_make_no_sense(tmp_path: Path, change: dict[str, object], 
     assert "config.json" in str(caught.value)
 
 
-def test_a_changed_file_is_refused(tmp_path: Path) -> None:
+def test_a_modified_file_is_refused(tmp_path: Path) -> None:
     folder = make_model(tmp_path / "mine")
     find_model(folder)
     (folder / "speech.onnx").write_bytes(b"another network")
@@ -104,7 +106,7 @@ def test_a_changed_file_is_refused(tmp_path: Path) -> None:
         find_model(folder)
 
 
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     folder = make_model(tmp_path / "mine")
     (folder / "speech.onnx").unlink()
     with pytest.raises(WeightsError, match=r"speech\.onnx is missing"):
@@ -112,18 +114,18 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"files": 3}'])
-def test_a_damaged_config_is_told(tmp_path: Path, text: str) -> None:
+def test_a_damaged_config_is_reported(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(WeightsError, match="config"):
         find_model(tmp_path)
 
 
-def test_missing_third_party_weights_say_where_to_get_them(user_home: Path) -> None:
+def test_missing_third_party_weights_name_their_source(user_home: Path) -> None:
     with pytest.raises(WeightsError, match=r"syncnet_v2\.model.*robots\.ox\.ac\.uk"):
         third_party("syncnet_v2")
 
 
-def test_third_party_weights_with_a_known_beginning_of_the_hash(user_home: Path) -> None:
+def test_third_party_weights_with_another_hash_prefix_are_refused(user_home: Path) -> None:
     folder = user_home / "weights"
     folder.mkdir(parents=True)
     (folder / THIRD_PARTY["vgg19"].file).write_bytes(b"not it")
@@ -131,13 +133,13 @@ def test_third_party_weights_with_a_known_beginning_of_the_hash(user_home: Path)
         third_party("vgg19")
 
 
-def test_third_party_weights_at_hand_are_the_registered_ones(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_available_third_party_weights_match_the_registry(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIPSMITH_HOME", str(shared))
     for name in ("lpips_vgg16", "lpips_alexnet", "sface"):
         assert third_party(name).parent == shared / "weights"
 
 
-def test_home_is_the_platforms_cache_unless_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_home_is_the_platforms_cache_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LIPSMITH_HOME", raising=False)
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", "/elsewhere")
@@ -148,6 +150,6 @@ def test_home_is_the_platforms_cache_unless_named(monkeypatch: pytest.MonkeyPatc
     assert home() == Path.home() / "Library/Caches/lipsmith"
 
 
-def test_every_shipped_model_is_whole() -> None:
+def test_every_shipped_model_is_complete() -> None:
     for name in model_names():
         assert find_model(name).config["files"]

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from lipsmith.models.vgg import VGG, load_vgg
 
 
-def test_the_published_file_and_a_converted_one_are_read(tmp_path: Path) -> None:
+def test_the_published_and_the_converted_weights_are_read(tmp_path: Path) -> None:
     vgg = VGG("vgg19")
     save_file(vgg.state_dict() | {"lin0": torch.ones(1)}, tmp_path / "vgg.safetensors")
     torch.save(vgg.state_dict() | {"classifier.0.bias": torch.ones(1)}, tmp_path / "vgg.pth")

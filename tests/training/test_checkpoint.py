@@ -13,7 +13,7 @@ from lipsmith.training import checkpoint
 from lipsmith.training.checkpoint import load_checkpoint, rng_state, save_checkpoint, save_weights, set_rng_state
 
 
-def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
+def test_a_checkpoint_is_loaded_as_it_was_saved(tmp_path: Path) -> None:
     path = tmp_path / "run" / "checkpoint.pt"
     assert load_checkpoint(path) is None
     save_checkpoint(path, {"step": 3, "weights": {"a": torch.arange(3.0)}})
@@ -24,7 +24,7 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
     assert [item.name for item in path.parent.iterdir()] == ["checkpoint.pt"]
 
 
-def test_an_interrupted_save_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_save_keeps_the_previous_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "checkpoint.pt"
     save_checkpoint(path, {"step": 1})
 
@@ -39,7 +39,7 @@ def test_an_interrupted_save_leaves_the_checkpoint_before(tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize("mask", [0o022, 0o077])
-def test_weights_may_be_read_by_whom_the_umask_lets(tmp_path: Path, mask: int) -> None:
+def test_weights_have_the_permissions_of_the_umask(tmp_path: Path, mask: int) -> None:
     before = os.umask(mask)
     try:
         save_weights(tmp_path / "renderer", {"a": torch.arange(3.0)}, {})
@@ -50,7 +50,7 @@ def test_weights_may_be_read_by_whom_the_umask_lets(tmp_path: Path, mask: int) -
     assert load_file(path)["a"].tolist() == [0, 1, 2]
 
 
-def test_random_numbers_go_on_where_they_were() -> None:
+def test_random_numbers_continue_after_loading() -> None:
     generator = torch.Generator().manual_seed(3)
     saved = rng_state(generator)
     drawn = torch.rand(2, generator=generator), torch.rand(2)

@@ -13,7 +13,7 @@ from lipsmith.training import log as module
 from lipsmith.training.log import Log, Meter
 
 
-def test_the_meter_tells_samples_a_second_and_the_share_of_data(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_meter_reports_samples_per_second_and_the_share_of_data(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter([0.0, 1.0, 2.0, 4.0, 4.0, 9.0, 9.0])
     monkeypatch.setattr(module.time, "perf_counter", lambda: next(ticks))
     meter = Meter(torch.device("cpu"))
@@ -24,7 +24,7 @@ def test_the_meter_tells_samples_a_second_and_the_share_of_data(monkeypatch: pyt
     assert meter.read() == pytest.approx({"samples_per_second": 0.0, "data_share": 0.0})
 
 
-def test_a_run_that_continues_forgets_what_came_after_its_checkpoint(tmp_path: Path) -> None:
+def test_a_resumed_run_drops_rows_after_its_checkpoint(tmp_path: Path) -> None:
     first = Log(tmp_path, 0)
     for step in (10, 20, 30):
         first.add("train", {"l1": step / 100}, step, step / 60)
@@ -38,7 +38,7 @@ def test_a_run_that_continues_forgets_what_came_after_its_checkpoint(tmp_path: P
     assert rows[2] == {"step": 30, "minutes": 0.5, "val/score": 0.123457}
 
 
-def test_all_processes_but_the_first_report_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_only_the_first_process_reports(caplog: pytest.LogCaptureFixture) -> None:
     silent = Log(None, 0)
     with caplog.at_level(logging.INFO, "lipsmith"):
         silent.say("a line")

@@ -85,7 +85,7 @@ def rows(run: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
 
 
-def test_it_learns_and_keeps_the_best_with_its_card(tmp_path: Path) -> None:
+def test_training_keeps_the_best_weights_with_their_record(tmp_path: Path) -> None:
     task = Line(replace(CONFIG, steps=60, minutes=30.0, validate_every=20))
     best = fit(task, at(tmp_path))
     assert best["score"] > -0.2
@@ -97,7 +97,7 @@ def test_it_learns_and_keeps_the_best_with_its_card(tmp_path: Path) -> None:
     assert task.trials == [2, None, None, None]
 
 
-def test_stop_and_resume_is_as_not_stopping(tmp_path: Path) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     whole = fit(Line(), at(tmp_path / "whole"))
     with pytest.raises(KeyboardInterrupt):
         fit(Line(), at(tmp_path / "stopped"), stop_at(9))
@@ -118,7 +118,7 @@ def test_stop_and_resume_is_as_not_stopping(tmp_path: Path) -> None:
     assert [row["step"] for row in logs[0]] == [3, 5, 6, 9, 10, 12, 12]
 
 
-def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
+def test_a_finished_run_is_not_trained_further(tmp_path: Path) -> None:
     best = fit(Line(), at(tmp_path))
     before = (tmp_path / "log.jsonl").read_text()
     again = Line()
@@ -127,13 +127,13 @@ def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
     assert (tmp_path / "log.jsonl").read_text() == before
 
 
-def test_another_network_does_not_resume(tmp_path: Path) -> None:
+def test_a_run_of_another_network_is_not_resumed(tmp_path: Path) -> None:
     fit(Line(replace(CONFIG, steps=1)), at(tmp_path))
     with pytest.raises(UsageError, match=r"checkpoint\.pt belongs to a run with another 'model'"):
         fit(Line(inputs=2), at(tmp_path))
 
 
-def test_one_bad_batch_costs_nothing(tmp_path: Path) -> None:
+def test_an_infinite_loss_is_skipped(tmp_path: Path) -> None:
     class Bad(Line):
         def losses(self, *given: Any) -> dict[str, Tensor]:  # noqa: ANN401
             terms = super().losses(*given)
@@ -143,7 +143,7 @@ def test_one_bad_batch_costs_nothing(tmp_path: Path) -> None:
     assert -0.5 < best["score"] <= 0
 
 
-def test_a_run_tells_what_it_began_with(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_run_records_its_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     still = replace(CONFIG, steps=1, learning_rate=0.0)
     fit(Line(still), at(tmp_path / "first"))
     first = str(tmp_path / "first")
@@ -174,7 +174,7 @@ def test_a_run_is_never_worse_than_its_start(tmp_path: Path) -> None:
     assert rows(tmp_path / "wild")[0]["val/score"] == pytest.approx(best["score"], rel=1e-5)
 
 
-def test_a_run_ends_when_it_stands_still(tmp_path: Path) -> None:
+def test_a_run_stops_when_the_score_does_not_improve(tmp_path: Path) -> None:
     still = replace(CONFIG, learning_rate=0.0, steps=100, validate_every=5, patience=2)
     fit(Line(still), at(tmp_path))
     assert [row["step"] for row in rows(tmp_path) if "val/score" in row] == [5, 10, 15]  # the first is the best
@@ -192,7 +192,7 @@ class Second(Fabric):
     is_global_zero = False
 
 
-def test_the_second_process_draws_its_own_and_leaves_the_word_to_the_first(
+def test_the_second_process_draws_other_samples_and_reports_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(loop, "make_fabric", lambda device: Second(accelerator=device, devices=1))
@@ -206,6 +206,6 @@ def test_the_second_process_draws_its_own_and_leaves_the_word_to_the_first(
 
 
 @pytest.mark.parametrize("change", [{"steps": 0}, {"validate_every": 0}, {"log_every": 0}, {"minutes": 0.0}])
-def test_a_run_of_nothing_is_refused(change: dict[str, Any]) -> None:
+def test_a_run_of_zero_length_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"at least 1|above 0"):
         replace(CONFIG, **change)

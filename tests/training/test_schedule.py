@@ -27,7 +27,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return stopped
 
 
-def test_by_steps_the_rate_warms_up_and_falls_to_a_hundredth(clock: Clock) -> None:
+def test_by_steps_the_rate_warms_up_and_decays_to_a_hundredth(clock: Clock) -> None:
     schedule = Schedule(100, warmup=4)
     assert schedule.scale(0, schedule.progress(0)) == pytest.approx(1 / 5)
     assert schedule.scale(50, schedule.progress(50)) == pytest.approx(0.01 + 0.99 / 2)
@@ -38,7 +38,7 @@ def test_by_steps_the_rate_warms_up_and_falls_to_a_hundredth(clock: Clock) -> No
     assert schedule.progress(99) < 1
 
 
-def test_by_minutes_the_nearer_limit_rules(clock: Clock) -> None:
+def test_by_minutes_the_earlier_limit_applies(clock: Clock) -> None:
     schedule = Schedule(100, minutes=10)
     clock.now += 150
     assert schedule.progress(0) == pytest.approx(0.25)
@@ -66,7 +66,7 @@ def weights(value: float) -> torch.nn.Module:
     return module
 
 
-def test_the_average_follows_fast_at_first_and_copies_whole_numbers() -> None:
+def test_the_average_adapts_fast_at_first_and_copies_integers() -> None:
     ema = Ema(weights(0.0), decay=0.5)
     ema.update(weights(11.0))
     # The rate is 1 - 2 / 11 at the first update, then no less than 1 - decay.
@@ -79,7 +79,7 @@ def test_the_average_follows_fast_at_first_and_copies_whole_numbers() -> None:
     assert ema.module.weight.item() == pytest.approx(5.0)
 
 
-def test_a_resumed_average_goes_on_the_same() -> None:
+def test_a_resumed_average_continues_identically() -> None:
     first, second = Ema(weights(0.0), 0.9), Ema(weights(3.0), 0.9)
     first.update(weights(1.0))
     second.load_state_dict(first.state_dict())

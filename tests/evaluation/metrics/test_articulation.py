@@ -40,13 +40,13 @@ def test_the_distance_of_the_eyes_is_in_pixels_at_128() -> None:
     assert eye_distance(meshes) == pytest.approx(128 * np.hypot(0.375, 0.5))
 
 
-def test_the_gap_is_the_mean_of_nine_over_the_distance_of_the_eyes() -> None:
+def test_the_gap_is_the_mean_of_nine_gaps_over_the_distance_of_the_eyes() -> None:
     one = track(2.0, 6.0)
     one.lips[1, LOWER[0], 1] = 15.0  # (8 * 6 + 15) / 9 = 7
     np.testing.assert_allclose(gap(one), [2 / 40, 7 / 40])
 
 
-def test_lips_that_rest_deviate_by_nothing_and_only_long_silences_count() -> None:
+def test_resting_lips_have_zero_deviation_and_only_long_silences_count() -> None:
     times = np.arange(20) / 25
     silent = np.zeros(20, np.bool_)
     silent[:8] = silent[10:16] = True  # 0.32 s and 0.24 s
@@ -62,7 +62,7 @@ def test_a_silence_ends_where_the_film_jumps() -> None:
     np.testing.assert_array_equal(long_runs(times, np.ones(14, np.bool_)), [False] * 6 + [True] * 8)
 
 
-def test_opening_and_loudness_are_each_scaled_over_speech() -> None:
+def test_opening_and_loudness_are_normalized_over_speech() -> None:
     opening, level = np.array([9.0, 2.0, 4.0, 6.0]), np.array([7.0, 0.0, 0.25, 1.0])
     speaking = np.array([False, True, True, True])
     # 0, 1/2, 1 beside 0, 1/4, 1.
@@ -70,7 +70,7 @@ def test_opening_and_loudness_are_each_scaled_over_speech() -> None:
     assert np.isnan(loudness_gap(np.ones(30), np.ones(30), np.arange(30) < 2))
 
 
-def test_loudness_is_the_root_mean_square_of_twentieths_of_a_second() -> None:
+def test_loudness_is_the_rms_of_twentieths_of_a_second() -> None:
     wave = np.concatenate([np.full(800, 0.2), np.full(800, -0.6), np.full(400, 0.6)]).astype(np.float32)
     # The last twentieth is half there; between the middles of two it lies halfway.
     expected = [0.2, 0.4, 0.6, 0.6 / np.sqrt(2)]
@@ -78,19 +78,19 @@ def test_loudness_is_the_root_mean_square_of_twentieths_of_a_second() -> None:
     assert loudness(np.zeros(0, np.float32), np.array([0.0])) == 0
 
 
-def test_shapes_vary_by_the_distances_that_change() -> None:
+def test_shape_variance_is_the_variance_of_point_distances() -> None:
     # Of 780 pairs, 9 points against 31 change from 2 to 6 pixels: 279 distances of variance 4, over 40 pixels.
     assert shape_variance(track(2.0, 6.0)) == pytest.approx(279 * 4 / 40**2 / 780)
     assert shape_variance(track(3.0, 3.0)) == 0
 
 
-def test_times_lie_in_spans() -> None:
+def test_in_spans_marks_times_within_spans() -> None:
     found = in_spans(np.array([0.0, 0.5, 1.0, 1.5, 2.0, 2.5]), [(0.5, 1.0), (2.0, 2.2)])
     np.testing.assert_array_equal(found, [False, True, True, False, True, False])
     assert not in_spans(np.array([1.0]), []).any()
 
 
-def test_a_film_has_the_figures_that_what_is_said_allows() -> None:
+def test_figures_depend_on_the_available_phonemes_and_spans() -> None:
     # Shut in frame 5 alone; m at frame 5, b at frame 15, an open vowel at frame 12.
     one = track(*[3.0] * 5, 0.5, *[3.0] * 14)
     wave = np.zeros(RATE, np.float32)
@@ -104,7 +104,7 @@ def test_a_film_has_the_figures_that_what_is_said_allows() -> None:
     assert heard["theval.loudness_gap"] == 0  # neither moves
 
 
-def test_the_opening_is_compared_with_the_real_films() -> None:
+def test_the_opening_is_compared_with_that_of_the_real_film() -> None:
     real = track(0.0, 2.0, 4.0, 6.0)
     figures = against_real(track(0.0, 1.0, 2.0, 3.0), real)
     assert figures == pytest.approx({"opening_r": 1.0, "amplitude": 0.5})
@@ -118,13 +118,13 @@ def test_closeness_is_one_less_the_relative_difference() -> None:
     assert closeness({}, real) == {}
 
 
-def test_pieces_are_one_track() -> None:
+def test_pieces_are_joined_into_one_track() -> None:
     whole = joined([track(1.0, 2.0), track(3.0)])
     assert gap(whole) * 40 == pytest.approx(np.array([1.0, 2.0, 3.0]))
     assert whole.times.shape == (3,)
 
 
-def test_content_holds_the_lips_in_crop_units() -> None:
+def test_content_contains_the_lips_in_crop_units() -> None:
     content: NDArray[np.float32] = track(64.0).content
     assert content.shape == (1, 57, 2)
     assert not content[:, :17].any()

@@ -30,21 +30,21 @@ def test_lips_touch_within_two_frames_of_a_phoneme() -> None:
     assert closures(mouth([8, 22]), TIMES, ALL, said)["closure"] == 1.0
 
 
-def test_each_group_has_its_figure() -> None:
+def test_each_phoneme_group_has_a_figure() -> None:
     said = [("b", 0.2), ("v", 0.4), ("æ", 0.6), ("s", 0.8)]
     assert events(TIMES, ALL, said) == {"closure_events": 1, "closure_fv_events": 1, "closure_open_events": 1}
     found = closures(mouth([10, 15]), TIMES, ALL, said)
     assert found == {"closure": 0.0, "closure_fv": 1.0, "closure_open": 1.0}
 
 
-def test_only_frames_that_count_are_asked() -> None:
+def test_only_counted_frames_are_measured() -> None:
     late = TIMES >= 0.4
     assert events(TIMES, late, [("m", 0.36), ("m", 0.4), ("m", 1.3)])["closure_events"] == 1
     assert closures(mouth([9]), TIMES, late, [("m", 0.4)])["closure"] == 0.0
     assert math.isnan(closures(mouth([9]), TIMES, late, [("m", 0.36)])["closure"])
 
 
-def test_every_phoneme_of_a_split_counts_alike() -> None:
+def test_all_phonemes_of_a_split_have_equal_weight() -> None:
     rows = [
         {"closure": 1.0, "truth.closure": 1.0, "closure_events": 1.0, "opening_r": 0.5},
         {"closure": 0.0, "truth.closure": 1.0, "closure_events": 3.0, "opening_r": 0.5},

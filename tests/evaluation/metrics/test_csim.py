@@ -27,7 +27,7 @@ def face() -> tuple[Crops, NDArray[np.float32]]:
     return picture[None], mesh[None] / 256
 
 
-def test_a_face_is_its_own_in_other_light_and_not_a_texture(
+def test_a_face_is_similar_to_itself_in_other_light_and_not_to_a_texture(
     weights: Path, face: tuple[Crops, NDArray[np.float32]]
 ) -> None:
     picture, mesh = face

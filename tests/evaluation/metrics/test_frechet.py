@@ -25,10 +25,10 @@ def test_frechet_of_gaussians_by_hand() -> None:
     assert frechet(moments(base), moments(base)) == pytest.approx(0, abs=1e-6)
 
 
-def test_moments_are_numpys() -> None:
+def test_moments_equal_numpys() -> None:
     values = np.random.default_rng(2).normal(size=(40, 4))
     np.testing.assert_allclose(moments(values).covariance, np.cov(values.T))
 
 
-def test_frechet_of_one_picture_is_unknown() -> None:
+def test_frechet_of_one_picture_is_nan() -> None:
     assert np.isnan(frechet(moments(np.ones((1, 2))), moments(np.ones((4, 2)))))

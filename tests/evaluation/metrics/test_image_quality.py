@@ -20,7 +20,7 @@ def test_psnr_by_hand() -> None:
     assert psnr(black + 1, black)[0] == pytest.approx(48.1308, abs=1e-4)
 
 
-def test_equal_pictures_score_as_if_one_value_were_off_by_one() -> None:
+def test_equal_pictures_have_the_psnr_of_one_value_off_by_one() -> None:
     black = np.zeros((2, 4, 4, 3), np.uint8)
     nearly = black.copy()
     nearly[0, 0, 0, 0] = 1
@@ -37,7 +37,7 @@ def test_pictures_against_themselves_are_perfect_and_order_does_not_matter(a: Cr
     assert -1 <= ssim(a, b)[0] <= 1 + 1e-9
 
 
-def test_ssim_is_the_published_one() -> None:
+def test_ssim_equals_the_published_implementation() -> None:
     from torchmetrics.functional.image import structural_similarity_index_measure as reference
 
     a, b = textured(3), noisy(textured(3), 20)
@@ -47,7 +47,7 @@ def test_ssim_is_the_published_one() -> None:
 
 
 @pytest.mark.parametrize("harm", HARMS)
-def test_more_harm_is_worse(harm: str) -> None:
+def test_stronger_degradations_score_lower(harm: str) -> None:
     real = textured()
     little, much = HARMS[harm](real, 2), HARMS[harm](real, 6)
     assert (psnr(real, little) > psnr(real, much)).all()

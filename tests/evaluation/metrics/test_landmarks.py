@@ -32,14 +32,14 @@ def mouth(*openings: float) -> Floats:
     return content
 
 
-def test_positions_are_told_in_per_cent_and_pixels() -> None:
+def test_position_errors_are_in_percent_and_pixels() -> None:
     truth = mouth(0.1, 0.2, 0.3)
     moved = truth + np.array([0.03, 0.04], np.float32)
     assert l1_percent(moved, truth) == pytest.approx(3.5, rel=1e-4)
     assert landmark_figures(moved, truth)["lip_lmd"] == pytest.approx(0.05 * 128, rel=1e-4)
 
 
-def test_lip_lmd_does_not_mind_the_jaw() -> None:
+def test_lip_lmd_ignores_the_jaw() -> None:
     truth = mouth(0.1, 0.2)
     moved = truth.copy()
     moved[:, :NUM_JAW] += 1
@@ -58,7 +58,7 @@ def test_r_by_hand() -> None:
     assert opening_r(mouth(0.1, 0.2, 0.3), mouth(0.3, 0.2, 0.1)) == pytest.approx(-1.0, rel=1e-5)
 
 
-def test_amplitude_is_the_ratio_of_swings() -> None:
+def test_amplitude_is_the_ratio_of_standard_deviations() -> None:
     assert amplitude(mouth(0.2, 0.3, 0.2), mouth(0.1, 0.3, 0.1)) == pytest.approx(0.5, rel=1e-4)
     assert np.isnan(amplitude(mouth(0.1, 0.2), mouth(0.2, 0.203)))
 
@@ -71,7 +71,7 @@ def test_jitter_ratio_is_the_ratio_of_second_differences() -> None:
     assert np.isnan(jitter_ratio(bent, mouth(0.2, 0.2, 0.2)))
 
 
-def test_truth_against_itself() -> None:
+def test_truth_against_itself_is_perfect() -> None:
     truth = mouth(0.1, 0.2, 0.15, 0.3)
     figures = landmark_figures(truth, truth)
     wanted = {"l1_percent": 0.0, "lip_lmd": 0.0, "opening_r": 1.0, "amplitude": 1.0, "jitter_ratio": 1.0}
@@ -89,7 +89,7 @@ def test_lip_lmd_and_jitter_by_hand() -> None:
     assert np.isnan(jitter(still[:2]))
 
 
-def test_lips_are_found_again_where_they_were_moved() -> None:
+def test_moved_lips_are_detected_at_their_new_position() -> None:
     picture = face_at(0.0, (256, 256))
     mesh = FaceTracker().track(picture).faces[0].mesh[None] / 256
     here, there = (redetect(FaceMesh(), crops, mesh) for crops in (picture[None], np.roll(picture[None], 4, axis=2)))

@@ -61,7 +61,7 @@ def test_lpips_equals_an_independent_implementation(weights: Path, trunk: str, f
     assert found["real"].distances[0] == 0
 
 
-def test_lpips_grows_with_harm(weights: Path) -> None:
+def test_lpips_grows_with_degradation(weights: Path) -> None:
     network = load_lpips("alexnet", weights / "lpips_alexnet.safetensors")
     real = textured()
     systems = {f"{name}{size}": harm(real, size) for name, harm in HARMS.items() for size in (2, 6)}
@@ -71,13 +71,13 @@ def test_lpips_grows_with_harm(weights: Path) -> None:
     assert (found["shift1"].distances < found["shift6"].distances).all()
 
 
-def test_lpips_without_weights_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_lpips_weights_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIPSMITH_HOME", str(tmp_path))
     with pytest.raises(WeightsError, match="lpips_alexnet"):
         load_lpips("alexnet")
 
 
-def test_lpips_blocks_are_the_trunks() -> None:
+def test_lpips_blocks_equal_those_of_the_trunk() -> None:
     blocks = Lpips("vgg16").blocks(torch.zeros(1, 3, 32, 32))
     assert [tuple(block.shape[1:]) for block in blocks] == [
         (64, 32, 32), (128, 16, 16), (256, 8, 8), (512, 4, 4), (512, 2, 2),

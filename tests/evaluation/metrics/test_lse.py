@@ -47,7 +47,7 @@ def test_the_offset_is_the_lag_of_the_speech(lag: int) -> None:
     assert figures.lse_c == np.median(np.abs(np.arange(-5, 6) - lag))
 
 
-def test_shifts_without_enough_sound_are_unknown() -> None:
+def test_shifts_without_enough_sound_are_nan() -> None:
     distances = np.ones((4, 3), np.float32)
     distances[:3, 0] = np.nan
     distances[:2, 2] = np.nan
@@ -70,7 +70,7 @@ def test_sync_accuracy_counts_only_what_can_be_compared() -> None:
 
 
 @pytest.mark.parametrize("rate", [24, 25, 30, 50])
-def test_any_frame_rate_comes_onto_the_grid(rate: int) -> None:
+def test_any_frame_rate_is_resampled_to_the_grid(rate: int) -> None:
     times = np.arange(2 * rate) / rate
     index, ticks = on_grid(times)
     assert abs(ticks[-1] - times[-1]) <= 0.02 + 1e-9
@@ -78,7 +78,7 @@ def test_any_frame_rate_comes_onto_the_grid(rate: int) -> None:
     assert np.abs(times[index] - ticks).max() <= 0.5 / min(rate, 25) + 1e-9
 
 
-def test_our_judge_hears_nothing_outside_the_sound() -> None:
+def test_our_judge_gives_nan_outside_the_sound() -> None:
     judge = OwnJudge(SyncNet(SMALL))
     crops = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
     mel = np.random.default_rng(1).uniform(-4, 4, (80, 39)).astype(np.float32)
@@ -91,7 +91,7 @@ def test_our_judge_hears_nothing_outside_the_sound() -> None:
     assert judge.distances(crops[:4], np.arange(4) / 25, SpeechTrack(mel)).shape == (0, 31)
 
 
-def test_a_judge_is_read_back_as_it_was_saved(tmp_path: Path) -> None:
+def test_a_judge_is_loaded_as_it_was_saved(tmp_path: Path) -> None:
     net = SyncNet(SMALL).half().float().eval()
     save_judge(tmp_path / "judge", net, {"step": 1})
     crops = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
@@ -107,7 +107,7 @@ def test_a_folder_of_another_kind_is_refused(tmp_path: Path) -> None:
         load_judge(str(tmp_path))
 
 
-def test_the_official_weights_load_by_name_into_the_official_layout() -> None:
+def test_the_official_weights_load_by_name() -> None:
     """Names and shapes of `syncnet_v2.model`, as its authors' code defines them."""
     state = OfficialSyncNet().state_dict()
     expected = {
@@ -123,7 +123,7 @@ def test_the_official_weights_load_by_name_into_the_official_layout() -> None:
     assert {name: tuple(state[name].shape) for name in expected} == expected
 
 
-def test_the_official_judge_hears_waves() -> None:
+def test_the_official_judge_needs_a_waveform() -> None:
     torch.manual_seed(0)
     judge = OfficialJudge(OfficialSyncNet())
     crops = np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), dtype=np.uint8)
@@ -137,7 +137,7 @@ def test_the_official_judge_hears_waves() -> None:
 
 
 @pytest.mark.parametrize("begin", [0.0, 0.613, 59.5])
-def test_the_official_judge_hears_no_more_of_a_long_film_than_it_is_asked_about(
+def test_the_official_judge_processes_only_the_sound_of_the_given_frames(
     begin: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(0)
@@ -166,13 +166,13 @@ def first_step(begin: float) -> int:
     return round((begin - 15 / 25) * 100)
 
 
-def test_what_cannot_be_compared_has_no_lag() -> None:
+def test_clips_without_distances_take_the_lag_of_their_identity_or_zero() -> None:
     unheard = np.full((20, 11), np.nan, np.float32)
     lags = estimate_lags([walk(60, 2), unheard, unheard], np.array([0, 0, 1]), farthest=4)
     assert lags.tolist() == [2, 2, 0]
 
 
-def test_lags_of_short_clips_lean_on_their_identity() -> None:
+def test_lags_of_short_clips_follow_their_identity() -> None:
     """Two long clips say 2 late; a short one of the same person that prefers 4 is overruled, a stranger's is not."""
     grid = np.arange(-6, 7)
     late = np.abs(grid - 2).astype(np.float32)

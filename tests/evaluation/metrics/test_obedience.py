@@ -26,26 +26,26 @@ def found(openings: list[float], widths: list[float] | None = None) -> NDArray[n
     return asked(openings, widths)[:, ranks(LIPS)] * SIDE
 
 
-def test_the_line_through_what_is_found_is_slope_and_rest() -> None:
+def test_slope_and_rest_are_the_line_of_found_over_requested_openings() -> None:
     figures = obedience(found([1.5, 3.5, 7.5]), asked([2.0, 6.0, 14.0]))
     assert figures["obedience.slope"] == pytest.approx(0.5, abs=1e-4)
     assert figures["obedience.rest"] == pytest.approx(0.5, abs=1e-3)
 
 
-def test_shut_is_the_share_of_frames_asked_shut_that_are() -> None:
+def test_shut_is_the_share_of_frames_requested_shut_that_are_shut() -> None:
     figures = obedience(found([0.2, 0.9, 1.1, 0.1, 5.0]), asked([0.0, 0.5, 0.9, 1.2, 6.0]))
     assert figures["obedience.shut"] == pytest.approx(2 / 3)
     assert figures["obedience.asked_shut"] == 3
 
 
-def test_width_has_a_slope_and_how_much_too_wide_it_is() -> None:
+def test_width_has_a_slope_and_a_rest() -> None:
     # Found is half of asked plus 11 px: 4, 9 and 14 px too narrow.
     figures = obedience(found([3.0] * 3, [26.0, 31.0, 36.0]), asked([3.0] * 3, [30.0, 40.0, 50.0]))
     assert figures["obedience.width_slope"] == pytest.approx(0.5, abs=1e-4)
     assert figures["obedience.width_rest"] == pytest.approx(-9.0, abs=1e-3)
 
 
-def test_what_was_never_asked_has_no_figure() -> None:
+def test_figures_without_requests_are_nan() -> None:
     figures = obedience(found([2.0, 3.0, 4.0]), asked([3.0, 3.1, 2.9]))
     assert np.isnan([figures[f"obedience.{name}"] for name in ("slope", "rest", "shut", "width_slope")]).all()
     assert figures["obedience.asked_shut"] == 0

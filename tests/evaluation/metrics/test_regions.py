@@ -18,7 +18,7 @@ def face(x: float = 0.5) -> np.ndarray:
     return points
 
 
-def test_windows_hold_the_part_in_the_lower_half_and_follow_it() -> None:
+def test_windows_contain_the_region_within_the_lower_half_and_follow_it() -> None:
     points = np.stack([face(), face(0.55)])
     (rows, columns), (_, moved) = windows(points, MOUTH, 400)
     assert (rows.stop - rows.start, columns.stop - columns.start) == (
@@ -30,19 +30,19 @@ def test_windows_hold_the_part_in_the_lower_half_and_follow_it() -> None:
     assert (rows.start, rows.stop, columns.start, columns.stop) == (200, 380, 80, 320)
 
 
-def test_small_parts_are_taken_large_enough_for_networks() -> None:
+def test_windows_of_small_regions_are_large_enough_for_networks() -> None:
     ((rows, columns),) = windows(face()[None], MOUTH, 64)
     assert (rows.stop - rows.start, columns.stop - columns.start) == (32, 32)
     assert rows.start >= 32
 
 
-def test_cut_takes_the_places() -> None:
+def test_cut_returns_the_windows() -> None:
     crops = np.arange(2 * 8 * 8 * 3, dtype=np.uint8).reshape(2, 8, 8, 3)
     parts = cut(crops, [(slice(4, 6), slice(1, 4)), (slice(5, 7), slice(0, 3))])
     assert np.array_equal(parts[1], crops[1, 5:7, 0:3])
 
 
-def test_flicker_is_zero_for_steady_motion_and_counts_what_jumps() -> None:
+def test_flicker_is_zero_for_steady_motion_and_counts_jumps() -> None:
     steady = np.stack([np.full((4, 4, 3), level, np.uint8) for level in (10, 20, 30, 40)])
     assert flicker(steady) == 0
     jumping = np.stack([np.full((4, 4, 3), level, np.uint8) for level in (10, 30, 10, 30)])

@@ -59,7 +59,7 @@ def awake(config: LandmarkConfig) -> LandmarkGenerator:
 
 
 @KINDS
-def test_untrained_it_gives_what_the_references_let_expect(config: LandmarkConfig) -> None:
+def test_the_untrained_network_outputs_expected_content(config: LandmarkConfig) -> None:
     mel, pose, faces = inputs(bands=config.bands)
     content = build_landmark_generator(config).eval()(mel, pose, faces)
     expected = expected_content(steadied(pose, config.steady), faces, config.nearness) + followed(pose, config.steady)
@@ -67,14 +67,14 @@ def test_untrained_it_gives_what_the_references_let_expect(config: LandmarkConfi
 
 
 @KINDS
-def test_frames_and_references_are_free_in_number(config: LandmarkConfig) -> None:
+def test_any_number_of_frames_and_references_is_accepted(config: LandmarkConfig) -> None:
     network = awake(config)
     for frames, references in ((1, 1), (5, 3), (26, 17)):
         mel, pose, faces = inputs(frames, references, config.bands)
         assert network(mel, pose, faces).shape == (2, frames, NUM_CONTENT, 2)
 
 
-def test_the_order_of_references_does_not_matter_and_speech_does() -> None:
+def test_output_depends_on_speech_but_not_on_the_order_of_references() -> None:
     network = awake(TINY)
     mel, pose, faces = inputs()
     content = network(mel, pose, faces)
@@ -82,7 +82,7 @@ def test_the_order_of_references_does_not_matter_and_speech_does() -> None:
     assert not torch.allclose(network(mel.flip(0), pose, faces), content, atol=1e-4)
 
 
-def test_the_content_moves_with_the_face_by_what_is_trusted_of_it() -> None:
+def test_expected_content_follows_head_motion_by_a_fixed_share() -> None:
     _, pose, faces = inputs()
     faces[:, :, :NUM_POSE] = faces[:, :1, :NUM_POSE]
     shift = torch.tensor([0.01, -0.02])
@@ -90,14 +90,14 @@ def test_the_content_moves_with_the_face_by_what_is_trusted_of_it() -> None:
     torch.testing.assert_close(moved, (0.75 * shift).expand_as(moved), atol=1e-4, rtol=0)
 
 
-def test_at_a_references_own_pose_that_reference_is_expected() -> None:
+def test_expected_content_at_the_pose_of_a_reference_is_that_reference() -> None:
     _, _, faces = inputs(references=3)
     turned = faces + torch.tensor([0.0, 0.1, 0.2])[:, None, None]
     expected = expected_content(turned[:, :, :NUM_POSE], turned, NEAR)
     torch.testing.assert_close(expected, turned[:, :, NUM_POSE:], atol=1e-4, rtol=0)
 
 
-def test_with_a_large_nearness_the_pose_chooses_no_reference() -> None:
+def test_with_a_large_nearness_pose_does_not_select_references() -> None:
     _, pose, faces = inputs(references=3)
     faces[:, :, :NUM_POSE] = pose[:, :1] + torch.tensor([-0.01, 0.0, 0.01])[:, None, None]
     openings = torch.tensor([0.0, 0.03, 0.06])
@@ -111,7 +111,7 @@ def test_with_a_large_nearness_the_pose_chooses_no_reference() -> None:
     assert away == pytest.approx(0.03 - 0.75 * 0.01, abs=1e-4)  # moved along with the head, and no more
 
 
-def test_a_joint_token_gives_lips_and_jaw() -> None:
+def test_one_joint_token_predicts_lips_and_jaw() -> None:
     network = awake(dataclasses.replace(TINY, joint=True))
     mel, pose, faces = inputs()
     content = network(mel, pose, faces)
@@ -121,12 +121,12 @@ def test_a_joint_token_gives_lips_and_jaw() -> None:
 
 
 @pytest.mark.parametrize("frames", [1, 2, 15, 40])
-def test_a_still_head_stays_where_it_is(frames: int) -> None:
+def test_a_still_pose_is_not_changed(frames: int) -> None:
     pose = torch.rand(2, 1, NUM_POSE, 2).expand(-1, frames, -1, -1)
     torch.testing.assert_close(steadied(pose, 3.0), pose, atol=1e-6, rtol=0)
 
 
-def test_content_follows_quick_motion_of_the_head_and_all_lips_alike() -> None:
+def test_fast_head_motion_moves_all_lip_points_equally() -> None:
     pose = torch.zeros(1, 25, NUM_POSE, 2)
     assert not followed(pose, 8.0).any()
     pose[:, 12] = torch.tensor([0.01, -0.02])  # the whole head, in one frame
@@ -138,7 +138,7 @@ def test_content_follows_quick_motion_of_the_head_and_all_lips_alike() -> None:
     torch.testing.assert_close(moved[:, :, 8:9], 1.0 * quick)
 
 
-def test_the_ends_of_the_jaw_follow_the_contour_and_lips_the_nose() -> None:
+def test_jaw_ends_follow_the_contour_and_lips_follow_the_nose() -> None:
     nod = torch.zeros(1, 25, NUM_POSE, 2)
     nod[:, 12, 28:42] = 0.01  # the nose alone
     moved = followed(nod, 8.0)[0, 12, :, 1] / (steadied(nod, 1.0) - steadied(nod, 8.0))[0, 12, 30, 1]
@@ -154,17 +154,17 @@ def swing(hertz: float, frames: int = 50) -> float:
 
 
 @pytest.mark.parametrize("hertz", [3.0, 4.0, 5.0])
-def test_what_twitches_at_the_rate_of_syllables_is_not_seen(hertz: float) -> None:
+def test_motion_at_the_rate_of_syllables_is_filtered_out(hertz: float) -> None:
     assert swing(hertz) < 0.2
 
 
-def test_a_slow_nod_is_seen() -> None:
+def test_a_slow_nod_passes_the_filter() -> None:
     assert swing(0.5) > 0.9
 
 
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 @KINDS
-def test_the_onnx_stages_are_the_torch_stages(config: LandmarkConfig, tmp_path: Path) -> None:
+def test_the_onnx_stages_equal_the_torch_stages(config: LandmarkConfig, tmp_path: Path) -> None:
     network = awake(config)
     content = exported(network, tmp_path, config.bands)
     for frames, references in ((5, 3), (9, 7)):
@@ -204,7 +204,7 @@ def session(
     return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
 
-def test_sizes_that_do_not_fit_are_refused() -> None:
+def test_invalid_sizes_are_refused() -> None:
     for wrong in ({"heads": 3}, {"dim": 7, "heads": 7}, {"speech_channels": (4,)}, {"features": "posteriors"}):
         with pytest.raises(ValueError, match=r"heads|odd|speech_channels"):
             dataclasses.replace(TINY, **wrong)
@@ -213,7 +213,7 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
             dataclasses.replace(TINY, **{none: 0})
 
 
-def test_the_speech_encoder_reads_a_frame_at_a_time() -> None:
+def test_the_speech_encoder_processes_frames_independently() -> None:
     encoder = build_speech_encoder(TINY).eval()
     mel = torch.randn(5, 1, 80, 16)
     torch.testing.assert_close(encoder(mel)[2:3], encoder(mel[2:3]), atol=1e-6, rtol=0)

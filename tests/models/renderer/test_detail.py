@@ -19,14 +19,14 @@ def test_shares_add_up_to_one() -> None:
     torch.testing.assert_close(share.sum(1), torch.ones(2, 5, 8))
 
 
-def test_the_likeness_decides_whatever_the_light() -> None:
+def test_the_most_similar_reference_has_the_largest_share_in_any_light() -> None:
     image = pictures()
     warped = torch.stack([torch.rand_like(image), image + 0.2], 1)
     share = DetailShare(32)(warped, torch.ones(2, 2, 5, 8), image)
     assert share[:, 1].min() > 0.95
 
 
-def test_equal_references_share_by_weight() -> None:
+def test_equal_references_have_shares_in_proportion_to_their_weights() -> None:
     image = pictures()
     weight = torch.tensor([1.0, 3.0])[None, :, None, None].expand(2, 2, 5, 8)
     share = DetailShare(32)(torch.stack([image, image], 1), weight, image)

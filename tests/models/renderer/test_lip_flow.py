@@ -60,7 +60,7 @@ def test_the_upper_lip_moves_only_what_is_above_the_line(opening: float) -> None
 
 
 @pytest.mark.parametrize("opening", [0.0, 0.06])
-def test_the_lower_lip_and_the_jaw_move_only_what_is_below(opening: float) -> None:
+def test_the_lower_lip_and_the_jaw_move_only_what_is_below_the_line(opening: float) -> None:
     points = mouth(opening)
     lowered = points.clone()
     lowered[:, LOWERS] += torch.tensor([0.02, 0.04])
@@ -71,7 +71,7 @@ def test_the_lower_lip_and_the_jaw_move_only_what_is_below(opening: float) -> No
     torch.testing.assert_close(moved[:, touching, middle], torch.tensor([0.02, 0.04]), atol=4e-3, rtol=0)
 
 
-def test_what_is_added_fades_with_the_distance_from_the_lips_and_is_less_where_the_picture_stands() -> None:
+def test_the_added_flow_fades_with_distance_and_with_still_background() -> None:
     points, shift = mouth(0.04), torch.tensor([0.03, 0.0])
     flow = LipFlow(SIZE, TOP, 0.03)
     moved = added(flow, points, points + shift)
@@ -85,7 +85,7 @@ def test_what_is_added_fades_with_the_distance_from_the_lips_and_is_less_where_t
 
 @settings(max_examples=20)
 @given(st.floats(-0.5, 0.5), st.floats(0.0, 0.15))
-def test_the_sides_follow_a_turned_mouth(turn: float, opening: float) -> None:
+def test_the_dividing_line_follows_a_rotated_mouth(turn: float, opening: float) -> None:
     points = mouth(opening, turn)
     raised = points.clone()
     raised[:, UPPERS] += torch.tensor([0.0, -0.05])
@@ -100,7 +100,7 @@ def test_the_sides_follow_a_turned_mouth(turn: float, opening: float) -> None:
 
 @settings(max_examples=20)
 @given(st.floats(0.0, 0.1), st.floats(0.0, 0.1))
-def test_beyond_the_corners_the_sides_join_without_a_step(opening: float, other: float) -> None:
+def test_beyond_the_corners_the_sides_join_continuously(opening: float, other: float) -> None:
     moved = added(LipFlow(SIZE, TOP, 0.03), mouth(opening), mouth(other))
     beyond = moved[1, :, : round((0.5 - 0.12) * SIZE)]
     # The lips part by |other - opening|; from one pixel beyond a corner to the next a tenth of it may be left.
@@ -109,7 +109,7 @@ def test_beyond_the_corners_the_sides_join_without_a_step(opening: float, other:
 
 @settings(max_examples=20)
 @given(st.floats(0.0, 0.1), st.floats(-0.1, 0.1))
-def test_points_that_all_move_alike_move_every_pixel_alike(opening: float, shift: float) -> None:
+def test_a_common_shift_of_all_points_shifts_every_pixel(opening: float, shift: float) -> None:
     points = mouth(opening)
     moving = torch.full((1, 2, 20, 32), shift)
     standing = torch.zeros(1, 1, 20, 32)
@@ -118,7 +118,7 @@ def test_points_that_all_move_alike_move_every_pixel_alike(opening: float, shift
     torch.testing.assert_close(half, torch.full_like(half, shift), atol=1e-6, rtol=0)
 
 
-def test_half_the_resolution_moves_as_its_four_pixels_on_average() -> None:
+def test_flow_at_half_resolution_is_the_mean_of_four_pixels() -> None:
     flow, points = LipFlow(SIZE, TOP, 0.03), mouth(0.05)
     still = torch.zeros(2, 2, 20, 32)
     references = torch.cat([mouth(0.0), mouth(0.1)])[None]
@@ -127,7 +127,7 @@ def test_half_the_resolution_moves_as_its_four_pixels_on_average() -> None:
     assert full.shape == (2, 2, SIZE - TOP, SIZE)
 
 
-def test_without_it_the_networks_flow_is_enlarged_and_nothing_else() -> None:
+def test_without_lip_flow_the_networks_flow_is_only_enlarged() -> None:
     flow, points = torch.rand(1, 2, 20, 32), mouth(0.1)
     full, half = NoLipFlow()(flow, torch.rand_like(flow), flow[:, :1], points, mouth(0.0)[None])
     assert torch.equal(full, enlarge(flow, 4))
@@ -135,7 +135,7 @@ def test_without_it_the_networks_flow_is_enlarged_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize(("size", "top"), [(32, 12), (96, 36), (128, 48), (256, 96), (128, 60)])
-def test_the_box_fits_any_crop(size: int, top: int) -> None:
+def test_the_box_is_valid_for_any_crop(size: int, top: int) -> None:
     flow = torch.zeros(1, 2, (size - top) // 4, size // 4)
     full, half = LipFlow(size, top, 0.03)(flow, flow, flow[:, :1], mouth(0.1), mouth(0.0)[None])
     assert full.shape[-2:] == (size - top, size)

@@ -19,7 +19,7 @@ def test_embeddings_lie_on_the_unit_sphere() -> None:
     assert 0 <= float(distances(mouth[:2], speech).min()) <= float(distances(mouth[:2], speech).max()) <= 2
 
 
-def test_the_judge_sees_the_lower_half_alone() -> None:
+def test_the_judge_uses_only_the_lower_half() -> None:
     net = SyncNet(SMALL).eval()
     crops = torch.rand(5, 3, 64, 64)
     changed = crops.clone()

@@ -33,12 +33,12 @@ def generator() -> torch.Generator:
     return torch.Generator().manual_seed(1)
 
 
-def test_mirrored_is_the_arrays_mirror() -> None:
+def test_mirrored_equals_the_mirror_of_arrays() -> None:
     points = np.random.default_rng(0).uniform(0, 1, (3, 131, 2)).astype(np.float32)
     np.testing.assert_allclose(mirrored(torch.from_numpy(points)), mirror(points), atol=1e-6)
 
 
-def test_target_and_references_are_varied_alike() -> None:
+def test_target_and_references_are_augmented_equally() -> None:
     batch = window()
     same = dataclasses.replace(batch, references=batch.points[:, :4])
     varied = vary_faces(same, Augmentation(), generator())
@@ -46,13 +46,13 @@ def test_target_and_references_are_varied_alike() -> None:
     assert not torch.allclose(varied.points, batch.points)
 
 
-def test_noise_only_adds() -> None:
+def test_noise_only_adds_energy() -> None:
     mel = window().speech
     assert (add_noise(mel, 1.0, generator()) >= mel - 1e-4).all()
     torch.testing.assert_close(add_noise(mel, 0.0, generator()), mel)
 
 
-def test_stretching_keeps_a_flat_spectrum_and_hiding_hides() -> None:
+def test_stretching_keeps_a_flat_spectrum_and_masking_masks() -> None:
     flat = torch.full((3, 2, 80, 16), 0.5)
     torch.testing.assert_close(stretch_bands(flat, 0.1, generator()), flat)
     ramp = torch.arange(80.0)[:, None].expand(3, 2, 80, 16)
@@ -76,7 +76,7 @@ def test_in_silence_the_lips_touch() -> None:
     torch.testing.assert_close(quiet.points[:, :, :NUM_POSE], still.points[:, :, :NUM_POSE])
 
 
-def test_content_follows_the_pose_that_the_network_is_given() -> None:
+def test_content_moves_with_the_exchanged_pose() -> None:
     batch = window()
     same = dataclasses.replace(batch, other_pose=batch.points[:, :, :NUM_POSE])
     torch.testing.assert_close(exchange_pose(same, Augmentation(), 3.0, 1e3, generator()).points, batch.points)
@@ -88,7 +88,7 @@ def test_content_follows_the_pose_that_the_network_is_given() -> None:
     torch.testing.assert_close(exchanged[:, :, NUM_POSE:], (0.75 * step).expand(5, 12, 57, 2), atol=1e-4, rtol=0)
 
 
-def test_noise_on_the_pose_stands_still_and_moves_no_content() -> None:
+def test_pose_noise_is_constant_in_time_and_moves_no_content() -> None:
     batch = window()
     batch = dataclasses.replace(batch, other_pose=batch.points[:, :, :NUM_POSE])
     noisy = exchange_pose(batch, Augmentation(pose_noise=0.01), 3.0, 1e3, generator()).points - batch.points

@@ -19,12 +19,12 @@ def generator() -> torch.Generator:
     return torch.Generator().manual_seed(1)
 
 
-def test_windows_hold_no_frame_without_a_face() -> None:
+def test_windows_contain_no_frame_without_a_face() -> None:
     tracked = np.array([True, True, False, True, True, True])
     assert tracked_windows(tracked, 2).tolist() == [0, 3, 4]
 
 
-def test_a_pose_is_the_windows_own_or_stands_still_or_is_of_a_moment_nearby() -> None:
+def test_the_pose_is_the_windows_own_or_still_or_of_a_nearby_time() -> None:
     footage = gather_footage([talking_clip(0, "a", frames=60)], 12)
     footage.points[:, 0, 0] = torch.arange(60.0)
 
@@ -41,7 +41,7 @@ def test_a_pose_is_the_windows_own_or_stands_still_or_is_of_a_moment_nearby() ->
     assert shifted.abs().max() <= 15
 
 
-def test_the_other_moment_is_so_far_away_at_least() -> None:
+def test_the_nearby_time_has_a_minimum_distance() -> None:
     footage = gather_footage([talking_clip(0, "a", frames=200)], 12)
     footage.points[:, 0, 0] = torch.arange(200.0)
     batch = draw(footage, 256, 12, 3, ReferenceRules(shifted_pose=1.0, pose_shift=10, pose_apart=4), generator())
@@ -50,7 +50,7 @@ def test_the_other_moment_is_so_far_away_at_least() -> None:
     assert sorted(away.unique().tolist()) == [4, 5, 6, 7, 8, 9, 10]
 
 
-def test_windows_leave_out_what_speech_that_was_moved_does_not_cover() -> None:
+def test_windows_exclude_frames_without_speech_after_a_shift() -> None:
     clip = talking_clip(0, "a", frames=60)
 
     def firsts(offset: float) -> list[int]:
@@ -64,7 +64,7 @@ def test_windows_leave_out_what_speech_that_was_moved_does_not_cover() -> None:
     assert end < 59
 
 
-def test_a_single_reference_is_often_an_extreme() -> None:
+def test_a_single_reference_is_often_an_extreme_shape() -> None:
     clip = talking_clip(0, "a", frames=200)
     clip.landmarks[:, ranks((291,)), 0] += np.linspace(0, 0.1, 200, dtype=np.float32)[:, None]
     batch = draw(gather_footage([clip], 12), 256, 12, 1, ReferenceRules(away=0.0, sibling=0.0), generator())
@@ -74,7 +74,7 @@ def test_a_single_reference_is_often_an_extreme() -> None:
     assert np.mean(width) > np.mean(mouth_width(clip.landmarks)) + 0.005
 
 
-def test_frames_know_what_is_said_in_them() -> None:
+def test_frames_carry_their_phonemes() -> None:
     known, unknown = talking_clip(0, "a"), talking_clip(1, "a")
     footage = gather_footage([known, unknown], 12, phonemes={known.record.clip: [("m", 0.41), ("s", 1.0), ("p", -0.5)]})
     assert footage.bilabial.nonzero().flatten().tolist() == [10]
@@ -85,7 +85,7 @@ def test_frames_know_what_is_said_in_them() -> None:
     assert footage.phonemes[60:].isnan().all()
 
 
-def test_references_lie_in_the_half_away_from_the_window() -> None:
+def test_references_come_from_the_half_away_from_the_window() -> None:
     clip = talking_clip(0, "a", frames=60)
     clip.landmarks[:30, 0, 0] = 0.0
     clip.landmarks[30:, 0, 0] = 1.0
@@ -96,7 +96,7 @@ def test_references_lie_in_the_half_away_from_the_window() -> None:
     assert ((halves < 0.5) == (sides == 1.0))[halves != 0.5].all()
 
 
-def test_siblings_lend_references() -> None:
+def test_references_may_come_from_other_clips_of_the_identity() -> None:
     clips = [talking_clip(0, "a"), talking_clip(1, "a"), talking_clip(2, "b")]
     for number, clip in enumerate(clips):
         clip.landmarks[:, 0, 0] = number

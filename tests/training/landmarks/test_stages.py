@@ -12,7 +12,7 @@ from lipsmith.inference.model_folder import find_model, write_config
 from lipsmith.training.landmarks.stages import load_stages
 
 
-def test_a_shipped_model_gives_its_generator() -> None:
+def test_a_shipped_model_provides_its_generator() -> None:
     stages, window, references = load_stages("fast", "cpu", 1)
     (tokens,) = stages("speech", mel=np.zeros((2, 1, 80, 16), np.float32))
     sizes = find_model("fast").config["landmarks"]

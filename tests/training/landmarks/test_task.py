@@ -60,7 +60,7 @@ def trained(config: LandmarkTraining, data: Path, run: Path) -> dict[str, float]
     return fit(LandmarkTask(config), Settings(data, run, "cpu"))
 
 
-def test_stop_and_resume_is_as_not_stopping(data: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one(data: Path, tmp_path: Path) -> None:
     whole = trained(SMALL, data, tmp_path / "whole")
 
     def stop(done: int, total: int) -> None:
@@ -98,7 +98,7 @@ def test_training_lowers_the_error(data: Path, tmp_path: Path) -> None:
     assert best["l1_percent"] < best["mean.l1_percent"]
 
 
-def test_phonemes_are_learned_and_left_behind(data: Path, tmp_path: Path) -> None:
+def test_the_phoneme_layer_is_trained_and_not_saved(data: Path, tmp_path: Path) -> None:
     lines = [{"clip": record.clip, "phonemes": [["m", 0.4], ["a", 0.8]]} for record in read_manifest(data)]
     (data / PHONEMES).write_text("".join(json.dumps(line) + "\n" for line in lines))
     loss = LandmarkLossWeights(closure=1.0, plosive=1.0, phonemes=0.1)
@@ -111,7 +111,7 @@ def test_phonemes_are_learned_and_left_behind(data: Path, tmp_path: Path) -> Non
     assert {"closure", "plosive", "phonemes"} <= set(last) | {name.split("/")[-1] for name in last}
 
 
-def test_frozen_levels_stay_as_they_are() -> None:
+def test_frozen_levels_do_not_change() -> None:
     learner = Learner(dataclasses.replace(SMALL, frozen=2)).train()
     before = {name: value.clone() for name, value in learner.generator.speech.levels.state_dict().items()}
     content, logits = learner(torch.randn(2, 12, 80, 16), torch.rand(2, 12, 74, 2), torch.rand(2, 4, 131, 2))
@@ -129,7 +129,7 @@ def test_frozen_levels_stay_as_they_are() -> None:
     }
 
 
-def test_leaks_and_open_lips_in_silence_lower_the_score() -> None:
+def test_leaks_and_open_lips_in_silence_reduce_the_score() -> None:
     good = {
         "opening_r": 0.6,
         "l1_percent": 0.5,

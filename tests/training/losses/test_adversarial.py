@@ -24,7 +24,7 @@ def make_adversary() -> Adversary:
     return Adversary(discriminator, torch.optim.SGD(discriminator.parameters(), 0.1))
 
 
-def test_each_step_leaves_the_other_side_without_gradients() -> None:
+def test_each_step_gives_the_other_network_no_gradients() -> None:
     adversary, source = make_adversary(), nn.Parameter(torch.rand(2, 3, 16, 16))
     real = torch.rand(2, 3, 16, 16)
     before = [parameter.clone() for parameter in adversary.discriminator.parameters()]
@@ -39,7 +39,7 @@ def test_each_step_leaves_the_other_side_without_gradients() -> None:
     assert all(parameter.grad is None for parameter in after)
 
 
-def test_the_adversarys_state_comes_back() -> None:
+def test_the_state_of_the_adversary_is_restored() -> None:
     one, other = make_adversary(), make_adversary()
     one.train_step(torch.zeros(1, 3, 16, 16), torch.ones(1, 3, 16, 16))
     other.load_state_dict(one.state_dict())
@@ -47,7 +47,7 @@ def test_the_adversarys_state_comes_back() -> None:
     assert torch.equal(one.discriminator(picture)[0][-1], other.discriminator(picture)[0][-1])
 
 
-def test_a_picture_that_overflows_leaves_the_discriminator_as_it_was() -> None:
+def test_a_picture_that_overflows_does_not_change_the_discriminator() -> None:
     adversary, real = make_adversary(), torch.rand(1, 3, 16, 16)
     before = [parameter.clone() for parameter in adversary.discriminator.parameters()]
     adversary.train_step(torch.full_like(real, torch.inf), real)

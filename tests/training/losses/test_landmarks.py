@@ -27,7 +27,7 @@ def content(frames: int = 3) -> torch.Tensor:
     return torch.rand(2, frames, NUM_CONTENT, 2, generator=torch.Generator().manual_seed(0))
 
 
-def test_weights_have_mean_one_and_the_ratios_asked_for() -> None:
+def test_weights_have_mean_one_and_the_requested_ratios() -> None:
     points = point_weights(LandmarkLossWeights(outer=2.0, inner=3.0))
     assert points.mean() == pytest.approx(1.0)
     assert points[NUM_JAW] / points[0] == pytest.approx(2.0)
@@ -52,7 +52,7 @@ def test_velocity_error_is_the_length_of_the_difference_of_steps() -> None:
     assert velocity_error(truth[:, :1], truth[:, :1], EVEN) == 0.0
 
 
-def test_velocity_error_has_a_gradient_where_nothing_moves() -> None:
+def test_velocity_error_has_a_gradient_at_zero_motion() -> None:
     still = torch.zeros(1, 3, NUM_CONTENT, 2, requires_grad=True)
     velocity_error(still, torch.zeros_like(still), EVEN).backward()
     assert still.grad is not None
@@ -84,12 +84,12 @@ def test_discordance_punishes_mumbling_and_bias() -> None:
     assert discordance(talk + 2, talk) == pytest.approx(1 - 2 / 6, rel=1e-4)
 
 
-def test_movement_below_the_trackers_noise_hardly_counts() -> None:
+def test_motion_below_the_trackers_noise_has_little_weight() -> None:
     whisper = curve(1e-5, -1e-5, 1e-5, -1e-5)
     assert discordance(-whisper, whisper) < 1e-3
 
 
-def test_terms_are_not_weighted_and_left_out_at_zero() -> None:
+def test_terms_are_unweighted_and_skipped_at_weight_zero() -> None:
     truth = content()
     once = landmark_loss(truth + 0.1, truth, LandmarkLossWeights(concordance=1.0))
     without = landmark_loss(truth + 0.1, truth, LandmarkLossWeights(l1=2.0))
@@ -112,14 +112,14 @@ def test_gaps_are_those_between_the_inner_lips() -> None:
     torch.testing.assert_close(gaps(mouth(2.0, 0.0)), torch.tensor([[[2 / 128] * 9, [0.0] * 9]]))
 
 
-def test_only_lips_that_should_touch_are_left_open() -> None:
+def test_only_lips_that_should_touch_have_a_closure_error() -> None:
     truth = mouth(0.5, 3.0, 0.0, 0.5)
     # Frame 0 is 1.5 px too open, frame 2 by 1 less a quarter; frame 1 need not touch, frame 3 does more than it must.
     assert left_open(mouth(2.0, 9.0, 1.0, 0.0), truth) == pytest.approx((1.5 + 0.75) / 128 / 4)
     assert left_open(truth, truth) == 0
 
 
-def test_a_plosive_may_close_within_two_frames() -> None:
+def test_a_plosive_can_close_within_two_frames() -> None:
     truth, bilabial = mouth(4, 4, 0, 4, 4, 4, 4, 4), torch.zeros(1, 8, dtype=torch.bool)
     bilabial[0, 3] = True
     assert plosives_left_open(mouth(4, 3, 4, 4, 4, 4, 4, 4), truth, bilabial) == pytest.approx((3 - 0.25) / 128)
@@ -128,14 +128,14 @@ def test_a_plosive_may_close_within_two_frames() -> None:
     assert plosives_left_open(mouth(4, 3, 4, 4, 4, 4, 4, 4), truth, bilabial) == pytest.approx((3 - 0.25) / 128)
 
 
-def test_a_plosive_closes_all_nine_gaps() -> None:
+def test_a_plosive_requires_all_nine_gaps_to_close() -> None:
     truth, bilabial = mouth(0), torch.ones(1, 1, dtype=torch.bool)
     pointed = mouth(4)
     pointed[:, :, NUM_JAW + 20 + 20 - 5] = 0  # the middle touches, eight others are open by 4 px
     assert plosives_left_open(pointed, truth, bilabial) == pytest.approx((4 * 8 / 9 - 0.25) / 128)
 
 
-def test_unknown_phonemes_count_for_nothing() -> None:
+def test_unknown_phonemes_are_ignored() -> None:
     logits = torch.tensor([[[0.0, 9.0]]])
     assert phoneme_error(logits, torch.tensor([[[1.0, float("nan")]]])) == pytest.approx(0.6931, abs=1e-4)
     assert phoneme_error(logits, torch.full((1, 1, 2), float("nan"))) == 0

@@ -19,13 +19,13 @@ def test_perceptual_loss_sums_the_layers_means() -> None:
     assert perceptual_loss(fake, real).item() == pytest.approx(1 + 3)
 
 
-def test_gram_is_the_channels_correlation() -> None:
+def test_gram_is_the_correlation_of_channels() -> None:
     features = layer([1.0, 2.0], [3.0, 0.0])
     expected = torch.tensor([[[5.0, 3.0], [3.0, 9.0]]]) / (2 * 2)
     torch.testing.assert_close(gram(features), expected)
 
 
-def test_style_loss_sees_what_and_not_where() -> None:
+def test_style_loss_ignores_positions() -> None:
     picture, turned, flat = layer([1.0, 2.0]), layer([2.0, 1.0]), layer([1.0, 1.0])
     assert style_loss([picture], [turned]).item() == 0
     assert style_loss([picture], [flat]).item() == pytest.approx((5 - 2) / 2)

@@ -46,7 +46,7 @@ def test_pixel_loss_is_a_weighted_mean_over_octaves() -> None:
     assert pixel_loss(real, 0 * real, weight).item() == pytest.approx(0.5)
 
 
-def test_face_mask_is_what_the_jaw_line_encloses() -> None:
+def test_face_mask_is_the_area_within_the_jaw_line() -> None:
     angle = torch.linspace(-0.1, torch.pi + 0.1, len(JAW))
     points = torch.full((2, 131, 2), 0.6)
     points[0, ranks(JAW)] = torch.stack([0.5 + 0.3 * angle.cos(), 0.5 + 0.3 * angle.sin()], -1)
@@ -73,7 +73,7 @@ def test_the_face_window_is_the_lower_middle_of_the_crop() -> None:
     assert (moved[0, 0, 0, 0], moved[0, 1, 0, 0]) == (13, 1)
 
 
-def test_outside_the_face_the_truth_is_seen() -> None:
+def test_outside_the_face_losses_use_the_truth() -> None:
     truth, image = torch.zeros(1, 3, 20, 32), torch.ones(1, 3, 20, 32)
     face = torch.zeros(1, 1, 20, 32)
     face[..., 16:] = 1
@@ -83,7 +83,7 @@ def test_outside_the_face_the_truth_is_seen() -> None:
     assert seen.true_face.max() == 0
 
 
-def test_terms_are_those_named_and_zero_for_the_truth() -> None:
+def test_only_named_terms_are_computed_and_are_zero_for_the_truth() -> None:
     torch.manual_seed(0)
     truth = torch.rand(1, 3, 40, 64)
     vgg, weight = VGG("vgg16"), torch.ones(1, 1, 40, 64)
@@ -94,7 +94,7 @@ def test_terms_are_those_named_and_zero_for_the_truth() -> None:
     assert {name for name, value in aligned.items() if value > 0} == {"aligned_pixel", "warped"}
 
 
-def test_the_pictures_that_vgg_sees_are_spread_over_the_batch() -> None:
+def test_vgg_sees_pictures_spread_over_the_batch() -> None:
     class Looking(VGG):
         seen: Tensor
 

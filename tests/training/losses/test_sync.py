@@ -9,7 +9,7 @@ import torch
 from lipsmith.training.losses.sync import batch_loss, curve, shift_loss, shifts, stretch_loss
 
 
-def test_shifts_count_frames_from_the_window_in_step() -> None:
+def test_shifts_count_frames_from_the_window_in_sync() -> None:
     assert shifts(2, 4, torch.device("cpu")).tolist() == [[-1, 0, 1, 2], [-2, -1, 0, 1]]
 
 
@@ -21,7 +21,7 @@ def test_curve_is_the_mean_along_diagonals() -> None:
 
 
 @pytest.mark.parametrize("lag", [0, 3])
-def test_losses_are_least_in_sync(lag: int) -> None:
+def test_losses_are_smallest_in_sync(lag: int) -> None:
     """A judge that is certain of the truth has no loss; one that is certain of another moment has much."""
     mouth = torch.eye(30)[:20][None]
     speech = torch.eye(30)[(torch.arange(-5, 25) + lag).clamp(0, 29)][None]

@@ -46,7 +46,7 @@ def test_points_move_as_pixels_do(seed: int) -> None:
         assert (group.points[..., 0, :] - places).abs().max() > 0.01
 
 
-def test_most_clips_keep_their_pixels_or_are_mirrored() -> None:
+def test_most_clips_keep_their_pixels_except_for_mirroring() -> None:
     pictures = marked(0.35 + 0.3 * torch.rand(40, 2, 2, generator=generator()))
     batch = Batch(pictures, pictures, pictures, torch.zeros(40, 2, 1, 80, 16), torch.zeros(40, 2, 1, dtype=torch.long))
     changed = augment(batch, generator()).targets.sketches
@@ -59,7 +59,7 @@ def test_most_clips_keep_their_pixels_or_are_mirrored() -> None:
     assert 0.4 < (as_it_was | mirrored).float().mean() < 0.8
 
 
-def test_a_clips_pictures_are_varied_alike() -> None:
+def test_all_pictures_of_a_clip_are_augmented_equally() -> None:
     places = torch.full((1, 6, 2), 0.4)
     pictures = marked(places)
     batch = Batch(pictures, pictures, pictures, torch.zeros(1, 6, 1, 80, 16), torch.zeros(1, 6, 1, dtype=torch.long))

@@ -46,7 +46,7 @@ def numbers(pictures: Pictures) -> Tensor:
     return pictures.points[..., 0, 0]
 
 
-def test_pool_and_lips_lie_on_the_other_side_of_the_cut(footage: Footage) -> None:
+def test_pool_and_lips_come_from_the_other_part_of_the_clip(footage: Footage) -> None:
     sides = set()
     for seed in range(20):
         batch = footage.draw(replace(SMALL, clips=8), generator(seed))
@@ -58,7 +58,7 @@ def test_pool_and_lips_lie_on_the_other_side_of_the_cut(footage: Footage) -> Non
     assert sides == {True, False}
 
 
-def test_batches_have_the_shapes_they_name(footage: Footage) -> None:
+def test_batches_have_the_documented_shapes(footage: Footage) -> None:
     batch = footage.draw(SMALL, generator())
     assert batch.pool.images.shape == (2, 3, 3, SIZE, SIZE)
     assert batch.pool.sketches.shape == (2, 3, 1, SIZE, SIZE)
@@ -68,13 +68,13 @@ def test_batches_have_the_shapes_they_name(footage: Footage) -> None:
     assert batch.targets.images.amax() <= 1
 
 
-def test_pictures_are_the_frames_asked_for(footage: Footage) -> None:
+def test_pictures_are_the_requested_frames(footage: Footage) -> None:
     pictures = footage.pictures(torch.tensor([0, 20, 59]))
     brightness = pictures.images[:, :, SIZE // 2 + 4 :].mean((1, 2, 3)) * 255
     torch.testing.assert_close(brightness, torch.tensor([0.0, 60.0, 177.0]), atol=4, rtol=0)
 
 
-def test_neighbors_end_with_the_clip(footage: Footage) -> None:
+def test_neighbors_stop_at_the_ends_of_the_clip(footage: Footage) -> None:
     first, second = footage.pictures(torch.tensor([59, 60]), TRUE, 1).sketches
     assert torch.equal(first[2], first[1])
     assert torch.equal(second[0], second[1])
@@ -89,7 +89,7 @@ def test_the_nearest_references_are_chosen(footage: Footage) -> None:
         assert (best.sort().values <= each.round().unique()[:2] + 1e-3).all()
 
 
-def test_training_chooses_references_as_dubbing_does(footage: Footage) -> None:
+def test_training_chooses_references_like_dubbing(footage: Footage) -> None:
     footage.still[:] = footage.still + 0.05 * torch.rand(footage.still.shape, generator=generator())
     footage.still[:, 1] += 1
     targets, pool = torch.tensor([[0, 25, 50]]), torch.arange(5, 45, 4)[None]
@@ -98,13 +98,13 @@ def test_training_chooses_references_as_dubbing_does(footage: Footage) -> None:
     np.testing.assert_allclose(footage.costs(targets, pool)[0].numpy(), ours, rtol=1e-3, atol=3e-3)
 
 
-def test_no_reference_is_encoded_in_vain(footage: Footage) -> None:
+def test_a_target_never_gets_the_same_reference_twice(footage: Footage) -> None:
     batch = footage.draw(replace(SMALL, pool=6, targets=3), generator())
     frames = numbers(batch.pool).gather(1, batch.chosen.flatten(1)).reshape(batch.chosen.shape)
     assert (frames.sort(dim=2).values.diff(dim=2) > 0.5).all()
 
 
-def test_validation_takes_its_pool_from_the_first_half(data: Path) -> None:
+def test_the_validation_pool_comes_from_the_first_half(data: Path) -> None:
     footage = Footage(data, read_manifest(data, "val"), 2, torch.device("cpu"))
     footage.points[:, :, 0, 0] = torch.arange(60.0)[:, None]
     ((record, batch),) = fixed_batches(footage, SMALL)
@@ -113,7 +113,7 @@ def test_validation_takes_its_pool_from_the_first_half(data: Path) -> None:
     assert numbers(batch.targets).min() >= 35
 
 
-def test_moved_content_leaves_the_pose() -> None:
+def test_moved_content_keeps_the_pose() -> None:
     points = talking_clip(0, "a").landmarks
     moved = moved_content(points, points[:, NUM_POSE:].mean(0), np.random.default_rng(0))
     np.testing.assert_array_equal(moved[:, :NUM_POSE], points[:, :NUM_POSE])

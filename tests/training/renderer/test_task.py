@@ -31,7 +31,7 @@ def trained(config: RendererTraining, data: Path, run: Path, start: str | None =
     return fit(RendererTask(config), Settings(data, run, "cpu", start))
 
 
-def test_stop_and_resume_is_as_not_stopping(data: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one(data: Path, tmp_path: Path) -> None:
     whole = trained(SMALL, data, tmp_path / "whole")
 
     def stop(done: int, total: int) -> None:
@@ -47,13 +47,13 @@ def test_stop_and_resume_is_as_not_stopping(data: Path, tmp_path: Path) -> None:
         assert torch.equal(weights, right[name]), name
 
 
-def test_a_pool_of_fewer_than_the_references_is_refused() -> None:
+def test_a_pool_smaller_than_the_references_is_refused() -> None:
     assert replace(SMALL, pool=2).pool == 2
     with pytest.raises(UsageError, match="mine: pool = 2 is less than the 3 references"):
         build(RendererTraining, {"pool": 2}, "mine")
 
 
-def test_the_adversary_joins_late_and_is_annealed_too(data: Path, tmp_path: Path) -> None:
+def test_the_adversary_starts_late_and_is_annealed(data: Path, tmp_path: Path) -> None:
     trained(SMALL, data, tmp_path)
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows if "train/gan" in row] == [3, 4]
@@ -65,7 +65,7 @@ def test_the_adversary_joins_late_and_is_annealed_too(data: Path, tmp_path: Path
     assert theirs == ours < 0.2 * SMALL.learning_rate
 
 
-def test_a_start_may_hold_more_than_the_network_needs(data: Path, tmp_path: Path) -> None:
+def test_extra_weights_of_a_start_are_ignored(data: Path, tmp_path: Path) -> None:
     model = SMALL.model.without(["lips"])
     config = replace(SMALL, model=model, steps=1, learning_rate=0.0)
     trained(config, data, tmp_path / "new")
@@ -93,7 +93,7 @@ def test_footage_that_is_too_short_is_refused(frames: int, said: str, tmp_path: 
         trained(SMALL, prepared(tmp_path, clips), tmp_path / "run")
 
 
-def test_a_new_schedule_starts_from_another_run(data: Path, tmp_path: Path) -> None:
+def test_a_run_can_start_from_another_run_with_other_parts(data: Path, tmp_path: Path) -> None:
     brief = replace(SMALL, steps=1)
     trained(brief, data, tmp_path / "first")
     still = replace(brief, learning_rate=0.0)

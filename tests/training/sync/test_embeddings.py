@@ -16,9 +16,7 @@ from sync_clips import write_clips
 SMALL = SyncNetConfig(height=16, width=32, mouth_widths=(4, 8), mel_widths=(4, 8), blocks=1, embedding=8, dropout=0.0)
 
 
-def test_clips_are_embedded_in_pieces_and_never_across_each_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_clips_are_embedded_in_pieces_that_never_cross_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_clips(tmp_path, {"train": [0, 0, 4]})
     footage = SyncFootage(tmp_path, "train", torch.device("cpu"), 16)
     net = SyncNet(replace(SMALL, height=footage.mouths.shape[1], width=footage.mouths.shape[2])).eval()
@@ -35,7 +33,7 @@ def test_clips_are_embedded_in_pieces_and_never_across_each_other(
 
 
 @torch.no_grad()
-def test_a_few_clips_are_the_first_of_all(tmp_path: Path) -> None:
+def test_a_limit_takes_the_first_clips(tmp_path: Path) -> None:
     write_clips(tmp_path, {"train": [0, 0, 4]})
     footage = SyncFootage(tmp_path, "train", torch.device("cpu"), 16)
     net = SyncNet(SMALL).eval()

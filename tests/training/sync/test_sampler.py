@@ -10,7 +10,7 @@ from lipsmith.training.sync.sampler import SyncFootage, mel_start
 from sync_clips import write_clips
 
 
-def test_frame_zero_of_the_mel_windows_is_the_conventions() -> None:
+def test_mel_windows_follow_the_convention() -> None:
     """At 25 fps the window of frame i starts at step 80 (i - 2) / 25."""
     assert mel_start(torch.tensor([2, 3, 7])).tolist() == [0, 3, 16]
 

@@ -42,7 +42,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return root, root / "run"
 
 
-def test_training_learns_what_is_in_sync(trained: tuple[Path, Path]) -> None:
+def test_training_learns_sync(trained: tuple[Path, Path]) -> None:
     _, run = trained
     rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert rows[-1]["val/sync_accuracy"] > 0.9
@@ -51,7 +51,7 @@ def test_training_learns_what_is_in_sync(trained: tuple[Path, Path]) -> None:
     assert card["validation"]["sync_accuracy"] == max(row.get("val/sync_accuracy", 0) for row in rows)
 
 
-def test_training_finds_the_clip_that_is_off(trained: tuple[Path, Path]) -> None:
+def test_training_finds_the_clip_out_of_sync(trained: tuple[Path, Path]) -> None:
     _, run = trained
     offsets = json.loads((run / "offsets.json").read_text())
     assert abs(offsets["train/p8/c8"] * 25 - 4) <= 1
@@ -63,7 +63,7 @@ BRIEF = SyncTraining(
 )
 
 
-def test_stop_and_resume_is_as_not_stopping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lipsmith.training.sync.task._TRUSTED", 0.0)
     write_clips(tmp_path / "data", {"train": [0, 3], "val": [0]})
 
@@ -84,7 +84,7 @@ def test_stop_and_resume_is_as_not_stopping(tmp_path: Path, monkeypatch: pytest.
     assert all(torch.equal(weights, right["network"][name]) for name, weights in left["network"].items())
 
 
-def test_a_run_continues_with_its_own_clips_alone(tmp_path: Path) -> None:
+def test_a_run_continues_only_with_the_same_clips_and_model(tmp_path: Path) -> None:
     write_clips(tmp_path / "one", {"train": [0, 0], "val": [0]})
     write_clips(tmp_path / "other", {"train": [0, 0, 0], "val": [0]})
     run = tmp_path / "run"
@@ -95,7 +95,7 @@ def test_a_run_continues_with_its_own_clips_alone(tmp_path: Path) -> None:
         fit(SyncTask(replace(BRIEF, model=replace(SMALL, embedding=4))), Settings(tmp_path / "one", run, "cpu"))
 
 
-def test_a_judge_starts_from_a_run_and_from_a_model_folder(tmp_path: Path) -> None:
+def test_a_judge_can_start_from_a_run_or_a_model_folder(tmp_path: Path) -> None:
     write_clips(tmp_path / "data", {"train": [0], "val": [0]})
     still = replace(BRIEF, steps=1, learning_rate=0.0)
     first = tmp_path / "first"
