@@ -1,4 +1,4 @@
-"""Films against films: aligned by frame and by name, cropped where the face is; and a film's audio-video offset."""
+"""Comparison of films: pairing by name, alignment by frame, crops at the face, and the audio-video offset."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def remade(real: Path, path: Path, size: tuple[int, int] = (256, 256), blur: flo
 
 
 def in_film(stretch: Stretch) -> NDArray[np.float64]:
-    """Its meshes `(F, 478, 2)` in pixels of the film."""
+    """Return the meshes `(F, 478, 2)` of a film, in its pixels."""
     return apply(invert(stretch.transforms), stretch.points)
 
 
@@ -122,7 +122,7 @@ def test_the_largest_face_is_measured_even_if_it_appears_last(tmp_path: Path) ->
 
 @pytest.fixture(scope="module")
 def wide(real: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The film with more to both sides, and without its sound."""
+    """The film with margins on both sides, and without its sound."""
     path = tmp_path_factory.mktemp("wide") / "wide.mp4"
     with VideoWriter(path, 384, 256, 25) as made:
         for frame in read_frames(real):

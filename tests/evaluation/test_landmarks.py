@@ -1,4 +1,4 @@
-"""Evaluation of the landmark generator on prepared clips: what it is given, its figures, the command."""
+"""Evaluation of the landmark generator on prepared clips: inputs, figures, and the command."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from lipsmith.training.landmarks.task import LandmarkTraining
 
 
 def ignore(done: int, total: int) -> None:
-    """No progress bar."""
+    """Ignore progress."""
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def trial(seed: int, frames: int = 80) -> Trial:
-    """A talking face whose first pose point gives the opening away."""
+    """Return a trial of a talking face whose first pose point leaks the opening."""
     clip = talking_clip(seed, f"p{seed}", frames=frames)
     clip.landmarks[:, 0, 0] = inner_opening(clip.landmarks[:, NUM_POSE:])
     return make_trial(clip, 4)
@@ -127,7 +127,7 @@ def test_clips_under_two_seconds_are_reported_separately(tmp_path: Path) -> None
 
 
 def write_run(folder: Path) -> None:
-    """A training run's untrained weights."""
+    """Write a training run with untrained weights."""
     model = LandmarkConfig(
         dim=8,
         layers=1,

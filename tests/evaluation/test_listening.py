@@ -1,4 +1,4 @@
-"""What is said, as far as the packages for it are there."""
+"""Recognition of phonemes and voice, as far as the optional packages are installed."""
 
 from __future__ import annotations
 

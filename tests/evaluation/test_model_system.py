@@ -1,4 +1,4 @@
-"""A model on crops larger than its own: its picture enlarged, or with the references' detail."""
+"""A model on crops larger than its own: its picture is enlarged, with or without the detail of the references."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SIDE = 2 * SIZE
 
 
 class Lending(Double):
-    """Says that references lie as the target does, and that all are believed alike."""
+    """A backend whose references are aligned with the target and have equal shares."""
 
     def _render(self, target: NDArray[np.float32], **others: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         (image,) = super()._render(target, **others)
@@ -23,7 +23,7 @@ class Lending(Double):
 
 
 def task() -> ReconstructionTask:
-    """Crops of fine stripes; everything may be looked at."""
+    """Return a task of crops with fine stripes, of which every frame may be used."""
     picture = np.zeros((SIDE, SIDE, 3), np.uint8)
     picture[:, ::2] = 200
     random = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Offsets of prepared clips and films: found by landmarks or by the judge, and noted in the manifest."""
+"""Offsets of prepared clips and films: found by landmarks or by the judge, and recorded in the manifest."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ZERO = 20
 
 
 def ignore(done: int, total: int) -> None:
-    """No progress bar."""
+    """Ignore progress."""
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_found_offsets_are_recorded_and_not_found_again(data: Path) -> None:
     note_offsets(data, find_landmark_offsets(LoudStages(), data, "val", 15, 4, ignore).seconds)
     again = find_landmark_offsets(LoudStages(), data, "val", 15, 4, ignore)
     assert max(abs(value) for value in again.seconds.values()) <= 0.02
-    # Offsets add up: a second note of 0.04 s moves what the first one left.
+    # Offsets add up: a second offset of 0.04 s is added to the first.
     before = {record.clip: record.offset for record in read_manifest(data)}
     clip = next(iter(before))
     note_offsets(data, {clip: 0.04})
@@ -145,7 +145,7 @@ def test_offsets_are_recorded_for_training(clips: Path, tmp_path: Path) -> None:
     (clip,) = found.seconds
     assert abs(found.seconds[clip]) <= 0.04
     assert 0.5 < found.figures["sync_accuracy"] <= 1
-    # Offsets are sought round those that are noted.
+    # Offsets are searched around the recorded ones.
     note_offsets(tmp_path, {clip: 0.2})
     again = find_judged_offsets(tmp_path, load_judge())
     assert again.seconds[clip] == pytest.approx(found.seconds[clip] - 0.2, abs=0.021)

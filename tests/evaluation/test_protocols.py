@@ -1,4 +1,4 @@
-"""The protocols: what is rebuilt, from what, and that the two never meet."""
+"""The protocols: targets, references, and their separation."""
 
 from __future__ import annotations
 

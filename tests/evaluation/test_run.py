@@ -1,4 +1,4 @@
-"""Protocols, baselines, models as systems; and a whole evaluation on footage that anyone may have."""
+"""Protocols, baselines, models as systems, and a complete evaluation on public footage."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_predicted_landmarks_need_a_model() -> None:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two prepared clips of the demo's face, named as two people."""
+    """Two prepared clips of the demo's face, labeled as two people."""
     root = tmp_path_factory.mktemp("evaluate")
     for name, motion in (("anna", Motion(turn=4)), ("bert", Motion(shift=0.03))):
         folder = root / "source" / "test" / name
@@ -198,7 +198,7 @@ def networks() -> Networks:
 
 
 class Perfect:
-    """Knows the truth."""
+    """A system that returns the truth."""
 
     name = "perfect"
 

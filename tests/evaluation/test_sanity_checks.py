@@ -1,4 +1,4 @@
-"""Films that cannot be set against each other are refused, and those that hardly can are told of."""
+"""Films that cannot be compared are refused; questionable comparisons cause a warning."""
 
 from __future__ import annotations
 

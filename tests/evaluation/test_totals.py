@@ -1,4 +1,4 @@
-"""Totals and their intervals: what is unknown is left out, and people are drawn, not clips."""
+"""Totals and their intervals: unknown figures are skipped, and people are resampled, not clips."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The crop follows the head, ignores the mouth, and can be undone."""
+"""The crop follows the head, ignores the mouth, and is invertible."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ PLACES = st.floats(-4000, 4000)
 
 
 def face(scale: float = 0.005, angle: float = 0.0, x: float = 300.0, y: float = 200.0) -> NDArray[np.float64]:
-    """(1, 131, 2) source pixels whose anchors stand on the template under this transform, the rest near the middle."""
+    """Return (1, 131, 2) source pixels: the transform maps the anchors to the template, the rest near the middle."""
     points = np.tile([0.5, 0.6], (1, NUM_POINTS, 1)).astype(np.float64)
     points[:, ranks(crop.ANCHORS)] = crop.TEMPLATE
     return crop.apply(crop.invert(similarity(scale, angle, x, y)), points)
 
 
 def similarity(scale: float, angle: float, x: float, y: float) -> NDArray[np.float64]:
-    """The transform (1, 2, 3) that turns by `angle`, scales, and brings source pixel (x, y) to the crop's middle."""
+    """Return the transform (1, 2, 3) that rotates by `angle`, scales, and maps source (x, y) to the crop's middle."""
     linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     return np.concatenate([linear, (0.5 - linear @ (x, y))[:, None]], 1)[None]
 
@@ -89,7 +89,7 @@ def test_smoothing_reduces_jitter() -> None:
 
 
 def test_smoothing_affects_only_neighboring_frames() -> None:
-    """Three standard deviations: 0.18 s, so a jump is not felt a quarter of a second away."""
+    """Three standard deviations are 0.18 s, so a jump has no effect a quarter of a second away."""
     times = np.arange(50) / 25
     jump = np.concatenate([similarity(0.005, 0, 100 if i < 25 else 200, 100) for i in range(50)])
     smooth = crop.smooth_transforms(jump, times)
@@ -99,7 +99,7 @@ def test_smoothing_affects_only_neighboring_frames() -> None:
 
 
 def test_pixels_and_crop_units_agree() -> None:
-    """The middle of the first pixel is at 0.5 of the conventions and at 0 of OpenCV's."""
+    """The middle of the first pixel is at 0.5 by convention, and at 0 in OpenCV."""
     transform = similarity(0.01, 0.3, 40, 30)
     point = np.array([[17.5, 21.5]])
     units = crop.apply(transform, point[None])[0, 0]
@@ -108,14 +108,14 @@ def test_pixels_and_crop_units_agree() -> None:
 
 
 def blob(size: int, x: float, y: float, radius: float) -> NDArray[np.uint8]:
-    """(size, size, 3) with a bright round spot about (x, y), in positions whose first pixel's middle is 0.5."""
+    """Return (size, size, 3) with a bright round spot at (x, y); the first pixel's middle is at 0.5."""
     rows, columns = np.mgrid[:size, :size] + 0.5
     level = 20 + 200 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * radius**2))
     return np.repeat(np.round(level)[..., None], 3, 2).astype(np.uint8)
 
 
 def center(image: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """The bright spot's (x, y), in shares of the picture's side."""
+    """Return (x, y) of the bright spot, as fractions of the picture's side."""
     weights = np.clip(image[..., 0].astype(np.float64) - 30, 0, None)
     rows, columns = np.mgrid[: len(image), : len(image)] + 0.5
     return np.array([(columns * weights).sum(), (rows * weights).sum()]) / weights.sum() / len(image)
@@ -123,7 +123,7 @@ def center(image: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 @pytest.mark.parametrize("side", [50.0, 120.0, 200.0, 256.0, 333.3, 700.0])
 def test_crop_pixels_match_transformed_positions(side: float) -> None:
-    """Crops that enlarge, reduce a little, and reduce so much that area means come first."""
+    """The crops enlarge, reduce slightly, and reduce so much that areas are averaged first."""
     transform = similarity(1 / side, 0.2, 403.3, 391.7)[0]
     spot = np.array([403.3 + 0.11 * side, 391.7 - 0.07 * side])
     image = crop.crop_image(blob(800, *spot, radius=0.06 * side), transform, 64)
@@ -146,7 +146,7 @@ def test_a_large_reduction_averages_areas(reduction: int) -> None:
 
 @pytest.mark.parametrize("side", [320, 350, 400, 450, 510])
 def test_fine_stripes_do_not_alias(side: int) -> None:
-    """Of stripes of one pixel a mean over an odd number of pixels keeps that fraction, a bare warp nearly all."""
+    """A mean over an odd number n of pixels keeps 1/n of stripes of one pixel; a plain warp keeps nearly all."""
     stripes = np.zeros((600, 600, 3), np.uint8)
     stripes[:, ::2] = 255
     image = crop.crop_image(stripes, similarity(1 / side, 0, 300, 300)[0], 64).astype(float)

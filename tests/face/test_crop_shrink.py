@@ -1,4 +1,4 @@
-"""Parts of pictures as means of their pixels, and transforms that find the same places in them."""
+"""Reduced parts of pictures, and transforms that map to the same positions in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Squares of the picture: positions there and back, and pixels that agree with them."""
+"""Squares of the picture: positions map there and back, and pixels match them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_corners_by_hand() -> None:
 @pytest.mark.parametrize("angle", [0.0, 0.4, -1.2, math.pi])
 @pytest.mark.parametrize("side", [10.0, 23.5, 31.0])
 def test_pixels_match_positions(side: float, angle: float) -> None:
-    """On a ramp of four levels a pixel, half a pixel of misplacement would show as two levels."""
+    """On a ramp of four levels per pixel, an error of half a pixel would be two levels."""
     ramp = np.arange(60, dtype=np.float64) * 4 + 2
     image = np.broadcast_to(ramp[None, :, None], (60, 60, 3)).astype(np.uint8).copy()
     image[..., 1] = image[..., 0].T
@@ -60,7 +60,7 @@ def test_direction_points_from_start_to_end() -> None:
 
 
 class SpotFinder:
-    """In place of the landmark network: every point is the center of the bright spot it is shown."""
+    """Replaces the landmark network: every point is the center of the bright spot."""
 
     def __call__(self, image: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         light = image[..., 0].astype(np.float64)

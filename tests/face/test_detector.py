@@ -1,4 +1,4 @@
-"""The detector's arithmetic by hand, and where it looks."""
+"""The detector's arithmetic by hand, and the tiles that it searches."""
 
 from __future__ import annotations
 

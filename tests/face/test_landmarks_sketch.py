@@ -1,4 +1,4 @@
-"""Sketches: all lines there, symmetric, and robust against points anywhere."""
+"""Sketches: complete, symmetric, and robust against points at any position."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ NOWHERE = (-3.0, -3.0)
 
 
 def joined() -> list[frozenset[int]]:
-    """Ranks of the two points of each edge."""
+    """Return the ranks of the two points of each edge."""
     return [frozenset(pair) for chain in (*([*chain, chain[0]] for chain in CLOSED), *OPEN) for pair in pairwise(chain)]
 
 
 def only(places: dict[int, tuple[float, float]]) -> NDArray[np.float64]:
-    """(1, 131, 2) with the mesh points named at their places and all others far outside."""
+    """Return (1, 131, 2) with the given mesh points at their positions and all others far outside."""
     points = np.full((1, 131, 2), NOWHERE)
     points[0, ranks(tuple(places))] = list(places.values())
     return points
@@ -41,7 +41,7 @@ def test_no_edge_is_drawn_twice() -> None:
 
 
 def test_a_line_is_drawn_between_its_points() -> None:
-    """The two points of the lip at y = 0.5 (pixel rows 31 and 32 share it), from x = 0.25 to 0.75."""
+    """Two points of the lip at y = 0.5 (between pixel rows 31 and 32), from x = 0.25 to 0.75."""
     lip = {point: (0.25 + 0.5 * index / 10, 0.5) for index, point in enumerate(OUTER_LIP[:11])}
     lip |= {point: (0.75 - 0.5 * index / 9, 0.5) for index, point in enumerate(OUTER_LIP[11:])}
     (image,) = draw_sketches(only(lip), SIZE)
@@ -82,7 +82,7 @@ def test_a_mirrored_face_has_the_mirrored_edges() -> None:
 @given(st.floats(0, 2 * np.pi), st.floats(0.05, 0.4))
 @settings(max_examples=25)
 def test_a_mirrored_face_has_the_mirrored_sketch(phase: float, radius: float) -> None:
-    """Up to the rounding of OpenCV's antialiased lines, which is not quite symmetric: blurred by a pixel they agree."""
+    """OpenCV rounds antialiased lines asymmetrically, so the sketches are compared after a blur of one pixel."""
     angle = np.linspace(0, 12 * np.pi, 131) + phase
     points = (0.5 + radius * np.stack([np.cos(angle), np.sin(1.3 * angle)], -1))[None]
     ours, theirs = draw_sketches(mirror(points), SIZE)[0], draw_sketches(points, SIZE)[0, :, ::-1]

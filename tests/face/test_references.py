@@ -20,7 +20,7 @@ UPPER, LOWER = ranks((0, 17))
 
 
 def mouths(openings: list[float]) -> NDArray[np.float64]:
-    """Frontal faces that differ in lip opening only."""
+    """Return frontal faces that differ only in lip opening."""
     points = np.full((len(openings), NUM_POINTS, 2), 0.5)
     points[:, ranks((234,))[0], 0] = 0.2
     points[:, ranks((454,))[0], 0] = 0.8

@@ -1,4 +1,4 @@
-"""Reference candidates: how many are held, which frames they are of, and how large."""
+"""Reference candidates: their number, frames and size."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_candidates_are_evenly_spaced_in_time(frames: int, stride: int) -> None:
 
 
 def test_crops_of_candidates_equal_crops_of_the_whole_picture() -> None:
-    """Also where the smoothed crop lies a little beside the frame's own."""
+    """This includes smoothed crops slightly beside the frame's own."""
     image, candidates = gradient(300, 200), Candidates(32)
     candidates.offer(Frame(image, 0.0, 7), points(60, 100, 80))
     (transform,) = crop.fit_transforms(points(62, 97, 81)[None])
@@ -43,7 +43,7 @@ def test_crops_of_candidates_equal_crops_of_the_whole_picture() -> None:
 
 
 def test_candidates_of_a_large_face_are_reduced_to_the_crop_size() -> None:
-    """Else 75 of a 4K film would fill a gigabyte."""
+    """Otherwise 75 candidates of a 4K film would take a gigabyte."""
     image, candidates = gradient(3840, 2160), Candidates(64)
     candidates.offer(Frame(image, 0.0, 0), points(1500, 1100, 500))
     (candidate,) = candidates.kept

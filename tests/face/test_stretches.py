@@ -1,4 +1,4 @@
-"""Shots, faces and stretches of films whose faces are scripted, and the crops that a second reading gives."""
+"""Shots, faces and stretches of films with scripted faces, and the crops from a second reading."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FPS = 25
 
 
 def film(count: int, size: tuple[int, int] = (200, 200)) -> Iterator[Frame]:
-    """Frames each of which has its number for a color."""
+    """Return frames whose color is their number."""
     return (Frame(np.full((size[1], size[0], 3), index % 256, np.uint8), index / FPS, index) for index in range(count))
 
 
@@ -28,7 +28,7 @@ def shots(frames: list[Seen], **settings: object) -> list[Shot]:
 
 
 def moving(seen: Iterable[int]) -> list[Seen]:
-    """A face that moves two pixels a frame, seen in some of 35 frames."""
+    """Return a face that moves two pixels per frame, visible in some of 35 frames."""
     return [(0, {0: mesh(x=40 + 2 * index)} if index in set(seen) else {}) for index in range(35)]
 
 
@@ -45,7 +45,7 @@ def test_shots_are_separated_and_number_their_frames() -> None:
 
 
 def test_lost_frames_are_interpolated_and_long_gaps_end_a_stretch() -> None:
-    """Unseen in frames 10 to 14, which are bridged, in 20 to 25, which are not, and after frame 30."""
+    """The face is missing in frames 10 to 14, which are bridged, in 20 to 25, which are not, and after frame 30."""
     seen = [*range(10), *range(15, 20), *range(26, 31)]
     (shot,) = shots(moving(seen), bridge=5, whole_mesh=True)
     (face,) = shot.faces
@@ -130,7 +130,7 @@ def test_crops_are_aligned_with_their_points() -> None:
 
 @pytest.mark.parametrize("settings", [{"whole_mesh": True, "longest": 30.0}, {"candidate_size": 32, "bridge": 3}])
 def test_a_long_film_takes_only_the_memory_of_its_geometry(settings: dict[str, object]) -> None:
-    """One shot of 4,000 frames, as of an animation: its crops of 128 pixels would take 190 MB."""
+    """Crops of 128 pixels of one shot of 4,000 frames, as in an animation, would take 190 MB."""
     count, image = 4_000, np.zeros((200, 200, 3), np.uint8)
     found = mesh(60)
     frames = (Frame(image.copy(), 0.15 * index, index) for index in range(count))

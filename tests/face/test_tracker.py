@@ -1,4 +1,4 @@
-"""Identity through a shot, on scenes in which a stub sees known faces."""
+"""Face numbers within a shot, on scenes with known faces and stub networks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHAPE[33], SHAPE[263] = (-0.3, -0.2), (0.3, -0.2)
 
 @dataclass(frozen=True)
 class Actor:
-    """A face of `size` pixels; `name` is what the test, not the tracker, knows it by."""
+    """A face of `size` pixels; only the test knows its `name`."""
 
     name: str
     x: float
@@ -34,7 +34,7 @@ class Actor:
 
 @dataclass
 class Stage:
-    """What the stubs see: the actors of each frame, in front first, and how often the detector was asked."""
+    """Input of the stubs: the actors of each frame, front first, and the number of detector calls."""
 
     scene: Callable[[int], list[Actor]]
     pull: float = 0.0
@@ -92,7 +92,7 @@ def detected(actor: Actor) -> Detection:
 
 
 def play(monkeypatch: pytest.MonkeyPatch, stage: Stage, frames: int, max_faces: int = 1) -> list[TrackedFrame]:
-    """The tracker on a plain gray film, whose first value is the frame's number."""
+    """Run the tracker on a plain gray film whose first value is the frame's number."""
     monkeypatch.setattr("lipsmith.face.tracker.FaceDetector", stage.detector)
     monkeypatch.setattr("lipsmith.face.tracker.FaceMesh", stage.mesh)
     tracker = FaceTracker(max_faces)
@@ -105,7 +105,7 @@ def play(monkeypatch: pytest.MonkeyPatch, stage: Stage, frames: int, max_faces: 
 
 
 def who(faces: list[TrackedFace], actors: list[Actor]) -> dict[str, int]:
-    """Number of each actor whose mesh was found in its place."""
+    """Return the number of each actor whose mesh was found at its position."""
     return {a.name: f.face for a in actors for f in faces if np.abs(f.mesh - a.mesh).max() < 1}
 
 

@@ -1,4 +1,4 @@
-"""The renderer: what it may see, how its split composes, what its alignment does."""
+"""The renderer: the inputs that it uses, its split into stages, and its alignment."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ N = TypeVar("N", bound=nn.Module)
 
 
 def lively(config: RendererConfig = TINY) -> Renderer:
-    """A network in which nothing is zero, so that everything has an effect."""
+    """Return a network without zero parameters, so that every part has an effect."""
     torch.manual_seed(0)
     return enlivened(Renderer(config).eval())
 
 
 def enlivened(network: N) -> N:
-    """The network, its parameters that are zero made something."""
+    """Replace the network's zero parameters by random ones."""
     for parameter in network.parameters():
         if not parameter.any():
             nn.init.normal_(parameter, 0, 0.05)
@@ -130,7 +130,7 @@ def test_a_shifted_reference_is_warped_back() -> None:
     moved = torch.tensor([shift / SIZE, 0.0])
     x["reference_points"], x["reference_still"] = x["points"][:, None] + moved, x["still"][:, None] + moved
     aligned = network(**x).aligned
-    # What the reference does not show on the right changes the light of the columns beside it.
+    # The part missing in the reference on the right changes the light of the columns beside it.
     width = SIZE - shift - 12
     torch.testing.assert_close(aligned[..., :width], picture[..., TINY.top :, :width], atol=1e-4, rtol=0)
 
@@ -152,7 +152,7 @@ def test_an_ablation_removes_the_effect_of_its_input(part: Part, changed: str) -
 def test_every_weight_receives_a_gradient(parts: tuple[Part, ...]) -> None:
     network = lively(TINY.without(parts))
     network(**inputs()).image.sum().backward()
-    # Several processes wait for the gradient of every one.
+    # Training in several processes requires a gradient for every parameter.
     assert [name for name, weights in network.named_parameters() if weights.grad is None] == []
 
 
@@ -172,7 +172,7 @@ def test_any_number_of_references_and_lips_is_accepted(k: int, m: int) -> None:
 
 @torch.no_grad()
 def test_a_repeated_reference_changes_nothing() -> None:
-    # In float64: the image of random weights is large, and another order of summing shows in its last places.
+    # In float64: with random weights the image is large, and the order of summation affects the last digits.
     network, x = lively().double(), {name: value.double() for name, value in inputs(k=1, m=1).items()}
     of_references = ("reference_images", "reference_sketches", "reference_points", "reference_still")
     names = (*of_references, "lip_images", "lip_sketches")
@@ -290,7 +290,7 @@ def test_an_untrained_guide_has_a_small_effect() -> None:
 def test_sharpening_keeps_flat_areas_and_adds_the_detail_that_a_blur_removes() -> None:
     step = torch.tensor([0.0, 0.0, 0.0, 1.0, 1.0, 1.0]).expand(2, 3, 6, 6)
     found = Prefilter(0.4)(step)
-    # A 3x3 binomial blur takes a quarter of a step from its one side and gives it to the other.
+    # A 3x3 binomial blur moves a quarter of a step from one side to the other.
     expected = torch.tensor([0.0, 0.0, -0.1, 1.1, 1.0, 1.0])
     torch.testing.assert_close(found, expected.expand(2, 3, 6, 6))
 

@@ -1,4 +1,4 @@
-"""Models are found by name or folder, and a file that is not the published one is never used."""
+"""Models are found by name or folder, and modified files are never used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""VGG reads its weights as published and as converted."""
+"""VGG loads the published and the converted weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run reports: lines, rows, and how fast it is."""
+"""Reports of a run: lines, rows and speed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The training loop with a task that is a straight line: what is saved, resumed, reported, and refused."""
+"""The training loop with a linear task: saving, resuming, reports and errors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CONFIG = TrainingConfig(
 
 
 class Line(Task[Tensor]):
-    """Learns that y = 2 x from x at random; remembers how many batches it drew."""
+    """Learns y = 2 x from random x; counts the batches it drew."""
 
     name = "line"
     weights: Mapping[str, float] = {"l1": 1.0}
@@ -186,7 +186,7 @@ def test_a_run_stops_when_the_score_does_not_improve(tmp_path: Path) -> None:
 
 
 class Second(Fabric):
-    """The second of several processes, as it sees itself."""
+    """Simulates the second of several processes."""
 
     global_rank = 1
     is_global_zero = False

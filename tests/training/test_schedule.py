@@ -12,7 +12,7 @@ from lipsmith.training.schedule import Ema, Schedule, drop_nonfinite_gradients
 
 
 class Clock:
-    """Stands in for the `time` module: seconds pass when told."""
+    """Replaces the `time` module by a clock that the test advances."""
 
     now = 100.0
 

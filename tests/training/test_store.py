@@ -1,4 +1,4 @@
-"""Clips end to end: where they lie, how often they are drawn, and how they are read."""
+"""Concatenated clips: their spans, how often they are drawn, and how they are read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def generator() -> torch.Generator:
 
 def test_the_weight_of_an_identity_is_the_root_of_its_rows() -> None:
     shares = root_weights(np.array([54, 36, 10]), ["a", "a", "b"])
-    # Roots of 90 and 10 are as 3 to 1; within a, 54 to 36.
+    # Roots of 90 and 10 have the ratio 3 to 1; within a, the ratio is 54 to 36.
     assert shares.tolist() == pytest.approx([0.75 * 0.6, 0.75 * 0.4, 0.25])
 
 

@@ -1,4 +1,4 @@
-"""Articulation: figures of lips drawn point by point, worked out by hand."""
+"""Articulation figures of synthetic lips against values worked out by hand."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ UPPER, LOWER = np.arange(21, 30), np.arange(31, 40)
 
 
 def track(*openings: float, eyes: float = 40.0) -> LipTrack:
-    """Inner lips so many pixels apart, at all nine points."""
+    """Return a track whose inner lips are that many pixels apart, at all nine points."""
     lips = np.zeros((len(openings), 40, 2), np.float32)
     lips[:, LOWER, 1] = np.array(openings)[:, None]
     return LipTrack(lips, np.full(len(openings), eyes), np.arange(len(openings)) / 25)
@@ -72,7 +72,7 @@ def test_opening_and_loudness_are_normalized_over_speech() -> None:
 
 def test_loudness_is_the_rms_of_twentieths_of_a_second() -> None:
     wave = np.concatenate([np.full(800, 0.2), np.full(800, -0.6), np.full(400, 0.6)]).astype(np.float32)
-    # The last twentieth is half there; between the middles of two it lies halfway.
+    # The last twentieth is half complete; a time midway between two middles gets their mean.
     expected = [0.2, 0.4, 0.6, 0.6 / np.sqrt(2)]
     np.testing.assert_allclose(loudness(wave, np.array([0.0, 0.05, 0.075, 1.0])), expected, rtol=1e-5)
     assert loudness(np.zeros(0, np.float32), np.array([0.0])) == 0
@@ -99,7 +99,7 @@ def test_figures_depend_on_the_available_phonemes_and_spans() -> None:
     assert (said["closure"], said["closure_events"], said["closure_open"]) == (0.5, 2, 0.0)
     assert "theval.loudness_gap" not in said
     heard = articulation(one, Utterance(wave, spans=[(0.3, 0.8)]))
-    # Frames 0 to 7 are silent: one of eight is 2.5 px nearer than the rest, which are 2.5 / 8 from the mean.
+    # Frames 0 to 7 are silent: one of eight is 2.5 px narrower than the rest, which are 2.5 / 8 from the mean.
     assert heard["theval.silent_deviation"] == pytest.approx(2.5 / 8 / 40)
     assert heard["theval.loudness_gap"] == 0  # neither moves
 

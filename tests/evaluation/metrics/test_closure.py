@@ -1,4 +1,4 @@
-"""Closures: where lips touch at phonemes, by events written down by hand."""
+"""Closures of lips at phonemes, for events written by hand."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ALL = np.ones(30, np.bool_)
 
 
 def mouth(shut: list[int]) -> NDArray[np.float32]:
-    """`(30, 57, 2)`: two pixels of 128 open, but half a pixel in the frames `shut`."""
+    """Return `(30, 57, 2)`: open by two pixels of 128, but by half a pixel in the frames `shut`."""
     content = np.zeros((30, 57, 2), np.float32)
     content[:, CONTENT.index(14), 1] = 2 / 128
     content[shut, CONTENT.index(14), 1] = 0.5 / 128

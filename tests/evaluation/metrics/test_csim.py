@@ -1,4 +1,4 @@
-"""Identity: a face is its own in other light."""
+"""Identity: a face is similar to itself in other light."""
 
 from __future__ import annotations
 

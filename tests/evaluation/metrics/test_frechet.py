@@ -1,4 +1,4 @@
-"""The Frechet distance of Gaussians by hand, and the moments that it rests on."""
+"""The Frechet distance of Gaussians by hand, and their moments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PSNR, SSIM and sharpness: by hand, against a reference, and moved the right way by what is known to harm."""
+"""PSNR, SSIM and sharpness: by hand, against a reference, and with known degradations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LPIPS equals an independent implementation, and grows with what harms a picture."""
+"""LPIPS equals an independent implementation and grows with degradation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HARMS = {"blur": blurred, "noise": noisy}
 
 
 def reference_lpips(weights: dict[str, torch.Tensor], trunk: str, a: Crops, b: Crops) -> float:
-    """The definition, written out with functional calls alone."""
+    """Compute LPIPS by its definition, with functional calls alone."""
     from torch.nn.functional import conv2d, max_pool2d, relu
 
     plans = {

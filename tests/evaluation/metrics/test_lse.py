@@ -1,4 +1,4 @@
-"""Sync figures from embeddings, by hand and by property; judges on the grid of 25 frames a second."""
+"""Sync figures from embeddings, by hand and by properties; judges on the grid of 25 frames per second."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SMALL = SyncNetConfig(height=16, width=32, mouth_widths=(4, 8), mel_widths=(4, 8
 
 
 def walk(length: int, lag: int, reach: int = 5) -> np.ndarray:
-    """Distances of speech that is `lag` frames late, from points on a line."""
+    """Return the distances of speech that is `lag` frames late, from points on a line."""
     mouth = np.arange(length, dtype=np.float32)[:, None]
     speech = np.arange(-reach, length + reach, dtype=np.float32)[:, None] - lag
     return shift_distances(mouth, speech)
@@ -62,7 +62,7 @@ def test_nothing_to_compare_gives_no_figures() -> None:
 def test_sync_accuracy_counts_only_what_can_be_compared() -> None:
     right = walk(SECOND, 0, 10)
     assert sync_accuracy(right) == (16, 16)
-    # 9 late: 3..10 early are further off than no shift; 3..10 late are all nearer.
+    # 9 late: shifts of 3..10 early are farther away than no shift; 3..10 late are all nearer.
     assert sync_accuracy(walk(SECOND, 9, 10)) == (8, 16)
     right[:, 0] = np.nan
     assert sync_accuracy(right) == (15, 15)
@@ -162,7 +162,7 @@ def test_the_official_judge_processes_only_the_sound_of_the_given_frames(
 
 
 def first_step(begin: float) -> int:
-    """The first step of coefficients that is compared with a mouth at `begin` seconds."""
+    """Return the first step of coefficients that is compared with a mouth at `begin` seconds."""
     return round((begin - 15 / 25) * 100)
 
 
@@ -173,7 +173,7 @@ def test_clips_without_distances_take_the_lag_of_their_identity_or_zero() -> Non
 
 
 def test_lags_of_short_clips_follow_their_identity() -> None:
-    """Two long clips say 2 late; a short one of the same person that prefers 4 is overruled, a stranger's is not."""
+    """Two long clips are 2 late; a short one of the same person that prefers 4 gets 2, a stranger's does not."""
     grid = np.arange(-6, 7)
     late = np.abs(grid - 2).astype(np.float32)
     odd = np.minimum(late, 3 * np.abs(grid - 4)).astype(np.float32) - 0.01 * (grid == 4)

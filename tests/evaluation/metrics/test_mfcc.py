@@ -8,7 +8,7 @@ from lipsmith.evaluation.metrics.mfcc import mfcc
 
 
 def test_mfcc_of_silence_and_of_a_tone() -> None:
-    """100 steps a second; loudness in the zeroth coefficient: ten times the amplitude is 2 ln 10 more."""
+    """100 steps per second; the zeroth coefficient is loudness: ten times the amplitude adds 2 ln 10."""
     tone = np.sin(2 * np.pi * 440 * np.arange(16000) / 16000)
     quiet, loud = mfcc(1000 * tone), mfcc(10000 * tone)
     assert quiet.shape == (99, 13)

@@ -1,4 +1,4 @@
-"""Obedience: lines worked out by hand, lips that are asked shut, and what was never asked."""
+"""Obedience: lines worked out by hand, shut lips, and missing requests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LIPS = OUTER_LIP + INNER_LIP
 
 
 def asked(openings: list[float], widths: list[float] | None = None) -> NDArray[np.float32]:
-    """Landmarks `(F, 131, 2)` in crop units, with the inner lips' openings and the mouth's widths, pixels at 128."""
+    """Return landmarks `(F, 131, 2)` in crop units with these inner-lip openings and mouth widths, in pixels at 128."""
     points = np.full((len(openings), NUM_POINTS, 2), 0.5, np.float32)
     points[:, ranks((14,))[0], 1] += np.array(openings) / SIDE
     points[:, ranks((291,))[0], 0] += np.array(widths or [40.0] * len(openings)) / SIDE
@@ -22,7 +22,7 @@ def asked(openings: list[float], widths: list[float] | None = None) -> NDArray[n
 
 
 def found(openings: list[float], widths: list[float] | None = None) -> NDArray[np.float32]:
-    """Lips `(F, 40, 2)` in pixels at 128, likewise."""
+    """Return lips `(F, 40, 2)` in pixels at 128 with these openings and widths."""
     return asked(openings, widths)[:, ranks(LIPS)] * SIDE
 
 
@@ -39,7 +39,7 @@ def test_shut_is_the_share_of_frames_requested_shut_that_are_shut() -> None:
 
 
 def test_width_has_a_slope_and_a_rest() -> None:
-    # Found is half of asked plus 11 px: 4, 9 and 14 px too narrow.
+    # Found is half of the request plus 11 px: 4, 9 and 14 px too narrow.
     figures = obedience(found([3.0] * 3, [26.0, 31.0, 36.0]), asked([3.0] * 3, [30.0, 40.0, 50.0]))
     assert figures["obedience.width_slope"] == pytest.approx(0.5, abs=1e-4)
     assert figures["obedience.width_rest"] == pytest.approx(-9.0, abs=1e-3)

@@ -1,4 +1,4 @@
-"""Face and mouth are found by their landmarks, keep one size in a clip, and flicker is what does not last."""
+"""Windows of face and mouth follow the landmarks and keep one size in a clip; flicker measures jumps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lipsmith.face.landmarks import JAW, OUTER_LIP, ranks
 
 
 def face(x: float = 0.5) -> np.ndarray:
-    """131 points of which jaw and lips alone matter: the jaw from 0.2 to 0.8 around `x`, lips a third as wide."""
+    """Return 131 points with a jaw from 0.2 to 0.8 around `x` and lips a third as wide; the others do not matter."""
     points = np.full((131, 2), 0.5, np.float32)
     for chosen, width, top, bottom in ((ranks(JAW), 0.6, 0.5, 0.95), (ranks(OUTER_LIP), 0.19, 0.7, 0.799)):
         points[chosen, 0] = np.linspace(x - width / 2, x + width / 2, len(chosen))

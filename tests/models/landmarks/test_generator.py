@@ -1,4 +1,4 @@
-"""The landmark generator: what it expects before it is trained, what it lets through, and its ONNX twin."""
+"""The landmark generator: its untrained output, the pose filter, and the ONNX stages."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ KINDS = pytest.mark.parametrize("config", [TINY, CONVOLVED, POSTERIORS], ids=["p
 
 
 def inputs(frames: int = 6, references: int = 4, bands: int = 80, batch: int = 2) -> tuple[Tensor, Tensor, Tensor]:
-    """Speech, pose and references of faces that stir about a common shape, whose pose moves as a whole."""
+    """Return speech, pose and references of faces that vary around a common shape, whose pose moves as a whole."""
     random = torch.Generator().manual_seed(frames)
     shape = torch.rand(batch, 1, 131, 2, generator=random)
     faces = shape + 0.005 * torch.randn(batch, references, 131, 2, generator=random)
@@ -47,7 +47,7 @@ def inputs(frames: int = 6, references: int = 4, bands: int = 80, batch: int = 2
 
 
 def awake(config: LandmarkConfig) -> LandmarkGenerator:
-    """A network in inference mode that hears clearly, its output layers not the zeros that it starts from."""
+    """Return a network in inference mode that depends on speech, with output layers that are not zero."""
     torch.manual_seed(0)
     network = build_landmark_generator(config)
     for name, parameter in network.named_parameters():
@@ -146,7 +146,7 @@ def test_jaw_ends_follow_the_contour_and_lips_follow_the_nose() -> None:
 
 
 def swing(hertz: float, frames: int = 50) -> float:
-    """What is left of a twitch of `hertz` in the middle half of a window, relative to what came in."""
+    """Return the gain of the filter for motion of `hertz`, in the middle half of a window."""
     wave = torch.sin(2 * torch.pi * hertz * torch.arange(frames) / 25)[None, :, None, None]
     middle = slice(frames // 4, 3 * frames // 4)
     before, after = (float(x[:, middle].square().mean().sqrt()) for x in (wave, steadied(wave, 3.0)))
@@ -175,7 +175,7 @@ def test_the_onnx_stages_equal_the_torch_stages(config: LandmarkConfig, tmp_path
 
 
 def exported(network: LandmarkGenerator, folder: Path, bands: int) -> Callable[..., NDArray[np.float32]]:
-    """The network's two stages in ONNX Runtime, sizes of batch, window and references free; called as the network."""
+    """The network's two stages in ONNX Runtime, called like the network; batch, window and references are free axes."""
     mel, pose, faces = inputs(4, 2, bands)
     heard = rearrange(mel, "b t c s -> (b t) 1 c s")
     tokens = rearrange(network.speech(heard), "(b t) d -> b t d", t=4)
@@ -197,7 +197,7 @@ def exported(network: LandmarkGenerator, folder: Path, bands: int) -> Callable[.
 def session(
     path: Path, stage: torch.nn.Module, named: dict[str, Tensor], sizes: tuple[dict[int, str], ...]
 ) -> onnxruntime.InferenceSession:
-    """One stage in ONNX Runtime; `sizes`: the free axes of each input."""
+    """Return one stage in ONNX Runtime; `sizes` are the free axes of each input."""
     free = dict(zip(named, sizes, strict=True))
     with torch.no_grad():
         torch.onnx.export(stage, tuple(named.values()), path, input_names=list(named), dynamic_axes=free, dynamo=False)

@@ -1,4 +1,4 @@
-"""Whose detail is believed: the reference that looks like what was drawn."""
+"""Shares of detail: the reference that is most similar to the rendering has the largest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The flow that keeps upper and lower lip apart: who follows which lip, where it fades, what is added to what."""
+"""The flow that separates upper and lower lip: which pixels follow which lip, and where it fades."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LEAST = 1e-7
 
 
 def mouth(opening: float, turn: float = 0.0) -> Tensor:
-    """Points `(1, 131, 2)`: level lips round (0.5, 0.7), open by `opening`, `turn` radians; all else far above."""
+    """Points `(1, 131, 2)`: lips at (0.5, 0.7), open by `opening`, rotated by `turn` radians; others far above."""
     points = np.full((NUM_POINTS, 2), (0.5, 0.2))
     for numbers, half_width, thickness in ((OUTER_LIP, 0.12, 0.03), (INNER_LIP, 0.1, 0.0)):
         around = np.linspace(np.pi, 3 * np.pi, 20, endpoint=False)
@@ -35,14 +35,14 @@ def mouth(opening: float, turn: float = 0.0) -> Tensor:
 
 
 def added(flow: LipFlow, points: Tensor, references: Tensor, standing: float = 0.0) -> Tensor:
-    """What the lips add at full resolution, `(2, 80, 128)`, to a network that moves nothing."""
+    """Return the flow that the lips add at full resolution, `(2, 80, 128)`, to a network with zero flow."""
     still = torch.zeros(len(references), 2, 20, 32)
     full, _ = flow(still, still, torch.full((len(references), 1, 20, 32), standing), points, references[None])
     return full[0]
 
 
 def row(y: float) -> int:
-    """The row whose center is just below height `y` of the crop."""
+    """Return the row whose center is just below height `y` of the crop."""
     return int(y * SIZE) - TOP
 
 
@@ -103,7 +103,7 @@ def test_the_dividing_line_follows_a_rotated_mouth(turn: float, opening: float) 
 def test_beyond_the_corners_the_sides_join_continuously(opening: float, other: float) -> None:
     moved = added(LipFlow(SIZE, TOP, 0.03), mouth(opening), mouth(other))
     beyond = moved[1, :, : round((0.5 - 0.12) * SIZE)]
-    # The lips part by |other - opening|; from one pixel beyond a corner to the next a tenth of it may be left.
+    # The lips part by |other - opening|; beyond a corner, the step from one pixel to the next is at most a tenth of it.
     assert float(beyond.diff(dim=0).abs().max()) <= 0.1 * abs(other - opening) + 1e-6
 
 

@@ -1,4 +1,4 @@
-"""Variations of windows: what they change, and what they must leave alone."""
+"""Augmentation of windows: what it changes, and what it must not change."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_content_moves_with_the_exchanged_pose() -> None:
     moved = dataclasses.replace(same, other_pose=same.other_pose + step)
     exchanged = exchange_pose(moved, Augmentation(), 3.0, 1e3, generator()).points - batch.points
     torch.testing.assert_close(exchanged[:, :, :NUM_POSE], step.expand(5, 12, NUM_POSE, 2))
-    # What references let expect moves with three quarters of the head.
+    # Expected content follows three quarters of the head's motion.
     torch.testing.assert_close(exchanged[:, :, NUM_POSE:], (0.75 * step).expand(5, 12, 57, 2), atol=1e-4, rtol=0)
 
 

@@ -1,4 +1,4 @@
-"""Windows of footage: where they lie, and where their references come from."""
+"""Windows of footage: their positions, and the sources of their references."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_single_reference_is_often_an_extreme_shape() -> None:
     batch = draw(gather_footage([clip], 12), 256, 12, 1, ReferenceRules(away=0.0, sibling=0.0), generator())
     width = mouth_width(batch.references[:, 0].numpy())
     assert batch.references.shape == (256, 1, 131, 2)
-    # The widest of four is at 0.8 of the range, any one at its half.
+    # The expected maximum of four is at 0.8 of the range, that of one at 0.5.
     assert np.mean(width) > np.mean(mouth_width(clip.landmarks)) + 0.005
 
 

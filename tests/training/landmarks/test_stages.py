@@ -1,4 +1,4 @@
-"""The landmark generator is found in a training run, and in a model that dubs."""
+"""The landmark generator is loaded from a training run or a model folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The landmark generator's training: it learns, and a run that stops continues as if it had not."""
+"""The landmark generator's training: it reduces the error, and an interrupted run continues identically."""
 
 from __future__ import annotations
 

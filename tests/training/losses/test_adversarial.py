@@ -1,4 +1,4 @@
-"""The adversary: its losses by hand, and who learns from them."""
+"""The adversary: its losses by hand, and which network they train."""
 
 from __future__ import annotations
 

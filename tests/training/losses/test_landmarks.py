@@ -101,7 +101,7 @@ def test_terms_are_unweighted_and_skipped_at_weight_zero() -> None:
 
 
 def mouth(*pixels: float) -> torch.Tensor:
-    """`(1, F, 57, 2)`: inner lips so many pixels of 128 apart, at all nine points."""
+    """Return `(1, F, 57, 2)`: inner lips that many pixels of 128 apart, at all nine points."""
     lips = torch.zeros(1, len(pixels), NUM_CONTENT, 2)
     lower = NUM_JAW + 20 + 20 - torch.arange(1, 10)
     lips[:, :, lower, 1] = torch.tensor(pixels)[:, None] / 128

@@ -10,7 +10,7 @@ from lipsmith.training.losses.perceptual import gram, perceptual_loss, style_los
 
 
 def layer(*rows: list[float]) -> Tensor:
-    """Features of one picture, one row a channel, one line high."""
+    """Return features of one picture with a height of one; each row is a channel."""
     return torch.tensor(rows)[None, :, None]
 
 

@@ -37,12 +37,12 @@ def test_pixels_near_the_mouth_weigh_more() -> None:
 
 def test_pixel_loss_is_a_weighted_mean_over_octaves() -> None:
     fake, real, weight = torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 8)
-    # A checkerboard of +-0.5 with weight 2 in the left half: there at full resolution, gone in every blurred one.
+    # A checkerboard of +-0.5 with weight 2 in the left half: visible at full resolution, zero at every lower one.
     fake[..., ::2, ::2] = fake[..., 1::2, 1::2] = 1
     real[...] = 0.5
     weight[..., :4] = 2
     assert pixel_loss(fake, real, weight).item() == pytest.approx(0.5 / 4)
-    # A difference of 0.5 everywhere counts alike in all of them.
+    # A difference of 0.5 everywhere has equal weight in all of them.
     assert pixel_loss(real, 0 * real, weight).item() == pytest.approx(0.5)
 
 

@@ -22,7 +22,7 @@ def test_curve_is_the_mean_along_diagonals() -> None:
 
 @pytest.mark.parametrize("lag", [0, 3])
 def test_losses_are_smallest_in_sync(lag: int) -> None:
-    """A judge that is certain of the truth has no loss; one that is certain of another moment has much."""
+    """A judge that is certain of the truth has a small loss; one that is certain of another time has a large one."""
     mouth = torch.eye(30)[:20][None]
     speech = torch.eye(30)[(torch.arange(-5, 25) + lag).clamp(0, 29)][None]
     valid = torch.ones(1, 30, dtype=torch.bool)

@@ -1,4 +1,4 @@
-"""Geometry and light: pixels and points move alike."""
+"""Augmentation of geometry and light: pixels and points move equally."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def generator(seed: int = 1) -> torch.Generator:
 
 
 def marked(points: Tensor) -> Pictures:
-    """Pictures with a spot where all their points are."""
+    """Return pictures with a spot at the position of all their points."""
     axis = (torch.arange(SIZE) + 0.5) / SIZE
     x, y = points[..., 0, None, None], points[..., 1, None, None]
     spot = torch.exp(-((axis - x) ** 2 + (axis[:, None] - y) ** 2) / (2 * 0.06**2))

@@ -1,4 +1,4 @@
-"""Batches of the renderer: which frames they take, and which references each target gets."""
+"""Batches of the renderer: their frames, and the references of each target."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def footage(data: Path) -> Footage:
-    """Footage whose first point tells the frame's number within its clip."""
+    """Footage whose first point is the frame's number within its clip."""
     footage = Footage(data, read_manifest(data, "train"), 2, torch.device("cpu"))
     footage.points[:, :, 0, 0] = torch.arange(60.0).repeat(2)[:, None]
     return footage
@@ -82,7 +82,7 @@ def test_neighbors_stop_at_the_ends_of_the_clip(footage: Footage) -> None:
 
 def test_the_nearest_references_are_chosen(footage: Footage) -> None:
     batch = footage.draw(replace(SMALL, nearest_share=1.0, moved_share=0.0, pool=6), generator())
-    # The first point, hundreds of crops away from one frame to the next, decides.
+    # The first point, which moves by hundreds of crops per frame, decides.
     apart = (numbers(batch.targets)[:, :, None] - numbers(batch.pool)[:, None]).abs()
     chosen = apart.gather(2, batch.chosen)
     for best, each in zip(chosen.flatten(0, 1), apart.flatten(0, 1), strict=True):

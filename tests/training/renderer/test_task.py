@@ -1,4 +1,4 @@
-"""The renderer's training: what learns, what the adversary does, and a run that stops and continues."""
+"""The renderer's training: trained parts, the adversary, and an interrupted run that continues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Variations of mouths and speech keep shapes and ranges."""
+"""Augmentation of mouths and speech keeps shapes and ranges."""
 
 from __future__ import annotations
 

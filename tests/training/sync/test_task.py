@@ -1,4 +1,4 @@
-"""The lip-sync judge's training, on footage whose sync is known."""
+"""The lip-sync judge's training, on footage with known sync."""
 
 from __future__ import annotations
 
