@@ -64,8 +64,8 @@ def adapt(
 
     The main face of each shot is learned, as in a dub. The last tenth of each shot is held back; the written weights
     are the best on it, which are those of `model` if the training gains nothing. `minutes` is the time of the training,
-    which ends earlier if the held-back figures stand still; preparing a film takes about a third of its length, and
-    writing the model about two minutes more. After an interruption, the same call continues. `progress_of` opens the
+    which ends earlier if the held-back figures stand still; preparing a film takes less than its length, and
+    writing the model a minute or two more. After an interruption, the same call continues. `progress_of` opens the
     progress of each step; `watch` receives the held-back figures as they come, those of the start first.
 
     Raises InputError for films that show no face for 2 s, UsageError for an `out` that cannot be written, WeightsError
