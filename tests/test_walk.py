@@ -104,7 +104,7 @@ def test_footage_is_prepared_trained_on_and_dubbed(workplace: Path, model: Path,
     portrait = next(iter(read_frames(FACE))).image
     change = np.abs(np.stack(frames).astype(int) - portrait).mean((0, 3))
     assert change[130:165, 110:155].max() > 30  # the mouth
-    assert change[:100].mean() < 3  # all above it, but for the codec
+    assert change[:100].mean() < 3  # all above it, except for the codec
 
 
 def test_the_exported_folder_is_a_valid_model(model: Path) -> None:

@@ -98,7 +98,7 @@ def with_repeats(path: Path, images: Sequence[NDArray[np.uint8]], repeated: Sequ
     sizes = np.frombuffer(data, ">u4", count, at + 4).copy()
     for number in repeated:
         before = max(index for index in range(number) if sizes[index])
-        sizes[before] += sizes[number]  # its bytes stay, behind the end of the PNG before
+        sizes[before] += sizes[number]  # its bytes remain after the end of the PNG before
         sizes[number] = 0
     data[at + 4 : at + 4 + 4 * count] = sizes.tobytes()
     path.write_bytes(data)

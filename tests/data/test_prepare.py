@@ -91,7 +91,7 @@ def test_points_pictures_and_speech_are_aligned(still: Path, prepared: tuple[Pat
     assert np.abs(clip.images[10].astype(float) - expected).mean() < 3
     mel = mel_spectrogram(speech(1.0))
     assert clip.mel.shape == mel.shape
-    assert np.abs(clip.mel - mel).mean() < 0.25  # AAC is between them
+    assert np.abs(clip.mel - mel).mean() < 0.25  # the film's sound is AAC
 
 
 def test_two_shots_become_two_independent_clips(tmp_path: Path) -> None:

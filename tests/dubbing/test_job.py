@@ -81,7 +81,7 @@ def test_the_same_call_continues_and_gives_the_same_film(
     assert left(tmp_path) == [hidden_for(out, UNFINISHED).name]
     assert not out.exists()
     double.calls.clear()
-    monkeypatch.setattr(Scanner, "scan", None)  # the faces are known
+    monkeypatch.setattr(Scanner, "scan", None)  # the faces must not be scanned again
     lipsmith.dub(film, words, out)
     assert double.calls["render"] == FRAMES - PART * (after // PART)
     assert all(np.array_equal(one, other) for one, other in zip(pictures(out), pictures(whole), strict=True))

@@ -79,7 +79,7 @@ def test_with_other_speech_the_real_film_is_measured_with_its_own_sound(real: Pa
     found, _ = score_pairs([Pair("a", wide, real)], Scorer(NOTHING), is_truth=False, listener=LISTENER)
     truth, made = found.rows
     assert "theval.loudness_gap" in made
-    assert "theval.loudness_gap" not in truth  # that film is mute
+    assert "theval.loudness_gap" not in truth  # that film has no sound
     assert {"opening_r", "amplitude"}.isdisjoint(made)
 
 

@@ -36,7 +36,7 @@ def similarity(scale: float, angle: float, x: float, y: float) -> NDArray[np.flo
 def test_a_point_maps_to_the_crop_and_back(
     scale: float, angle: float, x: float, y: float, points: NDArray[np.float64]
 ) -> None:
-    transforms = crop.fit_transforms(face(scale, angle, x, y)).astype(np.float32)  # as it is stored
+    transforms = crop.fit_transforms(face(scale, angle, x, y)).astype(np.float32)  # as stored in a clip
     there = crop.apply(transforms, points[None])
     back = crop.apply(crop.invert(transforms), there)
     assert np.abs(back - points).max() < 0.05

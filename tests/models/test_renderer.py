@@ -327,7 +327,7 @@ def test_different_kernels_of_sub_pixels_leave_no_lattice() -> None:
     torch.manual_seed(0)
     up = upsample(3, 2)
     torch.nn.init.normal_(up[0].weight)
-    flat = up(torch.ones(1, 3, 8, 8))[..., 3:-3, 3:-3]  # clear of the border, where convolutions see zeros
+    flat = up(torch.ones(1, 3, 8, 8))[..., 3:-3, 3:-3]  # without the border, where convolutions are padded with zeros
     assert flat.shape == (1, 2, 10, 10)
     assert torch.allclose(flat, flat.mean((2, 3), keepdim=True).expand_as(flat), atol=1e-5)
 

@@ -108,7 +108,7 @@ def test_with_a_large_nearness_pose_does_not_select_references() -> None:
     assert far == pytest.approx(0.03, abs=1e-4)
     beside, away = (expected_content(still - 0.01, faces, nearness).mean() for nearness in (1e-6, 1e3))
     assert beside == pytest.approx(0.0, abs=1e-4)
-    assert away == pytest.approx(0.03 - 0.75 * 0.01, abs=1e-4)  # moved along with the head, and no more
+    assert away == pytest.approx(0.03 - 0.75 * 0.01, abs=1e-4)  # it only follows the head
 
 
 def test_one_joint_token_predicts_lips_and_jaw() -> None:

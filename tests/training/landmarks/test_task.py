@@ -104,7 +104,7 @@ def test_the_phoneme_layer_is_trained_and_not_saved(data: Path, tmp_path: Path) 
     loss = LandmarkLossWeights(closure=1.0, plosive=1.0, phonemes=0.1)
     told = dataclasses.replace(SMALL, loss=loss, frozen=2, references=ReferenceRules(full=0.5, single=0.5))
     figures = trained(told, data, tmp_path)
-    assert figures["closure_events"] == 0  # the first half, where both are said, holds the references
+    assert figures["closure_events"] == 0  # both are in the first half, which holds the references
     network, _ = load_trained(tmp_path)
     assert not [name for name in network.state_dict() if "phonemes" in name]
     last = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()][-2]
@@ -119,7 +119,7 @@ def test_frozen_levels_do_not_change() -> None:
     assert logits is None
     after = learner.generator.speech.levels.state_dict()
     changed = {name.split(".")[0] for name, value in after.items() if not torch.equal(value, before[name])}
-    assert changed == {"2", "3", "4"}  # running means of what is trained
+    assert changed == {"2", "3", "4"}  # running means of trained levels
     assert {
         name.split(".")[0] for name, p in learner.generator.speech.levels.named_parameters() if p.requires_grad
     } == {

@@ -124,7 +124,7 @@ def test_a_plosive_can_close_within_two_frames() -> None:
     bilabial[0, 3] = True
     assert plosives_left_open(mouth(4, 3, 4, 4, 4, 4, 4, 4), truth, bilabial) == pytest.approx((3 - 0.25) / 128)
     assert plosives_left_open(mouth(0, 4, 4, 4, 4, 0.25, 4, 4), truth, bilabial) == 0
-    bilabial[0, 7] = True  # where true lips stay apart nothing is asked
+    bilabial[0, 7] = True  # frames with open true lips have no loss
     assert plosives_left_open(mouth(4, 3, 4, 4, 4, 4, 4, 4), truth, bilabial) == pytest.approx((3 - 0.25) / 128)
 
 
