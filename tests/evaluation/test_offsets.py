@@ -99,7 +99,7 @@ def test_a_short_clip_follows_its_identity() -> None:
 
 
 UNSEEN = ("p020_001", "p023_001")
-"""Clips of people whom the judge never saw, from sources that are in sync."""
+"""Clips of people that are not in the training data of the judge, from sources in sync."""
 
 
 @pytest.mark.parametrize("name", UNSEEN)
