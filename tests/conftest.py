@@ -18,6 +18,12 @@ os.environ["LIPSMITH_HOME"] = str(Path(__file__).with_name("nobodys_home"))
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores, because many tests wait for other processes."""
+    return (os.cpu_count() or 1) + 1
+
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 

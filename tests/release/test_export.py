@@ -1,4 +1,4 @@
-"""Trained weights to a model folder: its records, and errors. `test_walk` tests the ONNX stages."""
+"""Trained weights to a model folder: its records, and errors. `tests/cli/test_workflow.py` tests the ONNX stages."""
 
 from __future__ import annotations
 

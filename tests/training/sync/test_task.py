@@ -28,15 +28,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     write_clips(root, {"train": [0] * 8 + [4], "val": [0] * 3})
     config = SyncTraining(
         model=SMALL,
-        steps=80,
-        batch=6,
+        steps=60,
+        batch=5,
         length=12,
         margin=6,
         learning_rate=1e-2,
         warmup=5,
         ema=0.9,
         realign=(0.7,),
-        validate_every=40,
+        validate_every=30,
     )
     fit(SyncTask(config), Settings(root, root / "run", "cpu"))
     return root, root / "run"
