@@ -7,8 +7,8 @@ The footage is the moving demo face at 640x480 and 25 frames per second; the spe
 - Preview: three seconds of a prepared film.
 - Load: clients upload and poll at once while four jobs run, in four rounds. Counts errors and lost jobs, and reads the
   memory of both processes after each round.
-- Queue: ten jobs of four seconds, submitted at once, compared with ten dubs by a loaded model in this process, five
-  before and five after.
+- Queue: three jobs of four seconds, submitted at once, and three dubs by a loaded model in this process, in seven
+  alternating rounds; medians.
 - Cost: the same dub by `Clip.dub` in this process (plain), by the service (served), and by the service with the
   comparison film of the page (page), in turns. CPU time is least affected by other programs; least_wall is the shortest
   elapsed time of all turns.
@@ -41,7 +41,7 @@ SIZE = (640, 480)
 VARIANTS = ("plain", "served", "page")
 ROUNDS = 4
 POLLS = 20
-QUEUED = 10
+QUEUED, QUEUE_ROUNDS = 3, 7
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -119,26 +119,28 @@ def load(service: RunningService, film: Path, words: Path, clients: int) -> dict
 
 
 def queue(service: RunningService, clip: Clip, film: Path, words: Path) -> dict[str, float]:
-    """Times of ten queued jobs, also relative to ten dubs by a loaded model."""
+    """Times of queued jobs, also relative to as many dubs by a loaded model; medians of alternating rounds."""
+    plain, queued = [], []
     with service.client() as client:
         request = {"video": upload_file(client, film), "speech": upload_file(client, words)}
         assert wait_for_faces(client, request["video"]).status_code == 200
-        assert wait_for_job(client, client.post("/v1/jobs", json=request).json()["id"], 600)["state"] == "done"
+        run_queue(client, request)
         dub(clip, words)
-        first = timed(service, lambda: [dub(clip, words) for _ in range(QUEUED // 2)])
-        queued = timed(service, lambda: run_queue(client, request))
-        second = timed(service, lambda: [dub(clip, words) for _ in range(QUEUED - QUEUED // 2)])
-    cpu, wall = first[0] + second[0], first[1] + second[1]
+        for _ in range(QUEUE_ROUNDS):
+            plain.append(timed(service, lambda: [dub(clip, words) for _ in range(QUEUED)]))
+            queued.append(timed(service, lambda: run_queue(client, request)))
+    cpu, wall = (median(column) for column in zip(*queued, strict=True))
+    plain_cpu, plain_wall = (median(column) for column in zip(*plain, strict=True))
     return {
-        "queued_cpu_s": queued[0],
-        "queued_wall_s": queued[1],
-        "queued_cpu_over_plain": queued[0] / cpu,
-        "queued_wall_over_plain": queued[1] / wall,
+        "queued_cpu_s": cpu,
+        "queued_wall_s": wall,
+        "queued_cpu_over_plain": cpu / plain_cpu,
+        "queued_wall_over_plain": wall / plain_wall,
     }
 
 
 def run_queue(client: httpx.Client, request: dict[str, str]) -> None:
-    """Request ten dubs and return when all are done."""
+    """Request the dubs and return when all are done."""
     jobs = [client.post("/v1/jobs", json=request).json()["id"] for _ in range(QUEUED)]
     wait_for_events(client, jobs[-1])
     assert {client.get(f"/v1/jobs/{job}").json()["state"] for job in jobs} == {"done"}
