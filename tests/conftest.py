@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import settings
+from numpy.typing import NDArray
 
 # Pytest runs a worker on every core, and tiny networks are faster on one thread.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -39,3 +41,19 @@ def shared() -> Path:
 def clips(shared: Path) -> Path:
     """Real talking faces, split by identity into train, val and test."""
     return shared / "clips"
+
+
+@pytest.fixture(scope="session")
+def weights(shared: Path) -> Path:
+    """Folder with third-party weights."""
+    return shared / "weights"
+
+
+@pytest.fixture(scope="session")
+def portrait() -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """The drawn face as a crop `(1, 256, 256, 3)`, and its mesh `(1, 478, 2)` in crop units."""
+    from lipsmith.face import FaceTracker
+    from synthetic import face_at
+
+    picture = face_at(0.0, (256, 256))
+    return picture[None], FaceTracker().track(picture).faces[0].mesh[None] / 256

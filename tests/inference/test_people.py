@@ -14,28 +14,14 @@ from numpy.typing import NDArray
 
 from harmed_pictures import Crops
 from lipsmith.errors import WeightsError
-from lipsmith.face import FaceTracker
 from lipsmith.face.crop import apply, crop_image, fit_transforms
 from lipsmith.face.landmarks import select
 from lipsmith.inference.people import Recognizer, alignment, embed_faces, five_points, people
 from lipsmith.models.third_party import THIRD_PARTY
-from synthetic import face_at
 
 
-@pytest.fixture(scope="module")
-def weights(shared: Path) -> Path:
-    return shared / "weights"
-
-
-@pytest.fixture(scope="module")
-def face() -> tuple[Crops, NDArray[np.float32]]:
-    picture = face_at(0.0, (256, 256))
-    mesh = FaceTracker().track(picture).faces[0].mesh
-    return picture[None], mesh[None] / 256
-
-
-def test_embeddings_are_those_of_opencvs_recognizer(weights: Path, face: tuple[Crops, NDArray[np.float32]]) -> None:
-    picture, mesh = face
+def test_embeddings_are_those_of_opencvs_recognizer(weights: Path, portrait: tuple[Crops, NDArray[np.float32]]) -> None:
+    picture, mesh = portrait
     theirs = cv2.FaceRecognizerSF.create(str(weights / "sface_int8.onnx"), "")
     aligned = cv2.warpAffine(picture[0], alignment(five_points(mesh[0] * 256)), (112, 112))
     expected = theirs.feature(cv2.cvtColor(aligned, cv2.COLOR_RGB2BGR))[0]
@@ -43,26 +29,28 @@ def test_embeddings_are_those_of_opencvs_recognizer(weights: Path, face: tuple[C
     assert found @ expected / np.linalg.norm(expected) > 0.999
 
 
-def test_five_points_are_eyes_nose_and_mouth(face: tuple[Crops, NDArray[np.float32]]) -> None:
-    points = five_points(face[1][0])
+def test_five_points_are_eyes_nose_and_mouth(portrait: tuple[Crops, NDArray[np.float32]]) -> None:
+    points = five_points(portrait[1][0])
     right_eye, left_eye, nose, right_corner, left_corner = points
     assert right_eye[0] < nose[0] < left_eye[0]
     assert right_corner[0] < left_corner[0]
     assert max(right_eye[1], left_eye[1]) < nose[1] < min(right_corner[1], left_corner[1])
 
 
-def test_five_points_of_the_131_are_those_of_the_mesh(face: tuple[Crops, NDArray[np.float32]]) -> None:
-    assert np.array_equal(five_points(select(face[1][0])), five_points(face[1][0]))
+def test_five_points_of_the_131_are_those_of_the_mesh(portrait: tuple[Crops, NDArray[np.float32]]) -> None:
+    assert np.array_equal(five_points(select(portrait[1][0])), five_points(portrait[1][0]))
 
 
-def test_a_crop_shows_the_same_person_as_the_picture(weights: Path, face: tuple[Crops, NDArray[np.float32]]) -> None:
-    picture, mesh = face[0][0], face[1] * 256
+def test_a_crop_shows_the_same_person_as_the_picture(
+    weights: Path, portrait: tuple[Crops, NDArray[np.float32]]
+) -> None:
+    picture, mesh = portrait[0][0], portrait[1] * 256
     transform = fit_transforms(select(mesh))[0]
     recognizer = Recognizer(weights / "sface_int8.onnx")
     crop = crop_image(picture, transform, 128)
     points = apply(transform, select(mesh[0]))
     found = recognizer.mean(np.stack([crop] * 7), np.stack([points] * 7))
-    assert found @ recognizer(face[0], mesh)[0] > 0.9
+    assert found @ recognizer(portrait[0], mesh)[0] > 0.9
     assert np.linalg.norm(found) == pytest.approx(1)
 
 

@@ -94,7 +94,8 @@ def get_result(job: Id, service: ServiceDep, owner: OwnerDep) -> FileResponse:
 @router.head("/{job}/before", include_in_schema=False)
 @router.get("/{job}/before", responses=_FILM_RESPONSES | responses(401, 404, 409, 422))
 def get_before(job: Id, service: ServiceDep, owner: OwnerDep) -> FileResponse:
-    """The synchronized original footage of a job with `compare`, at most 640 pixels wide and high."""
+    """The synchronized original footage of a job with `compare`: the upload if browsers can play it and the dub starts
+    at its first frame, which may be longer than the result; otherwise a film of at most 640 pixels wide and high."""
     return _film_response(service, service.dub(job, owner), "before")
 
 

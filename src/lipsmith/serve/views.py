@@ -55,7 +55,7 @@ class DubRequest(BaseModel):
     preview: Annotated[float, Field(gt=0, le=30, allow_inf_nan=False)] | None = None
     """Dub only the first seconds, this many."""
     compare: bool = False
-    """Also write the synchronized original footage, at most 640 pixels wide and high, for `/before`."""
+    """Also provide the synchronized original footage for `/before`."""
 
     @model_validator(mode="after")
     def _check(self) -> DubRequest:

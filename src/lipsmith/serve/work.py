@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lipsmith import Clip, Dubber, DubOptions, Result, Turn
 from lipsmith.dubbing.mouth import EncodedFaces
@@ -23,6 +21,7 @@ from lipsmith.inference.model_folder import find_model, load_backend
 from lipsmith.inference.render import SIDE_BY_SIDE
 from lipsmith.media import open_sound
 from lipsmith.media.background import Background
+from lipsmith.media.sound import until
 from lipsmith.progress import Progress
 from lipsmith.serve.comparison import join_sides, write_before
 from lipsmith.serve.limits import limit_cpu_time
@@ -177,23 +176,11 @@ class Tasks:
         path = self._settings.upload(job.speech)
         if preview is None:
             return clip.dub(path, tail=tail, strength=options.strength, fit=options.fit)
-        sound = open_sound(path)
-        first = _first_samples(sound.blocks, round(preview * sound.rate))
-        return clip.dub(first, sound.rate, tail, options.strength, options.fit)
-
-
-def _first_samples(blocks: Iterable[NDArray[np.float32]], count: int) -> NDArray[np.float32]:
-    """The first `count` samples `(channels, n)` of a sound."""
-    pieces: list[NDArray[np.float32]] = []
-    remaining = count
-    for block in blocks:
-        pieces.append(block[:, :remaining])
-        remaining -= pieces[-1].shape[1]
-        if remaining <= 0:
-            break
-    if not pieces:
-        raise InputError("The audio track of the speech is empty; choose a recording with speech.")
-    return np.concatenate(pieces, axis=1)
+        sound = until(open_sound(path), preview)
+        blocks = list(sound.blocks)
+        if not blocks:
+            raise InputError("The audio track of the speech is empty; choose a recording with speech.")
+        return clip.dub(np.concatenate(blocks, axis=1), sound.rate, tail, options.strength, options.fit)
 
 
 def _figures(clip: Clip, result: Result, path: Path, preparing: float, dubbing: float) -> dict[str, Any]:

@@ -10,27 +10,13 @@ from numpy.typing import NDArray
 
 from harmed_pictures import Crops, textured
 from lipsmith.evaluation.metrics.csim import csim
-from lipsmith.face import FaceTracker
 from lipsmith.inference.people import Recognizer
-from synthetic import face_at
-
-
-@pytest.fixture(scope="module")
-def weights(shared: Path) -> Path:
-    return shared / "weights"
-
-
-@pytest.fixture(scope="module")
-def face() -> tuple[Crops, NDArray[np.float32]]:
-    picture = face_at(0.0, (256, 256))
-    mesh = FaceTracker().track(picture).faces[0].mesh
-    return picture[None], mesh[None] / 256
 
 
 def test_a_face_is_similar_to_itself_in_other_light_and_not_to_a_texture(
-    weights: Path, face: tuple[Crops, NDArray[np.float32]]
+    weights: Path, portrait: tuple[Crops, NDArray[np.float32]]
 ) -> None:
-    picture, mesh = face
+    picture, mesh = portrait
     recognizer = Recognizer(weights / "sface_int8.onnx")
     real = recognizer(picture, mesh * 256)
     dark = recognizer((picture * 0.7).astype(np.uint8), mesh * 256)

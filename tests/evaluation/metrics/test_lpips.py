@@ -44,11 +44,6 @@ def reference_lpips(weights: dict[str, torch.Tensor], trunk: str, a: Crops, b: C
     return total
 
 
-@pytest.fixture(scope="module")
-def weights(shared: Path) -> Path:
-    return shared / "weights"
-
-
 @pytest.mark.parametrize(("trunk", "file"), [("alexnet", "lpips_alexnet"), ("vgg16", "lpips_vgg16_fp16")])
 def test_lpips_equals_an_independent_implementation(weights: Path, trunk: str, file: str) -> None:
     from safetensors.torch import load_file
