@@ -149,6 +149,26 @@ def test_a_slow_machine_skips_frames_but_no_sound(clip: Clip, caplog: pytest.Log
     np.testing.assert_array_equal(sound[3200 : 3200 + 2 * RATE], speech(2.0))
 
 
+class StallingClock(SimulatedClock):
+    """A clock that advances 0.1 s more in one of 20 readings, for as long as it is not asked to sleep."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.readings = 0
+
+    def now(self) -> float:
+        self.readings += 1
+        self.time += 0.1 * (self.readings % 20 == 0)
+        return self.time
+
+
+def test_a_short_stall_skips_no_frames(clip: Clip) -> None:
+    session = Live(clip, RATE, clock=StallingClock())
+    frames = list(islice(session.frames(), 100))
+    assert session.skipped == 0
+    assert [frame.number for frame in frames] == list(range(100))
+
+
 def test_a_film_plays_forward_and_back(tmp_path: Path) -> None:
     film = make_dubber().prepare(make_film(tmp_path / "film.mp4", 0.32, 25, (120, 120)))
     frames = list(islice(Live(film, RATE, clock=SimulatedClock()).frames(), 20))

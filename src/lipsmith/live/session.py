@@ -31,6 +31,8 @@ _LOG = logging.getLogger(__name__)
 _DECODED_AHEAD: Final = 16
 """Source frames that are decoded in advance."""
 _POLL_INTERVAL: Final = 0.05  # seconds between checks whether the session was closed
+_MOST_LATE: Final = 0.12
+"""Seconds by which a frame may be late before frames are skipped. A session catches up from a short delay."""
 _WARN_EVERY: Final = 250  # skipped frames between warnings
 
 
@@ -97,9 +99,9 @@ class Live:
     ) -> None:
         """Open a session on `clip` with sound at `rate` Hz.
 
-        `strength`: see `Clip.dub`. `paced`: yield frames when they are due, with or without speech, and skip late ones;
-        otherwise yield them as fast as they are rendered, and end after the speech that was pushed before `flush`.
-        `most_behind`: seconds of queued sound above which pauses are shortened, for microphones. `clock`: for tests.
+        `strength`: see `Clip.dub`. `paced`: yield frames when they are due, with or without speech, and skip those that
+        are over 0.12 s late; otherwise yield them as fast as they are rendered, and end after the speech that was
+        pushed before `flush`. `most_behind`: seconds of queued sound above which pauses are shortened, for microphones. `clock`: for tests.
         Raises `UsageError` for an invalid rate or strength.
         """
         DubOptions(strength=strength)
@@ -199,7 +201,7 @@ class Live:
         while not self._closed:
             remaining = start + number / self.frame_rate - self._clock.now()
             if remaining <= 0:
-                return number + int(-remaining * self.frame_rate)
+                return number + max(0, int((-remaining - _MOST_LATE) * self.frame_rate))
             self._clock.sleep(min(remaining, _POLL_INTERVAL))
         return None
 
