@@ -101,7 +101,8 @@ class Live:
 
         `strength`: see `Clip.dub`. `paced`: yield frames when they are due, with or without speech, and skip those that
         are over 0.12 s late; otherwise yield them as fast as they are rendered, and end after the speech that was
-        pushed before `flush`. `most_behind`: seconds of queued sound above which pauses are shortened, for microphones. `clock`: for tests.
+        pushed before `flush`. `most_behind`: seconds of queued sound above which pauses are shortened, for
+        microphones. `clock`: for tests.
         Raises `UsageError` for an invalid rate or strength.
         """
         DubOptions(strength=strength)
