@@ -26,6 +26,7 @@ def main(words: list[str]) -> int:
         mock.patch("lipsmith.dubbing.pipeline.load_backend", return_value=Double()),
         mock.patch("lipsmith.dubbing.mouth.PART", PART),
         mock.patch("lipsmith.dubbing.job.PART", PART),
+        mock.patch("lipsmith.dubbing.parts.PART", PART),
     ):
         sys.stderr.write("ready\n")
         sys.stderr.flush()

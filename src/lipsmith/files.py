@@ -119,14 +119,22 @@ def hidden_beside(path: Path) -> Iterator[Path]:
     created.
     """
     remove_stale(path.parent)
-    beside = path.with_name(f"{HIDDEN}{secrets.token_hex(_DIGITS // 2)}{path.suffix.lower()}")
-    descriptor = os.open(beside, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+    beside, descriptor = _locked_beside(path)
     try:
-        _lock(descriptor)
         yield beside
     finally:
         os.close(descriptor)
         beside.unlink(missing_ok=True)
+
+
+def _locked_beside(path: Path) -> tuple[Path, int]:
+    while True:
+        beside = path.with_name(f"{HIDDEN}{secrets.token_hex(_DIGITS // 2)}{path.suffix.lower()}")
+        descriptor = os.open(beside, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+        # Who removes stale files may find it before it is locked.
+        if hold(descriptor) and os.fstat(descriptor).st_nlink:
+            return beside, descriptor
+        os.close(descriptor)
 
 
 def hidden_for(path: Path, suffix: str) -> Path:
@@ -201,12 +209,15 @@ def state_of(path: Path) -> list[str | int]:
     return [os.fsencode(path.resolve()).hex(), found.st_size, found.st_mtime_ns]
 
 
-def hold(descriptor: int) -> bool:
-    """Lock the file until it is closed; return False if another process has locked it. Without locks, always True."""
+def hold(descriptor: int, shared: bool = False) -> bool:
+    """Lock the file until it is closed; return False if another process has locked it. Without locks, always True.
+
+    `shared`: together with others who share it.
+    """
     try:
         import fcntl
 
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except (ImportError, OSError):

@@ -13,12 +13,11 @@ import pytest
 
 from double import Double, make_dubber
 from dub_samples import SIZE, no_face, silent_film, write_png, write_wav
-from lipsmith import Clip, DubOptions
+from lipsmith import DubOptions, Result
 from lipsmith.dubbing import batch as module
 from lipsmith.dubbing.batch import Batch, Job, pair, read_pairs
 from lipsmith.errors import InputError, SomeFailedError, UsageError
 from lipsmith.face import MOST_FACES
-from lipsmith.speech.recording import Speech
 from synthetic import face_at, make_film, speech
 
 
@@ -75,10 +74,10 @@ def test_an_unexpected_error_fails_only_its_own_job(
     jobs = [Job(film, words, tmp_path / "1.mp4"), Job(other, words, tmp_path / "2.mp4")]
     write_film = module.write_film
 
-    def faulty(clip: Clip, recording: Speech, out: Path, *others: object) -> Path:
+    def faulty(result: Result, out: Path, *others: object) -> Path:
         if out.name == "1.mp4":
             raise RuntimeError("generator raised StopIteration")
-        return write_film(clip, recording, out, *others)  # type: ignore[arg-type]
+        return write_film(result, out, *others)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "write_film", faulty)
     made = []

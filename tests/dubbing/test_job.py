@@ -16,7 +16,8 @@ from double import SIZES, Double
 from dub_samples import SIZE, Stopping, write_wav
 from lipsmith import DubOptions
 from lipsmith.dubbing import pipeline
-from lipsmith.dubbing.job import UNFINISHED, Unfinished
+from lipsmith.dubbing.job import Unfinished
+from lipsmith.dubbing.parts import UNFINISHED
 from lipsmith.dubbing.scan import Scanner
 from lipsmith.errors import InputError, LipsmithError, UsageError
 from lipsmith.files import HIDDEN, hidden_for
@@ -43,7 +44,7 @@ def double(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Double:
     backend = Double()
     monkeypatch.setattr(pipeline, "find_model", lambda name: ModelFolder(tmp_path / name, SIZES))
     monkeypatch.setattr(pipeline, "load_backend", lambda *_: backend)
-    for module in ("mouth", "job"):
+    for module in ("mouth", "job", "parts"):
         monkeypatch.setattr(f"lipsmith.dubbing.{module}.PART", PART)
     return backend
 

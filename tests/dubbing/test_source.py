@@ -15,7 +15,7 @@ from PIL import Image
 
 from lipsmith.dubbing import source as module
 from lipsmith.dubbing.array_source import ArraySource
-from lipsmith.dubbing.pipeline import open_source
+from lipsmith.dubbing.scan import open_source
 from lipsmith.dubbing.source import FileSource, runs
 from lipsmith.errors import InputError, LipsmithError, UsageError
 from lipsmith.media import VideoWriter

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import lipsmith
-from double import SIZES, Double, make_dubber
+from double import CONFIG, SIZES, Double, make_dubber
 from dub_samples import two_faces, write_film, write_wav
 from lipsmith import Clip, DubOptions, Turn, cli
 from lipsmith.dubbing.job import key_of
@@ -161,7 +161,7 @@ def test_the_resume_key_depends_on_every_speech_and_its_face(tmp_path: Path, fil
     anna, ben = voices(tmp_path)
 
     def key(*turns: Turn) -> dict[str, object]:
-        return key_of(film, turns, DubOptions(), make_dubber())
+        return key_of(film, turns, DubOptions(), CONFIG, "float")
 
     begun = key(Turn(1, anna), Turn(2, ben, 1.0))
     assert key(Turn(1, anna), Turn(2, ben, 1.0)) == begun

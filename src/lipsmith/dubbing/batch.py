@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from lipsmith.dubbing.job import Unfinished, check_job, key_of, write_film
+from lipsmith.dubbing.job import Unfinished, check_job, dubbed, key_of, write_film
 from lipsmith.dubbing.journal import Journal
 from lipsmith.dubbing.options import DubOptions, hear, said_in
-from lipsmith.dubbing.pipeline import Clip, Dubber
+from lipsmith.dubbing.pipeline import Clip, Dubber, Result
 from lipsmith.dubbing.table import read_table, same_name, there
 from lipsmith.errors import InputError, LipsmithError, SomeFailedError, UsageError
 from lipsmith.files import refuse_clashes
+from lipsmith.inference.model_folder import ModelConfig
 from lipsmith.media.suffixes import FILMS, PICTURES, SOUNDS, is_media
 from lipsmith.media.writing import CONTAINERS
 from lipsmith.progress import ProgressOf, unwatched
@@ -35,6 +37,11 @@ class Job:
     output: Path
 
 
+Outcomes = Generator[tuple[Job, Exception | None], None, None]
+"""Each job when it is over, with the error that made it fail."""
+Write = Callable[[Result, Path, DubOptions, ProgressOf, Unfinished], object]
+
+
 @dataclass
 class Batch:
     """Runs jobs one after the other; footage shared by consecutive jobs is prepared once."""
@@ -45,55 +52,32 @@ class Batch:
     _prepared: tuple[Path, Clip | Exception] | None = field(default=None, init=False)
 
     def run(self, jobs: Sequence[Job], journal: Path | None = None) -> Iterator[Path]:
-        """The results, each as it is written.
+        """The results, each as it is written; see `run_all`."""
+        return run_all(jobs, self.options, self.dubber.config, self._outcomes, journal)
 
-        A job that fails does not cost the others: `SomeFailedError` comes at the end, with a reason for each. A
-        single job's own error is raised as it is. `journal`: where to note what is done; the results that an
-        interrupted run of the same batch wrote come first, and are not made again. Raises `UsageError` before any work
-        where a result would take the place of another one or of what a job is made of.
-        """
-        refuse_clashes([job.output for job in jobs], [path for job in jobs for path in (job.video, job.speech)])
-        failures: list[tuple[str, str]] = []
-        with Journal(journal, self.options.resume) as noted:
-            done = {job: self._is_done(job, noted) for job in jobs}
-            if count := sum(done.values()):
-                _LOG.info("%d of %d results are there from before; the batch continues.", count, len(jobs))
-            yield from (job.output for job in jobs if done[job])
-            for job in sorted((job for job in jobs if not done[job]), key=lambda job: job.video):
-                try:
-                    self._dub(job, noted)
-                except Exception as error:  # whatever it is, the others shall not pay for it
-                    if len(jobs) == 1:
-                        raise
-                    _LOG.info("%s failed", job.output, exc_info=_LOG.isEnabledFor(logging.DEBUG))
-                    failures.append((str(job.output), str(error)))
-                else:
-                    yield job.output
-            if failures:
-                raise SomeFailedError(failures, len(jobs))
+    def _outcomes(self, jobs: Sequence[Job], noted: Noted) -> Outcomes:
+        for job in jobs:
+            try:
+                self.dub(job, partial(noted.begin, job))
+            except Exception as error:  # whatever it is, the others shall not pay for it
+                yield job, error
+            else:
+                yield job, None
 
-    def _is_done(self, job: Job, noted: Journal) -> bool:
-        with suppress(OSError, LipsmithError):  # it is raised when its turn comes
-            return noted.is_done(job.output, self._key(job), self.options.overwrite)
-        return False
-
-    def _key(self, job: Job) -> dict[str, Any]:
-        """What the result depends on; the precision as asked for, because what is taken depends on the moment."""
-        return key_of(job.video, said_in(job.speech), self.options, self.dubber) | {"precision": self.options.precision}
-
-    def _dub(self, job: Job, noted: Journal) -> None:
+    def dub(self, job: Job, begin: Callable[[], None], write: Write | None = None) -> None:
+        """Run one job; calls `begin` when its result is being written, by `write` instead of `job.write_film`."""
         said = said_in(job.speech)
         check_job(job.video, said, job.output, self.options)
         recording = hear(said)
-        key = key_of(job.video, said, self.options, self.dubber)
+        key = key_of(job.video, said, self.options, self.dubber.config, self.dubber.precision)
         with Unfinished(job.output, key, self.options.resume) as kept:
             if self._prepared is None or self._prepared[0] != job.video:
                 self._prepared = job.video, self._prepare(job.video, kept)
             if isinstance(self._prepared[1], Exception):
                 raise self._prepared[1]
-            noted.begin(job.output, self._key(job))
-            write_film(self._prepared[1], recording, job.output, self.options, self.progress_of, kept)
-            noted.finish(job.output, self._key(job))
+            begin()
+            result = dubbed(self._prepared[1], recording, self.options)
+            (write or write_film)(result, job.output, self.options, self.progress_of, kept)
 
     def _prepare(self, video: Path, kept: Unfinished) -> Clip | Exception:
         """The prepared footage, or the error, which is then reused for the footage's next jobs."""
@@ -101,8 +85,72 @@ class Batch:
         try:
             with (unwatched if known else self.progress_of)(f"{video.name}: faces") as progress:
                 return self.dubber.prepare(video, options.face, options.start, options.end, 25.0, progress, known)
-        except Exception as error:  # raised in `run` for every job of this footage
+        except Exception as error:  # raised in `dub` for every job of this footage
             return error
+
+
+@dataclass(frozen=True)
+class Noted:
+    """What is done of a batch of dubs with `options` by a `model`."""
+
+    journal: Journal
+    options: DubOptions
+    model: ModelConfig
+
+    def is_done(self, job: Job) -> bool:
+        """Whether this batch wrote the result before, from the same inputs."""
+        with suppress(OSError, LipsmithError):  # it is raised when its turn comes
+            return self.journal.is_done(job.output, self._key(job), self.options.overwrite)
+        return False
+
+    def begin(self, job: Job) -> None:
+        """Note that the result, which is not there or may be replaced, is being written."""
+        self.journal.begin(job.output, self._key(job))
+
+    def finish(self, job: Job) -> None:
+        """Note that the result is written."""
+        self.journal.finish(job.output, self._key(job))
+
+    def _key(self, job: Job) -> dict[str, Any]:
+        """What the result depends on; the precision as asked for, because what is taken depends on the moment."""
+        return key_of(job.video, said_in(job.speech), self.options, self.model, self.options.precision)
+
+
+def run_all(
+    jobs: Sequence[Job],
+    options: DubOptions,
+    model: ModelConfig,
+    outcomes: Callable[[Sequence[Job], Noted], Outcomes],
+    journal: Path | None = None,
+) -> Iterator[Path]:
+    """The results, each as it is written, of jobs run by `outcomes`, which notes what is begun.
+
+    A job that fails does not cost the others: `SomeFailedError` comes at the end, with a reason for each. A single
+    job's own error is raised as it is. `journal`: where to note what is done; the results that an interrupted run of
+    the same batch wrote come first, and are not made again. Raises `UsageError` before any work where a result would
+    take the place of another one or of what a job is made of.
+    """
+    refuse_clashes([job.output for job in jobs], [path for job in jobs for path in (job.video, job.speech)])
+    failures: list[tuple[str, str]] = []
+    with Journal(journal, options.resume) as kept:
+        noted = Noted(kept, options, model)
+        done = {job: noted.is_done(job) for job in jobs}
+        if count := sum(done.values()):
+            _LOG.info("%d of %d results are there from before; the batch continues.", count, len(jobs))
+        yield from (job.output for job in jobs if done[job])
+        left = sorted((job for job in jobs if not done[job]), key=lambda job: job.video)
+        with closing(outcomes(left, noted)) as ended:
+            for job, error in ended:
+                if error is None:
+                    noted.finish(job)
+                    yield job.output
+                elif len(jobs) == 1:
+                    raise error
+                else:
+                    _LOG.info("%s failed", job.output, exc_info=error if _LOG.isEnabledFor(logging.DEBUG) else None)
+                    failures.append((str(job.output), str(error)))
+        if failures:
+            raise SomeFailedError(failures, len(jobs))
 
 
 def pair(video: Path, speech: Path, output: Path) -> list[Job]:

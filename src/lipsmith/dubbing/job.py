@@ -16,25 +16,24 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import suppress
 from dataclasses import fields
 from functools import partial
-from itertools import count, islice
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, cast
 
 import av
-import numpy as np
 
 from lipsmith import __version__
 from lipsmith.dubbing.mouth import PART, Shown
 from lipsmith.dubbing.options import DubOptions, for_turns, hear, said_in
-from lipsmith.dubbing.parts import finish_part, is_whole, memories_after
-from lipsmith.dubbing.pipeline import Clip, Dubber
+from lipsmith.dubbing.parts import UNFINISHED, disk_errors, draw_parts, is_over, is_whole, part_in, taken
+from lipsmith.dubbing.pipeline import Clip, Dubber, Result
 from lipsmith.dubbing.scan import Scan
 from lipsmith.dubbing.scan_file import write_scan
-from lipsmith.errors import InputError, LipsmithError, UsageError, WeightsError
+from lipsmith.errors import InputError, UsageError, WeightsError
 from lipsmith.files import (
     HIDDEN,
     discard,
@@ -49,6 +48,7 @@ from lipsmith.files import (
     write_whole,
 )
 from lipsmith.inference.backend import Precision
+from lipsmith.inference.model_folder import ModelConfig
 from lipsmith.media import VideoWriter, open_sound
 from lipsmith.media.background import Background
 from lipsmith.media.writing import CONTAINERS
@@ -59,7 +59,6 @@ from lipsmith.speech.recording import Speech
 
 _LOG = logging.getLogger(__name__)
 
-UNFINISHED: Final = ".unfinished"
 _STALE: Final = 7 * 86_400.0
 """Seconds after which an unfinished dub is removed."""
 _OF_NO_PICTURE: Final = frozenset({"overwrite", "resume", "precision"})
@@ -92,24 +91,21 @@ def dub(
     check_job(video, said, out, options)
     recording = hear(said)
     dubber = Dubber.from_pretrained(model, device, threads, precision_for([out], options))
-    with Unfinished(out, key_of(video, said, options, dubber), options.resume) as kept:
+    with Unfinished(out, key_of(video, said, options, dubber.config, dubber.precision), options.resume) as kept:
         known = kept.scan()
         with (unwatched if known else progress_of)(f"{video.name}: faces") as progress:
             clip = dubber.prepare(video, options.face, options.start, options.end, progress=progress, known=known)
-        return write_film(clip, recording, out, options, progress_of, kept)
+        return write_film(dubbed(clip, recording, options), out, options, progress_of, kept)
 
 
-def write_film(
-    clip: Clip,
-    recording: Speech | Conversation,
-    out: Path,
-    options: DubOptions,
-    progress_of: ProgressOf,
-    kept: Unfinished,
-) -> Path:
-    """`Clip.dub` and `Result.save` with `options`."""
-    result = clip.dub(recording, tail=options.tail, strength=options.strength, fit=options.fit)
-    kept.keep_scan(clip, len(result))
+def dubbed(clip: Clip, recording: Speech | Conversation, options: DubOptions) -> Result:
+    """`Clip.dub` with `options`."""
+    return clip.dub(recording, tail=options.tail, strength=options.strength, fit=options.fit)
+
+
+def write_film(result: Result, out: Path, options: DubOptions, progress_of: ProgressOf, kept: Unfinished) -> Path:
+    """`Result.save` with `options`, and the scan and the parts of a long film kept."""
+    kept.keep_scan(result.clip, len(result))
     with progress_of(f"{out.name}: dubbing") as progress:
         background = Background(options.background, options.gain) if options.background else None
         chosen = (options.overwrite, options.side_by_side, progress, options.language, options.label)
@@ -121,8 +117,9 @@ def check_job(video: Path, said: Path | Sequence[Turn], out: Path, options: DubO
     require(video, *files_of(said))
     if out.suffix.lower() not in CONTAINERS:
         raise UsageError(f"{out}: the result must end in {', '.join(CONTAINERS)}.")
-    if not options.overwrite and _is_over(hidden_for(out, UNFINISHED), out):
-        discard(hidden_for(out, UNFINISHED))
+    folder = hidden_for(out, UNFINISHED)
+    if not options.overwrite and folder.is_dir() and is_over(folder, out):
+        discard(folder)
     if out.parent.is_dir():
         remove_stale(out.parent)
     refuse_existing(out, options.overwrite)
@@ -136,19 +133,28 @@ def files_of(said: Path | Sequence[Turn]) -> list[Path]:
     return [said] if isinstance(said, Path) else [turn.file for turn in said if turn.file]
 
 
-def key_of(video: Path, said: Path | Sequence[Turn], options: DubOptions, dubber: Dubber) -> dict[str, Any]:
+def key_of(
+    video: Path, said: Path | Sequence[Turn], options: DubOptions, model: ModelConfig, precision: Precision
+) -> dict[str, Any]:
     """Everything that the frames of a dub depend on, as JSON values."""
     speeches = {f"speech {number}": file for number, file in enumerate(files_of(said))}
     inputs = {"video": video, **speeches, "background": options.background}
     manner = {f.name: getattr(options, f.name) for f in fields(DubOptions) if f.name not in {*inputs, *_OF_NO_PICTURE}}
     return {
-        "versions": [__version__, av.__version__, str(av.library_versions["libavcodec"])],
-        "model": dict(dubber.config.files),
-        "precision": dubber.precision,
-        "people": (home() / "weights" / THIRD_PARTY["sface"].file).is_file(),
+        **surroundings(),
+        "model": dict(model.files),
+        "precision": precision,
         "inputs": {name: state_of(path) for name, path in inputs.items() if path},
         "turns": [] if isinstance(said, Path) else [[turn.face, turn.start, turn.end] for turn in said],
         "options": json.loads(json.dumps(manner)),
+    }
+
+
+def surroundings() -> dict[str, Any]:
+    """What the frames depend on that is not of the dub, but of the machine."""
+    return {
+        "versions": [__version__, av.__version__, str(av.library_versions["libavcodec"])],
+        "people": (home() / "weights" / THIRD_PARTY["sface"].file).is_file(),
     }
 
 
@@ -179,7 +185,7 @@ class Unfinished:
         self._out, self._key, self._resume = out, dict(key), resume
         self._folder = hidden_for(out, UNFINISHED)
         self._lock: int | None = None
-        self._done = 0
+        self._done, self._stays = 0, False
 
     def __enter__(self) -> Self:
         remove_abandoned(self._out.parent, besides=self._folder)
@@ -200,12 +206,19 @@ class Unfinished:
         if self._lock is None:
             return
         at_fault = isinstance(error, InputError | UsageError | WeightsError)
+        if self._stays and error is None:
+            self._release()
+            return
         if error is None or at_fault or not (self._done or self.scan()):
             self._remove()
             return
         kept = f"{PART * self._done} frames are kept" if self._done else "the faces that were found are kept"
         _LOG.info("%s: %s; the same command continues from there.", self._out, kept)
         self._release()
+
+    def leave(self) -> None:
+        """Keep the folder at the end, for others who draw parts of this dub before it continues."""
+        self._stays = True
 
     def scan(self) -> Path | None:
         """The scan of an earlier run; None if there is none."""
@@ -216,39 +229,31 @@ class Unfinished:
         """Store the scan of footage that takes long to scan, or of a result with many `frames`."""
         if self._resume and max(len(clip.times), frames) > PART and self.scan() is None:
             self._make()
-            with self._disk():
+            with disk_errors(self._out):
                 write_scan(self._folder / "scan.npz", Scan(clip.times, clip.faces, clip.size), clip.encoded.store)
 
     def parts(self, show: partial[Shown], film: partial[VideoWriter], at: list[float]) -> Iterator[tuple[Path, float]]:
         """See `mouth.Kept`."""
         self._make()
-        begins = at[::PART]
-        memories = memories_after(self._part(self._done - 1)) if self._done else {}
         if self._done:
             _LOG.info("%s: %d frames are finished; the dub continues after them.", self._out, PART * self._done)
-        with closing(show(PART * self._done, memories)) as frames:
-            for number in range(self._done, len(begins)):
-                with film(self._part(number)) as part:
-                    for image, shown, after in islice(frames, PART):
-                        part.write(image, shown - begins[number])
-                        memories = memories if after is None else after
-                with self._disk():
-                    finish_part(self._part(number), len(begins) - number - 1, memories)
-                self._done = number + 1
+        begins = at[::PART]
+        for number in draw_parts(self._part, range(self._done, len(begins)), show, film, at):
+            self._done = number + 1
         for number, begin in enumerate(begins):
             yield self._part(number), begin
 
     def _part(self, number: int) -> Path:
-        return self._folder / f"{number:05}.nut"
+        return part_in(self._folder, number)
 
     def _make(self) -> None:
         if self._lock is not None:
             return
-        with self._disk():
+        with disk_errors(self._out):
             try:
                 self._folder.mkdir()
             except FileExistsError:  # created since the check
-                raise _taken(self._out) from None
+                raise taken(self._out) from None
             self._hold()
             with write_whole(self._folder / "key.json") as beside:
                 beside.write_text(json.dumps(self._key), encoding="utf-8")
@@ -257,7 +262,7 @@ class Unfinished:
         lock = os.open(self._folder / "lock", os.O_CREAT | os.O_RDWR, 0o666)
         if not hold(lock):
             os.close(lock)
-            raise _taken(self._out)
+            raise taken(self._out)
         self._lock = lock
 
     def _release(self) -> None:
@@ -269,30 +274,9 @@ class Unfinished:
         shutil.rmtree(self._folder, ignore_errors=True)
         self._release()
 
-    @contextmanager
-    def _disk(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise LipsmithError(f"{self._out} was not written: {error.strerror or error}.") from error
-
-
-def _taken(out: Path) -> UsageError:
-    return UsageError(f"another run is writing {out}; wait for its end or choose another name.")
-
 
 def remove_abandoned(folder: Path, besides: Path) -> None:
     """Remove unfinished dubs in `folder` that are older than a week, unless a process is working on them."""
     for left in folder.glob(f"{HIDDEN}*{UNFINISHED}"):
         if left != besides and time.time() - left.stat().st_mtime > _STALE:
             discard(left)
-
-
-def _is_over(folder: Path, out: Path) -> bool:
-    """Whether a process was killed after its result `out` was complete and before the folder was removed."""
-    kept = sorted(folder.glob("[0-9]*.npz"))
-    try:
-        with np.load(kept[-1]) if kept else nullcontext({"missing": 0}) as last:
-            return not last["missing"] and out.stat().st_mtime >= folder.stat().st_mtime
-    except (OSError, ValueError, KeyError):
-        return False

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import os
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
-from lipsmith.dubbing.mouth import Memories
+from lipsmith.dubbing.mouth import PART, Memories, Shown
 from lipsmith.dubbing.paste.composite import Memory
-from lipsmith.files import write_whole
+from lipsmith.errors import LipsmithError, UsageError
+from lipsmith.files import hidden_for, hold, write_whole
+from lipsmith.media import VideoWriter
+
+UNFINISHED: Final = ".unfinished"
+"""Suffix of the hidden folder of the parts."""
+
+
+def part_in(folder: Path, number: int) -> Path:
+    """The file of part `number` in the folder of an unfinished dub."""
+    return folder / f"{number:05}.nut"
 
 
 def is_whole(part: Path) -> bool:
@@ -35,3 +50,93 @@ def memories_after(part: Path) -> Memories:
         faces = [name.partition("/")[0] for name in kept.files if name.endswith("/grain")]
         grains = {face: kept[f"{face}/grain"].tolist() for face in faces}
         return {int(face): Memory(kept[f"{face}/color"], (int(n), level)) for face, (n, level) in grains.items()}
+
+
+def draw_parts(
+    place: Callable[[int], Path],
+    numbers: range,
+    show: partial[Shown],
+    film: partial[VideoWriter],
+    at: list[float],
+    before: int = 0,
+) -> Generator[int, None, None]:
+    """Write the parts `numbers` to their `place`, and yield the number of each that is complete.
+
+    `show`, `film`, `at`: see `mouth.Kept`. `before`: the output frame from which to draw where the part before
+    `numbers` is not complete, so that the compositors remember what they would have remembered.
+    """
+    begins, first = at[::PART], PART * numbers.start
+    follows = numbers.start > 0 and is_whole(place(numbers.start - 1))
+    memories = memories_after(place(numbers.start - 1)) if follows else {}
+    begin = first if follows else before
+    with closing(show(begin, memories)) as frames:
+        for _ in islice(frames, first - begin):
+            pass
+        for number in numbers:
+            with film(place(number)) as part:
+                for image, shown, after in islice(frames, PART):
+                    part.write(image, shown - begins[number])
+                    memories = memories if after is None else after
+            with disk_errors(film.keywords["part_of"]):
+                finish_part(place(number), len(begins) - number - 1, memories)
+            yield number
+
+
+@dataclass(frozen=True)
+class Share:
+    """Some parts of the unfinished dub of `out`, drawn where others draw the rest; keeps them as `mouth.Kept`.
+
+    Raises `UsageError` if another process continues the whole dub.
+    """
+
+    out: Path
+    numbers: range
+    before: int
+    """The output frame from which drawing depends on nothing earlier."""
+
+    def parts(self, show: partial[Shown], film: partial[VideoWriter], at: list[float]) -> Iterator[tuple[Path, float]]:
+        """Draw those that are missing; yields each."""
+        folder = hidden_for(self.out, UNFINISHED)
+        with _sharing(self.out, folder):
+            missing = [number for number in self.numbers if not is_whole(part_in(folder, number))]
+            left = range(missing[0], self.numbers.stop) if missing else range(0)
+            for number in draw_parts(partial(part_in, folder), left, show, film, at, self.before) if left else ():
+                yield part_in(folder, number), at[PART * number]
+
+
+@contextmanager
+def _sharing(out: Path, folder: Path) -> Iterator[None]:
+    try:
+        lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o666)
+    except OSError as error:
+        raise LipsmithError(f"The parts of {out} are gone ({error.strerror}); run the command again.") from error
+    try:
+        if not hold(lock, shared=True):
+            raise taken(out)
+        yield
+    finally:
+        os.close(lock)
+
+
+def taken(out: Path) -> UsageError:
+    """The error if two processes write the same result."""
+    return UsageError(f"another run is writing {out}; wait for its end or choose another name.")
+
+
+@contextmanager
+def disk_errors(out: Path) -> Iterator[None]:
+    """Report a full disk and the like as the error of the result `out`."""
+    try:
+        yield
+    except OSError as error:
+        raise LipsmithError(f"{out} was not written: {error.strerror or error}.") from error
+
+
+def is_over(folder: Path, out: Path) -> bool:
+    """Whether a process was killed after its result `out` was complete and before the folder was removed."""
+    kept = sorted(folder.glob("[0-9]*.npz"))
+    try:
+        with np.load(kept[-1]) if kept else nullcontext({"missing": 0}) as last:
+            return not last["missing"] and out.stat().st_mtime >= folder.stat().st_mtime
+    except (OSError, ValueError, KeyError):
+        return False

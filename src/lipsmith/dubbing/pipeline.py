@@ -20,7 +20,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -28,14 +27,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith import __version__
-from lipsmith.dubbing.array_source import ArraySource
 from lipsmith.dubbing.clip_folder import PreparedClip, load_clip, save_clip
 from lipsmith.dubbing.mouth import Dubbed, EncodedFaces, Kept, Memories, MouthTrack, Shown, dub_frames, predict_mouth
 from lipsmith.dubbing.options import DubOptions, Said, Tail, choose, hear, speakers_of, warn_ignored_faces
 from lipsmith.dubbing.paste.label import labeled
-from lipsmith.dubbing.scan import CropStore, Face, Scan, Scanner, Sizes
+from lipsmith.dubbing.scan import CropStore, Face, Scan, Scanner, Sizes, open_source
 from lipsmith.dubbing.scan_file import read_scan
-from lipsmith.dubbing.source import FileSource, Fit, Source, Timeline, Video, chapters_of, play, usual_interval
+from lipsmith.dubbing.source import Fit, Source, Timeline, Video, chapters_of, play, usual_interval
 from lipsmith.errors import UsageError
 from lipsmith.face import MOST_FACES, FaceTracker
 from lipsmith.files import refuse_existing, refuse_input
@@ -246,14 +244,12 @@ class Result:
         is removed on any error. Raises `UsageError` where `path` is taken, an input or cannot be written,
         `LipsmithError` where the disk is full.
         """
-        path, footage, (width, height) = Path(path), self.clip.source.footage, self.clip.size
+        path, footage = Path(path), self.clip.source.footage
         refuse_existing(path, overwrite)
         music = background.file if background else None
         texts = kept_metadata(footage.info.metadata if footage.info else {})
         refuse_input(path, footage.info.path if footage.info else None, *self.speech.files, music)
-        wide = 2 * width if side_by_side else width
-        film = partial(VideoWriter, width=wide, height=height, rate=footage.rate, like=footage.info)
-        show = partial(self._shown, side_by_side, label, progress)
+        film, show = self._film(side_by_side), partial(self._shown, side_by_side, label, progress)
         with film(
             path,
             audio=self.speech.sound(),
@@ -273,6 +269,17 @@ class Result:
                     writer.append(part, begin)
         return path
 
+    def draw(self, kept: Kept, path: Path, side_by_side: bool = False, label: bool = False) -> None:
+        """Draw what `kept` lacks of the film that `save` will write to `path` with the same options."""
+        film, show = partial(self._film(side_by_side), part_of=path), partial(self._shown, side_by_side, label, None)
+        for _ in kept.parts(show, film, self.timeline.times.tolist()):
+            pass
+
+    def _film(self, side_by_side: bool) -> partial[VideoWriter]:
+        (width, height), footage = self.clip.size, self.clip.source.footage
+        wide = 2 * width if side_by_side else width
+        return partial(VideoWriter, width=wide, height=height, rate=footage.rate, like=footage.info)
+
     def _shown(
         self, side_by_side: bool, label: bool, progress: Progress | None, begin: int = 0, before: Memories | None = None
     ) -> Shown:
@@ -289,10 +296,3 @@ class Result:
         """The output frames from number `begin` on."""
         images = prefetch(self.clip.source.show(self.timeline.index[begin:], self.clip.times))
         return dub_frames(self.clip.encoded, self.mouths, images, self.clip.at_once, begin, before or {})
-
-
-def open_source(video: Video, rate: float = 25.0, start: float | None = None, end: float | None = None) -> Source:
-    """The footage between two times, of a file or of frames in memory at `rate` frames a second."""
-    if isinstance(video, str | PathLike):
-        return FileSource(Path(video), start, end)
-    return ArraySource(video, rate, start, end)

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final
@@ -13,8 +14,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.dubbing.array_source import ArraySource
 from lipsmith.dubbing.paste.detail import LARGEST, native_side, presharpened
-from lipsmith.dubbing.source import FileSource, Source
+from lipsmith.dubbing.source import FileSource, Source, Video
 from lipsmith.errors import InputError, LipsmithError
 from lipsmith.face import MOST_FACES, FaceTracker
 from lipsmith.face.crop import still_points
@@ -254,6 +256,13 @@ class Scanner:
             return None
         crops = [c.crop(own, side) for c, own in zip(candidates, transforms, strict=True)]
         return self._store.put(np.stack([presharpened(crop) for crop in crops]))
+
+
+def open_source(video: Video, rate: float = 25.0, start: float | None = None, end: float | None = None) -> Source:
+    """The footage between two times, of a file or of frames in memory at `rate` frames a second."""
+    if isinstance(video, str | PathLike):
+        return FileSource(Path(video), start, end)
+    return ArraySource(video, rate, start, end)
 
 
 def find_faces(
