@@ -28,6 +28,10 @@ _STEP: Final = 0.5
 """Half of the width, pixels, of the transition between the sides."""
 _SLOPE: Final = 0.5
 """Rate at which the transition widens beyond the corners, where the skin is continuous."""
+TOUCHING: Final = 0.012
+"""Gap, crop units, below which lips count as closing."""
+TUCK: Final = 0.02
+"""Depth, crop units, by which closing lips are taken from inside the flesh of open ones."""
 _NARROW: Final = 1e-3
 """Distance, crop units, below which points of the middle line count as vertically aligned."""
 
@@ -85,12 +89,27 @@ class LipFlow(nn.Module):
         above = self._above(points)
         shares = torch.cat([above, 1 - above], 1).clamp_min(1e-12).log().transpose(1, 2)
         weights = (close + shares @ self.sides).softmax(-1)
-        moves = rearrange(reference_points[:, :, self.points] - followed[:, None], "b k p xy -> b p (k xy)")
+        moves = rearrange(self._tucked(points, reference_points) - followed[:, None], "b k p xy -> b p (k xy)")
         near = (close[..., : len(LIPS)].amax(-1) * (self.reach / FADE) ** 2).exp()
         return (
             rearrange(weights @ moves, "b (h w) (k xy) -> (b k) xy h w", h=height, k=count),
             repeat(near, "b (h w) -> (b k) 1 h w", h=height, k=count),
         )
+
+    def _tucked(self, points: Tensor, reference_points: Tensor) -> Tensor:
+        """The references' `POINTS`, `(b, k, p, 2)`, with the inner lips moved into the flesh where lips close.
+
+        Landmarks lie within a pixel of the lips' edge. Where lips touch, that pixel would show as a line of teeth.
+        """
+        gap = (points[:, self.lowers] - points[:, self.uppers]).norm(dim=-1)[:, None]
+        apart = reference_points[:, :, self.lowers] - reference_points[:, :, self.uppers]
+        open_ = apart.norm(dim=-1)
+        depth = TUCK * (1 - gap / TOUCHING).clamp(0, 1) * ((open_ - gap) / TOUCHING).clamp(0, 1)
+        shift = apart * (depth / open_.clamp_min(_NARROW))[..., None]
+        tucked = reference_points.clone()
+        tucked[:, :, self.uppers] -= shift
+        tucked[:, :, self.lowers] += shift
+        return tucked[:, :, self.points]
 
     def _above(self, points: Tensor) -> Tensor:
         """Position of the pixels relative to the lips' middle line, `(b, 1, h w)` from 0 (below) to 1 (above).
