@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from lipsmith.models.blocks import conv3, res_blocks
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.context import Context, NoContext
-from lipsmith.models.renderer.flow import LandmarkFlow, StillFlow, enlarge, is_exporting, region_grid, warp
+from lipsmith.models.renderer.flow import LandmarkFlow, StillFlow, enlarge, is_exporting, positions, region_grid, warp
 from lipsmith.models.renderer.lip_flow import LipFlow, NoLipFlow
 from lipsmith.models.renderer.prefilter import Prefilter
 from lipsmith.models.renderer.spade import Modulate, Modulator
@@ -110,7 +110,7 @@ class FlowAlignment(nn.Module):
         moving, standing = _flat(moving), _flat(self.still_flow(still, references.still))
         small = F.avg_pool2d(_flat(references.images), 4).to(references.coarse.dtype)
         pictures = torch.cat([_flat(references.coarse), small], 1)
-        views = [warp(pictures, _positions(self.grid4, flow)) for flow in (moving, standing)]
+        views = [warp(pictures, positions(self.grid4, flow)) for flow in (moving, standing)]
         prior = _each(2 * torch.log(remoteness / HALFWAY + 1e-3), count)
         cues = [cue for view in views for cue in self._cues(view[:, -3:], known, count)]
         compared = self._compared([*(view[:, :-3] for view in views), *cues, prior])
@@ -120,15 +120,15 @@ class FlowAlignment(nn.Module):
         residual = self.head(self.modulate(fused, (_each(scale, count), _each(shift, count)))).to(points.dtype)
         share = torch.sigmoid(residual[:, 3:] + prior)
         flow = torch.lerp(moving, standing, share) + RESIDUAL_UNIT * residual[:, :2]
-        full, half = self.lip_flow(flow, moving, share, points, references.points)
+        flows = self.lip_flow(flow, moving, share, points, references.points)
         # Never quite zero, so that the mean exists where no reference is trusted.
         weight = torch.sigmoid(residual[:, 2:3]) + 1e-3
-        images = warp(self.prefilter(_flat(references.images)), _positions(self.grid1, full))
+        images = self.lip_flow.sample(self.prefilter(_flat(references.images)), self.grid1, flows)
         return Aligned(
             image=_mean(images, weight, 4, count),
-            fine=_mean(warp(_flat(references.fine), _positions(self.grid2, half)), weight, 2, count),
-            coarse=_mean(warp(_flat(references.coarse), _positions(self.grid4, flow)), weight, 1, count),
-            flow=_grouped(full, count),
+            fine=_mean(warp(_flat(references.fine), positions(self.grid2, flows.half)), weight, 2, count),
+            coarse=_mean(warp(_flat(references.coarse), positions(self.grid4, flow)), weight, 1, count),
+            flow=_grouped(flows.full, count),
             warped=_grouped(images, count),
             weight=_grouped(weight[:, 0], count),
         )
@@ -175,10 +175,6 @@ class NoAlignment(nn.Module):
             warped=images,
             weight=torch.ones_like(images[:, :, 0, ::4, ::4]),
         )
-
-
-def _positions(grid: Tensor, displacement: Tensor) -> Tensor:
-    return grid + rearrange(displacement, "n xy h w -> n h w xy")
 
 
 def _mean(warped: Tensor, weight: Tensor, factor: int, count: int) -> Tensor:

@@ -24,6 +24,11 @@ def region_grid(size: int, top: int, step: int) -> Tensor:
     return torch.stack(torch.meshgrid(xs, ys, indexing="xy"), dim=-1)
 
 
+def positions(grid: Tensor, displacement: Tensor) -> Tensor:
+    """Positions `(n, H, W, 2)` that the displacements `(n, 2, H, W)` reach from `grid` `(H, W, 2)`."""
+    return grid + rearrange(displacement, "n xy h w -> n h w xy")
+
+
 def warp(features: Tensor, positions: Tensor) -> Tensor:
     """Features `(B, C, h, w)` of the whole crop, sampled at positions `(B, H, W, 2)`: `(B, C, H, W)`."""
     if is_exporting():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lipsmith.face.landmarks import INNER_LIP, JAW, NOSE, OUTER_LIP, ranks
-from lipsmith.models.renderer.flow import closeness, enlarge, region_grid, unrounded
+from lipsmith.models.renderer.flow import closeness, enlarge, positions, region_grid, unrounded, warp
 
 LEFT, TOP, RIGHT, BOTTOM = 0.25, 0.46875, 0.75, 0.9375
 """The box, crop units, that contains the lips of any crop with a margin of `FADE`: the lips of 155 people span 0.33 to
@@ -20,20 +21,37 @@ FADE: Final = 0.04
 CORNERS: Final = (78, 308)
 BETWEEN: Final = ((191, 95), (80, 88), (81, 178), (82, 87), (13, 14), (312, 317), (311, 402), (310, 318), (415, 324))
 """Inner lip points, upper and lower, from corner to corner."""
-LIPS: Final = OUTER_LIP + INNER_LIP
-POINTS: Final = LIPS + JAW + NOSE
-UPPER: Final = frozenset(OUTER_LIP[1:10] + INNER_LIP[1:10])
-LOWER: Final = frozenset(OUTER_LIP[11:] + INNER_LIP[11:] + JAW)
+UPPER: Final = OUTER_LIP[1:10] + INNER_LIP[1:10]
+LOWER: Final = OUTER_LIP[11:] + INNER_LIP[11:]
+ENDS: Final = (OUTER_LIP[0], OUTER_LIP[10], INNER_LIP[0], INNER_LIP[10])
+POINTS: Final = NOSE + UPPER + ENDS + LOWER + JAW
+"""In this order, the points of the lips, of the upper side and of the lower side are each consecutive."""
 _STEP: Final = 0.5
 """Half of the width, pixels, of the transition between the sides."""
 _SLOPE: Final = 0.5
 """Rate at which the transition widens beyond the corners, where the skin is continuous."""
 TOUCHING: Final = 0.012
 """Gap, crop units, below which lips count as closing."""
-TUCK: Final = 0.02
+TUCK: Final = 0.015
 """Depth, crop units, by which closing lips are taken from inside the flesh of open ones."""
 _NARROW: Final = 1e-3
 """Distance, crop units, below which points of the middle line count as vertically aligned."""
+
+
+@dataclass(frozen=True)
+class LipFlows:
+    """The network's flow with the lips' correction, crop units. H x W is the computed region, h x w the mouth's box."""
+
+    full: Tensor
+    """(b k, 2, H, W): the mean of both sides where they meet."""
+    half: Tensor
+    """(b k, 2, H/2, W/2)."""
+    lower: Tensor
+    """(b k, 2, H, W): as if no pixel were above the middle line of the lips."""
+    upper: Tensor
+    """(b k, 2, h, w): as if every pixel were above it."""
+    above: Tensor
+    """(b k, 1, h, w) in [0, 1]: the share of a pixel that is above it."""
 
 
 class LipFlow(nn.Module):
@@ -41,60 +59,75 @@ class LipFlow(nn.Module):
 
     `LandmarkFlow` gives upper and lower lip, 2 to 8 px apart, one mean motion, so that lips that should close stay
     open. Here a pixel above the middle line of the inner lips follows points of the upper lip but not of the lower lip
-    or the jaw, and vice versa below it; corners and nose affect both. The difference from the landmark flow is added to
-    the network's flow near the lips, in proportion to the share by which a position moves with the face.
+    or the jaw, and vice versa below it; corners affect both. The difference from the landmark flow is added to the
+    network's flow near the lips, in proportion to the share by which a position moves with the face.
     """
 
     grid: Tensor
-    sides: Tensor
 
     def __init__(self, size: int, top: int, reach: float) -> None:
         super().__init__()
         self.reach, self.step = reach, _STEP / size
         left, right = _whole(LEFT * size), _whole(RIGHT * size)
         first, last = max(_whole(TOP * size), top) - top, _whole(BOTTOM * size) - top
+        self.box = (..., slice(first, last), slice(left, right))
         self.cells = (..., slice(first // 4, last // 4), slice(left // 4, right // 4))
         self.around = (left, size - right, first, size - top - last)
         self.points, self.corners = ranks(POINTS), ranks(CORNERS)
         self.uppers, self.lowers = (ranks(side) for side in zip(*BETWEEN, strict=True))
-        membership = [[point in UPPER for point in POINTS], [point in LOWER for point in POINTS]]
-        self.register_buffer("sides", torch.tensor(membership).float(), persistent=False)
         self.register_buffer("grid", region_grid(size, top, 1)[first:last, left:right], persistent=False)
 
     def forward(
         self, flow: Tensor, moving: Tensor, standing: Tensor, points: Tensor, reference_points: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """The network's flow at full and at half resolution, `(b k, 2, H, W)` each, crop units.
+    ) -> LipFlows:
+        """Correct the network's flow.
 
         Args:
-            flow: `(b k, 2, H/4, W/4)`, the network's flow.
+            flow: `(b k, 2, H/4, W/4)`, the network's flow, crop units.
             moving: same shape, the flow of `LandmarkFlow`.
             standing: `(b k, 1, H/4, W/4)`, the share by which a position belongs to the static background.
             points: `(b, 131, 2)` crop units, of the target.
             reference_points: `(b, k, 131, 2)` crop units.
         """
-        apart, near = unrounded(self._apart, points, reference_points)
+        upper, lower, above, near = unrounded(self._apart, points, reference_points)
         blended, still = enlarge(moving[self.cells], 4), enlarge(standing[self.cells], 4)
-        added = (apart - blended) * near * (1 - still)
-        full, half = F.pad(added, self.around), F.pad(F.avg_pool2d(added, 2), [side // 2 for side in self.around])
-        return enlarge(flow, 4) + full, enlarge(flow, 2) + half
+        upper, lower = ((side - blended) * near * (1 - still) for side in (upper, lower))
+        added = torch.lerp(lower, upper, above)
+        full, half = enlarge(flow, 4), enlarge(flow, 2)
+        return LipFlows(
+            full=full + F.pad(added, self.around),
+            half=half + F.pad(F.avg_pool2d(added, 2), [side // 2 for side in self.around]),
+            lower=full + F.pad(lower, self.around),
+            upper=full[self.box] + upper,
+            above=above,
+        )
+
+    def sample(self, pictures: Tensor, grid: Tensor, flows: LipFlows) -> Tensor:
+        """Pictures `(b k, 3, S, S)` sampled at the flows from the region's `grid` `(H, W, 2)`: `(b k, 3, H, W)`.
+
+        Where upper and lower lip meet in a pixel, it is the mean of both lips. The mean flow would lead between the
+        reference's lips: to its teeth.
+        """
+        lower, upper = warp(pictures, positions(grid, flows.lower)), warp(pictures, positions(self.grid, flows.upper))
+        return lower + F.pad(flows.above * (upper - lower[self.box]), self.around)
 
     @torch.no_grad()
-    def _apart(self, points: Tensor, reference_points: Tensor) -> tuple[Tensor, Tensor]:
-        """Displacements `(b k, 2, h, w)` in the box, and proximity to the lips, `(b k, 1, h, w)` in [0, 1]."""
+    def _apart(self, points: Tensor, reference_points: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """In the box: displacements `(b k, 2, h, w)` of either side, and shares `(b k, 1, h, w)` in [0, 1]: of a pixel
+        above the line, and proximity to the lips.
+        """
         height, count = self.grid.shape[0], reference_points.shape[1]
-        cells = rearrange(self.grid, "h w xy -> (h w) 1 xy")
         followed = points[:, self.points]
-        close = closeness(cells, followed, self.reach)
-        above = self._above(points)
-        shares = torch.cat([above, 1 - above], 1).clamp_min(1e-12).log().transpose(1, 2)
-        weights = (close + shares @ self.sides).softmax(-1)
+        close = closeness(rearrange(self.grid, "h w xy -> (h w) 1 xy"), followed, self.reach)
+        near = (close[..., len(NOSE) : -len(JAW)].amax(-1) * (self.reach / FADE) ** 2).exp()
         moves = rearrange(self._tucked(points, reference_points) - followed[:, None], "b k p xy -> b p (k xy)")
-        near = (close[..., : len(LIPS)].amax(-1) * (self.reach / FADE) ** 2).exp()
-        return (
-            rearrange(weights @ moves, "b (h w) (k xy) -> (b k) xy h w", h=height, k=count),
-            repeat(near, "b (h w) -> (b k) 1 h w", h=height, k=count),
+        sides = slice(0, -len(LOWER + JAW)), slice(len(NOSE + UPPER), None)
+        moved = [close[..., side].softmax(-1) @ moves[:, side] for side in sides]
+        upper, lower = (rearrange(side, "b (h w) (k xy) -> (b k) xy h w", h=height, k=count) for side in moved)
+        above, near = (
+            repeat(share, "b (h w) -> (b k) 1 h w", h=height, k=count) for share in (self._above(points)[:, 0], near)
         )
+        return upper, lower, above, near
 
     def _tucked(self, points: Tensor, reference_points: Tensor) -> Tensor:
         """The references' `POINTS`, `(b, k, p, 2)`, with the inner lips moved into the flesh where lips close.
@@ -138,9 +171,14 @@ class NoLipFlow(nn.Module):
 
     def forward(
         self, flow: Tensor, moving: Tensor, standing: Tensor, points: Tensor, reference_points: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    ) -> LipFlows:
         """Like LipFlow, without the correction."""
-        return enlarge(flow, 4), enlarge(flow, 2)
+        full = enlarge(flow, 4)
+        return LipFlows(full, enlarge(flow, 2), full, full, torch.ones_like(full[:, :1]))
+
+    def sample(self, pictures: Tensor, grid: Tensor, flows: LipFlows) -> Tensor:
+        """Like LipFlow, with one flow."""
+        return warp(pictures, positions(grid, flows.full))
 
 
 def _whole(pixels: float) -> int:
