@@ -1,4 +1,4 @@
-"""Draw the five pictures of how-it-works.md from the demo: python docs/pictures.py (needs the train extra)."""
+"""Draw the pictures of how-it-works.md and guide.md from the demo: python docs/pictures.py (needs the train extra)."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ from lipsmith.speech.recording import Speech, load_speech
 
 ROOT = Path(__file__).resolve().parents[1]
 ACTOR, SPEECH, PICTURES = ROOT / "demo" / "actor.mp4", ROOT / "demo" / "speech.wav", ROOT / "docs" / "pictures"
+PORTRAIT = ROOT / "demo" / "face.png"
+SAID = (19, 63, 22, 134)
+"""Frames of the dubbed portrait: the m of "film", the p of "Lips", and the vowels of "now" and "stays"."""
 HEIGHT = 256
 PLACE = 131
 SIDE = 128
@@ -107,8 +110,15 @@ def hidden(target: Image) -> Image:
     return shown
 
 
+def said(dubber: Dubber) -> Image:
+    """The face of the portrait at the frames `SAID`."""
+    frames = [frame.image for frame in dubber.prepare(PORTRAIT).dub(SPEECH).frames()]
+    return row(*(frames[number][85:190, 70:185] for number in SAID))
+
+
 def main() -> None:
-    clip, speech = Dubber.from_pretrained("fast", "cpu").prepare(ACTOR, start=3.91, end=6.07), load_speech(SPEECH)
+    dubber = Dubber.from_pretrained("fast", "cpu")
+    clip, speech = dubber.prepare(ACTOR, start=3.91, end=6.07), load_speech(SPEECH)
     result = clip.dub(speech)
     (mouth,) = result.mouths
     frame = [frame.image for frame in read_frames(ACTOR, start=3.91, end=6.07)][int(result.timeline.index[PLACE])]
@@ -137,6 +147,7 @@ def main() -> None:
         "align": row(*references, whole),
         "render": row(hidden(drawn.filmed), drawn.image, drawn.filmed),
         "paste": row(over, frame, pasted),
+        "portrait": said(dubber),
     }.items():
         cv2.imwrite(str(PICTURES / f"{name}.jpg"), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
 
