@@ -1,6 +1,6 @@
 """Memory, and drift of sound against picture, in long dubs at several frame rates.
 
-    python benchmarks/long.py [--rates 23.976 25 29.97 59.94 variable] [--size 1920x1080] [--seconds 600] [--faces all|ends]
+    python benchmarks/long.py [--rates 23.976 25 29.97 59.94 variable] [--seconds 600] [--faces all|ends]
 
 Every 20 s the film flashes a white square, and the speech clicks at the same moment. The drift is the time from the
 flash to the click in the result: at the first one, at the last one, and where it is largest. Peak memory is compared
@@ -141,11 +141,12 @@ def write_speech(path: Path, seconds: float, moments: list[float]) -> Path:
 
 def dub(film: Path, words: Path, out: Path, options: argparse.Namespace) -> float:
     """Dub and return the peak memory of the command in MB."""
-    command = [sys.executable, "-m", "lipsmith", "dub", film, words, "-o", out, "--threads", str(options.threads), "-q"]
+    job = [str(film), str(words), "-o", str(out), "--threads", str(options.threads), "-q"]
+    command = [sys.executable, "-m", "lipsmith", "dub", *job]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
-        raise SystemExit(f"{' '.join(map(str, command))} failed")
+        raise SystemExit(f"{' '.join(command)} failed")
     return usage.ru_maxrss / 1024
 
 
