@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lipsmith import Clip, Dubber
+from lipsmith.dubbing.job import surroundings
 from lipsmith.errors import InputError, LipsmithError
 from lipsmith.live import Live
 from lipsmith.live.stream import MIME, FragmentedMP4
@@ -58,7 +59,8 @@ def main(arguments: dict[str, Any], source: BinaryIO, sink: BinaryIO) -> None:
 
 def _load_clip(settings: Settings, dubber: Dubber, arguments: dict[str, Any], sink: BinaryIO) -> Clip:
     """Load the clip that an earlier session stored, or prepare and store it."""
-    key = hashlib.sha256(f"{arguments['sha256']} {arguments['face']} {dubber.config.name}".encode()).hexdigest()[:32]
+    depends = [arguments["sha256"], arguments["face"], dict(dubber.config.files), surroundings()]
+    key = hashlib.sha256(json.dumps(depends).encode()).hexdigest()[:32]
     folder = settings.data / "clips" / key
     try:
         clip = Clip.load(folder, dubber)
