@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -61,6 +62,19 @@ def test_auto_selects_int8_if_the_cpu_has_vnni_and_is_faster(
     taken = vnni and faster
     assert drawn(backend) == (2 if taken else 4)
     assert backend.name.endswith("int8" if taken else "float")
+
+
+def test_precisions_are_measured_once_a_process_until_the_model_changes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = [True, False]
+    monkeypatch.setattr(onnx_backend, "has_vnni", lambda: True)
+    monkeypatch.setattr(onnx_backend, "is_faster", lambda one, other: answers.pop(0))
+    assert [drawn(OnnxBackend(folder, "cpu", precision="auto")) for _ in range(2)] == [2, 2]
+    os.utime(folder / INT8, (0, 0))
+    assert [drawn(OnnxBackend(folder, "cpu", precision="auto")) for _ in range(2)] == [4, 4]
+    assert drawn(OnnxBackend(folder, "cpu", precision="int8")) == 2
+    assert answers == []
 
 
 @pytest.mark.parametrize(("precision", "expected"), [("float", 4), ("int8", 2)])

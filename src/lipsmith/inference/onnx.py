@@ -25,6 +25,8 @@ _REPEATS: Final = 2
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
 _RENDER = "render"
+_MEASURED: dict[tuple[Path, int, int], Precision] = {}
+"""The faster precision by the 8-bit stage's path and time of change, and the threads: it is measured once a process."""
 
 
 def has_vnni(info: Path = Path("/proc/cpuinfo")) -> bool:
@@ -129,11 +131,15 @@ class OnnxBackend:
     def _open_int8(self, path: Path, precision: Precision) -> None:
         """Open the 8-bit render stage `path` if `precision` is int8, or if it is faster on this CPU."""
         try:
-            session = self._open(_RENDER, path)
-            if precision == "auto" and not is_faster(session, float_session := self._open(_RENDER)):
-                session, precision = float_session, "float"
-            else:
-                precision = "int8"
+            key = path.resolve(), path.stat().st_mtime_ns, self._threads
+            if precision == "auto":
+                precision = _MEASURED.get(key, "auto")
+            session = self._open(_RENDER, None if precision == "float" else path)
+            if precision == "auto":
+                float_session = self._open(_RENDER)
+                faster = is_faster(session, float_session)
+                session, precision = (session, "int8") if faster else (float_session, "float")
+                _MEASURED[key] = precision
             self._sessions[_RENDER] = session
             self._chosen.set_result(precision)
             self._log_choice()
