@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
+from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-import pytest
-from hypothesis import settings
-from numpy.typing import NDArray
+# Without compiled files, every worker and every process that a test starts would compile the same modules again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
 
 # Pytest runs a worker on every core, and tiny networks are faster on one thread.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Caching what operators return takes longer than the export of a tiny network gains from it.
+os.environ.setdefault("TORCH_FAKE_TENSOR_DISPATCH_CACHE", "0")
 
 # Tests must not depend on models or third-party weights that the user has installed.
 os.environ["LIPSMITH_HOME"] = str(Path(__file__).with_name("nobodys_home"))
@@ -26,7 +37,62 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
+# What takes longest begins first, so that no worker is left with it at the end.
+LONGEST = (
+    "cli/test_workflow.py",
+    "serve/test_recovery.py",
+    "serve/test_api.py",
+    "serve/test_page.py",
+    "docs/test_blocks.py",
+    "data/test_prepare.py",
+    "serve/test_hostile.py",
+    "serve/test_live.py",
+    "serve/test_live_page.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the files; tests of a file keep their order."""
+    tests = Path(__file__).parent
+    ranks = {tests / name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path, len(LONGEST)))
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays, so the garbage collector need not search it."""
+    gc.collect()
+    gc.freeze()
+
+
+KNOWN: OrderedDict[tuple[tuple[int, ...], int], list[NDArray[np.float32]]] = OrderedDict()
+"""Outputs of the face networks by their input."""
+REMEMBERED = 4000
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def known_faces(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Remember what the face networks return for a picture, because most films of the tests show the same one.
+
+    Tests of the networks themselves always run them.
+    """
+    from lipsmith.face.detector import Network
+
+    run = Network.__call__
+
+    def remembered(self: Network, image: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        key = image.shape, hash(image.tobytes())
+        if key not in KNOWN:
+            KNOWN[key] = run(self, image)
+            if len(KNOWN) > REMEMBERED:
+                KNOWN.popitem(last=False)
+        return [output.copy() for output in KNOWN[key]]
+
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.parent.name != "face":
+            patch.setattr(Network, "__call__", remembered)
+        yield
 
 
 @pytest.fixture(scope="session")
