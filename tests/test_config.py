@@ -100,13 +100,13 @@ def test_a_config_is_found_by_path_or_packaged_name(tmp_path: Path) -> None:
 def test_every_packaged_config_is_valid() -> None:
     pytest.importorskip("torch")
     from lipsmith.training.landmarks.config import LandmarkTraining
-    from lipsmith.training.renderer.config import RendererTraining
+    from lipsmith.training.renderer.systems import load_training
     from lipsmith.training.sync.config import SyncTraining
 
     for name in packaged_configs("landmarks"):
         load_config(LandmarkTraining, "landmarks", name)
     for name in packaged_configs("renderer"):
-        load_config(RendererTraining, "renderer", name)
+        load_training(name)
     for name in packaged_configs("sync"):
         load_config(SyncTraining, "sync", name)
     folders = [item.name for item in (resources.files("lipsmith") / "configs").iterdir() if item.is_dir()]

@@ -47,3 +47,27 @@ def upsample(channels_in: int, channels_out: int) -> nn.Sequential:
     conv.weight.data = conv.weight.data[::4].repeat_interleave(4, 0)
     conv.bias.data = conv.bias.data[::4].repeat_interleave(4, 0)  # type: ignore[union-attr]
     return nn.Sequential(conv, nn.PixelShuffle(2), nn.ReplicationPad2d((1, 0, 1, 0)), nn.AvgPool2d(2, stride=1))
+
+
+class NormResidual(nn.Module):
+    """relu(x + norm(conv(x))), with a 3x3 convolution and batch normalization, as in Wav2Lip and IP_LAP."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.convolution = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
+        )
+        self.activation = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(B, C, H, W)` to the same shape."""
+        output: Tensor = self.activation(x + self.convolution(x))
+        return output
+
+
+def conv_norm(
+    channels_in: int, channels_out: int, stride: int | tuple[int, int] = 1, padding: int = 1, kernel: int = 3
+) -> nn.Sequential:
+    """A convolution, batch normalization and ReLU."""
+    conv = nn.Conv2d(channels_in, channels_out, kernel, stride, padding, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(channels_out), nn.ReLU())

@@ -5,23 +5,28 @@ from __future__ import annotations
 from einops.layers.torch import Rearrange
 from torch import Tensor, nn
 
+from lipsmith.models.blocks import NormResidual, conv_norm
+
 
 class MelEncoder(nn.Module):
     """2-D convolutions from a mel window of 80 bands and 16 steps to one token, as in Wav2Lip and IP_LAP.
 
-    Five levels: 80x16, 27x16, 9x6, 3x3, 1x1, of `channels` each, every level except the last with `residuals` residual
-    convolutions. Runs once per video frame, regardless of the number of windows that contain the frame.
+    Five levels: 80x16, 27x16, 9x6, 3x3, 1x1, of `channels` each, the first four with `residuals` residual convolutions
+    (a number, or one per level). Runs once per video frame, regardless of the number of windows that contain the frame.
     """
 
-    def __init__(self, channels: tuple[int, int, int, int, int], dim: int, residuals: int = 1) -> None:
+    def __init__(
+        self, channels: tuple[int, int, int, int, int], dim: int, residuals: int | tuple[int, ...] = 1
+    ) -> None:
         super().__init__()
         strides = ((1, 1), (3, 1), (3, 3), (3, 2))
         widths = (1, *channels)
         levels: list[nn.Module] = []
-        for width, next_width, stride in zip(widths[:-2], widths[1:-1], strides, strict=True):
-            levels.append(_convolution(width, next_width, stride))
-            levels.extend(_Residual(next_width) for _ in range(residuals))
-        levels.append(_convolution(widths[-2], widths[-1], (1, 1), padding=0))
+        counts = (residuals,) * len(strides) if isinstance(residuals, int) else residuals
+        for width, next_width, stride, count in zip(widths[:-2], widths[1:-1], strides, counts, strict=True):
+            levels.append(conv_norm(width, next_width, stride))
+            levels.extend(NormResidual(next_width) for _ in range(count))
+        levels.append(conv_norm(widths[-2], widths[-1], padding=0))
         self.levels = nn.Sequential(*levels)
         self.project = nn.Sequential(Rearrange("n c 1 1 -> n c"), nn.Linear(widths[-1], dim))
 
@@ -55,20 +60,3 @@ class FeatureEncoder(nn.Module):
         """Tokens `(n, dim)` of feature windows `(n, 1, bands, 16)`, with values of order one."""
         token: Tensor = self.layers(mel)
         return token
-
-
-class _Residual(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.convolution = nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
-        self.activation = nn.ReLU()
-
-    def forward(self, x: Tensor) -> Tensor:
-        output: Tensor = self.activation(x + self.convolution(x))
-        return output
-
-
-def _convolution(width: int, next_width: int, stride: tuple[int, int], padding: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(width, next_width, 3, stride, padding, bias=False), nn.BatchNorm2d(next_width), nn.ReLU()
-    )

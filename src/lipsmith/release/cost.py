@@ -63,14 +63,14 @@ def renderer_cost(config: RendererConfig) -> list[Part]:
         picture = torch.empty(1, 3, size, size), torch.empty(1, 1, size, size)
         of_target = count_macs(lambda: stage(*inputs))
         parts = [
-            Part("reference_encoder", "reference", *_cost(network.reference_encoder, *picture)),
-            Part("lip_encoder", "lip reference", *_cost(network.lip_encoder, *picture)),
+            Part("reference_encoder", "reference", *cost_of(network.reference_encoder, *picture)),
+            Part("lip_encoder", "lip reference", *cost_of(network.lip_encoder, *picture)),
         ]
     parts += [
-        Part(name, "frame", _parameters(getattr(network, name)), of_target.get(f"RenderStage.renderer.{name}", 0))
+        Part(name, "frame", parameters_of(getattr(network, name)), of_target.get(f"RenderStage.renderer.{name}", 0))
         for name in PER_TARGET
     ]
-    return [*parts, Part("render", "frame", _parameters(network), of_target["Global"])]
+    return [*parts, Part("render", "frame", parameters_of(network), of_target["Global"])]
 
 
 def landmark_cost(config: LandmarkConfig) -> list[Part]:
@@ -81,8 +81,8 @@ def landmark_cost(config: LandmarkConfig) -> list[Part]:
         mel = torch.empty(1, 1, config.bands, 16)
         tokens, pose = torch.empty(1, frames, config.dim), torch.empty(1, frames, NUM_POSE, 2)
         references = torch.empty(1, config.references, NUM_POINTS, 2)
-        parameters, macs = _cost(network.transformer, tokens, pose, references)
-        of_speech = _cost(network.speech, mel)
+        parameters, macs = cost_of(network.transformer, tokens, pose, references)
+        of_speech = cost_of(network.speech, mel)
     return [
         Part("speech", "frame", *of_speech),
         Part("landmarks", "frame", parameters, macs // frames),
@@ -97,7 +97,7 @@ def vgg_cost(config: RendererConfig, kind: str = "vgg16") -> Part:
         whole = face_window(torch.empty(3, 3, rows, size))
         half = F.avg_pool2d(whole, 2)
         macs = count_macs(lambda: (vgg(whole, SHALLOW), vgg(half, DEEP)))["Global"]
-    return Part(kind, "target in training", _parameters(vgg), macs)
+    return Part(kind, "target in training", parameters_of(vgg), macs)
 
 
 def _render_inputs(config: RendererConfig) -> list[Tensor]:
@@ -119,9 +119,11 @@ def _render_inputs(config: RendererConfig) -> list[Tensor]:
     return [torch.empty(1, *shape) for shape in shapes]
 
 
-def _cost(module: nn.Module, *inputs: Tensor) -> tuple[int, int]:
-    return _parameters(module), count_macs(lambda: module(*inputs))["Global"]
+def cost_of(module: nn.Module, *inputs: Tensor) -> tuple[int, int]:
+    """Parameters and MAC of a module on these inputs. Call it within `shapes_alone`."""
+    return parameters_of(module), count_macs(lambda: module(*inputs))["Global"]
 
 
-def _parameters(module: nn.Module) -> int:
+def parameters_of(module: nn.Module) -> int:
+    """The number of parameters."""
     return sum(parameter.numel() for parameter in module.parameters())

@@ -107,30 +107,30 @@ class FlowAlignment(nn.Module):
         """
         count = references.points.shape[1]
         moving, remoteness = self.landmark_flow(points, references.points)
-        moving, standing = _flat(moving), _flat(self.still_flow(still, references.still))
-        small = F.avg_pool2d(_flat(references.images), 4).to(references.coarse.dtype)
-        pictures = torch.cat([_flat(references.coarse), small], 1)
+        moving, standing = flat(moving), flat(self.still_flow(still, references.still))
+        small = F.avg_pool2d(flat(references.images), 4).to(references.coarse.dtype)
+        pictures = torch.cat([flat(references.coarse), small], 1)
         views = [warp(pictures, positions(self.grid4, flow)) for flow in (moving, standing)]
-        prior = _each(2 * torch.log(remoteness / HALFWAY + 1e-3), count)
+        prior = each(2 * torch.log(remoteness / HALFWAY + 1e-3), count)
         cues = [cue for view in views for cue in self._cues(view[:, -3:], known, count)]
         compared = self._compared([*(view[:, :-3] for view in views), *cues, prior])
-        fused = self.fuse(_each(self.from_target(target), count) + compared)
+        fused = self.fuse(each(self.from_target(target), count) + compared)
         fused = self.context(fused, count)
         scale, shift = self.sketch_modulator(F.pixel_unshuffle(sketches, 4))
-        residual = self.head(self.modulate(fused, (_each(scale, count), _each(shift, count)))).to(points.dtype)
+        residual = self.head(self.modulate(fused, (each(scale, count), each(shift, count)))).to(points.dtype)
         share = torch.sigmoid(residual[:, 3:] + prior)
         flow = torch.lerp(moving, standing, share) + RESIDUAL_UNIT * residual[:, :2]
         flows = self.lip_flow(flow, moving, share, points, references.points)
         # Never quite zero, so that the mean exists where no reference is trusted.
         weight = torch.sigmoid(residual[:, 2:3]) + 1e-3
-        images = self.lip_flow.sample(self.prefilter(_flat(references.images)), self.grid1, flows)
+        images = self.lip_flow.sample(self.prefilter(flat(references.images)), self.grid1, flows)
         return Aligned(
-            image=_mean(images, weight, 4, count),
-            fine=_mean(warp(_flat(references.fine), positions(self.grid2, flows.half)), weight, 2, count),
-            coarse=_mean(warp(_flat(references.coarse), positions(self.grid4, flow)), weight, 1, count),
-            flow=_grouped(flows.full, count),
-            warped=_grouped(images, count),
-            weight=_grouped(weight[:, 0], count),
+            image=weighted_mean(images, weight, 4, count),
+            fine=weighted_mean(warp(flat(references.fine), positions(self.grid2, flows.half)), weight, 2, count),
+            coarse=weighted_mean(warp(flat(references.coarse), positions(self.grid4, flow)), weight, 1, count),
+            flow=grouped(flows.full, count),
+            warped=grouped(images, count),
+            weight=grouped(weight[:, 0], count),
         )
 
     def _compared(self, seen: list[Tensor]) -> Tensor:
@@ -148,9 +148,9 @@ class FlowAlignment(nn.Module):
         """What speaks against a flow: where the references `(b k, 3, h, w)` that it brings differ from one another, and
         column by column where they differ from what is known of the target; `(b k, 1, h, w)` each.
         """
-        grouped = rearrange(view, "(b k) c h w -> b k c h w", k=count)
-        apart = _flat((grouped - grouped.mean(1, keepdim=True)).abs().mean(2, keepdim=True))
-        upper = _each(F.avg_pool2d(known[..., : 4 * self.known_rows, :], 4) + 0.5, count)
+        pictures = grouped(view, count)
+        apart = flat((pictures - pictures.mean(1, keepdim=True)).abs().mean(2, keepdim=True))
+        upper = each(F.avg_pool2d(known[..., : 4 * self.known_rows, :], 4) + 0.5, count)
         off = (view[..., : self.known_rows, :] - upper).abs().mean((1, 2), keepdim=True)
         return apart, off.expand_as(apart)
 
@@ -177,21 +177,23 @@ class NoAlignment(nn.Module):
         )
 
 
-def _mean(warped: Tensor, weight: Tensor, factor: int, count: int) -> Tensor:
+def weighted_mean(warped: Tensor, weight: Tensor, factor: int, count: int) -> Tensor:
     """sum_i w_i x_i / sum_i w_i over the references of each target; weights are enlarged to the features' size."""
     weight = enlarge(weight, factor) if factor > 1 else weight
     total = rearrange(warped * weight, "(b k) c h w -> b k c h w", k=count).sum(1)
     return total / rearrange(weight, "(b k) c h w -> b k c h w", k=count).sum(1)
 
 
-def _grouped(x: Tensor, count: int) -> Tensor:
+def grouped(x: Tensor, count: int) -> Tensor:
+    """`(b k, ...)` to `(b, k, ...)`, with `count` = k."""
     return rearrange(x, "(b k) ... -> b k ...", k=count)
 
 
-def _flat(x: Tensor) -> Tensor:
+def flat(x: Tensor) -> Tensor:
+    """`(b, k, ...)` to `(b k, ...)`."""
     return rearrange(x, "b k ... -> (b k) ...")
 
 
-def _each(x: Tensor, count: int) -> Tensor:
+def each(x: Tensor, count: int) -> Tensor:
     """Every target's features once for each of its references."""
     return repeat(x, "b ... -> (b k) ...", k=count)

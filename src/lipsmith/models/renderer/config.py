@@ -36,8 +36,12 @@ class RendererConfig:
     """References warped onto one target in a dub; can be changed at inference."""
     lips: int = 5
     """Lip references in a dub; can be changed at inference."""
-    alignment: Literal["flow", "none"] = "flow"
-    """`none` averages unaligned references: the paper's ablation without alignment."""
+    ranks: int = 0
+    """References of every frame in an evaluation, at evenly spaced ranks of lip opening, as published; 0 for the
+    `references` nearest to each target. A dub always takes the nearest."""
+    alignment: Literal["flow", "learned", "none"] = "flow"
+    """`learned` learns the whole flow, as published; `none` averages unaligned references: the paper's ablation without
+    alignment."""
     lip_module: Literal["mean", "none"] = "mean"
     """`none` removes the lip references: the paper's ablation."""
     audio: Literal["attention", "none"] = "attention"
@@ -55,6 +59,11 @@ class RendererConfig:
     def __post_init__(self) -> None:
         if self.face_size % 8 or self.top % 4 or not 0 <= self.top < self.face_size // 2:
             raise ValueError("face_size must be a multiple of 8, top one of 4 and less than half of face_size")
+
+    @property
+    def by_ranks(self) -> bool:
+        """Whether all targets of a face have the same references, at ranks of lip opening, not the nearest."""
+        return self.ranks > 0
 
     def without(self, parts: Iterable[Part]) -> RendererConfig:
         """The same architecture without `parts`: the paper's ablations."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from einops import rearrange
@@ -14,8 +16,15 @@ from lipsmith.models.renderer.audio_attention import AudioAttention, NoAudio
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.decoder import Decoder
 from lipsmith.models.renderer.encoders import ReferenceEncoder, TargetEncoder
+from lipsmith.models.renderer.learned_alignment import LearnedAlignment
 from lipsmith.models.renderer.light import LightMatch
 from lipsmith.models.renderer.lip_module import LipEncoder, LipFusion, NoLipEncoder, NoLips
+
+ALIGNMENTS: Final[dict[str, Callable[[RendererConfig], nn.Module]]] = {
+    "flow": FlowAlignment,
+    "learned": LearnedAlignment,
+    "none": NoAlignment,
+}
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,7 @@ class Renderer(nn.Module):
         region = (config.face_size - config.top) // 4, config.face_size // 4
         self.reference_encoder = ReferenceEncoder(config)
         self.target_encoder = TargetEncoder(config)
-        self.alignment = FlowAlignment(config) if config.alignment == "flow" else NoAlignment(config)
+        self.alignment = ALIGNMENTS[config.alignment](config)
         self.light = LightMatch(config)
         self.masked_encoder = nn.Sequential(
             nn.PixelUnshuffle(4),

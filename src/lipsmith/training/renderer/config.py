@@ -1,12 +1,16 @@
-"""The TOML config of `lipsmith train renderer`."""
+"""The TOML configs of `lipsmith train renderer`: our renderer, and the systems it is compared with."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal, Protocol
 
+from lipsmith.models.peers.config import IplapConfig, Wav2LipConfig
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.training.task import TrainingConfig
+
+FRAMES: Final = 5
+"""Pictures that the lip-sync judge takes at a time."""
 
 
 @dataclass(frozen=True)
@@ -29,16 +33,40 @@ class LossWeights:
     """L_f."""
 
 
-@dataclass(frozen=True)
-class RendererTraining(TrainingConfig):
-    """Config of a training run of the renderer."""
+class Sizes(Protocol):
+    """The properties of a network on which sampling, loss and validation depend."""
 
-    model: RendererConfig = field(default_factory=RendererConfig)
+    @property
+    def face_size(self) -> int:
+        """Side S of the crop, pixels."""
+
+    @property
+    def top(self) -> int:
+        """First computed row."""
+
+    @property
+    def neighbours(self) -> int:
+        """Frames before and after the target whose sketches are inputs."""
+
+    @property
+    def references(self) -> int:
+        """References of one target."""
+
+    @property
+    def lips(self) -> int:
+        """Lip references of one target."""
+
+    @property
+    def by_ranks(self) -> bool:
+        """Whether all targets of a face have the same references, at ranks of lip opening, not the nearest."""
+
+
+@dataclass(frozen=True)
+class PictureTraining(TrainingConfig):
+    """Config of a training run of any network that renders faces."""
+
+    model: Sizes = field(kw_only=True)
     """The network."""
-    weights: LossWeights = field(default_factory=LossWeights)
-    """The loss."""
-    train_only: Literal["decoder"] | None = None
-    """`decoder` freezes the alignment and its encoders and trains the rest, in half the time per step."""
     clips: int = 32
     """Clips per step; the references of each serve all its targets."""
     targets: int = 4
@@ -53,14 +81,8 @@ class RendererTraining(TrainingConfig):
     """Highest learning rate."""
     gradient_clip: float = 10.0
     """Largest norm of the gradient."""
-    perceptual_from: float = 0.1
-    """Share of the run after which the VGG terms are added."""
     perceptual_share: float = 1.0
     """Share of the targets that VGG processes, which costs four times as much as the network; use 1 only on a GPU."""
-    gan_from: float = 0.75
-    """Share of the run after which the adversary is added; 1 or more for never."""
-    discriminator_channels: int = 32
-    """Channels of the discriminator's first layer."""
     seed: int = 1
     """Seed of weights and samples."""
     compile: bool = False
@@ -73,7 +95,87 @@ class RendererTraining(TrainingConfig):
         if self.pool < self.model.references:
             raise ValueError(f"pool = {self.pool} is less than the {self.model.references} references of the model")
 
+
+@dataclass(frozen=True)
+class AlignedTraining(PictureTraining):
+    """Config of a training run of a renderer that aligns references, with the paper's loss."""
+
+    weights: LossWeights = field(default_factory=LossWeights)
+    """The loss."""
+    perceptual_from: float = 0.1
+    """Share of the run after which the VGG terms are added."""
+    gan_from: float = 0.75
+    """Share of the run after which the adversary is added; 1 or more for never."""
+    discriminator_channels: int = 32
+    """Channels of the discriminator's first layer."""
+
     @property
     def has_adversary(self) -> bool:
         """Whether the adversary is ever added."""
         return self.gan_from < 1 and (self.weights.gan > 0 or self.weights.matching > 0)
+
+
+@dataclass(frozen=True)
+class RendererTraining(AlignedTraining):
+    """Config of a training run of the renderer."""
+
+    model: RendererConfig = field(default_factory=RendererConfig)
+    """The network."""
+    train_only: Literal["decoder"] | None = None
+    """`decoder` freezes the alignment and its encoders and trains the rest, in half the time per step."""
+
+
+@dataclass(frozen=True)
+class IplapTraining(AlignedTraining):
+    """Config of a training run of IP_LAP's renderer."""
+
+    system: Literal["iplap"] = "iplap"
+    """Which network this config trains."""
+    model: IplapConfig = field(default_factory=IplapConfig)
+    """The network."""
+    aligned_until: float = 0.1
+    """Share of the run in which only the alignment is trained (published: 25 epochs)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.aligned_until > 0 and not (self.weights.warped or self.weights.aligned_pixel):
+            raise ValueError("aligned_until needs a weight for warped or aligned_pixel")
+
+
+@dataclass(frozen=True)
+class Wav2LipWeights:
+    """Weights of Wav2Lip's loss."""
+
+    pixel: float = 0.97
+    """L1 of the whole face."""
+    sync: float = 0.03
+    """-log of the probability that the judge gives to five successive pictures and their speech."""
+
+
+@dataclass(frozen=True)
+class Wav2LipTraining(PictureTraining):
+    """Config of a training run of Wav2Lip's generator."""
+
+    system: Literal["wav2lip"] = "wav2lip"
+    """Which network this config trains."""
+    model: Wav2LipConfig = field(default_factory=Wav2LipConfig)
+    """The network."""
+    weights: Wav2LipWeights = field(default_factory=Wav2LipWeights)
+    """The loss."""
+    targets: int = 5
+    """Successive frames per clip; the judge takes five."""
+    pool: int = 1
+    """References per clip."""
+    nearest_share: float = 0.0
+    """References are random, because the published system knows no landmarks."""
+    moved_share: float = 0.0
+    """There are no content points."""
+    sync_from: float = 0.5
+    """Share of the run after which the sync loss is added (published: when the pictures are good enough for it)."""
+    judge: str = "sync"
+    """The lip-sync judge: a name or folder."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.targets != FRAMES:
+            raise ValueError(f"targets = {self.targets}, but the judge takes {FRAMES}")

@@ -1,0 +1,100 @@
+"""The configs of the compared systems' architectures. A `width` of 1 is the published one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+STEP: Final = 4
+"""Channels are multiples of this, because PixelShuffle makes one channel of four."""
+
+
+def scaled(channels: int, width: float) -> int:
+    """Published `channels` times `width`, to a multiple of `STEP`."""
+    return max(STEP, STEP * round(channels * width / STEP))
+
+
+@dataclass(frozen=True)
+class Wav2LipConfig:
+    """Wav2Lip's generator (Prajwal et al. 2020)."""
+
+    width: float = 1.0
+    """Factor on all published widths."""
+    face_size: int = 128
+    """Side S of the prepared crops, pixels; the network itself works on 96."""
+
+    def __post_init__(self) -> None:
+        _require_sizes(self.width, self.face_size)
+
+    @property
+    def top(self) -> int:
+        """First row of a crop that is compared: the lower half is new."""
+        return self.face_size // 2
+
+    @property
+    def references(self) -> int:
+        """References of one target."""
+        return 1
+
+    @property
+    def lips(self) -> int:
+        """Lip references, of which there are none; a batch has at least one."""
+        return 1
+
+    @property
+    def neighbours(self) -> int:
+        """Frames around the target whose sketches are inputs: none, because there are no sketches."""
+        return 0
+
+    @property
+    def by_ranks(self) -> bool:
+        """Its reference does not depend on the target's mouth, which it does not know."""
+        return True
+
+
+@dataclass(frozen=True)
+class IplapConfig:
+    """IP_LAP's renderer (Zhong et al. 2023)."""
+
+    width: float = 1.0
+    """Factor on all published widths."""
+    face_size: int = 128
+    """Side S of the crop, pixels."""
+    neighbours: int = 2
+    """Frames before and after the target whose sketches are inputs."""
+    sketch_channels: int = 3
+    """Equal channels of each sketch: three as published; one says the same and is cheaper."""
+    references: int = 3
+    """References of one target in training."""
+    ranks: int = 25
+    """References in an evaluation, at evenly spaced ranks of lip opening, at most a fifth of the frames."""
+
+    def __post_init__(self) -> None:
+        _require_sizes(self.width, self.face_size)
+        if min(self.references, self.ranks, self.sketch_channels) < 1:
+            raise ValueError("references, ranks and sketch_channels are at least 1")
+
+    @property
+    def top(self) -> int:
+        """First row of a crop that is compared: the lower half is new."""
+        return self.face_size // 2
+
+    @property
+    def lips(self) -> int:
+        """Lip references, of which there are none; a batch has at least one."""
+        return 1
+
+    @property
+    def by_ranks(self) -> bool:
+        """References are at ranks of lip opening, as published."""
+        return True
+
+    @property
+    def sketches(self) -> int:
+        """Channels of a target's sketches."""
+        return self.sketch_channels * (2 * self.neighbours + 1)
+
+
+def _require_sizes(width: float, face_size: int) -> None:
+    if width <= 0 or face_size % 8:
+        raise ValueError("width must be above 0, and face_size a multiple of 8")
