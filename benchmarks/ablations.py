@@ -36,7 +36,7 @@ Trials = Sequence[tuple[ClipRecord, Batch]]
 
 
 def trials(data: Path, model: RendererConfig, variant: int) -> Trials:
-    footage = Footage(data, read_manifest(data, "val"), model.neighbors, torch.device("cpu"))
+    footage = Footage(data, read_manifest(data, "val"), model.neighbours, torch.device("cpu"))
     return list(fixed_batches(footage, RendererTraining(model=model), variant=variant))
 
 
@@ -48,9 +48,10 @@ def config_of(run: Path) -> RendererConfig:
 @torch.no_grad()
 def figures(run: Path, chosen: Trials, vgg: VGG) -> NDArray[np.float64]:
     """(clips, figures) of a run's weights."""
-    network = RenderBatch(Renderer(config_of(run))).eval()
+    config = config_of(run)
+    network = RenderBatch(Renderer(config)).eval()
     network.network.load_state_dict(load_file(run / "renderer.safetensors"))
-    found = [measure(network, [batch], [record.identity], vgg) for record, batch in chosen]
+    found = [measure(network, [batch], [record.identity], config.top, vgg) for record, batch in chosen]
     return np.array([[row[name] for name in FIGURES] for row in found])
 
 

@@ -32,6 +32,13 @@ def test_the_origin_of_a_model_is_followed_through_runs(tmp_path: Path) -> None:
         export(scratch, tuned, tmp_path / "model", "mine", data="", hardware="", license=None)
 
 
+def test_a_run_of_another_system_is_refused(tmp_path: Path) -> None:
+    scratch = begun(tmp_path / "scratch", "landmarks", None)
+    save_weights(tmp_path / "other" / "renderer", {"a": torch.zeros(1)}, {"training": {"system": "wav2lip"}})
+    with pytest.raises(UsageError, match="is a run of wav2lip, which a dub cannot use"):
+        export(scratch, tmp_path / "other", tmp_path / "model", "mine", data="", hardware="", license=None)
+
+
 @pytest.mark.parametrize("start", [None, "fast"])
 def test_the_card_names_the_start_of_a_run(start: str | None) -> None:
     of_landmarks, of_renderer = ({"training": {"start": begun}, "validation": {}} for begun in (None, start))

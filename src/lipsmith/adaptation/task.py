@@ -79,7 +79,7 @@ class AdaptationTask(RendererTask):
             raise InputError(f"{records[0].source}: no face stays in view for {MIN_STRICT_SECONDS:g} s")
         self.footage.spans = self.footage.only_allowed()
         self.precision = mixed_precision(device)
-        self.vgg = self._load_vgg(device)
+        self.load_judges(device)
         return f"{int(self.footage.spans.length.sum())} frames, {targets} held back"
 
     def validate(self, averaged: nn.Module, trials: int | None = None) -> dict[str, float]:

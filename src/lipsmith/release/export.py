@@ -68,6 +68,8 @@ def export(
     """
     of_landmarks, landmark_weights = _run(landmarks, "landmarks")
     of_renderer, renderer_weights = _run(renderer, "renderer")
+    if system := of_renderer["training"].get("system"):
+        raise UsageError(f"{renderer} is a run of {system}, which a dub cannot use; measure it with evaluate --variant")
     origin = origin_of(landmarks, "landmarks") or origin_of(renderer, "renderer")
     if origin and license is None:
         raise UsageError(f"the model {origin} has a license, in its CARD.md; give the license of the new model")

@@ -18,6 +18,7 @@ from lipsmith.training.renderer.sampler import (
     TRUE,
     Footage,
     Pictures,
+    SuccessiveFootage,
     fixed_batches,
     moved_content,
 )
@@ -111,6 +112,26 @@ def test_the_validation_pool_comes_from_the_first_half(data: Path) -> None:
     assert record.identity == "v8"
     assert numbers(batch.pool).max() < 30
     assert numbers(batch.targets).min() >= 35
+
+
+def test_successive_targets_stay_on_their_side_of_the_clip(data: Path) -> None:
+    footage = SuccessiveFootage(data, read_manifest(data, "train"), 0, torch.device("cpu"))
+    footage.points[:, :, 0, 0] = torch.arange(60.0).repeat(2)[:, None]
+    for seed in range(10):
+        batch = footage.draw(replace(SMALL, clips=8, targets=5), generator(seed))
+        shown, wanted = numbers(batch.pool), numbers(batch.targets)
+        assert (wanted.diff(dim=1) == 1).all()
+        assert ((shown.amax(1) < wanted[:, 0]) | (shown.amin(1) > wanted[:, -1])).all()
+
+
+def test_references_by_ranks_are_the_same_for_all_targets(data: Path) -> None:
+    footage = Footage(data, read_manifest(data, "val"), 2, torch.device("cpu"))
+    (_, nearest), (_, batch) = (
+        next(fixed_batches(footage, replace(SMALL, model=replace(SMALL.model, ranks=ranks)))) for ranks in (0, 9)
+    )
+    assert batch.pool.images.shape[1] == SMALL.model.references == 2
+    assert (batch.chosen.sort(dim=2).values == torch.arange(2)).all()
+    assert torch.equal(numbers(batch.pool), numbers(nearest.pool)[:, [7, 22]])
 
 
 def test_moved_content_keeps_the_pose() -> None:

@@ -10,6 +10,7 @@ from typing import Final
 import torch
 from einops import rearrange
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from lipsmith.models.blocks import NormResidual, conv_norm
 from lipsmith.models.mel_encoder import MelEncoder
@@ -67,6 +68,19 @@ class Wav2Lip(nn.Module):
         return torch.sigmoid(self.head(x))
 
 
+def generate(network: Wav2Lip, targets: Tensor, references: Tensor, mel: Tensor) -> Tensor:
+    """Whole faces `(b, 3, S, S)` for targets and references of that shape, resized to 96 pixels and back.
+
+    Pictures are in [0, 1]; the lower halves of the targets do not matter. mel: `(b, 1, 80, 16)` in [-4, 4].
+    """
+    size = targets.shape[-1]
+    masked = targets.clone()
+    # Before resizing, which would carry a row of the original mouth over the middle.
+    masked[..., size // 2 :, :] = 0
+    faces = network(mel, _resized(masked, SIZE), _resized(references, SIZE))
+    return _resized(faces.float(), size)
+
+
 def speech_encoder(width: float) -> nn.Module:
     """The speech encoder of both systems: mel windows `(n, 1, 80, 16)` to tokens `(n, 512)`, of scaled width."""
     a, b, c, d, e = (scaled(channels, width) for channels in (32, 64, 128, 256, TOKEN))
@@ -82,3 +96,7 @@ def _enlarge(channels_in: int, channels_out: int, *, first: bool = False) -> nn.
     stride, padding, more = (1, 0, 0) if first else (2, 1, 1)
     conv = nn.ConvTranspose2d(channels_in, channels_out, 3, stride, padding, more, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(channels_out), nn.ReLU())
+
+
+def _resized(pictures: Tensor, size: int) -> Tensor:
+    return F.interpolate(pictures, (size, size), mode="bilinear", antialias=True, align_corners=False)

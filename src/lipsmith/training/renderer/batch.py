@@ -64,7 +64,7 @@ class RenderBatch(nn.Module):
 
 
 def render_batch(network: nn.Module, batch: Batch) -> Rendered:
-    """Run a RenderBatch network, possibly wrapped or compiled, on a batch."""
+    """Run a network on batches, such as RenderBatch, possibly wrapped or compiled, on a batch."""
     pool, lips, targets = batch.pool, batch.lips, batch.targets
     image, aligned = network(
         *(pool.images, pool.sketches, pool.points, pool.still, lips.images, lips.sketches),

@@ -7,19 +7,21 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lipsmith.models.vgg import VGG
 from lipsmith.training.losses.renderer import TERMS, Comparison
-from lipsmith.training.renderer.batch import RenderBatch, compare, render_batch
+from lipsmith.training.renderer.batch import compare, render_batch
+from lipsmith.training.renderer.config import Sizes
 from lipsmith.training.renderer.sampler import Batch
 
 
 def measure(
-    network: RenderBatch,
+    network: nn.Module,
     batches: Sequence[Batch],
     identities: Sequence[str],
+    top: int,
     vgg: VGG | None,
     perceptual_share: float = 1.0,
 ) -> dict[str, float]:
@@ -28,10 +30,9 @@ def measure(
     `psnr` is over whole crops; `face_psnr` and `sharpness` (the image's detail divided by the truth's) are over the
     generated part of the face. Means are over frames, then clips, then identities. `score` combines fidelity and
     sharpness: PSNR of the face, minus 8 times the VGG distance if VGG is available, minus 2 dB if all detail is
-    missing.
+    missing. `top`: the first row that the network computes.
     """
     rows: dict[str, list[dict[str, float]]] = defaultdict(list)
-    top = network.network.config.top
     for batch, identity in zip(batches, identities, strict=True):
         rendered = render_batch(network, batch)
         comparison = compare(rendered, batch, top, vgg, perceptual_share)
@@ -52,10 +53,10 @@ def measure(
     return figures | {"score": score}
 
 
-def picture(network: RenderBatch, batches: Sequence[Batch]) -> Tensor:
-    """A picture `(3, H, W)` with one row per clip: target, masked target, aligned references, generated, truth."""
+def picture(network: nn.Module, batches: Sequence[Batch], sizes: Sizes) -> Tensor:
+    """A picture `(3, H, W)` with one row per clip: masked target with sketch, aligned references, generated, truth."""
     rows = []
-    top, half = network.network.config.top, network.network.config.face_size // 2
+    top, half = sizes.top, sizes.face_size // 2
     for batch in batches:
         rendered = render_batch(network, batch)
         index = len(rendered.image) // 2
@@ -64,8 +65,14 @@ def picture(network: RenderBatch, batches: Sequence[Batch]) -> Tensor:
         masked = truth.clone()
         masked[:, half:] = drawn[half:]
         aligned = torch.cat([truth[:, :top], rendered.aligned[index]], 1)
-        rows.append(torch.cat([masked, aligned, rendered.image[index], truth], 2))
+        rows.append(torch.cat([masked, aligned, _under(truth, rendered.image[index]), truth], 2))
     return torch.cat(rows, 1).clamp(0, 1).float().cpu()
+
+
+def _under(upper: Tensor, lower: Tensor) -> Tensor:
+    """The upper half of one picture `(3, S, S)` over the lower half of another."""
+    half = upper.shape[1] // 2
+    return torch.cat([upper[:, :half], lower[:, half:]], 1)
 
 
 def _psnr(fake: Tensor, real: Tensor, share: float) -> float:

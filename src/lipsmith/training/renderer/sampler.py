@@ -25,7 +25,7 @@ from lipsmith.face.crop import still_points
 from lipsmith.face.landmarks import NUM_POSE, draw_sketches
 from lipsmith.face.references import ELSEWHERE, ELSEWHERE_WEIGHT, MIDDLE, POOL, point_weights
 from lipsmith.speech.mel import mel_windows
-from lipsmith.training.renderer.config import RendererTraining
+from lipsmith.training.renderer.config import PictureTraining
 from lipsmith.training.store import Spans, end_to_end, make_spans, pick, read_ahead
 
 MIN_SPLIT_FRAMES: Final = 16  # frames; minimum length of a clip to be split in two
@@ -113,7 +113,7 @@ class Footage:
             still=self.still[frames],
         )
 
-    def draw(self, config: RendererTraining, generator: torch.Generator) -> Batch:
+    def draw(self, config: PictureTraining, generator: torch.Generator) -> Batch:
         """A random batch with the sizes of `config`."""
         device = self.images.device
         clips = self.spans.draw(config.clips, generator)
@@ -122,7 +122,7 @@ class Footage:
         before = shares[:, 1] < 0.5
         shown = self._side(clips, cut, before, POOL, generator)
         lips = self._side(clips, cut, before, config.model.lips, generator)
-        targets = self._side(clips, cut, ~before, config.targets, generator)
+        targets = self._targets(clips, cut, ~before, config.targets, generator)
         moved = torch.rand(targets.shape, device=device, generator=generator) < config.moved_share
         random = torch.rand(*targets.shape, POOL, device=device, generator=generator)
         near = self.costs(targets, shown, moved.long())
@@ -151,11 +151,27 @@ class Footage:
         moved = other[:, None, :, 0] + turn_and_scale * (MIDDLE - there[..., :1])
         return torch.cdist(*shapes) + ELSEWHERE_WEIGHT * (moved - MIDDLE).abs().clamp_max(ELSEWHERE)
 
+    def _targets(self, clips: Tensor, cut: Tensor, before: Tensor, count: int, generator: torch.Generator) -> Tensor:
+        """Frames `(B, count)` to rebuild."""
+        return self._side(clips, cut, before, count, generator)
+
     def _side(self, clips: Tensor, cut: Tensor, before: Tensor, count: int, generator: torch.Generator) -> Tensor:
         """`count` random frames `(B, count)` of each clip, before its split point or after it."""
+        return pick(*self._range(clips, cut, before), count, generator)
+
+    def _range(self, clips: Tensor, cut: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+        """First frame and number of frames `(B,)` on one side of the split points."""
         low = torch.where(before, 0, cut)
         high = torch.where(before, cut, self.spans.length[clips])
-        return pick(self.spans.first[clips] + low, high - low, count, generator)
+        return self.spans.first[clips] + low, high - low
+
+
+class SuccessiveFootage(Footage):
+    """Footage whose targets are successive frames."""
+
+    def _targets(self, clips: Tensor, cut: Tensor, before: Tensor, count: int, generator: torch.Generator) -> Tensor:
+        first, length = self._range(clips, cut, before)
+        return pick(first, length - count + 1, 1, generator) + torch.arange(count, device=first.device)
 
 
 def _load(root: Path, choose: Choose, record: ClipRecord) -> tuple[dict[str, NDArray[Any]], FrameChoice | None]:
@@ -209,10 +225,11 @@ def _wander(rng: np.random.Generator, shape: tuple[int, ...], frames: float) -> 
 
 
 def fixed_batches(
-    footage: Footage, config: RendererTraining, every: int = 8, variant: int = TRUE
+    footage: Footage, config: PictureTraining, every: int = 8, variant: int = TRUE
 ) -> Iterator[tuple[ClipRecord, Batch]]:
     """Validation batches, one per clip that has frames to rebuild: its pool, and every n-th of its targets.
 
+    For a network with references at ranks of lip opening, the pool is as many references as in training.
     `variant`: TRUE or MOVED content points of the targets.
     """
     device = footage.images.device
@@ -222,14 +239,22 @@ def fixed_batches(
         pool = start + torch.from_numpy(frames.pool).to(device)[None]
         ranks = torch.linspace(0, pool.shape[1] - 1, config.model.lips, device=device).round().long()
         targets = start + torch.from_numpy(frames.targets[::every]).to(device)[None]
+        lips = footage.pictures(pool[:, ranks])
+        if config.model.by_ranks:
+            pool = pool[:, _middle_ranks(pool.shape[1], config.model.references)]
         cost = footage.costs(targets, pool, variant)
         yield (
             record,
             Batch(
                 pool=footage.pictures(pool),
-                lips=footage.pictures(pool[:, ranks]),
+                lips=lips,
                 targets=footage.pictures(targets, variant, footage.neighbors),
                 mel=footage.mel[targets].float()[:, :, None],
                 chosen=cost.topk(config.model.references, dim=-1, largest=False).indices,
             ),
         )
+
+
+def _middle_ranks(total: int, count: int) -> Tensor:
+    """The middles `(count,)` of `count` equal parts of `total` ranks."""
+    return ((torch.arange(count) + 0.5) * total / count).long()

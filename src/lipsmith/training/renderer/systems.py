@@ -8,6 +8,10 @@ from typing import Any, Final
 from lipsmith.config import build, read_table
 from lipsmith.errors import UsageError
 from lipsmith.training.renderer.config import IplapTraining, RendererTraining, Wav2LipTraining
+from lipsmith.training.renderer.iplap import IplapTask
+from lipsmith.training.renderer.picture_task import PictureTask
+from lipsmith.training.renderer.task import RendererTask
+from lipsmith.training.renderer.wav2lip import Wav2LipTask
 
 AnyTraining = RendererTraining | IplapTraining | Wav2LipTraining
 PEERS: Final[dict[str, type[IplapTraining] | type[Wav2LipTraining]]] = {
@@ -25,3 +29,12 @@ def load_training(name_or_path: str | Path) -> AnyTraining:
     if system not in PEERS:
         raise UsageError(f"{name_or_path}: system = '{system}' is unknown; it may be one of {', '.join(PEERS)}")
     return build(PEERS[system], table, str(name_or_path))
+
+
+def make_task(config: AnyTraining) -> PictureTask:
+    """The task of training the network of `config`."""
+    if isinstance(config, Wav2LipTraining):
+        return Wav2LipTask(config)
+    if isinstance(config, IplapTraining):
+        return IplapTask(config)
+    return RendererTask(config)

@@ -1,0 +1,71 @@
+"""The training task of IP_LAP's renderer: first the alignment alone, then everything, on the footage of ours."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Final
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from lipsmith.models.peers.iplap import EncodedReferences, IplapRenderer
+from lipsmith.training.renderer.config import IplapTraining
+from lipsmith.training.renderer.picture_task import AlignedTask
+
+_OF_ALIGNMENT: Final = ("warped", "aligned_pixel")
+
+
+class IplapBatch(nn.Module):
+    """The network on a batch; each reference is encoded once."""
+
+    def __init__(self, network: IplapRenderer) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self,
+        pool_images: Tensor,
+        pool_sketches: Tensor,
+        pool_points: Tensor,
+        pool_still: Tensor,
+        lip_images: Tensor,
+        lip_sketches: Tensor,
+        images: Tensor,
+        sketches: Tensor,
+        points: Tensor,
+        still: Tensor,
+        mel: Tensor,
+        chosen: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """As `RenderBatch`, without points, still points and lips."""
+        encoded = self.network.encode(pool_images, pool_sketches)
+        row = torch.arange(len(chosen), device=chosen.device)[:, None, None]
+        levels = (encoded.images, encoded.full, encoded.half)
+        references = EncodedReferences(*(rearrange(x[row, chosen], "b t k ... -> (b t) k ...") for x in levels))
+        image, warped = self.network(images.flatten(0, 1), sketches.flatten(0, 1), mel.flatten(0, 1), references)
+        return image, warped[..., self.network.config.top :, :]
+
+
+class IplapTask(AlignedTask):
+    """Trains `IplapRenderer` with the paper's loss on the lower half, which is what it may change.
+
+    The published loss covers the whole crop, of which the upper half is an input.
+    """
+
+    def __init__(self, config: IplapTraining) -> None:
+        super().__init__(config)
+        self.config: IplapTraining = config
+
+    def build(self) -> IplapBatch:
+        """The renderer on batches."""
+        return IplapBatch(IplapRenderer(self.config.model))
+
+    def identity(self) -> dict[str, Any]:
+        """The system and its architecture."""
+        return {"system": self.config.system, "model": asdict(self.config.model)}
+
+    def active_terms(self, done: float) -> list[str]:
+        """The terms of the alignment alone until `aligned_until`, as published."""
+        names = super().active_terms(done)
+        return [name for name in names if done >= self.config.aligned_until or name in _OF_ALIGNMENT]
