@@ -35,7 +35,8 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
     model: str | None = None
     """Name or folder of the model."""
     variant: tuple[str, ...] = ()
-    """More models, such as ablations, as NAME=FOLDER."""
+    """More models as NAME=FOLDER: model folders, or runs of `train renderer`, such as ablations and compared systems.
+    Runs render the landmarks that --model predicts."""
     protocol: Literal["strict", "paper", "cross"] = "strict"
     """strict: references come from a clip's first half, and the second half is rebuilt. paper: as in IP_LAP, with
     neighboring frames among the references. cross: another person's speech."""
@@ -146,6 +147,7 @@ def _evaluate(options: Options) -> tuple[Evaluation, dict[str, Any]]:
 def _systems(options: Options) -> list[System]:
     from lipsmith.evaluation.baselines import Copy, Mean, Warp
     from lipsmith.evaluation.model_system import load_system
+    from lipsmith.evaluation.run_systems import load_variant
     from lipsmith.evaluation.systems import ENLARGED
 
     def model(name: str, folder: str, **shown: Any) -> System:  # noqa: ANN401 - see ModelSystem
@@ -156,7 +158,8 @@ def _systems(options: Options) -> list[System]:
     if options.model and options.table == 3:
         return [model(f"lips_{count}", options.model, lips=count) for count in (1, 3, 5)]
     systems: list[System] = [Copy(), Mean(), Warp()]
-    systems += [model(*variant) for variant in _variants(options)]
+    for name, folder in _variants(options):
+        systems.append(load_variant(name, folder, options.device, options.threads or None))
     if options.model and options.side:
         systems.append(model(ENLARGED, options.model, detail=False))
     if options.model and options.adapt:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,13 +54,16 @@ def load_torch_backend(folder: Path, device: str = "auto", threads: int | None =
         raise UsageError(
             f"{folder.name} on {device} needs torch: pip install '.[train]' in the clone, or use cpu."
         ) from error
-    wanted = _device(torch, device)
+    wanted = torch_device(device)
     if threads:
         torch.set_num_threads(threads)
     return TorchBackend({name: stage.to(wanted).eval() for name, stage in load_stages(folder).items()}, wanted)
 
 
-def _device(torch: Any, device: str) -> str:  # noqa: ANN401 - the torch module itself, imported late
+def torch_device(device: str) -> str:
+    """`auto` is the first GPU if there is one, else the CPU. Raises `UsageError` for a device that does not exist."""
+    import torch
+
     available = torch.cuda.is_available()
     if device == "auto":
         return "cuda:0" if available else "cpu"
