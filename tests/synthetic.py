@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import wave
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -18,6 +19,7 @@ DEMO = Path(__file__).resolve().parents[1] / "demo"
 FACE = DEMO / "face.png"
 SPEECH = DEMO / "speech.wav"
 SPEECH_RATE = 16_000
+_FILMS: dict[tuple[object, ...], bytes] = {}
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,7 @@ NODDING = Motion(shift=0.03, turn=5.0, scale=0.04)
 
 def face_at(time: float, size: tuple[int, int] = (320, 320), motion: Motion = NODDING) -> NDArray[np.uint8]:
     """Return the face at `time` seconds: (H, W, 3) uint8 RGB for `size` (W, H), as large as fits, edges repeated."""
-    picture = cv2.imread(str(FACE), cv2.IMREAD_COLOR_RGB)
-    assert picture is not None
+    picture = _face()
     height, width = picture.shape[:2]
     swing = np.sin(2 * np.pi * time / motion.period)
     zoom = min(size[0] / width, size[1] / height) * (1 + motion.scale * swing)
@@ -49,6 +50,13 @@ def face_at(time: float, size: tuple[int, int] = (320, 320), motion: Motion = NO
     matrix[:, 2] += (size[0] * (0.5 + motion.shift * swing) - width / 2, size[1] / 2 - height / 2)
     moved = cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(moved, np.uint8)
+
+
+@cache
+def _face() -> NDArray[np.uint8]:
+    picture = cv2.imread(str(FACE), cv2.IMREAD_COLOR_RGB)
+    assert picture is not None
+    return np.asarray(picture, np.uint8)
 
 
 def speech(seconds: float | None = None) -> NDArray[np.float32]:
@@ -67,10 +75,18 @@ def make_film(
     motion: Motion = NODDING,
     audio: NDArray[np.float32] | None = None,
 ) -> Path:
-    """Write a film of the moving face, silent unless `audio` (n,) at 16 kHz is given, and return its path."""
+    """Write a film of the moving face, silent unless `audio` (n,) at 16 kHz is given, and return its path.
+
+    A film that was made before in this process is copied.
+    """
+    key = path.suffix, seconds, fps, size, motion, None if audio is None else audio.tobytes()
+    if key in _FILMS:
+        path.write_bytes(_FILMS[key])
+        return path
     with VideoWriter(path, *size, fps, audio=audio, audio_rate=SPEECH_RATE) as film:
         for index in range(round(seconds * fps)):
             film.write(face_at(index / fps, size, motion), index / fps)
+    _FILMS[key] = path.read_bytes()
     return path
 
 

@@ -358,7 +358,7 @@ def test_a_run_without_usable_footage_fails_with_one_sentence(
 
 def test_an_interrupted_run_leaves_no_partial_files(still: Path, tmp_path: Path) -> None:
     """As with Ctrl-C, the signal reaches the command and its workers."""
-    make_film(tmp_path / "film.mp4", 20.0, motion=STILL, audio=speech(20.0))
+    make_film(tmp_path / "film.mp4", 10.0, motion=STILL, audio=speech(10.0))
     (tmp_path / "again.mp4").write_bytes((tmp_path / "film.mp4").read_bytes())
     words = [*COMMAND, still, tmp_path / "film.mp4", tmp_path / "again.mp4", tmp_path / "out", "--workers", "2"]
     run = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)

@@ -1,4 +1,4 @@
-"""Damaged media give a result or a documented exit code; `.ci/run` tries a hundred, `tests/fuzz.py` a thousand."""
+"""Damaged media give a result or a documented exit code: ten here, ninety more in `.ci/run`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ FUZZ = Path(__file__).parents[1] / "fuzz.py"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="limits of processes are POSIX")
-@pytest.mark.parametrize("first", range(0, 20, 10))
-def test_damaged_inputs_end_with_a_documented_exit_code(first: int) -> None:
-    words = [sys.executable, str(FUZZ), "--first", str(first), "--times", "10", "--seed", "0"]
+def test_damaged_inputs_end_with_a_documented_exit_code() -> None:
+    words = [sys.executable, str(FUZZ), "--times", "10", "--seed", "0"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

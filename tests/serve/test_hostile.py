@@ -60,7 +60,8 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def target(outside: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     here = str(outside)
     data = tmp_path_factory.mktemp("target") / "data"
-    with run_service(data, "--max-upload", "1MB", cwd=outside, HOME=here, TMPDIR=here, LIPSMITH_HOME=here) as started:
+    homes = {"HOME": here, "TMPDIR": here, "LIPSMITH_HOME": here}
+    with run_service(data, "--max-upload", "1MB", cwd=outside, impatient=True, **homes) as started:
         yield started
 
 
