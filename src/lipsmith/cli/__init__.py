@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 VERBS = {
     "dub": "dub a video: the person in it says new speech",
+    "batch": "dub every row of a table, on this machine or on a Ray cluster",
     "adapt": "adapt a model to one person, with minutes of training on that person's own film",
     "serve": "serve a web page and an HTTP API for dubbing",
     "prepare": "turn footage into aligned clips for training and evaluation",
@@ -49,6 +50,7 @@ EXTRAS = {
         *("fastapi", "starlette", "uvicorn", "h11", "anyio", "sqlmodel", "sqlalchemy"),
         *("sse_starlette", "prometheus_client", "python_multipart", "httpx"),
     ),
+    "cluster": ("ray",),
 }
 
 SUCCESS, FAILED, INTERRUPTED, STDOUT_CLOSED = 0, 1, 130, 141

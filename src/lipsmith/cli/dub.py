@@ -78,14 +78,14 @@ def run(options: Options) -> None:
     if options.pairs is not None:
         from lipsmith.dubbing.batch import read_pairs
 
-        _dub_all(options, read_pairs(options.pairs, options.output))
+        _dub_all(options, read_pairs(options.pairs, options.output), options.output or options.pairs.parent)
         return
     assert options.video is not None
     assert options.output is not None
     if options.speech is not None and (options.video.is_dir() or options.speech.is_dir()):
         from lipsmith.dubbing.batch import pair
 
-        _dub_all(options, pair(options.video, options.speech, options.output))
+        _dub_all(options, pair(options.video, options.speech, options.output), options.output)
         return
     from lipsmith.dubbing.job import dub
 
@@ -102,18 +102,12 @@ def run(options: Options) -> None:
     console.result(result)
 
 
-def _dub_all(options: Options, jobs: list[Job]) -> None:
-    from lipsmith.dubbing.batch import Batch
-    from lipsmith.dubbing.job import precision_for
+def _dub_all(options: Options, jobs: list[Job], folder: Path) -> None:
+    from lipsmith.cli.batch import dub_here
     from lipsmith.dubbing.journal import journal_of
-    from lipsmith.dubbing.pipeline import Dubber
 
-    precision = precision_for([job.output for job in jobs], options)
-    dubber = Dubber.from_pretrained(options.model, options.device, options.threads, precision)
-    folder = options.output or (options.pairs.parent if options.pairs else None)
-    journal = journal_of(folder, options.video, options.speech, options.pairs, options.output) if folder else None
-    for path in Batch(dubber, options, console.progress).run(jobs, journal):
-        console.result(path)
+    journal = journal_of(folder, options.video, options.speech, options.pairs, options.output)
+    dub_here(jobs, options, journal, options.model, options.device, options.threads)
 
 
 def _list_faces(options: Options) -> None:

@@ -177,7 +177,7 @@ class Unfinished:
     """The finished parts of a dub, in a folder next to its result `out`; a context manager.
 
     The folder is created when there is something to keep, and stays if the dub is interrupted or killed, or if the disk
-    is full. It is removed when the result is complete or the inputs are invalid. Raises `UsageError` if another process
+    is full. It is removed when the result is complete or the inputs are invalid. Raises `TakenError` if another process
     is writing the same result, `LipsmithError` if the disk is full.
     """
 

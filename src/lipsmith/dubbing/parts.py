@@ -86,7 +86,7 @@ def draw_parts(
 class Share:
     """Some parts of the unfinished dub of `out`, drawn where others draw the rest; keeps them as `mouth.Kept`.
 
-    Raises `UsageError` if another process continues the whole dub.
+    Raises `TakenError` if another process continues the whole dub.
     """
 
     out: Path
@@ -118,9 +118,13 @@ def _sharing(out: Path, folder: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def taken(out: Path) -> UsageError:
-    """The error if two processes write the same result."""
-    return UsageError(f"another run is writing {out}; wait for its end or choose another name.")
+class TakenError(UsageError):
+    """Another process writes the same result."""
+
+
+def taken(out: Path) -> TakenError:
+    """The error if two processes write the result `out`."""
+    return TakenError(f"another run is writing {out}; wait for its end or choose another name.")
 
 
 @contextmanager

@@ -1,0 +1,195 @@
+"""Workers on the machines of a Ray cluster; the only module that knows Ray.
+
+Plain actors, not Ray Data: its checkpoints know rows by their name alone, not by inputs, options and the state of the
+result as the journal does, and how many tasks a film makes is known only after its scan.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import TracebackType
+from typing import Any, Final, Self
+
+# Before Ray is imported: it asks nobody about this command.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+import ray
+import ray._private.worker
+from ray.exceptions import RayActorError, RayError
+
+from lipsmith.cluster.tasks import Hand, Report, Task
+from lipsmith.cluster.worker import Worker
+from lipsmith.errors import LipsmithError, UsageError
+from lipsmith.inference.model_folder import usable_cores
+
+_LOG = logging.getLogger(__name__)
+
+_RAY: Final[Any] = ray  # parts of it have no types
+_STORE: Final = 100 << 20
+"""Bytes of Ray's object store on a machine; no pictures go through it."""
+_IMPATIENT: Final = 60.0
+"""Seconds without any worker after which a line says so."""
+_STILLBORN: Final = 3
+"""Workers that may fail to start before one has started."""
+
+
+class _Actor:
+    def __init__(self, make: Callable[[], Worker]) -> None:
+        self._worker = make()
+
+    def load(self) -> Report:
+        return self._worker.load()
+
+    def work(self, task: Task) -> Report:
+        return self._worker.work(task)
+
+
+class Pool:
+    """Workers made by `make`, each with `threads` cores, or `gpus`; a context manager that connects and disconnects.
+
+    Connects to the cluster in RAY_ADDRESS, or one that runs on this machine, or starts one here.
+    """
+
+    def __init__(self, make: Callable[[], Worker], threads: int, gpus: int = 0) -> None:
+        self._make, self._threads, self._gpus = make, threads, gpus
+        self._hands: list[Hand] = []
+        self._loaded, self._failed = False, 0
+
+    def __enter__(self) -> Self:
+        with _signals_kept():
+            _connect()
+        if not self._room():
+            ray.shutdown()
+            needed = f"{self._gpus} GPU" if self._gpus else f"{self._threads} free cores"
+            raise UsageError(f"No machine of the Ray cluster has {needed}; choose fewer --threads or another --device.")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for hand in self._hands:
+            _kill(hand)
+        with _signals_kept():
+            ray.shutdown()
+
+    def grow(self, waiting: int) -> None:
+        """Start workers for so many tasks, if there is room for them."""
+        free = sum(hand.task is None for hand in self._hands)
+        actor = ray.remote(_Actor).options(
+            num_cpus=self._threads, num_gpus=self._gpus, max_restarts=0, scheduling_strategy="SPREAD"
+        )
+        for _ in range(min(waiting - free, self._room() - len(self._hands))):
+            started: Any = actor.remote(self._make)
+            self._hands.append(Hand(started, started.load.remote()))
+
+    @property
+    def idle(self) -> list[Hand]:
+        """Workers that have nothing to do."""
+        return [hand for hand in self._hands if hand.pending is None]
+
+    def start(self, hand: Hand, task: Task) -> None:
+        """Give a task to an idle worker."""
+        hand.pending, hand.task, hand.video = hand.actor.work.remote(task), task, task.job.video
+
+    def wait(self) -> tuple[Task, Report | None] | None:
+        """Wait for the end of a task: its report, or None if its worker was lost; None if something else happened.
+
+        Raises what keeps workers from starting, if none has started.
+        """
+        busy = {hand.pending: hand for hand in self._hands if hand.pending is not None}
+        if not busy:
+            time.sleep(1.0)  # all machines are lost; others may come
+            return None
+        ready, _ = ray.wait(list(busy), num_returns=1, timeout=_IMPATIENT)
+        if not ready:
+            if not any(hand.loaded for hand in self._hands):
+                _LOG.warning("The Ray cluster has started no worker yet; it may have no free cores.")
+            return None
+        hand = busy[ready[0]]
+        task, hand.task, hand.pending = hand.task, None, None
+        try:
+            report: Report = ray.get(ready[0])
+        except RayError as error:
+            self._lose(hand, error)
+            return (task, None) if task else None
+        if task is None:
+            self._welcome(hand, report)
+            return None
+        return task, report
+
+    def _welcome(self, hand: Hand, report: Report) -> None:
+        for level, line in report.lines:
+            _LOG.log(level, "%s", line)
+        if report.error is None:
+            hand.loaded = self._loaded = True
+        elif not self._loaded:
+            raise report.error
+        else:
+            _LOG.warning("A worker is left out: %s", report.error)
+            self._failed += 1
+            self._remove(hand)
+
+    def _lose(self, hand: Hand, error: RayError) -> None:
+        why = str(error).splitlines()[0]
+        if not isinstance(error, RayActorError) and hand.loaded:
+            raise LipsmithError(f"The Ray cluster failed: {why}.") from error
+        _LOG.warning("A worker was lost%s: %s", "; others take over" if hand.loaded else "", why)
+        self._remove(hand)
+        if not hand.loaded:
+            self._failed += 1
+            if not self._loaded and self._failed > _STILLBORN:
+                raise LipsmithError(
+                    f"No worker starts in the Ray cluster ({why}); install lipsmith on its machines."
+                ) from error
+
+    def _remove(self, hand: Hand) -> None:
+        self._hands.remove(hand)
+        _kill(hand)
+
+    def _room(self) -> int:
+        """Workers for which the machines have cores and GPUs, without those that failed to start."""
+        rooms = 0
+        nodes: list[dict[str, Any]] = _RAY.nodes()
+        for node in nodes:
+            has = node["Resources"]
+            if node["Alive"]:
+                cores = int(has.get("CPU", 0) // self._threads)
+                rooms += min(cores, int(has.get("GPU", 0) // self._gpus)) if self._gpus else cores
+        return max(0, rooms - max(0, self._failed - _STILLBORN))
+
+
+def _kill(hand: Hand) -> None:
+    with suppress(RayError, ValueError):
+        ray.kill(hand.actor)
+
+
+def _connect() -> None:
+    # Ray prints what happens to machines on stdout, where the results go.
+    ray._private.worker._worker_logs_enabled = False
+    manner: dict[str, Any] = {"log_to_driver": False, "configure_logging": False, "include_dashboard": False}
+    address = os.environ.get("RAY_ADDRESS")
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    try:
+        ray.init(address="auto", log_to_driver=False, configure_logging=False)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        if address:
+            raise LipsmithError(f"No Ray cluster answers at RAY_ADDRESS {address}: {error}") from error
+        ray.init(address="local", num_cpus=usable_cores(), object_store_memory=_STORE, **manner)
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Ray handles SIGTERM in its own way; lipsmith unwinds."""
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # only the main thread can set signal handlers
+            for number, handler in before.items():
+                signal.signal(number, handler)
