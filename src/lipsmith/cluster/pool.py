@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -20,11 +21,12 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 import ray
 import ray._private.worker
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import RayError, RayTaskError
 
-from lipsmith.cluster.tasks import Hand, Report, Task
+from lipsmith.cluster.tasks import Hand, Ready, Report, Task
 from lipsmith.cluster.worker import Worker
 from lipsmith.errors import LipsmithError, UsageError
+from lipsmith.inference.backend import Precision
 from lipsmith.inference.model_folder import usable_cores
 
 _LOG = logging.getLogger(__name__)
@@ -35,14 +37,14 @@ _STORE: Final = 100 << 20
 _IMPATIENT: Final = 60.0
 """Seconds without any worker after which a line says so."""
 _STILLBORN: Final = 3
-"""Workers that may fail to start before one has started."""
+"""Workers that may fail to start, one after the other."""
 
 
 class _Actor:
     def __init__(self, make: Callable[[], Worker]) -> None:
         self._worker = make()
 
-    def load(self) -> Report:
+    def load(self) -> Ready:
         return self._worker.load()
 
     def work(self, task: Task) -> Report:
@@ -58,7 +60,8 @@ class Pool:
     def __init__(self, make: Callable[[], Worker], threads: int, gpus: int = 0) -> None:
         self._make, self._threads, self._gpus = make, threads, gpus
         self._hands: list[Hand] = []
-        self._loaded, self._failed = False, 0
+        self._precision: Precision | None = None
+        self._failed = 0
 
     def __enter__(self) -> Self:
         with _signals_kept():
@@ -94,6 +97,8 @@ class Pool:
 
     def start(self, hand: Hand, task: Task) -> None:
         """Give a task to an idle worker."""
+        if task.share is None and self._precision is not None:
+            task = replace(task, precision=self._precision)
         hand.pending, hand.task, hand.video = hand.actor.work.remote(task), task, task.job.video
 
     def wait(self) -> tuple[Task, Report | None] | None:
@@ -107,45 +112,49 @@ class Pool:
             return None
         ready, _ = ray.wait(list(busy), num_returns=1, timeout=_IMPATIENT)
         if not ready:
-            if not any(hand.loaded for hand in self._hands):
+            if not any(hand.machine for hand in self._hands):
                 _LOG.warning("The Ray cluster has started no worker yet; it may have no free cores.")
             return None
         hand = busy[ready[0]]
         task, hand.task, hand.pending = hand.task, None, None
         try:
-            report: Report = ray.get(ready[0])
+            report: Report | Ready = ray.get(ready[0])
         except RayError as error:
             self._lose(hand, error)
             return (task, None) if task else None
-        if task is None:
+        if isinstance(report, Ready):
             self._welcome(hand, report)
             return None
+        assert task is not None
         return task, report
 
-    def _welcome(self, hand: Hand, report: Report) -> None:
-        for level, line in report.lines:
-            _LOG.log(level, "%s", line)
-        if report.error is None:
-            hand.loaded = self._loaded = True
-        elif not self._loaded:
-            raise report.error
+    def _welcome(self, hand: Hand, ready: Ready) -> None:
+        for level, line in ready.lines:
+            _LOG.log(level, "%s: %s", ready.machine, line)
+        if ready.error is None:
+            hand.machine, self._failed = ready.machine, 0
+            self._precision = self._precision or ready.precision
+        elif self._precision is None:
+            raise ready.error
         else:
-            _LOG.warning("A worker is left out: %s", report.error)
+            _LOG.warning("A worker is left out: %s", ready.error)
             self._failed += 1
             self._remove(hand)
 
     def _lose(self, hand: Hand, error: RayError) -> None:
+        _LOG.debug("%s", error)
         why = str(error).splitlines()[0]
-        if not isinstance(error, RayActorError) and hand.loaded:
+        if isinstance(error, RayTaskError) and hand.machine:
             raise LipsmithError(f"The Ray cluster failed: {why}.") from error
-        _LOG.warning("A worker was lost%s: %s", "; others take over" if hand.loaded else "", why)
         self._remove(hand)
-        if not hand.loaded:
-            self._failed += 1
-            if not self._loaded and self._failed > _STILLBORN:
-                raise LipsmithError(
-                    f"No worker starts in the Ray cluster ({why}); install lipsmith on its machines."
-                ) from error
+        if hand.machine:
+            _LOG.warning("A worker on %s was lost; others do its work.", hand.machine)
+            return
+        self._failed += 1
+        if self._precision is None and self._failed > _STILLBORN:
+            raise LipsmithError(
+                f"No worker starts in the Ray cluster ({why}); install lipsmith on its machines."
+            ) from error
 
     def _remove(self, hand: Hand) -> None:
         self._hands.remove(hand)

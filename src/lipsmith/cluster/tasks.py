@@ -26,10 +26,20 @@ class Task:
     job: Job
     share: Share | None = None
     precision: Precision = "auto"
-    """With which the share is drawn."""
+    """With which it is drawn, where nothing else is asked for or was begun: that of all workers."""
     may_split: bool = True
     tries: int = 0
     """How often a worker was lost that worked on it."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """How the loading of the model ended."""
+
+    machine: str
+    error: Exception | None = None
+    precision: Precision = "auto"
+    lines: Sequence[tuple[int, str]] = ()
 
 
 @dataclass(frozen=True)
@@ -54,7 +64,8 @@ class Hand:
     """What it does; None while it loads the model."""
     video: Path | None = None
     """The footage it has prepared."""
-    loaded: bool = False
+    machine: str = ""
+    """Its name; empty until the model is loaded."""
 
 
 def shares_of(result: Result, out: Path) -> list[Share]:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import cv2
 
-from lipsmith.cluster.tasks import Report, Task, shares_of
+from lipsmith.cluster.tasks import Ready, Report, Task, shares_of
 from lipsmith.dubbing.batch import Batch, Job
 from lipsmith.dubbing.job import Unfinished, dubbed, precision_for, surroundings, write_film
 from lipsmith.dubbing.options import DubOptions, hear, said_in
@@ -46,10 +46,12 @@ class Worker:
     _batches: dict[Precision, Batch] = field(default_factory=dict)
     _drawn: tuple[Job, Result] | None = None
 
-    def load(self) -> Report:
+    def load(self) -> Ready:
         """Load the model. The error says what this machine lacks."""
         with _collected(self.level) as lines:
-            return Report(_error_of(self._load), lines=lines)
+            error = _error_of(self._load)
+            precision = "auto" if error else self._batch(self.options.precision).dubber.precision
+            return Ready(platform.node(), error, precision, lines)
 
     def work(self, task: Task) -> Report:
         """Do a task. A film that is worth it is not dubbed but split."""
@@ -69,7 +71,8 @@ class Worker:
         self._batch(self.options.precision)
 
     def _film(self, task: Task, shares: list[Task]) -> None:
-        batch = self._batch(precision_for([task.job.output], self.options))
+        asked = precision_for([task.job.output], self.options)
+        batch = self._batch(task.precision if asked == "auto" else asked)
 
         def write(result: Result, out: Path, options: DubOptions, progress_of: ProgressOf, kept: Unfinished) -> None:
             found = shares_of(result, out) if task.may_split and options.resume else []

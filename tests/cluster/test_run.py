@@ -1,0 +1,247 @@
+"""A batch on workers: the films of lost ones go to others, long films are split, and all is as on one machine."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from double import CONFIG, Double, make_dubber
+from dub_samples import SIZE, no_face, write_film, write_wav
+from lipsmith import Dubber, DubOptions
+from lipsmith.cluster import tasks
+from lipsmith.cluster.run import outcomes
+from lipsmith.cluster.schedule import TRIES
+from lipsmith.cluster.tasks import Hand, Report, Task
+from lipsmith.cluster.worker import Worker
+from lipsmith.dubbing.batch import Batch, Job, run_all
+from lipsmith.dubbing.job import surroundings
+from lipsmith.dubbing.journal import journal_of
+from lipsmith.dubbing.parts import UNFINISHED, TakenError
+from lipsmith.errors import InputError, LipsmithError, SomeFailedError, UsageError
+from lipsmith.files import hidden_for, hold
+from lipsmith.media import open_sound, read_frames
+from synthetic import face_at, make_film, speech
+
+PART = 6
+SHOTS = (14, 5, 17, 9)
+"""Frames of the shots of the long film."""
+
+Lost = Callable[[Task], bool]
+
+
+class Fakes:
+    """Workers in this process; each does its task when it is waited for, but for the tasks that it is lost over."""
+
+    def __init__(self, workers: int, options: DubOptions, lost: Lost = lambda task: False) -> None:
+        self.backends = [Double() for _ in range(workers)]
+        self._workers = [worker(options, backend) for backend in self.backends]
+        self.hands = [Hand(place, None, machine="here") for place in range(workers)]
+        self._lost, self.done = lost, list[tuple[int, Task]]()
+
+    @property
+    def idle(self) -> list[Hand]:
+        return [hand for hand in self.hands if hand.task is None]
+
+    def grow(self, waiting: int) -> None:
+        pass
+
+    def start(self, hand: Hand, task: Task) -> None:
+        hand.task, hand.video = task, task.job.video
+
+    def wait(self) -> tuple[Task, Report | None] | None:
+        busy = [hand for hand in self.hands if hand.task is not None]
+        if not busy:
+            return None
+        hand = busy[-1]  # in another order than they were begun
+        task, hand.task = hand.task, None
+        assert task is not None
+        if self._lost(task):
+            return task, None
+        self.done.append((hand.actor, task))
+        return task, self._workers[hand.actor].work(task)
+
+
+def worker(options: DubOptions, backend: Double | None = None) -> Worker:
+    def dubber(precision: str) -> Dubber:
+        return make_dubber(backend)
+
+    return Worker(dubber, options, 1, surroundings(), logging.INFO)
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("dubbing.mouth", "dubbing.job", "dubbing.parts", "cluster.tasks"):
+        monkeypatch.setattr(f"lipsmith.{module}.PART", PART)
+    monkeypatch.setattr(tasks, "SHARE", 2)
+    monkeypatch.setattr("lipsmith.cluster.worker._PAUSE", 0.0)
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Create a folder with a film of several shots, and a short film and short speech."""
+    folder = tmp_path_factory.mktemp("inputs")
+    images: list[NDArray[np.uint8]] = []
+    for shot, frames in enumerate(SHOTS):
+        filmed = [face_at((len(images) + number) / 25, SIZE) for number in range(frames)]
+        images += [image[:, ::-1] // 2 if shot % 2 else image for image in filmed]
+    write_film(folder / "long.mp4", [np.ascontiguousarray(image) for image in images])
+    write_wav(folder / "long.wav", speech(sum(SHOTS) / 25))
+    make_film(folder / "short.mp4", 0.2, 25, SIZE)
+    write_wav(folder / "short.wav", speech(0.2))
+    return folder
+
+
+def job(inputs: Path, name: str, out: Path) -> Job:
+    return Job(inputs / f"{name}.mp4", inputs / f"{name}.wav", out)
+
+
+def run(jobs: list[Job], fakes: Fakes, journal: Path | None = None, **options: bool) -> list[Path]:
+    return list(run_all(jobs, DubOptions(**options), CONFIG, partial(outcomes, hands=fakes), journal))  # type: ignore[arg-type]
+
+
+def shown(path: Path) -> list[NDArray[np.uint8]]:
+    return [frame.image for frame in read_frames(path)]
+
+
+def assert_equal_films(one: Path, other: Path) -> None:
+    assert all(np.array_equal(a, b) for a, b in zip(shown(one), shown(other), strict=True))
+    heard = [np.concatenate(list(open_sound(path).blocks), axis=1) for path in (one, other)]
+    assert np.array_equal(*heard)
+
+
+def hidden(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.name.startswith(".")]
+
+
+@pytest.fixture
+def whole(inputs: Path, tmp_path: Path) -> Path:
+    (tmp_path / "alone").mkdir()
+    alone = job(inputs, "long", tmp_path / "alone" / "long.mp4")
+    list(Batch(make_dubber(), DubOptions()).run([alone]))
+    return alone.output
+
+
+def test_a_long_film_is_split_after_cuts_and_equals_that_of_one_machine(
+    inputs: Path, tmp_path: Path, whole: Path
+) -> None:
+    fakes, out = Fakes(3, DubOptions()), tmp_path / "long.mp4"
+    assert run([job(inputs, "long", out)], fakes) == [out]
+    shares = [task.share for _, task in fakes.done if task.share]
+    # Parts begin at frames 0, 6, ... 42, and shots at 0, 14, 19 and 36. Parts 2, 4 and 6 begin at 12, 24 and 36.
+    assert sorted((share.numbers.start, share.numbers.stop, share.before) for share in shares) == [
+        (0, 2, 0),
+        (2, 4, 0),
+        (4, 6, 19),
+        (6, 8, 36),
+    ]
+    drawn, needed = sum(backend.calls["render"] for backend in fakes.backends), sum(SHOTS) + (12 - 0) + (24 - 19)
+    assert needed <= drawn <= needed + 3 * 10  # frames are drawn ahead, also at the end of a share
+    assert_equal_films(out, whole)
+    assert hidden(tmp_path) == []
+
+
+def test_shares_of_lost_workers_go_to_others(inputs: Path, tmp_path: Path, whole: Path) -> None:
+    fakes = Fakes(2, DubOptions(), lost=lambda task: task.share is not None and task.tries == 0)
+    run([job(inputs, "long", tmp_path / "long.mp4")], fakes)
+    assert_equal_films(tmp_path / "long.mp4", whole)
+    assert hidden(tmp_path) == []
+
+
+def test_one_machine_continues_what_a_cluster_began(inputs: Path, tmp_path: Path, whole: Path) -> None:
+    long = job(inputs, "long", tmp_path / "long.mp4")
+    fakes = Fakes(1, DubOptions(), lost=lambda task: task.share is not None and task.share.numbers.start == 2)
+    with pytest.raises(LipsmithError, match="3 workers were lost"):
+        run([long], fakes)
+    assert len(hidden(tmp_path)) == 1
+    backend = Double()
+    list(Batch(make_dubber(backend), DubOptions()).run([long]))
+    assert backend.calls["render"] == sum(SHOTS) - 2 * PART
+    assert_equal_films(long.output, whole)
+
+
+def test_films_of_lost_workers_go_to_others(inputs: Path, tmp_path: Path) -> None:
+    jobs = [job(inputs, "short", tmp_path / f"{number}.mp4") for number in range(4)]
+    fakes = Fakes(2, DubOptions(), lost=lambda task: task.job.output.name in "2.mp4 3.mp4" and not task.tries)
+    assert sorted(run(jobs, fakes)) == [one.output for one in jobs]
+    assert all(one.output.exists() for one in jobs)
+
+
+def test_a_film_over_which_every_worker_is_lost_fails_alone(inputs: Path, tmp_path: Path) -> None:
+    jobs = [job(inputs, "short", tmp_path / f"{number}.mp4") for number in range(2)]
+    lost: list[Task] = []
+    fakes = Fakes(2, DubOptions(), lost=lambda task: task.job == jobs[0] and not lost.append(task))
+    with pytest.raises(SomeFailedError) as caught:
+        run(jobs, fakes)
+    assert len(lost) == TRIES
+    assert [item for item, _ in caught.value.failures] == [str(jobs[0].output)]
+    assert jobs[1].output.exists()
+
+
+def test_what_a_lost_worker_finished_counts(inputs: Path, tmp_path: Path) -> None:
+    short = job(inputs, "short", tmp_path / "out.mp4")
+
+    def late(task: Task) -> bool:
+        short.output.write_bytes(b"complete")
+        return True
+
+    assert run([short], Fakes(1, DubOptions(), lost=late)) == [short.output]
+
+
+def test_the_journal_and_the_errors_are_those_of_one_machine(inputs: Path, tmp_path: Path) -> None:
+    jobs = [job(inputs, "short", tmp_path / f"{number}.mp4") for number in range(3)]
+    jobs[1] = Job(no_face(tmp_path), jobs[1].speech, jobs[1].output)
+    jobs[2].output.write_bytes(b"mine")
+    journal = journal_of(tmp_path, tmp_path)
+    failures = []
+    for again in (False, True):
+        fakes = Fakes(2, DubOptions())
+        made: list[Path] = []
+        with pytest.raises(SomeFailedError) as caught:
+            made.extend(run_all(jobs, DubOptions(), CONFIG, partial(outcomes, hands=fakes), journal))
+        assert made == [jobs[0].output]
+        assert len(fakes.done) == (1 if again else 2)
+        failures.append(sorted(caught.value.failures))
+    with pytest.raises(SomeFailedError) as caught:
+        list(Batch(make_dubber(), DubOptions()).run(jobs, journal))  # one machine goes on with the same journal
+    assert sorted(caught.value.failures) == failures[0] == failures[1]
+    assert jobs[2].output.read_bytes() == b"mine"
+
+
+def test_a_single_jobs_own_error_is_raised_and_what_workers_log_is_logged(
+    inputs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    short = job(inputs, "short", tmp_path / "out.mp4")
+    with pytest.raises(InputError, match="no face"):
+        run([Job(no_face(tmp_path), short.speech, short.output)], Fakes(1, DubOptions()))
+    with caplog.at_level(logging.INFO):
+        run([short], Fakes(1, DubOptions()))
+    assert any("5 frames, 1 faces" in message for message in caplog.messages)
+
+
+def test_a_worker_waits_for_the_locks_of_a_lost_one(
+    inputs: Path, tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = job(inputs, "long", tmp_path / "long.mp4")
+    folder = hidden_for(long.output, UNFINISHED)
+    folder.mkdir()
+    with (folder / "lock").open("w") as lock:
+        assert hold(lock.fileno())
+        monkeypatch.setattr("lipsmith.cluster.worker.time.sleep", lambda _: lock.close())
+        assert isinstance(worker(DubOptions()).work(Task(long, may_split=False)).error, TakenError)
+        assert worker(DubOptions()).work(Task(long, may_split=False, tries=1)).error is None
+    assert_equal_films(long.output, whole)
+
+
+def test_machines_must_have_the_same_versions() -> None:
+    other = worker(DubOptions())
+    other.surroundings = {**surroundings(), "versions": ["0"]}
+    error = other.load().error
+    assert isinstance(error, UsageError)
+    assert "other versions" in str(error)
+    assert worker(DubOptions()).load().error is None
