@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -28,8 +28,8 @@ from lipsmith.files import hidden_for, hold
 from lipsmith.media import open_sound, read_frames
 from synthetic import face_at, make_film, speech
 
-PART = 6
-SHOTS = (14, 5, 17, 9)
+PART = 4
+SHOTS = (7, 4, 9, 6)
 """Frames of the shots of the long film."""
 
 Lost = Callable[[Task], bool]
@@ -74,12 +74,13 @@ def worker(options: DubOptions, backend: Double | None = None) -> Worker:
     return Worker(dubber, options, 1, surroundings(), logging.INFO)
 
 
-@pytest.fixture(autouse=True)
-def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("dubbing.mouth", "dubbing.job", "dubbing.parts", "cluster.tasks"):
-        monkeypatch.setattr(f"lipsmith.{module}.PART", PART)
-    monkeypatch.setattr(tasks, "SHARE", 2)
-    monkeypatch.setattr("lipsmith.cluster.worker._PAUSE", 0.0)
+@pytest.fixture(autouse=True, scope="module")
+def small_parts() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("dubbing.mouth", "dubbing.job", "dubbing.parts", "cluster.tasks"):
+            patch.setattr(f"lipsmith.{module}.PART", PART)
+        patch.setattr(tasks, "SHARE", 2)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -119,10 +120,9 @@ def hidden(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir() if path.name.startswith(".")]
 
 
-@pytest.fixture
-def whole(inputs: Path, tmp_path: Path) -> Path:
-    (tmp_path / "alone").mkdir()
-    alone = job(inputs, "long", tmp_path / "alone" / "long.mp4")
+@pytest.fixture(scope="module")
+def whole(inputs: Path, small_parts: None) -> Path:
+    alone = job(inputs, "long", inputs / "whole.mp4")
     list(Batch(make_dubber(), DubOptions()).run([alone]))
     return alone.output
 
@@ -130,26 +130,20 @@ def whole(inputs: Path, tmp_path: Path) -> Path:
 def test_a_long_film_is_split_after_cuts_and_equals_that_of_one_machine(
     inputs: Path, tmp_path: Path, whole: Path
 ) -> None:
-    fakes, out = Fakes(3, DubOptions()), tmp_path / "long.mp4"
+    fakes = Fakes(3, DubOptions(), lost=lambda task: task.share is not None and task.tries == 0)
+    out = tmp_path / "long.mp4"
     assert run([job(inputs, "long", out)], fakes) == [out]
     shares = [task.share for _, task in fakes.done if task.share]
-    # Parts begin at frames 0, 6, ... 42, and shots at 0, 14, 19 and 36. Parts 2, 4 and 6 begin at 12, 24 and 36.
+    # Parts begin at frames 0, 4, ... 24, and shots at 0, 7, 11 and 20. Parts 2, 4 and 6 begin at 8, 16 and 24.
     assert sorted((share.numbers.start, share.numbers.stop, share.before) for share in shares) == [
         (0, 2, 0),
-        (2, 4, 0),
-        (4, 6, 19),
-        (6, 8, 36),
+        (2, 4, 7),
+        (4, 6, 11),
+        (6, 7, 20),
     ]
-    drawn, needed = sum(backend.calls["render"] for backend in fakes.backends), sum(SHOTS) + (12 - 0) + (24 - 19)
+    drawn, needed = sum(backend.calls["render"] for backend in fakes.backends), sum(SHOTS) + 1 + 5 + 4
     assert needed <= drawn <= needed + 3 * 10  # frames are drawn ahead, also at the end of a share
     assert_equal_films(out, whole)
-    assert hidden(tmp_path) == []
-
-
-def test_shares_of_lost_workers_go_to_others(inputs: Path, tmp_path: Path, whole: Path) -> None:
-    fakes = Fakes(2, DubOptions(), lost=lambda task: task.share is not None and task.tries == 0)
-    run([job(inputs, "long", tmp_path / "long.mp4")], fakes)
-    assert_equal_films(tmp_path / "long.mp4", whole)
     assert hidden(tmp_path) == []
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -34,6 +35,8 @@ _LOG = logging.getLogger(__name__)
 _RAY: Final[Any] = ray  # parts of it have no types
 _STORE: Final = 100 << 20
 """Bytes of Ray's object store on a machine; no pictures go through it."""
+_PATIENCE: Final = 10.0
+"""Seconds that a cluster has to answer."""
 _IMPATIENT: Final = 60.0
 """Seconds without any worker after which a line says so."""
 _STILLBORN: Final = 3
@@ -180,15 +183,28 @@ def _kill(hand: Hand) -> None:
 def _connect() -> None:
     # Ray prints what happens to machines on stdout, where the results go.
     ray._private.worker._worker_logs_enabled = False
-    manner: dict[str, Any] = {"log_to_driver": False, "configure_logging": False, "include_dashboard": False}
-    address = os.environ.get("RAY_ADDRESS")
     logging.getLogger("ray").setLevel(logging.CRITICAL)
+    quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
+    if address := os.environ.get("RAY_ADDRESS"):
+        _check(address)
     try:
-        ray.init(address="auto", log_to_driver=False, configure_logging=False)
+        ray.init(address="auto", **quiet)
     except (ConnectionError, ValueError, RuntimeError) as error:
         if address:
-            raise LipsmithError(f"No Ray cluster answers at RAY_ADDRESS {address}: {error}") from error
-        ray.init(address="local", num_cpus=usable_cores(), object_store_memory=_STORE, **manner)
+            raise LipsmithError(f"The Ray cluster at RAY_ADDRESS {address} refuses: {error}") from error
+        here: dict[str, Any] = {"num_cpus": usable_cores(), "object_store_memory": _STORE, "include_dashboard": False}
+        ray.init(address="local", **here, **quiet)
+
+
+def _check(address: str) -> None:
+    """Raise at once where Ray would try for two minutes."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), _PATIENCE).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise LipsmithError(
+            f"No Ray cluster answers at RAY_ADDRESS {address} ({error}); give its host:port."
+        ) from error
 
 
 @contextmanager
