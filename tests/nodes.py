@@ -16,14 +16,26 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 sys.path.insert(0, str(Path(__file__).parent))
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+# For the processes of the nodes.
+os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
 
+from double import CONFIG, make_dubber
 from dub_samples import SIZE, write_wav
 from kills import debris, fingerprint
+from lipsmith import DubOptions
+from lipsmith.cluster.pool import Pool
+from lipsmith.cluster.run import outcomes
+from lipsmith.cluster.tasks import Hand, Task
+from lipsmith.dubbing.batch import Batch, run_all
+from long_film import make_long, make_small_worker, small_parts
 from synthetic import Motion, make_film, speech
 
 STORE = 100 << 20
@@ -111,6 +123,30 @@ def check(condition: bool, what: str, said: str) -> None:
     print(f"ok: {what}", flush=True)
 
 
+def check_split(folder: Path) -> None:
+    """Check that a film that several nodes draw together, one of which is killed, is that of one machine."""
+    folder.mkdir()
+    long = make_long(folder, folder / "together.mp4")
+    whole, options = replace(long, output=folder / "alone.mp4"), DubOptions()
+    with small_parts(), cluster(3) as made, mock.patch.dict(os.environ, RAY_ADDRESS=made.address):
+        list(Batch(make_dubber(), options).run([whole]))
+        with Pool(partial(make_small_worker, options), 1) as pool:
+            start, given = pool.start, list[Task]()
+
+            def note(hand: Hand, task: Task) -> None:
+                start(hand, task)
+                given.append(task)
+                if sum(task.share is not None for task in given) == 2:
+                    made.remove_node(next(iter(made.worker_nodes)), allow_graceful=False)
+
+            pool.start = note  # type: ignore[method-assign]
+            list(run_all([long], options, CONFIG, partial(outcomes, hands=pool)))
+    shares = {task.share for task in given if task.share}
+    check(len(shares) == 4, "a long film is drawn in four shares, one node killed", "")
+    check(fingerprint(long.output) == fingerprint(whole.output), "and is that of one machine", "")
+    check(debris(folder) == [], "no other file is left", "")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--films", type=int, default=40)
@@ -133,6 +169,7 @@ def main() -> None:
         check(results(together) == results(alone), "frames and samples are those of one machine", said)
         check(done_in(copy) == options.films, "the journal lists every result once", said)
         check(debris(together) == [], "no other file is left", said)
+        check_split(folder / "long")
         before = {path.name: path.stat().st_mtime_ns for path in together.iterdir()}
         copy.replace(journal)  # as if the command had been killed at its end
         again = subprocess.run(command(table, together, "--on", "ray"), capture_output=True, text=True, check=False)

@@ -12,13 +12,11 @@ import pytest
 from numpy.typing import NDArray
 
 from double import CONFIG, Double, make_dubber
-from dub_samples import SIZE, no_face, write_film, write_wav
-from lipsmith import Dubber, DubOptions
-from lipsmith.cluster import tasks
+from dub_samples import SIZE, no_face, write_wav
+from lipsmith import DubOptions
 from lipsmith.cluster.run import outcomes
 from lipsmith.cluster.schedule import TRIES
 from lipsmith.cluster.tasks import Hand, Report, Task
-from lipsmith.cluster.worker import Worker
 from lipsmith.dubbing.batch import Batch, Job, run_all
 from lipsmith.dubbing.job import surroundings
 from lipsmith.dubbing.journal import journal_of
@@ -26,11 +24,8 @@ from lipsmith.dubbing.parts import UNFINISHED, TakenError
 from lipsmith.errors import InputError, LipsmithError, SomeFailedError, UsageError
 from lipsmith.files import hidden_for, hold
 from lipsmith.media import open_sound, read_frames
-from synthetic import face_at, make_film, speech
-
-PART = 4
-SHOTS = (7, 4, 9, 6)
-"""Frames of the shots of the long film."""
+from long_film import PART, SHOTS, make_long, make_worker, small_parts
+from synthetic import make_film, speech
 
 Lost = Callable[[Task], bool]
 
@@ -40,7 +35,7 @@ class Fakes:
 
     def __init__(self, workers: int, options: DubOptions, lost: Lost = lambda task: False) -> None:
         self.backends = [Double() for _ in range(workers)]
-        self._workers = [worker(options, backend) for backend in self.backends]
+        self._workers = [make_worker(options, backend) for backend in self.backends]
         self.hands = [Hand(place, None, machine="here") for place in range(workers)]
         self._lost, self.done = lost, list[tuple[int, Task]]()
 
@@ -67,19 +62,9 @@ class Fakes:
         return task, self._workers[hand.actor].work(task)
 
 
-def worker(options: DubOptions, backend: Double | None = None) -> Worker:
-    def dubber(precision: str) -> Dubber:
-        return make_dubber(backend)
-
-    return Worker(dubber, options, 1, surroundings(), logging.INFO)
-
-
 @pytest.fixture(autouse=True, scope="module")
-def small_parts() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        for module in ("dubbing.mouth", "dubbing.job", "dubbing.parts", "cluster.tasks"):
-            patch.setattr(f"lipsmith.{module}.PART", PART)
-        patch.setattr(tasks, "SHARE", 2)
+def small() -> Iterator[None]:
+    with small_parts():
         yield
 
 
@@ -87,12 +72,7 @@ def small_parts() -> Iterator[None]:
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Create a folder with a film of several shots, and a short film and short speech."""
     folder = tmp_path_factory.mktemp("inputs")
-    images: list[NDArray[np.uint8]] = []
-    for shot, frames in enumerate(SHOTS):
-        filmed = [face_at((len(images) + number) / 25, SIZE) for number in range(frames)]
-        images += [image[:, ::-1] // 2 if shot % 2 else image for image in filmed]
-    write_film(folder / "long.mp4", [np.ascontiguousarray(image) for image in images])
-    write_wav(folder / "long.wav", speech(sum(SHOTS) / 25))
+    make_long(folder, folder / "out.mp4")
     make_film(folder / "short.mp4", 0.2, 25, SIZE)
     write_wav(folder / "short.wav", speech(0.2))
     return folder
@@ -121,7 +101,7 @@ def hidden(folder: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def whole(inputs: Path, small_parts: None) -> Path:
+def whole(inputs: Path, small: None) -> Path:
     alone = job(inputs, "long", inputs / "whole.mp4")
     list(Batch(make_dubber(), DubOptions()).run([alone]))
     return alone.output
@@ -227,15 +207,15 @@ def test_a_worker_waits_for_the_locks_of_a_lost_one(
     with (folder / "lock").open("w") as lock:
         assert hold(lock.fileno())
         monkeypatch.setattr("lipsmith.cluster.worker.time.sleep", lambda _: lock.close())
-        assert isinstance(worker(DubOptions()).work(Task(long, may_split=False)).error, TakenError)
-        assert worker(DubOptions()).work(Task(long, may_split=False, tries=1)).error is None
+        assert isinstance(make_worker(DubOptions()).work(Task(long, may_split=False)).error, TakenError)
+        assert make_worker(DubOptions()).work(Task(long, may_split=False, tries=1)).error is None
     assert_equal_films(long.output, whole)
 
 
 def test_machines_must_have_the_same_versions() -> None:
-    other = worker(DubOptions())
+    other = make_worker(DubOptions())
     other.surroundings = {**surroundings(), "versions": ["0"]}
     error = other.load().error
     assert isinstance(error, UsageError)
     assert "other versions" in str(error)
-    assert worker(DubOptions()).load().error is None
+    assert make_worker(DubOptions()).load().error is None

@@ -146,7 +146,7 @@ class Pool:
 
     def _lose(self, hand: Hand, error: RayError) -> None:
         _LOG.debug("%s", error)
-        why = str(error).splitlines()[0]
+        why = str(error).strip().splitlines()[-1]
         if isinstance(error, RayTaskError) and hand.machine:
             raise LipsmithError(f"The Ray cluster failed: {why}.") from error
         self._remove(hand)
@@ -185,7 +185,8 @@ def _connect() -> None:
     ray._private.worker._worker_logs_enabled = False
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
-    if address := os.environ.get("RAY_ADDRESS"):
+    address = os.environ.get("RAY_ADDRESS", "")
+    if ":" in address:
         _check(address)
     try:
         ray.init(address="auto", **quiet)
