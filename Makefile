@@ -5,7 +5,7 @@ TORCH ?= 2.13.0
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: install test lint docs demo strips wheel lock audit clean
+.PHONY: install test lint docs demo cluster strips wheel lock audit clean
 
 install: $(INSTALLED)
 
@@ -24,6 +24,10 @@ docs: $(INSTALLED)
 demo: $(INSTALLED)
 	$(BIN)/lipsmith dub demo/actor.mp4 demo/speech.wav -o demo/dubbed.mp4 --overwrite
 	$(BIN)/lipsmith dub demo/face.png demo/speech.wav -o demo/portrait.mp4 --overwrite
+
+# A batch on a Ray cluster of two nodes in this machine, one of which is killed.
+cluster: $(INSTALLED)
+	$(BIN)/python tests/nodes.py --films 8 --nodes 2
 
 # The wheel and the sdist in dist/; the wheel is installed and used in a clean environment of each Python that is here.
 wheel: $(INSTALLED)
