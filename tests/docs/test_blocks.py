@@ -69,7 +69,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("reader")
     make_film(root / "film.mp4", 0.8, motion=Motion(shift=0.02))
     copy(FACE, root / "portrait.png")
-    samples = (speech(0.4) * 32767).astype(np.int16)
+    samples = (speech(0.24) * 32767).astype(np.int16)
     with wave.open(str(root / "speech.wav"), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
@@ -77,7 +77,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         file.writeframes(samples.tobytes())
     for name in ("bonjour", "music", "anna", "ben"):
         copy(root / "speech.wav", root / f"{name}.wav")
-    make_film(root / "speech.m4a.mp4", 0.4, audio=speech(0.4)).rename(root / "speech.m4a")
+    make_film(root / "speech.m4a.mp4", 0.24, audio=speech(0.24)).rename(root / "speech.m4a")
     with VideoWriter(root / "panel.mp4", 440, 240, 25) as panel:
         for index, image in enumerate(large_face_enters(40)[28:]):
             panel.write(image, index / 25)
