@@ -225,11 +225,12 @@ def hold(descriptor: int, shared: bool = False) -> bool:
     return True
 
 
-def discard(folder: Path) -> None:
-    """Remove a folder, unless a process has locked the file `lock` in it."""
+def discard(folder: Path, first: str = "lock") -> None:
+    """Remove a folder, the file `first` before all others, unless a process has locked the file `lock` in it."""
     with suppress(OSError):
         lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o666)
         if hold(lock):
+            (folder / first).unlink(missing_ok=True)
             shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
 

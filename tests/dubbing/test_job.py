@@ -185,14 +185,20 @@ def test_unfinished_dubs_are_removed_after_a_week(tmp_path: Path, film: Path, wo
     assert [folder.exists() for folder in folders] == [False, True]
 
 
+@pytest.mark.parametrize("removing", [False, True], ids=["before its folder is removed", "while it is removed"])
 def test_a_finished_result_of_a_killed_run_is_not_rendered_again(
-    tmp_path: Path, film: Path, words: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, film: Path, words: Path, monkeypatch: pytest.MonkeyPatch, removing: bool
 ) -> None:
     out = tmp_path / "out.mp4"
     with monkeypatch.context() as patch:  # killed at the last moment
         patch.setattr(Unfinished, "__exit__", lambda self, *_: self._release())
         lipsmith.dub(film, words, out)
     assert left(tmp_path)
+    if removing:
+        with monkeypatch.context() as patch:
+            patch.setattr("lipsmith.dubbing.job.shutil.rmtree", lambda folder, **_: (folder / "00001.npz").unlink())
+            with Unfinished(out, {}, True):
+                pass
     before = out.read_bytes()
     with pytest.raises(UsageError, match="exists"):
         lipsmith.dub(film, words, out)

@@ -29,7 +29,7 @@ import av
 from lipsmith import __version__
 from lipsmith.dubbing.mouth import PART, Shown
 from lipsmith.dubbing.options import DubOptions, for_turns, hear, said_in
-from lipsmith.dubbing.parts import UNFINISHED, disk_errors, draw_parts, is_over, is_whole, part_in, taken
+from lipsmith.dubbing.parts import KEY, UNFINISHED, disk_errors, draw_parts, is_over, is_whole, part_in, taken
 from lipsmith.dubbing.pipeline import Clip, Dubber, Result
 from lipsmith.dubbing.scan import Scan
 from lipsmith.dubbing.scan_file import write_scan
@@ -119,7 +119,7 @@ def check_job(video: Path, said: Path | Sequence[Turn], out: Path, options: DubO
         raise UsageError(f"{out}: the result must end in {', '.join(CONTAINERS)}.")
     folder = hidden_for(out, UNFINISHED)
     if not options.overwrite and folder.is_dir() and is_over(folder, out):
-        discard(folder)
+        discard(folder, first=KEY)
     if out.parent.is_dir():
         remove_stale(out.parent)
     refuse_existing(out, options.overwrite)
@@ -168,7 +168,7 @@ def precision_for(outs: Sequence[Path], options: DubOptions) -> Precision:
 
 def _read_key(folder: Path) -> dict[str, Any]:
     with suppress(OSError, ValueError):
-        key: dict[str, Any] = json.loads((folder / "key.json").read_text(encoding="utf-8"))
+        key: dict[str, Any] = json.loads((folder / KEY).read_text(encoding="utf-8"))
         return key
     return {}
 
@@ -255,7 +255,7 @@ class Unfinished:
             except FileExistsError:  # created since the check
                 raise taken(self._out) from None
             self._hold()
-            with write_whole(self._folder / "key.json") as beside:
+            with write_whole(self._folder / KEY) as beside:
                 beside.write_text(json.dumps(self._key), encoding="utf-8")
 
     def _hold(self) -> None:
@@ -271,6 +271,7 @@ class Unfinished:
         self._lock = None
 
     def _remove(self) -> None:
+        (self._folder / KEY).unlink(missing_ok=True)
         shutil.rmtree(self._folder, ignore_errors=True)
         self._release()
 

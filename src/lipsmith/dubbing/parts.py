@@ -21,6 +21,8 @@ from lipsmith.media import VideoWriter
 
 UNFINISHED: Final = ".unfinished"
 """Suffix of the hidden folder of the parts."""
+KEY: Final = "key.json"
+"""Its file without which nobody can use the others."""
 
 
 def part_in(folder: Path, number: int) -> Path:
@@ -138,6 +140,8 @@ def disk_errors(out: Path) -> Iterator[None]:
 
 def is_over(folder: Path, out: Path) -> bool:
     """Whether a process was killed after its result `out` was complete and before the folder was removed."""
+    if not (folder / KEY).is_file():  # it was being removed
+        return True
     kept = sorted(folder.glob("[0-9]*.npz"))
     try:
         with np.load(kept[-1]) if kept else nullcontext({"missing": 0}) as last:
