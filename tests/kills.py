@@ -1,6 +1,6 @@
 """Kills a command with SIGKILL at random moments, runs it again, and checks that it completes without partial files.
 
-python tests/kills.py [dub batch prepare train] --times 100 --seed 0
+python tests/kills.py [dub batch prepare train adapt] --times 100 --seed 0
 """
 
 from __future__ import annotations
@@ -98,7 +98,19 @@ def cases(inputs: Path) -> dict[str, Callable[[], Case]]:
             lambda out: sorted(path.name for path in (out / "run" / "sync").iterdir()),
         )
 
-    return {"dub": dub, "batch": batch, "prepare": prepare, "train": train}
+    def adapt() -> Case:
+        from renderer_clips import write_model
+
+        make_film(film, 2.4, 25, SIZE, audio=speech(2.4))
+        model = write_model(inputs / "base")
+        base = ["adapt", str(film), "--model", str(model), "--device", "cpu"]
+        return Case(
+            lambda out: [*base, "-o", str(out / "anna")],
+            lambda out: {path.name: path.read_bytes() for path in (out / "anna").iterdir() if path.suffix != ".md"},
+            exists=2,
+        )
+
+    return {"dub": dub, "batch": batch, "prepare": prepare, "train": train, "adapt": adapt}
 
 
 @contextmanager
@@ -168,7 +180,7 @@ def reference(case: Case) -> tuple[object, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("cases", nargs="*", default=["dub", "batch", "prepare", "train"])
+    parser.add_argument("cases", nargs="*", default=["dub", "batch", "prepare", "train", "adapt"])
     parser.add_argument("--times", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from landmark_clips import write_clips
 from lipsmith.data.clips import PreparedClip
+from lipsmith.inference.model_folder import write_config
+from lipsmith.inference.stages import WEIGHTS
 from lipsmith.media import VideoWriter
 from lipsmith.models.renderer.config import RendererConfig
+from lipsmith.models.renderer.network import Renderer
+from lipsmith.training.checkpoint import write_tensors
 from lipsmith.training.renderer.config import LossWeights, RendererTraining
 
 SIZE = 32
@@ -45,3 +51,14 @@ def prepared(root: Path, clips: list[PreparedClip]) -> Path:
             for image, time in zip(crops(clip), clip.times, strict=True):
                 film.write(image, float(time))
     return root
+
+
+def write_model(folder: Path) -> Path:
+    """Write a model folder that holds nothing but a renderer with random weights."""
+    torch.manual_seed(0)
+    folder.mkdir()
+    weights = {f"renderer.{name}": value for name, value in Renderer(SMALL.model).state_dict().items()}
+    write_tensors(folder / WEIGHTS, weights)
+    about = {"name": "tiny", "face_size": SIZE, "references_per_frame": 2, "lips": 2, "window": 5}
+    write_config(folder, about | {"renderer": asdict(SMALL.model)})
+    return folder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,8 @@ from lipsmith.errors import InputError, UsageError, WeightsError
 from lipsmith.files import hidden_for
 from lipsmith.inference.model_folder import write_config
 from lipsmith.inference.stages import WEIGHTS
-from lipsmith.models.renderer.network import Renderer
-from lipsmith.training.checkpoint import load_checkpoint, write_tensors
-from renderer_clips import SIZE, SMALL, prepared
+from lipsmith.training.checkpoint import load_checkpoint
+from renderer_clips import SMALL, prepared, write_model
 
 CONFIG = replace(SMALL, train_only="decoder", gan_from=2.0, steps=6, validate_every=2)
 
@@ -37,14 +36,7 @@ def film(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
-    torch.manual_seed(0)
-    folder = tmp_path / "base"
-    folder.mkdir()
-    weights = {f"renderer.{name}": value for name, value in Renderer(SMALL.model).state_dict().items()}
-    write_tensors(folder / WEIGHTS, weights)
-    about = {"name": "tiny", "face_size": SIZE, "references_per_frame": 2, "lips": 2, "window": 5}
-    write_config(folder, about | {"renderer": asdict(SMALL.model)})
-    return folder
+    return write_model(tmp_path / "base")
 
 
 @pytest.fixture
@@ -117,6 +109,20 @@ def test_an_interruption_is_continued_by_the_same_call(
     ours, theirs = (load_file(folder / WEIGHTS) for folder in (whole.folder, out))
     assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
     assert [path.name for path in out.parent.iterdir()] == ["anna"]
+
+
+def test_what_a_kill_leaves_after_the_model_is_in_place_is_removed(
+    film: Path, base: Path, stubs: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "models" / "anna"
+    with monkeypatch.context() as patch:  # killed before, and in the middle of, the removal of the work
+        patch.setattr(job.shutil, "rmtree", lambda *_, **__: None)
+        job.adapt(film, out, model=base, device="cpu")
+    assert len(list(out.parent.iterdir())) == 2
+    with pytest.raises(UsageError, match="is not empty"):
+        job.adapt(film, out, model=base, device="cpu")
+    assert list(out.parent.iterdir()) == [out]
+    assert stubs["export"] == 1
 
 
 def test_another_film_does_not_continue(film: Path, base: Path, stubs: dict[str, int], tmp_path: Path) -> None:

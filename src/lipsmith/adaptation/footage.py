@@ -35,17 +35,20 @@ def prepare_person(
     the films show no face for that long.
     """
     if not (root / MANIFEST).is_file():
-        shutil.rmtree(root, ignore_errors=True)
-        root.mkdir(parents=True)
-        records = list(_until_enough(_clips(films, root, size, threads), _counter(films, progress)))
+        begun = root.with_name(f"{root.name}.begun")
+        for left in (begun, root):
+            shutil.rmtree(left, ignore_errors=True)
+        begun.mkdir(parents=True)
+        records = list(_until_enough(_clips(films, begun, size, threads), _counter(films, progress)))
         if not records:
             names = ", ".join(film.name for film in films)
             raise InputError(
                 f"{names}: no face stays in view for {MIN_STRICT_SECONDS:g} s; give a film of one person, facing the "
                 "camera, of at least ten seconds"
             )
-        write_manifest(root, records)
-        note_offsets(root, find_judged_offsets(root, load_judge("sync")).seconds)
+        write_manifest(begun, records)
+        note_offsets(begun, find_judged_offsets(begun, load_judge("sync")).seconds)
+        begun.rename(root)
     return read_manifest(root)
 
 

@@ -5,6 +5,8 @@ Until the model is complete, a hidden folder next to it keeps the work, so that 
     key.json    films and model of this work, which cannot be used for any others
     clips/      the prepared face
     run/        the training run
+    model/      the model while it is written
+    moved       when that is complete
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from lipsmith.adaptation.footage import prepare_person
 from lipsmith.adaptation.task import AdaptationTask, Watch, adaptation_config
 from lipsmith.errors import InputError, UsageError, WeightsError
 from lipsmith.files import (
+    discard,
     hidden_for,
     hold,
     refuse_clashes,
@@ -33,7 +36,6 @@ from lipsmith.files import (
     require,
     state_of,
     write_whole,
-    write_whole_folder,
 )
 from lipsmith.inference.model_folder import ModelFolder, find_model
 from lipsmith.inference.onnx import INT8
@@ -46,6 +48,11 @@ from lipsmith.training.loop import Settings, fit
 
 _LOG = logging.getLogger(__name__)
 UNFINISHED: Final = ".unfinished"
+_KEY: Final = "key.json"
+"""Without it, nobody can continue the work."""
+_MODEL: Final = "model"
+_MOVED: Final = "moved"
+"""A file that is there while the complete model moves to its place, and afterwards."""
 
 
 def adapt(
@@ -73,6 +80,7 @@ def adapt(
     """
     given = [Path(film) for film in ([films] if isinstance(films, Path | str) else films)]
     out = Path(os.path.abspath(out))  # noqa: PTH100 - links are not resolved
+    _remove_over(hidden_for(out, UNFINISHED))
     base = find_model(model)
     _check(given, out, minutes, overwrite, base)
     if threads:
@@ -127,24 +135,33 @@ def _kept_work(out: Path, key: Mapping[str, Any]) -> Iterator[Path]:
         try:
             yield folder
         except (InputError, UsageError, WeightsError):
+            (folder / _KEY).unlink()
             shutil.rmtree(folder, ignore_errors=True)
             raise
         except BaseException:
             _LOG.info("%s: the work so far is kept; the same command continues it", out)
             raise
+        (folder / _KEY).unlink()
         shutil.rmtree(folder, ignore_errors=True)
     finally:
         os.close(lock)
 
 
+def _remove_over(folder: Path) -> None:
+    """Remove what a process left that was killed after its model was in place."""
+    is_moved = (folder / _MOVED).is_file() and not (folder / _MODEL).is_dir()
+    if folder.is_dir() and (is_moved or not (folder / _KEY).is_file()):
+        discard(folder, first=_KEY)
+
+
 def _begin(folder: Path, key: Mapping[str, Any]) -> None:
     """Remove the work of another `key`."""
     with suppress(OSError, ValueError):
-        if json.loads((folder / "key.json").read_text(encoding="utf-8")) == key:
+        if json.loads((folder / _KEY).read_text(encoding="utf-8")) == key:
             return
     for kept in ("clips", "run"):
         shutil.rmtree(folder / kept, ignore_errors=True)
-    with write_whole(folder / "key.json") as beside:
+    with write_whole(folder / _KEY) as beside:
         beside.write_text(json.dumps(key), encoding="utf-8")
 
 
@@ -155,13 +172,28 @@ def _card_of(base: ModelFolder) -> str:
 
 def _write(found: Adaptation, work: Path, base: ModelFolder, card: str) -> None:
     """Export the run to the model folder, with an 8-bit render stage if its pictures are as good."""
-    with write_whole_folder(found.folder) as beside:
-        terms = f"those of {base.settings.name}."
-        names = {"data": "see above", "hardware": "see above", "license": terms}
-        export(base.path, work / "run", beside, found.folder.name, **names)
-        (beside / "CARD.md").write_text(card, encoding="utf-8")
-        try:
-            quantize(beside, work / "clips", ("train", "train"))
-        except (InputError, WeightsError) as error:
-            _LOG.warning("%s: no 8-bit stage, so that a dub may be slower: %s", found.folder, error)
-            (found.folder / INT8).unlink(missing_ok=True)
+    model, terms = work / _MODEL, f"those of {base.settings.name}."
+    (work / _MOVED).unlink(missing_ok=True)
+    shutil.rmtree(model, ignore_errors=True)
+    model.mkdir()
+    names = {"data": "see above", "hardware": "see above", "license": terms}
+    export(base.path, work / "run", model, found.folder.name, **names)
+    (model / "CARD.md").write_text(card, encoding="utf-8")
+    try:
+        quantize(model, work / "clips", ("train", "train"))
+    except (InputError, WeightsError) as error:
+        _LOG.warning("%s: no 8-bit stage, so that a dub may be slower: %s", found.folder, error)
+        (found.folder / INT8).unlink(missing_ok=True)
+    (work / _MOVED).touch()
+    _move(model, found.folder)
+
+
+def _move(complete: Path, folder: Path) -> None:
+    """Give a complete folder its name: at once where nothing is there, else file by file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):  # it is not empty, a link, or a volume of its own
+        complete.replace(folder)
+        return
+    for path in complete.iterdir():
+        path.replace(folder / path.name)
+    complete.rmdir()
