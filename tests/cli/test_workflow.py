@@ -25,6 +25,9 @@ from lipsmith.models.landmarks.config import LandmarkConfig  # noqa: E402
 from lipsmith.models.renderer.config import RendererConfig  # noqa: E402
 from lipsmith.release.export import OUTPUTS, example, stage_axes  # noqa: E402
 
+# On a busy machine the export alone may take longer than the limit of other tests.
+pytestmark = pytest.mark.timeout(900)
+
 LANDMARKS: Final = """
 steps = 3
 batch = 4
