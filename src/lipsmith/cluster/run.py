@@ -124,13 +124,13 @@ def _step(schedule: Schedule, named: dict[Job, Job], noted: Noted, hands: Hands)
     """Give all idle workers something to do, and wait until something happens; the tasks that ended."""
     hands.grow(schedule.waiting)
     for hand in hands.idle:
-        if (task := schedule.take(hand.video)) is None:
-            break
-        if (refused := _refused(task, named[task.job], noted)) is None:
-            hands.start(hand, task)
-        else:
+        while (task := schedule.take(hand.video)) is not None:
+            if (refused := _refused(task, named[task.job], noted)) is None:
+                hands.start(hand, task)
+                break
             yield task, refused
-    if (ended := hands.wait()) is None:
+    ended = hands.wait() if schedule.left else None
+    if ended is None:
         return
     task, report = ended
     if task.share is None and (report is None or (report.error and task.tries)) and noted.is_done(named[task.job]):
