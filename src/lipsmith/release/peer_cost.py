@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from lipsmith.face.landmarks import NUM_POINTS, NUM_POSE
 from lipsmith.models.peers import iplap_landmarks
@@ -29,20 +28,16 @@ def iplap_cost(config: IplapConfig, references: int) -> list[Part]:
     """
     with shapes_alone(), torch.no_grad():
         network = IplapRenderer(config).eval()
-        inputs, encoded = _inputs(config), network.encode(*_references(config, references))
-        encoding = count_macs(lambda: network.encode(*_references(config, 1)))["Global"]
-        once = count_macs(lambda: network(*inputs, encoded))["Global"]
-        one = network.encode(*_references(config, 1))
-        counts = count_macs(lambda: network(*inputs, one))
+        one, every = (_frame(network, count) for count in (1, references))
         landmarks = _landmarks()
-    flow = encoding + counts["IplapRenderer.align"]
-    translation = counts["IplapRenderer.translate"]
+    translation = one["IplapRenderer.translate"]
+    flow = one["Global"] - translation
     whole = parameters_of(network)
     return [
         Part("flow", "reference", parameters_of(network.align), flow),
         Part("translation", "frame", parameters_of(network.translate), translation),
         Part("render", "frame", whole, references * flow + translation),
-        Part("render_once", "frame", whole, once),
+        Part("render_once", "frame", whole, every["IplapRenderer"]),
         landmarks,
     ]
 
@@ -58,11 +53,9 @@ def _landmarks() -> Part:
     return Part("landmarks", f"window of {frames} frames", *cost_of(IplapLandmarks().eval(), *inputs))
 
 
-def _inputs(config: IplapConfig) -> tuple[Tensor, Tensor, Tensor]:
-    size, drawn = config.face_size, 2 * config.neighbours + 1
-    return torch.empty(1, 3, size, size), torch.empty(1, drawn, size, size), torch.empty(1, 1, 80, 16)
-
-
-def _references(config: IplapConfig, count: int) -> tuple[Tensor, Tensor]:
-    size = config.face_size
-    return torch.empty(1, count, 3, size, size), torch.empty(1, count, 1, size, size)
+def _frame(network: IplapRenderer, count: int) -> dict[str, int]:
+    """MAC of the encoding of `count` references (in `Global` alone) and of a frame (`IplapRenderer`), by module."""
+    size, drawn = network.config.face_size, 2 * network.config.neighbours + 1
+    images, sketches = torch.empty(1, count, 3, size, size), torch.empty(1, count, 1, size, size)
+    target, around, mel = torch.empty(1, 3, size, size), torch.empty(1, drawn, size, size), torch.empty(1, 1, 80, 16)
+    return count_macs(lambda: network(target, around, mel, network.encode(images, sketches)))
