@@ -72,6 +72,7 @@ def test_a_learned_alignment_trains(data: Path, tmp_path: Path) -> None:
     [
         ('system = "pcavs"', "'pcavs' is unknown; it may be one of wav2lip, iplap"),
         ('system = "wav2lip"\ntargets = 4', "targets = 4, but the judge takes 5"),
+        ('system = "iplap"\nclips = 1\ntargets = 1', "clips times targets is at least 2"),
         ('system = "iplap"\n[weights]\nwarped = 0\naligned_pixel = 0', "aligned_until needs a weight"),
     ],
 )

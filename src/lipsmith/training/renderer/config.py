@@ -138,6 +138,8 @@ class IplapTraining(AlignedTraining):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.clips * self.targets < 2:
+            raise ValueError("batch normalization needs two targets: clips times targets is at least 2")
         if self.aligned_until > 0 and not (self.weights.warped or self.weights.aligned_pixel):
             raise ValueError("aligned_until needs a weight for warped or aligned_pixel")
 
