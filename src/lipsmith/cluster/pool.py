@@ -71,7 +71,7 @@ class Pool:
             _connect()
         if not self._room():
             ray.shutdown()
-            needed = f"{self._gpus} GPU" if self._gpus else f"{self._threads} free cores"
+            needed = f"{self._gpus} GPU" if self._gpus else f"{self._threads} cores"
             raise UsageError(f"No machine of the Ray cluster has {needed}; choose fewer --threads or another --device.")
         return self
 
