@@ -127,7 +127,9 @@ def test_undeclared_colors_stay_undeclared_and_equal(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("transfer", "white"), [(16, 0.58), (18, 0.75)])
 def test_hdr_becomes_sdr_with_a_remark(tmp_path: Path, transfer: int, white: float) -> None:
-    """BT.2408: diffuse white is 58 % of PQ's scale and 75 % of HLG's; both are white in the result."""
+    """BT.2408: diffuse white is 58 % of PQ's scale and 75 % of HLG's; both are white in the result, and
+    ocher stays ocher.
+    """
     path = tmp_path / "hdr.mp4"
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream(
@@ -137,7 +139,9 @@ def test_hdr_becomes_sdr_with_a_remark(tmp_path: Path, transfer: int, white: flo
         context = stream.codec_context
         context.color_trc, context.color_primaries, context.colorspace, context.color_range = transfer, 9, 9, 1
         for _ in range(2):
-            codes = [np.full((64, 64), round(64 + 876 * white), "<u2"), *[np.full((32, 32), 512, "<u2")] * 2]
+            codes = [np.full((64, 64), round(64 + 876 * white), "<u2"), *np.full((2, 32, 32), 512, "<u2")]
+            for code, ocher in zip(codes, (64 + 350, 464, 530), strict=True):
+                code[:, len(code) // 2 :] = ocher
             frame = av.VideoFrame(64, 64, "yuv420p10le")
             for plane, code in zip(frame.planes, codes, strict=True):
                 plane.update(np.pad(code, [(0, 0), (0, plane.line_size // 2 - code.shape[1])]).tobytes())
@@ -147,7 +151,9 @@ def test_hdr_becomes_sdr_with_a_remark(tmp_path: Path, transfer: int, white: flo
     assert info.transfer == transfer
     assert "is HDR" in " ".join(info.remarks)
     frames = [frame.image for frame in read_frames(path)]
-    assert difference(frames[0], np.full((64, 64, 3), 255, np.uint8)) <= 12
+    assert difference(frames[0][:, :24], np.full((64, 24, 3), 255, np.uint8)) <= 12
+    red, green, blue = frames[0][:, 40:].reshape(-1, 3).mean(0)
+    assert red > green + 10 > blue + 30
     result = probe(written(tmp_path / "a.mp4", frames, like=info))
     assert (result.transfer, result.primaries, result.colorspace, result.pixel_format) == (1, 1, 1, "yuv420p")
 

@@ -38,6 +38,8 @@ _SWSCALE_MATRIX = {BT709: 1, 4: 4, 5: _BT601, 6: _BT601, 7: 7, 9: 9, 10: 9}
 # SWS_BILINEAR, SWS_ACCURATE_RND and SWS_FULL_CHR_H_INT, which PyAV names only since version 18. Without the last two,
 # swscale rounds green down by up to two levels and interpolates chroma at half the width.
 _SWS_FLAGS = 2 | 0x40000 | 0x2000
+# With full chroma, swscale tints what it maps from HDR: skin becomes magenta.
+_HDR_SWS_FLAGS = 2 | 0x40000
 
 
 _tone_mappers = threading.local()
@@ -86,8 +88,7 @@ class FrameToRGB:
             dst_colorspace=matrix,
             src_color_range=FULL if is_full_range(frame) else LIMITED,
             dst_color_range=FULL,
-            interpolation=_SWS_FLAGS,
-            **(_TO_SDR if hdr else {}),
+            **({"interpolation": _HDR_SWS_FLAGS, **_TO_SDR} if hdr else {"interpolation": _SWS_FLAGS}),
         )
         rgb = np.ascontiguousarray(scaled.to_ndarray(), dtype=np.uint8)
         return over_white(rgb) if alpha else rgb
