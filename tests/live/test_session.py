@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -13,9 +13,11 @@ import pytest
 
 from double import make_dubber
 from lipsmith import Clip
+from lipsmith.dubbing.mouth import DrawnFrame, EncodedFaces, MouthTrack, draw_frame
 from lipsmith.errors import UsageError
 from lipsmith.live import Live, LiveFrame
 from lipsmith.live.sound import Wave
+from lipsmith.media.color import Picture
 from simulated import SimulatedClock
 from synthetic import face_at, make_film, speech
 
@@ -147,6 +149,24 @@ def test_a_slow_machine_skips_frames_but_no_sound(clip: Clip, caplog: pytest.Log
     assert numbers[-1] > 60
     sound = sound_of(frames)
     np.testing.assert_array_equal(sound[3200 : 3200 + 2 * RATE], speech(2.0))
+
+
+@pytest.mark.parametrize(("clock", "rendered"), [(SimulatedClock, 2), (SlowClock, 3)])
+def test_a_late_session_renders_one_frame_more_ahead(
+    clip: Clip, monkeypatch: pytest.MonkeyPatch, clock: type[SimulatedClock], rendered: int
+) -> None:
+    numbers: list[int] = []
+
+    def draw(encoded: EncodedFaces, tracks: Sequence[MouthTrack], number: int, image: Picture) -> DrawnFrame:
+        numbers.append(number)
+        return draw_frame(encoded, tracks, number, image)
+
+    monkeypatch.setattr("lipsmith.live.session.draw_frame", draw)
+    frames = Live(clip, RATE, clock=clock()).frames()
+    first = next(frames)
+    del frames
+    assert len(numbers) == rendered
+    assert first.number == min(numbers)
 
 
 class StallingClock(SimulatedClock):

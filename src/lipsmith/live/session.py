@@ -30,6 +30,8 @@ _LOG = logging.getLogger(__name__)
 
 _DECODED_AHEAD: Final = 16
 """Source frames that are decoded in advance."""
+_MOST_AT_ONCE: Final = 2
+"""Frames that are rendered in parallel."""
 _POLL_INTERVAL: Final = 0.05  # seconds between checks whether the session was closed
 _MOST_LATE: Final = 0.12
 """Seconds by which a frame may be late before frames are skipped. A session catches up from a short delay."""
@@ -169,7 +171,7 @@ class Live:
         with ExitStack() as stack:
             footage = stack.enter_context(LoopedFootage(self._clip))
             images = stack.enter_context(closing(prefetch(footage.images(), _DECODED_AHEAD)))
-            pool = stack.enter_context(ThreadPoolExecutor(1, "lipsmith-live"))
+            pool = stack.enter_context(ThreadPoolExecutor(_MOST_AT_ONCE, "lipsmith-live"))
             mouths = [
                 LiveMouth(self._clip.backend, self._clip.config, face, footage, 1 / self.frame_rate)
                 for face in self._clip.chosen
@@ -187,8 +189,8 @@ class Live:
             image = skip(images, due - next_image)
             pending.append(self._submit(due, mouths, image, pool))
             number = next_image = due + 1
-            # A frame is pasted while the next one is rendered.
-            if len(pending) > 1:
+            # A frame is pasted while the next one is rendered; a late session renders two at a time.
+            while len(pending) > (_MOST_AT_ONCE if self._is_late(start, due) else 1):
                 yield self._finish(pending.popleft(), compositors)
         while pending:
             yield self._finish(pending.popleft(), compositors)
@@ -205,6 +207,10 @@ class Live:
                 return number + max(0, int((-remaining - _MOST_LATE) * self.frame_rate))
             self._clock.sleep(min(remaining, _POLL_INTERVAL))
         return None
+
+    def _is_late(self, start: float, number: int) -> bool:
+        """Whether frame `number` was due more than half a frame ago."""
+        return self._paced and self._clock.now() > start + (number + 0.5) / self.frame_rate
 
     def _has_look_ahead(self) -> bool:
         """Whether enough sound is queued for the next frame and its look-ahead."""
