@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
@@ -13,6 +15,23 @@ from lipsmith.training.losses.renderer import BACKGROUND_WEIGHT, Comparison, fac
 from lipsmith.training.renderer.sampler import Batch
 
 
+class Inputs(NamedTuple):
+    """The tensors of a Batch that networks use: a flat tuple, which wrappers and torch.compile take apart."""
+
+    pool_images: Tensor
+    pool_sketches: Tensor
+    pool_points: Tensor
+    pool_still: Tensor
+    lip_images: Tensor
+    lip_sketches: Tensor
+    images: Tensor
+    sketches: Tensor
+    points: Tensor
+    still: Tensor
+    mel: Tensor
+    chosen: Tensor
+
+
 class RenderBatch(nn.Module):
     """The network on a batch whose targets select references from a pool; each reference is encoded once."""
 
@@ -20,43 +39,30 @@ class RenderBatch(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(
-        self,
-        pool_images: Tensor,
-        pool_sketches: Tensor,
-        pool_points: Tensor,
-        pool_still: Tensor,
-        lip_images: Tensor,
-        lip_sketches: Tensor,
-        images: Tensor,
-        sketches: Tensor,
-        points: Tensor,
-        still: Tensor,
-        mel: Tensor,
-        chosen: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """The tensors of a Batch to image `(B * K, 3, S, S)` and aligned references `(B * K, 3, H, S)`."""
-        clips, targets, _ = chosen.shape
-        fine, coarse = self.network.encode_reference(pool_images.flatten(0, 1), pool_sketches.flatten(0, 1))
-        lips = self.network.encode_lip(lip_images.flatten(0, 1), lip_sketches.flatten(0, 1))
-        row = torch.arange(clips, device=chosen.device)[:, None, None]
+    def forward(self, given: Inputs) -> tuple[Tensor, Tensor]:
+        """Image `(B * K, 3, S, S)` and aligned references `(B * K, 3, H, S)`."""
+        clips, targets, _ = given.chosen.shape
+        pool = given.pool_images.flatten(0, 1), given.pool_sketches.flatten(0, 1)
+        fine, coarse = self.network.encode_reference(*pool)
+        lips = self.network.encode_lip(given.lip_images.flatten(0, 1), given.lip_sketches.flatten(0, 1))
+        row = torch.arange(clips, device=given.chosen.device)[:, None, None]
 
         def choose(pool: Tensor) -> Tensor:
-            return pool[row, chosen].flatten(0, 1)
+            return pool[row, given.chosen].flatten(0, 1)
 
         references = References(
-            images=choose(pool_images),
-            points=choose(pool_points),
-            still=choose(pool_still),
+            images=choose(given.pool_images),
+            points=choose(given.pool_points),
+            still=choose(given.pool_still),
             fine=choose(rearrange(fine, "(b r) c h w -> b r c h w", b=clips)),
             coarse=choose(rearrange(coarse, "(b r) c h w -> b r c h w", b=clips)),
         )
         rendered = self.network.render(
-            images.flatten(0, 1),
-            sketches.flatten(0, 1),
-            points.flatten(0, 1),
-            still.flatten(0, 1),
-            mel.flatten(0, 1),
+            given.images.flatten(0, 1),
+            given.sketches.flatten(0, 1),
+            given.points.flatten(0, 1),
+            given.still.flatten(0, 1),
+            given.mel.flatten(0, 1),
             references,
             repeat(lips, "(b m) c h w -> (b t) m c h w", b=clips, t=targets),
         )
@@ -67,8 +73,10 @@ def render_batch(network: nn.Module, batch: Batch) -> Rendered:
     """Run a network on batches, such as RenderBatch, possibly wrapped or compiled, on a batch."""
     pool, lips, targets = batch.pool, batch.lips, batch.targets
     image, aligned = network(
-        *(pool.images, pool.sketches, pool.points, pool.still, lips.images, lips.sketches),
-        *(targets.images, targets.sketches, targets.points, targets.still, batch.mel, batch.chosen),
+        Inputs(
+            *(pool.images, pool.sketches, pool.points, pool.still, lips.images, lips.sketches),
+            *(targets.images, targets.sketches, targets.points, targets.still, batch.mel, batch.chosen),
+        )
     )
     return Rendered(image, aligned)
 

@@ -10,6 +10,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from lipsmith.models.peers.iplap import EncodedReferences, IplapRenderer
+from lipsmith.training.renderer.batch import Inputs
 from lipsmith.training.renderer.config import IplapTraining
 from lipsmith.training.renderer.picture_task import AlignedTask
 
@@ -23,27 +24,14 @@ class IplapBatch(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(
-        self,
-        pool_images: Tensor,
-        pool_sketches: Tensor,
-        pool_points: Tensor,
-        pool_still: Tensor,
-        lip_images: Tensor,
-        lip_sketches: Tensor,
-        images: Tensor,
-        sketches: Tensor,
-        points: Tensor,
-        still: Tensor,
-        mel: Tensor,
-        chosen: Tensor,
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, given: Inputs) -> tuple[Tensor, Tensor]:
         """As `RenderBatch`, without points, still points and lips."""
-        encoded = self.network.encode(pool_images, pool_sketches)
-        row = torch.arange(len(chosen), device=chosen.device)[:, None, None]
+        encoded = self.network.encode(given.pool_images, given.pool_sketches)
+        row = torch.arange(len(given.chosen), device=given.chosen.device)[:, None, None]
         levels = (encoded.images, encoded.full, encoded.half)
-        references = EncodedReferences(*(rearrange(x[row, chosen], "b t k ... -> (b t) k ...") for x in levels))
-        image, warped = self.network(images.flatten(0, 1), sketches.flatten(0, 1), mel.flatten(0, 1), references)
+        references = EncodedReferences(*(rearrange(x[row, given.chosen], "b t k ... -> (b t) k ...") for x in levels))
+        targets = (level.flatten(0, 1) for level in (given.images, given.sketches, given.mel))
+        image, warped = self.network(*targets, references)
         return image, warped[..., self.network.config.top :, :]
 
 

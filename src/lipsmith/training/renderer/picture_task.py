@@ -44,7 +44,7 @@ class PictureTask(Task[Batch]):
         self.samples = config.clips * config.targets
 
     def load(self, data: Path, device: torch.device) -> str:
-        """Load all frames of `train`, fixed batches of `val`, and VGG. Raises InputError if clips are too short."""
+        """Load frames of `train`, fixed batches of `val`, and the judges. Raises InputError if clips are too short."""
         neighbours = self.config.model.neighbours
         self.footage = self.footage_class(data, read_manifest(data, "train"), neighbours, device)
         held_out = Footage(data, read_manifest(data, "val"), neighbours, device)
@@ -102,10 +102,6 @@ class AlignedTask(PictureTask):
             return None
         network = MultiScaleDiscriminator(channels=self.config.discriminator_channels)
         return network, torch.optim.Adam(network.parameters(), self.config.learning_rate, betas=(0.5, 0.999))
-
-    def batch(self, random: torch.Generator) -> Batch:
-        """Augmented clips with references and targets."""
-        return augment(self.footage.draw(self.config, random), random)
 
     def losses(self, network: nn.Module, batch: Batch, done: float, adversary: Adversary | None) -> dict[str, Tensor]:
         """The active terms at this share of the run; with the adversary also `discriminator`, its own loss."""

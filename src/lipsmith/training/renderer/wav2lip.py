@@ -15,7 +15,7 @@ from lipsmith.inference.model_folder import find_model
 from lipsmith.models.peers.wav2lip import Wav2Lip, generate
 from lipsmith.training.losses.adversarial import Adversary
 from lipsmith.training.losses.expert import expert_loss
-from lipsmith.training.renderer.batch import render_batch
+from lipsmith.training.renderer.batch import Inputs, render_batch
 from lipsmith.training.renderer.config import FRAMES, Wav2LipTraining
 from lipsmith.training.renderer.picture_task import PictureTask
 from lipsmith.training.renderer.sampler import Batch, SuccessiveFootage
@@ -29,25 +29,11 @@ class Wav2LipBatch(nn.Module):
         self.network = network
         self.top = top
 
-    def forward(
-        self,
-        pool_images: Tensor,
-        pool_sketches: Tensor,
-        pool_points: Tensor,
-        pool_still: Tensor,
-        lip_images: Tensor,
-        lip_sketches: Tensor,
-        images: Tensor,
-        sketches: Tensor,
-        points: Tensor,
-        still: Tensor,
-        mel: Tensor,
-        chosen: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """The tensors of a Batch to whole faces `(B K, 3, S, S)` and their references' lower rows `(B K, 3, H, S)`."""
-        row = torch.arange(len(chosen), device=chosen.device)[:, None]
-        references = pool_images[row, chosen[..., 0]].flatten(0, 1)
-        faces = generate(self.network, images.flatten(0, 1), references, mel.flatten(0, 1))
+    def forward(self, given: Inputs) -> tuple[Tensor, Tensor]:
+        """Whole faces `(B K, 3, S, S)` and their references' computed rows `(B K, 3, H, S)`."""
+        row = torch.arange(len(given.chosen), device=given.chosen.device)[:, None]
+        references = given.pool_images[row, given.chosen[..., 0]].flatten(0, 1)
+        faces = generate(self.network, given.images.flatten(0, 1), references, given.mel.flatten(0, 1))
         return faces, references[..., self.top :, :]
 
 
