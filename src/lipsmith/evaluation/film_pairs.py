@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.errors import InputError, LipsmithError
-from lipsmith.evaluation.films import Piece, find_face, follow, pieces
+from lipsmith.evaluation.alignment import align
+from lipsmith.evaluation.films import Film, Piece, pieces
 from lipsmith.evaluation.listening import Listener
 from lipsmith.evaluation.metrics.articulation import (
     LipTrack,
@@ -26,7 +27,7 @@ from lipsmith.evaluation.metrics.articulation import (
 from lipsmith.evaluation.metrics.judge import SpeechTrack
 from lipsmith.evaluation.metrics.lse import figures_of
 from lipsmith.evaluation.run import Evaluation, summary
-from lipsmith.evaluation.sanity_checks import refuse_side_by_side, require_face, warn_lengths, warn_other_speech
+from lipsmith.evaluation.sanity_checks import warn_other_speech
 from lipsmith.evaluation.scoring import RealStretch, Scorer
 from lipsmith.evaluation.systems import REAL
 from lipsmith.media import probe
@@ -84,12 +85,12 @@ def score_pairs(
 ) -> tuple[Evaluation, list[tuple[str, str]]]:
     """Measure each pair in aligned crops of side `size`; also returns the pairs that failed, each with its reason.
 
-    Frames are matched by number; of films of unequal length the common part counts. The speech is the generated film's,
-    or else the real one's if `is_truth`; where there is none, LSE is left out.
-    Films that hardly compare (other lengths, rates or speech, few faces) cause a warning; one that is side by side with
-    the real one, or without a face, fails. `listener` tells what is said, for closures and silence. `watch` receives
-    the first piece of each pair. With `is_truth` false (the speech is another) the figures that need the truth are left
-    out. Each pair counts as an identity of its own. Raises the first pair's error where all fail.
+    `lipsmith.evaluation.alignment` lines the films up; of films of unequal length the common part counts. The speech is
+    the generated film's, or else the real one's if `is_truth`; where there is none, LSE is left out.
+    Films that hardly compare (other lengths, rates, heads or speech, few faces) cause a warning; one that is side by
+    side with the real one, or without a face, fails. `listener` tells what is said, for closures and silence. `watch`
+    receives the first piece of each pair. With `is_truth` false (the speech is another) the figures that need the truth
+    are left out. Each pair counts as an identity of its own. Raises the first pair's error where all fail.
     """
     rows: list[Row] = []
     failed: list[tuple[str, str]] = []
@@ -112,14 +113,11 @@ def _score(
 ) -> list[Row]:
     parts: dict[str, list[Row]] = {}
     tracks: dict[str, list[LipTrack]] = {}
-    refuse_side_by_side(pair.real, pair.generated)
-    warn_lengths(pair.real, pair.generated)
     sound = _sound(pair, is_truth)
     if sound is None:
         scorer = replace(scorer, networks=replace(scorer.networks, judge=None))
-    ours, theirs = follow(pair.real, pair.generated, find_face(pair.real))
-    require_face(pair.generated, theirs, scorer.networks.mesh)
-    both = zip(pieces(pair.real, ours, size), pieces(pair.generated, theirs, size), strict=False)
+    films = align(Film(pair.real), Film(pair.generated), scorer.networks.mesh)
+    both = zip(pieces(films.real, films.ours, size), pieces(films.generated, films.theirs, size), strict=False)
     for number, (real, made) in enumerate(both):
         shown, generated = _cut_to_common(real, made, sound or _NO_SPEECH, is_truth)
         lips = scorer.find_lips(shown, {SYSTEM: generated})

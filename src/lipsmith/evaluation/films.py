@@ -1,13 +1,13 @@
-"""Reads the faces of a film as aligned crops, the same regions of a film generated from it, and its first sound."""
+"""Reads a film to measure: frames, whole or half and at any lower rate; its face as aligned crops; its first sound."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from fractions import Fraction
+from itertools import chain, islice, pairwise
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +15,42 @@ from numpy.typing import NDArray
 from lipsmith.errors import InputError
 from lipsmith.face import MOST_FACES, FaceTracker
 from lipsmith.face.stretches import Stretch, crop_frames, main_face, track_shots
-from lipsmith.media import probe, read_frames
+from lipsmith.media import Frame, VideoInfo, probe, read_frames
 from lipsmith.speech.mel import SAMPLE_RATE, stream_audio
 
 AT_ONCE: Final = 250
 """Frames in memory; longer stretches are split into pieces."""
 MIN_STRETCH_FRAMES: Final = 5
-_SAME_SHAPE: Final = 0.02
-_LOG = logging.getLogger(__name__)
+_EPSILON: Final = 1e-6
+
+
+@dataclass(frozen=True)
+class Film:
+    """A film as it is measured."""
+
+    path: Path
+    rate: Fraction | None = None
+    """Frames a second, at most the film's own: of each time, the nearest frame. None for all frames."""
+    half: Literal["left", "right"] | None = None
+    """The half of the picture that counts; None for the whole."""
+
+    @property
+    def info(self) -> VideoInfo:
+        """Properties of the whole file."""
+        return probe(self.path)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the part that counts, pixels."""
+        info = self.info
+        return (info.width // 2 if self.half else info.width), info.height
+
+    def frames(self, end: float | None = None) -> Iterator[Frame]:
+        """The frames before `end` seconds."""
+        frames = read_frames(self.path, end=end)
+        if self.rate is not None:
+            frames = at_rate(frames, self.rate)
+        return frames if self.half is None else (_halved(frame, self.half) for frame in frames)
 
 
 @dataclass(frozen=True)
@@ -37,24 +65,36 @@ class Piece:
     """(F,) seconds."""
 
 
-def find_face(path: Path, end: float | None = None) -> list[Stretch]:
+def at_rate(frames: Iterable[Frame], rate: Fraction) -> Iterator[Frame]:
+    """For each multiple of 1 / `rate` seconds until the last frame, the nearest frame, with its new number and time."""
+    number = 0
+    for frame, following in pairwise(chain(frames, [None])):
+        assert frame is not None
+        until = frame.time if following is None else (frame.time + following.time) / 2
+        while (time := float(number / rate)) <= until + _EPSILON:
+            yield replace(frame, index=number, time=time)
+            number += 1
+
+
+def find_face(film: Film, end: float | None = None) -> list[Stretch]:
     """Stretches of each shot's main face, up to `end` seconds: the face that a dub selects by default.
 
     Raises InputError if no face is visible for long enough.
     """
-    shots = track_shots(read_frames(path, end=end), FaceTracker(MOST_FACES), whole_mesh=True)
+    shots = track_shots(film.frames(end), FaceTracker(MOST_FACES), whole_mesh=True)
     stretches = [stretch for shot in shots if shot.faces for stretch in main_face(shot.faces).stretches]
     found = [stretch for stretch in stretches if len(stretch) >= MIN_STRETCH_FRAMES]
     if not found:
         raise InputError(
-            f"{path}: no face is visible in {MIN_STRETCH_FRAMES} consecutive frames; give footage of a speaking face"
+            f"{film.path}: no face is visible in {MIN_STRETCH_FRAMES} consecutive frames; "
+            "give footage of a speaking face"
         )
     return found
 
 
-def pieces(path: Path, stretches: list[Stretch], size: int = 128) -> Iterator[Piece]:
+def pieces(film: Film, stretches: list[Stretch], size: int = 128) -> Iterator[Piece]:
     """Crops of the film's stretches, in order, from one reading of the film."""
-    frames = read_frames(path)
+    frames = film.frames()
     for stretch in stretches:
         crops = crop_frames(frames, stretch, size)
         place = 0
@@ -64,25 +104,6 @@ def pieces(path: Path, stretches: list[Stretch], size: int = 128) -> Iterator[Pi
             place += len(images)
 
 
-def follow(real: Path, generated: Path, stretches: list[Stretch]) -> tuple[list[Stretch], list[Stretch]]:
-    """The stretches of `real`, and the corresponding stretches in a film generated from it, frame for frame.
-
-    Films of the same aspect ratio have the face in the same place, scaled to their size. In other films (face crops,
-    for example) the face is detected in `generated`, and the frames in which both films show it are kept.
-    """
-    a, b = probe(real), probe(generated)
-    across, down = a.width / b.width, a.height / b.height
-    if abs(across / down - 1) < _SAME_SHAPE:
-        scale = np.array([across, down, 1.0])
-        return stretches, [replace(stretch, transforms=stretch.transforms * scale) for stretch in stretches]
-    _LOG.info("%s has another aspect ratio than %s: its main face is measured", generated, real)
-    found = find_face(generated)
-    pairs = [pair for stretch in stretches for own in found if (pair := _common(stretch, own))]
-    if not pairs:
-        raise InputError(f"{generated}: no frame shows a face where {real} does; check that they are the same film")
-    return [ours for ours, _ in pairs], [theirs for _, theirs in pairs]
-
-
 def read_beginning(film: Path, seconds: float) -> NDArray[np.float32]:
     """Like `lipsmith.speech.mel.read_audio`, for the first `seconds` only, because films may be long. May be empty."""
     samples = islice(chain.from_iterable(stream_audio(film)), round(seconds * SAMPLE_RATE))
@@ -90,7 +111,7 @@ def read_beginning(film: Path, seconds: float) -> NDArray[np.float32]:
     return np.clip(wave, -1.0, 1.0, out=wave)
 
 
-def _common(a: Stretch, b: Stretch) -> tuple[Stretch, Stretch] | None:
-    low = max(a.first, b.first)
-    high = min(a.first + len(a), b.first + len(b))
-    return (a.between(low, high), b.between(low, high)) if high - low >= MIN_STRETCH_FRAMES else None
+def _halved(frame: Frame, half: Literal["left", "right"]) -> Frame:
+    middle = frame.image.shape[1] // 2
+    part = slice(0, middle) if half == "left" else slice(middle, 2 * middle)
+    return replace(frame, image=np.ascontiguousarray(frame.image[:, part]))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lipsmith.data.clips import load_clip, read_manifest, with_offset, write_manifest
 from lipsmith.errors import InputError
-from lipsmith.evaluation.films import find_face, pieces, read_beginning
+from lipsmith.evaluation.films import Film, find_face, pieces, read_beginning
 from lipsmith.evaluation.landmarks import Trial, load_trials, total
 from lipsmith.evaluation.metrics.judge import FPS, SpeechTrack, SyncJudge
 from lipsmith.evaluation.metrics.landmarks import correlation, inner_opening
@@ -77,7 +77,8 @@ def find_film_offset(video: Path, judge: SyncJudge, seconds: float = FILM_SECOND
     """Offset of the first `seconds` of a film with one face. Raises InputError if no face or no speech is found."""
     wave = read_beginning(video, seconds + _BEYOND)
     sound = SpeechTrack(mel_spectrogram(wave), wave)
-    distances = [judge.distances(piece.crops, piece.times, sound) for piece in pieces(video, find_face(video, seconds))]
+    film = Film(video)
+    distances = [judge.distances(piece.crops, piece.times, sound) for piece in pieces(film, find_face(film, seconds))]
     joined = np.concatenate(distances)
     if not np.isfinite(joined).any():
         raise InputError(f"{video}: picture and sound do not overlap; give a film that is longer than half a second")

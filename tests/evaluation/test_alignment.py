@@ -1,0 +1,176 @@
+"""Films of every shape that systems write are lined up with the real film: sizes, crops, drawings, heads, rates."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lipsmith.errors import InputError
+from lipsmith.evaluation.alignment import Alignment, align, follow, in_step
+from lipsmith.evaluation.films import Film, at_rate, find_face, pieces
+from lipsmith.face import FaceMesh
+from lipsmith.face.crop import apply, invert
+from lipsmith.face.landmarks import draw_sketches, select
+from lipsmith.face.stretches import Stretch
+from lipsmith.media import Frame, VideoWriter, read_frames
+from synthetic import Motion, face_at, make_film
+
+Picture = NDArray[np.uint8]
+SIDE = 256
+MESH = FaceMesh()
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("real") / "real.mp4"
+    return make_film(path, 0.8, size=(SIDE, SIDE), motion=Motion(turn=4))
+
+
+@pytest.fixture(scope="module")
+def images(real: Path) -> list[Picture]:
+    return [frame.image for frame in read_frames(real)]
+
+
+@pytest.fixture(scope="module")
+def stretches(real: Path) -> list[Stretch]:
+    return find_face(Film(real))
+
+
+def written(images: list[Picture], path: Path, fps: float = 25) -> Film:
+    height, width = images[0].shape[:2]
+    with VideoWriter(path, width, height, fps) as made:
+        for number, image in enumerate(images):
+            made.write(np.ascontiguousarray(image), number / fps)
+    return Film(path)
+
+
+def aligned(real: Path, film: Film) -> Alignment:
+    return align(Film(real), film, MESH)
+
+
+def difference(found: Alignment) -> float:
+    """Return the mean absolute difference of the middle of the crops, gray levels."""
+    both = (next(pieces(*each)).crops for each in ((found.real, found.ours), (found.generated, found.theirs)))
+    ours, theirs = (crops[:, 32:112, 32:96].astype(float) for crops in both)
+    assert ours.shape == theirs.shape
+    return float(np.abs(ours - theirs).mean())
+
+
+def turned(image: Picture, degrees: float, scale: float, right: float) -> Picture:
+    matrix = cv2.getRotationMatrix2D((SIDE / 2, SIDE / 2), degrees, scale)
+    matrix[0, 2] += right
+    return np.asarray(cv2.warpAffine(image, matrix, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+
+# What the systems write: half the size (Wav2Lip, EmoGen with --resize_factor 2), another square size (DiffDub).
+@pytest.mark.parametrize("side", [128, 320])
+def test_whole_frames_of_any_size_are_cropped_in_the_same_place(
+    side: int, real: Path, images: list[Picture], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = aligned(real, written([cv2.resize(image, (side, side)) for image in images], tmp_path / "made.mp4"))
+    expected = found.ours[0].transforms * np.array([SIDE / side, SIDE / side, 1])
+    np.testing.assert_allclose(found.theirs[0].transforms, expected)
+    assert difference(found) < 6
+    assert caplog.messages == []
+
+
+# PC-AVS: a square crop of its own, in which the head is larger, or a head that the system moves itself.
+HEADS = {
+    "crop": lambda image, number: cv2.resize(image[30:226, 30:226], (224, 224)),
+    "crop of another shape": lambda image, number: image[20:236, 50:206],
+    "moved": lambda image, number: turned(image, 3 * np.sin(number / 4), 0.9, 15),
+}
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_heads_elsewhere_are_cropped_at_their_own_face(
+    head: str, real: Path, images: list[Picture], tmp_path: Path
+) -> None:
+    changed = [np.asarray(HEADS[head](image, number), np.uint8) for number, image in enumerate(images)]
+    found = aligned(real, written(changed, tmp_path / "made.mp4"))
+    assert [len(stretch) for stretch in found.ours] == [len(stretch) for stretch in found.theirs] == [20]
+    assert difference(found) < 6
+
+
+def test_the_half_beside_a_drawing_is_measured(
+    real: Path, images: list[Picture], stretches: list[Stretch], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # IP_LAP: left of each frame the sketch of its face crop, enlarged to the frame's size.
+    sketches = draw_sketches(select(stretches[0].points), 128)
+    drawn = [cv2.resize(np.dstack([sketch] * 3), (SIDE, SIDE)) for sketch in sketches]
+    both = [np.hstack([left, right]) for left, right in zip(drawn, images, strict=True)]
+    found = aligned(real, written(both, tmp_path / "both.mp4"))
+    assert found.generated.half == "right"
+    assert difference(found) < 3
+    assert "right half is measured" in caplog.text
+
+
+def test_a_side_by_side_film_is_refused(real: Path, images: list[Picture], tmp_path: Path) -> None:
+    beside = written([np.hstack([image, image]) for image in images], tmp_path / "beside.mp4")
+    with pytest.raises(InputError, match="side-by-side"):
+        aligned(real, beside)
+
+
+def test_films_of_other_rates_are_matched_by_time(real: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    motion = Motion(turn=4)
+    fast = written([face_at(n / 50, (SIDE, SIDE), motion) for n in range(40)], tmp_path / "fast.mp4", 50)
+    found = aligned(real, fast)
+    assert (found.real.rate, found.generated.rate) == (None, Fraction(25))
+    assert len(found.ours[0]) == len(found.theirs[0]) == 20
+    assert difference(found) < 3
+    (told,) = caplog.messages
+    assert "25 and 50 frames a second (20 and 40 frames); frames are matched by time" in told
+
+
+def test_films_of_as_many_frames_are_matched_by_number(
+    real: Path, images: list[Picture], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    films = Film(real), written(images[:18], tmp_path / "made.mp4", 30)
+    assert in_step(*films) == films
+    (told,) = caplog.messages
+    assert "matched by number" in told
+
+
+def test_films_of_unequal_length_cause_a_warning(
+    real: Path, images: list[Picture], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    films = Film(real), written(images[:14], tmp_path / "short.mp4")
+    assert in_step(*films) == films
+    (told,) = caplog.messages
+    assert "(20 and 14 frames); only the common part" in told
+
+
+def test_at_a_lower_rate_the_nearest_frames_remain() -> None:
+    picture = np.zeros((1, 1, 3), np.uint8)
+    frames = [Frame(picture + number, number / 30, number) for number in range(7)]
+    kept = list(at_rate(frames, Fraction(25)))
+    assert [int(frame.image[0, 0, 0]) for frame in kept] == [0, 1, 2, 4, 5, 6]
+    assert [frame.index for frame in kept] == [0, 1, 2, 3, 4, 5]
+    assert [frame.time for frame in kept] == pytest.approx([0, 0.04, 0.08, 0.12, 0.16, 0.2])
+
+
+def test_a_moved_film_is_searched_once(
+    real: Path, images: list[Picture], stretches: list[Stretch], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = written(
+        [cv2.copyMakeBorder(image, 0, 0, 64, 64, cv2.BORDER_REPLICATE) for image in images], tmp_path / "w.mp4"
+    )
+    (whole,) = stretches
+    (own,) = find_face(film)
+    searched: list[Film] = []
+    monkeypatch.setattr("lipsmith.evaluation.alignment.find_face", lambda path: searched.append(path) or [own])
+    ours, theirs = follow((SIDE, SIDE), film, [whole.between(0, 10), whole.between(10, 20)], MESH)
+    assert [one.first for one in ours] == [one.first for one in theirs] == [0, 10]
+    assert searched == [film]
+    aside = in_film(theirs[0]) - in_film(ours[0])
+    np.testing.assert_allclose(aside.mean((0, 1)), [64, 0], atol=1.5)
+
+
+def in_film(stretch: Stretch) -> NDArray[np.float64]:
+    """Return the meshes `(F, 478, 2)` of a film, in its pixels."""
+    return apply(invert(stretch.transforms), stretch.points)
