@@ -20,7 +20,7 @@ from lipsmith.evaluation.baselines import Copy, Mean, Warp, landmark_flow, under
 from lipsmith.evaluation.metrics.judge import OwnJudge
 from lipsmith.evaluation.model_system import ModelSystem, _others
 from lipsmith.evaluation.protocols import choose_frames
-from lipsmith.evaluation.report import page, write_strip
+from lipsmith.evaluation.report import page, strip, write_strip
 from lipsmith.evaluation.run import Evaluation, Plan, evaluate, flat_figures
 from lipsmith.evaluation.scoring import Networks, Scorer, load_networks
 from lipsmith.evaluation.systems import REAL, ReconstructionTask
@@ -261,7 +261,10 @@ def test_the_command_writes_figures_and_a_report(
 ) -> None:
     monkeypatch.setenv("LIPSMITH_HOME", str(tmp_path))
     results, page = tmp_path / "r.json", tmp_path / "r.html"
+    films = data.parent / "source"
+    (films / "about.txt").write_text("The films <themselves>,\nwithout training.\n\nMore on them.\n")
     words = ["evaluate", str(data), "--json", str(results), "--markdown", str(tmp_path / "r.md")]
+    words += ["--outputs", f"theirs={films}"]
     assert main([*words, "--strips", str(tmp_path / "strips")]) == 0
     printed = capsys.readouterr()
     assert printed.out.splitlines() == [str(results), str(tmp_path / "r.md")]
@@ -270,12 +273,16 @@ def test_the_command_writes_figures_and_a_report(
     found = read_figures(results)
     assert found.figures["clips"] == 2
     assert {"copy.psnr", "warp.ssim", "mean.lip_lmd"} <= found.figures.keys()
+    assert found.figures["theirs.psnr"] > 36  # all that the clips' encoding has left
+    assert "theirs.fps" not in found.figures  # it was not generated here
+    assert found.settings["systems"] == ["real", "copy", "mean", "warp", "theirs"]
     assert "lpips_alex" in found.settings["missing"]
     assert main(["report", str(results), "-o", str(page)]) == 0
     text = page.read_text(encoding="utf-8")
     assert text.count("data:image/png;base64,") == 3
     assert "http" not in text.replace("https://github.com", "").replace("https://www.robots", "")
     assert "<script" not in text
+    assert "<dt>theirs</dt><dd>Films in source: The films &lt;themselves&gt;, without training.</dd>" in text
     assert main(["report", str(results), "-o", str(page)]) == 2
     assert main(["evaluate", str(data), "--strips", str(tmp_path / "strips")]) == 2
     (tmp_path / "strips").rename(tmp_path / "moved")
@@ -309,6 +316,15 @@ def test_unknown_curves_are_not_drawn() -> None:
     assert "nan" not in text
 
 
+def test_a_strip_has_a_row_for_every_system() -> None:
+    real, dark = np.full((9, 16, 16, 3), 200, np.uint8), np.zeros((9, 16, 16, 3), np.uint8)
+    rows = strip(real, {"a": dark, "b": real}).reshape(4, 16, 24 + 6 * 16, 3)
+    assert [int(row[:, 24:].max()) for row in rows[:3]] == [200, 0, 200]
+    assert (rows[3, :, 24:] == rows[3, 0, 24]).all()  # the last system has no error
+    assert all(row[:, :24].min() < 255 for row in rows)  # its name
+    assert len(strip(real, {"a": dark, "b": real}, is_truth=False)) == 3 * 16
+
+
 def test_clips_with_similar_names_have_separate_strips(tmp_path: Path) -> None:
     names = ("a/b_c", "a_b/c", "a/b/c", "a.b/c.d")
     pictures = [np.full((8, 8, 3), 40 * number, np.uint8) for number in range(len(names))]
@@ -334,6 +350,8 @@ def test_a_report_of_other_results_is_refused(tmp_path: Path) -> None:
         ("--model", "fast", "--variant", "fast=models/a"),
         ("--variant", "a=models/a", "a=models/b"),
         ("--model", "fast", "--table", "2", "--variant", "a=models/a"),
+        ("--outputs", "real=films", "--variant", "b=models/b"),
+        ("--variant", "a=models/a", "--outputs", "a=films"),
     ],
 )
 def test_systems_have_unique_names(data: Path, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
@@ -346,6 +364,8 @@ def test_systems_have_unique_names(data: Path, words: tuple[str, ...], capsys: p
     [
         (("--judge", "syncnet_v2"), "lipsmith score"),
         (("--protocol", "cross"), "need a model"),
+        (("--protocol", "cross", "--model", "fast", "--outputs", "a=films"), "lipsmith score"),
+        (("--outputs", "films"), "NAME=FOLDER"),
         (("--landmarks", "predicted"), "need a model"),
     ],
 )

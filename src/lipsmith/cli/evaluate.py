@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -37,6 +37,9 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
     variant: tuple[str, ...] = ()
     """More models as NAME=FOLDER: model folders, or runs of `train renderer`, such as ablations and compared systems.
     Runs render the landmarks that --model predicts."""
+    outputs: tuple[str, ...] = ()
+    """Films of other systems as NAME=FOLDER, made from the clips' sources and named as the clips. Clips that one of the
+    folders lacks are left out."""
     protocol: Literal["strict", "paper", "cross"] = "strict"
     """strict: references come from a clip's first half, and the second half is rebuilt. paper: as in IP_LAP, with
     neighboring frames among the references. cross: another person's speech."""
@@ -69,19 +72,24 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
             raise UsageError("--adapt needs --model, --protocol strict and --table 1")
         if self.adapt is not None and self.adapt <= 0:
             raise UsageError("--adapt must be above 0")
-        if any("=" not in variant for variant in self.variant):
-            raise UsageError("--variant needs NAME=FOLDER")
-        if self.variant and self.table != 1:
-            raise UsageError(f"--variant belongs to --table 1, not to --table {self.table}")
+        for option, values in (("--variant", self.variant), ("--outputs", self.outputs)):
+            if any("=" not in value for value in values):
+                raise UsageError(f"{option} needs NAME=FOLDER")
+            if values and self.table != 1:
+                raise UsageError(f"{option} belongs to --table 1, not to --table {self.table}")
+        if self.outputs and self.protocol == "cross":
+            raise UsageError("--outputs say the clips' own speech; compare films of other speech with `lipsmith score`")
         if not (self.model or self.variant) and (self.landmarks == "predicted" or self.protocol == "cross"):
             raise UsageError("predicted landmarks and the cross-driven protocol need a model: add --model NAME")
         require_wave(self.judge)
 
         from lipsmith.evaluation.systems import RESERVED
 
-        names = [*RESERVED, _plain(self), *(name for name, _ in _variants(self))]
+        names = [*RESERVED, _plain(self), *(name for name, _ in _pairs(self.variant + self.outputs))]
         if twice := [name for name in names if name and names.count(name) > 1]:
-            raise UsageError(f"two systems are named {twice[0]}; give --model and each --variant a unique name")
+            raise UsageError(
+                f"two systems are named {twice[0]}; give --model, each --variant and each of --outputs a unique name"
+            )
 
 
 def require_wave(judge: str) -> None:
@@ -97,7 +105,7 @@ def require_wave(judge: str) -> None:
 def run(options: Options) -> None:
     """Evaluate, print the table, write the files."""
     outputs = [path for path in (options.json, options.markdown, options.latex) if path]
-    inputs = (options.data, options.model, *(folder for _, folder in _variants(options)))
+    inputs = (options.data, options.model, *(folder for _, folder in _pairs(options.variant + options.outputs)))
     refuse_outputs(outputs, options.overwrite, inputs=inputs, folder=options.strips)
     evaluation, settings = _evaluate(options)
     _show(options, evaluation, settings)
@@ -105,9 +113,9 @@ def run(options: Options) -> None:
         console.result(path)
 
 
-def _variants(options: Options) -> list[list[str]]:
-    """Name and folder of each."""
-    return [variant.split("=", 1) for variant in options.variant]
+def _pairs(values: tuple[str, ...]) -> list[list[str]]:
+    """Name and folder of each NAME=FOLDER."""
+    return [value.split("=", 1) for value in values]
 
 
 def _evaluate(options: Options) -> tuple[Evaluation, dict[str, Any]]:
@@ -115,36 +123,42 @@ def _evaluate(options: Options) -> tuple[Evaluation, dict[str, Any]]:
 
     from lipsmith.adaptation.system import SHORTEST
     from lipsmith.evaluation.listening import split_phonemes
+    from lipsmith.evaluation.outputs import find_outputs, shown_by_all
     from lipsmith.evaluation.protocols import MIN_STRICT_SECONDS
-    from lipsmith.evaluation.run import Plan, evaluate
+    from lipsmith.evaluation.run import Plan, evaluate, long_clips
     from lipsmith.evaluation.scoring import CSIM_EVERY, VGG_EVERY, Scorer, load_networks
 
     if options.threads:
         torch.set_num_threads(options.threads)
-    systems = _systems(options)
+    shortest = SHORTEST if options.adapt else MIN_STRICT_SECONDS
+    records = long_clips(options.data, options.split, shortest)
+    outputs = [find_outputs(name, Path(folder), options.data, records) for name, folder in _pairs(options.outputs)]
+    shown = shown_by_all(outputs, records)
+    systems = _systems(options, outputs)
     scorer = Scorer(load_networks(options.judge), regions=options.side is not None)
     with console.progress("phonemes") as progress:
         said = split_phonemes(options.data, options.split, progress)
     speaker = _speaker(systems)
-    shortest = SHORTEST if options.adapt else MIN_STRICT_SECONDS
-    plan = Plan(options.data, options.split, options.protocol, options.landmarks, speaker, options.side, said, shortest)
+    plan = Plan(
+        options.data, options.split, options.protocol, options.landmarks, speaker, options.side, said, shortest, shown
+    )
     with console.progress("evaluating") as progress:
         found = evaluate(plan, systems, scorer, progress=progress, watch=_strips(options))
     judge = scorer.networks.judge
     settings = {
         "data": options.data, "model": options.model, "protocol": options.protocol, "split": options.split,
         "landmarks": "predicted" if plan.predicts else "true", "table": options.table, "side": options.side,
-        "adapt": options.adapt,
+        "adapt": options.adapt, "outputs": options.outputs or None,
         "judge": judge.name if judge else None,
         "frechet_features": "VGG-16, last convolution, mean over space", "vgg_every": VGG_EVERY,
         "csim_every": CSIM_EVERY,
-        "systems": list(found.totals), "plain": _plain(options), "intervals": found.intervals,
+        "systems": list(found.totals), "about": _about(options), "plain": _plain(options), "intervals": found.intervals,
         "missing": scorer.networks.missing, "strips": options.strips and options.strips.resolve(),
     }  # fmt: skip
     return found, settings
 
 
-def _systems(options: Options) -> list[System]:
+def _systems(options: Options, outputs: Sequence[System]) -> list[System]:
     from lipsmith.evaluation.baselines import Copy, Mean, Warp
     from lipsmith.evaluation.model_system import load_system
     from lipsmith.evaluation.run_systems import load_variant
@@ -157,14 +171,29 @@ def _systems(options: Options) -> list[System]:
         return [model(f"references_{count}", options.model, references=count) for count in (1, 5, 10, 25)]
     if options.model and options.table == 3:
         return [model(f"lips_{count}", options.model, lips=count) for count in (1, 3, 5)]
-    systems: list[System] = [Copy(), Mean(), Warp()]
-    for name, folder in _variants(options):
+    systems: list[System] = [Copy(), Mean(), Warp(), *outputs]
+    for name, folder in _pairs(options.variant):
         systems.append(load_variant(name, folder, options.device, options.threads or None))
     if options.model and options.side:
         systems.append(model(ENLARGED, options.model, detail=False))
     if options.model and options.adapt:
         systems.append(_adapted(options, options.model, options.adapt))
     return [*systems, model(_plain(options), options.model)] if options.model else systems
+
+
+def _about(options: Options) -> dict[str, str]:
+    """A sentence on each system, for `lipsmith report`."""
+    from lipsmith.evaluation.about import UNTRAINED, about_model, about_outputs
+    from lipsmith.evaluation.systems import ADAPTED, ENLARGED
+
+    about = dict(UNTRAINED) if options.table == 1 else {}
+    about |= {name: about_outputs(Path(folder)) for name, folder in _pairs(options.outputs)}
+    about |= {name: about_model(folder) for name, folder in _pairs(options.variant)}
+    if options.model:
+        plain = Path(options.model).resolve().name
+        about |= {ENLARGED: f"{plain} without the references' detail.", plain: about_model(options.model)}
+        about |= {ADAPTED: f"{plain}, adapted for {options.adapt} minutes to the first half of each clip."}
+    return about
 
 
 def _adapted(options: Options, model: str, minutes: float) -> System:
@@ -198,8 +227,7 @@ def _strips(options: Options) -> Callable[..., None] | None:
     folder = options.strips
 
     def watch(record: Any, shown: Any, outputs: dict[str, Any]) -> None:  # noqa: ANN401 - see run.Watcher
-        last = outputs[list(outputs)[-1]]
-        write_strip(folder, record.clip, strip(shown.crops, last, shown.is_truth))
+        write_strip(folder, record.clip, strip(shown.crops, outputs, shown.is_truth))
 
     return watch
 

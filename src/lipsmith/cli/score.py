@@ -86,10 +86,11 @@ def _score(options: Options, pairs: list[Pair]) -> tuple[Evaluation, list[tuple[
 def _watch(options: Options) -> Any:  # noqa: ANN401 - score.Watcher, whose module is imported later
     if options.strips is None:
         return None
+    from lipsmith.evaluation.film_pairs import SYSTEM
     from lipsmith.evaluation.report import strip, write_strip
 
     folder = options.strips
-    return lambda name, shown, made: write_strip(folder, name, strip(shown.crops, made, shown.is_truth))
+    return lambda name, shown, made: write_strip(folder, name, strip(shown.crops, {SYSTEM: made}, shown.is_truth))
 
 
 def _show(options: Options, evaluation: Evaluation, failed: list[tuple[str, str]], settings: dict[str, Any]) -> None:

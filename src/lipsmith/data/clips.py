@@ -49,6 +49,8 @@ class ClipRecord:
     """Share of the frames in which a face was detected, 0..1."""
     offset: float = 0.0
     """Seconds by which the speech lags the picture; loading corrects for it."""
+    start: float | None = None
+    """Seconds of the source before the clip; None if an earlier version prepared it."""
 
     def __post_init__(self) -> None:
         place = PurePosixPath(self.clip)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Final, Literal
 
 import numpy as np
@@ -79,7 +80,7 @@ def in_step(real: Film, generated: Film) -> tuple[Film, Film]:
     """
     a, b = real.info, generated.info
     counts = "" if a.frames is None or b.frames is None else f" ({a.frames} and {b.frames} frames)"
-    if abs(a.rate / b.rate - 1) <= _SAME:
+    if is_same_rate(a.rate, b.rate):
         if counts and abs((a.frames or 0) - (b.frames or 0)) > SPARE:
             _LOG.warning("%s and %s differ in length%s; only the common part is measured", a.path, b.path, counts)
         return real, generated
@@ -148,6 +149,11 @@ def sight(film: Film, stretches: list[Stretch], detector: FaceMesh) -> Sighting:
     ]
     seen = [distance for distance in distances if np.isfinite(distance)]
     return Sighting(len(seen), len(distances), float(np.median(seen)) if seen else np.inf)
+
+
+def is_same_rate(a: Fraction, b: Fraction) -> bool:
+    """Whether frames of the same number belong together at two rates."""
+    return abs(a / b - 1) <= _SAME
 
 
 def is_same_shape(a: tuple[int, int], b: tuple[int, int]) -> bool:

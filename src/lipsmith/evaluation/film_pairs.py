@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from lipsmith.errors import InputError, LipsmithError
 from lipsmith.evaluation.alignment import align
-from lipsmith.evaluation.films import Film, Piece, pieces
+from lipsmith.evaluation.films import Film, Piece, films_below, pieces
 from lipsmith.evaluation.listening import Listener
 from lipsmith.evaluation.metrics.articulation import (
     LipTrack,
@@ -31,7 +30,6 @@ from lipsmith.evaluation.sanity_checks import warn_other_speech
 from lipsmith.evaluation.scoring import RealStretch, Scorer
 from lipsmith.evaluation.systems import REAL
 from lipsmith.media import probe
-from lipsmith.media.suffixes import ANIMATIONS, FILMS, is_media
 from lipsmith.progress import Progress
 from lipsmith.speech.mel import MELS, mel_spectrogram, read_audio
 
@@ -64,7 +62,7 @@ def find_pairs(real: Path, generated: Path) -> list[Pair]:
         return [Pair(real.stem, real, generated)]
     if real.is_file() or generated.is_file():
         raise InputError(f"{real} and {generated}: give two films or two folders")
-    ours, theirs = _films(real), _films(generated)
+    ours, theirs = films_below(real), films_below(generated)
     common = sorted(ours.keys() & theirs.keys())
     for alone in sorted(ours.keys() ^ theirs.keys()):
         _LOG.warning("%s is skipped: only one of the folders has it", alone)
@@ -200,19 +198,3 @@ def _joined(rows: list[Row]) -> Row:
         sync = figures_of(np.array(joined["curve"], np.float64))
         joined |= {"lse_d": sync.lse_d, "lse_c": sync.lse_c, "offset": sync.offset}
     return joined
-
-
-def _films(folder: Path) -> dict[str, Path]:
-    """Films and animations below a folder, by path without suffix.
-
-    Of several that differ only in the suffix, the last by name is used; a film precedes an animation, which may be its
-    preview.
-    """
-    films: dict[str, Path] = {}
-    found = [path for path in folder.rglob("*") if is_media(path, FILMS | ANIMATIONS)]
-    for path in sorted(found, key=lambda path: (is_media(path, FILMS), path)):
-        name = unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())  # not as on a Mac
-        if name in films:
-            _LOG.warning("%s is skipped: %s has the same name", films[name], path)
-        films[name] = path
-    return films

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -16,12 +18,14 @@ from lipsmith.errors import InputError
 from lipsmith.face import MOST_FACES, FaceTracker
 from lipsmith.face.stretches import Stretch, crop_frames, main_face, track_shots
 from lipsmith.media import Frame, VideoInfo, probe, read_frames
+from lipsmith.media.suffixes import ANIMATIONS, FILMS, is_media
 from lipsmith.speech.mel import SAMPLE_RATE, stream_audio
 
 AT_ONCE: Final = 250
 """Frames in memory; longer stretches are split into pieces."""
 MIN_STRETCH_FRAMES: Final = 5
 _EPSILON: Final = 1e-6
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Film:
 
     path: Path
     rate: Fraction | None = None
-    """Frames a second, at most the film's own: of each time, the nearest frame. None for all frames."""
+    """Frames a second: for each time, the nearest frame. None for all frames."""
     half: Literal["left", "right"] | None = None
     """The half of the picture that counts; None for the whole."""
 
@@ -102,6 +106,22 @@ def pieces(film: Film, stretches: list[Stretch], size: int = 128) -> Iterator[Pi
             part = slice(place, place + len(images))
             yield Piece(np.stack(images), stretch.points[part], stretch.times[part])
             place += len(images)
+
+
+def films_below(folder: Path) -> dict[str, Path]:
+    """Films and animations below a folder, by path without suffix.
+
+    Of several that differ only in the suffix, the last by name is used; a film precedes an animation, which may be its
+    preview.
+    """
+    films: dict[str, Path] = {}
+    found = [path for path in folder.rglob("*") if is_media(path, FILMS | ANIMATIONS)]
+    for path in sorted(found, key=lambda path: (is_media(path, FILMS), path)):
+        name = unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())  # not as on a Mac
+        if name in films:
+            _LOG.warning("%s is skipped: %s has the same name", films[name], path)
+        films[name] = path
+    return films
 
 
 def read_beginning(film: Path, seconds: float) -> NDArray[np.float32]:

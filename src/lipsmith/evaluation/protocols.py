@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -47,6 +47,12 @@ def choose_frames(clip: PreparedClip, protocol: Protocol) -> FrameChoice | None:
         return None
     frames = np.arange(len(clip.times))
     return FrameChoice(frames, frames, choose_pool(clip.landmarks, None, paper_pool_size(len(frames))))
+
+
+def shown_frames(choice: FrameChoice, frames: int) -> FrameChoice | None:
+    """The same choice with the targets among the first `frames` frames only; None if fewer than 5 are left."""
+    targets = choice.targets[choice.targets < frames]
+    return replace(choice, targets=targets) if len(targets) >= _MIN_HALF else None
 
 
 def strict_frames(clip: PreparedClip) -> FrameChoice | None:

@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 
 from lipsmith.errors import InputError
 from lipsmith.evaluation.plots import colors, curves, per_identity
+from lipsmith.evaluation.systems import REAL
 from lipsmith.evaluation.tables import COLUMNS, Table, make_table
 from lipsmith.files import write_whole
 
 Row = Mapping[str, Any]
 
 STRIP_FRAMES: Final = 6
+_LABEL: Final = 15
+"""Characters in a line of a label."""
 _GAIN: Final = 4.0
 """Factor on errors in a strip, which would otherwise look black."""
 PLOTTED: Final = ("psnr", "lpips_alex", "lip_lmd", "lse_d")
@@ -31,21 +34,24 @@ th:first-child,td:first-child{text-align:left}
 svg{width:100%;max-width:720px;display:block}svg text{font-size:11px;fill:#4c566a}
 .grid{stroke:#dde1ea}.legend span{margin-right:1rem}.legend i{display:inline-block;width:.8em;height:.8em;
 margin-right:.35em;border-radius:2px}
-figure{margin:1rem 0}figure img{max-width:100%}figcaption,.note{color:#4c566a}
+dt{font-weight:600}dd{margin:0 0 .4rem}figure{margin:1rem 0}figure img{max-width:100%}figcaption,.note{color:#4c566a}
 """
 
 
-def strip(real: NDArray[np.uint8], generated: NDArray[np.uint8], is_truth: bool = True) -> NDArray[np.uint8]:
-    """Six frames spread over crops `(T, S, S, 3)`: a row of real, a row of generated pictures, a row of absolute
-    errors.
+def strip(
+    real: NDArray[np.uint8], systems: Mapping[str, NDArray[np.uint8]], is_truth: bool = True
+) -> NDArray[np.uint8]:
+    """Six frames spread over crops `(T, S, S, 3)`: a labeled row of real pictures, one of each system's, and one of the
+    absolute errors of the last system.
 
     The last row, amplified four times, is omitted if `real` is not the ground truth.
     """
     chosen = np.linspace(0, len(real) - 1, min(STRIP_FRAMES, len(real))).round().astype(int)
-    rows = [np.concatenate(list(crops[chosen]), axis=1) for crops in (real, generated)]
+    rows = {name: np.concatenate(list(crops[chosen]), axis=1) for name, crops in {REAL: real, **systems}.items()}
     if is_truth:
-        rows.append(_errors(rows[0], rows[1]))
-    return np.concatenate(rows)
+        last = next(reversed(rows))
+        rows[f"error of {last}"] = _errors(rows[REAL], rows[last])
+    return np.concatenate([np.concatenate([_label(name, len(row)), row], axis=1) for name, row in rows.items()])
 
 
 def write_strip(folder: Path, clip: str, image: NDArray[np.uint8]) -> Path:
@@ -83,6 +89,7 @@ def page(figures: Mapping[str, float], settings: Mapping[str, Any], rows: Sequen
 def _sections(figures: Mapping[str, float], settings: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[str]:
     totals = nested(figures, settings["systems"], settings.get("plain", ""))
     yield html_table(make_table("", totals, settings.get("intervals")))
+    yield from _about(settings)
     yield (
         '<p class="note">±: half of the 95 % interval of the mean, by bootstrap over identities. Lip-sync figures are '
         f"those of the judge <b>{escape(str(settings.get('judge') or 'none'))}</b> and compare with no other judge's. "
@@ -93,6 +100,14 @@ def _sections(figures: Mapping[str, float], settings: Mapping[str, Any], rows: S
     yield from _plots(settings["systems"], rows)
     yield from _strips(settings, rows)
     yield "<h2>Settings</h2>" + _settings(settings)
+
+
+def _about(settings: Mapping[str, Any]) -> Iterator[str]:
+    """What each system is and how it was trained."""
+    about = settings.get("about", {})
+    lines = [f"<dt>{escape(name)}</dt><dd>{escape(about[name])}</dd>" for name in settings["systems"] if name in about]
+    if lines:
+        yield f"<h2>Systems</h2><dl>{''.join(lines)}</dl>"
 
 
 def nested(figures: Mapping[str, float], systems: Sequence[str], plain: str) -> dict[str, dict[str, float]]:
@@ -158,7 +173,7 @@ def _picture(settings: Mapping[str, Any], row: Row) -> Path:
 
 
 def _strips(settings: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[str]:
-    """Film strips of the best, the median and the worst clip of the last system."""
+    """Film strips of all systems: the best, the median and the worst clip of the last system."""
     if not settings.get("strips"):
         return
     metric = "psnr" if any("psnr" in row for row in rows) else "lse_c"
@@ -166,11 +181,14 @@ def _strips(settings: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[str]:
     ranked = sorted(own, key=lambda row: -float(row[metric]))
     if not ranked:
         return
-    yield f"<h2>Film strips of {escape(settings['systems'][-1])}</h2>"
+    yield "<h2>Film strips</h2>"
     if not any(_picture(settings, row).is_file() for row in ranked):
         yield f'<p class="note">They are no longer in {escape(str(settings["strips"]))}.</p>'
         return
-    yield '<p class="note">Real; generated; absolute error, four times as bright.</p>'
+    yield (
+        f'<p class="note">Six frames of three clips, chosen by {escape(metric)} of '
+        f"{escape(settings['systems'][-1])}; its absolute error is four times as bright.</p>"
+    )
     for word, row in (("Best", ranked[0]), ("Median", ranked[len(ranked) // 2]), ("Worst", ranked[-1])):
         picture = _picture(settings, row)
         if picture.is_file():
@@ -183,7 +201,7 @@ def _strips(settings: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _settings(settings: Mapping[str, Any]) -> str:
-    hidden = {"intervals", "missing"}
+    hidden = {"intervals", "missing", "about"}
     items = [(key, value) for key, value in settings.items() if key not in hidden and value is not None]
     lines = "".join(f"<tr><td>{escape(key)}</td><td>{escape(str(value))}</td></tr>" for key, value in items)
     return f"<table>{lines}</table>"
@@ -191,6 +209,17 @@ def _settings(settings: Mapping[str, Any]) -> str:
 
 def _numbers(values: Sequence[float | None]) -> list[float]:
     return [np.nan if value is None else float(value) for value in values]
+
+
+def _label(name: str, height: int) -> NDArray[np.uint8]:
+    """The name of a row `(height, 1.5 * height, 3)`, on white; broken into lines of nine characters."""
+    label = np.full((height, height * 3 // 2, 3), 255, np.uint8)
+    size = height / 200
+    for number, start in enumerate(range(0, len(name), _LABEL)):
+        place = height // 16, height // 2 + round(42 * number * size)
+        line = name[start : start + _LABEL]
+        cv2.putText(label, line, place, cv2.FONT_HERSHEY_SIMPLEX, size, (29, 34, 48), 1, cv2.LINE_AA)
+    return label
 
 
 def _errors(real: NDArray[np.uint8], generated: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -16,7 +16,8 @@ from lipsmith.errors import InputError, UsageError
 from lipsmith.evaluation.metrics.articulation import closeness
 from lipsmith.evaluation.metrics.judge import SpeechTrack
 from lipsmith.evaluation.model_system import ModelSystem, resized
-from lipsmith.evaluation.protocols import MIN_STRICT_SECONDS, FrameChoice, Protocol, choose_frames
+from lipsmith.evaluation.outputs import Outputs
+from lipsmith.evaluation.protocols import MIN_STRICT_SECONDS, FrameChoice, Protocol, choose_frames, shown_frames
 from lipsmith.evaluation.scoring import RealStretch, Scorer
 from lipsmith.evaluation.systems import REAL, ReconstructionTask, System
 from lipsmith.evaluation.totals import Row, intervals, totals
@@ -35,6 +36,11 @@ class Evaluation:
     rows: list[Row]
     totals: dict[str, dict[str, float]]
     intervals: dict[str, dict[str, tuple[float, float]]]
+
+
+def long_clips(data: Path, split: str, shortest: float) -> list[ClipRecord]:
+    """The clips of a split that last `shortest` seconds."""
+    return [record for record in read_manifest(data, split) if record.seconds >= shortest]
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,8 @@ class Plan:
     """What is said in the clips, by clip, for closures."""
     shortest: float = MIN_STRICT_SECONDS
     """Minimum seconds of the clips."""
+    shown: Mapping[str, int] | None = None
+    """How many frames of each clip the films of other systems show; other clips are left out. None: no such films."""
 
     def __post_init__(self) -> None:
         if self.predicts and self.speaker is None:
@@ -66,6 +74,11 @@ class Plan:
     def predicts(self) -> bool:
         """Whether landmarks come from the speech."""
         return self.landmarks == "predicted" or self.protocol == "cross"
+
+    def records(self) -> list[ClipRecord]:
+        """The clips to measure. Raises InputError if there are no prepared clips of the split."""
+        records = long_clips(self.data, self.split, self.shortest)
+        return records if self.shown is None else [record for record in records if record.clip in self.shown]
 
 
 def evaluate(
@@ -80,7 +93,7 @@ def evaluate(
 
     `watch` receives each clip's real and generated crops. Raises InputError where no clip is long enough.
     """
-    records = [record for record in read_manifest(plan.data, plan.split) if record.seconds >= plan.shortest]
+    records = plan.records()
     rows: list[Row] = []
     for number, (record, shown, task) in enumerate(_tasks(plan, records)):
         if task is not None and shown is not None:
@@ -125,6 +138,8 @@ def _tasks(
     for record in records:
         clip = _shrunk(load_clip(plan.data, record), plan.side)
         chosen = choose_frames(clip, plan.protocol)
+        if chosen is not None and plan.shown is not None:
+            chosen = shown_frames(chosen, plan.shown[record.clip])
         if chosen is None:
             yield record, None, None
             continue
@@ -193,11 +208,12 @@ def _stranger(records: Sequence[ClipRecord], record: ClipRecord) -> ClipRecord:
 def _outputs(
     systems: Sequence[System], task: ReconstructionTask
 ) -> tuple[dict[str, NDArray[np.uint8]], dict[str, float]]:
-    """Every system's crops, and its frames a second."""
+    """Every system's crops, and the frames a second of those that run here."""
     outputs: dict[str, Any] = {}
     speeds: dict[str, float] = {}
     for system in systems:
         began = time.perf_counter()
         outputs[system.name] = system.reconstruct(task)
-        speeds[system.name] = len(task.targets) / (time.perf_counter() - began)
+        if not isinstance(system, Outputs):
+            speeds[system.name] = len(task.targets) / (time.perf_counter() - began)
     return outputs, speeds

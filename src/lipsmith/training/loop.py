@@ -60,6 +60,7 @@ def fit(task: Task[Any], settings: Settings, progress: Progress = lambda done, t
     torch.set_float32_matmul_precision("high")
     loaded = task.load(settings.data, fabric.device)
     state, ignored = _begin(fabric, task, settings)
+    state.footage = loaded
     log = Log(settings.out if fabric.is_global_zero else None, state.step)
     log.say(f"{loaded}; from step {state.step}{ignored}")
     if state.start is not None and state.step == 0:
@@ -129,6 +130,7 @@ class State:
         torch.manual_seed(config.seed + fabric.global_rank)
         self.step, self.validated = 0, 0
         self.best: dict[str, float] = {}
+        self.footage = ""
 
     @property
     def done(self) -> float:
@@ -225,7 +227,8 @@ def _validate(fabric: Fabric, task: Task[Any], state: State, log: Log, out: Path
         if figures[task.best_by] > state.best.get(task.best_by, -math.inf):
             state.best = figures | {"step": float(state.step)}
             training = asdict(task.config) | {"start": state.start}
-            task.save(out, state.ema.module, {"training": training, "validation": state.best})
+            card = {"training": training, "validation": state.best, "footage": state.footage}
+            task.save(out, state.ema.module, card)
     state.best, state.validated = fabric.broadcast(state.best), state.step
 
 

@@ -127,6 +127,7 @@ class Preparation:
             fps=round(self._fps, 4),
             seconds=round(seconds, 3),
             tracked=round(float(stretch.seen.mean()), 4),
+            start=round(start, 4),
         )
 
     def _write_crops(self, writer: ClipWriter, stretch: Stretch) -> None:

@@ -46,7 +46,8 @@ class PictureTask(Task[Batch]):
     def load(self, data: Path, device: torch.device) -> str:
         """Load frames of `train`, fixed batches of `val`, and the judges. Raises InputError if clips are too short."""
         neighbours = self.config.model.neighbours
-        self.footage = self.footage_class(data, read_manifest(data, "train"), neighbours, device)
+        records = read_manifest(data, "train")
+        self.footage = self.footage_class(data, records, neighbours, device)
         held_out = Footage(data, read_manifest(data, "val"), neighbours, device)
         self.trials = list(fixed_batches(held_out, self.config))
         if not self.trials:
@@ -55,7 +56,8 @@ class PictureTask(Task[Batch]):
             )
         self.precision = mixed_precision(device)
         self.load_judges(device)
-        return f"{len(self.footage.images)} frames, {len(self.trials)} clips to validate on"
+        people = len({record.identity for record in records})
+        return f"{len(self.footage.images)} frames of {people} people, {len(self.trials)} clips to validate on"
 
     def load_judges(self, device: torch.device) -> None:
         """Load the frozen networks of the loss."""

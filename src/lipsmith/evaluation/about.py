@@ -1,0 +1,84 @@
+"""One sentence on each row of a table: what the system is, what it was trained on and for how long."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from lipsmith.evaluation.run_systems import CARD
+from lipsmith.evaluation.systems import COPY, MEAN, REAL, WARP
+from lipsmith.inference.model_folder import find_model
+
+NOTE: Final = "about.txt"
+"""File in a folder of outputs whose first paragraph describes the system."""
+UNTRAINED: Final = {
+    REAL: "The film itself.",
+    COPY: "No training: the lower half of the nearest allowed frame.",
+    MEAN: "No training: the mean of the reference pool.",
+    WARP: "No training: the mean of the three nearest allowed frames, warped by landmarks.",
+}
+_LOG: Final = "log.jsonl"
+_RECORD: Final = "training.json"
+_WORDS: Final = {"landmarks": "landmark generator", "renderer": "renderer"}
+
+
+def about_outputs(folder: Path) -> str:
+    """What `about.txt` in a folder of films says."""
+    note = folder / NOTE
+    if note.is_file() and (text := note.read_text(encoding="utf-8", errors="replace").strip()):
+        return f"Films in {folder.name}: {' '.join(text.split(chr(10) * 2)[0].split())}"
+    return f"Films in {folder.name}; training unknown (describe it in {NOTE} there)."
+
+
+def about_model(source: str) -> str:
+    """How the training run in the folder `source`, or the model of that name or folder, was trained."""
+    if (Path(source) / CARD).is_file():
+        return _about_run(Path(source))
+    folder = find_model(source).path
+    parts = _read(folder / _RECORD)
+    known = [f"{word}: {_begun(parts[name])}" for name, word in _WORDS.items() if name in parts]
+    return f"Last training of its {'; of its '.join(known)}." if known else "Training unknown."
+
+
+def _about_run(run: Path) -> str:
+    """From the card and the log of a run of `train renderer`."""
+    card = _read(run / CARD)
+    training = card.get("training", {})
+    system = training.get("system", "our renderer")
+    steps, minutes = _end(run / _LOG)
+    samples = training.get("clips", 0) * training.get("targets", 0)
+    spent = f"{minutes:.0f} minutes, {steps:,} steps of {samples} pictures ({steps * samples:,} in all)"
+    best = card.get("validation", {}).get("step", steps)
+    start = f", begun with {training['start']}" if training.get("start") else ""
+    footage = f" on {card['footage']}" if card.get("footage") else ""
+    return f"{system}, trained for {spent}{footage}{start}; weights of step {best:,.0f}."
+
+
+def _begun(part: Mapping[str, Any]) -> str:
+    training = part.get("training", {})
+    minutes, start = training.get("minutes"), training.get("start")
+    spent = f"{minutes:g} minutes" if minutes else f"{training.get('steps', 0):,} steps"
+    footage = f" on {part['footage']}" if part.get("footage") else ""
+    return spent + footage + (f", begun with {start}" if start else "")
+
+
+def _end(log: Path) -> tuple[int, float]:
+    """Steps and minutes of the last entry of a log; zero without one."""
+    lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
+    for line in reversed(lines):
+        try:
+            row = json.loads(line)
+            return int(row["step"]), float(row["minutes"])
+        except (ValueError, KeyError):  # a crash may leave a truncated line
+            continue
+    return 0, 0.0
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,32 @@
+"""What is said of each row of a table."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from lipsmith.evaluation.about import about_model, about_outputs
+
+
+def test_a_run_is_described_by_its_card_and_log(tmp_path: Path) -> None:
+    training = {"system": "iplap", "clips": 3, "targets": 4, "minutes": 90, "start": None}
+    card = {"training": training, "validation": {"step": 900.0}, "footage": "500 frames of 7 people"}
+    (tmp_path / "renderer.json").write_text(json.dumps(card))
+    (tmp_path / "log.jsonl").write_text('{"step": 500, "minutes": 44}\n{"step": 1000, "minutes": 88.2}\n{"step": 1')
+    assert about_model(str(tmp_path)) == (
+        "iplap, trained for 88 minutes, 1,000 steps of 12 pictures (12,000 in all) on 500 frames of 7 people; "
+        "weights of step 900."
+    )
+
+
+def test_the_shipped_model_is_described() -> None:
+    assert about_model("fast") == (
+        "Last training of its landmark generator: 21 minutes, begun with runs/first; "
+        "of its renderer: 25 minutes, begun with fast."
+    )
+
+
+def test_films_are_described_by_a_note_beside_them(tmp_path: Path) -> None:
+    assert "training unknown" in about_outputs(tmp_path)
+    (tmp_path / "about.txt").write_text("Wav2Lip + GAN,\n  LRS2, 29 h.\n\nMade in May.")
+    assert about_outputs(tmp_path) == f"Films in {tmp_path.name}: Wav2Lip + GAN, LRS2, 29 h."

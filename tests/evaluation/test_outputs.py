@@ -1,0 +1,156 @@
+"""Folders of films as rows of Table 1: which film belongs to which clip, and the crops in it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lipsmith.data.clips import ClipRecord, load_clip, read_manifest, write_manifest
+from lipsmith.data.prepare import prepare
+from lipsmith.errors import InputError
+from lipsmith.evaluation.outputs import _place, find_outputs, shown_by_all
+from lipsmith.evaluation.protocols import choose_frames
+from lipsmith.evaluation.run import Plan, _task
+from lipsmith.evaluation.systems import ReconstructionTask
+from lipsmith.media import VideoWriter, read_frames
+from synthetic import Motion, make_film, speech
+
+SIZE = 64
+Picture = NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One prepared clip, which begins 0.4 s after its source does."""
+    root = tmp_path_factory.mktemp("outputs")
+    (root / "source").mkdir()
+    shown = make_film(root / "shown.mp4", 2.2, size=(256, 256), motion=Motion(turn=4), audio=speech(2.2))
+    images = [np.zeros((256, 256, 3), np.uint8)] * 10 + [frame.image for frame in read_frames(shown)]
+    written(images, root / "source" / "anna_1.mp4", sound=speech(2.6))
+    prepare([root / "source"], root / "data", size=SIZE, workers=1)
+    return root / "data"
+
+
+@pytest.fixture(scope="module")
+def record(data: Path) -> ClipRecord:
+    (record,) = read_manifest(data)
+    return record
+
+
+@pytest.fixture(scope="module")
+def images(record: ClipRecord) -> list[Picture]:
+    return [frame.image for frame in read_frames(record.source)]
+
+
+def written(images: list[Picture], path: Path, fps: float = 25, sound: NDArray[np.float32] | None = None) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    height, width = images[0].shape[:2]
+    with VideoWriter(path, width, height, fps, audio=sound, audio_rate=16000) as made:
+        for number, image in enumerate(images):
+            made.write(np.ascontiguousarray(image), number / fps)
+    return path
+
+
+def asked(data: Path, record: ClipRecord) -> tuple[ReconstructionTask, Picture]:
+    """Return the task of a clip and its solution."""
+    clip = load_clip(data, record)
+    chosen = choose_frames(clip, "strict")
+    assert chosen is not None
+    assert clip.images is not None
+    plan = Plan(data, record.split, "strict", "true", None)
+    return _task(plan, clip, chosen, clip.mel, clip.times), clip.images[chosen.targets]
+
+
+def twice(images: list[Picture]) -> list[Picture]:
+    return [image for image in images for _ in range(2)]
+
+
+@pytest.mark.parametrize(
+    ("change", "fps"),
+    [
+        (lambda images: [cv2.resize(image, (160, 160)) for image in images], 25),
+        (lambda images: [image[20:236, 20:236] for image in images], 25),
+        (twice, 50),
+    ],
+    ids=["other size", "crop", "other rate"],
+)
+def test_the_crops_of_a_film_are_those_of_the_clip(
+    change: object, fps: float, data: Path, record: ClipRecord, images: list[Picture], tmp_path: Path
+) -> None:
+    assert callable(change)
+    assert record.start == pytest.approx(0.4)
+    written(change(images), tmp_path / "anna_1.mp4", fps)
+    outputs = find_outputs("theirs", tmp_path, data, [record])
+    task, truth = asked(data, record)
+    crops = outputs.reconstruct(task)
+    assert crops.shape == truth.shape
+    assert outputs.frames(record.clip) == record.frames
+    assert np.abs(crops[:, 16:56, 16:48].astype(float) - truth[:, 16:56, 16:48]).mean() < 6
+
+
+def clip(name: str, source: str, start: float | None = 0.0) -> ClipRecord:
+    return ClipRecord(name, "test", "a", source, 60, 25.0, 2.4, 1.0, start=start)
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "films", "expected"),
+    [
+        ("test/a/a_1", 0.0, ["a_1", "b_1"], "a_1"),
+        ("test/a/a_1", 0.0, ["a_1", "a/a_1"], "a/a_1"),
+        ("test/a/a_1", 0.0, ["a_1", "test/a/a_1"], "test/a/a_1"),
+        ("test/a/a_1+2", 3.2, ["a_1"], "a_1"),
+        ("test/a/a_1+2", None, ["a_1"], None),
+        ("test/a/a_1", 0.0, ["a 1"], "a 1"),
+        ("test/a/a_1", 0.0, ["b/a_1"], None),
+    ],
+)
+def test_films_are_found_by_the_name_of_the_clip_or_its_source(
+    name: str, start: float | None, films: list[str], expected: str | None
+) -> None:
+    found = {film: Path(film) for film in films}
+    assert _place(clip(name, "films/a 1.mp4", start), found) == expected
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Path:
+    """A manifest of three clips, and films of `a` and `b` and of nobody."""
+    write_manifest(tmp_path, [clip(f"test/{name}/{name}_1", f"{name}_1.mp4") for name in "abc"])
+    black = [np.zeros((16, 16, 3), np.uint8)] * 60
+    written(black, tmp_path / "some" / "a_1.mp4")
+    written(black[:40], tmp_path / "some" / "b_1.mp4")
+    written(black[:1], tmp_path / "some" / "x_1.mp4")
+    written(black[:1], tmp_path / "other" / "c_1.mp4")
+    return tmp_path
+
+
+def test_clips_without_a_film_are_left_out_and_films_without_a_clip_ignored(
+    plain: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    records = read_manifest(plain)
+    some = find_outputs("some", plain / "some", plain, records)
+    assert shown_by_all([some], records) == {"test/a/a_1": 60, "test/b/b_1": 40}
+    assert caplog.messages == [
+        "some: 1 films belong to no clip and are ignored: x_1",
+        "some has no film of 1 of 3 clips, which are left out for all systems: test/c/c_1",
+        "some: 1 films end before their clips: test/b/b_1",
+    ]
+    assert shown_by_all([], records) is None
+    other = find_outputs("other", plain / "other", plain, records)
+    with pytest.raises(InputError, match="some, other: no clip has a film of each"):
+        shown_by_all([some, other], records)
+
+
+def test_a_folder_without_fitting_films_is_refused(plain: Path) -> None:
+    records = read_manifest(plain)
+    with pytest.raises(InputError, match="no such folder"):
+        find_outputs("some", plain / "missing", plain, records)
+    with pytest.raises(InputError, match=r"no film is named like a clip, for example a_1"):
+        find_outputs("other", plain / "other", plain, records[:2])
+    same = [replace(records[0], clip="test/b/a_1", source="b.mp4"), records[0]]
+    with pytest.raises(InputError, match=r"a_1 may be a film of b\.mp4 or of a_1\.mp4; name it as the clip"):
+        find_outputs("some", plain / "some", plain, same)
