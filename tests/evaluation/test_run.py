@@ -274,7 +274,8 @@ def test_the_command_writes_figures_and_a_report(
     assert found.figures["clips"] == 2
     assert {"copy.psnr", "warp.ssim", "mean.lip_lmd"} <= found.figures.keys()
     assert found.figures["theirs.psnr"] > 36  # all that the clips' encoding has left
-    assert "theirs.fps" not in found.figures  # it was not generated here
+    assert {"theirs.fps", "theirs.obedience.width_rest"}.isdisjoint(found.figures)  # it was not generated here
+    assert "warp.obedience.width_rest" in found.figures
     assert found.settings["systems"] == ["real", "copy", "mean", "warp", "theirs"]
     assert "lpips_alex" in found.settings["missing"]
     assert main(["report", str(results), "-o", str(page)]) == 0

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import Final, Literal
@@ -38,7 +39,7 @@ class Film:
     half: Literal["left", "right"] | None = None
     """The half of the picture that counts; None for the whole."""
 
-    @property
+    @cached_property
     def info(self) -> VideoInfo:
         """Properties of the whole file."""
         return probe(self.path)

@@ -15,6 +15,7 @@ from lipsmith.data.clips import ClipRecord, PreparedClip, load_clip, load_mesh, 
 from lipsmith.errors import InputError, UsageError
 from lipsmith.evaluation.metrics.articulation import closeness
 from lipsmith.evaluation.metrics.judge import SpeechTrack
+from lipsmith.evaluation.metrics.obedience import OBEDIENCE
 from lipsmith.evaluation.model_system import ModelSystem, resized
 from lipsmith.evaluation.outputs import Outputs
 from lipsmith.evaluation.protocols import MIN_STRICT_SECONDS, FrameChoice, Protocol, choose_frames, shown_frames
@@ -94,14 +95,16 @@ def evaluate(
     `watch` receives each clip's real and generated crops. Raises InputError where no clip is long enough.
     """
     records = plan.records()
+    unasked = {system.name for system in systems if isinstance(system, Outputs)}  # their landmarks are unknown
     rows: list[Row] = []
     for number, (record, shown, task) in enumerate(_tasks(plan, records)):
         if task is not None and shown is not None:
             outputs, speeds = _outputs(systems, task)
             found = scorer.score(shown, outputs)
             for name, row in found.items():
+                kept = _without_obedience(row) if name in unasked else row
                 speed = {"fps": speeds[name]} if name in speeds else {}
-                rows.append({"clip": record.clip, "identity": record.identity, "system": name, **row, **speed})
+                rows.append({"clip": record.clip, "identity": record.identity, "system": name, **kept, **speed})
             if watch:
                 watch(record, shown, outputs)
         if progress:
@@ -109,6 +112,10 @@ def evaluate(
     if not rows:
         raise InputError(f"{plan.data}: no clip of {plan.split} lasts {plan.shortest:g} s; prepare longer footage")
     return summary(rows, [REAL, *(system.name for system in systems)], scorer)
+
+
+def _without_obedience(row: Row) -> Row:
+    return {figure: value for figure, value in row.items() if not figure.startswith(OBEDIENCE)}
 
 
 def summary(rows: list[Row], names: Sequence[str], scorer: Scorer) -> Evaluation:

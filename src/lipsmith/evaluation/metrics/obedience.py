@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from lipsmith.evaluation.metrics.landmarks import CROP_SIDE, STILL
 from lipsmith.face.landmarks import INNER_LIP, OUTER_LIP
 
+OBEDIENCE: Final = "obedience."
+"""Beginning of the names of the figures."""
 SHUT: Final = 1.0
 """Opening in pixels at 128 below which lips touch in the picture."""
 _LIPS: Final = OUTER_LIP + INNER_LIP
