@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 TILE = 64
 
 
-def tiled_heic(path: Path, image: NDArray[np.uint8]) -> Path:
-    """Write `image` (128, 128, 3) as four tiles."""
+def tiled_heic(path: Path, image: NDArray[np.uint8], primaries: int = 1, transfer: int = 13) -> Path:
+    """Write `image` (128, 128, 3) as four tiles that declare these color code points."""
     corners = [(y, x) for y in (0, TILE) for x in (0, TILE)]
     written = [_tile(path, image[y : y + TILE, x : x + TILE]) for y, x in corners]
     config, tiles = written[0][0], tuple(data for _, data in written)
     head = _box(b"ftyp", b"heic", struct.pack(">I", 0), b"mif1heic")
-    meta = _meta(len(head) + len(_meta(0, config, tiles)) + 8, config, tiles)
+    colors = _box(b"colr", b"nclx" + struct.pack(">HHHB", primaries, transfer, 6, 0))
+    meta = _meta(len(head) + len(_meta(0, config, tiles, colors)) + 8, config, tiles, colors)
     path.write_bytes(head + meta + _box(b"mdat", *tiles))
     return path
 
@@ -51,7 +52,7 @@ def _content(data: bytes, kind: bytes) -> bytes:
     return data[at + 4 : at - 4 + struct.unpack(">I", data[at - 4 : at])[0]]
 
 
-def _meta(at: int, config: bytes, tiles: tuple[bytes, ...]) -> bytes:
+def _meta(at: int, config: bytes, tiles: tuple[bytes, ...], colors: bytes) -> bytes:
     def entry(number: int, kind: bytes, hidden: int) -> bytes:
         return _full(b"infe", 2, hidden, struct.pack(">HH4s", number, 0, kind), b"\0")
 
@@ -63,7 +64,9 @@ def _meta(at: int, config: bytes, tiles: tuple[bytes, ...]) -> bytes:
     items += struct.pack(">HHHHII", 5, 1, 0, 1, 0, len(grid))
     entries = [entry(number, b"hvc1", 1) for number in range(1, 5)] + [entry(5, b"grid", 0)]
     sizes = [_full(b"ispe", 0, 0, struct.pack(">II", side, side)) for side in (TILE, 2 * TILE)]
-    owned = [struct.pack(">HBBB", number, 2, 0x81, 2) for number in range(1, 5)] + [struct.pack(">HBB", 5, 1, 3)]
+    owned = [struct.pack(">HBBBB", number, 3, 0x81, 2, 4) for number in range(1, 5)]
+    owned.append(struct.pack(">HBBB", 5, 2, 3, 4))
+    properties = _box(b"ipco", _box(b"hvcC", config), *sizes, colors)
     return _full(
         b"meta",
         0,
@@ -73,6 +76,6 @@ def _meta(at: int, config: bytes, tiles: tuple[bytes, ...]) -> bytes:
         _full(b"iloc", 1, 0, struct.pack(">BBH", 0x44, 0, 5), items),
         _full(b"iinf", 0, 0, struct.pack(">H", 5), *entries),
         _full(b"iref", 0, 0, _box(b"dimg", struct.pack(">HH4H", 5, 4, 1, 2, 3, 4))),
-        _box(b"iprp", _box(b"ipco", _box(b"hvcC", config), *sizes), _full(b"ipma", 0, 0, struct.pack(">I", 5), *owned)),
+        _box(b"iprp", properties, _full(b"ipma", 0, 0, struct.pack(">I", 5), *owned)),
         _box(b"idat", grid),
     )

@@ -103,6 +103,17 @@ def test_transparency_in_an_animation_becomes_white(tmp_path: Path) -> None:
     assert "transparent" in " ".join(probe(tmp_path / "a.gif").remarks)
 
 
+def test_the_film_in_an_animated_avif_is_used(tmp_path: Path) -> None:
+    """Beside it stands a still picture, which is also marked as default."""
+    levels = (60, 120, 180)
+    images = [Image.fromarray(picture(64, 48, level)) for level in levels]
+    images[0].save(tmp_path / "a.avif", save_all=True, append_images=images[1:], duration=100)
+    frames = list(read_frames(tmp_path / "a.avif"))
+    assert [frame.time for frame in frames] == pytest.approx([0, 0.1, 0.2])
+    assert [int(frame.image[47, 63, 2]) for frame in frames] == pytest.approx([30, 90, 150], abs=8)
+    assert (probe(tmp_path / "a.avif").is_still, probe(tmp_path / "a.avif").remarks) == (False, ())
+
+
 @pytest.mark.parametrize("suffix", [".mkv", ".mov", ".mp4"])
 def test_the_default_video_stream_is_used(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,13 +13,15 @@ import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, PngImagePlugin
 
 from heic_samples import tiled_heic
+from lipsmith.dubbing.array_source import ArraySource
 from lipsmith.errors import InputError
-from lipsmith.media import probe, read_frames
+from lipsmith.media import pictures, probe, read_frames
 from video_samples import film, picture
 
+Chunks = Sequence[tuple[bytes, bytes]]
 # ProPhoto RGB (ISO 22028-2): gamma 1.8 and primaries, as XYZ of D50, far outside those of sRGB.
 WHITE, RED, GREEN, BLUE = (0.9642, 1, 0.8249), (0.7977, 0.2880, 0), (0.1352, 0.7119, 0), (0.0313, 0.0001, 0.8249)
 
@@ -61,6 +65,64 @@ def test_a_color_profile_is_applied(tmp_path: Path, suffix: str) -> None:
     assert np.abs(shown(tmp_path / f"a{suffix}") - np.asarray(plain)).mean() < 3
 
 
+TO_P3 = np.array([[0.8225, 0.1775, 0], [0.0332, 0.9668, 0], [0.0171, 0.0724, 0.9105]])  # linear light of BT.709
+
+
+def display_p3(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    linear = np.where(image <= 10, image / 255 / 12.92, ((image / 255 + 0.055) / 1.055) ** 2.4) @ TO_P3.T
+    coded = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return np.round(255 * coded).astype(np.uint8)
+
+
+def png(path: Path, image: NDArray[np.uint8], before: Chunks = (), after: Chunks = ()) -> Path:
+    """Write chunks before and after the pixels, which Pillow cannot write."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", *image.shape[1::-1], 8, 2, 0, 0, 0))
+    body = zlib.compress(b"".join(b"\0" + row.tobytes() for row in image))
+    parts = [(b"IDAT", body), *after, (b"IEND", b"")]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + head + b"".join(chunk(*part) for part in (*before, *parts)))
+    return path
+
+
+def test_colors_that_are_declared_without_a_profile_are_converted(tmp_path: Path) -> None:
+    image = picture(128, 128)
+    p3 = png(tmp_path / "a.png", display_p3(image), [(b"cICP", bytes([12, 13, 0, 1]))])
+    assert np.abs(shown(p3) - image).mean() < 1
+    assert np.abs(shown(tiled_heic(tmp_path / "a.heic", display_p3(image), 12)) - image).mean() < 2
+
+
+def test_an_hdr_picture_is_tone_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As frames of a film are; that takes seconds and is tested there."""
+    declared = []
+
+    def to_rgb(frame: av.VideoFrame) -> NDArray[np.uint8]:
+        declared.append((frame.color_primaries, frame.color_trc))
+        return np.full((frame.height, frame.width, 3), 90, np.uint8)
+
+    monkeypatch.setattr(pictures, "FrameToRGB", lambda: to_rgb)
+    path = png(tmp_path / "a.png", picture(64, 48), [(b"cICP", bytes([9, 16, 0, 1]))])
+    assert shown(path).max() == 90
+    assert set(declared) == {(9, 16)}
+    assert "is HDR (PQ)" in " ".join(probe(path).remarks)
+
+
+def test_pillow_images_are_shown_as_their_files(tmp_path: Path) -> None:
+    image, wide = Image.fromarray(picture(64, 48)), wide_gamut()
+    converted = ImageCms.profileToProfile(image, ImageCms.createProfile("sRGB"), io.BytesIO(wide), outputMode="RGB")
+    assert converted is not None
+    exif = Image.Exif()
+    exif[0x112] = 6
+    converted.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "a.png", icc_profile=wide, exif=exif)
+    with Image.open(tmp_path / "a.png") as opened:
+        (frame,) = ArraySource([opened], 25).frames()
+    assert np.abs(np.asarray(frame.image).astype(int) - np.asarray(image)).mean() < 1
+    (frame,) = ArraySource([Image.new("RGBA", (8, 8), (0, 0, 0, 0))], 25).frames()
+    assert np.asarray(frame.image).min() == 255
+
+
 def test_an_invalid_color_profile_is_ignored(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     Image.fromarray(picture(64, 48)).save(tmp_path / "a.png", icc_profile=b"none")
     assert np.array_equal(shown(tmp_path / "a.png"), picture(64, 48))
@@ -98,6 +160,12 @@ def exif_with_a_maker_note() -> bytes:
     exif = b"MM\0*" + struct.pack(">IHHHIHH", 8, 2, 0x112, 3, 1, 6, 0) + struct.pack(">HHII", 0x8769, 4, 1, 38)
     exif += bytes(4) + struct.pack(">HHHII", 1, 0x927C, 7, len(note), 56) + bytes(4)
     return b"Exif\0\0" + exif + note
+
+
+def test_the_orientation_may_follow_the_pixels(tmp_path: Path) -> None:
+    turned = np.rot90(picture(64, 48)).copy()
+    path = png(tmp_path / "a.png", turned, after=[(b"eXIf", exif_with_a_maker_note()[6:])])
+    assert np.array_equal(shown(path), picture(64, 48))
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
@@ -146,11 +214,34 @@ def test_a_transparent_palette_becomes_white(tmp_path: Path) -> None:
     assert np.array_equal(shown(tmp_path / "a.png")[0, [0, 7]], [(255, 255, 255), (0, 0, 255)])
 
 
-def test_title_and_artist_are_read_from_exif(tmp_path: Path) -> None:
+def test_title_artist_and_date_are_read_from_exif(tmp_path: Path) -> None:
     exif = Image.Exif()
-    exif[0x13B], exif[0x8298] = "A. Person", "(c) 2026 Example"
+    exif[0x13B], exif[0x8298], exif[0x132] = b"A. Person", "\xa9 2026 Example".encode(), "2026:01:02 03:04:05"
     Image.fromarray(picture(64, 48)).save(tmp_path / "a.jpg", exif=exif)
-    assert probe(tmp_path / "a.jpg").metadata == {"artist": "A. Person", "copyright": "(c) 2026 Example"}
+    found = {"artist": "A. Person", "copyright": "\xa9 2026 Example", "date": "2026-01-02T03:04:05"}
+    assert probe(tmp_path / "a.jpg").metadata == found
+    assert probe(tmp_path / "a.jpg").remarks == ()
+
+
+def test_title_and_author_are_read_from_png_texts(tmp_path: Path) -> None:
+    texts = PngImagePlugin.PngInfo()
+    texts.add_text("Title", "A portrait")
+    texts.add_itxt("Author", "A. Pers\xf6n")
+    Image.fromarray(picture(64, 48)).save(tmp_path / "a.png", pnginfo=texts)
+    assert probe(tmp_path / "a.png").metadata == {"title": "A portrait", "artist": "A. Pers\xf6n"}
+
+
+def test_the_location_of_a_photograph_is_said_to_be_omitted(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x8825] = {1: "N", 2: (52.0, 31.0, 0.0)}
+    Image.fromarray(picture(64, 48)).save(tmp_path / "a.jpg", exif=exif)
+    assert "omits its location" in " ".join(probe(tmp_path / "a.jpg").remarks)
+
+
+def test_floating_point_pixels_are_an_input_error(tmp_path: Path) -> None:
+    Image.fromarray(np.ones((8, 8), np.float32)).save(tmp_path / "a.tif")
+    with pytest.raises(InputError, match="floating-point"):
+        probe(tmp_path / "a.tif")
 
 
 def test_a_truncated_photograph_is_read_as_far_as_possible(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,10 @@ from lipsmith.dubbing.source import Footage, Frames, check_stretch, finite
 from lipsmith.errors import InputError, UsageError
 from lipsmith.media import Frame
 from lipsmith.media.color import Picture
+from lipsmith.media.pictures import shown
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 class ArraySource:
@@ -74,9 +78,8 @@ def _frame_rate(rate: float) -> float:
 
 
 def _array(image: object) -> NDArray[Any]:
-    """A frame as an array; Pillow images are converted to RGB."""
-    convert = getattr(image, "convert", None)
+    """A frame as an array; Pillow images become what viewers show."""
     try:
-        return np.asarray(convert("RGB") if callable(convert) else image)
+        return shown(cast("Image", image), "A frame")[0] if hasattr(image, "getexif") else np.asarray(image)
     except ValueError as error:
         raise InputError(f"A frame of type {type(image).__name__} is not a picture ({error}); give arrays.") from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from ctypes import py_object, pythonapi
@@ -50,17 +49,17 @@ _PICTURE_SIGNATURES: Final = (
     (0, b"BM", ("BMP",)),
     (8, b"WEBP", ("WEBP",)),
     (4, b"jP  ", ("JPEG2000",)),
-    (4, b"ftypavif", ("AVIF",)),
-    (4, b"ftyphei", ("HEIF",)),
-    (4, b"ftypmif1", ("HEIF", "AVIF")),
 )
 """File signatures of Pillow's formats: offset, bytes, format."""
+_AVIF_BRANDS: Final = {b"avif", b"avis"}
+_HEIF_BRANDS: Final = {b"heic", b"heix", b"heim", b"heis", b"mif1"}
+_SEQUENCE_BRANDS: Final = {b"hevc", b"hevx", b"msf1"}
+"""Brands of ISO/IEC 23008-12; a file whose first brand is of a sequence is a film."""
 _CLOCK: Final = 90_000
 """Ticks per second; players support no finer time base."""
 _MAX_REORDERED: Final = 2
 """Maximum number of frames by which x264 decodes ahead of display."""
 _UP_TO_AVX2: Final = "MMX2,SSE2,SSE2Fast,SSSE3,SSE4.1,SSE4.2,AVX,FMA3,BMI1,BMI2,AVX2"
-_PRIVATE_KEYS: Final = ("location", "gps", "make", "model", "\xa9xyz")
 
 
 @contextmanager
@@ -106,18 +105,24 @@ def _is_animated_webp(path: Path) -> bool:
 def picture_formats(path: Path) -> tuple[str, ...]:
     """Pillow's names of the still picture formats that match the file's first bytes; empty for films."""
     with path.open("rb") as file:
-        head = file.read(16)
+        head = file.read(128)
+    if head[4:8] == b"ftyp":
+        brands = [head[at : at + 4] for at in range(8, min(int.from_bytes(head[:4], "big"), len(head)), 4)]
+        if _AVIF_BRANDS.intersection(brands):
+            return ("AVIF",)
+        return ("HEIF",) if _HEIF_BRANDS.intersection(brands) and brands[0] not in _SEQUENCE_BRANDS else ()
     return next((names for at, mark, names in _PICTURE_SIGNATURES if head[at:].startswith(mark)), ())
 
 
 def pictures_in(container: InputContainer) -> list[VideoStream]:
     """The video streams and pictures of a file, starting with the one that players choose: the default, or the first.
 
-    Cover art and thumbnails are excluded.
+    Cover art, thumbnails, and single pictures beside a film, as in an animated AVIF, are excluded.
     """
     excluded = Disposition.attached_pic | Disposition.timed_thumbnails
     known = [s for s in container.streams.video if not s.disposition & excluded and s.codec_context is not None]
-    return sorted(known, key=lambda stream: not stream.disposition & Disposition.default)
+    films = [stream for stream in known if stream.frames != 1]
+    return sorted(films or known, key=lambda stream: not stream.disposition & Disposition.default)
 
 
 def video_stream(container: InputContainer) -> VideoStream | None:
@@ -263,28 +268,6 @@ def chapters_between(chapters: Sequence[Chapter], start: float, end: float) -> l
     """The chapters between `start` and `end`, in seconds from `start`."""
     inside = [chapter for chapter in chapters if chapter.end > start and chapter.start < end]
     return [Chapter(max(0.0, c.start - start), min(c.end, end) - start, c.title) for c in inside]
-
-
-def omitted_parts(path: Path, container: InputContainer, used: VideoStream) -> list[str]:
-    """Sentences that list the streams and metadata that a copy of this film with new sound omits."""
-    others = [stream for stream in container.streams if stream.index != used.index]
-    sounds = [stream for stream in others if stream.type == "audio"]
-    chapters = len(container.chapters())  # MP4 stores these as a track with one sample each
-    omitted = [
-        s for s in others if s.type not in ("audio", "video") and not (s.type == "data" and 0 < chapters == s.frames)
-    ]
-    kinds = Counter(f"{stream.type}{_in_language(stream.language)}" for stream in [*sounds[1:], *omitted])
-    sentences = []
-    if kinds:
-        listed = ", ".join(f"{count} x {kind}" if count > 1 else kind for kind, count in kinds.items())
-        sentences.append(f"{path}: the result omits these streams, besides the replaced sound: {listed}.")
-    if any(part in key.lower() for key in container.metadata for part in _PRIVATE_KEYS):
-        sentences.append(f"{path}: the result omits its location and device metadata.")
-    return sentences
-
-
-def _in_language(language: str | None) -> str:
-    return f" ({language})" if language and language != "und" else ""
 
 
 def libav_chapter(number: int, chapter: Chapter) -> AVChapter:

@@ -1,22 +1,28 @@
 """Reads still pictures as viewers show them: complete, upright, with color profile, and transparency over white.
 
 Pillow reads them, because libav ignores color profiles and returns only the first tile of a tiled HEIC. libav reads
-animations and the pictures that Pillow cannot read.
+animations and the pictures that Pillow cannot read, and the colors that a PNG or AVIF declares without a profile.
 """
 
 from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
+import av
+import cv2
 import numpy as np
+from av.video.frame import VideoFrame
 
 from lipsmith.errors import InputError
-from lipsmith.media.color import over_white
+from lipsmith.media.color import HDR_TRANSFERS, UNSPECIFIED, FrameToRGB, over_white
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,10 +30,26 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
+TRANSPARENCY_REMARK: Final = "{path}: transparent parts become white, because films have no transparency."
+HDR_REMARK: Final = "{path} is HDR ({name}); it is tone-mapped, and the result is SDR (BT.709, 8 bits)."
+PRIVACY_REMARK: Final = "{path}: the result omits its location and device metadata."
 _ANIMATIONS: Final = {"PNG", "WEBP", "AVIF"}
 _TILED: Final = {"HEIF", "AVIF"}
-_ORIENTATION, _DESCRIPTION, _ARTIST, _COPYRIGHT = 0x112, 0x10E, 0x13B, 0x8298  # EXIF 2.3, table 4
+_UNPROFILED: Final = {"PNG", "AVIF"}  # these may declare colors by code points, which Pillow does not report
+_ORIENTATION, _DATE, _EXIF_IFD, _ORIGINAL_DATE = 0x112, 0x132, 0x8769, 0x9003  # EXIF 2.3, tables 4 to 7
+_LINEAR: Final = 8
+_TO_BT709: Final = {
+    9: np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]]),
+    12: np.array([[1.2249, -0.2247, 0.0], [-0.0420, 1.0419, 0.0], [-0.0197, -0.0786, 1.0979]]),
+}
+"""Linear light of BT.2020 (ITU-R BT.2087, inverse of its matrix M2) and of Display P3 to that of BT.709."""
+_FINE: Final = 65_535
+"""Steps of linear light."""
 _TURNS: Final = {3: 180, 4: 180, 5: 270, 6: 90, 7: 90, 8: 270}
+_PRIVATE: Final = {0x10F, 0x110, 0x8825}
+"""EXIF tags of maker, model and location."""
+_TEXTS: Final = {"title": (0x10E, "Title"), "artist": (0x13B, "Author"), "copyright": (0x8298, "Copyright")}
+"""EXIF tag and PNG keyword (PNG 3, section 11.3.3.1) of each text."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +60,10 @@ class Picture:
     """(H, W, 3) sRGB, upright, contiguous."""
     rotation: int
     """Degrees clockwise by which the stored pixels were rotated."""
-    transparent: bool
-    """Whether the picture had transparent parts, which are now white."""
     metadata: dict[str, str]
-    """Title, artist and copyright, as far as present."""
+    """Title, artist, copyright and date, as far as present."""
+    remarks: tuple[str, ...]
+    """Sentences about what a film of this picture lacks or changes."""
 
 
 def read_picture(path: Path, formats: tuple[str, ...]) -> Picture | None:
@@ -60,7 +82,7 @@ def read_picture(path: Path, formats: tuple[str, ...]) -> Picture | None:
 
 
 def _read(path: Path, formats: tuple[str, ...]) -> Picture | None:
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     if "HEIF" in formats:
         from pi_heif import register_heif_opener
@@ -72,24 +94,92 @@ def _read(path: Path, formats: tuple[str, ...]) -> Picture | None:
             with Image.open(path, formats=formats) as stored:
                 if stored.format in _ANIMATIONS and getattr(stored, "is_animated", False):
                     return None
-                exif = dict(stored.getexif())  # a copy, because loading a picture may rotate it and change its EXIF
-                shown = ImageOps.exif_transpose(stored)
+                if stored.format == "PNG":
+                    stored.load()  # its EXIF and texts may follow the pixels
+                exif = stored.getexif()
+                tags = dict(exif) | {_ORIGINAL_DATE: exif.get_ifd(_EXIF_IFD).get(_ORIGINAL_DATE)}
+                primaries, transfer = _declared_colors(stored, path)
+                image, transparent = shown(stored, str(path), primaries, transfer)
         except Image.DecompressionBombError as error:
             raise InputError(f"{path} has too many pixels; make it smaller.") from error
-    image, alpha = _srgb(shown, path), _alpha(shown)
-    texts = {"title": _DESCRIPTION, "artist": _ARTIST, "copyright": _COPYRIGHT}
+    sentences = {
+        HDR_REMARK: transfer in HDR_TRANSFERS,
+        TRANSPARENCY_REMARK: transparent,
+        PRIVACY_REMARK: not _PRIVATE.isdisjoint(tags),
+    }
     return Picture(
-        image=image if alpha is None else over_white(np.dstack([image, alpha])),
-        rotation=_TURNS.get(int(exif.get(_ORIENTATION, 1)), 0),
-        transparent=alpha is not None,
-        metadata={key: str(exif[tag]).strip("\0 ") for key, tag in texts.items() if exif.get(tag)},
+        image=image,
+        rotation=_TURNS.get(tags.get(_ORIENTATION, 1), 0),
+        metadata=_texts(tags, stored.info),
+        remarks=tuple(r.format(path=path, name=HDR_TRANSFERS.get(transfer)) for r, said in sentences.items() if said),
     )
 
 
-def _srgb(image: Image, path: Path) -> NDArray[np.uint8]:
+def shown(
+    image: Image, name: str, primaries: int = UNSPECIFIED, transfer: int = UNSPECIFIED
+) -> tuple[NDArray[np.uint8], bool]:
+    """A Pillow image as viewers show it, (H, W, 3) sRGB, and whether it had transparent parts, which are now white.
+
+    `primaries`, `transfer`: declared code points (ITU-T H.273), which apply to a picture without a profile.
+    """
+    from PIL import ImageOps
+
+    upright = ImageOps.exif_transpose(image)
+    rgb, alpha = _srgb(upright, name), _alpha(upright)
+    if not upright.info.get("icc_profile") and (primaries in _TO_BT709 or transfer in (_LINEAR, *HDR_TRANSFERS)):
+        rgb = _converted(rgb, primaries, transfer)
+    return (rgb, False) if alpha is None else (over_white(np.dstack([rgb, alpha])), True)
+
+
+def _converted(rgb: NDArray[np.uint8], primaries: int, transfer: int) -> NDArray[np.uint8]:
+    if transfer in HDR_TRANSFERS:
+        frame = VideoFrame.from_ndarray(rgb, format="rgb24")
+        frame.color_primaries, frame.color_trc = primaries, transfer
+        return FrameToRGB()(frame)
+    # Not by swscale, which needs seconds to prepare a conversion.
+    codes = np.linspace(0, 1, 256)
+    if transfer != _LINEAR:
+        codes = np.where(codes <= 0.04045, codes / 12.92, ((codes + 0.055) / 1.055) ** 2.4)
+    linear = cv2.transform(codes.astype(np.float32)[rgb], _TO_BT709.get(primaries, np.eye(3)))
+    return _srgb_codes()[np.clip(linear * _FINE, 0, _FINE).astype(np.uint16)]
+
+
+@cache
+def _srgb_codes() -> NDArray[np.uint8]:
+    """The sRGB code (IEC 61966-2-1) of each step of linear light."""
+    light = np.linspace(0, 1, _FINE + 1)
+    codes = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    return np.round(255 * codes).astype(np.uint8)
+
+
+def _declared_colors(image: Image, path: Path) -> tuple[int, int]:
+    """Primaries and transfer function, as code points of ITU-T H.273."""
+    if image.format in _UNPROFILED and not image.info.get("icc_profile"):
+        with suppress(av.FFmpegError, OSError, StopIteration), av.open(str(path.absolute())) as container:
+            frame = next(container.decode(video=0))
+            return int(frame.color_primaries), int(frame.color_trc)
+    declared = image.info.get("nclx_profile") or {}
+    return declared.get("color_primaries", UNSPECIFIED), declared.get("transfer_characteristics", UNSPECIFIED)
+
+
+def _texts(exif: Mapping[int, Any], info: Mapping[str | tuple[int, int], Any]) -> dict[str, str]:
+    found = {name: exif.get(tag) or info.get(key) for name, (tag, key) in _TEXTS.items()}
+    date = str(exif.get(_ORIGINAL_DATE) or exif.get(_DATE) or "")
+    found["date"] = date.replace(":", "-", 2).replace(" ", "T", 1)
+    return {name: _utf8(str(text).strip("\0 ")) for name, text in found.items() if text}
+
+
+def _utf8(text: str) -> str:
+    """A text that Pillow read as Latin-1, although most programs write UTF-8."""
+    with suppress(UnicodeError):
+        return text.encode("latin-1").decode("utf-8")
+    return text
+
+
+def _srgb(image: Image, name: str) -> NDArray[np.uint8]:
     from PIL import ImageCms
 
-    colors = _without_alpha(image)
+    colors = _without_alpha(image, name)
     profile = image.info.get("icc_profile")
     if profile or colors.mode == "LAB":
         try:
@@ -104,11 +194,11 @@ def _srgb(image: Image, path: Path) -> NDArray[np.uint8]:
             )
             return np.array(cast("Image", converted))
         except (ImageCms.PyCMSError, OSError) as error:
-            _LOG.warning("%s: its color profile cannot be applied (%s); its colors may be off.", path, error)
+            _LOG.warning("%s: its color profile cannot be applied (%s); its colors may be off.", name, error)
     return np.array(colors.convert("RGB"))
 
 
-def _without_alpha(image: Image) -> Image:
+def _without_alpha(image: Image, name: str) -> Image:
     """The picture in the mode to which its color profile applies."""
     from PIL.Image import fromarray
 
@@ -116,7 +206,7 @@ def _without_alpha(image: Image) -> Image:
         deep = np.asarray(image).astype(np.uint32)
         return fromarray((deep >> 8 if deep.max(initial=0) > 255 else deep).astype(np.uint8))
     if image.mode == "F":
-        raise ValueError("floating-point pixels have no fixed scale")
+        raise InputError(f"{name} has floating-point pixels without a fixed scale; export it with 8 or 16 bits.")
     if image.mode in ("CMYK", "LAB", "RGB", "L"):
         return image
     return image.convert("L" if image.mode in ("LA", "La", "1") else "RGB")

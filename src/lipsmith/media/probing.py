@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -20,14 +21,13 @@ from lipsmith.media.container import (
     chapters_in,
     check_readable,
     clock,
-    omitted_parts,
     open_input,
     picture_formats,
     pictures_in,
     require_video,
 )
 from lipsmith.media.decoding import decoder, is_end, orientation_of, packets
-from lipsmith.media.pictures import Picture, read_picture
+from lipsmith.media.pictures import HDR_REMARK, PRIVACY_REMARK, TRANSPARENCY_REMARK, Picture, read_picture
 from lipsmith.media.reading import nominal_rate, tolerance
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ _PROBED_PACKETS = 250  # packets: ten seconds at 25 fps, a few milliseconds of r
 _STILL_RATE = Fraction(25)
 _SRGB = 13
 _MAX_RATE = 240  # frames a second; a higher value in a header is a time base, not a rate
-TRANSPARENCY_REMARK = "{path}: transparent parts become white, because films have no transparency."
+_PRIVATE_KEYS = ("location", "gps", "make", "model", "\xa9xyz")
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def _info_of(picture: Picture, path: Path) -> VideoInfo:
         transfer=_SRGB,
         pixel_format="rgb24",
         metadata=picture.metadata,
-        remarks=(TRANSPARENCY_REMARK.format(path=path),) if picture.transparent else (),
+        remarks=picture.remarks,
     )
 
 
@@ -249,10 +249,31 @@ def remarks_on(path: Path, container: InputContainer, first: VideoFrame) -> tupl
     if first.interlaced_frame:
         remarks.append(f"{path} is interlaced; it is deinterlaced, and the result is progressive.")
     if first.color_trc in HDR_TRANSFERS:
-        name = HDR_TRANSFERS[first.color_trc]
-        remarks.append(f"{path} is HDR ({name}); it is tone-mapped, and the result is SDR (BT.709, 8 bits).")
+        remarks.append(HDR_REMARK.format(path=path, name=HDR_TRANSFERS[first.color_trc]))
     elif any(component.bits > 8 for component in first.format.components):
         remarks.append(f"{path} has more than 8 bits per channel; the result has 8, which every player supports.")
     if is_transparent(first):
         remarks.append(TRANSPARENCY_REMARK.format(path=path))
-    return (*remarks, *omitted_parts(path, container, pictures[0]))
+    return (*remarks, *_omitted_parts(path, container, pictures[0]))
+
+
+def _omitted_parts(path: Path, container: InputContainer, used: VideoStream) -> list[str]:
+    """Sentences that list the streams and metadata that a copy of this film with new sound omits."""
+    others = [stream for stream in container.streams if stream.index != used.index]
+    sounds = [stream for stream in others if stream.type == "audio"]
+    chapters = len(container.chapters())  # MP4 stores these as a track with one sample each
+    omitted = [
+        s for s in others if s.type not in ("audio", "video") and not (s.type == "data" and 0 < chapters == s.frames)
+    ]
+    kinds = Counter(f"{stream.type}{_in_language(stream.language)}" for stream in [*sounds[1:], *omitted])
+    sentences = []
+    if kinds:
+        listed = ", ".join(f"{count} x {kind}" if count > 1 else kind for kind, count in kinds.items())
+        sentences.append(f"{path}: the result omits these streams, besides the replaced sound: {listed}.")
+    if any(part in key.lower() for key in container.metadata for part in _PRIVATE_KEYS):
+        sentences.append(PRIVACY_REMARK.format(path=path))
+    return sentences
+
+
+def _in_language(language: str | None) -> str:
+    return f" ({language})" if language and language != "und" else ""
