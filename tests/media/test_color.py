@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lipsmith.media import read_frames
+from lipsmith.media import probe, read_frames
 from lipsmith.media.color import ColorTags, FilmedPicture, RGBToFrame
 from synthetic import make_film
 
@@ -105,3 +106,16 @@ def test_a_patch_is_encoded_like_a_whole_picture(
 def test_other_color_tags_convert_the_whole_picture(picture: FilmedPicture, whole: NDArray[np.uint8]) -> None:
     to_frame = RGBToFrame(ColorTags(range=2, matrix=5), *SIZE)
     assert np.array_equal(to_frame(picture).to_ndarray(), to_frame(whole).to_ndarray())
+
+
+def test_rgb_film_keeps_the_primaries_that_it_declares(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.mov"), "w") as container:
+        stream = container.add_stream("png", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "rgb24"
+        stream.codec_context.color_primaries, stream.codec_context.color_trc = 12, 13
+        for _ in range(2):
+            frame = av.VideoFrame.from_ndarray(checkered(48, 64), format="rgb24")
+            frame.color_primaries, frame.color_trc = 12, 13
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    assert probe(tmp_path / "a.mov").tags == ColorTags(primaries=12, transfer=13)

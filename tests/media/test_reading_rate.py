@@ -45,6 +45,7 @@ def test_the_nominal_rate_fits_the_timestamps() -> None:
     assert nominal_rate(Fraction(1983, 1000), 119, MILLISECOND, Fraction(60)) == 60
     assert nominal_rate(Fraction(29000, 29970), 29, MILLISECOND, Fraction(2997, 100)) == Fraction(30000, 1001)
     assert nominal_rate(Fraction(10), 77, MILLISECOND, Fraction(77, 10)) == Fraction(77, 10)
+    assert nominal_rate(Fraction(306, 100), 23, Fraction(1, 100), Fraction(100, 13)) == Fraction(2300, 306)
     assert nominal_rate(Fraction(9, 13), 9, Fraction(1, 13), Fraction(13)) == 13
 
 

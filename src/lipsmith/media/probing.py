@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import av
 
 from lipsmith.errors import InputError
-from lipsmith.media.color import BT709, FULL, HDR_TRANSFERS, ColorTags, can_write, is_transparent
+from lipsmith.media.color import BT709, FULL, HDR_TRANSFERS, UNSPECIFIED, ColorTags, can_write, is_transparent
 from lipsmith.media.container import (
     Chapter,
     audio_stream,
@@ -79,11 +79,13 @@ class VideoInfo:
 
     @property
     def tags(self) -> ColorTags:
-        """The color tags of a copy of the frames: unchanged, or BT.709 for RGB and HDR."""
-        if self.is_still or not self.pixel_format.startswith(("yuv", "nv", "p0", "p2")):
+        """The color tags of a copy of the frames: unchanged, or BT.709 for pictures and HDR, and in the place of what
+        RGB does not declare."""
+        if self.is_still or self.transfer in HDR_TRANSFERS:
             return ColorTags()
-        if not can_write(self.colorspace) or self.transfer in HDR_TRANSFERS:
-            return ColorTags()
+        if not self.pixel_format.startswith(("yuv", "nv", "p0", "p2")) or not can_write(self.colorspace):
+            primaries, transfer = (BT709 if code == UNSPECIFIED else code for code in (self.primaries, self.transfer))
+            return ColorTags(primaries=primaries, transfer=transfer)
         return ColorTags(self.color_range, self.colorspace, self.primaries, self.transfer)
 
 

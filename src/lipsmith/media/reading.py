@@ -40,6 +40,7 @@ _COMMON_RATES: Final = (
     *map(Fraction, (24, 25, 30, 50, 60, 120, 15, 12, 10)),
     *(Fraction(1000 * whole, 1001) for whole in (24, 30, 60, 120)),
 )
+_FAR_OFF: Final = 0.01  # of a rate
 _JITTER: Final = 20  # timestamps that deviate by less than this fraction of an interval belong to a constant rate
 _MAX_DEVIATION: Final = 0.4  # of an interval; a timestamp that deviates by more could belong to the neighboring frame
 THUMBNAIL_SIZE = 24
@@ -218,11 +219,14 @@ def tolerance(step: Fraction, tick: Fraction) -> Fraction:
 
 
 def nominal_rate(span: Fraction, intervals: int, tick: Fraction, declared: Fraction) -> Fraction:
-    """The rate at which `intervals` take `span` seconds: the common rate nearest to the `declared` one, or that one."""
+    """The rate at which `intervals` take `span` seconds: the common rate nearest to the `declared` one, or that one, or
+    the measured rate if the declared one is far off."""
     if 2 * tick * intervals >= span:
         return declared  # the clock counts frames, so its times are exact
     nearest = sorted(_COMMON_RATES, key=lambda rate: abs(rate - declared))
-    return next((rate for rate in nearest if abs(intervals / rate - span) <= 2 * tick), declared)
+    measured = intervals / span
+    otherwise = declared if abs(measured / declared - 1) < _FAR_OFF else measured
+    return next((rate for rate in nearest if abs(intervals / rate - span) <= 2 * tick), otherwise)
 
 
 def restore_times(timed: Iterable[tuple[T, float]], rate: Fraction, tick: Fraction) -> Iterator[tuple[T, float]]:
