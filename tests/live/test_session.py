@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -16,10 +17,12 @@ from lipsmith import Clip
 from lipsmith.dubbing.mouth import DrawnFrame, EncodedFaces, MouthTrack, draw_frame
 from lipsmith.errors import UsageError
 from lipsmith.live import Live, LiveFrame
+from lipsmith.live.footage import LoopedFootage
 from lipsmith.live.sound import Wave
 from lipsmith.media.color import Picture
 from simulated import SimulatedClock
 from synthetic import face_at, make_film, speech
+from video_samples import film
 
 RATE = 16000
 
@@ -65,6 +68,18 @@ def test_other_rates_are_resampled(clip: Clip, rate: int) -> None:
     sound = sound_of(frames_of(clip, (0.5 * np.sin(2 * np.pi * 200 * time)).astype(np.float32), 777, rate))
     expected = 0.5 * np.sin(2 * np.pi * 200 * np.arange(6400) / RATE)
     np.testing.assert_allclose(sound[3200 + 400 : 3200 + 6000], expected[400:6000], atol=0.02)
+
+
+def test_a_pause_in_the_films_clock_does_not_slow_the_session(tmp_path: Path) -> None:
+    """Its average rate is 2.2 frames per second; the frame that lasts 3 s is repeated."""
+    times = [0.0, 0.04, 0.08, 3.08, 3.12, 3.16, 3.2]
+    path = film(tmp_path / "a.mp4", [face_at(time, (120, 120)) for time in times], times=times)
+    paused = make_dubber().prepare(path)
+    with LoopedFootage(paused) as footage, closing(footage.images()) as images:
+        assert Live(paused, RATE).frame_rate == pytest.approx(25)
+        order = footage.index(np.arange(156)).tolist()
+        assert order == [0, 1, *[2] * 75, 3, 4, 5, 6, 5, 4, 3, *[2] * 75][:156]
+        assert len(list(islice(images, 3))) == 3
 
 
 def test_chunks_do_not_change_the_picture(clip: Clip) -> None:

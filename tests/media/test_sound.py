@@ -69,6 +69,14 @@ def test_each_channel_position_has_its_weight(
     assert [level(side) / level(tone()) for side in mixed] == pytest.approx([left, right], abs=0.005)
 
 
+def test_eight_planes_of_sound_do_not_crash(tmp_path: Path) -> None:
+    """PyAV 18.1 reads a ninth from behind them."""
+    samples = np.zeros((8, RATE), np.float32)
+    samples[2] = tone()
+    path = sound(tmp_path / "a.m4a", samples, RATE, "aac", "7.1")
+    assert [level(side) for side in read(path)] == pytest.approx([0.7071 * level(tone())] * 2, rel=0.05)
+
+
 def test_a_mix_above_full_scale_is_scaled_by_its_peak(tmp_path: Path) -> None:
     mixed = read(placed(tmp_path / "a.wav", "5.1", ["FL", "FR", "FC", "BL", "BR"], tone(peak=0.8)))
     assert np.abs(mixed).max() == pytest.approx(1, abs=0.01)
@@ -126,6 +134,22 @@ def test_invalid_samples_are_reported_with_their_time(tmp_path: Path, bits: int,
     for heard in (read, load_speech):
         with pytest.raises(InputError, match=r"at 0\.50 s (contains NaN or infinite samples|reaches 10000)"):
             heard(path)
+
+
+def test_the_choice_among_several_sounds_is_reported_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "a.mka"
+    with av.open(str(path), "w") as container:
+        streams: list[Any] = [container.add_stream("pcm_s16le", rate=RATE, layout="mono") for _ in range(2)]
+        for stream, language, peak in zip(streams, ("deu", "eng"), (0.5, 0.1), strict=True):
+            stream.metadata["language"] = language
+            samples = np.round(32767 * tone(peak=peak)).astype(np.int16)[None]
+            frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = RATE, 0, Fraction(1, RATE)
+            container.mux(stream.encode(frame))
+    with caplog.at_level("INFO", "lipsmith"):
+        assert level(read(path)) == pytest.approx(level(tone()), rel=0.01)
+        read(path)
+    assert caplog.messages == [f"{path} holds 2 sound streams; stream 0 (deu) is used, as in players."]
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov", ".ts"])

@@ -41,7 +41,7 @@ _INSTANT: Final = 1e-6
 _EARLY: Final = 2  # frames that deinterlacing needs before the first requested one
 _STILL: Final = 0.04  # seconds; a still picture is shown 25 times a second
 _SLIDE: Final = 0.5  # seconds; footage with longer typical frames is a slide show of still pictures
-_ROUNDING: Final = 0.25  # a frame is repeated if it lasts at least 1.75 usual intervals
+ROUNDING: Final = 0.25  # a frame is repeated if it lasts at least 1.75 usual intervals
 
 _AGES: Final = 1e9  # seconds; no footage lasts longer, and larger numbers overflow
 
@@ -265,7 +265,7 @@ def play(times: NDArray[np.float64], end: float, seconds: float, fit: Fit = "bou
     # Anything longer than the result counts as endless.
     forward = np.minimum(np.diff(times), usual * np.ceil(seconds / usual + 1))
     order, steps = _order(fit, forward, float(end - times[-1]), usual, max(0.0, seconds - own))
-    shown = np.maximum(1, np.floor(steps / usual + _ROUNDING)).astype(np.intp)
+    shown = np.maximum(1, np.floor(steps / usual + ROUNDING)).astype(np.intp)
     order, steps = np.repeat(order, shown), np.repeat(steps / shown, shown)
     rounds = int(np.ceil(seconds / steps.sum())) + 1
     starts = np.concatenate([[0.0], np.cumsum(np.tile(steps, rounds))])

@@ -1,4 +1,4 @@
-"""Endless footage: a clip plays forward and back for as long as the session lasts."""
+"""Endless footage: a clip plays forward and back for as long as the session lasts, at a constant rate."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.dubbing.clip_folder import StoredSource
 from lipsmith.dubbing.pipeline import Clip
-from lipsmith.dubbing.source import FileSource, Source
+from lipsmith.dubbing.source import ROUNDING, FileSource, Source, usual_interval
 from lipsmith.media.lossless import write_lossless
 
 Image = NDArray[np.uint8]
+_EVEN: Final = 0.05
+"""Deviation of the usual from the average interval, as a fraction, up to which frames are evenly spaced."""
 
 
 class LoopedFootage:
@@ -23,6 +26,10 @@ class LoopedFootage:
 
     def __init__(self, clip: Clip) -> None:
         self._times = clip.times
+        usual = usual_interval(clip.times, clip.source.footage.rate)
+        long = np.maximum(1, np.floor(np.diff(clip.times) / usual + ROUNDING)).astype(np.intp)
+        forward = np.repeat(np.arange(len(clip.times)), np.append(long, 1))
+        self._cycle = np.concatenate([forward, forward[-2:0:-1]])
         self._stack = ExitStack()
         self._source = self._store(clip) if isinstance(clip.source, FileSource) else clip.source
 
@@ -34,17 +41,12 @@ class LoopedFootage:
 
     def index(self, number: NDArray[np.intp]) -> NDArray[np.intp]:
         """Source frames `(n,)` of the output frames `number` `(n,)`; negative numbers give the first frame."""
-        last = len(self._times) - 1
-        if not last:
-            return np.zeros_like(number)
-        position = np.maximum(number, 0) % (2 * last)
-        return np.asarray(np.minimum(position, 2 * last - position), np.intp)
+        return self._cycle[np.maximum(number, 0) % len(self._cycle)]
 
     def images(self) -> Generator[Image, None, None]:
         """The images `(H, W, 3)` of the output frames 0, 1, 2 and so on."""
-        cycle = self.index(np.arange(max(1, 2 * len(self._times) - 2)))
         while True:
-            yield from map(np.asarray, self._source.show(cycle, self._times))
+            yield from map(np.asarray, self._source.show(self._cycle, self._times))
 
     def _store(self, clip: Clip) -> Source:
         """Copy the frames to a file with fast random access; playing a film backward decodes it block by block."""
@@ -52,6 +54,13 @@ class LoopedFootage:
         path, order = folder / "frames.avi", np.arange(len(clip.times))
         write_lossless(path, clip.source.show(order, clip.times))
         return StoredSource(path, clip.source.footage, clip.times)
+
+
+def frame_rate(clip: Clip) -> float:
+    """Frames per second of a session: the film's average, or the usual rate where long frames lower the average."""
+    rate = clip.source.footage.rate
+    usual = usual_interval(clip.times, rate)
+    return float(rate) if abs(usual * rate - 1) < _EVEN else 1 / usual
 
 
 def skip(images: Iterator[Image], count: int) -> Image:

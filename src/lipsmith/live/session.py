@@ -19,7 +19,7 @@ from lipsmith.dubbing.options import DubOptions
 from lipsmith.dubbing.paste.composite import Compositor
 from lipsmith.dubbing.pipeline import Clip
 from lipsmith.live.features import LOOK_AHEAD, SpeechFeatures
-from lipsmith.live.footage import Image, LoopedFootage, skip
+from lipsmith.live.footage import Image, LoopedFootage, frame_rate, skip
 from lipsmith.live.mouth import LiveMouth
 from lipsmith.live.sound import SoundQueue, Wave, as_mono
 from lipsmith.media.sound import Resampler
@@ -109,7 +109,7 @@ class Live:
         """
         DubOptions(strength=strength)
         as_mono(np.zeros(0, np.float32), rate)
-        self.rate, self.frame_rate = rate, float(clip.source.footage.rate)
+        self.rate, self.frame_rate = rate, frame_rate(clip)
         self.skipped = 0
         """Number of frames that were skipped because the machine was too slow."""
         self._clip, self._strength, self._paced = clip, strength, paced

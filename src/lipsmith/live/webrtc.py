@@ -63,7 +63,9 @@ class _VideoTrack(MediaStreamTrack):
 
     async def recv(self) -> VideoFrame:
         frame = await self._frames.get()
-        sent = VideoFrame.from_ndarray(frame.image, format="rgb24")
+        height, width = frame.image.shape[:2]
+        even = np.pad(frame.image, [(0, height % 2), (0, width % 2), (0, 0)], "edge")  # H.264 has no odd sides
+        sent = VideoFrame.from_ndarray(even, format="rgb24")
         sent.pts, sent.time_base = round(frame.time * _CLOCK), Fraction(1, _CLOCK)
         return sent
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
     from av.container.input import InputContainer
     from numpy.typing import NDArray
 
+_LOG = logging.getLogger(__name__)
 _MIN_GAP = 0.02  # seconds; shorter gaps between packets are rounding, longer ones are lost sound
 OVERSHOOT: Final = 16.0
 """Samples above 1 are clipped, as in players; samples above this limit have another scale."""
+_SAMPLE_TYPES: Final = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
 _LAYOUTS = {1: "mono", 2: "stereo"}
 _AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
 _BLOCK = 16384  # samples of an array that are encoded at once
@@ -62,6 +65,8 @@ def open_sound(path: Path | str, rate: int | None = None, whole: bool = False) -
     with ExitStack() as stack:
         container = stack.enter_context(open_input(path))
         stream = require_audio(container, path)
+        if len(container.streams.audio) > 1:
+            _report_choice(path, path.stat().st_mtime_ns, len(container.streams.audio), stream.index, stream.language)
         language = stream.language
         layout = layout_of(stream)
         own_rate, channels = stream.sample_rate, min(2, layout.nb_channels)
@@ -74,6 +79,13 @@ def open_sound(path: Path | str, rate: int | None = None, whole: bool = False) -
     if rate is not None and rate != own_rate:
         blocks = resample(blocks, own_rate, rate, channels)
     return Sound(rate or own_rate, channels, blocks, language)
+
+
+@lru_cache(maxsize=64)
+def _report_choice(path: Path, changed: int, streams: int, chosen: int, language: str | None) -> None:
+    """Log which of several sounds of a file is used, once; `changed` distinguishes versions of the file."""
+    name = f" ({language})" if language else ""
+    _LOG.info("%s holds %d sound streams; stream %d%s is used, as in players.", path, streams, chosen, name)
 
 
 class Resampler:
@@ -237,9 +249,13 @@ def _matrix(path: Path, changed: int, size: int, layout: str) -> NDArray[np.floa
 
 def _floats(frame: AudioFrame) -> NDArray[np.float32]:
     """(channels, n), full scale at 1."""
-    samples = frame.to_ndarray()
-    if not frame.format.is_planar:
-        samples = samples.reshape(-1, len(frame.layout.channels)).T
+    channels = layout_of(frame).nb_channels
+    if frame.format.is_planar:
+        # PyAV 18.1 takes what lies behind eight planes in memory for a ninth, which crashes the process.
+        kind = _SAMPLE_TYPES[frame.format.name.removesuffix("p")]
+        samples = np.stack([np.frombuffer(plane, kind, frame.samples) for plane in frame.planes[:channels]])
+    else:
+        samples = frame.to_ndarray().reshape(-1, channels).T
     if samples.dtype.kind == "f":
         return samples.astype(np.float32)
     middle = 128 if samples.dtype.kind == "u" else 0

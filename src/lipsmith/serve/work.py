@@ -176,7 +176,7 @@ class Tasks:
         path = self._settings.upload(job.speech)
         if preview is None:
             return clip.dub(path, tail=tail, strength=options.strength, fit=options.fit)
-        sound = until(open_sound(path), preview)
+        sound = until(open_sound(path, whole=True), preview)
         blocks = list(sound.blocks)
         if not blocks:
             raise InputError("The audio track of the speech is empty; choose a recording with speech.")
