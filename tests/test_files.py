@@ -185,8 +185,9 @@ def test_temporary_files_of_killed_processes_are_removed(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("address", ["https://example.com/a.wav", "file:///tmp/a.wav", "s3://bucket/a.mp4"])
 def test_a_url_is_refused_as_no_file(address: str) -> None:
-    with pytest.raises(errors.InputError, match=f"{address} is a URL, but lipsmith reads only files"):
-        require(Path(address))
+    for path in (Path(address), Path("/folder/of/a/table") / address):
+        with pytest.raises(errors.InputError, match=f"^{address} is a URL, but lipsmith reads only files"):
+            require(path)
 
 
 def test_too_long_names_are_refused(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ HIDDEN: Final = ".lipsmith-"
 """Prefix of temporary names; short, so that a result's name may have the maximum length."""
 _DIGITS: Final = 12
 _IS_HIDDEN: Final = re.compile(re.escape(HIDDEN) + r"[0-9a-f]{12}(\.\w+)?")
-_ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(?=/)")
+_ADDRESS: Final = re.compile(r"(?:^|(?<=/))[A-Za-z][A-Za-z0-9+.-]+:(?=/)")
 _READ_BY: Final = frozenset(
     {"manifest.jsonl", "left_out.jsonl", "config.json", "training.json", "landmarks.json", "renderer.json", "sync.json"}
 )
@@ -54,7 +54,7 @@ def require(*paths: Path) -> None:
             found = path.exists()
         except OSError as error:  # such as a name that is too long
             raise InputError(f"{path} cannot be read ({error.strerror}); check the path.") from error
-        if not found and (address := _ADDRESS.match(str(path))):
+        if not found and (address := _ADDRESS.search(str(path))):
             name = f"{address[0]}//{'/' * (address[0] == 'file:')}{str(path)[address.end() :].lstrip('/')}"
             raise InputError(f"{name} is a URL, but lipsmith reads only files; download it and give its path.")
         if not found:

@@ -48,6 +48,7 @@ WRONG = [
     ('a.mp4,b.wav,"q1.mp4\na.mp4,b.wav,"q2.mp4\n', "line 2: "),
     ("a.mp4,b.wav,c.mp4\n\na.mp4,b, c.wav,c.mp4\n", "line 4: a cell has no column"),
     ("a.mp4,,c.mp4\n", "line 2: the columns video, speech and output must all be filled"),
+    ("a.mp4,b.wav,c\0.mp4\n", "line 2: a cell contains a NUL"),
     ("a.mp4,b.wav\n", "line 2: the columns video, speech and output must all be filled"),
 ]
 

@@ -20,6 +20,7 @@ import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from lipsmith.errors import UsageError
+from lipsmith.inference.backend import MOST_THREADS
 from lipsmith.progress import Progress
 
 if TYPE_CHECKING:
@@ -70,8 +71,8 @@ class DeviceOptions(Common):
         super().__post_init__()
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise UsageError(f"--device {self.device} is unknown; use auto, cpu, cuda or cuda:i")
-        if self.threads is not None and self.threads < 1:
-            raise UsageError(f"--threads {self.threads} is below 1; give 1 or more")
+        if self.threads is not None and not 1 <= self.threads <= MOST_THREADS:
+            raise UsageError(f"--threads {self.threads} is out of range; give 1 to {MOST_THREADS}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,7 +37,7 @@ from lipsmith.dubbing.source import Fit, Source, Timeline, Video, chapters_of, p
 from lipsmith.errors import UsageError
 from lipsmith.face import MOST_FACES, FaceTracker
 from lipsmith.files import refuse_existing, refuse_input
-from lipsmith.inference.backend import Backend, Precision
+from lipsmith.inference.backend import MOST_THREADS, Backend, Precision
 from lipsmith.inference.model_folder import ModelConfig, find_model, load_backend, usable_cores
 from lipsmith.inference.render import SIDE_BY_SIDE
 from lipsmith.media import Frame, VideoWriter
@@ -85,8 +85,8 @@ class Dubber:
         DubOptions(precision=precision)
         folder = find_model(name_or_folder)
         config = folder.settings
-        if threads is not None and threads < 1:
-            raise UsageError(f"threads = {threads} is below 1; give 1 or more.")
+        if threads is not None and not 1 <= threads <= MOST_THREADS:
+            raise UsageError(f"threads = {threads} is out of range; give 1 to {MOST_THREADS}.")
         return cls(load_backend(folder, device, threads, SIDE_BY_SIDE, precision), config, threads)
 
     def prepare(

@@ -66,6 +66,8 @@ def _row(path: Path, number: int, cells: list[str], header: Sequence[str], fille
     named = dict(zip(header, cells, strict=False))
     if any(cells[len(header) :]) or named.get(""):
         raise InputError(f"{path}, line {number}: a cell has no column; put quotes around names that contain commas.")
+    if any("\0" in cell for cell in cells):
+        raise InputError(f"{path}, line {number}: a cell contains a NUL character; save the table as UTF-8 text.")
     if any("\n" in cell or "\r" in cell for cell in cells):
         raise InputError(f"{path}, line {number}: a cell spans several lines; a quote may be missing.")
     if not all(named.get(column) for column in filled):

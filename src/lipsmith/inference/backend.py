@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Precision = Literal["auto", "float", "int8"]
 """Number format of the render stage on a CPU; auto: int8 if that is faster."""
+
+MOST_THREADS: Final = 1024
+"""Maximum number of CPU threads; systems refuse to start many more."""
 
 
 class Backend(Protocol):
