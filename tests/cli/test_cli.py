@@ -138,6 +138,17 @@ def test_system_errors_name_the_file(run_verb: RunVerb, capsys: pytest.CaptureFi
     assert capsys.readouterr().err == "lipsmith: out.mp4: No space left on device\n"
 
 
+def test_a_name_that_is_too_long_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["dub", "film.mp4", f"{'n' * 300}.wav", "-o", "a.mp4"]) == 2
+    assert "choose a shorter name" in capsys.readouterr().err
+
+
+def test_an_empty_path_is_no_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    """An unset variable of a shell is; `Path` would take it for the current folder."""
+    assert cli.main(["dub", "", "words.wav", "-o", "results"]) == 2
+    assert "'' is not a path" in capsys.readouterr().err
+
+
 def test_a_missing_extra_is_named(run_verb: RunVerb, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_verb(raising(ModuleNotFoundError("no", name="torch.nn"))) == 2
     assert "pip install '.[train]'" in capsys.readouterr().err

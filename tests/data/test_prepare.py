@@ -335,7 +335,7 @@ def test_unusable_footage_is_skipped_with_the_reason(mixed: Path, tmp_path: Path
     [
         (["{mixed}/text.mp4", "{out}"], 3, "text.mp4"),
         (["{mixed}/mute.mp4", "{mixed}/single.mp4", "{out}"], 3, "none of 2 sources could be prepared"),
-        (["{out}/nowhere.mp4", "{out}"], 3, "nowhere.mp4: no such file"),
+        (["{out}/nowhere.mp4", "{out}"], 3, "nowhere.mp4 does not exist"),
         (["{mixed}"], 2, "lipsmith prepare SRC... DST"),
         (["{mixed}", "{mixed}/text.mp4"], 2, "is a file"),
         (["{mixed}", "{out}", "--size", "3"], 2, "--size 3"),

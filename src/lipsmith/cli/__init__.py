@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from errno import ENAMETOOLONG
 from importlib import import_module
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, NoReturn
@@ -184,6 +185,8 @@ def _explain(error: Exception, verbose: bool) -> int:
         return _complain(str(error), error.exit_code)
     if isinstance(error, ModuleNotFoundError):
         return _complain(_missing_module(error), UsageError.exit_code)
+    if isinstance(error, OSError) and error.errno == ENAMETOOLONG:
+        return _complain(f"{error.filename}: {error.strerror}; choose a shorter name", UsageError.exit_code)
     if isinstance(error, OSError) and error.strerror:
         return _complain(f"{error.filename}: {error.strerror}" if error.filename else error.strerror, FAILED)
     hint = "" if verbose else "; run the command again with -v for a traceback"

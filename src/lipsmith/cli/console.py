@@ -31,13 +31,24 @@ _LOG = logging.getLogger("lipsmith")
 Value = int | float | str | Path
 _WHOLE: Final = (int, "INT", "a whole number")
 _NUMBER: Final = (float, "FLOAT", "a number such as 12.5")
+
+
+def _path(word: str) -> Path:
+    """A path that is not empty, as an unset variable of a shell is; `Path` takes that for the current folder."""
+    if not word:
+        raise ValueError(word)
+    return Path(word)
+
+
+_PATH: Final = (_path, "PATH", "a path")
 _KINDS: Final[dict[Any, tuple[Callable[[str], Value], str, str]]] = {
     int: _WHOLE,
     int | None: _WHOLE,
     float: _NUMBER,
     float | None: _NUMBER,
     str | None: (str, "STR", "a text"),
-    Path | None: (Path, "PATH", "a path"),
+    Path: _PATH,
+    Path | None: _PATH,
 }
 registry: Final = ConstructorRegistry()
 
@@ -237,7 +248,7 @@ def _plain(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Value | None] | 
         try:
             return read(words[0])
         except ValueError:
-            raise ValueError(f"{words[0]} is not {name}") from None
+            raise ValueError(f"{words[0] or repr(words[0])} is not {name}") from None
 
     return PrimitiveConstructorSpec(
         nargs=1,

@@ -77,10 +77,12 @@ def _row(path: Path, number: int, cells: list[str], header: Sequence[str], fille
 
 
 def there(path: Path) -> Path:
-    """The file of that name in either Unicode normalization."""
-    if path.exists() or not path.parent.is_dir():
+    """The file of that name, and in folders of those names, in either Unicode normalization."""
+    if path.exists() or path == path.parent:
         return path
-    return next((other for other in path.parent.iterdir() if same_name(other.name) == same_name(path.name)), path)
+    folder = there(path.parent)
+    beside = folder.iterdir() if folder.is_dir() else ()
+    return next((other for other in beside if same_name(other.name) == same_name(path.name)), path)
 
 
 def same_name(name: str) -> str:

@@ -29,6 +29,7 @@ from lipsmith.evaluation.run import Evaluation, summary
 from lipsmith.evaluation.sanity_checks import warn_other_speech
 from lipsmith.evaluation.scoring import RealStretch, Scorer
 from lipsmith.evaluation.systems import REAL
+from lipsmith.files import require
 from lipsmith.media import probe
 from lipsmith.progress import Progress
 from lipsmith.speech.mel import MELS, mel_spectrogram, read_audio
@@ -55,9 +56,7 @@ def find_pairs(real: Path, generated: Path) -> list[Pair]:
 
     Raises InputError for a missing path and for folders without a common name.
     """
-    for path in (real, generated):
-        if not path.exists():
-            raise InputError(f"{path}: no such file or folder")
+    require(real, generated)
     if real.is_file() and generated.is_file():
         return [Pair(real.stem, real, generated)]
     if real.is_file() or generated.is_file():

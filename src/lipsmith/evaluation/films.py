@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -15,6 +14,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.dubbing.table import same_name
 from lipsmith.errors import InputError
 from lipsmith.face import MOST_FACES, FaceTracker
 from lipsmith.face.stretches import Stretch, crop_frames, main_face, track_shots
@@ -118,7 +118,7 @@ def films_below(folder: Path) -> dict[str, Path]:
     films: dict[str, Path] = {}
     found = [path for path in folder.rglob("*") if is_media(path, FILMS | ANIMATIONS)]
     for path in sorted(found, key=lambda path: (is_media(path, FILMS), path)):
-        name = unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())  # not as on a Mac
+        name = same_name(path.relative_to(folder).with_suffix("").as_posix())
         if name in films:
             _LOG.warning("%s is skipped: %s has the same name", films[name], path)
         films[name] = path

@@ -71,7 +71,7 @@ def strip_path(folder: Path, clip: str) -> Path:
 
 def write_report(path: Path, figures: Mapping[str, float], settings: Mapping[str, Any], rows: Sequence[Row]) -> None:
     """Write the page of one evaluation, from the JSON of `lipsmith evaluate` or `lipsmith score`."""
-    path.write_text(page(figures, settings, rows), encoding="utf-8")
+    path.write_text(page(figures, settings, rows), encoding="utf-8", errors="replace")  # names may not be UTF-8
 
 
 def page(figures: Mapping[str, float], settings: Mapping[str, Any], rows: Sequence[Row]) -> str:

@@ -41,7 +41,7 @@ class LoopedFootage:
 
     def index(self, number: NDArray[np.intp]) -> NDArray[np.intp]:
         """Source frames `(n,)` of the output frames `number` `(n,)`; negative numbers give the first frame."""
-        return self._cycle[np.maximum(number, 0) % len(self._cycle)]
+        return np.asarray(self._cycle[np.maximum(number, 0) % len(self._cycle)], np.intp)
 
     def images(self) -> Generator[Image, None, None]:
         """The images `(H, W, 3)` of the output frames 0, 1, 2 and so on."""

@@ -253,7 +253,8 @@ def _floats(frame: AudioFrame) -> NDArray[np.float32]:
     if frame.format.is_planar:
         # PyAV 18.1 takes what lies behind eight planes in memory for a ninth, which crashes the process.
         kind = _SAMPLE_TYPES[frame.format.name.removesuffix("p")]
-        samples = np.stack([np.frombuffer(plane, kind, frame.samples) for plane in frame.planes[:channels]])
+        planes = [memoryview(plane) for plane in frame.planes[:channels]]
+        samples = np.stack([np.frombuffer(plane, kind, frame.samples) for plane in planes])
     else:
         samples = frame.to_ndarray().reshape(-1, channels).T
     if samples.dtype.kind == "f":

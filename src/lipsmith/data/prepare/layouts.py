@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from lipsmith.errors import InputError
+from lipsmith.files import require
 from lipsmith.media.suffixes import FILMS, is_media
 
 PARTIAL: Final = ".partial"
@@ -82,7 +83,7 @@ def _expand(source: str) -> Iterator[Job]:
     else:
         matches = sorted(glob.glob(source, recursive=True))  # noqa: PTH207 - pathlib does not support absolute patterns
         if not matches:
-            raise InputError(f"{source}: no such file or folder; check the path")
+            require(Path(source))
         for match in matches:
             yield from _expand(match)
 
