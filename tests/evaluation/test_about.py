@@ -14,9 +14,11 @@ def test_a_run_is_described_by_its_card_and_log(tmp_path: Path) -> None:
     (tmp_path / "renderer.json").write_text(json.dumps(card))
     (tmp_path / "log.jsonl").write_text('{"step": 500, "minutes": 44}\n{"step": 1000, "minutes": 88.2}\n{"step": 1')
     assert about_model(str(tmp_path)) == (
-        "iplap, trained for 88 minutes, 1,000 steps of 12 pictures (12,000 in all) on 500 frames of 7 people; "
+        "IP_LAP, trained for 88 minutes, 1,000 steps of 12 pictures (12,000 in all) on 500 frames of 7 people; "
         "weights of step 900."
     )
+    (tmp_path / "about.txt").write_text("Narrow.")
+    assert about_model(str(tmp_path)).endswith("weights of step 900. Narrow.")
 
 
 def test_the_shipped_model_is_described() -> None:
@@ -27,6 +29,6 @@ def test_the_shipped_model_is_described() -> None:
 
 
 def test_films_are_described_by_a_note_beside_them(tmp_path: Path) -> None:
-    assert "training unknown" in about_outputs(tmp_path)
+    assert "Training unknown" in about_outputs(tmp_path)
     (tmp_path / "about.txt").write_text("Wav2Lip + GAN,\n  LRS2, 29 h.\n\nMade in May.")
-    assert about_outputs(tmp_path) == f"Films in {tmp_path.name}: Wav2Lip + GAN, LRS2, 29 h."
+    assert about_outputs(tmp_path) == f"Films in {tmp_path.name}. Wav2Lip + GAN, LRS2, 29 h."

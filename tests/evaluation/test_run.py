@@ -283,7 +283,7 @@ def test_the_command_writes_figures_and_a_report(
     assert text.count("data:image/png;base64,") == 3
     assert "://" not in text.replace("https://github.com", "").replace("https://www.robots", "")
     assert "<script" not in text
-    assert "<dt>theirs</dt><dd>Films in source: The films &lt;themselves&gt;, without training.</dd>" in text
+    assert "<dt>theirs</dt><dd>Films in source. The films &lt;themselves&gt;, without training.</dd>" in text
     assert main(["report", str(results), "-o", str(page)]) == 2
     assert main(["evaluate", str(data), "--strips", str(tmp_path / "strips")]) == 2
     (tmp_path / "strips").rename(tmp_path / "moved")

@@ -12,41 +12,47 @@ from lipsmith.evaluation.systems import COPY, MEAN, REAL, WARP
 from lipsmith.inference.model_folder import find_model
 
 NOTE: Final = "about.txt"
-"""File in a folder of outputs whose first paragraph describes the system."""
+"""File in a folder of films, a run or a model, whose first paragraph is added to the sentence."""
 UNTRAINED: Final = {
     REAL: "The film itself.",
     COPY: "No training: the lower half of the nearest allowed frame.",
     MEAN: "No training: the mean of the reference pool.",
     WARP: "No training: the mean of the three nearest allowed frames, warped by landmarks.",
 }
+_NAMES: Final = {"wav2lip": "Wav2Lip", "iplap": "IP_LAP"}
 _LOG: Final = "log.jsonl"
 _RECORD: Final = "training.json"
 _WORDS: Final = {"landmarks": "landmark generator", "renderer": "renderer"}
 
 
 def about_outputs(folder: Path) -> str:
-    """What `about.txt` in a folder of films says."""
-    note = folder / NOTE
-    if note.is_file() and (text := note.read_text(encoding="utf-8", errors="replace").strip()):
-        return f"Films in {folder.name}: {' '.join(text.split(chr(10) * 2)[0].split())}"
-    return f"Films in {folder.name}; training unknown (describe it in {NOTE} there)."
+    """What is known of the system that made the films in a folder."""
+    return f"Films in {folder.name}. {_note(folder) or f'Training unknown: describe it in {NOTE} there.'}"
 
 
 def about_model(source: str) -> str:
     """How the training run in the folder `source`, or the model of that name or folder, was trained."""
     if (Path(source) / CARD).is_file():
-        return _about_run(Path(source))
+        return f"{_about_run(Path(source))} {_note(Path(source))}".strip()
     folder = find_model(source).path
     parts = _read(folder / _RECORD)
     known = [f"{word}: {_begun(parts[name])}" for name, word in _WORDS.items() if name in parts]
-    return f"Last training of its {'; of its '.join(known)}." if known else "Training unknown."
+    training = f"Last training of its {'; of its '.join(known)}." if known else ""
+    return f"{training} {_note(folder)}".strip() or f"Training unknown: describe it in {NOTE} there."
+
+
+def _note(folder: Path) -> str:
+    """The first paragraph of the note in a folder; empty without one."""
+    note = folder / NOTE
+    text = note.read_text(encoding="utf-8", errors="replace") if note.is_file() else ""
+    return " ".join(text.strip().partition("\n\n")[0].split())
 
 
 def _about_run(run: Path) -> str:
     """From the card and the log of a run of `train renderer`."""
     card = _read(run / CARD)
     training = card.get("training", {})
-    system = training.get("system", "our renderer")
+    system = _NAMES.get(training.get("system"), "Our renderer")
     steps, minutes = _end(run / _LOG)
     samples = training.get("clips", 0) * training.get("targets", 0)
     spent = f"{minutes:.0f} minutes, {steps:,} steps of {samples} pictures ({steps * samples:,} in all)"

@@ -34,7 +34,8 @@ th:first-child,td:first-child{text-align:left}
 svg{width:100%;max-width:720px;display:block}svg text{font-size:11px;fill:#4c566a}
 .grid{stroke:#dde1ea}.legend span{margin-right:1rem}.legend i{display:inline-block;width:.8em;height:.8em;
 margin-right:.35em;border-radius:2px}
-dt{font-weight:600}dd{margin:0 0 .4rem}figure{margin:1rem 0}figure img{max-width:100%}figcaption,.note{color:#4c566a}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem}dt{font-weight:600}dd{margin:0}
+figure{margin:1rem 0}figure img{max-width:100%}figcaption,.note{color:#4c566a}
 """
 
 
@@ -89,13 +90,13 @@ def page(figures: Mapping[str, float], settings: Mapping[str, Any], rows: Sequen
 def _sections(figures: Mapping[str, float], settings: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[str]:
     totals = nested(figures, settings["systems"], settings.get("plain", ""))
     yield html_table(make_table("", totals, settings.get("intervals")))
-    yield from _about(settings)
     yield (
         '<p class="note">±: half of the 95 % interval of the mean, by bootstrap over identities. Lip-sync figures are '
         f"those of the judge <b>{escape(str(settings.get('judge') or 'none'))}</b> and compare with no other judge's. "
         "The Fréchet distance rests on VGG-16 and is no FID.</p>"
     )
     yield from (f'<p class="note">{escape(reason)}</p>' for reason in settings.get("missing", {}).values())
+    yield from _about(settings)
     yield from _curves(settings["systems"], rows)
     yield from _plots(settings["systems"], rows)
     yield from _strips(settings, rows)
