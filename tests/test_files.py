@@ -64,6 +64,7 @@ def test_results_are_overwritten_only_on_request(tmp_path: Path) -> None:
         "evaluate clips --json clips/manifest.jsonl",
         "evaluate clips --model run --markdown run/config.json",
         "evaluate clips --variant none=run --latex run/config.json",
+        "evaluate clips --outputs theirs=made --latex made/a.mp4",
         "evaluate landmarks run --data clips --json run/landmarks.json",
         "report results.json -o results.json",
         "inspect clips.png -o clips.png",
