@@ -104,11 +104,9 @@ def require_wave(judge: str) -> None:
 
 def run(options: Options) -> None:
     """Evaluate, print the table, write the files."""
-    from lipsmith.evaluation.films import films_below
-
     outputs = [path for path in (options.json, options.markdown, options.latex) if path]
     folders = [Path(folder) for _, folder in _pairs(options.outputs)]
-    films = (film for folder in folders for film in films_below(folder).values())
+    films = (film for folder in folders for film in folder.rglob("*"))
     inputs = (options.data, options.model, *(folder for _, folder in _pairs(options.variant)), *folders, *films)
     refuse_outputs(outputs, options.overwrite, inputs=inputs, folder=options.strips)
     evaluation, settings = _evaluate(options)
