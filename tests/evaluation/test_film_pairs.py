@@ -169,6 +169,7 @@ def test_a_failed_pair_does_not_affect_the_others(
     assert "bad" in capsys.readouterr().err
     found = read_figures(results)
     assert found.figures["failed"] == 1
+    assert found.settings["about"]["generated"].startswith("Films in made.")
     assert found.figures["frames"] == 20
     assert found.figures["psnr"] == pytest.approx(BEST_PSNR)
 

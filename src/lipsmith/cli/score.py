@@ -59,6 +59,7 @@ def run(options: Options) -> None:
 def _score(options: Options, pairs: list[Pair]) -> tuple[Evaluation, list[tuple[str, str]], dict[str, Any]]:
     import torch
 
+    from lipsmith.evaluation.about import about_outputs
     from lipsmith.evaluation.film_pairs import SYSTEM, score_pairs
     from lipsmith.evaluation.listening import load_listener
     from lipsmith.evaluation.scoring import CSIM_EVERY, VGG_EVERY, Scorer, load_networks
@@ -77,6 +78,7 @@ def _score(options: Options, pairs: list[Pair]) -> tuple[Evaluation, list[tuple[
         "face_size": options.face_size, "judge": judge.name if judge else None,
         "frechet_features": "VGG-16, last convolution, mean over space", "vgg_every": VGG_EVERY,
         "csim_every": CSIM_EVERY, "systems": list(evaluation.totals), "plain": SYSTEM,
+        "about": {SYSTEM: about_outputs(options.generated)} if options.generated.is_dir() else {},
         "intervals": evaluation.intervals, "missing": scorer.networks.missing | listener.missing,
         "strips": options.strips and options.strips.resolve(), "films": len(pairs) - len(failed),
     }  # fmt: skip
