@@ -1,14 +1,19 @@
-"""Selection of faces by words and numbers."""
+"""Selection of faces by words and numbers, and values of wrong kinds."""
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dub_samples import track
-from lipsmith.dubbing.options import choose, ignored_faces
+from lipsmith import Dubber, DubOptions, Turn, dub
+from lipsmith.dubbing.array_source import ArraySource
+from lipsmith.dubbing.options import choose, hear, ignored_faces, path_of
 from lipsmith.errors import UsageError
 
 FACES = [track(1, size=50, x=300), track(2, size=40, x=100), track(3, 1, 80, 0), track(4, 0, 60, 10, frames=2)]
@@ -41,3 +46,43 @@ def test_ignored_faces_are_those_visible_without_the_chosen_face() -> None:
     everyone = [first, back, beside, elsewhere]
     assert ignored_faces(everyone, [first]) == [back]
     assert ignored_faces(everyone, [first, back]) == []
+
+
+WRONG_KINDS: list[tuple[Callable[..., object], tuple[object, ...], str]] = [
+    (hear, (None,), "Speech of type NoneType is neither a file nor an array of samples"),
+    (hear, (io.BytesIO(b"RIFF"),), "Speech of type BytesIO is neither a file nor"),
+    (hear, (5,), "Speech of type int is neither"),
+    (hear, ({1: None},), "Speech of type NoneType is neither"),
+    (hear, ({"1": "a.wav"},), "Face '1' is not a turn of a face; give faces by their numbers"),
+    (dub, (None, "a.wav", "b.mp4"), "The video is of type NoneType; give a path"),
+    (dub, ("a.mp4", "a.wav", 5), "The result is of type int; give a path"),
+    (dub, ("a.mp4", None, "b.mp4"), "Speech of type NoneType is neither a file nor turns of faces"),
+    (dub, ("a.mp4", "a.wav", "b.mp4", {"face": "all"}), "options are of type dict; give DubOptions"),
+    (path_of, ("a\0b.mp4", "The result"), "The result contains a NUL character"),
+    (Dubber.from_pretrained, (None,), "The model is of type NoneType"),
+    (Dubber.from_pretrained, ("fast", None), "Device None is unknown"),
+    (Dubber.from_pretrained, ("fast", "cpu", "1"), "threads = '1' is out of range"),
+    (Turn, (1, "a.wav", "0"), "the time '0' is not a number"),
+    (ArraySource, ([np.zeros((1, 1, 3), np.uint8)], 1e-9), "Frame rate 1e-09 is not a number above 0"),
+]
+
+
+@pytest.mark.parametrize(("call", "given", "said"), WRONG_KINDS)
+def test_values_of_wrong_kinds_are_usage_errors(
+    call: Callable[..., object], given: tuple[object, ...], said: str
+) -> None:
+    with pytest.raises(UsageError, match=f"(?i){said}"):
+        call(*given)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("face", 5), ("language", 5), ("start", "1"), ("end", "1"), ("strength", None), ("strength", "1"), ("gain", [1])],
+)
+def test_options_of_wrong_kinds_are_usage_errors(name: str, value: object) -> None:
+    with pytest.raises(UsageError, match=f"{name} = .* is not a (text|number)"):
+        DubOptions(**{name: value})  # type: ignore[arg-type]
+
+
+def test_paths_may_be_bytes_or_path_like() -> None:
+    assert path_of(b"a.mp4", "The result") == path_of(Path("a.mp4"), "The result") == Path("a.mp4")

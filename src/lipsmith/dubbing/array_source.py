@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,10 @@ from lipsmith.media.pictures import shown
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+
+_LOWEST_RATE: Final = 1e-3
+"""Frames per second; lower rates are mistakes, and their fractions overflow."""
 
 
 class ArraySource:
@@ -45,7 +49,12 @@ class ArraySource:
             raise InputError("The footage is an empty sequence; give at least one frame.")
         images = [_array(image) for image in images] if not isinstance(images, np.ndarray) else images
         first = images[0].shape
-        if len(first) != 3 or first[2] != 3 or any(i.shape != first or i.dtype != np.uint8 for i in images):
+        if (
+            len(first) != 3
+            or first[2] != 3
+            or 0 in first
+            or any(i.shape != first or i.dtype != np.uint8 for i in images)
+        ):
             raise InputError("The footage is not a sequence of RGB uint8 arrays (H, W, 3) of one size; convert it.")
         last = None if end is None else int(np.ceil(end * rate - 1e-6))
         begin = int(np.ceil((start or 0.0) * rate - 1e-6))
@@ -72,7 +81,7 @@ def _frame_rate(rate: float) -> float:
         number = float(rate)
     except (TypeError, ValueError):
         number = math.nan
-    if not 0 < number < math.inf:
+    if not _LOWEST_RATE <= number < math.inf:
         raise UsageError(f"Frame rate {rate} is not a number above 0; give the footage's frames per second.")
     return number
 

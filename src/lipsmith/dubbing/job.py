@@ -28,7 +28,7 @@ import av
 
 from lipsmith import __version__
 from lipsmith.dubbing.mouth import PART, Shown
-from lipsmith.dubbing.options import DubOptions, for_turns, hear, said_in
+from lipsmith.dubbing.options import DubOptions, for_turns, hear, path_of, said_in
 from lipsmith.dubbing.parts import KEY, UNFINISHED, disk_errors, draw_parts, is_over, is_whole, part_in, taken
 from lipsmith.dubbing.pipeline import Clip, Dubber, Result
 from lipsmith.dubbing.scan import Scan
@@ -85,7 +85,9 @@ def dub(
     passes over the film by its title. If a long dub is interrupted, its finished parts stay next to `out`, and the same
     call continues after them, unless `options` say otherwise. Raises a `LipsmithError`, before the work if possible.
     """
-    options, video, out = options or DubOptions(), Path(video), Path(out)
+    options, video, out = options or DubOptions(), path_of(video, "The video"), path_of(out, "The result")
+    if not isinstance(options, DubOptions):
+        raise UsageError(f"The options are of type {type(options).__name__}; give DubOptions.")
     said = said_in(speech)
     options = options if isinstance(said, Path) else for_turns(options, said)
     check_job(video, said, out, options)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, get_args
 
 import numpy as np
@@ -84,6 +87,11 @@ class DubOptions:
     """Replace existing results."""
 
     def __post_init__(self) -> None:
+        for name in ("face", "language"):
+            _require_kind(name, getattr(self, name), (str,) if name == "face" else (str, NoneType), "a text")
+        for name in ("start", "end", "strength", "gain"):
+            kinds = (Real, NoneType) if name in ("start", "end") else (Real,)
+            _require_kind(name, getattr(self, name), kinds, "a number")
         if self.face not in FACE_WORDS:
             face_numbers(self.face)
         check_stretch(self.start, self.end)
@@ -99,6 +107,22 @@ class DubOptions:
             raise UsageError(f"Precision {self.precision!r} is unknown: use {', '.join(get_args(Precision))}.")
         if not 0 <= self.strength <= STRONGEST:
             raise UsageError(f"A strength of {self.strength:g} is out of range: choose 0 to {STRONGEST:g}.")
+
+
+def _require_kind(name: str, value: object, kinds: tuple[type, ...], described: str) -> None:
+    if not isinstance(value, kinds):
+        raise UsageError(f"{name} = {value!r} is not {described}; give one.")
+
+
+def path_of(path: object, name: str) -> Path:
+    """`path`, named `name` in messages, as a path. Raises `UsageError` for anything else."""
+    try:
+        given = os.fsdecode(cast("PathLike[str]", path))
+    except TypeError:
+        raise UsageError(f"{name} is of type {type(path).__name__}; give a path.") from None
+    if "\0" in given:
+        raise UsageError(f"{name} contains a NUL character; give a path.")
+    return Path(given)
 
 
 def choose(tracks: Sequence[Face], face: str) -> list[Face]:
@@ -183,11 +207,16 @@ def turns_of(speech: Mapping[int, Any] | Sequence[Turn]) -> list[Turn]:
     """The turns, at least one. Raises `UsageError` for anything else."""
     from lipsmith.speech.conversation import Turn
 
+    if not isinstance(speech, Mapping | list | tuple):
+        raise UsageError(f"Speech of type {type(speech).__name__} is neither a file nor turns of faces; give either.")
     turns = [Turn(face, said) for face, said in speech.items()] if isinstance(speech, Mapping) else list(speech)
     if not turns:
         raise UsageError("No face has a speech; name one for each face that speaks.")
-    if wrong := [turn for turn in turns if not isinstance(turn, Turn) or not isinstance(turn.face, int)]:
-        raise UsageError(f"{wrong[0]!r} is not a turn of a face; give faces by their numbers.")
+    if wrong := [turn for turn in turns if not isinstance(turn, Turn) or not isinstance(turn.face, Integral)]:
+        reason = (
+            f"Face {wrong[0].face!r}" if isinstance(wrong[0], Turn) else f"An item of type {type(wrong[0]).__name__}"
+        )
+        raise UsageError(f"{reason} is not a turn of a face; give faces by their numbers.")
     return turns
 
 

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -29,7 +30,7 @@ from numpy.typing import NDArray
 from lipsmith import __version__
 from lipsmith.dubbing.clip_folder import PreparedClip, load_clip, save_clip
 from lipsmith.dubbing.mouth import Dubbed, EncodedFaces, Kept, Memories, MouthTrack, Shown, dub_frames, predict_mouth
-from lipsmith.dubbing.options import DubOptions, Said, Tail, choose, hear, speakers_of, warn_ignored_faces
+from lipsmith.dubbing.options import DubOptions, Said, Tail, choose, hear, path_of, speakers_of, warn_ignored_faces
 from lipsmith.dubbing.paste.label import labeled
 from lipsmith.dubbing.scan import CropStore, Face, Scan, Scanner, Sizes, open_source
 from lipsmith.dubbing.scan_file import read_scan
@@ -85,8 +86,8 @@ class Dubber:
         DubOptions(precision=precision)
         folder = find_model(name_or_folder)
         config = folder.settings
-        if threads is not None and not 1 <= threads <= MOST_THREADS:
-            raise UsageError(f"threads = {threads} is out of range; give 1 to {MOST_THREADS}.")
+        if threads is not None and not (isinstance(threads, Integral) and 1 <= threads <= MOST_THREADS):
+            raise UsageError(f"threads = {threads!r} is out of range; give 1 to {MOST_THREADS}.")
         return cls(load_backend(folder, device, threads, SIDE_BY_SIDE, precision), config, threads)
 
     def prepare(
@@ -157,7 +158,7 @@ class Clip:
         """
         scan = Scan(self.times, self.faces, self.size)
         prepared = PreparedClip(self.source, scan, self.chosen, self.config.face_size)
-        return save_clip(Path(folder), prepared, self.encoded.store)
+        return save_clip(path_of(folder, "The folder"), prepared, self.encoded.store)
 
     @classmethod
     def load(cls, folder: Path | str, dubber: Dubber | None = None) -> Clip:
@@ -166,7 +167,7 @@ class Clip:
         Raises `InputError` where there is none or it is damaged, `UsageError` where it was prepared for another model.
         """
         dubber, store = dubber or Dubber.from_pretrained(), CropStore()
-        return dubber.clip_of(load_clip(Path(folder), store, dubber.config.face_size), store)
+        return dubber.clip_of(load_clip(path_of(folder, "The folder"), store, dubber.config.face_size), store)
 
     def live(self, rate: int = SAMPLE_RATE, strength: float = 1.0, paced: bool = True) -> Live:
         """A session in which the clip says speech as it is pushed, at `rate` samples a second; see `Live`."""
@@ -244,7 +245,8 @@ class Result:
         is removed on any error. Raises `UsageError` where `path` is taken, an input or cannot be written,
         `LipsmithError` where the disk is full.
         """
-        path, footage = Path(path), self.clip.source.footage
+        path, footage = path_of(path, "The result"), self.clip.source.footage
+        DubOptions(language=language)
         refuse_existing(path, overwrite)
         music = background.file if background else None
         texts = kept_metadata(footage.info.metadata if footage.info else {})

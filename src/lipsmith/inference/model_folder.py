@@ -73,6 +73,8 @@ def find_model(name_or_folder: str | Path) -> ModelFolder:
     A bare word is first looked up as a name; `./word` is always a folder. Raises WeightsError if there is no such
     model, or a file is missing or differs from its hash in config.json.
     """
+    if not isinstance(name_or_folder, str | Path):
+        raise UsageError(f"The model is of type {type(name_or_folder).__name__}; give a name or a folder.")
     candidates = list(_candidates(name_or_folder))
     folder = next((candidate for candidate in candidates if (candidate / "config.json").is_file()), None)
     if folder is None:
@@ -147,7 +149,7 @@ def load_backend(
     or int8, see `OnnxBackend`. Raises `UsageError` for an unavailable device or precision, and `WeightsError` for a
     folder without stages.
     """
-    if not _DEVICE.fullmatch(device):
+    if not _DEVICE.fullmatch(str(device)):
         raise UsageError(f"Device {device!r} is unknown: use auto, cpu, cuda or cuda:N.")
     return _load(folder, device, threads, side_by_side, precision)
 

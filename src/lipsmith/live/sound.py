@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from numbers import Integral
 from typing import Final
 
 import numpy as np
@@ -126,9 +127,9 @@ def as_mono(samples: object, rate: object) -> tuple[Wave, int]:
         raise UsageError(
             f"Speech of type {array.dtype} and shape {array.shape} is not valid; push floats of shape (n,)."
         )
-    if isinstance(rate, bool) or not isinstance(rate, int) or rate < MIN_RATE:
+    if isinstance(rate, bool) or not isinstance(rate, Integral) or rate < MIN_RATE:
         raise UsageError(f"A rate of {rate} samples per second is not valid; give the true rate of the speech.")
     mono = array.mean(0) if array.ndim == 2 else array
     if not np.isfinite(mono).all():
         raise InputError("The speech contains NaN or infinite samples; push finite ones.")
-    return np.clip(mono, -1, 1).astype(np.float32), rate
+    return np.clip(mono, -1, 1).astype(np.float32), int(rate)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, pairwise
+from numbers import Real
 from os import PathLike
 from pathlib import Path
 from typing import Final
@@ -43,6 +44,9 @@ class Turn:
     """File and line of the turn, for messages."""
 
     def __post_init__(self) -> None:
+        for time in (self.start, 0 if self.end is None else self.end):
+            if not isinstance(time, Real):
+                raise self.fault(f"the time {time!r} is not a number; give seconds.")
         if not 0 <= self.start <= _MAX_SECONDS:
             raise self.fault(f"the start, {self.start:g} s, is outside of any result; choose 0 or later.")
         if self.end is not None and not self.start < self.end <= _MAX_SECONDS:

@@ -212,11 +212,15 @@ def streamed_mel(blocks: Iterable[NDArray[np.float32]]) -> tuple[int, NDArray[np
 
 def _array(speech: object) -> NDArray[Any]:
     try:
-        return np.asarray(speech)
+        array = np.asarray(speech)
     except ValueError as error:
         raise UsageError(
             f"Speech of type {type(speech).__name__} is not an array of samples ({error}); give a file or samples."
         ) from error
+    if array.dtype.kind in "OSUV" or not array.ndim:
+        kind = type(speech).__name__
+        raise UsageError(f"Speech of type {kind} is neither a file nor an array of samples; give either.")
+    return array
 
 
 def _as_float(samples: NDArray[Any]) -> NDArray[np.float32]:
