@@ -27,6 +27,7 @@ from lipsmith.config import load_config
 from lipsmith.inference.backend import Backend
 from lipsmith.inference.model_folder import find_model
 from lipsmith.inference.onnx import OnnxBackend
+from lipsmith.inference.render import encode_face, render
 from lipsmith.inference.stages import make_stages
 from lipsmith.inference.torch import TorchBackend
 from lipsmith.models.landmarks.config import LandmarkConfig
@@ -75,46 +76,31 @@ def systems(threads: int, references: int, width: float) -> dict[str, Frame]:
     wav2lip = Wav2Lip(Wav2LipConfig(width=width)).eval()
     picture = torch.rand(1, 3, SIZE, SIZE)
     return {
-        "ours": partial(our_frame, torch_backend, our_inputs(face, mouth)),
-        "onnx": partial(our_frame, onnx_backend, our_inputs(face, mouth)),
+        "ours": our_frame(torch_backend, face, mouth),
+        "onnx": our_frame(onnx_backend, face, mouth),
         "wav2lip": partial(wav2lip, torch.rand(1, 1, 80, 16), picture, picture),
         **iplap(IplapConfig(width=width), references),
     }
 
 
-def our_frame(backend: Backend, inputs: dict[str, dict[str, NDArray[np.float32]]]) -> object:
-    """One frame of a dub: every window of the landmark generator holds one new frame."""
-    backend("speech", **inputs["speech"])
-    backend("landmarks", **inputs["landmarks"])
-    return backend("render", **inputs["render"])
+def our_frame(backend: Backend, face: RendererConfig, mouth: LandmarkConfig) -> Frame:
+    """One frame of a dub, with face and references in place; every window of the landmark generator holds one new
+    frame."""
+    random, size, count = np.random.default_rng(0), face.face_size, face.references
+    crops = random.integers(0, 256, (1 + count, size, size, 3), np.uint8)
+    points = random.uniform(0.3, 0.7, (1, 131, 2)).astype(np.float32).repeat(1 + count, 0)
+    still = np.tile(np.array([[0.1, 0.9], [0.9, 0.9]], np.float32), (1 + count, 1, 1))
+    encoded = encode_face(backend, crops[1:], points[1:], still[1:], np.arange(face.lips))
+    sketches, mel = np.zeros((1, face.sketches, size, size), np.uint8), filled(1, 80, 16)
+    tokens, pose = filled(1, mouth.window, mouth.dim), filled(1, mouth.window, 74, 2)
+    shapes, ranks = filled(1, LANDMARK_SETS, 131, 2), np.arange(count)[None]
 
+    def frame() -> object:
+        backend("speech", mel=mel[:, None])
+        backend("landmarks", tokens=tokens, pose=pose, references=shapes)
+        return render(backend, encoded, crops[:1], points[:1], still[:1], sketches, mel, ranks)
 
-def our_inputs(face: RendererConfig, mouth: LandmarkConfig) -> dict[str, dict[str, NDArray[np.float32]]]:
-    """Random inputs of the three stages, with face and references in place."""
-    size, count = face.face_size, face.references
-    points = np.random.default_rng(0).uniform(0.3, 0.7, (1, 1, 131, 2))
-    still = np.array([[0.1, 0.9], [0.9, 0.9]])[None]
-    return {
-        "speech": {"mel": filled(1, 1, 80, 16)},
-        "landmarks": {
-            "tokens": filled(1, mouth.window, mouth.dim),
-            "pose": filled(1, mouth.window, 74, 2),
-            "references": filled(1, LANDMARK_SETS, 131, 2),
-        },
-        "render": {
-            "target": filled(1, 3, size, size),
-            "sketches": filled(1, face.sketches, size, size),
-            "points": points[0].astype(np.float32),
-            "still": still.astype(np.float32),
-            "mel": filled(1, 1, 80, 16),
-            "reference_images": filled(1, count, 3, size, size),
-            "reference_points": points.repeat(count, 1).astype(np.float32),
-            "reference_still": still[None].repeat(count, 1).astype(np.float32),
-            "fine": filled(1, count, face.fine, size // 2, size // 2),
-            "coarse": filled(1, count, face.coarse, size // 4, size // 4),
-            "lips": filled(1, face.lips, face.coarse, (size - face.top) // 4, size // 4),
-        },
-    }
+    return frame
 
 
 def iplap(config: IplapConfig, count: int) -> dict[str, Frame]:

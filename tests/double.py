@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith import Dubber
+from lipsmith.face.crop import mouth_box
 from lipsmith.face.landmarks import NUM_JAW, NUM_POSE
 from lipsmith.inference.backend import Precision
 from lipsmith.inference.model_folder import ModelConfig
 
-SIZE = 64
+SIZE, ROWS = 64, 40
 SIZES = {"face_size": SIZE, "references_per_frame": 3, "lips": 5, "window": 5}
 CONFIG = ModelConfig(name="double", **SIZES)
 
@@ -45,16 +46,35 @@ class Double:
         return (content.astype(np.float32),)
 
     def _reference(self, image: Floats, sketch: Floats) -> tuple[Floats, ...]:
-        return image[:, :, ::2, ::2], image[:, :, ::4, ::4]
+        small = image[:, :, ::4, ::4]
+        return image[:, :, ::2, ::2], np.concatenate([small, small], 1), image
 
     def _lip(self, image: Floats, sketch: Floats) -> tuple[Floats, ...]:
         return (image[:, :, ::8, ::8],)
 
-    def _render(self, target: Floats, reference_images: Floats, **others: Floats) -> tuple[Floats, ...]:
+    def _guess(self, points: Floats, reference_points: Floats, **others: Floats) -> tuple[Floats, ...]:
+        unmoved = _unmoved(*reference_points.shape[:2], ROWS // 4, SIZE // 4)
+        return unmoved, unmoved, np.ones((len(points), 1, ROWS // 4, SIZE // 4), np.float32)
+
+    def _align(self, target: Floats, moving: Floats, **others: Floats) -> tuple[Floats, ...]:
+        count = moving.shape[:2]
+        half, full = (_unmoved(*count, ROWS // step, SIZE // step) for step in (2, 1))
+        upper = full[(..., *mouth_box(ROWS, SIZE), slice(None))]
+        features = np.zeros((len(target), 3, 1, 1), np.float32)
+        return moving, half, full, upper, upper[:, 0, ..., 0], np.ones_like(moving[..., 0]), features, features
+
+    def _paint(self, target: Floats, pictures: Floats, **others: Floats) -> tuple[Floats, ...]:
         image = target.copy()
         half = target.shape[2] // 2
-        image[:, :, half:] = reference_images.mean(1)[:, :, half:]
-        return (image,)
+        image[:, :, half:] = pictures.mean(1).transpose(0, 3, 1, 2)[:, :, -half:]
+        return image, np.full((*pictures.shape[:2], ROWS // 4, SIZE // 4), 1 / pictures.shape[1], np.float32)
+
+
+def _unmoved(targets: int, references: int, rows: int, columns: int) -> Floats:
+    """Return the positions of cells of the lower part of a crop."""
+    y, x = (np.mgrid[:rows, :columns] + 0.5) / columns
+    positions = np.stack([x, y + 1 - rows / columns], -1).astype(np.float32)
+    return np.tile(positions, (targets, references, 1, 1, 1))
 
 
 def make_dubber(backend: Double | None = None, threads: int | None = None) -> Dubber:

@@ -65,7 +65,7 @@ def test_a_model_is_adapted_to_the_first_half_alone(
         system = adapt_to_clips(find_model(base), CONFIG, data, "val", "cpu", lambda *at: done.append(at))
         backend = system._models[clip.record.clip]._backend
         assert isinstance(backend, TorchBackend)
-        weights.append(list(backend._stages["render"].renderer.decoder.parameters()))
+        weights.append(list(backend._stages["paint"].renderer.decoder.parameters()))
     assert done == [(1, 1)] * 2  # the other clip is too short
     start, one, other = weights
     assert not any(map(torch.equal, start, one))

@@ -16,8 +16,9 @@ from dub_samples import SIZE, no_face, silent_film, write_png, write_wav
 from lipsmith import DubOptions, Result
 from lipsmith.dubbing import batch as module
 from lipsmith.dubbing.batch import Batch, Job, pair, read_pairs
+from lipsmith.dubbing.mouth import EncodedFaces
+from lipsmith.dubbing.scan import CropStore, Scan
 from lipsmith.errors import InputError, SomeFailedError, UsageError
-from lipsmith.face import MOST_FACES
 from synthetic import face_at, make_film, speech
 
 
@@ -132,13 +133,22 @@ def test_a_result_never_replaces_its_own_footage_or_speech(film: Path, words: Pa
         assert path.read_bytes() == before
 
 
-def test_each_face_of_a_shot_is_encoded_once() -> None:
+def test_each_face_of_a_shot_is_encoded_once_and_forgotten_in_the_next() -> None:
     backend = Double()
-    clip = make_dubber(backend).prepare([face_at(0, SIZE)] * 3)
-    faces = [replace(clip.faces[0], index=index) for index in range(MOST_FACES)]
-    for face in faces * 3:
-        _ = clip.encoded[face]
-    assert backend.calls["reference"] == MOST_FACES * len(clip.faces[0].pool_points)
+    face = make_dubber(backend).prepare([face_at(0, SIZE)] * 3).faces[0]
+    store = CropStore()
+    faces = [replace(face, index=index, pool=store.put(np.zeros((3, 64, 64, 3), np.uint8))) for index in range(4)]
+    encoded = EncodedFaces(backend, store, 2)
+    for shot in (faces[:2], faces[2:], faces[:2]):
+        for face in shot * 3:
+            _ = encoded[face]
+    assert backend.calls["reference"] == 6 * 3
+
+
+def test_as_many_faces_are_kept_as_one_shot_shows() -> None:
+    face = make_dubber().prepare([face_at(0, SIZE)] * 3).faces[0]
+    faces = [replace(face, shot=shot) for shot in (0, 0, 1, 2, 2, 2)]
+    assert Scan(np.zeros(1), faces, (1, 1)).most_at_once == 3
 
 
 def test_a_film_that_cannot_be_prepared_is_tried_once(

@@ -84,7 +84,7 @@ def test_the_same_call_continues_and_gives_the_same_film(
     double.calls.clear()
     monkeypatch.setattr(Scanner, "scan", None)  # the faces must not be scanned again
     lipsmith.dub(film, words, out)
-    assert double.calls["render"] == FRAMES - PART * (after // PART)
+    assert double.calls["paint"] == FRAMES - PART * (after // PART)
     assert all(np.array_equal(one, other) for one, other in zip(pictures(out), pictures(whole), strict=True))
     assert np.array_equal(heard(out), heard(whole))
     assert left(tmp_path) == []
@@ -120,7 +120,7 @@ def test_a_full_disk_keeps_finished_parts(tmp_path: Path, film: Path, words: Pat
     stopped(film, words, tmp_path / "out.mp4", 15, LipsmithError("the disk is full"))
     double.calls.clear()
     lipsmith.dub(film, words, tmp_path / "out.mp4")
-    assert double.calls["render"] == FRAMES - 2 * PART
+    assert double.calls["paint"] == FRAMES - 2 * PART
 
 
 @pytest.mark.parametrize("changed", ["options", "speech", "footage"])
@@ -136,7 +136,7 @@ def test_parts_of_a_different_dub_are_not_used(
     double.calls.clear()
     with caplog.at_level(logging.INFO):
         lipsmith.dub(film, words, out, DubOptions(strength=1.5 if changed == "options" else 1.0))
-    assert double.calls["render"] == FRAMES
+    assert double.calls["paint"] == FRAMES
     assert "starts over" in caplog.text
     assert left(tmp_path) == []
 
@@ -148,7 +148,7 @@ def test_without_resume_no_parts_are_kept_or_used(tmp_path: Path, film: Path, wo
     assert left(tmp_path) == []
     double.calls.clear()
     lipsmith.dub(film, words, out, DubOptions(resume=False))
-    assert double.calls["render"] == FRAMES
+    assert double.calls["paint"] == FRAMES
 
 
 def test_an_incomplete_part_is_rendered_again(
@@ -160,7 +160,7 @@ def test_an_incomplete_part_is_rendered_again(
     second.write_bytes(second.read_bytes()[:-1])
     double.calls.clear()
     lipsmith.dub(film, words, out)
-    assert double.calls["render"] == FRAMES - PART
+    assert double.calls["paint"] == FRAMES - PART
     assert all(np.array_equal(one, other) for one, other in zip(pictures(out), pictures(whole), strict=True))
 
 

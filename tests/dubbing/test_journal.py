@@ -37,7 +37,7 @@ def run(tmp_path: Path) -> Callable[..., tuple[list[str], int]]:
         results = Batch(make_dubber(backend), DubOptions(**options)).run(jobs, journal_of(tmp_path, tmp_path))  # type: ignore[arg-type]
         made = [path.name for path in islice(results, stop)]
         results.close()  # type: ignore[attr-defined]
-        return made, backend.calls.get("render", 0)
+        return made, backend.calls.get("paint", 0)
 
     return run
 

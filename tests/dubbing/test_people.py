@@ -98,7 +98,7 @@ def test_an_interrupted_dub_continues_with_each_face(
         lipsmith.dub(film, {1: words, 2: words}, tmp_path / "out.mp4", progress_of=Stopping(12, KeyboardInterrupt()))
     double.calls.clear()
     out = lipsmith.dub(film, {1: words, 2: words}, tmp_path / "out.mp4")
-    assert double.calls["render"] == 2 * (2 * SHOT - 10)
+    assert double.calls["paint"] == 2 * (2 * SHOT - 10)
     for one, other in zip(read_frames(out), read_frames(whole), strict=True):
         assert np.array_equal(one.image, other.image)
 

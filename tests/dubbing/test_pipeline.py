@@ -83,9 +83,9 @@ def test_inputs_are_opened_no_more_often_than_necessary(
 class Uneven(Double):
     """Takes longer over every other frame."""
 
-    def _render(self, target: Floats, reference_images: Floats, **others: Floats) -> tuple[Floats, ...]:
-        time.sleep(0.03 * (self.calls["render"] % 2))
-        return super()._render(target, reference_images, **others)
+    def _paint(self, target: Floats, pictures: Floats, **others: Floats) -> tuple[Floats, ...]:
+        time.sleep(0.03 * (self.calls["paint"] % 2))
+        return super()._paint(target, pictures, **others)
 
 
 def test_frames_rendered_in_parallel_equal_those_rendered_in_sequence(film: Path, words: Path) -> None:
@@ -97,10 +97,10 @@ def test_frames_rendered_in_parallel_equal_those_rendered_in_sequence(film: Path
 
 def test_a_rendering_error_is_raised_after_the_frames_before_it(film: Path, words: Path) -> None:
     class Failing(Double):
-        def _render(self, target: Floats, reference_images: Floats, **others: Floats) -> tuple[Floats, ...]:
-            if self.calls["render"] > 3:
+        def _paint(self, target: Floats, pictures: Floats, **others: Floats) -> tuple[Floats, ...]:
+            if self.calls["paint"] > 3:
                 raise MemoryError("no room")
-            return super()._render(target, reference_images, **others)
+            return super()._paint(target, pictures, **others)
 
     frames = make_dubber(Failing(), 1).prepare(film).dub(words).frames()
     threads = threading.active_count()

@@ -13,7 +13,7 @@ from lipsmith.inference.model_folder import write_config
 
 
 def test_a_model_is_named_by_its_config_or_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "render.onnx").write_bytes(b"a network")
+    (tmp_path / "paint.onnx").write_bytes(b"a network")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("lipsmith.dubbing.pipeline.load_backend", lambda *_: Double())
     write_config(tmp_path, SIZES)
@@ -23,7 +23,7 @@ def test_a_model_is_named_by_its_config_or_its_folder(tmp_path: Path, monkeypatc
 
 
 def test_a_config_with_missing_settings_is_a_weights_error(tmp_path: Path) -> None:
-    (tmp_path / "render.onnx").write_bytes(b"a network")
+    (tmp_path / "paint.onnx").write_bytes(b"a network")
     write_config(tmp_path, {key: value for key, value in SIZES.items() if key != "face_size"})
     with pytest.raises(WeightsError, match="face_size"):
         Dubber.from_pretrained(tmp_path)

@@ -19,6 +19,7 @@ from lipsmith.face import FaceTracker
 from lipsmith.face.crop import crop_image
 from lipsmith.face.landmarks import NUM_POSE, draw_sketches, select
 from lipsmith.inference.onnx import OnnxBackend
+from lipsmith.inference.render import sampled
 from lipsmith.media import read_frames
 from lipsmith.speech.mel import SAMPLE_RATE, mel_spectrogram, mel_windows, read_audio
 from synthetic import DEMO
@@ -100,7 +101,7 @@ def differs(one: Images, other: Images) -> float:
 
 
 def test_targets_are_crops_of_the_film_in_rgb(dub: Dub) -> None:
-    targets = dub.joined("render", "target")
+    targets = dub.joined("paint", "target")
     assert len(targets) == len(dub.dubbed)
     assert targets.shape[1:] == (3, SIDE, SIDE)
     assert 0 <= targets.min() < targets.max() <= 1
@@ -111,55 +112,70 @@ def test_targets_are_crops_of_the_film_in_rgb(dub: Dub) -> None:
 
 
 def test_points_and_pictures_are_aligned(dub: Dub) -> None:
-    call = dub.calls["render"][0].inputs
+    call = dub.calls["align"][0].inputs
     found = found_in_crop(call["target"][0])
     assert np.abs(found - call["points"][0])[:NUM_POSE].mean() * SIDE < 1.5
-    for rank in (0, 5):
-        found = found_in_crop(call["reference_images"][0, rank])
-        assert np.abs(found - call["reference_points"][0, rank]).mean() * SIDE < 1.5
+    for points, picture in list(zip(*references(dub), strict=True))[:6:5]:
+        assert np.abs(found_in_crop(picture) - points).mean() * SIDE < 1.5
 
 
 def test_sketches_show_the_frame_and_its_neighbors_in_order(dub: Dub) -> None:
-    points, sketches = dub.joined("render", "points"), dub.joined("render", "sketches")
+    points, sketches = dub.joined("align", "points"), dub.joined("align", "sketches")
     drawn = draw_sketches(points, SIDE).astype(np.float32) / 255
     around = np.clip(np.arange(len(points))[:, None] + np.arange(-2, 3), 0, len(points) - 1)
     assert np.array_equal(sketches, drawn[around])
+    assert np.array_equal(sketches, dub.joined("paint", "sketches"))
 
 
 def test_features_match_their_references(dub: Dub) -> None:
-    call, encoded = dub.calls["render"][0].inputs, dub.calls["reference"]
-    pictures = np.concatenate([each.inputs["image"] for each in encoded])
-    sketches = np.concatenate([each.inputs["sketch"] for each in encoded])
-    fine, coarse = (np.concatenate([each.outputs[level] for each in encoded]) for level in (0, 1))
-    for rank in range(call["reference_images"].shape[1]):
-        (own,) = np.flatnonzero((pictures == call["reference_images"][0, rank]).all((1, 2, 3)))[:1]
-        assert np.array_equal(call["fine"][0, rank], fine[own])
-        assert np.array_equal(call["coarse"][0, rank], coarse[own])
-        assert np.array_equal(sketches[own, 0] * 255, draw_sketches(call["reference_points"][0, rank][None], SIDE)[0])
-    (lips,) = dub.calls["lip"]
-    assert np.array_equal(call["lips"][0], lips.outputs[0])
+    call = dub.calls["align"][0].inputs
+    coarse = np.concatenate([each.outputs[1] for each in dub.calls["reference"]])
+    for rank, own in enumerate(encoded_as(dub)):
+        features = np.ascontiguousarray(coarse[own].transpose(1, 2, 0))[None]
+        for guess in ("moving", "standing"):
+            (seen,) = sampled(features, np.zeros(1, np.intp), call[guess][0, rank][None])
+            assert np.array_equal(seen, call[f"seen_{guess}"][0, rank])
+    (lips,), pictures = dub.calls["lip"], encoded_pictures(dub)
+    assert np.array_equal(dub.calls["paint"][0].inputs["lips"][0], lips.outputs[0])
     assert all((pictures == picture).all((1, 2, 3)).any() for picture in lips.inputs["image"])
 
 
 def test_still_points_give_the_position_of_each_crop(dub: Dub) -> None:
-    call = dub.calls["render"][0].inputs
+    target, call = dub.calls["align"][0].inputs["target"], dub.calls["guess"][0].inputs
     own = crop_image(dub.film[0], cut_of(call["still"][0]), SIDE)
-    assert differs(own, image_of(call["target"][0])) < 1
-    for still, reference in zip(call["reference_still"][0], call["reference_images"][0], strict=True):
+    assert differs(own, image_of(target[0])) < 1
+    for still, reference in zip(call["reference_still"][0], references(dub)[1], strict=True):
         crops = [crop_image(frame, cut_of(still), SIDE) for frame in dub.film]
         assert min(differs(crop, image_of(reference)) for crop in crops) < 2
 
 
+def references(dub: Dub) -> tuple[Floats, Floats]:
+    """Return points `(k, 131, 2)` and pictures `(k, 3, S, S)` of the references of the first frame."""
+    return dub.calls["guess"][0].inputs["reference_points"][0], encoded_pictures(dub)[encoded_as(dub)]
+
+
+def encoded_pictures(dub: Dub) -> Floats:
+    """Return all encoded references `(R, 3, S, S)`."""
+    return np.concatenate([each.inputs["image"] for each in dub.calls["reference"]])
+
+
+def encoded_as(dub: Dub) -> list[int]:
+    """Return the places of the first frame's references among the encoded ones, by their sketches."""
+    sketches = np.concatenate([each.inputs["sketch"] for each in dub.calls["reference"]])
+    drawn = draw_sketches(dub.calls["guess"][0].inputs["reference_points"][0], SIDE)
+    return [int(np.flatnonzero((sketches[:, 0] * 255 == own).all((1, 2)))[0]) for own in drawn]
+
+
 def test_every_frame_receives_the_mel_of_its_time(dub: Dub) -> None:
     mel = mel_spectrogram(dub.wave)
-    for stage, rate in (("render", RATE), ("speech", 25.0)):
+    for stage, rate in (("paint", RATE), ("speech", 25.0)):
         heard = dub.joined(stage, "mel")
         own = mel_windows(mel, np.arange(len(heard)) / rate)[:, None]
         assert np.corrcoef(heard.ravel(), own.ravel())[0, 1] > 0.999
 
 
 def test_landmarks_are_predicted_from_the_pose_and_speech_of_their_time(dub: Dub) -> None:
-    (call,), points = dub.calls["landmarks"], dub.joined("render", "points")
+    (call,), points = dub.calls["landmarks"], dub.joined("align", "points")
     tokens, pose, shapes = (call.inputs[name] for name in ("tokens", "pose", "references"))
     assert np.array_equal(tokens[0], dub.calls["speech"][0].outputs[0][: tokens.shape[1]])
     film_times = np.arange(pose.shape[1]) / 25 * RATE

@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from double import CONFIG, SIZE, Double
 from lipsmith.evaluation.model_system import ModelSystem
 from lipsmith.evaluation.systems import ReconstructionTask
 
 SIDE = 2 * SIZE
-
-
-class Lending(Double):
-    """A backend whose references are aligned with the target and have equal shares."""
-
-    def _render(self, target: NDArray[np.float32], **others: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-        (image,) = super()._render(target, **others)
-        count = others["reference_images"].shape[1]
-        flow = np.zeros((len(target), count, 2, SIZE // 2, SIZE), np.float32)
-        return image, flow, np.full((len(target), count, SIZE // 8, SIZE // 4), 1 / count, np.float32)
 
 
 def task() -> ReconstructionTask:
@@ -48,7 +37,7 @@ def task() -> ReconstructionTask:
 
 def test_native_detail_adds_the_detail_of_the_references() -> None:
     sharp, soft = (
-        ModelSystem("x", Lending(), CONFIG, detail=detail).reconstruct(task()).astype(int) for detail in (True, False)
+        ModelSystem("x", Double(), CONFIG, detail=detail).reconstruct(task()).astype(int) for detail in (True, False)
     )
     assert sharp.shape == soft.shape == (8, SIDE, SIDE, 3)
     inside = np.s_[:, 80:120, 20:-20]

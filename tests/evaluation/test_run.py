@@ -151,11 +151,9 @@ def test_drive_applies_to_predicted_points_only() -> None:
     class Drawn(Double):
         points: NDArray[np.float32]
 
-        def _render(
-            self, points: NDArray[np.float32], **others: NDArray[np.float32]
-        ) -> tuple[NDArray[np.float32], ...]:
+        def _align(self, points: NDArray[np.float32], **others: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
             self.points = points
-            return super()._render(**others)
+            return super()._align(**others)
 
     backend, asked = Drawn(), task(clip())
     model = ModelSystem("driven", backend, replace(CONFIG, drive=1.5))

@@ -15,19 +15,19 @@ from lipsmith.inference.onnx import OnnxBackend, cuda_is_available
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A model whose stage `render` adds its inputs `target` and `mel`."""
+    """A model whose stage `paint` adds its inputs `target` and `mel`."""
     inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"]) for name in ("target", "mel")]
     outputs = [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n"])]
     graph = helper.make_graph([helper.make_node("Add", ["target", "mel"], ["image"])], "sum", inputs, outputs)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    onnx.save(model, tmp_path / "render.onnx")
+    onnx.save(model, tmp_path / "paint.onnx")
     return tmp_path
 
 
 def test_a_stage_is_called_by_the_names_of_its_inputs(folder: Path) -> None:
     backend = load_backend(ModelFolder(folder, {}), "cpu", 1)
     one, two = np.ones(3, np.float32), np.array([1, 2, 3], np.float32)
-    (image,) = backend("render", mel=two, target=one, points=one)
+    (image,) = backend("paint", mel=two, target=one, points=one)
     assert image.tolist() == [2, 3, 4]
     assert "ONNX Runtime" in backend.name
     assert "CPU, 1 threads" in backend.name
@@ -43,7 +43,7 @@ def test_the_choice_is_logged_once(folder: Path, caplog: pytest.LogCaptureFixtur
 def test_other_types_and_layouts_are_converted(folder: Path) -> None:
     backend = OnnxBackend(folder, "cpu")
     strided = np.arange(6.0)[::2]
-    (image,) = backend("render", target=strided, mel=strided)  # type: ignore[arg-type]
+    (image,) = backend("paint", target=strided, mel=strided)  # type: ignore[arg-type]
     assert image.dtype == np.float32
     assert image.tolist() == [0, 4, 8]
 

@@ -1,4 +1,4 @@
-"""Which render stage a CPU gets."""
+"""Which stages a CPU gets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lipsmith.inference.onnx import INT8, OnnxBackend, has_vnni, is_faster
 
 
 def stage(path: Path, operator: str) -> None:
-    """A render stage that adds or subtracts its inputs."""
+    """A stage that adds or subtracts its inputs."""
     inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["b", "k"]) for name in ("target", "mel")]
     outputs = [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["b", "k"])]
     graph = helper.make_graph([helper.make_node(operator, ["target", "mel"], ["image"])], "one", inputs, outputs)
@@ -29,15 +29,18 @@ def stage(path: Path, operator: str) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A model whose float stage adds and whose 8-bit stage subtracts."""
-    stage(tmp_path / "render.onnx", "Add")
-    stage(tmp_path / INT8, "Sub")
+    """A model whose float stages add and whose 8-bit stages subtract."""
+    for name, file in INT8.items():
+        stage(tmp_path / f"{name}.onnx", "Add")
+        stage(tmp_path / file, "Sub")
     return tmp_path
 
 
 def drawn(backend: OnnxBackend) -> float:
     one = np.ones((1, 1), np.float32)
-    return float(backend("render", target=3 * one, mel=one)[0][0, 0])
+    found = {float(backend(name, target=3 * one, mel=one)[0][0, 0]) for name in INT8}
+    assert len(found) == 1
+    return found.pop()
 
 
 @pytest.mark.parametrize(
@@ -71,7 +74,7 @@ def test_precisions_are_measured_once_a_process_until_the_model_changes(
     monkeypatch.setattr(onnx_backend, "has_vnni", lambda: True)
     monkeypatch.setattr(onnx_backend, "is_faster", lambda one, other: answers.pop(0))
     assert [drawn(OnnxBackend(folder, "cpu", precision="auto")) for _ in range(2)] == [2, 2]
-    os.utime(folder / INT8, (0, 0))
+    os.utime(folder / INT8["align"], (0, 0))
     assert [drawn(OnnxBackend(folder, "cpu", precision="auto")) for _ in range(2)] == [4, 4]
     assert drawn(OnnxBackend(folder, "cpu", precision="int8")) == 2
     assert answers == []
@@ -83,7 +86,7 @@ def test_a_requested_precision_is_used(folder: Path, precision: Any, expected: i
 
 
 def test_a_model_without_an_8_bit_stage_uses_float(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (folder / INT8).unlink()
+    (folder / INT8["paint"]).unlink()
     monkeypatch.setattr(onnx_backend, "has_vnni", lambda: True)
     assert drawn(OnnxBackend(folder, "cpu", precision="auto")) == 4
     with pytest.raises(UsageError, match="lipsmith quantize"):
@@ -91,10 +94,10 @@ def test_a_model_without_an_8_bit_stage_uses_float(folder: Path, monkeypatch: py
 
 
 def test_a_damaged_8_bit_stage_is_reported_once_it_is_needed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (folder / INT8).write_bytes(b"no stage")
+    (folder / INT8["paint"]).write_bytes(b"no stage")
     monkeypatch.setattr(onnx_backend, "has_vnni", lambda: True)
     backend = OnnxBackend(folder, "cpu", precision="auto")
-    with pytest.raises(WeightsError, match=INT8.replace(".", r"\.")):
+    with pytest.raises(WeightsError, match=r"paint\.int8\.onnx"):
         drawn(backend)
 
 
@@ -112,5 +115,5 @@ def test_speed_is_cpu_time_of_the_frames_after_the_first() -> None:
             while time.thread_time() < end:
                 pass
 
-    assert is_faster(Session(0.05, 0.001), Session(0.001, 0.01))
-    assert not is_faster(Session(0.001, 0.01), Session(0.05, 0.001))
+    assert is_faster([Session(0.05, 0.001)], [Session(0.001, 0.01)])
+    assert not is_faster([Session(0.001, 0.01)], [Session(0.05, 0.001)])

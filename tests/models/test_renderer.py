@@ -23,7 +23,6 @@ from lipsmith.models.renderer.flow import (
     closeness_exported,
     region_grid,
     warp,
-    warp_exported,
 )
 from lipsmith.models.renderer.light import LightMatch
 from lipsmith.models.renderer.network import Renderer
@@ -260,11 +259,7 @@ def test_padding_channels_change_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_exported_operations_equal_the_trained_ones() -> None:
     random = torch.Generator().manual_seed(0)
-    features, points = torch.rand(2, 3, 16, 16, generator=random), torch.rand(2, 131, 2, generator=random)
-    positions = 1.4 * torch.rand(2, 5, 7, 2, generator=random) - 0.2
-    torch.testing.assert_close(warp_exported(features, positions), warp(features, positions), atol=1e-5, rtol=0)
-    corners = torch.tensor([[[[0.0, 0.0], [1.0, 1.0], [-3.0, 0.5], [0.5, 3.0]]]]).expand(2, -1, -1, -1)
-    torch.testing.assert_close(warp_exported(features, corners), warp(features, corners), atol=1e-5, rtol=0)
+    points = torch.rand(2, 131, 2, generator=random)
     cells = region_grid(16, 4, 2).reshape(-1, 1, 2)
     ours, exact = closeness_exported(cells, points, 0.5), closeness(cells, points, 0.5)
     torch.testing.assert_close(ours, exact, atol=4e-6, rtol=0)

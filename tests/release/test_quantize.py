@@ -1,4 +1,4 @@
-"""The 8-bit render stage: float parts, comparison of pictures, and errors."""
+"""The 8-bit stages: float parts, comparison of pictures, and errors."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from double import Double
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.inference.model_folder import find_model, write_config
 from lipsmith.inference.onnx import INT8
@@ -24,7 +25,8 @@ from lipsmith.release.quantize import Comparison, Sample, compare, quantize  # n
 def model(tmp_path: Path) -> Path:
     folder = tmp_path / "model"
     folder.mkdir()
-    (folder / "render.onnx").write_bytes(b"a stage")
+    for stage in INT8:
+        (folder / f"{stage}.onnx").write_bytes(b"a stage")
     write_config(folder, {"name": "tiny", "face_size": 4, "references_per_frame": 2, "lips": 1, "window": 5})
     return folder
 
@@ -45,19 +47,19 @@ def test_convolutions_of_flow_picture_and_cues_stay_float(tmp_path: Path) -> Non
 
 
 def test_pictures_are_compared_in_the_rendered_half(monkeypatch: pytest.MonkeyPatch) -> None:
-    exact = np.full((2, 3, 4, 4), 0.5, np.float32)
+    exact = np.full((2, 4, 4, 3), 100, np.uint8)
     rough = exact.copy()
-    rough[:, :, 2:] += 0.01
-    rough[:, :, :2] += 0.4
-    monkeypatch.setattr(module, "_drawn", lambda path, _: {"a": exact, "b": rough}[str(path)])
+    rough[:, 2:] += 3
+    rough[:, :2] += 90
     monkeypatch.setattr(module, "load_lpips", lambda _: None)
     found = {
         "float": SimpleNamespace(distances=np.array([0.1, 0.3])),
         "int8": SimpleNamespace(distances=np.array([0.2, 0.3])),
     }
     monkeypatch.setattr(module, "lpips", lambda *_: found)
-    result = compare(Path("a"), Path("b"), [Sample({}, np.zeros((2, 4, 4, 3), np.uint8))])
-    assert result.psnr == pytest.approx(40.0, abs=1e-3)
+    one, other = Double(), Double()
+    result = compare(one, other, [Sample(lambda backend: exact if backend is one else rough, exact)])
+    assert result.psnr == pytest.approx(20 * np.log10(255 / 3))
     assert result.lpips == pytest.approx(1.25)
 
 
@@ -66,13 +68,15 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replace the faces and the quantization by stand-ins."""
     monkeypatch.setattr(module, "samples", lambda *_: iter([]))
     monkeypatch.setattr(module, "_write", lambda stage, inputs, out: out.write_bytes(b"small"))
+    for backend in ("load_backend", "OnnxBackend"):
+        monkeypatch.setattr(module, backend, lambda *_, **__: Double())
 
 
 @pytest.mark.usefixtures("quick")
 def test_an_accurate_stage_is_added_to_the_model(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "compare", lambda *_: Comparison(44.0, 1.01))
     assert quantize(model, Path("data")).psnr == 44.0
-    assert set(find_model(model).config["files"]) == {"render.onnx", INT8}
+    assert set(find_model(model).config["files"]) == {"align.onnx", "paint.onnx", *INT8.values()}
 
 
 @pytest.mark.usefixtures("quick")
@@ -81,11 +85,11 @@ def test_an_inaccurate_stage_is_not_written(model: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(module, "compare", lambda *_: found)
     with pytest.raises(WeightsError, match="dub with float"):
         quantize(model, Path("data"))
-    assert sorted(path.name for path in model.iterdir()) == ["config.json", "render.onnx"]
+    assert sorted(path.name for path in model.iterdir()) == ["align.onnx", "config.json", "paint.onnx"]
 
 
-def test_a_model_without_a_render_stage_is_refused(model: Path) -> None:
-    (model / "render.onnx").unlink()
+def test_a_model_without_stages_is_refused(model: Path) -> None:
+    (model / "paint.onnx").unlink()
     write_config(model, {"name": "tiny"})
     with pytest.raises(UsageError, match="export the model first"):
         quantize(model, Path("data"))

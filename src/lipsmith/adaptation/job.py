@@ -183,7 +183,8 @@ def _write(found: Adaptation, work: Path, base: ModelFolder, card: str) -> None:
         quantize(model, work / "clips", ("train", "train"))
     except (InputError, WeightsError) as error:
         _LOG.warning("%s: no 8-bit stage, so that a dub may be slower: %s", found.folder, error)
-        (found.folder / INT8).unlink(missing_ok=True)
+        for file in INT8.values():
+            (found.folder / file).unlink(missing_ok=True)
     (work / _MOVED).touch()
     _move(model, found.folder)
 

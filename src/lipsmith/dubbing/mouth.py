@@ -18,7 +18,6 @@ from lipsmith.dubbing.paste.composite import Compositor, Memory
 from lipsmith.dubbing.paste.detail import Detail
 from lipsmith.dubbing.scan import CropStore, Face
 from lipsmith.dubbing.source import Timeline
-from lipsmith.face import MOST_FACES
 from lipsmith.face.crop import crop_image, still_points
 from lipsmith.face.landmarks import NUM_POSE
 from lipsmith.face.references import costs, nearest, parts
@@ -139,13 +138,13 @@ def _runs(
 
 
 class EncodedFaces:
-    """A cache of encoded faces, limited to those of one shot, because those of a long film would fill memory.
+    """A cache of encoded faces, at most `most`: those of one shot, because those of a long film would fill memory.
 
     It is thread-safe.
     """
 
-    def __init__(self, backend: Backend, store: CropStore) -> None:
-        self.backend, self.store = backend, store
+    def __init__(self, backend: Backend, store: CropStore, most: int) -> None:
+        self.backend, self.store, self.most = backend, store, most
         self._known: OrderedDict[int, References] = OrderedDict()
         self._lock = Lock()
 
@@ -156,7 +155,7 @@ class EncodedFaces:
                 encoded = encode_face(self.backend, crops, face.pool_points, face.pool_still, face.lips)
                 self._known[face.index] = References(encoded, self.store.get(face.native) if face.native else None)
             self._known.move_to_end(face.index)
-            if len(self._known) > MOST_FACES:
+            if len(self._known) > self.most:
                 self._known.popitem(last=False)
             return self._known[face.index]
 
@@ -205,7 +204,7 @@ def _drawn_face(faces: EncodedFaces, mouth: MouthTrack, number: int, filmed: Pic
     if part is None:
         return None
     references, chosen = faces[mouth.face], mouth.references[part]
-    side = references.encoded.images.shape[1]
+    side = references.encoded.side
     transforms = mouth.face.transforms[mouth.rows[part]]
     original = crop_image(filmed, transforms[0], side)
     drawing = render(
@@ -222,9 +221,9 @@ def _drawn_face(faces: EncodedFaces, mouth: MouthTrack, number: int, filmed: Pic
 
 
 def _detail(native: Image | None, drawing: Drawing, chosen: NDArray[np.intp]) -> Detail | None:
-    if native is None or drawing.flow is None or drawing.share is None:
+    if native is None:
         return None
-    return Detail([native[rank] for rank in chosen], drawing.flow[0], drawing.share[0])
+    return Detail([native[rank] for rank in chosen], drawing.placed.of(0), drawing.share[0])
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -166,6 +167,11 @@ class Scan:
     faces: list[Face]
     size: tuple[int, int]
     """Width and height of the frames."""
+
+    @property
+    def most_at_once(self) -> int:
+        """The most faces in one shot."""
+        return max(Counter(face.shot for face in self.faces).values())
 
 
 class Scanner:

@@ -75,8 +75,8 @@ class ModelSystem:
             for at, drawn in enumerate(drawing.images):
                 number = len(crops)
                 crop = cv2.resize(drawn, (side, side), interpolation=cv2.INTER_CUBIC).astype(np.float32)
-                if self._detail and drawing.flow is not None and drawing.share is not None:
-                    lent = Detail([native[rank] for rank in chosen[number]], drawing.flow[at], drawing.share[at])
+                if self._detail:
+                    lent = Detail([native[rank] for rank in chosen[number]], drawing.placed.of(at), drawing.share[at])
                     crop = with_detail(crop, lent, _enlarging(size, side), np.ones((size, size), np.float32))
                 crop[: side // 2] = task.upper[number, : side // 2]
                 crops.append(np.clip(crop + 0.5, 0, 255).astype(np.uint8))

@@ -25,7 +25,7 @@ from lipsmith.face.landmarks import NUM_POSE, draw_sketches
 from lipsmith.face.references import choose_pool, paper_pool_size
 from lipsmith.inference.model_folder import ModelConfig
 from lipsmith.inference.render import pixels, planes, sketches_around
-from lipsmith.inference.stages import RenderStage
+from lipsmith.inference.stages import renderer_stages
 from lipsmith.inference.torch import TorchBackend, torch_device
 from lipsmith.models.peers.config import IplapConfig, Wav2LipConfig
 from lipsmith.models.peers.iplap import EncodedReferences, IplapRenderer
@@ -124,11 +124,7 @@ def load_variant(name: str, folder: str, device: str = "auto", threads: int | No
 
 def _run_system(name: str, folder: str, config: RendererConfig, device: str) -> RunSystem:
     network = _loaded(Renderer(config), folder, device)
-    stages = {
-        "reference": network.reference_encoder,
-        "lip": network.lip_encoder,
-        "render": RenderStage(network).to(device).eval(),
-    }
+    stages = {name: stage.to(device).eval() for name, stage in renderer_stages(network).items()}
     settings = ModelConfig(
         name=name,
         face_size=config.face_size,

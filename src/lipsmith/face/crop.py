@@ -55,6 +55,10 @@ TEMPLATE: Final = np.array(
 
 SMOOTHING_SECONDS: Final = 0.06
 
+MOUTH: Final = (0.25, 0.46875, 0.75, 0.9375)
+"""Left, top, right and bottom, crop units, of the box that contains the lips of any crop with a margin: the lips of 155
+people span 0.33 to 0.67 in x and 0.56 to 0.83 in y (0.1th and 99.9th percentile)."""
+
 
 @dataclass(frozen=True)
 class Square:
@@ -209,6 +213,13 @@ def still_points(transforms: Floats) -> NDArray[np.float32]:
     `transforms`: `(..., 2, 3)`. The points of two crops give the motion of the background between the crops.
     """
     return apply(transforms, np.array([[0.0, 0.0], [100.0, 0.0]])).astype(np.float32)
+
+
+def mouth_box(rows: int, size: int) -> tuple[slice, slice]:
+    """Rows and columns of the box `MOUTH` in the lower `rows` of a crop of side `size`, pixels, in multiples of 4."""
+    left, top, right, bottom = (4 * round(edge * size / 4) for edge in MOUTH)
+    first = size - rows
+    return slice(max(top, first) - first, bottom - first), slice(left, right)
 
 
 def to_pixels(transform: Floats, size: int) -> NDArray[np.float64]:

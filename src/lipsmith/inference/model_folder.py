@@ -157,7 +157,7 @@ def load_backend(
 def _load(
     folder: ModelFolder, device: str, threads: int | None, side_by_side: Collection[str], precision: Precision
 ) -> OnnxBackend | TorchBackend:
-    has_onnx = (folder.path / "render.onnx").is_file()
+    has_onnx = (folder.path / "paint.onnx").is_file()
     if not has_onnx and not list(folder.path.glob("*.safetensors")):
         raise WeightsError(f"{folder.path}: no stage (*.onnx) and no weights (*.safetensors); fetch the model again.")
     if has_onnx:

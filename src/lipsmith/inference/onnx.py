@@ -19,14 +19,15 @@ from lipsmith.inference.backend import Precision
 
 _LOG = logging.getLogger(__name__)
 
-INT8: Final = "render.int8.onnx"
+INT8: Final = {"align": "align.int8.onnx", "paint": "paint.int8.onnx"}
+"""The files of the stages that may have 8-bit convolutions, beside those of the float stages."""
 _FREE_AXIS_SIZES: Final = {"k": 8}
 _REPEATS: Final = 2
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
-_RENDER = "render"
+_PAINT = "paint"
 _MEASURED: dict[tuple[Path, int, int], Precision] = {}
-"""The faster precision by the 8-bit stage's path and time of change, and the threads: it is measured once a process."""
+"""The faster precision by an 8-bit stage's path and time of change, and the threads: it is measured once a process."""
 
 
 def has_vnni(info: Path = Path("/proc/cpuinfo")) -> bool:
@@ -41,21 +42,29 @@ def has_vnni(info: Path = Path("/proc/cpuinfo")) -> bool:
     return not words.isdisjoint({"avx512_vnni", "avx_vnni"})
 
 
-def is_faster(one: Any, other: Any) -> bool:  # noqa: ANN401 - onnxruntime carries no types
-    """Whether the inference session `one` uses less CPU time of the calling thread than `other` for one frame."""
-    inputs = {
-        given.name: np.zeros(
-            [_FREE_AXIS_SIZES.get(axis, 1) if isinstance(axis, str) else axis for axis in given.shape], "f4"
-        )
-        for given in other.get_inputs()
-    }
+def is_faster(some: Sequence[Any], others: Sequence[Any]) -> bool:
+    """Whether the inference sessions `some` use less CPU time of the calling thread than `others`, for one frame.
+
+    Both are sessions of the same stages in the same order.
+    """
+    inputs = [_zeros(session) for session in others]
     times: list[list[float]] = [[], []]
     for _ in range(1 + _REPEATS):
-        for session, durations in zip((one, other), times, strict=True):
+        for sessions, durations in zip((some, others), times, strict=True):
             started = time.thread_time()
-            session.run(None, inputs)
+            for session, given in zip(sessions, inputs, strict=True):
+                session.run(None, given)
             durations.append(time.thread_time() - started)
     return min(times[0][1:]) < min(times[1][1:])
+
+
+def _zeros(session: Any) -> dict[str, NDArray[np.float32]]:  # noqa: ANN401 - onnxruntime carries no types
+    """Inputs of a stage for one frame."""
+    shapes = {
+        given.name: [_FREE_AXIS_SIZES.get(axis, 1) if isinstance(axis, str) else axis for axis in given.shape]
+        for given in session.get_inputs()
+    }
+    return {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
 
 
 def cuda_is_available() -> bool:
@@ -67,7 +76,7 @@ class OnnxBackend:
     """One inference session per `<stage>.onnx`, created when the stage first runs.
 
     `side_by_side`: stages that several threads call at the same time, whose operators get one thread instead of
-    `threads`. `precision` of the render stage: float, int8, or auto (int8 if the CPU has VNNI and is faster with it).
+    `threads`. `precision` of the stages in `INT8`: float, int8, or auto (int8 if the CPU has VNNI and is faster).
     Raises `UsageError` if a named device or int8 is unavailable; the device auto falls back to the CPU.
     """
 
@@ -93,7 +102,7 @@ class OnnxBackend:
 
     @property
     def precision(self) -> Precision:
-        """Precision of the render stage; waits until it is chosen."""
+        """Precision of the stages in `INT8`; waits until it is chosen."""
         return self._chosen.result()
 
     @property
@@ -113,38 +122,45 @@ class OnnxBackend:
 
     def _computes_on_cuda(self) -> bool:
         """Whether sessions run on CUDA: ONNX Runtime falls back silently without the GPU or its libraries."""
-        session = self._sessions[_RENDER] = self._open(_RENDER)
+        session = self._sessions[_PAINT] = self._open(_PAINT)
         return _CUDA in session.get_providers()
 
     def _choose_precision(self, precision: Precision) -> None:
-        """Choose the precision of the render stage in a thread, because the caller usually scans a film first."""
-        path = self._folder / INT8
-        available = self._providers == [_CPU] and path.is_file()
+        """Choose the precision in a thread, because the caller usually scans a film first."""
+        paths = [self._folder / file for file in INT8.values()]
+        missing = next((path for path in paths if not path.is_file()), None)
+        available = self._providers == [_CPU] and missing is None
         if precision == "int8" and not available:
-            raise UsageError(f"Precision int8 runs on a CPU and needs {path} (`lipsmith quantize`); use float.")
+            raise UsageError(
+                f"Precision int8 runs on a CPU and needs {missing or paths[0]} (`lipsmith quantize`); use float."
+            )
         if precision == "float" or not available or (precision == "auto" and not has_vnni()):
             self._chosen.set_result("float")
             self._log_choice()
         else:
-            Thread(target=self._open_int8, args=(path, precision)).start()
+            Thread(target=self._open_chosen, args=(paths[0], precision)).start()
 
-    def _open_int8(self, path: Path, precision: Precision) -> None:
-        """Open the 8-bit render stage `path` if `precision` is int8, or if it is faster on this CPU."""
+    def _open_chosen(self, path: Path, precision: Precision) -> None:
+        """Open the 8-bit stages, of which `path` is one, if `precision` is int8, or if they are faster on this CPU."""
         try:
             key = path.resolve(), path.stat().st_mtime_ns, self._threads
             if precision == "auto":
                 precision = _MEASURED.get(key, "auto")
-            session = self._open(_RENDER, None if precision == "float" else path)
+            sessions = self._open_all(precision != "float")
             if precision == "auto":
-                float_session = self._open(_RENDER)
-                faster = is_faster(session, float_session)
-                session, precision = (session, "int8") if faster else (float_session, "float")
+                float_sessions = self._open_all(int8=False)
+                faster = is_faster(list(sessions.values()), list(float_sessions.values()))
+                sessions, precision = (sessions, "int8") if faster else (float_sessions, "float")
                 _MEASURED[key] = precision
-            self._sessions[_RENDER] = session
+            self._sessions.update(sessions)
             self._chosen.set_result(precision)
             self._log_choice()
         except BaseException as error:
             self._chosen.set_exception(error)
+
+    def _open_all(self, int8: bool) -> dict[str, Any]:
+        """Sessions of the stages in `INT8`, by stage."""
+        return {stage: self._open(stage, self._folder / file if int8 else None) for stage, file in INT8.items()}
 
     def _log_choice(self) -> None:
         _LOG.info("model %s runs on %s", self._folder.name, self.name)

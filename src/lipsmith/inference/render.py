@@ -1,17 +1,23 @@
-"""Runs the image networks on numpy crops: encodes a face once, then renders it with any pose and mouth."""
+"""Runs the image networks on numpy crops: encodes a face once, then renders it with any pose and mouth.
+
+References are sampled between the networks, where OpenCV is much faster than they are.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from functools import cache
+from typing import Final, NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.face.crop import mouth_box
 from lipsmith.face.landmarks import Floats, draw_sketches
 from lipsmith.inference.backend import Backend
 
-SIDE_BY_SIDE: Final = ("render",)
+SIDE_BY_SIDE: Final = ("guess", "align", "paint")
 """Stages that render several frames in parallel, one thread each, which is faster than all threads on one frame."""
 
 _BATCH = 5
@@ -19,32 +25,68 @@ _BATCH = 5
 _NEIGHBORS = np.arange(-2, 3)
 
 
+Samples = NDArray[np.float32]
+
+
 @dataclass(frozen=True)
 class EncodedFace:
-    """The encoded references of one face: R references and m lip references.
+    """The encoded references of one face: R references and m lip references."""
 
-    `images`: `(R, S, S, 3)` in 0..255; `points`: `(R, 131, 2)` and `still`: `(R, 2, 2)`, both in crop units; `fine`,
-    `coarse`: features `(R, c, h, w)`; `lips`: features `(m, c, h, w)`.
-    """
-
-    images: NDArray[np.uint8]
+    sharp: NDArray[np.float32]
+    """(R, S, S, 3) about [0, 1]: the crops, sharpened for sampling."""
     points: NDArray[np.float32]
+    """(R, 131, 2) crop units."""
     still: NDArray[np.float32]
+    """(R, 2, 2) crop units."""
     fine: NDArray[np.float32]
+    """(R, S/2, S/2, c1): features."""
     coarse: NDArray[np.float32]
+    """(R, S/4, S/4, c2 + 3): features and the small picture."""
     lips: NDArray[np.float32]
+    """(m, c2, h, w): features."""
+
+    @property
+    def side(self) -> int:
+        """Side S of the crops, pixels."""
+        return int(self.sharp.shape[1])
+
+
+class Placed(NamedTuple):
+    """Outputs of the stage `align` for b targets with k references; positions are crop units in each reference."""
+
+    quarter: Samples
+    """(b, k, H/4, S/4, 2)."""
+    half: Samples
+    """(b, k, H/2, S/2, 2)."""
+    lower: Samples
+    """(b, k, H, S, 2): of pixels below the lips' middle line."""
+    upper: Samples
+    """(b, k, h, w, 2): of pixels above it, in the mouth's box."""
+    above: Samples
+    """(b, h, w) in [0, 1]: the share of a pixel that is above it."""
+    weight: Samples
+    """(b, k, ., .), > 0, at the resolution of the network."""
+
+    def of(self, target: int) -> Placed:
+        """The same for one target, without the axis b."""
+        return Placed(*(array[target] for array in self))
+
+    def displacement(self, rank: int) -> Samples:
+        """From a pixel of the only target to its place in the reference `rank`, `(H, S, 2)` crop units."""
+        lower = self.lower[rank : rank + 1].copy()
+        positions = join_lips(lower, self.upper[rank : rank + 1], self.above)[0]
+        return np.asarray(positions - _centers(*positions.shape[:2]))
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """One rendered face in b frames, and the flow of its k references."""
+    """One rendered face in b frames."""
 
     images: NDArray[np.uint8]
     """(b, S, S, 3)."""
-    flow: NDArray[np.float32] | None
-    """(b, k, 2, H, S) crop units: for the lower H rows, displacement from a target position to its position in each
-    reference. None for a model without this output."""
-    share: NDArray[np.float32] | None
+    placed: Placed
+    """Where the pixels of the lower rows lie in each of k references."""
+    share: NDArray[np.float32]
     """(b, k, H/4, S/4): weight of each reference's detail."""
 
 
@@ -60,8 +102,8 @@ def encode_face(
     sketches = planes(draw_sketches(points, size)[..., None])
     encoded = [backend("reference", image=pictures[part], sketch=sketches[part]) for part in _parts(len(pictures))]
     (mouths,) = backend("lip", image=pictures[lips], sketch=sketches[lips])
-    fine, coarse = (np.concatenate(level) for level in zip(*encoded, strict=True))
-    return EncodedFace(images, np.asarray(points, np.float32), still, fine, coarse, mouths)
+    fine, coarse, sharp = (_channels_last(np.concatenate(level)) for level in zip(*encoded, strict=True))
+    return EncodedFace(sharp, np.asarray(points, np.float32), still, fine, coarse, mouths)
 
 
 def render(
@@ -80,21 +122,100 @@ def render(
     `sketches`: `(b, 5, S, S)`, the frame's sketch in the middle of its neighbors'; `mel`: `(b, 80, 16)`; `references`:
     `(b, k)` ranks in the pool.
     """
-    image, *extra = backend(
-        "render",
-        target=planes(targets),
-        sketches=sketches.astype(np.float32) / np.float32(255),
-        points=np.asarray(points, np.float32),
-        still=still,
+    asked = {"target": planes(targets), "sketches": sketches.astype(np.float32) / np.float32(255)}
+    lines = {"points": np.asarray(points, np.float32), "reference_points": face.points[references]}
+    moving, standing, remoteness = backend("guess", **lines, still=still, reference_still=face.still[references])
+    guesses = {"moving": moving, "standing": standing}
+    seen = {
+        f"seen_{name}": np.stack(
+            [sampled(face.coarse, *of_target) for of_target in zip(references, guess, strict=True)]
+        )
+        for name, guess in guesses.items()
+    }
+    *positions, fine, coarse = backend("align", **asked, **lines, **guesses, **seen, remoteness=remoteness)
+    placed = Placed(*positions)
+    warped = [warp(face, rows, placed.of(target)) for target, rows in enumerate(references)]
+    pictures, of_fine, of_coarse = (np.stack(level) for level in zip(*warped, strict=True))
+    image, share = backend(
+        "paint",
+        **asked,
         mel=mel[:, None],
-        reference_images=planes(face.images[references]),
-        reference_points=face.points[references],
-        reference_still=face.still[references],
-        fine=face.fine[references],
-        coarse=face.coarse[references],
         lips=np.broadcast_to(face.lips, (len(targets), *face.lips.shape)),
+        target_fine=fine,
+        target_coarse=coarse,
+        fine=of_fine,
+        coarse=of_coarse,
+        pictures=pictures,
+        weight=placed.weight,
     )
-    return Drawing(pixels(image), *(extra or (None, None)))
+    return Drawing(pixels(image), placed, share)
+
+
+class Warped(NamedTuple):
+    """k references of one target in its place."""
+
+    pictures: Samples
+    """(k, H, S, 3)."""
+    fine: Samples
+    """(H/2, S/2, c1): the weighted mean."""
+    coarse: Samples
+    """(H/4, S/4, c2): the weighted mean."""
+
+
+def sampled(level: Samples, rows: NDArray[np.intp], positions: Samples) -> Samples:
+    """Pictures or features `level` `(R, N, N, c)` of k references, at positions in crop units: `(k, h, w, c)`.
+
+    `rows`: `(k,)`, the references; `positions`: `(k, h, w, 2)`. Bilinear, to a 32nd of a pixel; outside, the nearest
+    pixel of the border.
+    """
+    pixels = positions * np.float32(level.shape[1]) - np.float32(0.5)
+    found = np.empty((*positions.shape[:-1], level.shape[-1]), np.float32)
+    for row, places, out in zip(rows, pixels, found, strict=True):
+        cv2.remap(  # type: ignore[call-overload]
+            level[row], places, None, cv2.INTER_LINEAR, dst=out, borderMode=cv2.BORDER_REPLICATE
+        )
+    return found
+
+
+def warp(face: EncodedFace, rows: NDArray[np.intp], placed: Placed) -> Warped:
+    """The references `rows` `(k,)` in one target's place; without the small pictures."""
+    lower, upper = sampled(face.sharp, rows, placed.lower), sampled(face.sharp, rows, placed.upper)
+    features = sampled(face.fine, rows, placed.half), sampled(face.coarse, rows, placed.quarter)[..., :-3]
+    return Warped(join_lips(lower, upper, placed.above), *(_mean(level, placed.weight) for level in features))
+
+
+def join_lips(lower: Samples, upper: Samples, above: Samples) -> Samples:
+    """Write into `lower` `(k, H, S, c)` the mean of both sides in the mouth's box, `(k, h, w, c)`, and return it.
+
+    `above`: `(h, w)`, the share of the upper side.
+    """
+    box = (slice(None), *mouth_box(*lower.shape[1:3]))
+    # Repeated, because numpy is slow at broadcasting along a short last axis.
+    lower[box] += np.repeat(above[..., None], lower.shape[-1], -1) * (upper - lower[box])
+    return lower
+
+
+@cache
+def _centers(rows: int, size: int) -> Samples:
+    """Centers `(rows, size, 2)` of the pixels of the lower rows of a crop, crop units."""
+    y, x = np.mgrid[size - rows : size, 0:size] + 0.5
+    return np.asarray(np.stack([x, y], -1) / size, np.float32)
+
+
+def _mean(level: Samples, weight: Samples) -> Samples:
+    """sum_i w_i x_i / sum_i w_i of `(k, h, w, c)`, with weights `(k, ., .)`."""
+    share = _at_size(weight, level.shape[1:3])
+    share /= share.sum(0)
+    total: Samples = level[0] * share[0][..., None]
+    for features, part in zip(level[1:], share[1:], strict=True):
+        total += features * part[..., None]
+    return total
+
+
+def _at_size(weight: Samples, shape: tuple[int, ...]) -> Samples:
+    """Weights `(k, h, w)` at another resolution, bilinear or as means."""
+    how = cv2.INTER_LINEAR if weight.shape[1] < shape[0] else cv2.INTER_AREA
+    return np.stack([cv2.resize(one, shape[::-1], interpolation=how) for one in weight])
 
 
 def sketches_around(
@@ -114,6 +235,10 @@ def sketches_around(
 def planes(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Images `(..., H, W, C)` in 0..255 as `(..., C, H, W)` in [0, 1]."""
     return np.ascontiguousarray(np.moveaxis(images, -1, -3), np.float32) / np.float32(255)
+
+
+def _channels_last(level: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.ascontiguousarray(level.transpose(0, 2, 3, 1))
 
 
 def pixels(images: NDArray[np.float32]) -> NDArray[np.uint8]:

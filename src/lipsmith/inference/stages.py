@@ -7,16 +7,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from einops import rearrange
 from torch import Tensor, nn
 
 from lipsmith.config import build
 from lipsmith.errors import WeightsError
+from lipsmith.face.crop import mouth_box
 from lipsmith.models.landmarks.config import LandmarkConfig
 from lipsmith.models.landmarks.generator import LandmarkGenerator, build_landmark_generator
-from lipsmith.models.renderer.alignment import References
+from lipsmith.models.renderer.alignment import (
+    Aligned,
+    Guesses,
+    Request,
+    at_size_of,
+    flat,
+    grouped,
+    weighted_mean,
+    with_small,
+)
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.detail import DetailShare
-from lipsmith.models.renderer.network import Renderer
+from lipsmith.models.renderer.network import EncodedTarget, Renderer
 
 WEIGHTS: Final = "model.safetensors"
 """Both networks in one file; tensor names start with `landmarks.` or `renderer.`."""
@@ -24,8 +35,95 @@ WEIGHTS: Final = "model.safetensors"
 T = TypeVar("T")
 
 
-class RenderStage(nn.Module):
-    """`Renderer.render` with only tensors as inputs and outputs."""
+class ReferenceStage(nn.Module):
+    """What is needed of a reference in any target."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        super().__init__()
+        self.renderer = renderer
+
+    def forward(self, image: Tensor, sketch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of pictures `(n, 3, S, S)` in [0, 1] and sketches `(n, 1, S, S)`: f^r1, f^r2 with the small picture
+        `(n, c2 + 3, S/4, S/4)`, and the picture sharpened for sampling."""
+        fine, coarse = self.renderer.encode_reference(image, sketch)
+        small = with_small(coarse[:, None], image[:, None])[:, 0]
+        return fine, small, self.renderer.alignment.prefilter(image)
+
+
+class GuessStage(nn.Module):
+    """Where a target's cells lie in each reference, before any network."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        super().__init__()
+        self.alignment = renderer.alignment
+
+    def forward(
+        self, points: Tensor, still: Tensor, reference_points: Tensor, reference_still: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Positions `(b, k, H/4, S/4, 2)`, moving with the landmarks and standing still, and remoteness.
+
+        Inputs and outputs otherwise as in `Alignment.guess`.
+        """
+        found = self.alignment.guess(points, still, reference_points, reference_still)
+        grid = self.alignment.grid4
+        return at(grid, found.moving), at(grid, found.standing), found.remoteness
+
+
+class AlignStage(nn.Module):
+    """The network of the alignment, up to what is sampled."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        super().__init__()
+        self.renderer = renderer
+
+    def forward(
+        self,
+        target: Tensor,
+        sketches: Tensor,
+        points: Tensor,
+        reference_points: Tensor,
+        moving: Tensor,
+        standing: Tensor,
+        remoteness: Tensor,
+        seen_moving: Tensor,
+        seen_standing: Tensor,
+    ) -> tuple[Tensor, ...]:
+        """The positions to sample, their weights, and the target's features.
+
+        Args:
+            target, sketches, points, reference_points: as in `Renderer.render`.
+            moving, standing, remoteness: from `GuessStage`.
+            seen_moving, seen_standing: `(b, k, H/4, S/4, c2 + 3)`, f^r2 with the small picture at those positions.
+
+        Returns:
+            Positions, crop units: `(b, k, H/4, S/4, 2)`, `(b, k, H/2, S/2, 2)`, for the lower side of the lips
+            `(b, k, H, S, 2)`, and for the upper side in their box `(b, k, h, w, 2)`; the share of the upper side
+            `(b, h, w)`; weights `(b, k, ., .)`; f^m1 and f^m2.
+        """
+        alignment, count = self.renderer.alignment, reference_points.shape[1]
+        masked = self.renderer.encode_target(self.renderer.mask(target, sketches))
+        request = Request(points, reference_points, masked.sketches, masked.known, masked.coarse)
+        guesses = Guesses(*displacements(alignment.grid4, moving, standing), remoteness)
+        views = [rearrange(seen, "b k h w c -> (b k) c h w") for seen in (seen_moving, seen_standing)]
+        flows = alignment.estimate(request, guesses, views)
+        lips, box = flows.lips, mouth_box(*alignment.grid1.shape[:2])
+        placed = (
+            (alignment.grid4, flows.quarter),
+            (alignment.grid2, lips.half),
+            (alignment.grid1, lips.lower),
+            (alignment.grid1[box], lips.upper),
+        )
+        return (
+            *(at(grid, grouped(flow, count)) for grid, flow in placed),
+            grouped(lips.above, count)[:, 0, 0],
+            grouped(flows.weight, count)[:, :, 0],
+            masked.fine,
+            masked.coarse,
+        )
+
+
+class PaintStage(nn.Module):
+    """`Renderer.paint` with only tensors as inputs and outputs."""
 
     def __init__(self, renderer: Renderer) -> None:
         super().__init__()
@@ -36,37 +134,59 @@ class RenderStage(nn.Module):
         self,
         target: Tensor,
         sketches: Tensor,
-        points: Tensor,
-        still: Tensor,
         mel: Tensor,
-        reference_images: Tensor,
-        reference_points: Tensor,
-        reference_still: Tensor,
+        lips: Tensor,
+        target_fine: Tensor,
+        target_coarse: Tensor,
         fine: Tensor,
         coarse: Tensor,
-        lips: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Images `(b, 3, S, S)` in [0, 1], flow `(b, k, 2, H, S)` and detail shares `(b, k, H/4, S/4)`.
+        pictures: Tensor,
+        weight: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Images `(b, 3, S, S)` in [0, 1] and shares of the references' detail `(b, k, H/4, S/4)`.
 
-        Inputs as in `Renderer.render`, with the fields of its `References` passed one by one.
+        Args:
+            target, sketches, mel, lips: as in `Renderer.render`.
+            target_fine, target_coarse: f^m1 and f^m2 from `AlignStage`.
+            fine, coarse: `(b, h, w, c)`, the weighted means of the references' features.
+            pictures: `(b, k, H, S, 3)`, the sampled references.
+            weight: `(b, k, ., .)`, from `AlignStage`.
         """
-        references = References(reference_images, reference_points, reference_still, fine, coarse)
         masked = self.renderer.mask(target, sketches)
-        aligned = self.renderer.align(masked, points, still, references)
-        image = self.renderer.paint(masked, aligned, mel, lips).image.clamp(0, 1)
-        share = self.share(aligned.warped, aligned.weight, image[..., self.renderer.config.top :, :])
-        return image, aligned.flow, share
+        encoded = EncodedTarget(masked.upper, masked.known, masked.sketches, target_fine, target_coarse)
+        count, weights = pictures.shape[1], flat(weight)[:, None]
+        of_fine, of_coarse = rearrange(fine, "b h w c -> b c h w"), rearrange(coarse, "b h w c -> b c h w")
+        shown = rearrange(pictures, "b k h w c -> (b k) c h w")
+        of_cells = grouped(at_size_of(of_coarse, weights)[:, 0], count)
+        aligned = Aligned(weighted_mean(shown, weights, count), of_fine, of_coarse, grouped(shown, count), of_cells)
+        drawn = self.renderer.paint(encoded, aligned, mel, lips).image.clamp(0, 1)
+        return drawn, self.share(aligned.warped, of_cells, drawn[..., self.renderer.config.top :, :])
+
+
+def at(grid: Tensor, flow: Tensor) -> Tensor:
+    """Positions `(b, k, h, w, 2)` that flows `(b, k, 2, h, w)` reach from `grid` `(h, w, 2)`."""
+    return grid + rearrange(flow, "b k xy h w -> b k h w xy")
+
+
+def displacements(grid: Tensor, moving: Tensor, standing: Tensor) -> tuple[Tensor, Tensor]:
+    """The inverse of `at`, for both guesses."""
+    return rearrange(moving - grid, "b k h w xy -> b k xy h w"), rearrange(standing - grid, "b k h w xy -> b k xy h w")
+
+
+def renderer_stages(renderer: Renderer) -> dict[str, nn.Module]:
+    """The stages of the renderer by name."""
+    return {
+        "reference": ReferenceStage(renderer),
+        "lip": renderer.lip_encoder,
+        "guess": GuessStage(renderer),
+        "align": AlignStage(renderer),
+        "paint": PaintStage(renderer),
+    }
 
 
 def make_stages(generator: LandmarkGenerator, renderer: Renderer) -> dict[str, nn.Module]:
-    """The five stages by name; they share the weights of the two networks."""
-    return {
-        "speech": generator.speech,
-        "landmarks": generator.transformer,
-        "reference": renderer.reference_encoder,
-        "lip": renderer.lip_encoder,
-        "render": RenderStage(renderer),
-    }
+    """All stages by name; they share the weights of the two networks."""
+    return {"speech": generator.speech, "landmarks": generator.transformer, **renderer_stages(renderer)}
 
 
 def load_stages(path: Path) -> dict[str, nn.Module]:

@@ -17,7 +17,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from lipsmith.face.landmarks import NUM_POINTS, NUM_POSE
-from lipsmith.inference.stages import RenderStage
 from lipsmith.models.landmarks.config import LandmarkConfig
 from lipsmith.models.landmarks.generator import build_landmark_generator
 from lipsmith.models.renderer.config import RendererConfig
@@ -59,18 +58,19 @@ def renderer_cost(config: RendererConfig) -> list[Part]:
     size = config.face_size
     with shapes_alone():
         network = Renderer(config).eval()
-        stage, inputs = RenderStage(network), _render_inputs(config)
+        inputs = _inputs(config)
         picture = torch.empty(1, 3, size, size), torch.empty(1, 1, size, size)
-        of_target = count_macs(lambda: stage(*inputs))
+        macs = count_macs(lambda: network(*inputs))
         parts = [
             Part("reference_encoder", "reference", *cost_of(network.reference_encoder, *picture)),
             Part("lip_encoder", "lip reference", *cost_of(network.lip_encoder, *picture)),
         ]
-    parts += [
-        Part(name, "frame", parameters_of(getattr(network, name)), of_target.get(f"RenderStage.renderer.{name}", 0))
+    of_target = [
+        Part(name, "frame", parameters_of(getattr(network, name)), macs.get(f"Renderer.{name}", 0))
         for name in PER_TARGET
     ]
-    return [*parts, Part("render", "frame", parameters_of(network), of_target["Global"])]
+    total = sum(part.macs for part in of_target)
+    return [*parts, *of_target, Part("render", "frame", parameters_of(network), total)]
 
 
 def landmark_cost(config: LandmarkConfig) -> list[Part]:
@@ -100,9 +100,9 @@ def vgg_cost(config: RendererConfig, kind: str = "vgg16") -> Part:
     return Part(kind, "target in training", parameters_of(vgg), macs)
 
 
-def _render_inputs(config: RendererConfig) -> list[Tensor]:
-    size, half, quarter = config.face_size, config.face_size // 2, config.face_size // 4
-    k, m = config.references, config.lips
+def _inputs(config: RendererConfig) -> list[Tensor]:
+    """Inputs of `Renderer.forward` for one target."""
+    size, k, m = config.face_size, config.references, config.lips
     shapes: list[tuple[int, ...]] = [
         (3, size, size),
         (config.sketches, size, size),
@@ -110,11 +110,11 @@ def _render_inputs(config: RendererConfig) -> list[Tensor]:
         (2, 2),
         (1, 80, 16),
         (k, 3, size, size),
+        (k, 1, size, size),
         (k, NUM_POINTS, 2),
         (k, 2, 2),
-        (k, config.fine, half, half),
-        (k, config.coarse, quarter, quarter),
-        (m, config.coarse, (size - config.top) // 4, quarter),
+        (m, 3, size, size),
+        (m, 1, size, size),
     ]
     return [torch.empty(1, *shape) for shape in shapes]
 

@@ -42,9 +42,11 @@ Axes = Mapping[str, tuple[int | str, ...]]
 OUTPUTS: Final[dict[str, tuple[str, ...]]] = {
     "speech": ("tokens",),
     "landmarks": ("content",),
-    "reference": ("fine", "coarse"),
+    "reference": ("fine", "coarse", "sharp"),
     "lip": ("lips",),
-    "render": ("image", "flow", "share"),
+    "guess": ("moving", "standing", "remoteness"),
+    "align": ("quarter", "half", "lower", "upper", "above", "weight", "target_fine", "target_coarse"),
+    "paint": ("drawn", "share"),
 }
 
 
@@ -126,8 +128,11 @@ def export_stages(stages: Mapping[str, nn.Module], mouth: LandmarkConfig, face: 
 
 def stage_axes(mouth: LandmarkConfig, face: RendererConfig) -> dict[str, Axes]:
     """The inputs of every stage and their axes: numbers are fixed lengths, letters are free axes."""
-    size, half, quarter = face.face_size, face.face_size // 2, face.face_size // 4
-    region = (face.face_size - face.top) // 4
+    size, rows = face.face_size, face.face_size - face.top
+    region = rows // 4, size // 4
+    cells = ("b", "k", *region, 2)
+    weight = (rows // 2, size // 2) if face.alignment == "learned" else region
+    target: Axes = {"target": ("b", 3, size, size), "sketches": ("b", face.sketches, size, size)}
     picture: Axes = {"image": ("n", 3, size, size), "sketch": ("n", 1, size, size)}
     return {
         "speech": {"mel": ("n", 1, mouth.bands, 16)},
@@ -138,18 +143,32 @@ def stage_axes(mouth: LandmarkConfig, face: RendererConfig) -> dict[str, Axes]:
         },
         "reference": picture,
         "lip": picture,
-        "render": {
-            "target": ("b", 3, size, size),
-            "sketches": ("b", face.sketches, size, size),
+        "guess": {
             "points": ("b", NUM_POINTS, 2),
             "still": ("b", 2, 2),
-            "mel": ("b", 1, 80, 16),
-            "reference_images": ("b", "k", 3, size, size),
             "reference_points": ("b", "k", NUM_POINTS, 2),
             "reference_still": ("b", "k", 2, 2),
-            "fine": ("b", "k", face.fine, half, half),
-            "coarse": ("b", "k", face.coarse, quarter, quarter),
-            "lips": ("b", "m", face.coarse, region, quarter),
+        },
+        "align": {
+            **target,
+            "points": ("b", NUM_POINTS, 2),
+            "reference_points": ("b", "k", NUM_POINTS, 2),
+            "moving": cells,
+            "standing": cells,
+            "remoteness": ("b", 1, *region),
+            "seen_moving": (*cells[:-1], face.coarse + 3),
+            "seen_standing": (*cells[:-1], face.coarse + 3),
+        },
+        "paint": {
+            **target,
+            "mel": ("b", 1, 80, 16),
+            "lips": ("b", "m", face.coarse, *region),
+            "target_fine": ("b", face.fine, rows // 2, size // 2),
+            "target_coarse": ("b", face.coarse, *region),
+            "fine": ("b", rows // 2, size // 2, face.fine),
+            "coarse": ("b", *region, face.coarse),
+            "pictures": ("b", "k", rows, size, 3),
+            "weight": ("b", "k", *weight),
         },
     }
 
@@ -217,17 +236,18 @@ def check_onnx(stage: nn.Module, axes: Axes, path: Path) -> float:
 
 
 def example(axes: Axes, sizes: Mapping[str, int]) -> dict[str, Tensor]:
-    """Realistic random inputs: pictures in [0, 1], mel in [-4, 4], and variations of one face for all points."""
+    """Realistic random inputs: pictures in [0, 1], mel in [-4, 4], variations of one face for all points, positions in
+    the crop and positive weights."""
     random = torch.Generator().manual_seed(0)
     face = 0.2 + 0.6 * torch.rand(NUM_POINTS, 2, generator=random)
     inputs = {}
     for name, shape in axes.items():
         lengths = [sizes[axis] if isinstance(axis, str) else axis for axis in shape]
-        if lengths[-1] == 2:
+        if lengths[-1] == 2 and len(lengths) < 5:
             inputs[name] = face[: lengths[-2]] + 0.01 * torch.randn(lengths, generator=random)
         elif name == "mel":
             inputs[name] = 8 * torch.rand(lengths, generator=random) - 4
-        elif len(lengths) == 4 or name == "reference_images":
+        elif len(lengths) >= 4:
             inputs[name] = torch.rand(lengths, generator=random)
         else:
             inputs[name] = torch.randn(lengths, generator=random)

@@ -1,4 +1,5 @@
-"""Writes an 8-bit render stage, calibrated on faces of `train` and compared with the float stage on faces of `val`.
+"""Writes 8-bit stages of the renderer, calibrated on faces of `train` and compared with the float stages on faces of
+`val`.
 
 Only convolutions are 8-bit (static; unsigned activations, signed weights with a scale per channel). Convolutions that
 output the flow or the picture, or whose inputs have very different ranges, stay float, as do all warps and sums.
@@ -7,7 +8,8 @@ output the flow or the picture, or whose inputs have very different ranges, stay
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +27,16 @@ from lipsmith.face.crop import still_points
 from lipsmith.face.references import choose_lips, costs, nearest
 from lipsmith.files import write_whole
 from lipsmith.inference.backend import Backend
-from lipsmith.inference.model_folder import ModelConfig, ModelFolder, find_model, load_backend, write_config
-from lipsmith.inference.onnx import INT8, open_session
-from lipsmith.inference.render import encode_face, pixels, render, sketches_around
+from lipsmith.inference.model_folder import (
+    ModelConfig,
+    ModelFolder,
+    find_model,
+    load_backend,
+    usable_cores,
+    write_config,
+)
+from lipsmith.inference.onnx import INT8, OnnxBackend, open_session
+from lipsmith.inference.render import encode_face, render, sketches_around
 from lipsmith.models.renderer.alignment import CUES
 from lipsmith.speech.mel import mel_windows
 
@@ -61,35 +70,44 @@ class Comparison:
 class Sample:
     """Some frames of one clip."""
 
-    inputs: Inputs
-    """Inputs of the render stage."""
+    draw: Callable[[Backend], NDArray[np.uint8]]
+    """Renders the frames on a backend: `(b, S, S, 3)`."""
     truth: NDArray[np.uint8]
     """(b, S, S, 3)."""
 
 
 def quantize(model: str | Path, data: Path, splits: tuple[str, str] = ("train", "val")) -> Comparison:
-    """Write the 8-bit render stage of `model`, a name or folder, next to the float one; `data`: prepared clips, of
-    which the first of the `splits` calibrates and the second is compared.
+    """Write 8-bit stages of `model`, a name or folder, next to the float ones; `data`: prepared clips, of which the
+    first of the `splits` calibrates and the second is compared.
 
     Raises UsageError for a model without ONNX stages and InputError if `data` has no sufficiently long clips in either
     split. If pictures differ by more than `LEAST_PSNR` and `MOST_LPIPS` allow, raises WeightsError and writes
     nothing.
     """
     folder = find_model(model)
-    if not (folder.path / "render.onnx").is_file():
-        raise UsageError(f"{folder.path}: render.onnx is missing; export the model first.")
+    for stage in INT8:
+        if not (folder.path / f"{stage}.onnx").is_file():
+            raise UsageError(f"{folder.path}: {stage}.onnx is missing; export the model first.")
+    exact = load_backend(folder, "cpu")
     shown = list(samples(folder, data, splits[1], *COMPARISON))
-    with write_whole(folder.path / INT8) as beside:
-        # One sample in memory at a time.
-        calibration = (sample.inputs for sample in samples(folder, data, splits[0], *CALIBRATION))
-        _write(folder.path / "render.onnx", calibration, beside)
-        found = compare(folder.path / "render.onnx", beside, shown)
-        _LOG.info("%s: PSNR to float %.1f dB, LPIPS %.4f times float's", INT8, found.psnr, found.lpips)
+    with TemporaryDirectory() as temporary:
+        trial = Path(temporary, "model")
+        shutil.copytree(folder.path, trial)
+        given = _Given(exact)
+        for sample in samples(folder, data, splits[0], *CALIBRATION):
+            sample.draw(given)
+        for stage, file in INT8.items():
+            _write(folder.path / f"{stage}.onnx", given.inputs[stage], trial / file)
+        found = compare(exact, OnnxBackend(trial, "cpu", usable_cores(), precision="int8"), shown)
+        _LOG.info("8 bits: PSNR to float %.1f dB, LPIPS %.4f times float's", found.psnr, found.lpips)
         if found.psnr < LEAST_PSNR or found.lpips > MOST_LPIPS:
             raise WeightsError(
                 f"{folder.path}: 8-bit pictures are {found.psnr:.1f} dB from float ones, their LPIPS {found.lpips:.3f} "
                 f"of float's; at least {LEAST_PSNR:g} and at most {MOST_LPIPS:g} are allowed, so dub with float."
             )
+        for file in INT8.values():
+            with write_whole(folder.path / file) as beside:
+                shutil.copy(trial / file, beside)
     write_config(folder.path, folder.config)
     return found
 
@@ -99,7 +117,7 @@ def samples(folder: ModelFolder, data: Path, split: str, people: int, frames: in
     gives more samples. Raises InputError if there are none."""
     first = {record.identity: record for record in reversed(read_manifest(data, split))}
     records = [first[identity] for identity in sorted(first)]
-    backend, found = load_backend(folder, "cpu"), 0
+    found = 0
     for place, count in zip(
         *np.unique(np.linspace(0, len(records) - 1, people).astype(int), return_counts=True), strict=True
     ):
@@ -110,41 +128,43 @@ def samples(folder: ModelFolder, data: Path, split: str, people: int, frames: in
         found += 1
         chosen = choice.targets[np.linspace(0, len(choice.targets) - 1, frames * count).astype(int)]
         for start in range(count):
-            yield _sample(backend, folder.settings, clip, choice.pool, chosen[start::count])
+            yield _sample(folder.settings, clip, choice.pool, chosen[start::count])
     if not found:
         raise InputError(
             f"{data}: none of the tested clips of the split {split} lasts two seconds; prepare longer ones."
         )
 
 
-def _sample(
-    backend: Backend, config: ModelConfig, clip: PreparedClip, pool: NDArray[np.intp], places: NDArray[np.intp]
-) -> Sample:
-    """Inputs of the render stage for the frames `places`, with references from `pool`."""
+def _sample(config: ModelConfig, clip: PreparedClip, pool: NDArray[np.intp], places: NDArray[np.intp]) -> Sample:
+    """The frames `places`, with references from `pool`."""
     assert clip.images is not None
-    pool = pool[:: -(-len(pool) // _REFERENCES)]
-    points, still, size = clip.landmarks, still_points(clip.transforms), clip.images.shape[1]
+    images, pool = clip.images, pool[:: -(-len(pool) // _REFERENCES)]
+    points, still, size = clip.landmarks, still_points(clip.transforms), images.shape[1]
     lips = choose_lips(points[pool], None, config.lips)
-    face = encode_face(backend, clip.images[pool], points[pool], still[pool], lips)
     references = nearest(
         costs(points[places], points[pool], still[places], still[pool]), min(config.references_per_frame, len(pool))
     )
     first, last = np.zeros(1, np.intp), np.full(1, len(points) - 1)
-    sketches = sketches_around(points, places, first, last, size)
-    mel, given = mel_windows(clip.mel, clip.times[places]), _Given(backend)
-    render(given, face, clip.images[places], points[places], still[places], sketches, mel, references)
-    return Sample(given.inputs, clip.images[places])
+    sketches, mel = sketches_around(points, places, first, last, size), mel_windows(clip.mel, clip.times[places])
+
+    def draw(backend: Backend) -> NDArray[np.uint8]:
+        face = encode_face(backend, images[pool], points[pool], still[pool], lips)
+        given = (images[places], points[places], still[places], sketches, mel, references)
+        return render(backend, face, *given).images
+
+    return Sample(draw, images[places])
 
 
 class _Given:
-    """A backend that records its last inputs."""
+    """A backend that records the inputs of the stages in `INT8`."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend, self.precision = backend, backend.precision
-        self.inputs: Inputs = {}
+        self.inputs: dict[str, list[Inputs]] = {stage: [] for stage in INT8}
 
     def __call__(self, stage: str, /, **inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-        self.inputs = {name: np.ascontiguousarray(value, np.float32) for name, value in inputs.items()}
+        if stage in INT8:
+            self.inputs[stage].append({name: np.ascontiguousarray(value, np.float32) for name, value in inputs.items()})
         return self._backend(stage, **inputs)
 
 
@@ -158,13 +178,16 @@ class _Reader:
         return next(self._inputs, None)
 
 
-def compare(stage: Path, quantized: Path, shown: list[Sample]) -> Comparison:
-    """Compare the pictures of two render stages on the same frames."""
-    drawn = [_drawn(path, shown) for path in (stage, quantized)]
-    half = drawn[0].shape[2] // 2
-    error = np.square(drawn[0] - drawn[1])[:, :, half:].mean((1, 2, 3))
-    pictures = {name: pixels(images) for name, images in zip(("float", "int8"), drawn, strict=True)}
-    ratio = _lpips_ratio(np.concatenate([sample.truth for sample in shown]), pictures)
+def compare(exact: Backend, rough: Backend, shown: list[Sample]) -> Comparison:
+    """Compare the pictures of two backends on the same frames."""
+    drawn = {
+        name: np.concatenate([sample.draw(backend) for sample in shown])
+        for name, backend in (("float", exact), ("int8", rough))
+    }
+    half = drawn["float"].shape[1] // 2
+    difference = drawn["float"][:, half:].astype(np.float32) - drawn["int8"][:, half:]
+    error = np.square(difference / 255).mean((1, 2, 3))
+    ratio = _lpips_ratio(np.concatenate([sample.truth for sample in shown]), drawn)
     return Comparison(float(np.mean(-10 * np.log10(np.maximum(error, 1e-10)))), ratio)
 
 
@@ -179,13 +202,7 @@ def _lpips_ratio(truth: NDArray[np.uint8], pictures: dict[str, NDArray[np.uint8]
     return distances[1] / distances[0]
 
 
-def _drawn(path: Path, shown: list[Sample]) -> NDArray[np.float32]:
-    session = open_session(path)
-    known = {given.name for given in session.get_inputs()}
-    return np.concatenate([session.run(None, {name: sample.inputs[name] for name in known})[0] for sample in shown])
-
-
-def _write(stage: Path, inputs: Iterator[Inputs], out: Path) -> None:
+def _write(stage: Path, inputs: list[Inputs], out: Path) -> None:
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
     known = {given.name for given in open_session(stage).get_inputs()}

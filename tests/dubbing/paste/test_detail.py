@@ -7,6 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from lipsmith.dubbing.paste.detail import TOP, Detail, crop_side, native_side, presharpened, with_detail
+from lipsmith.face.crop import mouth_box
+from lipsmith.inference.render import Placed
 
 SIZE, NATIVE, ROWS = 128, 256, 80
 ENLARGED = np.array([[0.5, 0.0, -0.25], [0.0, 0.5, -0.25]])
@@ -22,11 +24,14 @@ def texture(seed: int = 0) -> NDArray[np.uint8]:
 
 
 def detail(flow: NDArray[np.float32], share: NDArray[np.float32], pictures: list[NDArray[np.uint8]]) -> Detail:
-    return Detail(pictures, flow, share)
+    y, x = (np.mgrid[SIZE - ROWS : SIZE, :SIZE] + 0.5) / SIZE
+    positions = flow + np.stack([x, y], -1).astype(np.float32)
+    upper = positions[(slice(None), *mouth_box(ROWS, SIZE))]
+    return Detail(pictures, Placed(flow, flow, positions, upper, np.ones(upper.shape[1:3], np.float32), share), share)
 
 
 def still(count: int) -> NDArray[np.float32]:
-    return np.zeros((count, 2, ROWS, SIZE), np.float32)
+    return np.zeros((count, ROWS, SIZE, 2), np.float32)
 
 
 def believed(*levels: float) -> NDArray[np.float32]:
@@ -56,7 +61,7 @@ def test_low_frequencies_come_from_the_rendering_and_detail_from_the_references(
 def test_detail_moves_with_the_flow(mask: NDArray[np.float32]) -> None:
     """A flow of two native pixels to the right shows the reference two pixels further right."""
     flow = still(1)
-    flow[0, 0] = 2 / NATIVE
+    flow[..., 0] = 2 / NATIVE
     before = with_detail(drawn(), detail(still(1), believed(1.0), [texture()]), ENLARGED, mask)
     after = with_detail(drawn(), detail(flow, believed(1.0), [texture()]), ENLARGED, mask)
     assert np.abs(after[150:230, 70:190] - before[150:230, 72:192]).mean() < 2.5

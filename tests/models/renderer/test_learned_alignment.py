@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from lipsmith.models.renderer.alignment import References
+from lipsmith.models.renderer.alignment import References, Request
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.learned_alignment import LearnedAlignment
 
@@ -21,13 +21,14 @@ def aligned(bias: tuple[float, float, float]) -> tuple[torch.Tensor, torch.Tenso
             torch.rand(2, 3, 3, 32, 32), *(torch.zeros(2, 3, n, 2) for n in (131, 2)),
             torch.rand(2, 3, 4, 16, 16), torch.rand(2, 3, 8, 8, 8),
         )  # fmt: skip
-        found = network(
-            torch.zeros(2, 131, 2), torch.zeros(2, 2, 2), torch.rand(2, 5, 20, 32), torch.zeros(2, 3, 20, 32),
-            torch.rand(2, 8, 5, 8), references,
+        request = Request(
+            torch.zeros(2, 131, 2), references.points, torch.rand(2, 5, 20, 32), torch.zeros(2, 3, 20, 32),
+            torch.rand(2, 8, 5, 8),
         )  # fmt: skip
+        found = network(request, torch.zeros(2, 2, 2), references)
     assert found.fine.shape == (2, 4, 10, 16)
     assert found.coarse.shape == (2, 8, 5, 8)
-    assert found.flow.shape == (2, 3, 2, 20, 32)
+    assert found.warped.shape == (2, 3, 3, 20, 32)
     assert found.weight.shape == (2, 3, 5, 8)
     return found.image, references.images[..., 12:, :]
 

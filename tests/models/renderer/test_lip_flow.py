@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from lipsmith.face.crop import mouth_box
 from lipsmith.face.landmarks import INNER_LIP, JAW, NUM_POINTS, OUTER_LIP, ranks
 from lipsmith.models.renderer.flow import enlarge, positions, region_grid, warp
-from lipsmith.models.renderer.lip_flow import LOWER, UPPER, LipFlow, NoLipFlow
+from lipsmith.models.renderer.lip_flow import LOWER, UPPER, LipFlow, LipFlows, NoLipFlow
 
 SIZE, TOP = 128, 48
 UPPERS, LOWERS = ranks(UPPER), ranks(LOWER + JAW)
@@ -38,7 +39,19 @@ def added(flow: LipFlow, points: Tensor, references: Tensor, standing: float = 0
     """Return the flow that the lips add at full resolution, `(2, 80, 128)`, to a network with zero flow."""
     still = torch.zeros(len(references), 2, 20, 32)
     flows = flow(still, still, torch.full((len(references), 1, 20, 32), standing), points, references[None])
-    return flows.full[0]
+    return full(flows)[0]
+
+
+def full(flows: LipFlows) -> Tensor:
+    """Return the flow at full resolution, the mean of both sides where they meet."""
+    return flows.joined(flows.lower, flows.upper)
+
+
+def sample(picture: Tensor, flows: LipFlows) -> Tensor:
+    """Return a picture sampled at the flows of either side."""
+    grid = region_grid(SIZE, TOP, 1)
+    sides = (grid, flows.lower), (grid[mouth_box(*grid.shape[:2])], flows.upper)
+    return flows.joined(*(warp(picture, positions(of, flow)) for of, flow in sides))
 
 
 def row(y: float) -> int:
@@ -114,7 +127,7 @@ def test_a_common_shift_of_all_points_shifts_every_pixel(opening: float, shift: 
     moving = torch.full((1, 2, 20, 32), shift)
     standing = torch.zeros(1, 1, 20, 32)
     flows = LipFlow(SIZE, TOP, 0.03)(moving, moving, standing, points, (points + shift)[None])
-    for moved in (flows.full, flows.half, flows.upper, flows.lower):
+    for moved in (full(flows), flows.half, flows.upper, flows.lower):
         torch.testing.assert_close(moved, torch.full_like(moved, shift), atol=1e-6, rtol=0)
 
 
@@ -123,14 +136,14 @@ def test_flow_at_half_resolution_is_the_mean_of_four_pixels() -> None:
     still = torch.zeros(2, 2, 20, 32)
     references = torch.cat([mouth(0.0), mouth(0.1)])[None]
     flows = flow(still, still, still[:, :1], points, references)
-    torch.testing.assert_close(flows.half, torch.nn.functional.avg_pool2d(flows.full, 2))
-    assert flows.full.shape == (2, 2, SIZE - TOP, SIZE)
+    torch.testing.assert_close(flows.half, torch.nn.functional.avg_pool2d(full(flows), 2))
+    assert full(flows).shape == (2, 2, SIZE - TOP, SIZE)
 
 
 def test_without_lip_flow_the_networks_flow_is_only_enlarged() -> None:
     flow, points = torch.rand(1, 2, 20, 32), mouth(0.1)
     flows = NoLipFlow()(flow, torch.rand_like(flow), flow[:, :1], points, mouth(0.0)[None])
-    assert torch.equal(flows.full, enlarge(flow, 4))
+    assert torch.equal(full(flows), enlarge(flow, 4))
     assert torch.equal(flows.half, enlarge(flow, 2))
 
 
@@ -138,9 +151,9 @@ def test_without_lip_flow_the_networks_flow_is_only_enlarged() -> None:
 def test_the_box_is_valid_for_any_crop(size: int, top: int) -> None:
     flow = torch.zeros(1, 2, (size - top) // 4, size // 4)
     flows = LipFlow(size, top, 0.03)(flow, flow, flow[:, :1], mouth(0.1), mouth(0.0)[None])
-    assert flows.full.shape[-2:] == (size - top, size)
+    assert full(flows).shape[-2:] == (size - top, size)
     assert flows.half.shape[-2:] == ((size - top) // 2, size // 2)
-    assert flows.full.any()
+    assert full(flows).any()
 
 
 @pytest.mark.parametrize("turn", [-0.3, 0.0, 0.3])
@@ -154,9 +167,9 @@ def test_closing_lips_show_no_teeth(turn: float) -> None:
     picture = torch.from_numpy(np.stack([np.ones_like(teeth), teeth, teeth])).float()[None]
     still = torch.zeros(1, 2, 20, 32)
     flows = flow(still, still, still[:, :1], target, reference[None])
-    shown = flow.sample(picture, region_grid(SIZE, TOP, 1), flows)
+    shown = sample(picture, flows)
     middle = torch.from_numpy(np.abs(along) < 0.06)[TOP:]
-    blended = warp(picture, positions(region_grid(SIZE, TOP, 1), flows.full))
+    blended = warp(picture, positions(region_grid(SIZE, TOP, 1), full(flows)))
     assert float(shown[0, 1, middle].max()) < 0.5
     assert float(shown[0, 1, middle].sum()) < 0.15 * float(blended[0, 1, middle].sum())
     torch.testing.assert_close(shown[:, :1], torch.ones_like(shown[:, :1]))
@@ -165,5 +178,5 @@ def test_closing_lips_show_no_teeth(turn: float) -> None:
 def test_open_lips_are_sampled_where_they_are() -> None:
     points, picture, flow = mouth(0.08), torch.rand(1, 3, SIZE, SIZE), LipFlow(SIZE, TOP, 0.03)
     still = torch.zeros(1, 2, 20, 32)
-    shown = flow.sample(picture, region_grid(SIZE, TOP, 1), flow(still, still, still[:, :1], points, points[None]))
+    shown = sample(picture, flow(still, still, still[:, :1], points, points[None]))
     torch.testing.assert_close(shown, picture[..., TOP:, :], atol=1e-5, rtol=0)

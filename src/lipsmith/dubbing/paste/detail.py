@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.face.landmarks import Floats
+from lipsmith.inference.render import Placed
 
 LARGEST: Final = 512
 """Side of the largest native crop, pixels."""
@@ -43,8 +44,8 @@ class Detail:
 
     pictures: list[NDArray[np.uint8]]
     """k of (rows, N, 3): native crops from `TOP` down."""
-    flow: NDArray[np.float32]
-    """(k, 2, H, S) crop units: for the lower H rows, displacement from a target position to each reference."""
+    placed: Placed
+    """Where the target's pixels lie in each reference."""
     share: NDArray[np.float32]
     """(k, H/4, S/4) in [0, 1]: weight of each reference's detail."""
 
@@ -79,7 +80,7 @@ def with_detail(
     lent, total = np.zeros_like(drawn), np.full((*drawn.shape[:2], 1), 1e-6, np.float32)
     for k in _highest_weighted(detail.share, mask):
         share = _from_cells(detail.share[k], to_crop, area, size)[..., None]
-        lent += share * _flowed(detail.pictures[k], detail.flow[k], to_crop, area, size)
+        lent += share * _flowed(detail.pictures[k], detail.placed.displacement(k), to_crop, area, size)
         total += share
     lent /= total
     scale = min(1.0, TRUSTED / size * float(np.hypot(to_crop[0, 0], to_crop[1, 0])))
@@ -111,16 +112,16 @@ def _flowed(
     area: tuple[int, int],
     size: int,
 ) -> NDArray[np.float32]:
-    """A native crop `(rows, N, 3)` warped to the film's part, `(h, w, 3)`."""
+    """A native crop `(rows, N, 3)` warped by a flow `(H, S, 2)` to the film's part, `(h, w, 3)`."""
     side = picture.shape[1]
     below = to_crop.copy()
-    below[1, 2] -= size - flow.shape[1]
+    below[1, 2] -= size - flow.shape[0]
     x, y = np.arange(area[0]), np.arange(area[1])[:, None]
 
     def native(axis: int, first: int) -> NDArray[np.float32]:
         """Displaced pixels of the networks' crop in native pixels; both have the first pixel's center at 0."""
         own = to_crop[axis, 0] * x + to_crop[axis, 1] * y + to_crop[axis, 2]
-        placed = (own + 0.5) * (side / size) + _sampled(flow[axis], below, area) * side
+        placed = (own + 0.5) * (side / size) + _sampled(np.ascontiguousarray(flow[..., axis]), below, area) * side
         return np.asarray(placed - 0.5 - first, np.float32)
 
     across, down = native(0, 0), native(1, int(TOP * side))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,11 +11,12 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lipsmith.face.crop import mouth_box
 from lipsmith.models.blocks import conv3, res_blocks
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.context import Context, NoContext
 from lipsmith.models.renderer.flow import LandmarkFlow, StillFlow, enlarge, is_exporting, positions, region_grid, warp
-from lipsmith.models.renderer.lip_flow import LipFlow, NoLipFlow
+from lipsmith.models.renderer.lip_flow import LipFlow, LipFlows, NoLipFlow, same_for_both
 from lipsmith.models.renderer.prefilter import Prefilter
 from lipsmith.models.renderer.spade import Modulate, Modulator
 
@@ -51,21 +53,56 @@ class Aligned:
     """(b, c1, H/2, S/2)."""
     coarse: Tensor
     """(b, c2, H/4, S/4)."""
-    flow: Tensor
-    """(b, k, 2, H, S) crop units: from a place of the target to where it lies in each reference."""
     warped: Tensor
     """(b, k, 3, H, S): each reference's picture, flowed."""
     weight: Tensor
     """(b, k, H/4, S/4), > 0: how far each reference is trusted."""
 
 
-class FlowAlignment(nn.Module):
+@dataclass(frozen=True)
+class Guesses:
+    """Two flows that are known before any network, in cells of 4 pixels."""
+
+    moving: Tensor
+    """(b, k, 2, H/4, S/4) crop units: as the landmarks move."""
+    standing: Tensor
+    """(b, k, 2, H/4, S/4) crop units: as the background stands still."""
+    remoteness: Tensor
+    """(b, 1, H/4, S/4), about (d / s)^2 of the distance d from the nearest landmark."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything that the networks of an alignment know of a batch of targets, beside the references' pictures."""
+
+    points: Tensor
+    """(b, 131, 2) crop units."""
+    reference_points: Tensor
+    """(b, k, 131, 2) crop units."""
+    sketches: Tensor
+    """(b, 2k+1, H, S)."""
+    known: Tensor
+    """(b, 3, H, S), the target's upper half minus 0.5 and zeros below."""
+    target: Tensor
+    """f^m2."""
+
+
+@dataclass(frozen=True)
+class Flows:
+    """Where each place of the targets lies in each reference, crop units, and how far that is trusted."""
+
+    quarter: Tensor
+    """(b k, 2, H/4, S/4)."""
+    lips: LipFlows
+    """At higher resolutions."""
+    weight: Tensor
+    """(b k, 1, h, w), > 0, at the resolution of the network."""
+
+
+class Alignment(nn.Module):
     """F_i = M_a(I^m, L^r_i, I^r_i, L), and the weighted mean of what the flows bring.
 
-    The published model learns the whole flow. Here two flows are known to start from: a face moves as its landmarks
-    say, and what is behind it stands still in the picture. The network says place by place how far each holds (a
-    shoulder follows the head half way) and adds what both miss; it compares the target with references nearly in place,
-    and the references with one another.
+    Sampling has a step of its own between two networks, so that a dub may do it without them.
     """
 
     grid1: Tensor
@@ -74,14 +111,60 @@ class FlowAlignment(nn.Module):
 
     def __init__(self, config: RendererConfig) -> None:
         super().__init__()
+        for name, step in (("grid1", 1), ("grid2", 2), ("grid4", 4)):
+            self.register_buffer(name, region_grid(config.face_size, config.top, step), persistent=False)
+        self.prefilter = Prefilter(config.prefilter) if config.prefilter else nn.Identity()
+
+    def guess(self, points: Tensor, still: Tensor, reference_points: Tensor, reference_still: Tensor) -> Guesses:
+        """The identity; shapes as in `forward`."""
+        flow = torch.zeros_like(self.grid4).permute(2, 0, 1) + 0 * reference_still[:, :, 0, :, None, None]
+        return Guesses(flow, flow, flow[:, :1, 0])
+
+    @abstractmethod
+    def estimate(self, request: Request, guesses: Guesses, views: list[Tensor]) -> Flows:
+        """The flows; `views`: features and small pictures `(b k, c2 + 3, H/4, S/4)` of the references, sampled at the
+        `moving` and at the `standing` guess."""
+
+    def forward(self, request: Request, still: Tensor, references: References) -> Aligned:
+        """The references' aligned mean; `still`: `(b, 2, 2)` crop units, the target's two still points."""
+        guesses = self.guess(request.points, still, references.points, references.still)
+        small = flat(with_small(references.coarse, references.images))
+        at = (positions(self.grid4, flat(guess)) for guess in (guesses.moving, guesses.standing))
+        flows = self.estimate(request, guesses, [warp(small, places) for places in at])
+        return self._sampled(references, flows)
+
+    def _sampled(self, references: References, flows: Flows) -> Aligned:
+        """References and their weighted mean at the flows."""
+        count, lips, box = references.points.shape[1], flows.lips, mouth_box(*self.grid1.shape[:2])
+        sharp = self.prefilter(flat(references.images))
+        lower, upper = positions(self.grid1, lips.lower), positions(self.grid1[box], lips.upper)
+        images = lips.joined(warp(sharp, lower), warp(sharp, upper))
+        fine = warp(flat(references.fine), positions(self.grid2, lips.half))
+        coarse = warp(flat(references.coarse), positions(self.grid4, flows.quarter))
+        return Aligned(
+            image=weighted_mean(images, flows.weight, count),
+            fine=weighted_mean(fine, flows.weight, count),
+            coarse=weighted_mean(coarse, flows.weight, count),
+            warped=grouped(images, count),
+            weight=grouped(at_size_of(coarse, flows.weight)[:, 0], count),
+        )
+
+
+class FlowAlignment(Alignment):
+    """The alignment that starts from two known flows, instead of learning the whole flow as published.
+
+    A face moves as its landmarks say, and what is behind it stands still in the picture. The network says place by
+    place how far each holds (a shoulder follows the head half way) and adds what both miss; it compares the target with
+    references nearly in place, and the references with one another.
+    """
+
+    def __init__(self, config: RendererConfig) -> None:
+        super().__init__(config)
         size, top, channels = config.face_size, config.top, config.coarse
         self.known_rows = (size // 2 - top) // 4
         self.landmark_flow = LandmarkFlow(region_grid(size, top, 4))
         self.still_flow = StillFlow(region_grid(size, top, 4))
         self.lip_flow = LipFlow(size, top, config.lip_reach) if config.lip_reach else NoLipFlow()
-        for name, step in (("grid1", 1), ("grid2", 2), ("grid4", 4)):
-            self.register_buffer(name, region_grid(size, top, step), persistent=False)
-        self.prefilter = Prefilter(config.prefilter) if config.prefilter else nn.Identity()
         self.from_target = conv3(channels, channels)
         self.from_reference = conv3(2 * channels + CUES, channels)
         self.fuse = res_blocks(channels, config.blocks)
@@ -92,46 +175,27 @@ class FlowAlignment(nn.Module):
         nn.init.zeros_(self.head[1].weight)  # type: ignore[arg-type]
         nn.init.zeros_(self.head[1].bias)  # type: ignore[arg-type]
 
-    def forward(
-        self, points: Tensor, still: Tensor, sketches: Tensor, known: Tensor, target: Tensor, references: References
-    ) -> Aligned:
-        """The references' aligned mean.
+    def guess(self, points: Tensor, still: Tensor, reference_points: Tensor, reference_still: Tensor) -> Guesses:
+        """Landmark flow and still flow."""
+        moving, remoteness = self.landmark_flow(points, reference_points)
+        return Guesses(moving, self.still_flow(still, reference_still), remoteness)
 
-        Args:
-            points: `(b, 131, 2)` crop units.
-            still: `(b, 2, 2)` crop units, the target's two still points.
-            sketches: `(b, 2k+1, H, S)`.
-            known: `(b, 3, H, S)`, the target's upper half less 0.5 and zeros below.
-            target: f^m2.
-            references: k a target.
-        """
-        count = references.points.shape[1]
-        moving, remoteness = self.landmark_flow(points, references.points)
-        moving, standing = flat(moving), flat(self.still_flow(still, references.still))
-        small = F.avg_pool2d(flat(references.images), 4).to(references.coarse.dtype)
-        pictures = torch.cat([flat(references.coarse), small], 1)
-        views = [warp(pictures, positions(self.grid4, flow)) for flow in (moving, standing)]
-        prior = each(2 * torch.log(remoteness / HALFWAY + 1e-3), count)
-        cues = [cue for view in views for cue in self._cues(view[:, -3:], known, count)]
+    def estimate(self, request: Request, guesses: Guesses, views: list[Tensor]) -> Flows:
+        """As Alignment."""
+        count = request.reference_points.shape[1]
+        moving, standing = flat(guesses.moving), flat(guesses.standing)
+        prior = each(2 * torch.log(guesses.remoteness / HALFWAY + 1e-3), count)
+        cues = [cue for view in views for cue in self._cues(view[:, -3:], request.known, count)]
         compared = self._compared([*(view[:, :-3] for view in views), *cues, prior])
-        fused = self.fuse(each(self.from_target(target), count) + compared)
+        fused = self.fuse(each(self.from_target(request.target), count) + compared)
         fused = self.context(fused, count)
-        scale, shift = self.sketch_modulator(F.pixel_unshuffle(sketches, 4))
-        residual = self.head(self.modulate(fused, (each(scale, count), each(shift, count)))).to(points.dtype)
+        scale, shift = self.sketch_modulator(F.pixel_unshuffle(request.sketches, 4))
+        residual = self.head(self.modulate(fused, (each(scale, count), each(shift, count)))).to(request.points.dtype)
         share = torch.sigmoid(residual[:, 3:] + prior)
         flow = torch.lerp(moving, standing, share) + RESIDUAL_UNIT * residual[:, :2]
-        flows = self.lip_flow(flow, moving, share, points, references.points)
+        lips = self.lip_flow(flow, moving, share, request.points, request.reference_points)
         # Never quite zero, so that the mean exists where no reference is trusted.
-        weight = torch.sigmoid(residual[:, 2:3]) + 1e-3
-        images = self.lip_flow.sample(self.prefilter(flat(references.images)), self.grid1, flows)
-        return Aligned(
-            image=weighted_mean(images, weight, 4, count),
-            fine=weighted_mean(warp(flat(references.fine), positions(self.grid2, flows.half)), weight, 2, count),
-            coarse=weighted_mean(warp(flat(references.coarse), positions(self.grid4, flow)), weight, 1, count),
-            flow=grouped(flows.full, count),
-            warped=grouped(images, count),
-            weight=grouped(weight[:, 0], count),
-        )
+        return Flows(flow, lips, torch.sigmoid(residual[:, 2:3]) + 1e-3)
 
     def _compared(self, seen: list[Tensor]) -> Tensor:
         """`from_reference` of what is seen of each reference."""
@@ -155,33 +219,34 @@ class FlowAlignment(nn.Module):
         return apart, off.expand_as(apart)
 
 
-class NoAlignment(nn.Module):
+class NoAlignment(Alignment):
     """The plain mean of the references where they are: the ablation without alignment."""
 
-    def __init__(self, config: RendererConfig) -> None:
-        super().__init__()
-        self.top = config.top
-
-    def forward(
-        self, points: Tensor, still: Tensor, sketches: Tensor, known: Tensor, target: Tensor, references: References
-    ) -> Aligned:
-        """As FlowAlignment, without a flow."""
-        top, images = self.top, references.images[..., self.top :, :]
-        return Aligned(
-            image=images.mean(1),
-            fine=references.fine.mean(1)[..., top // 2 :, :],
-            coarse=references.coarse.mean(1)[..., top // 4 :, :],
-            flow=torch.zeros_like(images[:, :, :2]),
-            warped=images,
-            weight=torch.ones_like(images[:, :, 0, ::4, ::4]),
-        )
+    def estimate(self, request: Request, guesses: Guesses, views: list[Tensor]) -> Flows:
+        """The identity, with equal weights."""
+        full, half, quarter = (enlarge(flat(guesses.moving), factor) for factor in (4, 2, 1))
+        return Flows(quarter, same_for_both(full, half), torch.ones_like(quarter[:, :1]))
 
 
-def weighted_mean(warped: Tensor, weight: Tensor, factor: int, count: int) -> Tensor:
-    """sum_i w_i x_i / sum_i w_i over the references of each target; weights are enlarged to the features' size."""
-    weight = enlarge(weight, factor) if factor > 1 else weight
-    total = rearrange(warped * weight, "(b k) c h w -> b k c h w", k=count).sum(1)
+def with_small(coarse: Tensor, images: Tensor) -> Tensor:
+    """Features `(b, k, c2, S/4, S/4)` and the pictures `(b, k, 3, S, S)` at their size."""
+    small = grouped(F.avg_pool2d(flat(images), 4), images.shape[1]).to(coarse.dtype)
+    return torch.cat([coarse, small], 2)
+
+
+def weighted_mean(sampled: Tensor, weight: Tensor, count: int) -> Tensor:
+    """sum_i w_i x_i / sum_i w_i over the references of each target; weights are resampled to the features' size."""
+    weight = at_size_of(sampled, weight)
+    total = rearrange(sampled * weight, "(b k) c h w -> b k c h w", k=count).sum(1)
     return total / rearrange(weight, "(b k) c h w -> b k c h w", k=count).sum(1)
+
+
+def at_size_of(features: Tensor, weight: Tensor) -> Tensor:
+    """Weights `(n, 1, h, w)` at the resolution of features, bilinear or as means."""
+    have, wanted = weight.shape[-1], features.shape[-1]
+    if have > wanted:
+        return F.avg_pool2d(weight, have // wanted)
+    return enlarge(weight, wanted // have) if have < wanted else weight
 
 
 def grouped(x: Tensor, count: int) -> Tensor:

@@ -31,16 +31,7 @@ def positions(grid: Tensor, displacement: Tensor) -> Tensor:
 
 def warp(features: Tensor, positions: Tensor) -> Tensor:
     """Features `(B, C, h, w)` of the whole crop, sampled at positions `(B, H, W, 2)`: `(B, C, H, W)`."""
-    if is_exporting():
-        return warp_exported(features, positions)
     return F.grid_sample(features, positions * 2 - 1, mode="bilinear", padding_mode="border", align_corners=False)
-
-
-def warp_exported(features: Tensor, positions: Tensor) -> Tensor:
-    """The same for square features, with clamped positions and no border handling, which is fastest in ONNX Runtime."""
-    inside = 1 / features.shape[-1]
-    clamped = (positions * 2 - 1).clamp(inside - 1, 1 - inside)
-    return F.grid_sample(features, clamped, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
 class LandmarkFlow(nn.Module):

@@ -10,12 +10,10 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lipsmith.face.crop import mouth_box
 from lipsmith.face.landmarks import INNER_LIP, JAW, NOSE, OUTER_LIP, ranks
-from lipsmith.models.renderer.flow import closeness, enlarge, positions, region_grid, unrounded, warp
+from lipsmith.models.renderer.flow import closeness, enlarge, region_grid, unrounded
 
-LEFT, TOP, RIGHT, BOTTOM = 0.25, 0.46875, 0.75, 0.9375
-"""The box, crop units, that contains the lips of any crop with a margin of `FADE`: the lips of 155 people span 0.33 to
-0.67 in x and 0.56 to 0.83 in y (0.1th and 99.9th percentile)."""
 FADE: Final = 0.04
 """Distance from the nearest lip point, crop units, at which the correction has fallen to 1/e."""
 CORNERS: Final = (78, 308)
@@ -42,8 +40,6 @@ _NARROW: Final = 1e-3
 class LipFlows:
     """The network's flow with the lips' correction, crop units. H x W is the computed region, h x w the mouth's box."""
 
-    full: Tensor
-    """(b k, 2, H, W): the mean of both sides where they meet."""
     half: Tensor
     """(b k, 2, H/2, W/2)."""
     lower: Tensor
@@ -52,6 +48,17 @@ class LipFlows:
     """(b k, 2, h, w): as if every pixel were above it."""
     above: Tensor
     """(b k, 1, h, w) in [0, 1]: the share of a pixel that is above it."""
+
+    def joined(self, of_lower: Tensor, of_upper: Tensor) -> Tensor:
+        """What the lower side gives, `(b k, c, H, W)`, and in the box `(b k, c, h, w)` the mean of both sides.
+
+        For pictures, that is the mean of both lips where they meet in a pixel. A picture sampled at the mean flow would
+        show what is between the reference's lips: its teeth.
+        """
+        rows, columns = mouth_box(*of_lower.shape[-2:])
+        height, width = of_lower.shape[-2:]
+        around = (columns.start, width - columns.stop, rows.start, height - rows.stop)
+        return of_lower + F.pad(self.above * (of_upper - of_lower[..., rows, columns]), around)
 
 
 class LipFlow(nn.Module):
@@ -68,14 +75,13 @@ class LipFlow(nn.Module):
     def __init__(self, size: int, top: int, reach: float) -> None:
         super().__init__()
         self.reach, self.step = reach, _STEP / size
-        left, right = _whole(LEFT * size), _whole(RIGHT * size)
-        first, last = max(_whole(TOP * size), top) - top, _whole(BOTTOM * size) - top
-        self.box = (..., slice(first, last), slice(left, right))
-        self.cells = (..., slice(first // 4, last // 4), slice(left // 4, right // 4))
-        self.around = (left, size - right, first, size - top - last)
+        rows, columns = mouth_box(size - top, size)
+        self.box = (..., rows, columns)
+        self.cells = (..., slice(rows.start // 4, rows.stop // 4), slice(columns.start // 4, columns.stop // 4))
+        self.around = (columns.start, size - columns.stop, rows.start, size - top - rows.stop)
         self.points, self.corners = ranks(POINTS), ranks(CORNERS)
         self.uppers, self.lowers = (ranks(side) for side in zip(*BETWEEN, strict=True))
-        self.register_buffer("grid", region_grid(size, top, 1)[first:last, left:right], persistent=False)
+        self.register_buffer("grid", region_grid(size, top, 1)[rows, columns], persistent=False)
 
     def forward(
         self, flow: Tensor, moving: Tensor, standing: Tensor, points: Tensor, reference_points: Tensor
@@ -95,21 +101,11 @@ class LipFlow(nn.Module):
         added = torch.lerp(lower, upper, above)
         full, half = enlarge(flow, 4), enlarge(flow, 2)
         return LipFlows(
-            full=full + F.pad(added, self.around),
             half=half + F.pad(F.avg_pool2d(added, 2), [side // 2 for side in self.around]),
             lower=full + F.pad(lower, self.around),
             upper=full[self.box] + upper,
             above=above,
         )
-
-    def sample(self, pictures: Tensor, grid: Tensor, flows: LipFlows) -> Tensor:
-        """Pictures `(b k, 3, S, S)` sampled at the flows from the region's `grid` `(H, W, 2)`: `(b k, 3, H, W)`.
-
-        Where upper and lower lip meet in a pixel, it is the mean of both lips. The mean flow would lead between the
-        reference's lips: to its teeth.
-        """
-        lower, upper = warp(pictures, positions(grid, flows.lower)), warp(pictures, positions(self.grid, flows.upper))
-        return lower + F.pad(flows.above * (upper - lower[self.box]), self.around)
 
     @torch.no_grad()
     def _apart(self, points: Tensor, reference_points: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -173,14 +169,10 @@ class NoLipFlow(nn.Module):
         self, flow: Tensor, moving: Tensor, standing: Tensor, points: Tensor, reference_points: Tensor
     ) -> LipFlows:
         """Like LipFlow, without the correction."""
-        full = enlarge(flow, 4)
-        return LipFlows(full, enlarge(flow, 2), full, full, torch.ones_like(full[:, :1]))
-
-    def sample(self, pictures: Tensor, grid: Tensor, flows: LipFlows) -> Tensor:
-        """Like LipFlow, with one flow."""
-        return warp(pictures, positions(grid, flows.full))
+        return same_for_both(enlarge(flow, 4), enlarge(flow, 2))
 
 
-def _whole(pixels: float) -> int:
-    """The nearest multiple of 4, the width in pixels of a cell of features at a quarter of the resolution."""
-    return 4 * round(pixels / 4)
+def same_for_both(full: Tensor, half: Tensor) -> LipFlows:
+    """One flow for both sides of the lips, `(n, 2, H, W)` and `(n, 2, H/2, W/2)`."""
+    upper = full[(..., *mouth_box(*full.shape[-2:]))]
+    return LipFlows(half, full, upper, torch.zeros_like(upper[:, :1]))

@@ -11,7 +11,14 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from lipsmith.models.blocks import conv3, res_blocks
-from lipsmith.models.renderer.alignment import Aligned, FlowAlignment, NoAlignment, References
+from lipsmith.models.renderer.alignment import (
+    Aligned,
+    Alignment,
+    FlowAlignment,
+    NoAlignment,
+    References,
+    Request,
+)
 from lipsmith.models.renderer.audio_attention import AudioAttention, NoAudio
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.decoder import Decoder
@@ -20,7 +27,7 @@ from lipsmith.models.renderer.learned_alignment import LearnedAlignment
 from lipsmith.models.renderer.light import LightMatch
 from lipsmith.models.renderer.lip_module import LipEncoder, LipFusion, NoLipEncoder, NoLips
 
-ALIGNMENTS: Final[dict[str, Callable[[RendererConfig], nn.Module]]] = {
+ALIGNMENTS: Final[dict[str, Callable[[RendererConfig], Alignment]]] = {
     "flow": FlowAlignment,
     "learned": LearnedAlignment,
     "none": NoAlignment,
@@ -47,6 +54,12 @@ class MaskedTarget:
     """(b, 3, H, S): the upper half minus 0.5 in the computed rows, zero below."""
     sketches: Tensor
     """(b, 2k+1, H, S)."""
+
+
+@dataclass(frozen=True)
+class EncodedTarget(MaskedTarget):
+    """A masked target with its features."""
+
     fine: Tensor
     """(b, c1, H/2, S/2), f^m1."""
     coarse: Tensor
@@ -110,24 +123,28 @@ class Renderer(nn.Module):
             references: k per target.
             lips: `(b, m, c2, h, w)` from `encode_lip`.
         """
-        masked = self.mask(target, sketches)
+        masked = self.encode_target(self.mask(target, sketches))
         return self.paint(masked, self.align(masked, points, still, references), mel, lips)
 
     def mask(self, target: Tensor, sketches: Tensor) -> MaskedTarget:
-        """Mask the lower half of targets `(b, 3, S, S)` and encode the rest with the sketches `(b, 2k+1, S, S)`."""
+        """Mask the lower half of targets `(b, 3, S, S)` and crop the sketches `(b, 2k+1, S, S)`."""
         top, half = self.config.top, self.config.face_size // 2
         # Everything from row S/2 on is zero, so the original mouth cannot leak.
         known = torch.cat([target[..., top:half, :] - 0.5, torch.zeros_like(target[..., half:, :])], 2)
-        drawn = sketches[..., top:, :]
-        fine, coarse = self.target_encoder(torch.cat([known, drawn], 1))
-        return MaskedTarget(target[..., :half, :], known, drawn, fine, coarse)
+        return MaskedTarget(target[..., :half, :], known, sketches[..., top:, :])
 
-    def align(self, masked: MaskedTarget, points: Tensor, still: Tensor, references: References) -> Aligned:
+    def encode_target(self, masked: MaskedTarget) -> EncodedTarget:
+        """Encode what is visible of targets."""
+        features = self.target_encoder(torch.cat([masked.known, masked.sketches], 1))
+        return EncodedTarget(masked.upper, masked.known, masked.sketches, *features)
+
+    def align(self, masked: EncodedTarget, points: Tensor, still: Tensor, references: References) -> Aligned:
         """Warp the references onto the target; shapes as in `render`."""
-        aligned: Aligned = self.alignment(points, still, masked.sketches, masked.known, masked.coarse, references)
+        request = Request(points, references.points, masked.sketches, masked.known, masked.coarse)
+        aligned: Aligned = self.alignment(request, still, references)
         return aligned
 
-    def paint(self, masked: MaskedTarget, aligned: Aligned, mel: Tensor, lips: Tensor) -> Rendered:
+    def paint(self, masked: EncodedTarget, aligned: Aligned, mel: Tensor, lips: Tensor) -> Rendered:
         """Fuse the warped references, lip references and speech into the lower half; shapes as in `render`."""
         lit = self.light(masked.known, aligned.image)
         encoded = self.masked_encoder(torch.cat([masked.known, masked.sketches], 1))

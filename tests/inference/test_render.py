@@ -1,0 +1,97 @@
+"""Rendering in stages, with sampling outside the networks, against the whole network."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lipsmith.face.landmarks import draw_sketches
+from lipsmith.inference.render import EncodedFace, Placed, encode_face, join_lips, planes, render, sampled, warp
+
+torch = pytest.importorskip("torch")
+
+from lipsmith.inference.stages import renderer_stages  # noqa: E402
+from lipsmith.inference.torch import TorchBackend  # noqa: E402
+from lipsmith.models.renderer.config import RendererConfig  # noqa: E402
+from lipsmith.models.renderer.flow import warp as warp_in_torch  # noqa: E402
+from lipsmith.models.renderer.network import Renderer  # noqa: E402
+
+SIZE, TOP = 32, 12
+CONFIG = RendererConfig(face_size=SIZE, top=TOP, full=4, fine=4, coarse=8, prefilter=0.5)
+REFERENCES = np.array([[0, 3, 1], [4, 2, 0]])
+
+
+@pytest.mark.parametrize("lip_reach", [0.03, 0.0])
+@pytest.mark.parametrize("alignment", ["flow", "learned", "none"])
+def test_rendering_in_stages_equals_the_whole_network(alignment: str, lip_reach: float) -> None:
+    torch.manual_seed(0)
+    network = Renderer(replace(CONFIG, alignment=alignment, lip_reach=lip_reach)).eval()
+    with torch.no_grad():
+        for weights in network.parameters():
+            weights.add_(0.05 * torch.randn_like(weights))
+    random = np.random.default_rng(0)
+    crops, targets = (random.integers(0, 256, (count, SIZE, SIZE, 3), np.uint8) for count in (5, 2))
+    points, asked = (0.2 + 0.6 * random.random((count, 131, 2)).astype(np.float32) for count in (5, 2))
+    still, own = (random.random((count, 2, 2)).astype(np.float32) for count in (5, 2))
+    mel, sketches = random.random((2, 80, 16)).astype(np.float32), random.integers(0, 256, (2, 5, SIZE, SIZE), np.uint8)
+    backend, lips = TorchBackend(renderer_stages(network), "cpu"), np.array([1, 4])
+    face = encode_face(backend, crops, points, still, lips)
+    drawn = render(backend, face, targets, asked, own, sketches, mel, REFERENCES)
+
+    def tensor(values: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values, np.float32))
+
+    pictures = tensor(planes(crops))
+    outlines = tensor(planes(draw_sketches(points, SIZE)[..., None]))
+    with torch.no_grad():
+        whole = network(
+            tensor(planes(targets)), tensor(sketches / 255), tensor(asked), tensor(own), tensor(mel[:, None]),
+            pictures[REFERENCES], outlines[REFERENCES], tensor(points[REFERENCES]), tensor(still[REFERENCES]),
+            pictures[lips].expand(2, -1, -1, -1, -1), outlines[lips].expand(2, -1, -1, -1, -1),
+        )  # fmt: skip
+    expected = np.moveaxis(whole.image.clamp(0, 1).numpy(), 1, -1) * 255
+    assert np.ptp(expected[:, SIZE // 2 :]) > 50
+    # Sampling rounds positions to a 32nd of a pixel, and pictures are stored in whole numbers.
+    assert np.abs(drawn.images - expected).mean() < 0.5
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 2**32 - 1))
+def test_sampling_equals_that_of_the_networks(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    # Smooth pictures, because positions are rounded to a 32nd of a pixel.
+    y, x = np.mgrid[0:16, 0:16] / 16
+    waves = [np.stack([np.sin(3 * x + phase), np.cos(2 * y * phase)], -1) for phase in (1, 2)]
+    pictures = np.stack(waves).astype(np.float32)
+    positions = random.uniform(-0.3, 1.3, (2, 5, 7, 2)).astype(np.float32)
+    features = torch.from_numpy(pictures.transpose(0, 3, 1, 2))
+    expected = warp_in_torch(features, torch.from_numpy(positions)).numpy().transpose(0, 2, 3, 1)
+    np.testing.assert_allclose(sampled(pictures, np.arange(2), positions), expected, atol=0.01)
+
+
+def test_lips_are_joined_only_in_their_box() -> None:
+    lower, upper = np.zeros((2, 80, 128, 3), np.float32), np.ones((2, 60, 64, 3), np.float32)
+    above = np.full((60, 64), 0.25, np.float32)
+    joined = join_lips(lower, upper, above)
+    assert np.array_equal(joined[:, 12:72, 32:96], np.full((2, 60, 64, 3), 0.25, np.float32))
+    assert joined.sum() == 0.25 * upper.size
+
+
+def test_features_are_weighted_by_the_trust_in_each_reference() -> None:
+    positions = [np.zeros((2, 80 // step, 128 // step, 2), np.float32) for step in (4, 2, 1)]
+    upper, above = np.zeros((2, 60, 64, 2), np.float32), np.zeros((60, 64), np.float32)
+    weight = np.stack([np.full((20, 32), 1.0), np.full((20, 32), 3.0)]).astype(np.float32)
+    fine, coarse = (
+        np.stack([np.full((side, side, count), value, np.float32) for value in (1, 5)])
+        for side, count in ((64, 4), (32, 9))
+    )
+    nothing = np.zeros(0, np.float32)
+    face = EncodedFace(np.zeros((2, 128, 128, 3), np.float32), nothing, nothing, fine, coarse, nothing)
+    found = warp(face, np.arange(2), Placed(*positions, upper, above, weight))
+    for level, channels in ((found.fine, 4), (found.coarse, 6)):
+        assert level.shape[-1] == channels
+        np.testing.assert_allclose(level, 4.0)
