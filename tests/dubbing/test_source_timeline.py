@@ -4,7 +4,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lipsmith.dubbing.source import Fit, Footage, chapters_of, play, usual_interval
@@ -54,6 +54,7 @@ def test_follows_distinguishes_neighbors_from_jumps() -> None:
     st.floats(0.01, 0.2),
     st.floats(0.01, 4.0),
 )
+@example(steps=[0.03, 0.1], last=0.05, seconds=0.2)  # the last frame is shown longer than in the footage
 def test_the_timeline_covers_the_speech_to_within_one_frame(steps: list[float], last: float, seconds: float) -> None:
     times = np.concatenate([[0.0], np.cumsum(steps)])
     timeline = play(times, times[-1] + last, seconds)

@@ -171,7 +171,7 @@ def _card_of(base: ModelFolder) -> str:
 
 
 def _write(found: Adaptation, work: Path, base: ModelFolder, card: str) -> None:
-    """Export the run to the model folder, with an 8-bit render stage if its pictures are as good."""
+    """Export the run to the model folder, with 8-bit stages if its pictures are as good."""
     model, terms = work / _MODEL, f"those of {base.settings.name}."
     (work / _MOVED).unlink(missing_ok=True)
     shutil.rmtree(model, ignore_errors=True)
@@ -182,7 +182,7 @@ def _write(found: Adaptation, work: Path, base: ModelFolder, card: str) -> None:
     try:
         quantize(model, work / "clips", ("train", "train"))
     except (InputError, WeightsError) as error:
-        _LOG.warning("%s: no 8-bit stage, so that a dub may be slower: %s", found.folder, error)
+        _LOG.warning("%s: no 8-bit stages, so that a dub may be slower: %s", found.folder, error)
         for file in INT8.values():
             (found.folder / file).unlink(missing_ok=True)
     (work / _MOVED).touch()

@@ -38,7 +38,7 @@ VERBS = {
     "sync": "find the audio-video offset of a video",
     "cost": "count parameters and operations of a model",
     "export": "write the ONNX stages of a trained model",
-    "quantize": "add an 8-bit render stage, faster on CPUs with VNNI",
+    "quantize": "add 8-bit stages of the renderer, faster on CPUs with VNNI",
     "sign": "sign a result with your certificate (C2PA)",
     "doctor": "print the information for a bug report: versions, cores, backend, models",
     "weights": "list models and third-party weights, found and missing",

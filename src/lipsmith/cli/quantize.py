@@ -1,4 +1,4 @@
-"""Add an 8-bit render stage to a model; `dub` uses it on CPUs with VNNI, where it is faster."""
+"""Add 8-bit stages of the renderer to a model; `dub` uses them on CPUs with VNNI, where they are faster."""
 
 from __future__ import annotations
 

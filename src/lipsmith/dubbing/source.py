@@ -270,7 +270,7 @@ def play(times: NDArray[np.float64], end: float, seconds: float, fit: Fit = "bou
     rounds = int(np.ceil(seconds / steps.sum())) + 1
     starts = np.concatenate([[0.0], np.cumsum(np.tile(steps, rounds))])
     frames = max(1, int(np.searchsorted(starts, seconds - _INSTANT)))
-    natural = own if frames == shown[:last].sum() + 1 else float(starts[frames])
+    natural = own if frames == shown[:last].sum() + 1 and own >= seconds - _INSTANT else float(starts[frames])
     return Timeline(
         np.resize(order, frames), starts[:frames], min(natural, max(seconds, float(starts[frames - 1]) + usual))
     )

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Precision = Literal["auto", "float", "int8"]
-"""Number format of the render stage on a CPU; auto: int8 if that is faster."""
+"""Number format of the renderer's stages on a CPU; auto: int8 if that is faster."""
 
 MOST_THREADS: Final = 1024
 """Maximum number of CPU threads; systems refuse to start many more."""
@@ -19,7 +19,7 @@ class Backend(Protocol):
 
     @property
     def precision(self) -> Precision:
-        """Precision of the render stage: float or int8."""
+        """Precision of the renderer's stages: float or int8."""
         ...
 
     def __call__(self, stage: str, /, **inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
