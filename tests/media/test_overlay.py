@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -74,6 +75,13 @@ def test_the_sum_has_the_highest_rate_and_most_channels() -> None:
     assert samples.shape == (2, 2 * RATE)
     assert samples[:, RATE // 2] == pytest.approx(0.25, abs=1e-3)
     assert samples[:, 3 * RATE // 2] == pytest.approx(0.75, abs=1e-3)
+
+
+def test_a_part_that_is_cut_fades() -> None:
+    part = replace(placed(0.5, 0.25, 1), is_cut=True)
+    samples = whole(part, seconds=2)[0]
+    assert (samples[RATE // 4 : RATE - 40] == 0.5).all()
+    assert samples[RATE - 40 : RATE + 1] == pytest.approx(0.5 * np.arange(40, -1, -1) / 40)
 
 
 def test_different_languages_are_not_declared() -> None:

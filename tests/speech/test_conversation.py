@@ -52,6 +52,7 @@ def test_each_face_has_its_speech_and_the_sound_is_the_sum() -> None:
     assert (second.mel[:, :38] == -MEL_LIMIT).all()
     expected = np.zeros(24_000)
     expected[:12_000] = WAVE[:12_000] / 4
+    expected[11_920:12_000] *= np.arange(80, 0, -1) / 80  # a speech that is cut fades
     expected[8_000:] += 0.5 * WAVE
     assert np.allclose(heard(said), expected, atol=1e-6)
 

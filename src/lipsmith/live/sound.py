@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.errors import InputError, UsageError
-from lipsmith.media.sound import Resampler
+from lipsmith.media.sound import FADE_SECONDS, Resampler
 
 Wave = NDArray[np.float32]
 
 MIN_RATE: Final = 4000
 """Lowest sample rate that is accepted, in Hz."""
-_FADE_SECONDS: Final = 0.005  # fade-out of interrupted speech
 _SILENCE_LEVEL: Final = 1e-3
 _MIN_PAUSE: Final = 0.2  # seconds that a shortened pause keeps
 
@@ -93,7 +92,7 @@ class SoundQueue:
         """Drop the queue, except for a short fade-out; return the number of samples that remain."""
         self._chunks.clear()
         self._unread, self._resampler, self._speaking = 0, None, False
-        faded = self._read[: round(_FADE_SECONDS * self.rate)]
+        faded = self._read[: round(FADE_SECONDS * self.rate)]
         self._read = faded * np.linspace(1, 0, len(faded), dtype=np.float32)
         return len(faded)
 

@@ -30,6 +30,8 @@ class TimedSound:
     rate: int
     channels: int
     language: str | None = None
+    is_cut: bool = False
+    """Whether the sound goes on after `end`, and therefore fades there."""
 
 
 def overlay(parts: Sequence[TimedSound], seconds: float) -> Sound:
@@ -62,7 +64,7 @@ def _sum(parts: Sequence[TimedSound], rate: int, channels: int, total: int) -> I
         while pending and pending[-1][0] < begin + BLOCK:
             first, part = pending.pop()
             silence = np.zeros((1, first - begin), np.float32)
-            sound = until(part.open(), part.end - part.start)
+            sound = until(part.open(), part.end - part.start, part.is_cut)
             playing.append(rechunk(chain([silence], to_rate(sound, rate)), channels))
         block = np.zeros((channels, min(BLOCK, total - begin)), np.float32)
         for pieces in playing:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _MIN_GAP = 0.02  # seconds; shorter gaps between packets are rounding, longer ones are lost sound
+FADE_SECONDS: Final = 0.005
+"""Duration of the fade where sound is cut."""
 OVERSHOOT: Final = 16.0
 """Samples above 1 are clipped, as in players; samples above this limit have another scale."""
 _SAMPLE_TYPES: Final = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
@@ -130,13 +132,17 @@ def sound_of(audio: NDArray[np.float32] | Sound | None, rate: int) -> Sound | No
     return Sound(rate, len(channels), (channels[:, start : start + _BLOCK] for start in starts))
 
 
-def until(sound: Sound, seconds: float) -> Sound:
-    """The sound before a time."""
+def until(sound: Sound, seconds: float, fades: bool = True) -> Sound:
+    """The sound before a time; the end fades, because a cut in the middle of sound clicks."""
+    end, fade = round(seconds * sound.rate), max(1, round(FADE_SECONDS * sound.rate))
 
     def first_blocks() -> Iterator[NDArray[np.float32]]:
-        remaining = round(seconds * sound.rate)
+        remaining = end
         for block in sound.blocks:
-            yield block[:, :remaining]
+            kept = block[:, :remaining]
+            if fades and remaining - kept.shape[1] < fade:
+                kept = kept * np.clip((remaining - np.arange(kept.shape[1], dtype=np.float32)) / fade, 0, 1)
+            yield kept
             remaining -= block.shape[1]
             if remaining <= 0:
                 return

@@ -95,8 +95,6 @@ class _LoadedTurn:
     """Mel step of the result at which its mel starts."""
     mel: NDArray[np.float32]
     """(80, steps)"""
-    is_cut: bool
-    """Whether the speech goes on after the end of its turn."""
 
 
 def converse(turns: Collection[Turn], rate: int = SAMPLE_RATE) -> Conversation:
@@ -119,7 +117,7 @@ def converse(turns: Collection[Turn], rate: int = SAMPLE_RATE) -> Conversation:
 
 def _warn_of_cuts(loaded: Sequence[_LoadedTurn]) -> None:
     """Log which speeches lose their end."""
-    if cut := [str(one.turn.file or "samples") for one in loaded if one.is_cut]:
+    if cut := [str(one.turn.file or "samples") for one in loaded if one.part.is_cut]:
         names = ", ".join(cut[:_NAMED]) + (", ..." if len(cut) > _NAMED else "")
         _LOG.info("%d of %d speeches are longer than their turns and are cut: %s", len(cut), len(loaded), names)
 
@@ -164,8 +162,8 @@ def _load_turn(turn: Turn, rate: int) -> _LoadedTurn:
     if not voicing(normalize_level(mel)).any():
         _LOG.warning("No speech was detected in %s; the lips stay closed.", turn.file or "the recording")
     end = turn.start + (samples - lead) / SAMPLE_RATE
-    part = TimedSound(opened, turn.start, end, sound.rate, sound.channels, sound.language)
-    return _LoadedTurn(turn, part, first, normalize_level(mel), bool(cut))
+    part = TimedSound(opened, turn.start, end, sound.rate, sound.channels, sound.language, bool(cut))
+    return _LoadedTurn(turn, part, first, normalize_level(mel))
 
 
 def _first_samples(
