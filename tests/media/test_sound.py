@@ -77,6 +77,21 @@ def test_eight_planes_of_sound_do_not_crash(tmp_path: Path) -> None:
     assert [level(side) for side in read(path)] == pytest.approx([0.7071 * level(tone())] * 2, rel=0.05)
 
 
+@pytest.mark.parametrize("labels", [(1, 1), (0, 0), (1 << 16, 1 << 16 | 1)], ids=["both left", "unknown", "discrete"])
+def test_two_channels_in_any_order_are_read(tmp_path: Path, labels: tuple[int, int]) -> None:
+    """In a CAF whose channel descriptions (Apple's specification, `mChannelLabel`) libav cannot convert."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return kind + struct.pack(">q", len(data)) + data
+
+    form = struct.pack(">d4sIIIII", RATE, b"lpcm", 0, 4, 1, 2, 16)
+    layout = struct.pack(">III", 0, 0, 2) + b"".join(struct.pack(">II3f", label, 0, 0, 0, 0) for label in labels)
+    data = np.round(32767 * np.stack([tone(), 0 * tone()], 1)).astype(">i2").tobytes()
+    path = tmp_path / "a.caf"
+    path.write_bytes(b"caff\0\1\0\0" + chunk(b"desc", form) + chunk(b"chan", layout) + chunk(b"data", bytes(4) + data))
+    assert [level(side) for side in read(path)] == pytest.approx([level(tone()), 0], rel=0.01)
+
+
 def test_a_mix_above_full_scale_is_scaled_by_its_peak(tmp_path: Path) -> None:
     mixed = read(placed(tmp_path / "a.wav", "5.1", ["FL", "FR", "FC", "BL", "BR"], tone(peak=0.8)))
     assert np.abs(mixed).max() == pytest.approx(1, abs=0.01)

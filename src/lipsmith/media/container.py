@@ -221,9 +221,14 @@ def layout_of(sound: AudioStream | AudioFrame) -> AudioLayout:
     at a cost of a few hundred bytes.
     """
     layout = sound.layout
-    if "channels (" in layout.name:
+    if has_own_order(layout):
         pythonapi.Py_IncRef(py_object(layout))
     return layout
+
+
+def has_own_order(layout: AudioLayout) -> bool:
+    """Whether a layout lists its channels in an order of its own, such as two left ones, which libav cannot mix."""
+    return "channels (" in layout.name
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 
 from lipsmith.errors import InputError
-from lipsmith.media.container import clock, layout_of, open_input, require_audio, seconds, video_stream
+from lipsmith.media.container import clock, has_own_order, layout_of, open_input, require_audio, seconds, video_stream
 from lipsmith.media.decoding import decoded_sound
 from lipsmith.media.mixing import is_discrete, mixing
 from lipsmith.media.reading import first_time
@@ -210,7 +210,7 @@ def _timed(
         time = time if stamp is None else stamp
         _check(frame, stream, path, time)
         padding = _padding(frame, stream)
-        downmixed = frame if layout_of(frame).nb_channels <= 2 else _downmix(frame, path)
+        downmixed = _downmix(frame, path)
         if mixer is None or shape != (downmixed.format.name, downmixed.layout.name, downmixed.sample_rate):
             shape = (downmixed.format.name, downmixed.layout.name, downmixed.sample_rate)
             # libav mixes down with weights that sum to one for integer formats only; floats would clip.
@@ -236,9 +236,16 @@ def _check(frame: AudioFrame, stream: AudioStream, path: Path, time: float) -> N
 
 
 def _downmix(frame: AudioFrame, path: Path) -> AudioFrame:
-    state = path.stat()
-    matrix = _matrix(path, state.st_mtime_ns, state.st_size, frame.layout.name)
-    mixed = to_frame(matrix @ _floats(frame), frame.sample_rate, 0)
+    """The frame with at most two channels, in an order that libav can convert."""
+    layout = layout_of(frame)
+    if layout.nb_channels > 2:
+        state = path.stat()
+        samples = _matrix(path, state.st_mtime_ns, state.st_size, layout.name) @ _floats(frame)
+    elif has_own_order(layout):
+        samples = _floats(frame)
+    else:
+        return frame
+    mixed = to_frame(samples, frame.sample_rate, 0)
     mixed.pts, mixed.time_base = frame.pts, frame.time_base
     return mixed
 
