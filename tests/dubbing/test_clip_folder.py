@@ -10,6 +10,7 @@ import pytest
 
 from double import make_dubber
 from lipsmith import Clip
+from lipsmith.dubbing import clip_folder
 from lipsmith.errors import InputError, UsageError
 from synthetic import make_film, speech
 
@@ -45,6 +46,29 @@ def test_a_folder_that_is_not_empty_is_not_overwritten(prepared: tuple[Clip, Pat
     with pytest.raises(UsageError):
         prepared[0].save(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["diary.txt"]
+
+
+def test_of_two_runs_that_save_to_one_folder_the_second_is_refused(
+    prepared: tuple[Clip, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_slowly(path: Path, images: object) -> None:
+        (tmp_path / "kept").mkdir()
+        (tmp_path / "kept" / "clip.json").write_text("of the first")
+
+    monkeypatch.setattr(clip_folder, "write_lossless", write_slowly)
+    with pytest.raises(UsageError, match="not empty"):
+        prepared[0].save(tmp_path / "kept")
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+    assert (tmp_path / "kept" / "clip.json").read_text() == "of the first"
+
+
+def test_an_empty_folder_may_be_the_current_one(
+    prepared: tuple[Clip, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clip_folder, "write_lossless", lambda path, images: path.touch())
+    monkeypatch.chdir(tmp_path)
+    prepared[0].save(".")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.json", "faces.npz", "frames.avi"]
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 from zipfile import BadZipFile
 
@@ -18,7 +20,7 @@ from lipsmith.dubbing.scan import CropStore, Face, Scan
 from lipsmith.dubbing.scan_file import read_scan, write_scan
 from lipsmith.dubbing.source import Footage, Source
 from lipsmith.errors import InputError, UsageError
-from lipsmith.files import refuse_filled, write_whole_folder
+from lipsmith.files import HIDDEN, refuse_filled
 from lipsmith.media import Frame, VideoInfo
 from lipsmith.media.container import Chapter
 from lipsmith.media.lossless import LosslessFrames, write_lossless
@@ -79,7 +81,7 @@ def save_clip(folder: Path, clip: PreparedClip, store: CropStore) -> Path:
     """
     refuse_filled(folder, overwrite=False)
     footage, scan = clip.source.footage, clip.scan
-    with write_whole_folder(folder) as hidden:
+    with _new_folder(folder) as hidden:
         order = np.arange(len(scan.times))
         write_lossless(hidden / _FRAMES, clip.source.show(order, scan.times))
         write_scan(hidden / _FACES, scan, store)
@@ -93,6 +95,26 @@ def save_clip(folder: Path, clip: PreparedClip, store: CropStore) -> Path:
         )
         (hidden / _CLIP).write_text(json.dumps(asdict(stored), default=str, indent=1) + "\n", encoding="utf-8")
     return folder
+
+
+@contextmanager
+def _new_folder(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder that appears as `folder` at once, so that two runs cannot mix their files.
+
+    Raises `UsageError` if another run has filled `folder` in the meantime.
+    """
+    folder = folder.absolute()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=HIDDEN, dir=folder.parent) as hidden:
+        whole = Path(hidden) / "whole"
+        whole.mkdir()
+        yield whole
+        refuse_filled(folder, overwrite=False)
+        if not folder.exists():
+            whole.replace(folder)
+            return
+        for path in whole.iterdir():  # an empty folder stays itself, because it may be the current one
+            path.replace(folder / path.name)
 
 
 def load_clip(folder: Path, store: CropStore, face_size: int) -> PreparedClip:
