@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lipsmith.data.clips import ClipRecord, load_clip, read_manifest, write_manifest
 from lipsmith.data.prepare import prepare
 from lipsmith.errors import InputError
-from lipsmith.evaluation.outputs import _place, find_outputs, shown_by_all
+from lipsmith.evaluation.outputs import UnusableFilmError, _place, find_outputs, shown_by_all
 from lipsmith.evaluation.protocols import FrameChoice
 from lipsmith.evaluation.run import Plan, _task
 from lipsmith.evaluation.systems import ReconstructionTask
@@ -91,6 +91,15 @@ def test_the_crops_of_a_film_are_those_of_the_clip(
     assert crops.shape == truth.shape
     assert outputs.frames(record.clip) == record.frames
     assert np.abs(crops[:, 16:56, 16:48].astype(float) - truth[:, 16:56, 16:48]).mean() < 6
+
+
+def test_a_film_without_a_face_cannot_be_measured(
+    data: Path, record: ClipRecord, images: list[Picture], tmp_path: Path
+) -> None:
+    written([np.zeros_like(image) for image in images], tmp_path / "anna_1.mp4")
+    outputs = find_outputs("theirs", tmp_path, data, [record])
+    with pytest.raises(UnusableFilmError, match=r"anna_1\.mp4: no face is visible"):
+        outputs.reconstruct(asked(data, record)[0])
 
 
 def clip(name: str, source: str, start: float | None = 0.0) -> ClipRecord:

@@ -19,6 +19,7 @@ from lipsmith.errors import InputError, UsageError
 from lipsmith.evaluation.baselines import Copy, Mean, Warp, landmark_flow, under, warp
 from lipsmith.evaluation.metrics.judge import OwnJudge
 from lipsmith.evaluation.model_system import ModelSystem, _others
+from lipsmith.evaluation.outputs import UnusableFilmError
 from lipsmith.evaluation.protocols import choose_frames
 from lipsmith.evaluation.report import page, strip, write_strip
 from lipsmith.evaluation.run import Evaluation, Plan, evaluate, flat_figures
@@ -234,6 +235,29 @@ def test_an_evaluation_reports_all_figures(data: Path, networks: Networks) -> No
     assert {row["closure_events"] for row in found.rows} == {1}  # the first half is not rebuilt
     figures = flat_figures(found, "double")
     assert {"psnr", "mean.psnr", "real.lse_d"} <= figures.keys()
+
+
+def test_a_clip_whose_film_cannot_be_measured_is_left_out_for_all_systems(
+    data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Faceless:
+        name = "faceless"
+
+        def __init__(self, *clips: str) -> None:
+            self._clips = clips
+
+        def reconstruct(self, asked: ReconstructionTask) -> NDArray[np.uint8]:
+            if asked.clip in self._clips:
+                raise UnusableFilmError("a.mp4: no face is visible")
+            return asked.upper
+
+    first, second = (record.clip for record in read_manifest(data, "test"))
+    plan, scorer = Plan(data, "test", "strict", "true", None), Scorer(Networks(FaceMesh(), None, None, None, None, {}))
+    found = evaluate(plan, [Faceless(first)], scorer)
+    assert [row["clip"] for row in found.rows] == [second] * 2
+    assert caplog.messages == [f"{first} is left out for all systems: a.mp4: no face is visible"]
+    with pytest.raises(UnusableFilmError):
+        evaluate(plan, [Faceless(first, second)], scorer)
 
 
 def test_cross_driven_uses_other_speech_and_omits_figures_that_need_the_truth(data: Path, networks: Networks) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from lipsmith.evaluation.metrics.articulation import closeness
 from lipsmith.evaluation.metrics.judge import SpeechTrack
 from lipsmith.evaluation.metrics.obedience import OBEDIENCE
 from lipsmith.evaluation.model_system import ModelSystem, resized
-from lipsmith.evaluation.outputs import Outputs
+from lipsmith.evaluation.outputs import Outputs, UnusableFilmError
 from lipsmith.evaluation.protocols import MIN_STRICT_SECONDS, FrameChoice, Protocol, choose_frames, shown_frames
 from lipsmith.evaluation.scoring import RealStretch, Scorer
 from lipsmith.evaluation.systems import REAL, ReconstructionTask, System
@@ -27,6 +28,7 @@ from lipsmith.progress import Progress
 from lipsmith.speech.mel import mel_windows
 from lipsmith.speech.phonemes import Phonemes
 
+_LOG = logging.getLogger(__name__)
 Watcher = Callable[[ClipRecord, RealStretch, dict[str, NDArray[np.uint8]]], None]
 
 
@@ -92,26 +94,46 @@ def evaluate(
 ) -> Evaluation:
     """Measure `systems` on every clip of the plan that is long enough, one clip in memory at a time.
 
-    `watch` receives each clip's real and generated crops. Raises InputError where no clip is long enough.
+    `watch` receives each clip's real and generated crops. A clip whose film in a folder of films cannot be measured is
+    left out, with a warning. Raises InputError where no clip is long enough, or the first error if all are left out.
     """
     records = plan.records()
-    unasked = {system.name for system in systems if isinstance(system, Outputs)}  # their landmarks are unknown
     rows: list[Row] = []
+    problem: InputError | None = None
     for number, (record, shown, task) in enumerate(_tasks(plan, records)):
         if task is not None and shown is not None:
-            outputs, speeds = _outputs(systems, task)
-            found = scorer.score(shown, outputs)
-            for name, row in found.items():
-                kept = _without_obedience(row) if name in unasked else row
-                speed = {"fps": speeds[name]} if name in speeds else {}
-                rows.append({"clip": record.clip, "identity": record.identity, "system": name, **kept, **speed})
-            if watch:
-                watch(record, shown, outputs)
+            try:
+                rows += _rows(record, shown, task, systems, scorer, watch)
+            except UnusableFilmError as error:
+                problem = problem or error
+                _LOG.warning("%s is left out for all systems: %s", record.clip, error)
         if progress:
             progress(number + 1, len(records))
+    if not rows and problem:
+        raise problem
     if not rows:
         raise InputError(f"{plan.data}: no clip of {plan.split} lasts {plan.shortest:g} s; prepare longer footage")
     return summary(rows, [REAL, *(system.name for system in systems)], scorer)
+
+
+def _rows(
+    record: ClipRecord,
+    shown: RealStretch,
+    task: ReconstructionTask,
+    systems: Sequence[System],
+    scorer: Scorer,
+    watch: Watcher | None,
+) -> list[Row]:
+    outputs, speeds = _outputs(systems, task)
+    unasked = {system.name for system in systems if isinstance(system, Outputs)}  # their landmarks are unknown
+    rows: list[Row] = []
+    for name, row in scorer.score(shown, outputs).items():
+        kept = _without_obedience(row) if name in unasked else row
+        speed = {"fps": speeds[name]} if name in speeds else {}
+        rows.append({"clip": record.clip, "identity": record.identity, "system": name, **kept, **speed})
+    if watch:
+        watch(record, shown, outputs)
+    return rows
 
 
 def _without_obedience(row: Row) -> Row:
