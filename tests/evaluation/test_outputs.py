@@ -116,6 +116,7 @@ def clip(name: str, source: str, start: float | None = 0.0) -> ClipRecord:
         ("test/a/a_1+2", None, ["a_1"], None),
         ("test/a/a_1", 0.0, ["a 1"], "a 1"),
         ("test/a/a_1", 0.0, ["b/a_1"], None),
+        ("test/a/u\u0308_1", 0.0, ["\u00fc_1"], "\u00fc_1"),
     ],
 )
 def test_films_are_found_by_the_name_of_the_clip_or_its_source(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path, PurePosixPath
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,7 +149,8 @@ def _place(record: ClipRecord, found: Mapping[str, Path]) -> str | None:
     name, _, later = clip.partition("+")
     if later and record.start is None:
         return None
-    places = ["/".join([*folders[start:], stem]) for stem in (name, Path(record.source).stem) for start in range(3)]
+    stems = name, Path(record.source).stem
+    places = [normalize("NFC", "/".join([*folders[start:], stem])) for stem in stems for start in range(3)]
     return next((place for place in places if place in found), None)
 
 
