@@ -88,7 +88,9 @@ def test_a_fast_microphone_does_not_add_delay() -> None:
     assert max(queued[20:]) <= 1000
 
 
-@pytest.mark.parametrize("samples", ["words", [[[0.0]]], [1 + 2j], np.zeros(3, np.uint8)])
+@pytest.mark.parametrize(
+    "samples", ["words", [[[0.0]]], [1 + 2j], np.zeros(3, np.uint8), np.zeros((6, 9)), np.zeros((9, 2))]
+)
 def test_invalid_samples_are_a_usage_error(samples: object) -> None:
     with pytest.raises(UsageError):
         as_mono(samples, 16000)

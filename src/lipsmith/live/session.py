@@ -134,7 +134,7 @@ class Live:
             return self._sound.waiting / self.rate
 
     def push(self, samples: object, rate: int | None = None) -> None:
-        """Append speech: any number of samples, `(n,)` or `(channels, n)`, at `rate` Hz (default: that of the session).
+        """Append speech: any number of samples, `(n,)` or `(1 or 2, n)`, at `rate` Hz (default: that of the session).
 
         Raises `UsageError` for another shape, type or rate, and `InputError` for NaN or infinite samples.
         """

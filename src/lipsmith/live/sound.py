@@ -115,16 +115,16 @@ class SoundQueue:
 
 
 def as_mono(samples: object, rate: object) -> tuple[Wave, int]:
-    """Convert samples `(n,)` or `(channels, n)`, floats in [-1, 1] or signed integers, to mono floats; check the rate.
+    """Convert samples `(n,)` or `(1 or 2, n)`, floats in [-1, 1] or signed integers, to mono floats; check the rate.
 
     Raises `UsageError` for another shape, type or rate, and `InputError` for NaN or infinite samples.
     """
     array = np.asarray(samples)
     if array.dtype.kind == "i":
         array = array / -float(np.iinfo(array.dtype).min)
-    if array.dtype.kind != "f" or array.ndim not in (1, 2):
+    if array.dtype.kind != "f" or array.ndim not in (1, 2) or (array.ndim == 2 and not 1 <= len(array) <= 2):
         raise UsageError(
-            f"Speech of type {array.dtype} and shape {array.shape} is not valid; push floats of shape (n,)."
+            f"Speech of type {array.dtype} and shape {array.shape} is not valid; push (n,) or (1 or 2, n) floats."
         )
     if isinstance(rate, bool) or not isinstance(rate, Integral) or rate < MIN_RATE:
         raise UsageError(f"A rate of {rate} samples per second is not valid; give the true rate of the speech.")
