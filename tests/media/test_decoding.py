@@ -37,7 +37,9 @@ INTERLACED = [
     (".mp4", None, {"x264-params": "tff=1"}),
     (".mkv", None, {"x264-params": "bff=1"}),
     (".mpg", None, {"flags": "+ildct+ilme", "field_order": "tt", "top": "1"}),
-    (".mov", "prores_ks", {"flags": "+ildct", "field_order": "tt"}),
+    (".mov", "prores_ks", {"flags": "+ildct", "field_order": "bb"}),
+    (".mkv", "ffv1", {"field_order": "tt"}),
+    (".mkv", "ffv1", {"field_order": "bb"}),
 ]
 
 

@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 _ALPHA_DECODERS: Final = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # libav's own decoders ignore transparency
 
 _REORDERING_CODECS: Final = {"h264", "hevc"}
+_UNFLAGGED_CODECS: Final = {"ffv1", "ffvhuff", "huffyuv", "utvideo", "magicyuv"}
+_PARITY: Final = {2: "tff", 3: "bff", 4: "bff", 5: "tff"}
+"""The field that is shown first, by libav's `AVFieldOrder`."""
 _ICC_PROFILE: Final = 15
 _KNOWN_TYPES: Final = 28  # side data types that PyAV knows; an unknown type hides all others
 _LAST_TYPE: Final = 40
@@ -75,7 +78,18 @@ def decoded_sound(container: InputContainer, stream: AudioStream, path: Path) ->
 def decoded_video(container: InputContainer, stream: VideoStream, path: Path) -> Iterator[VideoFrame]:
     """The deinterlaced frames of a video stream; packets that fail to decode are skipped, and a warning reports how
     many."""
-    return _progressive(_decoded(container, stream, path))
+    frames = _decoded(container, stream, path)
+    return _deinterlaced(frames, parity) if (parity := _declared_parity(stream)) else _progressive(frames)
+
+
+def is_interlaced(stream: VideoStream, first: VideoFrame) -> bool:
+    """Whether a stream whose first frame is `first` is deinterlaced."""
+    return first.interlaced_frame or _declared_parity(stream) is not None
+
+
+def _declared_parity(stream: VideoStream) -> str | None:
+    """The first field, tff or bff, that the container declares for a codec whose frames do not say; None for none."""
+    return _PARITY.get(stream.codec_context.field_order) if stream.codec_context.name in _UNFLAGGED_CODECS else None
 
 
 def _decoded(container: InputContainer, stream: VideoStream | AudioStream, path: Path) -> Iterator[Any]:
@@ -131,30 +145,31 @@ def _repeat(last: VideoFrame | None, repeats: deque[int], before: int | None) ->
 def _progressive(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
     for frame in frames:
         if frame.interlaced_frame:
-            yield from _deinterlaced(chain([frame], frames))
+            yield from _deinterlaced(chain([frame], frames), None)
             return
         yield frame
 
 
-def _deinterlaced(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
-    """One frame for each pair of interlaced fields; frames that are not flagged as interlaced stay unchanged."""
+def _deinterlaced(frames: Iterator[VideoFrame], parity: str | None) -> Iterator[VideoFrame]:
+    """One frame for each pair of interlaced fields, of all frames with the first field `parity`, or of flagged ones."""
     graph: Graph | None = None
     shape = None
     for frame in frames:
         if graph is None or shape != (frame.width, frame.height, frame.format.name):
             yield from _filtered(graph, None)
-            graph, shape = _bwdif(frame), (frame.width, frame.height, frame.format.name)
+            graph, shape = _bwdif(frame, parity), (frame.width, frame.height, frame.format.name)
         frame.pts = _timestamp(frame)
         yield from _filtered(graph, frame)
     yield from _filtered(graph, None)
 
 
-def _bwdif(frame: VideoFrame) -> Graph:
+def _bwdif(frame: VideoFrame, parity: str | None) -> Graph:
     graph = Graph()
+    options = f"mode=send_frame:parity={parity}:deint=all" if parity else "mode=send_frame:deint=interlaced"
     source = graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=cast(Any, frame.time_base)
     )
-    graph.link_nodes(source, graph.add("bwdif", "mode=send_frame:deint=interlaced"), graph.add("buffersink"))
+    graph.link_nodes(source, graph.add("bwdif", options), graph.add("buffersink"))
     graph.configure()
     return graph
 

@@ -26,7 +26,7 @@ from lipsmith.media.container import (
     pictures_in,
     require_video,
 )
-from lipsmith.media.decoding import decoder, is_end, orientation_of, packets
+from lipsmith.media.decoding import decoder, is_end, is_interlaced, orientation_of, packets
 from lipsmith.media.pictures import HDR_REMARK, PRIVACY_REMARK, TRANSPARENCY_REMARK, Picture, read_picture
 from lipsmith.media.reading import nominal_rate, tolerance
 
@@ -242,13 +242,13 @@ def remarks_on(path: Path, container: InputContainer, first: VideoFrame) -> tupl
     """Sentences about a film whose first decoded frame is `first`."""
     remarks = []
     pictures = pictures_in(container)
+    chosen = pictures[0]
     if len(pictures) > 1:
-        chosen = pictures[0]
         size = f"{chosen.codec_context.width} x {chosen.codec_context.height}"
         remarks.append(
             f"{path} holds {len(pictures)} video streams; stream {chosen.index}, {size}, is used, as in players."
         )
-    if first.interlaced_frame:
+    if is_interlaced(chosen, first):
         remarks.append(f"{path} is interlaced; it is deinterlaced, and the result is progressive.")
     if first.color_trc in HDR_TRANSFERS:
         remarks.append(HDR_REMARK.format(path=path, name=HDR_TRANSFERS[first.color_trc]))
@@ -256,7 +256,7 @@ def remarks_on(path: Path, container: InputContainer, first: VideoFrame) -> tupl
         remarks.append(f"{path} has more than 8 bits per channel; the result has 8, which every player supports.")
     if is_transparent(first):
         remarks.append(TRANSPARENCY_REMARK.format(path=path))
-    return (*remarks, *_omitted_parts(path, container, pictures[0]))
+    return (*remarks, *_omitted_parts(path, container, chosen))
 
 
 def _omitted_parts(path: Path, container: InputContainer, used: VideoStream) -> list[str]:
