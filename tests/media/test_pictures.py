@@ -94,6 +94,20 @@ def test_colors_that_are_declared_without_a_profile_are_converted(tmp_path: Path
     assert np.abs(shown(tiled_heic(tmp_path / "a.heic", display_p3(image), 12)) - image).mean() < 2
 
 
+def test_adobe_rgb_of_a_camera_is_converted(tmp_path: Path) -> None:
+    """Cameras declare it in EXIF (DCF 2.0) and embed no profile."""
+    to_adobe = np.array([[0.7151, 0.2849, 0], [0, 1, 0], [0, 0.0412, 0.9588]])
+    image = picture(64, 48)
+    linear = np.where(image <= 10, image / 255 / 12.92, ((image / 255 + 0.055) / 1.055) ** 2.4) @ to_adobe.T
+    exif = Image.Exif()
+    exif[0x8769] = {0xA001: 0xFFFF, 0xA005: {1: "R03"}}
+    stored = Image.fromarray(np.round(255 * linear ** (256 / 563)).astype(np.uint8))
+    stored.save(tmp_path / "a.jpg", exif=exif, quality=98, subsampling=0)
+    assert np.abs(shown(tmp_path / "a.jpg") - image).mean() < 1.5
+    stored.save(tmp_path / "plain.jpg", quality=98, subsampling=0)
+    assert np.abs(shown(tmp_path / "plain.jpg") - image).mean() > 5
+
+
 def test_an_hdr_picture_is_tone_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As frames of a film are; that takes seconds and is tested there."""
     declared = []

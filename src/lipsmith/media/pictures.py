@@ -37,12 +37,16 @@ _ANIMATIONS: Final = {"PNG", "WEBP", "AVIF"}
 _TILED: Final = {"HEIF", "AVIF"}
 _UNPROFILED: Final = {"PNG", "AVIF"}  # these may declare colors by code points, which Pillow does not report
 _ORIENTATION, _DATE, _EXIF_IFD, _ORIGINAL_DATE = 0x112, 0x132, 0x8769, 0x9003  # EXIF 2.3, tables 4 to 7
+_INTEROPERABILITY_IFD, _ADOBE_RGB_FILE = 0xA005, "R03"  # DCF 2.0: cameras declare Adobe RGB by this name of a file
 _LINEAR: Final = 8
+_ADOBE_GAMMA: Final = 563 / 256
+_ADOBE_RGB: Final = -1  # has no code point
 _TO_BT709: Final = {
+    _ADOBE_RGB: np.array([[1.3984, -0.3984, 0.0], [0.0, 1.0, 0.0], [0.0, -0.0429, 1.0429]]),
     9: np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]]),
     12: np.array([[1.2249, -0.2247, 0.0], [-0.0420, 1.0419, 0.0], [-0.0197, -0.0786, 1.0979]]),
 }
-"""Linear light of BT.2020 (ITU-R BT.2087, inverse of its matrix M2) and of Display P3 to that of BT.709."""
+"""Linear light of Adobe RGB, BT.2020 (ITU-R BT.2087, inverse of its matrix M2) and Display P3 to that of BT.709."""
 _FINE: Final = 65_535
 """Steps of linear light."""
 _TURNS: Final = {3: 180, 4: 180, 5: 270, 6: 90, 7: 90, 8: 270}
@@ -138,7 +142,9 @@ def _converted(rgb: NDArray[np.uint8], primaries: int, transfer: int) -> NDArray
         return FrameToRGB()(frame)
     # Not by swscale, which needs seconds to prepare a conversion.
     codes = np.linspace(0, 1, 256)
-    if transfer != _LINEAR:
+    if primaries == _ADOBE_RGB:
+        codes = codes**_ADOBE_GAMMA
+    elif transfer != _LINEAR:
         codes = np.where(codes <= 0.04045, codes / 12.92, ((codes + 0.055) / 1.055) ** 2.4)
     linear = cv2.transform(codes.astype(np.float32)[rgb], _TO_BT709.get(primaries, np.eye(3)))
     return _srgb_codes()[np.clip(linear * _FINE, 0, _FINE).astype(np.uint16)]
@@ -158,6 +164,8 @@ def _declared_colors(image: Image, path: Path) -> tuple[int, int]:
         with suppress(av.FFmpegError, OSError, StopIteration), av.open(str(path.absolute())) as container:
             frame = next(container.decode(video=0))
             return int(frame.color_primaries), int(frame.color_trc)
+    if image.getexif().get_ifd(_INTEROPERABILITY_IFD).get(1) == _ADOBE_RGB_FILE:
+        return _ADOBE_RGB, UNSPECIFIED
     declared = image.info.get("nclx_profile") or {}
     return declared.get("color_primaries", UNSPECIFIED), declared.get("transfer_characteristics", UNSPECIFIED)
 
