@@ -191,6 +191,12 @@ def test_a_url_is_refused_as_no_file(address: str) -> None:
             require(path)
 
 
+def test_a_link_to_nothing_takes_its_name(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").symlink_to(tmp_path / "nothing.mp4")
+    with pytest.raises(errors.UsageError, match="exists"):
+        refuse_existing(tmp_path / "a.mp4", overwrite=False)
+
+
 def test_too_long_names_are_refused(tmp_path: Path) -> None:
     with pytest.raises(errors.UsageError, match="choose a shorter name"):
         refuse_existing(tmp_path / f"{'n' * 256}.mp4", overwrite=False)

@@ -64,7 +64,7 @@ def require(*paths: Path) -> None:
 def refuse_existing(path: Path, overwrite: bool) -> None:
     """Raise UsageError, before any work, for a result that cannot be written to `path`."""
     try:
-        exists = path.exists()
+        exists = path.exists() or path.is_symlink()
     except OSError as error:
         raise UsageError(f"{path} cannot be written ({error.strerror}); choose a shorter name") from error
     if path.is_dir():
