@@ -8,14 +8,17 @@ import time
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
+from PIL import Image
 
+import video_samples
 from dub_samples import no_face, write_wav
 from lipsmith.client import Client
 from lipsmith.errors import InputError, UsageError
-from lipsmith.media import probe, read_frames
+from lipsmith.media import open_sound, probe, read_frames
 from service import RunningService, assert_problem, upload_file, wait_for_faces, wait_for_job
-from synthetic import make_film, speech
+from synthetic import face_at, make_film, speech
 
 Uploads = dict[str, str]
 
@@ -107,6 +110,23 @@ def test_events_report_every_change_and_then_end(client: httpx.Client, uploads: 
 def test_a_preview_has_the_requested_length(client: httpx.Client, uploads: Uploads) -> None:
     job = client.post("/v1/jobs", json=uploads | {"preview": 0.2}).json()["id"]
     assert wait_for_job(client, job)["figures"]["frames"] == 5  # type: ignore[index]
+
+
+def test_a_preview_says_the_first_words_of_a_film_whose_picture_begins_late(
+    client: httpx.Client, uploads: Uploads, tmp_path: Path
+) -> None:
+    """Nothing is heard after its first picture. The sides of the result are even."""
+    words = np.concatenate([speech(1.0)[8000:12800], np.zeros(4800, np.float32)])
+    times = [0.4, 0.44, 0.48]
+    late = video_samples.film(tmp_path / "a.mkv", [np.zeros((32, 32, 3), np.uint8)] * 3, audio=words, times=times)
+    Image.fromarray(face_at(0, (161, 161))).save(tmp_path / "odd.png")
+    fields = {"video": upload_file(client, tmp_path / "odd.png"), "speech": upload_file(client, late), "preview": 0.2}
+    job = client.post("/v1/jobs", json=fields | {"side_by_side": True}).json()["id"]
+    figures = wait_for_job(client, job)["figures"]
+    path = tmp_path / "result.mp4"
+    path.write_bytes(client.get(f"/v1/jobs/{job}/result").content)
+    assert np.abs(np.concatenate(list(open_sound(path).blocks), axis=1)).max() > 0.05
+    assert figures["width"] == probe(path).width  # type: ignore[index]
 
 
 def test_a_job_can_select_a_part_and_a_face(client: httpx.Client, uploads: Uploads) -> None:

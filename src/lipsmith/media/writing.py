@@ -207,9 +207,10 @@ class VideoWriter:
         width, height = self._size
         stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, PIXEL_FORMAT
         if (stream.width, stream.height) != self._size and not self._part_of:
-            repeated = " and ".join(["column"] * (width % 2) + ["row"] * (height % 2))
+            sides = ["column"] * (width % 2) + ["row"] * (height % 2)
+            repeated = f"{' and '.join(sides)} {'is' if len(sides) == 1 else 'are'}"
             size = f"{stream.width} x {stream.height}"
-            _LOG.info("%s is %s: players need even sides, so the last %s is repeated.", self.path, size, repeated)
+            _LOG.info("%s is %s: players need even sides, so the last %s repeated.", self.path, size, repeated)
         context = stream.codec_context
         stream.time_base = context.time_base = self._tick
         context.color_range, context.colorspace = tags.range, tags.matrix

@@ -19,7 +19,7 @@ from lipsmith.face import MOST_FACES
 from lipsmith.inference.backend import Backend, Precision
 from lipsmith.inference.model_folder import find_model, load_backend
 from lipsmith.inference.render import SIDE_BY_SIDE
-from lipsmith.media import open_sound
+from lipsmith.media import open_sound, probe
 from lipsmith.media.background import Background
 from lipsmith.media.sound import until
 from lipsmith.progress import Progress
@@ -111,7 +111,7 @@ class Tasks:
             result = write_before(clip, result, folder / BEFORE)
         chosen = (True, options.side_by_side, reporter.stage("dubbing"), options.language, options.label)
         path = result.save(folder / RESULT, *chosen, self._background(job))
-        return _figures(clip, result, path, prepared - started, time.monotonic() - prepared)
+        return _figures(result, path, prepared - started, time.monotonic() - prepared)
 
     def _side(self, job: Job, reporter: Reporter) -> dict[str, Any]:
         folder = self._settings.job(job.options["job"])
@@ -183,12 +183,13 @@ class Tasks:
         return clip.dub(np.concatenate(blocks, axis=1), sound.rate, tail, options.strength, options.fit)
 
 
-def _figures(clip: Clip, result: Result, path: Path, preparing: float, dubbing: float) -> dict[str, Any]:
+def _figures(result: Result, path: Path, preparing: float, dubbing: float) -> dict[str, Any]:
+    written = probe(path)  # sides may be even, or those of two pictures
     return {
         "frames": len(result),
         "seconds": round(result.timeline.end, 3),
-        "width": clip.size[0],
-        "height": clip.size[1],
+        "width": written.width,
+        "height": written.height,
         "faces": sorted({mouth.face.number for mouth in result.mouths}),
         "bytes": path.stat().st_size,
         "preparing_seconds": round(preparing, 3),
