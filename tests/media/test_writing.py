@@ -63,7 +63,7 @@ def test_every_size_plays_everywhere(tmp_path: Path, width: int, height: int, ca
     if min(width, height) > 2:
         whole = np.pad(image, [(0, height % 2), (0, width % 2), (0, 0)], "edge")
         assert difference(frame, whole) <= 8
-    repeated = {(0, 0): None, (1, 0): "last column is", (0, 1): "last row is", (1, 1): "last column and row is"}
+    repeated = {(0, 0): None, (1, 0): "last column is", (0, 1): "last row is", (1, 1): "last column and row are"}
     said = repeated[width % 2, height % 2]
     assert (said in caplog.text) if said else not caplog.text
 
