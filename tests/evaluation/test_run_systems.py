@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from lipsmith.errors import WeightsError
+from lipsmith.errors import UsageError, WeightsError
 from lipsmith.evaluation.run_systems import load_variant, ranked
 from lipsmith.evaluation.systems import ReconstructionTask
 from lipsmith.face.landmarks import NUM_POSE
@@ -113,6 +113,15 @@ def test_larger_crops_are_rendered_at_the_systems_size(runs: dict[str, str]) -> 
     enlarged = np.stack([cv2.resize(crop, (2 * SIDE, 2 * SIDE), interpolation=cv2.INTER_CUBIC) for crop in small])
     rows = np.s_[:, SIDE + 4 :]  # bicubic interpolation carries the upper half over the middle
     np.testing.assert_array_equal(made[rows], enlarged[rows])
+
+
+def test_a_run_is_measured_with_other_numbers_of_references_and_lips(runs: dict[str, str]) -> None:
+    asked = replace(task(), allowed=np.arange(3, FRAMES))
+    for few, many in (({"references": 1}, {"references": 5}), ({"lips": 1}, {"lips": 4})):
+        one, other = (load_variant("x", runs["ours"], "cpu", **count).reconstruct(asked) for count in (few, many))
+        assert not np.array_equal(one, other)
+    with pytest.raises(UsageError, match="run of iplap"):
+        load_variant("x", runs["iplap"], "cpu", references=3)
 
 
 def test_unreadable_runs_are_refused(runs: dict[str, str], tmp_path: Path) -> None:

@@ -98,3 +98,9 @@ def test_torch_stages_are_called_by_name_and_return_tuples(tmp_path: Path, monke
     (tokens,) = backend("speech", mel=np.ones((2, 3), np.float32)[:, ::2])
     assert tokens.tolist() == [[2, 2], [2, 2]]
     assert backend.name.startswith("torch")
+
+
+def test_a_model_of_an_older_version_is_named(folder: Path) -> None:
+    (folder / "paint.onnx").rename(folder / "render.onnx")
+    with pytest.raises(WeightsError, match="older version"):
+        load_backend(ModelFolder(folder, {}), "cpu")

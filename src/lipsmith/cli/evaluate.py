@@ -33,7 +33,7 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
     data: Annotated[Path, tyro.conf.Positional]
     """Prepared clips."""
     model: str | None = None
-    """Name or folder of the model."""
+    """Name or folder of the model; for --table 2 and 3 it may be a run of `train renderer`."""
     variant: tuple[str, ...] = ()
     """More models as NAME=FOLDER: model folders, or runs of `train renderer`, such as ablations and compared systems.
     Runs render the landmarks that --model predicts."""
@@ -67,7 +67,7 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.table != 1 and self.model is None:
-            raise UsageError(f"--table {self.table} varies the model's references: add --model NAME")
+            raise UsageError(f"--table {self.table} varies a model's references: add --model, a name or a folder")
         if self.adapt is not None and (self.model is None or self.protocol != "strict" or self.table != 1):
             raise UsageError("--adapt needs --model, --protocol strict and --table 1")
         if self.adapt is not None and self.adapt <= 0:
@@ -169,13 +169,14 @@ def _systems(options: Options, outputs: Sequence[System]) -> list[System]:
     def model(name: str, folder: str, **shown: Any) -> System:  # noqa: ANN401 - see ModelSystem
         return load_system(name, folder, options.device, options.threads or None, **shown)
 
+    place = options.device, options.threads or None
     if options.model and options.table == 2:
-        return [model(f"references_{count}", options.model, references=count) for count in (1, 5, 10, 25)]
+        return [load_variant(f"references_{n}", options.model, *place, references=n) for n in (1, 5, 10, 25)]
     if options.model and options.table == 3:
-        return [model(f"lips_{count}", options.model, lips=count) for count in (1, 3, 5)]
+        return [load_variant(f"lips_{n}", options.model, *place, lips=n) for n in (1, 3, 5)]
     systems: list[System] = [Copy(), Mean(), Warp(), *outputs]
     for name, folder in _pairs(options.variant):
-        systems.append(load_variant(name, folder, options.device, options.threads or None))
+        systems.append(load_variant(name, folder, *place))
     if options.model and options.side:
         systems.append(model(ENLARGED, options.model, detail=False))
     if options.model and options.adapt:

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lipsmith.config import build
-from lipsmith.errors import WeightsError
+from lipsmith.errors import UsageError, WeightsError
 from lipsmith.evaluation.baselines import under
 from lipsmith.evaluation.model_system import ModelSystem, load_system, resized
 from lipsmith.evaluation.systems import ReconstructionTask, System
@@ -107,19 +107,36 @@ class RunSystem:
         return self._model.reconstruct(replace(task, pool=pool))
 
 
-def load_variant(name: str, folder: str, device: str = "auto", threads: int | None = None) -> System:
-    """The model, or the training run of a renderer, of that name or folder. Raises WeightsError if missing."""
+def load_variant(
+    name: str,
+    folder: str,
+    device: str = "auto",
+    threads: int | None = None,
+    references: int | None = None,
+    lips: int | None = None,
+) -> System:
+    """The model, or the training run of a renderer, of that name or folder.
+
+    `references`, `lips`: numbers that replace those of its config. Raises WeightsError if it is missing, UsageError for
+    numbers with a run of another system.
+    """
     if not (Path(folder) / CARD).is_file():
-        return load_system(name, folder, device, threads)
+        return load_system(name, folder, device, threads, references=references, lips=lips)
     training, place = _training(Path(folder)), torch_device(device)
     where = f"{Path(folder) / CARD}: training.model"
-    if training.get("system") == "wav2lip":
+    system = training.get("system")
+    if system is not None and (references or lips):
+        raise UsageError(f"{folder} is a run of {system}, whose number of references and lips is fixed")
+    if system == "wav2lip":
         generator = Wav2Lip(build(Wav2LipConfig, training["model"], where, WeightsError))
         return Wav2LipSystem(name, _loaded(generator, folder, place), place)
-    if training.get("system") == "iplap":
+    if system == "iplap":
         renderer = IplapRenderer(build(IplapConfig, training["model"], where, WeightsError))
         return IplapSystem(name, _loaded(renderer, folder, place), place)
-    return _run_system(name, folder, build(RendererConfig, training["model"], where, WeightsError), place)
+    config = build(RendererConfig, training["model"], where, WeightsError)
+    if references:
+        config = replace(config, references=references, ranks=references if config.ranks else 0)
+    return _run_system(name, folder, replace(config, lips=lips or config.lips), place)
 
 
 def _run_system(name: str, folder: str, config: RendererConfig, device: str) -> RunSystem:

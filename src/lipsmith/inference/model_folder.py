@@ -158,6 +158,8 @@ def _load(
     folder: ModelFolder, device: str, threads: int | None, side_by_side: Collection[str], precision: Precision
 ) -> OnnxBackend | TorchBackend:
     has_onnx = (folder.path / "paint.onnx").is_file()
+    if not has_onnx and (folder.path / "render.onnx").is_file():
+        raise WeightsError(f"{folder.path} was exported by an older version of lipsmith; export or adapt it again.")
     if not has_onnx and not list(folder.path.glob("*.safetensors")):
         raise WeightsError(f"{folder.path}: no stage (*.onnx) and no weights (*.safetensors); fetch the model again.")
     if has_onnx:
