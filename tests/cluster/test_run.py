@@ -121,7 +121,7 @@ def test_a_long_film_is_split_after_cuts_and_equals_that_of_one_machine(
         (4, 6, 11),
         (6, 7, 20),
     ]
-    drawn, needed = sum(backend.calls["render"] for backend in fakes.backends), sum(SHOTS) + 1 + 5 + 4
+    drawn, needed = sum(backend.calls["paint"] for backend in fakes.backends), sum(SHOTS) + 1 + 5 + 4
     assert needed <= drawn <= needed + 3 * 10  # frames are drawn ahead, also at the end of a share
     assert_equal_films(out, whole)
     assert hidden(tmp_path) == []
@@ -135,7 +135,7 @@ def test_one_machine_continues_what_a_cluster_began(inputs: Path, tmp_path: Path
     assert len(hidden(tmp_path)) == 1
     backend = Double()
     list(Batch(make_dubber(backend), DubOptions()).run([long]))
-    assert backend.calls["render"] == sum(SHOTS) - 2 * PART
+    assert backend.calls["paint"] == sum(SHOTS) - 2 * PART
     assert_equal_films(long.output, whole)
 
 
