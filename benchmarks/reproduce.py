@@ -5,7 +5,8 @@
 The systems are Wav2Lip, IP_LAP, the paper's renderer (`paper`) and its ablations without alignment, lip references and
 audio. A third of the time is left for the evaluation. Every training and every table that is complete is kept: the same
 command goes on where the last one stopped. `--piece` ends a call after that many minutes, with exit code 75 if
-something is left. `--small` trains narrow networks, for a CPU.
+something is left; a training then goes on from its last half minute, a table begins again. `--small` trains narrow
+networks, for a CPU.
 """
 
 from __future__ import annotations
