@@ -123,8 +123,7 @@ class Dubber:
 
     def clip_of(self, prepared: PreparedClip, store: CropStore) -> Clip:
         """A clip that this model dubs, of what is prepared; its reference crops are in `store`."""
-        scan = prepared.scan
-        encoded = EncodedFaces(self._backend, store, scan.most_at_once)
+        scan, encoded = prepared.scan, EncodedFaces(self._backend, store, prepared.scan.most_at_once)
         found = (prepared.source, scan.times, scan.size, scan.faces, prepared.chosen)
         return Clip(*found, self._backend, self.config, encoded, self._at_once)
 

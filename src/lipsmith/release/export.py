@@ -236,8 +236,7 @@ def check_onnx(stage: nn.Module, axes: Axes, path: Path) -> float:
 
 
 def example(axes: Axes, sizes: Mapping[str, int]) -> dict[str, Tensor]:
-    """Realistic random inputs: pictures in [0, 1], mel in [-4, 4], variations of one face for all points, positions in
-    the crop and positive weights."""
+    """Realistic random inputs: pictures and positions in [0, 1], mel in [-4, 4], variations of one face as points."""
     random = torch.Generator().manual_seed(0)
     face = 0.2 + 0.6 * torch.rand(NUM_POINTS, 2, generator=random)
     inputs = {}
