@@ -9,9 +9,9 @@ import pytest
 
 PROGRAM = """
 import ctypes, sys, tempfile, threading
-from lipsmith.cli.console import share_memory_of_threads
+from lipsmith.cli.console import save_memory
 if sys.argv[1] == "shared":
-    share_memory_of_threads()
+    save_memory()
 both = threading.Barrier(5)
 def allocate():
     kept = [bytes(2000) for _ in range(1000)]
