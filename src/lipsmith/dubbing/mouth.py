@@ -151,12 +151,12 @@ class EncodedFaces:
     def __getitem__(self, face: Face) -> References:
         with self._lock:
             if face.index not in self._known:
+                while len(self._known) >= self.most:  # before the next one takes memory, too
+                    self._known.popitem(last=False)
                 crops = self.store.get(face.pool)
                 encoded = encode_face(self.backend, crops, face.pool_points, face.pool_still, face.lips)
                 self._known[face.index] = References(encoded, self.store.get(face.native) if face.native else None)
             self._known.move_to_end(face.index)
-            if len(self._known) > self.most:
-                self._known.popitem(last=False)
             return self._known[face.index]
 
 
