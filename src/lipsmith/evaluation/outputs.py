@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path, PurePosixPath
-from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.data.clips import ClipRecord, load_clip, load_mesh, read_manifest
+from lipsmith.dubbing.table import same_name
 from lipsmith.errors import InputError
 from lipsmith.evaluation.alignment import SPARE, follow, is_same_rate, without_drawing
 from lipsmith.evaluation.films import Film, films_below, pieces
@@ -150,7 +150,7 @@ def _place(record: ClipRecord, found: Mapping[str, Path]) -> str | None:
     if later and record.start is None:
         return None
     stems = name, Path(record.source).stem
-    places = [normalize("NFC", "/".join([*folders[start:], stem])) for stem in stems for start in range(3)]
+    places = [same_name("/".join([*folders[start:], stem])) for stem in stems for start in range(3)]
     return next((place for place in places if place in found), None)
 
 

@@ -122,9 +122,9 @@ def render(
     `sketches`: `(b, 5, S, S)`, the frame's sketch in the middle of its neighbors'; `mel`: `(b, 80, 16)`; `references`:
     `(b, k)` ranks in the pool.
     """
-    asked = {"target": planes(targets), "sketches": sketches.astype(np.float32) / np.float32(255)}
-    lines = {"points": np.asarray(points, np.float32), "reference_points": face.points[references]}
-    moving, standing, remoteness = backend("guess", **lines, still=still, reference_still=face.still[references])
+    target = {"target": planes(targets), "sketches": sketches.astype(np.float32) / np.float32(255)}
+    geometry = {"points": np.asarray(points, np.float32), "reference_points": face.points[references]}
+    moving, standing, remoteness = backend("guess", **geometry, still=still, reference_still=face.still[references])
     guesses = {"moving": moving, "standing": standing}
     seen = {
         f"seen_{name}": np.stack(
@@ -132,13 +132,13 @@ def render(
         )
         for name, guess in guesses.items()
     }
-    *positions, fine, coarse = backend("align", **asked, **lines, **guesses, **seen, remoteness=remoteness)
+    *positions, fine, coarse = backend("align", **target, **geometry, **guesses, **seen, remoteness=remoteness)
     placed = Placed(*positions)
-    warped = [warp(face, rows, placed.of(target)) for target, rows in enumerate(references)]
+    warped = [warp(face, rows, placed.of(place)) for place, rows in enumerate(references)]
     pictures, of_fine, of_coarse = (np.stack(level) for level in zip(*warped, strict=True))
     image, share = backend(
         "paint",
-        **asked,
+        **target,
         mel=mel[:, None],
         lips=np.broadcast_to(face.lips, (len(targets), *face.lips.shape)),
         target_fine=fine,
