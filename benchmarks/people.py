@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lipsmith.dubbing.scan import CropStore, Scanner, Sizes
+from lipsmith.dubbing.scan import ArrayStore, Scanner, Sizes
 from lipsmith.dubbing.source import FileSource
 from lipsmith.face import FaceTracker
 from lipsmith.inference.people import MIN_SIMILARITY, Recognizer
@@ -36,11 +36,11 @@ def films(folders: list[Path]) -> list[Path]:
 
 def main() -> None:
     paths = films([Path(word) for word in sys.argv[1:]])
-    store, recognizer, found, seconds = CropStore(), Recognizer(), [], 0.0
+    store, recognizer, found, seconds = ArrayStore(), Recognizer(), [], 0.0
     for path in paths:
         (face,) = Scanner(FaceTracker(1), store, Sizes()).scan(FileSource(path, 0, SECONDS)).faces[:1]
         begin = time.process_time()
-        found.append(recognizer.mean(store.get(face.pool), face.pool_points))
+        found.append(recognizer.mean(np.asarray(face.pool), face.pool_points))
         seconds += time.process_time() - begin
     people = np.array([path.stem.split("_")[0] for path in paths])
     one, other = np.triu_indices(len(paths), 1)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.scan import Face, Stored
+from lipsmith.dubbing.scan import ArrayStore, Face
 from lipsmith.media import VideoWriter
 from lipsmith.progress import Progress
 from synthetic import face_at, make_film, speech
@@ -174,7 +174,7 @@ def track(number: int, shot: int = 0, size: float = 50, x: float = 0, frames: in
         none,
         np.zeros((0, 2, 3)),
         np.zeros(0, np.float32),
-        Stored(0, ()),
+        ArrayStore().put(none),
         none,
         np.zeros((0, 2, 2), np.float32),
         np.zeros(0, np.intp),

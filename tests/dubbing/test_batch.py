@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from double import Double, make_dubber
-from dub_samples import SIZE, no_face, silent_film, write_png, write_wav
+from dub_samples import SIZE, no_face, silent_film, track, write_png, write_wav
 from lipsmith import DubOptions, Result
 from lipsmith.dubbing import batch as module
 from lipsmith.dubbing.batch import Batch, Job, pair, read_pairs
 from lipsmith.dubbing.mouth import EncodedFaces
-from lipsmith.dubbing.scan import CropStore, Scan
+from lipsmith.dubbing.scan import ArrayStore, most_at_once
 from lipsmith.errors import InputError, SomeFailedError, UsageError
 from synthetic import face_at, make_film, speech
 
@@ -136,19 +136,19 @@ def test_a_result_never_replaces_its_own_footage_or_speech(film: Path, words: Pa
 def test_each_face_of_a_shot_is_encoded_once_and_forgotten_in_the_next() -> None:
     backend = Double()
     face = make_dubber(backend).prepare([face_at(0, SIZE)] * 3).faces[0]
-    store = CropStore()
+    store = ArrayStore()
     faces = [replace(face, index=index, pool=store.put(np.zeros((3, 64, 64, 3), np.uint8))) for index in range(4)]
-    encoded = EncodedFaces(backend, store, 2)
+    encoded = EncodedFaces(backend, 2)
     for shot in (faces[:2], faces[2:], faces[:2]):
         for face in shot * 3:
             _ = encoded[face]
     assert backend.calls["reference"] == 6 * 3
 
 
-def test_as_many_faces_are_kept_as_one_shot_shows() -> None:
-    face = make_dubber().prepare([face_at(0, SIZE)] * 3).faces[0]
-    faces = [replace(face, shot=shot) for shot in (0, 0, 1, 2, 2, 2)]
-    assert Scan(np.zeros(1), faces, (1, 1)).most_at_once == 3
+def test_as_many_faces_are_kept_as_one_frame_shows() -> None:
+    faces = [replace(track(1), frames=np.arange(*ends)) for ends in ((0, 5), (4, 9), (5, 9), (7, 8), (9, 20))]
+    assert most_at_once(faces) == 3
+    assert most_at_once([]) == 0
 
 
 def test_a_film_that_cannot_be_prepared_is_tried_once(

@@ -121,7 +121,7 @@ def test_footage_shorter_than_the_speech_follows_fit(
 def test_a_kept_tail_continues_with_closed_lips(clip: Clip, tmp_path: Path) -> None:
     result = clip.dub(speech(0.4), tail="keep")
     assert len(result) == 25
-    opening = lip_opening(result.mouths[0].points)
+    opening = lip_opening(np.asarray(result.mouths[0].points))
     assert opening[20:].max() < opening[:8].max()
     saved = result.save(tmp_path / "kept.mp4")
     assert len(list(read_frames(saved))) == 25
@@ -132,15 +132,23 @@ def test_speech_longer_than_the_footage_has_no_tail(clip: Clip) -> None:
 
 
 def test_silence_closes_the_lips(clip: Clip) -> None:
-    quiet = clip.dub(np.zeros(16_000, np.float32)).mouths[0].points
-    loud = clip.dub(speech(1.0)).mouths[0].points
+    quiet = np.asarray(clip.dub(np.zeros(16_000, np.float32)).mouths[0].points)
+    loud = np.asarray(clip.dub(speech(1.0)).mouths[0].points)
     assert lip_opening(quiet).max() < 0.6 * lip_opening(loud).max()
 
 
 def test_strength_scales_how_far_the_lips_move(clip: Clip) -> None:
     said = speech(1.0)
-    calm, usual, lively = (lip_opening(clip.dub(said, strength=share).mouths[0].points).std() for share in (0.5, 1, 2))
+    mouths = [np.asarray(clip.dub(said, strength=share).mouths[0].points) for share in (0.5, 1, 2)]
+    calm, usual, lively = (lip_opening(mouth).std() for mouth in mouths)
     assert calm < 0.8 * usual < usual < 0.8 * lively
+
+
+def test_memory_holds_200_bytes_for_each_frame(clip: Clip) -> None:
+    (mouth,) = clip.dub(speech(1.0)).mouths
+    held = [value for name, value in vars(mouth.face).items() if not name.startswith("pool")] + [*vars(mouth).values()]
+    frames = [array.nbytes for array in held if isinstance(array, np.ndarray) and len(array) == len(mouth.frames) == 25]
+    assert 100 < sum(frames) / 25 <= 200
 
 
 def test_footage_is_prepared_once_for_many_speeches(film: Path) -> None:

@@ -194,9 +194,9 @@ def little_room(size: int) -> Iterator[None]:
 
 
 def test_a_full_disk_is_an_error_and_leaves_no_files(film: Path, tmp_path: Path) -> None:
-    clip = make_dubber().prepare(film)
+    result = make_dubber().prepare(film).dub(speech(2.0))
     with little_room(4_000), pytest.raises(LipsmithError, match="disk is full") as raised:
-        clip.dub(speech(2.0)).save(tmp_path / "out.mp4")
+        result.save(tmp_path / "out.mp4")
     assert raised.value.exit_code == 1
     assert not list(tmp_path.iterdir())
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lipsmith.dubbing.array_source import ArraySource
-from lipsmith.dubbing.scan import LONGEST_GAP, CropStore, Scan, Scanner, Sizes
+from lipsmith.dubbing.scan import LONGEST_GAP, ArrayStore, Scan, Scanner, Sizes
 from lipsmith.errors import InputError
 from lipsmith.face.crop import crop_image
 from scripted import ScriptedTracker, Seen, mesh
@@ -15,9 +15,9 @@ SIZES = Sizes(face=32, lips=2, landmarks=3)
 IMAGE = np.random.default_rng(0).integers(0, 256, (200, 240, 3)).astype(np.uint8)
 
 
-def scanned(frames: list[Seen], store: CropStore | None = None, progress: object = None) -> Scan:
+def scanned(frames: list[Seen], progress: object = None) -> Scan:
     source = ArraySource([IMAGE] * len(frames), 25.0)
-    scanner = Scanner(ScriptedTracker(frames), store or CropStore(), SIZES)  # type: ignore[arg-type]
+    scanner = Scanner(ScriptedTracker(frames), ArrayStore(), SIZES)  # type: ignore[arg-type]
     return scanner.scan(source, progress)  # type: ignore[arg-type]
 
 
@@ -48,9 +48,8 @@ def test_short_gaps_are_bridged_and_long_gaps_are_not() -> None:
 
 
 def test_references_are_crops_of_the_footage() -> None:
-    store = CropStore()
-    (face,) = scanned([(0, {0: mesh(40)})] * 8, store).faces
-    pool = store.get(face.pool)
+    (face,) = scanned([(0, {0: mesh(40)})] * 8).faces
+    pool = np.asarray(face.pool)
     assert pool.shape == (8, 32, 32, 3)
     assert (pool == crop_image(IMAGE, face.transforms[0], 32)).all()
     assert face.lips.shape == (2,)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dub_samples import track
-from lipsmith.dubbing.scan import FADE, CropStore, opacities
+from lipsmith.dubbing.scan import FADE, ArrayStore, opacities
 from lipsmith.errors import LipsmithError
 
 
@@ -34,20 +34,25 @@ def test_a_hidden_face_is_not_rendered() -> None:
     assert np.abs(np.diff(opacity)).max() < 0.5
 
 
-def test_stored_crops_are_read_unchanged() -> None:
-    store = CropStore()
-    first = np.random.default_rng(0).integers(0, 256, (2, 5, 5, 3)).astype(np.uint8)
-    places = [store.put(first), store.put(first[:, :2] // 2)]
-    assert (store.get(places[0]) == first).all()
-    assert (store.get(places[1]) == first[:, :2] // 2).all()
+def test_stored_arrays_are_read_unchanged_in_whole_and_in_part() -> None:
+    store = ArrayStore()
+    crops = np.random.default_rng(0).integers(0, 256, (2, 5, 5, 3)).astype(np.uint8)
+    points = np.random.default_rng(1).random((2000, 3, 2), np.float32)  # more than a page
+    stored = [store.put(crops), store.put(points), store.put(crops[:, :2] // 2)]
+    assert [len(array) for array in stored] == [2, 2000, 2]
+    for array, expected in zip(stored, (crops, points, crops[:, :2] // 2), strict=True):
+        assert np.asarray(array).dtype == expected.dtype
+        assert (np.asarray(array) == expected).all()
+    assert (stored[1][1999] == points[1999]).all()
+    assert (stored[1][np.array([1500, 3]), :2] == points[[1500, 3], :2]).all()
 
 
 def test_a_full_temporary_folder_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     class Full:
-        def seek(self, place: int) -> None:
+        def seek(self, offset: int, whence: int) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    store = CropStore()
+    store = ArrayStore()
     monkeypatch.setattr(store, "_file", Full())
     with pytest.raises(LipsmithError, match="TMPDIR"):
         store.put(np.zeros((1, 2, 2, 3), np.uint8))

@@ -48,7 +48,7 @@ def double(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Double:
 
 def test_lips_follow_their_own_speech(clip: Clip) -> None:
     result = clip.dub({1: WORDS, 2: SILENCE})
-    spread = {mouth.face.number: float(np.ptp(lip_opening(mouth.points))) for mouth in result.mouths}
+    spread = {mouth.face.number: float(np.ptp(lip_opening(np.asarray(mouth.points)))) for mouth in result.mouths}
     alone = {mouth.face.number: mouth.points for mouth in clip.dub(WORDS).mouths}
     assert [mouth.face.number for mouth in result.mouths] == [1, 2]
     assert np.array_equal(result.mouths[0].points, alone[1])

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.config import build
-from lipsmith.dubbing.scan import CropStore, Face, Scan
+from lipsmith.dubbing.scan import ArrayStore, Face, Scan
 from lipsmith.dubbing.scan_file import read_scan, write_scan
 from lipsmith.dubbing.source import Footage, Source
 from lipsmith.errors import InputError, UsageError
@@ -74,8 +74,8 @@ class StoredSource:
             film.close()
 
 
-def save_clip(folder: Path, clip: PreparedClip, store: CropStore) -> Path:
-    """Save `clip`, whose crops are in `store`, to `folder`, which must be new or empty.
+def save_clip(folder: Path, clip: PreparedClip) -> Path:
+    """Save `clip` to `folder`, which must be new or empty.
 
     Raises `UsageError` if it is not empty, `LipsmithError` if the disk is full.
     """
@@ -84,7 +84,7 @@ def save_clip(folder: Path, clip: PreparedClip, store: CropStore) -> Path:
     with _new_folder(folder) as hidden:
         order = np.arange(len(scan.times))
         write_lossless(hidden / _FRAMES, clip.source.show(order, scan.times))
-        write_scan(hidden / _FACES, scan, store)
+        write_scan(hidden / _FACES, scan)
         stored = _StoredClip(
             format=_FORMAT,
             name=footage.name,
@@ -117,8 +117,8 @@ def _new_folder(folder: Path) -> Iterator[Path]:
             path.replace(folder / path.name)
 
 
-def load_clip(folder: Path, store: CropStore, face_size: int) -> PreparedClip:
-    """Load the clip that `save_clip` wrote to `folder`; its reference crops go to `store`.
+def load_clip(folder: Path, store: ArrayStore, face_size: int) -> PreparedClip:
+    """Load the clip that `save_clip` wrote to `folder`; its points and reference crops go to `store`.
 
     Raises `InputError` if it is missing, damaged or of another version, and `UsageError` if it was prepared for a model
     with another crop size than `face_size`.

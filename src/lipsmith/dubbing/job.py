@@ -27,9 +27,9 @@ from typing import Any, Final, Self, cast
 import av
 
 from lipsmith import __version__
-from lipsmith.dubbing.mouth import PART, Shown
+from lipsmith.dubbing.mouth import PART
 from lipsmith.dubbing.options import DubOptions, for_turns, hear, path_of, said_in
-from lipsmith.dubbing.parts import KEY, UNFINISHED, disk_errors, draw_parts, is_over, is_whole, part_in, taken
+from lipsmith.dubbing.parts import KEY, UNFINISHED, Shown, disk_errors, draw_parts, is_over, is_whole, part_in, taken
 from lipsmith.dubbing.pipeline import Clip, Dubber, Result
 from lipsmith.dubbing.scan import Scan
 from lipsmith.dubbing.scan_file import write_scan
@@ -232,10 +232,10 @@ class Unfinished:
         if self._resume and max(len(clip.times), frames) > PART and self.scan() is None:
             self._make()
             with disk_errors(self._out):
-                write_scan(self._folder / "scan.npz", Scan(clip.times, clip.faces, clip.size), clip.encoded.store)
+                write_scan(self._folder / "scan.npz", Scan(clip.times, clip.faces, clip.size))
 
     def parts(self, show: partial[Shown], film: partial[VideoWriter], at: list[float]) -> Iterator[tuple[Path, float]]:
-        """See `mouth.Kept`."""
+        """See `Kept`."""
         self._make()
         if self._done:
             _LOG.info("%s: %d frames are finished; the dub continues after them.", self._out, PART * self._done)

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from threading import Lock
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.dubbing.paste.composite import Compositor, Memory
 from lipsmith.dubbing.paste.detail import Detail
-from lipsmith.dubbing.scan import CropStore, Face
+from lipsmith.dubbing.scan import ArrayStore, Face, most_at_once
 from lipsmith.dubbing.source import Timeline
 from lipsmith.face.crop import crop_image, still_points
-from lipsmith.face.landmarks import NUM_POSE
+from lipsmith.face.landmarks import NUM_POSE, Rows
 from lipsmith.face.references import costs, nearest, parts
 from lipsmith.inference.backend import Backend
 from lipsmith.inference.model_folder import ModelConfig
 from lipsmith.inference.render import Drawing, EncodedFace, encode_face, render, sketches_around
 from lipsmith.inference.speak import close_lips, predict_content, resting_opening, with_strength
-from lipsmith.media import Picture, VideoWriter
+from lipsmith.media import Picture
 from lipsmith.progress import prefetch_map
 from lipsmith.speech.mel import mel_windows
 from lipsmith.speech.recording import Speech, speaking
@@ -56,7 +55,7 @@ class MouthTrack:
     """(n,) seconds of the speech."""
     rows: NDArray[np.intp]
     """(n,) rows in the face's arrays."""
-    points: NDArray[np.float32]
+    points: Rows
     """(n, 131, 2), crop units, as rendered."""
     references: NDArray[np.intp]
     """(n, k) indices in the face's pool."""
@@ -83,11 +82,22 @@ class MouthTrack:
 
 
 def predict_mouth(
-    backend: Backend, config: ModelConfig, face: Face, timeline: Timeline, speech: Speech, strength: float = 1.0
-) -> MouthTrack:
-    """Predict jaw and lips run by run, close the lips in silence, and select the references of every frame."""
+    backend: Backend,
+    config: ModelConfig,
+    store: ArrayStore,
+    face: Face,
+    timeline: Timeline,
+    speech: Speech,
+    strength: float = 1.0,
+) -> MouthTrack | None:
+    """Predict jaw and lips run by run, close the lips in silence, and select the references of every frame.
+
+    The points go to `store`. None if no frame shows the face.
+    """
     rows = face.rows(timeline.index)
     frames = np.flatnonzero(rows >= 0)
+    if not len(frames):
+        return None
     rows, times = rows[frames], timeline.times[frames]
     points = face.points[rows]
     begins, ends = _runs(frames, rows, timeline)
@@ -104,7 +114,8 @@ def predict_mouth(
             content[part] = close_lips(moved, silent[run][part], rest)
         still = still_points(face.transforms[rows[run]])
         chosen[run] = nearest(costs(points[run], face.pool_points, still, face.pool_still), k)
-    return MouthTrack(face, frames, times, rows, points, chosen, begins, ends, partial(mel_windows, speech.mel))
+    heard = partial(mel_windows, speech.mel)
+    return MouthTrack(face, frames, times, rows, store.put(points), chosen, begins, ends, heard)
 
 
 def _predict(
@@ -138,13 +149,13 @@ def _runs(
 
 
 class EncodedFaces:
-    """A cache of encoded faces, at most `most`: those of one shot, because those of a long film would fill memory.
+    """A cache of encoded faces, at most `most`: those of one frame, because those of a long film would fill memory.
 
     It is thread-safe.
     """
 
-    def __init__(self, backend: Backend, store: CropStore, most: int) -> None:
-        self.backend, self.store, self.most = backend, store, most
+    def __init__(self, backend: Backend, most: int) -> None:
+        self.backend, self.most = backend, most
         self._known: OrderedDict[int, References] = OrderedDict()
         self._lock = Lock()
 
@@ -153,9 +164,8 @@ class EncodedFaces:
             if face.index not in self._known:
                 while len(self._known) >= self.most:  # before the next one takes memory, too
                     self._known.popitem(last=False)
-                crops = self.store.get(face.pool)
-                encoded = encode_face(self.backend, crops, face.pool_points, face.pool_still, face.lips)
-                self._known[face.index] = References(encoded, self.store.get(face.native) if face.native else None)
+                encoded = encode_face(self.backend, np.asarray(face.pool), face.pool_points, face.pool_still, face.lips)
+                self._known[face.index] = References(encoded, np.asarray(face.native) if face.native else None)
             self._known.move_to_end(face.index)
             return self._known[face.index]
 
@@ -249,6 +259,7 @@ def dub_frames(
 
     `memories`: those of the frame before the first one; empty at the beginning of a film.
     """
+    faces.most = max(faces.most, most_at_once([mouth.face for mouth in mouths]))
     compositors: defaultdict[int, Compositor] = defaultdict(Compositor)
     for face, memory in memories.items():
         compositors[face].memory = memory
@@ -268,16 +279,6 @@ def dub_frames(
 def _numbered(images: Generator[Picture, None, None], begin: int) -> Generator[tuple[int, Image], None, None]:
     with closing(images):
         yield from enumerate(images, begin)
-
-
-Shown = Generator[tuple[Picture, float, Memories | None], None, None]  # the last at the end of each part
-
-
-class Kept(Protocol):
-    """Keeps the parts of a result until it is complete, so that an interrupted dub continues after them."""
-
-    def parts(self, show: partial[Shown], film: partial[VideoWriter], at: list[float]) -> Iterator[tuple[Path, float]]:
-        """The parts and when they begin, given the times `at` of all frames; `show` and `film` make missing ones."""
 
 
 def paste_frame(compositors: Mapping[int, Compositor], mouths: Sequence[MouthTrack], frame: DrawnFrame) -> Picture:

@@ -9,20 +9,30 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 
-from lipsmith.dubbing.mouth import PART, Memories, Shown
+from lipsmith.dubbing.mouth import PART, Memories
 from lipsmith.dubbing.paste.composite import Memory
 from lipsmith.errors import LipsmithError, UsageError
 from lipsmith.files import hidden_for, hold, write_whole
-from lipsmith.media import VideoWriter
+from lipsmith.media import Picture, VideoWriter
 
 UNFINISHED: Final = ".unfinished"
 """Suffix of the hidden folder of the parts."""
 KEY: Final = "key.json"
 """Its file without which nobody can use the others."""
+
+
+Shown = Generator[tuple[Picture, float, Memories | None], None, None]  # the last at the end of each part
+
+
+class Kept(Protocol):
+    """Keeps the parts of a result until it is complete, so that an interrupted dub continues after them."""
+
+    def parts(self, show: partial[Shown], film: partial[VideoWriter], at: list[float]) -> Iterator[tuple[Path, float]]:
+        """The parts and when they begin, given the times `at` of all frames; `show` and `film` make missing ones."""
 
 
 def part_in(folder: Path, number: int) -> Path:
@@ -64,7 +74,7 @@ def draw_parts(
 ) -> Generator[int, None, None]:
     """Write the parts `numbers` to their `place`, and yield the number of each that is complete.
 
-    `show`, `film`, `at`: see `mouth.Kept`. `before`: the output frame from which to draw where the part before
+    `show`, `film`, `at`: see `Kept`. `before`: the output frame from which to draw where the part before
     `numbers` is not complete, so that the compositors remember what they would have remembered.
     """
     begins, first = at[::PART], PART * numbers.start
@@ -86,7 +96,7 @@ def draw_parts(
 
 @dataclass(frozen=True)
 class Share:
-    """Some parts of the unfinished dub of `out`, drawn where others draw the rest; keeps them as `mouth.Kept`.
+    """Some parts of the unfinished dub of `out`, drawn where others draw the rest; keeps them as `Kept`.
 
     Raises `TakenError` if another process continues the whole dub.
     """

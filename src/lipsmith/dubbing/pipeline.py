@@ -8,9 +8,8 @@
     paste      frames, crops       -> frames (H, W, 3) in which mouth, chin and cheeks are new
     write      frames, sound       -> a film
 
-`Dubber.prepare` scans, `Clip.dub` runs the next three steps, and `Result` the last three, a few frames at a time, so
-that memory does not grow with the film's length, except for the faces' geometry. `dubbing.job.dub` runs everything in
-one call.
+`Dubber.prepare` scans, `Clip.dub` runs the next three steps, and `Result` the last three, a few frames at a time. The
+points are kept on disk, so that memory hardly grows with the film's length. `dubbing.job.dub` runs all in one call.
 """
 
 from __future__ import annotations
@@ -29,10 +28,11 @@ from numpy.typing import NDArray
 
 from lipsmith import __version__
 from lipsmith.dubbing.clip_folder import PreparedClip, load_clip, save_clip
-from lipsmith.dubbing.mouth import Dubbed, EncodedFaces, Kept, Memories, MouthTrack, Shown, dub_frames, predict_mouth
+from lipsmith.dubbing.mouth import Dubbed, EncodedFaces, Memories, MouthTrack, dub_frames, predict_mouth
 from lipsmith.dubbing.options import DubOptions, Said, Tail, choose, hear, path_of, speakers_of, warn_ignored_faces
+from lipsmith.dubbing.parts import Kept, Shown
 from lipsmith.dubbing.paste.label import labeled
-from lipsmith.dubbing.scan import CropStore, Face, Scan, Scanner, Sizes, open_source
+from lipsmith.dubbing.scan import ArrayStore, Face, Scan, Scanner, Sizes, most_at_once, open_source
 from lipsmith.dubbing.scan_file import read_scan
 from lipsmith.dubbing.source import Fit, Source, Timeline, Video, chapters_of, play, usual_interval
 from lipsmith.errors import UsageError
@@ -108,7 +108,7 @@ class Dubber:
         Raises `InputError` where the footage cannot be read or shows no face.
         """
         options = DubOptions(face=str(face), start=start, end=end)
-        source, store = open_source(video, rate, start, end), CropStore()
+        source, store = open_source(video, rate, start, end), ArrayStore()
         if known is not None:
             scan = read_scan(known, store)
         else:
@@ -119,11 +119,11 @@ class Dubber:
         to_dub = "" if options.face == "all" else f", {len(chosen)} to dub"
         _LOG.info("%s: %d frames, %d faces%s", name, len(scan.times), len(scan.faces), to_dub)
         warn_ignored_faces(name, options.face, scan.faces, chosen)
-        return self.clip_of(PreparedClip(source, scan, chosen, self.config.face_size), store)
+        return self.clip_of(PreparedClip(source, scan, chosen, self.config.face_size))
 
-    def clip_of(self, prepared: PreparedClip, store: CropStore) -> Clip:
-        """A clip that this model dubs, of what is prepared; its reference crops are in `store`."""
-        scan, encoded = prepared.scan, EncodedFaces(self._backend, store, prepared.scan.most_at_once)
+    def clip_of(self, prepared: PreparedClip) -> Clip:
+        """A clip that this model dubs, of what is prepared."""
+        scan, encoded = prepared.scan, EncodedFaces(self._backend, most_at_once(prepared.chosen))
         found = (prepared.source, scan.times, scan.size, scan.faces, prepared.chosen)
         return Clip(*found, self._backend, self.config, encoded, self._at_once)
 
@@ -156,9 +156,8 @@ class Clip:
 
         Raises `UsageError` where it holds something, `LipsmithError` where the disk is full.
         """
-        scan = Scan(self.times, self.faces, self.size)
-        prepared = PreparedClip(self.source, scan, self.chosen, self.config.face_size)
-        return save_clip(path_of(folder, "The folder"), prepared, self.encoded.store)
+        folder, scan = path_of(folder, "The folder"), Scan(self.times, self.faces, self.size)
+        return save_clip(folder, PreparedClip(self.source, scan, self.chosen, self.config.face_size))
 
     @classmethod
     def load(cls, folder: Path | str, dubber: Dubber | None = None) -> Clip:
@@ -166,8 +165,8 @@ class Clip:
 
         Raises `InputError` where there is none or it is damaged, `UsageError` where it was prepared for another model.
         """
-        dubber, store = dubber or Dubber.from_pretrained(), CropStore()
-        return dubber.clip_of(load_clip(path_of(folder, "The folder"), store, dubber.config.face_size), store)
+        dubber = dubber or Dubber.from_pretrained()
+        return dubber.clip_of(load_clip(path_of(folder, "The folder"), ArrayStore(), dubber.config.face_size))
 
     def live(self, rate: int = SAMPLE_RATE, strength: float = 1.0, paced: bool = True) -> Live:
         """A session in which the clip says speech as it is pushed, at `rate` samples a second; see `Live`."""
@@ -199,8 +198,9 @@ class Clip:
         if isinstance(recording, Speech) and not speaking(recording.voicing, timeline.times).any():
             _LOG.warning("No speech was detected in %s; the lips stay closed.", recording.file or "the recording")
         speakers = speakers_of(recording, self.faces, self.chosen, self.source.footage.name)
-        mouths = (predict_mouth(self.backend, self.config, face, timeline, said, strength) for face, said in speakers)
-        return Result(self, recording, timeline, [mouth for mouth in mouths if len(mouth.frames)])
+        predict = partial(predict_mouth, self.backend, self.config, ArrayStore())
+        mouths = [predict(face, timeline, said, strength) for face, said in speakers]
+        return Result(self, recording, timeline, [mouth for mouth in mouths if mouth])
 
     @property
     def _end(self) -> float:

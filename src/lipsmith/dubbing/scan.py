@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from os import PathLike
+from mmap import ACCESS_READ, ALLOCATIONGRANULARITY, mmap
+from os import SEEK_END, PathLike
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from lipsmith.dubbing.array_source import ArraySource
 from lipsmith.dubbing.paste.detail import LARGEST, native_side, presharpened
@@ -21,7 +21,7 @@ from lipsmith.dubbing.source import FileSource, Source, Video
 from lipsmith.errors import InputError, LipsmithError
 from lipsmith.face import MOST_FACES, FaceTracker
 from lipsmith.face.crop import still_points
-from lipsmith.face.landmarks import Floats
+from lipsmith.face.landmarks import Floats, Rows
 from lipsmith.face.references import LANDMARK_SETS, Candidate, choose_landmarks, choose_lips, choose_pool, sharpness_of
 from lipsmith.face.stretches import Shot, ShotFace, track_shots
 from lipsmith.inference.people import embed_faces, people
@@ -35,44 +35,49 @@ HIDDEN: Final = 0.5
 SEEN: Final = 0.75
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stored:
-    """Position of an array in its `CropStore`."""
+    """A read-only array in the temporary file of an `ArrayStore`; indexing reads only what it selects."""
 
+    file: IO[bytes]
     offset: int
     shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, part: Any) -> NDArray[Any]:  # noqa: ANN401 - any index of an array
+        return np.array(self._mapped()[part])
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self._mapped(), dtype)
+
+    def _mapped(self) -> NDArray[Any]:
+        """The whole array, of which only the pages that are read take memory, and only while it exists."""
+        begin = self.offset // ALLOCATIONGRANULARITY * ALLOCATIONGRANULARITY
+        pages = mmap(self.file.fileno(), 0, access=ACCESS_READ, offset=begin)
+        return np.ndarray(self.shape, self.dtype, pages, self.offset - begin)
 
 
-class CropStore:
-    """Byte arrays in one temporary file, which the system removes when the process ends, even after a crash."""
+class ArrayStore:
+    """Arrays in one temporary file, which the system removes when the process ends, even after a crash."""
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(prefix="lipsmith-")  # noqa: SIM115 - lives as long as the store
-        self._end = 0
         self._lock = Lock()
 
-    def put(self, images: NDArray[np.uint8]) -> Stored:
-        """Store `images`; raises `LipsmithError` if the temporary folder is full."""
+    def put(self, array: NDArray[Any]) -> Stored:
+        """Store `array`, not empty; raises `LipsmithError` if the temporary folder is full."""
         with self._lock:
             try:
-                self._file.seek(self._end)
-                self._file.write(np.ascontiguousarray(images).data)
+                offset = self._file.seek(0, SEEK_END)
+                self._file.write(np.ascontiguousarray(array).data)
                 self._file.flush()
             except OSError as error:
-                folder = tempfile.gettempdir()
-                raise LipsmithError(
-                    f"Reference pictures do not fit into {folder} ({error.strerror}); set TMPDIR to a larger folder."
-                ) from error
-            place = Stored(self._end, images.shape)
-            self._end += images.nbytes
-        return place
-
-    def get(self, place: Stored) -> NDArray[np.uint8]:
-        """The array at `place`."""
-        with self._lock:
-            self._file.seek(place.offset)
-            content = self._file.read(int(np.prod(place.shape)))
-        return np.frombuffer(content, np.uint8).reshape(place.shape)
+                folder = f"{tempfile.gettempdir()} ({error.strerror})"
+                raise LipsmithError(f"The faces do not fit into {folder}; set TMPDIR to a larger folder.") from error
+        return Stored(self._file, offset, array.shape, array.dtype)
 
 
 @dataclass(frozen=True, repr=False)
@@ -84,7 +89,7 @@ class Face:
     shot: int
     frames: NDArray[np.intp]
     """(n,) numbers of the frames, rising."""
-    points: NDArray[np.float32]
+    points: Rows
     """Crop units, as filmed."""
     transforms: NDArray[np.float64]
     """(n, 2, 3), source pixels to crop units, smoothed over time."""
@@ -168,16 +173,16 @@ class Scan:
     size: tuple[int, int]
     """Width and height of the frames."""
 
-    @property
-    def most_at_once(self) -> int:
-        """The most faces in one shot."""
-        return max(Counter(face.shot for face in self.faces).values())
+
+def most_at_once(faces: Sequence[Face]) -> int:
+    """The most of the `faces` that one frame shows; 0 for no faces."""
+    return int(np.bincount(np.concatenate([face.frames for face in faces])).max()) if faces else 0
 
 
 class Scanner:
     """Turns footage into tracks, shot by shot."""
 
-    def __init__(self, tracker: FaceTracker, store: CropStore, sizes: Sizes) -> None:
+    def __init__(self, tracker: FaceTracker, store: ArrayStore, sizes: Sizes) -> None:
         self._tracker, self._store, self._sizes = tracker, store, sizes
         self._tracks: list[Face] = []
         self._times: list[float] = []
@@ -203,7 +208,7 @@ class Scanner:
         """The faces, all of one person with one number where people can be recognized."""
         if len(self._tracks) == 1:
             return self._tracks
-        found = embed_faces((self._store.get(face.pool), face.pool_points) for face in self._tracks)
+        found = embed_faces((np.asarray(face.pool), face.pool_points) for face in self._tracks)
         if found is None:
             return self._tracks
         numbers = people(found, [face.frames for face in self._tracks])
@@ -228,7 +233,7 @@ class Scanner:
             number=index + 1,
             shot=shot.number,
             frames=frames,
-            points=points,
+            points=self._store.put(points),
             transforms=transforms,
             opacity=opacities(frames, _joined([s.scores for s in stretches]), shot.first, shot.last),
             pool=self._store.put(crops),
@@ -282,7 +287,7 @@ def find_faces(
 
     Raises `InputError` if the film cannot be read or shows no face.
     """
-    scanner = Scanner(FaceTracker(MOST_FACES, threads or 1), CropStore(), Sizes())
+    scanner = Scanner(FaceTracker(MOST_FACES, threads or 1), ArrayStore(), Sizes())
     return scanner.scan(FileSource(Path(video), start, end), progress).faces
 
 

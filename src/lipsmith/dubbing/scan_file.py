@@ -9,18 +9,17 @@ from zipfile import ZipFile
 
 import numpy as np
 
-from lipsmith.dubbing.scan import CropStore, Face, Scan, Stored
+from lipsmith.dubbing.scan import ArrayStore, Face, Scan
 from lipsmith.files import write_whole
 
 
-def write_scan(path: Path, scan: Scan, store: CropStore) -> None:
-    """Save a scan and its pictures from `store` to the file `path` (NumPy's npz), one array at a time."""
+def write_scan(path: Path, scan: Scan) -> None:
+    """Save a scan with its pictures to the file `path` (NumPy's npz), one array at a time."""
     with write_whole(path) as beside, ZipFile(beside, "w") as archive:
 
         def add(name: str, value: object) -> None:
-            array = np.asarray(store.get(value) if isinstance(value, Stored) else value)
             with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
-                np.lib.format.write_array(entry, array, allow_pickle=False)
+                np.lib.format.write_array(entry, np.asarray(value), allow_pickle=False)
 
         add("times", scan.times)
         add("size", scan.size)
@@ -30,13 +29,13 @@ def write_scan(path: Path, scan: Scan, store: CropStore) -> None:
                     add(f"{face.index}/{name}", value)
 
 
-def read_scan(path: Path, store: CropStore) -> Scan:
-    """Load a scan of `write_scan`; its pictures go to `store`."""
+def read_scan(path: Path, store: ArrayStore) -> Scan:
+    """Load a scan of `write_scan`; its points and pictures go to `store`."""
     with np.load(path, allow_pickle=False) as arrays:
         parts: dict[str, dict[str, Any]] = {}
         for number, _, name in (entry.partition("/") for entry in arrays.files if "/" in entry):
             value = arrays[f"{number}/{name}"]
-            stored = name in ("pool", "native")
+            stored = name in ("points", "pool", "native")
             plain = (
                 value.item() if value.ndim == 0 else tuple(value.tolist()) if name in ("place", "seconds") else value
             )

@@ -6,13 +6,22 @@ outer lip, inner lip).
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.floating[Any]]
+
+
+class Rows(Protocol):
+    """An array with a row for each frame, in memory or on disk."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Any, /) -> NDArray[Any]: ...  # noqa: ANN401 - any index of an array
+
 
 CONTOUR: Final = (162, 127, 234, 93, 323, 454, 356, 389)
 RIGHT_BROW: Final = (70, 63, 105, 66, 107, 55, 65, 52, 53, 46)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.face.crop import mouth_box
-from lipsmith.face.landmarks import Floats, draw_sketches
+from lipsmith.face.landmarks import Floats, Rows, draw_sketches
 from lipsmith.inference.backend import Backend
 
 SIDE_BY_SIDE: Final = ("guess", "align", "paint")
@@ -219,7 +219,7 @@ def _at_size(weight: Samples, shape: tuple[int, ...]) -> Samples:
 
 
 def sketches_around(
-    points: Floats, places: NDArray[np.intp], first: NDArray[np.intp], last: NDArray[np.intp], size: int
+    points: Rows, places: NDArray[np.intp], first: NDArray[np.intp], last: NDArray[np.intp], size: int
 ) -> NDArray[np.uint8]:
     """The sketches `(b, 5, size, size)` of the frames at `places` `(b,)` and of the two neighbors on either side.
 

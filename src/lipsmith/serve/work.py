@@ -102,7 +102,7 @@ class Tasks:
         clip = replace(clip, chosen=choose(clip.faces, options.face))
         if options.precision != "auto":
             backend = self._backend(options.precision)
-            clip = replace(clip, backend=backend, encoded=EncodedFaces(backend, clip.encoded.store, clip.encoded.most))
+            clip = replace(clip, backend=backend, encoded=EncodedFaces(backend, clip.encoded.most))
         result = self._result(clip, job)
         if result.timeline.end > 60 * self._settings.max_minutes + 1:
             raise InputError("The speech is longer than its header declares and than the service allows; shorten it.")
