@@ -98,11 +98,19 @@ def encode_face(
 
     `lips`: indices of the lip references among them.
     """
-    pictures, size = planes(images), images.shape[1]
-    sketches = planes(draw_sketches(points, size)[..., None])
-    encoded = [backend("reference", image=pictures[part], sketch=sketches[part]) for part in _parts(len(pictures))]
-    (mouths,) = backend("lip", image=pictures[lips], sketch=sketches[lips])
-    fine, coarse, sharp = (_channels_last(np.concatenate(level)) for level in zip(*encoded, strict=True))
+    sketches = draw_sketches(points, images.shape[1])[..., None]
+
+    def encoded(stage: str, rows: slice | NDArray[np.intp]) -> tuple[NDArray[np.float32], ...]:
+        return backend(stage, image=planes(images[rows]), sketch=planes(sketches[rows]))
+
+    levels: list[NDArray[np.float32]] = []
+    for part in _parts(len(images)):  # written in place, because copies of all features would take as much memory again
+        found = [level.transpose(0, 2, 3, 1) for level in encoded("reference", part)]
+        levels = levels or [np.empty((len(images), *level.shape[1:]), np.float32) for level in found]
+        for level, rows in zip(levels, found, strict=True):
+            level[part] = rows
+    (mouths,) = encoded("lip", lips)
+    fine, coarse, sharp = levels
     return EncodedFace(sharp, np.asarray(points, np.float32), still, fine, coarse, mouths)
 
 
@@ -235,10 +243,6 @@ def sketches_around(
 def planes(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Images `(..., H, W, C)` in 0..255 as `(..., C, H, W)` in [0, 1]."""
     return np.ascontiguousarray(np.moveaxis(images, -1, -3), np.float32) / np.float32(255)
-
-
-def _channels_last(level: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.ascontiguousarray(level.transpose(0, 2, 3, 1))
 
 
 def pixels(images: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -18,7 +18,8 @@ from lipsmith.speech.mel import mel_windows
 
 RATE: Final = 25.0
 """Frames a second at which the generator works."""
-_BATCH: Final = 64
+_BATCH: Final = 8
+"""More at a time take no less time, but memory, which the networks keep."""
 _OVERLAP: Final = 2
 _INNER: Final = NUM_CONTENT - len(INNER_LIP)
 _UPPER_INNER: Final = _INNER + np.arange(1, 10)
@@ -53,9 +54,14 @@ def predict_content(
 def speech_tokens(backend: Backend, windows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Tokens `(n, d)` of speech windows `(n, bands, 16)`."""
     tokens: list[NDArray[np.float32]] = []
-    for start in range(0, len(windows), _BATCH):
-        tokens += backend("speech", mel=np.ascontiguousarray(windows[start : start + _BATCH, None]))
+    for batch in _batches(windows[:, None]):
+        tokens += backend("speech", mel=batch)
     return np.concatenate(tokens)
+
+
+def _batches(rows: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """At most `_BATCH` rows each, and nearly equal: a network rounds differently where the last batch has one row."""
+    return np.array_split(rows, -(-len(rows) // _BATCH))
 
 
 def content_on_grid(
@@ -80,10 +86,9 @@ def run_windows(
 ) -> NDArray[np.float32]:
     """Content `(w, T, 57, 2)` of windows of tokens `(w, T, d)` and pose `(w, T, 74, 2)`, all with one reference set."""
     pieces: list[NDArray[np.float32]] = []
-    for start in range(0, len(tokens), _BATCH):
-        batch = slice(start, start + _BATCH)
-        repeated = np.repeat(references[None].astype(np.float32), len(tokens[batch]), axis=0)
-        pieces += backend("landmarks", tokens=tokens[batch], pose=pose[batch], references=repeated)
+    for of_tokens, of_pose in zip(_batches(tokens), _batches(pose), strict=True):
+        repeated = np.repeat(references[None].astype(np.float32), len(of_tokens), axis=0)
+        pieces += backend("landmarks", tokens=of_tokens, pose=of_pose, references=repeated)
     return np.concatenate(pieces)
 
 
