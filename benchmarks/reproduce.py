@@ -5,20 +5,28 @@
 The systems are Wav2Lip, IP_LAP, the paper's renderer (`paper`) and its ablations without alignment, lip references and
 audio. A third of the time is left for the evaluation. Every training and every table that is complete is kept: the same
 command goes on where the last one stopped. `--piece` ends a call after that many minutes, with exit code 75 if
-something is left; a training then goes on from its last half minute, a table begins again. `--small` trains narrow
-networks, for a CPU.
+something is left; a training then goes on from its last half minute, a table begins again.
+
+`--small` trains narrow networks. On a CPU that is all; a GPU trains them several at a time, in larger batches:
+`--small --at-once 6 --clips 16`. `--samples` gives every system as many samples, and tells the time, instead of equal
+times.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Final
+
+from lipsmith.training.renderer.systems import load_training
 
 UNFINISHED: Final = 75
 """Exit code where the time of this call is over."""
@@ -44,16 +52,19 @@ def main() -> int:
     parser.add_argument("--piece", type=float, help="minutes of this call")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--small", action="store_true", help="narrow networks")
+    parser.add_argument("--at-once", type=int, default=1, help="trainings that share the device")
+    parser.add_argument("--clips", type=int, help="clips per training step, instead of those of the configs")
+    parser.add_argument("--samples", type=int, help="targets that every training sees, instead of equal times")
+    parser.add_argument("--only-train", action="store_true", help="no tables yet")
     parser.add_argument("--splits", nargs="*", default=["val", "test"])
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     ends = None if options.piece is None else time.monotonic() + 60 * options.piece
-    for command in [*trainings(options), *tables(options)]:
-        if command.done.exists():
-            continue
-        print("lipsmith", *command.words, flush=True)
-        if not finished(command, ends):
-            return UNFINISHED
+    steps = [(trainings(options), options.at_once), ([] if options.only_train else tables(options), 1)]
+    for commands, at_once in steps:
+        with ThreadPoolExecutor(at_once) as pool:
+            if not all(list(pool.map(lambda command: finished(command, ends), commands))):
+                return UNFINISHED
     return 0
 
 
@@ -61,27 +72,40 @@ def trainings(options: argparse.Namespace) -> list[Command]:
     """A run for each system and each ablation of the paper's renderer."""
     names = NARROW if options.small else WIDE
     paper = names[-1]
-    runs = {name: (name, []) for name in names}
+    runs: dict[str, tuple[str, list[str]]] = {name: (name, []) for name in names}
     runs |= {f"{paper}_without_{part}": (paper, ["--without", part]) for part in PARTS}
-    minutes = 2 / 3 * options.minutes / len(runs)
     commands = []
     for name, (config, without) in runs.items():
-        out = options.out / name
-        words = ["train", "renderer", str(often_saved(config, options.out)), "--data", str(options.data)]
-        words += ["--out", str(out), "--minutes", f"{minutes:g}", "--device", options.device, *without]
+        out, text = options.out / name, packaged(config)
+        own = {"checkpoint_minutes": CHECKPOINT_MINUTES} | ({"clips": options.clips} if options.clips else {})
+        path = options.out / f"{config}.toml"
+        path.write_text(changed(text, own), encoding="utf-8")
+        words = ["train", "renderer", str(path), "--data", str(options.data), "--out", str(out)]
+        words += ["--device", options.device, *length(options, path, len(runs)), *without]
         commands.append(Command(words, out / "done"))
     return commands
 
 
-def often_saved(config: str, folder: Path) -> Path:
-    """A copy of a packaged config that saves checkpoints often, so that the end of a piece costs little."""
-    text = (resources.files("lipsmith") / "configs" / "renderer" / f"{config}.toml").read_text(encoding="utf-8")
-    lines = [line for line in text.splitlines() if not line.startswith("checkpoint_minutes")]
-    first_table = next((at for at, line in enumerate(lines) if line.startswith("[")), len(lines))
-    lines.insert(first_table, f"checkpoint_minutes = {CHECKPOINT_MINUTES}\n")
-    path = folder / f"{config}.toml"
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
+def length(options: argparse.Namespace, config: Path, runs: int) -> list[str]:
+    """The steps of a training that sees `--samples`, else its share of the minutes."""
+    if options.samples is None:
+        minutes = 2 / 3 * options.minutes / -(-runs // options.at_once)
+        return ["--minutes", f"{minutes:g}"]
+    training = load_training(config)
+    return ["--steps", str(-(-options.samples // (training.clips * training.targets)))]
+
+
+def packaged(config: str) -> str:
+    """The text of a packaged config."""
+    return (resources.files("lipsmith") / "configs" / "renderer" / f"{config}.toml").read_text(encoding="utf-8")
+
+
+def changed(text: str, own: Mapping[str, float]) -> str:
+    """The text of a config with other values of its first table. Frequent checkpoints make the end of a piece cheap."""
+    for name, value in own.items():
+        text = re.sub(rf"^{name} = .*\n", "", text, flags=re.MULTILINE)
+        text = re.sub(r"^(?=\[|\Z)", f"{name} = {value}\n", text, count=1, flags=re.MULTILINE)
+    return text
 
 
 def tables(options: argparse.Namespace) -> list[Command]:
@@ -108,7 +132,10 @@ def table(options: argparse.Namespace, name: str, words: list[str]) -> Command:
 
 
 def finished(command: Command, ends: float | None) -> bool:
-    """Run a command; False if the time of this call is over before it is complete."""
+    """Run a command that is not complete yet; False if the time of this call is over before it is."""
+    if command.done.exists():
+        return True
+    print("lipsmith", *command.words, flush=True)
     left = None if ends is None else ends - time.monotonic()
     if left is not None and left <= 0:
         return False
