@@ -40,7 +40,7 @@ def main() -> None:
     for path in paths:
         (face,) = Scanner(FaceTracker(1), store, Sizes()).scan(FileSource(path, 0, SECONDS)).faces[:1]
         begin = time.process_time()
-        found.append(recognizer.mean(np.asarray(face.pool), face.pool_points))
+        found.append(recognizer.mean(np.asarray(face.pool), face.pool_points[:]))
         seconds += time.process_time() - begin
     people = np.array([path.stem.split("_")[0] for path in paths])
     one, other = np.triu_indices(len(paths), 1)

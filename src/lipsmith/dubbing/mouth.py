@@ -101,8 +101,8 @@ def predict_mouth(
     rows, times = rows[frames], timeline.times[frames]
     points = face.points[rows]
     begins, ends = _runs(frames, rows, timeline)
-    k = config.references_per_frame
-    chosen = np.zeros((len(frames), min(k, len(face.pool_points))), np.intp)
+    k, pool = config.references_per_frame, face.pool_points[:]
+    chosen = np.zeros((len(frames), min(k, len(pool))), np.intp)
     rest = resting_opening(face.landmarks)
     silent = 1 - speaking(speech.voicing, times)
     for begin in np.unique(begins):
@@ -113,7 +113,7 @@ def predict_mouth(
             moved = with_strength(points[run][part], face.landmarks, config.drive * strength)
             content[part] = close_lips(moved, silent[run][part], rest)
         still = still_points(face.transforms[rows[run]])
-        chosen[run] = nearest(costs(points[run], face.pool_points, still, face.pool_still), k)
+        chosen[run] = nearest(costs(points[run], pool, still, face.pool_still), k)
     heard = partial(mel_windows, speech.mel)
     return MouthTrack(face, frames, times, rows, store.put(points), chosen, begins, ends, heard)
 
@@ -149,10 +149,7 @@ def _runs(
 
 
 class EncodedFaces:
-    """A cache of encoded faces, at most `most`: those of one frame, because those of a long film would fill memory.
-
-    It is thread-safe.
-    """
+    """A thread-safe cache of encoded faces, at most `most`: those of one frame, as all of a film would fill memory."""
 
     def __init__(self, backend: Backend, most: int) -> None:
         self.backend, self.most = backend, most
@@ -164,7 +161,8 @@ class EncodedFaces:
             if face.index not in self._known:
                 while len(self._known) >= self.most:  # before the next one takes memory, too
                     self._known.popitem(last=False)
-                encoded = encode_face(self.backend, np.asarray(face.pool), face.pool_points, face.pool_still, face.lips)
+                given = (np.asarray(face.pool), face.pool_points[:], face.pool_still, face.lips)
+                encoded = encode_face(self.backend, *given)
                 self._known[face.index] = References(encoded, np.asarray(face.native) if face.native else None)
             self._known.move_to_end(face.index)
             return self._known[face.index]

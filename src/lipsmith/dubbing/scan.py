@@ -97,7 +97,7 @@ class Face:
     """(n,) in [0, 1]: opacity of the rendered mouth."""
     pool: Stored
     """(R, S, S, 3) uint8, the reference crops."""
-    pool_points: NDArray[np.float32]
+    pool_points: Rows
     """(R, 131, 2), crop units."""
     pool_still: NDArray[np.float32]
     """(R, 2, 2), crop units: `lipsmith.face.crop.still_points` of the pool."""
@@ -208,7 +208,7 @@ class Scanner:
         """The faces, all of one person with one number where people can be recognized."""
         if len(self._tracks) == 1:
             return self._tracks
-        found = embed_faces((np.asarray(face.pool), face.pool_points) for face in self._tracks)
+        found = embed_faces((np.asarray(face.pool), face.pool_points[:]) for face in self._tracks)
         if found is None:
             return self._tracks
         numbers = people(found, [face.frames for face in self._tracks])
@@ -238,7 +238,7 @@ class Scanner:
             opacity=opacities(frames, _joined([s.scores for s in stretches]), shot.first, shot.last),
             pool=self._store.put(crops),
             native=self._native(candidates, transforms[chosen]),
-            pool_points=points[chosen],
+            pool_points=self._store.put(points[chosen]),
             pool_still=still_points(transforms[chosen]),
             lips=lips,
             landmarks=points[choose_landmarks(points, self._sizes.landmarks)],

@@ -35,7 +35,7 @@ def read_scan(path: Path, store: ArrayStore) -> Scan:
         parts: dict[str, dict[str, Any]] = {}
         for number, _, name in (entry.partition("/") for entry in arrays.files if "/" in entry):
             value = arrays[f"{number}/{name}"]
-            stored = name in ("points", "pool", "native")
+            stored = name in ("points", "pool", "pool_points", "native")
             plain = (
                 value.item() if value.ndim == 0 else tuple(value.tolist()) if name in ("place", "seconds") else value
             )

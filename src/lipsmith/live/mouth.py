@@ -93,7 +93,7 @@ class LiveMouth:
 
     def _choose_references(self, points: NDArray[np.float32], row: np.intp) -> NDArray[np.intp]:
         still = still_points(self.face.transforms[[row]])
-        return self._follower(costs(points[None], self.face.pool_points, still, self.face.pool_still)[0])
+        return self._follower(costs(points[None], self.face.pool_points[:], still, self.face.pool_still)[0])
 
     def _as_track(
         self,
