@@ -69,7 +69,7 @@ def test_clips_that_are_all_too_short_are_refused(tmp_path: Path) -> None:
 def test_the_config_takes_the_sizes_of_the_model() -> None:
     fast = find_model("fast")
     config = adaptation_config(fast, 3.0)
-    assert (config.minutes, config.model.references, config.train_only) == (3.0, 8, None)
+    assert (config.minutes, config.model.references, config.train_only) == (3.0, 5, None)
     many = ModelFolder(fast.path, {**fast.config, "renderer": {"references": 25}})
     assert adaptation_config(many, 3.0).pool == 25
     with pytest.raises(WeightsError, match="renderer"):
