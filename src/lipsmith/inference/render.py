@@ -71,11 +71,20 @@ class Placed(NamedTuple):
         """The same for one target, without the axis b."""
         return Placed(*(array[target] for array in self))
 
-    def displacement(self, rank: int) -> Samples:
-        """From a pixel of the only target to its place in the reference `rank`, `(H, S, 2)` crop units."""
-        lower = self.lower[rank : rank + 1].copy()
-        positions = join_lips(lower, self.upper[rank : rank + 1], self.above)[0]
-        return np.asarray(positions - _centers(*positions.shape[:2]))
+    def displacements(self, rank: int) -> tuple[Samples, Samples]:
+        """From a pixel of the only target to its place in the reference `rank`, `(H, S, 2)` crop units: as if every
+        pixel were below the lips' middle line, and as if those in the mouth's box were above it."""
+        lower, upper = self.lower[rank], self.lower[rank].copy()
+        upper[mouth_box(*lower.shape[:2])] = self.upper[rank]
+        centers = _centers(*lower.shape[:2])
+        return lower - centers, upper - centers
+
+    def above_everywhere(self) -> Samples:
+        """`above` of the only target in all computed rows, `(H, S)`."""
+        rows, size = self.lower.shape[1:3]
+        everywhere = np.zeros((rows, size), np.float32)
+        everywhere[mouth_box(rows, size)] = self.above
+        return everywhere
 
 
 @dataclass(frozen=True)

@@ -78,9 +78,12 @@ def with_detail(
     """
     size, area = len(mask), (drawn.shape[1], drawn.shape[0])
     lent, total = np.zeros_like(drawn), np.full((*drawn.shape[:2], 1), 1e-6, np.float32)
+    below = to_crop.copy()
+    below[1, 2] -= size - detail.placed.lower.shape[1]
+    above = _sampled(detail.placed.above_everywhere(), below, area)
     for k in _highest_weighted(detail.share, mask):
         share = _from_cells(detail.share[k], to_crop, area, size)[..., None]
-        lent += share * _flowed(detail.pictures[k], detail.placed.displacement(k), to_crop, area, size)
+        lent += share * _both_lips(detail.pictures[k], detail.placed.displacements(k), above, to_crop, size)
         total += share
     lent /= total
     scale = min(1.0, TRUSTED / size * float(np.hypot(to_crop[0, 0], to_crop[1, 0])))
@@ -105,17 +108,50 @@ def _from_cells(
     return _sampled(share, matrix, area)
 
 
+def _both_lips(
+    picture: NDArray[np.uint8],
+    flows: tuple[NDArray[np.float32], NDArray[np.float32]],
+    above: NDArray[np.float32],
+    to_crop: NDArray[np.float64],
+    size: int,
+) -> NDArray[np.float32]:
+    """A native crop `(rows, N, 3)` in the film's part, by the flows `(H, S, 2)` of either side of the lips' middle
+    line.
+
+    `above`: `(h, w)` in [0, 1]. Where the sides meet, the picture is the mean of both lips. At the mean of the flows
+    would be what is between the reference's lips: its teeth.
+    """
+    height, width = above.shape
+    whole = _flowed(picture, flows[0], to_crop, (slice(0, height), slice(0, width)), size)
+    if (part := _extent(above)) is not None:
+        upper = _flowed(picture, flows[1], to_crop, part, size)
+        whole[part] += above[part][..., None] * (upper - whole[part])
+    return whole
+
+
+def _extent(values: NDArray[np.float32]) -> tuple[slice, slice] | None:
+    """The smallest part of `(h, w)` values that contains all above zero; None if there are none."""
+    rows, columns = (np.flatnonzero(values.max(axis) > 0) for axis in (1, 0))
+    if not len(rows):
+        return None
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
 def _flowed(
     picture: NDArray[np.uint8],
     flow: NDArray[np.float32],
     to_crop: NDArray[np.float64],
-    area: tuple[int, int],
+    part: tuple[slice, slice],
     size: int,
 ) -> NDArray[np.float32]:
-    """A native crop `(rows, N, 3)` warped by a flow `(H, S, 2)` to the film's part, `(h, w, 3)`."""
+    """A native crop `(rows, N, 3)` warped by a flow `(H, S, 2)` to rows and columns of the film, `(h, w, 3)`."""
     side = picture.shape[1]
+    rows, columns = part
+    to_crop = to_crop.copy()
+    to_crop[:, 2] += to_crop[:, :2] @ (columns.start, rows.start)
     below = to_crop.copy()
     below[1, 2] -= size - flow.shape[0]
+    area = (columns.stop - columns.start, rows.stop - rows.start)
     x, y = np.arange(area[0]), np.arange(area[1])[:, None]
 
     def native(axis: int, first: int) -> NDArray[np.float32]:
