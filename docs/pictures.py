@@ -1,4 +1,4 @@
-"""Draw the pictures of how-it-works.md and guide.md from the demo: python docs/pictures.py (needs the train extra)."""
+"""Draw the pictures of how-it-works.md and guide.md from the demo: python docs/pictures.py."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from lipsmith import Clip, Dubber
@@ -14,11 +13,8 @@ from lipsmith.dubbing.mouth import MouthTrack, draw_frame
 from lipsmith.dubbing.paste.composite import Compositor, soft_mask
 from lipsmith.face import FaceTracker
 from lipsmith.face.crop import crop_image, invert, still_points
-from lipsmith.inference.model_folder import find_model
-from lipsmith.inference.render import pixels, planes
-from lipsmith.inference.stages import load_networks
+from lipsmith.inference.render import render, warp
 from lipsmith.media import read_frames
-from lipsmith.models.renderer.alignment import References
 from lipsmith.speech.mel import mel_windows
 from lipsmith.speech.recording import Speech, load_speech
 
@@ -73,34 +69,29 @@ def heard(mouth: MouthTrack, speech: Speech) -> Image:
     return row(np.asarray(spectrogram, np.uint8), *(cv2.cvtColor(sketch, cv2.COLOR_GRAY2RGB) for sketch in sketches))
 
 
-def aligned(clip: Clip, mouth: MouthTrack, speech: Speech, target: Image) -> tuple[list[Image], Image]:
-    """Three references of a frame, and all its references warped onto its landmarks."""
+def aligned(clip: Clip, mouth: MouthTrack, target: Image) -> tuple[list[Image], Image]:
+    """Three references of a frame, and the mean of all its references warped onto its landmarks."""
     encoded, part = clip.encoded[mouth.face].encoded, slice(PLACE, PLACE + 1)
-    chosen = mouth.references[part]
-    renderer = load_networks(find_model("fast").path)[1]
-    tensors = [
-        torch.from_numpy(np.ascontiguousarray(values, np.float32))
-        for values in (
-            planes(encoded.images[chosen]),
-            encoded.points[chosen],
-            encoded.still[chosen],
-            encoded.fine[chosen],
-            encoded.coarse[chosen],
-            encoded.lips[None],
-            planes(target[None]),
-            mouth.sketches(part, SIDE) / 255,
-            mouth.points[part],
-            still_points(mouth.face.transforms[mouth.rows[part]]),
-            mel_windows(speech.mel, mouth.times[part])[:, None],
-        )
-    ]
-    lips, picture, sketches, points, still, mel = tensors[5:]
-    with torch.inference_mode():
-        rows = renderer.render(picture, sketches, points, still, mel, References(*tensors[:5]), lips).aligned
-    mean = pixels(rows.numpy())[0]
+    (chosen,) = mouth.references[part]
+    drawing = render(
+        clip.encoded.backend,
+        encoded,
+        target[None],
+        mouth.points[part],
+        still_points(mouth.face.transforms[mouth.rows[part]]),
+        mouth.sketches(part, SIDE),
+        mouth.heard(mouth.times[part]),
+        chosen[None],
+    )
+    mean = shown(warp(encoded, chosen, drawing.placed.of(0)).pictures.mean(0))
     whole = target.copy()
     whole[SIDE // 2 :] = mean[len(mean) - SIDE // 2 :]
-    return [encoded.images[rank] for rank in chosen[0, [0, 3, 7]]], whole
+    return [shown(encoded.sharp[rank]) for rank in chosen[[0, len(chosen) // 2, -1]]], whole
+
+
+def shown(picture: NDArray[np.float32]) -> Image:
+    """A picture with values about [0, 1] as RGB."""
+    return np.asarray(np.clip(255 * picture + 0.5, 0, 255), np.uint8)
 
 
 def hidden(target: Image) -> Image:
@@ -121,12 +112,14 @@ def main() -> None:
     clip, speech = dubber.prepare(ACTOR, start=3.91, end=6.07), load_speech(SPEECH)
     result = clip.dub(speech)
     (mouth,) = result.mouths
-    frame = [frame.image for frame in read_frames(ACTOR, start=3.91, end=6.07)][int(result.timeline.index[PLACE])]
+    frame = [np.asarray(frame.image) for frame in read_frames(ACTOR, start=3.91, end=6.07)][
+        int(result.timeline.index[PLACE])
+    ]
     face, at = mouth.face, int(mouth.rows[PLACE])
     number = int(mouth.frames[PLACE])
     (drawn,) = draw_frame(clip.encoded, [mouth], number, frame).faces
     assert drawn is not None
-    references, whole = aligned(clip, mouth, speech, drawn.filmed)
+    references, whole = aligned(clip, mouth, drawn.filmed)
     mask = soft_mask(face.points[at], mouth.points[PLACE], SIDE)
     over = (drawn.filmed * (1 - 0.6 * mask[..., None]) + 0.6 * 255 * mask[..., None]).astype(np.uint8)
     opacity = float(face.opacity[at])
@@ -146,7 +139,7 @@ def main() -> None:
         "speak": heard(mouth, speech),
         "align": row(*references, whole),
         "render": row(hidden(drawn.filmed), drawn.image, drawn.filmed),
-        "paste": row(over, frame, pasted),
+        "paste": row(over, frame, np.asarray(pasted)),
         "portrait": said(dubber),
     }.items():
         cv2.imwrite(str(PICTURES / f"{name}.jpg"), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])

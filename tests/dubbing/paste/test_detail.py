@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -97,3 +99,15 @@ def test_presharpened_keeps_means_and_sharpens_edges() -> None:
     assert lent.shape == (55, 100, 3)
     assert (lent[:, :49].max(), lent[:, 51:].min()) == (0, 100)
     assert lent[10, 50, 0] == 115  # 100 + 0.6 * (100 - 75)
+
+
+def test_where_the_lips_meet_the_detail_is_the_mean_of_both(mask: NDArray[np.float32]) -> None:
+    """Both flows lead 24 native pixels away from a bright row between the lips, whose mean would lead into it."""
+    picture = np.full((NATIVE, NATIVE, 3), 60, np.uint8)
+    picture[188:196] = 250
+    given = detail(still(1), believed(1.0), [picture[int(TOP * NATIVE) :]])
+    away = np.array([0, 24 / NATIVE], np.float32)
+    placed = given.placed._replace(lower=given.placed.lower + away, upper=given.placed.upper - away)
+    placed.above[:] = 0.5
+    lent = with_detail(drawn(), replace(given, placed=placed), ENLARGED, mask)
+    assert np.abs(lent[186:198, 100:156] - 100).max() < 2
