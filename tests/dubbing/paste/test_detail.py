@@ -98,7 +98,7 @@ def test_presharpened_keeps_means_and_sharpens_edges() -> None:
     lent = presharpened(picture)
     assert lent.shape == (55, 100, 3)
     assert (lent[:, :49].max(), lent[:, 51:].min()) == (0, 100)
-    assert lent[10, 50, 0] == 115  # 100 + 0.6 * (100 - 75)
+    assert lent[10, 50, 0] == 119  # 100 + 0.75 * (100 - 75)
 
 
 def test_where_the_lips_meet_the_detail_is_the_mean_of_both(mask: NDArray[np.float32]) -> None:

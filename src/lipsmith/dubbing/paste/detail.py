@@ -26,7 +26,7 @@ TOP: Final = 0.45
 TRUSTED: Final = 96
 """Pixels per crop up to which detail comes from the rendered picture."""
 _DETAIL_REFERENCES: Final = 3
-_SHARPENED: Final = 0.6
+_SHARPENED: Final = 0.75
 _CELL: Final = 4
 _KERNEL: Final = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 _SIDE: Final = 256
