@@ -78,9 +78,8 @@ def with_detail(
     """
     size, area = len(mask), (drawn.shape[1], drawn.shape[0])
     lent, total = np.zeros_like(drawn), np.full((*drawn.shape[:2], 1), 1e-6, np.float32)
-    below = to_crop.copy()
-    below[1, 2] -= size - detail.placed.lower.shape[1]
-    above = _sampled(detail.placed.above_everywhere(), below, area)
+    sides = detail.placed.above_everywhere()
+    above = _sampled(sides, _to_last_rows(to_crop, len(sides), size), area)
     for k in _highest_weighted(detail.share, mask):
         share = _from_cells(detail.share[k], to_crop, area, size)[..., None]
         lent += share * _both_lips(detail.pictures[k], detail.placed.displacements(k), above, to_crop, size)
@@ -149,8 +148,7 @@ def _flowed(
     rows, columns = part
     to_crop = to_crop.copy()
     to_crop[:, 2] += to_crop[:, :2] @ (columns.start, rows.start)
-    below = to_crop.copy()
-    below[1, 2] -= size - flow.shape[0]
+    below = _to_last_rows(to_crop, len(flow), size)
     area = (columns.stop - columns.start, rows.stop - rows.start)
     x, y = np.arange(area[0]), np.arange(area[1])[:, None]
 
@@ -163,6 +161,13 @@ def _flowed(
     across, down = native(0, 0), native(1, int(TOP * side))
     sampled = cv2.remap(picture, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(sampled, np.float32)
+
+
+def _to_last_rows(to_crop: NDArray[np.float64], rows: int, size: int) -> NDArray[np.float64]:
+    """The map `to_crop` with rows counted from the first of the crop's last `rows` rows."""
+    matrix = to_crop.copy()
+    matrix[1, 2] -= size - rows
+    return matrix
 
 
 def _low_pass(picture: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
