@@ -5,6 +5,7 @@ References are sampled between the networks, where OpenCV is much faster than th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Final, NamedTuple
@@ -144,15 +145,13 @@ def render(
     moving, standing, remoteness = backend("guess", **geometry, still=still, reference_still=face.still[references])
     guesses = {"moving": moving, "standing": standing}
     seen = {
-        f"seen_{name}": np.stack(
-            [sampled(face.coarse, *of_target) for of_target in zip(references, guess, strict=True)]
-        )
+        f"seen_{name}": _stacked([sampled(face.coarse, *of_one) for of_one in zip(references, guess, strict=True)])
         for name, guess in guesses.items()
     }
     *positions, fine, coarse = backend("align", **target, **geometry, **guesses, **seen, remoteness=remoteness)
     placed = Placed(*positions)
     warped = [warp(face, rows, placed.of(place)) for place, rows in enumerate(references)]
-    pictures, of_fine, of_coarse = (np.stack(level) for level in zip(*warped, strict=True))
+    pictures, of_fine, of_coarse = (_stacked(level) for level in zip(*warped, strict=True))
     image, share = backend(
         "paint",
         **target,
@@ -166,6 +165,11 @@ def render(
         weight=placed.weight,
     )
     return Drawing(pixels(image), placed, share)
+
+
+def _stacked(of_targets: Sequence[Samples]) -> Samples:
+    """Arrays with an axis for the targets; that of a single target, the usual case, is not copied."""
+    return of_targets[0][None] if len(of_targets) == 1 else np.stack(of_targets)
 
 
 class Warped(NamedTuple):

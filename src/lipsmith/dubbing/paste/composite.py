@@ -7,6 +7,7 @@ warped into the frame, inside the mask's bounding box only.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import cv2
@@ -44,16 +45,6 @@ _NOSE_WINGS: Final = ranks((278, 48))
 _MOUTH_TOP: Final = ranks((0,))[0]
 _OUTER_LIP: Final = ranks(OUTER_LIP)
 _MOUTH: Final = ranks((61, 291, 0, 17))
-
-
-@dataclass(frozen=True)
-class Patch:
-    """The changed part of a frame: `image` `(h, w, 3)` uint8 in the box from `(x, y)`, blended by `mask` `(h, w)`."""
-
-    x: int
-    y: int
-    image: NDArray[np.uint8]
-    mask: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -99,33 +90,19 @@ class Compositor:
         detail: Detail | None = None,
     ) -> Picture:
         """A copy of `frame` `(H, W, 3)` that shows `generated` where the mouth is; all else bit for bit the same.
+        `frame` itself if the mouth lies outside it or `opacity` is 0.
 
         `generated`, `source`: the rendered and the original crop `(S, S, 3)`; `transform`: `(2, 3)`, source pixels to
         crop units; `old`, `new`: the 131 points `(131, 2)` in crop units, as filmed and as rendered; `opacity` in [0,
         1]; `detail`: detail of the references, if they have a higher resolution than the crop.
         """
-        patch = self.patch(frame, generated, source, transform, old, new, opacity, detail)
-        return frame if patch is None else blended(frame, patch)
-
-    def patch(
-        self,
-        frame: Picture,
-        generated: NDArray[np.uint8],
-        source: NDArray[np.uint8],
-        transform: Floats,
-        old: Floats,
-        new: Floats,
-        opacity: float = 1.0,
-        detail: Detail | None = None,
-    ) -> Patch | None:
-        """The patch that `paste` blends in; None if the mouth lies outside the frame or `opacity` is 0."""
         size = len(generated)
         mask = soft_mask(old, new, size)
         drawn = np.clip(generated + self._color_field(generated, source, old, new, mask), 0, 255)
         matrix = to_pixels(transform, size)
         box = _bounding_box(mask, matrix, frame.shape[:2])
         if box is None or opacity <= 0:
-            return None
+            return frame
         x0, y0, x1, y1 = box
         local = matrix.copy()
         local[:, 2] += matrix[:, :2] @ (x0, y0)
@@ -133,12 +110,15 @@ class Compositor:
         alpha = np.clip(_warped(mask, local, area, cv2.INTER_LINEAR, 0) * opacity, 0, 1)
         alpha[alpha < _VISIBLE] = 0
         filmed = frame[y0:y1, x0:x1]
-        image = _placed(drawn, local, area)
-        kept = _warped(likeness(drawn, source, old, new), local, area, cv2.INTER_LINEAR, 0)[..., None]
-        restored = image + filmed - _placed(source.astype(np.float32), local, area)
+        image = _placed(drawn, local, area, cv2.INTER_CUBIC)
+        # Warped linearly, which is faster: it is used only where it is small.
+        restored = filmed + _placed(drawn - source, local, area, cv2.INTER_LINEAR)
         image = image if detail is None else with_detail(image, detail, local, mask)
-        image = kept * restored + (1 - kept) * (image + self._grain.missing(image, filmed))
-        return Patch(x0, y0, np.clip(image + 0.5, 0, 255).astype(np.uint8), alpha)
+        image += self._grain.missing(image, filmed)
+        kept = _warped(likeness(drawn, source, old, new), local, area, cv2.INTER_LINEAR, 0)
+        image += _for_channels(kept) * (restored - image)
+        new_pixels = np.clip(image + 0.5, 0, 255).astype(np.uint8)
+        return _with_part(frame, x0, y0, np.asarray(cv2.blendLinear(new_pixels, filmed, alpha, 1 - alpha), np.uint8))
 
     def _color_field(
         self,
@@ -157,16 +137,12 @@ class Compositor:
         return np.asarray(cv2.resize(field, mask.shape), np.float32)
 
 
-def blended(frame: Picture, patch: Patch) -> Picture:
-    """A copy of `frame` `(H, W, 3)` with the patch blended in."""
-    height, width = patch.mask.shape
-    box = slice(patch.y, patch.y + height), slice(patch.x, patch.x + width)
-    region = frame[box]
-    mixed = region + patch.mask[..., None] * (patch.image.astype(np.float32) - region)
+def _with_part(frame: Picture, x: int, y: int, part: NDArray[np.uint8]) -> Picture:
+    """A copy of `frame` that shows `part` `(h, w, 3)` from column `x` and row `y` on."""
     if not isinstance(frame, np.ndarray):
-        return frame.with_patch(patch.x, patch.y, (mixed + 0.5).astype(np.uint8))
+        return frame.with_patch(x, y, part)
     result = frame.copy()
-    result[box] = (mixed + 0.5).astype(np.uint8)
+    result[y : y + len(part), x : x + part.shape[1]] = part
     return result
 
 
@@ -212,9 +188,8 @@ def color_difference(
     drawn = slice(len(weight) // 2, None)
     difference = source[drawn].astype(np.float32) - generated[drawn]
     trust = weight[drawn] / (1 + (_largest(difference) / _OUTLIER) ** 2)
-    known = cv2.resize(
-        np.dstack([difference * trust[..., None], trust]), (_GRID, _GRID // 2), interpolation=cv2.INTER_AREA
-    )
+    weighted = cv2.merge([*cv2.split(difference * _for_channels(trust)), trust])
+    known = cv2.resize(weighted, (_GRID, _GRID // 2), interpolation=cv2.INTER_AREA)
     known = cv2.copyMakeBorder(known, _GRID // 2, 0, 0, 0, cv2.BORDER_CONSTANT, value=0)
     spread = cv2.GaussianBlur(known, (0, 0), _SPREAD, borderType=cv2.BORDER_CONSTANT)
     field: NDArray[np.float32] = spread[..., :3] / (spread[..., 3:] + 1e-3)
@@ -235,8 +210,8 @@ def likeness(drawn: NDArray[np.float32], source: NDArray[np.uint8], old: Floats,
 
 def _largest(difference: NDArray[np.float32]) -> NDArray[np.float32]:
     """Maximum of the three channels, without numpy's slow reduction over a short axis."""
-    red, green, blue = (np.abs(difference[..., channel]) for channel in range(3))
-    return np.maximum(np.maximum(red, green), blue)
+    red, green, blue = map(np.abs, cv2.split(difference))
+    return np.asarray(np.maximum(np.maximum(red, green), blue), np.float32)
 
 
 def _around(polygon: Floats, margin: float) -> NDArray[np.float64]:
@@ -252,6 +227,7 @@ def _filled(polygons: list[NDArray[np.float64]], size: int) -> NDArray[np.float3
     return np.asarray(canvas, np.float32) / np.float32(255)
 
 
+@cache
 def _window(size: int) -> NDArray[np.float32]:
     """1 in the lower half of the crop, falling to 0 at its middle row and border."""
     centers = np.arange(size) + 0.5
@@ -280,12 +256,19 @@ def _bounding_box(
     return (int(x0), int(y0), int(x1), int(y1)) if x1 > x0 and y1 > y0 else None
 
 
-def _placed(drawn: NDArray[np.float32], matrix: NDArray[np.float64], area: tuple[int, int]) -> NDArray[np.float32]:
-    """A crop warped to the frame's pixels: cubic when upscaled, low-pass filtered first when downscaled."""
+def _for_channels(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Values `(h, w)` repeated, `(h, w, 3)`, because numpy is slow at broadcasting along a short last axis."""
+    return np.asarray(cv2.merge([values] * 3), np.float32)
+
+
+def _placed(
+    drawn: NDArray[np.float32], matrix: NDArray[np.float64], area: tuple[int, int], interpolation: int
+) -> NDArray[np.float32]:
+    """A crop warped to the frame's pixels, low-pass filtered first when downscaled."""
     shrink = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     if shrink > 1.3:
         drawn = np.asarray(cv2.GaussianBlur(drawn, (0, 0), 0.4 * np.sqrt(shrink**2 - 1)), np.float32)
-    return _warped(drawn, matrix, area, cv2.INTER_CUBIC, None)
+    return _warped(drawn, matrix, area, interpolation, None)
 
 
 def _warped(
