@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, cast
 import cv2
 import numpy as np
 from av.video.frame import VideoFrame
+from av.video.plane import VideoPlane
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
@@ -27,13 +28,8 @@ HDR_TRANSFERS: Final = {16: "PQ", 18: "HLG"}
 _TO_SDR: Final = {"dst_color_trc": BT709, "dst_color_primaries": BT709}  # swscale maps tones if these differ
 
 _BT601 = 5
-_LUMA_WEIGHTS = {
-    1: (0.2126, 0.0722),
-    4: (0.30, 0.11),
-    _BT601: (0.299, 0.114),
-    7: (0.212, 0.087),
-    9: (0.2627, 0.0593),
-}  # of red and blue
+# Of red and blue.
+_LUMA_WEIGHTS = {1: (0.2126, 0.0722), 4: (0.30, 0.11), _BT601: (0.299, 0.114), 7: (0.212, 0.087), 9: (0.2627, 0.0593)}
 _SWSCALE_MATRIX = {BT709: 1, 4: 4, 5: _BT601, 6: _BT601, 7: 7, 9: 9, 10: 9}
 # SWS_BILINEAR, SWS_ACCURATE_RND and SWS_FULL_CHR_H_INT, which PyAV names only since version 18. Without the last two,
 # swscale rounds green down by up to two levels and interpolates chroma at half the width.
@@ -173,8 +169,7 @@ class FilmedPicture:
 
     def plane(self, number: int) -> NDArray[np.uint8]:
         """The decoded plane `number`: luma (H, W) for 0, chroma (H / 2, W / 2) for 1 and 2."""
-        plane = self.frame.planes[number]
-        return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
+        return _pixels(self.frame.planes[number])
 
     def __getitem__(self, part: tuple[slice, slice]) -> NDArray[np.uint8]:
         (y0, y1, _), (x0, x1, _) = (one.indices(length) for one, length in zip(part, self.shape, strict=False))
@@ -204,6 +199,10 @@ class FilmedPicture:
 
 Picture = NDArray[np.uint8] | FilmedPicture
 """RGB (H, W, 3)."""
+
+
+def _pixels(plane: VideoPlane) -> NDArray[np.uint8]:
+    return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
 
 
 def can_convert_partially(frame: VideoFrame) -> bool:
@@ -245,10 +244,9 @@ class RGBToFrame:
         """`image`: (H, W, 3) RGB. If the tags agree, all codes of a decoded frame except those of its patches are
         kept."""
         if isinstance(image, FilmedPicture) and (image.matrix, image.full) == (self._matrix, self._full):
-            packed = self._patched(image)
+            frame = self._patched(image)
         else:
-            packed = self._packed(np.asarray(image))
-        frame = VideoFrame.from_ndarray(packed, format=PIXEL_FORMAT)
+            frame = VideoFrame.from_ndarray(self._packed(np.asarray(image)), format=PIXEL_FORMAT)
         frame.color_range, frame.colorspace = self._tags.range, self._tags.matrix
         frame.color_primaries, frame.color_trc = self._tags.primaries, self._tags.transfer
         return frame
@@ -261,17 +259,19 @@ class RGBToFrame:
         height, width = luma.shape
         return np.concatenate([luma.ravel(), *(plane.ravel() for plane in chroma)]).reshape(height * 3 // 2, width)
 
-    def _patched(self, image: FilmedPicture) -> NDArray[np.uint8]:
-        packed = np.asarray(image.frame.to_ndarray(), np.uint8)
+    def _patched(self, image: FilmedPicture) -> VideoFrame:
         height, width, _ = image.shape
-        planes = [packed[:height], *packed[height:].reshape(2, height // 2, width // 2)]
+        frame = VideoFrame(width, height, PIXEL_FORMAT)
+        planes = [_pixels(plane) for plane in frame.planes]
+        for number, plane in enumerate(planes):
+            plane[:] = image.plane(number)
         for box, _ in image.patches:
             around = box.padded(2, height, width)
             codes = _planes(image[around.slices], self._from_rgb)
             for plane, code, step in zip(planes, codes, (1, 2, 2), strict=True):
                 inner = box.padded(0, height, width).scaled_down(step)
                 plane[inner.slices] = code[inner.relative_to(around.scaled_down(step)).slices]
-        return packed
+        return frame
 
 
 def _rgb_to_yuv(swscale_matrix: int, full: bool) -> NDArray[np.float64]:
