@@ -85,7 +85,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, text in (("landmarks", LANDMARKS), ("renderer", RENDERER)):
         (root / f"{name}.toml").write_text(text)
     data, runs = root / "data", root / "runs"
-    lipsmith("prepare", root / "footage", data, "--size", "64", "--workers", "1")
+    lipsmith("prepare", root / "footage", data, "--side", "64", "--workers", "1")
     for network in ("landmarks", "renderer"):
         config, run = root / f"{network}.toml", runs / network
         lipsmith("train", network, config, "--data", data, "--out", run, "--device", "cpu")

@@ -33,7 +33,7 @@ QUARTER_TURN = [0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30]
 
 
 def one(source: Path, root: Path) -> Summary:
-    return prepare([source], root, size=64, workers=1)
+    return prepare([source], root, side=64, workers=1)
 
 
 def files(root: Path) -> dict[str, int]:
@@ -151,7 +151,7 @@ def test_a_killed_run_continues(still: Path, tmp_path: Path) -> None:
     (root / "train/ann/.ann_1.npz.partial").write_bytes(b"half")
     with (root / "manifest.jsonl").open("a") as manifest:
         manifest.write('{"clip": "train/bob/bob", "spl')
-    summary = prepare([still, other], root, size=64, workers=1)
+    summary = prepare([still, other], root, side=64, workers=1)
     assert [record.clip for record in summary.fresh] == ["train/bob/bob"]
     assert [record.clip for record in read_manifest(root)] == ["train/ann/ann_1", "train/bob/bob"]
     assert files(root)["train/ann/ann_1.npz"] == before
@@ -182,7 +182,7 @@ def test_two_runs_cannot_share_a_folder(still: Path, tmp_path: Path) -> None:
             one(still, tmp_path)
         refused.append(str(error.value))
 
-    prepare([still], tmp_path, size=64, workers=1, progress=meanwhile)
+    prepare([still], tmp_path, side=64, workers=1, progress=meanwhile)
     assert refused
     assert len(one(still, tmp_path).records) == 1
 
@@ -206,8 +206,8 @@ def test_sound_with_channels_in_opposite_phase_is_not_silent(tmp_path: Path) -> 
 
 
 def test_crops_of_another_size_are_refused(still: Path, prepared: tuple[Path, ClipRecord]) -> None:
-    with pytest.raises(UsageError, match="--size 64"):
-        prepare([still], prepared[0], size=96, workers=1)
+    with pytest.raises(UsageError, match="--side 64"):
+        prepare([still], prepared[0], side=96, workers=1)
 
 
 def test_a_skipped_film_is_tried_again_after_it_changes(still: Path, tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ def test_a_film_that_failed_from_a_system_error_is_tried_again(
         with pytest.raises(InputError, match=r"ann_1\.mp4: OSError.*No space left"):
             one(still, root)
         with pytest.raises(InputError, match=r"none of 2 sources .*ann_1\.mp4: OSError.*No space left"):
-            prepare([still, other], root, size=64, workers=1)
+            prepare([still, other], root, side=64, workers=1)
     assert "No space left" in (root / LEFT_OUT).read_text()
     summary = one(still, root)
     assert (len(summary.fresh), summary.left_out) == (1, {})
@@ -310,7 +310,7 @@ REASONS = {
 def test_unusable_footage_is_skipped_with_the_reason(mixed: Path, tmp_path: Path) -> None:
     out, figures = tmp_path / "out", tmp_path / "figures.json"
     done = subprocess.run(
-        [*COMMAND, mixed, out, "--size", "64", "--workers", "2", "--json", figures], capture_output=True, text=True
+        [*COMMAND, mixed, out, "--side", "64", "--workers", "2", "--json", figures], capture_output=True, text=True
     )
     assert done.returncode == 1, done.stderr
     assert done.stdout == f"{out}\n{figures}\n"
@@ -338,7 +338,7 @@ def test_unusable_footage_is_skipped_with_the_reason(mixed: Path, tmp_path: Path
         (["{out}/nowhere.mp4", "{out}"], 3, "nowhere.mp4 does not exist"),
         (["{mixed}"], 2, "lipsmith prepare SRC... DST"),
         (["{mixed}", "{mixed}/text.mp4"], 2, "is a file"),
-        (["{mixed}", "{out}", "--size", "3"], 2, "--size 3"),
+        (["{mixed}", "{out}", "--side", "3"], 2, "--side 3"),
         (["{mixed}", "{out}", "--workers", "0"], 2, "--workers 0"),
     ],
 )

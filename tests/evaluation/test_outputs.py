@@ -32,7 +32,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     images = [np.zeros((256, 256, 3), np.uint8)] * 5
     images += [face_at(number / 25, (256, 256), Motion(turn=4)) for number in range(14)]
     written(images, root / "source" / "anna_1.mp4", sound=speech(0.76))
-    prepare([root / "source"], root / "data", size=SIZE, workers=1)
+    prepare([root / "source"], root / "data", side=SIZE, workers=1)
     return root / "data"
 
 

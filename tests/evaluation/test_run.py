@@ -186,7 +186,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder = root / "source" / "test" / name
         folder.mkdir(parents=True)
         make_film(folder / f"{name}_1.mp4", 2.0, motion=motion, audio=speech(2.0))
-    prepare([root / "source"], root / "data", size=SIZE, workers=1)
+    prepare([root / "source"], root / "data", side=SIZE, workers=1)
     return root / "data"
 
 

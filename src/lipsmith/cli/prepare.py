@@ -37,7 +37,7 @@ class Options(console.JsonOptions):
     paths: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="SRC... DST")]
     """Files, folders or quoted patterns such as 'footage/**/*.mp4', followed by the folder for the clips."""
 
-    size: int = 128
+    side: int = 128
     """Crop size in pixels."""
 
     workers: int | None = None
@@ -52,8 +52,8 @@ class Options(console.JsonOptions):
             raise UsageError("give footage and the folder for the clips: lipsmith prepare SRC... DST")
         if self.paths[-1].is_file():
             raise UsageError(f"{self.paths[-1]} is a file; give the folder for the clips as the last path")
-        if not 32 <= self.size <= 1024:
-            raise UsageError(f"--size {self.size} is not between 32 and 1024")
+        if not 32 <= self.side <= 1024:
+            raise UsageError(f"--side {self.side} is not between 32 and 1024")
         if self.workers is not None and self.workers < 1:
             raise UsageError(f"--workers {self.workers} is below 1; give 1 or more")
 
@@ -69,10 +69,10 @@ def run(options: Options) -> None:
         refuse_outputs([options.json], options.overwrite, inputs=inputs)
     began = time.monotonic()
     with console.progress("sources") as progress:
-        summary = prepare(sources, folder, size=options.size, workers=options.workers, progress=progress)
+        summary = prepare(sources, folder, side=options.side, workers=options.workers, progress=progress)
     figures = _figures(summary, time.monotonic() - began)
     _tell(figures, summary)
-    settings = {"sources": sources, "folder": folder, "size": options.size, "workers": options.workers}
+    settings = {"sources": sources, "folder": folder, "side": options.side, "workers": options.workers}
     write_figures(
         options.json, figures, settings, [asdict(record) for record in summary.fresh], overwrite=options.overwrite
     )

@@ -56,7 +56,7 @@ class ModelSystem:
         if side < size:
             raise InputError(
                 f"the clips have crops of {side} pixels, but the model {self.name} needs {size}; "
-                f"prepare the footage with --size {size}"
+                f"prepare the footage with --side {size}"
             )
         if task.predicted:
             task = replace(task, points=self._driven(task))

@@ -190,7 +190,7 @@ def _shrunk(clip: PreparedClip, side: int | None) -> PreparedClip:
     if side is None or side == prepared:
         return clip
     if side > prepared:
-        raise UsageError(f"the clips are {prepared} pixels wide: prepare the footage with --size {side}")
+        raise UsageError(f"the clips are {prepared} pixels wide: prepare the footage with --side {side}")
     return replace(clip, images=resized(clip.images, side))
 
 

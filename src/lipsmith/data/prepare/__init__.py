@@ -36,7 +36,7 @@ def prepare(
     sources: Iterable[str | Path],
     root: Path,
     *,
-    size: int = 128,
+    side: int = 128,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Summary:
@@ -48,7 +48,7 @@ def prepare(
     Args:
         sources: media files, folders of them, or patterns such as `footage/**/*.mp4`.
         root: the folder of prepared clips, created if missing; footage below it is ignored.
-        size: side of the crops, pixels.
+        side: of the crops, pixels.
         workers: processes, each on one clip at a time; None for one per core, 1 for this process alone.
             They import the calling script again, so protect its code with `if __name__ == "__main__":`.
         progress: called with the number of sources done and their total.
@@ -62,17 +62,17 @@ def prepare(
         raise InputError(f"{root}: all footage is inside the result folder; choose another result folder")
     root.mkdir(parents=True, exist_ok=True)
     with folder_lock(root):
-        return _prepare(jobs, root, size, workers, progress)
+        return _prepare(jobs, root, side, workers, progress)
 
 
-def _prepare(jobs: list[Job], root: Path, size: int, workers: int | None, progress: Progress | None) -> Summary:
+def _prepare(jobs: list[Job], root: Path, side: int, workers: int | None, progress: Progress | None) -> Summary:
     journal = Journal(root)
-    _check_size(root, journal.records, size)
+    _check_side(root, journal.records, side)
     before, done = len(journal.records), journal.done
     left_out = {str(job.source): why for job in jobs if (why := journal.left_out(job.source))}
     missing = [job for job in jobs if str(job.source) not in done | left_out.keys()]
     named = distinct(missing, (record.clip for record in journal.records))
-    with journal, closing(outcomes(named, root, size, workers)) as found:
+    with journal, closing(outcomes(named, root, side, workers)) as found:
         for count, outcome in enumerate(found, len(jobs) - len(missing) + 1):
             journal.add(outcome)
             if outcome.reason:
@@ -84,12 +84,12 @@ def _prepare(jobs: list[Job], root: Path, size: int, workers: int | None, progre
     return Summary(journal.records, journal.records[before:], len(jobs), left_out)
 
 
-def _check_size(root: Path, records: list[ClipRecord], size: int) -> None:
+def _check_side(root: Path, records: list[ClipRecord], side: int) -> None:
     if not records:
         return
-    side = read_crops(root / f"{records[0].clip}.mp4", 1).shape[1]
-    if side != size:
-        raise UsageError(f"{root} has crops of {side} pixels, not {size}; choose another folder or --size {side}")
+    found = read_crops(root / f"{records[0].clip}.mp4", 1).shape[1]
+    if found != side:
+        raise UsageError(f"{root} has crops of {found} pixels, not {side}; choose another folder or --side {found}")
 
 
 def _nothing(left_out: dict[str, tuple[str, str]]) -> str:
