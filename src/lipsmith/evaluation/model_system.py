@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.paste.detail import Detail, presharpened, with_detail
+from lipsmith.dubbing.paste.detail import Detail, Region, presharpened, with_detail
 from lipsmith.errors import InputError
 from lipsmith.evaluation.systems import ReconstructionTask
 from lipsmith.face.landmarks import NUM_POSE
@@ -71,13 +71,14 @@ class ModelSystem:
         native = [presharpened(task.images[frame]) for frame in pool]
         chosen = self._chosen(task, pool)
         crops: list[NDArray[np.uint8]] = []
+        enlarged = Region(_enlarging(size, side), side, side, size)
         for drawing in self._drawings(small, pool):
             for at, drawn in enumerate(drawing.images):
                 number = len(crops)
                 crop = cv2.resize(drawn, (side, side), interpolation=cv2.INTER_CUBIC).astype(np.float32)
                 if self._detail:
                     lent = Detail([native[rank] for rank in chosen[number]], drawing.placed.of(at), drawing.share[at])
-                    crop = with_detail(crop, lent, _enlarging(size, side), np.ones((size, size), np.float32))
+                    crop = with_detail(crop, lent, enlarged, np.ones((size, size), np.float32))
                 crop[: side // 2] = task.upper[number, : side // 2]
                 crops.append(np.clip(crop + 0.5, 0, 255).astype(np.uint8))
         return np.stack(crops)

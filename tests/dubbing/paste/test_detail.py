@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.paste.detail import TOP, Detail, crop_side, native_side, presharpened, with_detail
+from lipsmith.dubbing.paste.detail import TOP, Detail, Region, crop_side, native_side, presharpened, with_detail
 from lipsmith.face.crop import mouth_box
 from lipsmith.inference.render import Placed
 
 SIZE, NATIVE, ROWS = 128, 256, 80
-ENLARGED = np.array([[0.5, 0.0, -0.25], [0.0, 0.5, -0.25]])
-"""From a film's part in which the crop is 256 pixels wide to the networks' crop, as OpenCV counts."""
+ENLARGED = Region(np.array([[0.5, 0.0, -0.25], [0.0, 0.5, -0.25]]), NATIVE, NATIVE, SIZE)
+"""A region that is the whole crop at 256 pixels."""
 
 
 def texture(seed: int = 0) -> NDArray[np.uint8]:
@@ -111,3 +111,24 @@ def test_where_the_lips_meet_the_detail_is_the_mean_of_both(mask: NDArray[np.flo
     placed.above[:] = 0.5
     lent = with_detail(drawn(), replace(given, placed=placed), ENLARGED, mask)
     assert np.abs(lent[186:198, 100:156] - 100).max() < 2
+
+
+@pytest.mark.parametrize("width", [60, 100, 255, 257, 513])
+@pytest.mark.parametrize("angle", [0.0, 0.4])
+def test_a_region_samples_the_crop_where_its_pixels_lie(width: int, angle: float) -> None:
+    """A slope over the crop's last rows has at each pixel the value of its position, computed in full or every other
+    pixel; beyond the crop it goes on as at the border."""
+    scale = SIZE / width
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    region = Region(np.column_stack([turn, (SIZE / 2 - 0.5) - turn @ (width / 2, width / 2)]), width - 1, width, SIZE)
+    y, x = np.mgrid[: width - 1, :width].astype(np.float64)
+    across, down = np.einsum("ij,jyx->iyx", turn, np.stack([x, y])) + region.to_crop[:, 2, None, None]
+    inside = (across > 4) & (across < SIZE - 5) & (down > SIZE - ROWS + 4) & (down < SIZE - 5)
+    for cell in (1, 4):
+        rows, columns = np.mgrid[SIZE - ROWS : SIZE : cell, 0:SIZE:cell] + (cell - 1) / 2
+        found = region.smooth((2 * columns + rows).astype(np.float32))
+        assert found.shape == (width - 1, width)
+        assert np.abs(found - (2 * across + down))[inside].max() < 0.1
+    grid = np.stack([region.enlarged(axis) for axis in region.grid()])
+    inside[[0, -1]] = inside[:, [0, -1]] = False  # outside of the computed pixels, the grid ends
+    assert np.abs(grid * SIZE - 0.5 - np.stack([across, down]))[:, inside].max() < 1e-3

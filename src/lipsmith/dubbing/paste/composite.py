@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.paste.detail import Detail, Grain, with_detail
+from lipsmith.dubbing.paste.detail import Detail, Grain, Region, with_detail
 from lipsmith.face.crop import to_pixels
 from lipsmith.face.landmarks import JAW, OUTER_LIP, Floats, ranks
 from lipsmith.media.color import Picture
@@ -106,19 +106,17 @@ class Compositor:
         x0, y0, x1, y1 = box
         local = matrix.copy()
         local[:, 2] += matrix[:, :2] @ (x0, y0)
-        area = (x1 - x0, y1 - y0)
-        alpha = np.clip(_warped(mask, local, area, cv2.INTER_LINEAR, 0) * opacity, 0, 1)
+        region = Region(local, y1 - y0, x1 - x0, size)
+        alpha = np.clip(region.smooth(mask, cv2.BORDER_CONSTANT) * opacity, 0, 1)
         alpha[alpha < _VISIBLE] = 0
         filmed = frame[y0:y1, x0:x1]
-        image = _placed(drawn, local, area, cv2.INTER_CUBIC)
-        # Warped linearly, which is faster: it is used only where it is small.
-        restored = filmed + _placed(drawn - source, local, area, cv2.INTER_LINEAR)
-        image = image if detail is None else with_detail(image, detail, local, mask)
+        image = _placed(drawn, region)
+        image = image if detail is None else with_detail(image, detail, region, mask)
         image += self._grain.missing(image, filmed)
-        kept = _warped(likeness(drawn, source, old, new), local, area, cv2.INTER_LINEAR, 0)
-        image += _for_channels(kept) * (restored - image)
-        new_pixels = np.clip(image + 0.5, 0, 255).astype(np.uint8)
-        return _with_part(frame, x0, y0, np.asarray(cv2.blendLinear(new_pixels, filmed, alpha, 1 - alpha), np.uint8))
+        kept = _for_channels(region.smooth(likeness(drawn, source, old, new), cv2.BORDER_CONSTANT))
+        image += kept * (filmed + region.smooth(_softened(drawn - source, region.scale)) - image)
+        changed = np.clip(image + 0.5, 0, 255).astype(np.uint8)
+        return _with_part(frame, x0, y0, np.asarray(cv2.blendLinear(changed, filmed, alpha, 1 - alpha), np.uint8))
 
     def _color_field(
         self,
@@ -261,23 +259,16 @@ def _for_channels(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(cv2.merge([values] * 3), np.float32)
 
 
-def _placed(
-    drawn: NDArray[np.float32], matrix: NDArray[np.float64], area: tuple[int, int], interpolation: int
-) -> NDArray[np.float32]:
-    """A crop warped to the frame's pixels, low-pass filtered first when downscaled."""
-    shrink = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    if shrink > 1.3:
-        drawn = np.asarray(cv2.GaussianBlur(drawn, (0, 0), 0.4 * np.sqrt(shrink**2 - 1)), np.float32)
-    return _warped(drawn, matrix, area, interpolation, None)
+def _placed(drawn: NDArray[np.float32], region: Region) -> NDArray[np.float32]:
+    """A crop `(S, S, 3)` in the region `(h, w, 3)`: cubic, because it is enlarged."""
+    flags, area = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, (region.width, region.height)
+    softened = _softened(drawn, region.scale)
+    placed = cv2.warpAffine(softened, region.to_crop, area, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(placed, np.float32)
 
 
-def _warped(
-    picture: NDArray[np.float32],
-    matrix: NDArray[np.float64],
-    area: tuple[int, int],
-    interpolation: int,
-    beyond: int | None,
-) -> NDArray[np.float32]:
-    border = cv2.BORDER_REPLICATE if beyond is None else cv2.BORDER_CONSTANT
-    flags = interpolation | cv2.WARP_INVERSE_MAP
-    return np.asarray(cv2.warpAffine(picture, matrix, area, None, flags, border, beyond or 0), np.float32)
+def _softened(drawn: NDArray[np.float32], shrink: float) -> NDArray[np.float32]:
+    """A crop that is to be made `shrink` times smaller, low-pass filtered before."""
+    if shrink <= 1.3:
+        return drawn
+    return np.asarray(cv2.GaussianBlur(drawn, (0, 0), 0.4 * np.sqrt(shrink**2 - 1)), np.float32)

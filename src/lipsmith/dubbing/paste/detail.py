@@ -6,6 +6,7 @@ warped. Detail coarser than `TRUSTED` pixels per crop comes from the networks, f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -28,6 +29,8 @@ TRUSTED: Final = 96
 _DETAIL_REFERENCES: Final = 3
 _SHARPENED: Final = 0.75
 _CELL: Final = 4
+# So that references without weight have equal ones.
+_NO_SHARE: Final = np.float32(1e-3)
 _KERNEL: Final = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 _SIDE: Final = 256
 _MOST: Final = 4.0
@@ -68,27 +71,78 @@ def crop_side(transform: Floats) -> float:
     return float(1 / np.hypot(transform[0, 0], transform[1, 0]))
 
 
-def with_detail(
-    drawn: NDArray[np.float32], detail: Detail, to_crop: NDArray[np.float64], mask: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """The rendered crop in a part of the film, `(h, w, 3)` in 0..255, with the references' detail added.
+@dataclass(frozen=True)
+class Region:
+    """A part of a frame, `(h, w)`, onto which the crop of a face is placed."""
 
-    `to_crop`: `(2, 3)`, from pixels of the part to those of the networks' crop, in OpenCV's convention; `mask`
-    `(S, S)`: the region of that crop in which the detail is visible.
+    to_crop: NDArray[np.float64]
+    """(2, 3): from its pixels to those of the crop, in OpenCV's convention."""
+    height: int
+    width: int
+    side: int
+    """Side S of the crop, pixels."""
+
+    @property
+    def scale(self) -> float:
+        """Pixels of the crop per pixel of the frame."""
+        return float(np.hypot(self.to_crop[0, 0], self.to_crop[1, 0]))
+
+    @property
+    def step(self) -> int:
+        """Every how many pixels smooth values are computed: two where the crop is enlarged at least twofold."""
+        return 2 if self.scale <= 0.5 else 1
+
+    def smooth(self, values: NDArray[np.float32], border: int = cv2.BORDER_REPLICATE) -> NDArray[np.float32]:
+        """Values `(H / c, S / c, ...)` of the crop's last rows, at any resolution, in this part: `(h, w, ...)`.
+
+        Bilinear; beyond the crop, what the OpenCV constant `border` says.
+        """
+        return self.enlarged(self.coarse(values, border))
+
+    def coarse(self, values: NDArray[np.float32], border: int = cv2.BORDER_REPLICATE) -> NDArray[np.float32]:
+        """The same at every `step`-th pixel."""
+        cell = self.side / values.shape[1]
+        matrix = self.to_crop / cell
+        matrix[:, 2] += 0.5 / cell - 0.5 + matrix[:, :2].sum(1) * (self.step - 1) / 2
+        matrix[1, 2] -= self.side / cell - len(values)
+        matrix[:, :2] *= self.step
+        size = (-(-self.width // self.step), -(-self.height // self.step))
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return np.asarray(cv2.warpAffine(values, matrix, size, flags=flags, borderMode=border), np.float32)
+
+    def enlarged(self, coarse: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What is known at every `step`-th pixel, at all."""
+        if self.step == 1:
+            return coarse
+        larger = cv2.resize(coarse, None, fx=self.step, fy=self.step, interpolation=cv2.INTER_LINEAR)
+        return np.asarray(larger[: self.height, : self.width], np.float32)
+
+    def grid(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Positions x and y in the crop of every `step`-th pixel, crop units."""
+        x, y = (np.arange(0, end, self.step) + self.step / 2 - 0.5 for end in (self.width, self.height))
+        across, down = (
+            (np.add.outer(along_y * y, along_x * x + first + 0.5) / self.side).astype(np.float32)
+            for along_x, along_y, first in self.to_crop
+        )
+        return across, down
+
+
+def with_detail(
+    drawn: NDArray[np.float32], detail: Detail, region: Region, mask: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """The rendered crop in a region of the film, `(h, w, 3)` in 0..255, with the references' detail added.
+
+    `mask` `(S, S)`: where in the crop the detail is visible.
     """
-    size, area = len(mask), (drawn.shape[1], drawn.shape[0])
+    above = region.smooth(detail.placed.above_everywhere())
     ranks = _highest_weighted(detail.share, mask)
-    above = _from_last_rows(detail.placed.above_everywhere(), to_crop, area, size)
-    grid = _native_grid(to_crop, area, size, detail.pictures[0].shape[1])
-    lent = np.zeros((*drawn.shape[:2], 4), np.float32)
-    for rank, share in zip(ranks, _shares(detail.share[ranks], to_crop, area, size), strict=True):
-        picture, flows = _four_channels(detail.pictures[rank]), detail.placed.displacements(rank)
-        native = _from_last_rows(np.concatenate(flows, -1) * np.float32(picture.shape[1]), to_crop, area, size)
-        both = _both_lips(picture, native, grid, above)
-        cv2.add(lent, cv2.multiply(both, cv2.merge([share] * 4), dtype=cv2.CV_32F), dst=lent)
+    shares = cv2.split(region.smooth(np.ascontiguousarray(np.moveaxis(detail.share[ranks], 0, -1)) + _NO_SHARE))
+    total, lent = shares[0], _both_lips(detail, ranks[0], above, region)
+    for rank, share in zip(ranks[1:], shares[1:], strict=True):
+        lent = np.asarray(cv2.blendLinear(lent, _both_lips(detail, rank, above, region), total, share), np.uint8)
+        total = cv2.add(total, share)
     lower = np.asarray(cv2.cvtColor(lent, cv2.COLOR_BGRA2BGR), np.float32)
-    scale = min(1.0, TRUSTED / size * float(np.hypot(to_crop[0, 0], to_crop[1, 0])))
-    return lower + _low_pass(drawn - lower, scale)
+    return lower + _low_pass(drawn - lower, min(1.0, TRUSTED / region.side * region.scale))
 
 
 def _highest_weighted(share: NDArray[np.float32], mask: NDArray[np.float32]) -> list[int]:
@@ -99,53 +153,28 @@ def _highest_weighted(share: NDArray[np.float32], mask: NDArray[np.float32]) -> 
     return [int(rank) for rank in np.argsort(-believed, kind="stable")[:_DETAIL_REFERENCES]]
 
 
-def _shares(
-    share: NDArray[np.float32], to_crop: NDArray[np.float64], area: tuple[int, int], size: int
-) -> list[NDArray[np.float32]]:
-    """Shares `(k, H/4, S/4)` resampled to the film's part, k of `(h, w)`; their sum is 1."""
-    matrix = to_crop / _CELL
-    matrix[:, 2] += 0.5 / _CELL - 0.5
-    matrix[1, 2] -= size / _CELL - share.shape[1]
-    given = share + np.float32(1e-6)
-    cells = np.ascontiguousarray(np.moveaxis(given / given.sum(0), 0, -1))
-    return [np.asarray(one, np.float32) for one in cv2.split(_sampled(cells, matrix, area))]
+def _both_lips(detail: Detail, rank: int, above: NDArray[np.float32], region: Region) -> NDArray[np.uint8]:
+    """The native crop of a reference in the region, `(h, w, 4)`, by the flows of either side of the lips' middle line.
 
-
-def _four_channels(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A picture `(h, w, 3)` with a fourth channel, because OpenCV samples four channels twice as fast as three."""
-    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2BGRA), np.uint8)
-
-
-def _native_grid(
-    to_crop: NDArray[np.float64], area: tuple[int, int], size: int, side: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Where the pixels of the film's part lie in a native crop from `TOP` down if nothing is displaced: x and y `(h,
-    w)`, in native pixels with the first pixel's center at 0."""
-    scaled = to_crop * (side / size)
-    scaled[:, 2] += 0.5 * side / size - 0.5 - np.array([0, int(TOP * side)])
-    x, y = np.arange(area[0], dtype=np.float32), np.arange(area[1], dtype=np.float32)
-    across, down = (np.add.outer(row[1] * y, row[0] * x + row[2]) for row in scaled.astype(np.float32))
-    return across, down
-
-
-def _both_lips(
-    picture: NDArray[np.uint8],
-    flows: NDArray[np.float32],
-    grid: tuple[NDArray[np.float32], NDArray[np.float32]],
-    above: NDArray[np.float32],
-) -> NDArray[np.uint8]:
-    """A native crop `(rows, N, 4)` in the film's part, by the flows of either side of the lips' middle line.
-
-    `flows`: `(h, w, 4)`, native pixels, x and y of the lower side, then of the upper; `grid`: see `_native_grid`;
     `above`: `(h, w)` in [0, 1]. Where the sides meet, the picture is the mean of both lips. At the mean of the flows
     would be what is between the reference's lips: its teeth.
     """
-    lower_x, lower_y, upper_x, upper_y = cv2.split(flows)
-    whole = _bilinear(picture, cv2.add(grid[0], lower_x), cv2.add(grid[1], lower_y))
+    # OpenCV samples four channels twice as fast as three.
+    picture = np.asarray(cv2.cvtColor(detail.pictures[rank], cv2.COLOR_BGR2BGRA), np.uint8)
+    side, grid = picture.shape[1], region.grid()
+    flows = cv2.split(region.coarse(np.concatenate(detail.placed.displacements(rank), -1)))
+
+    def sampled(flow: Sequence[Any], part: tuple[slice, slice]) -> NDArray[np.uint8]:
+        x, y = (
+            region.enlarged((own + moved) * np.float32(side) - np.float32(0.5 + first))[part]
+            for own, moved, first in zip(grid, flow, (0, int(TOP * side)), strict=True)
+        )
+        return np.asarray(cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+    whole = sampled(flows[:2], (slice(None), slice(None)))
     if (part := _extent(above)) is not None:
-        x, y = cv2.add(grid[0][part], upper_x[part]), cv2.add(grid[1][part], upper_y[part])
         share = above[part]
-        whole[part] = cv2.blendLinear(_bilinear(picture, x, y), whole[part], share, 1 - share)
+        whole[part] = cv2.blendLinear(sampled(flows[2:], part), whole[part], share, 1 - share)
     return whole
 
 
@@ -157,30 +186,12 @@ def _extent(values: NDArray[np.float32]) -> tuple[slice, slice] | None:
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
-def _bilinear(picture: NDArray[np.uint8], x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.uint8]:
-    return np.asarray(cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
-
-
-def _from_last_rows(
-    values: NDArray[np.float32], to_crop: NDArray[np.float64], area: tuple[int, int], size: int
-) -> NDArray[np.float32]:
-    """Values `(H, S, ...)` of the last rows of a crop of side `size`, resampled to the film's part `(h, w, ...)`."""
-    matrix = to_crop.copy()
-    matrix[1, 2] -= size - len(values)
-    return _sampled(values, matrix, area)
-
-
 def _low_pass(picture: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
     """A picture `(h, w, 3)` low-pass filtered to the detail that remains at `scale` times its size."""
     height, width = picture.shape[:2]
     small = (max(1, round(width * scale)), max(1, round(height * scale)))
     shrunk = cv2.resize(picture, small, interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
-
-
-def _sampled(values: NDArray[np.float32], matrix: NDArray[np.float64], area: tuple[int, int]) -> NDArray[np.float32]:
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return np.asarray(cv2.warpAffine(values, matrix, area, flags=flags, borderMode=cv2.BORDER_REPLICATE), np.float32)
 
 
 class Grain:
