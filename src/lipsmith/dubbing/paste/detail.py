@@ -85,12 +85,12 @@ class Region:
     @property
     def scale(self) -> float:
         """Pixels of the crop per pixel of the frame."""
-        return float(np.hypot(self.to_crop[0, 0], self.to_crop[1, 0]))
+        return float(np.hypot(*self.to_crop[:, 0]))
 
     @property
     def step(self) -> int:
         """Every how many pixels smooth values are computed: two where the crop is enlarged at least twofold."""
-        return 2 if self.scale <= 0.5 else 1
+        return 2 if np.hypot(*self.to_crop[:, 0]) <= 0.5 else 1
 
     def smooth(self, values: NDArray[np.float32], border: int = cv2.BORDER_REPLICATE) -> NDArray[np.float32]:
         """Values `(H / c, S / c, ...)` of the crop's last rows, at any resolution, in this part: `(h, w, ...)`.
