@@ -14,7 +14,6 @@ from typing import Final, NamedTuple, cast
 import cv2
 import numpy as np
 from av.video.frame import VideoFrame
-from av.video.plane import VideoPlane
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
@@ -169,7 +168,8 @@ class FilmedPicture:
 
     def plane(self, number: int) -> NDArray[np.uint8]:
         """The decoded plane `number`: luma (H, W) for 0, chroma (H / 2, W / 2) for 1 and 2."""
-        return _pixels(self.frame.planes[number])
+        plane = self.frame.planes[number]
+        return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
 
     def __getitem__(self, part: tuple[slice, slice]) -> NDArray[np.uint8]:
         (y0, y1, _), (x0, x1, _) = (one.indices(length) for one, length in zip(part, self.shape, strict=False))
@@ -199,10 +199,6 @@ class FilmedPicture:
 
 Picture = NDArray[np.uint8] | FilmedPicture
 """RGB (H, W, 3)."""
-
-
-def _pixels(plane: VideoPlane) -> NDArray[np.uint8]:
-    return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
 
 
 def can_convert_partially(frame: VideoFrame) -> bool:
@@ -262,7 +258,7 @@ class RGBToFrame:
     def _patched(self, image: FilmedPicture) -> VideoFrame:
         height, width, _ = image.shape
         frame = VideoFrame(width, height, PIXEL_FORMAT)
-        planes = [_pixels(plane) for plane in frame.planes]
+        planes = [FilmedPicture(frame).plane(number) for number in range(3)]
         for number, plane in enumerate(planes):
             plane[:] = image.plane(number)
         for box, _ in image.patches:
