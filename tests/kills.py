@@ -101,9 +101,9 @@ def cases(inputs: Path) -> dict[str, Callable[[], Case]]:
     def adapt() -> Case:
         from renderer_clips import write_model
 
-        make_film(film, 2.4, 25, SIZE, audio=speech(2.4))
+        own = make_film(inputs / "anna.mp4", 2.4, 25, SIZE, audio=speech(2.4))
         model = write_model(inputs / "base")
-        base = ["adapt", str(film), "--model", str(model), "--device", "cpu"]
+        base = ["adapt", str(own), "--model", str(model), "--device", "cpu"]
         return Case(
             lambda out: [*base, "-o", str(out / "anna")],
             lambda out: {path.name: path.read_bytes() for path in (out / "anna").iterdir() if path.suffix != ".md"},
