@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
+from av.video.frame import VideoFrame
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lipsmith.face.crop import apply, shrink
+from lipsmith.media.color import FilmedPicture
 
 
 def picture(height: int = 40, width: int = 60) -> np.ndarray:
@@ -60,3 +63,19 @@ def test_a_part_is_never_empty(height: int, width: int, factor: int, x: float, y
     assert (part.image == 70).all()
     assert (part.origin >= 0).all()
     assert (part.origin + part.step * part.image.shape[1::-1] <= (width, height)).all()
+
+
+@given(st.integers(1, 6), st.floats(-20, 400), st.floats(-20, 300), st.floats(1, 300), st.booleans())
+def test_means_of_a_filmed_picture_are_those_of_its_rgb(half: int, x: float, y: float, side: float, full: bool) -> None:
+    random, (height, width), mild = np.random.default_rng(half), (240, 320), (108, 149)
+    coarse = [random.integers(*ends, (9, 9)).astype(np.uint8) for ends in ((60, 190), mild, mild)]
+    planes = [cv2.resize(one, (width, height)) for one in coarse]
+    chroma = [plane[::2, ::2].reshape(-1, width) for plane in planes[1:]]
+    frame = VideoFrame.from_ndarray(np.concatenate([planes[0], *chroma]), format="yuv420p")
+    frame.color_range = 2 if full else 1
+    picture, corners = FilmedPicture(frame), np.array([[x, y], [x + side, y + side]])
+    filmed, whole = shrink(picture, corners, 2 * half, 3.0), shrink(np.asarray(picture), corners, 2 * half, 3.0)
+    assert filmed.image.shape == whole.image.shape
+    assert filmed.origin.tolist() == whole.origin.tolist()
+    assert filmed.step == pytest.approx(whole.step)
+    assert np.abs(filmed.image.astype(int) - whole.image).max() <= 3

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from lipsmith.errors import WeightsError
 from lipsmith.face import Detection, detector
+from lipsmith.face.crop import Square
 from lipsmith.face.detector import FaceDetector, anchors, decode, distinct, levels, overlap, suppress, tiles
 
 
@@ -111,12 +113,31 @@ def test_networks_created_in_parallel_restore_stderr() -> None:
 
 
 def test_the_finest_tiles_can_be_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
-    detector, sides = FaceDetector(), []
-    monkeypatch.setattr(detector, "search", lambda image, square: sides.append(square.side) or [])
-    list(detector.coarse_to_fine(np.zeros((480, 640, 3), np.uint8), small=False))
-    assert sorted(set(sides)) == [480, 640]
-    list(detector.coarse_to_fine(np.zeros((480, 640, 3), np.uint8)))
-    assert sorted(set(sides)) == [240, 480, 640]
-    sides.clear()
-    list(detector.coarse_to_fine(np.zeros((100, 100, 3), np.uint8), small=False))
-    assert set(sides) == {100}
+    detector = FaceDetector()
+
+    def sides(height: int, width: int, small: bool = True) -> list[int]:
+        found: set[int] = set()
+        # The picture is reduced for large tiles; sides are in pixels of the whole one.
+        monkeypatch.setattr(
+            detector, "search", lambda image, square: found.add(round(square.side * width / image.shape[1])) or []
+        )
+        list(detector.coarse_to_fine(np.zeros((height, width, 3), np.uint8), small))
+        return sorted(found)
+
+    assert sides(480, 640, small=False) == [480, 640]
+    assert sides(480, 640) == [240, 480, 640]
+    assert sides(100, 100, small=False) == [100]
+
+
+def test_faces_of_a_reduced_level_are_in_pixels_of_the_whole_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = FaceDetector()
+
+    def all_of(image: NDArray[np.uint8], square: Square) -> list[Detection]:
+        half = square.side / 2
+        box = (square.x - half, square.y - half, square.x + half, square.y + half)
+        return [Detection(box, np.tile(np.float32([square.x, square.y]), (6, 1)), 0.9)]
+
+    monkeypatch.setattr(detector, "search", all_of)
+    found = next(detector.coarse_to_fine(np.zeros((720, 1280, 3), np.uint8)))
+    assert [one.box for one in found] == [pytest.approx((0, -280, 1280, 1000))]
+    assert found[0].keypoints == pytest.approx(np.tile([640, 360], (6, 1)))

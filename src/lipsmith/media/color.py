@@ -160,7 +160,7 @@ class FilmedPicture:
         self._whole: NDArray[np.uint8] | None = None
         self.shape, self.nbytes = (frame.height, frame.width, 3), frame.height * frame.width * 3 // 2
         self.matrix, self.full = _matrix(frame.colorspace, frame.width, frame.height), is_full_range(frame)
-        self._to_rgb = _yuv_to_rgb(self.matrix, self.full)
+        self.to_rgb = _yuv_to_rgb(self.matrix, self.full)
 
     def with_patch(self, x: int, y: int, image: NDArray[np.uint8]) -> FilmedPicture:
         """This picture with `image` (h, w, 3) from column `x` and row `y` on."""
@@ -180,7 +180,7 @@ class FilmedPicture:
         planes = [self.plane(0)[whole.slices]]
         planes += [_upsampled(self.plane(number)[whole.scaled_down(2).slices]) for number in (1, 2)]
         codes = cv2.merge([plane[box.relative_to(whole).slices] for plane in planes])
-        return self._patched(np.asarray(cv2.transform(codes, self._to_rgb), np.uint8), box.left, box.top)
+        return self._patched(np.asarray(cv2.transform(codes, self.to_rgb), np.uint8), box.left, box.top)
 
     def __array__(self, dtype: object = None, copy: bool | None = None) -> NDArray[np.uint8]:
         if self._whole is None:
