@@ -269,3 +269,11 @@ def test_a_picture_with_too_many_pixels_is_an_input_error(tmp_path: Path, monkey
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(InputError, match="too many pixels"):
         probe(tmp_path / "a.png")
+
+
+def test_of_an_icons_sizes_the_largest_is_read(tmp_path: Path) -> None:
+    image = picture(64, 64)
+    Image.fromarray(image).save(tmp_path / "a.ico", sizes=[(16, 16), (64, 64), (32, 32)])
+    info = probe(tmp_path / "a.ico")
+    assert (info.is_still, info.width, info.height, info.rate) == (True, 64, 64, 25)
+    assert (shown(tmp_path / "a.ico") == image).all()

@@ -58,3 +58,9 @@ def test_films_of_constant_rate_have_exact_times(tmp_path: Path, suffix: str, ra
     assert not info.variable_rate
     times = [frame.time for frame in read_frames(path, rate=info.rate)]
     assert times == pytest.approx([float(number / rate) for number in range(48)], abs=1e-9)
+
+
+def test_a_single_frame_whose_header_holds_a_time_base_has_the_usual_rate(tmp_path: Path) -> None:
+    assert probe(film(tmp_path / "one.mov", pictures(1), 90_000, codec="mjpeg", pixel_format="yuvj420p")).rate == 25
+    assert probe(film(tmp_path / "slow.mov", pictures(1), 10, codec="mjpeg", pixel_format="yuvj420p")).rate == 10
+    assert probe(film(tmp_path / "fast.mov", pictures(4), 500, codec="mjpeg", pixel_format="yuvj420p")).rate == 500

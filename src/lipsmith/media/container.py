@@ -47,6 +47,7 @@ _PICTURE_SIGNATURES: Final = (
     (0, b"II", ("TIFF",)),
     (0, b"MM", ("TIFF",)),
     (0, b"BM", ("BMP",)),
+    (0, b"\0\0\1\0", ("ICO",)),
     (8, b"WEBP", ("WEBP",)),
     (4, b"jP  ", ("JPEG2000",)),
 )

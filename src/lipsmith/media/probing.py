@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 _PROBED_PACKETS = 250  # packets: ten seconds at 25 fps, a few milliseconds of reading
 _STILL_RATE = Fraction(25)
 _SRGB = 13
+_USUAL_RATE = Fraction(25)  # of films whose rate nobody can tell
 _MAX_RATE = 240  # frames a second; a higher value in a header is a time base, not a rate
 _PRIVATE_KEYS = ("location", "gps", "make", "model", "\xa9xyz")
 
@@ -203,7 +204,9 @@ def _timing(
     typical = median(gaps) if gaps else None
     span = stamps[-1][0] - stamps[0][0] + (stamps[-1][1] or typical or 0) if stamps else None
     measured = len(stamps) / span if span else None
-    rate = _plausible(stream.average_rate, measured) or measured or stream.guessed_rate or Fraction(25)
+    proven = measured if gaps else None  # the duration of a single frame may be a tick
+    declared = (stream.average_rate, measured, stream.guessed_rate)
+    rate = next(filter(None, (_plausible(one, proven) for one in declared)), _USUAL_RATE)
     variable = _is_variable(gaps, typical, rate, clock(stream))
     duration = float(span) if complete and span else _declared_duration(container, stream)
     frames = len(stamps) if complete else stream.frames
@@ -220,7 +223,7 @@ def _estimate(duration: float | None, rate: Fraction) -> int | None:
 
 def _plausible(declared: Fraction | None, measured: Fraction | None) -> Fraction | None:
     """The declared rate; None if it is implausible: headers written while recording often hold a time base instead."""
-    if not declared or (declared > _MAX_RATE and measured is not None and measured < declared / 2):
+    if not declared or (declared > _MAX_RATE and (measured is None or measured < declared / 2)):
         return None
     return declared
 
