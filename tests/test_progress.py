@@ -3,7 +3,6 @@ import time
 from collections.abc import Generator
 from contextlib import closing
 
-import cv2
 import pytest
 
 from lipsmith.progress import prefetch, prefetch_map
@@ -148,20 +147,3 @@ def test_an_interruption_ends_the_threads_and_closes_the_source(error: type[Base
     assert closed == [True]
     assert threading.active_count() == before
     assert len(begun) <= 7
-
-
-def test_opencv_runs_on_one_thread_while_workers_run() -> None:
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(3)
-    try:
-        within = list(prefetch_map(lambda _: cv2.getNumThreads(), counting([], 4), 2))
-        outer, inner = (prefetch_map(abs, counting([], 4), 2) for _ in range(2))
-        next(outer), next(inner)
-        outer.close()
-        still = cv2.getNumThreads()
-        inner.close()
-        assert within == [1] * 4
-        assert still == 1
-        assert cv2.getNumThreads() == 3
-    finally:
-        cv2.setNumThreads(before)

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass
 from queue import Empty, Full, Queue
-from threading import Event, Lock, Thread
+from threading import Event, Thread
 from typing import Final, TypeVar
-
-import cv2
 
 Progress = Callable[[int, int], None]
 """Called with the number done and the total, in the same unit; the total is 0 while it is unknown."""
@@ -23,8 +21,6 @@ T = TypeVar("T")
 AHEAD: Final = 4
 """Frames decoded or rendered ahead of their use."""
 _POLL_SECONDS: Final = 0.05
-_opencv_lock: Final = Lock()
-_opencv_threads: Final[list[int]] = []
 
 
 def unwatched(title: str) -> AbstractContextManager[None]:
@@ -64,31 +60,14 @@ def prefetch_map(function: Callable[[S], T], items: Generator[S, None, None], wo
 
     At most `workers` + 1 items are taken ahead of the current result. An error in an item, or in taking it, is raised
     at its position, after the results before it. When the consumer stops early, each thread finishes its current call
-    and ends, and `items` is closed. Meanwhile OpenCV starts no threads of its own, which would only wait for each
-    other.
+    and ends, and `items` is closed.
     """
     pool = ThreadPoolExecutor(workers, "lipsmith")
-    with closing(items), _opencv_on_one_thread():
+    with closing(items):
         try:
             yield from _in_order(pool, function, items, workers + 1)
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _opencv_on_one_thread() -> Iterator[None]:
-    """The last of those who are in here at the same time restores the number of threads that the first one found."""
-    with _opencv_lock:
-        _opencv_threads.append(cv2.getNumThreads())
-        cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        with _opencv_lock:
-            found = _opencv_threads[0]
-            _opencv_threads.pop()
-            if not _opencv_threads:
-                cv2.setNumThreads(found)
 
 
 def _in_order(

@@ -9,9 +9,9 @@ import pytest
 
 PROGRAM = """
 import ctypes, sys, tempfile, threading
-from lipsmith.cli.console import save_memory
+from lipsmith.cli.console import tune_process
 if sys.argv[1] == "shared":
-    save_memory()
+    tune_process()
 both = threading.Barrier(5)
 def allocate():
     kept = [bytes(2000) for _ in range(1000)]
@@ -38,3 +38,12 @@ def test_threads_share_one_arena() -> None:
 
     assert arenas("own") > 1
     assert arenas("shared") == 1
+
+
+def test_opencv_gets_one_thread_in_a_dub() -> None:
+    """The setting is read when OpenCV is imported, which must not happen before."""
+    program = "import lipsmith.cli.dub, lipsmith.cli.batch, lipsmith.cli.console as c; c.tune_process()\nimport cv2\n"
+    done = subprocess.run(
+        [sys.executable, "-c", program + "print(cv2.getNumThreads())"], capture_output=True, text=True
+    )
+    assert done.stdout == "1\n", done.stderr

@@ -43,7 +43,7 @@ def run(options: Options) -> None:
     from lipsmith.dubbing.batch import read_pairs
     from lipsmith.dubbing.journal import journal_of
 
-    console.save_memory()
+    console.tune_process()
     jobs = read_pairs(options.table, options.output)
     journal = journal_of(options.output or options.table.parent, None, None, options.table, options.output)
     if options.on == "here":

@@ -59,13 +59,15 @@ _LARGE: Final = 4 << 20
 _KEPT: Final = 64 << 20
 
 
-def save_memory() -> None:
-    """Let all threads reuse each other's freed memory, and give large frames back, if the C library is glibc.
+def tune_process() -> None:
+    """Set what a dub needs of the C library and of OpenCV. Call it before threads are started and OpenCV is imported.
 
     By default each thread keeps what it has freed, and large frames leave holes between smaller arrays: a hundred
-    megabytes and more in a long film of 1080 lines. What is freed at the heap's end is kept, up to `_KEPT`, because the
-    system clears each page that it gives back. Call it before threads are started.
+    megabytes and more in a long film of 1080 lines. With glibc, all threads reuse each other's memory, and large frames
+    are given back. What is freed at the heap's end is kept, up to `_KEPT`, because the system clears each page that it
+    gets back. OpenCV starts no threads of its own: beside those of a dub they would only wait for each other.
     """
+    os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")  # cv2.setNumThreads would hang in a forked process
     with suppress(OSError, AttributeError, TypeError):  # other C libraries
         library = ctypes.CDLL(None)
         library.mallopt(_MOST_ARENAS, 1)

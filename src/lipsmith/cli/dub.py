@@ -72,7 +72,7 @@ class Options(console.DeviceOptions, DubOptions):
 
 def run(options: Options) -> None:
     """Dub every pair and print the path of each result once it is written."""
-    console.save_memory()
+    console.tune_process()
     if options.list_faces:
         _list_faces(options)
         return
