@@ -175,12 +175,15 @@ def test_any_path_like_object_is_a_path(tmp_path: Path) -> None:
         (io.BytesIO(b"film"), 25, "BytesIO is neither a path nor frames"),
         (Image.new("RGB", (4, 4)), 25, "Image is neither a path nor frames"),
         (5, 25, "int is neither a path nor frames"),
+        (b"a.mp4", 25, "bytes is neither a path nor frames"),
+        ({"a": 1}, 25, "dict is neither a path nor frames"),
         ([np.zeros((4, 4, 3), np.uint8).tolist()], 25, "RGB uint8 arrays"),
         ([[[1, 2], [3]]], 25, "not a picture"),
         ([None], 25, "RGB uint8 arrays"),
         ([np.zeros((4, 4, 3), np.uint8)], "fast", "Frame rate fast"),
         ([np.zeros((4, 4, 3), np.uint8)], np.nan, "Frame rate nan"),
         ([np.zeros((4, 4, 3), np.uint8)], None, "Frame rate None"),
+        ([np.zeros((4, 4, 3), np.uint8)], True, "Frame rate True"),
     ],
 )
 def test_other_kinds_of_footage_are_refused_with_the_correct_reason(video: Any, rate: Any, said: str) -> None:  # noqa: ANN401
@@ -198,3 +201,5 @@ def test_an_infinite_end_is_the_end_of_the_film_and_an_infinite_start_is_refused
                 open_source(footage, start=start)
         with pytest.raises(InputError, match="no frame from"):
             list(open_source(footage, start=1e300).frames())
+        with pytest.raises(InputError, match="no frame from 0 s on; choose a later"):
+            list(open_source(footage, end=1e-9).frames())

@@ -277,3 +277,11 @@ def test_of_an_icons_sizes_the_largest_is_read(tmp_path: Path) -> None:
     info = probe(tmp_path / "a.ico")
     assert (info.is_still, info.width, info.height, info.rate) == (True, 64, 64, 25)
     assert (shown(tmp_path / "a.ico") == image).all()
+
+
+def test_a_color_profile_that_does_not_fit_is_reported_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(picture(64, 48)).save(path, icc_profile=b"no profile")
+    for _ in range(3):
+        shown(path)
+    assert caplog.text.count("colors may be off") == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -37,7 +37,7 @@ class ArraySource:
         check_stretch(start, end)
         end = finite(end)
         rate = _frame_rate(rate)
-        if not hasattr(images, "__len__"):
+        if not hasattr(images, "__len__") or isinstance(images, bytes | bytearray | Mapping):
             kind = type(images).__name__
             reason = (
                 "cannot be read twice"
@@ -60,7 +60,8 @@ class ArraySource:
         begin = int(np.ceil((start or 0.0) * rate - 1e-6))
         self._images = images[begin:last]
         if not len(self._images):
-            raise InputError(f"The footage has no frame from {start:g} s on; choose an earlier start.")
+            remedy = "choose an earlier start" if start else "choose a later end"
+            raise InputError(f"The footage has no frame from {start or 0:g} s on; {remedy}.")
         self._first = begin / rate
         self.footage = Footage("the footage", Fraction(rate).limit_denominator(1001 * 240), len(self._images))
 
@@ -78,7 +79,7 @@ class ArraySource:
 def _frame_rate(rate: float) -> float:
     """Any real number of frames a second as a float. Raises `UsageError` for anything else."""
     try:
-        number = float(rate)
+        number = math.nan if isinstance(rate, bool) else float(rate)
     except (TypeError, ValueError):
         number = math.nan
     if not _LOWEST_RATE <= number < math.inf:

@@ -62,7 +62,7 @@ def instructions(cpuinfo: Path) -> str:
 def backend_of(model: str = DEFAULT_MODEL) -> Fact:
     """The backend that runs the model here, or the reason why none can."""
     try:
-        return "backend", str(getattr(load_backend(find_model(model)), "name", "unknown"))
+        return "backend", str(getattr(load_backend(find_model(model), precision="auto"), "name", "unknown"))
     except LipsmithError as error:
         return "backend", f"none: {error}"
 

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -202,8 +202,14 @@ def _srgb(image: Image, name: str) -> NDArray[np.uint8]:
             )
             return np.array(cast("Image", converted))
         except (ImageCms.PyCMSError, OSError) as error:
-            _LOG.warning("%s: its color profile cannot be applied (%s); its colors may be off.", name, error)
+            _warn_once(f"{name}: its color profile cannot be applied ({error}); its colors may be off.")
     return np.array(colors.convert("RGB"))
+
+
+@lru_cache(maxsize=64)
+def _warn_once(sentence: str) -> None:
+    """A dub reads its picture several times."""
+    _LOG.warning(sentence)
 
 
 def _without_alpha(image: Image, name: str) -> Image:
