@@ -10,6 +10,7 @@ from typing import Final
 
 from lipsmith.errors import LipsmithError
 from lipsmith.inference.model_folder import find_model, load_backend, model_names, usable_cores
+from lipsmith.inference.render import SIDE_BY_SIDE
 
 Fact = tuple[str, str]
 """Name and value of a fact."""
@@ -62,7 +63,9 @@ def instructions(cpuinfo: Path) -> str:
 def backend_of(model: str = DEFAULT_MODEL) -> Fact:
     """The backend that runs the model here, or the reason why none can."""
     try:
-        return "backend", str(getattr(load_backend(find_model(model), precision="auto"), "name", "unknown"))
+        return "backend", str(
+            getattr(load_backend(find_model(model), side_by_side=SIDE_BY_SIDE, precision="auto"), "name", "unknown")
+        )
     except LipsmithError as error:
         return "backend", f"none: {error}"
 
