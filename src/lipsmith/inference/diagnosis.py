@@ -63,9 +63,8 @@ def instructions(cpuinfo: Path) -> str:
 def backend_of(model: str = DEFAULT_MODEL) -> Fact:
     """The backend that runs the model here, or the reason why none can."""
     try:
-        return "backend", str(
-            getattr(load_backend(find_model(model), side_by_side=SIDE_BY_SIDE, precision="auto"), "name", "unknown")
-        )
+        backend = load_backend(find_model(model), side_by_side=SIDE_BY_SIDE, precision="auto")
+        return "backend", str(getattr(backend, "name", "unknown"))
     except LipsmithError as error:
         return "backend", f"none: {error}"
 

@@ -129,6 +129,6 @@ def test_a_region_samples_the_crop_where_its_pixels_lie(width: int, angle: float
         found = region.smooth((2 * columns + rows).astype(np.float32))
         assert found.shape == (width - 1, width)
         assert np.abs(found - (2 * across + down))[inside].max() < 0.1
-    grid = np.stack([region.enlarged(axis) for axis in region.grid()])
+    grid = np.stack([region.enlarged(axis) for axis in region.grid])
     inside[[0, -1]] = inside[:, [0, -1]] = False  # outside of the computed pixels, the grid ends
     assert np.abs(grid * SIZE - 0.5 - np.stack([across, down]))[:, inside].max() < 1e-3

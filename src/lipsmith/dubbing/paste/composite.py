@@ -114,6 +114,7 @@ class Compositor:
         image = image if detail is None else with_detail(image, detail, region, mask)
         image += self._grain.missing(image, filmed)
         kept = _for_channels(region.smooth(likeness(drawn, source, old, new), cv2.BORDER_CONSTANT))
+        # The change may be sampled linearly, which is faster: it is used only where it is small.
         image += kept * (filmed + region.smooth(_softened(drawn - source, region.scale)) - image)
         changed = np.clip(image + 0.5, 0, 255).astype(np.uint8)
         return _with_part(frame, x0, y0, np.asarray(cv2.blendLinear(changed, filmed, alpha, 1 - alpha), np.uint8))

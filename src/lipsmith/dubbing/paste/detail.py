@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, Final
 
 import cv2
@@ -90,7 +90,7 @@ class Region:
     @property
     def step(self) -> int:
         """Every how many pixels smooth values are computed: two where the crop is enlarged at least twofold."""
-        return 2 if np.hypot(*self.to_crop[:, 0]) <= 0.5 else 1
+        return 2 if self.scale <= 0.5 else 1
 
     def smooth(self, values: NDArray[np.float32], border: int = cv2.BORDER_REPLICATE) -> NDArray[np.float32]:
         """Values `(H / c, S / c, ...)` of the crop's last rows, at any resolution, in this part: `(h, w, ...)`.
@@ -117,6 +117,7 @@ class Region:
         larger = cv2.resize(coarse, None, fx=self.step, fy=self.step, interpolation=cv2.INTER_LINEAR)
         return np.asarray(larger[: self.height, : self.width], np.float32)
 
+    @cached_property
     def grid(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Positions x and y in the crop of every `step`-th pixel, crop units."""
         x, y = (np.arange(0, end, self.step) + self.step / 2 - 0.5 for end in (self.width, self.height))
@@ -161,7 +162,7 @@ def _both_lips(detail: Detail, rank: int, above: NDArray[np.float32], region: Re
     """
     # OpenCV samples four channels twice as fast as three.
     picture = np.asarray(cv2.cvtColor(detail.pictures[rank], cv2.COLOR_BGR2BGRA), np.uint8)
-    side, grid = picture.shape[1], region.grid()
+    side, grid = picture.shape[1], region.grid
     flows = cv2.split(region.coarse(np.concatenate(detail.placed.displacements(rank), -1)))
 
     def sampled(flow: Sequence[Any], part: tuple[slice, slice]) -> NDArray[np.uint8]:
