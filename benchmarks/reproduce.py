@@ -26,6 +26,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
+from lipsmith.inference.model_folder import usable_cores
 from lipsmith.training.renderer.systems import load_training
 
 UNFINISHED: Final = 75
@@ -52,7 +53,7 @@ def main() -> int:
     parser.add_argument("--piece", type=float, help="minutes of this call")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--small", action="store_true", help="narrow networks")
-    parser.add_argument("--at-once", type=int, default=1, help="trainings that share the device")
+    parser.add_argument("--at-once", type=int, default=1, help="trainings, or tables, that share the device")
     parser.add_argument("--clips", type=int, help="clips per training step, instead of those of the configs")
     parser.add_argument("--samples", type=int, help="targets that every training sees, instead of equal times")
     parser.add_argument("--only-train", action="store_true", help="no tables yet")
@@ -60,9 +61,8 @@ def main() -> int:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     ends = None if options.piece is None else time.monotonic() + 60 * options.piece
-    steps = [(trainings(options), options.at_once), ([] if options.only_train else tables(options), 1)]
-    for commands, at_once in steps:
-        with ThreadPoolExecutor(at_once) as pool:
+    for commands in (trainings(options), [] if options.only_train else tables(options)):
+        with ThreadPoolExecutor(options.at_once) as pool:
             if not all(list(pool.map(lambda command: finished(command, ends), commands))):
                 return UNFINISHED
     return 0
@@ -128,14 +128,16 @@ def table(options: argparse.Namespace, name: str, words: list[str]) -> Command:
     """The command that writes a table as JSON and as Markdown; the latter comes last."""
     files = options.out / f"{name}.json", options.out / f"{name}.md"
     written = ["--json", str(files[0]), "--markdown", str(files[1]), "--overwrite"]
-    return Command(["evaluate", str(options.data), "--device", options.device, *words, *written], files[1])
+    threads = max(1, usable_cores() // options.at_once)
+    shared = ["--device", options.device, "--threads", str(threads)]
+    return Command(["evaluate", str(options.data), *shared, *words, *written], files[1])
 
 
 def finished(command: Command, ends: float | None) -> bool:
     """Run a command that is not complete yet; False if the time of this call is over before it is."""
     if command.done.exists():
         return True
-    print("lipsmith", *command.words, flush=True)
+    print(f"lipsmith {' '.join(command.words)}\n", end="", flush=True)  # one write, whatever runs beside it
     left = None if ends is None else ends - time.monotonic()
     if left is not None and left <= 0:
         return False
