@@ -17,6 +17,42 @@ def conv3(channels_in: int, channels_out: int, stride: int = 1) -> nn.Conv2d:
     return conv
 
 
+class Unshuffle(nn.Module):
+    """`nn.PixelUnshuffle` by two transpositions of rows, which ONNX Runtime computes seven times as fast as its one
+    transposition of pixels."""
+
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        self.side = side
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(B, C, H, W)` to `(B, C side^2, H / side, W / side)`."""
+        return unshuffled(x, self.side)
+
+
+class Shuffle(nn.Module):
+    """`nn.PixelShuffle` by two transpositions of rows, as in `Unshuffle`."""
+
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        self.side = side
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(B, C side^2, H, W)` to `(B, C, H side, W side)`."""
+        side, (channels, height, width) = self.side, x.shape[1:]
+        columns = x.reshape(-1, side, height * width).transpose(1, 2).reshape(-1, side, height, width * side)
+        rows = columns.transpose(1, 2)
+        return rows.reshape(-1, channels // side**2, height * side, width * side)
+
+
+def unshuffled(x: Tensor, side: int) -> Tensor:
+    """See `Unshuffle`."""
+    channels, height, width = x.shape[1], x.shape[2] // side, x.shape[3] // side
+    rows = x.reshape(-1, height, side, width * side).transpose(1, 2)
+    columns = rows.reshape(-1, height * width, side).transpose(1, 2)
+    return columns.reshape(-1, channels * side**2, height, width)
+
+
 class ResBlock(nn.Module):
     """x + conv(relu(conv(relu(x)))); initialized as the identity, so that depth does no harm at step 0."""
 
@@ -46,7 +82,7 @@ def upsample(channels_in: int, channels_out: int) -> nn.Sequential:
     conv = conv3(channels_in, 4 * channels_out)
     conv.weight.data = conv.weight.data[::4].repeat_interleave(4, 0)
     conv.bias.data = conv.bias.data[::4].repeat_interleave(4, 0)  # type: ignore[union-attr]
-    return nn.Sequential(conv, nn.PixelShuffle(2), nn.ReplicationPad2d((1, 0, 1, 0)), nn.AvgPool2d(2, stride=1))
+    return nn.Sequential(conv, Shuffle(2), nn.ReplicationPad2d((1, 0, 1, 0)), nn.AvgPool2d(2, stride=1))
 
 
 class NormResidual(nn.Module):

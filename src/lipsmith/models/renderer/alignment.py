@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lipsmith.face.crop import mouth_box
-from lipsmith.models.blocks import conv3, res_blocks
+from lipsmith.models.blocks import conv3, res_blocks, unshuffled
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.context import Context, NoContext
 from lipsmith.models.renderer.flow import LandmarkFlow, StillFlow, enlarge, is_exporting, positions, region_grid, warp
@@ -189,7 +189,7 @@ class FlowAlignment(Alignment):
         compared = self._compared([*(view[:, :-3] for view in views), *cues, prior])
         fused = self.fuse(each(self.from_target(request.target), count) + compared)
         fused = self.context(fused, count)
-        scale, shift = self.sketch_modulator(F.pixel_unshuffle(request.sketches, 4))
+        scale, shift = self.sketch_modulator(unshuffled(request.sketches, 4))
         residual = self.head(self.modulate(fused, (each(scale, count), each(shift, count)))).to(request.points.dtype)
         share = torch.sigmoid(residual[:, 3:] + prior)
         flow = torch.lerp(moving, standing, share) + RESIDUAL_UNIT * residual[:, :2]

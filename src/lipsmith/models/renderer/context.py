@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from lipsmith.models.blocks import conv3, res_blocks
+from lipsmith.models.renderer.flow import interpolate
 
 
 class Context(nn.Module):
@@ -32,8 +32,8 @@ class Context(nn.Module):
         active = torch.relu(x)
         mean = rearrange(active, "(b k) c h w -> b k c h w", k=count).mean(1)
         half = self.own(active) + repeat(self.shared(mean), "b c h w -> (b k) c h w", k=count)
-        seen = self.out(self.near(half + _enlarged(self.far(half), half)))
-        return x + _enlarged(seen, x)
+        seen = self.out(self.near(half + interpolate(self.far(half), half.shape[2:])))
+        return x + interpolate(seen, x.shape[2:])
 
 
 class NoContext(nn.Module):
@@ -42,7 +42,3 @@ class NoContext(nn.Module):
     def forward(self, x: Tensor, count: int) -> Tensor:
         """Features `(b k, c, h, w)` unchanged."""
         return x
-
-
-def _enlarged(x: Tensor, like: Tensor) -> Tensor:
-    return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)

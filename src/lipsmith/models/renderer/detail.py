@@ -9,6 +9,8 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lipsmith.models.renderer.flow import enlarge
+
 CELL: Final = 4
 """Side of a cell in pixels: shares have a quarter of the resolution."""
 _BROAD: Final = 8
@@ -45,8 +47,7 @@ class DetailShare(nn.Module):
 
     def _detail(self, pictures: Tensor) -> Tensor:
         """Pictures `(n, 3, H, W)` minus their low-frequency light."""
-        light = F.avg_pool2d(pictures, self.broad)
-        return pictures - F.interpolate(light, scale_factor=float(self.broad), mode="bilinear", align_corners=False)
+        return pictures - enlarge(F.avg_pool2d(pictures, self.broad), self.broad)
 
 
 def _cell_means(pictures: Tensor) -> Tensor:

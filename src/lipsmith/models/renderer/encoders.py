@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lipsmith.models.blocks import conv3, res_blocks
+from lipsmith.models.blocks import Unshuffle, conv3, res_blocks
 from lipsmith.models.renderer.config import RendererConfig
 
 
@@ -14,9 +14,7 @@ class ReferenceEncoder(nn.Module):
 
     def __init__(self, config: RendererConfig) -> None:
         super().__init__()
-        self.fine = nn.Sequential(
-            nn.PixelUnshuffle(2), conv3(16, config.fine), nn.ReLU(), conv3(config.fine, config.fine)
-        )
+        self.fine = nn.Sequential(Unshuffle(2), conv3(16, config.fine), nn.ReLU(), conv3(config.fine, config.fine))
         self.coarse = nn.Sequential(
             nn.ReLU(), conv3(config.fine, config.coarse, 2), res_blocks(config.coarse, config.blocks)
         )
@@ -32,7 +30,7 @@ class TargetEncoder(nn.Module):
 
     def __init__(self, config: RendererConfig) -> None:
         super().__init__()
-        self.fine = nn.Sequential(nn.PixelUnshuffle(2), conv3(4 * (3 + config.sketches), config.fine))
+        self.fine = nn.Sequential(Unshuffle(2), conv3(4 * (3 + config.sketches), config.fine))
         self.coarse = nn.Sequential(
             nn.ReLU(), conv3(config.fine, config.coarse, 2), res_blocks(config.coarse, config.blocks)
         )

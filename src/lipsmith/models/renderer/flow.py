@@ -6,7 +6,7 @@ position p is sampled at 2p - 1 and zero flow is exactly the identity.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
@@ -120,7 +120,22 @@ def unrounded(run: Callable[[Tensor, Tensor], T], points: Tensor, reference_poin
 
 def enlarge(x: Tensor, factor: int) -> Tensor:
     """Maps `(n, c, h, w)` at `factor` times the resolution, bilinear."""
-    return F.interpolate(x, scale_factor=float(factor), mode="bilinear", align_corners=False)
+    return interpolate(x, [factor * cells for cells in x.shape[2:]])
+
+
+def interpolate(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Maps `(n, c, h, w)` at the larger `size` (H, W), bilinear."""
+    if is_exporting():
+        rows, columns = (_weights(cells, wanted) for cells, wanted in zip(x.shape[2:], size, strict=True))
+        return rows @ x @ columns.T
+    return F.interpolate(x, size=list(size), mode="bilinear", align_corners=False)
+
+
+def _weights(cells: int, wanted: int) -> Tensor:
+    """The matrix `(wanted, cells)` of `interpolate` along one axis. ONNX Runtime takes two to seven times as long
+    without it; in training, its products would be rounded."""
+    places = ((torch.arange(wanted) + 0.5) * cells / wanted - 0.5).clamp(0, cells - 1)
+    return (1 - (places[:, None] - torch.arange(cells)).abs()).clamp_min(0)
 
 
 def is_exporting() -> bool:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lipsmith.models.blocks import conv3, res_blocks, upsample
+from lipsmith.models.blocks import conv3, res_blocks, unshuffled, upsample
 from lipsmith.models.renderer.alignment import RESIDUAL_UNIT, Alignment, Flows, Guesses, Request, each
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.flow import enlarge
@@ -35,8 +35,8 @@ class LearnedAlignment(Alignment):
         """As Alignment, from sketches and features alone."""
         count = request.reference_points.shape[1]
         fused = self.fuse(torch.cat([each(request.target, count), views[0][:, :-3]], 1))
-        x = self.guided4(fused, each(F.pixel_unshuffle(request.sketches, 4), count))
-        x = self.guided2(self.up(x), each(F.pixel_unshuffle(request.sketches, 2), count))
+        x = self.guided4(fused, each(unshuffled(request.sketches, 4), count))
+        x = self.guided2(self.up(x), each(unshuffled(request.sketches, 2), count))
         found = self.head(x).to(request.points.dtype)
         half, weight = RESIDUAL_UNIT * found[:, :2], torch.sigmoid(found[:, 2:]) + 1e-3
         return Flows(F.avg_pool2d(half, 2), same_for_both(enlarge(half, 2), half), weight)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lipsmith.models.renderer.config import RendererConfig
+from lipsmith.models.renderer.flow import enlarge
 
 CELL: Final = 4  # pixels
 STRENGTH: Final = 0.9
@@ -42,5 +43,5 @@ class LightMatch(nn.Module):
         light."""
         edge = (..., slice(self.context - CELL, self.context), slice(None))
         difference = F.avg_pool2d(known[edge] + 0.5 - aligned[edge], CELL) @ self.columns
-        field = F.interpolate(self.falloff * difference, scale_factor=float(CELL), mode="bilinear", align_corners=False)
+        field = enlarge(self.falloff * difference, CELL)
         return aligned + field

@@ -6,7 +6,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from lipsmith.models.blocks import conv3, res_blocks
+from lipsmith.models.blocks import Unshuffle, conv3, res_blocks
 from lipsmith.models.renderer.config import RendererConfig
 
 
@@ -17,7 +17,7 @@ class LipEncoder(nn.Module):
         super().__init__()
         self.top = config.top
         self.body = nn.Sequential(
-            nn.PixelUnshuffle(4), conv3(64, config.coarse), res_blocks(config.coarse, config.blocks), nn.ReLU()
+            Unshuffle(4), conv3(64, config.coarse), res_blocks(config.coarse, config.blocks), nn.ReLU()
         )
 
     def forward(self, image: Tensor, sketch: Tensor) -> Tensor:

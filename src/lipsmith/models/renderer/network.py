@@ -10,7 +10,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from lipsmith.models.blocks import conv3, res_blocks
+from lipsmith.models.blocks import Unshuffle, conv3, res_blocks
 from lipsmith.models.renderer.alignment import (
     Aligned,
     Alignment,
@@ -78,7 +78,7 @@ class Renderer(nn.Module):
         self.alignment = ALIGNMENTS[config.alignment](config)
         self.light = LightMatch(config)
         self.masked_encoder = nn.Sequential(
-            nn.PixelUnshuffle(4),
+            Unshuffle(4),
             conv3(16 * (3 + config.sketches), config.coarse),
             res_blocks(config.coarse, config.blocks),
         )
