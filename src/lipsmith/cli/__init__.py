@@ -6,6 +6,7 @@ it runs.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -116,6 +117,8 @@ def split_verb(words: Sequence[str]) -> tuple[str, list[str]]:
 
 def load_verb(verb: str) -> Verb:
     """The module of a verb."""
+    # numpy's threads wait busily for another product, on cores that a dub needs. Read when numpy is first imported.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     module: Verb = import_module(f"lipsmith.cli.{verb.replace(' ', '_')}")
     return module
 

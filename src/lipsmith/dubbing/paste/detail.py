@@ -82,7 +82,7 @@ class Region:
     side: int
     """Side S of the crop, pixels."""
 
-    @property
+    @cached_property
     def scale(self) -> float:
         """Pixels of the crop per pixel of the frame."""
         return float(np.hypot(*self.to_crop[:, 0]))
