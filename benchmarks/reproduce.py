@@ -137,7 +137,8 @@ def finished(command: Command, ends: float | None) -> bool:
     """Run a command that is not complete yet; False if the time of this call is over before it is."""
     if command.done.exists():
         return True
-    print(f"lipsmith {' '.join(command.words)}\n", end="", flush=True)  # one write, whatever runs beside it
+    # In one write: the lines of several threads would mix.
+    print(f"lipsmith {' '.join(command.words)}\n", end="", flush=True)
     left = None if ends is None else ends - time.monotonic()
     if left is not None and left <= 0:
         return False

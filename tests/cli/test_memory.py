@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -38,6 +39,18 @@ def test_threads_share_one_arena() -> None:
 
     assert arenas("own") > 1
     assert arenas("shared") == 1
+
+
+def test_numpy_is_imported_with_one_thread() -> None:
+    """The setting is read when numpy is imported, which must not happen before."""
+    program = "import sys, lipsmith.cli as cli; early = 'numpy' in sys.modules; cli.load_verb('dub'); import os\n"
+    done = subprocess.run(
+        [sys.executable, "-c", program + "print(early, os.environ['OPENBLAS_NUM_THREADS'], 'numpy' in sys.modules)"],
+        capture_output=True,
+        text=True,
+        env={name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"},
+    )
+    assert done.stdout == "False 1 True\n", done.stderr
 
 
 def test_opencv_gets_one_thread_in_a_dub() -> None:

@@ -117,7 +117,7 @@ def split_verb(words: Sequence[str]) -> tuple[str, list[str]]:
 
 def load_verb(verb: str) -> Verb:
     """The module of a verb."""
-    # numpy's threads wait busily for another product, on cores that a dub needs. Read when numpy is first imported.
+    # numpy reads it when it is imported. Its threads would wait busily for another product, on cores that others need.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     module: Verb = import_module(f"lipsmith.cli.{verb.replace(' ', '_')}")
     return module

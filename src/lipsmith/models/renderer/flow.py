@@ -126,14 +126,17 @@ def enlarge(x: Tensor, factor: int) -> Tensor:
 def interpolate(x: Tensor, size: Sequence[int]) -> Tensor:
     """Maps `(n, c, h, w)` at the larger `size` (H, W), bilinear."""
     if is_exporting():
-        rows, columns = (_weights(cells, wanted) for cells, wanted in zip(x.shape[2:], size, strict=True))
+        rows, columns = (_interpolation_matrix(cells, wanted) for cells, wanted in zip(x.shape[2:], size, strict=True))
         return rows @ x @ columns.T
     return F.interpolate(x, size=list(size), mode="bilinear", align_corners=False)
 
 
-def _weights(cells: int, wanted: int) -> Tensor:
-    """The matrix `(wanted, cells)` of `interpolate` along one axis. ONNX Runtime takes two to seven times as long
-    without it; in training, its products would be rounded."""
+def _interpolation_matrix(cells: int, wanted: int) -> Tensor:
+    """The matrix `(wanted, cells)` of `interpolate` along one axis.
+
+    ONNX Runtime takes two to seven times as long for its own interpolation; in training, half precision would round
+    the products.
+    """
     places = ((torch.arange(wanted) + 0.5) * cells / wanted - 0.5).clamp(0, cells - 1)
     return (1 - (places[:, None] - torch.arange(cells)).abs()).clamp_min(0)
 
