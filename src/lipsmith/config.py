@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from lipsmith.errors import LipsmithError, UsageError
 
 T = TypeVar("T")
-Kind = Literal["landmarks", "renderer", "sync"]
+Kind = Literal["landmarks", "lips", "renderer", "sync"]
 """Folders of packaged configs, by the network that they train."""
 
 

@@ -32,6 +32,7 @@ VERBS = {
     "train landmarks": "train the landmark generator: speech to lip and jaw landmarks",
     "train renderer": "train the renderer: landmarks and references to pictures",
     "train sync": "train the lip-sync judge",
+    "train lips": "train the lip detector that the renderer's loss uses",
     "evaluate": "evaluate a model and the baselines on prepared clips",
     "evaluate landmarks": "evaluate the landmark generator alone",
     "score": "compare the videos of any system with the real ones",

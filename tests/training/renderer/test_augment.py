@@ -24,6 +24,7 @@ def marked(points: Tensor) -> Pictures:
         images=0.8 * spot[..., None, :, :].expand(*points.shape[:2], 3, SIZE, SIZE),
         sketches=spot[..., None, :, :],
         points=points[..., None, :].expand(*points.shape[:2], 131, 2),
+        shown=points[..., None, :].expand(*points.shape[:2], 131, 2) + 0.1,
         still=points[..., None, :].expand(*points.shape[:2], 2, 2),
     )
 
@@ -44,6 +45,8 @@ def test_points_move_as_pixels_do(seed: int) -> None:
         where = torch.stack([brightest % SIZE, brightest // SIZE], -1) / SIZE + 0.5 / SIZE
         torch.testing.assert_close(where, group.points[..., 0, :], atol=2 / SIZE, rtol=0)
         assert (group.points[..., 0, :] - places).abs().max() > 0.01
+        apart = (group.shown - group.points)[..., 0, :].norm(dim=-1)  # scaled by up to an eighth
+        torch.testing.assert_close(apart, torch.full_like(apart, 0.1 * 2**0.5), atol=0.025, rtol=0)
 
 
 def test_most_clips_keep_their_pixels_except_for_mirroring() -> None:

@@ -65,6 +65,16 @@ def test_the_adversary_starts_late_and_is_annealed(data: Path, tmp_path: Path) -
     assert theirs == ours < 0.2 * SMALL.learning_rate
 
 
+def test_lips_are_compared_where_a_detector_finds_them(data: Path, tmp_path: Path) -> None:
+    weights = replace(SMALL.weights, lips=1.0, gaps=2.0)
+    best = trained(replace(SMALL, weights=weights, gan_from=2.0), data, tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert all({"train/lips", "train/gaps"} <= row.keys() for row in rows if "train/pixel" in row)
+    assert best["score"] == pytest.approx(
+        best["face_psnr"] - 2 * abs(1 - best["sharpness"]) - best["lips"] - best["gaps"], abs=1e-3
+    )
+
+
 def test_extra_weights_of_a_start_are_ignored(data: Path, tmp_path: Path) -> None:
     model = SMALL.model.without(["lips"])
     config = replace(SMALL, model=model, steps=1, learning_rate=0.0)

@@ -1,4 +1,4 @@
-"""The renderer's loss: the paper's five terms and two pixel terms, as a dict of named functions (section 3.3)."""
+"""The renderer's loss: the paper's five terms (section 3.3), two of pixels and two of lips, as named functions."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from lipsmith.face.landmarks import INNER_LIP, JAW, OUTER_LIP, ranks
 from lipsmith.models.vgg import VGG
 from lipsmith.training.losses.adversarial import Adversary
+from lipsmith.training.losses.lips import gap_error, lip_error
 from lipsmith.training.losses.perceptual import perceptual_loss, style_loss
 
 MOUTH_WEIGHT: Final = 3.0
@@ -97,6 +98,8 @@ class Comparison:
     """(B, 1, H, S) in [0, 1]: region in which VGG and the adversary get the picture; elsewhere they get the truth, as
     in a dub."""
     vgg: VGG | None
+    lips: tuple[Tensor, Tensor] | None = None
+    """(B, 40, 2) each, crop units: the lips that a detector found in the image, and those that it should find."""
     perceptual_share: float = 1.0
     """Share of the B pictures that VGG processes, evenly spread over the clips."""
     shift: tuple[int, int] = (0, 0)
@@ -146,6 +149,8 @@ TERMS: Final[dict[str, Callable[[Comparison], Tensor]]] = {
     "warped": lambda c: perceptual_loss(c.of_aligned, c.of_truth),
     "content": lambda c: perceptual_loss(c.of_image, c.of_truth),
     "style": lambda c: style_loss(c.of_image, c.of_truth),
+    "lips": lambda c: 100 * lip_error(*c.lips) if c.lips else c.image.new_zeros(()),
+    "gaps": lambda c: 100 * gap_error(*c.lips) if c.lips else c.image.new_zeros(()),
 }
 
 

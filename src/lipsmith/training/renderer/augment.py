@@ -70,11 +70,12 @@ def _moved(pictures: Pictures, similarity: Similarity, mirrored: Tensor) -> Pict
     sampled = F.grid_sample(stacked, grid, padding_mode="border", align_corners=False)
     sampled = rearrange(sampled, "(b n) c h w -> b n c h w", n=count)
     inverse = torch.linalg.inv(similarity.matrix).transpose(-1, -2)
-    points, still = (
-        0.5 + (x - 0.5 - similarity.shift[..., None, :]) @ inverse for x in (pictures.points, pictures.still)
+    points, shown, still = (
+        0.5 + (x - 0.5 - similarity.shift[..., None, :]) @ inverse
+        for x in (pictures.points, pictures.shown, pictures.still)
     )
-    swapped = torch.where(mirrored[:, None, None, None], points[..., MIRROR, :], points)
-    return Pictures(sampled[:, :, :channels], sampled[:, :, channels:], swapped, still)
+    points, shown = (torch.where(mirrored[:, None, None, None], x[..., MIRROR, :], x) for x in (points, shown))
+    return Pictures(sampled[:, :, :channels], sampled[:, :, channels:], points, shown, still)
 
 
 def _light(generator: torch.Generator, device: torch.device, *shape: int) -> Tensor:

@@ -31,6 +31,10 @@ class LossWeights:
     """L_g."""
     matching: float = 2.5
     """L_f."""
+    lips: float = 0.0
+    """Error of the lips that `detector` finds in the image, percent of the crop (paper: none)."""
+    gaps: float = 0.0
+    """Error of the gaps between these lips, percent of the crop (paper: none)."""
 
 
 class Sizes(Protocol):
@@ -108,6 +112,8 @@ class AlignedTraining(PictureTraining):
     """Share of the run after which the adversary is added; 1 or more for never."""
     discriminator_channels: int = 32
     """Channels of the discriminator's first layer."""
+    detector: str = "lips"
+    """The lip detector: a name or folder."""
 
     @property
     def has_adversary(self) -> bool:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lipsmith.models.lip_detector import LipDetector
 from lipsmith.models.vgg import VGG
 from lipsmith.training.losses.renderer import TERMS, Comparison
 from lipsmith.training.renderer.batch import compare, render_batch
@@ -23,6 +24,7 @@ def measure(
     identities: Sequence[str],
     top: int,
     vgg: VGG | None,
+    detector: LipDetector | None = None,
     perceptual_share: float = 1.0,
 ) -> dict[str, float]:
     """PSNR of image and of aligned references, distance of the image to the truth in VGG features, and `score`.
@@ -30,12 +32,13 @@ def measure(
     `psnr` is over whole crops; `face_psnr` and `sharpness` (the image's detail divided by the truth's) are over the
     generated part of the face. Means are over frames, then clips, then identities. `score` combines fidelity and
     sharpness: PSNR of the face, minus 8 times the VGG distance if VGG is available, minus 2 dB if all detail is
-    missing. `top`: the first row that the network computes.
+    missing, minus the errors `lips` and `gaps` in percent of the crop if there is a lip detector. `top`: the first row
+    that the network computes.
     """
     rows: dict[str, list[dict[str, float]]] = defaultdict(list)
     for batch, identity in zip(batches, identities, strict=True):
         rendered = render_batch(network, batch)
-        comparison = compare(rendered, batch, top, vgg, perceptual_share)
+        comparison = compare(rendered, batch, top, vgg, detector, perceptual_share)
         share = comparison.truth.shape[2] / batch.targets.images.shape[-1]
         row = {
             "psnr": _psnr(comparison.image, comparison.truth, share),
@@ -46,11 +49,13 @@ def measure(
         }
         if vgg is not None:
             row["vgg"] = float(TERMS["content"](comparison))
+        if detector is not None:
+            row |= {name: float(TERMS[name](comparison)) for name in ("lips", "gaps")}
         rows[identity].append(row)
     people = [{name: float(np.mean([row[name] for row in clips])) for name in clips[0]} for clips in rows.values()]
     figures = {name: float(np.mean([person[name] for person in people])) for name in people[0]}
-    score = figures["face_psnr"] - 8 * figures.get("vgg", 0.0) - 2 * abs(1 - figures["sharpness"])
-    return figures | {"score": score}
+    fidelity = figures["face_psnr"] - 8 * figures.get("vgg", 0.0) - 2 * abs(1 - figures["sharpness"])
+    return figures | {"score": fidelity - figures.get("lips", 0.0) - figures.get("gaps", 0.0)}
 
 
 def picture(network: nn.Module, batches: Sequence[Batch], sizes: Sizes) -> Tensor:

@@ -13,9 +13,11 @@ from torch.optim import Optimizer
 from lipsmith.data.clips import read_manifest
 from lipsmith.errors import InputError
 from lipsmith.evaluation.protocols import MIN_STRICT_SECONDS
+from lipsmith.models.lip_detector import LipDetector
 from lipsmith.models.renderer.discriminator import MultiScaleDiscriminator
 from lipsmith.models.vgg import VGG, find_vgg, load_vgg
 from lipsmith.training.device import mixed_precision
+from lipsmith.training.lips.task import load_lip_detector
 from lipsmith.training.losses.adversarial import Adversary
 from lipsmith.training.losses.renderer import TERMS, renderer_terms
 from lipsmith.training.renderer.augment import augment
@@ -27,6 +29,7 @@ from lipsmith.training.task import Task
 
 M = TypeVar("M", bound=nn.Module)
 PERCEPTUAL: Final = frozenset({"warped", "content", "style"})
+LIPS: Final = frozenset({"lips", "gaps"})
 
 
 class PictureTask(Task[Batch]):
@@ -38,6 +41,7 @@ class PictureTask(Task[Batch]):
     name = "renderer"
     footage_class: ClassVar[type[Footage]] = Footage
     vgg: VGG | None = None
+    detector: LipDetector | None = None
 
     def __init__(self, config: PictureTraining) -> None:
         self.config: PictureTraining = config
@@ -82,7 +86,8 @@ class PictureTask(Task[Batch]):
         batches = [batch for _, batch in self.trials[:trials]]
         identities = [record.identity for record, _ in self.trials[:trials]]
         with self.precision:
-            return measure(averaged, batches, identities, self.config.model.top, self.vgg, self.config.perceptual_share)
+            judges = self.vgg, self.detector, self.config.perceptual_share
+            return measure(averaged, batches, identities, self.config.model.top, *judges)
 
     def picture(self, averaged: nn.Module) -> Tensor | None:
         """A row for every fourth clip of `val`."""
@@ -111,7 +116,7 @@ class AlignedTask(PictureTask):
         with self.precision:
             rendered = render_batch(network, batch)
         shift = _window_shift(config.model)
-        comparison = compare(rendered, batch, config.model.top, self.vgg, config.perceptual_share, shift)
+        comparison = compare(rendered, batch, config.model.top, self.vgg, self.detector, config.perceptual_share, shift)
         joined = adversary if done >= config.gan_from else None
         with self.precision:
             faces = comparison.generated_face, comparison.true_face
@@ -124,9 +129,11 @@ class AlignedTask(PictureTask):
         return [name for name in TERMS if self.weights[name] > 0 and (seeing or name not in PERCEPTUAL)]
 
     def load_judges(self, device: torch.device) -> None:
-        """Load VGG for the perceptual terms, if they are enabled."""
+        """Load VGG for the perceptual terms and the lip detector for those of lips, if they are enabled."""
         if any(self.weights[name] > 0 for name in PERCEPTUAL):
             self.vgg = channels_last(load_vgg(*find_vgg()), device)
+        if any(self.weights[name] > 0 for name in LIPS):
+            self.detector = channels_last(load_lip_detector(self.config.detector), device)
 
 
 def _window_shift(config: Sizes) -> tuple[int, int]:

@@ -42,7 +42,9 @@ class Pictures:
     sketches: Tensor
     """(..., n, S, S) float in [0, 1]."""
     points: Tensor
-    """(..., 131, 2) crop units."""
+    """(..., 131, 2) crop units, as the network gets them: perhaps with perturbed lips and jaw."""
+    shown: Tensor
+    """(..., 131, 2) crop units, as the images show them."""
     still: Tensor
     """(..., 2, 2) crop units: two fixed background points."""
 
@@ -110,6 +112,7 @@ class Footage:
             images=rearrange(self.images[frames], "... h w c -> ... c h w").float() / 255,
             sketches=self.sketches[around, which].float() / 255,
             points=self.points[frames, variant],
+            shown=self.points[frames, TRUE],
             still=self.still[frames],
         )
 

@@ -1,0 +1,111 @@
+"""The training task of the lip detector: lip points of the face mesh, from crops of people speaking."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from lipsmith.config import build
+from lipsmith.errors import WeightsError
+from lipsmith.files import write_whole
+from lipsmith.inference.model_folder import find_model, write_config
+from lipsmith.inference.stages import WEIGHTS, halved
+from lipsmith.models.lip_detector import LipDetector, LipDetectorConfig
+from lipsmith.training.checkpoint import write_tensors
+from lipsmith.training.device import mixed_precision
+from lipsmith.training.lips.config import LipsTraining
+from lipsmith.training.lips.sampler import MouthFootage, Mouths
+from lipsmith.training.losses.adversarial import Adversary
+from lipsmith.training.losses.lips import gap_error, lip_error, lip_gaps
+from lipsmith.training.task import Task
+
+KIND: Final = "lips"
+_CROP: Final = 128
+"""Pixels of the crop to which the figures refer."""
+_AT_ONCE: Final = 256
+
+
+class LipsTask(Task[Mouths]):
+    """Trains `LipDetector`; a run also writes the model folder `lips`, which the renderer's training reads."""
+
+    name = KIND
+
+    def __init__(self, config: LipsTraining) -> None:
+        self.config: LipsTraining = config
+        self.samples = config.batch
+        self.weights = {"points": 1.0, "gaps": config.gap_weight}
+
+    def load(self, data: Path, device: torch.device) -> str:
+        """Load the crops of both splits. Raises InputError if one is empty."""
+        self.footage = MouthFootage(data, "train", device)
+        self.held_out = MouthFootage(data, "val", device)
+        self.precision = mixed_precision(device)
+        people = len({record.identity for record in self.footage.records})
+        return f"{len(self.footage.crops)} frames of {people} people, {len(self.held_out.records)} clips to validate on"
+
+    def build(self) -> LipDetector:
+        """The network."""
+        return LipDetector(self.config.model)
+
+    def identity(self) -> dict[str, Any]:
+        """The architecture."""
+        return {"model": asdict(self.config.model)}
+
+    def prepare(self, module: nn.Module, device: torch.device) -> nn.Module:
+        """Use the memory layout that convolutions run fastest in."""
+        ready: nn.Module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return ready
+
+    def batch(self, random: torch.Generator) -> Mouths:
+        """Augmented windows."""
+        return self.footage.draw(self.config.batch, self.config.model.size, random)
+
+    def losses(self, network: nn.Module, batch: Mouths, done: float, adversary: Adversary | None) -> dict[str, Tensor]:
+        """The errors of points and gaps, pixels of 128."""
+        with self.precision:
+            found = network(batch.windows)
+        errors = {"points": lip_error(found, batch.points), "gaps": gap_error(found, batch.points)}
+        return {name: _CROP * error for name, error in errors.items()}
+
+    def validate(self, averaged: nn.Module, trials: int | None = None) -> dict[str, float]:
+        """Errors in pixels of 128 on unseen people, r and slope of the middle gap; `score` is minus both errors."""
+        averaged.eval()
+        frames = torch.arange(0, len(self.held_out.crops), 4, device=self.held_out.crops.device)[: trials and 64]
+        with self.precision:
+            parts = [self._found(averaged, part) for part in frames.split(_AT_ONCE)]  # type: ignore[no-untyped-call]
+        found, true = (_CROP * torch.cat(part) for part in zip(*parts, strict=True))
+        points, gaps = float(lip_error(found, true)), float(gap_error(found, true))
+        opening, asked = (lip_gaps(lips)[:, 4].double().cpu().numpy() for lips in (found, true))
+        slope, r = np.polyfit(asked, opening, 1)[0], np.corrcoef(asked, opening)[0, 1]
+        return {"points": points, "gaps": gaps, "slope": float(slope), "r": float(r), "score": -points - gaps}
+
+    def _found(self, network: nn.Module, frames: Tensor) -> tuple[Tensor, Tensor]:
+        mouths = self.held_out.mouths(frames, self.config.model.size)
+        return network(mouths.windows), mouths.points
+
+    def save(self, folder: Path, averaged: nn.Module, card: Mapping[str, Any]) -> None:
+        """Also save a model folder, with kernels and matrices in half precision."""
+        super().save(folder, averaged, card)
+        target = folder / self.name
+        target.mkdir(parents=True, exist_ok=True)
+        with write_whole(target / WEIGHTS) as beside:
+            write_tensors(beside, halved(averaged.state_dict()))
+        write_config(target, {"kind": KIND, "architecture": asdict(self.config.model), **card})
+
+
+def load_lip_detector(name: str) -> LipDetector:
+    """The trained network of a model, frozen. Raises WeightsError if there is none, or for another kind of model."""
+    folder = find_model(name)
+    if folder.config.get("kind") != KIND:
+        raise WeightsError(f"{folder.path} is not a lip detector; train one with `lipsmith train lips`")
+    where = f"{folder.path / 'config.json'}: architecture"
+    network = LipDetector(build(LipDetectorConfig, folder.config.get("architecture"), where, WeightsError))
+    network.load_state_dict(load_file(Path(folder.path) / WEIGHTS))
+    return network.eval().requires_grad_(False)

@@ -1,0 +1,28 @@
+"""The error of lips found in a picture: of their points, and of the gaps between upper and lower lip."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from torch import Tensor
+
+from lipsmith.face.landmarks import OUTER_LIP
+
+_INNER: Final = len(OUTER_LIP)
+_UPPER: Final = [_INNER + place for place in range(1, 10)]
+_LOWER: Final = [_INNER + 20 - place for place in range(1, 10)]
+
+
+def lip_error(found: Tensor, asked: Tensor) -> Tensor:
+    """Mean absolute error of coordinates of the outer and inner lip `(B, 40, 2)`, in their unit."""
+    return (found - asked).abs().mean()
+
+
+def gap_error(found: Tensor, asked: Tensor) -> Tensor:
+    """Mean absolute error of the nine vertical gaps between the inner lips, of points as in `lip_error`."""
+    return (lip_gaps(found) - lip_gaps(asked)).abs().mean()
+
+
+def lip_gaps(lips: Tensor) -> Tensor:
+    """How far the lower inner lip lies under the upper, `(B, 9)`, of points `(B, 40, 2)`."""
+    return lips[:, _LOWER, 1] - lips[:, _UPPER, 1]
