@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from strips import strips
 
 from lipsmith import Clip, Dubber
 from lipsmith.dubbing.mouth import MouthTrack, draw_frame
@@ -141,6 +142,7 @@ def main() -> None:
         "render": row(hidden(drawn.filmed), drawn.image, drawn.filmed),
         "paste": row(over, frame, np.asarray(pasted)),
         "portrait": said(dubber),
+        **dict(strips(dubber)),
     }.items():
         cv2.imwrite(str(PICTURES / f"{name}.jpg"), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
 
