@@ -8,15 +8,19 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from landmark_clips import talking_clip
+from lipsmith.adaptation import system as system_module
 from lipsmith.adaptation.system import AdaptedSystem, adapt_to_clips
 from lipsmith.adaptation.task import AdaptationTask
 from lipsmith.cli import main
+from lipsmith.config import load_config
 from lipsmith.data.clips import PreparedClip
 from lipsmith.errors import InputError
+from lipsmith.evaluation.systems import ReconstructionTask
 from lipsmith.inference.model_folder import find_model, write_config
 from lipsmith.inference.stages import WEIGHTS, load_networks
 from lipsmith.inference.torch import TorchBackend
@@ -24,6 +28,7 @@ from lipsmith.models.landmarks.config import LandmarkConfig
 from lipsmith.models.landmarks.generator import build_landmark_generator
 from lipsmith.models.renderer.network import Renderer
 from lipsmith.training.checkpoint import write_tensors
+from lipsmith.training.landmarks.config import LandmarkTraining
 from renderer_clips import SIZE, SMALL, prepared
 
 MOUTH = LandmarkConfig(
@@ -31,6 +36,7 @@ MOUTH = LandmarkConfig(
     points="perceptron", point_channels=(16,), temporal=1,
 )  # fmt: skip
 CONFIG = replace(SMALL, train_only="decoder", gan_from=2.0, steps=2, validate_every=2)
+SPEECH = replace(load_config(LandmarkTraining, "landmarks", "adapt"), model=MOUTH, steps=2, batch=4, validate_every=2)
 
 
 @pytest.fixture(scope="module")
@@ -59,17 +65,21 @@ def test_a_model_is_adapted_to_the_first_half_alone(
     monkeypatch.setattr(AdaptationTask, "validate", lambda *_: {"score": float(next(scores))})  # the last is the best
     clip = talking_clip(0, "anna", "val", frames=200)
     weights: list[list[torch.Tensor]] = [list(load_networks(base)[1].decoder.parameters())]
+    spoken: list[list[torch.Tensor]] = []
     done: list[tuple[int, int]] = []
+    monkeypatch.setattr(system_module, "speaks_itself", lambda *_: True)
     for name, own in (("one", clip), ("other", second_half_changed(clip))):
         data = prepared(tmp_path / name, [own, talking_clip(1, "bert", "val", frames=60)])
-        system = adapt_to_clips(find_model(base), CONFIG, data, "val", "cpu", lambda *at: done.append(at))
+        system = adapt_to_clips(find_model(base), SPEECH, CONFIG, data, "val", "cpu", lambda *at: done.append(at))
         backend = system._models[clip.record.clip]._backend
         assert isinstance(backend, TorchBackend)
         weights.append(list(backend._stages["paint"].renderer.decoder.parameters()))
+        spoken.append(list(backend._stages["landmarks"].parameters()))
     assert done == [(1, 1)] * 2  # the other clip is too short
     start, one, other = weights
     assert not any(map(torch.equal, start, one))
     assert all(map(torch.equal, one, other))
+    assert all(map(torch.equal, *spoken))
 
 
 def test_each_clip_has_its_own_model() -> None:
@@ -77,13 +87,33 @@ def test_each_clip_has_its_own_model() -> None:
         return SimpleNamespace(reconstruct=lambda task: (task.clip, brightness))
 
     system: Any = AdaptedSystem({"a": model(1), "b": model(2)})
-    assert [system.reconstruct(SimpleNamespace(clip=clip)) for clip in "ba"] == [("b", 2), ("a", 1)]
+    tasks = [SimpleNamespace(clip=clip, predicted=False) for clip in "ba"]
+    assert [system.reconstruct(task) for task in tasks] == [("b", 2), ("a", 1)]
+
+
+def test_an_adapted_model_draws_the_lips_that_it_predicts() -> None:
+    points, sound, times = np.zeros((2, 131, 2), np.float32), np.zeros((80, 16), np.float32), np.arange(2) / 25
+
+    def speak(*given: Any) -> Any:  # noqa: ANN401
+        assert all(map(np.array_equal, given[:3], (sound, times, points)))
+        assert len(given[3]) == 3
+        return given[2] + 0.25
+
+    model: Any = SimpleNamespace(speak=speak, reconstruct=lambda task: task.points)
+    task = ReconstructionTask(
+        clip="a", images=np.zeros((5, 8, 8, 3), np.uint8), landmarks=np.zeros((5, 131, 2), np.float32),
+        still=np.zeros((5, 2, 2), np.float32), targets=np.arange(2), upper=np.zeros((2, 8, 8, 3), np.uint8),
+        points=points, predicted=True, mel=np.zeros((2, 80, 16), np.float32), sound=sound, times=times,
+        allowed=np.arange(2, 5), pool=np.arange(2, 5),
+    )  # fmt: skip
+    assert (AdaptedSystem({"a": model}).reconstruct(task) == 0.25).all()
+    assert (AdaptedSystem({"a": model}).reconstruct(replace(task, predicted=False)) == 0).all()
 
 
 def test_clips_that_are_all_short_are_refused(base: Path, tmp_path: Path) -> None:
     data = prepared(tmp_path, [talking_clip(1, "bert", "val", frames=60)])
     with pytest.raises(InputError, match="no clip of val lasts 8 s"):
-        adapt_to_clips(find_model(base), CONFIG, data, "val", "cpu", lambda *_: None)
+        adapt_to_clips(find_model(base), SPEECH, CONFIG, data, "val", "cpu", lambda *_: None)
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,8 @@ def task() -> ReconstructionTask:
         upper=upper,
         points=points,
         mel=np.zeros((8, 80, 16), np.float32),
+        sound=np.zeros((80, 26), np.float32),
+        times=np.arange(8) / 25,
         allowed=frames,
         pool=frames,
         predicted=False,

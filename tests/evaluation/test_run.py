@@ -71,6 +71,8 @@ def task(source: PreparedClip, protocol: str = "strict") -> ReconstructionTask:
         points,
         False,
         mel,
+        source.mel,
+        source.times[asked.targets],
         asked.allowed,
         asked.pool,
     )

@@ -39,7 +39,8 @@ def task() -> ReconstructionTask:
     still = np.tile(np.float32([[0.1, 0.9], [0.9, 0.9]]), (FRAMES, 1, 1))
     return ReconstructionTask(
         clip="a", images=images, landmarks=points, still=still, targets=targets, upper=upper, points=points[targets],
-        predicted=False, mel=random.standard_normal((5, 80, 16)).astype(np.float32), allowed=np.arange(FRAMES),
+        predicted=False, mel=random.standard_normal((5, 80, 16)).astype(np.float32),
+        sound=np.zeros((80, 16), np.float32), times=np.arange(5) / 25, allowed=np.arange(FRAMES),
         pool=np.arange(FRAMES),
     )  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
 from typing import Final
@@ -16,7 +16,7 @@ use `$base`, whose card is below.
 ## Adaptation
 
 - Film: $films; $seconds seconds of the face are used, and the last tenth of each shot was held back.
-- Training: $minutes minutes, $steps steps of the renderer$part. The landmark generator is unchanged.
+- Training: $minutes minutes, $steps steps of the renderer$part. $speech
 - $verdict
 
 | held-back frames | before | after |
@@ -24,7 +24,9 @@ use `$base`, whose card is below.
 $figures
 
 `face psnr` is in dB over the rendered part of the face, `sharpness` relative to the film, `vgg` a distance of features
-(lower is better), and `score` combines the three; the best score decides which weights are written.
+(lower is better), and `score` combines the three; the best score decides which renderer is written. `lip lmd` is the
+distance of lips predicted from the film's own speech, in pixels of a crop of 128, and decides about the landmark
+generator; `opening r` is the correlation of their opening with the true one.
 
 The person shown must consent to the adaptation and to every dub made with it. The model can draw this person's face:
 keep it as private as the film.
@@ -33,6 +35,9 @@ keep it as private as the film.
 
 $card""")
 _SHOWN: Final = ("face_psnr", "psnr", "sharpness", "vgg", "score")
+_SHOWN_OF_MOUTH: Final = ("lip_lmd", "opening_r")
+_LEARNED: Final = "The landmark generator, but for its speech encoder, was trained before, on the speech of the film."
+_UNCHANGED: Final = "The landmark generator is unchanged: the sound is not this person's speech, or there is none."
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,10 @@ class Adaptation:
     """Figures on the held-back frames before the training."""
     after: Mapping[str, float]
     """And of the weights that were written; those of `before` if nothing was better."""
+    mouth_before: Mapping[str, float] = field(default_factory=dict)
+    """Figures of the landmark generator before its training; none if the films teach nothing about speech."""
+    mouth_after: Mapping[str, float] = field(default_factory=dict)
+    """And of the one that was written."""
 
     @property
     def is_better(self) -> bool:
@@ -69,6 +78,7 @@ class Adaptation:
 def adaptation_card(found: Adaptation, name: str, base: str, films: list[Path], part: str | None, card: str) -> str:
     """Markdown; `part`: the part of the renderer that was trained, None for all; `card`: of the model `base`."""
     rows = [(figure, found.before[figure], found.after[figure]) for figure in _SHOWN if figure in found.after]
+    mouth = [(name, found.mouth_before[name], found.mouth_after[name]) for name in _SHOWN_OF_MOUTH if found.mouth_after]
     return _CARD.substitute(
         name=name,
         base=base,
@@ -77,7 +87,10 @@ def adaptation_card(found: Adaptation, name: str, base: str, films: list[Path], 
         minutes=f"{found.minutes:.1f}",
         steps=found.steps,
         part=f" ({part} only)" if part else "",
+        speech=_LEARNED if found.mouth_after else _UNCHANGED,
         verdict=found.verdict,
-        figures="\n".join(f"| {name.replace('_', ' ')} | {left:.4g} | {right:.4g} |" for name, left, right in rows),
+        figures="\n".join(
+            f"| {name.replace('_', ' ')} | {left:.4g} | {right:.4g} |" for name, left, right in rows + mouth
+        ),
         card=card,
     )

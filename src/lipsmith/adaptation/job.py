@@ -4,7 +4,8 @@ Until the model is complete, a hidden folder next to it keeps the work, so that 
 
     key.json    films and model of this work, which cannot be used for any others
     clips/      the prepared face
-    run/        the training run
+    mouth/      the training run of the landmark generator
+    run/        the training run of the renderer
     model/      the model while it is written
     moved       when that is complete
 """
@@ -17,6 +18,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +27,7 @@ import torch
 from lipsmith import __version__
 from lipsmith.adaptation.card import Adaptation, adaptation_card
 from lipsmith.adaptation.footage import prepare_person
+from lipsmith.adaptation.mouth_task import MouthTask, mouth_config, speaks_itself
 from lipsmith.adaptation.task import AdaptationTask, Watch, adaptation_config
 from lipsmith.errors import InputError, UsageError, WeightsError
 from lipsmith.files import (
@@ -40,7 +43,7 @@ from lipsmith.files import (
 from lipsmith.inference.model_folder import ModelFolder, find_model
 from lipsmith.inference.onnx import INT8
 from lipsmith.models.vgg import find_vgg
-from lipsmith.progress import ProgressOf, unwatched
+from lipsmith.progress import Progress, ProgressOf, unwatched
 from lipsmith.release.export import export
 from lipsmith.release.quantize import quantize
 from lipsmith.training.log import LOG
@@ -69,7 +72,8 @@ def adapt(
 ) -> Adaptation:
     """Adapt `model` to the person in `films` and write the complete model folder `out`.
 
-    The main face of each shot is learned, as in a dub. The last tenth of each shot is held back; the written weights
+    The main face of each shot is learned, as in a dub: how it moves with its own speech, unless the film is silent or
+    has another's voice, then how it looks. The last tenth of each shot is held back; the written weights
     are the best on it, which are those of `model` if the training gains nothing. `minutes` is the time of the training,
     which ends earlier if the held-back figures stand still; preparing a film takes less than its length, and
     writing the model a minute or two more. After an interruption, the same call continues. `progress_of` opens the
@@ -89,13 +93,13 @@ def adapt(
     with _kept_work(out, _key(given, base)) as work:
         with progress_of(f"{out.name}: face") as progress:
             clips = prepare_person(given, work / "clips", base.settings.face_size, threads, progress)
+        settings = Settings(work / "clips", work / "run", device, str(model))
+        with progress_of(f"{out.name}: mouth") as progress:
+            mouth = _fit_mouth(base, minutes, replace(settings, out=work / "mouth"), progress)
         with progress_of(f"{out.name}: training") as progress:
-            settings = Settings(work / "clips", work / "run", device, str(model))
             after = fit(AdaptationTask(config, watch), settings, progress or (lambda done, total: None))
-        rows = [json.loads(row) for row in (work / "run" / LOG).read_text(encoding="utf-8").splitlines()]
-        before = {name.removeprefix("val/"): value for name, value in rows[0].items() if name.startswith("val/")}
         seconds = sum(clip.seconds for clip in clips)
-        found = Adaptation(out, seconds, rows[-1]["minutes"], rows[-1]["step"], before, after)
+        found = Adaptation(out, seconds, *_log_of(settings.out), after, *mouth)
         with progress_of(f"{out.name}: writing"):
             card = adaptation_card(found, out.name, base.settings.name, given, config.train_only, _card_of(base))
             _write(found, work, base, card)
@@ -159,10 +163,29 @@ def _begin(folder: Path, key: Mapping[str, Any]) -> None:
     with suppress(OSError, ValueError):
         if json.loads((folder / _KEY).read_text(encoding="utf-8")) == key:
             return
-    for kept in ("clips", "run"):
+    for kept in ("clips", "mouth", "run"):
         shutil.rmtree(folder / kept, ignore_errors=True)
     with write_whole(folder / _KEY) as beside:
         beside.write_text(json.dumps(key), encoding="utf-8")
+
+
+def _fit_mouth(
+    base: ModelFolder, minutes: float, settings: Settings, progress: Progress | None
+) -> tuple[Mapping[str, float], Mapping[str, float]]:
+    """Figures on the held-back frames before and after the training of the landmark generator; none if the films teach
+    nothing about speech."""
+    if "landmarks" not in base.config or not speaks_itself(base, settings.data):
+        _LOG.info("the sound of the films is not this person's speech, or none, so only pictures are learned")
+        return {}, {}
+    after = fit(MouthTask(mouth_config(base, minutes)), settings, progress or (lambda done, total: None))
+    return _log_of(settings.out)[2], after
+
+
+def _log_of(run: Path) -> tuple[float, int, Mapping[str, float]]:
+    """Minutes and steps of a run, and its first figures on the held-back frames."""
+    rows = [json.loads(row) for row in (run / LOG).read_text(encoding="utf-8").splitlines()]
+    before = {name.removeprefix("val/"): value for name, value in rows[0].items() if name.startswith("val/")}
+    return rows[-1]["minutes"], rows[-1]["step"], before
 
 
 def _card_of(base: ModelFolder) -> str:
@@ -177,7 +200,7 @@ def _write(found: Adaptation, work: Path, base: ModelFolder, card: str) -> None:
     shutil.rmtree(model, ignore_errors=True)
     model.mkdir()
     names = {"data": "see above", "hardware": "see above", "license": terms}
-    export(base.path, work / "run", model, found.folder.name, **names)
+    export(work / "mouth" if found.mouth_after else base.path, work / "run", model, found.folder.name, **names)
     (model / "CARD.md").write_text(card, encoding="utf-8")
     try:
         quantize(model, work / "clips", ("train", "train"))

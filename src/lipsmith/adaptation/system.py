@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -10,6 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.adaptation.mouth_task import MouthTask, speaks_itself
 from lipsmith.adaptation.task import AdaptationTask
 from lipsmith.data.clips import read_manifest
 from lipsmith.errors import InputError
@@ -21,6 +23,7 @@ from lipsmith.inference.torch import TorchBackend
 from lipsmith.progress import Progress
 from lipsmith.training.checkpoint import load_initial_weights
 from lipsmith.training.device import make_fabric
+from lipsmith.training.landmarks.config import LandmarkTraining
 from lipsmith.training.loop import Settings, fit
 from lipsmith.training.renderer.config import RendererTraining
 
@@ -38,31 +41,48 @@ class AdaptedSystem:
         self._models = models
 
     def reconstruct(self, task: ReconstructionTask) -> NDArray[np.uint8]:
-        """See `ModelSystem`."""
-        return self._models[task.clip].reconstruct(task)
+        """See `ModelSystem`. Predicted landmarks are those of the adapted model."""
+        model = self._models[task.clip]
+        if task.predicted:
+            points = model.speak(task.sound, task.times, task.points, task.landmarks[task.allowed])
+            task = replace(task, points=points)
+        return model.reconstruct(task)
 
 
 def adapt_to_clips(
-    model: ModelFolder, config: RendererTraining, data: Path, split: str, device: str, progress: Progress
+    model: ModelFolder,
+    mouth: LandmarkTraining,
+    config: RendererTraining,
+    data: Path,
+    split: str,
+    device: str,
+    progress: Progress,
 ) -> AdaptedSystem:
     """Adapt `model` to the first half of every clip of a split that lasts 8 s, one after the other.
 
-    `progress` is called after each clip. Raises InputError if no clip is that long.
+    `mouth` and `config` train the two networks. `progress` is called after each clip. Raises InputError if no clip is
+    that long.
     """
     records = [record for record in read_manifest(data, split) if record.seconds >= SHORTEST]
     if not records:
         raise InputError(f"{data}: no clip of {split} lasts {SHORTEST:g} s; prepare longer footage")
     models = {}
     for number, record in enumerate(records, 1):
-        models[record.clip] = _adapted(model, config, data, record.clip, device)
+        models[record.clip] = _adapted(model, mouth, config, data, record.clip, device)
         progress(number, len(records))
     return AdaptedSystem(models)
 
 
-def _adapted(model: ModelFolder, config: RendererTraining, data: Path, clip: str, device: str) -> ModelSystem:
+def _adapted(
+    model: ModelFolder, mouth: LandmarkTraining, config: RendererTraining, data: Path, clip: str, device: str
+) -> ModelSystem:
     generator, renderer = load_networks(model.path)
     with TemporaryDirectory() as run:
-        fit(AdaptationTask(config, clip=clip, share=_HALF), Settings(data, Path(run), device, str(model.path)))
+        settings = Settings(data, Path(run), device, str(model.path))
+        if speaks_itself(model, data, clip, _HALF):
+            fit(MouthTask(mouth, clip, _HALF), replace(settings, out=Path(run, "mouth")))
+            load_initial_weights(generator, str(Path(run, "mouth")), "landmarks")
+        fit(AdaptationTask(config, clip=clip, share=_HALF), settings)
         load_initial_weights(renderer, run, "renderer")
     place = make_fabric(device).device
     stages = {name: stage.to(place).eval() for name, stage in make_stages(generator, renderer).items()}

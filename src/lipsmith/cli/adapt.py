@@ -1,4 +1,4 @@
-"""Adapt a model to one person: train its renderer for minutes on that person's own film.
+"""Adapt a model to one person: train it for minutes on that person's own film, how the mouth moves and how it looks.
 
 The result is a model folder for `dub --model`, `serve` and `live`, for films of this person. The last tenth of each
 shot is held back to measure the gain; without a gain, the model's own weights are written. After an interruption, the

@@ -200,14 +200,15 @@ def _about(options: Options) -> dict[str, str]:
 
 
 def _adapted(options: Options, model: str, minutes: float) -> System:
+    from lipsmith.adaptation.mouth_task import mouth_config
     from lipsmith.adaptation.system import adapt_to_clips
     from lipsmith.adaptation.task import adaptation_config
     from lipsmith.inference.model_folder import find_model
 
     folder = find_model(model)
     with console.progress("adapting") as progress:
-        config = adaptation_config(folder, minutes)
-        return adapt_to_clips(folder, config, options.data, options.split, options.device, progress)
+        configs = mouth_config(folder, minutes), adaptation_config(folder, minutes)
+        return adapt_to_clips(folder, *configs, options.data, options.split, options.device, progress)
 
 
 def _speaker(systems: list[System]) -> ModelSystem | None:

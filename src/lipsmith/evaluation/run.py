@@ -21,7 +21,7 @@ from lipsmith.evaluation.model_system import ModelSystem, resized
 from lipsmith.evaluation.outputs import Outputs, UnusableFilmError
 from lipsmith.evaluation.protocols import MIN_STRICT_SECONDS, FrameChoice, Protocol, choose_frames, shown_frames
 from lipsmith.evaluation.scoring import RealStretch, Scorer
-from lipsmith.evaluation.systems import REAL, ReconstructionTask, System
+from lipsmith.evaluation.systems import ADAPTED, REAL, ReconstructionTask, System
 from lipsmith.evaluation.totals import Row, intervals, totals
 from lipsmith.face.crop import still_points
 from lipsmith.progress import Progress
@@ -125,7 +125,10 @@ def _rows(
     watch: Watcher | None,
 ) -> list[Row]:
     outputs, speeds = _outputs(systems, task)
-    unasked = {system.name for system in systems if isinstance(system, Outputs)}  # their landmarks are unknown
+    # The landmarks of films are unknown, and an adapted model predicts its own.
+    unasked = {system.name for system in systems if isinstance(system, Outputs)} | (
+        {ADAPTED} if task.predicted else set()
+    )
     rows: list[Row] = []
     for name, row in scorer.score(shown, outputs).items():
         kept = _without_obedience(row) if name in unasked else row
@@ -217,6 +220,8 @@ def _task(
         points=points,
         predicted=plan.predicts,
         mel=mel_windows(mel, times),
+        sound=mel,
+        times=times,
         allowed=chosen.allowed,
         pool=chosen.pool,
     )

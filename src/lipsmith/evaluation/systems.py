@@ -41,6 +41,10 @@ class ReconstructionTask:
     """Whether lips and jaw of `points` come from speech."""
     mel: NDArray[np.float32]
     """(T, 80, 16) the mel window of each target."""
+    sound: NDArray[np.float32]
+    """(80, steps) the mel that those windows are of."""
+    times: NDArray[np.float64]
+    """(T,) seconds of the targets in it."""
     allowed: NDArray[np.intp]
     """(A,) frames allowed as references."""
     pool: NDArray[np.intp]

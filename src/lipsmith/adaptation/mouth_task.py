@@ -1,0 +1,148 @@
+"""The training task of an adaptation's first part: how one person's lips and jaw move with that person's own speech."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lipsmith.adaptation.task import held_back
+from lipsmith.config import build, load_config
+from lipsmith.data.clips import PreparedClip, load_clip, read_manifest
+from lipsmith.errors import InputError, WeightsError
+from lipsmith.evaluation.landmarks import Trial, measure, total
+from lipsmith.evaluation.protocols import FrameChoice
+from lipsmith.face.landmarks import mouth_width, split
+from lipsmith.face.references import choose_landmarks
+from lipsmith.inference.model_folder import ModelFolder, load_backend
+from lipsmith.models.landmarks.config import LandmarkConfig
+from lipsmith.models.landmarks.generator import LandmarkGenerator
+from lipsmith.training.checkpoint import save_weights
+from lipsmith.training.device import mixed_precision
+from lipsmith.training.landmarks.config import LandmarkTraining
+from lipsmith.training.landmarks.sampler import gather_footage
+from lipsmith.training.landmarks.stages import as_backend
+from lipsmith.training.landmarks.task import LandmarkTask
+
+LEAST_R: Final = 0.25
+"""Correlation of true and predicted opening below which the sound is not the person's speech. Unseen people have 0.46
+and more, people with another's speech less than 0.1, silent ones 0."""
+_SHARE_OF_TIME: Final = 0.25
+_FIGURES: Final = ("lip_lmd", "l1_percent", "opening_r", "amplitude")
+
+Chosen = list[tuple[PreparedClip, FrameChoice]]
+
+
+def mouth_config(model: ModelFolder, minutes: float) -> LandmarkTraining:
+    """The packaged config `adapt`, for the sizes of `model`, with a quarter of the minutes at most.
+
+    Raises WeightsError for a model without a landmark generator.
+    """
+    where = f"{model.path / 'config.json'}: landmarks"
+    sizes = build(LandmarkConfig, model.config.get("landmarks"), where, WeightsError)
+    config = load_config(LandmarkTraining, "landmarks", "adapt")
+    return replace(config, model=sizes, minutes=_SHARE_OF_TIME * minutes)
+
+
+def speaks_itself(model: ModelFolder, data: Path, clip: str | None = None, share: float = 1.0) -> bool:
+    """Whether the mouth in the clips moves with their sound, as the landmark generator of `model` hears it.
+
+    A silent film, or one with another's voice, teaches nothing about speech. `clip`, `share`: as of `AdaptationTask`.
+    """
+    stages, settings = load_backend(model, "cpu"), model.settings
+    trials = [_trial(part, choice.allowed, choice) for part, choice in _usable(data, settings.window, clip, share)]
+    if not trials:
+        return False
+    rows = [measure(stages, trial, settings.window, silence=False) for trial in trials]
+    return float(np.average([row["opening_r"] for row in rows], weights=[x.counted.sum() for x in trials])) >= LEAST_R
+
+
+class MouthTask(LandmarkTask):
+    """Trains a landmark generator on the clips of one person and validates it on their ends.
+
+    What is validated and saved is the mean of the start and the trained weights: seconds of speech teach much about a
+    mouth, but also what holds for these seconds alone. `clip`, `share`: as of `AdaptationTask`.
+    """
+
+    def __init__(self, config: LandmarkTraining, clip: str | None = None, share: float = 1.0) -> None:
+        super().__init__(config)
+        self._clip, self._share = clip, share
+        self._start: dict[str, Tensor] = {}
+
+    def load(self, data: Path, device: torch.device) -> str:
+        """Load points and sound of the clips. Raises InputError if all are too short."""
+        window = self.config.model.window
+        usable = _usable(data, window, self._clip, self._share)
+        if not usable:
+            raise InputError(f"{data}: no face stays in view for {2 * window} frames")
+        self.trials = [_trial(clip, choice.targets, choice) for clip, choice in usable]
+        parts = [_beginning(clip, int(choice.allowed[-1]) + 1) for clip, choice in usable]
+        self.footage = gather_footage(parts, window, self.config.augment.shifts, device)
+        self.precision = mixed_precision(device)
+        return f"{len(self.footage.points)} frames, {sum(int(x.counted.sum()) for x in self.trials)} held back"
+
+    def validate(self, averaged: nn.Module, trials: int | None = None) -> dict[str, float]:
+        """Figures of the held-back frames; `score` is minus LipLMD, the figure that needs the fewest frames."""
+        stages, chosen = as_backend(self._mean(averaged)), self.trials[:trials]
+        rows = [measure(stages, trial, self.config.model.window, silence=False) for trial in chosen]
+        figures = total(rows, [trial.record.identity for trial in chosen])
+        return {"score": -figures["lip_lmd"]} | {name: figures[name] for name in _FIGURES if name in figures}
+
+    def save(self, folder: Path, averaged: nn.Module, card: Mapping[str, Any]) -> None:
+        """Write the mean into the run's folder."""
+        save_weights(folder / self.name, self._mean(averaged).state_dict(), card)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The start."""
+        return {"start": self._start}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore a `state_dict`."""
+        self._start = dict(state["start"])
+
+    def _mean(self, averaged: nn.Module) -> LandmarkGenerator:
+        """The start, which is the first that is validated, and these weights in equal parts."""
+        generator = self.exported(averaged)
+        assert isinstance(generator, LandmarkGenerator)
+        mean = deepcopy(generator)
+        own = mean.state_dict()
+        if not self._start:
+            self._start = {name: value.clone() for name, value in own.items()}
+        for name, value in own.items():
+            if value.is_floating_point():
+                value.lerp_(self._start[name].to(value), 0.5)
+        return mean
+
+
+def _usable(data: Path, window: int, clip: str | None, share: float) -> Chosen:
+    """The clips with frames held back, whose other frames fill two windows, and the roles of their frames."""
+    records = [record for record in read_manifest(data) if clip in (None, record.clip)]
+    clips = [load_clip(data, record, images=False) for record in records]
+    chosen = [(clip, choice) for clip in clips if (choice := held_back(clip, share))]
+    return [
+        (clip, choice)
+        for clip, choice in chosen
+        if len(choice.allowed) >= 2 * window and clip.tracked[choice.targets].any()
+    ]
+
+
+def _trial(clip: PreparedClip, frames: NDArray[np.intp], choice: FrameChoice) -> Trial:
+    """Measures these frames of a clip, with references from those allowed."""
+    pose, content = split(clip.landmarks.astype(np.float32))
+    known = clip.landmarks[choice.allowed].astype(np.float32)
+    counted = clip.tracked & np.isin(np.arange(len(clip.times)), frames)
+    references, smile = known[choose_landmarks(known)], known[[mouth_width(known).argmax()]]
+    return Trial(clip.record, clip.mel, clip.times, pose, content, references, counted, True, smile)
+
+
+def _beginning(clip: PreparedClip, end: int) -> PreparedClip:
+    """The first `end` frames of a clip."""
+    frames = {name: getattr(clip, name)[:end] for name in ("landmarks", "transforms", "times", "tracked")}
+    return replace(clip, record=replace(clip.record, frames=end), **frames)
