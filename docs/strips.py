@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -81,15 +81,22 @@ def enlarge(film: Path, path: Path) -> None:
 
 def drawn(result: Result, film: Path, moments: dict[str, float]) -> Image:
     """The strip of a dub: a row for each of `ROWS`, a column for each moment."""
+    return compared(film, dict(zip(ROWS[1:], (without_detail(result), result), strict=True)), moments)
+
+
+def compared(film: Path, dubs: Mapping[str, Result], moments: Mapping[str, float]) -> Image:
+    """A row for the film and for each of its dubs with the same speech, a column for each moment."""
+    result = next(iter(dubs.values()))
     (mouth,) = result.mouths
     numbers = [int(np.argmin(np.abs(result.timeline.times - moment))) for moment in moments.values()]
     sources = [int(result.timeline.index[number]) for number in numbers]
     filmed = {frame.index: np.asarray(frame.image) for frame in read_frames(film) if frame.index in sources}
     rows = [[filmed[source] for source in sources]]
-    for dub in (without_detail(result), result):
+    for dub in dubs.values():
         dubbed = {frame.index: np.asarray(frame.image) for frame in dub.frames() if frame.index in numbers}
         rows.append([dubbed[number] for number in numbers])
-    return labeled([[cut(*cell, mouth) for cell in zip(row, numbers, strict=True)] for row in rows], list(moments))
+    cells = [[cut(*cell, mouth) for cell in zip(row, numbers, strict=True)] for row in rows]
+    return labeled(cells, ["film", *dubs], list(moments))
 
 
 def without_detail(result: Result) -> Result:
@@ -109,12 +116,12 @@ def cut(image: Image, number: int, mouth: MouthTrack) -> Image:
     return np.asarray(cv2.warpAffine(image, matrix, CELL, flags=cv2.INTER_CUBIC), np.uint8)
 
 
-def labeled(cells: list[list[Image]], names: list[str]) -> Image:
-    """The cells of `ROWS` as a table with headings."""
+def labeled(cells: list[list[Image]], rows: list[str], names: list[str]) -> Image:
+    """The cells of these rows as a table with headings."""
     (left, top), (width, height) = MARGIN, (CELL[0] + GAP, CELL[1] + GAP)
     table = np.full((top + len(cells) * height, left + len(names) * width, 3), 255, np.uint8)
     texts = {name: (left + column * width + 2, top - 8) for column, name in enumerate(names)}
-    texts |= {name: (2, top + row * height + height // 2) for row, name in enumerate(ROWS)}
+    texts |= {name: (2, top + row * height + height // 2) for row, name in enumerate(rows)}
     for text, place in texts.items():
         cv2.putText(table, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.46, (40, 40, 40), 1, cv2.LINE_AA)
     for row, pictures in enumerate(cells):
