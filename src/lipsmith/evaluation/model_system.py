@@ -75,10 +75,12 @@ class ModelSystem:
         for drawing in self._drawings(small, pool):
             for at, drawn in enumerate(drawing.images):
                 number = len(crops)
-                crop = cv2.resize(drawn, (side, side), interpolation=cv2.INTER_CUBIC).astype(np.float32)
                 if self._detail:
                     lent = Detail([native[rank] for rank in chosen[number]], drawing.placed.of(at), drawing.share[at])
-                    crop = with_detail(crop, lent, enlarged, np.ones((size, size), np.float32))
+                    everywhere = np.ones((size, size), np.float32)
+                    crop = with_detail(drawn.astype(np.float32), lent, enlarged, everywhere)
+                else:
+                    crop = cv2.resize(drawn, (side, side), interpolation=cv2.INTER_CUBIC).astype(np.float32)
                 crop[: side // 2] = task.upper[number, : side // 2]
                 crops.append(np.clip(crop + 0.5, 0, 255).astype(np.uint8))
         return np.stack(crops)

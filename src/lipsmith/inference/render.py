@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Final, NamedTuple
 
 import cv2
@@ -72,13 +71,12 @@ class Placed(NamedTuple):
         """The same for one target, without the axis b."""
         return Placed(*(array[target] for array in self))
 
-    def displacements(self, rank: int) -> tuple[Samples, Samples]:
-        """From a pixel of the only target to its place in the reference `rank`, `(H, S, 2)` crop units: as if every
-        pixel were below the lips' middle line, and as if those in the mouth's box were above it."""
+    def sides(self, rank: int) -> tuple[Samples, Samples]:
+        """Where the pixels of the only target lie in the reference `rank`, `(H, S, 2)`: as if every pixel were below
+        the lips' middle line, and as if those in the mouth's box were above it."""
         lower, upper = self.lower[rank], self.lower[rank].copy()
         upper[mouth_box(*lower.shape[:2])] = self.upper[rank]
-        centers = _centers(*lower.shape[:2])
-        return lower - centers, upper - centers
+        return lower, upper
 
     def above_everywhere(self) -> Samples:
         """`above` of the only target in all computed rows, `(H, S)`."""
@@ -214,13 +212,6 @@ def join_lips(lower: Samples, upper: Samples, above: Samples) -> Samples:
     # Repeated, because numpy is slow at broadcasting along a short last axis.
     lower[box] += np.repeat(above[..., None], lower.shape[-1], -1) * (upper - lower[box])
     return lower
-
-
-@cache
-def _centers(rows: int, size: int) -> Samples:
-    """Centers `(rows, size, 2)` of the pixels of the lower rows of a crop, crop units."""
-    y, x = np.mgrid[size - rows : size, 0:size] + 0.5
-    return np.asarray(np.stack([x, y], -1) / size, np.float32)
 
 
 def _mean(level: Samples, weight: Samples) -> Samples:

@@ -48,7 +48,7 @@ def mask() -> NDArray[np.float32]:
 
 
 def drawn(level: float = 100.0) -> NDArray[np.float32]:
-    return np.full((NATIVE, NATIVE, 3), level, np.float32)
+    return np.full((SIZE, SIZE, 3), level, np.float32)
 
 
 INSIDE = np.s_[150:230, 70:190]
@@ -72,16 +72,25 @@ def test_detail_moves_with_the_flow(mask: NDArray[np.float32]) -> None:
 
 def test_without_detail_the_rendering_is_unchanged(mask: NDArray[np.float32]) -> None:
     plain = np.full((NATIVE - int(TOP * NATIVE), NATIVE, 3), 30, np.uint8)
-    slope = drawn() + np.linspace(-30, 30, NATIVE, dtype=np.float32)[:, None, None]
+    rows = np.arange(NATIVE, dtype=np.float32)[:, None, None]
+    slope = drawn() + 0.4 * (np.arange(SIZE, dtype=np.float32)[:, None, None] + 0.25)
     lent = with_detail(slope, detail(still(2), believed(0.5, 0.5), [plain, plain]), ENLARGED, mask)
-    assert np.abs(lent - slope)[INSIDE].max() < 1
+    assert np.abs(lent - (100 + 0.2 * rows))[INSIDE].max() < 0.5
+
+
+def test_the_last_rows_of_a_rendering_are_enough(mask: NDArray[np.float32]) -> None:
+    given = detail(still(1), believed(1.0), [texture()])
+    slopes = drawn() + np.arange(SIZE, dtype=np.float32)[:, None, None] + np.arange(SIZE)[:, None]
+    whole = with_detail(slopes.astype(np.float32), given, ENLARGED, mask)
+    part = with_detail(slopes[56:].astype(np.float32), given, ENLARGED, mask)
+    assert np.abs(whole - part)[INSIDE].max() < 1e-3
 
 
 def test_the_references_with_the_highest_share_are_used(mask: NDArray[np.float32]) -> None:
     pictures = [texture(seed) for seed in range(5)]
     alone = with_detail(drawn(), detail(still(1), believed(1.0), [pictures[4]]), ENLARGED, mask)
     among = with_detail(drawn(), detail(still(5), believed(0, 0, 0, 0, 1.0), pictures), ENLARGED, mask)
-    assert np.abs(alone - among)[INSIDE].max() < 0.01
+    assert np.abs(alone - among)[INSIDE].max() < 0.1  # the others have a thousandth of the weight
 
 
 def test_native_side_follows_the_crop_within_bounds() -> None:
@@ -129,6 +138,3 @@ def test_a_region_samples_the_crop_where_its_pixels_lie(width: int, angle: float
         found = region.smooth((2 * columns + rows).astype(np.float32))
         assert found.shape == (width - 1, width)
         assert np.abs(found - (2 * across + down))[inside].max() < 0.1
-    grid = np.stack([region.enlarged(axis) for axis in region.grid])
-    inside[[0, -1]] = inside[:, [0, -1]] = False  # outside of the computed pixels, the grid ends
-    assert np.abs(grid * SIZE - 0.5 - np.stack([across, down]))[:, inside].max() < 1e-3

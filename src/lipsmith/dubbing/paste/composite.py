@@ -45,6 +45,7 @@ _NOSE_WINGS: Final = ranks((278, 48))
 _MOUTH_TOP: Final = ranks((0,))[0]
 _OUTER_LIP: Final = ranks(OUTER_LIP)
 _MOUTH: Final = ranks((61, 291, 0, 17))
+_TEMPLES: Final = ranks((454, 234))
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,10 @@ class Compositor:
         1]; `detail`: detail of the references, if they have a higher resolution than the crop.
         """
         size = len(generated)
+        rows = slice(size // 2 - _seam(size), None)  # nothing above is seen
         mask = soft_mask(old, new, size)
-        drawn = np.clip(generated + self._color_field(generated, source, old, new, mask), 0, 255)
+        field = self._color_field(generated, source, old, new, mask)
+        drawn = np.clip(generated[rows] + field[rows], 0, 255)
         matrix = to_pixels(transform, size)
         box = _bounding_box(mask, matrix, frame.shape[:2])
         if box is None or opacity <= 0:
@@ -107,17 +110,13 @@ class Compositor:
         local = matrix.copy()
         local[:, 2] += matrix[:, :2] @ (x0, y0)
         region = Region(local, y1 - y0, x1 - x0, size)
-        alpha = np.clip(region.smooth(mask, cv2.BORDER_CONSTANT) * opacity, 0, 1)
-        alpha[alpha < _VISIBLE] = 0
         filmed = frame[y0:y1, x0:x1]
-        image = _placed(drawn, region)
-        image = image if detail is None else with_detail(image, detail, region, mask)
+        image = _placed(drawn, region) if detail is None else with_detail(drawn, detail, region, mask)
         image += self._grain.missing(image, filmed)
-        kept = _for_channels(region.smooth(likeness(drawn, source, old, new), cv2.BORDER_CONSTANT))
-        # The change may be sampled linearly, which is faster: it is used only where it is small.
-        image += kept * (filmed + region.smooth(_softened(drawn - source, region.scale)) - image)
-        changed = np.clip(image + 0.5, 0, 255).astype(np.uint8)
-        return _with_part(frame, x0, y0, np.asarray(cv2.blendLinear(changed, filmed, alpha, 1 - alpha), np.uint8))
+        change = _softened(drawn - source[rows], region.scale)
+        share, added = _shares(mask[rows] * opacity, likeness(drawn, source[rows], old, new), change, region)
+        blended = cv2.blendLinear(image, filmed.astype(np.float32), share, 1 - share)
+        return _with_part(frame, x0, y0, np.asarray(cv2.add(blended, added, dtype=cv2.CV_8U), np.uint8))
 
     def _color_field(
         self,
@@ -136,6 +135,22 @@ class Compositor:
         return np.asarray(cv2.resize(field, mask.shape), np.float32)
 
 
+def _shares(
+    mask: NDArray[np.float32], alike: NDArray[np.float32], change: NDArray[np.float32], region: Region
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The share `(h, w)` of the rendered picture in a region, and what is added to the filmed one `(h, w, 3)`.
+
+    `mask`, `alike`: `(rows, S)` in [0, 1]; `change`: `(rows, S, 3)`, rendered minus filmed crop. Where both are alike,
+    the filmed picture, with its detail, takes on the change alone, which is small and so may be sampled linearly.
+    """
+    mask = np.where(mask < _VISIBLE, 0, mask)
+    moved = mask * alike
+    packed = cv2.merge([mask - moved, *(moved * color for color in cv2.split(change))])
+    # OpenCV samples four channels as fast as one.
+    share, *added = cv2.split(region.smooth(np.asarray(packed, np.float32), cv2.BORDER_CONSTANT))
+    return np.asarray(share, np.float32), np.asarray(cv2.merge(added), np.float32)
+
+
 def _with_part(frame: Picture, x: int, y: int, part: NDArray[np.uint8]) -> Picture:
     """A copy of `frame` that shows `part` `(h, w, 3)` from column `x` and row `y` on."""
     if not isinstance(frame, np.ndarray):
@@ -151,9 +166,11 @@ def soft_mask(old: Floats, new: Floats, size: int) -> NDArray[np.float32]:
     `old`, `new`: `(131, 2)` in crop units, the filmed and the rendered face. 0 in the upper half and at the crop's
     border.
     """
-    hard = _filled([outline(old), outline(new)], size)
-    soft = cv2.GaussianBlur(hard, (0, 0), max(0.5, _FEATHER * size))
-    return np.asarray(soft * _window(size), np.float32)
+    rows = slice(size // 2 - _seam(size), None)
+    hard = _filled([outline(old), outline(new)], size)[rows]
+    mask = np.zeros((size, size), np.float32)
+    mask[rows] = cv2.GaussianBlur(hard, (0, 0), max(0.5, _FEATHER * size)) * _window(size)[rows]
+    return mask
 
 
 def outline(points: Floats) -> NDArray[np.float64]:
@@ -167,12 +184,12 @@ def outline(points: Floats) -> NDArray[np.float64]:
 
 def skin(old: Floats, new: Floats, size: int) -> NDArray[np.float32]:
     """Skin common to the filmed and the rendered face, `(size, size)` in [0, 1], in the rendered half of the crop."""
-    shared = np.ones((size, size), np.float32)
+    shared = np.zeros((size, size), np.float32)
+    shared[size // 2 :] = 1
     for points in (old, new):
         center = points[_MOUTH].mean(0)
-        inner = center + 0.94 * (np.concatenate([points[_JAW], points[ranks((454, 234))]]) - center)
-        shared *= _filled([inner], size)
-    shared[: size // 2] = 0
+        inner = center + 0.94 * (np.concatenate([points[_JAW], points[_TEMPLES]]) - center)
+        shared[size // 2 :] *= _filled([inner], size)[size // 2 :]
     return shared
 
 
@@ -187,7 +204,7 @@ def color_difference(
     drawn = slice(len(weight) // 2, None)
     difference = source[drawn].astype(np.float32) - generated[drawn]
     trust = weight[drawn] / (1 + (_largest(difference) / _OUTLIER) ** 2)
-    weighted = cv2.merge([*cv2.split(difference * _for_channels(trust)), trust])
+    weighted = cv2.merge([*(color * trust for color in cv2.split(difference)), trust])
     known = cv2.resize(weighted, (_GRID, _GRID // 2), interpolation=cv2.INTER_AREA)
     known = cv2.copyMakeBorder(known, _GRID // 2, 0, 0, 0, cv2.BORDER_CONSTANT, value=0)
     spread = cv2.GaussianBlur(known, (0, 0), _SPREAD, borderType=cv2.BORDER_CONSTANT)
@@ -196,13 +213,13 @@ def color_difference(
 
 
 def likeness(drawn: NDArray[np.float32], source: NDArray[np.uint8], old: Floats, new: Floats) -> NDArray[np.float32]:
-    """Similarity of rendered and filmed crop `(S, S, 3)`, `(S, S)` in [0, 1]; 0 near the lips.
+    """Similarity of rendered and filmed crop, its last rows `(rows, S, 3)`: `(rows, S)` in [0, 1]; 0 near the lips.
 
     Similar regions get the source's fine detail (pores, stubble, grain) back, which the crop is too small to hold.
     """
-    size = len(source)
+    rows, size = source.shape[:2]
     near = cv2.GaussianBlur(_largest(drawn - source), (0, 0), _NEAR * size)
-    lips = _filled([_around(points[_OUTER_LIP], _LIP_MARGIN) for points in (old, new)], size)
+    lips = _filled([_around(points[_OUTER_LIP], _LIP_MARGIN) for points in (old, new)], size)[-rows:]
     alike = np.exp(-((near / _ALIKE) ** 2)) * (1 - lips)
     return np.asarray(cv2.GaussianBlur(alike, (0, 0), _NEAR * size), np.float32)
 
@@ -224,6 +241,11 @@ def _filled(polygons: list[NDArray[np.float64]], size: int) -> NDArray[np.float3
         fixed = np.round((np.clip(polygon, -2, 3) * size - 0.5) * 64).astype(np.int32)
         cv2.fillPoly(canvas, [fixed], 255, cv2.LINE_AA, 6)
     return np.asarray(canvas, np.float32) / np.float32(255)
+
+
+def _seam(size: int) -> int:
+    """Rows above the middle of a crop that the filters below it reach."""
+    return size // 16
 
 
 @cache
@@ -255,16 +277,13 @@ def _bounding_box(
     return (int(x0), int(y0), int(x1), int(y1)) if x1 > x0 and y1 > y0 else None
 
 
-def _for_channels(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Values `(h, w)` repeated, `(h, w, 3)`, because numpy is slow at broadcasting along a short last axis."""
-    return np.asarray(cv2.merge([values] * 3), np.float32)
-
-
 def _placed(drawn: NDArray[np.float32], region: Region) -> NDArray[np.float32]:
-    """A crop `(S, S, 3)` in the region `(h, w, 3)`: cubic, because it is enlarged."""
+    """A crop's last rows `(rows, S, 3)` in the region `(h, w, 3)`: cubic, because it is enlarged."""
     flags, area = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, (region.width, region.height)
     softened = _softened(drawn, region.scale)
-    placed = cv2.warpAffine(softened, region.to_crop, area, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    matrix = region.to_crop.copy()
+    matrix[1, 2] -= region.side - len(drawn)
+    placed = cv2.warpAffine(softened, matrix, area, flags=flags, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(placed, np.float32)
 
 

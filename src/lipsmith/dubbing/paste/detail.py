@@ -26,6 +26,8 @@ TOP: Final = 0.45
 """Top of native crops in crop units; nothing above it is rendered."""
 TRUSTED: Final = 96
 """Pixels per crop up to which detail comes from the rendered picture."""
+_AS_MEAN: Final = 0.357
+"""Deviation, in pixels, of the Gaussian that cubic sampling needs to equal means over pixels: they differ by 51 dB."""
 _DETAIL_REFERENCES: Final = 3
 _SHARPENED: Final = 0.75
 _CELL: Final = 4
@@ -117,33 +119,41 @@ class Region:
         larger = cv2.resize(coarse, None, fx=self.step, fy=self.step, interpolation=cv2.INTER_LINEAR)
         return np.asarray(larger[: self.height, : self.width], np.float32)
 
-    @cached_property
-    def grid(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Positions x and y in the crop of every `step`-th pixel, crop units."""
-        x, y = (np.arange(0, end, self.step) + self.step / 2 - 0.5 for end in (self.width, self.height))
-        across, down = (
-            (np.add.outer(along_y * y, along_x * x + first + 0.5) / self.side).astype(np.float32)
-            for along_x, along_y, first in self.to_crop
-        )
-        return across, down
-
 
 def with_detail(
     drawn: NDArray[np.float32], detail: Detail, region: Region, mask: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """The rendered crop in a region of the film, `(h, w, 3)` in 0..255, with the references' detail added.
 
-    `mask` `(S, S)`: where in the crop the detail is visible.
+    `drawn`: the crop's last rows, `(rows, S, 3)`; `mask` `(S, S)`: where in the crop the detail is visible.
     """
-    above = region.smooth(detail.placed.above_everywhere())
-    ranks = _highest_weighted(detail.share, mask)
-    shares = cv2.split(region.smooth(np.ascontiguousarray(np.moveaxis(detail.share[ranks], 0, -1)) + _NO_SHARE))
-    total, lent = shares[0], _both_lips(detail, ranks[0], above, region)
-    for rank, share in zip(ranks[1:], shares[1:], strict=True):
-        lent = np.asarray(cv2.blendLinear(lent, _both_lips(detail, rank, above, region), total, share), np.uint8)
-        total = cv2.add(total, share)
+    everywhere, ranks = detail.placed.above_everywhere(), _highest_weighted(detail.share, mask)
+    believed = cv2.resize(np.moveaxis(detail.share[ranks], 0, -1) + _NO_SHARE, everywhere.shape[::-1])
+    maps = cv2.split(region.smooth(np.asarray(cv2.merge([everywhere, believed]), np.float32)))
+    above, total, *others = (np.asarray(values, np.float32) for values in maps)
+    lent = _both_lips(detail, ranks[0], above, region)
+    for rank, share in zip(ranks[1:], others, strict=True):
+        # In single precision, which takes OpenCV half as long as 8 bits.
+        lent = np.asarray(cv2.blendLinear(lent, _both_lips(detail, rank, above, region), total, share), np.float32)
+        total += share
     lower = np.asarray(cv2.cvtColor(lent, cv2.COLOR_BGRA2BGR), np.float32)
-    return lower + _low_pass(drawn - lower, min(1.0, TRUSTED / region.side * region.scale))
+    trusted = min(1.0, TRUSTED / region.side * region.scale)
+    small = (max(1, round(region.width * trusted)), max(1, round(region.height * trusted)))
+    coarse = cv2.subtract(_reduced(drawn, region, small), cv2.resize(lower, small, interpolation=cv2.INTER_AREA))
+    enlarged = cv2.resize(coarse, (region.width, region.height), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(cv2.add(lower, enlarged), np.float32)
+
+
+def _reduced(drawn: NDArray[np.float32], region: Region, size: tuple[int, int]) -> NDArray[np.float32]:
+    """The crop's last rows `(rows, S, 3)` in the region, at the smaller `size` (width, height)."""
+    step = np.array([region.width, region.height]) / size
+    matrix = region.to_crop.copy()
+    matrix[:, 2] += matrix[:, :2] @ (step - 1) / 2
+    matrix[1, 2] -= region.side - len(drawn)
+    matrix[:, :2] *= step
+    blurred = cv2.GaussianBlur(drawn, (0, 0), _AS_MEAN * region.scale * step.max())
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(blurred, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE), np.float32)
 
 
 def _highest_weighted(share: NDArray[np.float32], mask: NDArray[np.float32]) -> list[int]:
@@ -154,28 +164,29 @@ def _highest_weighted(share: NDArray[np.float32], mask: NDArray[np.float32]) -> 
     return [int(rank) for rank in np.argsort(-believed, kind="stable")[:_DETAIL_REFERENCES]]
 
 
-def _both_lips(detail: Detail, rank: int, above: NDArray[np.float32], region: Region) -> NDArray[np.uint8]:
+def _both_lips(detail: Detail, rank: int, above: NDArray[np.float32], region: Region) -> NDArray[np.float32]:
     """The native crop of a reference in the region, `(h, w, 4)`, by the flows of either side of the lips' middle line.
 
     `above`: `(h, w)` in [0, 1]. Where the sides meet, the picture is the mean of both lips. At the mean of the flows
     would be what is between the reference's lips: its teeth.
     """
-    # OpenCV samples four channels twice as fast as three.
+    # OpenCV samples four channels twice as fast as three, or as two.
     picture = np.asarray(cv2.cvtColor(detail.pictures[rank], cv2.COLOR_BGR2BGRA), np.uint8)
-    side, grid = picture.shape[1], region.grid
-    flows = cv2.split(region.coarse(np.concatenate(detail.placed.displacements(rank), -1)))
+    positions = cv2.split(region.coarse(np.asarray(cv2.merge(detail.placed.sides(rank)), np.float32)))
+    side = np.float32(picture.shape[1])
+    top = int(TOP * side)
 
-    def sampled(flow: Sequence[Any], part: tuple[slice, slice]) -> NDArray[np.uint8]:
+    def sampled(of_side: Sequence[Any], part: tuple[slice, slice]) -> NDArray[np.float32]:
         x, y = (
-            region.enlarged((own + moved) * np.float32(side) - np.float32(0.5 + first))[part]
-            for own, moved, first in zip(grid, flow, (0, int(TOP * side)), strict=True)
+            region.enlarged(place * side - np.float32(0.5 + first))[part]
+            for place, first in zip(of_side, (0, top), strict=True)
         )
-        return np.asarray(cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+        return np.asarray(cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)
 
-    whole = sampled(flows[:2], (slice(None), slice(None)))
+    whole = sampled(positions[:2], (slice(None), slice(None)))
     if (part := _extent(above)) is not None:
         share = above[part]
-        whole[part] = cv2.blendLinear(sampled(flows[2:], part), whole[part], share, 1 - share)
+        whole[part] = cv2.blendLinear(sampled(positions[2:], part), whole[part], share, 1 - share)
     return whole
 
 
@@ -185,14 +196,6 @@ def _extent(values: NDArray[np.float32]) -> tuple[slice, slice] | None:
     if not len(rows):
         return None
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-
-
-def _low_pass(picture: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
-    """A picture `(h, w, 3)` low-pass filtered to the detail that remains at `scale` times its size."""
-    height, width = picture.shape[:2]
-    small = (max(1, round(width * scale)), max(1, round(height * scale)))
-    shrunk = cv2.resize(picture, small, interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
 class Grain:
@@ -215,14 +218,17 @@ class Grain:
         self._frame, self._level = memory
 
     def missing(self, drawn: NDArray[np.float32], source: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The noise `(h, w, 1)` that `drawn` `(h, w, 3)` lacks compared with `source`, which it replaces."""
+        """The noise, `(h, w, 3)` or one zero, that `drawn` `(h, w, 3)` lacks compared with `source`, which it
+        replaces."""
         if self._frame % _EVERY == 0:
             lacking = min(_MOST, max(0.0, noise_level(source) ** 2 - noise_level(drawn) ** 2) ** 0.5)
             self._level = lacking if self._frame == 0 else _MEMORY * self._level + (1 - _MEMORY) * lacking
         self._frame += 1
         if self._level < _LEAST:
             return np.zeros((1, 1, 1), np.float32)
-        return np.float32(self._level) * self._noise(drawn.shape[0], drawn.shape[1])[..., None]
+        noise = np.float32(self._level) * self._noise(drawn.shape[0], drawn.shape[1])
+        # Repeated, because numpy is slow at broadcasting along a short last axis.
+        return np.asarray(cv2.merge([noise] * 3), np.float32)
 
     def _noise(self, height: int, width: int) -> NDArray[np.float32]:
         """White noise of deviation 1, `(height, width)`: a shifted view of one tile, which is faster than new noise."""
@@ -249,5 +255,5 @@ def noise_level(image: NDArray[np.uint8] | NDArray[np.float32]) -> float:
         return 0.0
     top, left = (max(0, (side - _SIDE) // 2) for side in image.shape[:2])
     green = image[top : top + _SIDE, left : left + _SIDE, 1].astype(np.float32)
-    second = cv2.filter2D(green, -1, _KERNEL)[1:-1, 1:-1]
+    second = cv2.filter2D(green, -1, _KERNEL)[1:-1:2, 1:-1:2]  # a quarter of the pixels is enough for a median
     return float(np.median(np.abs(second))) / (6 * 0.6745)
