@@ -23,7 +23,8 @@ from lipsmith.face import MOST_FACES, FaceTracker
 from lipsmith.face.crop import still_points
 from lipsmith.face.landmarks import Floats, Rows
 from lipsmith.face.references import LANDMARK_SETS, Candidate, choose_landmarks, choose_lips, choose_pool, sharpness_of
-from lipsmith.face.stretches import Shot, ShotFace, track_shots
+from lipsmith.face.stretches import Shot, ShotFace, shots_of
+from lipsmith.face.tracker import TrackedFrame
 from lipsmith.inference.people import embed_faces, people
 from lipsmith.media import Frame
 from lipsmith.progress import Progress, prefetch
@@ -191,8 +192,8 @@ class Scanner:
     def scan(self, source: Source, progress: Progress | None = None) -> Scan:
         """Scan all frames. Raises `InputError` if no frame shows a face."""
         # Closed explicitly: a kept error keeps its traceback, and with it a thread that waits with the film open.
-        with closing(self._counted(source, progress)) as frames:
-            for shot in track_shots(frames, self._tracker, bridge=LONGEST_GAP, candidate_size=LARGEST // 2):
+        with closing(self._counted(source, progress)) as tracked:
+            for shot in shots_of(tracked, bridge=LONGEST_GAP, candidate_size=LARGEST // 2):
                 for face in shot.faces:
                     self._tracks.append(self._track(shot, face, len(self._tracks)))
                     del face
@@ -214,12 +215,14 @@ class Scanner:
         numbers = people(found, [face.frames for face in self._tracks])
         return [replace(face, number=number) for face, number in zip(self._tracks, numbers, strict=True)]
 
-    def _counted(self, source: Source, progress: Progress | None) -> Generator[Frame, None, None]:
+    def _counted(self, source: Source, progress: Progress | None) -> Generator[tuple[Frame, TrackedFrame], None, None]:
+        """The frames with their faces; one thread reads ahead, one tracks, and this one keeps pictures."""
         total = source.footage.frames
-        for frame in prefetch(source.frames()):
+        tracked = ((frame, self._tracker.track(frame.image)) for frame in prefetch(source.frames()))
+        for frame, found in prefetch(tracked, 2):
             self._times.append(frame.time)
             self._size = (frame.image.shape[1], frame.image.shape[0])
-            yield frame
+            yield frame, found
             if progress is not None:
                 progress(frame.index + 1, max(total, frame.index + 1) if total else 0)
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from lipsmith.face.crop import apply, crop_image, fit_transforms, smooth_transforms
 from lipsmith.face.landmarks import NUM_POINTS, Floats, select
 from lipsmith.face.references import Candidate, Candidates, parts
-from lipsmith.face.tracker import FaceTracker, TrackedFace
+from lipsmith.face.tracker import FaceTracker, TrackedFace, TrackedFrame
 
 if TYPE_CHECKING:
     from lipsmith.media import Frame
@@ -118,17 +118,32 @@ def track_shots(
 ) -> Iterator[Shot]:
     """The shots of a film in order, each as soon as its last frame is known; a shot may show no face.
 
+    `frames`: successive frames, numbered from 0; `tracker`: a new tracker, which sets the maximum number of
+    simultaneous faces. Otherwise as `shots_of`.
+    """
+    tracked = ((frame, tracker.track(frame.image)) for frame in frames)
+    return shots_of(tracked, bridge=bridge, whole_mesh=whole_mesh, candidate_size=candidate_size, longest=longest)
+
+
+def shots_of(
+    tracked: Iterable[tuple[Frame, TrackedFrame]],
+    *,
+    bridge: int = 0,
+    whole_mesh: bool = False,
+    candidate_size: int | None = None,
+    longest: float = np.inf,
+) -> Iterator[Shot]:
+    """The same of frames whose faces are known.
+
     Args:
-        frames: successive frames, numbered from 0.
-        tracker: a new tracker, which sets the maximum number of simultaneous faces.
+        tracked: successive frames, numbered from 0, with their faces.
         bridge: gaps of at most this many frames are interpolated; longer gaps end a stretch.
         whole_mesh: keep all 478 points instead of the 131, at four times the memory.
         candidate_size: keep reference candidates for crops of this side; None for none.
         longest: seconds; longer shots are split, so that memory does not grow with the film.
     """
     growing: _GrowingShot | None = None
-    for frame in frames:
-        found = tracker.track(frame.image)
+    for frame, found in tracked:
         if growing is not None and (growing.number != found.shot or frame.time - growing.times[0] >= longest):
             yield growing.finish(bridge)
             growing = None
