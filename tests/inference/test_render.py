@@ -9,8 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lipsmith.face.landmarks import draw_sketches
-from lipsmith.inference.render import EncodedFace, Placed, encode_face, join_lips, planes, render, sampled, warp
+from lipsmith.face.landmarks import NUM_POINTS, draw_sketches
+from lipsmith.inference.render import (
+    EncodedFace,
+    Placed,
+    Sketches,
+    encode_face,
+    join_lips,
+    planes,
+    render,
+    sampled,
+    warp,
+)
 
 torch = pytest.importorskip("torch")
 
@@ -95,3 +105,11 @@ def test_features_are_weighted_by_the_trust_in_each_reference() -> None:
     for level, channels in ((found.fine, 4), (found.coarse, 6)):
         assert level.shape[-1] == channels
         np.testing.assert_allclose(level, 4.0)
+
+
+def test_the_sketches_around_frames_are_those_of_their_run() -> None:
+    points = np.random.default_rng(0).random((9, NUM_POINTS, 2))
+    sketches, alone = Sketches(points), draw_sketches(points, 32)
+    for frame, rows in ((4, [2, 3, 4, 5, 6]), (5, [3, 4, 5, 6, 6]), (2, [2, 2, 2, 3, 4])):
+        (found,) = sketches.around(np.array([frame]), np.array([2]), np.array([6]), 32)
+        assert (found == alone[rows]).all()

@@ -6,7 +6,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from threading import Lock
 from typing import Final
 
@@ -22,7 +22,7 @@ from lipsmith.face.landmarks import NUM_POSE, Rows
 from lipsmith.face.references import costs, nearest, parts
 from lipsmith.inference.backend import Backend
 from lipsmith.inference.model_folder import ModelConfig
-from lipsmith.inference.render import Drawing, EncodedFace, encode_face, render, sketches_around
+from lipsmith.inference.render import Drawing, EncodedFace, Sketches, encode_face, render
 from lipsmith.inference.speak import close_lips, predict_content, resting_opening, with_strength
 from lipsmith.media import Picture
 from lipsmith.progress import prefetch_map
@@ -76,9 +76,10 @@ class MouthTrack:
         part = self.place(number)
         return part is not None and bool(self.begins[part.start] != part.start)
 
-    def sketches(self, part: slice, size: int) -> NDArray[np.uint8]:
-        """The five sketches `(b, 5, size, size)` of each frame at the places `part`."""
-        return sketches_around(self.points, np.arange(part.start, part.stop), self.begins[part], self.ends[part], size)
+    @cached_property
+    def sketches(self) -> Sketches:
+        """Of these frames."""
+        return Sketches(self.points)
 
 
 def predict_mouth(
@@ -221,7 +222,7 @@ def _drawn_face(faces: EncodedFaces, mouth: MouthTrack, number: int, filmed: Pic
         original[None],
         mouth.points[part],
         still_points(transforms),
-        mouth.sketches(part, side),
+        mouth.sketches.around(np.arange(part.start, part.stop), mouth.begins[part], mouth.ends[part], side),
         mouth.heard(mouth.times[part]),
         chosen,
     )

@@ -17,7 +17,7 @@ from lipsmith.face.landmarks import NUM_POSE
 from lipsmith.face.references import choose_landmarks, choose_lips, choose_pool, costs, nearest
 from lipsmith.inference.backend import Backend
 from lipsmith.inference.model_folder import ModelConfig, find_model, load_backend
-from lipsmith.inference.render import Drawing, encode_face, render, sketches_around
+from lipsmith.inference.render import Drawing, Sketches, encode_face, render
 from lipsmith.inference.speak import predict_content, with_strength
 
 _AT_ONCE: Final = 8
@@ -106,7 +106,7 @@ class ModelSystem:
                 task.upper[places],
                 task.points[places],
                 task.still[task.targets[places]],
-                sketches_around(task.points, places, first, last, size),
+                Sketches(task.points).around(places, first, last, size),
                 task.mel[places],
                 chosen[places],
             )

@@ -24,7 +24,7 @@ from lipsmith.evaluation.systems import ReconstructionTask, System
 from lipsmith.face.landmarks import NUM_POSE, draw_sketches
 from lipsmith.face.references import choose_pool, paper_pool_size
 from lipsmith.inference.model_folder import ModelConfig
-from lipsmith.inference.render import pixels, planes, sketches_around
+from lipsmith.inference.render import Sketches, pixels, planes
 from lipsmith.inference.stages import renderer_stages
 from lipsmith.inference.torch import TorchBackend, torch_device
 from lipsmith.models.peers.config import IplapConfig, Wav2LipConfig
@@ -83,7 +83,7 @@ class IplapSystem:
         crops = []
         for at in _parts(len(task.targets)):
             places = np.arange(at.start, at.stop)
-            sketches = sketches_around(task.points, places, *ends, size).astype(np.float32) / np.float32(255)
+            sketches = Sketches(task.points).around(places, *ends, size).astype(np.float32) / np.float32(255)
             references = EncodedReferences(*(x[0, chosen[at]] for x in (encoded.images, encoded.full, encoded.half)))
             inputs = planes(upper[at]), sketches, task.mel[at, None].astype(np.float32)
             image, _ = self._network(*(self._tensor(x) for x in inputs), references)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import cv2
@@ -23,6 +24,8 @@ SIDE_BY_SIDE: Final = ("guess", "align", "paint")
 _BATCH = 5
 # A frame is rendered with its own sketch and those of two neighbors on either side.
 _NEIGHBORS = np.arange(-2, 3)
+# More than the frames need that are drawn at the same time.
+_SKETCHES = 32
 
 
 Samples = NDArray[np.float32]
@@ -230,18 +233,26 @@ def _at_size(weight: Samples, shape: tuple[int, ...]) -> Samples:
     return np.stack([cv2.resize(one, shape[::-1], interpolation=how) for one in weight])
 
 
-def sketches_around(
-    points: Rows, places: NDArray[np.intp], first: NDArray[np.intp], last: NDArray[np.intp], size: int
-) -> NDArray[np.uint8]:
-    """The sketches `(b, 5, size, size)` of the frames at `places` `(b,)` and of the two neighbors on either side.
+class Sketches:
+    """Draws the sketches of the frames with `points` `(F, 131, 2)`, crop units, and keeps the last ones: of the five
+    with which a frame is drawn, four are among those of the frame before."""
 
-    `points`: `(F, 131, 2)`, crop units. `first`, `last`: `(b,)`, the ends of each frame's run; beyond them the end is
-    repeated.
-    """
-    indices = np.clip(places[:, None] + _NEIGHBORS, first[:, None], last[:, None])
-    begin = int(indices.min())
-    sketches = draw_sketches(points[begin : int(indices.max()) + 1], size)
-    return np.asarray(sketches[indices - begin], np.uint8)
+    def __init__(self, points: Rows) -> None:
+        self._points = points
+        self._sketch = lru_cache(maxsize=_SKETCHES)(self._drawn)
+
+    def around(
+        self, places: NDArray[np.intp], first: NDArray[np.intp], last: NDArray[np.intp], size: int
+    ) -> NDArray[np.uint8]:
+        """The sketches `(b, 5, size, size)` of the frames at `places` `(b,)` and of the two neighbors on either side.
+
+        `first`, `last`: `(b,)`, the ends of each frame's run; beyond them the end is repeated.
+        """
+        indices = np.clip(places[:, None] + _NEIGHBORS, first[:, None], last[:, None]).tolist()
+        return np.stack([np.stack([self._sketch(row, size) for row in of_frame]) for of_frame in indices])
+
+    def _drawn(self, row: int, size: int) -> NDArray[np.uint8]:
+        return np.asarray(draw_sketches(self._points[row : row + 1], size)[0], np.uint8)
 
 
 def planes(images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -36,7 +36,7 @@ from lipsmith.inference.model_folder import (
     write_config,
 )
 from lipsmith.inference.onnx import INT8, OnnxBackend, open_session
-from lipsmith.inference.render import encode_face, render, sketches_around
+from lipsmith.inference.render import Sketches, encode_face, render
 from lipsmith.models.renderer.alignment import CUES
 from lipsmith.speech.mel import mel_windows
 
@@ -145,7 +145,7 @@ def _sample(config: ModelConfig, clip: PreparedClip, pool: NDArray[np.intp], pla
         costs(points[places], points[pool], still[places], still[pool]), min(config.references_per_frame, len(pool))
     )
     first, last = np.zeros(1, np.intp), np.full(1, len(points) - 1)
-    sketches, mel = sketches_around(points, places, first, last, size), mel_windows(clip.mel, clip.times[places])
+    sketches, mel = Sketches(points).around(places, first, last, size), mel_windows(clip.mel, clip.times[places])
 
     def draw(backend: Backend) -> NDArray[np.uint8]:
         face = encode_face(backend, images[pool], points[pool], still[pool], lips)
