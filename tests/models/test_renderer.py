@@ -21,7 +21,9 @@ from lipsmith.models.renderer.flow import (
     StillFlow,
     closeness,
     closeness_exported,
+    mean_over,
     region_grid,
+    softmax_mean,
     warp,
 )
 from lipsmith.models.renderer.light import LightMatch
@@ -263,6 +265,16 @@ def test_exported_operations_equal_the_trained_ones() -> None:
     cells = region_grid(16, 4, 2).reshape(-1, 1, 2)
     ours, exact = closeness_exported(cells, points, 0.5), closeness(cells, points, 0.5)
     torch.testing.assert_close(ours, exact, atol=4e-6, rtol=0)
+
+
+def test_exported_means_equal_the_trained_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = torch.Generator().manual_seed(0)
+    close, moves = -200 * torch.rand(2, 9, 40, generator=random), torch.rand(2, 6, 9, generator=random)
+    pictures = torch.rand(2, 5, 3, 4, 6, generator=random)
+    trained = softmax_mean(close, moves), mean_over(pictures)
+    monkeypatch.setattr("lipsmith.models.renderer.flow.is_exporting", lambda: True)
+    exported = softmax_mean(close, moves), mean_over(pictures)
+    torch.testing.assert_close(exported, trained, atol=1e-6, rtol=0)
 
 
 def test_modulation_scales_and_shifts() -> None:

@@ -1,14 +1,16 @@
 """Writes 8-bit stages of the renderer, calibrated on faces of `train` and compared with the float stages on faces of
 `val`.
 
-Only convolutions are 8-bit (static; unsigned activations, signed weights with a scale per channel). Convolutions that
-output the flow or the picture, or whose inputs have very different ranges, stay float, as do all warps and sums.
+Only convolutions, with their ReLUs, are 8-bit (static; unsigned activations, signed weights with a scale per channel).
+Convolutions that output the flow or the picture, or whose inputs have very different ranges, stay float, as do all
+warps and sums.
 """
 
 from __future__ import annotations
 
 import logging
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -214,7 +216,7 @@ def _write(stage: Path, inputs: list[Inputs], out: Path) -> None:
             str(out),
             _Reader({name: given[name] for name in known} for given in inputs),
             quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=["Conv"],
+            op_types_to_quantize=["Conv", "Relu"],
             nodes_to_exclude=_kept_float(folded),
             per_channel=True,
             activation_type=QuantType.QUInt8,
@@ -246,11 +248,16 @@ def _fold(stage: Path, folded: Path) -> None:
 
 
 def _kept_float(stage: Path) -> list[str]:
-    """Names of the convolutions that stay float: `_FLOAT`, and the cues, whose ranges differ."""
+    """Names of the nodes that stay float: the convolutions `_FLOAT`, and the cues, whose ranges differ; and every ReLU
+    but those of a convolution that nothing else uses: its 8-bit values then have the range of the ReLU's."""
     import onnx
 
     graph = onnx.load(stage).graph
     channels = {tensor.name: tensor.dims[1] for tensor in graph.initializer if len(tensor.dims) == 4}
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
     parts = tuple(f"renderer.{part}." for part in _FLOAT)
-    return [node.name for node in convolutions if channels[node.input[1]] == CUES or node.input[1].startswith(parts)]
+    kept = [node for node in convolutions if channels[node.input[1]] == CUES or node.input[1].startswith(parts)]
+    uses = Counter([name for node in graph.node for name in node.input] + [output.name for output in graph.output])
+    inside = {node.output[0] for node in convolutions if node not in kept and uses[node.output[0]] == 1}
+    kept += [node for node in graph.node if node.op_type == "Relu" and node.input[0] not in inside]
+    return [node.name for node in kept]

@@ -15,7 +15,16 @@ from lipsmith.face.crop import mouth_box
 from lipsmith.models.blocks import conv3, res_blocks, unshuffled
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.context import Context, NoContext
-from lipsmith.models.renderer.flow import LandmarkFlow, StillFlow, enlarge, is_exporting, positions, region_grid, warp
+from lipsmith.models.renderer.flow import (
+    LandmarkFlow,
+    StillFlow,
+    enlarge,
+    is_exporting,
+    mean_over,
+    positions,
+    region_grid,
+    warp,
+)
 from lipsmith.models.renderer.lip_flow import LipFlow, LipFlows, NoLipFlow, same_for_both
 from lipsmith.models.renderer.prefilter import Prefilter
 from lipsmith.models.renderer.spade import Modulate, Modulator
@@ -192,7 +201,7 @@ class FlowAlignment(Alignment):
         scale, shift = self.sketch_modulator(unshuffled(request.sketches, 4))
         residual = self.head(self.modulate(fused, (each(scale, count), each(shift, count)))).to(request.points.dtype)
         share = torch.sigmoid(residual[:, 3:] + prior)
-        flow = torch.lerp(moving, standing, share) + RESIDUAL_UNIT * residual[:, :2]
+        flow = moving + share * (standing - moving) + RESIDUAL_UNIT * residual[:, :2]
         lips = self.lip_flow(flow, moving, share, request.points, request.reference_points)
         # Never quite zero, so that the mean exists where no reference is trusted.
         return Flows(flow, lips, torch.sigmoid(residual[:, 2:3]) + 1e-3)
@@ -237,8 +246,7 @@ def with_small(coarse: Tensor, images: Tensor) -> Tensor:
 def weighted_mean(sampled: Tensor, weight: Tensor, count: int) -> Tensor:
     """sum_i w_i x_i / sum_i w_i over the references of each target; weights are resampled to the features' size."""
     weight = at_size_of(sampled, weight)
-    total = rearrange(sampled * weight, "(b k) c h w -> b k c h w", k=count).sum(1)
-    return total / rearrange(weight, "(b k) c h w -> b k c h w", k=count).sum(1)
+    return mean_over(grouped(sampled * weight, count)) / mean_over(grouped(weight, count))
 
 
 def at_size_of(features: Tensor, weight: Tensor) -> Tensor:

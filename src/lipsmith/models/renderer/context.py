@@ -7,7 +7,7 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from lipsmith.models.blocks import conv3, res_blocks
-from lipsmith.models.renderer.flow import interpolate
+from lipsmith.models.renderer.flow import interpolate, mean_over
 
 
 class Context(nn.Module):
@@ -30,7 +30,7 @@ class Context(nn.Module):
     def forward(self, x: Tensor, count: int) -> Tensor:
         """Features `(b k, c, h, w)` of the `count` = k references of each target, to the same shape."""
         active = torch.relu(x)
-        mean = rearrange(active, "(b k) c h w -> b k c h w", k=count).mean(1)
+        mean = mean_over(rearrange(active, "(b k) c h w -> b k c h w", k=count))
         half = self.own(active) + repeat(self.shared(mean), "b c h w -> (b k) c h w", k=count)
         seen = self.out(self.near(half + interpolate(self.far(half), half.shape[2:])))
         return x + interpolate(seen, x.shape[2:])

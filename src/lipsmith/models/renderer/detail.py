@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 import torch
-from einops import rearrange, repeat
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lipsmith.models.renderer.flow import enlarge
+from lipsmith.models.renderer.flow import enlarge, mean_over
 
 CELL: Final = 4
 """Side of a cell in pixels: shares have a quarter of the resolution."""
@@ -39,10 +39,9 @@ class DetailShare(nn.Module):
             weight: `(b, k, H/4, W/4)`, > 0, the alignment's weight of each of them.
             image: `(b, 3, H, W)`, the rendered picture.
         """
-        count, drawn = warped.shape[1], self._detail(image)
-        lent = self._detail(rearrange(warped, "b k c h w -> (b k) c h w"))
-        off = _cell_means(lent - repeat(drawn, "b c h w -> (b k) c h w", k=count))
-        scale = _TOLERANCE * (_cell_means(drawn) + _FAINT)
+        count = warped.shape[1]
+        off = _cell_means(self._detail(rearrange(warped - image[:, None], "b k c h w -> (b k) c h w")))
+        scale = _TOLERANCE * (_cell_means(self._detail(image)) + _FAINT)
         return torch.softmax(weight.log() - rearrange(off, "(b k) h w -> b k h w", k=count) / scale[:, None], 1)
 
     def _detail(self, pictures: Tensor) -> Tensor:
@@ -52,5 +51,5 @@ class DetailShare(nn.Module):
 
 def _cell_means(pictures: Tensor) -> Tensor:
     """Mean amplitude `(n, H/4, W/4)` of pictures `(n, 3, H, W)` in each cell and its eight neighbors."""
-    cells = F.avg_pool2d(pictures.abs().mean(1, keepdim=True), CELL)
+    cells = F.avg_pool2d(mean_over(pictures.abs())[:, None], CELL)
     return F.avg_pool2d(F.pad(cells, (1, 1, 1, 1), "replicate"), 3, 1)[:, 0]

@@ -57,10 +57,10 @@ class LandmarkFlow(nn.Module):
         height, width = self.grid.shape[:2]
         cells = rearrange(self.grid, "h w xy -> (h w) 1 xy")
         near = closeness(cells, points, self.reach)
-        displacement = near.softmax(-1)[:, None] @ (reference_points - points[:, None])
-        remoteness = -near.amax(-1)
+        moves = rearrange(reference_points - points[:, None], "b k p xy -> b (k xy) p")
+        remoteness = -near.amax(1)
         return (
-            rearrange(displacement, "b k (h w) xy -> b k xy h w", h=height, w=width),
+            rearrange(softmax_mean(near, moves), "b (k xy) (h w) -> b k xy h w", xy=2, h=height, w=width),
             rearrange(remoteness, "b (h w) -> b 1 h w", h=height),
         )
 
@@ -93,21 +93,40 @@ class StillFlow(nn.Module):
 
 
 def closeness(cells: Tensor, points: Tensor, reach: float) -> Tensor:
-    """-|g - L|^2 / s^2 `(b, n, p)` of cells g `(n, 1, 2)`, points L `(b, p, 2)` and the reach s.
+    """-|g - L|^2 / s^2 `(b, p, n)` of cells g `(n, 1, 2)`, points L `(b, p, 2)` and the reach s.
 
     Computes the differences first: in |g|^2 - 2 g L + |L|^2 the squares cancel, and a matrix product may round to TF32.
     """
     if is_exporting():
         return closeness_exported(cells, points, reach)
-    return -(cells - points[:, None]).square().sum(-1) / reach**2
+    return -(points[:, :, None] - cells[:, 0]).square().sum(-1) / reach**2
 
 
 def closeness_exported(cells: Tensor, points: Tensor, reach: float) -> Tensor:
     """The same for ONNX Runtime, which is slow at broadcasting but fast and exact at matrix products."""
-    cells, points = cells[:, 0] - 0.5, (points - 0.5).transpose(1, 2)
-    of_cells = torch.cat([cells, cells.square().sum(-1, keepdim=True), torch.ones_like(cells[:, :1])], 1)
-    squares = points.square().sum(1, keepdim=True)
-    return of_cells @ (torch.cat([2 * points, -torch.ones_like(squares), -squares], 1) / reach**2)
+    cells, points = (cells[:, 0] - 0.5).T, points - 0.5
+    of_cells = torch.cat([cells, cells.square().sum(0, keepdim=True), torch.ones_like(cells[:1])])
+    squares = points.square().sum(2, keepdim=True)
+    return torch.cat([2 * points, -torch.ones_like(squares), -squares], 2) / reach**2 @ of_cells
+
+
+def softmax_mean(close: Tensor, moves: Tensor) -> Tensor:
+    """sum_i softmax_i(c_i) m_i `(b, c, n)` of closenesses `(b, p, n)` and moves `(b, c, p)`."""
+    if not is_exporting():
+        return moves @ close.softmax(1)
+    # ONNX Runtime's own takes three times as long: row by row, for few points.
+    weight = (close - close.amax(1, keepdim=True)).exp()
+    total = torch.cat([moves, torch.ones_like(moves[:, :1])], 1) @ weight
+    return total[:, :-1] / total[:, -1:]
+
+
+def mean_over(x: Tensor) -> Tensor:
+    """The mean of `(b, k, ...)` over the second axis."""
+    if not is_exporting():
+        return x.mean(1)
+    # As a product: ONNX Runtime is slow at reducing an axis that is not the last.
+    rows = x.flatten(2)
+    return (torch.ones_like(rows[:1, :, 0]) / x.shape[1] @ rows).view(-1, *x.shape[2:])
 
 
 def unrounded(run: Callable[[Tensor, Tensor], T], points: Tensor, reference_points: Tensor) -> T:

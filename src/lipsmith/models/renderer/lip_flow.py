@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from lipsmith.face.crop import mouth_box
 from lipsmith.face.landmarks import INNER_LIP, JAW, NOSE, OUTER_LIP, ranks
-from lipsmith.models.renderer.flow import closeness, enlarge, region_grid, unrounded
+from lipsmith.models.renderer.flow import closeness, enlarge, region_grid, softmax_mean, unrounded
 
 FADE: Final = 0.04
 """Distance from the nearest lip point, crop units, at which the correction has fallen to 1/e."""
@@ -97,8 +97,9 @@ class LipFlow(nn.Module):
         """
         upper, lower, above, near = unrounded(self._apart, points, reference_points)
         blended, still = enlarge(moving[self.cells], 4), enlarge(standing[self.cells], 4)
-        upper, lower = ((side - blended) * near * (1 - still) for side in (upper, lower))
-        added = torch.lerp(lower, upper, above)
+        near = near * (1 - still)
+        upper, lower = ((side - blended) * near for side in (upper, lower))
+        added = lower + above * (upper - lower)  # ONNX has no lerp but a sum of two cases
         full, half = enlarge(flow, 4), enlarge(flow, 2)
         return LipFlows(
             half=half + F.pad(F.avg_pool2d(added, 2), [side // 2 for side in self.around]),
@@ -115,11 +116,11 @@ class LipFlow(nn.Module):
         height, count = self.grid.shape[0], reference_points.shape[1]
         followed = points[:, self.points]
         close = closeness(rearrange(self.grid, "h w xy -> (h w) 1 xy"), followed, self.reach)
-        near = (close[..., len(NOSE) : -len(JAW)].amax(-1) * (self.reach / FADE) ** 2).exp()
-        moves = rearrange(self._tucked(points, reference_points) - followed[:, None], "b k p xy -> b p (k xy)")
+        near = (close[:, len(NOSE) : -len(JAW)].amax(1) * (self.reach / FADE) ** 2).exp()
+        moves = rearrange(self._tucked(points, reference_points) - followed[:, None], "b k p xy -> b (k xy) p")
         sides = slice(0, -len(LOWER + JAW)), slice(len(NOSE + UPPER), None)
-        moved = [close[..., side].softmax(-1) @ moves[:, side] for side in sides]
-        upper, lower = (rearrange(side, "b (h w) (k xy) -> (b k) xy h w", h=height, k=count) for side in moved)
+        moved = [softmax_mean(close[:, side], moves[..., side]) for side in sides]
+        upper, lower = (rearrange(side, "b (k xy) (h w) -> (b k) xy h w", h=height, k=count) for side in moved)
         above, near = (
             repeat(share, "b (h w) -> (b k) 1 h w", h=height, k=count) for share in (self._above(points)[:, 0], near)
         )

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from lipsmith.models.blocks import Unshuffle, conv3, res_blocks
 from lipsmith.models.renderer.config import RendererConfig
+from lipsmith.models.renderer.flow import mean_over
 
 
 class LipEncoder(nn.Module):
@@ -59,7 +60,7 @@ class LipFusion(nn.Module):
         count = lips.shape[1]
         from_lips = self.from_lip(rearrange(lips, "b m c h w -> (b m) c h w"))
         hidden = self.from_target(target)[:, None] + rearrange(from_lips, "(b m) c h w -> b m c h w", m=count)
-        out: Tensor = target + self.out(torch.relu(hidden).mean(1))
+        out: Tensor = target + self.out(mean_over(torch.relu(hidden)))
         return out
 
 
