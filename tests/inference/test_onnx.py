@@ -115,5 +115,5 @@ def test_speed_is_cpu_time_of_the_frames_after_the_first() -> None:
             while time.thread_time() < end:
                 pass
 
-    assert is_faster([Session(0.05, 0.001)], [Session(0.001, 0.01)])
-    assert not is_faster([Session(0.001, 0.01)], [Session(0.05, 0.001)])
+    assert is_faster(Session(0.05, 0.001), Session(0.001, 0.01))
+    assert not is_faster(Session(0.001, 0.01), Session(0.05, 0.001))
