@@ -238,8 +238,12 @@ class Sketches:
     with which a frame is drawn, four are among those of the frame before."""
 
     def __init__(self, points: Rows) -> None:
-        self._points = points
-        self._sketch = lru_cache(maxsize=_SKETCHES)(self._drawn)
+        # A function without `self`: with it, the points and their file would wait for the garbage collector.
+        @lru_cache(maxsize=_SKETCHES)
+        def sketch(row: int, size: int) -> NDArray[np.uint8]:
+            return np.asarray(draw_sketches(points[row : row + 1], size)[0], np.uint8)
+
+        self._sketch = sketch
 
     def around(
         self, places: NDArray[np.intp], first: NDArray[np.intp], last: NDArray[np.intp], size: int
@@ -250,9 +254,6 @@ class Sketches:
         """
         indices = np.clip(places[:, None] + _NEIGHBORS, first[:, None], last[:, None]).tolist()
         return np.stack([np.stack([self._sketch(row, size) for row in of_frame]) for of_frame in indices])
-
-    def _drawn(self, row: int, size: int) -> NDArray[np.uint8]:
-        return np.asarray(draw_sketches(self._points[row : row + 1], size)[0], np.uint8)
 
 
 def planes(images: NDArray[np.uint8]) -> NDArray[np.float32]:
