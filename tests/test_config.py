@@ -100,6 +100,7 @@ def test_a_config_is_found_by_path_or_packaged_name(tmp_path: Path) -> None:
 def test_every_packaged_config_is_valid() -> None:
     pytest.importorskip("torch")
     from lipsmith.training.landmarks.config import LandmarkTraining
+    from lipsmith.training.lips.config import LipsTraining
     from lipsmith.training.renderer.systems import load_training
     from lipsmith.training.sync.config import SyncTraining
 
@@ -109,8 +110,10 @@ def test_every_packaged_config_is_valid() -> None:
         load_training(name)
     for name in packaged_configs("sync"):
         load_config(SyncTraining, "sync", name)
+    for name in packaged_configs("lips"):
+        load_config(LipsTraining, "lips", name)
     folders = [item.name for item in (resources.files("lipsmith") / "configs").iterdir() if item.is_dir()]
-    assert sorted(folders) == ["landmarks", "renderer", "sync"]
+    assert sorted(folders) == ["landmarks", "lips", "renderer", "sync"]
 
 
 def test_the_record_of_the_shipped_model_is_a_valid_config() -> None:
