@@ -113,7 +113,7 @@ class Dubber:
             scan = read_scan(known, store)
         else:
             # All faces are tracked, because the largest of a shot may enter last.
-            tracker = FaceTracker(MOST_FACES, max(1, self._threads // 2))  # whose threads wait busily
+            tracker = FaceTracker(MOST_FACES, self._threads)
             scan = Scanner(tracker, store, Sizes(self.config.face_size, self.config.lips)).scan(source, progress)
         chosen, name = choose(scan.faces, options.face), source.footage.name
         to_dub = "" if options.face == "all" else f", {len(chosen)} to dub"
