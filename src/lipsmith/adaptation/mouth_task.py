@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -11,8 +10,9 @@ from typing import Any, Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
+from lipsmith.adaptation.halfway import Halfway
 from lipsmith.adaptation.task import held_back
 from lipsmith.config import build, load_config
 from lipsmith.data.clips import PreparedClip, load_clip, read_manifest
@@ -67,14 +67,13 @@ def speaks_itself(model: ModelFolder, data: Path, clip: str | None = None, share
 class MouthTask(LandmarkTask):
     """Trains a landmark generator on the clips of one person and validates it on their ends.
 
-    What is validated and saved is the mean of the start and the trained weights: seconds of speech teach much about a
-    mouth, but also what holds for these seconds alone. `clip`, `share`: as of `AdaptationTask`.
+    `clip`, `share`: as of `AdaptationTask`.
     """
 
     def __init__(self, config: LandmarkTraining, clip: str | None = None, share: float = 1.0) -> None:
         super().__init__(config)
         self._clip, self._share = clip, share
-        self._start: dict[str, Tensor] = {}
+        self._halfway = Halfway()
 
     def load(self, data: Path, device: torch.device) -> str:
         """Load points and sound of the clips. Raises InputError if all are too short."""
@@ -90,35 +89,24 @@ class MouthTask(LandmarkTask):
 
     def validate(self, averaged: nn.Module, trials: int | None = None) -> dict[str, float]:
         """Figures of the held-back frames; `score` is minus LipLMD, the figure that needs the fewest frames."""
-        stages, chosen = as_backend(self._mean(averaged)), self.trials[:trials]
+        generator = self._halfway.of(self.exported(averaged))
+        assert isinstance(generator, LandmarkGenerator)
+        stages, chosen = as_backend(generator), self.trials[:trials]
         rows = [measure(stages, trial, self.config.model.window, silence=False) for trial in chosen]
         figures = total(rows, [trial.record.identity for trial in chosen])
         return {"score": -figures["lip_lmd"]} | {name: figures[name] for name in _FIGURES if name in figures}
 
     def save(self, folder: Path, averaged: nn.Module, card: Mapping[str, Any]) -> None:
-        """Write the mean into the run's folder."""
-        save_weights(folder / self.name, self._mean(averaged).state_dict(), card)
+        """Write what was validated."""
+        save_weights(folder / self.name, self._halfway.of(self.exported(averaged)).state_dict(), card)
 
     def state_dict(self) -> dict[str, Any]:
         """The start."""
-        return {"start": self._start}
+        return {"start": self._halfway.start}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a `state_dict`."""
-        self._start = dict(state["start"])
-
-    def _mean(self, averaged: nn.Module) -> LandmarkGenerator:
-        """The start, which is the first that is validated, and these weights in equal parts."""
-        generator = self.exported(averaged)
-        assert isinstance(generator, LandmarkGenerator)
-        mean = deepcopy(generator)
-        own = mean.state_dict()
-        if not self._start:
-            self._start = {name: value.clone() for name, value in own.items()}
-        for name, value in own.items():
-            if value.is_floating_point():
-                value.lerp_(self._start[name].to(value), 0.5)
-        return mean
+        self._halfway.start = dict(state["start"])
 
 
 def _usable(data: Path, window: int, clip: str | None, share: float) -> Chosen:

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
 from torch import nn
 
+from lipsmith.adaptation.halfway import Halfway
 from lipsmith.config import build, load_config
 from lipsmith.data.clips import PreparedClip, read_manifest
 from lipsmith.errors import InputError, WeightsError
@@ -67,6 +68,7 @@ class AdaptationTask(RendererTask):
     ) -> None:
         super().__init__(config)
         self._watch, self._clip, self._share = watch, clip, share
+        self._halfway = Halfway()
 
     def load(self, data: Path, device: torch.device) -> str:
         """Load the clips and VGG. Raises InputError if the clips are too short, WeightsError if VGG is missing."""
@@ -84,7 +86,19 @@ class AdaptationTask(RendererTask):
 
     def validate(self, averaged: nn.Module, trials: int | None = None) -> dict[str, float]:
         """Figures of the held-back frames, which are also passed to `watch`; see `measure`."""
-        figures = super().validate(averaged, trials)
+        figures = super().validate(self._halfway.of(averaged), trials)
         if self._watch is not None and trials is None:
             self._watch(figures)
         return figures
+
+    def save(self, folder: Path, averaged: nn.Module, card: Mapping[str, Any]) -> None:
+        """Write what was validated."""
+        super().save(folder, self._halfway.of(averaged), card)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The start."""
+        return {"start": self._halfway.start}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore a `state_dict`."""
+        self._halfway.start = dict(state["start"])
