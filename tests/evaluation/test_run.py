@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from lipsmith.evaluation.metrics.judge import OwnJudge
 from lipsmith.evaluation.model_system import ModelSystem, _others
 from lipsmith.evaluation.outputs import UnusableFilmError
 from lipsmith.evaluation.protocols import choose_frames
-from lipsmith.evaluation.report import page, strip, write_strip
 from lipsmith.evaluation.run import Evaluation, Plan, evaluate, flat_figures
 from lipsmith.evaluation.scoring import Networks, Scorer, load_networks
 from lipsmith.evaluation.systems import REAL, ReconstructionTask
@@ -328,43 +326,6 @@ def test_a_full_disk_keeps_the_old_table(option: str, tmp_path: Path, monkeypatc
     (tmp_path / "table").write_bytes(b"old")
     assert main(["evaluate", "clips", option, str(tmp_path / "table"), "--overwrite"]) == 1
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
-
-
-def test_unknown_curves_are_not_drawn() -> None:
-    figures, settings = {"lse_d": 1.0}, {"systems": ["real", "generated"], "plain": "generated"}
-    unheard = {"clip": "a", "identity": "a", "curve": [None] * 31}
-    rows = [{**unheard, "system": system} for system in settings["systems"]]
-    assert "<svg" not in page(figures, settings, rows)
-    rows[1]["curve"] = [1.2] * 15 + [1.0] + [None] * 15
-    text = page(figures, settings, rows)
-    assert text.count("<polyline") == 1
-    assert "nan" not in text
-
-
-def test_a_strip_has_a_row_for_every_system() -> None:
-    real, dark = np.full((9, 16, 16, 3), 200, np.uint8), np.zeros((9, 16, 16, 3), np.uint8)
-    rows = strip(real, {"a": dark, "b": real}).reshape(4, 16, 24 + 6 * 16, 3)
-    assert [int(row[:, 24:].max()) for row in rows[:3]] == [200, 0, 200]
-    assert (rows[3, :, 24:] == rows[3, 0, 24]).all()  # the last system has no error
-    assert all(row[:, :24].min() < 255 for row in rows)  # its name
-    assert len(strip(real, {"a": dark, "b": real}, is_truth=False)) == 3 * 16
-
-
-def test_clips_with_similar_names_have_separate_strips(tmp_path: Path) -> None:
-    names = ("a/b_c", "a_b/c", "a/b/c", "a.b/c.d")
-    pictures = [np.full((8, 8, 3), 40 * number, np.uint8) for number in range(len(names))]
-    for name, picture in zip(names, pictures, strict=True):
-        write_strip(tmp_path, name, picture)
-    assert all((tmp_path / f"{name}.png").is_file() for name in names)
-    settings = {"systems": ["generated"], "strips": str(tmp_path)}
-    rows = [{"clip": name, "identity": name, "system": "generated", "psnr": 30.0} for name in names]
-    assert page({"generated.psnr": 30.0}, settings, rows).count("data:image/png;base64,") == 3
-
-
-def test_a_report_of_other_results_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "other.json"
-    path.write_text(json.dumps({"figures": {}, "settings": {}, "rows": []}))
-    assert main(["report", str(path), "-o", str(tmp_path / "x.html")]) == 3
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import torch
 
 from landmark_clips import talking_clip
 from lipsmith.models.lip_detector import SPAN
-from lipsmith.training.lips.sampler import LIPS, MouthFootage
+from lipsmith.training.lips.sampler import MouthFootage
 from renderer_clips import SIZE, prepared
 
 HERE = torch.device("cpu")
@@ -41,8 +41,7 @@ def test_augmented_points_lie_where_the_window_shows_them(footage: MouthFootage)
     plain_light.undo()
     grid = (mouths.points / torch.tensor(SPAN))[:, None] * 2
     shown = torch.nn.functional.grid_sample(mouths.windows, grid, align_corners=False)[:, :2, 0].mT
-    mirror = [LIPS.index(place) for place in LIPS]
-    lips = footage.lips[frames][:, mirror]
+    lips = footage.lips[frames]
     flipped = torch.from_numpy(_swapped(footage.lips[frames].numpy()))
     error = torch.minimum((shown - lips).abs().amax((1, 2)), (shown - flipped).abs().amax((1, 2)))
     assert error.max() < 0.01

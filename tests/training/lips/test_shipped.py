@@ -8,8 +8,8 @@ import torch
 from lipsmith.face import FaceTracker
 from lipsmith.face.crop import apply, crop_image, fit_transforms
 from lipsmith.face.landmarks import select
-from lipsmith.training.lips.sampler import LIPS
 from lipsmith.training.lips.task import load_lip_detector
+from lipsmith.training.losses.lips import LIPS
 from synthetic import face_at
 
 PIXELS = 128

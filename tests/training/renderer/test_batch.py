@@ -5,13 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lipsmith.face.landmarks import INNER_LIP, OUTER_LIP, ranks
 from lipsmith.models.lip_detector import LipDetector
 from lipsmith.models.renderer.network import Rendered
+from lipsmith.training.losses.lips import LIPS
 from lipsmith.training.renderer.batch import compare
 from lipsmith.training.renderer.sampler import Batch, Pictures
-
-LIPS = ranks(OUTER_LIP + INNER_LIP)
 
 
 class Fixed(LipDetector):

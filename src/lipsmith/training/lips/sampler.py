@@ -16,11 +16,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lipsmith.data.clips import ClipRecord, load_clip, read_manifest
-from lipsmith.face.landmarks import INNER_LIP, MIRROR, OUTER_LIP, ranks
+from lipsmith.face.landmarks import MIRROR
 from lipsmith.models.lip_detector import cut_windows
+from lipsmith.training.losses.lips import LIPS
 from lipsmith.training.store import end_to_end, make_spans, pick, read_ahead
 
-LIPS: Final = ranks(OUTER_LIP + INNER_LIP)
 _MIRRORED_LIPS: Final = [LIPS.index(MIRROR[place]) for place in LIPS]
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lipsmith.face.landmarks import CONTENT, INNER_LIP, NUM_JAW, OUTER_LIP
+from lipsmith.training.losses.lips import lip_gaps
 
 TERMS = ("l1", "velocity", "concordance", "closure", "plosive", "phonemes")
 """The loss terms, each of which has a weight of its name."""
@@ -19,8 +20,6 @@ _TOUCHING = 1 / 128
 """Crop units: lips less than a pixel of 128 apart touch."""
 _NEAR = 2
 """Frames round a plosive within which the lips touch."""
-_UPPER = [NUM_JAW + len(OUTER_LIP) + place for place in range(1, 10)]
-_LOWER = [NUM_JAW + len(OUTER_LIP) + 20 - place for place in range(1, 10)]
 _CHORDS = ((78, 308), (0, 17))
 """Pairs of mesh points: inner width, outer opening."""
 
@@ -100,7 +99,7 @@ def gestures(content: Tensor) -> Tensor:
 
 def gaps(content: Tensor) -> Tensor:
     """How far the lower inner lip of content `(b, T, 57, 2)` lies under the upper, `(b, T, 9)` crop units."""
-    return content[:, :, _LOWER, 1] - content[:, :, _UPPER, 1]
+    return lip_gaps(content[:, :, NUM_JAW:])
 
 
 def left_open(prediction: Tensor, truth: Tensor) -> Tensor:

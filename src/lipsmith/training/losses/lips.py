@@ -6,8 +6,10 @@ from typing import Final
 
 from torch import Tensor
 
-from lipsmith.face.landmarks import OUTER_LIP
+from lipsmith.face.landmarks import INNER_LIP, OUTER_LIP, ranks
 
+LIPS: Final = ranks(OUTER_LIP + INNER_LIP)
+"""Indices of the outer and inner lip among the 131 points."""
 _INNER: Final = len(OUTER_LIP)
 _UPPER: Final = [_INNER + place for place in range(1, 10)]
 _LOWER: Final = [_INNER + 20 - place for place in range(1, 10)]
@@ -24,5 +26,5 @@ def gap_error(found: Tensor, asked: Tensor) -> Tensor:
 
 
 def lip_gaps(lips: Tensor) -> Tensor:
-    """How far the lower inner lip lies under the upper, `(B, 9)`, of points `(B, 40, 2)`."""
-    return lips[:, _LOWER, 1] - lips[:, _UPPER, 1]
+    """How far the lower inner lip lies under the upper, `(..., 9)`, of points `(..., 40, 2)`."""
+    return lips[..., _LOWER, 1] - lips[..., _UPPER, 1]

@@ -12,10 +12,10 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
-from lipsmith.face.landmarks import INNER_LIP, JAW, OUTER_LIP, ranks
+from lipsmith.face.landmarks import JAW, OUTER_LIP, ranks
 from lipsmith.models.vgg import VGG
 from lipsmith.training.losses.adversarial import Adversary
-from lipsmith.training.losses.lips import gap_error, lip_error
+from lipsmith.training.losses.lips import LIPS, gap_error, lip_error
 from lipsmith.training.losses.perceptual import perceptual_loss, style_loss
 
 MOUTH_WEIGHT: Final = 3.0
@@ -29,7 +29,7 @@ DEEP: Final = (3, 4, 5)  # and at half
 
 def mouth_weight(points: Tensor, size: int) -> Tensor:
     """Weights `(B, 1, S, S)` of mean about 1: more near the lips of points `(B, 131, 2)`."""
-    center = points[:, ranks(OUTER_LIP + INNER_LIP)].mean(1)
+    center = points[:, LIPS].mean(1)
     axis = (torch.arange(size, device=points.device) + 0.5) / size
     dx = axis - center[:, :1]
     dy = axis - center[:, 1:]
@@ -131,6 +131,12 @@ class Comparison:
         with torch.no_grad():
             return self._features(self.true_face)
 
+    @property
+    def found_and_wanted(self) -> tuple[Tensor, Tensor]:
+        """`lips`, where there is a detector."""
+        assert self.lips is not None
+        return self.lips
+
     def _face(self, picture: Tensor) -> Tensor:
         return face_window(torch.lerp(self.truth, picture, self.face), self.shift)
 
@@ -149,8 +155,8 @@ TERMS: Final[dict[str, Callable[[Comparison], Tensor]]] = {
     "warped": lambda c: perceptual_loss(c.of_aligned, c.of_truth),
     "content": lambda c: perceptual_loss(c.of_image, c.of_truth),
     "style": lambda c: style_loss(c.of_image, c.of_truth),
-    "lips": lambda c: 100 * lip_error(*c.lips) if c.lips else c.image.new_zeros(()),
-    "gaps": lambda c: 100 * gap_error(*c.lips) if c.lips else c.image.new_zeros(()),
+    "lips": lambda c: 100 * lip_error(*c.found_and_wanted),
+    "gaps": lambda c: 100 * gap_error(*c.found_and_wanted),
 }
 
 

@@ -8,11 +8,11 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from lipsmith.face.landmarks import INNER_LIP, OUTER_LIP, ranks
 from lipsmith.models.lip_detector import LipDetector
 from lipsmith.models.renderer.alignment import References
 from lipsmith.models.renderer.network import Rendered, Renderer
 from lipsmith.models.vgg import VGG
+from lipsmith.training.losses.lips import LIPS
 from lipsmith.training.losses.renderer import BACKGROUND_WEIGHT, Comparison, face_mask, mouth_weight
 from lipsmith.training.renderer.sampler import Batch
 
@@ -112,8 +112,7 @@ def _lips(detector: LipDetector, image: Tensor, truth: Tensor, asked: Tensor, sh
 
     The detector errs about a person more than a picture does; compared with its own finding, that cancels.
     """
-    lips = ranks(OUTER_LIP + INNER_LIP)
-    around, moved = asked[:, lips].mean(1), (asked - shown)[:, lips]
+    around, moved = asked[:, LIPS].mean(1), (asked - shown)[:, LIPS]
     with torch.no_grad():
         wanted = detector.detect(truth, around - moved.mean(1)) + moved
     return detector.detect(image, around), wanted
