@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from lipsmith.adaptation.halfway import Halfway
@@ -17,10 +16,9 @@ from lipsmith.adaptation.task import held_back
 from lipsmith.config import build, load_config
 from lipsmith.data.clips import PreparedClip, load_clip, read_manifest
 from lipsmith.errors import InputError, WeightsError
-from lipsmith.evaluation.landmarks import Trial, measure, total
+from lipsmith.evaluation.landmarks import make_trial, measure, total
 from lipsmith.evaluation.protocols import FrameChoice
-from lipsmith.face.landmarks import mouth_width, split
-from lipsmith.face.references import choose_landmarks
+from lipsmith.face.references import LANDMARK_SETS
 from lipsmith.inference.model_folder import ModelFolder, load_backend
 from lipsmith.models.landmarks.config import LandmarkConfig
 from lipsmith.models.landmarks.generator import LandmarkGenerator
@@ -57,7 +55,8 @@ def speaks_itself(model: ModelFolder, data: Path, clip: str | None = None, share
     A silent film, or one with another's voice, teaches nothing about speech. `clip`, `share`: as of `AdaptationTask`.
     """
     stages, settings = load_backend(model, "cpu"), model.settings
-    trials = [_trial(part, choice.allowed, choice) for part, choice in _usable(data, settings.window, clip, share)]
+    usable = _usable(data, settings.window, clip, share)
+    trials = [make_trial(part, LANDMARK_SETS, chosen=replace(x, targets=x.allowed)) for part, x in usable]
     if not trials:
         return False
     rows = [measure(stages, trial, settings.window, silence=False) for trial in trials]
@@ -81,7 +80,8 @@ class MouthTask(LandmarkTask):
         usable = _usable(data, window, self._clip, self._share)
         if not usable:
             raise InputError(f"{data}: no face stays in view for {2 * window} frames")
-        self.trials = [_trial(clip, choice.targets, choice) for clip, choice in usable]
+        references = self.config.model.references
+        self.trials = [make_trial(clip, references, chosen=choice) for clip, choice in usable]
         parts = [_beginning(clip, int(choice.allowed[-1]) + 1) for clip, choice in usable]
         self.footage = gather_footage(parts, window, self.config.augment.shifts, device)
         self.precision = mixed_precision(device)
@@ -119,15 +119,6 @@ def _usable(data: Path, window: int, clip: str | None, share: float) -> Chosen:
         for clip, choice in chosen
         if len(choice.allowed) >= 2 * window and clip.tracked[choice.targets].any()
     ]
-
-
-def _trial(clip: PreparedClip, frames: NDArray[np.intp], choice: FrameChoice) -> Trial:
-    """Measures these frames of a clip, with references from those allowed."""
-    pose, content = split(clip.landmarks.astype(np.float32))
-    known = clip.landmarks[choice.allowed].astype(np.float32)
-    counted = clip.tracked & np.isin(np.arange(len(clip.times)), frames)
-    references, smile = known[choose_landmarks(known)], known[[mouth_width(known).argmax()]]
-    return Trial(clip.record, clip.mel, clip.times, pose, content, references, counted, True, smile)
 
 
 def _beginning(clip: PreparedClip, end: int) -> PreparedClip:

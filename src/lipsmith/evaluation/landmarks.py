@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from lipsmith.data.clips import ClipRecord, PreparedClip, load_clip, read_manifest
 from lipsmith.evaluation.metrics.closure import closures, events, pooled
 from lipsmith.evaluation.metrics.landmarks import inner_opening, landmark_figures, opening_r
-from lipsmith.evaluation.protocols import strict_frames
+from lipsmith.evaluation.protocols import FrameChoice, strict_frames
 from lipsmith.face.landmarks import mouth_width, split
 from lipsmith.face.references import choose_landmarks
 from lipsmith.inference.backend import Backend
@@ -108,10 +108,12 @@ def load_trials(
     return [trial for trial in trials if trial.counted.any()]
 
 
-def make_trial(clip: PreparedClip, references: int, phonemes: Phonemes | None = None) -> Trial:
-    """A trial of the clip with `references` reference landmark sets."""
+def make_trial(
+    clip: PreparedClip, references: int, phonemes: Phonemes | None = None, chosen: FrameChoice | None = None
+) -> Trial:
+    """A trial of the clip with `references` reference landmark sets; `chosen`: None for the strict protocol."""
     pose, content = split(clip.landmarks)
-    chosen = strict_frames(clip)
+    chosen = chosen or strict_frames(clip)
     everything = np.arange(len(clip.times))
     allowed = chosen.allowed if chosen else np.flatnonzero(clip.tracked)
     known = clip.landmarks[allowed if len(allowed) else everything]
