@@ -27,7 +27,7 @@ from lipsmith.face import FaceMesh
 from lipsmith.face.crop import still_points
 from lipsmith.face.landmarks import NUM_POSE
 from lipsmith.face.references import choose_landmarks
-from lipsmith.inference.speak import with_strength
+from lipsmith.inference.speak import driven
 from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig
 from synthetic import Motion, make_film, speech
 
@@ -164,7 +164,7 @@ def test_drive_applies_to_predicted_points_only() -> None:
     model.reconstruct(replace(asked, predicted=True))
     known = asked.landmarks[asked.allowed]
     np.testing.assert_array_equal(backend.points[:, :NUM_POSE], last[:, :NUM_POSE])
-    expected = with_strength(last, known[choose_landmarks(known)], 1.5)
+    expected = driven(last, known[choose_landmarks(known)], 1.5)
     np.testing.assert_allclose(backend.points[:, NUM_POSE:], expected, atol=1e-6)
 
 

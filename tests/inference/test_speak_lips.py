@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lipsmith.face.landmarks import NUM_CONTENT, NUM_JAW, NUM_POINTS, NUM_POSE, lip_opening, ranks
-from lipsmith.inference.speak import close_lips, rest, resting_opening, uncrossed, with_strength
+from lipsmith.inference.speak import close_lips, driven, rest, resting_opening, uncrossed, with_strength
 
 LOWER_LIP = ranks((14, 87, 317, 17, 84, 314))
 
@@ -52,6 +52,24 @@ def test_crossed_lips_meet_halfway() -> None:
     found = np.concatenate([points[:, :NUM_POSE], with_strength(points, faces(0.06), 2.0)], 1)
     assert lip_opening(found)[0] == pytest.approx(0, abs=1e-6)
     assert found[0, ranks((13,))[0], 1] == pytest.approx(0.67, abs=1e-5)
+
+
+def opened(opening: float, strength: float = 1.0) -> float:
+    """Opening asked of the renderer for a mouth that is predicted `opening` wide."""
+    points = faces(opening)
+    found = np.concatenate([points[:, :NUM_POSE], driven(points, faces(0.02, 0.06), strength)], 1)
+    return float(lip_opening(found)[0])
+
+
+@pytest.mark.parametrize(("predicted", "asked"), [(0.0, 0.0), (0.0035, 0.00077), (0.007, 0.00442), (0.02, 0.02)])
+def test_lips_that_nearly_touch_are_closed_further(predicted: float, asked: float) -> None:
+    assert opened(predicted) == pytest.approx(asked, abs=1e-5)
+
+
+@given(st.lists(st.floats(0, 0.03), min_size=2, max_size=2, unique=True))
+def test_wider_mouths_stay_wider(openings: list[float]) -> None:
+    narrow, wide = sorted(openings)
+    assert opened(narrow) <= opened(wide) + 1e-6
 
 
 def test_lips_meet_halfway_across_the_mouth_however_it_is_turned() -> None:

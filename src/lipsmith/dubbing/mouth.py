@@ -23,7 +23,7 @@ from lipsmith.face.references import costs, nearest, parts
 from lipsmith.inference.backend import Backend
 from lipsmith.inference.model_folder import ModelConfig
 from lipsmith.inference.render import Drawing, EncodedFace, Sketches, encode_face, render
-from lipsmith.inference.speak import close_lips, predict_content, resting_opening, with_strength
+from lipsmith.inference.speak import close_lips, driven, predict_content, resting_opening
 from lipsmith.media import Picture
 from lipsmith.progress import prefetch_map
 from lipsmith.speech.mel import mel_windows
@@ -111,7 +111,7 @@ def predict_mouth(
         pose, content = points[run, :NUM_POSE], points[run, NUM_POSE:]
         _predict(backend, speech, times[run], pose, face.landmarks, config.window, content)
         for part in parts(len(content)):
-            moved = with_strength(points[run][part], face.landmarks, config.drive * strength)
+            moved = driven(points[run][part], face.landmarks, config.drive * strength)
             content[part] = close_lips(moved, silent[run][part], rest)
         still = still_points(face.transforms[rows[run]])
         chosen[run] = nearest(costs(points[run], pool, still, face.pool_still), k)

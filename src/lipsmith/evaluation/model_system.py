@@ -18,7 +18,7 @@ from lipsmith.face.references import choose_landmarks, choose_lips, choose_pool,
 from lipsmith.inference.backend import Backend
 from lipsmith.inference.model_folder import ModelConfig, find_model, load_backend
 from lipsmith.inference.render import Drawing, Sketches, encode_face, render
-from lipsmith.inference.speak import predict_content, with_strength
+from lipsmith.inference.speak import driven, predict_content
 
 _AT_ONCE: Final = 8
 
@@ -130,7 +130,7 @@ class ModelSystem:
     def _driven(self, task: ReconstructionTask) -> NDArray[np.float32]:
         """The points to render, with the same drive as in a dub, so that the picture gets those of `task`."""
         known = task.landmarks[task.allowed]
-        content = with_strength(task.points, known[choose_landmarks(known)], self._config.drive)
+        content = driven(task.points, known[choose_landmarks(known)], self._config.drive)
         return np.concatenate([task.points[:, :NUM_POSE], content], axis=1)
 
     def _pool(self, task: ReconstructionTask) -> NDArray[np.intp]:

@@ -30,6 +30,8 @@ _CORNERS: Final = (_INNER, _INNER + 10)
 # The lower lip moves with the jaw; the upper lip covers the remaining share.
 _LOWER_SHARE: Final = 0.75
 _JAW_REACH: Final = np.sin(np.linspace(0, np.pi, NUM_JAW))
+_TOUCHING: Final = 0.007
+"""Opening, crop units, at which lips are drawn together by a third of it; at half of it, by three quarters."""
 
 
 def predict_content(
@@ -161,6 +163,15 @@ def _hermite(
     return curve
 
 
+def driven(points: Floats, references: Floats, strength: float) -> NDArray[np.float32]:
+    """What the renderer is asked for: `with_strength`, and lips that nearly touch are closed further.
+
+    Lips asked to be a hair apart would be drawn open, with a line of teeth between them.
+    """
+    content = with_strength(points, references, strength)
+    return close_lips(content, np.exp(-((_opening(content) / _TOUCHING) ** 2)), 0.0)
+
+
 def with_strength(points: Floats, references: Floats, strength: float) -> NDArray[np.float32]:
     """Content `(F, 57, 2)` of `points` `(F, 131, 2)`, with its distance from rest scaled by `strength`.
 
@@ -213,8 +224,7 @@ def close_lips(content: Floats, amount: NDArray[np.float64], rest: float) -> NDA
     """
     moved = np.array(content, np.float32)
     gap = moved[:, _LOWER_INNER] - moved[:, _UPPER_INNER]
-    middle = np.linalg.norm(gap[:, 4], axis=-1)
-    share = amount * np.clip(1 - rest / np.maximum(middle, 1e-9), 0, 1)
+    share = amount * np.clip(1 - rest / np.maximum(_opening(moved), 1e-9), 0, 1)
     step = gap * share[:, None, None]
     for upper, lower in _LIP_PAIRS:
         moved[:, lower] -= _LOWER_SHARE * step
@@ -225,5 +235,10 @@ def close_lips(content: Floats, amount: NDArray[np.float64], rest: float) -> NDA
 
 def resting_opening(points: Floats) -> float:
     """Opening of the inner lips of references `(N, 131, 2)` at nearly their most closed."""
-    inner = points[:, -len(INNER_LIP) :]
-    return float(np.percentile(np.linalg.norm(inner[:, 15] - inner[:, 5], axis=-1), 10))
+    return float(np.percentile(_opening(points[:, NUM_POSE:]), 10))
+
+
+def _opening(content: Floats) -> Floats:
+    """Distance `(F,)` of the middles of the inner lips of content `(F, 57, 2)`."""
+    middle: Floats = np.linalg.norm(content[:, _LOWER_INNER[4]] - content[:, _UPPER_INNER[4]], axis=-1)
+    return middle

@@ -15,7 +15,7 @@ from lipsmith.face.landmarks import NUM_POSE
 from lipsmith.face.references import Follower, costs
 from lipsmith.inference.backend import Backend
 from lipsmith.inference.model_folder import ModelConfig
-from lipsmith.inference.speak import RATE, close_lips, resample, resting_opening, run_windows, with_strength
+from lipsmith.inference.speak import RATE, close_lips, driven, resample, resting_opening, run_windows
 from lipsmith.live.features import SpeechFeatures
 from lipsmith.live.footage import LoopedFootage
 
@@ -76,7 +76,7 @@ class LiveMouth:
         pose = self._poses(number, window_times)
         window = run_windows(self._backend, features.tokens(window_times)[None], pose[None], self.face.landmarks)[0]
         content = resample(window, window_times, times)
-        scaled = with_strength(
+        scaled = driven(
             np.concatenate([points[:, :NUM_POSE], content], axis=1), self.face.landmarks, self._config.drive * strength
         )
         return close_lips(scaled, 1 - features.voice_activity(times), self._rest)
