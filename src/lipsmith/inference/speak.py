@@ -164,9 +164,9 @@ def _hermite(
 
 
 def driven(points: Floats, references: Floats, strength: float) -> NDArray[np.float32]:
-    """What the renderer is asked for: `with_strength`, and lips that nearly touch are closed further.
+    """Content `(F, 57, 2)` to ask of the renderer: `with_strength`, and lips that nearly touch are closed further.
 
-    Lips asked to be a hair apart would be drawn open, with a line of teeth between them.
+    Lips asked to be a hair apart would be drawn open, with a line of teeth between them. Shapes as of `with_strength`.
     """
     content = with_strength(points, references, strength)
     return close_lips(content, np.exp(-((_opening(content) / _TOUCHING) ** 2)), 0.0)
