@@ -54,22 +54,22 @@ def test_crossed_lips_meet_halfway() -> None:
     assert found[0, ranks((13,))[0], 1] == pytest.approx(0.67, abs=1e-5)
 
 
-def opened(opening: float, strength: float = 1.0) -> float:
+def asked_opening(opening: float) -> float:
     """Opening asked of the renderer for a mouth that is predicted `opening` wide."""
     points = faces(opening)
-    found = np.concatenate([points[:, :NUM_POSE], driven(points, faces(0.02, 0.06), strength)], 1)
+    found = np.concatenate([points[:, :NUM_POSE], driven(points, faces(0.02, 0.06), 1.0)], 1)
     return float(lip_opening(found)[0])
 
 
 @pytest.mark.parametrize(("predicted", "asked"), [(0.0, 0.0), (0.0035, 0.00077), (0.007, 0.00442), (0.02, 0.02)])
 def test_lips_that_nearly_touch_are_closed_further(predicted: float, asked: float) -> None:
-    assert opened(predicted) == pytest.approx(asked, abs=1e-5)
+    assert asked_opening(predicted) == pytest.approx(asked, abs=1e-5)
 
 
 @given(st.lists(st.floats(0, 0.03), min_size=2, max_size=2, unique=True))
 def test_wider_mouths_stay_wider(openings: list[float]) -> None:
     narrow, wide = sorted(openings)
-    assert opened(narrow) <= opened(wide) + 1e-6
+    assert asked_opening(narrow) <= asked_opening(wide) + 1e-6
 
 
 def test_lips_meet_halfway_across_the_mouth_however_it_is_turned() -> None:

@@ -111,8 +111,8 @@ def predict_mouth(
         pose, content = points[run, :NUM_POSE], points[run, NUM_POSE:]
         _predict(backend, speech, times[run], pose, face.landmarks, config.window, content)
         for part in parts(len(content)):
-            moved = driven(points[run][part], face.landmarks, config.drive * strength)
-            content[part] = close_lips(moved, silent[run][part], rest)
+            asked = driven(points[run][part], face.landmarks, config.drive * strength)
+            content[part] = close_lips(asked, silent[run][part], rest)
         still = still_points(face.transforms[rows[run]])
         chosen[run] = nearest(costs(points[run], pool, still, face.pool_still), k)
     heard = partial(mel_windows, speech.mel)

@@ -62,8 +62,9 @@ def split(points: Floats) -> tuple[Floats, Floats]:
 
 
 def lip_opening(points: Floats) -> Floats:
-    """Distance between the middles of the inner lips (mesh points 13 and 14), `(...)`, of points `(..., 131, 2)`."""
-    upper, lower = ranks((13, 14))
+    """Distance between the middles of the inner lips (mesh points 13 and 14), `(...)`, of points `(..., 131, 2)` or of
+    their content `(..., 57, 2)`."""
+    upper, lower = (rank - NUM_POINTS for rank in ranks((13, 14)))  # from the end, where both have the content
     distance: Floats = np.linalg.norm(points[..., upper, :] - points[..., lower, :], axis=-1)
     return distance
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.face.crop import ANCHORS
-from lipsmith.face.landmarks import INNER_LIP, NUM_CONTENT, NUM_JAW, NUM_POSE, OUTER_LIP, Floats, ranks
+from lipsmith.face.landmarks import INNER_LIP, NUM_CONTENT, NUM_JAW, NUM_POSE, OUTER_LIP, Floats, lip_opening, ranks
 from lipsmith.inference.backend import Backend
 from lipsmith.speech.mel import mel_windows
 
@@ -169,7 +169,7 @@ def driven(points: Floats, references: Floats, strength: float) -> NDArray[np.fl
     Lips asked to be a hair apart would be drawn open, with a line of teeth between them. Shapes as of `with_strength`.
     """
     content = with_strength(points, references, strength)
-    return close_lips(content, np.exp(-((_opening(content) / _TOUCHING) ** 2)), 0.0)
+    return close_lips(content, np.exp(-((lip_opening(content) / _TOUCHING) ** 2)), 0.0)
 
 
 def with_strength(points: Floats, references: Floats, strength: float) -> NDArray[np.float32]:
@@ -224,7 +224,7 @@ def close_lips(content: Floats, amount: NDArray[np.float64], rest: float) -> NDA
     """
     moved = np.array(content, np.float32)
     gap = moved[:, _LOWER_INNER] - moved[:, _UPPER_INNER]
-    share = amount * np.clip(1 - rest / np.maximum(_opening(moved), 1e-9), 0, 1)
+    share = amount * np.clip(1 - rest / np.maximum(lip_opening(moved), 1e-9), 0, 1)
     step = gap * share[:, None, None]
     for upper, lower in _LIP_PAIRS:
         moved[:, lower] -= _LOWER_SHARE * step
@@ -235,10 +235,4 @@ def close_lips(content: Floats, amount: NDArray[np.float64], rest: float) -> NDA
 
 def resting_opening(points: Floats) -> float:
     """Opening of the inner lips of references `(N, 131, 2)` at nearly their most closed."""
-    return float(np.percentile(_opening(points[:, NUM_POSE:]), 10))
-
-
-def _opening(content: Floats) -> Floats:
-    """Distance `(F,)` of the middles of the inner lips of content `(F, 57, 2)`."""
-    middle: Floats = np.linalg.norm(content[:, _LOWER_INNER[4]] - content[:, _UPPER_INNER[4]], axis=-1)
-    return middle
+    return float(np.percentile(lip_opening(points), 10))

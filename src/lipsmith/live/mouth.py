@@ -76,10 +76,10 @@ class LiveMouth:
         pose = self._poses(number, window_times)
         window = run_windows(self._backend, features.tokens(window_times)[None], pose[None], self.face.landmarks)[0]
         content = resample(window, window_times, times)
-        scaled = driven(
+        asked = driven(
             np.concatenate([points[:, :NUM_POSE], content], axis=1), self.face.landmarks, self._config.drive * strength
         )
-        return close_lips(scaled, 1 - features.voice_activity(times), self._rest)
+        return close_lips(asked, 1 - features.voice_activity(times), self._rest)
 
     def _poses(self, number: int, window_times: NDArray[np.float64]) -> NDArray[np.float32]:
         """Pose points `(n, 74, 2)` at `window_times`; untracked frames take those of the nearest tracked frame."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.face.detector import FaceMesh, mesh_square
-from lipsmith.face.landmarks import CONTENT, INNER_LIP, NUM_JAW, OUTER_LIP, Floats
+from lipsmith.face.landmarks import INNER_LIP, NUM_JAW, OUTER_LIP, Floats, lip_opening
 
 CROP_SIDE: Final = 128
 """Pixels of the crop to which LipLMD and the jitter of pictures refer."""
@@ -35,11 +35,7 @@ def lip_lmd(prediction: Floats, truth: Floats) -> NDArray[np.float64]:
 
 def inner_opening(content: Floats) -> NDArray[np.float64]:
     """Distance `(F,)` between the middles of the inner lips, crop units."""
-    upper, lower = CONTENT.index(13), CONTENT.index(14)
-    opening: NDArray[np.float64] = np.linalg.norm(
-        (content[..., upper, :] - content[..., lower, :]).astype(np.float64), axis=-1
-    )
-    return opening
+    return np.asarray(lip_opening(content.astype(np.float64)), np.float64)
 
 
 def opening_r(prediction: Floats, truth: Floats) -> float:
