@@ -189,6 +189,8 @@ def test_a_url_is_refused_as_no_file(address: str) -> None:
     for path in (Path(address), Path("/folder/of/a/table") / address):
         with pytest.raises(errors.InputError, match=f"^{address} is a URL, but lipsmith reads only files"):
             require(path)
+        with pytest.raises(errors.UsageError, match=f"^{address} is a URL, but lipsmith writes only files"):
+            refuse_existing(path, overwrite=False)
 
 
 def test_a_link_to_nothing_takes_its_name(tmp_path: Path) -> None:

@@ -54,11 +54,15 @@ def require(*paths: Path) -> None:
             found = path.exists()
         except OSError as error:  # such as a name that is too long
             raise InputError(f"{path} cannot be read ({error.strerror}); check the path.") from error
-        if not found and (address := _ADDRESS.search(str(path))):
-            name = f"{address[0]}//{'/' * (address[0] == 'file:')}{str(path)[address.end() :].lstrip('/')}"
-            raise InputError(f"{name} is a URL, but lipsmith reads only files; download it and give its path.")
         if not found:
-            raise InputError(f"{path} does not exist; check the path.")
+            url = f"{_url(path)} is a URL, but lipsmith reads only files; download it and give its path."
+            raise InputError(url if _url(path) else f"{path} does not exist; check the path.")
+
+
+def _url(path: Path) -> str | None:
+    """The URL that became this path."""
+    address = _ADDRESS.search(str(path))
+    return address and f"{address[0]}//{'/' * (address[0] == 'file:')}{str(path)[address.end() :].lstrip('/')}"
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:
@@ -72,7 +76,8 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
     if exists and not overwrite:
         raise UsageError(f"{path} exists; choose another name or add --overwrite")
     if not path.parent.is_dir():
-        raise UsageError(f"the folder {path.parent} does not exist; create it first")
+        url = f"{_url(path)} is a URL, but lipsmith writes only files; give a path"
+        raise UsageError(url if _url(path) else f"the folder {path.parent} does not exist; create it first")
     if not os.access(path.parent, os.W_OK):
         raise UsageError(f"the folder {path.parent} cannot be written to; choose another")
 
@@ -279,10 +284,8 @@ def check_file(path: Path, sha256: str) -> None:
         raise WeightsError(f"{path} is missing; install the model again")
     found = sha256_of(path)
     if not found.startswith(sha256):
-        raise WeightsError(
-            f"{path} is not the published file; download it again "
-            f"(its SHA-256 begins with {found[:8]}, not with {sha256[:8]})"
-        )
+        begins = f"its SHA-256 begins with {found[:8]}, not with {sha256[:8]}"
+        raise WeightsError(f"{path} is not the published file; download it again ({begins})")
 
 
 def sha256_of(path: Path) -> str:
