@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from lipsmith.config import load_config
-from lipsmith.data.clips import ClipRecord, load_clip, read_manifest, write_manifest
+from lipsmith.data.clips import ClipRecord, read_manifest, write_manifest
 from lipsmith.evaluation.landmarks import evaluate
 from lipsmith.speech.mel import MEL_LIMIT, MEL_RATE, MELS, SAMPLE_RATE, read_audio
 from lipsmith.training.landmarks.config import LandmarkTraining
@@ -41,48 +40,56 @@ class Recogniser:
 
     def __call__(self, wave: NDArray[np.float32]) -> NDArray[np.float32]:
         """Samples `(n,)` at 16 kHz to `(frames, tokens)`."""
+        wave = np.pad(wave, (0, max(0, SAMPLE_RATE // 2 - len(wave))))
         feeds = {"waveform": wave[None], "waveform_lengths": np.array([len(wave)], np.int64)}
         found, lengths = self.model.session.run(["log_probs", "out_lengths"], feeds)
         return np.asarray(found[0][: int(lengths[0])], np.float32)
 
 
-def heard(recognizer: Recogniser, data: Path, record: ClipRecord, steps: int) -> NDArray[np.float16]:
-    """Log-posteriors `(tokens, steps)` in step with the clip's mel, -8 to 0 mapped to the mel's -4 to 4."""
-    wave = read_audio(record.source)
-    wave = np.pad(wave, (0, max(0, SAMPLE_RATE // 2 - len(wave))))
-    logs = recognizer(wave)
-    times = (np.arange(steps) + 0.5) / MEL_RATE / FRAME_SECONDS - 0.5
+def heard(recognizer: Recogniser, record: ClipRecord, steps: int) -> NDArray[np.float16]:
+    """Log-posteriors `(tokens, steps)` in step with the clip's mel; see `in_step`."""
+    return in_step(recognizer(read_audio(record.source)), steps, record.start or 0.0)
+
+
+def in_step(logs: NDArray[np.float32], steps: int, start: float = 0.0) -> NDArray[np.float16]:
+    """Log-posteriors `(frames, tokens)` at the steps of a mel that begins at `start` seconds, `(tokens, steps)`.
+
+    -8 to 0 becomes the mel's -4 to 4.
+    """
+    times = ((np.arange(steps) + 0.5) / MEL_RATE + start) / FRAME_SECONDS - 0.5
     low = np.clip(np.floor(times).astype(int), 0, len(logs) - 2)
     share = np.clip(times - low, 0, 1)[:, None]
     between = (1 - share) * logs[low] + share * logs[low + 1]
     return np.asarray(np.clip(between + MEL_LIMIT, -MEL_LIMIT, MEL_LIMIT).T, np.float16)
 
 
-def whole(records: list[ClipRecord]) -> Iterator[ClipRecord]:
-    """Clips that begin with their source: only there the sound's place is known without preparing anew."""
-    return (record for record in records if "+" not in Path(record.clip).name)
+def convert(data: Path, out: Path, count: int = MELS, mel: bool = False) -> NDArray[np.intp]:
+    """Write the clips anew with posteriors for mel, or after the `mel`; returns which tokens.
 
-
-def convert(data: Path, out: Path) -> None:
-    """Write the clips anew with posteriors for mel: as many tokens as mel bands, those that train clips hold most."""
+    The `count` tokens are those that train clips hold most.
+    """
     recognizer = Recogniser()
-    records = list(whole(read_manifest(data)))
-    mass = 0.0
-    found = {}
+    # Where an earlier version prepared a clip that begins inside its source, the place of its sound is not known.
+    records = [r for r in read_manifest(data) if r.start is not None or "+" not in Path(r.clip).name]
+    found, spectra, said = {}, {}, []
     for record in records:
-        steps = load_clip(data, record, images=False).mel.shape[1]
-        found[record.clip] = heard(recognizer, data, record, steps)
+        with np.load(data / f"{record.clip}.npz") as stored:
+            spectra[record.clip] = stored["mel"]
+        found[record.clip] = heard(recognizer, record, spectra[record.clip].shape[1])
         if record.split == "train":
-            mass = mass + np.exp(found[record.clip].astype(np.float32) - MEL_LIMIT).sum(1)
-    kept = np.sort(np.argsort(mass)[-MELS:])
-    print(f"{MELS} of {len(mass)} tokens hold {mass[kept].sum() / mass.sum():.2%} of what the train clips say")  # type: ignore[arg-type,index]
+            said.append(np.exp(found[record.clip].astype(np.float32) - MEL_LIMIT).sum(1))
+    mass = np.sum(said, axis=0)
+    kept = np.sort(np.argsort(mass)[-count:])
+    print(f"{count} of {len(mass)} tokens hold {mass[kept].sum() / mass.sum():.2%} of what the train clips say")
     for record in records:
         with np.load(data / f"{record.clip}.npz") as stored:
             arrays = {name: stored[name] for name in ("landmarks", "transforms", "times", "tracked")}
         path = out / f"{record.clip}.npz"
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(path, mel=found[record.clip][kept], **arrays)
+        bands = [spectra[record.clip]] * mel + [found[record.clip][kept]]
+        np.savez(path, mel=np.concatenate(bands), **arrays)
     write_manifest(out, records)
+    return kept
 
 
 def configs(steps: int) -> dict[str, LandmarkTraining]:

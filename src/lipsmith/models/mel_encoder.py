@@ -6,6 +6,7 @@ from einops.layers.torch import Rearrange
 from torch import Tensor, nn
 
 from lipsmith.models.blocks import NormResidual, conv_norm
+from lipsmith.speech.mel import MELS
 
 
 class MelEncoder(nn.Module):
@@ -59,4 +60,27 @@ class FeatureEncoder(nn.Module):
     def forward(self, mel: Tensor) -> Tensor:
         """Tokens `(n, dim)` of feature windows `(n, 1, bands, 16)`, with values of order one."""
         token: Tensor = self.layers(mel)
+        return token
+
+
+class JointEncoder(nn.Module):
+    """The sum of a mel encoder's token and one of the `bands` features after the mel; at first of the mel's alone."""
+
+    def __init__(self, mel: MelEncoder, bands: int, dim: int) -> None:
+        super().__init__()
+        self.mel = mel
+        self.others = FeatureEncoder(bands, dim, dim)
+        last = self.others.layers[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+
+    @property
+    def levels(self) -> nn.Sequential:
+        """Those of the mel encoder."""
+        return self.mel.levels
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Tokens `(n, dim)` of windows `(n, 1, 80 + bands, 16)` in [-4, 4]."""
+        token: Tensor = self.mel(mel[:, :, :MELS].contiguous()) + self.others(mel[:, :, MELS:] / 2)
         return token

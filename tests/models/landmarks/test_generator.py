@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -18,6 +19,7 @@ from lipsmith.face.landmarks import NUM_CONTENT, NUM_JAW, NUM_POSE
 from lipsmith.models.landmarks.config import LandmarkConfig
 from lipsmith.models.landmarks.expected import expected_content, followed, steadied
 from lipsmith.models.landmarks.generator import LandmarkGenerator, build_landmark_generator, build_speech_encoder
+from lipsmith.models.mel_encoder import JointEncoder
 
 TINY = LandmarkConfig(
     dim=8,
@@ -32,8 +34,11 @@ TINY = LandmarkConfig(
 )
 CONVOLVED = dataclasses.replace(TINY, points="convolutions", point_channels=(4, 4, 4, 8), temporal=0)
 POSTERIORS = dataclasses.replace(TINY, features="posteriors", bands=12, speech_channels=(4,))
+BOTH = dataclasses.replace(TINY, features="both", bands=92, speech_residuals=(0, 0, 1, 1))
 NEAR = LandmarkConfig.nearness
-KINDS = pytest.mark.parametrize("config", [TINY, CONVOLVED, POSTERIORS], ids=["perceptron", "convolved", "posteriors"])
+KINDS = pytest.mark.parametrize(
+    "config", [TINY, CONVOLVED, POSTERIORS, BOTH], ids=["perceptron", "convolved", "posteriors", "both"]
+)
 
 
 def inputs(frames: int = 6, references: int = 4, bands: int = 80, batch: int = 2) -> tuple[Tensor, Tensor, Tensor]:
@@ -205,8 +210,10 @@ def session(
 
 
 def test_invalid_sizes_are_refused() -> None:
-    for wrong in ({"heads": 3}, {"dim": 7, "heads": 7}, {"speech_channels": (4,)}, {"features": "posteriors"}):
-        with pytest.raises(ValueError, match=r"heads|odd|speech_channels"):
+    wrong_ones: list[dict[str, Any]] = [{"heads": 3}, {"dim": 7, "heads": 7}, {"speech_channels": (4,)}]
+    wrong_ones += [{"features": "posteriors"}, {"features": "both"}, {"speech_residuals": (0, 1)}]
+    for wrong in wrong_ones:
+        with pytest.raises(ValueError, match=r"heads|odd|speech_channels|posteriors|speech_residuals"):
             dataclasses.replace(TINY, **wrong)
     for none in ("heads", "window", "references"):
         with pytest.raises(ValueError, match="at least 1"):
@@ -217,3 +224,12 @@ def test_the_speech_encoder_processes_frames_independently() -> None:
     encoder = build_speech_encoder(TINY).eval()
     mel = torch.randn(5, 1, 80, 16)
     torch.testing.assert_close(encoder(mel)[2:3], encoder(mel[2:3]), atol=1e-6, rtol=0)
+
+
+def test_posteriors_beside_the_mel_add_nothing_at_first() -> None:
+    encoder = build_landmark_generator(BOTH).speech.eval()
+    assert isinstance(encoder, JointEncoder)
+    windows = torch.randn(3, 1, 92, 16)
+    torch.testing.assert_close(encoder(windows), encoder.mel(windows[:, :, :80]))
+    torch.nn.init.normal_(encoder.others.layers[-1].weight)  # type: ignore[arg-type]
+    assert not torch.allclose(encoder(windows), encoder.mel(windows[:, :, :80]))

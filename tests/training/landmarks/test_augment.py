@@ -19,6 +19,7 @@ from lipsmith.training.landmarks.augment import (
     silence,
     stretch_bands,
     vary_faces,
+    vary_speech,
 )
 from lipsmith.training.landmarks.sampler import ReferenceRules, Window, draw, gather_footage
 
@@ -95,6 +96,13 @@ def test_pose_noise_is_constant_in_time_and_moves_no_content() -> None:
     torch.testing.assert_close(noisy[:, :1].expand_as(noisy), noisy, atol=1e-6, rtol=0)
     assert 0.008 < float(noisy[:, 0, :NUM_POSE].std()) < 0.012
     assert noisy[:, :, NUM_POSE:].abs().max() < 1e-6
+
+
+def test_bands_after_the_mel_stay_as_they_are() -> None:
+    speech = torch.randn(2, 3, 90, 16)
+    varied = vary_speech(speech, Augmentation(), generator())
+    assert torch.equal(varied[:, :, 80:], speech[:, :, 80:])
+    assert not torch.equal(varied[:, :, :80], speech[:, :, :80])
 
 
 def test_augmented_speech_stays_in_range() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from lipsmith.speech.mel import MELS
+
 
 @dataclass(frozen=True)
 class LandmarkConfig:
@@ -24,14 +26,14 @@ class LandmarkConfig:
     """Frames T per window in training and, by default, at inference."""
     references: int = 15
     """Reference landmark sets N_l at inference, and the maximum in training."""
-    features: Literal["mel", "posteriors"] = "mel"
-    """Speech features: the 80-band mel, or phoneme posteriors."""
+    features: Literal["mel", "posteriors", "both"] = "mel"
+    """Speech features: the 80-band mel, phoneme posteriors, or the mel with posteriors in the bands after it."""
     bands: int = 80
-    """Values per step of those features; 80 for the mel."""
+    """Values per step of those features; 80 for the mel, more for both."""
     speech_channels: tuple[int, ...] = (32, 64, 128, 256, 512)
     """Widths of the speech encoder: five levels for the mel, one for posteriors."""
-    speech_residuals: int = 1
-    """Residual convolutions per level of the mel encoder."""
+    speech_residuals: int | tuple[int, ...] = 1
+    """Residual convolutions of the mel encoder's first four levels: a number, or one per level."""
     temporal: int = 0
     """Residual convolutions over the window's speech tokens, before the transformer."""
     points: Literal["convolutions", "perceptron"] = "convolutions"
@@ -52,6 +54,10 @@ class LandmarkConfig:
             raise ValueError(f"dim {self.dim} is not a multiple of heads {self.heads}")
         if self.dim % 2:
             raise ValueError(f"dim {self.dim} is odd; the position code needs sines and cosines in pairs")
-        wanted = 5 if self.features == "mel" else 1
+        wanted = 1 if self.features == "posteriors" else 5
         if len(self.speech_channels) != wanted:
             raise ValueError(f"speech_channels of {self.features} need {wanted} widths, not {self.speech_channels}")
+        if isinstance(self.speech_residuals, tuple) and len(self.speech_residuals) != 4:
+            raise ValueError(f"speech_residuals need 4 numbers, not {self.speech_residuals}")
+        if self.features == "both" and self.bands <= MELS:
+            raise ValueError(f"bands = {self.bands} leave none for posteriors beside the mel's {MELS}")

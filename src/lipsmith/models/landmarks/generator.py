@@ -13,7 +13,8 @@ from lipsmith.face.landmarks import NUM_CONTENT, NUM_JAW, NUM_POINTS
 from lipsmith.models.landmarks.config import LandmarkConfig
 from lipsmith.models.landmarks.expected import expected_content, followed, steadied
 from lipsmith.models.landmarks.layers import EncoderLayer, TemporalResidual, build_point_encoder, sinusoids, zeroed
-from lipsmith.models.mel_encoder import FeatureEncoder, MelEncoder
+from lipsmith.models.mel_encoder import FeatureEncoder, JointEncoder, MelEncoder
+from lipsmith.speech.mel import MELS
 
 NUM_LIPS = NUM_CONTENT - NUM_JAW
 
@@ -47,7 +48,8 @@ def build_speech_encoder(config: LandmarkConfig) -> nn.Module:
     if config.features == "posteriors":
         return FeatureEncoder(config.bands, config.speech_channels[0], config.dim)
     a, b, c, d, e = config.speech_channels
-    return MelEncoder((a, b, c, d, e), config.dim, config.speech_residuals)
+    mel = MelEncoder((a, b, c, d, e), config.dim, config.speech_residuals)
+    return mel if config.features == "mel" else JointEncoder(mel, config.bands - MELS, config.dim)
 
 
 class LandmarkTransformer(nn.Module):

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from lipsmith.face.landmarks import MIRROR, NUM_JAW, NUM_POINTS, NUM_POSE, OUTER_LIP, ranks
 from lipsmith.inference.speak import RATE
 from lipsmith.models.landmarks.expected import expected_content, followed, steadied
-from lipsmith.speech.mel import MEL_LIMIT, MEL_RATE, WINDOW
+from lipsmith.speech.mel import MEL_LIMIT, MEL_RATE, MELS, WINDOW
 from lipsmith.training.landmarks.sampler import Window
 
 _PER_DECIBEL = 0.08
@@ -122,8 +122,12 @@ def mirrored(points: Tensor) -> Tensor:
     return torch.stack([1 - flipped[..., 0], flipped[..., 1]], dim=-1)
 
 
-def vary_speech(mel: Tensor, rules: Augmentation, random: torch.Generator) -> Tensor:
-    """Mel windows `(b, T, 80, 16)` with another voice, another level, noise, and masked bands."""
+def vary_speech(speech: Tensor, rules: Augmentation, random: torch.Generator) -> Tensor:
+    """Speech windows `(b, T, bands, 16)`, whose mel has another voice, another level, noise, and masked bands.
+
+    Bands after the mel's 80 stay as they are.
+    """
+    mel, others = speech[:, :, :MELS], speech[:, :, MELS:]
     if rules.voice:
         mel = stretch_bands(mel, rules.voice, random)
     batch, device = len(mel), mel.device
@@ -132,7 +136,8 @@ def vary_speech(mel: Tensor, rules: Augmentation, random: torch.Generator) -> Te
     if rules.noise:
         mel = add_noise(mel, rules.noise, random)
     mel = mel.clamp(-MEL_LIMIT, MEL_LIMIT)
-    return hide_bands(mel, rules.bands, random) if rules.bands else mel
+    mel = hide_bands(mel, rules.bands, random) if rules.bands else mel
+    return torch.cat([mel, others], dim=2)
 
 
 def stretch_bands(mel: Tensor, most: float, random: torch.Generator) -> Tensor:

@@ -74,15 +74,19 @@ class LandmarkTask(Task[Window]):
 
     def batch(self, random: torch.Generator) -> Window:
         """Augmented windows with a random number of references."""
-        config, most = self.config, self.config.model.references
-        # Drawn on the CPU, because a shape must not wait for the device.
-        rules, chance = config.references, float(torch.rand(()))
-        count = int(torch.randint(min(rules.fewest, most), most + 1, ()))
-        if chance < rules.full + rules.single:
-            count = most if chance < rules.full else 1
-        window = draw(self.footage, config.batch, config.model.window, count, rules, random)
-        window = augment(window, config.augment, random)
+        config = self.config
+        window = augment(self.drawn(config.batch, random), config.augment, random)
         return exchange_pose(window, config.augment, config.model.steady, config.model.nearness, random)
+
+    def drawn(self, count: int, random: torch.Generator) -> Window:
+        """`count` windows as filmed, with a random number of references."""
+        rules, model = self.config.references, self.config.model
+        # Drawn on the CPU, because a shape must not wait for the device.
+        chance, most = float(torch.rand(())), model.references
+        references = int(torch.randint(min(rules.fewest, most), most + 1, ()))
+        if chance < rules.full + rules.single:
+            references = most if chance < rules.full else 1
+        return draw(self.footage, count, model.window, references, rules, random)
 
     def losses(self, network: nn.Module, batch: Window, done: float, adversary: Adversary | None) -> dict[str, Tensor]:
         """The terms of `landmark_loss`."""
