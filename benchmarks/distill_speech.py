@@ -47,7 +47,7 @@ from lipsmith.training.losses.landmarks import landmark_loss, phoneme_error
 from speech_features import Recogniser, convert, in_step
 
 TOKENS = 64
-"""Phonemes that the teacher hears, those that the clips hold most."""
+"""Outputs of the recognizer that the teacher hears: those that the clips hold most."""
 LOUDNESS = 0.06
 """Root mean square of each recording."""
 LONG = 9.0
@@ -122,7 +122,7 @@ class Lesson:
     known: Tensor
     """(b, T) whether the student hears that, too: not where its speech was silenced."""
     told: Tensor
-    """The teacher's content for the windows without pictures."""
+    """(windows without pictures, T, 57, 2): the teacher's content."""
 
 
 class Student(Learner):

@@ -60,7 +60,7 @@ def require(*paths: Path) -> None:
 
 
 def _url(path: Path) -> str | None:
-    """The URL that became this path."""
+    """The URL that became this path, which merges slashes; None for other paths."""
     address = _ADDRESS.search(str(path))
     return address and f"{address[0]}//{'/' * (address[0] == 'file:')}{str(path)[address.end() :].lstrip('/')}"
 
