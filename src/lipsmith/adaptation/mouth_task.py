@@ -100,6 +100,9 @@ class MouthTask(LandmarkTask):
         """Write what was validated."""
         save_weights(folder / self.name, self._halfway.of(self.exported(averaged)).state_dict(), card)
 
+    def finish(self, folder: Path) -> None:
+        """Keep the start's `Placement`: one person's film is too short to fit it."""
+
     def state_dict(self) -> dict[str, Any]:
         """The start."""
         return {"start": self._halfway.start}

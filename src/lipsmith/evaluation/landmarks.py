@@ -6,7 +6,7 @@ The protocol is strict (`lipsmith.evaluation.protocols`); clips too short for it
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -103,9 +103,17 @@ def load_trials(
     root: Path, split_name: str, references: int, phonemes: Mapping[str, Phonemes] = MappingProxyType({})
 ) -> list[Trial]:
     """A trial for every clip of the split in which a face was detected."""
-    clips = (load_clip(root, record, images=False) for record in read_manifest(root, split_name))
-    trials = (make_trial(clip, references, phonemes.get(clip.record.clip)) for clip in clips)
-    return [trial for trial in trials if trial.counted.any()]
+    return list(each_trial(root, split_name, references, phonemes))
+
+
+def each_trial(
+    root: Path, split_name: str, references: int, phonemes: Mapping[str, Phonemes] = MappingProxyType({})
+) -> Iterator[Trial]:
+    """The same one by one, for splits that need not fit into memory."""
+    for record in read_manifest(root, split_name):
+        trial = make_trial(load_clip(root, record, images=False), references, phonemes.get(record.clip))
+        if trial.counted.any():
+            yield trial
 
 
 def make_trial(

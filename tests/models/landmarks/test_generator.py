@@ -35,9 +35,12 @@ TINY = LandmarkConfig(
 CONVOLVED = dataclasses.replace(TINY, points="convolutions", point_channels=(4, 4, 4, 8), temporal=0)
 POSTERIORS = dataclasses.replace(TINY, features="posteriors", bands=12, speech_channels=(4,))
 BOTH = dataclasses.replace(TINY, features="both", bands=92, speech_residuals=(0, 0, 1, 1))
+PLACED = dataclasses.replace(TINY, placed=True)
 NEAR = LandmarkConfig.nearness
 KINDS = pytest.mark.parametrize(
-    "config", [TINY, CONVOLVED, POSTERIORS, BOTH], ids=["perceptron", "convolved", "posteriors", "both"]
+    "config",
+    [TINY, CONVOLVED, POSTERIORS, BOTH, PLACED],
+    ids=["perceptron", "convolved", "posteriors", "both", "placed"],
 )
 
 
@@ -60,6 +63,8 @@ def awake(config: LandmarkConfig) -> LandmarkGenerator:
             torch.nn.init.normal_(parameter, std=0.1)
         if "speech.project" in name:
             torch.nn.init.normal_(parameter, std=float(parameter.dim() > 1))
+    if config.placed:
+        torch.nn.init.normal_(network.transformer.get_buffer("placement.weight"), std=0.1)
     return network.eval()
 
 

@@ -46,6 +46,8 @@ class LandmarkConfig:
     """Variance, in squared crop units, of the Gaussian weight of references by their distance in pose."""
     joint: bool = False
     """Whether a frame's speech and pose share one token, from which lips and jaw are predicted."""
+    placed: bool = False
+    """Whether lips and jaw also move with the head by a linear map (`Placement`), fitted when training ends."""
 
     def __post_init__(self) -> None:
         if min(self.heads, self.window, self.references) < 1:

@@ -22,7 +22,7 @@ _GROUPS = (slice(0, _BROWS), slice(_BROWS, _NOSE), slice(_NOSE, NUM_STEADY))
 # Least squares over 190 training clips, rounded: how lips, chin and the ends of the jaw move with the means of contour,
 # brows and nose, over and above what opening and width of the mouth move them.
 _LIPS, _CHIN, _EAR = (0.4, -0.65, 1.3), (0.8, -1.0, 1.2), (1.2, -0.55, 0.4)
-_QUICK = 1.0
+QUICK = 1.0
 """Frames: what is faster is the tracker's noise."""
 
 
@@ -44,7 +44,7 @@ def followed(pose: Tensor, frames: float) -> Tensor:
     Fixed shares of the motion of contour, brows and nose, which say how the head nods and turns. All lip points move
     alike, so that nothing of what the original mouth said can pass. pose: `(b, T, 74, 2)`.
     """
-    quick = steadied(pose, _QUICK) - steadied(pose, frames)
+    quick = steadied(pose, QUICK) - steadied(pose, frames)
     motion = torch.stack([quick[:, :, group].mean(2) for group in _GROUPS], dim=2)
     return torch.einsum("p g, b t g c -> b t p c", _shares().to(pose), motion)
 

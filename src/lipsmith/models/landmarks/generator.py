@@ -13,6 +13,7 @@ from lipsmith.face.landmarks import NUM_CONTENT, NUM_JAW, NUM_POINTS
 from lipsmith.models.landmarks.config import LandmarkConfig
 from lipsmith.models.landmarks.expected import expected_content, followed, steadied
 from lipsmith.models.landmarks.layers import EncoderLayer, TemporalResidual, build_point_encoder, sinusoids, zeroed
+from lipsmith.models.landmarks.placement import Placement
 from lipsmith.models.mel_encoder import FeatureEncoder, JointEncoder, MelEncoder
 from lipsmith.speech.mel import MELS
 
@@ -57,7 +58,7 @@ class LandmarkTransformer(nn.Module):
     shared position predicts both.
 
     Predicts the offset from what the references alone let expect at the frame's pose (`expected_content`, `followed`),
-    which is also what an untrained model gives.
+    which is also what an untrained model gives. `Placement`, if configured, is added to the result.
     """
 
     _UNIT = 0.05
@@ -78,6 +79,7 @@ class LandmarkTransformer(nn.Module):
         self.steady, self.nearness, self.joint = config.steady, config.nearness, config.joint
         self.lips = zeroed(nn.Linear(dim, NUM_LIPS * 2))
         self.jaw = zeroed(nn.Linear(dim, NUM_JAW * 2))
+        self.placement = Placement() if config.placed else None
 
     def forward(self, tokens: Tensor, pose: Tensor, references: Tensor) -> Tensor:
         """Content `(b, T, 57, 2)`, crop units, for any T and N.
@@ -87,6 +89,8 @@ class LandmarkTransformer(nn.Module):
         """
         frames, count = tokens.shape[1], references.shape[1]
         motion = followed(pose, self.steady)
+        if self.placement is not None:
+            motion = motion + self.placement(pose, references, self.steady)
         pose = steadied(pose, self.steady)
         mean = reduce(references, "b n p c -> b 1 p c", "mean")
         expected = expected_content(pose, references, self.nearness)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -15,19 +17,23 @@ from torch import Tensor, nn
 from lipsmith.data.clips import read_manifest
 from lipsmith.data.phonemes import clip_phonemes
 from lipsmith.errors import InputError
-from lipsmith.evaluation.landmarks import Trial, leak_r, load_trials, measure, strangers, total
+from lipsmith.evaluation.landmarks import Trial, each_trial, leak_r, load_trials, measure, strangers, total
 from lipsmith.evaluation.metrics.closure import pooled
 from lipsmith.face.landmarks import NUM_POSE
 from lipsmith.models.landmarks.generator import LandmarkGenerator
+from lipsmith.training.checkpoint import save_weights
 from lipsmith.training.device import mixed_precision
 from lipsmith.training.landmarks.augment import augment, exchange_pose
 from lipsmith.training.landmarks.config import LandmarkTraining
 from lipsmith.training.landmarks.learner import Learner
+from lipsmith.training.landmarks.placement import fit_placement
 from lipsmith.training.landmarks.sampler import Window, draw, load_footage
-from lipsmith.training.landmarks.stages import as_backend
+from lipsmith.training.landmarks.stages import as_backend, load_trained
 from lipsmith.training.losses.adversarial import Adversary
 from lipsmith.training.losses.landmarks import TERMS, landmark_loss, phoneme_error
 from lipsmith.training.task import Task
+
+_LOG = logging.getLogger(__name__)
 
 
 class LandmarkTask(Task[Window]):
@@ -43,7 +49,7 @@ class LandmarkTask(Task[Window]):
 
     def load(self, data: Path, device: torch.device) -> str:
         """Load trials of `val` and all frames of `train`. Raises InputError if no face is visible for long enough."""
-        config = self.config
+        config, self._data = self.config, data
         spoken = clip_phonemes(data, read_manifest(data, "val")) if config.needs_phonemes else {}
         self.trials = load_trials(data, "val", config.model.references, spoken)
         if not self.trials:
@@ -101,6 +107,21 @@ class LandmarkTask(Task[Window]):
         """Figures of the strict protocol, and `score`, which selects the best weights."""
         generator = self.exported(averaged)
         assert isinstance(generator, LandmarkGenerator)
+        return self._figures(generator, trials)
+
+    def finish(self, folder: Path) -> None:
+        """Fit the `Placement` of the best weights, if the model has one, and write them with new figures."""
+        if not self.config.model.placed:
+            return
+        network, model = load_trained(folder)
+        filmed = each_trial(self._data, "train", model.references)
+        _LOG.info("placed by %d clips", fit_placement(network, filmed, model.window))
+        path = folder / f"{self.name}.json"
+        card = json.loads(path.read_text(encoding="utf-8"))
+        card["validation"] |= self._figures(network)
+        save_weights(folder / self.name, network.state_dict(), card)
+
+    def _figures(self, generator: LandmarkGenerator, trials: int | None = None) -> dict[str, float]:
         stages, window = as_backend(generator), self.config.model.window
         judged = ([trial for trial in self.trials if trial.strict] or self.trials)[:trials]
         rows = [
