@@ -172,11 +172,11 @@ class StudentTask(LandmarkTask):
         said = vary_speech(seen.speech, config.augment, random)[:, :, :MELS]
         spoken = silence(replace(seen, speech=said), config.augment.silence, random)
         known = (spoken.speech == said).flatten(2).all(-1)
-        target = exchange_pose(spoken, config.augment, config.model.steady, config.model.nearness, random)
+        transformer: Any = self._teacher.transformer
+        target = exchange_pose(spoken, config.augment, transformer.unspoken, random)
         lent = torch.arange(SPOKEN) % REAL
         pose, references = target.points[:, :, :NUM_POSE], target.references
         other, tokens = self._speech.draw(SPOKEN, frames)
-        transformer: Any = self._teacher.transformer
         with self.precision:
             of_clips = self._teacher.speech(rearrange(seen.speech, "b t c s -> (b t) 1 c s")).float()
             tokens = torch.cat([rearrange(of_clips, "(b t) d -> b t d", t=frames), tokens])

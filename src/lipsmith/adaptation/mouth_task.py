@@ -100,8 +100,9 @@ class MouthTask(LandmarkTask):
         """Write what was validated."""
         save_weights(folder / self.name, self._halfway.of(self.exported(averaged)).state_dict(), card)
 
-    def finish(self, folder: Path) -> None:
+    def finish(self, folder: Path) -> dict[str, float]:
         """Keep the start's `Placement`: one person's film is too short to fit it."""
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         """The start."""

@@ -98,7 +98,7 @@ def fit(task: Task[Any], settings: Settings, progress: Progress = lambda done, t
         _validate(fabric, task, state, log, settings.out)
     if fabric.is_global_zero:
         save_checkpoint(settings.out / CHECKPOINT, state.state_dict())
-        task.finish(settings.out)
+        return state.best | task.finish(settings.out)
     return state.best
 
 

@@ -122,9 +122,9 @@ class Task(Protocol[B]):
         """Write the best weights so far into the run's folder."""
         save_weights(folder / self.name, self.exported(averaged).state_dict(), card)
 
-    def finish(self, folder: Path) -> None:
-        """Write additional files of a finished run."""
-        return
+    def finish(self, folder: Path) -> dict[str, float]:
+        """Complete the files of a finished run; returns the figures of the best weights that this changes."""
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         """The task's own state for a resume."""

@@ -9,6 +9,7 @@ import torch
 
 from landmark_clips import talking_clip
 from lipsmith.face.landmarks import NUM_POSE, mirror
+from lipsmith.models.landmarks.expected import expected_content, followed, steadied
 from lipsmith.training.landmarks.augment import (
     Augmentation,
     add_noise,
@@ -28,6 +29,10 @@ def window(seed: int = 0) -> Window:
     footage = gather_footage([talking_clip(seed, "a")], 12)
     random = torch.Generator().manual_seed(seed)
     return draw(footage, 5, 12, 4, ReferenceRules(), random)
+
+
+def unspoken(pose: torch.Tensor, references: torch.Tensor) -> torch.Tensor:
+    return expected_content(steadied(pose, 3.0), references, 1e3) + followed(pose, 3.0)
 
 
 def generator() -> torch.Generator:
@@ -80,10 +85,10 @@ def test_in_silence_the_lips_touch() -> None:
 def test_content_moves_with_the_exchanged_pose() -> None:
     batch = window()
     same = dataclasses.replace(batch, other_pose=batch.points[:, :, :NUM_POSE])
-    torch.testing.assert_close(exchange_pose(same, Augmentation(), 3.0, 1e3, generator()).points, batch.points)
+    torch.testing.assert_close(exchange_pose(same, Augmentation(), unspoken, generator()).points, batch.points)
     step = torch.tensor([0.02, 0.01])
     moved = dataclasses.replace(same, other_pose=same.other_pose + step)
-    exchanged = exchange_pose(moved, Augmentation(), 3.0, 1e3, generator()).points - batch.points
+    exchanged = exchange_pose(moved, Augmentation(), unspoken, generator()).points - batch.points
     torch.testing.assert_close(exchanged[:, :, :NUM_POSE], step.expand(5, 12, NUM_POSE, 2))
     # Expected content follows three quarters of the head's motion.
     torch.testing.assert_close(exchanged[:, :, NUM_POSE:], (0.75 * step).expand(5, 12, 57, 2), atol=1e-4, rtol=0)
@@ -92,7 +97,7 @@ def test_content_moves_with_the_exchanged_pose() -> None:
 def test_pose_noise_is_constant_in_time_and_moves_no_content() -> None:
     batch = window()
     batch = dataclasses.replace(batch, other_pose=batch.points[:, :, :NUM_POSE])
-    noisy = exchange_pose(batch, Augmentation(pose_noise=0.01), 3.0, 1e3, generator()).points - batch.points
+    noisy = exchange_pose(batch, Augmentation(pose_noise=0.01), unspoken, generator()).points - batch.points
     torch.testing.assert_close(noisy[:, :1].expand_as(noisy), noisy, atol=1e-6, rtol=0)
     assert 0.008 < float(noisy[:, 0, :NUM_POSE].std()) < 0.012
     assert noisy[:, :, NUM_POSE:].abs().max() < 1e-6

@@ -88,9 +88,7 @@ class LandmarkTransformer(nn.Module):
         units.
         """
         frames, count = tokens.shape[1], references.shape[1]
-        motion = followed(pose, self.steady)
-        if self.placement is not None:
-            motion = motion + self.placement(pose, references, self.steady)
+        motion = self.motion(pose, references)
         pose = steadied(pose, self.steady)
         mean = reduce(references, "b n p c -> b 1 p c", "mean")
         expected = expected_content(pose, references, self.nearness)
@@ -108,3 +106,13 @@ class LandmarkTransformer(nn.Module):
         jaw = rearrange(self.jaw(sequence[:, -frames:]), "b t (p c) -> b t p c", c=2)
         content: Tensor = expected + motion + self._UNIT * torch.cat([jaw, lips], dim=2)
         return content
+
+    def motion(self, pose: Tensor, references: Tensor) -> Tensor:
+        """How the head moves content `(b, T, 57, 2)` outside the network."""
+        motion = followed(pose, self.steady)
+        return motion if self.placement is None else motion + self.placement(pose, references, self.steady)
+
+    def unspoken(self, pose: Tensor, references: Tensor) -> Tensor:
+        """Content `(b, T, 57, 2)` as an untrained network gives it; arguments as of `forward`."""
+        expected = expected_content(steadied(pose, self.steady), references, self.nearness)
+        return expected + self.motion(pose, references)

@@ -23,7 +23,7 @@ class Placement(nn.Module):
 
     The transformer sees a pose that is averaged over time and belongs to another moment in training, so it learns where
     the head puts the mouth only roughly. All lip points move alike, so no opening passes.
-    `lipsmith.training.landmarks.placement` fits the weights, which are zero before.
+    `lipsmith.training.landmarks.fit_placement` fits the weights, which are zero before.
     """
 
     weight: Tensor

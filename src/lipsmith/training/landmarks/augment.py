@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 
 from lipsmith.face.landmarks import MIRROR, NUM_JAW, NUM_POINTS, NUM_POSE, OUTER_LIP, ranks
 from lipsmith.inference.speak import RATE
-from lipsmith.models.landmarks.expected import expected_content, followed, steadied
+from lipsmith.models.landmarks.expected import expected_content
 from lipsmith.speech.mel import MEL_LIMIT, MEL_RATE, MELS, WINDOW
 from lipsmith.training.landmarks.sampler import Window
 
@@ -64,17 +65,15 @@ def augment(window: Window, rules: Augmentation, random: torch.Generator) -> Win
 
 
 def exchange_pose(
-    window: Window, rules: Augmentation, steady: float, nearness: float, random: torch.Generator
+    window: Window, rules: Augmentation, unspoken: Callable[[Tensor, Tensor], Tensor], random: torch.Generator
 ) -> Window:
     """The window with the pose given to the network, and the content moved along with that pose.
 
-    The pose of another moment cannot reveal the mouth at this one. `steady` and `nearness` are those of the network.
+    The pose of another moment cannot reveal the mouth at this one. `unspoken`: the content that a pose
+    `(b, T, 74, 2)` and references let expect, as of `LandmarkTransformer`.
     """
     pose, content = window.points[:, :, :NUM_POSE], window.points[:, :, NUM_POSE:]
-    own, other = (
-        expected_content(steadied(each, steady), window.references, nearness) + followed(each, steady)
-        for each in (pose, window.other_pose)
-    )
+    own, other = (unspoken(each, window.references) for each in (pose, window.other_pose))
     given = window.other_pose
     if rules.pose_noise:
         noise = torch.randn(len(given), 1, NUM_POSE, 2, device=given.device, generator=random)

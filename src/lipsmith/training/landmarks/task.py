@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -20,13 +20,13 @@ from lipsmith.errors import InputError
 from lipsmith.evaluation.landmarks import Trial, each_trial, leak_r, load_trials, measure, strangers, total
 from lipsmith.evaluation.metrics.closure import pooled
 from lipsmith.face.landmarks import NUM_POSE
-from lipsmith.models.landmarks.generator import LandmarkGenerator
+from lipsmith.models.landmarks.generator import LandmarkGenerator, LandmarkTransformer
 from lipsmith.training.checkpoint import save_weights
 from lipsmith.training.device import mixed_precision
 from lipsmith.training.landmarks.augment import augment, exchange_pose
 from lipsmith.training.landmarks.config import LandmarkTraining
+from lipsmith.training.landmarks.fit_placement import fit_placement
 from lipsmith.training.landmarks.learner import Learner
-from lipsmith.training.landmarks.placement import fit_placement
 from lipsmith.training.landmarks.sampler import Window, draw, load_footage
 from lipsmith.training.landmarks.stages import as_backend, load_trained
 from lipsmith.training.losses.adversarial import Adversary
@@ -61,7 +61,9 @@ class LandmarkTask(Task[Window]):
 
     def build(self) -> Learner:
         """The generator, with the parts that only training needs."""
-        return Learner(self.config)
+        learner = Learner(self.config)
+        self.transformer = cast(LandmarkTransformer, learner.generator.transformer)
+        return learner
 
     def exported(self, module: nn.Module) -> nn.Module:
         """The generator."""
@@ -82,7 +84,7 @@ class LandmarkTask(Task[Window]):
         """Augmented windows with a random number of references."""
         config = self.config
         window = augment(self.drawn(config.batch, random), config.augment, random)
-        return exchange_pose(window, config.augment, config.model.steady, config.model.nearness, random)
+        return exchange_pose(window, config.augment, self.transformer.unspoken, random)
 
     def drawn(self, count: int, random: torch.Generator) -> Window:
         """`count` windows as filmed, with a random number of references."""
@@ -109,17 +111,18 @@ class LandmarkTask(Task[Window]):
         assert isinstance(generator, LandmarkGenerator)
         return self._figures(generator, trials)
 
-    def finish(self, folder: Path) -> None:
-        """Fit the `Placement` of the best weights, if the model has one, and write them with new figures."""
+    def finish(self, folder: Path) -> dict[str, float]:
+        """Fit the `Placement` of the best weights, if the model has one, and write and return new figures."""
         if not self.config.model.placed:
-            return
+            return {}
         network, model = load_trained(folder)
         filmed = each_trial(self._data, "train", model.references)
         _LOG.info("placed by %d clips", fit_placement(network, filmed, model.window))
         path = folder / f"{self.name}.json"
         card = json.loads(path.read_text(encoding="utf-8"))
-        card["validation"] |= self._figures(network)
-        save_weights(folder / self.name, network.state_dict(), card)
+        figures = self._figures(network)
+        save_weights(folder / self.name, network.state_dict(), card | {"validation": card["validation"] | figures})
+        return figures
 
     def _figures(self, generator: LandmarkGenerator, trials: int | None = None) -> dict[str, float]:
         stages, window = as_backend(generator), self.config.model.window

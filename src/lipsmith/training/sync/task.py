@@ -156,13 +156,14 @@ class SyncTask(Task[SyncBatch]):
         super().save(folder, averaged, card)
         save_judge(folder / self.name, self.exported(averaged), card)
 
-    def finish(self, folder: Path) -> None:
+    def finish(self, folder: Path) -> dict[str, float]:
         """Write `offsets.json`: seconds by which each training clip's speech lags its picture, from the last
         estimate."""
         lags = self.footage.lag.tolist()
         offsets = {record.clip: lag / FPS for record, lag in zip(self.footage.records, lags, strict=True)}
         with write_whole(folder / "offsets.json") as beside:
             beside.write_text(json.dumps(offsets, indent=1), encoding="utf-8")
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         """The offsets, and the number of their estimates."""
