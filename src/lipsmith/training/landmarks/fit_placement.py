@@ -91,18 +91,21 @@ class _Sums:
         power = power / np.outer(scale, scale) + _RIDGE * np.eye(NUM_FEATURES)
         free = _orthogonal_to(self.mouth / scale)
         solved = free @ np.linalg.solve(free.T @ power @ free, free.T @ (wanted / scale[:, None]))
-        return (solved / scale[:, None]).T.astype(np.float32)
+        weights: NDArray[np.float32] = (solved / scale[:, None]).T.astype(np.float32)
+        return weights
 
 
 def _placed(missing: Doubles) -> Doubles:
     """`(n, 36)`: of content `(n, 57, 2)`, the jaw's points and the mean of the lips."""
     lips = missing[:, NUM_JAW:].mean(1, keepdims=True)
-    return np.concatenate([missing[:, :NUM_JAW], lips], axis=1).reshape(len(missing), -1)
+    points: Doubles = np.concatenate([missing[:, :NUM_JAW], lips], axis=1)
+    return points.reshape(len(missing), -1)
 
 
 def _normal(curve: Doubles) -> Doubles:
     """The curve with mean zero and variance one."""
-    return (curve - curve.mean()) / (curve.std() + 1e-9)
+    normal: Doubles = (curve - curve.mean()) / (curve.std() + 1e-9)
+    return normal
 
 
 def _orthogonal_to(rows: Doubles) -> NDArray[Any]:
