@@ -119,6 +119,21 @@ def test_references_in_use_keep_their_slots() -> None:
     assert all(len(set(row)) == 2 for row in chosen.tolist())
 
 
+def test_a_soft_part_of_a_film_keeps_its_references_and_a_blurred_frame_does_not() -> None:
+    sharpness = np.where(np.arange(60) < 25, 100.0, 900.0)
+    sharpness[[10, 40]] /= 5
+    chosen = choose_pool(mouths(np.linspace(0, 0.3, 60).tolist()), sharpness)
+    assert set(chosen.tolist()) == set(range(60)) - {10, 40}
+
+
+def test_a_caption_does_not_make_a_crop_sharp() -> None:
+    random = np.random.default_rng(0)
+    crop = (128 + random.normal(0, 5, (64, 128, 3))).astype(np.uint8)
+    written = crop.copy()
+    written[40:52, 30:90] = 255 * random.integers(0, 2, (12, 60, 1))
+    assert sharpness_of(written) < 1.2 * sharpness_of(crop)
+
+
 def test_blur_reduces_sharpness() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype(np.uint8)
     smooth = ((noise[:-1].astype(int) + noise[1:]) // 2).astype(np.uint8)

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property, partial
-from threading import Lock
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.dubbing.encoded_faces import EncodedFaces
 from lipsmith.dubbing.paste.composite import Compositor, Memory
 from lipsmith.dubbing.paste.detail import Detail
 from lipsmith.dubbing.scan import ArrayStore, Face, most_at_once
 from lipsmith.dubbing.source import Timeline
+from lipsmith.face.appearance import appearance, unlike
 from lipsmith.face.crop import crop_image, still_points
 from lipsmith.face.landmarks import NUM_POSE, Rows
-from lipsmith.face.references import costs, nearest, parts
+from lipsmith.face.references import costs, nearest, parts, undercut
 from lipsmith.inference.backend import Backend
 from lipsmith.inference.model_folder import ModelConfig
-from lipsmith.inference.render import Drawing, EncodedFace, Sketches, encode_face, render
+from lipsmith.inference.render import Drawing, Sketches, render
 from lipsmith.inference.speak import close_lips, driven, predict_content, resting_opening
 from lipsmith.media import Picture
 from lipsmith.progress import prefetch_map
@@ -42,6 +43,8 @@ PART: Final = 250
 # Frames predicted at a time, and the overlap with the next piece, in which the two are blended.
 _PIECE: Final = 200
 _OVERLAP: Final = 50
+_OTHER: Final = 0.2
+"""Cost, crop units, of a reference that looks unlike the frame: more than of any pose."""
 
 
 @dataclass(frozen=True)
@@ -149,36 +152,6 @@ def _runs(
     return np.repeat(starts, lengths), np.repeat(starts + lengths - 1, lengths)
 
 
-class EncodedFaces:
-    """A thread-safe cache of encoded faces, at most `most`: those of one frame, as all of a film would fill memory."""
-
-    def __init__(self, backend: Backend, most: int) -> None:
-        self.backend, self.most = backend, most
-        self._known: OrderedDict[int, References] = OrderedDict()
-        self._lock = Lock()
-
-    def __getitem__(self, face: Face) -> References:
-        with self._lock:
-            if face.index not in self._known:
-                while len(self._known) >= self.most:  # before the next one takes memory, too
-                    self._known.popitem(last=False)
-                given = (np.asarray(face.pool), face.pool_points[:], face.pool_still, face.lips)
-                encoded = encode_face(self.backend, *given)
-                self._known[face.index] = References(encoded, np.asarray(face.native) if face.native else None)
-            self._known.move_to_end(face.index)
-            return self._known[face.index]
-
-
-@dataclass(frozen=True)
-class References:
-    """The R references of one face."""
-
-    encoded: EncodedFace
-    """Encoded by the networks."""
-    native: Image | None
-    """(R, rows, N, 3): at the film's resolution, from `detail.TOP` down; None if that adds no detail."""
-
-
 @dataclass(frozen=True)
 class DrawnFace:
     """One face in one frame: `image` as drawn and `filmed`, both `(S, S, 3)`."""
@@ -212,21 +185,33 @@ def _drawn_face(faces: EncodedFaces, mouth: MouthTrack, number: int, filmed: Pic
     part = mouth.place(number)
     if part is None:
         return None
-    references, chosen = faces[mouth.face], mouth.references[part]
+    references, rows = faces[mouth.face], mouth.rows[part]
     side = references.encoded.side
-    transforms = mouth.face.transforms[mouth.rows[part]]
-    original = crop_image(filmed, transforms[0], side)
+    transforms = mouth.face.transforms[rows]
+    original, still = crop_image(filmed, transforms[0], side), still_points(transforms)
+    looks = appearance(original[None], mouth.face.points[rows])
+    chosen = _chosen(mouth, part, still, unlike(looks, references.appearance))
     drawing = render(
         faces.backend,
         references.encoded,
         original[None],
         mouth.points[part],
-        still_points(transforms),
+        still,
         mouth.sketches.around(np.arange(part.start, part.stop), mouth.begins[part], mouth.ends[part], side),
         mouth.heard(mouth.times[part]),
         chosen,
     )
     return DrawnFace(drawing.images[0], original, _detail(references.native, drawing, chosen[0]))
+
+
+def _chosen(mouth: MouthTrack, part: slice, still: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.intp]:
+    """The references `(1, k)` of one frame: others than planned if some of these look `unlike` it; `other` `(R,)` says
+    how much."""
+    planned = mouth.references[part]
+    if not other[planned].any():
+        return planned
+    (cost,) = costs(mouth.points[part], mouth.face.pool_points[:], still, mouth.face.pool_still)
+    return undercut(cost + _OTHER * other, planned[0])[None]
 
 
 def _detail(native: Image | None, drawing: Drawing, chosen: NDArray[np.intp]) -> Detail | None:

@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 
 from lipsmith import __version__
 from lipsmith.dubbing.clip_folder import PreparedClip, load_clip, save_clip
-from lipsmith.dubbing.mouth import Dubbed, EncodedFaces, Memories, MouthTrack, dub_frames, predict_mouth
+from lipsmith.dubbing.encoded_faces import EncodedFaces
+from lipsmith.dubbing.mouth import Dubbed, Memories, MouthTrack, dub_frames, predict_mouth
 from lipsmith.dubbing.options import DubOptions, Said, Tail, choose, hear, path_of, speakers_of, warn_ignored_faces
 from lipsmith.dubbing.parts import Kept, Shown
 from lipsmith.dubbing.paste.label import labeled
@@ -112,8 +113,7 @@ class Dubber:
         if known is not None:
             scan = read_scan(known, store)
         else:
-            # All faces are tracked, because the largest of a shot may enter last.
-            tracker = FaceTracker(MOST_FACES, self._threads)
+            tracker = FaceTracker(MOST_FACES, self._threads)  # of all faces: the largest of a shot may enter last
             scan = Scanner(tracker, store, Sizes(self.config.face_size, self.config.lips)).scan(source, progress)
         chosen, name = choose(scan.faces, options.face), source.footage.name
         to_dub = "" if options.face == "all" else f", {len(chosen)} to dub"

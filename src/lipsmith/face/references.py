@@ -52,6 +52,8 @@ _MEAN_FRAMES: Final = 2
 # On a head turned further than this (0 frontal, 1 profile) half of the mouth is inaccurate in the mesh.
 _TURNED: Final = 0.75
 _BLURRED: Final = 0.5
+_NEIGHBORS: Final = 6
+"""Frames before and after one, whose sharpness its own is compared with."""
 
 
 class Candidate(NamedTuple):
@@ -115,8 +117,8 @@ def choose_pool(points: Floats, sharpness: Floats | None = None, count: int | No
     rank.
 
     `points`: `(F, 131, 2)` in crop units; `sharpness`: `(F,)`, any positive unit, None if unknown; `count`: by default
-    all usable frames, at most `POOL`. Blurred and strongly turned frames are skipped if enough others remain. If there
-    are fewer frames than `count`, some are repeated.
+    all usable frames, at most `POOL`. Frames blurred more than their neighbors and strongly turned ones are skipped if
+    enough others remain. If there are fewer frames than `count`, some are repeated.
     """
     usable = _usable(points, sharpness, PAPER_POOL if count is None else count)
     count = min(POOL, len(usable)) if count is None else count
@@ -153,6 +155,14 @@ def nearest(cost: NDArray[np.float32], k: int, sticky: bool = True) -> NDArray[n
     for frame, row in enumerate(cost):
         chosen[frame] = _followed(row, chosen[frame - 1] if frame else None, k, margin)
     return chosen
+
+
+def undercut(cost: NDArray[np.float32], chosen: NDArray[np.intp]) -> NDArray[np.intp]:
+    """References `(k,)` of one frame: those `chosen` for it, but for some that others are clearly nearer than.
+
+    `cost`: `(R,)`, more than what `chosen` was taken by.
+    """
+    return _followed(cost, chosen, len(chosen), STICKINESS * float(np.median(cost)))
 
 
 class Follower:
@@ -207,10 +217,13 @@ def parts(frames: int, length: int = 1024) -> Iterator[slice]:
 
 
 def sharpness_of(image: NDArray[np.uint8]) -> float:
-    """Variance of the Laplacian of the green channel of a crop `(S, S, 3)`; low for blurred crops."""
+    """Square of the Laplacian of the green channel of a crop `(h, w, 3)`, median over 64 tiles; low for blurred crops.
+
+    A caption or a microphone is in few tiles, so it does not make a crop sharp.
+    """
     green = image[..., 1].astype(np.float32)
     laplacian = green[:-2, 1:-1] + green[2:, 1:-1] + green[1:-1, :-2] + green[1:-1, 2:] - 4 * green[1:-1, 1:-1]
-    return float(laplacian.var())
+    return float(np.median(cv2.resize(np.square(laplacian), (8, 8), interpolation=cv2.INTER_AREA)))
 
 
 def turn(points: Floats) -> NDArray[np.float64]:
@@ -225,8 +238,15 @@ def turn(points: Floats) -> NDArray[np.float64]:
 def _usable(points: Floats, sharpness: Floats | None, count: int) -> NDArray[np.intp]:
     good = turn(points) < _TURNED
     if sharpness is not None:
-        good &= np.asarray(sharpness) >= _BLURRED * np.median(sharpness)
+        good &= np.asarray(sharpness) >= _BLURRED * _neighborhood(np.asarray(sharpness))
     return np.flatnonzero(good) if good.sum() >= count else np.arange(len(points))
+
+
+def _neighborhood(values: Floats) -> Floats:
+    """Running median `(n,)`. Motion blurs few frames; where many are soft, the footage is, and references match it."""
+    padded = np.pad(values, _NEIGHBORS, mode="reflect" if len(values) > _NEIGHBORS else "edge")
+    median: Floats = np.median(np.lib.stride_tricks.sliding_window_view(padded, 2 * _NEIGHBORS + 1), axis=-1)
+    return median
 
 
 def _sharpest(frames: NDArray[np.intp], sharpness: Floats) -> np.intp:

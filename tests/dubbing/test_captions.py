@@ -1,0 +1,38 @@
+"""A caption over the chin that is shown for a part of a shot stays in its frames."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsmith import Dubber
+from lipsmith.face.landmarks import ranks
+from synthetic import face_at, speech
+
+FRAMES = 40
+YELLOW = np.array([255, 240, 0])
+
+
+def yellow(image: NDArray[np.uint8]) -> int:
+    """Return how many pixels are clearly yellow."""
+    return int((np.abs(image.astype(int) - YELLOW).max(-1) < 90).sum())
+
+
+def test_a_caption_of_later_frames_does_not_appear_in_earlier_ones() -> None:
+    dubber = Dubber.from_pretrained("fast", device="cpu", threads=2)
+    plain = [face_at(index / 25) for index in range(FRAMES)]
+    face = dubber.prepare(plain).chosen[0]
+    chin = face.transforms[:, :, :2], face.transforms[:, :, 2], face.points[:, ranks((152,))[0]]
+    images = []
+    for index, image in enumerate(plain):
+        written = image.copy()
+        if index >= FRAMES // 2:
+            linear, offset, unit = (part[index] for part in chin)
+            x, y = (np.linalg.inv(linear) @ (unit - offset)).astype(int)
+            cv2.putText(written, "of", (x - 25, y - 4), cv2.FONT_HERSHEY_SIMPLEX, 1.2, YELLOW.tolist(), 7)
+        images.append(written)
+    clip = dubber.prepare(images)
+    for dubbed in clip.dub(speech(FRAMES / 25)).frames():
+        filmed = images[dubbed.index]
+        assert abs(yellow(dubbed.image) - yellow(filmed)) <= 0.1 * yellow(images[-1]), dubbed.index

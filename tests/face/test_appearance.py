@@ -1,0 +1,68 @@
+"""References that look otherwise than a frame are recognized: something covers the skin of one alone, or blurs it."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lipsmith.face.appearance import Appearance, appearance, unlike
+from lipsmith.face.landmarks import ranks
+
+Images = NDArray[np.uint8]
+
+
+def faces(count: int, seed: int = 0) -> tuple[Images, NDArray[np.float32]]:
+    """Return crops `(n, 128, 128, 3)` of grainy skin, and points with lips and jaw in place."""
+    random = np.random.default_rng(seed)
+    grain = random.normal(0, 8, (count, 128, 128, 3))
+    points = np.full((count, 131, 2), 0.5, np.float32)
+    for lip, jaw, x in ((61, 136, 0.38), (91, 149, 0.42), (84, 148, 0.46), (17, 152, 0.5)):
+        points[:, ranks((lip, jaw))] = np.array([[x, 0.7], [x - 0.5 * (0.5 - x), 0.95 - 0.5 * (0.5 - x)]])
+    for lip, jaw, x in ((314, 377, 0.54), (321, 378, 0.58), (291, 365, 0.62)):
+        points[:, ranks((lip, jaw))] = np.array([[x, 0.7], [x + 0.5 * (x - 0.5), 0.95 - 0.5 * (x - 0.5)]])
+    return np.clip((180, 140, 120) + grain, 0, 255).astype(np.uint8), points
+
+
+def looks(images: Images) -> Appearance:
+    return appearance(images, faces(len(images))[1])
+
+
+def captioned(images: Images) -> Images:
+    """Return the crops with a yellow word on the chin."""
+    written = images.copy()
+    for image in written:
+        cv2.putText(image, "of", (46, 116), cv2.FONT_HERSHEY_SIMPLEX, 1.2, (255, 240, 0), 7)
+    return written
+
+
+def test_a_caption_on_one_of_them_makes_two_faces_unlike() -> None:
+    images = faces(6)[0]
+    for frame, pool in ((images, captioned(images)), (captioned(images), images)):
+        assert unlike(looks(frame[:1]), looks(pool[1:])).min() > 0.9
+
+
+def test_the_same_caption_on_both_does_not() -> None:
+    images = captioned(faces(6)[0])
+    assert unlike(looks(images[:1]), looks(images[1:])).max() == 0
+
+
+@pytest.mark.parametrize("light", [0.9, 1.1])
+def test_other_light_does_not(light: float) -> None:
+    images = faces(6)[0]
+    lit = np.clip(light * images.astype(float), 0, 255).astype(np.uint8)
+    assert unlike(looks(images[:1]), looks(lit[1:])).max() == 0
+
+
+def test_a_blurred_reference_is_unlike_a_sharp_frame_but_not_the_other_way_round() -> None:
+    images = faces(6)[0]
+    blurred = np.stack([cv2.GaussianBlur(image, (0, 0), 1.5) for image in images])
+    assert unlike(looks(images[:1]), looks(blurred[1:])).min() == 1
+    assert unlike(looks(blurred[:1]), looks(images[1:])).max() == 0
+
+
+def test_points_outside_the_crop_are_taken_at_its_edge() -> None:
+    images, points = faces(2)
+    assert np.isfinite(appearance(images, points + 2).colors).all()
+    assert np.isfinite(appearance(images, points - 2).colors).all()
