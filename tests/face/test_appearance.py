@@ -22,7 +22,7 @@ def faces(count: int, seed: int = 0) -> tuple[Images, NDArray[np.float32]]:
         points[:, ranks((lip, jaw))] = np.array([[x, 0.7], [x - 0.5 * (0.5 - x), 0.95 - 0.5 * (0.5 - x)]])
     for lip, jaw, x in ((314, 377, 0.54), (321, 378, 0.58), (291, 365, 0.62)):
         points[:, ranks((lip, jaw))] = np.array([[x, 0.7], [x + 0.5 * (x - 0.5), 0.95 - 0.5 * (x - 0.5)]])
-    return np.clip((180, 140, 120) + grain, 0, 255).astype(np.uint8), points
+    return np.clip(np.array([180, 140, 120]) + grain, 0, 255).astype(np.uint8), points
 
 
 def looks(images: Images) -> Appearance:
