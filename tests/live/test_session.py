@@ -14,8 +14,7 @@ import pytest
 
 from double import make_dubber
 from lipsmith import Clip
-from lipsmith.dubbing.encoded_faces import EncodedFaces
-from lipsmith.dubbing.mouth import DrawnFrame, MouthTrack, draw_frame
+from lipsmith.dubbing.mouth import DrawnFrame, EncodedFaces, MouthTrack, draw_frame
 from lipsmith.errors import UsageError
 from lipsmith.live import Live, LiveFrame
 from lipsmith.live.footage import LoopedFootage

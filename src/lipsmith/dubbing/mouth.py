@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property, partial
+from threading import Lock
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.encoded_faces import EncodedFaces
 from lipsmith.dubbing.paste.composite import Compositor, Memory
 from lipsmith.dubbing.paste.detail import Detail
 from lipsmith.dubbing.scan import ArrayStore, Face, most_at_once
 from lipsmith.dubbing.source import Timeline
-from lipsmith.face.appearance import appearance, unlike
 from lipsmith.face.crop import crop_image, still_points
-from lipsmith.face.landmarks import NUM_POSE, Rows
-from lipsmith.face.references import costs, nearest, parts, undercut
+from lipsmith.face.landmarks import NUM_POSE, Rows, parts
+from lipsmith.face.references import Appearance, appearance, costs, nearest, undercut, unlike
 from lipsmith.inference.backend import Backend
 from lipsmith.inference.model_folder import ModelConfig
-from lipsmith.inference.render import Drawing, Sketches, render
-from lipsmith.inference.speak import close_lips, driven, predict_content, resting_opening
+from lipsmith.inference.render import Drawing, EncodedFace, Sketches, encode_face, render
+from lipsmith.inference.speak import close_lips, driven, predict_in_pieces, resting_opening
 from lipsmith.media import Picture
 from lipsmith.progress import prefetch_map
 from lipsmith.speech.mel import mel_windows
@@ -40,9 +39,6 @@ Memories = Mapping[int, Memory]
 PART: Final = 250
 """Output frames in one part of a dub that can be resumed; x264's interval between two key frames."""
 
-# Frames predicted at a time, and the overlap with the next piece, in which the two are blended.
-_PIECE: Final = 200
-_OVERLAP: Final = 50
 _OTHER: Final = 0.2
 """Cost, crop units, of a reference that looks unlike the frame: more than of any pose."""
 
@@ -112,7 +108,7 @@ def predict_mouth(
     for begin in np.unique(begins):
         run = slice(begin, ends[begin] + 1)
         pose, content = points[run, :NUM_POSE], points[run, NUM_POSE:]
-        _predict(backend, speech, times[run], pose, face.landmarks, config.window, content)
+        predict_in_pieces(backend, speech.mel, times[run], pose, face.landmarks, config.window, content)
         for part in parts(len(content)):
             asked = driven(points[run][part], face.landmarks, config.drive * strength)
             content[part] = close_lips(asked, silent[run][part], rest)
@@ -120,26 +116,6 @@ def predict_mouth(
         chosen[run] = nearest(costs(points[run], pool, still, face.pool_still), k)
     heard = partial(mel_windows, speech.mel)
     return MouthTrack(face, frames, times, rows, store.put(points), chosen, begins, ends, heard)
-
-
-def _predict(
-    backend: Backend,
-    speech: Speech,
-    times: NDArray[np.float64],
-    pose: NDArray[np.float32],
-    references: NDArray[np.float32],
-    window: int,
-    content: NDArray[np.float32],
-) -> None:
-    """Write one run's `content` `(F, 57, 2)`, predicted in overlapping pieces that are blended."""
-    for piece in parts(len(times), _PIECE):
-        begin = max(0, piece.start - _OVERLAP)
-        whole = slice(begin, piece.stop)
-        found = predict_content(backend, speech.mel, times[whole], pose[whole], references, window)
-        shared = piece.start - begin
-        share = np.linspace(0, 1, shared + 2)[1:-1, None, None]
-        content[begin : piece.start] += share * (found[:shared] - content[begin : piece.start])
-        content[piece] = found[shared:]
 
 
 def _runs(
@@ -150,6 +126,43 @@ def _runs(
     starts = np.concatenate([[0], np.flatnonzero(~whole) + 1]) if len(frames) else np.zeros(0, np.intp)
     lengths = np.diff(np.concatenate([starts, [len(frames)]]))
     return np.repeat(starts, lengths), np.repeat(starts + lengths - 1, lengths)
+
+
+@dataclass(frozen=True)
+class References:
+    """The R references of one face."""
+
+    encoded: EncodedFace
+    """Encoded by the networks."""
+    native: NDArray[np.uint8] | None
+    """(R, rows, N, 3): at the film's resolution, from `detail.TOP` down; None if that adds no detail."""
+    appearance: Appearance
+
+
+class EncodedFaces:
+    """A thread-safe cache of encoded faces, at most `most`: those of one frame, as all of a film would fill memory."""
+
+    def __init__(self, backend: Backend, most: int) -> None:
+        self.backend, self.most = backend, most
+        self._known: OrderedDict[int, References] = OrderedDict()
+        self._lock = Lock()
+
+    def __getitem__(self, face: Face) -> References:
+        with self._lock:
+            if face.index not in self._known:
+                while len(self._known) >= self.most:  # before the next one takes memory, too
+                    self._known.popitem(last=False)
+                self._known[face.index] = self._encoded(face)
+            self._known.move_to_end(face.index)
+            return self._known[face.index]
+
+    def _encoded(self, face: Face) -> References:
+        images, points = np.asarray(face.pool), face.pool_points[:]
+        return References(
+            encode_face(self.backend, images, points, face.pool_still, face.lips),
+            np.asarray(face.native) if face.native else None,
+            appearance(images, points),
+        )
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,7 @@ from numpy.typing import NDArray
 
 from lipsmith import __version__
 from lipsmith.dubbing.clip_folder import PreparedClip, load_clip, save_clip
-from lipsmith.dubbing.encoded_faces import EncodedFaces
-from lipsmith.dubbing.mouth import Dubbed, Memories, MouthTrack, dub_frames, predict_mouth
+from lipsmith.dubbing.mouth import Dubbed, EncodedFaces, Memories, MouthTrack, dub_frames, predict_mouth
 from lipsmith.dubbing.options import DubOptions, Said, Tail, choose, hear, path_of, speakers_of, warn_ignored_faces
 from lipsmith.dubbing.parts import Kept, Shown
 from lipsmith.dubbing.paste.label import labeled

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.evaluation.systems import COPY, MEAN, WARP, ReconstructionTask
-from lipsmith.face.landmarks import Floats
-from lipsmith.face.references import distances
+from lipsmith.face.landmarks import Floats, distances
 
 NEAREST: Final = 3
 """Number of references that `Warp` averages."""

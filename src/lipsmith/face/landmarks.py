@@ -6,6 +6,7 @@ outer lip, inner lip).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final, Protocol
 
 import cv2
@@ -43,6 +44,10 @@ NUM_CONTENT: Final = len(CONTENT)
 NUM_JAW: Final = len(JAW)
 NUM_POINTS: Final = len(POINTS)
 
+# Warping corrects a slightly different pose but cannot add teeth, so lips weigh most and the jaw least.
+POSE_WEIGHT: Final = 1.0
+JAW_WEIGHT: Final = 0.5
+LIPS_WEIGHT: Final = 2.0
 _RANK: Final = {point: rank for rank, point in enumerate(POINTS)}
 
 
@@ -81,6 +86,45 @@ def mouth_width(points: Floats) -> Floats:
     right, left = ranks((61, 291))
     distance: Floats = np.linalg.norm(points[..., right, :] - points[..., left, :], axis=-1)
     return distance
+
+
+def distances(target: Floats, pool: Floats) -> NDArray[np.float32]:
+    """Weighted root-mean-square distances `(F, R)` of points, crop units; see `point_weights`."""
+    weights = point_weights()
+    b = (pool * weights).reshape(len(pool), -1).astype(np.float32)
+    found = np.empty((len(target), len(pool)), np.float32)
+    for part in parts(len(target)):
+        a = (target[part] * weights).reshape(-1, b.shape[1]).astype(np.float32)
+        squared = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
+        found[part] = np.sqrt(np.maximum(squared, 0))
+    return found
+
+
+def parts(frames: int, length: int = 1024) -> Iterator[slice]:
+    """Slices of at most `length` that cover `frames`, because temporary arrays over a long film would fill memory."""
+    return (slice(start, min(start + length, frames)) for start in range(0, frames, length))
+
+
+def point_weights() -> NDArray[np.float32]:
+    """Factors `(131, 1)` on coordinates that make the squared sum a weighted mean of squared distances."""
+    lips = slice(NUM_POSE + NUM_JAW, None)
+    weights = np.empty((NUM_POSE + 57, 1), np.float32)
+    for part, weight in (
+        (slice(NUM_POSE), POSE_WEIGHT),
+        (slice(NUM_POSE, lips.start), JAW_WEIGHT),
+        (lips, LIPS_WEIGHT),
+    ):
+        weights[part] = np.sqrt(weight / len(weights[part]))
+    return weights
+
+
+def turn(points: Floats) -> NDArray[np.float64]:
+    """Rotation of heads `(..., 131, 2)` to the side, from 0 (frontal) to 1 (profile)."""
+    tip, right, left = ranks((4, 234, 454))
+    to_right = np.linalg.norm(points[..., tip, :] - points[..., right, :], axis=-1)
+    to_left = np.linalg.norm(points[..., tip, :] - points[..., left, :], axis=-1)
+    aside: NDArray[np.float64] = np.abs(to_right - to_left) / np.maximum(to_right + to_left, 1e-9)
+    return aside
 
 
 def _mirror_partners() -> list[int]:

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.face.crop import apply, crop_image, fit_transforms, smooth_transforms
-from lipsmith.face.landmarks import NUM_POINTS, Floats, select
-from lipsmith.face.references import Candidate, Candidates, parts
+from lipsmith.face.landmarks import NUM_POINTS, Floats, parts, select
+from lipsmith.face.references import Candidate, Candidates
 from lipsmith.face.tracker import FaceTracker, TrackedFace, TrackedFrame
 
 if TYPE_CHECKING:

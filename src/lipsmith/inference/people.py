@@ -11,8 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.face.landmarks import NUM_POINTS, Floats, ranks
-from lipsmith.face.references import turn
+from lipsmith.face.landmarks import NUM_POINTS, Floats, ranks, turn
 from lipsmith.files import home
 from lipsmith.models.third_party import THIRD_PARTY, third_party
 

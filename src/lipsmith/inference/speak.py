@@ -12,7 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.face.crop import ANCHORS
-from lipsmith.face.landmarks import INNER_LIP, NUM_CONTENT, NUM_JAW, NUM_POSE, OUTER_LIP, Floats, lip_opening, ranks
+from lipsmith.face.landmarks import (
+    INNER_LIP,
+    NUM_CONTENT,
+    NUM_JAW,
+    NUM_POSE,
+    OUTER_LIP,
+    Floats,
+    lip_opening,
+    parts,
+    ranks,
+)
 from lipsmith.inference.backend import Backend
 from lipsmith.speech.mel import mel_windows
 
@@ -21,6 +31,9 @@ RATE: Final = 25.0
 _BATCH: Final = 8
 """More at a time take no less time, but memory, which the networks keep."""
 _OVERLAP: Final = 2
+# Frames predicted at a time, and the overlap with the next piece, in which the two are blended.
+_PIECE: Final = 200
+_SHARED: Final = 50
 _INNER: Final = NUM_CONTENT - len(INNER_LIP)
 _UPPER_INNER: Final = _INNER + np.arange(1, 10)
 _LOWER_INNER: Final = _INNER + 20 - np.arange(1, 10)
@@ -51,6 +64,26 @@ def predict_content(
     tokens = speech_tokens(backend, mel_windows(mel, ticks))
     content = content_on_grid(backend, tokens, resample(pose, times, ticks), references, window)
     return uncrossed(resample(content, ticks, times))
+
+
+def predict_in_pieces(
+    backend: Backend,
+    mel: NDArray[np.float32],
+    times: NDArray[np.float64],
+    pose: NDArray[np.float32],
+    references: NDArray[np.float32],
+    window: int,
+    content: NDArray[np.float32],
+) -> None:
+    """Write one run's `content` `(F, 57, 2)`, predicted in overlapping pieces that are blended."""
+    for piece in parts(len(times), _PIECE):
+        begin = max(0, piece.start - _SHARED)
+        whole = slice(begin, piece.stop)
+        found = predict_content(backend, mel, times[whole], pose[whole], references, window)
+        shared = piece.start - begin
+        share = np.linspace(0, 1, shared + 2)[1:-1, None, None]
+        content[begin : piece.start] += share * (found[:shared] - content[begin : piece.start])
+        content[piece] = found[shared:]
 
 
 def speech_tokens(backend: Backend, windows: NDArray[np.float32]) -> NDArray[np.float32]:

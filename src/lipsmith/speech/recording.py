@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.errors import InputError, UsageError
-from lipsmith.face.references import parts
+from lipsmith.face.landmarks import parts
 from lipsmith.media.sound import OVERSHOOT, Sound, open_sound, resample, sound_of
 from lipsmith.speech.mel import HOP, MEL_LIMIT, MEL_RATE, SAMPLE_RATE, mel_spectrogram, mixed, stream_audio
 

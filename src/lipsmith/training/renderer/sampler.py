@@ -22,8 +22,8 @@ from lipsmith.data.clips import ClipRecord, PreparedClip, load_clip
 from lipsmith.errors import InputError
 from lipsmith.evaluation.protocols import FrameChoice, strict_frames
 from lipsmith.face.crop import still_points
-from lipsmith.face.landmarks import NUM_POSE, draw_sketches
-from lipsmith.face.references import ELSEWHERE, ELSEWHERE_WEIGHT, MIDDLE, POOL, point_weights
+from lipsmith.face.landmarks import NUM_POSE, draw_sketches, point_weights
+from lipsmith.face.references import ELSEWHERE, ELSEWHERE_WEIGHT, MIDDLE, POOL
 from lipsmith.speech.mel import mel_windows
 from lipsmith.training.renderer.config import PictureTraining
 from lipsmith.training.store import Spans, end_to_end, make_spans, pick, read_ahead
