@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from lipsmith.config import load_config
 from lipsmith.data.phonemes import PHONEMES
 from lipsmith.errors import InputError
+from lipsmith.evaluation.landmarks import Trial
 from lipsmith.face.landmarks import NUM_POSE
 from lipsmith.inference.speak import RATE
 from lipsmith.models.landmarks.generator import LandmarkGenerator, build_landmark_generator
@@ -150,8 +151,12 @@ class StudentTask(LandmarkTask):
     def load(self, data: Path, device: torch.device) -> str:
         """As for any generator; it is validated on the mel alone."""
         loaded = super().load(data, device)
-        self.trials = [replace(trial, mel=trial.mel[:MELS]) for trial in self.trials]
+        self.trials = list(map(_by_mel, self.trials))
         return loaded
+
+    def filmed(self) -> Iterator[Trial]:
+        """Trials of the training clips, with the mel alone."""
+        return map(_by_mel, super().filmed())
 
     def build(self) -> Learner:
         """The teacher's transformer, and its mel encoder as far as the student's has the same sizes."""
@@ -205,6 +210,10 @@ class StudentTask(LandmarkTask):
         error = (heard.float() - batch.heard).square().mean(-1)
         heard_error = (error * batch.known).sum() / batch.known.sum()
         return terms | {f"told_{name}": value for name, value in told.items()} | {"heard": heard_error}
+
+
+def _by_mel(trial: Trial) -> Trial:
+    return replace(trial, mel=trial.mel[:MELS])
 
 
 def recordings(folder: Path) -> Iterator[NDArray[np.float32]]:

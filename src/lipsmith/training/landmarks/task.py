@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -116,13 +116,16 @@ class LandmarkTask(Task[Window]):
         if not self.config.model.placed:
             return {}
         network, model = load_trained(folder)
-        filmed = each_trial(self._data, "train", model.references)
-        _LOG.info("placed by %d clips", fit_placement(network, filmed, model.window))
+        _LOG.info("placed by %d clips", fit_placement(network, self.filmed(), model.window))
         path = folder / f"{self.name}.json"
         card = json.loads(path.read_text(encoding="utf-8"))
         figures = self._figures(network)
         save_weights(folder / self.name, network.state_dict(), card | {"validation": card["validation"] | figures})
         return figures
+
+    def filmed(self) -> Iterator[Trial]:
+        """Trials of the training clips, with the speech that the network hears."""
+        return each_trial(self._data, "train", self.config.model.references)
 
     def _figures(self, generator: LandmarkGenerator, trials: int | None = None) -> dict[str, float]:
         stages, window = as_backend(generator), self.config.model.window
