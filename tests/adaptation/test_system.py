@@ -70,7 +70,7 @@ def test_a_model_is_adapted_to_the_first_half_alone(
     monkeypatch.setattr(system_module, "speaks_itself", lambda *_: True)
     for name, own in (("one", clip), ("other", second_half_changed(clip))):
         data = prepared(tmp_path / name, [own, talking_clip(1, "bert", "val", frames=60)])
-        system = adapt_to_clips(find_model(base), SPEECH, CONFIG, data, "val", "cpu", lambda *at: done.append(at))
+        system = adapt_to_clips(find_model(base), SPEECH, CONFIG, data, ["val"], "cpu", lambda *at: done.append(at))
         backend = system._models[clip.record.clip]._backend
         assert isinstance(backend, TorchBackend)
         weights.append(list(backend._stages["paint"].renderer.decoder.parameters()))
@@ -113,7 +113,7 @@ def test_an_adapted_model_draws_the_lips_that_it_predicts() -> None:
 def test_clips_that_are_all_short_are_refused(base: Path, tmp_path: Path) -> None:
     data = prepared(tmp_path, [talking_clip(1, "bert", "val", frames=60)])
     with pytest.raises(InputError, match="no clip of val lasts 8 s"):
-        adapt_to_clips(find_model(base), SPEECH, CONFIG, data, "val", "cpu", lambda *_: None)
+        adapt_to_clips(find_model(base), SPEECH, CONFIG, data, ["val"], "cpu", lambda *_: None)
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,15 @@ def test_a_missing_split_and_an_unprepared_folder_give_different_errors(tmp_path
     with pytest.raises(InputError, match=r"split 'test', only of train, val; .* folders train, val and test") as error:
         dataset.read_manifest(tmp_path, "test")
     assert "lipsmith prepare" not in str(error.value)
+    with pytest.raises(InputError, match="split 'test'"):
+        dataset.read_manifest(tmp_path, "val", "test")
+
+
+def test_clips_of_several_splits_keep_the_order_of_the_manifest(tmp_path: Path) -> None:
+    clips = [record("a", "test"), record("b"), record("c", "val"), record("d", "test")]
+    dataset.write_manifest(tmp_path, clips)
+    assert dataset.read_manifest(tmp_path, "val", "test") == [clips[0], *clips[2:]]
+    assert dataset.read_manifest(tmp_path) == clips
 
 
 @pytest.mark.parametrize("damage", ["gone", "empty", "cut", "scrambled", "text"])

@@ -32,7 +32,7 @@ def test_without_hama_no_closure_is_measured(
     heard = tmp_path / "a.wav"
     heard.touch()
     write_clips(tmp_path, [replace(clip, record=replace(clip.record, source=str(heard)))])
-    assert split_phonemes(tmp_path, "val", lambda done, total: None) == {}
+    assert split_phonemes(tmp_path, ["val"], lambda done, total: None) == {}
     assert "closure is not measured: hama is not installed" in caplog.text
 
 

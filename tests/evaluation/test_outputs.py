@@ -62,7 +62,7 @@ def asked(data: Path, record: ClipRecord) -> tuple[ReconstructionTask, Picture]:
     targets, others = np.arange(6, 13), np.arange(5)
     chosen = FrameChoice(targets, others, others)
     assert clip.images is not None
-    plan = Plan(data, record.split, "strict", "true", None)
+    plan = Plan(data, [record.split], "strict", "true", None)
     return _task(plan, clip, chosen, clip.mel, clip.times), clip.images[chosen.targets]
 
 

@@ -175,7 +175,7 @@ def test_clips_of_another_size_are_refused() -> None:
 
 def test_predicted_landmarks_need_a_model() -> None:
     with pytest.raises(UsageError, match="--model"):
-        Plan(Path(), "test", "cross", "true", None)
+        Plan(Path(), ["test"], "cross", "true", None)
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +221,7 @@ def test_an_evaluation_reports_all_figures(data: Path, networks: Networks) -> No
         truth[int(source.images[0].sum())] = source.images[asked.targets]
     systems = [Mean(), Perfect(truth), ModelSystem("double", Double(), CONFIG)]
     late = {record.clip: [("m", 0.1), ("m", record.seconds - 0.3)] for record in read_manifest(data, "test")}
-    found = evaluate(Plan(data, "test", "strict", "true", None, phonemes=late), systems, Scorer(networks))
+    found = evaluate(Plan(data, ["test"], "strict", "true", None, phonemes=late), systems, Scorer(networks))
     perfect = found.totals["perfect"]
     assert perfect["psnr"] == pytest.approx(10 * np.log10(255**2 * SIZE * SIZE * 3))
     assert perfect["ssim"] == pytest.approx(1)
@@ -252,7 +252,8 @@ def test_a_clip_whose_film_cannot_be_measured_is_left_out_for_all_systems(
             return asked.upper
 
     first, second = (record.clip for record in read_manifest(data, "test"))
-    plan, scorer = Plan(data, "test", "strict", "true", None), Scorer(Networks(FaceMesh(), None, None, None, None, {}))
+    plan = Plan(data, ["test"], "strict", "true", None)
+    scorer = Scorer(Networks(FaceMesh(), None, None, None, None, {}))
     found = evaluate(plan, [Faceless(first)], scorer)
     assert [row["clip"] for row in found.rows] == [second] * 2
     assert caplog.messages == [f"{first} is left out for all systems: a.mp4: no face is visible"]
@@ -264,7 +265,7 @@ def test_cross_driven_uses_other_speech_and_omits_figures_that_need_the_truth(da
     model = ModelSystem("double", Double(), CONFIG)
     first, second = (record.clip for record in read_manifest(data, "test"))
     said = {first: [("m", 0.2)], second: [("b", 0.2), ("p", 0.4)]}
-    found = evaluate(Plan(data, "test", "cross", "predicted", model, None, said), [model], Scorer(networks))
+    found = evaluate(Plan(data, ["test"], "cross", "predicted", model, None, said), [model], Scorer(networks))
     assert {"lse_d", "jitter", "sharpness"} <= found.totals["double"].keys()
     assert not {"psnr", "ssim", "lip_lmd"} & found.totals["double"].keys()
     events = {row["clip"]: row["closure_events"] for row in found.rows if row["system"] == "double"}

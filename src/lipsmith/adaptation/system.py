@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -54,18 +54,18 @@ def adapt_to_clips(
     mouth: LandmarkTraining,
     config: RendererTraining,
     data: Path,
-    split: str,
+    splits: Sequence[str],
     device: str,
     progress: Progress,
 ) -> AdaptedSystem:
-    """Adapt `model` to the first half of every clip of a split that lasts 8 s, one after the other.
+    """Adapt `model` to the first half of every clip of some splits that lasts 8 s, one after the other.
 
     `mouth` and `config` train the two networks. `progress` is called after each clip. Raises InputError if no clip is
     that long.
     """
-    records = [record for record in read_manifest(data, split) if record.seconds >= SHORTEST]
+    records = [record for record in read_manifest(data, *splits) if record.seconds >= SHORTEST]
     if not records:
-        raise InputError(f"{data}: no clip of {split} lasts {SHORTEST:g} s; prepare longer footage")
+        raise InputError(f"{data}: no clip of {' and '.join(splits)} lasts {SHORTEST:g} s; prepare longer footage")
     models = {}
     for number, record in enumerate(records, 1):
         models[record.clip] = _adapted(model, mouth, config, data, record.clip, device)

@@ -43,8 +43,8 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
     protocol: Literal["strict", "paper", "cross"] = "strict"
     """strict: references come from a clip's first half, and the second half is rebuilt. paper: as in IP_LAP, with
     neighboring frames among the references. cross: another person's speech."""
-    split: Literal["val", "test", "train"] = "test"
-    """Split to evaluate."""
+    split: tuple[Literal["val", "test", "train"], ...] = ("test",)
+    """Splits to evaluate; of several, the people are taken together."""
     landmarks: Literal["true", "predicted"] = "true"
     """Source of the lips and jaw to render: the film itself (true), or the model's prediction from speech."""
     side: int | None = None
@@ -148,7 +148,7 @@ def _evaluate(options: Options) -> tuple[Evaluation, dict[str, Any]]:
         found = evaluate(plan, systems, scorer, progress=progress, watch=_strips(options))
     judge = scorer.networks.judge
     settings = {
-        "data": options.data, "model": options.model, "protocol": options.protocol, "split": options.split,
+        "data": options.data, "model": options.model, "protocol": options.protocol, "split": " ".join(options.split),
         "landmarks": "predicted" if plan.predicts else "true", "table": options.table, "side": options.side,
         "adapt": options.adapt, "outputs": options.outputs or None,
         "judge": judge.name if judge else None,
@@ -243,7 +243,7 @@ def _show(options: Options, evaluation: Evaluation, settings: dict[str, Any]) ->
     from lipsmith.evaluation.systems import REAL
     from lipsmith.evaluation.tables import make_table
 
-    what = f"protocol {options.protocol}, split {options.split}, {settings['landmarks']} landmarks"
+    what = f"protocol {options.protocol}, split {' and '.join(options.split)}, {settings['landmarks']} landmarks"
     title = f"{TITLES[options.table]}: {what}"
     table = make_table(title, evaluation.totals, evaluation.intervals)
     written = any((options.json, options.markdown, options.latex))

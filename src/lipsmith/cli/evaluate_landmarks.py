@@ -85,7 +85,7 @@ def _phonemes(data: Path, split: str) -> Mapping[str, Phonemes]:
     from lipsmith.evaluation.listening import split_phonemes
 
     with console.progress(f"{split}: phonemes") as progress:
-        return split_phonemes(data, split, progress)
+        return split_phonemes(data, [split], progress)
 
 
 def _offsets(stages: Backend, data: Path, *rest: Any) -> ClipOffsets:  # noqa: ANN401 - passed on

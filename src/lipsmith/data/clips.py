@@ -82,23 +82,23 @@ class PreparedClip:
     """(80, steps) in [-4, 4], in sync with the picture."""
 
 
-def read_manifest(root: Path, split: str | None = None) -> list[ClipRecord]:
-    """Records of all clips below `root`, or of one split.
+def read_manifest(root: Path, *splits: str) -> list[ClipRecord]:
+    """Records of all clips below `root`, or of some splits.
 
     A line truncated by an interruption is skipped, because its clip is incomplete. Raises InputError if there is no
-    manifest, no clip of that split, or a line does not describe a clip.
+    manifest, no clip of one of the splits, or a line does not describe a clip.
     """
     records = list(_records(root / MANIFEST))
     if not records:
         raise InputError(f"{root}: no prepared clips here; make them with `lipsmith prepare SRC {root}`")
-    chosen = [record for record in records if split is None or record.split == split]
-    if not chosen:
-        there = ", ".join(sorted({record.split for record in records}))
-        raise InputError(
-            f"{root}: no clip is of the split '{split}', only of {there}; to split differently, sort the footage into"
-            " folders train, val and test, and prepare it into another folder"
-        )
-    return chosen
+    found = sorted({record.split for record in records})
+    for split in splits:
+        if split not in found:
+            raise InputError(
+                f"{root}: no clip is of the split '{split}', only of {', '.join(found)}; to split differently, sort the"
+                " footage into folders train, val and test, and prepare it into another folder"
+            )
+    return [record for record in records if not splits or record.split in splits]
 
 
 def write_manifest(root: Path, records: list[ClipRecord]) -> None:

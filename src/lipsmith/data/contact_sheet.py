@@ -51,7 +51,7 @@ def contact_sheet(root: Path, count: int = 24, split: str | None = None, progres
     `progress` is called with the number of tiles drawn and their total. Raises InputError if there is no such clip, or
     if a file is missing or damaged.
     """
-    chosen = choose(read_manifest(root, split), count)
+    chosen = choose(read_manifest(root, *filter(None, [split])), count)
     tiles = []
     for record in chosen:
         tiles.append(draw_tile(root, record))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -56,10 +56,10 @@ def load_listener() -> Listener:
     return Listener(phonemes, attempt("theval.silent_stability, theval.lip_sync", SpeechDetector), missing)
 
 
-def split_phonemes(data: Path, split: str, progress: Progress) -> Mapping[str, Phonemes]:
-    """Phonemes by clip of a split of prepared clips; empty, with a warning, if they cannot be recognized."""
+def split_phonemes(data: Path, splits: Sequence[str], progress: Progress) -> Mapping[str, Phonemes]:
+    """Phonemes by clip of some splits of prepared clips; empty, with a warning, if they cannot be recognized."""
     try:
-        return clip_phonemes(data, read_manifest(data, split), progress)
+        return clip_phonemes(data, read_manifest(data, *splits), progress)
     except InputError as error:
         _LOG.warning("closure is not measured: %s", error)
         return {}

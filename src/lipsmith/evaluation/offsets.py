@@ -95,7 +95,7 @@ def find_judged_offsets(
     s), and `sync_accuracy`, the share of comparisons in which a 1 s window at the stored offset is nearer than the same
     window shifted by 3 to 10 frames.
     """
-    records = read_manifest(root, split)
+    records = read_manifest(root, *filter(None, [split]))
     found: list[NDArray[np.float32]] = []
     for number, record in enumerate(records):
         clip = load_clip(root, record)

@@ -41,9 +41,9 @@ class Evaluation:
     intervals: dict[str, dict[str, tuple[float, float]]]
 
 
-def long_clips(data: Path, split: str, shortest: float) -> list[ClipRecord]:
-    """The clips of a split that last `shortest` seconds."""
-    return [record for record in read_manifest(data, split) if record.seconds >= shortest]
+def long_clips(data: Path, splits: Sequence[str], shortest: float) -> list[ClipRecord]:
+    """The clips of some splits that last `shortest` seconds."""
+    return [record for record in read_manifest(data, *splits) if record.seconds >= shortest]
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class Plan:
 
     data: Path
     """Prepared clips."""
-    split: str
-    """`val` or `test`."""
+    splits: Sequence[str]
+    """Whose people are measured, all together."""
     protocol: Protocol
     """See `lipsmith.evaluation.protocols`."""
     landmarks: Literal["true", "predicted"]
@@ -79,8 +79,8 @@ class Plan:
         return self.landmarks == "predicted" or self.protocol == "cross"
 
     def records(self) -> list[ClipRecord]:
-        """The clips to measure. Raises InputError if there are no prepared clips of the split."""
-        records = long_clips(self.data, self.split, self.shortest)
+        """The clips to measure. Raises InputError if there are no prepared clips of one of the splits."""
+        records = long_clips(self.data, self.splits, self.shortest)
         return records if self.shown is None else [record for record in records if record.clip in self.shown]
 
 
@@ -112,7 +112,9 @@ def evaluate(
     if not rows and problem:
         raise problem
     if not rows:
-        raise InputError(f"{plan.data}: no clip of {plan.split} lasts {plan.shortest:g} s; prepare longer footage")
+        raise InputError(
+            f"{plan.data}: no clip of {' and '.join(plan.splits)} lasts {plan.shortest:g} s; prepare longer footage"
+        )
     return summary(rows, [REAL, *(system.name for system in systems)], scorer)
 
 
@@ -233,9 +235,7 @@ def _stranger(records: Sequence[ClipRecord], record: ClipRecord) -> ClipRecord:
     following = [*records[start + 1 :], *records[:start]]
     other = next((one for one in following if one.identity != record.identity), None)
     if other is None:
-        raise InputError(
-            f"{record.clip}: it is the only speaker of this split; cross-driven evaluation needs two people"
-        )
+        raise InputError(f"{record.clip}: it is the only speaker here; cross-driven evaluation needs two people")
     return other
 
 

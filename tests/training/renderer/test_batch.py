@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from lipsmith.face.landmarks import ranks
 from lipsmith.models.lip_detector import LipDetector
 from lipsmith.models.renderer.network import Rendered
 from lipsmith.training.losses.lips import LIPS
@@ -22,16 +23,39 @@ class Fixed(LipDetector):
         return crops.mean((1, 2, 3))[:, None, None].expand(len(crops), 40, 2)
 
 
-def test_lips_are_to_move_by_what_is_asked_beyond_what_the_truth_shows() -> None:
-    shown, bright = torch.rand(1, 2, 131, 2), torch.full((1, 2, 3, 32, 32), 0.25)
+RENDERED = Rendered(torch.full((2, 3, 32, 32), 0.75), torch.full((2, 3, 20, 32), 0.75))
+
+
+def open_lips() -> Tensor:
+    """Random points of two targets, whose lips are not shut."""
+    points = torch.rand(1, 2, 131, 2)
+    points[..., ranks([14]), 1] = points[..., ranks([13]), 1] + 0.1
+    return points
+
+
+def second_lowered(shown: Tensor) -> Batch:
+    """Two targets that show the same; of the second, lips are asked 0.03 lower than it shows them."""
     asked = shown.clone()
     asked[0, 1, LIPS] += torch.tensor([0.0, 0.03])
+    bright = torch.full((1, 2, 3, 32, 32), 0.25)
     targets = Pictures(bright, torch.zeros(1, 2, 5, 32, 32), asked, shown, torch.zeros(1, 2, 2, 2))
-    batch = Batch(targets, targets, targets, torch.zeros(1, 2, 1, 80, 16), torch.zeros(1, 2, 2, dtype=torch.long))
-    image = torch.full((2, 3, 32, 32), 0.75)
-    found = compare(Rendered(image, image[..., 12:, :]), batch, 12, None, Fixed()).lips
+    return Batch(targets, targets, targets, torch.zeros(1, 2, 1, 80, 16), torch.zeros(1, 2, 2, dtype=torch.long))
+
+
+def test_lips_are_to_move_by_what_is_asked_beyond_what_the_truth_shows() -> None:
+    found = compare(RENDERED, second_lowered(open_lips()), 12, None, Fixed()).lips
     assert found is not None
     in_image, wanted = found
     assert torch.allclose(in_image, torch.full((2, 40, 2), 0.75))
     assert torch.allclose(wanted[0], torch.full((40, 2), 0.25), atol=1e-6)
     assert torch.allclose(wanted[1], torch.tensor([0.25, 0.28]).expand(40, 2), atol=1e-6)
+
+
+def test_a_detector_alone_judges_the_face_of_a_target_whose_content_was_moved() -> None:
+    batch = second_lowered(open_lips())
+    judged, plain = (compare(RENDERED, batch, 12, None, detector) for detector in (Fixed(), None))
+    assert torch.equal(judged.face[0], plain.face[0])
+    assert torch.equal(judged.weight[0], plain.weight[0])
+    assert not judged.face[1].any()
+    assert torch.allclose(judged.weight[1], plain.weight[1] * (1 - plain.face[1]), atol=1e-6)
+    assert plain.face[1].any()

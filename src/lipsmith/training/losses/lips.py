@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+import torch
 from torch import Tensor
 
 from lipsmith.face.landmarks import INNER_LIP, OUTER_LIP, ranks
@@ -13,6 +14,9 @@ LIPS: Final = ranks(OUTER_LIP + INNER_LIP)
 _INNER: Final = len(OUTER_LIP)
 _UPPER: Final = [_INNER + place for place in range(1, 10)]
 _LOWER: Final = [_INNER + 20 - place for place in range(1, 10)]
+_MIDDLE: Final = 4  # of the nine gaps
+SHUT: Final = 1 / 128
+"""Opening, crop units, below which lips are asked to be shut."""
 
 
 def lip_error(found: Tensor, asked: Tensor) -> Tensor:
@@ -28,3 +32,18 @@ def gap_error(found: Tensor, asked: Tensor) -> Tensor:
 def lip_gaps(lips: Tensor) -> Tensor:
     """How far the lower inner lip lies under the upper, `(..., 9)`, of points `(..., 40, 2)`."""
     return lips[..., _LOWER, 1] - lips[..., _UPPER, 1]
+
+
+def shut_as_asked(lips: Tensor, asked: Tensor) -> Tensor:
+    """Lips `(B, 40, 2)` with the gaps of `asked` `(B, 40, 2)` where these are shut, otherwise unchanged.
+
+    In one of eight frames of shut lips, a detector finds them open; a picture that imitates this shows teeth at p, b
+    and m.
+    """
+    gaps = lip_gaps(asked)
+    shut = gaps[:, _MIDDLE, None] < SHUT
+    closing = torch.where(shut, (lip_gaps(lips) - gaps) / 2, 0)
+    moved = lips.clone()
+    moved[:, _UPPER, 1] += closing
+    moved[:, _LOWER, 1] -= closing
+    return moved

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 from einops import rearrange, repeat
@@ -12,9 +12,12 @@ from lipsmith.models.lip_detector import LipDetector
 from lipsmith.models.renderer.alignment import References
 from lipsmith.models.renderer.network import Rendered, Renderer
 from lipsmith.models.vgg import VGG
-from lipsmith.training.losses.lips import LIPS
+from lipsmith.training.losses.lips import LIPS, shut_as_asked
 from lipsmith.training.losses.renderer import BACKGROUND_WEIGHT, Comparison, face_mask, mouth_weight
 from lipsmith.training.renderer.sampler import Batch
+
+UNMOVED: Final = 1e-5
+"""Distance between asked and shown points, crop units, up to which they are the same; augmentation may round."""
 
 
 class Inputs(NamedTuple):
@@ -92,17 +95,23 @@ def compare(
     perceptual_share: float = 1.0,
     shift: tuple[int, int] = (0, 0),
 ) -> Comparison:
-    """The inputs of the loss: the computed rows, with zero weight above S/2, where nothing is generated."""
+    """The inputs of the loss: the computed rows, with zero weight above S/2, where nothing is generated.
+
+    With a lip detector, it alone judges the faces of targets whose content was moved, because the truth does not show
+    what was asked for.
+    """
     truth, points = batch.targets.images.flatten(0, 1), batch.targets.points.flatten(0, 1)
-    size = truth.shape[-1]
+    shown, size = batch.targets.shown.flatten(0, 1), truth.shape[-1]
     face = face_mask(points, size)
     weight = mouth_weight(points, size) * torch.lerp(torch.full_like(face, BACKGROUND_WEIGHT), face.new_ones(1), face)
+    if detector is not None:
+        moved = ((points - shown).abs().amax((1, 2)) > UNMOVED)[:, None, None, None]
+        face, weight = face * ~moved, weight * (1 - face * moved)
     weight[..., : size // 2, :] = 0
     truth, weight, face = truth[..., top:, :], weight[..., top:, :], face[..., top:, :]
     context = size // 2 - top
     aligned = torch.cat([truth[..., :context, :], rendered.aligned[..., context:, :].float()], 2)
     image = rendered.image.float()
-    shown = batch.targets.shown.flatten(0, 1)
     lips = None if detector is None else _lips(detector, image, batch.targets.images.flatten(0, 1), points, shown)
     return Comparison(image[..., top:, :], aligned, truth, weight, face, vgg, lips, perceptual_share, shift)
 
@@ -110,9 +119,10 @@ def compare(
 def _lips(detector: LipDetector, image: Tensor, truth: Tensor, asked: Tensor, shown: Tensor) -> tuple[Tensor, Tensor]:
     """Lips `(B, 40, 2)` found in images, and those to find: what is found in the truth, moved as the request demands.
 
-    The detector errs about a person more than a picture does; compared with its own finding, that cancels.
+    The detector errs about a person more than a picture does; compared with its own finding, that cancels. Lips that
+    are asked shut are to be found shut, whatever is found in the truth.
     """
     around, moved = asked[:, LIPS].mean(1), (asked - shown)[:, LIPS]
     with torch.no_grad():
-        wanted = detector.detect(truth, around - moved.mean(1)) + moved
+        wanted = shut_as_asked(detector.detect(truth, around - moved.mean(1)) + moved, asked[:, LIPS])
     return detector.detect(image, around), wanted
