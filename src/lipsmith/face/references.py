@@ -45,9 +45,9 @@ MIDDLE: Final = 0.5 + 0.75j
 STICKINESS: Final = 0.25
 _MEAN_FRAMES: Final = 2
 
-_LIPS: Final = ranks((17, 17, 17, 84, 84, 314, 314, 91, 91, 321, 321, 61, 61, 291, 291))
-_JAW: Final = ranks((152, 152, 152, 148, 148, 377, 377, 149, 149, 378, 378, 136, 136, 365, 365))
-_WAY: Final = np.array([0.3, 0.55, 0.8, 0.5, 0.8, 0.5, 0.8, 0.4, 0.7, 0.4, 0.7, 0.35, 0.65, 0.35, 0.65], np.float32)
+_LIPS: Final = ranks((17, 17, 17, 17, 84, 84, 84, 314, 314, 314, 91, 91, 321, 321, 61, 61, 291, 291))
+_JAW: Final = ranks((152, 152, 152, 152, 148, 148, 148, 377, 377, 377, 149, 149, 378, 378, 136, 136, 365, 365))
+_WAY: Final = np.array([30, 55, 80, 95, 50, 80, 95, 50, 80, 95, 40, 70, 40, 70, 35, 65, 35, 65], np.float32) / 100
 """Places on the skin: points on the lips and on the jaw, and the share of the way between them."""
 _PATCH: Final = 0.06
 """Side of the patch of skin whose mean color counts, crop units."""
@@ -269,7 +269,7 @@ class Appearance(NamedTuple):
     """How n faces look."""
 
     colors: NDArray[np.float32]
-    """(n, 15, 3) mean colors of patches of chin and cheeks."""
+    """(n, 18, 3) mean colors of patches of chin and cheeks."""
     sharpness: NDArray[np.float32]
     """(n,) of the lower half, `sharpness_of`."""
 
