@@ -66,8 +66,14 @@ def heard(mouth: MouthTrack, speech: Speech) -> Image:
     places = range(PLACE, PLACE + 24, 6)
     mel = np.concatenate(list(mel_windows(speech.mel, mouth.times[PLACE : PLACE + 24 : 5])), 1)
     spectrogram = cv2.resize(colored(mel[::-1] / 8 + 0.5), (HEIGHT * 3 // 2, HEIGHT), interpolation=cv2.INTER_NEAREST)
-    sketches = [255 - mouth.sketches(slice(place, place + 1), SIDE)[0, 2] for place in places]
+    sketches = [255 - sketched(mouth, place)[0, 2] for place in places]
     return row(np.asarray(spectrogram, np.uint8), *(cv2.cvtColor(sketch, cv2.COLOR_GRAY2RGB) for sketch in sketches))
+
+
+def sketched(mouth: MouthTrack, place: int) -> Image:
+    """The sketches `(1, 5, S, S)` of a place and its neighbors."""
+    part = slice(place, place + 1)
+    return mouth.sketches.around(np.arange(place, place + 1), mouth.begins[part], mouth.ends[part], SIDE)
 
 
 def aligned(clip: Clip, mouth: MouthTrack, target: Image) -> tuple[list[Image], Image]:
@@ -80,7 +86,7 @@ def aligned(clip: Clip, mouth: MouthTrack, target: Image) -> tuple[list[Image], 
         target[None],
         mouth.points[part],
         still_points(mouth.face.transforms[mouth.rows[part]]),
-        mouth.sketches(part, SIDE),
+        sketched(mouth, PLACE),
         mouth.heard(mouth.times[part]),
         chosen[None],
     )
