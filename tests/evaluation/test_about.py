@@ -24,8 +24,8 @@ def test_a_run_is_described_by_its_card_and_log(tmp_path: Path) -> None:
 def test_the_shipped_model_is_described() -> None:
     assert about_model("fast") == (
         "Last training of its landmark generator: 21 minutes, begun with runs/first; "
-        "of its renderer: 8 minutes on 112844 frames of 242 people, 56 clips to validate on, "
-        "begun with runs/from_scratch."
+        "of its renderer: 4.1 minutes on 22198 frames of 188 people, 56 clips to validate on, "
+        "begun with runs/longer."
     )
 
 
