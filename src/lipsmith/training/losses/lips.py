@@ -37,8 +37,8 @@ def lip_gaps(lips: Tensor) -> Tensor:
 def shut_as_asked(lips: Tensor, asked: Tensor) -> Tensor:
     """Lips `(B, 40, 2)` with the gaps of `asked` `(B, 40, 2)` where these are shut, otherwise unchanged.
 
-    In one of eight frames of shut lips, a detector finds them open; a picture that imitates this shows teeth at p, b
-    and m.
+    In one of eight frames of shut lips, detectors find them open, and a renderer that is to match what they find learns
+    to leave lips open.
     """
     gaps = lip_gaps(asked)
     shut = gaps[:, _MIDDLE, None] < SHUT
