@@ -8,6 +8,8 @@ import re
 import secrets
 import shutil
 import sys
+import zipfile
+import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -26,6 +28,8 @@ _READ_BY: Final = frozenset(
     {"manifest.jsonl", "left_out.jsonl", "config.json", "training.json", "landmarks.json", "renderer.json", "sync.json"}
 )
 """Index files of folders of clips, models and training runs: replacing one makes its folder unreadable."""
+DAMAGED: Final = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+"""What numpy raises for an .npz file that is missing, incomplete or damaged."""
 
 
 def refuse_outputs(
@@ -202,7 +206,7 @@ def remove_stale(folder: Path) -> None:
         with suppress(OSError):
             descriptor = os.open(path, os.O_RDWR)
             try:
-                if _lock(descriptor):
+                if hold(descriptor, without=False):  # Windows, which has no such locks, does not remove open files
                     path.unlink()
             finally:
                 os.close(descriptor)
@@ -214,10 +218,10 @@ def state_of(path: Path) -> list[str | int]:
     return [os.fsencode(path.resolve()).hex(), found.st_size, found.st_mtime_ns]
 
 
-def hold(descriptor: int, shared: bool = False) -> bool:
-    """Lock the file until it is closed; return False if another process has locked it. Without locks, always True.
+def hold(descriptor: int, shared: bool = False, without: bool = True) -> bool:
+    """Lock the file until it is closed or this process ends; return False if another process has locked it.
 
-    `shared`: together with others who share it.
+    `shared`: together with others who share it. `without`: what to return where files cannot be locked.
     """
     try:
         import fcntl
@@ -226,7 +230,7 @@ def hold(descriptor: int, shared: bool = False) -> bool:
     except BlockingIOError:
         return False
     except (ImportError, OSError):
-        return True
+        return without
     return True
 
 
@@ -238,19 +242,6 @@ def discard(folder: Path, first: str = "lock") -> None:
             (folder / first).unlink(missing_ok=True)
             shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
-
-
-def _lock(descriptor: int) -> bool:
-    """Lock the file until it is closed or this process ends; False if it cannot be locked."""
-    try:
-        import fcntl
-    except ImportError:  # Windows does not remove open files
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 @contextmanager

@@ -143,6 +143,12 @@ def test_a_name_that_is_too_long_is_a_usage_error(capsys: pytest.CaptureFixture[
     assert "choose a shorter name" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("option", "value"), [("--strength", "99"), ("--gain", "5000"), ("--language", "english")])
+def test_a_batch_refuses_what_no_dub_takes(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["batch", "jobs.csv", option, value]) == 2
+    assert value in capsys.readouterr().err
+
+
 def test_an_empty_path_is_no_folder(capsys: pytest.CaptureFixture[str]) -> None:
     """An unset variable of a shell is; `Path` would take it for the current folder."""
     assert cli.main(["dub", "", "words.wav", "-o", "results"]) == 2

@@ -156,7 +156,9 @@ def test_a_film_that_cannot_be_prepared_is_tried_once(
 ) -> None:
     faceless, looked = no_face(tmp_path), []
     prepare = Batch._prepare
-    monkeypatch.setattr(Batch, "_prepare", lambda self, video, kept: looked.append(video) or prepare(self, video, kept))
+    monkeypatch.setattr(
+        Batch, "_prepare", lambda self, video, *rest: looked.append(video) or prepare(self, video, *rest)
+    )
     jobs = [Job(faceless, words, tmp_path / f"{number}.mp4") for number in range(3)]
     with pytest.raises(SomeFailedError) as caught:
         list(batch().run(jobs))

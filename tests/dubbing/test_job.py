@@ -16,7 +16,7 @@ from double import SIZES, Double
 from dub_samples import SIZE, Stopping, write_wav
 from lipsmith import DubOptions
 from lipsmith.dubbing import pipeline
-from lipsmith.dubbing.job import Unfinished
+from lipsmith.dubbing.job import Unfinished, remove_abandoned
 from lipsmith.dubbing.parts import UNFINISHED
 from lipsmith.dubbing.scan import Scanner
 from lipsmith.errors import InputError, LipsmithError, UsageError
@@ -183,6 +183,12 @@ def test_unfinished_dubs_are_removed_after_a_week(tmp_path: Path, film: Path, wo
         os.utime(folder, (time.time() - days * 86_400,) * 2)
     lipsmith.dub(film, words, tmp_path / "out.mp4")
     assert [folder.exists() for folder in folders] == [False, True]
+
+
+def test_another_run_may_end_while_old_dubs_are_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / f"{HIDDEN}{'0' * 12}{UNFINISHED}"
+    monkeypatch.setattr(Path, "glob", lambda self, pattern: [gone])
+    remove_abandoned(tmp_path, besides=tmp_path / "other")
 
 
 @pytest.mark.parametrize("removing", [False, True], ids=["before its folder is removed", "while it is removed"])

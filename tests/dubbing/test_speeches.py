@@ -13,7 +13,7 @@ from double import CONFIG, SIZES, Double, make_dubber
 from dub_samples import two_faces, write_film, write_wav
 from lipsmith import Clip, DubOptions, Turn, cli
 from lipsmith.dubbing.job import key_of
-from lipsmith.dubbing.options import for_turns, parse_speeches
+from lipsmith.dubbing.options import options_for, parse_speeches
 from lipsmith.errors import InputError, UsageError
 from lipsmith.face.landmarks import lip_opening
 from lipsmith.inference.model_folder import ModelFolder
@@ -174,8 +174,8 @@ def test_the_resume_key_depends_on_every_speech_and_its_face(tmp_path: Path, fil
 
 
 def test_dubs_of_samples_are_not_resumed() -> None:
-    assert not for_turns(DubOptions(), [Turn(1, "anna.wav"), Turn(2, WORDS)]).resume
-    assert for_turns(DubOptions(), [Turn(1, "anna.wav")]).resume
+    assert not options_for([Turn(1, "anna.wav"), Turn(2, WORDS)], DubOptions()).resume
+    assert options_for([Turn(1, "anna.wav")], DubOptions()).resume
 
 
 def test_a_result_may_not_replace_any_speech(tmp_path: Path, film: Path) -> None:

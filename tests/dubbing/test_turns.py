@@ -130,6 +130,21 @@ def test_a_table_is_dubbed_by_one_command_and_in_a_batch(tmp_path: Path, film: P
     assert heard(tmp_path / "b.mp4") == pytest.approx(0.4, abs=1e-3)
 
 
+def test_the_turns_of_a_batch_name_the_faces(
+    tmp_path: Path, film: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table(tmp_path, HEADER + "0,0.2,1,anna.wav\n0.1,,2,ben.wav\n")
+    jobs = tmp_path / "jobs.csv"
+    jobs.write_text("video,speech,output\npanel.mp4,who.csv,a.mp4\npanel.mp4,anna.wav,b.mp4\n")
+    with caplog.at_level("INFO"):
+        assert cli.main(["batch", str(jobs)]) == 0
+    found = [line for line in caplog.messages if "5 frames" in line]
+    assert found == [f"{film}: 5 frames, 2 faces", f"{film}: 5 frames, 2 faces, 1 to dub"]
+    jobs.write_text("video,speech,output\npanel.mp4,who.csv,c.mp4\n")
+    assert cli.main(["batch", str(jobs), "--face", "left"]) == 2
+    assert "several speeches name their faces themselves" in capsys.readouterr().err
+
+
 def test_a_missing_face_is_named_with_its_line(tmp_path: Path, film: Path, capsys: pytest.CaptureFixture[str]) -> None:
     who = table(tmp_path, HEADER + "0,,1,anna.wav\n1,,5,ben.wav\n")
     assert cli.main(["dub", str(film), str(who), "-o", str(tmp_path / "out.mp4"), "-q"]) == 3

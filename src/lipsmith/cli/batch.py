@@ -37,6 +37,10 @@ class Options(console.DeviceOptions, DubOptions):
     """Where: here, or on the Ray cluster in RAY_ADDRESS, or one that runs on this machine, or one that is started for
     this command. There, --threads is the cores of each of many workers (default: 1)."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        DubOptions.__post_init__(self)
+
 
 def run(options: Options) -> None:
     """Dub every row and print the path of each result once it is written."""

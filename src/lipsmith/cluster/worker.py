@@ -18,8 +18,8 @@ import cv2
 from lipsmith.cluster.tasks import Ready, Report, Task, shares_of
 from lipsmith.dubbing.batch import Batch, Job
 from lipsmith.dubbing.job import Unfinished, dubbed, precision_for, surroundings, write_film
-from lipsmith.dubbing.options import DubOptions, hear, said_in
-from lipsmith.dubbing.parts import UNFINISHED, TakenError
+from lipsmith.dubbing.options import DubOptions, hear, options_for, said_in
+from lipsmith.dubbing.parts import UNFINISHED, TakenError, scan_in
 from lipsmith.dubbing.pipeline import Dubber, Result
 from lipsmith.errors import UsageError
 from lipsmith.files import hidden_for
@@ -95,11 +95,12 @@ class Worker:
         _patiently(partial(result.draw, share, share.out, *manner), task)
 
     def _result(self, task: Task) -> Result:
-        options, job = self.options, task.job
-        scan = hidden_for(job.output, UNFINISHED) / "scan.npz"
+        job = task.job
+        said = said_in(job.speech)
+        options, scan = options_for(said, self.options), scan_in(hidden_for(job.output, UNFINISHED))
         dubber = self._batch(task.precision).dubber
         clip = dubber.prepare(job.video, options.face, options.start, options.end, known=scan)
-        return dubbed(clip, hear(said_in(job.speech)), options)
+        return dubbed(clip, hear(said), options)
 
     def _batch(self, precision: Precision) -> Batch:
         """The batch, with its dubber, that draws with a precision."""

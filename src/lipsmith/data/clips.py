@@ -8,20 +8,18 @@ no media library.
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.config import build
 from lipsmith.errors import InputError
-from lipsmith.files import write_whole
+from lipsmith.files import DAMAGED, write_whole
 from lipsmith.speech.mel import MEL_LIMIT, MEL_RATE
 
 MANIFEST: Final = "manifest.jsonl"
@@ -134,7 +132,7 @@ def _arrays(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
     try:
         with np.load(path.with_name(path.name + ".npz")) as arrays:
             return {name: arrays[name] for name in names}
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+    except DAMAGED as error:
         raise InputError(f"{path}.npz: not a readable prepared clip; delete it and prepare again") from error
 
 

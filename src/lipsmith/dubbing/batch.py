@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from lipsmith.dubbing.job import Unfinished, check_job, dubbed, key_of, write_film
+from lipsmith.dubbing.job import Unfinished, check_job, dubbed, key_of, prepared, write_film
 from lipsmith.dubbing.journal import Journal
-from lipsmith.dubbing.options import DubOptions, hear, said_in
+from lipsmith.dubbing.options import DubOptions, hear, options_for, said_in
 from lipsmith.dubbing.pipeline import Clip, Dubber, Result
 from lipsmith.dubbing.table import read_table, same_name, there
 from lipsmith.errors import InputError, LipsmithError, SomeFailedError, UsageError
@@ -49,7 +49,8 @@ class Batch:
     dubber: Dubber
     options: DubOptions
     progress_of: ProgressOf = unwatched
-    _prepared: tuple[Path, Clip | Exception] | None = field(default=None, init=False)
+    _prepared: tuple[tuple[Path, str], Clip | Exception] | None = field(default=None, init=False)
+    """The footage of the last job and which faces of it were chosen, and what became of it."""
 
     def run(self, jobs: Sequence[Job], journal: Path | None = None) -> Iterator[Path]:
         """The results, each as it is written; see `run_all`."""
@@ -67,24 +68,23 @@ class Batch:
     def dub(self, job: Job, begin: Callable[[], None], write: Write | None = None) -> None:
         """Run one job; calls `begin` when its result is being written, by `write` instead of `job.write_film`."""
         said = said_in(job.speech)
-        check_job(job.video, said, job.output, self.options)
+        options = options_for(said, self.options)
+        check_job(job.video, said, job.output, options)
         recording = hear(said)
-        key = key_of(job.video, said, self.options, self.dubber.config, self.dubber.precision)
-        with Unfinished(job.output, key, self.options.resume) as kept:
-            if self._prepared is None or self._prepared[0] != job.video:
-                self._prepared = job.video, self._prepare(job.video, kept)
+        key = key_of(job.video, said, options, self.dubber.config, self.dubber.precision)
+        with Unfinished(job.output, key, options.resume) as kept:
+            if self._prepared is None or self._prepared[0] != (job.video, options.face):
+                self._prepared = (job.video, options.face), self._prepare(job.video, options, kept)
             if isinstance(self._prepared[1], Exception):
                 raise self._prepared[1]
             begin()
-            result = dubbed(self._prepared[1], recording, self.options)
-            (write or write_film)(result, job.output, self.options, self.progress_of, kept)
+            result = dubbed(self._prepared[1], recording, options)
+            (write or write_film)(result, job.output, options, self.progress_of, kept)
 
-    def _prepare(self, video: Path, kept: Unfinished) -> Clip | Exception:
+    def _prepare(self, video: Path, options: DubOptions, kept: Unfinished) -> Clip | Exception:
         """The prepared footage, or the error, which is then reused for the footage's next jobs."""
-        options, known = self.options, kept.scan()
         try:
-            with (unwatched if known else self.progress_of)(f"{video.name}: faces") as progress:
-                return self.dubber.prepare(video, options.face, options.start, options.end, 25.0, progress, known)
+            return prepared(self.dubber, video, options, kept, self.progress_of)
         except Exception as error:  # raised in `dub` for every job of this footage
             return error
 
@@ -113,7 +113,8 @@ class Noted:
 
     def _key(self, job: Job) -> dict[str, Any]:
         """What the result depends on; the precision as asked for, because what is taken depends on the moment."""
-        return key_of(job.video, said_in(job.speech), self.options, self.model, self.options.precision)
+        said = said_in(job.speech)
+        return key_of(job.video, said, options_for(said, self.options), self.model, self.options.precision)
 
 
 def run_all(

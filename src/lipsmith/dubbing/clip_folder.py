@@ -10,7 +10,6 @@ from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,7 @@ from lipsmith.dubbing.scan import ArrayStore, Face, Scan
 from lipsmith.dubbing.scan_file import read_scan, write_scan
 from lipsmith.dubbing.source import Footage, Source
 from lipsmith.errors import InputError, UsageError
-from lipsmith.files import HIDDEN, refuse_filled
+from lipsmith.files import DAMAGED, HIDDEN, refuse_filled
 from lipsmith.media import Frame, VideoInfo
 from lipsmith.media.container import Chapter
 from lipsmith.media.lossless import LosslessFrames, write_lossless
@@ -132,7 +131,7 @@ def load_clip(folder: Path, store: ArrayStore, face_size: int) -> PreparedClip:
             sides = f"{stored.face_size} pixels, but this one has {face_size}"
             raise UsageError(f"{folder} was prepared for a model with crops of {sides}; prepare the clip again.")
         scan = read_scan(folder / _FACES, store)
-    except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
+    except (*DAMAGED, TypeError) as error:
         raise InputError(f"{folder} is not a prepared clip ({error}); prepare it again.") from error
     footage = Footage(stored.name, Fraction(stored.rate), len(scan.times), _info_of(stored.info))
     source = StoredSource(folder / _FRAMES, footage, scan.times)

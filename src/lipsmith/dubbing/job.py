@@ -3,7 +3,7 @@
 A long dub is stored part by part in a hidden folder next to its result until that is complete, so that the same command
 continues after any interruption:
 
-    key.json inputs and options of the parts, which cannot be used for any others
+    key.json                inputs and options of the parts, which cannot be used for any others
     scan.npz                the faces of the footage
     00000.nut, 00000.npz    an encoded part, and the state of the compositors at its end
 """
@@ -28,8 +28,19 @@ import av
 
 from lipsmith import __version__
 from lipsmith.dubbing.mouth import PART
-from lipsmith.dubbing.options import DubOptions, for_turns, hear, path_of, said_in
-from lipsmith.dubbing.parts import KEY, UNFINISHED, Shown, disk_errors, draw_parts, is_over, is_whole, part_in, taken
+from lipsmith.dubbing.options import DubOptions, hear, options_for, path_of, said_in
+from lipsmith.dubbing.parts import (
+    KEY,
+    UNFINISHED,
+    Shown,
+    disk_errors,
+    draw_parts,
+    is_over,
+    is_whole,
+    part_in,
+    scan_in,
+    taken,
+)
 from lipsmith.dubbing.pipeline import Clip, Dubber, Result
 from lipsmith.dubbing.scan import Scan
 from lipsmith.dubbing.scan_file import write_scan
@@ -89,15 +100,20 @@ def dub(
     if not isinstance(options, DubOptions):
         raise UsageError(f"The options are of type {type(options).__name__}; give DubOptions.")
     said = said_in(speech)
-    options = options if isinstance(said, Path) else for_turns(options, said)
+    options = options_for(said, options)
     check_job(video, said, out, options)
     recording = hear(said)
     dubber = Dubber.from_pretrained(model, device, threads, precision_for([out], options))
     with Unfinished(out, key_of(video, said, options, dubber.config, dubber.precision), options.resume) as kept:
-        known = kept.scan()
-        with (unwatched if known else progress_of)(f"{video.name}: faces") as progress:
-            clip = dubber.prepare(video, options.face, options.start, options.end, progress=progress, known=known)
+        clip = prepared(dubber, video, options, kept, progress_of)
         return write_film(dubbed(clip, recording, options), out, options, progress_of, kept)
+
+
+def prepared(dubber: Dubber, video: Path, options: DubOptions, kept: Unfinished, progress_of: ProgressOf) -> Clip:
+    """`Dubber.prepare` with `options`, and with the scan that `kept` has."""
+    known = kept.scan()
+    with (unwatched if known else progress_of)(f"{video.name}: faces") as progress:
+        return dubber.prepare(video, options.face, options.start, options.end, progress=progress, known=known)
 
 
 def dubbed(clip: Clip, recording: Speech | Conversation, options: DubOptions) -> Result:
@@ -224,7 +240,7 @@ class Unfinished:
 
     def scan(self) -> Path | None:
         """The scan of an earlier run; None if there is none."""
-        path = self._folder / "scan.npz"
+        path = scan_in(self._folder)
         return path if self._lock is not None and path.is_file() else None
 
     def keep_scan(self, clip: Clip, frames: int) -> None:
@@ -232,7 +248,7 @@ class Unfinished:
         if self._resume and max(len(clip.times), frames) > PART and self.scan() is None:
             self._make()
             with disk_errors(self._out):
-                write_scan(self._folder / "scan.npz", Scan(clip.times, clip.faces, clip.size))
+                write_scan(scan_in(self._folder), Scan(clip.times, clip.faces, clip.size))
 
     def parts(self, show: partial[Shown], film: partial[VideoWriter], at: list[float]) -> Iterator[tuple[Path, float]]:
         """See `Kept`."""
@@ -281,5 +297,6 @@ class Unfinished:
 def remove_abandoned(folder: Path, besides: Path) -> None:
     """Remove unfinished dubs in `folder` that are older than a week, unless a process is working on them."""
     for left in folder.glob(f"{HIDDEN}*{UNFINISHED}"):
-        if left != besides and time.time() - left.stat().st_mtime > _STALE:
-            discard(left)
+        with suppress(OSError):  # another run may finish meanwhile
+            if left != besides and time.time() - left.stat().st_mtime > _STALE:
+                discard(left)

@@ -227,14 +227,16 @@ def said_in(speech: PathLike[str] | str | Mapping[int, Any] | Sequence[Turn]) ->
     return turns_of(speech)
 
 
-def for_turns(options: DubOptions, turns: Sequence[Turn]) -> DubOptions:
-    """The options with which `turns` are dubbed, which name the faces. Raises `UsageError` if `options` do so too.
+def options_for(said: Path | Sequence[Turn], options: DubOptions) -> DubOptions:
+    """The options with which this is said: turns name the faces. Raises `UsageError` if `options` do so too.
 
-    Nothing is resumed if there are samples, in which nobody would notice a change.
+    Turns that are samples are not resumed, because nobody would notice a change in them.
     """
+    if isinstance(said, Path):
+        return options
     if options.face not in (DubOptions.face, "all"):
         raise UsageError("--face is for one speech; several speeches name their faces themselves, so leave it out.")
-    return replace(options, face="all", resume=options.resume and all(turn.file for turn in turns))
+    return replace(options, face="all", resume=options.resume and all(turn.file for turn in said))
 
 
 def parse_speeches(words: Sequence[str]) -> dict[int, Path] | Path:

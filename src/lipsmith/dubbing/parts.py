@@ -16,7 +16,7 @@ import numpy as np
 from lipsmith.dubbing.mouth import PART, Memories
 from lipsmith.dubbing.paste.composite import Memory
 from lipsmith.errors import LipsmithError, UsageError
-from lipsmith.files import hidden_for, hold, write_whole
+from lipsmith.files import DAMAGED, hidden_for, hold, write_whole
 from lipsmith.media import Picture, VideoWriter
 
 UNFINISHED: Final = ".unfinished"
@@ -40,9 +40,14 @@ def part_in(folder: Path, number: int) -> Path:
     return folder / f"{number:05}.nut"
 
 
+def scan_in(folder: Path) -> Path:
+    """The file of the faces in the folder of an unfinished dub."""
+    return folder / "scan.npz"
+
+
 def is_whole(part: Path) -> bool:
     """Whether a part is complete: it has the size recorded in the file that was written last."""
-    with suppress(OSError, ValueError, KeyError), np.load(part.with_suffix(".npz")) as kept:
+    with suppress(*DAMAGED), np.load(part.with_suffix(".npz")) as kept:
         return int(kept["size"]) == part.stat().st_size
     return False
 
@@ -156,5 +161,5 @@ def is_over(folder: Path, out: Path) -> bool:
     try:
         with np.load(kept[-1]) if kept else nullcontext({"missing": 0}) as last:
             return not last["missing"] and out.stat().st_mtime >= folder.stat().st_mtime
-    except (OSError, ValueError, KeyError):
+    except DAMAGED:
         return False

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lipsmith.errors import UsageError
+from lipsmith.files import hold
 
 
 @contextmanager
@@ -22,20 +23,8 @@ def folder_lock(root: Path) -> Iterator[None]:
         return
     folder = os.open(root, os.O_RDONLY)
     try:
-        _lock(folder, root)
+        if not hold(folder):
+            raise UsageError(f"another run is preparing clips in {root}; wait for its end or choose another folder")
         yield
     finally:
         os.close(folder)
-
-
-def _lock(folder: int, root: Path) -> None:
-    import fcntl
-
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UsageError(
-            f"another run is preparing clips in {root}; wait for its end or choose another folder"
-        ) from None
-    except OSError:
-        return  # some network folders have no locks
