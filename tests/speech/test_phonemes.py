@@ -81,6 +81,19 @@ def test_phonemes_are_recognized_once_and_follow_the_offset(data: Path, monkeypa
     assert again[records[0].clip] == [("m", pytest.approx(0.04)), ("f", pytest.approx(0.1))]
 
 
+def test_phonemes_count_from_where_the_clip_starts(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch)
+    first, second, _ = read_manifest(data)
+    further = dataclasses.replace(second, clip=f"{second.clip}+2")
+    records = [dataclasses.replace(first, start=0.05), dataclasses.replace(further, start=0.06), further]
+    assert clip_phonemes(data, records[:2]) == {
+        first.clip: [("m", pytest.approx(0.03)), ("f", pytest.approx(0.09))],
+        further.clip: [("m", pytest.approx(0.02)), ("f", pytest.approx(0.08))],
+    }
+    (data / PHONEMES).unlink()
+    assert clip_phonemes(data, records[2:]) == {}
+
+
 def test_an_incomplete_line_is_recognized_again(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch)
     records = read_manifest(data)[:1]

@@ -18,11 +18,11 @@ PHONEMES: Final = "phonemes.jsonl"
 def clip_phonemes(
     root: Path, records: Sequence[ClipRecord], progress: Callable[[int, int], None] = lambda done, total: None
 ) -> dict[str, Phonemes]:
-    """Phonemes by clip, in seconds of the picture: the clip's offset is subtracted.
+    """Phonemes by clip, in seconds of its picture: where the clip starts in its source, and its offset, are subtracted.
 
     Missing phonemes are recognized in the clips' sources and added to `phonemes.jsonl` in `root`. Clips whose source is
-    missing, or that start in the middle of it, have none. Raises InputError if phonemes must be recognized and `hama`
-    is not installed.
+    missing, and further clips of a source whose start is unknown, have none. Raises InputError if phonemes must be
+    recognized and `hama` is not installed.
     """
     known = _read(root / PHONEMES)
     missing = [record for record in records if record.clip not in known and _has_sound(record)]
@@ -36,15 +36,15 @@ def clip_phonemes(
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
                 progress(done, len(missing))
     return {
-        record.clip: [(symbol, moment - record.offset) for symbol, moment in known[record.clip]]
+        record.clip: [(symbol, moment - (record.start or 0) - record.offset) for symbol, moment in known[record.clip]]
         for record in records
         if record.clip in known
     }
 
 
 def _has_sound(record: ClipRecord) -> bool:
-    # The manifest does not store the start time of further stretches of a source (NAME+N).
-    return "+" not in Path(record.clip).name and Path(record.source).is_file()
+    is_further = "+" in Path(record.clip).name
+    return not (is_further and record.start is None) and Path(record.source).is_file()
 
 
 def _read(path: Path) -> dict[str, Phonemes]:
