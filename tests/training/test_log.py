@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,14 @@ def test_a_resumed_run_drops_rows_after_its_checkpoint(tmp_path: Path) -> None:
     assert [row["step"] for row in rows] == [10, 20, 30]
     assert rows[1]["train/l1"] == 0.2
     assert rows[2] == {"step": 30, "minutes": 0.5, "val/score": 0.123457}
+
+
+def test_a_closed_log_leaves_no_thread(tmp_path: Path) -> None:
+    before = threading.active_count()
+    log = Log(tmp_path, 0)
+    log.add("train", {"l1": 1.0}, 1, 0.1)
+    log.close()
+    assert threading.active_count() == before
 
 
 def test_only_the_first_process_reports(caplog: pytest.LogCaptureFixture) -> None:

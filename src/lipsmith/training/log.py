@@ -53,6 +53,11 @@ class Log:
             for name, value in values.items():
                 self._curves.add_scalar(f"{group}/{name}", value, step)
 
+    def close(self) -> None:
+        """Write all curves, and end the thread that does."""
+        if self._curves is not None:
+            self._curves.close()
+
     def picture(self, name: str, image: Tensor, step: int) -> None:
         """Send a picture `(3, H, W)` in [0, 1] to TensorBoard."""
         if self._curves is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -55,16 +56,25 @@ def fit(task: Task[Any], settings: Settings, progress: Progress = lambda done, t
     `start` are validated too, and kept if the training gains nothing. `progress` is called after every step. Raises
     InputError for unusable clips, UsageError for a checkpoint or start of another network.
     """
-    config = task.config
     fabric = make_fabric(settings.device)
     torch.set_float32_matmul_precision("high")
     loaded = task.load(settings.data, fabric.device)
     state, ignored = _begin(fabric, task, settings)
     state.footage = loaded
-    log = Log(settings.out if fabric.is_global_zero else None, state.step)
-    log.say(f"{loaded}; from step {state.step}{ignored}")
+    with closing(Log(settings.out if fabric.is_global_zero else None, state.step)) as log:
+        log.say(f"{loaded}; from step {state.step}{ignored}")
+        _train(fabric, task, state, log, settings.out, progress)
+    if fabric.is_global_zero:
+        save_checkpoint(settings.out / CHECKPOINT, state.state_dict())
+        return state.best | task.finish(settings.out)
+    return state.best
+
+
+def _train(fabric: Fabric, task: Task[Any], state: State, log: Log, out: Path, progress: Progress) -> None:
+    """Train until the end of the schedule, or until the validations stand still."""
+    config = task.config
     if state.start is not None and state.step == 0:
-        _validate(fabric, task, state, log, settings.out)  # so that a run is never worse than its start
+        _validate(fabric, task, state, log, out)  # so that a run is never worse than its start
     elif fabric.is_global_zero:
         _validated(task, state, trials=2)  # validation errors should appear now, not after an hour
     meter, saved_at = Meter(fabric.device), time.monotonic()
@@ -87,19 +97,15 @@ def fit(task: Task[Any], settings: Settings, progress: Progress = lambda done, t
         if remark := task.after_step(state.ema.module, done, state.best):
             log.say(remark)
         if state.step % config.validate_every == 0:
-            _validate(fabric, task, state, log, settings.out)
+            _validate(fabric, task, state, log, out)
             meter.read()
         if time.monotonic() - saved_at > 60 * config.checkpoint_minutes and fabric.is_global_zero:
-            save_checkpoint(settings.out / CHECKPOINT, state.state_dict())
+            save_checkpoint(out / CHECKPOINT, state.state_dict())
             saved_at = time.monotonic()
         if fabric.is_global_zero:
             progress(int(PARTS * state.done), PARTS)
     if state.validated < state.step:
-        _validate(fabric, task, state, log, settings.out)
-    if fabric.is_global_zero:
-        save_checkpoint(settings.out / CHECKPOINT, state.state_dict())
-        return state.best | task.finish(settings.out)
-    return state.best
+        _validate(fabric, task, state, log, out)
 
 
 class State:
