@@ -21,19 +21,16 @@ class Options(console.Common):
 def run(options: Options) -> None:
     """Print the tables on stdout, as the result of this verb."""
     from lipsmith.inference import diagnosis
-    from lipsmith.models.third_party import THIRD_PARTY
+    from lipsmith.models.third_party import THIRD_PARTY, third_party_state
 
     backend = diagnosis.backend_of()
-    folder = home() / "weights"
-    weights = [("folder", str(folder))]
-    weights += [
-        (name, "found" if (folder / entry.file).is_file() else "missing") for name, entry in THIRD_PARTY.items()
-    ]
+    weights = [("folder", str(home() / "weights"))]
+    weights += [(name, third_party_state(name)) for name in THIRD_PARTY]
     for title, rows in (
         ("Versions", diagnosis.versions()),
         ("Machine", [*diagnosis.machine(), backend]),
         ("Models", diagnosis.models()),
-        ("Third-party weights, only for training and evaluation", weights),
+        ("Third-party weights, all optional", weights),
     ):
         console.table(title, ("what", "found"), rows, sys.stdout)
         print()

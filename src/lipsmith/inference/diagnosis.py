@@ -19,7 +19,8 @@ DEFAULT_MODEL: Final = "fast"
 
 _PACKAGES: Final = (
     *("numpy", "av", "pillow", "pi-heif", "opencv-python-headless", "ai-edge-litert", "onnxruntime", "onnxruntime-gpu"),
-    *("pydantic", "rich", "tyro", "torch", "lightning-fabric", "c2pa-python", "fastapi", "gradio"),
+    *("pydantic", "rich", "tyro", "torch", "lightning-fabric", "tensorboard", "safetensors", "einops", "onnx"),
+    *("onnxscript", "c2pa-python", "fastapi", "uvicorn", "sqlmodel", "aiortc", "ray", "hama", "silero-vad"),
 )
 _INSTRUCTIONS: Final = (
     *("avx2", "f16c", "fma", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16"),
@@ -30,7 +31,7 @@ _CPUINFO: Final = Path("/proc/cpuinfo")
 
 
 def versions() -> list[Fact]:
-    """Versions of lipsmith, Python, the system, and every package that lipsmith may use, installed or not."""
+    """Versions of lipsmith, Python, the system, and the packages that lipsmith may use, installed or not."""
     system = f"{platform.platform()}, {platform.python_implementation()} {platform.python_version()}"
     return [("lipsmith", _version("lipsmith")), ("system", system), *((name, _version(name)) for name in _PACKAGES)]
 

@@ -61,6 +61,17 @@ THIRD_PARTY = {
 }
 
 
+def third_party_state(name: str) -> str:
+    """Whether the file of third-party weights `name` is `found` or `missing`, or what is wrong with it."""
+    if not (home() / "weights" / THIRD_PARTY[name].file).is_file():
+        return "missing"
+    try:
+        third_party(name)
+    except WeightsError as error:
+        return str(error)
+    return "found"
+
+
 def third_party(name: str) -> Path:
     """The checked file of third-party weights `name`. Raises WeightsError if it is missing or differs from its hash."""
     weights = THIRD_PARTY[name]
