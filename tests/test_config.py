@@ -79,6 +79,13 @@ def test_an_invalid_value_is_a_usage_error_that_names_it(tmp_path: Path, text: s
     assert "\n" not in str(error.value)
 
 
+def test_a_file_in_another_encoding_is_a_usage_error(tmp_path: Path) -> None:
+    path = tmp_path / "latin.toml"
+    path.write_bytes('where = "caf\xe9"'.encode("latin-1"))
+    with pytest.raises(UsageError, match="not a TOML file"):
+        load_config(Outer, "sync", path)
+
+
 def test_a_missing_value_or_table_is_named() -> None:
     with pytest.raises(WeightsError, match="mine: width is missing"):
         build(Needed, {}, "mine", WeightsError)

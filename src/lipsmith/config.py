@@ -33,7 +33,7 @@ def read_table(kind: Kind, name_or_path: str | Path) -> dict[str, Any]:
     """The content of a TOML file, found as in `load_config`; errors as there."""
     try:
         return tomllib.loads(_read(kind, name_or_path))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{name_or_path}: not a TOML file ({error})") from error
 
 

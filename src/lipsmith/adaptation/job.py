@@ -50,7 +50,8 @@ from lipsmith.training.log import LOG
 from lipsmith.training.loop import Settings, fit
 
 _LOG = logging.getLogger(__name__)
-UNFINISHED: Final = ".unfinished"
+UNFINISHED: Final = ".adaptation"
+"""Not that of dubs, whose folders are removed after a week."""
 _KEY: Final = "key.json"
 """Without it, nobody can continue the work."""
 _MODEL: Final = "model"
