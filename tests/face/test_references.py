@@ -86,7 +86,7 @@ def test_the_pool_holds_all_frames_up_to_60() -> None:
 
 def test_nearest_returns_the_same_mouth_first() -> None:
     pool = mouths([0.0, 0.1, 0.2, 0.3])
-    assert nearest(distances(mouths([0.21]), pool), 2, sticky=False).tolist() == [[2, 3]]
+    assert nearest(distances(mouths([0.21]), pool), 2).tolist() == [[2, 3]]
 
 
 def test_a_small_pool_is_used_completely() -> None:

@@ -213,7 +213,7 @@ def _numbers(values: Sequence[float | None]) -> list[float]:
 
 
 def _label(name: str, height: int) -> NDArray[np.uint8]:
-    """The name of a row `(height, 1.5 * height, 3)`, on white; broken into lines of nine characters."""
+    """The name of a row `(height, 1.5 * height, 3)`, on white; broken into lines of `_LABEL` characters."""
     label = np.full((height, height * 3 // 2, 3), 255, np.uint8)
     size = height / 200
     for number, start in enumerate(range(0, len(name), _LABEL)):

@@ -88,12 +88,6 @@ class Square:
         source = np.stack([self.x + cos * across - sin * down, self.y + sin * across + cos * down], -1)
         return source.astype(np.float32)
 
-    def from_source(self, points: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Inverse of `to_source`."""
-        x, y = np.moveaxis(np.asarray(points, np.float64) - (self.x, self.y), -1, 0)
-        cos, sin = math.cos(self.angle), math.sin(self.angle)
-        return (np.stack([cos * x + sin * y, cos * y - sin * x], -1) / self.side + 0.5).astype(np.float32)
-
     def pixels(self, image: Picture, size: int, border: int = cv2.BORDER_CONSTANT) -> NDArray[np.uint8]:
         """The region (size, size, 3) of image (H, W, 3), bilinear; `border` as in OpenCV."""
         scale = self.side / size

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from lipsmith.errors import WeightsError
 from lipsmith.face.crop import Square, around, direction, shrink
+from lipsmith.face.landmarks import NUM_MESH
 from lipsmith.media.color import Picture
 
 BUNDLE = "face_landmarker.task"
@@ -33,7 +34,6 @@ LANDMARKS = "face_landmarks_detector.tflite"
 _STDERR = threading.Lock()
 """The process has one stderr: if two threads redirected it at once, one would not restore it."""
 
-POINTS = 478
 MESH_SIZE = 256
 MARGIN = 1.5
 """The landmark network was trained on squares of 1.5 times the face's box."""
@@ -113,7 +113,7 @@ class FaceMesh:
         """
         pixels = crop.pixels(image, MESH_SIZE, cv2.BORDER_REPLICATE)
         points, presence, *_ = self._network(np.multiply(pixels, np.float32(1 / 255), dtype=np.float32))
-        mesh = points.reshape(POINTS, 3)[:, :2] / MESH_SIZE
+        mesh = points.reshape(NUM_MESH, 3)[:, :2] / MESH_SIZE
         return crop.to_source(mesh), float(1 / (1 + np.exp(-presence.item())))
 
 

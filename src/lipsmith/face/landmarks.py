@@ -33,6 +33,9 @@ LEFT_EYE: Final = (362, 398, 384, 385, 386, 387, 388, 466, 263, 249, 390, 373, 3
 JAW: Final = (132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361)
 OUTER_LIP: Final = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146)
 INNER_LIP: Final = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
+UPPER_INNER: Final = INNER_LIP[1:10]
+LOWER_INNER: Final = INNER_LIP[:10:-1]
+"""From corner to corner, each below its partner of the upper lip."""
 
 POSE: Final = CONTOUR + RIGHT_BROW + LEFT_BROW + NOSE + RIGHT_EYE + LEFT_EYE
 CONTENT: Final = JAW + OUTER_LIP + INNER_LIP
@@ -169,7 +172,6 @@ OPEN: Final = tuple(
         (4, 275, 440, 344, 278),
     )
 )
-EDGES: Final = sum(map(len, CLOSED)) + sum(len(chain) - 1 for chain in OPEN)
 
 _FRACTION_BITS: Final = 6  # OpenCV draws at 1/64 of a pixel
 _FAR: Final = 4.0  # crop sides; keeps outliers within OpenCV's integer range and lines through the crop intact

@@ -150,13 +150,13 @@ def choose_landmarks(points: Floats, count: int = LANDMARK_SETS) -> NDArray[np.i
     return choose_pool(points, None, count)
 
 
-def nearest(cost: NDArray[np.float32], k: int, sticky: bool = True) -> NDArray[np.intp]:
+def nearest(cost: NDArray[np.float32], k: int) -> NDArray[np.intp]:
     """The `k` references of lowest cost for each target, `(F, k)`; the whole pool if it has fewer.
 
-    `cost`: `(F, R)` of successive frames, from `costs`. With `sticky`, it is averaged over neighboring frames, and a
-    reference in use is kept until another is clearly nearer, so that the picture does not flicker.
+    `cost`: `(F, R)` of successive frames, from `costs`. It is averaged over neighboring frames, and a reference in use
+    is kept until another is clearly nearer, so that the picture does not flicker.
     """
-    if not sticky or len(cost) < 2:
+    if len(cost) < 2:
         return np.argsort(cost, axis=1, kind="stable")[:, :k]
     cost = _averaged(cost)
     margin = STICKINESS * float(np.median(cost))

@@ -22,8 +22,9 @@ SIDE_BY_SIDE: Final = ("guess", "align", "paint")
 """Stages that render several frames in parallel, one thread each, which is faster than all threads on one frame."""
 
 _BATCH = 5
-# A frame is rendered with its own sketch and those of two neighbors on either side.
-_NEIGHBORS = np.arange(-2, 3)
+NEIGHBORS: Final = 2
+"""A frame is rendered with its own sketch and those of so many neighbors on either side."""
+_AROUND: Final = np.arange(-NEIGHBORS, NEIGHBORS + 1)
 # More than the frames need that are drawn at the same time.
 _SKETCHES = 32
 
@@ -252,7 +253,7 @@ class Sketches:
 
         `first`, `last`: `(b,)`, the ends of each frame's run; beyond them the end is repeated.
         """
-        indices = np.clip(places[:, None] + _NEIGHBORS, first[:, None], last[:, None]).tolist()
+        indices = np.clip(places[:, None] + _AROUND, first[:, None], last[:, None]).tolist()
         return np.stack([np.stack([self._sketch(row, size) for row in of_frame]) for of_frame in indices])
 
 

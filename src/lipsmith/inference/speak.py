@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from lipsmith.face.crop import ANCHORS
 from lipsmith.face.landmarks import (
     INNER_LIP,
+    LOWER_INNER,
     NUM_CONTENT,
     NUM_JAW,
     NUM_POSE,
     OUTER_LIP,
+    UPPER_INNER,
     Floats,
     lip_opening,
     parts,
@@ -35,8 +37,7 @@ _OVERLAP: Final = 2
 _PIECE: Final = 200
 _SHARED: Final = 50
 _INNER: Final = NUM_CONTENT - len(INNER_LIP)
-_UPPER_INNER: Final = _INNER + np.arange(1, 10)
-_LOWER_INNER: Final = _INNER + 20 - np.arange(1, 10)
+_UPPER_INNER, _LOWER_INNER = (np.array(ranks(side)) - NUM_POSE for side in (UPPER_INNER, LOWER_INNER))
 _LIP_PAIRS: Final = tuple((_UPPER_INNER - shift, _LOWER_INNER - shift) for shift in (0, len(OUTER_LIP)))
 """Pairs of upper and lower points of the inner lips and of the outer lips."""
 _CORNERS: Final = (_INNER, _INNER + 10)

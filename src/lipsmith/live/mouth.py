@@ -15,14 +15,13 @@ from lipsmith.face.landmarks import NUM_POSE
 from lipsmith.face.references import Follower, costs
 from lipsmith.inference.backend import Backend
 from lipsmith.inference.model_folder import ModelConfig
+from lipsmith.inference.render import NEIGHBORS
 from lipsmith.inference.speak import RATE, close_lips, driven, resample, resting_opening, run_windows
 from lipsmith.live.features import SpeechFeatures
 from lipsmith.live.footage import LoopedFootage
 
 RIGHT_CONTEXT: Final = 2
 """Frames, at 25 per second, after the current one in the window of the landmark generator."""
-_NEIGHBORS: Final = 2
-"""Neighboring frames on each side whose sketches the renderer takes."""
 _MAX_GAP: Final = 5
 """Largest step between frame numbers that counts as continuous; a slow machine skips frames."""
 
@@ -38,12 +37,12 @@ class LiveMouth:
         self.face = face
         self._rest = resting_opening(face.landmarks)
         self._follower = Follower(min(config.references_per_frame, len(face.pool_points)))
-        self._previous: deque[NDArray[np.float32]] = deque(maxlen=_NEIGHBORS)
+        self._previous: deque[NDArray[np.float32]] = deque(maxlen=NEIGHBORS)
         self._last = -_MAX_GAP - 1
 
     def track(self, number: int, features: SpeechFeatures, strength: float) -> MouthTrack | None:
         """The mouth in output frame `number`, with its neighbors for the sketches; None if no face is tracked there."""
-        rows = self.face.rows(self._footage.index(np.arange(number, number + _NEIGHBORS + 1)))
+        rows = self.face.rows(self._footage.index(np.arange(number, number + NEIGHBORS + 1)))
         if rows[0] < 0:
             return None
         length = int(np.argmax(rows < 0)) if (rows < 0).any() else len(rows)

@@ -184,7 +184,7 @@ def _key_frame(frames: Iterator[VideoFrame], stream: VideoStream, latest: float)
 
 
 def _drop_before(earliest: float, frames: Iterator[VideoFrame], stream: VideoStream) -> Iterator[VideoFrame]:
-    """All frames, starting with the first at `begin` or later."""
+    """All frames, starting with the first at `earliest` or later."""
 
     def is_early(frame: VideoFrame) -> bool:
         time = seconds(frame, stream)

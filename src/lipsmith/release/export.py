@@ -21,6 +21,7 @@ from lipsmith.errors import UsageError, WeightsError
 from lipsmith.face.landmarks import NUM_POINTS, NUM_POSE
 from lipsmith.files import write_whole_folder
 from lipsmith.inference.model_folder import find_model, model_names, write_config
+from lipsmith.inference.render import NEIGHBORS
 from lipsmith.inference.stages import WEIGHTS, halved, load_stages, of_network
 from lipsmith.models.landmarks.config import LandmarkConfig
 from lipsmith.models.renderer.config import RendererConfig
@@ -34,8 +35,6 @@ RECORD: Final = "training.json"
 OPSET: Final = 18
 ABSOLUTE, RELATIVE = 1e-4, 1e-3
 """Largest difference allowed between ONNX Runtime and torch."""
-SKETCHES: Final = 5
-"""Sketches per target in a dub."""
 
 Axes = Mapping[str, tuple[int | str, ...]]
 
@@ -110,9 +109,9 @@ def _require_dubbing(mouth: LandmarkConfig, face: RendererConfig) -> None:
             f"the landmark generator needs {mouth.bands} bands of {mouth.features}, but a dub has {MELS} of mel; "
             "train another"
         )
-    if face.sketches != SKETCHES:
+    if face.neighbours != NEIGHBORS:
         raise UsageError(
-            f"the renderer needs {face.sketches} sketches per target, but a dub has {SKETCHES}; train another"
+            f"the renderer needs {face.sketches} sketches per target, but a dub has {2 * NEIGHBORS + 1}; train another"
         )
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lipsmith.evaluation.metrics.closure import closures, events
 from lipsmith.evaluation.metrics.landmarks import CROP_SIDE, amplitude, opening_r
-from lipsmith.face.landmarks import INNER_LIP, NUM_JAW, OUTER_LIP, Floats
+from lipsmith.face.landmarks import INNER_LIP, LOWER_INNER, NUM_JAW, OUTER_LIP, UPPER_INNER, Floats
 from lipsmith.speech.activity import Spans
 from lipsmith.speech.mel import SAMPLE_RATE
 from lipsmith.speech.phonemes import Phonemes
@@ -28,9 +28,7 @@ CLOSENESS: Final = {
 }
 """The figures of `closeness`, and the value that each compares with the real film."""
 _EYES: Final = (33, 263)
-_INNER: Final = len(OUTER_LIP)
-_UPPER: Final = _INNER + np.arange(1, 10)
-_LOWER: Final = _INNER + len(INNER_LIP) - np.arange(1, 10)
+_UPPER, _LOWER = ([(OUTER_LIP + INNER_LIP).index(point) for point in side] for side in (UPPER_INNER, LOWER_INNER))
 _SHORTEST_SILENCE: Final = 0.3
 _LEAST_SPEECH: Final = 0.1
 """Minimum share of frames with speech for a comparison with the loudness."""

@@ -11,14 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lipsmith.face.crop import mouth_box
-from lipsmith.face.landmarks import INNER_LIP, JAW, NOSE, OUTER_LIP, ranks
+from lipsmith.face.landmarks import INNER_LIP, JAW, LOWER_INNER, NOSE, OUTER_LIP, UPPER_INNER, ranks
 from lipsmith.models.renderer.flow import closeness, enlarge, region_grid, softmax_mean, unrounded
 
 FADE: Final = 0.04
 """Distance from the nearest lip point, crop units, at which the correction has fallen to 1/e."""
 CORNERS: Final = (78, 308)
-BETWEEN: Final = ((191, 95), (80, 88), (81, 178), (82, 87), (13, 14), (312, 317), (311, 402), (310, 318), (415, 324))
-"""Inner lip points, upper and lower, from corner to corner."""
 UPPER: Final = OUTER_LIP[1:10] + INNER_LIP[1:10]
 LOWER: Final = OUTER_LIP[11:] + INNER_LIP[11:]
 ENDS: Final = (OUTER_LIP[0], OUTER_LIP[10], INNER_LIP[0], INNER_LIP[10])
@@ -80,7 +78,7 @@ class LipFlow(nn.Module):
         self.cells = (..., slice(rows.start // 4, rows.stop // 4), slice(columns.start // 4, columns.stop // 4))
         self.around = (columns.start, size - columns.stop, rows.start, size - top - rows.stop)
         self.points, self.corners = ranks(POINTS), ranks(CORNERS)
-        self.uppers, self.lowers = (ranks(side) for side in zip(*BETWEEN, strict=True))
+        self.uppers, self.lowers = ranks(UPPER_INNER), ranks(LOWER_INNER)
         self.register_buffer("grid", region_grid(size, top, 1)[rows, columns], persistent=False)
 
     def forward(

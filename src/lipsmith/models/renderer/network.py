@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import torch
-from einops import rearrange
 from torch import Tensor, nn
 
 from lipsmith.models.blocks import Unshuffle, conv3, res_blocks
@@ -18,6 +17,8 @@ from lipsmith.models.renderer.alignment import (
     NoAlignment,
     References,
     Request,
+    flat,
+    grouped,
 )
 from lipsmith.models.renderer.audio_attention import AudioAttention, NoAudio
 from lipsmith.models.renderer.config import RendererConfig
@@ -173,17 +174,9 @@ class Renderer(nn.Module):
     ) -> Rendered:
         """The complete model; references and lips are `(b, k or m, 3, S, S)`, their sketches have 1 channel."""
         count, lip_count = reference_images.shape[1], lip_images.shape[1]
-        fine, coarse = self.encode_reference(_flat(reference_images), _flat(reference_sketches))
-        lips = self.encode_lip(_flat(lip_images), _flat(lip_sketches))
+        fine, coarse = self.encode_reference(flat(reference_images), flat(reference_sketches))
+        lips = self.encode_lip(flat(lip_images), flat(lip_sketches))
         references = References(
-            reference_images, reference_points, reference_still, _group(fine, count), _group(coarse, count)
+            reference_images, reference_points, reference_still, grouped(fine, count), grouped(coarse, count)
         )
-        return self.render(target, sketches, points, still, mel, references, _group(lips, lip_count))
-
-
-def _flat(x: Tensor) -> Tensor:
-    return rearrange(x, "b k ... -> (b k) ...")
-
-
-def _group(x: Tensor, count: int) -> Tensor:
-    return rearrange(x, "(b k) ... -> b k ...", k=count)
+        return self.render(target, sketches, points, still, mel, references, grouped(lips, lip_count))

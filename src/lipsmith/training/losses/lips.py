@@ -7,13 +7,11 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from lipsmith.face.landmarks import INNER_LIP, OUTER_LIP, ranks
+from lipsmith.face.landmarks import INNER_LIP, LOWER_INNER, OUTER_LIP, UPPER_INNER, ranks
 
 LIPS: Final = ranks(OUTER_LIP + INNER_LIP)
 """Indices of the outer and inner lip among the 131 points."""
-_INNER: Final = len(OUTER_LIP)
-_UPPER: Final = [_INNER + place for place in range(1, 10)]
-_LOWER: Final = [_INNER + 20 - place for place in range(1, 10)]
+_UPPER, _LOWER = ([LIPS.index(rank) for rank in ranks(side)] for side in (UPPER_INNER, LOWER_INNER))
 _MIDDLE: Final = 4  # of the nine gaps
 SHUT: Final = 1 / 128
 """Opening, crop units, below which lips are asked to be shut."""
