@@ -74,21 +74,19 @@ async def live(
         "strength": strength,
         "transport": transport,
     }
-    process = None
-    try:
-        with _registered(sessions, socket):
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "lipsmith.serve.live_session", json.dumps(arguments), stdin=PIPE, stdout=PIPE
-            )
+    command = (sys.executable, "-m", "lipsmith.serve.live_session", json.dumps(arguments))
+    with _registered(sessions, socket):
+        environment = service.settings.environment()
+        process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, env=environment)
+        try:
             await _relay(socket, process)
-    finally:
-        if process is not None:
+        finally:
             await _stop(process)
 
 
 @contextmanager
 def _registered(sessions: set[WebSocket], socket: WebSocket) -> Iterator[None]:
-    """Register a session before its process starts, so that simultaneous clients cannot exceed the limit."""
+    """Register a session until its process has ended, so that simultaneous clients cannot exceed the limit."""
     sessions.add(socket)
     try:
         yield

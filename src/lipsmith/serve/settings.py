@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -81,6 +82,11 @@ class Settings:
     def for_process(self) -> dict[str, Any]:
         """Values for `from_json`, without the token: other users can see the arguments of a process."""
         return asdict(self) | {"data": str(self.data), "host": "127.0.0.1", "token": None}
+
+    def environment(self) -> dict[str, str]:
+        """The environment of a process: its temporary files stay in the data folder, and the token in the server."""
+        own = {name: value for name, value in os.environ.items() if name != "LIPSMITH_TOKEN"}
+        return own | {"TMPDIR": str(self.data / "tmp")}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Settings:

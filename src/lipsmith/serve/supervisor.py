@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import signal
 import sys
 import time
@@ -89,13 +88,9 @@ class Supervisor:
             self._publish_change()
 
     async def _start(self) -> Process:
-        scratch = self._settings.data / "tmp"
         command = (sys.executable, "-m", "lipsmith.serve.worker", json.dumps(self._settings.for_process()))
-        # Decoders write temporary files; they must stay in the data folder, too.
-        environment = os.environ | {"TMPDIR": str(scratch)}
-        environment.pop("LIPSMITH_TOKEN", None)
         return await asyncio.create_subprocess_exec(
-            *command, stdin=PIPE, stdout=PIPE, env=environment, start_new_session=True
+            *command, stdin=PIPE, stdout=PIPE, env=self._settings.environment(), start_new_session=True
         )
 
     async def _watch(self, process: Process) -> None:

@@ -1,0 +1,75 @@
+"""The process of a live session, as the server starts and counts it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi", reason="live sessions need the serve extra")
+
+from lipsmith.serve.live import live
+from lipsmith.serve.settings import Settings
+
+
+class Socket:
+    """A client that leaves at once."""
+
+    def __init__(self, settings: Settings) -> None:
+        store = SimpleNamespace(upload=lambda name, owner: SimpleNamespace(sha256="0"))
+        service = SimpleNamespace(settings=settings, store=store)
+        self.app = SimpleNamespace(state=SimpleNamespace(service=service, live=set()))
+        self.state = SimpleNamespace(owner="me")
+
+    async def accept(self) -> None:
+        pass
+
+    async def close(self, *reason: object) -> None:
+        pass
+
+    async def receive(self) -> dict[str, str]:
+        return {"type": "websocket.disconnect"}
+
+
+class Process:
+    """A process that tells how many sessions are counted while the server waits for its end."""
+
+    def __init__(self, sessions: set[object]) -> None:
+        self._sessions = sessions
+        self.stdin, self.stdout = SimpleNamespace(close=lambda: None), asyncio.StreamReader()
+        self.counted = 0
+
+    async def wait(self) -> None:
+        self.counted = len(self._sessions)
+
+
+def run_session(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, str], Process]:
+    """The environment of the process of a session, and the process."""
+    socket, started = Socket(settings), []
+
+    async def start(*command: str, **options: Any) -> Process:  # noqa: ANN401
+        started.append((options.get("env", {}), Process(socket.app.state.live)))
+        return started[0][1]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", start)
+    asyncio.run(live(socket, "0" * 32))  # type: ignore[arg-type]
+    assert not socket.app.state.live
+    return started[0]
+
+
+def test_a_session_writes_to_the_data_folder_and_does_not_know_the_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIPSMITH_TOKEN", "secret of the server")
+    environment, _ = run_session(Settings(data=tmp_path), monkeypatch)
+    assert environment["TMPDIR"] == str(tmp_path / "tmp")
+    assert "LIPSMITH_TOKEN" not in environment
+    assert "PATH" in environment
+
+
+def test_a_session_counts_until_its_process_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, process = run_session(Settings(data=tmp_path), monkeypatch)
+    assert process.counted == 1
