@@ -7,7 +7,7 @@ import logging
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from lipsmith.errors import UsageError
@@ -68,8 +68,9 @@ def expire(settings: Settings, store: Store, now: float) -> None:
     for name in jobs:
         shutil.rmtree(settings.job(name), ignore_errors=True)
     for clip in (settings.data / "clips").iterdir():
-        if clip.stat().st_mtime < now - settings.keep:
-            shutil.rmtree(clip, ignore_errors=True)
+        with suppress(OSError):  # live sessions create and rename folders meanwhile
+            if clip.stat().st_mtime < now - settings.keep:
+                shutil.rmtree(clip, ignore_errors=True)
     if uploads or jobs:
         _LOG.info("%d uploads and %d jobs expired", len(uploads), len(jobs))
 
@@ -77,5 +78,8 @@ def expire(settings: Settings, store: Store, now: float) -> None:
 async def expire_periodically(settings: Settings, store: Store) -> None:
     """Call `expire` forever, often enough that nothing stays more than 10 % longer than `settings.keep`."""
     while True:
-        await asyncio.to_thread(expire, settings, store, time.time())
+        try:
+            await asyncio.to_thread(expire, settings, store, time.time())
+        except Exception:
+            _LOG.exception("expired files were not removed; trying again later")
         await asyncio.sleep(min(60.0, settings.keep / 10))
