@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 from lipsmith.errors import UsageError
+from lipsmith.files import hold
 from lipsmith.serve.settings import Settings
 from lipsmith.serve.store import Store
 
@@ -29,19 +30,9 @@ def data_folder(settings: Settings) -> Iterator[None]:
     except OSError as error:
         raise UsageError(f"{settings.data} is not writable ({error.strerror}); choose another --data.") from error
     with lock:
-        _lock_file(lock.fileno(), settings)
+        if not hold(lock.fileno()):
+            raise UsageError(f"{settings.data} is in use by another service; stop it or choose another --data.")
         yield
-
-
-def _lock_file(lock: int, settings: Settings) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Windows has no fcntl; there the folder stays unlocked
-        return
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise UsageError(f"{settings.data} is in use by another service; stop it or choose another --data.") from error
 
 
 def remove_leftovers(settings: Settings, store: Store) -> None:
