@@ -42,7 +42,7 @@ class _StoredClip:
 
 
 @dataclass(frozen=True)
-class PreparedClip:
+class ScannedClip:
     """Footage with its scan and the faces to dub."""
 
     source: Source
@@ -73,7 +73,7 @@ class StoredSource:
             film.close()
 
 
-def save_clip(folder: Path, clip: PreparedClip) -> Path:
+def write_clip_folder(folder: Path, clip: ScannedClip) -> Path:
     """Save `clip` to `folder`, which must be new or empty.
 
     Raises `UsageError` if it is not empty, `LipsmithError` if the disk is full.
@@ -116,8 +116,8 @@ def _new_folder(folder: Path) -> Iterator[Path]:
             path.replace(folder / path.name)
 
 
-def load_clip(folder: Path, store: ArrayStore, face_size: int) -> PreparedClip:
-    """Load the clip that `save_clip` wrote to `folder`; its points and reference crops go to `store`.
+def read_clip_folder(folder: Path, store: ArrayStore, face_size: int) -> ScannedClip:
+    """Load the clip that `write_clip_folder` wrote to `folder`; its points and reference crops go to `store`.
 
     Raises `InputError` if it is missing, damaged or of another version, and `UsageError` if it was prepared for a model
     with another crop size than `face_size`.
@@ -136,7 +136,7 @@ def load_clip(folder: Path, store: ArrayStore, face_size: int) -> PreparedClip:
     footage = Footage(stored.name, Fraction(stored.rate), len(scan.times), _info_of(stored.info))
     source = StoredSource(folder / _FRAMES, footage, scan.times)
     chosen = [face for face in scan.faces if face.index + 1 in stored.chosen]
-    return PreparedClip(source, scan, chosen, stored.face_size)
+    return ScannedClip(source, scan, chosen, stored.face_size)
 
 
 def _info_of(table: dict[str, Any] | None) -> VideoInfo | None:

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith import __version__
-from lipsmith.dubbing.clip_folder import PreparedClip, load_clip, save_clip
+from lipsmith.dubbing.clip_folder import ScannedClip, read_clip_folder, write_clip_folder
 from lipsmith.dubbing.mouth import Dubbed, EncodedFaces, Memories, MouthTrack, dub_frames, predict_mouth
 from lipsmith.dubbing.options import DubOptions, Said, Tail, choose, hear, path_of, speakers_of, warn_ignored_faces
 from lipsmith.dubbing.parts import Kept, Shown
@@ -118,9 +118,9 @@ class Dubber:
         to_dub = "" if options.face == "all" else f", {len(chosen)} to dub"
         _LOG.info("%s: %d frames, %d faces%s", name, len(scan.times), len(scan.faces), to_dub)
         warn_ignored_faces(name, options.face, scan.faces, chosen)
-        return self.clip_of(PreparedClip(source, scan, chosen, self.config.face_size))
+        return self.clip_of(ScannedClip(source, scan, chosen, self.config.face_size))
 
-    def clip_of(self, prepared: PreparedClip) -> Clip:
+    def clip_of(self, prepared: ScannedClip) -> Clip:
         """A clip that this model dubs, of what is prepared."""
         scan, encoded = prepared.scan, EncodedFaces(self._backend, most_at_once(prepared.chosen))
         found = (prepared.source, scan.times, scan.size, scan.faces, prepared.chosen)
@@ -156,7 +156,7 @@ class Clip:
         Raises `UsageError` where it holds something, `LipsmithError` where the disk is full.
         """
         folder, scan = path_of(folder, "The folder"), Scan(self.times, self.faces, self.size)
-        return save_clip(folder, PreparedClip(self.source, scan, self.chosen, self.config.face_size))
+        return write_clip_folder(folder, ScannedClip(self.source, scan, self.chosen, self.config.face_size))
 
     @classmethod
     def load(cls, folder: Path | str, dubber: Dubber | None = None) -> Clip:
@@ -165,7 +165,7 @@ class Clip:
         Raises `InputError` where there is none or it is damaged, `UsageError` where it was prepared for another model.
         """
         dubber = dubber or Dubber.from_pretrained()
-        return dubber.clip_of(load_clip(path_of(folder, "The folder"), ArrayStore(), dubber.config.face_size))
+        return dubber.clip_of(read_clip_folder(path_of(folder, "The folder"), ArrayStore(), dubber.config.face_size))
 
     def live(self, rate: int = SAMPLE_RATE, strength: float = 1.0, paced: bool = True) -> Live:
         """A session in which the clip says speech as it is pushed, at `rate` samples a second; see `Live`."""

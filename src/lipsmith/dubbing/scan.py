@@ -32,8 +32,8 @@ from lipsmith.progress import Progress, prefetch
 # Frames over which the rendered mouth fades in and out where tracking starts or stops within a shot.
 FADE: Final = 4
 # Scores of the face network between which a face fades from hidden to visible (tracking stops below 0.5).
-HIDDEN: Final = 0.5
-SEEN: Final = 0.75
+HIDDEN_SCORE: Final = 0.5
+SEEN_SCORE: Final = 0.75
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +142,7 @@ def opacities(frames: NDArray[np.intp], scores: Floats, first: int, last: int) -
             opacity[start : stop + 1] *= np.minimum(1, (place + 1) / (FADE + 1))
         if frames[stop] < last:
             opacity[start : stop + 1] *= np.minimum(1, (place[::-1] + 1) / (FADE + 1))
-    seen = np.clip((_steady(np.asarray(scores)) - HIDDEN) / (SEEN - HIDDEN), 0, 1)
+    seen = np.clip((_steady(np.asarray(scores)) - HIDDEN_SCORE) / (SEEN_SCORE - HIDDEN_SCORE), 0, 1)
     return (opacity * seen).astype(np.float32)
 
 

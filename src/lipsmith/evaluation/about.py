@@ -20,7 +20,7 @@ UNTRAINED: Final = {
     WARP: "No training: the mean of the three nearest allowed frames, warped by landmarks.",
 }
 _NAMES: Final = {"wav2lip": "Wav2Lip", "iplap": "IP_LAP"}
-_LOG: Final = "log.jsonl"
+_LOG_FILE: Final = "log.jsonl"
 _RECORD: Final = "training.json"
 _WORDS: Final = {"landmarks": "landmark generator", "renderer": "renderer"}
 
@@ -53,7 +53,7 @@ def _about_run(run: Path) -> str:
     card = _read(run / CARD)
     training = card.get("training", {})
     system = _NAMES.get(training.get("system"), "Our renderer")
-    steps, minutes = _end(run / _LOG)
+    steps, minutes = _end(run / _LOG_FILE)
     samples = training.get("clips", 0) * training.get("targets", 0)
     spent = f"{minutes:.0f} minutes, {steps:,} steps of {samples} pictures ({steps * samples:,} in all)"
     best = card.get("validation", {}).get("step", steps)

@@ -57,7 +57,7 @@ _TEXTS: Final = {"title": (0x10E, "Title"), "artist": (0x13B, "Author"), "copyri
 
 
 @dataclass(frozen=True)
-class Picture:
+class StillPicture:
     """A still picture."""
 
     image: NDArray[np.uint8]
@@ -70,7 +70,7 @@ class Picture:
     """Sentences about what a film of this picture lacks or changes."""
 
 
-def read_picture(path: Path, formats: tuple[str, ...]) -> Picture | None:
+def read_picture(path: Path, formats: tuple[str, ...]) -> StillPicture | None:
     """The picture in a file of one of `picture_formats`; None for animations and files that Pillow cannot read.
 
     Raises:
@@ -85,7 +85,7 @@ def read_picture(path: Path, formats: tuple[str, ...]) -> Picture | None:
         return None
 
 
-def _read(path: Path, formats: tuple[str, ...]) -> Picture | None:
+def _read(path: Path, formats: tuple[str, ...]) -> StillPicture | None:
     from PIL import Image
 
     if "HEIF" in formats:
@@ -111,7 +111,7 @@ def _read(path: Path, formats: tuple[str, ...]) -> Picture | None:
         TRANSPARENCY_REMARK: transparent,
         PRIVACY_REMARK: not _PRIVATE.isdisjoint(tags),
     }
-    return Picture(
+    return StillPicture(
         image=image,
         rotation=_TURNS.get(tags.get(_ORIENTATION, 1), 0),
         metadata=_texts(tags, stored.info),

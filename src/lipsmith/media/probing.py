@@ -27,7 +27,7 @@ from lipsmith.media.container import (
     require_video,
 )
 from lipsmith.media.decoding import decoder, is_end, is_interlaced, orientation_of, packets
-from lipsmith.media.pictures import HDR_REMARK, PRIVACY_REMARK, TRANSPARENCY_REMARK, Picture, read_picture
+from lipsmith.media.pictures import HDR_REMARK, PRIVACY_REMARK, TRANSPARENCY_REMARK, StillPicture, read_picture
 from lipsmith.media.reading import nominal_rate, tolerance
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def probe(path: Path | str) -> VideoInfo:
         )
 
 
-def _info_of(picture: Picture, path: Path) -> VideoInfo:
+def _info_of(picture: StillPicture, path: Path) -> VideoInfo:
     height, width = picture.image.shape[:2]
     return VideoInfo(
         path=path,
