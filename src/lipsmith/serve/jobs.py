@@ -10,20 +10,17 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 from anyio import to_thread
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.types import Message, Receive, Scope, Send
 
 from lipsmith.serve.problems import Problem, responses
-from lipsmith.serve.service import Service, owner_of, service_of
+from lipsmith.serve.service import OwnerDep, Service, ServiceDep
 from lipsmith.serve.store import ACTIVE, DUB, PREVIEW, SIDE, Job
 from lipsmith.serve.views import DubRequest, Id, JobView, SideView, analysis_state, job_view
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
-
-ServiceDep = Annotated[Service, Depends(service_of)]
-OwnerDep = Annotated[str, Depends(owner_of)]
 
 _POLL_INTERVAL: Final = 5.0
 """Seconds between reads of a job without a notification."""

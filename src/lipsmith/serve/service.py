@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from fastapi import Request
+from fastapi import Depends, Request
 
 from lipsmith.serve.problems import Problem
 from lipsmith.serve.settings import Settings
@@ -73,3 +73,7 @@ def owner_of(request: Request) -> str:
     """The id of the client that sent a request."""
     owner: str = request.state.owner
     return owner
+
+
+ServiceDep = Annotated[Service, Depends(service_of)]
+OwnerDep = Annotated[str, Depends(owner_of)]

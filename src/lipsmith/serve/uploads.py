@@ -6,19 +6,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from anyio import to_thread
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from lipsmith.serve.problems import Problem, responses
 from lipsmith.serve.receive import Received, receive_file
-from lipsmith.serve.service import Service, owner_of, service_of
+from lipsmith.serve.service import OwnerDep, Service, ServiceDep
 from lipsmith.serve.sniff import is_media, picture_pixels
 from lipsmith.serve.store import Upload, new_id
 from lipsmith.serve.views import FacesView, FaceView, Id, Seconds, UploadView, analysis_state, upload_view
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
-
-ServiceDep = Annotated[Service, Depends(service_of)]
-OwnerDep = Annotated[str, Depends(owner_of)]
 
 _FORM = {
     "requestBody": {
