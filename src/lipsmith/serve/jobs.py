@@ -17,6 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from lipsmith.serve.problems import Problem, responses
 from lipsmith.serve.service import OwnerDep, Service, ServiceDep
+from lipsmith.serve.settings import Film
 from lipsmith.serve.store import ACTIVE, DUB, PREVIEW, SIDE, Job
 from lipsmith.serve.views import DubRequest, Id, JobView, SideView, analysis_state, job_view
 
@@ -181,10 +182,10 @@ class _FilmResponse(FileResponse):
         await super().__call__(scope, receive, send_checked)
 
 
-def _film_response(service: Service, job: Job, name: str) -> FileResponse:
+def _film_response(service: Service, job: Job, name: Film) -> FileResponse:
     if job.state != "done":
         raise Problem(409, f"The job is {job.state} and has no result; wait until it is done.")
-    path = service.settings.job(job.id) / f"{name}.mp4"
+    path = service.settings.film(job.id, name)
     if not path.is_file():
         raise Problem(404, "The job has no such film; request it first.")
     filename = f"{name}-{job.id[:8]}.mp4"

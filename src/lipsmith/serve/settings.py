@@ -7,10 +7,12 @@ import os
 import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from lipsmith.errors import UsageError
 
+Film = Literal["result", "before", "side-by-side"]
+"""The films of a job, by their names in files and routes."""
 _BYTES: Final = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _MIN_TOKEN: Final = 8
@@ -78,6 +80,10 @@ class Settings:
     def job(self, name: str) -> Path:
         """Folder of a job."""
         return self.data / "jobs" / name
+
+    def film(self, job: str, name: Film) -> Path:
+        """Path of a film of a job."""
+        return self.job(job) / f"{name}.mp4"
 
     def for_process(self) -> dict[str, Any]:
         """Values for `from_json`, without the token: other users can see the arguments of a process."""

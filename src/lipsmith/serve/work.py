@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field, fields, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -29,9 +29,6 @@ from lipsmith.serve.media import describe_faces, inspect
 from lipsmith.serve.settings import Settings
 from lipsmith.serve.store import Job, inputs_of, speeches_of
 
-RESULT: Final = "result.mp4"
-BEFORE: Final = "before.mp4"
-SIDE: Final = "side-by-side.mp4"
 _MAX_KB: Final = 1_000_000
 """Kilobytes of prepared clips in the cache."""
 _ENCODED_KB: Final = 40_000
@@ -95,7 +92,7 @@ class Tasks:
 
     def _dub(self, job: Job, reporter: Reporter) -> dict[str, Any]:
         started = time.monotonic()
-        options, folder = _options(job), self._settings.job(job.id)
+        options = _options(job)
         seconds = job.options["preview"] or self._seconds(job)
         clip = self._clip(job, reporter, later=25 * seconds)
         prepared = time.monotonic()
@@ -106,16 +103,16 @@ class Tasks:
         result = self._result(clip, job)
         if result.timeline.end > 60 * self._settings.max_minutes + 1:
             raise InputError("The speech is longer than its header declares and than the service allows; shorten it.")
-        folder.mkdir(parents=True, exist_ok=True)
+        self._settings.job(job.id).mkdir(parents=True, exist_ok=True)
         if job.options["compare"]:
-            result = write_before(clip, result, folder / BEFORE)
+            result = write_before(clip, result, self._settings.film(job.id, "before"))
         chosen = (True, options.side_by_side, reporter.stage("dubbing"), options.language, options.label)
-        path = result.save(folder / RESULT, *chosen, self._background(job))
+        path = result.save(self._settings.film(job.id, "result"), *chosen, self._background(job))
         return _figures(result, path, prepared - started, time.monotonic() - prepared)
 
     def _side(self, job: Job, reporter: Reporter) -> dict[str, Any]:
-        folder = self._settings.job(job.options["job"])
-        join_sides(folder / BEFORE, folder / RESULT, folder / SIDE, reporter.stage("joining"))
+        film = partial(self._settings.film, job.options["job"])
+        join_sides(film("before"), film("result"), film("side-by-side"), reporter.stage("joining"))
         return {}
 
     def _clip(self, job: Job, reporter: Reporter, later: float = 0.0) -> Clip:
