@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.scan import ArrayStore, Face
+from lipsmith.dubbing.array_store import ArrayStore
+from lipsmith.dubbing.scan import Face
 from lipsmith.media import VideoWriter
 from lipsmith.progress import Progress
 from synthetic import face_at, make_film, speech
@@ -174,6 +175,7 @@ def track(number: int, shot: int = 0, size: float = 50, x: float = 0, frames: in
         none,
         np.zeros((0, 2, 3)),
         np.zeros(0, np.float32),
+        np.zeros(0, bool),
         ArrayStore().put(none),
         none,
         np.zeros((0, 2, 2), np.float32),

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lipsmith.face.appearance import Appearance, appearance, is_absent, unlike
 from lipsmith.face.landmarks import ranks
-from lipsmith.face.references import Appearance, appearance, unlike
 
 Images = NDArray[np.uint8]
 
@@ -71,3 +71,16 @@ def test_points_outside_the_crop_are_taken_at_its_edge() -> None:
     images, points = faces(2)
     assert np.isfinite(appearance(images, points + 2).colors).all()
     assert np.isfinite(appearance(images, points - 2).colors).all()
+
+
+@pytest.mark.parametrize("shade", [0, 255])
+def test_a_flash_shows_no_face(shade: int) -> None:
+    images = faces(6)[0]
+    assert is_absent(looks(np.full_like(images[:1], shade)), looks(images[1:]))
+
+
+def test_a_face_in_other_light_or_with_a_caption_is_there() -> None:
+    images = faces(6)[0]
+    dark = (0.8 * images.astype(float)).astype(np.uint8)
+    for frame in (images[:1], dark[:1], captioned(images)[:1]):
+        assert not is_absent(looks(frame), looks(images[1:]))

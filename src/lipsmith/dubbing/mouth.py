@@ -13,13 +13,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.dubbing.array_store import ArrayStore
 from lipsmith.dubbing.paste.composite import Compositor, Memory
 from lipsmith.dubbing.paste.detail import Detail
-from lipsmith.dubbing.scan import ArrayStore, Face, most_at_once
+from lipsmith.dubbing.scan import Face, most_at_once
 from lipsmith.dubbing.source import Timeline
+from lipsmith.face.appearance import Appearance, appearance, is_absent, unlike
 from lipsmith.face.crop import crop_image, still_points
 from lipsmith.face.landmarks import NUM_POSE, Rows, parts
-from lipsmith.face.references import Appearance, appearance, costs, nearest, undercut, unlike
+from lipsmith.face.references import costs, nearest, undercut
 from lipsmith.inference.backend import Backend
 from lipsmith.inference.model_folder import ModelConfig
 from lipsmith.inference.render import Drawing, EncodedFace, Sketches, encode_face, render
@@ -199,10 +201,11 @@ def _drawn_face(faces: EncodedFaces, mouth: MouthTrack, number: int, filmed: Pic
     if part is None:
         return None
     references, rows = faces[mouth.face], mouth.rows[part]
-    side = references.encoded.side
-    transforms = mouth.face.transforms[rows]
+    side, transforms = references.encoded.side, mouth.face.transforms[rows]
     original, still = crop_image(filmed, transforms[0], side), still_points(transforms)
     looks = appearance(original[None], mouth.face.points[rows])
+    if not mouth.face.seen[rows[0]] and is_absent(looks, references.appearance):
+        return None
     chosen = _chosen(mouth, part, still, unlike(looks, references.appearance))
     drawing = render(
         faces.backend,

@@ -27,12 +27,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith import __version__
+from lipsmith.dubbing.array_store import ArrayStore
 from lipsmith.dubbing.clip_folder import ScannedClip, read_clip_folder, write_clip_folder
 from lipsmith.dubbing.mouth import Dubbed, EncodedFaces, Memories, MouthTrack, dub_frames, predict_mouth
 from lipsmith.dubbing.options import DubOptions, Said, Tail, choose, hear, path_of, speakers_of, warn_ignored_faces
 from lipsmith.dubbing.parts import Kept, Shown
 from lipsmith.dubbing.paste.label import labeled
-from lipsmith.dubbing.scan import ArrayStore, Face, Scan, Scanner, Sizes, most_at_once, open_source
+from lipsmith.dubbing.scan import Face, Scan, Scanner, Sizes, most_at_once, open_source
 from lipsmith.dubbing.scan_file import read_scan
 from lipsmith.dubbing.source import Fit, Source, Timeline, Video, chapters_of, play, usual_interval
 from lipsmith.errors import UsageError

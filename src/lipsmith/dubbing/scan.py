@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from mmap import ACCESS_READ, ALLOCATIONGRANULARITY, mmap
-from os import SEEK_END, PathLike
+from os import PathLike
 from pathlib import Path
-from threading import Lock
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from lipsmith.dubbing.array_source import ArraySource
+from lipsmith.dubbing.array_store import ArrayStore, Stored
 from lipsmith.dubbing.paste.detail import LARGEST, native_side, presharpened
 from lipsmith.dubbing.source import FileSource, Source, Video
-from lipsmith.errors import InputError, LipsmithError
+from lipsmith.errors import InputError
 from lipsmith.face import MOST_FACES, FaceTracker
+from lipsmith.face.appearance import sharpness_of
 from lipsmith.face.crop import still_points
 from lipsmith.face.landmarks import Floats, Rows
-from lipsmith.face.references import LANDMARK_SETS, Candidate, choose_landmarks, choose_lips, choose_pool, sharpness_of
+from lipsmith.face.references import LANDMARK_SETS, Candidate, choose_landmarks, choose_lips, choose_pool
 from lipsmith.face.stretches import Shot, ShotFace, shots_of
 from lipsmith.face.tracker import TrackedFrame
 from lipsmith.inference.people import embed_faces, people
@@ -34,51 +33,6 @@ FADE: Final = 4
 # Scores of the face network between which a face fades from hidden to visible (tracking stops below 0.5).
 HIDDEN_SCORE: Final = 0.5
 SEEN_SCORE: Final = 0.75
-
-
-@dataclass(frozen=True, eq=False)
-class Stored:
-    """A read-only array in the temporary file of an `ArrayStore`; indexing reads only what it selects."""
-
-    file: IO[bytes]
-    offset: int
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, part: Any) -> NDArray[Any]:  # noqa: ANN401 - any index of an array
-        return np.array(self._mapped()[part])
-
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
-        return np.array(self._mapped(), dtype)
-
-    def _mapped(self) -> NDArray[Any]:
-        """The whole array, of which only the pages that are read take memory, and only while it exists."""
-        begin = self.offset // ALLOCATIONGRANULARITY * ALLOCATIONGRANULARITY
-        pages = mmap(self.file.fileno(), 0, access=ACCESS_READ, offset=begin)
-        return np.ndarray(self.shape, self.dtype, pages, self.offset - begin)
-
-
-class ArrayStore:
-    """Arrays in one temporary file, which the system removes when the process ends, even after a crash."""
-
-    def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile(prefix="lipsmith-")  # noqa: SIM115 - lives as long as the store
-        self._lock = Lock()
-
-    def put(self, array: NDArray[Any]) -> Stored:
-        """Store `array`, not empty; raises `LipsmithError` if the temporary folder is full."""
-        with self._lock:
-            try:
-                offset = self._file.seek(0, SEEK_END)
-                self._file.write(np.ascontiguousarray(array).data)
-                self._file.flush()
-            except OSError as error:
-                folder = f"{tempfile.gettempdir()} ({error.strerror})"
-                raise LipsmithError(f"The faces do not fit into {folder}; set TMPDIR to a larger folder.") from error
-        return Stored(self._file, offset, array.shape, array.dtype)
 
 
 @dataclass(frozen=True, repr=False)
@@ -96,6 +50,8 @@ class Face:
     """(n, 2, 3), source pixels to crop units, smoothed over time."""
     opacity: NDArray[np.float32]
     """(n,) in [0, 1]: opacity of the rendered mouth."""
+    seen: NDArray[np.bool_]
+    """(n,): False in short gaps, where the fields above are interpolated."""
     pool: Stored
     """(R, S, S, 3) uint8, the reference crops."""
     pool_points: Rows
@@ -153,7 +109,8 @@ def _steady(scores: Floats) -> NDArray[np.float64]:
 
 
 LONGEST_GAP: Final = 3
-"""Longest gap, in frames, in which a lost face is interpolated; longer gaps show the source."""
+"""Longest gap, in frames, in which a lost face is interpolated; longer gaps show the source, and so do frames of a
+short one that show something else than the face."""
 
 
 @dataclass(frozen=True)
@@ -239,6 +196,7 @@ class Scanner:
             points=self._store.put(points),
             transforms=transforms,
             opacity=opacities(frames, _joined([s.scores for s in stretches]), shot.first, shot.last),
+            seen=_joined([s.seen for s in stretches]),
             pool=self._store.put(crops),
             native=self._native(candidates, transforms[chosen]),
             pool_points=self._store.put(points[chosen]),

@@ -9,7 +9,8 @@ from zipfile import ZipFile
 
 import numpy as np
 
-from lipsmith.dubbing.scan import ArrayStore, Face, Scan
+from lipsmith.dubbing.array_store import ArrayStore
+from lipsmith.dubbing.scan import Face, Scan
 from lipsmith.files import write_whole
 
 
@@ -41,6 +42,10 @@ def read_scan(path: Path, store: ArrayStore) -> Scan:
             )
             parts.setdefault(number, {})[name] = store.put(value) if stored else plain
         width, height = arrays["size"].tolist()
-        # Files of before people were recognized have no index.
-        faces = [Face(**{"index": index} | part) for index, part in enumerate(parts.values())]
+        faces = [Face(**_of_older(index, part) | part) for index, part in enumerate(parts.values())]
         return Scan(arrays["times"], faces, (width, height))
+
+
+def _of_older(index: int, part: dict[str, Any]) -> dict[str, Any]:
+    """What older files do not say: which face it is, and where it is seen."""
+    return {"index": index, "seen": np.ones(len(part["frames"]), bool)}
