@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from dub_samples import no_face, write_wav
 from lipsmith.client import Client
 from lipsmith.errors import InputError, UsageError
 from lipsmith.media import open_sound, probe, read_frames
-from service import RunningService, assert_problem, upload_file, wait_for_faces, wait_for_job
+from service import RunningService, assert_problem, upload_file, wait_for_faces, wait_for_job, wait_until
 from synthetic import face_at, make_film, speech
 
 Uploads = dict[str, str]
@@ -66,6 +68,23 @@ def test_a_dub_can_be_requested_and_downloaded(client: httpx.Client, uploads: Up
         assert (probe(path).width, probe(path).frames) == (160, 10)
         assert probe(path).has_audio
     assert "Synthetic" in probe(tmp_path / "result.mp4").metadata["comment"]
+
+
+def test_a_side_by_side_film_does_not_need_the_uploads(
+    client: httpx.Client, uploads: Uploads, service: RunningService, tmp_path: Path
+) -> None:
+    job = client.post("/v1/jobs", json=uploads | {"compare": True}).json()["id"]
+    wait_for_job(client, job)
+    for upload in uploads.values():
+        assert client.delete(f"/v1/uploads/{upload}").status_code == 204
+    worker = service.worker()  # a new one has not probed the uploads
+    assert worker is not None
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: service.worker() not in (None, worker))
+    wait_until(lambda: client.post(f"/v1/jobs/{job}/side-by-side").json()["state"] == "ready", 60)
+    path = tmp_path / "side.mp4"
+    path.write_bytes(client.get(f"/v1/jobs/{job}/side-by-side").content)
+    assert (probe(path).width, probe(path).frames) == (320, 10)
 
 
 @pytest.mark.parametrize(("start", "linked"), [(None, True), (0.12, False)])

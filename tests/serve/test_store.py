@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lipsmith import DubOptions
-from lipsmith.serve.store import DUB, PREVIEW, PROBE, Job, Store, Upload
+from lipsmith.serve.store import DUB, PREVIEW, PROBE, SIDE, Job, Store, Upload
 from lipsmith.serve.views import DubRequest
 
 
@@ -81,6 +81,21 @@ def test_uploads_of_active_jobs_do_not_expire(store: Store) -> None:
     while (claimed := store.claim()) is not None:
         store.finish(claimed.id, "done", {})
     assert set(store.expired(1e12)[0]) == {"film", "words", "music", "other"}
+
+
+def test_a_side_by_side_film_needs_its_dub_but_not_the_upload(store: Store) -> None:
+    dub = job(store)
+    for row in (
+        Upload(id="film", owner="me", bytes=1, sha256="film", used=0.0),
+        Job(owner="me", kind="side", video=dub.id, priority=SIDE),
+        Job(owner="me", kind="probe", video="film", priority=PROBE),
+    ):
+        store.add(row)
+    store.delete(uploads=["film"])
+    assert store.latest("side", dub.id, {}) is not None
+    assert store.latest("probe", "film", {}) is None
+    store.delete(jobs=[dub.id])
+    assert store.latest("side", dub.id, {}) is None
 
 
 def test_jobs_belong_to_their_owner(store: Store) -> None:

@@ -100,13 +100,10 @@ def get_before(job: Id, service: ServiceDep, owner: OwnerDep) -> FileResponse:
 @router.post("/{job}/side-by-side", responses=responses(401, 404, 409, 422, 429))
 def create_side_by_side(job: Id, service: ServiceDep, owner: OwnerDep) -> SideView:
     """Create the side-by-side film of a job with `compare`; download it once `state` is ready."""
-    dub = service.dub(job, owner)
-    _film_response(service, dub, "before")
-    options = {"job": job}
-    side = service.store.latest("side", dub.video, options)
+    _film_response(service, service.dub(job, owner), "before")
+    side = service.store.latest("side", job, {})
     if side is None or side.state in ("failed", "cancelled"):
-        side = Job(owner=owner, kind="side", video=dub.video, options=options, priority=SIDE)
-        side = service.submit(side)
+        side = service.submit(Job(owner=owner, kind="side", video=job, priority=SIDE))
         service.supervisor.notify()
     return SideView(state=analysis_state(side), progress=side.progress)
 

@@ -1,8 +1,8 @@
 """Uploads and jobs in one SQLite file, which the server and the worker share.
 
 A job is one task of the worker: to probe an upload (`probe`), to find its faces (`faces`), to dub (`dub`), or to write
-source and dub side by side (`side`). Each change of state is one SQL statement that requires the previous state, so
-neither process can overwrite a change of the other.
+source and dub side by side (`side`; its `video` is the dub, because the upload may have been deleted). Each change of
+state is one SQL statement that requires the previous state, so neither process can overwrite a change of the other.
 """
 
 from __future__ import annotations
@@ -68,6 +68,8 @@ class Job(SQLModel, table=True):
 
 def inputs_of(job: Job) -> dict[str, str]:
     """The uploads that a job reads, and the role of each."""
+    if job.kind == "side":
+        return {}
     roles = {job.options.get("background"): "background", job.speech: "speech", job.video: "film"}
     return dict.fromkeys(speeches_of(job).values(), "speech") | {key: roles[key] for key in roles if key}
 
@@ -125,7 +127,7 @@ class Store:
             return session.exec(query.limit(limit)).all()
 
     def latest(self, kind: Kind, video: str, options: dict[str, Any]) -> Job | None:
-        """The newest job of this kind for an upload, with exactly these options."""
+        """The newest job of this kind for an upload or a dub, with exactly these options."""
         query = select(Job).where(Job.kind == kind, Job.video == video).order_by(col(Job.created).desc())
         with self._session() as session:
             return next((job for job in session.exec(query) if job.options == options), None)
@@ -218,10 +220,10 @@ class Store:
         return [name for name in uploads if name not in busy], jobs
 
     def delete(self, uploads: Sequence[str] = (), jobs: Sequence[str] = ()) -> None:
-        """Delete jobs, and uploads with their `probe` and `faces` jobs."""
+        """Delete jobs, dubs with their `side` jobs, and uploads with their `probe` and `faces` jobs."""
         with self._session() as session:
             session.exec(delete(Job).where(col(Job.id).in_(jobs)))
-            session.exec(delete(Job).where(col(Job.video).in_(uploads), col(Job.kind) != "dub"))
+            session.exec(delete(Job).where(col(Job.video).in_([*uploads, *jobs]), col(Job.kind) != "dub"))
             session.exec(delete(Upload).where(col(Upload.id).in_(uploads)))
 
     def ids(self) -> tuple[set[str], set[str]]:

@@ -111,8 +111,9 @@ class Tasks:
         return _figures(result, path, prepared - started, time.monotonic() - prepared)
 
     def _side(self, job: Job, reporter: Reporter) -> dict[str, Any]:
-        film = partial(self._settings.film, job.options["job"])
-        join_sides(film("before"), film("result"), film("side-by-side"), reporter.stage("joining"))
+        film = partial(self._settings.film, job.video)
+        with limit_cpu_time(probe(film("result")).duration or 0.0):
+            join_sides(film("before"), film("result"), film("side-by-side"), reporter.stage("joining"))
         return {}
 
     def _clip(self, job: Job, reporter: Reporter, later: float = 0.0) -> Clip:
