@@ -1,4 +1,4 @@
-"""Parsing of sizes and times, and unsafe settings."""
+"""Parsing of sizes and times, unsafe settings, and messages without paths."""
 
 from __future__ import annotations
 
@@ -29,6 +29,21 @@ def test_times_are_parsed(text: str, amount: float) -> None:
 def test_invalid_amounts_are_rejected(text: str) -> None:
     with pytest.raises(UsageError, match="valid amount"):
         read_bytes(text)
+
+
+def test_messages_contain_no_paths_and_no_options(tmp_path: Path) -> None:
+    settings = Settings(data=tmp_path)
+    roles = {"a": "film", "b": "speech", "c": "background"}
+    expected = {
+        f"{settings.upload('a')}: no face; trim it.": "The film: no face; trim it.",
+        f"{settings.upload('b')} has no sound.": "The speech has no sound.",
+        f"{settings.upload('c')} has no sound.": "The background has no sound.",
+        f"{tmp_path / 'tmp' / 'x'}: the disk is full.": "The file: the disk is full.",
+        "int8 needs /opt/model/paint.int8.onnx; use --precision float.": (
+            "int8 needs a file of the service; use precision float."
+        ),
+    }
+    assert {settings.client_message(sentence, roles) for sentence in expected} == set(expected.values())
 
 
 def test_a_public_host_needs_a_token(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from threading import Thread
@@ -44,9 +45,8 @@ def main(arguments: dict[str, Any], source: BinaryIO, sink: BinaryIO) -> None:
         clip = _load_clip(settings, dubber, arguments, sink)
         session = Live(clip, arguments["rate"], strength=arguments["strength"], most_behind=_MAX_BEHIND)
     except LipsmithError as error:
-        _send_state(
-            sink, state="failed", problem=str(error).replace(str(settings.upload(arguments["upload"])), "The film")
-        )
+        problem = settings.client_message(str(error), {arguments["upload"]: "film"})
+        _send_state(sink, state="failed", problem=problem)
         return
     media = {"mime": MIME, "width": clip.size[0], "height": clip.size[1], "frame_rate": session.frame_rate}
     if arguments["transport"] == "webrtc":
@@ -58,17 +58,22 @@ def main(arguments: dict[str, Any], source: BinaryIO, sink: BinaryIO) -> None:
 
 
 def _load_clip(settings: Settings, dubber: Dubber, arguments: dict[str, Any], sink: BinaryIO) -> Clip:
-    """Load the clip that an earlier session stored, or prepare and store it."""
+    """Load the clip that an earlier session stored, or prepare and store it; also where the stored one is damaged."""
     depends = [arguments["sha256"], arguments["face"], dict(dubber.config.files), surroundings()]
     key = hashlib.sha256(json.dumps(depends).encode()).hexdigest()[:32]
     folder = settings.data / "clips" / key
     try:
+        os.utime(folder)  # first, so that it does not expire meanwhile
         clip = Clip.load(folder, dubber)
-        os.utime(folder)
-    except InputError:
-        clip = _prepare(settings, dubber, arguments, sink)
-        folder.parent.mkdir(mode=0o700, exist_ok=True)
+        next(clip.source.frames())  # loading does not open the frames
+        return clip
+    except (OSError, InputError):
+        shutil.rmtree(folder, ignore_errors=True)
+    clip = _prepare(settings, dubber, arguments, sink)
+    try:
         clip.save(folder)
+    except (OSError, LipsmithError) as error:  # the disk is full, or another session was faster
+        _LOG.warning("the prepared clip was not stored: %s", error)
     return clip
 
 

@@ -85,6 +85,14 @@ class Settings:
         """Path of a film of a job."""
         return self.job(job) / f"{name}.mp4"
 
+    def client_message(self, sentence: str, roles: dict[str, str]) -> str:
+        """An error message without local paths and without command-line options. `roles`: what each upload is."""
+        for upload, role in roles.items():
+            sentence = sentence.replace(str(self.upload(upload)), f"The {role}")
+        sentence = re.sub(re.escape(str(self.data)) + r"[^\s:;,]*", "The file", sentence)
+        sentence = re.sub(r"(?<!\S)/[^\s:;,]+", "a file of the service", sentence)
+        return re.sub(r"--(?=[a-z])", "", sentence)
+
     def for_process(self) -> dict[str, Any]:
         """Values for `from_json`, without the token: other users can see the arguments of a process."""
         return asdict(self) | {"data": str(self.data), "host": "127.0.0.1", "token": None}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import sys
 import time
 from contextlib import suppress
@@ -71,7 +70,7 @@ class Worker:
         except CancelledError:
             self._store.finish(job.id, "cancelled", {})
         except LipsmithError as error:
-            self._store.finish(job.id, "failed", {}, _client_message(str(error), job, self._settings))
+            self._store.finish(job.id, "failed", {}, self._settings.client_message(str(error), inputs_of(job)))
         except MemoryError:
             self._store.finish(job.id, "failed", {}, "The job needs too much memory; use smaller footage.")
         except Exception:
@@ -121,15 +120,6 @@ class _Reporter:
 def _notify_server() -> None:
     with suppress(OSError):  # the server has exited, and this process is about to
         os.write(1, b"\n")
-
-
-def _client_message(sentence: str, job: Job, settings: Settings) -> str:
-    """An error message without local paths and without command-line options."""
-    for upload, role in inputs_of(job).items():
-        sentence = sentence.replace(str(settings.upload(upload)), f"The {role}")
-    sentence = re.sub(re.escape(str(settings.data)) + r"[^\s:;,]*", "The file", sentence)
-    sentence = re.sub(r"(?<!\S)/[^\s:;,]+", "a file of the service", sentence)
-    return re.sub(r"--(?=[a-z])", "", sentence)
 
 
 def _read_stdin(wake: Event) -> None:

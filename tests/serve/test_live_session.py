@@ -1,0 +1,79 @@
+"""The process of a live session: its prepared clip, and what its client is told."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi", reason="live sessions need the serve extra")
+
+from double import make_dubber
+from lipsmith import Clip, Dubber
+from lipsmith.errors import LipsmithError, UsageError, WeightsError
+from lipsmith.serve import live_session
+from lipsmith.serve.settings import Settings
+from synthetic import make_film
+
+UPLOAD = "0" * 32
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    for name in ("uploads", "clips"):
+        (tmp_path / name).mkdir()
+    settings = Settings(data=tmp_path)
+    make_film(tmp_path / "film.mp4", 0.2, 25, (160, 160)).rename(settings.upload(UPLOAD))
+    return settings
+
+
+def load(settings: Settings) -> Clip:
+    arguments = {"upload": UPLOAD, "sha256": "0", "face": "largest"}
+    return live_session._load_clip(settings, make_dubber(), arguments, io.BytesIO())
+
+
+@pytest.mark.parametrize("error", [UsageError("it is not empty"), LipsmithError("the disk is full"), OSError("full")])
+def test_a_session_goes_on_with_a_clip_that_cannot_be_stored(
+    settings: Settings, error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def save(clip: Clip, folder: Path) -> Path:
+        raise error
+
+    monkeypatch.setattr(Clip, "save", save)
+    with caplog.at_level(logging.WARNING):
+        assert len(load(settings).times) == 5
+    assert str(error) in caplog.text
+
+
+@pytest.mark.parametrize("name", ["clip.json", "faces.npz", "frames.avi"])
+def test_a_damaged_clip_is_prepared_anew(settings: Settings, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    load(settings)
+    (stored,) = (settings.data / "clips").iterdir()
+    (stored / name).write_text("{")
+    assert len(load(settings).times) == 5
+    monkeypatch.delattr(Dubber, "prepare")  # it is stored again
+    assert len(load(settings).times) == 5
+
+
+def test_a_client_sees_no_paths_and_no_options(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object) -> Dubber:
+        raise WeightsError(f"{settings.upload(UPLOAD)} or /opt/model is wrong; add --overwrite.")
+
+    monkeypatch.setattr(Dubber, "from_pretrained", fail)
+    monkeypatch.setattr(live_session, "limit_memory", lambda size: None)
+    sink = io.BytesIO()
+    live_session.main({"settings": settings.for_process(), "upload": UPLOAD}, io.BytesIO(), sink)
+    assert states(sink)[-1]["problem"] == "The film or a file of the service is wrong; add overwrite."
+
+
+def states(sink: io.BytesIO) -> list[dict[str, Any]]:
+    """The states that a session sent."""
+    header, found = live_session.HEADER, []
+    sink.seek(0)
+    while len(begin := sink.read(header.size)) == header.size:
+        found.append(json.loads(sink.read(header.unpack(begin)[1])))
+    return found
