@@ -285,3 +285,16 @@ def test_a_color_profile_that_does_not_fit_is_reported_once(tmp_path: Path, capl
     for _ in range(3):
         shown(path)
     assert caplog.text.count("colors may be off") == 1
+
+
+def test_a_picture_larger_than_players_show_is_scaled(tmp_path: Path) -> None:
+    path = tmp_path / "phone.png"
+    Image.new("RGB", (3024, 4032), "gray").save(path)
+    info, frame = probe(path), next(read_frames(path))
+    assert (info.width, info.height) == (2660, 3546)
+    assert frame.image.shape == (3546, 2660, 3)
+    assert info.width * info.height <= 4096 * 2304
+    assert (
+        f"{path} is 3024 x 4032; it is scaled to 2660 x 3546, because most players show no larger films."
+        in info.remarks
+    )

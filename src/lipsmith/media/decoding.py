@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-log = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 _ALPHA_DECODERS: Final = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # libav's own decoders ignore transparency
 
@@ -40,6 +41,8 @@ _UNFLAGGED_CODECS: Final = {"ffv1", "ffvhuff", "huffyuv", "utvideo", "magicyuv"}
 _PARITY: Final = {2: "tff", 3: "bff", 4: "bff", 5: "tff"}
 """The field that is shown first, by libav's `AVFieldOrder`."""
 _ICC_PROFILE: Final = 15
+_WHOLE: Final = 0.9
+"""Share of the declared length, less a second, below which a film may be incomplete."""
 _KNOWN_TYPES: Final = 28  # side data types that PyAV knows; an unknown type hides all others
 _LAST_TYPE: Final = 40
 
@@ -50,7 +53,7 @@ def packets(container: InputContainer, stream: VideoStream | AudioStream, path: 
     try:
         yield from demuxer
     except av.FFmpegError as error:
-        log.warning("%s is truncated: %s", path, error.strerror)
+        _LOG.warning("%s is truncated: %s", path, error.strerror)
         yield av.Packet()
 
 
@@ -122,7 +125,7 @@ def _decoded(container: InputContainer, stream: VideoStream | AudioStream, path:
             yield frame
     yield from _repeat(last, repeats, None)
     if damaged:
-        log.warning("%s: %d damaged packets were skipped, the first near %.2f s", path, damaged, first_damage)
+        _LOG.warning("%s: %d damaged packets were skipped, the first near %.2f s", path, damaged, first_damage)
 
 
 def _counts_frames(container: InputContainer, stream: VideoStream | AudioStream) -> bool:
@@ -249,3 +252,11 @@ def orientation_of(frame: VideoFrame) -> Orientation:
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return Orientation(a=-1 if a < 0 else 1, b=0, c=0, d=-1 if d < 0 else 1)
     return Orientation(a=0, b=-1 if b < 0 else 1, c=-1 if c < 0 else 1, d=0)
+
+
+@lru_cache(maxsize=64)
+def report_shortfall(path: Path, changed: int, found: float, declared: float) -> None:
+    """Log, once, that a film ends after `found` seconds, if its header declares clearly more; `changed` distinguishes
+    versions of the file."""
+    if found < _WHOLE * declared - 1:
+        _LOG.warning("%s ends after %.1f s, but its header says %.1f s: it may be incomplete.", path, found, declared)

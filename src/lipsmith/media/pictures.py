@@ -32,6 +32,7 @@ _LOG = logging.getLogger(__name__)
 
 TRANSPARENCY_REMARK: Final = "{path}: transparent parts become white, because films have no transparency."
 HDR_REMARK: Final = "{path} is HDR ({name}); it is tone-mapped, and the result is SDR (BT.709, 8 bits)."
+_SIZE_REMARK: Final = "{path} is {stored}; it is scaled to {scaled}, because most players show no larger films."
 PRIVACY_REMARK: Final = "{path}: the result omits its location and device metadata."
 _ANIMATIONS: Final = {"PNG", "WEBP", "AVIF"}
 _TILED: Final = {"HEIF", "AVIF"}
@@ -47,6 +48,8 @@ _TO_BT709: Final = {
     12: np.array([[1.2249, -0.2247, 0.0], [-0.0420, 1.0419, 0.0], [-0.0197, -0.0786, 1.0979]]),
 }
 """Linear light of Adobe RGB, BT.2020 (ITU-R BT.2087, inverse of its matrix M2) and Display P3 to that of BT.709."""
+_LARGEST: Final = 4096 * 2304
+"""Pixels of the largest picture of H.264 up to level 5.2, beyond which players fail."""
 _FINE: Final = 65_535
 """Steps of linear light."""
 _TURNS: Final = {3: 180, 4: 180, 5: 270, 6: 90, 7: 90, 8: 270}
@@ -103,20 +106,36 @@ def _read(path: Path, formats: tuple[str, ...]) -> StillPicture | None:
                 exif = stored.getexif()
                 tags = dict(exif) | {_ORIGINAL_DATE: exif.get_ifd(_EXIF_IFD).get(_ORIGINAL_DATE)}
                 primaries, transfer = _declared_colors(stored, path)
-                image, transparent = shown(stored, str(path), primaries, transfer)
+                whole, transparent = shown(stored, str(path), primaries, transfer)
+                image = _playable(whole)
         except Image.DecompressionBombError as error:
             raise InputError(f"{path} has too many pixels; make it smaller.") from error
     sentences = {
         HDR_REMARK: transfer in HDR_TRANSFERS,
         TRANSPARENCY_REMARK: transparent,
         PRIVACY_REMARK: not _PRIVATE.isdisjoint(tags),
+        _SIZE_REMARK: image.shape != whole.shape,
     }
+    told = {"path": path, "name": HDR_TRANSFERS.get(transfer), "stored": _size(whole), "scaled": _size(image)}
     return StillPicture(
         image=image,
         rotation=_TURNS.get(tags.get(_ORIENTATION, 1), 0),
         metadata=_texts(tags, stored.info),
-        remarks=tuple(r.format(path=path, name=HDR_TRANSFERS.get(transfer)) for r, said in sentences.items() if said),
+        remarks=tuple(r.format(**told) for r, said in sentences.items() if said),
     )
+
+
+def _size(image: NDArray[np.uint8]) -> str:
+    return f"{image.shape[1]} x {image.shape[0]}"
+
+
+def _playable(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The picture (H, W, 3), scaled to the largest even sides that players show if it is larger."""
+    height, width = image.shape[:2]
+    if (factor := (_LARGEST / (height * width)) ** 0.5) >= 1:
+        return image
+    sides = [2 * int(factor * side / 2) for side in (width, height)]
+    return np.asarray(cv2.resize(image, sides, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def shown(

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from lipsmith.errors import InputError
 from lipsmith.media.color import FilmedPicture, FrameToRGB, Picture, can_convert_partially
 from lipsmith.media.container import check_readable, clock, open_input, picture_formats, require_video, seconds
-from lipsmith.media.decoding import Orientation, decoded_video, orientation_of
+from lipsmith.media.decoding import Orientation, decoded_video, orientation_of, report_shortfall
 from lipsmith.media.pictures import read_picture
 
 if TYPE_CHECKING:
@@ -144,8 +144,11 @@ def _timed(
     yield first[0], 0.0
     if start > _SEEK_FROM:
         stamped = _from_key_frame(container, stream, path, first[1], start) or _from_the_beginning(path)
-    for frame, time in stamped:
-        yield frame, time - first[1]
+    time = 0.0
+    for frame, stamp in stamped:
+        time = stamp - first[1]
+        yield frame, time
+    report_shortfall(path, path.stat().st_mtime_ns, time, float((stream.duration or 0) * clock(stream)))
 
 
 def _from_the_beginning(path: Path) -> Iterator[tuple[VideoFrame, float]]:
