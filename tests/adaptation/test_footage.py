@@ -35,7 +35,9 @@ def test_a_film_without_a_face_is_refused(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "wall.mp4", 64, 64, 25.0) as film:
         for index in range(3):
             film.write(np.full((64, 64, 3), 90, np.uint8), index / 25)
-    with pytest.raises(InputError, match=r"wall\.mp4: no face stays in view for 2 s; give a film of one person"):
+    with pytest.raises(
+        InputError, match=r"wall\.mp4: no face stays in view for 2 s and 16 frames; give a film of one person"
+    ):
         prepare_person([tmp_path / "wall.mp4"], tmp_path / "clips", 64)
     with pytest.raises(InputError, match="no prepared clips"):
         read_manifest(tmp_path / "clips")

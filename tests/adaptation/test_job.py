@@ -186,7 +186,7 @@ def test_what_cannot_be_written_is_refused_before_the_work(film: Path, base: Pat
         job.adapt(film, base, model=base, overwrite=True)
     with pytest.raises(UsageError, match="at least one film"):
         job.adapt([], tmp_path / "anna", model=base)
-    with pytest.raises(UsageError, match="minutes must be above 0"):
+    with pytest.raises(UsageError, match="minutes must be a number above 0"):
         job.adapt(film, tmp_path / "anna", 0, model=base)
     with pytest.raises(InputError, match=r"berta\.mp4 does not exist"):
         job.adapt([film, tmp_path / "berta.mp4"], tmp_path / "anna", model=base)
@@ -220,7 +220,8 @@ def test_the_command_shows_the_gain_and_prints_the_folder(
     ("words", "sentence"),
     [
         ([], "give at least one film"),
-        (["film.mp4", "--minutes", "0"], "--minutes must be above 0"),
+        (["film.mp4", "--minutes", "0"], "--minutes must be a number above 0"),
+        (["film.mp4", "--minutes", "nan"], "--minutes must be a number above 0"),
         (["film.mp4"], "film.mp4 does not exist"),
     ],
 )

@@ -147,3 +147,9 @@ def test_chapters_of_slowed_footage_last_longer() -> None:
     assert [(part.start, part.end) for part in found] == [pytest.approx((0, 0.2)), pytest.approx((0.2, 0.32))]
     assert len(chapters_of(footage, 1 + EVEN, play(1 + EVEN, 1.16, 0.32, "hold"))) == 2
     assert chapters_of(footage, 1 + EVEN, play(1 + EVEN, 1.16, 0.32, "loop")) == []
+
+
+def test_a_still_picture_lasts_as_long_as_the_speech() -> None:
+    timeline = play(np.zeros(1), 0.04, 1.0, "cut")
+    assert len(timeline) == 25
+    assert timeline.end == pytest.approx(1.0)

@@ -19,6 +19,7 @@ from lipsmith.evaluation.protocols import MIN_STRICT_SECONDS
 from lipsmith.face import MOST_FACES, FaceTracker
 from lipsmith.media import probe
 from lipsmith.progress import Progress
+from lipsmith.training.renderer.sampler import MIN_SPLIT_FRAMES
 
 _LOG = logging.getLogger(__name__)
 MOST_SECONDS: Final = 300.0
@@ -31,8 +32,8 @@ def prepare_person(
     """Clips of the main face of each shot in the folder `root`, with speech and picture in sync; those that are
     complete there are returned as they are.
 
-    Stretches under 2 s are left out. `progress` is called with the seconds done and their total. Raises InputError if
-    the films show no face for that long.
+    Stretches under 2 s or 16 frames are left out. `progress` is called with the seconds done and their total. Raises
+    InputError if the films show no face for that long.
     """
     if not (root / MANIFEST).is_file():
         begun = root.with_name(f"{root.name}.begun")
@@ -43,8 +44,8 @@ def prepare_person(
         if not records:
             names = ", ".join(film.name for film in films)
             raise InputError(
-                f"{names}: no face stays in view for {MIN_STRICT_SECONDS:g} s; give a film of one person, facing the "
-                "camera, of at least ten seconds"
+                f"{names}: no face stays in view for {MIN_STRICT_SECONDS:g} s and {MIN_SPLIT_FRAMES} frames; give a "
+                "film of one person, facing the camera, of at least ten seconds"
             )
         write_manifest(begun, records)
         note_offsets(begun, find_judged_offsets(begun, load_judge("sync")).seconds)
@@ -66,7 +67,7 @@ def _clips(films: Sequence[Path], root: Path, size: int, threads: int | None) ->
 def _until_enough(records: Iterator[ClipRecord], count: Callable[[float], None]) -> Iterator[ClipRecord]:
     seconds = 0.0
     for record in records:
-        if record.seconds >= MIN_STRICT_SECONDS:
+        if record.seconds >= MIN_STRICT_SECONDS and record.frames >= MIN_SPLIT_FRAMES:
             yield record
             seconds += record.seconds
             count(seconds)

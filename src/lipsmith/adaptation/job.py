@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -111,8 +112,8 @@ def adapt(
 def _check(films: Sequence[Path], out: Path, minutes: float, overwrite: bool, base: ModelFolder) -> None:
     if not films:
         raise UsageError("give at least one film")
-    if minutes <= 0:
-        raise UsageError("the minutes must be above 0")
+    if not 0 < minutes < math.inf:
+        raise UsageError("the minutes must be a number above 0")
     require(*films)
     refuse_clashes([out], [*films, base.path])
     refuse_filled(out, overwrite)

@@ -7,6 +7,7 @@ same command continues.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -41,8 +42,8 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
         super().__post_init__()
         if not self.films:
             raise UsageError("give at least one film: lipsmith adapt FILM... -o FOLDER")
-        if self.minutes <= 0:
-            raise UsageError("--minutes must be above 0")
+        if not 0 < self.minutes < math.inf:
+            raise UsageError("--minutes must be a number above 0")
 
 
 def run(options: Options) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -35,8 +36,8 @@ class TrainingOptions(console.DeviceOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.minutes is not None and self.minutes <= 0:
-            raise UsageError("--minutes must be above 0")
+        if self.minutes is not None and not 0 < self.minutes < math.inf:
+            raise UsageError("--minutes must be a number above 0")
         if self.steps is not None and self.steps < 1:
             raise UsageError("--steps must be at least 1")
 

@@ -81,7 +81,7 @@ class DubOptions:
     """Precision of the renderer on a CPU: float, int8, or auto (int8 if it is faster, on CPUs with VNNI)."""
 
     resume: bool = True
-    """Whether to continue an interrupted dub of the same result and keep the parts of this one until it is complete."""
+    """Continue an interrupted dub of the same result, and keep the parts of this one until it is complete."""
 
     overwrite: bool = False
     """Replace existing results."""
@@ -145,7 +145,8 @@ def choose(tracks: Sequence[Face], face: str) -> list[Face]:
 
 
 def _found(numbers: set[int]) -> str:
-    return f"{len(numbers)} faces were found; --list-faces shows them"
+    found = "1 face was" if len(numbers) == 1 else f"{len(numbers)} faces were"
+    return f"{found} found; --list-faces shows them"
 
 
 def ignored_faces(tracks: Sequence[Face], chosen: Sequence[Face]) -> list[Face]:

@@ -156,8 +156,9 @@ class Scanner:
                     del face
                 del shot  # free its pictures before the next shot is read
         if not self._tracks:
+            frames = f"any of its {len(self._times)} frames" if len(self._times) > 1 else "its only frame"
             raise InputError(
-                f"{source.footage.name}: no face in any of its {len(self._times)} frames; "
+                f"{source.footage.name}: no face in {frames}; "
                 "choose footage where a face is at least 30 pixels wide and turned toward the camera."
             )
         return Scan(np.array(self._times), self._numbered(), self._size)

@@ -94,7 +94,7 @@ class FileSource:
 
     def frames(self) -> Iterator[Frame]:
         """Every frame in order."""
-        return self._read(self._start, self._end, f"choose {'an earlier --start' if self._start else 'a later --end'}")
+        return self._read(self._start, self._end, "choose an earlier --start or a later --end")
 
     def show(self, order: NDArray[np.intp], times: NDArray[np.float64]) -> Iterator[Picture]:
         """Images in the order of a walk; runs forward are streamed, runs backward come in decoded blocks."""
@@ -255,11 +255,11 @@ def play(times: NDArray[np.float64], end: float, seconds: float, fit: Fit = "bou
     `times`: `(F,)`, rising, start times of the source's frames; `end`: end of the last one. If the footage is too
     short, `fit` decides: bounce reverses at the ends without repeating the end frame, with the same intervals as
     forward; loop starts again; hold repeats the last frame; stretch plays more slowly, at the usual interval; cut ends
-    with the footage. A long frame is repeated at the usual interval, because the mouth may move in it.
+    with the footage (a still picture never ends). A long frame is repeated at the usual interval: the mouth may move.
     """
     own, last = float(end - times[0]), len(times) - 1
     usual = usual_interval(times, 1 / Fraction(max(own, _INSTANT)))
-    seconds = min(seconds, own) if fit == "cut" else seconds
+    seconds = min(seconds, own) if fit == "cut" and last else seconds
     if fit == "stretch" and seconds > own + _INSTANT and last:
         return _stretched(times, own, seconds, usual)
     # Anything longer than the result counts as endless.
