@@ -201,5 +201,5 @@ def test_an_infinite_end_is_the_end_of_the_film_and_an_infinite_start_is_refused
                 open_source(footage, start=start)
         with pytest.raises(InputError, match="no frame from"):
             list(open_source(footage, start=1e300).frames())
-        with pytest.raises(InputError, match="no frame from 0 s on; choose an earlier --start or a later --end"):
+        with pytest.raises(InputError, match=r"no frame from 0 s on; choose .*a later"):
             list(open_source(footage, end=1e-9).frames())

@@ -12,7 +12,7 @@ import lipsmith
 from double import CONFIG, SIZES, Double, make_dubber
 from dub_samples import two_faces, write_film, write_wav
 from lipsmith import Clip, DubOptions, Turn, cli
-from lipsmith.dubbing.job import key_of
+from lipsmith.dubbing.key import key_of
 from lipsmith.dubbing.options import options_for, parse_speeches
 from lipsmith.errors import InputError, UsageError
 from lipsmith.face.landmarks import lip_opening
@@ -117,7 +117,7 @@ def test_one_command_dubs_all_faces(tmp_path: Path, film: Path, capsys: pytest.C
     ("words", "sentence", "code"),
     [
         (["--speech", "anna.wav"], "--speech anna.wav names no face", 2),
-        (["--speech", "1="], "names no face", 2),
+        (["--speech", "1="], "names no file", 2),
         (["--speech", "left=anna.wav"], "Face 'left' is unknown", 2),
         (["--speech", "1=anna.wav", "--speech", "1,2=ben.wav"], "Face 1 has two speeches, anna.wav and ben.wav", 2),
         (["--speech", "1=anna.wav", "anna.wav"], "--speech replaces SPEECH", 2),

@@ -69,7 +69,7 @@ def test_an_unknown_column_is_refused(tmp_path: Path, header: str) -> None:
 def test_other_encodings_and_empty_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="UTF-8"):
         read_table(table(tmp_path, "video,speech,output\nZoë.mp4,b.wav,c.mp4\n", "latin-1"), COLUMNS)
-    with pytest.raises(InputError, match="has no column video"):
+    with pytest.raises(InputError, match="is empty; give a table with the columns video, speech"):
         read_table(table(tmp_path, ""), COLUMNS)
 
 

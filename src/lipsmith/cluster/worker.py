@@ -17,7 +17,8 @@ import cv2
 
 from lipsmith.cluster.tasks import Ready, Report, Task, shares_of
 from lipsmith.dubbing.batch import Batch, Job
-from lipsmith.dubbing.job import Unfinished, dubbed, precision_for, surroundings, write_film
+from lipsmith.dubbing.job import Unfinished, dubbed, precision_for, write_film
+from lipsmith.dubbing.key import surroundings
 from lipsmith.dubbing.options import DubOptions, hear, options_for, said_in
 from lipsmith.dubbing.parts import UNFINISHED, TakenError, scan_in
 from lipsmith.dubbing.pipeline import Dubber, Result
@@ -40,7 +41,7 @@ class Worker:
     options: DubOptions
     threads: int
     surroundings: Mapping[str, Any]
-    """What every machine must have in common; see `dubbing.job.surroundings`."""
+    """What every machine must have in common; see `dubbing.key.surroundings`."""
     level: int
     """From which lines are logged."""
     _batches: dict[Precision, Batch] = field(default_factory=dict)

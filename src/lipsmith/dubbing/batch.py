@@ -11,8 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from lipsmith.dubbing.job import Unfinished, check_job, dubbed, key_of, prepared, write_film
+from lipsmith.dubbing.job import Unfinished, check_job, dubbed, prepared, write_film
 from lipsmith.dubbing.journal import Journal
+from lipsmith.dubbing.key import key_of
 from lipsmith.dubbing.options import DubOptions, hear, options_for, said_in
 from lipsmith.dubbing.pipeline import Clip, Dubber, Result
 from lipsmith.dubbing.table import read_table, same_name, there

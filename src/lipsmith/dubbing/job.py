@@ -17,16 +17,13 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import fields
 from functools import partial
 from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, cast
 
-import av
-
-from lipsmith import __version__
+from lipsmith.dubbing.key import files_of, key_of
 from lipsmith.dubbing.mouth import PART
 from lipsmith.dubbing.options import DubOptions, hear, options_for, path_of, said_in
 from lipsmith.dubbing.parts import (
@@ -50,20 +47,16 @@ from lipsmith.files import (
     discard,
     hidden_for,
     hold,
-    home,
     refuse_existing,
     refuse_input,
     remove_stale,
     require,
-    state_of,
     write_whole,
 )
 from lipsmith.inference.backend import Precision
-from lipsmith.inference.model_folder import ModelConfig
 from lipsmith.media import VideoWriter, open_sound
 from lipsmith.media.background import Background
 from lipsmith.media.writing import CONTAINERS
-from lipsmith.models.third_party import THIRD_PARTY
 from lipsmith.progress import ProgressOf, unwatched
 from lipsmith.speech.conversation import Conversation, Turn
 from lipsmith.speech.recording import Speech
@@ -72,8 +65,6 @@ _LOG = logging.getLogger(__name__)
 
 _STALE: Final = 7 * 86_400.0
 """Seconds after which an unfinished dub is removed."""
-_OF_NO_PICTURE: Final = frozenset({"overwrite", "resume", "precision"})
-"""Options that do not affect frames; the precision in use is part of the key instead."""
 
 
 def dub(
@@ -146,36 +137,6 @@ def check_job(video: Path, said: Path | Sequence[Turn], out: Path, options: DubO
         open_sound(options.background)
 
 
-def files_of(said: Path | Sequence[Turn]) -> list[Path]:
-    """The files of what is said."""
-    return [said] if isinstance(said, Path) else [turn.file for turn in said if turn.file]
-
-
-def key_of(
-    video: Path, said: Path | Sequence[Turn], options: DubOptions, model: ModelConfig, precision: Precision
-) -> dict[str, Any]:
-    """Everything that the frames of a dub depend on, as JSON values."""
-    speeches = {f"speech {number}": file for number, file in enumerate(files_of(said))}
-    inputs = {"video": video, **speeches, "background": options.background}
-    manner = {f.name: getattr(options, f.name) for f in fields(DubOptions) if f.name not in {*inputs, *_OF_NO_PICTURE}}
-    return {
-        **surroundings(),
-        "model": dict(model.files),
-        "precision": precision,
-        "inputs": {name: state_of(path) for name, path in inputs.items() if path},
-        "turns": [] if isinstance(said, Path) else [[turn.face, turn.start, turn.end] for turn in said],
-        "options": json.loads(json.dumps(manner)),
-    }
-
-
-def surroundings() -> dict[str, Any]:
-    """What the frames depend on that is not of the dub, but of the machine."""
-    return {
-        "versions": [__version__, av.__version__, str(av.library_versions["libavcodec"])],
-        "people": (home() / "weights" / THIRD_PARTY["sface"].file).is_file(),
-    }
-
-
 def precision_for(outs: Sequence[Path], options: DubOptions) -> Precision:
     """The precision: if it is auto, that of an unfinished dub of one of the results, if there is one."""
     if options.precision != "auto" or not options.resume:
@@ -203,7 +164,7 @@ class Unfinished:
         self._out, self._key, self._resume = out, dict(key), resume
         self._folder = hidden_for(out, UNFINISHED)
         self._lock: int | None = None
-        self._done, self._stays = 0, False
+        self._done, self._frames, self._stays = 0, 0, False
 
     def __enter__(self) -> Self:
         remove_abandoned(self._out.parent, besides=self._folder)
@@ -230,7 +191,7 @@ class Unfinished:
         if error is None or at_fault or not (self._done or self.scan()):
             self._remove()
             return
-        kept = f"{PART * self._done} frames are kept" if self._done else "the faces that were found are kept"
+        kept = f"{self._finished} frames are kept" if self._done else "the faces that were found are kept"
         _LOG.info("%s: %s; the same command continues from there.", self._out, kept)
         self._release()
 
@@ -253,13 +214,19 @@ class Unfinished:
     def parts(self, show: partial[Shown], film: partial[VideoWriter], at: list[float]) -> Iterator[tuple[Path, float]]:
         """See `Kept`."""
         self._make()
+        self._frames = len(at)
         if self._done:
-            _LOG.info("%s: %d frames are finished; the dub continues after them.", self._out, PART * self._done)
+            _LOG.info("%s: %d frames are finished; the dub continues after them.", self._out, self._finished)
         begins = at[::PART]
         for number in draw_parts(self._part, range(self._done, len(begins)), show, film, at):
             self._done = number + 1
         for number, begin in enumerate(begins):
             yield self._part(number), begin
+
+    @property
+    def _finished(self) -> int:
+        """Frames of the finished parts; the last one of the film is short."""
+        return min(PART * self._done, self._frames or PART * self._done)
 
     def _part(self, number: int) -> Path:
         return part_in(self._folder, number)

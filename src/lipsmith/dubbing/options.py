@@ -251,7 +251,8 @@ def parse_speeches(words: Sequence[str]) -> dict[int, Path] | Path:
     for word in words:
         numbers, equals, file = word.partition("=")
         if not equals or not file:
-            raise UsageError(f"--speech {word} names no face; give 1=anna.wav for face 1, or one {TABLE} table.")
+            lacking = "file" if equals else "face"
+            raise UsageError(f"--speech {word} names no {lacking}; give 1=anna.wav for face 1, or one {TABLE} table.")
         for face in sorted(face_numbers(numbers)):
             if face in speeches:
                 raise UsageError(f"Face {face} has two speeches, {speeches[face]} and {file}; give it one.")

@@ -18,6 +18,7 @@ from lipsmith.dubbing.paste.composite import Memory
 from lipsmith.errors import LipsmithError, UsageError
 from lipsmith.files import DAMAGED, hidden_for, hold, write_whole
 from lipsmith.media import Picture, VideoWriter
+from lipsmith.media.writing import DISK_FULL
 
 UNFINISHED: Final = ".unfinished"
 """Suffix of the hidden folder of the parts."""
@@ -150,7 +151,8 @@ def disk_errors(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise LipsmithError(f"{out} was not written: {error.strerror or error}.") from error
+        reason = "the disk is full; free some space" if error.errno in DISK_FULL else error.strerror or error
+        raise LipsmithError(f"{out} was not written: {reason}.") from error
 
 
 def is_over(folder: Path, out: Path) -> bool:

@@ -53,7 +53,9 @@ def _lines(path: Path, file: TextIO) -> Iterator[tuple[int, list[str]]]:
 
 
 def _check_header(path: Path, header: Sequence[str], columns: Sequence[str]) -> None:
-    found = f"{', '.join(header)}"
+    if not header:
+        raise InputError(f"{path} is empty; give a table with the columns {', '.join(columns)}.")
+    found = ", ".join(header)
     if missing := [name for name in columns if name not in header]:
         raise InputError(f"{path} has no column {missing[0]} ({found}): {', '.join(columns)}, separated by commas.")
     if unknown := [name for name in header if name and (name not in columns or header.count(name) > 1)]:

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import av
 import numpy as np
@@ -38,7 +38,8 @@ CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 _PRESET = "veryfast"  # x264's trade-off between time and size
 _SOUND_LEAD = 1.0  # seconds by which the sound is written ahead of the picture
 _DELAYED_PACKETS = 8  # packets; they include the last frames, whose duration is known only at the end of the film
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""System errors of a disk without room."""
 # Keys that players support; MP4 stores any other key only in a form that these players ignore. QuickTime has fewer.
 _KNOWN_KEYS = {"title", "artist", "album", "comment", "description", "synopsis", "genre", "date", "copyright"}
 
@@ -282,7 +283,7 @@ class VideoWriter:
         try:
             yield
         except (OSError, av.FFmpegError) as error:
-            if error.errno in _DISK_FULL:
+            if error.errno in DISK_FULL:
                 raise LipsmithError(
                     f"{self._reported_path} was not written: the disk is full; free some space."
                 ) from error
