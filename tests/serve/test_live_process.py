@@ -21,7 +21,7 @@ class Socket:
     def __init__(self, settings: Settings) -> None:
         store = SimpleNamespace(upload=lambda name, owner: SimpleNamespace(sha256="0"))
         service = SimpleNamespace(settings=settings, store=store)
-        self.app = SimpleNamespace(state=SimpleNamespace(service=service, live=set()))
+        self.app = SimpleNamespace(state=SimpleNamespace(service=service, live=asyncio.Semaphore(1)))
         self.state = SimpleNamespace(owner="me")
 
     async def accept(self) -> None:
@@ -35,15 +35,15 @@ class Socket:
 
 
 class Process:
-    """A process that tells how many sessions are counted while the server waits for its end."""
+    """A process that tells whether its session is counted while the server waits for its end."""
 
-    def __init__(self, sessions: set[object]) -> None:
-        self._sessions = sessions
+    def __init__(self, slots: asyncio.Semaphore) -> None:
+        self._slots = slots
         self.stdin, self.stdout = SimpleNamespace(close=lambda: None), asyncio.StreamReader()
-        self.counted = 0
+        self.counted = False
 
     async def wait(self) -> None:
-        self.counted = len(self._sessions)
+        self.counted = self._slots.locked()
 
 
 def run_session(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, str], Process]:
@@ -56,7 +56,7 @@ def run_session(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> tuple[di
 
     monkeypatch.setattr(asyncio, "create_subprocess_exec", start)
     asyncio.run(live(socket, "0" * 32))  # type: ignore[arg-type]
-    assert not socket.app.state.live
+    assert not socket.app.state.live.locked()
     return started[0]
 
 
@@ -72,4 +72,4 @@ def test_a_session_writes_to_the_data_folder_and_does_not_know_the_token(
 
 def test_a_session_counts_until_its_process_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, process = run_session(Settings(data=tmp_path), monkeypatch)
-    assert process.counted == 1
+    assert process.counted

@@ -52,7 +52,8 @@ def make_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.state.service, app.state.failed_logins, app.state.live = service, failed_logins, set()
+    sessions = asyncio.Semaphore(live.MAX_SESSIONS)
+    app.state.service, app.state.failed_logins, app.state.live = service, failed_logins, sessions
     problems.install(app)
     for router in (uploads.router, jobs.router, live.router, page.router):
         app.include_router(router)

@@ -8,8 +8,7 @@ import logging
 import struct
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
@@ -57,12 +56,15 @@ async def live(
     """
     service: Service = socket.app.state.service
     found = await asyncio.to_thread(service.store.upload, upload, socket.state.owner)
-    sessions: set[WebSocket] = socket.app.state.live
+    slots: asyncio.Semaphore = socket.app.state.live
     await socket.accept()
     if found is None:
         await socket.close(_CLOSE_NOT_FOUND, "You have no such upload; send the file again.")
         return
-    if len(sessions) >= MAX_SESSIONS:
+    try:
+        async with asyncio.timeout(_EXIT_TIMEOUT + 1):  # the process of a session that has ended may still exit
+            await slots.acquire()
+    except TimeoutError:
         await socket.close(_CLOSE_BUSY, "Too many live sessions are running; try again later.")
         return
     arguments = {
@@ -75,23 +77,15 @@ async def live(
         "transport": transport,
     }
     command = (sys.executable, "-m", "lipsmith.serve.live_session", json.dumps(arguments))
-    with _registered(sessions, socket):
+    try:
         environment = service.settings.environment()
         process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, env=environment)
         try:
             await _relay(socket, process)
         finally:
             await _stop(process)
-
-
-@contextmanager
-def _registered(sessions: set[WebSocket], socket: WebSocket) -> Iterator[None]:
-    """Register a session until its process has ended, so that simultaneous clients cannot exceed the limit."""
-    sessions.add(socket)
-    try:
-        yield
     finally:
-        sessions.discard(socket)
+        slots.release()
 
 
 async def _relay(socket: WebSocket, process: Process) -> None:
