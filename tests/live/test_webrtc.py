@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from threading import Event
 
 import numpy as np
 import pytest
 
 from double import make_dubber
 from lipsmith.errors import InputError
-from lipsmith.live import Live
+from lipsmith.live import Live, LiveFrame
 from synthetic import face_at, speech
 
 aiortc = pytest.importorskip("aiortc", reason="WebRTC needs the live extra")
@@ -63,6 +65,43 @@ def test_a_peer_receives_video_and_audio() -> None:
     sizes, loudest = asyncio.run(call())
     assert set(sizes) == {(128, 96)}
     assert loudest > 0.05
+
+
+def test_a_session_that_fails_closes_the_connection(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    answered = Event()
+
+    def fail(session: Live) -> Iterator[LiveFrame]:
+        answered.wait()
+        raise RuntimeError("the disk is full")
+        yield
+
+    async def call() -> None:
+        connection, _ = await answer(session, await offer())
+        answered.set()
+        for _ in range(500):
+            if connection.connectionState == "closed":
+                return
+            await asyncio.sleep(0.02)
+        pytest.fail("the connection stays open")
+
+    monkeypatch.setattr(Live, "frames", fail)
+    session = Live(make_dubber().prepare([face_at(0, (128, 96))]), 48000)
+    asyncio.run(call())
+    assert session._next_due(0.0, 0) is None  # closed
+    assert "the disk is full" in caplog.text
+
+
+async def offer() -> str:
+    """The offer of a peer that then stays away."""
+    peer = aiortc.RTCPeerConnection()
+    for kind in ("audio", "video"):
+        peer.addTransceiver(kind, direction="recvonly")
+    await peer.setLocalDescription(await peer.createOffer())
+    sdp = str(peer.localDescription.sdp)
+    await peer.close()
+    return sdp
 
 
 @pytest.mark.parametrize("offer", ["v=0", "v=0\r\nm=audio x\r\n", "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\n"])

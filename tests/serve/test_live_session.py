@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
+import os
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -15,9 +18,10 @@ pytest.importorskip("fastapi", reason="live sessions need the serve extra")
 from double import make_dubber
 from lipsmith import Clip, Dubber
 from lipsmith.errors import LipsmithError, UsageError, WeightsError
+from lipsmith.live import Live
 from lipsmith.serve import live_session
 from lipsmith.serve.settings import Settings
-from synthetic import make_film
+from synthetic import face_at, make_film
 
 UPLOAD = "0" * 32
 
@@ -68,6 +72,41 @@ def test_a_client_sees_no_paths_and_no_options(settings: Settings, monkeypatch: 
     sink = io.BytesIO()
     live_session.main({"settings": settings.for_process(), "upload": UPLOAD}, io.BytesIO(), sink)
     assert states(sink)[-1]["problem"] == "The film or a file of the service is wrong; add overwrite."
+
+
+def test_a_message_that_cannot_be_handled_ends_the_session() -> None:
+    session = Live(make_dubber().prepare([face_at(0, (128, 96))]))
+    command = live_session.HEADER.pack(live_session.COMMAND, 4) + b"sing"
+    live_session._read_messages(session, io.BytesIO(command))
+    assert list(session.frames()) == []
+
+
+def test_a_process_ends_with_its_webrtc_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    webrtc = pytest.importorskip("lipsmith.live.webrtc", reason="WebRTC needs the live extra")
+    from pyee import EventEmitter
+
+    reading, writing = os.pipe()
+    connection = EventEmitter()
+    connection.connectionState, connection.close = "connected", lambda: asyncio.sleep(0)
+
+    async def answer(session: Live, offer: str) -> tuple[object, str]:
+        asyncio.get_running_loop().call_later(0.1, lose)
+        return connection, "sdp"
+
+    def lose() -> None:
+        connection.connectionState = "failed"
+        connection.emit("connectionstatechange")
+
+    monkeypatch.setattr(webrtc, "answer", answer)
+    os.write(writing, live_session.HEADER.pack(live_session.OFFER, 3) + b"v=0")
+    session = Live(make_dubber().prepare([face_at(0, (128, 96))]))
+    process = Thread(target=live_session._run_webrtc, args=(session, os.fdopen(reading, "rb"), io.BytesIO(), {}))
+    process.start()
+    process.join(10)
+    ended = not process.is_alive()
+    os.close(writing)
+    process.join()
+    assert ended
 
 
 def states(sink: io.BytesIO) -> list[dict[str, Any]]:

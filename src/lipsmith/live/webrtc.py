@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
 from fractions import Fraction
 from threading import Thread
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 
 from lipsmith.errors import InputError
 from lipsmith.live.session import Live, LiveFrame
+
+_LOG = logging.getLogger(__name__)
 
 _CLOCK: Final = 90_000
 _PACKET_SECONDS: Final = 0.02  # seconds of sound per packet
@@ -34,11 +37,15 @@ class SessionTracks:
         Thread(target=self._run, daemon=True).start()
 
     def _run(self) -> None:
-        for frame in self._session.frames():
-            with suppress(RuntimeError):  # the loop has ended, and the session is about to
-                self._loop.call_soon_threadsafe(self._add, frame)
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._end)
+        try:
+            for frame in self._session.frames():
+                with suppress(RuntimeError):  # the loop has ended, and the session is about to
+                    self._loop.call_soon_threadsafe(self._add, frame)
+        except Exception:
+            _LOG.exception("the session failed")
+        finally:
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._end)
 
     def _add(self, frame: LiveFrame) -> None:
         self.video.add(frame)
@@ -99,7 +106,7 @@ class _AudioTrack(MediaStreamTrack):
 async def answer(session: Live, offer: str) -> tuple[RTCPeerConnection, str]:
     """Accept the SDP `offer` of a peer: push its audio to `session` and send it the frames. Returns connection and SDP.
 
-    The session closes with the connection. There is no STUN or TURN server, so the peers must reach each other
+    Session and connection close together. There is no STUN or TURN server, so the peers must reach each other
     directly. Raises `InputError` for an invalid offer.
     """
     connection = RTCPeerConnection()
@@ -119,6 +126,7 @@ async def answer(session: Live, offer: str) -> tuple[RTCPeerConnection, str]:
     try:
         await connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
         tracks = SessionTracks(session)
+        tracks.video.on("ended", connection.close)  # a sender waits forever for frames of a track that has ended
         connection.addTrack(tracks.video)
         connection.addTrack(tracks.audio)
         await connection.setLocalDescription(await connection.createAnswer())

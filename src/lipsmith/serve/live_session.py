@@ -13,13 +13,14 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Thread
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from lipsmith import Clip, Dubber
-from lipsmith.dubbing.job import surroundings
+from lipsmith.dubbing.key import surroundings
 from lipsmith.errors import InputError, LipsmithError
 from lipsmith.live import Live
 from lipsmith.live.stream import MIME, FragmentedMP4
@@ -92,7 +93,7 @@ def _prepare(settings: Settings, dubber: Dubber, arguments: dict[str, Any], sink
 
 
 def _run_webrtc(session: Live, source: BinaryIO, sink: BinaryIO, media: dict[str, Any]) -> None:
-    """Answer the first offer, and keep the connection open until `source` ends."""
+    """Answer the first offer, and run until `source` ends or the connection closes."""
     try:
         from lipsmith.live.webrtc import answer
     except ModuleNotFoundError:
@@ -104,7 +105,8 @@ def _run_webrtc(session: Live, source: BinaryIO, sink: BinaryIO, media: dict[str
 
         def read() -> None:
             _read_messages(session, source, lambda offer: loop.call_soon_threadsafe(offers.put_nowait, offer))
-            loop.call_soon_threadsafe(offers.put_nowait, None)
+            with suppress(RuntimeError):  # the loop has ended with the connection
+                loop.call_soon_threadsafe(offers.put_nowait, None)
 
         Thread(target=read, daemon=True).start()
         _send_state(sink, state="ready", **media)
@@ -116,6 +118,13 @@ def _run_webrtc(session: Live, source: BinaryIO, sink: BinaryIO, media: dict[str
             _send_state(sink, state="failed", problem=str(error))
             return
         _send_state(sink, state="answer", sdp=sdp)
+
+        @connection.on("connectionstatechange")
+        def stop_when_closed() -> None:
+            if connection.connectionState in ("closed", "failed"):
+                offers.put_nowait(None)
+
+        stop_when_closed()  # it may have closed before
         while await offers.get() is not None:
             _LOG.warning("ignored a second offer; a session takes only one")
         await connection.close()
@@ -125,16 +134,20 @@ def _run_webrtc(session: Live, source: BinaryIO, sink: BinaryIO, media: dict[str
 
 def _read_messages(session: Live, source: BinaryIO, on_offer: Callable[[str], object] = lambda _: None) -> None:
     """Handle the messages of the server; close the session when they end."""
-    while len(header := source.read(HEADER.size)) == HEADER.size:
-        kind, size = HEADER.unpack(header)
-        content = source.read(size)
-        if kind == COMMAND:
-            getattr(session, content.decode())()
-        elif kind == OFFER:
-            on_offer(content.decode())
-        else:
-            session.push(np.frombuffer(content, "<i2"))
-    session.close()
+    try:
+        while len(header := source.read(HEADER.size)) == HEADER.size:
+            kind, size = HEADER.unpack(header)
+            content = source.read(size)
+            if kind == COMMAND:
+                getattr(session, content.decode())()
+            elif kind == OFFER:
+                on_offer(content.decode())
+            else:
+                session.push(np.frombuffer(content, "<i2"))
+    except Exception:
+        _LOG.exception("a message of the server was not handled")
+    finally:
+        session.close()
 
 
 def _send_media(session: Live, stream: FragmentedMP4, sink: BinaryIO) -> None:
