@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lipsmith import DubOptions
+from lipsmith.dubbing.options import LEAST_GAIN, MOST_GAIN, STRONGEST
 from lipsmith.serve.store import DUB, PREVIEW, PROBE, SIDE, Job, Store, Upload
 from lipsmith.serve.views import DubRequest
 
@@ -111,3 +112,5 @@ def test_requests_have_the_options_of_the_command() -> None:
     assert known == set(DubRequest.model_fields) - {"video", "speech", "speeches", "preview", "compare"}
     plain = DubRequest(video="0" * 32, speech="0" * 32)
     assert all(getattr(plain, name) == getattr(DubOptions(), name) for name in known)
+    strength, gain = (DubRequest.model_json_schema()["properties"][name] for name in ("strength", "gain"))
+    assert (strength["maximum"], gain["minimum"], gain["maximum"]) == (STRONGEST, LEAST_GAIN, MOST_GAIN)

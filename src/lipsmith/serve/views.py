@@ -6,13 +6,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from lipsmith.dubbing.options import Tail
+from lipsmith.dubbing.options import LEAST_GAIN, MOST_GAIN, STRONGEST, DubOptions, Tail
 from lipsmith.dubbing.source import Fit
 from lipsmith.inference.backend import Precision
 from lipsmith.serve.store import Job, Store, Upload
 
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", description="an id from an earlier response")]
 FaceNumber = Annotated[int, Field(ge=1, le=9999)]
+Faces = Annotated[str, Field(pattern=r"^(largest|left|right|all|[1-9]\d{0,3}(,[1-9]\d{0,3}){0,63})$")]
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 AnalysisState = Literal["waiting", "ready", "failed"]
 
@@ -27,30 +28,30 @@ class DubRequest(BaseModel):
     """The speech of the selected faces; give this or `speeches`."""
     speeches: Annotated[dict[FaceNumber, Id], Field(max_length=16)] = {}
     """The speech of each face, by its number of `/faces`; faces without a speech stay as filmed."""
-    face: Annotated[str, Field(pattern=r"^(largest|left|right|all|[1-9]\d{0,3}(,[1-9]\d{0,3}){0,63})$")] = "largest"
+    face: Faces = DubOptions.face
     """largest, left or right of each shot; all; or face numbers of `/faces`, such as 2 or 1,4."""
-    start: Seconds | None = None
+    start: Seconds | None = DubOptions.start
     """Start of the footage, in seconds."""
-    end: Seconds | None = None
+    end: Seconds | None = DubOptions.end
     """End of the footage, in seconds."""
-    tail: Tail = "cut"
+    tail: Tail = DubOptions.tail
     """When the speech ends: end the film (cut) or keep the rest of the footage (keep)."""
-    fit: Fit = "bounce"
+    fit: Fit = DubOptions.fit
     """When the speech is longer than the footage: play the footage forward and back (bounce), repeat it (loop), slow it
     down (stretch), hold its last frame (hold), or cut the speech (cut)."""
-    strength: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 1.0
+    strength: Annotated[float, Field(ge=0, le=STRONGEST, allow_inf_nan=False)] = DubOptions.strength
     """Scale of the lip motion: 1 as predicted, less for weaker motion, up to 2 for stronger motion."""
     background: Id | None = None
     """An upload with music or effects to mix under the speech."""
-    gain: Annotated[float, Field(ge=-100, le=40, allow_inf_nan=False)] = -12.0
+    gain: Annotated[float, Field(ge=LEAST_GAIN, le=MOST_GAIN, allow_inf_nan=False)] = DubOptions.gain
     """Gain of the background in dB; below 0 it is softer than in its file."""
-    side_by_side: bool = False
+    side_by_side: bool = DubOptions.side_by_side
     """Show the source to the left of the result."""
-    language: Annotated[str, Field(pattern="^[a-z]{3}$")] | None = None
+    language: Annotated[str, Field(pattern="^[a-z]{3}$")] | None = DubOptions.language
     """Language tag of the audio track, three letters (ISO 639-2)."""
-    label: bool = False
+    label: bool = DubOptions.label
     """Write "synthetic" into a corner of the picture."""
-    precision: Precision = "auto"
+    precision: Precision = DubOptions.precision
     """Precision of the renderer on a CPU: float, int8, or auto (the faster one)."""
     preview: Annotated[float, Field(gt=0, le=30, allow_inf_nan=False)] | None = None
     """Dub only the first seconds, this many."""
