@@ -11,8 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.array_store import ArrayStore
-from lipsmith.dubbing.scan import Face
+from lipsmith.dubbing.scan import ArrayStore, Face
 from lipsmith.media import VideoWriter
 from lipsmith.progress import Progress
 from synthetic import face_at, make_film, speech

@@ -16,7 +16,7 @@ from dub_samples import SIZE, write_film, write_wav
 from lipsmith import Dubber, DubOptions
 from lipsmith.cluster.worker import Worker
 from lipsmith.dubbing.batch import Job
-from lipsmith.dubbing.key import surroundings
+from lipsmith.dubbing.job import surroundings
 from synthetic import face_at, speech
 
 PART = 4

@@ -8,6 +8,7 @@ import re
 import secrets
 import shutil
 import sys
+import time
 import zipfile
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -22,6 +23,7 @@ from lipsmith.errors import InputError, UsageError, WeightsError
 HIDDEN: Final = ".lipsmith-"
 """Prefix of temporary names; short, so that a result's name may have the maximum length."""
 _DIGITS: Final = 12
+_WEEK: Final = 7 * 86_400.0
 _IS_HIDDEN: Final = re.compile(re.escape(HIDDEN) + r"[0-9a-f]{12}(\.\w+)?")
 _ADDRESS: Final = re.compile(r"(?:^|(?<=/))[A-Za-z][A-Za-z0-9+.-]+:(?=/)")
 _READ_BY: Final = frozenset(
@@ -124,8 +126,7 @@ def _inputs_lost_with(target: Path) -> tuple[Path, ...]:
 def hidden_beside(path: Path) -> Iterator[Path]:
     """Yield an empty temporary file next to `path`, with its suffix; the file is removed at the end.
 
-    First removes temporary files that killed processes left in the folder. Raises OSError if the file cannot be
-    created.
+    First removes temporary files of killed processes in the folder. Raises OSError if the file cannot be created.
     """
     remove_stale(path.parent)
     beside, descriptor = _locked_beside(path)
@@ -242,6 +243,14 @@ def discard(folder: Path, first: str = "lock") -> None:
             (folder / first).unlink(missing_ok=True)
             shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
+
+
+def remove_abandoned(folder: Path, suffix: str, besides: Path) -> None:
+    """Remove hidden folders of that suffix in `folder` that are older than a week, unless a process has locked them."""
+    for left in folder.glob(f"{HIDDEN}*{suffix}"):
+        with suppress(OSError):  # another process may remove it meanwhile
+            if left != besides and time.time() - left.stat().st_mtime > _WEEK:
+                discard(left)
 
 
 @contextmanager

@@ -18,8 +18,8 @@ from lipsmith.cluster.run import outcomes
 from lipsmith.cluster.schedule import TRIES
 from lipsmith.cluster.tasks import Hand, Report, Task
 from lipsmith.dubbing.batch import Batch, Job, run_all
+from lipsmith.dubbing.job import surroundings
 from lipsmith.dubbing.journal import journal_of
-from lipsmith.dubbing.key import surroundings
 from lipsmith.dubbing.parts import UNFINISHED, TakenError
 from lipsmith.errors import InputError, LipsmithError, SomeFailedError, UsageError
 from lipsmith.files import hidden_for, hold

@@ -15,10 +15,9 @@ from double import Double, make_dubber
 from dub_samples import SIZE, no_face, silent_film, track, write_png, write_wav
 from lipsmith import DubOptions, Result
 from lipsmith.dubbing import batch as module
-from lipsmith.dubbing.array_store import ArrayStore
 from lipsmith.dubbing.batch import Batch, Job, pair, read_pairs
 from lipsmith.dubbing.mouth import EncodedFaces
-from lipsmith.dubbing.scan import most_at_once
+from lipsmith.dubbing.scan import ArrayStore, most_at_once
 from lipsmith.errors import InputError, SomeFailedError, UsageError
 from synthetic import face_at, make_film, speech
 

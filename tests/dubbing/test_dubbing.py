@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from double import Double, make_dubber
 from dub_samples import two_faces
 from lipsmith import Clip, Dubber
-from lipsmith.dubbing.scan import find_faces
+from lipsmith.dubbing.faces import find_faces
 from lipsmith.dubbing.source import Fit
 from lipsmith.errors import InputError, UsageError
 from lipsmith.face.landmarks import lip_opening

@@ -14,8 +14,8 @@ import lipsmith
 from double import SIZES, Double, make_dubber
 from dub_samples import Stopping, track, two_faces, write_film, write_wav
 from lipsmith import Clip, cli
+from lipsmith.dubbing.faces import find_faces
 from lipsmith.dubbing.options import choose, warn_ignored_faces
-from lipsmith.dubbing.scan import find_faces
 from lipsmith.errors import UsageError
 from lipsmith.inference.model_folder import ModelFolder
 from lipsmith.media import read_frames

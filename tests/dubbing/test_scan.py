@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from lipsmith.dubbing.array_source import ArraySource
-from lipsmith.dubbing.array_store import ArrayStore
-from lipsmith.dubbing.scan import LONGEST_GAP, Scan, Scanner, Sizes
+from lipsmith.dubbing.scan import LONGEST_GAP, ArrayStore, Scan, Scanner, Sizes
 from lipsmith.errors import InputError
 from lipsmith.face.crop import crop_image
 from scripted import ScriptedTracker, Seen, mesh

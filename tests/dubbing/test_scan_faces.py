@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from dub_samples import track
-from lipsmith.dubbing.array_store import ArrayStore
-from lipsmith.dubbing.scan import FADE, opacities
+from lipsmith.dubbing.scan import FADE, ArrayStore, opacities
 from lipsmith.errors import LipsmithError
 
 

@@ -12,7 +12,7 @@ import lipsmith
 from double import CONFIG, SIZES, Double, make_dubber
 from dub_samples import two_faces, write_film, write_wav
 from lipsmith import Clip, DubOptions, Turn, cli
-from lipsmith.dubbing.key import key_of
+from lipsmith.dubbing.job import key_of
 from lipsmith.dubbing.options import options_for, parse_speeches
 from lipsmith.errors import InputError, UsageError
 from lipsmith.face.landmarks import lip_opening

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lipsmith.face.appearance import Appearance, appearance, is_absent, unlike
 from lipsmith.face.landmarks import ranks
+from lipsmith.face.references import Appearance, appearance, is_absent, unlike
 
 Images = NDArray[np.uint8]
 

@@ -112,7 +112,7 @@ def _dub_all(options: Options, jobs: list[Job], folder: Path) -> None:
 
 
 def _list_faces(options: Options) -> None:
-    from lipsmith.dubbing.scan import find_faces
+    from lipsmith.dubbing.faces import find_faces
 
     assert options.video is not None
     with console.progress(f"{options.video.name}: faces") as progress:

@@ -13,8 +13,7 @@ from lipsmith.cluster.schedule import Schedule
 from lipsmith.cluster.tasks import Hand, Report, Task
 from lipsmith.cluster.worker import Worker
 from lipsmith.dubbing.batch import Job, Noted, Outcomes, run_all
-from lipsmith.dubbing.job import check_job
-from lipsmith.dubbing.key import surroundings
+from lipsmith.dubbing.job import check_job, surroundings
 from lipsmith.dubbing.options import DubOptions, said_in
 from lipsmith.dubbing.pipeline import Dubber
 from lipsmith.errors import UsageError

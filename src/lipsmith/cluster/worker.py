@@ -17,10 +17,9 @@ import cv2
 
 from lipsmith.cluster.tasks import Ready, Report, Task, shares_of
 from lipsmith.dubbing.batch import Batch, Job
-from lipsmith.dubbing.job import Unfinished, dubbed, precision_for, write_film
-from lipsmith.dubbing.key import surroundings
+from lipsmith.dubbing.job import Unfinished, dubbed, precision_for, surroundings, write_film
 from lipsmith.dubbing.options import DubOptions, hear, options_for, said_in
-from lipsmith.dubbing.parts import UNFINISHED, TakenError, scan_in
+from lipsmith.dubbing.parts import SCAN, UNFINISHED, TakenError
 from lipsmith.dubbing.pipeline import Dubber, Result
 from lipsmith.errors import UsageError
 from lipsmith.files import hidden_for
@@ -41,7 +40,7 @@ class Worker:
     options: DubOptions
     threads: int
     surroundings: Mapping[str, Any]
-    """What every machine must have in common; see `dubbing.key.surroundings`."""
+    """What every machine must have in common; see `dubbing.job.surroundings`."""
     level: int
     """From which lines are logged."""
     _batches: dict[Precision, Batch] = field(default_factory=dict)
@@ -92,13 +91,13 @@ class Worker:
             self._drawn = task.job, self._result(task)
         share, result = task.share, self._drawn[1]
         assert share is not None
-        manner = self.options.side_by_side, self.options.label
-        _patiently(partial(result.draw, share, share.out, *manner), task)
+        manner = {"side_by_side": self.options.side_by_side, "label": self.options.label}
+        _patiently(partial(result.draw, share, share.out, **manner), task)
 
     def _result(self, task: Task) -> Result:
         job = task.job
         said = said_in(job.speech)
-        options, scan = options_for(said, self.options), scan_in(hidden_for(job.output, UNFINISHED))
+        options, scan = options_for(said, self.options), hidden_for(job.output, UNFINISHED) / SCAN
         dubber = self._batch(task.precision).dubber
         clip = dubber.prepare(job.video, options.face, options.start, options.end, known=scan)
         return dubbed(clip, hear(said), options)

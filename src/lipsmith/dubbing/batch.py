@@ -11,9 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from lipsmith.dubbing.job import Unfinished, check_job, dubbed, prepared, write_film
+from lipsmith.dubbing.job import Unfinished, check_job, dubbed, key_of, write_film
 from lipsmith.dubbing.journal import Journal
-from lipsmith.dubbing.key import key_of
 from lipsmith.dubbing.options import DubOptions, hear, options_for, said_in
 from lipsmith.dubbing.pipeline import Clip, Dubber, Result
 from lipsmith.dubbing.table import read_table, same_name, there
@@ -84,8 +83,12 @@ class Batch:
 
     def _prepare(self, video: Path, options: DubOptions, kept: Unfinished) -> Clip | Exception:
         """The prepared footage, or the error, which is then reused for the footage's next jobs."""
+        known = kept.scan()
         try:
-            return prepared(self.dubber, video, options, kept, self.progress_of)
+            with (unwatched if known else self.progress_of)(f"{video.name}: faces") as progress:
+                return self.dubber.prepare(
+                    video, options.face, options.start, options.end, progress=progress, known=known
+                )
         except Exception as error:  # raised in `dub` for every job of this footage
             return error
 

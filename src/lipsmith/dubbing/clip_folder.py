@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.config import build
-from lipsmith.dubbing.array_store import ArrayStore
-from lipsmith.dubbing.scan import Face, Scan
+from lipsmith.dubbing.scan import ArrayStore, Face, Scan
 from lipsmith.dubbing.scan_file import read_scan, write_scan
 from lipsmith.dubbing.source import Footage, Source
 from lipsmith.errors import InputError, UsageError

@@ -12,22 +12,26 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import shutil
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import fields
 from functools import partial
 from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, cast
 
-from lipsmith.dubbing.key import files_of, key_of
+import av
+
+from lipsmith import __version__
 from lipsmith.dubbing.mouth import PART
 from lipsmith.dubbing.options import DubOptions, hear, options_for, path_of, said_in
 from lipsmith.dubbing.parts import (
     KEY,
+    SCAN,
     UNFINISHED,
     Shown,
     disk_errors,
@@ -35,7 +39,6 @@ from lipsmith.dubbing.parts import (
     is_over,
     is_whole,
     part_in,
-    scan_in,
     taken,
 )
 from lipsmith.dubbing.pipeline import Clip, Dubber, Result
@@ -43,28 +46,32 @@ from lipsmith.dubbing.scan import Scan
 from lipsmith.dubbing.scan_file import write_scan
 from lipsmith.errors import InputError, UsageError, WeightsError
 from lipsmith.files import (
-    HIDDEN,
     discard,
     hidden_for,
     hold,
+    home,
     refuse_existing,
     refuse_input,
+    remove_abandoned,
     remove_stale,
     require,
+    state_of,
     write_whole,
 )
 from lipsmith.inference.backend import Precision
+from lipsmith.inference.model_folder import ModelConfig
 from lipsmith.media import VideoWriter, open_sound
 from lipsmith.media.background import Background
 from lipsmith.media.writing import CONTAINERS
+from lipsmith.models.third_party import THIRD_PARTY
 from lipsmith.progress import ProgressOf, unwatched
 from lipsmith.speech.conversation import Conversation, Turn
 from lipsmith.speech.recording import Speech
 
 _LOG = logging.getLogger(__name__)
 
-_STALE: Final = 7 * 86_400.0
-"""Seconds after which an unfinished dub is removed."""
+_OF_NO_PICTURE: Final = frozenset({"overwrite", "resume", "precision"})
+"""Options that do not affect frames; the precision in use is part of the key instead."""
 
 
 def dub(
@@ -96,15 +103,10 @@ def dub(
     recording = hear(said)
     dubber = Dubber.from_pretrained(model, device, threads, precision_for([out], options))
     with Unfinished(out, key_of(video, said, options, dubber.config, dubber.precision), options.resume) as kept:
-        clip = prepared(dubber, video, options, kept, progress_of)
+        known = kept.scan()
+        with (unwatched if known else progress_of)(f"{video.name}: faces") as progress:
+            clip = dubber.prepare(video, options.face, options.start, options.end, progress=progress, known=known)
         return write_film(dubbed(clip, recording, options), out, options, progress_of, kept)
-
-
-def prepared(dubber: Dubber, video: Path, options: DubOptions, kept: Unfinished, progress_of: ProgressOf) -> Clip:
-    """`Dubber.prepare` with `options`, and with the scan that `kept` has."""
-    known = kept.scan()
-    with (unwatched if known else progress_of)(f"{video.name}: faces") as progress:
-        return dubber.prepare(video, options.face, options.start, options.end, progress=progress, known=known)
 
 
 def dubbed(clip: Clip, recording: Speech | Conversation, options: DubOptions) -> Result:
@@ -116,9 +118,10 @@ def write_film(result: Result, out: Path, options: DubOptions, progress_of: Prog
     """`Result.save` with `options`, and the scan and the parts of a long film kept."""
     kept.keep_scan(result.clip, len(result))
     with progress_of(f"{out.name}: dubbing") as progress:
-        background = Background(options.background, options.gain) if options.background else None
-        chosen = (options.overwrite, options.side_by_side, progress, options.language, options.label)
-        return result.save(out, *chosen, background, kept if options.resume and len(result) > PART else None)
+        chosen = {name: getattr(options, name) for name in ("overwrite", "side_by_side", "language", "label")}
+        music = Background(options.background, options.gain) if options.background else None
+        parts = kept if options.resume and len(result) > PART else None
+        return result.save(out, progress=progress, background=music, kept=parts, **chosen)
 
 
 def check_job(video: Path, said: Path | Sequence[Turn], out: Path, options: DubOptions) -> None:
@@ -137,6 +140,36 @@ def check_job(video: Path, said: Path | Sequence[Turn], out: Path, options: DubO
         open_sound(options.background)
 
 
+def files_of(said: Path | Sequence[Turn]) -> list[Path]:
+    """The files of what is said."""
+    return [said] if isinstance(said, Path) else [turn.file for turn in said if turn.file]
+
+
+def key_of(
+    video: Path, said: Path | Sequence[Turn], options: DubOptions, model: ModelConfig, precision: Precision
+) -> dict[str, Any]:
+    """Everything that the frames of a dub depend on, as JSON values."""
+    speeches = {f"speech {number}": file for number, file in enumerate(files_of(said))}
+    inputs = {"video": video, **speeches, "background": options.background}
+    manner = {f.name: getattr(options, f.name) for f in fields(DubOptions) if f.name not in {*inputs, *_OF_NO_PICTURE}}
+    return {
+        **surroundings(),
+        "model": dict(model.files),
+        "precision": precision,
+        "inputs": {name: state_of(path) for name, path in inputs.items() if path},
+        "turns": [] if isinstance(said, Path) else [[turn.face, turn.start, turn.end] for turn in said],
+        "options": json.loads(json.dumps(manner)),
+    }
+
+
+def surroundings() -> dict[str, Any]:
+    """What the frames depend on that is not of the dub, but of the machine."""
+    return {
+        "versions": [__version__, av.__version__, str(av.library_versions["libavcodec"])],
+        "people": (home() / "weights" / THIRD_PARTY["sface"].file).is_file(),
+    }
+
+
 def precision_for(outs: Sequence[Path], options: DubOptions) -> Precision:
     """The precision: if it is auto, that of an unfinished dub of one of the results, if there is one."""
     if options.precision != "auto" or not options.resume:
@@ -147,8 +180,7 @@ def precision_for(outs: Sequence[Path], options: DubOptions) -> Precision:
 
 def _read_key(folder: Path) -> dict[str, Any]:
     with suppress(OSError, ValueError):
-        key: dict[str, Any] = json.loads((folder / KEY).read_text(encoding="utf-8"))
-        return key
+        return cast("dict[str, Any]", json.loads((folder / KEY).read_text(encoding="utf-8")))
     return {}
 
 
@@ -164,10 +196,10 @@ class Unfinished:
         self._out, self._key, self._resume = out, dict(key), resume
         self._folder = hidden_for(out, UNFINISHED)
         self._lock: int | None = None
-        self._done, self._frames, self._stays = 0, 0, False
+        self._done, self._frames, self._stays = 0, math.inf, False
 
     def __enter__(self) -> Self:
-        remove_abandoned(self._out.parent, besides=self._folder)
+        remove_abandoned(self._out.parent, UNFINISHED, besides=self._folder)
         if self._folder.is_dir():
             self._hold()
             if not self._resume or _read_key(self._folder) != self._key:
@@ -191,7 +223,8 @@ class Unfinished:
         if error is None or at_fault or not (self._done or self.scan()):
             self._remove()
             return
-        kept = f"{self._finished} frames are kept" if self._done else "the faces that were found are kept"
+        frames = min(PART * self._done, self._frames)
+        kept = f"{frames} frames are kept" if frames else "the faces that were found are kept"
         _LOG.info("%s: %s; the same command continues from there.", self._out, kept)
         self._release()
 
@@ -201,7 +234,7 @@ class Unfinished:
 
     def scan(self) -> Path | None:
         """The scan of an earlier run; None if there is none."""
-        path = scan_in(self._folder)
+        path = self._folder / SCAN
         return path if self._lock is not None and path.is_file() else None
 
     def keep_scan(self, clip: Clip, frames: int) -> None:
@@ -209,24 +242,20 @@ class Unfinished:
         if self._resume and max(len(clip.times), frames) > PART and self.scan() is None:
             self._make()
             with disk_errors(self._out):
-                write_scan(scan_in(self._folder), Scan(clip.times, clip.faces, clip.size))
+                write_scan(self._folder / SCAN, Scan(clip.times, clip.faces, clip.size))
 
     def parts(self, show: partial[Shown], film: partial[VideoWriter], at: list[float]) -> Iterator[tuple[Path, float]]:
         """See `Kept`."""
         self._make()
         self._frames = len(at)
         if self._done:
-            _LOG.info("%s: %d frames are finished; the dub continues after them.", self._out, self._finished)
+            finished = min(PART * self._done, self._frames)  # the film's last part is short
+            _LOG.info("%s: %d frames are finished; the dub continues after them.", self._out, finished)
         begins = at[::PART]
         for number in draw_parts(self._part, range(self._done, len(begins)), show, film, at):
             self._done = number + 1
         for number, begin in enumerate(begins):
             yield self._part(number), begin
-
-    @property
-    def _finished(self) -> int:
-        """Frames of the finished parts; the last one of the film is short."""
-        return min(PART * self._done, self._frames or PART * self._done)
 
     def _part(self, number: int) -> Path:
         return part_in(self._folder, number)
@@ -259,11 +288,3 @@ class Unfinished:
         (self._folder / KEY).unlink(missing_ok=True)
         shutil.rmtree(self._folder, ignore_errors=True)
         self._release()
-
-
-def remove_abandoned(folder: Path, besides: Path) -> None:
-    """Remove unfinished dubs in `folder` that are older than a week, unless a process is working on them."""
-    for left in folder.glob(f"{HIDDEN}*{UNFINISHED}"):
-        with suppress(OSError):  # another run may finish meanwhile
-            if left != besides and time.time() - left.stat().st_mtime > _STALE:
-                discard(left)

@@ -13,15 +13,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.array_store import ArrayStore
 from lipsmith.dubbing.paste.composite import Compositor, Memory
 from lipsmith.dubbing.paste.detail import Detail
-from lipsmith.dubbing.scan import Face, most_at_once
+from lipsmith.dubbing.scan import ArrayStore, Face, most_at_once
 from lipsmith.dubbing.source import Timeline
-from lipsmith.face.appearance import Appearance, appearance, is_absent, unlike
 from lipsmith.face.crop import crop_image, still_points
 from lipsmith.face.landmarks import NUM_POSE, Rows, parts
-from lipsmith.face.references import costs, nearest, undercut
+from lipsmith.face.references import Appearance, appearance, costs, is_absent, nearest, undercut, unlike
 from lipsmith.inference.backend import Backend
 from lipsmith.inference.model_folder import ModelConfig
 from lipsmith.inference.render import Drawing, EncodedFace, Sketches, encode_face, render

@@ -22,6 +22,8 @@ from lipsmith.media.writing import DISK_FULL
 
 UNFINISHED: Final = ".unfinished"
 """Suffix of the hidden folder of the parts."""
+SCAN: Final = "scan.npz"
+"""Its file of the faces."""
 KEY: Final = "key.json"
 """Its file without which nobody can use the others."""
 
@@ -39,11 +41,6 @@ class Kept(Protocol):
 def part_in(folder: Path, number: int) -> Path:
     """The file of part `number` in the folder of an unfinished dub."""
     return folder / f"{number:05}.nut"
-
-
-def scan_in(folder: Path) -> Path:
-    """The file of the faces in the folder of an unfinished dub."""
-    return folder / "scan.npz"
 
 
 def is_whole(part: Path) -> bool:

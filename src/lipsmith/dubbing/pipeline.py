@@ -27,13 +27,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith import __version__
-from lipsmith.dubbing.array_store import ArrayStore
 from lipsmith.dubbing.clip_folder import ScannedClip, read_clip_folder, write_clip_folder
 from lipsmith.dubbing.mouth import Dubbed, EncodedFaces, Memories, MouthTrack, dub_frames, predict_mouth
 from lipsmith.dubbing.options import DubOptions, Said, Tail, choose, hear, path_of, speakers_of, warn_ignored_faces
 from lipsmith.dubbing.parts import Kept, Shown
 from lipsmith.dubbing.paste.label import labeled
-from lipsmith.dubbing.scan import Face, Scan, Scanner, Sizes, most_at_once, open_source
+from lipsmith.dubbing.scan import ArrayStore, Face, Scan, Scanner, Sizes, most_at_once, open_source
 from lipsmith.dubbing.scan_file import read_scan
 from lipsmith.dubbing.source import Fit, Source, Timeline, Video, chapters_of, play, usual_interval
 from lipsmith.errors import UsageError
@@ -230,6 +229,7 @@ class Result:
     def save(
         self,
         path: Path | str,
+        *,
         overwrite: bool = False,
         side_by_side: bool = False,
         progress: Progress | None = None,
@@ -271,7 +271,7 @@ class Result:
                     writer.append(part, begin)
         return path
 
-    def draw(self, kept: Kept, path: Path, side_by_side: bool = False, label: bool = False) -> None:
+    def draw(self, kept: Kept, path: Path, *, side_by_side: bool = False, label: bool = False) -> None:
         """Draw what `kept` lacks of the film that `save` will write to `path` with the same options."""
         film, show = partial(self._film(side_by_side), part_of=path), partial(self._shown, side_by_side, label, None)
         for _ in kept.parts(show, film, self.timeline.times.tolist()):

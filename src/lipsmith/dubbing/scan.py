@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from os import PathLike
+from mmap import ACCESS_READ, ALLOCATIONGRANULARITY, mmap
+from os import SEEK_END, PathLike
 from pathlib import Path
-from typing import Any, Final
+from threading import Lock
+from typing import IO, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from lipsmith.dubbing.array_source import ArraySource
-from lipsmith.dubbing.array_store import ArrayStore, Stored
 from lipsmith.dubbing.paste.detail import LARGEST, native_side, presharpened
 from lipsmith.dubbing.source import FileSource, Source, Video
-from lipsmith.errors import InputError
-from lipsmith.face import MOST_FACES, FaceTracker
-from lipsmith.face.appearance import sharpness_of
+from lipsmith.errors import InputError, LipsmithError
+from lipsmith.face import FaceTracker
 from lipsmith.face.crop import still_points
 from lipsmith.face.landmarks import Floats, Rows
-from lipsmith.face.references import LANDMARK_SETS, Candidate, choose_landmarks, choose_lips, choose_pool
+from lipsmith.face.references import LANDMARK_SETS, Candidate, choose_landmarks, choose_lips, choose_pool, sharpness_of
 from lipsmith.face.stretches import Shot, ShotFace, shots_of
 from lipsmith.face.tracker import TrackedFrame
 from lipsmith.inference.people import embed_faces, people
@@ -33,6 +34,51 @@ FADE: Final = 4
 # Scores of the face network between which a face fades from hidden to visible (tracking stops below 0.5).
 HIDDEN_SCORE: Final = 0.5
 SEEN_SCORE: Final = 0.75
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """A read-only array in the temporary file of an `ArrayStore`; indexing reads only what it selects."""
+
+    file: IO[bytes]
+    offset: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, part: Any) -> NDArray[Any]:  # noqa: ANN401 - any index of an array
+        return np.array(self._mapped()[part])
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self._mapped(), dtype)
+
+    def _mapped(self) -> NDArray[Any]:
+        """The whole array, of which only the pages that are read take memory, and only while it exists."""
+        begin = self.offset // ALLOCATIONGRANULARITY * ALLOCATIONGRANULARITY
+        pages = mmap(self.file.fileno(), 0, access=ACCESS_READ, offset=begin)
+        return np.ndarray(self.shape, self.dtype, pages, self.offset - begin)
+
+
+class ArrayStore:
+    """Arrays in one temporary file, which the system removes when the process ends, even after a crash."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile(prefix="lipsmith-")  # noqa: SIM115 - lives as long as the store
+        self._lock = Lock()
+
+    def put(self, array: NDArray[Any]) -> Stored:
+        """Store `array`, not empty; raises `LipsmithError` if the temporary folder is full."""
+        with self._lock:
+            try:
+                offset = self._file.seek(0, SEEK_END)
+                self._file.write(np.ascontiguousarray(array).data)
+                self._file.flush()
+            except OSError as error:
+                folder = f"{tempfile.gettempdir()} ({error.strerror})"
+                raise LipsmithError(f"The faces do not fit into {folder}; set TMPDIR to a larger folder.") from error
+        return Stored(self._file, offset, array.shape, array.dtype)
 
 
 @dataclass(frozen=True, repr=False)
@@ -236,21 +282,6 @@ def open_source(video: Video, rate: float = 25.0, start: float | None = None, en
     if isinstance(video, str | PathLike):
         return FileSource(Path(video), start, end)
     return ArraySource(video, rate, start, end)
-
-
-def find_faces(
-    video: Path | str,
-    start: float | None = None,
-    end: float | None = None,
-    threads: int | None = None,
-    progress: Progress | None = None,
-) -> list[Face]:
-    """All faces of a film, shot by shot, with the numbers for `Dubber.prepare`; needs no model.
-
-    Raises `InputError` if the film cannot be read or shows no face.
-    """
-    scanner = Scanner(FaceTracker(MOST_FACES, threads or 1), ArrayStore(), Sizes())
-    return scanner.scan(FileSource(Path(video), start, end), progress).faces
 
 
 def _joined(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:

@@ -9,8 +9,7 @@ from zipfile import ZipFile
 
 import numpy as np
 
-from lipsmith.dubbing.array_store import ArrayStore
-from lipsmith.dubbing.scan import Face, Scan
+from lipsmith.dubbing.scan import ArrayStore, Face, Scan
 from lipsmith.files import write_whole
 
 

@@ -12,12 +12,13 @@ from lipsmith.dubbing.mouth import MouthTrack
 from lipsmith.dubbing.scan import Face
 from lipsmith.face.crop import still_points
 from lipsmith.face.landmarks import NUM_POSE
-from lipsmith.face.references import Follower, costs
+from lipsmith.face.references import costs
 from lipsmith.inference.backend import Backend
 from lipsmith.inference.model_folder import ModelConfig
 from lipsmith.inference.render import NEIGHBORS
 from lipsmith.inference.speak import RATE, close_lips, driven, resample, resting_opening, run_windows
 from lipsmith.live.features import SpeechFeatures
+from lipsmith.live.follower import Follower
 from lipsmith.live.footage import LoopedFootage
 
 RIGHT_CONTEXT: Final = 2

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lipsmith import Clip, Dubber
-from lipsmith.dubbing.key import surroundings
+from lipsmith.dubbing.job import surroundings
 from lipsmith.errors import InputError, LipsmithError
 from lipsmith.live import Live
 from lipsmith.live.stream import MIME, FragmentedMP4

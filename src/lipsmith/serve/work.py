@@ -106,8 +106,15 @@ class Tasks:
         self._settings.job(job.id).mkdir(parents=True, exist_ok=True)
         if job.options["compare"]:
             result = write_before(clip, result, self._settings.film(job.id, "before"))
-        chosen = (True, options.side_by_side, reporter.stage("dubbing"), options.language, options.label)
-        path = result.save(self._settings.film(job.id, "result"), *chosen, self._background(job))
+        path = result.save(
+            self._settings.film(job.id, "result"),
+            overwrite=True,
+            side_by_side=options.side_by_side,
+            progress=reporter.stage("dubbing"),
+            language=options.language,
+            label=options.label,
+            background=self._background(job),
+        )
         return _figures(result, path, prepared - started, time.monotonic() - prepared)
 
     def _side(self, job: Job, reporter: Reporter) -> dict[str, Any]:

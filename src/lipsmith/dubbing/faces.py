@@ -1,0 +1,25 @@
+"""Finds the faces of a film, and draws nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lipsmith.dubbing.scan import ArrayStore, Face, Scanner, Sizes
+from lipsmith.dubbing.source import FileSource
+from lipsmith.face import MOST_FACES, FaceTracker
+from lipsmith.progress import Progress
+
+
+def find_faces(
+    video: Path | str,
+    start: float | None = None,
+    end: float | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> list[Face]:
+    """All faces of a film, shot by shot, with the numbers for `Dubber.prepare`; needs no model.
+
+    Raises `InputError` if the film cannot be read or shows no face.
+    """
+    scanner = Scanner(FaceTracker(MOST_FACES, threads or 1), ArrayStore(), Sizes())
+    return scanner.scan(FileSource(Path(video), start, end), progress).faces
