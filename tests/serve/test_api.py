@@ -236,6 +236,8 @@ def test_media_that_are_too_long_are_rejected(client: httpx.Client, tmp_path: Pa
 def test_deleting_removes_rows_and_files(client: httpx.Client, service: RunningService, uploads: Uploads) -> None:
     job = client.post("/v1/jobs", json=uploads).json()["id"]
     wait_for_job(client, job)
+    assert_problem(client.post(f"/v1/jobs/{job}/side-by-side"), 404, "dub again with compare")
+    assert_problem(client.get(f"/v1/jobs/{job}/side-by-side"), 404, "create it first with POST")
     assert client.delete(f"/v1/jobs/{job}/result").status_code == 204
     assert_problem(client.get(f"/v1/jobs/{job}"), 404)
     assert not (service.data / "jobs" / job).exists()

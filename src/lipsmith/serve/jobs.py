@@ -184,6 +184,7 @@ def _film_response(service: Service, job: Job, name: Film) -> FileResponse:
         raise Problem(409, f"The job is {job.state} and has no result; wait until it is done.")
     path = service.settings.film(job.id, name)
     if not path.is_file():
-        raise Problem(404, "The job has no such film; request it first.")
+        remedy = "create it first with POST" if name == "side-by-side" else "dub again with compare"
+        raise Problem(404, f"The job has no such film; {remedy}.")
     filename = f"{name}-{job.id[:8]}.mp4"
     return _FilmResponse(path, media_type="video/mp4", filename=filename, content_disposition_type="inline")
