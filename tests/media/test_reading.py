@@ -14,6 +14,7 @@ import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from lipsmith.errors import InputError
 from lipsmith.media import probe, read_frames
@@ -337,3 +338,14 @@ def test_a_film_that_ends_early_is_reported_once(tmp_path: Path, caplog: pytest.
     for path, said in ((whole, 0), (cut, 1), (cut, 1)):
         assert len(list(read_frames(path))) == (100 if path == whole else pytest.approx(50, abs=5))
         assert len([line for line in caplog.messages if "may be incomplete" in line]) == said
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_last_frame_that_lasts_long_is_part_of_the_film(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, count: int
+) -> None:
+    path = tmp_path / "slides.gif"
+    slides = [Image.new("RGB", (16, 16), color) for color in ("red", "green")][:count]
+    slides[0].save(path, save_all=True, append_images=slides[1:], duration=[500, 8000][:count])
+    assert len(list(read_frames(path))) == count
+    assert "may be incomplete" not in caplog.text

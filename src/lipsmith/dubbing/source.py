@@ -255,7 +255,7 @@ def play(times: NDArray[np.float64], end: float, seconds: float, fit: Fit = "bou
     `times`: `(F,)`, rising, start times of the source's frames; `end`: end of the last one. If the footage is too
     short, `fit` decides: bounce reverses at the ends without repeating the end frame, with the same intervals as
     forward; loop starts again; hold repeats the last frame; stretch plays more slowly, at the usual interval; cut ends
-    with the footage (a still picture never ends). A long frame is repeated at the usual interval: the mouth may move.
+    with the footage (a single frame never ends). A long frame is repeated at the usual interval: the mouth may move.
     """
     own, last = float(end - times[0]), len(times) - 1
     usual = usual_interval(times, 1 / Fraction(max(own, _INSTANT)))

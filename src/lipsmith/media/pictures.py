@@ -134,7 +134,7 @@ def _playable(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     height, width = image.shape[:2]
     if (factor := (_LARGEST / (height * width)) ** 0.5) >= 1:
         return image
-    sides = [2 * int(factor * side / 2) for side in (width, height)]
+    sides = [max(2, 2 * int(factor * side / 2)) for side in (width, height)]
     return np.asarray(cv2.resize(image, sides, interpolation=cv2.INTER_AREA), np.uint8)
 
 

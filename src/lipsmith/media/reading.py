@@ -141,14 +141,15 @@ def _timed(
     first = next(stamped, None)
     if first is None:
         raise InputError(f"{path}: no frame can be decoded; the file may be damaged or truncated.")
-    yield first[0], 0.0
+    changed, lasting, time = path.stat().st_mtime_ns, first[0].duration, 0.0
+    yield first[0], time
     if start > _SEEK_FROM:
         stamped = _from_key_frame(container, stream, path, first[1], start) or _from_the_beginning(path)
-    time = 0.0
     for frame, stamp in stamped:
-        time = stamp - first[1]
+        lasting, time = frame.duration, stamp - first[1]
         yield frame, time
-    report_shortfall(path, path.stat().st_mtime_ns, time, float((stream.duration or 0) * clock(stream)))
+    end, declared = (float((ticks or 0) * clock(stream)) for ticks in (lasting, stream.duration))
+    report_shortfall(path, changed, time + end, declared)
 
 
 def _from_the_beginning(path: Path) -> Iterator[tuple[VideoFrame, float]]:

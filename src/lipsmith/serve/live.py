@@ -52,7 +52,8 @@ async def live(
     In: 16-bit mono PCM at `rate`, little endian, in binary messages of any even size; `flush` and `interrupt` as text
     messages. Out: the state as JSON in text messages, then fragmented MP4 in binary messages. With `webrtc`, the client
     sends its offer (SDP) as a text message and receives the state `answer` with the `sdp`; audio and video then use
-    WebRTC until this socket closes. Close codes: 4404 unknown upload, 4429 too many sessions, 4400 invalid message.
+    WebRTC until this socket or the connection closes. Close codes: 4404 unknown upload, 4429 too many sessions, 4400
+    invalid message.
     """
     service: Service = socket.app.state.service
     found = await asyncio.to_thread(service.store.upload, upload, socket.state.owner)

@@ -170,3 +170,5 @@ if __name__ == "__main__":
         main(json.loads(sys.argv[1]), sys.stdin.buffer, sys.stdout.buffer)
     except BrokenPipeError:
         _LOG.info("the server has exited")
+    logging.shutdown()
+    os._exit(0)  # the reader may still wait for stdin, whose lock would abort a usual exit
