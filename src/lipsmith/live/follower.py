@@ -26,6 +26,8 @@ class Follower:
         """The references `(k,)` of the next frame, of which `cost` `(R,)` is as of `costs`."""
         self._recent.append(cost)
         mean = np.asarray(np.mean(self._recent, axis=0), np.float32)
-        first = np.argsort(mean, kind="stable")[: self._k]
-        self._chosen = first if self._chosen is None else undercut(mean, self._chosen)
+        if self._chosen is None:
+            self._chosen = np.argsort(mean, kind="stable")[: self._k]
+        else:
+            self._chosen = undercut(mean, self._chosen)
         return self._chosen

@@ -167,8 +167,7 @@ def _send(sink: BinaryIO, kind: bytes, content: bytes) -> None:
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="live: %(message)s")
     try:
-        main(json.loads(sys.argv[1]), sys.stdin.buffer, sys.stdout.buffer)
+        # A copy of stdin, because the reader may still wait for it at the end, and its lock would abort the exit.
+        main(json.loads(sys.argv[1]), os.fdopen(os.dup(0), "rb"), sys.stdout.buffer)
     except BrokenPipeError:
         _LOG.info("the server has exited")
-    logging.shutdown()
-    os._exit(0)  # the reader may still wait for stdin, whose lock would abort a usual exit
