@@ -22,6 +22,9 @@ from lipsmith.media import open_sound, probe, read_frames
 from service import RunningService, assert_problem, upload_file, wait_for_faces, wait_for_job, wait_until
 from synthetic import face_at, make_film, speech
 
+UNKNOWN = "0" * 32
+"""An id that no upload has."""
+
 Uploads = dict[str, str]
 
 
@@ -175,7 +178,7 @@ def test_a_job_can_add_a_background(client: httpx.Client, uploads: Uploads, serv
     assert done["state"] == "done", done["problem"]
     with service.client() as other:
         assert_problem(other.post("/v1/jobs", json=uploads), 404)
-    assert_problem(client.post("/v1/jobs", json=uploads | {"background": "0" * 32}), 404)
+    assert_problem(client.post("/v1/jobs", json=uploads | {"background": UNKNOWN}), 404)
 
 
 def test_a_second_dub_reuses_the_prepared_clip(client: httpx.Client, uploads: Uploads, tmp_path: Path) -> None:
@@ -224,6 +227,23 @@ def test_uploads_must_fit_their_role(client: httpx.Client, voice: Path, tmp_path
         time.sleep(0.05)
     assert_problem(client.post("/v1/jobs", json={"video": words, "speech": words}), 422, "video")
     assert_problem(client.post("/v1/jobs", json={"video": silent, "speech": silent}), 422, "speech")
+
+
+@pytest.mark.parametrize(
+    ("field", "sentence"),
+    [
+        ({}, "video is missing"),
+        ({"video": UNKNOWN, "speech": UNKNOWN, "color": "red"}, "color is unknown"),
+        ({"video": UNKNOWN, "speech": UNKNOWN, "strength": 5}, "strength must be less than or equal to 2"),
+        ({"video": UNKNOWN, "speech": UNKNOWN, "start": "soon"}, "start must be a valid number"),
+        ({"video": UNKNOWN, "speeches": {"0": UNKNOWN}}, "speeches.0 must be greater than or equal to 1"),
+        ({"video": UNKNOWN}, "Give speech, or speeches with one for each face"),
+    ],
+)
+def test_an_invalid_field_is_named_in_a_sentence(client: httpx.Client, field: dict[str, object], sentence: str) -> None:
+    response = client.post("/v1/jobs", json=field)
+    assert_problem(response, 422)
+    assert response.json()["detail"] == f"{sentence}; see /docs."
 
 
 def test_media_that_are_too_long_are_rejected(client: httpx.Client, tmp_path: Path) -> None:

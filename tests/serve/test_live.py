@@ -122,7 +122,6 @@ def test_an_invalid_message_closes_the_session(
         ({"Origin": "https://elsewhere.example"}, "v1/live/{}"),
         ({"Sec-Fetch-Site": "cross-site"}, "v1/live/{}"),
         ({"Host": "elsewhere.example"}, "v1/live/{}"),
-        ({}, "v1/live/{}?rate=5"),
         ({}, "v1/live/..%2f..%2fetc"),
         ({}, "v1/other"),
     ],
@@ -137,6 +136,26 @@ def test_unauthorized_connections_are_rejected(
         sync_client.connect(url, additional_headers={"Cookie": cookies} | headers)
     with pytest.raises(websockets.InvalidStatus):
         sync_client.connect(f"{service.url}v1/live/{upload}".replace("http", "ws", 1))
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ("rate=5", "rate must be greater than or equal to 4000."),
+        ("strength=loud", "strength must be a valid number."),
+        ("transport=pigeon", "transport must be 'mp4' or 'webrtc'."),
+    ],
+)
+def test_invalid_parameters_close_the_session_and_say_why(
+    service: RunningService, client: httpx.Client, face: Path, query: str, reason: str
+) -> None:
+    upload = upload_file(client, face)
+    with (
+        pytest.raises(websockets.ConnectionClosed) as closed,
+        connect(service, client, upload, f"?{query}") as socket,
+    ):
+        socket.recv(timeout=60)  # type: ignore[attr-defined]
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4400, reason)
 
 
 def test_a_webrtc_peer_receives_video_and_audio(service: RunningService, client: httpx.Client, face: Path) -> None:

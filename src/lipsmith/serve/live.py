@@ -15,6 +15,7 @@ from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
 
 from lipsmith.dubbing.options import STRONGEST
 from lipsmith.live.sound import MIN_RATE
+from lipsmith.serve.problems import INVALID
 from lipsmith.serve.service import Service
 from lipsmith.serve.views import Id
 
@@ -30,7 +31,7 @@ MAX_SESSIONS: Final = 2
 _MAX_MESSAGE: Final = 1 << 20
 """Most bytes of one message from a client."""
 _MAX_OFFER: Final = 1 << 16
-_CLOSE_NOT_FOUND, _CLOSE_BUSY, _CLOSE_INVALID = 4404, 4429, 4400
+_CLOSE_NOT_FOUND, _CLOSE_BUSY = 4404, 4429
 _EXIT_TIMEOUT: Final = 3.0
 
 Transport = Literal["mp4", "webrtc"]
@@ -53,7 +54,7 @@ async def live(
     messages. Out: the state as JSON in text messages, then fragmented MP4 in binary messages. With `webrtc`, the client
     sends its offer (SDP) as a text message and receives the state `answer` with the `sdp`; audio and video then use
     WebRTC until this socket or the connection closes. Close codes: 4404 unknown upload, 4429 too many sessions, 4400
-    invalid message.
+    invalid parameter or message.
     """
     service: Service = socket.app.state.service
     found = await asyncio.to_thread(service.store.upload, upload, socket.state.owner)
@@ -119,9 +120,7 @@ async def _forward_to_session(socket: WebSocket, process: Process) -> None:
             offer = command.encode()
             process.stdin.write(HEADER.pack(OFFER, len(offer)) + offer)
         else:
-            await socket.close(
-                _CLOSE_INVALID, "Send 16-bit PCM in binary messages, and flush, interrupt or an offer in text."
-            )
+            await socket.close(INVALID, "Send 16-bit PCM in binary messages, and flush, interrupt or an offer in text.")
             return
         await process.stdin.drain()
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi import FastAPI, Request, WebSocket
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
@@ -16,6 +18,15 @@ _LOG = logging.getLogger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
 _MAX_LENGTH: Final = 300
+_MAX_REASON: Final = 123
+"""Bytes of the reason for which a WebSocket is closed (RFC 6455)."""
+INVALID: Final = 4400
+"""Close code of a WebSocket whose client sent something invalid."""
+
+_SENTENCES: Final = {"missing": "is missing", "extra_forbidden": "is unknown"}
+"""What pydantic says without a verb, by the type of its error."""
+_SHOULD: Final = re.compile(r"^\w+ should (?=be|have|match)")
+_REASON: Final = re.compile(r", unable to .*")
 
 
 class Problem(HTTPException):
@@ -46,6 +57,7 @@ def install(app: FastAPI) -> None:
     """Make every error response of the application a problem document."""
     app.add_exception_handler(HTTPException, _handle_http)
     app.add_exception_handler(RequestValidationError, _handle_validation)
+    app.add_exception_handler(WebSocketRequestValidationError, _handle_socket_validation)
     app.add_exception_handler(Exception, _handle_unexpected)
 
 
@@ -63,13 +75,28 @@ async def _handle_http(request: Request, error: Exception) -> JSONResponse:
 async def _handle_validation(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"][1:])[:_MAX_LENGTH]
-    where = first["loc"][0]
     if first["type"] == "json_invalid":
         return problem_response(400, "The body is not valid JSON; send an object with video and speech.")
     if first["loc"] == ("body",) and "json" not in request.headers.get("content-type", ""):
         return problem_response(415, "The body is not declared as JSON; send it with Content-Type: application/json.")
-    return problem_response(422, f"{place or where}: {first['msg'][:_MAX_LENGTH]}; see /docs.")
+    return problem_response(422, f"{_complaint(first)}; see /docs.")
+
+
+async def _handle_socket_validation(socket: WebSocket, error: Exception) -> None:
+    assert isinstance(error, WebSocketRequestValidationError)
+    await socket.accept()  # a refused socket cannot say why
+    await socket.close(INVALID, f"{_complaint(error.errors()[0])}."[:_MAX_REASON])
+
+
+def _complaint(error: Mapping[str, Any]) -> str:
+    """What is wrong with which part of a request, by the first of pydantic's errors."""
+    where, *names = (str(part) for part in error["loc"] if part != "[key]")
+    if error["type"] == "value_error":
+        sentence = str(error["ctx"]["error"])
+        return sentence[0].upper() + sentence[1:]
+    name = ".".join(names)[:_MAX_LENGTH] or f"The {where}"
+    said = _SENTENCES.get(error["type"]) or _SHOULD.sub("must ", _REASON.sub("", error["msg"]))
+    return f"{name} {said}"[:_MAX_LENGTH]
 
 
 async def _handle_unexpected(request: Request, error: Exception) -> JSONResponse:
