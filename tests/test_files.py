@@ -151,7 +151,7 @@ def test_of_two_writers_only_the_first_gets_the_name(tmp_path: Path) -> None:
             with write_whole(path, False) as early:
                 early.write_text("early")
 
-    with pytest.raises(errors.UsageError, match="another run wrote"):
+    with pytest.raises(errors.UsageError, match="Another run wrote"):
         race()
     assert path.read_text() == "early"
     assert [file.name for file in tmp_path.iterdir()] == ["out.txt"]
@@ -168,7 +168,7 @@ def test_without_hard_links_the_name_is_taken_atomically(tmp_path: Path, monkeyp
     with write_whole(tmp_path / "out.txt", False) as beside:
         beside.write_text("whole")
     assert (tmp_path / "out.txt").read_text() == "whole"
-    with pytest.raises(errors.UsageError, match="another run"), write_whole(tmp_path / "out.txt", False) as beside:
+    with pytest.raises(errors.UsageError, match="Another run"), write_whole(tmp_path / "out.txt", False) as beside:
         beside.write_text("late")
     assert (tmp_path / "out.txt").read_text() == "whole"
     assert [file.name for file in tmp_path.iterdir()] == ["out.txt"]

@@ -34,7 +34,7 @@ def read_table(kind: Kind, name_or_path: str | Path) -> dict[str, Any]:
     try:
         return tomllib.loads(_read(kind, name_or_path))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{name_or_path}: not a TOML file ({error})") from error
+        raise UsageError(f"{name_or_path}: not a TOML file ({error}).") from error
 
 
 def build(cls: type[T], table: object, where: str, raises: type[LipsmithError] = UsageError) -> T:
@@ -64,11 +64,13 @@ def _read(kind: Kind, name_or_path: str | Path) -> str:
     path = Path(name_or_path)
     if path.suffix == ".toml" or path.is_file():
         if not path.is_file():
-            raise UsageError(f"{path}: no such config file")
+            raise UsageError(f"{path}: no such config file.")
         return path.read_text(encoding="utf-8")
     known = packaged_configs(kind)
     if str(name_or_path) not in known:
-        raise UsageError(f"no {kind} config is called '{name_or_path}'; give a .toml file or one of {', '.join(known)}")
+        raise UsageError(
+            f"No {kind} config is called '{name_or_path}'; give a .toml file or one of {', '.join(known)}."
+        )
     return (resources.files("lipsmith") / "configs" / kind / f"{name_or_path}.toml").read_text(encoding="utf-8")
 
 

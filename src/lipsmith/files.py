@@ -76,24 +76,24 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
     try:
         exists = path.exists() or path.is_symlink()
     except OSError as error:
-        raise UsageError(f"{path} cannot be written ({error.strerror}); choose a shorter name") from error
+        raise UsageError(f"{path} cannot be written ({error.strerror}); choose a shorter name.") from error
     if path.is_dir():
-        raise UsageError(f"{path} is a folder; name a file")
+        raise UsageError(f"{path} is a folder; name a file.")
     if exists and not overwrite:
-        raise UsageError(f"{path} exists; choose another name or add --overwrite")
+        raise UsageError(f"{path} exists; choose another name or add --overwrite.")
     if not path.parent.is_dir():
-        url = f"{_url(path)} is a URL, but lipsmith writes only files; give a path"
-        raise UsageError(url if _url(path) else f"the folder {path.parent} does not exist; create it first")
+        url = f"{_url(path)} is a URL, but lipsmith writes only files; give a path."
+        raise UsageError(url if _url(path) else f"The folder {path.parent} does not exist; create it first.")
     if not os.access(path.parent, os.W_OK):
-        raise UsageError(f"the folder {path.parent} cannot be written to; choose another")
+        raise UsageError(f"The folder {path.parent} cannot be written to; choose another.")
 
 
 def refuse_filled(folder: Path, overwrite: bool) -> None:
     """Raise UsageError, before any work, for a folder of results that is a file or is not empty."""
     if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file; name a folder")
+        raise UsageError(f"{folder} is a file; name a folder.")
     if folder.is_dir() and any(folder.iterdir()) and not overwrite:
-        raise UsageError(f"{folder} is not empty; choose another folder or add --overwrite")
+        raise UsageError(f"{folder} is not empty; choose another folder or add --overwrite.")
 
 
 def refuse_input(path: Path, *inputs: Path | str | None) -> None:
@@ -111,9 +111,9 @@ def refuse_clashes(results: Iterable[Path | None], inputs: Iterable[Path | str |
     for path in filter(None, results):
         target = path.resolve()
         if not given.isdisjoint(_inputs_lost_with(target)):
-            raise UsageError(f"{path} would be replaced by its own result; choose another name")
+            raise UsageError(f"{path} would be replaced by its own result; choose another name.")
         if target in taken:
-            raise UsageError(f"{path} would be written more than once; give each result its own name")
+            raise UsageError(f"{path} would be written more than once; give each result its own name.")
         taken.add(target)
 
 
@@ -186,7 +186,7 @@ def _rename(beside: Path, path: Path, overwrite: bool) -> None:
             path.touch(exist_ok=False)
             beside.replace(path)
     except FileExistsError as error:
-        raise UsageError(f"another run wrote {path} in the meantime; choose another name or add --overwrite") from error
+        raise UsageError(f"Another run wrote {path} meanwhile; choose another name or add --overwrite.") from error
 
 
 @contextmanager
@@ -281,11 +281,11 @@ def home() -> Path:
 def check_file(path: Path, sha256: str) -> None:
     """Raise WeightsError unless `path` is a file whose SHA-256 begins with `sha256`."""
     if not path.is_file():
-        raise WeightsError(f"{path} is missing; install the model again")
+        raise WeightsError(f"{path} is missing; install the model again.")
     found = sha256_of(path)
     if not found.startswith(sha256):
         begins = f"its SHA-256 begins with {found[:8]}, not with {sha256[:8]}"
-        raise WeightsError(f"{path} is not the published file; download it again ({begins})")
+        raise WeightsError(f"{path} is not the published file; download it again ({begins}).")
 
 
 def sha256_of(path: Path) -> str:

@@ -219,7 +219,7 @@ def test_the_command_shows_the_gain_and_prints_the_folder(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ([], "give at least one film"),
+        ([], "Give at least one film"),
         (["film.mp4", "--minutes", "0"], "--minutes must be a number above 0"),
         (["film.mp4", "--minutes", "nan"], "--minutes must be a number above 0"),
         (["film.mp4"], "film.mp4 does not exist"),

@@ -71,7 +71,7 @@ def test_help_and_version_import_nothing_heavy() -> None:
 def test_python_m_returns_the_exit_code() -> None:
     done = lipsmith("dubb")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "lipsmith: unknown verb 'dubb', did you mean 'dub'?; see lipsmith --help\n"
+    assert done.stderr == "lipsmith: Unknown verb 'dubb', did you mean 'dub'?; see lipsmith --help.\n"
 
 
 def test_a_call_without_arguments_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
@@ -127,7 +127,7 @@ def test_unexpected_errors_show_a_traceback_only_with_v(run_verb: RunVerb, capsy
     assert run_verb(raising(ZeroDivisionError("by zero"))) == 1
     assert (
         capsys.readouterr().err
-        == "lipsmith: unexpected ZeroDivisionError: by zero; run the command again with -v for a traceback\n"
+        == "lipsmith: Unexpected ZeroDivisionError: by zero; run the command again with -v for a traceback.\n"
     )
     assert run_verb(raising(ZeroDivisionError("by zero")), "-v") == 1
     assert "Traceback" in capsys.readouterr().err
@@ -135,7 +135,7 @@ def test_unexpected_errors_show_a_traceback_only_with_v(run_verb: RunVerb, capsy
 
 def test_system_errors_name_the_file(run_verb: RunVerb, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_verb(raising(OSError(28, "No space left on device", "out.mp4"))) == 1
-    assert capsys.readouterr().err == "lipsmith: out.mp4: No space left on device\n"
+    assert capsys.readouterr().err == "lipsmith: out.mp4: No space left on device.\n"
 
 
 def test_a_name_that_is_too_long_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:

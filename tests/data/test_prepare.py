@@ -178,7 +178,7 @@ def test_two_runs_cannot_share_a_folder(still: Path, tmp_path: Path) -> None:
     refused: list[str] = []
 
     def meanwhile(done: int, total: int) -> None:
-        with pytest.raises(UsageError, match="another run") as error:
+        with pytest.raises(UsageError, match="Another run") as error:
             one(still, tmp_path)
         refused.append(str(error.value))
 

@@ -57,7 +57,7 @@ def test_a_path_is_never_interpreted_as_a_name(
 
 def test_an_unknown_name_lists_the_known_ones(user_home: Path) -> None:
     make_model(user_home / "models" / "mine")
-    with pytest.raises(WeightsError, match=r"no model 'slow'.*mine"):
+    with pytest.raises(WeightsError, match=r"No model 'slow'.*mine"):
         find_model("slow")
 
 
@@ -65,7 +65,7 @@ def test_an_unknown_name_lists_models_with_their_kind(user_home: Path) -> None:
     judge = user_home / "models" / "judge"
     judge.mkdir(parents=True)
     write_config(judge, {"kind": "sync"})
-    with pytest.raises(WeightsError, match=r"judge \(of kind sync\), lips \(of kind lips\), sync \(of kind sync\)$"):
+    with pytest.raises(WeightsError, match=r"judge \(of kind sync\), lips \(of kind lips\), sync \(of kind sync\)\.$"):
         find_model("slow")
     (judge / "config.json").write_text("{")
     with pytest.raises(WeightsError, match=r"judge \(damaged\)"):

@@ -28,14 +28,14 @@ def test_the_origin_of_a_model_is_followed_through_runs(tmp_path: Path) -> None:
     assert origin_of(Path("models/mine"), "renderer") == "models/mine"
     circle = begun(tmp_path / "circle", "renderer", tmp_path / "circle")
     assert origin_of(circle, "renderer") == str(circle)
-    with pytest.raises(UsageError, match="the model fast has a license"):
+    with pytest.raises(UsageError, match="The model fast has a license"):
         export(scratch, tuned, tmp_path / "model", "mine", data="", hardware="", license=None)
 
 
 def test_a_run_of_another_system_is_refused(tmp_path: Path) -> None:
     scratch = begun(tmp_path / "scratch", "landmarks", None)
     save_weights(tmp_path / "other" / "renderer", {"a": torch.zeros(1)}, {"training": {"system": "wav2lip"}})
-    with pytest.raises(UsageError, match="is a run of wav2lip, which a dub cannot use"):
+    with pytest.raises(UsageError, match="is a run of wav2lip, which no dub can use"):
         export(scratch, tmp_path / "other", tmp_path / "model", "mine", data="", hardware="", license=None)
 
 

@@ -45,7 +45,7 @@ def prepare_person(
             names = ", ".join(film.name for film in films)
             raise InputError(
                 f"{names}: no face stays in view for {MIN_STRICT_SECONDS:g} s and {MIN_SPLIT_FRAMES} frames; give a "
-                "film of one person, facing the camera, of at least ten seconds"
+                "film of one person, facing the camera, of at least ten seconds."
             )
         write_manifest(begun, records)
         note_offsets(begun, find_judged_offsets(begun, load_judge("sync")).seconds)

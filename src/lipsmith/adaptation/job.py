@@ -111,14 +111,14 @@ def adapt(
 
 def _check(films: Sequence[Path], out: Path, minutes: float, overwrite: bool, base: ModelFolder) -> None:
     if not films:
-        raise UsageError("give at least one film")
+        raise UsageError("Give at least one film.")
     if not 0 < minutes < math.inf:
-        raise UsageError("the minutes must be a number above 0")
+        raise UsageError("The minutes must be a number above 0.")
     require(*films)
     refuse_clashes([out], [*films, base.path])
     refuse_filled(out, overwrite)
     if out.is_dir() and any(out.iterdir()) and not (out / "config.json").is_file():
-        raise UsageError(f"{out} holds something else than a model; choose another folder")
+        raise UsageError(f"{out} holds something else than a model; choose another folder.")
     find_vgg()
 
 
@@ -136,7 +136,7 @@ def _kept_work(out: Path, key: Mapping[str, Any]) -> Iterator[Path]:
     lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o666)
     try:
         if not hold(lock):
-            raise UsageError(f"another run is writing {out}; wait for its end or choose another name")
+            raise UsageError(f"Another run is writing {out}; wait for its end or choose another name.")
         _begin(folder, key)
         try:
             yield folder

@@ -79,7 +79,7 @@ class MouthTask(LandmarkTask):
         window = self.config.model.window
         usable = _usable(data, window, self._clip, self._share)
         if not usable:
-            raise InputError(f"{data}: no face stays in view for {2 * window} frames")
+            raise InputError(f"{data}: no face stays in view for {2 * window} frames.")
         references = self.config.model.references
         self.trials = [make_trial(clip, references, chosen=choice) for clip, choice in usable]
         parts = [_beginning(clip, int(choice.allowed[-1]) + 1) for clip, choice in usable]

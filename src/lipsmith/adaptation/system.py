@@ -65,7 +65,7 @@ def adapt_to_clips(
     """
     records = [record for record in read_manifest(data, *splits) if record.seconds >= SHORTEST]
     if not records:
-        raise InputError(f"{data}: no clip of {' and '.join(splits)} lasts {SHORTEST:g} s; prepare longer footage")
+        raise InputError(f"{data}: no clip of {' and '.join(splits)} lasts {SHORTEST:g} s; prepare longer footage.")
     models = {}
     for number, record in enumerate(records, 1):
         models[record.clip] = _adapted(model, mouth, config, data, record.clip, device)

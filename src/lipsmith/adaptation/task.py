@@ -78,7 +78,7 @@ class AdaptationTask(RendererTask):
         targets = sum(len(choice.targets) for choice in self.footage.choices if choice)
         self.trials = list(fixed_batches(self.footage, self.config, max(1, targets // _TRIALS)))
         if not self.trials:
-            raise InputError(f"{records[0].source}: no face stays in view for {MIN_STRICT_SECONDS:g} s")
+            raise InputError(f"{records[0].source}: no face stays in view for {MIN_STRICT_SECONDS:g} s.")
         self.footage.spans = self.footage.only_allowed()
         self.precision = mixed_precision(device)
         self.load_judges(device)

@@ -112,8 +112,8 @@ def split_verb(words: Sequence[str]) -> tuple[str, list[str]]:
             return verb, list(words[count:])
     asked = " ".join(words[:1])
     if _is_group(asked):
-        raise UsageError(f"'{asked}' needs a second word: {', '.join(v for v in VERBS if v.startswith(asked))}")
-    raise UsageError(f"unknown verb '{asked}'{_suggestion(asked)}; see lipsmith --help")
+        raise UsageError(f"'{asked}' needs a second word: {', '.join(v for v in VERBS if v.startswith(asked))}.")
+    raise UsageError(f"Unknown verb '{asked}'{_suggestion(asked)}; see lipsmith --help.")
 
 
 def load_verb(verb: str) -> Verb:
@@ -190,21 +190,19 @@ def _explain(error: Exception, verbose: bool) -> int:
     if isinstance(error, ModuleNotFoundError):
         return _complain(_missing_module(error), UsageError.exit_code)
     if isinstance(error, OSError) and error.errno == ENAMETOOLONG:
-        return _complain(f"{error.filename}: {error.strerror}; choose a shorter name", UsageError.exit_code)
+        return _complain(f"{error.filename}: {error.strerror}; choose a shorter name.", UsageError.exit_code)
     if isinstance(error, OSError) and error.strerror:
-        return _complain(f"{error.filename}: {error.strerror}" if error.filename else error.strerror, FAILED)
-    hint = "" if verbose else "; run the command again with -v for a traceback"
-    return _complain(f"unexpected {type(error).__name__}: {error}{hint}", FAILED)
+        return _complain(f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}.", FAILED)
+    hint = "" if verbose else "; run the command again with -v for a traceback."
+    return _complain(f"Unexpected {type(error).__name__}: {error}{hint}", FAILED)
 
 
 def _missing_module(error: ModuleNotFoundError) -> str:
     package = (error.name or "").split(".")[0]
     extra = next((extra for extra, packages in EXTRAS.items() if package in packages), None)
     if extra:
-        return (
-            f"this command needs {package}, which is not part of a plain install: pip install '.[{extra}]' in the clone"
-        )
-    return f"this installation is incomplete: {error}; install lipsmith again"
+        return f"This command needs {package}, which a plain install lacks: pip install '.[{extra}]' in the clone."
+    return f"This installation is incomplete: {error}; install lipsmith again."
 
 
 def _broken_pipe(error: BrokenPipeError) -> int:

@@ -41,9 +41,9 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.films:
-            raise UsageError("give at least one film: lipsmith adapt FILM... -o FOLDER")
+            raise UsageError("Give at least one film: lipsmith adapt FILM... -o FOLDER.")
         if not 0 < self.minutes < math.inf:
-            raise UsageError("--minutes must be a number above 0")
+            raise UsageError("--minutes must be a number above 0.")
 
 
 def run(options: Options) -> None:

@@ -87,7 +87,7 @@ class Common:
 
     def __post_init__(self) -> None:
         if self.verbose and self.quiet:
-            raise UsageError("-v and -q cannot be combined; give one of them")
+            raise UsageError("-v and -q cannot be combined; give one of them.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,9 +103,9 @@ class DeviceOptions(Common):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
-            raise UsageError(f"--device {self.device} is unknown; use auto, cpu, cuda or cuda:i")
+            raise UsageError(f"--device {self.device} is unknown; use auto, cpu, cuda or cuda:i.")
         if self.threads is not None and not 1 <= self.threads <= MOST_THREADS:
-            raise UsageError(f"--threads {self.threads} is out of range; give 1 to {MOST_THREADS}")
+            raise UsageError(f"--threads {self.threads} is out of range; give 1 to {MOST_THREADS}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +115,7 @@ class CpuOptions(DeviceOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.device.startswith("cuda"):
-            raise UsageError(f"--device {self.device}: films are measured on the CPU only; omit --device")
+            raise UsageError(f"--device {self.device}: films are measured on the CPU only; omit --device.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,7 +34,7 @@ class Options(console.JsonOptions, console.OutputOptions):
         super().__post_init__()
         for name in ("references", "lips"):
             if (count := getattr(self, name)) is not None and count < 1:
-                raise UsageError(f"--{name} {count} is below 1; give 1 or more")
+                raise UsageError(f"--{name} {count} is below 1; give 1 or more.")
 
 
 def run(options: Options) -> None:

@@ -35,4 +35,4 @@ def run(options: Options) -> None:
         console.table(title, ("what", "found"), rows, sys.stdout)
         print()
     if backend[1].startswith("none"):
-        raise WeightsError(f"the model {diagnosis.DEFAULT_MODEL} cannot run here; see the table Machine")
+        raise WeightsError(f"The model {diagnosis.DEFAULT_MODEL} cannot run here; see the table Machine.")

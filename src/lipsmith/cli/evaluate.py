@@ -67,20 +67,22 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.table != 1 and self.model is None:
-            raise UsageError(f"--table {self.table} varies a model's references: add --model, a name or a folder")
+            raise UsageError(f"--table {self.table} varies a model's references: add --model, a name or a folder.")
         if self.adapt is not None and (self.model is None or self.protocol != "strict" or self.table != 1):
-            raise UsageError("--adapt needs --model, --protocol strict and --table 1")
+            raise UsageError("--adapt needs --model, --protocol strict and --table 1.")
         if self.adapt is not None and self.adapt <= 0:
-            raise UsageError("--adapt must be above 0")
+            raise UsageError("--adapt must be above 0.")
         for option, values in (("--variant", self.variant), ("--outputs", self.outputs)):
             if any("=" not in value for value in values):
-                raise UsageError(f"{option} needs NAME=FOLDER")
+                raise UsageError(f"{option} needs NAME=FOLDER.")
             if values and self.table != 1:
-                raise UsageError(f"{option} belongs to --table 1, not to --table {self.table}")
+                raise UsageError(f"{option} belongs to --table 1, not to --table {self.table}.")
         if self.outputs and self.protocol == "cross":
-            raise UsageError("--outputs say the clips' own speech; compare films of other speech with `lipsmith score`")
+            raise UsageError(
+                "--outputs say the clips' own speech; compare films of other speech with `lipsmith score`."
+            )
         if not (self.model or self.variant) and (self.landmarks == "predicted" or self.protocol == "cross"):
-            raise UsageError("predicted landmarks and the cross-driven protocol need a model: add --model NAME")
+            raise UsageError("Predicted landmarks and the cross-driven protocol need a model: add --model NAME.")
         require_wave(self.judge)
 
         from lipsmith.evaluation.systems import RESERVED
@@ -88,7 +90,7 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
         names = [*RESERVED, _plain(self), *(name for name, _ in _pairs(self.variant + self.outputs))]
         if twice := [name for name in names if name and names.count(name) > 1]:
             raise UsageError(
-                f"two systems are named {twice[0]}; give --model, each --variant and each of --outputs a unique name"
+                f"Two systems are named {twice[0]}; give --model, each --variant and each of --outputs a unique name."
             )
 
 
@@ -98,7 +100,7 @@ def require_wave(judge: str) -> None:
 
     if judge == OFFICIAL:
         raise UsageError(
-            f"--judge {judge} needs waveforms, but prepared clips store mels; use it with `lipsmith score`"
+            f"--judge {judge} needs waveforms, but prepared clips store mels; use it with `lipsmith score`."
         )
 
 

@@ -36,9 +36,9 @@ class Options(console.OutputOptions):
         super().__post_init__()
         most = PICTURES.get(self.output.suffix.lower())
         if most is None:
-            raise UsageError(f"{self.output}: the name of the sheet must end in {', '.join(PICTURES)}")
+            raise UsageError(f"{self.output}: the name of the sheet must end in {', '.join(PICTURES)}.")
         if not 1 <= self.count <= most:
-            raise UsageError(f"--count {self.count} is not between 1 and {most}, the most for {self.output.suffix}")
+            raise UsageError(f"--count {self.count} is not between 1 and {most}, the most for {self.output.suffix}.")
 
 
 def run(options: Options) -> None:
@@ -54,6 +54,6 @@ def run(options: Options) -> None:
     with write_whole(options.output, options.overwrite) as beside:
         done, encoded = cv2.imencode(options.output.suffix.lower(), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
         if not done:
-            raise LipsmithError(f"{options.output} could not be encoded; choose another suffix")
+            raise LipsmithError(f"{options.output} could not be encoded; choose another suffix.")
         beside.write_bytes(encoded.tobytes())
     console.result(options.output)

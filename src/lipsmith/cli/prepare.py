@@ -49,13 +49,13 @@ class Options(console.JsonOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if len(self.paths) < 2:
-            raise UsageError("give footage and the folder for the clips: lipsmith prepare SRC... DST")
+            raise UsageError("Give footage and the folder for the clips: lipsmith prepare SRC... DST.")
         if self.paths[-1].is_file():
-            raise UsageError(f"{self.paths[-1]} is a file; give the folder for the clips as the last path")
+            raise UsageError(f"{self.paths[-1]} is a file; give the folder for the clips as the last path.")
         if not 32 <= self.side <= 1024:
-            raise UsageError(f"--side {self.side} is not between 32 and 1024")
+            raise UsageError(f"--side {self.side} is not between 32 and 1024.")
         if self.workers is not None and self.workers < 1:
-            raise UsageError(f"--workers {self.workers} is below 1; give 1 or more")
+            raise UsageError(f"--workers {self.workers} is below 1; give 1 or more.")
 
 
 def run(options: Options) -> None:

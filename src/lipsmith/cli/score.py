@@ -39,7 +39,7 @@ class Options(console.CpuOptions, console.JsonOptions, console.OutputOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 32 <= self.face_size <= 1024:
-            raise UsageError(f"--face-size {self.face_size} is not between 32 and 1024")
+            raise UsageError(f"--face-size {self.face_size} is not between 32 and 1024.")
 
 
 def run(options: Options) -> None:

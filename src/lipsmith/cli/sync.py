@@ -37,9 +37,9 @@ class Options(console.CpuOptions, console.JsonOptions, console.OutputOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.write and not self.video.is_dir():
-            raise UsageError("--write needs a folder of prepared clips")
+            raise UsageError("--write needs a folder of prepared clips.")
         if self.seconds < MIN_SECONDS:
-            raise UsageError(f"--seconds {self.seconds:g} is below {MIN_SECONDS:g}, the minimum to find an offset")
+            raise UsageError(f"--seconds {self.seconds:g} is below {MIN_SECONDS:g}, the minimum to find an offset.")
         if self.video.is_dir():
             require_wave(self.judge)
 

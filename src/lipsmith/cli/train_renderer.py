@@ -33,6 +33,6 @@ def run(options: Options) -> None:
     if isinstance(config, RendererTraining):
         config = replace(config, model=config.model.without(options.without))
     elif options.without:
-        raise UsageError(f"--without removes parts of our renderer, but {options.config} is {config.system}")
+        raise UsageError(f"--without removes parts of our renderer, but {options.config} is {config.system}.")
     train(make_task(config), options)
     console.result(options.out / "renderer.safetensors")

@@ -37,9 +37,9 @@ class TrainingOptions(console.DeviceOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.minutes is not None and not 0 < self.minutes < math.inf:
-            raise UsageError("--minutes must be a number above 0")
+            raise UsageError("--minutes must be a number above 0.")
         if self.steps is not None and self.steps < 1:
-            raise UsageError("--steps must be at least 1")
+            raise UsageError("--steps must be at least 1.")
 
     def applied(self, config: C) -> C:
         """The config, overridden by the command line."""

@@ -88,13 +88,13 @@ def read_manifest(root: Path, *splits: str) -> list[ClipRecord]:
     """
     records = list(_records(root / MANIFEST))
     if not records:
-        raise InputError(f"{root}: no prepared clips here; make them with `lipsmith prepare SRC {root}`")
+        raise InputError(f"{root}: no prepared clips here; make them with `lipsmith prepare SRC {root}`.")
     found = sorted({record.split for record in records})
     for split in splits:
         if split not in found:
             raise InputError(
                 f"{root}: no clip is of the split '{split}', only of {', '.join(found)}; to split differently, sort the"
-                " footage into folders train, val and test, and prepare it into another folder"
+                " footage into folders train, val and test, and prepare it into another folder."
             )
     return [record for record in records if not splits or record.split in splits]
 
@@ -133,7 +133,7 @@ def _arrays(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
         with np.load(path.with_name(path.name + ".npz")) as arrays:
             return {name: arrays[name] for name in names}
     except DAMAGED as error:
-        raise InputError(f"{path}.npz: not a readable prepared clip; delete it and prepare again") from error
+        raise InputError(f"{path}.npz: not a readable prepared clip; delete it and prepare again.") from error
 
 
 def shift_mel(mel: NDArray[np.float32], seconds: float) -> NDArray[np.float32]:
@@ -158,13 +158,13 @@ def read_crops(path: Path, frames: int) -> NDArray[np.uint8]:
     for index in range(frames):
         whole, image = film.read()
         if not whole:
-            raise InputError(f"{path}: ends after {index} of {frames} frames; delete it and prepare again")
+            raise InputError(f"{path}: ends after {index} of {frames} frames; delete it and prepare again.")
         if images is None:
             images = np.empty((frames, *image.shape), np.uint8)
         images[index] = image[..., ::-1]
     film.release()
     if images is None:
-        raise InputError(f"{path}: has no frames; delete it and prepare again")
+        raise InputError(f"{path}: has no frames; delete it and prepare again.")
     return images
 
 

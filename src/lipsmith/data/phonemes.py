@@ -59,5 +59,5 @@ def _read(path: Path) -> dict[str, Phonemes]:
         try:
             known[row["clip"]] = [(str(symbol), float(moment)) for symbol, moment in row["phonemes"]]
         except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{path}: damaged; delete it") from error
+            raise InputError(f"{path}: damaged; delete it.") from error
     return known

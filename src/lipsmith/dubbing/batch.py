@@ -207,9 +207,9 @@ def read_pairs(table: Path, output: Path | None = None) -> list[Job]:
 
 def _make_folder(output: Path) -> None:
     if output.suffix.lower() in CONTAINERS and not output.exists():
-        raise UsageError(f"{output} is the name of a film; give a folder for the results")
+        raise UsageError(f"{output} is the name of a film; give a folder for the results.")
     if output.exists() and not output.is_dir():
-        raise UsageError(f"{output} is a file; give a folder for the results")
+        raise UsageError(f"{output} is a file; give a folder for the results.")
     output.mkdir(parents=True, exist_ok=True)
 
 

@@ -27,7 +27,7 @@ def sign(
     support manifests.
     """
     if algorithm not in ALGORITHMS:
-        raise UsageError(f"unknown signature algorithm {algorithm}; choose one of {', '.join(ALGORITHMS)}")
+        raise UsageError(f"Unknown signature algorithm {algorithm}; choose one of {', '.join(ALGORITHMS)}.")
     import c2pa
 
     with _signer(certificate, key, algorithm) as signer, c2pa.Builder(_manifest(signed.name)) as builder:

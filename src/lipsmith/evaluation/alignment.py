@@ -106,7 +106,7 @@ def without_drawing(size: tuple[int, int], film: Film, stretches: list[Stretch],
     shown = [half for half in halves if sight(half, _scaled(size, half.size, stretches), detector).is_in_place]
     if len(shown) != 1:
         raise InputError(
-            f"{film.path} is twice as wide as the real film, like a side-by-side comparison; give the result alone"
+            f"{film.path} is twice as wide as the real film, like a side-by-side comparison; give the result alone."
         )
     _LOG.warning("%s is twice as wide as the real film; its %s half is measured", film.path, shown[0].half)
     return shown[0]
@@ -134,7 +134,7 @@ def follow(
     pairs = [pair for stretch in stretches for own in found if (pair := _common(stretch, own))]
     if not pairs:
         raise InputError(
-            f"{film.path}: no frame shows a face where the real film has one; check that they are the same film"
+            f"{film.path}: no frame shows a face where the real film has one; check that they are the same film."
         )
     _warn_faceless(film, sum(len(ours) for ours, _ in pairs), sum(map(len, stretches)))
     return [ours for ours, _ in pairs], [theirs for _, theirs in pairs]

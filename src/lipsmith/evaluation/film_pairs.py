@@ -60,13 +60,13 @@ def find_pairs(real: Path, generated: Path) -> list[Pair]:
     if real.is_file() and generated.is_file():
         return [Pair(real.stem, real, generated)]
     if real.is_file() or generated.is_file():
-        raise InputError(f"{real} and {generated}: give two films or two folders")
+        raise InputError(f"{real} and {generated}: give two films or two folders.")
     ours, theirs = films_below(real), films_below(generated)
     common = sorted(ours.keys() & theirs.keys())
     for alone in sorted(ours.keys() ^ theirs.keys()):
         _LOG.warning("%s is skipped: only one of the folders has it", alone)
     if not common:
-        raise InputError(f"{real} and {generated} have no films with the same name; rename the generated ones")
+        raise InputError(f"{real} and {generated} have no films with the same name; rename the generated ones.")
     return [Pair(name, ours[name], theirs[name]) for name in common]
 
 
@@ -125,7 +125,7 @@ def _score(
         if watch and number == 0:
             watch(pair.name, shown, generated)
     if not parts:
-        raise InputError(f"{pair.generated}: it ends before the face of {pair.real} appears; give the whole film")
+        raise InputError(f"{pair.generated}: it ends before the face of {pair.real} appears; give the whole film.")
     about = {"clip": pair.name, "identity": pair.name}
     whole = {system: joined(track) for system, track in tracks.items()}
     spoken = _articulations(pair, whole, sound, listener, is_truth)

@@ -92,7 +92,7 @@ def find_face(film: Film, end: float | None = None) -> list[Stretch]:
     if not found:
         raise InputError(
             f"{film.path}: no face is visible in {MIN_STRETCH_FRAMES} consecutive frames; "
-            "give footage of a speaking face"
+            "give footage of a speaking face."
         )
     return found
 

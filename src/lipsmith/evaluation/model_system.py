@@ -55,8 +55,8 @@ class ModelSystem:
         side, size = task.images.shape[1], self._config.face_size
         if side < size:
             raise InputError(
-                f"the clips have crops of {side} pixels, but the model {self.name} needs {size}; "
-                f"prepare the footage with --side {size}"
+                f"The clips have crops of {side} pixels, but the model {self.name} needs {size}; "
+                f"prepare the footage with --side {size}."
             )
         if task.predicted:
             task = replace(task, points=self._driven(task))

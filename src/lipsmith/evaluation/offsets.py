@@ -81,7 +81,7 @@ def find_film_offset(video: Path, judge: SyncJudge, seconds: float = FILM_SECOND
     distances = [judge.distances(piece.crops, piece.times, sound) for piece in pieces(film, find_face(film, seconds))]
     joined = np.concatenate(distances)
     if not np.isfinite(joined).any():
-        raise InputError(f"{video}: picture and sound do not overlap; give a film that is longer than half a second")
+        raise InputError(f"{video}: picture and sound do not overlap; give a film that is longer than half a second.")
     figures = sync_figures(joined)
     return FilmOffset(figures.offset, figures, len(joined))
 

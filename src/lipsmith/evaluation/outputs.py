@@ -76,7 +76,7 @@ class Outputs:
         numbers = np.concatenate([np.arange(part.first, part.first + len(part)) for part in theirs]) - whole.first
         crops = np.concatenate([piece.crops for piece in pieces(film, theirs, task.images.shape[1])])
         if len(crops) < len(numbers) - SPARE:
-            raise InputError(f"{film.path}: ends before {task.clip}, although its header says otherwise; convert it")
+            raise InputError(f"{film.path}: ends before {task.clip}, although its header says otherwise; convert it.")
         aside = np.abs(numbers[: len(crops)] - task.targets[:, None])
         return np.asarray(crops[aside.argmin(1)], np.uint8)
 
@@ -95,12 +95,12 @@ def find_outputs(name: str, folder: Path, root: Path, records: Sequence[ClipReco
     of no clip, or if the name of a film fits several sources.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; give the folder of the films of {name}")
+        raise InputError(f"{folder}: no such folder; give the folder of the films of {name}.")
     found = films_below(folder)
     chosen = {record.clip: place for record in records if (place := _place(record, found)) is not None}
     _require_unique(folder, chosen, records)
     if not chosen:
-        raise InputError(f"{folder}: no film is named like a clip, for example {PurePosixPath(records[0].clip).name}")
+        raise InputError(f"{folder}: no film is named like a clip, for example {PurePosixPath(records[0].clip).name}.")
     everyone = read_manifest(root)
     known = {place for record in everyone if (place := _place(record, found)) is not None}
     if extra := sorted(found.keys() - known):
@@ -131,7 +131,7 @@ def shown_by_all(outputs: Sequence[Outputs], records: Sequence[ClipRecord]) -> d
     common = [record.clip for record in records if all(record.clip in system.films for system in outputs)]
     if not common:
         names = ", ".join(system.name for system in outputs)
-        raise InputError(f"{names}: no clip has a film of each of them; generate the missing ones")
+        raise InputError(f"{names}: no clip has a film of each of them; generate the missing ones.")
     return {clip: min(system.frames(clip) for system in outputs) for clip in common}
 
 
@@ -161,7 +161,7 @@ def _require_unique(folder: Path, chosen: Mapping[str, str], records: Sequence[C
         if place is not None and sources.setdefault(place, record.source) != record.source:
             raise InputError(
                 f"{folder}: {place} may be a film of {sources[place]} or of {record.source}; name it as the clip, "
-                f"{record.clip}"
+                f"{record.clip}."
             )
 
 

@@ -78,7 +78,7 @@ def write_report(path: Path, figures: Mapping[str, float], settings: Mapping[str
 def page(figures: Mapping[str, float], settings: Mapping[str, Any], rows: Sequence[Row]) -> str:
     """The page as HTML text. Raises InputError for results of another command."""
     if "systems" not in settings or not rows or "system" not in rows[0]:
-        raise InputError("these are not results of `lipsmith evaluate` or `lipsmith score`; measure with one of those")
+        raise InputError("These are not results of `lipsmith evaluate` or `lipsmith score`; measure with one of those.")
     title = f"lipsmith: {settings.get('protocol', 'score')}, {settings.get('split') or settings.get('generated')}"
     body = "\n".join(_sections(figures, settings, rows))
     return (

@@ -71,7 +71,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         if self.predicts and self.speaker is None:
-            raise UsageError("predicted landmarks and the cross-driven protocol need a model: add --model NAME")
+            raise UsageError("Predicted landmarks and the cross-driven protocol need a model: add --model NAME.")
 
     @property
     def predicts(self) -> bool:
@@ -113,7 +113,7 @@ def evaluate(
         raise problem
     if not rows:
         raise InputError(
-            f"{plan.data}: no clip of {' and '.join(plan.splits)} lasts {plan.shortest:g} s; prepare longer footage"
+            f"{plan.data}: no clip of {' and '.join(plan.splits)} lasts {plan.shortest:g} s; prepare longer footage."
         )
     return summary(rows, [REAL, *(system.name for system in systems)], scorer)
 
@@ -195,7 +195,7 @@ def _shrunk(clip: PreparedClip, side: int | None) -> PreparedClip:
     if side is None or side == prepared:
         return clip
     if side > prepared:
-        raise UsageError(f"the clips are {prepared} pixels wide: prepare the footage with --side {side}")
+        raise UsageError(f"The clips are {prepared} pixels wide: prepare the footage with --side {side}.")
     return replace(clip, images=resized(clip.images, side))
 
 
@@ -235,7 +235,7 @@ def _stranger(records: Sequence[ClipRecord], record: ClipRecord) -> ClipRecord:
     following = [*records[start + 1 :], *records[:start]]
     other = next((one for one in following if one.identity != record.identity), None)
     if other is None:
-        raise InputError(f"{record.clip}: it is the only speaker here; cross-driven evaluation needs two people")
+        raise InputError(f"{record.clip}: it is the only speaker here; cross-driven evaluation needs two people.")
     return other
 
 

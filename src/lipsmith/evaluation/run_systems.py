@@ -126,7 +126,7 @@ def load_variant(
     where = f"{Path(folder) / CARD}: training.model"
     system = training.get("system")
     if system is not None and (references or lips):
-        raise UsageError(f"{folder} is a run of {system}, whose number of references and lips is fixed")
+        raise UsageError(f"{folder} is a run of {system}, whose number of references and lips is fixed.")
     if system == "wav2lip":
         generator = Wav2Lip(build(Wav2LipConfig, training["model"], where, WeightsError))
         return Wav2LipSystem(name, _loaded(generator, folder, place), place)
@@ -181,7 +181,7 @@ def _training(folder: Path) -> Mapping[str, Any]:
         training: Mapping[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))["training"]
         training["model"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"{folder / CARD} is not the card of a training run; train again") from error
+        raise WeightsError(f"{folder / CARD} is not the card of a training run; train again.") from error
     return training
 
 
@@ -191,7 +191,7 @@ def _loaded(network: N, folder: str, device: str) -> N:
     try:
         network.load_state_dict(load_file(path))
     except (OSError, RuntimeError, SafetensorError) as error:
-        raise WeightsError(f"{path} is missing or does not match {CARD}; train again ({error})") from error
+        raise WeightsError(f"{path} is missing or does not match {CARD}; train again ({error}).") from error
     return network.to(device).eval()
 
 

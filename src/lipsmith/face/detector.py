@@ -56,10 +56,10 @@ def read_bundle() -> dict[str, bytes]:
     """
     path = resources.files("lipsmith") / "assets" / BUNDLE
     if not path.is_file():
-        raise WeightsError(f"{path}: the face model is missing; install lipsmith again")
+        raise WeightsError(f"{path}: the face model is missing; install lipsmith again.")
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != SHA256:
-        raise WeightsError(f"{path}: the face model is not the published file; install lipsmith again")
+        raise WeightsError(f"{path}: the face model is not the published file; install lipsmith again.")
     with zipfile.ZipFile(io.BytesIO(content)) as bundle:
         return {name: bundle.read(name) for name in (DETECTOR, LANDMARKS)}
 

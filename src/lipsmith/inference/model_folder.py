@@ -79,7 +79,7 @@ def find_model(name_or_folder: str | Path) -> ModelFolder:
     folder = next((candidate for candidate in candidates if (candidate / "config.json").is_file()), None)
     if folder is None:
         known = ", ".join(sorted({_label(file) for file in _configs()})) or "none"
-        raise WeightsError(f"no model '{name_or_folder}'; give a folder with config.json, or one of {known}")
+        raise WeightsError(f"No model '{name_or_folder}'; give a folder with config.json, or one of {known}.")
     config = _read_config(folder / "config.json")
     for file, sha256 in config.get("files", {}).items():
         check_file(folder / file, sha256)
@@ -130,7 +130,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise WeightsError(f"{path} cannot be read: {error}") from error
     if not isinstance(config, dict) or not isinstance(config.get("files", {}), dict):
-        raise WeightsError(f"{path} is not the config of a model; install the model again")
+        raise WeightsError(f"{path} is not the config of a model; install the model again.")
     return config
 
 

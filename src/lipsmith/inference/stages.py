@@ -208,7 +208,7 @@ def load_networks(path: Path) -> tuple[LandmarkGenerator, Renderer]:
             network.load_state_dict(of_network(weights, name))  # copies to float32 parameters
         except RuntimeError as error:
             raise WeightsError(
-                f"{path / WEIGHTS} does not match config.json; download the model again ({error})"
+                f"{path / WEIGHTS} does not match config.json; download the model again ({error})."
             ) from error
     return generator.eval(), renderer.eval()
 
@@ -237,7 +237,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         return json.loads((path / "config.json").read_text(encoding="utf-8")), load_file(path / WEIGHTS)
     except (OSError, ValueError, SafetensorError) as error:
         raise WeightsError(
-            f"{path}: {WEIGHTS} or config.json is unreadable; download the model again ({error})"
+            f"{path}: {WEIGHTS} or config.json is unreadable; download the model again ({error})."
         ) from error
 
 

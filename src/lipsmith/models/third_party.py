@@ -79,7 +79,7 @@ def third_party(name: str) -> Path:
     if not path.is_file():
         raise WeightsError(
             f"{weights.use} needs {weights.file}, which is missing in {path.parent}; "
-            f"download it into that folder from {weights.origin} ({weights.license})"
+            f"download it into that folder from {weights.origin} ({weights.license})."
         )
     check_file(path, weights.sha256)
     return path

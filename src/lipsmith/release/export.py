@@ -70,10 +70,10 @@ def export(
     of_landmarks, landmark_weights = _run(landmarks, "landmarks")
     of_renderer, renderer_weights = _run(renderer, "renderer")
     if system := of_renderer["training"].get("system"):
-        raise UsageError(f"{renderer} is a run of {system}, which a dub cannot use; measure it with evaluate --variant")
+        raise UsageError(f"{renderer} is a run of {system}, which no dub can use; measure it with evaluate --variant.")
     origin = origin_of(landmarks, "landmarks") or origin_of(renderer, "renderer")
     if origin and license is None:
-        raise UsageError(f"the model {origin} has a license, in its CARD.md; give the license of the new model")
+        raise UsageError(f"The model {origin} has a license, in its CARD.md; give the license of the new model.")
     face = build(RendererConfig, of_renderer["training"]["model"], str(renderer))
     mouth = build(LandmarkConfig, of_landmarks["training"]["model"], str(landmarks))
     _require_dubbing(mouth, face)
@@ -106,12 +106,12 @@ def _require_dubbing(mouth: LandmarkConfig, face: RendererConfig) -> None:
     """Raise UsageError for networks that only research uses: a dub computes mel and five sketches per target."""
     if mouth.features != "mel" or mouth.bands != MELS:
         raise UsageError(
-            f"the landmark generator needs {mouth.bands} bands of {mouth.features}, but a dub has {MELS} of mel; "
-            "train another"
+            f"The landmark generator needs {mouth.bands} bands of {mouth.features}, but a dub has {MELS} of mel; "
+            "train another."
         )
     if face.neighbours != NEIGHBORS:
         raise UsageError(
-            f"the renderer needs {face.sketches} sketches per target, but a dub has {2 * NEIGHBORS + 1}; train another"
+            f"The renderer needs {face.sketches} sketches per target, but a dub has {2 * NEIGHBORS + 1}; train another."
         )
 
 
@@ -228,7 +228,7 @@ def check_onnx(stage: nn.Module, axes: Axes, path: Path) -> float:
             difference = np.abs(ours.numpy() - theirs)
             if not (difference <= ABSOLUTE + RELATIVE * np.abs(ours.numpy())).all():
                 raise WeightsError(
-                    f"{path}: ONNX Runtime differs from torch by {difference.max():.1e}; do not use this model"
+                    f"{path}: ONNX Runtime differs from torch by {difference.max():.1e}; do not use this model."
                 )
             worst = max(worst, float(difference.max()))
     return worst
@@ -277,10 +277,10 @@ def _run(source: Path | str, name: str) -> tuple[dict[str, Any], dict[str, Tenso
     if card.is_file() and weights.is_file():
         return json.loads(card.read_text(encoding="utf-8")), load_file(weights)
     if str(source) not in model_names() and not Path(source, "config.json").is_file():
-        raise WeightsError(f"{source}: no {name}.safetensors with {name}.json; train with `lipsmith train {name}`")
+        raise WeightsError(f"{source}: no {name}.safetensors with {name}.json; train with `lipsmith train {name}`.")
     model = find_model(source).path
     if not (model / RECORD).is_file():
-        raise WeightsError(f"{model}: {RECORD}, which describes its networks, is missing; use another model")
+        raise WeightsError(f"{model}: {RECORD}, which describes its networks, is missing; use another model.")
     record = json.loads((model / RECORD).read_text(encoding="utf-8"))
     return record[name], of_network(load_file(model / WEIGHTS), name)
 

@@ -53,7 +53,7 @@ class Recognizer:
         try:
             from hama.asr import ASRModel
         except ImportError as error:
-            raise InputError("hama is not installed; install lipsmith[measure] to recognize phonemes") from error
+            raise InputError("hama is not installed; install lipsmith[measure] to recognize phonemes.") from error
         self._model: Any = ASRModel()
 
     def __call__(self, wave: NDArray[np.float32]) -> Phonemes:

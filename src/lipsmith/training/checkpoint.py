@@ -78,7 +78,7 @@ def load_initial_weights(module: nn.Module, start: str, network: str) -> None:
     shared = {_owner(name) for name in own} & {_owner(name) for name in weights}
     wanted, found = (_shapes(tensors, shared) for tensors in (own, weights))
     if not shared or wanted != found:
-        raise UsageError(f"{start} has another architecture than the config; start from another model")
+        raise UsageError(f"{start} has another architecture than the config; start from another model.")
     module.load_state_dict({name: weights[name] for name in found}, strict=False)
 
 

@@ -178,7 +178,7 @@ class State:
         """Restore a `state_dict`. Raises UsageError for the checkpoint of a run with another identity."""
         for name, value in self.task.identity().items():
             if saved.get("identity", {}).get(name) != value:
-                raise UsageError(f"{path} belongs to a run with another '{name}'; choose another run folder")
+                raise UsageError(f"{path} belongs to a run with another '{name}'; choose another run folder.")
         self.module.load_state_dict(saved["network"])
         self.optimizer.load_state_dict(saved["optimizer"])
         if self.adversary and saved["adversary"]:

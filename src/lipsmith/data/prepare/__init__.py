@@ -59,7 +59,7 @@ def prepare(
     """
     jobs = find_jobs(sources, root)
     if not jobs:
-        raise InputError(f"{root}: all footage is inside the result folder; choose another result folder")
+        raise InputError(f"{root}: all footage is inside the result folder; choose another result folder.")
     root.mkdir(parents=True, exist_ok=True)
     with folder_lock(root):
         return _prepare(jobs, root, side, workers, progress)
@@ -89,7 +89,7 @@ def _check_side(root: Path, records: list[ClipRecord], side: int) -> None:
         return
     found = read_crops(root / f"{records[0].clip}.mp4", 1).shape[1]
     if found != side:
-        raise UsageError(f"{root} has crops of {found} pixels, not {side}; choose another folder or --side {found}")
+        raise UsageError(f"{root} has crops of {found} pixels, not {side}; choose another folder or --side {found}.")
 
 
 def _nothing(left_out: dict[str, tuple[str, str]]) -> str:

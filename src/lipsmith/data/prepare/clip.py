@@ -137,7 +137,9 @@ class Preparation:
             count += 1
         if count < len(stretch):
             end = stretch.times[count]
-            raise InputError(f"{self._job.source}: the second reading found no frame at {end:.2f} s; convert it to MP4")
+            raise InputError(
+                f"{self._job.source}: the second reading found no frame at {end:.2f} s; convert it to MP4."
+            )
 
     def _mel(self, start: float, seconds: float) -> NDArray[np.float32] | None:
         wave = self._speech.take(start, start + seconds) if self._speech else np.zeros(0, np.float32)

@@ -74,7 +74,7 @@ def _expand(source: str) -> Iterator[Job]:
     if path.is_dir():
         found = sorted(file for file in _files(path) if is_media(file, FILMS))
         if not found:
-            raise InputError(f"{source}: no video below this folder; give a folder with footage")
+            raise InputError(f"{source}: no video below this folder; give a folder with footage.")
         lists = _split_lists(path)
         root = _root(path)
         yield from (_job(file, file.relative_to(root), lists) for file in found)

@@ -24,7 +24,7 @@ def folder_lock(root: Path) -> Iterator[None]:
     folder = os.open(root, os.O_RDONLY)
     try:
         if not hold(folder):
-            raise UsageError(f"another run is preparing clips in {root}; wait for its end or choose another folder")
+            raise UsageError(f"Another run is preparing clips in {root}; wait for its end or choose another folder.")
         yield
     finally:
         os.close(folder)

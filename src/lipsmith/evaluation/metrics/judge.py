@@ -106,7 +106,7 @@ class OfficialJudge:
         """See `SyncJudge`. Raises WeightsError for speech without a waveform."""
         if sound.wave is None:
             raise WeightsError(
-                "syncnet_v2 needs waveforms, but prepared clips store mels; use it with `lipsmith score`"
+                "syncnet_v2 needs waveforms, but prepared clips store mels; use it with `lipsmith score`."
             )
         index, ticks = on_grid(times)
         if len(index) < FRAMES:
@@ -152,7 +152,7 @@ def load_judge(name: str = OWN) -> SyncJudge:
 def load_syncnet(folder: ModelFolder) -> SyncNet:
     """The network in a folder written by training. Raises WeightsError for another kind of model."""
     if folder.config.get("kind") != "sync":
-        raise WeightsError(f"{folder.path} is not a lip-sync judge; train one with `lipsmith train sync`")
+        raise WeightsError(f"{folder.path} is not a lip-sync judge; train one with `lipsmith train sync`.")
     where = f"{folder.path / 'config.json'}: architecture"
     net = SyncNet(build(SyncNetConfig, folder.config.get("architecture"), where, WeightsError))
     net.load_state_dict(load_file(Path(folder.path) / "model.safetensors"))

@@ -113,7 +113,7 @@ def load_footage(
     whole = [clip for clip in clips if len(tracked_windows(_usable(clip), window))]
     if not whole:
         raise InputError(
-            f"{root}: no clip of the split '{split}' shows a face in {window} frames in a row; take a shorter window"
+            f"{root}: no clip of the split '{split}' shows a face in {window} frames in a row; take a shorter window."
         )
     _LOG.info("%s: %d clips, %d of them without a whole window", split, len(clips), len(clips) - len(whole))
     spoken = clip_phonemes(root, [clip.record for clip in whole]) if phonemes else {}

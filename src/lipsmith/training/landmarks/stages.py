@@ -30,7 +30,7 @@ def load_stages(model: str, device: str = "auto", threads: int | None = None) ->
     folder = find_model(model)
     sizes: dict[str, Any] = folder.config.get("landmarks", {})
     if "window" not in sizes:
-        raise WeightsError(f"{folder.path / 'config.json'} has no table 'landmarks'; give a model that dubs")
+        raise WeightsError(f"{folder.path / 'config.json'} has no table 'landmarks'; give a model that dubs.")
     return load_backend(folder, device, threads), int(sizes["window"]), int(sizes.get("references", 15))
 
 
@@ -52,7 +52,7 @@ def load_trained(run: Path) -> tuple[LandmarkGenerator, LandmarkConfig]:
     """The best network of a run, for inference. Raises WeightsError if the folder has none."""
     weights, card = run / "landmarks.safetensors", run / "landmarks.json"
     if not weights.is_file() or not card.is_file():
-        raise WeightsError(f"{run}: no {weights.name} with {card.name}; train with `lipsmith train landmarks`")
+        raise WeightsError(f"{run}: no {weights.name} with {card.name}; train with `lipsmith train landmarks`.")
     training = json.loads(card.read_text(encoding="utf-8"))["training"]
     config = build(LandmarkConfig, training["model"], str(card))
     network = build_landmark_generator(config)

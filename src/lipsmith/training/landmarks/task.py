@@ -53,7 +53,7 @@ class LandmarkTask(Task[Window]):
         spoken = clip_phonemes(data, read_manifest(data, "val")) if config.needs_phonemes else {}
         self.trials = load_trials(data, "val", config.model.references, spoken)
         if not self.trials:
-            raise InputError(f"{data}: no clip of val shows a face in its measured frames; prepare other footage")
+            raise InputError(f"{data}: no clip of val shows a face in its measured frames; prepare other footage.")
         window, shifts = config.model.window, config.augment.shifts
         self.footage = load_footage(data, "train", window, shifts, device, phonemes=config.needs_phonemes)
         self.precision = mixed_precision(device)

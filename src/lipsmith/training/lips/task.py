@@ -104,7 +104,7 @@ def load_lip_detector(name: str) -> LipDetector:
     """The trained network of a model, frozen. Raises WeightsError if there is none, or for another kind of model."""
     folder = find_model(name)
     if folder.config.get("kind") != KIND:
-        raise WeightsError(f"{folder.path} is not a lip detector; train one with `lipsmith train lips`")
+        raise WeightsError(f"{folder.path} is not a lip detector; train one with `lipsmith train lips`.")
     where = f"{folder.path / 'config.json'}: architecture"
     network = LipDetector(build(LipDetectorConfig, folder.config.get("architecture"), where, WeightsError))
     network.load_state_dict(load_file(Path(folder.path) / WEIGHTS))

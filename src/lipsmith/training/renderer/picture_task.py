@@ -56,7 +56,7 @@ class PictureTask(Task[Batch]):
         self.trials = list(fixed_batches(held_out, self.config))
         if not self.trials:
             raise InputError(
-                f"{data}: no clip of val lasts {MIN_STRICT_SECONDS:g} s; prepare longer footage to validate on"
+                f"{data}: no clip of val lasts {MIN_STRICT_SECONDS:g} s; prepare longer footage to validate on."
             )
         self.precision = mixed_precision(device)
         self.load_judges(device)

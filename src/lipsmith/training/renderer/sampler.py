@@ -82,7 +82,7 @@ class Footage:
         splits = ", ".join(sorted({record.split for record in records}))
         records = [record for record in records if record.frames >= MIN_SPLIT_FRAMES]
         if not records:
-            raise InputError(f"{root}: no clip of {splits} has {MIN_SPLIT_FRAMES} frames; prepare longer footage")
+            raise InputError(f"{root}: no clip of {splits} has {MIN_SPLIT_FRAMES} frames; prepare longer footage.")
         self.neighbors = neighbors
         self.records = records
         self.spans = make_spans([record.frames for record in records], [record.identity for record in records], device)

@@ -27,7 +27,7 @@ def load_training(name_or_path: str | Path) -> AnyTraining:
     if system is None:
         return build(RendererTraining, table, str(name_or_path))
     if system not in PEERS:
-        raise UsageError(f"{name_or_path}: system = '{system}' is unknown; it may be one of {', '.join(PEERS)}")
+        raise UsageError(f"{name_or_path}: system = '{system}' is unknown; it may be one of {', '.join(PEERS)}.")
     return build(PEERS[system], table, str(name_or_path))
 
 

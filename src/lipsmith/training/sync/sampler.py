@@ -48,7 +48,7 @@ class SyncFootage:
         kept = [(record, lower, mel) for record, (lower, mel) in clips if len(lower) >= shortest]
         if not kept:
             seconds = (shortest + 1) / FPS
-            raise InputError(f"{root}: no clip of the split '{split}' lasts {seconds:.1f} s; prepare longer footage")
+            raise InputError(f"{root}: no clip of the split '{split}' lasts {seconds:.1f} s; prepare longer footage.")
         self.records = [record for record, _, _ in kept]
         names = [record.identity for record in self.records]
         self.identities = np.unique(names, return_inverse=True)[1]
