@@ -8,7 +8,16 @@ from pathlib import Path
 import numpy as np
 
 from lipsmith.cli import main
-from lipsmith.evaluation.report import page, strip, write_strip
+from lipsmith.evaluation.report import nested, page, strip, write_strip
+
+
+def test_metrics_with_a_dot_of_their_own_belong_to_their_system() -> None:
+    figures = {"psnr": 30.0, "face.psnr": 29.0, "copy.face.psnr": 25.0, "copy.obedience.slope": 0.5, "clips": 2.0}
+    assert nested(figures, ["copy", "model"], "model") == {
+        "copy": {"obedience.slope": 0.5, "face.psnr": 25.0},
+        "model": {"psnr": 30.0, "face.psnr": 29.0},
+    }
+    assert nested({"real.psnr": 1.0, "psnr": 2.0}, ["real"], "") == {"real": {"psnr": 1.0}}
 
 
 def test_unknown_curves_are_not_drawn() -> None:

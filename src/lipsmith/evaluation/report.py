@@ -113,14 +113,12 @@ def _about(settings: Mapping[str, Any]) -> Iterator[str]:
 
 def nested(figures: Mapping[str, float], systems: Sequence[str], plain: str) -> dict[str, dict[str, float]]:
     """Figures by system and metric, from flat names (`copy.psnr`; without prefix for the system `plain`)."""
-    known = {column.key for column in COLUMNS}
-    found: dict[str, dict[str, float]] = {system: {} for system in systems}
-    for name, value in figures.items():
-        system, _, metric = name.rpartition(".")
-        owner = system or plain
-        if owner in found and metric in known:
-            found[owner][metric] = value
-    return found
+    prefixes = {system: "" if system == plain else f"{system}." for system in systems}
+    keys = [column.key for column in COLUMNS]  # some have a dot of their own
+    return {
+        system: {key: figures[prefix + key] for key in keys if prefix + key in figures}
+        for system, prefix in prefixes.items()
+    }
 
 
 def html_table(table: Table) -> str:
