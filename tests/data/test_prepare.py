@@ -62,7 +62,7 @@ def prepared(still: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
 
 def test_a_film_becomes_a_clip(still: Path, prepared: tuple[Path, ClipRecord]) -> None:
     root, record = prepared
-    assert record == ClipRecord("train/ann/ann_1", "train", "ann", str(still), 25, 25.0, 1.0, 1.0, start=0.0)
+    assert record == ClipRecord("train/ann/ann_1", "train", "ann", str(still), 25, 25.0, 1.0, 1.0, start=0.0, first=0)
     assert read_manifest(root) == [record]
     clip = load_clip(root, record)
     assert clip.images is not None

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from lipsmith.data.clips import ClipRecord, load_clip, read_manifest, write_manifest
 from lipsmith.data.prepare import prepare
 from lipsmith.errors import InputError
-from lipsmith.evaluation.outputs import UnusableFilmError, _place, find_outputs, shown_by_all
+from lipsmith.evaluation.films import Film
+from lipsmith.evaluation.outputs import UnusableFilmError, _place, find_outputs, first_frame, shown_by_all
 from lipsmith.evaluation.protocols import FrameChoice
 from lipsmith.evaluation.run import Plan, _task
 from lipsmith.evaluation.systems import ReconstructionTask
@@ -47,12 +48,19 @@ def images(record: ClipRecord) -> list[Picture]:
     return [frame.image for frame in read_frames(record.source)]
 
 
-def written(images: list[Picture], path: Path, fps: float = 25, sound: NDArray[np.float32] | None = None) -> Path:
+def written(
+    images: list[Picture],
+    path: Path,
+    fps: float = 25,
+    sound: NDArray[np.float32] | None = None,
+    times: NDArray[np.float64] | None = None,
+) -> Path:
     path.parent.mkdir(exist_ok=True)
     height, width = images[0].shape[:2]
+    times = np.arange(len(images)) / fps if times is None else times
     with VideoWriter(path, width, height, fps, audio=sound, audio_rate=16000) as made:
-        for number, image in enumerate(images):
-            made.write(np.ascontiguousarray(image), number / fps)
+        for image, time in zip(images, times, strict=True):
+            made.write(np.ascontiguousarray(image), float(time))
     return path
 
 
@@ -91,6 +99,22 @@ def test_the_crops_of_a_film_are_those_of_the_clip(
     assert crops.shape == truth.shape
     assert outputs.frames(record.clip) == record.frames
     assert np.abs(crops[:, 16:56, 16:48].astype(float) - truth[:, 16:56, 16:48]).mean() < 6
+
+
+def test_a_film_of_variable_rate_is_followed_by_the_numbers_of_its_frames(
+    images: list[Picture], tmp_path: Path
+) -> None:
+    images = [images[0]] * 10 + images
+    times = np.concatenate([np.arange(15) / 50, 0.3 + np.arange(14) / 25])  # 34 frames a second on average
+    source = written(images, tmp_path / "source" / "anna_1.mp4", 50, speech(0.86), times)
+    prepare([source], tmp_path / "data", side=SIZE, workers=1)
+    (record,) = read_manifest(tmp_path / "data")
+    assert (record.start, record.first, record.frames) == (pytest.approx(0.3), 15, 14)
+    outputs = find_outputs("theirs", source.parent, tmp_path / "data", [record])
+    task, truth = asked(tmp_path / "data", record)
+    assert outputs.frames(record.clip) == 14
+    assert np.abs(outputs.reconstruct(task)[:, 16:56, 16:48].astype(float) - truth[:, 16:56, 16:48]).mean() < 6
+    assert first_frame(replace(record, first=None), Film(source)) == 10  # prepared by an earlier version
 
 
 def test_a_film_without_a_face_cannot_be_measured(

@@ -49,6 +49,8 @@ class ClipRecord:
     """Seconds by which the speech lags the picture; loading corrects for it."""
     start: float | None = None
     """Seconds of the source before the clip; None if an earlier version prepared it."""
+    first: int | None = None
+    """Number of the clip's first frame in the source; None if an earlier version prepared it."""
 
     def __post_init__(self) -> None:
         place = PurePosixPath(self.clip)

@@ -51,7 +51,7 @@ class Outputs:
             return record.frames
         last = (info.frames - 1) / float(info.rate)
         whole = info.frames if film.rate is None else int(last * float(film.rate) + 1e-6) + 1
-        return min(record.frames, max(0, whole - first_frame(record)))
+        return min(record.frames, max(0, whole - first_frame(record, film)))
 
     def reconstruct(self, task: ReconstructionTask) -> NDArray[np.uint8]:
         """The targets' crops `(T, S, S, 3)` in the film; where it shows no face, those of the nearest frame with one.
@@ -85,7 +85,8 @@ class Outputs:
         clip, mesh = load_clip(self.root, record, images=False), load_mesh(self.root, record)
         scores = np.ones(record.frames, np.float32)
         times, transforms = clip.times + (record.start or 0.0), clip.transforms.astype(np.float64)
-        return Stretch(first_frame(record), times, mesh, transforms, scores, clip.tracked)
+        first = first_frame(record, self.films[record.clip])
+        return Stretch(first, times, mesh, transforms, scores, clip.tracked)
 
 
 def find_outputs(name: str, folder: Path, root: Path, records: Sequence[ClipRecord]) -> Outputs:
@@ -135,8 +136,10 @@ def shown_by_all(outputs: Sequence[Outputs], records: Sequence[ClipRecord]) -> d
     return {clip: min(system.frames(clip) for system in outputs) for clip in common}
 
 
-def first_frame(record: ClipRecord) -> int:
-    """Number of the clip's first frame in its source."""
+def first_frame(record: ClipRecord, film: Film) -> int:
+    """Number of the clip's first frame in a `film` made from its source: the same, unless the film has another rate."""
+    if film.rate is None and record.first is not None:
+        return record.first
     return round((record.start or 0.0) * record.fps)
 
 

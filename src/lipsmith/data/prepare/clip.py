@@ -128,6 +128,7 @@ class Preparation:
             seconds=round(seconds, 3),
             tracked=round(float(stretch.seen.mean()), 4),
             start=round(start, 4),
+            first=stretch.first,
         )
 
     def _write_crops(self, writer: ClipWriter, stretch: Stretch) -> None:
