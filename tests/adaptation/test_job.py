@@ -203,7 +203,8 @@ def test_the_command_shows_the_gain_and_prints_the_folder(
     film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before, after = {"face_psnr": 30.0, "score": 19.0}, {"face_psnr": 31.5, "score": 21.0, "step": 150.0}
-    found = Adaptation(tmp_path / "anna", 60.0, 9.5, 200, before, after)
+    mouth = {"lip_lmd": 1.5}, {"lip_lmd": 1.25, "step": 50.0}
+    found = Adaptation(tmp_path / "anna", 60.0, 9.5, 200, before, after, *mouth)
     given: list[Any] = []
     monkeypatch.setattr(job, "adapt", lambda films, out, minutes, **_: given.append((films, out, minutes)) or found)
     words = ["adapt", str(film), "-o", str(tmp_path / "anna"), "--minutes", "2", "--json", str(tmp_path / "a.json")]
@@ -212,8 +213,10 @@ def test_the_command_shows_the_gain_and_prints_the_folder(
     shown = capsys.readouterr()
     assert shown.out == f"{tmp_path / 'anna'}\n{tmp_path / 'a.json'}\n"
     assert "31.5" in shown.err
+    assert "mouth.lip_lmd" in shown.err
     figures = json.loads((tmp_path / "a.json").read_text())["figures"]
     assert (figures["before.face_psnr"], figures["face_psnr"], figures["steps"]) == (30.0, 31.5, 200)
+    assert (figures["before.mouth.lip_lmd"], figures["mouth.lip_lmd"], figures["mouth.step"]) == (1.5, 1.25, 50)
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ $card""")
 _SHOWN: Final = ("face_psnr", "psnr", "sharpness", "vgg", "score")
 _SHOWN_OF_MOUTH: Final = ("lip_lmd", "opening_r")
 _LEARNED: Final = "The landmark generator, but for its speech encoder, was trained before, on the speech of the film."
+_GAINLESS: Final = "The landmark generator is unchanged: its training on the speech of the film gained nothing."
 _UNCHANGED: Final = "The landmark generator is unchanged: the sound is not this person's speech, or there is none."
 
 
@@ -62,23 +63,41 @@ class Adaptation:
     """And of the one that was written."""
 
     @property
+    def draws_better(self) -> bool:
+        """Whether the renderer that was written differs from the start."""
+        return self.after["step"] > 0
+
+    @property
+    def speaks_better(self) -> bool:
+        """Whether the landmark generator that was written differs from the start."""
+        return self.mouth_after.get("step", 0) > 0
+
+    @property
     def is_better(self) -> bool:
         """Whether the weights that were written differ from the start."""
-        return self.after["step"] > 0
+        return self.draws_better or self.speaks_better
 
     @property
     def verdict(self) -> str:
         """One sentence on what it gained."""
         if not self.is_better:
             return "The training gained nothing on the held-back frames, so the weights are those of the start."
-        gain = self.after["face_psnr"] - self.before["face_psnr"]
-        return f"On the held-back frames, the PSNR of the face rose by {gain:.2f} dB at step {self.after['step']:.0f}."
+        gains = []
+        if self.draws_better:
+            gain = self.after["face_psnr"] - self.before["face_psnr"]
+            gains.append(f"the PSNR of the face rose by {gain:.2f} dB at step {self.after['step']:.0f}")
+        if self.speaks_better:
+            gain = self.mouth_before["lip_lmd"] - self.mouth_after["lip_lmd"]
+            gains.append(f"predicted lips came {gain:.2f} pixels nearer at step {self.mouth_after['step']:.0f}")
+        rest = "" if self.draws_better else "; the renderer is that of the start"
+        return f"On the held-back frames, {', and '.join(gains)}{rest}."
 
 
 def adaptation_card(found: Adaptation, name: str, base: str, films: list[Path], part: str | None, card: str) -> str:
     """Markdown; `part`: the part of the renderer that was trained, None for all; `card`: of the model `base`."""
     rows = [(figure, found.before[figure], found.after[figure]) for figure in _SHOWN if figure in found.after]
-    mouth = [(name, found.mouth_before[name], found.mouth_after[name]) for name in _SHOWN_OF_MOUTH if found.mouth_after]
+    shown = [figure for figure in _SHOWN_OF_MOUTH if figure in found.mouth_after]
+    mouth = [(figure, found.mouth_before[figure], found.mouth_after[figure]) for figure in shown]
     return _CARD.substitute(
         name=name,
         base=base,
@@ -87,10 +106,17 @@ def adaptation_card(found: Adaptation, name: str, base: str, films: list[Path], 
         minutes=f"{found.minutes:.1f}",
         steps=found.steps,
         part=f" ({part} only)" if part else "",
-        speech=_LEARNED if found.mouth_after else _UNCHANGED,
+        speech=_learned(found),
         verdict=found.verdict,
         figures="\n".join(
             f"| {name.replace('_', ' ')} | {left:.4g} | {right:.4g} |" for name, left, right in rows + mouth
         ),
         card=card,
     )
+
+
+def _learned(found: Adaptation) -> str:
+    """One sentence on the landmark generator."""
+    if not found.mouth_after:
+        return _UNCHANGED
+    return _LEARNED if found.speaks_better else _GAINLESS

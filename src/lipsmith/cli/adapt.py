@@ -61,19 +61,24 @@ def run(options: Options) -> None:
         overwrite=options.overwrite,
         progress_of=console.progress,
     )
-    names = sorted(found.before)
-    console.table(
-        "Held-back frames", ("figure", "before", "after"), [(x, found.before[x], found.after[x]) for x in names]
-    )
+    before, after = _with_mouth(found.before, found.mouth_before), _with_mouth(found.after, found.mouth_after)
+    rows = [(name, before[name], after[name]) for name in sorted(before)]
+    console.table("Held-back frames", ("figure", "before", "after"), rows)
     write_figures(options.json, _figures(found), _settings(options), [], overwrite=options.overwrite)
     console.result(options.out)
     if options.json:
         console.result(options.json)
 
 
+def _with_mouth(figures: Mapping[str, float], mouth: Mapping[str, float]) -> dict[str, float]:
+    """Figures of the renderer, and of the landmark generator as `mouth.NAME`."""
+    return {**figures, **{f"mouth.{name}": value for name, value in mouth.items()}}
+
+
 def _figures(found: Adaptation) -> dict[str, float]:
-    before: Mapping[str, float] = {f"before.{name}": value for name, value in found.before.items()}
-    return {**found.after, **before, "seconds": found.seconds, "minutes": found.minutes, "steps": found.steps}
+    before = {f"before.{name}": value for name, value in _with_mouth(found.before, found.mouth_before).items()}
+    after = _with_mouth(found.after, found.mouth_after)
+    return {**after, **before, "seconds": found.seconds, "minutes": found.minutes, "steps": found.steps}
 
 
 def _settings(options: Options) -> dict[str, object]:
