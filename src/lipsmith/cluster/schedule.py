@@ -62,6 +62,8 @@ class Schedule:
 
     def lose(self, task: Task) -> Report | None:
         """Give a task of a lost worker to another; the report with which it ends if that happened too often."""
+        if task.job not in self._open:  # another share of it failed
+            return None
         if task.tries + 1 < TRIES:
             self._waiting.append(replace(task, tries=task.tries + 1))
             return None
