@@ -65,11 +65,13 @@ class Pool:
         self._hands: list[Hand] = []
         self._precision: Precision | None = None
         self._failed = 0
+        self._why = ""
+        """Why the last of them did not start."""
 
     def __enter__(self) -> Self:
         with _signals_kept():
             _connect()
-        if not self._room():
+        if not self._places():
             ray.shutdown()
             needed = f"{self._gpus} GPU" if self._gpus else f"{self._threads} cores"
             raise UsageError(f"No machine of the Ray cluster has {needed}; choose fewer --threads or another --device.")
@@ -107,10 +109,15 @@ class Pool:
     def wait(self) -> tuple[Task, Report | None] | None:
         """Wait for the end of a task: its report, or None if its worker was lost; None if something else happened.
 
-        Raises what keeps workers from starting, if none has started.
+        Raises what keeps workers from starting, if none has started, or if none is left and too many failed to start.
         """
         busy = {hand.pending: hand for hand in self._hands if hand.pending is not None}
         if not busy:
+            if not self._hands and self._places() and not self._room():
+                raise LipsmithError(
+                    f"No worker of the Ray cluster is left, and no other starts ({self._why}); mend its machines and "
+                    "run the same command again."
+                )
             time.sleep(1.0)  # all machines are lost; others may come
             return None
         ready, _ = ray.wait(list(busy), num_returns=1, timeout=_IMPATIENT)
@@ -141,7 +148,7 @@ class Pool:
             raise ready.error
         else:
             _LOG.warning("A worker is left out: %s", ready.error)
-            self._failed += 1
+            self._failed, self._why = self._failed + 1, str(ready.error).rstrip(".")
             self._remove(hand)
 
     def _lose(self, hand: Hand, error: RayError) -> None:
@@ -153,7 +160,7 @@ class Pool:
         if hand.machine:
             _LOG.warning("A worker on %s was lost; others do its work.", hand.machine)
             return
-        self._failed += 1
+        self._failed, self._why = self._failed + 1, why.rstrip(".")
         if self._precision is None and self._failed > _STILLBORN:
             raise LipsmithError(
                 f"No worker starts in the Ray cluster ({why}); install lipsmith on its machines."
@@ -164,15 +171,19 @@ class Pool:
         _kill(hand)
 
     def _room(self) -> int:
-        """Workers for which the machines have cores and GPUs, without those that failed to start."""
-        rooms = 0
+        """Workers that may be there, after some failed to start."""
+        return max(0, self._places() - max(0, self._failed - _STILLBORN))
+
+    def _places(self) -> int:
+        """Workers for which the machines have cores and GPUs."""
+        places = 0
         nodes: list[dict[str, Any]] = _RAY.nodes()
         for node in nodes:
             has = node["Resources"]
             if node["Alive"]:
                 cores = int(has.get("CPU", 0) // self._threads)
-                rooms += min(cores, int(has.get("GPU", 0) // self._gpus)) if self._gpus else cores
-        return max(0, rooms - max(0, self._failed - _STILLBORN))
+                places += min(cores, int(has.get("GPU", 0) // self._gpus)) if self._gpus else cores
+        return places
 
 
 def _kill(hand: Hand) -> None:

@@ -1,0 +1,51 @@
+"""A cluster whose machines no longer start workers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lipsmith.cluster.tasks import Hand, Ready
+from lipsmith.errors import LipsmithError, UsageError
+
+pool_module = pytest.importorskip("lipsmith.cluster.pool")
+
+
+@pytest.fixture
+def pool(monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: ANN401 - Ray may be missing
+    """A pool on one machine of two cores, of which one worker was ready and then lost."""
+    node = {"Alive": True, "Resources": {"CPU": 2.0}}
+    monkeypatch.setattr(pool_module._RAY, "nodes", lambda: [node])
+    monkeypatch.setattr(pool_module, "_kill", lambda hand: None)
+    monkeypatch.setattr(pool_module.time, "sleep", lambda seconds: None)
+    pool = pool_module.Pool(lambda: None, threads=1)
+    pool._precision = "float"
+    return pool
+
+
+def fail(pool: Any, times: int) -> None:  # noqa: ANN401
+    for _ in range(times):
+        hand = Hand(None, None)
+        pool._hands.append(hand)
+        pool._welcome(hand, Ready("far", UsageError("The machine far has other versions.")))
+
+
+def test_it_ends_with_the_reason_when_no_worker_is_left_and_none_may_start(pool: Any) -> None:  # noqa: ANN401
+    fail(pool, 4)
+    assert pool.wait() is None  # one may be tried
+    fail(pool, 1)
+    with pytest.raises(LipsmithError, match=r"no other starts \(The machine far has other versions\); mend"):
+        pool.wait()
+
+
+def test_it_waits_while_a_worker_is_left_or_all_machines_are_lost(
+    pool: Any,  # noqa: ANN401
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fail(pool, 5)
+    pool._hands.append(Hand(None, None, machine="here"))
+    assert pool.wait() is None
+    pool._hands.clear()
+    monkeypatch.setattr(pool_module._RAY, "nodes", list)
+    assert pool.wait() is None
