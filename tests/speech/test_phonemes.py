@@ -94,6 +94,16 @@ def test_phonemes_count_from_where_the_clip_starts(data: Path, monkeypatch: pyte
     assert clip_phonemes(data, records[2:]) == {}
 
 
+def test_a_source_of_several_clips_is_recognized_once(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch)
+    first, second, _ = read_manifest(data)
+    read: list[str] = []
+    monkeypatch.setattr(phonemes, "read_audio", lambda path: read.append(path) or np.zeros(8000, np.float32))
+    further = dataclasses.replace(first, clip=f"{first.clip}+2", start=0.06)
+    assert len(clip_phonemes(data, [first, second, further])) == 3
+    assert read == [first.source, second.source]
+
+
 def test_an_incomplete_line_is_recognized_again(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch)
     records = read_manifest(data)[:1]

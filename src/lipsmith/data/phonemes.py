@@ -27,11 +27,13 @@ def clip_phonemes(
     known = _read(root / PHONEMES)
     missing = [record for record in records if record.clip not in known and _has_sound(record)]
     if missing:
-        recognize = Recognizer()
+        recognize, by_source = Recognizer(), dict[str, Phonemes]()
         with (root / PHONEMES).open("a", encoding="utf-8") as file:
             file.write("\n" if file.tell() else "")  # the last line may be truncated
             for done, record in enumerate(missing, 1):
-                known[record.clip] = recognize(read_audio(record.source))
+                if record.source not in by_source:
+                    by_source[record.source] = recognize(read_audio(record.source))
+                known[record.clip] = by_source[record.source]
                 line = {"clip": record.clip, "phonemes": known[record.clip]}
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
                 progress(done, len(missing))
