@@ -173,8 +173,10 @@ def test_clips_of_another_size_are_refused() -> None:
         ModelSystem("large", Double(), replace(CONFIG, face_size=128)).reconstruct(task(clip()))
 
 
-def test_predicted_landmarks_need_a_model() -> None:
-    with pytest.raises(UsageError, match="--model"):
+def test_predicted_landmarks_need_a_model_that_predicts_them() -> None:
+    with pytest.raises(
+        UsageError, match="a run of `train renderer` does not: give --model the name or folder of an exp"
+    ):
         Plan(Path(), ["test"], "cross", "true", None)
 
 

@@ -71,7 +71,10 @@ class Plan:
 
     def __post_init__(self) -> None:
         if self.predicts and self.speaker is None:
-            raise UsageError("Predicted landmarks and the cross-driven protocol need a model: add --model NAME.")
+            raise UsageError(
+                "Predicted landmarks and the cross-driven protocol need a model that predicts landmarks, which a run of "
+                "`train renderer` does not: give --model the name or folder of an exported model."
+            )
 
     @property
     def predicts(self) -> bool:
