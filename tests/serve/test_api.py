@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 import signal
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -227,6 +229,31 @@ def test_uploads_must_fit_their_role(client: httpx.Client, voice: Path, tmp_path
         time.sleep(0.05)
     assert_problem(client.post("/v1/jobs", json={"video": words, "speech": words}), 422, "video")
     assert_problem(client.post("/v1/jobs", json={"video": silent, "speech": silent}), 422, "speech")
+
+
+def test_sending_a_file_again_repeats_what_failed(service: RunningService, client: httpx.Client, film: Path) -> None:
+    upload = upload_file(client, film)
+    wait_until(lambda: client.get(f"/v1/uploads/{upload}").json()["state"] == "ready")
+    with closing(sqlite3.connect(service.data / "jobs.sqlite")) as database, database:
+        database.execute("UPDATE job SET state = 'failed', problem = 'full' WHERE video = ?", (upload,))
+    assert client.get(f"/v1/uploads/{upload}").json()["problem"] == "full"
+    assert upload_file(client, film) == upload
+    wait_until(lambda: client.get(f"/v1/uploads/{upload}").json()["state"] == "ready")
+
+
+def test_an_upload_is_deleted_with_what_was_prepared_of_it(
+    service: RunningService, client: httpx.Client, tmp_path: Path
+) -> None:
+    voice = write_wav(tmp_path / "own.wav", speech(0.3))
+    prepared = service.data / "clips" / hashlib.sha256(voice.read_bytes()).hexdigest()
+    prepared.mkdir()
+    upload = upload_file(client, voice)
+    with service.client() as other:
+        second = upload_file(other, voice)
+        wait_until(lambda: other.delete(f"/v1/uploads/{second}").status_code == 204)  # 409 while it is probed
+    assert prepared.exists()
+    wait_until(lambda: client.delete(f"/v1/uploads/{upload}").status_code == 204)
+    assert not prepared.exists()
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,8 @@ def test_every_response_has_the_security_headers(client: httpx.Client) -> None:
 def test_cross_site_requests_are_rejected(client: httpx.Client) -> None:
     for headers in ({"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}):
         assert_problem(client.post("/v1/jobs", json={}, headers=headers), 403)
-    assert_problem(client.get("/v1/jobs", headers={"Host": "evil.example"}), 400)
+    for host in ("evil.example", "["):
+        assert_problem(client.get("/v1/jobs", headers={"Host": host}), 400)
 
 
 def test_a_token_is_required_and_accepted(tmp_path: Path) -> None:
@@ -52,6 +53,8 @@ def test_a_token_is_required_and_accepted(tmp_path: Path) -> None:
             assert_problem(client.get("/v1/jobs", headers={"Authorization": "Bearer wrong"}), 401)
             assert client.get("/v1/jobs", headers={"Authorization": "Bearer correct horse"}).json() == []
             assert_problem(client.get("/metrics"), 401)
+            for host in ("x/healthz?", "x/static/", "x/login?"):
+                assert_problem(client.get("/v1/jobs", headers={"Host": host}), 401)
             assert client.get("/healthz").status_code == 200
             assert "password" in client.get("/").text
             assert client.post("/login", data={"token": "wrong horse"}).headers["location"] == "/?wrong"
@@ -63,3 +66,18 @@ def test_a_token_is_required_and_accepted(tmp_path: Path) -> None:
             response = client.post("/login", data={"token": "correct horse"})
             assert_problem(response, 429)
             assert int(response.headers["retry-after"]) > 0
+
+
+def test_a_proxy_tells_clients_apart(tmp_path: Path) -> None:
+    token, wrong = ({"Authorization": f"Bearer {words}"} for words in ("correct horse", "wrong"))
+    options = ("--host", "0.0.0.0", "--proxy", "127.0.0.1")
+    with run_service(tmp_path / "data", *options, LIPSMITH_TOKEN="correct horse") as service:
+        url = service.url.replace("0.0.0.0", "127.0.0.1")
+        with httpx.Client(base_url=url, headers={"X-Forwarded-Proto": "https"}) as client:
+            ours, theirs = ({"X-Forwarded-For": address} for address in ("192.0.2.1", "192.0.2.2"))
+            for _ in range(10):
+                client.get("/v1/jobs", headers=wrong | theirs)
+            assert_problem(client.get("/v1/jobs", headers=token | theirs), 429)
+            response = client.get("/v1/jobs", headers=token | ours)
+            assert response.json() == []
+            assert "Secure" in response.headers["set-cookie"]

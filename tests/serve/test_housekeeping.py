@@ -4,30 +4,53 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 from lipsmith.serve import housekeeping
 from lipsmith.serve.settings import Settings
-from lipsmith.serve.store import Store
+from lipsmith.serve.store import DUB, PROBE, Job, Store, Upload
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    (tmp_path / "clips").mkdir()
+    for name in ("clips", "tmp", "uploads", "jobs"):
+        (tmp_path / name).mkdir()
     return Settings(data=tmp_path, keep=1.0)
 
 
 def test_a_clip_that_vanishes_does_not_keep_others(settings: Settings) -> None:
-    clips = [settings.data / "clips" / name for name in "abc"]
+    clips = [settings.clips(name) / "largest" for name in "abc"]
     for clip in clips:
-        clip.mkdir()
+        clip.mkdir(parents=True)
         os.utime(clip, (0, 0))
     # Like a temporary folder that was renamed after the listing, a dangling link is listed but has no time.
-    (settings.data / "clips" / "renamed").symlink_to(settings.data / "missing")
+    (settings.clips("b") / "renamed").symlink_to(settings.data / "missing")
     housekeeping.expire(settings, Store(settings.database), now=10.0)
-    assert not any(clip.exists() for clip in clips)
+    assert [path.name for path in (settings.data / "clips").rglob("*")] == ["b", "renamed"]
+
+
+def test_temporary_files_of_killed_sessions_expire(settings: Settings) -> None:
+    old, new = (settings.data / "tmp" / name for name in ("old", "new"))
+    for folder in (old, new):
+        folder.mkdir()
+        (folder / "frames.avi").touch()
+    os.utime(old, (0, 0))
+    housekeeping.expire(settings, Store(settings.database), now=time.time())
+    assert list((settings.data / "tmp").iterdir()) == [new]
+
+
+def test_the_probe_of_an_upload_in_use_is_kept(settings: Settings) -> None:
+    store = Store(settings.database)
+    store.add(Upload(id="film", owner="me", bytes=1, sha256="f", created=0.0, used=9.5))
+    store.add(Job(id="probe", owner="me", kind="probe", video="film", priority=PROBE, state="done", finished=0.0))
+    store.add(Job(id="dub", owner="me", kind="dub", video="film", priority=DUB, state="done", finished=0.0))
+    housekeeping.expire(settings, store, now=10.0)
+    assert store.ids() == ({"film"}, {"probe"})
+    housekeeping.expire(settings, store, now=20.0)
+    assert store.ids() == (set(), set())
 
 
 def test_an_error_does_not_end_the_expiry(

@@ -9,6 +9,7 @@ import logging
 import os
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ pytest.importorskip("fastapi", reason="live sessions need the serve extra")
 
 from double import make_dubber
 from lipsmith import Clip, Dubber
+from lipsmith.dubbing.clip_folder import StoredSource
 from lipsmith.errors import LipsmithError, UsageError, WeightsError
 from lipsmith.live import Live
 from lipsmith.serve import live_session
@@ -35,8 +37,8 @@ def settings(tmp_path: Path) -> Settings:
     return settings
 
 
-def load(settings: Settings) -> Clip:
-    arguments = {"upload": UPLOAD, "sha256": "0", "face": "largest"}
+def load(settings: Settings, face: str = "largest") -> Clip:
+    arguments = {"upload": UPLOAD, "sha256": "0", "face": face}
     return live_session._load_clip(settings, make_dubber(), arguments, io.BytesIO())
 
 
@@ -56,11 +58,29 @@ def test_a_session_goes_on_with_a_clip_that_cannot_be_stored(
 @pytest.mark.parametrize("name", ["clip.json", "faces.npz", "frames.avi"])
 def test_a_damaged_clip_is_prepared_anew(settings: Settings, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     load(settings)
-    (stored,) = (settings.data / "clips").iterdir()
+    (stored,) = settings.clips("0").iterdir()
     (stored / name).write_text("{")
     assert len(load(settings).times) == 5
     monkeypatch.delattr(Dubber, "prepare")  # it is stored again
     assert len(load(settings).times) == 5
+
+
+def test_equal_choices_of_faces_share_a_clip(settings: Settings) -> None:
+    for face in ("1", "1,1", "1, 1"):
+        load(settings, face)
+    assert len(list(settings.clips("0").iterdir())) == 1
+
+
+def test_the_first_session_uses_the_stored_frames(settings: Settings) -> None:
+    assert isinstance(load(settings).source, StoredSource)
+
+
+def test_a_clip_that_would_fill_the_disk_is_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = settings.spare_disk + 5 * 160 * 160
+    monkeypatch.setattr(live_session.shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
+    with pytest.raises(LipsmithError, match="nearly full"):
+        load(settings)
+    assert not list((settings.data / "clips").iterdir())
 
 
 def test_a_client_sees_no_paths_and_no_options(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

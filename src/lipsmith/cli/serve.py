@@ -33,6 +33,9 @@ class Options(console.DeviceOptions):
     token: str | None = None
     """Access token for clients and users of the page."""
 
+    proxy: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None
+    """Address of a TLS proxy in front of the service, whose X-Forwarded-For and X-Forwarded-Proto are believed."""
+
     data: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Folder for uploads, jobs and results (default: $LIPSMITH_HOME/serve)."""
 
@@ -72,6 +75,7 @@ def _settings(options: Options) -> Settings:
         host=options.host,
         port=options.port,
         token=options.token or os.environ.get("LIPSMITH_TOKEN"),
+        proxy=options.proxy,
         max_upload=read_bytes(options.max_upload),
         max_minutes=options.max_minutes,
         keep=read_seconds(options.keep),

@@ -109,14 +109,14 @@ class AuthMiddleware:
 
     def _find_error(self, request: HTTPConnection, owner: str) -> tuple[int, str, dict[str, str]] | None:
         host = request.headers.get("host", "")
-        if self._settings.loopback and urlsplit(f"//{host}").hostname not in _LOCAL_HOSTS | {self._settings.host}:
+        if self._settings.loopback and _name_in(host) not in _LOCAL_HOSTS | {self._settings.host}:
             return 400, "The Host header does not name this machine; use the address that the service printed.", {}
         if request.scope.get("method") not in _SAFE_METHODS and _is_cross_site(request, host):
             return 403, "The request comes from a page of another site; use the page of this service.", {}
         if "authorization" in request.headers and (wait := self._failed_logins.wait(address_of(request))):
             return 429, "Too many wrong tokens; wait a minute.", {"Retry-After": str(wait)}
         request.state.admitted = self._is_authorized(request, owner)
-        if not request.state.admitted and request.url.path not in _LOGIN_PATHS and not _is_public(request):
+        if not request.state.admitted and request.scope["path"] not in _LOGIN_PATHS and not _is_public(request):
             return 401, "Send the token as Authorization: Bearer TOKEN, or log in.", {"WWW-Authenticate": "Bearer"}
         return None
 
@@ -156,7 +156,16 @@ def cookie(request: Request, name: str, value: str) -> str:
 
 
 def _is_public(request: HTTPConnection) -> bool:
-    return request.url.path.startswith("/static/") or request.url.path == "/healthz"
+    path: str = request.scope["path"]  # that of the URL depends on the header Host in older releases of Starlette
+    return path.startswith("/static/") or path == "/healthz"
+
+
+def _name_in(host: str) -> str | None:
+    """The name or address in a Host header; None if it is malformed."""
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
 
 
 def address_of(request: HTTPConnection) -> str:
@@ -168,4 +177,4 @@ def _is_cross_site(request: HTTPConnection, host: str) -> bool:
     origin = request.headers.get("origin")
     if request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
         return True
-    return origin is not None and urlsplit(origin).netloc != host
+    return origin is not None and origin.partition("://")[2] != host

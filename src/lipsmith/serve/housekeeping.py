@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from typing import Final
 
 from lipsmith.errors import UsageError
@@ -51,17 +52,20 @@ def remove_leftovers(settings: Settings, store: Store) -> None:
 
 
 def expire(settings: Settings, store: Store, now: float) -> None:
-    """Remove uploads, jobs and clips that were not used for `settings.keep` seconds."""
+    """Remove uploads and clips that were not used, and jobs that ended, `settings.keep` seconds before `now`."""
     uploads, jobs = store.expired(now - settings.keep)
     store.delete(uploads, jobs)
     for name in uploads:
         settings.upload(name).unlink(missing_ok=True)
     for name in jobs:
         shutil.rmtree(settings.job(name), ignore_errors=True)
-    for clip in (settings.data / "clips").iterdir():
+    for path in chain((settings.data / "clips").glob("*/*"), (settings.data / "tmp").iterdir()):
         with suppress(OSError):  # live sessions create and rename folders meanwhile
-            if clip.stat().st_mtime < now - settings.keep:
-                shutil.rmtree(clip, ignore_errors=True)
+            if path.stat().st_mtime < now - settings.keep:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for folder in (settings.data / "clips").iterdir():
+        with suppress(OSError):  # not empty
+            folder.rmdir()
     if uploads or jobs:
         _LOG.info("%d uploads and %d jobs expired", len(uploads), len(jobs))
 

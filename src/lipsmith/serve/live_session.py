@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import math
 import os
 import shutil
 import sys
@@ -21,6 +22,8 @@ import numpy as np
 
 from lipsmith import Clip, Dubber
 from lipsmith.dubbing.job import surroundings
+from lipsmith.dubbing.options import FACE_WORDS
+from lipsmith.dubbing.turns import face_numbers
 from lipsmith.errors import InputError, LipsmithError
 from lipsmith.live import Live
 from lipsmith.live.stream import MIME, FragmentedMP4
@@ -32,6 +35,8 @@ _LOG = logging.getLogger(__name__)
 
 _MAX_BEHIND = 0.5
 """Seconds of queued speech above which pauses are shortened."""
+_LOSSLESS = 1.5
+"""Bytes of a stored pixel, at most about."""
 _MAX_SECONDS = 60.0
 """Seconds of footage that a session uses; more would only take longer to prepare."""
 
@@ -59,10 +64,15 @@ def main(arguments: dict[str, Any], source: BinaryIO, sink: BinaryIO) -> None:
 
 
 def _load_clip(settings: Settings, dubber: Dubber, arguments: dict[str, Any], sink: BinaryIO) -> Clip:
-    """Load the clip that an earlier session stored, or prepare and store it; also where the stored one is damaged."""
-    depends = [arguments["sha256"], arguments["face"], dict(dubber.config.files), surroundings()]
+    """Load the clip that an earlier session stored, or prepare and store it; also where the stored one is damaged.
+
+    Raises `LipsmithError` where its frames would fill the disk.
+    """
+    face = arguments["face"]
+    chosen = face if face in FACE_WORDS else sorted(face_numbers(face))
+    depends = [chosen, dict(dubber.config.files), surroundings()]
     key = hashlib.sha256(json.dumps(depends).encode()).hexdigest()[:32]
-    folder = settings.data / "clips" / key
+    folder = settings.clips(arguments["sha256"]) / key
     try:
         os.utime(folder)  # first, so that it does not expire meanwhile
         clip = Clip.load(folder, dubber)
@@ -71,8 +81,11 @@ def _load_clip(settings: Settings, dubber: Dubber, arguments: dict[str, Any], si
     except (OSError, InputError):
         shutil.rmtree(folder, ignore_errors=True)
     clip = _prepare(settings, dubber, arguments, sink)
+    if shutil.disk_usage(settings.data).free < settings.spare_disk + len(clip.times) * math.prod(clip.size) * _LOSSLESS:
+        raise LipsmithError("The disk of the service is nearly full; use a shorter film, or try again later.")
     try:
         clip.save(folder)
+        return Clip.load(folder, dubber)  # the film itself cannot be played backward fast
     except (OSError, LipsmithError) as error:  # the disk is full, or another session was faster
         _LOG.warning("the prepared clip was not stored: %s", error)
     return clip

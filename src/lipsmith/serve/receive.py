@@ -22,6 +22,8 @@ from lipsmith.serve.sniff import HEAD
 _OVERHEAD: Final = 64 * 1024
 """Bytes allowed outside the file: boundaries, headers and other fields."""
 _FLUSH_SIZE: Final = 1 << 20
+_DIGITS: Final = 18
+"""Digits of a size that are read; what has more is too large anyway."""
 _GRACE_SECONDS: Final = 60.0
 _DRAIN_BYTES: Final = 16 << 20
 _DRAIN_SECONDS: Final = 2.0
@@ -54,8 +56,7 @@ async def receive_file(request: Request, path: Path, limit: int) -> Received:
 
 async def _receive(request: Request, path: Path, limit: int) -> Received:
     boundary = _boundary(request)
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and (len(declared) > 18 or int(declared) > limit + _OVERHEAD):
+    if (declared_size(request) or 0) > limit + _OVERHEAD:
         raise too_large(limit)
     with path.open("wb") as file:
         writer = _Writer(file, limit)
@@ -76,6 +77,12 @@ async def _receive(request: Request, path: Path, limit: int) -> Received:
     if not writer.found:
         raise Problem(400, "The form has no field named file; send the film or the speech in it.")
     return Received(writer.received.size, writer.received.head, writer.hash.hexdigest())
+
+
+def declared_size(request: Request) -> int | None:
+    """Bytes of the body by its header; None if it does not say."""
+    declared = request.headers.get("content-length", "")
+    return int(declared[:_DIGITS]) if declared.isdecimal() else None
 
 
 def too_large(limit: int) -> Problem:

@@ -35,7 +35,8 @@ def serve(settings: Settings, started: Callable[[str], None]) -> None:
             log_config=None,
             access_log=False,
             server_header=False,
-            proxy_headers=False,
+            proxy_headers=settings.proxy is not None,
+            forwarded_allow_ips=settings.proxy,
             limit_concurrency=_CONNECTIONS,
             timeout_graceful_shutdown=3,
         )
@@ -50,6 +51,7 @@ def access_summary(settings: Settings) -> list[tuple[str, str]]:
     return [
         ("address", f"{settings.host} port {settings.port}"),
         ("reached from", "this machine only" if settings.loopback else "other machines; put TLS in front"),
+        ("proxy", f"{settings.proxy} says who a client is" if settings.proxy else "none is believed"),
         ("without a token", "/healthz, /login, /static, and / (the login)" if settings.token else "everything"),
         ("page, /v1, /docs, /metrics", admitted),
         ("an upload or a job", "only the client that created it, identified by a cookie"),
@@ -62,7 +64,7 @@ def access_summary(settings: Settings) -> list[tuple[str, str]]:
         ("all clients", f"{settings.jobs} active jobs and {_CONNECTIONS} connections at most"),
         ("worker", f"{settings.memory / 2**30:g} GiB of memory; CPU time in proportion to the length of the media"),
         ("live sessions", f"{MAX_SESSIONS} at a time, each a process with the memory limit of the worker"),
-        ("retention", f"{settings.keep / 3600:g} hours after the last use"),
+        ("retention", f"{settings.keep / 3600:g} hours: uploads after their last use, results after their end"),
     ]
 
 

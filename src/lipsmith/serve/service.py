@@ -26,6 +26,8 @@ class Service:
     store: Store
     supervisor: Supervisor
     _accepting: Lock = field(default_factory=Lock)
+    _reserved: int = 0
+    """Bytes of the uploads that are being received."""
 
     def submit(self, job: Job) -> Job:
         """Queue a job. Raises `Problem` 429 if its owner, or the whole service, has too many active jobs."""
@@ -41,11 +43,25 @@ class Service:
         priority = PROBE if kind == "probe" else FACES
         return self.submit(Job(owner=upload.owner, kind=kind, video=upload.id, options=options, priority=priority))
 
-    def check_upload_quota(self, owner: str) -> None:
-        """Raise `Problem` 429 if an owner has too many uploads or the disk is nearly full."""
+    def begin_upload(self, owner: str, size: int) -> None:
+        """Reserve `size` bytes of the disk until `end_upload`.
+
+        Raises `Problem` 429 if an owner has too many uploads or the disk is nearly full.
+        """
         if self.store.count_uploads(owner) >= self.settings.uploads_per_client:
             raise Problem(429, "You have too many uploads; delete one or wait until one expires.", Retry_After="600")
-        if shutil.disk_usage(self.settings.data).free < self.settings.spare_disk + self.settings.max_upload:
+        with self._accepting:
+            self.check_disk(self._reserved + size)
+            self._reserved += size
+
+    def end_upload(self, size: int) -> None:
+        """Give back what `begin_upload` reserved."""
+        with self._accepting:
+            self._reserved -= size
+
+    def check_disk(self, size: int) -> None:
+        """Raise `Problem` 429 if `size` bytes more would fill the disk."""
+        if shutil.disk_usage(self.settings.data).free < self.settings.spare_disk + size:
             raise Problem(429, "The disk is nearly full; try again when older results have expired.", Retry_After="600")
 
     def upload(self, name: str, owner: str) -> Upload:

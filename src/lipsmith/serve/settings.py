@@ -27,6 +27,8 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 7860
     token: str | None = None
+    proxy: str | None = None
+    """Address of a proxy in front, which says who a client is and whether it uses TLS."""
     max_upload: int = 2 * 10**9
     """Bytes."""
     max_minutes: float = 30.0
@@ -84,6 +86,10 @@ class Settings:
     def film(self, job: str, name: Film) -> Path:
         """Path of a film of a job."""
         return self.job(job) / f"{name}.mp4"
+
+    def clips(self, sha256: str) -> Path:
+        """Folder of the prepared clips of an upload with this content."""
+        return self.data / "clips" / sha256
 
     def client_message(self, sentence: str, roles: dict[str, str]) -> str:
         """An error message without local paths and without command-line options. `roles`: what each upload is."""

@@ -110,6 +110,11 @@ class Store:
         with self._session() as session:
             return session.exec(select(Upload).where(Upload.sha256 == sha256, Upload.owner == owner)).first()
 
+    def holds(self, sha256: str) -> bool:
+        """Whether an upload of anyone has this content."""
+        with self._session() as session:
+            return session.exec(select(Upload.id).where(Upload.sha256 == sha256)).first() is not None
+
     def count_uploads(self, owner: str) -> int:
         """Number of uploads of an owner."""
         with self._session() as session:
@@ -211,12 +216,13 @@ class Store:
             session.exec(update(Job).where(col(Job.state) == "running").values(**ended))
 
     def expired(self, before: float) -> tuple[Sequence[str], Sequence[str]]:
-        """Ids of uploads last used, and of jobs finished, before a time. Uploads of active jobs are kept."""
+        """Ids of uploads last used, and of jobs finished, before a time. Uploads of active jobs are kept, and probes
+        as long as their upload."""
         active = select(Job).where(col(Job.state).in_(ACTIVE))
         with self._session() as session:
             busy = {name for job in session.exec(active) for name in inputs_of(job)}
             uploads = session.exec(select(Upload.id).where(Upload.used < before)).all()
-            jobs = session.exec(select(Job.id).where(col(Job.finished) < before)).all()
+            jobs = session.exec(select(Job.id).where(col(Job.finished) < before, Job.kind != "probe")).all()
         return [name for name in uploads if name not in busy], jobs
 
     def delete(self, uploads: Sequence[str] = (), jobs: Sequence[str] = ()) -> None:
@@ -225,6 +231,12 @@ class Store:
             session.exec(delete(Job).where(col(Job.id).in_(jobs)))
             session.exec(delete(Job).where(col(Job.video).in_([*uploads, *jobs]), col(Job.kind) != "dub"))
             session.exec(delete(Upload).where(col(Upload.id).in_(uploads)))
+
+    def forget_failures(self, upload: str) -> None:
+        """Delete the failed `probe` and `faces` jobs of an upload, so that they may be tried again."""
+        with self._session() as session:
+            ended = col(Job.state).in_(("failed", "cancelled"))
+            session.exec(delete(Job).where(col(Job.video) == upload, col(Job.kind) != "dub", ended))
 
     def ids(self) -> tuple[set[str], set[str]]:
         """Ids of all uploads and of all jobs."""

@@ -9,13 +9,17 @@ import signal
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import Final, TypeVar
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from lipsmith.serve.settings import Settings
 from lipsmith.serve.store import Store
 
 _LOG = logging.getLogger(__name__)
+T = TypeVar("T")
 
 _HANG_TIMEOUT: Final = 900.0
 """Seconds without a progress report after which a job counts as hung."""
@@ -54,16 +58,21 @@ class Supervisor:
     async def run(self) -> None:
         """Run workers until canceled; a job that is running then restarts with the next server."""
         self._loop = asyncio.get_running_loop()
-        await asyncio.to_thread(self._store.requeue)
+        await _insist(self._store.requeue)
         pause = 0.1
         try:
             while True:
                 started = time.monotonic()
-                self._process = await self._start()
+                try:
+                    self._process = await self._start()
+                except OSError:
+                    _LOG.exception("the worker did not start; trying again in %g s", _MAX_PAUSE)
+                    await asyncio.sleep(_MAX_PAUSE)
+                    continue
                 reading = asyncio.create_task(self._read_output(self._process))
                 await self._watch(self._process)
                 reading.cancel()
-                await asyncio.to_thread(self._handle_exit, self._process.returncode or 0)
+                await _insist(self._handle_exit, self._process.returncode or 0)
                 self._publish_change()
                 self.restarts += 1
                 pause = min(_MAX_PAUSE, 2 * pause) if time.monotonic() - started < _SHORT_RUN else 0.1
@@ -99,7 +108,7 @@ class Supervisor:
             with suppress(TimeoutError):
                 await asyncio.wait_for(process.wait(), _POLL_INTERVAL)
                 return
-            running = await asyncio.to_thread(self._store.running)
+            running = await _insist(self._store.running)
             if running and time.time() - running[0].updated > _HANG_TIMEOUT:
                 _LOG.error("job %s hangs; aborting its worker", running[0].id)
                 process.send_signal(signal.SIGABRT)
@@ -113,6 +122,16 @@ class Supervisor:
             if job.attempts + 1 >= limit or code == _SIGXCPU:
                 self._store.finish(job.id, "failed", {}, _reason(code))
         self._store.requeue(running[0].id if running else None)
+
+
+async def _insist(function: Callable[..., T], *arguments: object) -> T:
+    """The result of `function` of the store; repeats it while the database fails, as on a full disk."""
+    while True:
+        try:
+            return await asyncio.to_thread(function, *arguments)
+        except SQLAlchemyError:
+            _LOG.exception("the database failed; trying again in %g s", _MAX_PAUSE)
+            await asyncio.sleep(_MAX_PAUSE)
 
 
 def _reason(code: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Query, Request, Response
 
 from lipsmith.serve.problems import Problem, responses
-from lipsmith.serve.receive import Received, receive_file
+from lipsmith.serve.receive import Received, declared_size, receive_file
 from lipsmith.serve.service import OwnerDep, Service, ServiceDep
 from lipsmith.serve.sniff import is_media, picture_pixels
 from lipsmith.serve.store import Upload, new_id
@@ -36,9 +37,9 @@ _FORM = {
 @router.post("", status_code=201, responses=responses(400, 401, 408, 413, 415, 429), openapi_extra=_FORM)
 async def create_upload(request: Request, response: Response, service: ServiceDep, owner: OwnerDep) -> UploadView:
     """Upload a film, a picture or a speech as the multipart field `file`."""
-    settings = service.settings
-    await to_thread.run_sync(service.check_upload_quota, owner)
-    name = new_id()
+    settings, name = service.settings, new_id()
+    size = min(declared_size(request) or settings.max_upload, settings.max_upload)
+    await to_thread.run_sync(service.begin_upload, owner, size)
     part = settings.upload(f"{name}.part")
     try:
         received = await receive_file(request, part, settings.max_upload)
@@ -46,6 +47,7 @@ async def create_upload(request: Request, response: Response, service: ServiceDe
         upload = await to_thread.run_sync(_store, service, Upload.model_validate(_columns(name, owner, received)), part)
     finally:
         part.unlink(missing_ok=True)
+        service.end_upload(size)
     response.headers["Location"] = f"/v1/uploads/{upload.id}"
     return await to_thread.run_sync(_view, service, upload)
 
@@ -58,12 +60,14 @@ def get_upload(upload: Id, service: ServiceDep, owner: OwnerDep) -> UploadView:
 
 @router.delete("/{upload}", status_code=204, responses=responses(401, 404, 409, 422))
 def delete_upload(upload: Id, service: ServiceDep, owner: OwnerDep) -> None:
-    """Delete an upload that no active job uses."""
-    service.upload(upload, owner)
+    """Delete an upload that no active job uses, and what live sessions prepared of it."""
+    found = service.upload(upload, owner)
     if service.store.count_active(upload=upload):
         raise Problem(409, "A job uses this upload; cancel it first.")
     service.store.delete(uploads=[upload])
     service.settings.upload(upload).unlink(missing_ok=True)
+    if not service.store.holds(found.sha256):
+        shutil.rmtree(service.settings.clips(found.sha256), ignore_errors=True)
 
 
 @router.get(
@@ -105,9 +109,13 @@ def _columns(name: str, owner: str, received: Received) -> dict[str, Any]:
 
 
 def _store(service: Service, upload: Upload, part: Path) -> Upload:
-    """The stored upload, or an earlier one of this client with the same content."""
+    """The stored upload, or an earlier one of this client with the same content; what failed of it is tried again."""
     existing = service.store.find_upload(upload.sha256, upload.owner)
     if existing is not None and service.settings.upload(existing.id).exists():
+        service.store.forget_failures(existing.id)
+        if service.store.latest("probe", existing.id, {}) is None:
+            service.submit_analysis("probe", existing, {})
+            service.supervisor.notify()
         return service.upload(existing.id, upload.owner)
     path = part.replace(service.settings.upload(upload.id))
     try:

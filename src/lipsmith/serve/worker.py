@@ -53,16 +53,17 @@ class Worker:
             self._run(job, interruptible=job.priority > PREVIEW)
         return job is not None
 
-    def run_short_job(self) -> None:
-        """Pause a long job for one short job, so that short jobs take half of the time at most."""
+    def run_short_job(self) -> bool:
+        """Pause a long job for one short job, so that short jobs take half of the time at most; False if none ran."""
         started = time.monotonic()
         if started < self._short_jobs_from:
-            return
+            return False
         job = self._store.claim(PREVIEW)
         if job is not None:
             self._run(job, interruptible=False)
             ended = time.monotonic()
             self._short_jobs_from = ended + (ended - started)
+        return job is not None
 
     def _run(self, job: Job, interruptible: bool) -> None:
         try:
@@ -103,9 +104,10 @@ class _Reporter:
             # The first frames take longest, so the previous job's speed counts until enough frames are done.
             self.speeds[name] = (done + _PRIOR_SECONDS * prior) / (now - started + _PRIOR_SECONDS)
             left = max(0, total - done) / self.speeds[name] + later / self.speeds["dubbing"]
-            self._report(name, min(1.0, done / total) if total else 0.0, left if total else None)
-            if self.interruptible:
-                self.worker.run_short_job()
+            state = (name, min(1.0, done / total) if total else 0.0, left if total else None)
+            self._report(*state)
+            if self.interruptible and self.worker.run_short_job():
+                self._report(*state)  # the pause is no sign of a job that hangs
             paused = time.monotonic() - now
             started, last = started + paused, now + paused
 

@@ -1,0 +1,56 @@
+"""The supervisor and the worker go on after passing failures."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the service needs the serve extra")
+
+from sqlalchemy.exc import OperationalError
+
+from lipsmith.serve import supervisor
+from lipsmith.serve.store import DUB, Job, Store
+from lipsmith.serve.worker import Worker, _Reporter
+
+
+def test_a_database_that_fails_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls: list[int] = []
+
+    def requeue(number: int) -> str:
+        calls.append(number)
+        if len(calls) < 3:
+            raise OperationalError("UPDATE job", {}, OSError("the disk is full"))
+        return "queued"
+
+    monkeypatch.setattr(supervisor, "_MAX_PAUSE", 0.0)
+    assert asyncio.run(supervisor._insist(requeue, 7)) == "queued"
+    assert calls == [7, 7, 7]
+    assert "the disk is full" in caplog.text
+
+
+class _Recorder:
+    """Stands for the store and for the worker: notes reports, and runs a short job in each pause."""
+
+    def __init__(self) -> None:
+        self.reports: list[float] = []
+
+    def report(self, name: str, stage: str, progress: float, eta: float | None) -> bool:
+        self.reports.append(progress)
+        return True
+
+    def run_short_job(self) -> bool:
+        return True
+
+
+def test_a_job_reports_again_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pause may be longer than the time after which a silent job counts as hung."""
+    monkeypatch.setattr("lipsmith.serve.worker._notify_server", lambda: None)
+    recorder, job = _Recorder(), Job(owner="me", kind="dub", video="film", priority=DUB)
+    reporter = _Reporter(cast("Worker", recorder), cast("Store", recorder), job, {"dubbing": 15.0}, interruptible=True)
+    reporter.stage("dubbing")(4, 4)
+    assert recorder.reports == [0.0, 1.0, 1.0]
