@@ -14,13 +14,14 @@ from lipsmith.cli import main
 from lipsmith.cli.results import read_figures
 from lipsmith.data.clips import ClipRecord, PreparedClip, read_manifest
 from lipsmith.data.prepare import prepare
-from lipsmith.errors import InputError, UsageError
+from lipsmith.errors import UsageError
 from lipsmith.evaluation.baselines import Copy, Mean, Warp, landmark_flow, under, warp
 from lipsmith.evaluation.metrics.judge import OwnJudge
 from lipsmith.evaluation.model_system import ModelSystem, _others
 from lipsmith.evaluation.outputs import UnusableFilmError
 from lipsmith.evaluation.protocols import choose_frames
 from lipsmith.evaluation.run import Evaluation, Plan, evaluate, flat_figures
+from lipsmith.evaluation.run_systems import RunSystem
 from lipsmith.evaluation.scoring import Networks, Scorer, load_networks
 from lipsmith.evaluation.systems import REAL, ReconstructionTask
 from lipsmith.face import FaceMesh
@@ -168,15 +169,8 @@ def test_drive_applies_to_predicted_points_only() -> None:
     np.testing.assert_allclose(backend.points[:, NUM_POSE:], expected, atol=1e-6)
 
 
-def test_clips_of_another_size_are_refused() -> None:
-    with pytest.raises(InputError, match="64 pixels"):
-        ModelSystem("large", Double(), replace(CONFIG, face_size=128)).reconstruct(task(clip()))
-
-
 def test_predicted_landmarks_need_a_model_that_predicts_them() -> None:
-    with pytest.raises(
-        UsageError, match="a run of `train renderer` does not: give --model the name or folder of an exp"
-    ):
+    with pytest.raises(UsageError, match="a run of `train renderer` does not: give --model"):
         Plan(Path(), ["test"], "cross", "true", None)
 
 
@@ -274,6 +268,28 @@ def test_cross_driven_uses_other_speech_and_omits_figures_that_need_the_truth(da
     assert events == {first: 2, second: 1}
 
 
+@pytest.mark.parametrize(
+    ("side", "size", "sentence"),
+    [
+        (128, 64, "The clips are 64 pixels wide: give --side 64 or less, or prepare the footage with --side 128"),
+        (32, 64, "measured at 32 pixels, but the model large needs 64; give --side 64 or more"),
+        (32, 128, "measured at 32 pixels, but the model large needs 128; prepare the footage with --side 128 or more"),
+        (
+            None,
+            128,
+            "measured at 64 pixels, but the model large needs 128; prepare the footage with --side 128 or more",
+        ),
+    ],
+)
+def test_sides_that_do_not_fit_are_refused_before_the_work(
+    side: int | None, size: int, sentence: str, data: Path, networks: Networks
+) -> None:
+    model = ModelSystem("large", Double(), replace(CONFIG, face_size=size))
+    for system in (model, RunSystem("large", model, 0)):
+        with pytest.raises(UsageError, match=sentence):
+            evaluate(Plan(data, ["test"], "strict", "true", None, side), [system], Scorer(networks))
+
+
 def test_missing_networks_omit_only_their_own_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIPSMITH_HOME", str(tmp_path))
     found = load_networks("no-such-judge")
@@ -356,6 +372,7 @@ def test_systems_have_unique_names(data: Path, words: tuple[str, ...], capsys: p
         (("--protocol", "cross", "--model", "fast", "--outputs", "a=films"), "lipsmith score"),
         (("--outputs", "films"), "NAME=FOLDER"),
         (("--landmarks", "predicted"), "need a model"),
+        (("--side", "0"), "--side 0 is not between 32 and 1024"),
     ],
 )
 def test_unmeasurable_requests_are_refused_before_networks_load(

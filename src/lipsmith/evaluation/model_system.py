@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.dubbing.paste.detail import Detail, Region, presharpened, with_detail
-from lipsmith.errors import InputError
 from lipsmith.evaluation.systems import ReconstructionTask
 from lipsmith.face.landmarks import NUM_POSE
 from lipsmith.face.references import choose_landmarks, choose_lips, choose_pool, costs, nearest
@@ -47,26 +46,22 @@ class ModelSystem:
         self._references = references
         self._detail = detail
 
-    def reconstruct(self, task: ReconstructionTask) -> NDArray[np.uint8]:
-        """Crops `(T, S, S, 3)`; crops larger than the model's own get detail from the references.
+    @property
+    def size(self) -> int:
+        """Side of the model's own crops, pixels."""
+        return self._config.face_size
 
-        Raises InputError for clips smaller than the model's crops.
-        """
-        side, size = task.images.shape[1], self._config.face_size
-        if side < size:
-            raise InputError(
-                f"The clips have crops of {side} pixels, but the model {self.name} needs {size}; "
-                f"prepare the footage with --side {size}."
-            )
+    def reconstruct(self, task: ReconstructionTask) -> NDArray[np.uint8]:
+        """Crops `(T, S, S, 3)` of the model's size or larger; larger ones get detail from the references."""
         if task.predicted:
             task = replace(task, points=self._driven(task))
-        if side == size:
+        if task.images.shape[1] == self.size:
             return np.concatenate([drawing.images for drawing in self._drawings(task, self._pool(task))])
         return self._large(task)
 
     def _large(self, task: ReconstructionTask) -> NDArray[np.uint8]:
         """Like `reconstruct`, for crops larger than the model's."""
-        side, size, pool = task.images.shape[1], self._config.face_size, self._pool(task)
+        side, size, pool = task.images.shape[1], self.size, self._pool(task)
         small = replace(task, images=resized(task.images, size), upper=resized(task.upper, size))
         native = [presharpened(task.images[frame]) for frame in pool]
         chosen = self._chosen(task, pool)
@@ -91,7 +86,7 @@ class ModelSystem:
 
     def _drawings(self, task: ReconstructionTask, pool: NDArray[np.intp]) -> Iterator[Drawing]:
         """The targets rendered at the model's own size, a few at a time."""
-        size = self._config.face_size
+        size = self.size
         points = task.landmarks[pool]
         face = encode_face(
             self._backend, task.images[pool], points, task.still[pool], choose_lips(points, None, self._lips)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.data.clips import ClipRecord, PreparedClip, load_clip, load_mesh, read_manifest
+from lipsmith.data.clips import ClipRecord, PreparedClip, load_clip, load_mesh, read_crops, read_manifest
 from lipsmith.errors import InputError, UsageError
 from lipsmith.evaluation.metrics.articulation import closeness
 from lipsmith.evaluation.metrics.judge import SpeechTrack
@@ -20,6 +20,7 @@ from lipsmith.evaluation.metrics.obedience import OBEDIENCE
 from lipsmith.evaluation.model_system import ModelSystem, resized
 from lipsmith.evaluation.outputs import Outputs, UnusableFilmError
 from lipsmith.evaluation.protocols import MIN_STRICT_SECONDS, FrameChoice, Protocol, choose_frames, shown_frames
+from lipsmith.evaluation.run_systems import RunSystem
 from lipsmith.evaluation.scoring import RealStretch, Scorer
 from lipsmith.evaluation.systems import ADAPTED, REAL, ReconstructionTask, System
 from lipsmith.evaluation.totals import Row, intervals, totals
@@ -42,8 +43,11 @@ class Evaluation:
 
 
 def long_clips(data: Path, splits: Sequence[str], shortest: float) -> list[ClipRecord]:
-    """The clips of some splits that last `shortest` seconds."""
-    return [record for record in read_manifest(data, *splits) if record.seconds >= shortest]
+    """The clips of some splits that last `shortest` seconds. Raises InputError if there are none."""
+    records = [record for record in read_manifest(data, *splits) if record.seconds >= shortest]
+    if not records:
+        raise InputError(f"{data}: no clip of {' and '.join(splits)} lasts {shortest:g} s; prepare longer footage.")
+    return records
 
 
 @dataclass(frozen=True)
@@ -72,8 +76,8 @@ class Plan:
     def __post_init__(self) -> None:
         if self.predicts and self.speaker is None:
             raise UsageError(
-                "Predicted landmarks and the cross-driven protocol need a model that predicts landmarks, which a run of "
-                "`train renderer` does not: give --model the name or folder of an exported model."
+                "Predicted landmarks and the cross-driven protocol need a model that predicts landmarks, which a run "
+                "of `train renderer` does not: give --model the name or folder of an exported model."
             )
 
     @property
@@ -82,9 +86,28 @@ class Plan:
         return self.landmarks == "predicted" or self.protocol == "cross"
 
     def records(self) -> list[ClipRecord]:
-        """The clips to measure. Raises InputError if there are no prepared clips of one of the splits."""
+        """The clips to measure. Raises InputError if no prepared clip of the splits is long enough."""
         records = long_clips(self.data, self.splits, self.shortest)
         return records if self.shown is None else [record for record in records if record.clip in self.shown]
+
+
+def check_sides(plan: Plan, systems: Sequence[System]) -> None:
+    """Raise UsageError if the clips are smaller than the plan's side, or that is smaller than the crops of a model."""
+    record = plan.records()[0]
+    prepared = read_crops(plan.data / f"{record.clip}.mp4", 1).shape[1]  # all clips of a folder have one size
+    side = plan.side or prepared
+    if side > prepared:
+        raise UsageError(
+            f"The clips are {prepared} pixels wide: give --side {prepared} or less, or prepare the footage with --side "
+            f"{side}."
+        )
+    for system in systems:
+        if isinstance(system, ModelSystem | RunSystem) and side < system.size:
+            remedy = "give" if system.size <= prepared else "prepare the footage with"
+            raise UsageError(
+                f"The clips are measured at {side} pixels, but the model {system.name} needs {system.size}; {remedy} "
+                f"--side {system.size} or more."
+            )
 
 
 def evaluate(
@@ -98,9 +121,11 @@ def evaluate(
     """Measure `systems` on every clip of the plan that is long enough, one clip in memory at a time.
 
     `watch` receives each clip's real and generated crops. A clip whose film in a folder of films cannot be measured is
-    left out, with a warning. Raises InputError where no clip is long enough, or the first error if all are left out.
+    left out, with a warning. Raises InputError where no clip is long enough, or the first error if all are left out,
+    and UsageError for sides that do not fit, see `check_sides`.
     """
     records = plan.records()
+    check_sides(plan, systems)
     rows: list[Row] = []
     problem: InputError | None = None
     for number, (record, shown, task) in enumerate(_tasks(plan, records)):
@@ -116,7 +141,7 @@ def evaluate(
         raise problem
     if not rows:
         raise InputError(
-            f"{plan.data}: no clip of {' and '.join(plan.splits)} lasts {plan.shortest:g} s; prepare longer footage."
+            f"{plan.data}: no clip of {' and '.join(plan.splits)} shows a face in enough frames; prepare other footage."
         )
     return summary(rows, [REAL, *(system.name for system in systems)], scorer)
 
@@ -194,11 +219,8 @@ def _tasks(
 
 def _shrunk(clip: PreparedClip, side: int | None) -> PreparedClip:
     assert clip.images is not None
-    prepared = clip.images.shape[1]
-    if side is None or side == prepared:
+    if side is None or side == clip.images.shape[1]:
         return clip
-    if side > prepared:
-        raise UsageError(f"The clips are {prepared} pixels wide: prepare the footage with --side {side}.")
     return replace(clip, images=resized(clip.images, side))
 
 

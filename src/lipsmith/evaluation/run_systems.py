@@ -101,6 +101,11 @@ class RunSystem:
         self.name = name
         self._model, self._ranks = model, ranks
 
+    @property
+    def size(self) -> int:
+        """Side of its own crops, pixels."""
+        return self._model.size
+
     def reconstruct(self, task: ReconstructionTask) -> NDArray[np.uint8]:
         """See `ModelSystem`; with `ranks`, all references are at ranks of lip opening."""
         pool = ranked(task, self._ranks) if self._ranks else task.pool
