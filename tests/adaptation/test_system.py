@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import asdict, replace
 from itertools import count
 from pathlib import Path
@@ -14,12 +15,13 @@ import torch
 
 from landmark_clips import talking_clip
 from lipsmith.adaptation import system as system_module
-from lipsmith.adaptation.system import AdaptedSystem, adapt_to_clips
+from lipsmith.adaptation.system import SHORTEST, AdaptedSystem, adapt_to_clips
 from lipsmith.adaptation.task import AdaptationTask
 from lipsmith.cli import main
 from lipsmith.config import load_config
 from lipsmith.data.clips import PreparedClip
 from lipsmith.errors import InputError
+from lipsmith.evaluation.run import long_clips
 from lipsmith.evaluation.systems import ReconstructionTask
 from lipsmith.inference.model_folder import find_model, write_config
 from lipsmith.inference.stages import WEIGHTS, load_networks
@@ -70,7 +72,8 @@ def test_a_model_is_adapted_to_the_first_half_alone(
     monkeypatch.setattr(system_module, "speaks_itself", lambda *_: True)
     for name, own in (("one", clip), ("other", second_half_changed(clip))):
         data = prepared(tmp_path / name, [own, talking_clip(1, "bert", "val", frames=60)])
-        system = adapt_to_clips(find_model(base), SPEECH, CONFIG, data, ["val"], "cpu", lambda *at: done.append(at))
+        clips = long_clips(data, ["val"], SHORTEST)
+        system = adapt_to_clips(find_model(base), SPEECH, CONFIG, data, clips, "cpu", lambda *at: done.append(at))
         backend = system._models[clip.record.clip]._backend
         assert isinstance(backend, TorchBackend)
         weights.append(list(backend._stages["paint"].renderer.decoder.parameters()))
@@ -110,10 +113,31 @@ def test_an_adapted_model_draws_the_lips_that_it_predicts() -> None:
     assert (AdaptedSystem({"a": model}).reconstruct(replace(task, predicted=False)) == 0).all()
 
 
-def test_clips_that_are_all_short_are_refused(base: Path, tmp_path: Path) -> None:
+def test_clips_that_are_all_short_are_refused(tmp_path: Path) -> None:
     data = prepared(tmp_path, [talking_clip(1, "bert", "val", frames=60)])
     with pytest.raises(InputError, match="no clip of val lasts 8 s"):
-        adapt_to_clips(find_model(base), SPEECH, CONFIG, data, ["val"], "cpu", lambda *_: None)
+        long_clips(data, ["val"], SHORTEST)
+
+
+@pytest.mark.parametrize("side", [(), ("--side", "64")], ids=["outputs", "side too large"])
+def test_evaluate_adapts_to_what_it_measures_alone(
+    side: tuple[str, ...], base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = [talking_clip(number, name, "val", frames=200) for number, name in enumerate(("anna", "bert"))]
+    data, films = prepared(tmp_path / "data", clips), tmp_path / "films"
+    films.mkdir()
+    shutil.copy(data / f"{clips[1].record.clip}.mp4", films / "bert_001.mp4")
+    asked: list[str] = []
+
+    def adapt(*given: Any) -> None:  # noqa: ANN401
+        asked.extend(record.clip for record in given[4])
+        raise InputError("Enough is known.")
+
+    monkeypatch.setattr(system_module, "adapt_to_clips", adapt)
+    monkeypatch.setattr("lipsmith.evaluation.listening.split_phonemes", lambda *_: {})
+    words = ["evaluate", str(data), "--split", "val", "--model", str(base), "--adapt", "1", "--device", "cpu"]
+    assert main([*words, "--outputs", f"theirs={films}", *side]) == (2 if side else 3)
+    assert asked == ([] if side else [clips[1].record.clip])
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from lipsmith.adaptation.mouth_task import MouthTask, speaks_itself
 from lipsmith.adaptation.task import AdaptationTask
-from lipsmith.data.clips import read_manifest
-from lipsmith.errors import InputError
+from lipsmith.data.clips import ClipRecord
 from lipsmith.evaluation.model_system import ModelSystem
 from lipsmith.evaluation.systems import ADAPTED, ReconstructionTask
 from lipsmith.inference.model_folder import ModelFolder
@@ -54,22 +53,18 @@ def adapt_to_clips(
     mouth: LandmarkTraining,
     config: RendererTraining,
     data: Path,
-    splits: Sequence[str],
+    clips: Sequence[ClipRecord],
     device: str,
     progress: Progress,
 ) -> AdaptedSystem:
-    """Adapt `model` to the first half of every clip of some splits that lasts 8 s, one after the other.
+    """Adapt `model` to the first half of each of the `clips` in `data`, one after the other; each lasts 8 s.
 
-    `mouth` and `config` train the two networks. `progress` is called after each clip. Raises InputError if no clip is
-    that long.
+    `mouth` and `config` train the two networks. `progress` is called after each clip.
     """
-    records = [record for record in read_manifest(data, *splits) if record.seconds >= SHORTEST]
-    if not records:
-        raise InputError(f"{data}: no clip of {' and '.join(splits)} lasts {SHORTEST:g} s; prepare longer footage.")
     models = {}
-    for number, record in enumerate(records, 1):
+    for number, record in enumerate(clips, 1):
         models[record.clip] = _adapted(model, mouth, config, data, record.clip, device)
-        progress(number, len(records))
+        progress(number, len(clips))
     return AdaptedSystem(models)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,6 +15,7 @@ from lipsmith.errors import UsageError
 from lipsmith.files import refuse_outputs, write_whole
 
 if TYPE_CHECKING:
+    from lipsmith.data.clips import ClipRecord
     from lipsmith.evaluation.model_system import ModelSystem
     from lipsmith.evaluation.run import Evaluation
     from lipsmith.evaluation.systems import System
@@ -131,7 +132,7 @@ def _evaluate(options: Options) -> tuple[Evaluation, dict[str, Any]]:
     from lipsmith.evaluation.listening import split_phonemes
     from lipsmith.evaluation.outputs import find_outputs, shown_by_all
     from lipsmith.evaluation.protocols import MIN_STRICT_SECONDS
-    from lipsmith.evaluation.run import Plan, evaluate, long_clips
+    from lipsmith.evaluation.run import Plan, check_sides, evaluate, long_clips
     from lipsmith.evaluation.scoring import CSIM_EVERY, VGG_EVERY, Scorer, load_networks
 
     if options.threads:
@@ -141,13 +142,16 @@ def _evaluate(options: Options) -> tuple[Evaluation, dict[str, Any]]:
     outputs = [find_outputs(name, Path(folder), options.data, records) for name, folder in _pairs(options.outputs)]
     shown = shown_by_all(outputs, records)
     systems = _systems(options, outputs)
+    plan = Plan(
+        options.data, options.split, options.protocol, options.landmarks, _speaker(systems), options.side,
+        shortest=shortest, shown=shown,
+    )  # fmt: skip
+    check_sides(plan, systems)
     scorer = Scorer(load_networks(options.judge), regions=options.side is not None)
     with console.progress("phonemes") as progress:
-        said = split_phonemes(options.data, options.split, progress)
-    speaker = _speaker(systems)
-    plan = Plan(
-        options.data, options.split, options.protocol, options.landmarks, speaker, options.side, said, shortest, shown
-    )
+        plan = replace(plan, phonemes=split_phonemes(options.data, options.split, progress))
+    if options.model and options.adapt:
+        systems.insert(-1, _adapted(options, options.model, options.adapt, plan.records()))  # before the model
     with console.progress("evaluating") as progress:
         found = evaluate(plan, systems, scorer, progress=progress, watch=_strips(options))
     judge = scorer.networks.judge
@@ -183,8 +187,6 @@ def _systems(options: Options, outputs: Sequence[System]) -> list[System]:
         systems.append(load_variant(name, folder, *place))
     if options.model and options.side:
         systems.append(model(ENLARGED, options.model, detail=False))
-    if options.model and options.adapt:
-        systems.append(_adapted(options, options.model, options.adapt))
     return [*systems, model(_plain(options), options.model)] if options.model else systems
 
 
@@ -203,7 +205,7 @@ def _about(options: Options) -> dict[str, str]:
     return about
 
 
-def _adapted(options: Options, model: str, minutes: float) -> System:
+def _adapted(options: Options, model: str, minutes: float, clips: Sequence[ClipRecord]) -> System:
     from lipsmith.adaptation.mouth_task import mouth_config
     from lipsmith.adaptation.system import adapt_to_clips
     from lipsmith.adaptation.task import adaptation_config
@@ -212,7 +214,7 @@ def _adapted(options: Options, model: str, minutes: float) -> System:
     folder = find_model(model)
     with console.progress("adapting") as progress:
         configs = mouth_config(folder, minutes), adaptation_config(folder, minutes)
-        return adapt_to_clips(folder, *configs, options.data, options.split, options.device, progress)
+        return adapt_to_clips(folder, *configs, options.data, clips, options.device, progress)
 
 
 def _speaker(systems: list[System]) -> ModelSystem | None:
