@@ -23,7 +23,7 @@ from lipsmith.models.landmarks.generator import build_landmark_generator
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.network import Renderer
 from lipsmith.release.card import model_card
-from lipsmith.release.export import OPSET, Axes, check_onnx, example, export, stage_axes
+from lipsmith.release.export import OPSET, OUTPUTS, Axes, check_onnx, example, export, stage_axes
 from lipsmith.training.checkpoint import save_weights
 
 FLOAT = onnx.TensorProto.FLOAT
@@ -118,6 +118,16 @@ def test_the_card_reports_commands_and_steps() -> None:
 def test_the_card_does_not_claim_a_split_by_identity(model: Path) -> None:
     """A model adapted to one person has that person in train and in val."""
     assert "split by identity" not in (model / "CARD.md").read_text()
+
+
+def test_cards_count_the_stages() -> None:
+    nothing: dict[str, dict[str, float]] = {"training": {}, "validation": {}}
+    assert len(OUTPUTS) == 7
+    for card in (
+        model_card("x", nothing, nothing, data="", hardware="", license=""),
+        (find_model("fast").path / "CARD.md").read_text(),
+    ):
+        assert "two networks in seven ONNX stages" in card
 
 
 def test_the_shipped_card_matches_its_record() -> None:

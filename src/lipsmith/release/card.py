@@ -10,7 +10,7 @@ from typing import Any, Final
 _CARD: Final = Template("""# Model card: $name
 
 This lipsmith model predicts the landmarks of lips and jaw from footage of a face and new speech, and renders the
-lower half of the face to match. It consists of two networks in five ONNX stages, which docs/architecture.md
+lower half of the face to match. It consists of two networks in seven ONNX stages, which docs/architecture.md
 describes.
 
 ## Data
