@@ -16,6 +16,7 @@ import pytest
 import lipsmith
 from double import SIZES, Double, Floats, make_dubber
 from dub_samples import SIZE, write_wav
+from lipsmith.face import FaceTracker
 from lipsmith.inference.model_folder import ModelFolder
 from lipsmith.media import read_frames
 from synthetic import make_film, speech
@@ -93,6 +94,19 @@ def test_frames_rendered_in_parallel_equal_those_rendered_in_sequence(film: Path
     assert [frame.index for frame in together] == list(range(len(alone)))
     assert [frame.time for frame in together] == [frame.time for frame in alone]
     assert all(np.array_equal(one.image, other.image) for one, other in zip(alone, together, strict=True))
+
+
+def test_both_passes_use_all_cores_unless_told(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def tracker(most: int, threads: int) -> FaceTracker:
+        asked.append(threads)
+        return FaceTracker(most, threads)
+
+    monkeypatch.setattr("lipsmith.dubbing.pipeline.FaceTracker", tracker)
+    monkeypatch.setattr("lipsmith.dubbing.pipeline.usable_cores", lambda: 3)
+    clips = [make_dubber(threads=threads).prepare(film) for threads in (None, 1)]
+    assert asked == [clip.at_once for clip in clips] == [3, 1]
 
 
 def test_a_rendering_error_is_raised_after_the_frames_before_it(film: Path, words: Path) -> None:

@@ -17,6 +17,7 @@ from lipsmith.evaluation.metrics.judge import load_judge
 from lipsmith.evaluation.offsets import find_judged_offsets, note_offsets
 from lipsmith.evaluation.protocols import MIN_STRICT_SECONDS
 from lipsmith.face import MOST_FACES, FaceTracker
+from lipsmith.inference.model_folder import usable_cores
 from lipsmith.media import probe
 from lipsmith.progress import Progress
 from lipsmith.training.renderer.sampler import MIN_SPLIT_FRAMES
@@ -56,7 +57,7 @@ def prepare_person(
 def _clips(films: Sequence[Path], root: Path, size: int, threads: int | None) -> Iterator[ClipRecord]:
     for number, film in enumerate(films, 1):
         job = Job(film, "train", "person", f"{number:03}")
-        tracker = FaceTracker(MOST_FACES, threads or 1)
+        tracker = FaceTracker(MOST_FACES, threads or usable_cores())
         try:
             with closing(Preparation(job, root, size, tracker, probe(film), selective=False).records()) as records:
                 yield from records

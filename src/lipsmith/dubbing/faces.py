@@ -7,6 +7,7 @@ from pathlib import Path
 from lipsmith.dubbing.scan import ArrayStore, Face, Scanner, Sizes
 from lipsmith.dubbing.source import FileSource
 from lipsmith.face import MOST_FACES, FaceTracker
+from lipsmith.inference.model_folder import usable_cores
 from lipsmith.progress import Progress
 
 
@@ -21,5 +22,6 @@ def find_faces(
 
     Raises `InputError` if the film cannot be read or shows no face.
     """
-    scanner = Scanner(FaceTracker(MOST_FACES, threads or 1), ArrayStore(), Sizes())
+    threads = threads or usable_cores()
+    scanner = Scanner(FaceTracker(MOST_FACES, threads), ArrayStore(), Sizes(), threads)
     return scanner.scan(FileSource(Path(video), start, end), progress).faces

@@ -62,7 +62,7 @@ class Dubber:
     """One model, loaded once for any number of videos."""
 
     def __init__(self, backend: Backend, config: ModelConfig, threads: int | None = None) -> None:
-        self._backend, self.config, self._threads = backend, config, threads or 1
+        self._backend, self.config = backend, config
         self._at_once = min(threads or usable_cores(), MOST_AT_ONCE)
 
     @property
@@ -112,8 +112,8 @@ class Dubber:
         if known is not None:
             scan = read_scan(known, store)
         else:
-            tracker = FaceTracker(MOST_FACES, self._threads)  # of all faces: the largest of a shot may enter last
-            scan = Scanner(tracker, store, Sizes(self.config.face_size, self.config.lips)).scan(source, progress)
+            tracker, sizes = FaceTracker(MOST_FACES, self._at_once), Sizes(self.config.face_size, self.config.lips)
+            scan = Scanner(tracker, store, sizes, self._at_once).scan(source, progress)
         chosen, name = choose(scan.faces, options.face), source.footage.name
         to_dub = "" if options.face == "all" else f", {len(chosen)} to dub"
         _LOG.info("%s: %d frames, %d faces%s", name, len(scan.times), len(scan.faces), to_dub)

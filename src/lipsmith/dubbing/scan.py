@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import repeat
 from mmap import ACCESS_READ, ALLOCATIONGRANULARITY, mmap
 from os import SEEK_END, PathLike
 from pathlib import Path
@@ -186,8 +188,8 @@ def most_at_once(faces: Sequence[Face]) -> int:
 class Scanner:
     """Turns footage into tracks, shot by shot."""
 
-    def __init__(self, tracker: FaceTracker, store: ArrayStore, sizes: Sizes) -> None:
-        self._tracker, self._store, self._sizes = tracker, store, sizes
+    def __init__(self, tracker: FaceTracker, store: ArrayStore, sizes: Sizes, threads: int = 1) -> None:
+        self._tracker, self._store, self._sizes, self._threads = tracker, store, sizes, threads
         self._tracks: list[Face] = []
         self._times: list[float] = []
         self._size = (0, 0)
@@ -213,7 +215,8 @@ class Scanner:
         """The faces, all of one person with one number where people can be recognized."""
         if len(self._tracks) == 1:
             return self._tracks
-        found = embed_faces((np.asarray(face.pool), face.pool_points[:]) for face in self._tracks)
+        pools = ((np.asarray(face.pool), face.pool_points[:]) for face in self._tracks)
+        found = embed_faces(pools, self._threads)
         if found is None:
             return self._tracks
         numbers = people(found, [face.frames for face in self._tracks])
@@ -261,9 +264,7 @@ class Scanner:
     ) -> tuple[list[Candidate], NDArray[np.uint8], NDArray[np.intp], NDArray[np.intp]]:
         """The pool, its crops `(R, S, S, 3)`, its rows in the track `(R,)`, and the indices of lip references in it."""
         rows = np.searchsorted(frames, [candidate.frame for candidate in face.candidates])
-        crops = np.stack(
-            [c.crop(transforms[row], self._sizes.face) for c, row in zip(face.candidates, rows, strict=True)]
-        )
+        crops = self._cut(face.candidates, transforms[rows], self._sizes.face)
         sharpness = np.array([sharpness_of(crop[len(crop) // 2 :]) for crop in crops])
         pool = choose_pool(points[rows], sharpness)
         lips = choose_lips(points[rows][pool], sharpness[pool], self._sizes.lips)
@@ -273,8 +274,12 @@ class Scanner:
         side = native_side(transforms)
         if side is None:
             return None
-        crops = [c.crop(own, side) for c, own in zip(candidates, transforms, strict=True)]
-        return self._store.put(np.stack([presharpened(crop) for crop in crops]))
+        return self._store.put(np.stack([presharpened(crop) for crop in self._cut(candidates, transforms, side)]))
+
+    def _cut(self, candidates: list[Candidate], transforms: NDArray[np.float64], side: int) -> NDArray[np.uint8]:
+        """Crops `(n, side, side, 3)` of candidates with `transforms` `(n, 2, 3)`."""
+        with ThreadPoolExecutor(self._threads, "lipsmith") as pool:  # most of the time goes into decoding
+            return np.stack(list(pool.map(Candidate.crop, candidates, transforms, repeat(side))))
 
 
 def open_source(video: Video, rate: float = 25.0, start: float | None = None, end: float | None = None) -> Source:

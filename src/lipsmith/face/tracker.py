@@ -42,6 +42,8 @@ NEARBY = 4
 """Frames between two searches near the place where a face was lost."""
 REMEMBERED = 75
 """Number of frames for which that place is searched."""
+MOST_THREADS = 2
+"""CPU threads of the two networks: they are small, and more of them would only wait."""
 PASSES = 4
 """Maximum number of landmark passes on a new detection until mesh and crop agree."""
 
@@ -190,7 +192,8 @@ class FaceTracker:
     """Tracks the faces of a film frame by frame; a face keeps its number through a shot."""
 
     def __init__(self, max_faces: int = 1, threads: int = 1) -> None:
-        self._max_faces = max_faces
+        """`threads`: CPU threads, of which `MOST_THREADS` are used at most."""
+        threads, self._max_faces = min(threads, MOST_THREADS), max_faces
         self._detector = FaceDetector(threads)
         self._mesh = FaceMesh(threads)
         self._is_cut = CutDetector()

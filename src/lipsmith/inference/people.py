@@ -92,7 +92,7 @@ def alignment(points: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]])
 
 
-def embed_faces(faces: Iterable[tuple[NDArray[np.uint8], Floats]]) -> NDArray[np.float64] | None:
+def embed_faces(faces: Iterable[tuple[NDArray[np.uint8], Floats]], threads: int = 1) -> NDArray[np.float64] | None:
     """Embeddings `(N, 128)` of faces, each with its crops and points as of `Recognizer.mean`.
 
     None, and a log line, if the recognizer's weights are missing. Raises `WeightsError` if they are damaged.
@@ -105,7 +105,7 @@ def embed_faces(faces: Iterable[tuple[NDArray[np.uint8], Floats]]) -> NDArray[np
             weights.parent,
         )
         return None
-    recognizer = Recognizer()
+    recognizer = Recognizer(threads=threads)
     return np.stack([recognizer.mean(crops, points) for crops, points in faces])
 
 
