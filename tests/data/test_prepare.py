@@ -235,7 +235,7 @@ def test_a_film_that_failed_from_a_system_error_is_tried_again(
         patch.setattr("lipsmith.data.prepare.clip.prepare_clip", full)
         with pytest.raises(InputError, match=r"ann_1\.mp4: OSError.*No space left"):
             one(still, root)
-        with pytest.raises(InputError, match=r"none of 2 sources .*ann_1\.mp4: OSError.*No space left"):
+        with pytest.raises(InputError, match=r"None of 2 sources .*ann_1\.mp4: OSError.*No space left"):
             prepare([still, other], root, side=64, workers=1)
     assert "No space left" in (root / LEFT_OUT).read_text()
     summary = one(still, root)
@@ -334,7 +334,7 @@ def test_unusable_footage_is_skipped_with_the_reason(mixed: Path, tmp_path: Path
     ("words", "code", "said"),
     [
         (["{mixed}/text.mp4", "{out}"], 3, "text.mp4"),
-        (["{mixed}/mute.mp4", "{mixed}/single.mp4", "{out}"], 3, "none of 2 sources could be prepared"),
+        (["{mixed}/mute.mp4", "{mixed}/single.mp4", "{out}"], 3, "None of 2 sources could be prepared"),
         (["{out}/nowhere.mp4", "{out}"], 3, "nowhere.mp4 does not exist"),
         (["{mixed}"], 2, "lipsmith prepare SRC... DST"),
         (["{mixed}", "{mixed}/text.mp4"], 2, "is a file"),

@@ -95,9 +95,9 @@ def _check_side(root: Path, records: list[ClipRecord], side: int) -> None:
 def _nothing(left_out: dict[str, tuple[str, str]]) -> str:
     if len(left_out) == 1:
         ((source, (reason, detail)),) = left_out.items()
-        return detail or f"{source}: {reason}; give footage of one speaking face, with its sound"
+        return detail or f"{source}: {reason}; give footage of one speaking face, with its sound."
     for reason, detail in left_out.values():
         if reason == FAILED:
-            return f"none of {len(left_out)} sources could be prepared: {detail}"
+            return f"None of {len(left_out)} sources could be prepared: {detail}"
     reasons = ", ".join(sorted({reason for reason, _ in left_out.values()}))
-    return f"none of {len(left_out)} sources could be prepared ({reasons}); give footage of one speaking face"
+    return f"None of {len(left_out)} sources could be prepared ({reasons}); give footage of one speaking face."
