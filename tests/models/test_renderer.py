@@ -191,6 +191,9 @@ def test_the_untrained_network_outputs_its_references() -> None:
 def test_sizes_that_are_not_divisible_are_refused() -> None:
     with pytest.raises(ValueError, match="multiple of 8"):
         RendererConfig(face_size=30)
+    with pytest.raises(ValueError, match="top = 48 must be a multiple of 32 and below 128, with face_size = 256"):
+        RendererConfig(face_size=256)
+    assert RendererConfig(face_size=256, top=96).top == 96
 
 
 def test_flow_follows_the_nearest_landmark() -> None:

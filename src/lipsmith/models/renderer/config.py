@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from math import lcm
 from typing import Final, Literal
 
 Part = Literal["alignment", "lips", "audio"]
@@ -17,7 +18,8 @@ class RendererConfig:
     face_size: int = 128
     """Side S of the crop, pixels."""
     top: int = 48
-    """First computed row; rows above come from the source. It is less than S/2, so that the seam has context."""
+    """First computed row; rows above come from the source. It is less than S/2, so that the seam has context,
+    and a multiple of S/8 and of 4."""
     neighbours: int = 2
     """Frames k before and after the target whose sketches are inputs, 2k+1 in total."""
     full: int = 16
@@ -57,8 +59,14 @@ class RendererConfig:
     """Normalization inside SPADE: `instance` as published; `none` keeps colors and is cheaper on a CPU."""
 
     def __post_init__(self) -> None:
-        if self.face_size % 8 or self.top % 4 or not 0 <= self.top < self.face_size // 2:
-            raise ValueError("face_size must be a multiple of 8, top one of 4 and less than half of face_size")
+        if self.face_size < 8 or self.face_size % 8:
+            raise ValueError(f"face_size = {self.face_size} must be a multiple of 8")
+        step = lcm(4, self.face_size // 8)  # cells of the features, and of the detail's light (`DetailShare`)
+        if self.top % step or not 0 <= self.top < self.face_size // 2:
+            raise ValueError(
+                f"top = {self.top} must be a multiple of {step} and below {self.face_size // 2}, with face_size = "
+                f"{self.face_size}"
+            )
 
     @property
     def by_ranks(self) -> bool:
