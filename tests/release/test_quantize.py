@@ -80,6 +80,16 @@ def test_an_accurate_stage_is_added_to_the_model(model: Path, monkeypatch: pytes
 
 
 @pytest.mark.usefixtures("quick")
+def test_the_log_names_the_model(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backend logs the name of its folder, which is a temporary one for the trial."""
+    opened: list[str] = []
+    monkeypatch.setattr(module, "OnnxBackend", lambda folder, *_, **__: opened.append(folder.name))
+    monkeypatch.setattr(module, "compare", lambda *_: Comparison(44.0, 1.01))
+    quantize(model.rename(model.with_name("mine")), Path("data"))
+    assert opened == ["mine"]
+
+
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("found", [Comparison(43.9, 1.0), Comparison(50.0, 1.011)])
 def test_an_inaccurate_stage_is_not_written(model: Path, monkeypatch: pytest.MonkeyPatch, found: Comparison) -> None:
     monkeypatch.setattr(module, "compare", lambda *_: found)

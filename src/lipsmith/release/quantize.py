@@ -93,7 +93,7 @@ def quantize(model: str | Path, data: Path, splits: tuple[str, str] = ("train", 
     exact = load_backend(folder, "cpu")
     shown = list(samples(folder, data, splits[1], *COMPARISON))
     with TemporaryDirectory() as temporary:
-        trial = Path(temporary, "model")
+        trial = Path(temporary, folder.path.resolve().name)  # which the log names
         shutil.copytree(folder.path, trial)
         given = _Given(exact)
         for sample in samples(folder, data, splits[0], *CALIBRATION):
