@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("fastapi", reason="live sessions need the serve extra")
 
-from lipsmith.serve.live import live
+from lipsmith.serve.live import HEADER, STATE, _forward_to_client, live
 from lipsmith.serve.settings import Settings
 
 
@@ -19,6 +19,7 @@ class Socket:
     """A client that leaves at once."""
 
     def __init__(self, settings: Settings) -> None:
+        self.closed: list[tuple[object, ...]] = []
         store = SimpleNamespace(upload=lambda name, owner: SimpleNamespace(sha256="0"))
         service = SimpleNamespace(settings=settings, store=store)
         self.app = SimpleNamespace(state=SimpleNamespace(service=service, live=asyncio.Semaphore(1)))
@@ -28,6 +29,9 @@ class Socket:
         pass
 
     async def close(self, *reason: object) -> None:
+        self.closed.append(reason)
+
+    async def send_text(self, text: str) -> None:
         pass
 
     async def receive(self) -> dict[str, str]:
@@ -73,3 +77,17 @@ def test_a_session_writes_to_the_data_folder_and_does_not_know_the_token(
 def test_a_session_counts_until_its_process_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, process = run_session(Settings(data=tmp_path), monkeypatch)
     assert process.counted
+
+
+@pytest.mark.parametrize(
+    ("state", "closed"), [('{"state": "ready"}', (1011, "The session has ended.")), ('{"state": "failed"}', ())]
+)
+def test_a_problem_is_not_followed_by_another_reason(tmp_path: Path, state: str, closed: tuple[object, ...]) -> None:
+    async def run() -> Socket:
+        socket, process = Socket(Settings(data=tmp_path)), Process(asyncio.Semaphore())
+        process.stdout.feed_data(HEADER.pack(STATE, len(state)) + state.encode())
+        process.stdout.feed_eof()
+        await _forward_to_client(socket, process)  # type: ignore[arg-type]
+        return socket
+
+    assert asyncio.run(run()).closed == [closed]

@@ -31,7 +31,7 @@ MAX_SESSIONS: Final = 2
 _MAX_MESSAGE: Final = 1 << 20
 """Most bytes of one message from a client."""
 _MAX_OFFER: Final = 1 << 16
-_CLOSE_NOT_FOUND, _CLOSE_BUSY = 4404, 4429
+_CLOSE_ENDED, _CLOSE_NOT_FOUND, _CLOSE_BUSY = 1011, 4404, 4429
 _EXIT_TIMEOUT: Final = 3.0
 
 Transport = Literal["mp4", "webrtc"]
@@ -127,6 +127,7 @@ async def _forward_to_session(socket: WebSocket, process: Process) -> None:
 
 async def _forward_to_client(socket: WebSocket, process: Process) -> None:
     assert process.stdout is not None
+    failed = False
     try:
         while True:
             kind, size = HEADER.unpack(await process.stdout.readexactly(HEADER.size))
@@ -134,9 +135,10 @@ async def _forward_to_client(socket: WebSocket, process: Process) -> None:
             if kind == MEDIA:
                 await socket.send_bytes(content)
             else:
+                failed = json.loads(content)["state"] == "failed"
                 await socket.send_text(content.decode())
     except asyncio.IncompleteReadError:
-        await socket.close(1011, "The session has ended.")
+        await (socket.close() if failed else socket.close(_CLOSE_ENDED, "The session has ended."))
 
 
 async def _stop(process: Process) -> None:

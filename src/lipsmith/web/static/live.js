@@ -24,7 +24,7 @@ function start(upload) {
   };
   newSocket.onclose = ({ reason }) => {
     if (socket !== newSocket) return;
-    if (reason) showError("session-problem", new Error(reason));
+    if (reason && $("session-problem").hidden) showError("session-problem", new Error(reason));
     stop();
     showText("session-status", "The session has ended; choose a film to start another.");
   };
