@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from lipsmith.cli import main
 from lipsmith.evaluation.report import nested, page, strip, write_strip
@@ -51,7 +52,10 @@ def test_clips_with_similar_names_have_separate_strips(tmp_path: Path) -> None:
     assert page({"generated.psnr": 30.0}, settings, rows).count("data:image/png;base64,") == 3
 
 
-def test_a_report_of_other_results_is_refused(tmp_path: Path) -> None:
+def test_a_report_of_other_results_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "other.json"
-    path.write_text(json.dumps({"figures": {}, "settings": {}, "rows": []}))
+    path.write_text(json.dumps({"figures": {"val.l1_percent": 0.6}, "settings": {}, "rows": [{"clip": "a"}]}))
     assert main(["report", str(path), "-o", str(tmp_path / "x.html")]) == 3
+    said = capsys.readouterr().err
+    assert f"{path}: these are not results of" in said
+    assert "`evaluate landmarks`" in said

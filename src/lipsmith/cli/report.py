@@ -31,5 +31,5 @@ def run(options: Options) -> None:
     refuse_outputs([options.output], options.overwrite, inputs=[options.results])
     found = read_figures(options.results)
     with write_whole(options.output, options.overwrite) as beside:
-        write_report(beside, found.figures, found.settings, found.rows)
+        write_report(beside, options.results, found.figures, found.settings, found.rows)
     console.result(options.output)

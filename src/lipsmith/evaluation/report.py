@@ -70,15 +70,23 @@ def strip_path(folder: Path, clip: str) -> Path:
     return folder / f"{clip}.png"
 
 
-def write_report(path: Path, figures: Mapping[str, float], settings: Mapping[str, Any], rows: Sequence[Row]) -> None:
-    """Write the page of one evaluation, from the JSON of `lipsmith evaluate` or `lipsmith score`."""
+def write_report(
+    path: Path, source: Path, figures: Mapping[str, float], settings: Mapping[str, Any], rows: Sequence[Row]
+) -> None:
+    """Write the page of one evaluation, from `source`, the JSON of `lipsmith evaluate` or `lipsmith score`.
+
+    Raises InputError for results of another command.
+    """
+    if "systems" not in settings or not rows or "system" not in rows[0]:
+        raise InputError(
+            f"{source}: these are not results of `lipsmith evaluate` or `lipsmith score`; those of `evaluate landmarks` "
+            "and other commands have no page."
+        )
     path.write_text(page(figures, settings, rows), encoding="utf-8", errors="replace")  # names may not be UTF-8
 
 
 def page(figures: Mapping[str, float], settings: Mapping[str, Any], rows: Sequence[Row]) -> str:
-    """The page as HTML text. Raises InputError for results of another command."""
-    if "systems" not in settings or not rows or "system" not in rows[0]:
-        raise InputError("These are not results of `lipsmith evaluate` or `lipsmith score`; measure with one of those.")
+    """The page as HTML text."""
     title = f"lipsmith: {settings.get('protocol', 'score')}, {settings.get('split') or settings.get('generated')}"
     body = "\n".join(_sections(figures, settings, rows))
     return (
