@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import httpx
+import pytest
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
+from lipsmith.serve.auth import AuthMiddleware, FailedLogins
+from lipsmith.serve.settings import Settings
 from service import RunningService, assert_problem, run_service, wait_for_job
 
 
@@ -81,3 +87,18 @@ def test_a_proxy_tells_clients_apart(tmp_path: Path) -> None:
             response = client.get("/v1/jobs", headers=token | ours)
             assert response.json() == []
             assert "Secure" in response.headers["set-cookie"]
+
+
+@pytest.mark.parametrize(("proxy", "status"), [("127.0.0.1", 200), (None, 400)])
+def test_the_host_of_a_proxy_is_accepted(tmp_path: Path, proxy: str | None, status: int) -> None:
+    async def found(scope: Scope, receive: Receive, send: Send) -> None:
+        await Response()(scope, receive, send)
+
+    settings = Settings(data=tmp_path, proxy=proxy, token="correct horse")
+    app = AuthMiddleware(found, settings, FailedLogins())
+
+    async def ask() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://dub.example") as client:
+            return await client.get("/v1/jobs", headers={"Authorization": "Bearer correct horse"})
+
+    assert asyncio.run(ask()).status_code == status

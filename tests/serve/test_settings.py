@@ -56,6 +56,17 @@ def test_a_public_host_needs_a_token(tmp_path: Path) -> None:
         assert Settings(data=tmp_path, host=host).loopback
 
 
+def test_a_proxy_needs_a_token(tmp_path: Path) -> None:
+    from lipsmith.serve.run import access_summary
+
+    with pytest.raises(UsageError, match="--proxy 127.0.0.1 lets other machines connect"):
+        Settings(data=tmp_path, proxy="127.0.0.1")
+    settings = Settings(data=tmp_path, proxy="127.0.0.1", token="long enough")
+    assert settings.public
+    assert "through the proxy" in dict(access_summary(settings))["reached from"]
+    assert not Settings.from_json(settings.for_process()).public
+
+
 def test_the_token_is_not_passed_to_the_worker(tmp_path: Path) -> None:
     settings = Settings(data=tmp_path, host="0.0.0.0", token="long enough", max_minutes=5)
     values = settings.for_process()

@@ -109,7 +109,7 @@ class AuthMiddleware:
 
     def _find_error(self, request: HTTPConnection, owner: str) -> tuple[int, str, dict[str, str]] | None:
         host = request.headers.get("host", "")
-        if self._settings.loopback and _name_in(host) not in _LOCAL_HOSTS | {self._settings.host}:
+        if not self._settings.public and _name_in(host) not in _LOCAL_HOSTS | {self._settings.host}:
             return 400, "The Host header does not name this machine; use the address that the service printed.", {}
         if request.scope.get("method") not in _SAFE_METHODS and _is_cross_site(request, host):
             return 403, "The request comes from a page of another site; use the page of this service.", {}

@@ -50,7 +50,7 @@ def access_summary(settings: Settings) -> list[tuple[str, str]]:
     admitted = "anyone with the token" if settings.token else "anyone on this machine"
     return [
         ("address", f"{settings.host} port {settings.port}"),
-        ("reached from", "this machine only" if settings.loopback else "other machines; put TLS in front"),
+        ("reached from", _reach(settings)),
         ("proxy", f"{settings.proxy} says who a client is" if settings.proxy else "none is believed"),
         ("without a token", "/healthz, /login, /static, and / (the login)" if settings.token else "everything"),
         ("page, /v1, /docs, /metrics", admitted),
@@ -66,6 +66,12 @@ def access_summary(settings: Settings) -> list[tuple[str, str]]:
         ("live sessions", f"{MAX_SESSIONS} at a time, each a process with the memory limit of the worker"),
         ("retention", f"{settings.keep / 3600:g} hours: uploads after their last use, results after their end"),
     ]
+
+
+def _reach(settings: Settings) -> str:
+    if settings.loopback:
+        return "this machine, and other machines through the proxy" if settings.public else "this machine only"
+    return "other machines; put TLS in front"
 
 
 def _listening(settings: Settings) -> socket.socket:

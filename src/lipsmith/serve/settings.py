@@ -28,7 +28,7 @@ class Settings:
     port: int = 7860
     token: str | None = None
     proxy: str | None = None
-    """Address of a proxy in front, which says who a client is and whether it uses TLS."""
+    """Address or network of a proxy in front, which says who a client is and whether it uses TLS."""
     max_upload: int = 2 * 10**9
     """Bytes."""
     max_minutes: float = 30.0
@@ -52,10 +52,9 @@ class Settings:
     """Memory limit of the worker, in bytes."""
 
     def __post_init__(self) -> None:
-        if not self.loopback and not self.token:
-            raise UsageError(
-                f"--host {self.host} is reachable from other machines; set --token or $LIPSMITH_TOKEN as well."
-            )
+        if self.public and not self.token:
+            option = f"--host {self.host}" if self.proxy is None else f"--proxy {self.proxy}"
+            raise UsageError(f"{option} lets other machines connect; set --token or $LIPSMITH_TOKEN as well.")
         if self.token is not None and len(self.token) < _MIN_TOKEN:
             raise UsageError(f"The token has fewer than {_MIN_TOKEN} characters and can be guessed; use a longer one.")
         for name in ("max_upload", "max_minutes", "keep"):
@@ -64,11 +63,16 @@ class Settings:
 
     @property
     def loopback(self) -> bool:
-        """Whether only this machine can connect."""
+        """Whether only this machine can connect directly."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return self.host == "localhost"
+
+    @property
+    def public(self) -> bool:
+        """Whether other machines can connect, directly or through the proxy."""
+        return not self.loopback or self.proxy is not None
 
     @property
     def database(self) -> Path:
@@ -101,7 +105,7 @@ class Settings:
 
     def for_process(self) -> dict[str, Any]:
         """Values for `from_json`, without the token: other users can see the arguments of a process."""
-        return asdict(self) | {"data": str(self.data), "host": "127.0.0.1", "token": None}
+        return asdict(self) | {"data": str(self.data), "host": "127.0.0.1", "proxy": None, "token": None}
 
     def environment(self) -> dict[str, str]:
         """The environment of a process: its temporary files stay in the data folder, and the token in the server."""
