@@ -59,12 +59,20 @@ def test_a_public_host_needs_a_token(tmp_path: Path) -> None:
 def test_a_proxy_needs_a_token(tmp_path: Path) -> None:
     from lipsmith.serve.run import access_summary
 
-    with pytest.raises(UsageError, match="--proxy 127.0.0.1 lets other machines connect"):
+    with pytest.raises(UsageError, match="lets other machines connect"):
         Settings(data=tmp_path, proxy="127.0.0.1")
     settings = Settings(data=tmp_path, proxy="127.0.0.1", token="long enough")
     assert settings.public
     assert "through the proxy" in dict(access_summary(settings))["reached from"]
     assert not Settings.from_json(settings.for_process()).public
+
+
+@pytest.mark.parametrize("proxy", ["", "localhost", "127.0.0.1:80", "10.0.0.0/33", "10.0.0.1/8", "*", "0.0.0.0/0"])
+def test_a_proxy_is_an_address_or_a_network(tmp_path: Path, proxy: str) -> None:
+    with pytest.raises(UsageError, match="is not the address"):
+        Settings(data=tmp_path, proxy=proxy, token="long enough")
+    for valid in ("::1", "10.0.0.0/24"):
+        assert Settings(data=tmp_path, proxy=valid, token="long enough").public
 
 
 def test_the_token_is_not_passed_to_the_worker(tmp_path: Path) -> None:

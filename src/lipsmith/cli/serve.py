@@ -1,7 +1,8 @@
 """Serve a web page and an HTTP API for dubbing.
 
 The command prints the address of the page; the API is under /v1, its reference at /docs. Only this machine can connect
-unless you set --host or --proxy, and --token. $LIPSMITH_TOKEN replaces --token and keeps it out of the list of processes.
+unless you set --host or --proxy, and --token. $LIPSMITH_TOKEN replaces --token and keeps it out of the list of
+processes.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ class Options(console.DeviceOptions):
     """Access token for clients and users of the page."""
 
     proxy: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None
-    """Address of a TLS proxy in front of the service, whose X-Forwarded-For and X-Forwarded-Proto are believed; needs
-    --token."""
+    """Address or network of a TLS proxy in front of the service, whose X-Forwarded-For and X-Forwarded-Proto are
+    believed; needs --token."""
 
     data: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Folder for uploads, jobs and results (default: $LIPSMITH_HOME/serve)."""

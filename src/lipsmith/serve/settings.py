@@ -52,6 +52,10 @@ class Settings:
     """Memory limit of the worker, in bytes."""
 
     def __post_init__(self) -> None:
+        if self.proxy is not None and not _is_network(self.proxy):
+            raise UsageError(
+                f"--proxy {self.proxy!r} is not the address or network of a proxy; use one like 127.0.0.1."
+            )
         if self.public and not self.token:
             option = f"--host {self.host}" if self.proxy is None else f"--proxy {self.proxy}"
             raise UsageError(f"{option} lets other machines connect; set --token or $LIPSMITH_TOKEN as well.")
@@ -117,6 +121,14 @@ class Settings:
         """Settings from the values of `for_process`."""
         known = {field.name for field in fields(cls)}
         return cls(**{key: value for key, value in values.items() if key in known} | {"data": Path(values["data"])})
+
+
+def _is_network(text: str) -> bool:
+    """Whether `text` is an IP address or a network of some, but not all addresses."""
+    try:
+        return ipaddress.ip_network(text).prefixlen > 0
+    except ValueError:
+        return False
 
 
 def read_bytes(text: str) -> int:
