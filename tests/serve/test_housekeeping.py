@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from lipsmith.serve import housekeeping
 from lipsmith.serve.settings import Settings
@@ -51,6 +52,28 @@ def test_the_probe_of_an_upload_in_use_is_kept(settings: Settings) -> None:
     assert store.ids() == ({"film"}, {"probe"})
     housekeeping.expire(settings, store, now=20.0)
     assert store.ids() == (set(), set())
+
+
+def test_files_are_removed_even_if_the_database_cannot_be_written(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk, the database can be written only after files were removed."""
+
+    def fail(*arguments: object) -> int:
+        raise OperationalError("UPDATE upload", {}, OSError("database or disk is full"))
+
+    store = Store(settings.database)
+    store.add(Upload(id="film", owner="me", bytes=1, sha256="f", used=0.0))
+    for path in (settings.upload("film"), settings.data / "tmp" / "old"):
+        path.touch()
+        os.utime(path, (0, 0))
+    monkeypatch.setattr(Store, "_execute", fail)
+    monkeypatch.setattr(Store, "delete", fail)
+    with pytest.raises(OperationalError):
+        housekeeping.expire(settings, store, now=10.0)
+    assert not settings.upload("film").exists()
+    assert not (settings.data / "tmp" / "old").exists()
+    assert store.upload("film", "me") is not None
 
 
 def test_an_error_does_not_end_the_expiry(

@@ -54,7 +54,6 @@ def remove_leftovers(settings: Settings, store: Store) -> None:
 def expire(settings: Settings, store: Store, now: float) -> None:
     """Remove uploads and clips that were not used, and jobs that ended, `settings.keep` seconds before `now`."""
     uploads, jobs = store.expired(now - settings.keep)
-    store.delete(uploads, jobs)
     for name in uploads:
         settings.upload(name).unlink(missing_ok=True)
     for name in jobs:
@@ -66,6 +65,7 @@ def expire(settings: Settings, store: Store, now: float) -> None:
     for folder in (settings.data / "clips").iterdir():
         with suppress(OSError):  # not empty
             folder.rmdir()
+    store.delete(uploads, jobs)  # last, because a database on a full disk needs the space of the files
     if uploads or jobs:
         _LOG.info("%d uploads and %d jobs expired", len(uploads), len(jobs))
 

@@ -120,8 +120,8 @@ def delete_job(job: Id, service: ServiceDep, owner: OwnerDep) -> None:
     """Delete a job that has ended, and its films."""
     if service.dub(job, owner).state in ACTIVE:
         raise Problem(409, "The job is still active; cancel it first.")
+    shutil.rmtree(service.settings.job(job), ignore_errors=True)  # first, as in `expire`
     service.store.delete(jobs=[job])
-    shutil.rmtree(service.settings.job(job), ignore_errors=True)
 
 
 async def _events(job: str, service: Service, owner: str) -> AsyncIterator[ServerSentEvent]:

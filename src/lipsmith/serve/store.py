@@ -10,11 +10,12 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 from sqlalchemy import JSON, CursorResult, Engine, String, cast, event, func
+from sqlalchemy.exc import OperationalError
 from sqlmodel import Column, Field, Session, SQLModel, col, create_engine, delete, select, update
 
 Kind = Literal["probe", "faces", "side", "dub"]
@@ -100,8 +101,8 @@ class Store:
     def upload(self, name: str, owner: str) -> Upload | None:
         """An upload of this owner; updates its time of last use."""
         conditions = (col(Upload.id) == name, col(Upload.owner) == owner)
-        if not self._execute(update(Upload).where(*conditions).values(used=time.time())):
-            return None
+        with suppress(OperationalError):  # an upload can be read while the disk is full
+            self._execute(update(Upload).where(*conditions).values(used=time.time()))
         with self._session() as session:
             return session.exec(select(Upload).where(*conditions)).first()
 

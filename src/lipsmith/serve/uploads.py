@@ -64,8 +64,8 @@ def delete_upload(upload: Id, service: ServiceDep, owner: OwnerDep) -> None:
     found = service.upload(upload, owner)
     if service.store.count_active(upload=upload):
         raise Problem(409, "A job uses this upload; cancel it first.")
+    service.settings.upload(upload).unlink(missing_ok=True)  # first, as in `expire`
     service.store.delete(uploads=[upload])
-    service.settings.upload(upload).unlink(missing_ok=True)
     if not service.store.holds(found.sha256):
         shutil.rmtree(service.settings.clips(found.sha256), ignore_errors=True)
 
