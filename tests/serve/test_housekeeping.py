@@ -50,6 +50,9 @@ def test_the_probe_of_an_upload_in_use_is_kept(settings: Settings) -> None:
     store.add(Job(id="dub", owner="me", kind="dub", video="film", priority=DUB, state="done", finished=0.0))
     housekeeping.expire(settings, store, now=10.0)
     assert store.ids() == ({"film"}, {"probe"})
+    store.add(Job(id="left", owner="me", kind="probe", video="gone", priority=PROBE, state="failed", finished=0.0))
+    housekeeping.expire(settings, store, now=10.0)
+    assert store.ids() == ({"film"}, {"probe"})
     housekeeping.expire(settings, store, now=20.0)
     assert store.ids() == (set(), set())
 

@@ -223,7 +223,8 @@ class Store:
         with self._session() as session:
             busy = {name for job in session.exec(active) for name in inputs_of(job)}
             uploads = session.exec(select(Upload.id).where(Upload.used < before)).all()
-            jobs = session.exec(select(Job.id).where(col(Job.finished) < before, Job.kind != "probe")).all()
+            needless = (col(Job.kind) != "probe") | col(Job.video).not_in(select(Upload.id))
+            jobs = session.exec(select(Job.id).where(col(Job.finished) < before, needless)).all()
         return [name for name in uploads if name not in busy], jobs
 
     def delete(self, uploads: Sequence[str] = (), jobs: Sequence[str] = ()) -> None:
