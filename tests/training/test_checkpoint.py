@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lipsmith.training import checkpoint
+from lipsmith.errors import LipsmithError
 from lipsmith.training.checkpoint import load_checkpoint, rng_state, save_checkpoint, save_weights, set_rng_state
 
 
@@ -28,14 +29,25 @@ def test_an_interrupted_save_keeps_the_previous_checkpoint(tmp_path: Path, monke
     path = tmp_path / "checkpoint.pt"
     save_checkpoint(path, {"step": 1})
 
-    def half(_: object, target: Path) -> None:
-        target.write_bytes(b"half of a")
+    def half(target: Path, content: bytes) -> None:
+        with target.open("wb") as file:
+            file.write(bytes(content)[:9])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoint.torch, "save", half)
+    monkeypatch.setattr(Path, "write_bytes", half)
     with pytest.raises(KeyboardInterrupt):
         save_checkpoint(path, {"step": 2})
     assert load_checkpoint(path) == {"step": 1}
+
+
+def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(target: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(LipsmithError, match=r"checkpoint\.pt was not written: the disk is full"):
+        save_checkpoint(tmp_path / "checkpoint.pt", {"step": 2})
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("mask", [0o022, 0o077])

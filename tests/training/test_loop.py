@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from lightning_fabric import Fabric
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from lipsmith.disk import folder_lock
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.training import loop
 from lipsmith.training.checkpoint import load_checkpoint, save_checkpoint
@@ -118,6 +120,61 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     assert [row["step"] for row in logs[0]] == [3, 5, 6, 9, 10, 12, 12]
 
 
+def test_an_interrupted_step_is_finished_and_saved(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Interrupted(Line):
+        def batch(self, random: torch.Generator) -> Tensor:
+            if self.drawn == 7:
+                signal.raise_signal(signal.SIGINT)
+            return super().batch(random)
+
+    rarely = replace(CONFIG, checkpoint_minutes=60.0)
+    whole = fit(Line(rarely), at(tmp_path / "whole"))
+    with caplog.at_level(logging.INFO, "lipsmith"), pytest.raises(KeyboardInterrupt):
+        fit(Interrupted(rarely), at(tmp_path / "stopped"))
+    assert "stopped after step 8; the same command continues from there" in caplog.messages
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    resumed = Line(rarely)
+    assert fit(resumed, at(tmp_path / "stopped")) == whole
+    assert resumed.drawn == CONFIG.steps
+    left, right = (load_file(tmp_path / name / "line.safetensors") for name in ("whole", "stopped"))
+    assert torch.equal(left["0.weight"], right["0.weight"])
+
+
+def test_a_second_interruption_stops_at_once(tmp_path: Path) -> None:
+    class Interrupted(Line):
+        def batch(self, random: torch.Generator) -> Tensor:
+            for _ in range(2):
+                signal.raise_signal(signal.SIGINT)
+            return super().batch(random)
+
+    task = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        fit(task, at(tmp_path))
+    assert task.drawn == 0
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_two_runs_cannot_share_a_folder(tmp_path: Path) -> None:
+    with folder_lock(tmp_path, "training"), pytest.raises(UsageError, match="Another run is training in"):
+        fit(Line(), at(tmp_path))
+
+
+def test_a_resumed_run_says_what_differs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Other(Line):
+        def load(self, data: Path, device: torch.device) -> str:
+            return "another line"
+
+    fit(Line(replace(CONFIG, steps=2)), at(tmp_path))
+    with caplog.at_level(logging.INFO, "lipsmith"):
+        fit(Line(replace(CONFIG, steps=4)), at(tmp_path))
+        fit(Other(replace(CONFIG, steps=6, learning_rate=0.2)), at(tmp_path))
+    begins = [line for line in caplog.messages if "from step" in line]
+    assert begins == [
+        "a line; from step 2",
+        "another line; from step 4; another learning_rate than before; another footage than before",
+    ]
+
+
 def test_a_finished_run_is_not_trained_further(tmp_path: Path) -> None:
     best = fit(Line(), at(tmp_path))
     before = (tmp_path / "log.jsonl").read_text()
@@ -157,7 +214,7 @@ def test_a_run_records_its_start(tmp_path: Path, caplog: pytest.LogCaptureFixtur
         fit(Line(replace(still, steps=2)), at(tmp_path / "second", start="nothing"))
     assert f"{tmp_path / 'second'} continues from its checkpoint, so --start nothing is ignored" in caplog.messages[0]
     assert json.loads((tmp_path / "second" / "line.json").read_text())["training"]["start"] == first
-    with pytest.raises(WeightsError, match="no model"):
+    with pytest.raises(WeightsError, match="No model"):
         fit(Line(still), at(tmp_path / "third", start=str(tmp_path / "none")))
     with pytest.raises(UsageError, match="another architecture"):
         fit(Line(still, inputs=2), at(tmp_path / "third", start=first))

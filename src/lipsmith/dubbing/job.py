@@ -27,6 +27,7 @@ from typing import Any, Final, Self, cast
 import av
 
 from lipsmith import __version__
+from lipsmith.disk import disk_errors
 from lipsmith.dubbing.mouth import PART
 from lipsmith.dubbing.options import DubOptions, hear, options_for, path_of, said_in
 from lipsmith.dubbing.parts import (
@@ -34,7 +35,6 @@ from lipsmith.dubbing.parts import (
     SCAN,
     UNFINISHED,
     Shown,
-    disk_errors,
     draw_parts,
     is_over,
     is_whole,

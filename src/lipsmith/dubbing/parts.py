@@ -13,12 +13,12 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
+from lipsmith.disk import disk_errors
 from lipsmith.dubbing.mouth import PART, Memories
 from lipsmith.dubbing.paste.composite import Memory
 from lipsmith.errors import LipsmithError, UsageError
 from lipsmith.files import DAMAGED, hidden_for, hold, write_whole
 from lipsmith.media import Picture, VideoWriter
-from lipsmith.media.writing import DISK_FULL
 
 UNFINISHED: Final = ".unfinished"
 """Suffix of the hidden folder of the parts."""
@@ -140,16 +140,6 @@ class TakenError(UsageError):
 def taken(out: Path) -> TakenError:
     """The error if two processes write the result `out`."""
     return TakenError(f"another run is writing {out}; wait for its end or choose another name.")
-
-
-@contextmanager
-def disk_errors(out: Path) -> Iterator[None]:
-    """Report a full disk and the like as the error of the result `out`."""
-    try:
-        yield
-    except OSError as error:
-        reason = "the disk is full; free some space" if error.errno in DISK_FULL else error.strerror or error
-        raise LipsmithError(f"{out} was not written: {reason}.") from error
 
 
 def is_over(folder: Path, out: Path) -> bool:

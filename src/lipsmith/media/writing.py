@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,11 +9,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import av
 import numpy as np
 
+from lipsmith.disk import DISK_FULL
 from lipsmith.errors import LipsmithError, UsageError
 from lipsmith.files import hidden_beside, put
 from lipsmith.media.background import Background, with_background
@@ -38,8 +38,6 @@ CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 _PRESET = "veryfast"  # x264's trade-off between time and size
 _SOUND_LEAD = 1.0  # seconds by which the sound is written ahead of the picture
 _DELAYED_PACKETS = 8  # packets; they include the last frames, whose duration is known only at the end of the film
-DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""System errors of a disk without room."""
 # Keys that players support; MP4 stores any other key only in a form that these players ignore. QuickTime has fewer.
 _KNOWN_KEYS = {"title", "artist", "album", "comment", "description", "synopsis", "genre", "date", "copyright"}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from lipsmith.disk import disk_errors
 from lipsmith.errors import UsageError
 from lipsmith.files import write_whole
 from lipsmith.inference.model_folder import find_model
@@ -24,8 +26,10 @@ CHECKPOINT: Final = "checkpoint.pt"
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     """Write `state` atomically, so that `path` is always a complete checkpoint."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with write_whole(path) as beside:
-        torch.save(dict(state), beside)
+    content = BytesIO()  # torch hides what goes wrong while it writes a file
+    torch.save(dict(state), content)
+    with disk_errors(path), write_whole(path) as beside:
+        beside.write_bytes(content.getbuffer())
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from lipsmith.disk import folder_lock
 from lipsmith.errors import UsageError
 from lipsmith.progress import Progress
 from lipsmith.training.checkpoint import (
@@ -25,6 +27,7 @@ from lipsmith.training.checkpoint import (
     set_rng_state,
 )
 from lipsmith.training.device import make_fabric
+from lipsmith.training.interruption import Interruption
 from lipsmith.training.log import Log, Meter
 from lipsmith.training.losses.adversarial import Adversary
 from lipsmith.training.schedule import Ema, Schedule, drop_nonfinite_gradients
@@ -32,6 +35,8 @@ from lipsmith.training.task import Task
 
 PARTS = 1000
 """The total that `fit` passes to its progress callback."""
+_OF_THE_RUN: Final = ("steps", "minutes", "patience", "validate_every", "log_every", "checkpoint_minutes")
+"""Settings that may change from one call to the next without a remark: how long, how often."""
 
 
 @dataclass(frozen=True)
@@ -53,21 +58,32 @@ def fit(task: Task[Any], settings: Settings, progress: Progress = lambda done, t
 
     `settings.out` gets NAME.safetensors and NAME.json (best averaged weights; config and figures), checkpoint.pt,
     log.jsonl and TensorBoard curves. If that folder has a checkpoint, the run continues from it. The weights of a
-    `start` are validated too, and kept if the training gains nothing. `progress` is called after every step. Raises
-    InputError for unusable clips, UsageError for a checkpoint or start of another network.
+    `start` are validated too, and kept if the training gains nothing. `progress` is called after every step. Ctrl-C
+    ends the step and saves a checkpoint before it is raised. Raises InputError for unusable clips, UsageError for a
+    checkpoint or start of another network, or if another run uses the folder.
     """
     fabric = make_fabric(settings.device)
     torch.set_float32_matmul_precision("high")
     loaded = task.load(settings.data, fabric.device)
-    state, ignored = _begin(fabric, task, settings)
-    state.footage = loaded
-    with closing(Log(settings.out if fabric.is_global_zero else None, state.step)) as log:
-        log.say(f"{loaded}; from step {state.step}{ignored}")
-        _train(fabric, task, state, log, settings.out, progress)
-    if fabric.is_global_zero:
-        save_checkpoint(settings.out / CHECKPOINT, state.state_dict())
-        return state.best | task.finish(settings.out)
-    return state.best
+    with _folder_of(settings.out, fabric):
+        state, remark = _begin(fabric, task, settings, loaded)
+        with closing(Log(settings.out if fabric.is_global_zero else None, state.step)) as log:
+            log.say(f"{loaded}; from step {state.step}{remark}")
+            _train(fabric, task, state, log, settings.out, progress)
+            if not fabric.is_global_zero:
+                return state.best
+            save_checkpoint(settings.out / CHECKPOINT, state.state_dict())
+            if finished := task.finish(settings.out):
+                log.add("val", finished, state.step, state.schedule.elapsed)
+            return state.best | finished
+
+
+def _folder_of(out: Path, fabric: Fabric) -> AbstractContextManager[None]:
+    """Holds the folder of the run, which is created if it is missing, in the first process."""
+    if not fabric.is_global_zero:
+        return nullcontext()
+    out.mkdir(parents=True, exist_ok=True)
+    return folder_lock(out, "training")
 
 
 def _train(fabric: Fabric, task: Task[Any], state: State, log: Log, out: Path, progress: Progress) -> None:
@@ -78,44 +94,59 @@ def _train(fabric: Fabric, task: Task[Any], state: State, log: Log, out: Path, p
     elif fabric.is_global_zero:
         _validated(task, state, trials=2)  # validation errors should appear now, not after an hour
     meter, saved_at = Meter(fabric.device), time.monotonic()
-    while (done := _done(fabric, state)) < 1 and not state.stands_still:
-        state.set_learning_rate(done)
-        with meter.data(), torch.no_grad():
-            batch = task.batch(state.random)
-        state.network.train()
-        terms = task.losses(state.network, batch, done, state.adversary)
-        fabric.backward(_weighted_sum(terms, task.weights))
-        fabric.clip_gradients(state.network, state.optimizer, max_norm=config.gradient_clip, error_if_nonfinite=False)
-        drop_nonfinite_gradients(state.module)
-        state.optimizer.step()
-        state.optimizer.zero_grad(set_to_none=True)
-        state.ema.update(state.module)
-        state.step += 1
-        meter.add(task.samples * fabric.world_size)
-        if state.step % config.log_every == 0:
-            _report_training(log, state, terms, meter)
-        if remark := task.after_step(state.ema.module, done, state.best):
-            log.say(remark)
-        if state.step % config.validate_every == 0:
-            _validate(fabric, task, state, log, out)
-            meter.read()
-        if time.monotonic() - saved_at > 60 * config.checkpoint_minutes and fabric.is_global_zero:
-            save_checkpoint(out / CHECKPOINT, state.state_dict())
-            saved_at = time.monotonic()
-        if fabric.is_global_zero:
-            progress(int(PARTS * state.done), PARTS)
+    with Interruption() as interruption:
+        while (done := _done(fabric, state)) < 1 and not state.stands_still:
+            terms = _step(fabric, task, state, meter, done)
+            if state.step % config.log_every == 0:
+                _report_training(log, state, terms, meter)
+            if remark := task.after_step(state.ema.module, done, state.best):
+                log.say(remark)
+            if state.step % config.validate_every == 0:
+                _validate(fabric, task, state, log, out)
+                meter.read()
+            due = interruption.asked or time.monotonic() - saved_at > 60 * config.checkpoint_minutes
+            if due and fabric.is_global_zero:
+                save_checkpoint(out / CHECKPOINT, state.state_dict())
+                saved_at = time.monotonic()
+            if interruption.asked:
+                log.say(f"stopped after step {state.step}; the same command continues from there")
+                raise KeyboardInterrupt
+            if fabric.is_global_zero:
+                progress(int(PARTS * state.done), PARTS)
     if state.validated < state.step:
         _validate(fabric, task, state, log, out)
+
+
+def _step(fabric: Fabric, task: Task[Any], state: State, meter: Meter, done: float) -> dict[str, Tensor]:
+    """One step of the optimizer; returns its loss terms."""
+    state.set_learning_rate(done)
+    with meter.data(), torch.no_grad():
+        batch = task.batch(state.random)
+    state.network.train()
+    terms = task.losses(state.network, batch, done, state.adversary)
+    fabric.backward(_weighted_sum(terms, task.weights))
+    norm = task.config.gradient_clip
+    fabric.clip_gradients(state.network, state.optimizer, max_norm=norm, error_if_nonfinite=False)
+    drop_nonfinite_gradients(state.module)
+    state.optimizer.step()
+    state.optimizer.zero_grad(set_to_none=True)
+    state.ema.update(state.module)
+    state.step += 1
+    meter.add(task.samples * fabric.world_size)
+    return terms
 
 
 class State:
     """The state of a run that a checkpoint saves."""
 
-    def __init__(self, fabric: Fabric, task: Task[Any], start: str | None) -> None:
+    def __init__(self, fabric: Fabric, task: Task[Any], start: str | None, fresh: bool) -> None:
+        """`fresh`: nothing of the network was trained before this run."""
         config, device = task.config, fabric.device
         torch.manual_seed(config.seed)
         self.task, self.start = task, start
         self.module = task.build().to(device)
+        if fresh:
+            task.thaw(self.module)
         if start is not None:
             load_initial_weights(task.exported(self.module), start, task.name)
         prepared = task.prepare(self.module, device)
@@ -137,6 +168,7 @@ class State:
         self.step, self.validated = 0, 0
         self.best: dict[str, float] = {}
         self.footage = ""
+        """What the task loaded."""
 
     @property
     def done(self) -> float:
@@ -172,7 +204,18 @@ class State:
             "validated": self.validated,
             "best": self.best,
             "start": self.start,
+            "given": self._given(),
         }
+
+    def changes(self, saved: Mapping[str, Any]) -> list[str]:
+        """What differs from the run that saved a checkpoint: settings of the config, and the footage."""
+        given = self._given()
+        before = saved.get("given", given)  # earlier versions did not note it
+        return [name for name, value in given.items() if before.get(name) != value and name not in _OF_THE_RUN]
+
+    def _given(self) -> dict[str, Any]:
+        config: dict[str, Any] = json.loads(json.dumps(asdict(self.task.config)))
+        return config | {"footage": self.footage}
 
     def load_state_dict(self, saved: Mapping[str, Any], path: Path) -> None:
         """Restore a `state_dict`. Raises UsageError for the checkpoint of a run with another identity."""
@@ -192,16 +235,20 @@ class State:
         self.best, self.start = saved["best"], saved["start"]
 
 
-def _begin(fabric: Fabric, task: Task[Any], settings: Settings) -> tuple[State, str]:
+def _begin(fabric: Fabric, task: Task[Any], settings: Settings, footage: str) -> tuple[State, str]:
     """The state from the checkpoint, else from `start`, else from random weights; and a remark for the log."""
     path = settings.out / CHECKPOINT
     saved = load_checkpoint(path)
+    start = settings.start if saved is None else None
+    state = State(fabric, task, start, fresh=(settings.start if saved is None else saved["start"]) is None)
+    state.footage = footage
     if saved is None:
-        return State(fabric, task, settings.start), ""
-    state = State(fabric, task, None)
+        return state, ""
     state.load_state_dict(saved, path)
-    unused = f"; {settings.out} continues from its checkpoint, so --start {settings.start} is ignored"
-    return state, unused if settings.start is not None else ""
+    remark = "".join(f"; another {name} than before" for name in state.changes(saved))
+    if settings.start is not None:
+        remark += f"; {settings.out} continues from its checkpoint, so --start {settings.start} is ignored"
+    return state, remark
 
 
 def _done(fabric: Fabric, state: State) -> float:

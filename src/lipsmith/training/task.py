@@ -98,6 +98,10 @@ class Task(Protocol[B]):
     def validate(self, averaged: nn.Module, trials: int | None = None) -> dict[str, float]:
         """Figures by name on the split `val`, including `best_by`; `trials` limits the number of clips."""
 
+    def thaw(self, module: nn.Module) -> None:
+        """Let all of a module be trained: called before a run that starts from random weights."""
+        return
+
     def exported(self, module: nn.Module) -> nn.Module:
         """The part of a module to save, without parts that are needed only in training."""
         return module

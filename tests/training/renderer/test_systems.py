@@ -68,6 +68,20 @@ def test_a_learned_alignment_trains(data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "config",
+    [RendererTraining(), IplapTraining(), Wav2LipTraining(model=Wav2LipConfig(face_size=16))],
+    ids=lambda config: type(config).__name__,
+)
+def test_clips_of_another_side_are_refused_at_once(config: AnyTraining, data: Path, tmp_path: Path) -> None:
+    needed = config.model.face_size
+    with pytest.raises(
+        UsageError, match=f"the clips are {SIZE} pixels wide, but the model takes {needed}.*--side {needed}"
+    ):
+        fit(make_task(config), Settings(data, tmp_path / "run", "cpu"))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ('system = "pcavs"', "'pcavs' is unknown; it may be one of wav2lip, iplap"),

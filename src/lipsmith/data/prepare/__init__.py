@@ -10,8 +10,8 @@ from pathlib import Path
 from lipsmith.data.clips import ClipRecord, read_crops
 from lipsmith.data.prepare.journal import FAILED, LEFT_OUT, Journal
 from lipsmith.data.prepare.layouts import Job, distinct, find_jobs
-from lipsmith.data.prepare.lock import folder_lock
 from lipsmith.data.prepare.workers import outcomes
+from lipsmith.disk import folder_lock
 from lipsmith.errors import InputError, UsageError
 from lipsmith.progress import Progress
 
@@ -61,7 +61,7 @@ def prepare(
     if not jobs:
         raise InputError(f"{root}: all footage is inside the result folder; choose another result folder.")
     root.mkdir(parents=True, exist_ok=True)
-    with folder_lock(root):
+    with folder_lock(root, "preparing clips"):
         return _prepare(jobs, root, side, workers, progress)
 
 

@@ -30,7 +30,7 @@ class LandmarkTraining(TrainingConfig):
     warmup: int = 500
     """Steps of linear warm-up."""
     frozen: int = 0
-    """Frozen levels of the mel encoder; the first two take half of a step's time."""
+    """Levels of the mel encoder that a run with a start does not train; the first two take half of a step's time."""
 
     @property
     def needs_phonemes(self) -> bool:

@@ -27,6 +27,12 @@ class Learner(nn.Module):
         for level in self._frozen_levels():
             level.requires_grad_(False)
 
+    def thaw(self) -> None:
+        """Let the frozen levels be trained, too."""
+        for level in self._frozen_levels():
+            level.requires_grad_(True)
+        self.frozen = 0
+
     def forward(self, mel: Tensor, pose: Tensor, references: Tensor) -> tuple[Tensor, Tensor | None]:
         """Content as in `LandmarkGenerator`, and logits `(b, T, g)` of phoneme groups if these are learned."""
         generator = self.generator

@@ -65,6 +65,11 @@ class LandmarkTask(Task[Window]):
         self.transformer = cast(LandmarkTransformer, learner.generator.transformer)
         return learner
 
+    def thaw(self, module: nn.Module) -> None:
+        """Levels of the speech encoder are frozen for what they have learned."""
+        assert isinstance(module, Learner)
+        module.thaw()
+
     def exported(self, module: nn.Module) -> nn.Module:
         """The generator."""
         assert isinstance(module, Learner)
@@ -112,14 +117,19 @@ class LandmarkTask(Task[Window]):
         return self._figures(generator, trials)
 
     def finish(self, folder: Path) -> dict[str, float]:
-        """Fit the `Placement` of the best weights, if the model has one, and write and return new figures."""
+        """Fit the `Placement` of the best weights, if the model has one; if that raises the score, write the weights
+        and return new figures."""
         if not self.config.model.placed:
             return {}
         network, model = load_trained(folder)
-        _LOG.info("placed by %d clips", fit_placement(network, self.filmed(), model.window))
-        path = folder / f"{self.name}.json"
-        card = json.loads(path.read_text(encoding="utf-8"))
+        card = json.loads((folder / f"{self.name}.json").read_text(encoding="utf-8"))
+        clips, before = fit_placement(network, self.filmed(), model.window), card["validation"][self.best_by]
         figures = self._figures(network)
+        gain = figures[self.best_by] - before
+        _LOG.info("placed by %d clips: score %.4g instead of %.4g", clips, figures[self.best_by], before)
+        if gain <= 0:
+            _LOG.info("the placement stays as it was; more clips are needed to fit it")
+            return {}
         save_weights(folder / self.name, network.state_dict(), card | {"validation": card["validation"] | figures})
         return figures
 
