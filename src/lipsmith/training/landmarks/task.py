@@ -128,7 +128,7 @@ class LandmarkTask(Task[Window]):
         gain = figures[self.best_by] - before
         _LOG.info("placed by %d clips: score %.4g instead of %.4g", clips, figures[self.best_by], before)
         if gain <= 0:
-            _LOG.info("the placement stays as it was; more clips are needed to fit it")
+            _LOG.info("the placement stays as it was, which suits val better")
             return {}
         save_weights(folder / self.name, network.state_dict(), card | {"validation": card["validation"] | figures})
         return figures
