@@ -12,16 +12,22 @@ import pytest
 pytest.importorskip("fastapi", reason="live sessions need the serve extra")
 
 from lipsmith.serve.live import HEADER, STATE, _forward_to_client, live
+from lipsmith.serve.service import Service
 from lipsmith.serve.settings import Settings
+from lipsmith.serve.store import Store, Upload
+from lipsmith.serve.supervisor import Supervisor
+
+UPLOAD = "0" * 32
 
 
 class Socket:
-    """A client that leaves at once."""
+    """A client that leaves at once, and notes whether the service counts its upload as in use."""
 
     def __init__(self, settings: Settings) -> None:
         self.closed: list[tuple[object, ...]] = []
-        store = SimpleNamespace(upload=lambda name, owner: SimpleNamespace(sha256="0"))
-        service = SimpleNamespace(settings=settings, store=store)
+        store = Store(settings.database)
+        store.add(Upload(id=UPLOAD, owner="me", bytes=1, sha256="0"))
+        service = Service(settings, store, Supervisor(settings, store))
         self.app = SimpleNamespace(state=SimpleNamespace(service=service, live=asyncio.Semaphore(1)))
         self.state = SimpleNamespace(owner="me")
 
@@ -35,6 +41,7 @@ class Socket:
         pass
 
     async def receive(self) -> dict[str, str]:
+        self.used = self.app.state.service.in_use(UPLOAD)
         return {"type": "websocket.disconnect"}
 
 
@@ -59,7 +66,9 @@ def run_session(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> tuple[di
         return started[0][1]
 
     monkeypatch.setattr(asyncio, "create_subprocess_exec", start)
-    asyncio.run(live(socket, "0" * 32))  # type: ignore[arg-type]
+    asyncio.run(live(socket, UPLOAD))  # type: ignore[arg-type]
+    assert socket.used
+    assert not socket.app.state.service.in_use(UPLOAD)
     assert not socket.app.state.live.locked()
     return started[0]
 

@@ -1,7 +1,9 @@
-"""Quotas of clients and of the disk."""
+"""Quotas of clients and of the disk, and what live sessions use."""
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,18 +11,26 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the service needs the serve extra")
 
+from lipsmith.serve import housekeeping
 from lipsmith.serve.problems import Problem
 from lipsmith.serve.service import Service
 from lipsmith.serve.settings import Settings
-from lipsmith.serve.store import Store
+from lipsmith.serve.store import Store, Upload
 from lipsmith.serve.supervisor import Supervisor
+from lipsmith.serve.uploads import delete_upload
 
 
-def test_uploads_in_progress_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def service(tmp_path: Path) -> Service:
     settings = Settings(data=tmp_path)
+    for name in ("uploads", "clips", "tmp", "jobs"):
+        (tmp_path / name).mkdir()
     store = Store(settings.database)
-    service = Service(settings, store, Supervisor(settings, store))
-    free = settings.spare_disk + 2500
+    return Service(settings, store, Supervisor(settings, store))
+
+
+def test_uploads_in_progress_count(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = service.settings.spare_disk + 2500
     monkeypatch.setattr("lipsmith.serve.service.shutil.disk_usage", lambda path: SimpleNamespace(free=free))
     service.begin_upload("a", 1000)
     service.begin_upload("b", 1000)
@@ -28,3 +38,21 @@ def test_uploads_in_progress_count(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         service.begin_upload("c", 1000)
     service.end_upload(1000)
     service.begin_upload("c", 1000)
+
+
+def test_an_upload_in_live_use_is_neither_deleted_nor_expired(service: Service) -> None:
+    settings, store = service.settings, service.store
+    upload = store.add(Upload(id="film", owner="me", bytes=1, sha256="f", used=0.0))
+    clip = settings.clips("f") / "largest"
+    for folder in (clip, settings.clips("other") / "largest"):
+        folder.mkdir(parents=True)
+        os.utime(folder, (0, 0))
+    with service.live_use(upload):
+        service.refresh(upload)
+        housekeeping.expire(settings, store, time.time())
+        assert (store.ids()[0], list((settings.data / "clips").glob("*/*"))) == ({"film"}, [clip])
+        with pytest.raises(Problem, match="live session") as raised:
+            delete_upload("film", service, "me")
+        assert raised.value.status_code == 409
+    delete_upload("film", service, "me")
+    assert store.ids()[0] == set()

@@ -71,10 +71,10 @@ def expire(settings: Settings, store: Store, now: float) -> None:
 
 
 async def expire_periodically(settings: Settings, store: Store) -> None:
-    """Call `expire` forever, often enough that nothing stays more than 10 % longer than `settings.keep`."""
+    """Call `expire` forever."""
     while True:
         try:
             await asyncio.to_thread(expire, settings, store, time.time())
         except Exception:
             _LOG.exception("expired files were not removed; trying again later")
-        await asyncio.sleep(min(60.0, settings.keep / 10))
+        await asyncio.sleep(settings.expiry_interval)

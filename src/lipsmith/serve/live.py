@@ -17,6 +17,7 @@ from lipsmith.dubbing.options import STRONGEST
 from lipsmith.live.sound import MIN_RATE
 from lipsmith.serve.problems import INVALID
 from lipsmith.serve.service import Service
+from lipsmith.serve.store import Upload
 from lipsmith.serve.views import Id
 
 _LOG = logging.getLogger(__name__)
@@ -81,13 +82,23 @@ async def live(
     command = (sys.executable, "-m", "lipsmith.serve.live_session", json.dumps(arguments))
     try:
         environment = service.settings.environment()
-        process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, env=environment)
-        try:
-            await _relay(socket, process)
-        finally:
-            await _stop(process)
+        with service.live_use(found):
+            process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, env=environment)
+            keeping = asyncio.create_task(_keep(service, found))
+            try:
+                await _relay(socket, process)
+            finally:
+                keeping.cancel()
+                await _stop(process)
     finally:
         slots.release()
+
+
+async def _keep(service: Service, upload: Upload) -> None:
+    """Keep the footage of a session from expiring."""
+    while True:
+        await asyncio.to_thread(service.refresh, upload)
+        await asyncio.sleep(service.settings.expiry_interval)
 
 
 async def _relay(socket: WebSocket, process: Process) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request
+from sqlalchemy.exc import SQLAlchemyError
 
 from lipsmith.serve.problems import Problem
 from lipsmith.serve.settings import Settings
@@ -28,6 +32,8 @@ class Service:
     _accepting: Lock = field(default_factory=Lock)
     _reserved: int = 0
     """Bytes of the uploads that are being received."""
+    _live: list[Upload] = field(default_factory=list)
+    """The upload of each live session."""
 
     def submit(self, job: Job) -> Job:
         """Queue a job. Raises `Problem` 429 if its owner, or the whole service, has too many active jobs."""
@@ -63,6 +69,27 @@ class Service:
         """Raise `Problem` 429 if `size` bytes more would fill the disk."""
         if shutil.disk_usage(self.settings.data).free < self.settings.spare_disk + size:
             raise Problem(429, "The disk is nearly full; try again when older results have expired.", Retry_After="600")
+
+    @contextmanager
+    def live_use(self, upload: Upload) -> Iterator[None]:
+        """Count an upload as in use by a live session during the block."""
+        self._live.append(upload)
+        try:
+            yield
+        finally:
+            self._live.remove(upload)
+
+    def in_use(self, upload: str) -> bool:
+        """Whether a job or a live session uses an upload."""
+        return any(used.id == upload for used in self._live) or self.store.count_active(upload=upload) > 0
+
+    def refresh(self, upload: Upload) -> None:
+        """Keep an upload, and the clips that live sessions prepared of it, from expiring for now."""
+        with suppress(SQLAlchemyError):
+            self.store.upload(upload.id, upload.owner)
+        for clip in self.settings.clips(upload.sha256).glob("*"):
+            with suppress(OSError):  # sessions rename and remove folders meanwhile
+                os.utime(clip)
 
     def upload(self, name: str, owner: str) -> Upload:
         """An upload of this owner. Raises `Problem` 404 if there is none."""

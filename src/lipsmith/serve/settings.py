@@ -79,6 +79,11 @@ class Settings:
         return not self.loopback or self.proxy is not None
 
     @property
+    def expiry_interval(self) -> float:
+        """Seconds between removals of expired files, so that nothing stays more than 10 % longer than `keep`."""
+        return min(60.0, self.keep / 10)
+
+    @property
     def database(self) -> Path:
         """Path of the database."""
         return self.data / "jobs.sqlite"

@@ -60,10 +60,10 @@ def get_upload(upload: Id, service: ServiceDep, owner: OwnerDep) -> UploadView:
 
 @router.delete("/{upload}", status_code=204, responses=responses(401, 404, 409, 422))
 def delete_upload(upload: Id, service: ServiceDep, owner: OwnerDep) -> None:
-    """Delete an upload that no active job uses, and what live sessions prepared of it."""
+    """Delete an upload that no active job or live session uses, and what live sessions prepared of it."""
     found = service.upload(upload, owner)
-    if service.store.count_active(upload=upload):
-        raise Problem(409, "A job uses this upload; cancel it first.")
+    if service.in_use(upload):
+        raise Problem(409, "A job or a live session uses this upload; cancel or end it first.")
     service.settings.upload(upload).unlink(missing_ok=True)  # first, as in `expire`
     service.store.delete(uploads=[upload])
     if not service.store.holds(found.sha256):
