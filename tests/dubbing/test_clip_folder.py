@@ -78,6 +78,7 @@ def test_an_empty_folder_may_be_the_current_one(
         (lambda table: table | {"size": "large"}, "damaged"),
         (lambda table: [table], "another version"),
         (lambda table: table | {"face_size": 512}, "prepare the clip again"),
+        *((lambda table, rate=rate: table | {"rate": rate}, "not a prepared clip") for rate in ("fast", "0", "1/0")),
     ],
 )
 def test_a_folder_that_is_no_clip_is_refused(

@@ -19,7 +19,7 @@ pytest.importorskip("fastapi", reason="live sessions need the serve extra")
 from double import make_dubber
 from lipsmith import Clip, Dubber
 from lipsmith.dubbing.clip_folder import StoredSource
-from lipsmith.errors import LipsmithError, UsageError, WeightsError
+from lipsmith.errors import InputError, LipsmithError, UsageError, WeightsError
 from lipsmith.live import Live
 from lipsmith.serve import live_session
 from lipsmith.serve.settings import Settings
@@ -63,6 +63,38 @@ def test_a_damaged_clip_is_prepared_anew(settings: Settings, name: str, monkeypa
     assert len(load(settings).times) == 5
     monkeypatch.delattr(Dubber, "prepare")  # it is stored again
     assert len(load(settings).times) == 5
+
+
+def test_a_clip_of_which_a_part_is_missing_or_wrong_is_prepared_anew(settings: Settings) -> None:
+    load(settings)
+    (stored,) = settings.clips("0").iterdir()
+    film, table = (stored / "frames.avi").read_bytes(), json.loads((stored / "clip.json").read_text())
+    for name, content in (
+        ("frames.avi", film[: len(film) // 2]),
+        ("clip.json", json.dumps(table | {"rate": "1/0"}).encode()),
+        ("clip.json", json.dumps(table | {"face_size": 512}).encode()),
+    ):
+        (stored / name).write_bytes(content)
+        assert len(load(settings).times) == 5
+        assert (stored / name).read_bytes() != content
+
+
+def test_damage_that_shows_during_a_session_removes_the_stored_clip(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise InputError("frame 3 cannot be read")
+
+    monkeypatch.setattr(Dubber, "from_pretrained", lambda *arguments: make_dubber())
+    monkeypatch.setattr(live_session, "limit_memory", lambda size: None)
+    monkeypatch.setattr(live_session, "_send_media", fail)
+    arguments = {"settings": settings.for_process(), "upload": UPLOAD, "sha256": "0", "face": "largest"}
+    sink = io.BytesIO()
+    live_session.main(arguments | {"rate": 16_000, "strength": 1.0, "transport": "mp4"}, io.BytesIO(), sink)
+    sent = states(sink)
+    assert (sent[-2]["state"], sent[-1]["state"]) == ("ready", "failed")
+    assert "start the session again" in sent[-1]["problem"]
+    assert not list(settings.clips("0").iterdir())
 
 
 def test_equal_choices_of_faces_share_a_clip(settings: Settings) -> None:

@@ -131,12 +131,19 @@ def read_clip_folder(folder: Path, store: ArrayStore, face_size: int) -> Scanned
             sides = f"{stored.face_size} pixels, but this one has {face_size}"
             raise UsageError(f"{folder} was prepared for a model with crops of {sides}; prepare the clip again.")
         scan = read_scan(folder / _FACES, store)
-    except (*DAMAGED, TypeError) as error:
+        footage = Footage(stored.name, _rate_of(stored.rate), len(scan.times), _info_of(stored.info))
+    except (*DAMAGED, TypeError, ZeroDivisionError) as error:
         raise InputError(f"{folder} is not a prepared clip ({error}); prepare it again.") from error
-    footage = Footage(stored.name, Fraction(stored.rate), len(scan.times), _info_of(stored.info))
     source = StoredSource(folder / _FRAMES, footage, scan.times)
     chosen = [face for face in scan.faces if face.index + 1 in stored.chosen]
     return ScannedClip(source, scan, chosen, stored.face_size)
+
+
+def _rate_of(text: str) -> Fraction:
+    rate = Fraction(text)
+    if rate <= 0:
+        raise ValueError(f"it has {text} frames per second")
+    return rate
 
 
 def _info_of(table: dict[str, Any] | None) -> VideoInfo | None:

@@ -15,6 +15,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from threading import Thread
 from typing import Any, BinaryIO
 
@@ -42,25 +43,42 @@ _MAX_SECONDS = 60.0
 
 
 def main(arguments: dict[str, Any], source: BinaryIO, sink: BinaryIO) -> None:
-    """Load or prepare the clip, then run the session until `source` ends."""
+    """Run a session, and say why if it fails."""
     settings = Settings.from_json(arguments["settings"])
     limit_memory(settings.memory)
     try:
-        _send_state(sink, state="preparing")
-        dubber = Dubber.from_pretrained(settings.model, settings.device, settings.threads)
-        clip = _load_clip(settings, dubber, arguments, sink)
-        session = Live(clip, arguments["rate"], strength=arguments["strength"], most_behind=_MAX_BEHIND)
+        _run(settings, arguments, source, sink)
     except LipsmithError as error:
         problem = settings.client_message(str(error), {arguments["upload"]: "film"})
         _send_state(sink, state="failed", problem=problem)
-        return
+
+
+def _run(settings: Settings, arguments: dict[str, Any], source: BinaryIO, sink: BinaryIO) -> None:
+    """Load or prepare the clip, then run the session until `source` ends."""
+    _send_state(sink, state="preparing")
+    dubber = Dubber.from_pretrained(settings.model, settings.device, settings.threads)
+    clip = _load_clip(settings, dubber, arguments, sink)
+    session = Live(clip, arguments["rate"], strength=arguments["strength"], most_behind=_MAX_BEHIND)
     media = {"mime": MIME, "width": clip.size[0], "height": clip.size[1], "frame_rate": session.frame_rate}
     if arguments["transport"] == "webrtc":
         _run_webrtc(session, source, sink, media)
         return
     _send_state(sink, state="ready", **media)
     Thread(target=_read_messages, args=(session, source), daemon=True).start()
-    _send_media(session, FragmentedMP4(*clip.size, session.frame_rate, session.rate, clip.config.name), sink)
+    try:
+        _send_media(session, FragmentedMP4(*clip.size, session.frame_rate, session.rate, clip.config.name), sink)
+    except InputError as error:
+        shutil.rmtree(_stored_at(settings, dubber, arguments), ignore_errors=True)
+        raise LipsmithError("The prepared film of the service was damaged; start the session again.") from error
+
+
+def _stored_at(settings: Settings, dubber: Dubber, arguments: dict[str, Any]) -> Path:
+    """The folder in which sessions with this film, choice of faces and model store the prepared clip."""
+    face = arguments["face"]
+    chosen = face if face in FACE_WORDS else sorted(face_numbers(face))
+    depends = [chosen, dict(dubber.config.files), surroundings()]
+    key = hashlib.sha256(json.dumps(depends).encode()).hexdigest()[:32]
+    return settings.clips(arguments["sha256"]) / key
 
 
 def _load_clip(settings: Settings, dubber: Dubber, arguments: dict[str, Any], sink: BinaryIO) -> Clip:
@@ -68,17 +86,14 @@ def _load_clip(settings: Settings, dubber: Dubber, arguments: dict[str, Any], si
 
     Raises `LipsmithError` where its frames would fill the disk.
     """
-    face = arguments["face"]
-    chosen = face if face in FACE_WORDS else sorted(face_numbers(face))
-    depends = [chosen, dict(dubber.config.files), surroundings()]
-    key = hashlib.sha256(json.dumps(depends).encode()).hexdigest()[:32]
-    folder = settings.clips(arguments["sha256"]) / key
+    folder = _stored_at(settings, dubber, arguments)
     try:
         os.utime(folder)  # first, so that it does not expire meanwhile
         clip = Clip.load(folder, dubber)
-        next(clip.source.frames())  # loading does not open the frames
+        ends = np.array([0, len(clip.times) - 1])
+        list(clip.source.show(ends, clip.times[ends]))  # loading does not open the frames
         return clip
-    except (OSError, InputError):
+    except (OSError, LipsmithError):
         shutil.rmtree(folder, ignore_errors=True)
     clip = _prepare(settings, dubber, arguments, sink)
     if shutil.disk_usage(settings.data).free < settings.spare_disk + len(clip.times) * math.prod(clip.size) * _LOSSLESS:
