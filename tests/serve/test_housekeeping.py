@@ -43,6 +43,14 @@ def test_temporary_files_of_killed_sessions_expire(settings: Settings) -> None:
     assert list((settings.data / "tmp").iterdir()) == [new]
 
 
+def test_partial_clips_of_killed_sessions_are_removed_at_the_start(settings: Settings) -> None:
+    clips = settings.clips("film")
+    for name in (".lipsmith-abc/whole", "largest"):
+        (clips / name).mkdir(parents=True)
+    housekeeping.remove_leftovers(settings, Store(settings.database))
+    assert list(clips.iterdir()) == [clips / "largest"]
+
+
 def test_the_probe_of_an_upload_in_use_is_kept(settings: Settings) -> None:
     store = Store(settings.database)
     store.add(Upload(id="film", owner="me", bytes=1, sha256="f", created=0.0, used=9.5))

@@ -56,3 +56,14 @@ def test_an_upload_in_live_use_is_neither_deleted_nor_expired(service: Service) 
         assert raised.value.status_code == 409
     delete_upload("film", service, "me")
     assert store.ids()[0] == set()
+
+
+def test_the_last_live_session_of_a_film_removes_partial_clips(service: Service) -> None:
+    first, second = (Upload(id=name, owner=name, bytes=1, sha256="f") for name in ("first", "second"))
+    partial = service.settings.clips("f") / ".lipsmith-abc"
+    partial.mkdir(parents=True)
+    with service.live_use(first):
+        with service.live_use(second):
+            pass
+        assert partial.exists()
+    assert not partial.exists()

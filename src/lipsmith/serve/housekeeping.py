@@ -9,10 +9,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import chain
+from pathlib import Path
 from typing import Final
 
 from lipsmith.errors import UsageError
-from lipsmith.files import hold
+from lipsmith.files import HIDDEN, hold
 from lipsmith.serve.settings import Settings
 from lipsmith.serve.store import Store
 
@@ -37,7 +38,8 @@ def data_folder(settings: Settings) -> Iterator[None]:
 
 
 def remove_leftovers(settings: Settings, store: Store) -> None:
-    """Remove files of an earlier run: partial uploads, temporary files, and files that the store does not list."""
+    """Remove files of an earlier run: partial uploads and clips, temporary files, and files that the store does not
+    list."""
     uploads, jobs = store.ids()
     for path in (settings.data / "uploads").iterdir():
         if path.name not in uploads:
@@ -45,10 +47,18 @@ def remove_leftovers(settings: Settings, store: Store) -> None:
     for path in (settings.data / "jobs").iterdir():
         if path.name not in jobs:
             shutil.rmtree(path)
-        for partial in path.glob(".lipsmith-*"):
+        for partial in path.glob(f"{HIDDEN}*"):
             partial.unlink()
+    for path in (settings.data / "clips").iterdir():
+        remove_partial_clips(path)
     for path in (settings.data / "tmp").iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def remove_partial_clips(folder: Path) -> None:
+    """Remove the clips of an upload that killed sessions have not stored completely."""
+    for path in folder.glob(f"{HIDDEN}*"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def expire(settings: Settings, store: Store, now: float) -> None:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 from fastapi import Depends, Request
 from sqlalchemy.exc import SQLAlchemyError
 
+from lipsmith.serve.housekeeping import remove_partial_clips
 from lipsmith.serve.problems import Problem
 from lipsmith.serve.settings import Settings
 from lipsmith.serve.store import FACES, PROBE, Job, Store, Upload
@@ -72,12 +73,14 @@ class Service:
 
     @contextmanager
     def live_use(self, upload: Upload) -> Iterator[None]:
-        """Count an upload as in use by a live session during the block."""
+        """Count an upload as in use by a live session, whose process ends with the block."""
         self._live.append(upload)
         try:
             yield
         finally:
             self._live.remove(upload)
+            if all(used.sha256 != upload.sha256 for used in self._live):
+                remove_partial_clips(self.settings.clips(upload.sha256))
 
     def in_use(self, upload: str) -> bool:
         """Whether a job or a live session uses an upload."""
