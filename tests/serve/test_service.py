@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -29,15 +30,31 @@ def service(tmp_path: Path) -> Service:
     return Service(settings, store, Supervisor(settings, store))
 
 
-def test_uploads_in_progress_count(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uploads_in_progress_count(service: Service) -> None:
+    service.settings = replace(service.settings, uploads_per_client=5)
+    for name in ("first", "second"):
+        service.store.add(Upload(id=name, owner="a", bytes=1, sha256=name))
+    for _ in range(3):
+        service.begin_upload("a", 1)
+    with pytest.raises(Problem, match="too many uploads"):
+        service.begin_upload("a", 1)
+    service.end_upload("a")
+    service.begin_upload("a", 1)
+    for _ in range(4):
+        service.begin_upload("b", 1)
+    with pytest.raises(Problem, match="at once"):
+        service.begin_upload("b", 1)
+
+
+def test_uploads_that_only_announce_bytes_do_not_fill_the_disk(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
     free = service.settings.spare_disk + 2500
     monkeypatch.setattr("lipsmith.serve.service.shutil.disk_usage", lambda path: SimpleNamespace(free=free))
-    service.begin_upload("a", 1000)
-    service.begin_upload("b", 1000)
+    for name in "abc":
+        service.begin_upload(name, 2000)
     with pytest.raises(Problem, match="nearly full"):
-        service.begin_upload("c", 1000)
-    service.end_upload(1000)
-    service.begin_upload("c", 1000)
+        service.begin_upload("d", 3000)
 
 
 def test_an_upload_in_live_use_is_neither_deleted_nor_expired(service: Service) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,26 +40,26 @@ class Received:
     digest: str = ""
 
 
-async def receive_file(request: Request, path: Path, limit: int) -> Received:
-    """Write the request's field `file` to `path`.
+async def receive_file(request: Request, path: Path, limit: int, check_disk: Callable[[int], None]) -> Received:
+    """Write the request's field `file` to `path`; before each part, `check_disk` is called with its size in bytes.
 
     Raises `Problem`: 400 for a malformed body or a missing field, 408 for a slow transfer, 413 for more than `limit`
     bytes, 415 for a request that is not a form. The caller removes a partial file.
     """
     try:
-        return await _receive(request, path, limit)
+        return await _receive(request, path, limit, check_disk)
     except Problem:
         if not request.state.body_ended:
             await _drain(request)
         raise
 
 
-async def _receive(request: Request, path: Path, limit: int) -> Received:
+async def _receive(request: Request, path: Path, limit: int, check_disk: Callable[[int], None]) -> Received:
     boundary = _boundary(request)
     if (declared_size(request) or 0) > limit + _OVERHEAD:
         raise too_large(limit)
     with path.open("wb") as file:
-        writer = _Writer(file, limit)
+        writer = _Writer(file, limit, check_disk)
         try:
             parser = MultipartParser(boundary, writer.callbacks())  # type: ignore[arg-type]
             async for chunk in _checked_chunks(request):
@@ -125,6 +125,7 @@ class _Writer:
 
     file: BinaryIO
     limit: int
+    check_disk: Callable[[int], None]
     received: Received = field(default_factory=Received)
     pending: bytearray = field(default_factory=bytearray)
     found: bool = False
@@ -149,6 +150,7 @@ class _Writer:
 
     def flush(self) -> None:
         """Write and hash the pending bytes; blocks on the disk."""
+        self.check_disk(len(self.pending))
         self.hash.update(self.pending)
         self.file.write(self.pending)
         self.pending.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from lipsmith.serve.supervisor import Supervisor
 
 _RETRY: Final = "10"
 """Seconds until a client should try again."""
+_UPLOADS_AT_ONCE: Final = 4
+"""Most uploads that one client sends at the same time."""
 
 
 @dataclass
@@ -31,8 +34,8 @@ class Service:
     store: Store
     supervisor: Supervisor
     _accepting: Lock = field(default_factory=Lock)
-    _reserved: int = 0
-    """Bytes of the uploads that are being received."""
+    _receiving: Counter[str] = field(default_factory=Counter)
+    """Number of uploads that are being received, by owner."""
     _live: list[Upload] = field(default_factory=list)
     """The upload of each live session."""
 
@@ -51,20 +54,26 @@ class Service:
         return self.submit(Job(owner=upload.owner, kind=kind, video=upload.id, options=options, priority=priority))
 
     def begin_upload(self, owner: str, size: int) -> None:
-        """Reserve `size` bytes of the disk until `end_upload`.
+        """Count an upload of `size` bytes until `end_upload`.
 
-        Raises `Problem` 429 if an owner has too many uploads or the disk is nearly full.
+        It reserves no space, which idle clients could exhaust: check the disk again as bytes arrive. Raises `Problem`
+        429 if an owner has too many uploads or the disk is nearly full.
         """
-        if self.store.count_uploads(owner) >= self.settings.uploads_per_client:
-            raise Problem(429, "You have too many uploads; delete one or wait until one expires.", Retry_After="600")
         with self._accepting:
-            self.check_disk(self._reserved + size)
-            self._reserved += size
+            receiving = self._receiving[owner]
+            if receiving >= _UPLOADS_AT_ONCE:
+                raise Problem(429, "You are sending too many files at once; wait for one.", Retry_After=_RETRY)
+            if self.store.count_uploads(owner) + receiving >= self.settings.uploads_per_client:
+                raise Problem(
+                    429, "You have too many uploads; delete one or wait until one expires.", Retry_After="600"
+                )
+            self.check_disk(size)
+            self._receiving[owner] += 1
 
-    def end_upload(self, size: int) -> None:
-        """Give back what `begin_upload` reserved."""
+    def end_upload(self, owner: str) -> None:
+        """End what `begin_upload` began."""
         with self._accepting:
-            self._reserved -= size
+            self._receiving -= Counter([owner])
 
     def check_disk(self, size: int) -> None:
         """Raise `Problem` 429 if `size` bytes more would fill the disk."""

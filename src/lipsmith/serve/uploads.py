@@ -42,12 +42,12 @@ async def create_upload(request: Request, response: Response, service: ServiceDe
     await to_thread.run_sync(service.begin_upload, owner, size)
     part = settings.upload(f"{name}.part")
     try:
-        received = await receive_file(request, part, settings.max_upload)
+        received = await receive_file(request, part, settings.max_upload, service.check_disk)
         _check_media(received, settings.max_pixels)
         upload = await to_thread.run_sync(_store, service, Upload.model_validate(_columns(name, owner, received)), part)
     finally:
         part.unlink(missing_ok=True)
-        service.end_upload(size)
+        service.end_upload(owner)
     response.headers["Location"] = f"/v1/uploads/{upload.id}"
     return await to_thread.run_sync(_view, service, upload)
 
