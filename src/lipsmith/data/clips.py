@@ -170,6 +170,11 @@ def read_crops(path: Path, frames: int) -> NDArray[np.uint8]:
     return images
 
 
+def crop_side(root: Path, record: ClipRecord) -> int:
+    """Side of a clip's crops, pixels: one for all clips of a folder. Raises InputError as `read_crops`."""
+    return read_crops(root / f"{record.clip}.mp4", 1).shape[1]
+
+
 def with_offset(record: ClipRecord, seconds: float) -> ClipRecord:
     """The record with another offset."""
     return replace(record, offset=seconds)

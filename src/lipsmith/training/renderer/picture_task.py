@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lipsmith.data.clips import read_manifest
-from lipsmith.errors import InputError
+from lipsmith.data.clips import crop_side, read_manifest
+from lipsmith.errors import InputError, UsageError
 from lipsmith.evaluation.protocols import MIN_STRICT_SECONDS
 from lipsmith.models.lip_detector import LipDetector
 from lipsmith.models.renderer.discriminator import MultiScaleDiscriminator
@@ -48,9 +48,13 @@ class PictureTask(Task[Batch]):
         self.samples = config.clips * config.targets
 
     def load(self, data: Path, device: torch.device) -> str:
-        """Load frames of `train`, fixed batches of `val`, and the judges. Raises InputError if clips are too short."""
+        """Load frames of `train`, fixed batches of `val`, and the judges.
+
+        Raises InputError if clips are too short, UsageError if their side is not the model's.
+        """
         neighbours = self.config.model.neighbours
         records = read_manifest(data, "train")
+        _check_side(crop_side(data, records[0]), self.config.model.face_size, data)
         self.footage = self.footage_class(data, records, neighbours, device)
         held_out = Footage(data, read_manifest(data, "val"), neighbours, device)
         self.trials = list(fixed_batches(held_out, self.config))
@@ -134,6 +138,14 @@ class AlignedTask(PictureTask):
             self.vgg = channels_last(load_vgg(*find_vgg()), device)
         if any(self.weights[name] > 0 for name in LIPS):
             self.detector = channels_last(load_lip_detector(self.config.detector), device)
+
+
+def _check_side(prepared: int, needed: int, data: Path) -> None:
+    if prepared != needed:
+        raise UsageError(
+            f"{data}: the clips are {prepared} pixels wide, but the model takes {needed}; prepare the footage into "
+            f"another folder with --side {needed}, or set face_size in the config."
+        )
 
 
 def _window_shift(config: Sizes) -> tuple[int, int]:
