@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -44,7 +44,7 @@ async def receive_file(request: Request, path: Path, limit: int, check_disk: Cal
     """Write the request's field `file` to `path`; before each part, `check_disk` is called with its size in bytes.
 
     Raises `Problem`: 400 for a malformed body or a missing field, 408 for a slow transfer, 413 for more than `limit`
-    bytes, 415 for a request that is not a form. The caller removes a partial file.
+    bytes, 415 for a request that is not a form, 507 for a disk that is full. The caller removes a partial file.
     """
     try:
         return await _receive(request, path, limit, check_disk)
@@ -58,7 +58,7 @@ async def _receive(request: Request, path: Path, limit: int, check_disk: Callabl
     boundary = _boundary(request)
     if (declared_size(request) or 0) > limit + _OVERHEAD:
         raise too_large(limit)
-    with path.open("wb") as file:
+    with _open(path) as file:
         writer = _Writer(file, limit, check_disk)
         try:
             parser = MultipartParser(boundary, writer.callbacks())  # type: ignore[arg-type]
@@ -77,6 +77,16 @@ async def _receive(request: Request, path: Path, limit: int, check_disk: Callabl
     if not writer.found:
         raise Problem(400, "The form has no field named file; send the film or the speech in it.")
     return Received(writer.received.size, writer.received.head, writer.hash.hexdigest())
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[BinaryIO]:
+    """The new file at `path`. Raises `Problem` 507 if it cannot be written, as on a full disk."""
+    try:
+        with path.open("wb") as file:
+            yield file
+    except OSError as error:
+        raise Problem(507, f"The file could not be stored ({error.strerror}); try again later.") from error
 
 
 def declared_size(request: Request) -> int | None:

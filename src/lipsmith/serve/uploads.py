@@ -34,7 +34,7 @@ _FORM = {
 }
 
 
-@router.post("", status_code=201, responses=responses(400, 401, 408, 413, 415, 429), openapi_extra=_FORM)
+@router.post("", status_code=201, responses=responses(400, 401, 408, 413, 415, 429, 507), openapi_extra=_FORM)
 async def create_upload(request: Request, response: Response, service: ServiceDep, owner: OwnerDep) -> UploadView:
     """Upload a film, a picture or a speech as the multipart field `file`."""
     settings, name = service.settings, new_id()

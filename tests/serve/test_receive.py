@@ -1,0 +1,41 @@
+"""The file of a request is written, or its client is told why not."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from pathlib import Path
+
+import pytest
+from starlette.requests import Request
+from starlette.types import Message
+
+from lipsmith.serve.problems import Problem
+from lipsmith.serve.receive import receive_file
+
+FORM = b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\nwords\r\n--b--\r\n'
+
+
+def request() -> Request:
+    """A request with a form whose field `file` is `words`."""
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": FORM}
+
+    headers = [(b"content-type", b"multipart/form-data; boundary=b")]
+    return Request({"type": "http", "headers": headers, "state": {"body_ended": True}}, receive)
+
+
+def test_the_disk_is_checked_before_a_file_is_written(tmp_path: Path) -> None:
+    sizes: list[int] = []
+    received = asyncio.run(receive_file(request(), tmp_path / "part", 100, sizes.append))
+    assert (received.size, sizes, (tmp_path / "part").read_bytes()) == (5, [5], b"words")
+
+
+def test_a_full_disk_is_a_problem_with_a_sentence(tmp_path: Path) -> None:
+    def fail(size: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(Problem, match="No space left on device") as raised:
+        asyncio.run(receive_file(request(), tmp_path / "part", 100, fail))
+    assert raised.value.status_code == 507
