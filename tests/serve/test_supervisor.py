@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -12,7 +14,9 @@ pytest.importorskip("fastapi", reason="the service needs the serve extra")
 from sqlalchemy.exc import OperationalError
 
 from lipsmith.serve import supervisor
+from lipsmith.serve.settings import Settings
 from lipsmith.serve.store import DUB, Job, Store
+from lipsmith.serve.work import Tasks
 from lipsmith.serve.worker import Worker, _Reporter
 
 
@@ -31,6 +35,26 @@ def test_a_database_that_fails_is_tried_again(
     assert asyncio.run(supervisor._insist(requeue, 7)) == "queued"
     assert calls == [7, 7, 7]
     assert "the disk is full" in caplog.text
+
+
+def test_a_database_that_fails_does_not_fail_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object) -> bool:
+        raise OperationalError("UPDATE job", {}, OSError("database is locked"))
+
+    settings = Settings(data=tmp_path)
+    store = Store(settings.database)
+    store.add(Job(id="dub", owner="me", kind="dub", video="film", priority=DUB, attempts=1))
+    tasks = SimpleNamespace(run=lambda job, reporter: reporter.stage("dubbing"))
+    monkeypatch.setattr(Store, "report", fail)
+    with pytest.raises(OperationalError):
+        Worker(store, cast("Tasks", tasks), settings).run_next_job()
+    supervisor.Supervisor(settings, store)._handle_exit(supervisor.DATABASE_FAILED)
+    (job,) = store.dubs("me", 1)
+    assert (job.state, job.attempts) == ("queued", 1)
+    store.claim()
+    supervisor.Supervisor(settings, store)._handle_exit(1)
+    (job,) = store.dubs("me", 1)
+    assert (job.state, job.attempts) == ("failed", 2)
 
 
 class _Recorder:

@@ -29,6 +29,8 @@ _MAX_PAUSE: Final = 10.0
 # Windows lacks both signals; exit codes never match there.
 _SIGKILL: Final = -getattr(signal, "SIGKILL", 9)
 _SIGXCPU: Final = -getattr(signal, "SIGXCPU", 24)
+DATABASE_FAILED: Final = 75
+"""Exit code of a worker whose database failed; its jobs are not to blame."""
 _MAX_KILLS: Final = 20
 _MAX_CRASHES: Final = 2
 
@@ -117,11 +119,12 @@ class Supervisor:
         """Queue the jobs of an exited worker again; fail the current one if it crashed too many workers."""
         running = self._store.running()
         _LOG.warning("the worker exited with code %d, %d jobs running; restarting it", code, len(running))
-        if running:
-            job, limit = running[0], _MAX_KILLS if code == _SIGKILL else _MAX_CRASHES
-            if job.attempts + 1 >= limit or code == _SIGXCPU:
-                self._store.finish(job.id, "failed", {}, _reason(code))
-        self._store.requeue(running[0].id if running else None)
+        suspect = running[0] if running and code != DATABASE_FAILED else None
+        if suspect is not None:
+            limit = _MAX_KILLS if code == _SIGKILL else _MAX_CRASHES
+            if suspect.attempts + 1 >= limit or code == _SIGXCPU:
+                self._store.finish(suspect.id, "failed", {}, _reason(code))
+        self._store.requeue(suspect.id if suspect else None)
 
 
 async def _insist(function: Callable[..., T], *arguments: object) -> T:

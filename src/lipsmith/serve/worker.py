@@ -16,12 +16,15 @@ from dataclasses import dataclass
 from threading import Event, Thread
 from typing import Any, Final
 
+from sqlalchemy.exc import OperationalError
+
 from lipsmith import Dubber
 from lipsmith.errors import LipsmithError
 from lipsmith.progress import Progress
 from lipsmith.serve.limits import limit_memory
 from lipsmith.serve.settings import Settings
 from lipsmith.serve.store import PREVIEW, Job, Store, inputs_of
+from lipsmith.serve.supervisor import DATABASE_FAILED
 from lipsmith.serve.work import Tasks
 
 _LOG = logging.getLogger(__name__)
@@ -72,6 +75,8 @@ class Worker:
             self._store.finish(job.id, "cancelled", {})
         except LipsmithError as error:
             self._store.finish(job.id, "failed", {}, self._settings.client_message(str(error), inputs_of(job)))
+        except OperationalError:  # as on a full disk: the job runs again
+            raise
         except MemoryError:
             self._store.finish(job.id, "failed", {}, "The job needs too much memory; use smaller footage.")
         except Exception:
@@ -140,11 +145,15 @@ def main(settings: Settings) -> None:
     dubber = Dubber.from_pretrained(settings.model, settings.device, settings.threads)
     worker = Worker(store, Tasks(settings, dubber), settings)
     _LOG.info("model %s is loaded", settings.model)
-    while True:
-        wake.clear()
-        while worker.run_next_job():
-            pass
-        wake.wait(_POLL_INTERVAL)
+    try:
+        while True:
+            wake.clear()
+            while worker.run_next_job():
+                pass
+            wake.wait(_POLL_INTERVAL)
+    except OperationalError:
+        _LOG.exception("the database failed; the running job will run again")
+        os._exit(DATABASE_FAILED)  # at once, because a thread reads stdin
 
 
 def _settings_argument() -> dict[str, Any]:
