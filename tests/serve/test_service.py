@@ -1,4 +1,4 @@
-"""Quotas of clients and of the disk, and what live sessions use."""
+"""Quotas of clients and of the disk, and uploads in use or sent again."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from lipsmith.serve import housekeeping
 from lipsmith.serve.problems import Problem
 from lipsmith.serve.service import Service
 from lipsmith.serve.settings import Settings
-from lipsmith.serve.store import Store, Upload
+from lipsmith.serve.store import DUB, PROBE, Job, Store, Upload
 from lipsmith.serve.supervisor import Supervisor
-from lipsmith.serve.uploads import delete_upload
+from lipsmith.serve.uploads import _store, delete_upload, get_upload
 
 
 @pytest.fixture
@@ -84,3 +84,18 @@ def test_the_last_live_session_of_a_film_removes_partial_clips(service: Service)
             pass
         assert partial.exists()
     assert not partial.exists()
+
+
+def test_a_failure_is_forgotten_only_once_it_is_tried_again(service: Service) -> None:
+    service.settings, store = replace(service.settings, jobs_per_client=1), service.store
+    upload = store.add(Upload(id="film", owner="me", bytes=1, sha256="f"))
+    service.settings.upload("film").touch()
+    store.add(Job(owner="me", kind="probe", video="film", priority=PROBE, state="failed", created=0.0))
+    busy = store.add(Job(owner="me", kind="dub", video="film", priority=DUB))
+    with pytest.raises(Problem, match="too many active jobs"):
+        _store(service, upload, Path("part"))
+    assert get_upload("film", service, "me").state == "failed"
+    store.cancel(busy.id)
+    _store(service, upload, Path("part"))
+    assert get_upload("film", service, "me").state == "waiting"
+    assert store.counts_by_state() == {("probe", "queued"): 1, ("dub", "cancelled"): 1}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -112,10 +113,11 @@ def _store(service: Service, upload: Upload, part: Path) -> Upload:
     """The stored upload, or an earlier one of this client with the same content; what failed of it is tried again."""
     existing = service.store.find_upload(upload.sha256, upload.owner)
     if existing is not None and service.settings.upload(existing.id).exists():
-        service.store.forget_failures(existing.id)
-        if service.store.latest("probe", existing.id, {}) is None:
-            service.submit_analysis("probe", existing, {})
+        before, probe = time.time(), service.store.latest("probe", existing.id, {})
+        if probe is None or analysis_state(probe) == "failed":
+            service.submit_analysis("probe", existing, {})  # first, because it may be refused
             service.supervisor.notify()
+        service.store.forget_failures(existing.id, before)
         return service.upload(existing.id, upload.owner)
     path = part.replace(service.settings.upload(upload.id))
     try:
