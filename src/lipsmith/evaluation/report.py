@@ -79,8 +79,8 @@ def write_report(
     """
     if "systems" not in settings or not rows or "system" not in rows[0]:
         raise InputError(
-            f"{source}: these are not results of `lipsmith evaluate` or `lipsmith score`; those of `evaluate landmarks` "
-            "and other commands have no page."
+            f"{source}: these are not results of `lipsmith evaluate` or `lipsmith score`; those of other commands, "
+            "such as `evaluate landmarks`, have no page."
         )
     path.write_text(page(figures, settings, rows), encoding="utf-8", errors="replace")  # names may not be UTF-8
 
