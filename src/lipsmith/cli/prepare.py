@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,11 +23,14 @@ from lipsmith.errors import SomeFailedError, UsageError
 from lipsmith.files import refuse_outputs
 
 if TYPE_CHECKING:
+    from lipsmith.data.clips import ClipRecord
     from lipsmith.data.prepare import Summary
 
 _LOG = logging.getLogger(__name__)
 _FEW = 20
 """Without -v, more skipped sources than this are counted by reason instead of listed."""
+_NAMED = 5
+"""People in several splits that are named; the others are counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,9 +111,20 @@ def _tell(figures: Mapping[str, float], summary: Summary) -> None:
     clips = f"{counts.total()} clips ({splits}) of {people} {'person' if people == 1 else 'people'}"
     length, face = f"{figures['minutes']:.1f} minutes", figures["percent_with_face"]
     _LOG.info("%s, %s; a face in %.2f %% of the frames", clips, length, face)
+    if shared := _in_several_splits(summary.records):
+        more = f" and {len(shared) - _NAMED} more" if len(shared) > _NAMED else ""
+        names = ", ".join(shared[:_NAMED]) + more
+        _LOG.warning("people of these names are in several splits, which makes figures too good: %s", names)
     if figures["fresh_clips"]:
         rate, fresh, seconds = figures["fps"], figures["fresh_clips"], figures["seconds"]
         _LOG.info("%.0f of them prepared now, in %.1f s: %.0f frames/s", fresh, seconds, rate)
+
+
+def _in_several_splits(records: Sequence[ClipRecord]) -> list[str]:
+    splits: dict[str, set[str]] = {}
+    for record in records:
+        splits.setdefault(record.identity, set()).add(record.split)
+    return [f"{person} ({', '.join(sorted(found))})" for person, found in splits.items() if len(found) > 1]
 
 
 def _left_out(summary: Summary, every: bool) -> SomeFailedError:
