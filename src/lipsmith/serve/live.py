@@ -18,7 +18,7 @@ from lipsmith.live.sound import MIN_RATE
 from lipsmith.serve.problems import INVALID
 from lipsmith.serve.service import Service
 from lipsmith.serve.store import Upload
-from lipsmith.serve.views import Id
+from lipsmith.serve.views import Faces, Id
 
 _LOG = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ async def live(
     socket: WebSocket,
     upload: Id,
     rate: Annotated[int, Query(ge=MIN_RATE, le=192_000)] = 16_000,
-    face: Annotated[str, Query(max_length=100)] = "largest",
+    face: Faces = "largest",
     strength: Annotated[float, Query(ge=0, le=STRONGEST)] = 1.0,
     transport: Transport = "mp4",
 ) -> None:
