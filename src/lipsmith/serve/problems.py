@@ -23,6 +23,11 @@ _MAX_REASON: Final = 123
 INVALID: Final = 4400
 """Close code of a WebSocket whose client sent something invalid."""
 
+_ADDRESSES: Final = {
+    404: "There is nothing at this address; see /docs for those of the service.",
+    405: "The method does not exist at this address; see /docs for those that it takes.",
+}
+"""What a client reads if no route handles its request, by the status."""
 _SENTENCES: Final = {"missing": "is missing", "extra_forbidden": "is unknown"}
 """What pydantic says without a verb, by the type of its error."""
 _SHOULD: Final = re.compile(r"^\w+ should (?=be|have|match)")
@@ -69,7 +74,9 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 async def _handle_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    return problem_response(error.status_code, str(error.detail), dict(error.headers or {}))
+    own = isinstance(error, Problem)
+    detail = error.detail if own else _ADDRESSES.get(error.status_code, error.detail)
+    return problem_response(error.status_code, detail, dict(error.headers or {}))
 
 
 async def _handle_validation(request: Request, error: Exception) -> JSONResponse:
