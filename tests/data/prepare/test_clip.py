@@ -1,11 +1,18 @@
-"""Detection of a second speaker."""
+"""Detection of a second speaker, and films whose sound ends early."""
 
 from __future__ import annotations
 
-import numpy as np
+from pathlib import Path
 
+import numpy as np
+import pytest
+
+from lipsmith.data.clips import load_clip
+from lipsmith.data.prepare import prepare
 from lipsmith.data.prepare.clip import rivals
+from lipsmith.errors import InputError
 from lipsmith.face.stretches import Shot, ShotFace, Stretch
+from synthetic import STILL, make_film, speech
 
 
 def face(frames: range, height: float) -> ShotFace:
@@ -31,3 +38,21 @@ def test_two_tall_faces_in_one_frame_count_once() -> None:
     main = face(range(10), 100)
     shot = Shot(0, 0, 9, [main, face(range(4), 60), face(range(2, 6), 70)])
     assert rivals(shot, main, stretch(0, 10)) == 6
+
+
+@pytest.mark.parametrize(("heard", "frames"), [(0.8, 20), (1.45, 40), (1.6, 40)])
+def test_a_clip_ends_with_its_sound(heard: float, frames: int, tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mp4", 1.6, motion=STILL, audio=speech(heard))
+    (record,) = prepare([film], tmp_path / "out", side=64, workers=1).records
+    assert record.frames == pytest.approx(frames, abs=1)
+    assert record.seconds == pytest.approx(record.frames / 25)
+    clip = load_clip(tmp_path / "out", record)
+    assert clip.images is not None
+    assert len(clip.images) == len(clip.landmarks) == record.frames
+    assert clip.mel.shape[1] / 80 == pytest.approx(min(heard, record.seconds), abs=0.06)
+
+
+def test_a_film_with_hardly_any_sound_is_left_out(tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mp4", 1.6, motion=STILL, audio=speech(0.3))
+    with pytest.raises(InputError, match=r"film\.mp4: no speech"):
+        prepare([film], tmp_path / "out", side=64, workers=1)

@@ -28,6 +28,7 @@ MAX_SECONDS: Final = 30.0  # longer shots are split, which bounds the memory of 
 MAX_GAP: Final = 1.0  # longest gap without a face that is bridged, seconds
 RIVAL_HEIGHT: Final = 0.5  # of the main face's height: a second face this tall is a second speaker
 RIVAL_SHARE: Final = 0.2  # share of the frames in which it must be visible
+MAX_MUTE: Final = 0.2  # longest end of a clip without sound, seconds
 QUIET: Final = 10 ** (-55 / 20)  # peak level below which a sound has no speech
 
 NO_FACE: Final = "no face"
@@ -88,7 +89,7 @@ class Preparation:
                 self._reasons[NO_FACE] += shot.last - shot.first + 1
                 continue
             main = main_face(shot.faces)
-            for stretch in main.stretches:
+            for stretch in map(self._with_sound, main.stretches):
                 beside = rivals(shot, main, stretch) if self._selective else 0
                 record = self._prepare(stretch, beside, made)
                 if record is not None:
@@ -105,6 +106,18 @@ class Preparation:
             whole_mesh=True,
             longest=MAX_SECONDS,
         )
+
+    def _with_sound(self, stretch: Stretch) -> Stretch:
+        """The stretch up to the end of the sound, beyond which a moving mouth would be paired with silence.
+
+        Unchanged if that would leave less than a clip.
+        """
+        start, end = float(stretch.times[0]), float(stretch.times[-1]) + 1 / self._fps
+        heard = self._heard(start, end).size / SAMPLE_RATE
+        if not self._selective or heard < MIN_SECONDS or end - start - heard <= MAX_MUTE:
+            return stretch
+        frames = int(np.searchsorted(stretch.times + 1 / self._fps, start + heard, side="right"))
+        return stretch.between(stretch.first, stretch.first + frames)
 
     def _prepare(self, stretch: Stretch, rivals: int, made: int) -> ClipRecord | None:
         """Write the clip of one stretch and return its record, or count the reason and return None."""
@@ -143,11 +156,16 @@ class Preparation:
             )
 
     def _mel(self, start: float, seconds: float) -> NDArray[np.float32] | None:
-        wave = self._speech.take(start, start + seconds) if self._speech else np.zeros(0, np.float32)
+        wave = self._heard(start, start + seconds)
+        if self._selective and seconds - wave.size / SAMPLE_RATE > MAX_MUTE:
+            return None
         if wave.size == 0 or float(np.abs(wave).max()) < QUIET:
             silence = np.zeros(round(seconds * SAMPLE_RATE), np.float32)
             return None if self._selective else mel_spectrogram(silence)
         return mel_spectrogram(wave)
+
+    def _heard(self, start: float, end: float) -> NDArray[np.float32]:
+        return self._speech.take(start, end) if self._speech else np.zeros(0, np.float32)
 
 
 def rivals(shot: Shot, main: ShotFace, stretch: Stretch) -> int:
