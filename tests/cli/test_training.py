@@ -49,3 +49,14 @@ def test_a_training_prints_the_path_of_its_result(tmp_path: Path, capsys: pytest
     assert "training: 1000 of 1000 (100 %)" in shown.err
     training = json.loads((tmp_path / "run" / "sync.json").read_text())["training"]
     assert (training["steps"], training["seed"], training["batch"]) == (2, 3, 2)
+
+
+def test_a_start_of_another_network_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")
+    run = tmp_path / "landmarks"
+    run.mkdir()
+    for ending in (".json", ".safetensors"):
+        (run / f"landmarks{ending}").touch()
+    words = ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "out"), "--start", str(run)]
+    assert main(["train", "renderer", "fast", *words]) == 2
+    assert f"--start {run} is a run of landmarks; give a run of renderer, or a model." in capsys.readouterr().err

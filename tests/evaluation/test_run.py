@@ -381,3 +381,10 @@ def test_unmeasurable_requests_are_refused_before_networks_load(
     monkeypatch.setattr("lipsmith.cli.evaluate._evaluate", lambda options: pytest.fail("it went on"))
     assert main(["evaluate", "clips", *words]) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_a_run_as_the_model_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for ending in (".json", ".safetensors"):
+        (tmp_path / f"renderer{ending}").touch()
+    assert main(["evaluate", "clips", "--model", str(tmp_path)]) == 2
+    assert f"--variant NAME={tmp_path}" in capsys.readouterr().err

@@ -61,6 +61,15 @@ def test_an_unknown_name_lists_the_known_ones(user_home: Path) -> None:
         find_model("slow")
 
 
+def test_a_training_run_is_no_model(tmp_path: Path) -> None:
+    (tmp_path / "landmarks.json").touch()
+    with pytest.raises(WeightsError, match="No model"):
+        find_model(tmp_path)
+    (tmp_path / "landmarks.safetensors").touch()
+    with pytest.raises(WeightsError, match=f"{tmp_path} is a run of landmarks, not a model; give a folder"):
+        find_model(tmp_path)
+
+
 def test_an_unknown_name_lists_models_with_their_kind(user_home: Path) -> None:
     judge = user_home / "models" / "judge"
     judge.mkdir(parents=True)

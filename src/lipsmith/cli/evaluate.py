@@ -89,7 +89,12 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
         require_wave(self.judge)
 
         from lipsmith.evaluation.systems import RESERVED
+        from lipsmith.inference.model_folder import networks_of_run
 
+        if self.model and self.table == 1 and "renderer" in networks_of_run(self.model):
+            raise UsageError(
+                f"--model {self.model} is a run of renderer; add it to --table 1 as --variant NAME={self.model}."
+            )
         names = [*RESERVED, _plain(self), *(name for name, _ in _pairs(self.variant + self.outputs))]
         if twice := [name for name in names if name and names.count(name) > 1]:
             raise UsageError(

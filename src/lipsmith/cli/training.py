@@ -54,9 +54,19 @@ def train(task: Task[Any], options: TrainingOptions) -> None:
     from lipsmith.training.loop import Settings, fit
 
     refuse_input(options.out, options.data, options.start)
+    _require_start(options.start, task.name)
     if options.threads:
         torch.set_num_threads(options.threads)
     settings = Settings(options.data, options.out, options.device, options.start)
     with console.progress("training") as progress:
         best = fit(task, settings, progress)
     console.table("Best on val", ("figure", "value"), sorted(best.items()))
+
+
+def _require_start(start: str | None, network: str) -> None:
+    """Raise UsageError for a start that is a run of other networks."""
+    from lipsmith.inference.model_folder import networks_of_run
+
+    found = networks_of_run(start) if start else []
+    if found and network not in found:
+        raise UsageError(f"--start {start} is a run of {' and '.join(found)}; give a run of {network}, or a model.")

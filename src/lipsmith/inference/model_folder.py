@@ -9,9 +9,9 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
-from lipsmith.config import build
+from lipsmith.config import Kind, build
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.files import check_file, home, sha256_of, write_whole
 from lipsmith.inference.backend import Precision
@@ -79,11 +79,19 @@ def find_model(name_or_folder: str | Path) -> ModelFolder:
     folder = next((candidate for candidate in candidates if (candidate / "config.json").is_file()), None)
     if folder is None:
         known = ", ".join(sorted({_label(file) for file in _configs()})) or "none"
-        raise WeightsError(f"No model '{name_or_folder}'; give a folder with config.json, or one of {known}.")
+        networks = " and ".join(networks_of_run(name_or_folder))
+        wrong = f"{name_or_folder} is a run of {networks}, not a model" if networks else f"No model '{name_or_folder}'"
+        raise WeightsError(f"{wrong}; give a folder with config.json, or one of {known}.")
     config = _read_config(folder / "config.json")
     for file, sha256 in config.get("files", {}).items():
         check_file(folder / file, sha256)
     return ModelFolder(folder, config)
+
+
+def networks_of_run(folder: str | Path) -> list[str]:
+    """The networks that a training run in `folder` trained, such as `renderer`; none for any other folder."""
+    endings = (".json", ".safetensors")
+    return [name for name in get_args(Kind) if all(Path(folder, name + ending).is_file() for ending in endings)]
 
 
 def model_names() -> list[str]:
