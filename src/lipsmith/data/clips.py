@@ -172,7 +172,7 @@ def read_crops(path: Path, frames: int) -> NDArray[np.uint8]:
 
 def crop_side(root: Path, record: ClipRecord) -> int:
     """Side of a clip's crops, pixels: one for all clips of a folder. Raises InputError as `read_crops`."""
-    return read_crops(root / f"{record.clip}.mp4", 1).shape[1]
+    return len(read_crops(root / f"{record.clip}.mp4", 1)[0])
 
 
 def with_offset(record: ClipRecord, seconds: float) -> ClipRecord:
