@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Literal
 
 import pytest
 
-from lipsmith.config import build, load_config, packaged_configs
+from lipsmith.config import build, load_config, packaged_configs, require_range
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.inference.model_folder import find_model
 
@@ -63,6 +64,8 @@ def test_tables_become_dataclasses_with_defaults(tmp_path: Path) -> None:
         ("[inner]\nheight = 1", r"unknown key 'inner\.height'; it may be one of width, kind"),
         ('rate = "fast"', "rate = 'fast' should be a valid number"),
         ("rate = true", "rate = True should be"),
+        ("rate = nan", "rate = nan should be a finite number"),
+        ("minutes = inf", "minutes = inf should be a finite number"),
         ("levels = [1.5]", r"levels\[0\] = 1.5 should be a valid integer"),
         ("pair = [1]", r"pair\[1\] is missing"),
         ('[inner]\nkind = "c"', "inner.kind = 'c' should be 'a' or 'b'"),
@@ -93,12 +96,20 @@ def test_a_missing_value_or_table_is_named() -> None:
         build(Needed, None, "mine", WeightsError)
 
 
+def test_a_number_outside_its_range_is_named() -> None:
+    require_range(Outer(), 0, 0.5, "rate")
+    with pytest.raises(ValueError, match=r"^rate = 0.5 should be from 0 to 0.4$"):
+        require_range(Outer(), 0, 0.4, "rate")
+    with pytest.raises(ValueError, match=r"^rate = nan should be at least 1$"):
+        require_range(Outer(rate=math.nan), 1, math.inf, "rate")
+
+
 def test_a_config_is_found_by_path_or_packaged_name(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     from lipsmith.training.landmarks.config import LandmarkTraining
 
     assert load_config(LandmarkTraining, "landmarks", "paper").model.window == 5
-    with pytest.raises(UsageError, match=r"no landmarks config is called 'nothing'.*fast, paper, posteriors"):
+    with pytest.raises(UsageError, match=r"No landmarks config is called 'nothing'.*fast, paper, posteriors"):
         load_config(LandmarkTraining, "landmarks", "nothing")
     with pytest.raises(UsageError, match="no such config file"):
         load_config(LandmarkTraining, "landmarks", tmp_path / "nothing.toml")

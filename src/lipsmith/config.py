@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import tomllib
 from collections.abc import Sequence
 from functools import cache
@@ -54,6 +55,14 @@ def build(cls: type[T], table: object, where: str, raises: type[LipsmithError] =
     return value
 
 
+def require_range(config: object, least: float, most: float, *names: str) -> None:
+    """For `__post_init__`: raise ValueError for an attribute of `config` that is not a number in [least, most]."""
+    wanted = f"at least {least:g}" if math.isinf(most) else f"from {least:g} to {most:g}"
+    for name in names:
+        if not least <= getattr(config, name) <= most:
+            raise ValueError(f"{name} = {getattr(config, name)} should be {wanted}")
+
+
 def packaged_configs(kind: Kind) -> list[str]:
     """Names of the packaged configs of a kind."""
     files = (resources.files("lipsmith") / "configs" / kind).iterdir()
@@ -77,7 +86,7 @@ def _read(kind: Kind, name_or_path: str | Path) -> str:
 @cache
 def _holder(cls: type) -> type[BaseModel]:
     """A model around `cls`: pydantic applies a model's settings to nested plain dataclasses, unlike a TypeAdapter's."""
-    settings = ConfigDict(extra="forbid", strict=True)
+    settings = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
     return create_model("Holder", __config__=settings, value=(cls, ...))
 
 

@@ -40,6 +40,8 @@ class TrainingOptions(console.DeviceOptions):
             raise UsageError("--minutes must be a number above 0.")
         if self.steps is not None and self.steps < 1:
             raise UsageError("--steps must be at least 1.")
+        if self.seed is not None and self.seed < 0:
+            raise UsageError("--seed must be at least 0.")
 
     def applied(self, config: C) -> C:
         """The config, overridden by the command line."""

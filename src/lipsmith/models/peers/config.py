@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Final
+
+from lipsmith.config import require_range
 
 STEP: Final = 4
 """Channels are multiples of this, because PixelShuffle makes one channel of four."""
@@ -71,8 +74,8 @@ class IplapConfig:
 
     def __post_init__(self) -> None:
         _require_sizes(self.width, self.face_size)
-        if min(self.references, self.ranks, self.sketch_channels) < 1:
-            raise ValueError("references, ranks and sketch_channels are at least 1")
+        require_range(self, 1, inf, "references", "ranks", "sketch_channels")
+        require_range(self, 0, inf, "neighbours")
 
     @property
     def top(self) -> int:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from math import lcm
+from math import inf, lcm
 from typing import Final, Literal
+
+from lipsmith.config import require_range
 
 Part = Literal["alignment", "lips", "audio"]
 """Parts that the paper's ablations remove."""
@@ -59,6 +61,9 @@ class RendererConfig:
     """Normalization inside SPADE: `instance` as published; `none` keeps colors and is cheaper on a CPU."""
 
     def __post_init__(self) -> None:
+        require_range(self, 1, inf, "full", "fine", "coarse", "references", "lips")
+        require_range(self, 0, inf, "neighbours", "blocks", "context", "painting", "ranks")
+        require_range(self, 0, inf, "prefilter", "lip_reach", "drive")
         if self.face_size < 8 or self.face_size % 8:
             raise ValueError(f"face_size = {self.face_size} must be a multiple of 8")
         step = lcm(4, self.face_size // 8)  # cells of the features, and of the detail's light (`DetailShare`)

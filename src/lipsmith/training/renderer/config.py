@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from math import inf
 from typing import Final, Literal, Protocol
 
+from lipsmith.config import require_range
 from lipsmith.models.peers.config import IplapConfig, Wav2LipConfig
 from lipsmith.models.renderer.config import RendererConfig
+from lipsmith.training.limits import require_common_ranges
 from lipsmith.training.task import TrainingConfig
 
 FRAMES: Final = 5
@@ -35,6 +38,9 @@ class LossWeights:
     """Error of the lips that `detector` finds in the image, percent of the crop (paper: none)."""
     gaps: float = 0.0
     """Error of the gaps between these lips, percent of the crop (paper: none)."""
+
+    def __post_init__(self) -> None:
+        require_range(self, 0, inf, *asdict(self))
 
 
 class Sizes(Protocol):
@@ -94,8 +100,9 @@ class PictureTraining(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.clips, self.targets) < 1:
-            raise ValueError("clips and targets are at least 1")
+        require_common_ranges(self)
+        require_range(self, 1, inf, "clips", "targets")
+        require_range(self, 0, 1, "nearest_share", "moved_share", "perceptual_share")
         if self.pool < self.model.references:
             raise ValueError(f"pool = {self.pool} is less than the {self.model.references} references of the model")
 
@@ -114,6 +121,11 @@ class AlignedTraining(PictureTraining):
     """Channels of the discriminator's first layer."""
     detector: str = "lips"
     """The lip detector: a name or folder."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_range(self, 0, inf, "perceptual_from", "gan_from")
+        require_range(self, 1, inf, "discriminator_channels")
 
     @property
     def has_adversary(self) -> bool:
@@ -144,6 +156,7 @@ class IplapTraining(AlignedTraining):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require_range(self, 0, 1, "aligned_until")
         if self.clips * self.targets < 2:
             raise ValueError("batch normalization needs two targets: clips times targets is at least 2")
         if self.aligned_until > 0 and not (self.weights.warped or self.weights.aligned_pixel):
@@ -158,6 +171,9 @@ class Wav2LipWeights:
     """L1 of the whole face."""
     sync: float = 0.03
     """-log of the probability that the judge gives to five successive pictures and their speech."""
+
+    def __post_init__(self) -> None:
+        require_range(self, 0, inf, *asdict(self))
 
 
 @dataclass(frozen=True)
@@ -185,5 +201,6 @@ class Wav2LipTraining(PictureTraining):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require_range(self, 0, inf, "sync_from")
         if self.targets != FRAMES:
             raise ValueError(f"targets = {self.targets}, but the judge takes {FRAMES}")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 
+from lipsmith.config import require_range
 from lipsmith.models.sync.syncnet import SyncNetConfig
+from lipsmith.training.limits import require_common_ranges
 from lipsmith.training.task import TrainingConfig
 
 
@@ -37,5 +40,6 @@ class SyncTraining(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.batch, self.length, self.margin) < 1:
-            raise ValueError("batch, length and margin are at least 1")
+        require_common_ranges(self)
+        require_range(self, 1, inf, "batch", "length", "margin")
+        require_range(self, 0, inf, "spared", "batch_weight")
