@@ -135,6 +135,11 @@ def test_a_plosive_requires_all_nine_gaps_to_close() -> None:
     assert plosives_left_open(pointed, truth, bilabial) == pytest.approx((4 * 8 / 9 - 0.25) / 128)
 
 
+def test_a_negative_weight_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"closure = -1\.0 should be at least 0"):
+        LandmarkLossWeights(closure=-1.0)
+
+
 def test_unknown_phonemes_are_ignored() -> None:
     logits = torch.tensor([[[0.0, 9.0]]])
     assert phoneme_error(logits, torch.tensor([[[1.0, float("nan")]]])) == pytest.approx(0.6931, abs=1e-4)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
+from lipsmith.config import require_range
 from lipsmith.speech.mel import MELS
 
 
@@ -50,8 +52,8 @@ class LandmarkConfig:
     """Whether lips and jaw also move with the head by a linear map (`Placement`), fitted when training ends."""
 
     def __post_init__(self) -> None:
-        if min(self.heads, self.window, self.references) < 1:
-            raise ValueError("heads, window and references are at least 1")
+        require_range(self, 1, inf, "dim", "layers", "heads", "feed_forward", "window", "references")
+        require_range(self, 0, 1, "dropout")
         if self.dim % self.heads:
             raise ValueError(f"dim {self.dim} is not a multiple of heads {self.heads}")
         if self.dim % 2:

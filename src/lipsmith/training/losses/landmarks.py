@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from math import inf
 
 import torch
 from einops import reduce
 from torch import Tensor
 from torch.nn import functional as F
 
+from lipsmith.config import require_range
 from lipsmith.face.landmarks import CONTENT, INNER_LIP, NUM_JAW, OUTER_LIP
 from lipsmith.training.losses.lips import lip_gaps
 
@@ -44,6 +46,9 @@ class LandmarkLossWeights:
     """Weight of outer lip points; a jaw point weighs 1."""
     inner: float = 1.0
     """Weight of inner lip points."""
+
+    def __post_init__(self) -> None:
+        require_range(self, 0, inf, *asdict(self))
 
 
 def landmark_loss(
