@@ -63,7 +63,9 @@ def test_a_proxy_needs_a_token(tmp_path: Path) -> None:
         Settings(data=tmp_path, proxy="127.0.0.1")
     settings = Settings(data=tmp_path, proxy="127.0.0.1", token="long enough")
     assert settings.public
-    assert "through the proxy" in dict(access_summary(settings))["reached from"]
+    summary = dict(access_summary(settings))
+    assert "through the proxy" in summary["reached from"]
+    assert "Host" not in summary["pages of other sites"]
     assert not Settings.from_json(settings.for_process()).public
 
 

@@ -47,6 +47,7 @@ def serve(settings: Settings, started: Callable[[str], None]) -> None:
 
 def access_summary(settings: Settings) -> list[tuple[str, str]]:
     """Who can access what, and which limits apply, as (what, how) pairs."""
+    checked = "Origin and Sec-Fetch-Site" if settings.public else "Origin, Sec-Fetch-Site and Host"
     admitted = "anyone with the token" if settings.token else "anyone on this machine"
     return [
         ("address", f"{settings.host} port {settings.port}"),
@@ -55,7 +56,7 @@ def access_summary(settings: Settings) -> list[tuple[str, str]]:
         ("without a token", "/healthz, /login, /static, and / (the login)" if settings.token else "everything"),
         ("page, /v1, /docs, /metrics", admitted),
         ("an upload or a job", "only the client that created it, identified by a cookie"),
-        ("pages of other sites", "rejected by Origin, Sec-Fetch-Site and Host; no CORS"),
+        ("pages of other sites", f"rejected by {checked}; no CORS"),
         ("requests to other servers", "none"),
         ("written to", f"{settings.data}, readable by this user only"),
         ("upload", f"{settings.max_upload / 1e6:g} MB and {settings.max_pixels / 1e6:.1f} million pixels at most"),
