@@ -7,19 +7,33 @@ import asyncio
 import httpx
 import pytest
 from fastapi import FastAPI
+from sqlalchemy.exc import OperationalError
 
 from lipsmith.serve import problems
 from service import assert_problem
+
+
+def ask(app: FastAPI, method: str, path: str) -> httpx.Response:
+    async def request() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
+            return await client.request(method, path)
+
+    problems.install(app)
+    return asyncio.run(request())
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nothing", 404), ("PUT", "/films", 405)])
 def test_an_unknown_address_has_a_sentence(method: str, path: str, status: int) -> None:
     app = FastAPI()
     app.get("/films")(lambda: None)
-    problems.install(app)
+    assert_problem(ask(app, method, path), status, "this address", "see /docs")
 
-    async def ask() -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
-            return await client.request(method, path)
 
-    assert_problem(asyncio.run(ask()), status, "this address", "see /docs")
+def test_a_database_that_cannot_be_written_is_named() -> None:
+    app = FastAPI()
+
+    @app.get("/full")
+    def full() -> None:
+        raise OperationalError("INSERT", {}, OSError("database or disk is full"))
+
+    assert_problem(ask(app, "GET", "/full"), 503, "full disk", "try again later")

@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request, WebSocket
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
+from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
 _LOG = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _handle_http)
     app.add_exception_handler(RequestValidationError, _handle_validation)
     app.add_exception_handler(WebSocketRequestValidationError, _handle_socket_validation)
+    app.add_exception_handler(OperationalError, _handle_database)
     app.add_exception_handler(Exception, _handle_unexpected)
 
 
@@ -104,6 +106,11 @@ def _complaint(error: Mapping[str, Any]) -> str:
     name = ".".join(names)[:_MAX_LENGTH] or f"The {where}"
     said = _SENTENCES.get(error["type"]) or _SHOULD.sub("must ", _REASON.sub("", error["msg"]))
     return f"{name} {said}"[:_MAX_LENGTH]
+
+
+async def _handle_database(request: Request, error: Exception) -> JSONResponse:
+    _LOG.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return problem_response(503, "The service cannot write its database, as on a full disk; try again later.")
 
 
 async def _handle_unexpected(request: Request, error: Exception) -> JSONResponse:
