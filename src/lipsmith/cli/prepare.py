@@ -114,7 +114,7 @@ def _tell(figures: Mapping[str, float], summary: Summary) -> None:
     if shared := _in_several_splits(summary.records):
         more = f" and {len(shared) - _NAMED} more" if len(shared) > _NAMED else ""
         names = ", ".join(shared[:_NAMED]) + more
-        _LOG.warning("people of these names are in several splits, which makes figures too good: %s", names)
+        _LOG.warning("figures are too good if these people in several splits are the same: %s", names)
     if figures["fresh_clips"]:
         rate, fresh, seconds = figures["fps"], figures["fresh_clips"], figures["seconds"]
         _LOG.info("%.0f of them prepared now, in %.1f s: %.0f frames/s", fresh, seconds, rate)
