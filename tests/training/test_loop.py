@@ -262,6 +262,12 @@ def test_the_second_process_draws_other_samples_and_reports_nothing(
     assert told == task.trials == caplog.messages == []
 
 
+@pytest.mark.parametrize("change", [{"learning_rate": -1.0}, {"ema": 1.5}, {"warmup": -5}, {"seed": -1}])
+def test_a_setting_outside_its_range_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="should be"):
+        replace(CONFIG, **change)
+
+
 @pytest.mark.parametrize("change", [{"steps": 0}, {"validate_every": 0}, {"log_every": 0}, {"minutes": 0.0}])
 def test_a_run_of_zero_length_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"at least 1|above 0"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from lipsmith.config import require_range
 from lipsmith.training.checkpoint import save_weights
 from lipsmith.training.losses.adversarial import Adversary
 
@@ -52,6 +54,9 @@ class TrainingConfig:
             raise ValueError("steps, validate_every, log_every and patience are at least 1")
         if self.minutes is not None and self.minutes <= 0:
             raise ValueError("minutes must be above 0")
+        rates = ("learning_rate", "weight_decay", "gradient_clip")
+        require_range(self, 0, inf, *rates, "warmup", "checkpoint_minutes", "seed")
+        require_range(self, 0, 1, "ema")
 
 
 class Task(Protocol[B]):

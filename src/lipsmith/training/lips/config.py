@@ -7,7 +7,6 @@ from math import inf
 
 from lipsmith.config import require_range
 from lipsmith.models.lip_detector import LipDetectorConfig
-from lipsmith.training.limits import require_common_ranges
 from lipsmith.training.task import TrainingConfig
 
 
@@ -24,7 +23,6 @@ class LipsTraining(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_common_ranges(self)
         require_range(self, 0, inf, "gap_weight")
         if self.batch < 2:
             raise ValueError("batch normalization needs two crops: batch is at least 2")

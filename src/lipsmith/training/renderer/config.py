@@ -9,7 +9,6 @@ from typing import Final, Literal, Protocol
 from lipsmith.config import require_range
 from lipsmith.models.peers.config import IplapConfig, Wav2LipConfig
 from lipsmith.models.renderer.config import RendererConfig
-from lipsmith.training.limits import require_common_ranges
 from lipsmith.training.task import TrainingConfig
 
 FRAMES: Final = 5
@@ -100,7 +99,6 @@ class PictureTraining(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_common_ranges(self)
         require_range(self, 1, inf, "clips", "targets")
         require_range(self, 0, 1, "nearest_share", "moved_share", "perceptual_share")
         if self.pool < self.model.references:

@@ -7,7 +7,6 @@ from math import inf
 
 from lipsmith.config import require_range
 from lipsmith.models.sync.syncnet import SyncNetConfig
-from lipsmith.training.limits import require_common_ranges
 from lipsmith.training.task import TrainingConfig
 
 
@@ -40,6 +39,5 @@ class SyncTraining(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_common_ranges(self)
         require_range(self, 1, inf, "batch", "length", "margin")
         require_range(self, 0, inf, "spared", "batch_weight")
