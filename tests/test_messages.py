@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,17 +12,25 @@ import pytest
 import lipsmith
 from lipsmith import errors
 
-NAMES = {name for name in vars(errors) if name.endswith("Error")}
 PROPER = ("hama ",)
 """Names that begin with a small letter everywhere."""
+
+
+def names(trees: Iterable[ast.AST]) -> set[str]:
+    """Our errors, those of other modules included."""
+    found = {name for name in vars(errors) if name.endswith("Error")}
+    classes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    return found | {one.name for one in classes if found & {ast.unparse(base) for base in one.bases}}
 
 
 def sentences() -> Iterator[tuple[str, ast.Constant | None, ast.expr]]:
     """Where each of our errors is raised with a sentence that is written there, its first words and its end."""
     folder = Path(lipsmith.__file__).parent
-    for path in sorted(folder.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in NAMES and node.args:
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(folder.rglob("*.py"))}
+    ours = names(trees.values())
+    for path, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ours and node.args:
                 sentence = node.args[0]
                 parts = sentence.values if isinstance(sentence, ast.JoinedStr) else [sentence]
                 if isinstance(sentence, ast.JoinedStr | ast.Constant):

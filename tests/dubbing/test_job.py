@@ -170,7 +170,7 @@ def test_two_runs_cannot_write_the_same_result(tmp_path: Path, film: Path, words
     key = {"of": "another"}
     folder = hidden_for(out, UNFINISHED)
     (folder / "key.json").write_text('{"of": "another"}')
-    with Unfinished(out, key, True), pytest.raises(UsageError, match="another run"):
+    with Unfinished(out, key, True), pytest.raises(UsageError, match="Another run"):
         lipsmith.dub(film, words, out)
     lipsmith.dub(film, words, out)
 

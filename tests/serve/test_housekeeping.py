@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -33,14 +33,12 @@ def test_a_clip_that_vanishes_does_not_keep_others(settings: Settings) -> None:
     assert [path.name for path in (settings.data / "clips").rglob("*")] == ["b", "renamed"]
 
 
-def test_temporary_files_of_killed_sessions_expire(settings: Settings) -> None:
-    old, new = (settings.data / "tmp" / name for name in ("old", "new"))
-    for folder in (old, new):
-        folder.mkdir()
-        (folder / "frames.avi").touch()
-    os.utime(old, (0, 0))
-    housekeeping.expire(settings, Store(settings.database), now=time.time())
-    assert list((settings.data / "tmp").iterdir()) == [new]
+def test_temporary_files_of_a_killed_session_are_removed(settings: Settings) -> None:
+    with suppress(KeyboardInterrupt), settings.temporary_folder() as folder:
+        (folder / "lipsmith-abc").mkdir()
+        (folder / "lipsmith-abc" / "frames.avi").touch()
+        raise KeyboardInterrupt
+    assert not list((settings.data / "tmp").iterdir())
 
 
 def test_partial_clips_of_killed_sessions_are_removed_at_the_start(settings: Settings) -> None:
@@ -75,15 +73,12 @@ def test_files_are_removed_even_if_the_database_cannot_be_written(
 
     store = Store(settings.database)
     store.add(Upload(id="film", owner="me", bytes=1, sha256="f", used=0.0))
-    for path in (settings.upload("film"), settings.data / "tmp" / "old"):
-        path.touch()
-        os.utime(path, (0, 0))
+    settings.upload("film").touch()
     monkeypatch.setattr(Store, "_execute", fail)
     monkeypatch.setattr(Store, "delete", fail)
     with pytest.raises(OperationalError):
         housekeeping.expire(settings, store, now=10.0)
     assert not settings.upload("film").exists()
-    assert not (settings.data / "tmp" / "old").exists()
     assert store.upload("film", "me") is not None
 
 

@@ -6,8 +6,9 @@ import asyncio
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, WebSocket
 from sqlalchemy.exc import OperationalError
+from starlette.types import Message
 
 from lipsmith.serve import problems
 from service import assert_problem
@@ -37,3 +38,18 @@ def test_a_database_that_cannot_be_written_is_named() -> None:
         raise OperationalError("INSERT", {}, OSError("database or disk is full"))
 
     assert_problem(ask(app, "GET", "/full"), 503, "full disk", "try again later")
+
+
+def test_a_websocket_is_told_that_the_database_fails() -> None:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    socket = WebSocket({"type": "websocket", "path": "/v1/live"}, receive, send)
+    assert asyncio.run(problems._handle_database(socket, OperationalError("SELECT", {}, OSError("I/O")))) is None
+    assert [message["type"] for message in sent] == ["websocket.accept", "websocket.close"]
+    assert (sent[1]["code"], "full disk" in sent[1]["reason"]) == (1011, True)

@@ -48,11 +48,11 @@ def test_a_database_that_fails_does_not_fail_a_job(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(Store, "report", fail)
     with pytest.raises(OperationalError):
         Worker(store, cast("Tasks", tasks), settings).run_next_job()
-    supervisor.Supervisor(settings, store)._handle_exit(supervisor.DATABASE_FAILED)
+    supervisor.Supervisor(settings, store)._handle_exit(supervisor.DATABASE_FAILED, store.running())
     (job,) = store.dubs("me", 1)
     assert (job.state, job.attempts) == ("queued", 1)
     store.claim()
-    supervisor.Supervisor(settings, store)._handle_exit(1)
+    supervisor.Supervisor(settings, store)._handle_exit(1, store.running())
     (job,) = store.dubs("me", 1)
     assert (job.state, job.attempts) == ("failed", 2)
 

@@ -131,7 +131,7 @@ def test_an_interrupted_step_is_finished_and_saved(tmp_path: Path, caplog: pytes
     whole = fit(Line(rarely), at(tmp_path / "whole"))
     with caplog.at_level(logging.INFO, "lipsmith"), pytest.raises(KeyboardInterrupt):
         fit(Interrupted(rarely), at(tmp_path / "stopped"))
-    assert "stopped after step 8; the same command continues from there" in caplog.messages
+    assert "stopped after step 8, which is saved" in caplog.messages
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     resumed = Line(rarely)
     assert fit(resumed, at(tmp_path / "stopped")) == whole
@@ -181,6 +181,21 @@ def test_a_finished_run_is_not_trained_further(tmp_path: Path) -> None:
     again = Line()
     assert fit(again, at(tmp_path)) == best
     assert again.drawn == CONFIG.steps
+    assert (tmp_path / "log.jsonl").read_text() == before
+
+
+def test_a_finished_run_keeps_what_finishing_changed(tmp_path: Path) -> None:
+    class Finished(Line):
+        def finish(self, folder: Path) -> dict[str, float]:
+            self.trials.append(-1)
+            return {"score": 7.0}
+
+    task, again = Finished(), Finished()
+    assert fit(task, at(tmp_path))["score"] == 7.0
+    before = (tmp_path / "log.jsonl").read_text()
+    assert json.loads(before.splitlines()[-1])["val/score"] == 7.0
+    assert fit(again, at(tmp_path))["score"] == 7.0
+    assert (task.trials.count(-1), again.trials.count(-1)) == (1, 0)
     assert (tmp_path / "log.jsonl").read_text() == before
 
 

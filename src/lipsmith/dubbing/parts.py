@@ -139,7 +139,7 @@ class TakenError(UsageError):
 
 def taken(out: Path) -> TakenError:
     """The error if two processes write the result `out`."""
-    return TakenError(f"another run is writing {out}; wait for its end or choose another name.")
+    return TakenError(f"Another run is writing {out}; wait for its end or choose another name.")
 
 
 def is_over(folder: Path, out: Path) -> bool:

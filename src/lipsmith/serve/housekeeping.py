@@ -8,7 +8,6 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -68,7 +67,7 @@ def expire(settings: Settings, store: Store, now: float) -> None:
         settings.upload(name).unlink(missing_ok=True)
     for name in jobs:
         shutil.rmtree(settings.job(name), ignore_errors=True)
-    for path in chain((settings.data / "clips").glob("*/*"), (settings.data / "tmp").iterdir()):
+    for path in (settings.data / "clips").glob("*/*"):
         with suppress(OSError):  # live sessions create and rename folders meanwhile
             if path.stat().st_mtime < now - settings.keep:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -15,7 +15,7 @@ from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
 
 from lipsmith.dubbing.options import STRONGEST
 from lipsmith.live.sound import MIN_RATE
-from lipsmith.serve.problems import INVALID
+from lipsmith.serve.problems import FAILED, INVALID
 from lipsmith.serve.service import Service
 from lipsmith.serve.store import Upload
 from lipsmith.serve.views import Faces, Id
@@ -32,7 +32,7 @@ MAX_SESSIONS: Final = 2
 _MAX_MESSAGE: Final = 1 << 20
 """Most bytes of one message from a client."""
 _MAX_OFFER: Final = 1 << 16
-_CLOSE_ENDED, _CLOSE_NOT_FOUND, _CLOSE_BUSY = 1011, 4404, 4429
+_CLOSE_NOT_FOUND, _CLOSE_BUSY = 4404, 4429
 _EXIT_TIMEOUT: Final = 3.0
 
 Transport = Literal["mp4", "webrtc"]
@@ -81,8 +81,8 @@ async def live(
     }
     command = (sys.executable, "-m", "lipsmith.serve.live_session", json.dumps(arguments))
     try:
-        environment = service.settings.environment()
-        with service.live_use(found):
+        with service.live_use(found), service.settings.temporary_folder() as folder:
+            environment = service.settings.environment() | {"TMPDIR": str(folder)}
             process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, env=environment)
             keeping = asyncio.create_task(_keep(service, found))
             try:
@@ -149,7 +149,7 @@ async def _forward_to_client(socket: WebSocket, process: Process) -> None:
                 failed = json.loads(content)["state"] == "failed"
                 await socket.send_text(content.decode())
     except asyncio.IncompleteReadError:
-        await (socket.close() if failed else socket.close(_CLOSE_ENDED, "The session has ended."))
+        await (socket.close() if failed else socket.close(FAILED, "The session has ended."))
 
 
 async def _stop(process: Process) -> None:

@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lipsmith import Clip, Dubber
+from lipsmith.dubbing.clip_folder import StoredSource
 from lipsmith.dubbing.job import surroundings
 from lipsmith.dubbing.options import FACE_WORDS
 from lipsmith.dubbing.turns import face_numbers
@@ -68,7 +69,8 @@ def _run(settings: Settings, arguments: dict[str, Any], source: BinaryIO, sink: 
     try:
         _send_media(session, FragmentedMP4(*clip.size, session.frame_rate, session.rate, clip.config.name), sink)
     except InputError as error:
-        shutil.rmtree(_stored_at(settings, dubber, arguments), ignore_errors=True)
+        if isinstance(clip.source, StoredSource):
+            shutil.rmtree(_stored_at(settings, dubber, arguments), ignore_errors=True)
         raise LipsmithError("The prepared film of the service was damaged; start the session again.") from error
 
 

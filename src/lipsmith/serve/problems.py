@@ -21,6 +21,8 @@ MEDIA_TYPE: Final = "application/problem+json"
 _MAX_LENGTH: Final = 300
 _MAX_REASON: Final = 123
 """Bytes of the reason for which a WebSocket is closed (RFC 6455)."""
+FAILED: Final = 1011
+"""Close code of a WebSocket whose service fails."""
 INVALID: Final = 4400
 """Close code of a WebSocket whose client sent something invalid."""
 
@@ -64,7 +66,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _handle_http)
     app.add_exception_handler(RequestValidationError, _handle_validation)
     app.add_exception_handler(WebSocketRequestValidationError, _handle_socket_validation)
-    app.add_exception_handler(OperationalError, _handle_database)
+    app.add_exception_handler(OperationalError, _handle_database)  # type: ignore[arg-type]
     app.add_exception_handler(Exception, _handle_unexpected)
 
 
@@ -108,9 +110,14 @@ def _complaint(error: Mapping[str, Any]) -> str:
     return f"{name} {said}"[:_MAX_LENGTH]
 
 
-async def _handle_database(request: Request, error: Exception) -> JSONResponse:
-    _LOG.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return problem_response(503, "The service cannot write its database, as on a full disk; try again later.")
+async def _handle_database(request: Request | WebSocket, error: Exception) -> JSONResponse | None:
+    _LOG.error("%s failed", request.scope["path"], exc_info=error)
+    sentence = "The database of the service fails, as on a full disk; try again later."
+    if isinstance(request, WebSocket):
+        await request.accept()
+        await request.close(FAILED, sentence)
+        return None
+    return problem_response(503, sentence)
 
 
 async def _handle_unexpected(request: Request, error: Exception) -> JSONResponse:

@@ -34,6 +34,8 @@ class Service:
     store: Store
     supervisor: Supervisor
     _accepting: Lock = field(default_factory=Lock)
+    _counting: Lock = field(default_factory=Lock)
+    """Never held while the database or the disk is waited for, because the event loop takes it."""
     _receiving: Counter[str] = field(default_factory=Counter)
     """Number of uploads that are being received, by owner."""
     _live: list[Upload] = field(default_factory=list)
@@ -59,20 +61,21 @@ class Service:
         It reserves no space, which idle clients could exhaust: check the disk again as bytes arrive. Raises `Problem`
         429 if an owner has too many uploads or the disk is nearly full.
         """
-        with self._accepting:
+        stored = self.store.count_uploads(owner)
+        self.check_disk(size)
+        with self._counting:
             receiving = self._receiving[owner]
             if receiving >= _UPLOADS_AT_ONCE:
                 raise Problem(429, "You are sending too many files at once; wait for one.", Retry_After=_RETRY)
-            if self.store.count_uploads(owner) + receiving >= self.settings.uploads_per_client:
+            if stored + receiving >= self.settings.uploads_per_client:
                 raise Problem(
                     429, "You have too many uploads; delete one or wait until one expires.", Retry_After="600"
                 )
-            self.check_disk(size)
             self._receiving[owner] += 1
 
     def end_upload(self, owner: str) -> None:
         """End what `begin_upload` began."""
-        with self._accepting:
+        with self._counting:
             self._receiving -= Counter([owner])
 
     def check_disk(self, size: int) -> None:

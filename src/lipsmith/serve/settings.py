@@ -5,8 +5,11 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final, Literal
 
 from lipsmith.errors import UsageError
@@ -120,6 +123,12 @@ class Settings:
         """The environment of a process: its temporary files stay in the data folder, and the token in the server."""
         own = {name: value for name, value in os.environ.items() if name != "LIPSMITH_TOKEN"}
         return own | {"TMPDIR": str(self.data / "tmp")}
+
+    @contextmanager
+    def temporary_folder(self) -> Iterator[Path]:
+        """A folder for the temporary files of one process, which is removed at the end, whatever becomes of it."""
+        with TemporaryDirectory(dir=self.data / "tmp", ignore_cleanup_errors=True) as folder:
+            yield Path(folder)
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Settings:

@@ -9,14 +9,14 @@ import signal
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from lipsmith.serve.settings import Settings
-from lipsmith.serve.store import Store
+from lipsmith.serve.store import Job, Store
 
 _LOG = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -74,7 +74,8 @@ class Supervisor:
                 reading = asyncio.create_task(self._read_output(self._process))
                 await self._watch(self._process)
                 reading.cancel()
-                await _insist(self._handle_exit, self._process.returncode or 0)
+                running = await _insist(self._store.running)  # once: a repetition would blame the next one
+                await _insist(self._handle_exit, self._process.returncode or 0, running)
                 self._publish_change()
                 self.restarts += 1
                 pause = min(_MAX_PAUSE, 2 * pause) if time.monotonic() - started < _SHORT_RUN else 0.1
@@ -115,9 +116,8 @@ class Supervisor:
                 _LOG.error("job %s hangs; aborting its worker", running[0].id)
                 process.send_signal(signal.SIGABRT)
 
-    def _handle_exit(self, code: int) -> None:
-        """Queue the jobs of an exited worker again; fail the current one if it crashed too many workers."""
-        running = self._store.running()
+    def _handle_exit(self, code: int, running: Sequence[Job]) -> None:
+        """Queue the `running` jobs of an exited worker again; fail the current one if it crashed too many workers."""
         _LOG.warning("the worker exited with code %d, %d jobs running; restarting it", code, len(running))
         suspect = running[0] if running and code != DATABASE_FAILED else None
         if suspect is not None:

@@ -47,8 +47,8 @@ async def create_upload(request: Request, response: Response, service: ServiceDe
         _check_media(received, settings.max_pixels)
         upload = await to_thread.run_sync(_store, service, Upload.model_validate(_columns(name, owner, received)), part)
     finally:
-        part.unlink(missing_ok=True)
         service.end_upload(owner)
+        part.unlink(missing_ok=True)
     response.headers["Location"] = f"/v1/uploads/{upload.id}"
     return await to_thread.run_sync(_view, service, upload)
 

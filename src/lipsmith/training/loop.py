@@ -1,42 +1,31 @@
-"""The training loop of every network: `fit`, and the state that it saves and resumes."""
+"""The training loop of every network: `fit`."""
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, NoReturn
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
 from lipsmith.disk import folder_lock
-from lipsmith.errors import UsageError
 from lipsmith.progress import Progress
-from lipsmith.training.checkpoint import (
-    CHECKPOINT,
-    load_checkpoint,
-    load_initial_weights,
-    rng_state,
-    save_checkpoint,
-    set_rng_state,
-)
+from lipsmith.training.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
 from lipsmith.training.device import make_fabric
 from lipsmith.training.interruption import Interruption
 from lipsmith.training.log import Log, Meter
-from lipsmith.training.losses.adversarial import Adversary
-from lipsmith.training.schedule import Ema, Schedule, drop_nonfinite_gradients
+from lipsmith.training.schedule import drop_nonfinite_gradients
+from lipsmith.training.state import State
 from lipsmith.training.task import Task
 
 PARTS = 1000
 """The total that `fit` passes to its progress callback."""
-_OF_THE_RUN: Final = ("steps", "minutes", "patience", "validate_every", "log_every", "checkpoint_minutes")
-"""Settings that may change from one call to the next without a remark: how long, how often."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +48,8 @@ def fit(task: Task[Any], settings: Settings, progress: Progress = lambda done, t
     `settings.out` gets NAME.safetensors and NAME.json (best averaged weights; config and figures), checkpoint.pt,
     log.jsonl and TensorBoard curves. If that folder has a checkpoint, the run continues from it. The weights of a
     `start` are validated too, and kept if the training gains nothing. `progress` is called after every step. Ctrl-C
-    ends the step and saves a checkpoint before it is raised. Raises InputError for unusable clips, UsageError for a
-    checkpoint or start of another network, or if another run uses the folder.
+    ends the step, or a validation, and saves a checkpoint before it is raised. Raises InputError for unusable clips,
+    UsageError for a checkpoint or start of another network, or if another run uses the folder.
     """
     fabric = make_fabric(settings.device)
     torch.set_float32_matmul_precision("high")
@@ -73,9 +62,11 @@ def fit(task: Task[Any], settings: Settings, progress: Progress = lambda done, t
             if not fabric.is_global_zero:
                 return state.best
             save_checkpoint(settings.out / CHECKPOINT, state.state_dict())
-            if finished := task.finish(settings.out):
-                log.add("val", finished, state.step, state.schedule.elapsed)
-            return state.best | finished
+            if not state.finished and (changed := task.finish(settings.out)):
+                state.finished = changed
+                log.add("val", changed, state.step, state.schedule.elapsed)
+                save_checkpoint(settings.out / CHECKPOINT, state.state_dict())
+            return state.best | state.finished
 
 
 def _folder_of(out: Path, fabric: Fabric) -> AbstractContextManager[None]:
@@ -95,7 +86,12 @@ def _train(fabric: Fabric, task: Task[Any], state: State, log: Log, out: Path, p
         _validated(task, state, trials=2)  # validation errors should appear now, not after an hour
     meter, saved_at = Meter(fabric.device), time.monotonic()
     with Interruption() as interruption:
-        while (done := _done(fabric, state)) < 1 and not state.stands_still:
+        while not state.stands_still:
+            done, asked = _agreed(fabric, state, interruption.asked)
+            if asked:
+                _stop(fabric, state, log, out)
+            if done >= 1:
+                break
             terms = _step(fabric, task, state, meter, done)
             if state.step % config.log_every == 0:
                 _report_training(log, state, terms, meter)
@@ -104,13 +100,9 @@ def _train(fabric: Fabric, task: Task[Any], state: State, log: Log, out: Path, p
             if state.step % config.validate_every == 0:
                 _validate(fabric, task, state, log, out)
                 meter.read()
-            due = interruption.asked or time.monotonic() - saved_at > 60 * config.checkpoint_minutes
-            if due and fabric.is_global_zero:
+            if time.monotonic() - saved_at > 60 * config.checkpoint_minutes and fabric.is_global_zero:
                 save_checkpoint(out / CHECKPOINT, state.state_dict())
                 saved_at = time.monotonic()
-            if interruption.asked:
-                log.say(f"stopped after step {state.step}; the same command continues from there")
-                raise KeyboardInterrupt
             if fabric.is_global_zero:
                 progress(int(PARTS * state.done), PARTS)
     if state.validated < state.step:
@@ -136,111 +128,14 @@ def _step(fabric: Fabric, task: Task[Any], state: State, meter: Meter, done: flo
     return terms
 
 
-class State:
-    """The state of a run that a checkpoint saves."""
-
-    def __init__(self, fabric: Fabric, task: Task[Any], start: str | None, fresh: bool) -> None:
-        """`fresh`: nothing of the network was trained before this run."""
-        config, device = task.config, fabric.device
-        torch.manual_seed(config.seed)
-        self.task, self.start = task, start
-        self.module = task.build().to(device)
-        if fresh:
-            task.thaw(self.module)
-        if start is not None:
-            load_initial_weights(task.exported(self.module), start, task.name)
-        prepared = task.prepare(self.module, device)
-        self.ema = Ema(self.module, config.ema)
-        trained = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.AdamW(
-            trained, config.learning_rate, weight_decay=config.weight_decay, fused=device.type == "cuda"
-        )
-        self.network: Any
-        self.optimizer: Any
-        self.network, self.optimizer = fabric.setup(prepared, optimizer)
-        opponent = task.discriminator()
-        self.adversary = Adversary(*fabric.setup(*opponent)) if opponent else None
-        self.schedule = Schedule(config.steps, config.minutes, config.warmup)
-        # Every process draws different samples; the generator of the first process is saved.
-        self.is_first = fabric.is_global_zero
-        self.random = torch.Generator(device).manual_seed(config.seed + fabric.global_rank)
-        torch.manual_seed(config.seed + fabric.global_rank)
-        self.step, self.validated = 0, 0
-        self.best: dict[str, float] = {}
-        self.footage = ""
-        """What the task loaded."""
-
-    @property
-    def done(self) -> float:
-        """Completed share of the run, 0..1."""
-        return self.schedule.progress(self.step)
-
-    @property
-    def stands_still(self) -> bool:
-        """Whether the last validations, `patience` of them, were not better than an earlier one."""
-        config = self.task.config
-        since_best = self.validated - self.best.get("step", 0.0)
-        return config.patience is not None and since_best >= config.patience * config.validate_every
-
-    def set_learning_rate(self, done: float) -> None:
-        """Set the scheduled learning rates, including the adversary's, for the completed share `done`."""
-        rate = self.task.config.learning_rate * self.schedule.scale(self.step, done)
-        optimizers = [self.optimizer, *([self.adversary.optimizer] if self.adversary else [])]
-        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
-            group["lr"] = rate
-
-    def state_dict(self) -> dict[str, Any]:
-        """The content of a checkpoint."""
-        return {
-            "identity": self.task.identity(),
-            "network": self.module.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "adversary": self.adversary.state_dict() if self.adversary else None,
-            "ema": self.ema.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "random": rng_state(self.random),
-            "task": self.task.state_dict(),
-            "step": self.step,
-            "validated": self.validated,
-            "best": self.best,
-            "start": self.start,
-            "given": self._given(),
-        }
-
-    def changes(self, saved: Mapping[str, Any]) -> list[str]:
-        """What differs from the run that saved a checkpoint: settings of the config, and the footage."""
-        given = self._given()
-        before = saved.get("given", given)  # earlier versions did not note it
-        return [name for name, value in given.items() if before.get(name) != value and name not in _OF_THE_RUN]
-
-    def _given(self) -> dict[str, Any]:
-        config: dict[str, Any] = json.loads(json.dumps(asdict(self.task.config)))
-        return config | {"footage": self.footage}
-
-    def load_state_dict(self, saved: Mapping[str, Any], path: Path) -> None:
-        """Restore a `state_dict`. Raises UsageError for the checkpoint of a run with another identity."""
-        for name, value in self.task.identity().items():
-            if saved.get("identity", {}).get(name) != value:
-                raise UsageError(f"{path} belongs to a run with another '{name}'; choose another run folder.")
-        self.module.load_state_dict(saved["network"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        if self.adversary and saved["adversary"]:
-            self.adversary.load_state_dict(saved["adversary"])
-        self.ema.load_state_dict(saved["ema"])
-        self.schedule.load_state_dict(saved["schedule"])
-        self.task.load_state_dict(saved["task"])
-        if self.is_first:
-            set_rng_state(self.random, saved["random"])
-        self.step, self.validated = saved["step"], saved["validated"]
-        self.best, self.start = saved["best"], saved["start"]
-
-
 def _begin(fabric: Fabric, task: Task[Any], settings: Settings, footage: str) -> tuple[State, str]:
     """The state from the checkpoint, else from `start`, else from random weights; and a remark for the log."""
     path = settings.out / CHECKPOINT
     saved = load_checkpoint(path)
     start = settings.start if saved is None else None
-    state = State(fabric, task, start, fresh=(settings.start if saved is None else saved["start"]) is None)
+    # Earlier versions, which did not note what they were given, froze levels without a start, too.
+    fresh = settings.start is None if saved is None else saved["start"] is None and "given" in saved
+    state = State(fabric, task, start, fresh)
     state.footage = footage
     if saved is None:
         return state, ""
@@ -251,10 +146,18 @@ def _begin(fabric: Fabric, task: Task[Any], settings: Settings, footage: str) ->
     return state, remark
 
 
-def _done(fabric: Fabric, state: State) -> float:
-    """Completed share of the run by the clock of the first process, so that all processes use the same learning
-    rate."""
-    return float(fabric.broadcast(state.done)) if fabric.world_size > 1 else state.done
+def _agreed(fabric: Fabric, state: State, asked: bool) -> tuple[float, bool]:
+    """Completed share of the run and whether to stop, by the first process, so that all do the same."""
+    own = (state.done, asked)
+    first: tuple[float, bool] = fabric.broadcast(own) if fabric.world_size > 1 else own
+    return first
+
+
+def _stop(fabric: Fabric, state: State, log: Log, out: Path) -> NoReturn:
+    if fabric.is_global_zero:
+        save_checkpoint(out / CHECKPOINT, state.state_dict())
+    log.say(f"stopped after step {state.step}, which is saved")
+    raise KeyboardInterrupt
 
 
 def _weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
@@ -278,7 +181,7 @@ def _validate(fabric: Fabric, task: Task[Any], state: State, log: Log, out: Path
         if (picture := task.picture(state.ema.module)) is not None:
             log.picture("val", picture, state.step)
         if figures[task.best_by] > state.best.get(task.best_by, -math.inf):
-            state.best = figures | {"step": float(state.step)}
+            state.best, state.finished = figures | {"step": float(state.step)}, {}
             training = asdict(task.config) | {"start": state.start}
             card = {"training": training, "validation": state.best, "footage": state.footage}
             task.save(out, state.ema.module, card)

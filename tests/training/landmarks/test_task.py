@@ -16,6 +16,7 @@ from lipsmith.data.clips import read_manifest
 from lipsmith.data.phonemes import PHONEMES
 from lipsmith.errors import InputError
 from lipsmith.models.landmarks.config import LandmarkConfig
+from lipsmith.training.checkpoint import load_checkpoint, save_checkpoint
 from lipsmith.training.landmarks.augment import Augmentation
 from lipsmith.training.landmarks.config import LandmarkTraining
 from lipsmith.training.landmarks.learner import Learner
@@ -114,6 +115,24 @@ def test_only_a_run_with_a_start_freezes_levels(data: Path, tmp_path: Path) -> N
     levels = [name for name in random if name.startswith("speech.levels.0.") and name.endswith("weight")]
     assert not any(torch.equal(first[name], random[name]) for name in levels)
     assert all(torch.equal(first[name], second[name]) for name in levels)
+
+
+def test_a_checkpoint_of_an_earlier_version_stays_frozen(data: Path, tmp_path: Path) -> None:
+    frozen, path = dataclasses.replace(SMALL, frozen=2), tmp_path / "checkpoint.pt"
+    trained(dataclasses.replace(frozen, steps=6), data, tmp_path)
+    saved = load_checkpoint(path)
+    assert saved is not None
+    learner = Learner(frozen)
+    optimizer = torch.optim.AdamW([one for one in learner.parameters() if one.requires_grad])
+    del saved["given"]
+    save_checkpoint(path, saved | {"optimizer": optimizer.state_dict()})
+    trained(frozen, data, tmp_path)
+    after = load_checkpoint(path)
+    assert after is not None
+    level = "generator.speech.levels.0."
+    assert all(
+        torch.equal(after["network"][name], saved["network"][name]) for name in saved["network"] if level in name
+    )
 
 
 def test_a_window_without_references_is_refused() -> None:
