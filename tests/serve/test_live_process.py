@@ -60,6 +60,7 @@ class Process:
 def run_session(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, str], Process]:
     """The environment of the process of a session, and the process."""
     socket, started = Socket(settings), []
+    (settings.data / "tmp").mkdir()
 
     async def start(*command: str, **options: Any) -> Process:  # noqa: ANN401
         started.append((options.get("env", {}), Process(socket.app.state.live)))
@@ -78,7 +79,8 @@ def test_a_session_writes_to_the_data_folder_and_does_not_know_the_token(
 ) -> None:
     monkeypatch.setenv("LIPSMITH_TOKEN", "secret of the server")
     environment, _ = run_session(Settings(data=tmp_path), monkeypatch)
-    assert environment["TMPDIR"] == str(tmp_path / "tmp")
+    assert Path(environment["TMPDIR"]).parent == tmp_path / "tmp"
+    assert not Path(environment["TMPDIR"]).exists()  # removed with the session
     assert "LIPSMITH_TOKEN" not in environment
     assert "PATH" in environment
 
