@@ -140,6 +140,21 @@ def test_an_interrupted_step_is_finished_and_saved(tmp_path: Path, caplog: pytes
     assert torch.equal(left["0.weight"], right["0.weight"])
 
 
+def test_an_interrupted_last_validation_is_finished_and_saved(tmp_path: Path) -> None:
+    class Interrupted(Line):
+        def validate(self, averaged: nn.Module, trials: int | None = None) -> dict[str, float]:
+            if self.drawn == CONFIG.steps:
+                signal.raise_signal(signal.SIGINT)
+            return super().validate(averaged, trials)
+
+    rarely = replace(CONFIG, checkpoint_minutes=60.0)
+    with pytest.raises(KeyboardInterrupt):
+        fit(Interrupted(rarely), at(tmp_path))
+    saved = load_checkpoint(tmp_path / "checkpoint.pt")
+    assert saved is not None
+    assert (saved["step"], saved["validated"]) == (CONFIG.steps, CONFIG.steps)
+
+
 def test_a_second_interruption_stops_at_once(tmp_path: Path) -> None:
     class Interrupted(Line):
         def batch(self, random: torch.Generator) -> Tensor:

@@ -73,8 +73,8 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
             raise UsageError("--adapt needs --model, --protocol strict and --table 1.")
         if self.adapt is not None and self.adapt <= 0:
             raise UsageError("--adapt must be above 0.")
-        if self.side is not None and not 32 <= self.side <= 1024:
-            raise UsageError(f"--side {self.side} is not between 32 and 1024.")
+        if self.side is not None:
+            console.require_side("--side", self.side)
         for option, values in (("--variant", self.variant), ("--outputs", self.outputs)):
             if any("=" not in value for value in values):
                 raise UsageError(f"{option} needs NAME=FOLDER.")

@@ -55,8 +55,7 @@ class Options(console.JsonOptions):
             raise UsageError("Give footage and the folder for the clips: lipsmith prepare SRC... DST.")
         if self.paths[-1].is_file():
             raise UsageError(f"{self.paths[-1]} is a file; give the folder for the clips as the last path.")
-        if not 32 <= self.side <= 1024:
-            raise UsageError(f"--side {self.side} is not between 32 and 1024.")
+        console.require_side("--side", self.side)
         if self.workers is not None and self.workers < 1:
             raise UsageError(f"--workers {self.workers} is below 1; give 1 or more.")
 

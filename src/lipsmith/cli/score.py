@@ -11,7 +11,7 @@ import tyro
 
 from lipsmith.cli import console
 from lipsmith.cli.results import write_figures
-from lipsmith.errors import SomeFailedError, UsageError
+from lipsmith.errors import SomeFailedError
 from lipsmith.files import refuse_outputs
 
 if TYPE_CHECKING:
@@ -38,8 +38,7 @@ class Options(console.CpuOptions, console.JsonOptions, console.OutputOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 32 <= self.face_size <= 1024:
-            raise UsageError(f"--face-size {self.face_size} is not between 32 and 1024.")
+        console.require_side("--face-size", self.face_size)
 
 
 def run(options: Options) -> None:

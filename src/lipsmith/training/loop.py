@@ -105,8 +105,10 @@ def _train(fabric: Fabric, task: Task[Any], state: State, log: Log, out: Path, p
                 saved_at = time.monotonic()
             if fabric.is_global_zero:
                 progress(int(PARTS * state.done), PARTS)
-    if state.validated < state.step:
-        _validate(fabric, task, state, log, out)
+        if state.validated < state.step:
+            _validate(fabric, task, state, log, out)
+        if _agreed(fabric, state, interruption.asked)[1]:
+            _stop(fabric, state, log, out)
 
 
 def _step(fabric: Fabric, task: Task[Any], state: State, meter: Meter, done: float) -> dict[str, Tensor]:
