@@ -12,7 +12,7 @@ from torch import Tensor
 
 from landmark_clips import talking_clip
 from lipsmith.data.clips import read_manifest
-from lipsmith.face.landmarks import NUM_POSE
+from lipsmith.face.landmarks import NUM_POSE, outer_lip_opening
 from lipsmith.face.references import costs
 from lipsmith.training.renderer.sampler import (
     TRUE,
@@ -103,6 +103,26 @@ def test_a_target_never_gets_the_same_reference_twice(footage: Footage) -> None:
     batch = footage.draw(replace(SMALL, pool=6, targets=3), generator())
     frames = numbers(batch.pool).gather(1, batch.chosen.flatten(1)).reshape(batch.chosen.shape)
     assert (frames.sort(dim=2).values.diff(dim=2) > 0.5).all()
+
+
+def test_scarce_references_are_mouths_open_alike(footage: Footage) -> None:
+    footage.points[:, TRUE, 0, 0] = torch.arange(60.0).repeat(2)
+    few = set()
+    for seed in range(12):
+        batch = footage.draw(replace(SMALL, clips=8, pool=24, scarce_share=1.0), generator(seed))
+        for pool, lips in zip(batch.pool.points, batch.lips.points, strict=True):
+            shown = torch.cat([pool, lips])
+            few.add(len(shown[:, 0, 0].unique()))
+            openings = outer_lip_opening(shown.numpy())
+            assert np.ptp(openings) <= 0.75 * np.ptp(outer_lip_opening(footage.points[:, TRUE].numpy()))
+    assert 1 in few
+    assert max(few) > 4
+
+
+def test_only_a_share_of_the_clips_is_scarce(footage: Footage) -> None:
+    batch = footage.draw(replace(SMALL, clips=64, pool=12, targets=1, scarce_share=0.25), generator())
+    single = sum(len(numbers.unique()) == 1 for numbers in numbers(batch.pool))
+    assert 0 < single < 32
 
 
 def test_the_validation_pool_comes_from_the_first_half(data: Path) -> None:

@@ -84,6 +84,8 @@ class PictureTraining(TrainingConfig):
     """References encoded per clip, of which each target uses a few."""
     nearest_share: float = 0.7
     """Share of the clips whose targets get the nearest references, as in a dub, instead of random ones."""
+    scarce_share: float = 0.0
+    """Share of the clips that give few references, or one, with mouths open alike, as short shots and portraits do."""
     moved_share: float = 0.3
     """Share of the targets whose content points are perturbed like predicted ones."""
     learning_rate: float = 4e-4
@@ -100,7 +102,7 @@ class PictureTraining(TrainingConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_range(self, 1, inf, "clips", "targets")
-        require_range(self, 0, 1, "nearest_share", "moved_share", "perceptual_share")
+        require_range(self, 0, 1, "nearest_share", "scarce_share", "moved_share", "perceptual_share")
         if self.pool < self.model.references:
             raise ValueError(f"pool = {self.pool} is less than the {self.model.references} references of the model")
 

@@ -22,7 +22,7 @@ from lipsmith.data.clips import ClipRecord, PreparedClip, load_clip
 from lipsmith.errors import InputError
 from lipsmith.evaluation.protocols import FrameChoice, strict_frames
 from lipsmith.face.crop import still_points
-from lipsmith.face.landmarks import NUM_POSE, draw_sketches, point_weights
+from lipsmith.face.landmarks import NUM_POSE, draw_sketches, point_weights, ranks
 from lipsmith.face.references import ELSEWHERE, ELSEWHERE_WEIGHT, MIDDLE, POOL
 from lipsmith.speech.mel import mel_windows
 from lipsmith.training.renderer.config import PictureTraining
@@ -125,6 +125,8 @@ class Footage:
         before = shares[:, 1] < 0.5
         shown = self._side(clips, cut, before, POOL, generator)
         lips = self._side(clips, cut, before, config.model.lips, generator)
+        if config.scarce_share:
+            shown, lips = self._scarce(shown, lips, config.scarce_share, generator)
         targets = self._targets(clips, cut, ~before, config.targets, generator)
         moved = torch.rand(targets.shape, device=device, generator=generator) < config.moved_share
         random = torch.rand(*targets.shape, POOL, device=device, generator=generator)
@@ -143,6 +145,22 @@ class Footage:
             mel=self.mel[targets].float()[:, :, None],
             chosen=cost.topk(config.model.references, dim=-1, largest=False).indices,
         )
+
+    def _scarce(self, shown: Tensor, lips: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """References `(B, R)` and lips `(B, m)`; in a `share` of the clips, of few mouths or one, all open alike.
+
+        Half of these are the most closed or the most open ones.
+        """
+        (clips, total), device = shown.shape, shown.device
+        scarce, few, place = torch.rand(3, clips, 1, device=device, generator=generator)
+        count = (total / 2 * few**3).long().clamp_min(1)
+        first = ((2 * place - 0.5).clamp(0, 1) * (total - count)).round().long()
+        upper, lower = ranks((0, 17))
+        opening = (self.points[shown, TRUE, upper] - self.points[shown, TRUE, lower]).norm(dim=-1)
+        ranked = shown.gather(1, opening.argsort(1))
+        alike = ranked.gather(1, first + torch.arange(total, device=device) % count)
+        spread = first + torch.linspace(0, 1, lips.shape[1], device=device).mul(count - 1).round().long()
+        return torch.where(scarce < share, alike, shown), torch.where(scarce < share, ranked.gather(1, spread), lips)
 
     def costs(self, targets: Tensor, pool: Tensor, variant: Tensor | int = TRUE) -> Tensor:
         """Cost `(B, K, R)` of frames `pool` `(B, R)` as references of frames `targets` `(B, K)`, as in
