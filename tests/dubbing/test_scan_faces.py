@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from dub_samples import track
-from lipsmith.dubbing.scan import FADE, ArrayStore, opacities
+from lipsmith.dubbing.scan import ArrayStore
 from lipsmith.errors import LipsmithError
+from lipsmith.face.stretches import FADE, opacities
 
 
 def test_rows_are_found_for_frames_in_any_order() -> None:

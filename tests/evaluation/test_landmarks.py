@@ -115,9 +115,10 @@ def test_closures_are_pooled_over_known_phonemes(data: Path) -> None:
     said = {early: [("m", 3.0), ("s", 3.2)], right: [("b", 0.5), ("p", 2.6), ("m", 3.5)]}
     figures = evaluate(LoudStages(), data, "val", 15, 4, ignore, said).figures
     assert figures["closure_events"] == 3  # the one at 0.5 s is in the half of the references
-    assert {"closure", "truth.closure", "smile.closure"} <= set(figures)
+    assert {"closure", "truth.closure", "smile.closure", "shut.closure"} <= set(figures)
     assert "closure_fv" not in figures
-    assert figures["smile.amplitude"] == pytest.approx(figures["amplitude"], rel=0.01)  # the stub uses no references
+    for prefix in ("smile", "shut"):  # the stub uses no references
+        assert figures[f"{prefix}.amplitude"] == pytest.approx(figures["amplitude"], rel=0.01)
 
 
 def test_clips_under_two_seconds_are_reported_separately(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from lipsmith import __version__
 from lipsmith.dubbing.clip_folder import ScannedClip, read_clip_folder, write_clip_folder
+from lipsmith.dubbing.lending import with_lent
 from lipsmith.dubbing.mouth import Dubbed, EncodedFaces, Memories, MouthTrack, dub_frames, predict_mouth
 from lipsmith.dubbing.options import DubOptions, Said, Tail, choose, hear, path_of, speakers_of, warn_ignored_faces
 from lipsmith.dubbing.parts import Kept, Shown
@@ -103,9 +104,8 @@ class Dubber:
         """Find the faces of a film, picture or sequence of RGB frames `(H, W, 3)` (at `rate` frames a second).
 
         `face`: largest, left or right of each shot, all, or numbers from `Clip.faces` such as 2 or "1,4".
-        `start`, `end`: seconds; only the footage between them is used. `progress` gets frames done and their estimated
-        total, 0 where nobody can tell. `known`: what `write_scan` kept of the same footage and stretch.
-        Raises `InputError` where the footage cannot be read or shows no face.
+        `start`, `end`: seconds; only what is between them is used. `progress` gets frames done and their number, 0 if
+        unknown. `known`: what `write_scan` kept of the same. Raises `InputError` where no face can be found.
         """
         options = DubOptions(face=str(face), start=start, end=end)
         source, store = open_source(video, rate, start, end), ArrayStore()
@@ -113,10 +113,10 @@ class Dubber:
             scan = read_scan(known, store)
         else:
             tracker, sizes = FaceTracker(MOST_FACES, self._at_once), Sizes(self.config.face_size, self.config.lips)
-            scan = Scanner(tracker, store, sizes, self._at_once).scan(source, progress)
+            found = Scanner(tracker, store, sizes, self._at_once).scan(source, progress)
+            scan = with_lent(found, store, sizes) if len(found.faces) > 1 else found
         chosen, name = choose(scan.faces, options.face), source.footage.name
-        to_dub = "" if options.face == "all" else f", {len(chosen)} to dub"
-        _LOG.info("%s: %d frames, %d faces%s", name, len(scan.times), len(scan.faces), to_dub)
+        _LOG.info("%s: %d frames, %d faces, %d to dub", name, len(scan.times), len(scan.faces), len(chosen))
         warn_ignored_faces(name, options.face, scan.faces, chosen)
         return self.clip_of(ScannedClip(source, scan, chosen, self.config.face_size))
 

@@ -23,19 +23,13 @@ from lipsmith.dubbing.source import FileSource, Source, Video
 from lipsmith.errors import InputError, LipsmithError
 from lipsmith.face import FaceTracker
 from lipsmith.face.crop import still_points
-from lipsmith.face.landmarks import Floats, Rows
+from lipsmith.face.landmarks import Rows
 from lipsmith.face.references import LANDMARK_SETS, Candidate, choose_landmarks, choose_lips, choose_pool, sharpness_of
-from lipsmith.face.stretches import Shot, ShotFace, shots_of
+from lipsmith.face.stretches import Shot, ShotFace, opacities, shots_of
 from lipsmith.face.tracker import TrackedFrame
 from lipsmith.inference.people import embed_faces, people
 from lipsmith.media import Frame
 from lipsmith.progress import Progress, prefetch
-
-# Frames over which the rendered mouth fades in and out where tracking starts or stops within a shot.
-FADE: Final = 4
-# Scores of the face network between which a face fades from hidden to visible (tracking stops below 0.5).
-HIDDEN_SCORE: Final = 0.5
-SEEN_SCORE: Final = 0.75
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,31 +123,6 @@ class Face:
         """Rows of this face's arrays for the frames numbered `order`; -1 for frames that do not show the face."""
         at = np.minimum(np.searchsorted(self.frames, order), len(self.frames) - 1)
         return np.where(self.frames[at] == order, at, -1)
-
-
-def opacities(frames: NDArray[np.intp], scores: Floats, first: int, last: int) -> NDArray[np.float32]:
-    """Opacity of the rendered mouth, `(n,)`: lower near the ends of tracking and at low scores.
-
-    `first`, `last`: the ends of the shot, at which nothing fades.
-    """
-    breaks = np.flatnonzero(np.diff(frames) > 1)
-    starts = np.concatenate([[0], breaks + 1])
-    stops = np.concatenate([breaks, [len(frames) - 1]])
-    opacity = np.ones(len(frames))
-    for start, stop in zip(starts, stops, strict=True):
-        place = np.arange(stop - start + 1)
-        if frames[start] > first:
-            opacity[start : stop + 1] *= np.minimum(1, (place + 1) / (FADE + 1))
-        if frames[stop] < last:
-            opacity[start : stop + 1] *= np.minimum(1, (place[::-1] + 1) / (FADE + 1))
-    seen = np.clip((_steady(np.asarray(scores)) - HIDDEN_SCORE) / (SEEN_SCORE - HIDDEN_SCORE), 0, 1)
-    return (opacity * seen).astype(np.float32)
-
-
-def _steady(scores: Floats) -> NDArray[np.float64]:
-    """Scores averaged over `FADE` neighbors, so that a single low score causes no flicker."""
-    padded = np.pad(scores, (FADE // 2, FADE // 2), mode="edge")
-    return np.convolve(padded, np.ones(FADE // 2 * 2 + 1) / (FADE // 2 * 2 + 1), mode="valid")
 
 
 LONGEST_GAP: Final = 3

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +19,16 @@ from lipsmith.data.clips import ClipRecord, PreparedClip, load_clip, read_manife
 from lipsmith.evaluation.metrics.closure import closures, events, pooled
 from lipsmith.evaluation.metrics.landmarks import inner_opening, landmark_figures, opening_r
 from lipsmith.evaluation.protocols import FrameChoice, strict_frames
-from lipsmith.face.landmarks import mouth_width, split
+from lipsmith.face.landmarks import mouth_width, outer_lip_opening, split
 from lipsmith.face.references import choose_landmarks
 from lipsmith.inference.backend import Backend
 from lipsmith.inference.speak import predict_content
 from lipsmith.progress import Progress
 from lipsmith.speech.mel import MEL_LIMIT
 from lipsmith.speech.phonemes import Phonemes
+
+_FEWEST: Final = 3
+"""Least number of references that are all shut, where a tenth is fewer."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ class Trial:
     """Whether references and counted frames are separate; a clip too short for that is used as a whole."""
     smile: NDArray[np.float32]
     """(1, 131, 2), the frame with the widest mouth among the allowed references."""
+    shut: NDArray[np.float32]
+    """(N, 131, 2), of the most closed tenth of the allowed references, as in a shot whose person is silent."""
     phonemes: Phonemes | None = None
     """The phonemes and their times; None if unknown."""
 
@@ -125,6 +131,7 @@ def make_trial(
     everything = np.arange(len(clip.times))
     allowed = chosen.allowed if chosen else np.flatnonzero(clip.tracked)
     known = clip.landmarks[allowed if len(allowed) else everything]
+    closed = known[np.argsort(outer_lip_opening(known))[: max(_FEWEST, len(known) // 10)]]
     return Trial(
         record=clip.record,
         mel=clip.mel,
@@ -135,6 +142,7 @@ def make_trial(
         counted=clip.tracked & np.isin(everything, chosen.targets if chosen else everything),
         strict=chosen is not None,
         smile=known[[mouth_width(known).argmax()]].astype(np.float32),
+        shut=closed[choose_landmarks(closed, references)].astype(np.float32),
         phonemes=phonemes,
     )
 
@@ -143,14 +151,16 @@ def measure(backend: Backend, trial: Trial, window: int, *, silence: bool = True
     """Figures of one trial: the generator's, and the baselines' with prefixes `mean.` and `nearest.`; openings in
     percent.
 
-    Figures of the generator with `Trial.smile` as the only reference have the prefix `smile.`.
+    Figures of the generator with `Trial.smile` as the only reference have the prefix `smile.`, with `Trial.shut`
+    `shut.`.
     """
-    content, smiling = (
-        predict_content(backend, trial.mel, trial.times, trial.pose, shapes, window)
-        for shapes in (trial.references, trial.smile)
-    )
-    figures = _counted_figures(trial, content) | _closures(trial, content, smiling)
-    figures |= {f"smile.{key}": value for key, value in _counted_figures(trial, smiling).items()}
+    predicted = {
+        prefix: predict_content(backend, trial.mel, trial.times, trial.pose, shapes, window)
+        for prefix, shapes in (("", trial.references), ("smile.", trial.smile), ("shut.", trial.shut))
+    }
+    figures = _closures(trial, predicted)
+    for prefix, content in predicted.items():
+        figures |= {prefix + key: value for key, value in _counted_figures(trial, content).items()}
     for name, baseline in baselines(trial).items():
         figures |= {f"{name}.{key}": value for key, value in _counted_figures(trial, baseline).items()}
     if silence:
@@ -220,11 +230,11 @@ def _counted_figures(trial: Trial, content: NDArray[np.float32]) -> dict[str, fl
     return landmark_figures(content[trial.counted], trial.truth[trial.counted])
 
 
-def _closures(trial: Trial, content: NDArray[np.float32], smiling: NDArray[np.float32]) -> dict[str, float]:
+def _closures(trial: Trial, predicted: dict[str, NDArray[np.float32]]) -> dict[str, float]:
     if trial.phonemes is None:
         return {}
     figures = events(trial.times, trial.counted, trial.phonemes)
-    for prefix, mouth in (("", content), ("smile.", smiling), ("truth.", trial.truth)):
+    for prefix, mouth in (predicted | {"truth.": trial.truth}).items():
         shares = closures(mouth, trial.times, trial.counted, trial.phonemes)
         figures |= {prefix + name: share for name, share in shares.items()}
     return figures

@@ -14,7 +14,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,12 @@ from lipsmith.face.tracker import FaceTracker, TrackedFace, TrackedFrame
 
 if TYPE_CHECKING:
     from lipsmith.media import Frame
+
+# Frames over which the rendered mouth fades in and out where tracking starts or stops within a shot.
+FADE: Final = 4
+# Scores of the face network between which a face fades from hidden to visible (tracking stops below 0.5).
+HIDDEN_SCORE: Final = 0.5
+SEEN_SCORE: Final = 0.75
 
 
 @dataclass(frozen=True)
@@ -258,3 +264,28 @@ def _bridged(
 
 def _landmarks(points: Floats) -> Floats:
     return points if points.shape[-2] == NUM_POINTS else select(points)
+
+
+def opacities(frames: NDArray[np.intp], scores: Floats, first: int, last: int) -> NDArray[np.float32]:
+    """Opacity of the rendered mouth, `(n,)`: lower near the ends of tracking and at low scores.
+
+    `first`, `last`: the ends of the shot, at which nothing fades.
+    """
+    breaks = np.flatnonzero(np.diff(frames) > 1)
+    starts = np.concatenate([[0], breaks + 1])
+    stops = np.concatenate([breaks, [len(frames) - 1]])
+    opacity = np.ones(len(frames))
+    for start, stop in zip(starts, stops, strict=True):
+        place = np.arange(stop - start + 1)
+        if frames[start] > first:
+            opacity[start : stop + 1] *= np.minimum(1, (place + 1) / (FADE + 1))
+        if frames[stop] < last:
+            opacity[start : stop + 1] *= np.minimum(1, (place[::-1] + 1) / (FADE + 1))
+    seen = np.clip((_steady(np.asarray(scores)) - HIDDEN_SCORE) / (SEEN_SCORE - HIDDEN_SCORE), 0, 1)
+    return (opacity * seen).astype(np.float32)
+
+
+def _steady(scores: Floats) -> NDArray[np.float64]:
+    """Scores averaged over `FADE` neighbors, so that a single low score causes no flicker."""
+    padded = np.pad(scores, (FADE // 2, FADE // 2), mode="edge")
+    return np.convolve(padded, np.ones(FADE // 2 * 2 + 1) / (FADE // 2 * 2 + 1), mode="valid")

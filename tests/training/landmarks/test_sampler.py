@@ -10,7 +10,7 @@ import torch
 
 from landmark_clips import talking_clip
 from lipsmith.data.clips import with_offset
-from lipsmith.face.landmarks import mouth_width, ranks
+from lipsmith.face.landmarks import mouth_width, outer_lip_opening, ranks
 from lipsmith.speech.mel import MEL_RATE
 from lipsmith.training.landmarks.sampler import ReferenceRules, draw, gather_footage, tracked_windows
 
@@ -72,6 +72,26 @@ def test_a_single_reference_is_often_an_extreme_shape() -> None:
     assert batch.references.shape == (256, 1, 131, 2)
     # The expected maximum of four is at 0.8 of the range, that of one at 0.5.
     assert np.mean(width) > np.mean(mouth_width(clip.landmarks)) + 0.005
+
+
+def test_references_may_all_be_open_alike() -> None:
+    footage = gather_footage([talking_clip(0, "a", frames=200)], 12)
+    rules = ReferenceRules(away=0.0, sibling=0.0, alike=1.0)
+    openings = outer_lip_opening(draw(footage, 256, 12, 15, rules, generator()).references.numpy())
+    whole = outer_lip_opening(footage.points.numpy())
+    ranges = np.ptp(openings, axis=1)
+    assert (ranges <= 0.8 * np.ptp(whole)).all()
+    assert np.mean(ranges == 0) > 0.2  # a single picture, over and over
+    assert np.mean(openings.max(1) < np.quantile(whole, 0.25)) > 0.1
+    assert np.mean(openings.min(1) > np.quantile(whole, 0.75)) > 0.1
+
+
+def test_the_most_closed_mouth_may_be_the_only_reference() -> None:
+    footage = gather_footage([talking_clip(0, "a", frames=200)], 12)
+    rules = ReferenceRules(away=0.0, sibling=0.0)
+    openings = outer_lip_opening(draw(footage, 1024, 12, 1, rules, generator()).references[:, 0].numpy())
+    quarter = np.quantile(outer_lip_opening(footage.points.numpy()), 0.25)
+    assert np.mean(openings < quarter) > 0.23  # without the most closed ones a sixth
 
 
 def test_frames_carry_their_phonemes() -> None:

@@ -22,7 +22,7 @@ from lipsmith.face.landmarks import NUM_POSE, mouth_width, outer_lip_opening
 from lipsmith.inference.speak import RATE, grid, resample
 from lipsmith.speech.mel import MEL_RATE, mel_windows
 from lipsmith.speech.phonemes import BILABIAL, GROUPS, Phonemes
-from lipsmith.training.store import Spans, end_to_end, make_spans, pick, read_ahead
+from lipsmith.training.store import Spans, alike, end_to_end, make_spans, pick, read_ahead
 
 _LOG = logging.getLogger(__name__)
 _BUMP = 1.5
@@ -91,6 +91,8 @@ class ReferenceRules:
     """Share of steps with as many references as the model has; the others have a random number."""
     single: float = 0.0
     """Share of steps with a single reference."""
+    alike: float = 0.0
+    """Share of windows whose references are mouths open alike, as in a shot whose person is silent."""
     still_pose: float = 0.0
     """Share of windows whose head stands still, as at a moment nearby."""
     shifted_pose: float = 0.0
@@ -201,7 +203,7 @@ def draw(
     return Window(
         speech=footage.speech[frames, shift].float(),
         points=footage.points[frames],
-        references=footage.points[_references(footage, first, length, references, random)],
+        references=footage.points[_references(footage, first, length, references, rules.alike, random)],
         other_pose=footage.points[_other_frames(footage, clips, frames, rules, random)][:, :, :NUM_POSE],
         phonemes=footage.phonemes[frames].float(),
         bilabial=footage.bilabial[frames],
@@ -223,24 +225,32 @@ def _other_frames(
     return torch.where(chance < rules.still_pose, run[:, :1].expand_as(lent), lent)
 
 
-def _references(footage: Footage, first: Tensor, length: Tensor, count: int, random: torch.Generator) -> Tensor:
-    """Frames `(b, count)` at evenly spaced ranks of lip opening among frames drawn from a range each."""
-    candidates = pick(first, length, _CANDIDATES * count, random)
+def _references(
+    footage: Footage, first: Tensor, length: Tensor, count: int, share: float, random: torch.Generator
+) -> Tensor:
+    """Frames `(b, count)` at evenly spaced ranks of lip opening among frames drawn from a range each; in a `share` of
+    the rows, mouths open alike."""
+    total = _CANDIDATES * count
+    candidates = pick(first, length, total, random)
     if count == 1:
         return _extreme(footage, candidates, random)
-    order = footage.openings[candidates].argsort(dim=1)
-    places = torch.linspace(0, _CANDIDATES * count - 1, count, device=first.device).round().long()
-    return candidates.gather(1, order[:, places])
+    device = first.device
+    scarce = torch.rand(len(first), 1, device=device, generator=random) < share
+    begin, few = alike(len(first), total, random, device)
+    begin, last = torch.where(scarce, begin, 0), torch.where(scarce, few, total) - 1
+    places = begin + (torch.linspace(0, 1, count, device=device) * last).round().long()
+    return candidates.gather(1, footage.openings[candidates].argsort(dim=1).gather(1, places))
 
 
 def _extreme(footage: Footage, candidates: Tensor, random: torch.Generator) -> Tensor:
-    """One `(b, 1)` of the candidates `(b, c)`: any, the widest mouth or the most open one, a third each.
+    """One `(b, 1)` of the candidates `(b, c)`: any, the widest mouth, the most open or the most closed one.
 
     A user with a single picture has one with a smile as often as not.
     """
-    chance = torch.rand(len(candidates), device=candidates.device, generator=random)
-    widest, most_open = (values[candidates].argmax(dim=1) for values in (footage.widths, footage.openings))
-    place = torch.where(chance < 1 / 3, widest, torch.where(chance < 2 / 3, most_open, 0))
+    choice = torch.randint(4, (len(candidates),), device=candidates.device, generator=random)
+    widths, openings = footage.widths[candidates], footage.openings[candidates]
+    places = torch.stack([0 * openings.argmax(1), widths.argmax(1), openings.argmax(1), openings.argmin(1)])
+    place = places.gather(0, choice[None])[0]
     return candidates.gather(1, place[:, None])
 
 

@@ -26,7 +26,7 @@ from lipsmith.face.landmarks import NUM_POSE, draw_sketches, point_weights, rank
 from lipsmith.face.references import ELSEWHERE, ELSEWHERE_WEIGHT, MIDDLE, POOL
 from lipsmith.speech.mel import mel_windows
 from lipsmith.training.renderer.config import PictureTraining
-from lipsmith.training.store import Spans, end_to_end, make_spans, pick, read_ahead
+from lipsmith.training.store import Spans, alike, end_to_end, make_spans, pick, read_ahead
 
 MIN_SPLIT_FRAMES: Final = 16  # frames; minimum length of a clip to be split in two
 TRUE, MOVED = 0, 1
@@ -147,20 +147,16 @@ class Footage:
         )
 
     def _scarce(self, shown: Tensor, lips: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """References `(B, R)` and lips `(B, m)`; in a `share` of the clips, of few mouths or one, all open alike.
-
-        Half of these are the most closed or the most open ones.
-        """
+        """References `(B, R)` and lips `(B, m)`; in a `share` of the clips, of few mouths or one, all open alike."""
         (clips, total), device = shown.shape, shown.device
-        scarce, few, place = torch.rand(3, clips, 1, device=device, generator=generator)
-        count = (total / 2 * few**3).long().clamp_min(1)
-        first = ((2 * place - 0.5).clamp(0, 1) * (total - count)).round().long()
+        scarce = torch.rand(clips, 1, device=device, generator=generator) < share
+        first, count = alike(clips, total, generator, device)
         upper, lower = ranks((0, 17))
         opening = (self.points[shown, TRUE, upper] - self.points[shown, TRUE, lower]).norm(dim=-1)
         ranked = shown.gather(1, opening.argsort(1))
-        alike = ranked.gather(1, first + torch.arange(total, device=device) % count)
+        few = ranked.gather(1, first + torch.arange(total, device=device) % count)
         spread = first + torch.linspace(0, 1, lips.shape[1], device=device).mul(count - 1).round().long()
-        return torch.where(scarce < share, alike, shown), torch.where(scarce < share, ranked.gather(1, spread), lips)
+        return torch.where(scarce, few, shown), torch.where(scarce, ranked.gather(1, spread), lips)
 
     def costs(self, targets: Tensor, pool: Tensor, variant: Tensor | int = TRUE) -> Tensor:
         """Cost `(B, K, R)` of frames `pool` `(B, R)` as references of frames `targets` `(B, K)`, as in

@@ -1,0 +1,70 @@
+"""What shots of one person lend each other: mouths that one shot lacks, because the person is silent there, say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsmith.face.landmarks import NUM_POSE, Floats, outer_lip_opening
+from lipsmith.face.references import Appearance, choose_pool, unlike
+
+ENOUGH: Final = 0.035
+"""Range of lip openings, crop units, from which a shot shows mouths enough: of 80 clips of people who talk, two show
+less in their first half."""
+MOST: Final = 30
+"""Maximum number of references lent to a face."""
+_TURNED: Final = 0.03
+"""Distance of poses, crop units, up to which a reference may be lent."""
+_UNLIKE: Final = 0.5
+_COARSE: Final = 0.7
+"""A face smaller than this share of the other one has too little detail for it."""
+
+
+class Lender(NamedTuple):
+    """The R references of a face in one shot."""
+
+    points: Floats
+    """(R, 131, 2) crop units."""
+    appearance: Appearance
+    side: int
+    """Side of its crops at the film's resolution, pixels; 0 for a small face."""
+
+
+def is_scarce(points: Floats) -> bool:
+    """Whether the mouths of references `(R, 131, 2)` differ too little for speech."""
+    return bool(np.ptp(outer_lip_opening(points)) < ENOUGH)
+
+
+def lent(own: Lender, others: Sequence[Lender]) -> list[NDArray[np.intp]]:
+    """The references that each of the `others`, shots of the same person, lends to a face; at most `MOST` in all.
+
+    They are more open or more closed than its own, in a similar pose and light.
+    """
+    usable = [_usable(own, other) for other in others]
+    whose = np.repeat(np.arange(len(others)), [len(rows) for rows in usable])
+    rows = np.concatenate([np.zeros(0, np.intp), *usable])
+    points = np.concatenate([own.points[:0], *(other.points[at] for other, at in zip(others, usable, strict=True))])
+    chosen = choose_pool(points, None, MOST) if len(rows) > MOST else np.arange(len(rows))
+    return [np.sort(rows[chosen[whose[chosen] == index]]) for index in range(len(others))]
+
+
+def _usable(own: Lender, other: Lender) -> NDArray[np.intp]:
+    if other.side < _COARSE * own.side:
+        return np.zeros(0, np.intp)
+    openings = outer_lip_opening(own.points)
+    middle = np.argsort(openings)[len(openings) // 2]
+    looks = Appearance(own.appearance.colors[middle], own.appearance.sharpness[middle])
+    asked = outer_lip_opening(other.points)
+    wanted = (asked < openings.min()) | (asked > openings.max())
+    apart = _poses_apart(other.points, own.points)
+    return np.flatnonzero(wanted & (apart < _TURNED) & (unlike(looks, other.appearance) < _UNLIKE))
+
+
+def _poses_apart(points: Floats, own: Floats) -> NDArray[np.float64]:
+    """Distance `(n,)` of each pose from the nearest of the face's own, root mean square of its points."""
+    pose, poses = points[:, None, :NUM_POSE], own[None, :, :NUM_POSE]
+    apart: NDArray[np.float64] = np.sqrt(np.square(pose - poses).sum(-1).mean(-1)).min(1)
+    return apart

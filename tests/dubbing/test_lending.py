@@ -1,0 +1,76 @@
+"""A shot in which a person is silent gets mouths from the person's other shots."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from dub_samples import track
+from lipsmith.dubbing.lending import with_lent
+from lipsmith.dubbing.scan import ArrayStore, Face, Scan, Sizes
+from lipsmith.face.landmarks import outer_lip_opening, ranks
+from lipsmith.face.references import POOL
+
+UPPER, LOWER = ranks((0, 17))
+SHUT, TALKING = np.linspace(0.05, 0.055, 10), np.linspace(0.04, 0.14, 40)
+SIZES = Sizes(16, 5, 15)
+STORE = ArrayStore()
+
+
+def shot(place: int, number: int, openings: NDArray[np.float64], side: int = 0, color: int = 120) -> Face:
+    """Return a face whose references have the color of their shot."""
+    count = len(openings)
+    points = np.random.default_rng(0).uniform(0.2, 0.8, (1, 131, 2)).repeat(count, 0).astype(np.float32)
+    points[:, LOWER] = points[:, UPPER] + np.stack([np.zeros(count), openings], 1)
+    grain = np.random.default_rng(1).integers(-9, 9, (count, 16, 16, 3))
+    native = np.full((count, side // 2, side, 3), color, np.uint8)
+    return replace(
+        track(number, place),
+        index=place,
+        pool=STORE.put((color + grain).astype(np.uint8)),
+        pool_points=STORE.put(points),
+        pool_still=np.full((count, 2, 2), place, np.float32),
+        landmarks=points[np.linspace(0, count - 1, 15).round().astype(int)],
+        native=STORE.put(native) if side else None,
+    )
+
+
+def lent(*faces: Face) -> list[Face]:
+    return with_lent(Scan(np.zeros(1), list(faces), (320, 240)), STORE, SIZES).faces
+
+
+def test_a_silent_shot_gets_the_mouths_of_another() -> None:
+    silent, talking = shot(0, 1, SHUT), shot(1, 1, TALKING, color=125)
+    first, second = lent(silent, talking)
+    assert second is talking
+    assert len(first.pool) == len(first.pool_points) == len(first.pool_still) == 40
+    np.testing.assert_array_equal(first.pool[:10], silent.pool[:])
+    assert np.mean(first.pool[10:]) > np.mean(first.pool[:10]) + 3
+    assert (first.pool_still[:10] == 0).all()
+    assert (first.pool_still[10:] == 1).all()
+    assert np.ptp(outer_lip_opening(first.landmarks)) > 0.08
+    assert len(first.landmarks) == 15
+    lips = outer_lip_opening(first.pool_points[first.lips])
+    assert np.ptp(lips) > 0.08
+
+
+def test_pools_do_not_grow_beyond_their_limit() -> None:
+    (first, _) = lent(shot(0, 1, np.linspace(0.05, 0.055, POOL)), shot(1, 1, TALKING))
+    assert len(first.pool) == POOL
+
+
+@pytest.mark.parametrize(("size", "wide"), [(40, 60), (60, 50)])
+def test_detail_is_lent_at_the_size_of_the_shot(size: int, wide: int) -> None:
+    first, _ = lent(shot(0, 1, SHUT, size), shot(1, 1, TALKING, wide, color=125))
+    assert first.native is not None
+    assert first.native.shape == (40, size // 2, size, 3)
+    assert (first.native[:10] == 120).all()
+    assert (first.native[10:] == 125).all()
+
+
+def test_other_people_and_shots_with_speech_stay_as_they_are() -> None:
+    faces = [shot(0, 1, SHUT), shot(1, 2, TALKING), shot(2, 2, TALKING), shot(3, 3, SHUT), shot(4, 3, SHUT)]
+    assert [one is other for one, other in zip(lent(*faces), faces, strict=True)] == [True] * 5
