@@ -74,3 +74,12 @@ def test_detail_is_lent_at_the_size_of_the_shot(size: int, wide: int) -> None:
 def test_other_people_and_shots_with_speech_stay_as_they_are() -> None:
     faces = [shot(0, 1, SHUT), shot(1, 2, TALKING), shot(2, 2, TALKING), shot(3, 3, SHUT), shot(4, 3, SHUT)]
     assert [one is other for one, other in zip(lent(*faces), faces, strict=True)] == [True] * 5
+
+
+def test_the_nearest_shots_in_which_the_person_talks_lend() -> None:
+    silent = [shot(place, 1, SHUT) for place in range(14)]
+    talking = [shot(14 + place, 1, TALKING, color=110 + place) for place in range(14)]
+    first = lent(*silent, *talking)[0]
+    colors = np.unique(np.round(np.mean(first.pool[10:], axis=(1, 2, 3))))
+    assert colors.min() == pytest.approx(110, abs=1)
+    assert colors.max() < 122.5

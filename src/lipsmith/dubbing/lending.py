@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from functools import cache
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -14,26 +15,26 @@ from lipsmith.dubbing.scan import ArrayStore, Face, Scan, Sizes
 from lipsmith.face.lending import Lender, is_scarce, lent
 from lipsmith.face.references import POOL, appearance, choose_landmarks, choose_lips
 
+_NEAREST: Final = 12
+"""Most shots that lend to one: those next to it, which are most likely in the same light."""
+
 
 def with_lent(scan: Scan, store: ArrayStore, sizes: Sizes) -> Scan:
     """The scan, where each shot that lacks mouths of a person has them from the person's other shots.
 
     Raises `LipsmithError` if the temporary folder is full.
     """
-    lenders: dict[int, Lender] = {}
+    talking = {face.index: face for face in scan.faces if not is_scarce(face.pool_points[:])}
+    lender = cache(lambda index: _lender(scan.faces[index]))
 
-    def lender(face: Face) -> Lender:
-        return lenders.get(face.index) or lenders.setdefault(face.index, _lender(face))
+    def completed(face: Face) -> Face:
+        person = [other for other in talking.values() if other.number == face.number]
+        near = sorted(person, key=lambda other: abs(other.index - face.index))[:_NEAREST]
+        rows = lent(lender(face.index), [lender(other.index) for other in near]) if near else []
+        shots = [(other, chosen) for other, chosen in zip(near, rows, strict=True) if len(chosen)]
+        return _completed(face, shots, store, sizes) if shots else face
 
-    faces = []
-    for face in scan.faces:
-        others = [other for other in scan.faces if other.number == face.number and other is not face]
-        if others and is_scarce(face.pool_points[:]):
-            rows = lent(lender(face), [lender(other) for other in others])
-            shots = [(other, chosen) for other, chosen in zip(others, rows, strict=True) if len(chosen)]
-            face = _completed(face, shots, store, sizes) if shots else face
-        faces.append(face)
-    return replace(scan, faces=faces)
+    return replace(scan, faces=[face if face.index in talking else completed(face) for face in scan.faces])
 
 
 def _lender(face: Face) -> Lender:
