@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +11,12 @@ from numpy.typing import NDArray
 
 from dub_samples import track
 from lipsmith.dubbing.lending import with_lent
+from lipsmith.dubbing.paste.detail import TOP
 from lipsmith.dubbing.scan import ArrayStore, Face, Scan, Sizes
+from lipsmith.dubbing.scan_file import read_scan, write_scan
 from lipsmith.face.landmarks import outer_lip_opening, ranks
-from lipsmith.face.references import POOL
+from lipsmith.face.lending import MOST
+from lipsmith.face.references import POOL, costs, nearest
 
 UPPER, LOWER = ranks((0, 17))
 SHUT, TALKING = np.linspace(0.05, 0.055, 10), np.linspace(0.04, 0.14, 40)
@@ -26,7 +30,7 @@ def shot(place: int, number: int, openings: NDArray[np.float64], side: int = 0, 
     points = np.random.default_rng(0).uniform(0.2, 0.8, (1, 131, 2)).repeat(count, 0).astype(np.float32)
     points[:, LOWER] = points[:, UPPER] + np.stack([np.zeros(count), openings], 1)
     grain = np.random.default_rng(1).integers(-9, 9, (count, 16, 16, 3))
-    native = np.full((count, side // 2, side, 3), color, np.uint8)
+    native = np.full((count, side - int(TOP * side), side, 3), color, np.uint8)
     return replace(
         track(number, place),
         index=place,
@@ -49,8 +53,7 @@ def test_a_silent_shot_gets_the_mouths_of_another() -> None:
     assert len(first.pool) == len(first.pool_points) == len(first.pool_still) == 40
     np.testing.assert_array_equal(first.pool[:10], silent.pool[:])
     assert np.mean(first.pool[10:]) > np.mean(first.pool[:10]) + 3
-    assert (first.pool_still[:10] == 0).all()
-    assert (first.pool_still[10:] == 1).all()
+    assert (first.pool_still == 0).all()  # as if they had been filmed where the face's own were
     assert np.ptp(outer_lip_opening(first.landmarks)) > 0.08
     assert len(first.landmarks) == 15
     lips = outer_lip_opening(first.pool_points[first.lips])
@@ -62,13 +65,45 @@ def test_pools_do_not_grow_beyond_their_limit() -> None:
     assert len(first.pool) == POOL
 
 
-@pytest.mark.parametrize(("size", "wide"), [(40, 60), (60, 50)])
+@pytest.mark.parametrize(("size", "wide"), [(40, 60), (60, 50), (60, 60)])
 def test_detail_is_lent_at_the_size_of_the_shot(size: int, wide: int) -> None:
     first, _ = lent(shot(0, 1, SHUT, size), shot(1, 1, TALKING, wide, color=125))
     assert first.native is not None
-    assert first.native.shape == (40, size // 2, size, 3)
+    assert first.native.shape == (40, size - int(TOP * size), size, 3)
     assert (first.native[:10] == 120).all()
     assert (first.native[10:] == 125).all()
+
+
+def test_small_faces_lend_their_crops_to_larger_ones() -> None:
+    first, _ = lent(shot(0, 1, SHUT, 20), shot(1, 1, TALKING, color=125))
+    assert first.native is not None
+    assert first.native.shape == (40, 11, 20, 3)
+    assert np.mean(first.native[10:]) == pytest.approx(125, abs=2)
+    second, _ = lent(shot(0, 1, SHUT), shot(1, 1, TALKING, 20, color=125))
+    assert second.native is None
+
+
+def test_frames_that_open_the_mouth_use_what_is_lent() -> None:
+    silent, talking = shot(0, 1, SHUT), shot(1, 1, TALKING)
+    elsewhere = replace(talking, pool_still=talking.pool_still + np.float32(0.3))
+    first, _ = lent(replace(silent, pool_still=silent.pool_still + np.eye(2, dtype=np.float32)), elsewhere)
+    asked = talking.pool_points[[20, 30, 39]]
+    cost = costs(asked, first.pool_points[:], np.eye(2, dtype=np.float32)[None].repeat(3, 0), first.pool_still)
+    assert (nearest(cost, 5) >= 10).all()
+
+
+def test_a_single_reference_gets_others() -> None:
+    first, _ = lent(shot(0, 1, SHUT[:1]), shot(1, 1, TALKING))
+    assert len(first.pool) == 1 + MOST
+
+
+def test_lent_references_are_kept_with_a_scan(tmp_path: Path) -> None:
+    scan = with_lent(Scan(np.zeros(1), [shot(0, 1, SHUT, 20), shot(1, 1, TALKING, 24)], (320, 240)), STORE, SIZES)
+    full = [replace(face, points=face.pool_points) for face in scan.faces]
+    write_scan(tmp_path / "scan.npz", replace(scan, faces=full))
+    for face, again in zip(full, read_scan(tmp_path / "scan.npz", STORE).faces, strict=True):
+        for name in ("pool", "pool_points", "pool_still", "lips", "landmarks", "native"):
+            np.testing.assert_array_equal(getattr(face, name), getattr(again, name))
 
 
 def test_other_people_and_shots_with_speech_stay_as_they_are() -> None:

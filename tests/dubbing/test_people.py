@@ -122,3 +122,22 @@ def test_people_in_real_pictures_are_distinguished(
     other = [face_at(number / 25, (width, height)) for number in range(2)]
     film = write_film(tmp_path / "film.mp4", [*actor, *other, *actor])
     assert [(face.number, face.shot) for face in find_faces(film)] == [(1, 0), (2, 1), (1, 2)]
+
+
+def same_person(faces: Iterable[tuple[NDArray[np.uint8], NDArray[np.float32]]], threads: int) -> NDArray[np.float64]:
+    return np.ones((len(list(faces)), 1))
+
+
+def test_a_silent_shot_gets_mouths_of_another(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lipsmith.dubbing.scan.embed_faces", same_person)
+    talking = [frame.image for frame, _ in zip(read_frames(DEMO / "actor.mp4"), range(45), strict=False)][::3]
+    between = np.roll(255 - talking[0], 100, axis=0)
+    with caplog.at_level("INFO"):
+        clip = make_dubber().prepare([talking[0]] * 4 + [between] * 8 + talking)
+    first, *_, last = clip.faces
+    assert [first.shot, last.shot] == [0, 2]
+    assert len(last.pool) == len(talking)
+    assert len(first.pool) > 8
+    assert f"face 1 in shot 0: {len(first.pool) - 4} references from other shots" in caplog.text

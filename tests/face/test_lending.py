@@ -13,14 +13,14 @@ from lipsmith.face.references import Appearance
 UPPER, LOWER = ranks((0, 17))
 
 
-def lender(openings: NDArray[np.float64], side: int = 200, turn: float = 0.0, color: float = 120.0) -> Lender:
+def lender(openings: NDArray[np.float64], size: float = 200, turn: float = 0.0, color: float = 120.0) -> Lender:
     """Return faces that differ only in lip opening."""
     count = len(openings)
     points = np.random.default_rng(0).uniform(0.2, 0.8, (1, 131, 2)).repeat(count, 0)
     points[:, :NUM_POSE, 0] += turn
     points[:, LOWER] = points[:, UPPER] + np.stack([np.zeros(count), openings], 1)
     looks = Appearance(np.full((count, 18, 3), color, np.float32), np.full(count, 50, np.float32))
-    return Lender(points.astype(np.float32), looks, side)
+    return Lender(points.astype(np.float32), looks, size)
 
 
 SHUT, TALKING = np.linspace(0.05, 0.055, 20), np.linspace(0.04, 0.14, 41)
@@ -52,20 +52,26 @@ def test_all_shots_together_lend_no_more_than_one() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        lender(TALKING, side=100),
-        lender(TALKING, side=0),
+        lender(TALKING, size=130),
         lender(TALKING, turn=0.1),
         lender(TALKING, color=200.0),
+        lender(TALKING, color=160.0),
         lender(SHUT[5:9]),
     ],
-    ids=["coarse", "small", "turned", "otherwise lit", "as shut"],
+    ids=["coarse", "turned", "otherwise lit", "a little otherwise lit", "as shut"],
 )
 def test_nothing_unfit_is_lent(other: Lender) -> None:
     assert [len(rows) for rows in lent(lender(SHUT), [other])] == [0]
 
 
-def test_small_faces_lend_to_small_ones() -> None:
-    assert len(lent(lender(SHUT, side=0), [lender(TALKING, side=0)])[0]) == MOST
+def test_what_looks_like_a_part_of_the_shot_is_not_lent() -> None:
+    own, other = lender(SHUT), lender(TALKING)
+    own.appearance.colors[-4:] += 45
+    assert [len(rows) for rows in lent(own, [other])] == [0]
+
+
+def test_a_single_reference_is_enough_to_lend_to() -> None:
+    assert len(lent(lender(SHUT[:1]), [lender(TALKING, size=150)])[0]) == MOST
 
 
 def test_nobody_lends_nothing() -> None:

@@ -59,7 +59,7 @@ def speaks_itself(model: ModelFolder, data: Path, clip: str | None = None, share
     trials = [make_trial(part, LANDMARK_SETS, chosen=replace(x, targets=x.allowed)) for part, x in usable]
     if not trials:
         return False
-    rows = [measure(stages, trial, settings.window, silence=False) for trial in trials]
+    rows = [measure(stages, trial, settings.window, scarce=False) for trial in trials]
     return float(np.average([row["opening_r"] for row in rows], weights=[x.counted.sum() for x in trials])) >= LEAST_R
 
 
@@ -92,7 +92,7 @@ class MouthTask(LandmarkTask):
         generator = self._halfway.of(self.exported(averaged))
         assert isinstance(generator, LandmarkGenerator)
         stages, chosen = as_backend(generator), self.trials[:trials]
-        rows = [measure(stages, trial, self.config.model.window, silence=False) for trial in chosen]
+        rows = [measure(stages, trial, self.config.model.window, scarce=False) for trial in chosen]
         figures = total(rows, [trial.record.identity for trial in chosen])
         return {"score": -figures["lip_lmd"]} | {name: figures[name] for name in _FIGURES if name in figures}
 

@@ -1,26 +1,29 @@
-"""Completes faces by references that other shots of the same person lend."""
+"""Completes the faces of silent shots by references that other shots of the same person lend."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any, Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.dubbing.paste.detail import presharpened, resized_native
 from lipsmith.dubbing.scan import ArrayStore, Face, Scan, Sizes
 from lipsmith.face.lending import Lender, is_scarce, lent
-from lipsmith.face.references import POOL, appearance, choose_landmarks, choose_lips
+from lipsmith.face.references import POOL, appearance, choose_landmarks, choose_lips, sharpness_of
+
+_LOG = logging.getLogger(__name__)
 
 _NEAREST: Final = 12
 """Most shots that lend to one: those next to it, which are most likely in the same light."""
 
 
 def with_lent(scan: Scan, store: ArrayStore, sizes: Sizes) -> Scan:
-    """The scan, where each shot that lacks mouths of a person has them from the person's other shots.
+    """The scan, where shots in which a person hardly moves the mouth have mouths of shots in which the person talks.
 
     Raises `LipsmithError` if the temporary folder is full.
     """
@@ -32,14 +35,18 @@ def with_lent(scan: Scan, store: ArrayStore, sizes: Sizes) -> Scan:
         near = sorted(person, key=lambda other: abs(other.index - face.index))[:_NEAREST]
         rows = lent(lender(face.index), [lender(other.index) for other in near]) if near else []
         shots = [(other, chosen) for other, chosen in zip(near, rows, strict=True) if len(chosen)]
-        return _completed(face, shots, store, sizes) if shots else face
+        if not shots:
+            return face
+        count = sum(len(chosen) for _, chosen in shots)
+        _LOG.info("face %d in shot %d: %d references from other shots", face.number, face.shot, count)
+        return _completed(face, shots, store, sizes)
 
     return replace(scan, faces=[face if face.index in talking else completed(face) for face in scan.faces])
 
 
 def _lender(face: Face) -> Lender:
     points = face.pool_points[:]
-    return Lender(points, appearance(face.pool[:], points), face.native.shape[2] if face.native else 0)
+    return Lender(points, appearance(face.pool[:], points), face.size)
 
 
 def _completed(face: Face, shots: Sequence[tuple[Face, NDArray[np.intp]]], store: ArrayStore, sizes: Sizes) -> Face:
@@ -50,14 +57,16 @@ def _completed(face: Face, shots: Sequence[tuple[Face, NDArray[np.intp]]], store
     def joined(name: str) -> NDArray[Any]:
         return np.concatenate([getattr(shot, name)[rows] for shot, rows in [(face, kept), *shots]])
 
-    points = joined("pool_points")
+    crops, points = joined("pool"), joined("pool_points")
     shapes = np.concatenate([face.landmarks, points[len(kept) :]])
+    # Another shot's background says nothing here: as if its references had the place of the face's own.
+    still = np.median(face.pool_still, axis=0)[None].repeat(len(points) - len(kept), axis=0)
     return replace(
         face,
-        pool=store.put(joined("pool")),
+        pool=store.put(crops),
         pool_points=store.put(points),
-        pool_still=joined("pool_still"),
-        lips=choose_lips(points, None, sizes.lips),
+        pool_still=np.concatenate([face.pool_still[kept], still]),
+        lips=choose_lips(points, np.array([sharpness_of(crop[len(crop) // 2 :]) for crop in crops]), sizes.lips),
         landmarks=shapes[choose_landmarks(shapes, sizes.landmarks)],
         native=store.put(_native(face, kept, shots)) if face.native else None,
     )
@@ -66,10 +75,13 @@ def _completed(face: Face, shots: Sequence[tuple[Face, NDArray[np.intp]]], store
 def _native(face: Face, kept: NDArray[np.intp], shots: Sequence[tuple[Face, NDArray[np.intp]]]) -> NDArray[np.uint8]:
     """References at the size of the face's own."""
     assert face.native is not None
-    _, height, width, _ = face.native.shape
-    pictures = list(face.native[kept])
-    for shot, rows in shots:
-        assert shot.native is not None  # otherwise too coarse to be lent
-        method = cv2.INTER_AREA if width < shot.native.shape[2] else cv2.INTER_CUBIC
-        pictures += [cv2.resize(picture, (width, height), interpolation=method) for picture in shot.native[rows]]
-    return np.stack(pictures)
+    side = face.native.shape[2]
+    lent_crops = (crop for shot, rows in shots for crop in _native_crops(shot, rows))
+    return np.stack([*face.native[kept], *(resized_native(crop, side) for crop in lent_crops)])
+
+
+def _native_crops(face: Face, rows: NDArray[np.intp]) -> Iterable[NDArray[np.uint8]]:
+    """References at the film's resolution; of a small face those of the networks are as good."""
+    if face.native is not None:
+        return face.native[rows]
+    return [presharpened(crop) for crop in face.pool[rows]]

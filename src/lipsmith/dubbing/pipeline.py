@@ -104,8 +104,8 @@ class Dubber:
         """Find the faces of a film, picture or sequence of RGB frames `(H, W, 3)` (at `rate` frames a second).
 
         `face`: largest, left or right of each shot, all, or numbers from `Clip.faces` such as 2 or "1,4".
-        `start`, `end`: seconds; only what is between them is used. `progress` gets frames done and their number, 0 if
-        unknown. `known`: what `write_scan` kept of the same. Raises `InputError` where no face can be found.
+        `start`, `end`: seconds of the footage used. `progress` gets frames done and their number, 0 if unknown.
+        `known`: what `write_scan` kept of that footage. Raises `InputError` if it cannot be read or shows no face.
         """
         options = DubOptions(face=str(face), start=start, end=end)
         source, store = open_source(video, rate, start, end), ArrayStore()

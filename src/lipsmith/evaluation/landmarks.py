@@ -147,23 +147,24 @@ def make_trial(
     )
 
 
-def measure(backend: Backend, trial: Trial, window: int, *, silence: bool = True) -> dict[str, float]:
+def measure(backend: Backend, trial: Trial, window: int, *, scarce: bool = True) -> dict[str, float]:
     """Figures of one trial: the generator's, and the baselines' with prefixes `mean.` and `nearest.`; openings in
     percent.
 
-    Figures of the generator with `Trial.smile` as the only reference have the prefix `smile.`, with `Trial.shut`
-    `shut.`.
+    With `scarce`, also the generator's figures with `Trial.smile` as the only reference (prefix `smile.`) and with
+    `Trial.shut` (`shut.`), and openings in silence.
     """
+    given = {"": trial.references} | ({"smile.": trial.smile, "shut.": trial.shut} if scarce else {})
     predicted = {
         prefix: predict_content(backend, trial.mel, trial.times, trial.pose, shapes, window)
-        for prefix, shapes in (("", trial.references), ("smile.", trial.smile), ("shut.", trial.shut))
+        for prefix, shapes in given.items()
     }
     figures = _closures(trial, predicted)
     for prefix, content in predicted.items():
         figures |= {prefix + key: value for key, value in _counted_figures(trial, content).items()}
     for name, baseline in baselines(trial).items():
         figures |= {f"{name}.{key}": value for key, value in _counted_figures(trial, baseline).items()}
-    if silence:
+    if scarce:
         hush = np.full_like(trial.mel, -MEL_LIMIT)
         quiet = predict_content(backend, hush, trial.times, trial.pose, trial.references, window)
         shapes = split(trial.references)[1]

@@ -18,7 +18,8 @@ MOST: Final = 30
 """Maximum number of references lent to a face."""
 _TURNED: Final = 0.03
 """Distance of poses, crop units, up to which a reference may be lent."""
-_UNLIKE: Final = 0.5
+_LOOKS: Final = 5
+"""Number of own references, at even ranks of opening, that a reference must look like."""
 _COARSE: Final = 0.7
 """A face smaller than this share of the other one has too little detail for it."""
 
@@ -29,8 +30,8 @@ class Lender(NamedTuple):
     points: Floats
     """(R, 131, 2) crop units."""
     appearance: Appearance
-    side: int
-    """Side of its crops at the film's resolution, pixels; 0 for a small face."""
+    size: float
+    """Width of the face in the film, pixels."""
 
 
 def is_scarce(points: Floats) -> bool:
@@ -41,7 +42,7 @@ def is_scarce(points: Floats) -> bool:
 def lent(own: Lender, others: Sequence[Lender]) -> list[NDArray[np.intp]]:
     """The references that each of the `others`, shots of the same person, lends to a face; at most `MOST` in all.
 
-    They are more open or more closed than its own, in a similar pose and light.
+    They are more open or more closed than its own, in a similar pose and light, of a face at least 0.7 as large.
     """
     usable = [_usable(own, other) for other in others]
     whose = np.repeat(np.arange(len(others)), [len(rows) for rows in usable])
@@ -52,15 +53,20 @@ def lent(own: Lender, others: Sequence[Lender]) -> list[NDArray[np.intp]]:
 
 
 def _usable(own: Lender, other: Lender) -> NDArray[np.intp]:
-    if other.side < _COARSE * own.side:
+    if other.size < _COARSE * own.size:
         return np.zeros(0, np.intp)
-    openings = outer_lip_opening(own.points)
-    middle = np.argsort(openings)[len(openings) // 2]
-    looks = Appearance(own.appearance.colors[middle], own.appearance.sharpness[middle])
-    asked = outer_lip_opening(other.points)
+    openings, asked = outer_lip_opening(own.points), outer_lip_opening(other.points)
     wanted = (asked < openings.min()) | (asked > openings.max())
-    apart = _poses_apart(other.points, own.points)
-    return np.flatnonzero(wanted & (apart < _TURNED) & (unlike(looks, other.appearance) < _UNLIKE))
+    return np.flatnonzero(wanted & (_poses_apart(other.points, own.points) < _TURNED) & _looks_like(own, other))
+
+
+def _looks_like(own: Lender, other: Lender) -> NDArray[np.bool_]:
+    """Whether references `(n,)` look like all of a face: in a dub, each frame refuses those that look unlike it."""
+    ranked = np.argsort(outer_lip_opening(own.points))
+    some = ranked[np.linspace(0, len(ranked) - 1, _LOOKS).round().astype(int)]
+    looks = (Appearance(own.appearance.colors[row], own.appearance.sharpness[row]) for row in some)
+    alike: NDArray[np.bool_] = np.all([unlike(frame, other.appearance) == 0 for frame in looks], axis=0)
+    return alike
 
 
 def _poses_apart(points: Floats, own: Floats) -> NDArray[np.float64]:

@@ -62,6 +62,14 @@ def presharpened(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.addWeighted(below, 1 + _SHARPENED, blurred, -_SHARPENED, 0), np.uint8)
 
 
+def resized_native(crop: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """A crop from `TOP` down, `(rows, N, 3)`, as one of `side` columns."""
+    whole = crop.shape[1]
+    padded = cv2.copyMakeBorder(crop, whole - len(crop), 0, 0, 0, cv2.BORDER_REPLICATE)
+    method = cv2.INTER_AREA if side < whole else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(padded, (side, side), interpolation=method)[int(TOP * side) :], np.uint8)
+
+
 def native_side(transforms: Floats) -> int | None:
     """Side of the native crops of a face with `transforms` `(F, 2, 3)`; None if they have no additional detail."""
     side = crop_side(np.median(np.asarray(transforms, np.float64), axis=0))
