@@ -24,6 +24,8 @@ ACTOR, SPEECH, PICTURES = ROOT / "demo" / "actor.mp4", ROOT / "demo" / "speech.w
 PORTRAIT = ROOT / "demo" / "face.png"
 SAID = (19, 63, 22, 134)
 """Frames of the dubbed portrait: the m of "film", the p of "Lips", and the vowels of "now" and "stays"."""
+SHUT = slice(107, 117)
+"""Frames of the actor's film in which the mouth is shut."""
 HEIGHT = 256
 PLACE = 131
 SIDE = 128
@@ -114,6 +116,13 @@ def said(dubber: Dubber) -> Image:
     return row(*(frames[number][85:190, 70:185] for number in SAID))
 
 
+def silent(dubber: Dubber) -> Image:
+    """The face in a film of the frames `SHUT`, as filmed and as dubbed at the frames `SAID`."""
+    film = [frame.image for frame in read_frames(ACTOR)][SHUT]
+    frames = [frame.image for frame in dubber.prepare(film).dub(SPEECH).frames()]
+    return row(*(np.asarray(frame)[110:220, 160:290] for frame in (film[0], *(frames[number] for number in SAID))))
+
+
 def main() -> None:
     dubber = Dubber.from_pretrained("fast", "cpu")
     clip, speech = dubber.prepare(ACTOR, start=3.91, end=6.07), load_speech(SPEECH)
@@ -148,6 +157,7 @@ def main() -> None:
         "render": row(hidden(drawn.filmed), drawn.image, drawn.filmed),
         "paste": row(over, frame, np.asarray(pasted)),
         "portrait": said(dubber),
+        "silent": silent(dubber),
         **dict(strips(dubber)),
     }.items():
         cv2.imwrite(str(PICTURES / f"{name}.jpg"), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
