@@ -16,7 +16,9 @@ from dub_samples import SIZE, no_face, write_wav
 from lipsmith import DubOptions
 from lipsmith.dubbing.batch import Batch, Job
 from lipsmith.dubbing.journal import Journal, journal_of
+from lipsmith.dubbing.parts import UNFINISHED
 from lipsmith.errors import SomeFailedError, UsageError
+from lipsmith.files import hidden_for
 from synthetic import make_film, speech
 
 OUTPUTS = ("1.mp4", "2.mp4", "3.mp4")
@@ -99,6 +101,18 @@ def test_a_result_without_its_journal_line_counts_as_finished(
     lines = journal.read_text().splitlines()
     journal.write_text("\n".join(lines[:-1]) + lines[-1][:30])
     assert run(jobs) == (list(OUTPUTS), 5)
+
+
+def test_the_parts_of_a_finished_result_are_removed(
+    tmp_path: Path, jobs: list[Job], run: Callable[..., tuple[list[str], int]]
+) -> None:
+    """Simulates a kill between naming a result and removing its parts."""
+    run(jobs, stop=2)
+    parts = hidden_for(tmp_path / "2.mp4", UNFINISHED)
+    parts.mkdir()
+    (parts / "00000.nut").write_bytes(b"a part")
+    assert run(jobs) == (list(OUTPUTS), 5)
+    assert hidden(tmp_path) == []
 
 
 def test_a_batch_runs_once_at_a_time(

@@ -23,9 +23,10 @@ def test_a_run_is_described_by_its_card_and_log(tmp_path: Path) -> None:
 
 def test_the_shipped_model_is_described() -> None:
     assert about_model("fast") == (
-        "Last training of its landmark generator: 21 minutes, begun with runs/first; "
-        "of its renderer: 4.1 minutes on 22198 frames of 188 people, 56 clips to validate on, "
-        "begun with runs/longer."
+        "Last training of its landmark generator: 14 minutes on 52024 windows, 63 clips to validate on, "
+        "begun with runs/placed; "
+        "of its renderer: 2.2 minutes on 58704 frames of 242 people, 56 clips to validate on, "
+        "begun with runs/scarce."
     )
 
 

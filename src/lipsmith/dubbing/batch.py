@@ -142,7 +142,11 @@ def run_all(
         done = {job: noted.is_done(job) for job in jobs}
         if count := sum(done.values()):
             _LOG.info("%d of %d results are there from before; the batch continues.", count, len(jobs))
-        yield from (job.output for job in jobs if done[job])
+        for job in jobs:
+            if done[job]:
+                with Unfinished(job.output, {}, resume=False):  # killed between the result and the removal of its parts
+                    pass
+                yield job.output
         left = sorted((job for job in jobs if not done[job]), key=lambda job: job.video)
         with closing(outcomes(left, noted)) as ended:
             for job, error in ended:
