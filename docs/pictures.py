@@ -118,9 +118,9 @@ def said(dubber: Dubber) -> Image:
 
 def silent(dubber: Dubber) -> Image:
     """The face in a film of the frames `SHUT`, as filmed and as dubbed at the frames `SAID`."""
-    film = [frame.image for frame in read_frames(ACTOR)][SHUT]
+    film = [np.asarray(frame.image) for frame in read_frames(ACTOR)][SHUT]
     frames = [frame.image for frame in dubber.prepare(film).dub(SPEECH).frames()]
-    return row(*(np.asarray(frame)[110:220, 160:290] for frame in (film[0], *(frames[number] for number in SAID))))
+    return row(*(frame[110:220, 160:290] for frame in (film[0], *(frames[number] for number in SAID))))
 
 
 def main() -> None:
