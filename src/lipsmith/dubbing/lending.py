@@ -30,7 +30,7 @@ def with_lent(scan: Scan, store: ArrayStore, sizes: Sizes) -> Scan:
     talking = {face.index: face for face in scan.faces if not is_scarce(face.pool_points[:])}
     lender = cache(lambda index: _lender(scan.faces[index]))
 
-    def completed(face: Face) -> Face:
+    def helped(face: Face) -> Face:
         person = [other for other in talking.values() if other.number == face.number]
         near = sorted(person, key=lambda other: abs(other.index - face.index))[:_NEAREST]
         rows = lent(lender(face.index), [lender(other.index) for other in near]) if near else []
@@ -41,7 +41,7 @@ def with_lent(scan: Scan, store: ArrayStore, sizes: Sizes) -> Scan:
         _LOG.info("face %d in shot %d: %d references from other shots", face.number, face.shot, count)
         return _completed(face, shots, store, sizes)
 
-    return replace(scan, faces=[face if face.index in talking else completed(face) for face in scan.faces])
+    return replace(scan, faces=[face if face.index in talking else helped(face) for face in scan.faces])
 
 
 def _lender(face: Face) -> Lender:

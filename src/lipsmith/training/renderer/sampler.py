@@ -22,7 +22,7 @@ from lipsmith.data.clips import ClipRecord, PreparedClip, load_clip
 from lipsmith.errors import InputError
 from lipsmith.evaluation.protocols import FrameChoice, strict_frames
 from lipsmith.face.crop import still_points
-from lipsmith.face.landmarks import NUM_POSE, draw_sketches, point_weights, ranks
+from lipsmith.face.landmarks import NUM_POSE, draw_sketches, outer_lip_opening, point_weights
 from lipsmith.face.references import ELSEWHERE, ELSEWHERE_WEIGHT, MIDDLE, POOL
 from lipsmith.speech.mel import mel_windows
 from lipsmith.training.renderer.config import PictureTraining
@@ -90,6 +90,7 @@ class Footage:
         tensors = end_to_end(self._read(root, choose), sum(record.frames for record in records), device)
         self.images, self.sketches = tensors["images"], tensors["sketches"]
         self.points, self.still, self.mel = tensors["points"], tensors["still"], tensors["mel"]
+        self.openings = tensors["openings"]
 
     def _read(self, root: Path, choose: Choose) -> Iterator[dict[str, NDArray[Any]]]:
         for arrays, choice in read_ahead(partial(_load, root, choose), self.records):
@@ -151,9 +152,7 @@ class Footage:
         (clips, total), device = shown.shape, shown.device
         scarce = torch.rand(clips, 1, device=device, generator=generator) < share
         first, count = alike(clips, total, generator, device)
-        upper, lower = ranks((0, 17))
-        opening = (self.points[shown, TRUE, upper] - self.points[shown, TRUE, lower]).norm(dim=-1)
-        ranked = shown.gather(1, opening.argsort(1))
+        ranked = shown.gather(1, self.openings[shown].argsort(1))
         few = ranked.gather(1, first + torch.arange(total, device=device) % count)
         spread = first + torch.linspace(0, 1, lips.shape[1], device=device).mul(count - 1).round().long()
         return torch.where(scarce, few, shown), torch.where(scarce, ranked.gather(1, spread), lips)
@@ -206,6 +205,7 @@ def _load(root: Path, choose: Choose, record: ClipRecord) -> tuple[dict[str, NDA
         "images": clip.images,
         "sketches": sketches,
         "points": points.swapaxes(0, 1).astype(np.float32),
+        "openings": outer_lip_opening(clip.landmarks).astype(np.float32),
         "still": still_points(clip.transforms).astype(np.float32),
         "mel": mel_windows(clip.mel, clip.times).astype(np.float16),
     }
