@@ -70,7 +70,7 @@ def pick(first: Tensor, length: Tensor, count: int, random: torch.Generator) -> 
     return first[:, None] + (share * length[:, None]).long().clamp_max(length[:, None] - 1)
 
 
-def alike(rows: int, total: int, random: torch.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
+def few_ranks(rows: int, total: int, random: torch.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
     """First rank and number `(rows, 1)` of successive ones among `total`: at most half of them, often a single one.
 
     Half of these lie at either end: of frames ranked by lip opening they are the most closed or the most open ones, as

@@ -76,7 +76,7 @@ def test_a_single_reference_is_often_an_extreme_shape() -> None:
 
 def test_references_may_all_be_open_alike() -> None:
     footage = gather_footage([talking_clip(0, "a", frames=200)], 12)
-    rules = ReferenceRules(away=0.0, sibling=0.0, alike=1.0)
+    rules = ReferenceRules(away=0.0, sibling=0.0, scarce=1.0)
     openings = outer_lip_opening(draw(footage, 256, 12, 15, rules, generator()).references.numpy())
     whole = outer_lip_opening(footage.points.numpy())
     ranges = np.ptp(openings, axis=1)

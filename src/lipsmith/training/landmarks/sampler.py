@@ -22,7 +22,7 @@ from lipsmith.face.landmarks import NUM_POSE, mouth_width, outer_lip_opening
 from lipsmith.inference.speak import RATE, grid, resample
 from lipsmith.speech.mel import MEL_RATE, mel_windows
 from lipsmith.speech.phonemes import BILABIAL, GROUPS, Phonemes
-from lipsmith.training.store import Spans, alike, end_to_end, make_spans, pick, read_ahead
+from lipsmith.training.store import Spans, end_to_end, few_ranks, make_spans, pick, read_ahead
 
 _LOG = logging.getLogger(__name__)
 _BUMP = 1.5
@@ -91,7 +91,7 @@ class ReferenceRules:
     """Share of steps with as many references as the model has; the others have a random number."""
     single: float = 0.0
     """Share of steps with a single reference."""
-    alike: float = 0.0
+    scarce: float = 0.0
     """Share of windows whose references are mouths open alike, as in a shot whose person is silent."""
     still_pose: float = 0.0
     """Share of windows whose head stands still, as at a moment nearby."""
@@ -203,7 +203,7 @@ def draw(
     return Window(
         speech=footage.speech[frames, shift].float(),
         points=footage.points[frames],
-        references=footage.points[_references(footage, first, length, references, rules.alike, random)],
+        references=footage.points[_references(footage, first, length, references, rules.scarce, random)],
         other_pose=footage.points[_other_frames(footage, clips, frames, rules, random)][:, :, :NUM_POSE],
         phonemes=footage.phonemes[frames].float(),
         bilabial=footage.bilabial[frames],
@@ -236,7 +236,7 @@ def _references(
         return _extreme(footage, candidates, random)
     device = first.device
     scarce = torch.rand(len(first), 1, device=device, generator=random) < share
-    begin, few = alike(len(first), total, random, device)
+    begin, few = few_ranks(len(first), total, random, device)
     begin, last = torch.where(scarce, begin, 0), torch.where(scarce, few, total) - 1
     places = begin + (torch.linspace(0, 1, count, device=device) * last).round().long()
     return candidates.gather(1, footage.openings[candidates].argsort(dim=1).gather(1, places))

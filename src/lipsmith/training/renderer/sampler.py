@@ -26,7 +26,7 @@ from lipsmith.face.landmarks import NUM_POSE, draw_sketches, outer_lip_opening, 
 from lipsmith.face.references import ELSEWHERE, ELSEWHERE_WEIGHT, MIDDLE, POOL
 from lipsmith.speech.mel import mel_windows
 from lipsmith.training.renderer.config import PictureTraining
-from lipsmith.training.store import Spans, alike, end_to_end, make_spans, pick, read_ahead
+from lipsmith.training.store import Spans, end_to_end, few_ranks, make_spans, pick, read_ahead
 
 MIN_SPLIT_FRAMES: Final = 16  # frames; minimum length of a clip to be split in two
 TRUE, MOVED = 0, 1
@@ -151,7 +151,7 @@ class Footage:
         """References `(B, R)` and lips `(B, m)`; in a `share` of the clips, of few mouths or one, all open alike."""
         (clips, total), device = shown.shape, shown.device
         scarce = torch.rand(clips, 1, device=device, generator=generator) < share
-        first, count = alike(clips, total, generator, device)
+        first, count = few_ranks(clips, total, generator, device)
         ranked = shown.gather(1, self.openings[shown].argsort(1))
         few = ranked.gather(1, first + torch.arange(total, device=device) % count)
         spread = first + torch.linspace(0, 1, lips.shape[1], device=device).mul(count - 1).round().long()
