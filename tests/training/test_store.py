@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lipsmith.training.store import end_to_end, make_spans, pick, read_ahead, root_weights
+from lipsmith.training.store import end_to_end, even_ranks, few_ranks, make_spans, pick, read_ahead, root_weights
 
 
 def generator() -> torch.Generator:
@@ -30,6 +30,21 @@ def test_spans_are_consecutive() -> None:
     assert spans.first.tolist() == [0, 3]
     assert spans.clip_of(torch.arange(5)).tolist() == [0, 0, 0, 1, 1]
     assert spans.clamp(torch.tensor([-1, 3, 2, 9]), torch.tensor([0, 0, 1, 1])).tolist() == [0, 2, 3, 4]
+
+
+def test_few_ranks_are_at_most_half_and_lie_within_all() -> None:
+    first, count = few_ranks(2000, 10, generator(), torch.device("cpu"))
+    assert count.min() == 1
+    assert count.max() <= 5
+    assert first.min() == 0
+    assert (first + count).max() == 10
+    at_an_end = (first == 0) | (first + count == 10)
+    assert float(at_an_end.float().mean()) == pytest.approx(0.55, abs=0.06)
+
+
+def test_even_ranks_begin_and_end_where_their_ranges_do() -> None:
+    ranks = even_ranks(torch.tensor([[0], [4], [7]]), torch.tensor([[11], [3], [1]]), 3)
+    assert ranks.tolist() == [[0, 5, 10], [4, 5, 6], [7, 7, 7]]
 
 
 def test_every_row_of_a_range_is_drawn_and_no_other() -> None:

@@ -81,6 +81,11 @@ def few_ranks(rows: int, total: int, random: torch.Generator, device: torch.devi
     return ((2 * place - 0.5).clamp(0, 1) * (total - count)).round().long(), count
 
 
+def even_ranks(first: Tensor, total: Tensor, count: int) -> Tensor:
+    """`count` ranks `(rows, count)`, evenly spaced over `total` `(rows, 1)` ones from `first` `(rows, 1)`."""
+    return first + (torch.linspace(0, 1, count, device=first.device) * (total - 1)).round().long()
+
+
 def read_ahead(read: Callable[[Item], T], items: Iterable[Item]) -> Iterator[T]:
     """`read` of every item, in order, in several threads."""
     rest = iter(items)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
-from lipsmith.errors import WeightsError
+from lipsmith.errors import UsageError, WeightsError
 from lipsmith.inference.model_folder import find_model, write_config
+from lipsmith.models.landmarks.config import LandmarkConfig
+from lipsmith.models.landmarks.generator import build_landmark_generator
 from lipsmith.training.landmarks.stages import load_stages
+
+TINY = LandmarkConfig(dim=8, layers=1, heads=1, feed_forward=8, speech_channels=(4, 4, 4, 4, 4), point_channels=(4, 4))
 
 
 def test_a_shipped_model_provides_its_generator() -> None:
@@ -29,3 +37,23 @@ def test_a_model_of_another_kind_is_refused(tmp_path: Path) -> None:
     write_config(tmp_path, {"kind": "sync"})
     with pytest.raises(WeightsError, match="no table 'landmarks'"):
         load_stages(str(tmp_path), "cpu")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """The folder of a training run with a tiny network."""
+    save_file(build_landmark_generator(TINY).state_dict(), tmp_path / "landmarks.safetensors")
+    (tmp_path / "landmarks.json").write_text(json.dumps({"training": {"model": asdict(TINY)}}))
+    return tmp_path
+
+
+def test_a_run_provides_its_generator(run: Path) -> None:
+    stages, window, references = load_stages(str(run), "auto", 1)
+    (tokens,) = stages("speech", mel=np.zeros((2, 1, 80, 16), np.float32))
+    assert (tokens.shape, window, references) == ((2, 8), TINY.window, TINY.references)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_a_run_on_a_gpu_that_is_missing_is_refused(run: Path) -> None:
+    with pytest.raises(UsageError, match=r"cuda: torch finds no such GPU"):
+        load_stages(str(run), "cuda")

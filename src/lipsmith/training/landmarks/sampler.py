@@ -22,7 +22,7 @@ from lipsmith.face.landmarks import NUM_POSE, mouth_width, outer_lip_opening
 from lipsmith.inference.speak import RATE, grid, resample
 from lipsmith.speech.mel import MEL_RATE, mel_windows
 from lipsmith.speech.phonemes import BILABIAL, GROUPS, Phonemes
-from lipsmith.training.store import Spans, end_to_end, few_ranks, make_spans, pick, read_ahead
+from lipsmith.training.store import Spans, end_to_end, even_ranks, few_ranks, make_spans, pick, read_ahead
 
 _LOG = logging.getLogger(__name__)
 _BUMP = 1.5
@@ -237,8 +237,7 @@ def _references(
     device = first.device
     scarce = torch.rand(len(first), 1, device=device, generator=random) < share
     begin, few = few_ranks(len(first), total, random, device)
-    begin, last = torch.where(scarce, begin, 0), torch.where(scarce, few, total) - 1
-    places = begin + (torch.linspace(0, 1, count, device=device) * last).round().long()
+    places = even_ranks(torch.where(scarce, begin, 0), torch.where(scarce, few, total), count)
     return candidates.gather(1, footage.openings[candidates].argsort(dim=1).gather(1, places))
 
 

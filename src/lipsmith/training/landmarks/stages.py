@@ -14,7 +14,7 @@ from lipsmith.config import build
 from lipsmith.errors import WeightsError
 from lipsmith.inference.backend import Backend
 from lipsmith.inference.model_folder import find_model, load_backend
-from lipsmith.inference.torch import TorchBackend
+from lipsmith.inference.torch import TorchBackend, torch_device
 from lipsmith.models.landmarks.config import LandmarkConfig
 from lipsmith.models.landmarks.generator import LandmarkGenerator, build_landmark_generator
 
@@ -38,8 +38,7 @@ def _run_stages(run: Path, device: str, threads: int | None) -> tuple[Backend, i
     if threads:
         torch.set_num_threads(threads)
     network, config = load_trained(run)
-    wanted = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    return as_backend(network.to(wanted)), config.window, config.references
+    return as_backend(network.to(torch_device(device))), config.window, config.references
 
 
 def as_backend(network: LandmarkGenerator) -> TorchBackend:

@@ -26,7 +26,7 @@ from lipsmith.face.landmarks import NUM_POSE, draw_sketches, outer_lip_opening, 
 from lipsmith.face.references import ELSEWHERE, ELSEWHERE_WEIGHT, MIDDLE, POOL
 from lipsmith.speech.mel import mel_windows
 from lipsmith.training.renderer.config import PictureTraining
-from lipsmith.training.store import Spans, end_to_end, few_ranks, make_spans, pick, read_ahead
+from lipsmith.training.store import Spans, end_to_end, even_ranks, few_ranks, make_spans, pick, read_ahead
 
 MIN_SPLIT_FRAMES: Final = 16  # frames; minimum length of a clip to be split in two
 TRUE, MOVED = 0, 1
@@ -154,8 +154,8 @@ class Footage:
         first, count = few_ranks(clips, total, generator, device)
         ranked = shown.gather(1, self.openings[shown].argsort(1))
         few = ranked.gather(1, first + torch.arange(total, device=device) % count)
-        spread = first + torch.linspace(0, 1, lips.shape[1], device=device).mul(count - 1).round().long()
-        return torch.where(scarce, few, shown), torch.where(scarce, ranked.gather(1, spread), lips)
+        spread = ranked.gather(1, even_ranks(first, count, lips.shape[1]))
+        return torch.where(scarce, few, shown), torch.where(scarce, spread, lips)
 
     def costs(self, targets: Tensor, pool: Tensor, variant: Tensor | int = TRUE) -> Tensor:
         """Cost `(B, K, R)` of frames `pool` `(B, R)` as references of frames `targets` `(B, K)`, as in
