@@ -259,7 +259,7 @@ def test_padding_channels_change_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
     trained = network(**x).image
     monkeypatch.setattr("lipsmith.models.renderer.alignment.is_exporting", lambda: True)
     assert network.alignment.from_reference.in_channels % 16
-    torch.testing.assert_close(network(**x).image, trained, atol=1e-6, rtol=0)
+    torch.testing.assert_close(network(**x).image, trained, atol=1e-5, rtol=0)
 
 
 def test_exported_operations_equal_the_trained_ones() -> None:
