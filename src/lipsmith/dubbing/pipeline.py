@@ -116,7 +116,7 @@ class Dubber:
             found = Scanner(tracker, store, sizes, self._at_once).scan(source, progress)
             scan = with_lent(found, store, sizes) if len(found.faces) > 1 else found
         chosen, name = choose(scan.faces, options.face), source.footage.name
-        _LOG.info("%s: %d frames, %d faces, %d to dub", name, len(scan.times), len(scan.faces), len(chosen))
+        _LOG.info("%s: %d frames; faces: %d, to dub: %d", name, len(scan.times), len(scan.faces), len(chosen))
         warn_ignored_faces(name, options.face, scan.faces, chosen)
         return self.clip_of(ScannedClip(source, scan, chosen, self.config.face_size))
 
@@ -147,7 +147,7 @@ class Clip:
     """Frames rendered in parallel, each in a thread."""
 
     def __repr__(self) -> str:
-        found = f"{len(self.faces)} faces, {len(self.chosen)} to dub"
+        found = f"faces: {len(self.faces)}, to dub: {len(self.chosen)}"
         return f"Clip({self.source.footage.name!r}, {self.seconds:.2f} s, {found})"
 
     def save(self, folder: Path | str) -> Path:
