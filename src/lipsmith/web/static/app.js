@@ -2,7 +2,7 @@
 
 import { Problem, request, waitForProbe, sleep, watchJob } from "./api.js";
 import { $, showError, formatSeconds, formatSize, showText } from "./dom.js";
-import { selectedFaces, film, onFilm, startFilm, selectedRange, useFilm } from "./film.js";
+import { selectedFaces, film, onFilm, reuseFilm, startFilm, selectedRange } from "./film.js";
 import { showHistory } from "./history.js";
 import { isMusicMissing, options, startOptions } from "./options.js";
 import { showFilms, startPlayer, stopFilms } from "./player.js";
@@ -10,6 +10,7 @@ import { source } from "./source.js";
 import { speechRequest, startSpeeches } from "./speeches.js";
 
 const PREVIEW = 3;
+const updateHistory = () => showHistory(openJob, closeJob);
 let speech = null;
 let current = null;
 let events = null;
@@ -20,7 +21,7 @@ function updateButtons() {
   if (!speech) missing.push("a speech");
   if (isMusicMissing()) missing.push("music (upload or remove it)");
   if (!$("consent").checked) missing.push("the consent of the people in the film");
-  for (const id of ["preview", "dub"]) $(id).disabled = missing.length > 0;
+  for (const id of ["preview", "dub", "whole"]) $(id).disabled = missing.length > 0;
   showText("missing", missing.length ? `Still needed: ${missing.join(", ")}.` : "");
 }
 
@@ -43,7 +44,7 @@ async function startJob(preview) {
     const headers = { "Content-Type": "application/json" };
     const { body: job } = await request("/v1/jobs", { method: "POST", body, headers });
     openJob(job);
-    showHistory(openJob);
+    updateHistory();
   } catch (error) {
     showError("options-problem", error);
   }
@@ -59,6 +60,13 @@ function openJob(job) {
   events = watchJob(job.id, showJob);
   showJob(job);
   $("work").scrollIntoView({ block: "nearest" });
+}
+
+// The films of a removed job are gone.
+function closeJob(job) {
+  if (current?.id !== job.id) return;
+  stopFilms();
+  $("result").hidden = true;
 }
 
 function showJob(job) {
@@ -91,7 +99,7 @@ function showResult(job) {
     showFilms(job);
     $("result").scrollIntoView({ block: "nearest" });
   }
-  showHistory(openJob);
+  updateHistory();
 }
 
 async function cancelJob() {
@@ -122,7 +130,7 @@ async function downloadSideBySide() {
 async function dubAnother() {
   if (film.id !== current.video) {
     try {
-      useFilm(await waitForProbe(current.video, new AbortController().signal));
+      reuseFilm(await waitForProbe(current.video, new AbortController().signal));
       showText("film-status", "Using the film of that dub.");
     } catch (error) {
       showError("result-problem", error);
@@ -184,4 +192,4 @@ $("cancel").addEventListener("click", cancelJob);
 $("side").addEventListener("click", downloadSideBySide);
 $("again").addEventListener("click", dubAnother);
 updateButtons();
-showHistory(openJob);
+updateHistory();

@@ -12,6 +12,7 @@ const notifyListeners = () => listeners.forEach((listener) => listener());
 
 let controller = new AbortController();
 let timer = 0;
+let stopSource = () => {};
 
 export function selectedRange() {
   if (!film.seconds) return { start: null, end: null };
@@ -44,7 +45,7 @@ export function selectedFaceNumbers() {
   }
 }
 
-export function useFilm(found) {
+function useFilm(found) {
   film.id = found.id;
   film.seconds = found.kind === "film" ? found.seconds : null;
   $("film-found").hidden = false;
@@ -60,6 +61,21 @@ export function useFilm(found) {
   findFaces();
 }
 
+// Uses the film of an earlier job, of which this page has no preview.
+export function reuseFilm(found) {
+  stopSource();
+  hidePreviews();
+  useFilm(found);
+}
+
+function hidePreviews() {
+  for (const id of ["film-video", "film-picture"]) {
+    if ($(id).src) URL.revokeObjectURL($(id).src);
+    $(id).removeAttribute("src");
+    $(id).hidden = true;
+  }
+}
+
 function showFile(file) {
   film.id = null;
   controller.abort();
@@ -68,12 +84,8 @@ function showFile(file) {
   faces = [];
   $("faces").replaceChildren();
   showText("faces-status", "");
+  hidePreviews();
   const picture = file.type.startsWith("image/");
-  for (const id of ["film-video", "film-picture"]) {
-    if ($(id).src) URL.revokeObjectURL($(id).src);
-    $(id).removeAttribute("src");
-    $(id).hidden = true;
-  }
   const preview = picture ? $("film-picture") : $("film-video");
   preview.src = URL.createObjectURL(file);
   // A film that the browser cannot play can still be dubbed.
@@ -139,6 +151,7 @@ function faceCard(found) {
 }
 
 export function startFilm() {
-  source("film", { onFile: showFile, onReady: useFilm, constraints: { video: true, audio: true } });
+  const { stop } = source("film", { onFile: showFile, onReady: useFilm, constraints: { video: true, audio: true } });
+  stopSource = stop;
   for (const id of ["start", "end"]) $(id).addEventListener("input", onTrim);
 }

@@ -3,34 +3,45 @@
 import { request } from "./api.js";
 import { $, showError, formatSeconds } from "./dom.js";
 
-export async function showHistory(openJob) {
+export async function showHistory(openJob, closeJob) {
   let jobs = [];
   try {
     jobs = (await request("/v1/jobs")).body;
   } catch (error) {
-    showError("result-problem", error);
+    showError("history-problem", error);
   }
   $("history-empty").hidden = jobs.length > 0;
-  $("history").replaceChildren(...jobs.map((job) => historyItem(job, openJob)));
+  $("history").replaceChildren(...jobs.map((job) => historyItem(job, openJob, closeJob)));
 }
 
-function historyItem(job, openJob) {
+// Another tab may have changed or removed the job since it was listed.
+function historyItem(job, openJob, closeJob) {
+  const act = async (action) => {
+    showError("history-problem", null);
+    try {
+      await action();
+    } catch (error) {
+      await showHistory(openJob, closeJob);
+      showError("history-problem", error);
+    }
+  };
   const item = $("history-template").content.firstElementChild.cloneNode(true);
   const date = new Date(1000 * job.created).toLocaleString();
   const kind = job.options.preview ? "preview" : "dub";
   const length = job.figures.seconds ? `, ${formatSeconds(job.figures.seconds)}` : "";
   item.querySelector(".what").textContent = `${date}: ${kind}, ${job.state}${length}`;
-  item.querySelector(".open").addEventListener("click", () => openJob(job));
+  item.querySelector(".open").addEventListener("click", () =>
+    act(async () => openJob((await request(`/v1/jobs/${job.id}`)).body)),
+  );
   const remove = item.querySelector(".remove");
   remove.hidden = ["queued", "running"].includes(job.state);
-  remove.addEventListener("click", async () => {
-    try {
+  remove.addEventListener("click", () =>
+    act(async () => {
       await request(`/v1/jobs/${job.id}/result`, { method: "DELETE" });
+      closeJob(job);
       item.remove();
       $("history-empty").hidden = $("history").children.length > 0;
-    } catch (error) {
-      showError("result-problem", error);
-    }
-  });
+    }),
+  );
   return item;
 }
