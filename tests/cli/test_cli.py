@@ -269,6 +269,24 @@ def test_without_a_terminal_progress_prints_a_line_per_tenth(
     assert capsys.readouterr().err == ""
 
 
+def test_remaining_time_does_not_count_loading(
+    run_verb: RunVerb, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([60.0, 61.0, 70.0, 70.0])
+    monkeypatch.setattr(console.time, "monotonic", lambda: next(clock))
+
+    def body(options: Options) -> None:
+        with console.progress("frames") as advance:
+            advance(1, 100)
+            advance(11, 100)
+
+    assert run_verb(body) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "frames: 1 of 100 (1 %)",
+        "frames: 11 of 100 (11 %), 89 s left",
+    ]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interruption_removes_temporary_files(
     run_verb: RunVerb, tmp_path: Path, capsys: pytest.CaptureFixture[str], number: signal.Signals

@@ -225,17 +225,19 @@ def _bar(title: str, total: int) -> Iterator[Progress]:
 
 
 def _lines(title: str) -> Progress:
-    began = time.monotonic()
     told = -1
+    first: tuple[int, float] | None = None
 
     def advance(done: int, total: int) -> None:
-        nonlocal told
+        nonlocal told, first
+        # What comes before the first call is loading, which would make the remaining time many times too long.
+        before, began = first = first or (done, time.monotonic())
         tenth = 10 * done // total if total else -1
         if tenth <= told:
             return
         told = tenth
-        left = (time.monotonic() - began) * (total - done) / max(done, 1)
-        ending = f", {left:.0f} s left" if 0 < done < total else ""
+        left = (time.monotonic() - began) * (total - done) / max(done - before, 1)
+        ending = f", {left:.0f} s left" if before < done < total else ""
         print(f"{title}: {done} of {total} ({100 * done // total} %){ending}", file=sys.stderr, flush=True)
 
     return advance
