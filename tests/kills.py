@@ -74,7 +74,6 @@ def cases(inputs: Path) -> dict[str, Callable[[], Case]]:
         return Case(
             lambda out: ["dub", str(films), str(short), "-o", str(out)],
             lambda out: {path.name: fingerprint(path) for path in sorted(out.glob("*.mp4"))},
-            exists=1,  # a complete batch starts again
         )
 
     def prepare() -> Case:

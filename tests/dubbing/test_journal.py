@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from double import Double, make_dubber
 from dub_samples import SIZE, no_face, write_wav
 from lipsmith import DubOptions
 from lipsmith.dubbing.batch import Batch, Job
+from lipsmith.dubbing.job import Unfinished
 from lipsmith.dubbing.journal import Journal, journal_of
 from lipsmith.dubbing.parts import UNFINISHED
 from lipsmith.errors import SomeFailedError, UsageError
@@ -44,6 +46,10 @@ def run(tmp_path: Path) -> Callable[..., tuple[list[str], int]]:
     return run
 
 
+def interrupt(*given: object) -> None:
+    raise KeyboardInterrupt
+
+
 def hidden(folder: Path) -> list[Path]:
     return list(folder.glob(".lipsmith-*"))
 
@@ -62,8 +68,62 @@ def test_finished_jobs_are_not_repeated(
 def test_a_complete_batch_starts_again(jobs: list[Job], run: Callable[..., tuple[list[str], int]]) -> None:
     run(jobs)
     assert run(jobs, overwrite=True)[1] == 15
-    with pytest.raises(SomeFailedError):
+
+
+def test_results_of_a_complete_batch_are_skipped_when_a_job_is_added(
+    tmp_path: Path, jobs: list[Job], run: Callable[..., tuple[list[str], int]], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert run(jobs[:2])[0] == ["1.mp4", "2.mp4"]
+    with caplog.at_level(logging.INFO):
+        assert run(jobs) == (list(OUTPUTS), 5)
+    assert "2 of 3 results exist and are newer" in caplog.text
+    assert hidden(tmp_path) == []
+
+
+@pytest.mark.parametrize("change", ["older than its speech", "not a dub"])
+def test_other_files_in_the_place_of_results_are_not_skipped(
+    tmp_path: Path, jobs: list[Job], run: Callable[..., tuple[list[str], int]], change: str
+) -> None:
+    run(jobs[:2])
+    if change == "older than its speech":
+        os.utime(tmp_path / "2.mp4", (1, 1))
+    else:
+        (tmp_path / "2.mp4").write_bytes(jobs[0].video.read_bytes())
+    with pytest.raises(SomeFailedError) as caught:
         run(jobs)
+    assert [path for path, reason in caught.value.failures if "exists" in reason] == [str(tmp_path / "2.mp4")]
+
+
+def test_an_interrupted_replacement_is_not_finished(
+    tmp_path: Path, jobs: list[Job], run: Callable[..., tuple[list[str], int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(jobs)
+    monkeypatch.setattr("lipsmith.dubbing.batch.write_film", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run(jobs, overwrite=True)
+    monkeypatch.undo()
+    with pytest.raises(SomeFailedError, match="1 of 3"):  # 1.mp4 was to be replaced, and that is of before
+        run(jobs)
+    assert run(jobs, overwrite=True)[1] == 15
+
+
+def test_a_replacement_without_its_journal_line_counts_as_finished(
+    tmp_path: Path, jobs: list[Job], run: Callable[..., tuple[list[str], int]]
+) -> None:
+    run(jobs)
+    run(jobs, stop=2, overwrite=True)
+    (journal,) = hidden(tmp_path)
+    journal.write_text("\n".join(journal.read_text().splitlines()[:-1]))
+    assert run(jobs, overwrite=True) == (list(OUTPUTS), 5)
+
+
+def test_parts_that_another_process_writes_do_not_stop_the_batch(
+    tmp_path: Path, jobs: list[Job], run: Callable[..., tuple[list[str], int]]
+) -> None:
+    run(jobs, stop=2)
+    with Unfinished(tmp_path / "2.mp4", {}, resume=True) as other:
+        other._make()
+        assert run(jobs) == (list(OUTPUTS), 5)
 
 
 def test_only_failed_jobs_are_tried_again(

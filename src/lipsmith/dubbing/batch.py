@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from lipsmith.dubbing.job import Unfinished, check_job, dubbed, key_of, write_film
+from lipsmith.dubbing.job import Unfinished, check_job, dubbed, files_of, key_of, remove_finished, write_film
 from lipsmith.dubbing.journal import Journal
 from lipsmith.dubbing.options import DubOptions, hear, options_for, said_in
 from lipsmith.dubbing.pipeline import Clip, Dubber, Result
@@ -19,6 +19,7 @@ from lipsmith.dubbing.table import read_table, same_name, there
 from lipsmith.errors import InputError, LipsmithError, SomeFailedError, UsageError
 from lipsmith.files import refuse_clashes
 from lipsmith.inference.model_folder import ModelConfig
+from lipsmith.media.container import is_result
 from lipsmith.media.suffixes import FILMS, PICTURES, SOUNDS, is_media
 from lipsmith.media.writing import CONTAINERS
 from lipsmith.progress import ProgressOf, unwatched
@@ -26,6 +27,11 @@ from lipsmith.progress import ProgressOf, unwatched
 _LOG = logging.getLogger(__name__)
 
 _COLUMNS: Final = ("video", "speech", "output")
+
+_KEPT: Final = (
+    "%d of %d results exist and are newer than their films and speech; they are skipped, whatever the options are. "
+    "Add --overwrite to make them again."
+)
 
 
 @dataclass(frozen=True)
@@ -104,7 +110,17 @@ class Noted:
     def is_done(self, job: Job) -> bool:
         """Whether this batch wrote the result before, from the same inputs."""
         with suppress(OSError, LipsmithError):  # it is raised when its turn comes
-            return self.journal.is_done(job.output, self._key(job), self.options.overwrite)
+            return self.journal.is_done(job.output, self._key(job))
+        return False
+
+    def is_kept(self, job: Job) -> bool:
+        """Whether the result of a complete batch, with whatever options, is there and newer than its inputs."""
+        if self.options.overwrite or self.journal.knows(job.output):
+            return False
+        with suppress(OSError, LipsmithError):
+            inputs = [job.video, job.speech, *files_of(said_in(job.speech)), *filter(None, [self.options.background])]
+            newest = max(path.stat().st_mtime_ns for path in inputs)
+            return job.output.stat().st_mtime_ns > newest and is_result(job.output)
         return False
 
     def begin(self, job: Job) -> None:
@@ -132,22 +148,26 @@ def run_all(
 
     A job that fails does not cost the others: `SomeFailedError` comes at the end, with a reason for each. A single
     job's own error is raised as it is. `journal`: where to note what is done; the results that an interrupted run of
-    the same batch wrote come first, and are not made again. Raises `UsageError` before any work where a result would
-    take the place of another one or of what a job is made of.
+    the same batch wrote come first, as do those of a complete batch that are newer than their inputs, and are not made
+    again. Raises `UsageError` before any work where a result would take the place of another one or of what a job is
+    made of.
     """
     refuse_clashes([job.output for job in jobs], [path for job in jobs for path in (job.video, job.speech)])
     failures: list[tuple[str, str]] = []
-    with Journal(journal, options.resume) as kept:
-        noted = Noted(kept, options, model)
-        done = {job: noted.is_done(job) for job in jobs}
-        if count := sum(done.values()):
-            _LOG.info("%d of %d results are there from before; the batch continues.", count, len(jobs))
+    with Journal(journal, options.resume) as lines:
+        noted = Noted(lines, options, model)
+        made = {job for job in jobs if noted.is_done(job)}
+        if made:
+            _LOG.info("%d of %d results are there from before; the batch continues.", len(made), len(jobs))
+        kept = {job for job in jobs if job not in made and noted.is_kept(job)}
+        if kept:
+            _LOG.info(_KEPT, len(kept), len(jobs))
+        present = made | kept
         for job in jobs:
-            if done[job]:
-                with Unfinished(job.output, {}, resume=False):  # killed between the result and the removal of its parts
-                    pass
+            if job in present:
+                remove_finished(job.output)
                 yield job.output
-        left = sorted((job for job in jobs if not done[job]), key=lambda job: job.video)
+        left = sorted((job for job in jobs if job not in present), key=lambda job: job.video)
         with closing(outcomes(left, noted)) as ended:
             for job, error in ended:
                 if error is None:

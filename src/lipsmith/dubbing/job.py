@@ -129,15 +129,21 @@ def check_job(video: Path, said: Path | Sequence[Turn], out: Path, options: DubO
     require(video, *files_of(said))
     if out.suffix.lower() not in CONTAINERS:
         raise UsageError(f"{out}: the result must end in {', '.join(CONTAINERS)}.")
-    folder = hidden_for(out, UNFINISHED)
-    if not options.overwrite and folder.is_dir() and is_over(folder, out):
-        discard(folder, first=KEY)
+    if not options.overwrite:
+        remove_finished(out)
     if out.parent.is_dir():
         remove_stale(out.parent)
     refuse_existing(out, options.overwrite)
     refuse_input(out, video, *files_of(said), options.background)
     if options.background is not None:
         open_sound(options.background)
+
+
+def remove_finished(out: Path) -> None:
+    """Remove the parts of a result that is complete, if a process was killed before it did."""
+    folder = hidden_for(out, UNFINISHED)
+    if folder.is_dir() and is_over(folder, out):
+        discard(folder, first=KEY)
 
 
 def files_of(said: Path | Sequence[Turn]) -> list[Path]:

@@ -23,6 +23,8 @@ _STALE: Final = 7 * 86_400.0
 
 Key = Mapping[str, Any]
 """All that a result depends on, as JSON has it."""
+State = list[int] | None
+"""Size and time of a result; None if there is none."""
 
 
 def journal_of(folder: Path, *given: Path | None) -> Path:
@@ -40,8 +42,8 @@ class Journal:
 
     def __init__(self, path: Path | None, resume: bool = True) -> None:
         self._path, self._resume = path, resume
-        self._begun: dict[str, Key] = {}
-        self._done: dict[str, tuple[Key, list[int]]] = {}
+        self._begun: dict[str, tuple[Key, State]] = {}
+        self._done: dict[str, tuple[Key, State]] = {}
         self._file: int | None = None
 
     def __enter__(self) -> Self:
@@ -71,27 +73,36 @@ class Journal:
             self._path.unlink(missing_ok=True)
         os.close(self._file)
 
-    def is_done(self, output: Path, key: Key, overwrite: bool) -> bool:
+    def is_done(self, output: Path, key: Key) -> bool:
         """Whether an earlier run of this batch wrote `output`, from the same inputs, and nobody changed it since."""
         name, state = _name(output), _state(output)
         if state is None:
             return False
-        # Killed between the result and its line; with `overwrite` the file may be that of before.
-        if not overwrite and name in self._begun and self._begun[name] == key:
-            return True
+        if name in self._begun:  # killed between the result and its line, unless the file is still that of before
+            begun, before = self._begun[name]
+            return begun == key and before != state
         return self._done.get(name) == (key, state)
+
+    def knows(self, output: Path) -> bool:
+        """Whether an earlier run of this batch began `output`, from whatever inputs."""
+        return _name(output) in self._begun or _name(output) in self._done
 
     def begin(self, output: Path, key: Key) -> None:
         """Note that `output`, which is not there or may be replaced, is being written."""
-        self._begun[_name(output)] = key
-        self._write({"begun": _name(output), "key": key})
+        name, before = _name(output), _state(output)
+        self._begun[name] = (key, before)
+        self._write({"begun": name, "key": key, "before": before})
 
     def finish(self, output: Path, key: Key) -> None:
         """Note that `output` is written."""
-        state = _state(output)
+        name, state = _name(output), _state(output)
         assert state is not None
-        self._done[_name(output)] = (key, state)
-        self._write({"done": _name(output), "key": key, "state": state})
+        self._end(name, key, state)
+        self._write({"done": name, "key": key, "state": state})
+
+    def _end(self, name: str, key: Key, state: State) -> None:
+        self._begun.pop(name, None)
+        self._done[name] = (key, state)
 
     def _write(self, line: Mapping[str, Any]) -> None:
         if self._file is None:
@@ -107,16 +118,16 @@ class Journal:
             with suppress(ValueError, KeyError, TypeError):  # the last line may be cut off
                 entry = json.loads(line)
                 if "done" in entry:
-                    self._done[entry["done"]] = (entry["key"], entry["state"])
+                    self._end(entry["done"], entry["key"], entry["state"])
                 else:
-                    self._begun[entry["begun"]] = entry["key"]
+                    self._begun[entry["begun"]] = (entry["key"], entry["before"])
 
 
 def _name(output: Path) -> str:
     return os.fsencode(output.resolve()).hex()
 
 
-def _state(output: Path) -> list[int] | None:
+def _state(output: Path) -> State:
     with suppress(OSError):
         found = output.stat()
         return [found.st_size, found.st_mtime_ns]

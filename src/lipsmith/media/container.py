@@ -257,6 +257,13 @@ def synthetic_metadata(software: str, model: str) -> dict[str, str]:
     }
 
 
+def is_result(path: Path) -> bool:
+    """Whether a file is a video with `synthetic_metadata`."""
+    with suppress(InputError), open_input(path) as container:
+        return any(SOURCE_TYPE in text for text in container.metadata.values())
+    return False
+
+
 def chapters_in(container: InputContainer, first: float) -> tuple[Chapter, ...]:
     """The chapters of a file; `first`: presentation time of the first picture, in seconds of the file's clock."""
     return tuple(
