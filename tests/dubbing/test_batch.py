@@ -7,18 +7,19 @@ import unicodedata
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from double import Double, make_dubber
 from dub_samples import SIZE, no_face, silent_film, track, write_png, write_wav
-from lipsmith import DubOptions, Result
+from lipsmith import Clip, Dubber, DubOptions, Result
 from lipsmith.dubbing import batch as module
 from lipsmith.dubbing.batch import Batch, Job, pair, read_pairs
 from lipsmith.dubbing.mouth import EncodedFaces
 from lipsmith.dubbing.scan import ArrayStore, most_at_once
-from lipsmith.errors import InputError, SomeFailedError, UsageError
+from lipsmith.errors import InputError, LipsmithError, SomeFailedError, UsageError
 from synthetic import face_at, make_film, speech
 
 
@@ -164,6 +165,24 @@ def test_a_film_that_cannot_be_prepared_is_tried_once(
         list(batch().run(jobs))
     assert looked == [faceless]
     assert len(caught.value.failures) == 3
+
+
+@pytest.mark.parametrize("passing", [LipsmithError("The disk is full."), OSError("read error"), MemoryError()])
+def test_an_error_that_may_pass_costs_no_other_job_of_the_film(
+    tmp_path: Path, film: Path, words: Path, monkeypatch: pytest.MonkeyPatch, passing: Exception
+) -> None:
+    prepare, errors = Dubber.prepare, [passing]
+
+    def faulty(self: Dubber, *given: Any, **options: Any) -> Clip:
+        if errors:
+            raise errors.pop()
+        return prepare(self, *given, **options)
+
+    monkeypatch.setattr(Dubber, "prepare", faulty)
+    made = []
+    with pytest.raises(SomeFailedError, match="1 of 3"):
+        made.extend(batch().run([Job(film, words, tmp_path / f"{number}.mp4") for number in range(3)]))
+    assert [path.name for path in made] == ["1.mp4", "2.mp4"]
 
 
 def test_files_with_other_suffixes_are_named(tmp_path: Path, words: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -55,7 +55,7 @@ class Batch:
     dubber: Dubber
     options: DubOptions
     progress_of: ProgressOf = unwatched
-    _prepared: tuple[tuple[Path, str], Clip | Exception] | None = field(default=None, init=False)
+    _prepared: tuple[tuple[Path, str], Clip | LipsmithError] | None = field(default=None, init=False)
     """The footage of the last job and which faces of it were chosen, and what became of it."""
 
     def run(self, jobs: Sequence[Job], journal: Path | None = None) -> Iterator[Path]:
@@ -79,23 +79,27 @@ class Batch:
         recording = hear(said)
         key = key_of(job.video, said, options, self.dubber.config, self.dubber.precision)
         with Unfinished(job.output, key, options.resume) as kept:
-            if self._prepared is None or self._prepared[0] != (job.video, options.face):
-                self._prepared = (job.video, options.face), self._prepare(job.video, options, kept)
-            if isinstance(self._prepared[1], Exception):
+            footage = (job.video, options.face)
+            if self._prepared is None or self._prepared[0] != footage:
+                self._prepared = None
+                self._prepared = footage, self._prepare(job.video, options, kept)
+            if isinstance(self._prepared[1], LipsmithError):
                 raise self._prepared[1]
             begin()
             result = dubbed(self._prepared[1], recording, options)
             (write or write_film)(result, job.output, options, self.progress_of, kept)
 
-    def _prepare(self, video: Path, options: DubOptions, kept: Unfinished) -> Clip | Exception:
-        """The prepared footage, or the error, which is then reused for the footage's next jobs."""
+    def _prepare(self, video: Path, options: DubOptions, kept: Unfinished) -> Clip | LipsmithError:
+        """The prepared footage, or the error that it has itself, which is then reused for the footage's next jobs."""
         known = kept.scan()
         try:
             with (unwatched if known else self.progress_of)(f"{video.name}: faces") as progress:
                 return self.dubber.prepare(
                     video, options.face, options.start, options.end, progress=progress, known=known
                 )
-        except Exception as error:  # raised in `dub` for every job of this footage
+        except (InputError, UsageError) as error:
+            if isinstance(error.__cause__, OSError):  # it may be read at the next try
+                raise
             return error
 
 
