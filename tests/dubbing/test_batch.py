@@ -7,7 +7,6 @@ import unicodedata
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -173,10 +172,10 @@ def test_an_error_that_may_pass_costs_no_other_job_of_the_film(
 ) -> None:
     prepare, errors = Dubber.prepare, [passing]
 
-    def faulty(self: Dubber, *given: Any, **options: Any) -> Clip:
+    def faulty(self: Dubber, *given: object, **options: object) -> Clip:
         if errors:
             raise errors.pop()
-        return prepare(self, *given, **options)
+        return prepare(self, *given, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Dubber, "prepare", faulty)
     made = []
