@@ -190,6 +190,8 @@ def test_what_cannot_be_written_is_refused_before_the_work(film: Path, base: Pat
         job.adapt(film, tmp_path / "anna", 0, model=base)
     with pytest.raises(InputError, match=r"berta\.mp4 does not exist"):
         job.adapt([film, tmp_path / "berta.mp4"], tmp_path / "anna", model=base)
+    with pytest.raises(UsageError, match="Device 'cuda:x' is unknown"):
+        job.adapt(film, tmp_path / "anna", model=base, device="cuda:x")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["anna.mp4", "base", "letters"]
 
 

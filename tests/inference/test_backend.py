@@ -9,8 +9,10 @@ from onnx import TensorProto, helper
 
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.inference import onnx as onnx_backend
+from lipsmith.inference.backend import Device, parse_device
 from lipsmith.inference.model_folder import ModelFolder, load_backend
 from lipsmith.inference.onnx import OnnxBackend, cuda_is_available
+from lipsmith.inference.torch import torch_device
 
 
 @pytest.fixture
@@ -48,10 +50,25 @@ def test_other_types_and_layouts_are_converted(folder: Path) -> None:
     assert image.tolist() == [0, 4, 8]
 
 
-@pytest.mark.parametrize("device", ["gpu", "cuda:x", "CPU", ""])
+def test_a_device_is_a_word_or_the_number_of_a_gpu() -> None:
+    words = ("auto", "cpu", "cuda", "cuda:0", "cuda:12")
+    assert [parse_device(word) for word in words] == [
+        Device("auto", None),
+        Device("cpu", None),
+        Device("cuda", None),
+        Device("cuda", 0),
+        Device("cuda", 12),
+    ]
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:x", "cuda:", "cpu:1", "CPU", ""])
 def test_an_unknown_device_is_a_usage_error(folder: Path, device: str) -> None:
     with pytest.raises(UsageError, match="unknown"):
         load_backend(ModelFolder(folder, {}), device)
+    with pytest.raises(UsageError, match="unknown"):
+        OnnxBackend(folder, device)
+    with pytest.raises(UsageError, match="unknown"):
+        torch_device(device)
 
 
 @pytest.mark.skipif(cuda_is_available(), reason="this machine has CUDA")

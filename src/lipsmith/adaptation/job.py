@@ -43,6 +43,7 @@ from lipsmith.files import (
 )
 from lipsmith.inference.model_folder import ModelFolder, find_model
 from lipsmith.inference.onnx import INT8
+from lipsmith.inference.torch import torch_device
 from lipsmith.models.vgg import find_vgg
 from lipsmith.progress import Progress, ProgressOf, unwatched
 from lipsmith.release.export import export
@@ -81,14 +82,15 @@ def adapt(
     writing the model a minute or two more. After an interruption, the same call continues. `progress_of` opens the
     progress of each step; `watch` receives the held-back figures as they come, those of the start first.
 
-    Raises InputError for films that show no face for 2 s, UsageError for an `out` that cannot be written, WeightsError
-    if the model or the weights of VGG are missing.
+    Raises InputError for films that show no face for 2 s, UsageError for an `out` that cannot be written or a `device`
+    that does not exist, WeightsError if the model or the weights of VGG are missing.
     """
     given = [Path(film) for film in ([films] if isinstance(films, Path | str) else films)]
     out = Path(os.path.abspath(out))  # noqa: PTH100 - links are not resolved
     _remove_over(hidden_for(out, UNFINISHED))
     base = find_model(model)
     _check(given, out, minutes, overwrite, base)
+    torch_device(device)  # here, and not after the film has been prepared
     if threads:
         torch.set_num_threads(threads)
     config = adaptation_config(base, minutes)

@@ -18,10 +18,9 @@ from lipsmith.evaluation.model_system import ModelSystem
 from lipsmith.evaluation.systems import ADAPTED, ReconstructionTask
 from lipsmith.inference.model_folder import ModelFolder
 from lipsmith.inference.stages import load_networks, make_stages
-from lipsmith.inference.torch import TorchBackend
+from lipsmith.inference.torch import TorchBackend, torch_device
 from lipsmith.progress import Progress
 from lipsmith.training.checkpoint import load_initial_weights
-from lipsmith.training.device import make_fabric
 from lipsmith.training.landmarks.config import LandmarkTraining
 from lipsmith.training.loop import Settings, fit
 from lipsmith.training.renderer.config import RendererTraining
@@ -79,6 +78,6 @@ def _adapted(
             load_initial_weights(generator, str(Path(run, "mouth")), "landmarks")
         fit(AdaptationTask(config, clip=clip, share=_HALF), settings)
         load_initial_weights(renderer, run, "renderer")
-    place = make_fabric(device).device
+    place = torch_device(device)
     stages = {name: stage.to(place).eval() for name, stage in make_stages(generator, renderer).items()}
     return ModelSystem(ADAPTED, TorchBackend(stages, place), model.settings)

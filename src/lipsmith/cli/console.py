@@ -6,7 +6,6 @@ import ctypes
 import logging
 import math
 import os
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +20,7 @@ import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from lipsmith.errors import UsageError
-from lipsmith.inference.backend import MOST_THREADS
+from lipsmith.inference.backend import MOST_THREADS, parse_device
 from lipsmith.progress import Progress
 
 if TYPE_CHECKING:
@@ -95,15 +94,14 @@ class DeviceOptions(Common):
     """Mixin of verbs that compute."""
 
     device: str = "auto"
-    """auto, cpu, cuda or cuda:i."""
+    """auto, cpu, cuda or cuda:N."""
 
     threads: int | None = None
     """CPU threads (default: all cores)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
-            raise UsageError(f"--device {self.device} is unknown; use auto, cpu, cuda or cuda:i.")
+        parse_device(self.device)
         if self.threads is not None and not 1 <= self.threads <= MOST_THREADS:
             raise UsageError(f"--threads {self.threads} is out of range; give 1 to {MOST_THREADS}.")
 
@@ -114,7 +112,7 @@ class CpuOptions(DeviceOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.device.startswith("cuda"):
+        if parse_device(self.device).kind == "cuda":
             raise UsageError(f"--device {self.device}: films are measured on the CPU only; omit --device.")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -14,14 +13,13 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 from lipsmith.config import Kind, build
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.files import check_file, home, sha256_of, write_whole
-from lipsmith.inference.backend import Precision
+from lipsmith.inference.backend import Precision, parse_device
 
 if TYPE_CHECKING:
     from lipsmith.inference.onnx import OnnxBackend
     from lipsmith.inference.torch import TorchBackend
 
 _LOG = logging.getLogger(__name__)
-_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 SHIPPED: Final = Path(__file__).parent.parent / "pretrained"
 WEIGHT_SUFFIXES: Final = (".onnx", ".safetensors")
@@ -157,8 +155,7 @@ def load_backend(
     or int8, see `OnnxBackend`. Raises `UsageError` for an unavailable device or precision, and `WeightsError` for a
     folder without stages.
     """
-    if not _DEVICE.fullmatch(str(device)):
-        raise UsageError(f"Device {device!r} is unknown: use auto, cpu, cuda or cuda:N.")
+    parse_device(device)
     return _load(folder, device, threads, side_by_side, precision)
 
 

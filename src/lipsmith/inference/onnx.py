@@ -15,7 +15,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from lipsmith.errors import UsageError, WeightsError
-from lipsmith.inference.backend import Precision
+from lipsmith.inference.backend import Precision, parse_device
 
 _LOG = logging.getLogger(__name__)
 
@@ -186,12 +186,12 @@ def open_session(path: Path, threads: int = 1, providers: Sequence[Any] = (_CPU,
 
 
 def _providers(device: str) -> list[Any]:
-    if device == "cpu" or (device == "auto" and not cuda_is_available()):
+    kind, index = parse_device(device)
+    if kind == "cpu" or (kind == "auto" and not cuda_is_available()):
         return [_CPU]
     if not cuda_is_available():
         raise UsageError("Device cuda: this ONNX Runtime has no CUDA; install onnxruntime-gpu or use cpu.")
-    index = int(device.partition(":")[2] or 0)
-    return [(_CUDA, {"device_id": index}), _CPU]
+    return [(_CUDA, {"device_id": index or 0}), _CPU]
 
 
 def _device_name(providers: list[Any]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.errors import UsageError
-from lipsmith.inference.backend import Precision
+from lipsmith.inference.backend import Precision, parse_device
 
 if TYPE_CHECKING:
     import torch
@@ -62,14 +62,12 @@ def load_torch_backend(folder: Path, device: str = "auto", threads: int | None =
 
 def torch_device(device: str) -> str:
     """`auto` is the first GPU if there is one, else the CPU. Raises `UsageError` for a device that does not exist."""
+    kind, index = parse_device(device)
     import torch
 
     available = torch.cuda.is_available()
-    if device == "auto":
-        return "cuda:0" if available else "cpu"
-    if device == "cpu":
-        return device
-    index = int(device.partition(":")[2] or 0)
-    if not available or index >= torch.cuda.device_count():
+    if kind == "cpu" or (kind == "auto" and not available):
+        return "cpu"
+    if not available or (index or 0) >= torch.cuda.device_count():
         raise UsageError(f"Device {device}: torch finds no such GPU here; use cpu.")
-    return f"cuda:{index}"
+    return f"cuda:{index or 0}"

@@ -9,14 +9,18 @@ import torch
 from lightning_fabric import Fabric
 
 from lipsmith.errors import UsageError
+from lipsmith.inference.backend import parse_device
 
 
 def make_fabric(device: str) -> Fabric:
-    """Fabric on the requested device (`auto`, `cpu`, `cuda`, `cuda:1`); under torchrun, on all its processes."""
-    kind, _, index = device.partition(":")
+    """Fabric on the requested device (`auto`, `cpu`, `cuda`, `cuda:1`); under torchrun, on all its processes.
+
+    Raises UsageError for a device that does not exist.
+    """
+    kind, index = parse_device(device)
     wanted = "cuda" if kind == "auto" and torch.cuda.is_available() else kind.replace("auto", "cpu")
     local, world = int(os.environ.get("LOCAL_WORLD_SIZE", 1)), int(os.environ.get("WORLD_SIZE", 1))
-    devices: Any = [int(index)] if index else local
+    devices: Any = local if index is None else [index]
     try:
         fabric = Fabric(accelerator=wanted, devices=devices, num_nodes=world // local, precision="32-true")
     except (RuntimeError, ValueError) as error:

@@ -37,7 +37,7 @@ class Settings:
     out: Path
     """Folder of the run."""
     device: str = "auto"
-    """auto, cpu, cuda or cuda:i."""
+    """auto, cpu, cuda or cuda:N."""
     start: str | None = None
     """Start from the network of this run or model, by folder or name."""
 
