@@ -19,7 +19,7 @@ aiortc = pytest.importorskip("aiortc", reason="WebRTC needs the live extra")
 from aiortc.mediastreams import AudioStreamTrack  # noqa: E402
 from av import AudioFrame  # noqa: E402
 
-from lipsmith.live.webrtc import answer  # noqa: E402
+from lipsmith.live.webrtc import _push, answer  # noqa: E402
 
 
 class Voice(AudioStreamTrack):  # type: ignore[misc]
@@ -91,6 +91,22 @@ def test_a_session_that_fails_closes_the_connection(
     asyncio.run(call())
     assert session._next_due(0.0, 0) is None  # closed
     assert "the disk is full" in caplog.text
+
+
+def test_audio_that_is_refused_ends_the_session(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:
+        raise InputError("The speech contains NaN or infinite samples; push finite ones.")
+
+    async def push(session: Live) -> None:
+        await asyncio.wait_for(_push(session, Voice()), 10)
+
+    monkeypatch.setattr(Live, "push", refuse)
+    session = Live(make_dubber().prepare([face_at(0, (128, 96))]), 48000)
+    asyncio.run(push(session))
+    assert session._next_due(0.0, 0) is None  # closed
+    assert "NaN" in caplog.text
 
 
 async def offer() -> str:

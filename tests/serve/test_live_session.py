@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
@@ -21,6 +22,7 @@ from lipsmith import Clip, Dubber
 from lipsmith.dubbing.clip_folder import StoredSource
 from lipsmith.errors import InputError, LipsmithError, UsageError, WeightsError
 from lipsmith.live import Live
+from lipsmith.live.footage import LoopedFootage
 from lipsmith.serve import live_session
 from lipsmith.serve.settings import Settings
 from synthetic import face_at, make_film
@@ -79,22 +81,43 @@ def test_a_clip_of_which_a_part_is_missing_or_wrong_is_prepared_anew(settings: S
         assert (stored / name).read_bytes() != content
 
 
+@pytest.mark.parametrize("transport", ["mp4", "webrtc"])
 def test_damage_that_shows_during_a_session_removes_the_stored_clip(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    transport: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*arguments: object) -> None:
+    def fail(*arguments: object) -> Iterator[object]:
         raise InputError("frame 3 cannot be read")
+        yield
 
     monkeypatch.setattr(Dubber, "from_pretrained", lambda *arguments: make_dubber())
     monkeypatch.setattr(live_session, "limit_memory", lambda size: None)
-    monkeypatch.setattr(live_session, "_send_media", fail)
+    monkeypatch.setattr(LoopedFootage, "images", fail)
+    reading, writing = os.pipe()
+    if transport == "webrtc":
+        offer = asyncio.run(offered())
+        os.write(writing, live_session.HEADER.pack(live_session.OFFER, len(offer)) + offer)
     arguments = {"settings": settings.for_process(), "upload": UPLOAD, "sha256": "0", "face": "largest"}
     sink = io.BytesIO()
-    live_session.main(arguments | {"rate": 16_000, "strength": 1.0, "transport": "mp4"}, io.BytesIO(), sink)
+    with os.fdopen(reading, "rb") as source, os.fdopen(writing, "wb"):  # the writer is closed first
+        live_session.main(arguments | {"rate": 16_000, "strength": 1.0, "transport": transport}, source, sink)
     sent = states(sink)
-    assert (sent[-2]["state"], sent[-1]["state"]) == ("ready", "failed")
+    assert [state["state"] for state in sent if state["state"] != "preparing"] == (
+        ["ready", "failed"] if transport == "mp4" else ["ready", "answer", "failed"]
+    )
     assert "start the session again" in sent[-1]["problem"]
     assert not list(settings.clips("0").iterdir())
+
+
+async def offered() -> bytes:
+    """The offer of a WebRTC peer that then stays away."""
+    aiortc = pytest.importorskip("aiortc", reason="WebRTC needs the live extra")
+    peer = aiortc.RTCPeerConnection()
+    peer.addTransceiver("video", direction="recvonly")
+    peer.addTransceiver("audio", direction="recvonly")
+    await peer.setLocalDescription(await peer.createOffer())
+    sdp = str(peer.localDescription.sdp)
+    await peer.close()
+    return sdp.encode()
 
 
 def test_equal_choices_of_faces_share_a_clip(settings: Settings) -> None:

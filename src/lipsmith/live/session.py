@@ -112,6 +112,8 @@ class Live:
         self.rate, self.frame_rate = rate, frame_rate(clip)
         self.skipped = 0
         """Number of frames that were skipped because the machine was too slow."""
+        self.error: Exception | None = None
+        """What ended `frames`, for callers that do not iterate over them, as over WebRTC."""
         self._clip, self._strength, self._paced = clip, strength, paced
         self._clock = clock or WallClock()
         self._sound = SoundQueue(rate, LOOK_AHEAD, most_behind)
@@ -168,6 +170,13 @@ class Live:
 
     def frames(self) -> Iterator[LiveFrame]:
         """Yield the frames of the session from now on, each with its sound."""
+        try:
+            yield from self._frames()
+        except Exception as error:
+            self.error = error
+            raise
+
+    def _frames(self) -> Iterator[LiveFrame]:
         with ExitStack() as stack:
             footage = stack.enter_context(LoopedFootage(self._clip))
             images = stack.enter_context(closing(prefetch(footage.images(), _DECODED_AHEAD)))

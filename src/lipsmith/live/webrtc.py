@@ -106,8 +106,8 @@ class _AudioTrack(MediaStreamTrack):
 async def answer(session: Live, offer: str) -> tuple[RTCPeerConnection, str]:
     """Accept the SDP `offer` of a peer: push its audio to `session` and send it the frames. Returns connection and SDP.
 
-    Session and connection close together. There is no STUN or TURN server, so the peers must reach each other
-    directly. Raises `InputError` for an invalid offer.
+    Session and connection close together; if the session fails, its `error` says why. There is no STUN or TURN server,
+    so the peers must reach each other directly. Raises `InputError` for an invalid offer.
     """
     connection = RTCPeerConnection()
 
@@ -140,10 +140,15 @@ async def answer(session: Live, offer: str) -> tuple[RTCPeerConnection, str]:
 
 
 async def _push(session: Live, track: MediaStreamTrack) -> None:
-    """Push the audio of a track to the session until the track ends."""
-    with suppress(MediaStreamError):
+    """Push the audio of a track to the session until the track ends; the session ends with audio that it refuses."""
+    try:
         while True:
             frame = await track.recv()
             assert isinstance(frame, AudioFrame)
             samples = frame.to_ndarray().reshape(-1, len(frame.layout.channels)).T
             session.push(samples, frame.sample_rate)
+    except MediaStreamError:  # the end of the track
+        return
+    except Exception:
+        _LOG.exception("the audio of the peer was refused")
+        session.close()

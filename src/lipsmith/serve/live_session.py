@@ -61,12 +61,12 @@ def _run(settings: Settings, arguments: dict[str, Any], source: BinaryIO, sink: 
     clip = _load_clip(settings, dubber, arguments, sink)
     session = Live(clip, arguments["rate"], strength=arguments["strength"], most_behind=_MAX_BEHIND)
     media = {"mime": MIME, "width": clip.size[0], "height": clip.size[1], "frame_rate": session.frame_rate}
-    if arguments["transport"] == "webrtc":
-        _run_webrtc(session, source, sink, media)
-        return
-    _send_state(sink, state="ready", **media)
-    Thread(target=_read_messages, args=(session, source), daemon=True).start()
     try:
+        if arguments["transport"] == "webrtc":
+            _run_webrtc(session, source, sink, media)
+            return
+        _send_state(sink, state="ready", **media)
+        Thread(target=_read_messages, args=(session, source), daemon=True).start()
         _send_media(session, FragmentedMP4(*clip.size, session.frame_rate, session.rate, clip.config.name), sink)
     except InputError as error:
         if isinstance(clip.source, StoredSource):
@@ -123,7 +123,7 @@ def _prepare(settings: Settings, dubber: Dubber, arguments: dict[str, Any], sink
 
 
 def _run_webrtc(session: Live, source: BinaryIO, sink: BinaryIO, media: dict[str, Any]) -> None:
-    """Answer the first offer, and run until `source` ends or the connection closes."""
+    """Answer the first offer, and run until `source` ends or the connection closes. Raises the error of the session."""
     try:
         from lipsmith.live.webrtc import answer
     except ModuleNotFoundError:
@@ -160,6 +160,8 @@ def _run_webrtc(session: Live, source: BinaryIO, sink: BinaryIO, media: dict[str
         await connection.close()
 
     asyncio.run(run())
+    if session.error is not None:
+        raise session.error
 
 
 def _read_messages(session: Live, source: BinaryIO, on_offer: Callable[[str], object] = lambda _: None) -> None:
