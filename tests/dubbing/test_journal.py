@@ -14,7 +14,7 @@ import pytest
 
 from double import Double, make_dubber
 from dub_samples import SIZE, no_face, write_wav
-from lipsmith import DubOptions
+from lipsmith import DubOptions, Result
 from lipsmith.dubbing.batch import Batch, Job
 from lipsmith.dubbing.job import Unfinished
 from lipsmith.dubbing.journal import Journal, journal_of
@@ -48,6 +48,11 @@ def run(tmp_path: Path) -> Callable[..., tuple[list[str], int]]:
 
 def interrupt(*given: object) -> None:
     raise KeyboardInterrupt
+
+
+def write_as_another(result: Result, out: Path, *others: object) -> None:
+    result.save(out)
+    raise UsageError("Another run wrote it meanwhile.")
 
 
 def hidden(folder: Path) -> list[Path]:
@@ -115,6 +120,17 @@ def test_a_replacement_without_its_journal_line_counts_as_finished(
     (journal,) = hidden(tmp_path)
     journal.write_text("\n".join(journal.read_text().splitlines()[:-1]))
     assert run(jobs, overwrite=True) == (list(OUTPUTS), 5)
+
+
+def test_a_result_that_another_run_wrote_meanwhile_is_not_of_this_batch(
+    tmp_path: Path, jobs: list[Job], run: Callable[..., tuple[list[str], int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lipsmith.dubbing.batch.write_film", write_as_another)
+    with pytest.raises(SomeFailedError, match="3 of 3"):
+        run(jobs)
+    monkeypatch.undo()
+    with pytest.raises(SomeFailedError, match="3 of 3"):
+        run(jobs)
 
 
 def test_parts_that_another_process_writes_do_not_stop_the_batch(

@@ -135,6 +135,10 @@ class Noted:
         """Note that the result is written."""
         self.journal.finish(job.output, self._key(job))
 
+    def fail(self, job: Job) -> None:
+        """Note that the result was not written."""
+        self.journal.fail(job.output)
+
     def _key(self, job: Job) -> dict[str, Any]:
         """What the result depends on; the precision as asked for, because what is taken depends on the moment."""
         said = said_in(job.speech)
@@ -177,11 +181,12 @@ def run_all(
                 if error is None:
                     noted.finish(job)
                     yield job.output
-                elif len(jobs) == 1:
+                    continue
+                noted.fail(job)
+                if len(jobs) == 1:
                     raise error
-                else:
-                    _LOG.info("%s failed", job.output, exc_info=error if _LOG.isEnabledFor(logging.DEBUG) else None)
-                    failures.append((str(job.output), str(error)))
+                _LOG.info("%s failed", job.output, exc_info=error if _LOG.isEnabledFor(logging.DEBUG) else None)
+                failures.append((str(job.output), str(error)))
         if failures:
             raise SomeFailedError(failures, len(jobs))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from lipsmith.errors import LipsmithError, UsageError
+from lipsmith.errors import UsageError
 from lipsmith.files import HIDDEN, hold
 
 _LOG = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ def journal_of(folder: Path, *given: Path | None) -> Path:
 
 
 class Journal:
-    """One line for every result that is begun and for every one that is done; a context manager.
+    """One line for every result that is begun, and one for its end; a context manager.
 
     The file is removed when all is done, and stays if something failed or the batch was interrupted. Without `path`,
     nothing is kept. Raises `UsageError` if another process runs the same batch.
@@ -44,6 +44,7 @@ class Journal:
         self._path, self._resume = path, resume
         self._begun: dict[str, tuple[Key, State]] = {}
         self._done: dict[str, tuple[Key, State]] = {}
+        self._known: set[str] = set()
         self._file: int | None = None
 
     def __enter__(self) -> Self:
@@ -69,7 +70,7 @@ class Journal:
     ) -> None:
         if self._file is None or self._path is None:
             return
-        if error is None or not self._resume or not (self._done or self._begun):
+        if error is None or not self._resume or not self._known:
             self._path.unlink(missing_ok=True)
         os.close(self._file)
 
@@ -85,24 +86,34 @@ class Journal:
 
     def knows(self, output: Path) -> bool:
         """Whether an earlier run of this batch began `output`, from whatever inputs."""
-        return _name(output) in self._begun or _name(output) in self._done
+        return _name(output) in self._known
 
     def begin(self, output: Path, key: Key) -> None:
         """Note that `output`, which is not there or may be replaced, is being written."""
-        name, before = _name(output), _state(output)
-        self._begun[name] = (key, before)
-        self._write({"begun": name, "key": key, "before": before})
+        self._note({"begun": _name(output), "key": key, "before": _state(output)})
 
     def finish(self, output: Path, key: Key) -> None:
         """Note that `output` is written."""
-        name, state = _name(output), _state(output)
-        assert state is not None
-        self._end(name, key, state)
-        self._write({"done": name, "key": key, "state": state})
+        self._note({"done": _name(output), "key": key, "state": _state(output)})
 
-    def _end(self, name: str, key: Key, state: State) -> None:
-        self._begun.pop(name, None)
-        self._done[name] = (key, state)
+    def fail(self, output: Path) -> None:
+        """Note that `output` was not written, so that what is there is of others."""
+        if _name(output) in self._begun:
+            self._note({"failed": _name(output)})
+
+    def _note(self, line: Mapping[str, Any]) -> None:
+        self._take(line)
+        self._write(line)
+
+    def _take(self, line: Mapping[str, Any]) -> None:
+        name = line.get("begun") or line.get("done") or line["failed"]
+        if "begun" in line:
+            self._begun[name] = (line["key"], line["before"])
+        else:
+            self._begun.pop(name, None)
+        if "done" in line:
+            self._done[name] = (line["key"], line["state"])
+        self._known.add(name)
 
     def _write(self, line: Mapping[str, Any]) -> None:
         if self._file is None:
@@ -111,16 +122,12 @@ class Journal:
             os.write(self._file, f"\n{json.dumps(line)}\n".encode())
             os.fsync(self._file)
         except OSError as error:
-            raise LipsmithError(f"{self._path} was not written: {error.strerror}; free some space.") from error
+            _LOG.info("%s was not written (%s).", self._path, error.strerror)
 
     def _read(self, path: Path) -> None:
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            with suppress(ValueError, KeyError, TypeError):  # the last line may be cut off
-                entry = json.loads(line)
-                if "done" in entry:
-                    self._end(entry["done"], entry["key"], entry["state"])
-                else:
-                    self._begun[entry["begun"]] = (entry["key"], entry["before"])
+            with suppress(ValueError, KeyError, TypeError, AttributeError):  # the last line may be cut off
+                self._take(json.loads(line))
 
 
 def _name(output: Path) -> str:
