@@ -16,9 +16,11 @@ from lipsmith.media.container import audio_stream, open_input, seconds, video_st
 from lipsmith.media.decoding import packets
 
 if TYPE_CHECKING:
+    import numpy as np
     from av.audio.stream import AudioStream
     from av.container.input import InputContainer
     from av.video.stream import VideoStream
+    from numpy.typing import NDArray
 
     from lipsmith import Face
 
@@ -60,8 +62,11 @@ def inspect(path: Path, max_pixels: int, max_minutes: float) -> dict[str, Any]:
     }
 
 
-def describe_faces(path: Path, faces: Sequence[Face]) -> list[dict[str, Any]]:
-    """Number, shot, times, position and size of every face, with thumbnails of the first 40."""
+def describe_faces(path: Path, faces: Sequence[Face], times: NDArray[np.float64]) -> list[dict[str, Any]]:
+    """Number, shot, times, position and size of every face, with thumbnails of the first 40.
+
+    `times`: seconds, when each frame of the film starts.
+    """
     return [
         {
             "number": face.number,
@@ -72,7 +77,7 @@ def describe_faces(path: Path, faces: Sequence[Face]) -> list[dict[str, Any]]:
             "width": round(face.size),
             "x": round(face.place[0]),
             "y": round(face.place[1]),
-            "thumbnail": _thumbnail(path, face) if index < _MAX_THUMBNAILS else None,
+            "thumbnail": _thumbnail(path, face, times) if index < _MAX_THUMBNAILS else None,
         }
         for index, face in enumerate(faces)
     ]
@@ -111,15 +116,16 @@ def _duration(container: InputContainer, stream: VideoStream | AudioStream, path
     return max(times) - min(times) if times else 0.0
 
 
-def _thumbnail(path: Path, face: Face) -> str | None:
-    """A JPEG of the face, halfway through its time on screen, as a data URL."""
+def _thumbnail(path: Path, face: Face, times: NDArray[np.float64]) -> str | None:
+    """A JPEG of the face, in the middle one of the frames that show it, as a data URL; None where none is decoded."""
     from lipsmith.face.crop import crop_image
 
-    first, last = face.seconds
-    middle = (first + last) / 2
-    frame = next(read_frames(path, middle), None) or next(read_frames(path, first), None)
-    if frame is None:
+    # The first frame stands in for one that was decoded from the start but is not after a jump to it.
+    for row in (len(face.frames) // 2, 0):
+        if (frame := next(read_frames(path, times[face.frames[row]]), None)) is not None:
+            break
+    else:
         return None
-    crop = crop_image(frame.image, face.transforms[len(face.transforms) // 2], _THUMBNAIL_SIZE)
+    crop = crop_image(frame.image, face.transforms[row], _THUMBNAIL_SIZE)
     _, encoded = cv2.imencode(".jpg", crop[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 82])
     return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()

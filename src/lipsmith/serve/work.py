@@ -88,7 +88,7 @@ class Tasks:
 
     def _faces(self, job: Job, reporter: Reporter) -> dict[str, Any]:
         clip = self._clip(job, reporter)
-        return {"faces": describe_faces(self._settings.upload(job.video), clip.faces)}
+        return {"faces": describe_faces(self._settings.upload(job.video), clip.faces, clip.times)}
 
     def _dub(self, job: Job, reporter: Reporter) -> dict[str, Any]:
         started = time.monotonic()
