@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from lipsmith.errors import InputError, LipsmithError, UsageError
 from lipsmith.files import HIDDEN, hidden_for, remove_abandoned
 from lipsmith.inference.model_folder import ModelFolder
 from lipsmith.media import open_sound, read_frames
+from lipsmith.progress import Progress
 from synthetic import make_film, speech
 
 PART = 6
@@ -88,6 +90,17 @@ def test_the_same_call_continues_and_gives_the_same_film(
     assert all(np.array_equal(one, other) for one, other in zip(pictures(out), pictures(whole), strict=True))
     assert np.array_equal(heard(out), heard(whole))
     assert left(tmp_path) == []
+
+
+def test_progress_reaches_its_total_where_the_last_part_is_full(tmp_path: Path, film: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    words = write_wav(tmp_path / "words.wav", speech(2 * PART / 25))
+
+    def note(title: str) -> AbstractContextManager[Progress]:
+        return nullcontext(lambda done, total: seen.append((done, total)))
+
+    lipsmith.dub(film, words, tmp_path / "out.mp4", DubOptions(end=2 * PART / 25), progress_of=note)
+    assert seen[-1] == (2 * PART, 2 * PART)
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mov"])

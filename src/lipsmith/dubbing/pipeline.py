@@ -269,6 +269,8 @@ class Result:
             else:
                 for part, begin in kept.parts(show, partial(film, part_of=path), self.timeline.times.tolist()):
                     writer.append(part, begin)
+                if progress is not None:  # parts kept earlier show no frame, and nothing follows a full last part
+                    progress(len(self), len(self))
         return path
 
     def draw(self, kept: Kept, path: Path, *, side_by_side: bool = False, label: bool = False) -> None:
