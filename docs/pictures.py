@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from strips import strips
 
 from lipsmith import Clip, Dubber
-from lipsmith.dubbing.mouth import MouthTrack, draw_frame
+from lipsmith.dubbing.draw import draw_frame
+from lipsmith.dubbing.mouth import MouthTrack
 from lipsmith.dubbing.paste.composite import Compositor, soft_mask
 from lipsmith.face import FaceTracker
 from lipsmith.face.crop import crop_image, invert, still_points

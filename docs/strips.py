@@ -14,7 +14,8 @@ from drawn_film import write_film
 from numpy.typing import NDArray
 
 from lipsmith import Dubber, Result
-from lipsmith.dubbing.mouth import EncodedFaces, MouthTrack
+from lipsmith.dubbing.draw import EncodedFaces
+from lipsmith.dubbing.mouth import MouthTrack
 from lipsmith.dubbing.paste.detail import crop_side
 from lipsmith.face.crop import invert
 from lipsmith.face.landmarks import OUTER_LIP, ranks

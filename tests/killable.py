@@ -22,7 +22,7 @@ PART = 6
 DUB = {
     "dubbing.pipeline.find_model": lambda *_: ModelFolder(Path("double"), SIZES),
     "dubbing.pipeline.load_backend": lambda *_: Double(),
-    **dict.fromkeys(("dubbing.mouth.PART", "dubbing.job.PART", "dubbing.parts.PART"), PART),
+    **dict.fromkeys(("dubbing.draw.PART", "dubbing.job.PART", "dubbing.parts.PART"), PART),
 }
 
 

@@ -22,7 +22,7 @@ from synthetic import face_at, speech
 PART = 4
 SHOTS = (7, 4, 9, 6)
 """Frames of the shots."""
-_PLACES = ("dubbing.mouth.PART", "dubbing.job.PART", "dubbing.parts.PART", "cluster.tasks.PART")
+_PLACES = ("dubbing.draw.PART", "dubbing.job.PART", "dubbing.parts.PART", "cluster.tasks.PART")
 
 
 def make_long(folder: Path, out: Path) -> Job:

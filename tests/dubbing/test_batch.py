@@ -16,7 +16,7 @@ from dub_samples import SIZE, no_face, silent_film, track, write_png, write_wav
 from lipsmith import Clip, Dubber, DubOptions, Result
 from lipsmith.dubbing import batch as module
 from lipsmith.dubbing.batch import Batch, Job, pair, read_pairs
-from lipsmith.dubbing.mouth import EncodedFaces
+from lipsmith.dubbing.draw import EncodedFaces
 from lipsmith.dubbing.scan import ArrayStore, most_at_once
 from lipsmith.errors import InputError, LipsmithError, SomeFailedError, UsageError
 from synthetic import face_at, make_film, speech

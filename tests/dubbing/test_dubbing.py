@@ -347,7 +347,7 @@ def test_a_stored_error_keeps_no_thread_alive(clip: Clip, tmp_path: Path, monkey
         raise RuntimeError("out of memory")
 
     result = clip.dub(speech(1.0))
-    monkeypatch.setattr("lipsmith.dubbing.mouth.render", fail)
+    monkeypatch.setattr("lipsmith.dubbing.draw.render", fail)
     before, kept = threading.active_count(), []
     for use in (lambda: list(result.frames()), lambda: result.save(tmp_path / "out.mp4")):
         with pytest.raises(RuntimeError) as caught:

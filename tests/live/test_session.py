@@ -14,7 +14,8 @@ import pytest
 
 from double import make_dubber
 from lipsmith import Clip
-from lipsmith.dubbing.mouth import DrawnFrame, EncodedFaces, MouthTrack, draw_frame
+from lipsmith.dubbing.draw import DrawnFrame, EncodedFaces, draw_frame
+from lipsmith.dubbing.mouth import MouthTrack
 from lipsmith.errors import UsageError
 from lipsmith.live import Live, LiveFrame
 from lipsmith.live.footage import LoopedFootage

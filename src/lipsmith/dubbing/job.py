@@ -28,7 +28,7 @@ import av
 
 from lipsmith import __version__
 from lipsmith.disk import disk_errors
-from lipsmith.dubbing.mouth import PART
+from lipsmith.dubbing.draw import PART
 from lipsmith.dubbing.options import DubOptions, hear, options_for, path_of, said_in
 from lipsmith.dubbing.parts import (
     KEY,

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 from lipsmith.disk import disk_errors
-from lipsmith.dubbing.mouth import PART, Memories
+from lipsmith.dubbing.draw import PART, Memories
 from lipsmith.dubbing.paste.composite import Memory
 from lipsmith.errors import LipsmithError, UsageError
 from lipsmith.files import DAMAGED, hidden_for, hold, write_whole

@@ -14,7 +14,8 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from lipsmith.dubbing.mouth import DrawnFrame, MouthTrack, draw_frame, paste_frame
+from lipsmith.dubbing.draw import DrawnFrame, draw_frame, paste_frame
+from lipsmith.dubbing.mouth import MouthTrack
 from lipsmith.dubbing.options import DubOptions
 from lipsmith.dubbing.paste.composite import Compositor
 from lipsmith.dubbing.pipeline import Clip
