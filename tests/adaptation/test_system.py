@@ -145,7 +145,8 @@ def test_evaluate_adapts_to_what_it_measures_alone(
     [
         (["--adapt", "1"], "--adapt needs --model, --protocol strict and --table 1"),
         (["--adapt", "1", "--model", "fast", "--protocol", "cross"], "--adapt needs --model, --protocol strict"),
-        (["--adapt", "0", "--model", "fast"], "--adapt must be above 0"),
+        (["--adapt", "0", "--model", "fast"], "--adapt must be a number above 0"),
+        (["--adapt", "nan", "--model", "fast"], "--adapt must be a number above 0"),
     ],
 )
 def test_evaluate_refuses_what_cannot_be_adapted(

@@ -157,7 +157,13 @@ def test_offsets_are_recorded_for_training(clips: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "sentence"), [(("--seconds", "0.1"), "is below 1"), (("--judge", "syncnet_v2"), "score")]
+    ("words", "sentence"),
+    [
+        (("--seconds", "0.1"), "should be a number of at least 1"),
+        (("--seconds", "nan"), "should be a number of at least 1"),
+        (("--seconds", "inf"), "should be a number of at least 1"),
+        (("--judge", "syncnet_v2"), "score"),
+    ],
 )
 def test_invalid_requests_are_refused_before_the_work(
     words: tuple[str, ...], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -71,8 +72,8 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
             raise UsageError(f"--table {self.table} varies a model's references: add --model, a name or a folder.")
         if self.adapt is not None and (self.model is None or self.protocol != "strict" or self.table != 1):
             raise UsageError("--adapt needs --model, --protocol strict and --table 1.")
-        if self.adapt is not None and self.adapt <= 0:
-            raise UsageError("--adapt must be above 0.")
+        if self.adapt is not None and not 0 < self.adapt < math.inf:
+            raise UsageError("--adapt must be a number above 0.")
         if self.side is not None:
             console.require_side("--side", self.side)
         for option, values in (("--variant", self.variant), ("--outputs", self.outputs)):

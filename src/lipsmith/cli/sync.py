@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import Counter
 from dataclasses import dataclass
@@ -38,8 +39,8 @@ class Options(console.CpuOptions, console.JsonOptions, console.OutputOptions):
         super().__post_init__()
         if self.write and not self.video.is_dir():
             raise UsageError("--write needs a folder of prepared clips.")
-        if self.seconds < MIN_SECONDS:
-            raise UsageError(f"--seconds {self.seconds:g} is below {MIN_SECONDS:g}, the minimum to find an offset.")
+        if not MIN_SECONDS <= self.seconds < math.inf:
+            raise UsageError(f"--seconds {self.seconds:g} should be a number of at least {MIN_SECONDS:g}.")
         if self.video.is_dir():
             require_wave(self.judge)
 

@@ -223,6 +223,9 @@ def test_invalid_sizes_are_refused() -> None:
     for none in ("heads", "window", "references"):
         with pytest.raises(ValueError, match="at least 1"):
             dataclasses.replace(TINY, **{none: 0})
+    for none in ("steady", "nearness"):
+        with pytest.raises(ValueError, match="above 0"):
+            dataclasses.replace(TINY, **{none: 0.0})
 
 
 def test_the_speech_encoder_processes_frames_independently() -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -135,9 +136,22 @@ def test_a_checkpoint_of_an_earlier_version_stays_frozen(data: Path, tmp_path: P
     )
 
 
-def test_a_window_without_references_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"references\.fewest"):
-        dataclasses.replace(SMALL, references=ReferenceRules(fewest=0))
+@pytest.mark.parametrize(
+    ("rules", "change", "told"),
+    [
+        (ReferenceRules(), {"fewest": 0}, "fewest = 0 should be at least 1"),
+        (ReferenceRules(), {"scarce": 1.5}, "scarce = 1.5 should be from 0 to 1"),
+        (ReferenceRules(), {"away": 0.8}, "away and sibling are shares of one whole"),
+        (ReferenceRules(), {"full": 0.6, "single": 0.6}, "full and single are shares of one whole"),
+        (ReferenceRules(), {"pose_shift": 3, "pose_apart": 4}, "pose_apart = 4 should be from 0 to 3"),
+        (Augmentation(), {"shifts": -1}, "shifts = -1 should be at least 0"),
+        (Augmentation(), {"mirror": 2.0}, "mirror = 2.0 should be from 0 to 1"),
+        (SMALL, {"frozen": -1}, "frozen = -1 should be at least 0"),
+    ],
+)
+def test_a_setting_outside_its_range_is_refused(rules: Any, change: dict[str, float], told: str) -> None:  # noqa: ANN401
+    with pytest.raises(ValueError, match=told):
+        dataclasses.replace(rules, **change)
 
 
 @pytest.mark.parametrize(("blind", "told"), [("train", "in 12 frames in a row"), ("val", "in its measured frames")])

@@ -54,6 +54,9 @@ class LandmarkConfig:
     def __post_init__(self) -> None:
         require_range(self, 1, inf, "dim", "layers", "heads", "feed_forward", "window", "references")
         require_range(self, 0, 1, "dropout")
+        require_range(self, 0, inf, "temporal")
+        if min(self.steady, self.nearness) <= 0:
+            raise ValueError(f"steady {self.steady} and nearness {self.nearness} of Gaussians are above 0")
         if self.dim % self.heads:
             raise ValueError(f"dim {self.dim} is not a multiple of heads {self.heads}")
         if self.dim % 2:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from math import inf
 
 import torch
 from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
+from lipsmith.config import require_range
 from lipsmith.face.landmarks import MIRROR, NUM_JAW, NUM_POINTS, NUM_POSE, OUTER_LIP, ranks
 from lipsmith.inference.speak import RATE
 from lipsmith.models.landmarks.expected import expected_content
@@ -53,6 +55,10 @@ class Augmentation:
     """Standard deviation of noise on the reference points, crop units."""
     pose_noise: float = 0.0
     """Standard deviation of an offset of each pose point, constant through a window, crop units."""
+
+    def __post_init__(self) -> None:
+        require_range(self, 0, inf, *asdict(self))
+        require_range(self, 0, 1, "noise", "voice", "silence", "mirror", "scale")
 
 
 def augment(window: Window, rules: Augmentation, random: torch.Generator) -> Window:

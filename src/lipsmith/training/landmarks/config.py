@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 
+from lipsmith.config import require_range
 from lipsmith.models.landmarks.config import LandmarkConfig
 from lipsmith.training.landmarks.augment import Augmentation
 from lipsmith.training.landmarks.sampler import ReferenceRules
@@ -39,5 +41,5 @@ class LandmarkTraining(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.batch, self.references.fewest) < 1:
-            raise ValueError("batch and references.fewest are at least 1")
+        require_range(self, 1, inf, "batch")
+        require_range(self, 0, inf, "frozen")

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lipsmith.config import require_range
 from lipsmith.data.clips import PreparedClip, load_clip, read_manifest
 from lipsmith.data.phonemes import clip_phonemes
 from lipsmith.errors import InputError
@@ -101,6 +103,15 @@ class ReferenceRules:
     """Frames by which these moments are away, up to: syllables pass, the head hardly turns."""
     pose_apart: int = 0
     """Frames by which they are away at least, where the clip is long enough."""
+
+    def __post_init__(self) -> None:
+        require_range(self, 1, inf, "fewest")
+        require_range(self, 0, 1, "away", "sibling", "full", "single", "scarce", "still_pose", "shifted_pose")
+        require_range(self, 0, inf, "pose_shift")
+        require_range(self, 0, self.pose_shift, "pose_apart")
+        for one, other in (("away", "sibling"), ("full", "single"), ("still_pose", "shifted_pose")):
+            if getattr(self, one) + getattr(self, other) > 1 + 1e-9:  # 1e-9: sums of decimal fractions are inexact
+                raise ValueError(f"{one} and {other} are shares of one whole, so their sum is at most 1")
 
 
 def load_footage(
