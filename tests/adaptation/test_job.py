@@ -55,8 +55,9 @@ def stubs(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
         (folder / WEIGHTS).write_bytes((renderer / "renderer.safetensors").read_bytes())
         write_config(folder, {"name": name})
 
-    def quantize(*_: object) -> None:
+    def quantize(model: Path, *_: object) -> None:
         calls["quantize"] += 1
+        assert model.name in ("whole", "anna")  # which a log line gives
 
     for name, stub in (("prepare_person", prepare), ("export", export), ("quantize", quantize)):
         monkeypatch.setattr(job, name, stub)
@@ -111,13 +112,16 @@ def test_an_interruption_is_continued_by_the_same_call(
     assert [path.name for path in out.parent.iterdir()] == ["anna"]
 
 
+@pytest.mark.parametrize("one_by_one", [False, True])
 def test_what_a_kill_leaves_after_the_model_is_in_place_is_removed(
-    film: Path, base: Path, stubs: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    film: Path, base: Path, stubs: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_by_one: bool
 ) -> None:
     out = tmp_path / "models" / "anna"
     with monkeypatch.context() as patch:  # killed before, and in the middle of, the removal of the work
         patch.setattr(job.shutil, "rmtree", lambda *_, **__: None)
         job.adapt(film, out, model=base, device="cpu")
+    if one_by_one:  # killed after the last file moved
+        (hidden_for(out, job.UNFINISHED) / "model" / "anna").mkdir()
     assert len(list(out.parent.iterdir())) == 2
     with pytest.raises(UsageError, match="is not empty"):
         job.adapt(film, out, model=base, device="cpu")

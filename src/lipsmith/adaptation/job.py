@@ -6,7 +6,7 @@ Until the model is complete, a hidden folder next to it keeps the work, so that 
     clips/      the prepared face
     mouth/      the training run of the landmark generator
     run/        the training run of the renderer
-    model/      the model while it is written
+    model/      the model while it is written, in a folder of its own name, as in log lines
     moved       when that is complete
 """
 
@@ -157,7 +157,8 @@ def _kept_work(out: Path, key: Mapping[str, Any]) -> Iterator[Path]:
 
 def _remove_over(folder: Path) -> None:
     """Remove what a process left that was killed after its model was in place."""
-    is_moved = (folder / _MOVED).is_file() and not (folder / _MODEL).is_dir()
+    is_left = any(path.is_file() for path in (folder / _MODEL).rglob("*"))
+    is_moved = (folder / _MOVED).is_file() and not is_left
     if folder.is_dir() and (is_moved or not (folder / _KEY).is_file()):
         discard(folder, first=_KEY)
 
@@ -199,10 +200,10 @@ def _card_of(base: ModelFolder) -> str:
 
 def _write(found: Adaptation, work: Path, base: ModelFolder, card: str) -> None:
     """Export the run to the model folder, with 8-bit stages if its pictures are as good."""
-    model, terms = work / _MODEL, f"those of {base.settings.name}."
+    model, terms = work / _MODEL / found.folder.name, f"those of {base.settings.name}."
     (work / _MOVED).unlink(missing_ok=True)
-    shutil.rmtree(model, ignore_errors=True)
-    model.mkdir()
+    shutil.rmtree(work / _MODEL, ignore_errors=True)
+    model.mkdir(parents=True)
     names = {"data": "see above", "hardware": "see above", "license": terms}
     export(work / "mouth" if found.mouth_after else base.path, work / "run", model, found.folder.name, **names)
     (model / "CARD.md").write_text(card, encoding="utf-8")
