@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -103,6 +104,10 @@ def test_every_verb_has_help_that_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    said = " ".join(done.stdout.replace("│", " ").split())
+    assert "[OPTIONS] REAL GENERATED" in said
+    assert "CPU threads. (default: all cores)" in said
+    assert not re.search(r"\(default: [^)]*\)\. \(default", said), "one default each"
 
 
 @pytest.mark.parametrize(

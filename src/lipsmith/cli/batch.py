@@ -35,7 +35,7 @@ class Options(console.DeviceOptions, DubOptions):
 
     on: Literal["here", "ray"] = "here"
     """Where: here, or on the Ray cluster in RAY_ADDRESS, or one that runs on this machine, or one that is started for
-    this command. There, --threads is the cores of each of many workers (default: 1)."""
+    this command. There, each of many workers takes --threads cores, by default one."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -58,6 +58,11 @@ _LARGE: Final = 4 << 20
 _KEPT: Final = 64 << 20
 
 
+def by_default(text: str) -> Any:  # noqa: ANN401 - tyro's type is private
+    """The annotation of an option whose help says what is taken where it is not given."""
+    return tyro.conf.arg(help_behavior_hint=f"(default: {text})")
+
+
 def tune_process() -> None:
     """Set what a dub needs of the C library and of OpenCV. Call it before threads are started and OpenCV is imported.
 
@@ -96,8 +101,8 @@ class DeviceOptions(Common):
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
 
-    threads: int | None = None
-    """CPU threads (default: all cores)."""
+    threads: Annotated[int | None, by_default("all cores")] = None
+    """CPU threads."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

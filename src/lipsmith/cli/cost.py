@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 class Options(console.JsonOptions, console.OutputOptions):
     """Counts are computed from the configs without running the networks."""
 
-    config: Annotated[str, tyro.conf.Positional]
-    """The renderer's TOML file, or the name of a packaged one (fast, paper, paper_small; wav2lip, iplap)."""
+    config: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="CONFIG")]
+    """The renderer's TOML file, or a packaged one, such as fast, paper, paper_small, wav2lip or iplap_small."""
     landmarks: str = "fast"
     """The landmark generator's TOML file, or the name of a packaged one."""
-    references: int | None = None
-    """References per frame (default: from the config)."""
-    lips: int | None = None
-    """Lip references (default: from the config)."""
+    references: Annotated[int | None, console.by_default("from the config")] = None
+    """References per frame."""
+    lips: Annotated[int | None, console.by_default("from the config")] = None
+    """Lip references."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

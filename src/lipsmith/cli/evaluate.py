@@ -32,7 +32,7 @@ TITLES = {
 class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions):
     """Without a model, only the baselines are evaluated."""
 
-    data: Annotated[Path, tyro.conf.Positional]
+    data: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DATA")]
     """Prepared clips."""
     model: str | None = None
     """Name or folder of the model; for --table 2 and 3 it may be a run of `train renderer`."""

@@ -32,7 +32,7 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
     in the pose.
     """
 
-    model: Annotated[str, tyro.conf.Positional]
+    model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
     """Name or folder of a model, or the folder of a training run."""
     data: Path
     """Prepared clips."""

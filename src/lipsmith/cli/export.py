@@ -22,8 +22,8 @@ class Options(console.OutputOptions):
     """Run folder of `lipsmith train renderer`, or the name or folder of a model whose renderer is reused."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o", "--output"])]
     """The model folder to write."""
-    name: str | None = None
-    """Name of the model (default: name of the folder)."""
+    name: Annotated[str | None, console.by_default("name of the folder")] = None
+    """Name of the model."""
     data: str = "Not recorded."
     """Description of the training data, for the card."""
     hardware: str = "not recorded"

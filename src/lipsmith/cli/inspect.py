@@ -20,7 +20,7 @@ PICTURES = {".png": 400, ".jpg": 400, ".jpeg": 400, ".webp": 188}
 class Options(console.OutputOptions):
     """Each clip shows the frame with the widest open mouth; red ticks mark frames without a detected face."""
 
-    data: Annotated[Path, tyro.conf.Positional]
+    data: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DATA")]
     """A folder of prepared clips."""
 
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="SHEET")]

@@ -43,8 +43,8 @@ class Options(console.JsonOptions):
     side: int = 128
     """Crop size in pixels."""
 
-    workers: int | None = None
-    """Clips processed in parallel (default: one per core)."""
+    workers: Annotated[int | None, console.by_default("one per core")] = None
+    """Clips processed in parallel."""
 
     overwrite: bool = False
     """Replace the --json file if it exists."""

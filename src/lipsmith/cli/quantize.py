@@ -16,9 +16,9 @@ from lipsmith.cli import console
 class Options(console.Common):
     """Needs the `train` extra; takes a minute. Fails without writing anything if the pictures differ too much."""
 
-    model: Annotated[str, tyro.conf.Positional]
+    model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
     """Name or folder of the model."""
-    data: Annotated[Path, tyro.conf.Positional]
+    data: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DATA")]
     """Prepared clips: the split train calibrates the ranges, val measures the difference."""
 
 

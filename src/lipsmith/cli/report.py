@@ -17,7 +17,7 @@ from lipsmith.files import refuse_outputs, require, write_whole
 class Options(console.OutputOptions):
     """The page is a single file without external links."""
 
-    results: Annotated[Path, tyro.conf.Positional]
+    results: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="JSON")]
     """The JSON file written by --json."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("report.html")
     """The page."""

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 class Options(console.CpuOptions, console.JsonOptions, console.OutputOptions):
     """Frames are matched by number, and faces are cropped as in training."""
 
-    real: Annotated[Path, tyro.conf.Positional]
+    real: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="REAL")]
     """The real film, or a folder of films."""
-    generated: Annotated[Path, tyro.conf.Positional]
+    generated: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="GENERATED")]
     """The generated film, or a folder of films with the same names."""
     other_speech: bool = False
     """The generated film says other speech than the real film: measure only figures that need no ground truth."""

@@ -35,11 +35,10 @@ class Options(console.DeviceOptions):
     """Access token for clients and users of the page."""
 
     proxy: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None
-    """Address or network of a TLS proxy in front of the service, whose X-Forwarded-For and X-Forwarded-Proto are
-    believed; needs --token."""
+    """Address or network of a TLS proxy; its X-Forwarded-For and X-Forwarded-Proto are believed; needs --token."""
 
-    data: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """Folder for uploads, jobs and results (default: $LIPSMITH_HOME/serve)."""
+    data: Annotated[Path | None, console.by_default("$LIPSMITH_HOME/serve")] = None
+    """Folder for uploads, jobs and results."""
 
     max_upload: Annotated[str, tyro.conf.arg(metavar="SIZE")] = "2GB"
     """Largest upload."""

@@ -16,7 +16,7 @@ from lipsmith.files import refuse_outputs, require
 class Options(console.OutputOptions):
     """The video, and the certificate to sign it with."""
 
-    video: tyro.conf.Positional[Path]
+    video: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="VIDEO")]
     """The video to sign."""
 
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]

@@ -24,7 +24,7 @@ MIN_SECONDS = 1.0
 class Options(console.CpuOptions, console.JsonOptions, console.OutputOptions):
     """Offsets are in frames at 25 per second; a positive offset means that the speech is late."""
 
-    video: Annotated[Path, tyro.conf.Positional]
+    video: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PATH")]
     """A film with one speaking face, or a folder of prepared clips."""
     judge: str = "sync"
     """The lip-sync judge: sync (ours), a folder, or syncnet_v2 (the official one, if its weights are installed)."""

@@ -15,7 +15,7 @@ from lipsmith.cli.training import TrainingOptions, train
 class Options(TrainingOptions):
     """The same command resumes an interrupted run."""
 
-    config: Annotated[str, tyro.conf.Positional]
+    config: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="CONFIG")]
     """A TOML file, or the name of a packaged one (fast, paper, posteriors)."""
 
 

@@ -16,7 +16,7 @@ class Options(TrainingOptions):
     """The detector is written to the model folder OUT/lips; the renderer's training asks it where lips are. The same
     command resumes an interrupted run."""
 
-    config: Annotated[str, tyro.conf.Positional]
+    config: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="CONFIG")]
     """A TOML file, or the name of a packaged one (fast)."""
 
 

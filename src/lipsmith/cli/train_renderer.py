@@ -17,7 +17,7 @@ from lipsmith.models.renderer.config import Part
 class Options(TrainingOptions):
     """The same command resumes an interrupted run."""
 
-    config: Annotated[str, tyro.conf.Positional]
+    config: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="CONFIG")]
     """A TOML file, or the name of a packaged one (fast, fast_gpu, paper, paper_small; continue, decoder, adversarial).
     Compared systems are wav2lip and iplap, or narrow for a CPU wav2lip_small and iplap_small."""
     without: tuple[Part, ...] = ()

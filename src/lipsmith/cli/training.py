@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from lipsmith.cli import console
 from lipsmith.errors import UsageError
@@ -25,14 +25,14 @@ class TrainingOptions(console.DeviceOptions):
     """Prepared clips, with the splits train and val."""
     out: Path
     """Folder of the run: best weights, checkpoint, log and curves. An existing run is resumed."""
-    minutes: float | None = None
-    """Stop after this many minutes, with the learning rate annealed by then (default: from the config)."""
-    steps: int | None = None
-    """Stop after this many steps, with the learning rate annealed by then (default: from the config)."""
+    minutes: Annotated[float | None, console.by_default("from the config")] = None
+    """Stop after this many minutes, with the learning rate annealed by then."""
+    steps: Annotated[int | None, console.by_default("from the config")] = None
+    """Stop after this many steps, with the learning rate annealed by then."""
     start: str | None = None
     """Start from this network (fine-tuning): the folder of another run, or the name or folder of a model."""
-    seed: int | None = None
-    """Seed of weights and samples (default: from the config)."""
+    seed: Annotated[int | None, console.by_default("from the config")] = None
+    """Seed of weights and samples."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -81,7 +81,7 @@ class DubOptions:
     """Precision of the renderer on a CPU: float, int8, or auto (int8 if it is faster, on CPUs with VNNI)."""
 
     resume: bool = True
-    """Continue an interrupted dub of the same result, and keep the parts of this one until it is complete."""
+    """Whether to continue an interrupted dub, and to keep the parts of this one meanwhile; --no-resume: neither."""
 
     overwrite: bool = False
     """Replace existing results."""
