@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -41,8 +40,6 @@ _UNFLAGGED_CODECS: Final = {"ffv1", "ffvhuff", "huffyuv", "utvideo", "magicyuv"}
 _PARITY: Final = {2: "tff", 3: "bff", 4: "bff", 5: "tff"}
 """The field that is shown first, by libav's `AVFieldOrder`."""
 _ICC_PROFILE: Final = 15
-_WHOLE: Final = 0.9
-"""Share of the declared length, less a second, below which a film may be incomplete."""
 _KNOWN_TYPES: Final = 28  # side data types that PyAV knows; an unknown type hides all others
 _LAST_TYPE: Final = 40
 
@@ -252,11 +249,3 @@ def orientation_of(frame: VideoFrame) -> Orientation:
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return Orientation(a=-1 if a < 0 else 1, b=0, c=0, d=-1 if d < 0 else 1)
     return Orientation(a=0, b=-1 if b < 0 else 1, c=-1 if c < 0 else 1, d=0)
-
-
-@lru_cache(maxsize=64)
-def report_shortfall(path: Path, changed: int, found: float, declared: float) -> None:
-    """Log, once, that a film ends after `found` seconds, if its header declares clearly more; `changed` distinguishes
-    versions of the file."""
-    if found < _WHOLE * declared - 1:
-        _LOG.warning("%s ends after %.1f s, but its header says %.1f s: it may be incomplete.", path, found, declared)

@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 
 from lipsmith.errors import InputError
 from lipsmith.media.color import FilmedPicture, FrameToRGB, Picture, can_convert_partially
+from lipsmith.media.completeness import report_shortfall
 from lipsmith.media.container import check_readable, clock, open_input, picture_formats, require_video, seconds
-from lipsmith.media.decoding import Orientation, decoded_video, orientation_of, report_shortfall
+from lipsmith.media.decoding import Orientation, decoded_video, orientation_of
 from lipsmith.media.pictures import read_picture
 
 if TYPE_CHECKING:
     from av.container.input import InputContainer
     from av.video.stream import VideoStream
-    from numpy.typing import NDArray
 
 
 _EPSILON = 1e-6  # seconds; times that differ by less are equal
@@ -141,15 +141,15 @@ def _timed(
     first = next(stamped, None)
     if first is None:
         raise InputError(f"{path}: no frame can be decoded; the file may be damaged or truncated.")
-    changed, lasting, time = path.stat().st_mtime_ns, first[0].duration, 0.0
+    lasting, time = first[0].duration, 0.0
     yield first[0], time
     if start > _SEEK_FROM:
         stamped = _from_key_frame(container, stream, path, first[1], start) or _from_the_beginning(path)
     for frame, stamp in stamped:
         lasting, time = frame.duration, stamp - first[1]
         yield frame, time
-    end, declared = (float((ticks or 0) * clock(stream)) for ticks in (lasting, stream.duration))
-    report_shortfall(path, changed, time + end, declared)
+    end = first[1] + time + float((lasting or 0) * clock(stream))
+    report_shortfall(container, stream, path, first[1], end)
 
 
 def _from_the_beginning(path: Path) -> Iterator[tuple[VideoFrame, float]]:

@@ -16,6 +16,7 @@ from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 
 from lipsmith.errors import InputError
+from lipsmith.media.completeness import report_shortfall
 from lipsmith.media.container import clock, has_own_order, layout_of, open_input, require_audio, seconds, video_stream
 from lipsmith.media.decoding import decoded_sound
 from lipsmith.media.mixing import is_discrete, mixing
@@ -204,10 +205,11 @@ def _timed(
 ) -> Iterator[tuple[float, NDArray[np.float32]]]:
     """(seconds of the file's clock, block (channels, n)) of all decodable frames."""
     mixer, shape = None, None
-    time = 0.0
+    time, begin = 0.0, None
     for frame in decoded_sound(container, stream, path):
         stamp = seconds(frame, stream)
         time = time if stamp is None else stamp
+        begin = time if begin is None else begin
         _check(frame, stream, path, time)
         padding = _padding(frame, stream)
         downmixed = _downmix(frame, path)
@@ -219,6 +221,8 @@ def _timed(
             block = mixed.to_ndarray()[:, : mixed.samples - padding]
             yield time, (block / np.float32(2**31)).astype(np.float32)
             time += block.shape[1] / rate
+    if begin is not None:
+        report_shortfall(container, stream, path, begin, time)
 
 
 def _check(frame: AudioFrame, stream: AudioStream, path: Path, time: float) -> None:

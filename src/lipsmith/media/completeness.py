@@ -1,0 +1,96 @@
+"""Warns of files that end before the length that they declare, such as broken downloads."""
+
+from __future__ import annotations
+
+import logging
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import av
+
+from lipsmith.media.container import clock, video_stream
+
+if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+    from av.container.input import InputContainer
+    from av.video.stream import VideoStream
+
+_LOG = logging.getLogger(__name__)
+
+_WHOLE: Final = 0.9
+"""Share of the declared length, less a second, below which a file may be incomplete."""
+_ESTIMATING: Final = {"aac", "mp3"}
+"""Formats of which libav may estimate the length from the file's size."""
+_OF_THE_WHOLE: Final = {"matroska,webm", "flv"}
+"""Formats that declare the length of all streams together; libav repeats it for sound."""
+_UNKNOWN_SIZE: Final = 0x7F000000
+"""Sizes from here on are placeholders in the header of a RIFF file (WAV, AVI) that was written to a pipe."""
+_LONGEST_PAGE: Final = 65_307
+"""Bytes of the longest page of an Ogg file (RFC 3533)."""
+
+
+def report_shortfall(
+    container: InputContainer, stream: VideoStream | AudioStream, path: Path, begin: float, end: float
+) -> None:
+    """Log, once, that a file whose `stream` lasts from `begin` to `end`, seconds of its clock, may be incomplete."""
+    changed, found = path.stat().st_mtime_ns, end - begin
+    if _ends_inside_a_page(container, path):
+        _report_page(path, changed, found)
+        return
+    share = _declared_share(path)
+    declared = share * found if share > 1 else _declared(container, stream, path, begin)
+    if found < _WHOLE * declared - 1:
+        _report(path, changed, found, declared)
+
+
+@lru_cache(maxsize=64)
+def _report(path: Path, changed: int, found: float, declared: float) -> None:
+    _LOG.warning("%s ends after %.1f s, but its header says %.1f s: it may be incomplete.", path, found, declared)
+
+
+@lru_cache(maxsize=64)
+def _report_page(path: Path, changed: int, found: float) -> None:
+    _LOG.warning("%s ends after %.1f s, in the middle of a page: it may be incomplete.", path, found)
+
+
+def _declared(container: InputContainer, stream: VideoStream | AudioStream, path: Path, begin: float) -> float:
+    """Seconds that a stream which begins at `begin` lasts, as the file declares or libav estimates; 0 if unknown."""
+    for key, text in stream.metadata.items():
+        if key.startswith("DURATION"):  # Matroska's tag of the stream's end, h:mm:ss.fraction
+            return _seconds(text) - max(begin, 0.0)
+    if container.format.name in _OF_THE_WHOLE and stream.type == "audio" and video_stream(container) is not None:
+        return 0.0
+    if not stream.duration:
+        return (container.duration or 0) / av.time_base - max(begin, 0.0)
+    seconds, rate = float(stream.duration * clock(stream)), stream.codec_context.bit_rate
+    if container.format.name in _ESTIMATING and rate and 8 * path.stat().st_size > _WHOLE * seconds * rate:
+        return 0.0
+    return seconds
+
+
+def _seconds(text: str) -> float:
+    try:
+        hours, minutes, seconds = map(float, text.split(":"))
+    except ValueError:
+        return 0.0
+    return 3600 * hours + 60 * minutes + seconds
+
+
+def _declared_share(path: Path) -> float:
+    """Size that the header of a RIFF file declares, if larger, divided by that of the file, which libav believes."""
+    with path.open("rb") as file:
+        head = file.read(8)
+    declared, found = 8 + int.from_bytes(head[4:], "little"), path.stat().st_size
+    return declared / found if head[:4] == b"RIFF" and found < declared < _UNKNOWN_SIZE else 1.0
+
+
+def _ends_inside_a_page(container: InputContainer, path: Path) -> bool:
+    """Whether an Ogg file, whose header declares no length, ends before its last page does."""
+    if container.format.name != "ogg":
+        return False
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _LONGEST_PAGE))
+        page = file.read().rpartition(b"OggS")[2]
+    segments = page[23 : 23 + page[22]] if len(page) > 22 else b""
+    return len(page) < 23 or len(page) < 23 + page[22] + sum(segments)
