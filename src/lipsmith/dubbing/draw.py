@@ -17,6 +17,7 @@ from lipsmith.dubbing.paste.composite import Compositor, Memory
 from lipsmith.dubbing.paste.detail import Detail
 from lipsmith.dubbing.scan import Face, most_at_once
 from lipsmith.face.crop import crop_image, still_points
+from lipsmith.face.fades import Eyes, Fade, eyes_of, fade_of
 from lipsmith.face.references import Appearance, appearance, costs, is_absent, undercut, unlike
 from lipsmith.inference.backend import Backend
 from lipsmith.inference.render import Drawing, EncodedFace, encode_face, render
@@ -43,6 +44,7 @@ class References:
     native: NDArray[np.uint8] | None
     """(R, rows, N, 3): at the film's resolution, from `detail.TOP` down; None if that adds no detail."""
     appearance: Appearance
+    eyes: Eyes
 
 
 class EncodedFaces:
@@ -68,6 +70,7 @@ class EncodedFaces:
             encode_face(self.backend, images, points, face.pool_still, face.lips),
             np.asarray(face.native) if face.native else None,
             appearance(images, points),
+            eyes_of(images),
         )
 
 
@@ -107,21 +110,24 @@ def _drawn_face(faces: EncodedFaces, mouth: MouthTrack, number: int, filmed: Pic
     references, rows = faces[mouth.face], mouth.rows[part]
     side, transforms = references.encoded.side, mouth.face.transforms[rows]
     original, still = crop_image(filmed, transforms[0], side), still_points(transforms)
-    looks = appearance(original[None], mouth.face.points[rows])
+    fade = fade_of(eyes_of(original[None]), references.eyes)
+    clear = fade.removed(original) if fade else original
+    looks = appearance(clear[None], mouth.face.points[rows])
     if not mouth.face.seen[rows[0]] and is_absent(looks, references.appearance):
         return None
     chosen = _chosen(mouth, part, still, unlike(looks, references.appearance))
     drawing = render(
         faces.backend,
         references.encoded,
-        original[None],
+        clear[None],
         mouth.points[part],
         still,
         mouth.sketches.around(np.arange(part.start, part.stop), mouth.begins[part], mouth.ends[part], side),
         mouth.heard(mouth.times[part]),
         chosen,
     )
-    return DrawnFace(drawing.images[0], original, _detail(references.native, drawing, chosen[0]))
+    image = fade.applied(drawing.images[0]) if fade else drawing.images[0]
+    return DrawnFace(image, original, _detail(references.native, drawing, chosen[0], fade))
 
 
 def _chosen(mouth: MouthTrack, part: slice, still: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.intp]:
@@ -134,10 +140,11 @@ def _chosen(mouth: MouthTrack, part: slice, still: NDArray[np.float32], other: N
     return undercut(cost + _OTHER * other, planned[0])[None]
 
 
-def _detail(native: Image | None, drawing: Drawing, chosen: NDArray[np.intp]) -> Detail | None:
+def _detail(native: Image | None, drawing: Drawing, chosen: NDArray[np.intp], fade: Fade | None) -> Detail | None:
     if native is None:
         return None
-    return Detail([native[rank] for rank in chosen], drawing.placed.of(0), drawing.share[0])
+    contrast = fade.contrast if fade else 1.0
+    return Detail([native[rank] for rank in chosen], drawing.placed.of(0), drawing.share[0], contrast)
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,8 @@ class Detail:
     """Where the target's pixels lie in each reference."""
     share: NDArray[np.float32]
     """(k, H/4, S/4) in [0, 1]: weight of each reference's detail."""
+    contrast: float = 1.0
+    """Share of the references' contrast that the frame has; less than 1 in a fade."""
 
 
 def presharpened(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -145,6 +147,7 @@ def with_detail(
         lent = np.asarray(cv2.blendLinear(lent, _both_lips(detail, rank, above, region), total, share), np.float32)
         total += share
     lower = np.asarray(cv2.cvtColor(lent, cv2.COLOR_BGRA2BGR), np.float32)
+    lower *= np.float32(detail.contrast)
     trusted = min(1.0, TRUSTED / region.side * region.scale)
     small = (max(1, round(region.width * trusted)), max(1, round(region.height * trusted)))
     coarse = cv2.subtract(_reduced(drawn, region, small), cv2.resize(lower, small, interpolation=cv2.INTER_AREA))

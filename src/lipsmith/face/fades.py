@@ -1,0 +1,92 @@
+"""Fades to black or white, which take contrast from a picture: a frame is rendered as if it were not faded, and what
+was rendered is faded as the frame is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+_EYES: Final = (0.2, 0.2, 0.8, 0.5)
+"""Left, top, right and bottom, crop units, of the part of a face that is compared: eyes and nose."""
+_CELLS: Final = (24, 12)
+_SAME: Final = 0.9
+"""Correlation from which two pictures show the same."""
+_FADED, _CLEAR = 0.6, 0.8
+"""Share of the contrast up to which a frame is faded as far as it looks, and from which it is not."""
+_COMPARED: Final = 5
+"""Number of references, the most similar ones, that a frame is compared with: a single one would change too often."""
+_MOST_CLEAR: Final = 0.75
+"""Quantile of the references' contrasts that counts as without a fade."""
+_UNIFORM: Final = 1e-3
+"""So that pictures of one color have no pattern."""
+_FAINTEST: Final = 0.1
+"""Share of the contrast below which noise would be amplified too much."""
+
+
+@dataclass(frozen=True)
+class Fade:
+    """A picture is `light` + `contrast` (x - `clear`), where x is the same picture without the fade."""
+
+    contrast: float
+    """In (0, 1)."""
+    light: Floats
+    """(3,): mean color."""
+    clear: Floats
+    """(3,): mean color without the fade."""
+
+    def removed(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The image `(h, w, 3)` without the fade."""
+        return _scaled(image, 1 / self.contrast, self.light, self.clear)
+
+    def applied(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The image `(h, w, 3)` with the fade."""
+        return _scaled(image, self.contrast, self.clear, self.light)
+
+
+class Eyes(NamedTuple):
+    """What is compared of n crops."""
+
+    pattern: Floats
+    """(n, 288): differences from the mean shade, of length 1."""
+    contrast: Floats
+    """(n,): the length of these differences before."""
+    light: Floats
+    """(n, 3): mean colors."""
+
+
+def eyes_of(images: NDArray[np.uint8]) -> Eyes:
+    """What is compared of crops `(n, S, S, 3)`."""
+    left, top, right, bottom = (int(share * images.shape[1]) for share in _EYES)
+    small = [cv2.resize(image[top:bottom, left:right], _CELLS, interpolation=cv2.INTER_AREA) for image in images]
+    colors = np.stack(small).reshape(len(images), -1, 3).astype(np.float32)
+    shades = colors @ np.full(3, 1 / 3, np.float32)
+    shades -= shades.mean(1, keepdims=True)
+    contrast = np.linalg.norm(shades, axis=1)
+    return Eyes(shades / np.maximum(contrast, _UNIFORM)[:, None], contrast, colors.mean(1))
+
+
+def fade_of(frame: Eyes, pool: Eyes) -> Fade | None:
+    """The fade of a single frame, compared with references, most of which have none; None if it has none."""
+    if frame.contrast[0] >= _CLEAR * pool.contrast.max():  # the usual case, without the work
+        return None
+    # References of the same fade would show less of it from frame to frame.
+    clear = pool.contrast >= _CLEAR * np.quantile(pool.contrast, _MOST_CLEAR)
+    alike = np.where(clear, pool.pattern @ frame.pattern[0], 0)
+    best = np.argsort(-alike)[:_COMPARED]
+    share = float(frame.contrast[0] / max(pool.contrast[best].mean(), _UNIFORM))
+    if alike[best].mean() < _SAME or share >= _CLEAR:
+        return None
+    share += (1 - share) * max(0.0, (share - _FADED) / (_CLEAR - _FADED))
+    return Fade(max(share, _FAINTEST), frame.light[0], pool.light[best].mean(0))
+
+
+def _scaled(image: NDArray[np.uint8], factor: float, middle: Floats, wanted: Floats) -> NDArray[np.uint8]:
+    """`wanted` + `factor` (image - `middle`), rounded."""
+    scale, shift = np.diag(np.full(3, factor)), (wanted - factor * middle)[:, None]
+    return np.asarray(cv2.transform(image, np.hstack([scale, shift])), np.uint8)
