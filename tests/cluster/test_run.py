@@ -195,7 +195,7 @@ def test_a_single_jobs_own_error_is_raised_and_what_workers_log_is_logged(
         run([Job(no_face(tmp_path), short.speech, short.output)], Fakes(1, DubOptions()))
     with caplog.at_level(logging.INFO):
         run([short], Fakes(1, DubOptions()))
-    assert any("5 frames; faces: 1" in message for message in caplog.messages)
+    assert any("frames: 5, faces: 1" in message for message in caplog.messages)
 
 
 def test_a_worker_waits_for_the_locks_of_a_lost_one(

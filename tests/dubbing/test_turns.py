@@ -138,8 +138,8 @@ def test_the_turns_of_a_batch_name_the_faces(
     jobs.write_text("video,speech,output\npanel.mp4,who.csv,a.mp4\npanel.mp4,anna.wav,b.mp4\n")
     with caplog.at_level("INFO"):
         assert cli.main(["batch", str(jobs)]) == 0
-    found = [line for line in caplog.messages if "5 frames" in line]
-    assert found == [f"{film}: 5 frames; faces: 2, to dub: 2", f"{film}: 5 frames; faces: 2, to dub: 1"]
+    found = [line for line in caplog.messages if "frames: 5" in line]
+    assert found == [f"{film}: frames: 5, faces: 2, to dub: 2", f"{film}: frames: 5, faces: 2, to dub: 1"]
     jobs.write_text("video,speech,output\npanel.mp4,who.csv,c.mp4\n")
     assert cli.main(["batch", str(jobs), "--face", "left"]) == 2
     assert "several speeches name their faces themselves" in capsys.readouterr().err

@@ -117,7 +117,7 @@ class Dubber:
             found = Scanner(tracker, store, sizes, self._at_once).scan(source, progress)
             scan = with_lent(found, store, sizes) if len(found.faces) > 1 else found
         chosen, name = choose(scan.faces, options.face), source.footage.name
-        _LOG.info("%s: %d frames; faces: %d, to dub: %d", name, len(scan.times), len(scan.faces), len(chosen))
+        _LOG.info("%s: frames: %d, faces: %d, to dub: %d", name, len(scan.times), len(scan.faces), len(chosen))
         warn_ignored_faces(name, options.face, scan.faces, chosen)
         return self.clip_of(ScannedClip(source, scan, chosen, self.config.face_size))
 
