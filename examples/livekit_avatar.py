@@ -1,8 +1,9 @@
 """An avatar for LiveKit Agents: dubs a film with the voice of the agent, on a CPU, in the process of the agent.
 
-    pip install lipsmith livekit-agents
+    pip install . livekit-agents                    # in the clone of lipsmith
 
     from livekit.agents.voice.avatar import AvatarOptions, AvatarRunner, QueueAudioOutput
+    from lipsmith import Clip
     from livekit_avatar import LipsmithVideo, options_for
 
     clip = Clip.load("anna")                        # written by Clip.save
