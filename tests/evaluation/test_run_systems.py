@@ -130,5 +130,5 @@ def test_unreadable_runs_are_refused(runs: dict[str, str], tmp_path: Path) -> No
     with pytest.raises(WeightsError, match="is not the card of a training run"):
         load_variant("x", str(tmp_path))
     (tmp_path / "renderer.json").write_bytes(Path(runs["iplap"], "renderer.json").read_bytes())
-    with pytest.raises(WeightsError, match=r"renderer\.safetensors is missing or does not match"):
+    with pytest.raises(WeightsError, match=r"renderer\.safetensors is missing or damaged"):
         load_variant("x", str(tmp_path))

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from lipsmith.config import build
 from lipsmith.errors import UsageError, WeightsError
@@ -23,10 +20,10 @@ from lipsmith.evaluation.model_system import ModelSystem, load_system, resized
 from lipsmith.evaluation.systems import ReconstructionTask, System
 from lipsmith.face.landmarks import NUM_POSE, draw_sketches
 from lipsmith.face.references import choose_pool, paper_pool_size
-from lipsmith.inference.model_folder import ModelConfig
+from lipsmith.inference.model_folder import ModelConfig, read_card
 from lipsmith.inference.render import Sketches, pixels, planes
 from lipsmith.inference.stages import renderer_stages
-from lipsmith.inference.torch import TorchBackend, torch_device
+from lipsmith.inference.torch import TorchBackend, torch_device, with_weights
 from lipsmith.models.peers.config import IplapConfig, Wav2LipConfig
 from lipsmith.models.peers.iplap import EncodedReferences, IplapRenderer
 from lipsmith.models.peers.wav2lip import Wav2Lip, generate
@@ -36,8 +33,6 @@ from lipsmith.models.renderer.network import Renderer
 CARD, WEIGHTS = "renderer.json", "renderer.safetensors"
 _WINDOW: Final = 5
 _AT_ONCE: Final = 4
-
-N = TypeVar("N", bound=nn.Module)
 
 
 class Wav2LipSystem:
@@ -127,25 +122,25 @@ def load_variant(
     """
     if not (Path(folder) / CARD).is_file():
         return load_system(name, folder, device, threads, references=references, lips=lips)
-    training, place = _training(Path(folder)), torch_device(device)
-    where = f"{Path(folder) / CARD}: training.model"
+    training, place = read_card(folder, "renderer")["training"], torch_device(device)
+    model, where, weights = training.get("model"), f"{Path(folder) / CARD}: training.model", Path(folder) / WEIGHTS
     system = training.get("system")
     if system is not None and (references or lips):
         raise UsageError(f"{folder} is a run of {system}, whose number of references and lips is fixed.")
     if system == "wav2lip":
-        generator = Wav2Lip(build(Wav2LipConfig, training["model"], where, WeightsError))
-        return Wav2LipSystem(name, _loaded(generator, folder, place), place)
+        generator = Wav2Lip(build(Wav2LipConfig, model, where, WeightsError))
+        return Wav2LipSystem(name, with_weights(generator, weights).to(place), place)
     if system == "iplap":
-        renderer = IplapRenderer(build(IplapConfig, training["model"], where, WeightsError))
-        return IplapSystem(name, _loaded(renderer, folder, place), place)
-    config = build(RendererConfig, training["model"], where, WeightsError)
+        renderer = IplapRenderer(build(IplapConfig, model, where, WeightsError))
+        return IplapSystem(name, with_weights(renderer, weights).to(place), place)
+    config = build(RendererConfig, model, where, WeightsError)
     if references:
         config = replace(config, references=references, ranks=references if config.ranks else 0)
-    return _run_system(name, folder, replace(config, lips=lips or config.lips), place)
+    return _run_system(name, weights, replace(config, lips=lips or config.lips), place)
 
 
-def _run_system(name: str, folder: str, config: RendererConfig, device: str) -> RunSystem:
-    network = _loaded(Renderer(config), folder, device)
+def _run_system(name: str, weights: Path, config: RendererConfig, device: str) -> RunSystem:
+    network = with_weights(Renderer(config), weights)
     stages = {name: stage.to(device).eval() for name, stage in renderer_stages(network).items()}
     settings = ModelConfig(
         name=name,
@@ -178,26 +173,6 @@ def _nearest_pose(task: ReconstructionTask) -> NDArray[np.intp]:
     apart[task.targets[:, None] == task.allowed] = np.inf
     nearest: NDArray[np.intp] = task.allowed[apart.argmin(1)]
     return nearest
-
-
-def _training(folder: Path) -> Mapping[str, Any]:
-    """The config of a run, from its card."""
-    try:
-        training: Mapping[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))["training"]
-        training["model"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"{folder / CARD} is not the card of a training run; train again.") from error
-    return training
-
-
-def _loaded(network: N, folder: str, device: str) -> N:
-    """The network with the run's weights, for inference. Raises WeightsError if they are missing or do not match."""
-    path = Path(folder) / WEIGHTS
-    try:
-        network.load_state_dict(load_file(path))
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise WeightsError(f"{path} is missing or does not match {CARD}; train again ({error}).") from error
-    return network.to(device).eval()
 
 
 def _enlarged(crops: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
@@ -90,6 +91,19 @@ def networks_of_run(folder: str | Path) -> list[str]:
     """The networks that a training run in `folder` trained, such as `renderer`; none for any other folder."""
     endings = (".json", ".safetensors")
     return [name for name in get_args(Kind) if all(Path(folder, name + ending).is_file() for ending in endings)]
+
+
+def read_card(run: str | Path, network: str) -> dict[str, Any]:
+    """What a training run in the folder `run` recorded about a network: its config as `training`, and its figures.
+
+    Raises `WeightsError` if that is missing or damaged.
+    """
+    path = Path(run, f"{network}.json")
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(card["training"], dict):
+            return card
+    raise WeightsError(f"{path} is not the card of a training run; train again.")
 
 
 def model_names() -> list[str]:

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.errors import UsageError
+from lipsmith.errors import UsageError, WeightsError
 from lipsmith.inference.backend import Precision, parse_device
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
+    from torch import Tensor, nn
+
+N = TypeVar("N", bound="nn.Module")
 
 
 class TorchBackend:
@@ -58,6 +60,30 @@ def load_torch_backend(folder: Path, device: str = "auto", threads: int | None =
     if threads:
         torch.set_num_threads(threads)
     return TorchBackend({name: stage.to(wanted).eval() for name, stage in load_stages(folder).items()}, wanted)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors file by name, on the CPU. Raises `WeightsError` if it is missing or damaged."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{path} is missing or damaged; train or fetch it again ({error}).") from error
+
+
+def with_weights(network: N, path: Path) -> N:
+    """The network with the weights in `path`, for inference.
+
+    Raises `WeightsError` if the file is missing or damaged, or holds the weights of another architecture.
+    """
+    weights = read_weights(path)
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise WeightsError(f"{path} does not match the config beside it; train or fetch it again ({error}).") from error
+    return network.eval()
 
 
 def torch_device(device: str) -> str:

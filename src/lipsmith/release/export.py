@@ -13,16 +13,16 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lipsmith.config import build
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.face.landmarks import NUM_POINTS, NUM_POSE
 from lipsmith.files import write_whole_folder
-from lipsmith.inference.model_folder import find_model, model_names, write_config
+from lipsmith.inference.model_folder import find_model, model_names, read_card, write_config
 from lipsmith.inference.render import NEIGHBORS
 from lipsmith.inference.stages import WEIGHTS, halved, load_stages, of_network
+from lipsmith.inference.torch import read_weights
 from lipsmith.models.landmarks.config import LandmarkConfig
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.release.card import model_card
@@ -74,8 +74,8 @@ def export(
     origin = origin_of(landmarks, "landmarks") or origin_of(renderer, "renderer")
     if origin and license is None:
         raise UsageError(f"The model {origin} has a license, in its CARD.md; give the license of the new model.")
-    face = build(RendererConfig, of_renderer["training"]["model"], str(renderer))
-    mouth = build(LandmarkConfig, of_landmarks["training"]["model"], str(landmarks))
+    face = build(RendererConfig, of_renderer["training"].get("model"), str(renderer))
+    mouth = build(LandmarkConfig, of_landmarks["training"].get("model"), str(landmarks))
     _require_dubbing(mouth, face)
     config = {
         "name": name,
@@ -260,7 +260,7 @@ def origin_of(source: Path | str, network: str) -> str | None:
     followed, source = set(), Path(source)
     while (card := source / f"{network}.json").is_file() and card not in followed:
         followed.add(card)
-        start = json.loads(card.read_text(encoding="utf-8"))["training"].get("start")
+        start = read_card(source, network)["training"].get("start")
         if start is None:
             return None
         source = Path(start)
@@ -275,14 +275,14 @@ def _run(source: Path | str, name: str) -> tuple[dict[str, Any], dict[str, Tenso
     """The JSON record of a network in a run or model, and its weights."""
     card, weights = Path(source, f"{name}.json"), Path(source, f"{name}.safetensors")
     if card.is_file() and weights.is_file():
-        return json.loads(card.read_text(encoding="utf-8")), load_file(weights)
+        return read_card(source, name), read_weights(weights)
     if str(source) not in model_names() and not Path(source, "config.json").is_file():
         raise WeightsError(f"{source}: no {name}.safetensors with {name}.json; train with `lipsmith train {name}`.")
     model = find_model(source).path
     if not (model / RECORD).is_file():
         raise WeightsError(f"{model}: {RECORD}, which describes its networks, is missing; use another model.")
     record = json.loads((model / RECORD).read_text(encoding="utf-8"))
-    return record[name], of_network(load_file(model / WEIGHTS), name)
+    return record[name], of_network(read_weights(model / WEIGHTS), name)
 
 
 @contextmanager

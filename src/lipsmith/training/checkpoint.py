@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from lipsmith.disk import disk_errors
@@ -18,6 +18,7 @@ from lipsmith.files import write_whole
 from lipsmith.inference.model_folder import find_model
 from lipsmith.inference.stages import WEIGHTS as MODEL_WEIGHTS
 from lipsmith.inference.stages import of_network
+from lipsmith.inference.torch import read_weights
 
 CHECKPOINT: Final = "checkpoint.pt"
 """Name of the checkpoint in a run's folder."""
@@ -89,9 +90,9 @@ def load_initial_weights(module: nn.Module, start: str, network: str) -> None:
 def _find_weights(start: str, network: str) -> dict[str, Tensor]:
     run = Path(start) / f"{network}.safetensors"
     if run.is_file():
-        return load_file(run)
+        return read_weights(run)
     model = find_model(start)
-    weights = load_file(model.path / MODEL_WEIGHTS)
+    weights = read_weights(model.path / MODEL_WEIGHTS)
     return weights if model.config.get("kind") == network else of_network(weights, network)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -57,3 +57,18 @@ def test_a_run_provides_its_generator(run: Path) -> None:
 def test_a_run_on_a_gpu_that_is_missing_is_refused(run: Path) -> None:
     with pytest.raises(UsageError, match=r"cuda: torch finds no such GPU"):
         load_stages(str(run), "cuda")
+
+
+def test_a_damaged_run_is_refused(run: Path) -> None:
+    weights, card = run / "landmarks.safetensors", run / "landmarks.json"
+    told = card.read_text()
+    card.write_text(json.dumps({"training": {"model": asdict(replace(TINY, dim=16))}}))
+    with pytest.raises(WeightsError, match=r"landmarks\.safetensors does not match the config"):
+        load_stages(str(run), "cpu")
+    card.write_text(told[:20])
+    with pytest.raises(WeightsError, match=r"landmarks\.json is not the card of a training run"):
+        load_stages(str(run), "cpu")
+    card.write_text(told)
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(WeightsError, match=r"landmarks\.safetensors is missing or damaged"):
+        load_stages(str(run), "cpu")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Protocol
 
 import cv2
@@ -11,13 +10,14 @@ import numpy as np
 import torch
 from einops import rearrange
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 
 from lipsmith.config import build
 from lipsmith.errors import WeightsError
 from lipsmith.evaluation.metrics.lse import OFFICIAL, OWN, REACH, shift_distances
 from lipsmith.evaluation.metrics.mfcc import FRAME_RATE, mfcc, samples
 from lipsmith.inference.model_folder import ModelFolder, find_model
+from lipsmith.inference.stages import WEIGHTS
+from lipsmith.inference.torch import with_weights
 from lipsmith.models.sync.official import SIZE, STEPS, OfficialSyncNet
 from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig, windows
 from lipsmith.models.third_party import third_party
@@ -150,13 +150,12 @@ def load_judge(name: str = OWN) -> SyncJudge:
 
 
 def load_syncnet(folder: ModelFolder) -> SyncNet:
-    """The network in a folder written by training. Raises WeightsError for another kind of model."""
+    """The network in a folder written by training. Raises WeightsError for another kind of model or a damaged one."""
     if folder.config.get("kind") != "sync":
         raise WeightsError(f"{folder.path} is not a lip-sync judge; train one with `lipsmith train sync`.")
     where = f"{folder.path / 'config.json'}: architecture"
     net = SyncNet(build(SyncNetConfig, folder.config.get("architecture"), where, WeightsError))
-    net.load_state_dict(load_file(Path(folder.path) / "model.safetensors"))
-    return net.eval()
+    return with_weights(net, folder.path / WEIGHTS)
 
 
 def on_grid(times: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import nn
 
 from lipsmith.config import build
 from lipsmith.errors import WeightsError
 from lipsmith.inference.backend import Backend
-from lipsmith.inference.model_folder import find_model, load_backend
-from lipsmith.inference.torch import TorchBackend, torch_device
+from lipsmith.inference.model_folder import find_model, load_backend, read_card
+from lipsmith.inference.torch import TorchBackend, torch_device, with_weights
 from lipsmith.models.landmarks.config import LandmarkConfig
 from lipsmith.models.landmarks.generator import LandmarkGenerator, build_landmark_generator
 
@@ -48,12 +46,10 @@ def as_backend(network: LandmarkGenerator) -> TorchBackend:
 
 
 def load_trained(run: Path) -> tuple[LandmarkGenerator, LandmarkConfig]:
-    """The best network of a run, for inference. Raises WeightsError if the folder has none."""
+    """The best network of a run, for inference. Raises WeightsError if the folder has none, or it is damaged."""
     weights, card = run / "landmarks.safetensors", run / "landmarks.json"
     if not weights.is_file() or not card.is_file():
         raise WeightsError(f"{run}: no {weights.name} with {card.name}; train with `lipsmith train landmarks`.")
-    training = json.loads(card.read_text(encoding="utf-8"))["training"]
-    config = build(LandmarkConfig, training["model"], str(card))
-    network = build_landmark_generator(config)
-    network.load_state_dict(load_file(weights))
-    return network.eval(), config
+    model = read_card(run, "landmarks")["training"].get("model")
+    config = build(LandmarkConfig, model, f"{card}: training.model", WeightsError)
+    return with_weights(build_landmark_generator(config), weights), config

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lipsmith.config import build
@@ -17,6 +16,7 @@ from lipsmith.errors import WeightsError
 from lipsmith.files import write_whole
 from lipsmith.inference.model_folder import find_model, write_config
 from lipsmith.inference.stages import WEIGHTS, halved
+from lipsmith.inference.torch import with_weights
 from lipsmith.models.lip_detector import LipDetector, LipDetectorConfig
 from lipsmith.training.checkpoint import write_tensors
 from lipsmith.training.device import mixed_precision
@@ -107,5 +107,4 @@ def load_lip_detector(name: str) -> LipDetector:
         raise WeightsError(f"{folder.path} is not a lip detector; train one with `lipsmith train lips`.")
     where = f"{folder.path / 'config.json'}: architecture"
     network = LipDetector(build(LipDetectorConfig, folder.config.get("architecture"), where, WeightsError))
-    network.load_state_dict(load_file(Path(folder.path) / WEIGHTS))
-    return network.eval().requires_grad_(False)
+    return with_weights(network, folder.path / WEIGHTS).requires_grad_(False)
