@@ -108,6 +108,7 @@ def test_every_verb_has_help_that_imports_nothing_heavy() -> None:
     assert "[OPTIONS] REAL GENERATED" in said
     assert "CPU threads. (default: all cores)" in said
     assert not re.search(r"\(default: [^)]*\)\. \(default", said), "one default each"
+    assert "(default: )" not in said
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions):
     """Needs the `train` extra, and the weights of VGG (see `lipsmith weights`)."""
 
-    films: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="FILM...")]
+    films: Annotated[tyro.conf.Positional[tuple[Path, ...]], console.many("FILM...")]
     """Films of one person; the main face of each shot is learned, of at most five minutes in all."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o", "--output"])]
     """The model folder to write."""

@@ -63,6 +63,11 @@ def by_default(text: str) -> Any:  # noqa: ANN401 - tyro's type is private
     return tyro.conf.arg(help_behavior_hint=f"(default: {text})")
 
 
+def many(metavar: str) -> Any:  # noqa: ANN401
+    """The annotation of positional arguments of which one at least must be given; tyro calls none their default."""
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint="(required)")
+
+
 def tune_process() -> None:
     """Set what a dub needs of the C library and of OpenCV. Call it before threads are started and OpenCV is imported.
 

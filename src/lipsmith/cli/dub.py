@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 class Options(console.DeviceOptions, DubOptions):
     """Footage, speech, and how to dub."""
 
-    video: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="VIDEO")] = None
+    video: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="VIDEO", help_behavior_hint="")] = None
     """A video, an animation, a still picture, or a folder of them."""
 
-    speech: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="SPEECH")] = None
+    speech: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="SPEECH", help_behavior_hint="")] = None
     """Any file with sound, a CSV file that says who speaks when (see --speech), or a folder, whose files are paired by
     name with those of a folder of videos."""
 

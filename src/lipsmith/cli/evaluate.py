@@ -36,10 +36,10 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
     """Prepared clips."""
     model: str | None = None
     """Name or folder of the model; for --table 2 and 3 it may be a run of `train renderer`."""
-    variant: tuple[str, ...] = ()
+    variant: Annotated[tuple[str, ...], console.by_default("none")] = ()
     """More models as NAME=FOLDER: model folders, or runs of `train renderer`, such as ablations and compared systems.
     Runs render the landmarks that --model predicts."""
-    outputs: tuple[str, ...] = ()
+    outputs: Annotated[tuple[str, ...], console.by_default("none")] = ()
     """Films of other systems as NAME=FOLDER, made from the clips' sources and named as the clips. Clips that one of the
     folders lacks are left out."""
     protocol: Literal["strict", "paper", "cross"] = "strict"

@@ -37,7 +37,7 @@ _NAMED = 5
 class Options(console.JsonOptions):
     """Sources that are already prepared are skipped, unless their clips were deleted."""
 
-    paths: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="SRC... DST")]
+    paths: Annotated[tyro.conf.Positional[tuple[Path, ...]], console.many("SRC... DST")]
     """Files, folders or quoted patterns such as 'footage/**/*.mp4', followed by the folder for the clips."""
 
     side: int = 128

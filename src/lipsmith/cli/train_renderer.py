@@ -20,7 +20,7 @@ class Options(TrainingOptions):
     config: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="CONFIG")]
     """A TOML file, or the name of a packaged one (fast, fast_gpu, paper, paper_small; continue, decoder, adversarial).
     Compared systems are wav2lip and iplap, or narrow for a CPU wav2lip_small and iplap_small."""
-    without: tuple[Part, ...] = ()
+    without: Annotated[tuple[Part, ...], console.by_default("none")] = ()
     """Parts to remove, as in the paper's ablations."""
 
 
