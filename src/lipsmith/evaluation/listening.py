@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lipsmith.data.clips import read_manifest
 from lipsmith.data.phonemes import clip_phonemes
-from lipsmith.errors import InputError
+from lipsmith.errors import InputError, UsageError
 from lipsmith.evaluation.metrics.articulation import Utterance
 from lipsmith.progress import Progress
 from lipsmith.speech.activity import SpeechDetector
@@ -48,7 +48,7 @@ def load_listener() -> Listener:
     def attempt(figure: str, load: Callable[[], T]) -> T | None:
         try:
             return load()
-        except InputError as error:
+        except UsageError as error:
             missing[figure] = str(error)
             return None
 
@@ -60,6 +60,6 @@ def split_phonemes(data: Path, splits: Sequence[str], progress: Progress) -> Map
     """Phonemes by clip of some splits of prepared clips; empty, with a warning, if they cannot be recognized."""
     try:
         return clip_phonemes(data, read_manifest(data, *splits), progress)
-    except InputError as error:
+    except (InputError, UsageError) as error:
         _LOG.warning("closure is not measured: %s", error)
         return {}

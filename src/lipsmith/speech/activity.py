@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.errors import InputError
+from lipsmith.errors import UsageError
 from lipsmith.speech.mel import SAMPLE_RATE
 
 Spans = list[tuple[float, float]]
@@ -15,13 +15,13 @@ Spans = list[tuple[float, float]]
 
 
 class SpeechDetector:
-    """Detects speech in recordings. Raises InputError if `silero-vad` is not installed."""
+    """Detects speech in recordings. Raises UsageError if `silero-vad` is not installed."""
 
     def __init__(self) -> None:
         try:
             import silero_vad
         except ImportError as error:
-            raise InputError(
+            raise UsageError(
                 "silero-vad, which detects speech, is not installed: pip install '.[measure]' in the clone."
             ) from error
         self._find: Any = silero_vad.get_speech_timestamps

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.errors import InputError
+from lipsmith.errors import UsageError
 from lipsmith.speech.mel import SAMPLE_RATE
 
 BILABIAL: Final = frozenset(("p", "pʰ", "p͈", "b", "ɓ", "m"))
@@ -47,13 +47,13 @@ Phonemes = list[tuple[str, float]]
 
 
 class Recognizer:
-    """Recognizes the phonemes of recordings. Raises InputError if `hama` is not installed."""
+    """Recognizes the phonemes of recordings. Raises UsageError if `hama` is not installed."""
 
     def __init__(self) -> None:
         try:
             from hama.asr import ASRModel
         except ImportError as error:
-            raise InputError(
+            raise UsageError(
                 "hama, which recognizes phonemes, is not installed: pip install '.[measure]' in the clone."
             ) from error
         self._model: Any = ASRModel()
