@@ -16,7 +16,7 @@ from landmark_clips import talking_clip, write_clips
 from lipsmith.data import phonemes
 from lipsmith.data.clips import read_manifest
 from lipsmith.data.phonemes import PHONEMES, clip_phonemes
-from lipsmith.errors import UsageError
+from lipsmith.errors import InputError, UsageError
 from lipsmith.speech.phonemes import BILABIAL, GROUPS, LABIODENTAL, Recognizer
 
 
@@ -111,5 +111,5 @@ def test_an_incomplete_line_is_recognized_again(data: Path, monkeypatch: pytest.
     assert clip_phonemes(data, records) == {records[0].clip: [("m", 0.08), ("f", 0.14)]}
     assert clip_phonemes(data, records) == {records[0].clip: [("m", 0.08), ("f", 0.14)]}
     (data / PHONEMES).write_text(json.dumps({"clip": "x"}) + "\n")
-    with pytest.raises(UsageError, match="delete it"):
+    with pytest.raises(InputError, match="delete it"):
         clip_phonemes(data, records)

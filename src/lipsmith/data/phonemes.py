@@ -21,7 +21,7 @@ def clip_phonemes(
     """Phonemes by clip, in seconds of its picture: where the clip starts in its source, and its offset, are subtracted.
 
     Missing phonemes are recognized in the clips' sources and added to `phonemes.jsonl` in `root`. Clips whose source is
-    missing, and further clips of a source whose start is unknown, have none. Raises InputError if phonemes must be
+    missing, and further clips of a source whose start is unknown, have none. Raises UsageError if phonemes must be
     recognized and `hama` is not installed.
     """
     known = _read(root / PHONEMES)

@@ -119,7 +119,7 @@ def load_footage(
 ) -> Footage:
     """The clips of `split` that hold `window` frames with a face in a row; `phonemes`: with what is said.
 
-    Raises InputError where there is none, or where phonemes must be recognized and cannot be.
+    Raises InputError where there is none, UsageError where phonemes must be recognized and cannot be.
     """
     records = sorted(read_manifest(root, split), key=lambda record: (record.identity, record.clip))
     clips = list(read_ahead(partial(load_clip, root, images=False), records))
