@@ -13,7 +13,7 @@ import pytest
 
 from lipsmith import cli, errors
 from lipsmith.cli.results import read_figures, write_figures
-from lipsmith.files import refuse_existing, refuse_outputs, require, write_whole, write_whole_folder
+from lipsmith.files import discard, hold, refuse_existing, refuse_outputs, require, write_whole, write_whole_folder
 
 
 def test_figures_are_read_as_written(tmp_path: Path) -> None:
@@ -204,3 +204,11 @@ def test_too_long_names_are_refused(tmp_path: Path) -> None:
         refuse_existing(tmp_path / f"{'n' * 256}.mp4", overwrite=False)
     with pytest.raises(errors.InputError, match="cannot be read"):
         require(tmp_path / f"{'n' * 256}.mp4")
+
+
+def test_a_folder_that_cannot_be_removed_is_not_left_locked(tmp_path: Path) -> None:
+    (tmp_path / "key.json").mkdir()  # which nobody can unlink
+    discard(tmp_path, first="key.json")
+    lock = os.open(tmp_path / "lock", os.O_RDWR)
+    assert hold(lock)
+    os.close(lock)

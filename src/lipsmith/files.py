@@ -239,10 +239,12 @@ def discard(folder: Path, first: str = "lock") -> None:
     """Remove a folder, the file `first` before all others, unless a process has locked the file `lock` in it."""
     with suppress(OSError):
         lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o666)
-        if hold(lock):
-            (folder / first).unlink(missing_ok=True)
-            shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
+        try:
+            if hold(lock):
+                (folder / first).unlink(missing_ok=True)
+                shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(lock)
 
 
 def remove_abandoned(folder: Path, suffix: str, besides: Path) -> None:

@@ -69,15 +69,15 @@ def under(upper: NDArray[np.uint8], lower: NDArray[np.uint8]) -> NDArray[np.uint
     return result
 
 
-def landmark_flow(target: Floats, reference: Floats, spread: float = SPREAD) -> NDArray[np.float32]:
+def landmark_flow(target: Floats, reference: Floats) -> NDArray[np.float32]:
     """Displacement from each cell of the target to its position in the reference, `(32, 32, 2)` crop units.
 
     At a cell g: sum_i softmax_i(-|g - L_i|^2 / s^2) (R_i - L_i) over the points L of the target and R of the reference,
-    both `(131, 2)`, s the `spread`.
+    both `(131, 2)`, s = `SPREAD`.
     """
     axis = (np.arange(GRID, dtype=np.float32) + 0.5) / GRID
     cells = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 1, 2)
-    closeness = -((cells - target.astype(np.float32)) ** 2).sum(-1) / spread**2
+    closeness = -((cells - target.astype(np.float32)) ** 2).sum(-1) / SPREAD**2
     weights = np.exp(closeness - closeness.max(1, keepdims=True))
     weights /= weights.sum(1, keepdims=True)
     flow: NDArray[np.float32] = (weights @ (reference - target).astype(np.float32)).reshape(GRID, GRID, 2)

@@ -186,7 +186,7 @@ def _joined(rows: list[Row]) -> Row:
         if key in ("frames", "offset"):
             continue
         values = np.array([row[key] for row in rows], np.float64)
-        known = np.isfinite(values) | np.isinf(values)
+        known = ~np.isnan(values)
         share = np.where(known, weights.reshape(-1, *[1] * (values.ndim - 1)), 0)
         with np.errstate(invalid="ignore", divide="ignore"):
             mean = (np.where(known, values, 0) * share).sum(0) / share.sum(0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -18,7 +17,7 @@ from lipsmith.errors import UsageError, WeightsError
 from lipsmith.evaluation.baselines import under
 from lipsmith.evaluation.model_system import ModelSystem, load_system, resized
 from lipsmith.evaluation.systems import ReconstructionTask, System
-from lipsmith.face.landmarks import NUM_POSE, draw_sketches
+from lipsmith.face.landmarks import NUM_POSE, draw_sketches, parts
 from lipsmith.face.references import choose_pool, paper_pool_size
 from lipsmith.inference.model_folder import ModelConfig, read_card
 from lipsmith.inference.render import Sketches, pixels, planes
@@ -51,7 +50,7 @@ class Wav2LipSystem:
         """Crops `(T, S, S, 3)` of any size, generated at 96 pixels."""
         references = task.images[_nearest_pose(task)]
         crops = []
-        for at in _parts(len(task.targets)):
+        for at in parts(len(task.targets), _AT_ONCE):
             inputs = planes(task.upper[at]), planes(references[at]), task.mel[at, None].astype(np.float32)
             faces = generate(self._network, *(torch.from_numpy(x).to(self._device) for x in inputs))
             crops.append(faces.cpu().numpy())
@@ -76,7 +75,7 @@ class IplapSystem:
         chosen = torch.from_numpy(_without_own(task, pool)).to(self._device)
         ends = np.zeros(1, np.intp), np.full(1, len(task.points) - 1)
         crops = []
-        for at in _parts(len(task.targets)):
+        for at in parts(len(task.targets), _AT_ONCE):
             places = np.arange(at.start, at.stop)
             sketches = Sketches(task.points).around(places, *ends, size).astype(np.float32) / np.float32(255)
             references = EncodedReferences(*(x[0, chosen[at]] for x in (encoded.images, encoded.full, encoded.half)))
@@ -179,7 +178,3 @@ def _enlarged(crops: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     if crops.shape[1] == side:
         return crops
     return np.stack([cv2.resize(crop, (side, side), interpolation=cv2.INTER_CUBIC) for crop in crops])
-
-
-def _parts(count: int) -> Iterator[slice]:
-    return (slice(start, min(start + _AT_ONCE, count)) for start in range(0, count, _AT_ONCE))

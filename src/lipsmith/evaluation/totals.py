@@ -36,7 +36,7 @@ def totals(rows: Sequence[Row], system: str) -> dict[str, float]:
     return {metric: _total(known, metric) for metric in METRICS if (known := _known(own, metric))}
 
 
-def intervals(rows: Sequence[Row], system: str, seed: int = 0) -> dict[str, tuple[float, float]]:
+def intervals(rows: Sequence[Row], system: str) -> dict[str, tuple[float, float]]:
     """95 % confidence intervals of `totals`, by bootstrap over identities, not frames.
 
     Figures of a single person have no interval.
@@ -48,14 +48,13 @@ def intervals(rows: Sequence[Row], system: str, seed: int = 0) -> dict[str, tupl
         people = np.array([row["identity"] for row in known])
         if len(set(people)) > 1:
             weights = _weights(known, metric)
-            found[metric] = interval(_values(known, metric), people, seed, weights, median=metric in MEDIANS)
+            found[metric] = interval(_values(known, metric), people, weights, median=metric in MEDIANS)
     return found
 
 
 def interval(
     values: NDArray[np.float64],
     groups: NDArray[np.str_],
-    seed: int = 0,
     weights: NDArray[np.float64] | None = None,
     *,
     median: bool = False,
@@ -69,7 +68,7 @@ def interval(
         return float("nan"), float("nan")
     _, member = np.unique(groups, return_inverse=True)
     count = int(member.max()) + 1
-    draws = np.random.default_rng(seed).integers(count, size=(RESAMPLES, count))
+    draws = np.random.default_rng(0).integers(count, size=(RESAMPLES, count))
     drawn_times = np.stack([np.bincount(draw, minlength=count) for draw in draws])[:, member]
     times = drawn_times * (np.ones(len(values)) if weights is None else weights)
     drawn = _medians(values, times) if median else times @ values / times.sum(1)

@@ -195,10 +195,8 @@ def fit_transforms(points: Floats) -> NDArray[np.float64]:
     return _matrices(factor, shift)
 
 
-def smooth_transforms(
-    transforms: Floats, times: NDArray[np.float64], seconds: float = SMOOTHING_SECONDS
-) -> NDArray[np.float64]:
-    """Transforms `(F, 2, 3)` of one shot, smoothed over time by a Gaussian of standard deviation `seconds`.
+def smooth_transforms(transforms: Floats, times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Transforms `(F, 2, 3)` of one shot, at `times` `(F,)` in seconds, smoothed over time by a Gaussian.
 
     Scale, angle and the source position of the crop's center are smoothed, so a moving head stays centered. At the ends
     the window shrinks symmetrically, which preserves a steady motion.
@@ -206,7 +204,7 @@ def smooth_transforms(
     factor, shift = _complex(transforms)
     center = (0.5 + 0.5j - shift) / factor
     log = np.log(np.abs(factor)) + 1j * np.unwrap(np.angle(factor))
-    smooth_log, smooth_center = _gaussian(np.stack([log, center]), times, seconds)
+    smooth_log, smooth_center = _gaussian(np.stack([log, center]), times, SMOOTHING_SECONDS)
     smooth_factor = np.exp(smooth_log)
     return _matrices(smooth_factor, 0.5 + 0.5j - smooth_factor * smooth_center)
 

@@ -39,6 +39,8 @@ MARGIN = 1.5
 """The landmark network was trained on squares of 1.5 times the face's box."""
 EYE_CORNERS = (33, 263)
 SIZE = 128
+MIN_SCORE = 0.5
+"""Minimum score, in (0, 1), of a reported face."""
 GRIDS = ((16, 2), (8, 6))
 """Cells per side and anchors per cell, at strides 8 and 16."""
 TURNED = 0.05
@@ -241,11 +243,9 @@ def quarter_turns(square: Square) -> list[Square]:
 class FaceDetector:
     """Face detector for pictures of any size."""
 
-    def __init__(self, threads: int = 1, least: float = 0.5) -> None:
-        """`least`: minimum score, in (0, 1), of a reported face."""
+    def __init__(self, threads: int = 1) -> None:
         self._network = Network(DETECTOR, threads)
         self._anchors = anchors()
-        self._least = least
 
     def coarse_to_fine(self, image: Picture, small: bool = True) -> Iterator[list[Detection]]:
         """Faces of image (H, W, 3) RGB, level by level: a caller that has enough stops and saves the rest.
@@ -279,7 +279,7 @@ class FaceDetector:
         pixels = square.pixels(image, SIZE)
         outputs = self._network(pixels.astype(np.float32) / 127.5 - 1)
         regressors, logits = sorted(outputs, key=lambda output: -output.shape[-1])
-        points, scores = suppress(*decode(regressors[0], logits[0, :, 0], self._anchors, self._least))
+        points, scores = suppress(*decode(regressors[0], logits[0, :, 0], self._anchors, MIN_SCORE))
         return [_detection(square.to_source(p), float(score)) for p, score in zip(points, scores, strict=True)]
 
 

@@ -111,7 +111,7 @@ def parts(frames: int, length: int = 1024) -> Iterator[slice]:
 def point_weights() -> NDArray[np.float32]:
     """Factors `(131, 1)` on coordinates that make the squared sum a weighted mean of squared distances."""
     lips = slice(NUM_POSE + NUM_JAW, None)
-    weights = np.empty((NUM_POSE + 57, 1), np.float32)
+    weights = np.empty((NUM_POINTS, 1), np.float32)
     for part, weight in (
         (slice(NUM_POSE), POSE_WEIGHT),
         (slice(NUM_POSE, lips.start), JAW_WEIGHT),

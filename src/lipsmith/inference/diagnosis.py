@@ -61,10 +61,10 @@ def instructions(cpuinfo: Path) -> str:
     return str(cv2.getCPUFeaturesLine())
 
 
-def backend_of(model: str = DEFAULT_MODEL) -> Fact:
-    """The backend that runs the model here, or the reason why none can."""
+def backend_of() -> Fact:
+    """The backend that runs the default model here, or the reason why none can."""
     try:
-        backend = load_backend(find_model(model), side_by_side=SIDE_BY_SIDE, precision="auto")
+        backend = load_backend(find_model(DEFAULT_MODEL), side_by_side=SIDE_BY_SIDE, precision="auto")
         return "backend", str(getattr(backend, "name", "unknown"))
     except LipsmithError as error:
         return "backend", f"none: {error}"

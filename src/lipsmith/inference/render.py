@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.face.crop import mouth_box
-from lipsmith.face.landmarks import Floats, Rows, draw_sketches
+from lipsmith.face.landmarks import Floats, Rows, draw_sketches, parts
 from lipsmith.inference.backend import Backend
 
 SIDE_BY_SIDE: Final = ("guess", "align", "paint")
@@ -116,7 +116,8 @@ def encode_face(
         return backend(stage, image=planes(images[rows]), sketch=planes(sketches[rows]))
 
     levels: list[NDArray[np.float32]] = []
-    for part in _parts(len(images)):  # written in place, because copies of all features would take as much memory again
+    # Written in place, because copies of all features would take as much memory again.
+    for part in parts(len(images), _BATCH):
         found = [level.transpose(0, 2, 3, 1) for level in encoded("reference", part)]
         levels = levels or [np.empty((len(images), *level.shape[1:]), np.float32) for level in found]
         for level, rows in zip(levels, found, strict=True):
@@ -265,7 +266,3 @@ def planes(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 def pixels(images: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Images `(n, C, H, W)` in [0, 1] as `(n, H, W, C)` in 0..255."""
     return np.ascontiguousarray((np.clip(images, 0, 1) * 255 + 0.5).astype(np.uint8).transpose(0, 2, 3, 1))
-
-
-def _parts(count: int) -> list[slice]:
-    return [slice(start, start + _BATCH) for start in range(0, count, _BATCH)]

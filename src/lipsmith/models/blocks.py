@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from torch import Tensor, nn
+
+Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
 
 
 def conv3(channels_in: int, channels_out: int, stride: int = 1) -> nn.Conv2d:
@@ -15,6 +19,13 @@ def conv3(channels_in: int, channels_out: int, stride: int = 1) -> nn.Conv2d:
     nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
     nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
     return conv
+
+
+def zeroed(layer: Layer) -> Layer:
+    """The layer with weights and bias of 0, so that at first it adds nothing."""
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    return layer
 
 
 class Unshuffle(nn.Module):
@@ -60,9 +71,7 @@ class ResBlock(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(nn.ReLU(), conv3(channels, channels), nn.ReLU(), conv3(channels, channels))
-        nn.init.zeros_(self.body[3].weight)  # type: ignore[arg-type]
-        nn.init.zeros_(self.body[3].bias)  # type: ignore[arg-type]
+        self.body = nn.Sequential(nn.ReLU(), conv3(channels, channels), nn.ReLU(), zeroed(conv3(channels, channels)))
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, C, H, W)` to the same shape."""

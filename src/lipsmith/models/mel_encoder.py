@@ -5,7 +5,7 @@ from __future__ import annotations
 from einops.layers.torch import Rearrange
 from torch import Tensor, nn
 
-from lipsmith.models.blocks import NormResidual, conv_norm
+from lipsmith.models.blocks import NormResidual, conv_norm, zeroed
 from lipsmith.speech.mel import MELS
 
 
@@ -72,8 +72,7 @@ class JointEncoder(nn.Module):
         self.others = FeatureEncoder(bands, dim, dim)
         last = self.others.layers[-1]
         assert isinstance(last, nn.Linear)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        zeroed(last)
 
     @property
     def levels(self) -> nn.Sequential:

@@ -89,15 +89,15 @@ def landmark_cost(config: LandmarkConfig) -> list[Part]:
     ]
 
 
-def vgg_cost(config: RendererConfig, kind: str = "vgg16") -> Part:
-    """VGG in training: forward passes on the faces of image, aligned references and truth of a target at two scales."""
+def vgg_cost(config: RendererConfig) -> Part:
+    """VGG-16 in training: it sees the faces of image, aligned references and truth of a target at two scales."""
     rows, size = config.face_size - config.top, config.face_size
     with shapes_alone():
-        vgg = VGG(kind)
+        vgg = VGG("vgg16")
         whole = face_window(torch.empty(3, 3, rows, size))
         half = F.avg_pool2d(whole, 2)
         macs = count_macs(lambda: (vgg(whole, SHALLOW), vgg(half, DEEP)))["Global"]
-    return Part(kind, "target in training", parameters_of(vgg), macs)
+    return Part("vgg16", "target in training", parameters_of(vgg), macs)
 
 
 def _inputs(config: RendererConfig) -> list[Tensor]:

@@ -22,6 +22,8 @@ REACH: Final = 15
 """Largest shift in either direction in published figures, frames at 25 fps."""
 SECOND: Final = 21
 """Five-frame windows in one second at 25 fps."""
+_TRUST: Final = 75.0
+"""Windows for which the mean curve of an identity counts in the lag of one of its clips."""
 
 
 @dataclass(frozen=True)
@@ -73,14 +75,12 @@ def figures_of(curve: NDArray[np.float64]) -> SyncFigures:
     return SyncFigures(least, float(np.nanmedian(curve)) - least, best - len(curve) // 2, curve)
 
 
-def sync_accuracy(
-    distances: NDArray[np.float32], shifts: tuple[int, ...] = (3, 4, 5, 6, 7, 8, 9, 10), stride: int = 5
-) -> tuple[int, int]:
-    """Compare 1 s windows in sync with the same windows `shifts` frames early or late; return the number of comparisons
-    in which the window in sync is nearer, and the total. Windows start every `stride` frames."""
+def sync_accuracy(distances: NDArray[np.float32]) -> tuple[int, int]:
+    """Compare 1 s windows in sync with the same windows 3 to 10 frames early or late; return the number of comparisons
+    in which the window in sync is nearer, and the total. Windows start every 5 frames."""
     middle = distances.shape[1] // 2
-    columns = [middle + side * shift for shift in shifts for side in (-1, 1)]
-    starts = range(0, len(distances) - SECOND + 1, stride)
+    columns = [middle + side * shift for shift in range(3, 11) for side in (-1, 1)]
+    starts = range(0, len(distances) - SECOND + 1, 5)
     means = np.array([distances[start : start + SECOND].mean(0) for start in starts])
     if not len(means):
         return 0, 0
@@ -89,13 +89,13 @@ def sync_accuracy(
 
 
 def estimate_lags(
-    distances: list[NDArray[np.float32]], identities: NDArray[np.intp], trust: float = 75.0, farthest: int = 8
+    distances: list[NDArray[np.float32]], identities: NDArray[np.intp], farthest: int = 8
 ) -> NDArray[np.float32]:
     """Frames by which the speech of each clip lags its picture.
 
     The curve of a short clip is noisy, so the mean curve of its identity's clips (which mostly come from one source) is
-    added with the weight of `trust` windows. Lags beyond `farthest` are not considered; the lag is 0 if an identity has
-    nothing to compare.
+    added with the weight of `_TRUST` windows. Lags beyond `farthest` are not considered; the lag is 0 if an identity
+    has nothing to compare.
     """
     curves = np.array([mean_curve(part) for part in distances])
     known = np.isfinite(curves).any(1)
@@ -110,7 +110,7 @@ def estimate_lags(
     for identity in np.unique(identities):
         own = identities == identity
         shared = np.average(curves[own], axis=0, weights=lengths[own])
-        joined = lengths[own, None] * curves[own] + trust * shared
+        joined = lengths[own, None] * curves[own] + _TRUST * shared
         if known[own].any():
             lags[own] = joined[:, near].argmin(1) - farthest
     return lags

@@ -10,9 +10,10 @@ from einops import rearrange, reduce
 from torch import Tensor, nn
 
 from lipsmith.face.landmarks import NUM_CONTENT, NUM_JAW, NUM_POINTS
+from lipsmith.models.blocks import zeroed
 from lipsmith.models.landmarks.config import LandmarkConfig
 from lipsmith.models.landmarks.expected import expected_content, followed, steadied
-from lipsmith.models.landmarks.layers import EncoderLayer, TemporalResidual, build_point_encoder, sinusoids, zeroed
+from lipsmith.models.landmarks.layers import EncoderLayer, TemporalResidual, build_point_encoder, sinusoids
 from lipsmith.models.landmarks.placement import Placement
 from lipsmith.models.mel_encoder import FeatureEncoder, JointEncoder, MelEncoder
 from lipsmith.speech.mel import MELS

@@ -71,12 +71,14 @@ class EncoderLayer(nn.Module):
         self.norms = nn.ModuleList([nn.LayerNorm(dim), nn.LayerNorm(dim)])
 
     def forward(self, x: Tensor) -> Tensor:
+        """Tokens `(b, t, dim)` to the same shape."""
         first, second = self.norms
         x = first(x + self.drop(self.attend(x)))
         output: Tensor = second(x + self.drop(self.feed_forward(x)))
         return output
 
     def attend(self, x: Tensor) -> Tensor:
+        """Self-attention of all tokens `(b, t, dim)` of a window, to the same shape."""
         query, key, value = rearrange(self.project_in(x), "b t (three h d) -> three b h t d", three=3, h=self.heads)
         dropout = self.dropout if self.training else 0.0
         attended = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
@@ -85,12 +87,15 @@ class EncoderLayer(nn.Module):
 
 
 class TemporalResidual(nn.Module):
+    """x + gelu(conv(norm(x))) over three neighboring tokens in time."""
+
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(dim)
         self.convolution = nn.Conv1d(dim, dim, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Tokens `(b, t, dim)` to the same shape."""
         mixed = self.convolution(rearrange(self.norm(x), "b t d -> b d t"))
         return x + F.gelu(rearrange(mixed, "b d t -> b t d"))
 
@@ -109,9 +114,3 @@ class _StridedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.main(x) + self.shortcut(x))
-
-
-def zeroed(layer: nn.Linear) -> nn.Linear:
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lipsmith.face.crop import mouth_box
-from lipsmith.models.blocks import conv3, res_blocks, unshuffled
+from lipsmith.models.blocks import conv3, res_blocks, unshuffled, zeroed
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.context import Context, NoContext
 from lipsmith.models.renderer.flow import (
@@ -180,9 +180,7 @@ class FlowAlignment(Alignment):
         self.context = Context(channels, config.context) if config.context else NoContext()
         self.sketch_modulator = Modulator(16 * config.sketches, channels, 32)
         self.modulate = Modulate(channels, config.modulation_norm)
-        self.head = nn.Sequential(nn.ReLU(), conv3(channels, 4))
-        nn.init.zeros_(self.head[1].weight)  # type: ignore[arg-type]
-        nn.init.zeros_(self.head[1].bias)  # type: ignore[arg-type]
+        self.head = nn.Sequential(nn.ReLU(), zeroed(conv3(channels, 4)))
 
     def guess(self, points: Tensor, still: Tensor, reference_points: Tensor, reference_still: Tensor) -> Guesses:
         """Landmark flow and still flow."""

@@ -11,7 +11,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lipsmith.models.blocks import conv3
+from lipsmith.models.blocks import conv3, zeroed
 
 
 class MelTokens(nn.Module):
@@ -45,9 +45,7 @@ class AudioAttention(nn.Module):
         self.place = nn.Parameter(torch.randn(1, height * width, channels) * 0.02)
         self.query = nn.Linear(channels, channels)
         self.key_value = nn.Linear(channels, 2 * channels)
-        self.out = nn.Linear(channels, channels)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        self.out = zeroed(nn.Linear(channels, channels))
 
     def forward(self, features: Tensor, mel: Tensor) -> Tensor:
         """Features `(b, c, h, w)` and mel `(b, 1, 80, 16)` to features of the same shape."""

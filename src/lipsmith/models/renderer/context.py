@@ -6,7 +6,7 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from lipsmith.models.blocks import conv3, res_blocks
+from lipsmith.models.blocks import conv3, res_blocks, zeroed
 from lipsmith.models.renderer.flow import interpolate, mean_over
 
 
@@ -23,9 +23,7 @@ class Context(nn.Module):
         self.shared = conv3(channels, wide, 2)
         self.far = nn.Sequential(nn.ReLU(), conv3(wide, wide, 2), res_blocks(wide, 1))
         self.near = nn.Sequential(res_blocks(wide, 1), nn.ReLU())
-        self.out = nn.Conv2d(wide, channels, 1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
+        self.out = zeroed(nn.Conv2d(wide, channels, 1))
 
     def forward(self, x: Tensor, count: int) -> Tensor:
         """Features `(b k, c, h, w)` of the `count` = k references of each target, to the same shape."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from lipsmith.models.blocks import conv3, res_blocks, upsample
+from lipsmith.models.blocks import conv3, res_blocks, upsample, zeroed
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.spade import SpadeBlock
 
@@ -27,9 +27,7 @@ class Decoder(nn.Module):
         self.paint2 = res_blocks(fine, config.painting)
         self.up1 = upsample(fine, full)
         self.block1 = SpadeBlock(full, 6, full, norm)
-        self.head = nn.Sequential(nn.LeakyReLU(0.2), conv3(full, 3))
-        nn.init.zeros_(self.head[1].weight)  # type: ignore[arg-type]
-        nn.init.zeros_(self.head[1].bias)  # type: ignore[arg-type]
+        self.head = nn.Sequential(nn.LeakyReLU(0.2), zeroed(conv3(full, 3)))
 
     def forward(self, features: Tensor, coarse: Tensor, fine: Tensor, image: Tensor) -> Tensor:
         """Features `(b, c2, h, w)`, guides f^c2, f^c1, I^c (masked target, aligned reference) to `(b, 3, 4h, 4w)`."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lipsmith.models.blocks import conv3, res_blocks, unshuffled, upsample
+from lipsmith.models.blocks import conv3, res_blocks, unshuffled, upsample, zeroed
 from lipsmith.models.renderer.alignment import RESIDUAL_UNIT, Alignment, Flows, Guesses, Request, each
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.flow import enlarge
@@ -27,9 +27,7 @@ class LearnedAlignment(Alignment):
         self.guided4 = SpadeBlock(coarse, 16 * config.sketches, coarse, norm)
         self.up = upsample(coarse, fine)
         self.guided2 = SpadeBlock(fine, 4 * config.sketches, fine, norm)
-        self.head = nn.Sequential(nn.ReLU(), conv3(fine, 3))
-        nn.init.zeros_(self.head[1].weight)  # type: ignore[arg-type]
-        nn.init.zeros_(self.head[1].bias)  # type: ignore[arg-type]
+        self.head = nn.Sequential(nn.ReLU(), zeroed(conv3(fine, 3)))
 
     def estimate(self, request: Request, guesses: Guesses, views: list[Tensor]) -> Flows:
         """As Alignment, from sketches and features alone."""
