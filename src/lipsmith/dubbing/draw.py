@@ -18,6 +18,7 @@ from lipsmith.dubbing.paste.detail import Detail
 from lipsmith.dubbing.scan import Face, most_at_once
 from lipsmith.face.crop import crop_image, still_points
 from lipsmith.face.fades import Eyes, Fade, eyes_of, fade_of
+from lipsmith.face.monochrome import tone_of, toned
 from lipsmith.face.references import Appearance, appearance, costs, is_absent, undercut, unlike
 from lipsmith.inference.backend import Backend
 from lipsmith.inference.render import Drawing, EncodedFace, encode_face, render
@@ -45,6 +46,8 @@ class References:
     """(R, rows, N, 3): at the film's resolution, from `detail.TOP` down; None if that adds no detail."""
     appearance: Appearance
     eyes: Eyes
+    tone: NDArray[np.float64] | None
+    """(3, 4), of monochrome footage; None in color."""
 
 
 class EncodedFaces:
@@ -71,6 +74,7 @@ class EncodedFaces:
             np.asarray(face.native) if face.native else None,
             appearance(images, points),
             eyes_of(images),
+            tone_of(images),
         )
 
 
@@ -126,7 +130,8 @@ def _drawn_face(faces: EncodedFaces, mouth: MouthTrack, number: int, filmed: Pic
         mouth.heard(mouth.times[part]),
         chosen,
     )
-    image = fade.applied(drawing.images[0]) if fade else drawing.images[0]
+    image = drawing.images[0] if references.tone is None else toned(drawing.images[0], references.tone)
+    image = fade.applied(image) if fade else image
     return DrawnFace(image, original, _detail(references.native, drawing, chosen[0], fade))
 
 

@@ -33,6 +33,8 @@ _GRID: Final = 32
 _SPREAD: Final = 5.0
 _OUTLIER: Final = 16.0
 _MEMORY: Final = 0.85
+# Mean difference (gray levels) from the frames before beyond which the light has changed: steady light stays below 2.5.
+_JUMP: Final = 8.0
 
 # Difference (gray levels) beyond which the content differs, and radius of the comparison as a share of the side.
 _ALIKE: Final = 12.0
@@ -129,7 +131,7 @@ class Compositor:
         """Color correction `(S, S, 3)` to add to the rendered crop, so that it matches the source at the mask's
         edge."""
         field = color_difference(generated, source, skin(old, new, len(mask)) * (1 - mask))
-        if self._color is not None:
+        if self._color is not None and np.abs(field - self._color)[_GRID // 2 :].mean() < _JUMP:
             field = _MEMORY * self._color + (1 - _MEMORY) * field
         self._color = field
         return np.asarray(cv2.resize(field, mask.shape), np.float32)
