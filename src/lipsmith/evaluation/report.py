@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.errors import InputError
+from lipsmith.evaluation.metrics.lse import mean_curve
 from lipsmith.evaluation.plots import colors, curves, per_identity
 from lipsmith.evaluation.systems import REAL
 from lipsmith.evaluation.tables import COLUMNS, Table, make_table
@@ -146,11 +147,8 @@ def _curves(systems: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
     lines = {}
     for system in systems:
         found = [_numbers(row["curve"]) for row in rows if row["system"] == system and row.get("curve")]
-        curve = np.array(found, np.float64)
-        if np.isfinite(curve).any():
-            count = np.isfinite(curve).sum(0)
-            total = np.where(np.isfinite(curve), curve, 0).sum(0)
-            lines[system] = np.where(2 * count >= len(curve), total / np.maximum(count, 1), np.nan).tolist()
+        if found and np.isfinite(curve := mean_curve(np.array(found))).any():
+            lines[system] = curve.tolist()
     if lines:
         yield "<h2>Distance of lips and speech over their shift</h2>" + curves("mean distance", lines, colors(systems))
 

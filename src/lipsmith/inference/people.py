@@ -39,15 +39,10 @@ class Recognizer:
     """SFace (Zhong et al., 2021) behind five-point alignment."""
 
     def __init__(self, path: Path | None = None, threads: int = 1) -> None:
-        """Load from `path` or from the third-party weights. Raises WeightsError if they are missing."""
-        import onnxruntime
+        """Load from `path` or from the third-party weights. Raises WeightsError if they are missing or damaged."""
+        from lipsmith.inference.onnx import open_session
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(
-            str(path or third_party("sface")), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = open_session(path or third_party("sface"), threads)
 
     def __call__(self, images: NDArray[np.uint8], meshes: Floats) -> NDArray[np.float64]:
         """Unit embeddings `(B, 128)` of RGB pictures `(B, H, W, 3)` with faces at meshes `(B, 478, 2)`, pixels."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from lipsmith.errors import InputError, LipsmithError, UsageError
 from lipsmith.media.overlay import TimedSound, overlay
 from lipsmith.media.sound import Sound, open_sound, resample
-from lipsmith.speech.mel import HOP, MEL_LIMIT, MELS, SAMPLE_RATE, mixed
+from lipsmith.speech.mel import HOP, MEL_LIMIT, MELS, SAMPLE_RATE, empty_sound, mixed
 from lipsmith.speech.recording import Speech, Spoken, load_speech, normalize_level, streamed_mel, voicing
 
 _LOG = logging.getLogger(__name__)
@@ -187,7 +187,7 @@ def _require_samples(turn: Turn, blocks: Iterator[NDArray[np.float32]]) -> Itera
         count += len(block)
         yield block
     if not count:
-        raise InputError(f"{turn.file or 'The speech'} has an empty sound track; give a recording with speech.")
+        raise empty_sound(turn.file or "The speech")
 
 
 def _opener(speech: Spoken | Speech, rate: int) -> Callable[[], Sound]:

@@ -60,8 +60,13 @@ def read_audio(path: Path | str) -> NDArray[np.float32]:
     blocks = list(stream_audio(path))
     wave = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
     if wave.size == 0:
-        raise InputError(f"{path} has an empty sound track; give a recording with speech.")
+        raise empty_sound(path)
     return np.clip(wave, -1.0, 1.0, out=wave)
+
+
+def empty_sound(name: Path | str) -> InputError:
+    """The error for a file with a sound track but no sample."""
+    return InputError(f"{name} has an empty sound track; give a recording with speech.")
 
 
 def stream_audio(path: Path | str, whole: bool = False) -> Iterator[NDArray[np.float32]]:

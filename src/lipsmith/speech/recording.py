@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lipsmith.errors import InputError, UsageError
 from lipsmith.face.landmarks import parts
 from lipsmith.media.sound import OVERSHOOT, Sound, open_sound, resample, sound_of
-from lipsmith.speech.mel import HOP, MEL_LIMIT, MEL_RATE, SAMPLE_RATE, mel_spectrogram, mixed, stream_audio
+from lipsmith.speech.mel import HOP, MEL_LIMIT, MEL_RATE, SAMPLE_RATE, empty_sound, mel_spectrogram, mixed, stream_audio
 
 # A step this many decibels below the loud ones is a pause, and so is any step below this absolute level.
 _PAUSE_DB: Final = 38.0
@@ -169,7 +169,7 @@ def load_speech(speech: Spoken, rate: int = SAMPLE_RATE) -> Speech:
     if isinstance(speech, str | PathLike):
         samples, mel = streamed_mel(stream_audio(Path(speech), whole=True))
         if not samples:
-            raise _empty_error(Path(speech))
+            raise empty_sound(Path(speech))
         return Speech(samples / SAMPLE_RATE, normalize_level(mel), file=Path(speech))
     if isinstance(speech, tuple) and len(speech) == 2 and np.ndim(speech[0]) == 0:
         rate, speech = speech[0], np.transpose(speech[1])
@@ -185,10 +185,6 @@ def load_speech(speech: Spoken, rate: int = SAMPLE_RATE) -> Speech:
     given = np.clip(given, -1, 1)
     mel = mel_spectrogram(_resample_to_16k(next(mixed([given])), rate))
     return Speech(given.shape[1] / rate, normalize_level(mel), samples=given, rate=rate)
-
-
-def _empty_error(speech: Path | str) -> InputError:
-    return InputError(f"{speech} has an empty sound track; give a recording with speech.")
 
 
 def streamed_mel(blocks: Iterable[NDArray[np.float32]]) -> tuple[int, NDArray[np.float32]]:
