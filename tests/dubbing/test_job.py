@@ -46,7 +46,7 @@ def double(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Double:
     backend = Double()
     monkeypatch.setattr(pipeline, "find_model", lambda name: ModelFolder(tmp_path / name, SIZES))
     monkeypatch.setattr(pipeline, "load_backend", lambda *_: backend)
-    for module in ("mouth", "job", "parts"):
+    for module in ("draw", "job", "parts"):
         monkeypatch.setattr(f"lipsmith.dubbing.{module}.PART", PART)
     return backend
 

@@ -90,7 +90,7 @@ def test_a_saved_clip_keeps_the_numbers(clip: Clip, film: Path, tmp_path: Path) 
 def test_an_interrupted_dub_continues_with_each_face(
     tmp_path: Path, film: Path, double: Double, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("mouth", "job", "parts"):
+    for module in ("draw", "job", "parts"):
         monkeypatch.setattr(f"lipsmith.dubbing.{module}.PART", 5)
     words = write_wav(tmp_path / "words.wav", WORDS)
     whole = lipsmith.dub(film, {1: words, 2: words}, tmp_path / "whole.mp4")
