@@ -147,6 +147,8 @@ def test_system_errors_name_the_file(run_verb: RunVerb, capsys: pytest.CaptureFi
 def test_a_name_that_is_too_long_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["dub", "film.mp4", f"{'n' * 300}.wav", "-o", "a.mp4"]) == 2
     assert "choose a shorter name" in capsys.readouterr().err
+    assert cli.main(["dub", "demo/face.png", "demo/speech.wav", "-o", f"{'n' * 300}/a.mp4"]) == 2
+    assert f"lipsmith: {'n' * 300}: File name too long; choose a shorter name." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("option", "value"), [("--strength", "99"), ("--gain", "5000"), ("--language", "english")])

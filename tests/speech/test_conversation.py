@@ -91,7 +91,7 @@ def test_turns_of_one_face_do_not_overlap() -> None:
 
 @pytest.mark.parametrize(("start", "end"), [(-1, None), (np.nan, None), (np.inf, None), (2, 2), (2, 1), (0, np.inf)])
 def test_invalid_times_are_usage_errors(start: float, end: float | None) -> None:
-    with pytest.raises(UsageError, match=r"^The (start|end), "):
+    with pytest.raises(UsageError, match=r"^The (time|end)\W? "):
         Turn(1, WAVE, start, end)
 
 

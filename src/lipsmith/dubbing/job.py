@@ -142,8 +142,9 @@ def check_job(video: Path, said: Path | Sequence[Turn], out: Path, options: DubO
 def remove_finished(out: Path) -> None:
     """Remove the parts of a result that is complete, if a process was killed before it did."""
     folder = hidden_for(out, UNFINISHED)
-    if folder.is_dir() and is_over(folder, out):
-        discard(folder, first=KEY)
+    with suppress(OSError):  # a folder that cannot be read is named as that of the result
+        if folder.is_dir() and is_over(folder, out):
+            discard(folder, first=KEY)
 
 
 def files_of(said: Path | Sequence[Turn]) -> list[Path]:

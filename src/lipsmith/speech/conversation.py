@@ -47,9 +47,9 @@ class Turn:
         for time in (self.start, 0 if self.end is None else self.end):
             if not isinstance(time, Real):
                 raise self.fault(f"the time {time!r} is not a number; give seconds.")
-        if not 0 <= self.start <= _MAX_SECONDS:
-            raise self.fault(f"the start, {self.start:g} s, is outside of any result; choose 0 or later.")
-        if self.end is not None and not self.start < self.end <= _MAX_SECONDS:
+            if not 0 <= time <= _MAX_SECONDS:
+                raise self.fault(f"the time {time:g} s is outside of any result; choose 0 to {_MAX_SECONDS:g} s.")
+        if self.end is not None and not self.start < self.end:
             raise self.fault(f"the end, {self.end:g} s, is not after the start, {self.start:g} s; choose a later end.")
 
     @property
