@@ -88,6 +88,15 @@ def test_smoothing_reduces_jitter() -> None:
     assert np.diff(calm[:, 0, 2]).std() < 0.4 * np.diff(jittering[:, 0, 2]).std()
 
 
+def test_a_shaken_head_stays_centered() -> None:
+    """A shake of 0.07 crop units at 9 Hz would be smoothed away, and the head would leave the crop's middle."""
+    places = 100 + 14 * np.sin(2.3 * np.arange(60))
+    shaken = np.concatenate([similarity(0.005, 0.2, x, 100) for x in places])
+    calm = crop.smooth_transforms(shaken, np.arange(60) / 25)
+    middles = crop.apply(crop.invert(shaken), np.full((60, 1, 2), 0.5))
+    assert np.linalg.norm(crop.apply(calm, middles) - 0.5, axis=-1).max() < 0.021
+
+
 def test_smoothing_affects_only_neighboring_frames() -> None:
     """Three standard deviations are 0.18 s, so a jump has no effect a quarter of a second away."""
     times = np.arange(50) / 25

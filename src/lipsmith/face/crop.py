@@ -54,6 +54,8 @@ TEMPLATE: Final = np.array(
 )
 
 SMOOTHING_SECONDS: Final = 0.06
+_FARTHEST: Final = 0.02
+"""Largest distance, crop units, that smoothing moves a crop: heads stay below it, shaken cameras do not."""
 
 MOUTH: Final = (0.25, 0.46875, 0.75, 0.9375)
 """Left, top, right and bottom, crop units, of the box that contains the lips of any crop with a margin: the lips of 155
@@ -198,13 +200,15 @@ def fit_transforms(points: Floats) -> NDArray[np.float64]:
 def smooth_transforms(transforms: Floats, times: NDArray[np.float64]) -> NDArray[np.float64]:
     """Transforms `(F, 2, 3)` of one shot, at `times` `(F,)` in seconds, smoothed over time by a Gaussian.
 
-    Scale, angle and the source position of the crop's center are smoothed, so a moving head stays centered. At the ends
-    the window shrinks symmetrically, which preserves a steady motion.
+    Scale, angle and the source position of the crop's center are smoothed, so a moving head stays centered, also where
+    the camera shakes. At the ends the window shrinks symmetrically, which preserves a steady motion.
     """
     factor, shift = _complex(transforms)
     center = (0.5 + 0.5j - shift) / factor
     log = np.log(np.abs(factor)) + 1j * np.unwrap(np.angle(factor))
     smooth_log, smooth_center = _gaussian(np.stack([log, center]), times, SMOOTHING_SECONDS)
+    away = smooth_center - center
+    smooth_center = center + away * np.minimum(1, _FARTHEST / np.maximum(np.abs(away * factor), _FARTHEST))
     smooth_factor = np.exp(smooth_log)
     return _matrices(smooth_factor, 0.5 + 0.5j - smooth_factor * smooth_center)
 
