@@ -36,7 +36,7 @@ Trials = Sequence[tuple[ClipRecord, Batch]]
 
 
 def trials(data: Path, model: RendererConfig, variant: int) -> Trials:
-    footage = Footage(data, read_manifest(data, "val"), model.neighbours, torch.device("cpu"))
+    footage = Footage(data, read_manifest(data, "val"), model.neighbors, torch.device("cpu"))
     return list(fixed_batches(footage, RendererTraining(model=model), variant=variant))
 
 

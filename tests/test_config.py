@@ -11,9 +11,10 @@ from typing import Literal
 
 import pytest
 
-from lipsmith.config import build, load_config, packaged_configs, require_range
+from lipsmith.config import build, load_config, packaged_configs, renamed, require_range
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.inference.model_folder import find_model
+from lipsmith.models.renderer.config import RendererConfig
 
 
 @dataclass(frozen=True)
@@ -143,3 +144,9 @@ def test_the_record_of_the_shipped_model_is_a_valid_config() -> None:
     for network, cls in (("landmarks", LandmarkTraining), ("renderer", RendererTraining)):
         training = {key: value for key, value in record[network]["training"].items() if key != "start"}
         assert build(cls, training, network).steps == training["steps"]
+
+
+def test_old_names_of_keys_are_known() -> None:
+    assert build(RendererConfig, {"neighbours": 1}, "old.json").neighbors == 1
+    card = {"training": {"model": {"neighbours": 1, "lips": 2}, "steps": 3}, "files": ["neighbours"]}
+    assert renamed(card) == {"training": {"model": {"neighbors": 1, "lips": 2}, "steps": 3}, "files": ["neighbours"]}

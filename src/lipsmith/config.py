@@ -6,11 +6,11 @@ import dataclasses
 import json
 import math
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import Any, Final, Literal, TypeVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
@@ -19,6 +19,8 @@ from lipsmith.errors import LipsmithError, UsageError
 T = TypeVar("T")
 Kind = Literal["landmarks", "lips", "renderer", "sync"]
 """Folders of packaged configs, by the network that they train."""
+_RENAMED: Final = {"neighbours": "neighbors"}
+"""Keys of older configs, models, cards and checkpoints, and their present names."""
 
 
 def load_config(cls: type[T], kind: Kind, name_or_path: str | Path) -> T:
@@ -41,18 +43,26 @@ def read_table(kind: Kind, name_or_path: str | Path) -> dict[str, Any]:
 def build(cls: type[T], table: object, where: str, raises: type[LipsmithError] = UsageError) -> T:
     """The dataclass `cls` from a mapping read from TOML or JSON.
 
-    Tables become nested dataclasses; missing keys keep their defaults. Raises `raises` for an unknown key, a value of
-    the wrong type, or a value that the dataclass rejects; the message begins with `where`, the file's name.
+    Tables become nested dataclasses; missing keys keep their defaults, and `renamed` ones may have their old names.
+    Raises `raises` for an unknown key, a value of the wrong type, or a value that the dataclass rejects; the message
+    begins with `where`, the file's name.
     """
     try:
         # Strict JSON mode converts whole numbers to floats, lists to tuples and strings to paths, and nothing else.
         parsed = _holder(cls).model_validate_json(  # type: ignore[arg-type]
-            json.dumps({"value": table}, default=str)
+            json.dumps({"value": renamed(table)}, default=str)
         )
     except ValidationError as error:
         raise raises(f"{where}: {_sentence(cls, error)}") from error
     value: T = parsed.value  # type: ignore[attr-defined]
     return value
+
+
+def renamed(table: Any) -> Any:  # noqa: ANN401 - of TOML or JSON
+    """A table with the present names of all keys, in the tables within it, too."""
+    if not isinstance(table, Mapping):
+        return table
+    return {_RENAMED.get(key, key): renamed(value) for key, value in table.items()}
 
 
 def require_range(config: object, least: float, most: float, *names: str) -> None:

@@ -225,7 +225,7 @@ def test_a_generator_with_inputs_other_than_a_dubs_is_refused(
 
 
 def test_a_renderer_with_another_number_of_sketches_is_refused(runs: Path, tmp_path: Path) -> None:
-    face = replace(FACE, neighbours=1)
+    face = replace(FACE, neighbors=1)
     training = {"training": {"model": asdict(face)}, "validation": {}}
     save_weights(tmp_path / "r" / "renderer", Renderer(face).state_dict(), training)
     with pytest.raises(UsageError, match="needs 3 sketches"):

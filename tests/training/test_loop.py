@@ -220,6 +220,21 @@ def test_a_run_of_another_network_is_not_resumed(tmp_path: Path) -> None:
         fit(Line(inputs=2), at(tmp_path))
 
 
+def test_a_run_before_a_setting_was_renamed_is_resumed(tmp_path: Path) -> None:
+    class Named(Line):
+        def identity(self) -> dict[str, Any]:
+            return {"model": {"neighbors": 2}}
+
+    fit(Named(replace(CONFIG, steps=2)), at(tmp_path))
+    path = tmp_path / "checkpoint.pt"
+    saved = load_checkpoint(path)
+    assert saved is not None
+    save_checkpoint(path, saved | {"identity": {"model": {"neighbours": 2}}})
+    again = Named(replace(CONFIG, steps=4))
+    fit(again, at(tmp_path))
+    assert len(again.seeds) == 2
+
+
 def test_an_infinite_loss_is_skipped(tmp_path: Path) -> None:
     class Bad(Line):
         def losses(self, *given: Any) -> dict[str, Tensor]:  # noqa: ANN401

@@ -74,7 +74,7 @@ class AdaptationTask(RendererTask):
         """Load the clips and VGG. Raises InputError if the clips are too short, WeightsError if VGG is missing."""
         records = [record for record in read_manifest(data) if self._clip in (None, record.clip)]
         choose = partial(held_back, share=self._share)
-        self.footage = Footage(data, records, self.config.model.neighbours, device, choose)
+        self.footage = Footage(data, records, self.config.model.neighbors, device, choose)
         targets = sum(len(choice.targets) for choice in self.footage.choices if choice)
         self.trials = list(fixed_batches(self.footage, self.config, max(1, targets // _TRIALS)))
         if not self.trials:

@@ -110,7 +110,7 @@ def _require_dubbing(mouth: LandmarkConfig, face: RendererConfig) -> None:
             f"The landmark generator needs {mouth.bands} bands of {mouth.features}, but a dub has {MELS} of mel; "
             "train another."
         )
-    if face.neighbours != NEIGHBORS:
+    if face.neighbors != NEIGHBORS:
         raise UsageError(
             f"The renderer needs {face.sketches} sketches per target, but a dub has {2 * NEIGHBORS + 1}; train another."
         )

@@ -55,7 +55,7 @@ def _landmarks() -> Part:
 
 def _frame(network: IplapRenderer, count: int) -> dict[str, int]:
     """MAC of the encoding of `count` references (in `Global` alone) and of a frame (`IplapRenderer`), by module."""
-    size, drawn = network.config.face_size, 2 * network.config.neighbours + 1
+    size, drawn = network.config.face_size, 2 * network.config.neighbors + 1
     images, sketches = torch.empty(1, count, 3, size, size), torch.empty(1, count, 1, size, size)
     target, around, mel = torch.empty(1, 3, size, size), torch.empty(1, drawn, size, size), torch.empty(1, 1, 80, 16)
     return count_macs(lambda: network(target, around, mel, network.encode(images, sketches)))

@@ -11,6 +11,7 @@ from typing import Any, Final
 import torch
 from lightning_fabric import Fabric
 
+from lipsmith.config import renamed
 from lipsmith.errors import UsageError
 from lipsmith.training.checkpoint import load_initial_weights, rng_state, set_rng_state
 from lipsmith.training.losses.adversarial import Adversary
@@ -98,7 +99,7 @@ class State:
     def changes(self, saved: Mapping[str, Any]) -> list[str]:
         """What differs from the run that saved a checkpoint: settings of the config, and the footage."""
         given = self._given()
-        before = saved.get("given", given)  # earlier versions did not note it
+        before = renamed(saved.get("given", given))  # earlier versions did not note it
         return [name for name, value in given.items() if before.get(name) != value and name not in _OF_THE_RUN]
 
     def _given(self) -> dict[str, Any]:
@@ -107,8 +108,9 @@ class State:
 
     def load_state_dict(self, saved: Mapping[str, Any], path: Path) -> None:
         """Restore a `state_dict`. Raises UsageError for the checkpoint of a run with another identity."""
+        identity = renamed(saved.get("identity", {}))
         for name, value in self.task.identity().items():
-            if saved.get("identity", {}).get(name) != value:
+            if identity.get(name) != value:
                 raise UsageError(f"{path} belongs to a run with another '{name}'; choose another run folder.")
         self.module.load_state_dict(saved["network"])
         self.optimizer.load_state_dict(saved["optimizer"])

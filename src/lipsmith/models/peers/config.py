@@ -45,7 +45,7 @@ class Wav2LipConfig:
         return 1
 
     @property
-    def neighbours(self) -> int:
+    def neighbors(self) -> int:
         """Frames around the target whose sketches are inputs: none, because there are no sketches."""
         return 0
 
@@ -63,7 +63,7 @@ class IplapConfig:
     """Factor on all published widths."""
     face_size: int = 128
     """Side S of the crop, pixels."""
-    neighbours: int = 2
+    neighbors: int = 2
     """Frames before and after the target whose sketches are inputs."""
     sketch_channels: int = 3
     """Equal channels of each sketch: three as published; one says the same and is cheaper."""
@@ -75,7 +75,7 @@ class IplapConfig:
     def __post_init__(self) -> None:
         _require_sizes(self.width, self.face_size)
         require_range(self, 1, inf, "references", "ranks", "sketch_channels")
-        require_range(self, 0, inf, "neighbours")
+        require_range(self, 0, inf, "neighbors")
 
     @property
     def top(self) -> int:
@@ -95,7 +95,7 @@ class IplapConfig:
     @property
     def sketches(self) -> int:
         """Channels of a target's sketches."""
-        return self.sketch_channels * (2 * self.neighbours + 1)
+        return self.sketch_channels * (2 * self.neighbors + 1)
 
 
 def _require_sizes(width: float, face_size: int) -> None:

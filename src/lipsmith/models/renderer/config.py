@@ -22,7 +22,7 @@ class RendererConfig:
     top: int = 48
     """First computed row; rows above come from the source. It is less than S/2, so that the seam has context,
     and a multiple of S/8 and of 4."""
-    neighbours: int = 2
+    neighbors: int = 2
     """Frames k before and after the target whose sketches are inputs, 2k+1 in total."""
     full: int = 16
     """Channels at full resolution."""
@@ -62,7 +62,7 @@ class RendererConfig:
 
     def __post_init__(self) -> None:
         require_range(self, 1, inf, "full", "fine", "coarse", "references", "lips")
-        require_range(self, 0, inf, "neighbours", "blocks", "context", "painting", "ranks")
+        require_range(self, 0, inf, "neighbors", "blocks", "context", "painting", "ranks")
         require_range(self, 0, inf, "prefilter", "lip_reach", "drive")
         if self.face_size < 8 or self.face_size % 8:
             raise ValueError(f"face_size = {self.face_size} must be a multiple of 8")
@@ -85,7 +85,7 @@ class RendererConfig:
     @property
     def sketches(self) -> int:
         """Number of sketches per target."""
-        return 2 * self.neighbours + 1
+        return 2 * self.neighbors + 1
 
 
 _FIELDS: Final[dict[Part, str]] = {"alignment": "alignment", "lips": "lip_module", "audio": "audio"}

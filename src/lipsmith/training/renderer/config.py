@@ -54,7 +54,7 @@ class Sizes(Protocol):
         """First computed row."""
 
     @property
-    def neighbours(self) -> int:
+    def neighbors(self) -> int:
         """Frames before and after the target whose sketches are inputs."""
 
     @property

@@ -52,11 +52,11 @@ class PictureTask(Task[Batch]):
 
         Raises InputError if clips are too short, UsageError if their side is not the model's.
         """
-        neighbours = self.config.model.neighbours
+        neighbors = self.config.model.neighbors
         records = read_manifest(data, "train")
         _check_side(crop_side(data, records[0]), self.config.model.face_size, data)
-        self.footage = self.footage_class(data, records, neighbours, device)
-        held_out = Footage(data, read_manifest(data, "val"), neighbours, device)
+        self.footage = self.footage_class(data, records, neighbors, device)
+        held_out = Footage(data, read_manifest(data, "val"), neighbors, device)
         self.trials = list(fixed_batches(held_out, self.config))
         if not self.trials:
             raise InputError(
