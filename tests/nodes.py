@@ -33,7 +33,7 @@ from kills import debris, fingerprint
 from lipsmith import DubOptions
 from lipsmith.cluster.pool import Pool
 from lipsmith.cluster.run import outcomes
-from lipsmith.cluster.tasks import Hand, Task
+from lipsmith.cluster.tasks import RemoteWorker, Task
 from lipsmith.dubbing.batch import Batch, run_all
 from long_film import make_long, make_small_worker, small_parts
 from synthetic import Motion, make_film, speech
@@ -135,14 +135,14 @@ def check_split(folder: Path) -> None:
         with Pool(partial(make_small_worker, options), 1) as pool:
             start, given = pool.start, list[Task]()
 
-            def note(hand: Hand, task: Task) -> None:
-                start(hand, task)
+            def note(worker: RemoteWorker, task: Task) -> None:
+                start(worker, task)
                 given.append(task)
                 if sum(task.share is not None for task in given) == 2:
                     made.remove_node(next(iter(made.worker_nodes)), allow_graceful=False)
 
             pool.start = note  # type: ignore[method-assign]
-            list(run_all([long], options, CONFIG, partial(outcomes, hands=pool)))
+            list(run_all([long], options, CONFIG, partial(outcomes, workers=pool)))
     shares = {task.share for task in given if task.share}
     check(len(shares) == 4, "a long film is drawn in four shares, one node killed", "")
     check(fingerprint(long.output) == fingerprint(whole.output), "and is that of one machine", "")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lipsmith.cluster.tasks import Hand, Ready
+from lipsmith.cluster.tasks import Ready, RemoteWorker
 from lipsmith.errors import LipsmithError, UsageError
 
 pool_module = pytest.importorskip("lipsmith.cluster.pool")
@@ -17,7 +17,7 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: ANN401 - Ray may be m
     """A pool on one machine of two cores, of which one worker was ready and then lost."""
     node = {"Alive": True, "Resources": {"CPU": 2.0}}
     monkeypatch.setattr(pool_module._RAY, "nodes", lambda: [node])
-    monkeypatch.setattr(pool_module, "_kill", lambda hand: None)
+    monkeypatch.setattr(pool_module, "_kill", lambda worker: None)
     monkeypatch.setattr(pool_module.time, "sleep", lambda seconds: None)
     pool = pool_module.Pool(lambda: None, threads=1)
     pool._precision = "float"
@@ -26,9 +26,9 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: ANN401 - Ray may be m
 
 def fail(pool: Any, times: int) -> None:  # noqa: ANN401
     for _ in range(times):
-        hand = Hand(None, None)
-        pool._hands.append(hand)
-        pool._welcome(hand, Ready("far", UsageError("The machine far has other versions.")))
+        worker = RemoteWorker(None, None)
+        pool._workers.append(worker)
+        pool._welcome(worker, Ready("far", UsageError("The machine far has other versions.")))
 
 
 def test_it_ends_with_the_reason_when_no_worker_is_left_and_none_may_start(pool: Any) -> None:  # noqa: ANN401
@@ -44,8 +44,8 @@ def test_it_waits_while_a_worker_is_left_or_all_machines_are_lost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fail(pool, 5)
-    pool._hands.append(Hand(None, None, machine="here"))
+    pool._workers.append(RemoteWorker(None, None, machine="here"))
     assert pool.wait() is None
-    pool._hands.clear()
+    pool._workers.clear()
     monkeypatch.setattr(pool_module._RAY, "nodes", list)
     assert pool.wait() is None

@@ -16,7 +16,7 @@ from dub_samples import SIZE, no_face, write_wav
 from lipsmith import DubOptions
 from lipsmith.cluster.run import outcomes
 from lipsmith.cluster.schedule import TRIES
-from lipsmith.cluster.tasks import Hand, Report, Task
+from lipsmith.cluster.tasks import RemoteWorker, Report, Task
 from lipsmith.dubbing.batch import Batch, Job, run_all
 from lipsmith.dubbing.job import surroundings
 from lipsmith.dubbing.journal import journal_of
@@ -36,30 +36,30 @@ class Fakes:
     def __init__(self, workers: int, options: DubOptions, lost: Lost = lambda task: False) -> None:
         self.backends = [Double() for _ in range(workers)]
         self._workers = [make_worker(options, backend) for backend in self.backends]
-        self.hands = [Hand(place, None, machine="here") for place in range(workers)]
+        self.remote = [RemoteWorker(place, None, machine="here") for place in range(workers)]
         self._lost, self.done = lost, list[tuple[int, Task]]()
 
     @property
-    def idle(self) -> list[Hand]:
-        return [hand for hand in self.hands if hand.task is None]
+    def idle(self) -> list[RemoteWorker]:
+        return [worker for worker in self.remote if worker.task is None]
 
     def grow(self, waiting: int) -> None:
         pass
 
-    def start(self, hand: Hand, task: Task) -> None:
-        hand.task, hand.video = task, task.job.video
+    def start(self, worker: RemoteWorker, task: Task) -> None:
+        worker.task, worker.video = task, task.job.video
 
     def wait(self) -> tuple[Task, Report | None] | None:
-        busy = [hand for hand in self.hands if hand.task is not None]
+        busy = [worker for worker in self.remote if worker.task is not None]
         if not busy:
             return None
-        hand = busy[-1]  # in another order than they were begun
-        task, hand.task = hand.task, None
+        worker = busy[-1]  # in another order than they were begun
+        task, worker.task = worker.task, None
         assert task is not None
         if self._lost(task):
             return task, None
-        self.done.append((hand.actor, task))
-        return task, self._workers[hand.actor].work(task)
+        self.done.append((worker.actor, task))
+        return task, self._workers[worker.actor].work(task)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -83,7 +83,7 @@ def job(inputs: Path, name: str, out: Path) -> Job:
 
 
 def run(jobs: list[Job], fakes: Fakes, journal: Path | None = None, **options: bool) -> list[Path]:
-    return list(run_all(jobs, DubOptions(**options), CONFIG, partial(outcomes, hands=fakes), journal))  # type: ignore[arg-type]
+    return list(run_all(jobs, DubOptions(**options), CONFIG, partial(outcomes, workers=fakes), journal))  # type: ignore[arg-type]
 
 
 def shown(path: Path) -> list[NDArray[np.uint8]]:
@@ -177,7 +177,7 @@ def test_the_journal_and_the_errors_are_those_of_one_machine(inputs: Path, tmp_p
         fakes = Fakes(2, DubOptions())
         made: list[Path] = []
         with pytest.raises(SomeFailedError) as caught:
-            made.extend(run_all(jobs, DubOptions(), CONFIG, partial(outcomes, hands=fakes), journal))
+            made.extend(run_all(jobs, DubOptions(), CONFIG, partial(outcomes, workers=fakes), journal))
         assert made == [jobs[0].output]
         assert len(fakes.done) == (1 if again else 2)
         failures.append(sorted(caught.value.failures))

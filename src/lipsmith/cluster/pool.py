@@ -24,7 +24,7 @@ import ray
 import ray._private.worker
 from ray.exceptions import RayError, RayTaskError
 
-from lipsmith.cluster.tasks import Hand, Ready, Report, Task
+from lipsmith.cluster.tasks import Ready, RemoteWorker, Report, Task
 from lipsmith.cluster.worker import Worker
 from lipsmith.errors import LipsmithError, UsageError
 from lipsmith.inference.backend import Precision
@@ -35,11 +35,11 @@ _LOG = logging.getLogger(__name__)
 _RAY: Final[Any] = ray  # parts of it have no types
 _STORE: Final = 100 << 20
 """Bytes of Ray's object store on a machine; no pictures go through it."""
-_PATIENCE: Final = 10.0
+_CONNECT_TIMEOUT: Final = 10.0
 """Seconds that a cluster has to answer."""
-_IMPATIENT: Final = 60.0
+_REMARK_AFTER: Final = 60.0
 """Seconds without any worker after which a line says so."""
-_STILLBORN: Final = 3
+_MAX_FAILED_STARTS: Final = 3
 """Workers that may fail to start, one after the other."""
 
 
@@ -62,7 +62,7 @@ class Pool:
 
     def __init__(self, make: Callable[[], Worker], threads: int, gpus: int = 0) -> None:
         self._make, self._threads, self._gpus = make, threads, gpus
-        self._hands: list[Hand] = []
+        self._workers: list[RemoteWorker] = []
         self._precision: Precision | None = None
         self._failed = 0
         self._why = ""
@@ -80,99 +80,99 @@ class Pool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for hand in self._hands:
-            _kill(hand)
+        for worker in self._workers:
+            _kill(worker)
         with _signals_kept():
             ray.shutdown()
 
     def grow(self, waiting: int) -> None:
         """Start workers for so many tasks, if there is room for them."""
-        free = sum(hand.task is None for hand in self._hands)
+        free = sum(worker.task is None for worker in self._workers)
         actor = ray.remote(_Actor).options(
             num_cpus=self._threads, num_gpus=self._gpus, max_restarts=0, scheduling_strategy="SPREAD"
         )
-        for _ in range(min(waiting - free, self._room() - len(self._hands))):
+        for _ in range(min(waiting - free, self._room() - len(self._workers))):
             started: Any = actor.remote(self._make)
-            self._hands.append(Hand(started, started.load.remote()))
+            self._workers.append(RemoteWorker(started, started.load.remote()))
 
     @property
-    def idle(self) -> list[Hand]:
+    def idle(self) -> list[RemoteWorker]:
         """Workers that have nothing to do."""
-        return [hand for hand in self._hands if hand.pending is None]
+        return [worker for worker in self._workers if worker.pending is None]
 
-    def start(self, hand: Hand, task: Task) -> None:
+    def start(self, worker: RemoteWorker, task: Task) -> None:
         """Give a task to an idle worker."""
         if task.share is None and self._precision is not None:
             task = replace(task, precision=self._precision)
-        hand.pending, hand.task, hand.video = hand.actor.work.remote(task), task, task.job.video
+        worker.pending, worker.task, worker.video = worker.actor.work.remote(task), task, task.job.video
 
     def wait(self) -> tuple[Task, Report | None] | None:
         """Wait for the end of a task: its report, or None if its worker was lost; None if something else happened.
 
         Raises what keeps workers from starting, if none has started, or if none is left and too many failed to start.
         """
-        busy = {hand.pending: hand for hand in self._hands if hand.pending is not None}
+        busy = {worker.pending: worker for worker in self._workers if worker.pending is not None}
         if not busy:
-            if not self._hands and self._places() and not self._room():
+            if not self._workers and self._places() and not self._room():
                 raise LipsmithError(
                     f"No worker of the Ray cluster is left, and no other starts ({self._why}); mend its machines and "
                     "run the same command again."
                 )
             time.sleep(1.0)  # all machines are lost; others may come
             return None
-        ready, _ = ray.wait(list(busy), num_returns=1, timeout=_IMPATIENT)
+        ready, _ = ray.wait(list(busy), num_returns=1, timeout=_REMARK_AFTER)
         if not ready:
-            if not any(hand.machine for hand in self._hands):
+            if not any(worker.machine for worker in self._workers):
                 _LOG.warning("The Ray cluster has started no worker yet; it may have no free cores.")
             return None
-        hand = busy[ready[0]]
-        task, hand.task, hand.pending = hand.task, None, None
+        worker = busy[ready[0]]
+        task, worker.task, worker.pending = worker.task, None, None
         try:
             report: Report | Ready = ray.get(ready[0])
         except RayError as error:
-            self._lose(hand, error)
+            self._lose(worker, error)
             return (task, None) if task else None
         if isinstance(report, Ready):
-            self._welcome(hand, report)
+            self._welcome(worker, report)
             return None
         assert task is not None
         return task, report
 
-    def _welcome(self, hand: Hand, ready: Ready) -> None:
+    def _welcome(self, worker: RemoteWorker, ready: Ready) -> None:
         for level, line in ready.lines:
             _LOG.log(level, "%s: %s", ready.machine, line)
         if ready.error is None:
-            hand.machine, self._failed = ready.machine, 0
+            worker.machine, self._failed = ready.machine, 0
             self._precision = self._precision or ready.precision
         elif self._precision is None:
             raise ready.error
         else:
             _LOG.warning("A worker is left out: %s", ready.error)
             self._failed, self._why = self._failed + 1, str(ready.error).rstrip(".")
-            self._remove(hand)
+            self._remove(worker)
 
-    def _lose(self, hand: Hand, error: RayError) -> None:
+    def _lose(self, worker: RemoteWorker, error: RayError) -> None:
         _LOG.debug("%s", error)
         why = str(error).strip().splitlines()[-1]
-        if isinstance(error, RayTaskError) and hand.machine:
+        if isinstance(error, RayTaskError) and worker.machine:
             raise LipsmithError(f"The Ray cluster failed: {why}.") from error
-        self._remove(hand)
-        if hand.machine:
-            _LOG.warning("A worker on %s was lost; others do its work.", hand.machine)
+        self._remove(worker)
+        if worker.machine:
+            _LOG.warning("A worker on %s was lost; others do its work.", worker.machine)
             return
         self._failed, self._why = self._failed + 1, why.rstrip(".")
-        if self._precision is None and self._failed > _STILLBORN:
+        if self._precision is None and self._failed > _MAX_FAILED_STARTS:
             raise LipsmithError(
                 f"No worker starts in the Ray cluster ({why}); install lipsmith on its machines."
             ) from error
 
-    def _remove(self, hand: Hand) -> None:
-        self._hands.remove(hand)
-        _kill(hand)
+    def _remove(self, worker: RemoteWorker) -> None:
+        self._workers.remove(worker)
+        _kill(worker)
 
     def _room(self) -> int:
         """Workers that may be there, after some failed to start."""
-        return max(0, self._places() - max(0, self._failed - _STILLBORN))
+        return max(0, self._places() - max(0, self._failed - _MAX_FAILED_STARTS))
 
     def _places(self) -> int:
         """Workers for which the machines have cores and GPUs."""
@@ -186,9 +186,9 @@ class Pool:
         return places
 
 
-def _kill(hand: Hand) -> None:
+def _kill(worker: RemoteWorker) -> None:
     with suppress(RayError, ValueError):
-        ray.kill(hand.actor)
+        ray.kill(worker.actor)
 
 
 def _connect() -> None:
@@ -212,7 +212,7 @@ def _check(address: str) -> None:
     """Raise at once where Ray would try for two minutes."""
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), _PATIENCE).close()
+        socket.create_connection((host, int(port)), _CONNECT_TIMEOUT).close()
     except (OSError, ValueError, OverflowError) as error:
         raise LipsmithError(
             f"No Ray cluster answers at RAY_ADDRESS {address} ({error}); give its host:port."

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from lipsmith.cluster.schedule import Schedule
-from lipsmith.cluster.tasks import Hand, Report, Task
+from lipsmith.cluster.tasks import RemoteWorker, Report, Task
 from lipsmith.cluster.worker import Worker
 from lipsmith.dubbing.batch import Job, Noted, Outcomes, run_all
 from lipsmith.dubbing.job import check_job, surroundings
@@ -28,17 +28,17 @@ THREADS: Final = 1
 """Cores of a worker: films are dubbed side by side, each on one."""
 
 
-class Hands(Protocol):
+class Workers(Protocol):
     """The workers; see `pool.Pool`."""
 
     @property
-    def idle(self) -> Sequence[Hand]:
+    def idle(self) -> Sequence[RemoteWorker]:
         """Workers that have nothing to do."""
 
     def grow(self, waiting: int) -> None:
         """Start workers for so many tasks, if there is room for them."""
 
-    def start(self, hand: Hand, task: Task) -> None:
+    def start(self, worker: RemoteWorker, task: Task) -> None:
         """Give a task to an idle worker."""
 
     def wait(self) -> tuple[Task, Report | None] | None:
@@ -105,13 +105,13 @@ def _dubber(model: str | Path, device: str, threads: int, precision: Precision) 
     return Dubber.from_pretrained(model, device, threads, precision)
 
 
-def outcomes(jobs: Sequence[Job], noted: Noted, hands: Hands, progress_of: ProgressOf = unwatched) -> Outcomes:
-    """Each job when it is over, run by `hands`; the films of lost workers go to others."""
+def outcomes(jobs: Sequence[Job], noted: Noted, workers: Workers, progress_of: ProgressOf = unwatched) -> Outcomes:
+    """Each job when it is over, run by `workers`; the films of lost workers go to others."""
     named = {Job(job.video.absolute(), job.speech.absolute(), job.output.absolute()): job for job in jobs}
     schedule = Schedule(list(named))
     with progress_of("films") as progress:
         while schedule.left:
-            for task, report in _step(schedule, named, noted, hands):
+            for task, report in _step(schedule, named, noted, workers):
                 for level, line in report.lines:
                     _LOG.log(level, "%s", line)
                 if schedule.end(task, report):
@@ -120,16 +120,16 @@ def outcomes(jobs: Sequence[Job], noted: Noted, hands: Hands, progress_of: Progr
                         progress(len(jobs) - schedule.left, len(jobs))
 
 
-def _step(schedule: Schedule, named: dict[Job, Job], noted: Noted, hands: Hands) -> Iterator[tuple[Task, Report]]:
+def _step(schedule: Schedule, named: dict[Job, Job], noted: Noted, workers: Workers) -> Iterator[tuple[Task, Report]]:
     """Give all idle workers something to do, and wait until something happens; the tasks that ended."""
-    hands.grow(schedule.waiting)
-    for hand in hands.idle:
-        while (task := schedule.take(hand.video)) is not None:
+    workers.grow(schedule.waiting)
+    for worker in workers.idle:
+        while (task := schedule.take(worker.video)) is not None:
             if (refused := _refused(task, named[task.job], noted)) is None:
-                hands.start(hand, task)
+                workers.start(worker, task)
                 break
             yield task, refused
-    ended = hands.wait() if schedule.left else None
+    ended = workers.wait() if schedule.left else None
     if ended is None:
         return
     task, report = ended

@@ -55,7 +55,7 @@ class Report:
 
 
 @dataclass(eq=False)
-class Hand:
+class RemoteWorker:
     """A worker, seen from the command that gives it tasks."""
 
     actor: Any

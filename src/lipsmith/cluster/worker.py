@@ -27,9 +27,10 @@ from lipsmith.inference.backend import Precision
 from lipsmith.progress import ProgressOf
 
 _LOG = logging.getLogger("lipsmith")
-# A machine that is lost may hold its locks on shared storage for a while.
-_PATIENCE: Final = 24
-_PAUSE: Final = 5.0
+_LOCK_TRIES: Final = 24
+"""Times that a task waits for a lock, because a machine that is lost may hold its own on shared storage for a while."""
+_LOCK_PAUSE: Final = 5.0
+"""Seconds from one of them to the next."""
 
 
 @dataclass
@@ -111,11 +112,12 @@ class Worker:
 
 
 def _patiently(work: Callable[[], object], task: Task) -> None:
-    for _ in range(_PATIENCE if task.tries else 0):
+    """Do the work, again and again while another process holds the result of a task that a lost worker had."""
+    for _ in range(_LOCK_TRIES if task.tries else 0):
         try:
             work()
         except TakenError:
-            time.sleep(_PAUSE)
+            time.sleep(_LOCK_PAUSE)
         else:
             return
     work()
