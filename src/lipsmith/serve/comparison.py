@@ -111,18 +111,16 @@ class RecordingSource:
     def _write_sound(self, film: Any, stream: Any) -> None:  # noqa: ANN401
         info = self.footage.info
         assert info is not None
-        try:
-            blocks = open_sound(info.path, _SOUND_RATE).blocks
-        except InputError:
-            return
         position, last = -round(self._start * _SOUND_RATE), round(self._timeline.end * _SOUND_RATE)
-        for block in blocks:
-            mono = block.mean(0, keepdims=True, dtype=np.float32)[:, max(0, -position) :][:, : max(0, last - position)]
-            begin, position = max(0, position), position + block.shape[1]
-            if mono.size:
-                film.mux(stream.encode(to_frame(mono, _SOUND_RATE, begin)))
-            if position >= last:
-                break
+        with suppress(InputError):  # the dub does without the footage's sound, so damage to it is no reason to fail
+            for block in open_sound(info.path, _SOUND_RATE).blocks:
+                mono = block.mean(0, keepdims=True, dtype=np.float32)
+                mono = mono[:, max(0, -position) :][:, : max(0, last - position)]
+                begin, position = max(0, position), position + block.shape[1]
+                if mono.size:
+                    film.mux(stream.encode(to_frame(mono, _SOUND_RATE, begin)))
+                if position >= last:
+                    break
         film.mux(stream.encode(None))
 
 

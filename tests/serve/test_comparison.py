@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from double import make_dubber
+from lipsmith.media import read_frames
+from lipsmith.serve.comparison import write_before
+from synthetic import face_at, speech
+
+
+def film_with_damaged_sound(path: Path, begin: int) -> Path:
+    """A film of 10 frames whose samples are NaN from frame `begin` on."""
+    with av.open(str(path), "w") as film:
+        picture = film.add_stream("libx264", rate=25)
+        picture.width, picture.height, picture.pix_fmt = 160, 160, "yuv420p"
+        sound = film.add_stream("pcm_f32le", rate=16_000, layout="mono")
+        for index in range(10):
+            frame = av.VideoFrame.from_ndarray(face_at(index / 25, (160, 160)), format="rgb24")
+            film.mux(picture.encode(frame))
+            samples = np.full((1, 640), np.nan if index >= begin else 0, np.float32)
+            block = av.AudioFrame.from_ndarray(samples, format="flt", layout="mono")
+            block.sample_rate, block.pts = 16_000, 640 * index
+            film.mux(sound.encode(block))
+        film.mux(picture.encode(None))
+        film.mux(sound.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("begin", [0, 5])
+def test_footage_with_damaged_sound_is_compared(tmp_path: Path, begin: int) -> None:
+    clip = make_dubber().prepare(film_with_damaged_sound(tmp_path / "film.mkv", begin))
+    before = tmp_path / "before.mp4"
+    write_before(clip, clip.dub(speech(0.4)), before).save(tmp_path / "out.mp4")
+    assert len(list(read_frames(before))) == 10
