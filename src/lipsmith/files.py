@@ -23,7 +23,8 @@ from lipsmith.errors import InputError, UsageError, WeightsError
 HIDDEN: Final = ".lipsmith-"
 """Prefix of temporary names; short, so that a result's name may have the maximum length."""
 _DIGITS: Final = 12
-_WEEK: Final = 7 * 86_400.0
+STALE: Final = 7 * 86_400.0
+"""Seconds after which nobody continues what an interrupted command left."""
 _IS_HIDDEN: Final = re.compile(re.escape(HIDDEN) + r"[0-9a-f]{12}(\.\w+)?")
 _ADDRESS: Final = re.compile(r"(?:^|(?<=/))[A-Za-z][A-Za-z0-9+.-]+:(?=/)")
 _READ_BY: Final = frozenset(
@@ -251,7 +252,7 @@ def remove_abandoned(folder: Path, suffix: str, besides: Path) -> None:
     """Remove hidden folders of that suffix in `folder` that are older than a week, unless a process has locked them."""
     for left in folder.glob(f"{HIDDEN}*{suffix}"):
         with suppress(OSError):  # another process may remove it meanwhile
-            if left != besides and time.time() - left.stat().st_mtime > _WEEK:
+            if left != besides and time.time() - left.stat().st_mtime > STALE:
                 discard(left)
 
 

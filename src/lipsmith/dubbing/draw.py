@@ -192,7 +192,7 @@ def dub_frames(
             yield Dubbed(frame.number, frame.filmed, image, kept if after % PART == 0 else None)
 
 
-def _numbered(images: Generator[Picture, None, None], begin: int) -> Generator[tuple[int, Image], None, None]:
+def _numbered(images: Generator[Picture, None, None], begin: int) -> Generator[tuple[int, Picture], None, None]:
     with closing(images):
         yield from enumerate(images, begin)
 

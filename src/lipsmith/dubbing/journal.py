@@ -11,15 +11,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from lipsmith.errors import UsageError
-from lipsmith.files import HIDDEN, hold
+from lipsmith.files import HIDDEN, STALE, hold
 
 _LOG = logging.getLogger(__name__)
-
-_STALE: Final = 7 * 86_400.0
-"""Seconds after which nobody continues a batch."""
 
 Key = Mapping[str, Any]
 """All that a result depends on, as JSON has it."""
@@ -145,5 +142,5 @@ def _remove_stale(path: Path) -> None:
     """Remove journals beside `path` that nobody has continued for a week."""
     for other in path.parent.glob(f"{HIDDEN}journal-*.jsonl"):
         with suppress(OSError):
-            if other != path and time.time() - other.stat().st_mtime > _STALE:
+            if other != path and time.time() - other.stat().st_mtime > STALE:
                 other.unlink()
