@@ -1,16 +1,17 @@
-"""Reads frozen dataclasses from TOML and JSON, validates them, and reports errors in one sentence."""
+"""Reads frozen dataclasses from TOML and JSON, and words for devices; reports errors in one sentence."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import math
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar, get_type_hints
+from typing import Any, Final, Literal, NamedTuple, TypeVar, cast, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
@@ -19,8 +20,27 @@ from lipsmith.errors import LipsmithError, UsageError
 T = TypeVar("T")
 Kind = Literal["landmarks", "lips", "renderer", "sync"]
 """Folders of packaged configs, by the network that they train."""
+DeviceKind = Literal["auto", "cpu", "cuda"]
+"""Kinds of device; auto: a GPU if one can be used."""
+_DEVICE: Final = re.compile(r"(auto|cpu|cuda)|cuda:(\d+)")
 _RENAMED: Final = {"neighbours": "neighbors"}
 """Keys of older configs, models, cards and checkpoints, and their present names."""
+
+
+class Device(NamedTuple):
+    """Where networks run."""
+
+    kind: DeviceKind
+    number: int | None
+    """Number of the GPU; None if it is not given."""
+
+
+def parse_device(device: str) -> Device:
+    """The device auto, cpu, cuda or cuda:N. Raises `UsageError` for any other word."""
+    match = _DEVICE.fullmatch(str(device))
+    if match is None:
+        raise UsageError(f"Device {device!r} is unknown; use auto, cpu, cuda or cuda:N.")
+    return Device(cast("DeviceKind", match[1] or "cuda"), int(match[2]) if match[2] else None)
 
 
 def load_config(cls: type[T], kind: Kind, name_or_path: str | Path) -> T:

@@ -7,9 +7,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from lipsmith.config import Device, parse_device
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.inference import onnx as onnx_backend
-from lipsmith.inference.backend import Device, parse_device
 from lipsmith.inference.model_folder import ModelFolder, load_backend
 from lipsmith.inference.onnx import OnnxBackend, cuda_is_available
 from lipsmith.inference.torch import torch_device

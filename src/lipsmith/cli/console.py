@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol, TextIO
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
+from lipsmith.config import parse_device
 from lipsmith.errors import UsageError
-from lipsmith.inference.backend import MOST_THREADS, parse_device
+from lipsmith.inference.backend import MOST_THREADS
 from lipsmith.progress import Progress
 
 if TYPE_CHECKING:

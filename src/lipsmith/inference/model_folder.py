@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
-from lipsmith.config import Kind, build
+from lipsmith.config import Kind, build, parse_device
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.files import check_file, home, sha256_of, write_whole
-from lipsmith.inference.backend import Precision, parse_device
+from lipsmith.inference.backend import Precision
 
 if TYPE_CHECKING:
     from lipsmith.inference.onnx import OnnxBackend

@@ -14,8 +14,9 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from lipsmith.config import parse_device
 from lipsmith.errors import UsageError, WeightsError
-from lipsmith.inference.backend import Precision, parse_device
+from lipsmith.inference.backend import Precision
 
 _LOG = logging.getLogger(__name__)
 

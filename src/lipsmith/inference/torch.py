@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.config import parse_device
 from lipsmith.errors import UsageError, WeightsError
-from lipsmith.inference.backend import Precision, parse_device
+from lipsmith.inference.backend import Precision
 
 if TYPE_CHECKING:
     import torch

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
+from lipsmith.config import parse_device
 from lipsmith.errors import UsageError
-from lipsmith.inference.backend import parse_device
 
 
 def make_fabric(device: str) -> Fabric:

@@ -1,5 +1,8 @@
-"""Fades to black or white, which take contrast from a picture: a frame is rendered as if it were not faded, and what
-was rendered is faded as the frame is."""
+"""The light of a film that its mouths must share: fades to black or white, and the tone of monochrome footage.
+
+A fade takes contrast from a picture: a frame is rendered as if it were not faded, and what was rendered is faded as the
+frame is. The networks, trained on color, tint black-and-white and toned footage: its mouths get its colors.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,12 @@ _UNIFORM: Final = 1e-3
 """So that pictures of one color have no pattern."""
 _FAINTEST: Final = 0.1
 """Share of the contrast below which noise would be amplified too much."""
+
+_LUMA: Final = np.array([0.299, 0.587, 0.114])
+_SPARSE: Final = 4
+"""Every how many pixels a picture is looked at."""
+_DEVIATION: Final = 2.0
+"""Deviation, of 255, from the tone up to which it is only noise."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +93,22 @@ def fade_of(frame: Eyes, pool: Eyes) -> Fade | None:
         return None
     share += (1 - share) * max(0.0, (share - _FADED) / (_CLEAR - _FADED))
     return Fade(max(share, _FAINTEST), frame.light[0], pool.light[best].mean(0))
+
+
+def tone_of(images: NDArray[np.uint8]) -> NDArray[np.float64] | None:
+    """The matrix `(3, 4)` from any color to that of its brightness in monochrome crops `(n, S, S, 3)`; None if they
+    have color."""
+    colors = images[:, ::_SPARSE, ::_SPARSE].reshape(-1, 3).astype(np.float64)
+    shades = np.column_stack([colors @ _LUMA, np.ones(len(colors))])
+    (factor, shift), *_ = np.linalg.lstsq(shades, colors, rcond=None)
+    if (colors - shades @ (factor, shift)).std(0).max() > _DEVIATION:
+        return None
+    return np.column_stack([np.outer(factor, _LUMA), shift])
+
+
+def toned(image: NDArray[np.uint8], tone: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """An image `(h, w, 3)` in the colors of a `tone`."""
+    return np.asarray(cv2.transform(image, tone), np.uint8)
 
 
 def _scaled(image: NDArray[np.uint8], factor: float, middle: Floats, wanted: Floats) -> NDArray[np.uint8]:
