@@ -186,12 +186,13 @@ def test_likeness_is_zero_where_the_rendering_differs() -> None:
     assert alike[int(0.7 * SIZE), SIZE // 2] < 0.01
 
 
-def test_noise_is_measured_and_matched() -> None:
+@pytest.mark.parametrize("level", [3, 12])
+def test_noise_is_measured_and_matched(level: float) -> None:
     rng = np.random.default_rng(1)
     clean = np.full((120, 140, 3), 128, np.uint8)
-    noisy = np.clip(clean + rng.normal(0, 3, clean.shape[:2])[..., None], 0, 255).round().astype(np.uint8)
+    noisy = np.clip(clean + rng.normal(0, level, clean.shape[:2])[..., None], 0, 255).round().astype(np.uint8)
     assert noise_level(clean) == 0
-    assert noise_level(noisy) == pytest.approx(3, rel=0.15)
-    assert Grain().missing(clean.astype(np.float32), noisy).std() == pytest.approx(3, rel=0.2)
+    assert noise_level(noisy) == pytest.approx(level, rel=0.15)
+    assert Grain().missing(clean.astype(np.float32), noisy).std() == pytest.approx(level, rel=0.2)
     assert not Grain().missing(noisy.astype(np.float32), clean).any()
     assert noise_level(clean[:2]) == 0

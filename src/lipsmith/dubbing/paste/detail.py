@@ -35,7 +35,7 @@ _CELL: Final = 4
 _NO_SHARE: Final = np.float32(1e-3)
 _KERNEL: Final = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 _SIDE: Final = 256
-_MOST: Final = 4.0
+_MOST: Final = 16.0
 _LEAST: Final = 0.4
 _MEMORY: Final = 0.7
 # Frames between two measurements of the grain.
