@@ -33,8 +33,8 @@ _GRID: Final = 32
 _SPREAD: Final = 5.0
 _OUTLIER: Final = 16.0
 _MEMORY: Final = 0.85
-# Mean difference (gray levels) from the frames before beyond which the light has changed: steady light stays below 2.5.
-_JUMP: Final = 8.0
+# Mean difference (gray levels) from the frames before beyond which the light has changed; flicker of 10 is no change.
+_JUMP: Final = 25.0
 
 # Difference (gray levels) beyond which the content differs, and radius of the comparison as a share of the side.
 _ALIKE: Final = 12.0
