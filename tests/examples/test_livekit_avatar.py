@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
+import importlib
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ import pytest
 from double import make_dubber
 from synthetic import face_at, speech
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "livekit_avatar.py"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
 @dataclass
@@ -57,12 +57,9 @@ def example(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         "livekit.agents.voice.avatar": avatar,
     }.items():
         monkeypatch.setitem(sys.modules, name, module)
-    spec = importlib.util.spec_from_file_location("livekit_avatar", EXAMPLE)
-    assert spec is not None
-    assert spec.loader is not None
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
+    monkeypatch.syspath_prepend(EXAMPLES)
+    monkeypatch.delitem(sys.modules, "livekit_avatar", raising=False)
+    return importlib.import_module("livekit_avatar")
 
 
 def voice(seconds: float) -> AudioFrame:

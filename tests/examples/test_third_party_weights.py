@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -15,19 +16,16 @@ from onnx import TensorProto, helper
 
 from lipsmith.errors import WeightsError
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "third_party_weights.py"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
 @pytest.fixture
 def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The module of the example, with a home of its own."""
     monkeypatch.setenv("LIPSMITH_HOME", str(tmp_path / "home"))
-    spec = importlib.util.spec_from_file_location("third_party_weights", EXAMPLE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    monkeypatch.syspath_prepend(EXAMPLES)
+    monkeypatch.delitem(sys.modules, "third_party_weights", raising=False)
+    return importlib.import_module("third_party_weights")
 
 
 def test_flax_parameters_get_the_names_and_the_layout_of_torch(example: ModuleType) -> None:
