@@ -93,3 +93,8 @@ def test_import_lipsmith_imports_nothing_heavy() -> None:
 
 def test_the_dubber_does_not_import_torch() -> None:
     assert run("import lipsmith, sys; lipsmith.Dubber; print('torch' in sys.modules)") == "False\n"
+
+
+def test_no_module_is_longer_than_300_lines() -> None:
+    modules = Path(lipsmith.__file__).parent.rglob("*.py")
+    assert not [str(module) for module in modules if len(module.read_text(encoding="utf-8").splitlines()) > 300]

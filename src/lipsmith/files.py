@@ -97,11 +97,6 @@ def refuse_filled(folder: Path, overwrite: bool) -> None:
         raise UsageError(f"{folder} is not empty; choose another folder or add --overwrite.")
 
 
-def refuse_input(path: Path, *inputs: Path | str | None) -> None:
-    """Raise UsageError for a result that would replace one of its `inputs`."""
-    refuse_clashes([path], inputs)
-
-
 def refuse_clashes(results: Iterable[Path | None], inputs: Iterable[Path | str | None]) -> None:
     """Raise UsageError if a result would replace another result or one of the `inputs`.
 

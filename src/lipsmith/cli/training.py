@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from lipsmith.cli import console
 from lipsmith.errors import UsageError
-from lipsmith.files import refuse_input
+from lipsmith.files import refuse_clashes
 
 if TYPE_CHECKING:
     from lipsmith.training.task import Task, TrainingConfig
@@ -55,7 +55,7 @@ def train(task: Task[Any], options: TrainingOptions) -> None:
 
     from lipsmith.training.loop import Settings, fit
 
-    refuse_input(options.out, options.data, options.start)
+    refuse_clashes([options.out], [options.data, options.start])
     _require_start(options.start, task.name)
     if options.threads:
         torch.set_num_threads(options.threads)

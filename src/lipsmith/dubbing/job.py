@@ -50,8 +50,8 @@ from lipsmith.files import (
     hidden_for,
     hold,
     home,
+    refuse_clashes,
     refuse_existing,
-    refuse_input,
     remove_abandoned,
     remove_stale,
     require,
@@ -134,7 +134,7 @@ def check_job(video: Path, said: Path | Sequence[Turn], out: Path, options: DubO
     if out.parent.is_dir():
         remove_stale(out.parent)
     refuse_existing(out, options.overwrite)
-    refuse_input(out, video, *files_of(said), options.background)
+    refuse_clashes([out], [video, *files_of(said), options.background])
     if options.background is not None:
         open_sound(options.background)
 

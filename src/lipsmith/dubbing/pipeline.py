@@ -8,8 +8,8 @@
     paste      frames, crops       -> frames (H, W, 3) in which mouth, chin and cheeks are new
     write      frames, sound       -> a film
 
-`Dubber.prepare` scans, `Clip.dub` runs the next three steps, and `Result` the last three, a few frames at a time. The
-points are kept on disk, so that memory hardly grows with the film's length. `dubbing.job.dub` runs all in one call.
+`Dubber.prepare` scans, `Clip.dub` runs the next three steps, and `Result` the last three, a few frames at a time.
+Points are kept on disk, so memory hardly grows with the film's length. `dubbing.job.dub` runs all in one call.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from lipsmith.dubbing.scan_file import read_scan
 from lipsmith.dubbing.source import Fit, Source, Timeline, Video, chapters_of, play, usual_interval
 from lipsmith.errors import UsageError
 from lipsmith.face import MOST_FACES, FaceTracker
-from lipsmith.files import refuse_existing, refuse_input
+from lipsmith.files import refuse_clashes, refuse_existing
 from lipsmith.inference.backend import MOST_THREADS, Backend, Precision
 from lipsmith.inference.model_folder import ModelConfig, find_model, load_backend, usable_cores
 from lipsmith.inference.render import SIDE_BY_SIDE
@@ -156,8 +156,8 @@ class Clip:
 
         Raises `UsageError` where it holds something, `LipsmithError` where the disk is full.
         """
-        folder, scan = path_of(folder, "The folder"), Scan(self.times, self.faces, self.size)
-        return write_clip_folder(folder, ScannedClip(self.source, scan, self.chosen, self.config.face_size))
+        scanned = ScannedClip(self.source, Scan(self.times, self.faces, self.size), self.chosen, self.config.face_size)
+        return write_clip_folder(path_of(folder, "The folder"), scanned)
 
     @classmethod
     def load(cls, folder: Path | str, dubber: Dubber | None = None) -> Clip:
@@ -187,9 +187,8 @@ class Clip:
         Or a speech for each face, `{1: "anna.wav", 2: "ben.wav"}`, or a list of `Turn`s: whatever was chosen, the faces
         of these numbers are dubbed, and the sound is the sum of all. The result is as long as the speech. Longer
         speech: what `fit` says, see `DubOptions`. Shorter, with `tail` keep: the footage goes on to its end in silence,
-        lips closed; with cut it ends with the speech.
-        `strength`, 0 to 2: how far the lips move from rest, the mean of the face's references; 1 as predicted.
-        Raises `InputError` and `UsageError` for speech that cannot be said; see `load_speech`.
+        lips closed; with cut it ends with the speech. `strength`, 0 to 2: how far the lips move from rest, the mean of
+        the face's references. Raises `InputError` and `UsageError` for speech that cannot be said; see `load_speech`.
         """
         DubOptions(tail=tail, strength=strength, fit=fit)
         recording = hear(speech, rate)
@@ -241,17 +240,16 @@ class Result:
     ) -> Path:
         """Write the film with its sound to `path`; `side_by_side` puts the source to its left.
 
-        `label`: write "synthetic" into a corner of the picture. `language`: of the speech (ISO 639-2, three letters).
-        `background`: music or effects under the speech. `kept`: keeps the parts of the result; all else that was begun
-        is removed on any error. Raises `UsageError` where `path` is taken, an input or cannot be written,
-        `LipsmithError` where the disk is full.
+        `label`: write "synthetic" into a corner. `language`: of the speech (ISO 639-2). `background`: music or effects
+        under the speech. `kept`: keeps the parts of the result; all else that was begun is removed on any error. Raises
+        `UsageError` where `path` is taken, an input or cannot be written, `LipsmithError` where the disk is full.
         """
         path, footage = path_of(path, "The result"), self.clip.source.footage
         DubOptions(language=language)
         refuse_existing(path, overwrite)
         music = background.file if background else None
         texts = kept_metadata(footage.info.metadata if footage.info else {})
-        refuse_input(path, footage.info.path if footage.info else None, *self.speech.files, music)
+        refuse_clashes([path], [footage.info.path if footage.info else None, *self.speech.files, music])
         film, show = self._film(side_by_side), partial(self._shown, side_by_side, label, progress)
         with film(
             path,
@@ -282,8 +280,8 @@ class Result:
 
     def _film(self, side_by_side: bool) -> partial[VideoWriter]:
         (width, height), footage = self.clip.size, self.clip.source.footage
-        wide = 2 * width if side_by_side else width
-        return partial(VideoWriter, width=wide, height=height, rate=footage.rate, like=footage.info)
+        width *= 2 if side_by_side else 1
+        return partial(VideoWriter, width=width, height=height, rate=footage.rate, like=footage.info)
 
     def _shown(
         self, side_by_side: bool, label: bool, progress: Progress | None, begin: int = 0, before: Memories | None = None
@@ -298,6 +296,5 @@ class Result:
                     progress(frame.number + 1, len(self))
 
     def _dubbed(self, begin: int = 0, before: Memories | None = None) -> Iterator[Dubbed]:
-        """The output frames from number `begin` on."""
         images = prefetch(self.clip.source.show(self.timeline.index[begin:], self.clip.times))
         return dub_frames(self.clip.encoded, self.mouths, images, self.clip.at_once, begin, before or {})
