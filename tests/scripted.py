@@ -28,4 +28,4 @@ class ScriptedTracker:
 
     def track(self, image: NDArray[np.uint8]) -> TrackedFrame:
         shot, meshes = next(self._frames)
-        return TrackedFrame([TrackedFace(found, self._score, number, False) for number, found in meshes.items()], shot)
+        return TrackedFrame([TrackedFace(found, self._score, number) for number, found in meshes.items()], shot)

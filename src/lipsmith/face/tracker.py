@@ -168,8 +168,6 @@ class TrackedFace:
     """Probability in [0, 1] that this is a face."""
     face: int
     """Identity number within the shot, from 0; of faces found at once, the largest comes first."""
-    detected: bool
-    """Whether it was found by a fresh search rather than followed from the frame before."""
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -208,8 +206,8 @@ class FaceTracker:
             self._shot += 1
             self._tracks, self._idle = [], REFRESH
         self._follow(image)
-        fresh = self._search(image)
-        faces = [TrackedFace(t.last.mesh, t.last.score, t.number, t in fresh) for t in self._tracks if not t.missed]
+        self._search(image)
+        faces = [TrackedFace(t.last.mesh, t.last.score, t.number) for t in self._tracks if not t.missed]
         return TrackedFrame(faces, self._shot)
 
     def _follow(self, image: Picture) -> None:
@@ -220,8 +218,8 @@ class FaceTracker:
         for track, sighting in without_duplicates([(t, s) for t, s in seen if is_plausible(s, image)]):
             track.follow(sighting)
 
-    def _search(self, image: Picture) -> list[Track]:
-        """Look for faces that no track follows. Returns the tracks of those found."""
+    def _search(self, image: Picture) -> None:
+        """Look for faces that no track follows, and give them tracks."""
         seen = [track.last for track in self._tracks if not track.missed]
         room = self._max_faces - len(seen)
         found: list[Sighting] = []
@@ -230,7 +228,7 @@ class FaceTracker:
                 found += self._confirm(np.asarray(image), detection, [*seen, *found])
             if len(found) >= room:
                 break
-        return self._admit(found, room)
+        self._admit(found, room)
 
     def _places(self, image: Picture, any_seen: bool) -> Iterator[list[Detection]]:
         """Detections near lost faces; then in the whole picture if no face is seen, and on all tiles now and then."""
@@ -274,18 +272,15 @@ class FaceTracker:
             sighting = Sighting(*self._mesh(image, place), place)
         return sighting if is_plausible(sighting, image) else best
 
-    def _admit(self, found: list[Sighting], room: int) -> list[Track]:
+    def _admit(self, found: list[Sighting], room: int) -> None:
         """Continue lost tracks with the faces found, then start new tracks, largest first, while there is room."""
         continued = assign([track for track in self._tracks if track.missed], found)
         for index, track in continued.items():
             track.follow(found[index])
         others = [sighting for index, sighting in enumerate(found) if index not in continued]
         others.sort(key=lambda sighting: -sighting.crop.side)
-        new = []
-        for extra, sighting in enumerate(others[: max(room - len(continued), 0)]):
-            new.append(Track(len(self._tracks) + extra, sighting, sighting.next_crop))
-        self._tracks += new
-        return [*continued.values(), *new]
+        for sighting in others[: max(room - len(continued), 0)]:
+            self._tracks.append(Track(len(self._tracks), sighting, sighting.next_crop))
 
 
 def is_plausible(sighting: Sighting, image: Picture) -> bool:
