@@ -13,7 +13,8 @@ import pytest
 
 from lipsmith import cli, errors
 from lipsmith.cli.results import read_figures, write_figures
-from lipsmith.files import discard, hold, refuse_existing, refuse_outputs, require, write_whole, write_whole_folder
+from lipsmith.disk import write_whole_folder
+from lipsmith.files import discard, hold, refuse_existing, refuse_outputs, require, write_whole
 
 
 def test_figures_are_read_as_written(tmp_path: Path) -> None:
@@ -182,6 +183,22 @@ def test_temporary_files_of_killed_processes_are_removed(tmp_path: Path) -> None
     with write_whole(tmp_path / "a.txt") as living, write_whole(tmp_path / "b.txt"):
         assert living.exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == [other.name, "a.txt", "b.txt"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="locks are POSIX")
+def test_temporary_folders_of_killed_processes_are_removed(tmp_path: Path) -> None:
+    lock = tmp_path / ".lipsmith-0123456789ab.2"
+    stale = tmp_path / f"{lock.name}.folder"
+    stale.mkdir()
+    (stale / "a").touch()
+    lock.touch()
+    with write_whole_folder(tmp_path / "v1.2") as first, write_whole_folder(tmp_path / "second") as second:
+        assert not stale.exists()
+        (first / "a").touch()
+        (second / "b").touch()
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == [
+        "second", "second/b", "v1.2", "v1.2/a",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("address", ["https://example.com/a.wav", "file:///tmp/a.wav", "s3://bucket/a.mp4"])

@@ -1,9 +1,11 @@
-"""What may go wrong where files are written: a second run in the same folder, and a full disk."""
+"""Folders of results, which appear whole, and what may go wrong where files are written: a second run in the same
+folder, and a full disk."""
 
 from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +13,46 @@ from pathlib import Path
 from typing import Final
 
 from lipsmith.errors import LipsmithError, UsageError
-from lipsmith.files import hold
+from lipsmith.files import HIDDEN, hidden_beside, hold
 
 DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """System errors of a disk without room."""
+_FOLDER: Final = ".folder"
+"""Suffix of temporary folders."""
+
+
+@contextmanager
+def hidden_folder_beside(folder: Path) -> Iterator[Path]:
+    """Yield an empty temporary folder next to `folder`; it is removed at the end.
+
+    First removes those of killed processes. As long as a folder is used, the locked temporary file exists whose name it
+    extends.
+    """
+    folder = folder.absolute()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with hidden_beside(folder) as lock:
+        for left in folder.parent.glob(f"{HIDDEN}*{_FOLDER}"):
+            if not left.with_suffix("").exists():
+                shutil.rmtree(left, ignore_errors=True)
+        hidden = lock.with_name(lock.name + _FOLDER)
+        hidden.mkdir()
+        try:
+            yield hidden
+        finally:
+            shutil.rmtree(hidden, ignore_errors=True)
+
+
+@contextmanager
+def write_whole_folder(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder next to `folder`; its files move to `folder` at the end. Cleanup as in `write_whole`.
+
+    Other files in `folder` are kept.
+    """
+    with hidden_folder_beside(folder) as hidden:
+        yield hidden
+        folder.mkdir(exist_ok=True)
+        for path in hidden.iterdir():
+            path.replace(folder / path.name)
 
 
 @contextmanager

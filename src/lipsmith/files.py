@@ -15,7 +15,6 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 from lipsmith.errors import InputError, UsageError, WeightsError
@@ -249,20 +248,6 @@ def remove_abandoned(folder: Path, suffix: str, besides: Path) -> None:
         with suppress(OSError):  # another process may remove it meanwhile
             if left != besides and time.time() - left.stat().st_mtime > STALE:
                 discard(left)
-
-
-@contextmanager
-def write_whole_folder(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder next to `folder`; its files move to `folder` at the end. Cleanup as in `write_whole`.
-
-    Other files in `folder` are kept.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=HIDDEN, dir=folder.parent) as hidden:
-        yield Path(hidden)
-        folder.mkdir(exist_ok=True)
-        for path in Path(hidden).iterdir():
-            path.replace(folder / path.name)
 
 
 def home() -> Path:

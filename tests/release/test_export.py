@@ -178,6 +178,17 @@ def test_a_refused_export_leaves_no_files_and_keeps_the_old_model(
     assert find_model(tmp_path / "old").config["name"] == "tiny"
 
 
+@pytest.mark.usefixtures("weights_alone")
+def test_an_export_over_a_model_removes_its_8_bit_stages(runs: Path, tmp_path: Path) -> None:
+    """They would be used, but belong to the old networks."""
+    for name in ("align.int8.onnx", "note.txt"):
+        (tmp_path / name).touch()
+    export(runs / "l", runs / "r", tmp_path, "mine", data="", hardware="", license="")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "CARD.md", "config.json", "model.safetensors", "note.txt", "training.json",
+    ]  # fmt: skip
+
+
 def test_an_existing_output_is_refused_before_the_work(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

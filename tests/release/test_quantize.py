@@ -98,6 +98,21 @@ def test_an_inaccurate_stage_is_not_written(model: Path, monkeypatch: pytest.Mon
     assert sorted(path.name for path in model.iterdir()) == ["align.onnx", "config.json", "paint.onnx"]
 
 
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("written", [0, 1])
+def test_a_model_can_be_used_after_a_kill(model: Path, monkeypatch: pytest.MonkeyPatch, written: int) -> None:
+    """Here a model that has other 8-bit stages already."""
+    for file in INT8.values():
+        (model / file).write_bytes(b"other")
+    write_config(model, find_model(model).config)
+    monkeypatch.setattr(module, "compare", lambda *_: Comparison(44.0, 1.01))
+    whole = iter([module.write_whole] * written)
+    monkeypatch.setattr(module, "write_whole", lambda path: next(whole)(path))
+    with pytest.raises(StopIteration):
+        quantize(model, Path("data"))
+    assert set(find_model(model).config["files"]) == {"align.onnx", "paint.onnx"}
+
+
 def test_a_model_without_stages_is_refused(model: Path) -> None:
     (model / "paint.onnx").unlink()
     write_config(model, {"name": "tiny"})

@@ -8,18 +8,18 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.config import build
+from lipsmith.disk import hidden_folder_beside
 from lipsmith.dubbing.scan import ArrayStore, Face, Scan
 from lipsmith.dubbing.scan_file import read_scan, write_scan
 from lipsmith.dubbing.source import Footage, Source
 from lipsmith.errors import InputError, UsageError
-from lipsmith.files import DAMAGED, HIDDEN, refuse_filled
+from lipsmith.files import DAMAGED, refuse_filled
 from lipsmith.media import Frame, VideoInfo
 from lipsmith.media.container import Chapter
 from lipsmith.media.lossless import LosslessFrames, write_lossless
@@ -103,9 +103,8 @@ def _new_folder(folder: Path) -> Iterator[Path]:
     Raises `UsageError` if another run has filled `folder` in the meantime.
     """
     folder = folder.absolute()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=HIDDEN, dir=folder.parent) as hidden:
-        whole = Path(hidden) / "whole"
+    with hidden_folder_beside(folder) as hidden:
+        whole = hidden / "whole"
         whole.mkdir()
         yield whole
         refuse_filled(folder, overwrite=False)

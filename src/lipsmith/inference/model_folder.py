@@ -111,9 +111,10 @@ def model_names() -> list[str]:
     return sorted({file.parent.name for file in _configs()})
 
 
-def write_config(folder: Path, config: Mapping[str, Any]) -> None:
-    """Write `folder/config.json`, with the SHA-256 of every weight file in the folder."""
-    files = sorted(file for file in folder.iterdir() if file.suffix in WEIGHT_SUFFIXES)
+def write_config(folder: Path, config: Mapping[str, Any], without: Collection[str] = ()) -> None:
+    """Write `folder/config.json`, with the SHA-256 of every weight file in the folder but those `without`."""
+    found = (file for file in folder.iterdir() if file.suffix in WEIGHT_SUFFIXES)
+    files = sorted(file for file in found if file.name not in without)
     content = {**config, "files": {file.name: sha256_of(file) for file in files}}
     with write_whole(folder / "config.json") as part:
         part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from lipsmith.config import build
+from lipsmith.disk import write_whole_folder
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.face.landmarks import NUM_POINTS, NUM_POSE
-from lipsmith.files import write_whole_folder
 from lipsmith.inference.model_folder import find_model, model_names, read_card, usable_cores, write_config
-from lipsmith.inference.onnx import open_session
+from lipsmith.inference.onnx import INT8, open_session
 from lipsmith.inference.render import NEIGHBORS
 from lipsmith.inference.stages import WEIGHTS, halved, load_stages, of_network
 from lipsmith.inference.torch import read_weights
@@ -101,6 +101,8 @@ def export(
         # Read back, so that the rounded weights are exported.
         export_stages(load_stages(beside), mouth, face, beside)
         write_config(beside, config)
+        for file in INT8.values():  # of the model that is replaced
+            (folder / file).unlink(missing_ok=True)
 
 
 def _require_dubbing(mouth: LandmarkConfig, face: RendererConfig) -> None:

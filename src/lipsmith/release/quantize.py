@@ -107,6 +107,7 @@ def quantize(model: str | Path, data: Path, splits: tuple[str, str] = ("train", 
                 f"{folder.path}: 8-bit pictures are {found.psnr:.1f} dB from float ones, their LPIPS {found.lpips:.3f} "
                 f"of float's; at least {LEAST_PSNR:g} and at most {MOST_LPIPS:g} are allowed, so dub with float."
             )
+        write_config(folder.path, folder.config, without=INT8.values())  # valid while they are replaced
         for file in INT8.values():
             with write_whole(folder.path / file) as beside:
                 shutil.copy(trial / file, beside)
