@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from lipsmith.evaluation.about import about_model, about_outputs
 
 
@@ -28,6 +30,13 @@ def test_the_shipped_model_is_described() -> None:
         "of its renderer: 2.2 minutes on 58704 frames of 242 people, 56 clips to validate on, "
         "begun with runs/scarce."
     )
+
+
+@pytest.mark.parametrize("damage", ["", "[]", '{"renderer": 1}', '{"renderer": {"training": []}}'])
+def test_a_model_without_a_readable_record_is_not_described(tmp_path: Path, damage: str) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "training.json").write_text(damage)
+    assert about_model(str(tmp_path)).startswith("Training unknown")
 
 
 def test_films_are_described_by_a_note_beside_them(tmp_path: Path) -> None:

@@ -89,6 +89,25 @@ def test_a_network_of_an_earlier_model_can_be_kept(model: Path, runs: Path, tmp_
     assert "| steps | 7 | 9 |" in (tmp_path / "next" / "CARD.md").read_text()
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "{",
+        "[]",
+        '{"renderer": {}}',
+        '{"landmarks": 1}',
+        '{"landmarks": {"training": 1}}',
+        '{"landmarks": {"training": {}, "validation": 1}}',
+        '{"landmarks": {"training": {"start": 1}}}',
+    ],
+)
+def test_a_damaged_record_of_a_model_is_refused(model: Path, runs: Path, tmp_path: Path, damage: str) -> None:
+    shutil.copytree(model, tmp_path / "old")
+    (tmp_path / "old" / "training.json").write_text(damage)
+    with pytest.raises(WeightsError, match="describe a training of landmarks"):
+        export(tmp_path / "old", runs / "r", tmp_path / "next", "next", data="", hardware="", license="")
+
+
 def test_the_card_reports_measured_figures(model: Path) -> None:
     card = (model / "CARD.md").read_text()
     for said in (

@@ -153,6 +153,7 @@ def _evaluate(options: Options) -> tuple[Evaluation, dict[str, Any]]:
         shortest=shortest, shown=shown,
     )  # fmt: skip
     check_sides(plan, systems)
+    about = _about(options)
     scorer = Scorer(load_networks(options.judge), regions=options.side is not None)
     with console.progress("phonemes") as progress:
         plan = replace(plan, phonemes=split_phonemes(options.data, options.split, progress))
@@ -168,7 +169,7 @@ def _evaluate(options: Options) -> tuple[Evaluation, dict[str, Any]]:
         "judge": judge.name if judge else None,
         "frechet_features": "VGG-16, last convolution, mean over space", "vgg_every": VGG_EVERY,
         "csim_every": CSIM_EVERY,
-        "systems": list(found.totals), "about": _about(options), "plain": _plain(options), "intervals": found.intervals,
+        "systems": list(found.totals), "about": about, "plain": _plain(options), "intervals": found.intervals,
         "missing": scorer.networks.missing, "strips": options.strips and options.strips.resolve(),
     }  # fmt: skip
     return found, settings

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from lipsmith.errors import WeightsError
 from lipsmith.evaluation.run_systems import CARD
 from lipsmith.evaluation.systems import COPY, MEAN, REAL, WARP
-from lipsmith.inference.model_folder import find_model
+from lipsmith.inference.model_folder import find_model, read_card, read_record
 
 NOTE: Final = "about.txt"
 """File in a folder of films, a run or a model, whose first paragraph is added to the sentence."""
@@ -21,7 +23,6 @@ UNTRAINED: Final = {
 }
 _NAMES: Final = {"wav2lip": "Wav2Lip", "iplap": "IP_LAP"}
 _LOG_FILE: Final = "log.jsonl"
-_RECORD: Final = "training.json"
 _WORDS: Final = {"landmarks": "landmark generator", "renderer": "renderer"}
 
 
@@ -35,8 +36,10 @@ def about_model(source: str) -> str:
     if (Path(source) / CARD).is_file():
         return f"{_about_run(Path(source))} {_note(Path(source))}".strip()
     folder = find_model(source).path
-    parts = _read(folder / _RECORD)
-    known = [f"{word}: {_begun(parts[name])}" for name, word in _WORDS.items() if name in parts]
+    known = []
+    for name, word in _WORDS.items():
+        with suppress(WeightsError):
+            known.append(f"{word}: {_begun(read_record(folder, name))}")
     training = f"Last training of its {'; of its '.join(known)}." if known else ""
     return f"{training} {_note(folder)}".strip() or f"Training unknown: describe it in {NOTE} there."
 
@@ -50,20 +53,20 @@ def _note(folder: Path) -> str:
 
 def _about_run(run: Path) -> str:
     """From the card and the log of a run of `train renderer`."""
-    card = _read(run / CARD)
-    training = card.get("training", {})
+    card = read_card(run, "renderer")
+    training = card["training"]
     system = _NAMES.get(training.get("system"), "Our renderer")
     steps, minutes = _end(run / _LOG_FILE)
     samples = training.get("clips", 0) * training.get("targets", 0)
     spent = f"{minutes:.0f} minutes, {steps:,} steps of {samples} pictures ({steps * samples:,} in all)"
-    best = card.get("validation", {}).get("step", steps)
+    best = card["validation"].get("step", steps)
     start = f", begun with {training['start']}" if training.get("start") else ""
     footage = f" on {card['footage']}" if card.get("footage") else ""
     return f"{system}, trained for {spent}{footage}{start}; weights of step {best:,.0f}."
 
 
 def _begun(part: Mapping[str, Any]) -> str:
-    training = part.get("training", {})
+    training = part["training"]
     minutes, start = training.get("minutes"), training.get("start")
     spent = f"{minutes:g} minutes" if minutes else f"{training.get('steps', 0):,} steps"
     footage = f" on {part['footage']}" if part.get("footage") else ""
@@ -80,11 +83,3 @@ def _end(log: Path) -> tuple[int, float]:
         except (ValueError, KeyError):  # a crash may leave a truncated line
             continue
     return 0, 0.0
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

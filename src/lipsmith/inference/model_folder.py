@@ -24,6 +24,8 @@ _LOG = logging.getLogger(__name__)
 
 SHIPPED: Final = Path(__file__).parent.parent / "pretrained"
 WEIGHT_SUFFIXES: Final = (".onnx", ".safetensors")
+RECORD: Final = "training.json"
+"""Config and validation figures of the training of each network of a model, which can be reused in the next model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,11 +101,34 @@ def read_card(run: str | Path, network: str) -> dict[str, Any]:
     Raises `WeightsError` if that is missing or damaged.
     """
     path = Path(run, f"{network}.json")
+    card = _card_in(path)
+    if card is None:
+        raise WeightsError(f"{path} is not the card of a training run; train again.")
+    return card
+
+
+def read_record(model: Path, network: str) -> dict[str, Any]:
+    """The card of the training run that made a network of the model in the folder `model`.
+
+    Raises `WeightsError` if that is missing or damaged.
+    """
+    card = _card_in(model / RECORD, network)
+    if card is None:
+        raise WeightsError(f"{model / RECORD} does not describe a training of {network}; use another model.")
+    return card
+
+
+def _card_in(path: Path, *keys: str) -> dict[str, Any] | None:
+    """The card at `keys` of a JSON file; None if it is missing or damaged."""
     with suppress(OSError, ValueError, KeyError, TypeError):
-        card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(card["training"], dict):
+        card = json.loads(path.read_text(encoding="utf-8"))
+        for key in keys:
+            card = card[key]
+        card = {"validation": {}, **card}
+        tables = isinstance(card["training"], dict) and isinstance(card["validation"], dict)
+        if tables and isinstance(card["training"].get("start"), str | None):
             return card
-    raise WeightsError(f"{path} is not the card of a training run; train again.")
+    return None
 
 
 def model_names() -> list[str]:

@@ -19,7 +19,15 @@ from lipsmith.config import build
 from lipsmith.disk import write_whole_folder
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.face.landmarks import NUM_POINTS, NUM_POSE
-from lipsmith.inference.model_folder import find_model, model_names, read_card, usable_cores, write_config
+from lipsmith.inference.model_folder import (
+    RECORD,
+    find_model,
+    model_names,
+    read_card,
+    read_record,
+    usable_cores,
+    write_config,
+)
 from lipsmith.inference.onnx import INT8, open_session
 from lipsmith.inference.render import NEIGHBORS
 from lipsmith.inference.stages import WEIGHTS, halved, load_stages, of_network
@@ -31,8 +39,6 @@ from lipsmith.speech.mel import MELS
 from lipsmith.training.checkpoint import write_tensors
 
 _LOG = logging.getLogger(__name__)
-RECORD: Final = "training.json"
-"""Config and validation figures of the two runs, with which a network can be reused in the next model."""
 OPSET: Final = 18
 ABSOLUTE, RELATIVE = 1e-4, 1e-3
 """Largest difference allowed between ONNX Runtime and torch."""
@@ -278,10 +284,7 @@ def _run(source: Path | str, name: str) -> tuple[dict[str, Any], dict[str, Tenso
     if str(source) not in model_names() and not Path(source, "config.json").is_file():
         raise WeightsError(f"{source}: no {name}.safetensors with {name}.json; train with `lipsmith train {name}`.")
     model = find_model(source).path
-    if not (model / RECORD).is_file():
-        raise WeightsError(f"{model}: {RECORD}, which describes its networks, is missing; use another model.")
-    record = json.loads((model / RECORD).read_text(encoding="utf-8"))
-    return record[name], of_network(read_weights(model / WEIGHTS), name)
+    return read_record(model, name), of_network(read_weights(model / WEIGHTS), name)
 
 
 @contextmanager
