@@ -194,7 +194,7 @@ def test_invalid_options_are_usage_errors(
     [
         "dub a b -o c.mp4 --start 0:01",
         "dub a b -o c.mp4 --threads two",
-        "score a b --face-size 1.5",
+        "score a b --side 1.5",
         "sync a --seconds 2m",
     ],
 )

@@ -129,5 +129,5 @@ def test_the_same_recording_is_recognized() -> None:
 
 @pytest.mark.parametrize("size", ["0", "-5", "20", "2000"])
 def test_crops_have_a_size_that_networks_accept(size: str, real: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["score", str(real), str(real), "--face-size", size]) == 2
-    assert f"--face-size {size}" in capsys.readouterr().err
+    assert main(["score", str(real), str(real), "--side", size]) == 2
+    assert f"--side {size}" in capsys.readouterr().err

@@ -29,7 +29,7 @@ class Options(console.CpuOptions, console.JsonOptions, console.OutputOptions):
     """The generated film, or a folder of films with the same names."""
     other_speech: bool = False
     """The generated film says other speech than the real film: measure only figures that need no ground truth."""
-    face_size: int = 128
+    side: int = 128
     """Crop size in pixels; published figures use 128."""
     judge: str = "sync"
     """The lip-sync judge: sync (ours), a folder, or syncnet_v2 (the official one, if its weights are installed)."""
@@ -38,7 +38,7 @@ class Options(console.CpuOptions, console.JsonOptions, console.OutputOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        console.require_side("--face-size", self.face_size)
+        console.require_side("--side", self.side)
 
 
 def run(options: Options) -> None:
@@ -68,13 +68,13 @@ def _score(options: Options, pairs: list[Pair]) -> tuple[Evaluation, list[tuple[
     scorer, listener = Scorer(load_networks(options.judge)), load_listener()
     with console.progress("scoring", len(pairs)) as progress:
         evaluation, failed = score_pairs(
-            pairs, scorer, size=options.face_size, is_truth=not options.other_speech,
+            pairs, scorer, size=options.side, is_truth=not options.other_speech,
             listener=listener, progress=progress, watch=_watch(options),
         )  # fmt: skip
     judge = scorer.networks.judge
     settings = {
         "real": options.real, "generated": options.generated, "other_speech": options.other_speech,
-        "face_size": options.face_size, "judge": judge.name if judge else None,
+        "side": options.side, "judge": judge.name if judge else None,
         "frechet_features": "VGG-16, last convolution, mean over space", "vgg_every": VGG_EVERY,
         "csim_every": CSIM_EVERY, "systems": list(evaluation.totals), "plain": SYSTEM,
         "about": {SYSTEM: about_outputs(options.generated)} if options.generated.is_dir() else {},
