@@ -36,7 +36,8 @@ from lipsmith.dubbing.parts import Kept, Shown
 from lipsmith.dubbing.paste.label import labeled
 from lipsmith.dubbing.scan import ArrayStore, Face, Scan, Scanner, Sizes, most_at_once, open_source
 from lipsmith.dubbing.scan_file import read_scan
-from lipsmith.dubbing.source import Fit, Source, Timeline, Video, chapters_of, play, usual_interval
+from lipsmith.dubbing.source import Source, Video
+from lipsmith.dubbing.timeline import Fit, Timeline, chapters_of, duration, play
 from lipsmith.errors import UsageError
 from lipsmith.face import MOST_FACES, FaceTracker
 from lipsmith.files import refuse_clashes, refuse_existing
@@ -177,7 +178,7 @@ class Clip:
     @property
     def seconds(self) -> float:
         """Duration of the footage, including its last frame."""
-        return self._end - float(self.times[0])
+        return duration(self.times, self.source.footage.rate)
 
     def dub(
         self, speech: Said, rate: int = SAMPLE_RATE, tail: Tail = "cut", strength: float = 1.0, fit: Fit = "bounce"
@@ -193,17 +194,13 @@ class Clip:
         DubOptions(tail=tail, strength=strength, fit=fit)
         recording = hear(speech, rate)
         seconds = max(recording.seconds, self.seconds) if tail == "keep" else recording.seconds
-        timeline = play(self.times, self._end, seconds, fit)
+        timeline = play(self.times, self.seconds, seconds, fit)
         if isinstance(recording, Speech) and not speaking(recording.voicing, timeline.times).any():
             _LOG.warning("No speech was detected in %s; the lips stay closed.", recording.file or "the recording")
         speakers = speakers_of(recording, self.faces, self.chosen, self.source.footage.name)
         predict = partial(predict_mouth, self.backend, self.config, ArrayStore())
         mouths = [predict(face, timeline, said, strength) for face, said in speakers]
         return Result(self, recording, timeline, [mouth for mouth in mouths if mouth])
-
-    @property
-    def _end(self) -> float:
-        return float(self.times[-1]) + usual_interval(self.times, self.source.footage.rate)
 
 
 @dataclass(repr=False)

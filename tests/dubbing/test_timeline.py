@@ -7,7 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lipsmith.dubbing.source import Fit, Footage, chapters_of, play, usual_interval
+from lipsmith.dubbing.source import Footage
+from lipsmith.dubbing.timeline import Fit, chapters_of, duration, play, usual_interval
 from lipsmith.media import probe
 from lipsmith.media.container import Chapter
 from synthetic import FACE
@@ -40,7 +41,7 @@ def test_a_still_picture_is_shown_throughout() -> None:
 
 
 def test_uneven_intervals_are_as_long_backward_as_forward() -> None:
-    timeline = play(np.array([3.0, 3.1, 3.4]), 3.5, 1.0)
+    timeline = play(np.array([3.0, 3.1, 3.4]), 0.5, 1.0)
     assert timeline.index.tolist() == [0, 1, 2, 1, 0, 1]
     assert np.allclose(timeline.times, [0, 0.1, 0.4, 0.7, 0.8, 0.9])
 
@@ -89,6 +90,21 @@ def test_slides_are_treated_as_still_pictures() -> None:
     assert len(play(np.array([0.0, 5.0, 10.0]), 10.04, 1.0)) == 25
     assert usual_interval(np.arange(5) / 5, Fraction(5)) == pytest.approx(0.2)
     assert usual_interval(np.zeros(1), Fraction(12)) == pytest.approx(1 / 12)
+
+
+def test_the_last_frame_lasts_as_long_as_most_others() -> None:
+    assert duration(np.array([0.0, 0.04, 0.08, 5.0]), Fraction(1)) == pytest.approx(5.04)
+    assert duration(np.array([0.0, 5.0, 10.0]), Fraction(1, 5)) == pytest.approx(15)
+    assert duration(np.zeros(1), Fraction(12)) == pytest.approx(1 / 12)
+    assert play(np.array([0.0, 5.0, 10.0]), 15.0, 15.0).index.tolist() == np.repeat(range(3), 125).tolist()
+
+
+@pytest.mark.parametrize("fit", get_args(Fit))
+def test_footage_that_plays_once_ends_with_its_last_frame(fit: Fit) -> None:
+    times = np.array([0.0, 0.034, 0.068, 0.101])  # the last interval is rounded down to milliseconds
+    timeline = play(times, 0.135, 0.135, fit)
+    assert timeline.index.tolist() == [0, 1, 2, 3]
+    assert timeline.end == pytest.approx(0.135)
 
 
 @pytest.mark.parametrize(
@@ -143,10 +159,10 @@ def test_chapters_of_slowed_footage_last_longer() -> None:
     chapters = (Chapter(1.0, 1.1, "One"), Chapter(1.1, 1.16, "Two"))
     info = replace(probe(FACE), chapters=chapters)
     footage = Footage("film", Fraction(25), 4, info)
-    found = chapters_of(footage, 1 + EVEN, play(1 + EVEN, 1.16, 0.32, "stretch"))
+    found = chapters_of(footage, 1 + EVEN, play(1 + EVEN, 0.16, 0.32, "stretch"))
     assert [(part.start, part.end) for part in found] == [pytest.approx((0, 0.2)), pytest.approx((0.2, 0.32))]
-    assert len(chapters_of(footage, 1 + EVEN, play(1 + EVEN, 1.16, 0.32, "hold"))) == 2
-    assert chapters_of(footage, 1 + EVEN, play(1 + EVEN, 1.16, 0.32, "loop")) == []
+    assert len(chapters_of(footage, 1 + EVEN, play(1 + EVEN, 0.16, 0.32, "hold"))) == 2
+    assert chapters_of(footage, 1 + EVEN, play(1 + EVEN, 0.16, 0.32, "loop")) == []
 
 
 def test_a_still_picture_lasts_as_long_as_the_speech() -> None:
