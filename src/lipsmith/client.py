@@ -18,7 +18,7 @@ import httpx
 from pydantic import BaseModel, TypeAdapter
 
 from lipsmith.errors import InputError, LipsmithError, UsageError
-from lipsmith.files import write_whole
+from lipsmith.files import refuse_existing, write_whole
 
 
 class Job(BaseModel):
@@ -48,7 +48,11 @@ class Client(httpx.Client):
 
     def upload(self, path: Path | str) -> str:
         """Upload a film, picture or speech, and return its id for `dub`."""
-        with Path(path).open("rb") as file:
+        try:
+            file = Path(path).open("rb")  # noqa: SIM115 - closed below; errors of the connection are not of the file
+        except OSError as error:
+            raise InputError(f"{path} cannot be read ({error.strerror}); check the path.") from error
+        with file:
             return str(self.post("/uploads", files={"file": ("file", file)}).json()["id"])
 
     def faces(self, upload: str, **stretch: float) -> list[dict[str, Any]]:
@@ -72,7 +76,7 @@ class Client(httpx.Client):
 
     def watch(self, job: str) -> Iterator[Job]:
         """Yield the job at each change until it has ended. Raises `InputError` if it failed."""
-        with self.stream("GET", f"/jobs/{job}/events", timeout=None) as response:
+        with self.stream("GET", f"/jobs/{job}/events") as response:
             for line in response.iter_lines():
                 if line.startswith("data:"):
                     yield (seen := Job.model_validate_json(line[5:]))
@@ -84,7 +88,8 @@ class Client(httpx.Client):
         self.delete(f"/jobs/{job}")
 
     def save(self, job: str, path: Path | str) -> Path:
-        """Download the result of a finished dub to `path`."""
+        """Download the result of a finished dub to `path`. Raises `UsageError` where no file can be written."""
+        refuse_existing(Path(path), overwrite=True)
         route = f"/jobs/{job}/result"
         with self.stream("GET", route) as response, write_whole(Path(path)) as part, part.open("wb") as file:
             file.writelines(response.iter_bytes())

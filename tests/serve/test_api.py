@@ -296,7 +296,7 @@ def test_invalid_bodies_are_rejected(client: httpx.Client) -> None:
     def post(content: bytes) -> httpx.Response:
         return client.post("/v1/uploads", files={"file": content})
 
-    assert_problem(post(b""), 400, "empty")
+    assert_problem(post(b""), 422, "empty")
     assert_problem(post(b"#EXTM3U\nfile:///etc/passwd\n"), 415, "convert")
     assert_problem(post(b"RIFF0000WAVE" + bytes(20_000_001)), 413, "20 MB")
     assert_problem(client.post("/v1/uploads", json={}), 415, "form")
@@ -340,3 +340,10 @@ def test_the_python_client_dubs(service: RunningService, film: Path, voice: Path
             client.cancel(job.id)
         with pytest.raises(InputError, match="face"):
             client.dub(video, video, face="nose")
+        with pytest.raises(InputError, match="cannot be read"):
+            client.upload(tmp_path / "missing.mp4")
+        (tmp_path / "empty.mp4").touch()
+        with pytest.raises(InputError, match="empty"):
+            client.upload(tmp_path / "empty.mp4")
+        with pytest.raises(UsageError, match="create it first"):
+            client.save(job.id, tmp_path / "missing" / "dubbed.mp4")

@@ -35,7 +35,7 @@ _FORM = {
 }
 
 
-@router.post("", status_code=201, responses=responses(400, 401, 408, 413, 415, 429, 507), openapi_extra=_FORM)
+@router.post("", status_code=201, responses=responses(400, 401, 408, 413, 415, 422, 429, 507), openapi_extra=_FORM)
 async def create_upload(request: Request, response: Response, service: ServiceDep, owner: OwnerDep) -> UploadView:
     """Upload a film, a picture or a speech as the multipart field `file`."""
     settings, name = service.settings, new_id()
@@ -136,7 +136,7 @@ def _view(service: Service, upload: Upload) -> UploadView:
 
 def _check_media(received: Received, max_pixels: int) -> None:
     if not received.size:
-        raise Problem(400, "The file is empty; choose another file.")
+        raise Problem(422, "The file is empty; choose another file.")
     if not is_media(received.head):
         raise Problem(415, "The file is not a known film, picture or sound format; convert it to MP4, PNG or WAV.")
     if picture_pixels(received.head) > max_pixels:
