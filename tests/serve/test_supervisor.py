@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from asyncio.subprocess import Process
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -55,6 +58,27 @@ def test_a_database_that_fails_does_not_fail_a_job(tmp_path: Path, monkeypatch: 
     supervisor.Supervisor(settings, store)._handle_exit(1, store.running())
     (job,) = store.dubs("me", 1)
     assert (job.state, job.attempts) == ("failed", 2)
+
+
+@pytest.mark.parametrize("timeout", [0.2, 900.0])
+def test_a_job_hangs_if_it_reports_nothing_whatever_the_clock_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, timeout: float
+) -> None:
+    """The job reported an hour ago by the clock, as after the sleep of a laptop."""
+    aborted = asyncio.Event()
+    process = SimpleNamespace(wait=aborted.wait, send_signal=lambda _: aborted.set())
+    store = Store(Settings(data=tmp_path).database)
+    store.add(Job(owner="me", kind="dub", video="film", priority=DUB, state="running", updated=time.time() - 3600))
+    monkeypatch.setattr(supervisor, "_POLL_INTERVAL", 0.01)
+    monkeypatch.setattr(supervisor, "_HANG_TIMEOUT", timeout)
+    watching = supervisor.Supervisor(Settings(data=tmp_path), store)._watch(cast("Process", process))
+
+    async def watch() -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(watching, 1.0)
+
+    asyncio.run(watch())
+    assert aborted.is_set() == (timeout < 1)
 
 
 class _Recorder:

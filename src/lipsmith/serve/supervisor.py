@@ -106,13 +106,20 @@ class Supervisor:
         )
 
     async def _watch(self, process: Process) -> None:
-        """Return when the process has exited; abort it if its job hangs."""
+        """Return when the process has exited; abort it if its job hangs.
+
+        The times of reports are compared only with each other: the clock may be set, and a laptop may sleep.
+        """
+        seen, since = None, 0.0
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(process.wait(), _POLL_INTERVAL)
                 return
             running = await _insist(self._store.running)
-            if running and time.time() - running[0].updated > _HANG_TIMEOUT:
+            reported = [(job.id, job.updated) for job in running[:1]]
+            if reported != seen:
+                seen, since = reported, time.monotonic()
+            elif running and time.monotonic() - since > _HANG_TIMEOUT:
                 _LOG.error("job %s hangs; aborting its worker", running[0].id)
                 process.send_signal(signal.SIGABRT)
 
