@@ -207,6 +207,7 @@ def test_queued_and_running_jobs_can_be_canceled(client: httpx.Client, tmp_path:
     assert_problem(client.get(f"/v1/jobs/{running}/result"), 409)
     assert client.delete(f"/v1/jobs/{running}").status_code == 202
     assert wait_for_job(client, running)["state"] == "cancelled"
+    assert_problem(client.get(f"/v1/jobs/{running}/result"), 409, "is cancelled", "request the dub again")
     assert [job["state"] for job in client.get("/v1/jobs").json()] == ["done", "cancelled", "cancelled"]
 
 
@@ -303,6 +304,9 @@ def test_invalid_bodies_are_rejected(client: httpx.Client) -> None:
     assert_problem(client.post("/v1/jobs", content=b"{}"), 415, "Content-Type")
     kind = {"Content-Type": "application/json"}
     assert_problem(client.post("/v1/jobs", content=b"{", headers=kind), 400, "JSON")
+    for content in (b"\xff", b"[" * 60_000):
+        assert_problem(client.post("/v1/jobs", content=content, headers=kind), 400, "see /docs")
+    assert_problem(client.post("/v1/jobs", json=[]), 422, "must be an object with video and speech")
 
 
 def test_the_jobs_of_a_client_are_limited(client: httpx.Client, tmp_path: Path) -> None:

@@ -181,7 +181,8 @@ class _FilmResponse(FileResponse):
 
 def _film_response(service: Service, job: Job, name: Film) -> FileResponse:
     if job.state != "done":
-        raise Problem(409, f"The job is {job.state} and has no result; wait until it is done.")
+        remedy = "wait until it is done" if job.state in ACTIVE else "request the dub again"
+        raise Problem(409, f"The job is {job.state} and has no result; {remedy}.")
     path = service.settings.film(job.id, name)
     if not path.is_file():
         remedy = "create it first with POST" if name == "side-by-side" else "dub again with compare"

@@ -26,13 +26,18 @@ FAILED: Final = 1011
 INVALID: Final = 4400
 """Close code of a WebSocket whose client sent something invalid."""
 
-_ADDRESSES: Final = {
+_ROUTING: Final = {
+    400: "The body cannot be read; see /docs for what to send.",  # such as JSON that is not UTF-8, or nested too deeply
     404: "There is nothing at this address; see /docs for those of the service.",
     405: "The method does not exist at this address; see /docs for those that it takes.",
 }
-"""What a client reads if no route handles its request, by the status."""
-_SENTENCES: Final = {"missing": "is missing", "extra_forbidden": "is unknown"}
-"""What pydantic says without a verb, by the type of its error."""
+"""What a client reads if its request reaches no route, by the status."""
+_SENTENCES: Final = {
+    "missing": "is missing",
+    "extra_forbidden": "is unknown",
+    "model_attributes_type": "must be an object with video and speech",
+}
+"""What pydantic says without a verb or in its own terms, by the type of its error."""
 _SHOULD: Final = re.compile(r"^\w+ should (?=be|have|match)")
 _REASON: Final = re.compile(r", unable to .*")
 
@@ -79,7 +84,7 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 async def _handle_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     own = isinstance(error, Problem)
-    detail = error.detail if own else _ADDRESSES.get(error.status_code, error.detail)
+    detail = error.detail if own else _ROUTING.get(error.status_code, error.detail)
     return problem_response(error.status_code, detail, dict(error.headers or {}))
 
 
