@@ -101,6 +101,8 @@ def test_a_number_outside_its_range_is_named() -> None:
     require_range(Outer(), 0, 0.5, "rate")
     with pytest.raises(ValueError, match=r"^rate = 0.5 should be from 0 to 0.4$"):
         require_range(Outer(), 0, 0.4, "rate")
+    with pytest.raises(ValueError, match=r"^levels = \(1, 2\) should be from 0 to 1$"):
+        require_range(Outer(), 0, 1, "levels")
     with pytest.raises(ValueError, match=r"^rate = nan should be at least 1$"):
         require_range(Outer(rate=math.nan), 1, math.inf, "rate")
 
@@ -133,6 +135,35 @@ def test_every_packaged_config_is_valid() -> None:
         load_config(LipsTraining, "lips", name)
     folders = [item.name for item in (resources.files("lipsmith") / "configs").iterdir() if item.is_dir()]
     assert sorted(folders) == ["landmarks", "lips", "renderer", "sync"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "told"),
+    [
+        ("sync", "mouth_widths = []", "need a width"),
+        ("sync", "mel_widths = [4, -1]", "mel_widths = .* should be at least 1"),
+        ("sync", "frames = 3", "frames = 3, but windows have 5"),
+        ("sync", "dropout = 5.0", "from 0 to 1"),
+        ("lips", "widths = []", "need at least one width"),
+        ("lips", "hidden = -1", "at least 1"),
+        ("lips", "width = 40", "width = 40 is not a multiple of 32"),
+        ("landmarks", "speech_channels = [-1, 1, 1, 1, 1]", "speech_channels = .* should be at least 1"),
+        ("landmarks", "point_channels = []", "need at least one width"),
+        ("landmarks", "bands = 0", "at least 1"),
+        ("landmarks", "speech_residuals = -1", "at least 0"),
+    ],
+)
+def test_sizes_of_which_no_network_can_be_made_are_refused(
+    tmp_path: Path, kind: Literal["sync", "lips", "landmarks"], text: str, told: str
+) -> None:
+    pytest.importorskip("torch")
+    from lipsmith.training.landmarks.config import LandmarkTraining
+    from lipsmith.training.lips.config import LipsTraining
+    from lipsmith.training.sync.config import SyncTraining
+
+    cls = {"sync": SyncTraining, "lips": LipsTraining, "landmarks": LandmarkTraining}[kind]
+    with pytest.raises(UsageError, match=f"model: .*{told}"):
+        load_config(cls, kind, written(tmp_path, f"[model]\n{text}"))
 
 
 def test_the_record_of_the_shipped_model_is_a_valid_config() -> None:

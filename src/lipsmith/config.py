@@ -86,11 +86,12 @@ def renamed(table: Any) -> Any:  # noqa: ANN401 - of TOML or JSON
 
 
 def require_range(config: object, least: float, most: float, *names: str) -> None:
-    """For `__post_init__`: raise ValueError for an attribute of `config` that is not a number in [least, most]."""
+    """For `__post_init__`: raise ValueError for an attribute of `config`, number or numbers, not in [least, most]."""
     wanted = f"at least {least:g}" if math.isinf(most) else f"from {least:g} to {most:g}"
     for name in names:
-        if not least <= getattr(config, name) <= most:
-            raise ValueError(f"{name} = {getattr(config, name)} should be {wanted}")
+        value = getattr(config, name)
+        if not all(least <= number <= most for number in (value if isinstance(value, tuple) else (value,))):
+            raise ValueError(f"{name} = {value} should be {wanted}")
 
 
 def packaged_configs(kind: Kind) -> list[str]:

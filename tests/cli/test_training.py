@@ -51,9 +51,10 @@ def test_a_training_prints_the_path_of_its_result(tmp_path: Path, capsys: pytest
     assert (training["steps"], training["seed"], training["batch"]) == (2, 3, 2)
 
 
-def test_a_negative_seed_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["train", "sync", "fast", "--data", "d", "--out", "o", "--seed", "-1"]) == 2
-    assert "--seed must be at least 0." in capsys.readouterr().err
+def test_a_seed_out_of_range_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for seed in ("-1", str(2**64)):
+        assert main(["train", "sync", "fast", "--data", "d", "--out", "o", "--seed", seed]) == 2
+        assert f"--seed = {seed} should be from 0 to 1e+15." in capsys.readouterr().err
 
 
 def test_a_start_of_another_network_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -40,13 +40,14 @@ class TrainingOptions(console.DeviceOptions):
             raise UsageError("--minutes must be a number above 0.")
         if self.steps is not None and self.steps < 1:
             raise UsageError("--steps must be at least 1.")
-        if self.seed is not None and self.seed < 0:
-            raise UsageError("--seed must be at least 0.")
 
     def applied(self, config: C) -> C:
-        """The config, overridden by the command line."""
+        """The config, overridden by the command line. Raises UsageError for a seed that is out of range."""
         given: dict[str, Any] = {"minutes": self.minutes, "steps": self.steps, "seed": self.seed}
-        return replace(config, **{name: value for name, value in given.items() if value is not None})
+        try:
+            return replace(config, **{name: value for name, value in given.items() if value is not None})
+        except ValueError as error:
+            raise UsageError(f"--{error}.") from error
 
 
 def train(task: Task[Any], options: TrainingOptions) -> None:

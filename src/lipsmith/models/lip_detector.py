@@ -7,12 +7,14 @@ It imitates the face mesh, on whose points it is trained (`lipsmith.training.lip
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lipsmith.config import require_range
 from lipsmith.face.landmarks import INNER_LIP, OUTER_LIP
 from lipsmith.models.blocks import NormResidual, Unshuffle, conv_norm
 
@@ -31,6 +33,13 @@ class LipDetectorConfig:
     """Channels at a half, a quarter and so on of the resolution."""
     hidden: int = 160
     """Units before the points."""
+
+    def __post_init__(self) -> None:
+        require_range(self, 1, inf, "width", "widths", "hidden")
+        if not self.widths:
+            raise ValueError("widths need at least one width")
+        if self.width % (step := 4 * 2 ** len(self.widths)):
+            raise ValueError(f"width = {self.width} is not a multiple of {step}, with {len(self.widths)} widths")
 
     @property
     def size(self) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,8 @@ from lipsmith.training.checkpoint import save_weights
 from lipsmith.training.losses.adversarial import Adversary
 
 B = TypeVar("B")
+MOST_SEED: Final = 10**15
+"""The largest seed; torch takes none above 2^64."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,9 @@ class TrainingConfig:
         if self.minutes is not None and self.minutes <= 0:
             raise ValueError("minutes must be above 0")
         rates = ("learning_rate", "weight_decay", "gradient_clip")
-        require_range(self, 0, inf, *rates, "warmup", "checkpoint_minutes", "seed")
+        require_range(self, 0, inf, *rates, "warmup", "checkpoint_minutes")
         require_range(self, 0, 1, "ema")
+        require_range(self, 0, MOST_SEED, "seed")
 
 
 class Task(Protocol[B]):

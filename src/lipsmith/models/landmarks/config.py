@@ -52,9 +52,12 @@ class LandmarkConfig:
     """Whether lips and jaw also move with the head by a linear map (`Placement`), fitted when training ends."""
 
     def __post_init__(self) -> None:
-        require_range(self, 1, inf, "dim", "layers", "heads", "feed_forward", "window", "references")
+        require_range(self, 1, inf, "dim", "layers", "heads", "feed_forward", "window", "references", "bands")
+        require_range(self, 1, inf, "speech_channels", "point_channels")
         require_range(self, 0, 1, "dropout")
-        require_range(self, 0, inf, "temporal")
+        require_range(self, 0, inf, "speech_residuals", "temporal")
+        if not self.point_channels:
+            raise ValueError("point_channels need at least one width")
         if min(self.steady, self.nearness) <= 0:
             raise ValueError(f"steady {self.steady} and nearness {self.nearness} of Gaussians are above 0")
         if self.dim % self.heads:

@@ -8,11 +8,18 @@ and are not those of the official network (`lipsmith.models.sync.official`).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
+from typing import Final
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
+
+from lipsmith.config import require_range
+
+WINDOW: Final = 5
+"""Frames of a mouth window."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,14 @@ class SyncNetConfig:
     """Length of the embeddings."""
     dropout: float = 0.3
     """Dropout on the last features, 0..1."""
+
+    def __post_init__(self) -> None:
+        require_range(self, 1, inf, "height", "width", "mouth_widths", "mel_widths", "blocks", "embedding")
+        require_range(self, 0, 1, "dropout")
+        if not self.mouth_widths or not self.mel_widths:
+            raise ValueError("mouth_widths and mel_widths need a width for at least one stage")
+        if self.frames != WINDOW:
+            raise ValueError(f"frames = {self.frames}, but windows have {WINDOW}")
 
 
 class Residual(nn.Module):
@@ -141,7 +156,7 @@ class SyncNet(nn.Module):
         return functional.interpolate(lower, size, mode="bilinear", antialias=True, align_corners=False)
 
 
-def windows(mouths: Tensor, frames: int = 5) -> Tensor:
+def windows(mouths: Tensor, frames: int = WINDOW) -> Tensor:
     """Sliding windows `(F - frames + 1, frames, 3, h, w)` of pictures `(F, 3, h, w)`; the i-th is centered on frame
     i + frames // 2."""
     return rearrange(mouths.unfold(0, frames, 1), "b c h w t -> b t c h w")

@@ -41,3 +41,4 @@ class SyncTraining(TrainingConfig):
         super().__post_init__()
         require_range(self, 1, inf, "batch", "length", "margin")
         require_range(self, 0, inf, "spared", "batch_weight")
+        require_range(self, 0, 1, "realign")

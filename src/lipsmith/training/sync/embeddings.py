@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lipsmith.evaluation.metrics.lse import shift_distances
-from lipsmith.models.sync.syncnet import SyncNet, windows
-from lipsmith.training.sync.sampler import WINDOW, SyncFootage
+from lipsmith.models.sync.syncnet import WINDOW, SyncNet, windows
+from lipsmith.training.sync.sampler import SyncFootage
 
 _SPEECH_BATCH: Final = 1024
 """Speech windows embedded at a time."""

@@ -15,13 +15,13 @@ from torch import Tensor
 
 from lipsmith.data.clips import ClipRecord, load_clip, read_manifest
 from lipsmith.errors import InputError
+from lipsmith.models.sync.syncnet import WINDOW
 from lipsmith.speech.mel import MEL_RATE
 from lipsmith.training.store import end_to_end, make_spans, pick, read_ahead
 
 FPS: Final = 25.0
 STEPS_PER_FRAME: Final = MEL_RATE / FPS
 MEL_STEPS: Final = 16
-WINDOW: Final = 5
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from lipsmith.evaluation.metrics.lse import REACH, estimate_lags, sync_accuracy
 from lipsmith.files import write_whole
 from lipsmith.inference.model_folder import write_config
 from lipsmith.inference.stages import WEIGHTS, halved
-from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig
+from lipsmith.models.sync.syncnet import WINDOW, SyncNet, SyncNetConfig
 from lipsmith.training.checkpoint import write_tensors
 from lipsmith.training.device import mixed_precision
 from lipsmith.training.losses.adversarial import Adversary
@@ -29,7 +29,7 @@ from lipsmith.training.losses.sync import batch_loss, shift_loss, stretch_loss
 from lipsmith.training.sync.augment import augment_mel, augment_mouths
 from lipsmith.training.sync.config import SyncTraining
 from lipsmith.training.sync.embeddings import clip_distances
-from lipsmith.training.sync.sampler import FPS, WINDOW, SyncFootage
+from lipsmith.training.sync.sampler import FPS, SyncFootage
 from lipsmith.training.task import Task
 
 _TRUSTED: Final = 0.75
