@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
+import numpy as np
 import pytest
 
 from chromium import SHOTS, launch, needs_chromium
@@ -58,6 +60,8 @@ def wait_for_playback(page: Page, seconds: float, screen: str = "screen") -> Non
 def test_microphone_and_recording_are_played(page: Page, tmp_path: Path) -> None:
     film = DEMO / "actor.mp4" if SHOTS else make_film(tmp_path / "film.mp4", 0.4, 12.5, (160, 160))
     page.set_input_files("#film-file", film)
+    page.wait_for_selector("#session:not([hidden])")
+    assert page.is_disabled("#microphone")  # speech before the session is ready would be late
     page.wait_for_selector("#session-status:has-text('Ready')")
     wait_for_playback(page, 0.5)
     page.click("#microphone")
@@ -72,12 +76,18 @@ def test_microphone_and_recording_are_played(page: Page, tmp_path: Path) -> None
     wait_for_playback(page, played(page) + 0.5)
     page.click("#end")
     assert "has ended" in page.inner_text("#session-status")
+    assert page.is_disabled("#microphone")
 
 
 def test_an_unusable_film_shows_a_problem(page: Page, tmp_path: Path) -> None:
     page.set_input_files("#film-file", write_wav(tmp_path / "words.wav", speech(0.2)))
+    page.wait_for_selector("#film-problem:not([hidden])")
+    assert "only sound" in page.inner_text("#film-problem")
+    cv2.imwrite(str(tmp_path / "wall.png"), np.full((160, 160, 3), 200, np.uint8))
+    page.set_input_files("#film-file", tmp_path / "wall.png")
     page.wait_for_selector("#session-problem:not([hidden])")
-    assert page.inner_text("#session-problem")
+    assert "no face" in page.inner_text("#session-problem")
+    assert page.is_disabled("#microphone")
 
 
 def test_the_webrtc_example_of_the_docs_works(page: Page, service: RunningService, tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ function faceCard(found) {
 }
 
 export function startFilm() {
-  const { stop } = source("film", { onFile: showFile, onReady: useFilm, constraints: { video: true, audio: true } });
+  const { stop } = source("film", { needs: "picture", onFile: showFile, onReady: useFilm, constraints: { video: true, audio: true } });
   stopSource = stop;
   for (const id of ["start", "end"]) $(id).addEventListener("input", onTrim);
 }

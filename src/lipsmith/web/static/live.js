@@ -8,12 +8,14 @@ import { source } from "./source.js";
 let socket = null;
 let microphone = null;
 
-source("film", { onFile: stop, onReady: (found) => start(found.id) });
+source("film", { needs: "picture", onFile: stop, onReady: (found) => start(found.id) });
 
 function start(upload) {
   stop();
   showError("session-problem", null);
+  showText("session-status", "Starting");
   $("session").hidden = false;
+  $("end").disabled = false;
   const scheme = location.protocol === "https:" ? "wss" : "ws";
   const newSocket = new WebSocket(`${scheme}://${location.host}/v1/live/${upload}?rate=${RATE}`);
   newSocket.binaryType = "arraybuffer";
@@ -39,6 +41,7 @@ function onState(state, player) {
     showText("session-status", "");
   } else {
     player.open(state.mime);
+    enableSpeech(true);
     showText("session-status", "Ready: speak or choose a recording.");
   }
 }
@@ -55,9 +58,16 @@ function stop() {
   microphone?.stop();
   microphone = null;
   showMicrophoneState(false);
+  enableSpeech(false);
+  $("end").disabled = true;
   const closing = socket;
   socket = null;
   closing?.close();
+}
+
+// Speech that is sent before the session is ready would be played late.
+function enableSpeech(enabled) {
+  for (const id of ["microphone", "interrupt", "words-file"]) $(id).disabled = !enabled;
 }
 
 function showMicrophoneState(active) {

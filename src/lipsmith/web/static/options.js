@@ -1,7 +1,6 @@
 // The options of `lipsmith dub`.
 
-import { Problem } from "./api.js";
-import { $, selectedValue, showError, showText } from "./dom.js";
+import { $, selectedValue, showText } from "./dom.js";
 import { source } from "./source.js";
 
 const music = { id: null, wanted: false };
@@ -38,11 +37,9 @@ export function startOptions(onChange) {
     onChange();
   };
   const { stop } = source("music", {
+    needs: "sound",
     onFile: () => setMusic(true, null),
-    onReady: (found) => {
-      if (found.sound) setMusic(true, found.id);
-      else showError("music-problem", new Problem("The file has no sound; choose a recording."));
-    },
+    onReady: (found) => setMusic(true, found.id),
   });
   $("music-remove").addEventListener("click", () => {
     stop();

@@ -1,9 +1,18 @@
 // A file input: choose, drop or record a file; upload it and wait for its probe.
 
-import { waitForProbe, upload } from "./api.js";
+import { Problem, waitForProbe, upload } from "./api.js";
 import { $, showError, formatSeconds, formatSize, showText } from "./dom.js";
 
-export function source(name, { onFile, onReady, constraints }) {
+// Otherwise the browser leaves the page for a file that is dropped beside a box.
+for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => event.preventDefault());
+
+// What to say of a file that lacks what is needed of it.
+const LACKS = {
+  picture: (found) => (found.kind === "sound" ? "The file contains only sound; choose a film or a picture." : null),
+  sound: (found) => (found.sound ? null : "The file has no sound; choose a recording."),
+};
+
+export function source(name, { needs, onFile, onReady, constraints }) {
   let current = new AbortController();
 
   async function handleFile(file) {
@@ -16,6 +25,7 @@ export function source(name, { onFile, onReady, constraints }) {
       const sent = await upload(file, (fraction) => showText(`${name}-status`, `Uploading: ${Math.round(100 * fraction)} %`), signal);
       showText(`${name}-status`, "Analyzing");
       const found = await waitForProbe(sent.id, signal);
+      if (LACKS[needs](found)) throw new Problem(LACKS[needs](found));
       showText(`${name}-status`, describe(found));
       onReady(found, signal);
     } catch (error) {

@@ -1,7 +1,6 @@
 // Speeches of additional faces.
 
-import { Problem } from "./api.js";
-import { $, showError, showText } from "./dom.js";
+import { $, showText } from "./dom.js";
 import { facesFound, onFilm, selectedFaceNumbers } from "./film.js";
 import { source } from "./source.js";
 
@@ -41,12 +40,9 @@ export function startSpeeches() {
   let face = null;
   onFilm(showFaces);
   source("other", {
+    needs: "sound",
     onFile: () => (face = Number($("other-face").value)),
     onReady: (found) => {
-      if (!found.sound) {
-        showError("other-problem", new Problem("The file has no sound; choose a recording with speech."));
-        return;
-      }
       others.set(face, found.id);
       showOthers();
     },
