@@ -90,15 +90,31 @@ def test_the_player_works_by_keyboard(page: Page, footage: dict[str, Path]) -> N
     page.wait_for_selector("#dub:enabled")
 
 
-def test_a_dub_can_be_canceled(page: Page, footage: dict[str, Path]) -> None:
+def test_a_dub_can_be_canceled_after_a_reload(page: Page, footage: dict[str, Path]) -> None:
     fill_in(page, footage, "long")
     page.click("#dub")
     page.wait_for_selector('[data-stage="dubbing"][aria-current]')
+    page.reload()
+    page.wait_for_selector('[data-stage="dubbing"][aria-current]')
     page.click("#cancel")
     page.wait_for_selector("#work", state="hidden")
+    assert "canceled" in page.inner_text("#options-problem")
     wait_until(lambda: "cancelled" in page.inner_text("#history"))
     page.reload()
     wait_until(lambda: "cancelled" in page.inner_text("#history"))
+
+
+def test_a_lost_connection_is_reported_and_made_again(
+    context: BrowserContext, service: RunningService, footage: dict[str, Path]
+) -> None:
+    page = context.new_page()
+    page.goto(service.url)
+    fill_in(page, footage)
+    page.route("**/events", lambda route: route.abort())
+    page.click("#dub")
+    wait_until(lambda: "does not respond" in page.inner_text("#work-status"))
+    page.unroute("**/events")
+    page.wait_for_selector("#result:not([hidden])")
 
 
 def test_trimming_detects_faces_again(page: Page, footage: dict[str, Path]) -> None:
@@ -110,13 +126,21 @@ def test_trimming_detects_faces_again(page: Page, footage: dict[str, Path]) -> N
     assert page.inner_text("#start-shown") == "0.1 s"
 
 
-def test_an_unusable_film_shows_a_problem(page: Page, tmp_path: Path) -> None:
+def test_an_unusable_film_shows_a_problem(page: Page, footage: dict[str, Path], tmp_path: Path) -> None:
     notes = tmp_path / "notes.mp4"
     notes.write_text("dear diary\n" * 50)
     page.set_input_files("#film-file", notes)
     page.wait_for_selector("#film-problem:not([hidden])")
     assert "not a known film" in page.inner_text("#film-problem")
     screenshot(page, "5-problem")
+    page.set_input_files("#film-file", footage["speech"])
+    wait_until(lambda: "only sound" in page.inner_text("#film-problem"))
+    assert "a film or picture" in page.inner_text("#missing")
+
+
+def test_a_file_that_is_dropped_beside_a_box_does_not_replace_the_page(page: Page) -> None:
+    drop = "(kind) => document.body.dispatchEvent(new DragEvent(kind, { bubbles: true, cancelable: true }))"
+    assert [page.evaluate(drop, kind) for kind in ("dragover", "drop")] == [False, False]
 
 
 def test_recording_with_the_camera(page: Page) -> None:
@@ -154,6 +178,8 @@ def test_the_page_fits_a_phone(
             page.wait_for_selector("#result:not([hidden])")
             wait_until(lambda: is_loaded(page, "after") and is_loaded(page, "before"))
         assert page.evaluate("document.documentElement.scrollWidth") == 375
+        page.evaluate("document.getElementById('result').hidden = false")
+        assert page.evaluate("document.getElementById('place').clientWidth") > 150
         dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 24, 29)"
         assert dark == (scheme == "dark")
         screenshot(page, f"6-phone-{scheme}")

@@ -66,11 +66,15 @@ export async function waitForFaces(id, range, onProgress, signal) {
   }
 }
 
-export function watchJob(id, onChange) {
+export const isActive = (job) => ["queued", "running"].includes(job.state);
+
+// Calls `onSilence` when the connection fails; the browser connects again.
+export function watchJob(id, onChange, onSilence) {
   const events = new EventSource(`/v1/jobs/${id}/events`);
+  events.addEventListener("error", onSilence);
   events.addEventListener("job", (event) => {
     const job = JSON.parse(event.data);
-    if (!["queued", "running"].includes(job.state)) events.close();
+    if (!isActive(job)) events.close();
     onChange(job);
   });
   return events;

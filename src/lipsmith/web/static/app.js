@@ -1,6 +1,6 @@
 // The main page: film, speech, options, progress, result.
 
-import { Problem, request, waitForProbe, sleep, watchJob } from "./api.js";
+import { Problem, isActive, request, waitForProbe, sleep, watchJob } from "./api.js";
 import { $, showError, formatSeconds, formatSize, showText } from "./dom.js";
 import { selectedFaces, film, onFilm, reuseFilm, startFilm, selectedRange } from "./film.js";
 import { showHistory } from "./history.js";
@@ -57,7 +57,7 @@ function openJob(job) {
   showError("options-problem", null);
   current = job;
   $("result").hidden = true;
-  events = watchJob(job.id, showJob);
+  events = watchJob(job.id, showJob, () => showText("work-status", "The service does not respond; waiting for it."));
   showJob(job);
   $("work").scrollIntoView({ block: "nearest" });
 }
@@ -71,9 +71,8 @@ function closeJob(job) {
 
 function showJob(job) {
   current = job;
-  const active = ["queued", "running"].includes(job.state);
-  $("work").hidden = !active;
-  if (active) showProgress(job);
+  $("work").hidden = !isActive(job);
+  if (isActive(job)) showProgress(job);
   else showResult(job);
 }
 
@@ -89,6 +88,7 @@ function showProgress(job) {
 
 function showResult(job) {
   if (job.state === "failed") showError("options-problem", new Problem(job.problem));
+  if (job.state === "cancelled") showError("options-problem", new Problem("The dub was canceled."));
   if (job.state === "done") {
     $("result").hidden = false;
     $("whole").hidden = !job.options.preview || job.video !== film.id;
@@ -154,6 +154,12 @@ function showSpeech(file) {
   updateButtons();
 }
 
+// After a reload, the page shows the dub that is in progress.
+async function resume() {
+  const active = (await updateHistory()).find(isActive);
+  if (active && !current) openJob(active);
+}
+
 function startTheme() {
   const root = document.documentElement;
   const dark = matchMedia("(prefers-color-scheme: dark)").matches;
@@ -174,12 +180,9 @@ startOptions(updateButtons);
 startSpeeches();
 onFilm(updateButtons);
 source("speech", {
+  needs: "sound",
   onFile: showSpeech,
   onReady: (found) => {
-    if (!found.sound) {
-      showError("speech-problem", new Problem("The file has no sound; choose a recording with speech."));
-      return;
-    }
     speech = found.id;
     updateButtons();
   },
@@ -192,4 +195,4 @@ $("cancel").addEventListener("click", cancelJob);
 $("side").addEventListener("click", downloadSideBySide);
 $("again").addEventListener("click", dubAnother);
 updateButtons();
-updateHistory();
+resume();

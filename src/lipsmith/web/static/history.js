@@ -1,6 +1,6 @@
 // The dubs of this browser, identified by its cookie.
 
-import { request } from "./api.js";
+import { isActive, request } from "./api.js";
 import { $, showError, formatSeconds } from "./dom.js";
 
 export async function showHistory(openJob, closeJob) {
@@ -12,6 +12,7 @@ export async function showHistory(openJob, closeJob) {
   }
   $("history-empty").hidden = jobs.length > 0;
   $("history").replaceChildren(...jobs.map((job) => historyItem(job, openJob, closeJob)));
+  return jobs;
 }
 
 // Another tab may have changed or removed the job since it was listed.
@@ -34,7 +35,7 @@ function historyItem(job, openJob, closeJob) {
     act(async () => openJob((await request(`/v1/jobs/${job.id}`)).body)),
   );
   const remove = item.querySelector(".remove");
-  remove.hidden = ["queued", "running"].includes(job.state);
+  remove.hidden = isActive(job);
   remove.addEventListener("click", () =>
     act(async () => {
       await request(`/v1/jobs/${job.id}/result`, { method: "DELETE" });
