@@ -125,15 +125,18 @@ def test_undeclared_colors_stay_undeclared_and_equal(tmp_path: Path) -> None:
     assert difference(next(read_frames(path)).image, frames[0]) <= 5
 
 
-@pytest.mark.parametrize(("transfer", "white"), [(16, 0.58), (18, 0.75)])
-def test_hdr_becomes_sdr_with_a_remark(tmp_path: Path, transfer: int, white: float) -> None:
+@pytest.mark.parametrize(("transfer", "white", "display"), [(16, 0.58, 0), (16, 0.58, 4000), (18, 0.75, 0)])
+def test_hdr_becomes_sdr_with_a_remark(tmp_path: Path, transfer: int, white: float, display: int) -> None:
     """BT.2408: diffuse white is 58 % of PQ's scale and 75 % of HLG's; both are white in the result, and
-    ocher stays ocher.
+    ocher stays ocher, whatever the peak of the mastering display.
     """
+    volume = f":master-display=G(8500,39850)B(6550,2300)R(35400,14600)WP(15635,16450)L({display}0000,50)" * (
+        display > 0
+    )
     path = tmp_path / "hdr.mp4"
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream(
-            "libx265", rate=25, options={"x265-params": "log-level=none:bframes=0", "crf": "4"}
+            "libx265", rate=25, options={"x265-params": "log-level=none:bframes=0" + volume * (display > 0), "crf": "4"}
         )
         stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p10le"
         context = stream.codec_context

@@ -6,10 +6,9 @@ that also declares none is shown in the same colors.
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
 import cv2
 import numpy as np
@@ -17,14 +16,12 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
+from lipsmith.media.hdr import HDR_TRANSFERS, to_sdr
+
 LIMITED, FULL = 1, 2
 BT709, UNSPECIFIED = 1, 2
 PIXEL_FORMAT: Final = "yuv420p"
 """The pixel format that every H.264 player supports."""
-HDR_TRANSFERS: Final = {16: "PQ", 18: "HLG"}
-"""Transfer functions of high dynamic range, by code point in H.273."""
-
-_TO_SDR: Final = {"dst_color_trc": BT709, "dst_color_primaries": BT709}  # swscale maps tones if these differ
 
 _BT601 = 5
 # Of red and blue.
@@ -33,11 +30,6 @@ _SWSCALE_MATRIX = {BT709: 1, 4: 4, 5: _BT601, 6: _BT601, 7: 7, 9: 9, 10: 9}
 # SWS_BILINEAR, SWS_ACCURATE_RND and SWS_FULL_CHR_H_INT, which PyAV names only since version 18. Without the last two,
 # swscale rounds green down by up to two levels and interpolates chroma at half the width.
 _SWS_FLAGS = 2 | 0x40000 | 0x2000
-# With full chroma, swscale tints what it maps from HDR: skin becomes magenta.
-_HDR_SWS_FLAGS = 2 | 0x40000
-
-
-_tone_mappers = threading.local()
 
 
 @dataclass(frozen=True)
@@ -71,33 +63,29 @@ class FrameToRGB:
     def __call__(self, frame: VideoFrame) -> NDArray[np.uint8]:
         """(H, W, 3) uint8, before rotation."""
         self._size = self._size or (frame.width, frame.height)
-        alpha = _has_alpha(frame)
+        alpha, hdr = _has_alpha(frame), frame.color_trc in HDR_TRANSFERS
+        formats = ("gbrp16le", "gbrap16le") if hdr else ("rgb24", "rgba")  # swscale confuses the colors of rgb48le
         matrix = _matrix(frame.colorspace, frame.width, frame.height)
-        hdr = frame.color_trc in HDR_TRANSFERS
-        scaled = (_tone_mapper() if hdr else self._scaler).reformat(
+        scaled = self._scaler.reformat(
             frame,
             width=self._size[0],
             height=self._size[1],
-            format="rgba" if alpha else "rgb24",
+            format=formats[alpha],
             src_colorspace=matrix,
             dst_colorspace=matrix,
             src_color_range=FULL if is_full_range(frame) else LIMITED,
             dst_color_range=FULL,
-            **({"interpolation": _HDR_SWS_FLAGS, **_TO_SDR} if hdr else {"interpolation": _SWS_FLAGS}),
+            interpolation=_SWS_FLAGS,
         )
-        rgb = np.ascontiguousarray(scaled.to_ndarray(), dtype=np.uint8)
+        rgb: NDArray[Any] = scaled.to_ndarray()
+        if hdr:
+            rgb = np.dstack([to_sdr(rgb[..., :3], frame.color_trc, frame.color_primaries), rgb[..., 3:] >> 8])
+        rgb = np.ascontiguousarray(rgb, np.uint8)
         return over_white(rgb) if alpha else rgb
 
 
 def _has_alpha(frame: VideoFrame) -> bool:
     return frame.format.name == "pal8" or any(component.is_alpha for component in frame.format.components)
-
-
-def _tone_mapper() -> VideoReformatter:
-    """One per thread, because its color table takes seconds to compute and a film is read in many stretches."""
-    if not hasattr(_tone_mappers, "scaler"):
-        _tone_mappers.scaler = VideoReformatter()
-    return cast("VideoReformatter", _tone_mappers.scaler)
 
 
 def is_transparent(frame: VideoFrame) -> bool:

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import av
 import cv2
 import numpy as np
-from av.video.frame import VideoFrame
 
 from lipsmith.errors import InputError
-from lipsmith.media.color import HDR_TRANSFERS, UNSPECIFIED, FrameToRGB, over_white
+from lipsmith.media.color import UNSPECIFIED, over_white
+from lipsmith.media.hdr import HDR_TRANSFERS, TO_BT709, to_sdr
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,10 +44,9 @@ _ADOBE_GAMMA: Final = 563 / 256
 _ADOBE_RGB: Final = -1  # has no code point
 _TO_BT709: Final = {
     _ADOBE_RGB: np.array([[1.3984, -0.3984, 0.0], [0.0, 1.0, 0.0], [0.0, -0.0429, 1.0429]]),
-    9: np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]]),
-    12: np.array([[1.2249, -0.2247, 0.0], [-0.0420, 1.0419, 0.0], [-0.0197, -0.0786, 1.0979]]),
+    **TO_BT709,
 }
-"""Linear light of Adobe RGB, BT.2020 (ITU-R BT.2087, inverse of its matrix M2) and Display P3 to that of BT.709."""
+"""Linear light to that of BT.709."""
 _LARGEST: Final = 4096 * 2304
 """Pixels of the largest picture of H.264 up to level 5.2, beyond which players fail."""
 _FINE: Final = 65_535
@@ -156,10 +155,7 @@ def shown(
 
 def _converted(rgb: NDArray[np.uint8], primaries: int, transfer: int) -> NDArray[np.uint8]:
     if transfer in HDR_TRANSFERS:
-        frame = VideoFrame.from_ndarray(rgb, format="rgb24")
-        frame.color_primaries, frame.color_trc = primaries, transfer
-        return FrameToRGB()(frame)
-    # Not by swscale, which needs seconds to prepare a conversion.
+        return to_sdr(rgb * np.uint16(257), transfer, primaries)
     codes = np.linspace(0, 1, 256)
     if primaries == _ADOBE_RGB:
         codes = codes**_ADOBE_GAMMA

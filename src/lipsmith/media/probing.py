@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import av
 
 from lipsmith.errors import InputError
-from lipsmith.media.color import BT709, FULL, HDR_TRANSFERS, UNSPECIFIED, ColorTags, can_write, is_transparent
+from lipsmith.media.color import BT709, FULL, UNSPECIFIED, ColorTags, can_write, is_transparent
 from lipsmith.media.container import (
     Chapter,
     audio_stream,
@@ -27,6 +27,7 @@ from lipsmith.media.container import (
     require_video,
 )
 from lipsmith.media.decoding import decoder, is_end, is_interlaced, orientation_of, packets
+from lipsmith.media.hdr import HDR_TRANSFERS
 from lipsmith.media.pictures import HDR_REMARK, PRIVACY_REMARK, TRANSPARENCY_REMARK, StillPicture, read_picture
 from lipsmith.media.reading import nominal_rate, tolerance
 
