@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from os import SEEK_END
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,19 @@ def test_frames_that_open_the_mouth_use_what_is_lent() -> None:
 def test_a_single_reference_gets_others() -> None:
     first, _ = lent(shot(0, 1, SHUT[:1]), shot(1, 1, TALKING))
     assert len(first.pool) == 1 + MOST
+
+
+def test_references_take_the_room_of_those_they_replace() -> None:
+    own = np.linspace(0.05, 0.055, POOL)
+    silent, talking = shot(0, 1, own, 200, color=120), shot(1, 1, TALKING, 200, color=125)
+    silent_native, before = silent.native, STORE._file.seek(0, SEEK_END)
+    first, second = lent(silent, talking)
+    assert silent_native is not None
+    assert first.native is not None
+    assert first.native.shape == silent_native.shape
+    assert STORE._file.seek(0, SEEK_END) - before < 0.1 * silent_native.nbytes
+    assert (np.mean(first.native[:MOST]), np.mean(first.native[MOST:])) == (120, 125)
+    assert np.mean(second.pool) == pytest.approx(125, abs=1)
 
 
 def test_lent_references_are_kept_with_a_scan(tmp_path: Path) -> None:

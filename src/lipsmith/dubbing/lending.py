@@ -25,6 +25,7 @@ _NEAREST: Final = 12
 def with_lent(scan: Scan, store: ArrayStore, sizes: Sizes) -> Scan:
     """The scan, where shots in which a person hardly moves the mouth have mouths of shots in which the person talks.
 
+    References take the room of those that they replace in `store`, so the faces of the given `scan` are of no more use.
     Raises `LipsmithError` if the temporary folder is full.
     """
     talking = {face.index: face for face in scan.faces if not is_scarce(face.pool_points[:])}
@@ -63,12 +64,12 @@ def _completed(face: Face, shots: Sequence[tuple[Face, NDArray[np.intp]]], store
     still = np.median(face.pool_still, axis=0)[None].repeat(len(points) - len(kept), axis=0)
     return replace(
         face,
-        pool=store.put(crops),
+        pool=store.put(crops, face.pool),
         pool_points=store.put(points),
         pool_still=np.concatenate([face.pool_still[kept], still]),
         lips=choose_lips(points, np.array([sharpness_of(crop[len(crop) // 2 :]) for crop in crops]), sizes.lips),
         landmarks=shapes[choose_landmarks(shapes, sizes.landmarks)],
-        native=store.put(_native(face, kept, shots)) if face.native else None,
+        native=store.put(_native(face, kept, shots), face.native) if face.native else None,
     )
 
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import repeat
+from math import prod
 from mmap import ACCESS_READ, ALLOCATIONGRANULARITY, mmap
 from os import SEEK_END, PathLike
 from pathlib import Path
@@ -44,6 +45,11 @@ class Stored:
     def __len__(self) -> int:
         return self.shape[0]
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes in the file."""
+        return prod(self.shape) * self.dtype.itemsize
+
     def __getitem__(self, part: Any) -> NDArray[Any]:  # noqa: ANN401 - any index of an array
         return np.array(self._mapped()[part])
 
@@ -64,11 +70,17 @@ class ArrayStore:
         self._file = tempfile.TemporaryFile(prefix="lipsmith-")  # noqa: SIM115 - lives as long as the store
         self._lock = Lock()
 
-    def put(self, array: NDArray[Any]) -> Stored:
-        """Store `array`, not empty; raises `LipsmithError` if the temporary folder is full."""
+    def put(self, array: NDArray[Any], instead_of: Stored | None = None) -> Stored:
+        """Store `array`, not empty; raises `LipsmithError` if the temporary folder is full.
+
+        It takes the room of the array `instead_of`, which nobody reads any more, if it fits in there.
+        """
         with self._lock:
             try:
-                offset = self._file.seek(0, SEEK_END)
+                if instead_of is not None and instead_of.nbytes >= array.nbytes:
+                    offset = self._file.seek(instead_of.offset)
+                else:
+                    offset = self._file.seek(0, SEEK_END)
                 self._file.write(np.ascontiguousarray(array).data)
                 self._file.flush()
             except OSError as error:
