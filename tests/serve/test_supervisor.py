@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError
 
 from lipsmith.serve import supervisor
 from lipsmith.serve.settings import Settings
-from lipsmith.serve.store import DUB, Job, Store
+from lipsmith.serve.store import DUB, FACES, PREVIEW, PROBE, Job, Store
 from lipsmith.serve.work import Tasks
 from lipsmith.serve.worker import Worker, _Reporter
 
@@ -91,7 +91,7 @@ class _Recorder:
         self.reports.append(progress)
         return True
 
-    def run_short_job(self) -> bool:
+    def run_short_job(self, last: int) -> bool:
         return True
 
 
@@ -99,6 +99,26 @@ def test_a_job_reports_again_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> N
     """A pause may be longer than the time after which a silent job counts as hung."""
     monkeypatch.setattr("lipsmith.serve.worker._notify_server", lambda: None)
     recorder, job = _Recorder(), Job(owner="me", kind="dub", video="film", priority=DUB)
-    reporter = _Reporter(cast("Worker", recorder), cast("Store", recorder), job, {"dubbing": 15.0}, interruptible=True)
+    reporter = _Reporter(cast("Worker", recorder), cast("Store", recorder), job, {"dubbing": 15.0}, PREVIEW)
     reporter.stage("dubbing")(4, 4)
     assert recorder.reports == [0.0, 1.0, 1.0]
+
+
+def test_a_probe_does_not_wait_for_the_faces_of_a_long_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lipsmith.serve.worker._notify_server", lambda: None)
+    settings, order = Settings(data=tmp_path), list[str]()
+    store = Store(settings.database)
+
+    def run(job: Job, reporter: _Reporter) -> dict[str, object]:
+        if job.kind == "faces":
+            progress = reporter.stage("faces")
+            for kind, priority in (("dub", PREVIEW), ("faces", FACES), ("probe", PROBE)):
+                store.add(Job(id=kind, owner="me", kind=kind, video="film", priority=priority))
+            progress(4, 4)
+        order.append(job.kind)
+        return {}
+
+    store.add(Job(owner="me", kind="faces", video="film", priority=FACES))
+    assert Worker(store, cast("Tasks", SimpleNamespace(run=run)), settings).run_next_job()
+    assert order == ["probe", "faces"]
+    assert store.count_active() == 2

@@ -1,4 +1,4 @@
-"""The worker process: it loads one model and runs one job at a time; short jobs may interrupt a long one.
+"""The worker process: it loads one model and runs one job at a time; short jobs may interrupt longer ones.
 
 The server starts `python -m lipsmith.serve.worker SETTINGS`, with its settings as JSON. It writes a line to standard
 input when a job may be queued, and closes it on exit. The worker writes a byte to standard output when a job changes.
@@ -23,7 +23,7 @@ from lipsmith.errors import LipsmithError
 from lipsmith.progress import Progress
 from lipsmith.serve.limits import limit_memory
 from lipsmith.serve.settings import Settings
-from lipsmith.serve.store import PREVIEW, Job, Store, inputs_of
+from lipsmith.serve.store import PREVIEW, PROBE, Job, Store, inputs_of
 from lipsmith.serve.supervisor import DATABASE_FAILED
 from lipsmith.serve.work import Tasks
 
@@ -53,24 +53,25 @@ class Worker:
         """Run one job; False if none is queued."""
         job = self._store.claim()
         if job is not None:
-            self._run(job, interruptible=job.priority > PREVIEW)
+            self._run(job, PREVIEW if job.priority > PREVIEW else PROBE)
         return job is not None
 
-    def run_short_job(self) -> bool:
-        """Pause a long job for one short job, so that short jobs take half of the time at most; False if none ran."""
+    def run_short_job(self, last: int) -> bool:
+        """Pause a job for one with priority `last` or lower, so that these take half of the time at most; False if none
+        ran."""
         started = time.monotonic()
         if started < self._short_jobs_from:
             return False
-        job = self._store.claim(PREVIEW)
+        job = self._store.claim(last)
         if job is not None:
-            self._run(job, interruptible=False)
+            self._run(job, PROBE)
             ended = time.monotonic()
             self._short_jobs_from = ended + (ended - started)
         return job is not None
 
-    def _run(self, job: Job, interruptible: bool) -> None:
+    def _run(self, job: Job, interrupted_by: int) -> None:
         try:
-            figures = self._tasks.run(job, _Reporter(self, self._store, job, self._speeds, interruptible))
+            figures = self._tasks.run(job, _Reporter(self, self._store, job, self._speeds, interrupted_by))
         except CancelledError:
             self._store.finish(job.id, "cancelled", {})
         except LipsmithError as error:
@@ -93,7 +94,8 @@ class _Reporter:
     store: Store
     job: Job
     speeds: dict[str, float]
-    interruptible: bool
+    interrupted_by: int
+    """Jobs with this priority or a lower one interrupt the job."""
 
     def stage(self, name: str, later: float = 0.0) -> Progress:
         """Begin a stage; its callback raises `CancelledError` if the job was canceled."""
@@ -111,7 +113,7 @@ class _Reporter:
             left = max(0, total - done) / self.speeds[name] + later / self.speeds["dubbing"]
             state = (name, min(1.0, done / total) if total else 0.0, left if total else None)
             self._report(*state)
-            if self.interruptible and self.worker.run_short_job():
+            if self.worker.run_short_job(self.interrupted_by):
                 self._report(*state)  # the pause is no sign of a job that hangs
             paused = time.monotonic() - now
             started, last = started + paused, now + paused
