@@ -34,9 +34,12 @@ RATE = 24_000
 def options_for(clip: Clip) -> AvatarOptions:
     """Options of `AvatarRunner` for the frames of `LipsmithVideo`."""
     width, height = clip.size
-    frame_rate = float(clip.source.footage.rate)
     return AvatarOptions(
-        video_width=width, video_height=height, video_fps=frame_rate, audio_sample_rate=RATE, audio_channels=1
+        video_width=width,
+        video_height=height,
+        video_fps=Live(clip, RATE).frame_rate,
+        audio_sample_rate=RATE,
+        audio_channels=1,
     )
 
 

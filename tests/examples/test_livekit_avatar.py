@@ -6,7 +6,7 @@ import asyncio
 import importlib
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Protocol
@@ -109,6 +109,13 @@ def test_speech_yields_video_audio_and_a_segment_end(example: ModuleType) -> Non
     assert isinstance(items[1], VideoFrame)
     options = example.options_for(clip)
     assert (options.audio_sample_rate, options.audio_channels) == (example.RATE, 1)
+
+
+def test_options_have_the_frame_rate_of_the_session(example: ModuleType) -> None:
+    """Of a film whose long frames lower the average, a session yields more frames per second than the average."""
+    clip = make_dubber().prepare([face_at(number / 25, (120, 120)) for number in range(5)])
+    uneven = replace(clip, times=np.arange(5) / 50)
+    assert example.options_for(uneven).video_fps == pytest.approx(50)
 
 
 def test_an_interrupted_avatar_falls_silent(example: ModuleType) -> None:
