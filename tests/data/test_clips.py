@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from lipsmith.data import clips as dataset
 from lipsmith.data.clips import ClipRecord
@@ -93,6 +95,12 @@ def test_a_truncated_line_is_skipped(tmp_path: Path) -> None:
     assert dataset.read_manifest(tmp_path) == [record("a")]
 
 
+def test_a_manifest_that_is_no_text_has_no_clips(tmp_path: Path) -> None:
+    (tmp_path / "manifest.jsonl").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="no prepared clips here"):
+        dataset.read_manifest(tmp_path)
+
+
 def test_fields_of_later_versions_are_ignored(tmp_path: Path) -> None:
     (tmp_path / dataset.MANIFEST).write_text(json.dumps(asdict(record("a")) | {"mood": "good"}) + "\n")
     assert dataset.read_manifest(tmp_path) == [record("a")]
@@ -141,6 +149,27 @@ def test_clips_of_several_splits_keep_the_order_of_the_manifest(tmp_path: Path) 
     dataset.write_manifest(tmp_path, clips)
     assert dataset.read_manifest(tmp_path, "val", "test") == [clips[0], *clips[2:]]
     assert dataset.read_manifest(tmp_path) == clips
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("landmarks", np.zeros((FRAMES - 1, 131, 2), np.float32)),
+        ("landmarks", np.full((FRAMES, 131, 2), np.nan, np.float32)),
+        ("transforms", np.zeros((FRAMES, 3, 3), np.float32)),
+        ("times", np.array(["x"] * FRAMES)),
+        ("tracked", np.zeros(FRAMES)),
+        ("mel", np.float16(1)),
+        ("mel", np.full((80, 39), np.inf, np.float16)),
+    ],
+)
+def test_arrays_that_do_not_fit_the_clip_are_an_input_error(
+    tmp_path: Path, stored: ClipRecord, name: str, array: NDArray[Any]
+) -> None:
+    path = tmp_path / f"{stored.clip}.npz"
+    np.savez(path, **{**np.load(path), name: array})
+    with pytest.raises(InputError, match="prepare again"):
+        dataset.load_clip(tmp_path, stored)
 
 
 @pytest.mark.parametrize("damage", ["gone", "empty", "cut", "scrambled", "text"])

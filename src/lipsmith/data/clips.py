@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from lipsmith.config import build
 from lipsmith.errors import InputError
+from lipsmith.face.landmarks import NUM_MESH, NUM_POINTS
 from lipsmith.files import DAMAGED, write_whole
-from lipsmith.speech.mel import MEL_LIMIT, MEL_RATE
+from lipsmith.speech.mel import MEL_LIMIT, MEL_RATE, MELS
 
 MANIFEST: Final = "manifest.jsonl"
 
@@ -113,7 +114,7 @@ def load_clip(root: Path, record: ClipRecord, *, images: bool = True) -> Prepare
     Raises InputError if a file of the clip is missing or damaged.
     """
     path = root / record.clip
-    stored = _arrays(path, ("landmarks", "transforms", "times", "tracked", "mel"))
+    stored = _arrays(path, record.frames, "landmarks", "transforms", "times", "tracked", "mel")
     return PreparedClip(
         record=record,
         images=read_crops(path.with_name(path.name + ".mp4"), record.frames) if images else None,
@@ -127,15 +128,32 @@ def load_clip(root: Path, record: ClipRecord, *, images: bool = True) -> Prepare
 
 def load_mesh(root: Path, record: ClipRecord) -> NDArray[np.float32]:
     """The whole mesh `(F, 478, 2)` of a clip, in crop units. Raises InputError if its file is missing or damaged."""
-    return _arrays(root / record.clip, ("mesh",))["mesh"].astype(np.float32)
+    return _arrays(root / record.clip, record.frames, "mesh")["mesh"].astype(np.float32)
 
 
-def _arrays(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+def _arrays(path: Path, frames: int, *names: str) -> dict[str, NDArray[Any]]:
     try:
         with np.load(path.with_name(path.name + ".npz")) as arrays:
-            return {name: arrays[name] for name in names}
+            found = {name: arrays[name] for name in names}
+        if not all(_is_valid(name, array, frames) for name, array in found.items()):
+            raise ValueError
     except DAMAGED as error:
         raise InputError(f"{path}.npz: not a readable prepared clip; delete it and prepare again.") from error
+    return found
+
+
+def _is_valid(name: str, array: NDArray[Any], frames: int) -> bool:
+    """Whether an array has its shape and type, and finite values: OpenCV crashes where it draws other points."""
+    shapes = {
+        "landmarks": (frames, NUM_POINTS, 2),
+        "mesh": (frames, NUM_MESH, 2),
+        "transforms": (frames, 2, 3),
+        "times": (frames,),
+        "tracked": (frames,),
+        "mel": (MELS, *array.shape[1:2]),
+    }
+    kind = "b" if name == "tracked" else "f"
+    return array.shape == shapes[name] and array.dtype.kind == kind and bool(np.isfinite(array).all())
 
 
 def shift_mel(mel: NDArray[np.float32], seconds: float) -> NDArray[np.float32]:
@@ -183,7 +201,7 @@ def with_offset(record: ClipRecord, seconds: float) -> ClipRecord:
 def _records(path: Path) -> Iterator[ClipRecord]:
     if not path.is_file():
         return
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         with suppress(json.JSONDecodeError):
             yield _record(json.loads(line), f"{path}: line {number}")
 
