@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lipsmith.errors import LipsmithError
+from lipsmith.errors import LipsmithError, WeightsError
 from lipsmith.training.checkpoint import load_checkpoint, rng_state, save_checkpoint, save_weights, set_rng_state
 
 
@@ -23,6 +23,15 @@ def test_a_checkpoint_is_loaded_as_it_was_saved(tmp_path: Path) -> None:
     assert saved["step"] == 3
     assert saved["weights"]["a"].tolist() == [0, 1, 2]
     assert [item.name for item in path.parent.iterdir()] == ["checkpoint.pt"]
+
+
+@pytest.mark.parametrize("size", [0, 100, 700])
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, {"step": 3, "weights": {"a": torch.arange(3.0)}})
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(WeightsError, match="is damaged, or of another version; remove it"):
+        load_checkpoint(path)
 
 
 def test_an_interrupted_save_keeps_the_previous_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

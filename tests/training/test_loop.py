@@ -99,6 +99,16 @@ def test_training_keeps_the_best_weights_with_their_record(tmp_path: Path) -> No
     assert task.trials == [2, None, None, None]
 
 
+@pytest.mark.parametrize("lacking", ["start", "network", "optimizer", "task"])
+def test_a_checkpoint_that_lacks_something_is_refused(tmp_path: Path, lacking: str) -> None:
+    fit(Line(), at(tmp_path))
+    saved = load_checkpoint(tmp_path / "checkpoint.pt")
+    assert saved is not None
+    save_checkpoint(tmp_path / "checkpoint.pt", {name: value for name, value in saved.items() if name != lacking})
+    with pytest.raises(WeightsError, match="is damaged, or of another version; remove it"):
+        fit(Line(), at(tmp_path))
+
+
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     whole = fit(Line(), at(tmp_path / "whole"))
     with pytest.raises(KeyboardInterrupt):

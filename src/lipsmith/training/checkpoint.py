@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Final
 
 import torch
@@ -13,7 +15,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from lipsmith.disk import disk_errors
-from lipsmith.errors import UsageError
+from lipsmith.errors import UsageError, WeightsError
 from lipsmith.files import write_whole
 from lipsmith.inference.model_folder import find_model
 from lipsmith.inference.stages import WEIGHTS as MODEL_WEIGHTS
@@ -34,11 +36,31 @@ def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:
-    """Load a checkpoint with tensors on the CPU; None if the file does not exist."""
+    """Load a checkpoint with tensors on the CPU; None if the file does not exist. Errors as in `checkpoint_errors`."""
     if not path.is_file():
         return None
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    content = BytesIO(path.read_bytes())
+    with checkpoint_errors(path):
+        state: dict[str, Any] = torch.load(content, map_location="cpu", weights_only=True)
     return state
+
+
+@contextmanager
+def checkpoint_errors(path: Path) -> Iterator[None]:
+    """Raise WeightsError for what goes wrong where a damaged checkpoint is read."""
+    try:
+        yield
+    except (
+        OSError,
+        EOFError,
+        UnpicklingError,
+        RuntimeError,
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+    ) as error:
+        raise WeightsError(f"{path} is damaged, or of another version; remove it, and the run begins again.") from error
 
 
 def rng_state(generator: torch.Generator) -> dict[str, Tensor]:

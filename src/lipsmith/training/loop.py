@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lipsmith.disk import folder_lock
 from lipsmith.progress import Progress
-from lipsmith.training.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
+from lipsmith.training.checkpoint import CHECKPOINT, checkpoint_errors, load_checkpoint, save_checkpoint
 from lipsmith.training.device import make_fabric
 from lipsmith.training.interruption import Interruption
 from lipsmith.training.log import Log, Meter
@@ -49,7 +49,8 @@ def fit(task: Task[Any], settings: Settings, progress: Progress = lambda done, t
     log.jsonl and TensorBoard curves. If that folder has a checkpoint, the run continues from it. The weights of a
     `start` are validated too, and kept if the training gains nothing. `progress` is called after every step. Ctrl-C
     ends the step, or a validation, and saves a checkpoint before it is raised. Raises InputError for unusable clips,
-    UsageError for a checkpoint or start of another network, or if another run uses the folder.
+    UsageError for a checkpoint or start of another network, or if another run uses the folder, WeightsError for a damaged
+    checkpoint.
     """
     fabric = make_fabric(settings.device)
     torch.set_float32_matmul_precision("high")
@@ -135,14 +136,16 @@ def _begin(fabric: Fabric, task: Task[Any], settings: Settings, footage: str) ->
     path = settings.out / CHECKPOINT
     saved = load_checkpoint(path)
     start = settings.start if saved is None else None
-    # Earlier versions, which did not note what they were given, froze levels without a start, too.
-    fresh = settings.start is None if saved is None else saved["start"] is None and "given" in saved
+    with checkpoint_errors(path):
+        # Earlier versions, which did not note what they were given, froze levels without a start, too.
+        fresh = settings.start is None if saved is None else saved["start"] is None and "given" in saved
     state = State(fabric, task, start, fresh)
     state.footage = footage
     if saved is None:
         return state, ""
-    state.load_state_dict(saved, path)
-    remark = "".join(f"; another {name} than before" for name in state.changes(saved))
+    with checkpoint_errors(path):
+        state.load_state_dict(saved, path)
+        remark = "".join(f"; another {name} than before" for name in state.changes(saved))
     if settings.start is not None:
         remark += f"; {settings.out} continues from its checkpoint, so --start {settings.start} is ignored"
     return state, remark
