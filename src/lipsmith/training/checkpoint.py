@@ -50,16 +50,7 @@ def checkpoint_errors(path: Path) -> Iterator[None]:
     """Raise WeightsError for what goes wrong where a damaged checkpoint is read."""
     try:
         yield
-    except (
-        OSError,
-        EOFError,
-        UnpicklingError,
-        RuntimeError,
-        ValueError,
-        TypeError,
-        LookupError,
-        AttributeError,
-    ) as error:
+    except (EOFError, UnpicklingError, RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise WeightsError(f"{path} is damaged, or of another version; remove it, and the run begins again.") from error
 
 

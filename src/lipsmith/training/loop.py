@@ -49,8 +49,8 @@ def fit(task: Task[Any], settings: Settings, progress: Progress = lambda done, t
     log.jsonl and TensorBoard curves. If that folder has a checkpoint, the run continues from it. The weights of a
     `start` are validated too, and kept if the training gains nothing. `progress` is called after every step. Ctrl-C
     ends the step, or a validation, and saves a checkpoint before it is raised. Raises InputError for unusable clips,
-    UsageError for a checkpoint or start of another network, or if another run uses the folder, WeightsError for a damaged
-    checkpoint.
+    UsageError for a checkpoint or start of another network, or if another run uses the folder, WeightsError for a
+    damaged checkpoint.
     """
     fabric = make_fabric(settings.device)
     torch.set_float32_matmul_precision("high")
