@@ -57,6 +57,13 @@ def test_a_seed_out_of_range_is_refused(capsys: pytest.CaptureFixture[str]) -> N
         assert f"--seed = {seed} should be from 0 to 1e+15." in capsys.readouterr().err
 
 
+def test_a_run_needs_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")
+    (tmp_path / "out").touch()
+    assert main(["train", "sync", "fast", "--data", str(tmp_path / "data"), "--out", str(tmp_path / "out")]) == 2
+    assert "is a file; name a folder." in capsys.readouterr().err
+
+
 def test_a_start_of_another_network_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torch")
     run = tmp_path / "landmarks"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from lipsmith.cli import console
 from lipsmith.errors import UsageError
-from lipsmith.files import refuse_clashes
+from lipsmith.files import refuse_clashes, refuse_filled
 
 if TYPE_CHECKING:
     from lipsmith.training.task import Task, TrainingConfig
@@ -57,6 +57,7 @@ def train(task: Task[Any], options: TrainingOptions) -> None:
     from lipsmith.training.loop import Settings, fit
 
     refuse_clashes([options.out], [options.data, options.start])
+    refuse_filled(options.out, overwrite=True)  # a run is continued, but not a file
     _require_start(options.start, task.name)
     if options.threads:
         torch.set_num_threads(options.threads)
