@@ -120,6 +120,14 @@ def test_names_of_the_maximum_length_work(tmp_path: Path) -> None:
     assert sorted(len(path.name) for path in tmp_path.iterdir()) == [255, 255]
 
 
+def test_an_error_names_the_result(tmp_path: Path) -> None:
+    for name, write in (("a.json", write_whole), ("model", write_whole_folder)):
+        with pytest.raises(OSError, match=f"{name}'$"), write(tmp_path / name):
+            raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OSError, match=r"other'$"), write_whole(tmp_path / "a.json"):
+        raise OSError(errno.ENOENT, "No such file", "other")
+
+
 def test_an_error_leaves_the_old_result(tmp_path: Path) -> None:
     path = tmp_path / "out.txt"
     path.write_text("old")

@@ -127,6 +127,9 @@ def hidden_beside(path: Path) -> Iterator[Path]:
     beside, descriptor = _locked_beside(path)
     try:
         yield beside
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk names no file
+        raise
     finally:
         os.close(descriptor)
         beside.unlink(missing_ok=True)
