@@ -262,6 +262,13 @@ def test_a_renderer_with_another_number_of_sketches_is_refused(runs: Path, tmp_p
         export(runs / "l", tmp_path / "r", tmp_path / "model", "x", data="", hardware="", license="")
 
 
+def test_weights_of_another_architecture_than_the_config_are_refused(runs: Path, tmp_path: Path) -> None:
+    training = {"training": {"model": asdict(replace(FACE, coarse=12))}, "validation": {}}
+    save_weights(tmp_path / "r" / "renderer", Renderer(FACE).state_dict(), training)
+    with pytest.raises(WeightsError, match="r: the weights do not match their config"):
+        export(runs / "l", tmp_path / "r", tmp_path / "model", "x", data="", hardware="", license="")
+
+
 def test_a_run_without_weights_is_refused(runs: Path, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="train with `lipsmith train renderer`"):
         export(runs / "l", tmp_path, tmp_path / "model", "x", data="", hardware="", license="")
@@ -272,5 +279,6 @@ def test_config_and_weights_must_match(model: Path, tmp_path: Path, key: str, va
     (tmp_path / "model.safetensors").write_bytes((model / "model.safetensors").read_bytes())
     config = json.loads((model / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {key: value}))
-    with pytest.raises(WeightsError):
+    with pytest.raises(WeightsError) as raised:
         load_stages(tmp_path)
+    assert "\n" not in str(raised.value)

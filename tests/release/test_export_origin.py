@@ -9,7 +9,8 @@ import torch
 
 from lipsmith.errors import UsageError
 from lipsmith.release.card import model_card
-from lipsmith.release.export import export, origin_of
+from lipsmith.release.export import export
+from lipsmith.release.networks import origin_of
 from lipsmith.training.checkpoint import save_weights
 
 

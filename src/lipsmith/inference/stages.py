@@ -207,9 +207,7 @@ def load_networks(path: Path) -> tuple[LandmarkGenerator, Renderer]:
         try:
             network.load_state_dict(of_network(weights, name))  # copies to float32 parameters
         except RuntimeError as error:
-            raise WeightsError(
-                f"{path / WEIGHTS} does not match config.json; download the model again ({error})."
-            ) from error
+            raise WeightsError(f"{path / WEIGHTS} does not match config.json; download the model again.") from error
     return generator.eval(), renderer.eval()
 
 

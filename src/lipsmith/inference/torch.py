@@ -82,8 +82,8 @@ def with_weights(network: N, path: Path) -> N:
     weights = read_weights(path)
     try:
         network.load_state_dict(weights)
-    except RuntimeError as error:
-        raise WeightsError(f"{path} does not match the config beside it; train or fetch it again ({error}).") from error
+    except RuntimeError as error:  # which lists all tensors
+        raise WeightsError(f"{path} does not match the config beside it; train or fetch it again.") from error
     return network.eval()
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
@@ -19,22 +19,16 @@ from lipsmith.config import build
 from lipsmith.disk import write_whole_folder
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.face.landmarks import NUM_POINTS, NUM_POSE
-from lipsmith.inference.model_folder import (
-    RECORD,
-    find_model,
-    model_names,
-    read_card,
-    read_record,
-    usable_cores,
-    write_config,
-)
+from lipsmith.inference.model_folder import RECORD, usable_cores, write_config
 from lipsmith.inference.onnx import INT8, open_session
 from lipsmith.inference.render import NEIGHBORS
-from lipsmith.inference.stages import WEIGHTS, halved, load_stages, of_network
-from lipsmith.inference.torch import read_weights
+from lipsmith.inference.stages import WEIGHTS, halved, load_stages
 from lipsmith.models.landmarks.config import LandmarkConfig
+from lipsmith.models.landmarks.generator import build_landmark_generator
 from lipsmith.models.renderer.config import RendererConfig
+from lipsmith.models.renderer.network import Renderer
 from lipsmith.release.card import model_card
+from lipsmith.release.networks import origin_of, read_network, require_match
 from lipsmith.speech.mel import MELS
 from lipsmith.training.checkpoint import write_tensors
 
@@ -74,8 +68,8 @@ def export(
     UsageError if weights derive from a model and no license is given, or for networks that a dub cannot run;
     WeightsError if a run has no weights, or if a stage on ONNX Runtime differs from torch by more than 0.1 % and 1e-4.
     """
-    of_landmarks, landmark_weights = _run(landmarks, "landmarks")
-    of_renderer, renderer_weights = _run(renderer, "renderer")
+    of_landmarks, landmark_weights = read_network(landmarks, "landmarks")
+    of_renderer, renderer_weights = read_network(renderer, "renderer")
     if system := of_renderer["training"].get("system"):
         raise UsageError(f"{renderer} is a run of {system}, which no dub can use; measure it with evaluate --variant.")
     origin = origin_of(landmarks, "landmarks") or origin_of(renderer, "renderer")
@@ -84,6 +78,8 @@ def export(
     face = build(RendererConfig, of_renderer["training"].get("model"), str(renderer))
     mouth = build(LandmarkConfig, of_landmarks["training"].get("model"), str(landmarks))
     _require_dubbing(mouth, face)
+    require_match(build_landmark_generator(mouth), landmark_weights, landmarks)
+    require_match(Renderer(face), renderer_weights, renderer)
     config = {
         "name": name,
         "face_size": face.face_size,
@@ -257,34 +253,8 @@ def example(axes: Axes, sizes: Mapping[str, int]) -> dict[str, Tensor]:
     return inputs
 
 
-def origin_of(source: Path | str, network: str) -> str | None:
-    """The model from which the weights of `network` in the run or model `source` derive; None if trained from scratch.
-
-    Runs are traced back to their start; a start that no longer exists counts as a model.
-    """
-    followed, source = set(), Path(source)
-    while (card := source / f"{network}.json").is_file() and card not in followed:
-        followed.add(card)
-        start = read_card(source, network)["training"].get("start")
-        if start is None:
-            return None
-        source = Path(start)
-    return str(source)
-
-
 def _tuple(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return outputs if isinstance(outputs, tuple) else (outputs,)
-
-
-def _run(source: Path | str, name: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The JSON record of a network in a run or model, and its weights."""
-    card, weights = Path(source, f"{name}.json"), Path(source, f"{name}.safetensors")
-    if card.is_file() and weights.is_file():
-        return read_card(source, name), read_weights(weights)
-    if str(source) not in model_names() and not Path(source, "config.json").is_file():
-        raise WeightsError(f"{source}: no {name}.safetensors with {name}.json; train with `lipsmith train {name}`.")
-    model = find_model(source).path
-    return read_record(model, name), of_network(read_weights(model / WEIGHTS), name)
 
 
 @contextmanager
