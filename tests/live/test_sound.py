@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -86,6 +88,14 @@ def test_a_fast_microphone_does_not_add_delay() -> None:
             played(queue, 38, 38)
         queued.append(queue.waiting)
     assert max(queued[20:]) <= 1000
+
+
+def test_a_long_recording_that_is_pushed_at_once_delays_no_frame() -> None:
+    queue = SoundQueue(16000, 0.2, most_behind=0.5)
+    queue.push(np.full(600 * 16000, 0.5, np.float32), 16000)
+    started = time.process_time()
+    assert played(queue, 100 * 640, 640)[-1] == 0.5
+    assert time.process_time() - started < 1.0  # 4 s of sound
 
 
 @pytest.mark.parametrize(

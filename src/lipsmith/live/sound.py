@@ -97,21 +97,32 @@ class SoundQueue:
         return len(faded)
 
     def _add(self, samples: Wave) -> None:
-        if len(samples):
-            self._chunks.append(np.ascontiguousarray(samples, np.float32))
-            self._unread += len(samples)
+        samples = np.ascontiguousarray(samples, np.float32)
+        self._chunks.extend(samples[start : start + self.rate] for start in range(0, len(samples), self.rate))
+        self._unread += len(samples)
 
     def _shorten_pause(self) -> None:
         """If too much is queued, remove silence at the front of the queue, but keep the end of the pause."""
         excess = self.waiting - self._max_waiting
         if excess <= 0 or not self._chunks:
             return
-        waiting = np.concatenate(self._chunks)
-        audible = np.flatnonzero(np.abs(waiting) > _SILENCE_LEVEL)
-        silent = int(audible[0]) if len(audible) else len(waiting)
-        removed = max(0, min(silent - round(_MIN_PAUSE * self.rate), int(excess)))
-        self._chunks = deque([waiting[removed:]])
+        removed = max(0, min(self._silent() - round(_MIN_PAUSE * self.rate), int(excess)))
         self._unread -= removed
+        while removed > 0:
+            first = self._chunks.popleft()
+            if len(first) > removed:
+                self._chunks.appendleft(first[removed:])
+            removed -= len(first)
+
+    def _silent(self) -> int:
+        """Number of silent samples at the front of the queue; reads no further, because hours may be queued."""
+        count = 0
+        for chunk in self._chunks:
+            audible = np.abs(chunk) > _SILENCE_LEVEL
+            if audible.any():
+                return count + int(audible.argmax())
+            count += len(chunk)
+        return count
 
 
 def as_mono(samples: object, rate: object) -> tuple[Wave, int]:
