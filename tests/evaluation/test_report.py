@@ -59,3 +59,15 @@ def test_a_report_of_other_results_is_refused(tmp_path: Path, capsys: pytest.Cap
     said = capsys.readouterr().err
     assert f"{path}: these are not results of" in said
     assert "`evaluate landmarks`" in said
+
+
+@pytest.mark.parametrize("damage", [{"systems": 3}, {"about": None}, {"missing": [1]}, {"intervals": 3}])
+def test_a_report_of_damaged_results_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: dict[str, object]
+) -> None:
+    settings = {"systems": ["real"]} | damage
+    row = {"clip": "a", "identity": "ann", "system": "real", "frames": 3}
+    (tmp_path / "a.json").write_text(json.dumps({"figures": {}, "settings": settings, "rows": [row]}))
+    assert main(["report", str(tmp_path / "a.json"), "-o", str(tmp_path / "a.html")]) == 3
+    assert "the results are damaged" in capsys.readouterr().err
+    assert not (tmp_path / "a.html").exists()

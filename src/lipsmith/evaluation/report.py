@@ -76,14 +76,18 @@ def write_report(
 ) -> None:
     """Write the page of one evaluation, from `source`, the JSON of `lipsmith evaluate` or `lipsmith score`.
 
-    Raises InputError for results of another command.
+    Raises InputError for results of another command, or changed ones.
     """
     if "systems" not in settings or not rows or "system" not in rows[0]:
         raise InputError(
             f"{source}: these are not results of `lipsmith evaluate` or `lipsmith score`; those of other commands, "
             "such as `evaluate landmarks`, have no page."
         )
-    path.write_text(page(figures, settings, rows), encoding="utf-8", errors="replace")  # names may not be UTF-8
+    try:
+        text = page(figures, settings, rows)
+    except (TypeError, AttributeError, LookupError, ValueError) as error:
+        raise InputError(f"{source}: the results are damaged ({error}); evaluate again.") from error
+    path.write_text(text, encoding="utf-8", errors="replace")  # names may not be UTF-8
 
 
 def page(figures: Mapping[str, float], settings: Mapping[str, Any], rows: Sequence[Row]) -> str:
