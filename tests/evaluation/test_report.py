@@ -61,7 +61,7 @@ def test_a_report_of_other_results_is_refused(tmp_path: Path, capsys: pytest.Cap
     assert "`evaluate landmarks`" in said
 
 
-@pytest.mark.parametrize("damage", [{"systems": 3}, {"about": None}, {"missing": [1]}, {"intervals": 3}])
+@pytest.mark.parametrize("damage", [{"systems": 3}, {"about": None}, {"missing": [1]}])
 def test_a_report_of_damaged_results_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: dict[str, object]
 ) -> None:
