@@ -107,6 +107,14 @@ def test_uploads_of_other_clients_are_not_found(service: RunningService, client:
             assert close_code(socket) == 4404
 
 
+def test_a_message_of_a_megabyte_of_noise_is_taken(service: RunningService, client: httpx.Client, face: Path) -> None:
+    with connect(service, client, upload_file(client, face)) as socket:
+        socket.send(np.random.default_rng(0).bytes(1 << 20))  # type: ignore[attr-defined]
+        assert wait_until_ready(socket)["state"] == "ready"
+        assert receive_media(socket, 0.5)
+        assert socket.protocol.extensions == []  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("message", ["sing", b"odd", b"\0" * (1 << 21)])
 def test_an_invalid_message_closes_the_session(
     service: RunningService, client: httpx.Client, face: Path, message: str | bytes

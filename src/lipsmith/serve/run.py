@@ -31,6 +31,7 @@ def serve(settings: Settings, started: Callable[[str], None]) -> None:
             http=TimeoutProtocol,
             ws="websockets-sansio",
             ws_max_size=1 << 20,
+            ws_per_message_deflate=False,  # films do not shrink, and noise grows beyond that size
             lifespan="on",
             log_config=None,
             access_log=False,
