@@ -62,7 +62,7 @@ def test_a_token_is_required_and_accepted(tmp_path: Path) -> None:
             for host in ("x/healthz?", "x/static/", "x/login?"):
                 assert_problem(client.get("/v1/jobs", headers={"Host": host}), 401)
             assert client.get("/healthz").status_code == 200
-            assert "password" in client.get("/").text
+            assert all("password" in client.get(path).text for path in ("/", "/live"))
             assert client.post("/login", data={"token": "wrong horse"}).headers["location"] == "/?wrong"
             assert_problem(client.get("/v1/jobs"), 401)
             assert client.post("/login", data={"token": "correct horse"}).headers["location"] == "/"

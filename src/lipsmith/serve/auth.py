@@ -24,7 +24,7 @@ from lipsmith.serve.settings import Settings
 CLIENT: Final = "lipsmith_client"
 SESSION: Final = "lipsmith_session"
 _YEAR: Final = 365 * 86_400
-_LOGIN_PATHS: Final = ("/", "/healthz", "/login")
+_LOGIN_PATHS: Final = ("/", "/live", "/healthz", "/login")
 _LOCAL_HOSTS: Final = {"localhost", "127.0.0.1", "::1", "[::1]"}
 _SAFE_METHODS: Final = {"GET", "HEAD", "OPTIONS"}
 

@@ -28,13 +28,13 @@ def mount(app: FastAPI) -> None:
 @router.get("/")
 def index(request: Request) -> FileResponse:
     """The page, or the login form for a client that is not authorized."""
-    return FileResponse(_FILES / ("index.html" if request.state.admitted else "login.html"))
+    return _page(request, "index.html")
 
 
 @router.get("/live")
-def live() -> FileResponse:
-    """The live page."""
-    return FileResponse(_FILES / "live.html")
+def live(request: Request) -> FileResponse:
+    """The live page, or the login form for a client that is not authorized."""
+    return _page(request, "live.html")
 
 
 @router.post("/login")
@@ -56,6 +56,10 @@ def login(request: Request, token: Annotated[str, Form(max_length=1024)]) -> Res
 def docs(request: Request) -> HTMLResponse:
     """The API reference."""
     return HTMLResponse(reference(request.app.openapi()))
+
+
+def _page(request: Request, name: str) -> FileResponse:
+    return FileResponse(_FILES / (name if request.state.admitted else "login.html"))
 
 
 def failed_logins_of(request: Request) -> FailedLogins:

@@ -54,7 +54,7 @@ def access_summary(settings: Settings) -> list[tuple[str, str]]:
         ("address", f"{settings.host} port {settings.port}"),
         ("reached from", _reach(settings)),
         ("proxy", f"{settings.proxy} says who a client is" if settings.proxy else "none is believed"),
-        ("without a token", "/healthz, /login, /static, and / (the login)" if settings.token else "everything"),
+        ("without a token", "/healthz, /static, and the login at /, /live, /login" if settings.token else "everything"),
         ("page, /v1, /docs, /metrics", admitted),
         ("an upload or a job", "only the client that created it, identified by a cookie"),
         ("pages of other sites", f"rejected by {checked}; no CORS"),
