@@ -88,6 +88,11 @@ def test_an_unusable_film_shows_a_problem(page: Page, tmp_path: Path) -> None:
     page.wait_for_selector("#session-problem:not([hidden])")
     assert "no face" in page.inner_text("#session-problem")
     assert page.is_disabled("#microphone")
+    page.set_viewport_size({"width": 320, "height": 640})
+    first, second = (page.locator(button).bounding_box() for button in ("#microphone", "#interrupt"))
+    assert first is not None
+    assert second is not None
+    assert second["y"] > first["y"] + first["height"]
 
 
 def test_the_webrtc_example_of_the_docs_works(page: Page, service: RunningService, tmp_path: Path) -> None:
