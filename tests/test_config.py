@@ -103,6 +103,7 @@ def test_a_number_outside_its_range_is_named() -> None:
         require_range(Outer(), 0, 0.4, "rate")
     with pytest.raises(ValueError, match=r"^levels = \(1, 2\) should be from 0 to 1$"):
         require_range(Outer(), 0, 1, "levels")
+    require_range(Outer(levels=[1, 2]), 1, 2, "levels")  # type: ignore[arg-type]  # read from JSON
     with pytest.raises(ValueError, match=r"^rate = nan should be at least 1$"):
         require_range(Outer(rate=math.nan), 1, math.inf, "rate")
 

@@ -90,7 +90,7 @@ def require_range(config: object, least: float, most: float, *names: str) -> Non
     wanted = f"at least {least:g}" if math.isinf(most) else f"from {least:g} to {most:g}"
     for name in names:
         value = getattr(config, name)
-        if not all(least <= number <= most for number in (value if isinstance(value, tuple) else (value,))):
+        if not all(least <= number <= most for number in (value if isinstance(value, Sequence) else (value,))):
             raise ValueError(f"{name} = {value} should be {wanted}")
 
 
