@@ -32,7 +32,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from double import make_dubber  # noqa: E402
 from lipsmith import Clip, Dubber  # noqa: E402
-from lipsmith.dubbing.timeline import Timeline  # noqa: E402
+from lipsmith.dubbing.source import Timeline  # noqa: E402
 from lipsmith.face.landmarks import lip_opening  # noqa: E402
 from lipsmith.live import Live  # noqa: E402
 from lipsmith.live.features import LOOK_AHEAD, SpeechFeatures  # noqa: E402

@@ -16,7 +16,7 @@ from double import Double, make_dubber
 from dub_samples import two_faces
 from lipsmith import Clip, Dubber
 from lipsmith.dubbing.faces import find_faces
-from lipsmith.dubbing.timeline import Fit
+from lipsmith.dubbing.source import Fit
 from lipsmith.errors import InputError, UsageError
 from lipsmith.face.landmarks import lip_opening
 from lipsmith.media import Frame, VideoWriter, open_sound, probe, read_frames

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.dubbing.scan import ArrayStore, Face
-from lipsmith.dubbing.timeline import Timeline
+from lipsmith.dubbing.source import Timeline
 from lipsmith.face.crop import still_points
 from lipsmith.face.landmarks import NUM_POSE, Rows, parts
 from lipsmith.face.references import costs, nearest

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 
-from lipsmith.dubbing.source import check_stretch
-from lipsmith.dubbing.timeline import Fit
+from lipsmith.dubbing.source import Fit, check_stretch
 from lipsmith.dubbing.turns import face_numbers, read_turns
 from lipsmith.errors import UsageError
 from lipsmith.inference.backend import Precision

@@ -36,8 +36,7 @@ from lipsmith.dubbing.parts import Kept, Shown
 from lipsmith.dubbing.paste.label import labeled
 from lipsmith.dubbing.scan import ArrayStore, Face, Scan, Scanner, Sizes, most_at_once, open_source
 from lipsmith.dubbing.scan_file import read_scan
-from lipsmith.dubbing.source import Source, Video
-from lipsmith.dubbing.timeline import Fit, Timeline, chapters_of, duration, play
+from lipsmith.dubbing.source import Fit, Source, Timeline, Video, chapters_of, duration, play
 from lipsmith.errors import UsageError
 from lipsmith.face import MOST_FACES, FaceTracker
 from lipsmith.files import refuse_clashes, refuse_existing

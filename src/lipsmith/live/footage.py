@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from lipsmith.dubbing.clip_folder import StoredSource
 from lipsmith.dubbing.pipeline import Clip
-from lipsmith.dubbing.source import FileSource, Source
-from lipsmith.dubbing.timeline import ROUNDING, usual_interval
+from lipsmith.dubbing.source import ROUNDING, FileSource, Source, usual_interval
 from lipsmith.media.lossless import write_lossless
 
 Image = NDArray[np.uint8]

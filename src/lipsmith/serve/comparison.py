@@ -29,8 +29,7 @@ from lipsmith.progress import Progress
 
 if TYPE_CHECKING:
     from lipsmith import Clip, Result
-    from lipsmith.dubbing.source import Footage, Source
-    from lipsmith.dubbing.timeline import Timeline
+    from lipsmith.dubbing.source import Footage, Source, Timeline
 
 _MAX_SIDE: Final = 640
 _BT601: Final = 5

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lipsmith.dubbing.options import LEAST_GAIN, MOST_GAIN, STRONGEST, DubOptions, Tail
-from lipsmith.dubbing.timeline import Fit
+from lipsmith.dubbing.source import Fit
 from lipsmith.inference.backend import Precision
 from lipsmith.serve.store import Job, Store, Upload
 

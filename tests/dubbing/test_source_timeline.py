@@ -7,8 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lipsmith.dubbing.source import Footage
-from lipsmith.dubbing.timeline import Fit, chapters_of, duration, play, usual_interval
+from lipsmith.dubbing.source import Fit, Footage, chapters_of, duration, play, usual_interval
 from lipsmith.media import probe
 from lipsmith.media.container import Chapter
 from synthetic import FACE
