@@ -8,6 +8,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 
 from lipsmith.media import VideoWriter, probe
 from lipsmith.media.container import Chapter, chapters_between, kept_metadata
@@ -51,15 +52,18 @@ def test_a_plain_film_has_no_remarks(tmp_path: Path) -> None:
     assert probe(path).remarks == ()
 
 
+@pytest.mark.parametrize(("default", "omitted"), [(0, "deu"), (1, "fra")])
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
-def test_omitted_streams_are_listed(tmp_path: Path, suffix: str) -> None:
+def test_omitted_streams_are_listed(tmp_path: Path, suffix: str, default: int, omitted: str) -> None:
     path = tmp_path / f"a{suffix}"
     with av.open(str(path), "w") as container:
         container.metadata.update(RICH)
         video: Any = container.add_stream("libx264", rate=25)
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
         sounds: list[Any] = [container.add_stream("aac", rate=16000, layout="mono") for _ in range(2)]
-        sounds[1].metadata["language"] = "deu"
+        for number, language in enumerate(("fra", "deu")):
+            sounds[number].metadata["language"] = language
+            sounds[number].disposition = Disposition.default if number == default else Disposition(0)
         for image in pictures(3):
             container.mux(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(video.encode(None))
@@ -69,5 +73,5 @@ def test_omitted_streams_are_listed(tmp_path: Path, suffix: str) -> None:
             container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
     said = " ".join(probe(path).remarks)
-    assert "besides the replaced sound: audio (" in said
+    assert f"besides the replaced sound: audio ({omitted})." in said
     assert "its location and device metadata" in said

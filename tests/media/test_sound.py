@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import wave
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from lipsmith.errors import InputError
 from lipsmith.media import open_sound
+from lipsmith.media import sound as media_sound
+from lipsmith.media.decoding import decoded_sound
 from lipsmith.speech.recording import load_speech
 from video_samples import click, loudest, pictures, sound
 
@@ -187,3 +189,18 @@ def test_a_speech_includes_sound_before_the_first_picture(tmp_path: Path, suffix
     assert loudest(whole[0], RATE) == pytest.approx(0.5, abs=0.07)
     assert load_speech(path).seconds == pytest.approx(whole.shape[1] / RATE, abs=0.01)
     assert whole.shape[1] - beside.shape[1] == pytest.approx(1.2 * RATE, abs=0.1 * RATE)
+
+
+def test_no_sound_is_lost_where_blocks_of_vorbis_change_their_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There libav gives packets of Ogg a shorter duration than they have samples, which marks padding in MP4 only."""
+
+    def in_short_packets(container: Any, stream: Any, path: Path) -> Iterator[av.AudioFrame]:  # noqa: ANN401
+        for frame in decoded_sound(container, stream, path):
+            frame.duration = frame.samples - 1
+            yield frame
+
+    path = sound(tmp_path / "a.ogg", tone()[None], RATE, "flac")
+    monkeypatch.setattr(media_sound, "decoded_sound", in_short_packets)
+    assert read(path).shape[1] == RATE

@@ -260,18 +260,16 @@ def remarks_on(path: Path, container: InputContainer, first: VideoFrame) -> tupl
         remarks.append(f"{path} has more than 8 bits per channel; the result has 8, which every player supports.")
     if is_transparent(first):
         remarks.append(TRANSPARENCY_REMARK.format(path=path))
-    return (*remarks, *_omitted_parts(path, container, chosen))
+    return (*remarks, *_omitted_parts(path, container))
 
 
-def _omitted_parts(path: Path, container: InputContainer, used: VideoStream) -> list[str]:
+def _omitted_parts(path: Path, container: InputContainer) -> list[str]:
     """Sentences that list the streams and metadata that a copy of this film with new sound omits."""
-    others = [stream for stream in container.streams if stream.index != used.index]
-    sounds = [stream for stream in others if stream.type == "audio"]
+    replaced = audio_stream(container)
+    others = [s for s in container.streams if s.type != "video" and s != replaced]
     chapters = len(container.chapters())  # MP4 stores these as a track with one sample each
-    omitted = [
-        s for s in others if s.type not in ("audio", "video") and not (s.type == "data" and 0 < chapters == s.frames)
-    ]
-    kinds = Counter(f"{stream.type}{_in_language(stream.language)}" for stream in [*sounds[1:], *omitted])
+    omitted = [s for s in others if not (s.type == "data" and 0 < chapters == s.frames)]
+    kinds = Counter(f"{stream.type}{_in_language(stream.language)}" for stream in omitted)
     sentences = []
     if kinds:
         listed = ", ".join(f"{count} x {kind}" if count > 1 else kind for kind, count in kinds.items())

@@ -211,7 +211,7 @@ def _timed(
         time = time if stamp is None else stamp
         begin = time if begin is None else begin
         _check(frame, stream, path, time)
-        padding = _padding(frame, stream)
+        padding = _padding(frame, container, stream)
         downmixed = _downmix(frame, path)
         if mixer is None or shape != (downmixed.format.name, downmixed.layout.name, downmixed.sample_rate):
             shape = (downmixed.format.name, downmixed.layout.name, downmixed.sample_rate)
@@ -280,7 +280,11 @@ def _floats(frame: AudioFrame) -> NDArray[np.float32]:
     return ((samples.astype(np.float32) - middle) / 2.0 ** (8 * samples.itemsize - 1)).astype(np.float32)
 
 
-def _padding(frame: AudioFrame, stream: AudioStream) -> int:
-    """Padding samples at the end of a frame's last packet, which MP4 marks by the packet's duration."""
+def _padding(frame: AudioFrame, container: InputContainer, stream: AudioStream) -> int:
+    """Padding samples at the end of a frame's last packet, which MP4 marks by the packet's duration.
+
+    In Ogg, durations of Vorbis differ from its samples wherever the size of its blocks changes.
+    """
     counts_samples = (frame.time_base or clock(stream)) * frame.sample_rate == 1
-    return max(0, frame.samples - frame.duration) if counts_samples and frame.duration else 0
+    marked = "mp4" in container.format.name and counts_samples and frame.duration
+    return max(0, frame.samples - frame.duration) if marked else 0
