@@ -88,7 +88,7 @@ def test_clips_of_another_side_are_refused_at_once(config: AnyTraining, data: Pa
         ("ema = 1.5", "ema = 1.5 should be from 0 to 1"),
         ("warmup = -5", "warmup = -5 should be at least 0"),
         ("checkpoint_minutes = -1", "checkpoint_minutes = -1.0 should be at least 0"),
-        ("seed = -1", "seed = -1 should be at least 0"),
+        ("seed = -1", r"seed = -1 should be from 0 to 1e\+15"),
         ("nearest_share = 7", "nearest_share = 7.0 should be from 0 to 1"),
         ("[weights]\npixel = -1", "weights: pixel = -1.0 should be at least 0"),
         ("[model]\nfull = 0", "model: full = 0 should be at least 1"),
