@@ -11,7 +11,14 @@ import torch
 from safetensors.torch import load_file
 
 from lipsmith.errors import LipsmithError, WeightsError
-from lipsmith.training.checkpoint import load_checkpoint, rng_state, save_checkpoint, save_weights, set_rng_state
+from lipsmith.training.checkpoint import (
+    checkpoint_errors,
+    load_checkpoint,
+    rng_state,
+    save_checkpoint,
+    save_weights,
+    set_rng_state,
+)
 
 
 def test_a_checkpoint_is_loaded_as_it_was_saved(tmp_path: Path) -> None:
@@ -47,6 +54,11 @@ def test_an_interrupted_save_keeps_the_previous_checkpoint(tmp_path: Path, monke
     with pytest.raises(KeyboardInterrupt):
         save_checkpoint(path, {"step": 2})
     assert load_checkpoint(path) == {"step": 1}
+
+
+def test_a_checkpoint_does_not_count_as_damaged_where_a_gpu_is_too_small(tmp_path: Path) -> None:
+    with pytest.raises(torch.cuda.OutOfMemoryError), checkpoint_errors(tmp_path / "checkpoint.pt"):
+        raise torch.cuda.OutOfMemoryError
 
 
 def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

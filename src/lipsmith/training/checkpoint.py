@@ -50,6 +50,8 @@ def checkpoint_errors(path: Path) -> Iterator[None]:
     """Raise WeightsError for what goes wrong where a damaged checkpoint is read."""
     try:
         yield
+    except torch.cuda.OutOfMemoryError:  # a RuntimeError, too, but the checkpoint must not be removed for it
+        raise
     except (EOFError, UnpicklingError, RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise WeightsError(f"{path} is damaged, or of another version; remove it, and the run begins again.") from error
 
