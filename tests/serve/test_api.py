@@ -264,6 +264,8 @@ def test_an_upload_is_deleted_with_what_was_prepared_of_it(
         ({"video": UNKNOWN, "speech": UNKNOWN, "color": "red"}, "color is unknown"),
         ({"video": UNKNOWN, "speech": UNKNOWN, "strength": 5}, "strength must be less than or equal to 2"),
         ({"video": UNKNOWN, "speech": UNKNOWN, "start": "soon"}, "start must be a valid number"),
+        ({"video": "actor.mp4", "speech": UNKNOWN}, "video must be an id from an earlier response"),
+        ({"video": UNKNOWN, "language": "English"}, "language must be three lowercase letters such as eng"),
         ({"video": UNKNOWN, "speeches": {"0": UNKNOWN}}, "speeches.0 must be greater than or equal to 1"),
         ({"video": UNKNOWN}, "Give speech, or speeches with one for each face"),
     ],

@@ -15,6 +15,8 @@ from pydantic import BaseModel
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
+from lipsmith.serve.views import IN_WORDS
+
 _LOG = logging.getLogger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -38,7 +40,7 @@ _SENTENCES: Final = {
     "model_attributes_type": "must be an object with video and speech",
 }
 """What pydantic says without a verb or in its own terms, by the type of its error."""
-_SHOULD: Final = re.compile(r"^\w+ should (?=be|have|match)")
+_SHOULD: Final = re.compile(r"^\w+ should (?=be|have)")
 _REASON: Final = re.compile(r", unable to .*")
 
 
@@ -111,6 +113,8 @@ def _complaint(error: Mapping[str, Any]) -> str:
         sentence = str(error["ctx"]["error"])
         return sentence[0].upper() + sentence[1:]
     name = ".".join(names)[:_MAX_LENGTH] or f"The {where}"
+    if error["type"] == "string_pattern_mismatch":
+        return f"{name} must be {IN_WORDS[error['ctx']['pattern']]}"
     said = _SENTENCES.get(error["type"]) or _SHOULD.sub("must ", _REASON.sub("", error["msg"]))
     return f"{name} {said}"[:_MAX_LENGTH]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -11,9 +11,19 @@ from lipsmith.dubbing.source import Fit
 from lipsmith.inference.backend import Precision
 from lipsmith.serve.store import Job, Store, Upload
 
-Id = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", description="an id from an earlier response")]
+_ID: Final = r"^[0-9a-f]{32}$"
+_FACES: Final = r"^(largest|left|right|all|[1-9]\d{0,3}(,[1-9]\d{0,3}){0,63})$"
+_LANGUAGE: Final = r"^[a-z]{3}$"
+IN_WORDS: Final = {
+    _ID: "an id from an earlier response",
+    _FACES: "largest, left, right, all, or face numbers such as 2 or 1,4",
+    _LANGUAGE: "three lowercase letters such as eng",
+}
+"""What each pattern allows."""
+
+Id = Annotated[str, Field(pattern=_ID, description=IN_WORDS[_ID])]
 FaceNumber = Annotated[int, Field(ge=1, le=9999)]
-Faces = Annotated[str, Field(pattern=r"^(largest|left|right|all|[1-9]\d{0,3}(,[1-9]\d{0,3}){0,63})$")]
+Faces = Annotated[str, Field(pattern=_FACES)]
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 AnalysisState = Literal["waiting", "ready", "failed"]
 
@@ -47,7 +57,7 @@ class DubRequest(BaseModel):
     """Gain of the background in dB; below 0 it is softer than in its file."""
     side_by_side: bool = DubOptions.side_by_side
     """Show the source to the left of the result."""
-    language: Annotated[str, Field(pattern="^[a-z]{3}$")] | None = DubOptions.language
+    language: Annotated[str, Field(pattern=_LANGUAGE)] | None = DubOptions.language
     """Language tag of the audio track, three letters (ISO 639-2)."""
     label: bool = DubOptions.label
     """Write "synthetic" into a corner of the picture."""
