@@ -6,10 +6,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
 from double import make_dubber
+from dub_samples import write_wav
+from lipsmith.errors import InputError
 from lipsmith.media import VideoWriter
-from lipsmith.serve.media import describe_faces
+from lipsmith.serve.media import describe_faces, inspect
 from synthetic import FACE
 
 
@@ -24,3 +27,9 @@ def test_the_thumbnail_of_a_face_that_leaves_and_returns_shows_it(tmp_path: Path
     (described,) = describe_faces(tmp_path / "film.mp4", [face], np.arange(50) / 25)
     _, encoded = described["thumbnail"].split(",")
     assert cv2.imdecode(np.frombuffer(base64.b64decode(encoded), np.uint8), cv2.IMREAD_COLOR).mean() > 250
+
+
+def test_a_sound_without_samples_is_refused(tmp_path: Path) -> None:
+    assert inspect(write_wav(tmp_path / "one.wav", np.zeros(1, np.float32)), 10**6, 1)["kind"] == "sound"
+    with pytest.raises(InputError, match=r"none.wav has an empty sound track; give a recording"):
+        inspect(write_wav(tmp_path / "none.wav", np.zeros(0, np.float32)), 10**6, 1)

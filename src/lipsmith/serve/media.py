@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 import cv2
 
 from lipsmith.errors import InputError
-from lipsmith.media import probe, read_frames
+from lipsmith.media import open_sound, probe, read_frames
 from lipsmith.media.container import audio_stream, open_input, seconds, video_stream
 from lipsmith.media.decoding import packets
+from lipsmith.speech.mel import empty_sound
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +33,8 @@ _PICTURES: Final = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "JPEG2000", "AVIF", "H
 def inspect(path: Path, max_pixels: int, max_minutes: float) -> dict[str, Any]:
     """Kind (film, picture or sound), duration, size and frame rate of an upload, and whether it has sound.
 
-    Raises `InputError` for other files, and for those that are too large or too long, before any picture is decoded.
+    Raises `InputError` for other files, for sounds without samples, and for those that are too large or too long, before
+    any picture is decoded.
     """
     size = _picture_size(path)
     if size is not None:
@@ -50,6 +52,8 @@ def inspect(path: Path, max_pixels: int, max_minutes: float) -> dict[str, Any]:
     if duration > 60 * max_minutes:
         raise InputError(f"{path} lasts {duration / 60:.1f} minutes; the limit is {max_minutes:g}, so shorten it.")
     if picture is None:
+        if next(open_sound(path).blocks, None) is None:
+            raise empty_sound(path)
         return {"kind": "sound", "seconds": duration, "sound": True}
     info = probe(path)
     return {

@@ -71,7 +71,8 @@ def inputs_of(job: Job) -> dict[str, str]:
     """The uploads that a job reads, and the role of each."""
     if job.kind == "side":
         return {}
-    roles = {job.options.get("background"): "background", job.speech: "speech", job.video: "film"}
+    video = "file" if job.kind == "probe" else "film"  # what it is for is not known yet
+    roles = {job.options.get("background"): "background", job.speech: "speech", job.video: video}
     return dict.fromkeys(speeches_of(job).values(), "speech") | {key: roles[key] for key in roles if key}
 
 
