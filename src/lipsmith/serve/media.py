@@ -33,8 +33,8 @@ _PICTURES: Final = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "JPEG2000", "AVIF", "H
 def inspect(path: Path, max_pixels: int, max_minutes: float) -> dict[str, Any]:
     """Kind (film, picture or sound), duration, size and frame rate of an upload, and whether it has sound.
 
-    Raises `InputError` for other files, for sounds without samples, and for those that are too large or too long, before
-    any picture is decoded.
+    Raises `InputError` for other files and for sounds without samples, and for those that are too large or too long,
+    before any picture is decoded.
     """
     size = _picture_size(path)
     if size is not None:
