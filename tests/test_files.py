@@ -128,6 +128,11 @@ def test_an_error_names_the_result(tmp_path: Path) -> None:
         raise OSError(errno.ENOENT, "No such file", "other")
 
 
+def test_an_error_of_something_else_does_not_name_the_result(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"Cannot allocate memory$"), write_whole(tmp_path / "a.json"):
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+
 def test_an_error_leaves_the_old_result(tmp_path: Path) -> None:
     path = tmp_path / "out.txt"
     path.write_text("old")

@@ -3,7 +3,6 @@ folder, and a full disk."""
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import sys
@@ -13,10 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from lipsmith.errors import LipsmithError, UsageError
-from lipsmith.files import HIDDEN, hidden_beside, hold
+from lipsmith.files import DISK_FULL, HIDDEN, hidden_beside, hold
 
-DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""System errors of a disk without room."""
 _FOLDER: Final = ".folder"
 """Suffix of temporary folders."""
 

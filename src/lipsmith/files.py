@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -30,6 +31,10 @@ _READ_BY: Final = frozenset(
     {"manifest.jsonl", "left_out.jsonl", "config.json", "training.json", "landmarks.json", "renderer.json", "sync.json"}
 )
 """Index files of folders of clips, models and training runs: replacing one makes its folder unreadable."""
+DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""System errors of a disk without room."""
+_NAMELESS: Final = DISK_FULL | {errno.EIO, errno.EROFS}
+"""System errors of a write, which do not name its file."""
 DAMAGED: Final = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 """What numpy raises for an .npz file that is missing, incomplete or damaged."""
 
@@ -128,7 +133,8 @@ def hidden_beside(path: Path) -> Iterator[Path]:
     try:
         yield beside
     except OSError as error:
-        error.filename = error.filename or str(path)  # a full disk names no file
+        if error.errno in _NAMELESS:
+            error.filename = error.filename or str(path)
         raise
     finally:
         os.close(descriptor)

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, Self
 import av
 import numpy as np
 
-from lipsmith.disk import DISK_FULL
 from lipsmith.errors import LipsmithError, UsageError
-from lipsmith.files import hidden_beside, put
+from lipsmith.files import DISK_FULL, hidden_beside, put
 from lipsmith.media.background import Background, with_background
 from lipsmith.media.color import PIXEL_FORMAT, ColorTags, Picture, RGBToFrame
 from lipsmith.media.container import Chapter, DecodingOrder, deterministic_x264, libav_chapter, open_input, tick_of
