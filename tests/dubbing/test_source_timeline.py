@@ -1,13 +1,15 @@
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from PIL import Image
 
-from lipsmith.dubbing.source import Fit, Footage, chapters_of, duration, play, usual_interval
+from lipsmith.dubbing.source import FileSource, Fit, Footage, chapters_of, duration, play, usual_interval
 from lipsmith.media import probe
 from lipsmith.media.container import Chapter
 from synthetic import FACE
@@ -92,10 +94,21 @@ def test_slides_are_treated_as_still_pictures() -> None:
 
 
 def test_the_last_frame_lasts_as_long_as_most_others() -> None:
-    assert duration(np.array([0.0, 0.04, 0.08, 5.0]), Fraction(1)) == pytest.approx(5.04)
-    assert duration(np.array([0.0, 5.0, 10.0]), Fraction(1, 5)) == pytest.approx(15)
-    assert duration(np.zeros(1), Fraction(12)) == pytest.approx(1 / 12)
+    footage = Footage("frames", Fraction(12), None)
+    assert duration(np.array([0.0, 0.04, 0.08, 5.0]), footage) == pytest.approx(5.04)
+    assert duration(np.array([0.0, 5.0, 10.0]), footage) == pytest.approx(15)
+    assert duration(np.zeros(1), footage) == pytest.approx(1 / 12)
     assert play(np.array([0.0, 5.0, 10.0]), 15.0, 15.0).index.tolist() == np.repeat(range(3), 125).tolist()
+
+
+@pytest.mark.parametrize("suffix", ["gif", "png", "avif"])
+def test_the_last_picture_of_an_animation_lasts_as_long_as_the_file_says(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"slides.{suffix}"
+    slides = [Image.fromarray(np.full((16, 16, 3), level, np.uint8)) for level in (0, 100, 200)]
+    slides[0].save(path, save_all=True, append_images=slides[1:], duration=[200, 400, 1000])
+    times = np.array([0.0, 0.2, 0.6])
+    assert duration(times, FileSource(path).footage) == pytest.approx(1.6)
+    assert duration(times[:2], FileSource(path, end=0.5).footage) == pytest.approx(0.4)
 
 
 @pytest.mark.parametrize("fit", get_args(Fit))

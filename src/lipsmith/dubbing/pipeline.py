@@ -177,7 +177,7 @@ class Clip:
     @property
     def seconds(self) -> float:
         """Duration of the footage, including its last frame."""
-        return duration(self.times, self.source.footage.rate)
+        return duration(self.times, self.source.footage)
 
     def dub(
         self, speech: Said, rate: int = SAMPLE_RATE, tail: Tail = "cut", strength: float = 1.0, fit: Fit = "bounce"

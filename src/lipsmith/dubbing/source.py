@@ -77,8 +77,7 @@ class FileSource:
 
     def __init__(self, path: Path, start: float | None = None, end: float | None = None) -> None:
         check_stretch(start, end)
-        end = finite(end)
-        self._path, self._start, self._end = path, start or 0.0, end
+        self._path, self._start, self._end = path, start or 0.0, finite(end)
         from lipsmith.media import probe
 
         info = probe(path)
@@ -86,7 +85,7 @@ class FileSource:
             _LOG.info(remark)
         rate = STILL_RATE if info.is_still else info.rate
         self._even = None if info.is_still or info.variable_rate else rate
-        self.footage = Footage(str(path), rate, _expected(info, self._start, end), info)
+        self.footage = Footage(str(path), rate, _expected(info, self._start, self._end), info)
 
     def frames(self) -> Iterator[Frame]:
         """Every frame in order."""
@@ -106,15 +105,13 @@ class FileSource:
                 yield image
 
     def _forward(self, run: NDArray[np.intp], times: NDArray[np.float64]) -> Iterator[Picture]:
-        stretch = _held(self._between(int(run[0]), int(run[-1]), times), run, times)
-        return (image for _, image in stretch)
+        return (image for _, image in _held(self._between(int(run[0]), int(run[-1]), times), run, times))
 
     def _backward(self, run: NDArray[np.intp], times: NDArray[np.float64], room: int) -> Iterator[Picture]:
         for begin in range(0, len(run), room):
             block = np.sort(run[begin : begin + room])
             stretch = _held(self._between(int(block[0]), int(block[-1]), times), block, times)
-            images = [image for _, image in stretch]
-            yield from reversed(images)
+            yield from [image for _, image in stretch][::-1]
 
     def _between(self, first: int, last: int, times: NDArray[np.float64]) -> Iterator[Frame]:
         first = max(0, first - _EARLY)
@@ -236,9 +233,12 @@ def chapters_of(footage: Footage, times: NDArray[np.float64], timeline: Timeline
     return [replace(chapter, start=chapter.start / speed, end=chapter.end / speed) for chapter in inside]
 
 
-def duration(times: NDArray[np.float64], rate: Fraction) -> float:
-    """Seconds that footage lasts; its last frame lasts as long as most others."""
-    return float(times[-1] - times[0]) + _typical_interval(times, rate)
+def duration(times: NDArray[np.float64], footage: Footage) -> float:
+    """Seconds that footage lasts: its last frame as long as most others, or longer, as a whole animation may say."""
+    usual, info = float(times[-1] - times[0]) + _typical_interval(times, footage.rate), footage.info
+    if info is None or not info.variable_rate or info.frames != len(times):
+        return usual
+    return max(usual, info.duration or 0.0)
 
 
 def usual_interval(times: NDArray[np.float64], rate: Fraction) -> float:
