@@ -207,8 +207,6 @@ def _missing_module(error: ModuleNotFoundError) -> str:
 
 def _broken_pipe(error: BrokenPipeError) -> int:
     """Exit silently if the reader closed stdout; report any other broken pipe as an error."""
-    import os
-
     if not _stdout_is_closed():
         return _explain(error, verbose=False)
     # The interpreter flushes stdout again at exit, which would print an error.

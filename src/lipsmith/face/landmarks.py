@@ -150,14 +150,6 @@ def _mirror_partners() -> list[int]:
 
 MIRROR: Final = _mirror_partners()
 
-
-def mirror(points: Floats) -> Floats:
-    """Points `(..., 131, 2)` in crop units of the mirrored face (x -> 1 - x, left and right points swapped)."""
-    flipped = points[..., MIRROR, :].copy()
-    flipped[..., 0] = 1 - flipped[..., 0]
-    return flipped
-
-
 CLOSED: Final = tuple(ranks(chain) for chain in (OUTER_LIP, INNER_LIP, RIGHT_EYE, LEFT_EYE))
 OPEN: Final = tuple(
     ranks(chain)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import struct
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -19,8 +18,6 @@ from lipsmith.serve.problems import FAILED, INVALID
 from lipsmith.serve.service import Service
 from lipsmith.serve.store import Upload
 from lipsmith.serve.views import Faces, Id
-
-_LOG = logging.getLogger(__name__)
 
 MEDIA, STATE, SOUND, COMMAND, OFFER = b"m", b"s", b"p", b"c", b"o"
 """Types of messages between the server and the process of a session."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
 import torch
 
 from landmark_clips import talking_clip
-from lipsmith.face.landmarks import NUM_POSE, mirror
+from lipsmith.face.landmarks import NUM_POSE, ranks
 from lipsmith.models.landmarks.expected import expected_content, followed, steadied
 from lipsmith.training.landmarks.augment import (
     Augmentation,
@@ -39,9 +38,11 @@ def generator() -> torch.Generator:
     return torch.Generator().manual_seed(1)
 
 
-def test_mirrored_equals_the_mirror_of_arrays() -> None:
-    points = np.random.default_rng(0).uniform(0, 1, (3, 131, 2)).astype(np.float32)
-    np.testing.assert_allclose(mirrored(torch.from_numpy(points)), mirror(points), atol=1e-6)
+def test_a_mirrored_face_has_its_right_eye_at_the_left() -> None:
+    faces = torch.rand(3, 131, 2, generator=generator())
+    (right,), (left,) = ranks((33,)), ranks((263,))
+    x, y = faces[:, right].T
+    torch.testing.assert_close(mirrored(faces)[:, left], torch.stack([1 - x, y], 1))
 
 
 def test_target_and_references_are_augmented_equally() -> None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final
 
-import torch
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
@@ -160,9 +159,3 @@ def windows(mouths: Tensor, frames: int = WINDOW) -> Tensor:
     """Sliding windows `(F - frames + 1, frames, 3, h, w)` of pictures `(F, 3, h, w)`; the i-th is centered on frame
     i + frames // 2."""
     return rearrange(mouths.unfold(0, frames, 1), "b c h w t -> b t c h w")
-
-
-def distances(mouth: Tensor, speech: Tensor) -> Tensor:
-    """Euclidean distance of embeddings `(..., E)` and `(..., E)`; in [0, 2] on the unit sphere."""
-    distance: Tensor = torch.linalg.vector_norm(mouth - speech, dim=-1)
-    return distance

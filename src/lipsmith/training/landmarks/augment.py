@@ -122,7 +122,7 @@ def _whole(pose: Tensor) -> Tensor:
 
 
 def mirrored(points: Tensor) -> Tensor:
-    """Mirrored faces `(..., 131, 2)` in crop units; the torch version of `landmarks.mirror`."""
+    """Mirrored faces `(..., 131, 2)` in crop units: x -> 1 - x, and left and right points are swapped."""
     flipped = points[..., MIRROR, :]
     return torch.stack([1 - flipped[..., 0], flipped[..., 1]], dim=-1)
 
