@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -181,10 +182,7 @@ def _systems(options: Options, outputs: Sequence[System]) -> list[System]:
     from lipsmith.evaluation.run_systems import load_variant
     from lipsmith.evaluation.systems import ENLARGED
 
-    def model(name: str, folder: str, **shown: Any) -> System:  # noqa: ANN401 - see ModelSystem
-        return load_system(name, folder, options.device, options.threads or None, **shown)
-
-    place = options.device, options.threads or None
+    place = options.device, options.threads
     if options.model and options.table == 2:
         return [load_variant(f"references_{n}", options.model, *place, references=n) for n in (1, 5, 10, 25)]
     if options.model and options.table == 3:
@@ -193,8 +191,8 @@ def _systems(options: Options, outputs: Sequence[System]) -> list[System]:
     for name, folder in _pairs(options.variant):
         systems.append(load_variant(name, folder, *place))
     if options.model and options.side:
-        systems.append(model(ENLARGED, options.model, detail=False))
-    return [*systems, model(_plain(options), options.model)] if options.model else systems
+        systems.append(load_system(ENLARGED, options.model, *place, detail=False))
+    return [*systems, load_system(_plain(options), options.model, *place)] if options.model else systems
 
 
 def _about(options: Options) -> dict[str, str]:
@@ -250,8 +248,6 @@ def _strips(options: Options) -> Callable[..., None] | None:
 
 
 def _show(options: Options, evaluation: Evaluation, settings: dict[str, Any]) -> None:
-    import sys
-
     from lipsmith.evaluation.run import flat_figures
     from lipsmith.evaluation.systems import REAL
     from lipsmith.evaluation.tables import make_table

@@ -105,13 +105,12 @@ class FileSource:
                 yield image
 
     def _forward(self, run: NDArray[np.intp], times: NDArray[np.float64]) -> Iterator[Picture]:
-        return (image for _, image in _held(self._between(int(run[0]), int(run[-1]), times), run, times))
+        return _held(self._between(int(run[0]), int(run[-1]), times), run, times)
 
     def _backward(self, run: NDArray[np.intp], times: NDArray[np.float64], room: int) -> Iterator[Picture]:
         for begin in range(0, len(run), room):
             block = np.sort(run[begin : begin + room])
-            stretch = _held(self._between(int(block[0]), int(block[-1]), times), block, times)
-            yield from [image for _, image in stretch][::-1]
+            yield from [*self._forward(block, times)][::-1]
 
     def _between(self, first: int, last: int, times: NDArray[np.float64]) -> Iterator[Frame]:
         first = max(0, first - _EARLY)
@@ -171,10 +170,8 @@ def runs(order: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
         yield order[begin:]
 
 
-def _held(
-    frames: Iterator[Frame], wanted: NDArray[np.intp], times: NDArray[np.float64]
-) -> Iterator[tuple[int, Picture]]:
-    """The frames numbered `wanted` (never falling), each as often as it is wanted.
+def _held(frames: Iterator[Frame], wanted: NDArray[np.intp], times: NDArray[np.float64]) -> Iterator[Picture]:
+    """The images numbered `wanted` (never falling), each as often as it is wanted.
 
     A second decoding of a damaged film may lack a frame, which the previous one then replaces.
     """
@@ -182,16 +179,16 @@ def _held(
     for frame in frames:
         number = _number(times, frame.time)
         while place < len(wanted) and last is not None and wanted[place] < number:
-            yield int(wanted[place]), last
+            yield last
             place += 1
         last = frame.image
         while place < len(wanted) and wanted[place] <= number:
-            yield int(wanted[place]), last
+            yield last
             place += 1
         if place == len(wanted):
             return
     while place < len(wanted) and last is not None:
-        yield int(wanted[place]), last
+        yield last
         place += 1
 
 

@@ -147,7 +147,7 @@ def _is_network(text: str) -> bool:
 
 def read_bytes(text: str) -> int:
     """Parse a size such as "2GB", "500 MB" or "1000000" into bytes; raises `UsageError` for other text."""
-    return round(_amount(text, {key.upper(): value for key, value in _BYTES.items()}, text.upper(), "2GB"))
+    return round(_amount(text, _BYTES, text.upper(), "2GB"))
 
 
 def read_seconds(text: str) -> float:
