@@ -9,7 +9,7 @@ import pytest
 
 from lipsmith import DubOptions
 from lipsmith.dubbing.options import LEAST_GAIN, MOST_GAIN, STRONGEST
-from lipsmith.serve.store import DUB, PREVIEW, PROBE, SIDE, Job, Store, Upload
+from lipsmith.serve.store import DUB, FACES, PREVIEW, PROBE, SIDE, Job, Store, Upload
 from lipsmith.serve.views import DubRequest
 
 
@@ -82,6 +82,18 @@ def test_uploads_of_active_jobs_do_not_expire(store: Store) -> None:
     while (claimed := store.claim()) is not None:
         store.finish(claimed.id, "done", {})
     assert set(store.expired(1e12)[0]) == {"film", "words", "music", "other"}
+
+
+def test_an_upload_that_is_only_analyzed_is_not_in_use(store: Store) -> None:
+    for kind, priority in (("probe", PROBE), ("faces", FACES)):
+        store.add(Job(owner="me", kind=kind, video="film", priority=priority))
+    assert (store.count_active("me"), store.count_active(upload="film")) == (2, 0)
+    running = store.claim()
+    assert running is not None
+    store.delete(uploads=["film"])
+    assert not store.report(running.id, "faces", 0.5, None)  # which stops it
+    store.finish(running.id, "cancelled", {})
+    assert store.count_active() == 0
 
 
 def test_a_side_by_side_film_needs_its_dub_but_not_the_upload(store: Store) -> None:

@@ -140,7 +140,7 @@ class Store:
             return next((job for job in session.exec(query) if job.options == options), None)
 
     def count_active(self, owner: str | None = None, upload: str | None = None) -> int:
-        """Number of queued and running jobs: all, those of an owner, or those that need an upload."""
+        """Number of queued and running jobs: all, those of an owner, or the dubs of an upload."""
         query = select(func.count()).select_from(Job).where(col(Job.state).in_(ACTIVE))
         if owner is not None:
             query = query.where(Job.owner == owner)
@@ -148,6 +148,7 @@ class Store:
             # Ids are random, so no other part of the options contains one.
             in_options = cast(col(Job.options), String).contains(upload)
             query = query.where((col(Job.video) == upload) | (col(Job.speech) == upload) | in_options)
+            query = query.where(Job.kind == "dub")
         with self._session() as session:
             return session.exec(query).one()
 

@@ -1,6 +1,11 @@
 // Requests to the service.
 
-export class Problem extends Error {}
+export class Problem extends Error {
+  constructor(message, status) {
+    super(message);
+    this.status = status;
+  }
+}
 
 export async function request(path, options = {}) {
   let response;
@@ -10,7 +15,7 @@ export async function request(path, options = {}) {
     throw new Problem("The service does not respond; check that it is running.");
   }
   if (response.status === 401) location.reload();
-  if (!response.ok) throw new Problem(await errorMessage(response));
+  if (!response.ok) throw new Problem(await errorMessage(response), response.status);
   return response.status === 204 ? null : { status: response.status, body: await response.json() };
 }
 
@@ -40,6 +45,14 @@ export function upload(file, onProgress, signal) {
     form.append("file", file, "file");
     xhr.send(form);
   });
+}
+
+export async function removeUpload(id) {
+  try {
+    await request(`/v1/uploads/${id}`, { method: "DELETE" });
+  } catch (error) {
+    if (error.status !== 404) throw error; // it has expired
+  }
 }
 
 export const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));

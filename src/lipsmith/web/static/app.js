@@ -137,21 +137,27 @@ async function dubAnother() {
       return;
     }
   }
-  speech = null;
-  $("speech-audio").hidden = true;
-  showText("speech-status", "");
-  updateButtons();
+  useSpeech(null);
+  clearSpeech();
   $("speech").scrollIntoView();
   $("speech-file").focus();
 }
 
-function showSpeech(file) {
+function clearSpeech() {
   speech = null;
   const audio = $("speech-audio");
   if (audio.src) URL.revokeObjectURL(audio.src);
-  audio.src = URL.createObjectURL(file);
-  audio.hidden = false;
+  audio.removeAttribute("src");
+  audio.hidden = true;
   updateButtons();
+}
+
+function showSpeech(file) {
+  clearSpeech();
+  const audio = $("speech-audio");
+  audio.src = URL.createObjectURL(file);
+  audio.onerror = () => (audio.hidden = true); // a speech that the browser cannot play can still be dubbed
+  audio.hidden = false;
 }
 
 // After a reload, the page shows the dub that is in progress.
@@ -179,13 +185,15 @@ startPlayer();
 startOptions(updateButtons);
 startSpeeches();
 onFilm(updateButtons);
-source("speech", {
+const useSpeech = source("speech", {
   needs: "sound",
+  uses: () => [speech],
   onFile: showSpeech,
   onReady: (found) => {
     speech = found.id;
     updateButtons();
   },
+  onRemove: clearSpeech,
   constraints: { audio: true },
 });
 $("consent").addEventListener("change", updateButtons);

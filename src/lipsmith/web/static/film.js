@@ -12,7 +12,7 @@ const notifyListeners = () => listeners.forEach((listener) => listener());
 
 let controller = new AbortController();
 let timer = 0;
-let stopSource = () => {};
+let useUpload = () => {};
 
 export function selectedRange() {
   if (!film.seconds) return { start: null, end: null };
@@ -63,7 +63,7 @@ function useFilm(found) {
 
 // Uses the film of an earlier job, of which this page has no preview.
 export function reuseFilm(found) {
-  stopSource();
+  useUpload(found.id);
   hidePreviews();
   useFilm(found);
 }
@@ -76,7 +76,7 @@ function hidePreviews() {
   }
 }
 
-function showFile(file) {
+function clearFilm() {
   film.id = null;
   controller.abort();
   clearTimeout(timer);
@@ -85,13 +85,17 @@ function showFile(file) {
   $("faces").replaceChildren();
   showText("faces-status", "");
   hidePreviews();
+  notifyListeners();
+}
+
+function showFile(file) {
+  clearFilm();
   const picture = file.type.startsWith("image/");
   const preview = picture ? $("film-picture") : $("film-video");
   preview.src = URL.createObjectURL(file);
   // A film that the browser cannot play can still be dubbed.
   preview.onerror = () => (preview.hidden = true);
   preview.hidden = false;
-  notifyListeners();
 }
 
 function showRange() {
@@ -151,7 +155,13 @@ function faceCard(found) {
 }
 
 export function startFilm() {
-  const { stop } = source("film", { needs: "picture", onFile: showFile, onReady: useFilm, constraints: { video: true, audio: true } });
-  stopSource = stop;
+  useUpload = source("film", {
+    needs: "picture",
+    uses: () => [film.id],
+    onFile: showFile,
+    onReady: useFilm,
+    onRemove: clearFilm,
+    constraints: { video: true, audio: true },
+  });
   for (const id of ["start", "end"]) $(id).addEventListener("input", onTrim);
 }

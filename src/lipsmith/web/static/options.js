@@ -33,18 +33,14 @@ function showValues() {
 export function startOptions(onChange) {
   const setMusic = (wanted, id) => {
     Object.assign(music, { wanted, id });
-    $("music-remove").hidden = !wanted;
     onChange();
   };
-  const { stop } = source("music", {
+  source("music", {
     needs: "sound",
+    uses: () => [music.id],
     onFile: () => setMusic(true, null),
     onReady: (found) => setMusic(true, found.id),
-  });
-  $("music-remove").addEventListener("click", () => {
-    stop();
-    setMusic(false, null);
-    $("music-file").focus();
+    onRemove: () => setMusic(false, null),
   });
   for (const id of ["strength", "gain"]) $(id).addEventListener("input", showValues);
   showValues();

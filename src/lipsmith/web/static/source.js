@@ -1,6 +1,6 @@
 // A file input: choose, drop or record a file; upload it and wait for its probe.
 
-import { Problem, waitForProbe, upload } from "./api.js";
+import { Problem, removeUpload, upload, waitForProbe } from "./api.js";
 import { $, showError, formatSeconds, formatSize, showText } from "./dom.js";
 
 // Otherwise the browser leaves the page for a file that is dropped beside a box.
@@ -12,17 +12,32 @@ const LACKS = {
   sound: (found) => (found.sound ? null : "The file has no sound; choose a recording."),
 };
 
-export function source(name, { needs, onFile, onReady, constraints }) {
-  let current = new AbortController();
+const inputs = []; // for each input, a function that lists the uploads it uses
 
-  async function handleFile(file) {
+export function source(name, { needs, uses = () => [], onFile, onReady, onRemove, constraints }) {
+  let current = new AbortController();
+  let uploaded = null;
+  const removeButton = $(`${name}-remove`);
+  inputs.push(uses);
+
+  // Uses an upload, or none, in the place of what was chosen or is being sent.
+  function use(id) {
     current.abort();
     current = new AbortController();
-    const { signal } = current;
+    uploaded = id;
     showError(`${name}-problem`, null);
+    showText(`${name}-status`, "");
+    if (removeButton) removeButton.hidden = id === null;
+  }
+
+  async function handleFile(file) {
+    use(null);
+    if (removeButton) removeButton.hidden = false;
+    const { signal } = current;
     onFile(file);
     try {
       const sent = await upload(file, (fraction) => showText(`${name}-status`, `Uploading: ${Math.round(100 * fraction)} %`), signal);
+      uploaded = sent.id;
       showText(`${name}-status`, "Analyzing");
       const found = await waitForProbe(sent.id, signal);
       if (LACKS[needs](found)) throw new Problem(LACKS[needs](found));
@@ -34,18 +49,30 @@ export function source(name, { needs, onFile, onReady, constraints }) {
     }
   }
 
+  async function removeFile() {
+    const before = current;
+    // The same file may serve in two places.
+    const isShared = inputs.some((other) => other !== uses && other().includes(uploaded));
+    try {
+      if (uploaded !== null && !isShared) await removeUpload(uploaded);
+    } catch (error) {
+      showError(`${name}-problem`, error);
+      return;
+    }
+    if (current !== before) return; // another file was chosen meanwhile
+    use(null);
+    onRemove();
+    $(`${name}-file`).focus();
+  }
+
+  removeButton?.addEventListener("click", removeFile);
   $(`${name}-file`).addEventListener("change", (event) => {
     if (event.target.files[0]) handleFile(event.target.files[0]);
     event.target.value = "";
   });
   acceptDrops($(`${name}-drop`), handleFile);
   if (constraints) enableRecording($(`${name}-record`), name, constraints, handleFile);
-  const stop = () => {
-    current.abort();
-    showError(`${name}-problem`, null);
-    showText(`${name}-status`, "");
-  };
-  return { stop };
+  return use;
 }
 
 function describe(found) {

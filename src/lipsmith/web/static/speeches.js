@@ -41,6 +41,7 @@ export function startSpeeches() {
   onFilm(showFaces);
   source("other", {
     needs: "sound",
+    uses: () => [...others.values()],
     onFile: () => (face = Number($("other-face").value)),
     onReady: (found) => {
       others.set(face, found.id);
