@@ -127,10 +127,10 @@ class CpuOptions(DeviceOptions):
             raise UsageError(f"--device {self.device}: films are measured on the CPU only; omit --device.")
 
 
-def require_side(option: str, side: int) -> None:
+def require_side(side: int) -> None:
     """Raise UsageError for crops of less than 32 or more than 1024 pixels."""
     if not 32 <= side <= 1024:
-        raise UsageError(f"{option} {side} is not between 32 and 1024.")
+        raise UsageError(f"--side {side} is not between 32 and 1024.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -76,7 +76,7 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
         if self.adapt is not None and not 0 < self.adapt < math.inf:
             raise UsageError("--adapt must be a number above 0.")
         if self.side is not None:
-            console.require_side("--side", self.side)
+            console.require_side(self.side)
         for option, values in (("--variant", self.variant), ("--outputs", self.outputs)):
             if any("=" not in value for value in values):
                 raise UsageError(f"{option} needs NAME=FOLDER.")

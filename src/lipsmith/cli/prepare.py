@@ -55,7 +55,7 @@ class Options(console.JsonOptions):
             raise UsageError("Give footage and the folder for the clips: lipsmith prepare SRC... DST.")
         if self.paths[-1].is_file():
             raise UsageError(f"{self.paths[-1]} is a file; give the folder for the clips as the last path.")
-        console.require_side("--side", self.side)
+        console.require_side(self.side)
         if self.workers is not None and self.workers < 1:
             raise UsageError(f"--workers {self.workers} is below 1; give 1 or more.")
 

@@ -38,7 +38,7 @@ class Options(console.CpuOptions, console.JsonOptions, console.OutputOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        console.require_side("--side", self.side)
+        console.require_side(self.side)
 
 
 def run(options: Options) -> None:
