@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ def test_a_stored_clip_is_loaded_unchanged(tmp_path: Path, stored: ClipRecord) -
 def test_a_known_offset_is_corrected(tmp_path: Path, stored: ClipRecord) -> None:
     """Speech that lags by 0.1 s is 8 steps of mel late."""
     plain = dataset.load_clip(tmp_path, stored, images=False).mel
-    late = dataset.load_clip(tmp_path, dataset.with_offset(stored, 0.1), images=False).mel
+    late = dataset.load_clip(tmp_path, replace(stored, offset=0.1), images=False).mel
     assert np.array_equal(late[:, :-8], plain[:, 8:])
     assert (late[:, -8:] == -4).all()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -191,11 +191,6 @@ def read_crops(path: Path, frames: int) -> NDArray[np.uint8]:
 def crop_side(root: Path, record: ClipRecord) -> int:
     """Side of a clip's crops, pixels: one for all clips of a folder. Raises InputError as `read_crops`."""
     return len(read_crops(root / f"{record.clip}.mp4", 1)[0])
-
-
-def with_offset(record: ClipRecord, seconds: float) -> ClipRecord:
-    """The record with another offset."""
-    return replace(record, offset=seconds)
 
 
 def _records(path: Path) -> Iterator[ClipRecord]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.data.clips import load_clip, read_manifest, with_offset, write_manifest
+from lipsmith.data.clips import load_clip, read_manifest, write_manifest
 from lipsmith.errors import InputError
 from lipsmith.evaluation.films import Film, find_face, pieces, read_beginning
 from lipsmith.evaluation.landmarks import Trial, load_trials, total
@@ -155,7 +155,7 @@ def find_landmark_offsets(
 def note_offsets(root: Path, seconds: Mapping[str, float]) -> None:
     """Add `seconds`, by clip, to the offsets in the manifest of `root`; loading a clip corrects for them."""
     records = read_manifest(root)
-    moved = [with_offset(record, round(record.offset + seconds.get(record.clip, 0.0), 4)) for record in records]
+    moved = [replace(record, offset=round(record.offset + seconds.get(record.clip, 0.0), 4)) for record in records]
     write_manifest(root, moved)
 
 

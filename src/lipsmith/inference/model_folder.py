@@ -196,12 +196,6 @@ def load_backend(
     folder without stages.
     """
     parse_device(device)
-    return _load(folder, device, threads, side_by_side, precision)
-
-
-def _load(
-    folder: ModelFolder, device: str, threads: int | None, side_by_side: Collection[str], precision: Precision
-) -> OnnxBackend | TorchBackend:
     has_onnx = (folder.path / "paint.onnx").is_file()
     if not has_onnx and (folder.path / "render.onnx").is_file():
         raise WeightsError(f"{folder.path} was exported by an older version of lipsmith; export or adapt it again.")

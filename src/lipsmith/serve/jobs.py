@@ -133,15 +133,11 @@ async def _events(job: str, service: Service, owner: str) -> AsyncIterator[Serve
         except Problem:  # the job expired
             return
         if view != before:
-            yield _as_event(view)
+            yield ServerSentEvent(view.model_dump_json(), event="job")
         before = view
         if view.state in ACTIVE:
             with suppress(TimeoutError):
                 await asyncio.wait_for(changed.wait(), _POLL_INTERVAL)
-
-
-def _as_event(view: JobView) -> ServerSentEvent:
-    return ServerSentEvent(view.model_dump_json(), event="job")
 
 
 def _inputs(requested: DubRequest) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from anyio import to_thread
 from fastapi import APIRouter, Query, Request, Response
@@ -45,7 +45,8 @@ async def create_upload(request: Request, response: Response, service: ServiceDe
     try:
         received = await receive_file(request, part, settings.max_upload, service.check_disk)
         _check_media(received, settings.max_pixels)
-        upload = await to_thread.run_sync(_store, service, Upload.model_validate(_columns(name, owner, received)), part)
+        sent = Upload(id=name, owner=owner, bytes=received.size, sha256=received.digest)
+        upload = await to_thread.run_sync(_store, service, sent, part)
     finally:
         service.end_upload(owner)
         part.unlink(missing_ok=True)
@@ -103,10 +104,6 @@ def get_faces(
         response.headers["Retry-After"] = "1"
     views = [FaceView(**face) for face in job.figures.get("faces", [])]
     return FacesView(state=state, progress=job.progress, faces=views)
-
-
-def _columns(name: str, owner: str, received: Received) -> dict[str, Any]:
-    return {"id": name, "owner": owner, "bytes": received.size, "sha256": received.digest}
 
 
 def _store(service: Service, upload: Upload, part: Path) -> Upload:

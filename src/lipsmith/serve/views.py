@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from lipsmith.dubbing.options import LEAST_GAIN, MOST_GAIN, STRONGEST, DubOptions, Tail
 from lipsmith.dubbing.source import Fit
 from lipsmith.inference.backend import Precision
-from lipsmith.serve.store import Job, Store, Upload
+from lipsmith.serve.store import Job, State, Store, Upload
 
 _ID: Final = r"^[0-9a-f]{32}$"
 _FACES: Final = r"^(largest|left|right|all|[1-9]\d{0,3}(,[1-9]\d{0,3}){0,63})$"
@@ -129,7 +129,7 @@ class JobView(BaseModel):
     """A dub; `progress` in [0, 1] of the current stage, `eta` in seconds for the whole job, Unix times."""
 
     id: str
-    state: Literal["queued", "running", "done", "failed", "cancelled"]
+    state: State
     stage: str
     progress: float
     eta: float | None

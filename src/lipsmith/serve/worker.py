@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event, Thread
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy.exc import OperationalError
 
@@ -158,11 +158,6 @@ def main(settings: Settings) -> None:
         os._exit(DATABASE_FAILED)  # at once, because a thread reads stdin
 
 
-def _settings_argument() -> dict[str, Any]:
-    plain: dict[str, Any] = json.loads(sys.argv[1])
-    return plain
-
-
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="worker: %(message)s")
-    main(Settings.from_json(_settings_argument()))
+    main(Settings.from_json(json.loads(sys.argv[1])))

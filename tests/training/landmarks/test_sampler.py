@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from landmark_clips import talking_clip
-from lipsmith.data.clips import with_offset
 from lipsmith.face.landmarks import mouth_width, outer_lip_opening, ranks
 from lipsmith.speech.mel import MEL_RATE
 from lipsmith.training.landmarks.sampler import ReferenceRules, draw, gather_footage, tracked_windows
@@ -54,7 +53,7 @@ def test_windows_exclude_frames_without_speech_after_a_shift() -> None:
     clip = talking_clip(0, "a", frames=60)
 
     def firsts(offset: float) -> list[int]:
-        moved = replace(clip, record=with_offset(clip.record, offset))
+        moved = replace(clip, record=replace(clip.record, offset=offset))
         return gather_footage([moved], 12).window_first.tolist()
 
     assert firsts(0.0) == list(range(49))

@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from lipsmith.data.clips import ClipRecord, read_crops
+from lipsmith.data.clips import ClipRecord, crop_side
 from lipsmith.data.prepare.journal import FAILED, LEFT_OUT, Journal
 from lipsmith.data.prepare.layouts import Job, distinct, find_jobs
 from lipsmith.data.prepare.workers import outcomes
@@ -87,7 +87,7 @@ def _prepare(jobs: list[Job], root: Path, side: int, workers: int | None, progre
 def _check_side(root: Path, records: list[ClipRecord], side: int) -> None:
     if not records:
         return
-    found = read_crops(root / f"{records[0].clip}.mp4", 1).shape[1]
+    found = crop_side(root, records[0])
     if found != side:
         raise UsageError(f"{root} has crops of {found} pixels, not {side}; choose another folder or --side {found}.")
 
