@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from lipsmith.media.sound import Sound, open_sound, resample
+from lipsmith.media.sound import Sound, open_sound, to_rate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,15 +39,10 @@ def with_background(voice: Sound, background: Background, seconds: float) -> Sou
     music = open_sound(background.file, whole=True)
     rate, channels = max(voice.rate, music.rate), max(voice.channels, music.channels)
     factor = np.float32(10 ** (background.gain / 20))
-    played = (piece * factor for piece in rechunk(to_rate(music, rate), channels))
+    played = (piece * factor for piece in rechunk(to_rate(music, rate).blocks, channels))
     silence = np.zeros((channels, 0), np.float32)
-    blocks = _mix(rechunk(to_rate(voice, rate), channels), played, silence, round(seconds * rate))
+    blocks = _mix(rechunk(to_rate(voice, rate).blocks, channels), played, silence, round(seconds * rate))
     return replace(voice, rate=rate, channels=channels, blocks=blocks)
-
-
-def to_rate(sound: Sound, rate: int) -> Iterator[NDArray[np.float32]]:
-    """The blocks of a sound at another sample rate."""
-    return sound.blocks if sound.rate == rate else resample(sound.blocks, sound.rate, rate, sound.channels)
 
 
 def rechunk(blocks: Iterator[NDArray[np.float32]], channels: int) -> Iterator[NDArray[np.float32]]:

@@ -167,9 +167,14 @@ def require_audio(container: InputContainer, path: Path) -> AudioStream:
 
 def seconds(item: Packet[Any] | VideoFrame | AudioFrame, stream: VideoStream | AudioStream) -> float | None:
     """Presentation time of a packet or frame in seconds of the file's clock; None if it has none."""
-    stamp = item.pts if item.pts is not None else item.dts
+    stamp = timestamp(item)
     base = item.time_base or clock(stream)  # the last frames of a stream have none
     return float(stamp * base) if stamp is not None else None
+
+
+def timestamp(item: Packet[Any] | VideoFrame | AudioFrame) -> int | None:
+    """Presentation time of a packet or frame in ticks; the decoding time if it has none."""
+    return item.pts if item.pts is not None else item.dts
 
 
 def clock(stream: VideoStream | AudioStream) -> Fraction:

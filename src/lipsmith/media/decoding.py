@@ -17,7 +17,7 @@ import numpy as np
 from av.filter import Graph
 from av.sidedata.sidedata import Type as SideDataType
 
-from lipsmith.media.container import seconds
+from lipsmith.media.container import seconds, timestamp
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -56,7 +56,7 @@ def packets(container: InputContainer, stream: VideoStream | AudioStream, path: 
 
 def is_end(packet: Packet[Any]) -> bool:
     """Whether a packet ends its stream; an empty packet with a time repeats the previous picture instead."""
-    return packet.size == 0 and _timestamp(packet) is None
+    return packet.size == 0 and timestamp(packet) is None
 
 
 def decoder(stream: VideoStream | AudioStream) -> Callable[[Packet[Any] | None], list[Any]]:
@@ -102,7 +102,7 @@ def _decoded(container: InputContainer, stream: VideoStream | AudioStream, path:
     last = None
     for packet in packets(container, stream, path):
         if packet.size == 0 and not is_end(packet):
-            repeats.append(cast(int, packet.dts if decoding_times is not None else _timestamp(packet)))
+            repeats.append(cast(int, packet.dts if decoding_times is not None else timestamp(packet)))
             continue
         try:
             frames = decode(packet if packet.size else None)
@@ -117,7 +117,7 @@ def _decoded(container: InputContainer, stream: VideoStream | AudioStream, path:
         for frame in frames:
             if decoding_times:
                 frame.pts = decoding_times.popleft()
-            yield from _repeat(last, repeats, _timestamp(frame))
+            yield from _repeat(last, repeats, timestamp(frame))
             last = frame if stream.type == "video" else None
             yield frame
     yield from _repeat(last, repeats, None)
@@ -127,10 +127,6 @@ def _decoded(container: InputContainer, stream: VideoStream | AudioStream, path:
 
 def _counts_frames(container: InputContainer, stream: VideoStream | AudioStream) -> bool:
     return container.format.name == "avi" and stream.codec_context.name in _REORDERING_CODECS
-
-
-def _timestamp(item: Packet[Any] | VideoFrame | AudioFrame) -> int | None:
-    return item.pts if item.pts is not None else item.dts
 
 
 def _repeat(last: VideoFrame | None, repeats: deque[int], before: int | None) -> Iterator[VideoFrame]:
@@ -158,7 +154,7 @@ def _deinterlaced(frames: Iterator[VideoFrame], parity: str | None) -> Iterator[
         if graph is None or shape != (frame.width, frame.height, frame.format.name):
             yield from _filtered(graph, None)
             graph, shape = _bwdif(frame, parity), (frame.width, frame.height, frame.format.name)
-        frame.pts = _timestamp(frame)
+        frame.pts = timestamp(frame)
         yield from _filtered(graph, frame)
     yield from _filtered(graph, None)
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lipsmith.media.background import BLOCK, rechunk, to_rate
-from lipsmith.media.sound import Sound, until
+from lipsmith.media.background import BLOCK, rechunk
+from lipsmith.media.sound import Sound, to_rate, until
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,7 +65,7 @@ def _sum(parts: Sequence[TimedSound], rate: int, channels: int, total: int) -> I
             first, part = pending.pop()
             silence = np.zeros((1, first - begin), np.float32)
             sound = until(part.open(), part.end - part.start, part.is_cut)
-            playing.append(rechunk(chain([silence], to_rate(sound, rate)), channels))
+            playing.append(rechunk(chain([silence], to_rate(sound, rate).blocks), channels))
         block = np.zeros((channels, min(BLOCK, total - begin)), np.float32)
         for pieces in playing:
             piece = next(pieces, block[:, :0])[:, : block.shape[1]]

@@ -25,6 +25,7 @@ from lipsmith.media.container import (
     picture_formats,
     pictures_in,
     require_video,
+    timestamp,
 )
 from lipsmith.media.decoding import decoder, is_end, is_interlaced, orientation_of, packets
 from lipsmith.media.hdr import HDR_TRANSFERS
@@ -179,7 +180,7 @@ def _first_frame_and_stamps(
         if len(stamps) >= _PROBED_PACKETS and frame is not None:
             complete = is_end(packet)
             break
-        stamp = packet.pts if packet.pts is not None else packet.dts
+        stamp = timestamp(packet)
         if stamp is not None and not packet.is_discard:
             stamps.append((stamp * clock(stream), (packet.duration or 0) * clock(stream)))
         if frame is None and (packet.size or is_end(packet)):

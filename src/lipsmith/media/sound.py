@@ -79,9 +79,7 @@ def open_sound(path: Path | str, rate: int | None = None, whole: bool = False) -
         blocks = _blocks(
             stack.pop_all(), _timed(container, stream, path, own_rate, channels), origin, own_rate, channels
         )
-    if rate is not None and rate != own_rate:
-        blocks = resample(blocks, own_rate, rate, channels)
-    return Sound(rate or own_rate, channels, blocks, language)
+    return to_rate(Sound(own_rate, channels, blocks, language), rate or own_rate)
 
 
 @lru_cache(maxsize=64)
@@ -112,14 +110,18 @@ class Resampler:
         return [_samples(resampled) for resampled in self._resampler.resample(None)]
 
 
-def resample(
-    blocks: Iterator[NDArray[np.float32]], rate: int, new_rate: int, channels: int
-) -> Iterator[NDArray[np.float32]]:
-    """Blocks (channels, n) at `rate` to blocks at `new_rate`; sample 0 stays in place."""
-    resampler = Resampler(rate, new_rate, channels)
-    for block in blocks:
-        yield from resampler(block)
-    yield from resampler.end()
+def to_rate(sound: Sound, rate: int) -> Sound:
+    """The sound at another sample rate; sample 0 stays in place."""
+    if rate == sound.rate:
+        return sound
+    resampler = Resampler(sound.rate, rate, sound.channels)
+
+    def blocks() -> Iterator[NDArray[np.float32]]:
+        for block in sound.blocks:
+            yield from resampler(block)
+        yield from resampler.end()
+
+    return replace(sound, rate=rate, blocks=blocks())
 
 
 def sound_of(audio: NDArray[np.float32] | Sound | None, rate: int) -> Sound | None:
@@ -155,8 +157,7 @@ def with_aac_rate(sound: Sound | None) -> Sound | None:
     """The sound at a sample rate that AAC supports."""
     if sound is None or sound.rate in _AAC_RATES:
         return sound
-    rate = min((rate for rate in _AAC_RATES if rate >= sound.rate), default=48000)
-    return replace(sound, rate=rate, blocks=resample(sound.blocks, sound.rate, rate, sound.channels))
+    return to_rate(sound, min((rate for rate in _AAC_RATES if rate >= sound.rate), default=48000))
 
 
 def to_frame(block: NDArray[np.float32], rate: int, position: int) -> AudioFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, pairwise
 from numbers import Real
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lipsmith.errors import InputError, LipsmithError, UsageError
 from lipsmith.media.overlay import TimedSound, overlay
-from lipsmith.media.sound import Sound, open_sound, resample
+from lipsmith.media.sound import Sound, open_sound, to_rate
 from lipsmith.speech.mel import HOP, MEL_LIMIT, MELS, SAMPLE_RATE, empty_sound, mixed
 from lipsmith.speech.recording import Speech, Spoken, load_speech, normalize_level, streamed_mel, voicing
 
@@ -154,11 +154,9 @@ def _load_turn(turn: Turn, rate: int) -> _LoadedTurn:
     sound = opened()
     length = np.inf if turn.end is None else round((turn.end - turn.start) * sound.rate)
     cut: list[int] = []
-    blocks: Iterator[NDArray[np.float32]] = _first_samples(sound.blocks, length, cut.append)
-    if sound.rate != SAMPLE_RATE:
-        blocks = resample(blocks, sound.rate, SAMPLE_RATE, sound.channels)
+    spoken = to_rate(replace(sound, blocks=_first_samples(sound.blocks, length, cut.append)), SAMPLE_RATE)
     first, lead = divmod(round(turn.start * SAMPLE_RATE), HOP)
-    samples, mel = streamed_mel(chain([np.zeros(lead, np.float32)], _require_samples(turn, mixed(blocks))))
+    samples, mel = streamed_mel(chain([np.zeros(lead, np.float32)], _require_samples(turn, mixed(spoken.blocks))))
     if not voicing(normalize_level(mel)).any():
         _LOG.warning("No speech was detected in %s; the lips stay closed.", turn.file or "the recording")
     end = turn.start + (samples - lead) / SAMPLE_RATE

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lipsmith.errors import InputError, UsageError
 from lipsmith.face.landmarks import parts
-from lipsmith.media.sound import OVERSHOOT, Sound, open_sound, resample, sound_of
+from lipsmith.media.sound import OVERSHOOT, Sound, open_sound, sound_of, to_rate
 from lipsmith.speech.mel import HOP, MEL_LIMIT, MEL_RATE, SAMPLE_RATE, empty_sound, mel_spectrogram, mixed, stream_audio
 
 # A step this many decibels below the loud ones is a pause, and so is any step below this absolute level.
@@ -234,4 +234,4 @@ def _resample_to_16k(wave: NDArray[np.float32], rate: int) -> NDArray[np.float32
     if rate == SAMPLE_RATE:
         return wave
     blocks = (wave[None, begin : begin + _CHUNK] for begin in range(0, len(wave), _CHUNK))
-    return np.concatenate([block[0] for block in resample(blocks, rate, SAMPLE_RATE, 1)])
+    return np.concatenate([block[0] for block in to_rate(Sound(rate, 1, blocks), SAMPLE_RATE).blocks])
