@@ -104,17 +104,27 @@ def test_a_dub_can_be_canceled_after_a_reload(page: Page, footage: dict[str, Pat
     wait_until(lambda: "cancelled" in page.inner_text("#history"))
 
 
+@pytest.mark.parametrize("status", [None, 502])
 def test_a_lost_connection_is_reported_and_made_again(
-    context: BrowserContext, service: RunningService, footage: dict[str, Path]
+    context: BrowserContext, service: RunningService, footage: dict[str, Path], status: int | None
 ) -> None:
     page = context.new_page()
     page.goto(service.url)
     fill_in(page, footage)
-    page.route("**/events", lambda route: route.abort())
+    page.route("**/events", lambda route: route.fulfill(status=status) if status else route.abort())
     page.click("#dub")
     wait_until(lambda: "does not respond" in page.inner_text("#work-status"))
     page.unroute("**/events")
     page.wait_for_selector("#result:not([hidden])")
+
+
+def test_a_double_click_starts_one_dub(page: Page, footage: dict[str, Path]) -> None:
+    fill_in(page, footage)
+    for ended in (1, 2):
+        page.dblclick("#dub")
+        page.wait_for_selector("#work:not([hidden])")
+        page.wait_for_selector("#result:not([hidden])")
+        wait_until(lambda ended=ended: page.locator("#history li").count() == ended)  # type: ignore[misc]
 
 
 def test_trimming_detects_faces_again(page: Page, footage: dict[str, Path]) -> None:

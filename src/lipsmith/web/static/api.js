@@ -1,5 +1,7 @@
 // Requests to the service.
 
+const RETRY_INTERVAL = 3000;
+
 export class Problem extends Error {
   constructor(message, status) {
     super(message);
@@ -81,14 +83,26 @@ export async function waitForFaces(id, range, onProgress, signal) {
 
 export const isActive = (job) => ["queued", "running"].includes(job.state);
 
-// Calls `onSilence` when the connection fails; the browser connects again.
+// Calls `onSilence` when the connection fails. Returns a function that stops watching.
 export function watchJob(id, onChange, onSilence) {
-  const events = new EventSource(`/v1/jobs/${id}/events`);
-  events.addEventListener("error", onSilence);
-  events.addEventListener("job", (event) => {
-    const job = JSON.parse(event.data);
-    if (!isActive(job)) events.close();
-    onChange(job);
-  });
-  return events;
+  let events = null;
+  let timer = 0;
+  const connect = () => {
+    events = new EventSource(`/v1/jobs/${id}/events`);
+    events.addEventListener("error", () => {
+      onSilence();
+      // The browser connects again, but not after an error of a proxy.
+      if (events.readyState === EventSource.CLOSED) timer = setTimeout(connect, RETRY_INTERVAL);
+    });
+    events.addEventListener("job", (event) => {
+      const job = JSON.parse(event.data);
+      if (!isActive(job)) events.close();
+      onChange(job);
+    });
+  };
+  connect();
+  return () => {
+    clearTimeout(timer);
+    events.close();
+  };
 }

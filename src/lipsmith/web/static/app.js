@@ -13,7 +13,8 @@ const PREVIEW = 3;
 const updateHistory = () => showHistory(openJob, closeJob);
 let speech = null;
 let current = null;
-let events = null;
+let stopWatching = () => {};
+let requested = null; // the body of the request for a dub that has not ended
 
 function updateButtons() {
   const missing = [];
@@ -41,23 +42,28 @@ async function startJob(preview) {
   showError("options-problem", null);
   try {
     const body = JSON.stringify(jobRequest(preview));
+    if (body === requested) return; // a double click
+    requested = body;
     const headers = { "Content-Type": "application/json" };
     const { body: job } = await request("/v1/jobs", { method: "POST", body, headers });
     openJob(job);
+    requested = body;
     updateHistory();
   } catch (error) {
+    requested = null;
     showError("options-problem", error);
   }
 }
 
 function openJob(job) {
-  events?.close();
+  stopWatching();
   stopFilms();
   showError("result-problem", null);
   showError("options-problem", null);
+  requested = null;
   current = job;
   $("result").hidden = true;
-  events = watchJob(job.id, showJob, () => showText("work-status", "The service does not respond; waiting for it."));
+  stopWatching = watchJob(job.id, showJob, () => showText("work-status", "The service does not respond; waiting for it."));
   showJob(job);
   $("work").scrollIntoView({ block: "nearest" });
 }
@@ -87,9 +93,11 @@ function showProgress(job) {
 }
 
 function showResult(job) {
+  requested = null;
   if (job.state === "failed") showError("options-problem", new Problem(job.problem));
   if (job.state === "cancelled") showError("options-problem", new Problem("The dub was canceled."));
   if (job.state === "done") {
+    showError("options-problem", null);
     $("result").hidden = false;
     $("whole").hidden = !job.options.preview || job.video !== film.id;
     $("side").hidden = job.options.side_by_side || !job.options.compare;
