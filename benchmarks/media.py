@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from lipsmith.media import VideoWriter, read_frames
+from lipsmith.media.sound import sound_of
 from lipsmith.speech.mel import SAMPLE_RATE, mel_spectrogram, read_audio
 
 RATE = 25
@@ -31,7 +32,7 @@ def measure(seconds: int, width: int, height: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "film.mp4"
         begin = time.perf_counter()
-        with VideoWriter(path, width, height, RATE, audio=voice) as writer:
+        with VideoWriter(path, width, height, RATE, sound=sound_of(voice, SAMPLE_RATE)) as writer:
             for index in range(frames):
                 writer.write(np.roll(image, 3 * index, axis=1))
         wrote = time.perf_counter()

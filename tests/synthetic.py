@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.media import VideoWriter
+from lipsmith.media.sound import sound_of
 
 DEMO = Path(__file__).resolve().parents[1] / "demo"
 FACE = DEMO / "face.png"
@@ -83,7 +84,8 @@ def make_film(
     if key in _FILMS:
         path.write_bytes(_FILMS[key])
         return path
-    with VideoWriter(path, *size, fps, audio=audio, audio_rate=SPEECH_RATE) as film:
+    sound = None if audio is None else sound_of(audio, SPEECH_RATE)
+    with VideoWriter(path, *size, fps, sound=sound) as film:
         for index in range(round(seconds * fps)):
             film.write(face_at(index / fps, size, motion), index / fps)
     _FILMS[key] = path.read_bytes()

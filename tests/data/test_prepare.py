@@ -24,6 +24,7 @@ from lipsmith.errors import InputError, UsageError
 from lipsmith.face import crop
 from lipsmith.face.landmarks import select
 from lipsmith.media import VideoWriter
+from lipsmith.media.sound import sound_of
 from lipsmith.speech.mel import mel_spectrogram
 from synthetic import STILL, face_at, large_face_enters, make_film, speech
 from video_samples import film, pictures
@@ -197,7 +198,8 @@ def test_names_of_the_maximum_length_work(still: Path, tmp_path: Path) -> None:
 def test_sound_with_channels_in_opposite_phase_is_not_silent(tmp_path: Path) -> None:
     """As in dubbing. The mean of the channels is silence."""
     wave = speech(0.6)
-    with VideoWriter(tmp_path / "film.mp4", 320, 320, 25, audio=np.stack([wave, -wave]), audio_rate=16000) as writer:
+    sound = sound_of(np.stack([wave, -wave]), 16000)
+    with VideoWriter(tmp_path / "film.mp4", 320, 320, 25, sound=sound) as writer:
         for image in faces(0.6):
             writer.write(image)
     (record,) = one(tmp_path / "film.mp4", tmp_path / "out").records

@@ -24,6 +24,7 @@ from lipsmith.face import FaceMesh
 from lipsmith.face.crop import apply, invert
 from lipsmith.face.stretches import Stretch
 from lipsmith.media import VideoWriter, read_frames
+from lipsmith.media.sound import sound_of
 from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig
 from synthetic import Motion, large_face_enters, make_film, speech
 
@@ -44,7 +45,7 @@ def remade(real: Path, path: Path, size: tuple[int, int] = (256, 256), blur: flo
         soft = cv2.GaussianBlur(image, (0, 0), blur) if blur else image
         return np.asarray(cv2.resize(soft, size, interpolation=cv2.INTER_AREA), np.uint8)
 
-    with VideoWriter(path, *size, 25, audio=speech(0.8), audio_rate=16000) as made:
+    with VideoWriter(path, *size, 25, sound=sound_of(speech(0.8), 16000)) as made:
         for frame in read_frames(real):
             made.write(change(frame.image), frame.time)
     return path

@@ -19,6 +19,7 @@ from lipsmith.evaluation.protocols import FrameChoice
 from lipsmith.evaluation.run import Plan, _task
 from lipsmith.evaluation.systems import ReconstructionTask
 from lipsmith.media import VideoWriter, read_frames
+from lipsmith.media.sound import sound_of
 from synthetic import Motion, face_at, speech
 
 SIZE = 64
@@ -58,7 +59,8 @@ def written(
     path.parent.mkdir(exist_ok=True)
     height, width = images[0].shape[:2]
     times = np.arange(len(images)) / fps if times is None else times
-    with VideoWriter(path, width, height, fps, audio=sound, audio_rate=16000) as made:
+    said = None if sound is None else sound_of(sound, 16000)
+    with VideoWriter(path, width, height, fps, sound=said) as made:
         for image, time in zip(images, times, strict=True):
             made.write(np.ascontiguousarray(image), float(time))
     return path

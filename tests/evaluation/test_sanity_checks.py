@@ -19,6 +19,7 @@ from lipsmith.evaluation.sanity_checks import same_sound
 from lipsmith.evaluation.scoring import Networks, Scorer
 from lipsmith.face import FaceMesh
 from lipsmith.media import VideoWriter, read_frames
+from lipsmith.media.sound import sound_of
 from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig
 from synthetic import Motion, make_film, speech
 
@@ -40,7 +41,8 @@ def remade(
     images: list[Picture], path: Path, audio: NDArray[np.float32] | None = SAID, fps: float = 25, frames: int = 99
 ) -> Path:
     height, width = images[0].shape[:2]
-    with VideoWriter(path, width, height, fps, audio=audio, audio_rate=16000) as made:
+    sound = None if audio is None else sound_of(audio, 16000)
+    with VideoWriter(path, width, height, fps, sound=sound) as made:
         for number, image in enumerate(images[:frames]):
             made.write(image, number / fps)
     return path

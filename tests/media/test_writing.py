@@ -17,10 +17,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lipsmith.errors import InputError, LipsmithError, UsageError
+from lipsmith.errors import LipsmithError, UsageError
 from lipsmith.media import VideoWriter, open_sound, probe, read_frames
 from lipsmith.media.color import ColorTags, FrameToRGB, RGBToFrame
 from lipsmith.media.container import Chapter
+from lipsmith.media.sound import sound_of
 from lipsmith.speech.mel import read_audio
 from video_samples import click, film, loudest, picture, pictures, sound
 
@@ -206,7 +207,7 @@ def test_the_index_comes_first_in_mp4(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000, 13000])
 def test_a_click_keeps_its_time(tmp_path: Path, suffix: str, rate: int) -> None:
     wave = click(0.61, 1.1037, rate)
-    path = written(tmp_path / f"a{suffix}", pictures(40), audio=wave, audio_rate=rate)
+    path = written(tmp_path / f"a{suffix}", pictures(40), sound=sound_of(wave, rate))
     heard = read_audio(path)
     assert loudest(heard, 16000) == pytest.approx(0.61, abs=2e-3)
     assert abs(heard[round(0.61 * 16000)]) > 0.5
@@ -215,7 +216,7 @@ def test_a_click_keeps_its_time(tmp_path: Path, suffix: str, rate: int) -> None:
 @pytest.mark.parametrize("seconds", [0.3, 1.0, 1.6037, 4.0])
 def test_the_sound_is_complete_for_any_length_of_the_picture(tmp_path: Path, seconds: float) -> None:
     wave = click(seconds - 0.002, seconds, 16000)
-    path = written(tmp_path / "a.mp4", pictures(25), audio=wave)
+    path = written(tmp_path / "a.mp4", pictures(25), sound=sound_of(wave, 16000))
     heard = read_audio(path)
     assert len(heard) == pytest.approx(len(wave), abs=1)
     assert loudest(heard, 16000) == pytest.approx(seconds - 0.002, abs=2e-3)
@@ -225,7 +226,7 @@ def test_the_sound_is_complete_for_any_length_of_the_picture(tmp_path: Path, sec
 def test_the_sound_of_a_file_keeps_its_rate_and_channels(tmp_path: Path) -> None:
     stereo = np.stack([click(0.3, 1.5, 44100), click(1.2, 1.5, 44100)])
     source = sound(tmp_path / "a.wav", stereo, 44100, layout="stereo")
-    copy = open_sound(written(tmp_path / "a.mp4", pictures(25), audio_source=source))
+    copy = open_sound(written(tmp_path / "a.mp4", pictures(25), sound=open_sound(source)))
     samples = np.concatenate(list(copy.blocks), axis=1)
     assert (copy.rate, copy.channels) == (44100, 2)
     assert samples.shape == stereo.shape
@@ -234,13 +235,7 @@ def test_the_sound_of_a_file_keeps_its_rate_and_channels(tmp_path: Path) -> None
 
 def test_surround_sound_becomes_stereo(tmp_path: Path) -> None:
     source = sound(tmp_path / "a.wav", np.repeat(click(0.5, 1.0, 48000)[None], 6, axis=0), 48000, layout="5.1")
-    assert open_sound(written(tmp_path / "a.mp4", pictures(5), audio_source=source)).channels == 2
-
-
-def test_stereo_and_empty_arrays_are_accepted(tmp_path: Path) -> None:
-    stereo = np.zeros((2, 8000), np.float32)
-    assert open_sound(written(tmp_path / "a.mp4", pictures(3), audio=stereo)).channels == 2
-    assert not probe(written(tmp_path / "b.mp4", pictures(3), audio=stereo[0, :0])).has_audio
+    assert open_sound(written(tmp_path / "a.mp4", pictures(5), sound=open_sound(source))).channels == 2
 
 
 def test_an_existing_film_is_replaced_only_by_a_complete_one(tmp_path: Path) -> None:
@@ -258,7 +253,7 @@ def test_an_existing_film_is_replaced_only_by_a_complete_one(tmp_path: Path) -> 
 @pytest.mark.parametrize("frames", [0, 1, 60])
 def test_an_interruption_leaves_no_files(tmp_path: Path, kind: type[BaseException], frames: int) -> None:
     def interrupted() -> None:
-        with VideoWriter(tmp_path / "a.mp4", 64, 48, 25, audio=click(0.1, 3, 16000)) as writer:
+        with VideoWriter(tmp_path / "a.mp4", 64, 48, 25, sound=sound_of(click(0.1, 3, 16000), 16000)) as writer:
             assert len(list(tmp_path.iterdir())) == 1
             for image in pictures(frames):
                 writer.write(image)
@@ -304,14 +299,9 @@ def test_paths_that_are_not_writable_are_usage_errors(tmp_path: Path) -> None:
 def test_invalid_arguments_are_usage_errors(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"\.mp4, \.m4v, \.mov, \.mkv"):
         VideoWriter(tmp_path / "a.gif", 64, 48, 25)
-    silent = film(tmp_path / "silent.mp4", pictures(2))
-    with pytest.raises(InputError, match="no sound"):
-        VideoWriter(tmp_path / "a.mp4", 64, 48, 25, audio_source=silent)
     (tmp_path / "b.mp4").mkdir()
     with pytest.raises(UsageError, match="is a folder"):
         VideoWriter(tmp_path / "b.mp4", 64, 48, 25)
-    with pytest.raises(UsageError, match="not both"):
-        VideoWriter(tmp_path / "a.mp4", 64, 48, 25, audio_source=silent, audio=np.zeros(9, np.float32))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="file size limits are POSIX")
@@ -347,12 +337,12 @@ def test_the_pixel_aspect_ratio_is_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", CONTAINERS)
 def test_chapters_and_language_are_read_back(tmp_path: Path, suffix: str) -> None:
     chapters = [Chapter(0.0, 0.48, "One"), Chapter(0.48, 0.8, "Two ü")]
-    wave = click(0.1, 0.8, 16000)
-    path = written(tmp_path / f"a{suffix}", pictures(20), audio=wave, chapters=chapters, language="fra")
+    wave = sound_of(click(0.1, 0.8, 16000), 16000)
+    path = written(tmp_path / f"a{suffix}", pictures(20), sound=wave, chapters=chapters, language="fra")
     found = probe(path).chapters
     assert [(c.title, round(c.start, 2), round(c.end, 2)) for c in found] == [("One", 0, 0.48), ("Two ü", 0.48, 0.8)]
     with av.open(str(path)) as container:
         assert container.streams.audio[0].language in ("fra", "fre")
-    copy = written(tmp_path / f"b{suffix}", pictures(20), audio_source=path)
+    copy = written(tmp_path / f"b{suffix}", pictures(20), sound=open_sound(path))
     with av.open(str(copy)) as container:
         assert container.streams.audio[0].language in ("fra", "fre")

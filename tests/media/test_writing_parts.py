@@ -13,6 +13,7 @@ import pytest
 
 from lipsmith.errors import LipsmithError
 from lipsmith.media import VideoWriter, read_frames
+from lipsmith.media.sound import sound_of
 from lipsmith.speech.mel import read_audio
 from video_samples import click, loudest, picture
 
@@ -31,7 +32,7 @@ def test_parts_are_joined_without_encoding(tmp_path: Path, suffix: str) -> None:
             for image, time in zip(images[begin : begin + 25], times[begin:], strict=False):
                 writer.write(image, time - parts[-1][1])
     end = float(times[-1]) + 0.5
-    with VideoWriter(out, 64, 48, 25, audio=click(0.61, 1.1, 16000), end=end) as writer:
+    with VideoWriter(out, 64, 48, 25, sound=sound_of(click(0.61, 1.1, 16000), 16000), end=end) as writer:
         for part, begins in parts:
             writer.append(part, begins)
     frames = list(read_frames(out))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from lipsmith.errors import UsageError
 from lipsmith.media import VideoWriter, open_sound
+from lipsmith.media.sound import sound_of
 from lipsmith.speech import recording as module
 from lipsmith.speech.mel import mel_spectrogram
 from lipsmith.speech.recording import load_speech, loudness, streamed_mel
@@ -68,7 +69,7 @@ def test_a_click_does_not_change_the_level_of_words() -> None:
 
 def test_channels_in_opposite_phase_do_not_cancel(tmp_path: Path) -> None:
     wave = 0.1 * np.random.default_rng(0).normal(size=16_000).clip(-3, 3).astype(np.float32)
-    with VideoWriter(tmp_path / "miswired.mp4", 32, 32, 25, audio=np.stack([wave, -wave])) as film:
+    with VideoWriter(tmp_path / "miswired.mp4", 32, 32, 25, sound=sound_of(np.stack([wave, -wave]), 16000)) as film:
         film.write(np.zeros((32, 32, 3), np.uint8))
     alone = load_speech(wave).mel
     assert np.array_equal(load_speech(np.stack([wave, -wave])).mel, alone)
@@ -85,7 +86,7 @@ def test_integers_are_scaled_by_their_full_scale() -> None:
 @pytest.mark.parametrize("rate", [44_100.0, np.int64(44_100)])
 def test_a_rate_may_have_any_numeric_type(rate: float, tmp_path: Path) -> None:
     said = load_speech(np.zeros(4410), rate)  # type: ignore[arg-type]
-    with VideoWriter(tmp_path / "said.mp4", 32, 32, 25, audio=said.samples, audio_rate=said.rate) as film:
+    with VideoWriter(tmp_path / "said.mp4", 32, 32, 25, sound=said.sound()) as film:
         film.write(np.zeros((32, 32, 3), np.uint8))
     assert open_sound(tmp_path / "said.mp4").rate == 44_100
 

@@ -249,7 +249,7 @@ class Result:
         film, show = self._film(side_by_side), partial(self._shown, side_by_side, label, progress)
         with film(
             path,
-            audio=self.speech.sound(),
+            sound=self.speech.sound(),
             background=background,
             metadata=texts | synthetic_metadata(f"lipsmith {__version__}", self.clip.config.name),
             end=self.timeline.end,

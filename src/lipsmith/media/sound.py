@@ -124,13 +124,9 @@ def to_rate(sound: Sound, rate: int) -> Sound:
     return replace(sound, rate=rate, blocks=blocks())
 
 
-def sound_of(audio: NDArray[np.float32] | Sound | None, rate: int) -> Sound | None:
-    """Samples (n,) or (channels, n) as a sound in blocks; None for no samples. A sound stays itself."""
-    if isinstance(audio, Sound):
-        return audio
-    if audio is None or audio.shape[-1] == 0:
-        return None
-    channels = np.atleast_2d(audio).astype(np.float32, copy=False)
+def sound_of(samples: NDArray[np.float32], rate: int) -> Sound:
+    """Samples (n,) or (channels, n) as a sound in blocks."""
+    channels = np.atleast_2d(samples).astype(np.float32, copy=False)
     starts = range(0, channels.shape[1], _BLOCK)
     return Sound(rate, len(channels), (channels[:, start : start + _BLOCK] for start in starts))
 

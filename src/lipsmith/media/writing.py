@@ -19,14 +19,13 @@ from lipsmith.files import DISK_FULL, hidden_beside, put
 from lipsmith.media.background import Background, with_background
 from lipsmith.media.color import PIXEL_FORMAT, ColorTags, Picture, RGBToFrame
 from lipsmith.media.container import Chapter, DecodingOrder, deterministic_x264, libav_chapter, open_input, tick_of
-from lipsmith.media.sound import Sound, open_sound, sound_of, to_frame, until, with_aac_rate
+from lipsmith.media.sound import Sound, to_frame, until, with_aac_rate
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container.output import OutputContainer
     from av.packet import Packet
     from av.video.stream import VideoStream
-    from numpy.typing import NDArray
 
     from lipsmith.media.probing import VideoInfo
 
@@ -56,9 +55,7 @@ class VideoWriter:
         height: int,
         rate: Fraction | float,
         *,
-        audio: NDArray[np.float32] | Sound | None = None,
-        audio_rate: int = 16000,
-        audio_source: Path | str | None = None,
+        sound: Sound | None = None,
         background: Background | None = None,
         metadata: Mapping[str, str] | None = None,
         like: VideoInfo | None = None,
@@ -75,8 +72,7 @@ class VideoWriter:
         Args:
             path: ends in .mp4, .m4v, .mov or .mkv; a part may have any suffix.
             width, height, rate: pixels; frames a second, on average if frames have times.
-            audio, audio_rate: (n,) or (1 or 2 channels, n) in [-1, 1], and its samples a second; or a sound.
-            audio_source: a file whose sound is written at its own rate, with at most two channels.
+            sound: written at its own rate, or the next that AAC supports.
             background: sound to mix under it, to the end of the film.
             metadata: tags to store; `probe` reads them back.
             like: a film whose color tags and pixel aspect ratio the result declares.
@@ -88,16 +84,13 @@ class VideoWriter:
             part_of: the film to which another writer will `append` this one; messages name it.
 
         Raises:
-            UsageError: suffix or path are invalid for a film, or both kinds of sound are given.
-            InputError: `audio_source` or the background cannot be read or has no sound.
+            UsageError: suffix or path are invalid for a film.
+            InputError: the background cannot be read or has no sound.
         """
         self.path = Path(path) if part_of else _check_path(Path(path))
         self._part_of, self._reported_path = part_of, part_of or self.path
-        if audio is not None and audio_source is not None:
-            raise UsageError(f"{self.path}: give the sound either as samples or as a file, not both.")
         self._size = (width, height)
         self._rate = Fraction(rate).limit_denominator(100_000)
-        sound = open_sound(audio_source, whole=True) if audio_source else sound_of(audio, audio_rate)
         sound = with_background(sound, background, end or 0.0) if sound and background else sound
         self._sound = with_aac_rate(until(sound, end) if sound and cut and end is not None else sound)
         self._metadata = dict(metadata or {})

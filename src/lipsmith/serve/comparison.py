@@ -133,7 +133,7 @@ def join_sides(before: Path, after: Path, path: Path, progress: Progress) -> Non
         2 * left.width,
         left.height,
         right.rate,
-        audio_source=after,
+        sound=open_sound(after, whole=True),
         metadata=right.metadata,
         end=right.duration,
         overwrite=True,

@@ -155,7 +155,9 @@ class Speech:
 
     def sound(self) -> Sound | None:
         """The sound for the result, from its start."""
-        return open_sound(self.file, whole=True) if self.file else sound_of(self.samples, self.rate)
+        if self.file:
+            return open_sound(self.file, whole=True)
+        return None if self.samples is None else sound_of(self.samples, self.rate)
 
 
 def load_speech(speech: Spoken, rate: int = SAMPLE_RATE) -> Speech:
