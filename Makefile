@@ -5,7 +5,7 @@ TORCH ?= 2.13.0
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: install test lint docs demo cluster strips wheel lock audit clean
+.PHONY: install test lint docs demo cluster strips wheel oldest lock audit clean
 
 install: $(INSTALLED)
 
@@ -32,6 +32,10 @@ cluster: $(INSTALLED)
 # The wheel and the sdist in dist/; the wheel is installed and used in a clean environment of each Python that is here.
 wheel: $(INSTALLED)
 	BIN=$(BIN) .ci/wheel
+
+# Some tests with the oldest dependencies that pyproject.toml permits.
+oldest: $(INSTALLED)
+	BIN=$(BIN) .ci/oldest
 
 # The versions with which everything was tested, for `make install`.
 lock: $(INSTALLED)

@@ -179,8 +179,9 @@ def _declared_colors(image: Image, path: Path) -> tuple[int, int]:
         with suppress(av.FFmpegError, OSError, StopIteration), av.open(str(path.absolute())) as container:
             frame = next(container.decode(video=0))
             return int(frame.color_primaries), int(frame.color_trc)
-    if image.getexif().get_ifd(_INTEROPERABILITY_IFD).get(1) == _ADOBE_RGB_FILE:
-        return _ADOBE_RGB, UNSPECIFIED
+    with suppress(KeyError):  # of Pillow before 13, where the picture has none
+        if image.getexif().get_ifd(_INTEROPERABILITY_IFD).get(1) == _ADOBE_RGB_FILE:
+            return _ADOBE_RGB, UNSPECIFIED
     declared = image.info.get("nclx_profile") or {}
     return declared.get("color_primaries", UNSPECIFIED), declared.get("transfer_characteristics", UNSPECIFIED)
 
