@@ -12,13 +12,12 @@ from lipsmith.dubbing.mouth import MouthTrack
 from lipsmith.dubbing.scan import Face
 from lipsmith.face.crop import still_points
 from lipsmith.face.landmarks import NUM_POSE
-from lipsmith.face.references import costs
+from lipsmith.face.references import MEAN_FRAMES, costs, undercut
 from lipsmith.inference.backend import Backend
 from lipsmith.inference.model_folder import ModelConfig
 from lipsmith.inference.render import NEIGHBORS
 from lipsmith.inference.speak import RATE, close_lips, driven, resample, resting_opening, run_windows
 from lipsmith.live.features import SpeechFeatures
-from lipsmith.live.follower import Follower
 from lipsmith.live.footage import LoopedFootage
 
 RIGHT_CONTEXT: Final = 2
@@ -37,7 +36,7 @@ class LiveMouth:
         self._backend, self._config, self._footage, self._interval = backend, config, footage, interval
         self.face = face
         self._rest = resting_opening(face.landmarks)
-        self._follower = Follower(min(config.references_per_frame, len(face.pool_points)))
+        self._follower = _Follower(min(config.references_per_frame, len(face.pool_points)))
         self._previous: deque[NDArray[np.float32]] = deque(maxlen=NEIGHBORS)
         self._last = -_MAX_GAP - 1
 
@@ -120,3 +119,26 @@ class LiveMouth:
             ends=np.full(count, count - 1),
             heard=lambda _: windows,
         )
+
+
+class _Follower:
+    """`face.references.nearest` for frames that come one by one: it averages over past frames alone."""
+
+    def __init__(self, k: int) -> None:
+        self._k = k
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget the past: the next frame does not follow the last one."""
+        self._recent: deque[NDArray[np.float32]] = deque(maxlen=MEAN_FRAMES + 1)
+        self._chosen: NDArray[np.intp] | None = None
+
+    def __call__(self, cost: NDArray[np.float32]) -> NDArray[np.intp]:
+        """The references `(k,)` of the next frame, of which `cost` `(R,)` is as of `costs`."""
+        self._recent.append(cost)
+        mean = np.asarray(np.mean(self._recent, axis=0), np.float32)
+        if self._chosen is None:
+            self._chosen = np.argsort(mean, kind="stable")[: self._k]
+        else:
+            self._chosen = undercut(mean, self._chosen)
+        return self._chosen
