@@ -18,16 +18,17 @@ def scaled(channels: int, width: float) -> int:
 
 
 @dataclass(frozen=True)
-class Wav2LipConfig:
-    """Wav2Lip's generator (Prajwal et al. 2020)."""
+class PeerConfig:
+    """What both systems have in common."""
 
     width: float = 1.0
     """Factor on all published widths."""
     face_size: int = 128
-    """Side S of the prepared crops, pixels; the network itself works on 96."""
+    """Side S of the prepared crops, pixels; Wav2Lip itself works on 96."""
 
     def __post_init__(self) -> None:
-        _require_sizes(self.width, self.face_size)
+        if self.width <= 0 or self.face_size % 8:
+            raise ValueError("width must be above 0, and face_size a multiple of 8")
 
     @property
     def top(self) -> int:
@@ -35,13 +36,23 @@ class Wav2LipConfig:
         return self.face_size // 2
 
     @property
-    def references(self) -> int:
-        """References of one target."""
+    def lips(self) -> int:
+        """Lip references, of which there are none; a batch has at least one."""
         return 1
 
     @property
-    def lips(self) -> int:
-        """Lip references, of which there are none; a batch has at least one."""
+    def by_ranks(self) -> bool:
+        """References are at ranks of lip opening: as published, or because the target's mouth is unknown (Wav2Lip)."""
+        return True
+
+
+@dataclass(frozen=True)
+class Wav2LipConfig(PeerConfig):
+    """Wav2Lip's generator (Prajwal et al. 2020)."""
+
+    @property
+    def references(self) -> int:
+        """References of one target."""
         return 1
 
     @property
@@ -49,20 +60,11 @@ class Wav2LipConfig:
         """Frames around the target whose sketches are inputs: none, because there are no sketches."""
         return 0
 
-    @property
-    def by_ranks(self) -> bool:
-        """Its reference does not depend on the target's mouth, which it does not know."""
-        return True
-
 
 @dataclass(frozen=True)
-class IplapConfig:
+class IplapConfig(PeerConfig):
     """IP_LAP's renderer (Zhong et al. 2023)."""
 
-    width: float = 1.0
-    """Factor on all published widths."""
-    face_size: int = 128
-    """Side S of the crop, pixels."""
     neighbors: int = 2
     """Frames before and after the target whose sketches are inputs."""
     sketch_channels: int = 3
@@ -73,31 +75,11 @@ class IplapConfig:
     """References in an evaluation, at evenly spaced ranks of lip opening, at most a fifth of the frames."""
 
     def __post_init__(self) -> None:
-        _require_sizes(self.width, self.face_size)
+        super().__post_init__()
         require_range(self, 1, inf, "references", "ranks", "sketch_channels")
         require_range(self, 0, inf, "neighbors")
-
-    @property
-    def top(self) -> int:
-        """First row of a crop that is compared: the lower half is new."""
-        return self.face_size // 2
-
-    @property
-    def lips(self) -> int:
-        """Lip references, of which there are none; a batch has at least one."""
-        return 1
-
-    @property
-    def by_ranks(self) -> bool:
-        """References are at ranks of lip opening, as published."""
-        return True
 
     @property
     def sketches(self) -> int:
         """Channels of a target's sketches."""
         return self.sketch_channels * (2 * self.neighbors + 1)
-
-
-def _require_sizes(width: float, face_size: int) -> None:
-    if width <= 0 or face_size % 8:
-        raise ValueError("width must be above 0, and face_size a multiple of 8")
