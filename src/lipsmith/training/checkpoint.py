@@ -1,4 +1,4 @@
-"""Saves and loads the files of a run: checkpoints with random states, and weights with their card."""
+"""Saves and loads the files of a run: checkpoints with random states, and weights with their card or as a model."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from lipsmith.disk import disk_errors
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.files import write_whole
-from lipsmith.inference.model_folder import find_model
+from lipsmith.inference.model_folder import find_model, write_config
 from lipsmith.inference.stages import WEIGHTS as MODEL_WEIGHTS
-from lipsmith.inference.stages import of_network
+from lipsmith.inference.stages import halved, of_network
 from lipsmith.inference.torch import read_weights
 
 CHECKPOINT: Final = "checkpoint.pt"
@@ -79,6 +79,16 @@ def save_weights(path: Path, weights: Mapping[str, Tensor], card: Mapping[str, A
         write_tensors(beside, {name: value.detach().cpu().contiguous() for name, value in weights.items()})
     with write_whole(path.with_name(f"{path.name}.json")) as beside:
         beside.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+
+
+def save_model(
+    folder: Path, kind: str, network: nn.Module, architecture: Mapping[str, Any], card: Mapping[str, Any]
+) -> None:
+    """Write a model folder of a kind that does not dub, with kernels and matrices in half precision."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with write_whole(folder / MODEL_WEIGHTS) as beside:
+        write_tensors(beside, halved(network.state_dict()))
+    write_config(folder, {"kind": kind, "architecture": architecture, **card})
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from lipsmith.evaluation.metrics.lse import (
 from lipsmith.evaluation.metrics.mfcc import mfcc
 from lipsmith.models.sync.official import OfficialSyncNet
 from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig
-from lipsmith.training.sync.task import save_judge
+from lipsmith.training.checkpoint import save_model
 
 SMALL = SyncNetConfig(height=16, width=32, mouth_widths=(4, 8), mel_widths=(4, 8), blocks=1, embedding=8)
 
@@ -93,7 +94,7 @@ def test_our_judge_gives_nan_outside_the_sound() -> None:
 
 def test_a_judge_is_loaded_as_it_was_saved(tmp_path: Path) -> None:
     net = SyncNet(SMALL).half().float().eval()
-    save_judge(tmp_path / "judge", net, {"step": 1})
+    save_model(tmp_path / "judge", "sync", net, asdict(SMALL), {"step": 1})
     crops = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
     sound = SpeechTrack(np.zeros((80, 30), np.float32))
     times = np.arange(6) / 25

@@ -13,12 +13,11 @@ from torch import Tensor, nn
 
 from lipsmith.config import build
 from lipsmith.errors import WeightsError
-from lipsmith.files import write_whole
-from lipsmith.inference.model_folder import find_model, write_config
-from lipsmith.inference.stages import WEIGHTS, halved
+from lipsmith.inference.model_folder import find_model
+from lipsmith.inference.stages import WEIGHTS
 from lipsmith.inference.torch import with_weights
 from lipsmith.models.lip_detector import LipDetector, LipDetectorConfig
-from lipsmith.training.checkpoint import write_tensors
+from lipsmith.training.checkpoint import save_model
 from lipsmith.training.device import mixed_precision
 from lipsmith.training.lips.config import LipsTraining
 from lipsmith.training.lips.sampler import MouthFootage, Mouths
@@ -91,13 +90,9 @@ class LipsTask(Task[Mouths]):
         return network(mouths.windows), mouths.points
 
     def save(self, folder: Path, averaged: nn.Module, card: Mapping[str, Any]) -> None:
-        """Also save a model folder, with kernels and matrices in half precision."""
+        """Also save a model folder for `load_lip_detector`."""
         super().save(folder, averaged, card)
-        target = folder / self.name
-        target.mkdir(parents=True, exist_ok=True)
-        with write_whole(target / WEIGHTS) as beside:
-            write_tensors(beside, halved(averaged.state_dict()))
-        write_config(target, {"kind": KIND, "architecture": asdict(self.config.model), **card})
+        save_model(folder / self.name, KIND, averaged, asdict(self.config.model), card)
 
 
 def load_lip_detector(name: str) -> LipDetector:

@@ -19,10 +19,8 @@ from torch import Tensor, nn
 
 from lipsmith.evaluation.metrics.lse import REACH, estimate_lags, sync_accuracy
 from lipsmith.files import write_whole
-from lipsmith.inference.model_folder import write_config
-from lipsmith.inference.stages import WEIGHTS, halved
 from lipsmith.models.sync.syncnet import WINDOW, SyncNet, SyncNetConfig
-from lipsmith.training.checkpoint import write_tensors
+from lipsmith.training.checkpoint import save_model
 from lipsmith.training.device import mixed_precision
 from lipsmith.training.losses.adversarial import Adversary
 from lipsmith.training.losses.sync import batch_loss, shift_loss, stretch_loss
@@ -152,9 +150,9 @@ class SyncTask(Task[SyncBatch]):
         return f"{(np.abs(lag) > 1).sum()} of {len(lag)} clips are off by more than 1 frame"
 
     def save(self, folder: Path, averaged: nn.Module, card: Mapping[str, Any]) -> None:
-        """Also save a model folder."""
+        """Also save a model folder for `evaluation.metrics.judge.load_judge`."""
         super().save(folder, averaged, card)
-        save_judge(folder / self.name, self.exported(averaged), card)
+        save_model(folder / self.name, "sync", self.exported(averaged), asdict(self.config.model), card)
 
     def finish(self, folder: Path) -> dict[str, float]:
         """Write `offsets.json`: seconds by which each training clip's speech lags its picture, from the last
@@ -172,11 +170,3 @@ class SyncTask(Task[SyncBatch]):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a `state_dict`."""
         self.footage.lag, self.realigned = state["lag"].to(self.footage.lag), state["realigned"]
-
-
-def save_judge(folder: Path, net: SyncNet, card: Mapping[str, Any]) -> None:
-    """Write a model folder for `evaluation.metrics.judge.load_judge`, with kernels and matrices in half precision."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with write_whole(folder / WEIGHTS) as beside:
-        write_tensors(beside, halved(net.state_dict()))
-    write_config(folder, {"kind": "sync", "architecture": asdict(net.config), **card})
