@@ -71,7 +71,7 @@ def systems(threads: int, references: int, width: float) -> dict[str, Frame]:
     face = load_config(RendererTraining, "renderer", "fast").model
     mouth = load_config(LandmarkTraining, "landmarks", "fast").model
     stages = make_stages(build_landmark_generator(mouth), Renderer(face))
-    torch_backend = TorchBackend({name: stage.eval() for name, stage in stages.items()}, "cpu")
+    torch_backend = TorchBackend(stages, "cpu")
     onnx_backend = OnnxBackend(find_model("fast").path, "cpu", threads)
     wav2lip = Wav2Lip(Wav2LipConfig(width=width)).eval()
     picture = torch.rand(1, 3, SIZE, SIZE)

@@ -78,6 +78,5 @@ def _adapted(
             load_initial_weights(generator, str(Path(run, "mouth")), "landmarks")
         fit(AdaptationTask(config, clip=clip, share=_HALF), settings)
         load_initial_weights(renderer, run, "renderer")
-    place = torch_device(device)
-    stages = {name: stage.to(place).eval() for name, stage in make_stages(generator, renderer).items()}
-    return ModelSystem(ADAPTED, TorchBackend(stages, place), model.settings)
+    backend = TorchBackend(make_stages(generator, renderer), torch_device(device))
+    return ModelSystem(ADAPTED, backend, model.settings)

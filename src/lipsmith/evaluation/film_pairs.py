@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,12 +29,12 @@ from lipsmith.evaluation.run import Evaluation, summary
 from lipsmith.evaluation.sanity_checks import warn_other_speech
 from lipsmith.evaluation.scoring import RealStretch, Scorer
 from lipsmith.evaluation.systems import REAL
+from lipsmith.evaluation.totals import Row
 from lipsmith.files import require
 from lipsmith.media import probe
 from lipsmith.progress import Progress
 from lipsmith.speech.mel import MELS, mel_spectrogram, read_audio
 
-Row = dict[str, Any]
 Watcher = Callable[[str, RealStretch, NDArray[np.uint8]], None]
 
 SYSTEM: Final = "generated"

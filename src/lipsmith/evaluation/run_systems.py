@@ -140,7 +140,6 @@ def load_variant(
 
 def _run_system(name: str, weights: Path, config: RendererConfig, device: str) -> RunSystem:
     network = with_weights(Renderer(config), weights)
-    stages = {name: stage.to(device).eval() for name, stage in renderer_stages(network).items()}
     settings = ModelConfig(
         name=name,
         face_size=config.face_size,
@@ -149,7 +148,7 @@ def _run_system(name: str, weights: Path, config: RendererConfig, device: str) -
         window=_WINDOW,
         drive=config.drive,
     )
-    return RunSystem(name, ModelSystem(name, TorchBackend(stages, device), settings), config.ranks)
+    return RunSystem(name, ModelSystem(name, TorchBackend(renderer_stages(network), device), settings), config.ranks)
 
 
 def ranked(task: ReconstructionTask, most: int) -> NDArray[np.intp]:

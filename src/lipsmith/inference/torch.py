@@ -22,7 +22,7 @@ N = TypeVar("N", bound="nn.Module")
 
 
 class TorchBackend:
-    """Calls torch modules as stages; `device` is the device of their weights. Needs the `train` extra.
+    """Calls torch modules, which it moves to `device`, as stages. Needs the `train` extra.
 
     Runs one call at a time, which torch splits over its own threads.
     """
@@ -30,7 +30,8 @@ class TorchBackend:
     def __init__(self, stages: Mapping[str, nn.Module], device: str | torch.device) -> None:
         import torch
 
-        self._torch, self._stages, self._device = torch, stages, device
+        self._torch, self._device = torch, device
+        self._stages = {name: stage.to(device).eval() for name, stage in stages.items()}
         self._lock = Lock()
         self.precision: Precision = "float"
         self.name = f"torch {torch.__version__}, {self._device}, {torch.get_num_threads()} threads"
@@ -60,7 +61,7 @@ def load_torch_backend(folder: Path, device: str = "auto", threads: int | None =
     wanted = torch_device(device)
     if threads:
         torch.set_num_threads(threads)
-    return TorchBackend({name: stage.to(wanted).eval() for name, stage in load_stages(folder).items()}, wanted)
+    return TorchBackend(load_stages(folder), wanted)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
