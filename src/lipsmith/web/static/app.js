@@ -1,7 +1,7 @@
 // The main page: film, speech, options, progress, result.
 
 import { Problem, isActive, request, waitForProbe, sleep, watchJob } from "./api.js";
-import { $, showError, formatSeconds, formatSize, showText } from "./dom.js";
+import { $, showError, formatSeconds, formatSize, showProgress, showText } from "./dom.js";
 import { selectedFaces, film, onFilm, reuseFilm, startFilm, selectedRange } from "./film.js";
 import { showHistory } from "./history.js";
 import { isMusicMissing, options, startOptions } from "./options.js";
@@ -64,8 +64,16 @@ function openJob(job) {
   current = job;
   $("result").hidden = true;
   stopWatching = watchJob(job.id, showJob, () => showText("work-status", "The service does not respond; waiting for it."));
+  showText("ended", "");
   showJob(job);
+  focusJob(job);
   $("work").scrollIntoView({ block: "nearest" });
+}
+
+// Moves the focus to the heading of what a job shows; what had it may be hidden.
+function focusJob(job) {
+  const title = isActive(job) ? "work-title" : job.state === "done" ? "result-title" : "options-title";
+  $(title).focus({ preventScroll: true });
 }
 
 // The films of a removed job are gone.
@@ -76,20 +84,22 @@ function closeJob(job) {
 }
 
 function showJob(job) {
+  const hasFocus = $("work").contains(document.activeElement);
   current = job;
   $("work").hidden = !isActive(job);
-  if (isActive(job)) showProgress(job);
+  if (isActive(job)) showStage(job);
   else showResult(job);
+  if (hasFocus) focusJob(job);
 }
 
-function showProgress(job) {
+function showStage(job) {
   for (const item of $("stages").children) {
     if (item.dataset.stage === job.stage) item.setAttribute("aria-current", "step");
     else item.removeAttribute("aria-current");
   }
   $("progress").value = job.progress;
   if (job.state === "queued") showText("work-status", job.ahead ? `Jobs ahead: ${job.ahead}` : "Next in the queue");
-  else showText("work-status", job.eta === null ? "" : `${Math.round(100 * job.progress)} %, about ${formatSeconds(job.eta)} left.`);
+  else showProgress("work-status", job.eta === null ? "" : `${Math.round(100 * job.progress)} %, about ${formatSeconds(job.eta)} left.`);
 }
 
 function showResult(job) {
@@ -97,6 +107,7 @@ function showResult(job) {
   if (job.state === "failed") showError("options-problem", new Problem(job.problem));
   if (job.state === "cancelled") showError("options-problem", new Problem("The dub was canceled."));
   if (job.state === "done") {
+    showText("ended", "The dub is done.");
     showError("options-problem", null);
     $("result").hidden = false;
     $("whole").hidden = !job.options.preview || job.video !== film.id;

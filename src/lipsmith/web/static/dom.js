@@ -4,6 +4,13 @@ export const $ = (id) => document.getElementById(id);
 export const selectedValue = (name) => document.querySelector(`input[name="${name}"]:checked`).value;
 
 export function showText(id, text) {
+  $(id).removeAttribute("aria-live");
+  $(id).textContent = text;
+}
+
+// Screen readers are not to say every percentage.
+export function showProgress(id, text) {
+  $(id).setAttribute("aria-live", "off");
   $(id).textContent = text;
 }
 

@@ -1,7 +1,7 @@
 // The film: its preview, the selected part and the selected faces.
 
 import { waitForFaces } from "./api.js";
-import { $, selectedValue, showError, formatSeconds, showText } from "./dom.js";
+import { $, selectedValue, showError, formatSeconds, showProgress, showText } from "./dom.js";
 import { source } from "./source.js";
 
 export const film = { id: null, seconds: null };
@@ -129,7 +129,7 @@ async function findFaces() {
   showError("film-problem", null);
   showText("faces-status", "Detecting faces");
   try {
-    const onProgress = (fraction) => showText("faces-status", `Detecting faces: ${Math.round(100 * fraction)} %`);
+    const onProgress = (fraction) => showProgress("faces-status", `Detecting faces: ${Math.round(100 * fraction)} %`);
     const found = await waitForFaces(film.id, selectedRange(), onProgress, signal);
     showText("faces-status", found.length === 1 ? "Found one face." : `Found ${found.length} faces, listed by shot.`);
     showFaces(found);

@@ -10,8 +10,11 @@ export async function showHistory(openJob, closeJob) {
   } catch (error) {
     showError("history-problem", error);
   }
+  const focused = document.activeElement.closest("#history li")?.dataset.job;
+  const [button] = document.activeElement.classList;
   $("history-empty").hidden = jobs.length > 0;
   $("history").replaceChildren(...jobs.map((job) => historyItem(job, openJob, closeJob)));
+  if (focused) $("history").querySelector(`[data-job="${focused}"] .${button}`)?.focus();
   return jobs;
 }
 
@@ -30,7 +33,10 @@ function historyItem(job, openJob, closeJob) {
   const date = new Date(1000 * job.created).toLocaleString();
   const kind = job.options.preview ? "preview" : "dub";
   const length = job.figures.seconds ? `, ${formatSeconds(job.figures.seconds)}` : "";
-  item.querySelector(".what").textContent = `${date}: ${kind}, ${job.state}${length}`;
+  const what = `${date}: ${kind}, ${job.state}${length}`;
+  item.dataset.job = job.id;
+  item.querySelector(".what").textContent = what;
+  for (const button of item.querySelectorAll("button")) button.setAttribute("aria-label", `${button.textContent} ${what}`);
   item.querySelector(".open").addEventListener("click", () =>
     act(async () => openJob((await request(`/v1/jobs/${job.id}`)).body)),
   );
@@ -42,6 +48,7 @@ function historyItem(job, openJob, closeJob) {
       closeJob(job);
       item.remove();
       $("history-empty").hidden = $("history").children.length > 0;
+      $("history-title").focus({ preventScroll: true });
     }),
   );
   return item;

@@ -37,7 +37,9 @@ function showPosition() {
   const duration = after.duration || 0;
   $("place").max = duration;
   $("place").value = after.currentTime;
-  $("time").textContent = `${after.currentTime.toFixed(1)} of ${duration.toFixed(1)} s`;
+  const time = `${after.currentTime.toFixed(1)} of ${duration.toFixed(1)} s`;
+  $("time").textContent = time;
+  $("place").setAttribute("aria-valuetext", time);
 }
 
 function updateSound() {

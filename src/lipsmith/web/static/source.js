@@ -1,7 +1,7 @@
 // A file input: choose, drop or record a file; upload it and wait for its probe.
 
 import { Problem, removeUpload, upload, waitForProbe } from "./api.js";
-import { $, showError, formatSeconds, formatSize, showText } from "./dom.js";
+import { $, showError, formatSeconds, formatSize, showProgress, showText } from "./dom.js";
 
 // Otherwise the browser leaves the page for a file that is dropped beside a box.
 for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => event.preventDefault());
@@ -36,7 +36,7 @@ export function source(name, { needs, uses = () => [], onFile, onReady, onRemove
     const { signal } = current;
     onFile(file);
     try {
-      const sent = await upload(file, (fraction) => showText(`${name}-status`, `Uploading: ${Math.round(100 * fraction)} %`), signal);
+      const sent = await upload(file, (fraction) => showProgress(`${name}-status`, `Uploading: ${Math.round(100 * fraction)} %`), signal);
       uploaded = sent.id;
       showText(`${name}-status`, "Analyzing");
       const found = await waitForProbe(sent.id, signal);

@@ -18,9 +18,11 @@ function showOthers() {
     const item = $("other-template").content.firstElementChild.cloneNode(true);
     const [label, button] = item.children;
     label.textContent = `Face ${number} has its own speech.`;
+    button.setAttribute("aria-label", `Remove the speech of face ${number}`);
     button.addEventListener("click", () => {
       others.delete(number);
       showOthers();
+      $("other-file").focus();
     });
     return item;
   });

@@ -1,0 +1,63 @@
+"""The page for people who use the keyboard and a screen reader, in headless Chromium."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from chromium import fill_in, needs_chromium
+from service import wait_until
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = needs_chromium
+
+
+def press(page: Page, selector: str) -> None:
+    """Press a button by the keyboard."""
+    page.focus(selector)
+    page.keyboard.press("Enter")
+
+
+def wait_for_focus(page: Page, name: str) -> None:
+    wait_until(lambda: page.evaluate("document.activeElement.id") == name)
+
+
+def test_the_focus_follows_what_a_button_shows(page: Page, footage: dict[str, Path]) -> None:
+    fill_in(page, footage, "long")
+    press(page, "#preview")
+    wait_for_focus(page, "work-title")
+    assert page.inner_text("#ended") == ""
+    wait_for_focus(page, "result-title")
+    assert page.inner_text("#ended") == "The dub is done."
+    press(page, "#whole")
+    wait_for_focus(page, "work-title")
+    press(page, "#cancel")
+    wait_for_focus(page, "options-title")
+    wait_until(lambda: page.locator("#history li").count() == 2)
+    press(page, "#history li:last-child .open")
+    wait_for_focus(page, "result-title")
+    press(page, "#history li:last-child .remove")
+    wait_for_focus(page, "history-title")
+
+
+def test_the_end_of_a_dub_takes_the_focus_from_nothing_else(page: Page, footage: dict[str, Path]) -> None:
+    fill_in(page, footage)
+    press(page, "#dub")
+    page.wait_for_selector("#history .open")
+    page.focus("#history .open")
+    page.wait_for_selector("#result:not([hidden])")
+    wait_until(lambda: "done" in page.inner_text("#history"))
+    assert page.evaluate("document.activeElement.ariaLabel").startswith("Open ")
+
+
+def test_percentages_are_shown_but_not_spoken(page: Page, footage: dict[str, Path]) -> None:
+    page.route("**/faces?*", lambda route: route.fulfill(status=202, json={"progress": 0.5, "faces": []}))
+    page.set_input_files("#film-file", footage["film"])
+    wait_until(lambda: "50 %" in page.inner_text("#faces-status"))
+    assert page.get_attribute("#faces-status", "aria-live") == "off"
+    page.unroute("**/faces?*")
+    wait_until(lambda: "Found one face" in page.inner_text("#faces-status"))
+    assert page.get_attribute("#faces-status", "aria-live") is None
+    assert page.get_by_role("status").filter(has_text=" of ").count() == 0
