@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lipsmith.errors import UsageError
+from lipsmith.errors import InputError, UsageError
 from lipsmith.media import VideoWriter, open_sound
 from lipsmith.media.sound import sound_of
 from lipsmith.speech import recording as module
@@ -125,3 +125,9 @@ def test_other_types_of_speech_are_usage_errors(speech: Any) -> None:  # noqa: A
         load_speech(speech)
     with pytest.raises(UsageError):
         load_speech(np.zeros(8000, np.float32), rate="fast")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("rate", [44_100, 192_000])
+def test_less_than_a_sample_is_no_speech(rate: int) -> None:
+    with pytest.raises(InputError, match="shorter than one sample"):
+        load_speech(np.ones(2, np.float32), rate)

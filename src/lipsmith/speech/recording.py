@@ -185,7 +185,10 @@ def load_speech(speech: Spoken, rate: int = SAMPLE_RATE) -> Speech:
     if not given.size or not np.isfinite(given).all():
         raise InputError("The speech has no samples, or NaN or infinite samples; give a recording with speech.")
     given = np.clip(given, -1, 1)
-    mel = mel_spectrogram(_resample_to_16k(next(mixed([given])), rate))
+    wave = _resample_to_16k(next(mixed([given])), rate)
+    if not len(wave):
+        raise InputError("The speech is shorter than one sample at 16 kHz; give a recording with speech.")
+    mel = mel_spectrogram(wave)
     return Speech(given.shape[1] / rate, normalize_level(mel), samples=given, rate=rate)
 
 
@@ -236,4 +239,5 @@ def _resample_to_16k(wave: NDArray[np.float32], rate: int) -> NDArray[np.float32
     if rate == SAMPLE_RATE:
         return wave
     blocks = (wave[None, begin : begin + _CHUNK] for begin in range(0, len(wave), _CHUNK))
-    return np.concatenate([block[0] for block in to_rate(Sound(rate, 1, blocks), SAMPLE_RATE).blocks])
+    resampled = to_rate(Sound(rate, 1, blocks), SAMPLE_RATE).blocks
+    return np.concatenate([np.zeros(0, np.float32), *(block[0] for block in resampled)])
