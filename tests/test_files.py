@@ -229,6 +229,19 @@ def test_a_link_to_nothing_takes_its_name(tmp_path: Path) -> None:
         refuse_existing(tmp_path / "a.mp4", overwrite=False)
 
 
+def test_a_loop_of_links_is_replaced_only_on_request(tmp_path: Path) -> None:
+    loop, film = tmp_path / "a.mp4", tmp_path / "film.mp4"
+    loop.symlink_to(loop)
+    film.touch()
+    with pytest.raises(errors.UsageError, match="exists"):
+        refuse_outputs([loop], overwrite=False, inputs=[film])
+    refuse_outputs([loop], overwrite=True, inputs=[film])
+    with write_whole(loop) as beside:
+        beside.touch()
+    assert loop.is_file()
+    assert not loop.is_symlink()
+
+
 def test_too_long_names_are_refused(tmp_path: Path) -> None:
     with pytest.raises(errors.UsageError, match="choose a shorter name"):
         refuse_existing(tmp_path / f"{'n' * 256}.mp4", overwrite=False)

@@ -101,15 +101,20 @@ def refuse_filled(folder: Path, overwrite: bool) -> None:
         raise UsageError(f"{folder} is not empty; choose another folder or add --overwrite.")
 
 
+def real(path: Path | str) -> Path:
+    """The absolute path without links; unlike `Path.resolve` of Python 3.11, it accepts links that form a loop."""
+    return Path(os.path.realpath(path))
+
+
 def refuse_clashes(results: Iterable[Path | None], inputs: Iterable[Path | str | None]) -> None:
     """Raise UsageError if a result would replace another result or one of the `inputs`.
 
     A folder among the inputs includes the index files of folders of clips, models and training runs.
     """
-    given = {Path(path).resolve() for path in inputs if path is not None}
+    given = {real(path) for path in inputs if path is not None}
     taken: set[Path] = set()
     for path in filter(None, results):
-        target = path.resolve()
+        target = real(path)
         if not given.isdisjoint(_inputs_lost_with(target)):
             raise UsageError(f"{path} would be replaced by its own result; choose another name.")
         if target in taken:
@@ -220,7 +225,7 @@ def remove_stale(folder: Path) -> None:
 def state_of(path: Path) -> list[str | int]:
     """Path, size and time of a file, as JSON values that change with it."""
     found = path.stat()
-    return [os.fsencode(path.resolve()).hex(), found.st_size, found.st_mtime_ns]
+    return [os.fsencode(real(path)).hex(), found.st_size, found.st_mtime_ns]
 
 
 def hold(descriptor: int, shared: bool = False, without: bool = True) -> bool:

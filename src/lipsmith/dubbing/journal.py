@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from lipsmith.errors import UsageError
-from lipsmith.files import HIDDEN, STALE, hold
+from lipsmith.files import HIDDEN, STALE, hold, real
 
 _LOG = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ State = list[int] | None
 
 def journal_of(folder: Path, *given: Path | None) -> Path:
     """The journal in `folder` of the batch that these words of the command name."""
-    words = "\0".join(str(path.resolve()) if path else "" for path in given)
+    words = "\0".join(str(real(path)) if path else "" for path in given)
     return folder / f"{HIDDEN}journal-{hashlib.sha256(os.fsencode(words)).hexdigest()[:12]}.jsonl"
 
 
@@ -128,7 +128,7 @@ class Journal:
 
 
 def _name(output: Path) -> str:
-    return os.fsencode(output.resolve()).hex()
+    return os.fsencode(real(output)).hex()
 
 
 def _state(output: Path) -> State:
