@@ -63,6 +63,7 @@ WRONG_KINDS: list[tuple[Callable[..., object], tuple[object, ...], str]] = [
     (Dubber.from_pretrained, ("fast", None), "Device None is unknown"),
     (Dubber.from_pretrained, ("fast", "cpu", "1"), "threads = '1' is out of range"),
     (Turn, (1, "a.wav", "0"), "the time '0' is not a number"),
+    (ArraySource, (np.array("film.mp4"), 25), "Footage of type ndarray is neither a path nor frames"),
     (ArraySource, ([np.zeros((1, 1, 3), np.uint8)], 1e-9), "Frame rate 1e-09 is not a number above 0"),
 ]
 
@@ -77,10 +78,13 @@ def test_values_of_wrong_kinds_are_usage_errors(
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("face", 5), ("language", 5), ("start", "1"), ("end", "1"), ("strength", None), ("strength", "1"), ("gain", [1])],
+    [
+        *(("face", 5), ("language", 5), ("start", "1"), ("end", "1"), ("strength", None), ("strength", "1")),
+        *(("gain", [1]), ("background", 5), ("background", b"a.wav")),
+    ],
 )
 def test_options_of_wrong_kinds_are_usage_errors(name: str, value: object) -> None:
-    with pytest.raises(UsageError, match=f"{name} = .* is not a (text|number)"):
+    with pytest.raises(UsageError, match=f"{name} = .* is not a (text|number|path)"):
         DubOptions(**{name: value})  # type: ignore[arg-type]
 
 

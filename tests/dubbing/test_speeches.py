@@ -118,7 +118,7 @@ def test_one_command_dubs_all_faces(tmp_path: Path, film: Path, capsys: pytest.C
     [
         (["--speech", "anna.wav"], "--speech anna.wav names no face", 2),
         (["--speech", "1="], "names no file", 2),
-        (["--speech", "left=anna.wav"], "Face 'left' is unknown", 2),
+        (["--speech", "left=anna.wav"], "--speech left=anna.wav: face 'left' is no number", 2),
         (["--speech", "1=anna.wav", "--speech", "1,2=ben.wav"], "Face 1 has two speeches, anna.wav and ben.wav", 2),
         (["--speech", "1=anna.wav", "anna.wav"], "--speech replaces SPEECH", 2),
         (["--speech", "1=anna.wav", "--face", "2"], "--face is for one speech", 2),

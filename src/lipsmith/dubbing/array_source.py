@@ -37,7 +37,7 @@ class ArraySource:
         check_stretch(start, end)
         end = finite(end)
         rate = _frame_rate(rate)
-        if not hasattr(images, "__len__") or isinstance(images, bytes | bytearray | Mapping):
+        if not _is_sequence(images):
             kind = type(images).__name__
             reason = (
                 "cannot be read twice"
@@ -74,6 +74,12 @@ class ArraySource:
     def show(self, order: NDArray[np.intp], times: NDArray[np.float64]) -> Iterator[Picture]:
         """Images in the order of a walk."""
         return (self._images[index] for index in order)
+
+
+def _is_sequence(images: object) -> bool:
+    if isinstance(images, np.ndarray):
+        return images.ndim > 0
+    return hasattr(images, "__len__") and not isinstance(images, bytes | bytearray | Mapping)
 
 
 def _frame_rate(rate: float) -> float:

@@ -92,6 +92,7 @@ class DubOptions:
         for name in ("start", "end", "strength", "gain"):
             kinds = (Real, NoneType) if name in ("start", "end") else (Real,)
             _require_kind(name, getattr(self, name), kinds, "a number")
+        _require_kind("background", self.background, (str, PathLike, NoneType), "a path")
         if self.face not in FACE_WORDS:
             face_numbers(self.face)
         check_stretch(self.start, self.end)
@@ -253,7 +254,13 @@ def parse_speeches(words: Sequence[str]) -> dict[int, Path] | Path:
         if not equals or not file:
             lacking = "file" if equals else "face"
             raise UsageError(f"--speech {word} names no {lacking}; give 1=anna.wav for face 1, or one {TABLE} table.")
-        for face in sorted(face_numbers(numbers)):
+        try:
+            faces = sorted(face_numbers(numbers))
+        except UsageError as error:
+            raise UsageError(
+                f"--speech {word}: face {numbers!r} is no number; --list-faces shows the numbers."
+            ) from error
+        for face in faces:
             if face in speeches:
                 raise UsageError(f"Face {face} has two speeches, {speeches[face]} and {file}; give it one.")
             speeches[face] = Path(file)
