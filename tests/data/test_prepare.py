@@ -376,6 +376,13 @@ def test_an_interrupted_run_leaves_no_partial_files(still: Path, tmp_path: Path)
     assert "train/ann/ann_1.npz" in left
 
 
+def test_workers_ignore_interrupts_while_they_start() -> None:
+    with workers.processes(1) as pool:
+        blocked = workers.submit(pool, signal.pthread_sigmask, signal.SIG_BLOCK, ()).result()
+    assert signal.SIGINT in blocked
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
 @pytest.mark.timeout(120)
 def test_real_footage_is_prepared(clips: Path, tmp_path: Path) -> None:
     """One short clip of each of three people."""

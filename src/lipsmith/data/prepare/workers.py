@@ -7,14 +7,14 @@ import multiprocessing
 import os
 import signal
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from lipsmith.data.prepare.journal import FAILED
 from lipsmith.data.prepare.layouts import Job
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Task = tuple[Job, Path, int]
+T = TypeVar("T")
 
 
 def outcomes(jobs: list[Job], root: Path, size: int, workers: int | None) -> Generator[Outcome, None, None]:
@@ -44,7 +45,7 @@ def _side_by_side(tasks: list[Task], count: int) -> Generator[Outcome, None, Non
     waiting = deque(tasks)
     running: dict[Future[Outcome], Task] = {}
     while waiting:
-        with _pool(count) as pool, suppress(BrokenProcessPool):
+        with processes(count) as pool, suppress(BrokenProcessPool):
             yield from _completed(pool, waiting, running, count)
         # It is unknown which of these crashed its process and thus the pool, so each is retried in a separate pool.
         yield from map(_alone, running.values())
@@ -57,7 +58,7 @@ def _completed(
     """Outcomes until none is `waiting`. Raises BrokenProcessPool once the process of a `running` task dies."""
     while waiting or running:
         while waiting and len(running) < count:
-            running[pool.submit(_run, waiting[0])] = waiting[0]
+            running[submit(pool, _run, waiting[0])] = waiting[0]
             waiting.popleft()
         for future in wait(running, return_when=FIRST_COMPLETED).done:
             outcome = future.result()
@@ -67,16 +68,27 @@ def _completed(
 
 def _alone(task: Task) -> Outcome:
     try:
-        with _pool(1) as pool:
-            return pool.submit(_run, task).result()
+        with processes(1) as pool:
+            return submit(pool, _run, task).result()
     except BrokenProcessPool:
         return _failure(
             task[0], "preparing it crashed its process twice; it may be damaged, or too large for the memory"
         )
 
 
+def submit(pool: ProcessPoolExecutor, function: Callable[..., T], *given: object) -> Future[T]:
+    """Submit a call. Processes that start for it ignore interrupts from their first instruction on."""
+    if not hasattr(signal, "pthread_sigmask"):
+        return pool.submit(function, *given)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # new processes inherit it
+    try:
+        return pool.submit(function, *given)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 @contextmanager
-def _pool(count: int) -> Iterator[ProcessPoolExecutor]:
+def processes(count: int) -> Iterator[ProcessPoolExecutor]:
     """Processes that end with the block, even while they are working."""
     # Spawned, because a fork of a process that has used a thread pool may hang.
     context = multiprocessing.get_context("spawn")
