@@ -72,22 +72,23 @@ def split(points: Floats) -> tuple[Floats, Floats]:
 def lip_opening(points: Floats) -> Floats:
     """Distance between the middles of the inner lips (mesh points 13 and 14), `(...)`, of points `(..., 131, 2)` or of
     their content `(..., 57, 2)`."""
-    upper, lower = (rank - NUM_POINTS for rank in ranks((13, 14)))  # from the end, where both have the content
-    distance: Floats = np.linalg.norm(points[..., upper, :] - points[..., lower, :], axis=-1)
-    return distance
+    return _apart(points, 13, 14)
 
 
 def outer_lip_opening(points: Floats) -> Floats:
     """Distance between the middles of the outer lips (mesh points 0 and 17), by which references are ranked."""
-    upper, lower = ranks((0, 17))
-    distance: Floats = np.linalg.norm(points[..., upper, :] - points[..., lower, :], axis=-1)
-    return distance
+    return _apart(points, 0, 17)
 
 
 def mouth_width(points: Floats) -> Floats:
     """Distance between the mouth corners (mesh points 61 and 291), `(...)`, of points `(..., 131, 2)`."""
-    right, left = ranks((61, 291))
-    distance: Floats = np.linalg.norm(points[..., right, :] - points[..., left, :], axis=-1)
+    return _apart(points, 61, 291)
+
+
+def _apart(points: Floats, *pair: int) -> Floats:
+    """Distance of two mesh points; their ranks are counted from the end, where content alone has the same ones."""
+    one, other = (rank - NUM_POINTS for rank in ranks(pair))
+    distance: Floats = np.linalg.norm(points[..., one, :] - points[..., other, :], axis=-1)
     return distance
 
 
@@ -123,9 +124,7 @@ def point_weights() -> NDArray[np.float32]:
 
 def turn(points: Floats) -> NDArray[np.float64]:
     """Rotation of heads `(..., 131, 2)` to the side, from 0 (frontal) to 1 (profile)."""
-    tip, right, left = ranks((4, 234, 454))
-    to_right = np.linalg.norm(points[..., tip, :] - points[..., right, :], axis=-1)
-    to_left = np.linalg.norm(points[..., tip, :] - points[..., left, :], axis=-1)
+    to_right, to_left = _apart(points, 4, 234), _apart(points, 4, 454)
     aside: NDArray[np.float64] = np.abs(to_right - to_left) / np.maximum(to_right + to_left, 1e-9)
     return aside
 

@@ -49,20 +49,27 @@ PASSES = 4
 
 
 @dataclass(frozen=True)
-class Sighting:
+class SeenFace:
     """A face in one frame."""
 
     mesh: NDArray[np.float32]
     """(478, 2), source pixels."""
     score: float
-    crop: Square
-    """The input square of the landmark network."""
+    """Probability in [0, 1] that this is a face."""
 
     @property
     def box(self) -> tuple[float, float, float, float]:
-        """x0, y0, x1, y1 of the mesh."""
+        """x0, y0, x1, y1 of the mesh, source pixels."""
         (x0, y0), (x1, y1) = self.mesh.min(0).tolist(), self.mesh.max(0).tolist()
         return x0, y0, x1, y1
+
+
+@dataclass(frozen=True)
+class Sighting(SeenFace):
+    """A face before it belongs to a track."""
+
+    crop: Square
+    """The input square of the landmark network."""
 
     @cached_property
     def place(self) -> Square:
@@ -148,32 +155,18 @@ def assign(tracks: list[Track], found: list[Sighting]) -> dict[int, Track]:
 def without_duplicates(claims: list[tuple[Track, Sighting]]) -> list[tuple[Track, Sighting]]:
     """Claims with each face given to one track only: the one that it costs least."""
     kept: list[tuple[Track, Sighting]] = []
-    costs = []
-    for track, sighting in claims:
-        costs.append(track.cost(sighting.place))
-    for rank in np.argsort(costs, kind="stable"):
-        track, sighting = claims[rank]
+    for track, sighting in sorted(claims, key=lambda claim: claim[0].cost(claim[1].place)):
         if not any(sighting.same_face(other.box) for _, other in kept):
             kept.append((track, sighting))
     return kept
 
 
 @dataclass(frozen=True)
-class TrackedFace:
-    """One face in one frame."""
+class TrackedFace(SeenFace):
+    """A face of a track."""
 
-    mesh: NDArray[np.float32]
-    """(478, 2), source pixels."""
-    score: float
-    """Probability in [0, 1] that this is a face."""
     face: int
     """Identity number within the shot, from 0; of faces found at once, the largest comes first."""
-
-    @property
-    def box(self) -> tuple[float, float, float, float]:
-        """x0, y0, x1, y1 of the mesh, source pixels."""
-        (x0, y0), (x1, y1) = self.mesh.min(0).tolist(), self.mesh.max(0).tolist()
-        return x0, y0, x1, y1
 
 
 @dataclass(frozen=True)
