@@ -9,10 +9,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from lipsmith.errors import LipsmithError, UsageError
 from lipsmith.files import DISK_FULL, HIDDEN, hidden_beside, hold
+
+if TYPE_CHECKING:
+    from av import FFmpegError
 
 _FOLDER: Final = ".folder"
 """Suffix of temporary folders."""
@@ -76,5 +79,10 @@ def disk_errors(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = "the disk is full; free some space" if error.errno in DISK_FULL else error.strerror or error
-        raise LipsmithError(f"{out} was not written: {reason}.") from error
+        raise not_written(out, error) from error
+
+
+def not_written(out: Path, error: OSError | FFmpegError) -> LipsmithError:
+    """The error of the result `out` if writing failed."""
+    reason = "the disk is full; free some space" if error.errno in DISK_FULL else error.strerror or error
+    return LipsmithError(f"{out} was not written: {reason}.")

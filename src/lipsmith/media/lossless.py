@@ -10,7 +10,8 @@ import av
 import numpy as np
 from av.video.frame import VideoFrame
 
-from lipsmith.errors import InputError, LipsmithError
+from lipsmith.disk import not_written
+from lipsmith.errors import InputError
 from lipsmith.media.color import Picture
 from lipsmith.media.container import require_video
 
@@ -38,7 +39,7 @@ def write_lossless(path: Path, images: Iterable[Picture]) -> None:
                 container.mux(stream.encode(frame.reformat(format=_PLANES)))
             container.mux(stream.encode(None))
     except (OSError, av.FFmpegError) as error:
-        raise LipsmithError(f"{path} was not written: {error.strerror or error}.") from error
+        raise not_written(path, error) from error
 
 
 class LosslessFrames:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Self
 import av
 import numpy as np
 
+from lipsmith.disk import not_written
 from lipsmith.errors import LipsmithError, UsageError
-from lipsmith.files import DISK_FULL, hidden_beside, put
+from lipsmith.files import hidden_beside, put
 from lipsmith.media.background import Background, with_background
 from lipsmith.media.color import PIXEL_FORMAT, ColorTags, Picture, RGBToFrame
 from lipsmith.media.container import Chapter, DecodingOrder, deterministic_x264, libav_chapter, open_input, tick_of
@@ -273,11 +274,7 @@ class VideoWriter:
         try:
             yield
         except (OSError, av.FFmpegError) as error:
-            if error.errno in DISK_FULL:
-                raise LipsmithError(
-                    f"{self._reported_path} was not written: the disk is full; free some space."
-                ) from error
-            raise LipsmithError(f"{self._reported_path} was not written: {error.strerror or error}.") from error
+            raise not_written(self._reported_path, error) from error
 
 
 def _check_path(path: Path) -> Path:
