@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -104,11 +105,23 @@ def test_a_signed_film_carries_a_valid_manifest(film: Path, credentials: Credent
     assert probe(signed).metadata["comment"] == probe(film).metadata["comment"]
 
 
+def test_a_name_that_is_not_utf8_can_be_signed(film: Path, credentials: Credentials, tmp_path: Path) -> None:
+    sign(film, tmp_path / os.fsdecode(b"r\xe9sum\xe9.mp4"), *credentials)
+    assert probe(next(tmp_path.iterdir())).metadata == probe(film).metadata
+
+
 def test_a_failed_signature_leaves_no_file(film: Path, credentials: Credentials, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="could not be signed"):
         sign(credentials.key, tmp_path / "signed.pem", *credentials)
     with pytest.raises(InputError, match="cannot sign"):
         sign(film, tmp_path / "signed.mp4", credentials.certificate, tmp_path / "nowhere.pem")
+    (tmp_path.parent / "film.mkv").write_bytes(film.read_bytes())
+    with pytest.raises(InputError, match=r"does not support \.mkv; use \.mp4"):
+        sign(tmp_path.parent / "film.mkv", tmp_path / "signed.mkv", *credentials)
+    with pytest.raises(UsageError, match=r"must end in \.mp4"):
+        sign(film, tmp_path / "signed.mov", *credentials)
+    with pytest.raises(InputError, match="is not a file"):
+        sign(Path("/dev/null"), tmp_path / "signed", *credentials)
     with pytest.raises(UsageError, match="es256"):
         sign(film, tmp_path / "signed.mp4", *credentials, algorithm="rot13")
     assert not list(tmp_path.iterdir())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lipsmith import __version__
 from lipsmith.errors import InputError, UsageError
 from lipsmith.files import write_whole
-from lipsmith.media.container import SOURCE_TYPE
+from lipsmith.media.container import SOURCE_TYPE, check_readable
 
 if TYPE_CHECKING:
     import c2pa
@@ -24,16 +24,21 @@ def sign(
 
     `certificate` is a PEM chain, the signer's own certificate first, that fits C2PA's profile; `key` its PEM private
     key. Needs `pip install '.[provenance]'`. Raises InputError if either is unusable or the video's format does not
-    support manifests.
+    support manifests, UsageError if `signed` has another suffix than `video`.
     """
     if algorithm not in ALGORITHMS:
         raise UsageError(f"Unknown signature algorithm {algorithm}; choose one of {', '.join(ALGORITHMS)}.")
+    if signed.suffix.lower() != video.suffix.lower():
+        raise UsageError(f"{signed}: the signed copy has the format of {video}; its name must end in {video.suffix}.")
+    check_readable(video)
     import c2pa
 
     with _signer(certificate, key, algorithm) as signer, c2pa.Builder(_manifest(signed.name)) as builder:
         try:
             with write_whole(signed, overwrite) as beside:
                 builder.sign_file(str(video), str(beside), signer)
+        except c2pa.C2paError.NotSupported as error:
+            raise InputError(f"{video} could not be signed: C2PA does not support {video.suffix}; use .mp4.") from error
         except (c2pa.C2paError, OSError) as error:
             raise InputError(f"{video} could not be signed: {error}") from error
 
@@ -53,7 +58,7 @@ def _manifest(title: str) -> str:
     return json.dumps(
         {
             "claim_generator_info": [{"name": "lipsmith", "version": __version__}],
-            "title": title,
+            "title": title.encode(errors="replace").decode(),  # a name may have bytes that are not UTF-8
             "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": [created]}}],
         }
     )
