@@ -17,7 +17,7 @@ import pytest
 
 from chromium import SHOTS, launch, needs_chromium
 from dub_samples import write_wav
-from service import RunningService
+from service import RunningService, wait_until
 from synthetic import DEMO, make_film, speech
 
 if TYPE_CHECKING:
@@ -77,6 +77,47 @@ def test_microphone_and_recording_are_played(page: Page, tmp_path: Path) -> None
     page.click("#end")
     assert "has ended" in page.inner_text("#session-status")
     assert page.is_disabled("#microphone")
+
+
+ASK_SLOWLY = """() => {
+    const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+    window.streams = [];
+    navigator.mediaDevices.getUserMedia = async (wanted) => {
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      window.streams.push(await ask(wanted));
+      return window.streams.at(-1);
+    };
+}"""
+"""Keeps the streams that the page asked for."""
+
+
+def test_the_microphone_is_asked_for_once_and_not_kept_after_the_end(page: Page, tmp_path: Path) -> None:
+    page.evaluate(ASK_SLOWLY)
+    page.set_input_files("#film-file", make_film(tmp_path / "film.mp4", 0.4, 12.5, (160, 160)))
+    page.wait_for_selector("#session-status:has-text('Ready')")
+    page.dblclick("#microphone")
+    page.wait_for_selector('#microphone[aria-pressed="true"]')
+    page.click("#microphone")
+    assert page.evaluate("streams.length") == 1
+    page.click("#microphone")
+    page.click("#end")
+    wait_until(lambda: page.evaluate("streams.map((one) => one.getTracks()[0].readyState)") == ["ended", "ended"])
+    assert page.get_attribute("#microphone", "aria-pressed") == "false"
+
+
+def test_any_click_lets_a_film_be_heard_that_the_browser_muted(page: Page) -> None:
+    muted = page.evaluate(
+        """async () => {
+          const { Player } = await import("/static/live-player.js");
+          const video = document.createElement("video");
+          video.play = async () => {};
+          new Player(video).playMuted();
+          const before = video.muted;
+          document.querySelector("h1").click();
+          return [before, video.muted];
+        }"""
+    )
+    assert muted == [True, False]
 
 
 def test_an_unusable_film_shows_a_problem(page: Page, tmp_path: Path) -> None:

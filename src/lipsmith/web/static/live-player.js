@@ -27,7 +27,7 @@ export class Player {
   playMuted() {
     this.video.muted = true;
     this.video.play();
-    this.video.addEventListener("click", () => (this.video.muted = false), { once: true });
+    document.addEventListener("click", () => (this.video.muted = false), { once: true });
   }
 
   add(fragment) {

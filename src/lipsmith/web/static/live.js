@@ -1,12 +1,13 @@
 // The live page: uploads a film, sends speech through a WebSocket, and plays the media it returns.
 
-import { $, showError, showText } from "./dom.js";
+import { $, showError, showProgress, showText } from "./dom.js";
 import { Player } from "./live-player.js";
 import { Microphone, decodeMono, RATE } from "./microphone.js";
 import { source } from "./source.js";
 
 let socket = null;
 let microphone = null;
+let isAsking = false; // for the microphone
 
 source("film", { needs: "picture", onFile: stop, onReady: (found) => start(found.id) });
 
@@ -35,14 +36,14 @@ function start(upload) {
 
 function onState(state, player) {
   if (state.state === "preparing") {
-    showText("session-status", `Detecting faces: ${Math.round(100 * (state.progress ?? 0))} %`);
+    showProgress("session-status", `Detecting faces: ${Math.round(100 * (state.progress ?? 0))} %`);
   } else if (state.state === "failed") {
     showError("session-problem", new Error(state.problem));
     showText("session-status", "");
   } else {
     player.open(state.mime);
     enableSpeech(true);
-    showText("session-status", "Ready: speak or choose a recording.");
+    showText("session-status", "Ready: use the microphone or play a recording.");
   }
 }
 
@@ -84,11 +85,21 @@ $("microphone").addEventListener("click", async () => {
     sendCommand("flush");
     return;
   }
+  if (isAsking) return;
+  isAsking = true;
+  const session = socket;
   try {
-    microphone = await Microphone.start(push);
+    const started = await Microphone.start(push);
+    if (socket !== session) {
+      started.stop();
+      return;
+    }
+    microphone = started;
     showMicrophoneState(true);
   } catch {
     showError("session-problem", new Error("The browser denied access to the microphone; allow it, or choose a recording."));
+  } finally {
+    isAsking = false;
   }
 });
 
