@@ -10,7 +10,7 @@ import json
 from html import escape
 from pathlib import Path
 
-from lipsmith.evaluation.plots import COLORS, Frame
+from lipsmith.evaluation.plots import COLORS, Axes
 
 STYLE = (
     "<style>text{font:12px sans-serif;fill:#4c566a}.grid{stroke:#d8dee9}</style>"
@@ -29,14 +29,14 @@ def main() -> None:
     curves = {run.name: curve(run, options.figure) for run in options.runs}
     most = max(samples for points in curves.values() for samples, _ in points)
     values = [value for points in curves.values() for _, value in points]
-    frame = Frame((0, most), (max(min(values), options.least), max(values)))
+    axes = Axes((0, most), (max(min(values), options.least), max(values)))
     for index, (name, points) in enumerate(curves.items()):
         color = COLORS[1 + index % (len(COLORS) - 1)]
         shown = [(samples, value) for samples, value in points if value >= options.least]
-        frame.line([samples for samples, _ in shown], [value for _, value in shown], color, name)
-        frame.marks.append(f'<text x="84" y="{130 + 16 * index}" style="fill:{color}">{escape(name)}</text>')
+        axes.line([samples for samples, _ in shown], [value for _, value in shown], color, name)
+        axes.marks.append(f'<text x="84" y="{130 + 16 * index}" style="fill:{color}">{escape(name)}</text>')
     ticks = {share * most: f"{share * most:,.0f}" for share in (0.25, 0.5, 0.75)}
-    drawn = frame.svg("targets seen", f"{options.figure.replace('_', ' ')} on val", ticks)
+    drawn = axes.svg("targets seen", f"{options.figure.replace('_', ' ')} on val", ticks)
     opening, rest = drawn.split(">", 1)
     options.out.write_text(f'{opening} xmlns="http://www.w3.org/2000/svg">{STYLE}{rest}\n', encoding="utf-8")
 

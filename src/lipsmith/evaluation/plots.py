@@ -26,8 +26,8 @@ _WIDTH, _HEIGHT = 720, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 74, 16, 14, 44
 
 
-class Frame:
-    """Axes of one plot: maps data to positions in the picture."""
+class Axes:
+    """Maps the data of one plot to positions in its picture, and draws them."""
 
     def __init__(self, x: tuple[float, float], y: tuple[float, float]) -> None:
         margin = 0.06 * ((y[1] - y[0]) or 1.0)
@@ -92,25 +92,25 @@ def curves(title: str, lines: Mapping[str, Sequence[float]], painted: Mapping[st
     values = np.array([list(line) for line in lines.values()], np.float64)
     reach = values.shape[1] // 2
     shifts = list(range(-reach, reach + 1))
-    frame = Frame((-reach, reach), (float(np.nanmin(values)), float(np.nanmax(values))))
+    axes = Axes((-reach, reach), (float(np.nanmin(values)), float(np.nanmax(values))))
     for name, line in lines.items():
-        frame.line(shifts, line, painted[name], name)
+        axes.line(shifts, line, painted[name], name)
     ticks = {float(shift): str(shift) for shift in shifts if shift % 5 == 0}
-    return legend(lines, painted) + frame.svg("frames by which the speech is moved earlier", title, ticks)
+    return legend(lines, painted) + axes.svg("frames by which the speech is moved earlier", title, ticks)
 
 
 def per_identity(title: str, values: Mapping[str, Mapping[str, float]], painted: Mapping[str, str]) -> str:
     """One column per identity, one dot per system: `values[system][identity]`; `painted`: `colors` of the systems."""
     everybody = sorted({identity for found in values.values() for identity in found})
     finite = [value for found in values.values() for value in found.values() if np.isfinite(value)]
-    frame = Frame((-0.5, len(everybody) - 0.5), (min(finite), max(finite)))
+    axes = Axes((-0.5, len(everybody) - 0.5), (min(finite), max(finite)))
     for name, found in values.items():
         for identity, value in found.items():
             if np.isfinite(value):
-                frame.dot(everybody.index(identity), value, painted[name], f"{name}, {identity}: {value:.4g}")
+                axes.dot(everybody.index(identity), value, painted[name], f"{name}, {identity}: {value:.4g}")
     every = max(1, len(everybody) // 16)
     ticks = {float(place): name for place, name in enumerate(everybody) if place % every == 0}
-    return legend(values, painted) + frame.svg("identity", title, ticks)
+    return legend(values, painted) + axes.svg("identity", title, ticks)
 
 
 def legend(names: Iterable[str], painted: Mapping[str, str]) -> str:
