@@ -11,7 +11,7 @@ import pytest
 from lipsmith.face import crop as crops
 from lipsmith.face.landmarks import select
 from lipsmith.face.references import MOST
-from lipsmith.face.stretches import Shot, crop_frames, main_face, track_shots
+from lipsmith.face.stretches import Shot, crop_frames, main_face, shots_of, tracked
 from lipsmith.media import Frame
 from scripted import ScriptedTracker, Seen, mesh
 
@@ -24,7 +24,7 @@ def film(count: int, size: tuple[int, int] = (200, 200)) -> Iterator[Frame]:
 
 
 def shots(frames: list[Seen], **settings: object) -> list[Shot]:
-    return list(track_shots(film(len(frames)), ScriptedTracker(frames), **settings))  # type: ignore[arg-type]
+    return list(shots_of(tracked(film(len(frames)), ScriptedTracker(frames)), **settings))  # type: ignore[arg-type]
 
 
 def moving(seen: Iterable[int]) -> list[Seen]:
@@ -70,7 +70,7 @@ def test_points_are_in_crop_units() -> None:
 
 def test_scores_of_lost_frames_are_interpolated() -> None:
     frames = moving([0, 1, 4, 5])
-    (shot,) = track_shots(film(35), ScriptedTracker(frames, score=0.5), bridge=2)  # type: ignore[arg-type]
+    (shot,) = shots_of(tracked(film(35), ScriptedTracker(frames, score=0.5)), bridge=2)  # type: ignore[arg-type]
     (stretch,) = shot.faces[0].stretches
     assert stretch.scores.tolist() == [0.5] * 6
 
@@ -137,7 +137,7 @@ def test_a_long_film_takes_only_the_memory_of_its_geometry(settings: dict[str, o
     script = ScriptedTracker((0, {0: found}) for _ in range(count))
     cropped = 0
     tracemalloc.start()
-    for shot in track_shots(frames, script, **settings):  # type: ignore[arg-type]
+    for shot in shots_of(tracked(frames, script), **settings):  # type: ignore[arg-type]
         for stretch in shot.faces[0].stretches:
             again = (Frame(image.copy(), 0, stretch.first + row) for row in range(len(stretch)))
             cropped += sum(1 for _ in crop_frames(again, stretch, 128))

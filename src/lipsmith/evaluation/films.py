@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from lipsmith.dubbing.table import same_name
 from lipsmith.errors import InputError
 from lipsmith.face import MOST_FACES, FaceTracker
-from lipsmith.face.stretches import Stretch, crop_frames, main_face, track_shots
+from lipsmith.face.stretches import Stretch, crop_frames, main_face, shots_of, tracked
 from lipsmith.media import Frame, VideoInfo, probe, read_frames
 from lipsmith.media.suffixes import ANIMATIONS, FILMS, is_media
 from lipsmith.speech.mel import SAMPLE_RATE, stream_audio
@@ -86,7 +86,7 @@ def find_face(film: Film, end: float | None = None) -> list[Stretch]:
 
     Raises InputError if no face is visible for long enough.
     """
-    shots = track_shots(film.frames(end), FaceTracker(MOST_FACES), whole_mesh=True)
+    shots = shots_of(tracked(film.frames(end), FaceTracker(MOST_FACES)), whole_mesh=True)
     stretches = [stretch for shot in shots if shot.faces for stretch in main_face(shot.faces).stretches]
     found = [stretch for stretch in stretches if len(stretch) >= MIN_STRETCH_FRAMES]
     if not found:

@@ -1,6 +1,6 @@
 """The only pass from a film to its faces: shots, the faces of each shot, and the stretches in which a face is tracked.
 
-    for shot in track_shots(read_frames(path), FaceTracker(6)):
+    for shot in shots_of(tracked(read_frames(path), FaceTracker(6))):
         for stretch in main_face(shot.faces).stretches:
             for image in crop_frames(frames, stretch, 128): ...
 
@@ -113,9 +113,13 @@ def main_face(faces: Sequence[ShotFace]) -> ShotFace:
     return max(faces, key=lambda face: prominence(face.width, len(face.frames)))
 
 
-def track_shots(
-    frames: Iterable[Frame],
-    tracker: FaceTracker,
+def tracked(frames: Iterable[Frame], tracker: FaceTracker) -> Iterator[tuple[Frame, TrackedFrame]]:
+    """Successive frames with their faces; a new `tracker` sets the maximum number of simultaneous faces."""
+    return ((frame, tracker.track(frame.image)) for frame in frames)
+
+
+def shots_of(
+    frames: Iterable[tuple[Frame, TrackedFrame]],
     *,
     bridge: int = 0,
     whole_mesh: bool = False,
@@ -124,32 +128,15 @@ def track_shots(
 ) -> Iterator[Shot]:
     """The shots of a film in order, each as soon as its last frame is known; a shot may show no face.
 
-    `frames`: successive frames, numbered from 0; `tracker`: a new tracker, which sets the maximum number of
-    simultaneous faces. Otherwise as `shots_of`.
-    """
-    tracked = ((frame, tracker.track(frame.image)) for frame in frames)
-    return shots_of(tracked, bridge=bridge, whole_mesh=whole_mesh, candidate_size=candidate_size, longest=longest)
-
-
-def shots_of(
-    tracked: Iterable[tuple[Frame, TrackedFrame]],
-    *,
-    bridge: int = 0,
-    whole_mesh: bool = False,
-    candidate_size: int | None = None,
-    longest: float = np.inf,
-) -> Iterator[Shot]:
-    """The same of frames whose faces are known.
-
     Args:
-        tracked: successive frames, numbered from 0, with their faces.
+        frames: successive frames, numbered from 0, with their faces; see `tracked`.
         bridge: gaps of at most this many frames are interpolated; longer gaps end a stretch.
         whole_mesh: keep all 478 points instead of the 131, at four times the memory.
         candidate_size: keep reference candidates for crops of this side; None for none.
         longest: seconds; longer shots are split, so that memory does not grow with the film.
     """
     growing: _GrowingShot | None = None
-    for frame, found in tracked:
+    for frame, found in frames:
         if growing is not None and (growing.number != found.shot or frame.time - growing.times[0] >= longest):
             yield growing.finish(bridge)
             growing = None

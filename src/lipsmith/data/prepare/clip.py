@@ -16,7 +16,7 @@ from lipsmith.data.prepare.layouts import Job
 from lipsmith.data.prepare.store import ClipWriter
 from lipsmith.errors import InputError
 from lipsmith.face.landmarks import select
-from lipsmith.face.stretches import Shot, ShotFace, Stretch, crop_frames, main_face, track_shots
+from lipsmith.face.stretches import Shot, ShotFace, Stretch, crop_frames, main_face, shots_of, tracked
 from lipsmith.media import VideoInfo, probe, read_frames
 from lipsmith.speech.mel import SAMPLE_RATE, mel_spectrogram, stream_audio
 
@@ -99,9 +99,8 @@ class Preparation:
             raise LeftOutError(self._reasons.most_common(1)[0][0])
 
     def _shots(self) -> Iterator[Shot]:
-        return track_shots(
-            read_frames(self._job.source),
-            self._tracker,
+        return shots_of(
+            tracked(read_frames(self._job.source), self._tracker),
             bridge=int(MAX_GAP * self._fps),
             whole_mesh=True,
             longest=MAX_SECONDS,
