@@ -87,7 +87,7 @@ def evaluate(
     `opening_r` uses the clip's own speech, `leak_r` the speech of others (see `leak_r`). Closures
     (`lipsmith.evaluation.metrics.closure`) come from `phonemes` by clip, pooled over all phonemes of the split.
     """
-    trials = load_trials(root, split, references, phonemes)
+    trials = list(load_trials(root, split, references, phonemes))
     rows: list[dict[str, float]] = []
     for index, trial in enumerate(trials):
         leak = leak_r(stages, trial, strangers(trials, trial.record.identity), window)
@@ -107,15 +107,8 @@ def evaluate(
 
 def load_trials(
     root: Path, split_name: str, references: int, phonemes: Mapping[str, Phonemes] = MappingProxyType({})
-) -> list[Trial]:
-    """A trial for every clip of the split in which a face was detected."""
-    return list(each_trial(root, split_name, references, phonemes))
-
-
-def each_trial(
-    root: Path, split_name: str, references: int, phonemes: Mapping[str, Phonemes] = MappingProxyType({})
 ) -> Iterator[Trial]:
-    """The same one by one, for splits that need not fit into memory."""
+    """A trial for every clip of the split in which a face was detected, one by one."""
     for record in read_manifest(root, split_name):
         trial = make_trial(load_clip(root, record, images=False), references, phonemes.get(record.clip))
         if trial.counted.any():

@@ -130,7 +130,7 @@ def find_landmark_offsets(
     on the first half of each clip only, so that r on the second half is not the maximum of 41 values. The `seconds` are
     estimated on whole clips.
     """
-    trials = load_trials(root, split, references)
+    trials = list(load_trials(root, split, references))
     found = []
     for done, trial in enumerate(trials, 1):
         found.append(opening_agreement(stages, trial, window))

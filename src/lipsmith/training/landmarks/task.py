@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from lipsmith.data.clips import read_manifest
 from lipsmith.data.phonemes import clip_phonemes
 from lipsmith.errors import InputError
-from lipsmith.evaluation.landmarks import Trial, each_trial, leak_r, load_trials, measure, strangers, total
+from lipsmith.evaluation.landmarks import Trial, leak_r, load_trials, measure, strangers, total
 from lipsmith.evaluation.metrics.closure import pooled
 from lipsmith.face.landmarks import NUM_POSE
 from lipsmith.models.landmarks.generator import LandmarkGenerator, LandmarkTransformer
@@ -51,7 +51,7 @@ class LandmarkTask(Task[Window]):
         """Load trials of `val` and all frames of `train`. Raises InputError if no face is visible for long enough."""
         config, self._data = self.config, data
         spoken = clip_phonemes(data, read_manifest(data, "val")) if config.needs_phonemes else {}
-        self.trials = load_trials(data, "val", config.model.references, spoken)
+        self.trials = list(load_trials(data, "val", config.model.references, spoken))
         if not self.trials:
             raise InputError(f"{data}: no clip of val shows a face in its measured frames; prepare other footage.")
         window, shifts = config.model.window, config.augment.shifts
@@ -135,7 +135,7 @@ class LandmarkTask(Task[Window]):
 
     def filmed(self) -> Iterator[Trial]:
         """Trials of the training clips, with the speech that the network hears."""
-        return each_trial(self._data, "train", self.config.model.references)
+        return load_trials(self._data, "train", self.config.model.references)
 
     def _figures(self, generator: LandmarkGenerator, trials: int | None = None) -> dict[str, float]:
         stages, window = as_backend(generator), self.config.model.window
