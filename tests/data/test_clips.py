@@ -99,6 +99,9 @@ def test_a_manifest_that_is_no_text_has_no_clips(tmp_path: Path) -> None:
     (tmp_path / "manifest.jsonl").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="no prepared clips here"):
         dataset.read_manifest(tmp_path)
+    (tmp_path / "film.mp4").touch()
+    with pytest.raises(InputError, match="is a file; give a folder"):
+        read_manifest(tmp_path / "film.mp4")
 
 
 def test_fields_of_later_versions_are_ignored(tmp_path: Path) -> None:

@@ -139,6 +139,13 @@ def test_an_offset_reads_only_the_requested_seconds(tmp_path: Path) -> None:
     assert np.isfinite(found.figures.curve[-1])
 
 
+def test_a_film_whose_sound_ends_early_has_an_offset(tmp_path: Path) -> None:
+    path = make_film(tmp_path / "film.mp4", 3.0, size=(256, 256), audio=speech(1.0))
+    found = find_film_offset(path, OwnJudge(SyncNet(SMALL)))
+    assert 0 < found.windows < 25
+    assert np.isfinite([found.figures.lse_d, found.figures.lse_c]).all()
+
+
 def test_offsets_are_recorded_for_training(clips: Path, tmp_path: Path) -> None:
     prepare([clips / "test" / f"{UNSEEN[0]}.mp4"], tmp_path, workers=1)
     found = find_judged_offsets(tmp_path, load_judge())
@@ -170,3 +177,9 @@ def test_invalid_requests_are_refused_before_the_work(
 ) -> None:
     assert main(["sync", str(tmp_path), *words]) == 2
     assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [("--write",), ("--split", "val")])
+def test_a_film_has_no_manifest_and_no_splits(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sync", "film.mp4", *words]) == 2
+    assert f"{words[0]} needs a folder of prepared clips" in capsys.readouterr().err

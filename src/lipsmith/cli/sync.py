@@ -37,8 +37,8 @@ class Options(console.CpuOptions, console.JsonOptions, console.OutputOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.write and not self.video.is_dir():
-            raise UsageError("--write needs a folder of prepared clips.")
+        if (self.write or self.split) and not self.video.is_dir():
+            raise UsageError(f"{'--write' if self.write else '--split'} needs a folder of prepared clips.")
         if not MIN_SECONDS <= self.seconds < math.inf:
             raise UsageError(f"--seconds {self.seconds:g} should be a number of at least {MIN_SECONDS:g}.")
         if self.video.is_dir():

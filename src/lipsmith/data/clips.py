@@ -89,6 +89,8 @@ def read_manifest(root: Path, *splits: str) -> list[ClipRecord]:
     A line truncated by an interruption is skipped, because its clip is incomplete. Raises InputError if there is no
     manifest, no clip of one of the splits, or a line does not describe a clip.
     """
+    if root.is_file():
+        raise InputError(f"{root} is a file; give a folder of prepared clips.")
     records = list(_records(root / MANIFEST))
     if not records:
         raise InputError(f"{root}: no prepared clips here; make them with `lipsmith prepare SRC {root}`.")

@@ -74,13 +74,17 @@ class ClipOffsets:
 
 
 def find_film_offset(video: Path, judge: SyncJudge, seconds: float = FILM_SECONDS) -> FilmOffset:
-    """Offset of the first `seconds` of a film with one face. Raises InputError if no face or no speech is found."""
+    """Offset of the first `seconds` of a film with one face, from the part of them that has sound.
+
+    Raises InputError if no face or no speech is found.
+    """
     wave = read_beginning(video, seconds + _BEYOND)
     sound = SpeechTrack(mel_spectrogram(wave), wave)
     film = Film(video)
     distances = [judge.distances(piece.crops, piece.times, sound) for piece in pieces(film, find_face(film, seconds))]
     joined = np.concatenate(distances)
-    if not np.isfinite(joined).any():
+    joined = joined[np.isfinite(joined[:, REACH])]
+    if not len(joined):
         raise InputError(f"{video}: picture and sound do not overlap; give a film that is longer than half a second.")
     figures = sync_figures(joined)
     return FilmOffset(figures.offset, figures, len(joined))
