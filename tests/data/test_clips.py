@@ -101,7 +101,7 @@ def test_a_manifest_that_is_no_text_has_no_clips(tmp_path: Path) -> None:
         dataset.read_manifest(tmp_path)
     (tmp_path / "film.mp4").touch()
     with pytest.raises(InputError, match="is a file; give a folder"):
-        read_manifest(tmp_path / "film.mp4")
+        dataset.read_manifest(tmp_path / "film.mp4")
 
 
 def test_fields_of_later_versions_are_ignored(tmp_path: Path) -> None:
