@@ -16,7 +16,7 @@ from lipsmith.media import probe
 from service import RunningService, run_service, wait_until
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page
+    from playwright.sync_api import Browser, BrowserContext, Page, Route
 
 pytestmark = needs_chromium
 
@@ -116,6 +116,31 @@ def test_a_lost_connection_is_reported_and_made_again(
     wait_until(lambda: "does not respond" in page.inner_text("#work-status"))
     page.unroute("**/events")
     page.wait_for_selector("#result:not([hidden])")
+
+
+def test_an_analysis_goes_on_when_the_connection_is_back(
+    context: BrowserContext, service: RunningService, footage: dict[str, Path]
+) -> None:
+    page = context.new_page()
+    page.goto(service.url)
+    page.route("**/v1/uploads/*", lambda route: route.abort())
+    page.set_input_files("#film-file", footage["film"])
+    wait_until(lambda: "waiting for it" in page.inner_text("#film-status"))
+    page.route("**/faces?*", lambda route: route.fulfill(status=502))
+    page.unroute("**/v1/uploads/*")
+    wait_until(lambda: "waiting for it" in page.inner_text("#faces-status"))
+    page.unroute("**/faces?*")
+    page.wait_for_selector("#faces .face")
+
+
+def test_a_speech_that_is_replaced_while_it_is_analyzed_leaves_no_problem(page: Page, footage: dict[str, Path]) -> None:
+    held: list[Route] = []
+    page.route("**/v1/uploads/*", lambda route: route.continue_() if held else held.append(route))
+    page.set_input_files("#speech-file", footage["speech"])
+    wait_until(lambda: page.inner_text("#speech-status") == "Analyzing" and held)
+    page.set_input_files("#speech-file", footage["film"])
+    wait_until(lambda: "Found" in page.inner_text("#speech-status"))
+    assert page.is_hidden("#speech-problem")
 
 
 def test_a_double_click_starts_one_dub(page: Page, footage: dict[str, Path]) -> None:

@@ -1,6 +1,8 @@
 // Requests to the service.
 
 const RETRY_INTERVAL = 3000;
+const OF_PROXIES = [502, 503, 504];
+export const SILENCE = "The service does not respond; waiting for it.";
 
 export class Problem extends Error {
   constructor(message, status) {
@@ -13,7 +15,8 @@ export async function request(path, options = {}) {
   let response;
   try {
     response = await fetch(path, options);
-  } catch {
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
     throw new Problem("The service does not respond; check that it is running.");
   }
   if (response.status === 401) location.reload();
@@ -59,22 +62,34 @@ export async function removeUpload(id) {
 
 export const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-export async function waitForProbe(id, signal) {
+// Asks until the service responds; calls `onSilence` while it does not.
+async function insist(path, onSilence, signal) {
   for (;;) {
     signal.throwIfAborted();
-    const { body } = await request(`/v1/uploads/${id}`, { signal });
+    try {
+      return await request(path, { signal });
+    } catch (error) {
+      if (!(error instanceof Problem) || (error.status && !OF_PROXIES.includes(error.status))) throw error;
+      onSilence(SILENCE);
+      await sleep(RETRY_INTERVAL);
+    }
+  }
+}
+
+export async function waitForProbe(id, onSilence, signal) {
+  for (;;) {
+    const { body } = await insist(`/v1/uploads/${id}`, onSilence, signal);
     if (body.state === "failed") throw new Problem(body.problem);
     if (body.state === "ready") return body;
     await sleep(200);
   }
 }
 
-export async function waitForFaces(id, range, onProgress, signal) {
+export async function waitForFaces(id, range, onProgress, onSilence, signal) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(range)) if (value !== null) query.set(name, value);
   for (;;) {
-    signal.throwIfAborted();
-    const { status, body } = await request(`/v1/uploads/${id}/faces?${query}`, { signal });
+    const { status, body } = await insist(`/v1/uploads/${id}/faces?${query}`, onSilence, signal);
     if (status === 200) return body.faces;
     onProgress(body.progress);
     await sleep(300);

@@ -1,6 +1,6 @@
 // The main page: film, speech, options, progress, result.
 
-import { Problem, isActive, request, waitForProbe, sleep, watchJob } from "./api.js";
+import { Problem, SILENCE, isActive, request, waitForProbe, sleep, watchJob } from "./api.js";
 import { $, showError, formatSeconds, formatSize, showProgress, showText } from "./dom.js";
 import { selectedFaces, film, onFilm, reuseFilm, startFilm, selectedRange } from "./film.js";
 import { showHistory } from "./history.js";
@@ -63,7 +63,7 @@ function openJob(job) {
   requested = null;
   current = job;
   $("result").hidden = true;
-  stopWatching = watchJob(job.id, showJob, () => showText("work-status", "The service does not respond; waiting for it."));
+  stopWatching = watchJob(job.id, showJob, () => showText("work-status", SILENCE));
   showText("ended", "");
   showJob(job);
   focusJob(job);
@@ -148,8 +148,9 @@ async function downloadSideBySide() {
 
 async function dubAnother() {
   if (film.id !== current.video) {
+    const onSilence = (silence) => showText("film-status", silence);
     try {
-      reuseFilm(await waitForProbe(current.video, new AbortController().signal));
+      reuseFilm(await waitForProbe(current.video, onSilence, new AbortController().signal));
       showText("film-status", "Using the film of that dub.");
     } catch (error) {
       showError("result-problem", error);

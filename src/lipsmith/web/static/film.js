@@ -130,7 +130,8 @@ async function findFaces() {
   showText("faces-status", "Detecting faces");
   try {
     const onProgress = (fraction) => showProgress("faces-status", `Detecting faces: ${Math.round(100 * fraction)} %`);
-    const found = await waitForFaces(film.id, selectedRange(), onProgress, signal);
+    const onSilence = (silence) => showText("faces-status", silence);
+    const found = await waitForFaces(film.id, selectedRange(), onProgress, onSilence, signal);
     showText("faces-status", found.length === 1 ? "Found one face." : `Found ${found.length} faces, listed by shot.`);
     showFaces(found);
   } catch (error) {

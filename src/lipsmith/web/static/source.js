@@ -39,7 +39,7 @@ export function source(name, { needs, uses = () => [], onFile, onReady, onRemove
       const sent = await upload(file, (fraction) => showProgress(`${name}-status`, `Uploading: ${Math.round(100 * fraction)} %`), signal);
       uploaded = sent.id;
       showText(`${name}-status`, "Analyzing");
-      const found = await waitForProbe(sent.id, signal);
+      const found = await waitForProbe(sent.id, (silence) => showText(`${name}-status`, silence), signal);
       if (LACKS[needs](found)) throw new Problem(LACKS[needs](found));
       showText(`${name}-status`, describe(found));
       onReady(found, signal);
