@@ -140,7 +140,7 @@ def _evaluate(options: Options) -> tuple[Evaluation, dict[str, Any]]:
     from lipsmith.evaluation.outputs import find_outputs, shown_by_all
     from lipsmith.evaluation.protocols import MIN_STRICT_SECONDS
     from lipsmith.evaluation.run import Plan, check_sides, evaluate, long_clips
-    from lipsmith.evaluation.scoring import CSIM_EVERY, VGG_EVERY, Scorer, load_networks
+    from lipsmith.evaluation.scoring import Scorer, load_networks
 
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -162,14 +162,11 @@ def _evaluate(options: Options) -> tuple[Evaluation, dict[str, Any]]:
         systems.insert(-1, _adapted(options, options.model, options.adapt, plan.records()))  # before the model
     with console.progress("evaluating") as progress:
         found = evaluate(plan, systems, scorer, progress=progress, watch=_strips(options))
-    judge = scorer.networks.judge
     settings = {
         "data": options.data, "model": options.model, "protocol": options.protocol, "split": " ".join(options.split),
         "landmarks": "predicted" if plan.predicts else "true", "table": options.table, "side": options.side,
         "adapt": options.adapt, "outputs": options.outputs or None,
-        "judge": judge.name if judge else None,
-        "frechet_features": "VGG-16, last convolution, mean over space", "vgg_every": VGG_EVERY,
-        "csim_every": CSIM_EVERY,
+        **scorer.settings,
         "systems": list(found.totals), "about": about, "plain": _plain(options), "intervals": found.intervals,
         "missing": scorer.networks.missing, "strips": options.strips and options.strips.resolve(),
     }  # fmt: skip

@@ -61,7 +61,7 @@ def _score(options: Options, pairs: list[Pair]) -> tuple[Evaluation, list[tuple[
     from lipsmith.evaluation.about import about_outputs
     from lipsmith.evaluation.film_pairs import SYSTEM, score_pairs
     from lipsmith.evaluation.listening import load_listener
-    from lipsmith.evaluation.scoring import CSIM_EVERY, VGG_EVERY, Scorer, load_networks
+    from lipsmith.evaluation.scoring import Scorer, load_networks
 
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -71,12 +71,9 @@ def _score(options: Options, pairs: list[Pair]) -> tuple[Evaluation, list[tuple[
             pairs, scorer, size=options.side, is_truth=not options.other_speech,
             listener=listener, progress=progress, watch=_watch(options),
         )  # fmt: skip
-    judge = scorer.networks.judge
     settings = {
         "real": options.real, "generated": options.generated, "other_speech": options.other_speech,
-        "side": options.side, "judge": judge.name if judge else None,
-        "frechet_features": "VGG-16, last convolution, mean over space", "vgg_every": VGG_EVERY,
-        "csim_every": CSIM_EVERY, "systems": list(evaluation.totals), "plain": SYSTEM,
+        "side": options.side, **scorer.settings, "systems": list(evaluation.totals), "plain": SYSTEM,
         "about": {SYSTEM: about_outputs(options.generated)} if options.generated.is_dir() else {},
         "intervals": evaluation.intervals, "missing": scorer.networks.missing | listener.missing,
         "strips": options.strips and options.strips.resolve(), "films": len(pairs) - len(failed),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,9 +27,9 @@ from lipsmith.face.landmarks import select
 from lipsmith.inference.people import Recognizer
 from lipsmith.speech.phonemes import Phonemes
 
-VGG_EVERY: Final = 3
+_VGG_EVERY: Final = 3
 """LPIPS-VGG and the Fréchet distance use every third frame, because VGG-16 costs several times as much as the rest."""
-CSIM_EVERY: Final = 5
+_CSIM_EVERY: Final = 5
 _FEATURES: Final = 512
 
 T = TypeVar("T")
@@ -99,6 +99,16 @@ class Scorer:
     """Whether face and mouth are also measured separately, for large pictures."""
     _moments: dict[str, Moments] = field(default_factory=dict)
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the figures depend on besides the pictures, for the results."""
+        return {
+            "judge": self.networks.judge.name if self.networks.judge else None,
+            "frechet_features": "VGG-16, last convolution, mean over space",
+            "vgg_every": _VGG_EVERY,
+            "csim_every": _CSIM_EVERY,
+        }
+
     def find_lips(self, shown: RealStretch, systems: Mapping[str, Crops]) -> dict[str, Lips]:
         """Lips `(T, 40, 2)` found again in every system's pictures and in the film itself (`real`), pixels at 128."""
         everything = {REAL: shown.crops, **systems}
@@ -157,8 +167,8 @@ class Scorer:
                 if name != REAL:
                     rows[name]["lpips_alex"] = _mean(seen.distances)
         if self.networks.lpips_vgg:
-            thinned = {name: crops[::VGG_EVERY] for name, crops in systems.items()}
-            for name, seen in lpips(self.networks.lpips_vgg, shown.crops[::VGG_EVERY], thinned).items():
+            thinned = {name: crops[::_VGG_EVERY] for name, crops in systems.items()}
+            for name, seen in lpips(self.networks.lpips_vgg, shown.crops[::_VGG_EVERY], thinned).items():
                 self._moments.setdefault(name, Moments(_FEATURES)).add(seen.features)
                 if name != REAL:
                     rows[name]["lpips_vgg"] = _mean(seen.distances)
@@ -177,7 +187,7 @@ class Scorer:
     def _identity(self, shown: RealStretch, everything: Mapping[str, Crops], rows: dict[str, Row]) -> None:
         if self.networks.recognizer is None:
             return
-        some = slice(None, None, CSIM_EVERY)
+        some = slice(None, None, _CSIM_EVERY)
         meshes = shown.meshes[some] * shown.crops.shape[1]
         faces = {name: self.networks.recognizer(crops[some], meshes) for name, crops in everything.items()}
         for name, found in faces.items():
