@@ -20,7 +20,7 @@ def test_adversarial_losses_are_least_squares() -> None:
 
 def make_adversary() -> Adversary:
     torch.manual_seed(0)
-    discriminator = MultiScaleDiscriminator(scales=2, channels=4, layers=1)
+    discriminator = MultiScaleDiscriminator(4)
     return Adversary(discriminator, torch.optim.SGD(discriminator.parameters(), 0.1))
 
 

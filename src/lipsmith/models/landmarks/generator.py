@@ -9,7 +9,7 @@ import torch
 from einops import rearrange, reduce
 from torch import Tensor, nn
 
-from lipsmith.face.landmarks import NUM_CONTENT, NUM_JAW, NUM_POINTS
+from lipsmith.face.landmarks import NUM_CONTENT, NUM_JAW
 from lipsmith.models.blocks import zeroed
 from lipsmith.models.landmarks.config import LandmarkConfig
 from lipsmith.models.landmarks.expected import expected_content, followed, steadied
@@ -68,8 +68,8 @@ class LandmarkTransformer(nn.Module):
     def __init__(self, config: LandmarkConfig) -> None:
         super().__init__()
         dim = config.dim
-        self.read_reference = build_point_encoder(config, NUM_POINTS)
-        self.read_pose = build_point_encoder(config, NUM_POINTS)
+        self.read_reference = build_point_encoder(config)
+        self.read_pose = build_point_encoder(config)
         self.temporal = nn.Sequential(*(TemporalResidual(dim) for _ in range(config.temporal)))
         self.normalise = nn.LayerNorm(dim)
         self.modality = nn.Parameter(0.02 * torch.randn(3, dim))

@@ -11,6 +11,7 @@ from einops.layers.torch import Rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lipsmith.face.landmarks import NUM_POINTS
 from lipsmith.models.landmarks.config import LandmarkConfig
 
 
@@ -31,13 +32,13 @@ class PointEncoder(nn.Module):
         return tokens
 
 
-def build_point_encoder(config: LandmarkConfig, points: int) -> PointEncoder:
-    """The encoder of `points` points that `config` describes."""
+def build_point_encoder(config: LandmarkConfig) -> PointEncoder:
+    """The encoder of the 131 points that `config` describes."""
     if config.points == "perceptron":
         (width,) = config.point_channels
-        layers = [nn.Linear(4 * points, width), nn.GELU(), nn.Linear(width, config.dim)]
+        layers = [nn.Linear(4 * NUM_POINTS, width), nn.GELU(), nn.Linear(width, config.dim)]
         return PointEncoder(nn.Sequential(Rearrange("n c p -> n (c p)"), *layers))
-    widths, length = (4, *config.point_channels), points
+    widths, length = (4, *config.point_channels), NUM_POINTS
     for _ in config.point_channels:
         length = (length + 1) // 2
     levels = [_StridedResidual(width, next_width) for width, next_width in pairwise(widths)]

@@ -20,15 +20,13 @@ class PatchDiscriminator(nn.Module):
     differ mostly in this detail, and hundreds of steps do not find it from the image alone.
     """
 
-    def __init__(self, channels: int = 64, layers: int = 3) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        widths = [channels * min(2**n, 8) for n in range(layers + 1)]
-        stages: list[nn.Module] = [nn.Sequential(nn.Conv2d(6, widths[0], 4, 2, 2), nn.LeakyReLU(0.2))]
-        for index in range(layers):
-            stride = 2 if index < layers - 1 else 1
-            conv = nn.Conv2d(widths[index], widths[index + 1], 4, stride, 2)
-            stages.append(nn.Sequential(conv, nn.InstanceNorm2d(widths[index + 1]), nn.LeakyReLU(0.2)))
-        stages.append(nn.Conv2d(widths[-1], 1, 4, 1, 2))
+        stages: list[nn.Module] = [nn.Sequential(nn.Conv2d(6, channels, 4, 2, 2), nn.LeakyReLU(0.2))]
+        for width, stride in ((channels, 2), (2 * channels, 2), (4 * channels, 1)):
+            conv = nn.Conv2d(width, 2 * width, 4, stride, 2)
+            stages.append(nn.Sequential(conv, nn.InstanceNorm2d(2 * width), nn.LeakyReLU(0.2)))
+        stages.append(nn.Conv2d(8 * channels, 1, 4, 1, 2))
         self.stages = nn.ModuleList(stages)
 
     def forward(self, image: Tensor) -> list[Tensor]:
@@ -45,14 +43,11 @@ class PatchDiscriminator(nn.Module):
 class MultiScaleDiscriminator(nn.Module):
     """The same discriminator with separate weights at full and at half resolution."""
 
-    def __init__(self, scales: int = 2, channels: int = 64, layers: int = 3) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.scales = nn.ModuleList(PatchDiscriminator(channels, layers) for _ in range(scales))
+        self.scales = nn.ModuleList(PatchDiscriminator(channels) for _ in range(2))
 
     def forward(self, image: Tensor) -> list[list[Tensor]]:
         """`(B, 3, H, W)` in [0, 1] to the features of each scale."""
-        outputs = []
-        for index, scale in enumerate(self.scales):
-            x = image if index == 0 else F.avg_pool2d(image, 2**index)
-            outputs.append(scale(x))
-        return outputs
+        full, half = self.scales
+        return [full(image), half(F.avg_pool2d(image, 2))]

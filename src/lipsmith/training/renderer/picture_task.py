@@ -111,7 +111,7 @@ class AlignedTask(PictureTask):
         """The discriminator and its optimizer, if the adversary is enabled."""
         if not self.config.has_adversary:
             return None
-        network = MultiScaleDiscriminator(channels=self.config.discriminator_channels)
+        network = MultiScaleDiscriminator(self.config.discriminator_channels)
         return network, torch.optim.Adam(network.parameters(), self.config.learning_rate, betas=(0.5, 0.999))
 
     def losses(self, network: nn.Module, batch: Batch, done: float, adversary: Adversary | None) -> dict[str, Tensor]:
