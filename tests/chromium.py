@@ -24,6 +24,17 @@ TIMEOUT_MS = 600_000 if SHOTS else 90_000
 _CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 _FLAGS = ("--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 
+ASK_SLOWLY = """() => {
+    const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+    window.streams = [];
+    navigator.mediaDevices.getUserMedia = async (wanted) => {
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      window.streams.push(await ask(wanted));
+      return window.streams.at(-1);
+    };
+}"""
+"""Makes the browser slow to give a camera or microphone, and keeps what it gave in `streams`."""
+
 needs_chromium = pytest.mark.skipif(
     _CHROMIUM is None or find_spec("playwright") is None,
     reason="the page's tests need playwright and Chromium: apt-get install chromium",

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
-from chromium import SHOTS, launch, needs_chromium
+from chromium import ASK_SLOWLY, SHOTS, launch, needs_chromium
 from dub_samples import write_wav
 from service import RunningService, wait_until
 from synthetic import DEMO, make_film, speech
@@ -77,18 +77,6 @@ def test_microphone_and_recording_are_played(page: Page, tmp_path: Path) -> None
     page.click("#end")
     assert "has ended" in page.inner_text("#session-status")
     assert page.is_disabled("#microphone")
-
-
-ASK_SLOWLY = """() => {
-    const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
-    window.streams = [];
-    navigator.mediaDevices.getUserMedia = async (wanted) => {
-      await new Promise((resolve) => setTimeout(resolve, 500));
-      window.streams.push(await ask(wanted));
-      return window.streams.at(-1);
-    };
-}"""
-"""Keeps the streams that the page asked for."""
 
 
 def test_the_microphone_is_asked_for_once_and_not_kept_after_the_end(page: Page, tmp_path: Path) -> None:

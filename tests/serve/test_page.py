@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from chromium import SHOTS, TIMEOUT_MS, fill_in, is_loaded, needs_chromium, screenshot
+from chromium import ASK_SLOWLY, SHOTS, TIMEOUT_MS, fill_in, is_loaded, needs_chromium, screenshot
 from lipsmith.media import probe
 from service import RunningService, run_service, wait_until
 
@@ -191,9 +191,11 @@ def test_recording_with_the_camera(page: Page) -> None:
 
 
 def test_recording_with_the_microphone(page: Page) -> None:
-    page.click("#speech-record")
+    page.evaluate(ASK_SLOWLY)
+    page.dblclick("#speech-record")
     wait_until(lambda: page.inner_text("#speech-record") == "Stop recording")
     time.sleep(1)
+    assert page.evaluate("streams.length") == 1
     page.click("#speech-record")
     wait_until(lambda: "Found: sound" in page.inner_text("#speech-status"))
 

@@ -71,3 +71,12 @@ def test_a_film_that_is_dubbed_stays(page: Page, footage: dict[str, Path]) -> No
     assert page.is_visible("#film-found")
     page.click("#cancel")
     page.wait_for_selector("#work", state="hidden")
+
+
+def test_a_preview_of_a_removed_film_offers_no_dub_of_another(page: Page, footage: dict[str, Path]) -> None:
+    fill_in(page, footage)
+    page.click("#preview")
+    page.wait_for_selector("#whole:enabled")
+    page.click("#film-remove")
+    page.wait_for_selector("#whole", state="hidden")
+    assert page.is_visible("#download")

@@ -23,6 +23,7 @@ function updateButtons() {
   if (isMusicMissing()) missing.push("music (upload or remove it)");
   if (!$("consent").checked) missing.push("the consent of the people in the film");
   for (const id of ["preview", "dub", "whole"]) $(id).disabled = missing.length > 0;
+  $("whole").hidden = !current?.options.preview || current.video !== film.id;
   showText("missing", missing.length ? `Still needed: ${missing.join(", ")}.` : "");
 }
 
@@ -108,9 +109,9 @@ function showResult(job) {
   if (job.state === "cancelled") showError("options-problem", new Problem("The dub was canceled."));
   if (job.state === "done") {
     showText("ended", "The dub is done.");
+    updateButtons();
     showError("options-problem", null);
     $("result").hidden = false;
-    $("whole").hidden = !job.options.preview || job.video !== film.id;
     $("side").hidden = job.options.side_by_side || !job.options.compare;
     $("download").href = `/v1/jobs/${job.id}/result`;
     const figures = job.figures;

@@ -102,6 +102,7 @@ function acceptDrops(place, handleFile) {
 function enableRecording(button, name, constraints, handleFile) {
   const label = button.textContent;
   let recorder = null;
+  let isAsking = false; // for the camera or the microphone
   if (!navigator.mediaDevices?.getUserMedia) {
     button.hidden = true; // browsers allow recording only on localhost and over HTTPS
     return;
@@ -111,6 +112,8 @@ function enableRecording(button, name, constraints, handleFile) {
       recorder.stop();
       return;
     }
+    if (isAsking) return;
+    isAsking = true;
     showError(`${name}-problem`, null);
     try {
       const stream = await navigator.mediaDevices.getUserMedia(constraints);
@@ -123,6 +126,8 @@ function enableRecording(button, name, constraints, handleFile) {
       showText(`${name}-status`, "Recording");
     } catch {
       showError(`${name}-problem`, new Error("The browser denied access to the camera or microphone; allow it, or choose a file."));
+    } finally {
+      isAsking = false;
     }
   });
 }
