@@ -26,7 +26,7 @@ WORDS = speech(2 * SHOT / 25)
 LEFT, RIGHT = slice(None, 180), slice(260, None)
 
 
-def by_size(faces: Iterable[tuple[NDArray[np.uint8], NDArray[np.float32]]], threads: int) -> NDArray[np.float64]:
+def by_size(faces: Iterable[tuple[NDArray[np.uint8], NDArray[np.float32]]]) -> NDArray[np.float64]:
     """Order faces so that the large face of each shot comes first, then the small one."""
     return np.eye(2)[[place % 2 for place, _ in enumerate(faces)]]
 
@@ -124,7 +124,7 @@ def test_people_in_real_pictures_are_distinguished(
     assert [(face.number, face.shot) for face in find_faces(film)] == [(1, 0), (2, 1), (1, 2)]
 
 
-def same_person(faces: Iterable[tuple[NDArray[np.uint8], NDArray[np.float32]]], threads: int) -> NDArray[np.float64]:
+def same_person(faces: Iterable[tuple[NDArray[np.uint8], NDArray[np.float32]]]) -> NDArray[np.float64]:
     return np.ones((len(list(faces)), 1))
 
 

@@ -197,7 +197,7 @@ class Scanner:
         if len(self._tracks) == 1:
             return self._tracks
         pools = ((np.asarray(face.pool), face.pool_points[:]) for face in self._tracks)
-        found = embed_faces(pools, self._threads)
+        found = embed_faces(pools)
         if found is None:
             return self._tracks
         numbers = people(found, [face.frames for face in self._tracks])
