@@ -244,15 +244,10 @@ def hold(descriptor: int, shared: bool = False, without: bool = True) -> bool:
     return True
 
 
-def open_lock(folder: Path) -> int:
-    """Open the file `lock` of a folder, which `hold` then locks to keep others out of the folder."""
-    return os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o666)
-
-
 def discard(folder: Path, first: str = "lock") -> None:
     """Remove a folder, the file `first` before all others, unless a process has locked the file `lock` in it."""
     with suppress(OSError):
-        lock = open_lock(folder)
+        lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o666)
         try:
             if hold(lock):
                 (folder / first).unlink(missing_ok=True)

@@ -35,7 +35,6 @@ from lipsmith.files import (
     discard,
     hidden_for,
     hold,
-    open_lock,
     refuse_clashes,
     refuse_filled,
     require,
@@ -136,7 +135,7 @@ def _kept_work(out: Path, key: Mapping[str, Any]) -> Iterator[Path]:
     interruption. Raises UsageError if another process works in it."""
     folder = hidden_for(out, UNFINISHED)
     folder.mkdir(parents=True, exist_ok=True)
-    lock = open_lock(folder)
+    lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o666)
     try:
         if not hold(lock):
             raise UsageError(f"Another run is writing {out}; wait for its end or choose another name.")

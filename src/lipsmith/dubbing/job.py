@@ -50,7 +50,6 @@ from lipsmith.files import (
     hidden_for,
     hold,
     home,
-    open_lock,
     refuse_clashes,
     refuse_existing,
     remove_abandoned,
@@ -281,7 +280,7 @@ class Unfinished:
                 beside.write_text(json.dumps(self._key), encoding="utf-8")
 
     def _hold(self) -> None:
-        lock = open_lock(self._folder)
+        lock = os.open(self._folder / "lock", os.O_CREAT | os.O_RDWR, 0o666)
         if not hold(lock):
             os.close(lock)
             raise taken(self._out)

@@ -17,7 +17,7 @@ from lipsmith.disk import disk_errors
 from lipsmith.dubbing.draw import PART, Memories
 from lipsmith.dubbing.paste.composite import Memory
 from lipsmith.errors import LipsmithError, UsageError
-from lipsmith.files import DAMAGED, hidden_for, hold, open_lock, write_whole
+from lipsmith.files import DAMAGED, hidden_for, hold, write_whole
 from lipsmith.media import Picture, VideoWriter
 
 UNFINISHED: Final = ".unfinished"
@@ -122,7 +122,7 @@ class Share:
 @contextmanager
 def _sharing(out: Path, folder: Path) -> Iterator[None]:
     try:
-        lock = open_lock(folder)
+        lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o666)
     except OSError as error:
         raise LipsmithError(f"The parts of {out} are gone ({error.strerror}); run the command again.") from error
     try:
