@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lipsmith.media import probe, read_frames
+from lipsmith.speech.mel import read_audio
+from synthetic import make_film, speech
 from video_samples import film, picture, pictures, with_repeats, woven
 
 
@@ -25,6 +27,36 @@ def test_a_repeated_picture_is_a_frame(tmp_path: Path) -> None:
         assert np.array_equal(frame.image, images[number])
     info = probe(path)
     assert (info.frames, info.rate, info.variable_rate) == (10, 25, False)
+
+
+def moved(path: Path, recording: Path, seconds: int) -> Path:
+    """A copy of the recording whose clock starts `seconds` later."""
+    with av.open(recording) as given, av.open(path, "w") as out:
+        streams = {stream.index: out.add_stream_from_template(stream) for stream in given.streams}
+        for packet in given.demux():
+            if packet.dts is not None and packet.pts is not None and packet.time_base is not None:
+                ticks = int(seconds / packet.time_base)
+                packet.dts, packet.pts = packet.dts + ticks, packet.pts + ticks
+                packet.stream = streams[packet.stream.index]
+                out.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_joined_recordings_are_one_film_without_a_gap(
+    tmp_path: Path, backward: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As with `cat first.ts second.ts`, whose clocks differ by hours."""
+    recording = make_film(tmp_path / "film.mp4", 1.0, size=(64, 64), audio=speech(1.0))
+    parts = [moved(tmp_path / f"{seconds}.ts", recording, seconds) for seconds in (0, 20_000)]
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join(part.read_bytes() for part in (reversed(parts) if backward else parts)))
+    times = np.array([frame.time for frame in read_frames(joined)])
+    assert len(times) == 50
+    assert np.diff(times) == pytest.approx(1 / 25, abs=0.02)
+    assert read_audio(joined).size / 16_000 == pytest.approx(2 * read_audio(parts[0]).size / 16_000, abs=0.1)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "its clock jumps" in caplog.text
 
 
 def combs(image: NDArray[np.uint8]) -> float:

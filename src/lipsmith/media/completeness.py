@@ -24,10 +24,17 @@ _ESTIMATING: Final = {"aac", "mp3"}
 """Formats of which libav may estimate the length from the file's size."""
 _OF_THE_WHOLE: Final = {"matroska,webm", "flv"}
 """Formats that declare the length of all streams together; libav repeats it for sound."""
+_MAY_JUMP: Final = 0x200
+"""libav's AVFMT_TS_DISCONT."""
 _UNKNOWN_SIZE: Final = 0x7F000000
 """Sizes from here on are placeholders in the header of a RIFF file (WAV, AVI) that was written to a pipe."""
 _LONGEST_PAGE: Final = 65_307
 """Bytes of the longest page of an Ogg file (RFC 3533)."""
+
+
+def may_jump(container: InputContainer) -> bool:
+    """Whether the format, such as MPEG-TS, may set its clock anew within a file; such formats declare no length."""
+    return bool(container.format.flags & _MAY_JUMP)
 
 
 def report_shortfall(
@@ -37,6 +44,8 @@ def report_shortfall(
     changed, found = path.stat().st_mtime_ns, end - begin
     if _ends_inside_a_page(container, path):
         _report_page(path, changed, found)
+        return
+    if may_jump(container):
         return
     share = _declared_share(path)
     declared = share * found if share > 1 else _declared(container, stream, path, begin)

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -17,7 +18,8 @@ import numpy as np
 from av.filter import Graph
 from av.sidedata.sidedata import Type as SideDataType
 
-from lipsmith.media.container import seconds, timestamp
+from lipsmith.media.completeness import may_jump
+from lipsmith.media.container import clock, seconds, timestamp
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -39,6 +41,10 @@ _REORDERING_CODECS: Final = {"h264", "hevc"}
 _UNFLAGGED_CODECS: Final = {"ffv1", "ffvhuff", "huffyuv", "utvideo", "magicyuv"}
 _PARITY: Final = {2: "tff", 3: "bff", 4: "bff", 5: "tff"}
 """The field that is shown first, by libav's `AVFieldOrder`."""
+_JUMP: Final = 60
+"""Seconds by which a clock that may be set anew jumps; a shorter gap may be a lost part."""
+_IMPOSSIBLE: Final = 30 * 3600
+"""Seconds beyond which other clocks are wrong, as in ffmpeg."""
 _ICC_PROFILE: Final = 15
 _KNOWN_TYPES: Final = 28  # side data types that PyAV knows; an unknown type hides all others
 _LAST_TYPE: Final = 40
@@ -48,10 +54,34 @@ def packets(container: InputContainer, stream: VideoStream | AudioStream, path: 
     """The packets of one stream, followed by its empty end packet; a truncated file ends early."""
     demuxer = container.demux(stream)
     try:
-        yield from demuxer
+        yield from _without_jumps(demuxer, container, stream, path)
     except av.FFmpegError as error:
         _LOG.warning("%s is truncated: %s", path, error.strerror)
         yield av.Packet()
+
+
+def _without_jumps(
+    demuxer: Iterator[Packet[Any]], container: InputContainer, stream: VideoStream | AudioStream, path: Path
+) -> Iterator[Packet[Any]]:
+    """The packets on a clock that goes on where the file's own jumps, as where recordings were joined by `cat`."""
+    limit = (_JUMP if may_jump(container) else _IMPOSSIBLE) / clock(stream)
+    shift, expected = 0, None
+    for packet in demuxer:
+        if packet.dts is not None:
+            if expected is not None and abs(packet.dts - shift - expected) > limit:
+                _report_jump(path, path.stat().st_mtime_ns)
+                shift = packet.dts - expected
+            packet.dts -= shift
+            expected = packet.dts + (packet.duration or 0)
+        if packet.pts is not None:
+            packet.pts -= shift
+        yield packet
+
+
+@lru_cache(maxsize=64)
+def _report_jump(path: Path, changed: int) -> None:
+    """Log, once, that the clock of a file jumps; `changed` distinguishes versions of the file."""
+    _LOG.warning("%s: its clock jumps; the parts before and after the jump are joined.", path)
 
 
 def is_end(packet: Packet[Any]) -> bool:
