@@ -52,23 +52,23 @@ _LAST_TYPE: Final = 40
 
 def packets(container: InputContainer, stream: VideoStream | AudioStream, path: Path) -> Iterator[Packet[Any]]:
     """The packets of one stream, followed by its empty end packet; a truncated file ends early."""
-    demuxer = container.demux(stream)
+    longest_gap = (_JUMP if may_jump(container) else _IMPOSSIBLE) / clock(stream)
     try:
-        yield from _without_jumps(demuxer, container, stream, path)
+        yield from _without_jumps(container.demux(stream), longest_gap, path)
     except av.FFmpegError as error:
         _LOG.warning("%s is truncated: %s", path, error.strerror)
         yield av.Packet()
 
 
-def _without_jumps(
-    demuxer: Iterator[Packet[Any]], container: InputContainer, stream: VideoStream | AudioStream, path: Path
-) -> Iterator[Packet[Any]]:
-    """The packets on a clock that goes on where the file's own jumps, as where recordings were joined by `cat`."""
-    limit = (_JUMP if may_jump(container) else _IMPOSSIBLE) / clock(stream)
+def _without_jumps(demuxer: Iterator[Packet[Any]], longest_gap: Fraction, path: Path) -> Iterator[Packet[Any]]:
+    """The packets on a clock that goes on where the file's own jumps, as where recordings were joined by `cat`.
+
+    `longest_gap`: ticks between packets beyond which the clock has jumped.
+    """
     shift, expected = 0, None
     for packet in demuxer:
         if packet.dts is not None:
-            if expected is not None and abs(packet.dts - shift - expected) > limit:
+            if expected is not None and abs(packet.dts - shift - expected) > longest_gap:
                 _report_jump(path, path.stat().st_mtime_ns)
                 shift = packet.dts - expected
             packet.dts -= shift
