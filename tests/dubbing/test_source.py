@@ -54,6 +54,14 @@ def test_a_film_is_read_forward_and_backward(film: Path, budget: int, monkeypatc
     assert numbers(source.show(order, times)) == order.tolist()
 
 
+def test_a_film_that_was_replaced_is_not_shown(film: Path) -> None:
+    source = FileSource(film)
+    times = np.array([frame.time for frame in source.frames()])
+    write_film(film, pictures(30, 32, 32))
+    with pytest.raises(InputError, match=r"film\.mp4 has changed since it was opened"):
+        next(source.show(np.arange(30), times))
+
+
 def test_times_of_a_range_count_from_its_start(film: Path) -> None:
     source = FileSource(film, 0.4, 0.8)
     frames = list(source.frames())

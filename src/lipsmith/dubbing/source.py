@@ -85,6 +85,7 @@ class FileSource:
             _LOG.info(remark)
         rate = STILL_RATE if info.is_still else info.rate
         self._even = None if info.is_still or info.variable_rate else rate
+        self._stat = path.stat()
         self.footage = Footage(str(path), rate, _expected(info, self._start, self._end), info)
 
     def frames(self) -> Iterator[Frame]:
@@ -130,6 +131,8 @@ class FileSource:
         first = next(frames, None)
         if first is None:
             raise InputError(f"{self._path} has no frame from {start:g} s on; {remedy}.")
+        if (now := self._path.stat()).st_mtime_ns != self._stat.st_mtime_ns or now.st_size != self._stat.st_size:
+            raise InputError(f"{self._path} has changed since it was opened; prepare it again.")
         yield first
         yield from frames
 
