@@ -37,8 +37,6 @@ class Options(console.CpuOptions, console.JsonOptions, console.OutputOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if (self.write or self.split) and not self.video.is_dir():
-            raise UsageError(f"{'--write' if self.write else '--split'} needs a folder of prepared clips.")
         if not MIN_SECONDS <= self.seconds < math.inf:
             raise UsageError(f"--seconds {self.seconds:g} should be a number of at least {MIN_SECONDS:g}.")
         if self.video.is_dir():
@@ -49,6 +47,8 @@ def run(options: Options) -> None:
     """Find and print the offsets, and write them with --write."""
     import torch
 
+    if (options.write or options.split) and not options.video.is_dir():
+        raise UsageError(f"{'--write' if options.write else '--split'} needs a folder of prepared clips.")
     refuse_outputs([options.json], options.overwrite, inputs=[options.video])
     if options.threads:
         torch.set_num_threads(options.threads)
