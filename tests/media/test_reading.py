@@ -283,6 +283,21 @@ def test_other_files_are_input_errors(tmp_path: Path, case: str) -> None:
         assert str(error.value).endswith(".")
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile://{film}\n#EXT-X-ENDLIST\n"),
+        ("a.mp4", "ffconcat version 1.0\nfile film.mp4\n"),
+        ("a.sdp", "v=0\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n"),
+    ],
+)
+def test_a_file_that_names_others_opens_none_of_them(tmp_path: Path, name: str, text: str) -> None:
+    other, path = film(tmp_path / "film.mp4", pictures(3)), tmp_path / name
+    path.write_text(text.format(film=other))
+    with pytest.raises(InputError, match=name if name.endswith("sdp") else "playlist"):
+        probe(path)
+
+
 def test_file_names_may_have_special_characters(tmp_path: Path) -> None:
     for name in ("a b.mp4", "http:x.mp4", "-a.mp4", "100%d.mp4", "Zoë's 映画.mp4"):
         path = film(tmp_path / "plain.mp4", pictures(3)).rename(tmp_path / name)

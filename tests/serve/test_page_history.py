@@ -57,19 +57,20 @@ def test_a_whole_dub_needs_consent_as_its_preview_does(page: Page, footage: dict
     assert page.is_disabled("#whole")
 
 
-def test_the_film_of_an_earlier_dub_replaces_the_preview_of_another(
-    page: Page, footage: dict[str, Path], tmp_path: Path
-) -> None:
+def test_the_film_of_an_earlier_dub_replaces_another_one(page: Page, footage: dict[str, Path], tmp_path: Path) -> None:
     fill_in(page, footage)
     dub(page)
     copy = tmp_path / "copy.mp4"
     copy.write_bytes(footage["film"].read_bytes() + (8).to_bytes(4, "big") + b"free")
     page.set_input_files("#film-file", copy)
+    assert not page.is_checked("#consent")  # of other people
+    page.check("#consent")
     page.wait_for_selector("#dub:enabled")
     assert page.is_visible("#film-video")
     page.click("#again")
     wait_until(lambda: "film of that dub" in page.inner_text("#film-status"))
     assert page.is_hidden("#film-video")
+    assert not page.is_checked("#consent")
 
 
 @pytest.mark.parametrize(

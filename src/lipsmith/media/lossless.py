@@ -49,7 +49,7 @@ class LosslessFrames:
         """Open `path`. Raises `InputError` if it is missing or damaged."""
         self._path, self._next = path, 0
         try:
-            self._container = av.open(str(path.absolute()), "r")
+            self._container = av.open(str(path.absolute()), "r", format="avi")
         except (OSError, av.FFmpegError) as error:
             raise InputError(f"{path} cannot be read ({error.strerror or error}); prepare the clip again.") from error
         self._stream = require_video(self._container, path)

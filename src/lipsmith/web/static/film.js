@@ -64,7 +64,7 @@ function useFilm(found) {
 // Uses the film of an earlier job, of which this page has no preview.
 export function reuseFilm(found) {
   useUpload(found.id);
-  hidePreviews();
+  clearFilm();
   useFilm(found);
 }
 
@@ -77,6 +77,7 @@ function hidePreviews() {
 }
 
 function clearFilm() {
+  if (film.id) $("consent").checked = false; // given by the people in that film
   film.id = null;
   controller.abort();
   clearTimeout(timer);
