@@ -13,8 +13,8 @@ import pytest
 
 from lipsmith import cli, errors
 from lipsmith.cli.results import read_figures, write_figures
-from lipsmith.disk import write_whole_folder
-from lipsmith.files import discard, hold, refuse_existing, refuse_outputs, require, write_whole
+from lipsmith.disk import discard, write_whole_folder
+from lipsmith.files import hold, refuse_existing, refuse_outputs, require, write_whole
 
 
 def test_figures_are_read_as_written(tmp_path: Path) -> None:

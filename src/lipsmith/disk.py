@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from lipsmith.errors import LipsmithError, UsageError
-from lipsmith.files import DISK_FULL, HIDDEN, hidden_beside, hold
+from lipsmith.files import DISK_FULL, HIDDEN, LOCKS, FileLock, hidden_beside, hold
 
 if TYPE_CHECKING:
     from av import FFmpegError
@@ -61,7 +60,7 @@ def folder_lock(folder: Path, doing: str) -> Iterator[None]:
 
     Raises UsageError if another run holds the lock, which says what it is `doing` in the folder.
     """
-    if sys.platform == "win32":  # cannot lock a folder
+    if not LOCKS:
         yield
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -71,6 +70,14 @@ def folder_lock(folder: Path, doing: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def discard(folder: Path, first: str = "lock") -> None:
+    """Remove a folder, the file `first` before all others, unless a process has locked the file `lock` in it."""
+    with suppress(OSError), closing(FileLock(folder / "lock")) as lock:
+        if lock.is_held:
+            (folder / first).unlink(missing_ok=True)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -7,19 +7,20 @@ import hashlib
 import os
 import re
 import secrets
-import shutil
 import sys
-import time
 import zipfile
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 from lipsmith.errors import InputError, UsageError, WeightsError
 
+LOCKS: Final = find_spec("fcntl") is not None
+"""Whether this system can lock files that anyone may remove; Windows cannot, nor remove or rename open files."""
 HIDDEN: Final = ".lipsmith-"
 """Prefix of temporary names; short, so that a result's name may have the maximum length."""
 _DIGITS: Final = 12
@@ -134,7 +135,7 @@ def hidden_beside(path: Path) -> Iterator[Path]:
     First removes temporary files of killed processes in the folder. Raises OSError if the file cannot be created.
     """
     remove_stale(path.parent)
-    beside, descriptor = _locked_beside(path)
+    beside, lock = _locked_beside(path)
     try:
         yield beside
     except OSError as error:
@@ -142,18 +143,18 @@ def hidden_beside(path: Path) -> Iterator[Path]:
             error.filename = error.filename or str(path)
         raise
     finally:
-        os.close(descriptor)
+        lock.close()
         beside.unlink(missing_ok=True)
 
 
-def _locked_beside(path: Path) -> tuple[Path, int]:
+def _locked_beside(path: Path) -> tuple[Path, FileLock]:
     while True:
         beside = path.with_name(f"{HIDDEN}{secrets.token_hex(_DIGITS // 2)}{path.suffix.lower()}")
-        descriptor = os.open(beside, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+        lock = FileLock(beside, os.O_CREAT | os.O_EXCL)
         # Who removes stale files may find it before it is locked.
-        if hold(descriptor) and os.fstat(descriptor).st_nlink:
-            return beside, descriptor
-        os.close(descriptor)
+        if lock.is_held and beside.exists():
+            return beside, lock
+        lock.close()
 
 
 def hidden_for(path: Path, suffix: str) -> Path:
@@ -168,14 +169,14 @@ def put(beside: Path, path: Path, overwrite: bool) -> None:
     The file is on the disk before it has that name, so a power cut leaves the complete file or none.
     Raises UsageError if another process created `path` in the meantime and `overwrite` is false.
     """
-    _sync(beside)
+    _sync(beside, os.O_RDWR)  # Windows syncs no file that is open for reading only
     _rename(beside, path, overwrite)
     with suppress(OSError):  # not every system lets folders be opened
-        _sync(path.parent)
+        _sync(path.parent, os.O_RDONLY)
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
     finally:
@@ -210,16 +211,14 @@ def write_whole(path: Path, overwrite: bool = True) -> Iterator[Path]:
 
 def remove_stale(folder: Path) -> None:
     """Remove temporary files that no process has locked: those of killed processes."""
+    if not LOCKS:
+        return
     for path in folder.glob(f"{HIDDEN}*"):
         if not _IS_HIDDEN.fullmatch(path.name):
             continue
-        with suppress(OSError):
-            descriptor = os.open(path, os.O_RDWR)
-            try:
-                if hold(descriptor, without=False):  # Windows, which has no such locks, does not remove open files
-                    path.unlink()
-            finally:
-                os.close(descriptor)
+        with suppress(OSError), closing(FileLock(path, 0)) as lock:
+            if lock.is_held:
+                path.unlink()
 
 
 def state_of(path: Path) -> list[str | int]:
@@ -228,40 +227,39 @@ def state_of(path: Path) -> list[str | int]:
     return [os.fsencode(real(path)).hex(), found.st_size, found.st_mtime_ns]
 
 
-def hold(descriptor: int, shared: bool = False, without: bool = True) -> bool:
-    """Lock the file until it is closed or this process ends; return False if another process has locked it.
+class FileLock:
+    """Holds the file `path` against other processes until it is closed or this process ends.
 
-    `shared`: together with others who share it. `without`: what to return where files cannot be locked.
+    Without `LOCKS`, and on network file systems that lock nothing, everyone holds it.
     """
-    try:
-        import fcntl
 
+    def __init__(self, path: Path, flags: int = os.O_CREAT, shared: bool = False) -> None:
+        """`shared`: together with others who share it. Raises OSError if the file cannot be opened with `flags`."""
+        self._descriptor: int | None = os.open(path, flags | os.O_RDWR, 0o666)
+        self.is_held = hold(self._descriptor, shared)
+        if not LOCKS:
+            self.close()
+
+    def close(self) -> None:
+        """Let others hold the file."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+        self._descriptor = None
+
+
+def hold(descriptor: int, shared: bool = False) -> bool:
+    """Lock an open file until it is closed; return False if another process has locked it. See `FileLock`."""
+    if not LOCKS:
+        return True
+    import fcntl
+
+    try:
         fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except (ImportError, OSError):
-        return without
+    except OSError:
+        return True
     return True
-
-
-def discard(folder: Path, first: str = "lock") -> None:
-    """Remove a folder, the file `first` before all others, unless a process has locked the file `lock` in it."""
-    with suppress(OSError):
-        lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o666)
-        try:
-            if hold(lock):
-                (folder / first).unlink(missing_ok=True)
-                shutil.rmtree(folder, ignore_errors=True)
-        finally:
-            os.close(lock)
-
-
-def remove_abandoned(folder: Path, suffix: str, besides: Path) -> None:
-    """Remove hidden folders of that suffix in `folder` that are older than a week, unless a process has locked them."""
-    for left in folder.glob(f"{HIDDEN}*{suffix}"):
-        with suppress(OSError):  # another process may remove it meanwhile
-            if left != besides and time.time() - left.stat().st_mtime > STALE:
-                discard(left)
 
 
 def home() -> Path:

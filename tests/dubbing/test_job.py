@@ -17,11 +17,11 @@ from double import SIZES, Double
 from dub_samples import SIZE, Stopping, write_wav
 from lipsmith import DubOptions
 from lipsmith.dubbing import pipeline
-from lipsmith.dubbing.job import Unfinished
+from lipsmith.dubbing.job import Unfinished, remove_abandoned
 from lipsmith.dubbing.parts import UNFINISHED
 from lipsmith.dubbing.scan import Scanner
 from lipsmith.errors import InputError, LipsmithError, UsageError
-from lipsmith.files import HIDDEN, hidden_for, remove_abandoned
+from lipsmith.files import HIDDEN, hidden_for
 from lipsmith.inference.model_folder import ModelFolder
 from lipsmith.media import open_sound, read_frames
 from lipsmith.progress import Progress
@@ -201,7 +201,7 @@ def test_unfinished_dubs_are_removed_after_a_week(tmp_path: Path, film: Path, wo
 def test_another_run_may_end_while_old_dubs_are_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = tmp_path / f"{HIDDEN}{'0' * 12}{UNFINISHED}"
     monkeypatch.setattr(Path, "glob", lambda self, pattern: [gone])
-    remove_abandoned(tmp_path, UNFINISHED, besides=tmp_path / "other")
+    remove_abandoned(tmp_path, besides=tmp_path / "other")
 
 
 @pytest.mark.parametrize("removing", [False, True], ids=["before its folder is removed", "while it is removed"])

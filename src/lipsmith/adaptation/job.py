@@ -18,7 +18,7 @@ import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -30,11 +30,11 @@ from lipsmith.adaptation.card import Adaptation, adaptation_card
 from lipsmith.adaptation.footage import prepare_person
 from lipsmith.adaptation.mouth_task import MouthTask, mouth_config, speaks_itself
 from lipsmith.adaptation.task import AdaptationTask, Watch, adaptation_config
+from lipsmith.disk import discard
 from lipsmith.errors import InputError, UsageError, WeightsError
 from lipsmith.files import (
-    discard,
+    FileLock,
     hidden_for,
-    hold,
     refuse_clashes,
     refuse_filled,
     require,
@@ -135,9 +135,8 @@ def _kept_work(out: Path, key: Mapping[str, Any]) -> Iterator[Path]:
     interruption. Raises UsageError if another process works in it."""
     folder = hidden_for(out, UNFINISHED)
     folder.mkdir(parents=True, exist_ok=True)
-    lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o666)
-    try:
-        if not hold(lock):
+    with closing(FileLock(folder / "lock")) as lock:
+        if not lock.is_held:
             raise UsageError(f"Another run is writing {out}; wait for its end or choose another name.")
         _begin(folder, key)
         try:
@@ -151,8 +150,6 @@ def _kept_work(out: Path, key: Mapping[str, Any]) -> Iterator[Path]:
             raise
         (folder / _KEY).unlink()
         shutil.rmtree(folder, ignore_errors=True)
-    finally:
-        os.close(lock)
 
 
 def _remove_over(folder: Path) -> None:

@@ -13,8 +13,8 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
@@ -27,32 +27,22 @@ from typing import Any, Final, Self, cast
 import av
 
 from lipsmith import __version__
-from lipsmith.disk import disk_errors
+from lipsmith.disk import discard, disk_errors
 from lipsmith.dubbing.draw import PART
 from lipsmith.dubbing.options import DubOptions, hear, options_for, path_of, said_in
-from lipsmith.dubbing.parts import (
-    KEY,
-    SCAN,
-    UNFINISHED,
-    Shown,
-    draw_parts,
-    is_over,
-    is_whole,
-    part_in,
-    taken,
-)
+from lipsmith.dubbing.parts import KEY, SCAN, UNFINISHED, Shown, draw_parts, is_over, is_whole, part_in, taken
 from lipsmith.dubbing.pipeline import Clip, Dubber, Result
 from lipsmith.dubbing.scan import Scan
 from lipsmith.dubbing.scan_file import write_scan
 from lipsmith.errors import InputError, UsageError, WeightsError
 from lipsmith.files import (
-    discard,
+    HIDDEN,
+    STALE,
+    FileLock,
     hidden_for,
-    hold,
     home,
     refuse_clashes,
     refuse_existing,
-    remove_abandoned,
     remove_stale,
     require,
     state_of,
@@ -202,11 +192,11 @@ class Unfinished:
     def __init__(self, out: Path, key: Mapping[str, Any], resume: bool) -> None:
         self._out, self._key, self._resume = out, dict(key), resume
         self._folder = hidden_for(out, UNFINISHED)
-        self._lock: int | None = None
+        self._lock: FileLock | None = None
         self._done, self._frames, self._stays = 0, math.inf, False
 
     def __enter__(self) -> Self:
-        remove_abandoned(self._out.parent, UNFINISHED, besides=self._folder)
+        remove_abandoned(self._out.parent, besides=self._folder)
         if self._folder.is_dir():
             self._hold()
             if not self._resume or _read_key(self._folder) != self._key:
@@ -280,18 +270,26 @@ class Unfinished:
                 beside.write_text(json.dumps(self._key), encoding="utf-8")
 
     def _hold(self) -> None:
-        lock = os.open(self._folder / "lock", os.O_CREAT | os.O_RDWR, 0o666)
-        if not hold(lock):
-            os.close(lock)
+        lock = FileLock(self._folder / "lock")
+        if not lock.is_held:
+            lock.close()
             raise taken(self._out)
         self._lock = lock
 
     def _release(self) -> None:
         assert self._lock is not None
-        os.close(self._lock)
+        self._lock.close()
         self._lock = None
 
     def _remove(self) -> None:
         (self._folder / KEY).unlink(missing_ok=True)
         shutil.rmtree(self._folder, ignore_errors=True)
         self._release()
+
+
+def remove_abandoned(folder: Path, besides: Path) -> None:
+    """Remove the parts in `folder` that nobody continued for a week, unless a process has locked them."""
+    for left in folder.glob(f"{HIDDEN}*{UNFINISHED}"):
+        with suppress(OSError):  # another process may remove it meanwhile
+            if left != besides and time.time() - left.stat().st_mtime > STALE:
+                discard(left)

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from lipsmith.errors import UsageError
-from lipsmith.files import HIDDEN, STALE, hold, real
+from lipsmith.files import HIDDEN, LOCKS, STALE, hold, real
 
 _LOG = logging.getLogger(__name__)
 
@@ -67,9 +67,12 @@ class Journal:
     ) -> None:
         if self._file is None or self._path is None:
             return
-        if error is None or not self._resume or not self._known:
+        is_over = error is None or not self._resume or not self._known
+        if is_over and LOCKS:  # while nobody else can begin it
             self._path.unlink(missing_ok=True)
         os.close(self._file)
+        if is_over and not LOCKS:
+            self._path.unlink(missing_ok=True)
 
     def is_done(self, output: Path, key: Key) -> bool:
         """Whether an earlier run of this batch wrote `output`, from the same inputs, and nobody changed it since."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from lipsmith.disk import disk_errors
 from lipsmith.dubbing.draw import PART, Memories
 from lipsmith.dubbing.paste.composite import Memory
 from lipsmith.errors import LipsmithError, UsageError
-from lipsmith.files import DAMAGED, hidden_for, hold, write_whole
+from lipsmith.files import DAMAGED, FileLock, hidden_for, write_whole
 from lipsmith.media import Picture, VideoWriter
 
 UNFINISHED: Final = ".unfinished"
@@ -122,15 +121,13 @@ class Share:
 @contextmanager
 def _sharing(out: Path, folder: Path) -> Iterator[None]:
     try:
-        lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o666)
+        lock = FileLock(folder / "lock", shared=True)
     except OSError as error:
         raise LipsmithError(f"The parts of {out} are gone ({error.strerror}); run the command again.") from error
-    try:
-        if not hold(lock, shared=True):
+    with closing(lock):
+        if not lock.is_held:
             raise taken(out)
         yield
-    finally:
-        os.close(lock)
 
 
 class TakenError(UsageError):

@@ -33,7 +33,7 @@ SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrain
 
 _NOT_FOOTAGE = {"tty"}  # libav renders any text file as a film of terminal output
 _LISTS: Final = {"concat", "dash", "hls", "rtp", "rtsp", "sap", "sdp", "vobsub"}
-"""Formats that name other files or addresses, which libav would open. Whoever sends one could read them."""
+"""Formats that name other files, which libav would open: whoever uploads one could read them."""
 _LIST_SIGNATURES: Final = (b"#EXTM3U", b"ffconcat")
 _TAG_KEYS: Final = {
     "title": ("title", "com.apple.quicktime.title"),
@@ -42,20 +42,30 @@ _TAG_KEYS: Final = {
     "date": ("date", "com.apple.quicktime.creationdate", "creation_time"),
 }
 """Tags that a result keeps, each read from the first of these keys that the film has."""
+_PICTURE_SIGNATURES: Final = (
+    (0, b"\x89PNG", ("PNG",)),
+    (0, b"\xff\xd8\xff", ("JPEG", "MPO")),
+    (0, b"II", ("TIFF",)),
+    (0, b"MM", ("TIFF",)),
+    (0, b"BM", ("BMP",)),
+    (0, b"\0\0\1\0", ("ICO",)),
+    (8, b"WEBP", ("WEBP",)),
+    (4, b"jP  ", ("JPEG2000",)),
+)
+"""File signatures of Pillow's formats: offset, bytes, format."""
+_AVIF_BRANDS: Final = {b"avif", b"avis"}
+_HEIF_BRANDS: Final = {b"heic", b"heix", b"heim", b"heis", b"mif1"}
+_SEQUENCE_BRANDS: Final = {b"hevc", b"hevx", b"msf1"}
+"""Brands of ISO/IEC 23008-12; a file whose first brand is of a sequence is a film."""
 _CLOCK: Final = 90_000
 """Ticks per second; players support no finer time base."""
 _MAX_REORDERED: Final = 2
 """Maximum number of frames by which x264 decodes ahead of display."""
-_UP_TO_AVX2: Final = "MMX2,SSE2,SSE2Fast,SSSE3,SSE4.1,SSE4.2,AVX,FMA3,BMI1,BMI2,AVX2"
 
 
 @contextmanager
 def open_input(path: Path) -> Iterator[InputContainer]:
-    """Opens a media file for reading.
-
-    Raises:
-        InputError: the file is missing, empty, or not readable by libav.
-    """
+    """Opens a media file for reading. Raises InputError if it is missing, empty, or not readable by libav."""
     check_readable(path)
     try:
         # libav cannot mistake an absolute path for a protocol ("a:b.mp4") or an option.
@@ -83,7 +93,7 @@ def _only_files() -> dict[str, str]:
 
 def _is_playlist(path: Path) -> bool:
     with path.open("rb") as file:
-        return file.read(16).removeprefix(b"\xef\xbb\xbf").startswith(_LIST_SIGNATURES)
+        return file.read(8).startswith(_LIST_SIGNATURES)
 
 
 def check_readable(path: Path) -> None:
@@ -100,6 +110,18 @@ def _is_animated_webp(path: Path) -> bool:
     with path.open("rb") as file:
         header = file.read(21)
     return header[12:16] == b"VP8X" and header[20:] > b"" and bool(header[20] & 2)
+
+
+def picture_formats(path: Path) -> tuple[str, ...]:
+    """Pillow's names of the still picture formats that match the file's first bytes; empty for films."""
+    with path.open("rb") as file:
+        head = file.read(128)
+    if head[4:8] == b"ftyp":
+        brands = [head[at : at + 4] for at in range(8, min(int.from_bytes(head[:4], "big"), len(head)), 4)]
+        if _AVIF_BRANDS.intersection(brands):
+            return ("AVIF",)
+        return ("HEIF",) if _HEIF_BRANDS.intersection(brands) and brands[0] not in _SEQUENCE_BRANDS else ()
+    return next((names for at, mark, names in _PICTURE_SIGNATURES if head[at:].startswith(mark)), ())
 
 
 def pictures_in(container: InputContainer) -> list[VideoStream]:
@@ -176,18 +198,6 @@ def tick_of(rate: Fraction) -> Fraction:
     if rate.numerator > _CLOCK:
         return Fraction(1, _CLOCK)
     return Fraction(1, rate.numerator * -(-_CLOCK // rate.numerator))
-
-
-@cache
-def deterministic_x264(cpu: Path = Path("/proc/cpuinfo")) -> dict[str, str]:
-    """x264 options that make the output deterministic.
-
-    On CPUs with AVX-512, the macroblock tree of x264 (build 165) reads uninitialized memory.
-    """
-    with suppress(OSError):
-        if "avx512bw" in cpu.read_text(encoding="utf-8", errors="replace"):
-            return {"x264-params": f"asm={_UP_TO_AVX2}"}
-    return {}
 
 
 class DecodingOrder:

@@ -34,21 +34,6 @@ TRANSPARENCY_REMARK: Final = "{path}: transparent parts become white, because fi
 HDR_REMARK: Final = "{path} is HDR ({name}); it is tone-mapped, and the result is SDR (BT.709, 8 bits)."
 _SIZE_REMARK: Final = "{path} is {stored}; it is scaled to {scaled}, because most players show no larger films."
 PRIVACY_REMARK: Final = "{path}: the result omits its location and device metadata."
-_SIGNATURES: Final = (
-    (0, b"\x89PNG", ("PNG",)),
-    (0, b"\xff\xd8\xff", ("JPEG", "MPO")),
-    (0, b"II", ("TIFF",)),
-    (0, b"MM", ("TIFF",)),
-    (0, b"BM", ("BMP",)),
-    (0, b"\0\0\1\0", ("ICO",)),
-    (8, b"WEBP", ("WEBP",)),
-    (4, b"jP  ", ("JPEG2000",)),
-)
-"""File signatures of Pillow's formats: offset, bytes, format."""
-_AVIF_BRANDS: Final = {b"avif", b"avis"}
-_HEIF_BRANDS: Final = {b"heic", b"heix", b"heim", b"heis", b"mif1"}
-_SEQUENCE_BRANDS: Final = {b"hevc", b"hevx", b"msf1"}
-"""Brands of ISO/IEC 23008-12; a file whose first brand is of a sequence is a film."""
 _ANIMATIONS: Final = {"PNG", "WEBP", "AVIF"}
 _TILED: Final = {"HEIF", "AVIF"}
 _UNPROFILED: Final = {"PNG", "AVIF"}  # these may declare colors by code points, which Pillow does not report
@@ -87,14 +72,12 @@ class StillPicture:
     """Sentences about what a film of this picture lacks or changes."""
 
 
-def read_picture(path: Path) -> StillPicture | None:
-    """The still picture in a file; None for films, animations and files that Pillow cannot read.
+def read_picture(path: Path, formats: tuple[str, ...]) -> StillPicture | None:
+    """The picture in a file of one of `picture_formats`; None for animations and files that Pillow cannot read.
 
     Raises:
         InputError: the picture has too many pixels for memory, or is a damaged HEIC or AVIF.
     """
-    if not (formats := _formats(path)):
-        return None
     try:
         return _read(path, formats)
     except (OSError, ValueError, SyntaxError, EOFError, KeyError, RuntimeError, MemoryError) as error:
@@ -102,18 +85,6 @@ def read_picture(path: Path) -> StillPicture | None:
             raise InputError(f"{path} cannot be read as a picture ({error}); export it as JPEG or PNG.") from error
         _LOG.debug("%s is read by libav instead: %s", path, error)
         return None
-
-
-def _formats(path: Path) -> tuple[str, ...]:
-    """Pillow's names of the formats of still pictures that match the file's first bytes; empty for films."""
-    with path.open("rb") as file:
-        head = file.read(128)
-    if head[4:8] == b"ftyp":
-        brands = [head[at : at + 4] for at in range(8, min(int.from_bytes(head[:4], "big"), len(head)), 4)]
-        if _AVIF_BRANDS.intersection(brands):
-            return ("AVIF",)
-        return ("HEIF",) if _HEIF_BRANDS.intersection(brands) and brands[0] not in _SEQUENCE_BRANDS else ()
-    return next((names for at, mark, names in _SIGNATURES if head[at:].startswith(mark)), ())
 
 
 def _read(path: Path, formats: tuple[str, ...]) -> StillPicture | None:

@@ -22,6 +22,7 @@ from lipsmith.media.container import (
     check_readable,
     clock,
     open_input,
+    picture_formats,
     pictures_in,
     require_video,
     timestamp,
@@ -107,7 +108,7 @@ def probe(path: Path | str) -> VideoInfo:
     """
     path = Path(path)
     check_readable(path)
-    if (picture := read_picture(path)) is not None:
+    if (formats := picture_formats(path)) and (picture := read_picture(path, formats)) is not None:
         return _info_of(picture, path)
     with open_input(path) as container:
         stream = require_video(container, path)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from lipsmith.errors import InputError
 from lipsmith.media.color import FilmedPicture, FrameToRGB, Picture, can_convert_partially
 from lipsmith.media.completeness import report_shortfall
-from lipsmith.media.container import check_readable, clock, open_input, require_video, seconds
+from lipsmith.media.container import check_readable, clock, open_input, picture_formats, require_video, seconds
 from lipsmith.media.decoding import Orientation, decoded_video, orientation_of
 from lipsmith.media.pictures import read_picture
 
@@ -92,7 +92,7 @@ def read_frames(
     """
     path = Path(path)
     check_readable(path)
-    if (picture := read_picture(path)) is not None:
+    if (formats := picture_formats(path)) and (picture := read_picture(path, formats)) is not None:
         if start <= _EPSILON and (end is None or end > _EPSILON):
             yield Frame(picture.image, 0.0, 0)
         return

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -19,7 +20,7 @@ from lipsmith.errors import LipsmithError, UsageError
 from lipsmith.files import hidden_beside, put
 from lipsmith.media.background import Background, with_background
 from lipsmith.media.color import PIXEL_FORMAT, ColorTags, Picture, RGBToFrame
-from lipsmith.media.container import Chapter, DecodingOrder, deterministic_x264, libav_chapter, open_input, tick_of
+from lipsmith.media.container import Chapter, DecodingOrder, libav_chapter, open_input, tick_of
 from lipsmith.media.sound import Sound, to_frame, until, with_aac_rate
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ _LOG = logging.getLogger(__name__)
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 
+_UP_TO_AVX2 = "MMX2,SSE2,SSE2Fast,SSSE3,SSE4.1,SSE4.2,AVX,FMA3,BMI1,BMI2,AVX2"
 _PRESET = "veryfast"  # x264's trade-off between time and size
 _SOUND_LEAD = 1.0  # seconds by which the sound is written ahead of the picture
 _DELAYED_PACKETS = 8  # packets; they include the last frames, whose duration is known only at the end of the film
@@ -96,7 +98,7 @@ class VideoWriter:
         self._sound = with_aac_rate(until(sound, end) if sound and cut and end is not None else sound)
         self._metadata = dict(metadata or {})
         self._like, self._end, self._chapters, self._language = like, end, chapters, language
-        self._options = {"crf": str(crf), "preset": _PRESET, **deterministic_x264()}
+        self._options = {"crf": str(crf), "preset": _PRESET, **_deterministic()}
         self._overwrite, self._hidden = overwrite, ExitStack()
         self._frames, self._last, self._samples_written = 0, -1, 0
         self._first_decoded: int | None = None
@@ -284,3 +286,15 @@ def _check_path(path: Path) -> Path:
     if path.is_dir():
         raise UsageError(f"{path} is a folder; give the name of a file.")
     return path
+
+
+@cache
+def _deterministic() -> dict[str, str]:
+    """x264 options that make the output deterministic.
+
+    On CPUs with AVX-512, the macroblock tree of x264 (build 165) reads uninitialized memory.
+    """
+    with suppress(OSError):
+        if "avx512bw" in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace"):
+            return {"x264-params": f"asm={_UP_TO_AVX2}"}
+    return {}
