@@ -120,6 +120,17 @@ async def offer() -> str:
     return sdp
 
 
+def test_no_other_server_is_asked_for_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def call() -> None:
+        sdp = await offer()
+        monkeypatch.setattr(aiortc.RTCIceGatherer, "getDefaultIceServers", lambda *_: pytest.fail("a STUN server"))
+        connection, _ = await answer(session, sdp)
+        await connection.close()
+
+    session = Live(make_dubber().prepare([face_at(0, (128, 96))]), 48000)
+    asyncio.run(call())
+
+
 @pytest.mark.parametrize("offer", ["v=0", "v=0\r\nm=audio x\r\n", "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\n"])
 def test_an_invalid_offer_is_rejected_and_closes_the_session(offer: str) -> None:
     session = Live(make_dubber().prepare([face_at(0, (128, 96))]), 48000)

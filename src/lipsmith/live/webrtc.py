@@ -10,7 +10,13 @@ from threading import Thread
 from typing import Final
 
 import numpy as np
-from aiortc import InvalidStateError, MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
+from aiortc import (
+    InvalidStateError,
+    MediaStreamTrack,
+    RTCConfiguration,
+    RTCPeerConnection,
+    RTCSessionDescription,
+)
 from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame, VideoFrame
 from numpy.typing import NDArray
@@ -109,7 +115,7 @@ async def answer(session: Live, offer: str) -> tuple[RTCPeerConnection, str]:
     Session and connection close together; if the session fails, its `error` says why. There is no STUN or TURN server,
     so the peers must reach each other directly. Raises `InputError` for an invalid offer.
     """
-    connection = RTCPeerConnection()
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))  # by default, aiortc asks a server of Google
 
     @connection.on("track")
     def receive_audio(track: MediaStreamTrack) -> None:
