@@ -186,6 +186,17 @@ def test_the_orientation_in_a_maker_note_is_ignored(tmp_path: Path, suffix: str)
     assert (info.width, info.height, info.rotation) == (64, 48, 90)
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_damaged_exif_costs_neither_the_picture_nor_its_orientation(tmp_path: Path, suffix: str) -> None:
+    image, path = picture(64, 48), tmp_path / f"a{suffix}"
+    text_for_a_number = struct.pack(">HHI4s", 0x11A, 2, 4, b"abc")
+    exif = b"Exif\0\0MM\0*" + struct.pack(">IHHHIHH", 8, 2, 0x112, 3, 1, 6, 0) + text_for_a_number + bytes(4)
+    Image.fromarray(np.rot90(image).copy()).save(path, exif=exif, quality=95)
+    assert np.abs(shown(path) - image).max() <= 12
+    Image.fromarray(image).save(path, exif=b"Exif\0\0MM\0*", quality=95)  # cut off
+    assert np.abs(shown(path) - image).max() <= 12
+
+
 def test_a_tiled_heic_is_read_completely(tmp_path: Path) -> None:
     image = picture(128, 128)
     assert np.abs(shown(tiled_heic(tmp_path / "a.heic", image)) - image).max() <= 12

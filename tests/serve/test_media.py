@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from double import make_dubber
 from dub_samples import write_wav
@@ -33,3 +34,11 @@ def test_a_sound_without_samples_is_refused(tmp_path: Path) -> None:
     assert inspect(write_wav(tmp_path / "one.wav", np.zeros(1, np.float32)), 10**6, 1)["kind"] == "sound"
     with pytest.raises(InputError, match=r"none.wav has an empty sound track; give a recording"):
         inspect(write_wav(tmp_path / "none.wav", np.zeros(0, np.float32)), 10**6, 1)
+
+
+def test_a_damaged_avif_is_an_input_error(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(tmp_path / "a.avif")
+    content = (tmp_path / "a.avif").read_bytes()
+    (tmp_path / "a.avif").write_bytes(content.replace(b"pitm", b"xxxx"))
+    with pytest.raises(InputError, match=r"a\.avif cannot be read as a picture"):
+        inspect(tmp_path / "a.avif", 10**6, 1)

@@ -102,8 +102,7 @@ def _read(path: Path, formats: tuple[str, ...]) -> StillPicture | None:
                     return None
                 if stored.format == "PNG":
                     stored.load()  # its EXIF and texts may follow the pixels
-                exif = stored.getexif()
-                tags = dict(exif) | {_ORIGINAL_DATE: exif.get_ifd(_EXIF_IFD).get(_ORIGINAL_DATE)}
+                tags = _tags(stored)
                 primaries, transfer = _declared_colors(stored, path)
                 whole, transparent = shown(stored, str(path), primaries, transfer)
                 image = _playable(whole)
@@ -144,13 +143,29 @@ def shown(
 
     `primaries`, `transfer`: declared code points (ITU-T H.273), which apply to a picture without a profile.
     """
-    from PIL import ImageOps
-
-    upright = ImageOps.exif_transpose(image)
+    upright = _upright(image)
     rgb, alpha = _srgb(upright, name), _alpha(upright)
     if not upright.info.get("icc_profile") and (primaries in _TO_BT709 or transfer in (_LINEAR, *HDR_TRANSFERS)):
         rgb = _converted(rgb, primaries, transfer)
     return (rgb, False) if alpha is None else (over_white(np.dstack([rgb, alpha])), True)
+
+
+def _upright(image: Image) -> Image:
+    """The picture turned as its EXIF says. `ImageOps.exif_transpose` writes the EXIF again, which damage prevents."""
+    from PIL.Image import Transpose
+
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    image.load()  # turns a TIFF by itself
+    turn = turns.get(_tags(image).get(_ORIENTATION, 1))
+    return image if turn is None else image.transpose(turn)
 
 
 def _converted(rgb: NDArray[np.uint8], primaries: int, transfer: int) -> NDArray[np.uint8]:
@@ -179,11 +194,21 @@ def _declared_colors(image: Image, path: Path) -> tuple[int, int]:
         with suppress(av.FFmpegError, OSError, StopIteration), av.open(str(path.absolute())) as container:
             frame = next(container.decode(video=0))
             return int(frame.color_primaries), int(frame.color_trc)
-    with suppress(KeyError):  # of Pillow before 13, where the picture has none
+    with suppress(Exception):  # as in `_tags`
         if image.getexif().get_ifd(_INTEROPERABILITY_IFD).get(1) == _ADOBE_RGB_FILE:
             return _ADOBE_RGB, UNSPECIFIED
     declared = image.info.get("nclx_profile") or {}
     return declared.get("color_primaries", UNSPECIFIED), declared.get("transfer_characteristics", UNSPECIFIED)
+
+
+def _tags(image: Image) -> dict[int, Any]:
+    """The EXIF of a picture by tag, as far as it is not damaged."""
+    tags: dict[int, Any] = {}
+    with suppress(Exception):  # of any type in damaged EXIF
+        exif = image.getexif()
+        tags = dict(exif)
+        tags[_ORIGINAL_DATE] = exif.get_ifd(_EXIF_IFD).get(_ORIGINAL_DATE)
+    return tags
 
 
 def _texts(exif: Mapping[int, Any], info: Mapping[str | tuple[int, int], Any]) -> dict[str, str]:

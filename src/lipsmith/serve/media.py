@@ -100,7 +100,7 @@ def _picture_size(path: Path) -> tuple[int, int] | None:
                 return picture.size
         except Image.DecompressionBombError as error:
             raise InputError(f"{path} has too many pixels; make it smaller.") from error
-        except (OSError, ValueError, SyntaxError):
+        except Exception:  # of any type for other and damaged files
             return None
 
 
