@@ -22,6 +22,15 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(data=tmp_path, keep=1.0)
 
 
+def test_others_cannot_read_the_cookies_in_the_database_of_a_folder_that_was_there(settings: Settings) -> None:
+    settings.data.chmod(0o755)
+    settings.database.touch(mode=0o644)
+    with housekeeping.data_folder(settings):
+        Store(settings.database).add(Upload(owner="me", bytes=1, sha256="f"))
+        files = list(settings.data.glob("jobs.sqlite*"))
+        assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
+
+
 def test_a_clip_that_vanishes_does_not_keep_others(settings: Settings) -> None:
     clips = [settings.clips(name) / "largest" for name in "abc"]
     for clip in clips:

@@ -27,6 +27,9 @@ def data_folder(settings: Settings) -> Iterator[None]:
     try:
         for name in ("", *_FOLDERS):
             (settings.data / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+        # The folder may have existed, and the database holds the cookies of clients. SQLite copies the permissions.
+        settings.database.touch(mode=0o600)
+        settings.database.chmod(0o600)
         lock = (settings.data / "lock").open("w")
     except OSError as error:
         raise UsageError(f"{settings.data} is not writable ({error.strerror}); choose another --data.") from error
