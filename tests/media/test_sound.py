@@ -107,14 +107,20 @@ def test_speech_only_in_the_low_frequency_channel_is_kept(tmp_path: Path) -> Non
     assert level(loud) == pytest.approx(0.7071 * level(tone()), rel=0.01)
 
 
-def tracks(path: Path, *channels: NDArray[np.float32]) -> Path:
+def tracks(path: Path, *channels: NDArray[np.float32], rate: int = RATE) -> Path:
     """A WAV without a speaker mask, as recorders write it."""
     with wave.open(str(path), "wb") as file:
         file.setnchannels(len(channels))
         file.setsampwidth(2)
-        file.setframerate(RATE)
+        file.setframerate(rate)
         file.writeframes(np.round(32767 * np.stack(channels, 1)).astype("<i2").tobytes())
     return path
+
+
+@pytest.mark.parametrize("rate", [1, 2**31 - 1])
+def test_a_sample_rate_that_makes_hours_or_gigabytes_of_kilobytes_is_refused(tmp_path: Path, rate: int) -> None:
+    with pytest.raises(InputError, match="no sound that can be decoded"):
+        load_speech(tracks(tmp_path / "a.wav", tone(), rate=rate))
 
 
 @pytest.mark.parametrize("count", [3, 4, 6, 8])

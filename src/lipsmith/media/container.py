@@ -57,6 +57,7 @@ _AVIF_BRANDS: Final = {b"avif", b"avis"}
 _HEIF_BRANDS: Final = {b"heic", b"heix", b"heim", b"heis", b"mif1"}
 _SEQUENCE_BRANDS: Final = {b"hevc", b"hevx", b"msf1"}
 """Brands of ISO/IEC 23008-12; a file whose first brand is of a sequence is a film."""
+_SAMPLE_RATES: Final = range(1000, 3_072_001)  # a few kilobytes of another rate can last for hours
 _CLOCK: Final = 90_000
 """Ticks per second; players support no finer time base."""
 _MAX_REORDERED: Final = 2
@@ -158,9 +159,8 @@ def audio_stream(container: InputContainer) -> AudioStream | None:
 
     Phones also write audio tracks in formats that few programs support.
     """
-    known = [
-        s for s in container.streams.audio if s.codec_context is not None and s.sample_rate and layout_of(s).nb_channels
-    ]
+    plausible = [s for s in container.streams.audio if s.codec_context is not None and s.sample_rate in _SAMPLE_RATES]
+    known = [stream for stream in plausible if layout_of(stream).nb_channels]
     return next((stream for stream in known if stream.disposition & Disposition.default), next(iter(known), None))
 
 
