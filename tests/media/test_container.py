@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from av.stream import Disposition
 
-from lipsmith.media import VideoWriter, probe
+from lipsmith.media import VideoWriter, open_sound, probe
 from lipsmith.media.container import Chapter, chapters_between, kept_metadata
 from video_samples import film, pictures
 
@@ -75,3 +75,25 @@ def test_omitted_streams_are_listed(tmp_path: Path, suffix: str, default: int, o
     said = " ".join(probe(path).remarks)
     assert f"besides the replaced sound: audio ({omitted})." in said
     assert "its location and device metadata" in said
+
+
+def test_a_declared_language_cannot_control_a_terminal(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        video: Any = container.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        sounds: list[Any] = [container.add_stream("aac", rate=16000, layout="mono") for _ in range(2)]
+        for stream in sounds:
+            stream.metadata["language"] = "\x1b]0;title\x07\nforged"
+        container.mux(video.encode(av.VideoFrame.from_ndarray(pictures(1)[0], format="rgb24")))
+        container.mux(video.encode(None))
+        for stream in sounds:
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 2048), np.float32), format="fltp", layout="mono")
+            frame.sample_rate = 16000
+            container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    with caplog.at_level("INFO", "lipsmith"):
+        open_sound(path)
+    said = " ".join([*caplog.messages, *probe(path).remarks])
+    assert "stream 1 is used" in said
+    assert said.isprintable()

@@ -31,6 +31,7 @@ from lipsmith.media.decoding import decoder, is_end, is_interlaced, orientation_
 from lipsmith.media.hdr import HDR_TRANSFERS
 from lipsmith.media.pictures import HDR_REMARK, PRIVACY_REMARK, TRANSPARENCY_REMARK, StillPicture, read_picture
 from lipsmith.media.reading import nominal_rate, tolerance
+from lipsmith.media.sound import language_of
 
 if TYPE_CHECKING:
     from av.container.input import InputContainer
@@ -270,7 +271,7 @@ def _omitted_parts(path: Path, container: InputContainer) -> list[str]:
     others = [s for s in container.streams if s.type != "video" and s != replaced]
     chapters = len(container.chapters())  # MP4 stores these as a track with one sample each
     omitted = [s for s in others if not (s.type == "data" and 0 < chapters == s.frames)]
-    kinds = Counter(f"{stream.type}{_in_language(stream.language)}" for stream in omitted)
+    kinds = Counter(f"{stream.type}{_in_language(language_of(stream))}" for stream in omitted)
     sentences = []
     if kinds:
         listed = ", ".join(f"{count} x {kind}" if count > 1 else kind for kind, count in kinds.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from lipsmith.media.reading import first_time
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container.input import InputContainer
+    from av.stream import Stream
     from numpy.typing import NDArray
 
 _LOG = logging.getLogger(__name__)
@@ -47,7 +49,7 @@ class Sound:
     channels: int
     blocks: Iterator[NDArray[np.float32]]
     language: str | None = None
-    """Three letters of ISO 639-2, if the file declares a language."""
+    """As the file declares it, mostly three letters of ISO 639-2."""
 
 
 def open_sound(path: Path | str, rate: int | None = None, whole: bool = False) -> Sound:
@@ -69,8 +71,10 @@ def open_sound(path: Path | str, rate: int | None = None, whole: bool = False) -
         container = stack.enter_context(open_input(path))
         stream = require_audio(container, path)
         if len(container.streams.audio) > 1:
-            _report_choice(path, path.stat().st_mtime_ns, len(container.streams.audio), stream.index, stream.language)
-        language = stream.language
+            _report_choice(
+                path, path.stat().st_mtime_ns, len(container.streams.audio), stream.index, language_of(stream)
+            )
+        language = language_of(stream)
         layout = layout_of(stream)
         own_rate, channels = stream.sample_rate, min(2, layout.nb_channels)
         if layout.nb_channels > 2 and is_discrete(layout):
@@ -80,6 +84,11 @@ def open_sound(path: Path | str, rate: int | None = None, whole: bool = False) -
             stack.pop_all(), _timed(container, stream, path, own_rate, channels), origin, own_rate, channels
         )
     return to_rate(Sound(own_rate, channels, blocks, language), rate or own_rate)
+
+
+def language_of(stream: Stream) -> str | None:
+    """The language that a stream declares. Other text is none: it could control a terminal, or forge log lines."""
+    return stream.language if re.fullmatch(r"[A-Za-z0-9-]{1,35}", stream.language or "") else None
 
 
 @lru_cache(maxsize=64)
