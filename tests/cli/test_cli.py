@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import re
@@ -166,6 +167,22 @@ def test_an_empty_path_is_no_folder(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_missing_extra_is_named(run_verb: RunVerb, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_verb(raising(ModuleNotFoundError("no", name="torch.nn"))) == 2
     assert "pip install '.[train]'" in capsys.readouterr().err
+
+
+def test_names_of_files_cannot_control_the_terminal(run_verb: RunVerb, capsys: pytest.CaptureFixture[str]) -> None:
+    name = "\x1b]0;title\x07.mp4"
+
+    def body(options: Options) -> None:
+        logging.getLogger("lipsmith").warning("%s is skipped", name)
+        with console.progress(f"{name}: faces") as progress:
+            progress(1, 1)
+        raise errors.SomeFailedError([(name, f"{name} has no face")], total=1)
+
+    assert run_verb(body) == 1
+    assert run_verb(raising(errors.InputError(f"{name} is empty."))) == 3
+    said = capsys.readouterr().err
+    assert said.count("title") == 5
+    assert all(line.isprintable() for line in said.splitlines())
 
 
 @pytest.mark.parametrize("words", [(), ("-q",)])

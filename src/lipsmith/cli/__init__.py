@@ -17,6 +17,7 @@ from io import TextIOWrapper
 from typing import TYPE_CHECKING, NoReturn
 
 from lipsmith import __version__
+from lipsmith.cli.printable import printable
 from lipsmith.errors import LipsmithError, SomeFailedError, UsageError
 
 if TYPE_CHECKING:
@@ -254,7 +255,7 @@ def _terminations() -> list[signal.Signals]:
 
 
 def _complain(sentence: str, code: int) -> int:
-    print(f"lipsmith: {sentence}", file=sys.stderr)
+    print(f"lipsmith: {printable(sentence)}", file=sys.stderr)
     return code
 
 

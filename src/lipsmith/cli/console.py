@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol, TextIO
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
+from lipsmith.cli.printable import PrintableFormatter, printable
 from lipsmith.config import parse_device
 from lipsmith.errors import UsageError
 from lipsmith.inference.backend import MOST_THREADS
@@ -26,7 +27,6 @@ from lipsmith.progress import Progress
 
 if TYPE_CHECKING:
     from rich.console import Console
-
 
 _LOG = logging.getLogger("lipsmith")
 Value = int | float | str | Path
@@ -164,6 +164,7 @@ def log_lines(options: Common) -> Iterator[None]:
     """Send the library's log lines to stderr inside the `with`, at the level that `options` set."""
     before = _LOG.level
     handler = _handler()
+    handler.setFormatter(PrintableFormatter())
     _LOG.setLevel(logging.DEBUG if options.verbose else logging.ERROR if options.quiet else logging.INFO)
     _LOG.addHandler(handler)
     try:
@@ -196,7 +197,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], 
         numeric = bool(rows) and all(isinstance(row[index], Real) for row in rows)
         drawn.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        drawn.add_row(*map(_cell, row))
+        drawn.add_row(*(printable(_cell(value)) for value in row))
     file = stream or sys.stderr
     if file.isatty():
         Console(file=file, highlight=False, markup=False).print(drawn)
@@ -214,6 +215,7 @@ def progress(title: str, total: int = 0) -> Iterator[Progress]:
     Draws a bar with the remaining time on a terminal, prints a line per tenth elsewhere, and nothing with -q. The
     callback's total replaces `total`, which may be 0 while unknown.
     """
+    title = printable(title)
     if not _LOG.isEnabledFor(logging.INFO):
         yield lambda done, total: None
     elif sys.stderr.isatty():
