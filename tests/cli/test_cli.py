@@ -185,6 +185,12 @@ def test_names_of_files_cannot_control_the_terminal(run_verb: RunVerb, capsys: p
     assert all(line.isprintable() for line in said.splitlines())
 
 
+def test_brackets_in_a_name_are_no_markup(capfd: pytest.CaptureFixture[str]) -> None:
+    with console._bar("a[/b].mp4: faces", 1) as advance:
+        advance(1, 1)
+    assert "a[/b].mp4: faces" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("words", [(), ("-q",)])
 def test_partial_failures_are_listed(
     run_verb: RunVerb, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]

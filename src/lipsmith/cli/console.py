@@ -229,7 +229,7 @@ def progress(title: str, total: int = 0) -> Iterator[Progress]:
 def _bar(title: str, total: int) -> Iterator[Progress]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=_terminal()) as bars:
         task = bars.add_task(title, total=total or None)
         yield lambda done, total: bars.update(task, completed=done, total=total or None)
