@@ -8,6 +8,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
@@ -55,6 +56,11 @@ def test_a_session_goes_on_with_a_clip_that_cannot_be_stored(
     with caplog.at_level(logging.WARNING):
         assert len(load(settings).times) == 5
     assert str(error) in caplog.text
+
+
+def test_a_session_refuses_a_film_that_the_service_refuses(settings: Settings) -> None:
+    with pytest.raises(InputError, match="160 x 160 pixels; the limit is"):
+        load(replace(settings, max_pixels=160 * 159))
 
 
 @pytest.mark.parametrize("name", ["clip.json", "faces.npz", "frames.avi"])

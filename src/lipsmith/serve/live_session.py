@@ -31,6 +31,7 @@ from lipsmith.live import Live
 from lipsmith.live.stream import MIME, FragmentedMP4
 from lipsmith.serve.limits import limit_memory
 from lipsmith.serve.live import COMMAND, HEADER, MEDIA, OFFER, STATE
+from lipsmith.serve.media import inspect
 from lipsmith.serve.settings import Settings
 
 _LOG = logging.getLogger(__name__)
@@ -119,6 +120,7 @@ def _prepare(settings: Settings, dubber: Dubber, arguments: dict[str, Any], sink
             _send_state(sink, state="preparing", progress=percent / 100)
 
     film = settings.upload(arguments["upload"])
+    inspect(film, settings.max_pixels, settings.max_minutes)  # a client need not wait for the worker's verdict
     return dubber.prepare(film, arguments["face"], end=_MAX_SECONDS, progress=progress)
 
 
