@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field, fields, replace
@@ -14,7 +15,7 @@ import numpy as np
 from lipsmith import Clip, Dubber, DubOptions, Result, Turn
 from lipsmith.dubbing.draw import EncodedFaces
 from lipsmith.dubbing.options import choose
-from lipsmith.errors import InputError
+from lipsmith.errors import InputError, LipsmithError
 from lipsmith.face import MOST_FACES
 from lipsmith.inference.backend import Backend, Precision
 from lipsmith.inference.model_folder import find_model, load_backend
@@ -110,7 +111,7 @@ class Tasks:
             self._settings.film(job.id, "result"),
             overwrite=True,
             side_by_side=options.side_by_side,
-            progress=reporter.stage("dubbing"),
+            progress=self._sparing(reporter.stage("dubbing")),
             language=options.language,
             label=options.label,
             background=self._background(job),
@@ -120,7 +121,8 @@ class Tasks:
     def _side(self, job: Job, reporter: Reporter) -> dict[str, Any]:
         film = partial(self._settings.film, job.video)
         with limit_cpu_time(probe(film("result")).duration or 0.0):
-            join_sides(film("before"), film("result"), film("side-by-side"), reporter.stage("joining"))
+            progress = self._sparing(reporter.stage("joining"))
+            join_sides(film("before"), film("result"), film("side-by-side"), progress)
         return {}
 
     def _clip(self, job: Job, reporter: Reporter, later: float = 0.0) -> Clip:
@@ -142,6 +144,16 @@ class Tasks:
         def on_progress(done: int, total: int) -> None:
             if done > limit:
                 raise InputError("The film is longer than its header declares and than the service allows; shorten it.")
+            progress(done, total)
+
+        return on_progress
+
+    def _sparing(self, progress: Progress) -> Progress:
+        """A callback that stops writing a film before the disk has no room for the database."""
+
+        def on_progress(done: int, total: int) -> None:
+            if shutil.disk_usage(self._settings.data).free < self._settings.spare_disk:
+                raise LipsmithError("The disk is nearly full; try again when older results have expired.")
             progress(done, total)
 
         return on_progress
