@@ -7,6 +7,7 @@ it runs.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,10 +18,11 @@ from io import TextIOWrapper
 from typing import TYPE_CHECKING, NoReturn
 
 from lipsmith import __version__
-from lipsmith.cli.printable import printable
 from lipsmith.errors import LipsmithError, SomeFailedError, UsageError
 
 if TYPE_CHECKING:
+    import logging
+
     from lipsmith.cli.console import Common, Verb
 
 VERBS = {
@@ -86,6 +88,17 @@ def _set_encodings() -> None:
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
     if isinstance(sys.stderr, TextIOWrapper):
         sys.stderr.reconfigure(errors="replace")
+
+
+def printable(text: str) -> str:
+    """A text for a terminal, to which the control characters in names and texts of files could do more than print."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\N{REPLACEMENT CHARACTER}", text)
+
+
+def make_printable(record: logging.LogRecord) -> bool:
+    """A filter of log lines that makes all of them printable."""
+    record.msg, record.args = printable(record.getMessage()), None
+    return True
 
 
 def help_text(prefix: str = "") -> str:

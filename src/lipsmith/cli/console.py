@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol, TextIO
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
-from lipsmith.cli.printable import PrintableFormatter, printable
+from lipsmith.cli import make_printable, printable
 from lipsmith.config import parse_device
 from lipsmith.errors import UsageError
 from lipsmith.inference.backend import MOST_THREADS
@@ -164,7 +164,7 @@ def log_lines(options: Common) -> Iterator[None]:
     """Send the library's log lines to stderr inside the `with`, at the level that `options` set."""
     before = _LOG.level
     handler = _handler()
-    handler.setFormatter(PrintableFormatter())
+    handler.addFilter(make_printable)
     _LOG.setLevel(logging.DEBUG if options.verbose else logging.ERROR if options.quiet else logging.INFO)
     _LOG.addHandler(handler)
     try:
