@@ -57,6 +57,14 @@ def test_uploads_that_only_announce_bytes_do_not_fill_the_disk(
         service.begin_upload("d", 3000)
 
 
+def test_jobs_do_not_fill_the_disk(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client may request faces of any part of a film; the thumbnails of each are kept for a day."""
+    free = service.settings.spare_disk - 1
+    monkeypatch.setattr("lipsmith.serve.service.shutil.disk_usage", lambda path: SimpleNamespace(free=free))
+    with pytest.raises(Problem, match="nearly full"):
+        service.submit_analysis("faces", Upload(id="film", owner="me", bytes=1, sha256="f"), {"start": 1.0})
+
+
 def test_an_upload_in_live_use_is_neither_deleted_nor_expired(service: Service) -> None:
     settings, store = service.settings, service.store
     upload = store.add(Upload(id="film", owner="me", bytes=1, sha256="f", used=0.0))

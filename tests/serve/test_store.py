@@ -6,6 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from lipsmith import DubOptions
 from lipsmith.dubbing.options import LEAST_GAIN, MOST_GAIN, STRONGEST
@@ -126,3 +127,14 @@ def test_requests_have_the_options_of_the_command() -> None:
     assert all(getattr(plain, name) == getattr(DubOptions(), name) for name in known)
     strength, gain = (DubRequest.model_json_schema()["properties"][name] for name in ("strength", "gain"))
     assert (strength["maximum"], gain["minimum"], gain["maximum"]) == (STRONGEST, LEAST_GAIN, MOST_GAIN)
+
+
+def test_of_many_analyses_only_the_one_asked_for_is_read(store: Store) -> None:
+    for start in range(9):
+        store.add(Job(owner="me", kind="faces", video="film", priority=FACES, options={"start": float(start)}))
+    read: list[Job] = []
+    event.listen(Job, "load", lambda job, _: read.append(job))
+    found = store.latest("faces", "film", {"start": 4.0})
+    assert found is not None
+    assert found.options == {"start": 4.0}
+    assert len(read) == 1

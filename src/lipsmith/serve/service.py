@@ -42,7 +42,9 @@ class Service:
     """The upload of each live session."""
 
     def submit(self, job: Job) -> Job:
-        """Queue a job. Raises `Problem` 429 if its owner, or the whole service, has too many active jobs."""
+        """Queue a job. Raises `Problem` 429 if its owner, or the whole service, has too many active jobs, or the disk
+        is nearly full."""
+        self.check_disk(0)
         with self._accepting:
             if self.store.count_active(job.owner) >= self.settings.jobs_per_client:
                 raise Problem(429, "You have too many active jobs; wait or cancel one.", Retry_After=_RETRY)

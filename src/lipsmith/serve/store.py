@@ -135,9 +135,9 @@ class Store:
 
     def latest(self, kind: Kind, video: str, options: dict[str, Any]) -> Job | None:
         """The newest job of this kind for an upload or a dub, with exactly these options."""
-        query = select(Job).where(Job.kind == kind, Job.video == video).order_by(col(Job.created).desc())
+        query = select(Job).where(Job.kind == kind, Job.video == video, Job.options == options)
         with self._session() as session:
-            return next((job for job in session.exec(query) if job.options == options), None)
+            return session.exec(query.order_by(col(Job.created).desc()).limit(1)).first()
 
     def count_active(self, owner: str | None = None, upload: str | None = None) -> int:
         """Number of queued and running jobs: all, those of an owner, or the dubs of an upload."""
