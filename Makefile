@@ -5,12 +5,16 @@ TORCH ?= 2.13.0
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: install test lint docs demo cluster strips wheel oldest lock audit clean
+.PHONY: install test windows lint docs demo cluster strips wheel oldest lock audit clean
 
 install: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
+
+# Some tests with files that behave as on Windows.
+windows: $(INSTALLED)
+	PYTHONPATH=tests $(BIN)/python -m pytest -p windows tests/test_files.py tests/dubbing/test_job.py tests/dubbing/test_journal.py tests/dubbing/test_clip_folder.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check

@@ -14,7 +14,7 @@ import pytest
 from lipsmith import cli, errors
 from lipsmith.cli.results import read_figures, write_figures
 from lipsmith.disk import discard, write_whole_folder
-from lipsmith.files import hold, refuse_existing, refuse_outputs, require, write_whole
+from lipsmith.files import LOCKS, hold, refuse_existing, refuse_outputs, require, write_whole
 
 
 def test_figures_are_read_as_written(tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_without_hard_links_the_name_is_taken_atomically(tmp_path: Path, monkeyp
     assert [file.name for file in tmp_path.iterdir()] == ["out.txt"]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="locks are POSIX")
+@pytest.mark.skipif(not LOCKS, reason="this system locks no files")
 def test_temporary_files_of_killed_processes_are_removed(tmp_path: Path) -> None:
     stale, other = tmp_path / ".lipsmith-0123456789ab.mp4", tmp_path / ".lipsmith-notes.mp4"
     stale.touch()
@@ -198,7 +198,7 @@ def test_temporary_files_of_killed_processes_are_removed(tmp_path: Path) -> None
     assert sorted(path.name for path in tmp_path.iterdir()) == [other.name, "a.txt", "b.txt"]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="locks are POSIX")
+@pytest.mark.skipif(not LOCKS, reason="this system locks no files")
 def test_temporary_folders_of_killed_processes_are_removed(tmp_path: Path) -> None:
     lock = tmp_path / ".lipsmith-0123456789ab.2"
     stale = tmp_path / f"{lock.name}.folder"

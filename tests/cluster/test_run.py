@@ -22,7 +22,7 @@ from lipsmith.dubbing.job import surroundings
 from lipsmith.dubbing.journal import journal_of
 from lipsmith.dubbing.parts import UNFINISHED, TakenError
 from lipsmith.errors import InputError, LipsmithError, SomeFailedError, UsageError
-from lipsmith.files import hidden_for, hold
+from lipsmith.files import LOCKS, hidden_for, hold
 from lipsmith.media import open_sound, read_frames
 from long_film import PART, SHOTS, make_long, make_worker, small_parts
 from synthetic import make_film, speech
@@ -198,6 +198,7 @@ def test_a_single_jobs_own_error_is_raised_and_what_workers_log_is_logged(
     assert any("frames: 5, faces: 1" in message for message in caplog.messages)
 
 
+@pytest.mark.skipif(not LOCKS, reason="this system locks no files")
 def test_a_worker_waits_for_the_locks_of_a_lost_one(
     inputs: Path, tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

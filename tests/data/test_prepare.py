@@ -23,6 +23,7 @@ from lipsmith.data.prepare.layouts import Job
 from lipsmith.errors import InputError, UsageError
 from lipsmith.face import crop
 from lipsmith.face.landmarks import select
+from lipsmith.files import LOCKS
 from lipsmith.media import VideoWriter
 from lipsmith.media.sound import sound_of
 from lipsmith.speech.mel import mel_spectrogram
@@ -174,6 +175,7 @@ def test_a_second_film_of_the_same_name_does_not_replace_the_first(still: Path, 
     assert [record.clip for record in summary.records] == ["train/ann/ann_1", "train/ann/ann_1~2"]
 
 
+@pytest.mark.skipif(not LOCKS, reason="this system locks no files")
 def test_two_runs_cannot_share_a_folder(still: Path, tmp_path: Path) -> None:
     """They would remove each other's partial files and lose lines of the manifest."""
     refused: list[str] = []

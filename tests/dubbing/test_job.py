@@ -21,7 +21,7 @@ from lipsmith.dubbing.job import Unfinished, remove_abandoned
 from lipsmith.dubbing.parts import UNFINISHED
 from lipsmith.dubbing.scan import Scanner
 from lipsmith.errors import InputError, LipsmithError, UsageError
-from lipsmith.files import HIDDEN, hidden_for
+from lipsmith.files import HIDDEN, LOCKS, hidden_for
 from lipsmith.inference.model_folder import ModelFolder
 from lipsmith.media import open_sound, read_frames
 from lipsmith.progress import Progress
@@ -177,6 +177,7 @@ def test_an_incomplete_part_is_rendered_again(
     assert all(np.array_equal(one, other) for one, other in zip(pictures(out), pictures(whole), strict=True))
 
 
+@pytest.mark.skipif(not LOCKS, reason="this system locks no files")
 def test_two_runs_cannot_write_the_same_result(tmp_path: Path, film: Path, words: Path) -> None:
     out = tmp_path / "out.mp4"
     stopped(film, words, out, 15, KeyboardInterrupt())

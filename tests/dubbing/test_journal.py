@@ -20,7 +20,7 @@ from lipsmith.dubbing.job import Unfinished
 from lipsmith.dubbing.journal import Journal, journal_of
 from lipsmith.dubbing.parts import UNFINISHED
 from lipsmith.errors import SomeFailedError, UsageError
-from lipsmith.files import hidden_for
+from lipsmith.files import LOCKS, hidden_for
 from synthetic import make_film, speech
 
 OUTPUTS = ("1.mp4", "2.mp4", "3.mp4")
@@ -191,6 +191,7 @@ def test_the_parts_of_a_finished_result_are_removed(
     assert hidden(tmp_path) == []
 
 
+@pytest.mark.skipif(not LOCKS, reason="this system locks no files")
 def test_a_batch_runs_once_at_a_time(
     tmp_path: Path, jobs: list[Job], run: Callable[..., tuple[list[str], int]]
 ) -> None:

@@ -31,6 +31,19 @@ except MemoryError:
 """
 
 
+MAC = """
+import resource, sys
+sys.platform = "darwin"
+from lipsmith.serve.limits import limit_memory
+def refuse(limit, values):
+    if limit != resource.RLIMIT_CORE:
+        raise ValueError("current limit exceeds maximum limit")
+resource.setrlimit = refuse
+limit_memory(2**30)
+print("runs")
+"""
+
+
 def run(program: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
 
@@ -41,3 +54,7 @@ def test_the_cpu_limit_terminates_the_process() -> None:
 
 def test_the_memory_limit_refuses_an_allocation() -> None:
     assert run(FILL).stdout == "refused\n"
+
+
+def test_a_worker_starts_on_macos_which_refuses_limits_of_memory() -> None:
+    assert run(MAC).stdout == "runs\n"

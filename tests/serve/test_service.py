@@ -107,3 +107,16 @@ def test_a_failure_is_forgotten_only_once_it_is_tried_again(service: Service) ->
     _store(service, upload, Path("part"))
     assert get_upload("film", service, "me").state == "waiting"
     assert store.counts_by_state() == {("probe", "queued"): 1, ("dub", "cancelled"): 1}
+
+
+def test_an_upload_that_the_system_keeps_while_it_is_read_is_in_use(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*given: object, **options: object) -> None:
+        raise PermissionError  # as on Windows
+
+    service.store.add(Upload(id="one", owner="a", bytes=1, sha256="one"))
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(Problem, match="uses this upload"):
+        delete_upload("one", service, "a")
+    assert service.store.holds("one")

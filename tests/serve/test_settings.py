@@ -8,6 +8,7 @@ import pytest
 
 from lipsmith.cli import main
 from lipsmith.errors import UsageError
+from lipsmith.files import LOCKS
 from lipsmith.serve.settings import Settings, read_bytes, read_seconds
 
 
@@ -98,6 +99,7 @@ def test_check_prints_the_access_summary(tmp_path: Path, capsys: pytest.CaptureF
     assert "long enough" not in capsys.readouterr().out
 
 
+@pytest.mark.skipif(not LOCKS, reason="this system locks no files")
 def test_two_services_cannot_share_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from lipsmith.serve.housekeeping import data_folder
 

@@ -33,7 +33,7 @@ SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrain
 
 _NOT_FOOTAGE = {"tty"}  # libav renders any text file as a film of terminal output
 _LISTS: Final = {"concat", "dash", "hls", "rtp", "rtsp", "sap", "sdp", "vobsub"}
-"""Formats that name other files, which libav would open: whoever uploads one could read them."""
+"""Formats that name other files or addresses, which libav would open."""
 _LIST_SIGNATURES: Final = (b"#EXTM3U", b"ffconcat")
 _TAG_KEYS: Final = {
     "title": ("title", "com.apple.quicktime.title"),

@@ -13,17 +13,19 @@ _CPU_PER_SECOND: Final = 90
 
 
 def limit_memory(size: int) -> None:
-    """Limit the memory of this process to `size` bytes and disable core dumps. Does nothing on Windows."""
+    """Limit the memory of this process to `size` bytes and disable core dumps. Windows does neither, and macOS refuses
+    limits of memory."""
     if sys.platform == "win32":
         return
     import resource
 
-    # Data, not address space: a GPU driver reserves far more addresses than it uses.
-    limit = resource.RLIMIT_DATA if sys.platform == "linux" else resource.RLIMIT_AS
-    _, hard = resource.getrlimit(limit)
-    if hard == resource.RLIM_INFINITY or hard > size:
-        resource.setrlimit(limit, (size, hard))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform != "linux":
+        return
+    # Data, not address space: a GPU driver reserves far more addresses than it uses.
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if hard == resource.RLIM_INFINITY or hard > size:
+        resource.setrlimit(resource.RLIMIT_DATA, (size, hard))
 
 
 @contextmanager

@@ -121,7 +121,10 @@ class Supervisor:
                 seen, since = reported, time.monotonic()
             elif running and time.monotonic() - since > _HANG_TIMEOUT:
                 _LOG.error("job %s hangs; aborting its worker", running[0].id)
-                process.send_signal(signal.SIGABRT)
+                if sys.platform == "win32":
+                    process.kill()
+                else:
+                    process.send_signal(signal.SIGABRT)
 
     def _handle_exit(self, code: int, running: Sequence[Job]) -> None:
         """Queue the `running` jobs of an exited worker again; fail the current one if it crashed too many workers."""

@@ -64,9 +64,13 @@ def get_upload(upload: Id, service: ServiceDep, owner: OwnerDep) -> UploadView:
 def delete_upload(upload: Id, service: ServiceDep, owner: OwnerDep) -> None:
     """Delete an upload that no active job or live session uses, and what live sessions prepared of it."""
     found = service.upload(upload, owner)
+    in_use = Problem(409, "A job or a live session uses this upload; cancel or end it first.")
     if service.in_use(upload):
-        raise Problem(409, "A job or a live session uses this upload; cancel or end it first.")
-    service.settings.upload(upload).unlink(missing_ok=True)  # first, as in `expire`
+        raise in_use
+    try:
+        service.settings.upload(upload).unlink(missing_ok=True)  # first, as in `expire`
+    except PermissionError as error:  # Windows removes no file that is being read
+        raise in_use from error
     service.store.delete(uploads=[upload])
     if not service.store.holds(found.sha256):
         shutil.rmtree(service.settings.clips(found.sha256), ignore_errors=True)
