@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -16,12 +17,16 @@ from lipsmith.serve.reference import reference
 from lipsmith.serve.service import owner_of, service_of
 
 _FILES: Final = Path(web.__file__).parent / "static"
+_TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 router = APIRouter(include_in_schema=False)
 
 
 def mount(app: FastAPI) -> None:
     """Serve the scripts and styles, which need no token."""
+    # Programs on Windows register other types for these, with which a browser refuses them.
+    for suffix, kind in _TYPES.items():
+        mimetypes.add_type(kind, suffix)
     app.mount("/static", StaticFiles(directory=_FILES), name="static")
 
 
