@@ -212,3 +212,14 @@ def test_each_batch_has_its_own_journal_and_old_journals_are_removed(tmp_path: P
 def test_a_batch_runs_without_a_journal_if_none_can_be_written(tmp_path: Path, jobs: list[Job]) -> None:
     nowhere = tmp_path / "missing" / "journal"
     assert len(list(Batch(make_dubber(), DubOptions()).run(jobs, nowhere))) == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="this system opens links only as what they name")
+def test_a_journal_that_others_linked_to_a_file_does_not_change_it(tmp_path: Path) -> None:
+    path, other = journal_of(tmp_path, tmp_path), tmp_path / "other"
+    other.write_text("mine")
+    path.symlink_to(other)
+    for resume in (True, False):
+        with Journal(path, resume) as journal:
+            journal.begin(tmp_path / "1.mp4", {})
+    assert other.read_text() == "mine"

@@ -11,12 +11,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from lipsmith.errors import UsageError
 from lipsmith.files import HIDDEN, LOCKS, STALE, hold, real
 
 _LOG = logging.getLogger(__name__)
+_NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
+"""Others who may write to the folder could link the journal, whose name they can tell, to any file of the user."""
 
 Key = Mapping[str, Any]
 """All that a result depends on, as JSON has it."""
@@ -49,7 +51,7 @@ class Journal:
             return self
         _remove_stale(self._path)
         try:
-            self._file = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o666)
+            self._file = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_APPEND | _NO_LINK, 0o666)
         except OSError as error:
             _LOG.info("%s keeps no journal (%s); an interrupted batch begins again.", self._path.parent, error.strerror)
             return self
