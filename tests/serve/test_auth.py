@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
+import os
 from pathlib import Path
 
 import httpx
@@ -10,7 +13,7 @@ import pytest
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from lipsmith.serve.auth import AuthMiddleware, FailedLogins
+from lipsmith.serve.auth import AuthMiddleware, FailedLogins, _secret, session_value
 from lipsmith.serve.settings import Settings
 from service import RunningService, assert_problem, run_service, wait_for_job
 
@@ -89,16 +92,33 @@ def test_a_proxy_tells_clients_apart(tmp_path: Path) -> None:
             assert "Secure" in response.headers["set-cookie"]
 
 
+def test_a_cookie_made_of_a_guessed_token_tries_nothing(tmp_path: Path) -> None:
+    """Cookies have no limit of wrong ones."""
+    owner, token = "a" * 32, "correct horse"
+    guess = hmac.new(token.encode(), owner.encode(), hashlib.sha256).hexdigest()
+    settings = Settings(data=tmp_path, token=token)
+    issued = session_value(settings, owner)
+    assert ask(settings, Cookie=f"lipsmith_client={owner}; lipsmith_session={guess}") == 401
+    _secret.cache_clear()  # as after a restart
+    assert ask(settings, Cookie=f"lipsmith_client={owner}; lipsmith_session={issued}") == 200
+    assert os.name != "posix" or (tmp_path / "secret").stat().st_mode & 0o777 == 0o600
+
+
 @pytest.mark.parametrize(("proxy", "status"), [("127.0.0.1", 200), (None, 400)])
 def test_the_host_of_a_proxy_is_accepted(tmp_path: Path, proxy: str | None, status: int) -> None:
+    settings = Settings(data=tmp_path, proxy=proxy, token="correct horse")
+    assert ask(settings, Authorization="Bearer correct horse", Host="dub.example") == status
+
+
+def ask(settings: Settings, **headers: str) -> int:
+    """The status of a request for jobs."""
+
     async def found(scope: Scope, receive: Receive, send: Send) -> None:
         await Response()(scope, receive, send)
 
-    settings = Settings(data=tmp_path, proxy=proxy, token="correct horse")
-    app = AuthMiddleware(found, settings, FailedLogins())
+    async def get() -> int:
+        transport = httpx.ASGITransport(AuthMiddleware(found, settings, FailedLogins()))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return (await client.get("/v1/jobs", headers=headers)).status_code
 
-    async def ask() -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://dub.example") as client:
-            return await client.get("/v1/jobs", headers={"Authorization": "Bearer correct horse"})
-
-    assert asyncio.run(ask()).status_code == status
+    return asyncio.run(get())

@@ -22,6 +22,7 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(data=tmp_path, keep=1.0)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="other systems have other permissions")
 def test_others_cannot_read_the_cookies_in_the_database_of_a_folder_that_was_there(settings: Settings) -> None:
     settings.data.chmod(0o755)
     settings.database.touch(mode=0o644)

@@ -11,6 +11,8 @@ import re
 import secrets
 import time
 from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -18,6 +20,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lipsmith.files import write_whole
 from lipsmith.serve.problems import problem_response
 from lipsmith.serve.settings import Settings
 
@@ -42,9 +45,21 @@ HEADERS: Final = {
 }
 
 
-def session_value(token: str, owner: str) -> str:
-    """Value of the session cookie after a login; it is bound to one client."""
-    return hmac.new(token.encode(), owner.encode(), hashlib.sha256).hexdigest()
+def session_value(settings: Settings, owner: str) -> str:
+    """Value of the session cookie after a login; it is bound to one client, and tells nothing about the token."""
+    assert settings.token is not None
+    key = _secret(settings.data / "secret") + settings.token.encode()
+    return hmac.new(key, owner.encode(), hashlib.sha256).hexdigest()
+
+
+@lru_cache
+def _secret(path: Path) -> bytes:
+    """The secret of a service, created once. Without it, cookies of guessed tokens would try these without a limit."""
+    if not path.is_file():
+        with write_whole(path) as beside:
+            beside.chmod(0o600)
+            beside.write_bytes(secrets.token_bytes(32))
+    return path.read_bytes()
 
 
 def equal_secrets(given: str, expected: str) -> bool:
@@ -129,7 +144,7 @@ class AuthMiddleware:
             if not valid:
                 self._failed_logins.add(address_of(request))
             return valid
-        return equal_secrets(request.cookies.get(SESSION, ""), session_value(self._settings.token, owner))
+        return equal_secrets(request.cookies.get(SESSION, ""), session_value(self._settings, owner))
 
 
 class _WithHeaders:

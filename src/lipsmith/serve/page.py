@@ -45,15 +45,15 @@ def live(request: Request) -> FileResponse:
 @router.post("/login")
 def login(request: Request, token: Annotated[str, Form(max_length=1024)]) -> Response:
     """Check the token and set a session cookie."""
-    expected, failed_logins = service_of(request).settings.token, failed_logins_of(request)
+    settings, failed_logins = service_of(request).settings, failed_logins_of(request)
     if wait := failed_logins.wait(address_of(request)):
         raise Problem(429, "Too many wrong tokens; wait a minute.", Retry_After=str(wait))
-    if expected is None:
+    if settings.token is None:
         return RedirectResponse("/", 303)
-    if not equal_secrets(token, expected):
+    if not equal_secrets(token, settings.token):
         failed_logins.add(address_of(request))
         return RedirectResponse("/?wrong", 303)
-    session = cookie(request, SESSION, session_value(expected, owner_of(request)))
+    session = cookie(request, SESSION, session_value(settings, owner_of(request)))
     return RedirectResponse("/", 303, {"Set-Cookie": session})
 
 
