@@ -166,7 +166,7 @@ def test_an_empty_path_is_no_folder(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_missing_extra_is_named(run_verb: RunVerb, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_verb(raising(ModuleNotFoundError("no", name="torch.nn"))) == 2
-    assert "pip install '.[train]'" in capsys.readouterr().err
+    assert 'pip install ".[train]"' in capsys.readouterr().err
 
 
 def test_names_of_files_cannot_control_the_terminal(run_verb: RunVerb, capsys: pytest.CaptureFixture[str]) -> None:

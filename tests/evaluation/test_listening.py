@@ -18,7 +18,7 @@ def test_without_the_extra_omitted_figures_and_the_remedy_are_named(monkeypatch:
         monkeypatch.setitem(sys.modules, name, None)
     listener = load_listener()
     assert list(listener.missing) == ["closure", "theval.silent_stability, theval.lip_sync"]
-    assert all("pip install '.[measure]'" in reason for reason in listener.missing.values())
+    assert all('pip install ".[measure]"' in reason for reason in listener.missing.values())
     said = listener(np.zeros(800, np.float32))
     assert (said.phonemes, said.spans) == (None, None)
 

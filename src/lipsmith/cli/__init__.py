@@ -215,7 +215,7 @@ def _missing_module(error: ModuleNotFoundError) -> str:
     package = (error.name or "").split(".")[0]
     extra = next((extra for extra, packages in EXTRAS.items() if package in packages), None)
     if extra:
-        return f"This command needs {package}, which a plain install lacks: pip install '.[{extra}]' in the clone."
+        return f'This command needs {package}, which a plain install lacks: pip install ".[{extra}]" in the clone.'
     return f"This installation is incomplete: {error}; install lipsmith again."
 
 

@@ -23,7 +23,7 @@ def sign(
     """Write `video` to `signed` with a C2PA manifest that declares it a composite with trained algorithmic media.
 
     `certificate` is a PEM chain, the signer's own certificate first, that fits C2PA's profile; `key` its PEM private
-    key. Needs `pip install '.[provenance]'`. Raises InputError if either is unusable or the video's format does not
+    key. Needs `pip install ".[provenance]"`. Raises InputError if either is unusable or the video's format does not
     support manifests, UsageError if `signed` has another suffix than `video`.
     """
     if algorithm not in ALGORITHMS:

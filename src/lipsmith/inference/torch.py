@@ -56,7 +56,7 @@ def load_torch_backend(folder: Path, device: str = "auto", threads: int | None =
         from lipsmith.inference.stages import load_stages
     except ImportError as error:
         raise UsageError(
-            f"{folder.name} on {device} needs torch: pip install '.[train]' in the clone, or use cpu."
+            f'{folder.name} on {device} needs torch: pip install ".[train]" in the clone, or use cpu.'
         ) from error
     wanted = torch_device(device)
     if threads:

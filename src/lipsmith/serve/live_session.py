@@ -129,7 +129,7 @@ def _run_webrtc(session: Live, source: BinaryIO, sink: BinaryIO, media: dict[str
     try:
         from lipsmith.live.webrtc import answer
     except ModuleNotFoundError:
-        _send_state(sink, state="failed", problem="WebRTC needs the live extra: pip install '.[live]' in the clone.")
+        _send_state(sink, state="failed", problem='WebRTC needs the live extra: pip install ".[live]" in the clone.')
         return
 
     async def run() -> None:

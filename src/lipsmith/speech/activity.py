@@ -22,7 +22,7 @@ class SpeechDetector:
             import silero_vad
         except ImportError as error:
             raise UsageError(
-                "silero-vad, which detects speech, is not installed: pip install '.[measure]' in the clone."
+                'silero-vad, which detects speech, is not installed: pip install ".[measure]" in the clone.'
             ) from error
         self._find: Any = silero_vad.get_speech_timestamps
         self._model: Any = silero_vad.load_silero_vad()

@@ -54,7 +54,7 @@ class Recognizer:
             from hama.asr import ASRModel
         except ImportError as error:
             raise UsageError(
-                "hama, which recognizes phonemes, is not installed: pip install '.[measure]' in the clone."
+                'hama, which recognizes phonemes, is not installed: pip install ".[measure]" in the clone.'
             ) from error
         self._model: Any = ASRModel()
 
