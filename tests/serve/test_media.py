@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from dub_samples import write_wav
 from lipsmith.errors import InputError
 from lipsmith.media import VideoWriter
 from lipsmith.serve.media import describe_faces, inspect
-from synthetic import FACE
+from synthetic import FACE, make_film
 
 
 def test_the_thumbnail_of_a_face_that_leaves_and_returns_shows_it(tmp_path: Path) -> None:
@@ -42,3 +43,12 @@ def test_a_damaged_avif_is_an_input_error(tmp_path: Path) -> None:
     (tmp_path / "a.avif").write_bytes(content.replace(b"pitm", b"xxxx"))
     with pytest.raises(InputError, match=r"a\.avif cannot be read as a picture"):
         inspect(tmp_path / "a.avif", 10**6, 1)
+
+
+def test_a_film_of_negative_length_is_measured(tmp_path: Path) -> None:
+    """The limits of length and of CPU time follow it; the system takes a negative limit for none."""
+    path = make_film(tmp_path / "film.mkv", 0.4, 25, (64, 64))
+    content = path.read_bytes()
+    at = content.index(b"\x44\x89\x88") + 3  # Duration, of 8 bytes
+    path.write_bytes(content[:at] + struct.pack(">d", -1e9) + content[at + 8 :].replace(b"DURATION", b"SOMETHIN"))
+    assert inspect(path, 10**6, 1)["seconds"] == pytest.approx(0.36)

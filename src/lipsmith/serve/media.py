@@ -111,10 +111,10 @@ def _check_pixels(path: Path, width: int, height: int, max_pixels: int) -> None:
 
 
 def _duration(container: InputContainer, stream: VideoStream | AudioStream, path: Path) -> float:
-    """Seconds from the header, or from the packets where it has none, as in recordings of browsers."""
-    if stream.duration and stream.time_base:
+    """Seconds from the header, or from the packets where it has none above 0, as in recordings of browsers."""
+    if stream.duration and stream.duration > 0 and stream.time_base:
         return float(stream.duration * stream.time_base)
-    if container.duration:
+    if container.duration and container.duration > 0:
         return container.duration / 1e6
     times = [time for packet in packets(container, stream, path) if (time := seconds(packet, stream)) is not None]
     return max(times) - min(times) if times else 0.0
