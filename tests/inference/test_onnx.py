@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.inference import onnx as onnx_backend
 from lipsmith.inference.model_folder import ModelFolder, load_backend
-from lipsmith.inference.onnx import INT8, OnnxBackend, has_vnni, is_faster
+from lipsmith.inference.onnx import INT8, OnnxBackend, is_faster, multiplies_exactly
 
 
 def stage(path: Path, operator: str) -> None:
@@ -43,26 +43,22 @@ def drawn(backend: OnnxBackend) -> float:
     return found.pop()
 
 
-@pytest.mark.parametrize(
-    ("flags", "expected"), [("fpu avx2 avx512_vnni", True), ("avx2 avx_vnni", True), ("fpu avx2 avx512f", False)]
-)
-def test_vnni_is_detected_by_its_flag(tmp_path: Path, flags: str, expected: bool) -> None:
-    (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags\t\t: {flags}\n")
-    assert has_vnni(tmp_path / "cpuinfo") == expected
+@pytest.mark.skipif(not Path("/proc/cpuinfo").is_file(), reason="only Linux lists the features of its processor")
+def test_products_of_8_bits_are_exact_with_vnni_only() -> None:
+    flags = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
+    if "avx2" not in flags:
+        pytest.skip("the features of this processor have other names")
+    assert multiplies_exactly() == (not flags.isdisjoint({"avx512_vnni", "avx_vnni"}))
 
 
-def test_vnni_is_false_without_cpuinfo(tmp_path: Path) -> None:
-    assert not has_vnni(tmp_path / "nothing")
-
-
-@pytest.mark.parametrize(("vnni", "faster"), [(True, True), (True, False), (False, True)])
-def test_auto_selects_int8_if_the_cpu_has_vnni_and_is_faster(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, vnni: bool, faster: bool
+@pytest.mark.parametrize(("exact", "faster"), [(True, True), (True, False), (False, True)])
+def test_auto_selects_int8_if_it_is_exact_and_faster(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, exact: bool, faster: bool
 ) -> None:
-    monkeypatch.setattr(onnx_backend, "has_vnni", lambda: vnni)
+    monkeypatch.setattr(onnx_backend, "multiplies_exactly", lambda: exact)
     monkeypatch.setattr(onnx_backend, "is_faster", lambda one, other: faster)
     backend = load_backend(ModelFolder(folder, {}), "cpu", 1, (), "auto")
-    taken = vnni and faster
+    taken = exact and faster
     assert drawn(backend) == (2 if taken else 4)
     assert backend.name.endswith("int8" if taken else "float")
 
@@ -71,7 +67,7 @@ def test_precisions_are_measured_once_a_process_until_the_model_changes(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = [True, False]
-    monkeypatch.setattr(onnx_backend, "has_vnni", lambda: True)
+    monkeypatch.setattr(onnx_backend, "multiplies_exactly", lambda: True)
     monkeypatch.setattr(onnx_backend, "is_faster", lambda one, other: answers.pop(0))
     assert [drawn(OnnxBackend(folder, "cpu", precision="auto")) for _ in range(2)] == [2, 2]
     os.utime(folder / INT8["align"], (0, 0))
@@ -87,7 +83,7 @@ def test_a_requested_precision_is_used(folder: Path, precision: Any, expected: i
 
 def test_a_model_without_an_8_bit_stage_uses_float(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / INT8["paint"]).unlink()
-    monkeypatch.setattr(onnx_backend, "has_vnni", lambda: True)
+    monkeypatch.setattr(onnx_backend, "multiplies_exactly", lambda: True)
     assert drawn(OnnxBackend(folder, "cpu", precision="auto")) == 4
     with pytest.raises(UsageError, match="lipsmith quantize"):
         OnnxBackend(folder, "cpu", precision="int8")
@@ -95,7 +91,7 @@ def test_a_model_without_an_8_bit_stage_uses_float(folder: Path, monkeypatch: py
 
 def test_a_damaged_8_bit_stage_is_reported_once_it_is_needed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / INT8["paint"]).write_bytes(b"no stage")
-    monkeypatch.setattr(onnx_backend, "has_vnni", lambda: True)
+    monkeypatch.setattr(onnx_backend, "multiplies_exactly", lambda: True)
     backend = OnnxBackend(folder, "cpu", precision="auto")
     with pytest.raises(WeightsError, match=r"paint\.int8\.onnx"):
         drawn(backend)

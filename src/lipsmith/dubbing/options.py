@@ -78,7 +78,7 @@ class DubOptions:
     """Language of the speech in three letters (ISO 639-2), such as eng, for the metadata of the sound."""
 
     precision: Precision = "auto"
-    """Precision of the renderer on a CPU: float, int8, or auto (int8 if it is faster, on CPUs with VNNI)."""
+    """Precision of the renderer on a CPU: float, int8, or auto (int8 if it is faster, on CPUs with VNNI and on ARM)."""
 
     resume: bool = True
     """Whether to continue an interrupted dub, and to keep the parts of this one meanwhile; --no-resume: neither."""

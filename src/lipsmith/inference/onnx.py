@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from base64 import b64decode
 from collections.abc import Collection, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -24,6 +25,13 @@ INT8: Final = {"align": "align.int8.onnx", "paint": "paint.int8.onnx"}
 """The files of the stages that may have 8-bit convolutions, beside those of the float stages."""
 _FREE_AXIS_SIZES: Final = {"k": 8}
 _REPEATS: Final = 2
+_PRODUCT: Final = b64decode(
+    "CAg6YgoYCgFhCgFiEgF5Ig1NYXRNdWxJbnRlZ2VyEgFwWhUKAWESEAoOCAISCgoDEgFtCgMSAWtaFQoBYhIQCg4IAxIKCgMSAWsKAxIBbmIVCgF5"
+    "EhAKDggGEgoKAxIBbQoDEgFuQgQKABAS"
+)
+"""A stage of one operator, MatMulInteger: `y = a b` of uint8 `a` and int8 `b`."""
+_clock: Final = time.thread_time if time.get_clock_info("thread_time").resolution < 1e-4 else time.perf_counter
+"""Windows counts the CPU time of a thread in steps of 16 ms."""
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
 _PAINT = "paint"
@@ -31,16 +39,16 @@ _MEASURED: dict[tuple[Path, int, int], Precision] = {}
 """The faster precision by an 8-bit stage's path and time of change, and the threads: it is measured once a process."""
 
 
-def has_vnni(info: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether this CPU accumulates 8-bit products in 32 bits (AVX-512 VNNI, AVX-VNNI); False if unknown.
+def multiplies_exactly() -> bool:
+    """Whether 8-bit products are exact here: with VNNI and on ARM they are added in 32 bits.
 
-    Older CPUs accumulate them in 16 bits, which can overflow and is hardly faster than float.
+    Older CPUs add them in 16 bits, which can overflow and is hardly faster than float.
     """
-    try:
-        words = set(info.read_text(encoding="utf-8", errors="replace").split())
-    except OSError:
-        return False
-    return not words.isdisjoint({"avx512_vnni", "avx_vnni"})
+    given = {"a": np.full((8, 8), 255, np.uint8), "b": np.full((8, 8), 127, np.int8)}
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    (product,) = ort.InferenceSession(_PRODUCT, options, providers=[_CPU]).run(None, given)
+    return bool((product == 8 * 255 * 127).all())
 
 
 def is_faster(some: Any, other: Any) -> bool:  # noqa: ANN401 - onnxruntime carries no types
@@ -52,9 +60,9 @@ def is_faster(some: Any, other: Any) -> bool:  # noqa: ANN401 - onnxruntime carr
     times: list[list[float]] = [[], []]
     for _ in range(1 + _REPEATS):
         for session, durations in zip((some, other), times, strict=True):
-            started = time.thread_time()
+            started = _clock()
             session.run(None, inputs)
-            durations.append(time.thread_time() - started)
+            durations.append(_clock() - started)
     return min(times[0][1:]) < min(times[1][1:])
 
 
@@ -76,7 +84,7 @@ class OnnxBackend:
     """One inference session per `<stage>.onnx`, created when the stage first runs.
 
     `side_by_side`: stages that several threads call at the same time, whose operators get one thread instead of
-    `threads`. `precision` of the stages in `INT8`: float, int8, or auto (int8 if the CPU has VNNI and is faster).
+    `threads`. `precision` of the stages in `INT8`: float, int8, or auto (int8 if it is exact here, and faster).
     Raises `UsageError` if a named device or int8 is unavailable; the device auto falls back to the CPU.
     """
 
@@ -134,7 +142,7 @@ class OnnxBackend:
             raise UsageError(
                 f"Precision int8 runs on a CPU and needs {missing or paths[0]} (`lipsmith quantize`); use float."
             )
-        if precision == "float" or not available or (precision == "auto" and not has_vnni()):
+        if precision == "float" or not available or (precision == "auto" and not multiplies_exactly()):
             self._chosen.set_result("float")
             self._log_choice()
         else:
