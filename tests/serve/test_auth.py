@@ -10,10 +10,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from lipsmith.serve.auth import AuthMiddleware, FailedLogins, _secret, session_value
+from lipsmith.serve.auth import AuthMiddleware, FailedLogins, _secret, address_of, session_value
 from lipsmith.serve.settings import Settings
 from service import RunningService, assert_problem, run_service, wait_for_job
 
@@ -102,6 +103,20 @@ def test_a_cookie_made_of_a_guessed_token_tries_nothing(tmp_path: Path) -> None:
     _secret.cache_clear()  # as after a restart
     assert ask(settings, Cookie=f"lipsmith_client={owner}; lipsmith_session={issued}") == 200
     assert os.name != "posix" or (tmp_path / "secret").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("192.0.2.1", "192.0.2.2", False),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("2001:db8::1", "2001:db8::2:0:0:1", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+    ],
+)
+def test_addresses_of_one_network_of_ipv6_count_as_one(one: str, other: str, same: bool) -> None:
+    first, second = (address_of(HTTPConnection({"type": "http", "client": (host, 1)})) for host in (one, other))
+    assert (first == second) is same
 
 
 @pytest.mark.parametrize(("proxy", "status"), [("127.0.0.1", 200), (None, 400)])

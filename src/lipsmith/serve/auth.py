@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 import re
 import secrets
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -184,8 +186,12 @@ def _name_in(host: str) -> str | None:
 
 
 def address_of(request: HTTPConnection) -> str:
-    """IP address of the client."""
-    return request.client.host if request.client else ""
+    """IP address of the client; with IPv6 that of its network, in which it has 2^64."""
+    host = request.client.host if request.client else ""
+    with suppress(ValueError):
+        address = ipaddress.IPv6Address(host)
+        return str(address.ipv4_mapped or ipaddress.IPv6Network((int(address), 64), strict=False))
+    return host
 
 
 def _is_cross_site(request: HTTPConnection, host: str) -> bool:
