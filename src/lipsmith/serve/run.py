@@ -58,7 +58,7 @@ def access_summary(settings: Settings) -> list[tuple[str, str]]:
         ("page, /v1, /docs, /metrics", admitted),
         ("an upload or a job", "only the client that created it, identified by a cookie"),
         ("pages of other sites", f"rejected by {checked}; no CORS"),
-        ("requests to other servers", "none"),
+        ("requests to other servers", "none; WebRTC sends packets to the addresses in the offer of its client"),
         ("written to", f"{settings.data}, readable by this user only"),
         ("upload", f"{settings.max_upload / 1e6:g} MB and {settings.max_pixels / 1e6:.1f} million pixels at most"),
         ("film or speech", f"{settings.max_minutes:g} minutes at most"),
