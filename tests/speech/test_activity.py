@@ -26,5 +26,5 @@ def test_spans_are_in_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_missing_silero_is_reported_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "silero_vad", None)
-    with pytest.raises(UsageError, match=r"pip install '\.\[measure\]' in the clone"):
+    with pytest.raises(UsageError, match=r'pip install "\.\[measure\]" in the clone'):
         SpeechDetector()

@@ -46,7 +46,7 @@ def test_phoneme_times_are_those_of_the_lips(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_missing_hama_is_reported_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "hama", None)
     monkeypatch.setitem(sys.modules, "hama.asr", None)
-    with pytest.raises(UsageError, match=r"pip install '\.\[measure\]' in the clone"):
+    with pytest.raises(UsageError, match=r'pip install "\.\[measure\]" in the clone'):
         Recognizer()
 
 

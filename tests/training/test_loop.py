@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from lipsmith.disk import folder_lock
 from lipsmith.errors import UsageError, WeightsError
+from lipsmith.files import LOCKS
 from lipsmith.training import loop
 from lipsmith.training.checkpoint import load_checkpoint, save_checkpoint
 from lipsmith.training.loop import Settings, fit
@@ -179,6 +180,7 @@ def test_a_second_interruption_stops_at_once(tmp_path: Path) -> None:
     assert not (tmp_path / "checkpoint.pt").exists()
 
 
+@pytest.mark.skipif(not LOCKS, reason="this system locks no files")
 def test_two_runs_cannot_share_a_folder(tmp_path: Path) -> None:
     with folder_lock(tmp_path, "training"), pytest.raises(UsageError, match="Another run is training in"):
         fit(Line(), at(tmp_path))
