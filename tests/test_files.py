@@ -255,3 +255,16 @@ def test_a_folder_that_cannot_be_removed_is_not_left_locked(tmp_path: Path) -> N
     lock = os.open(tmp_path / "lock", os.O_RDWR)
     assert hold(lock)
     os.close(lock)
+
+
+def test_temporary_files_stay_where_nothing_can_be_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")  # of some network file systems
+
+    fcntl = pytest.importorskip("fcntl", reason="Windows has no such locks")
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    of_another = tmp_path / ".lipsmith-0123456789ab.mp4"
+    of_another.touch()
+    with write_whole(tmp_path / "b.txt") as beside:
+        beside.touch()
+    assert of_another.exists()

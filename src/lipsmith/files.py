@@ -211,12 +211,10 @@ def write_whole(path: Path, overwrite: bool = True) -> Iterator[Path]:
 
 def remove_stale(folder: Path) -> None:
     """Remove temporary files that no process has locked: those of killed processes."""
-    if not LOCKS:
-        return
     for path in folder.glob(f"{HIDDEN}*"):
         if not _IS_HIDDEN.fullmatch(path.name):
             continue
-        with suppress(OSError), closing(FileLock(path, 0)) as lock:
+        with suppress(OSError), closing(FileLock(path, 0, without=False)) as lock:
             if lock.is_held:
                 path.unlink()
 
@@ -228,15 +226,12 @@ def state_of(path: Path) -> list[str | int]:
 
 
 class FileLock:
-    """Holds the file `path` against other processes until it is closed or this process ends.
+    """Holds the file `path` against other processes until it is closed or this process ends."""
 
-    Without `LOCKS`, and on network file systems that lock nothing, everyone holds it.
-    """
-
-    def __init__(self, path: Path, flags: int = os.O_CREAT, shared: bool = False) -> None:
-        """`shared`: together with others who share it. Raises OSError if the file cannot be opened with `flags`."""
+    def __init__(self, path: Path, flags: int = os.O_CREAT, shared: bool = False, without: bool = True) -> None:
+        """`shared`, `without`: as in `hold`. Raises OSError if the file cannot be opened with `flags`."""
         self._descriptor: int | None = os.open(path, flags | os.O_RDWR, 0o666)
-        self.is_held = hold(self._descriptor, shared)
+        self.is_held = hold(self._descriptor, shared, without)
         if not LOCKS:
             self.close()
 
@@ -247,10 +242,14 @@ class FileLock:
         self._descriptor = None
 
 
-def hold(descriptor: int, shared: bool = False) -> bool:
-    """Lock an open file until it is closed; return False if another process has locked it. See `FileLock`."""
+def hold(descriptor: int, shared: bool = False, without: bool = True) -> bool:
+    """Lock an open file until it is closed or this process ends; return False if another process has locked it.
+
+    `shared`: together with others who share it. `without`: what to return where files cannot be locked, as without
+    `LOCKS` and on some network file systems.
+    """
     if not LOCKS:
-        return True
+        return without
     import fcntl
 
     try:
@@ -258,7 +257,7 @@ def hold(descriptor: int, shared: bool = False) -> bool:
     except BlockingIOError:
         return False
     except OSError:
-        return True
+        return without
     return True
 
 
