@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from base64 import b64decode
 from collections.abc import Collection, Sequence
@@ -30,7 +31,7 @@ _PRODUCT: Final = b64decode(
     "EhAKDggGEgoKAxIBbQoDEgFuQgQKABAS"
 )
 """A stage of one operator, MatMulInteger: `y = a b` of uint8 `a` and int8 `b`."""
-_clock: Final = time.thread_time if time.get_clock_info("thread_time").resolution < 1e-4 else time.perf_counter
+_clock: Final = time.perf_counter if sys.platform == "win32" else time.thread_time
 """Windows counts the CPU time of a thread in steps of 16 ms."""
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
