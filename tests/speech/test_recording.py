@@ -131,3 +131,11 @@ def test_other_types_of_speech_are_usage_errors(speech: Any) -> None:  # noqa: A
 def test_less_than_a_sample_is_no_speech(rate: int) -> None:
     with pytest.raises(InputError, match="shorter than one sample"):
         load_speech(np.ones(2, np.float32), rate)
+
+
+def test_speech_of_more_than_a_day_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST_HOURS", 1 / 3600)
+    second = np.zeros(16_000, np.float32)
+    assert streamed_mel([second])[0] == 16_000
+    with pytest.raises(InputError, match="lasts more than"):
+        streamed_mel([second, second[:1]])

@@ -41,6 +41,8 @@ _DB_PER_UNIT: Final = 12.5
 _CHUNK: Final = 8 * SAMPLE_RATE
 # Steps near the end of a piece whose spectra are incomplete: 800 samples are 4 steps.
 _EDGE_STEPS: Final = 4
+# Speech takes 200 MB an hour, and a file of few kilobytes can declare any number of hours of silence between words.
+_MOST_HOURS: Final = 24
 Samples = NDArray[np.floating[Any] | np.signedinteger[Any]]
 Spoken = PathLike[str] | str | Samples | tuple[int, Samples]
 """A file with sound, or samples: `(n,)` or `(channels, n)`, or with their rate."""
@@ -195,13 +197,16 @@ def load_speech(speech: Spoken, rate: int = SAMPLE_RATE) -> Speech:
 def streamed_mel(blocks: Iterable[NDArray[np.float32]]) -> tuple[int, NDArray[np.float32]]:
     """Number of samples and mel `(80, steps)` of a 16 kHz sound in blocks `(n,)`, without holding the whole sound.
 
-    Equal to `mel_spectrogram` of the whole, because pieces overlap by more than one short-time spectrum.
+    Equal to `mel_spectrogram` of the whole, because pieces overlap by more than one short-time spectrum. Raises
+    `InputError` for more than a day.
     """
     pieces: list[NDArray[np.float32]] = []
     buffer, total, known = np.zeros(0, np.float32), 0, 0
     for block in blocks:
         buffer = np.concatenate([buffer, np.clip(block, -1, 1)])
         total += len(block)
+        if total > _MOST_HOURS * 3600 * SAMPLE_RATE:
+            raise InputError(f"The speech lasts more than {_MOST_HOURS} hours, by the clock of its file; cut it.")
         if len(buffer) >= _CHUNK:
             mel = mel_spectrogram(buffer)
             whole = len(buffer) // HOP - _EDGE_STEPS
