@@ -6,6 +6,7 @@ import errno
 import json
 import math
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 from lipsmith import cli, errors
 from lipsmith.cli.results import read_figures, write_figures
 from lipsmith.disk import discard, write_whole_folder
-from lipsmith.files import LOCKS, hold, refuse_existing, refuse_outputs, require, write_whole
+from lipsmith.files import LOCKS, hold, refuse_clashes, refuse_existing, refuse_outputs, require, write_whole
 
 
 def test_figures_are_read_as_written(tmp_path: Path) -> None:
@@ -268,3 +269,14 @@ def test_temporary_files_stay_where_nothing_can_be_locked(tmp_path: Path, monkey
     with write_whole(tmp_path / "b.txt") as beside:
         beside.touch()
     assert of_another.exists()
+
+
+def test_a_name_in_other_case_is_the_same_file_where_case_is_ignored(tmp_path: Path) -> None:
+    film, shouted, linked = (tmp_path / name for name in ("film.mp4", "FILM.mp4", "link.mp4"))
+    film.touch()
+    with suppress(FileExistsError):  # on a file system that ignores case, where both names have one file anyway
+        os.link(film, shouted)
+    os.link(film, linked)
+    with pytest.raises(errors.UsageError, match="replaced by its own result"):
+        refuse_clashes([shouted], [film])
+    refuse_clashes([linked, tmp_path / "FILM2.mp4"], [film])

@@ -112,15 +112,23 @@ def refuse_clashes(results: Iterable[Path | None], inputs: Iterable[Path | str |
 
     A folder among the inputs includes the index files of folders of clips, models and training runs.
     """
-    given = {real(path) for path in inputs if path is not None}
-    taken: set[Path] = set()
+    given = {_file(real(path)) for path in inputs if path is not None}
+    taken: set[object] = set()
     for path in filter(None, results):
         target = real(path)
-        if not given.isdisjoint(_inputs_lost_with(target)):
+        if not given.isdisjoint(map(_file, _inputs_lost_with(target))):
             raise UsageError(f"{path} would be replaced by its own result; choose another name.")
-        if target in taken:
+        if _file(target) in taken:
             raise UsageError(f"{path} would be written more than once; give each result its own name.")
-        taken.add(target)
+        taken.add(_file(target))
+
+
+def _file(path: Path) -> object:
+    """What is equal of two names of one file, such as Film.mp4 and film.mp4 where the file system ignores case."""
+    with suppress(OSError):
+        found, folder = path.stat(), path.parent.stat()
+        return found.st_dev, found.st_ino, folder.st_ino, path.name.casefold()
+    return path
 
 
 def _inputs_lost_with(target: Path) -> tuple[Path, ...]:
@@ -254,10 +262,8 @@ def hold(descriptor: int, shared: bool = False, without: bool = True) -> bool:
 
     try:
         fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return without
+    except OSError as error:
+        return without and not isinstance(error, BlockingIOError)
     return True
 
 
