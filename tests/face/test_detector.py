@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -110,6 +112,11 @@ def test_networks_created_in_parallel_restore_stderr() -> None:
     with ThreadPoolExecutor(6) as threads:
         list(threads.map(detector.Network, [detector.DETECTOR] * 12))
     assert (os.fstat(2).st_dev, os.fstat(2).st_ino) == (before.st_dev, before.st_ino)
+
+
+def test_networks_are_created_without_stderr() -> None:
+    code = "from lipsmith.face import detector; detector.Network(detector.DETECTOR)"
+    subprocess.run(["sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, code], check=True)
 
 
 def test_the_finest_tiles_can_be_skipped(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import sys
 import threading
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import resources
@@ -87,7 +87,8 @@ class Network:
     def __init__(self, name: str, threads: int = 1) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
-        with _native_stderr_discarded():
+        # A program of Windows without a console has no stderr.
+        with _native_stderr_discarded() if sys.stderr else nullcontext():
             self._interpreter = Interpreter(model_content=read_bundle()[name], num_threads=threads)
             self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
