@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -102,3 +106,16 @@ def test_a_problem_is_not_followed_by_another_reason(tmp_path: Path, state: str,
         return socket
 
     assert asyncio.run(run()).closed == [closed]
+
+
+def test_an_interrupt_does_not_end_a_session(tmp_path: Path) -> None:
+    """A terminal sends Ctrl-C to the session too, which the server ends."""
+    arguments = {"settings": Settings(data=tmp_path).for_process(), "upload": UPLOAD, "sha256": "0", "face": "all"}
+    command = [sys.executable, "-m", "lipsmith.serve.live_session", json.dumps(arguments)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as session:
+        assert session.stdout is not None
+        session.stdout.read(HEADER.size)  # it has begun
+        session.send_signal(signal.SIGINT)
+        said, _ = session.communicate()
+    assert b"does not exist" in said
+    assert session.returncode == 0

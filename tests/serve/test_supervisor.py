@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import signal
+import subprocess
+import sys
 import time
 from asyncio.subprocess import Process
 from contextlib import suppress
@@ -122,3 +126,17 @@ def test_a_probe_does_not_wait_for_the_faces_of_a_long_film(tmp_path: Path, monk
     assert Worker(store, cast("Tasks", SimpleNamespace(run=run)), settings).run_next_job()
     assert order == ["probe", "faces"]
     assert store.count_active() == 2
+
+
+def test_an_interrupt_does_not_end_the_worker(tmp_path: Path) -> None:
+    """Windows sends Ctrl-C to the worker too, which the server would count as a crash of the running job."""
+    command = [sys.executable, "-m", "lipsmith.serve.worker", json.dumps(Settings(data=tmp_path).for_process())]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as worker:
+        assert worker.stderr is not None
+        while b"is loaded" not in (line := worker.stderr.readline()):
+            assert line, "the worker did not start"
+        worker.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            worker.wait(1)
+        worker.communicate()
+    assert worker.returncode == 0

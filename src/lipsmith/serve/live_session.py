@@ -12,6 +12,7 @@ import logging
 import math
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -199,6 +200,7 @@ def _send(sink: BinaryIO, kind: bytes, content: bytes) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server handles Ctrl-C, which a terminal sends to both
     logging.basicConfig(level=logging.INFO, format="live: %(message)s")
     try:
         # A copy of stdin, because the reader may still wait for it at the end, and its lock would abort the exit.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
 import time
 from contextlib import suppress
@@ -159,5 +160,6 @@ def main(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server handles Ctrl-C, which Windows sends to both
     logging.basicConfig(level=logging.INFO, format="worker: %(message)s")
     main(Settings.from_json(json.loads(sys.argv[1])))
