@@ -44,6 +44,9 @@ def test_messages_contain_no_paths_and_no_options(tmp_path: Path) -> None:
         "int8 needs /opt/model/paint.int8.onnx; use --precision float.": (
             "int8 needs a file of the service; use precision float."
         ),
+        r"int8 needs C:\Users\anna\paint.int8.onnx; use --precision float.": (
+            "int8 needs a file of the service; use precision float."
+        ),
     }
     assert {settings.client_message(sentence, roles) for sentence in expected} == set(expected.values())
 

@@ -112,7 +112,7 @@ class Settings:
         for upload, role in roles.items():
             sentence = sentence.replace(str(self.upload(upload)), f"The {role}")
         sentence = re.sub(re.escape(str(self.data)) + r"[^\s:;,]*", "The file", sentence)
-        sentence = re.sub(r"(?<!\S)/[^\s:;,]+", "a file of the service", sentence)
+        sentence = re.sub(r"(?<!\S)(/|[A-Za-z]:[\\/])[^\s:;,]+", "a file of the service", sentence)
         return re.sub(r"--(?=[a-z])", "", sentence.replace("--list-faces", "/faces"))
 
     def for_process(self) -> dict[str, Any]:
