@@ -1,7 +1,8 @@
 """Makes files behave as on Windows, as far as Linux can: `pytest -p windows`, with this folder on PYTHONPATH.
 
-Windows neither renames, replaces nor removes a file that is open, nor a folder with such a file; it replaces no folder,
-opens none, syncs no file that is open for reading only, and has no `flock`. Only files of this process are watched.
+Windows neither renames, replaces nor removes a file that is open or mapped, nor a folder with such a file; it replaces
+no folder, opens none, syncs no file that is open for reading only, and has no `flock`. Only files of this process are
+watched.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import fcntl
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,16 +23,19 @@ _REPLACE, _UNLINK, _FSYNC, _OPEN = os.replace, os.unlink, os.fsync, os.open
 
 
 def _refuse_open(path: Name) -> None:
-    """Raise PermissionError if a file, or one in that folder, is open."""
+    """Raise PermissionError if a file, or one in that folder, is open or mapped."""
     name = Path(os.fsdecode(path))
     place = Path(os.path.realpath(name.absolute().parent), name.name)
+    if any(opened == place or place in opened.parents for opened in _opened()):
+        raise PermissionError(errno.EACCES, "The file is open", os.fsdecode(path))
+
+
+def _opened() -> Iterator[Path]:
     for descriptor in Path("/proc/self/fd").iterdir():
-        try:
-            opened = descriptor.readlink()
-        except OSError:  # of the list itself
-            continue
-        if opened == place or place in opened.parents:
-            raise PermissionError(errno.EACCES, "The file is open", os.fsdecode(path))
+        with suppress(OSError):  # of the list itself
+            yield descriptor.readlink()
+    for line in Path("/proc/self/maps").read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+        yield Path(*line.split(maxsplit=5)[5:])
 
 
 def _replace(source: Name, target: Name) -> None:
