@@ -59,6 +59,17 @@ def test_partial_clips_of_killed_sessions_are_removed_at_the_start(settings: Set
     assert list(clips.iterdir()) == [clips / "largest"]
 
 
+def test_films_that_were_open_when_their_job_was_deleted_are_removed_later(settings: Settings) -> None:
+    """Windows removes no file that is being sent."""
+    store = Store(settings.database)
+    store.add(Job(id="kept", owner="me", kind="dub", video="film", priority=DUB))
+    for name in ("kept", "deleted"):
+        settings.job(name).mkdir()
+        settings.film(name, "result").touch()
+    housekeeping.expire(settings, store, now=10.0)
+    assert list((settings.data / "jobs").iterdir()) == [settings.job("kept")]
+
+
 def test_the_probe_of_an_upload_in_use_is_kept(settings: Settings) -> None:
     store = Store(settings.database)
     store.add(Upload(id="film", owner="me", bytes=1, sha256="f", created=0.0, used=9.5))

@@ -70,6 +70,11 @@ def expire(settings: Settings, store: Store, now: float) -> None:
         settings.upload(name).unlink(missing_ok=True)
     for name in jobs:
         shutil.rmtree(settings.job(name), ignore_errors=True)
+    folders = [*(settings.data / "jobs").iterdir()]  # listed before the jobs, which are older than their folders
+    _, known = store.ids()
+    for folder in folders:
+        if folder.name not in known:  # Windows removes no film that is being sent when its job is deleted
+            shutil.rmtree(folder, ignore_errors=True)
     for path in (settings.data / "clips").glob("*/*"):
         with suppress(OSError):  # live sessions create and rename folders meanwhile
             if path.stat().st_mtime < now - settings.keep:
