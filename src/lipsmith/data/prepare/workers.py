@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -93,7 +94,8 @@ def processes(count: int) -> Iterator[ProcessPoolExecutor]:
     # Spawned, because a fork of a process that has used a thread pool may hang.
     context = multiprocessing.get_context("spawn")
     theirs, ours = context.Pipe(duplex=False)
-    with theirs, ProcessPoolExecutor(count, context, _begin, (theirs,)) as pool, ours:
+    most = 61 if sys.platform == "win32" else count  # Windows waits for no more
+    with theirs, ProcessPoolExecutor(min(count, most), context, _begin, (theirs,)) as pool, ours:
         yield pool
 
 
