@@ -52,16 +52,14 @@ def test_a_plain_film_has_no_remarks(tmp_path: Path) -> None:
     assert probe(path).remarks == ()
 
 
-@pytest.mark.parametrize(("default", "omitted"), [(0, "deu"), (1, "fra")])
-@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
-def test_omitted_streams_are_listed(tmp_path: Path, suffix: str, default: int, omitted: str) -> None:
-    path = tmp_path / f"a{suffix}"
+def with_two_sounds(path: Path, languages: tuple[str, str], default: int = 0) -> Path:
+    """A film with sounds in two declared languages, of which one is the default, and `RICH` metadata."""
     with av.open(str(path), "w") as container:
         container.metadata.update(RICH)
         video: Any = container.add_stream("libx264", rate=25)
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
         sounds: list[Any] = [container.add_stream("aac", rate=16000, layout="mono") for _ in range(2)]
-        for number, language in enumerate(("fra", "deu")):
+        for number, language in enumerate(languages):
             sounds[number].metadata["language"] = language
             sounds[number].disposition = Disposition.default if number == default else Disposition(0)
         for image in pictures(3):
@@ -72,26 +70,20 @@ def test_omitted_streams_are_listed(tmp_path: Path, suffix: str, default: int, o
             frame.sample_rate = 16000
             container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
-    said = " ".join(probe(path).remarks)
+    return path
+
+
+@pytest.mark.parametrize(("default", "omitted"), [(0, "deu"), (1, "fra")])
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_omitted_streams_are_listed(tmp_path: Path, suffix: str, default: int, omitted: str) -> None:
+    said = " ".join(probe(with_two_sounds(tmp_path / f"a{suffix}", ("fra", "deu"), default)).remarks)
     assert f"besides the replaced sound: audio ({omitted})." in said
     assert "its location and device metadata" in said
 
 
 def test_a_declared_language_cannot_control_a_terminal(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path = tmp_path / "a.mkv"
-    with av.open(str(path), "w") as container:
-        video: Any = container.add_stream("libx264", rate=25)
-        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
-        sounds: list[Any] = [container.add_stream("aac", rate=16000, layout="mono") for _ in range(2)]
-        for stream in sounds:
-            stream.metadata["language"] = "\x1b]0;title\x07\nforged"
-        container.mux(video.encode(av.VideoFrame.from_ndarray(pictures(1)[0], format="rgb24")))
-        container.mux(video.encode(None))
-        for stream in sounds:
-            frame = av.AudioFrame.from_ndarray(np.zeros((1, 2048), np.float32), format="fltp", layout="mono")
-            frame.sample_rate = 16000
-            container.mux(stream.encode(frame))
-            container.mux(stream.encode(None))
+    forged = "\x1b]0;title\x07\nforged"
+    path = with_two_sounds(tmp_path / "a.mkv", (forged, forged))
     with caplog.at_level("INFO", "lipsmith"):
         open_sound(path)
     said = " ".join([*caplog.messages, *probe(path).remarks])
