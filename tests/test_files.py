@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lipsmith import cli, errors
+from lipsmith import cli, errors, files
 from lipsmith.cli.results import read_figures, write_figures
 from lipsmith.disk import discard, write_whole_folder
 from lipsmith.files import LOCKS, hold, refuse_clashes, refuse_existing, refuse_outputs, require, write_whole
@@ -197,6 +197,19 @@ def test_temporary_files_of_killed_processes_are_removed(tmp_path: Path) -> None
     with write_whole(tmp_path / "a.txt") as living, write_whole(tmp_path / "b.txt"):
         assert living.exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == [other.name, "a.txt", "b.txt"]
+
+
+def test_old_temporary_files_are_removed_where_files_cannot_be_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "LOCKS", False)
+    old, new = tmp_path / ".lipsmith-0123456789ab.mp4", tmp_path / ".lipsmith-abcdef012345.mp4"
+    old.touch()
+    new.touch()
+    os.utime(old, (0, 0))
+    with write_whole(tmp_path / "a.txt"):
+        assert not old.exists()
+        assert new.exists()
 
 
 @pytest.mark.skipif(not LOCKS, reason="this system locks no files")

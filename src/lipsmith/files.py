@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import sys
+import time
 import zipfile
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -218,11 +219,9 @@ def write_whole(path: Path, overwrite: bool = True) -> Iterator[Path]:
 
 
 def remove_stale(folder: Path) -> None:
-    """Remove temporary files that no process has locked: those of killed processes."""
-    for path in folder.glob(f"{HIDDEN}*"):
-        if not _IS_HIDDEN.fullmatch(path.name):
-            continue
-        with suppress(OSError), closing(FileLock(path, 0, without=False)) as lock:
+    """Remove temporary files of killed processes: those that nobody has locked, or old ones without locks."""
+    for path in (found for found in folder.glob(f"{HIDDEN}*") if _IS_HIDDEN.fullmatch(found.name)):
+        with suppress(OSError), closing(FileLock(path, 0, without=time.time() - path.stat().st_mtime > STALE)) as lock:
             if lock.is_held:
                 path.unlink()
 
