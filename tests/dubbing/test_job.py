@@ -240,6 +240,6 @@ def test_faces_of_long_footage_are_kept(tmp_path: Path, film: Path) -> None:
     short = write_wav(tmp_path / "short.wav", speech(5 / 25))
     stopped(film, short, tmp_path / "out.mp4", 3, KeyboardInterrupt())
     kept = hidden_for(tmp_path / "out.mp4", UNFINISHED)
-    assert sorted(path.name for path in kept.iterdir()) == ["key.json", "lock", "scan.npz"]
+    assert sorted(path.name for path in kept.iterdir()) == ["faces.npz", "key.json", "lock"]
     lipsmith.dub(film, short, tmp_path / "out.mp4")
     assert left(tmp_path) == []

@@ -24,7 +24,7 @@ from lipsmith.media import Frame, VideoInfo
 from lipsmith.media.container import Chapter
 from lipsmith.media.lossless import LosslessFrames, write_lossless
 
-_FORMAT: Final = 2
+_FORMAT: Final = 3
 _FRAMES, _FACES, _CLIP = "frames.avi", "faces.npz", "clip.json"
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cache
 from threading import Lock
 from typing import Final
 
@@ -41,8 +42,8 @@ class References:
 
     encoded: EncodedFace
     """Encoded by the networks."""
-    native: NDArray[np.uint8] | None
-    """(R, rows, N, 3): at the film's resolution, from `detail.TOP` down; None if that adds no detail."""
+    native: Callable[[int], Image] | None
+    """The `NativeCrops` by their rank, each cut when it is first needed; None if they add no detail."""
     appearance: Appearance
     eyes: Eyes
     tone: NDArray[np.float64] | None
@@ -70,7 +71,7 @@ class EncodedFaces:
         images, points = np.asarray(face.pool), face.pool_points[:]
         return References(
             encode_face(self.backend, images, points, face.pool_still, face.lips),
-            np.asarray(face.native) if face.native else None,
+            cache(face.native.__getitem__) if face.native else None,
             appearance(images, points),
             eyes_of(images),
             tone_of(images),
@@ -144,11 +145,13 @@ def _chosen(mouth: MouthTrack, part: slice, still: NDArray[np.float32], other: N
     return undercut(cost + _OTHER * other, planned[0])[None]
 
 
-def _detail(native: Image | None, drawing: Drawing, chosen: NDArray[np.intp], fade: Fade | None) -> Detail | None:
+def _detail(
+    native: Callable[[int], Image] | None, drawing: Drawing, chosen: NDArray[np.intp], fade: Fade | None
+) -> Detail | None:
     if native is None:
         return None
     contrast = fade.contrast if fade else 1.0
-    return Detail([native[rank] for rank in chosen], drawing.placed.of(0), drawing.share[0], contrast)
+    return Detail([native(rank) for rank in chosen.tolist()], drawing.placed.of(0), drawing.share[0], contrast)
 
 
 @dataclass(frozen=True)

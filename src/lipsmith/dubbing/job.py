@@ -4,7 +4,7 @@ A long dub is stored part by part in a hidden folder next to its result until th
 continues after any interruption:
 
     key.json                inputs and options of the parts, which cannot be used for any others
-    scan.npz                the faces of the footage
+    faces.npz               the faces of the footage
     00000.nut, 00000.npz    an encoded part, and the state of the compositors at its end
 """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any, Final
@@ -11,10 +11,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.paste.detail import presharpened, resized_native
+from lipsmith.dubbing.paste.detail import NativeCrops
 from lipsmith.dubbing.scan import ArrayStore, Face, Scan, Sizes
 from lipsmith.face.lending import Lender, is_scarce, lent
-from lipsmith.face.references import POOL, appearance, choose_landmarks, choose_lips, sharpness_of
+from lipsmith.face.references import POOL, appearance, choose_landmarks, choose_lips, encoded, sharpness_of
 
 _LOG = logging.getLogger(__name__)
 
@@ -69,20 +69,20 @@ def _completed(face: Face, shots: Sequence[tuple[Face, NDArray[np.intp]]], store
         pool_still=np.concatenate([face.pool_still[kept], still]),
         lips=choose_lips(points, np.array([sharpness_of(crop[len(crop) // 2 :]) for crop in crops]), sizes.lips),
         landmarks=shapes[choose_landmarks(shapes, sizes.landmarks)],
-        native=store.put(_native(face, kept, shots), face.native) if face.native else None,
+        native=store.put_native(_native(face.native, kept, shots)) if face.native else None,
     )
 
 
-def _native(face: Face, kept: NDArray[np.intp], shots: Sequence[tuple[Face, NDArray[np.intp]]]) -> NDArray[np.uint8]:
-    """References at the size of the face's own."""
-    assert face.native is not None
-    side = face.native.shape[2]
-    lent_crops = (crop for shot, rows in shots for crop in _native_crops(shot, rows))
-    return np.stack([*face.native[kept], *(resized_native(crop, side) for crop in lent_crops)])
+def _native(own: NativeCrops, kept: NDArray[np.intp], shots: Sequence[tuple[Face, NDArray[np.intp]]]) -> NativeCrops:
+    """The references that are `kept` and those of other shots, at the size of the face's own."""
+    lenders = [(own, kept), *((shot.native or _as_native(shot), rows) for shot, rows in shots)]
+    chosen = [(lender, rank) for lender, ranks in lenders for rank in ranks.tolist()]
+    jpegs = [lender.jpeg(rank) for lender, rank in chosen]
+    return NativeCrops.of(jpegs, [lender.transforms[rank] for lender, rank in chosen], own.side)
 
 
-def _native_crops(face: Face, rows: NDArray[np.intp]) -> Iterable[NDArray[np.uint8]]:
-    """References at the film's resolution; of a small face those of the networks are as good."""
-    if face.native is not None:
-        return face.native[rows]
-    return [presharpened(crop) for crop in face.pool[rows]]
+def _as_native(face: Face) -> NativeCrops:
+    """Of a small face the crops of the networks are as good."""
+    crops = face.pool[:]
+    side = crops.shape[1]
+    return NativeCrops.of([encoded(crop) for crop in crops], [np.eye(2, 3) / side] * len(crops), side)

@@ -21,7 +21,7 @@ from lipsmith.media import Picture, VideoWriter
 
 UNFINISHED: Final = ".unfinished"
 """Suffix of the hidden folder of the parts."""
-SCAN: Final = "scan.npz"
+SCAN: Final = "faces.npz"
 """Its file of the faces."""
 KEY: Final = "key.json"
 """Its file without which nobody can use the others."""

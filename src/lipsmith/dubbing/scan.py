@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from lipsmith.dubbing.array_source import ArraySource
-from lipsmith.dubbing.paste.detail import LARGEST, native_side, presharpened
+from lipsmith.dubbing.paste.detail import LARGEST, NativeCrops, native_side
 from lipsmith.dubbing.source import FileSource, Source, Video
 from lipsmith.errors import InputError, LipsmithError
 from lipsmith.face import FaceTracker
@@ -88,6 +88,10 @@ class ArrayStore:
                 raise LipsmithError(f"The faces do not fit into {folder}; set TMPDIR to a larger folder.") from error
         return Stored(self._file, offset, array.shape, array.dtype)
 
+    def put_native(self, crops: NativeCrops) -> NativeCrops:
+        """Store the pictures of `crops`; raises as `put`."""
+        return replace(crops, jpegs=self.put(crops.jpegs[:]))
+
 
 @dataclass(frozen=True, repr=False)
 class Face:
@@ -124,8 +128,8 @@ class Face:
     """Times at which the face is first and last seen."""
     index: int
     """Place in the list of all faces of the footage, from 0."""
-    native: Stored | None = None
-    """(R, rows, N, 3) uint8: the references at the film's resolution (`paste.detail`); None for a small face."""
+    native: NativeCrops | None = None
+    """The R references at the film's resolution; None for a small face."""
 
     def __repr__(self) -> str:
         start, end = self.seconds
@@ -251,11 +255,12 @@ class Scanner:
         lips = choose_lips(points[rows][pool], sharpness[pool], self._sizes.lips)
         return [face.candidates[rank] for rank in pool], crops[pool], rows[pool], lips
 
-    def _native(self, candidates: list[Candidate], transforms: NDArray[np.float64]) -> Stored | None:
+    def _native(self, candidates: list[Candidate], transforms: NDArray[np.float64]) -> NativeCrops | None:
         side = native_side(transforms)
         if side is None:
             return None
-        return self._store.put(np.stack([presharpened(crop) for crop in self._cut(candidates, transforms, side)]))
+        own = [candidate.part.own(transform) for candidate, transform in zip(candidates, transforms, strict=True)]
+        return self._store.put_native(NativeCrops.of([candidate.jpeg() for candidate in candidates], own, side))
 
     def _cut(self, candidates: list[Candidate], transforms: NDArray[np.float64], side: int) -> NDArray[np.uint8]:
         """Crops `(n, side, side, 3)` of candidates with `transforms` `(n, 2, 3)`."""

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from zipfile import ZipFile
 
 import numpy as np
 
+from lipsmith.dubbing.paste.detail import NativeCrops
 from lipsmith.dubbing.scan import ArrayStore, Face, Scan
 from lipsmith.files import write_whole
+
+_STORED: Final = ("points", "pool", "pool_points")
+_NATIVE: Final = "native."
 
 
 def write_scan(path: Path, scan: Scan) -> None:
@@ -24,9 +29,16 @@ def write_scan(path: Path, scan: Scan) -> None:
         add("times", scan.times)
         add("size", scan.size)
         for face in scan.faces:
-            for name, value in ((field.name, getattr(face, field.name)) for field in fields(Face)):
-                if value is not None:
-                    add(f"{face.index}/{name}", value)
+            for name, value in _entries(face):
+                add(f"{face.index}/{name}", value)
+
+
+def _entries(face: Face) -> Iterator[tuple[str, object]]:
+    for name, value in ((field.name, getattr(face, field.name)) for field in fields(face)):
+        if isinstance(value, NativeCrops):
+            yield from ((f"{_NATIVE}{field.name}", getattr(value, field.name)) for field in fields(value))
+        elif value is not None:
+            yield name, value
 
 
 def read_scan(path: Path, store: ArrayStore) -> Scan:
@@ -35,16 +47,14 @@ def read_scan(path: Path, store: ArrayStore) -> Scan:
         parts: dict[str, dict[str, Any]] = {}
         for number, _, name in (entry.partition("/") for entry in arrays.files if "/" in entry):
             value = arrays[f"{number}/{name}"]
-            stored = name in ("points", "pool", "pool_points", "native")
             plain = (
                 value.item() if value.ndim == 0 else tuple(value.tolist()) if name in ("place", "seconds") else value
             )
-            parts.setdefault(number, {})[name] = store.put(value) if stored else plain
+            parts.setdefault(number, {})[name] = store.put(value) if name in _STORED else plain
         width, height = arrays["size"].tolist()
-        faces = [Face(**_of_older(index, part) | part) for index, part in enumerate(parts.values())]
-        return Scan(arrays["times"], faces, (width, height))
+        return Scan(arrays["times"], [_face(part, store) for part in parts.values()], (width, height))
 
 
-def _of_older(index: int, part: dict[str, Any]) -> dict[str, Any]:
-    """What older files do not say: which face it is, and where it is seen."""
-    return {"index": index, "seen": np.ones(len(part["frames"]), bool)}
+def _face(part: dict[str, Any], store: ArrayStore) -> Face:
+    native = {name.removeprefix(_NATIVE): part.pop(name) for name in list(part) if name.startswith(_NATIVE)}
+    return Face(**part, native=store.put_native(NativeCrops(**native)) if native else None)

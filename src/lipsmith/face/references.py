@@ -75,8 +75,16 @@ class Candidate(NamedTuple):
 
     def crop(self, transform: Floats, size: int) -> NDArray[np.uint8]:
         """The crop `(size, size, 3)` for a transform `(2, 3)` from the film's pixels."""
-        image = self.part.image if self.part.image.shape[-1] == 3 else _decoded(self.part.image)
+        image = decoded(self.part.image) if self._is_encoded else self.part.image
         return crop_image(image, self.part.own(transform), size)
+
+    def jpeg(self) -> NDArray[np.uint8]:
+        """The picture as JPEG, `(1, n, 1)` bytes."""
+        return self.part.image if self._is_encoded else encoded(self.part.image)
+
+    @property
+    def _is_encoded(self) -> bool:
+        return self.part.image.shape[-1] == 1
 
 
 class Candidates:
@@ -104,15 +112,17 @@ class Candidates:
         corners = apply(invert(fit_transforms(points[None])[0]), UNIT_SQUARE * (1 + 2 * _MARGIN) - _MARGIN)
         factor = max(1, int(np.ptp(corners, axis=0).max()) // (2 * self._size))
         part = shrink(image, corners, factor)
-        return part._replace(image=_encoded(part.image)) if max(part.image.shape) > _PLAIN else part
+        return part._replace(image=encoded(part.image)) if max(part.image.shape) > _PLAIN else part
 
 
-def _encoded(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def encoded(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """JPEG, `(1, n, 1)` bytes, of an image `(h, w, 3)`."""
     settings = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
     return np.asarray(cv2.imencode(".jpg", image[..., ::-1], settings)[1], np.uint8).reshape(1, -1, 1)
 
 
-def _decoded(jpeg: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def decoded(jpeg: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The image `(h, w, 3)` of `encoded`."""
     return np.asarray(cv2.imdecode(jpeg.ravel(), cv2.IMREAD_COLOR_RGB), np.uint8)
 
 

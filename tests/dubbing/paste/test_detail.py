@@ -8,8 +8,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.paste.detail import TOP, Detail, Region, crop_side, native_side, presharpened, with_detail
-from lipsmith.face.crop import mouth_box
+from lipsmith.dubbing.paste.detail import (
+    TOP,
+    Detail,
+    NativeCrops,
+    Region,
+    crop_side,
+    native_side,
+    presharpened,
+    with_detail,
+)
+from lipsmith.face.crop import crop_image, mouth_box
+from lipsmith.face.references import encoded
 from lipsmith.inference.render import Placed
 
 SIZE, NATIVE, ROWS = 128, 256, 80
@@ -108,6 +118,16 @@ def test_presharpened_keeps_means_and_sharpens_edges() -> None:
     assert lent.shape == (55, 100, 3)
     assert (lent[:, :49].max(), lent[:, 51:].min()) == (0, 100)
     assert lent[10, 50, 0] == 119  # 100 + 0.75 * (100 - 75)
+
+
+def test_native_crops_are_cut_from_the_pictures_that_are_kept() -> None:
+    slope = np.broadcast_to(np.linspace(20, 200, 90)[:, None, None], (90, 70, 3)).astype(np.uint8)
+    shift = np.array([[1 / 60, 0, -0.1], [0, 1 / 60, -0.2]])
+    crops = NativeCrops.of([encoded(np.full((50, 50, 3), 7, np.uint8)), encoded(slope)], [shift, shift], 60)
+    assert len(crops) == 2
+    assert crops[0].shape == (33, 60, 3)
+    assert (crops[0] == 7).all()
+    assert np.abs(crops[1].astype(int) - presharpened(crop_image(slope, shift, 60))).max() <= 3
 
 
 def test_where_the_lips_meet_the_detail_is_the_mean_of_both(mask: NDArray[np.float32]) -> None:

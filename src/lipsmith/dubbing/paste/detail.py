@@ -15,7 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.face.landmarks import Floats
+from lipsmith.face.crop import crop_image
+from lipsmith.face.landmarks import Floats, Rows
+from lipsmith.face.references import decoded
 from lipsmith.inference.render import Placed
 
 LARGEST: Final = 512
@@ -64,12 +66,35 @@ def presharpened(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.addWeighted(below, 1 + _SHARPENED, blurred, -_SHARPENED, 0), np.uint8)
 
 
-def resized_native(crop: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """A crop from `TOP` down, `(rows, N, 3)`, as one of `side` columns."""
-    whole = crop.shape[1]
-    padded = cv2.copyMakeBorder(crop, whole - len(crop), 0, 0, 0, cv2.BORDER_REPLICATE)
-    method = cv2.INTER_AREA if side < whole else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(padded, (side, side), interpolation=method)[int(TOP * side) :], np.uint8)
+@dataclass(frozen=True, eq=False)
+class NativeCrops:
+    """The native crops of R references, cut from pictures that are kept as JPEG, which takes a fifth of the room."""
+
+    jpegs: Rows
+    """(bytes,) uint8: the pictures, one after the other."""
+    ends: NDArray[np.intp]
+    """(R,): where each picture ends."""
+    transforms: NDArray[np.float64]
+    """(R, 2, 3): from the pixels of each picture to crop units."""
+    side: int
+    """Side N of the crops, pixels."""
+
+    @classmethod
+    def of(cls, jpegs: Sequence[NDArray[np.uint8]], transforms: Sequence[Floats], side: int) -> NativeCrops:
+        """Crops of R pictures of `lipsmith.face.references.encoded`."""
+        ends = np.cumsum([jpeg.size for jpeg in jpegs], dtype=np.intp)
+        return cls(np.concatenate([jpeg.ravel() for jpeg in jpegs]), ends, np.stack(transforms), side)
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __getitem__(self, rank: int) -> NDArray[np.uint8]:
+        """The crop `(rows, N, 3)` of one reference, `presharpened`."""
+        return presharpened(crop_image(decoded(self.jpeg(rank)), self.transforms[rank], self.side))
+
+    def jpeg(self, rank: int) -> NDArray[np.uint8]:
+        """The picture of one reference, `(bytes,)`."""
+        return self.jpegs[self.ends[rank - 1] if rank else 0 : self.ends[rank]]
 
 
 def native_side(transforms: Floats) -> int | None:
