@@ -7,6 +7,7 @@ import os
 import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,6 +102,23 @@ def test_progress_reaches_its_total_where_the_last_part_is_full(tmp_path: Path, 
 
     lipsmith.dub(film, words, tmp_path / "out.mp4", DubOptions(end=2 * PART / 25), progress_of=note)
     assert seen[-1] == (2 * PART, 2 * PART)
+
+
+@pytest.mark.parametrize(
+    ("changed", "scanned"),
+    [({}, 10), ({"start": 0.2}, 10), ({"end": 0.3}, 8), ({"tail": "keep"}, 15), ({"face": "1"}, 15)],
+)
+def test_faces_are_looked_for_a_little_beyond_the_speech(
+    tmp_path: Path, film: Path, monkeypatch: pytest.MonkeyPatch, changed: dict[str, Any], scanned: int
+) -> None:
+    monkeypatch.setattr("lipsmith.dubbing.options.BEYOND", 0.2)
+    short, seen = write_wav(tmp_path / "short.wav", speech(0.2)), dict[str, int]()
+
+    def note(title: str) -> AbstractContextManager[Progress]:
+        return nullcontext(lambda done, total: seen.update({title: done}))
+
+    lipsmith.dub(film, short, tmp_path / "out.mp4", DubOptions(**changed), progress_of=note)
+    assert seen["film.mp4: faces"] == scanned
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mov"])

@@ -29,7 +29,7 @@ import av
 from lipsmith import __version__
 from lipsmith.disk import discard, disk_errors
 from lipsmith.dubbing.draw import PART
-from lipsmith.dubbing.options import DubOptions, hear, options_for, path_of, said_in
+from lipsmith.dubbing.options import DubOptions, end_of_scan, hear, options_for, path_of, said_in
 from lipsmith.dubbing.parts import KEY, SCAN, UNFINISHED, Shown, draw_parts, is_over, is_whole, part_in, taken
 from lipsmith.dubbing.pipeline import Clip, Dubber, Result
 from lipsmith.dubbing.scan import Scan
@@ -95,7 +95,8 @@ def dub(
     with Unfinished(out, key_of(video, said, options, dubber.config, dubber.precision), options.resume) as kept:
         known = kept.scan()
         with (unwatched if known else progress_of)(f"{video.name}: faces") as progress:
-            clip = dubber.prepare(video, options.face, options.start, options.end, progress=progress, known=known)
+            end = end_of_scan(options, recording) if isinstance(recording, Speech) else options.end
+            clip = dubber.prepare(video, options.face, options.start, end, progress=progress, known=known)
         return write_film(dubbed(clip, recording, options), out, options, progress_of, kept)
 
 

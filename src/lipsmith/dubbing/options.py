@@ -35,6 +35,8 @@ LEAST_GAIN: Final = -100.0
 MOST_GAIN: Final = 40.0
 TABLE: Final = ".csv"
 FACE_WORDS: Final = ("largest", "left", "right", "all")
+BEYOND: Final = 60.0
+"""Seconds of footage after the last frame of a result in which references are looked for, too."""
 # A face counts as left or right only if it is visible for this share of the longest visible face's frames.
 _LASTING: Final = 0.25
 
@@ -108,6 +110,14 @@ class DubOptions:
             raise UsageError(f"Precision {self.precision!r} is unknown: use {', '.join(get_args(Precision))}.")
         if not 0 <= self.strength <= STRONGEST:
             raise UsageError(f"A strength of {self.strength:g} is out of range: choose 0 to {STRONGEST:g}.")
+
+
+def end_of_scan(options: DubOptions, recording: Speech) -> float | None:
+    """Where the search for faces may end, seconds of the footage, which may be much longer than what is said."""
+    if options.tail == "keep" or options.face not in FACE_WORDS:  # numbers are those of all footage
+        return options.end
+    last = (options.start or 0.0) + recording.seconds + BEYOND
+    return last if options.end is None else min(last, options.end)
 
 
 def _require_kind(name: str, value: object, kinds: tuple[type, ...], described: str) -> None:
