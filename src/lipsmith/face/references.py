@@ -118,7 +118,8 @@ class Candidates:
 def encoded(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """JPEG, `(1, n, 1)` bytes, of an image `(h, w, 3)`."""
     settings = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-    return np.asarray(cv2.imencode(".jpg", image[..., ::-1], settings)[1], np.uint8).reshape(1, -1, 1)
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)  # a reversed view would be copied pixel by pixel
+    return np.asarray(cv2.imencode(".jpg", bgr, settings)[1], np.uint8).reshape(1, -1, 1)
 
 
 def decoded(jpeg: NDArray[np.uint8]) -> NDArray[np.uint8]:
