@@ -91,6 +91,7 @@ def test_slides_are_treated_as_still_pictures() -> None:
     assert len(play(np.array([0.0, 5.0, 10.0]), 10.04, 1.0)) == 25
     assert usual_interval(np.arange(5) / 5, Fraction(5)) == pytest.approx(0.2)
     assert usual_interval(np.zeros(1), Fraction(12)) == pytest.approx(1 / 12)
+    assert usual_interval(np.zeros(1), Fraction(1, 200)) == 0.04  # the first slide of a slow show
 
 
 def test_the_last_frame_lasts_as_long_as_most_others() -> None:

@@ -244,7 +244,7 @@ def duration(times: NDArray[np.float64], footage: Footage) -> float:
 def usual_interval(times: NDArray[np.float64], rate: Fraction) -> float:
     """Seconds for which a frame is shown: the typical interval of the footage, or that of a still picture."""
     typical = _typical_interval(times, rate)
-    return typical if typical <= _SLIDE or len(times) == 1 else float(1 / STILL_RATE)
+    return typical if typical <= _SLIDE else float(1 / STILL_RATE)
 
 
 def _typical_interval(times: NDArray[np.float64], rate: Fraction) -> float:
