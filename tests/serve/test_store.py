@@ -34,6 +34,29 @@ def test_jobs_run_by_priority_then_age(store: Store) -> None:
     assert store.claim() is None
 
 
+def test_owners_take_turns(store: Store) -> None:
+    for created in (1.0, 2.0, 3.0, 5.0):
+        job(store, created=created)
+    for created, owner in ((4.0, "you"), (7.0, "you"), (6.0, "they")):
+        job(store, owner=owner, created=created)
+    queued = [found for owner in ("me", "you", "they") for found in store.dubs(owner, 9)]
+    expected = [found.created for found in sorted(queued, key=store.count_ahead)]
+    claimed = []
+    while (found := store.claim()) is not None:
+        claimed.append(found.created)
+        store.finish(found.id, "done", {})
+    assert claimed == expected == [1.0, 4.0, 6.0, 2.0, 7.0, 3.0, 5.0]
+
+
+def test_a_restarted_job_keeps_its_turn(store: Store) -> None:
+    first, _ = job(store, created=1.0), job(store, owner="you", created=2.0)
+    store.claim()
+    store.requeue()
+    again = store.claim()
+    assert again is not None
+    assert again.id == first.id
+
+
 def test_only_short_jobs_interrupt(store: Store) -> None:
     job(store)
     assert store.claim(PREVIEW) is None

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, TypeVar
 
 from sqlalchemy import JSON, CursorResult, Engine, String, cast, event, func
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import aliased
 from sqlmodel import Column, Field, Session, SQLModel, col, create_engine, delete, select, update
 
 Kind = Literal["probe", "faces", "side", "dub"]
@@ -154,12 +155,10 @@ class Store:
 
     def count_ahead(self, job: Job) -> int:
         """Number of jobs ahead of a queued job."""
-        earlier = (col(Job.priority) < job.priority) | (
-            (col(Job.priority) == job.priority) & (col(Job.created) < job.created)
-        )
-        query = select(func.count()).select_from(Job).where(col(Job.state).in_(ACTIVE), earlier)
+        running = select(func.count()).select_from(Job).where(Job.state == "running", Job.priority <= job.priority)
         with self._session() as session:
-            return session.exec(query).one()
+            queued = session.exec(_in_turn(select(Job.id))).all()
+            return session.exec(running).one() + (queued.index(job.id) if job.id in queued else 0)
 
     def counts_by_state(self) -> dict[tuple[str, str], int]:
         """Number of jobs by kind and state."""
@@ -178,9 +177,8 @@ class Store:
 
     def claim(self, last: int = DUB) -> Job | None:
         """Take the next queued job with priority `last` or lower and mark it as running."""
-        query = select(Job).where(Job.state == "queued", Job.priority <= last)
         with self._session() as session:
-            job = session.exec(query.order_by(col(Job.priority), col(Job.created)).limit(1)).first()
+            job = session.exec(_in_turn(select(Job)).where(Job.priority <= last).limit(1)).first()
         if job is None:
             return None
         job.state, job.started, job.updated = "running", time.time(), time.time()
@@ -259,6 +257,16 @@ class Store:
             done = session.exec(statement)
             assert isinstance(done, CursorResult)
             return done.rowcount
+
+
+def _in_turn(query: Any) -> Any:  # noqa: ANN401 - selects jobs or ids
+    """The queued jobs by priority. Among equals, owners take turns, beginning with the one served longest ago."""
+    own, earlier = (col(Job.owner), col(Job.priority)), aliased(Job)
+    same = (col(earlier.owner) == own[0], col(earlier.priority) == own[1], col(earlier.state) != "queued")
+    served = select(func.max(earlier.started)).where(*same).correlate(Job).scalar_subquery()
+    turn = func.row_number().over(partition_by=own, order_by=col(Job.created))
+    waiting_since = func.min(Job.created).over(partition_by=own)
+    return query.where(Job.state == "queued").order_by(Job.priority, turn, func.coalesce(served, 0), waiting_since)
 
 
 def _engine(path: Path, durable: bool) -> Engine:

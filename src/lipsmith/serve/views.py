@@ -134,7 +134,7 @@ class JobView(BaseModel):
     progress: float
     eta: float | None
     ahead: int | None
-    """Number of jobs ahead of a queued job."""
+    """Number of jobs that run before a queued job, as the queue stands."""
     figures: dict[str, Any]
     problem: str | None
     video: str
