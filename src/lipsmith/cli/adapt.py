@@ -1,8 +1,8 @@
 """Adapt a model to one person: train it for minutes on that person's own film, how the mouth moves and how it looks.
 
-The result is a model folder for `dub --model`, `serve` and `live`, for films of this person. The last tenth of each
-shot is held back to measure the gain; without a gain, the model's own weights are written. After an interruption, the
-same command continues.
+The result is a model folder for films of this person: give it as --model to `dub`, `batch` and `serve`. The last tenth
+of each shot is held back to measure the gain; without a gain, the model's own weights are written. After an
+interruption, the same command continues.
 """
 
 from __future__ import annotations
