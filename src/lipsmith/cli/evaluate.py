@@ -51,8 +51,8 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
     landmarks: Literal["true", "predicted"] = "true"
     """Source of the lips and jaw to render: the film itself (true), or the model's prediction from speech."""
     side: int | None = None
-    """Size in pixels to which crops are downscaled for measurement. Face and mouth are then also measured separately, and
-    `enlarged` is the model's picture without the references' detail."""
+    """Size in pixels to which crops are downscaled for measurement. Face and mouth are then measured too, and the
+    system `enlarged`, which is the model's picture without the references' detail."""
     table: Literal[1, 2, 3] = 1
     """The paper's table: 1 systems and ablations, 2 number of references, 3 number of lip references."""
     adapt: float | None = None
