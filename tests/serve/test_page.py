@@ -133,6 +133,25 @@ def test_an_analysis_goes_on_when_the_connection_is_back(
     page.wait_for_selector("#faces .face")
 
 
+@pytest.mark.parametrize("path", ["", "live"])
+def test_a_browser_that_blocks_cookies_is_asked_for_them(
+    context: BrowserContext, service: RunningService, footage: dict[str, Path], path: str
+) -> None:
+    page = context.new_page()
+    page.add_init_script("Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no'); } })")
+    page.goto(f"{service.url}{path}")
+    page.set_input_files("#film-file", footage["film"])
+    page.wait_for_selector("#film-problem:has-text('needs cookies')")
+
+
+@pytest.mark.parametrize("path", ["", "live"])
+def test_a_browser_without_scripts_is_asked_for_them(browser: Browser, service: RunningService, path: str) -> None:
+    with browser.new_context(java_script_enabled=False) as context:
+        page = context.new_page()
+        page.goto(f"{service.url}{path}")
+        assert "needs JavaScript" in page.inner_text("main")
+
+
 def test_a_speech_that_is_replaced_while_it_is_analyzed_leaves_no_problem(page: Page, footage: dict[str, Path]) -> None:
     held: list[Route] = []
     page.route("**/v1/uploads/*", lambda route: route.continue_() if held else held.append(route))

@@ -1,7 +1,7 @@
 // The main page: film, speech, options, progress, result.
 
 import { Problem, SILENCE, isActive, request, waitForProbe, sleep, watchJob } from "./api.js";
-import { $, showError, formatSeconds, formatSize, showProgress, showText } from "./dom.js";
+import { $, showError, formatSeconds, formatSize, showProgress, showText, storage } from "./dom.js";
 import { selectedFaces, film, onFilm, reuseFilm, startFilm, selectedRange } from "./film.js";
 import { showHistory } from "./history.js";
 import { isMusicMissing, options, startOptions } from "./options.js";
@@ -191,10 +191,11 @@ function startTheme() {
   const root = document.documentElement;
   const dark = matchMedia("(prefers-color-scheme: dark)").matches;
   const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : dark);
-  if (localStorage.theme) root.dataset.theme = localStorage.theme;
+  if (storage?.theme) root.dataset.theme = storage.theme;
   const showState = () => $("theme").setAttribute("aria-pressed", isDark());
   $("theme").addEventListener("click", () => {
-    localStorage.theme = root.dataset.theme = isDark() ? "light" : "dark";
+    root.dataset.theme = isDark() ? "light" : "dark";
+    if (storage) storage.theme = root.dataset.theme;
     showState();
   });
   showState();

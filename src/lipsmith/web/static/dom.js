@@ -3,6 +3,15 @@
 export const $ = (id) => document.getElementById(id);
 export const selectedValue = (name) => document.querySelector(`input[name="${name}"]:checked`).value;
 
+// Null if the browser blocks cookies, without which the service takes each request for one of another client.
+export const storage = (() => {
+  try {
+    return localStorage;
+  } catch {
+    return null;
+  }
+})();
+
 export function showText(id, text) {
   $(id).removeAttribute("aria-live");
   $(id).textContent = text;

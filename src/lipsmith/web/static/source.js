@@ -1,7 +1,7 @@
 // A file input: choose, drop or record a file; upload it and wait for its probe.
 
 import { Problem, removeUpload, upload, waitForProbe } from "./api.js";
-import { $, showError, formatSeconds, formatSize, showProgress, showText } from "./dom.js";
+import { $, showError, formatSeconds, formatSize, showProgress, showText, storage } from "./dom.js";
 
 // Otherwise the browser leaves the page for a file that is dropped beside a box.
 for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => event.preventDefault());
@@ -32,6 +32,10 @@ export function source(name, { needs, uses = () => [], onFile, onReady, onRemove
 
   async function handleFile(file) {
     use(null);
+    if (!storage) {
+      showError(`${name}-problem`, new Problem("This page needs cookies; allow them for this address, then reload the page."));
+      return;
+    }
     if (removeButton) removeButton.hidden = false;
     const { signal } = current;
     onFile(file);
