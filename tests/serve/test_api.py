@@ -92,6 +92,19 @@ def test_a_side_by_side_film_does_not_need_the_uploads(
     assert (probe(path).width, probe(path).frames) == (320, 10)
 
 
+def test_a_side_by_side_film_that_fails_is_reported_before_it_is_tried_again(
+    client: httpx.Client, uploads: Uploads, service: RunningService
+) -> None:
+    job = client.post("/v1/jobs", json=uploads | {"compare": True}).json()["id"]
+    wait_for_job(client, job)
+    result = service.data / "jobs" / job / "result.mp4"
+    film = result.read_bytes()
+    result.write_bytes(b"damaged")
+    wait_until(lambda: client.post(f"/v1/jobs/{job}/side-by-side").status_code == 422, 30)
+    result.write_bytes(film)
+    wait_until(lambda: client.post(f"/v1/jobs/{job}/side-by-side").json()["state"] == "ready", 60)
+
+
 @pytest.mark.parametrize(("start", "linked"), [(None, True), (0.12, False)])
 def test_before_shows_the_synchronized_footage(
     client: httpx.Client, uploads: Uploads, film: Path, tmp_path: Path, start: float | None, linked: bool

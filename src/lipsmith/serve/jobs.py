@@ -99,10 +99,16 @@ def get_before(job: Id, service: ServiceDep, owner: OwnerDep) -> FileResponse:
 
 @router.post("/{job}/side-by-side", responses=responses(401, 404, 409, 422, 429))
 def create_side_by_side(job: Id, service: ServiceDep, owner: OwnerDep) -> SideView:
-    """Create the side-by-side film of a job with `compare`; download it once `state` is ready."""
+    """Create the side-by-side film of a job with `compare`; download it once `state` is ready.
+
+    422 if this failed; the next request tries again.
+    """
     _film_response(service, service.dub(job, owner), "before")
     side = service.store.latest("side", job, {})
-    if side is None or side.state in ("failed", "cancelled"):
+    if side is not None and analysis_state(side) == "failed":
+        service.store.delete(jobs=[side.id])
+        raise Problem(422, side.problem or "The film could not be created; try again.")
+    if side is None:
         side = service.submit(Job(owner=owner, kind="side", video=job, priority=SIDE))
         service.supervisor.notify()
     return SideView(state=analysis_state(side), progress=side.progress)
