@@ -35,5 +35,8 @@ class SomeFailedError(LipsmithError):
     exit_code = 1
 
     def __init__(self, failures: Sequence[tuple[str, str]], total: int) -> None:
-        super().__init__(f"{len(failures)} of {total} failed")
-        self.failures = failures
+        super().__init__(failures, total)  # pickle makes the error of these again, in another process
+        self.failures, self._total = failures, total
+
+    def __str__(self) -> str:
+        return f"{len(self.failures)} of {self._total} failed"
