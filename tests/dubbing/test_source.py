@@ -190,13 +190,19 @@ def test_any_path_like_object_is_a_path(tmp_path: Path) -> None:
         ([None], 25, "RGB uint8 arrays"),
         ([np.zeros((4, 4, 3), np.uint8)], "fast", "Frame rate fast"),
         ([np.zeros((4, 4, 3), np.uint8)], np.nan, "Frame rate nan"),
-        ([np.zeros((4, 4, 3), np.uint8)], None, "Frame rate None"),
         ([np.zeros((4, 4, 3), np.uint8)], True, "Frame rate True"),
     ],
 )
 def test_other_kinds_of_footage_are_refused_with_the_correct_reason(video: Any, rate: Any, said: str) -> None:  # noqa: ANN401
     with pytest.raises(LipsmithError, match=said):
         open_source(video, rate)
+
+
+def test_a_rate_for_a_file_is_refused(tmp_path: Path) -> None:
+    path = make_film(tmp_path / "a.mp4", 0.2, 25, (64, 64))
+    for video in (path, str(path)):
+        with pytest.raises(UsageError, match="a file has its own"):
+            open_source(video, 10)
 
 
 def test_an_infinite_end_is_the_end_of_the_film_and_an_infinite_start_is_refused(tmp_path: Path) -> None:

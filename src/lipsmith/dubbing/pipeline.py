@@ -98,13 +98,14 @@ class Dubber:
         face: str | int = "largest",
         start: float | None = None,
         end: float | None = None,
-        rate: float = 25.0,
+        rate: float | None = None,
         progress: Progress | None = None,
         known: Path | None = None,
     ) -> Clip:
-        """Find the faces of a film, picture or sequence of RGB frames `(H, W, 3)` (at `rate` frames a second).
+        """Find the faces of a film, a picture, or RGB frames `(H, W, 3)` in memory.
 
-        `face`: largest, left or right of each shot, all, or numbers from `Clip.faces` such as 2 or "1,4".
+        `face`: largest, left or right of each shot, all, or numbers from `Clip.faces` such as 2 or "1,4". `rate`: of
+        frames in memory, in frames a second (default: 25); a file has its own, and `rate` is then a `UsageError`.
         `start`, `end`: seconds of the footage used. `progress` gets frames done and their number, 0 if unknown.
         `known`: what `write_scan` kept of that footage. Raises `InputError` if it cannot be read or shows no face.
         """

@@ -21,7 +21,7 @@ from numpy.typing import DTypeLike, NDArray
 from lipsmith.dubbing.array_source import ArraySource
 from lipsmith.dubbing.paste.detail import LARGEST, NativeCrops, native_side
 from lipsmith.dubbing.source import FileSource, Source, Video
-from lipsmith.errors import InputError, LipsmithError
+from lipsmith.errors import InputError, LipsmithError, UsageError
 from lipsmith.face import FaceTracker
 from lipsmith.face.crop import still_points
 from lipsmith.face.landmarks import Rows
@@ -268,11 +268,18 @@ class Scanner:
             return np.stack(list(pool.map(Candidate.crop, candidates, transforms, repeat(side))))
 
 
-def open_source(video: Video, rate: float = 25.0, start: float | None = None, end: float | None = None) -> Source:
-    """The footage between two times, of a file or of frames in memory at `rate` frames a second."""
-    if isinstance(video, str | PathLike):
-        return FileSource(Path(video), start, end)
-    return ArraySource(video, rate, start, end)
+def open_source(
+    video: Video, rate: float | None = None, start: float | None = None, end: float | None = None
+) -> Source:
+    """The footage between two times, of a file or of frames in memory at `rate` frames a second (default: 25).
+
+    Raises `UsageError` for a file with a rate.
+    """
+    if not isinstance(video, str | PathLike):
+        return ArraySource(video, 25.0 if rate is None else rate, start, end)
+    if rate is not None:
+        raise UsageError("The rate is for frames in memory, and a file has its own; leave it out.")
+    return FileSource(Path(video), start, end)
 
 
 def _joined(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
