@@ -1,5 +1,6 @@
 import errno
 import os
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from dub_samples import track
 from lipsmith.dubbing.scan import ArrayStore
-from lipsmith.errors import LipsmithError
+from lipsmith.errors import LipsmithError, UsageError
 from lipsmith.face.stretches import FADE, opacities
 
 
@@ -46,6 +47,21 @@ def test_stored_arrays_are_read_unchanged_in_whole_and_in_part() -> None:
         assert (np.asarray(array) == expected).all()
     assert (stored[1][1999] == points[1999]).all()
     assert (stored[1][np.array([1500, 3]), :2] == points[[1500, 3], :2]).all()
+
+
+def test_the_file_of_a_dropped_store_is_closed(recwarn: pytest.WarningsRecorder) -> None:
+    store = ArrayStore()
+    file, stored = store._file, store.put(np.ones((1, 2), np.float32))
+    del store
+    assert stored[0].tolist() == [1, 1]
+    del stored
+    assert file.closed
+    assert not [warning for warning in recwarn if warning.category is ResourceWarning]
+
+
+def test_pickling_says_what_to_give_to_other_processes() -> None:
+    with pytest.raises(UsageError, match=r"Clip\.save"):
+        pickle.dumps(ArrayStore().put(np.ones(1, np.float32)))
 
 
 def test_a_full_temporary_folder_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

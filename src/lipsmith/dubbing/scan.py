@@ -13,7 +13,8 @@ from mmap import ACCESS_READ, ALLOCATIONGRANULARITY, mmap
 from os import SEEK_END, PathLike
 from pathlib import Path
 from threading import Lock
-from typing import IO, Any, Final
+from typing import Any, Final, NoReturn
+from weakref import finalize
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -37,7 +38,7 @@ from lipsmith.progress import Progress, prefetch
 class Stored:
     """A read-only array in the temporary file of an `ArrayStore`; indexing reads only what it selects."""
 
-    file: IO[bytes]
+    store: ArrayStore
     offset: int
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -59,7 +60,7 @@ class Stored:
     def _mapped(self) -> NDArray[Any]:
         """The whole array, of which only the pages that are read take memory, and only while it exists."""
         begin = self.offset // ALLOCATIONGRANULARITY * ALLOCATIONGRANULARITY
-        pages = mmap(self.file.fileno(), 0, access=ACCESS_READ, offset=begin)
+        pages = mmap(self.store.fileno(), 0, access=ACCESS_READ, offset=begin)
         return np.ndarray(self.shape, self.dtype, pages, self.offset - begin)
 
 
@@ -69,6 +70,14 @@ class ArrayStore:
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(prefix="lipsmith-")  # noqa: SIM115 - lives as long as the store
         self._lock = Lock()
+        finalize(self, self._file.close)  # a file that is dropped open is a ResourceWarning
+
+    def __reduce__(self) -> NoReturn:
+        raise UsageError("A clip belongs to one process; give others its folder (Clip.save, Clip.load) or the film.")
+
+    def fileno(self) -> int:
+        """The descriptor of the file."""
+        return self._file.fileno()
 
     def put(self, array: NDArray[Any], instead_of: Stored | None = None) -> Stored:
         """Store `array`, not empty; raises `LipsmithError` if the temporary folder is full.
@@ -86,7 +95,7 @@ class ArrayStore:
             except OSError as error:
                 folder = f"{tempfile.gettempdir()} ({error.strerror})"
                 raise LipsmithError(f"The faces do not fit into {folder}; set TMPDIR to a larger folder.") from error
-        return Stored(self._file, offset, array.shape, array.dtype)
+        return Stored(self, offset, array.shape, array.dtype)
 
     def put_native(self, crops: NativeCrops) -> NativeCrops:
         """Store the pictures of `crops`; raises as `put`."""
