@@ -122,7 +122,7 @@ def test_a_missing_file_is_reported(tmp_path: Path) -> None:
         find_model(folder)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"files": 3}'])
+@pytest.mark.parametrize("text", ["{", "[]", '{"files": 3}', '{"files": {"config.json": 3}}'])
 def test_a_damaged_config_is_reported(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(WeightsError, match="config"):
