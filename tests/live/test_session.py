@@ -219,6 +219,14 @@ def test_a_closed_session_ends(clip: Clip) -> None:
         assert len(list(frames)) <= 2
 
 
+def test_callers_may_draw_on_frames() -> None:
+    pictures = [face_at(number / 25, (120, 120)) for number in range(4)] + [np.full((120, 120, 3), 90, np.uint8)] * 6
+    before = np.stack(pictures)
+    for frame in frames_of(make_dubber().prepare(pictures), speech(0.4), 1000):
+        frame.image[:] = 0
+    assert np.array_equal(np.stack(pictures), before)
+
+
 def test_a_still_picture_works(tmp_path: Path) -> None:
     still = make_dubber().prepare([face_at(0, (120, 120))])
     frames = frames_of(still, speech(0.2), 100)

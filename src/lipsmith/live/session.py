@@ -63,7 +63,7 @@ class LiveFrame:
     """A frame of a session and its sound."""
 
     image: Image
-    """(H, W, 3) RGB."""
+    """(H, W, 3) RGB; not reused."""
     sound: Wave
     """(n,) in [-1, 1] at the rate of the session; it continues the sound of the previous frame."""
     number: int
@@ -247,8 +247,11 @@ class Live:
             self._features.push(block[0])
 
     def _finish(self, frame: _PendingFrame, compositors: defaultdict[int, Compositor]) -> LiveFrame:
-        image = paste_frame(compositors, frame.mouths, frame.drawn.result())
-        return LiveFrame(np.asarray(image), frame.sound, frame.number, frame.time)
+        drawn = frame.drawn.result()
+        image = paste_frame(compositors, frame.mouths, drawn)
+        # Without a face it is the footage itself, which callers must not draw on.
+        own = np.array(image) if image is drawn.filmed else np.asarray(image)
+        return LiveFrame(own, frame.sound, frame.number, frame.time)
 
     def _count_skipped(self, skipped: int, number: int) -> None:
         if skipped:
