@@ -5,19 +5,23 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 import av
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import lipsmith
 from double import SIZES, Double, Floats, make_dubber
 from dub_samples import SIZE, write_wav
+from lipsmith import Result
 from lipsmith.face import FaceTracker
 from lipsmith.inference.model_folder import ModelFolder
+from lipsmith.live import Live
 from lipsmith.media import read_frames
 from synthetic import make_film, speech
 
@@ -122,3 +126,10 @@ def test_a_rendering_error_is_raised_after_the_frames_before_it(film: Path, word
     with pytest.raises(MemoryError, match="no room"):
         next(frames)
     assert threading.active_count() == threads
+
+
+@pytest.mark.parametrize("frames", [Result.frames, Live.frames])
+def test_a_type_checker_knows_that_frames_are_arrays_and_can_be_closed(frames: Callable[..., object]) -> None:
+    returned = get_type_hints(frames)["return"]
+    assert get_origin(returned) is Generator
+    assert get_type_hints(get_args(returned)[0])["image"] == NDArray[np.uint8]

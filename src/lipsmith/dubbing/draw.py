@@ -22,7 +22,7 @@ from lipsmith.face.light import Eyes, Fade, eyes_of, fade_of, tone_of, toned
 from lipsmith.face.references import Appearance, appearance, costs, is_absent, undercut, unlike
 from lipsmith.inference.backend import Backend
 from lipsmith.inference.render import Drawing, EncodedFace, encode_face, render
-from lipsmith.media import Picture
+from lipsmith.media import Frame, Picture
 from lipsmith.progress import prefetch_map
 
 Image = NDArray[np.uint8]
@@ -152,6 +152,18 @@ def _detail(
         return None
     contrast = fade.contrast if fade else 1.0
     return Detail([native(rank) for rank in chosen.tolist()], drawing.placed.of(0), drawing.share[0], contrast)
+
+
+@dataclass(frozen=True)
+class ResultFrame(Frame):
+    """A frame of a result."""
+
+    image: Image
+    """(H, W, 3) RGB; not reused."""
+    time: float
+    """Seconds from the start of the result."""
+    index: int
+    """Number of the frame in the result, from 0."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ Points are kept on disk, so memory hardly grows with the film's length. `dubbing
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from lipsmith import __version__
 from lipsmith.dubbing.clip_folder import ScannedClip, read_clip_folder, write_clip_folder
-from lipsmith.dubbing.draw import Dubbed, EncodedFaces, Memories, dub_frames
+from lipsmith.dubbing.draw import Dubbed, EncodedFaces, Memories, ResultFrame, dub_frames
 from lipsmith.dubbing.lending import with_lent
 from lipsmith.dubbing.mouth import MouthTrack, predict_mouth
 from lipsmith.dubbing.options import DubOptions, Said, Tail, choose, hear, path_of, speakers_of, warn_ignored_faces
@@ -43,7 +43,7 @@ from lipsmith.files import refuse_clashes, refuse_existing
 from lipsmith.inference.backend import MOST_THREADS, Backend, Precision
 from lipsmith.inference.model_folder import ModelConfig, find_model, load_backend, usable_cores
 from lipsmith.inference.render import SIDE_BY_SIDE
-from lipsmith.media import Frame, VideoWriter
+from lipsmith.media import VideoWriter
 from lipsmith.media.background import Background
 from lipsmith.media.container import kept_metadata, synthetic_metadata
 from lipsmith.progress import Progress, prefetch
@@ -218,10 +218,10 @@ class Result:
     def __len__(self) -> int:
         return len(self.timeline)
 
-    def frames(self) -> Iterator[Frame]:
-        """The frames, RGB `(H, W, 3)`, with their times in seconds from 0; the images are not reused."""
+    def frames(self) -> Generator[ResultFrame, None, None]:
+        """The frames, rendered as they are taken; closing the generator ends its threads and closes the film."""
         for frame in self._dubbed():
-            yield Frame(np.array(frame.image), float(self.timeline.times[frame.number]), frame.number)
+            yield ResultFrame(np.array(frame.image), float(self.timeline.times[frame.number]), frame.number)
 
     def save(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -169,8 +169,8 @@ class Live:
             self._closed = True
             self._changed.notify_all()
 
-    def frames(self) -> Iterator[LiveFrame]:
-        """Yield the frames of the session from now on, each with its sound."""
+    def frames(self) -> Generator[LiveFrame, None, None]:
+        """Yield the frames of the session from now on, each with its sound; closing the generator ends its threads."""
         try:
             yield from self._frames()
         except Exception as error:
