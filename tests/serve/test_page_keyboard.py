@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chromium import fill_in, needs_chromium
-from service import wait_until
+from service import RunningService, wait_until
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import BrowserContext, Page
 
 pytestmark = needs_chromium
 
@@ -50,6 +50,35 @@ def test_the_end_of_a_dub_takes_the_focus_from_nothing_else(page: Page, footage:
     page.wait_for_selector("#result:not([hidden])")
     wait_until(lambda: "done" in page.inner_text("#history"))
     assert page.evaluate("document.activeElement.ariaLabel").startswith("Open ")
+
+
+def test_the_side_by_side_button_keeps_the_focus(page: Page, footage: dict[str, Path]) -> None:
+    fill_in(page, footage)
+    press(page, "#dub")
+    page.wait_for_selector("#result:not([hidden])")
+    films: list[object] = []
+    page.on("download", lambda film: films.append(film))
+    page.route("**/side-by-side", lambda route: route.fulfill(json={"state": "waiting", "progress": 0}))
+    press(page, "#side")
+    page.wait_for_selector("#side:has-text('Creating')")
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(500)
+    page.unroute("**/side-by-side")
+    page.wait_for_selector("#side:has-text('Download')")
+    wait_until(lambda: page.evaluate("document.activeElement.id") == "side" and films)
+    page.wait_for_timeout(500)
+    assert len(films) == 1
+
+
+def test_the_end_of_a_live_session_moves_the_focus_to_the_choice_of_a_film(
+    context: BrowserContext, service: RunningService, footage: dict[str, Path]
+) -> None:
+    page = context.new_page()
+    page.goto(f"{service.url}live")
+    page.set_input_files("#film-file", footage["film"])
+    page.wait_for_selector("#end:visible")
+    press(page, "#end")
+    wait_for_focus(page, "film-file")
 
 
 def test_percentages_are_shown_but_not_spoken(page: Page, footage: dict[str, Path]) -> None:

@@ -131,8 +131,9 @@ async function cancelJob() {
 }
 
 async function downloadSideBySide() {
+  if ($("side").ariaDisabled) return;
   const [url, label] = [`/v1/jobs/${current.id}/side-by-side`, $("side").textContent];
-  $("side").disabled = true;
+  $("side").ariaDisabled = true; // a disabled button loses the focus
   $("side").textContent = "Creating the film";
   try {
     while ((await request(url, { method: "POST" })).body.state === "waiting") await sleep(300);
@@ -143,7 +144,7 @@ async function downloadSideBySide() {
   } catch (error) {
     showError("result-problem", error);
   }
-  $("side").disabled = false;
+  $("side").ariaDisabled = null;
   $("side").textContent = label;
 }
 

@@ -119,5 +119,6 @@ $("words-file").addEventListener("change", async (event) => {
 $("interrupt").addEventListener("click", () => sendCommand("interrupt"));
 $("end").addEventListener("click", () => {
   stop();
+  $("film-file").focus(); // for another session
   showText("session-status", "The session has ended; choose a film to start another.");
 });
