@@ -42,6 +42,18 @@ def test_the_focus_follows_what_a_button_shows(page: Page, footage: dict[str, Pa
     wait_for_focus(page, "history-title")
 
 
+def test_progress_leaves_the_focus_at_cancel(page: Page, footage: dict[str, Path]) -> None:
+    fill_in(page, footage, "long")
+    press(page, "#dub")
+    page.wait_for_selector('[data-stage="dubbing"][aria-current]')
+    page.focus("#cancel")
+    before = page.evaluate("document.getElementById('progress').value")
+    wait_until(lambda: page.evaluate("document.getElementById('progress').value") > before)
+    assert page.evaluate("document.activeElement.id") == "cancel"
+    page.keyboard.press("Enter")
+    wait_for_focus(page, "options-title")
+
+
 def test_the_end_of_a_dub_takes_the_focus_from_nothing_else(page: Page, footage: dict[str, Path]) -> None:
     fill_in(page, footage)
     press(page, "#dub")

@@ -90,7 +90,7 @@ function showJob(job) {
   $("work").hidden = !isActive(job);
   if (isActive(job)) showStage(job);
   else showResult(job);
-  if (hasFocus) focusJob(job);
+  if (hasFocus && !isActive(job)) focusJob(job);
 }
 
 function showStage(job) {
