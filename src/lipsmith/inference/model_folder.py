@@ -175,10 +175,13 @@ def _read_config(path: Path) -> dict[str, Any]:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise WeightsError(f"{path} cannot be read: {error}") from error
-    files = config.get("files", {}) if isinstance(config, dict) else None
-    if not isinstance(files, dict) or not all(isinstance(sha256, str) for sha256 in files.values()):
+    if not isinstance(config, dict) or not _are_hashes(config.get("files", {})):
         raise WeightsError(f"{path} is not the config of a model; install the model again.")
     return config
+
+
+def _are_hashes(files: object) -> bool:
+    return isinstance(files, dict) and all(isinstance(sha256, str) for sha256 in files.values())
 
 
 def load_backend(
