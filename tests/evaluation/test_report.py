@@ -25,9 +25,9 @@ def test_unknown_curves_are_not_drawn() -> None:
     figures, settings = {"lse_d": 1.0}, {"systems": ["real", "generated"], "plain": "generated"}
     unheard = {"clip": "a", "identity": "a", "curve": [None] * 31}
     rows = [{**unheard, "system": system} for system in settings["systems"]]
-    assert "<svg" not in page(figures, settings, rows)
+    assert "<svg" not in page(figures, settings, rows, Path())
     rows[1]["curve"] = [1.2] * 15 + [1.0] + [None] * 15
-    text = page(figures, settings, rows)
+    text = page(figures, settings, rows, Path())
     assert text.count("<polyline") == 1
     assert "nan" not in text
 
@@ -49,7 +49,25 @@ def test_clips_with_similar_names_have_separate_strips(tmp_path: Path) -> None:
     assert all((tmp_path / f"{name}.png").is_file() for name in names)
     settings = {"systems": ["generated"], "strips": str(tmp_path)}
     rows = [{"clip": name, "identity": name, "system": "generated", "psnr": 30.0} for name in names]
-    assert page({"generated.psnr": 30.0}, settings, rows).count("data:image/png;base64,") == 3
+    assert page({"generated.psnr": 30.0}, settings, rows, tmp_path).count("data:image/png;base64,") == 3
+
+
+def test_results_from_elsewhere_bring_no_picture_of_this_machine(tmp_path: Path) -> None:
+    own, results = tmp_path / "own", tmp_path / "results"
+    write_strip(own, "letter", np.zeros((8, 8, 3), np.uint8))
+    write_strip(results / "strips", "a", np.zeros((8, 8, 3), np.uint8))
+    for strips, clips in ((own, ["letter"]), (results / "strips", ["../../own/letter", "a"])):
+        settings = {"systems": ["generated"], "strips": str(strips)}
+        rows = [{"clip": clip, "identity": clip, "system": "generated", "psnr": 30.0} for clip in clips]
+        text = page({"generated.psnr": 30.0}, settings, rows, results)
+        assert "base64" not in text
+        assert f"They are not beside the results, but in {strips}." in text
+
+
+@pytest.mark.parametrize("name", ["r.txt", "r", "r.pdf"])
+def test_a_page_of_another_type_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    assert main(["report", str(tmp_path / "results.json"), "-o", str(tmp_path / name)]) == 2
+    assert "the name of the page must end in .html or .htm." in capsys.readouterr().err
 
 
 def test_a_report_of_other_results_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -65,7 +65,7 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
     latex: Path | None = None
     """Also write the table as LaTeX."""
     strips: Path | None = None
-    """Also write a film strip of each clip into this folder, for `lipsmith report`."""
+    """Also write a film strip of each clip into this folder, which `lipsmith report` reads if it is beside the JSON."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

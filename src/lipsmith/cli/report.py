@@ -10,6 +10,7 @@ import tyro
 
 from lipsmith.cli import console
 from lipsmith.cli.results import read_figures
+from lipsmith.errors import UsageError
 from lipsmith.files import refuse_outputs, require, write_whole
 
 
@@ -20,7 +21,12 @@ class Options(console.OutputOptions):
     results: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="JSON")]
     """The JSON file written by --json."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("report.html")
-    """The page."""
+    """The page: a .html file."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.output.suffix.lower() not in (".html", ".htm"):
+            raise UsageError(f"{self.output}: the name of the page must end in .html or .htm.")
 
 
 def run(options: Options) -> None:

@@ -34,7 +34,8 @@ class Options(console.CpuOptions, console.JsonOptions, console.OutputOptions):
     judge: str = "sync"
     """The lip-sync judge: sync (ours), a folder, or syncnet_v2 (the official one, if its weights are installed)."""
     strips: Path | None = None
-    """Also write a film strip of the start of each film into this folder, for `lipsmith report`."""
+    """Also write a film strip of the start of each film into this folder, which `lipsmith report` reads if it is
+    beside the JSON."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -84,23 +84,25 @@ def write_report(
             "such as `evaluate landmarks`, have no page."
         )
     try:
-        text = page(figures, settings, rows)
+        text = page(figures, settings, rows, source.parent)
     except (TypeError, AttributeError, LookupError, ValueError) as error:
         raise InputError(f"{source}: the results are damaged ({error}); evaluate again.") from error
     path.write_text(text, encoding="utf-8", errors="replace")  # names may not be UTF-8
 
 
-def page(figures: Mapping[str, float], settings: Mapping[str, Any], rows: Sequence[Row]) -> str:
-    """The page as HTML text."""
+def page(figures: Mapping[str, float], settings: Mapping[str, Any], rows: Sequence[Row], folder: Path) -> str:
+    """The page as HTML text. Only film strips below `folder`, that of the results, are part of it."""
     title = f"lipsmith: {settings.get('protocol', 'score')}, {settings.get('split') or settings.get('generated')}"
-    body = "\n".join(_sections(figures, settings, rows))
+    body = "\n".join(_sections(figures, settings, rows, folder))
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f"<style>{_STYLE}</style></head>\n<body><h1>{escape(title)}</h1>\n{body}\n</body></html>\n"
     )
 
 
-def _sections(figures: Mapping[str, float], settings: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[str]:
+def _sections(
+    figures: Mapping[str, float], settings: Mapping[str, Any], rows: Sequence[Row], folder: Path
+) -> Iterator[str]:
     totals = nested(figures, settings["systems"], settings.get("plain", ""))
     yield html_table(make_table("", totals, settings.get("intervals")))
     yield (
@@ -112,7 +114,7 @@ def _sections(figures: Mapping[str, float], settings: Mapping[str, Any], rows: S
     yield from _about(settings)
     yield from _curves(settings["systems"], rows)
     yield from _plots(settings["systems"], rows)
-    yield from _strips(settings, rows)
+    yield from _strips(settings, rows, folder)
     yield "<h2>Settings</h2>" + _settings(settings)
 
 
@@ -178,10 +180,10 @@ def _by_identity(rows: Sequence[Row], system: str, metric: str) -> dict[str, flo
 
 
 def _picture(settings: Mapping[str, Any], row: Row) -> Path:
-    return strip_path(Path(settings["strips"]), str(row["clip"]))
+    return strip_path(Path(settings["strips"]), str(row["clip"])).resolve()
 
 
-def _strips(settings: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[str]:
+def _strips(settings: Mapping[str, Any], rows: Sequence[Row], folder: Path) -> Iterator[str]:
     """Film strips of all systems: the best, the median and the worst clip of the last system."""
     if not settings.get("strips"):
         return
@@ -193,6 +195,10 @@ def _strips(settings: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[str]:
     yield "<h2>Film strips</h2>"
     if not any(_picture(settings, row).is_file() for row in ranked):
         yield f'<p class="note">They are no longer in {escape(str(settings["strips"]))}.</p>'
+        return
+    if not all(_picture(settings, row).is_relative_to(folder.resolve()) for row in ranked):
+        # Results from elsewhere may name any picture of this machine.
+        yield f'<p class="note">They are not beside the results, but in {escape(str(settings["strips"]))}.</p>'
         return
     yield (
         f'<p class="note">Six frames of three clips, chosen by {escape(metric)} of '
