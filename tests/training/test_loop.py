@@ -257,6 +257,16 @@ def test_an_infinite_loss_is_skipped(tmp_path: Path) -> None:
     assert -0.5 < best["score"] <= 0
 
 
+def test_a_run_without_a_score_is_an_error(tmp_path: Path) -> None:
+    class Diverged(Line):
+        def validate(self, averaged: nn.Module, trials: int | None = None) -> dict[str, float]:
+            return {"score": torch.nan}
+
+    with pytest.raises(UsageError, match="score was not a number at any validation"):
+        fit(Diverged(), at(tmp_path))
+    assert not (tmp_path / "line.safetensors").exists()
+
+
 def test_a_run_records_its_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     still = replace(CONFIG, steps=1, learning_rate=0.0)
     fit(Line(still), at(tmp_path / "first"))

@@ -15,6 +15,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from lipsmith.disk import folder_lock
+from lipsmith.errors import UsageError
 from lipsmith.progress import Progress
 from lipsmith.training.checkpoint import CHECKPOINT, checkpoint_errors, load_checkpoint, save_checkpoint
 from lipsmith.training.device import make_fabric
@@ -49,8 +50,8 @@ def fit(task: Task[Any], settings: Settings, progress: Progress = lambda done, t
     log.jsonl and TensorBoard curves. If that folder has a checkpoint, the run continues from it. The weights of a
     `start` are validated too, and kept if the training gains nothing. `progress` is called after every step. Ctrl-C
     ends the step, or a validation, and saves a checkpoint before it is raised. Raises InputError for unusable clips,
-    UsageError for a checkpoint or start of another network, or if another run uses the folder, WeightsError for a
-    damaged checkpoint.
+    UsageError for a checkpoint or start of another network, if another run uses the folder, or if the training diverges
+    before any validation; WeightsError for a damaged checkpoint.
     """
     fabric = make_fabric(settings.device)
     torch.set_float32_matmul_precision("high")
@@ -63,6 +64,11 @@ def fit(task: Task[Any], settings: Settings, progress: Progress = lambda done, t
             if not fabric.is_global_zero:
                 return state.best
             save_checkpoint(settings.out / CHECKPOINT, state.state_dict())
+            if not state.best:
+                raise UsageError(
+                    f"{settings.out} has no weights, because {task.best_by} was not a number at any validation; "
+                    "train into another folder with a lower learning_rate."
+                )
             if not state.finished and (changed := task.finish(settings.out)):
                 state.finished = changed
                 log.add("val", changed, state.step, state.schedule.elapsed)
