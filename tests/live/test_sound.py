@@ -99,14 +99,14 @@ def test_a_long_recording_that_is_pushed_at_once_delays_no_frame() -> None:
 
 
 @pytest.mark.parametrize(
-    "samples", ["words", [[[0.0]]], [1 + 2j], np.zeros(3, np.uint8), np.zeros((6, 9)), np.zeros((9, 2))]
+    "samples", ["words", None, [[[0.0]]], [[0.0], [0.0, 0.0]], np.full(9, 12_000.0), [1 + 2j], np.zeros(3, np.uint8), np.zeros((6, 9)), np.zeros((9, 2))]
 )
 def test_invalid_samples_are_a_usage_error(samples: object) -> None:
     with pytest.raises(UsageError):
         as_mono(samples, 16000)
 
 
-@pytest.mark.parametrize("rate", [0, -1, 100, 16000.5, "fast", True])
+@pytest.mark.parametrize("rate", [0, -1, 100, 16000.5, 2**31, "fast", True])
 def test_an_invalid_rate_is_a_usage_error(rate: object) -> None:
     with pytest.raises(UsageError):
         as_mono(np.zeros(3), rate)

@@ -91,7 +91,7 @@ def test_a_rate_may_have_any_numeric_type(rate: float, tmp_path: Path) -> None:
     assert open_sound(tmp_path / "said.mp4").rate == 44_100
 
 
-@pytest.mark.parametrize("rate", [22_050.5, np.nan, np.inf, 10])
+@pytest.mark.parametrize("rate", [22_050.5, np.nan, np.inf, 10, 2**31])
 def test_an_invalid_rate_is_a_usage_error(rate: float) -> None:
     with pytest.raises(UsageError, match="rate"):
         load_speech(np.zeros(4410), rate)  # type: ignore[arg-type]
@@ -101,6 +101,11 @@ def test_an_invalid_rate_is_a_usage_error(rate: float) -> None:
 def test_samples_of_an_unknown_scale_are_usage_errors(wave: np.ndarray) -> None:
     with pytest.raises(UsageError, match="floats in"):
         load_speech(wave)
+
+
+def test_infinite_samples_are_an_input_error() -> None:
+    with pytest.raises(InputError, match="infinite"):
+        load_speech(np.array([0.0, np.inf]))
 
 
 def test_long_arrays_are_resampled_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +124,7 @@ def test_a_pair_of_rate_and_samples_is_accepted() -> None:
         assert np.allclose(speech.mel, plain.mel, atol=1e-4)
 
 
-@pytest.mark.parametrize("speech", [[[1.0, 2.0], [3.0]], object(), None, io.BytesIO(b"words"), (8000, "words")])
+@pytest.mark.parametrize("speech", [[[1.0, 2.0], [3.0]], object(), None, io.BytesIO(b"words"), (8000, "words"), (8000, [[1.0], [1.0, 2.0]])])
 def test_other_types_of_speech_are_usage_errors(speech: Any) -> None:  # noqa: ANN401
     with pytest.raises(UsageError):
         load_speech(speech)

@@ -139,7 +139,8 @@ class Live:
     def push(self, samples: object, rate: int | None = None) -> None:
         """Append speech: any number of samples, `(n,)` or `(1 or 2, n)`, at `rate` Hz (default: that of the session).
 
-        Raises `UsageError` for another shape, type or rate, and `InputError` for NaN or infinite samples.
+        Samples are floats in [-1, 1], or signed integers up to their type's full scale. Raises `UsageError` for another
+        shape, type, scale or rate, and `InputError` for NaN or infinite samples.
         """
         mono, rate = as_mono(samples, self.rate if rate is None else rate)
         with self._changed:

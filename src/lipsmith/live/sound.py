@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.errors import InputError, UsageError
-from lipsmith.media.sound import FADE_SECONDS, Resampler
+from lipsmith.media.sound import FADE_SECONDS, HIGHEST_RATE, Resampler
+from lipsmith.speech.recording import array_of, as_float
 
 Wave = NDArray[np.float32]
 
@@ -128,18 +129,14 @@ class SoundQueue:
 def as_mono(samples: object, rate: object) -> tuple[Wave, int]:
     """Convert samples `(n,)` or `(1 or 2, n)`, floats in [-1, 1] or signed integers, to mono floats; check the rate.
 
-    Raises `UsageError` for another shape, type or rate, and `InputError` for NaN or infinite samples.
+    Raises `UsageError` for another shape, type, scale or rate, and `InputError` for NaN or infinite samples.
     """
-    array = np.asarray(samples)
-    if array.dtype.kind == "i":
-        array = array / -float(np.iinfo(array.dtype).min)
-    if array.dtype.kind != "f" or array.ndim not in (1, 2) or (array.ndim == 2 and not 1 <= len(array) <= 2):
-        raise UsageError(
-            f"Speech of type {array.dtype} and shape {array.shape} is not valid; push (n,) or (1 or 2, n) floats."
-        )
-    if isinstance(rate, bool) or not isinstance(rate, Integral) or rate < MIN_RATE:
+    array = as_float(array_of(samples))
+    if array.ndim > 2 or (array.ndim == 2 and not 1 <= len(array) <= 2):
+        raise UsageError(f"Speech has shape {array.shape} instead of (n,) or (1 or 2, n); mix it down.")
+    if isinstance(rate, bool) or not isinstance(rate, Integral) or not MIN_RATE <= int(rate) <= HIGHEST_RATE:
         raise UsageError(f"A rate of {rate} samples per second is not valid; give the true rate of the speech.")
-    mono = array.mean(0) if array.ndim == 2 else array
-    if not np.isfinite(mono).all():
+    if not np.isfinite(array).all():
         raise InputError("The speech contains NaN or infinite samples; push finite ones.")
-    return np.clip(mono, -1, 1).astype(np.float32), int(rate)
+    mono = array.mean(0) if array.ndim == 2 else array
+    return np.clip(mono, -1, 1), int(rate)

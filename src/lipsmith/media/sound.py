@@ -35,6 +35,8 @@ FADE_SECONDS: Final = 0.005
 """Duration of the fade where sound is cut."""
 OVERSHOOT: Final = 16.0
 """Samples above 1 are clipped, as in players; samples above this limit have another scale."""
+HIGHEST_RATE: Final = 768_000
+"""Samples per second of the fastest sound cards; libraries overflow far above."""
 _SAMPLE_TYPES: Final = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
 _LAYOUTS = {1: "mono", 2: "stereo"}
 _AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)

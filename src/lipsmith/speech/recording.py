@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lipsmith.errors import InputError, UsageError
 from lipsmith.face.landmarks import parts
-from lipsmith.media.sound import OVERSHOOT, Sound, open_sound, sound_of, to_rate
+from lipsmith.media.sound import HIGHEST_RATE, OVERSHOOT, Sound, open_sound, sound_of, to_rate
 from lipsmith.speech.mel import HOP, MEL_LIMIT, MEL_RATE, SAMPLE_RATE, empty_sound, mel_spectrogram, mixed, stream_audio
 
 # A step this many decibels below the loud ones is a pause, and so is any step below this absolute level.
@@ -168,7 +168,8 @@ def load_speech(speech: Spoken, rate: int = SAMPLE_RATE) -> Speech:
     Samples are floats in [-1, 1] or signed integers up to their type's full scale. A pair is a rate and samples `(n,)`
     or `(n, 1 or 2)`, as from web pages with a microphone.
 
-    Raises `InputError` for a missing sound or NaN samples, `UsageError` for another shape or an invalid rate.
+    Raises `InputError` for a missing sound, NaN or infinite samples, `UsageError` for another type, shape or scale, or
+    a rate outside of 1000 to 768000.
     """
     if isinstance(speech, str | PathLike):
         samples, mel = streamed_mel(stream_audio(Path(speech), whole=True))
@@ -176,12 +177,12 @@ def load_speech(speech: Spoken, rate: int = SAMPLE_RATE) -> Speech:
             raise empty_sound(Path(speech))
         return Speech(samples / SAMPLE_RATE, normalize_level(mel), file=Path(speech))
     if isinstance(speech, tuple) and len(speech) == 2 and np.ndim(speech[0]) == 0:
-        rate, speech = speech[0], np.transpose(speech[1])
-    array = _array(speech)
-    given = np.atleast_2d(_as_float(array))
+        rate, speech = speech[0], array_of(speech[1]).T
+    array = array_of(speech)
+    given = np.atleast_2d(as_float(array))
     if given.ndim != 2 or not 1 <= len(given) <= 2:
         raise UsageError(f"Speech has shape {array.shape} instead of (n,) or (1 or 2, n); mix it down.")
-    if not isinstance(rate, Real) or not 1000 <= rate < np.inf or rate != int(rate):
+    if not isinstance(rate, Real) or not 1000 <= rate <= HIGHEST_RATE or rate != int(rate):
         raise UsageError(f"A speech sample rate of {rate} is invalid; give the rate in samples per second.")
     rate = int(rate)  # any type of number is accepted, but the encoder needs an int
     if not given.size or not np.isfinite(given).all():
@@ -216,7 +217,8 @@ def streamed_mel(blocks: Iterable[NDArray[np.float32]]) -> tuple[int, NDArray[np
     return total, np.concatenate(pieces, axis=1)
 
 
-def _array(speech: object) -> NDArray[Any]:
+def array_of(speech: object) -> NDArray[Any]:
+    """Samples as an array. Raises `UsageError` for anything else."""
     try:
         array = np.asarray(speech)
     except ValueError as error:
@@ -229,13 +231,13 @@ def _array(speech: object) -> NDArray[Any]:
     return array
 
 
-def _as_float(samples: NDArray[Any]) -> NDArray[np.float32]:
-    """Samples as float32, full scale at 1."""
+def as_float(samples: NDArray[Any]) -> NDArray[np.float32]:
+    """A copy of samples as float32, full scale at 1; NaN and infinity stay. Raises `UsageError` for others."""
     if samples.dtype.kind == "i":
         return (samples / -float(np.iinfo(samples.dtype).min)).astype(np.float32)
     if samples.dtype.kind != "f":
         raise UsageError(f"Speech has samples of type {samples.dtype}; give floats in [-1, 1] or signed integers.")
-    if samples.size and np.abs(samples).max() > OVERSHOOT:
+    if samples.size and OVERSHOOT < np.abs(samples).max() < np.inf:
         raise UsageError(f"Speech reaches {np.abs(samples).max():g}; scale it to floats in [-1, 1].")
     return samples.astype(np.float32)
 
