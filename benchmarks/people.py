@@ -15,6 +15,7 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lipsmith.dubbing.scan import ArrayStore, Scanner, Sizes
 from lipsmith.dubbing.source import FileSource
@@ -34,6 +35,14 @@ def films(folders: list[Path]) -> list[Path]:
     return [path for paths in of_person.values() for path in paths[:MOST]]
 
 
+def summary(cosines: NDArray[np.float64]) -> str:
+    """The number of pairs and the range of their cosines; there may be no pair, as where each person has one film."""
+    if not len(cosines):
+        return "no pairs"
+    low, middle, high = np.percentile(cosines, (0, 50, 100))
+    return f"{len(cosines)} pairs, {low:.2f} to {high:.2f}, median {middle:.2f}"
+
+
 def main() -> None:
     paths = films([Path(word) for word in sys.argv[1:]])
     store, recognizer, found, seconds = ArrayStore(), Recognizer(), [], 0.0
@@ -46,9 +55,8 @@ def main() -> None:
     one, other = np.triu_indices(len(paths), 1)
     cosines, same = (np.stack(found) @ np.stack(found).T)[one, other], people[one] == people[other]
     print(f"{len(paths)} films of {len(set(people))} people")
-    for name, chosen in (("one person", cosines[same]), ("two people", cosines[~same])):
-        low, middle, high = np.percentile(chosen, (0, 50, 100))
-        print(f"{name}: {len(chosen)} pairs, {low:.2f} to {high:.2f}, median {middle:.2f}")
+    print(f"one person: {summary(cosines[same])}")
+    print(f"two people: {summary(cosines[~same])}")
     rejected, accepted = (cosines[same] < MIN_SIMILARITY).sum(), (cosines[~same] >= MIN_SIMILARITY).sum()
     print(f"at {MIN_SIMILARITY}: {rejected} false rejections, {accepted} false acceptances")
     print(f"{seconds / len(paths):.3f} s of CPU per face")
