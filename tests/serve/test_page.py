@@ -5,6 +5,7 @@ With LIPSMITH_SHOTS=FOLDER the film is demo/actor.mp4, and a screenshot of every
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -116,6 +117,20 @@ def test_a_lost_connection_is_reported_and_made_again(
     wait_until(lambda: "does not respond" in page.inner_text("#work-status"))
     page.unroute("**/events")
     page.wait_for_selector("#result:not([hidden])")
+
+
+def test_a_job_that_is_gone_is_not_waited_for(
+    context: BrowserContext, service: RunningService, footage: dict[str, Path]
+) -> None:
+    page = context.new_page()
+    page.goto(service.url)
+    fill_in(page, footage)
+    page.route(
+        re.compile("/v1/jobs/[0-9a-f]+"), lambda route: route.fulfill(status=404, json={"detail": "It is gone."})
+    )
+    page.click("#dub")
+    page.wait_for_selector("#options-problem:has-text('It is gone.')")
+    assert page.is_hidden("#work")
 
 
 def test_an_analysis_goes_on_when_the_connection_is_back(

@@ -98,16 +98,25 @@ export async function waitForFaces(id, range, onProgress, onSilence, signal) {
 
 export const isActive = (job) => ["queued", "running"].includes(job.state);
 
-// Calls `onSilence` when the connection fails. Returns a function that stops watching.
-export function watchJob(id, onChange, onSilence) {
+// Calls `onSilence` when the connection fails, and `onLoss` if the job is gone. Returns a function that stops watching.
+export function watchJob(id, onChange, onSilence, onLoss) {
+  const stopping = new AbortController();
   let events = null;
-  let timer = 0;
+  const reconnect = async () => {
+    try {
+      await sleep(RETRY_INTERVAL);
+      await insist(`/v1/jobs/${id}`, onSilence, stopping.signal);
+      connect();
+    } catch (error) {
+      if (error.name !== "AbortError") onLoss(error);
+    }
+  };
   const connect = () => {
     events = new EventSource(`/v1/jobs/${id}/events`);
     events.addEventListener("error", () => {
       onSilence();
-      // The browser connects again, but not after an error of a proxy.
-      if (events.readyState === EventSource.CLOSED) timer = setTimeout(connect, RETRY_INTERVAL);
+      // The browser connects again, but not after a response with an error.
+      if (events.readyState === EventSource.CLOSED) reconnect();
     });
     events.addEventListener("job", (event) => {
       const job = JSON.parse(event.data);
@@ -117,7 +126,7 @@ export function watchJob(id, onChange, onSilence) {
   };
   connect();
   return () => {
-    clearTimeout(timer);
+    stopping.abort();
     events.close();
   };
 }

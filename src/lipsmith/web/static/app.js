@@ -64,7 +64,7 @@ function openJob(job) {
   requested = null;
   current = job;
   $("result").hidden = true;
-  stopWatching = watchJob(job.id, showJob, () => showText("work-status", SILENCE));
+  stopWatching = watchJob(job.id, showJob, () => showText("work-status", SILENCE), showLoss);
   showText("ended", "");
   showJob(job);
   focusJob(job);
@@ -91,6 +91,15 @@ function showJob(job) {
   if (isActive(job)) showStage(job);
   else showResult(job);
   if (hasFocus && !isActive(job)) focusJob(job);
+}
+
+// The job has expired, or another tab removed it.
+function showLoss(problem) {
+  requested = null;
+  if ($("work").contains(document.activeElement)) $("options-title").focus({ preventScroll: true });
+  $("work").hidden = true;
+  showError("options-problem", problem);
+  updateHistory();
 }
 
 function showStage(job) {
