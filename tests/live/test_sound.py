@@ -99,7 +99,18 @@ def test_a_long_recording_that_is_pushed_at_once_delays_no_frame() -> None:
 
 
 @pytest.mark.parametrize(
-    "samples", ["words", None, [[[0.0]]], [[0.0], [0.0, 0.0]], np.full(9, 12_000.0), [1 + 2j], np.zeros(3, np.uint8), np.zeros((6, 9)), np.zeros((9, 2))]
+    "samples",
+    [
+        "words",
+        None,
+        [[[0.0]]],
+        [[0.0], [0.0, 0.0]],
+        np.full(9, 12_000.0),
+        [1 + 2j],
+        np.zeros(3, np.uint8),
+        np.zeros((6, 9)),
+        np.zeros((9, 2)),
+    ],
 )
 def test_invalid_samples_are_a_usage_error(samples: object) -> None:
     with pytest.raises(UsageError):

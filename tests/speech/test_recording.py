@@ -124,7 +124,9 @@ def test_a_pair_of_rate_and_samples_is_accepted() -> None:
         assert np.allclose(speech.mel, plain.mel, atol=1e-4)
 
 
-@pytest.mark.parametrize("speech", [[[1.0, 2.0], [3.0]], object(), None, io.BytesIO(b"words"), (8000, "words"), (8000, [[1.0], [1.0, 2.0]])])
+@pytest.mark.parametrize(
+    "speech", [[[1.0, 2.0], [3.0]], object(), None, io.BytesIO(b"words"), (8000, "words"), (8000, [[1.0], [1.0, 2.0]])]
+)
 def test_other_types_of_speech_are_usage_errors(speech: Any) -> None:  # noqa: ANN401
     with pytest.raises(UsageError):
         load_speech(speech)
