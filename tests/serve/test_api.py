@@ -105,6 +105,16 @@ def test_a_side_by_side_film_that_fails_is_reported_before_it_is_tried_again(
     wait_until(lambda: client.post(f"/v1/jobs/{job}/side-by-side").json()["state"] == "ready", 60)
 
 
+def test_what_can_be_read_has_a_head(client: httpx.Client, uploads: Uploads) -> None:
+    job = client.post("/v1/jobs", json=uploads).json()["id"]
+    wait_for_job(client, job)
+    pages = ["/", "/live", "/docs", "/openapi.json", "/healthz", "/metrics"]
+    for path in [*pages, "/v1/jobs", f"/v1/jobs/{job}", f"/v1/uploads/{uploads['video']}"]:
+        response = client.head(path)
+        assert (response.status_code, response.content) == (200, b""), path
+        assert response.headers["content-type"] == client.get(path).headers["content-type"]
+
+
 @pytest.mark.parametrize(("start", "linked"), [(None, True), (0.12, False)])
 def test_before_shows_the_synchronized_footage(
     client: httpx.Client, uploads: Uploads, film: Path, tmp_path: Path, start: float | None, linked: bool

@@ -67,6 +67,7 @@ def make_app(settings: Settings) -> FastAPI:
 
 
 def _add_status_routes(app: FastAPI, service: Service, metrics: Metrics) -> None:
+    @app.head("/healthz", include_in_schema=False)
     @app.get("/healthz", tags=["state"])
     def healthz() -> JSONResponse:
         """200 if the worker is running, otherwise 503."""
@@ -75,6 +76,7 @@ def _add_status_routes(app: FastAPI, service: Service, metrics: Metrics) -> None
         state = {"status": "ok" if alive else "no worker", "version": __version__, "active": active}
         return JSONResponse(state, 200 if alive else 503)
 
+    @app.head("/metrics", include_in_schema=False)
     @app.get("/metrics", tags=["state"])
     def metrics_text() -> Response:
         """Metrics of jobs, requests and the worker in the Prometheus text format."""

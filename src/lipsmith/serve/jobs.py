@@ -53,12 +53,14 @@ def create_job(
     return view
 
 
+@router.head("", include_in_schema=False)
 @router.get("", responses=responses(401))
 def list_jobs(service: ServiceDep, owner: OwnerDep, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> list[JobView]:
     """The dubs of this client, newest first."""
     return [job_view(job, service.store) for job in service.store.dubs(owner, limit)]
 
 
+@router.head("/{job}", include_in_schema=False)
 @router.get("/{job}", responses=responses(401, 404, 422))
 def get_job(job: Id, service: ServiceDep, owner: OwnerDep) -> JobView:
     """State and progress of a dub; figures once it is done."""

@@ -30,12 +30,14 @@ def mount(app: FastAPI) -> None:
     app.mount("/static", StaticFiles(directory=_FILES), name="static")
 
 
+@router.head("/")
 @router.get("/")
 def index(request: Request) -> FileResponse:
     """The page, or the login form for a client that is not authorized."""
     return _page(request, "index.html")
 
 
+@router.head("/live")
 @router.get("/live")
 def live(request: Request) -> FileResponse:
     """The live page, or the login form for a client that is not authorized."""
@@ -57,6 +59,7 @@ def login(request: Request, token: Annotated[str, Form(max_length=1024)]) -> Res
     return RedirectResponse("/", 303, {"Set-Cookie": session})
 
 
+@router.head("/docs")
 @router.get("/docs")
 def docs(request: Request) -> HTMLResponse:
     """The API reference."""

@@ -54,6 +54,7 @@ async def create_upload(request: Request, response: Response, service: ServiceDe
     return await to_thread.run_sync(_view, service, upload)
 
 
+@router.head("/{upload}", include_in_schema=False)
 @router.get("/{upload}", responses=responses(401, 404, 422))
 def get_upload(upload: Id, service: ServiceDep, owner: OwnerDep) -> UploadView:
     """Properties of an upload; `state` is ready once the worker has probed it."""
