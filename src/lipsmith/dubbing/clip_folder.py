@@ -52,7 +52,7 @@ class ScannedClip:
 
 
 class StoredSource:
-    """The frames of a clip folder. Call `show` from one thread at a time."""
+    """The frames of a clip folder."""
 
     def __init__(self, film: Path, footage: Footage, times: NDArray[np.float64]) -> None:
         self._film, self.footage, self._times = film, footage, times
