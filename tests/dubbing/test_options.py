@@ -19,6 +19,10 @@ from lipsmith.errors import UsageError
 FACES = [track(1, size=50, x=300), track(2, size=40, x=100), track(3, 1, 80, 0), track(4, 0, 60, 10, frames=2)]
 
 
+def test_the_background_may_be_a_text() -> None:
+    assert DubOptions(background="music.wav").background == Path("music.wav")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("face", "numbers"),
     [

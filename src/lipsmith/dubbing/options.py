@@ -95,6 +95,8 @@ class DubOptions:
             kinds = (Real, NoneType) if name in ("start", "end") else (Real,)
             _require_kind(name, getattr(self, name), kinds, "a number")
         _require_kind("background", self.background, (str, PathLike, NoneType), "a path")
+        if self.background is not None:
+            object.__setattr__(self, "background", Path(self.background))
         if self.face not in FACE_WORDS:
             face_numbers(self.face)
         check_stretch(self.start, self.end)
