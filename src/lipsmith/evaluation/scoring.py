@@ -132,7 +132,7 @@ class Scorer:
         self._sync(shown, everything, rows)
         detail = _mean(sharpness(lower_half(shown.crops)))
         for name, crops in systems.items():
-            rows[name]["sharpness"] = _mean(sharpness(lower_half(crops))) / max(detail, 1e-9)
+            rows[name]["sharpness"] = _share(_mean(sharpness(lower_half(crops))), detail)
         if self.regions and shown.is_truth:
             for part in (FACE, MOUTH):
                 self._region(part, shown, systems, rows)
@@ -147,8 +147,8 @@ class Scorer:
             rows[name] |= {
                 f"{part}.psnr": _mean(psnr(crops, real)),
                 f"{part}.ssim": _mean(ssim(crops, real)),
-                f"{part}.sharpness": _mean(sharpness(crops)) / max(detail, 1e-9),
-                f"{part}.flicker": flicker(crops) / max(unrest, 1e-9),
+                f"{part}.sharpness": _share(_mean(sharpness(crops)), detail),
+                f"{part}.flicker": _share(flicker(crops), unrest),
             }
         if self.networks.lpips_alex:
             for name, seen in lpips(self.networks.lpips_alex, real, drawn).items():
@@ -209,3 +209,8 @@ def lower_half(crops: Crops) -> Crops:
 
 def _mean(values: NDArray[np.float64]) -> float:
     return float(values.mean())
+
+
+def _share(value: float, real: float) -> float:
+    """`value` divided by the real film's; NaN where that is zero, as of the flicker of a frozen picture."""
+    return value / real if real > 1e-9 else float("nan")

@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from lipsmith.evaluation.metrics.judge import SpeechTrack
 from lipsmith.evaluation.metrics.regions import FACE, MOUTH, cut, flicker, windows
+from lipsmith.evaluation.scoring import Networks, RealStretch, Scorer
+from lipsmith.evaluation.totals import totals
+from lipsmith.face import FaceMesh
 from lipsmith.face.landmarks import JAW, OUTER_LIP, ranks
 
 
@@ -48,3 +52,16 @@ def test_flicker_is_zero_for_steady_motion_and_counts_jumps() -> None:
     jumping = np.stack([np.full((4, 4, 3), level, np.uint8) for level in (10, 30, 10, 30)])
     assert flicker(jumping) == pytest.approx(20)
     assert flicker(steady[:2]) == 0
+
+
+def test_a_frozen_real_film_leaves_the_flicker_unknown() -> None:
+    real = np.random.default_rng(0).integers(0, 256, (1, 128, 128, 3)).astype(np.uint8).repeat(4, 0)
+    made = real.copy()
+    made[1] //= 2
+    shown = RealStretch(real, np.full((4, 478, 2), 0.5, np.float32), np.arange(4) / 25, SpeechTrack(np.zeros((80, 0))))
+    scorer = Scorer(Networks(FaceMesh(), None, None, None, None, {}), regions=True)
+    row = scorer.score(shown, {"made": made}, {"real": np.zeros((4, 40, 2)), "made": np.zeros((4, 40, 2))})["made"]
+    assert np.isnan(row["face.flicker"])
+    assert np.isnan(row["mouth.flicker"])
+    assert 0.8 < row["face.sharpness"] < 1
+    assert "face.flicker" not in totals([row | {"system": "made"}], "made")
