@@ -86,6 +86,16 @@ def test_films_become_a_model_with_a_card(film: Path, base: Path, stubs: dict[st
     assert [path.name for path in found.folder.parent.iterdir()] == ["anna"]
 
 
+def test_torch_is_left_as_the_caller_set_it(film: Path, base: Path, stubs: dict[str, int], tmp_path: Path) -> None:
+    torch.manual_seed(7)
+    drawn = torch.rand(1)
+    torch.manual_seed(7)
+    before = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    job.adapt(film, tmp_path / "anna", model=base, device="cpu", threads=before[0] + 1)
+    assert (torch.get_num_threads(), torch.get_float32_matmul_precision()) == before
+    assert torch.rand(1) == drawn
+
+
 def test_an_interruption_is_continued_by_the_same_call(
     film: Path, base: Path, stubs: dict[str, int], tmp_path: Path
 ) -> None:

@@ -91,10 +91,8 @@ def adapt(
     base = find_model(model)
     _check(given, out, minutes, overwrite, base)
     torch_device(device)  # here, and not after the film has been prepared
-    if threads:
-        torch.set_num_threads(threads)
     config = adaptation_config(base, minutes)
-    with _kept_work(out, _key(given, base)) as work:
+    with _torch_of_caller(threads), _kept_work(out, _key(given, base)) as work:
         with progress_of(f"{out.name}: face") as progress:
             clips = prepare_person(given, work / "clips", base.settings.face_size, threads, progress)
         settings = Settings(work / "clips", work / "run", device, str(model))
@@ -109,6 +107,19 @@ def adapt(
             _write(found, work, base, card)
     _LOG.log(logging.INFO if found.is_better else logging.WARNING, "%s", found.verdict)
     return found
+
+
+@contextmanager
+def _torch_of_caller(threads: int | None) -> Iterator[None]:
+    """Let torch compute with `threads`; afterwards its settings and its random numbers on the CPU are as before."""
+    before, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    with torch.random.fork_rng(devices=()):
+        try:
+            torch.set_num_threads(threads or before)
+            yield
+        finally:
+            torch.set_num_threads(before)
+            torch.set_float32_matmul_precision(precision)
 
 
 def _check(films: Sequence[Path], out: Path, minutes: float, overwrite: bool, base: ModelFolder) -> None:
