@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+import pytest
 
 from chromium import fill_in, needs_chromium
 from service import RunningService, wait_until
@@ -12,6 +15,15 @@ if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page
 
 pytestmark = needs_chromium
+
+
+def contrast(one: list[float], other: list[float]) -> float:
+    """Contrast of two colors by WCAG 2.2, each given as red, green and blue from 0 to 255."""
+    luminances = []
+    for color in (one, other):
+        linear = [(c / 255 / 12.92) if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in color]
+        luminances.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2])
+    return (max(luminances) + 0.05) / (min(luminances) + 0.05)
 
 
 def press(page: Page, selector: str) -> None:
@@ -102,3 +114,31 @@ def test_percentages_are_shown_but_not_spoken(page: Page, footage: dict[str, Pat
     wait_until(lambda: "Found one face" in page.inner_text("#faces-status"))
     assert page.get_attribute("#faces-status", "aria-live") is None
     assert page.get_by_role("status").filter(has_text=" of ").count() == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_colors_have_enough_contrast(page: Page, scheme: Literal["light", "dark"]) -> None:
+    page.emulate_media(color_scheme=scheme)
+    page.click("#options summary")
+
+    def color(selector: str, kind: str) -> list[float]:
+        style = page.eval_on_selector(selector, "(found, kind) => getComputedStyle(found)[kind]", kind)
+        return [float(part) for part in re.findall(r"\d+", style)]
+
+    grounds = [color("body", "backgroundColor"), color(".card", "backgroundColor")]
+    page.focus("#theme")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Shift+Tab")
+    lines = [color("#theme", "outlineColor"), color("#language", "borderTopColor")]
+    texts = [color(name, "color") for name in ("body", ".card .hint", "nav a", ".problem")]
+    assert all(contrast(line, ground) >= 3 for line in lines for ground in grounds)
+    assert all(contrast(text, ground) >= 4.5 for text in texts for ground in grounds)
+
+
+def test_the_reference_breaks_no_word_on_a_phone(page: Page) -> None:
+    page.set_viewport_size({"width": 320, "height": 700})
+    page.goto(f"{page.url}docs")
+    page.evaluate("for (const details of document.querySelectorAll('details')) details.open = true")
+    lines = "th => { const range = new Range(); range.selectNodeContents(th); return range.getClientRects().length; }"
+    assert page.eval_on_selector("th:has-text('body')", lines) == 1
+    assert page.evaluate("document.documentElement.scrollWidth") == 320
