@@ -84,7 +84,7 @@ class Candidate(NamedTuple):
 
     @property
     def _is_encoded(self) -> bool:
-        return self.part.image.shape[-1] == 1
+        return bool(self.part.image.shape[-1] == 1)
 
 
 class Candidates:
