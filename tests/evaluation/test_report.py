@@ -66,6 +66,7 @@ def test_results_from_elsewhere_bring_no_picture_of_this_machine(tmp_path: Path)
 
 @pytest.mark.parametrize("name", ["r.txt", "r", "r.pdf"])
 def test_a_page_of_another_type_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    (tmp_path / "results.json").touch()
     assert main(["report", str(tmp_path / "results.json"), "-o", str(tmp_path / name)]) == 2
     assert "the name of the page must end in .html or .htm." in capsys.readouterr().err
 

@@ -23,11 +23,6 @@ class Options(console.OutputOptions):
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("report.html")
     """The page: a .html file."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.output.suffix.lower() not in (".html", ".htm"):
-            raise UsageError(f"{self.output}: the name of the page must end in .html or .htm.")
-
 
 def run(options: Options) -> None:
     """Write the page and print its path."""
@@ -35,6 +30,8 @@ def run(options: Options) -> None:
 
     require(options.results)
     refuse_outputs([options.output], options.overwrite, inputs=[options.results])
+    if options.output.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"{options.output}: the name of the page must end in .html or .htm.")
     found = read_figures(options.results)
     with write_whole(options.output, options.overwrite) as beside:
         write_report(beside, options.results, found.figures, found.settings, found.rows)
