@@ -68,7 +68,7 @@ def presharpened(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True, eq=False)
 class NativeCrops:
-    """The native crops of R references, cut from pictures that are kept as JPEG, which takes a fifth of the room."""
+    """The native crops of R references, cut from pictures that are kept as JPEG, in less than half of the room."""
 
     jpegs: Rows
     """(bytes,) uint8: the pictures, one after the other."""
