@@ -14,7 +14,7 @@ from lipsmith.data.clips import ClipRecord, load_clip, read_manifest, write_mani
 from lipsmith.data.prepare import prepare
 from lipsmith.errors import InputError
 from lipsmith.evaluation.films import Film
-from lipsmith.evaluation.outputs import UnusableFilmError, _place, find_outputs, first_frame, shown_by_all
+from lipsmith.evaluation.outputs import _place, find_outputs, first_frame, shown_by_all
 from lipsmith.evaluation.protocols import FrameChoice
 from lipsmith.evaluation.run import Plan, _task
 from lipsmith.evaluation.systems import ReconstructionTask
@@ -125,7 +125,7 @@ def test_a_film_without_a_face_cannot_be_measured(
 ) -> None:
     written([np.zeros_like(image) for image in images], tmp_path / "anna_1.mp4")
     outputs = find_outputs("theirs", tmp_path, data, [record])
-    with pytest.raises(UnusableFilmError, match=r"anna_1\.mp4: no face is visible"):
+    with pytest.raises(InputError, match=r"anna_1\.mp4: no face is visible"):
         outputs.reconstruct(asked(data, record)[0])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,11 +15,10 @@ from lipsmith.cli import main
 from lipsmith.cli.results import read_figures
 from lipsmith.data.clips import ClipRecord, PreparedClip, read_manifest
 from lipsmith.data.prepare import prepare
-from lipsmith.errors import UsageError
+from lipsmith.errors import InputError, UsageError
 from lipsmith.evaluation.baselines import Copy, Mean, Warp, landmark_flow, under, warp
 from lipsmith.evaluation.metrics.judge import OwnJudge
 from lipsmith.evaluation.model_system import ModelSystem, _others
-from lipsmith.evaluation.outputs import UnusableFilmError
 from lipsmith.evaluation.protocols import choose_frames
 from lipsmith.evaluation.run import Evaluation, Plan, evaluate, flat_figures
 from lipsmith.evaluation.run_systems import RunSystem
@@ -234,7 +234,7 @@ def test_an_evaluation_reports_all_figures(data: Path, networks: Networks) -> No
 
 
 def test_a_clip_whose_film_cannot_be_measured_is_left_out_for_all_systems(
-    data: Path, caplog: pytest.LogCaptureFixture
+    data: Path, networks: Networks, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Faceless:
         name = "faceless"
@@ -244,17 +244,27 @@ def test_a_clip_whose_film_cannot_be_measured_is_left_out_for_all_systems(
 
         def reconstruct(self, asked: ReconstructionTask) -> NDArray[np.uint8]:
             if asked.clip in self._clips:
-                raise UnusableFilmError("a.mp4: no face is visible")
+                raise InputError("a.mp4: no face is visible")
             return asked.upper
 
     first, second = (record.clip for record in read_manifest(data, "test"))
-    plan = Plan(data, ["test"], "strict", "true", None)
-    scorer = Scorer(Networks(FaceMesh(), None, None, None, None, {}))
+    plan, scorer = Plan(data, ["test"], "strict", "true", None), Scorer(networks)
     found = evaluate(plan, [Faceless(first)], scorer)
     assert [row["clip"] for row in found.rows] == [second] * 2
     assert caplog.messages == [f"{first} is left out for all systems: a.mp4: no face is visible"]
-    with pytest.raises(UnusableFilmError):
+    with pytest.raises(InputError):
         evaluate(plan, [Faceless(first, second)], scorer)
+
+
+def test_a_damaged_clip_is_left_out_and_named(data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    shutil.copytree(data, tmp_path / "data")
+    first, second = (record.clip for record in read_manifest(data, "test"))
+    (tmp_path / "data" / f"{second}.npz").write_bytes(b"damaged")
+    plan = Plan(tmp_path / "data", ["test"], "strict", "true", None)
+    found = evaluate(plan, [Mean()], Scorer(Networks(FaceMesh(), None, None, None, None, {})))
+    assert {row["clip"] for row in found.rows} == {first}
+    (message,) = caplog.messages
+    assert message.startswith(f"{second} is left out for all systems: ")
 
 
 def test_cross_driven_uses_other_speech_and_omits_figures_that_need_the_truth(data: Path, networks: Networks) -> None:

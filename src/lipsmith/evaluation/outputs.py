@@ -26,10 +26,6 @@ _NAMED = 3
 _LOG = logging.getLogger(__name__)
 
 
-class UnusableFilmError(InputError):
-    """A film of another system that cannot be measured."""
-
-
 @dataclass
 class Outputs:
     """The films of one system, which are measured as they are: the upper half, too, is the system's."""
@@ -56,14 +52,8 @@ class Outputs:
     def reconstruct(self, task: ReconstructionTask) -> NDArray[np.uint8]:
         """The targets' crops `(T, S, S, 3)` in the film; where it shows no face, those of the nearest frame with one.
 
-        Raises UnusableFilmError if the film shows no face or ends too early.
+        Raises InputError if the film shows no face or ends too early.
         """
-        try:
-            return self._crops(task)
-        except InputError as error:
-            raise UnusableFilmError(str(error)) from error
-
-    def _crops(self, task: ReconstructionTask) -> NDArray[np.uint8]:
         record = self.records[task.clip]
         whole = self._stretch(record)
         stretch = whole.between(whole.first + int(task.targets[0]), whole.first + int(task.targets[-1]) + 1)

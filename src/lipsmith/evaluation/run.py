@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,7 @@ from lipsmith.evaluation.metrics.articulation import closeness
 from lipsmith.evaluation.metrics.judge import SpeechTrack
 from lipsmith.evaluation.metrics.obedience import OBEDIENCE
 from lipsmith.evaluation.model_system import ModelSystem, resized
-from lipsmith.evaluation.outputs import Outputs, UnusableFilmError
+from lipsmith.evaluation.outputs import Outputs
 from lipsmith.evaluation.protocols import MIN_STRICT_SECONDS, FrameChoice, Protocol, choose_frames, shown_frames
 from lipsmith.evaluation.run_systems import RunSystem
 from lipsmith.evaluation.scoring import RealStretch, Scorer
@@ -119,21 +119,22 @@ def evaluate(
 ) -> Evaluation:
     """Measure `systems` on every clip of the plan that is long enough, one clip in memory at a time.
 
-    `watch` receives each clip's real and generated crops. A clip whose film in a folder of films cannot be measured is
-    left out, with a warning. Raises InputError where no clip is long enough, or the first error if all are left out,
-    and UsageError for sides that do not fit, see `check_sides`.
+    `watch` receives each clip's real and generated crops. A clip that is damaged, or whose film in a folder of films
+    cannot be measured, is left out, with a warning: hours of other clips must not be lost. Raises InputError where no
+    clip is long enough, or the first error if all are left out, and UsageError for sides that do not fit, see
+    `check_sides`.
     """
     records = plan.records()
     check_sides(plan, systems)
     rows: list[Row] = []
     problem: InputError | None = None
-    for number, (record, shown, task) in enumerate(_tasks(plan, records)):
-        if task is not None and shown is not None:
-            try:
-                rows += _rows(record, shown, task, systems, scorer, watch)
-            except UnusableFilmError as error:
-                problem = problem or error
-                _LOG.warning("%s is left out for all systems: %s", record.clip, error)
+    for number, record in enumerate(records):
+        try:
+            if asked := _asked(plan, records, record):
+                rows += _rows(record, *asked, systems, scorer, watch)
+        except InputError as error:
+            problem = problem or error
+            _LOG.warning("%s is left out for all systems: %s", record.clip, error)
         if progress:
             progress(number + 1, len(records))
     if not rows and problem:
@@ -193,27 +194,26 @@ def flat_figures(evaluation: Evaluation, plain: str) -> dict[str, float]:
     }
 
 
-def _tasks(
-    plan: Plan, records: Sequence[ClipRecord]
-) -> Iterator[tuple[ClipRecord, RealStretch | None, ReconstructionTask | None]]:
-    for record in records:
-        clip = _shrunk(load_clip(plan.data, record), plan.side)
-        chosen = choose_frames(clip, plan.protocol)
-        if chosen is not None and plan.shown is not None:
-            chosen = shown_frames(chosen, plan.shown[record.clip])
-        if chosen is None:
-            yield record, None, None
-            continue
-        mel, times, speaker = clip.mel, clip.times[chosen.targets], record
-        if plan.protocol == "cross":
-            speaker = _stranger(records, record)
-            mel, times = load_clip(plan.data, speaker, images=False).mel, times - times[0]
-        meshes = load_mesh(plan.data, record)[chosen.targets]
-        assert clip.images is not None
-        truth = clip.images[chosen.targets]
-        task = _task(plan, clip, chosen, mel, times)
-        is_truth, said = plan.protocol != "cross", plan.phonemes.get(speaker.clip)
-        yield record, RealStretch(truth, meshes, times, SpeechTrack(mel), is_truth, task.points, said), task
+def _asked(
+    plan: Plan, records: Sequence[ClipRecord], record: ClipRecord
+) -> tuple[RealStretch, ReconstructionTask] | None:
+    """What a clip shows and what systems should rebuild; None where it has too few frames with a face."""
+    clip = _shrunk(load_clip(plan.data, record), plan.side)
+    chosen = choose_frames(clip, plan.protocol)
+    if chosen is not None and plan.shown is not None:
+        chosen = shown_frames(chosen, plan.shown[record.clip])
+    if chosen is None:
+        return None
+    mel, times, speaker = clip.mel, clip.times[chosen.targets], record
+    if plan.protocol == "cross":
+        speaker = _stranger(records, record)
+        mel, times = load_clip(plan.data, speaker, images=False).mel, times - times[0]
+    meshes = load_mesh(plan.data, record)[chosen.targets]
+    assert clip.images is not None
+    truth = clip.images[chosen.targets]
+    task = _task(plan, clip, chosen, mel, times)
+    is_truth, said = plan.protocol != "cross", plan.phonemes.get(speaker.clip)
+    return RealStretch(truth, meshes, times, SpeechTrack(mel), is_truth, task.points, said), task
 
 
 def _shrunk(clip: PreparedClip, side: int | None) -> PreparedClip:
