@@ -95,3 +95,15 @@ def test_gradients_that_overflow_count_as_zero() -> None:
     drop_nonfinite_gradients(layer)
     assert layer.weight.grad.tolist() == [[0.0, 3.0]]
     assert layer.bias.grad is None
+
+
+def test_a_bad_batch_leaves_no_trace_in_the_statistics_of_batch_normalization() -> None:
+    layer = torch.nn.BatchNorm1d(2)
+    layer(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    ema = Ema(layer, 0.9)
+    layer(torch.tensor([[torch.inf, 2.0], [3.0, 6.0]]))
+    ema.restore_buffers(layer)
+    assert layer.running_mean is not None
+    assert layer.running_var is not None
+    assert layer.running_mean.tolist() == pytest.approx([0.2, 0.67])
+    assert layer.running_var.isfinite().all()

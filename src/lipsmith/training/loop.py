@@ -131,6 +131,7 @@ def _step(fabric: Fabric, task: Task[Any], state: State, meter: Meter, done: flo
     drop_nonfinite_gradients(state.module)
     state.optimizer.step()
     state.optimizer.zero_grad(set_to_none=True)
+    state.ema.restore_buffers(state.module)
     state.ema.update(state.module)
     state.step += 1
     meter.add(task.samples * fabric.world_size)

@@ -73,6 +73,12 @@ class Ema:
                 averages[name].copy_(value)
         torch._foreach_lerp_(means, values, rate)
 
+    @torch.no_grad()
+    def restore_buffers(self, module: nn.Module) -> None:
+        """Set what overflowed in a module's buffers to the average: batch statistics never forget a bad batch."""
+        for value, average in zip(module.buffers(), self.module.buffers(), strict=True):
+            value.copy_(torch.where(torch.isfinite(value), value, average))
+
     def state_dict(self) -> dict[str, Any]:
         """Weights and number of updates."""
         return {"updates": self.updates, "weights": self.module.state_dict()}
