@@ -33,7 +33,7 @@ COLUMNS: Final = (
     Column("lse_d", "LSE-D", "down", 3),
     Column("lse_c", "LSE-C", "up", 3),
     Column("csim", "CSIM", "up", 3),
-    Column("jitter", "jitter", "down", 3),
+    Column("jitter", "jitter", "", 3),
     Column("opening_r", "opening r", "up", 2),
     Column("amplitude", "opening spread", "", 2),
     Column("closure", "closure", "", 2),
