@@ -177,6 +177,28 @@ def test_a_speech_that_is_replaced_while_it_is_analyzed_leaves_no_problem(page: 
     assert page.is_hidden("#speech-problem")
 
 
+def test_a_page_with_a_file_half_sent_is_not_left_unasked(page: Page, footage: dict[str, Path]) -> None:
+    asks = "() => !dispatchEvent(new Event('beforeunload', { cancelable: true }))"
+    held: list[Route] = []
+    page.route("**/v1/uploads", lambda route: held.append(route))
+    page.set_input_files("#film-file", footage["film"])
+    wait_until(lambda: page.evaluate(asks))
+    held[0].continue_()
+    wait_until(lambda: not page.evaluate(asks))
+
+
+def test_the_theme_reaches_every_page(page: Page) -> None:
+    page.emulate_media(color_scheme="light")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(ground)
+    page.click("#theme")
+    dark = page.evaluate(ground)
+    assert dark != light
+    for path in ("", "live", "docs"):
+        page.goto(page.url.rsplit("/", 1)[0] + "/" + path)
+        assert page.evaluate(ground) == dark
+
+
 def test_a_double_click_starts_one_dub(page: Page, footage: dict[str, Path]) -> None:
     fill_in(page, footage)
     for ended in (1, 2):

@@ -1,4 +1,4 @@
-"""Renders the OpenAPI description as a page without scripts; the usual viewers load scripts from other servers."""
+"""Renders the OpenAPI description as a plain page; the usual viewers load scripts from other servers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 _HEAD = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>lipsmith: API</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="/static/icon.svg">
-<link rel="stylesheet" href="/static/style.css">
+<link rel="stylesheet" href="/static/style.css"><script src="/static/theme.js"></script>
 </head><body class="reference"><main>"""
 
 

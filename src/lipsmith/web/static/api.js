@@ -34,6 +34,7 @@ async function errorMessage(response) {
 
 // fetch does not report upload progress; XMLHttpRequest does.
 export function upload(file, onProgress, signal) {
+  const askToStay = (event) => event.preventDefault(); // an upload of gigabytes would begin anew
   return new Promise((resolve, reject) => {
     const xhr = new XMLHttpRequest();
     xhr.open("POST", "/v1/uploads");
@@ -46,6 +47,8 @@ export function upload(file, onProgress, signal) {
     xhr.onerror = () => reject(new Problem("The file could not be sent; check the connection."));
     xhr.onabort = () => reject(new DOMException("another file was selected", "AbortError"));
     signal.addEventListener("abort", () => xhr.abort());
+    addEventListener("beforeunload", askToStay);
+    xhr.onloadend = () => removeEventListener("beforeunload", askToStay);
     const form = new FormData();
     form.append("file", file, "file");
     xhr.send(form);

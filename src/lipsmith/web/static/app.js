@@ -201,7 +201,6 @@ function startTheme() {
   const root = document.documentElement;
   const dark = matchMedia("(prefers-color-scheme: dark)").matches;
   const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : dark);
-  if (storage?.theme) root.dataset.theme = storage.theme;
   const showState = () => $("theme").setAttribute("aria-pressed", isDark());
   $("theme").addEventListener("click", () => {
     root.dataset.theme = isDark() ? "light" : "dark";
