@@ -84,3 +84,4 @@ def test_a_face_in_other_light_or_with_a_caption_is_there() -> None:
     dark = (0.8 * images.astype(float)).astype(np.uint8)
     for frame in (images[:1], dark[:1], captioned(images)[:1]):
         assert not is_absent(looks(frame), looks(images[1:]))
+    assert not is_absent(looks(dark[:1]), looks(np.concatenate([np.zeros_like(images[:2]), images[1:2]])))

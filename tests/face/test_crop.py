@@ -107,6 +107,14 @@ def test_smoothing_affects_only_neighboring_frames() -> None:
     assert (np.diff(smooth[:, 0, 2]) <= 1e-12).all()
 
 
+def test_smoothing_weighs_frames_by_a_gaussian() -> None:
+    """Of a deviation of 1.5 frames, at 25 fps, after a jump that is too small to be limited."""
+    jump = np.concatenate([similarity(0.005, 0, 100 if i < 25 else 102, 100) for i in range(50)])
+    moved = (crop.smooth_transforms(jump, np.arange(50) / 25)[:, 0, 2] - jump[0, 0, 2]) / (jump[-1] - jump[0])[0, 2]
+    bell = np.exp(-0.5 * (np.arange(-4, 5) / 1.5) ** 2)
+    assert moved[20:30] == pytest.approx(np.cumsum([0, *bell]) / bell.sum(), abs=1e-6)
+
+
 def test_pixels_and_crop_units_agree() -> None:
     """The middle of the first pixel is at 0.5 by convention, and at 0 in OpenCV."""
     transform = similarity(0.01, 0.3, 40, 30)

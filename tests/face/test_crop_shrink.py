@@ -65,19 +65,39 @@ def test_a_part_is_never_empty(height: int, width: int, factor: int, x: float, y
     assert (part.origin + part.step * part.image.shape[1::-1] <= (width, height)).all()
 
 
-@example(2, 0.0, 0.0, 118.0, True)
-@example(2, 0.0, 0.0, 118.0, False)
-@given(st.integers(1, 6), st.floats(-20, 400), st.floats(-20, 300), st.floats(1, 300), st.booleans())
-def test_means_of_a_filmed_picture_are_those_of_its_rgb(half: int, x: float, y: float, side: float, full: bool) -> None:
+@example(2, 0.0, 0.0, 118.0, True, False)
+@example(2, 0.0, 0.0, 118.0, False, False)
+@example(1, 100.0, 70.0, 100.0, False, True)
+@given(
+    st.integers(1, 6),
+    st.floats(-20, 400),
+    st.floats(-20, 300),
+    st.floats(1, 300),
+    st.booleans(),
+    st.booleans(),
+)
+def test_means_of_a_filmed_picture_are_those_of_its_rgb(
+    half: int, x: float, y: float, side: float, full: bool, patched: bool
+) -> None:
     random, (height, width), mild = np.random.default_rng(half), (240, 320), (108, 149)
     coarse = [random.integers(*ends, (9, 9)).astype(np.uint8) for ends in ((60, 190), mild, mild)]
     planes = [cv2.resize(one, (width, height)) for one in coarse]
     chroma = [plane[::2, ::2].reshape(-1, width) for plane in planes[1:]]
     frame = VideoFrame.from_ndarray(np.concatenate([planes[0], *chroma]), format="yuv420p")
     frame.color_range = 2 if full else 1
-    picture, corners = FilmedPicture(frame), np.array([[x, y], [x + side, y + side]])
+    picture = FilmedPicture(frame)
+    picture = picture.with_patch(100, 70, np.full((99, 111, 3), 60, np.uint8)) if patched else picture
+    corners = np.array([[x, y], [x + side, y + side]])
     filmed, whole = shrink(picture, corners, 2 * half, 3.0), shrink(np.asarray(picture), corners, 2 * half, 3.0)
     assert filmed.image.shape == whole.image.shape
     assert filmed.origin.tolist() == whole.origin.tolist()
     assert filmed.step == pytest.approx(whole.step)
     assert np.abs(filmed.image.astype(int) - whole.image).max() <= 4
+
+
+@pytest.mark.parametrize("factor", [1, 3, 5])
+def test_an_odd_factor_of_a_filmed_picture_moves_no_color(factor: int) -> None:
+    """Three pixels have one and a half of chroma."""
+    codes = np.random.default_rng(0).integers(100, 157, (90, 80)).astype(np.uint8)
+    picture, corners = FilmedPicture(VideoFrame.from_ndarray(codes, format="yuv420p")), np.array([[7.0, 9], [50, 40]])
+    assert np.array_equal(shrink(picture, corners, factor).image, shrink(picture[:, :], corners, factor).image)

@@ -35,6 +35,14 @@ def test_pixels_match_positions(side: float, angle: float) -> None:
     assert np.abs(square.pixels(image, size)[..., :2] - 4 * square.to_source(grid)).max() < 0.8
 
 
+def test_fine_stripes_of_a_large_square_do_not_alias() -> None:
+    stripes = np.zeros((400, 400, 3), np.uint8)
+    stripes[:, ::2] = 255
+    pixels = Square(200.3, 199.8, 330, 0.02).pixels(stripes, 64).astype(float)
+    assert pixels.mean() == pytest.approx(127.5, abs=3)
+    assert pixels.std() < 127.5 / 5
+
+
 def test_outside_the_picture_the_border_is_repeated() -> None:
     for length in (8, 40):  # the second is a multiple of what the large square is shrunk by
         image = np.full((length, length, 3), 200, np.uint8)

@@ -57,6 +57,14 @@ def test_references_of_the_fade_do_not_hide_it() -> None:
     assert fade.contrast == pytest.approx(0.4, rel=0.05)
 
 
+def test_a_reference_of_more_contrast_does_not_hide_it() -> None:
+    images = crops(8)
+    harsh = np.clip(130 + 1.6 * (images[1:2].astype(float) - 130), 0, 255).astype(np.uint8)
+    fade = fade_of(eyes_of(faded(images[:1], 0.4, 0)), eyes_of(np.concatenate([harsh, images[2:]])))
+    assert fade is not None
+    assert fade.contrast == pytest.approx(0.4, rel=0.2)
+
+
 def test_other_and_empty_pictures_are_no_fade() -> None:
     pool = eyes_of(crops(8))
     assert fade_of(eyes_of(faded(crops(1, 1), 0.4, 0)), pool) is None

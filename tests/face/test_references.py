@@ -14,6 +14,7 @@ from lipsmith.face.references import (
     paper_pool_size,
     sharpness_of,
     turn,
+    undercut,
 )
 
 UPPER, LOWER = ranks((0, 17))
@@ -100,6 +101,18 @@ def test_choice_does_not_flicker_between_equal_references() -> None:
     trembling = mouths([0.05 + 0.004 * (-1) ** frame for frame in range(30)])
     chosen = nearest(distances(trembling, pool), 1)
     assert len(np.unique(chosen)) == 1
+
+
+def test_one_frame_alone_does_not_change_the_choice() -> None:
+    cost = np.tile(np.float32([0.2, 0.3]), (9, 1))
+    cost[4, 0] = 0.5
+    assert nearest(cost, 1).tolist() == [[0]] * 9
+
+
+def test_a_reference_is_replaced_only_by_one_that_is_clearly_nearer() -> None:
+    chosen = np.array([0, 1])
+    assert undercut(np.float32([0.30, 0.20, 0.25, 0.40]), chosen).tolist() == [0, 1]
+    assert undercut(np.float32([0.35, 0.20, 0.25, 0.40]), chosen).tolist() == [2, 1]
 
 
 def test_choice_follows_an_opening_mouth() -> None:

@@ -51,3 +51,13 @@ def test_candidates_of_a_large_face_are_reduced_to_the_crop_size() -> None:
     (transform,) = crop.fit_transforms(points(1480, 1110, 510)[None])
     found = candidate.crop(transform, 64).astype(int)
     assert np.abs(found - crop.crop_image(image, transform, 64)).max() <= 2
+
+
+def test_candidates_of_many_pixels_are_kept_as_jpeg() -> None:
+    image, candidates = gradient(700, 600), Candidates(256)
+    candidates.offer(Frame(image, 0.0, 0), points(400, 120, 90))
+    (candidate,) = candidates.kept
+    assert candidate.part.image.nbytes < 400 * 400 * 3 / 10
+    (transform,) = crop.fit_transforms(points(400, 120, 90)[None])
+    found = candidate.crop(transform, 256).astype(int)
+    assert np.abs(found - crop.crop_image(image, transform, 256)).max() <= 6

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from lipsmith.face import Detection, FaceTracker, Square, TrackedFace, TrackedFrame
-from lipsmith.face.tracker import STILL, Sighting, Track, assign, move_toward, without_duplicates
+from lipsmith.face.tracker import STILL, Sighting, Track, assign, is_plausible, move_toward, without_duplicates
 
 SHAPE = np.random.default_rng(0).uniform(-0.5, 0.5, (478, 2))
 SHAPE[0], SHAPE[1] = -0.5, 0.5
@@ -85,10 +85,13 @@ class StubDetector:
         return [detected(actor) for actor in inside]
 
 
-def detected(actor: Actor) -> Detection:
+def detection(actor: Actor) -> Detection:
     half = actor.size / 2
     box = (actor.x - half, actor.y - half, actor.x + half, actor.y + half)
     return Detection(box, actor.mesh[[33, 263, 0, 0, 0, 0]], 0.9)
+
+
+detected = detection
 
 
 def play(monkeypatch: pytest.MonkeyPatch, stage: Stage, frames: int, max_faces: int = 1) -> list[TrackedFrame]:
@@ -153,6 +156,34 @@ def test_two_faces_that_cross_keep_their_numbers(monkeypatch: pytest.MonkeyPatch
     assert sum(len(f.faces) < 2 for f in tracked) < 16
 
 
+def test_a_lost_face_is_looked_for_where_it_was_but_not_forever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every fourth frame for three seconds, between the thorough searches that other faces leave."""
+    first, second = Actor("a", 150, 200), Actor("b", 450, 200)
+    stage = Stage(lambda t: [first] if 10 <= t < 13 else [first, second])
+    tracked = play(monkeypatch, stage, 20, max_faces=2)
+    assert [t for t, f in enumerate(tracked) if len(f.faces) < 2] == [10, 11, 12, 13]
+    stage = Stage(lambda t: [first] if t >= 10 else [first, second])
+    play(monkeypatch, stage, 120, max_faces=2)
+    assert sorted(stage.searches) == sorted([0, *range(10, 84, 4), *range(25, 120, 16)])
+
+
+def test_a_face_that_returns_takes_the_only_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = Actor("a", 150, 200), Actor("b", 450, 200)
+    stage = Stage(lambda t: [first] if t < 10 else [first, second] if t >= 13 else [])
+    tracked = play(monkeypatch, stage, 30)
+    assert {face.face for f in tracked for face in f.faces} == {0}
+    assert [len(f.faces) for f in tracked[13:]] == [1] * 17
+
+
+@pytest.mark.parametrize(("score", "faces"), [(0.62, 1), (0.605, 0)])
+def test_detector_and_landmark_network_must_agree_on_a_new_face(
+    monkeypatch: pytest.MonkeyPatch, score: float, faces: int
+) -> None:
+    monkeypatch.setitem(globals(), "detected", lambda a: replace(detection(a), score=score))
+    tracked = play(monkeypatch, Stage(lambda t: [Actor("a", 200, 200)]), 2)
+    assert [len(f.faces) for f in tracked] == [faces] * 2
+
+
 def test_the_largest_faces_are_kept_first(monkeypatch: pytest.MonkeyPatch) -> None:
     actors = [Actor("small", 80, 80, 50), Actor("large", 300, 200, 150), Actor("middle", 500, 300, 80)]
     stage = Stage(lambda t: actors)
@@ -200,6 +231,47 @@ def test_the_crop_moves_by_no_more_than_the_excess() -> None:
     moved = move_toward(now, Square(110, 100, 220, math.pi * 2 + 0.1))
     assert (moved.x, moved.y, moved.side) == (108, 100, 216)
     assert moved.angle == pytest.approx(0.08)
+
+
+def test_a_lost_face_may_have_stopped_or_gone_on() -> None:
+    crop = Square(100, 50, 150)
+    track = Track(0, Sighting(Actor("", 100, 50).mesh, 1.0, crop), crop, np.array([10.0, 0]))
+    for missed, ahead in ((5, 50), (100, 120)):
+        track.missed = missed
+        assert track.cost(Square(100, 50, 150)) == track.cost(Square(100 + ahead, 50, 150)) == 0
+        assert track.cost(Square(100 + ahead + 30, 50, 150)) == pytest.approx(0.2)
+
+
+def test_the_velocity_of_a_face_that_returns_is_per_frame() -> None:
+    crop = Square(100, 50, 150)
+    track = Track(0, Sighting(Actor("", 100, 50).mesh, 1.0, crop), crop, missed=4)
+    returned = Sighting(Actor("", 140, 50).mesh, 1.0, Square(140, 50, 150))
+    track.follow(returned)
+    assert track.velocity == pytest.approx(
+        [0.3 * (returned.next_crop.x - 100) / 4, (returned.next_crop.y - 50) * 0.075]
+    )
+    assert (track.crop, track.missed) == (returned.next_crop, 0)
+
+
+@pytest.mark.parametrize(
+    ("actor", "score", "plausible"),
+    [
+        (Actor("in the picture", 300, 200), 0.6, True),
+        (Actor("half outside", 3, 2), 0.6, True),
+        (Actor("to the left", -2, 200), 0.6, False),
+        (Actor("below", 300, 401), 0.6, False),
+        (Actor("small", 300, 200, 12.1), 0.6, True),
+        (Actor("too small", 300, 200, 11.9), 0.6, False),
+        (Actor("too large", 300, 200, 2401), 0.6, False),
+        (Actor("unlikely", 300, 200), 0.49, False),
+    ],
+    ids=lambda value: value.name if isinstance(value, Actor) else "",
+)
+def test_a_plausible_face_is_likely_in_the_picture_and_of_a_face_s_size(
+    actor: Actor, score: float, plausible: bool
+) -> None:
+    image = np.zeros((400, 600, 3), np.uint8)
+    assert is_plausible(Sighting(actor.mesh, score, Square(actor.x, actor.y, 150)), image) == plausible
 
 
 def test_two_tracks_of_one_face_are_merged() -> None:

@@ -92,6 +92,13 @@ def test_the_most_similar_are_joined_first() -> None:
     assert people(embeddings, seen((0, 5), (5, 9), (0, 5))) == [1, 2, 2]
 
 
+def test_a_face_of_many_frames_counts_more() -> None:
+    """The third face is like the first alone, which a second one of a single frame hardly changes."""
+    embeddings = np.linalg.cholesky(np.array([[1, 0.6, 0.55], [0.6, 1, 0.1], [0.55, 0.1, 1]]))
+    assert people(embeddings, seen((0, 100), (100, 101), (101, 150))) == [1, 1, 1]
+    assert people(embeddings, seen((0, 1), (1, 2), (2, 3))) == [1, 1, 2]
+
+
 @settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 8), st.integers(1, 4)), max_size=9))
 def test_nobody_is_twice_in_a_frame_and_numbers_follow_each_other(faces: list[tuple[int, int, int]]) -> None:
