@@ -82,7 +82,7 @@ def predict_mouth(
         return None
     rows, times = rows[frames], timeline.times[frames]
     points = face.points[rows]
-    begins, ends = _runs(frames, rows, timeline)
+    begins, ends = _runs(frames, timeline)
     k, pool = config.references_per_frame, face.pool_points[:]
     chosen = np.zeros((len(frames), min(k, len(pool))), np.intp)
     rest = resting_opening(face.landmarks)
@@ -100,11 +100,9 @@ def predict_mouth(
     return MouthTrack(face, frames, times, rows, store.put(points), chosen, begins, ends, heard)
 
 
-def _runs(
-    frames: NDArray[np.intp], rows: NDArray[np.intp], timeline: Timeline
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _runs(frames: NDArray[np.intp], timeline: Timeline) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Start and end of the unbroken run of each frame, in which output and source both advance frame by frame."""
-    whole = (np.diff(frames) == 1) & timeline.follows[frames[1:]] & (np.abs(np.diff(rows)) <= 1)
+    whole = (np.diff(frames) == 1) & timeline.follows[frames[1:]]
     starts = np.concatenate([[0], np.flatnonzero(~whole) + 1]) if len(frames) else np.zeros(0, np.intp)
     lengths = np.diff(np.concatenate([starts, [len(frames)]]))
     return np.repeat(starts, lengths), np.repeat(starts + lengths - 1, lengths)

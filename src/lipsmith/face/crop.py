@@ -252,7 +252,7 @@ def to_pixels(transform: Floats, size: int) -> NDArray[np.float64]:
 def crop_image(image: Picture, transform: Floats, size: int) -> NDArray[np.uint8]:
     """The crop `(size, size, 3)` of an image `(H, W, 3)`; outside the image its border is repeated."""
     scale = size * float(np.hypot(transform[0, 0], transform[1, 0]))
-    reduction = max(1, int(1 / scale)) if scale > 0 else 1
+    reduction = max(1, int(1 / scale))
     if reduction >= 2 or not isinstance(image, np.ndarray):
         part = shrink(image, apply(invert(transform), UNIT_SQUARE), reduction, 2 * reduction)
         image, transform = part.image, part.own(transform)

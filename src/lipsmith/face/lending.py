@@ -49,7 +49,7 @@ def lent(own: Lender, others: Sequence[Lender]) -> list[NDArray[np.intp]]:
     rows = np.concatenate([np.zeros(0, np.intp), *usable])
     points = np.concatenate([own.points[:0], *(other.points[at] for other, at in zip(others, usable, strict=True))])
     chosen = choose_pool(points, None, MOST) if len(rows) > MOST else np.arange(len(rows))
-    return [np.sort(rows[chosen[whose[chosen] == index]]) for index in range(len(others))]
+    return [rows[chosen[whose[chosen] == index]] for index in range(len(others))]
 
 
 def _usable(own: Lender, other: Lender) -> NDArray[np.intp]:

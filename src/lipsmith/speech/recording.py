@@ -66,10 +66,10 @@ def voicing(mel: NDArray[np.float32]) -> NDArray[np.float64]:
 def speaking(voiced: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[np.float64]:
     """Voice activity of each frame, `(F,)` in [0, 1], from the `voicing` `(steps,)` of the sound.
 
-    `times`: `(F,)` seconds from the start of the sound; the activity outside the recording is 0.
+    `times`: `(F,)` seconds from the start of the sound; the activity after the recording is 0.
     """
     steps = np.arange(len(voiced))
-    return np.asarray(np.interp(np.asarray(times) * MEL_RATE, steps, voiced, left=voiced[0], right=0.0))
+    return np.asarray(np.interp(np.asarray(times) * MEL_RATE, steps, voiced, right=0.0))
 
 
 def normalize_level(mel: NDArray[np.float32]) -> NDArray[np.float32]:
