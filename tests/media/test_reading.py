@@ -304,6 +304,13 @@ def test_file_names_may_have_special_characters(tmp_path: Path) -> None:
         assert len(list(read_frames(path))) == 3
 
 
+def test_a_picture_named_like_a_sequence_is_read_itself(tmp_path: Path) -> None:
+    for name in ("a1.ppm", "a2.ppm", "a%d.ppm"):
+        Image.new("L", (64, 48), 255 * (name == "a%d.ppm")).save(tmp_path / name)
+    (frame,) = read_frames(tmp_path / "a%d.ppm")
+    assert frame.image.min() == 255
+
+
 def test_a_reader_holds_only_a_few_frames(tmp_path: Path) -> None:
     path = film(tmp_path / "a.mp4", pictures(120, 64, 64))
     references: list[weakref.ref[NDArray[np.uint8]]] = []

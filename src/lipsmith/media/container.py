@@ -88,8 +88,8 @@ def open_input(path: Path) -> Iterator[InputContainer]:
 
 @cache
 def _only_files() -> dict[str, str]:
-    """libav's option that admits all formats but `_LISTS`."""
-    return {"format_whitelist": ",".join(sorted(av.formats_available - _LISTS))}
+    """libav's options that admit all formats but `_LISTS`, and open a picture named "a%d.tga" itself, not a1.tga."""
+    return {"format_whitelist": ",".join(sorted(av.formats_available - _LISTS)), "pattern_type": "none"}
 
 
 def _is_playlist(path: Path) -> bool:

@@ -22,6 +22,7 @@ import numpy as np
 
 from lipsmith.errors import InputError
 from lipsmith.media.color import UNSPECIFIED, over_white
+from lipsmith.media.container import open_input
 from lipsmith.media.hdr import HDR_TRANSFERS, TO_BT709, to_sdr
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ def _srgb_codes() -> NDArray[np.uint8]:
 def _declared_colors(image: Image, path: Path) -> tuple[int, int]:
     """Primaries and transfer function, as code points of ITU-T H.273."""
     if image.format in _UNPROFILED and not image.info.get("icc_profile"):
-        with suppress(av.FFmpegError, OSError, StopIteration), av.open(str(path.absolute())) as container:
+        with suppress(av.FFmpegError, InputError, OSError, StopIteration), open_input(path) as container:
             frame = next(container.decode(video=0))
             return int(frame.color_primaries), int(frame.color_trc)
     with suppress(Exception):  # as in `_tags`
