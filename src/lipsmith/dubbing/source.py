@@ -118,9 +118,10 @@ class FileSource:
         # Half a frame of margin, so that different rounding of times loses no frame.
         early = (times[first] - times[first - 1]) / 2 if first else 0.0
         end = (times[last] + times[last + 1]) / 2 if last + 1 < len(times) else self._end
-        start = max(self._start, float(times[first] - early))
         return self._read(
-            start, end, "it had one when first read, so it was changed or its clock jumps; convert it to MP4"
+            float(times[first] - early),
+            end,
+            "it had one when first read, so it was changed or its clock jumps; convert it to MP4",
         )
 
     def _read(self, start: float, end: float | None, remedy: str) -> Iterator[Frame]:
@@ -158,7 +159,7 @@ def _expected(info: VideoInfo, start: float, end: float | None) -> int | None:
 
 
 def runs(order: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
-    """Splits `order` into runs in one direction: 0 1 2 1 0 1 into 0 1 2, then 1 0, then 1; 0 1 0 1 into twice 0 1.
+    """Splits `order` into runs in one direction: 0 1 2 1 0 1 into 0 1 2, then 1 0, then 1; 0 1 2 0 1 2 in its middle.
 
     Repeated frames belong to a run in either direction.
     """
@@ -297,4 +298,4 @@ def _order(
 def _stretched(times: NDArray[np.float64], own: float, seconds: float, usual: float) -> Timeline:
     starts = np.float64(usual) * np.arange(int(np.ceil(seconds / usual - _INSTANT)))
     index = np.searchsorted(times - times[0], starts * (own / seconds) + _INSTANT, side="right") - 1
-    return Timeline(index, starts, max(seconds, float(starts[-1]) + _INSTANT), own / seconds)
+    return Timeline(index, starts, seconds, own / seconds)
