@@ -1,5 +1,6 @@
 import io
 import math
+import os
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from fractions import Fraction
@@ -18,7 +19,7 @@ from lipsmith.dubbing.array_source import ArraySource
 from lipsmith.dubbing.scan import open_source
 from lipsmith.dubbing.source import FileSource, runs
 from lipsmith.errors import InputError, LipsmithError, UsageError
-from lipsmith.media import VideoWriter
+from lipsmith.media import Frame, VideoWriter
 from lipsmith.media.color import Picture
 from synthetic import make_film
 from video_samples import film as write_film
@@ -54,10 +55,14 @@ def test_a_film_is_read_forward_and_backward(film: Path, budget: int, monkeypatc
     assert numbers(source.show(order, times)) == order.tolist()
 
 
-def test_a_film_that_was_replaced_is_not_shown(film: Path) -> None:
+@pytest.mark.parametrize("backdated", [False, True])
+def test_a_film_that_was_replaced_is_not_shown(film: Path, backdated: bool) -> None:
+    before = film.stat()
     source = FileSource(film)
     times = np.array([frame.time for frame in source.frames()])
     write_film(film, pictures(30, 32, 32))
+    if backdated:
+        os.utime(film, ns=(before.st_atime_ns, before.st_mtime_ns))
     with pytest.raises(InputError, match=r"film\.mp4 has changed since it was opened"):
         next(source.show(np.arange(30), times))
 
@@ -147,6 +152,25 @@ def test_runs_have_one_direction_and_join_to_the_walk(steps: list[int]) -> None:
 
 def test_runs_of_a_walk_that_changes_direction() -> None:
     assert [piece.tolist() for piece in runs(np.array([0, 1, 2, 1, 0, 1]))] == [[0, 1, 2], [1, 0], [1]]
+    assert [piece.tolist() for piece in runs(np.array([0, 1, 2, 0, 1, 2]))] == [[0, 1, 2]] * 2
+    assert [piece.tolist() for piece in runs(np.array([0, 0, 1, 1, 0, 0]))] == [[0, 0, 1, 1], [0, 0]]
+
+
+def test_a_frame_that_a_second_reading_lacks_is_that_before() -> None:
+    times, images = np.arange(6) / 25, [gray(level) for level in range(6)]
+    found = [Frame(images[number], times[number], at) for at, number in enumerate((0, 1, 3))]
+    shown = module._held(iter(found), np.array([0, 1, 1, 2, 3, 4, 5]), times)
+    assert [int(np.asarray(image)[0, 0, 0]) for image in shown] == [0, 1, 1, 1, 3, 3, 3]
+
+
+def test_backward_playback_decodes_no_more_frames_at_once_than_fit(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BUDGET", 7 * 32 * 32 * 3 // 2)
+    source, lengths = FileSource(film), []
+    forward = source._forward
+    monkeypatch.setattr(source, "_forward", lambda run, times: lengths.append(len(run)) or forward(run, times))
+    times = np.array([frame.time for frame in source.frames()])
+    assert len(list(source.show(np.array([*range(30), *range(28, -1, -1)]), times))) == 59
+    assert lengths == [30, 7, 7, 7, 7, 1]
 
 
 @pytest.mark.parametrize("rate", [25, 25.0, np.float32(25), np.int64(25), Fraction(25), Decimal(25)])

@@ -12,8 +12,10 @@ from lipsmith.inference.speak import (
     grid,
     overlap_average,
     predict_content,
+    predict_in_pieces,
     resample,
     triangle,
+    uncrossed,
     window_starts,
 )
 from lipsmith.speech.mel import MEL_LIMIT, MEL_RATE
@@ -101,6 +103,33 @@ def test_later_times_use_later_speech() -> None:
     loud = predict_content(Echo(), mel, 2.5 + frame_times(20, 25), still(20, 0.0), REFERENCES, 5)
     assert quiet.max() == pytest.approx(-MEL_LIMIT)
     assert loud.min() == pytest.approx(0.0)
+
+
+def test_a_long_run_in_pieces_equals_the_whole() -> None:
+    times, random = frame_times(450, 25), np.random.default_rng(0)
+    pose = np.repeat(random.random((9, 74, 2)), 50, 0).astype(np.float32)
+    mel, found = silent(20), np.zeros((450, 57, 2), np.float32)
+    predict_in_pieces(Echo(), mel, times, pose, REFERENCES, 5, found)
+    assert np.allclose(found, predict_content(Echo(), mel, times, pose, REFERENCES, 5), atol=1e-5)
+
+
+def test_pieces_of_a_long_run_are_blended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is predicted 50 frames before it begins, because there the network knows too little of what was before."""
+    found, number = np.zeros((430, 57, 2), np.float32), iter(range(3))
+    monkeypatch.setattr(
+        "lipsmith.inference.speak.predict_content",
+        lambda backend, mel, times, *_: np.full((len(times), 57, 2), next(number), np.float32),
+    )
+    predict_in_pieces(Echo(), silent(1), frame_times(430, 25), still(430, 0), REFERENCES, 5, found)
+    ramp = np.arange(1, 51) / 51
+    expected = np.concatenate([np.zeros(150), ramp, np.ones(150), 1 + ramp, np.full(30, 2)])
+    np.testing.assert_allclose(found[:, 0, 0], expected, atol=1e-6)
+
+
+def test_predicted_lips_do_not_cross() -> None:
+    pose = np.random.default_rng(0).random((6, 74, 2)).astype(np.float32)
+    content = predict_content(Echo(), silent(1), frame_times(6, 25), pose, REFERENCES, 5)
+    np.testing.assert_allclose(uncrossed(content), content, atol=1e-5)
 
 
 def test_overlapping_windows_are_averaged_with_triangular_weights() -> None:

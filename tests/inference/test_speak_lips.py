@@ -88,7 +88,7 @@ def mouth(opening: float) -> NDArray[np.float32]:
     content = np.zeros((1, NUM_CONTENT, 2), np.float32)
     lower = 20 - np.arange(1, 10)
     for begin in (NUM_JAW, NUM_JAW + 20):
-        content[0, begin + lower, 1] = opening
+        content[0, begin + lower, 1] = opening * (1 - np.linspace(-0.9, 0.9, 9) ** 2)
     content[0, :NUM_JAW, 1] = 1
     return content
 

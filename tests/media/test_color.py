@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lipsmith.media import probe, read_frames
-from lipsmith.media.color import ColorTags, FilmedPicture, RGBToFrame
+from lipsmith.media.color import ColorTags, FilmedPicture, FrameToRGB, RGBToFrame, over_white
 from synthetic import make_film
 
 SIZE = (96, 64)
@@ -106,6 +106,22 @@ def test_a_patch_is_encoded_like_a_whole_picture(
 def test_other_color_tags_convert_the_whole_picture(picture: FilmedPicture, whole: NDArray[np.uint8]) -> None:
     to_frame = RGBToFrame(ColorTags(range=2, matrix=5), *SIZE)
     assert np.array_equal(to_frame(picture).to_ndarray(), to_frame(whole).to_ndarray())
+
+
+@pytest.mark.parametrize(
+    ("size", "matrix"), [((720, 576), 5), ((768, 578), 1), ((1280, 534), 1), ((578, 1024), 1), ((640, 480), 5)]
+)
+def test_undeclared_colors_are_those_of_the_picture_s_size(size: tuple[int, int], matrix: int) -> None:
+    image = np.full((size[1], size[0], 3), (200, 60, 90), np.uint8)
+    frame = RGBToFrame(ColorTags(matrix=matrix), *size)(image)
+    frame.colorspace = 2
+    assert np.abs(FrameToRGB()(frame).astype(int) - image).max() <= 3
+
+
+def test_transparency_is_rounded_to_the_nearest_level() -> None:
+    rgba = np.random.default_rng(0).integers(0, 256, (40, 40, 4)).astype(np.uint8)
+    share = rgba[..., 3:] / 255
+    assert np.array_equal(over_white(rgba), np.rint(rgba[..., :3] * share + 255 * (1 - share)))
 
 
 def test_rgb_film_keeps_the_primaries_that_it_declares(tmp_path: Path) -> None:

@@ -154,15 +154,18 @@ def test_a_late_start_seeks_to_a_key_frame(tmp_path: Path, suffix: str, monkeypa
     assert next(read_frames(path, 7.0)).time == pytest.approx(7.0, abs=1e-3)
 
 
-def test_frames_of_another_size_are_scaled_to_the_first(tmp_path: Path) -> None:
+@pytest.mark.parametrize("as_filmed", [False, True])
+def test_frames_of_another_size_are_scaled_to_the_first(tmp_path: Path, as_filmed: bool) -> None:
     sizes = [(64, 48), (32, 24)]
     options = {"g": "25", "bf": "0"}
     parts = [film(tmp_path / f"{w}.h264", pictures(150, w, h), options=options) for w, h in sizes]
     path = joined(tmp_path / "a.mkv", parts)
-    whole, part = list(read_frames(path)), list(read_frames(path, 7.0))
+    whole, part = (list(read_frames(path, start, as_filmed=as_filmed)) for start in (0.0, 7.0))
     assert len(whole) == 300
     assert {frame.image.shape for frame in whole} == {(48, 64, 3)}
-    assert all(difference(a.image, b.image) == 0 for a, b in zip(part, whole[175:], strict=True))
+    assert all(
+        difference(np.asarray(a.image), np.asarray(b.image)) == 0 for a, b in zip(part, whole[175:], strict=True)
+    )
 
 
 ONE = 65536
@@ -186,6 +189,7 @@ def test_display_matrices_are_applied(tmp_path: Path, case: str) -> None:
     path = film(tmp_path / "a.mp4", [image, image], matrix=matrix)
     frame = next(read_frames(path)).image
     assert difference(frame, shown(image)) <= 6
+    assert difference(np.asarray(next(read_frames(path, as_filmed=True)).image), shown(image)) <= 6
     assert frame.flags.c_contiguous
     info = probe(path)
     assert (info.height, info.width) == frame.shape[:2]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from lipsmith.face import CutDetector
+from lipsmith.media.color import ColorTags, FilmedPicture, RGBToFrame
 from lipsmith.media.reading import MIN_DIFFERENCE, difference, thumbnail
 
 Picture = NDArray[np.uint8]
@@ -58,7 +61,15 @@ def test_a_pan_is_not_a_cut() -> None:
 
 
 @pytest.mark.parametrize(
-    "flash", [lambda x: x + 90, lambda x: x * 1.6, lambda x: 0 * x + 255, lambda x: 0 * x, lambda x: 0.3 * x]
+    "flash",
+    [
+        lambda x: x + 90,
+        lambda x: x * 1.6,
+        lambda x: 0 * x + 255,
+        lambda x: 0 * x,
+        lambda x: 0.3 * x,
+        lambda x: np.where(np.arange(240)[:, None, None] < 130, 255, x),
+    ],
 )
 def test_flashes_and_black_frames_are_not_cuts(flash: object) -> None:
     assert callable(flash)
@@ -78,6 +89,41 @@ def test_shaky_footage_is_not_full_of_cuts() -> None:
     assert MIN_DIFFERENCE < difference(thumbnail(jumping[0]), thumbnail(jumping[1])) < 2 * MIN_DIFFERENCE
     assert len(cuts(jumping)) == 1
     assert cuts([*jumping, scenery(7)])[-1] == len(jumping)
+
+
+def blended(share: float) -> Picture:
+    """One scene, with this share of another one."""
+    return np.round((1 - share) * scenery(1) + share * scenery(2)).astype(np.uint8)
+
+
+@cache
+def differences() -> tuple[NDArray[np.float64], list[float]]:
+    """Shares of another scene, and how much they differ from `scenery(1)`."""
+    first, shares = thumbnail(scenery(1)), np.linspace(0, 1, 13)
+    return shares, [difference(first, thumbnail(blended(share))) for share in shares]
+
+
+def differing(wanted: float) -> Picture:
+    """A picture that differs by about `wanted` from `scenery(1)`."""
+    shares, found = differences()
+    return blended(float(np.interp(wanted, found, shares)))
+
+
+def test_after_a_cut_the_next_one_needs_twice_the_smallest_difference() -> None:
+    for change, expected in ((0.25, []), (0.35, [12])):
+        assert cuts([scenery(3)] * 8 + [scenery(1)] * 4 + [differing(change)] * 4) == [8, *expected]
+
+
+def test_a_certain_cut_is_detected_even_in_shaky_footage() -> None:
+    shaken = [picture for change in (0.14, 0.26, 0.45) for picture in (scenery(1), differing(change))]
+    assert cuts([*shaken, scenery(1), differing(0.6)]) == [7]
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_filmed_picture_has_the_luma_of_its_rgb(full: bool) -> None:
+    picture = np.repeat(speaker(1, 160, 120)[..., :1], 3, axis=2)
+    filmed = FilmedPicture(RGBToFrame(ColorTags(range=2 if full else 1), 320, 240)(picture))
+    assert np.abs(thumbnail(filmed) - thumbnail(picture)).max() <= 2
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (1080, 1920), (33, 500)])

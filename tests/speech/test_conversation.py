@@ -70,6 +70,7 @@ def test_turns_of_one_face_follow_each_other() -> None:
     assert said.seconds == 2
     assert np.allclose(heard(said), np.tile(WAVE, 2))
     assert np.allclose(said.voices[1].mel[:, 90:], load_speech(WAVE).mel[:, 10:], atol=1e-4)
+    assert (said.voices[1].mel[:, :81] >= load_speech(WAVE).mel - 1e-4).all()
 
 
 def test_one_speech_of_several_faces_sounds_once(tmp_path: Path) -> None:
@@ -82,6 +83,7 @@ def test_one_speech_of_several_faces_sounds_once(tmp_path: Path) -> None:
 
 def test_turns_of_one_face_do_not_overlap() -> None:
     converse([Turn(1, WAVE, end=0.5), Turn(1, WAVE, 0.5), Turn(2, WAVE, 0.25)])
+    converse([Turn(1, WAVE), Turn(1, WAVE, 0.995)])  # headers of files round what their speech lasts
     with pytest.raises(UsageError, match=r"At 0.9 s face 1 still speaks, until 1.00 s; give the earlier turn"):
         converse([Turn(1, WAVE, 0.9), Turn(1, WAVE)])
     rows = [Turn(1, WAVE, 0, 2, "who.csv, line 2"), Turn(1, WAVE, 1.5, None, "who.csv, line 4")]

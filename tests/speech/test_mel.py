@@ -61,6 +61,9 @@ def test_a_wide_stereo_sound_keeps_its_center() -> None:
     wide = np.stack([middle + side, middle - side]).astype(np.float32)
     mono = np.concatenate(list(audio.mixed(np.split(wide, 8, axis=1))))
     assert mono == pytest.approx(middle, abs=1e-6)
+    moment = np.stack([middle[:1000], -middle[:1000]]).astype(np.float32)
+    *_, last = audio.mixed([wide, moment])
+    assert not last.any()
 
 
 @pytest.mark.parametrize(

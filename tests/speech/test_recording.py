@@ -12,7 +12,7 @@ from lipsmith.media import VideoWriter, open_sound
 from lipsmith.media.sound import sound_of
 from lipsmith.speech import recording as module
 from lipsmith.speech.mel import mel_spectrogram
-from lipsmith.speech.recording import load_speech, loudness, streamed_mel
+from lipsmith.speech.recording import load_speech, loudness, normalize_level, streamed_mel
 
 
 @settings(max_examples=20)
@@ -47,6 +47,19 @@ def test_a_quiet_recording_has_a_normalized_mel_and_unchanged_sound() -> None:
     assert np.allclose(quiet.voicing, usual.voicing, atol=0.05)
     assert quiet.samples is not None
     assert np.allclose(quiet.samples, wave / 10)
+
+
+def test_amplified_speech_keeps_silence_and_limits() -> None:
+    mel = np.random.default_rng(0).uniform(-2, -1, (80, 200)).astype(np.float32)
+    mel[:, :20], mel[5, 100] = -4, 3.9
+    found = normalize_level(mel)
+    gain = found[0, 50] - mel[0, 50]
+    assert gain > 0.5
+    assert (found[:, :20] == -4).all()
+    assert found[5, 100] == 4
+    assert np.allclose(found[:, 30:90], mel[:, 30:90] + gain, atol=1e-5)
+    inaudible = np.full((80, 200), -3.5, np.float32)
+    assert np.array_equal(normalize_level(inaudible), inaudible)
 
 
 @pytest.mark.parametrize("silent", [20, 60])

@@ -55,6 +55,20 @@ def test_the_closure_of_a_plosive_counts_as_speech() -> None:
     assert activity((0.5, 0.2), (0.12, 0.0), (0.5, 0.2), at=[0.56]) == [1.0]
 
 
+def test_soft_words_between_loud_ones_are_speech() -> None:
+    assert activity((1.0, 0.2), (1.0, 0.02), (1.0, 0.2), at=[1.5]) == [1.0]
+
+
+def test_a_short_pause_at_either_end_is_a_pause() -> None:
+    first, last = activity((0.2, 0.0), (1.0, 0.2), (0.2, 0.0), at=[0.0, 1.39])
+    assert max(first, last) < 0.2
+
+
+def test_what_nobody_hears_is_not_speech() -> None:
+    assert activity((1.0, 4e-3), at=[0.5]) == [0.0]
+    assert activity((1.0, 0.02), at=[0.5]) == [1.0]
+
+
 def test_a_silent_recording_has_no_voice_activity() -> None:
     assert activity((1.0, 0.0), at=[0.1, 0.9]) == [0.0, 0.0]
     assert activity((1.0, 0.2), at=[0.5, 1.5]) == [1.0, 0.0]

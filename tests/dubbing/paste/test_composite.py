@@ -109,7 +109,7 @@ def test_a_face_outside_the_frame_changes_nothing(place: tuple[int, int]) -> Non
 def test_opacity_blends_source_and_rendering() -> None:
     black = np.zeros((SIZE, SIZE, 3), np.uint8)
     frame, unseen, _ = paste(black, opacity=0.0)
-    assert (frame == unseen).all()
+    assert unseen is frame
     _, half, _ = paste(black, opacity=0.5)
     _, whole, _ = paste(black)
     x, y = invert(placed()) @ (0.5, 0.7, 1)
@@ -149,6 +149,41 @@ def test_color_matching_follows_a_change_of_light_at_once() -> None:
         after = compositor.paste(lit, drawn, source, transform, face(), face())
         at_once = Compositor().paste(lit, drawn, source, transform, face(), face())
         assert np.abs(after.astype(int) - at_once).mean() < 0.1
+
+
+def test_colors_are_matched_beside_the_mouth_not_inside_it() -> None:
+    """A mouth that is drawn lighter than it was filmed stays lighter."""
+    frame = smooth_picture(300, 320)
+    source = crop_image(frame, placed(), SIZE)
+    lighter = source + (10 * (soft_mask(face(), face(), SIZE) > 0.5)[..., None]).astype(np.uint8)
+    frame, result, transform = paste(lighter, frame=frame)
+    x, y = (invert(transform) @ (0.5, 0.7, 1)).astype(int)
+    assert (result[y - 3 : y + 3, x - 3 : x + 3] - frame[y - 3 : y + 3, x - 3 : x + 3].astype(int)).mean() > 7
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.7, 3.0])
+def test_the_part_that_is_pasted_contains_all_of_the_mask(monkeypatch: pytest.MonkeyPatch, angle: float) -> None:
+    white = np.full((SIZE, SIZE, 3), 255, np.uint8)
+    _, part, _ = paste(white, transform=placed(150, angle))
+    monkeypatch.setattr("lipsmith.dubbing.paste.composite._bounding_box", lambda *_: (0, 0, 320, 300))
+    _, whole, _ = paste(white, transform=placed(150, angle))
+    assert np.abs(part.astype(int) - whole).max() <= 1
+
+
+def test_a_crop_that_is_reduced_does_not_alias() -> None:
+    stripes = np.zeros((SIZE, SIZE, 3), np.uint8)
+    stripes[:, ::3] = 255
+    _, result, transform = paste(stripes, frame=np.full((300, 320, 3), 85, np.uint8), transform=placed(40, 0.02))
+    x, y = (invert(transform) @ (0.5, 0.7, 1)).astype(int)
+    assert result[y - 3 : y + 3, x - 6 : x + 6].astype(float).std() < 15
+
+
+def test_the_mask_reaches_below_the_chin_but_not_to_the_ears() -> None:
+    points = face()
+    found, jaw = outline(points)[: len(JAW)], points[JAWS]
+    assert found[len(JAW) // 2, 1] > jaw[len(JAW) // 2, 1] + 0.02
+    assert found[0, 0] > jaw[0, 0] + 0.03
+    assert found[-1, 0] < jaw[-1, 0] - 0.03
 
 
 def test_differences_in_content_weigh_less_than_light() -> None:
@@ -195,4 +230,31 @@ def test_noise_is_measured_and_matched(level: float) -> None:
     assert noise_level(noisy) == pytest.approx(level, rel=0.15)
     assert Grain().missing(clean.astype(np.float32), noisy).std() == pytest.approx(level, rel=0.2)
     assert not Grain().missing(noisy.astype(np.float32), clean).any()
+    calmer = (clean + 0.6 * (noisy.astype(np.float32) - clean)).astype(np.float32)
+    assert Grain().missing(calmer, noisy).std() == pytest.approx(0.8 * level, rel=0.25)
     assert noise_level(clean[:2]) == 0
+
+
+def test_grain_moves_and_changes_slowly_and_has_a_limit() -> None:
+    rng, clean = np.random.default_rng(1), np.full((90, 100, 3), 128, np.float32)
+
+    def noisy(level: float) -> NDArray[np.uint8]:
+        return np.clip(clean + rng.normal(0, level, (90, 100, 1)), 0, 255).astype(np.uint8)
+
+    grain = Grain()
+    first, second = grain.missing(clean, noisy(10)), grain.missing(clean, noisy(10))
+    assert first.std() == pytest.approx(second.std(), rel=0.1)
+    assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.1
+    later = [grain.missing(clean, noisy(2)).std() for _ in range(40)]
+    assert later[0] > 8
+    assert max(np.abs(np.diff(later))) < 4
+    assert later[-1] < 4
+    assert Grain().missing(clean, noisy(40)).std() == pytest.approx(16, rel=0.1)
+
+
+def test_grain_covers_faces_larger_than_its_tile() -> None:
+    drawn = np.full((560, 900, 3), 128, np.float32)
+    noise = np.random.default_rng(0).normal(0, 9, (560, 900, 1))
+    found = Grain().missing(drawn, np.clip(drawn + noise, 0, 255).astype(np.uint8))
+    assert found.shape == drawn.shape
+    assert found[-50:, -50:].std() == pytest.approx(9, rel=0.2)

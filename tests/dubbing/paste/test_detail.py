@@ -103,6 +103,23 @@ def test_the_references_with_the_highest_share_are_used(mask: NDArray[np.float32
     assert np.abs(alone - among)[INSIDE].max() < 0.1  # the others have a thousandth of the weight
 
 
+def test_a_share_outside_the_mask_does_not_count(mask: NDArray[np.float32]) -> None:
+    """Else a reference would lend nothing where it is seen, and one that is seen would not be asked."""
+    share = believed(0.1, 0.1, 0.1, 0.2)
+    share[:3, :, :7] = 1.0
+    plain = np.full_like(texture(), 90)
+    lent = with_detail(drawn(), detail(still(4), share, [plain, plain, plain, texture()]), ENLARGED, mask)[INSIDE]
+    assert lent.std() > 5
+
+
+def test_the_detail_of_three_references_is_weighted_by_their_shares(mask: NDArray[np.float32]) -> None:
+    pictures = [texture(seed) for seed in (0, 1, 2)]
+    each = [with_detail(drawn(), detail(still(1), believed(1.0), [picture]), ENLARGED, mask) for picture in pictures]
+    found = with_detail(drawn(), detail(still(3), believed(0.6, 0.2, 0.2), pictures), ENLARGED, mask)
+    mean = 0.6 * each[0] + 0.2 * each[1] + 0.2 * each[2]
+    assert np.abs(found - mean)[INSIDE].max() < 1.5
+
+
 def test_native_side_follows_the_crop_within_bounds() -> None:
     def cut(side: float) -> NDArray[np.float64]:
         return np.array([[[0.0, -1 / side, 0.2], [1 / side, 0.0, 0.1]]])

@@ -1,0 +1,96 @@
+"""Runs of a mouth: each is predicted by itself, and closes in the silence at its own times."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from double import CONFIG, Double, make_dubber
+from lipsmith import Clip
+from lipsmith.dubbing import draw
+from lipsmith.dubbing.mouth import MouthTrack, predict_mouth
+from lipsmith.dubbing.paste.composite import Compositor
+from lipsmith.dubbing.scan import ArrayStore
+from lipsmith.dubbing.source import Fit, play
+from lipsmith.face.landmarks import lip_opening
+from lipsmith.speech.recording import load_speech
+from synthetic import face_at, speech
+
+SIZE = (160, 160)
+
+
+@pytest.fixture(scope="module")
+def clip() -> Clip:
+    return make_dubber().prepare([face_at(index / 25, SIZE) for index in range(8)])
+
+
+def mouth(clip: Clip, said: NDArray[np.float32], missing: tuple[int, ...] = (), fit: Fit = "bounce") -> MouthTrack:
+    """Predict the mouth of the clip's face, as if it were not seen in the frames `missing`."""
+    (face,) = clip.chosen
+    rows = np.flatnonzero(~np.isin(face.frames, missing))
+    arrays = {name: getattr(face, name)[rows] for name in ("frames", "points", "transforms", "opacity", "seen")}
+    recording = load_speech(said)
+    timeline = play(clip.times, clip.seconds, recording.seconds, fit)
+    found = predict_mouth(Double(), CONFIG, ArrayStore(), replace(face, **arrays), timeline, recording)
+    assert found is not None
+    return found
+
+
+def runs(track: MouthTrack) -> list[tuple[int, int]]:
+    """Return the first and the last output frame of each run."""
+    ends = dict(zip(track.begins.tolist(), track.ends.tolist(), strict=True))
+    return [(int(track.frames[begin]), int(track.frames[end])) for begin, end in ends.items()]
+
+
+def test_a_run_ends_where_the_face_is_not_seen_and_where_the_footage_jumps(clip: Clip) -> None:
+    assert runs(mouth(clip, speech(20 / 25))) == [(0, 19)]
+    assert runs(mouth(clip, speech(20 / 25), fit="loop")) == [(0, 7), (8, 15), (16, 19)]
+    assert runs(mouth(clip, speech(8 / 25), missing=(3, 4))) == [(0, 2), (5, 7)]
+
+
+def test_two_frames_in_turn_are_no_jump(clip: Clip) -> None:
+    assert runs(mouth(clip, speech(20 / 25), missing=(0, 1, 2, 5, 6, 7), fit="loop")) == [(3, 4), (11, 12), (19, 19)]
+
+
+def test_every_run_closes_in_its_own_silence(clip: Clip) -> None:
+    """Speech begins in the third run."""
+    said = np.concatenate([np.zeros(12_000, np.float32), speech(0.6)])
+    several, one = mouth(clip, said, fit="loop"), mouth(clip, said)
+    assert (len(runs(several)), len(runs(one))) == (5, 1)
+    openings = lip_opening(np.asarray(several.points)), lip_opening(np.asarray(one.points))
+    assert openings[0] == pytest.approx(openings[1], abs=1e-4)
+    assert openings[0].max() > 1.5 * openings[0][:10].max()
+
+
+def test_frames_that_are_hidden_stay_as_filmed(clip: Clip) -> None:
+    (face,) = clip.chosen
+    opacity = np.where(np.arange(len(face.frames)) < 4, 0, 1).astype(np.float32)
+    hidden = replace(clip, chosen=[replace(face, opacity=opacity)])
+    sources = list(clip.source.show(np.arange(8), clip.times))
+    changed = [bool((frame.image != sources[frame.index]).any()) for frame in hidden.dub(speech(8 / 25)).frames()]
+    assert changed == [False] * 4 + [True] * 4
+
+
+def test_a_face_that_is_seen_is_dubbed_whatever_it_looks_like(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Colored light, say, changes all of a face; only where none was found may something else be in its place."""
+    monkeypatch.setattr(draw, "is_absent", lambda *looks: True)
+    sources = list(clip.source.show(np.arange(8), clip.times))
+    assert all((frame.image != sources[frame.index]).any() for frame in clip.dub(speech(8 / 25)).frames())
+
+
+def test_colors_are_not_remembered_from_before_a_jump(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    restarts: list[int] = []
+    restart = Compositor.restart
+
+    def counted(self: Compositor) -> None:
+        restarts.append(1)
+        restart(self)
+
+    monkeypatch.setattr(Compositor, "restart", counted)
+    for fit, expected in (("bounce", 1), ("loop", 3)):
+        restarts.clear()
+        assert len(list(clip.dub(speech(20 / 25), fit=fit).frames())) == 20
+        assert len(restarts) == 1 + expected  # the first is that of a new compositor
