@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lipsmith.cli import main
+from lipsmith.cli.results import seen_from
 from lipsmith.evaluation.report import nested, page, strip, write_strip
 
 
@@ -50,6 +51,16 @@ def test_clips_with_similar_names_have_separate_strips(tmp_path: Path) -> None:
     settings = {"systems": ["generated"], "strips": str(tmp_path)}
     rows = [{"clip": name, "identity": name, "system": "generated", "psnr": 30.0} for name in names]
     assert page({"generated.psnr": 30.0}, settings, rows, tmp_path).count("data:image/png;base64,") == 3
+
+
+def test_results_and_strips_may_be_moved_together(tmp_path: Path) -> None:
+    before = tmp_path / "before"
+    write_strip(before / "strips", "a", np.zeros((8, 8, 3), np.uint8))
+    settings = {"systems": ["generated"], "strips": str(seen_from(before / "results.json", before / "strips"))}
+    after = before.rename(tmp_path / "after")
+    rows = [{"clip": "a", "identity": "a", "system": "generated", "psnr": 30.0}]
+    assert "data:image/png;base64," in page({"generated.psnr": 30.0}, settings, rows, after)
+    assert seen_from(tmp_path / "other" / "results.json", after / "strips") == (after / "strips").resolve()
 
 
 def test_results_from_elsewhere_bring_no_picture_of_this_machine(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from lipsmith.cli import console
-from lipsmith.cli.results import write_figures
+from lipsmith.cli.results import seen_from, write_figures
 from lipsmith.errors import UsageError
 from lipsmith.files import refuse_outputs, write_whole
 
@@ -168,7 +168,7 @@ def _evaluate(options: Options) -> tuple[Evaluation, dict[str, Any]]:
         "adapt": options.adapt, "outputs": options.outputs or None,
         **scorer.settings,
         "systems": list(found.totals), "about": about, "plain": _plain(options), "intervals": found.intervals,
-        "missing": scorer.networks.missing, "strips": options.strips and options.strips.resolve(),
+        "missing": scorer.networks.missing, "strips": seen_from(options.json, options.strips),
     }  # fmt: skip
     return found, settings
 

@@ -45,6 +45,15 @@ def write_figures(
         beside.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")  # for names that are not UTF-8
 
 
+def seen_from(path: Path | None, folder: Path | None) -> Path | None:
+    """`folder` relative to the results `path` where it is beside them, so that both may be moved; else absolute."""
+    if folder is None:
+        return None
+    whole = folder.resolve()
+    beside = path and path.resolve().parent
+    return whole.relative_to(beside) if beside and whole.is_relative_to(beside) else whole
+
+
 def read_figures(path: Path) -> Results:
     """Read a file of `write_figures`. Raises InputError for any other file."""
     try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from lipsmith.cli import console
-from lipsmith.cli.results import write_figures
+from lipsmith.cli.results import seen_from, write_figures
 from lipsmith.errors import SomeFailedError
 from lipsmith.files import refuse_outputs
 
@@ -77,7 +77,7 @@ def _score(options: Options, pairs: list[Pair]) -> tuple[Evaluation, list[tuple[
         "side": options.side, **scorer.settings, "systems": list(evaluation.totals), "plain": SYSTEM,
         "about": {SYSTEM: about_outputs(options.generated)} if options.generated.is_dir() else {},
         "intervals": evaluation.intervals, "missing": scorer.networks.missing | listener.missing,
-        "strips": options.strips and options.strips.resolve(), "films": len(pairs) - len(failed),
+        "strips": seen_from(options.json, options.strips), "films": len(pairs) - len(failed),
     }  # fmt: skip
     return evaluation, failed, settings
 

@@ -179,8 +179,8 @@ def _by_identity(rows: Sequence[Row], system: str, metric: str) -> dict[str, flo
     return {identity: mean for identity, mean in means.items() if np.isfinite(mean)}
 
 
-def _picture(settings: Mapping[str, Any], row: Row) -> Path:
-    return strip_path(Path(settings["strips"]), str(row["clip"])).resolve()
+def _picture(settings: Mapping[str, Any], row: Row, folder: Path) -> Path:
+    return strip_path(folder / settings["strips"], str(row["clip"])).resolve()
 
 
 def _strips(settings: Mapping[str, Any], rows: Sequence[Row], folder: Path) -> Iterator[str]:
@@ -193,10 +193,10 @@ def _strips(settings: Mapping[str, Any], rows: Sequence[Row], folder: Path) -> I
     if not ranked:
         return
     yield "<h2>Film strips</h2>"
-    if not any(_picture(settings, row).is_file() for row in ranked):
+    if not any(_picture(settings, row, folder).is_file() for row in ranked):
         yield f'<p class="note">They are no longer in {escape(str(settings["strips"]))}.</p>'
         return
-    if not all(_picture(settings, row).is_relative_to(folder.resolve()) for row in ranked):
+    if not all(_picture(settings, row, folder).is_relative_to(folder.resolve()) for row in ranked):
         # Results from elsewhere may name any picture of this machine.
         yield f'<p class="note">They are not beside the results, but in {escape(str(settings["strips"]))}.</p>'
         return
@@ -205,7 +205,7 @@ def _strips(settings: Mapping[str, Any], rows: Sequence[Row], folder: Path) -> I
         f"{escape(settings['systems'][-1])}; its absolute error is four times as bright.</p>"
     )
     for word, row in (("Best", ranked[0]), ("Median", ranked[len(ranked) // 2]), ("Worst", ranked[-1])):
-        picture = _picture(settings, row)
+        picture = _picture(settings, row, folder)
         if picture.is_file():
             coded = base64.b64encode(picture.read_bytes()).decode("ascii")
             caption = f"{word}: {row['clip']}, {metric} {float(row[metric]):.2f}"
