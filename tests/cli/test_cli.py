@@ -96,6 +96,17 @@ def test_the_first_word_alone_lists_the_second(capsys: pytest.CaptureFixture[str
     assert "train renderer" in capsys.readouterr().out
 
 
+def test_help_begins_with_what_a_verb_needs_and_ends_with_what_all_have(capsys: pytest.CaptureFixture[str]) -> None:
+    for verb, wanted in {
+        "dub": ["-o OUT", "--face", "--device", "-v,"],
+        "train renderer": ["--data", "--without"],
+    }.items():
+        assert cli.main([*verb.split(), "--help"]) == 0
+        text = capsys.readouterr().out
+        places = [text.index(f"│ {option}") for option in wanted]
+        assert places == sorted(places)
+
+
 def test_every_verb_has_help_that_imports_nothing_heavy() -> None:
     program = (
         "import sys; from lipsmith import cli;"

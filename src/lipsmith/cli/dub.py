@@ -33,23 +33,23 @@ class Options(console.DeviceOptions, DubOptions):
     """Any file with sound, a CSV file that says who speaks when (see --speech), or a folder, whose files are paired by
     name with those of a folder of videos."""
 
+    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="OUT")] = None
+    """The result (.mp4, .m4v, .mov or .mkv); a folder if VIDEO or SPEECH is a folder."""
+
+    list_faces: bool = False
+    """List the faces of VIDEO by shot, and exit."""
+
     speeches: Annotated[
         tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="speech", metavar="NUMBER=FILE|CSV")
     ] = ()
     """The speech of one face, by its number from --list-faces, as in --speech 1=anna.wav --speech 2=ben.wav; or a CSV
     file with the columns start, end, face and speech. Replaces SPEECH. Faces without a speech stay as filmed."""
 
-    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="OUT")] = None
-    """The result (.mp4, .m4v, .mov or .mkv); a folder if VIDEO or SPEECH is a folder."""
-
     pairs: Annotated[Path | None, tyro.conf.arg(metavar="CSV")] = None
     """A CSV file with the columns video, speech and output, instead of VIDEO and SPEECH."""
 
     model: str = "fast"
     """Name or folder of the model."""
-
-    list_faces: bool = False
-    """List the faces of VIDEO by shot, and exit."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
