@@ -61,6 +61,13 @@ def test_a_public_host_needs_a_token(tmp_path: Path) -> None:
         assert Settings(data=tmp_path, host=host).loopback
 
 
+@pytest.mark.parametrize("token", ["Schlüsselwort", "secret-word ", "secret\nword"])
+def test_a_token_that_no_header_can_hold_is_refused(tmp_path: Path, token: str) -> None:
+    with pytest.raises(UsageError, match="header"):
+        Settings(data=tmp_path, token=token)
+    Settings(data=tmp_path, token="correct horse battery staple")
+
+
 def test_a_proxy_needs_a_token(tmp_path: Path) -> None:
     from lipsmith.serve.run import access_summary
 

@@ -64,6 +64,8 @@ class Settings:
             raise UsageError(f"{option} lets other machines connect; set --token or $LIPSMITH_TOKEN as well.")
         if self.token is not None and len(self.token) < _MIN_TOKEN:
             raise UsageError(f"The token has fewer than {_MIN_TOKEN} characters and can be guessed; use a longer one.")
+        if self.token is not None and re.fullmatch(r"[!-~]([ -~]*[!-~])?", self.token) is None:
+            raise UsageError("The token cannot be sent in a header; use ASCII characters without spaces at the ends.")
         for name in ("max_upload", "max_minutes", "keep"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"--{name.replace('_', '-')} must be above 0.")
