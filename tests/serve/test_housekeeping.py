@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from lipsmith.errors import UsageError
 from lipsmith.serve import housekeeping
 from lipsmith.serve.settings import Settings
 from lipsmith.serve.store import DUB, PROBE, Job, Store, Upload
@@ -30,6 +31,14 @@ def test_others_cannot_read_the_cookies_in_the_database_of_a_folder_that_was_the
         Store(settings.database).add(Upload(owner="me", bytes=1, sha256="f"))
         files = list(settings.data.glob("jobs.sqlite*"))
         assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
+
+
+def test_a_folder_with_files_of_others_is_refused_because_they_would_be_removed(settings: Settings) -> None:
+    film = settings.upload("holiday.mp4")
+    film.touch()
+    with pytest.raises(UsageError, match="uploads holds files"), housekeeping.data_folder(settings):
+        housekeeping.remove_leftovers(settings, Store(settings.database))
+    assert film.exists()
 
 
 def test_a_clip_that_vanishes_does_not_keep_others(settings: Settings) -> None:

@@ -23,7 +23,13 @@ _FOLDERS: Final = ("uploads", "jobs", "clips", "tmp")
 
 @contextmanager
 def data_folder(settings: Settings) -> Iterator[None]:
-    """Create the data folder, private to this user, and lock it. Raises `UsageError` if another service uses it."""
+    """Create the data folder, private to this user, and lock it.
+
+    Raises `UsageError` if another service uses it, or if it holds files of others, which would be removed.
+    """
+    for folder in (settings.data / name for name in _FOLDERS):
+        if not settings.database.exists() and folder.is_dir() and any(folder.iterdir()):
+            raise UsageError(f"{folder} holds files that no service wrote; choose another --data.")
     try:
         for name in ("", *_FOLDERS):
             (settings.data / name).mkdir(mode=0o700, parents=True, exist_ok=True)
