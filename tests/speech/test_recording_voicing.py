@@ -47,6 +47,12 @@ def test_a_pause_has_no_voice_activity() -> None:
     assert found == [1.0, 0.0, 1.0]
 
 
+def test_lips_move_a_little_before_and_after_the_words() -> None:
+    found = activity((1.0, 0.2), (1.0, 0.0), (1.0, 0.2), at=[1.06, 1.3, 1.7, 1.94])
+    assert min(found[0], found[3]) > 0.7
+    assert max(found[1:3]) < 0.05
+
+
 def test_silence_at_both_ends_has_no_voice_activity() -> None:
     assert activity((0.6, 0.0), (1.0, 0.2), (0.6, 0.0), at=[0.2, 1.1, 2.0]) == [0.0, 1.0, 0.0]
 

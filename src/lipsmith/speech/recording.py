@@ -56,7 +56,9 @@ def voicing(mel: NDArray[np.float32]) -> NDArray[np.float64]:
     level = loudness(mel)
     threshold = max(_INAUDIBLE_DB, _loud_level(level) - _PAUSE_DB)
     noise = np.clip((_STEADY_DB[1] - loudness_deviation(level)) / (_STEADY_DB[1] - _STEADY_DB[0]), 0, 1)
-    voiced = _without_short_pauses(level > threshold) * (1 - noise)
+    audible = level > threshold
+    # Silence is steady, too, but what begins before the words and ends after them lies in it.
+    voiced = _without_short_pauses(audible) * (1 - noise * audible)
     sigma = _SMOOTHING * MEL_RATE
     offsets = np.arange(-round(3 * sigma), round(3 * sigma) + 1)
     kernel = np.exp(-0.5 * (offsets / sigma) ** 2)
