@@ -15,7 +15,16 @@ import pytest
 from lipsmith import cli, errors, files
 from lipsmith.cli.results import read_figures, write_figures
 from lipsmith.disk import discard, write_whole_folder
-from lipsmith.files import LOCKS, hold, refuse_clashes, refuse_existing, refuse_outputs, require, write_whole
+from lipsmith.files import (
+    LOCKS,
+    hold,
+    refuse_clashes,
+    refuse_existing,
+    refuse_filled,
+    refuse_outputs,
+    require,
+    write_whole,
+)
 
 
 def test_figures_are_read_as_written(tmp_path: Path) -> None:
@@ -293,3 +302,19 @@ def test_a_name_in_other_case_is_the_same_file_where_case_is_ignored(tmp_path: P
     with pytest.raises(errors.UsageError, match="replaced by its own result"):
         refuse_clashes([shouted], [film])
     refuse_clashes([linked, tmp_path / "FILM2.mp4"], [film])
+
+
+def test_a_result_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, steps = tmp_path / "a.txt", []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: steps.append((os.fstat(descriptor).st_size, path.exists())))
+    with write_whole(path) as beside:
+        beside.write_text("12345")
+    assert steps[0] == (5, False)
+
+
+def test_an_empty_folder_may_take_results(tmp_path: Path) -> None:
+    refuse_filled(tmp_path, overwrite=False)
+    (tmp_path / "a").touch()
+    refuse_filled(tmp_path, overwrite=True)
+    with pytest.raises(errors.UsageError, match="is not empty"):
+        refuse_filled(tmp_path, overwrite=False)

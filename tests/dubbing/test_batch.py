@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import unicodedata
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -11,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from double import Double, make_dubber
+from double import CONFIG, Double, make_dubber
 from dub_samples import SIZE, no_face, silent_film, track, write_png, write_wav
 from lipsmith import Clip, Dubber, DubOptions, Result
 from lipsmith.dubbing import batch as module
-from lipsmith.dubbing.batch import Batch, Job, pair, read_pairs
+from lipsmith.dubbing.batch import Batch, Job, Noted, pair, read_pairs
 from lipsmith.dubbing.draw import EncodedFaces
+from lipsmith.dubbing.journal import Journal
 from lipsmith.dubbing.scan import ArrayStore, most_at_once
 from lipsmith.errors import InputError, LipsmithError, SomeFailedError, UsageError
 from synthetic import face_at, make_film, speech
@@ -164,6 +166,37 @@ def test_a_film_that_cannot_be_prepared_is_tried_once(
         list(batch().run(jobs))
     assert looked == [faceless]
     assert len(caught.value.failures) == 3
+
+
+def turns_table(folder: Path) -> Path:
+    write_wav(folder / "turn.wav", speech(0.2))
+    (folder / "who.csv").write_text("start,end,face,speech\n0,,1,turn.wav\n")
+    return folder / "who.csv"
+
+
+def test_footage_is_prepared_again_for_other_faces(
+    tmp_path: Path, film: Path, words: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare, faces = Dubber.prepare, []
+
+    def noted(self: Dubber, video: Path, face: str, *given: object, **options: object) -> Clip:
+        faces.append(face)
+        return prepare(self, video, face, *given, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Dubber, "prepare", noted)
+    speeches = [words, words, turns_table(tmp_path)]
+    list(batch().run([Job(film, said, tmp_path / f"{number}.mp4") for number, said in enumerate(speeches)]))
+    assert faces == ["largest", "all"]
+
+
+def test_a_result_is_made_again_if_a_speech_of_its_table_is_newer(tmp_path: Path, film: Path) -> None:
+    job = Job(film, turns_table(tmp_path), tmp_path / "out.mp4")
+    list(batch().run([job]))
+    noted = Noted(Journal(None), DubOptions(), CONFIG)
+    assert noted.is_kept(job)
+    later = job.output.stat().st_mtime_ns + 10**9
+    os.utime(tmp_path / "turn.wav", ns=(later, later))
+    assert not noted.is_kept(job)
 
 
 @pytest.mark.parametrize("passing", [LipsmithError("The disk is full."), OSError("read error"), MemoryError()])

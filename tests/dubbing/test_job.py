@@ -215,6 +215,9 @@ def test_unfinished_dubs_are_removed_after_a_week(tmp_path: Path, film: Path, wo
         os.utime(folder, (time.time() - days * 86_400,) * 2)
     lipsmith.dub(film, words, tmp_path / "out.mp4")
     assert [folder.exists() for folder in folders] == [False, True]
+    os.utime(folders[1], (1, 1))
+    remove_abandoned(tmp_path, besides=folders[1])
+    assert folders[1].exists()
 
 
 def test_another_run_may_end_while_old_dubs_are_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -192,6 +193,30 @@ def test_the_parts_of_a_finished_result_are_removed(
 
 
 @pytest.mark.skipif(not LOCKS, reason="this system locks no files")
+def test_a_killed_job_of_other_inputs_is_not_done(tmp_path: Path) -> None:
+    output, path = tmp_path / "1.mp4", journal_of(tmp_path, tmp_path)
+    with suppress(KeyboardInterrupt), Journal(path) as lines:
+        lines.begin(output, {"speech": "old"})
+        output.touch()
+        interrupt()
+    with Journal(path) as lines:
+        assert lines.is_done(output, {"speech": "old"})
+        assert not lines.is_done(output, {"speech": "new"})
+
+
+def test_a_journal_lasts_as_long_as_it_takes_to_continue(tmp_path: Path) -> None:
+    output, path = tmp_path / "1.mp4", journal_of(tmp_path, tmp_path)
+    with pytest.raises(KeyboardInterrupt), Journal(path):
+        interrupt()
+    assert not path.exists()  # nothing was begun
+    with suppress(KeyboardInterrupt), Journal(path) as lines:
+        lines.begin(output, {})
+        interrupt()
+    os.utime(path, (1, 1))
+    with Journal(path) as lines:
+        assert lines.knows(output)
+
+
 def test_a_batch_runs_once_at_a_time(
     tmp_path: Path, jobs: list[Job], run: Callable[..., tuple[list[str], int]]
 ) -> None:

@@ -17,6 +17,7 @@ from lipsmith import Clip
 from lipsmith.dubbing.draw import DrawnFrame, EncodedFaces, draw_frame
 from lipsmith.dubbing.mouth import MouthTrack
 from lipsmith.errors import UsageError
+from lipsmith.face.landmarks import lip_opening
 from lipsmith.live import Live, LiveFrame
 from lipsmith.live.footage import LoopedFootage
 from lipsmith.live.sound import Wave
@@ -163,8 +164,43 @@ def test_a_slow_machine_skips_frames_but_no_sound(clip: Clip, caplog: pytest.Log
     numbers = [frame.number for frame in frames]
     assert numbers == sorted(set(numbers))
     assert numbers[-1] > 60
+    cycle = [*range(8), *range(6, 0, -1)]
+    for frame in frames:
+        filmed = face_at(cycle[frame.number % 14] / 25, (120, 120))
+        assert np.array_equal(frame.image[:50], filmed[:50])
     sound = sound_of(frames)
     np.testing.assert_array_equal(sound[3200 : 3200 + 2 * RATE], speech(2.0))
+
+
+@pytest.fixture
+def openings(monkeypatch: pytest.MonkeyPatch) -> dict[int, float]:
+    """How far the lips are open in each frame that is rendered."""
+    found: dict[int, float] = {}
+
+    def draw(encoded: EncodedFaces, tracks: Sequence[MouthTrack], number: int, image: Picture) -> DrawnFrame:
+        found[number] = float(lip_opening(tracks[0].points[tracks[0].place(number)])[0])
+        return draw_frame(encoded, tracks, number, image)
+
+    monkeypatch.setattr("lipsmith.live.session.draw_frame", draw)
+    return found
+
+
+def test_lips_move_as_in_a_dub_of_the_whole(clip: Clip, openings: dict[int, float]) -> None:
+    frames_of(clip, speech(1.0), 500)
+    (track,) = clip.dub(np.concatenate([np.zeros(3200, np.float32), speech(1.0)])).mouths
+    whole = lip_opening(np.asarray(track.points))
+    assert [openings[number] for number in range(29)] == pytest.approx(whole[:29].tolist(), abs=0.01)
+
+
+def test_lips_close_soon_after_an_interruption(clip: Clip, openings: dict[int, float]) -> None:
+    session = Live(clip, RATE, clock=SimulatedClock())
+    session.push(speech(2.0))
+    with closing(session.frames()) as frames:
+        list(islice(frames, 30))
+        last = max(openings)
+        session.interrupt()
+        list(islice(frames, 30))
+    assert max(openings[last + 4], openings[last + 5], openings[last + 6]) < openings[0] + 0.005
 
 
 @pytest.mark.parametrize(("clock", "rendered"), [(SimulatedClock, 2), (SlowClock, 3)])

@@ -118,11 +118,8 @@ class FileSource:
         # Half a frame of margin, so that different rounding of times loses no frame.
         early = (times[first] - times[first - 1]) / 2 if first else 0.0
         end = (times[last] + times[last + 1]) / 2 if last + 1 < len(times) else self._end
-        return self._read(
-            float(times[first] - early),
-            end,
-            "it had one when first read, so it was changed or its clock jumps; convert it to MP4",
-        )
+        remedy = "it had one when first read, so it was changed or its clock jumps; convert it to MP4"
+        return self._read(float(times[first] - early), end, remedy)
 
     def _read(self, start: float, end: float | None, remedy: str) -> Iterator[Frame]:
         """At least one frame."""
@@ -159,7 +156,7 @@ def _expected(info: VideoInfo, start: float, end: float | None) -> int | None:
 
 
 def runs(order: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
-    """Splits `order` into runs in one direction: 0 1 2 1 0 1 into 0 1 2, then 1 0, then 1; 0 1 2 0 1 2 in its middle.
+    """Splits `order` into runs in one direction: 0 1 2 1 0 1 into 0 1 2, 1 0 and 1; 0 1 2 0 1 2 into twice 0 1 2.
 
     Repeated frames belong to a run in either direction.
     """

@@ -68,6 +68,8 @@ def test_low_frequencies_come_from_the_rendering_and_detail_from_the_references(
     lent = with_detail(drawn(), detail(still(1), believed(1.0), [texture()]), ENLARGED, mask)[INSIDE]
     assert abs(lent.mean() - 100) < 0.5
     assert lent.std() == pytest.approx(20 / 2**0.5, abs=2)
+    faded = replace(detail(still(1), believed(1.0), [texture()]), contrast=0.5)
+    assert with_detail(drawn(), faded, ENLARGED, mask)[INSIDE].std() == pytest.approx(10 / 2**0.5, abs=1)
 
 
 def test_detail_moves_with_the_flow(mask: NDArray[np.float32]) -> None:
