@@ -200,7 +200,7 @@ def test_lips_close_soon_after_an_interruption(clip: Clip, openings: dict[int, f
         last = max(openings)
         session.interrupt()
         list(islice(frames, 30))
-    assert max(openings[last + 4], openings[last + 5], openings[last + 6]) < openings[0] + 0.005
+    assert max(openings[last + 5], openings[last + 6], openings[last + 7]) < openings[0] + 0.005
 
 
 @pytest.mark.parametrize(("clock", "rendered"), [(SimulatedClock, 2), (SlowClock, 3)])
