@@ -50,17 +50,44 @@ def test_times_stay_correct_after_old_sound_is_dropped() -> None:
 
 
 def test_a_quiet_voice_is_amplified_as_in_a_whole_recording() -> None:
-    wave = speech(10.0) / 30
+    wave = speech(10.0) / 8
     features = features_of(wave, 640)
     expected = normalize_level(mel_spectrogram(wave))
+    assert (expected - mel_spectrogram(wave)).max() > 1
     times = np.arange(200, 240) / 25
     difference = features.windows(times) - mel_windows(expected, times)
     assert np.abs(np.median(difference)) < 0.1
 
 
+def test_the_gain_changes_by_20_decibels_a_second() -> None:
+    features, gains = SpeechFeatures(Double()), [0.0]
+    for part in np.split(speech(2.0) / 8, 50):
+        features.push(part)
+        gains.append(features._gain)
+    assert gains[10] == 0  # not enough is known
+    assert gains[-1] > 1
+    assert np.diff(gains).max() <= 0.02 * 4 + 1e-9
+
+
+def test_tokens_of_windows_that_are_not_complete_are_computed_again() -> None:
+    wave, times = speech(2.0), np.array([0.9, 0.96, 1.0])
+    features = features_of(wave[:SAMPLE_RATE], 320)
+    before = features.tokens(times)
+    features.push(wave[SAMPLE_RATE:])
+    whole = features_of(wave, 320).tokens(times)
+    np.testing.assert_allclose(features.tokens(times), whole, atol=0.05)
+    assert np.abs(before[-1] - whole[-1]).max() > 0.2
+
+
+def test_what_is_not_heard_yet_is_as_what_was_heard_last() -> None:
+    features = features_of(speech(2.0)[: round(1.5 * SAMPLE_RATE)], 640)
+    assert features.voice_activity(np.array([1.4, 1.6, 3.0])).tolist() == pytest.approx([1, 1, 1], abs=0.05)
+
+
 def test_truncated_sound_has_no_effect() -> None:
     wave = speech(3.0)
     features, other = features_of(wave, 640), features_of(wave[: 2 * SAMPLE_RATE], 640)
+    features.tokens(np.arange(30, 70) / 25)
     features.truncate(2.0)
     for one in (features, other):
         one.push(np.zeros(SAMPLE_RATE, np.float32))

@@ -49,6 +49,24 @@ def test_speech_during_speech_follows_without_a_gap() -> None:
     np.testing.assert_allclose(found, [0.5] * 100 + [0.6] * 100)
 
 
+def test_speech_after_a_stall_or_an_end_starts_after_the_lead() -> None:
+    queue = SoundQueue(RATE, 0.2)
+    queue.push(np.full(60, 0.5, np.float32), RATE)
+    assert played(queue, 400)[200:260] == pytest.approx(0.5)
+    queue.push(np.full(60, 0.6, np.float32), RATE)  # the speaker stalled
+    assert played(queue, 160).max() == 0
+    queue.end()
+    queue.push(np.full(60, 0.7, np.float32), RATE)  # 100 samples are queued
+    assert played(queue, 280) == pytest.approx([0.0] * 40 + [0.6] * 60 + [0.0] * 100 + [0.7] * 60 + [0.0] * 20)
+
+
+def test_a_shortened_pause_keeps_a_fifth_of_a_second() -> None:
+    queue = SoundQueue(RATE, 0.0, most_behind=0.1)
+    queue.push(np.r_[np.zeros(2000), np.full(100, 0.5)].astype(np.float32), RATE)
+    queue.read_ahead(1, 1)
+    assert queue.waiting == 300
+
+
 def test_samples_are_read_ahead_of_playback() -> None:
     queue = SoundQueue(RATE, 0.2)
     queue.push(ramp(1000), RATE)
@@ -131,3 +149,4 @@ def test_nan_is_an_input_error() -> None:
 def test_integers_and_channels_become_mono_floats() -> None:
     mono, rate = as_mono(np.array([[16384, 0], [0, 0]], np.int16), 8000)
     assert (mono.tolist(), rate) == ([0.25, 0.0], 8000)
+    assert as_mono(np.array([1.5, -3.0, 0.5]), 8000)[0].tolist() == [1, -1, 0.5]

@@ -50,13 +50,12 @@ class LiveMouth:
         times = np.asarray((number + np.arange(len(rows))) * self._interval, np.float64)
         points = self.face.points[rows].copy()
         points[:, NUM_POSE:] = self._content(number, times, points, features, strength)
-        continues = 0 < number - self._last <= _MAX_GAP
-        if not continues:
+        if not 0 < number - self._last <= _MAX_GAP:
             self._previous.clear()
             self._follower.restart()
         chosen = self._choose_references(points[0], rows[0])
         windows = features.windows(times[:1])
-        track = self._as_track(number, rows, times, points, chosen, windows, continues)
+        track = self._as_track(number, rows, times, points, chosen, windows)
         self._previous.append(points[0])
         self._last = number
         return track
@@ -102,7 +101,6 @@ class LiveMouth:
         points: NDArray[np.float32],
         chosen: NDArray[np.intp],
         windows: NDArray[np.float32],
-        continues: bool,
     ) -> MouthTrack:
         """Combine earlier frames, as rendered, with the current and later ones, as predicted."""
         before = len(self._previous)
@@ -115,7 +113,7 @@ class LiveMouth:
             rows=np.concatenate([np.full(before, rows[0]), rows]),
             points=np.concatenate([*(p[None] for p in self._previous), points]),
             references=np.repeat(chosen[None], count, axis=0),
-            begins=np.full(count, 0 if continues else before),
+            begins=np.zeros(count, np.intp),
             ends=np.full(count, count - 1),
             heard=lambda _: windows,
         )

@@ -1,0 +1,80 @@
+"""The mouth of one frame of a session: its neighbors, the poses round it, and lips that close in silence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from double import CONFIG, Double, make_dubber
+from lipsmith import Clip
+from lipsmith.face.landmarks import NUM_JAW, NUM_POSE, lip_opening
+from lipsmith.inference.speak import resting_opening
+from lipsmith.live.features import SpeechFeatures
+from lipsmith.live.footage import LoopedFootage
+from lipsmith.live.mouth import LiveMouth
+from synthetic import face_at
+
+Floats = NDArray[np.float32]
+
+
+class Open(Double):
+    """Opens every mouth widely, and notes the poses that it gets."""
+
+    pose: Floats
+
+    def _landmarks(self, tokens: Floats, pose: Floats, references: Floats) -> tuple[Floats, ...]:
+        self.pose = pose[0, :, 0, 0]
+        content = np.repeat(references[:, None, :, NUM_POSE:].mean(2), tokens.shape[1], axis=1)
+        content[:, :, NUM_JAW + 20 + 11 :, 1] += 0.1
+        return (content.astype(np.float32),)
+
+
+@pytest.fixture(scope="module")
+def clip() -> Clip:
+    return make_dubber().prepare([face_at(number / 25, (120, 120)) for number in range(12)])
+
+
+def live_mouth(clip: Clip, missing: tuple[int, ...] = ()) -> tuple[LiveMouth, Open]:
+    """A mouth whose head is at x = n in frame n, and is not seen in the frames `missing`."""
+    (face,) = clip.chosen
+    rows = np.flatnonzero(~np.isin(face.frames, missing))
+    arrays = {name: getattr(face, name)[rows] for name in ("frames", "transforms", "opacity", "seen")}
+    points = np.array(face.points[rows])
+    points[:, :NUM_POSE, 0] = arrays["frames"][:, None]
+    backend = Open()
+    return LiveMouth(backend, CONFIG, replace(face, points=points, **arrays), LoopedFootage(clip), 1 / 25), backend
+
+
+def frames_of(mouth: LiveMouth, number: int) -> list[int] | None:
+    track = mouth.track(number, SpeechFeatures(Double()), 1.0)
+    return None if track is None else track.frames.tolist()
+
+
+def test_a_frame_has_two_neighbors_on_either_side_of_the_same_run(clip: Clip) -> None:
+    mouth, _ = live_mouth(clip)
+    assert frames_of(mouth, 0) == [0, 1, 2]
+    assert frames_of(mouth, 1) == [0, 1, 2, 3]
+    assert [frames_of(mouth, number) for number in (2, 3)] == [[0, 1, 2, 3, 4], [1, 2, 3, 4, 5]]
+    assert frames_of(mouth, 9) == [9, 10, 11]
+
+
+def test_a_frame_without_the_face_ends_a_run(clip: Clip) -> None:
+    mouth, _ = live_mouth(clip, missing=(3,))
+    assert [frames_of(mouth, number) for number in (1, 2, 3)] == [[1, 2], [1, 2], None]
+
+
+def test_the_window_reaches_two_frames_ahead_and_untracked_frames_take_the_nearest_pose(clip: Clip) -> None:
+    for missing, expected in (((), [3, 4, 5, 6, 7]), ((6, 7), [3, 4, 5, 5, 8]), ((3, 4), [2, 5, 5, 6, 7])):
+        mouth, backend = live_mouth(clip, missing)
+        mouth.track(5, SpeechFeatures(Double()), 1.0)
+        assert backend.pose == pytest.approx(expected, abs=1e-4)
+
+
+def test_lips_are_closed_in_silence(clip: Clip) -> None:
+    mouth, _ = live_mouth(clip)
+    track = mouth.track(0, SpeechFeatures(Double()), 1.0)
+    assert track is not None
+    assert lip_opening(np.asarray(track.points)).max() <= resting_opening(mouth.face.landmarks) + 1e-5
