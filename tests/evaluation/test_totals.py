@@ -43,6 +43,10 @@ def test_an_interval_of_a_weighted_mean_gives_short_clips_little_weight() -> Non
     assert drawn_alone == (0.0, 1.0)
 
 
+def test_equal_values_of_people_with_more_and_fewer_clips_have_no_spread() -> None:
+    assert interval(np.full(6, 0.5), np.array([*"aaaabc"])) == (0.5, 0.5)
+
+
 def test_one_person_has_no_interval() -> None:
     rows = [{"system": "x", "identity": "p", "psnr": value} for value in (30.0, 31.0)]
     assert intervals(rows, "x") == {}

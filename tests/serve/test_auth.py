@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import hmac
 import os
+import re
 import time
 from pathlib import Path
 
@@ -104,6 +105,12 @@ def test_other_cookies_are_not_unquoted(client: httpx.Client) -> None:
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.parametrize("sent", ["x", 31 * "a" + "G", 33 * "a", "../" + 29 * "a"])
+def test_a_cookie_that_no_service_made_is_replaced(client: httpx.Client, sent: str) -> None:
+    response = client.get("/v1/jobs", headers={"Cookie": f"lipsmith_client={sent}"})
+    assert re.match("lipsmith_client=[0-9a-f]{32};", response.headers["set-cookie"])
+
+
 def test_a_cookie_made_of_a_guessed_token_tries_nothing(tmp_path: Path) -> None:
     """Cookies have no limit of wrong ones."""
     owner, token = "a" * 32, "correct horse"
@@ -113,6 +120,7 @@ def test_a_cookie_made_of_a_guessed_token_tries_nothing(tmp_path: Path) -> None:
     assert ask(settings, Cookie=f"lipsmith_client={owner}; lipsmith_session={guess}") == 401
     _secret.cache_clear()  # as after a restart
     assert ask(settings, Cookie=f"lipsmith_client={owner}; lipsmith_session={issued}") == 200
+    assert ask(settings, Cookie=f"lipsmith_client={'b' * 32}; lipsmith_session={issued}") == 401
     assert os.name != "posix" or (tmp_path / "secret").stat().st_mode & 0o777 == 0o600
 
 

@@ -6,7 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import Update, event
 
 from lipsmith import DubOptions
 from lipsmith.dubbing.options import LEAST_GAIN, MOST_GAIN, STRONGEST
@@ -84,6 +84,28 @@ def test_a_final_state_never_changes(store: Store) -> None:
     found = store.job(ended.id, "me")
     assert found is not None
     assert (found.state, found.figures, found.problem, found.progress) == ("done", {"frames": 3}, None, 1.0)
+
+
+def test_a_job_that_is_canceled_while_it_is_claimed_does_not_run(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    row, execute = job(store), store._execute
+
+    def meanwhile(statement: Update) -> int:
+        monkeypatch.undo()
+        assert store.cancel(row.id)
+        return execute(statement)
+
+    monkeypatch.setattr(store, "_execute", meanwhile)
+    assert store.claim() is None
+    assert [found.state for found in store.dubs("me", 9)] == ["cancelled"]
+
+
+def test_a_job_that_was_to_stop_when_its_worker_exited_does_not_run_again(store: Store) -> None:
+    row = job(store)
+    store.claim()
+    assert store.cancel(row.id)
+    store.requeue()
+    assert [found.state for found in store.dubs("me", 9)] == ["cancelled"]
+    assert store.claim() is None
 
 
 def test_requeue_counts_an_attempt_of_the_suspect_only(store: Store) -> None:

@@ -16,10 +16,10 @@ ALL = np.ones(30, np.bool_)
 
 
 def mouth(shut: list[int]) -> NDArray[np.float32]:
-    """Return `(30, 57, 2)`: open by two pixels of 128, but by half a pixel in the frames `shut`."""
+    """Return `(30, 57, 2)`: open by 1.1 pixels of 128, but by 0.9 in the frames `shut`."""
     content = np.zeros((30, 57, 2), np.float32)
-    content[:, CONTENT.index(14), 1] = 2 / 128
-    content[shut, CONTENT.index(14), 1] = 0.5 / 128
+    content[:, CONTENT.index(14), 1] = 1.1 / 128
+    content[shut, CONTENT.index(14), 1] = 0.9 / 128
     return content
 
 
