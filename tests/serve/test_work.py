@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import wave
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +13,7 @@ import pytest
 pytest.importorskip("fastapi", reason="the worker needs the serve extra")
 
 from double import make_dubber
-from lipsmith.errors import LipsmithError
+from lipsmith.errors import InputError, LipsmithError
 from lipsmith.progress import Progress
 from lipsmith.serve import work
 from lipsmith.serve.settings import Settings
@@ -46,3 +48,18 @@ def test_films_do_not_take_the_room_of_the_database(settings: Settings, monkeypa
         with pytest.raises(LipsmithError, match="nearly full"):
             tasks.run(job, Reporter())
     assert {path.name for path in settings.job("dub").iterdir()} == {"before.mp4", "result.mp4"}
+
+
+def test_speech_that_outlasts_its_header_is_refused_before_it_is_worked_on(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = work.Tasks(replace(settings, max_minutes=1e-3), make_dubber())
+    monkeypatch.setattr(work, "inspect", lambda *_: {"kind": "film", "seconds": 0.01, "sound": True})
+    monkeypatch.setattr(tasks, "_result", lambda *_: pytest.fail("all of it was heard"))
+    with wave.open(str(settings.upload(WORDS)), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(bytes(2 * 8000 * 2))
+    options = DubRequest(video=FILM, speech=WORDS).model_dump(exclude={"video", "speech"})
+    dub = Job(owner="me", kind="dub", video=FILM, speech=WORDS, options=options, priority=DUB)
+    with pytest.raises(InputError, match="speech is longer than its header declares"):
+        tasks.run(dub, Reporter())

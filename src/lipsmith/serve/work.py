@@ -32,6 +32,7 @@ from lipsmith.serve.store import Job, inputs_of, speeches_of
 
 _MAX_KB: Final = 1_000_000
 """Kilobytes of prepared clips in the cache."""
+_TOO_LONG: Final = "The {} is longer than its header declares and than the service allows; shorten it."
 _ENCODED_KB: Final = 40_000
 """Kilobytes of one face's encoded references, next to about one per frame of the face."""
 
@@ -103,7 +104,7 @@ class Tasks:
             clip = replace(clip, backend=backend, encoded=EncodedFaces(backend, clip.encoded.most))
         result = self._result(clip, job)
         if result.timeline.end > 60 * self._settings.max_minutes + 1:
-            raise InputError("The speech is longer than its header declares and than the service allows; shorten it.")
+            raise InputError(_TOO_LONG.format("speech"))
         self._settings.job(job.id).mkdir(parents=True, exist_ok=True)
         if job.options["compare"]:
             result = write_before(clip, result, self._settings.film(job.id, "before"))
@@ -143,7 +144,7 @@ class Tasks:
 
         def on_progress(done: int, total: int) -> None:
             if done > limit:
-                raise InputError("The film is longer than its header declares and than the service allows; shorten it.")
+                raise InputError(_TOO_LONG.format("film"))
             progress(done, total)
 
         return on_progress
@@ -179,9 +180,17 @@ class Tasks:
         )
 
     def _seconds(self, job: Job) -> float:
-        """Seconds of the speech, or of the longest one."""
+        """Seconds of the speech, or of the longest one. Raises `InputError` for one that lasts longer than its header
+        declares and than the service allows, before hours of it are worked on."""
         uploads = [*speeches_of(job).values()] if job.speech is None else [job.speech]
-        return max(self._sound(upload).get("seconds") or 0.0 for upload in uploads)
+        declared = max(self._sound(upload).get("seconds") or 0.0 for upload in uploads)
+        for upload in uploads:
+            sound, samples = open_sound(self._settings.upload(upload)), 0
+            for block in sound.blocks:
+                samples += block.shape[1]
+                if samples > (60 * self._settings.max_minutes + 1) * sound.rate:
+                    raise InputError(_TOO_LONG.format("speech"))
+        return declared
 
     def _result(self, clip: Clip, job: Job) -> Result:
         options, preview = _options(job), job.options["preview"]
