@@ -52,6 +52,22 @@ def test_a_clip_that_vanishes_does_not_keep_others(settings: Settings) -> None:
     assert [path.name for path in (settings.data / "clips").rglob("*")] == ["b", "renamed"]
 
 
+def test_clips_in_use_and_results_stay(settings: Settings) -> None:
+    store = Store(settings.database)
+    job = store.add(Job(owner="me", kind="dub", video="film", priority=DUB))
+    old, new = (settings.clips("a") / name for name in ("left", "right"))
+    for clip, used in ((old, 8.0), (new, 9.5)):
+        clip.mkdir(parents=True)
+        os.utime(clip, (used, used))
+    settings.job(job.id).mkdir()
+    for name in ("result.mp4", ".lipsmith-0123456789ab.mp4"):
+        (settings.job(job.id) / name).touch()
+    housekeeping.expire(settings, store, now=10.0)
+    housekeeping.remove_leftovers(settings, store)
+    assert [path.name for path in (settings.data / "clips").rglob("*")] == ["a", "right"]
+    assert [path.name for path in settings.job(job.id).iterdir()] == ["result.mp4"]
+
+
 def test_temporary_files_of_a_killed_session_are_removed(settings: Settings) -> None:
     with suppress(KeyboardInterrupt), settings.temporary_folder() as folder:
         (folder / "lipsmith-abc").mkdir()
