@@ -228,9 +228,8 @@ def turns_of(speech: Mapping[int, Any] | Sequence[Turn]) -> list[Turn]:
     if not turns:
         raise UsageError("No face has a speech; name one for each face that speaks.")
     if wrong := [turn for turn in turns if not isinstance(turn, Turn) or not isinstance(turn.face, Integral)]:
-        reason = (
-            f"Face {wrong[0].face!r}" if isinstance(wrong[0], Turn) else f"An item of type {type(wrong[0]).__name__}"
-        )
+        one = wrong[0]
+        reason = f"Face {one.face!r}" if isinstance(one, Turn) else f"An item of type {type(one).__name__}"
         raise UsageError(f"{reason} is not a turn of a face; give faces by their numbers.")
     return turns
 
