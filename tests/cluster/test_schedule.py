@@ -23,3 +23,16 @@ def test_a_lost_share_of_a_film_that_failed_is_not_done_again() -> None:
     assert schedule.end(shares[0], Report(InputError("It is damaged.")))
     assert schedule.lose(shares[1]) is None
     assert (schedule.left, schedule.waiting) == (0, 0)
+
+
+def test_shares_of_a_film_that_failed_are_not_begun() -> None:
+    jobs = [Job(Path(name), Path("a.wav"), Path(f"{name}.mp4")) for name in ("a.mp4", "b.mp4")]
+    schedule = Schedule(jobs)
+    whole = schedule.take(None)
+    assert whole is not None
+    schedule.end(whole, Report(shares=[Task(jobs[0], Share(jobs[0].output, range(n, n + 1), 0)) for n in range(3)]))
+    first = schedule.take(None)
+    assert first is not None
+    assert schedule.end(first, Report(InputError("It is damaged.")))
+    assert (schedule.left, schedule.waiting) == (1, 1)
+    assert schedule.take(None) == Task(jobs[1])

@@ -57,6 +57,11 @@ def test_other_formats_are_rejected(head: bytes) -> None:
     assert not is_media(head + bytes(200))
 
 
+@pytest.mark.parametrize("words", [b"G", b"Good morning"])
+def test_a_short_text_is_no_transport_stream(words: bytes) -> None:
+    assert not is_media(words)
+
+
 def test_random_bytes_are_rarely_accepted() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (2000, 256), np.uint8)
     assert sum(is_media(bytes(head)) for head in noise) < 10
