@@ -106,6 +106,7 @@ class Dubber:
 
         `face`: largest, left or right of each shot, all, or numbers from `Clip.faces` such as 2 or "1,4". `rate`: of
         frames in memory, in frames a second (default: 25); a file has its own, and `rate` is then a `UsageError`.
+        Frames in memory are not copied, so leave them unchanged while the clip is in use.
         `start`, `end`: seconds of the footage used. `progress` gets frames done and their number, 0 if unknown.
         `known`: what `write_scan` kept of that footage. Raises `InputError` if it cannot be read or shows no face.
         """
