@@ -83,3 +83,16 @@ def test_a_silent_recording_has_no_voice_activity() -> None:
 def test_loudness_does_not_depend_on_the_number_of_equal_bands() -> None:
     assert loudness(np.full((80, 3), -4.0, np.float32)) == pytest.approx([-100] * 3)
     assert loudness(np.full((80, 1), 0.0, np.float32)) == pytest.approx([-50])
+
+
+def test_lips_stay_closed_where_a_hum_begins_and_ends() -> None:
+    wave = np.concatenate([syllables(1.0), hum((1.0, 0.0), (2.0, 0.1), (1.0, 0.0)), syllables(1.0)])
+    found = speaking(voicing(mel_spectrogram(wave)), np.arange(1.25, 4.75, 0.04))
+    assert found.max() < 0.1
+
+
+@pytest.mark.parametrize("amplitude", [0.0021, 0.0022, 0.0024])
+def test_a_hiss_about_as_loud_as_the_softest_words_is_not_speech(amplitude: float) -> None:
+    hiss = amplitude * np.random.default_rng(0).standard_normal(4 * RATE).astype(np.float32)
+    wave = np.concatenate([syllables(2.0), hiss, syllables(2.0)])
+    assert speaking(voicing(mel_spectrogram(wave)), np.arange(2.5, 5.5, 0.04)).max() < 0.1

@@ -57,8 +57,9 @@ def voicing(mel: NDArray[np.float32]) -> NDArray[np.float64]:
     threshold = max(_INAUDIBLE_DB, _loud_level(level) - _PAUSE_DB)
     noise = np.clip((_STEADY_DB[1] - loudness_deviation(level)) / (_STEADY_DB[1] - _STEADY_DB[0]), 0, 1)
     audible = level > threshold
-    # Silence is steady, too, but what begins before the words and ends after them lies in it.
-    voiced = _without_short_pauses(audible) * (1 - noise * audible)
+    voiced = _without_short_pauses(audible) * (1 - noise)
+    # Silence is steady, too, so it must not count as noise beside words.
+    voiced = np.maximum(voiced, np.where(audible, 0, _widened(voiced * audible)))
     sigma = _SMOOTHING * MEL_RATE
     offsets = np.arange(-round(3 * sigma), round(3 * sigma) + 1)
     kernel = np.exp(-0.5 * (offsets / sigma) ** 2)
@@ -120,17 +121,20 @@ def _loud_level(level: NDArray[np.float64]) -> float:
 
 
 def _without_short_pauses(voiced: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Marks pauses of less than a quarter second as speech and shortens longer ones by the overhang at both ends."""
+    """Marks pauses of less than a quarter second between sounds as speech."""
     filled = voiced.copy()
     edges = np.flatnonzero(np.diff(np.concatenate([[True], voiced, [True]]).astype(int)))
     for begin, stop in edges.reshape(-1, 2):
         if begin > 0 and stop < len(voiced) and stop - begin < _SHORTEST_PAUSE * MEL_RATE:
             filled[begin:stop] = True
-            continue
-        overhang = round(_OVERHANG * MEL_RATE)
-        filled[begin : begin + overhang] |= begin > 0
-        filled[max(begin, stop - overhang) : stop] |= stop < len(voiced)
     return filled
+
+
+def _widened(voiced: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The greatest activity within the overhang of each step."""
+    overhang = round(_OVERHANG * MEL_RATE)
+    around = np.pad(voiced, overhang)
+    return np.asarray(np.lib.stride_tricks.sliding_window_view(around, 2 * overhang + 1).max(1))
 
 
 @dataclass(frozen=True)
