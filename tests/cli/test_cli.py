@@ -382,9 +382,9 @@ def test_a_closed_output_pipe_is_no_error() -> None:
 def test_the_printed_path_is_the_path(encoding: str, name: bytes) -> None:
     program = (
         "import os, sys; from lipsmith import cli; from lipsmith.cli import console; cli._set_encodings();"
-        f"console.result(os.fsdecode({name!r})); print(os.fsdecode({name!r}), file=sys.stderr)"
+        f"print(os.fsdecode({name!r}), file=sys.stderr); console.result(os.fsdecode({name!r})); os._exit(0)"  # at once
     )
-    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    environment = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUNBUFFERED": ""}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, env=environment)
     assert done.stdout == name + b"\n"
     assert done.stderr.endswith(b".mp4\n")

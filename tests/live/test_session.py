@@ -273,3 +273,23 @@ def test_a_still_picture_works(tmp_path: Path) -> None:
 def test_an_invalid_rate_is_rejected(clip: Clip, rate: int) -> None:
     with pytest.raises(UsageError):
         Live(clip, rate)
+
+
+def test_an_empty_push_after_the_end_keeps_the_end(clip: Clip) -> None:
+    session = Live(clip, RATE, paced=False)
+    session.push(speech(0.1))
+    session.flush()
+    session.push([])
+    assert len(list(session.frames())) == 8
+
+
+def test_a_session_yields_its_frames_once(clip: Clip) -> None:
+    session = Live(clip, RATE, paced=False)
+    session.push(speech(0.4))
+    session.flush()
+    frames = session.frames()
+    next(frames)
+    with pytest.raises(UsageError, match="keep its first iterator"):
+        next(session.frames())
+    assert session.error is None
+    assert [frame.number for frame in frames] == list(range(1, 15))

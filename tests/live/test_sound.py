@@ -150,3 +150,11 @@ def test_integers_and_channels_become_mono_floats() -> None:
     mono, rate = as_mono(np.array([[16384, 0], [0, 0]], np.int16), 8000)
     assert (mono.tolist(), rate) == ([0.25, 0.0], 8000)
     assert as_mono(np.array([1.5, -3.0, 0.5]), 8000)[0].tolist() == [1, -1, 0.5]
+
+
+def test_speech_at_changing_rates_is_complete() -> None:
+    queue = SoundQueue(RATE, 0)
+    for rate in (3000, 2000, RATE, 3000, 500):
+        queue.push(np.full(rate, 0.5, np.float32), rate)
+    queue.end()
+    assert queue.waiting == pytest.approx(5 * RATE, abs=5)

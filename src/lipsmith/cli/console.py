@@ -175,8 +175,8 @@ def log_lines(options: Common) -> Iterator[None]:
 
 
 def result(path: Path | str) -> None:
-    """Print the result's path on stdout, on its own line, in the file system's bytes."""
-    print(os.fsencode(path).decode("utf-8", "surrogateescape"))
+    """Print the result's path on stdout at once, on its own line, in the file system's bytes."""
+    print(os.fsencode(path).decode("utf-8", "surrogateescape"), flush=True)
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], stream: TextIO | None = None) -> None:

@@ -19,6 +19,7 @@ from lipsmith.dubbing.mouth import MouthTrack
 from lipsmith.dubbing.options import DubOptions
 from lipsmith.dubbing.paste.composite import Compositor
 from lipsmith.dubbing.pipeline import Clip
+from lipsmith.errors import UsageError
 from lipsmith.live.features import LOOK_AHEAD, SpeechFeatures
 from lipsmith.live.footage import Image, LoopedFootage, frame_rate, skip
 from lipsmith.live.mouth import LiveMouth
@@ -121,7 +122,7 @@ class Live:
         self._resampler = None if rate == SAMPLE_RATE else Resampler(rate, SAMPLE_RATE)
         self._features = SpeechFeatures(clip.backend)
         self._played = 0
-        self._ended = self._closed = False
+        self._ended = self._closed = self._begun = False
         self._changed = Condition()
 
     def __enter__(self) -> Live:
@@ -143,6 +144,8 @@ class Live:
         shape, type, scale or rate, and `InputError` for NaN or infinite samples.
         """
         mono, rate = as_mono(samples, self.rate if rate is None else rate)
+        if not len(mono):
+            return
         with self._changed:
             self._ended = False
             self._sound.push(mono, rate)
@@ -171,7 +174,15 @@ class Live:
             self._changed.notify_all()
 
     def frames(self) -> Generator[LiveFrame, None, None]:
-        """Yield the frames of the session from now on, each with its sound; closing the generator ends its threads."""
+        """Yield the frames of the session, each with its sound; closing the generator ends its threads.
+
+        Raises `UsageError` where frames of the session are or were yielded by another generator.
+        """
+        if self._begun:
+            raise UsageError(
+                "This session has yielded frames already; keep its first iterator, or open another session."
+            )
+        self._begun = True
         try:
             yield from self._frames()
         except Exception as error:

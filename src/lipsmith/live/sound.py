@@ -44,16 +44,18 @@ class SoundQueue:
         return self._unread + len(self._read)
 
     def push(self, samples: Wave, rate: int) -> None:
-        """Append samples `(n,)` at `rate` Hz."""
+        """Append samples `(n,)` at `rate` Hz; another rate than before ends what the last one has left."""
         if not len(samples):
             return
+        if self._resampler is not None and self._resampler.rate != rate:
+            self._flush()
         if not self._speaking or not self.waiting:
             self._add(np.zeros(max(0, self._lead - self.waiting), np.float32))
         self._speaking = True
         if rate == self.rate:
             self._add(samples)
             return
-        if self._resampler is None or self._resampler.rate != rate:
+        if self._resampler is None:
             self._resampler = Resampler(rate, self.rate)
         for block in self._resampler(samples[None]):
             self._add(block[0])
@@ -61,10 +63,7 @@ class SoundQueue:
     def end(self) -> None:
         """End the current speech: flush the resampler; the next push starts with the lead."""
         self._speaking = False
-        if self._resampler is not None:
-            rest, self._resampler = self._resampler.end(), None
-            for block in rest:
-                self._add(block[0])
+        self._flush()
 
     def read_ahead(self, ahead: int, minimum: int) -> Wave:
         """The unread part of the next `ahead` samples; silence fills up the next `minimum` samples."""
@@ -96,6 +95,12 @@ class SoundQueue:
         faded = self._read[: round(FADE_SECONDS * self.rate)]
         self._read = faded * np.linspace(1, 0, len(faded), dtype=np.float32)
         return len(faded)
+
+    def _flush(self) -> None:
+        if self._resampler is not None:
+            rest, self._resampler = self._resampler.end(), None
+            for block in rest:
+                self._add(block[0])
 
     def _add(self, samples: Wave) -> None:
         samples = np.ascontiguousarray(samples, np.float32)
