@@ -80,11 +80,13 @@ def _row(path: Path, number: int, cells: list[str], header: Sequence[str], fille
 
 def there(path: Path) -> Path:
     """The file of that name, and in folders of those names, in either Unicode normalization."""
-    if path.exists() or path == path.parent:
+    try:
+        if path.exists() or path == path.parent:
+            return path
+        beside = there(path.parent).iterdir()
+        return next((other for other in beside if same_name(other.name) == same_name(path.name)), path)
+    except OSError:  # an unreadable folder or too long a name, of which only its own row is told
         return path
-    folder = there(path.parent)
-    beside = folder.iterdir() if folder.is_dir() else ()
-    return next((other for other in beside if same_name(other.name) == same_name(path.name)), path)
 
 
 def same_name(name: str) -> str:
