@@ -293,3 +293,5 @@ def test_a_session_yields_its_frames_once(clip: Clip) -> None:
         next(session.frames())
     assert session.error is None
     assert [frame.number for frame in frames] == list(range(1, 15))
+    session.close()
+    assert list(session.frames()) == []

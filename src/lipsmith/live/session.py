@@ -176,9 +176,9 @@ class Live:
     def frames(self) -> Generator[LiveFrame, None, None]:
         """Yield the frames of the session, each with its sound; closing the generator ends its threads.
 
-        Raises `UsageError` where frames of the session are or were yielded by another generator.
+        Raises `UsageError` where frames of the open session are or were yielded by another generator.
         """
-        if self._begun:
+        if self._begun and not self._closed:
             raise UsageError(
                 "This session has yielded frames already; keep its first iterator, or open another session."
             )
