@@ -217,6 +217,7 @@ def test_a_journal_lasts_as_long_as_it_takes_to_continue(tmp_path: Path) -> None
         assert lines.knows(output)
 
 
+@pytest.mark.skipif(not LOCKS, reason="this system locks no files")
 def test_a_batch_runs_once_at_a_time(
     tmp_path: Path, jobs: list[Job], run: Callable[..., tuple[list[str], int]]
 ) -> None:
