@@ -180,17 +180,20 @@ class Tasks:
         )
 
     def _seconds(self, job: Job) -> float:
-        """Seconds of the speech, or of the longest one. Raises `InputError` for one that lasts longer than its header
-        declares and than the service allows, before hours of it are worked on."""
+        """Seconds of the speech, or of the longest one."""
         uploads = [*speeches_of(job).values()] if job.speech is None else [job.speech]
-        declared = max(self._sound(upload).get("seconds") or 0.0 for upload in uploads)
-        for upload in uploads:
-            sound, samples = open_sound(self._settings.upload(upload)), 0
-            for block in sound.blocks:
-                samples += block.shape[1]
-                if samples > (60 * self._settings.max_minutes + 1) * sound.rate:
-                    raise InputError(_TOO_LONG.format("speech"))
-        return declared
+        return max(self._length(upload) for upload in uploads)
+
+    def _length(self, upload: str) -> float:
+        """Seconds of a speech, counted, because its header may declare fewer. Raises `InputError` beyond the limit,
+        before hours of speech are worked on."""
+        self._sound(upload)
+        sound, samples = open_sound(self._settings.upload(upload)), 0
+        for block in sound.blocks:
+            samples += block.shape[1]
+            if samples > (60 * self._settings.max_minutes + 1) * sound.rate:
+                raise InputError(_TOO_LONG.format("speech"))
+        return samples / sound.rate
 
     def _result(self, clip: Clip, job: Job) -> Result:
         options, preview = _options(job), job.options["preview"]
