@@ -25,6 +25,9 @@ from lipsmith.media.sound import sound_of
 from lipsmith.speech.mel import read_audio
 from video_samples import click, film, loudest, picture, pictures, sound
 
+SLICES = {1, 5}
+"""Types of H.264's units that hold a picture or a part of one."""
+
 HALTING = [*np.arange(20) / 25, 0.96, 1.3]
 CONTAINERS = [".mp4", ".m4v", ".mov", ".mkv"]
 
@@ -236,6 +239,24 @@ def test_the_sound_of_a_file_keeps_its_rate_and_channels(tmp_path: Path) -> None
 def test_surround_sound_becomes_stereo(tmp_path: Path) -> None:
     source = sound(tmp_path / "a.wav", np.repeat(click(0.5, 1.0, 48000)[None], 6, axis=0), 48000, layout="5.1")
     assert open_sound(written(tmp_path / "a.mp4", pictures(5), sound=open_sound(source))).channels == 2
+
+
+def test_a_picture_is_one_slice_whatever_the_number_of_cores(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "film.mp4", 320, 240, 25) as writer:
+        for image in pictures(5, 320, 240):
+            writer.write(image)
+    with av.open(str(tmp_path / "film.mp4")) as container:
+        packets = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+    assert [sum(kind in SLICES for kind in units(packet)) for packet in packets] == [1] * 5
+
+
+def units(packet: bytes) -> list[int]:
+    """The types of the units of H.264 in a packet of an MP4 file, each after four bytes of its length."""
+    kinds, at = [], 0
+    while at < len(packet):
+        kinds.append(packet[at + 4] & 31)
+        at += 4 + int.from_bytes(packet[at : at + 4], "big")
+    return kinds
 
 
 def test_an_existing_film_is_replaced_only_by_a_complete_one(tmp_path: Path) -> None:

@@ -64,6 +64,7 @@ def run(options: Options) -> None:
     if options.check:
         console.table("Access", ("what", "how"), access_summary(settings), sys.stdout)
         return
+    console.tune_process()  # the worker and live sessions inherit what it sets in the environment
     serve(settings, console.result)
 
 

@@ -36,7 +36,6 @@ _LOG = logging.getLogger(__name__)
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 
 _UP_TO_AVX2 = "MMX2,SSE2,SSE2Fast,SSSE3,SSE4.1,SSE4.2,AVX,FMA3,BMI1,BMI2,AVX2"
-_PRESET = "veryfast"  # x264's trade-off between time and size
 _SOUND_LEAD = 1.0  # seconds by which the sound is written ahead of the picture
 _DELAYED_PACKETS = 8  # packets; they include the last frames, whose duration is known only at the end of the film
 # Keys that players support; MP4 stores any other key only in a form that these players ignore. QuickTime has fewer.
@@ -98,7 +97,7 @@ class VideoWriter:
         self._sound = with_aac_rate(until(sound, end) if sound and cut and end is not None else sound)
         self._metadata = dict(metadata or {})
         self._like, self._end, self._chapters, self._language = like, end, chapters, language
-        self._options = {"crf": str(crf), "preset": _PRESET, **_deterministic()}
+        self._options = {"crf": str(crf), **_x264()}
         self._overwrite, self._hidden = overwrite, ExitStack()
         self._frames, self._last, self._samples_written = 0, -1, 0
         self._first_decoded: int | None = None
@@ -289,12 +288,11 @@ def _check_path(path: Path) -> Path:
 
 
 @cache
-def _deterministic() -> dict[str, str]:
-    """x264 options that make the output deterministic.
-
-    On CPUs with AVX-512, the macroblock tree of x264 (build 165) reads uninitialized memory.
-    """
-    with suppress(OSError):
+def _x264() -> dict[str, str]:
+    """x264's options, with which a film is encoded alike on every machine."""
+    # libav would cut pictures into a slice per core, which makes films larger.
+    options = {"preset": "veryfast", "thread_type": "frame", "threads": "2"}
+    with suppress(OSError):  # with AVX-512, the macroblock tree of x264 (build 165) reads uninitialized memory
         if "avx512bw" in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace"):
-            return {"x264-params": f"asm={_UP_TO_AVX2}"}
-    return {}
+            options["x264-params"] = f"asm={_UP_TO_AVX2}"
+    return options
