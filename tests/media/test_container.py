@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from av.stream import Disposition
 
 from lipsmith.media import VideoWriter, open_sound, probe
-from lipsmith.media.container import Chapter, chapters_between, kept_metadata
+from lipsmith.media.container import Chapter, chapters_between, kept_metadata, libav_chapter
 from video_samples import film, pictures
 
 RICH = {
@@ -40,6 +41,17 @@ def test_a_chapter_track_is_not_reported_as_omitted(tmp_path: Path) -> None:
             writer.write(image)
     info = probe(tmp_path / "a.mp4")
     assert (info.remarks, len(info.chapters)) == ((), 1)
+
+
+def test_chapters_of_libav_begin_at_their_millisecond() -> None:
+    found = libav_chapter(3, Chapter(3600.0, 3600.2504, "Four"))
+    assert found == {
+        "id": 3,
+        "start": 3_600_000,
+        "end": 3_600_250,
+        "time_base": Fraction(1, 1000),
+        "metadata": {"title": "Four"},
+    }
 
 
 def test_chapters_of_a_part_start_at_its_start() -> None:

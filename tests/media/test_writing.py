@@ -236,6 +236,15 @@ def test_the_sound_of_a_file_keeps_its_rate_and_channels(tmp_path: Path) -> None
     assert [loudest(channel, 44100) for channel in samples] == pytest.approx([0.3, 1.2], abs=2e-3)
 
 
+@pytest.mark.parametrize(("rate", "expected"), [(16000, 64), (48000, 96)])
+def test_each_channel_has_the_kilobits_that_its_rate_needs(tmp_path: Path, rate: int, expected: int) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.05, (1, 3 * rate)).astype(np.float32)
+    path = written(tmp_path / "a.mp4", pictures(3), sound=open_sound(sound(tmp_path / "a.wav", noise, rate)))
+    with av.open(str(path)) as film:
+        kilobits = sum(packet.size for packet in film.demux(audio=0)) * 8 / 3 / 1000
+    assert kilobits == pytest.approx(expected, rel=0.15)
+
+
 def test_surround_sound_becomes_stereo(tmp_path: Path) -> None:
     source = sound(tmp_path / "a.wav", np.repeat(click(0.5, 1.0, 48000)[None], 6, axis=0), 48000, layout="5.1")
     assert open_sound(written(tmp_path / "a.mp4", pictures(5), sound=open_sound(source))).channels == 2
