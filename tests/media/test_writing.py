@@ -251,10 +251,7 @@ def test_surround_sound_becomes_stereo(tmp_path: Path) -> None:
 
 
 def test_a_picture_is_one_slice_whatever_the_number_of_cores(tmp_path: Path) -> None:
-    with VideoWriter(tmp_path / "film.mp4", 320, 240, 25) as writer:
-        for image in pictures(5, 320, 240):
-            writer.write(image)
-    with av.open(str(tmp_path / "film.mp4")) as container:
+    with av.open(str(written(tmp_path / "film.mp4", pictures(5, 320, 240)))) as container:
         packets = [bytes(packet) for packet in container.demux(video=0) if packet.size]
     assert [sum(kind in SLICES for kind in units(packet)) for packet in packets] == [1] * 5
 

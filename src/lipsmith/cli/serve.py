@@ -58,13 +58,13 @@ class Options(console.DeviceOptions):
 
 def run(options: Options) -> None:
     """Serve until interrupted, or print the access summary."""
+    console.tune_process()  # the worker and live sessions inherit what it sets in the environment
     from lipsmith.serve.run import access_summary, serve
 
     settings = _settings(options)
     if options.check:
         console.table("Access", ("what", "how"), access_summary(settings), sys.stdout)
         return
-    console.tune_process()  # the worker and live sessions inherit what it sets in the environment
     serve(settings, console.result)
 
 
