@@ -38,9 +38,11 @@ def main() -> None:
 def set_up() -> None:
     """What the command `lipsmith dub` of this commit sets before it imports anything that computes, if it does."""
     with suppress(AttributeError):
-        from lipsmith.cli import console, load_verb
+        from lipsmith.cli import load_verb
 
-        load_verb("dub")
+        load_verb("dub")  # before anything that imports numpy
+        from lipsmith.cli import console
+
         console.tune_process()
 
 
