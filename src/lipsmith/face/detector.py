@@ -250,10 +250,10 @@ class FaceDetector:
 
     def coarse_to_fine(self, image: Picture, small: bool = True) -> Iterator[list[Detection]]:
         """Faces of image (H, W, 3) RGB, level by level: a caller that has enough stops and saves the rest.
-        Without `small` the finest tiles are left out, which find the smallest faces."""
+        Without `small` the finest tiles, which find the smallest faces, and the quarter turns are left out."""
         height, width = image.shape[:2]
-        *upright, finest, turned = levels(width, height)
-        for squares in (*upright, *([finest] if small or not upright else []), turned):
+        searched = levels(width, height)
+        for squares in searched if small else searched[:-2] or searched[:1]:
             # Reduced once for the level, because its tiles overlap; by an even factor, which is fastest.
             factor = max(1, int(squares[0].side / SIZE) // 2 * 2)
             corners = np.array([[0, 0], [width, height]])

@@ -37,7 +37,8 @@ detector or 0.99 in the landmark network; faces are seldom below 0.75 and 0.98."
 REFRESH = 15
 """Frames between two thorough searches while fewer faces are tracked than wanted."""
 SMALL = 4
-"""Thorough searches, while a face is tracked, of which one looks for the smallest faces too: those take most tiles."""
+"""Thorough searches, while a face is tracked, of which one looks for the smallest and for turned faces too: those take
+most tiles."""
 NEARBY = 4
 """Frames between two searches near the place where a face was lost."""
 REMEMBERED = 75
