@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from lipsmith.progress import prefetch, prefetch_map
+from lipsmith.progress import ahead, prefetch, prefetch_map
 
 
 def counting(closed: list[bool], stop_at: int | None = None) -> Generator[int, None, None]:
@@ -83,7 +83,7 @@ def test_all_workers_run_at_once() -> None:
     assert list(prefetch_map(meeting, counting([], 6), 3)) == list(range(6))
 
 
-def test_at_most_workers_plus_one_items_are_taken_ahead() -> None:
+def test_at_most_workers_plus_two_items_are_taken_ahead() -> None:
     taken: list[int] = []
 
     def taking() -> Generator[int, None, None]:
@@ -93,10 +93,28 @@ def test_at_most_workers_plus_one_items_are_taken_ahead() -> None:
 
     results = prefetch_map(abs, taking(), 2)
     next(results)
-    assert len(taken) == 3
-    next(results)
     assert len(taken) == 4
+    next(results)
+    assert len(taken) == 5
     assert len(list(results)) == 48
+
+
+@pytest.mark.parametrize(("cores", "is_in_thread"), [(2, False), (3, True)])
+def test_items_are_taken_ahead_where_a_core_is_left_for_it(cores: int, is_in_thread: bool) -> None:
+    threads, closed = [], []
+
+    def taking() -> Generator[int, None, None]:
+        try:
+            for number in range(50):
+                threads.append(threading.get_ident())
+                yield number
+        finally:
+            closed.append(True)
+
+    with closing(ahead(taking(), cores)) as items:
+        assert [next(items), next(items)] == [0, 1]
+    assert (threading.get_ident() not in threads) == is_in_thread
+    assert closed == [True]
 
 
 def test_an_error_of_one_item_is_raised_after_the_results_before_it() -> None:

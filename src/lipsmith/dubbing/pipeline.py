@@ -15,7 +15,7 @@ Points are kept on disk, so memory hardly grows with the film's length. `dubbing
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -46,7 +46,7 @@ from lipsmith.inference.render import SIDE_BY_SIDE
 from lipsmith.media import VideoWriter
 from lipsmith.media.background import Background
 from lipsmith.media.container import kept_metadata, synthetic_metadata
-from lipsmith.progress import Progress, prefetch
+from lipsmith.progress import Progress, ahead, prefetch
 from lipsmith.speech.conversation import Conversation
 from lipsmith.speech.mel import SAMPLE_RATE
 from lipsmith.speech.recording import Speech, speaking
@@ -285,7 +285,7 @@ class Result:
         self, side_by_side: bool, label: bool, progress: Progress | None, begin: int = 0, before: Memories | None = None
     ) -> Shown:
         """The output frames from number `begin` on, as they are written."""
-        with closing(prefetch(self._dubbed(begin, before))) as frames:
+        with closing(ahead(self._dubbed(begin, before), self.clip.at_once)) as frames:
             for frame in frames:
                 image = labeled(np.asarray(frame.image)) if label else frame.image
                 image = np.hstack([frame.filmed, image]) if side_by_side else image
@@ -293,6 +293,6 @@ class Result:
                 if progress is not None:
                     progress(frame.number + 1, len(self))
 
-    def _dubbed(self, begin: int = 0, before: Memories | None = None) -> Iterator[Dubbed]:
-        images = prefetch(self.clip.source.show(self.timeline.index[begin:], self.clip.times))
-        return dub_frames(self.clip.encoded, self.mouths, images, self.clip.at_once, begin, before or {})
+    def _dubbed(self, begin: int = 0, before: Memories | None = None) -> Generator[Dubbed, None, None]:
+        at_once, shown = self.clip.at_once, self.clip.source.show(self.timeline.index[begin:], self.clip.times)
+        return dub_frames(self.clip.encoded, self.mouths, prefetch(shown), at_once, begin, before or {})
