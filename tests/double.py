@@ -56,24 +56,22 @@ class Double:
         unmoved = _unmoved(*reference_points.shape[:2], ROWS // 4, SIZE // 4)
         return unmoved, unmoved, np.ones((len(points), 1, ROWS // 4, SIZE // 4), np.float32)
 
-    def _align(self, target: Floats, moving: Floats, **others: Floats) -> tuple[Floats, ...]:
+    def _align(self, known: Floats, moving: Floats, **others: Floats) -> tuple[Floats, ...]:
         count = moving.shape[:2]
         half, full = (_unmoved(*count, ROWS // step, SIZE // step) for step in (2, 1))
-        upper = full[(..., *mouth_box(ROWS, SIZE), slice(None))]
-        features = np.zeros((len(target), 3, 1, 1), np.float32)
-        return moving, half, full, upper, upper[:, 0, ..., 0], np.ones_like(moving[..., 0]), features, features
+        upper = full[(..., *mouth_box(ROWS, SIZE))]
+        features = np.zeros((len(known), 1, 1, 3), np.float32)
+        return moving, half, full, upper, upper[:, 0, 0], np.ones_like(moving[:, :, 0]), features, features
 
-    def _paint(self, target: Floats, pictures: Floats, **others: Floats) -> tuple[Floats, ...]:
-        image = target.copy()
-        half = target.shape[2] // 2
-        image[:, :, half:] = pictures.mean(1).transpose(0, 3, 1, 2)[:, :, -half:]
-        return image, np.full((*pictures.shape[:2], ROWS // 4, SIZE // 4), 1 / pictures.shape[1], np.float32)
+    def _paint(self, pictures: Floats, **others: Floats) -> tuple[Floats, ...]:
+        lower = pictures.mean(1).transpose(0, 3, 1, 2)[:, :, -SIZE // 2 :]
+        return lower, np.full((*pictures.shape[:2], ROWS // 4, SIZE // 4), 1 / pictures.shape[1], np.float32)
 
 
 def _unmoved(targets: int, references: int, rows: int, columns: int) -> Floats:
     """Return the positions of cells of the lower part of a crop."""
     y, x = (np.mgrid[:rows, :columns] + 0.5) / columns
-    positions = np.stack([x, y + 1 - rows / columns], -1).astype(np.float32)
+    positions = np.stack([x, y + 1 - rows / columns]).astype(np.float32)
     return np.tile(positions, (targets, references, 1, 1, 1))
 
 

@@ -88,9 +88,9 @@ def test_inputs_are_opened_no_more_often_than_necessary(
 class Uneven(Double):
     """Takes longer over every other frame."""
 
-    def _paint(self, target: Floats, pictures: Floats, **others: Floats) -> tuple[Floats, ...]:
+    def _paint(self, pictures: Floats, **others: Floats) -> tuple[Floats, ...]:
         time.sleep(0.03 * (self.calls["paint"] % 2))
-        return super()._paint(target, pictures, **others)
+        return super()._paint(pictures, **others)
 
 
 def test_frames_rendered_in_parallel_equal_those_rendered_in_sequence(film: Path, words: Path) -> None:
@@ -115,10 +115,10 @@ def test_both_passes_use_all_cores_unless_told(film: Path, monkeypatch: pytest.M
 
 def test_a_rendering_error_is_raised_after_the_frames_before_it(film: Path, words: Path) -> None:
     class Failing(Double):
-        def _paint(self, target: Floats, pictures: Floats, **others: Floats) -> tuple[Floats, ...]:
+        def _paint(self, pictures: Floats, **others: Floats) -> tuple[Floats, ...]:
             if self.calls["paint"] > 3:
                 raise MemoryError("no room")
-            return super()._paint(target, pictures, **others)
+            return super()._paint(pictures, **others)
 
     frames = make_dubber(Failing(), 1).prepare(film).dub(words).frames()
     threads = threading.active_count()

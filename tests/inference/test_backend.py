@@ -35,6 +35,11 @@ def test_a_stage_is_called_by_the_names_of_its_inputs(folder: Path) -> None:
     assert "CPU, 1 threads" in backend.name
 
 
+def test_a_stage_that_wants_other_inputs_is_refused(folder: Path) -> None:
+    with pytest.raises(WeightsError, match=r"paint\.onnx is of another version of lipsmith; export or adapt"):
+        load_backend(ModelFolder(folder, {}), "cpu", 1)("paint", target=np.ones(3, np.float32))
+
+
 def test_the_choice_is_logged_once(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", "lipsmith"):
         load_backend(ModelFolder(folder, {}), "cpu", 2)

@@ -77,9 +77,9 @@ def test_sampling_equals_that_of_the_networks(seed: int) -> None:
     y, x = np.mgrid[0:16, 0:16] / 16
     waves = [np.stack([np.sin(3 * x + phase), np.cos(2 * y * phase)], -1) for phase in (1, 2)]
     pictures = np.stack(waves).astype(np.float32)
-    positions = random.uniform(-0.3, 1.3, (2, 5, 7, 2)).astype(np.float32)
+    positions = random.uniform(-0.3, 1.3, (2, 2, 5, 7)).astype(np.float32)
     features = torch.from_numpy(pictures.transpose(0, 3, 1, 2))
-    expected = warp_in_torch(features, torch.from_numpy(positions)).numpy().transpose(0, 2, 3, 1)
+    expected = warp_in_torch(features, torch.from_numpy(positions).permute(0, 2, 3, 1)).numpy().transpose(0, 2, 3, 1)
     np.testing.assert_allclose(sampled(pictures, np.arange(2), positions), expected, atol=0.01)
 
 
@@ -92,8 +92,8 @@ def test_lips_are_joined_only_in_their_box() -> None:
 
 
 def test_features_are_weighted_by_the_trust_in_each_reference() -> None:
-    positions = [np.zeros((2, 80 // step, 128 // step, 2), np.float32) for step in (4, 2, 1)]
-    upper, above = np.zeros((2, 60, 64, 2), np.float32), np.zeros((60, 64), np.float32)
+    positions = [np.zeros((2, 2, 80 // step, 128 // step), np.float32) for step in (4, 2, 1)]
+    upper, above = np.zeros((2, 2, 60, 64), np.float32), np.zeros((60, 64), np.float32)
     weight = np.stack([np.full((20, 32), 1.0), np.full((20, 32), 3.0)]).astype(np.float32)
     fine, coarse = (
         np.stack([np.full((side, side, count), value, np.float32) for value in (1, 5)])

@@ -16,20 +16,23 @@ from lipsmith.models.blocks import upsample
 from lipsmith.models.renderer.alignment import References
 from lipsmith.models.renderer.config import Part, RendererConfig
 from lipsmith.models.renderer.context import Context
+from lipsmith.models.renderer.decoder import Decoder
 from lipsmith.models.renderer.flow import (
     LandmarkFlow,
     StillFlow,
+    cell_means,
     closeness,
     closeness_exported,
     mean_over,
     region_grid,
-    softmax_mean,
+    softmax,
+    softmax_means,
     warp,
 )
 from lipsmith.models.renderer.light import LightMatch
 from lipsmith.models.renderer.network import Renderer
 from lipsmith.models.renderer.prefilter import Prefilter
-from lipsmith.models.renderer.spade import Modulate, Modulator
+from lipsmith.models.renderer.spade import Modulate, Modulator, modulations
 
 TINY = RendererConfig(face_size=32, top=12, full=4, fine=4, coarse=8, context=4, painting=1, references=2, lips=2)
 SIZE = TINY.face_size
@@ -272,28 +275,61 @@ def test_exported_operations_equal_the_trained_ones() -> None:
 
 def test_exported_means_equal_the_trained_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     random = torch.Generator().manual_seed(0)
-    close, moves = -200 * torch.rand(2, 9, 40, generator=random), torch.rand(2, 6, 9, generator=random)
+    close, moves = -50 * torch.rand(2, 9, 40, generator=random), torch.rand(2, 6, 9, generator=random)
     pictures = torch.rand(2, 5, 3, 4, 6, generator=random)
-    trained = softmax_mean(close, moves), mean_over(pictures)
+    parts, nearest = [slice(None), slice(2, 7), slice(3, None)], close[:, 1:8].amax(1)
+    close[1, 2:, 0] = -1000  # from one cell, all points of some parts are far away
+
+    def computed() -> list[Tensor]:
+        weights = softmax(-100 * pictures), cell_means(pictures[:, 0], 2)
+        return [*softmax_means(close, moves, parts, nearest), mean_over(pictures), *weights]
+
+    trained = computed()
     monkeypatch.setattr("lipsmith.models.renderer.flow.is_exporting", lambda: True)
-    exported = softmax_mean(close, moves), mean_over(pictures)
+    exported = computed()
+    assert len(trained) == 6
+    assert all(values.isfinite().all() for values in exported)
+    for means, others in zip(exported[1:3], trained[1:3], strict=True):
+        means[1, :, 0] = others[1, :, 0]
     torch.testing.assert_close(exported, trained, atol=1e-6, rtol=0)
 
 
+@torch.no_grad()
+def test_modulators_of_one_guide_are_computed_together() -> None:
+    torch.manual_seed(0)
+    modulators, guide = [Modulator(3, 4, 5) for _ in range(2)], torch.rand(2, 3, 6, 6)
+    for both, modulator in zip(modulations(modulators, guide), modulators, strict=True):
+        scale, shift = modulator.head(modulator.hidden(guide)).chunk(2, 1)
+        torch.testing.assert_close(both, (1 + scale, shift))
+
+
+@torch.no_grad()
+def test_rows_above_the_lower_half_are_omitted_without_effect(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = replace(TINY, face_size=64, top=16)
+    torch.manual_seed(0)
+    decoder = enlivened(Decoder(config))
+    given = [torch.rand(1, channels, 48 // step, 64 // step) for channels, step in ((8, 4), (16, 4), (8, 2), (6, 1))]
+    lower = decoder(*given)
+    assert lower.shape == (1, 3, 32, 64)
+    for reach, is_same in ((16, True), (3, False)):
+        monkeypatch.setattr("lipsmith.models.renderer.decoder._REACH", reach)
+        assert torch.allclose(decoder(*given), lower, atol=1e-6) == is_same
+
+
 def test_modulation_scales_and_shifts() -> None:
-    x, scale, shift = torch.full((1, 2, 1, 1), 3.0), torch.full((1, 2, 1, 1), 0.5), torch.full((1, 2, 1, 1), -1.0)
+    x, scale, shift = torch.full((1, 2, 1, 1), 3.0), torch.full((1, 2, 1, 1), 1.5), torch.full((1, 2, 1, 1), -1.0)
     assert Modulate(2, "none")(x, (scale, shift)).flatten().tolist() == [3.5, 3.5]
     varied = torch.tensor([[[[1.0, 3.0]]]])
-    zero = torch.zeros(1, 1, 1, 2)
+    one, zero = torch.ones(1, 1, 1, 2), torch.zeros(1, 1, 1, 2)
     torch.testing.assert_close(
-        Modulate(1, "instance")(varied, (zero, zero)), torch.tensor([[[[-1.0, 1.0]]]]), atol=1e-4, rtol=0
+        Modulate(1, "instance")(varied, (one, zero)), torch.tensor([[[[-1.0, 1.0]]]]), atol=1e-4, rtol=0
     )
 
 
 def test_an_untrained_guide_has_a_small_effect() -> None:
     scale, shift = Modulator(3, 4, 5)(torch.rand(2, 3, 6, 6))
     assert scale.shape == shift.shape == (2, 4, 6, 6)
-    assert 0 < scale.abs().max() < 0.5
+    assert 0 < (scale - 1).abs().max() < 0.5
     assert 0 < shift.abs().max() < 0.5
 
 

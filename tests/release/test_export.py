@@ -77,7 +77,7 @@ def test_half_precision_changes_outputs_little(model: Path, runs: Path) -> None:
     renderer.load_state_dict(load_file(runs / "r" / "renderer.safetensors"))
     inputs = example(stage_axes(MOUTH, FACE)["lip"], {"n": 2})
     with torch.no_grad():
-        difference = (renderer.lip_encoder(**inputs) - load_stages(model)["lip"](**inputs)).abs().max()
+        difference = (renderer.encode_lip(**inputs) - load_stages(model)["lip"](**inputs)).abs().max()
     assert 0 < difference < 5e-3
 
 

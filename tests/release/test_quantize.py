@@ -32,18 +32,19 @@ def model(tmp_path: Path) -> Path:
 
 
 def test_convolutions_of_flow_picture_and_cues_stay_float(tmp_path: Path) -> None:
-    channels = {"renderer.decoder.head.1.weight": 12, "renderer.masked_encoder.1.weight": 12, "split_1": CUES}
+    channels = {"renderer.decoder.head.1/conv": 12, "renderer.masked_encoder.1/conv": 12, "/conv": CUES}
     nodes = [
-        onnx.helper.make_node("Conv", ["x", weight], [f"y{place}"], name=f"conv{place}")
-        for place, weight in enumerate(channels)
+        onnx.helper.make_node("Conv", ["x", f"of {name}"], [f"y{place}"], name=name)
+        for place, name in enumerate(channels)
     ]
     nodes.append(onnx.helper.make_node("Relu", ["y1"], ["z"], name="relu"))
     stored = [
-        onnx.numpy_helper.from_array(np.zeros((1, count, 3, 3), np.float32), name) for name, count in channels.items()
+        onnx.numpy_helper.from_array(np.zeros((1, count, 3, 3), np.float32), f"of {name}")
+        for name, count in channels.items()
     ]
     graph = onnx.helper.make_graph(nodes, "convolutions", [], [], stored)
     onnx.save(onnx.helper.make_model(graph), tmp_path / "stage.onnx")
-    assert module._kept_float(tmp_path / "stage.onnx") == ["conv0", "conv2"]
+    assert module._kept_float(tmp_path / "stage.onnx") == ["renderer.decoder.head.1/conv", "/conv"]
 
 
 def test_pictures_are_compared_in_the_rendered_half(monkeypatch: pytest.MonkeyPatch) -> None:

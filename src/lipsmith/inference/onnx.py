@@ -101,6 +101,7 @@ class OnnxBackend:
         self._providers = _providers(device)
         self._threads, self._side_by_side = threads, side_by_side
         self._sessions: dict[str, Any] = {}
+        self._inputs: dict[str, frozenset[str]] = {}
         self._opening = Lock()
         if self._providers != [_CPU] and not self._computes_on_cuda():
             if device != "auto":
@@ -124,10 +125,18 @@ class OnnxBackend:
         self._chosen.result()
         with self._opening:
             session = self._sessions.get(stage) or self._sessions.setdefault(stage, self._open(stage))
-        # The exporter removes inputs that a configuration does not use.
-        known = {given.name for given in session.get_inputs()}
+        known = self._inputs.get(stage) or self._inputs.setdefault(stage, self._inputs_of(stage, session, inputs))
         feed = {name: np.ascontiguousarray(value, np.float32) for name, value in inputs.items() if name in known}
         return tuple(session.run(None, feed))
+
+    def _inputs_of(self, stage: str, session: Any, given: Collection[str]) -> frozenset[str]:  # noqa: ANN401 - untyped
+        """Names of a stage's inputs: the exporter removes those that a configuration does not use."""
+        wanted = frozenset(one.name for one in session.get_inputs())
+        if not wanted <= set(given):
+            raise WeightsError(
+                f"{self._folder}: {stage}.onnx is of another version of lipsmith; export or adapt the model again."
+            )
+        return wanted
 
     def _computes_on_cuda(self) -> bool:
         """Whether sessions run on CUDA: ONNX Runtime falls back silently without the GPU or its libraries."""

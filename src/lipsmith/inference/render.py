@@ -22,6 +22,8 @@ SIDE_BY_SIDE: Final = ("guess", "align", "paint")
 """Stages that render several frames in parallel, one thread each, which is faster than all threads on one frame."""
 
 _BATCH = 5
+_CELL: Final = 4
+"""Pixels of a cell in which guesses are made."""
 NEIGHBORS: Final = 2
 """A frame is rendered with its own sketch and those of so many neighbors on either side."""
 _AROUND: Final = np.arange(-NEIGHBORS, NEIGHBORS + 1)
@@ -59,13 +61,13 @@ class Placed(NamedTuple):
     """Outputs of the stage `align` for b targets with k references; positions are crop units in each reference."""
 
     quarter: Samples
-    """(b, k, H/4, S/4, 2)."""
+    """(b, k, 2, H/4, S/4)."""
     half: Samples
-    """(b, k, H/2, S/2, 2)."""
+    """(b, k, 2, H/2, S/2)."""
     lower: Samples
-    """(b, k, H, S, 2): of pixels below the lips' middle line."""
+    """(b, k, 2, H, S): of pixels below the lips' middle line."""
     upper: Samples
-    """(b, k, h, w, 2): of pixels above it, in the mouth's box."""
+    """(b, k, 2, h, w): of pixels above it, in the mouth's box."""
     above: Samples
     """(b, h, w) in [0, 1]: the share of a pixel that is above it."""
     weight: Samples
@@ -76,15 +78,15 @@ class Placed(NamedTuple):
         return Placed(*(array[target] for array in self))
 
     def sides(self, rank: int) -> tuple[Samples, Samples]:
-        """Where the pixels of the only target lie in the reference `rank`, `(H, S, 2)`: as if every pixel were below
+        """Where the pixels of the only target lie in the reference `rank`, `(2, H, S)`: as if every pixel were below
         the lips' middle line, and as if those in the mouth's box were above it."""
         lower, upper = self.lower[rank], self.lower[rank].copy()
-        upper[mouth_box(*lower.shape[:2])] = self.upper[rank]
+        upper[(slice(None), *mouth_box(*lower.shape[1:]))] = self.upper[rank]
         return lower, upper
 
     def above_everywhere(self) -> Samples:
         """`above` of the only target in all computed rows, `(H, S)`."""
-        rows, size = self.lower.shape[1:3]
+        rows, size = self.lower.shape[2:]
         everywhere = np.zeros((rows, size), np.float32)
         everywhere[mouth_box(rows, size)] = self.above
         return everywhere
@@ -143,9 +145,13 @@ def render(
     `sketches`: `(b, 5, S, S)`, the frame's sketch in the middle of its neighbors'; `mel`: `(b, 80, 16)`; `references`:
     `(b, k)` ranks in the pool.
     """
-    target = {"target": planes(targets), "sketches": sketches.astype(np.float32) / np.float32(255)}
     geometry = {"points": np.asarray(points, np.float32), "reference_points": face.points[references]}
     moving, standing, remoteness = backend("guess", **geometry, still=still, reference_still=face.still[references])
+    half, top = face.side // 2, face.side - _CELL * remoteness.shape[2]
+    target = {
+        "known": planes(targets[:, top:half]),
+        "sketches": sketches[:, :, top:].astype(np.float32) / np.float32(255),
+    }
     guesses = {"moving": moving, "standing": standing}
     seen = {
         f"seen_{name}": _stacked([sampled(face.coarse, *of_one) for of_one in zip(references, guess, strict=True)])
@@ -155,7 +161,7 @@ def render(
     placed = Placed(*positions)
     warped = [warp(face, rows, placed.of(place)) for place, rows in enumerate(references)]
     pictures, of_fine, of_coarse = (_stacked(level) for level in zip(*warped, strict=True))
-    image, share = backend(
+    lower, share = backend(
         "paint",
         **target,
         mel=mel[:, None],
@@ -167,7 +173,9 @@ def render(
         pictures=pictures,
         weight=placed.weight,
     )
-    return Drawing(pixels(image), placed, share)
+    images = targets.copy()
+    images[:, half:] = pixels(lower)
+    return Drawing(images, placed, share)
 
 
 def _stacked(of_targets: Sequence[Samples]) -> Samples:
@@ -189,15 +197,13 @@ class Warped(NamedTuple):
 def sampled(level: Samples, rows: NDArray[np.intp], positions: Samples) -> Samples:
     """Pictures or features `level` `(R, N, N, c)` of k references, at positions in crop units: `(k, h, w, c)`.
 
-    `rows`: `(k,)`, the references; `positions`: `(k, h, w, 2)`. Bilinear, to a 32nd of a pixel; outside, the nearest
+    `rows`: `(k,)`, the references; `positions`: `(k, 2, h, w)`. Bilinear, to a 32nd of a pixel; outside, the nearest
     pixel of the border.
     """
     pixels = positions * np.float32(level.shape[1]) - np.float32(0.5)
-    found = np.empty((*positions.shape[:-1], level.shape[-1]), np.float32)
-    for row, places, out in zip(rows, pixels, found, strict=True):
-        cv2.remap(  # type: ignore[call-overload]
-            level[row], places, None, cv2.INTER_LINEAR, dst=out, borderMode=cv2.BORDER_REPLICATE
-        )
+    found = np.empty((len(positions), *positions.shape[2:], level.shape[-1]), np.float32)
+    for row, (x, y), out in zip(rows, pixels, found, strict=True):
+        cv2.remap(level[row], x, y, cv2.INTER_LINEAR, dst=out, borderMode=cv2.BORDER_REPLICATE)
     return found
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import torch
 from einops import rearrange
 from torch import Tensor, nn
 
@@ -19,6 +20,7 @@ from lipsmith.models.renderer.alignment import (
     Aligned,
     Guesses,
     Request,
+    View,
     at_size_of,
     flat,
     grouped,
@@ -27,7 +29,7 @@ from lipsmith.models.renderer.alignment import (
 )
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.detail import DetailShare
-from lipsmith.models.renderer.network import EncodedTarget, Renderer
+from lipsmith.models.renderer.network import EncodedTarget, Renderer, as_masked
 
 WEIGHTS: Final = "model.safetensors"
 """Both networks in one file; tensor names start with `landmarks.` or `renderer.`."""
@@ -50,6 +52,18 @@ class ReferenceStage(nn.Module):
         return fine, small, self.renderer.alignment.prefilter(image)
 
 
+class LipStage(nn.Module):
+    """What is needed of a lip reference in any target."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        super().__init__()
+        self.renderer = renderer
+
+    def forward(self, image: Tensor, sketch: Tensor) -> Tensor:
+        """`Renderer.encode_lip`."""
+        return self.renderer.encode_lip(image, sketch)
+
+
 class GuessStage(nn.Module):
     """Where a target's cells lie in each reference, before any network."""
 
@@ -60,7 +74,7 @@ class GuessStage(nn.Module):
     def forward(
         self, points: Tensor, still: Tensor, reference_points: Tensor, reference_still: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Positions `(b, k, H/4, S/4, 2)`, moving with the landmarks and standing still, and remoteness.
+        """Positions `(b, k, 2, H/4, S/4)`, moving with the landmarks and standing still, and remoteness.
 
         Inputs and outputs otherwise as in `Alignment.guess`.
         """
@@ -78,7 +92,7 @@ class AlignStage(nn.Module):
 
     def forward(
         self,
-        target: Tensor,
+        known: Tensor,
         sketches: Tensor,
         points: Tensor,
         reference_points: Tensor,
@@ -91,20 +105,22 @@ class AlignStage(nn.Module):
         """The positions to sample, their weights, and the target's features.
 
         Args:
-            target, sketches, points, reference_points: as in `Renderer.render`.
+            known: `(b, 3, S/2 - top, S)` in [0, 1], the computed rows of the target above S/2.
+            sketches: `(b, 2k+1, H, S)` in [0, 1], in the computed rows.
+            points, reference_points: as in `Renderer.render`.
             moving, standing, remoteness: from `GuessStage`.
             seen_moving, seen_standing: `(b, k, H/4, S/4, c2 + 3)`, f^r2 with the small picture at those positions.
 
         Returns:
-            Positions, crop units: `(b, k, H/4, S/4, 2)`, `(b, k, H/2, S/2, 2)`, for the lower side of the lips
-            `(b, k, H, S, 2)`, and for the upper side in their box `(b, k, h, w, 2)`; the share of the upper side
-            `(b, h, w)`; weights `(b, k, ., .)`; f^m1 and f^m2.
+            Positions, crop units: `(b, k, 2, H/4, S/4)`, `(b, k, 2, H/2, S/2)`, for the lower side of the lips
+            `(b, k, 2, H, S)`, and for the upper side in their box `(b, k, 2, h, w)`; the share of the upper side
+            `(b, h, w)`; weights `(b, k, ., .)`; f^m1 and f^m2, `(b, h, w, c)`.
         """
         alignment, count = self.renderer.alignment, reference_points.shape[1]
-        masked = self.renderer.encode_target(self.renderer.mask(target, sketches))
+        masked = self.renderer.encode_target(as_masked(known, sketches))
         request = Request(points, reference_points, masked.sketches, masked.known, masked.coarse)
         guesses = Guesses(*displacements(alignment.grid4, moving, standing), remoteness)
-        views = [rearrange(seen, "b k h w c -> (b k) c h w") for seen in (seen_moving, seen_standing)]
+        views = [View(_planes(seen[..., :-3]), _planes(seen[..., -3:])) for seen in (seen_moving, seen_standing)]
         flows = alignment.estimate(request, guesses, views)
         lips, box = flows.lips, mouth_box(*alignment.grid1.shape[:2])
         placed = (
@@ -117,8 +133,8 @@ class AlignStage(nn.Module):
             *(at(grid, grouped(flow, count)) for grid, flow in placed),
             grouped(lips.above, count)[:, 0, 0],
             grouped(flows.weight, count)[:, :, 0],
-            masked.fine,
-            masked.coarse,
+            rearrange(masked.fine, "b c h w -> b h w c"),
+            rearrange(masked.coarse, "b c h w -> b h w c"),
         )
 
 
@@ -132,7 +148,7 @@ class PaintStage(nn.Module):
 
     def forward(
         self,
-        target: Tensor,
+        known: Tensor,
         sketches: Tensor,
         mel: Tensor,
         lips: Tensor,
@@ -143,41 +159,47 @@ class PaintStage(nn.Module):
         pictures: Tensor,
         weight: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Images `(b, 3, S, S)` in [0, 1] and shares of the references' detail `(b, k, H/4, S/4)`.
+        """Pictures of the lower half `(b, 3, S/2, S)` in [0, 1] and shares of the references' detail
+        `(b, k, H/4, S/4)`.
 
         Args:
-            target, sketches, mel, lips: as in `Renderer.render`.
-            target_fine, target_coarse: f^m1 and f^m2 from `AlignStage`.
+            known, sketches, target_fine, target_coarse: as in `AlignStage`.
+            mel, lips: as in `Renderer.render`.
             fine, coarse: `(b, h, w, c)`, the weighted means of the references' features.
             pictures: `(b, k, H, S, 3)`, the sampled references.
             weight: `(b, k, ., .)`, from `AlignStage`.
         """
-        masked = self.renderer.mask(target, sketches)
-        encoded = EncodedTarget(masked.upper, masked.known, masked.sketches, target_fine, target_coarse)
+        target, of_target = as_masked(known, sketches), [_planes(level) for level in (target_fine, target_coarse)]
+        encoded = EncodedTarget(target.known, target.sketches, *of_target)
         count, weights = pictures.shape[1], flat(weight)[:, None]
-        of_fine, of_coarse = rearrange(fine, "b h w c -> b c h w"), rearrange(coarse, "b h w c -> b c h w")
-        shown = rearrange(pictures, "b k h w c -> (b k) c h w")
+        of_fine, of_coarse, shown = _planes(fine), _planes(coarse), _planes(pictures)
         of_cells = grouped(at_size_of(of_coarse, weights)[:, 0], count)
         aligned = Aligned(weighted_mean(shown, weights, count), of_fine, of_coarse, grouped(shown, count), of_cells)
-        drawn = self.renderer.paint(encoded, aligned, mel, lips).image.clamp(0, 1)
-        return drawn, self.share(aligned.warped, of_cells, drawn[..., self.renderer.config.top :, :])
+        lower, _ = self.renderer.paint(encoded, aligned, mel, lips)
+        drawn = lower.clamp(0, 1)
+        return drawn, self.share(aligned.warped, of_cells, torch.cat([known, drawn], 2))
+
+
+def _planes(pictures: Tensor) -> Tensor:
+    """Pictures or features `(..., h, w, c)` as `(n, c, h, w)`."""
+    return pictures.flatten(0, -4).permute(0, 3, 1, 2)
 
 
 def at(grid: Tensor, flow: Tensor) -> Tensor:
-    """Positions `(b, k, h, w, 2)` that flows `(b, k, 2, h, w)` reach from `grid` `(h, w, 2)`."""
-    return grid + rearrange(flow, "b k xy h w -> b k h w xy")
+    """Positions `(b, k, 2, h, w)` that flows `(b, k, 2, h, w)` reach from `grid` `(h, w, 2)`."""
+    return flow + grid.permute(2, 0, 1)
 
 
 def displacements(grid: Tensor, moving: Tensor, standing: Tensor) -> tuple[Tensor, Tensor]:
     """The inverse of `at`, for both guesses."""
-    return rearrange(moving - grid, "b k h w xy -> b k xy h w"), rearrange(standing - grid, "b k h w xy -> b k xy h w")
+    return moving - grid.permute(2, 0, 1), standing - grid.permute(2, 0, 1)
 
 
 def renderer_stages(renderer: Renderer) -> dict[str, nn.Module]:
     """The stages of the renderer by name."""
     return {
         "reference": ReferenceStage(renderer),
-        "lip": renderer.lip_encoder,
+        "lip": LipStage(renderer),
         "guess": GuessStage(renderer),
         "align": AlignStage(renderer),
         "paint": PaintStage(renderer),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import warnings
+from ast import literal_eval
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -34,6 +35,7 @@ from lipsmith.training.checkpoint import write_tensors
 
 _LOG = logging.getLogger(__name__)
 OPSET: Final = 18
+_SCOPES: Final = "pkg.torch.onnx.name_scopes"
 ABSOLUTE, RELATIVE = 1e-4, 1e-3
 """Largest difference allowed between ONNX Runtime and torch."""
 
@@ -134,9 +136,9 @@ def stage_axes(mouth: LandmarkConfig, face: RendererConfig) -> dict[str, Axes]:
     """The inputs of every stage and their axes: numbers are fixed lengths, letters are free axes."""
     size, rows = face.face_size, face.face_size - face.top
     region = rows // 4, size // 4
-    cells = ("b", "k", *region, 2)
+    cells = ("b", "k", 2, *region)
     weight = (rows // 2, size // 2) if face.alignment == "learned" else region
-    target: Axes = {"target": ("b", 3, size, size), "sketches": ("b", face.sketches, size, size)}
+    target: Axes = {"known": ("b", 3, size // 2 - face.top, size), "sketches": ("b", face.sketches, rows, size)}
     picture: Axes = {"image": ("n", 3, size, size), "sketch": ("n", 1, size, size)}
     return {
         "speech": {"mel": ("n", 1, mouth.bands, 16)},
@@ -160,15 +162,15 @@ def stage_axes(mouth: LandmarkConfig, face: RendererConfig) -> dict[str, Axes]:
             "moving": cells,
             "standing": cells,
             "remoteness": ("b", 1, *region),
-            "seen_moving": (*cells[:-1], face.coarse + 3),
-            "seen_standing": (*cells[:-1], face.coarse + 3),
+            "seen_moving": ("b", "k", *region, face.coarse + 3),
+            "seen_standing": ("b", "k", *region, face.coarse + 3),
         },
         "paint": {
             **target,
             "mel": ("b", 1, 80, 16),
             "lips": ("b", "m", face.coarse, *region),
-            "target_fine": ("b", face.fine, rows // 2, size // 2),
-            "target_coarse": ("b", face.coarse, *region),
+            "target_fine": ("b", rows // 2, size // 2, face.fine),
+            "target_coarse": ("b", *region, face.coarse),
             "fine": ("b", rows // 2, size // 2, face.fine),
             "coarse": ("b", *region, face.coarse),
             "pictures": ("b", "k", rows, size, 3),
@@ -201,11 +203,18 @@ def write_onnx(stage: nn.Module, axes: Axes, outputs: tuple[str, ...], path: Pat
 
 
 def strip_traces(path: Path) -> None:
-    """Remove the exporter's metadata from each node: stack traces with paths of this machine."""
+    """Remove the exporter's metadata from each node: stack traces with paths of this machine.
+
+    Of them the nodes keep the name of the module that they are part of, such as `renderer.decoder.head.1/node_conv2d`.
+    """
     import onnx
 
     model = onnx.load(path)
     graph = model.graph
+    for node in graph.node:
+        scopes = next((given.value for given in node.metadata_props if given.key == _SCOPES), None)
+        if scopes is not None and len(modules := literal_eval(scopes)) > 1:
+            node.name = f"{modules[-2]}/{node.name}"
     for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
         del part.metadata_props[:]
         part.doc_string = ""

@@ -53,7 +53,7 @@ LEAST_PSNR: Final = 44.0
 MOST_LPIPS: Final = 1.01
 """Maximum LPIPS from the truth, as a multiple of the float pictures'."""
 _REFERENCES: Final = 12
-_FLOAT: Final = ("alignment.head", "alignment.sketch_modulator.head", "audio", "decoder.block1", "decoder.head")
+_FLOAT: Final = ("alignment.head", "alignment.sketch_modulator.head", "decoder.block1", "decoder.head")
 
 Inputs = dict[str, NDArray[np.float32]]
 
@@ -256,8 +256,8 @@ def _kept_float(stage: Path) -> list[str]:
     graph = onnx.load(stage).graph
     channels = {tensor.name: tensor.dims[1] for tensor in graph.initializer if len(tensor.dims) == 4}
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
-    parts = tuple(f"renderer.{part}." for part in _FLOAT)
-    kept = [node for node in convolutions if channels[node.input[1]] == CUES or node.input[1].startswith(parts)]
+    parts = tuple(f"renderer.{part}" for part in _FLOAT)
+    kept = [node for node in convolutions if channels[node.input[1]] == CUES or node.name.startswith(parts)]
     uses = Counter([name for node in graph.node for name in node.input] + [output.name for output in graph.output])
     inside = {node.output[0] for node in convolutions if node not in kept and uses[node.output[0]] == 1}
     kept += [node for node in graph.node if node.op_type == "Relu" and node.input[0] not in inside]

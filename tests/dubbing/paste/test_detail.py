@@ -37,13 +37,13 @@ def texture(seed: int = 0) -> NDArray[np.uint8]:
 
 def detail(flow: NDArray[np.float32], share: NDArray[np.float32], pictures: list[NDArray[np.uint8]]) -> Detail:
     y, x = (np.mgrid[SIZE - ROWS : SIZE, :SIZE] + 0.5) / SIZE
-    positions = flow + np.stack([x, y], -1).astype(np.float32)
-    upper = positions[(slice(None), *mouth_box(ROWS, SIZE))]
-    return Detail(pictures, Placed(flow, flow, positions, upper, np.ones(upper.shape[1:3], np.float32), share), share)
+    positions = flow + np.stack([x, y]).astype(np.float32)
+    upper = positions[(..., *mouth_box(ROWS, SIZE))]
+    return Detail(pictures, Placed(flow, flow, positions, upper, np.ones(upper.shape[2:], np.float32), share), share)
 
 
 def still(count: int) -> NDArray[np.float32]:
-    return np.zeros((count, ROWS, SIZE, 2), np.float32)
+    return np.zeros((count, 2, ROWS, SIZE), np.float32)
 
 
 def believed(*levels: float) -> NDArray[np.float32]:
@@ -75,7 +75,7 @@ def test_low_frequencies_come_from_the_rendering_and_detail_from_the_references(
 def test_detail_moves_with_the_flow(mask: NDArray[np.float32]) -> None:
     """A flow of two native pixels to the right shows the reference two pixels further right."""
     flow = still(1)
-    flow[..., 0] = 2 / NATIVE
+    flow[:, 0] = 2 / NATIVE
     before = with_detail(drawn(), detail(still(1), believed(1.0), [texture()]), ENLARGED, mask)
     after = with_detail(drawn(), detail(flow, believed(1.0), [texture()]), ENLARGED, mask)
     assert np.abs(after[150:230, 70:190] - before[150:230, 72:192]).mean() < 2.5
@@ -154,7 +154,7 @@ def test_where_the_lips_meet_the_detail_is_the_mean_of_both(mask: NDArray[np.flo
     picture = np.full((NATIVE, NATIVE, 3), 60, np.uint8)
     picture[188:196] = 250
     given = detail(still(1), believed(1.0), [picture[int(TOP * NATIVE) :]])
-    away = np.array([0, 24 / NATIVE], np.float32)
+    away = np.array([0, 24 / NATIVE], np.float32)[:, None, None]
     placed = given.placed._replace(lower=given.placed.lower + away, upper=given.placed.upper - away)
     placed.above[:] = 0.5
     lent = with_detail(drawn(), replace(given, placed=placed), ENLARGED, mask)

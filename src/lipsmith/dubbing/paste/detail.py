@@ -208,7 +208,8 @@ def _both_lips(detail: Detail, rank: int, above: NDArray[np.float32], region: Re
     """
     # OpenCV samples four channels twice as fast as three, or as two.
     picture = np.asarray(cv2.cvtColor(detail.pictures[rank], cv2.COLOR_BGR2BGRA), np.uint8)
-    positions = cv2.split(region.coarse(np.asarray(cv2.merge(detail.placed.sides(rank)), np.float32)))
+    planes = np.concatenate(detail.placed.sides(rank))
+    positions = cv2.split(region.coarse(np.asarray(cv2.merge(list(planes)), np.float32)))
     side = np.float32(picture.shape[1])
     top = int(TOP * side)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import torch
 from einops import rearrange, repeat
@@ -96,6 +96,15 @@ class Request:
     """f^m2."""
 
 
+class View(NamedTuple):
+    """What is seen of the references where a guess places them."""
+
+    features: Tensor
+    """(b k, c2, H/4, S/4)."""
+    picture: Tensor
+    """(b k, 3, H/4, S/4) in [0, 1]."""
+
+
 @dataclass(frozen=True)
 class Flows:
     """Where each place of the targets lies in each reference, crop units, and how far that is trusted."""
@@ -130,16 +139,16 @@ class Alignment(nn.Module):
         return Guesses(flow, flow, flow[:, :1, 0])
 
     @abstractmethod
-    def estimate(self, request: Request, guesses: Guesses, views: list[Tensor]) -> Flows:
-        """The flows; `views`: features and small pictures `(b k, c2 + 3, H/4, S/4)` of the references, sampled at the
-        `moving` and at the `standing` guess."""
+    def estimate(self, request: Request, guesses: Guesses, views: list[View]) -> Flows:
+        """The flows; `views`: the references, sampled at the `moving` and at the `standing` guess."""
 
     def forward(self, request: Request, still: Tensor, references: References) -> Aligned:
         """The references' aligned mean; `still`: `(b, 2, 2)` crop units, the target's two still points."""
         guesses = self.guess(request.points, still, references.points, references.still)
         small = flat(with_small(references.coarse, references.images))
         at = (positions(self.grid4, flat(guess)) for guess in (guesses.moving, guesses.standing))
-        flows = self.estimate(request, guesses, [warp(small, places) for places in at])
+        views = [View(*warp(small, places).tensor_split([-3], 1)) for places in at]
+        flows = self.estimate(request, guesses, views)
         return self._sampled(references, flows)
 
     def _sampled(self, references: References, flows: Flows) -> Aligned:
@@ -187,13 +196,13 @@ class FlowAlignment(Alignment):
         moving, remoteness = self.landmark_flow(points, reference_points)
         return Guesses(moving, self.still_flow(still, reference_still), remoteness)
 
-    def estimate(self, request: Request, guesses: Guesses, views: list[Tensor]) -> Flows:
+    def estimate(self, request: Request, guesses: Guesses, views: list[View]) -> Flows:
         """As Alignment."""
         count = request.reference_points.shape[1]
         moving, standing = flat(guesses.moving), flat(guesses.standing)
         prior = each(2 * torch.log(guesses.remoteness / HALFWAY + 1e-3), count)
-        cues = [cue for view in views for cue in self._cues(view[:, -3:], request.known, count)]
-        compared = self._compared([*(view[:, :-3] for view in views), *cues, prior])
+        cues = [cue for view in views for cue in self._cues(view.picture, request.known, count)]
+        compared = self._compared([*(view.features for view in views), *cues, prior])
         fused = self.fuse(each(self.from_target(request.target), count) + compared)
         fused = self.context(fused, count)
         scale, shift = self.sketch_modulator(unshuffled(request.sketches, 4))
@@ -229,7 +238,7 @@ class FlowAlignment(Alignment):
 class NoAlignment(Alignment):
     """The plain mean of the references where they are: the ablation without alignment."""
 
-    def estimate(self, request: Request, guesses: Guesses, views: list[Tensor]) -> Flows:
+    def estimate(self, request: Request, guesses: Guesses, views: list[View]) -> Flows:
         """The identity, with equal weights."""
         full, half, quarter = (enlarge(flat(guesses.moving), factor) for factor in (4, 2, 1))
         return Flows(quarter, same_for_both(full, half), torch.ones_like(quarter[:, :1]))

@@ -50,9 +50,11 @@ class AudioAttention(nn.Module):
     def forward(self, features: Tensor, mel: Tensor) -> Tensor:
         """Features `(b, c, h, w)` and mel `(b, 1, 80, 16)` to features of the same shape."""
         height = features.shape[2]
-        query = self.query(rearrange(features, "b c h w -> b 1 (h w) c") + self.place)
+        # Of the place alone, so that an exported network holds it.
+        asked = F.linear(rearrange(features, "b c h w -> b 1 (h w) c"), self.query.weight) + self.query(self.place)
         key, value = self.key_value(self.tokens(mel)[:, None]).chunk(2, dim=-1)
-        heard: Tensor = self.out(F.scaled_dot_product_attention(query, key, value))
+        # Attention is linear in the values, of which there are fewer than places.
+        heard: Tensor = F.scaled_dot_product_attention(asked, key, F.linear(value, self.out.weight)) + self.out.bias
         return features + rearrange(heard, "b 1 (h w) c -> b c h w", h=height)
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from torch import Tensor, nn
 
 from lipsmith.models.blocks import conv3, res_blocks, upsample, zeroed
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.spade import SpadeBlock
+
+_REACH: Final = 4
+"""Rows that `block1` and `head` reach: three convolutions, and one of the guide."""
 
 
 class Decoder(nn.Module):
@@ -28,11 +33,15 @@ class Decoder(nn.Module):
         self.up1 = upsample(fine, full)
         self.block1 = SpadeBlock(full, 6, full, norm)
         self.head = nn.Sequential(nn.LeakyReLU(0.2), zeroed(conv3(full, 3)))
+        self.above = config.face_size // 2 - config.top
 
     def forward(self, features: Tensor, coarse: Tensor, fine: Tensor, image: Tensor) -> Tensor:
-        """Features `(b, c2, h, w)`, guides f^c2, f^c1, I^c (masked target, aligned reference) to `(b, 3, 4h, 4w)`."""
+        """Features `(b, c2, h, w)`, guides f^c2, f^c1, I^c (masked target, aligned reference) to the lower half
+        `(b, 3, S/2, S)`."""
         x = self.paint4(self.block4(features, coarse))
         x = self.paint2(self.block2(self.up2(x), fine))
-        x = self.block1(self.up1(x), image)
-        picture: Tensor = image[:, 3:] + self.head(x)
-        return picture
+        # Of the rows above, which cost as much as any, only those that the convolutions below them reach.
+        above = min(_REACH, self.above)
+        x, image = (rows[..., self.above - above :, :] for rows in (self.up1(x), image))
+        picture: Tensor = image[:, 3:] + self.head(self.block1(x, image))
+        return picture[..., above:, :]

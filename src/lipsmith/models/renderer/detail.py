@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-import torch
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lipsmith.models.renderer.flow import enlarge, mean_over
+from lipsmith.models.renderer.flow import cell_means, enlarge, mean_over, softmax
 
 CELL: Final = 4
 """Side of a cell in pixels: shares have a quarter of the resolution."""
@@ -42,11 +41,11 @@ class DetailShare(nn.Module):
         count = warped.shape[1]
         off = _cell_means(self._detail(rearrange(warped - image[:, None], "b k c h w -> (b k) c h w")))
         scale = _TOLERANCE * (_cell_means(self._detail(image)) + _FAINT)
-        return torch.softmax(weight.log() - rearrange(off, "(b k) h w -> b k h w", k=count) / scale[:, None], 1)
+        return softmax(weight.log() - rearrange(off, "(b k) h w -> b k h w", k=count) / scale[:, None])
 
     def _detail(self, pictures: Tensor) -> Tensor:
         """Pictures `(n, 3, H, W)` minus their low-frequency light."""
-        return pictures - enlarge(F.avg_pool2d(pictures, self.broad), self.broad)
+        return pictures - enlarge(cell_means(pictures, self.broad), self.broad)
 
 
 def _cell_means(pictures: Tensor) -> Tensor:

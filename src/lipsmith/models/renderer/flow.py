@@ -7,7 +7,7 @@ position p is sampled at 2p - 1 and zero flow is exactly the identity.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import torch
 from einops import rearrange
@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 T = TypeVar("T")
+_EXTREME: Final = 60.0
+"""Logarithm of the largest weight of a point, and of 1 by the smallest: single precision holds their products."""
 
 
 def region_grid(size: int, top: int, step: int) -> Tensor:
@@ -58,10 +60,11 @@ class LandmarkFlow(nn.Module):
         cells = rearrange(self.grid, "h w xy -> (h w) 1 xy")
         near = closeness(cells, points, self.reach)
         moves = rearrange(reference_points - points[:, None], "b k p xy -> b (k xy) p")
-        remoteness = -near.amax(1)
+        nearest = near.amax(1)
+        (moved,) = softmax_means(near, moves, [slice(None)], nearest)
         return (
-            rearrange(softmax_mean(near, moves), "b (k xy) (h w) -> b k xy h w", xy=2, h=height, w=width),
-            rearrange(remoteness, "b (h w) -> b 1 h w", h=height),
+            rearrange(moved, "b (k xy) (h w) -> b k xy h w", xy=2, h=height, w=width),
+            rearrange(-nearest, "b (h w) -> b 1 h w", h=height),
         )
 
 
@@ -110,14 +113,31 @@ def closeness_exported(cells: Tensor, points: Tensor, reach: float) -> Tensor:
     return torch.cat([2 * points, -torch.ones_like(squares), -squares], 2) / reach**2 @ of_cells
 
 
-def softmax_mean(close: Tensor, moves: Tensor) -> Tensor:
-    """sum_i softmax_i(c_i) m_i `(b, c, n)` of closenesses `(b, p, n)` and moves `(b, c, p)`."""
+def softmax(x: Tensor) -> Tensor:
+    """The softmax of `(b, k, ...)` over the second axis."""
     if not is_exporting():
-        return moves @ close.softmax(1)
+        return x.softmax(1)
+    # ONNX Runtime's own takes three times as long: row by row, for few of them.
+    weight = (x - x.amax(1, keepdim=True)).exp()
+    return weight / (x.shape[1] * mean_over(weight)[:, None])
+
+
+def softmax_means(close: Tensor, moves: Tensor, parts: Sequence[slice], about: Tensor) -> list[Tensor]:
+    """sum_i softmax_i(c_i) m_i `(b, c, n)` over the points i of each of the `parts`, of closenesses `(b, p, n)` and
+    moves `(b, c, p)`.
+
+    `about`: `(b, n)`, about the largest closeness. Where no point of a part is nearly as close, an exported network
+    takes all of them alike.
+    """
+    if not is_exporting():
+        return [moves[..., part] @ close[:, part].softmax(1) for part in parts]
     # ONNX Runtime's own takes three times as long: row by row, for few points.
-    weight = (close - close.amax(1, keepdim=True)).exp()
-    total = torch.cat([moves, torch.ones_like(moves[:, :1])], 1) @ weight
-    return total[:, :-1] / total[:, -1:]
+    weight, points = (close - about[:, None]).clamp(-_EXTREME, _EXTREME).exp(), close.shape[1]
+    weighted = torch.cat([moves, torch.ones_like(moves[:, :1])], 1)
+    limits = [part.indices(points)[:2] for part in parts]
+    of_parts = [F.pad(weighted[..., begin:end], (begin, points - end)) for begin, end in limits]
+    sums = torch.split(torch.cat(of_parts, 1) @ weight, [weighted.shape[1]] * len(of_parts), 1)
+    return [sum_[:, :-1] / sum_[:, -1:] for sum_ in sums]
 
 
 def mean_over(x: Tensor) -> Tensor:
@@ -125,8 +145,8 @@ def mean_over(x: Tensor) -> Tensor:
     if not is_exporting():
         return x.mean(1)
     # As a product: ONNX Runtime is slow at reducing an axis that is not the last.
-    rows = x.flatten(2)
-    return (torch.ones_like(rows[:1, :, 0]) / x.shape[1] @ rows).view(-1, *x.shape[2:])
+    count = x.shape[1]
+    return (x.new_full((1, count), 1 / count) @ x.flatten(2)).view(-1, *x.shape[2:])
 
 
 def unrounded(run: Callable[[Tensor, Tensor], T], points: Tensor, reference_points: Tensor) -> T:
@@ -158,6 +178,15 @@ def _interpolation_matrix(cells: int, wanted: int) -> Tensor:
     """
     places = ((torch.arange(wanted) + 0.5) * cells / wanted - 0.5).clamp(0, cells - 1)
     return (1 - (places[:, None] - torch.arange(cells)).abs()).clamp_min(0)
+
+
+def cell_means(x: Tensor, side: int) -> Tensor:
+    """Means `(n, c, h, w)` of cells of `side` x `side` pixels."""
+    if not is_exporting():
+        return F.avg_pool2d(x, side)
+    # As products, for the same reason as `mean_over`.
+    rows, columns = (torch.eye(length // side).repeat_interleave(side, 0) / side for length in x.shape[2:])
+    return rows.T @ x @ columns
 
 
 def is_exporting() -> bool:

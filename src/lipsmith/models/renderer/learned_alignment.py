@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from lipsmith.models.blocks import conv3, res_blocks, unshuffled, upsample, zeroed
-from lipsmith.models.renderer.alignment import RESIDUAL_UNIT, Alignment, Flows, Guesses, Request, each
+from lipsmith.models.renderer.alignment import RESIDUAL_UNIT, Alignment, Flows, Guesses, Request, View, each
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.flow import enlarge
 from lipsmith.models.renderer.lip_flow import same_for_both
@@ -29,10 +29,10 @@ class LearnedAlignment(Alignment):
         self.guided2 = SpadeBlock(fine, 4 * config.sketches, fine, norm)
         self.head = nn.Sequential(nn.ReLU(), zeroed(conv3(fine, 3)))
 
-    def estimate(self, request: Request, guesses: Guesses, views: list[Tensor]) -> Flows:
+    def estimate(self, request: Request, guesses: Guesses, views: list[View]) -> Flows:
         """As Alignment, from sketches and features alone."""
         count = request.reference_points.shape[1]
-        fused = self.fuse(torch.cat([each(request.target, count), views[0][:, :-3]], 1))
+        fused = self.fuse(torch.cat([each(request.target, count), views[0].features], 1))
         x = self.guided4(fused, each(unshuffled(request.sketches, 4), count))
         x = self.guided2(self.up(x), each(unshuffled(request.sketches, 2), count))
         found = self.head(x).to(request.points.dtype)

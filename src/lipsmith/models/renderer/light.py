@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lipsmith.models.renderer.config import RendererConfig
-from lipsmith.models.renderer.flow import enlarge
+from lipsmith.models.renderer.flow import interpolate
 
 CELL: Final = 4  # pixels
 STRENGTH: Final = 0.9
@@ -36,12 +36,14 @@ class LightMatch(nn.Module):
         spread = torch.softmax(-0.5 * ((across[:, None] - across) / SPREAD) ** 2, dim=0)
         below = ((torch.arange((size - top) // CELL) + 0.5) * CELL / size - self.context / size).clamp_min(0)
         self.register_buffer("columns", spread, persistent=False)
-        self.register_buffer("falloff", STRENGTH * torch.exp(-below / REACH)[:, None], persistent=False)
+        falloff = STRENGTH * torch.exp(-below / REACH)
+        self.register_buffer("falloff", falloff[None, None, :, None], persistent=False)
 
     def forward(self, known: Tensor, aligned: Tensor) -> Tensor:
         """Target minus 0.5 (known above S/2) and aligned references, `(b, 3, H, S)` each, to references in its
         light."""
         edge = (..., slice(self.context - CELL, self.context), slice(None))
         difference = F.avg_pool2d(known[edge] + 0.5 - aligned[edge], CELL) @ self.columns
-        field = enlarge(self.falloff * difference, CELL)
-        return aligned + field
+        rows, columns = aligned.shape[2:]
+        # Interpolated along one axis each, because their product is separable.
+        return aligned + interpolate(self.falloff, (rows, 1)) * interpolate(difference, (1, columns))

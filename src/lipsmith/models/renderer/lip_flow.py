@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from lipsmith.face.crop import mouth_box
 from lipsmith.face.landmarks import INNER_LIP, JAW, LOWER_INNER, NOSE, OUTER_LIP, UPPER_INNER, ranks
-from lipsmith.models.renderer.flow import closeness, enlarge, region_grid, softmax_mean, unrounded
+from lipsmith.models.renderer.flow import closeness, enlarge, region_grid, softmax_means, unrounded
 
 FADE: Final = 0.04
 """Distance from the nearest lip point, crop units, at which the correction has fallen to 1/e."""
@@ -114,10 +114,11 @@ class LipFlow(nn.Module):
         height, count = self.grid.shape[0], reference_points.shape[1]
         followed = points[:, self.points]
         close = closeness(rearrange(self.grid, "h w xy -> (h w) 1 xy"), followed, self.reach)
-        near = (close[:, len(NOSE) : -len(JAW)].amax(1) * (self.reach / FADE) ** 2).exp()
+        nearest = close[:, len(NOSE) : -len(JAW)].amax(1)
+        near = (nearest * (self.reach / FADE) ** 2).exp()
         moves = rearrange(self._tucked(points, reference_points) - followed[:, None], "b k p xy -> b (k xy) p")
         sides = slice(0, -len(LOWER + JAW)), slice(len(NOSE + UPPER), None)
-        moved = [softmax_mean(close[:, side], moves[..., side]) for side in sides]
+        moved = softmax_means(close, moves, sides, nearest)
         upper, lower = (rearrange(side, "b (k xy) (h w) -> (b k) xy h w", h=height, k=count) for side in moved)
         above, near = (
             repeat(share, "b (h w) -> (b k) 1 h w", h=height, k=count) for share in (self._above(points)[:, 0], near)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from einops import rearrange
 from torch import Tensor, nn
 
 from lipsmith.models.blocks import Unshuffle, conv3, res_blocks
@@ -44,9 +43,9 @@ class NoLipEncoder(nn.Module):
 class LipFusion(nn.Module):
     """mean_i F([f^m, f^l_i]): the target's features fused with each lip reference's, averaged.
 
-    F is a residual block on the concatenation. Its first convolution is the sum of a convolution of f^m, computed once,
-    and one of f^l_i; the last is linear, so it is applied to the mean. The result is the same for a fraction of the
-    cost.
+    F is a residual block on the concatenation. Its first convolution is the sum of a convolution of f^m and one of
+    f^l_i, which is computed once a lip (`of_lips`); the last is linear, so it is applied to the mean. The result is the
+    same for a fraction of the cost.
     """
 
     def __init__(self, channels: int) -> None:
@@ -55,17 +54,24 @@ class LipFusion(nn.Module):
         self.from_lip = nn.Conv2d(channels, channels, 1)
         self.out = conv3(channels, channels)
 
+    def of_lips(self, lips: Tensor) -> Tensor:
+        """f^l `(n, c2, h, w)` to its part in the first convolution, same shape."""
+        out: Tensor = self.from_lip(lips)
+        return out
+
     def forward(self, target: Tensor, lips: Tensor) -> Tensor:
-        """f^m `(b, c2, h, w)` and lips `(b, m, c2, h, w)` to `(b, c2, h, w)`."""
-        count = lips.shape[1]
-        from_lips = self.from_lip(rearrange(lips, "b m c h w -> (b m) c h w"))
-        hidden = self.from_target(target)[:, None] + rearrange(from_lips, "(b m) c h w -> b m c h w", m=count)
+        """f^m `(b, c2, h, w)` and `of_lips` `(b, m, c2, h, w)` to `(b, c2, h, w)`."""
+        hidden = self.from_target(target)[:, None] + lips
         out: Tensor = target + self.out(mean_over(torch.relu(hidden)))
         return out
 
 
 class NoLips(nn.Module):
     """The target's features alone: the ablation without lip references."""
+
+    def of_lips(self, lips: Tensor) -> Tensor:
+        """Unchanged."""
+        return lips
 
     def forward(self, target: Tensor, lips: Tensor) -> Tensor:
         """f^m `(b, c2, h, w)` unchanged."""

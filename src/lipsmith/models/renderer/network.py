@@ -8,6 +8,7 @@ from typing import Final
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from lipsmith.models.blocks import Unshuffle, conv3, res_blocks
 from lipsmith.models.renderer.alignment import (
@@ -47,12 +48,10 @@ class Rendered:
 
 @dataclass(frozen=True)
 class MaskedTarget:
-    """The visible part of a batch of targets."""
+    """The visible part of a batch of targets, in the computed rows."""
 
-    upper: Tensor
-    """(b, 3, S/2, S) in [0, 1]."""
     known: Tensor
-    """(b, 3, H, S): the upper half minus 0.5 in the computed rows, zero below."""
+    """(b, 3, H, S): the upper half minus 0.5, zero below."""
     sketches: Tensor
     """(b, 2k+1, H, S)."""
 
@@ -100,7 +99,7 @@ class Renderer(nn.Module):
 
     def encode_lip(self, image: Tensor, sketch: Tensor) -> Tensor:
         """f^l of lip references `(n, 3, S, S)` and sketches `(n, 1, S, S)`."""
-        lips: Tensor = self.lip_encoder(image, sketch)
+        lips: Tensor = self.lip_fusion.of_lips(self.lip_encoder(image, sketch))
         return lips
 
     def render(
@@ -125,19 +124,19 @@ class Renderer(nn.Module):
             lips: `(b, m, c2, h, w)` from `encode_lip`.
         """
         masked = self.encode_target(self.mask(target, sketches))
-        return self.paint(masked, self.align(masked, points, still, references), mel, lips)
+        aligned = self.align(masked, points, still, references)
+        lower, lit = self.paint(masked, aligned, mel, lips)
+        return Rendered(torch.cat([target[..., : self.config.face_size // 2, :], lower], 2), lit)
 
     def mask(self, target: Tensor, sketches: Tensor) -> MaskedTarget:
         """Mask the lower half of targets `(b, 3, S, S)` and crop the sketches `(b, 2k+1, S, S)`."""
         top, half = self.config.top, self.config.face_size // 2
-        # Everything from row S/2 on is zero, so the original mouth cannot leak.
-        known = torch.cat([target[..., top:half, :] - 0.5, torch.zeros_like(target[..., half:, :])], 2)
-        return MaskedTarget(target[..., :half, :], known, sketches[..., top:, :])
+        return as_masked(target[..., top:half, :], sketches[..., top:, :])
 
     def encode_target(self, masked: MaskedTarget) -> EncodedTarget:
         """Encode what is visible of targets."""
         features = self.target_encoder(torch.cat([masked.known, masked.sketches], 1))
-        return EncodedTarget(masked.upper, masked.known, masked.sketches, *features)
+        return EncodedTarget(masked.known, masked.sketches, *features)
 
     def align(self, masked: EncodedTarget, points: Tensor, still: Tensor, references: References) -> Aligned:
         """Warp the references onto the target; shapes as in `render`."""
@@ -145,18 +144,18 @@ class Renderer(nn.Module):
         aligned: Aligned = self.alignment(request, still, references)
         return aligned
 
-    def paint(self, masked: EncodedTarget, aligned: Aligned, mel: Tensor, lips: Tensor) -> Rendered:
-        """Fuse the warped references, lip references and speech into the lower half; shapes as in `render`."""
+    def paint(self, masked: EncodedTarget, aligned: Aligned, mel: Tensor, lips: Tensor) -> tuple[Tensor, Tensor]:
+        """Fuse the warped references, lip references and speech: the lower half `(b, 3, S/2, S)` and
+        `Rendered.aligned`; other shapes as in `render`."""
         lit = self.light(masked.known, aligned.image)
         encoded = self.masked_encoder(torch.cat([masked.known, masked.sketches], 1))
-        image = self.decoder(
+        lower: Tensor = self.decoder(
             self.audio(self.lip_fusion(encoded, lips), mel),
             torch.cat([masked.coarse, aligned.coarse], 1),
             torch.cat([masked.fine, aligned.fine], 1),
             torch.cat([masked.known, lit], 1),
         )
-        below = self.config.face_size // 2 - self.config.top
-        return Rendered(torch.cat([masked.upper, image[..., below:, :]], 2), lit)
+        return lower, lit
 
     def forward(
         self,
@@ -180,3 +179,9 @@ class Renderer(nn.Module):
             reference_images, reference_points, reference_still, grouped(fine, count), grouped(coarse, count)
         )
         return self.render(target, sketches, points, still, mel, references, grouped(lips, lip_count))
+
+
+def as_masked(known: Tensor, sketches: Tensor) -> MaskedTarget:
+    """Targets of which only the computed rows above S/2, `(b, 3, S/2 - top, S)`, are known, so that the mouth of the
+    source cannot leak; `sketches`: `(b, 2k+1, H, S)`."""
+    return MaskedTarget(F.pad(known - 0.5, (0, 0, 0, sketches.shape[-2] - known.shape[-2])), sketches)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, cast
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from lipsmith.models.blocks import conv3
 
@@ -21,17 +24,40 @@ class Modulator(nn.Module):
         nn.init.normal_(self.head.weight, std=0.1 / hidden**0.5)
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
 
-    def forward(self, guide: Tensor) -> Modulation:
-        """`(B, G, H, W)` to scale and shift, each `(B, C, H, W)`; small at step 0.
+    @property
+    def conv(self) -> nn.Conv2d:
+        """The first layer."""
+        return cast("nn.Conv2d", self.hidden[0])
 
-        They are not zero, because a zero last layer would block the gradient.
+    def forward(self, guide: Tensor) -> Modulation:
+        """`(B, G, H, W)` to scale and shift, each `(B, C, H, W)`; about 1 and 0 at step 0.
+
+        They are not exactly 1 and 0, because a zero last layer would block the gradient.
         """
-        scale, shift = self.head(self.hidden(guide)).chunk(2, dim=1)
-        return scale, shift
+        (modulation,) = modulations([self], guide)
+        return modulation
+
+
+def modulations(modulators: Sequence[Modulator], guide: Tensor) -> list[Modulation]:
+    """What each modulator makes of the same guide `(B, G, H, W)`: all at once, because few channels use a processor
+    badly."""
+    convs, heads = [modulator.conv for modulator in modulators], [modulator.head for modulator in modulators]
+    hidden = F.conv2d(guide, torch.cat([conv.weight for conv in convs]), _biases(convs), 1, 1)
+    channels, count = heads[0].out_channels // 2, 2 * len(heads)
+    weight = torch.block_diag(*(head.weight[..., 0, 0] for head in heads))  # type: ignore[no-untyped-call]
+    ones = torch.ones_like(heads[0].weight[:channels, 0, 0, 0])
+    neutral = torch.cat([ones, torch.zeros_like(ones)] * len(heads))
+    made = F.conv2d(torch.relu(hidden), weight[..., None, None], _biases(heads) + neutral)
+    scales_and_shifts = torch.split(made, [channels] * count, 1)
+    return list(zip(scales_and_shifts[::2], scales_and_shifts[1::2], strict=True))
+
+
+def _biases(layers: Sequence[nn.Conv2d]) -> Tensor:
+    return torch.cat([layer.bias for layer in layers if layer.bias is not None])
 
 
 class Modulate(nn.Module):
-    """x (1 + scale) + shift, after the normalization named."""
+    """x scale + shift, after the normalization named."""
 
     def __init__(self, channels: int, norm: Literal["none", "instance"]) -> None:
         super().__init__()
@@ -40,7 +66,7 @@ class Modulate(nn.Module):
     def forward(self, x: Tensor, modulation: Modulation) -> Tensor:
         """`(B, C, H, W)` to the same shape."""
         scale, shift = modulation
-        out: Tensor = self.norm(x) * (1 + scale) + shift
+        out: Tensor = self.norm(x) * scale + shift
         return out
 
 
@@ -57,6 +83,8 @@ class SpadeBlock(nn.Module):
     def forward(self, x: Tensor, guide: Tensor) -> Tensor:
         """Features `(B, C, H, W)` and guide `(B, G, H, W)` to features of the same shape."""
         out = x
-        for modulator, conv in zip(self.modulators, self.convs, strict=True):
-            out = conv(self.act(self.modulate(out, modulator(guide))))
+        for modulation, conv in zip(
+            modulations(cast("list[Modulator]", list(self.modulators)), guide), self.convs, strict=True
+        ):
+            out = conv(self.act(self.modulate(out, modulation)))
         return x + out
