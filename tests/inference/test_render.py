@@ -11,20 +11,17 @@ from hypothesis import strategies as st
 
 from lipsmith.face.landmarks import NUM_POINTS, draw_sketches
 from lipsmith.inference.render import (
-    EncodedFace,
-    Placed,
     Sketches,
     encode_face,
     join_lips,
     planes,
     render,
     sampled,
-    warp,
 )
 
 torch = pytest.importorskip("torch")
 
-from lipsmith.inference.stages import renderer_stages  # noqa: E402
+from lipsmith.inference.stages import mean_of_references, renderer_stages  # noqa: E402
 from lipsmith.inference.torch import TorchBackend  # noqa: E402
 from lipsmith.models.renderer.config import RendererConfig  # noqa: E402
 from lipsmith.models.renderer.flow import warp as warp_in_torch  # noqa: E402
@@ -92,19 +89,11 @@ def test_lips_are_joined_only_in_their_box() -> None:
 
 
 def test_features_are_weighted_by_the_trust_in_each_reference() -> None:
-    positions = [np.zeros((2, 2, 80 // step, 128 // step), np.float32) for step in (4, 2, 1)]
-    upper, above = np.zeros((2, 2, 60, 64), np.float32), np.zeros((60, 64), np.float32)
-    weight = np.stack([np.full((20, 32), 1.0), np.full((20, 32), 3.0)]).astype(np.float32)
-    fine, coarse = (
-        np.stack([np.full((side, side, count), value, np.float32) for value in (1, 5)])
-        for side, count in ((64, 4), (32, 9))
-    )
-    nothing = np.zeros(0, np.float32)
-    face = EncodedFace(np.zeros((2, 128, 128, 3), np.float32), nothing, nothing, fine, coarse, nothing)
-    found = warp(face, np.arange(2), Placed(*positions, upper, above, weight))
-    for level, channels in ((found.fine, 4), (found.coarse, 6)):
-        assert level.shape[-1] == channels
-        np.testing.assert_allclose(level, 4.0)
+    weight = torch.tensor([1.0, 3.0])[:, None, None, None].expand(2, 1, 20, 32)
+    for rows, columns, channels in ((40, 64, 4), (20, 32, 9)):
+        features = torch.tensor([1.0, 5.0])[:, None, None, None].expand(1, 2, rows, columns, channels)
+        found = mean_of_references(features, weight)
+        torch.testing.assert_close(found, torch.full((1, channels, rows, columns), 4.0))
 
 
 def test_the_sketches_around_frames_are_those_of_their_run() -> None:

@@ -189,9 +189,9 @@ class Warped(NamedTuple):
     pictures: Samples
     """(k, H, S, 3)."""
     fine: Samples
-    """(H/2, S/2, c1): the weighted mean."""
+    """(k, H/2, S/2, c1)."""
     coarse: Samples
-    """(H/4, S/4, c2): the weighted mean."""
+    """(k, H/4, S/4, c2 + 3)."""
 
 
 def sampled(level: Samples, rows: NDArray[np.intp], positions: Samples) -> Samples:
@@ -208,10 +208,10 @@ def sampled(level: Samples, rows: NDArray[np.intp], positions: Samples) -> Sampl
 
 
 def warp(face: EncodedFace, rows: NDArray[np.intp], placed: Placed) -> Warped:
-    """The references `rows` `(k,)` in one target's place; without the small pictures."""
+    """The references `rows` `(k,)` in one target's place."""
     lower, upper = sampled(face.sharp, rows, placed.lower), sampled(face.sharp, rows, placed.upper)
-    features = sampled(face.fine, rows, placed.half), sampled(face.coarse, rows, placed.quarter)[..., :-3]
-    return Warped(join_lips(lower, upper, placed.above), *(_mean(level, placed.weight) for level in features))
+    pictures = join_lips(lower, upper, placed.above)
+    return Warped(pictures, sampled(face.fine, rows, placed.half), sampled(face.coarse, rows, placed.quarter))
 
 
 def join_lips(lower: Samples, upper: Samples, above: Samples) -> Samples:
@@ -223,22 +223,6 @@ def join_lips(lower: Samples, upper: Samples, above: Samples) -> Samples:
     # Repeated, because numpy is slow at broadcasting along a short last axis.
     lower[box] += np.repeat(above[..., None], lower.shape[-1], -1) * (upper - lower[box])
     return lower
-
-
-def _mean(level: Samples, weight: Samples) -> Samples:
-    """sum_i w_i x_i / sum_i w_i of `(k, h, w, c)`, with weights `(k, ., .)`."""
-    share = _at_size(weight, level.shape[1:3])
-    share /= share.sum(0)
-    total: Samples = level[0] * share[0][..., None]
-    for features, part in zip(level[1:], share[1:], strict=True):
-        total += features * part[..., None]
-    return total
-
-
-def _at_size(weight: Samples, shape: tuple[int, ...]) -> Samples:
-    """Weights `(k, h, w)` at another resolution, bilinear or as means."""
-    how = cv2.INTER_LINEAR if weight.shape[1] < shape[0] else cv2.INTER_AREA
-    return np.stack([cv2.resize(one, shape[::-1], interpolation=how) for one in weight])
 
 
 class Sketches:

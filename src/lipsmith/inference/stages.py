@@ -29,6 +29,7 @@ from lipsmith.models.renderer.alignment import (
 )
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.detail import DetailShare
+from lipsmith.models.renderer.flow import mean_over
 from lipsmith.models.renderer.network import EncodedTarget, Renderer, as_masked
 
 WEIGHTS: Final = "model.safetensors"
@@ -165,19 +166,29 @@ class PaintStage(nn.Module):
         Args:
             known, sketches, target_fine, target_coarse: as in `AlignStage`.
             mel, lips: as in `Renderer.render`.
-            fine, coarse: `(b, h, w, c)`, the weighted means of the references' features.
+            fine, coarse: `(b, k, h, w, c)`, the sampled features of the references; the last three of `coarse` are left
+                out.
             pictures: `(b, k, H, S, 3)`, the sampled references.
             weight: `(b, k, ., .)`, from `AlignStage`.
         """
         target, of_target = as_masked(known, sketches), [_planes(level) for level in (target_fine, target_coarse)]
         encoded = EncodedTarget(target.known, target.sketches, *of_target)
         count, weights = pictures.shape[1], flat(weight)[:, None]
-        of_fine, of_coarse, shown = _planes(fine), _planes(coarse), _planes(pictures)
-        of_cells = grouped(at_size_of(of_coarse, weights)[:, 0], count)
+        of_fine, of_coarse = mean_of_references(fine, weights), mean_of_references(coarse, weights)[:, :-3]
+        shown, of_cells = _planes(pictures), grouped(at_size_of(of_coarse, weights)[:, 0], count)
         aligned = Aligned(weighted_mean(shown, weights, count), of_fine, of_coarse, grouped(shown, count), of_cells)
         lower, _ = self.renderer.paint(encoded, aligned, mel, lips)
         drawn = lower.clamp(0, 1)
         return drawn, self.share(aligned.warped, of_cells, torch.cat([known, drawn], 2))
+
+
+def mean_of_references(features: Tensor, weights: Tensor) -> Tensor:
+    """sum_i w_i x_i / sum_i w_i `(b, c, h, w)` of features `(b, k, h, w, c)` and weights `(b k, 1, ., .)`."""
+    share = grouped(at_size_of(features[:, 0, None, ..., 0], weights)[:, 0], features.shape[1])
+    share = share / (share.shape[1] * mean_over(share)[:, None])
+    # As a product with ones, because ONNX Runtime is slow at broadcasting along a short last axis.
+    repeated = share[..., None] @ features.new_ones(1, features.shape[-1])
+    return _planes(share.shape[1] * mean_over(features * repeated))
 
 
 def _planes(pictures: Tensor) -> Tensor:
