@@ -37,8 +37,8 @@ def test_the_parts_add_up_to_the_render_stage() -> None:
     assert total.macs == sum(part.macs for part in parts if part.per == "frame")
     assert total.parameters == sum(part.parameters for part in parts)
     lip = next(part for part in parts if part.name == "lip_encoder")
-    # A 3x3 convolution from 64 to 8 channels and a residual block of two from 8 to 8, at 5 x 8 places.
-    assert lip.macs == 5 * 8 * 9 * (64 * 8 + 2 * 8 * 8)
+    # A 3x3 convolution from 64 to 8 channels, a residual block of two from 8 to 8, and one of 1x1, at 5 x 8 places.
+    assert lip.macs == 5 * 8 * (9 * (64 * 8 + 2 * 8 * 8) + 8 * 8)
     assert lip.parameters == 9 * (64 * 8 + 2 * 8 * 8) + 3 * 8
 
 

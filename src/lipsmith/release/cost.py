@@ -61,9 +61,10 @@ def renderer_cost(config: RendererConfig) -> list[Part]:
         inputs = _inputs(config)
         picture = torch.empty(1, 3, size, size), torch.empty(1, 1, size, size)
         macs = count_macs(lambda: network(*inputs))
+        of_lip = count_macs(lambda: network.encode_lip(*picture))["Global"]  # with its part in the fusion
         parts = [
             Part("reference_encoder", "reference", *cost_of(network.reference_encoder, *picture)),
-            Part("lip_encoder", "lip reference", *cost_of(network.lip_encoder, *picture)),
+            Part("lip_encoder", "lip reference", parameters_of(network.lip_encoder), of_lip),
         ]
     of_target = [
         Part(name, "frame", parameters_of(getattr(network, name)), macs.get(f"Renderer.{name}", 0))
