@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from lipsmith.progress import ahead, prefetch, prefetch_map
+from lipsmith.progress import prefetch, prefetch_map, prefetch_where_free
 
 
 def counting(closed: list[bool], stop_at: int | None = None) -> Generator[int, None, None]:
@@ -111,7 +111,7 @@ def test_items_are_taken_ahead_where_a_core_is_left_for_it(cores: int, is_in_thr
         finally:
             closed.append(True)
 
-    with closing(ahead(taking(), cores)) as items:
+    with closing(prefetch_where_free(taking(), cores)) as items:
         assert [next(items), next(items)] == [0, 1]
     assert (threading.get_ident() not in threads) == is_in_thread
     assert closed == [True]

@@ -57,7 +57,7 @@ def prefetch(items: Iterator[T], depth: int = AHEAD) -> Generator[T, None, None]
         worker.join()
 
 
-def ahead(items: Generator[T, None, None], cores: int, depth: int = AHEAD) -> Generator[T, None, None]:
+def prefetch_where_free(items: Generator[T, None, None], cores: int, depth: int = AHEAD) -> Generator[T, None, None]:
     """The same items: by `prefetch`, but without a thread of their own where other threads fill all `cores`.
 
     There, threads take the interpreter from each other more often than they help: a dub at 640x480 on two cores took a

@@ -46,7 +46,7 @@ from lipsmith.inference.render import SIDE_BY_SIDE
 from lipsmith.media import VideoWriter
 from lipsmith.media.background import Background
 from lipsmith.media.container import kept_metadata, synthetic_metadata
-from lipsmith.progress import Progress, ahead, prefetch
+from lipsmith.progress import Progress, prefetch, prefetch_where_free
 from lipsmith.speech.conversation import Conversation
 from lipsmith.speech.mel import SAMPLE_RATE
 from lipsmith.speech.recording import Speech, speaking
@@ -285,7 +285,7 @@ class Result:
         self, side_by_side: bool, label: bool, progress: Progress | None, begin: int = 0, before: Memories | None = None
     ) -> Shown:
         """The output frames from number `begin` on, as they are written."""
-        with closing(ahead(self._dubbed(begin, before), self.clip.at_once)) as frames:
+        with closing(prefetch_where_free(self._dubbed(begin, before), self.clip.at_once)) as frames:
             for frame in frames:
                 image = labeled(np.asarray(frame.image)) if label else frame.image
                 image = np.hstack([frame.filmed, image]) if side_by_side else image

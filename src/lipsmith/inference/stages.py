@@ -185,10 +185,10 @@ class PaintStage(nn.Module):
 def mean_of_references(features: Tensor, weights: Tensor) -> Tensor:
     """sum_i w_i x_i / sum_i w_i `(b, c, h, w)` of features `(b, k, h, w, c)` and weights `(b k, 1, ., .)`."""
     share = grouped(at_size_of(features[:, 0, None, ..., 0], weights)[:, 0], features.shape[1])
-    share = share / (share.shape[1] * mean_over(share)[:, None])
+    share = share / mean_over(share)[:, None]
     # As a product with ones, because ONNX Runtime is slow at broadcasting along a short last axis.
     repeated = share[..., None] @ features.new_ones(1, features.shape[-1])
-    return _planes(share.shape[1] * mean_over(features * repeated))
+    return _planes(mean_over(features * repeated))
 
 
 def _planes(pictures: Tensor) -> Tensor:
