@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from lipsmith import Dubber, Result
 from lipsmith.dubbing.draw import EncodedFaces
 from lipsmith.dubbing.mouth import MouthTrack
-from lipsmith.dubbing.paste.detail import crop_side
-from lipsmith.face.crop import invert
+from lipsmith.face.crop import crop_side, invert
 from lipsmith.face.landmarks import OUTER_LIP, ranks
 from lipsmith.media import VideoWriter, read_frames
 from lipsmith.speech.recording import load_speech

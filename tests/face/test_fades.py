@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lipsmith.face.light import eyes_of, fade_of
+from lipsmith.face.look import eyes_of, fade_of
 
 Images = NDArray[np.uint8]
 

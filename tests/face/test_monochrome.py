@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lipsmith.face.light import tone_of, toned
+from lipsmith.face.look import tone_of, toned
 
 Images = NDArray[np.uint8]
 

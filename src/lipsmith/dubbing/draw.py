@@ -18,7 +18,7 @@ from lipsmith.dubbing.paste.composite import Compositor, Memory
 from lipsmith.dubbing.paste.detail import Detail
 from lipsmith.dubbing.scan import Face, most_at_once
 from lipsmith.face.crop import crop_image, still_points
-from lipsmith.face.light import Eyes, Fade, eyes_of, fade_of, tone_of, toned
+from lipsmith.face.look import Eyes, Fade, eyes_of, fade_of, tone_of, toned
 from lipsmith.face.references import Appearance, appearance, costs, is_absent, undercut, unlike
 from lipsmith.inference.backend import Backend
 from lipsmith.inference.render import Drawing, EncodedFace, encode_face, render

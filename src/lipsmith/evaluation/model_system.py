@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.dubbing.paste.composite import inside_mouth
 from lipsmith.dubbing.paste.detail import Detail, Region, presharpened, with_detail
 from lipsmith.evaluation.systems import ReconstructionTask
 from lipsmith.face.landmarks import NUM_POSE
@@ -73,7 +74,8 @@ class ModelSystem:
                 if self._detail:
                     lent = Detail([native[rank] for rank in chosen[number]], drawing.placed.of(at), drawing.share[at])
                     everywhere = np.ones((size, size), np.float32)
-                    crop = with_detail(drawn.astype(np.float32), lent, enlarged, everywhere)
+                    inside = inside_mouth(task.points[number], size)
+                    crop = with_detail(drawn.astype(np.float32), lent, enlarged, everywhere, inside)
                 else:
                     crop = cv2.resize(drawn, (side, side), interpolation=cv2.INTER_CUBIC).astype(np.float32)
                 crop[: side // 2] = task.upper[number, : side // 2]

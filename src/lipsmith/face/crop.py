@@ -261,6 +261,11 @@ def crop_image(image: Picture, transform: Floats, size: int) -> NDArray[np.uint8
     )
 
 
+def crop_side(transform: Floats) -> float:
+    """Side of the crop of a transform `(2, 3)`, pixels of the film."""
+    return float(1 / np.hypot(transform[0, 0], transform[1, 0]))
+
+
 def _complex(transforms: Floats) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
     matrices = np.asarray(transforms, np.float64)
     return matrices[..., 0, 0] + 1j * matrices[..., 1, 0], matrices[..., 0, 2] + 1j * matrices[..., 1, 2]

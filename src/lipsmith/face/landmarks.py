@@ -6,7 +6,7 @@ outer lip, inner lip).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, Protocol
 
 import cv2
@@ -173,12 +173,24 @@ def draw_sketches(points: Floats, size: int) -> NDArray[np.uint8]:
 
     Points may lie outside the crop: their lines are clipped at its border instead of dropped.
     """
-    pixels = np.clip(points, -_FAR, _FAR) * size - 0.5
-    fixed = np.round(pixels * (1 << _FRACTION_BITS)).astype(np.int32)
     canvas = np.zeros((len(points), size, size), np.uint8)
-    for image, vertices in zip(canvas, fixed, strict=True):
+    for image, vertices in zip(canvas, _fixed(points, size), strict=True):
         closed = [vertices[chain] for chain in CLOSED]
         cv2.polylines(image, closed, True, 255, 1, cv2.LINE_AA, _FRACTION_BITS)
         opened = [vertices[chain] for chain in OPEN]
         cv2.polylines(image, opened, False, 255, 1, cv2.LINE_AA, _FRACTION_BITS)
     return canvas
+
+
+def filled(polygons: Sequence[Floats], size: int) -> NDArray[np.float32]:
+    """The inside of polygons `(p, 2)` in crop units: `(size, size)` in [0, 1]."""
+    canvas = np.zeros((size, size), np.uint8)
+    for polygon in polygons:
+        cv2.fillPoly(canvas, [_fixed(polygon, size)], 255, cv2.LINE_AA, _FRACTION_BITS)
+    return np.asarray(canvas, np.float32) / np.float32(255)
+
+
+def _fixed(points: Floats, size: int) -> NDArray[np.int32]:
+    """Points in crop units as OpenCV's fixed-point pixels."""
+    pixels = np.clip(points, -_FAR, _FAR) * size - 0.5
+    return np.round(pixels * (1 << _FRACTION_BITS)).astype(np.int32)

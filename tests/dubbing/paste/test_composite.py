@@ -6,13 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.paste.composite import Compositor, color_difference, likeness, outline, soft_mask
-from lipsmith.dubbing.paste.detail import Grain, noise_level
+from lipsmith.dubbing.paste.composite import Compositor, color_difference, inside_mouth, likeness, outline, soft_mask
 from lipsmith.face.crop import apply, crop_image, invert
-from lipsmith.face.landmarks import JAW, NUM_POINTS, OUTER_LIP, ranks
+from lipsmith.face.landmarks import INNER_LIP, JAW, NUM_POINTS, OUTER_LIP, ranks
 
 SIZE = 128
-JAWS = ranks(JAW)
+JAWS, INNER = ranks(JAW), ranks(INNER_LIP)
 
 
 def face(chin: float = 0.0) -> NDArray[np.float64]:
@@ -221,40 +220,16 @@ def test_likeness_is_zero_where_the_rendering_differs() -> None:
     assert alike[int(0.7 * SIZE), SIZE // 2] < 0.01
 
 
-@pytest.mark.parametrize("level", [3, 12])
-def test_noise_is_measured_and_matched(level: float) -> None:
-    rng = np.random.default_rng(1)
-    clean = np.full((120, 140, 3), 128, np.uint8)
-    noisy = np.clip(clean + rng.normal(0, level, clean.shape[:2])[..., None], 0, 255).round().astype(np.uint8)
-    assert noise_level(clean) == 0
-    assert noise_level(noisy) == pytest.approx(level, rel=0.15)
-    assert Grain().missing(clean.astype(np.float32), noisy).std() == pytest.approx(level, rel=0.2)
-    assert not Grain().missing(noisy.astype(np.float32), clean).any()
-    calmer = (clean + 0.6 * (noisy.astype(np.float32) - clean)).astype(np.float32)
-    assert Grain().missing(calmer, noisy).std() == pytest.approx(0.8 * level, rel=0.25)
-    assert noise_level(clean[:2]) == 0
-
-
-def test_grain_moves_and_changes_slowly_and_has_a_limit() -> None:
-    rng, clean = np.random.default_rng(1), np.full((90, 100, 3), 128, np.float32)
-
-    def noisy(level: float) -> NDArray[np.uint8]:
-        return np.clip(clean + rng.normal(0, level, (90, 100, 1)), 0, 255).astype(np.uint8)
-
-    grain = Grain()
-    first, second = grain.missing(clean, noisy(10)), grain.missing(clean, noisy(10))
-    assert first.std() == pytest.approx(second.std(), rel=0.1)
-    assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.1
-    later = [grain.missing(clean, noisy(2)).std() for _ in range(40)]
-    assert later[0] > 8
-    assert max(np.abs(np.diff(later))) < 4
-    assert later[-1] < 4
-    assert Grain().missing(clean, noisy(40)).std() == pytest.approx(16, rel=0.1)
-
-
-def test_grain_covers_faces_larger_than_its_tile() -> None:
-    drawn = np.full((560, 900, 3), 128, np.float32)
-    noise = np.random.default_rng(0).normal(0, 9, (560, 900, 1))
-    found = Grain().missing(drawn, np.clip(drawn + noise, 0, 255).astype(np.uint8))
-    assert found.shape == drawn.shape
-    assert found[-50:, -50:].std() == pytest.approx(9, rel=0.2)
+def test_the_inside_of_a_mouth_begins_within_the_lips() -> None:
+    points = face()
+    points[INNER] = (0.5, 0.7)
+    assert not inside_mouth(points, SIZE).any()  # closed
+    angles = np.linspace(0, 2 * np.pi, len(INNER), endpoint=False)
+    points[INNER] = np.stack([0.5 + 0.1 * np.cos(angles), 0.7 + 0.08 * np.sin(angles)], 1)
+    found = inside_mouth(points, SIZE)
+    row = found[round(0.7 * SIZE), SIZE // 2 :]
+    assert row[0] == pytest.approx(1, abs=0.01)
+    assert row[round(0.1 * SIZE) :].max() == 0
+    assert (np.diff(row) <= 0).all()
+    assert row[round(0.1 * SIZE) - 4] > 0.7
+    assert not found[: SIZE // 2].any()

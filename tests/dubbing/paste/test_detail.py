@@ -13,12 +13,11 @@ from lipsmith.dubbing.paste.detail import (
     Detail,
     NativeCrops,
     Region,
-    crop_side,
     native_side,
     presharpened,
     with_detail,
 )
-from lipsmith.face.crop import crop_image, mouth_box
+from lipsmith.face.crop import crop_image, crop_side, mouth_box
 from lipsmith.face.references import encoded
 from lipsmith.inference.render import Placed
 
@@ -57,6 +56,10 @@ def mask() -> NDArray[np.float32]:
     return mask
 
 
+SHUT = np.zeros((SIZE, SIZE), np.float32)
+"""The inside of a closed mouth."""
+
+
 def drawn(level: float = 100.0) -> NDArray[np.float32]:
     return np.full((SIZE, SIZE, 3), level, np.float32)
 
@@ -65,19 +68,19 @@ INSIDE = np.s_[150:230, 70:190]
 
 
 def test_low_frequencies_come_from_the_rendering_and_detail_from_the_references(mask: NDArray[np.float32]) -> None:
-    lent = with_detail(drawn(), detail(still(1), believed(1.0), [texture()]), ENLARGED, mask)[INSIDE]
+    lent = with_detail(drawn(), detail(still(1), believed(1.0), [texture()]), ENLARGED, mask, SHUT)[INSIDE]
     assert abs(lent.mean() - 100) < 0.5
     assert lent.std() == pytest.approx(20 / 2**0.5, abs=2)
     faded = replace(detail(still(1), believed(1.0), [texture()]), contrast=0.5)
-    assert with_detail(drawn(), faded, ENLARGED, mask)[INSIDE].std() == pytest.approx(10 / 2**0.5, abs=1)
+    assert with_detail(drawn(), faded, ENLARGED, mask, SHUT)[INSIDE].std() == pytest.approx(10 / 2**0.5, abs=1)
 
 
 def test_detail_moves_with_the_flow(mask: NDArray[np.float32]) -> None:
     """A flow of two native pixels to the right shows the reference two pixels further right."""
     flow = still(1)
     flow[:, 0] = 2 / NATIVE
-    before = with_detail(drawn(), detail(still(1), believed(1.0), [texture()]), ENLARGED, mask)
-    after = with_detail(drawn(), detail(flow, believed(1.0), [texture()]), ENLARGED, mask)
+    before = with_detail(drawn(), detail(still(1), believed(1.0), [texture()]), ENLARGED, mask, SHUT)
+    after = with_detail(drawn(), detail(flow, believed(1.0), [texture()]), ENLARGED, mask, SHUT)
     assert np.abs(after[150:230, 70:190] - before[150:230, 72:192]).mean() < 2.5
     assert np.abs(after - before)[INSIDE].mean() > 10
 
@@ -86,22 +89,22 @@ def test_without_detail_the_rendering_is_unchanged(mask: NDArray[np.float32]) ->
     plain = np.full((NATIVE - int(TOP * NATIVE), NATIVE, 3), 30, np.uint8)
     rows = np.arange(NATIVE, dtype=np.float32)[:, None, None]
     slope = drawn() + 0.4 * (np.arange(SIZE, dtype=np.float32)[:, None, None] + 0.25)
-    lent = with_detail(slope, detail(still(2), believed(0.5, 0.5), [plain, plain]), ENLARGED, mask)
+    lent = with_detail(slope, detail(still(2), believed(0.5, 0.5), [plain, plain]), ENLARGED, mask, SHUT)
     assert np.abs(lent - (100 + 0.2 * rows))[INSIDE].max() < 0.5
 
 
 def test_the_last_rows_of_a_rendering_are_enough(mask: NDArray[np.float32]) -> None:
     given = detail(still(1), believed(1.0), [texture()])
     slopes = drawn() + np.arange(SIZE, dtype=np.float32)[:, None, None] + np.arange(SIZE)[:, None]
-    whole = with_detail(slopes.astype(np.float32), given, ENLARGED, mask)
-    part = with_detail(slopes[56:].astype(np.float32), given, ENLARGED, mask)
+    whole = with_detail(slopes.astype(np.float32), given, ENLARGED, mask, SHUT)
+    part = with_detail(slopes[56:].astype(np.float32), given, ENLARGED, mask, SHUT)
     assert np.abs(whole - part)[INSIDE].max() < 1e-3
 
 
 def test_the_references_with_the_highest_share_are_used(mask: NDArray[np.float32]) -> None:
     pictures = [texture(seed) for seed in range(5)]
-    alone = with_detail(drawn(), detail(still(1), believed(1.0), [pictures[4]]), ENLARGED, mask)
-    among = with_detail(drawn(), detail(still(5), believed(0, 0, 0, 0, 1.0), pictures), ENLARGED, mask)
+    alone = with_detail(drawn(), detail(still(1), believed(1.0), [pictures[4]]), ENLARGED, mask, SHUT)
+    among = with_detail(drawn(), detail(still(5), believed(0, 0, 0, 0, 1.0), pictures), ENLARGED, mask, SHUT)
     assert np.abs(alone - among)[INSIDE].max() < 0.1  # the others have a thousandth of the weight
 
 
@@ -110,16 +113,53 @@ def test_a_share_outside_the_mask_does_not_count(mask: NDArray[np.float32]) -> N
     share = believed(0.1, 0.1, 0.1, 0.2)
     share[:3, :, :7] = 1.0
     plain = np.full_like(texture(), 90)
-    lent = with_detail(drawn(), detail(still(4), share, [plain, plain, plain, texture()]), ENLARGED, mask)[INSIDE]
+    lent = with_detail(drawn(), detail(still(4), share, [plain, plain, plain, texture()]), ENLARGED, mask, SHUT)[INSIDE]
     assert lent.std() > 5
 
 
 def test_the_detail_of_three_references_is_weighted_by_their_shares(mask: NDArray[np.float32]) -> None:
     pictures = [texture(seed) for seed in (0, 1, 2)]
-    each = [with_detail(drawn(), detail(still(1), believed(1.0), [picture]), ENLARGED, mask) for picture in pictures]
-    found = with_detail(drawn(), detail(still(3), believed(0.6, 0.2, 0.2), pictures), ENLARGED, mask)
+    lent = [detail(still(1), believed(1.0), [picture]) for picture in pictures]
+    each = [with_detail(drawn(), one, ENLARGED, mask, SHUT) for one in lent]
+    found = with_detail(drawn(), detail(still(3), believed(0.6, 0.2, 0.2), pictures), ENLARGED, mask, SHUT)
     mean = 0.6 * each[0] + 0.2 * each[1] + 0.2 * each[2]
     assert np.abs(found - mean)[INSIDE].max() < 1.5
+
+
+@pytest.fixture
+def open_mouth() -> NDArray[np.float32]:
+    inside = np.zeros((SIZE, SIZE), np.float32)
+    inside[80:110, 50:80] = 1
+    return inside
+
+
+WITHIN, BESIDE = np.s_[176:204, 118:142], np.s_[176:204, 66:90]
+
+
+def test_inside_the_mouth_one_reference_leads(mask: NDArray[np.float32], open_mouth: NDArray[np.float32]) -> None:
+    """A mean of several would merge their teeth. The one with most weight there leads, though it is last elsewhere."""
+    pictures = [texture(seed) for seed in range(5)]
+    share = believed(0.3, 0.25, 0.2, 0.15, 0.1)
+    share[4, 7:, 12:20] = 0.5
+    found = with_detail(drawn(), detail(still(5), share, pictures), ENLARGED, mask, open_mouth)
+    alone = with_detail(drawn(), detail(still(1), believed(1.0), [pictures[4]]), ENLARGED, mask, open_mouth)
+    assert np.abs(found - alone)[WITHIN].max() < 1
+    assert np.abs(found - alone)[BESIDE].mean() > 5
+
+
+def test_inside_the_mouth_coarser_detail_is_the_leaders(
+    mask: NDArray[np.float32], open_mouth: NDArray[np.float32]
+) -> None:
+    """Stripes of 6 pixels of 128, which the networks draw flat: a row of teeth that they merge, say."""
+    x = np.arange(NATIVE)
+    stripes = np.broadcast_to((100 + 20 * np.sin(2 * np.pi * x / 12))[None, :, None], (NATIVE, NATIVE, 3))
+    teeth = np.ascontiguousarray(stripes[int(TOP * NATIVE) :]).astype(np.uint8)
+    lent = detail(still(1), believed(1.0), [teeth])
+    found = with_detail(drawn(), lent, ENLARGED, mask, open_mouth)
+    assert found[WITHIN].std() > 8
+    assert found[BESIDE].std() < 3
+    assert found[WITHIN].mean() == pytest.approx(100, abs=1)
+    assert with_detail(drawn(), lent, ENLARGED, mask, SHUT)[WITHIN].std() < 3
 
 
 def test_native_side_follows_the_crop_within_bounds() -> None:
@@ -157,7 +197,7 @@ def test_where_the_lips_meet_the_detail_is_the_mean_of_both(mask: NDArray[np.flo
     away = np.array([0, 24 / NATIVE], np.float32)[:, None, None]
     placed = given.placed._replace(lower=given.placed.lower + away, upper=given.placed.upper - away)
     placed.above[:] = 0.5
-    lent = with_detail(drawn(), replace(given, placed=placed), ENLARGED, mask)
+    lent = with_detail(drawn(), replace(given, placed=placed), ENLARGED, mask, SHUT)
     assert np.abs(lent[186:198, 100:156] - 100).max() < 2
 
 

@@ -14,9 +14,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.paste.detail import Detail, Grain, Region, with_detail
-from lipsmith.face.crop import to_pixels
-from lipsmith.face.landmarks import JAW, OUTER_LIP, Floats, ranks
+from lipsmith.dubbing.paste.detail import Detail, Region, with_detail
+from lipsmith.face.crop import mouth_box, to_pixels
+from lipsmith.face.landmarks import INNER_LIP, JAW, OUTER_LIP, Floats, filled, ranks
+from lipsmith.face.look import Grain
 from lipsmith.media.color import Picture
 
 # The mask's outline follows the jaw. Below the chin it lies farther out, because the whole edge of a new jaw must be
@@ -41,11 +42,15 @@ _ALIKE: Final = 12.0
 _NEAR: Final = 0.012
 _LIP_MARGIN: Final = 0.15
 
+_TEETH: Final = 2 / 128
+"""Distance from the edge of the lips, as a share of the crop's side, over which the inside of the mouth begins."""
+
 _VISIBLE: Final = 1 / 255
 _JAW: Final = ranks(JAW)
 _NOSE_WINGS: Final = ranks((278, 48))
 _MOUTH_TOP: Final = ranks((0,))[0]
 _OUTER_LIP: Final = ranks(OUTER_LIP)
+_INNER_LIP: Final = ranks(INNER_LIP)
 _MOUTH: Final = ranks((61, 291, 0, 17))
 _TEMPLES: Final = ranks((454, 234))
 
@@ -101,7 +106,7 @@ class Compositor:
         """
         size = len(generated)
         rows = slice(size // 2 - _seam(size), None)  # nothing above is seen
-        mask = soft_mask(old, new, size)
+        mask, inside = soft_mask(old, new, size), inside_mouth(new, size)
         field = self._color_field(generated, source, old, new, mask)
         drawn = np.clip(generated[rows] + field[rows], 0, 255)
         matrix = to_pixels(transform, size)
@@ -113,7 +118,7 @@ class Compositor:
         local[:, 2] += matrix[:, :2] @ (x0, y0)
         region = Region(local, y1 - y0, x1 - x0, size)
         filmed = frame[y0:y1, x0:x1]
-        image = _placed(drawn, region) if detail is None else with_detail(drawn, detail, region, mask)
+        image = _placed(drawn, region) if detail is None else with_detail(drawn, detail, region, mask, inside)
         image += self._grain.missing(image, filmed)
         change = _softened(drawn - source[rows], region.scale)
         share, added = _shares(mask[rows] * opacity, likeness(drawn, source[rows], old, new), change, region)
@@ -169,7 +174,7 @@ def soft_mask(old: Floats, new: Floats, size: int) -> NDArray[np.float32]:
     border.
     """
     rows = slice(size // 2 - _seam(size), None)
-    hard = _filled([outline(old), outline(new)], size)[rows]
+    hard = filled([outline(old), outline(new)], size)[rows]
     mask = np.zeros((size, size), np.float32)
     mask[rows] = cv2.GaussianBlur(hard, (0, 0), max(0.5, _FEATHER * size)) * _window(size)[rows]
     return mask
@@ -184,6 +189,13 @@ def outline(points: Floats) -> NDArray[np.float64]:
     return np.concatenate([jaw, wings + _BELOW_NOSE * (points[_MOUTH_TOP] - wings.mean(0))])
 
 
+def inside_mouth(points: Floats, size: int) -> NDArray[np.float32]:
+    """The inside of the mouth of a face `(131, 2)` in crop units: `(size, size)` in [0, 1], 0 on the lips."""
+    inside, box = filled([points[_INNER_LIP]], size), mouth_box(size, size)
+    inside[box] = np.clip(2 * cv2.GaussianBlur(inside[box], (0, 0), _TEETH * size) - 1, 0, 1)
+    return inside
+
+
 def skin(old: Floats, new: Floats, size: int) -> NDArray[np.float32]:
     """Skin common to the filmed and the rendered face, `(size, size)` in [0, 1], in the rendered half of the crop."""
     shared = np.zeros((size, size), np.float32)
@@ -191,7 +203,7 @@ def skin(old: Floats, new: Floats, size: int) -> NDArray[np.float32]:
     for points in (old, new):
         center = points[_MOUTH].mean(0)
         inner = center + 0.94 * (np.concatenate([points[_JAW], points[_TEMPLES]]) - center)
-        shared[size // 2 :] *= _filled([inner], size)[size // 2 :]
+        shared[size // 2 :] *= filled([inner], size)[size // 2 :]
     return shared
 
 
@@ -221,7 +233,7 @@ def likeness(drawn: NDArray[np.float32], source: NDArray[np.uint8], old: Floats,
     """
     rows, size = source.shape[:2]
     near = cv2.GaussianBlur(_largest(drawn - source), (0, 0), _NEAR * size)
-    lips = _filled([_around(points[_OUTER_LIP], _LIP_MARGIN) for points in (old, new)], size)[-rows:]
+    lips = filled([_around(points[_OUTER_LIP], _LIP_MARGIN) for points in (old, new)], size)[-rows:]
     alike = np.exp(-((near / _ALIKE) ** 2)) * (1 - lips)
     return np.asarray(cv2.GaussianBlur(alike, (0, 0), _NEAR * size), np.float32)
 
@@ -235,14 +247,6 @@ def _largest(difference: NDArray[np.float32]) -> NDArray[np.float32]:
 def _around(polygon: Floats, margin: float) -> NDArray[np.float64]:
     center = polygon.mean(0)
     return np.asarray(center + (1 + margin) * (polygon - center), np.float64)
-
-
-def _filled(polygons: list[NDArray[np.float64]], size: int) -> NDArray[np.float32]:
-    canvas = np.zeros((size, size), np.uint8)
-    for polygon in polygons:
-        fixed = np.round((np.clip(polygon, -2, 3) * size - 0.5) * 64).astype(np.int32)
-        cv2.fillPoly(canvas, [fixed], 255, cv2.LINE_AA, 6)
-    return np.asarray(canvas, np.float32) / np.float32(255)
 
 
 def _seam(size: int) -> int:

@@ -1,21 +1,22 @@
 """Adds fine detail from the references' own pixels, which a crop of 128 pixels is too small to hold.
 
 The networks output the flow to each reference and the weight of its detail, with which pictures of any size can be
-warped. Detail coarser than `TRUSTED` pixels per crop comes from the networks, finer detail from the references.
+warped. Detail coarser than `TRUSTED` pixels per crop comes from the networks, finer detail from the references. Inside
+the mouth, where a mean of references merges their teeth, one reference gives coarser detail, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any, Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.face.crop import crop_image
+from lipsmith.face.crop import crop_image, crop_side
 from lipsmith.face.landmarks import Floats, Rows
 from lipsmith.face.references import decoded
 from lipsmith.inference.render import Placed
@@ -31,18 +32,12 @@ TRUSTED: Final = 96
 _AS_MEAN: Final = 0.357
 """Deviation, in pixels, of the Gaussian that cubic sampling needs to equal means over pixels: they differ by 51 dB."""
 _DETAIL_REFERENCES: Final = 3
+_SPREAD: Final = 1.5
+"""Deviation, in cells of `TRUSTED` per crop, of what comes from the networks inside the mouth."""
 _SHARPENED: Final = 0.75
 _CELL: Final = 4
 # So that references without weight have equal ones.
 _NO_SHARE: Final = np.float32(1e-3)
-_KERNEL: Final = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
-_SIDE: Final = 256
-_MOST: Final = 16.0
-_LEAST: Final = 0.4
-_MEMORY: Final = 0.7
-# Frames between two measurements of the grain.
-_EVERY: Final = 4
-_TILE: Final = 512
 
 
 @dataclass(frozen=True)
@@ -103,11 +98,6 @@ def native_side(transforms: Floats) -> int | None:
     return min(LARGEST, round(side)) if side >= WORTH else None
 
 
-def crop_side(transform: Floats) -> float:
-    """Side of the crop of a transform `(2, 3)`, pixels of the film."""
-    return float(1 / np.hypot(transform[0, 0], transform[1, 0]))
-
-
 @dataclass(frozen=True)
 class Region:
     """A part of a frame, `(h, w)`, onto which the crop of a face is placed."""
@@ -156,15 +146,21 @@ class Region:
 
 
 def with_detail(
-    drawn: NDArray[np.float32], detail: Detail, region: Region, mask: NDArray[np.float32]
+    drawn: NDArray[np.float32],
+    detail: Detail,
+    region: Region,
+    mask: NDArray[np.float32],
+    inside: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     """The rendered crop in a region of the film, `(h, w, 3)` in 0..255, with the references' detail added.
 
-    `drawn`: the crop's last rows, `(rows, S, 3)`; `mask` `(S, S)`: where in the crop the detail is visible.
+    `drawn`: the crop's last rows, `(rows, S, 3)`; `mask`, `inside`: `(S, S)` in [0, 1], where in the crop the detail is
+    visible, and the inside of the mouth.
     """
-    everywhere, ranks = detail.placed.above_everywhere(), _highest_weighted(detail.share, mask)
+    everywhere, ranks = detail.placed.above_everywhere(), _lenders(detail.share, mask, inside)
     believed = cv2.resize(np.moveaxis(detail.share[ranks], 0, -1) + _NO_SHARE, everywhere.shape[::-1])
-    maps = cv2.split(region.smooth(np.asarray(cv2.merge([everywhere, believed]), np.float32)))
+    layers = cv2.merge([everywhere, _led(np.asarray(believed, np.float32), inside)])
+    maps = cv2.split(region.smooth(np.asarray(layers, np.float32)))
     above, total, *others = (np.asarray(values, np.float32) for values in maps)
     lent = _both_lips(detail, ranks[0], above, region)
     for rank, share in zip(ranks[1:], others, strict=True):
@@ -176,12 +172,26 @@ def with_detail(
     trusted = min(1.0, TRUSTED / region.side * region.scale)
     small = (max(1, round(region.width * trusted)), max(1, round(region.height * trusted)))
     coarse = cv2.subtract(_reduced(drawn, region, small), cv2.resize(lower, small, interpolation=cv2.INTER_AREA))
+    if inside.any():
+        within = np.clip(_reduced(inside[-len(drawn) :], region, small), 0, 1)
+        coarse = cv2.blendLinear(cv2.GaussianBlur(coarse, (0, 0), _SPREAD), coarse, within, 1 - within)
     enlarged = cv2.resize(coarse, (region.width, region.height), interpolation=cv2.INTER_CUBIC)
     return np.asarray(cv2.add(lower, enlarged), np.float32)
 
 
+def _led(believed: NDArray[np.float32], inside: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Weights `(H, S, n)` of references, of which the first takes all `inside` `(S, S)` the mouth."""
+    if believed.ndim < 3 or (box := _extent(inside[-len(believed) :])) is None:
+        return believed
+    share = inside[-len(believed) :][box][..., None]
+    taken = share * believed[box]
+    believed[box] -= taken
+    believed[box][..., 0] += taken.sum(-1)
+    return believed
+
+
 def _reduced(drawn: NDArray[np.float32], region: Region, size: tuple[int, int]) -> NDArray[np.float32]:
-    """The crop's last rows `(rows, S, 3)` in the region, at the smaller `size` (width, height)."""
+    """The crop's last rows `(rows, S)` or `(rows, S, 3)` in the region, at the smaller `size` (width, height)."""
     step = np.array([region.width, region.height]) / size
     matrix = region.to_crop.copy()
     matrix[:, 2] += matrix[:, :2] @ (step - 1) / 2
@@ -192,12 +202,18 @@ def _reduced(drawn: NDArray[np.float32], region: Region, size: tuple[int, int]) 
     return np.asarray(cv2.warpAffine(blurred, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE), np.float32)
 
 
-def _highest_weighted(share: NDArray[np.float32], mask: NDArray[np.float32]) -> list[int]:
-    """The `_DETAIL_REFERENCES` references with the largest weight under the mask."""
-    rows = share.shape[1] * _CELL
-    cells = cv2.resize(mask[-rows:], share.shape[:0:-1], interpolation=cv2.INTER_AREA)
-    believed = (share * cells).sum((1, 2))
-    return [int(rank) for rank in np.argsort(-believed, kind="stable")[:_DETAIL_REFERENCES]]
+def _lenders(share: NDArray[np.float32], mask: NDArray[np.float32], inside: NDArray[np.float32]) -> list[int]:
+    """The `_DETAIL_REFERENCES` references with the largest weight under the mask. The first leads inside the mouth: if
+    that is open, it has the largest weight there."""
+    rows, size = share.shape[1] * _CELL, share.shape[:0:-1]
+
+    def by_weight(where: NDArray[np.float32]) -> list[int]:
+        cells = cv2.resize(where[-rows:], size, interpolation=cv2.INTER_AREA)
+        return [int(rank) for rank in np.argsort(-(share * cells).sum((1, 2)), kind="stable")]
+
+    highest = by_weight(mask)
+    leader = by_weight(inside)[0] if inside.any() else highest[0]
+    return [leader, *(rank for rank in highest if rank != leader)][:_DETAIL_REFERENCES]
 
 
 def _both_lips(detail: Detail, rank: int, above: NDArray[np.float32], region: Region) -> NDArray[np.float32]:
@@ -233,64 +249,3 @@ def _extent(values: NDArray[np.float32]) -> tuple[slice, slice] | None:
     if not len(rows):
         return None
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-
-
-class Grain:
-    """Generates the noise that pictures lack, at a level that changes slowly."""
-
-    def __init__(self) -> None:
-        self.restart()
-
-    def restart(self) -> None:
-        """Reset the level for another scene."""
-        self._frame, self._level = 0, 0.0
-
-    @property
-    def memory(self) -> tuple[int, float]:
-        """All that the next frame's noise depends on."""
-        return self._frame, self._level
-
-    @memory.setter
-    def memory(self, memory: tuple[int, float]) -> None:
-        self._frame, self._level = memory
-
-    def missing(self, drawn: NDArray[np.float32], source: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The noise, `(h, w, 3)` or one zero, that `drawn` `(h, w, 3)` lacks compared with `source`, which it
-        replaces."""
-        if self._frame % _EVERY == 0:
-            lacking = min(_MOST, max(0.0, noise_level(source) ** 2 - noise_level(drawn) ** 2) ** 0.5)
-            self._level = lacking if self._frame == 0 else _MEMORY * self._level + (1 - _MEMORY) * lacking
-        self._frame += 1
-        if self._level < _LEAST:
-            return np.zeros((1, 1, 1), np.float32)
-        noise = np.float32(self._level) * self._noise(drawn.shape[0], drawn.shape[1])
-        # Repeated, because numpy is slow at broadcasting along a short last axis.
-        return np.asarray(cv2.merge([noise] * 3), np.float32)
-
-    def _noise(self, height: int, width: int) -> NDArray[np.float32]:
-        """White noise of deviation 1, `(height, width)`: a shifted view of one tile, which is faster than new noise."""
-        # From the first quarter, so that what is repeated beyond the tile is itself a large piece.
-        x, y = np.random.default_rng(self._frame).integers(0, _TILE // 2, 2)
-        view = _tile()[y : y + height, x : x + width]
-        down, right = height - view.shape[0], width - view.shape[1]
-        return np.asarray(cv2.copyMakeBorder(view, 0, down, 0, right, cv2.BORDER_WRAP), np.float32)
-
-
-@cache
-def _tile() -> NDArray[np.float32]:
-    """White noise, one megabyte shared by all faces of a film."""
-    return np.random.default_rng(0).standard_normal((_TILE, _TILE), dtype=np.float32)
-
-
-def noise_level(image: NDArray[np.uint8] | NDArray[np.float32]) -> float:
-    """Standard deviation, in gray levels, of the noise in an image `(h, w, 3)`; 0 for one under 3 pixels wide or high.
-
-    J. Immerkaer, "Fast noise variance estimation" (1996), with the median instead of the mean, which is robust to
-    edges.
-    """
-    if min(image.shape[:2]) < 3:
-        return 0.0
-    top, left = (max(0, (side - _SIDE) // 2) for side in image.shape[:2])
-    green = image[top : top + _SIDE, left : left + _SIDE, 1].astype(np.float32)
-    second = cv2.filter2D(green, -1, _KERNEL)[1:-1:2, 1:-1:2]  # a quarter of the pixels is enough for a median
-    return float(np.median(np.abs(second))) / (6 * 0.6745)

@@ -1,12 +1,14 @@
-"""The light of a film that its mouths must share: fades to black or white, and the tone of monochrome footage.
+"""The look of a film that its mouths must share: fades to black or white, the tone of monochrome footage, and grain.
 
 A fade takes contrast from a picture: a frame is rendered as if it were not faded, and what was rendered is faded as the
-frame is. The networks, trained on color, tint black-and-white and toned footage: its mouths get its colors.
+frame is. The networks, trained on color, tint black-and-white and toned footage: its mouths get its colors. A mean of
+references has less noise than the film: its mouths get as much.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, NamedTuple
 
 import cv2
@@ -36,6 +38,15 @@ _SPARSE: Final = 4
 """Every how many pixels a picture is looked at."""
 _DEVIATION: Final = 2.0
 """Deviation, of 255, from the tone up to which it is only noise."""
+
+_KERNEL: Final = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+_SIDE: Final = 256
+_MOST: Final = 16.0
+_LEAST: Final = 0.4
+_MEMORY: Final = 0.7
+# Frames between two measurements of the grain.
+_EVERY: Final = 4
+_TILE: Final = 512
 
 
 @dataclass(frozen=True)
@@ -115,3 +126,64 @@ def _scaled(image: NDArray[np.uint8], factor: float, middle: Floats, wanted: Flo
     """`wanted` + `factor` (image - `middle`), rounded."""
     scale, shift = np.diag(np.full(3, factor)), (wanted - factor * middle)[:, None]
     return np.asarray(cv2.transform(image, np.hstack([scale, shift])), np.uint8)
+
+
+class Grain:
+    """Generates the noise that pictures lack, at a level that changes slowly."""
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Reset the level for another scene."""
+        self._frame, self._level = 0, 0.0
+
+    @property
+    def memory(self) -> tuple[int, float]:
+        """All that the next frame's noise depends on."""
+        return self._frame, self._level
+
+    @memory.setter
+    def memory(self, memory: tuple[int, float]) -> None:
+        self._frame, self._level = memory
+
+    def missing(self, drawn: NDArray[np.float32], source: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The noise, `(h, w, 3)` or one zero, that `drawn` `(h, w, 3)` lacks compared with `source`, which it
+        replaces."""
+        if self._frame % _EVERY == 0:
+            lacking = min(_MOST, max(0.0, noise_level(source) ** 2 - noise_level(drawn) ** 2) ** 0.5)
+            self._level = lacking if self._frame == 0 else _MEMORY * self._level + (1 - _MEMORY) * lacking
+        self._frame += 1
+        if self._level < _LEAST:
+            return np.zeros((1, 1, 1), np.float32)
+        noise = np.float32(self._level) * self._noise(drawn.shape[0], drawn.shape[1])
+        # Repeated, because numpy is slow at broadcasting along a short last axis.
+        return np.asarray(cv2.merge([noise] * 3), np.float32)
+
+    def _noise(self, height: int, width: int) -> NDArray[np.float32]:
+        """White noise of deviation 1, `(height, width)`: a shifted view of one tile, which is faster than new noise."""
+        # From the first quarter, so that what is repeated beyond the tile is itself a large piece.
+        x, y = np.random.default_rng(self._frame).integers(0, _TILE // 2, 2)
+        view = _tile()[y : y + height, x : x + width]
+        down, right = height - view.shape[0], width - view.shape[1]
+        return np.asarray(cv2.copyMakeBorder(view, 0, down, 0, right, cv2.BORDER_WRAP), np.float32)
+
+
+@cache
+def _tile() -> NDArray[np.float32]:
+    """White noise, one megabyte shared by all faces of a film."""
+    return np.random.default_rng(0).standard_normal((_TILE, _TILE), dtype=np.float32)
+
+
+def noise_level(image: NDArray[np.uint8] | NDArray[np.float32]) -> float:
+    """Standard deviation, in gray levels, of the noise in an image `(h, w, 3)`; 0 for one under 3 pixels wide or high.
+
+    J. Immerkaer, "Fast noise variance estimation" (1996), with the median instead of the mean, which is robust to
+    edges.
+    """
+    if min(image.shape[:2]) < 3:
+        return 0.0
+    top, left = (max(0, (side - _SIDE) // 2) for side in image.shape[:2])
+    green = image[top : top + _SIDE, left : left + _SIDE, 1].astype(np.float32)
+    second = cv2.filter2D(green, -1, _KERNEL)[1:-1:2, 1:-1:2]  # a quarter of the pixels is enough for a median
+    return float(np.median(np.abs(second))) / (6 * 0.6745)
