@@ -157,6 +157,14 @@ def with_detail(
     `drawn`: the crop's last rows, `(rows, S, 3)`; `mask`, `inside`: `(S, S)` in [0, 1], where in the crop the detail is
     visible, and the inside of the mouth.
     """
+    lower = _lent(detail, region, mask, inside)
+    return np.asarray(cv2.add(lower, _correction(drawn, lower, region, inside)), np.float32)
+
+
+def _lent(
+    detail: Detail, region: Region, mask: NDArray[np.float32], inside: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """The weighted mean of the references in the region, `(h, w, 3)`."""
     everywhere, ranks = detail.placed.above_everywhere(), _lenders(detail.share, mask, inside)
     believed = cv2.resize(np.moveaxis(detail.share[ranks], 0, -1) + _NO_SHARE, everywhere.shape[::-1])
     layers = cv2.merge([everywhere, _led(np.asarray(believed, np.float32), inside)])
@@ -169,14 +177,20 @@ def with_detail(
         total += share
     lower = np.asarray(cv2.cvtColor(lent, cv2.COLOR_BGRA2BGR), np.float32)
     lower *= np.float32(detail.contrast)
+    return lower
+
+
+def _correction(
+    drawn: NDArray[np.float32], lower: NDArray[np.float32], region: Region, inside: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """What the rendered crop has more than the references `lower` `(h, w, 3)`, without fine detail: `(h, w, 3)`."""
     trusted = min(1.0, TRUSTED / region.side * region.scale)
     small = (max(1, round(region.width * trusted)), max(1, round(region.height * trusted)))
     coarse = cv2.subtract(_reduced(drawn, region, small), cv2.resize(lower, small, interpolation=cv2.INTER_AREA))
     if inside.any():
         within = np.clip(_reduced(inside[-len(drawn) :], region, small), 0, 1)
         coarse = cv2.blendLinear(cv2.GaussianBlur(coarse, (0, 0), _SPREAD), coarse, within, 1 - within)
-    enlarged = cv2.resize(coarse, (region.width, region.height), interpolation=cv2.INTER_CUBIC)
-    return np.asarray(cv2.add(lower, enlarged), np.float32)
+    return np.asarray(cv2.resize(coarse, (region.width, region.height), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
 def _led(believed: NDArray[np.float32], inside: NDArray[np.float32]) -> NDArray[np.float32]:
