@@ -56,6 +56,13 @@ def mask() -> NDArray[np.float32]:
     return mask
 
 
+@pytest.fixture
+def open_mouth() -> NDArray[np.float32]:
+    inside = np.zeros((SIZE, SIZE), np.float32)
+    inside[80:110, 50:80] = 1
+    return inside
+
+
 SHUT = np.zeros((SIZE, SIZE), np.float32)
 """The inside of a closed mouth."""
 
@@ -93,11 +100,11 @@ def test_without_detail_the_rendering_is_unchanged(mask: NDArray[np.float32]) ->
     assert np.abs(lent - (100 + 0.2 * rows))[INSIDE].max() < 0.5
 
 
-def test_the_last_rows_of_a_rendering_are_enough(mask: NDArray[np.float32]) -> None:
+def test_the_last_rows_of_a_rendering_are_enough(mask: NDArray[np.float32], open_mouth: NDArray[np.float32]) -> None:
     given = detail(still(1), believed(1.0), [texture()])
     slopes = drawn() + np.arange(SIZE, dtype=np.float32)[:, None, None] + np.arange(SIZE)[:, None]
-    whole = with_detail(slopes.astype(np.float32), given, ENLARGED, mask, SHUT)
-    part = with_detail(slopes[56:].astype(np.float32), given, ENLARGED, mask, SHUT)
+    whole = with_detail(slopes.astype(np.float32), given, ENLARGED, mask, open_mouth)
+    part = with_detail(slopes[56:].astype(np.float32), given, ENLARGED, mask, open_mouth)
     assert np.abs(whole - part)[INSIDE].max() < 1e-3
 
 
@@ -124,13 +131,6 @@ def test_the_detail_of_three_references_is_weighted_by_their_shares(mask: NDArra
     found = with_detail(drawn(), detail(still(3), believed(0.6, 0.2, 0.2), pictures), ENLARGED, mask, SHUT)
     mean = 0.6 * each[0] + 0.2 * each[1] + 0.2 * each[2]
     assert np.abs(found - mean)[INSIDE].max() < 1.5
-
-
-@pytest.fixture
-def open_mouth() -> NDArray[np.float32]:
-    inside = np.zeros((SIZE, SIZE), np.float32)
-    inside[80:110, 50:80] = 1
-    return inside
 
 
 WITHIN, BESIDE = np.s_[176:204, 118:142], np.s_[176:204, 66:90]
