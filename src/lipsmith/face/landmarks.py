@@ -192,5 +192,5 @@ def filled(polygons: Sequence[Floats], size: int) -> NDArray[np.float32]:
 
 def _fixed(points: Floats, size: int) -> NDArray[np.int32]:
     """Points in crop units as OpenCV's fixed-point pixels."""
-    pixels = np.clip(points, -_FAR, _FAR) * size - 0.5
-    return np.round(pixels * (1 << _FRACTION_BITS)).astype(np.int32)
+    pixels = np.asarray(points).clip(-_FAR, _FAR) * size - 0.5
+    return (pixels * (1 << _FRACTION_BITS)).round().astype(np.int32)

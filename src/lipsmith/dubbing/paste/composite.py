@@ -47,6 +47,7 @@ _TEETH: Final = 2 / 128
 
 _VISIBLE: Final = 1 / 255
 _JAW: Final = ranks(JAW)
+_REACH: Final = _AT_EAR + (_AT_CHIN - _AT_EAR) * np.sin(np.linspace(0, np.pi, len(_JAW)))[:, None] ** 0.5
 _NOSE_WINGS: Final = ranks((278, 48))
 _MOUTH_TOP: Final = ranks((0,))[0]
 _OUTER_LIP: Final = ranks(OUTER_LIP)
@@ -183,8 +184,7 @@ def soft_mask(old: Floats, new: Floats, size: int) -> NDArray[np.float32]:
 def outline(points: Floats) -> NDArray[np.float64]:
     """The changed region of one face `(131, 2)` as a polygon `(19, 2)`: along the jaw, and back below the nose."""
     center = points[_MOUTH].mean(0)
-    reach = np.sin(np.linspace(0, np.pi, len(_JAW)))[:, None] ** 0.5
-    jaw = center + (points[_JAW] - center) * (_AT_EAR + (_AT_CHIN - _AT_EAR) * reach)
+    jaw = center + (points[_JAW] - center) * _REACH
     wings = points[_NOSE_WINGS]
     return np.concatenate([jaw, wings + _BELOW_NOSE * (points[_MOUTH_TOP] - wings.mean(0))])
 
