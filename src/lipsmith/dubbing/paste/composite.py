@@ -42,7 +42,7 @@ _ALIKE: Final = 12.0
 _NEAR: Final = 0.012
 _LIP_MARGIN: Final = 0.15
 
-_TEETH: Final = 2 / 128
+_TEETH: Final = 3 / 128
 """Distance from the edge of the lips, as a share of the crop's side, over which the inside of the mouth begins."""
 
 _VISIBLE: Final = 1 / 255
