@@ -235,8 +235,8 @@ def _followed(cost: NDArray[np.float32], before: NDArray[np.intp] | None, k: int
     eased = cost.copy()
     eased[before] -= margin
     best = np.argsort(eased, kind="stable")[: len(before)]
-    slots = before.copy()
-    slots[~np.isin(before, best)] = best[~np.isin(best, before)]
+    slots, same = before.copy(), before[:, None] == best
+    slots[~same.any(1)] = best[~same.any(0)]
     return slots
 
 
