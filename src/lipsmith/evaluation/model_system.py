@@ -10,8 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.paste.composite import inside_mouth
-from lipsmith.dubbing.paste.detail import Detail, Region, presharpened, with_detail
+from lipsmith.dubbing.paste.detail import Detail, Region, inside_mouth, presharpened, with_detail
 from lipsmith.evaluation.systems import ReconstructionTask
 from lipsmith.face.landmarks import NUM_POSE
 from lipsmith.face.references import choose_landmarks, choose_lips, choose_pool, costs, nearest

@@ -39,13 +39,16 @@ _SPARSE: Final = 4
 _DEVIATION: Final = 2.0
 """Deviation, of 255, from the tone up to which it is only noise."""
 
-_KERNEL: Final = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
-_SIDE: Final = 256
-_MOST: Final = 16.0
-_LEAST: Final = 0.4
-_MEMORY: Final = 0.7
-# Frames between two measurements of the grain.
+_NOISE: Final = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+"""Kernel that removes what is smooth or an edge."""
+_MEASURED: Final = 256
+"""Side, pixels, of the part of a picture whose noise is measured."""
+_MOST_GRAIN, _LEAST_GRAIN = 16.0, 0.4
+"""Deviations, of 255: more is not added, less is not worth it."""
+_STEADY: Final = 0.7
+"""Share of the level before in the next one."""
 _EVERY: Final = 4
+"""Frames between two measurements of the grain."""
 _TILE: Final = 512
 
 
@@ -151,10 +154,10 @@ class Grain:
         """The noise, `(h, w, 3)` or one zero, that `drawn` `(h, w, 3)` lacks compared with `source`, which it
         replaces."""
         if self._frame % _EVERY == 0:
-            lacking = min(_MOST, max(0.0, noise_level(source) ** 2 - noise_level(drawn) ** 2) ** 0.5)
-            self._level = lacking if self._frame == 0 else _MEMORY * self._level + (1 - _MEMORY) * lacking
+            lacking = min(_MOST_GRAIN, max(0.0, noise_level(source) ** 2 - noise_level(drawn) ** 2) ** 0.5)
+            self._level = lacking if self._frame == 0 else _STEADY * self._level + (1 - _STEADY) * lacking
         self._frame += 1
-        if self._level < _LEAST:
+        if self._level < _LEAST_GRAIN:
             return np.zeros((1, 1, 1), np.float32)
         noise = np.float32(self._level) * self._noise(drawn.shape[0], drawn.shape[1])
         # Repeated, because numpy is slow at broadcasting along a short last axis.
@@ -183,7 +186,7 @@ def noise_level(image: NDArray[np.uint8] | NDArray[np.float32]) -> float:
     """
     if min(image.shape[:2]) < 3:
         return 0.0
-    top, left = (max(0, (side - _SIDE) // 2) for side in image.shape[:2])
-    green = image[top : top + _SIDE, left : left + _SIDE, 1].astype(np.float32)
-    second = cv2.filter2D(green, -1, _KERNEL)[1:-1:2, 1:-1:2]  # a quarter of the pixels is enough for a median
+    top, left = (max(0, (side - _MEASURED) // 2) for side in image.shape[:2])
+    green = image[top : top + _MEASURED, left : left + _MEASURED, 1].astype(np.float32)
+    second = cv2.filter2D(green, -1, _NOISE)[1:-1:2, 1:-1:2]  # a quarter of the pixels is enough for a median
     return float(np.median(np.abs(second))) / (6 * 0.6745)

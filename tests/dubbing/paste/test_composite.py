@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.paste.composite import Compositor, color_difference, inside_mouth, likeness, outline, soft_mask
-from lipsmith.dubbing.paste.detail import Region
+from lipsmith.dubbing.paste.composite import Compositor, color_difference, likeness, outline, soft_mask
+from lipsmith.dubbing.paste.detail import Region, inside_mouth
 from lipsmith.face.crop import apply, crop_image, invert
 from lipsmith.face.landmarks import INNER_LIP, JAW, NUM_POINTS, OUTER_LIP, ranks
 

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.paste.detail import Detail, Region, with_detail
-from lipsmith.face.crop import mouth_box, to_pixels
-from lipsmith.face.landmarks import INNER_LIP, JAW, OUTER_LIP, Floats, filled, ranks
+from lipsmith.dubbing.paste.detail import Detail, Region, inside_mouth, with_detail
+from lipsmith.face.crop import to_pixels
+from lipsmith.face.landmarks import JAW, OUTER_LIP, Floats, filled, ranks
 from lipsmith.face.look import Grain
 from lipsmith.media.color import Picture
 
@@ -42,16 +42,12 @@ _ALIKE: Final = 12.0
 _NEAR: Final = 0.012
 _LIP_MARGIN: Final = 0.15
 
-_TEETH: Final = 3 / 128
-"""Distance from the edge of the lips, as a share of the crop's side, over which the inside of the mouth begins."""
-
 _VISIBLE: Final = 1 / 255
 _JAW: Final = ranks(JAW)
 _REACH: Final = _AT_EAR + (_AT_CHIN - _AT_EAR) * np.sin(np.linspace(0, np.pi, len(_JAW)))[:, None] ** 0.5
 _NOSE_WINGS: Final = ranks((278, 48))
 _MOUTH_TOP: Final = ranks((0,))[0]
 _OUTER_LIP: Final = ranks(OUTER_LIP)
-_INNER_LIP: Final = ranks(INNER_LIP)
 _MOUTH: Final = ranks((61, 291, 0, 17))
 _TEMPLES: Final = ranks((454, 234))
 
@@ -107,7 +103,7 @@ class Compositor:
         """
         size = len(generated)
         rows = slice(size // 2 - _seam(size), None)  # nothing above is seen
-        mask, inside = soft_mask(old, new, size), inside_mouth(new, size)
+        mask = soft_mask(old, new, size)
         field = self._color_field(generated, source, old, new, mask)
         drawn = np.clip(generated[rows] + field[rows], 0, 255)
         matrix = to_pixels(transform, size)
@@ -119,7 +115,10 @@ class Compositor:
         local[:, 2] += matrix[:, :2] @ (x0, y0)
         region = Region(local, y1 - y0, x1 - x0, size)
         filmed = frame[y0:y1, x0:x1]
-        image = _placed(drawn, region) if detail is None else with_detail(drawn, detail, region, mask, inside)
+        if detail is None:
+            image = _placed(drawn, region)
+        else:
+            image = with_detail(drawn, detail, region, mask, inside_mouth(new, size))
         image += self._grain.missing(image, filmed)
         change = _softened(drawn - source[rows], region.scale)
         share, added = _shares(mask[rows] * opacity, likeness(drawn, source[rows], old, new), change, region)
@@ -187,13 +186,6 @@ def outline(points: Floats) -> NDArray[np.float64]:
     jaw = center + (points[_JAW] - center) * _REACH
     wings = points[_NOSE_WINGS]
     return np.concatenate([jaw, wings + _BELOW_NOSE * (points[_MOUTH_TOP] - wings.mean(0))])
-
-
-def inside_mouth(points: Floats, size: int) -> NDArray[np.float32]:
-    """The inside of the mouth of a face `(131, 2)` in crop units: `(size, size)` in [0, 1], 0 on the lips."""
-    inside, box = filled([points[_INNER_LIP]], size), mouth_box(size, size)
-    inside[box] = np.clip(2 * cv2.GaussianBlur(inside[box], (0, 0), _TEETH * size) - 1, 0, 1)
-    return inside
 
 
 def skin(old: Floats, new: Floats, size: int) -> NDArray[np.float32]:

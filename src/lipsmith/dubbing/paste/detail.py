@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.face.crop import crop_image, crop_side
-from lipsmith.face.landmarks import Floats, Rows
+from lipsmith.face.crop import crop_image, crop_side, mouth_box
+from lipsmith.face.landmarks import INNER_LIP, Floats, Rows, filled, ranks
 from lipsmith.face.references import decoded
 from lipsmith.inference.render import Placed
 
@@ -32,10 +32,13 @@ TRUSTED: Final = 96
 _AS_MEAN: Final = 0.357
 """Deviation, in pixels, of the Gaussian that cubic sampling needs to equal means over pixels: they differ by 51 dB."""
 _DETAIL_REFERENCES: Final = 3
+_EDGE: Final = 3 / 128
+"""Deviation, as a share of the crop's side, of the blur that keeps the inside of the mouth off the lips."""
 _SPREAD: Final = 1.5
 """Deviation, in cells of `TRUSTED` per crop, of what comes from the networks inside the mouth."""
 _SHARPENED: Final = 0.75
 _CELL: Final = 4
+_INNER_LIP: Final = ranks(INNER_LIP)
 # So that references without weight have equal ones.
 _NO_SHARE: Final = np.float32(1e-3)
 
@@ -143,6 +146,13 @@ class Region:
             return coarse
         larger = cv2.resize(coarse, None, fx=self.step, fy=self.step, interpolation=cv2.INTER_LINEAR)
         return np.asarray(larger[: self.height, : self.width], np.float32)
+
+
+def inside_mouth(points: Floats, size: int) -> NDArray[np.float32]:
+    """The inside of the mouth of a face `(131, 2)` in crop units: `(size, size)` in [0, 1], 0 on the lips."""
+    inside, box = filled([points[_INNER_LIP]], size), mouth_box(size, size)
+    inside[box] = np.clip(2 * cv2.GaussianBlur(inside[box], (0, 0), _EDGE * size) - 1, 0, 1)
+    return inside
 
 
 def with_detail(
