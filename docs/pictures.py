@@ -93,7 +93,7 @@ def aligned(clip: Clip, mouth: MouthTrack, target: Image) -> tuple[list[Image], 
         mouth.heard(mouth.times[part]),
         chosen[None],
     )
-    mean = shown(warp(encoded, chosen, drawing.placed.of(0)).pictures.mean(0))
+    mean = shown(warp(encoded, chosen[None], drawing.placed).pictures[0].mean(0))
     whole = target.copy()
     whole[SIDE // 2 :] = mean[len(mean) - SIDE // 2 :]
     return [shown(encoded.sharp[rank]) for rank in chosen[[0, len(chosen) // 2, -1]]], whole

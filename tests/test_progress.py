@@ -83,7 +83,7 @@ def test_all_workers_run_at_once() -> None:
     assert list(prefetch_map(meeting, counting([], 6), 3)) == list(range(6))
 
 
-def test_at_most_workers_plus_three_items_are_taken_ahead() -> None:
+def test_at_most_workers_plus_one_items_are_taken_ahead() -> None:
     taken: list[int] = []
 
     def taking() -> Generator[int, None, None]:
@@ -93,9 +93,9 @@ def test_at_most_workers_plus_three_items_are_taken_ahead() -> None:
 
     results = prefetch_map(abs, taking(), 2)
     next(results)
-    assert len(taken) == 5
+    assert len(taken) == 3
     next(results)
-    assert len(taken) == 6
+    assert len(taken) == 4
     assert len(list(results)) == 48
 
 

@@ -69,15 +69,14 @@ def prefetch_where_free(items: Generator[T, None, None], cores: int, depth: int 
 def prefetch_map(function: Callable[[S], T], items: Generator[S, None, None], workers: int) -> Generator[T, None, None]:
     """`function` of each item, in order, computed by `workers` threads.
 
-    At most `workers` + 3 items are taken ahead of the current result, so that no thread waits while the consumer is at
-    work. An error in an item, or in taking it, is raised
-    at its position, after the results before it. When the consumer stops early, each thread finishes its current call
-    and ends, and `items` is closed.
+    At most `workers` + 1 items are taken ahead of the current result, so that no thread waits while the consumer is at
+    work. An error in an item, or in taking it, is raised at its position, after the results before it. When the
+    consumer stops early, each thread finishes its current call and ends, and `items` is closed.
     """
     pool = ThreadPoolExecutor(workers, "lipsmith")
     with closing(items):
         try:
-            yield from _in_order(pool, function, items, workers + 3)
+            yield from _in_order(pool, function, items, workers + 1)
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -19,6 +19,7 @@ import lipsmith
 from double import SIZES, Double, Floats, make_dubber
 from dub_samples import SIZE, write_wav
 from lipsmith import Result
+from lipsmith.dubbing.draw import GROUP
 from lipsmith.face import FaceTracker
 from lipsmith.inference.model_folder import ModelFolder
 from lipsmith.live import Live
@@ -113,16 +114,16 @@ def test_both_passes_use_all_cores_unless_told(film: Path, monkeypatch: pytest.M
     assert asked == [clip.at_once for clip in clips] == [3, 1]
 
 
-def test_a_rendering_error_is_raised_after_the_frames_before_it(film: Path, words: Path) -> None:
+def test_a_rendering_error_is_raised_after_the_groups_of_frames_before_it(film: Path, words: Path) -> None:
     class Failing(Double):
         def _paint(self, pictures: Floats, **others: Floats) -> tuple[Floats, ...]:
-            if self.calls["paint"] > 3:
+            if self.calls["paint"] > GROUP:
                 raise MemoryError("no room")
             return super()._paint(pictures, **others)
 
     frames = make_dubber(Failing(), 1).prepare(film).dub(words).frames()
     threads = threading.active_count()
-    assert [next(frames).index for _ in range(3)] == [0, 1, 2]
+    assert [next(frames).index for _ in range(GROUP)] == [*range(GROUP)]
     with pytest.raises(MemoryError, match="no room"):
         next(frames)
     assert threading.active_count() == threads

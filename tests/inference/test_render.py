@@ -81,11 +81,12 @@ def test_sampling_equals_that_of_the_networks(seed: int) -> None:
 
 
 def test_lips_are_joined_only_in_their_box() -> None:
-    lower, upper = np.zeros((2, 80, 128, 3), np.float32), np.ones((2, 60, 64, 3), np.float32)
-    above = np.full((60, 64), 0.25, np.float32)
+    lower, upper = np.zeros((2, 3, 80, 128, 3), np.float32), np.ones((2, 3, 60, 64, 3), np.float32)
+    above = np.stack([np.full((60, 64), share, np.float32) for share in (0.25, 0.75)])
     joined = join_lips(lower, upper, above)
-    assert np.array_equal(joined[:, 12:72, 32:96], np.full((2, 60, 64, 3), 0.25, np.float32))
-    assert joined.sum() == 0.25 * upper.size
+    for of_target, share in zip(joined, (0.25, 0.75), strict=True):
+        assert (of_target[:, 12:72, 32:96] == share).all()
+        assert of_target.sum() == share * upper[0].size
 
 
 def test_features_are_weighted_by_the_trust_in_each_reference() -> None:

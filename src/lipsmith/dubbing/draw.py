@@ -6,9 +6,10 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
+from itertools import chain, islice
 from threading import Lock
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,10 @@ Memories = Mapping[int, Memory]
 
 PART: Final = 250
 """Output frames in one part of a dub that can be resumed; x264's interval between two key frames."""
+
+GROUP: Final = 5
+"""Output frames that a thread draws together. A divisor of `PART`, so that a dub that is resumed has the same groups:
+networks round a little differently with another number of frames."""
 
 _OTHER: Final = 0.2
 """Cost, crop units, of a reference that looks unlike the frame: more than of any pose."""
@@ -100,39 +105,90 @@ class DrawnFrame:
 
 
 def draw_frame(faces: EncodedFaces, mouths: Sequence[MouthTrack], number: int, filmed: Picture) -> DrawnFrame:
-    """Every face's crop in output frame `number`, which shows the source image `filmed` `(H, W, 3)`.
+    """Every face's crop in output frame `number`, which shows the source image `filmed` `(H, W, 3)`."""
+    (frame,) = draw_frames(faces, mouths, [(number, filmed)])
+    return frame
 
-    Remembers nothing, so frames may be drawn in any order and several at the same time.
+
+def draw_frames(
+    faces: EncodedFaces, mouths: Sequence[MouthTrack], frames: Sequence[tuple[int, Picture]]
+) -> list[DrawnFrame]:
+    """The same for some output frames, by number and image.
+
+    Remembers nothing, so groups of frames may be drawn in any order and several at the same time.
     """
-    return DrawnFrame(number, filmed, [_drawn_face(faces, mouth, number, filmed) for mouth in mouths])
+    drawn = [_drawn_faces(faces, mouth, frames) for mouth in mouths]
+    return [
+        DrawnFrame(number, filmed, [of_mouth[rank] for of_mouth in drawn])
+        for rank, (number, filmed) in enumerate(frames)
+    ]
 
 
-def _drawn_face(faces: EncodedFaces, mouth: MouthTrack, number: int, filmed: Picture) -> DrawnFace | None:
+class _Target(NamedTuple):
+    """What one face is drawn over in one frame."""
+
+    place: int
+    """In the mouth track."""
+    filmed: Image
+    clear: Image
+    """`filmed` without its fade."""
+    fade: Fade | None
+    still: NDArray[np.float32]
+    """(1, 2, 2), crop units."""
+    references: NDArray[np.intp]
+    """(1, k) ranks in the pool."""
+
+
+def _drawn_faces(
+    faces: EncodedFaces, mouth: MouthTrack, frames: Sequence[tuple[int, Picture]]
+) -> list[DrawnFace | None]:
+    """One face in each of the frames; those that show it are drawn together, which takes less time than one by one."""
+    targets = [_target(faces, mouth, *frame) for frame in frames]
+    drawn = iter(_drawn(faces, mouth, [target for target in targets if target]))
+    return [next(drawn) if target else None for target in targets]
+
+
+def _target(faces: EncodedFaces, mouth: MouthTrack, number: int, filmed: Picture) -> _Target | None:
     part = mouth.place(number)
     if part is None:
         return None
     references, rows = faces[mouth.face], mouth.rows[part]
-    side, transforms = references.encoded.side, mouth.face.transforms[rows]
-    original, still = crop_image(filmed, transforms[0], side), still_points(transforms)
+    transforms = mouth.face.transforms[rows]
+    original, still = crop_image(filmed, transforms[0], references.encoded.side), still_points(transforms)
     fade = fade_of(eyes_of(original[None]), references.eyes)
     clear = fade.removed(original) if fade else original
     looks = appearance(clear[None], mouth.face.points[rows])
     if not mouth.face.seen[rows[0]] and is_absent(looks, references.appearance):
         return None
     chosen = _chosen(mouth, part, still, unlike(looks, references.appearance))
+    return _Target(part.start, original, clear, fade, still, chosen)
+
+
+def _drawn(faces: EncodedFaces, mouth: MouthTrack, targets: Sequence[_Target]) -> list[DrawnFace]:
+    if not targets:
+        return []
+    references, places = faces[mouth.face], np.array([target.place for target in targets])
     drawing = render(
         faces.backend,
         references.encoded,
-        clear[None],
-        mouth.points[part],
-        still,
-        mouth.sketches.around(np.arange(part.start, part.stop), mouth.begins[part], mouth.ends[part], side),
-        mouth.heard(mouth.times[part]),
-        chosen,
+        np.stack([target.clear for target in targets]),
+        mouth.points[places],
+        np.concatenate([target.still for target in targets]),
+        mouth.sketches.around(places, mouth.begins[places], mouth.ends[places], references.encoded.side),
+        mouth.heard(mouth.times[places]),
+        np.concatenate([target.references for target in targets]),
     )
-    image = drawing.images[0] if references.tone is None else toned(drawing.images[0], references.tone)
-    image = fade.applied(image) if fade else image
-    return DrawnFace(image, original, _detail(references.native, drawing, chosen[0], fade))
+    return [_drawn_face(references, target, drawing, rank) for rank, target in enumerate(targets)]
+
+
+def _drawn_face(references: References, target: _Target, drawing: Drawing, rank: int) -> DrawnFace:
+    fade, image = target.fade, drawing.images[rank]
+    image = image if references.tone is None else toned(image, references.tone)
+    detail = None
+    if references.native is not None:
+        pictures = [references.native(reference) for reference in target.references[0].tolist()]
+        detail = Detail(pictures, drawing.placed.of(rank), drawing.share[rank], fade.contrast if fade else 1.0)
+    return DrawnFace(fade.applied(image) if fade else image, target.filmed, detail)
 
 
 def _chosen(mouth: MouthTrack, part: slice, still: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.intp]:
@@ -143,15 +199,6 @@ def _chosen(mouth: MouthTrack, part: slice, still: NDArray[np.float32], other: N
         return planned
     (cost,) = costs(mouth.points[part], mouth.face.pool_points[:], still, mouth.face.pool_still)
     return undercut(cost + _OTHER * other, planned[0])[None]
-
-
-def _detail(
-    native: Callable[[int], Image] | None, drawing: Drawing, chosen: NDArray[np.intp], fade: Fade | None
-) -> Detail | None:
-    if native is None:
-        return None
-    contrast = fade.contrast if fade else 1.0
-    return Detail([native(rank) for rank in chosen.tolist()], drawing.placed.of(0), drawing.share[0], contrast)
 
 
 @dataclass(frozen=True)
@@ -194,21 +241,22 @@ def dub_frames(
     for face, memory in memories.items():
         compositors[face].memory = memory
 
-    def draw(shown: tuple[int, Picture]) -> DrawnFrame:
-        return draw_frame(faces, mouths, *shown)
-
     # Closed by name: who keeps an error keeps its trace, and with that threads that wait with the film open.
-    with closing(prefetch_map(draw, _numbered(images, begin), at_once)) as frames:
-        for frame in frames:
+    with closing(prefetch_map(partial(draw_frames, faces, mouths), _groups(images, begin), at_once)) as groups:
+        for frame in chain.from_iterable(groups):
             image, after = paste_frame(compositors, mouths, frame), frame.number + 1
             going_on = [mouth.face.index for mouth in mouths if mouth.continues(after)] if after % PART == 0 else []
             kept = {face: compositors[face].memory for face in going_on}
             yield Dubbed(frame.number, frame.filmed, image, kept if after % PART == 0 else None)
 
 
-def _numbered(images: Generator[Picture, None, None], begin: int) -> Generator[tuple[int, Picture], None, None]:
+def _groups(images: Generator[Picture, None, None], begin: int) -> Generator[list[tuple[int, Picture]], None, None]:
+    """The images with their numbers, from `begin` on, `GROUP` at a time."""
     with closing(images):
-        yield from enumerate(images, begin)
+        numbered = enumerate(images, begin)
+        while group := list(islice(numbered, GROUP - begin % GROUP)):
+            yield group
+            begin += len(group)
 
 
 def paste_frame(compositors: Mapping[int, Compositor], mouths: Sequence[MouthTrack], frame: DrawnFrame) -> Picture:

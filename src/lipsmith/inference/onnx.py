@@ -8,6 +8,7 @@ import time
 from base64 import b64decode
 from collections.abc import Collection, Sequence
 from concurrent.futures import Future
+from functools import cache
 from pathlib import Path
 from threading import Lock, Thread
 from typing import Any, Final
@@ -197,11 +198,22 @@ def open_session(path: Path, threads: int = 1, providers: Sequence[Any] = (_CPU,
     options.inter_op_num_threads = 1
     # Workers that spin between calls would take cores from decoding, pasting and encoding.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Otherwise each session keeps all memory that it has ever needed, in one block for each number of frames.
+    _share_arena()
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    options.enable_mem_pattern = False
     options.log_severity_level = 3
     try:
         return ort.InferenceSession(str(path), options, providers=list(providers))
     except Exception as error:  # onnxruntime raises bare C++ exception types
         raise WeightsError(f"{path}: ONNX Runtime cannot read it ({error}); fetch the model again.") from error
+
+
+@cache
+def _share_arena() -> None:
+    """Make one arena of memory for all sessions of this process that ask for it."""
+    memory = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    ort.create_and_register_allocator(memory, ort.OrtArenaCfg(0, -1, -1, -1))  # without limit, sizes by default
 
 
 def _providers(device: str) -> list[Any]:

@@ -5,7 +5,6 @@ References are sampled between the networks, where OpenCV is much faster than th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -153,14 +152,10 @@ def render(
         "sketches": sketches[:, :, top:].astype(np.float32) / np.float32(255),
     }
     guesses = {"moving": moving, "standing": standing}
-    seen = {
-        f"seen_{name}": _stacked([sampled(face.coarse, *of_one) for of_one in zip(references, guess, strict=True)])
-        for name, guess in guesses.items()
-    }
+    seen = {f"seen_{name}": sampled(face.coarse, references, guess) for name, guess in guesses.items()}
     *positions, fine, coarse = backend("align", **target, **geometry, **guesses, **seen, remoteness=remoteness)
     placed = Placed(*positions)
-    warped = [warp(face, rows, placed.of(place)) for place, rows in enumerate(references)]
-    pictures, of_fine, of_coarse = (_stacked(level) for level in zip(*warped, strict=True))
+    warped = warp(face, references, placed)
     lower, share = backend(
         "paint",
         **target,
@@ -168,9 +163,9 @@ def render(
         lips=np.broadcast_to(face.lips, (len(targets), *face.lips.shape)),
         target_fine=fine,
         target_coarse=coarse,
-        fine=of_fine,
-        coarse=of_coarse,
-        pictures=pictures,
+        fine=warped.fine,
+        coarse=warped.coarse,
+        pictures=warped.pictures,
         weight=placed.weight,
     )
     images = targets.copy()
@@ -178,50 +173,45 @@ def render(
     return Drawing(images, placed, share)
 
 
-def _stacked(of_targets: Sequence[Samples]) -> Samples:
-    """Arrays with an axis for the targets; that of a single target, the usual case, is not copied."""
-    return of_targets[0][None] if len(of_targets) == 1 else np.stack(of_targets)
-
-
 class Warped(NamedTuple):
-    """k references of one target in its place."""
+    """k references of b targets in their places."""
 
     pictures: Samples
-    """(k, H, S, 3)."""
+    """(b, k, H, S, 3)."""
     fine: Samples
-    """(k, H/2, S/2, c1)."""
+    """(b, k, H/2, S/2, c1)."""
     coarse: Samples
-    """(k, H/4, S/4, c2 + 3)."""
+    """(b, k, H/4, S/4, c2 + 3)."""
 
 
 def sampled(level: Samples, rows: NDArray[np.intp], positions: Samples) -> Samples:
-    """Pictures or features `level` `(R, N, N, c)` of k references, at positions in crop units: `(k, h, w, c)`.
+    """Pictures or features `level` `(R, N, N, c)` of references, at positions in crop units: `(..., h, w, c)`.
 
-    `rows`: `(k,)`, the references; `positions`: `(k, 2, h, w)`. Bilinear, to a 32nd of a pixel; outside, the nearest
+    `rows`: `(...)`, the references; `positions`: `(..., 2, h, w)`. Bilinear, to a 32nd of a pixel; outside, the nearest
     pixel of the border.
     """
-    pixels = positions * np.float32(level.shape[1]) - np.float32(0.5)
-    found = np.empty((len(positions), *positions.shape[2:], level.shape[-1]), np.float32)
-    for row, (x, y), out in zip(rows, pixels, found, strict=True):
+    pixels, size = positions * np.float32(level.shape[1]) - np.float32(0.5), positions.shape[-2:]
+    found = np.empty((rows.size, *size, level.shape[-1]), np.float32)
+    for row, (x, y), out in zip(rows.ravel(), pixels.reshape(-1, 2, *size), found, strict=True):
         cv2.remap(level[row], x, y, cv2.INTER_LINEAR, dst=out, borderMode=cv2.BORDER_REPLICATE)
-    return found
+    return found.reshape(*rows.shape, *found.shape[1:])
 
 
-def warp(face: EncodedFace, rows: NDArray[np.intp], placed: Placed) -> Warped:
-    """The references `rows` `(k,)` in one target's place."""
-    lower, upper = sampled(face.sharp, rows, placed.lower), sampled(face.sharp, rows, placed.upper)
-    pictures = join_lips(lower, upper, placed.above)
-    return Warped(pictures, sampled(face.fine, rows, placed.half), sampled(face.coarse, rows, placed.quarter))
+def warp(face: EncodedFace, references: NDArray[np.intp], placed: Placed) -> Warped:
+    """The `references` `(b, k)` in the places of b targets."""
+    lower, upper = (sampled(face.sharp, references, side) for side in (placed.lower, placed.upper))
+    fine, coarse = sampled(face.fine, references, placed.half), sampled(face.coarse, references, placed.quarter)
+    return Warped(join_lips(lower, upper, placed.above), fine, coarse)
 
 
 def join_lips(lower: Samples, upper: Samples, above: Samples) -> Samples:
-    """Write into `lower` `(k, H, S, c)` the mean of both sides in the mouth's box, `(k, h, w, c)`, and return it.
+    """Write into `lower` `(b, k, H, S, c)` the mean of both sides in the mouth's box, `(b, k, h, w, c)`, and return it.
 
-    `above`: `(h, w)`, the share of the upper side.
+    `above`: `(b, h, w)`, the share of the upper side.
     """
-    box = (slice(None), *mouth_box(*lower.shape[1:3]))
+    box = (..., *mouth_box(*lower.shape[2:4]), slice(None))
     # Repeated, because numpy is slow at broadcasting along a short last axis.
-    lower[box] += np.repeat(above[..., None], lower.shape[-1], -1) * (upper - lower[box])
+    lower[box] += np.repeat(above[:, None, :, :, None], lower.shape[-1], -1) * (upper - lower[box])
     return lower
 
 
