@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith import Dubber
-from lipsmith.face.crop import mouth_box
-from lipsmith.face.landmarks import NUM_JAW, NUM_POSE
+from lipsmith.face.landmarks import NUM_JAW, NUM_POSE, mouth_box
 from lipsmith.inference.backend import Precision
 from lipsmith.inference.model_folder import ModelConfig
 

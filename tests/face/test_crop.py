@@ -115,11 +115,6 @@ def test_smoothing_weighs_frames_by_a_gaussian() -> None:
     assert moved[20:30] == pytest.approx(np.cumsum([0, *bell]) / bell.sum(), abs=1e-6)
 
 
-def test_the_box_of_the_mouth_lies_in_the_rows_that_are_drawn() -> None:
-    assert crop.mouth_box(80, 128) == (slice(12, 72), slice(32, 96))
-    assert crop.mouth_box(132, 256) == (slice(0, 116), slice(64, 192))
-
-
 def test_pixels_and_crop_units_agree() -> None:
     """The middle of the first pixel is at 0.5 by convention, and at 0 in OpenCV."""
     transform = similarity(0.01, 0.3, 40, 30)

@@ -9,7 +9,7 @@ from av.video.frame import VideoFrame
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lipsmith.face.crop import apply, shrink
+from lipsmith.face.crop import Square, apply, crop_image, shrink
 from lipsmith.media.color import FilmedPicture
 
 
@@ -65,6 +65,18 @@ def test_a_part_is_never_empty(height: int, width: int, factor: int, x: float, y
     assert (part.origin + part.step * part.image.shape[1::-1] <= (width, height)).all()
 
 
+def filmed(seed: int, full: bool, patched: bool) -> FilmedPicture:
+    """A frame without fine detail, whose codes stay away from the ends of their range."""
+    random, (height, width), mild = np.random.default_rng(seed), (240, 320), (108, 149)
+    coarse = [random.integers(*ends, (9, 9)).astype(np.uint8) for ends in ((60, 190), mild, mild)]
+    planes = [cv2.resize(one, (width, height)) for one in coarse]
+    chroma = [plane[::2, ::2].reshape(-1, width) for plane in planes[1:]]
+    frame = VideoFrame.from_ndarray(np.concatenate([planes[0], *chroma]), format="yuv420p")
+    frame.color_range = 2 if full else 1
+    picture = FilmedPicture(frame)
+    return picture.with_patch(100, 70, np.full((99, 111, 3), 60, np.uint8)) if patched else picture
+
+
 @example(2, 0.0, 0.0, 118.0, True, False)
 @example(2, 0.0, 0.0, 118.0, False, False)
 @example(1, 100.0, 70.0, 100.0, False, True)
@@ -79,20 +91,41 @@ def test_a_part_is_never_empty(height: int, width: int, factor: int, x: float, y
 def test_means_of_a_filmed_picture_are_those_of_its_rgb(
     half: int, x: float, y: float, side: float, full: bool, patched: bool
 ) -> None:
-    random, (height, width), mild = np.random.default_rng(half), (240, 320), (108, 149)
-    coarse = [random.integers(*ends, (9, 9)).astype(np.uint8) for ends in ((60, 190), mild, mild)]
-    planes = [cv2.resize(one, (width, height)) for one in coarse]
-    chroma = [plane[::2, ::2].reshape(-1, width) for plane in planes[1:]]
-    frame = VideoFrame.from_ndarray(np.concatenate([planes[0], *chroma]), format="yuv420p")
-    frame.color_range = 2 if full else 1
-    picture = FilmedPicture(frame)
-    picture = picture.with_patch(100, 70, np.full((99, 111, 3), 60, np.uint8)) if patched else picture
+    picture = filmed(half, full, patched)
     corners = np.array([[x, y], [x + side, y + side]])
-    filmed, whole = shrink(picture, corners, 2 * half, 3.0), shrink(np.asarray(picture), corners, 2 * half, 3.0)
-    assert filmed.image.shape == whole.image.shape
-    assert filmed.origin.tolist() == whole.origin.tolist()
-    assert filmed.step == pytest.approx(whole.step)
-    assert np.abs(filmed.image.astype(int) - whole.image).max() <= 4
+    part, whole = shrink(picture, corners, 2 * half, 3.0), shrink(np.asarray(picture), corners, 2 * half, 3.0)
+    assert part.image.shape == whole.image.shape
+    assert part.origin.tolist() == whole.origin.tolist()
+    assert part.step == pytest.approx(whole.step)
+    assert np.abs(part.image.astype(int) - whole.image).max() <= 4
+
+
+@example(0.0, 0.0, 118.0, 0.0, True, False, cv2.BORDER_CONSTANT)
+@example(150.0, 120.0, 90.0, 0.5, False, True, cv2.BORDER_REPLICATE)
+@example(-300.0, 500.0, 90.0, 0.5, False, False, cv2.BORDER_CONSTANT)
+@given(
+    st.floats(-100, 400),
+    st.floats(-100, 300),
+    st.floats(4, 500),
+    st.floats(-4, 4),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([cv2.BORDER_CONSTANT, cv2.BORDER_REPLICATE]),
+)
+def test_crops_and_squares_of_a_filmed_picture_are_those_of_its_rgb(
+    x: float, y: float, side: float, angle: float, full: bool, patched: bool, border: int
+) -> None:
+    picture, square = filmed(1, full, patched), Square(x, y, side, angle)
+    at_edge = 16 if border == cv2.BORDER_CONSTANT else 5  # color reaches half a cell farther into the black
+    factor = np.array([np.cos(angle), np.sin(angle)]) / side
+    turn = np.array([[factor[0], factor[1]], [-factor[1], factor[0]]])
+    transform = np.column_stack([turn, 0.5 - turn @ (x, y)])
+    for found, expected, most in (
+        (square.pixels(picture, 64, border), square.pixels(np.asarray(picture), 64, border), at_edge),
+        (crop_image(picture, transform, 64), crop_image(np.asarray(picture), transform, 64), 5),
+    ):
+        assert found.shape == expected.shape == (64, 64, 3)
+        assert np.abs(found.astype(int) - expected).max() <= most
 
 
 @pytest.mark.parametrize("factor", [1, 3, 5])

@@ -52,3 +52,8 @@ def test_mirroring_swaps_sides_and_leaves_the_middle() -> None:
     middle = {point for point, other in partners.items() if point == other}
     assert middle == {168, 6, 197, 195, 5, 4, 152, 0, 17, 13, 14}
     assert [partners[point] for point in (33, 133, 61, 78, 132, 70, 162)] == [263, 362, 291, 308, 361, 300, 389]
+
+
+def test_the_box_of_the_mouth_lies_in_the_rows_that_are_drawn() -> None:
+    assert landmarks.mouth_box(80, 128) == (slice(12, 72), slice(32, 96))
+    assert landmarks.mouth_box(132, 256) == (slice(0, 116), slice(64, 192))

@@ -57,10 +57,6 @@ SMOOTHING_SECONDS: Final = 0.06
 _FARTHEST: Final = 0.02
 """Largest distance, crop units, that smoothing moves a crop: heads stay below it, shaken cameras do not."""
 
-MOUTH: Final = (0.25, 0.46875, 0.75, 0.9375)
-"""Left, top, right and bottom, crop units, of the box that contains the lips of any crop with a margin: the lips of 155
-people span 0.33 to 0.67 in x and 0.56 to 0.83 in y (0.1th and 99.9th percentile)."""
-
 
 @dataclass(frozen=True)
 class Square:
@@ -92,24 +88,16 @@ class Square:
 
     def pixels(self, image: Picture, size: int, border: int = cv2.BORDER_CONSTANT) -> NDArray[np.uint8]:
         """The region (size, size, 3) of image (H, W, 3), bilinear; `border` as in OpenCV."""
-        scale = self.side / size
-        if scale > 2 or not isinstance(image, np.ndarray):  # bilinear sampling would skip pixels: average them first
-            step = max(1, int(scale))
+        step = max(1, int(self.side / size))
+        if step > 1:  # bilinear sampling would skip pixels: average them first
             part = shrink(image, self.to_source(UNIT_SQUARE), step, 2 * step)
             left, top = part.origin.tolist()
-            small = replace(self, x=self.x - left, y=self.y - top).divided(step)
-            return small.pixels(part.image, size, border)
-        cos, sin = scale * math.cos(self.angle), scale * math.sin(self.angle)
+            return replace(self, x=self.x - left, y=self.y - top).divided(step).pixels(part.image, size, border)
+        cos, sin = self.side / size * math.cos(self.angle), self.side / size * math.sin(self.angle)
+        linear = np.array([[cos, -sin], [sin, cos]])
         # OpenCV puts pixel centers at whole numbers: half a pixel is added, then subtracted.
-        middle = (size - 1) / 2
-        back = np.array(
-            [
-                [cos, -sin, self.x - 0.5 - cos * middle + sin * middle],
-                [sin, cos, self.y - 0.5 - sin * middle - cos * middle],
-            ]
-        )
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        return np.asarray(cv2.warpAffine(image, back, (size, size), flags=flags, borderMode=border), np.uint8)
+        corner = np.array([self.x, self.y]) - 0.5 - linear.sum(1) * ((size - 1) / 2)
+        return _sampled(image, np.column_stack([linear, corner]), size, cv2.INTER_LINEAR, border)
 
 
 def around(points: NDArray[np.floating], angle: float, scale: float) -> Square:
@@ -234,13 +222,6 @@ def still_points(transforms: Floats) -> NDArray[np.float32]:
     return apply(transforms, np.array([[0.0, 0.0], [100.0, 0.0]])).astype(np.float32)
 
 
-def mouth_box(rows: int, size: int) -> tuple[slice, slice]:
-    """Rows and columns of the box `MOUTH` in the lower `rows` of a crop of side `size`, pixels, in multiples of 4."""
-    left, top, right, bottom = (4 * round(edge * size / 4) for edge in MOUTH)
-    first = size - rows
-    return slice(max(top, first) - first, bottom - first), slice(left, right)
-
-
 def to_pixels(transform: Floats, size: int) -> NDArray[np.float64]:
     """The transform `(2, 3)` from source to crop pixels in OpenCV's convention (center of the first pixel at (0,
     0))."""
@@ -251,14 +232,40 @@ def to_pixels(transform: Floats, size: int) -> NDArray[np.float64]:
 
 def crop_image(image: Picture, transform: Floats, size: int) -> NDArray[np.uint8]:
     """The crop `(size, size, 3)` of an image `(H, W, 3)`; outside the image its border is repeated."""
-    scale = size * float(np.hypot(transform[0, 0], transform[1, 0]))
-    reduction = max(1, int(1 / scale))
-    if reduction >= 2 or not isinstance(image, np.ndarray):
+    reduction = max(1, int(crop_side(transform) / size))
+    if reduction >= 2:
         part = shrink(image, apply(invert(transform), UNIT_SQUARE), reduction, 2 * reduction)
         image, transform = part.image, part.own(transform)
-    return cv2.warpAffine(  # type: ignore[return-value]
-        image, to_pixels(transform, size), (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-    )
+    back = np.asarray(cv2.invertAffineTransform(to_pixels(transform, size)), np.float64)
+    return _sampled(image, back, size, cv2.INTER_CUBIC, cv2.BORDER_REPLICATE)
+
+
+def _sampled(
+    image: Picture, back: NDArray[np.float64], size: int, interpolation: int, border: int
+) -> NDArray[np.uint8]:
+    """Pixels `(size, size, 3)` of an image `(H, W, 3)`; `back`: `(2, 3)`, from theirs to its own, as OpenCV counts."""
+    x, y = (_reach(*row, size - 1, length) for row, length in zip(back.tolist(), image.shape[1::-1], strict=True))
+    back = back - np.array([[0, 0, x.start], [0, 0, y.start]])
+
+    def warped(pixels: NDArray[np.uint8], back: Floats, interpolation: int, outside: int) -> NDArray[np.uint8]:
+        settings = {"flags": interpolation | cv2.WARP_INVERSE_MAP, "borderMode": border, "borderValue": (outside,) * 4}
+        return np.asarray(cv2.warpAffine(pixels, back, (size, size), **settings), np.uint8)
+
+    if isinstance(image, np.ndarray) or image.patches:
+        return warped(image[y, x], back, interpolation, 0)
+    # Converted to RGB last, which is faster, as are four channels instead of two.
+    cells = slice(y.start // 2, y.stop // 2), slice(x.start // 2, x.stop // 2)
+    chroma = cv2.merge([image.plane(number)[cells] for number in (1, 2, 1, 2)])
+    luma = warped(image.plane(0)[y, x], back, interpolation, 0 if image.full else 16)
+    of_chroma = warped(chroma, back / 2 - np.array([[0, 0, 0], [0, 0, 0.25]]), cv2.INTER_LINEAR, 128)
+    return np.asarray(cv2.transform(cv2.merge([luma, *cv2.split(of_chroma)[:2]]), image.to_rgb), np.uint8)
+
+
+def _reach(across: float, down: float, first: float, last: int, length: int) -> slice:
+    """The pixels, of `length` in a row or column, that sampling needs, by one row of `back` in `_sampled`."""
+    ends = (first, first + across * last, first + down * last, first + (across + down) * last)
+    low = min(max(math.floor(min(ends)) - 2, 0), max(length - 2, 0)) // 2 * 2
+    return slice(low, min(max(math.ceil(max(ends)) // 2 * 2 + 4, low + 2), length))
 
 
 def crop_side(transform: Floats) -> float:

@@ -13,8 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.face.crop import mouth_box
-from lipsmith.face.landmarks import Floats, Rows, draw_sketches, parts
+from lipsmith.face.landmarks import Floats, Rows, draw_sketches, mouth_box, parts
 from lipsmith.inference.backend import Backend
 
 SIDE_BY_SIDE: Final = ("guess", "align", "paint")

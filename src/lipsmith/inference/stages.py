@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lipsmith.config import build
 from lipsmith.errors import WeightsError
-from lipsmith.face.crop import mouth_box
+from lipsmith.face.landmarks import mouth_box
 from lipsmith.models.landmarks.config import LandmarkConfig
 from lipsmith.models.landmarks.generator import LandmarkGenerator, build_landmark_generator
 from lipsmith.models.renderer.alignment import (

@@ -17,7 +17,8 @@ from lipsmith.dubbing.paste.detail import (
     presharpened,
     with_detail,
 )
-from lipsmith.face.crop import crop_image, crop_side, mouth_box
+from lipsmith.face.crop import crop_image, crop_side
+from lipsmith.face.landmarks import mouth_box
 from lipsmith.face.references import encoded
 from lipsmith.inference.render import Placed
 

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lipsmith.face.crop import mouth_box
-from lipsmith.face.landmarks import INNER_LIP, JAW, NUM_POINTS, OUTER_LIP, ranks
+from lipsmith.face.landmarks import INNER_LIP, JAW, NUM_POINTS, OUTER_LIP, mouth_box, ranks
 from lipsmith.models.renderer.flow import enlarge, positions, region_grid, warp
 from lipsmith.models.renderer.lip_flow import LOWER, UPPER, LipFlow, LipFlows, NoLipFlow
 

@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.face.crop import crop_image, crop_side, mouth_box
-from lipsmith.face.landmarks import INNER_LIP, Floats, Rows, filled, ranks
+from lipsmith.face.crop import crop_image, crop_side
+from lipsmith.face.landmarks import INNER_LIP, Floats, Rows, filled, mouth_box, ranks
 from lipsmith.face.references import decoded
 from lipsmith.inference.render import Placed
 

@@ -11,7 +11,7 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lipsmith.face.crop import mouth_box
+from lipsmith.face.landmarks import mouth_box
 from lipsmith.models.blocks import conv3, res_blocks, unshuffled, zeroed
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.context import Context, NoContext

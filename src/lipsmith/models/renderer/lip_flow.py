@@ -10,8 +10,7 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lipsmith.face.crop import mouth_box
-from lipsmith.face.landmarks import INNER_LIP, JAW, LOWER_INNER, NOSE, OUTER_LIP, UPPER_INNER, ranks
+from lipsmith.face.landmarks import INNER_LIP, JAW, LOWER_INNER, NOSE, OUTER_LIP, UPPER_INNER, mouth_box, ranks
 from lipsmith.models.renderer.flow import closeness, enlarge, region_grid, softmax_means, unrounded
 
 FADE: Final = 0.04
