@@ -244,28 +244,29 @@ def _sampled(
     image: Picture, back: NDArray[np.float64], size: int, interpolation: int, border: int
 ) -> NDArray[np.uint8]:
     """Pixels `(size, size, 3)` of an image `(H, W, 3)`; `back`: `(2, 3)`, from theirs to its own, as OpenCV counts."""
-    x, y = (_reach(*row, size - 1, length) for row, length in zip(back.tolist(), image.shape[1::-1], strict=True))
+    corners = apply(back, UNIT_SQUARE * (size - 1))
+    x, y = (_reach(ends, length) for ends, length in zip(corners.T, image.shape[1::-1], strict=True))
     back = back - np.array([[0, 0, x.start], [0, 0, y.start]])
 
-    def warped(pixels: NDArray[np.uint8], back: Floats, interpolation: int, outside: int) -> NDArray[np.uint8]:
-        settings = {"flags": interpolation | cv2.WARP_INVERSE_MAP, "borderMode": border, "borderValue": (outside,) * 4}
-        return np.asarray(cv2.warpAffine(pixels, back, (size, size), **settings), np.uint8)
+    def warped(pixels: NDArray[np.uint8], back: NDArray[np.float64], flags: int, outside: int) -> NDArray[np.uint8]:
+        flags, beyond = flags | cv2.WARP_INVERSE_MAP, (outside,) * 4
+        found = cv2.warpAffine(pixels, back, (size, size), flags=flags, borderMode=border, borderValue=beyond)
+        return np.asarray(found, np.uint8)
 
     if isinstance(image, np.ndarray) or image.patches:
         return warped(image[y, x], back, interpolation, 0)
     # Converted to RGB last, which is faster, as are four channels instead of two.
     cells = slice(y.start // 2, y.stop // 2), slice(x.start // 2, x.stop // 2)
-    chroma = cv2.merge([image.plane(number)[cells] for number in (1, 2, 1, 2)])
+    chroma = np.asarray(cv2.merge([image.plane(number)[cells] for number in (1, 2, 1, 2)]), np.uint8)
     luma = warped(image.plane(0)[y, x], back, interpolation, 0 if image.full else 16)
     of_chroma = warped(chroma, back / 2 - np.array([[0, 0, 0], [0, 0, 0.25]]), cv2.INTER_LINEAR, 128)
     return np.asarray(cv2.transform(cv2.merge([luma, *cv2.split(of_chroma)[:2]]), image.to_rgb), np.uint8)
 
 
-def _reach(across: float, down: float, first: float, last: int, length: int) -> slice:
-    """The pixels, of `length` in a row or column, that sampling needs, by one row of `back` in `_sampled`."""
-    ends = (first, first + across * last, first + down * last, first + (across + down) * last)
-    low = min(max(math.floor(min(ends)) - 2, 0), max(length - 2, 0)) // 2 * 2
-    return slice(low, min(max(math.ceil(max(ends)) // 2 * 2 + 4, low + 2), length))
+def _reach(ends: Floats, length: int) -> slice:
+    """The pixels that sampling between `ends` needs, whole cells of chroma, of `length` in a row or column."""
+    low = min(max(int(ends.min()) - 2, 0), max(length - 2, 0)) // 2 * 2
+    return slice(low, min(max(int(ends.max()) // 2 * 2 + 6, low + 2), length))
 
 
 def crop_side(transform: Floats) -> float:
