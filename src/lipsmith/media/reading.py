@@ -251,9 +251,9 @@ def restore_times(timed: Iterable[tuple[T, float]], rate: Fraction, tick: Fracti
 
 def thumbnail(image: Picture) -> NDArray[np.float32]:
     """Luma (24, 24) of image (H, W, 3) RGB, in [0, 255]."""
+    step = max(min(image.shape[:2]) // (8 * THUMBNAIL_SIZE), 1)
     pixels = image.plane(0) if isinstance(image, FilmedPicture) else image
-    some = cv2.resize(pixels, [8 * THUMBNAIL_SIZE] * 2, interpolation=cv2.INTER_NEAREST)
-    small = cv2.resize(some, [THUMBNAIL_SIZE] * 2, interpolation=cv2.INTER_AREA)  # fast at whole numbers of pixels
+    small = cv2.resize(pixels[::step, ::step], (THUMBNAIL_SIZE, THUMBNAIL_SIZE), interpolation=cv2.INTER_AREA)
     if isinstance(image, FilmedPicture):
         return np.asarray(small if image.full else (small - 16.0) * (255 / 219), np.float32)
     return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.float32)
