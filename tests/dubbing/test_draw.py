@@ -14,8 +14,9 @@ import pytest
 from double import Double, Floats, make_dubber
 from dub_samples import SIZE
 from lipsmith import Dubber, Result
-from lipsmith.dubbing.draw import GROUP, PART, draw_frame, draw_frames, dub_frames
+from lipsmith.dubbing.draw import GROUP, PART, EncodedFaces, References, draw_frame, draw_frames, dub_frames
 from lipsmith.dubbing.mouth import MouthTrack
+from lipsmith.dubbing.scan import Face
 from lipsmith.media import Picture
 from synthetic import SPEECH_RATE, make_film, speech
 
@@ -76,6 +77,24 @@ def test_groups_are_the_same_wherever_drawing_begins(film: Path, begin: int, gro
     frames = list(dub_frames(result.clip.encoded, result.mouths, images, 1, begin, {}))
     assert [frame.number for frame in frames] == list(range(begin, 13))
     assert drawn == groups
+
+
+def test_a_group_asks_once_for_the_references_of_each_face_that_it_shows(film: Path) -> None:
+    class Asked(EncodedFaces):
+        def __getitem__(self, face: Face) -> References:
+            asked.append(face.index)
+            return super().__getitem__(face)
+
+    asked: list[int] = []
+    result = dubbed(make_dubber(), film)
+    (mouth,) = result.mouths
+    absent, present = (replace(mouth, face=replace(mouth.face, index=index)) for index in (1, 2))
+    absent = replace(absent, frames=absent.frames + 100)
+    with closing(filmed(result)) as images:
+        frames = [(number, next(images)) for number in range(4)]
+    drawn = draw_frames(Asked(Double(), 2), [mouth, absent, present], frames)
+    assert asked == [mouth.face.index, 2]
+    assert [[face is None for face in frame.faces] for frame in drawn] == 4 * [[False, True, False]]
 
 
 def test_a_part_ends_with_a_group() -> None:

@@ -117,7 +117,12 @@ def draw_frames(
 
     Remembers nothing, so groups of frames may be drawn in any order and several at the same time.
     """
-    drawn = [_drawn_faces(faces, mouth, frames) for mouth in mouths]
+    # All at first, so that groups drawn at the same time ask for the faces of successive shots in this order.
+    known = [faces[mouth.face] if any(mouth.place(number) for number, _ in frames) else None for mouth in mouths]
+    drawn = [
+        _drawn_faces(faces.backend, references, mouth, frames) if references else [None] * len(frames)
+        for mouth, references in zip(mouths, known, strict=True)
+    ]
     return [
         DrawnFrame(number, filmed, [of_mouth[rank] for of_mouth in drawn])
         for rank, (number, filmed) in enumerate(frames)
@@ -140,19 +145,19 @@ class _Target(NamedTuple):
 
 
 def _drawn_faces(
-    faces: EncodedFaces, mouth: MouthTrack, frames: Sequence[tuple[int, Picture]]
+    backend: Backend, references: References, mouth: MouthTrack, frames: Sequence[tuple[int, Picture]]
 ) -> list[DrawnFace | None]:
     """One face in each of the frames; those that show it are drawn together, which takes less time than one by one."""
-    targets = [_target(faces, mouth, *frame) for frame in frames]
-    drawn = iter(_drawn(faces, mouth, [target for target in targets if target]))
+    targets = [_target(references, mouth, *frame) for frame in frames]
+    drawn = iter(_drawn(backend, references, mouth, [target for target in targets if target]))
     return [next(drawn) if target else None for target in targets]
 
 
-def _target(faces: EncodedFaces, mouth: MouthTrack, number: int, filmed: Picture) -> _Target | None:
+def _target(references: References, mouth: MouthTrack, number: int, filmed: Picture) -> _Target | None:
     part = mouth.place(number)
     if part is None:
         return None
-    references, rows = faces[mouth.face], mouth.rows[part]
+    rows = mouth.rows[part]
     transforms = mouth.face.transforms[rows]
     original, still = crop_image(filmed, transforms[0], references.encoded.side), still_points(transforms)
     fade = fade_of(eyes_of(original[None]), references.eyes)
@@ -164,12 +169,12 @@ def _target(faces: EncodedFaces, mouth: MouthTrack, number: int, filmed: Picture
     return _Target(part.start, original, clear, fade, still, chosen)
 
 
-def _drawn(faces: EncodedFaces, mouth: MouthTrack, targets: Sequence[_Target]) -> list[DrawnFace]:
+def _drawn(backend: Backend, references: References, mouth: MouthTrack, targets: Sequence[_Target]) -> list[DrawnFace]:
     if not targets:
         return []
-    references, places = faces[mouth.face], np.array([target.place for target in targets])
+    places = np.array([target.place for target in targets])
     drawing = render(
-        faces.backend,
+        backend,
         references.encoded,
         np.stack([target.clear for target in targets]),
         mouth.points[places],
