@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -14,9 +14,20 @@ import pytest
 from double import Double, Floats, make_dubber
 from dub_samples import SIZE
 from lipsmith import Dubber, Result
-from lipsmith.dubbing.draw import GROUP, PART, EncodedFaces, References, draw_frame, draw_frames, dub_frames
+from lipsmith.dubbing import draw
+from lipsmith.dubbing.draw import (
+    GROUP,
+    PART,
+    EncodedFaces,
+    References,
+    draw_frame,
+    draw_frames,
+    dub_frames,
+    paste_frame,
+)
 from lipsmith.dubbing.mouth import MouthTrack
-from lipsmith.dubbing.scan import Face
+from lipsmith.dubbing.paste.composite import Compositor
+from lipsmith.dubbing.scan import ArrayStore, Face
 from lipsmith.media import Picture
 from synthetic import SPEECH_RATE, make_film, speech
 
@@ -24,6 +35,12 @@ from synthetic import SPEECH_RATE, make_film, speech
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
     return make_film(tmp_path / "film.mp4", 0.5, 25, SIZE)
+
+
+@pytest.fixture
+def close_up(tmp_path: Path) -> Path:
+    """The face is larger than what the networks draw."""
+    return make_film(tmp_path / "large.mp4", 0.5, 25, (320, 320))
 
 
 def dubbed(dubber: Dubber, film: Path) -> Result:
@@ -95,6 +112,145 @@ def test_a_group_asks_once_for_the_references_of_each_face_that_it_shows(film: P
     drawn = draw_frames(Asked(Double(), 2), [mouth, absent, present], frames)
     assert asked == [mouth.face.index, 2]
     assert [[face is None for face in frame.faces] for frame in drawn] == 4 * [[False, True, False]]
+
+
+@pytest.mark.parametrize("begin", [0, 2])
+def test_networks_get_the_same_for_frames_together_as_for_each_alone(film: Path, begin: int) -> None:
+    """Also where a cut lies between the frames."""
+
+    class Noting(Double):
+        def __call__(self, stage: str, /, **inputs: Floats) -> tuple[Floats, ...]:
+            for name, value in inputs.items():
+                given.setdefault((stage, name), []).append(value)
+            return super().__call__(stage, **inputs)
+
+    def noted() -> dict[tuple[str, str], Floats]:
+        found = {name: np.concatenate(values) for name, values in given.items()}
+        given.clear()
+        return found
+
+    given: dict[tuple[str, str], list[Floats]] = {}
+    result = dubbed(make_dubber(Noting()), film)
+    (mouth,) = result.mouths
+    place = np.arange(len(mouth.frames))
+    cut = replace(mouth, begins=np.where(place < 3, 0, 3), ends=np.where(place < 3, 2, len(place) - 1))
+    with closing(filmed(result)) as images:
+        frames = list(enumerate(images))[begin : begin + 4]
+    draw_frame(result.clip.encoded, [cut], *frames[0])  # now its references are encoded
+    given.clear()
+    draw_frames(result.clip.encoded, [cut], frames)
+    together = noted()
+    for frame in frames:
+        draw_frame(result.clip.encoded, [cut], *frame)
+    alone = noted()
+    assert together.keys() == alone.keys()
+    for name, value in alone.items():
+        assert np.array_equal(together[name], value), name
+
+
+def test_detail_comes_from_the_references_of_each_frame(close_up: Path) -> None:
+    class Shared(Double):
+        def _paint(self, pictures: Floats, **others: Floats) -> tuple[Floats, ...]:
+            lower, share = super()._paint(pictures, **others)
+            return lower, share * pictures.mean((1, 2, 3, 4))[:, None, None, None]
+
+        def _align(self, known: Floats, moving: Floats, **others: Floats) -> tuple[Floats, ...]:
+            found = super()._align(known, moving, **others)
+            return found[0], found[1] + known.mean((1, 2, 3))[:, None, None, None, None], *found[2:]
+
+    result = dubbed(make_dubber(Shared()), close_up)
+    (mouth,), encoded = result.mouths, result.clip.encoded
+    with closing(filmed(result)) as images:
+        frames = list(enumerate(images))[:5]
+    native = encoded[mouth.face].native
+    assert native is not None
+    for frame, drawn in zip(frames, draw_frames(encoded, [mouth], frames), strict=True):
+        (face,) = drawn.faces
+        (alone,) = draw_frame(encoded, [mouth], *frame).faces
+        assert face is not None
+        assert alone is not None
+        assert face.detail is not None
+        assert alone.detail is not None
+        expected = [native(reference) for reference in mouth.references[frame[0]]]
+        assert all(map(np.array_equal, face.detail.pictures, expected))
+        np.testing.assert_array_equal(face.detail.share, alone.detail.share)
+        for placed, other in zip(face.detail.placed, alone.detail.placed, strict=True):
+            np.testing.assert_array_equal(placed, other)
+        assert face.detail.contrast == 1
+
+
+def test_detail_fades_with_the_frame(close_up: Path) -> None:
+    """At 40 % it has 40 % of its contrast."""
+    result = dubbed(make_dubber(), close_up)
+    with closing(filmed(result)) as images:
+        image = np.asarray(next(images))
+    faded = np.rint(0.4 * image).astype(np.uint8)
+    (face,) = draw_frame(result.clip.encoded, result.mouths, 0, faded).faces
+    assert face is not None
+    assert face.detail is not None
+    assert face.detail.contrast == pytest.approx(0.4, abs=0.05)
+
+
+def test_references_that_look_unlike_the_frame_are_replaced(close_up: Path) -> None:
+    """A hand covers the face in those that were planned."""
+    result = dubbed(make_dubber(), close_up)
+    (mouth,) = result.mouths
+    planned, pool = mouth.references[0], mouth.face.pool[:]
+    assert len(pool) > 2 * len(planned)
+    pool[planned] = 255 - pool[planned]
+    face = replace(mouth.face, pool=ArrayStore().put(pool))
+    encoded = EncodedFaces(result.clip.backend, 1)
+    native = encoded[face].native
+    with closing(filmed(result)) as images:
+        (drawn,) = draw_frame(encoded, [replace(mouth, face=face)], 0, next(images)).faces
+    assert drawn is not None
+    assert drawn.detail is not None
+    assert native is not None
+    for reference in planned:
+        assert not any(np.array_equal(picture, native(reference)) for picture in drawn.detail.pictures)
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_frame_that_looks_like_no_reference_is_drawn_if_the_face_is_seen_in_it(film: Path, seen: bool) -> None:
+    """Otherwise something else is in the place of the face."""
+    result = dubbed(make_dubber(), film)
+    (mouth,) = result.mouths
+    face = replace(mouth.face, seen=np.full(len(mouth.face.seen), seen))
+    card = np.full((*SIZE, 3), (250, 20, 20), np.uint8)
+    (drawn,) = draw_frame(result.clip.encoded, [replace(mouth, face=face)], 0, card).faces
+    assert (drawn is not None) == seen
+
+
+def test_a_mouth_is_as_opaque_as_its_face_and_begins_anew_after_a_cut(film: Path) -> None:
+    class Pasting:
+        def restart(self) -> None:
+            done.append("restart")
+
+        def paste(self, image: object, *given: Any) -> object:  # noqa: ANN401 - as of a compositor
+            done.append(round(given[-2], 2))
+            return image
+
+    done: list[str | float] = []
+    result = dubbed(make_dubber(), film)
+    (mouth,) = result.mouths
+    face = replace(mouth.face, opacity=np.linspace(0.1, 1.3, 13, dtype=np.float32))
+    cut = replace(mouth, face=face, begins=np.repeat([0, 3], [3, 10]))
+    with closing(filmed(result)) as images:
+        for number, image in zip(range(5), images, strict=False):
+            frame = draw_frame(result.clip.encoded, [cut], number, image)
+            paste_frame({face.index: cast("Compositor", Pasting())}, [cut], frame)
+    assert done == ["restart", 0.1, 0.2, 0.3, "restart", 0.4, 0.5]
+
+
+def test_what_goes_on_in_the_next_part_is_remembered(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the end of each part, of the faces whose run goes on."""
+    monkeypatch.setattr(draw, "PART", GROUP)
+    result = dubbed(make_dubber(), film)
+    (mouth,) = result.mouths
+    for begins, faces in ((np.zeros(13, np.intp), {4: [0], 9: [0]}), (np.repeat([0, 5], [5, 8]), {4: [], 9: [0]})):
+        frames = dub_frames(result.clip.encoded, [replace(mouth, begins=begins)], filmed(result), 1, 0, {})
+        kept = {frame.number: frame.memories for frame in frames}
+        assert {number: list(memories) for number, memories in kept.items() if memories is not None} == faces
 
 
 def test_a_part_ends_with_a_group() -> None:

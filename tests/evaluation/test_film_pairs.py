@@ -19,7 +19,7 @@ from lipsmith.evaluation.films import Film, find_face, pieces
 from lipsmith.evaluation.listening import Listener
 from lipsmith.evaluation.metrics.judge import OwnJudge
 from lipsmith.evaluation.metrics.lse import sync_figures
-from lipsmith.evaluation.scoring import Networks, Scorer
+from lipsmith.evaluation.scoring import Crops, Lips, Networks, RealStretch, Scorer
 from lipsmith.face import FaceMesh
 from lipsmith.face.crop import apply, invert
 from lipsmith.face.stretches import Stretch
@@ -175,6 +175,91 @@ def test_a_failed_pair_does_not_affect_the_others(
     assert found.figures["psnr"] == pytest.approx(BEST_PSNR)
 
 
+def test_progress_counts_pairs_that_fail_and_the_first_reason_is_told(tmp_path: Path) -> None:
+    counted: list[tuple[int, int]] = []
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.mp4").write_bytes(b"no film")
+    pairs = [Pair(name, tmp_path / f"{name}.mp4", tmp_path / f"{name}.mp4") for name in "ab"]
+    with pytest.raises(InputError, match=r"a\.mp4"):
+        score_pairs(pairs, Scorer(NOTHING), progress=lambda done, total: counted.append((done, total)))
+    assert counted == [(1, 2), (2, 2)]
+
+
+def test_two_films_are_a_pair_with_the_name_of_the_real_one(tmp_path: Path) -> None:
+    for name in ("real.mp4", "made.mp4"):
+        (tmp_path / name).touch()
+    assert find_pairs(tmp_path / "real.mp4", tmp_path / "made.mp4") == [
+        Pair("real", tmp_path / "real.mp4", tmp_path / "made.mp4")
+    ]
+
+
+def test_of_each_pair_the_first_piece_is_watched(real: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(film, "AT_ONCE", 7)
+    watched: list[str] = []
+
+    def watch(name: str, shown: RealStretch, made: NDArray[np.uint8]) -> None:
+        assert shown.crops.shape == made.shape == (7, 64, 64, 3)
+        watched.append(name)
+
+    score_pairs([Pair("a", real, real), Pair("b", real, real)], Scorer(NOTHING), size=64, watch=watch)
+    assert watched == ["a", "b"]
+
+
+def test_a_film_whose_lips_hardly_move_has_a_small_amplitude(
+    real: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quarter of that of the real film."""
+    own = Scorer.find_lips
+
+    def find_lips(scorer: Scorer, shown: RealStretch, systems: dict[str, Crops]) -> dict[str, Lips]:
+        found = own(scorer, shown, systems)
+        swing = np.sin(np.arange(len(shown.crops)))[:, None]
+        for name, share in (("real", 1.0), ("generated", 0.25)):
+            found[name] = np.repeat(found[name][:1], len(shown.crops), axis=0)
+            middle = found[name][..., 1].mean()
+            found[name][..., 1] = middle + (found[name][..., 1] - middle) * (3 + 2 * share * swing)
+        return found
+
+    monkeypatch.setattr(Scorer, "find_lips", find_lips)
+    found, _ = score_pairs([Pair("a", real, real)], Scorer(NOTHING))
+    assert found.totals["generated"]["amplitude"] == pytest.approx(0.25, abs=0.05)
+
+
+def shortened(real: Path, path: Path, frames: int, sound: NDArray[np.float32] | None = None) -> Path:
+    """The first frames of the film, with another sound."""
+    with VideoWriter(path, 256, 256, 25, sound=None if sound is None else sound_of(sound, 16000)) as made:
+        for frame in list(read_frames(real))[:frames]:
+            made.write(frame.image, frame.time)
+    return path
+
+
+def test_of_a_film_that_ends_early_the_common_part_is_measured(real: Path, tmp_path: Path) -> None:
+    found, failed = score_pairs([Pair("a", real, shortened(real, tmp_path / "short.mp4", 12))], Scorer(NOTHING))
+    assert failed == []
+    assert [row["frames"] for row in found.rows] == [12, 12]
+
+
+@pytest.mark.parametrize("is_truth", [True, False])
+def test_a_film_that_says_something_else_causes_a_warning_unless_it_is_meant(
+    real: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, is_truth: bool
+) -> None:
+    made = shortened(real, tmp_path / "made.mp4", 20, np.ascontiguousarray(speech()[40_000:52_800]))
+    score_pairs([Pair("a", real, made)], Scorer(NOTHING), is_truth=is_truth)
+    assert ("does not say the same" in caplog.text) == is_truth
+
+
+@pytest.mark.parametrize(("is_truth", "told"), [(True, "LSE uses that of"), (False, "has no sound: LSE is omitted")])
+def test_silence_is_no_speech(
+    real: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, is_truth: bool, told: str
+) -> None:
+    """The real film is heard instead, unless the other one is meant to say something else."""
+    made = shortened(real, tmp_path / "made.mp4", 20, np.zeros(12_800, np.float32))
+    networks = replace(NOTHING, judge=OwnJudge(SyncNet(SMALL)))
+    found, _ = score_pairs([Pair("a", real, made)], Scorer(networks), is_truth=is_truth)
+    assert told in caplog.text
+    assert ("lse_d" in found.rows[1]) == is_truth
+
+
 def test_films_without_a_partner_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for folder, names in (("real", "ab"), ("made", "bc")):
         (tmp_path / folder).mkdir()
@@ -188,6 +273,21 @@ def test_folders_without_pairs_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "bad.mp4").write_bytes(b"no film")
     with pytest.raises(InputError):
         score_pairs([Pair("bad", tmp_path / "bad.mp4", tmp_path / "bad.mp4")], Scorer(NOTHING))
+
+
+def test_figures_of_pieces_are_weighted_by_their_frames_and_unknown_ones_left_out() -> None:
+    rows = [
+        {"frames": 100, "psnr": 30.0, "closure": float("nan"), "regions": [1.0, float("nan")]},
+        {"frames": 300, "psnr": 40.0, "closure": 0.5, "regions": [2.0, 4.0]},
+        {"frames": 100, "psnr": 20.0, "closure": 0.9, "regions": [3.0, 8.0]},
+    ]
+    joined = _joined(rows)
+    assert joined == {
+        "frames": 500,
+        "psnr": pytest.approx(34.0),
+        "closure": pytest.approx(0.6),
+        "regions": pytest.approx([2.0, 5.0]),
+    }
 
 
 def test_pieces_of_a_film_share_one_offset() -> None:

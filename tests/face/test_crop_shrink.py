@@ -9,7 +9,7 @@ from av.video.frame import VideoFrame
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lipsmith.face.crop import Square, apply, crop_image, shrink
+from lipsmith.face.crop import Square, apply, crop_image, shrink, to_pixels
 from lipsmith.media.color import FilmedPicture
 
 
@@ -103,6 +103,7 @@ def test_means_of_a_filmed_picture_are_those_of_its_rgb(
 @example(0.0, 0.0, 118.0, 0.0, True, False, cv2.BORDER_CONSTANT)
 @example(150.0, 120.0, 90.0, 0.5, False, True, cv2.BORDER_REPLICATE)
 @example(-300.0, 500.0, 90.0, 0.5, False, False, cv2.BORDER_CONSTANT)
+@example(317.0, 0.0, 4.0, 1.0, False, False, cv2.BORDER_CONSTANT)
 @given(
     st.floats(-100, 400),
     st.floats(-100, 300),
@@ -116,7 +117,7 @@ def test_crops_and_squares_of_a_filmed_picture_are_those_of_its_rgb(
     x: float, y: float, side: float, angle: float, full: bool, patched: bool, border: int
 ) -> None:
     picture, square = filmed(1, full, patched), Square(x, y, side, angle)
-    at_edge = 16 if border == cv2.BORDER_CONSTANT else 5  # color reaches half a cell farther into the black
+    at_edge = 24 if border == cv2.BORDER_CONSTANT else 5  # color reaches half a cell farther into the black
     factor = np.array([np.cos(angle), np.sin(angle)]) / side
     turn = np.array([[factor[0], factor[1]], [-factor[1], factor[0]]])
     transform = np.column_stack([turn, 0.5 - turn @ (x, y)])
@@ -134,3 +135,28 @@ def test_an_odd_factor_of_a_filmed_picture_moves_no_color(factor: int) -> None:
     codes = np.random.default_rng(0).integers(100, 157, (90, 80)).astype(np.uint8)
     picture, corners = FilmedPicture(VideoFrame.from_ndarray(codes, format="yuv420p")), np.array([[7.0, 9], [50, 40]])
     assert np.array_equal(shrink(picture, corners, factor).image, shrink(picture[:, :], corners, factor).image)
+
+
+@example(3.0, 4.0, 7.0)
+@example(10.4, 10.4, 9.0)
+@given(st.floats(0, 48), st.floats(0, 40), st.floats(6, 31))
+def test_a_crop_is_that_of_the_whole_picture(x: float, y: float, side: float) -> None:
+    """Also where pixels beside it have fine detail."""
+    image, transform = picture(), np.array([[1 / side, 0, -x / side], [0, 1 / side, -y / side]])
+    matrix, size = to_pixels(transform, 16), (16, 16)
+    whole = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    assert np.abs(crop_image(image, transform, 16).astype(int) - whole).max() <= 20
+
+
+@pytest.mark.parametrize("side", [9.0, 16.0])
+@pytest.mark.parametrize("x", np.arange(4, 8, 0.5).tolist())
+@pytest.mark.parametrize("y", [4.0, 5.0, 6.5])
+def test_colors_of_a_filmed_picture_stay_in_place(x: float, y: float, side: float) -> None:
+    """They change by 4 codes a pixel; a pixel of luma has its color left of its middle, between two rows."""
+    rows, columns = np.mgrid[:16, :16]
+    chroma = np.stack([68 + 8 * columns, 68 + 8 * rows]).astype(np.uint8).reshape(-1, 32)
+    planes = np.concatenate([np.full((32, 32), 126, np.uint8), chroma])
+    picture = FilmedPicture(VideoFrame.from_ndarray(planes, format="yuv420p"))
+    transform = np.array([[1 / side, 0, -x / side], [0, 1 / side, -y / side]])
+    found, expected = crop_image(picture, transform, 32), crop_image(picture[:, :], transform, 32)
+    assert np.abs(found.astype(int) - expected).max() <= 2

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from threading import Barrier, BrokenBarrierError
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +21,7 @@ from onnx import TensorProto, helper
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.inference import onnx as onnx_backend
 from lipsmith.inference.model_folder import ModelFolder, load_backend
-from lipsmith.inference.onnx import INT8, OnnxBackend, is_faster, multiplies_exactly
+from lipsmith.inference.onnx import INT8, OnnxBackend, is_faster, multiplies_exactly, open_session
 
 
 def stage(path: Path, operator: str) -> None:
@@ -113,3 +118,109 @@ def test_speed_is_cpu_time_of_the_frames_after_the_first() -> None:
 
     assert is_faster(Session(0.05, 0.001), Session(0.001, 0.01))
     assert not is_faster(Session(0.001, 0.01), Session(0.05, 0.001))
+
+
+def test_precisions_are_measured_for_each_number_of_threads(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [True, False]
+    monkeypatch.setattr(onnx_backend, "multiplies_exactly", lambda: True)
+    monkeypatch.setattr(onnx_backend, "is_faster", lambda one, other: answers.pop(0))
+    assert [drawn(OnnxBackend(folder, "cpu", threads, precision="auto")) for threads in (1, 2)] == [2, 4]
+
+
+def test_a_missing_stage_is_not_called_damaged(folder: Path) -> None:
+    with pytest.raises(WeightsError, match=r"speech\.onnx: the stage is missing; fetch the model again"):
+        OnnxBackend(folder, "cpu")("speech", mel=np.ones((1, 1), np.float32))
+
+
+class Opened:
+    """Stands for the sessions of ONNX Runtime, and notes how each was opened."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.threads: dict[str, int] = {}
+        self.devices: set[int] = set()
+        monkeypatch.setattr(onnx_backend.ort, "InferenceSession", self._open)
+
+    def _open(self, path: str, options: Any, providers: list[Any]) -> SimpleNamespace:  # noqa: ANN401 - untyped
+        self.threads[Path(path).stem] = options.intra_op_num_threads
+        names = [provider if isinstance(provider, str) else provider[0] for provider in providers]
+        self.devices |= {provider[1]["device_id"] for provider in providers if not isinstance(provider, str)}
+        return SimpleNamespace(get_inputs=list, get_providers=lambda: names, run=lambda names, inputs: [])
+
+
+def test_stages_that_run_side_by_side_get_one_thread(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = Opened(monkeypatch)
+    backend = OnnxBackend(folder, "cpu", 3, ("paint",))
+    for name in INT8:
+        backend(name)
+    assert opened.threads == {"align": 3, "paint": 1}
+
+
+@pytest.mark.parametrize(("device", "index"), [("cuda", 0), ("cuda:3", 3), ("auto", 0)])
+def test_a_model_runs_on_the_gpu_of_that_number(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, device: str, index: int
+) -> None:
+    monkeypatch.setattr(onnx_backend, "cuda_is_available", lambda: True)
+    opened = Opened(monkeypatch)
+    assert f" cuda:{index}, " in OnnxBackend(folder, device).name
+    assert opened.devices == {index}
+
+
+def test_threads_that_need_a_stage_at_the_same_time_open_it_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def open_slowly(*given: Any) -> Any:  # noqa: ANN401 - untyped
+        opened.append(given[0])
+        with suppress(BrokenBarrierError):
+            both.wait(0.2)
+        return open_session(*given)
+
+    opened: list[Path] = []
+    both, one = Barrier(2), np.ones((1, 1), np.float32)
+    monkeypatch.setattr(onnx_backend, "open_session", open_slowly)
+    backend = OnnxBackend(folder, "cpu")
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda _: backend("paint", target=one, mel=one), range(2)))
+    assert opened == [folder / "paint.onnx"]
+    assert [float(image[0, 0]) for (image,) in found] == [2, 2]
+
+
+def test_a_session_does_not_spin_and_keeps_no_memory_for_each_number_of_frames(folder: Path) -> None:
+    options = open_session(folder / "paint.onnx", 3).get_session_options()
+    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (3, 1)
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+    assert not options.enable_mem_pattern
+
+
+MEMORY = """
+import sys
+from pathlib import Path
+import numpy as np
+from lipsmith.inference.onnx import open_session
+def megabytes():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
+one = {"given": np.ones(1, np.float32)}
+sessions = [open_session(Path(sys.argv[1])) for _ in range(6)]
+before = megabytes()
+for session in sessions:
+    for size in (8_000_000, 16_000_000):
+        session.run(None, one | {"size": np.array([size])})
+print(megabytes() - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems count memory in other ways")
+def test_sessions_share_the_memory_of_what_lies_between_operators(tmp_path: Path) -> None:
+    """Six use 64 MB each, one after the other, in two sizes."""
+    inputs = [
+        helper.make_tensor_value_info("given", TensorProto.FLOAT, [1]),
+        helper.make_tensor_value_info("size", TensorProto.INT64, [1]),
+    ]
+    nodes = [
+        helper.make_node("Expand", ["given", "size"], ["many"]),
+        helper.make_node("ReduceSum", ["many"], ["sum"], keepdims=0),
+    ]
+    outputs = [helper.make_tensor_value_info("sum", TensorProto.FLOAT, [])]
+    graph = helper.make_graph(nodes, "one", inputs, outputs)
+    path = tmp_path / "stage.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    done = subprocess.run([sys.executable, "-c", MEMORY, str(path)], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 200

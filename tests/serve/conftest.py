@@ -19,7 +19,10 @@ from service import RunningService, run_service, upload_file
 from synthetic import DEMO, SPEECH, make_film, speech
 
 if TYPE_CHECKING:
+    from fastapi.testclient import TestClient
     from playwright.sync_api import Browser, BrowserContext, Page
+
+    from lipsmith.serve.service import Service
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +57,26 @@ def client(service: RunningService) -> Iterator[httpx.Client]:
 def uploads(client: httpx.Client, film: Path, voice: Path) -> dict[str, str]:
     """Ids of the uploaded film and voice, as fields of a job."""
     return {"video": upload_file(client, film), "speech": upload_file(client, voice)}
+
+
+@pytest.fixture
+def routes(tmp_path: Path) -> TestClient:
+    """A client of a service that runs no worker, so that jobs stay queued."""
+    from fastapi.testclient import TestClient
+
+    from lipsmith.serve.app import make_app
+    from lipsmith.serve.settings import Settings
+
+    for name in ("uploads", "clips", "tmp", "jobs"):
+        (tmp_path / name).mkdir()
+    return TestClient(make_app(Settings(data=tmp_path)), base_url="http://localhost")
+
+
+@pytest.fixture
+def idle(routes: TestClient) -> Service:
+    """The service of `routes`."""
+    found: Service = routes.app.state.service  # type: ignore[attr-defined]
+    return found
 
 
 @pytest.fixture(scope="module")

@@ -104,7 +104,7 @@ class Tasks:
             clip = replace(clip, backend=backend, encoded=EncodedFaces(backend, clip.encoded.most))
         result = self._result(clip, job)
         if result.timeline.end > 60 * self._settings.max_minutes + 1:
-            raise InputError(_TOO_LONG.format("speech"))
+            raise InputError(_TOO_LONG.format("film"))  # its end follows that of the speech
         self._settings.job(job.id).mkdir(parents=True, exist_ok=True)
         if job.options["compare"]:
             result = write_before(clip, result, self._settings.film(job.id, "before"))
@@ -188,7 +188,7 @@ class Tasks:
         """Seconds of a speech, counted, because its header may declare fewer. Raises `InputError` beyond the limit,
         before hours of speech are worked on."""
         self._sound(upload)
-        sound, samples = open_sound(self._settings.upload(upload)), 0
+        sound, samples = open_sound(self._settings.upload(upload), whole=True), 0
         for block in sound.blocks:
             samples += block.shape[1]
             if samples > (60 * self._settings.max_minutes + 1) * sound.rate:
