@@ -253,5 +253,19 @@ def test_what_goes_on_in_the_next_part_is_remembered(film: Path, monkeypatch: py
         assert {number: list(memories) for number, memories in kept.items() if memories is not None} == faces
 
 
+def test_the_frames_before_damage_are_drawn(film: Path) -> None:
+    def torn() -> Generator[Picture, None, None]:
+        with closing(filmed(result)) as images:
+            for _ in range(7):
+                yield next(images)
+        raise ValueError("torn film")
+
+    result = dubbed(make_dubber(), film)
+    frames = dub_frames(result.clip.encoded, result.mouths, torn(), 1, 0, {})
+    assert [next(frames).number for _ in range(7)] == [*range(7)]
+    with pytest.raises(ValueError, match="torn film"):
+        next(frames)
+
+
 def test_a_part_ends_with_a_group() -> None:
     assert PART % GROUP == 0

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache, partial
-from itertools import chain, islice
+from itertools import chain
 from threading import Lock
 from typing import Final, NamedTuple
 
@@ -256,12 +256,21 @@ def dub_frames(
 
 
 def _groups(images: Generator[Picture, None, None], begin: int) -> Generator[list[tuple[int, Picture]], None, None]:
-    """The images with their numbers, from `begin` on, `GROUP` at a time."""
+    """The images with their numbers, from `begin` on, `GROUP` at a time; before an error, those that precede it."""
+    group: list[tuple[int, Picture]] = []
     with closing(images):
-        numbered = enumerate(images, begin)
-        while group := list(islice(numbered, GROUP - begin % GROUP)):
+        try:
+            for number, image in enumerate(images, begin):
+                group.append((number, image))
+                if (number + 1) % GROUP == 0:
+                    yield group
+                    group = []
+        except Exception:
+            if group:
+                yield group
+            raise
+        if group:
             yield group
-            begin += len(group)
 
 
 def paste_frame(compositors: Mapping[int, Compositor], mouths: Sequence[MouthTrack], frame: DrawnFrame) -> Picture:

@@ -57,7 +57,8 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 MOST_AT_ONCE: Final = 8
-"""Maximum number of frames rendered in parallel: each takes memory, and sequential pasting keeps up with no more."""
+"""Maximum number of groups of frames drawn in parallel: each takes memory, and sequential pasting keeps up with no
+more."""
 
 
 class Dubber:
@@ -147,7 +148,7 @@ class Clip:
     config: ModelConfig
     encoded: EncodedFaces
     at_once: int
-    """Frames rendered in parallel, each in a thread."""
+    """Groups of frames drawn in parallel, each in a thread."""
 
     def __repr__(self) -> str:
         found = f"faces: {len(self.faces)}, to dub: {len(self.chosen)}"
