@@ -35,7 +35,7 @@ PART: Final = 250
 
 GROUP: Final = 5
 """Output frames that a thread draws together. A divisor of `PART`, so that a dub that is resumed has the same groups:
-networks round a little differently with another number of frames."""
+on some CPUs networks may round differently with another number of frames."""
 
 _OTHER: Final = 0.2
 """Cost, crop units, of a reference that looks unlike the frame: more than of any pose."""
@@ -113,7 +113,7 @@ def draw_frame(faces: EncodedFaces, mouths: Sequence[MouthTrack], number: int, f
 def draw_frames(
     faces: EncodedFaces, mouths: Sequence[MouthTrack], frames: Sequence[tuple[int, Picture]]
 ) -> list[DrawnFrame]:
-    """The same for some output frames, by number and image.
+    """`draw_frame` of some output frames, by number and image; the networks run on all of them together.
 
     Remembers nothing, so groups of frames may be drawn in any order and several at the same time.
     """
