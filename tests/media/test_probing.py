@@ -50,6 +50,52 @@ def test_the_length_of_a_film_is_known_however_long_it_is(tmp_path: Path, suffix
     assert info.duration == pytest.approx(count / 25, abs=2e-3)
 
 
+def test_of_a_film_that_was_cut_off_only_what_is_there_counts(tmp_path: Path) -> None:
+    """Its header declares 20 frames."""
+    path = film(tmp_path / "a.mkv", snow(20))
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    info, there = probe(path), len(list(read_frames(path)))
+    assert 5 < there < 15
+    assert info.frames == pytest.approx(there, abs=1)
+    assert info.duration == pytest.approx(there / 25, abs=0.05)
+
+
+def test_the_length_of_a_long_film_is_that_of_its_picture(tmp_path: Path) -> None:
+    """Its sound is a second longer."""
+    path = film(tmp_path / "a.mp4", SMALL * 150, audio=np.zeros(13 * 16_000, np.float32))
+    assert probe(path).duration == pytest.approx(12)
+
+
+def test_a_film_is_uneven_even_if_it_is_even_on_average(tmp_path: Path) -> None:
+    times = np.cumsum([0.0, *[0.03, 0.04, 0.05] * 8])
+    info = probe(clocked(tmp_path / "a.mp4", times.tolist()))
+    assert info.variable_rate
+    assert float(info.rate) == pytest.approx(25, rel=0.01)
+
+
+def test_a_film_of_one_frame_is_a_still(tmp_path: Path) -> None:
+    assert probe(film(tmp_path / "a.mp4", SMALL[:1])).is_still
+    assert not probe(film(tmp_path / "b.mp4", SMALL)).is_still
+
+
+@pytest.mark.parametrize(("degrees", "aspect"), [(0, Fraction(4, 3)), (90, Fraction(3, 4)), (180, Fraction(4, 3))])
+def test_the_shape_of_pixels_turns_with_the_picture(tmp_path: Path, degrees: int, aspect: Fraction) -> None:
+    cos, sin = ((65_536 * x) for x in {0: (1, 0), 90: (0, 1), 180: (-1, 0)}[degrees])
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as container:
+        video: Any = container.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        video.codec_context.sample_aspect_ratio = Fraction(4, 3)
+        video.set_display_matrix((cos, sin, 0, -sin, cos, 0, 0, 0, 1 << 30))
+        for image in pictures(3):
+            container.mux(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(video.encode(None))
+    info = probe(path)
+    assert (info.width, info.height) == ((48, 64) if degrees == 90 else (64, 48))
+    assert info.sample_aspect == aspect
+
+
 def test_the_rate_of_a_long_uneven_film_is_that_of_all_of_it(tmp_path: Path) -> None:
     """It has 300 frames in 20 s, and then 300 in 6 s."""
     uneven = np.cumsum(np.tile([0.05, 1 / 12], 150))
@@ -117,20 +163,21 @@ def test_private_metadata_are_told_in_any_case(tmp_path: Path, key: str) -> None
 
 
 def test_an_undetermined_language_is_not_told(tmp_path: Path) -> None:
-    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
         video: Any = container.add_stream("libx264", rate=25)
         video.width, video.height, video.pix_fmt = 32, 32, "yuv420p"
-        sounds: list[Any] = [container.add_stream("pcm_s16le", rate=16_000, layout="mono") for _ in range(3)]
+        sounds: list[Any] = [container.add_stream("aac", rate=16_000, layout="mono") for _ in range(3)]
         for stream, language in zip(sounds, ("eng", "und", "und"), strict=True):
             stream.metadata["language"] = language
         for image in SMALL:
             container.mux(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(video.encode(None))
         for stream in sounds:
-            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1000), np.int16), format="s16", layout="mono")
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 2048), np.float32), format="fltp", layout="mono")
             frame.sample_rate = 16_000
             container.mux(stream.encode(frame))
-    (said,) = probe(tmp_path / "a.mkv").remarks
+            container.mux(stream.encode(None))
+    (said,) = probe(tmp_path / "a.mp4").remarks
     assert said.endswith("besides the replaced sound: 2 x audio.")
 
 
@@ -149,3 +196,10 @@ def test_what_rgb_does_not_declare_is_bt709(tmp_path: Path) -> None:
     info = replace(probe(film(tmp_path / "a.mp4", SMALL)), pixel_format="gbrp", primaries=2, transfer=2)
     assert info.tags == ColorTags()
     assert replace(info, primaries=9).tags == ColorTags(primaries=9)
+
+
+def test_copies_of_pictures_and_of_rare_matrices_have_tags_that_players_know(tmp_path: Path) -> None:
+    """YCgCo becomes BT.709, as all that is copied by way of RGB."""
+    assert probe(film(tmp_path / "a.png", SMALL[:1])).tags == ColorTags()
+    info = replace(probe(film(tmp_path / "a.mp4", SMALL)), colorspace=8, primaries=9, transfer=14)
+    assert info.tags == ColorTags(primaries=9, transfer=14)
