@@ -15,7 +15,9 @@ from lipsmith.dubbing.mouth import MouthTrack, predict_mouth
 from lipsmith.dubbing.paste.composite import Compositor
 from lipsmith.dubbing.scan import ArrayStore
 from lipsmith.dubbing.source import Fit, play
+from lipsmith.face.crop import still_points
 from lipsmith.face.landmarks import lip_opening
+from lipsmith.face.references import STICKINESS, costs, nearest
 from lipsmith.speech.recording import load_speech
 from synthetic import face_at, speech
 
@@ -94,3 +96,56 @@ def test_colors_are_not_remembered_from_before_a_jump(clip: Clip, monkeypatch: p
         restarts.clear()
         assert len(list(clip.dub(speech(20 / 25), fit=fit).frames())) == 20
         assert len(restarts) == 1 + expected  # the first is that of a new compositor
+
+
+def looked_at(track: MouthTrack, unlike: dict[int, float], places: NDArray[np.intp] | None = None) -> list[bool]:
+    """Whether each of five frames keeps its references where the first one planned looks unlike those given."""
+    places = np.arange(5, 10) if places is None else places
+    still = still_points(track.face.transforms[track.rows[places]])
+    other = np.zeros((len(places), len(track.face.pool_points)), np.float32)
+    for frame, much in unlike.items():
+        other[frame, track.references[places[frame], 0]] = much
+    chosen = track.chosen(places, still, other)
+    assert all(len(set(row)) == len(row) for row in chosen.tolist())
+    return [set(row) == set(planned) for row, planned in zip(chosen, track.references[places], strict=True)]
+
+
+@pytest.fixture
+def steady(clip: Clip) -> MouthTrack:
+    """A mouth that does not move, drawn from one reference, the nearest; each reference is there twice."""
+    track = mouth(clip, speech(0.8))
+    points, rows = np.repeat(track.points[5:6], 12, axis=0), np.full(12, track.rows[5])
+    references = nearest(pose_costs(track)[5:6], 1).repeat(12, axis=0)
+    pool = np.concatenate([track.face.pool_points[:]] * 2)
+    face = replace(track.face, pool_points=pool, pool_still=np.concatenate([track.face.pool_still] * 2))
+    begins, ends = np.zeros(12, np.intp), np.full(12, 11)
+    return replace(track, face=face, points=points, rows=rows, references=references, begins=begins, ends=ends)
+
+
+def pose_costs(track: MouthTrack) -> NDArray[np.float32]:
+    still = still_points(track.face.transforms[track.rows])
+    return costs(track.points[:], track.face.pool_points[:], still, track.face.pool_still)
+
+
+def test_references_that_look_like_the_frames_are_as_planned(steady: MouthTrack) -> None:
+    assert looked_at(steady, {}) == [True] * 5
+
+
+def test_a_reference_that_looks_unlike_the_frames_is_exchanged(steady: MouthTrack) -> None:
+    assert looked_at(steady, dict.fromkeys(range(5), 1.0)) == [False] * 5
+
+
+def test_a_little_unlikeness_in_one_frame_exchanges_nothing(steady: MouthTrack) -> None:
+    little = (STICKINESS * float(np.median(pose_costs(steady)[0])) + 0.001) / 0.2
+    assert looked_at(steady, {2: little}) == [True] * 5
+    assert looked_at(steady, {0: little}, np.array([7])) == [False]
+
+
+def test_what_covers_the_skin_from_some_frame_on_exchanges_references_there(steady: MouthTrack) -> None:
+    assert looked_at(steady, {3: 1.0, 4: 1.0})[3:] == [False] * 2
+    assert looked_at(steady, {0: 1.0, 1: 1.0})[:2] == [False] * 2
+
+
+def test_a_look_does_not_count_beyond_a_cut(steady: MouthTrack) -> None:
+    begins = np.repeat([0, 7], [7, 5])
+    assert looked_at(replace(steady, begins=begins), {0: 1.0, 1: 1.0}) == [False] * 2 + [True] * 3

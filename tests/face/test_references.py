@@ -110,9 +110,16 @@ def test_one_frame_alone_does_not_change_the_choice() -> None:
 
 
 def test_a_reference_is_replaced_only_by_one_that_is_clearly_nearer() -> None:
-    chosen = np.array([0, 1])
-    assert undercut(np.float32([0.30, 0.20, 0.25, 0.40]), chosen).tolist() == [0, 1]
-    assert undercut(np.float32([0.35, 0.20, 0.25, 0.40]), chosen).tolist() == [2, 1]
+    chosen = np.array([[0, 1]])
+    assert undercut(np.float32([[0.30, 0.20, 0.25, 0.40]]), chosen).tolist() == [[0, 1]]
+    assert undercut(np.float32([[0.35, 0.20, 0.25, 0.40]]), chosen).tolist() == [[2, 1]]
+
+
+def test_a_replacement_is_kept_until_the_chosen_one_is_clearly_nearer() -> None:
+    worse, alike, better = [0.35, 0.20, 0.25, 0.40], [0.30, 0.20, 0.30, 0.40], [0.20, 0.20, 0.35, 0.40]
+    chosen = np.array([[0, 1]] * 3)
+    assert undercut(np.float32([worse, [0.30, 0.20, 0.25, 0.40], better]), chosen).tolist() == [[2, 1], [2, 1], [0, 1]]
+    assert undercut(np.float32([worse, alike, worse]), chosen).tolist() == [[2, 1], [0, 1], [2, 1]]
 
 
 def test_choice_follows_an_opening_mouth() -> None:

@@ -20,7 +20,7 @@ from lipsmith.dubbing.paste.detail import Detail
 from lipsmith.dubbing.scan import Face, most_at_once
 from lipsmith.face.crop import crop_image, still_points
 from lipsmith.face.look import Eyes, Fade, eyes_of, fade_of, tone_of, toned
-from lipsmith.face.references import Appearance, appearance, costs, is_absent, undercut, unlike
+from lipsmith.face.references import Appearance, appearance, is_absent, unlike
 from lipsmith.inference.backend import Backend
 from lipsmith.inference.render import Drawing, EncodedFace, encode_face, render
 from lipsmith.media import Frame, Picture
@@ -36,9 +36,6 @@ PART: Final = 250
 GROUP: Final = 5
 """Output frames that a thread draws together. A divisor of `PART`, so that a dub that is resumed has the same groups:
 on some CPUs networks may round differently with another number of frames."""
-
-_OTHER: Final = 0.2
-"""Cost, crop units, of a reference that looks unlike the frame: more than of any pose."""
 
 
 @dataclass(frozen=True)
@@ -140,8 +137,8 @@ class _Target(NamedTuple):
     fade: Fade | None
     still: NDArray[np.float32]
     """(1, 2, 2), crop units."""
-    references: NDArray[np.intp]
-    """(1, k) ranks in the pool."""
+    other: NDArray[np.float32]
+    """(R,) how unlike it each reference looks."""
 
 
 def _drawn_faces(
@@ -165,45 +162,38 @@ def _target(references: References, mouth: MouthTrack, number: int, filmed: Pict
     looks = appearance(clear[None], mouth.face.points[rows])
     if not mouth.face.seen[rows[0]] and is_absent(looks, references.appearance):
         return None
-    chosen = _chosen(mouth, part, still, unlike(looks, references.appearance))
-    return _Target(part.start, original, clear, fade, still, chosen)
+    return _Target(part.start, original, clear, fade, still, unlike(looks, references.appearance))
 
 
 def _drawn(backend: Backend, references: References, mouth: MouthTrack, targets: Sequence[_Target]) -> list[DrawnFace]:
     if not targets:
         return []
     places = np.array([target.place for target in targets])
+    still = np.concatenate([target.still for target in targets])
+    chosen = mouth.chosen(places, still, np.stack([target.other for target in targets]))
     drawing = render(
         backend,
         references.encoded,
         np.stack([target.clear for target in targets]),
         mouth.points[places],
-        np.concatenate([target.still for target in targets]),
+        still,
         mouth.sketches.around(places, mouth.begins[places], mouth.ends[places], references.encoded.side),
         mouth.heard(mouth.times[places]),
-        np.concatenate([target.references for target in targets]),
+        chosen,
     )
-    return [_drawn_face(references, target, drawing, rank) for rank, target in enumerate(targets)]
+    return [_drawn_face(references, target, drawing, rank, chosen) for rank, target in enumerate(targets)]
 
 
-def _drawn_face(references: References, target: _Target, drawing: Drawing, rank: int) -> DrawnFace:
+def _drawn_face(
+    references: References, target: _Target, drawing: Drawing, rank: int, chosen: NDArray[np.intp]
+) -> DrawnFace:
     fade, image = target.fade, drawing.images[rank]
     image = image if references.tone is None else toned(image, references.tone)
     detail = None
     if references.native is not None:
-        pictures = [references.native(reference) for reference in target.references[0].tolist()]
+        pictures = [references.native(reference) for reference in chosen[rank].tolist()]
         detail = Detail(pictures, drawing.placed.of(rank), drawing.share[rank], fade.contrast if fade else 1.0)
     return DrawnFace(fade.applied(image) if fade else image, target.filmed, detail)
-
-
-def _chosen(mouth: MouthTrack, part: slice, still: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.intp]:
-    """The references `(1, k)` of one frame: others than planned if some of these look `unlike` it; `other` `(R,)` says
-    how much."""
-    planned = mouth.references[part]
-    if not other[planned].any():
-        return planned
-    (cost,) = costs(mouth.points[part], mouth.face.pool_points[:], still, mouth.face.pool_still)
-    return undercut(cost + _OTHER * other, planned[0])[None]
 
 
 @dataclass(frozen=True)

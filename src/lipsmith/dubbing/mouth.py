@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from lipsmith.dubbing.scan import ArrayStore, Face
 from lipsmith.dubbing.source import Timeline
 from lipsmith.face.crop import still_points
 from lipsmith.face.landmarks import NUM_POSE, Rows, parts
-from lipsmith.face.references import costs, nearest
+from lipsmith.face.references import costs, nearest, undercut
 from lipsmith.inference.backend import Backend
 from lipsmith.inference.model_folder import ModelConfig
 from lipsmith.inference.render import Sketches
@@ -23,6 +24,11 @@ from lipsmith.speech.recording import Speech, speaking
 
 Heard = Callable[[NDArray[np.float64]], NDArray[np.float32]]
 """The mel windows `(n, 80, 16)` of frames at times `(n,)`."""
+
+_OTHER: Final = 0.2
+"""Cost, crop units, of a reference that looks unlike the frame: more than of any pose."""
+_AROUND: Final = 3
+"""Frames after which a look no longer counts; it counts less the farther it is."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,29 @@ class MouthTrack:
         """Whether output frame `number` continues a run."""
         part = self.place(number)
         return part is not None and bool(self.begins[part.start] != part.start)
+
+    def chosen(
+        self, places: NDArray[np.intp], still: NDArray[np.float32], other: NDArray[np.float32]
+    ) -> NDArray[np.intp]:
+        """The references `(n, k)` of frames that are drawn together, at rising `places` `(n,)` of these arrays: others
+        than planned where some of these look `unlike` the frame.
+
+        `still`: `(n, 2, 2)`, `still_points` of the frames; `other`: `(n, R)` how unlike each reference looks. A look
+        is averaged over the frames that follow each other: exchanged in a single one, a reference would flash.
+        """
+        chosen = self.references[places]
+        begins = self.begins[places]
+        for begin in np.unique(begins) if other.any() else ():
+            run = begins == begin
+            weights = np.maximum(0, _AROUND - np.abs(np.subtract.outer(places[run], places[run])))
+            weights = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+            looks = weights @ other[run]
+            exchanged = np.take_along_axis(looks, chosen[run], axis=1).max(1, keepdims=True) > 0
+            if exchanged.any():
+                pose = costs(self.points[places[run]], self.face.pool_points[:], still[run], self.face.pool_still)
+                nearer = undercut(weights @ pose + _OTHER * looks, chosen[run])
+                chosen[run] = np.where(exchanged, nearer, chosen[run])
+        return chosen
 
     @cached_property
     def sketches(self) -> Sketches:

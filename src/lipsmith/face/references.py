@@ -178,11 +178,18 @@ def nearest(cost: NDArray[np.float32], k: int) -> NDArray[np.intp]:
 
 
 def undercut(cost: NDArray[np.float32], chosen: NDArray[np.intp]) -> NDArray[np.intp]:
-    """References `(k,)` of one frame: those `chosen` for it, but for some that others are clearly nearer than.
+    """References `(n, k)` of successive frames: those `chosen` for each, but for some that others are clearly nearer
+    than. These others are kept in the frames after it in the same way.
 
-    `cost`: `(R,)`, more than what `chosen` was taken by.
+    `cost`: `(n, R)`, more than what `chosen` was taken by.
     """
-    return _followed(cost, chosen, len(chosen), STICKINESS * float(np.median(cost)))
+    found = chosen.copy()
+    for frame, row in enumerate(cost):
+        margin = STICKINESS * float(np.median(row))
+        eased = row.copy()
+        eased[np.setdiff1d(found[max(0, frame - 1)], chosen[frame])] -= margin
+        found[frame] = _followed(eased, chosen[frame], chosen.shape[1], margin)
+    return found
 
 
 def costs(

@@ -138,5 +138,5 @@ class _Follower:
         if self._chosen is None:
             self._chosen = np.argsort(mean, kind="stable")[: self._k]
         else:
-            self._chosen = undercut(mean, self._chosen)
+            (self._chosen,) = undercut(mean[None], self._chosen[None])
         return self._chosen
