@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lipsmith.face.landmarks import ranks
-from lipsmith.face.references import Appearance, appearance, is_absent, unlike
+from lipsmith.face.look import Appearance, appearance, is_absent, unlike
 
 Images = NDArray[np.uint8]
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lipsmith.face.look import eyes_of, fade_of
+from lipsmith.face.look import Eyes, Fade, eyes_of, fades_of
 
 Images = NDArray[np.uint8]
 
@@ -19,6 +19,12 @@ def crops(count: int, seed: int = 0) -> Images:
     random = np.random.default_rng(seed)
     face = cv2.resize(random.uniform(60, 200, (16, 16, 3)), (128, 128), interpolation=cv2.INTER_CUBIC)
     return np.clip(face + random.normal(0, 4, (count, 128, 128, 3)), 0, 255).astype(np.uint8)
+
+
+def fade_of(frame: Eyes, pool: Eyes) -> Fade | None:
+    """The fade of a single frame."""
+    (found,) = fades_of(frame, pool)
+    return found
 
 
 def faded(image: Images, share: float, shade: int) -> Images:
@@ -71,3 +77,19 @@ def test_other_and_empty_pictures_are_no_fade() -> None:
     for shade in (0, 90, 255):
         assert fade_of(eyes_of(np.full((1, 128, 128, 3), shade, np.uint8)), pool) is None
     assert fade_of(eyes_of(crops(1)), eyes_of(np.zeros((3, 128, 128, 3), np.uint8))) is None
+
+
+def test_a_frame_that_moves_fades_with_those_beside_it() -> None:
+    images = crops(9)
+    pool = eyes_of(images[3:])
+    seen = faded(images[:3], 0.4, 0)
+    seen[1] = np.roll(seen[1], 3, axis=1)
+    assert fade_of(eyes_of(seen[1:2]), pool) is None
+    contrasts = [fade.contrast for fade in fades_of(eyes_of(seen), pool) if fade]
+    assert contrasts == pytest.approx([0.4] * 3, rel=0.1)
+
+
+def test_a_frame_without_a_fade_has_none_beside_one_that_fades() -> None:
+    images = crops(9)
+    found = fades_of(eyes_of(np.stack([images[0], faded(images[1], 0.4, 255)])), eyes_of(images[2:]))
+    assert [fade is None for fade in found] == [True, False]

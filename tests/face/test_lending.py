@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lipsmith.face.landmarks import NUM_POSE, outer_lip_opening, ranks
 from lipsmith.face.lending import ENOUGH, MOST, Lender, is_scarce, lent
-from lipsmith.face.references import Appearance
+from lipsmith.face.look import Appearance
 
 UPPER, LOWER = ranks((0, 17))
 

@@ -19,8 +19,18 @@ from lipsmith.dubbing.paste.composite import Compositor, Memory
 from lipsmith.dubbing.paste.detail import Detail
 from lipsmith.dubbing.scan import Face, most_at_once
 from lipsmith.face.crop import crop_image, still_points
-from lipsmith.face.look import Eyes, Fade, eyes_of, fade_of, tone_of, toned
-from lipsmith.face.references import Appearance, appearance, is_absent, unlike
+from lipsmith.face.look import (
+    Appearance,
+    Eyes,
+    Fade,
+    appearance,
+    eyes_of,
+    fades_of,
+    is_absent,
+    tone_of,
+    toned,
+    unlike,
+)
 from lipsmith.inference.backend import Backend
 from lipsmith.inference.render import Drawing, EncodedFace, encode_face, render
 from lipsmith.media import Frame, Picture
@@ -145,24 +155,32 @@ def _drawn_faces(
     backend: Backend, references: References, mouth: MouthTrack, frames: Sequence[tuple[int, Picture]]
 ) -> list[DrawnFace | None]:
     """One face in each of the frames; those that show it are drawn together, which takes less time than one by one."""
-    targets = [_target(references, mouth, *frame) for frame in frames]
-    drawn = iter(_drawn(backend, references, mouth, [target for target in targets if target]))
-    return [next(drawn) if target else None for target in targets]
+    placed = {rank: part.start for rank, (number, _) in enumerate(frames) if (part := mouth.place(number))}
+    images = [frames[rank][1] for rank in placed]
+    targets = _targets(references, mouth, np.array(list(placed.values()), np.intp), images)
+    places = [target.place for target in targets]
+    found = dict(zip(places, _drawn(backend, references, mouth, targets), strict=True))
+    return [found.get(placed.get(rank, -1)) for rank in range(len(frames))]
 
 
-def _target(references: References, mouth: MouthTrack, number: int, filmed: Picture) -> _Target | None:
-    part = mouth.place(number)
-    if part is None:
-        return None
-    rows = mouth.rows[part]
+def _targets(
+    references: References, mouth: MouthTrack, places: NDArray[np.intp], images: Sequence[Picture]
+) -> list[_Target]:
+    """What is drawn over, of the frames at `places` of the mouth track that show the face."""
+    if not images:
+        return []
+    rows = mouth.rows[places]
     transforms = mouth.face.transforms[rows]
-    original, still = crop_image(filmed, transforms[0], references.encoded.side), still_points(transforms)
-    fade = fade_of(eyes_of(original[None]), references.eyes)
-    clear = fade.removed(original) if fade else original
-    looks = appearance(clear[None], mouth.face.points[rows])
-    if not mouth.face.seen[rows[0]] and is_absent(looks, references.appearance):
-        return None
-    return _Target(part.start, original, clear, fade, still, unlike(looks, references.appearance))
+    side, still = references.encoded.side, still_points(transforms)
+    crops = np.stack([crop_image(image, transform, side) for image, transform in zip(images, transforms, strict=True)])
+    fades = fades_of(eyes_of(crops), references.eyes)
+    clear = np.stack([fade.removed(crop) if fade else crop for fade, crop in zip(fades, crops, strict=True)])
+    looks = appearance(clear, mouth.face.points[rows]).each()
+    return [
+        _Target(int(place), crops[n], clear[n], fades[n], still[n : n + 1], unlike(look, references.appearance))
+        for n, (place, look) in enumerate(zip(places, looks, strict=True))
+        if mouth.face.seen[rows[n]] or not is_absent(look, references.appearance)
+    ]
 
 
 def _drawn(backend: Backend, references: References, mouth: MouthTrack, targets: Sequence[_Target]) -> list[DrawnFace]:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from lipsmith.dubbing.paste.detail import NativeCrops
 from lipsmith.dubbing.scan import ArrayStore, Face, Scan, Sizes
 from lipsmith.face.lending import Lender, is_scarce, lent
-from lipsmith.face.references import POOL, appearance, choose_landmarks, choose_lips, encoded, sharpness_of
+from lipsmith.face.look import appearance
+from lipsmith.face.references import POOL, choose_landmarks, choose_lips, encoded, sharpness_of
 
 _LOG = logging.getLogger(__name__)
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.face.landmarks import NUM_POSE, Floats, outer_lip_opening
-from lipsmith.face.references import Appearance, choose_pool, unlike
+from lipsmith.face.look import Appearance, unlike
+from lipsmith.face.references import choose_pool
 
 ENOUGH: Final = 0.035
 """Range of lip openings, crop units, from which a shot shows mouths enough: of 80 clips of people who talk, two show

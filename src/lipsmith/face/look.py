@@ -1,4 +1,5 @@
-"""The look of a film that its mouths must share: fades to black or white, the tone of monochrome footage, and grain.
+"""How frames look: what covers the skin, and what of a film its mouths must share: fades to black or white, the tone of
+monochrome footage, and grain.
 
 A fade takes contrast from a picture: a frame is rendered as if it were not faded, and what was rendered is faded as the
 frame is. The networks, trained on color, tint black-and-white and toned footage: its mouths get its colors. A mean of
@@ -15,13 +16,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.face.landmarks import ranks
+from lipsmith.face.references import sharpness_of
+
 Floats = NDArray[np.float32]
 
 _EYES: Final = (0.2, 0.2, 0.8, 0.5)
 """Left, top, right and bottom, crop units, of the part of a face that is compared: eyes and nose."""
 _CELLS: Final = (24, 12)
-_SAME: Final = 0.9
-"""Correlation from which two pictures show the same."""
+_SAME, _SIMILAR = 0.9, 0.75
+"""Correlation from which two pictures show the same, and from which they may, where a picture beside them does."""
 _FADED, _CLEAR = 0.6, 0.8
 """Share of the contrast up to which a frame is faded as far as it looks, and from which it is not."""
 _COMPARED: Final = 5
@@ -32,6 +36,19 @@ _UNIFORM: Final = 1e-3
 """So that pictures of one color have no pattern."""
 _FAINTEST: Final = 0.1
 """Share of the contrast below which noise would be amplified too much."""
+
+_LIPS: Final = ranks((17, 17, 17, 17, 84, 84, 84, 314, 314, 314, 91, 91, 321, 321, 61, 61, 291, 291))
+_JAW: Final = ranks((152, 152, 152, 152, 148, 148, 148, 377, 377, 377, 149, 149, 378, 378, 136, 136, 365, 365))
+_WAY: Final = np.array([30, 55, 80, 95, 50, 80, 95, 50, 80, 95, 40, 70, 40, 70, 35, 65, 35, 65], np.float32) / 100
+"""Places on the skin: points on the lips and on the jaw, and the share of the way between them."""
+_PATCH: Final = 0.06
+"""Side of the patch of skin whose mean color counts, crop units."""
+_WORST: Final = 3
+"""Places that decide, those of the largest difference: a caption covers few."""
+_ALIKE, _UNLIKE = 32.0, 52.0
+"""Difference of color, of 255, up to which light explains it, and from which something covers the skin."""
+_SOFT, _TOO_SOFT = 0.5, 0.25
+"""Sharpness, as a share of the frame's, below which a reference is soft, and at which it is too blurred for it."""
 
 _LUMA: Final = np.array([0.299, 0.587, 0.114])
 _SPARSE: Final = 4
@@ -94,19 +111,26 @@ def eyes_of(images: NDArray[np.uint8]) -> Eyes:
     return Eyes(shades / np.maximum(contrast, _UNIFORM)[:, None], contrast, colors.mean(1))
 
 
-def fade_of(frame: Eyes, pool: Eyes) -> Fade | None:
-    """The fade of a single frame, compared with references, most of which have none; None if it has none."""
-    if frame.contrast[0] >= _CLEAR * pool.contrast.max():  # the usual case, without the work
-        return None
+def fades_of(frames: Eyes, pool: Eyes) -> list[Fade | None]:
+    """The fade of each of successive frames, compared with references, most of which have none; None if it has none.
+
+    What is certain of one of them decides for those that look similar: a frame may move or blink while others fade.
+    """
+    if (frames.contrast >= _CLEAR * pool.contrast.max()).all():  # the usual case, without the work
+        return [None] * len(frames.contrast)
     # References of the same fade would show less of it from frame to frame.
     clear = pool.contrast >= _CLEAR * np.quantile(pool.contrast, _MOST_CLEAR)
-    alike = np.where(clear, pool.pattern @ frame.pattern[0], 0)
-    best = np.argsort(-alike)[:_COMPARED]
-    share = float(frame.contrast[0] / max(pool.contrast[best].mean(), _UNIFORM))
-    if alike[best].mean() < _SAME or share >= _CLEAR:
-        return None
-    share += (1 - share) * max(0.0, (share - _FADED) / (_CLEAR - _FADED))
-    return Fade(max(share, _FAINTEST), frame.light[0], pool.light[best].mean(0))
+    alike = np.where(clear, frames.pattern @ pool.pattern.T, 0)
+    best = np.argsort(-alike, axis=1)[:, :_COMPARED]
+    share = frames.contrast / np.maximum(pool.contrast[best].mean(1), _UNIFORM)
+    same = np.take_along_axis(alike, best, axis=1).mean(1)
+    dim = share < _CLEAR
+    fades = dim & (same >= _SIMILAR) & (same[dim].max(initial=0) >= _SAME)
+    share += (1 - share) * np.maximum(0, (share - _FADED) / (_CLEAR - _FADED))
+    return [
+        Fade(max(float(share[n]), _FAINTEST), frames.light[n], pool.light[best[n]].mean(0)) if fades[n] else None
+        for n in range(len(fades))
+    ]
 
 
 def tone_of(images: NDArray[np.uint8]) -> NDArray[np.float64] | None:
@@ -190,3 +214,49 @@ def noise_level(image: NDArray[np.uint8] | NDArray[np.float32]) -> float:
     green = image[top : top + _MEASURED, left : left + _MEASURED, 1].astype(np.float32)
     second = cv2.filter2D(green, -1, _NOISE)[1:-1:2, 1:-1:2]  # a quarter of the pixels is enough for a median
     return float(np.median(np.abs(second))) / (6 * 0.6745)
+
+
+class Appearance(NamedTuple):
+    """How n faces look."""
+
+    colors: NDArray[np.float32]
+    """(n, 18, 3) mean colors of patches of chin and cheeks."""
+    sharpness: NDArray[np.float32]
+    """(n,) of the lower half, `sharpness_of`."""
+
+    def each(self) -> list[Appearance]:
+        """The faces one by one."""
+        return [Appearance(self.colors[n : n + 1], self.sharpness[n : n + 1]) for n in range(len(self.colors))]
+
+
+def appearance(images: NDArray[np.uint8], points: Floats) -> Appearance:
+    """The appearance of crops `(n, S, S, 3)` with `points` `(n, 131, 2)`, crop units."""
+    half = images.shape[1] // 2
+    lower = images[:, half:]
+    places = points[:, _LIPS] + _WAY[:, None] * (points[:, _JAW] - points[:, _LIPS])
+    pixels = np.clip((2 * half * places - (0, half)).astype(int), 0, np.array(lower.shape[2:0:-1]) - 1)
+    patch = 2 * int(_PATCH * half) + 1
+    colors = [cv2.blur(image, (patch, patch))[at[:, 1], at[:, 0]] for image, at in zip(lower, pixels, strict=True)]
+    sharpness = [sharpness_of(image) for image in lower]
+    return Appearance(np.stack(colors).astype(np.float32), np.array(sharpness, np.float32))
+
+
+def unlike(frame: Appearance, pool: Appearance) -> NDArray[np.float32]:
+    """How unlike a frame each reference looks, `(R,)`, from 0 (at most the light differs) to 1.
+
+    1 is a reference whose skin is covered where the frame's is not, or the other way round, or that is too blurred.
+    """
+    apart = np.abs(pool.colors - frame.colors).max(2)
+    covered = np.sort(apart, axis=1)[:, -_WORST:].mean(1)
+    share = pool.sharpness / np.maximum(frame.sharpness, 1e-6)
+    found: NDArray[np.float32] = np.maximum(
+        np.clip((covered - _ALIKE) / (_UNLIKE - _ALIKE), 0, 1), np.clip((_SOFT - share) / (_SOFT - _TOO_SOFT), 0, 1)
+    )
+    return found
+
+
+def is_absent(frame: Appearance, pool: Appearance) -> bool:
+    """Whether a frame shows something else in the place of the face, such as a flash or a card: half of its patches
+    differ from those of every reference by more than light does."""
+    apart = np.abs(pool.colors - frame.colors).max(2)
+    return bool((np.median(apart, axis=1) > _UNLIKE).all())

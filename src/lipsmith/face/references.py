@@ -1,5 +1,4 @@
-"""Selects reference frames: a pool that covers the mouth shapes, and the references of the pool nearest to a target,
-but for those that look unlike it: with a caption, a microphone or a hand over the chin, or with blur.
+"""Selects reference frames: a pool that covers the mouth shapes, and the references of the pool nearest to a target.
 
 Lip opening is the distance between mesh points 0 and 17 (paper, implementation details: references are at evenly spaced
 ranks of lip opening).
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.face.crop import UNIT_SQUARE, Part, apply, crop_image, fit_transforms, invert, shrink
-from lipsmith.face.landmarks import Floats, distances, outer_lip_opening, parts, ranks, turn
+from lipsmith.face.landmarks import Floats, distances, outer_lip_opening, parts, turn
 
 if TYPE_CHECKING:
     from lipsmith.media import Frame
@@ -44,19 +43,6 @@ MIDDLE: Final = 0.5 + 0.75j
 STICKINESS: Final = 0.25
 MEAN_FRAMES: Final = 2
 """Neighboring frames on each side over which costs are averaged."""
-
-_LIPS: Final = ranks((17, 17, 17, 17, 84, 84, 84, 314, 314, 314, 91, 91, 321, 321, 61, 61, 291, 291))
-_JAW: Final = ranks((152, 152, 152, 152, 148, 148, 148, 377, 377, 377, 149, 149, 378, 378, 136, 136, 365, 365))
-_WAY: Final = np.array([30, 55, 80, 95, 50, 80, 95, 50, 80, 95, 40, 70, 40, 70, 35, 65, 35, 65], np.float32) / 100
-"""Places on the skin: points on the lips and on the jaw, and the share of the way between them."""
-_PATCH: Final = 0.06
-"""Side of the patch of skin whose mean color counts, crop units."""
-_WORST: Final = 3
-"""Places that decide, those of the largest difference: a caption covers few."""
-_ALIKE, _UNLIKE = 32.0, 52.0
-"""Difference of color, of 255, up to which light explains it, and from which something covers the skin."""
-_SOFT, _TOO_SOFT = 0.5, 0.25
-"""Sharpness, as a share of the frame's, below which a reference is soft, and at which it is too blurred for it."""
 
 # On a head turned further than this (0 frontal, 1 profile) half of the mouth is inaccurate in the mesh.
 _TURNED: Final = 0.75
@@ -261,45 +247,3 @@ def _elsewhere(still: NDArray[np.float32], pool_still: NDArray[np.float32]) -> N
     turn_and_scale = (other[:, 1] - other[:, 0]) / (there[:, 1] - there[:, 0])[:, None]
     moved = other[:, 0] + turn_and_scale * (MIDDLE - there[:, :1])
     return np.asarray(np.abs(moved - MIDDLE), np.float32)
-
-
-class Appearance(NamedTuple):
-    """How n faces look."""
-
-    colors: NDArray[np.float32]
-    """(n, 18, 3) mean colors of patches of chin and cheeks."""
-    sharpness: NDArray[np.float32]
-    """(n,) of the lower half, `sharpness_of`."""
-
-
-def appearance(images: NDArray[np.uint8], points: Floats) -> Appearance:
-    """The appearance of crops `(n, S, S, 3)` with `points` `(n, 131, 2)`, crop units."""
-    half = images.shape[1] // 2
-    lower = images[:, half:]
-    places = points[:, _LIPS] + _WAY[:, None] * (points[:, _JAW] - points[:, _LIPS])
-    pixels = np.clip((2 * half * places - (0, half)).astype(int), 0, np.array(lower.shape[2:0:-1]) - 1)
-    patch = 2 * int(_PATCH * half) + 1
-    colors = [cv2.blur(image, (patch, patch))[at[:, 1], at[:, 0]] for image, at in zip(lower, pixels, strict=True)]
-    sharpness = [sharpness_of(image) for image in lower]
-    return Appearance(np.stack(colors).astype(np.float32), np.array(sharpness, np.float32))
-
-
-def unlike(frame: Appearance, pool: Appearance) -> NDArray[np.float32]:
-    """How unlike a frame each reference looks, `(R,)`, from 0 (at most the light differs) to 1.
-
-    1 is a reference whose skin is covered where the frame's is not, or the other way round, or that is too blurred.
-    """
-    apart = np.abs(pool.colors - frame.colors).max(2)
-    covered = np.sort(apart, axis=1)[:, -_WORST:].mean(1)
-    share = pool.sharpness / np.maximum(frame.sharpness, 1e-6)
-    found: NDArray[np.float32] = np.maximum(
-        np.clip((covered - _ALIKE) / (_UNLIKE - _ALIKE), 0, 1), np.clip((_SOFT - share) / (_SOFT - _TOO_SOFT), 0, 1)
-    )
-    return found
-
-
-def is_absent(frame: Appearance, pool: Appearance) -> bool:
-    """Whether a frame shows something else in the place of the face, such as a flash or a card: half of its patches
-    differ from those of every reference by more than light does."""
-    apart = np.abs(pool.colors - frame.colors).max(2)
-    return bool((np.median(apart, axis=1) > _UNLIKE).all())
