@@ -293,3 +293,35 @@ def test_assignment_takes_the_pair_of_lowest_cost_first() -> None:
     ]
     found = [Sighting(Actor("", x, 0).mesh, 1.0, Square(x, 0, 150)) for x in (60, 110, 1000)]
     assert {index: track.number for index, track in assign(tracks, found).items()} == {1: 1, 0: 0}
+
+
+@pytest.mark.parametrize("least", [0.3, 0.9])
+@pytest.mark.parametrize("upside_down", [False, True])
+def test_the_landmark_network_decides_which_way_up_a_face_is(
+    monkeypatch: pytest.MonkeyPatch, upside_down: bool, least: float
+) -> None:
+    """The detector always finds it more likely upside down; at first with a score of `least`."""
+
+    class Turning(StubDetector):
+        def coarse_to_fine(self, image: NDArray[np.uint8], small: bool = True) -> Iterator[list[Detection]]:
+            yield [replace(found, score=least) for found in next(super().coarse_to_fine(image, small))]
+
+        def upright(self, image: NDArray[np.uint8], detection: Detection) -> Detection:
+            return replace(detection, keypoints=detection.keypoints[[1, 0, 2, 3, 4, 5]], score=0.95)
+
+    class Turned(Stage):
+        def detector(self, threads: int) -> StubDetector:
+            return Turning(self)
+
+        def mesh(self, threads: int) -> Callable[[NDArray[np.uint8], Square], tuple[NDArray[np.float32], float]]:
+            def look(image: NDArray[np.uint8], crop: Square) -> tuple[NDArray[np.float32], float]:
+                down = abs(math.remainder(crop.angle, math.tau)) > 2
+                return seen(image, crop)[0], 0.99 if down == upside_down else 0.8
+
+            seen = super().mesh(threads)
+            return look
+
+    monkeypatch.setattr(FaceTracker, "_refine", lambda _, image, sighting: sighting)
+    (frame,) = play(monkeypatch, Turned(lambda _: [Actor("a", 200, 200)]), 1)
+    unlikely = least < 0.6  # no score of the landmark network would confirm it as it was detected first
+    assert [face.score for face in frame.faces] == [0.8 if unlikely and not upside_down else 0.99]

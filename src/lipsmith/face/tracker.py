@@ -241,10 +241,14 @@ class FaceTracker:
         """The detected face, unless it is not accepted or is known already."""
         if any(face.same_face(detection.box, 0.4) for face in known):
             return []
-        detection = self._detector.upright(image, detection)
-        if detection.score + 1 < CONFIRMED:  # no score of the landmark network would do
+        turned = self._detector.upright(image, detection)
+        both = [turned] if turned is detection else [turned, detection]
+        likely = [one for one in both if one.score + 1 >= CONFIRMED]  # else no score of the landmark network would do
+        if not likely:
             return []
-        sighting = Sighting(*self._mesh(image, detection.crop), detection.crop)
+        seen = [Sighting(*self._mesh(image, one.crop), one.crop) for one in likely]
+        # The detector may take an upright face, blurred or with thick glasses, for one upside down.
+        detection, sighting = max(zip(likely, seen, strict=True), key=lambda pair: pair[1].score)
         if any(sighting.same_face(face.box) for face in known):
             return []
         sighting = self._refine(image, sighting)
