@@ -121,6 +121,8 @@ def test_every_verb_has_help_that_imports_nothing_heavy() -> None:
     assert "CPU threads. (default: all cores)" in said
     assert not re.search(r"\(default: [^)]*\)\. \(default", said), "one default each"
     assert "(default: )" not in said
+    assert "(default: None)" not in said
+    assert "Start of the footage to use, in seconds. --end" in said
 
 
 @pytest.mark.parametrize(

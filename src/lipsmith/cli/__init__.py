@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from errno import ENAMETOOLONG
 from importlib import import_module
 from io import TextIOWrapper
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from lipsmith import __version__
 from lipsmith.errors import LipsmithError, SomeFailedError, UsageError
@@ -142,9 +142,9 @@ def parse_options(verb: str, module: Verb, words: Sequence[str]) -> Common:
     """The verb's options from the words after it. Raises SystemExit after printing help (0) or a usage error (2)."""
     import tyro
 
-    from lipsmith.cli.console import registry
+    from lipsmith.cli.console import arrange, registry
 
-    _sort_options(module.Options)
+    arrange(module.Options)
     options: Common = tyro.cli(
         module.Options,
         prog=f"lipsmith {verb}",
@@ -154,21 +154,6 @@ def parse_options(verb: str, module: Verb, words: Sequence[str]) -> Common:
         registry=registry,
     )
     return options
-
-
-def _sort_options(options: type[Any]) -> None:
-    """Sort a verb's options for its help: required ones, its own, and last those of all verbs."""
-    from dataclasses import MISSING, Field, fields
-    from inspect import get_annotations
-
-    declared = {name: base for base in reversed(options.__mro__) for name in get_annotations(base)}
-
-    def rank(option: Field[Any]) -> tuple[bool, bool, bool, bool]:
-        by = declared[option.name]
-        shared = by.__module__ == "lipsmith.cli.console"
-        return option.default is not MISSING, shared, by is not options, by.__name__ == "Common"
-
-    options.__dataclass_fields__ = {option.name: option for option in sorted(fields(options), key=rank)}
 
 
 def _general(words: list[str]) -> int | None:

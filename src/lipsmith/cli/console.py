@@ -1,25 +1,25 @@
-"""Shared parts of all verbs: common options, log lines, progress, tables, and the path of the result."""
+"""Shared parts of all verbs: common options, log lines, progress, and the path of the result."""
 
 from __future__ import annotations
 
 import ctypes
 import logging
-import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import MISSING, Field, dataclass, fields
 from functools import lru_cache
-from numbers import Integral, Real
+from inspect import get_annotations
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol, get_type_hints
 
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from lipsmith.cli import make_printable, printable
+from lipsmith.cli.tables import table as table
 from lipsmith.config import parse_device
 from lipsmith.errors import UsageError
 from lipsmith.inference.backend import MOST_THREADS
@@ -67,6 +67,31 @@ def by_default(text: str) -> Any:  # noqa: ANN401 - tyro's type is private
 def many(metavar: str) -> Any:  # noqa: ANN401
     """The annotation of positional arguments of which one at least must be given; tyro calls none their default."""
     return tyro.conf.arg(metavar=metavar, help_behavior_hint="(required)")
+
+
+def arrange(options: type[Any]) -> None:
+    """Arrange a verb's options for its help: required ones, its own, and last those of all verbs.
+
+    Options that are None if they are not given show no default, unless `by_default` says what is taken then.
+    """
+    declared: dict[str, type[Any]] = {}
+    for base in reversed(options.__mro__):
+        for name in get_annotations(base):
+            declared.setdefault(name, base)
+
+    def rank(option: Field[Any]) -> tuple[bool, bool, bool, bool]:
+        by = declared[option.name]
+        return option.default is not MISSING, by.__module__ == __name__, by is not options, by is Common
+
+    types = get_type_hints(options, include_extras=True)  # tyro reads them again, and a hint only from them
+    unset = [option.name for option in fields(options) if option.default is None and not _has_hint(types[option.name])]
+    silent = {name: Annotated[types[name], tyro.conf.arg(help_behavior_hint="")] for name in unset}
+    options.__annotations__ = get_annotations(options) | silent
+    options.__dataclass_fields__ = {option.name: option for option in sorted(fields(options), key=rank)}
+
+
+def _has_hint(kind: Any) -> bool:  # noqa: ANN401 - types have no common base
+    return any(getattr(extra, "help_behavior_hint", None) is not None for extra in getattr(kind, "__metadata__", ()))
 
 
 def tune_process() -> None:
@@ -179,35 +204,6 @@ def result(path: Path | str) -> None:
     print(os.fsencode(path).decode("utf-8", "surrogateescape"), flush=True)
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], stream: TextIO | None = None) -> None:
-    """Print rows under column headings; NaN shows as n/a.
-
-    If the table is the result, `stream` is where it always goes; any other table goes to stderr, and is omitted with
-    -q.
-    """
-    if stream is None and not _LOG.isEnabledFor(logging.INFO):
-        return
-    from io import StringIO
-
-    from rich.console import Console
-    from rich.table import Table
-
-    drawn = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for index, column in enumerate(columns):
-        numeric = bool(rows) and all(isinstance(row[index], Real) for row in rows)
-        drawn.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        drawn.add_row(*(printable(_cell(value)) for value in row))
-    file = stream or sys.stderr
-    if file.isatty():
-        Console(file=file, highlight=False, markup=False).print(drawn)
-        return
-    # Output that is not a terminal is for tools such as grep: plain text without line wrapping.
-    text = StringIO()
-    Console(file=text, width=10_000, highlight=False, markup=False).print(drawn)
-    print(*(line.rstrip() for line in text.getvalue().splitlines()), sep="\n", file=file)
-
-
 @contextmanager
 def progress(title: str, total: int = 0) -> Iterator[Progress]:
     """Show the progress of the work inside the `with`; yields the callback for the library.
@@ -268,15 +264,6 @@ def _terminal() -> Console:
     from rich.console import Console
 
     return Console(stderr=True)
-
-
-def _cell(value: object) -> str:
-    if not isinstance(value, Real) or isinstance(value, Integral):
-        return str(value)
-    number = float(value)
-    if math.isnan(number):
-        return "n/a"
-    return f"{number:.4g}" if abs(number) < 10_000 else f"{number:.0f}"
 
 
 @registry.primitive_rule

@@ -31,7 +31,7 @@ class Options(console.DeviceOptions):
     port: int = 7860
     """Port to listen on; 0 selects a free one."""
 
-    token: str | None = None
+    token: Annotated[str | None, console.by_default("$LIPSMITH_TOKEN")] = None
     """Access token for clients and users of the page."""
 
     proxy: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None
