@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -12,6 +13,9 @@ from starlette.types import Message
 
 from lipsmith.serve import problems
 from service import assert_problem
+
+if TYPE_CHECKING:
+    from fastapi.testclient import TestClient
 
 
 def ask(app: FastAPI, method: str, path: str) -> httpx.Response:
@@ -28,6 +32,26 @@ def test_an_unknown_address_has_a_sentence(method: str, path: str, status: int) 
     app = FastAPI()
     app.get("/films")(lambda: None)
     assert_problem(ask(app, method, path), status, "this address", "see /docs")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/healthz", "GET, HEAD"),
+        ("OPTIONS", "/", "GET, HEAD"),
+        ("GET", "/login", "POST"),
+        ("PUT", "/v1/jobs", "GET, HEAD, POST"),
+        ("PATCH", "/v1/jobs/0123456789abcdef0123456789abcdef", "GET, HEAD, DELETE"),
+        ("POST", "/static/page.css", "GET, HEAD"),
+        ("TRACE", "/v1/uploads", "POST"),
+    ],
+)
+def test_a_method_that_does_not_exist_is_told_the_others(
+    routes: TestClient, method: str, path: str, allowed: str
+) -> None:
+    response = routes.request(method, path)
+    assert_problem(response, 405, "method does not exist")
+    assert response.headers["Allow"] == allowed
 
 
 def test_a_database_that_cannot_be_written_is_named() -> None:

@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from lipsmith.serve.views import IN_WORDS
 
@@ -34,6 +35,7 @@ _ROUTING: Final = {
     405: "The method does not exist at this address; see /docs for those that it takes.",
 }
 """What a client reads if its request reaches no route, by the status."""
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _SENTENCES: Final = {
     "missing": "is missing",
     "extra_forbidden": "is unknown",
@@ -87,7 +89,20 @@ async def _handle_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     own = isinstance(error, Problem)
     detail = error.detail if own else _ROUTING.get(error.status_code, error.detail)
-    return problem_response(error.status_code, detail, dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (allowed := _methods_at(request)):
+        headers["Allow"] = ", ".join(allowed)
+    return problem_response(error.status_code, detail, headers)
+
+
+def _methods_at(request: Request) -> list[str]:
+    """All methods that the path takes (RFC 9110, 10.2.1); Starlette lists those of the first of its routes alone.
+
+    Empty for files, which the routes do not know.
+    """
+    routes, scope = request.app.routes, request.scope
+    taken = [m for m in _METHODS if any(route.matches({**scope, "method": m})[0] is Match.FULL for route in routes)]
+    return [] if request.method in taken else taken
 
 
 async def _handle_validation(request: Request, error: Exception) -> JSONResponse:
