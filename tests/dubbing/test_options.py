@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -94,3 +96,12 @@ def test_options_of_wrong_kinds_are_usage_errors(name: str, value: object) -> No
 
 def test_paths_may_be_bytes_or_path_like() -> None:
     assert path_of(b"a.mp4", "The result") == path_of(Path("a.mp4"), "The result") == Path("a.mp4")
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int64, Fraction, int])
+def test_numbers_of_any_kind_become_floats(kind: Callable[[int], float]) -> None:
+    options = DubOptions(start=kind(1), end=kind(2), strength=kind(1), gain=kind(-3))
+    numbers = (options.start, options.end, options.strength, options.gain)
+    assert json.dumps(numbers) == "[1.0, 2.0, 1.0, -3.0]"  # as the parts of an unfinished dub note them
+    with pytest.raises(UsageError, match="The end, 1 s, is not after the start, 2 s"):
+        DubOptions(start=kind(2), end=kind(1))

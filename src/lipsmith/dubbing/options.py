@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from os import PathLike
@@ -91,13 +91,10 @@ class DubOptions:
 
     def __post_init__(self) -> None:
         for name in ("face", "language"):
-            _require_kind(name, getattr(self, name), (str,) if name == "face" else (str, NoneType), "a text")
+            self._take(name, (str,) if name == "face" else (str, NoneType), "a text", str)
         for name in ("start", "end", "strength", "gain"):
-            kinds = (Real, NoneType) if name in ("start", "end") else (Real,)
-            _require_kind(name, getattr(self, name), kinds, "a number")
-        _require_kind("background", self.background, (str, PathLike, NoneType), "a path")
-        if self.background is not None:
-            object.__setattr__(self, "background", Path(self.background))
+            self._take(name, (Real, NoneType) if name in ("start", "end") else (Real,), "a number", float)
+        self._take("background", (str, PathLike, NoneType), "a path", Path)
         if self.face not in FACE_WORDS:
             face_numbers(self.face)
         check_stretch(self.start, self.end)
@@ -114,6 +111,12 @@ class DubOptions:
         if not 0 <= self.strength <= STRONGEST:
             raise UsageError(f"A strength of {self.strength:g} is out of range: choose 0 to {STRONGEST:g}.")
 
+    def _take(self, name: str, kinds: tuple[type, ...], described: str, plain: Callable[[Any], object]) -> None:
+        value = getattr(self, name)
+        if not isinstance(value, kinds):
+            raise UsageError(f"{name} = {value!r} is not {described}; give one.")
+        object.__setattr__(self, name, None if value is None else plain(value))
+
 
 def end_of_scan(options: DubOptions, recording: Speech) -> float | None:
     """Where the search for faces may end, seconds of the footage, which may be much longer than what is said."""
@@ -121,11 +124,6 @@ def end_of_scan(options: DubOptions, recording: Speech) -> float | None:
         return options.end
     last = (options.start or 0.0) + recording.seconds + BEYOND
     return last if options.end is None else min(last, options.end)
-
-
-def _require_kind(name: str, value: object, kinds: tuple[type, ...], described: str) -> None:
-    if not isinstance(value, kinds):
-        raise UsageError(f"{name} = {value!r} is not {described}; give one.")
 
 
 def path_of(path: object, name: str) -> Path:
