@@ -91,8 +91,13 @@ def _set_encodings() -> None:
 
 
 def printable(text: str) -> str:
-    """A text for a terminal, to which the control characters in names and texts of files could do more than print."""
-    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\N{REPLACEMENT CHARACTER}", text)
+    """A text of one line for a terminal, to which the control characters in names and texts of files could do more."""
+    return re.sub(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]", "\N{REPLACEMENT CHARACTER}", text)
+
+
+def printable_lines(text: str) -> str:
+    """A text of several lines for a terminal."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def make_printable(record: logging.LogRecord) -> bool:
@@ -195,7 +200,7 @@ def _explain(error: Exception, verbose: bool) -> int:
     if verbose:
         import traceback
 
-        traceback.print_exception(error)
+        print(printable_lines("".join(traceback.format_exception(error))), end="", file=sys.stderr)
     if isinstance(error, SomeFailedError):
         from lipsmith.cli import console
 
@@ -209,7 +214,7 @@ def _explain(error: Exception, verbose: bool) -> int:
     if isinstance(error, OSError) and error.strerror:
         return _complain(f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}.", FAILED)
     hint = "" if verbose else "; run the command again with -v for a traceback."
-    return _complain(f"Unexpected {type(error).__name__}: {error}{hint}", FAILED)
+    return _complain(f"Unexpected {type(error).__name__}: {' '.join(str(error).split())}{hint}", FAILED)
 
 
 def _missing_module(error: ModuleNotFoundError) -> str:

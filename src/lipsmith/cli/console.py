@@ -200,8 +200,9 @@ def log_lines(options: Common) -> Iterator[None]:
 
 
 def result(path: Path | str) -> None:
-    """Print the result's path on stdout at once, on its own line, in the file system's bytes."""
-    print(os.fsencode(path).decode("utf-8", "surrogateescape"), flush=True)
+    """Print the result's path on stdout at once: for scripts in the file system's bytes, on a terminal on one line."""
+    text = os.fsencode(path).decode("utf-8", "surrogateescape")
+    print(printable(text) if sys.stdout.isatty() else text, flush=True)
 
 
 @contextmanager
@@ -276,7 +277,7 @@ def _plain(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Value | None] | 
         try:
             return read(words[0])
         except ValueError:
-            raise ValueError(f"{words[0] or repr(words[0])} is not {name}") from None
+            raise ValueError(f"{printable(words[0]) or repr(words[0])} is not {name}") from None
 
     return PrimitiveConstructorSpec(
         nargs=1,

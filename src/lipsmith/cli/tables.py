@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import TextIO
 
-from lipsmith.cli import printable
+from lipsmith.cli import printable, printable_lines
 
 _LOG = logging.getLogger("lipsmith")
 
@@ -27,7 +27,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], 
     from rich.console import Console
     from rich.table import Table
 
-    drawn = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    drawn = Table(title=printable_lines(title), title_justify="left", box=None, pad_edge=False)
     for index, column in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[index], Real) for row in rows)
         drawn.add_column(column, justify="right" if numeric else "left", overflow="fold")

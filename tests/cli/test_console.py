@@ -1,0 +1,63 @@
+"""Names with line breaks and control characters: messages keep to one line, and nothing but text reaches a terminal."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+
+import pytest
+
+from lipsmith import cli
+from lipsmith.cli import console
+from lipsmith.errors import InputError
+
+NAME = "a\nb\r\x1b[31mred\x07\x9b\u2028.mp4"
+SHOWN = NAME.translate(dict.fromkeys(map(ord, "\n\r\x1b\x07\x9b\u2028"), "\N{REPLACEMENT CHARACTER}"))
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_message_about_a_name_with_line_breaks_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["dub", NAME, "words.wav", "-o", "out.mp4"]) == 3
+    assert capsys.readouterr().err == f"lipsmith: {SHOWN} does not exist; check the path.\n"
+
+
+def test_an_unexpected_error_of_several_lines_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli._explain(RuntimeError("first line\n  second line"), verbose=False) == 1
+    assert capsys.readouterr().err.startswith("lipsmith: Unexpected RuntimeError: first line second line; run")
+
+
+def test_a_traceback_keeps_its_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli._explain(InputError(f"{NAME} is empty."), verbose=True) == 3
+    said = capsys.readouterr().err
+    assert said.count(f"{SHOWN[2:]} is empty.") == 2
+    assert said.startswith("lipsmith.errors.InputError: a\n")
+    assert "\x1b" not in said
+
+
+def test_progress_of_a_name_with_line_breaks_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with console.log_lines(console.Common()), console.progress(f"{NAME}: dubbing") as advance:
+        advance(1, 1)
+    assert capsys.readouterr().err == f"{SHOWN}: dubbing: 1 of 1 (100 %)\n"
+
+
+def test_a_table_shows_a_name_with_line_breaks_in_one_row(capsys: pytest.CaptureFixture[str]) -> None:
+    console.table(f"Judge: {NAME[:1]}\x1b", ("item",), [(NAME,)], sys.stdout)
+    assert capsys.readouterr().out.splitlines() == ["Judge: a\N{REPLACEMENT CHARACTER}", "item", SHOWN]
+
+
+def test_the_path_of_a_result_is_exact_for_scripts_and_harmless_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console.result(Path(NAME))
+    assert capsys.readouterr().out == f"{NAME}\n"
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    console.result(Path(NAME))
+    assert terminal.getvalue() == f"{SHOWN}\n"
