@@ -186,6 +186,22 @@ def sound(
     return path
 
 
+def with_empty_sound(film: Path, path: Path) -> Path:
+    """Write the picture of a film beside a sound stream that holds nothing."""
+    # MP4 leaves out a stream without samples, unless the header is written before them.
+    options = {"movflags": "empty_moov+frag_keyframe+default_base_moof"} if path.suffix == ".mp4" else {}
+    with av.open(str(film)) as source, av.open(str(path), "w", options=options) as container:
+        picture: Any = source.streams.video[0]
+        copied: Any = container.add_stream_from_template(picture)
+        nothing: Any = container.add_stream("aac", rate=44_100, layout="mono")
+        nothing.codec_context.open()
+        for packet in source.demux(picture):
+            if packet.dts is not None:
+                packet.stream = copied
+                container.mux(packet)
+    return path
+
+
 def click(seconds: float, length: float, rate: int) -> NDArray[np.float32]:
     """Return (n,) silence with a short tone burst whose loudest point is at `seconds`."""
     time = np.arange(round(length * rate)) / rate - seconds

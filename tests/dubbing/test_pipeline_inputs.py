@@ -16,6 +16,7 @@ from lipsmith.errors import InputError, LipsmithError, UsageError
 from lipsmith.inference.model_folder import ModelFolder
 from lipsmith.media import open_sound, probe, read_frames
 from synthetic import make_film, speech
+from video_samples import with_empty_sound
 
 
 @pytest.fixture(scope="module")
@@ -294,6 +295,18 @@ def test_faces_are_listed_without_a_model(capsys: pytest.CaptureFixture[str], fi
     assert lines[2].split()[:2] == ["1", "0"]
 
 
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_a_film_whose_sound_stream_is_empty_is_dubbed_but_says_nothing(
+    run: Run, tmp_path: Path, film: Path, words: Path, suffix: str
+) -> None:
+    empty, out = with_empty_sound(film, tmp_path / f"empty{suffix}"), tmp_path / "out.mp4"
+    assert probe(empty).has_audio
+    assert run(empty, words, "-o", out)[0] == 0
+    assert probe(out).frames == 8
+    code, said = run(film, empty, "-o", out, "--overwrite")
+    assert (code, said.count("has an empty sound track; give a recording with speech")) == (3, 1)
+
+
 def test_music_is_mixed_under_the_speech_to_the_end_of_the_film(
     run: Run, tmp_path: Path, film: Path, words: Path
 ) -> None:
@@ -306,9 +319,10 @@ def test_music_is_mixed_under_the_speech_to_the_end_of_the_film(
     assert heard[-1200:-400].mean() == pytest.approx(0.5 * 10 ** (-6 / 20), abs=0.03)
 
 
-@pytest.mark.parametrize(("music", "code"), [("none.wav", 3), ("notes.txt", 3), ("out.mp4", 2)])
+@pytest.mark.parametrize(("music", "code"), [("none.wav", 3), ("notes.txt", 3), ("empty.wav", 3), ("out.mp4", 2)])
 def test_unusable_music_is_refused(run: Run, tmp_path: Path, film: Path, words: Path, music: str, code: int) -> None:
     (tmp_path / "notes.txt").write_text("no music")
+    write_wav(tmp_path / "empty.wav", np.zeros(0, np.float32))
     if music == "out.mp4":
         (tmp_path / music).write_bytes(film.read_bytes())
     got, said = run(film, words, "-o", tmp_path / "out.mp4", "--overwrite", "--background", tmp_path / music)

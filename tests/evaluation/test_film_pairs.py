@@ -27,6 +27,7 @@ from lipsmith.media import VideoWriter, read_frames
 from lipsmith.media.sound import sound_of
 from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig
 from synthetic import Motion, large_face_enters, make_film, speech
+from video_samples import with_empty_sound
 
 NOTHING = Networks(FaceMesh(), None, None, None, None, {})
 LISTENER = Listener(lambda wave: [("m", 0.2), ("b", 0.6)], lambda wave: [(0.4, 0.8)])  # type: ignore[arg-type]
@@ -258,6 +259,13 @@ def test_silence_is_no_speech(
     found, _ = score_pairs([Pair("a", real, made)], Scorer(networks), is_truth=is_truth)
     assert told in caplog.text
     assert ("lse_d" in found.rows[1]) == is_truth
+
+
+def test_an_empty_sound_stream_is_no_sound(real: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    found, failed = score_pairs([Pair("a", real, with_empty_sound(real, tmp_path / "empty.mkv"))], Scorer(NOTHING))
+    assert not failed
+    assert len(found.rows) == 2
+    assert "empty.mkv has no sound: LSE uses that of" in caplog.text
 
 
 def test_films_without_a_partner_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

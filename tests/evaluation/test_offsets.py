@@ -12,6 +12,7 @@ from landmark_clips import LoudStages, talking_clip, write_clips
 from lipsmith.cli import main
 from lipsmith.data.clips import read_manifest
 from lipsmith.data.prepare import prepare
+from lipsmith.errors import InputError
 from lipsmith.evaluation.films import Film, find_face, pieces
 from lipsmith.evaluation.landmarks import make_trial
 from lipsmith.evaluation.metrics.judge import FPS, OwnJudge, SpeechTrack, load_judge
@@ -28,6 +29,7 @@ from lipsmith.evaluation.offsets import (
 from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig
 from lipsmith.speech.mel import mel_spectrogram, read_audio
 from synthetic import make_film, speech
+from video_samples import with_empty_sound
 
 SMALL = SyncNetConfig(height=16, width=32, mouth_widths=(4, 8), mel_widths=(4, 8), blocks=1, embedding=8)
 ZERO = 20
@@ -144,6 +146,12 @@ def test_a_film_whose_sound_ends_early_has_an_offset(tmp_path: Path) -> None:
     found = find_film_offset(path, OwnJudge(SyncNet(SMALL)))
     assert 0 < found.windows < 25
     assert np.isfinite([found.figures.lse_d, found.figures.lse_c]).all()
+
+
+def test_an_empty_sound_stream_is_named(tmp_path: Path) -> None:
+    film = with_empty_sound(make_film(tmp_path / "film.mp4", 0.4, 25, (64, 64)), tmp_path / "empty.mkv")
+    with pytest.raises(InputError, match=r"empty\.mkv has an empty sound track"):
+        find_film_offset(film, OwnJudge(SyncNet(SMALL)))
 
 
 def test_offsets_are_recorded_for_training(clips: Path, tmp_path: Path) -> None:

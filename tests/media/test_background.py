@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from dub_samples import write_wav
 from lipsmith.errors import InputError
 from lipsmith.media import VideoWriter, open_sound, probe
 from lipsmith.media.background import Background, with_background
@@ -84,3 +85,6 @@ def test_a_background_without_sound_is_an_input_error(tmp_path: Path) -> None:
     for path in (tmp_path / "none.wav", Path(__file__)):
         with pytest.raises(InputError):
             with_background(voice(level(0.1, 1)), Background(path), 1.0)
+    empty = write_wav(tmp_path / "empty.wav", np.zeros(0, np.float32))
+    with pytest.raises(InputError, match=r"empty\.wav has an empty sound track; give a file with music"):
+        with_background(voice(level(0.1, 1)), Background(empty), 1.0)

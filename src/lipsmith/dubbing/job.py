@@ -50,8 +50,8 @@ from lipsmith.files import (
 )
 from lipsmith.inference.backend import Precision
 from lipsmith.inference.model_folder import ModelConfig
-from lipsmith.media import VideoWriter, open_sound
-from lipsmith.media.background import Background
+from lipsmith.media import VideoWriter
+from lipsmith.media.background import Background, open_background
 from lipsmith.media.writing import CONTAINERS
 from lipsmith.models.third_party import THIRD_PARTY
 from lipsmith.progress import ProgressOf, unwatched
@@ -127,7 +127,7 @@ def check_job(video: Path, said: Path | Sequence[Turn], out: Path, options: DubO
     refuse_existing(out, options.overwrite)
     refuse_clashes([out], [video, *files_of(said), options.background])
     if options.background is not None:
-        open_sound(options.background)
+        open_background(options.background)
 
 
 def remove_finished(out: Path) -> None:

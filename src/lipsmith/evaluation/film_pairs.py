@@ -33,7 +33,7 @@ from lipsmith.evaluation.totals import Row
 from lipsmith.files import require
 from lipsmith.media import probe
 from lipsmith.progress import Progress
-from lipsmith.speech.mel import MELS, mel_spectrogram, read_audio
+from lipsmith.speech.mel import MELS, mel_spectrogram, stream_audio
 
 Watcher = Callable[[str, RealStretch, NDArray[np.uint8]], None]
 
@@ -174,8 +174,9 @@ def _sound(pair: Pair, is_truth: bool) -> SpeechTrack | None:
 
 def _wave(film: Path) -> NDArray[np.float32] | None:
     """The waveform of a film; None if it has no sound or only silence."""
-    wave = read_audio(film) if probe(film).has_audio else None
-    return wave if wave is not None and wave.any() else None
+    blocks = [*stream_audio(film)] if probe(film).has_audio else []
+    wave = np.concatenate([*blocks, np.zeros(0, np.float32)])
+    return np.clip(wave, -1.0, 1.0, out=wave) if wave.any() else None
 
 
 def _joined(rows: list[Row]) -> Row:

@@ -29,7 +29,7 @@ from lipsmith.inference.speak import (
     window_starts,
 )
 from lipsmith.progress import Progress
-from lipsmith.speech.mel import mel_spectrogram, mel_windows
+from lipsmith.speech.mel import empty_sound, mel_spectrogram, mel_windows
 
 FILM_SECONDS: Final = 120.0
 """Seconds of a film that suffice to estimate its offset."""
@@ -79,6 +79,8 @@ def find_film_offset(video: Path, judge: SyncJudge, seconds: float = FILM_SECOND
     Raises InputError if no face or no speech is found.
     """
     wave = read_beginning(video, seconds + _BEYOND)
+    if not wave.size:
+        raise empty_sound(video)
     sound = SpeechTrack(mel_spectrogram(wave), wave)
     film = Film(video)
     distances = [judge.distances(piece.crops, piece.times, sound) for piece in pieces(film, find_face(film, seconds))]

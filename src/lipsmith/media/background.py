@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from lipsmith.errors import InputError
 from lipsmith.media.sound import Sound, open_sound, to_rate
 
 if TYPE_CHECKING:
@@ -36,13 +38,22 @@ def with_background(voice: Sound, background: Background, seconds: float) -> Sou
     Raises:
         InputError: the background is missing or has no sound.
     """
-    music = open_sound(background.file, whole=True)
+    music = open_background(background.file)
     rate, channels = max(voice.rate, music.rate), max(voice.channels, music.channels)
     factor = np.float32(10 ** (background.gain / 20))
     played = (piece * factor for piece in rechunk(to_rate(music, rate).blocks, channels))
     silence = np.zeros((channels, 0), np.float32)
     blocks = _mix(rechunk(to_rate(voice, rate).blocks, channels), played, silence, round(seconds * rate))
     return replace(voice, rate=rate, channels=channels, blocks=blocks)
+
+
+def open_background(file: Path) -> Sound:
+    """The sound of a background from its first sample on. Raises InputError if it is missing or has no sample."""
+    music = open_sound(file, whole=True)
+    first = next(music.blocks, None)
+    if first is None:
+        raise InputError(f"{file} has an empty sound track; give a file with music or effects.")
+    return replace(music, blocks=chain([first], music.blocks))
 
 
 def rechunk(blocks: Iterator[NDArray[np.float32]], channels: int) -> Iterator[NDArray[np.float32]]:

@@ -13,6 +13,7 @@ from lipsmith.data.prepare.clip import rivals
 from lipsmith.errors import InputError
 from lipsmith.face.stretches import Shot, ShotFace, Stretch
 from synthetic import STILL, make_film, speech
+from video_samples import with_empty_sound
 
 
 def face(frames: range, height: float) -> ShotFace:
@@ -56,3 +57,5 @@ def test_a_film_with_hardly_any_sound_is_left_out(tmp_path: Path) -> None:
     film = make_film(tmp_path / "film.mp4", 1.6, motion=STILL, audio=speech(0.3))
     with pytest.raises(InputError, match=r"film\.mp4: no speech"):
         prepare([film], tmp_path / "out", side=64, workers=1)
+    with pytest.raises(InputError, match=r"empty\.mkv: no speech"):
+        prepare([with_empty_sound(film, tmp_path / "empty.mkv")], tmp_path / "out", side=64, workers=1)
