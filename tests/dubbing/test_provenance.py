@@ -122,6 +122,9 @@ def test_a_failed_signature_leaves_no_file(film: Path, credentials: Credentials,
         sign(film, tmp_path / "signed.mov", *credentials)
     with pytest.raises(InputError, match="is not a file"):
         sign(Path("/dev/null"), tmp_path / "signed", *credentials)
+    (tmp_path.parent / "half.mp4").write_bytes(film.read_bytes()[:-100])
+    with pytest.raises(InputError, match=r"half\.mp4 is cut off"):
+        sign(tmp_path.parent / "half.mp4", tmp_path / "signed.mp4", *credentials)
     with pytest.raises(UsageError, match="es256"):
         sign(film, tmp_path / "signed.mp4", *credentials, algorithm="rot13")
     assert not list(tmp_path.iterdir())

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from dub_samples import write_wav
+from lipsmith.errors import InputError
 from lipsmith.media import open_sound, read_frames
+from lipsmith.media.completeness import require_whole_boxes
 from synthetic import speech
 
 
@@ -97,3 +99,39 @@ def test_a_sound_shorter_than_its_film_is_whole(tmp_path: Path, caplog: pytest.L
         out.mux([*sound.encode(frame), *sound.encode(None), *film.encode(None)])
     assert read(path.rename(path.with_suffix(".mka"))) == 6.0
     assert caplog.messages == []
+
+
+def box(kind: bytes, content: bytes = b"", length: int | None = None) -> bytes:
+    return (8 + len(content) if length is None else length).to_bytes(4, "big") + kind + content
+
+
+START = box(b"ftyp", b"isom") + box(b"moov", b"index")
+LARGE = (1).to_bytes(4, "big") + b"mdat" + (20).to_bytes(8, "big") + b"data"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [START, START + LARGE, START + box(b"mdat", b"data", length=0), box(b"wide") + START, b"no film", b"RIFF"],
+)
+def test_boxes_that_end_with_the_file_are_whole(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(content)
+    require_whole_boxes(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (START[:-1], "its parts do not end with the file"),
+        (START + LARGE[:-1], "its parts do not end with the file"),
+        (START + LARGE[:12], "its parts do not end with the file"),
+        (START + b"\0\0\0", "its parts do not end with the file"),
+        (START + box(b"mdat", length=7), "its parts do not end with the file"),
+        (box(b"ftyp", b"isom") + LARGE, "it has no index"),
+    ],
+)
+def test_boxes_that_do_not_end_with_the_file_are_refused(tmp_path: Path, content: bytes, why: str) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=rf"a\.mp4 is cut off or damaged: {why}; copy or download it again"):
+        require_whole_boxes(path)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lipsmith import __version__
 from lipsmith.errors import InputError, UsageError
 from lipsmith.files import write_whole
+from lipsmith.media.completeness import require_whole_boxes
 from lipsmith.media.container import SOURCE_TYPE, check_readable
 
 if TYPE_CHECKING:
@@ -23,14 +24,15 @@ def sign(
     """Write `video` to `signed` with a C2PA manifest that declares it a composite with trained algorithmic media.
 
     `certificate` is a PEM chain, the signer's own certificate first, that fits C2PA's profile; `key` its PEM private
-    key. Needs `pip install ".[provenance]"`. Raises InputError if either is unusable or the video's format does not
-    support manifests, UsageError if `signed` has another suffix than `video`.
+    key. Needs `pip install ".[provenance]"`. Raises InputError if either is unusable, or if the video is cut off or its
+    format does not support manifests, UsageError if `signed` has another suffix than `video`.
     """
     if algorithm not in ALGORITHMS:
         raise UsageError(f"Unknown signature algorithm {algorithm}; choose one of {', '.join(ALGORITHMS)}.")
     if signed.suffix.lower() != video.suffix.lower():
         raise UsageError(f"{signed}: the signed copy has the format of {video}; its name must end in {video.suffix}.")
     check_readable(video)
+    require_whole_boxes(video)  # c2pa signs what is left of a film that was cut off
     import c2pa
 
     with _signer(certificate, key, algorithm) as signer, c2pa.Builder(_manifest(signed.name)) as builder:

@@ -1,4 +1,4 @@
-"""Warns of files that end before the length that they declare, such as broken downloads."""
+"""Warns of files that end before the length that they declare, such as broken downloads, or refuses them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import av
 
+from lipsmith.errors import InputError
 from lipsmith.media.container import clock, video_stream
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ _MAY_JUMP: Final = 0x200
 """libav's AVFMT_TS_DISCONT."""
 _UNKNOWN_SIZE: Final = 0x7F000000
 """Sizes from here on are placeholders in the header of a RIFF file (WAV, AVI) that was written to a pipe."""
+_FIRST_BOXES: Final = (b"ftyp", b"wide", b"free", b"skip", b"moov", b"mdat")
+"""Boxes with which MP4 and QuickTime files begin (ISO/IEC 14496-12)."""
 _LONGEST_PAGE: Final = 65_307
 """Bytes of the longest page of an Ogg file (RFC 3533)."""
 
@@ -35,6 +38,33 @@ _LONGEST_PAGE: Final = 65_307
 def may_jump(container: InputContainer) -> bool:
     """Whether the format, such as MPEG-TS, may set its clock anew within a file; such formats declare no length."""
     return bool(container.format.flags & _MAY_JUMP)
+
+
+def require_whole_boxes(path: Path) -> None:
+    """Raise InputError for an MP4 or QuickTime file whose boxes do not end with the file, or that has no index."""
+    size, begin = path.stat().st_size, 0
+    kinds: list[bytes] = []
+    with path.open("rb") as file:
+        while begin < size:
+            file.seek(begin)
+            head = file.read(16)
+            length, kind = int.from_bytes(head[:4], "big"), head[4:8]
+            if not kinds and kind not in _FIRST_BOXES:
+                return
+            shortest = 16 if length == 1 else 8
+            if length == 1:
+                length = int.from_bytes(head[8:], "big")
+            length = length or size - begin  # the last box may extend to the end of the file
+            if len(head) < shortest or not shortest <= length <= size - begin:
+                raise _cut_off(path, "its parts do not end with the file")
+            kinds.append(kind)
+            begin += length
+    if b"moov" not in kinds:
+        raise _cut_off(path, "it has no index")
+
+
+def _cut_off(path: Path, why: str) -> InputError:
+    return InputError(f"{path} is cut off or damaged: {why}; copy or download it again.")
 
 
 def report_shortfall(
