@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
     from lipsmith.serve.service import Service
+    from lipsmith.serve.settings import Settings
 
 
 @pytest.fixture(scope="session")
@@ -60,16 +61,23 @@ def uploads(client: httpx.Client, film: Path, voice: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def routes(tmp_path: Path) -> TestClient:
-    """A client of a service that runs no worker, so that jobs stay queued."""
-    from fastapi.testclient import TestClient
-
-    from lipsmith.serve.app import make_app
+def settings(tmp_path: Path) -> Settings:
+    """Settings of a service whose data folder is there, with nothing in it."""
     from lipsmith.serve.settings import Settings
 
     for name in ("uploads", "clips", "tmp", "jobs"):
         (tmp_path / name).mkdir()
-    return TestClient(make_app(Settings(data=tmp_path)), base_url="http://localhost")
+    return Settings(data=tmp_path)
+
+
+@pytest.fixture
+def routes(settings: Settings) -> TestClient:
+    """A client of a service that runs no worker, so that jobs stay queued."""
+    from fastapi.testclient import TestClient
+
+    from lipsmith.serve.app import make_app
+
+    return TestClient(make_app(settings), base_url="http://localhost")
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import suppress
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -17,10 +17,8 @@ from lipsmith.serve.store import DUB, PROBE, Job, Store, Upload
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    for name in ("clips", "tmp", "uploads", "jobs"):
-        (tmp_path / name).mkdir()
-    return Settings(data=tmp_path, keep=1.0)
+def settings(settings: Settings) -> Settings:
+    return replace(settings, keep=1.0)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="other systems have other permissions")

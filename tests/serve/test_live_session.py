@@ -31,13 +31,9 @@ from synthetic import face_at, make_film
 UPLOAD = "0" * 32
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    for name in ("uploads", "clips"):
-        (tmp_path / name).mkdir()
-    settings = Settings(data=tmp_path)
-    make_film(tmp_path / "film.mp4", 0.2, 25, (160, 160)).rename(settings.upload(UPLOAD))
-    return settings
+@pytest.fixture(autouse=True)
+def _film(settings: Settings) -> None:
+    make_film(settings.data / "film.mp4", 0.2, 25, (160, 160)).rename(settings.upload(UPLOAD))
 
 
 def load(settings: Settings, face: str = "largest") -> Clip:

@@ -44,9 +44,7 @@ class Reporter:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, film: Path, voice: Path) -> Settings:
-    settings = Settings(data=tmp_path)
-    (tmp_path / "uploads").mkdir()
+def settings(settings: Settings, film: Path, voice: Path) -> Settings:
     for name, path in ((FILM, film), (WORDS, voice)):
         settings.upload(name).write_bytes(path.read_bytes())
     return settings

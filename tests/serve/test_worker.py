@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -47,11 +46,6 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Told:
     monkeypatch.setattr(worker_module, "time", SimpleNamespace(monotonic=lambda: told.now))
     monkeypatch.setattr(worker_module, "os", SimpleNamespace(write=told.write))
     return told
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(data=tmp_path)
 
 
 @pytest.fixture
