@@ -236,6 +236,17 @@ def test_an_output_folder_replaces_the_folder_of_the_table(tmp_path: Path) -> No
     assert read_pairs(table)[1].output == tmp_path / "elsewhere" / "b.mp4"
 
 
+def test_an_output_folder_holds_all_results(tmp_path: Path) -> None:
+    table, out = tmp_path / "pairs.csv", tmp_path / "out"
+    table.write_text("video,speech,output\na.mp4,a.wav,sub/../a.mp4\nb.mp4,b.wav,sub/../../b.mp4\n")
+    with pytest.raises(InputError, match=r"line 3: the output .*b\.mp4 leads out of the folder .*out; correct it"):
+        read_pairs(table, out)
+    assert not out.exists()
+    assert [job.output.resolve().name for job in read_pairs(table)] == ["a.mp4", "b.mp4"]
+    table.write_text("video,speech,output\na.mp4,a.wav,sub/../a.mp4\nb.mp4,b.wav,..b.mp4\n")
+    assert [job.output.resolve() for job in read_pairs(table, out)] == [out / "a.mp4", out / "..b.mp4"]
+
+
 @pytest.mark.parametrize("header", ["video:speech:output", "video,audio,out", "video,speech"])
 def test_a_table_without_the_required_columns_is_refused(tmp_path: Path, header: str) -> None:
     (tmp_path / "pairs.csv").write_text(f"{header}\na.mp4,b.wav,c.mp4\n")

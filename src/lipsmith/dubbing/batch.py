@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
@@ -227,12 +228,11 @@ def _warn_alone(files: Collection[Path]) -> None:
 def read_pairs(table: Path, output: Path | None = None) -> list[Job]:
     """The jobs in a CSV file with the columns video, speech and output; paths are relative to the file's folder.
 
-    `output`: a folder for the results, instead of the table's folder. Raises `InputError` for an invalid table.
+    `output`: a folder for all results, instead of the table's folder. Raises `InputError` for an invalid table.
     """
-    rows = read_table(table, _COLUMNS)
+    jobs = [_job(table, number, row, output) for number, row in read_table(table, _COLUMNS)]
     if output is not None:
         _make_folder(output)
-    jobs = [_job(table, row, output) for _, row in rows]
     if not jobs:
         raise InputError(f"{table} has no rows; add rows with a video, a speech file and an output.")
     return jobs
@@ -246,10 +246,14 @@ def _make_folder(output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
 
 
-def _job(table: Path, row: Mapping[str, str], output: Path | None) -> Job:
+def _job(table: Path, number: int, row: Mapping[str, str], output: Path | None) -> Job:
     video, speech, result = (Path(row[column]) for column in _COLUMNS)
     if output is not None and result.is_absolute():
         result = Path(result.name)
+    if output is not None and Path(os.path.normpath(result)).parts[:1] == (os.pardir,):
+        raise InputError(
+            f"{table}, line {number}: the output {result} leads out of the folder {output}; correct it, or omit -o."
+        )
     return Job(there(table.parent / video), there(table.parent / speech), (output or table.parent) / result)
 
 
