@@ -76,8 +76,7 @@ class MouthTrack:
         begins = self.begins[places]
         for begin in np.unique(begins) if other.any() else ():
             run = begins == begin
-            weights = np.maximum(0, _AROUND - np.abs(np.subtract.outer(places[run], places[run])))
-            weights = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+            weights = _nearby(places[run])
             looks = weights @ other[run]
             exchanged = np.take_along_axis(looks, chosen[run], axis=1).max(1, keepdims=True) > 0
             if exchanged.any():
@@ -90,6 +89,12 @@ class MouthTrack:
     def sketches(self) -> Sketches:
         """Of these frames."""
         return Sketches(self.points)
+
+
+def _nearby(places: NDArray[np.intp]) -> NDArray[np.float32]:
+    """How much each of n frames counts in the mean around each, `(n, n)`: itself most; rows add up to 1."""
+    weights = np.maximum(0, _AROUND - np.abs(np.subtract.outer(places, places)))
+    return np.asarray(weights / weights.sum(1, keepdims=True), np.float32)
 
 
 def predict_mouth(

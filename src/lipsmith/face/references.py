@@ -165,7 +165,7 @@ def nearest(cost: NDArray[np.float32], k: int) -> NDArray[np.intp]:
 
 def undercut(cost: NDArray[np.float32], chosen: NDArray[np.intp]) -> NDArray[np.intp]:
     """References `(n, k)` of successive frames: those `chosen` for each, but for some that others are clearly nearer
-    than. These others are kept in the frames after it in the same way.
+    than. A replacement is in use like them: in the next frame it stays until another is clearly nearer.
 
     `cost`: `(n, R)`, more than what `chosen` was taken by.
     """
