@@ -17,7 +17,7 @@ from lipsmith.media import probe
 from service import RunningService, run_service, wait_until
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page, Route
+    from playwright.sync_api import APIResponse, Browser, BrowserContext, Page, Route
 
 pytestmark = needs_chromium
 
@@ -103,6 +103,21 @@ def test_a_dub_can_be_canceled_after_a_reload(page: Page, footage: dict[str, Pat
     wait_until(lambda: "cancelled" in page.inner_text("#history"))
     page.reload()
     wait_until(lambda: "cancelled" in page.inner_text("#history"))
+
+
+def test_a_late_answer_to_a_cancellation_does_not_show_the_dub_again(page: Page, footage: dict[str, Path]) -> None:
+    held: list[tuple[Route, APIResponse]] = []
+    page.route("**/v1/jobs/*", lambda route: held.append((route, route.fetch())))
+    fill_in(page, footage, "long")
+    page.click("#dub")
+    page.wait_for_selector('[data-stage="dubbing"][aria-current]')
+    page.click("#cancel")
+    page.wait_for_selector("#work", state="hidden")
+    route, answer = held[0]
+    with page.expect_event("requestfinished"):
+        route.fulfill(json=answer.json() | {"state": "running"})
+    page.wait_for_timeout(200)  # for the page to take the answer
+    assert page.is_hidden("#work")
 
 
 @pytest.mark.parametrize("status", [None, 502])

@@ -84,7 +84,9 @@ function closeJob(job) {
   $("result").hidden = true;
 }
 
+// The answer to a cancellation may arrive after the state that ended the job, or after another job was opened.
 function showJob(job) {
+  if (job.id !== current.id || (isActive(job) && !isActive(current))) return;
   const hasFocus = $("work").contains(document.activeElement);
   current = job;
   $("work").hidden = !isActive(job);
