@@ -57,3 +57,18 @@ def test_mirroring_swaps_sides_and_leaves_the_middle() -> None:
 def test_the_box_of_the_mouth_lies_in_the_rows_that_are_drawn() -> None:
     assert landmarks.mouth_box(80, 128) == (slice(12, 72), slice(32, 96))
     assert landmarks.mouth_box(132, 256) == (slice(0, 116), slice(64, 192))
+
+
+def test_the_inside_of_a_mouth_begins_within_the_lips() -> None:
+    size, inner = 128, landmarks.ranks(landmarks.INNER_LIP)
+    points, angles = np.full((131, 2), 0.5), np.linspace(0, 2 * np.pi, len(inner), endpoint=False)
+    points[inner] = (0.5, 0.7)
+    assert not landmarks.inside_mouth(points, size).any()  # closed
+    points[inner] = np.stack([0.5 + 0.1 * np.cos(angles), 0.7 + 0.08 * np.sin(angles)], 1)
+    found = landmarks.inside_mouth(points, size)
+    row = found[round(0.7 * size), size // 2 :]
+    assert row[0] == pytest.approx(1, abs=0.02)
+    assert row[round(0.1 * size) :].max() == 0
+    assert (np.diff(row) <= 0).all()
+    assert 0.6 < row[round(0.1 * size) - 4] < 0.9
+    assert not found[: size // 2].any()

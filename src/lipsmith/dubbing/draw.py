@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import chain
 from threading import Lock
@@ -14,9 +14,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.mouth import MouthTrack
+from lipsmith.dubbing.mouth import MouthTrack, nearby
 from lipsmith.dubbing.paste.composite import Compositor, Memory
-from lipsmith.dubbing.paste.detail import Detail
+from lipsmith.dubbing.paste.detail import Detail, details
 from lipsmith.dubbing.scan import Face, most_at_once
 from lipsmith.face.crop import crop_image, still_points
 from lipsmith.face.look import (
@@ -32,7 +32,7 @@ from lipsmith.face.look import (
     unlike,
 )
 from lipsmith.inference.backend import Backend
-from lipsmith.inference.render import Drawing, EncodedFace, encode_face, render
+from lipsmith.inference.render import EncodedFace, encode_face, render
 from lipsmith.media import Frame, Picture
 from lipsmith.progress import prefetch_map
 
@@ -199,19 +199,19 @@ def _drawn(backend: Backend, references: References, mouth: MouthTrack, targets:
         mouth.heard(mouth.times[places]),
         chosen,
     )
-    return [_drawn_face(references, target, drawing, rank, chosen) for rank, target in enumerate(targets)]
-
-
-def _drawn_face(
-    references: References, target: _Target, drawing: Drawing, rank: int, chosen: NDArray[np.intp]
-) -> DrawnFace:
-    fade, image = target.fade, drawing.images[rank]
-    image = image if references.tone is None else toned(image, references.tone)
-    detail = None
+    lent: Sequence[Detail | None] = [None] * len(targets)
     if references.native is not None:
-        pictures = [references.native(reference) for reference in chosen[rank].tolist()]
-        detail = Detail(pictures, drawing.placed.of(rank), drawing.share[rank], fade.contrast if fade else 1.0)
-    return DrawnFace(fade.applied(image) if fade else image, target.filmed, detail)
+        near = nearby(places, mouth.begins[places])
+        lent = details(references.native, drawing, chosen, mouth.points[places], near)
+    return [_drawn_face(references, *one) for one in zip(targets, drawing.images, lent, strict=True)]
+
+
+def _drawn_face(references: References, target: _Target, image: Image, detail: Detail | None) -> DrawnFace:
+    image = image if references.tone is None else toned(image, references.tone)
+    if target.fade is None:
+        return DrawnFace(image, target.filmed, detail)
+    detail = detail and replace(detail, contrast=target.fade.contrast)
+    return DrawnFace(target.fade.applied(image), target.filmed, detail)
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ class MouthTrack:
         begins = self.begins[places]
         for begin in np.unique(begins) if other.any() else ():
             run = begins == begin
-            weights = _nearby(places[run])
+            weights = nearby(places[run], begins[run])
             looks = weights @ other[run]
             exchanged = np.take_along_axis(looks, chosen[run], axis=1).max(1, keepdims=True) > 0
             if exchanged.any():
@@ -91,9 +91,14 @@ class MouthTrack:
         return Sketches(self.points)
 
 
-def _nearby(places: NDArray[np.intp]) -> NDArray[np.float32]:
-    """How much each of n frames counts in the mean around each, `(n, n)`: itself most; rows add up to 1."""
+def nearby(places: NDArray[np.intp], begins: NDArray[np.intp]) -> NDArray[np.float32]:
+    """How much each of n frames counts in the mean around each, `(n, n)`: itself most, those of other runs nothing;
+    rows add up to 1.
+
+    `places`, `begins`: `(n,)`, indices of the frames and of the beginnings of their unbroken runs.
+    """
     weights = np.maximum(0, _AROUND - np.abs(np.subtract.outer(places, places)))
+    weights *= begins[:, None] == begins
     return np.asarray(weights / weights.sum(1, keepdims=True), np.float32)
 
 

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.paste.detail import Detail, Region, inside_mouth, presharpened, with_detail
+from lipsmith.dubbing.mouth import nearby
+from lipsmith.dubbing.paste.detail import Region, details, presharpened, with_detail
 from lipsmith.evaluation.systems import ReconstructionTask
 from lipsmith.face.landmarks import NUM_POSE
 from lipsmith.face.references import choose_landmarks, choose_lips, choose_pool, costs, nearest
@@ -67,14 +68,14 @@ class ModelSystem:
         chosen = self._chosen(task, pool)
         crops: list[NDArray[np.uint8]] = []
         enlarged = Region(_enlarging(size, side), side, side, size)
+        everywhere = np.ones((size, size), np.float32)
         for drawing in self._drawings(small, pool):
-            for at, drawn in enumerate(drawing.images):
-                number = len(crops)
+            places = np.arange(len(crops), len(crops) + len(drawing.images))
+            near = nearby(places, np.zeros_like(places))
+            lent = details(native.__getitem__, drawing, chosen[places], task.points[places], near)
+            for number, drawn, detail in zip(places, drawing.images, lent, strict=True):
                 if self._detail:
-                    lent = Detail([native[rank] for rank in chosen[number]], drawing.placed.of(at), drawing.share[at])
-                    everywhere = np.ones((size, size), np.float32)
-                    inside = inside_mouth(task.points[number], size)
-                    crop = with_detail(drawn.astype(np.float32), lent, enlarged, everywhere, inside)
+                    crop = with_detail(drawn.astype(np.float32), detail, enlarged, everywhere)
                 else:
                     crop = cv2.resize(drawn, (side, side), interpolation=cv2.INTER_CUBIC).astype(np.float32)
                 crop[: side // 2] = task.upper[number, : side // 2]

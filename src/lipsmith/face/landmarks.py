@@ -55,6 +55,11 @@ MOUTH: Final = (0.25, 0.46875, 0.75, 0.9375)
 """Left, top, right and bottom, crop units, of the box that contains the lips of any crop with a margin: the lips of 155
 people span 0.33 to 0.67 in x and 0.56 to 0.83 in y (0.1th and 99.9th percentile)."""
 
+TOUCHING: Final = 1 / 128
+"""Opening, crop units, below which lips touch: a pixel of the networks."""
+_OFF_LIPS: Final = 3 / 128
+"""Deviation, as a share of the crop's side, of the blur that keeps the inside of the mouth off the lips."""
+
 _RANK: Final = {point: rank for rank, point in enumerate(POINTS)}
 
 
@@ -199,6 +204,13 @@ def filled(polygons: Sequence[Floats], size: int) -> NDArray[np.float32]:
     for polygon in polygons:
         cv2.fillPoly(canvas, [_fixed(polygon, size)], 255, cv2.LINE_AA, _FRACTION_BITS)
     return np.asarray(canvas, np.float32) / np.float32(255)
+
+
+def inside_mouth(points: Floats, size: int) -> NDArray[np.float32]:
+    """The inside of the mouth of a face `(131, 2)` in crop units: `(size, size)` in [0, 1], 0 on the lips."""
+    inside, box = filled([points[ranks(INNER_LIP)]], size), mouth_box(size, size)
+    inside[box] = np.clip(2 * cv2.GaussianBlur(inside[box], (0, 0), _OFF_LIPS * size) - 1, 0, 1)
+    return inside
 
 
 def _fixed(points: Floats, size: int) -> NDArray[np.int32]:

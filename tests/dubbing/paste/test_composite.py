@@ -7,12 +7,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lipsmith.dubbing.paste.composite import Compositor, color_difference, likeness, outline, soft_mask
-from lipsmith.dubbing.paste.detail import Region, inside_mouth
 from lipsmith.face.crop import apply, crop_image, invert
-from lipsmith.face.landmarks import INNER_LIP, JAW, NUM_POINTS, OUTER_LIP, ranks
+from lipsmith.face.landmarks import JAW, NUM_POINTS, OUTER_LIP, ranks
 
 SIZE = 128
-JAWS, INNER = ranks(JAW), ranks(INNER_LIP)
+JAWS = ranks(JAW)
 
 
 def face(chin: float = 0.0) -> NDArray[np.float64]:
@@ -219,38 +218,3 @@ def test_likeness_is_zero_where_the_rendering_differs() -> None:
     assert alike[90, 20] < 0.01
     assert alike[100, 100] > 0.99
     assert alike[int(0.7 * SIZE), SIZE // 2] < 0.01
-
-
-def opened() -> NDArray[np.float64]:
-    """Return the face with its mouth open."""
-    points, angles = face(), np.linspace(0, 2 * np.pi, len(INNER), endpoint=False)
-    points[INNER] = np.stack([0.5 + 0.1 * np.cos(angles), 0.7 + 0.08 * np.sin(angles)], 1)
-    return points
-
-
-def test_the_inside_of_a_mouth_begins_within_the_lips() -> None:
-    points = face()
-    points[INNER] = (0.5, 0.7)
-    assert not inside_mouth(points, SIZE).any()  # closed
-    found = inside_mouth(opened(), SIZE)
-    row = found[round(0.7 * SIZE), SIZE // 2 :]
-    assert row[0] == pytest.approx(1, abs=0.02)
-    assert row[round(0.1 * SIZE) :].max() == 0
-    assert (np.diff(row) <= 0).all()
-    assert 0.6 < row[round(0.1 * SIZE) - 4] < 0.9
-    assert not found[: SIZE // 2].any()
-
-
-def test_detail_is_lent_to_the_mouth_that_is_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[NDArray[np.float32]] = []
-
-    def with_detail(
-        drawn: NDArray[np.float32], detail: object, region: Region, mask: object, inside: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        seen.append(inside)
-        return np.zeros((region.height, region.width, 3), np.float32)
-
-    monkeypatch.setattr("lipsmith.dubbing.paste.composite.with_detail", with_detail)
-    paste(new=opened(), detail=object())
-    paste(old=opened(), detail=object())
-    assert [inside.any() for inside in seen] == [True, False]

@@ -8,19 +8,21 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lipsmith.dubbing.mouth import nearby
 from lipsmith.dubbing.paste.detail import (
     TOP,
     Detail,
     NativeCrops,
     Region,
+    details,
     native_side,
     presharpened,
     with_detail,
 )
 from lipsmith.face.crop import crop_image, crop_side
-from lipsmith.face.landmarks import mouth_box
+from lipsmith.face.landmarks import INNER_LIP, NUM_POINTS, mouth_box, ranks
 from lipsmith.face.references import encoded
-from lipsmith.inference.render import Placed
+from lipsmith.inference.render import Drawing, Placed
 
 SIZE, NATIVE, ROWS = 128, 256, 80
 ENLARGED = Region(np.array([[0.5, 0.0, -0.25], [0.0, 0.5, -0.25]]), NATIVE, NATIVE, SIZE)
@@ -35,11 +37,22 @@ def texture(seed: int = 0) -> NDArray[np.uint8]:
     return np.ascontiguousarray(picture[int(TOP * NATIVE) :]).astype(np.uint8)
 
 
-def detail(flow: NDArray[np.float32], share: NDArray[np.float32], pictures: list[NDArray[np.uint8]]) -> Detail:
+SHUT = np.zeros((SIZE, SIZE), np.float32)
+"""The inside of a closed mouth."""
+
+
+def detail(
+    flow: NDArray[np.float32],
+    share: NDArray[np.float32],
+    pictures: list[NDArray[np.uint8]],
+    inside: NDArray[np.float32] = SHUT,
+    leader: int = 0,
+) -> Detail:
     y, x = (np.mgrid[SIZE - ROWS : SIZE, :SIZE] + 0.5) / SIZE
     positions = flow + np.stack([x, y]).astype(np.float32)
     upper = positions[(..., *mouth_box(ROWS, SIZE))]
-    return Detail(pictures, Placed(flow, flow, positions, upper, np.ones(upper.shape[2:], np.float32), share), share)
+    placed = Placed(flow, flow, positions, upper, np.ones(upper.shape[2:], np.float32), share)
+    return Detail(pictures, placed, share, inside, leader)
 
 
 def still(count: int) -> NDArray[np.float32]:
@@ -64,10 +77,6 @@ def open_mouth() -> NDArray[np.float32]:
     return inside
 
 
-SHUT = np.zeros((SIZE, SIZE), np.float32)
-"""The inside of a closed mouth."""
-
-
 def drawn(level: float = 100.0) -> NDArray[np.float32]:
     return np.full((SIZE, SIZE, 3), level, np.float32)
 
@@ -76,19 +85,19 @@ INSIDE = np.s_[150:230, 70:190]
 
 
 def test_low_frequencies_come_from_the_rendering_and_detail_from_the_references(mask: NDArray[np.float32]) -> None:
-    lent = with_detail(drawn(), detail(still(1), believed(1.0), [texture()]), ENLARGED, mask, SHUT)[INSIDE]
+    lent = with_detail(drawn(), detail(still(1), believed(1.0), [texture()]), ENLARGED, mask)[INSIDE]
     assert abs(lent.mean() - 100) < 0.5
     assert lent.std() == pytest.approx(20 / 2**0.5, abs=2)
     faded = replace(detail(still(1), believed(1.0), [texture()]), contrast=0.5)
-    assert with_detail(drawn(), faded, ENLARGED, mask, SHUT)[INSIDE].std() == pytest.approx(10 / 2**0.5, abs=1)
+    assert with_detail(drawn(), faded, ENLARGED, mask)[INSIDE].std() == pytest.approx(10 / 2**0.5, abs=1)
 
 
 def test_detail_moves_with_the_flow(mask: NDArray[np.float32]) -> None:
     """A flow of two native pixels to the right shows the reference two pixels further right."""
     flow = still(1)
     flow[:, 0] = 2 / NATIVE
-    before = with_detail(drawn(), detail(still(1), believed(1.0), [texture()]), ENLARGED, mask, SHUT)
-    after = with_detail(drawn(), detail(flow, believed(1.0), [texture()]), ENLARGED, mask, SHUT)
+    before = with_detail(drawn(), detail(still(1), believed(1.0), [texture()]), ENLARGED, mask)
+    after = with_detail(drawn(), detail(flow, believed(1.0), [texture()]), ENLARGED, mask)
     assert np.abs(after[150:230, 70:190] - before[150:230, 72:192]).mean() < 2.5
     assert np.abs(after - before)[INSIDE].mean() > 10
 
@@ -97,22 +106,22 @@ def test_without_detail_the_rendering_is_unchanged(mask: NDArray[np.float32]) ->
     plain = np.full((NATIVE - int(TOP * NATIVE), NATIVE, 3), 30, np.uint8)
     rows = np.arange(NATIVE, dtype=np.float32)[:, None, None]
     slope = drawn() + 0.4 * (np.arange(SIZE, dtype=np.float32)[:, None, None] + 0.25)
-    lent = with_detail(slope, detail(still(2), believed(0.5, 0.5), [plain, plain]), ENLARGED, mask, SHUT)
+    lent = with_detail(slope, detail(still(2), believed(0.5, 0.5), [plain, plain]), ENLARGED, mask)
     assert np.abs(lent - (100 + 0.2 * rows))[INSIDE].max() < 0.5
 
 
 def test_the_last_rows_of_a_rendering_are_enough(mask: NDArray[np.float32], open_mouth: NDArray[np.float32]) -> None:
-    given = detail(still(1), believed(1.0), [texture()])
+    given = detail(still(1), believed(1.0), [texture()], open_mouth)
     slopes = drawn() + np.arange(SIZE, dtype=np.float32)[:, None, None] + np.arange(SIZE)[:, None]
-    whole = with_detail(slopes.astype(np.float32), given, ENLARGED, mask, open_mouth)
-    part = with_detail(slopes[56:].astype(np.float32), given, ENLARGED, mask, open_mouth)
+    whole = with_detail(slopes.astype(np.float32), given, ENLARGED, mask)
+    part = with_detail(slopes[56:].astype(np.float32), given, ENLARGED, mask)
     assert np.abs(whole - part)[INSIDE].max() < 1e-3
 
 
 def test_the_references_with_the_highest_share_are_used(mask: NDArray[np.float32]) -> None:
     pictures = [texture(seed) for seed in range(5)]
-    alone = with_detail(drawn(), detail(still(1), believed(1.0), [pictures[4]]), ENLARGED, mask, SHUT)
-    among = with_detail(drawn(), detail(still(5), believed(0, 0, 0, 0, 1.0), pictures), ENLARGED, mask, SHUT)
+    alone = with_detail(drawn(), detail(still(1), believed(1.0), [pictures[4]]), ENLARGED, mask)
+    among = with_detail(drawn(), detail(still(5), believed(0, 0, 0, 0, 1.0), pictures), ENLARGED, mask)
     assert np.abs(alone - among)[INSIDE].max() < 0.1  # the others have a thousandth of the weight
 
 
@@ -121,15 +130,15 @@ def test_a_share_outside_the_mask_does_not_count(mask: NDArray[np.float32]) -> N
     share = believed(0.1, 0.1, 0.1, 0.2)
     share[:3, :, :7] = 1.0
     plain = np.full_like(texture(), 90)
-    lent = with_detail(drawn(), detail(still(4), share, [plain, plain, plain, texture()]), ENLARGED, mask, SHUT)[INSIDE]
+    lent = with_detail(drawn(), detail(still(4), share, [plain, plain, plain, texture()]), ENLARGED, mask)[INSIDE]
     assert lent.std() > 5
 
 
 def test_the_detail_of_three_references_is_weighted_by_their_shares(mask: NDArray[np.float32]) -> None:
     pictures = [texture(seed) for seed in (0, 1, 2)]
     lent = [detail(still(1), believed(1.0), [picture]) for picture in pictures]
-    each = [with_detail(drawn(), one, ENLARGED, mask, SHUT) for one in lent]
-    found = with_detail(drawn(), detail(still(3), believed(0.6, 0.2, 0.2), pictures), ENLARGED, mask, SHUT)
+    each = [with_detail(drawn(), one, ENLARGED, mask) for one in lent]
+    found = with_detail(drawn(), detail(still(3), believed(0.6, 0.2, 0.2), pictures), ENLARGED, mask)
     mean = 0.6 * each[0] + 0.2 * each[1] + 0.2 * each[2]
     assert np.abs(found - mean)[INSIDE].max() < 1.5
 
@@ -138,12 +147,11 @@ WITHIN, BESIDE = np.s_[176:204, 118:142], np.s_[176:204, 66:90]
 
 
 def test_inside_the_mouth_one_reference_leads(mask: NDArray[np.float32], open_mouth: NDArray[np.float32]) -> None:
-    """A mean of several would merge their teeth. The one with most weight there leads, though it is last elsewhere."""
+    """A mean of several would merge their teeth."""
     pictures = [texture(seed) for seed in range(5)]
     share = believed(0.3, 0.25, 0.2, 0.15, 0.1)
-    share[4, 7:, 12:20] = 0.5
-    found = with_detail(drawn(), detail(still(5), share, pictures), ENLARGED, mask, open_mouth)
-    alone = with_detail(drawn(), detail(still(1), believed(1.0), [pictures[4]]), ENLARGED, mask, open_mouth)
+    found = with_detail(drawn(), detail(still(5), share, pictures, open_mouth, 4), ENLARGED, mask)
+    alone = with_detail(drawn(), detail(still(1), believed(1.0), [pictures[4]], open_mouth), ENLARGED, mask)
     assert np.abs(found - alone)[WITHIN].max() < 1
     assert np.abs(found - alone)[BESIDE].mean() > 5
 
@@ -155,12 +163,54 @@ def test_inside_the_mouth_coarser_detail_is_the_leaders(
     x = np.arange(NATIVE)
     stripes = np.broadcast_to((100 + 20 * np.sin(2 * np.pi * x / 12))[None, :, None], (NATIVE, NATIVE, 3))
     teeth = np.ascontiguousarray(stripes[int(TOP * NATIVE) :]).astype(np.uint8)
-    lent = detail(still(1), believed(1.0), [teeth])
-    found = with_detail(drawn(), lent, ENLARGED, mask, open_mouth)
+    lent = detail(still(1), believed(1.0), [teeth], open_mouth)
+    found = with_detail(drawn(), lent, ENLARGED, mask)
     assert found[WITHIN].std() > 8
     assert found[BESIDE].std() < 3
     assert found[WITHIN].mean() == pytest.approx(100, abs=1)
-    assert with_detail(drawn(), lent, ENLARGED, mask, SHUT)[WITHIN].std() < 3
+    assert with_detail(drawn(), replace(lent, inside=SHUT), ENLARGED, mask)[WITHIN].std() < 3
+
+
+def opened(width: float) -> NDArray[np.float32]:
+    """Return points `(131, 2)` whose inner lips are an ellipse of that `width` in the middle of the mouth's box."""
+    points, angles = np.full((NUM_POINTS, 2), 0.5), np.linspace(0, 2 * np.pi, len(INNER_LIP), endpoint=False)
+    points[ranks(INNER_LIP)] = np.stack([0.5 + width / 2 * np.cos(angles), 0.7 + 0.08 * np.sin(angles)], 1)
+    return points.astype(np.float32)
+
+
+def leaders(weights: NDArray[np.float32], references: list[list[int]], begins: list[int]) -> list[int]:
+    """Return which reference leads in each frame, of those whose `weights` `(n, k)` are equal in the whole crop."""
+    count = len(references)
+    flow = still(weights.shape[1])[None].repeat(count, 0)
+    placed = Placed(flow, flow, flow, flow, flow, flow)
+    share = np.ones((1, 1, ROWS // 4, SIZE // 4), np.float32) * weights[..., None, None]
+    drawing = Drawing(np.zeros((count, SIZE, SIZE, 3), np.uint8), placed, share)
+    chosen, points = np.array(references), np.stack([opened(0.3)] * count)
+    found = details(texture, drawing, chosen, points, nearby(np.arange(count), np.array(begins)))
+    assert all((one.pictures[0] == texture(row[0])).all() for one, row in zip(found, references, strict=True))
+    return [row[one.leader] for one, row in zip(found, references, strict=True)]
+
+
+def test_the_reference_with_most_weight_inside_the_mouth_leads() -> None:
+    weights = np.full((1, 3), 0.5, np.float32)
+    share = np.ones((1, 3, ROWS // 4, SIZE // 4), np.float32) * weights[..., None, None]
+    share[0, 1, :, :10] = share[0, 1, :, -10:] = 1  # beside it
+    share[0, 2, :, 14:18] = 0.7
+    flow = still(3)[None]
+    drawing = Drawing(np.zeros((1, SIZE, SIZE, 3), np.uint8), Placed(flow, flow, flow, flow, flow, flow), share)
+    (found,) = details(texture, drawing, np.array([[4, 8, 6]]), opened(0.2)[None], np.ones((1, 1), np.float32))
+    assert found.leader == 2
+    assert found.inside[round(0.7 * SIZE), SIZE // 2] > 0.9
+
+
+def test_no_reference_leads_in_a_single_frame() -> None:
+    """Its teeth would flash. What counts is the reference, not its rank among those of the frame."""
+    weights = np.array([[0.6, 0.5], [0.6, 0.5], [0.55, 0.6], [0.6, 0.5], [0.6, 0.5]], np.float32)
+    assert leaders(weights, [[3, 7]] * 5, [0] * 5) == [3] * 5
+    assert leaders(weights, [[3, 7]] * 5, [0, 0, 2, 3, 3]) == [3, 3, 7, 3, 3]  # between two cuts
+    assert leaders(weights, [[3, 7]] * 2 + [[7, 3]] + [[3, 7]] * 2, [0] * 5) == [3] * 5
+    rising = np.array([[0.6, 0.4], [0.6, 0.4], [0.4, 0.6], [0.4, 0.6], [0.4, 0.6]], np.float32)
+    assert leaders(rising, [[3, 7]] * 5, [0] * 5) == [3, 3, 7, 7, 7]
 
 
 def test_native_side_follows_the_crop_within_bounds() -> None:
@@ -198,7 +248,7 @@ def test_where_the_lips_meet_the_detail_is_the_mean_of_both(mask: NDArray[np.flo
     away = np.array([0, 24 / NATIVE], np.float32)[:, None, None]
     placed = given.placed._replace(lower=given.placed.lower + away, upper=given.placed.upper - away)
     placed.above[:] = 0.5
-    lent = with_detail(drawn(), replace(given, placed=placed), ENLARGED, mask, SHUT)
+    lent = with_detail(drawn(), replace(given, placed=placed), ENLARGED, mask)
     assert np.abs(lent[186:198, 100:156] - 100).max() < 2
 
 

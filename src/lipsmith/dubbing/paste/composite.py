@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.paste.detail import Detail, Region, inside_mouth, with_detail
+from lipsmith.dubbing.paste.detail import Detail, Region, with_detail
 from lipsmith.face.crop import to_pixels
 from lipsmith.face.landmarks import JAW, OUTER_LIP, Floats, filled, ranks
 from lipsmith.face.look import Grain
@@ -115,10 +115,7 @@ class Compositor:
         local[:, 2] += matrix[:, :2] @ (x0, y0)
         region = Region(local, y1 - y0, x1 - x0, size)
         filmed = frame[y0:y1, x0:x1]
-        if detail is None:
-            image = _placed(drawn, region)
-        else:
-            image = with_detail(drawn, detail, region, mask, inside_mouth(new, size))
+        image = _placed(drawn, region) if detail is None else with_detail(drawn, detail, region, mask)
         image += self._grain.missing(image, filmed)
         change = _softened(drawn - source[rows], region.scale)
         share, added = _shares(mask[rows] * opacity, likeness(drawn, source[rows], old, new), change, region)

@@ -7,7 +7,7 @@ the mouth, where a mean of references merges their teeth, one reference gives co
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.face.crop import crop_image, crop_side
-from lipsmith.face.landmarks import INNER_LIP, Floats, Rows, filled, mouth_box, ranks
+from lipsmith.face.landmarks import Floats, Rows, inside_mouth
 from lipsmith.face.references import decoded
-from lipsmith.inference.render import Placed
+from lipsmith.inference.render import Drawing, Placed
 
 LARGEST: Final = 512
 """Side of the largest native crop, pixels."""
@@ -32,13 +32,10 @@ TRUSTED: Final = 96
 _AS_MEAN: Final = 0.357
 """Deviation, in pixels, of the Gaussian that cubic sampling needs to equal means over pixels: they differ by 51 dB."""
 _DETAIL_REFERENCES: Final = 3
-_EDGE: Final = 3 / 128
-"""Deviation, as a share of the crop's side, of the blur that keeps the inside of the mouth off the lips."""
 _SPREAD: Final = 1.5
 """Deviation, in cells of `TRUSTED` per crop, of what comes from the networks inside the mouth."""
 _SHARPENED: Final = 0.75
 _CELL: Final = 4
-_INNER_LIP: Final = ranks(INNER_LIP)
 # So that references without weight have equal ones.
 _NO_SHARE: Final = np.float32(1e-3)
 
@@ -53,8 +50,33 @@ class Detail:
     """Where the target's pixels lie in each reference."""
     share: NDArray[np.float32]
     """(k, H/4, S/4) in [0, 1]: weight of each reference's detail."""
+    inside: NDArray[np.float32]
+    """(S, S) in [0, 1]: the inside of the mouth, 0 on the lips."""
+    leader: int
+    """Rank of the reference that lends all detail there."""
     contrast: float = 1.0
     """Share of the references' contrast that the frame has; less than 1 in a fade."""
+
+
+def details(
+    native: Callable[[int], NDArray[np.uint8]],
+    drawing: Drawing,
+    references: NDArray[np.intp],
+    points: Floats,
+    nearby: NDArray[np.float32],
+) -> list[Detail]:
+    """What the references lend n frames that are drawn together.
+
+    `native`: the native crop of a reference from `TOP` down, `presharpened`; `references`: `(n, k)`, those of each
+    frame; `points`: `(n, 131, 2)`, crop units, as rendered; `nearby`: `(n, n)`, how much each frame counts in the mean
+    around each.
+    """
+    inside = np.stack([inside_mouth(of_frame, drawing.images.shape[1]) for of_frame in points])
+    leaders = _leaders(drawing.share, references, inside, nearby)
+    return [
+        Detail([native(one) for one in used], drawing.placed.of(n), drawing.share[n], inside[n], leader)
+        for n, (used, leader) in enumerate(zip(references.tolist(), leaders.tolist(), strict=True))
+    ]
 
 
 def presharpened(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -148,36 +170,22 @@ class Region:
         return np.asarray(larger[: self.height, : self.width], np.float32)
 
 
-def inside_mouth(points: Floats, size: int) -> NDArray[np.float32]:
-    """The inside of the mouth of a face `(131, 2)` in crop units: `(size, size)` in [0, 1], 0 on the lips."""
-    inside, box = filled([points[_INNER_LIP]], size), mouth_box(size, size)
-    inside[box] = np.clip(2 * cv2.GaussianBlur(inside[box], (0, 0), _EDGE * size) - 1, 0, 1)
-    return inside
-
-
 def with_detail(
-    drawn: NDArray[np.float32],
-    detail: Detail,
-    region: Region,
-    mask: NDArray[np.float32],
-    inside: NDArray[np.float32],
+    drawn: NDArray[np.float32], detail: Detail, region: Region, mask: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """The rendered crop in a region of the film, `(h, w, 3)` in 0..255, with the references' detail added.
 
-    `drawn`: the crop's last rows, `(rows, S, 3)`; `mask`, `inside`: `(S, S)` in [0, 1], where in the crop the detail is
-    visible, and the inside of the mouth.
+    `drawn`: the crop's last rows, `(rows, S, 3)`; `mask`: `(S, S)` in [0, 1], where in the crop the detail is visible.
     """
-    lower = _lent(detail, region, mask, inside)
-    return np.asarray(cv2.add(lower, _correction(drawn, lower, region, inside)), np.float32)
+    lower = _lent(detail, region, mask)
+    return np.asarray(cv2.add(lower, _correction(drawn, lower, region, detail.inside)), np.float32)
 
 
-def _lent(
-    detail: Detail, region: Region, mask: NDArray[np.float32], inside: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def _lent(detail: Detail, region: Region, mask: NDArray[np.float32]) -> NDArray[np.float32]:
     """The weighted mean of the references in the region, `(h, w, 3)`."""
-    everywhere, ranks = detail.placed.above_everywhere(), _lenders(detail.share, mask, inside)
+    everywhere, ranks = detail.placed.above_everywhere(), _lenders(detail, mask)
     believed = cv2.resize(np.moveaxis(detail.share[ranks], 0, -1) + _NO_SHARE, everywhere.shape[::-1])
-    layers = cv2.merge([everywhere, _led(np.asarray(believed, np.float32), inside)])
+    layers = cv2.merge([everywhere, _led(np.asarray(believed, np.float32), detail.inside)])
     maps = cv2.split(region.smooth(np.asarray(layers, np.float32)))
     above, total, *others = (np.asarray(values, np.float32) for values in maps)
     lent = _both_lips(detail, ranks[0], above, region)
@@ -226,18 +234,33 @@ def _reduced(drawn: NDArray[np.float32], region: Region, size: tuple[int, int]) 
     return np.asarray(cv2.warpAffine(blurred, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE), np.float32)
 
 
-def _lenders(share: NDArray[np.float32], mask: NDArray[np.float32], inside: NDArray[np.float32]) -> list[int]:
-    """The `_DETAIL_REFERENCES` references with the largest weight under the mask. The first leads inside the mouth: if
-    that is open, it has the largest weight there."""
-    rows, size = share.shape[1] * _CELL, share.shape[:0:-1]
-
-    def by_weight(where: NDArray[np.float32]) -> list[int]:
-        cells = cv2.resize(where[-rows:], size, interpolation=cv2.INTER_AREA)
-        return [int(rank) for rank in np.argsort(-(share * cells).sum((1, 2)), kind="stable")]
-
-    highest = by_weight(mask)
-    leader = by_weight(inside)[0] if inside.any() else highest[0]
+def _lenders(detail: Detail, mask: NDArray[np.float32]) -> list[int]:
+    """The `_DETAIL_REFERENCES` references with the largest weight under the mask. The first leads inside the mouth if
+    that is open."""
+    highest = [int(rank) for rank in np.argsort(-_weights(detail.share, mask), kind="stable")]
+    leader = detail.leader if detail.inside.any() else highest[0]
     return [leader, *(rank for rank in highest if rank != leader)][:_DETAIL_REFERENCES]
+
+
+def _leaders(
+    share: NDArray[np.float32], references: NDArray[np.intp], inside: NDArray[np.float32], nearby: NDArray[np.float32]
+) -> NDArray[np.intp]:
+    """Rank `(n,)` of the reference with the largest weight inside each frame's mouth, in the mean of the frames nearby:
+    one that leads in a single frame would show other teeth there.
+
+    `share`: `(n, k, H/4, S/4)`; `inside`: `(n, S, S)`.
+    """
+    weights = np.zeros((len(share), references.max() + 1), np.float32)
+    for n, used in enumerate(references):
+        weights[n, used] = _weights(share[n], inside[n])
+    return np.asarray(np.take_along_axis(nearby @ weights, references, axis=1).argmax(1))
+
+
+def _weights(share: NDArray[np.float32], where: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The weight `(k,)` of each reference's detail in a part `(S, S)` of the crop."""
+    rows, size = share.shape[1] * _CELL, share.shape[:0:-1]
+    weights: NDArray[np.float32] = (share * cv2.resize(where[-rows:], size, interpolation=cv2.INTER_AREA)).sum((1, 2))
+    return weights
 
 
 def _both_lips(detail: Detail, rank: int, above: NDArray[np.float32], region: Region) -> NDArray[np.float32]:
