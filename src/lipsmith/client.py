@@ -87,11 +87,12 @@ class Client(httpx.Client):
         """Cancel a queued or running dub."""
         self.delete(f"/jobs/{job}")
 
-    def save(self, job: str, path: Path | str) -> Path:
-        """Download the result of a finished dub to `path`. Raises `UsageError` where no file can be written."""
-        refuse_existing(Path(path), overwrite=True)
+    def save(self, job: str, path: Path | str, overwrite: bool = False) -> Path:
+        """Download the result of a finished dub to `path`. Raises `UsageError` where no file can be written, or where
+        one is and `overwrite` is false."""
+        refuse_existing(Path(path), overwrite)
         route = f"/jobs/{job}/result"
-        with self.stream("GET", route) as response, write_whole(Path(path)) as part, part.open("wb") as file:
+        with self.stream("GET", route) as response, write_whole(Path(path), overwrite) as part, part.open("wb") as file:
             file.writelines(response.iter_bytes())
         return Path(path)
 

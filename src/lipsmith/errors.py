@@ -18,7 +18,7 @@ class UsageError(LipsmithError):
 
 
 class InputError(LipsmithError):
-    """There is nothing to work on: an unreadable file, no face, no speech."""
+    """There is nothing to work on: an unreadable file, no face, no sound."""
 
     exit_code = 3
 
@@ -30,13 +30,21 @@ class WeightsError(LipsmithError):
 
 
 class SomeFailedError(LipsmithError):
-    """Some of many items failed and the others succeeded; `failures` holds (item, reason) pairs."""
+    """Some of many items failed and the others succeeded; `failures` holds (item, reason) pairs, or a summary of them
+    for display."""
 
     exit_code = 1
 
     def __init__(self, failures: Sequence[tuple[str, str]], total: int) -> None:
         super().__init__(failures, total)  # pickle makes the error of these again, in another process
-        self.failures, self._total = failures, total
+        self.failures, self._count, self._total = failures, len(failures), total
 
     def __str__(self) -> str:
-        return f"{len(self.failures)} of {self._total} failed"
+        return f"{self._count} of {self._total} failed"
+
+
+def blames_inputs(error: BaseException) -> bool:
+    """Whether the request, its inputs or the model are at fault, and not a disk or drive that failed: then the same
+    request may succeed later."""
+    is_theirs = isinstance(error, InputError | UsageError | WeightsError)
+    return is_theirs and not isinstance(error.__cause__, OSError)

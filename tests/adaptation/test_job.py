@@ -188,6 +188,20 @@ def test_a_film_at_fault_leaves_nothing(
 
 
 @pytest.mark.usefixtures("stubs")
+def test_a_model_that_cannot_be_written_leaves_the_training(
+    film: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise WeightsError("it differs from torch")
+
+    monkeypatch.setattr(job, "export", refuse)
+    with pytest.raises(WeightsError, match="differs"):
+        job.adapt(film, tmp_path / "models" / "anna", model=base, device="cpu")
+    (kept,) = (tmp_path / "models").iterdir()
+    assert (kept / "run").is_dir()
+
+
+@pytest.mark.usefixtures("stubs")
 def test_what_cannot_be_written_is_refused_before_the_work(film: Path, base: Path, tmp_path: Path) -> None:
     other = tmp_path / "letters"
     other.mkdir()

@@ -147,11 +147,38 @@ def test_input_errors_leave_no_files(tmp_path: Path, film: Path, words: Path, er
     assert left(tmp_path) == []
 
 
-def test_a_full_disk_keeps_finished_parts(tmp_path: Path, film: Path, words: Path, double: Double) -> None:
-    stopped(film, words, tmp_path / "out.mp4", 15, LipsmithError("the disk is full"))
+def caused(error: LipsmithError) -> LipsmithError:
+    """Return the error of a drive that was unplugged."""
+    error.__cause__ = OSError("no such device")
+    return error
+
+
+@pytest.mark.parametrize(
+    "error", [LipsmithError("the disk is full"), caused(InputError("gone")), caused(UsageError("gone"))]
+)
+def test_a_disk_that_fails_keeps_finished_parts(
+    tmp_path: Path, film: Path, words: Path, double: Double, error: LipsmithError
+) -> None:
+    stopped(film, words, tmp_path / "out.mp4", 15, error)
     double.calls.clear()
     lipsmith.dub(film, words, tmp_path / "out.mp4")
     assert double.calls["paint"] == FRAMES - 2 * PART
+
+
+def test_a_name_that_another_program_took_meanwhile_costs_nothing(
+    tmp_path: Path, film: Path, words: Path, double: Double
+) -> None:
+    out = tmp_path / "out.mp4"
+
+    def take(title: str) -> AbstractContextManager[Progress]:
+        return nullcontext(lambda done, total: out.touch() if done == FRAMES else None)
+
+    with pytest.raises(UsageError, match="add --overwrite"):
+        lipsmith.dub(film, words, out, progress_of=take)
+    double.calls.clear()
+    lipsmith.dub(film, words, out, DubOptions(overwrite=True))
+    assert "paint" not in double.calls
+    assert len(pictures(out)) == FRAMES
 
 
 @pytest.mark.parametrize("changed", ["options", "speech", "footage"])

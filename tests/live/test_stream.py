@@ -6,6 +6,7 @@ import io
 import json
 
 import av
+import numpy as np
 import pytest
 
 from lipsmith.live import LiveFrame
@@ -40,3 +41,13 @@ def seconds_of_sound(stream: bytes) -> float:
     with av.open(io.BytesIO(stream)) as film:
         assert film.streams.audio[0].rate == SOUND_RATE
         return sum(frame.samples for frame in film.decode(audio=0)) / SOUND_RATE
+
+
+def test_the_sound_is_there_to_its_last_millisecond() -> None:
+    stream, rate, priming = FragmentedMP4(64, 48, 25, 16000, "fast"), 16000, 1024
+    tone = np.sin(2 * np.pi * 440 * np.arange(rate // 25) / rate).astype(np.float32) / 2
+    whole = stream.add(LiveFrame(face_at(0, (64, 48)), tone, 0, 0.0)) + stream.close()
+    with av.open(io.BytesIO(whole)) as film:
+        heard = np.concatenate([frame.to_ndarray()[0] for frame in film.decode(audio=0)])
+    end = priming + SOUND_RATE // 25
+    assert np.abs(heard[end - SOUND_RATE // 1000 : end]).max() > 0.2

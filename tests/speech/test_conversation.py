@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -107,3 +109,9 @@ def test_files_of_any_rate_are_read(tmp_path: Path, caplog: pytest.LogCaptureFix
     assert "quiet.wav" in caplog.text
     with pytest.raises(InputError, match=r"none.wav has an empty sound track"):
         converse([Turn(1, write_wav(tmp_path / "none.wav", np.zeros(0, np.float32)))])
+
+
+def test_numbers_of_any_kind_become_plain() -> None:
+    """They are kept as JSON beside the parts of a dub."""
+    turn = Turn(np.int64(2), WAVE, Fraction(1, 2), np.float32(1.5))  # type: ignore[arg-type]
+    assert json.dumps([turn.face, turn.start, turn.end]) == "[2, 0.5, 1.5]"

@@ -31,7 +31,7 @@ from lipsmith.adaptation.footage import prepare_person
 from lipsmith.adaptation.mouth_task import MouthTask, mouth_config, speaks_itself
 from lipsmith.adaptation.task import AdaptationTask, Watch, adaptation_config
 from lipsmith.disk import discard
-from lipsmith.errors import InputError, UsageError, WeightsError
+from lipsmith.errors import InputError, UsageError, WeightsError, blames_inputs
 from lipsmith.files import (
     FileLock,
     hidden_for,
@@ -56,6 +56,7 @@ UNFINISHED: Final = ".adaptation"
 """Not that of dubs, whose folders are removed after a week."""
 _KEY: Final = "key.json"
 """Without it, nobody can continue the work."""
+_RUNS: Final = ("mouth", "run")
 _MODEL: Final = "model"
 _MOVED: Final = "moved"
 """A file that is there while the complete model moves to its place, and afterwards."""
@@ -76,11 +77,12 @@ def adapt(
     """Adapt `model` to the person in `films` and write the complete model folder `out`.
 
     The main face of each shot is learned, as in a dub: how it moves with its own speech, unless the film is silent or
-    has another's voice, then how it looks. The last tenth of each shot is held back; the written weights
-    are the best on it, which are those of `model` if the training gains nothing. `minutes` is the time of the training,
-    which ends earlier if the held-back figures stand still; preparing a film takes less than its length, and
-    writing the model a minute or two more. After an interruption, the same call continues. `progress_of` opens the
-    progress of each step; `watch` receives the held-back figures as they come, those of the start first.
+    has another's voice, then how it looks. The last tenth of each shot is held back; the written weights are the best
+    on it, which are those of `model` if the training gains nothing. `minutes` is the time of the training, which ends
+    earlier if the held-back figures stand still; preparing a film takes less than its length, learning to speak up to a
+    quarter of `minutes`, and writing the model a minute or two more. After an interruption, the same call continues.
+    `progress_of` opens the progress of each step; `watch` receives the held-back figures as they come, those of the
+    start first.
 
     Raises InputError for films that show no face for 2 s, UsageError for an `out` that cannot be written or a `device`
     that does not exist, WeightsError if the model or the weights of VGG are missing.
@@ -142,8 +144,8 @@ def _key(films: Sequence[Path], base: ModelFolder) -> dict[str, Any]:
 
 @contextmanager
 def _kept_work(out: Path, key: Mapping[str, Any]) -> Iterator[Path]:
-    """The folder of the work next to `out`; it is removed at the end or if the films are at fault, and stays after an
-    interruption. Raises UsageError if another process works in it."""
+    """The folder of the work next to `out`; it is removed at the end or if the films are at fault, which shows before
+    any training, and stays after an interruption. Raises UsageError if another process works in it."""
     folder = hidden_for(out, UNFINISHED)
     folder.mkdir(parents=True, exist_ok=True)
     with closing(FileLock(folder / "lock")) as lock:
@@ -152,11 +154,11 @@ def _kept_work(out: Path, key: Mapping[str, Any]) -> Iterator[Path]:
         _begin(folder, key)
         try:
             yield folder
-        except (InputError, UsageError, WeightsError):
-            (folder / _KEY).unlink()
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-        except BaseException:
+        except BaseException as error:
+            if blames_inputs(error) and not any((folder / run).exists() for run in _RUNS):
+                (folder / _KEY).unlink()
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
             _LOG.info("%s: the work so far is kept; the same command continues it", out)
             raise
         (folder / _KEY).unlink()
@@ -176,7 +178,7 @@ def _begin(folder: Path, key: Mapping[str, Any]) -> None:
     with suppress(OSError, ValueError):
         if json.loads((folder / _KEY).read_text(encoding="utf-8")) == key:
             return
-    for kept in ("clips", "mouth", "run"):
+    for kept in ("clips", *_RUNS):
         shutil.rmtree(folder / kept, ignore_errors=True)
     with write_whole(folder / _KEY) as beside:
         beside.write_text(json.dumps(key), encoding="utf-8")

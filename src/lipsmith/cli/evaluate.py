@@ -41,8 +41,8 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
     """More models as NAME=FOLDER: model folders, or runs of `train renderer`, such as ablations and compared systems.
     Runs render the landmarks that --model predicts."""
     outputs: Annotated[tuple[str, ...], console.by_default("none")] = ()
-    """Films of other systems as NAME=FOLDER, made from the clips' sources and named as the clips. Clips that one of the
-    folders lacks are left out."""
+    """Films of other systems as NAME=FOLDER, made from the clips' sources and named as the clips or the sources.
+    Clips that one of the folders lacks are left out."""
     protocol: Literal["strict", "paper", "cross"] = "strict"
     """strict: references come from a clip's first half, and the second half is rebuilt. paper: as in IP_LAP, with
     neighboring frames among the references. cross: another person's speech."""
@@ -256,12 +256,14 @@ def _show(options: Options, evaluation: Evaluation, settings: dict[str, Any]) ->
     figures = flat_figures(evaluation, _plain(options))
     figures["clips"] = len({row["clip"] for row in evaluation.rows})
     figures["frames"] = sum(row["frames"] for row in evaluation.rows if row["system"] == REAL)
-    write_figures(options.json, figures, settings, evaluation.rows, overwrite=options.overwrite)
-    for path, text in ((options.markdown, table.markdown()), (options.latex, table.latex())):
-        if path:
-            with write_whole(path, options.overwrite) as beside:
-                beside.write_text(text, encoding="utf-8")
-    if settings["missing"]:
-        console.table("Not measured", ("figure", "why"), list(settings["missing"].items()))
-    # Printed last: a closed pipe must not lose figures that took a quarter of an hour.
-    console.table(title, table.header, table.body, None if written else sys.stdout)
+    # Neither a closed pipe nor a full disk must lose figures that took a quarter of an hour.
+    try:
+        write_figures(options.json, figures, settings, evaluation.rows, overwrite=options.overwrite)
+        for path, text in ((options.markdown, table.markdown()), (options.latex, table.latex())):
+            if path:
+                with write_whole(path, options.overwrite) as beside:
+                    beside.write_text(text, encoding="utf-8")
+    finally:
+        if settings["missing"]:
+            console.table("Not measured", ("figure", "why"), list(settings["missing"].items()))
+        console.table(title, table.header, table.body, None if written else sys.stdout)

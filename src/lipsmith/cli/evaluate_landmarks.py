@@ -60,15 +60,12 @@ def run(options: Options) -> None:
         prefix = f"{split}." if len(options.split) > 1 else ""
         figures |= {prefix + name: value for name, value in found.figures.items()}
         rows += found.rows
-    write_figures(
-        options.json,
-        figures,
-        {"model": options.model, "data": options.data, "split": options.split},
-        rows,
-        overwrite=options.overwrite,
-    )
+    settings = {"model": options.model, "data": options.data, "split": options.split}
     columns = ("figure", "generator", "mean", "nearest")
-    console.table("Landmarks", columns, beside_baselines(figures), None if options.json else sys.stdout)
+    try:
+        write_figures(options.json, figures, settings, rows, overwrite=options.overwrite)
+    finally:  # what was measured is shown where it cannot be written
+        console.table("Landmarks", columns, beside_baselines(figures), None if options.json else sys.stdout)
     if options.json:
         console.result(options.json)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Options(console.CpuOptions, console.JsonOptions, console.OutputOptions):
-    """Frames are matched by number, and faces are cropped as in training."""
+    """Frames are matched by number, or by time where the rates differ; faces are cropped as in training."""
 
     real: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="REAL")]
     """The real film, or a folder of films."""
@@ -101,8 +101,10 @@ def _show(options: Options, evaluation: Evaluation, failed: list[tuple[str, str]
     figures = flat_figures(evaluation, settings["plain"])
     frames = sum(row["frames"] for row in evaluation.rows if row["system"] == REAL)
     figures |= {"clips": settings["films"], "frames": frames, "failed": len(failed)}
-    write_figures(options.json, figures, settings, evaluation.rows, overwrite=options.overwrite)
-    console.table(table.title, table.header, table.body, None if options.json else sys.stdout)
+    try:
+        write_figures(options.json, figures, settings, evaluation.rows, overwrite=options.overwrite)
+    finally:  # what was measured is shown where it cannot be written
+        console.table(table.title, table.header, table.body, None if options.json else sys.stdout)
     if settings["missing"]:
         console.table("Not measured", ("figure", "why"), list(settings["missing"].items()))
     if options.json:

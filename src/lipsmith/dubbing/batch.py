@@ -17,7 +17,7 @@ from lipsmith.dubbing.journal import Journal
 from lipsmith.dubbing.options import DubOptions, hear, options_for, said_in
 from lipsmith.dubbing.pipeline import Clip, Dubber, Result
 from lipsmith.dubbing.table import read_table, same_name, there
-from lipsmith.errors import InputError, LipsmithError, SomeFailedError, UsageError
+from lipsmith.errors import InputError, LipsmithError, SomeFailedError, UsageError, blames_inputs
 from lipsmith.files import refuse_clashes
 from lipsmith.inference.model_folder import ModelConfig
 from lipsmith.media.container import is_result
@@ -99,7 +99,7 @@ class Batch:
                     video, options.face, options.start, options.end, progress=progress, known=known
                 )
         except (InputError, UsageError) as error:
-            if isinstance(error.__cause__, OSError):  # it may be read at the next try
+            if not blames_inputs(error):
                 raise
             return error
 

@@ -34,7 +34,7 @@ from lipsmith.dubbing.parts import KEY, SCAN, UNFINISHED, Shown, draw_parts, is_
 from lipsmith.dubbing.pipeline import Clip, Dubber, Result
 from lipsmith.dubbing.scan import Scan
 from lipsmith.dubbing.scan_file import write_scan
-from lipsmith.errors import InputError, UsageError, WeightsError
+from lipsmith.errors import UsageError, blames_inputs
 from lipsmith.files import (
     HIDDEN,
     STALE,
@@ -185,8 +185,8 @@ def _read_key(folder: Path) -> dict[str, Any]:
 class Unfinished:
     """The finished parts of a dub, in a folder next to its result `out`; a context manager.
 
-    The folder is created when there is something to keep, and stays if the dub is interrupted or killed, or if the disk
-    is full. It is removed when the result is complete or the inputs are invalid. Raises `TakenError` if another process
+    The folder is created when there is something to keep, and stays if the dub is interrupted or killed, or if a disk
+    fails. It is removed when the result is complete or the inputs are invalid. Raises `TakenError` if another process
     is writing the same result, `LipsmithError` if the disk is full.
     """
 
@@ -214,11 +214,10 @@ class Unfinished:
     ) -> None:
         if self._lock is None:
             return
-        at_fault = isinstance(error, InputError | UsageError | WeightsError)
         if self._stays and error is None:
             self._release()
             return
-        if error is None or at_fault or not (self._done or self.scan()):
+        if error is None or blames_inputs(error) or not (self._done or self.scan()):
             self._remove()
             return
         frames = min(PART * self._done, self._frames)

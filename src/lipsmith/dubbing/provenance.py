@@ -19,13 +19,14 @@ ALGORITHMS = ("es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519")
 
 
 def sign(
-    video: Path, signed: Path, certificate: Path, key: Path, algorithm: str = "es256", overwrite: bool = True
+    video: Path, signed: Path, certificate: Path, key: Path, algorithm: str = "es256", overwrite: bool = False
 ) -> None:
     """Write `video` to `signed` with a C2PA manifest that declares it a composite with trained algorithmic media.
 
     `certificate` is a PEM chain, the signer's own certificate first, that fits C2PA's profile; `key` its PEM private
     key. Needs `pip install ".[provenance]"`. Raises InputError if either is unusable, or if the video is cut off or its
-    format does not support manifests, UsageError if `signed` has another suffix than `video`.
+    format does not support manifests, UsageError if `signed` exists, unless `overwrite` is true, or has another
+    suffix than `video`.
     """
     if algorithm not in ALGORITHMS:
         raise UsageError(f"Unknown signature algorithm {algorithm}; choose one of {', '.join(ALGORITHMS)}.")

@@ -207,7 +207,7 @@ class Live:
         pending: deque[_PendingFrame] = deque()
         start, next_image, number = self._clock.now(), 0, 0
         while (due := self._next_due(start, number)) is not None:
-            self._count_skipped(due - number, due)
+            self._count_skipped(due - number)
             image = skip(images, due - next_image)
             pending.append(self._submit(due, mouths, image, pool))
             number = next_image = due + 1
@@ -265,7 +265,7 @@ class Live:
         own = np.array(image) if image is drawn.filmed else np.asarray(image)
         return LiveFrame(own, frame.sound, frame.number, frame.time)
 
-    def _count_skipped(self, skipped: int, number: int) -> None:
+    def _count_skipped(self, skipped: int) -> None:
         if skipped:
             if self.skipped // _WARN_EVERY != (self.skipped + skipped) // _WARN_EVERY or not self.skipped:
                 _LOG.warning("This machine is too slow for %g frames per second; skipping some.", self.frame_rate)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
 import av
+import numpy as np
+from numpy.typing import NDArray
 
 from lipsmith import __version__
 from lipsmith.media.color import PIXEL_FORMAT, ColorTags, RGBToFrame
@@ -57,17 +60,21 @@ class FragmentedMP4:
         picture.pts = round((frame.time + _PRIMING / SOUND_RATE) * _CLOCK)
         picture.time_base = Fraction(1, _CLOCK)
         self._mux(self._video.encode(picture))
-        for block in self._resampler(frame.sound[None]):
-            self._mux(self._sound.encode(to_frame(block, SOUND_RATE, self._samples)))
-            self._samples += block.shape[1]
+        self._add_sound(self._resampler(frame.sound[None]))
         return self._buffer.take()
 
     def close(self) -> bytes:
         """Finish the stream and return the last bytes."""
         self._mux(self._video.encode(None))
+        self._add_sound(self._resampler.end())
         self._mux(self._sound.encode(None))
         self._container.close()
         return self._buffer.take()
+
+    def _add_sound(self, blocks: Sequence[NDArray[np.float32]]) -> None:
+        for block in blocks:
+            self._mux(self._sound.encode(to_frame(block, SOUND_RATE, self._samples)))
+            self._samples += block.shape[1]
 
     def _mux(self, packets: list[Any]) -> None:
         for packet in packets:

@@ -9,7 +9,7 @@ from typing import Final
 
 _CPU_BASE: Final = 120
 _CPU_PER_SECOND: Final = 90
-"""CPU seconds allowed per second of media; a dub of one face at 640x480 takes 1.5."""
+"""CPU seconds allowed per second of media; a dub of one face at 640x480 takes 1 to 3."""
 
 
 def limit_memory(size: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, pairwise
-from numbers import Real
+from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
 from typing import Final
@@ -51,6 +51,10 @@ class Turn:
                 raise self.fault(f"the time {time:g} s is outside of any result; choose 0 to {_MAX_SECONDS:g} s.")
         if self.end is not None and not self.start < self.end:
             raise self.fault(f"the end, {self.end:g} s, is not after the start, {self.start:g} s; choose a later end.")
+        # Of NumPy, say: what is kept for a dub that continues is plain.
+        plain = {"start": float(self.start), "end": None if self.end is None else float(self.end)}
+        for name, value in (plain | {"face": int(self.face)} if isinstance(self.face, Integral) else plain).items():
+            object.__setattr__(self, name, value)
 
     @property
     def file(self) -> Path | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lipsmith.face.landmarks import INNER_LIP, OUTER_LIP
-from lipsmith.training.losses.lips import SHUT, gap_error, lip_error, lip_gaps, shut_as_asked
+from lipsmith.face.landmarks import INNER_LIP, OUTER_LIP, TOUCHING
+from lipsmith.training.losses.lips import gap_error, lip_error, lip_gaps, shut_as_asked
 
 POINTS = OUTER_LIP + INNER_LIP
 
@@ -30,8 +30,8 @@ def test_a_gap_is_how_far_the_lower_lip_lies_under_the_upper() -> None:
 
 def test_lips_asked_shut_get_the_gaps_asked_for_and_stay_where_they_are() -> None:
     found, asked = torch.rand(2, 40, 2), torch.zeros(2, 40, 2)
-    asked[0, POINTS.index(14), 1] = 0.5 * SHUT
-    asked[1, POINTS.index(14), 1] = 1.5 * SHUT
+    asked[0, POINTS.index(14), 1] = 0.5 * TOUCHING
+    asked[1, POINTS.index(14), 1] = 1.5 * TOUCHING
     wanted = shut_as_asked(found, asked)
     assert torch.allclose(lip_gaps(wanted)[0], lip_gaps(asked)[0], atol=1e-6)
     inner = [POINTS.index(13), POINTS.index(14)]

@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.evaluation.metrics.landmarks import CROP_SIDE, inner_opening
-from lipsmith.face.landmarks import Floats
+from lipsmith.evaluation.metrics.landmarks import inner_opening
+from lipsmith.face.landmarks import TOUCHING, Floats
 from lipsmith.speech.phonemes import BILABIAL, LABIODENTAL, OPEN, Phonemes
 
 GROUPS: Final = {"closure": BILABIAL, "closure_fv": LABIODENTAL, "closure_open": OPEN}
@@ -30,7 +30,7 @@ def closures(
 
     times: `(F,)` seconds, counted: `(F,)`.
     """
-    shut = inner_opening(content) < 1 / CROP_SIDE
+    shut = inner_opening(content) < TOUCHING
     found: dict[str, list[bool]] = {name: [] for name in GROUPS}
     for frames, symbol in _spoken(times, counted, phonemes):
         for name, symbols in GROUPS.items():

@@ -8,12 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.evaluation.metrics.landmarks import CROP_SIDE, STILL
-from lipsmith.face.landmarks import INNER_LIP, OUTER_LIP
+from lipsmith.face.landmarks import INNER_LIP, OUTER_LIP, TOUCHING
 
 OBEDIENCE: Final = "obedience."
 """Beginning of the names of the figures."""
-SHUT: Final = 1.0
-"""Opening in pixels at 128 below which lips touch in the picture."""
 _LIPS: Final = OUTER_LIP + INNER_LIP
 _OPENING, _WIDTH = (13, 14), (61, 291)
 
@@ -36,11 +34,11 @@ def obedience(found: NDArray[np.floating[Any]], asked: NDArray[np.floating[Any]]
     opening, asked_opening = (_distance(points, _OPENING) for points in (found, lips))
     width, asked_width = (_distance(points, _WIDTH) for points in (found, lips))
     slope, rest = _line(asked_opening, opening)
-    closing = asked_opening < SHUT
+    closing = asked_opening < CROP_SIDE * TOUCHING
     return {
         "obedience.slope": slope,
         "obedience.rest": rest,
-        "obedience.shut": float((opening[closing] < SHUT).mean()) if closing.any() else float("nan"),
+        "obedience.shut": float((opening[closing] < CROP_SIDE * TOUCHING).mean()) if closing.any() else float("nan"),
         "obedience.asked_shut": float(closing.sum()),
         "obedience.width_slope": _line(asked_width, width)[0],
         "obedience.width_rest": float((width - asked_width).mean()),

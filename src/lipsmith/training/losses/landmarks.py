@@ -11,15 +11,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lipsmith.config import require_range
-from lipsmith.face.landmarks import CONTENT, INNER_LIP, NUM_JAW, OUTER_LIP
+from lipsmith.face.landmarks import CONTENT, INNER_LIP, NUM_JAW, OUTER_LIP, TOUCHING
 from lipsmith.training.losses.lips import lip_gaps
 
 TERMS = ("l1", "velocity", "concordance", "closure", "plosive", "phonemes")
 """The loss terms, each of which has a weight of its name."""
 _FLOOR = 2e-3
 """Crop units: movement below this is the tracker's noise, not speech."""
-_TOUCHING = 1 / 128
-"""Crop units: lips less than a pixel of 128 apart touch."""
 _NEAR = 2
 """Frames round a plosive within which the lips touch."""
 _CHORDS = ((78, 308), (0, 17))
@@ -110,8 +108,8 @@ def gaps(content: Tensor) -> Tensor:
 def left_open(prediction: Tensor, truth: Tensor) -> Tensor:
     """Mean over all frames of what gaps exceed the true ones by, where the true lips' middles touch; crop units."""
     true_gaps = gaps(truth)
-    shut = true_gaps[:, :, 4:5] < _TOUCHING
-    excess = (gaps(prediction).abs() - true_gaps.clamp_min(_TOUCHING / 4)).clamp_min(0)
+    shut = true_gaps[:, :, 4:5] < TOUCHING
+    excess = (gaps(prediction).abs() - true_gaps.clamp_min(TOUCHING / 4)).clamp_min(0)
     return (excess * shut).mean()
 
 
@@ -120,8 +118,8 @@ def plosives_left_open(prediction: Tensor, truth: Tensor, bilabial: Tensor) -> T
 
     Less a quarter of touching; mean over those phonemes, crop units.
     """
-    closed = bilabial & (_least(gaps(truth)[:, :, 4].abs()) < _TOUCHING)
-    excess = (_least(gaps(prediction).abs().mean(2)) - _TOUCHING / 4).clamp_min(0)
+    closed = bilabial & (_least(gaps(truth)[:, :, 4].abs()) < TOUCHING)
+    excess = (_least(gaps(prediction).abs().mean(2)) - TOUCHING / 4).clamp_min(0)
     return (excess * closed).sum() / closed.sum().clamp_min(1)
 
 

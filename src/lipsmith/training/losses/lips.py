@@ -7,14 +7,12 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from lipsmith.face.landmarks import INNER_LIP, LOWER_INNER, OUTER_LIP, UPPER_INNER, ranks
+from lipsmith.face.landmarks import INNER_LIP, LOWER_INNER, OUTER_LIP, TOUCHING, UPPER_INNER, ranks
 
 LIPS: Final = ranks(OUTER_LIP + INNER_LIP)
 """Indices of the outer and inner lip among the 131 points."""
 _UPPER, _LOWER = ([LIPS.index(rank) for rank in ranks(side)] for side in (UPPER_INNER, LOWER_INNER))
 _MIDDLE: Final = 4  # of the nine gaps
-SHUT: Final = 1 / 128
-"""Opening, crop units, below which lips are asked to be shut."""
 
 
 def lip_error(found: Tensor, asked: Tensor) -> Tensor:
@@ -39,7 +37,7 @@ def shut_as_asked(lips: Tensor, asked: Tensor) -> Tensor:
     to leave lips open.
     """
     gaps = lip_gaps(asked)
-    shut = gaps[:, _MIDDLE, None] < SHUT
+    shut = gaps[:, _MIDDLE, None] < TOUCHING
     closing = torch.where(shut, (lip_gaps(lips) - gaps) / 2, 0)
     moved = lips.clone()
     moved[:, _UPPER, 1] += closing

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from lipsmith.face.landmarks import MIRROR
 from lipsmith.training.renderer.sampler import Batch, Pictures
 
-UNMOVED: Final = 0.6
+UNMOVED_SHARE: Final = 0.6
 """Share of the clips whose pixels are at most mirrored: rotated and scaled pictures are resampled and thus slightly
 blurred, and a network that never gets a sharp truth learns to blur."""
 
@@ -35,7 +35,7 @@ def augment(batch: Batch, generator: torch.Generator) -> Batch:
     """Augment by mirror, rotation, scale and shift, and by exposure, contrast and color."""
     clips, device = batch.mel.shape[0], batch.mel.device
     mirrored = torch.rand(clips, device=device, generator=generator) < 0.5
-    moved = (torch.rand(clips, 1, device=device, generator=generator) >= UNMOVED).float()
+    moved = (torch.rand(clips, 1, device=device, generator=generator) >= UNMOVED_SHARE).float()
     turn, zoom, shift = torch.split(moved * _normal(generator, device, clips, 4), [1, 1, 2], dim=-1)
     groups = [batch.pool, batch.lips, batch.targets]
     light = _light(generator, device, clips)
