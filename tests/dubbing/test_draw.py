@@ -238,8 +238,9 @@ def test_a_mouth_is_as_opaque_as_its_face_and_begins_anew_after_a_cut(film: Path
     with closing(filmed(result)) as images:
         for number, image in zip(range(5), images, strict=False):
             frame = draw_frame(result.clip.encoded, [cut], number, image)
+            frame = replace(frame, faces=[None]) if number == 3 else frame  # something else is in its place
             paste_frame({face.index: cast("Compositor", Pasting())}, [cut], frame)
-    assert done == ["restart", 0.1, 0.2, 0.3, "restart", 0.4, 0.5]
+    assert done == ["restart", 0.1, 0.2, 0.3, "restart", 0.5]
 
 
 def test_what_goes_on_in_the_next_part_is_remembered(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -208,10 +208,9 @@ def _drawn(backend: Backend, references: References, mouth: MouthTrack, targets:
 
 def _drawn_face(references: References, target: _Target, image: Image, detail: Detail | None) -> DrawnFace:
     image = image if references.tone is None else toned(image, references.tone)
-    if target.fade is None:
-        return DrawnFace(image, target.filmed, detail)
-    detail = detail and replace(detail, contrast=target.fade.contrast)
-    return DrawnFace(target.fade.applied(image), target.filmed, detail)
+    if (fade := target.fade) is not None:
+        image, detail = fade.applied(image), detail and replace(detail, contrast=fade.contrast)
+    return DrawnFace(image, target.filmed, detail)
 
 
 @dataclass(frozen=True)
@@ -288,12 +287,13 @@ def paste_frame(compositors: Mapping[int, Compositor], mouths: Sequence[MouthTra
     """
     image = frame.filmed
     for mouth, drawn in zip(mouths, frame.faces, strict=True):
-        part = mouth.place(frame.number)
-        if drawn is None or part is None:
+        if (part := mouth.place(frame.number)) is None:
             continue
         compositor, face, place = compositors[mouth.face.index], mouth.face, part.start
         if mouth.begins[place] == place:
             compositor.restart()
+        if drawn is None:
+            continue
         row, opacity = mouth.rows[place], float(mouth.face.opacity[mouth.rows[place]])
         crops = (drawn.image, drawn.filmed, face.transforms[row])
         image = compositor.paste(image, *crops, face.points[row], mouth.points[place], opacity, drawn.detail)
