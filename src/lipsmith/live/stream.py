@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lipsmith import __version__
 from lipsmith.media.color import PIXEL_FORMAT, ColorTags, RGBToFrame
-from lipsmith.media.container import synthetic_metadata
+from lipsmith.media.container import CLOCK, synthetic_metadata
 from lipsmith.media.sound import Resampler, to_frame
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ _KEY_SECONDS: Final = 2  # longest wait of a player that joins or lost data
 _OPTIONS: Final = {"preset": "ultrafast", "tune": "zerolatency", "profile": "baseline", "crf": "20"}
 # With the flag frag_every_frame, the muxer gives a fragment the time of the next one.
 _SETTINGS: Final = {"movflags": "empty_moov+default_base_moof+skip_trailer", "frag_duration": "1000"}
-_CLOCK: Final = 90_000
 _PRIMING: Final = 1024  # samples of encoder delay in AAC; the whole stream is shifted by them
 
 
@@ -45,10 +44,10 @@ class FragmentedMP4:
         self._video = self._container.add_stream("libx264", rate=rate, options=_OPTIONS)
         self._video.width, self._video.height = width + width % 2, height + height % 2
         self._video.pix_fmt = PIXEL_FORMAT
-        self._duration = round(_CLOCK / frame_rate)
+        self._duration = round(CLOCK / frame_rate)
         context = self._video.codec_context
         context.gop_size = round(_KEY_SECONDS * frame_rate)
-        self._video.time_base = context.time_base = Fraction(1, _CLOCK)
+        self._video.time_base = context.time_base = Fraction(1, CLOCK)
         context.color_range, context.colorspace = tags.range, tags.matrix
         self._sound = self._container.add_stream("aac", rate=SOUND_RATE, layout="mono")
         self._resampler = Resampler(sound_rate, SOUND_RATE)
@@ -57,8 +56,8 @@ class FragmentedMP4:
     def add(self, frame: LiveFrame) -> bytes:
         """Encode a frame with its sound and return the new bytes; the first call returns the header as well."""
         picture = self._to_frame(frame.image)
-        picture.pts = round((frame.time + _PRIMING / SOUND_RATE) * _CLOCK)
-        picture.time_base = Fraction(1, _CLOCK)
+        picture.pts = round((frame.time + _PRIMING / SOUND_RATE) * CLOCK)
+        picture.time_base = Fraction(1, CLOCK)
         self._mux(self._video.encode(picture))
         self._add_sound(self._resampler(frame.sound[None]))
         return self._buffer.take()

@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 
 from lipsmith.errors import InputError
 from lipsmith.live.session import Live, LiveFrame
+from lipsmith.media.container import CLOCK
 
 _LOG = logging.getLogger(__name__)
 
-_CLOCK: Final = 90_000
 _PACKET_SECONDS: Final = 0.02  # seconds of sound per packet
 _OFFER_ERRORS: Final = (ValueError, AssertionError, LookupError, AttributeError, InvalidStateError)
 """Errors of aiortc for an invalid offer; it documents none."""
@@ -79,7 +79,7 @@ class _VideoTrack(MediaStreamTrack):
         height, width = frame.image.shape[:2]
         even = np.pad(frame.image, [(0, height % 2), (0, width % 2), (0, 0)], "edge")  # H.264 has no odd sides
         sent = VideoFrame.from_ndarray(even, format="rgb24")
-        sent.pts, sent.time_base = round(frame.time * _CLOCK), Fraction(1, _CLOCK)
+        sent.pts, sent.time_base = round(frame.time * CLOCK), Fraction(1, CLOCK)
         return sent
 
 

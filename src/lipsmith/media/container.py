@@ -58,7 +58,7 @@ _HEIF_BRANDS: Final = {b"heic", b"heix", b"heim", b"heis", b"mif1"}
 _SEQUENCE_BRANDS: Final = {b"hevc", b"hevx", b"msf1"}
 """Brands of ISO/IEC 23008-12; a file whose first brand is of a sequence is a film."""
 _SAMPLE_RATES: Final = range(1000, 3_072_001)  # a few kilobytes of another rate can last for hours
-_CLOCK: Final = 90_000
+CLOCK: Final = 90_000
 """Ticks per second; players support no finer time base."""
 _MAX_REORDERED: Final = 2
 """Maximum number of frames by which x264 decodes ahead of display."""
@@ -195,9 +195,9 @@ def clock(stream: VideoStream | AudioStream) -> Fraction:
 
 def tick_of(rate: Fraction) -> Fraction:
     """A time base of at least 90 kHz in which every frame of a constant `rate` falls on a tick."""
-    if rate.numerator > _CLOCK:
-        return Fraction(1, _CLOCK)
-    return Fraction(1, rate.numerator * -(-_CLOCK // rate.numerator))
+    if rate.numerator > CLOCK:
+        return Fraction(1, CLOCK)
+    return Fraction(1, rate.numerator * -(-CLOCK // rate.numerator))
 
 
 class DecodingOrder:

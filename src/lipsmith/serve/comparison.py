@@ -23,7 +23,7 @@ from lipsmith.errors import InputError
 from lipsmith.files import write_whole
 from lipsmith.media import Frame, VideoWriter, open_sound, probe, read_frames
 from lipsmith.media.color import FULL, LIMITED, PIXEL_FORMAT, FilmedPicture, Picture
-from lipsmith.media.container import open_input
+from lipsmith.media.container import CLOCK, open_input
 from lipsmith.media.sound import to_frame
 from lipsmith.progress import Progress
 
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 _MAX_SIDE: Final = 640
 _BT601: Final = 5
 """The matrix of OpenCV's conversion."""
-_CLOCK: Final = 90_000
 _SOUND_RATE: Final = 48_000
 
 
@@ -84,7 +83,7 @@ class RecordingSource:
         with write_whole(self._path) as part, av.open(str(part), "w", options={"movflags": "+faststart"}) as film:
             stream: Any = film.add_stream("libx264", options={"preset": "ultrafast", "crf": "25", "threads": "1"})
             context = stream.codec_context
-            context.pix_fmt, context.time_base = PIXEL_FORMAT, Fraction(1, _CLOCK)
+            context.pix_fmt, context.time_base = PIXEL_FORMAT, Fraction(1, CLOCK)
             sound = self._add_sound(film)
             for number, image in enumerate(self._source.show(order, times)):
                 frame = _scaled_frame(image)
@@ -94,8 +93,8 @@ class RecordingSource:
                         frame.color_range,
                         frame.colorspace,
                     )
-                frame.pts = round(float(self._timeline.times[number]) * _CLOCK)
-                frame.time_base = Fraction(1, _CLOCK)
+                frame.pts = round(float(self._timeline.times[number]) * CLOCK)
+                frame.time_base = Fraction(1, CLOCK)
                 film.mux(stream.encode(frame))
                 yield image
             film.mux(stream.encode(None))
