@@ -108,6 +108,63 @@ def test_any_click_lets_a_film_be_heard_that_the_browser_muted(page: Page) -> No
     assert muted == [True, False]
 
 
+def test_a_film_that_is_replaced_before_it_plays_does_not_mute_the_next(page: Page) -> None:
+    muted = page.evaluate(
+        """async () => {
+          const { Player } = await import("/static/live-player.js");
+          const video = document.createElement("video");
+          await new Promise((resolve) => {
+            video.play = async () => {
+              setTimeout(resolve);
+              throw new DOMException("another film was loaded", "AbortError");
+            };
+            new Player(video).open('video/mp4; codecs="avc1.42E01E"');
+          });
+          return video.muted;
+        }"""
+    )
+    assert not muted
+
+
+def test_a_recording_that_was_decoded_late_is_not_said_in_the_next_session(page: Page, tmp_path: Path) -> None:
+    page.evaluate(
+        """() => {
+          const [decode, send] = [OfflineAudioContext.prototype.decodeAudioData, WebSocket.prototype.send];
+          const held = new Promise((resolve) => (window.release = resolve));
+          window.decoded = false;
+          OfflineAudioContext.prototype.decodeAudioData = async function (data) {
+            await held;
+            return decode.call(this, data).finally(() => setTimeout(() => (window.decoded = true)));
+          };
+          window.sent = [];
+          WebSocket.prototype.send = function (data) {
+            window.sent.push(data);
+            send.call(this, data);
+          };
+        }"""
+    )
+    film = make_film(tmp_path / "film.mp4", 0.4, 12.5, (160, 160))
+    page.set_input_files("#film-file", film)
+    page.wait_for_selector("#session-status:has-text('Ready')")
+    page.set_input_files("#words-file", write_wav(tmp_path / "words.wav", speech(2.0)))
+    page.set_input_files("#film-file", film)
+    page.wait_for_selector("#microphone:disabled")
+    page.wait_for_selector("#microphone:enabled")
+    page.evaluate("release()")
+    wait_until(lambda: page.evaluate("decoded"))
+    assert page.evaluate("sent.length") == 0
+
+
+def test_a_microphone_that_cannot_be_read_is_given_back(page: Page, tmp_path: Path) -> None:
+    page.evaluate(ASK_SLOWLY)
+    page.evaluate("() => { AudioWorklet.prototype.addModule = () => Promise.reject(new Error('lost')); }")
+    page.set_input_files("#film-file", make_film(tmp_path / "film.mp4", 0.4, 12.5, (160, 160)))
+    page.wait_for_selector("#session-status:has-text('Ready')")
+    page.click("#microphone")
+    page.wait_for_selector("#session-problem:not([hidden])")
+    assert page.evaluate("streams[0].getTracks()[0].readyState") == "ended"
+
+
 def test_an_unusable_film_shows_a_problem(page: Page, tmp_path: Path) -> None:
     page.set_input_files("#film-file", write_wav(tmp_path / "words.wav", speech(0.2)))
     page.wait_for_selector("#film-problem:not([hidden])")

@@ -19,7 +19,7 @@ export class Player {
       this.buffer = media.addSourceBuffer(mime);
       this.buffer.addEventListener("updateend", () => this.appendNext());
       this.appendNext();
-      this.video.play().catch(() => this.playMuted());
+      this.video.play().catch((error) => error.name === "NotAllowedError" && this.playMuted());
     });
   }
 

@@ -108,8 +108,11 @@ $("words-file").addEventListener("change", async (event) => {
   event.target.value = "";
   if (!file) return;
   showError("session-problem", null);
+  const session = socket;
   try {
-    push(await decodeMono(file));
+    const samples = await decodeMono(file);
+    if (socket !== session) return;
+    push(samples);
     sendCommand("flush");
   } catch {
     showError("session-problem", new Error("The browser cannot decode this recording; choose a WAV or MP3 file."));

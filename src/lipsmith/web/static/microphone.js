@@ -7,11 +7,17 @@ export class Microphone {
   static async start(push) {
     const stream = await navigator.mediaDevices.getUserMedia({ audio: { channelCount: 1, echoCancellation: true } });
     const context = new AudioContext({ sampleRate: RATE });
-    await context.audioWorklet.addModule("/static/microphone-worklet.js");
-    const node = new AudioWorkletNode(context, "chunks", { numberOfOutputs: 0, processorOptions: { size: CHUNK } });
-    node.port.onmessage = ({ data }) => push(data);
-    context.createMediaStreamSource(stream).connect(node);
-    return new Microphone(stream, context);
+    const microphone = new Microphone(stream, context);
+    try {
+      await context.audioWorklet.addModule("/static/microphone-worklet.js");
+      const node = new AudioWorkletNode(context, "chunks", { numberOfOutputs: 0, processorOptions: { size: CHUNK } });
+      node.port.onmessage = ({ data }) => push(data);
+      context.createMediaStreamSource(stream).connect(node);
+    } catch (error) {
+      microphone.stop(); // the browser would go on to show that it listens
+      throw error;
+    }
+    return microphone;
   }
 
   constructor(stream, context) {
