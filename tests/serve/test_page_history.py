@@ -29,7 +29,7 @@ def test_a_removed_dub_is_no_longer_shown(page: Page, footage: dict[str, Path]) 
     page.wait_for_selector("#history .remove")
     page.click("#history .remove")
     page.wait_for_selector("#result", state="hidden")
-    assert page.is_visible("#history-empty")
+    page.wait_for_selector("#history-empty:not([hidden])")
 
 
 def test_a_dub_that_another_tab_removed_is_reported(

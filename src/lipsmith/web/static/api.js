@@ -55,11 +55,11 @@ export function upload(file, onProgress, signal) {
   });
 }
 
-export async function removeUpload(id) {
+export async function remove(path) {
   try {
-    await request(`/v1/uploads/${id}`, { method: "DELETE" });
+    await request(path, { method: "DELETE" });
   } catch (error) {
-    if (error.status !== 404) throw error; // it has expired
+    if (error.status !== 404) throw error; // it has expired, or this is the second click of two
   }
 }
 

@@ -1,6 +1,6 @@
 // The main page: film, speech, options, progress, result.
 
-import { Problem, SILENCE, isActive, request, waitForProbe, sleep, watchJob } from "./api.js";
+import { Problem, SILENCE, isActive, request, sleep, watchJob } from "./api.js";
 import { $, showError, formatSeconds, formatSize, showProgress, showText, storage } from "./dom.js";
 import { selectedFaces, film, onFilm, reuseFilm, startFilm, selectedRange } from "./film.js";
 import { showHistory } from "./history.js";
@@ -10,9 +10,10 @@ import { source } from "./source.js";
 import { speechRequest, startSpeeches } from "./speeches.js";
 
 const PREVIEW = 3;
-const updateHistory = () => showHistory(openJob, closeJob);
+const updateHistory = () => showHistory(openEarlier, closeJob);
 let speech = null;
 let current = null;
+let lastOpening = 0;
 let stopWatching = () => {};
 let requested = null; // the body of the request for a dub that has not ended
 
@@ -21,6 +22,7 @@ function updateButtons() {
   if (!film.id) missing.push("a film or picture");
   if (!speech) missing.push("a speech");
   if (isMusicMissing()) missing.push("music (upload or remove it)");
+  if (!selectedFaces()) missing.push("a face");
   if (!$("consent").checked) missing.push("the consent of the people in the film");
   for (const id of ["preview", "dub", "whole"]) $(id).disabled = missing.length > 0;
   $("whole").hidden = !current?.options.preview || current.video !== film.id;
@@ -56,7 +58,16 @@ async function startJob(preview) {
   }
 }
 
+// Opens an earlier job, unless another one is opened before the answer arrives.
+async function openEarlier(id) {
+  lastOpening += 1;
+  const number = lastOpening;
+  const { body: job } = await request(`/v1/jobs/${id}`);
+  if (number === lastOpening) openJob(job);
+}
+
 function openJob(job) {
+  lastOpening += 1;
   stopWatching();
   stopFilms();
   showError("result-problem", null);
@@ -84,9 +95,9 @@ function closeJob(job) {
   $("result").hidden = true;
 }
 
-// The answer to a cancellation may arrive after the state that ended the job, or after another job was opened.
+// An answer or an event may arrive after the state that ended the job, or after another job was opened.
 function showJob(job) {
-  if (job.id !== current.id || (isActive(job) && !isActive(current))) return;
+  if (job.id !== current.id || (job !== current && !isActive(current))) return;
   const hasFocus = $("work").contains(document.activeElement);
   current = job;
   $("work").hidden = !isActive(job);
@@ -137,13 +148,14 @@ async function cancelJob() {
   try {
     showJob((await request(`/v1/jobs/${current.id}`, { method: "DELETE" })).body);
   } catch (error) {
-    showError("options-problem", error);
+    if (error.status !== 409) showError("options-problem", error); // it has ended, and its last event says how
   }
 }
 
 async function downloadSideBySide() {
   if ($("side").ariaDisabled) return;
-  const [url, label] = [`/v1/jobs/${current.id}/side-by-side`, $("side").textContent];
+  const [job, label] = [current.id, $("side").textContent];
+  const url = `/v1/jobs/${job}/side-by-side`;
   $("side").ariaDisabled = true; // a disabled button loses the focus
   $("side").textContent = "Creating the film";
   try {
@@ -153,22 +165,18 @@ async function downloadSideBySide() {
     link.download = "";
     link.click();
   } catch (error) {
-    showError("result-problem", error);
+    if (current.id === job) showError("result-problem", error);
   }
   $("side").ariaDisabled = null;
   $("side").textContent = label;
 }
 
 async function dubAnother() {
-  if (film.id !== current.video) {
-    const onSilence = (silence) => showText("film-status", silence);
-    try {
-      reuseFilm(await waitForProbe(current.video, onSilence, new AbortController().signal));
-      showText("film-status", "Using the film of that dub.");
-    } catch (error) {
-      showError("result-problem", error);
-      return;
-    }
+  try {
+    if (film.id !== current.video) await reuseFilm(current.video);
+  } catch (error) {
+    showError("result-problem", error);
+    return;
   }
   useSpeech(null);
   clearSpeech();
@@ -218,9 +226,8 @@ startPlayer();
 startOptions(updateButtons);
 startSpeeches();
 onFilm(updateButtons);
-const useSpeech = source("speech", {
+const { use: useSpeech } = source("speech", {
   needs: "sound",
-  uses: () => [speech],
   onFile: showSpeech,
   onReady: (found) => {
     speech = found.id;
@@ -229,7 +236,7 @@ const useSpeech = source("speech", {
   onRemove: clearSpeech,
   constraints: { audio: true },
 });
-$("consent").addEventListener("change", updateButtons);
+for (const id of ["who", "consent"]) $(id).addEventListener("change", updateButtons);
 $("preview").addEventListener("click", () => startJob(PREVIEW));
 for (const id of ["dub", "whole"]) $(id).addEventListener("click", () => startJob(null));
 $("cancel").addEventListener("click", cancelJob);

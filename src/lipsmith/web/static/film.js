@@ -1,6 +1,6 @@
 // The film: its preview, the selected part and the selected faces.
 
-import { waitForFaces } from "./api.js";
+import { waitForFaces, waitForProbe } from "./api.js";
 import { $, selectedValue, showError, formatSeconds, showProgress, showText } from "./dom.js";
 import { source } from "./source.js";
 
@@ -12,7 +12,7 @@ const notifyListeners = () => listeners.forEach((listener) => listener());
 
 let controller = new AbortController();
 let timer = 0;
-let useUpload = () => {};
+let input = null;
 
 export function selectedRange() {
   if (!film.seconds) return { start: null, end: null };
@@ -20,9 +20,10 @@ export function selectedRange() {
   return { start: start > 0 ? start : null, end: end < Number($("end").max) ? end : null };
 }
 
+// Empty if faces are to be selected and none is.
 export function selectedFaces() {
   if (selectedValue("who") !== "chosen") return selectedValue("who");
-  return [...document.querySelectorAll("#faces input:checked")].map((checkbox) => checkbox.value).join(",") || "largest";
+  return [...document.querySelectorAll("#faces input:checked")].map((checkbox) => checkbox.value).join(",");
 }
 
 let faces = [];
@@ -61,11 +62,13 @@ function useFilm(found) {
   findFaces();
 }
 
-// Uses the film of an earlier job, of which this page has no preview.
-export function reuseFilm(found) {
-  useUpload(found.id);
+// Uses the film of an earlier job, of which this page has no preview. An `AbortError` if another is chosen meanwhile.
+export async function reuseFilm(id) {
+  const found = await waitForProbe(id, (silence) => showText("film-status", silence), input.signal());
+  input.use(id);
   clearFilm();
   useFilm(found);
+  showText("film-status", "Using the film of that dub.");
 }
 
 function hidePreviews() {
@@ -112,6 +115,7 @@ function onTrim(event) {
   }
   showRange();
   if (!$("film-video").hidden) $("film-video").currentTime = Number(event.target.value);
+  forgetFaces(); // in another part, their numbers may be those of other people
   clearTimeout(timer);
   timer = setTimeout(findFaces, 600);
 }
@@ -122,11 +126,15 @@ function showFaces(found) {
   notifyListeners();
 }
 
-async function findFaces() {
+function forgetFaces() {
   controller.abort();
+  showFaces([]);
+}
+
+async function findFaces() {
+  forgetFaces();
   controller = new AbortController();
   const { signal } = controller;
-  showFaces([]);
   showError("film-problem", null);
   showText("faces-status", "Detecting faces");
   try {
@@ -157,9 +165,8 @@ function faceCard(found) {
 }
 
 export function startFilm() {
-  useUpload = source("film", {
+  input = source("film", {
     needs: "picture",
-    uses: () => [film.id],
     onFile: showFile,
     onReady: useFilm,
     onRemove: clearFilm,

@@ -1,15 +1,22 @@
 // The dubs of this browser, identified by its cookie.
 
-import { isActive, request } from "./api.js";
+import { isActive, remove, request } from "./api.js";
 import { $, showError, formatSeconds } from "./dom.js";
 
+let lastRequest = 0;
+
+// An answer that arrives after a later request was made may be out of date.
 export async function showHistory(openJob, closeJob) {
-  let jobs = [];
+  lastRequest += 1;
+  const number = lastRequest;
+  let jobs;
   try {
     jobs = (await request("/v1/jobs")).body;
   } catch (error) {
     showError("history-problem", error);
+    return [];
   }
+  if (number !== lastRequest) return jobs;
   const focused = document.activeElement.closest("#history li")?.dataset.job;
   const [button] = document.activeElement.classList;
   $("history-empty").hidden = jobs.length > 0;
@@ -37,18 +44,15 @@ function historyItem(job, openJob, closeJob) {
   item.dataset.job = job.id;
   item.querySelector(".what").textContent = what;
   for (const button of item.querySelectorAll("button")) button.setAttribute("aria-label", `${button.textContent} ${what}`);
-  item.querySelector(".open").addEventListener("click", () =>
-    act(async () => openJob((await request(`/v1/jobs/${job.id}`)).body)),
-  );
-  const remove = item.querySelector(".remove");
-  remove.hidden = isActive(job);
-  remove.addEventListener("click", () =>
+  item.querySelector(".open").addEventListener("click", () => act(() => openJob(job.id)));
+  const removeButton = item.querySelector(".remove");
+  removeButton.hidden = isActive(job);
+  removeButton.addEventListener("click", () =>
     act(async () => {
-      await request(`/v1/jobs/${job.id}/result`, { method: "DELETE" });
+      await remove(`/v1/jobs/${job.id}/result`);
       closeJob(job);
-      item.remove();
-      $("history-empty").hidden = $("history").children.length > 0;
       $("history-title").focus({ preventScroll: true });
+      await showHistory(openJob, closeJob);
     }),
   );
   return item;

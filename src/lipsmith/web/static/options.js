@@ -37,7 +37,6 @@ export function startOptions(onChange) {
   };
   source("music", {
     needs: "sound",
-    uses: () => [music.id],
     onFile: () => setMusic(true, null),
     onReady: (found) => setMusic(true, found.id),
     onRemove: () => setMusic(false, null),

@@ -1,6 +1,6 @@
 // A file input: choose, drop or record a file; upload it and wait for its probe.
 
-import { Problem, removeUpload, upload, waitForProbe } from "./api.js";
+import { Problem, remove, upload, waitForProbe } from "./api.js";
 import { $, showError, formatSeconds, formatSize, showProgress, showText, storage } from "./dom.js";
 
 // Otherwise the browser leaves the page for a file that is dropped beside a box.
@@ -14,10 +14,12 @@ const LACKS = {
 
 const inputs = []; // for each input, a function that lists the uploads it uses
 
-export function source(name, { needs, uses = () => [], onFile, onReady, onRemove, constraints }) {
+// `more` lists uploads that an input uses next to the last one.
+export function source(name, { needs, more = () => [], onFile, onReady, onRemove, constraints }) {
   let current = new AbortController();
   let uploaded = null;
   const removeButton = $(`${name}-remove`);
+  const uses = () => [uploaded, ...more()];
   inputs.push(uses);
 
   // Uses an upload, or none, in the place of what was chosen or is being sent.
@@ -58,7 +60,7 @@ export function source(name, { needs, uses = () => [], onFile, onReady, onRemove
     // The same file may serve in two places.
     const isShared = inputs.some((other) => other !== uses && other().includes(uploaded));
     try {
-      if (uploaded !== null && !isShared) await removeUpload(uploaded);
+      if (uploaded !== null && !isShared) await remove(`/v1/uploads/${uploaded}`);
     } catch (error) {
       showError(`${name}-problem`, error);
       return;
@@ -76,7 +78,7 @@ export function source(name, { needs, uses = () => [], onFile, onReady, onRemove
   });
   acceptDrops($(`${name}-drop`), handleFile);
   if (constraints) enableRecording($(`${name}-record`), name, constraints, handleFile);
-  return use;
+  return { use, signal: () => current.signal };
 }
 
 function describe(found) {

@@ -1,10 +1,11 @@
 // Speeches of additional faces.
 
-import { $, showText } from "./dom.js";
+import { $ } from "./dom.js";
 import { facesFound, onFilm, selectedFaceNumbers } from "./film.js";
 import { source } from "./source.js";
 
 const others = new Map(); // face number to upload id
+let input = null;
 
 // Fields of a job: one speech for the selected faces, or a speech for each face.
 export function speechRequest(speech) {
@@ -34,16 +35,16 @@ function showFaces() {
   for (const number of others.keys()) if (!numbers.includes(number)) others.delete(number);
   $("others").hidden = numbers.length < 2;
   $("other-face").replaceChildren(...numbers.map((number) => new Option(number, number)));
-  showText("other-status", "");
+  input.use(null);
   showOthers();
 }
 
 export function startSpeeches() {
   let face = null;
   onFilm(showFaces);
-  source("other", {
+  input = source("other", {
     needs: "sound",
-    uses: () => [...others.values()],
+    more: () => [...others.values()],
     onFile: () => (face = Number($("other-face").value)),
     onReady: (found) => {
       others.set(face, found.id);
