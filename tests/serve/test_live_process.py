@@ -15,6 +15,8 @@ import pytest
 
 pytest.importorskip("fastapi", reason="live sessions need the serve extra")
 
+from fastapi import WebSocketDisconnect
+
 from lipsmith.serve.live import HEADER, STATE, _forward_to_client, live
 from lipsmith.serve.service import Service
 from lipsmith.serve.settings import Settings
@@ -106,6 +108,19 @@ def test_a_problem_is_not_followed_by_another_reason(tmp_path: Path, state: str,
         return socket
 
     assert asyncio.run(run()).closed == [closed]
+
+
+def test_a_client_may_leave_while_it_waits_for_a_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error would be written to the log, as if the service were at fault."""
+    socket = Socket(Settings(data=tmp_path))
+    socket.app.state.live = asyncio.Semaphore(0)
+    monkeypatch.setattr("lipsmith.serve.live._EXIT_TIMEOUT", -0.9)
+
+    async def close(*_: object) -> None:
+        raise WebSocketDisconnect(1006)
+
+    monkeypatch.setattr(socket, "close", close)
+    asyncio.run(live(socket, UPLOAD))  # type: ignore[arg-type]
 
 
 def test_an_interrupt_does_not_end_a_session(tmp_path: Path) -> None:

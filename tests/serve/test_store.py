@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
+from threading import Thread
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import Update, event
@@ -97,6 +99,32 @@ def test_a_job_that_is_canceled_while_it_is_claimed_does_not_run(store: Store, m
     monkeypatch.setattr(store, "_execute", meanwhile)
     assert store.claim() is None
     assert [found.state for found in store.dubs("me", 9)] == ["cancelled"]
+
+
+def test_a_job_that_is_canceled_as_its_worker_exits_does_not_run_again(store: Store, tmp_path: Path) -> None:
+    row = job(store)
+    store.claim()
+    restart, statements = Thread(target=Store(tmp_path / "jobs.sqlite").requeue), list[object]()
+
+    def restart_between(*arguments: object) -> None:
+        statements.append(arguments)
+        if len(statements) == 2:
+            restart.start()
+            restart.join(0.5)  # unless it has to wait for the cancellation
+
+    event.listen(store._engine, "before_cursor_execute", restart_between)
+    assert store.cancel(row.id)
+    restart.join()
+    assert [found.state for found in store.dubs("me", 9)] == ["cancelled"]
+
+
+def test_the_current_job_is_known_though_the_clock_was_set_back(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    outer = job(store)
+    store.claim()
+    inner = job(store, PREVIEW)
+    monkeypatch.setattr("lipsmith.serve.store.time", SimpleNamespace(time=lambda: 1.0))
+    store.claim()
+    assert [found.id for found in store.running()] == [inner.id, outer.id]
 
 
 def test_a_job_that_was_to_stop_when_its_worker_exited_does_not_run_again(store: Store) -> None:

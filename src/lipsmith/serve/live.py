@@ -65,7 +65,8 @@ async def live(
         async with asyncio.timeout(_EXIT_TIMEOUT + 1):  # the process of a session that has ended may still exit
             await slots.acquire()
     except TimeoutError:
-        await socket.close(_CLOSE_BUSY, "Too many live sessions are running; try again later.")
+        with suppress(WebSocketDisconnect):  # a client may leave while it waits
+            await socket.close(_CLOSE_BUSY, "Too many live sessions are running; try again later.")
         return
     arguments = {
         "settings": service.settings.for_process(),

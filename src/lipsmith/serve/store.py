@@ -170,10 +170,10 @@ class Store:
         """Cancel a queued job, or ask the worker to cancel a running one. False if the job has ended."""
         now = time.time()
         queued = update(Job).where(col(Job.id) == name, col(Job.state) == "queued")
-        if self._execute(queued.values(state="cancelled", stage="cancelled", finished=now, updated=now)):
-            return True
-        runs = update(Job).where(col(Job.id) == name, col(Job.state) == "running")
-        return self._execute(runs.values(cancel=True)) > 0
+        queued = queued.values(state="cancelled", stage="cancelled", finished=now, updated=now)
+        runs = update(Job).where(col(Job.id) == name, col(Job.state) == "running").values(cancel=True)
+        with self._session() as session:  # one transaction, because an exited worker's job is queued again
+            return session.exec(queued).rowcount > 0 or session.exec(runs).rowcount > 0
 
     def claim(self, last: int = DUB) -> Job | None:
         """Take the next queued job with priority `last` or lower and mark it as running."""
@@ -201,9 +201,9 @@ class Store:
         self._execute(runs.values(**ended, finished=now, updated=now))
 
     def running(self) -> Sequence[Job]:
-        """Running jobs, latest first: the current one, then the one it interrupted."""
+        """Running jobs: the current one, then the one it interrupted, which has a higher priority number."""
         with self._session() as session:
-            return session.exec(select(Job).where(Job.state == "running").order_by(col(Job.started).desc())).all()
+            return session.exec(select(Job).where(Job.state == "running").order_by(col(Job.priority))).all()
 
     def requeue(self, suspect: str | None = None) -> None:
         """Queue running jobs again after their worker exited. `suspect`: the id of the job that may have crashed it."""
