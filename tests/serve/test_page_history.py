@@ -19,7 +19,6 @@ pytestmark = needs_chromium
 def dub(page: Page, button: str = "#dub") -> None:
     """Dub, and wait for the result."""
     page.click(button)
-    page.wait_for_selector("#work:not([hidden])")
     page.wait_for_selector("#result:not([hidden])")
 
 

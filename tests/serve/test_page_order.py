@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from chromium import fill_in, needs_chromium
 from dub_samples import two_faces
 from lipsmith.media import VideoWriter
-from service import wait_until
+from service import RunningService, wait_until
 
 if TYPE_CHECKING:
-    from playwright.sync_api import APIResponse, Page, Route
+    from playwright.sync_api import APIResponse, BrowserContext, Page, Route
 
 pytestmark = needs_chromium
 
@@ -160,6 +160,40 @@ def test_a_problem_of_another_dub_is_not_shown(page: Page, footage: dict[str, Pa
     held.release()
     page.wait_for_selector("#side:has-text('Download')")
     assert page.is_hidden("#result-problem")
+
+
+def test_a_dub_that_ends_while_another_is_shown_is_listed_as_ended(page: Page, footage: dict[str, Path]) -> None:
+    fill_in(page, footage)
+    dub(page)
+    page.set_input_files("#speech-file", footage["long"])
+    page.wait_for_selector("#dub:enabled")
+    page.click("#dub")
+    page.wait_for_selector("#history li:first-child:has-text('dub, running')")
+    page.click("#history li:last-child .open")
+    page.wait_for_selector("#result:not([hidden])")
+    running = page.get_attribute("#history li:first-child", "data-job")
+    page.request.delete(f"{page.url}v1/jobs/{running}")
+    page.wait_for_selector("#history li:first-child:has-text('cancelled')")
+
+
+def test_a_dub_whose_answer_is_lost_is_listed(
+    context: BrowserContext, service: RunningService, footage: dict[str, Path]
+) -> None:
+    page = context.new_page()
+    page.goto(service.url)
+    fill_in(page, footage)
+
+    def lose_answers(route: Route) -> None:
+        route.fetch()
+        route.abort()
+
+    page.route("**/v1/jobs", lose_answers)
+    page.click("#dub")
+    wait_until(lambda: "does not respond" in page.inner_text("#history-problem"))
+    assert "does not respond" in page.inner_text("#options-problem")
+    page.unroute("**/v1/jobs")
+    page.wait_for_selector("#history li:has-text('done')")
+    assert page.is_hidden("#history-problem")
 
 
 def test_a_film_chosen_meanwhile_is_not_replaced_by_that_of_an_earlier_dub(

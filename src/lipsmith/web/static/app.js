@@ -55,6 +55,7 @@ async function startJob(preview) {
   } catch (error) {
     requested = null;
     showError("options-problem", error);
+    updateHistory(); // the answer may be lost, but not the dub
   }
 }
 

@@ -3,20 +3,34 @@
 import { isActive, remove, request } from "./api.js";
 import { $, showError, formatSeconds } from "./dom.js";
 
+const INTERVAL = 5000; // milliseconds between updates while a dub, which need not be the one that is watched, is active
 let lastRequest = 0;
+let hasFailed = false; // the last request
+let shown = ""; // the jobs of the list, as JSON
+let timer = 0;
 
 // An answer that arrives after a later request was made may be out of date.
 export async function showHistory(openJob, closeJob) {
   lastRequest += 1;
   const number = lastRequest;
+  clearTimeout(timer);
+  const updateLater = () => (timer = setTimeout(() => showHistory(openJob, closeJob), INTERVAL));
   let jobs;
   try {
     jobs = (await request("/v1/jobs")).body;
   } catch (error) {
     showError("history-problem", error);
+    hasFailed = true;
+    if (number === lastRequest) updateLater();
     return [];
   }
   if (number !== lastRequest) return jobs;
+  if (jobs.some(isActive)) updateLater();
+  if (hasFailed) showError("history-problem", null);
+  hasFailed = false;
+  const found = JSON.stringify(jobs.map((job) => [job.id, job.state]));
+  if (found === shown) return jobs; // a button that is replaced while it is pressed takes no click
+  shown = found;
   const focused = document.activeElement.closest("#history li")?.dataset.job;
   const [button] = document.activeElement.classList;
   $("history-empty").hidden = jobs.length > 0;
