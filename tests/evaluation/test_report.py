@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,25 @@ def test_clips_with_similar_names_have_separate_strips(tmp_path: Path) -> None:
     settings = {"systems": ["generated"], "strips": str(tmp_path)}
     rows = [{"clip": name, "identity": name, "system": "generated", "psnr": 30.0} for name in names]
     assert page({"generated.psnr": 30.0}, settings, rows, tmp_path).count("data:image/png;base64,") == 3
+
+
+@pytest.mark.parametrize(("count", "words"), [(1, ["Best"]), (2, ["Best", "Worst"]), (3, ["Best", "Median", "Worst"])])
+def test_no_clip_is_shown_twice(tmp_path: Path, count: int, words: list[str]) -> None:
+    rows = [{"clip": str(n), "identity": "a", "system": "generated", "psnr": 30.0 - n} for n in range(count)]
+    for row in rows:
+        write_strip(tmp_path, str(row["clip"]), np.zeros((8, 8, 3), np.uint8))
+    text = page({"generated.psnr": 30.0}, {"systems": ["generated"], "strips": str(tmp_path)}, rows, tmp_path)
+    captions = [f"{word}: {n}, psnr {30 - n:.2f}" for word, n in zip(words, range(count), strict=True)]
+    assert re.findall("<figcaption>([^<]*)", text) == captions
+
+
+@pytest.mark.parametrize(("metric", "is_told"), [("psnr", True), ("lse_c", False)])
+def test_an_error_is_told_of_where_the_strips_show_it(tmp_path: Path, metric: str, is_told: bool) -> None:
+    write_strip(tmp_path, "a", np.zeros((8, 8, 3), np.uint8))
+    rows = [{"clip": "a", "identity": "a", "system": "generated", metric: 1.0}]
+    text = page({}, {"systems": ["generated"], "strips": str(tmp_path)}, rows, tmp_path)
+    assert f"chosen by {metric} of generated" in text
+    assert ("absolute error" in text) is is_told
 
 
 def test_results_and_strips_may_be_moved_together(tmp_path: Path) -> None:

@@ -200,11 +200,14 @@ def _strips(settings: Mapping[str, Any], rows: Sequence[Row], folder: Path) -> I
         # Results from elsewhere may name any picture of this machine.
         yield f'<p class="note">They are not beside the results, but in {escape(str(settings["strips"]))}.</p>'
         return
+    error = "; its absolute error is four times as bright" if metric == "psnr" else ""  # else none is drawn
     yield (
-        f'<p class="note">Six frames of three clips, chosen by {escape(metric)} of '
-        f"{escape(settings['systems'][-1])}; its absolute error is four times as bright.</p>"
+        f'<p class="note">Six frames of a clip, chosen by {escape(metric)} of '
+        f"{escape(settings['systems'][-1])}{error}.</p>"
     )
-    for word, row in (("Best", ranked[0]), ("Median", ranked[len(ranked) // 2]), ("Worst", ranked[-1])):
+    chosen = {len(ranked) // 2: "Median", len(ranked) - 1: "Worst", 0: "Best"}  # one place each, of one or two clips
+    for place, word in sorted(chosen.items()):
+        row = ranked[place]
         picture = _picture(settings, row, folder)
         if picture.is_file():
             coded = base64.b64encode(picture.read_bytes()).decode("ascii")
