@@ -281,6 +281,10 @@ def test_a_run_records_its_start(tmp_path: Path, caplog: pytest.LogCaptureFixtur
         fit(Line(replace(still, steps=2)), at(tmp_path / "second", start="nothing"))
     assert f"{tmp_path / 'second'} continues from its checkpoint, so --start nothing is ignored" in caplog.messages[0]
     assert json.loads((tmp_path / "second" / "line.json").read_text())["training"]["start"] == first
+    caplog.clear()
+    with caplog.at_level(logging.INFO, "lipsmith"):
+        fit(Line(replace(still, steps=2)), at(tmp_path / "second", start=first))  # the same command again
+    assert "ignored" not in caplog.messages[0]
     with pytest.raises(WeightsError, match="No model"):
         fit(Line(still), at(tmp_path / "third", start=str(tmp_path / "none")))
     with pytest.raises(UsageError, match="another architecture"):

@@ -153,7 +153,7 @@ def _begin(fabric: Fabric, task: Task[Any], settings: Settings, footage: str) ->
     with checkpoint_errors(path):
         state.load_state_dict(saved, path)
         remark = "".join(f"; another {name} than before" for name in state.changes(saved))
-    if settings.start is not None:
+    if settings.start not in (None, state.start):
         remark += f"; {settings.out} continues from its checkpoint, so --start {settings.start} is ignored"
     return state, remark
 
