@@ -33,3 +33,9 @@ def test_iplap_has_the_published_size(tmp_path: Path) -> None:
         assert found["translation.gmac"] + references * found["flow.gmac"] == pytest.approx(published, rel=0.02)
     assert found["render.gmac"] == pytest.approx(1145.5, rel=0.02)
     assert found["render_once.gmac"] < found["render.gmac"] / 2
+
+
+@pytest.mark.parametrize("words", [("wav2lip", "--references", "5"), ("iplap", "--lips", "2")])
+def test_a_number_that_a_system_lacks_is_refused(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cost", *words]) == 2
+    assert f"{words[1]}: the cost of {words[0]} does not depend on such a number" in capsys.readouterr().err

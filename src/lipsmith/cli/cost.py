@@ -70,7 +70,15 @@ def _counted(options: Options) -> tuple[list[Part], dict[str, Any]]:
         mouth = load_config(LandmarkTraining, "landmarks", options.landmarks).model
         parts = renderer_cost(face) + landmark_cost(mouth) + [vgg_cost(face)]
         return parts, {"renderer": face, "landmarks": mouth}
+    _refuse(options, "lips")
     if isinstance(config, IplapTraining):
         count = options.references or config.model.ranks
         return iplap_cost(config.model, count), {"renderer": config.model, "references": count}
+    _refuse(options, "references")
     return wav2lip_cost(config.model), {"renderer": config.model}
+
+
+def _refuse(options: Options, name: str) -> None:
+    """Raise UsageError if a number is given that this system does not have."""
+    if getattr(options, name) is not None:
+        raise UsageError(f"--{name}: the cost of {options.config} does not depend on such a number; omit it.")
