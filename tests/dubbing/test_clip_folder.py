@@ -43,7 +43,7 @@ def test_the_frames_of_a_saved_clip_can_be_read_again(prepared: tuple[Clip, Path
 
 def test_a_folder_that_is_not_empty_is_not_overwritten(prepared: tuple[Clip, Path], tmp_path: Path) -> None:
     (tmp_path / "diary.txt").write_text("mine")
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match=r"is not empty; choose another folder\.$"):
         prepared[0].save(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["diary.txt"]
 

@@ -78,7 +78,7 @@ def write_clip_folder(folder: Path, clip: ScannedClip) -> Path:
 
     Raises `UsageError` if it is not empty, `LipsmithError` if the disk is full.
     """
-    refuse_filled(folder, overwrite=False)
+    _require_empty(folder)
     footage, scan = clip.source.footage, clip.scan
     with _new_folder(folder) as hidden:
         order = np.arange(len(scan.times))
@@ -96,6 +96,13 @@ def write_clip_folder(folder: Path, clip: ScannedClip) -> Path:
     return folder
 
 
+def _require_empty(folder: Path) -> None:
+    """Raise `UsageError` for a folder that is a file or holds something; no option replaces a clip."""
+    refuse_filled(folder, overwrite=True)
+    if folder.is_dir() and any(folder.iterdir()):
+        raise UsageError(f"{folder} is not empty; choose another folder.")
+
+
 @contextmanager
 def _new_folder(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder that appears as `folder` at once, so that two runs cannot mix their files.
@@ -107,7 +114,7 @@ def _new_folder(folder: Path) -> Iterator[Path]:
         whole = hidden / "whole"
         whole.mkdir()
         yield whole
-        refuse_filled(folder, overwrite=False)
+        _require_empty(folder)
         if not folder.exists():
             whole.replace(folder)
             return
