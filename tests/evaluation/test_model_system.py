@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from double import CONFIG, SIZE, Double
-from lipsmith.evaluation.model_system import ModelSystem
+from lipsmith.errors import WeightsError
+from lipsmith.evaluation.model_system import ModelSystem, load_system
 from lipsmith.evaluation.systems import ReconstructionTask
 
 SIDE = 2 * SIZE
@@ -46,3 +48,8 @@ def test_native_detail_adds_the_detail_of_the_references() -> None:
     assert np.abs(np.diff(sharp[inside], axis=2)).mean() > 150
     assert np.abs(np.diff(soft[inside], axis=2)).mean() < 5
     assert np.array_equal(sharp[:, : SIDE // 2], task().images[:, : SIDE // 2])
+
+
+def test_a_model_of_another_kind_is_refused_as_by_a_dub() -> None:
+    with pytest.raises(WeightsError, match="describes no model that dubs"):
+        load_system("judge", "sync")

@@ -160,8 +160,9 @@ def load_system(
     """The model of that name or folder as a system, with the options of `ModelSystem`. Raises WeightsError if
     missing."""
     folder = find_model(model)
+    settings = folder.settings  # first, because it says of a model that does not dub what is wrong
     backend = load_backend(folder, device, threads)
-    return ModelSystem(name, backend, folder.settings, references=references, lips=lips, detail=detail)
+    return ModelSystem(name, backend, settings, references=references, lips=lips, detail=detail)
 
 
 def _others(task: ReconstructionTask, pool: NDArray[np.intp], used: int) -> NDArray[np.intp]:
