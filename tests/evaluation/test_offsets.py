@@ -141,6 +141,23 @@ def test_an_offset_reads_only_the_requested_seconds(tmp_path: Path) -> None:
     assert np.isfinite(found.figures.curve[-1])
 
 
+@pytest.mark.parametrize(("best", "warned"), [(-REACH, True), (REACH - 1, False), (REACH, True)])
+def test_an_offset_at_the_end_of_the_search_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, best: int, warned: bool
+) -> None:
+    class Judge:
+        name = "one that prefers a shift"
+
+        def distances(self, crops: object, times: NDArray[np.float64], sound: object) -> NDArray[np.float32]:
+            curve = np.ones((len(times), 2 * REACH + 1), np.float32)
+            curve[:, best + REACH] = 0.5
+            return curve
+
+    path = make_film(tmp_path / "film.mp4", 1.0, size=(256, 256), audio=speech(1.0))
+    assert find_film_offset(path, Judge()).frames == best
+    assert ("is the largest of the search" in caplog.text) == warned
+
+
 def test_a_film_whose_sound_ends_early_has_an_offset(tmp_path: Path) -> None:
     path = make_film(tmp_path / "film.mp4", 3.0, size=(256, 256), audio=speech(1.0))
     found = find_film_offset(path, OwnJudge(SyncNet(SMALL)))

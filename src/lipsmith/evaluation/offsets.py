@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -30,6 +31,8 @@ from lipsmith.inference.speak import (
 )
 from lipsmith.progress import Progress
 from lipsmith.speech.mel import empty_sound, mel_spectrogram, mel_windows
+
+_LOG = logging.getLogger(__name__)
 
 FILM_SECONDS: Final = 120.0
 """Seconds of a film that suffice to estimate its offset."""
@@ -89,6 +92,11 @@ def find_film_offset(video: Path, judge: SyncJudge, seconds: float = FILM_SECOND
     if not len(joined):
         raise InputError(f"{video}: picture and sound do not overlap; give a film that is longer than half a second.")
     figures = sync_figures(joined)
+    if abs(figures.offset) == REACH:
+        _LOG.warning(
+            "%s: the offset found, %d frames, is the largest of the search, so the true one may be larger; shift the "
+            "sound by it and measure again.", video, figures.offset,
+        )  # fmt: skip
     return FilmOffset(figures.offset, figures, len(joined))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 from anyio import to_thread
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 from fastapi.responses import FileResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.types import Message, Receive, Scope, Send
@@ -32,9 +32,7 @@ _FILM_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
 
 
 @router.post("", status_code=202, responses=responses(400, 401, 404, 413, 415, 422, 429))
-def create_job(
-    request: Request, requested: DubRequest, response: Response, service: ServiceDep, owner: OwnerDep
-) -> JobView:
+def create_job(requested: DubRequest, response: Response, service: ServiceDep, owner: OwnerDep) -> JobView:
     """Queue a dub of one upload with the speech of another. Previews run before full dubs."""
     for _, name in _inputs(requested):
         service.upload(name, owner)
