@@ -331,7 +331,7 @@ def test_the_command_writes_figures_and_a_report(
     assert "lpips_alex" in found.settings["missing"]
     assert main(["report", str(results), "-o", str(page)]) == 0
     text = page.read_text(encoding="utf-8")
-    assert text.count("data:image/png;base64,") == 3
+    assert text.count("data:image/png;base64,") == 2  # each clip once
     assert "://" not in text.replace("https://github.com", "").replace("https://www.robots", "")
     assert "<script" not in text
     assert "<dt>theirs</dt><dd>Films in source. The films &lt;themselves&gt;, without training.</dd>" in text

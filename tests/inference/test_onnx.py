@@ -111,7 +111,7 @@ def test_speed_is_cpu_time_of_the_frames_after_the_first() -> None:
             return [SimpleNamespace(name="target", shape=["b", 3, "k"])]
 
         def run(self, _: None, inputs: dict[str, np.ndarray]) -> None:
-            assert inputs["target"].shape == (1, 3, 8)
+            assert inputs["target"].shape == (1, 3, 5)
             end = time.thread_time() + self.seconds.pop(0)
             while time.thread_time() < end:
                 pass
