@@ -88,8 +88,9 @@ def command(folder: Path) -> float:
         pool.grow(1)
         while not pool.idle:
             pool.wait()
+        journal = folder / ".lipsmith-journal-idle.jsonl"
         began = time.process_time()
-        run = run_all(jobs, DubOptions(), model, partial(outcomes, hands=pool), folder / ".lipsmith-journal-idle.jsonl")
+        run = run_all(jobs, DubOptions(), model, partial(outcomes, workers=pool), journal)
         assert len(list(run)) == IDLE_FILMS
         return (time.process_time() - began) / IDLE_FILMS
 

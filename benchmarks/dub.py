@@ -151,9 +151,12 @@ def repeated(clip: Path, times: float) -> Path:
                 stream = stream or output.add_stream_from_template(video)
                 packets = [packet for packet in source.demux(video) if packet.size]
                 for packet in packets:
+                    assert packet.pts is not None
+                    assert packet.dts is not None
                     packet.pts, packet.dts = packet.pts + offset, packet.dts + offset
                     packet.stream = stream
                     output.mux(packet)
+                assert video.time_base is not None
                 offset += round(len(packets) / FPS / video.time_base)
     return path
 

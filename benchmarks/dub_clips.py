@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -88,10 +89,10 @@ def checked(dubber: Dubber, film: Path, speech: Path, output: Path) -> Row:
     result = dubber.prepare(film).dub(speech)
     result.save(output, overwrite=True)
     elapsed = time.perf_counter() - began
-    rate = float(result.source.footage.rate)
+    rate = float(result.clip.source.footage.rate)
     end, offset = clocks(output, rate)
-    images = result.source.show(result.timeline.index, result.source_times)
-    changes = [strays(result, image, frame) for image, frame in zip(images, result.frames(), strict=True)]
+    images = result.clip.source.show(result.timeline.index, result.clip.times)
+    changes = [strays(result, np.asarray(image), frame) for image, frame in zip(images, result.frames(), strict=True)]
     stray, changed = np.array(changes).T
     return Row(
         video=film.stem,
@@ -111,8 +112,9 @@ def clocks(path: Path, rate: float) -> tuple[float, float]:
     with av.open(str(path)) as film:
         for kind in ("video", "audio"):
             film.seek(0)
-            frames = [frame.time for frame in film.decode(**{kind: 0})]
-            starts[kind] = (frames[0], frames[-1])
+            decoded: Iterator[Any] = film.decode(**{kind: 0})
+            times = [float(frame.time) for frame in decoded]
+            starts[kind] = (times[0], times[-1])
     return starts["video"][1] - starts["video"][0] + 1 / rate, starts["audio"][0] - starts["video"][0]
 
 

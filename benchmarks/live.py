@@ -189,7 +189,7 @@ def correlation(clip: Clip, wave: NDArray[np.float32]) -> float:
         found.append(
             np.nan if track is None else float(lip_opening(track.points[np.searchsorted(track.frames, number)]))
         )
-    expected = np.interp(np.arange(len(result)) / rate, result.mouths[0].times, lip_opening(result.mouths[0].points))
+    expected = np.interp(np.arange(len(result)) / rate, result.mouths[0].times, lip_opening(result.mouths[0].points[:]))
     used = np.isfinite(found) & (np.arange(len(result)) > rate)
     return float(np.corrcoef(np.array(found)[used], expected[used])[0, 1])
 

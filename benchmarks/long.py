@@ -103,7 +103,7 @@ def write_part(path: Path, times: NDArray[np.float64], rate: str, size: tuple[in
             image = face_at(time, size) if face else plain.copy()
             lit = flash_time(times) <= time < FLASH + LASTING
             image[: size[1] // 8, : size[1] // 8] = 255 if lit else 0
-            film.write(image, time)
+            film.write(np.asarray(image, np.uint8), time)
     return path
 
 

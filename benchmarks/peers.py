@@ -126,7 +126,8 @@ def iplap(config: IplapConfig, count: int) -> dict[str, Frame]:
             # The weighted mean of what the references give costs nothing beside it.
             warped = network.align(network.encode(images[:, part], sketches[:, part]), drawn)
         assert warped is not None
-        return network.translate(target, drawn, warped, mel)
+        image: Tensor = network.translate(target, drawn, warped, mel)
+        return image
 
     return {"iplap": published, "iplap_once": once}
 

@@ -14,7 +14,7 @@ from lipsmith.inference.model_folder import ModelConfig
 
 SIZE, ROWS = 64, 40
 SIZES = {"face_size": SIZE, "references_per_frame": 3, "lips": 5, "window": 5}
-CONFIG = ModelConfig(name="double", **SIZES)
+CONFIG = ModelConfig(name="double", face_size=SIZE, references_per_frame=3, lips=5, window=5)
 
 Floats = NDArray[np.float32]
 
@@ -52,12 +52,11 @@ class Double:
         return (image[:, :, ::8, ::8],)
 
     def _guess(self, points: Floats, reference_points: Floats, **others: Floats) -> tuple[Floats, ...]:
-        unmoved = _unmoved(*reference_points.shape[:2], ROWS // 4, SIZE // 4)
+        unmoved = _unmoved(reference_points, ROWS // 4, SIZE // 4)
         return unmoved, unmoved, np.ones((len(points), 1, ROWS // 4, SIZE // 4), np.float32)
 
     def _align(self, known: Floats, moving: Floats, **others: Floats) -> tuple[Floats, ...]:
-        count = moving.shape[:2]
-        half, full = (_unmoved(*count, ROWS // step, SIZE // step) for step in (2, 1))
+        half, full = (_unmoved(moving, ROWS // step, SIZE // step) for step in (2, 1))
         upper = full[(..., *mouth_box(ROWS, SIZE))]
         features = np.zeros((len(known), 1, 1, 3), np.float32)
         return moving, half, full, upper, upper[:, 0, 0], np.ones_like(moving[:, :, 0]), features, features
@@ -67,11 +66,11 @@ class Double:
         return lower, np.full((*pictures.shape[:2], ROWS // 4, SIZE // 4), 1 / pictures.shape[1], np.float32)
 
 
-def _unmoved(targets: int, references: int, rows: int, columns: int) -> Floats:
-    """Return the positions of cells of the lower part of a crop."""
+def _unmoved(given: Floats, rows: int, columns: int) -> Floats:
+    """Return the positions of cells of the lower part of a crop, for each target and reference of `given`."""
     y, x = (np.mgrid[:rows, :columns] + 0.5) / columns
     positions = np.stack([x, y + 1 - rows / columns]).astype(np.float32)
-    return np.tile(positions, (targets, references, 1, 1, 1))
+    return np.tile(positions, (*given.shape[:2], 1, 1, 1))
 
 
 def make_dubber(backend: Double | None = None, threads: int | None = None) -> Dubber:
