@@ -30,6 +30,9 @@ from lipsmith.errors import LipsmithError
 from lipsmith.face.crop import to_pixels
 from lipsmith.media import Frame
 
+CONVERSION = 3
+"""Levels by which a part of a film that is converted to RGB may differ from the same part of the whole."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -120,7 +123,7 @@ def clocks(path: Path, rate: float) -> tuple[float, float]:
 
 def strays(result: Result, source: NDArray[np.uint8], dubbed: Frame) -> tuple[int, float]:
     """How many pixels changed outside every face's mask, and the share that changed at all."""
-    changed = (source != dubbed.image).any(-1)
+    changed = cv2.absdiff(source, np.asarray(dubbed.image, np.uint8)).max(-1) > CONVERSION
     allowed = np.zeros(changed.shape, bool)
     for mouth in result.mouths:
         place = int(np.searchsorted(mouth.frames, dubbed.index))
