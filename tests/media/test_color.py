@@ -91,6 +91,28 @@ def test_pixels_without_a_patch_keep_their_codes(picture: FilmedPicture) -> None
     assert not chroma.any()
 
 
+def test_where_a_patch_shows_what_was_filmed_nothing_changes(picture: FilmedPicture) -> None:
+    """Not by way of RGB, either, which clips colors that codes hold."""
+    vivid = FilmedPicture(av.VideoFrame.from_ndarray(picture.frame.to_ndarray(), format="yuv420p"))
+    for number, code in enumerate((60, 240, 240)):
+        vivid.plane(number)[:, : vivid.plane(number).shape[1] // 2] = code
+    box = np.s_[10:40, 20:60]
+    patch = vivid[box].copy()
+    patch[12:18, 14:20] //= 2
+    patched, whole = vivid.with_patch(20, 10, patch), np.asarray(vivid)
+    changed = (np.asarray(patched) != whole).any(-1)
+    assert changed[22:28, 34:40].all()
+    assert changed.sum() == 36
+    codes = [
+        RGBToFrame(ColorTags(matrix=picture.frame.colorspace), *SIZE)(one).to_ndarray() for one in (patched, vivid)
+    ]
+    rows, columns = np.nonzero((codes[0] != codes[1])[: SIZE[1]])
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (22, 27, 34, 39)
+    chroma = (codes[0] != codes[1])[SIZE[1] :].reshape(2, SIZE[1] // 2, SIZE[0] // 2).any(0)
+    chroma[10:14, 16:21] = False
+    assert not chroma.any()
+
+
 @pytest.mark.parametrize(("x", "y"), [(12, 20), (13, 21), (0, 0), (56, 40)])
 def test_a_patch_is_encoded_like_a_whole_picture(
     picture: FilmedPicture, whole: NDArray[np.uint8], x: int, y: int

@@ -136,14 +136,23 @@ class Box(NamedTuple):
         return Box(self.top - other.top, self.bottom - other.top, self.left - other.left, self.right - other.left)
 
 
+class Patch(NamedTuple):
+    """An overlay of a picture: RGB (h, w, 3)."""
+
+    box: Box
+    image: NDArray[np.uint8]
+    changed: NDArray[np.uint8]
+    """(h, w): 0 where it does not differ. What was filmed stays there, of which RGB does not hold all colors."""
+
+
 class FilmedPicture:
     """A decoded frame (H, W, 3) that converts only the requested parts to RGB, because most users need only a face.
 
     `picture[y0:y1, x0:x1]` is RGB, within three levels of `FrameToRGB`; `np.asarray(picture)` is all of it, exactly.
     """
 
-    def __init__(self, frame: VideoFrame, patches: tuple[tuple[Box, NDArray[np.uint8]], ...] = ()) -> None:
-        """`frame`: a frame that `can_convert_partially`; `patches`: RGB overlays."""
+    def __init__(self, frame: VideoFrame, patches: tuple[Patch, ...] = ()) -> None:
+        """`frame`: a frame that `can_convert_partially`."""
         self.frame, self.patches = frame, patches
         self._whole: NDArray[np.uint8] | None = None
         self.shape, self.nbytes = (frame.height, frame.width, 3), frame.height * frame.width * 3 // 2
@@ -152,7 +161,9 @@ class FilmedPicture:
 
     def with_patch(self, x: int, y: int, image: NDArray[np.uint8]) -> FilmedPicture:
         """This picture with `image` (h, w, 3) from column `x` and row `y` on."""
-        return FilmedPicture(self.frame, (*self.patches, (Box(y, y + len(image), x, x + image.shape[1]), image)))
+        box = Box(y, y + len(image), x, x + image.shape[1])
+        changed = np.asarray(cv2.transform(cv2.absdiff(image, self[box.slices]), np.ones((1, 3))), np.uint8)
+        return FilmedPicture(self.frame, (*self.patches, Patch(box, image, changed)))
 
     def plane(self, number: int) -> NDArray[np.uint8]:
         """The decoded plane `number`: luma (H, W) for 0, chroma (H / 2, W / 2) for 1 and 2."""
@@ -178,10 +189,11 @@ class FilmedPicture:
     def _patched(self, rgb: NDArray[np.uint8], left: int, top: int) -> NDArray[np.uint8]:
         """`rgb`, the part that starts at (`left`, `top`), with the overlapping patches."""
         bottom, right = top + rgb.shape[0], left + rgb.shape[1]
-        for box, image in self.patches:
+        for box, image, changed in self.patches:
             over = Box(max(box.top, top), min(box.bottom, bottom), max(box.left, left), min(box.right, right))
             if over.top < over.bottom and over.left < over.right:
-                rgb[over.relative_to(Box(top, 0, left, 0)).slices] = image[over.relative_to(box).slices]
+                part, seen = over.relative_to(box).slices, rgb[over.relative_to(Box(top, 0, left, 0)).slices]
+                cv2.copyTo(image[part], changed[part], seen)
         return rgb
 
 
@@ -249,12 +261,16 @@ class RGBToFrame:
         planes = [FilmedPicture(frame).plane(number) for number in range(3)]
         for number, plane in enumerate(planes):
             plane[:] = image.plane(number)
-        for box, _ in image.patches:
+        for box, _, changed in image.patches:
             around = box.padded(2, height, width)
+            pixels = np.zeros(image.plane(0)[around.slices].shape, np.uint8)
+            pixels[box.relative_to(around).slices] = changed
+            cells = cv2.dilate(pixels, np.ones_like(_CHROMA_FILTER, np.uint8), anchor=(1, 0))[::2, ::2]
             codes = _planes(image[around.slices], self._from_rgb)
-            for plane, code, step in zip(planes, codes, (1, 2, 2), strict=True):
+            for plane, code, where, step in zip(planes, codes, (pixels, cells, cells), (1, 2, 2), strict=True):
                 inner = box.padded(0, height, width).scaled_down(step)
-                plane[inner.slices] = code[inner.relative_to(around.scaled_down(step)).slices]
+                part = inner.relative_to(around.scaled_down(step)).slices
+                cv2.copyTo(code[part], where[part], plane[inner.slices])
         return frame
 
 
