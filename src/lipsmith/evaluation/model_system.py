@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.dubbing.mouth import nearby
-from lipsmith.dubbing.paste.detail import Region, details, presharpened, with_detail
+from lipsmith.dubbing.paste.detail import Detail, Region, details, presharpened, with_detail
 from lipsmith.evaluation.systems import ReconstructionTask
 from lipsmith.face.landmarks import NUM_POSE
 from lipsmith.face.references import choose_landmarks, choose_lips, choose_pool, costs, nearest
@@ -71,10 +71,12 @@ class ModelSystem:
         everywhere = np.ones((size, size), np.float32)
         for drawing in self._drawings(small, pool):
             places = np.arange(len(crops), len(crops) + len(drawing.images))
-            near = nearby(places, np.zeros_like(places))
-            lent = details(native.__getitem__, drawing, chosen[places], task.points[places], near)
+            lent: Sequence[Detail | None] = [None] * len(places)
+            if self._detail:
+                near = nearby(places, np.zeros_like(places))
+                lent = details(native.__getitem__, drawing, chosen[places], task.points[places], near)
             for number, drawn, detail in zip(places, drawing.images, lent, strict=True):
-                if self._detail:
+                if detail is not None:
                     crop = with_detail(drawn.astype(np.float32), detail, enlarged, everywhere)
                 else:
                     crop = cv2.resize(drawn, (side, side), interpolation=cv2.INTER_CUBIC).astype(np.float32)

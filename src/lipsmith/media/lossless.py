@@ -24,7 +24,7 @@ _RATE: Final = 25
 
 
 def write_lossless(path: Path, images: Iterable[Picture]) -> None:
-    """Write RGB images `(H, W, 3)` of one size to the AVI file `path`, a third of their size in memory or more.
+    """Write RGB images `(H, W, 3)` of one size to the AVI file `path`, about a third of their size in memory.
 
     Raises `LipsmithError` if the disk is full.
     """
