@@ -58,7 +58,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     with torch.inference_mode():
-        figures = measured(systems(options.threads, options.references, options.width), options.rounds, options.seconds)
+        figures = measured(systems(options.references, options.width), options.rounds, options.seconds)
     for name, value in figures.items():
         print(f"{name:40} {value:12.4g}")
     if options.json:
@@ -66,13 +66,13 @@ def main() -> None:
         options.json.write_text(json.dumps({"figures": figures, "settings": settings, "rows": []}, indent=1))
 
 
-def systems(threads: int, references: int, width: float) -> dict[str, Frame]:
+def systems(references: int, width: float) -> dict[str, Frame]:
     """One frame of each system."""
     face = load_config(RendererTraining, "renderer", "fast").model
     mouth = load_config(LandmarkTraining, "landmarks", "fast").model
     stages = make_stages(build_landmark_generator(mouth), Renderer(face))
     torch_backend = TorchBackend(stages, "cpu")
-    onnx_backend = OnnxBackend(find_model("fast").path, "cpu", threads)
+    onnx_backend = OnnxBackend(find_model("fast").path, "cpu")
     wav2lip = Wav2Lip(Wav2LipConfig(width=width)).eval()
     picture = torch.rand(1, 3, SIZE, SIZE)
     return {

@@ -47,7 +47,7 @@ def main() -> None:
     figures: dict[str, float] = {}
     said = {}
     for name, backend in (
-        ("onnx", OnnxBackend(folder.path, "cpu", options.threads)),
+        ("onnx", OnnxBackend(folder.path, "cpu")),
         ("torch", load_torch_backend(folder.path, "cpu", options.threads)),
     ):
         predict(backend, wave[: len(wave) // 20], points[: len(points) // 20], folder.config["window"])

@@ -20,6 +20,7 @@ from double import SIZES, Double, Floats, make_dubber
 from dub_samples import SIZE, write_wav
 from lipsmith import Result
 from lipsmith.dubbing.draw import GROUP
+from lipsmith.dubbing.pipeline import MOST_AT_ONCE
 from lipsmith.face import FaceTracker
 from lipsmith.inference.model_folder import ModelFolder
 from lipsmith.live import Live
@@ -112,6 +113,10 @@ def test_both_passes_use_all_cores_unless_told(film: Path, monkeypatch: pytest.M
     monkeypatch.setattr("lipsmith.dubbing.pipeline.usable_cores", lambda: 3)
     clips = [make_dubber(threads=threads).prepare(film) for threads in (None, 1)]
     assert asked == [clip.at_once for clip in clips] == [3, 1]
+
+
+def test_many_cores_draw_no_more_frames_at_once_than_are_pasted(film: Path) -> None:
+    assert make_dubber(threads=16).prepare(film).at_once == MOST_AT_ONCE
 
 
 def test_a_rendering_error_is_raised_after_the_groups_of_frames_before_it(film: Path, words: Path) -> None:

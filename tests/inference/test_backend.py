@@ -1,3 +1,4 @@
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -31,8 +32,7 @@ def test_a_stage_is_called_by_the_names_of_its_inputs(folder: Path) -> None:
     one, two = np.ones(3, np.float32), np.array([1, 2, 3], np.float32)
     (image,) = backend("paint", mel=two, target=one, points=one)
     assert image.tolist() == [2, 3, 4]
-    assert "ONNX Runtime" in backend.name
-    assert "CPU, 1 threads" in backend.name
+    assert re.fullmatch(r"ONNX Runtime \S+, CPU, float", backend.name)
 
 
 def test_a_stage_that_wants_other_inputs_is_refused(folder: Path) -> None:

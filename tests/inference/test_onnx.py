@@ -62,7 +62,7 @@ def test_auto_selects_int8_if_it_is_exact_and_faster(
 ) -> None:
     monkeypatch.setattr(onnx_backend, "multiplies_exactly", lambda: exact)
     monkeypatch.setattr(onnx_backend, "is_faster", lambda one, other: faster)
-    backend = load_backend(ModelFolder(folder, {}), "cpu", 1, (), "auto")
+    backend = load_backend(ModelFolder(folder, {}), "cpu", 1, "auto")
     taken = exact and faster
     assert drawn(backend) == (2 if taken else 4)
     assert backend.name.endswith("int8" if taken else "float")
@@ -120,13 +120,6 @@ def test_speed_is_cpu_time_of_the_frames_after_the_first() -> None:
     assert not is_faster(Session(0.001, 0.01), Session(0.05, 0.001))
 
 
-def test_precisions_are_measured_for_each_number_of_threads(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = [True, False]
-    monkeypatch.setattr(onnx_backend, "multiplies_exactly", lambda: True)
-    monkeypatch.setattr(onnx_backend, "is_faster", lambda one, other: answers.pop(0))
-    assert [drawn(OnnxBackend(folder, "cpu", threads, precision="auto")) for threads in (1, 2)] == [2, 4]
-
-
 def test_a_missing_stage_is_not_called_damaged(folder: Path) -> None:
     with pytest.raises(WeightsError, match=r"speech\.onnx: the stage is missing; fetch the model again"):
         OnnxBackend(folder, "cpu")("speech", mel=np.ones((1, 1), np.float32))
@@ -136,23 +129,13 @@ class Opened:
     """Stands for the sessions of ONNX Runtime, and notes how each was opened."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.threads: dict[str, int] = {}
         self.devices: set[int] = set()
         monkeypatch.setattr(onnx_backend.ort, "InferenceSession", self._open)
 
     def _open(self, path: str, options: Any, providers: list[Any]) -> SimpleNamespace:  # noqa: ANN401 - untyped
-        self.threads[Path(path).stem] = options.intra_op_num_threads
         names = [provider if isinstance(provider, str) else provider[0] for provider in providers]
         self.devices |= {provider[1]["device_id"] for provider in providers if not isinstance(provider, str)}
         return SimpleNamespace(get_inputs=list, get_providers=lambda: names, run=lambda names, inputs: [])
-
-
-def test_stages_that_run_side_by_side_get_one_thread(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened = Opened(monkeypatch)
-    backend = OnnxBackend(folder, "cpu", 3, ("paint",))
-    for name in INT8:
-        backend(name)
-    assert opened.threads == {"align": 3, "paint": 1}
 
 
 @pytest.mark.parametrize(("device", "index"), [("cuda", 0), ("cuda:3", 3), ("auto", 0)])
@@ -182,10 +165,9 @@ def test_threads_that_need_a_stage_at_the_same_time_open_it_once(folder: Path, m
     assert [float(image[0, 0]) for (image,) in found] == [2, 2]
 
 
-def test_a_session_does_not_spin_and_keeps_no_memory_for_each_number_of_frames(folder: Path) -> None:
-    options = open_session(folder / "paint.onnx", 3).get_session_options()
-    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (3, 1)
-    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+def test_a_session_has_one_thread_and_keeps_no_memory_for_each_number_of_frames(folder: Path) -> None:
+    options = open_session(folder / "paint.onnx").get_session_options()
+    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
     assert not options.enable_mem_pattern
 
 

@@ -42,7 +42,6 @@ from lipsmith.face import MOST_FACES, FaceTracker
 from lipsmith.files import refuse_clashes, refuse_existing
 from lipsmith.inference.backend import MOST_THREADS, Backend, Precision
 from lipsmith.inference.model_folder import ModelConfig, find_model, load_backend, usable_cores
-from lipsmith.inference.render import SIDE_BY_SIDE
 from lipsmith.media import VideoWriter
 from lipsmith.media.background import Background
 from lipsmith.media.container import kept_metadata, synthetic_metadata
@@ -56,9 +55,9 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-MOST_AT_ONCE: Final = 8
-"""Maximum number of groups of frames drawn in parallel: each takes memory, and sequential pasting keeps up with no
-more."""
+MOST_AT_ONCE: Final = 4
+"""Maximum number of groups of frames drawn in parallel: each takes memory, and pasting, one frame after the other and a
+third of the work of drawing, keeps up with no more."""
 
 
 class Dubber:
@@ -91,7 +90,7 @@ class Dubber:
         config = folder.settings
         if threads is not None and not (isinstance(threads, Integral) and 1 <= threads <= MOST_THREADS):
             raise UsageError(f"threads = {threads!r} is out of range; give 1 to {MOST_THREADS}.")
-        return cls(load_backend(folder, device, threads, SIDE_BY_SIDE, precision), config, threads)
+        return cls(load_backend(folder, device, threads, precision), config, threads)
 
     def prepare(
         self,

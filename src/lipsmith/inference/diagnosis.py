@@ -10,7 +10,6 @@ from typing import Final
 
 from lipsmith.errors import LipsmithError
 from lipsmith.inference.model_folder import find_model, load_backend, model_names, usable_cores
-from lipsmith.inference.render import SIDE_BY_SIDE
 
 Fact = tuple[str, str]
 """Name and value of a fact."""
@@ -64,7 +63,7 @@ def instructions(cpuinfo: Path) -> str:
 def backend_of() -> Fact:
     """The backend that runs the default model here, or the reason why none can."""
     try:
-        backend = load_backend(find_model(DEFAULT_MODEL), side_by_side=SIDE_BY_SIDE, precision="auto")
+        backend = load_backend(find_model(DEFAULT_MODEL), precision="auto")
         return "backend", str(getattr(backend, "name", "unknown"))
     except LipsmithError as error:
         return "backend", f"none: {error}"

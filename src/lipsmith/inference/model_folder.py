@@ -188,16 +188,14 @@ def load_backend(
     folder: ModelFolder,
     device: str = "auto",
     threads: int | None = None,
-    side_by_side: Collection[str] = (),
     precision: Precision = "float",
 ) -> OnnxBackend | TorchBackend:
     """The backend that runs the model in `folder`; a log line reports the choice.
 
     `device`: auto (CUDA if ONNX Runtime supports it, or torch if there are no ONNX files; else the CPU), cpu, cuda or
-    cuda:N (on torch if ONNX Runtime has no CUDA). `threads`: threads within one operator; None for all cores.
-    `side_by_side`: stages that several threads call at the same time, each call on one thread. `precision`: auto, float
-    or int8, see `OnnxBackend`. Raises `UsageError` for an unavailable device or precision, and `WeightsError` for a
-    folder without stages.
+    cuda:N (on torch if ONNX Runtime has no CUDA). `threads`: of torch, within one operator; None for all cores.
+    `precision`: auto, float or int8, see `OnnxBackend`. Raises `UsageError` for an unavailable device or precision, and
+    `WeightsError` for a folder without stages.
     """
     parse_device(device)
     has_onnx = (folder.path / "paint.onnx").is_file()
@@ -209,7 +207,7 @@ def load_backend(
         from lipsmith.inference.onnx import OnnxBackend, cuda_is_available
 
         if device in ("auto", "cpu") or cuda_is_available():
-            return OnnxBackend(folder.path, device, threads or usable_cores(), side_by_side, precision)
+            return OnnxBackend(folder.path, device, precision)
     if precision == "int8":
         raise UsageError("Precision int8 is not available on torch; use --precision float or --device cpu.")
     from lipsmith.inference.torch import load_torch_backend

@@ -38,8 +38,8 @@ _clock: Final = time.perf_counter if sys.platform == "win32" else time.thread_ti
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
 _PAINT = "paint"
-_MEASURED: dict[tuple[Path, int, int], Precision] = {}
-"""The faster precision by an 8-bit stage's path and time of change, and the threads: it is measured once a process."""
+_MEASURED: dict[tuple[Path, int], Precision] = {}
+"""The faster precision by an 8-bit stage's path and time of change: it is measured once a process."""
 
 
 def multiplies_exactly() -> bool:
@@ -86,22 +86,14 @@ def cuda_is_available() -> bool:
 class OnnxBackend:
     """One inference session per `<stage>.onnx`, created when the stage first runs.
 
-    `side_by_side`: stages that several threads call at the same time, whose operators get one thread instead of
-    `threads`. `precision` of the stages in `INT8`: float, int8, or auto (int8 if it is exact here, and faster).
-    Raises `UsageError` if a named device or int8 is unavailable; the device auto falls back to the CPU.
+    Several threads may call it, each of which draws frames of its own. `precision` of the stages in `INT8`: float,
+    int8, or auto (int8 if it is exact here, and faster). Raises `UsageError` if a named device or int8 is unavailable;
+    the device auto falls back to the CPU.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        device: str = "auto",
-        threads: int = 1,
-        side_by_side: Collection[str] = (),
-        precision: Precision = "float",
-    ) -> None:
+    def __init__(self, folder: Path, device: str = "auto", precision: Precision = "float") -> None:
         self._folder = folder
         self._providers = _providers(device)
-        self._threads, self._side_by_side = threads, side_by_side
         self._sessions: dict[str, Any] = {}
         self._inputs: dict[str, frozenset[str]] = {}
         self._opening = Lock()
@@ -119,9 +111,9 @@ class OnnxBackend:
 
     @property
     def name(self) -> str:
-        """Runtime, device, threads and precision; waits like `precision`."""
+        """Runtime, device and precision; waits like `precision`."""
         device = _device_name(self._providers)
-        return f"ONNX Runtime {ort.__version__}, {device}, {self._threads} threads, {self.precision}"
+        return f"ONNX Runtime {ort.__version__}, {device}, {self.precision}"
 
     def __call__(self, stage: str, /, **inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         self._chosen.result()
@@ -163,7 +155,7 @@ class OnnxBackend:
     def _open_chosen(self, path: Path, precision: Precision) -> None:
         """Open the 8-bit stages, of which `path` is one, if `precision` is int8, or if they are faster on this CPU."""
         try:
-            key = path.resolve(), path.stat().st_mtime_ns, self._threads
+            key = path.resolve(), path.stat().st_mtime_ns
             if precision == "auto":
                 precision = _MEASURED.get(key, "auto")
             sessions = self._open_all(precision != "float")
@@ -186,19 +178,19 @@ class OnnxBackend:
         _LOG.info("model %s runs on %s", self._folder.name, self.name)
 
     def _open(self, stage: str, path: Path | None = None) -> Any:  # noqa: ANN401 - onnxruntime carries no types
-        threads = 1 if stage in self._side_by_side else self._threads
-        return open_session(path or self._folder / f"{stage}.onnx", threads, self._providers)
+        return open_session(path or self._folder / f"{stage}.onnx", self._providers)
 
 
-def open_session(path: Path, threads: int = 1, providers: Sequence[Any] = (_CPU,)) -> Any:  # noqa: ANN401 - untyped
-    """An inference session of the stage `path`. Raises `WeightsError` if it is missing or damaged."""
+def open_session(path: Path, providers: Sequence[Any] = (_CPU,)) -> Any:  # noqa: ANN401 - onnxruntime carries no types
+    """An inference session of the stage `path`. Raises `WeightsError` if it is missing or damaged.
+
+    Its operators run in the thread that calls it: these networks are too small to gain by more, and the number of
+    threads would change the last bits of the result.
+    """
     if not path.is_file():
         raise WeightsError(f"{path}: the stage is missing; fetch the model again.")
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # Workers that spin between calls would take cores from decoding, pasting and encoding.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
     # Otherwise each session keeps all memory that it has ever needed, in one block for each number of frames.
     _share_arena()
     options.add_session_config_entry("session.use_env_allocators", "1")

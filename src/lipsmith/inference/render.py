@@ -16,9 +16,6 @@ from numpy.typing import NDArray
 from lipsmith.face.landmarks import Floats, Rows, draw_sketches, mouth_box, parts
 from lipsmith.inference.backend import Backend
 
-SIDE_BY_SIDE: Final = ("guess", "align", "paint")
-"""Stages that render several frames in parallel, one thread each, which is faster than all threads on one frame."""
-
 _BATCH = 5
 _CELL: Final = 4
 """Pixels of a cell in which guesses are made."""

@@ -20,7 +20,7 @@ from lipsmith.config import build
 from lipsmith.disk import write_whole_folder
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.face.landmarks import NUM_POINTS, NUM_POSE
-from lipsmith.inference.model_folder import RECORD, usable_cores, write_config
+from lipsmith.inference.model_folder import RECORD, write_config
 from lipsmith.inference.onnx import INT8, open_session
 from lipsmith.inference.render import NEIGHBORS
 from lipsmith.inference.stages import WEIGHTS, halved, load_stages
@@ -226,7 +226,7 @@ def check_onnx(stage: nn.Module, axes: Axes, path: Path) -> float:
 
     Raises WeightsError for a difference above 1e-4 plus 0.1 % of the value.
     """
-    session = open_session(path, usable_cores())
+    session = open_session(path)
     known = {given.name for given in session.get_inputs()}
     worst = 0.0
     for sizes in ({"n": 1, "b": 1, "T": 1, "N": 1, "k": 1, "m": 1}, {"n": 3, "b": 3, "T": 7, "N": 15, "k": 3, "m": 5}):

@@ -29,14 +29,7 @@ from lipsmith.face.crop import still_points
 from lipsmith.face.references import choose_lips, costs, nearest
 from lipsmith.files import write_whole
 from lipsmith.inference.backend import Backend
-from lipsmith.inference.model_folder import (
-    ModelConfig,
-    ModelFolder,
-    find_model,
-    load_backend,
-    usable_cores,
-    write_config,
-)
+from lipsmith.inference.model_folder import ModelConfig, ModelFolder, find_model, load_backend, write_config
 from lipsmith.inference.onnx import INT8, OnnxBackend, open_session
 from lipsmith.inference.render import Sketches, encode_face, render
 from lipsmith.models.renderer.alignment import CUES
@@ -100,7 +93,7 @@ def quantize(model: str | Path, data: Path, splits: tuple[str, str] = ("train", 
             sample.draw(given)
         for stage, file in INT8.items():
             _write(folder.path / f"{stage}.onnx", given.inputs[stage], trial / file)
-        found = compare(exact, OnnxBackend(trial, "cpu", usable_cores(), precision="int8"), shown)
+        found = compare(exact, OnnxBackend(trial, "cpu", "int8"), shown)
         _LOG.info("8 bits: PSNR to float %.1f dB, LPIPS %.4f times float's", found.psnr, found.lpips)
         if found.psnr < LEAST_PSNR or found.lpips > MOST_LPIPS:
             raise WeightsError(

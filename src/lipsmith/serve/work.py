@@ -19,7 +19,6 @@ from lipsmith.errors import InputError, LipsmithError
 from lipsmith.face import MOST_FACES
 from lipsmith.inference.backend import Backend, Precision
 from lipsmith.inference.model_folder import find_model, load_backend
-from lipsmith.inference.render import SIDE_BY_SIDE
 from lipsmith.media import open_sound, probe
 from lipsmith.media.background import Background
 from lipsmith.media.sound import until
@@ -161,7 +160,7 @@ class Tasks:
 
     def _load_backend(self, precision: Precision) -> Backend:
         folder, device, threads = find_model(self._settings.model), self._settings.device, self._settings.threads
-        return load_backend(folder, device, threads, SIDE_BY_SIDE, precision)
+        return load_backend(folder, device, threads, precision)
 
     def _inspect(self, upload: str) -> dict[str, Any]:
         return inspect(self._settings.upload(upload), self._settings.max_pixels, self._settings.max_minutes)
