@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 
 from double import CONFIG, Double, make_dubber
 from lipsmith import Clip
+from lipsmith.dubbing.draw import DrawnFace, DrawnFrame
+from lipsmith.dubbing.paste.detail import Detail
 from lipsmith.face.landmarks import NUM_JAW, NUM_POSE, lip_opening
+from lipsmith.inference.render import Placed
 from lipsmith.inference.speak import resting_opening
 from lipsmith.live.features import SpeechFeatures
 from lipsmith.live.footage import LoopedFootage
-from lipsmith.live.mouth import LiveMouth
+from lipsmith.live.mouth import Leaders, LiveMouth
 from synthetic import face_at
 
 Floats = NDArray[np.float32]
@@ -78,3 +81,48 @@ def test_lips_are_closed_in_silence(clip: Clip) -> None:
     track = mouth.track(0, SpeechFeatures(Double()), 1.0)
     assert track is not None
     assert lip_opening(np.asarray(track.points)).max() <= resting_opening(mouth.face.landmarks) + 1e-5
+
+
+def drawn(number: int, weights: tuple[float, float], references: tuple[int, int] = (3, 7)) -> DrawnFrame:
+    """Return a frame with one face, whose two references have these `weights` inside the mouth."""
+    none, image = np.zeros(0, np.float32), np.zeros((8, 8, 3), np.uint8)
+    placed, within = Placed(none, none, none, none, none, none), np.array(weights, np.float32)
+    detail = Detail([], placed, none, none, np.array(references), within, int(within.argmax()))
+    return DrawnFrame(number, image, [DrawnFace(image, image, detail)])
+
+
+def leading(clip: Clip, frames: list[DrawnFrame]) -> list[int]:
+    """Return which reference leads in each frame of a session."""
+    mouth, _ = live_mouth(clip)
+    leaders, features, found = Leaders(), SpeechFeatures(Double()), []
+    for frame in frames:
+        track = mouth.track(frame.number, features, 1.0)
+        assert track is not None
+        (face,) = leaders.steadied(frame, [track]).faces
+        assert face is not None
+        assert face.detail is not None
+        found.append(int(face.detail.references[face.detail.leader]))
+    return found
+
+
+def test_no_reference_leads_in_a_single_frame(clip: Clip) -> None:
+    """Its teeth would flash. What counts is the reference, not its rank among those of the frame."""
+    one, other = (0.6, 0.4), (0.45, 0.6)
+    assert leading(clip, [drawn(n, other if n == 2 else one) for n in range(5)]) == [3] * 5
+    assert leading(clip, [drawn(n, one if n < 2 else other) for n in range(5)]) == [3, 3, 3, 7, 7]
+    swapped = [drawn(n, (0.6, 0.45), (7, 3)) if n == 2 else drawn(n, one) for n in range(5)]
+    assert leading(clip, swapped) == [3] * 5
+
+
+def test_a_frame_after_a_jump_has_a_leader_of_its_own(clip: Clip) -> None:
+    assert leading(clip, [drawn(0, (0.6, 0.4)), drawn(1, (0.6, 0.4)), drawn(9, (0.45, 0.6))]) == [3, 3, 7]
+
+
+def test_faces_without_native_detail_have_no_leader(clip: Clip) -> None:
+    mouth, _ = live_mouth(clip)
+    track, frame = mouth.track(0, SpeechFeatures(Double()), 1.0), drawn(0, (0.6, 0.4))
+    assert track is not None
+    assert frame.faces[0] is not None
+    plain = replace(frame, faces=[replace(frame.faces[0], detail=None)])
+    assert Leaders().steadied(plain, [track]) == plain
+    assert Leaders().steadied(replace(frame, faces=[None]), [track]).faces == [None]

@@ -27,7 +27,7 @@ Heard = Callable[[NDArray[np.float64]], NDArray[np.float32]]
 
 _OTHER: Final = 0.2
 """Cost, crop units, of a reference that looks unlike the frame: more than of any pose."""
-_AROUND: Final = 3
+AROUND: Final = 3
 """Frames after which a look no longer counts; it counts less the farther it is."""
 
 
@@ -97,7 +97,7 @@ def nearby(places: NDArray[np.intp], begins: NDArray[np.intp]) -> NDArray[np.flo
 
     `places`, `begins`: `(n,)`, indices of the frames and of the beginnings of their unbroken runs.
     """
-    weights = np.maximum(0, _AROUND - np.abs(np.subtract.outer(places, places)))
+    weights = np.maximum(0, AROUND - np.abs(np.subtract.outer(places, places)))
     weights *= begins[:, None] == begins
     return np.asarray(weights / weights.sum(1, keepdims=True), np.float32)
 

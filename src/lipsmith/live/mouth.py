@@ -1,14 +1,22 @@
-"""The mouth of one face, frame by frame: predicted lip and jaw points, and references to render them."""
+"""The mouth of one face, frame by frame: predicted lip and jaw points, and references to render them.
+
+`LiveMouth` and `Leaders` choose as `lipsmith.dubbing` does, by the frames so far.
+"""
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.mouth import MouthTrack
+from lipsmith.dubbing.draw import DrawnFace, DrawnFrame
+from lipsmith.dubbing.mouth import AROUND, MouthTrack, nearby
+from lipsmith.dubbing.paste.detail import Detail, leaders
 from lipsmith.dubbing.scan import Face
 from lipsmith.face.crop import still_points
 from lipsmith.face.landmarks import NUM_POSE
@@ -117,6 +125,30 @@ class LiveMouth:
             ends=np.full(count, count - 1),
             heard=lambda _: windows,
         )
+
+
+class Leaders:
+    """The leaders of `lipsmith.dubbing.paste.detail` in frames that come one by one, by the frames before alone."""
+
+    def __init__(self) -> None:
+        self._recent: defaultdict[int, deque[tuple[int, Detail]]] = defaultdict(partial(deque, maxlen=AROUND))
+
+    def steadied(self, frame: DrawnFrame, mouths: Sequence[MouthTrack]) -> DrawnFrame:
+        """The frame, which follows those before it, with its leaders; `mouths`: those of its faces."""
+        faces = zip(mouths, frame.faces, strict=True)
+        return replace(frame, faces=[face and self._led(frame.number, mouth, face) for mouth, face in faces])
+
+    def _led(self, number: int, mouth: MouthTrack, face: DrawnFace) -> DrawnFace:
+        if face.detail is None:
+            return face
+        recent = self._recent[mouth.face.index]
+        if mouth.frames[0] == number:  # no neighbor precedes it
+            recent.clear()
+        recent.append((number, face.detail))
+        numbers, known = np.array([one for one, _ in recent]), [detail for _, detail in recent]
+        near = nearby(numbers, np.zeros_like(numbers))
+        ranks = leaders(np.stack([one.within for one in known]), np.stack([one.references for one in known]), near)
+        return replace(face, detail=replace(face.detail, leader=int(ranks[-1])))
 
 
 class _Follower:

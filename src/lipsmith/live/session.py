@@ -22,7 +22,7 @@ from lipsmith.dubbing.pipeline import Clip
 from lipsmith.errors import UsageError
 from lipsmith.live.features import LOOK_AHEAD, SpeechFeatures
 from lipsmith.live.footage import Image, LoopedFootage, frame_rate, skip
-from lipsmith.live.mouth import LiveMouth
+from lipsmith.live.mouth import Leaders, LiveMouth
 from lipsmith.live.sound import SoundQueue, Wave, as_mono
 from lipsmith.media.sound import Resampler
 from lipsmith.progress import prefetch
@@ -204,6 +204,7 @@ class Live:
         self, mouths: list[LiveMouth], images: Iterator[Image], pool: ThreadPoolExecutor
     ) -> Iterator[LiveFrame]:
         compositors: defaultdict[int, Compositor] = defaultdict(Compositor)
+        leaders = Leaders()
         pending: deque[_PendingFrame] = deque()
         start, next_image, number = self._clock.now(), 0, 0
         while (due := self._next_due(start, number)) is not None:
@@ -213,9 +214,9 @@ class Live:
             number = next_image = due + 1
             # A frame is pasted while the next one is rendered; a late session renders two at a time.
             while len(pending) > (_MOST_AT_ONCE if self._is_late(start, due) else 1):
-                yield self._finish(pending.popleft(), compositors)
+                yield self._finish(pending.popleft(), compositors, leaders)
         while pending:
-            yield self._finish(pending.popleft(), compositors)
+            yield self._finish(pending.popleft(), compositors, leaders)
 
     def _next_due(self, start: float, number: int) -> int | None:
         """Wait for the next frame: `number`, or a later one if the machine is slow. None if the session has ended."""
@@ -258,8 +259,8 @@ class Live:
         for block in self._resampler(new[None]):
             self._features.push(block[0])
 
-    def _finish(self, frame: _PendingFrame, compositors: defaultdict[int, Compositor]) -> LiveFrame:
-        drawn = frame.drawn.result()
+    def _finish(self, frame: _PendingFrame, compositors: defaultdict[int, Compositor], leaders: Leaders) -> LiveFrame:
+        drawn = leaders.steadied(frame.drawn.result(), frame.mouths)
         image = paste_frame(compositors, frame.mouths, drawn)
         # Without a face it is the footage itself, which callers must not draw on.
         own = np.array(image) if image is drawn.filmed else np.asarray(image)

@@ -52,7 +52,8 @@ def detail(
     positions = flow + np.stack([x, y]).astype(np.float32)
     upper = positions[(..., *mouth_box(ROWS, SIZE))]
     placed = Placed(flow, flow, positions, upper, np.ones(upper.shape[2:], np.float32), share)
-    return Detail(pictures, placed, share, inside, leader)
+    ranks = np.arange(len(pictures))
+    return Detail(pictures, placed, share, inside, ranks, np.ones(len(pictures), np.float32), leader)
 
 
 def still(count: int) -> NDArray[np.float32]:

@@ -52,8 +52,12 @@ class Detail:
     """(k, H/4, S/4) in [0, 1]: weight of each reference's detail."""
     inside: NDArray[np.float32]
     """(S, S) in [0, 1]: the inside of the mouth, 0 on the lips."""
+    references: NDArray[np.intp]
+    """(k,) which references of the face they are."""
+    within: NDArray[np.float32]
+    """(k,): weight of each one's detail inside the mouth."""
     leader: int
-    """Rank of the reference that lends all detail there."""
+    """Rank of the one that lends all detail there."""
     contrast: float = 1.0
     """Share of the references' contrast that the frame has; less than 1 in a fade."""
 
@@ -71,12 +75,23 @@ def details(
     frame; `points`: `(n, 131, 2)`, crop units, as rendered; `nearby`: `(n, n)`, how much each frame counts in the mean
     around each.
     """
-    inside = np.stack([inside_mouth(of_frame, drawing.images.shape[1]) for of_frame in points])
-    leaders = _leaders(drawing.share, references, inside, nearby)
+    inside = [inside_mouth(of_frame, drawing.images.shape[1]) for of_frame in points]
+    within = np.stack([_weights(share, where) for share, where in zip(drawing.share, inside, strict=True)])
+    leading = leaders(within, references, nearby).tolist()
+    pictures = [[native(one) for one in used] for used in references.tolist()]
     return [
-        Detail([native(one) for one in used], drawing.placed.of(n), drawing.share[n], inside[n], leader)
-        for n, (used, leader) in enumerate(zip(references.tolist(), leaders.tolist(), strict=True))
+        Detail(pictures[n], drawing.placed.of(n), drawing.share[n], inside[n], references[n], within[n], leading[n])
+        for n in range(len(references))
     ]
+
+
+def leaders(within: NDArray[np.float32], references: NDArray[np.intp], nearby: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Rank `(n,)` of the reference with the largest weight `within` the mouth `(n, k)` of each frame, in the mean of
+    the frames `nearby`: one that leads in a single frame would show other teeth there. The others as of `details`.
+    """
+    weights = np.zeros((len(within), references.max() + 1), np.float32)
+    np.put_along_axis(weights, references, within, axis=1)
+    return np.asarray(np.take_along_axis(nearby @ weights, references, axis=1).argmax(1))
 
 
 def presharpened(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -240,20 +255,6 @@ def _lenders(detail: Detail, mask: NDArray[np.float32]) -> list[int]:
     highest = [int(rank) for rank in np.argsort(-_weights(detail.share, mask), kind="stable")]
     leader = detail.leader if detail.inside.any() else highest[0]
     return [leader, *(rank for rank in highest if rank != leader)][:_DETAIL_REFERENCES]
-
-
-def _leaders(
-    share: NDArray[np.float32], references: NDArray[np.intp], inside: NDArray[np.float32], nearby: NDArray[np.float32]
-) -> NDArray[np.intp]:
-    """Rank `(n,)` of the reference with the largest weight inside each frame's mouth, in the mean of the frames nearby:
-    one that leads in a single frame would show other teeth there.
-
-    `share`: `(n, k, H/4, S/4)`; `inside`: `(n, S, S)`.
-    """
-    weights = np.zeros((len(share), references.max() + 1), np.float32)
-    for n, used in enumerate(references):
-        weights[n, used] = _weights(share[n], inside[n])
-    return np.asarray(np.take_along_axis(nearby @ weights, references, axis=1).argmax(1))
 
 
 def _weights(share: NDArray[np.float32], where: NDArray[np.float32]) -> NDArray[np.float32]:
