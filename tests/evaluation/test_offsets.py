@@ -208,3 +208,16 @@ def test_invalid_requests_are_refused_before_the_work(
 def test_a_film_has_no_manifest_and_no_splits(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sync", "film.mp4", *words]) == 2
     assert f"{words[0]} needs a folder of prepared clips" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [("sync", "{}", "--write"), ("evaluate", "landmarks", "fast", "--data", "{}", "--write-offsets")]
+)
+def test_a_manifest_that_cannot_be_written_is_noticed_before_the_work(
+    words: tuple[str, ...], data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != data)
+    monkeypatch.setattr("lipsmith.evaluation.offsets.read_manifest", lambda *_: pytest.fail("began"))
+    split = ["--split", "val"]
+    assert main([word.format(data) for word in words] + split) == 2
+    assert f"The folder {data} cannot be written to" in capsys.readouterr().err

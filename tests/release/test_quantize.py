@@ -119,3 +119,13 @@ def test_a_model_without_stages_is_refused(model: Path) -> None:
     write_config(model, {"name": "tiny"})
     with pytest.raises(UsageError, match="export the model first"):
         quantize(model, Path("data"))
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_model_that_cannot_be_written_is_refused_before_the_work(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: path != model)
+    monkeypatch.setattr(module, "samples", lambda *_: pytest.fail("began"))
+    with pytest.raises(UsageError, match="cannot be written to"):
+        quantize(model, Path("data"))

@@ -12,7 +12,7 @@ import tyro
 
 from lipsmith.cli import console
 from lipsmith.cli.results import write_figures
-from lipsmith.files import refuse_outputs
+from lipsmith.files import refuse_existing, refuse_outputs
 from lipsmith.progress import Progress
 
 if TYPE_CHECKING:
@@ -44,10 +44,12 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
 
 def run(options: Options) -> None:
     """Print the figures of each split, or those of the estimated offsets."""
-    from lipsmith.data.clips import read_manifest
+    from lipsmith.data.clips import MANIFEST, read_manifest
     from lipsmith.training.landmarks.stages import load_stages
 
     refuse_outputs([options.json], options.overwrite, inputs=[options.model, options.data])
+    if options.write_offsets:
+        refuse_existing(options.data / MANIFEST, overwrite=True)
     for split in options.split:
         read_manifest(options.data, split)  # fail on a missing split before evaluating the others
     stages, window, references = load_stages(options.model, options.device, options.threads)

@@ -15,7 +15,7 @@ from lipsmith.cli import console
 from lipsmith.cli.evaluate import require_wave
 from lipsmith.cli.results import write_figures
 from lipsmith.errors import UsageError
-from lipsmith.files import refuse_outputs
+from lipsmith.files import refuse_existing, refuse_outputs
 
 MIN_SECONDS = 1.0
 
@@ -47,9 +47,13 @@ def run(options: Options) -> None:
     """Find and print the offsets, and write them with --write."""
     import torch
 
+    from lipsmith.data.clips import MANIFEST
+
     if (options.write or options.split) and not options.video.is_dir():
         raise UsageError(f"{'--write' if options.write else '--split'} needs a folder of prepared clips.")
     refuse_outputs([options.json], options.overwrite, inputs=[options.video])
+    if options.write:
+        refuse_existing(options.video / MANIFEST, overwrite=True)
     if options.threads:
         torch.set_num_threads(options.threads)
     if options.video.is_dir():

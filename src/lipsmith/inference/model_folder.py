@@ -90,7 +90,10 @@ def find_model(name_or_folder: str | Path) -> ModelFolder:
 
 
 def networks_of_run(folder: str | Path) -> list[str]:
-    """The networks that a training run in `folder` trained, such as `renderer`; none for any other folder."""
+    """The networks that a training run in `folder` trained, such as `renderer`; none for any other folder, and for the
+    name of a model, which comes first as in `find_model`."""
+    if folder in model_names():
+        return []
     endings = (".json", ".safetensors")
     return [name for name in get_args(Kind) if all(Path(folder, name + ending).is_file() for ending in endings)]
 

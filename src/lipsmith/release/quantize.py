@@ -27,7 +27,7 @@ from lipsmith.evaluation.metrics.lpips import load_lpips, lpips
 from lipsmith.evaluation.protocols import strict_frames
 from lipsmith.face.crop import still_points
 from lipsmith.face.references import choose_lips, costs, nearest
-from lipsmith.files import write_whole
+from lipsmith.files import refuse_existing, write_whole
 from lipsmith.inference.backend import Backend
 from lipsmith.inference.model_folder import ModelConfig, ModelFolder, find_model, load_backend, write_config
 from lipsmith.inference.onnx import INT8, OnnxBackend, open_session
@@ -83,6 +83,7 @@ def quantize(model: str | Path, data: Path, splits: tuple[str, str] = ("train", 
     for stage in INT8:
         if not (folder.path / f"{stage}.onnx").is_file():
             raise UsageError(f"{folder.path}: {stage}.onnx is missing; export the model first.")
+    refuse_existing(folder.path / "config.json", overwrite=True)
     exact = load_backend(folder, "cpu")
     shown = list(samples(folder, data, splits[1], *COMPARISON))
     with TemporaryDirectory() as temporary:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from lipsmith.disk import disk_errors
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.files import write_whole
-from lipsmith.inference.model_folder import find_model, write_config
+from lipsmith.inference.model_folder import find_model, model_names, write_config
 from lipsmith.inference.stages import WEIGHTS as MODEL_WEIGHTS
 from lipsmith.inference.stages import halved, of_network
 from lipsmith.inference.torch import read_weights
@@ -114,7 +114,7 @@ def load_initial_weights(module: nn.Module, start: str, network: str) -> None:
 
 def _find_weights(start: str, network: str) -> dict[str, Tensor]:
     run = Path(start) / f"{network}.safetensors"
-    if run.is_file():
+    if start not in model_names() and run.is_file():
         return read_weights(run)
     model = find_model(start)
     weights = read_weights(model.path / MODEL_WEIGHTS)

@@ -12,9 +12,10 @@ import torch
 from safetensors.torch import save_file
 
 from lipsmith.errors import UsageError, WeightsError
-from lipsmith.inference.model_folder import find_model, write_config
+from lipsmith.inference.model_folder import find_model, networks_of_run, write_config
 from lipsmith.models.landmarks.config import LandmarkConfig
 from lipsmith.models.landmarks.generator import build_landmark_generator
+from lipsmith.training.checkpoint import load_initial_weights
 from lipsmith.training.landmarks.stages import load_stages
 
 TINY = LandmarkConfig(dim=8, layers=1, heads=1, feed_forward=8, speech_channels=(4, 4, 4, 4, 4), point_channels=(4, 4))
@@ -51,6 +52,21 @@ def test_a_run_provides_its_generator(run: Path) -> None:
     stages, window, references = load_stages(str(run), "auto", 1)
     (tokens,) = stages("speech", mel=np.zeros((2, 1, 80, 16), np.float32))
     assert (tokens.shape, window, references) == ((2, 8), TINY.window, TINY.references)
+
+
+def test_the_name_of_a_model_comes_before_a_run_of_that_name(
+    run: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path_factory.mktemp("runs"))
+    run.rename("fast")
+    assert networks_of_run("fast") == []
+    assert networks_of_run("./fast") == ["landmarks"]
+    assert load_stages("fast", "cpu", 1)[1] == find_model("fast").config["window"]
+    assert load_stages("./fast", "cpu", 1)[1] == TINY.window
+    network = build_landmark_generator(TINY)
+    load_initial_weights(network, "./fast", "landmarks")
+    with pytest.raises(UsageError, match="another architecture"):
+        load_initial_weights(network, "fast", "landmarks")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")

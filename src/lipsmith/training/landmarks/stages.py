@@ -11,7 +11,7 @@ from torch import nn
 from lipsmith.config import build
 from lipsmith.errors import WeightsError
 from lipsmith.inference.backend import Backend
-from lipsmith.inference.model_folder import find_model, load_backend, read_card
+from lipsmith.inference.model_folder import find_model, load_backend, model_names, read_card
 from lipsmith.inference.torch import TorchBackend, torch_device, with_weights
 from lipsmith.models.landmarks.config import LandmarkConfig
 from lipsmith.models.landmarks.generator import LandmarkGenerator, build_landmark_generator
@@ -23,7 +23,7 @@ def load_stages(model: str, device: str = "auto", threads: int | None = None) ->
     `model`: the folder of a training run, or the name or folder of a model whose config has the table `landmarks`.
     Raises WeightsError otherwise.
     """
-    if (Path(model) / "landmarks.json").is_file():
+    if model not in model_names() and (Path(model) / "landmarks.json").is_file():
         return _run_stages(Path(model), device, threads)
     folder = find_model(model)
     sizes: dict[str, Any] = folder.config.get("landmarks", {})
