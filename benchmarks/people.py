@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from lipsmith.dubbing.scan import ArrayStore, Scanner, Sizes
 from lipsmith.dubbing.source import FileSource
 from lipsmith.face import FaceTracker
-from lipsmith.inference.people import MIN_SIMILARITY, Recognizer
+from lipsmith.inference.people import MIN_SIMILARITY, FaceRecognizer
 
 SECONDS = 1.5
 MOST = 4
@@ -45,7 +45,7 @@ def summary(cosines: NDArray[np.float64]) -> str:
 
 def main() -> None:
     paths = films([Path(word) for word in sys.argv[1:]])
-    store, recognizer, found, seconds = ArrayStore(), Recognizer(), [], 0.0
+    store, recognizer, found, seconds = ArrayStore(), FaceRecognizer(), [], 0.0
     for path in paths:
         (face,) = Scanner(FaceTracker(1), store, Sizes()).scan(FileSource(path, 0, SECONDS)).faces[:1]
         begin = time.process_time()

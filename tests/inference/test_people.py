@@ -16,7 +16,7 @@ from harmed_pictures import Crops
 from lipsmith.errors import WeightsError
 from lipsmith.face.crop import apply, crop_image, fit_transforms
 from lipsmith.face.landmarks import select
-from lipsmith.inference.people import Recognizer, alignment, embed_faces, five_points, people
+from lipsmith.inference.people import FaceRecognizer, alignment, embed_faces, five_points, people
 from lipsmith.models.third_party import THIRD_PARTY
 
 
@@ -25,7 +25,7 @@ def test_embeddings_are_those_of_opencvs_recognizer(weights: Path, portrait: tup
     theirs = cv2.FaceRecognizerSF.create(str(weights / "sface_int8.onnx"), "")
     aligned = cv2.warpAffine(picture[0], alignment(five_points(mesh[0] * 256)), (112, 112))
     expected = theirs.feature(cv2.cvtColor(aligned, cv2.COLOR_RGB2BGR))[0]
-    found = Recognizer(weights / "sface_int8.onnx")(picture, mesh * 256)[0]
+    found = FaceRecognizer(weights / "sface_int8.onnx")(picture, mesh * 256)[0]
     assert found @ expected / np.linalg.norm(expected) > 0.999
 
 
@@ -46,7 +46,7 @@ def test_a_crop_shows_the_same_person_as_the_picture(
 ) -> None:
     picture, mesh = portrait[0][0], portrait[1] * 256
     transform = fit_transforms(select(mesh))[0]
-    recognizer = Recognizer(weights / "sface_int8.onnx")
+    recognizer = FaceRecognizer(weights / "sface_int8.onnx")
     crop = crop_image(picture, transform, 128)
     points = apply(transform, select(mesh[0]))
     found = recognizer.mean(np.stack([crop] * 7), np.stack([points] * 7))

@@ -17,7 +17,7 @@ from lipsmith.data import phonemes
 from lipsmith.data.clips import read_manifest
 from lipsmith.data.phonemes import PHONEMES, clip_phonemes
 from lipsmith.errors import InputError, UsageError
-from lipsmith.speech.phonemes import BILABIAL, GROUPS, LABIODENTAL, Recognizer
+from lipsmith.speech.phonemes import BILABIAL, GROUPS, LABIODENTAL, PhonemeRecognizer
 
 
 class Heard:
@@ -40,14 +40,14 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_phoneme_times_are_those_of_the_lips(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch)
     # Spikes at steps 10 and 13 of 0.02 s, reported 0.12 s late; a repeated token is one phoneme.
-    assert Recognizer()(np.zeros(100, np.float32)) == [("m", 0.08), ("f", 0.14)]
+    assert PhonemeRecognizer()(np.zeros(100, np.float32)) == [("m", 0.08), ("f", 0.14)]
 
 
 def test_a_missing_hama_is_reported_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "hama", None)
     monkeypatch.setitem(sys.modules, "hama.asr", None)
     with pytest.raises(UsageError, match=r'pip install "\.\[measure\]" in the clone'):
-        Recognizer()
+        PhonemeRecognizer()
 
 
 def test_bilabial_and_labiodental_are_separate_groups() -> None:
@@ -75,7 +75,7 @@ def test_phonemes_are_recognized_once_and_follow_the_offset(data: Path, monkeypa
     records = read_manifest(data)
     first = clip_phonemes(data, records)
     assert first == {record.clip: [("m", 0.08), ("f", 0.14)] for record in records[:2]}
-    monkeypatch.setattr(phonemes, "Recognizer", None)
+    monkeypatch.setattr(phonemes, "PhonemeRecognizer", None)
     moved = [dataclasses.replace(record, offset=0.04) for record in records]
     again = clip_phonemes(data, [moved[0], moved[1]])
     assert again[records[0].clip] == [("m", pytest.approx(0.04)), ("f", pytest.approx(0.1))]

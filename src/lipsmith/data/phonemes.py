@@ -10,7 +10,7 @@ from typing import Final
 from lipsmith.data.clips import ClipRecord
 from lipsmith.errors import InputError
 from lipsmith.speech.mel import read_audio
-from lipsmith.speech.phonemes import Phonemes, Recognizer
+from lipsmith.speech.phonemes import PhonemeRecognizer, Phonemes
 
 PHONEMES: Final = "phonemes.jsonl"
 
@@ -27,7 +27,7 @@ def clip_phonemes(
     known = _read(root / PHONEMES)
     missing = [record for record in records if record.clip not in known and _has_sound(record)]
     if missing:
-        recognize, by_source = Recognizer(), dict[str, Phonemes]()
+        recognize, by_source = PhonemeRecognizer(), dict[str, Phonemes]()
         with (root / PHONEMES).open("a", encoding="utf-8") as file:
             file.write("\n" if file.tell() else "")  # the last line may be truncated
             for done, record in enumerate(missing, 1):

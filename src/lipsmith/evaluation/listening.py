@@ -17,7 +17,7 @@ from lipsmith.errors import InputError, UsageError
 from lipsmith.evaluation.metrics.articulation import Utterance
 from lipsmith.progress import Progress
 from lipsmith.speech.activity import SpeechDetector
-from lipsmith.speech.phonemes import Phonemes, Recognizer
+from lipsmith.speech.phonemes import PhonemeRecognizer, Phonemes
 
 T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ _LOG = logging.getLogger(__name__)
 class Listener:
     """Recognizers of phonemes and speech; None if a package is missing, with the reason in `missing`."""
 
-    phonemes: Recognizer | None = None
+    phonemes: PhonemeRecognizer | None = None
     speech: SpeechDetector | None = None
     missing: dict[str, str] = field(default_factory=dict)
     """Reason by name of the figure that cannot be measured."""
@@ -52,7 +52,7 @@ def load_listener() -> Listener:
             missing[figure] = str(error)
             return None
 
-    phonemes = attempt("closure", Recognizer)
+    phonemes = attempt("closure", PhonemeRecognizer)
     return Listener(phonemes, attempt("theval.silent_stability, theval.lip_sync", SpeechDetector), missing)
 
 

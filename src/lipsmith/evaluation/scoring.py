@@ -24,7 +24,7 @@ from lipsmith.evaluation.systems import REAL
 from lipsmith.evaluation.totals import Row
 from lipsmith.face.detector import FaceMesh
 from lipsmith.face.landmarks import select
-from lipsmith.inference.people import Recognizer
+from lipsmith.inference.people import FaceRecognizer
 from lipsmith.speech.phonemes import Phonemes
 
 _VGG_EVERY: Final = 3
@@ -44,7 +44,7 @@ class Networks:
     mesh: FaceMesh
     lpips_alex: Lpips | None
     lpips_vgg: Lpips | None
-    recognizer: Recognizer | None
+    recognizer: FaceRecognizer | None
     judge: SyncJudge | None
     missing: dict[str, str]
 
@@ -64,7 +64,7 @@ def load_networks(judge: str = OWN) -> Networks:
         FaceMesh(),
         attempt("lpips_alex", lambda: load_lpips("alexnet")),
         attempt("lpips_vgg", lambda: load_lpips("vgg16")),
-        attempt("csim", Recognizer),
+        attempt("csim", FaceRecognizer),
         attempt("lse_d", lambda: load_judge(judge)),
         missing,
     )

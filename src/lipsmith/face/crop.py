@@ -169,20 +169,19 @@ def _filmed_means(image: FilmedPicture, rows: slice, columns: slice, factor: int
 
 
 def fit_transforms(points: Floats) -> NDArray[np.float64]:
-    """Weighted least-squares similarities `(F, 2, 3)` that map each frame's anchors to the template.
+    """Similarities `(F, 2, 3)` that map each frame's anchors to the template; `points`: `(F, 131, 2)` in pixels."""
+    return similarity(points[:, _ANCHORS], TEMPLATE, WEIGHTS)
 
-    `points`: `(F, 131, 2)` in source pixels.
-    """
-    anchors = points[:, _ANCHORS, :].astype(np.float64)
-    weights = WEIGHTS / WEIGHTS.sum()
-    source = anchors[..., 0] + 1j * anchors[..., 1]
-    target = TEMPLATE[:, 0] + 1j * TEMPLATE[:, 1]
-    source_mean = source @ weights
-    target_mean = target @ weights
-    centered = source - source_mean[:, None]
-    factor = (np.conj(centered) * (target - target_mean)) @ weights / ((np.abs(centered) ** 2) @ weights)
-    shift = target_mean - factor * source_mean
-    return _matrices(factor, shift)
+
+def similarity(points: Floats, target: Floats, weights: Floats) -> NDArray[np.float64]:
+    """Similarities `(..., 2, 3)` that map points `(..., N, 2)` to `target` `(N, 2)` with the least squares, of which
+    each counts by its weight `(N,)`."""
+    source, onto = (np.asarray(given, np.float64) @ (1, 1j) for given in (points, target))
+    share = weights / weights.sum()
+    source_mean, onto_mean = source @ share, onto @ share
+    centered = source - source_mean[..., None]
+    factor = (np.conj(centered) * (onto - onto_mean)) @ share / ((np.abs(centered) ** 2) @ share)
+    return _matrices(factor, onto_mean - factor * source_mean)
 
 
 def smooth_transforms(transforms: Floats, times: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -223,8 +222,7 @@ def still_points(transforms: Floats) -> NDArray[np.float32]:
 
 
 def to_pixels(transform: Floats, size: int) -> NDArray[np.float64]:
-    """The transform `(2, 3)` from source to crop pixels in OpenCV's convention (center of the first pixel at (0,
-    0))."""
+    """The transform `(2, 3)` from source to crop pixels as OpenCV counts: the first one's center is at (0, 0)."""
     matrix = np.asarray(transform, np.float64) * size
     matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
     return matrix
@@ -296,5 +294,4 @@ def _gaussian(values: NDArray[np.complex128], times: NDArray[np.float64], second
     neighbors = np.clip(index[:, None] + offsets, 0, frames - 1)
     weights = inside * np.exp(-0.5 * ((times[neighbors] - times[:, None]) / seconds) ** 2)
     weights /= weights.sum(1, keepdims=True)
-    smooth: NDArray[np.complex128] = np.einsum("cfk,fk->cf", values[:, neighbors], weights)
-    return smooth
+    return np.asarray(np.einsum("cfk,fk->cf", values[:, neighbors], weights), np.complex128)

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.face.crop import similarity
 from lipsmith.face.landmarks import NUM_POINTS, Floats, ranks, turn
 from lipsmith.files import home
 from lipsmith.models.third_party import THIRD_PARTY, third_party
@@ -35,7 +36,7 @@ _FOREHEAD: Final = 0.15
 """Fraction of a crop by which its upper edge is padded, because the network expects more of the forehead."""
 
 
-class Recognizer:
+class FaceRecognizer:
     """SFace (Zhong et al., 2021) behind five-point alignment."""
 
     def __init__(self, path: Path | None = None) -> None:
@@ -79,16 +80,11 @@ def five_points(mesh: Floats) -> NDArray[np.float64]:
 
 def alignment(points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Least-squares similarity `(2, 3)` from the five points (pixel centers at halves) to the template."""
-    source = (points[:, 0] - 0.5) + 1j * (points[:, 1] - 0.5)
-    target = TEMPLATE[:, 0] + 1j * TEMPLATE[:, 1]
-    centered = source - source.mean()
-    factor = (np.conj(centered) @ (target - target.mean())) / (np.abs(centered) ** 2).sum()
-    shift = target.mean() - factor * source.mean()
-    return np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]])
+    return similarity(points - 0.5, TEMPLATE, np.ones(len(TEMPLATE)))
 
 
 def embed_faces(faces: Iterable[tuple[NDArray[np.uint8], Floats]]) -> NDArray[np.float64] | None:
-    """Embeddings `(N, 128)` of faces, each with its crops and points as of `Recognizer.mean`.
+    """Embeddings `(N, 128)` of faces, each with its crops and points as of `FaceRecognizer.mean`.
 
     None, and a log line, if the recognizer's weights are missing. Raises `WeightsError` if they are damaged.
     """
@@ -100,7 +96,7 @@ def embed_faces(faces: Iterable[tuple[NDArray[np.uint8], Floats]]) -> NDArray[np
             weights.parent,
         )
         return None
-    recognizer = Recognizer()
+    recognizer = FaceRecognizer()
     return np.stack([recognizer.mean(crops, points) for crops, points in faces])
 
 

@@ -46,7 +46,7 @@ Phonemes = list[tuple[str, float]]
 """Symbols of the International Phonetic Alphabet, and the seconds at which the lips form them."""
 
 
-class Recognizer:
+class PhonemeRecognizer:
     """Recognizes the phonemes of recordings. Raises UsageError if `hama` is not installed."""
 
     def __init__(self) -> None:

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from harmed_pictures import Crops, textured
 from lipsmith.evaluation.metrics.csim import csim
-from lipsmith.inference.people import Recognizer
+from lipsmith.inference.people import FaceRecognizer
 
 
 def test_a_face_is_similar_to_itself_in_other_light_and_not_to_a_texture(
     weights: Path, portrait: tuple[Crops, NDArray[np.float32]]
 ) -> None:
     picture, mesh = portrait
-    recognizer = Recognizer(weights / "sface_int8.onnx")
+    recognizer = FaceRecognizer(weights / "sface_int8.onnx")
     real = recognizer(picture, mesh * 256)
     dark = recognizer((picture * 0.7).astype(np.uint8), mesh * 256)
     texture = recognizer(textured(1, 256), mesh * 256)

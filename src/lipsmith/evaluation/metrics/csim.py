@@ -18,7 +18,7 @@ def csim(generated: NDArray[np.float64], real: NDArray[np.float64]) -> NDArray[n
     """Cosine `(B,)` in [-1, 1], higher is better, of each embedding `(B, 128)` with the mean of the real ones
     `(R, 128)`.
 
-    Embeddings are unit vectors, as of `lipsmith.inference.people.Recognizer`.
+    Embeddings are unit vectors, as of `lipsmith.inference.people.FaceRecognizer`.
     """
     mean = real.mean(0)
     return np.asarray(generated @ (mean / np.linalg.norm(mean)), np.float64)
