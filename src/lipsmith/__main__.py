@@ -2,7 +2,7 @@
 
 import sys
 
-from lipsmith.cli import main
+from lipsmith.cli import command
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command())
