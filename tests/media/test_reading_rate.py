@@ -60,6 +60,15 @@ def test_films_of_constant_rate_have_exact_times(tmp_path: Path, suffix: str, ra
     assert times == pytest.approx([float(number / rate) for number in range(48)], abs=1e-9)
 
 
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".ts"])
+def test_the_first_packets_of_a_long_film_with_reordered_frames_have_no_gaps(tmp_path: Path, suffix: str) -> None:
+    """Only its first 250 packets are read, and some that are shown between the last of them follow."""
+    rate = Fraction(30000, 1001)
+    options = {"bf": "3", "b-adapt": "0", "g": "60", "sc_threshold": "0"}
+    info = probe(film(tmp_path / f"a{suffix}", pictures(2, 32, 32) * 150, rate, options=options))
+    assert (info.rate, info.variable_rate) == (rate, False)
+
+
 def test_a_single_frame_whose_header_holds_a_time_base_has_the_usual_rate(tmp_path: Path) -> None:
     assert probe(film(tmp_path / "one.mov", pictures(1), 90_000, codec="mjpeg", pixel_format="yuvj420p")).rate == 25
     assert probe(film(tmp_path / "slow.mov", pictures(1), 10, codec="mjpeg", pixel_format="yuvj420p")).rate == 10

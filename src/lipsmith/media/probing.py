@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 
 _PROBED_PACKETS = 250  # packets: ten seconds at 25 fps, a few milliseconds of reading
+_REORDERED = 16  # packets: H.264 and HEVC decode a frame before at most so many that are shown earlier
 _STILL_RATE = Fraction(25)
 _SRGB = 13
 _USUAL_RATE = Fraction(25)  # of films whose rate nobody can tell
@@ -171,7 +172,8 @@ def _is_picture(container: InputContainer) -> bool:
 def _first_frame_and_stamps(
     container: InputContainer, stream: VideoStream, path: Path
 ) -> tuple[VideoFrame, list[tuple[Fraction, Fraction]], bool]:
-    """The first decodable frame; (time, duration) of the first packets; whether these are all packets."""
+    """The first decodable frame; (time, duration) of the first packets, in the order in which they are shown; whether
+    these are all packets."""
     stream.codec_context.thread_count = 1  # several threads would need many packets before the first frame
     decode = decoder(stream)
     frame: VideoFrame | None = None
@@ -188,7 +190,8 @@ def _first_frame_and_stamps(
             frame = _first_frame(decode, packet)
     if frame is None:
         raise InputError(f"{path}: no frame can be decoded; the file may be damaged or truncated.")
-    return frame, sorted(stamps), complete
+    # The next packets may be shown between the last of these, which would look like gaps.
+    return frame, sorted(stamps)[: None if complete else -_REORDERED], complete
 
 
 def _first_frame(decode: Callable[[Packet[Any] | None], list[VideoFrame]], packet: Packet[Any]) -> VideoFrame | None:
