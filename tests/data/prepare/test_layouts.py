@@ -89,8 +89,23 @@ def test_patterns_are_expanded_and_repeated_files_taken_once(tmp_path: Path, mon
     touch(tmp_path, "a.mp4", "b.mp4", "deep/er/c.mp4")
     monkeypatch.chdir(tmp_path)
     jobs = find_jobs(["*.mp4", "a.mp4", "./a.mp4", tmp_path / "a.mp4", "deep/**/*.mp4"])
-    assert [job.clip for job in jobs] == ["train/a/a", "train/b/b", "train/c/c"]
+    assert [job.clip for job in jobs] == ["train/a/a", "train/b/b", "train/er/c"]
     assert all(job.source.is_absolute() for job in jobs)
+
+
+@pytest.mark.parametrize("pattern", ["footage/**/*.mp4", "footage/*", "footage/**", "foot*/**/*.mp4"])
+def test_the_folders_that_a_pattern_matches_name_speakers_and_splits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str
+) -> None:
+    touch(tmp_path, "footage/anna/1.mp4", "footage/ben/1.mp4", "footage/test/carl/1.mp4")
+    monkeypatch.chdir(tmp_path)
+    assert [job.clip for job in find_jobs([pattern])] == ["test/carl/1", "train/anna/1", "train/ben/1"]
+
+
+def test_a_file_of_several_sources_has_the_speaker_of_the_first(tmp_path: Path) -> None:
+    touch(tmp_path, "anna/1.mp4")
+    assert clips(tmp_path, tmp_path / "anna", tmp_path / "anna/1.mp4") == ["train/anna/1"]
+    assert clips(tmp_path / "anna/1.mp4", tmp_path) == ["train/1/1"]
 
 
 def test_the_output_folder_is_not_searched_for_footage(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Final
 
@@ -44,15 +44,19 @@ class Job:
 
 
 def find_jobs(sources: Iterable[str | Path], apart: Path | None = None) -> list[Job]:
-    """Jobs for files, folders (recursively) and globs, each file once; files below the folder `apart` are excluded.
+    """Jobs for files, folders (recursively) and globs; files below the folder `apart` are excluded.
 
-    Raises InputError for a source that does not exist or has no media file.
+    Each file once, with the speaker and the split of the first of the `sources` that contains it. Raises InputError for
+    a source that does not exist or has no media file.
     """
-    jobs = {job for source in sources for job in _expand(os.fspath(source))}
-    if apart is not None:
-        results = _absolute(apart)
-        jobs = {job for job in jobs if results not in job.source.parents}
-    return sorted(jobs, key=lambda job: (job.clip, job.source))
+    jobs: dict[Path, Job] = {}
+    for source in sources:
+        for job in _expand(os.fspath(source)):
+            jobs.setdefault(job.source, job)
+    results = None if apart is None else _absolute(apart)
+    return sorted(
+        (job for job in jobs.values() if results not in job.source.parents), key=lambda job: (job.clip, job.source)
+    )
 
 
 def distinct(jobs: Iterable[Job], taken: Iterable[str]) -> list[Job]:
@@ -71,21 +75,32 @@ def distinct(jobs: Iterable[Job], taken: Iterable[str]) -> list[Job]:
 
 def _expand(source: str) -> Iterator[Job]:
     path = _absolute(source)
-    if path.is_dir():
-        found = sorted(file for file in _files(path) if is_media(file, FILMS))
-        if not found:
-            raise InputError(f"{source}: no video below this folder; give a folder with footage.")
-        lists = _split_lists(path)
-        root = _root(path)
-        yield from (_job(file, file.relative_to(root), lists) for file in found)
-    elif path.exists():
-        yield _job(path, path.relative_to(_root(path.parent)), {})
-    else:
-        matches = sorted(glob.glob(source, recursive=True))  # noqa: PTH207 - pathlib does not support absolute patterns
-        if not matches:
-            require(Path(source))
-        for match in matches:
-            yield from _expand(match)
+    if path.exists():
+        yield from _found(path, path if path.is_dir() else path.parent)
+        return
+    matches = sorted(glob.glob(source, recursive=True))  # noqa: PTH207 - pathlib does not support absolute patterns
+    if not matches:
+        require(Path(source))
+    for match in matches:
+        yield from _found(_absolute(match), _fixed_part(source))
+
+
+def _fixed_part(pattern: str) -> Path:
+    """The folder in which a pattern searches: its parts before the first wildcard."""
+    return _absolute(Path(*takewhile(lambda part: not glob.has_magic(part), Path(pattern).parts[:-1])))
+
+
+def _found(path: Path, folder: Path) -> Iterator[Job]:
+    """Jobs for a file, or for all videos below a folder, of which the layout is that below `folder`."""
+    root = _root(folder)
+    if not path.is_dir():
+        yield _job(path, path.relative_to(root), {})
+        return
+    found = sorted(file for file in _files(path) if is_media(file, FILMS))
+    if not found:
+        raise InputError(f"{path}: no video below this folder; give a folder with footage.")
+    lists = _split_lists(path)
+    yield from (_job(file, file.relative_to(root), lists) for file in found)
 
 
 def _files(folder: Path) -> Iterator[Path]:
