@@ -140,6 +140,13 @@ def test_undeclared_colors_are_those_of_the_picture_s_size(size: tuple[int, int]
     assert np.abs(FrameToRGB()(frame).astype(int) - image).max() <= 3
 
 
+def test_undeclared_colors_are_those_of_the_size_to_which_odd_sides_grow() -> None:
+    """Of 1280 pixels, from which on a film is of high definition."""
+    image = np.full((500, 1279, 3), (200, 60, 90), np.uint8)
+    frame = RGBToFrame(ColorTags(matrix=2), 1279, 500)(image)
+    assert np.abs(FrameToRGB()(frame)[:, :1279].astype(int) - image).max() <= 3
+
+
 def test_transparency_is_rounded_to_the_nearest_level() -> None:
     rgba = np.random.default_rng(0).integers(0, 256, (40, 40, 4)).astype(np.uint8)
     share = rgba[..., 3:] / 255

@@ -231,10 +231,10 @@ class RGBToFrame:
 
     def __init__(self, tags: ColorTags, width: int, height: int) -> None:
         """`width`, `height`: of the pictures; odd sides grow by one pixel, because 4:2:0 chroma needs even sides."""
-        self._tags = tags
-        self._matrix, self._full = _matrix(tags.matrix, width, height), tags.range == FULL
-        self._from_rgb = _rgb_to_yuv(self._matrix, self._full)
+        self._tags, self._full = tags, tags.range == FULL
         self._padding = (height % 2, width % 2)
+        self._matrix = _matrix(tags.matrix, width + self._padding[1], height + self._padding[0])
+        self._from_rgb = _rgb_to_yuv(self._matrix, self._full)
 
     def __call__(self, image: Picture) -> VideoFrame:
         """`image`: (H, W, 3) RGB. If the tags agree, all codes of a decoded frame except those of its patches are
