@@ -41,8 +41,9 @@ MEL_RATE = SAMPLE_RATE / HOP
 WINDOW = 16
 """Mel steps in the window of one video frame, 0.2 s."""
 WINDOW_LEAD = 6.4
-"""Steps between the start of a window and its frame's time. The center of the window is then 0.02 s after that time,
-the middle of a frame at 25 fps; at 25 fps the window of frame i starts at step 80 (i - 2) / 25."""
+"""Steps between the start of a window and its frame's time: at 25 fps the window of frame i starts at step
+80 (i - 2) / 25. Its steps are centered 0.014 s after that time, or up to a step earlier, because it starts at a whole
+step."""
 
 _OPPOSITE_PHASE = 0.1  # power of two channels' mean divided by that of their difference; below it, one is inverted
 _CHUNK = 2048  # spectra at a time: 13 MB
@@ -120,7 +121,7 @@ def _scaled_decibels(magnitude: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def mel_windows(mel: NDArray[np.float32], times: NDArray[np.float64]) -> NDArray[np.float32]:
-    """The mel window of each frame: 16 steps centered 0.02 s after its time.
+    """The mel window of each frame: 16 steps, the first of them `WINDOW_LEAD` steps before its time, rounded down.
 
     Args:
         mel: (80, steps).
