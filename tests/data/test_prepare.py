@@ -290,6 +290,7 @@ def mixed(still: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     film(folder / "silent.mp4", faces(0.6), audio=np.zeros(9600, np.float32))
     film(folder / "faceless.mp4", pictures(20, 320, 320), audio=speech(0.8))
     film(folder / "single.mp4", faces(0.04), audio=speech(1))
+    film(folder / "slow.mp4", faces(0.12), 1, audio=speech(0.6))  # the sound ends before the first frame does
     beside = [np.concatenate([image, image[:, ::-1]], 1) for image in faces(0.6)]
     film(folder / "couple.mp4", beside, audio=speech(0.6))
     turned = [np.ascontiguousarray(np.rot90(image)) for image in faces(0.6, (320, 240))]
@@ -307,6 +308,7 @@ REASONS = {
     "silent": "no speech",
     "faceless": "no face",
     "single": "too short",
+    "slow": "no speech",
     "couple": "several faces",
 }
 

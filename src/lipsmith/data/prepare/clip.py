@@ -116,7 +116,7 @@ class Preparation:
         if not self._selective or heard < MIN_SECONDS or end - start - heard <= MAX_MUTE:
             return stretch
         frames = int(np.searchsorted(stretch.times + 1 / self._fps, start + heard, side="right"))
-        return stretch.between(stretch.first, stretch.first + frames)
+        return stretch.between(stretch.first, stretch.first + frames) if frames else stretch
 
     def _prepare(self, stretch: Stretch, rivals: int, made: int) -> ClipRecord | None:
         """Write the clip of one stretch and return its record, or count the reason and return None."""
