@@ -67,6 +67,12 @@ def test_the_length_of_a_long_film_is_that_of_its_picture(tmp_path: Path) -> Non
     assert probe(path).duration == pytest.approx(12)
 
 
+def test_the_length_of_a_long_film_does_not_depend_on_its_beginning(tmp_path: Path) -> None:
+    """Matroska declares when it ends; it begins at the fifth second, as if it was cut out of another one."""
+    info = probe(clocked(tmp_path / "a.mkv", (np.arange(300) / 25).tolist(), start=5.0))
+    assert (info.duration, info.frames) == (pytest.approx(12), 300)
+
+
 def test_a_film_is_uneven_even_if_it_is_even_on_average(tmp_path: Path) -> None:
     times = np.cumsum([0.0, *[0.03, 0.04, 0.05] * 8])
     info = probe(clocked(tmp_path / "a.mp4", times.tolist()))

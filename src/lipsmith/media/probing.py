@@ -214,7 +214,8 @@ def _timing(
     declared = (stream.average_rate, measured, stream.guessed_rate)
     rate = next(filter(None, (_plausible(one, proven) for one in declared)), _USUAL_RATE)
     variable = _is_variable(gaps, typical, rate, clock(stream))
-    duration = float(span) if complete and span else _declared_duration(container, stream)
+    begin = stamps[0][0] if stamps else Fraction(0)
+    duration = float(span) if complete and span else _declared_duration(container, stream, float(begin))
     frames = len(stamps) if complete else stream.frames
     if variable and complete and measured:
         rate = measured  # Matroska declares the rate of the encoder, not the average
@@ -234,10 +235,14 @@ def _plausible(declared: Fraction | None, measured: Fraction | None) -> Fraction
     return declared
 
 
-def _declared_duration(container: InputContainer, stream: VideoStream) -> float | None:
+def _declared_duration(container: InputContainer, stream: VideoStream, begin: float) -> float | None:
+    """`begin`: time of the first picture, seconds of the file's clock."""
     if stream.duration:
         return float(stream.duration * clock(stream))
-    return container.duration / av.time_base if container.duration else None
+    declared = (container.duration or 0) / av.time_base
+    if container.format.name == "matroska,webm" and begin < declared:
+        declared -= begin  # it declares when the film ends
+    return declared or None
 
 
 def _is_variable(gaps: list[Fraction], typical: Fraction | None, rate: Fraction, time_base: Fraction) -> bool:
