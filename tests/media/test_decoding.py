@@ -15,7 +15,7 @@ from PIL import Image
 from lipsmith.media import probe, read_frames
 from lipsmith.speech.mel import read_audio
 from synthetic import make_film, speech
-from video_samples import film, picture, pictures, with_repeats, woven
+from video_samples import film, picture, pictures, snow, with_repeats, woven
 
 
 def test_a_repeated_picture_is_a_frame(tmp_path: Path) -> None:
@@ -180,3 +180,12 @@ def test_reordered_frames_in_avi_have_correct_times(tmp_path: Path, codec: str) 
     for frame, image in zip(frames, images, strict=True):
         errors = [np.abs(frame.image.astype(int) - other).mean() for other in images]
         assert images[int(np.argmin(errors))] is image
+
+
+def test_a_late_start_in_avi_counts_frames_that_precede_the_key_frame(tmp_path: Path) -> None:
+    """Those that an open group of pictures stores after it: they lack their references where reading starts there."""
+    options = {"g": "24", "bf": "3", "x264-params": "open-gop=1:b-adapt=0:scenecut=0"}
+    path = film(tmp_path / "a.avi", snow(200), codec="libx264", options=options)
+    whole, part = (list(read_frames(path, start)) for start in (0.0, 7.0))
+    assert [frame.time for frame in part] == [frame.time for frame in whole[175:]]
+    assert all(np.array_equal(a.image, b.image) for a, b in zip(part, whole[175:], strict=True))

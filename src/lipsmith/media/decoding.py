@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import av
 import numpy as np
+from av.codec.context import Flags
 from av.filter import Graph
 from av.sidedata.sidedata import Type as SideDataType
 
@@ -105,9 +106,16 @@ def decoded_sound(container: InputContainer, stream: AudioStream, path: Path) ->
     return _decoded(container, stream, path)
 
 
-def decoded_video(container: InputContainer, stream: VideoStream, path: Path) -> Iterator[VideoFrame]:
+def decoded_video(
+    container: InputContainer, stream: VideoStream, path: Path, sought: bool = False
+) -> Iterator[VideoFrame]:
     """The deinterlaced frames of a video stream; packets that fail to decode are skipped, and a warning reports how
-    many."""
+    many.
+
+    `sought`: from a key frame within the film on; frames before it, which lack their references, may come first.
+    """
+    if sought and _counts_frames(container, stream):  # these count, too
+        stream.codec_context.flags |= Flags.output_corrupt
     frames = _decoded(container, stream, path)
     return _deinterlaced(frames, parity) if (parity := _declared_parity(stream)) else _progressive(frames)
 

@@ -167,7 +167,7 @@ def _from_key_frame(
     for margin in _SEEK_MARGINS:
         if latest - margin <= earliest or not _seek(container, stream, latest - margin):
             return None
-        frames = decoded_video(container, stream, path)
+        frames = decoded_video(container, stream, path, sought=True)
         key = _key_frame(frames, stream, latest)
         if key is not None:
             # Wrong times are removed before `_with_timestamps`, which would shift all later ones.
