@@ -1,7 +1,7 @@
 """Selects reference frames: a pool that covers the mouth shapes, and the references of the pool nearest to a target.
 
-Lip opening is the distance between mesh points 0 and 17 (paper, implementation details: references are at evenly spaced
-ranks of lip opening).
+Lip opening is the distance between mesh points 0 and 17, and references are at evenly spaced ranks of it, as in IP_LAP,
+whose settings the paper takes over for inference (section 4.1).
 """
 
 from __future__ import annotations
