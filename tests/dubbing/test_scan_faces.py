@@ -1,7 +1,9 @@
 import errno
+import gc
 import os
 import pickle
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -73,3 +75,14 @@ def test_a_full_temporary_folder_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(store, "_file", Full())
     with pytest.raises(LipsmithError, match="TMPDIR"):
         store.put(np.zeros((1, 2, 2, 3), np.uint8))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_a_store_that_was_full_is_dropped_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda prefix: Path("/dev/full").open("r+b"))  # noqa: SIM115
+    store = ArrayStore()
+    with pytest.raises(LipsmithError, match="TMPDIR"):
+        store.put(np.zeros((1, 2, 2, 3), np.uint8))
+    del store
+    gc.collect()

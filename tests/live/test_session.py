@@ -16,7 +16,7 @@ from double import make_dubber
 from lipsmith import Clip
 from lipsmith.dubbing.draw import DrawnFrame, EncodedFaces, draw_frame
 from lipsmith.dubbing.mouth import MouthTrack
-from lipsmith.errors import UsageError
+from lipsmith.errors import InputError, UsageError
 from lipsmith.face.landmarks import lip_opening
 from lipsmith.live import Live, LiveFrame
 from lipsmith.live.footage import LoopedFootage
@@ -245,6 +245,16 @@ def test_a_film_plays_forward_and_back(tmp_path: Path) -> None:
     film = make_dubber().prepare(make_film(tmp_path / "film.mp4", 0.32, 25, (120, 120)))
     frames = list(islice(Live(film, RATE, clock=SimulatedClock()).frames(), 20))
     np.testing.assert_array_equal(frames[1].image[:20], frames[13].image[:20])
+
+
+def test_a_film_that_cannot_be_copied_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    film = make_film(tmp_path / "film.mp4", 0.2, 25, (120, 120))
+    clip = make_dubber().prepare(film)
+    film.unlink()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(InputError, match="does not exist") as error:
+        next(Live(clip, RATE).frames())
+    assert not list(tmp_path.iterdir()), error
 
 
 def test_a_closed_session_ends(clip: Clip) -> None:

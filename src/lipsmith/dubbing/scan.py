@@ -70,7 +70,7 @@ class ArrayStore:
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(prefix="lipsmith-")  # noqa: SIM115 - lives as long as the store
         self._lock = Lock()
-        finalize(self, self._file.close)  # a file that is dropped open is a ResourceWarning
+        finalize(self, self._file.raw.close)  # an open file is a ResourceWarning; close() writes again what did not fit
 
     def __reduce__(self) -> NoReturn:
         raise UsageError("A clip belongs to one process; give others its folder (Clip.save, Clip.load) or the film.")

@@ -30,8 +30,9 @@ class LoopedFootage:
         long = np.maximum(1, np.floor(np.diff(clip.times) / usual + ROUNDING)).astype(np.intp)
         forward = np.repeat(np.arange(len(clip.times)), np.append(long, 1))
         self._cycle = np.concatenate([forward, forward[-2:0:-1]])
-        self._stack = ExitStack()
-        self._source = self._store(clip) if isinstance(clip.source, FileSource) else clip.source
+        with ExitStack() as stack:
+            self._source = self._store(clip, stack) if isinstance(clip.source, FileSource) else clip.source
+            self._stack = stack.pop_all()  # otherwise, where the frames cannot be stored, the folder would stay
 
     def __enter__(self) -> LoopedFootage:
         return self
@@ -48,9 +49,9 @@ class LoopedFootage:
         while True:
             yield from map(np.asarray, self._source.show(self._cycle, self._times))
 
-    def _store(self, clip: Clip) -> Source:
+    def _store(self, clip: Clip, stack: ExitStack) -> Source:
         """Copy the frames to a file with fast random access; playing a film backward decodes it block by block."""
-        folder = Path(self._stack.enter_context(TemporaryDirectory(prefix="lipsmith-")))
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="lipsmith-")))
         path, order = folder / "frames.avi", np.arange(len(clip.times))
         write_lossless(path, clip.source.show(order, clip.times))
         return StoredSource(path, clip.source.footage, clip.times)
