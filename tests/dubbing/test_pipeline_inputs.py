@@ -15,6 +15,7 @@ from lipsmith import DubOptions, cli, files
 from lipsmith.errors import InputError, LipsmithError, UsageError
 from lipsmith.inference.model_folder import ModelFolder
 from lipsmith.media import open_sound, probe, read_frames
+from lipsmith.media.background import Background
 from synthetic import make_film, speech
 from video_samples import with_empty_sound
 
@@ -330,7 +331,10 @@ def test_unusable_music_is_refused(run: Run, tmp_path: Path, film: Path, words: 
     assert_one_sentence(said)
 
 
-def test_a_gain_out_of_range_is_refused() -> None:
+def test_a_gain_out_of_range_is_refused(tmp_path: Path, film: Path, words: Path) -> None:
+    result = make_dubber().prepare(film).dub(words)
     for gain in (np.nan, np.inf, 41, -101):
         with pytest.raises(UsageError, match="dB"):
             DubOptions(gain=gain)
+        with pytest.raises(UsageError, match="dB"):
+            result.save(tmp_path / "out.mp4", background=Background(words, gain))

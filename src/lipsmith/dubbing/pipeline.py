@@ -243,7 +243,7 @@ class Result:
         `UsageError` where `path` is taken, an input or cannot be written, `LipsmithError` where the disk is full.
         """
         path, footage = path_of(path, "The result"), self.clip.source.footage
-        DubOptions(language=language)
+        DubOptions(language=language, gain=background.gain if background else 0)
         refuse_existing(path, overwrite)
         music = background.file if background else None
         texts = kept_metadata(footage.info.metadata if footage.info else {})

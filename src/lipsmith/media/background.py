@@ -26,7 +26,7 @@ class Background:
 
     file: Path
     gain: float = -12.0
-    """Gain in decibels; negative values make it softer."""
+    """Gain in decibels, -100 to 40; negative values make it softer."""
 
 
 def with_background(voice: Sound, background: Background, seconds: float) -> Sound:
