@@ -251,6 +251,15 @@ def test_clips_results_and_faces_have_a_short_repr(clip: Clip) -> None:
         assert len(repr(shown)) < 200
 
 
+def test_clips_results_faces_and_frames_are_found_in_lists_and_dicts(dubber: Dubber, film: Path) -> None:
+    clips = [dubber.prepare(film) for _ in range(2)]
+    results = [clip.dub(speech(0.2)) for clip in clips]
+    faces, frames = [clip.faces[0] for clip in clips], [next(result.frames()) for result in results]
+    for pair in (clips, results, faces, frames):
+        assert list(dict.fromkeys(pair)) == pair
+        assert pair.index(pair[1]) == 1
+
+
 def test_each_shot_has_its_own_face(dubber: Dubber, tmp_path: Path) -> None:
     images = [two_faces()] * 6 + [np.full((240, 440, 3), 7, np.uint8) + nothing(440) // 8] * 6 + [two_faces(True)] * 6
     source = write(tmp_path / "film.mp4", images)

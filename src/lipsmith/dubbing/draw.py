@@ -213,7 +213,7 @@ def _drawn_face(references: References, target: _Target, image: Image, detail: D
     return DrawnFace(image, target.filmed, detail)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ResultFrame(Frame):
     """A frame of a result."""
 

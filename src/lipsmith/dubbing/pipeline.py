@@ -130,7 +130,7 @@ class Dubber:
         return Clip(*found, self._backend, self.config, encoded, self._at_once)
 
 
-@dataclass(repr=False)
+@dataclass(repr=False, eq=False)
 class Clip:
     """Footage with known faces, which can be dubbed any number of times."""
 
@@ -184,7 +184,7 @@ class Clip:
     def dub(
         self, speech: Said, rate: int = SAMPLE_RATE, tail: Tail = "cut", strength: float = 1.0, fit: Fit = "bounce"
     ) -> Result:
-        """Dub the footage with `speech`: a file, samples `(n,)` or `(channels, n)` at `rate` Hz, or a loaded `Speech`.
+        """Dub the footage with `speech`: a file, samples `(n,)` or `(1 or 2, n)` at `rate` Hz, or a loaded `Speech`.
 
         Or a speech for each face, `{1: "anna.wav", 2: "ben.wav"}`, or a list of `Turn`s: whatever was chosen, the faces
         of these numbers are dubbed, and the sound is the sum of all. The result is as long as the speech. Longer
@@ -204,7 +204,7 @@ class Clip:
         return Result(self, recording, timeline, [mouth for mouth in mouths if mouth])
 
 
-@dataclass(repr=False)
+@dataclass(repr=False, eq=False)
 class Result:
     """A dubbed video, rendered on demand."""
 

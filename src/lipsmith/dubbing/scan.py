@@ -102,7 +102,7 @@ class ArrayStore:
         return replace(crops, jpegs=self.put(crops.jpegs[:]))
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Face:
     """A face of one shot in its `n` frames. Points are float32 `(n, 131, 2)`."""
 

@@ -59,7 +59,7 @@ class WallClock:
     sleep = staticmethod(time.sleep)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LiveFrame:
     """A frame of a session and its sound."""
 

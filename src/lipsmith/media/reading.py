@@ -57,7 +57,7 @@ RECENT_FRAMES = 12
 """Frames that count as recent."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Frame:
     """One picture of a film."""
 
