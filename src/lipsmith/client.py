@@ -22,15 +22,22 @@ from lipsmith.files import refuse_existing, write_whole
 
 
 class Job(BaseModel):
-    """A dub; `progress` in [0, 1] of the current stage, `eta` in seconds, `figures` once it is done."""
+    """A dub that was requested."""
 
     id: str
+    """Its name in requests."""
     state: Literal["queued", "running", "done", "failed", "cancelled"]
+    """Only the first two change."""
     stage: str
+    """What is being done, for display."""
     progress: float
+    """Of the current stage, in [0, 1]."""
     eta: float | None
+    """Seconds to the end of the job; None while it is unknown."""
     figures: dict[str, Any]
+    """Frames, size, speed and the like, once it is done."""
     problem: str | None
+    """One sentence, if it failed."""
 
 
 class Client(httpx.Client):
@@ -62,7 +69,10 @@ class Client(httpx.Client):
         return list(found.json()["faces"])
 
     def dub(self, video: str, speech: str | Mapping[int, str], **options: Any) -> Job:  # noqa: ANN401 - see /docs
-        """Request a dub of the upload `video` with the upload `speech`, or with one for each face by its number."""
+        """Request a dub of the upload `video` with the upload `speech`, or with one for each face by its number.
+
+        `options`: those of `POST /v1/jobs`, such as `face`, `strength` and `preview`.
+        """
         speeches = {"speech": speech} if isinstance(speech, str) else {"speeches": dict(speech)}
         return Job(**self.post("/jobs", json={"video": video, **speeches, **options}).json())
 

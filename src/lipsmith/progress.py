@@ -15,7 +15,7 @@ Progress = Callable[[int, int], None]
 """Called with the number done and the total, in the same unit; the total is 0 while it is unknown."""
 
 ProgressOf = Callable[[str], AbstractContextManager[Progress | None]]
-"""Opens the progress of one step, given the step's title; the `with` ends with the step."""
+"""Opens the progress of one step, given the step's title, as a context manager, which ends with the step."""
 S = TypeVar("S")
 T = TypeVar("T")
 AHEAD: Final = 4

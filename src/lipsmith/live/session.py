@@ -111,7 +111,10 @@ class Live:
         """
         DubOptions(strength=strength)
         as_mono(np.zeros(0, np.float32), rate)
-        self.rate, self.frame_rate = rate, frame_rate(clip)
+        self.rate = rate
+        """Sample rate of the sound, in Hz."""
+        self.frame_rate = frame_rate(clip)
+        """Frames per second."""
         self.skipped = 0
         """Number of frames that were skipped because the machine was too slow."""
         self.error: Exception | None = None

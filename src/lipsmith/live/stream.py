@@ -34,7 +34,10 @@ class FragmentedMP4:
     """Encodes the frames of a session as one MP4 stream, one fragment per frame."""
 
     def __init__(self, width: int, height: int, frame_rate: float, sound_rate: int, model: str) -> None:
-        """`width` and `height` in pixels, `frame_rate` in frames per second, `sound_rate` in Hz."""
+        """`width` and `height` in pixels, `frame_rate` in frames per second, `sound_rate` in Hz.
+
+        `model`: its name, for the metadata.
+        """
         self._buffer = _Buffer()
         self._container = av.open(self._buffer, "w", format="mp4", container_options=_SETTINGS)
         self._container.metadata.update(synthetic_metadata(f"lipsmith {__version__}", model))

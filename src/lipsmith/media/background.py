@@ -25,6 +25,7 @@ class Background:
     """A file with sound, played from its start under a voice."""
 
     file: Path
+    """Any file with sound."""
     gain: float = -12.0
     """Gain in decibels, -100 to 40; negative values make it softer."""
 

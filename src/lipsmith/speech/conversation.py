@@ -30,16 +30,19 @@ _TOLERANCE: Final = 0.01  # seconds by which a speech may exceed the duration in
 
 @dataclass(frozen=True, eq=False)
 class Turn:
-    """Face number `face` says `speech` from `start` to `end`, in seconds of the result.
+    """Face number `face` says `speech` from `start` to `end`.
 
-    Longer speech is cut at `end`; None for the end of the speech. If several faces say the same speech at the same
-    time, it sounds once. Raises `UsageError` for invalid times.
+    If several faces say the same speech at the same time, it sounds once. Raises `UsageError` for invalid times.
     """
 
     face: int
+    """As in `Clip.faces`."""
     speech: Spoken | Speech
+    """As in `Clip.dub`."""
     start: float = 0.0
+    """In seconds of the result."""
     end: float | None = None
+    """In seconds of the result; longer speech is cut there. None for the end of the speech."""
     origin: str = ""
     """File and line of the turn, for messages."""
 
