@@ -257,6 +257,19 @@ def test_a_film_that_cannot_be_copied_leaves_no_folder(tmp_path: Path, monkeypat
     assert not list(tmp_path.iterdir()), error
 
 
+def test_nothing_waits_once_all_speech_is_yielded(clip: Clip) -> None:
+    wave, frames = speech(0.4), []
+    session = Live(clip, RATE, clock=SimulatedClock())
+    session.push(wave)
+    session.flush()
+    with closing(session.frames()) as yielded:
+        while session.waiting:
+            frames.append(next(yielded))
+    heard = np.trim_zeros(sound_of(frames))
+    np.testing.assert_array_equal(heard, np.trim_zeros(wave))
+    assert len(frames) == 15
+
+
 def test_a_closed_session_ends(clip: Clip) -> None:
     with Live(clip, RATE, clock=SimulatedClock()) as session:
         frames: Iterator[LiveFrame] = session.frames()

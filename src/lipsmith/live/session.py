@@ -82,6 +82,8 @@ class _PendingFrame:
     time: float
     mouths: list[MouthTrack]
     drawn: Future[DrawnFrame]
+    said: int
+    """Samples of the sound that were pushed; the others fill up the frame."""
 
 
 class Live:
@@ -124,7 +126,7 @@ class Live:
         self._sound = SoundQueue(rate, LOOK_AHEAD, most_behind)
         self._resampler = None if rate == SAMPLE_RATE else Resampler(rate, SAMPLE_RATE)
         self._features = SpeechFeatures(clip.backend)
-        self._played = 0
+        self._played = self._rendering = 0
         self._ended = self._closed = self._begun = False
         self._changed = Condition()
 
@@ -136,9 +138,9 @@ class Live:
 
     @property
     def waiting(self) -> float:
-        """Seconds of queued sound: pushed and not yet played."""
+        """Seconds of sound that was pushed and not yet yielded: after `flush`, zero at the end of the speech."""
         with self._changed:
-            return self._sound.waiting / self.rate
+            return (self._sound.waiting + self._rendering) / self.rate
 
     def push(self, samples: object, rate: int | None = None) -> None:
         """Append speech: any number of samples, `(n,)` or `(1 or 2, n)`, at `rate` Hz (default: that of the session).
@@ -247,13 +249,15 @@ class Live:
         end = round((number + 1) / self.frame_rate * self.rate)
         with self._changed:
             start, count = self._played / self.rate, end - self._played
+            said = min(count, self._sound.waiting)
             new = self._sound.read_ahead(count + round(LOOK_AHEAD * self.rate), count)
             self._extract_features(new)
             sound = self._sound.take(count)
             self._played = end
+            self._rendering += said
             tracks = [track for mouth in mouths if (track := mouth.track(number, self._features, self._strength))]
         drawn = pool.submit(draw_frame, self._clip.encoded, tracks, number, image)
-        return _PendingFrame(number, sound, start, tracks, drawn)
+        return _PendingFrame(number, sound, start, tracks, drawn, said)
 
     def _extract_features(self, new: Wave) -> None:
         if self._resampler is None:
@@ -267,6 +271,8 @@ class Live:
         image = paste_frame(compositors, frame.mouths, drawn)
         # Without a face it is the footage itself, which callers must not draw on.
         own = np.array(image) if image is drawn.filmed else np.asarray(image)
+        with self._changed:
+            self._rendering -= frame.said
         return LiveFrame(own, frame.sound, frame.number, frame.time)
 
     def _count_skipped(self, skipped: int) -> None:
