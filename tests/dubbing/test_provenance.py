@@ -110,6 +110,19 @@ def test_a_name_that_is_not_utf8_can_be_signed(film: Path, credentials: Credenti
     assert probe(next(tmp_path.iterdir())).metadata == probe(film).metadata
 
 
+def test_the_form_of_the_key_is_said_where_it_is_another(film: Path, credentials: Credentials, tmp_path: Path) -> None:
+    from cryptography.hazmat.primitives import serialization
+
+    key, forms = serialization.load_pem_private_key(credentials.key.read_bytes(), None), serialization.PrivateFormat
+    for form, secret in (
+        (forms.TraditionalOpenSSL, serialization.NoEncryption()),
+        (forms.PKCS8, serialization.BestAvailableEncryption(b"secret")),
+    ):
+        (tmp_path / "key.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, form, secret))
+        with pytest.raises(InputError, match="as PKCS #8 without a password"):
+            sign(film, tmp_path / "signed.mp4", credentials.certificate, tmp_path / "key.pem")
+
+
 def test_a_failed_signature_leaves_no_file(film: Path, credentials: Credentials, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="could not be signed"):
         sign(credentials.key, tmp_path / "signed.pem", *credentials)

@@ -26,7 +26,7 @@ class Options(console.OutputOptions):
     """PEM chain, your own certificate first."""
 
     key: Path
-    """PEM private key of the certificate."""
+    """PEM private key of the certificate (PKCS #8, without a password)."""
 
     algorithm: str = "es256"
     """Signature algorithm of the key: es256, es384, es512, ps256, ps384, ps512 or ed25519."""

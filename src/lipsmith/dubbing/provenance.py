@@ -24,9 +24,9 @@ def sign(
     """Write `video` to `signed` with a C2PA manifest that declares it a composite with trained algorithmic media.
 
     `certificate` is a PEM chain, the signer's own certificate first, that fits C2PA's profile; `key` its PEM private
-    key. Needs `pip install ".[provenance]"`. Raises InputError if either is unusable, or if the video is cut off or its
-    format does not support manifests, UsageError if `signed` exists, unless `overwrite` is true, or has another
-    suffix than `video`.
+    key (PKCS #8, without a password). Needs `pip install ".[provenance]"`. Raises InputError if either is unusable, or
+    if the video is cut off or its format does not support manifests, UsageError if `signed` exists, unless `overwrite`
+    is true, or has another suffix than `video`.
     """
     if algorithm not in ALGORITHMS:
         raise UsageError(f"Unknown signature algorithm {algorithm}; choose one of {', '.join(ALGORITHMS)}.")
@@ -53,7 +53,8 @@ def _signer(certificate: Path, key: Path, algorithm: str) -> c2pa.Signer:
         info = c2pa.C2paSignerInfo(algorithm, certificate.read_bytes(), key.read_bytes(), ta_url=None)
         return c2pa.Signer.from_info(info)
     except (c2pa.C2paError, OSError, ValueError) as error:
-        raise InputError(f"{certificate} and {key} cannot sign with {algorithm}: {error}") from error
+        remedy = "give a PEM chain, and its key as PKCS #8 without a password"
+        raise InputError(f"{certificate} and {key} cannot sign with {algorithm} ({error}); {remedy}.") from error
 
 
 def _manifest(title: str) -> str:
