@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 from double import make_dubber
 from lipsmith import Clip
 from lipsmith.dubbing import clip_folder
-from lipsmith.errors import InputError, UsageError
+from lipsmith.errors import InputError, LipsmithError, UsageError
 from synthetic import make_film, speech
 
 
@@ -60,6 +62,19 @@ def test_of_two_runs_that_save_to_one_folder_the_second_is_refused(
         prepared[0].save(tmp_path / "kept")
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
     assert (tmp_path / "kept" / "clip.json").read_text() == "of the first"
+
+
+@pytest.mark.parametrize("step", ["hidden_folder_beside", "write_scan"])
+def test_a_clip_that_cannot_be_written_is_an_error_of_its_folder(
+    prepared: tuple[Clip, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(clip_folder, step, full)
+    with pytest.raises(LipsmithError, match="kept was not written: the disk is full"):
+        prepared[0].save(tmp_path / "kept")
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_empty_folder_may_be_the_current_one(

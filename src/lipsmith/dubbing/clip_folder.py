@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.config import build
-from lipsmith.disk import hidden_folder_beside
+from lipsmith.disk import disk_errors, hidden_folder_beside
 from lipsmith.dubbing.scan import ArrayStore, Face, Scan
 from lipsmith.dubbing.scan_file import read_scan, write_scan
 from lipsmith.dubbing.source import Footage, Source
@@ -76,11 +76,11 @@ class StoredSource:
 def write_clip_folder(folder: Path, clip: ScannedClip) -> Path:
     """Save `clip` to `folder`, which must be new or empty.
 
-    Raises `UsageError` if it is not empty, `LipsmithError` if the disk is full.
+    Raises `UsageError` if it is not empty, `LipsmithError` if it cannot be written, as on a full disk.
     """
     _require_empty(folder)
     footage, scan = clip.source.footage, clip.scan
-    with _new_folder(folder) as hidden:
+    with disk_errors(folder), _new_folder(folder) as hidden:
         order = np.arange(len(scan.times))
         write_lossless(hidden / _FRAMES, clip.source.show(order, scan.times))
         write_scan(hidden / _FACES, scan)

@@ -156,7 +156,7 @@ class Clip:
     def save(self, folder: Path | str) -> Path:
         """Keep the clip, frames and all, in `folder`, which must be new or empty, and return it; see `load`.
 
-        Raises `UsageError` where it holds something, `LipsmithError` where the disk is full.
+        Raises `UsageError` where it holds something, `LipsmithError` where it cannot be written, as on a full disk.
         """
         scanned = ScannedClip(self.source, Scan(self.times, self.faces, self.size), self.chosen, self.config.face_size)
         return write_clip_folder(path_of(folder, "The folder"), scanned)
