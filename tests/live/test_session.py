@@ -298,6 +298,12 @@ def test_an_invalid_rate_is_rejected(clip: Clip, rate: int) -> None:
         Live(clip, rate)
 
 
+@pytest.mark.parametrize("most_behind", [np.nan, -0.1])
+def test_a_limit_of_the_queue_below_zero_is_rejected(clip: Clip, most_behind: float) -> None:
+    with pytest.raises(UsageError, match="most_behind"):
+        Live(clip, RATE, most_behind=most_behind)
+
+
 def test_an_empty_push_after_the_end_keeps_the_end(clip: Clip) -> None:
     session = Live(clip, RATE, paced=False)
     session.push(speech(0.1))

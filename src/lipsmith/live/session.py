@@ -109,9 +109,11 @@ class Live:
         are over 0.12 s late; otherwise yield them as fast as they are rendered, and end after the speech that was
         pushed before `flush`. `most_behind`: seconds of queued sound above which pauses are shortened, for
         microphones. `clock`: for tests.
-        Raises `UsageError` for an invalid rate or strength.
+        Raises `UsageError` for an invalid rate, strength or `most_behind`.
         """
         DubOptions(strength=strength)
+        if not most_behind >= 0:
+            raise UsageError(f"most_behind = {most_behind:g} is out of range: choose seconds from 0.")
         as_mono(np.zeros(0, np.float32), rate)
         self.rate = rate
         """Sample rate of the sound, in Hz."""
