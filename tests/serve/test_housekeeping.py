@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -14,6 +19,12 @@ from lipsmith.errors import UsageError
 from lipsmith.serve import housekeeping
 from lipsmith.serve.settings import Settings
 from lipsmith.serve.store import DUB, PROBE, Job, Store, Upload
+from service import assert_problem, upload_file
+
+if TYPE_CHECKING:
+    from fastapi.testclient import TestClient
+
+    from lipsmith.serve.service import Service
 
 
 @pytest.fixture
@@ -124,6 +135,33 @@ def test_files_are_removed_even_if_the_database_cannot_be_written(
         housekeeping.expire(settings, store, now=10.0)
     assert not settings.upload("film").exists()
     assert store.upload("film", "me") is not None
+
+
+def test_no_client_is_promised_a_file_that_is_gone(
+    routes: TestClient, idle: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = upload_file(routes, b"RIFF0000WAVE")
+    job = idle.store.add(Job(owner=routes.cookies["lipsmith_client"], kind="dub", video=upload, priority=DUB))
+    while (claimed := idle.store.claim()) is not None:
+        idle.store.finish(claimed.id, "done", {})
+    idle.settings.job(job.id).mkdir()
+    idle.settings.film(job.id, "result").touch()
+    uploads, jobs = idle.settings.data / "uploads", idle.settings.data / "jobs"
+
+    def ask(function: Callable[..., None]) -> Callable[..., None]:
+        def remove(*given: object, **options: object) -> None:
+            function(*given, **options)
+            if not any(uploads.iterdir()):
+                assert_problem(routes.get(f"/v1/uploads/{upload}"), 404, "no such upload")
+            if not any(jobs.iterdir()):
+                assert_problem(routes.get(f"/v1/jobs/{job.id}/result"), 404, "no such job")
+
+        return remove
+
+    monkeypatch.setattr(Path, "unlink", ask(Path.unlink))
+    monkeypatch.setattr(housekeeping.shutil, "rmtree", ask(shutil.rmtree))
+    housekeeping.expire(idle.settings, idle.store, time.time() + 10)
+    assert not [*uploads.iterdir(), *jobs.iterdir()]
 
 
 def test_an_error_does_not_end_the_expiry(

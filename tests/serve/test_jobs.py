@@ -134,6 +134,20 @@ def test_a_browser_shows_a_film_and_saves_it_under_its_own_name(routes: TestClie
         assert response.headers["content-disposition"] == f'inline; filename="{name}-{job[:8]}.mp4"'
 
 
+def test_a_side_by_side_film_that_is_being_created_is_waited_for(routes: TestClient, idle: Service) -> None:
+    upload = upload_file(routes, WORDS)
+    job = requested(routes, video=upload, speech=upload)
+    ended(idle, job)
+    idle.settings.job(job).mkdir()
+    idle.settings.film(job, "before").touch()
+    side = f"/v1/jobs/{job}/side-by-side"
+    assert_problem(routes.get(side), 404, "create it first with POST")
+    for claim in (lambda: None, idle.store.claim):
+        assert routes.post(side).json()["state"] == "waiting"
+        claim()
+        assert_problem(routes.get(side), 409, "is being created; wait until it is ready")
+
+
 def dub(idle: Service) -> Job:
     return idle.store.add(Job(owner=ME, kind="dub", video="film", priority=4))
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -71,9 +71,21 @@ def remove_partial_clips(folder: Path) -> None:
 
 def expire(settings: Settings, store: Store, now: float) -> None:
     """Remove uploads and clips that were not used, and jobs that ended, `settings.keep` seconds before `now`."""
-    uploads, jobs = store.expired(now - settings.keep)
+    before = now - settings.keep
+    uploads, jobs = store.expired(before)
+    try:
+        store.delete(uploads, jobs)  # first, so that no client is promised a file that is gone
+    finally:  # even if that fails, because a database on a full disk needs the space of the files
+        _remove_files(settings, store, uploads, jobs)
+        _remove_clips(settings, before)
+    if uploads or jobs:
+        _LOG.info("%d uploads and %d jobs expired", len(uploads), len(jobs))
+
+
+def _remove_files(settings: Settings, store: Store, uploads: Sequence[str], jobs: Sequence[str]) -> None:
     for name in uploads:
-        settings.upload(name).unlink(missing_ok=True)
+        with suppress(PermissionError):  # Windows removes no file that is being sent; the next start does
+            settings.upload(name).unlink(missing_ok=True)
     for name in jobs:
         shutil.rmtree(settings.job(name), ignore_errors=True)
     folders = [*(settings.data / "jobs").iterdir()]  # listed before the jobs, which are older than their folders
@@ -81,16 +93,16 @@ def expire(settings: Settings, store: Store, now: float) -> None:
     for folder in folders:
         if folder.name not in known:  # Windows removes no film that is being sent when its job is deleted
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_clips(settings: Settings, before: float) -> None:
     for path in (settings.data / "clips").glob("*/*"):
         with suppress(OSError):  # live sessions create and rename folders meanwhile
-            if path.stat().st_mtime < now - settings.keep:
+            if path.stat().st_mtime < before:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
     for folder in (settings.data / "clips").iterdir():
         with suppress(OSError):  # not empty
             folder.rmdir()
-    store.delete(uploads, jobs)  # last, because a database on a full disk needs the space of the files
-    if uploads or jobs:
-        _LOG.info("%d uploads and %d jobs expired", len(uploads), len(jobs))
 
 
 async def expire_periodically(settings: Settings, store: Store) -> None:

@@ -118,7 +118,10 @@ def create_side_by_side(job: Id, service: ServiceDep, owner: OwnerDep) -> SideVi
 @router.get("/{job}/side-by-side", responses=_FILM_RESPONSES | responses(401, 404, 409, 422))
 def get_side_by_side(job: Id, service: ServiceDep, owner: OwnerDep) -> FileResponse:
     """The side-by-side film; create it first with POST."""
-    return _film_response(service, service.dub(job, owner), "side-by-side")
+    found, side = service.dub(job, owner), service.store.latest("side", job, {})
+    if side is not None and side.state in ACTIVE:
+        raise Problem(409, "The film is being created; wait until it is ready.")
+    return _film_response(service, found, "side-by-side")
 
 
 @router.delete("/{job}/result", status_code=204, responses=responses(401, 404, 409, 422))
@@ -126,7 +129,7 @@ def delete_job(job: Id, service: ServiceDep, owner: OwnerDep) -> None:
     """Delete a job that has ended, and its films."""
     if service.dub(job, owner).state in ACTIVE:
         raise Problem(409, "The job is still active; cancel it first.")
-    shutil.rmtree(service.settings.job(job), ignore_errors=True)  # first, as in `expire`
+    shutil.rmtree(service.settings.job(job), ignore_errors=True)  # first: a full disk has no room for the database
     service.store.delete(jobs=[job])
 
 

@@ -69,7 +69,7 @@ def delete_upload(upload: Id, service: ServiceDep, owner: OwnerDep) -> None:
     if service.in_use(upload):
         raise in_use
     try:
-        service.settings.upload(upload).unlink(missing_ok=True)  # first, as in `expire`
+        service.settings.upload(upload).unlink(missing_ok=True)  # first: a full disk has no room for the database
     except PermissionError as error:  # Windows removes no file that is being read
         raise in_use from error
     service.store.delete(uploads=[upload])
