@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,7 +17,7 @@ from lipsmith.media import probe
 from service import RunningService, run_service, wait_until
 
 if TYPE_CHECKING:
-    from playwright.sync_api import APIResponse, Browser, BrowserContext, Page, Route
+    from playwright.sync_api import Browser, BrowserContext, Page, Route
 
 pytestmark = needs_chromium
 
@@ -105,21 +105,6 @@ def test_a_dub_can_be_canceled_after_a_reload(page: Page, footage: dict[str, Pat
     wait_until(lambda: "cancelled" in page.inner_text("#history"))
 
 
-def test_a_late_answer_to_a_cancellation_does_not_show_the_dub_again(page: Page, footage: dict[str, Path]) -> None:
-    held: list[tuple[Route, APIResponse]] = []
-    page.route("**/v1/jobs/*", lambda route: held.append((route, route.fetch())))
-    fill_in(page, footage, "long")
-    page.click("#dub")
-    page.wait_for_selector('[data-stage="dubbing"][aria-current]')
-    page.click("#cancel")
-    wait_until(lambda: page.is_hidden("#work") and held)
-    route, answer = held[0]
-    with page.expect_event("requestfinished"):
-        route.fulfill(json=answer.json() | {"state": "running"})
-    page.wait_for_timeout(200)  # for the page to take the answer
-    assert page.is_hidden("#work")
-
-
 @pytest.mark.parametrize("status", [None, 502])
 def test_a_lost_connection_is_reported_and_made_again(
     context: BrowserContext, service: RunningService, footage: dict[str, Path], status: int | None
@@ -132,6 +117,31 @@ def test_a_lost_connection_is_reported_and_made_again(
     wait_until(lambda: "does not respond" in page.inner_text("#work-status"))
     page.unroute("**/events")
     page.wait_for_selector("#result:not([hidden])")
+
+
+@pytest.mark.parametrize("failure", [{"status": 500, "json": {"detail": "Internal error."}}, {"body": '{"id": '}])
+def test_one_failure_is_not_the_loss_of_a_job(
+    context: BrowserContext, service: RunningService, footage: dict[str, Path], failure: dict[str, Any]
+) -> None:
+    page = context.new_page()
+    page.goto(service.url)
+    fill_in(page, footage)
+    failed: list[Route] = []
+
+    def fail_once(route: Route) -> None:
+        if failed:
+            route.continue_()
+        else:
+            failed.append(route)
+            page.unroute("**/events")
+            route.fulfill(**failure)
+
+    page.route("**/events", lambda route: route.fulfill(status=500))
+    page.route(re.compile("/v1/jobs/[0-9a-f]+$"), fail_once)
+    page.click("#dub")
+    wait_until(lambda: page.evaluate("true") and failed)
+    wait_until(lambda: page.is_visible("#result") or page.is_visible("#options-problem"))
+    assert page.inner_text("#options-problem") == ""
 
 
 def test_a_job_that_is_gone_is_not_waited_for(

@@ -36,11 +36,11 @@ class Held:
         """Return when the service has answered."""
         wait_until(lambda: self._page.evaluate("true") and self._answer)
 
-    def release(self) -> None:
-        """Give the answer to the page."""
+    def release(self, **changes: object) -> None:
+        """Give the answer to the page, with these fields changed."""
         assert self._answer is not None
         route, answer = self._answer
-        route.fulfill(response=answer)
+        route.fulfill(response=answer, **({"json": answer.json() | changes} if changes else {}))
         settle(self._page)
 
 
@@ -127,6 +127,18 @@ def test_late_news_of_an_ended_dub_do_not_stop_its_film(page: Page, footage: dic
     held.release()
     assert page.inner_text("#play") == "Pause"
     assert not page.evaluate("document.getElementById('after').paused")
+
+
+def test_a_late_answer_to_a_cancellation_does_not_show_the_dub_again(page: Page, footage: dict[str, Path]) -> None:
+    fill_in(page, footage, "long")
+    held = Held(page, "**/v1/jobs/*", "DELETE")
+    page.click("#dub")
+    page.wait_for_selector('[data-stage="dubbing"][aria-current]')
+    page.click("#cancel")
+    held.wait()
+    page.wait_for_selector("#work", state="hidden")
+    held.release(state="running")
+    assert page.is_hidden("#work")
 
 
 def test_a_dub_that_ends_as_it_is_canceled_says_only_how_it_ended(page: Page, footage: dict[str, Path]) -> None:

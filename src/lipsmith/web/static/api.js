@@ -2,6 +2,7 @@
 
 const RETRY_INTERVAL = 3000;
 const OF_PROXIES = [502, 503, 504];
+const MOST_FAILURES = 3; // internal errors, of which the last is shown
 export const SILENCE = "The service does not respond; waiting for it.";
 
 export class Problem extends Error {
@@ -13,15 +14,17 @@ export class Problem extends Error {
 
 export async function request(path, options = {}) {
   let response;
+  let body = null;
   try {
     response = await fetch(path, options);
+    if (response.ok && response.status !== 204) body = await response.json(); // fails if the connection does meanwhile
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem("The service does not respond; check that it is running.");
   }
   if (response.status === 401) location.reload();
   if (!response.ok) throw new Problem(await errorMessage(response), response.status);
-  return response.status === 204 ? null : { status: response.status, body: await response.json() };
+  return { status: response.status, body };
 }
 
 async function errorMessage(response) {
@@ -67,12 +70,16 @@ export const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resol
 
 // Asks until the service responds; calls `onSilence` while it does not.
 async function insist(path, onSilence, signal) {
+  let failures = 0;
   for (;;) {
     signal.throwIfAborted();
     try {
       return await request(path, { signal });
     } catch (error) {
-      if (!(error instanceof Problem) || (error.status && !OF_PROXIES.includes(error.status))) throw error;
+      if (!(error instanceof Problem)) throw error;
+      if (error.status === 500) failures += 1;
+      else if (error.status && !OF_PROXIES.includes(error.status)) throw error;
+      if (failures === MOST_FAILURES) throw error;
       onSilence(SILENCE);
       await sleep(RETRY_INTERVAL);
     }
