@@ -14,7 +14,7 @@ pytest.importorskip("httpx")
 import httpx
 
 from chromium import SHOTS, TIMEOUT_MS, is_foreign, launch
-from dub_samples import write_wav
+from dub_samples import two_faces, write_film, write_wav
 from service import RunningService, run_service, upload_file
 from synthetic import DEMO, SPEECH, make_film, speech
 
@@ -105,6 +105,14 @@ def footage(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "speech": write_wav(folder / "speech.wav", speech(0.4)),
         "long": write_wav(folder / "long.wav", speech(40)),
     }
+
+
+@pytest.fixture(scope="module")
+def couple(footage: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The same with a film of two faces."""
+    path = tmp_path_factory.mktemp("couple") / "two.mp4"
+    write_film(path, [two_faces(time=number / 25) for number in range(8)])
+    return footage | {"film": path}
 
 
 @pytest.fixture

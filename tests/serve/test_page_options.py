@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chromium import fill_in, needs_chromium, screenshot
-from dub_samples import two_faces
-from lipsmith.media import VideoWriter
 from lipsmith.serve.views import DubRequest
 from service import wait_until
 from synthetic import make_film
@@ -48,14 +46,11 @@ def test_all_options_are_sent(page: Page, footage: dict[str, Path]) -> None:
     assert page.inner_text("#music-status") == ""
 
 
-def test_two_faces_get_speeches_of_their_own(page: Page, footage: dict[str, Path], tmp_path: Path) -> None:
-    with VideoWriter(tmp_path / "two.mp4", 440, 240, 25) as film:
-        for number in range(8):
-            film.write(two_faces(time=number / 25), number / 25)
-    fill_in(page, footage | {"film": tmp_path / "two.mp4"})
+def test_two_faces_get_speeches_of_their_own(page: Page, couple: dict[str, Path]) -> None:
+    fill_in(page, couple)
     page.click("#others summary")
     page.select_option("#other-face", "2")
-    page.set_input_files("#other-file", footage["speech"])
+    page.set_input_files("#other-file", couple["speech"])
     page.wait_for_selector("#other-list li")
     screenshot(page, "9-speeches")
     with page.expect_request(lambda request: request.method == "POST" and request.url.endswith("/v1/jobs")) as request:
@@ -66,6 +61,23 @@ def test_two_faces_get_speeches_of_their_own(page: Page, footage: dict[str, Path
     page.wait_for_selector("#result:not([hidden])")
     page.click("#other-list button")
     assert page.query_selector("#other-list li") is None
+
+
+def test_speeches_of_faces_in_another_part_are_to_be_chosen_again(page: Page, couple: dict[str, Path]) -> None:
+    fill_in(page, couple)
+    page.click("#others summary")
+    page.select_option("#other-face", "2")
+    page.set_input_files("#other-file", couple["speech"])
+    page.wait_for_selector("#other-list li")
+    page.focus("#start")
+    page.keyboard.press("ArrowRight")
+    assert "again" in page.inner_text("#others-problem")
+    page.wait_for_selector("#others:not([hidden])")
+    assert page.query_selector("#other-list li") is None
+    assert page.is_visible("#others-problem")
+    page.set_input_files("#other-file", couple["speech"])
+    page.wait_for_selector("#other-list li")
+    assert page.is_hidden("#others-problem")
 
 
 def test_silent_music_is_rejected_and_can_be_removed(page: Page, footage: dict[str, Path], tmp_path: Path) -> None:

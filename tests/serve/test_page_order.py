@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chromium import fill_in, needs_chromium
-from dub_samples import two_faces
-from lipsmith.media import VideoWriter
 from service import RunningService, wait_until
 
 if TYPE_CHECKING:
@@ -228,23 +226,68 @@ def test_a_film_chosen_meanwhile_is_not_replaced_by_that_of_an_earlier_dub(
     assert "Found: film" in page.inner_text("#film-status")
 
 
-def test_a_speech_for_a_face_of_another_film_is_not_used(page: Page, footage: dict[str, Path], tmp_path: Path) -> None:
-    with VideoWriter(tmp_path / "two.mp4", 440, 240, 25) as film:
-        for number in range(8):
-            film.write(two_faces(time=number / 25), number / 25)
-    fill_in(page, footage | {"film": tmp_path / "two.mp4"})
+def choose_other(page: Page, face: str, speech: Path) -> None:
+    page.eval_on_selector("#others", "details => (details.open = true)")
+    page.select_option("#other-face", face)
+    page.set_input_files("#other-file", speech)
+
+
+def speeches_sent(page: Page) -> dict[str, str]:
+    """The speeches of other faces in the request for a preview, which is then waited for."""
+    with page.expect_request(lambda request: request.method == "POST" and request.url.endswith("/v1/jobs")) as sent:
+        page.click("#preview")
+    page.wait_for_selector("#result:not([hidden])")
+    speeches: dict[str, str] = sent.value.post_data_json["speeches"]
+    return speeches
+
+
+def test_a_speech_for_a_face_of_another_film_is_not_used(
+    page: Page, footage: dict[str, Path], couple: dict[str, Path]
+) -> None:
+    fill_in(page, couple)
     held = Held(page, "**/v1/uploads/*")
-    page.click("#others summary")
-    page.select_option("#other-face", "2")
-    page.set_input_files("#other-file", footage["long"])
+    choose_other(page, "2", footage["long"])
     held.wait()
     fill_in(page, footage)
     held.release()
     assert page.is_hidden("#others")
-    with page.expect_request(lambda request: request.method == "POST" and request.url.endswith("/v1/jobs")) as sent:
-        page.click("#preview")
-    assert sent.value.post_data_json["speeches"] == {}
-    page.wait_for_selector("#result:not([hidden])")
+    assert speeches_sent(page) == {}
+
+
+def test_speeches_of_two_faces_are_sent_at_the_same_time(page: Page, couple: dict[str, Path]) -> None:
+    fill_in(page, couple)
+    held = Held(page, "**/v1/uploads/*")
+    choose_other(page, "1", couple["long"])
+    held.wait()
+    choose_other(page, "2", couple["speech"])
+    wait_until(lambda: "Found: sound" in page.inner_text("#other-status"))
+    assert page.is_disabled("#dub")
+    assert "face 1" in page.inner_text("#missing")
+    held.release()
+    page.wait_for_selector("#dub:enabled")
+    speeches = speeches_sent(page)
+    assert speeches.keys() == {"1", "2"}
+    assert speeches["1"] != speeches["2"]
+
+
+def test_of_two_speeches_of_a_face_the_one_chosen_last_is_used(page: Page, couple: dict[str, Path]) -> None:
+    fill_in(page, couple)
+    held = Held(page, "**/v1/uploads/*")
+    choose_other(page, "1", couple["long"])
+    held.wait()
+    with page.expect_response(lambda answer: answer.status == 201) as sent:
+        choose_other(page, "1", couple["speech"])
+    page.wait_for_selector("#dub:enabled")
+    held.release()
+    assert speeches_sent(page)["1"] == sent.value.json()["id"]
+
+
+def test_a_speech_of_a_face_that_fails_is_not_waited_for(page: Page, couple: dict[str, Path]) -> None:
+    fill_in(page, couple)
+    choose_other(page, "2", couple["film"])
+    page.wait_for_selector("#other-problem:has-text('no sound')")
+    assert page.query_selector("#other-list li") is None
+    assert speeches_sent(page) == {}
 
 
 def test_a_selected_face_is_selected_again_in_another_part_of_the_film(page: Page, footage: dict[str, Path]) -> None:

@@ -7,7 +7,7 @@ import { showHistory } from "./history.js";
 import { isMusicMissing, options, startOptions } from "./options.js";
 import { showFilms, startPlayer, stopFilms } from "./player.js";
 import { source } from "./source.js";
-import { speechRequest, startSpeeches } from "./speeches.js";
+import { missingSpeeches, speechRequest, startSpeeches } from "./speeches.js";
 
 const PREVIEW = 3;
 const updateHistory = () => showHistory(openEarlier, closeJob);
@@ -21,6 +21,7 @@ function updateButtons() {
   const missing = [];
   if (!film.id) missing.push("a film or picture");
   if (!speech) missing.push("a speech");
+  for (const face of missingSpeeches()) missing.push(`the speech of face ${face} (upload or remove it)`);
   if (isMusicMissing()) missing.push("music (upload or remove it)");
   if (!selectedFaces()) missing.push("a face");
   if (!$("consent").checked) missing.push("the consent of the people in the film");
@@ -225,7 +226,7 @@ startTheme();
 startFilm();
 startPlayer();
 startOptions(updateButtons);
-startSpeeches();
+startSpeeches(updateButtons);
 onFilm(updateButtons);
 const { use: useSpeech } = source("speech", {
   needs: "sound",

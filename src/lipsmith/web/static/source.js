@@ -14,12 +14,13 @@ const LACKS = {
 
 const inputs = []; // for each input, a function that lists the uploads it uses
 
-// `more` lists uploads that an input uses next to the last one.
-export function source(name, { needs, more = () => [], onFile, onReady, onRemove, constraints }) {
+// `more` lists uploads that an input uses next to the last one; an input with it goes on sending the files that were
+// chosen before. What `onFile` returns is passed to `onReady` or `onFailure`.
+export function source(name, { needs, more, onFile, onReady, onFailure, onRemove, constraints }) {
   let current = new AbortController();
   let uploaded = null;
   const removeButton = $(`${name}-remove`);
-  const uses = () => [uploaded, ...more()];
+  const uses = () => [uploaded, ...(more?.() ?? [])];
   inputs.push(uses);
 
   // Uses an upload, or none, in the place of what was chosen or is being sent.
@@ -33,14 +34,15 @@ export function source(name, { needs, more = () => [], onFile, onReady, onRemove
   }
 
   async function handleFile(file) {
-    use(null);
+    if (more) showError(`${name}-problem`, null);
+    else use(null);
     if (!storage) {
       showError(`${name}-problem`, new Problem("This page needs cookies; allow them for this address, then reload the page."));
       return;
     }
     if (removeButton) removeButton.hidden = false;
     const { signal } = current;
-    onFile(file);
+    const chosen = onFile(file);
     try {
       const sent = await upload(file, (fraction) => showProgress(`${name}-status`, `Uploading: ${Math.round(100 * fraction)} %`), signal);
       uploaded = sent.id;
@@ -48,9 +50,10 @@ export function source(name, { needs, more = () => [], onFile, onReady, onRemove
       const found = await waitForProbe(sent.id, (silence) => showText(`${name}-status`, silence), signal);
       if (LACKS[needs](found)) throw new Problem(LACKS[needs](found));
       showText(`${name}-status`, describe(found));
-      onReady(found, signal);
+      onReady(found, chosen);
     } catch (error) {
       if (error.name !== "AbortError") showText(`${name}-status`, "");
+      onFailure?.(chosen);
       showError(`${name}-problem`, error);
     }
   }

@@ -1,53 +1,75 @@
 // Speeches of additional faces.
 
-import { $ } from "./dom.js";
-import { facesFound, onFilm, selectedFaceNumbers } from "./film.js";
+import { Problem } from "./api.js";
+import { $, showError } from "./dom.js";
+import { facesFound, film, onFilm, selectedFaceNumbers } from "./film.js";
 import { source } from "./source.js";
 
-const others = new Map(); // face number to upload id
+const OTHER_PART = "In another part of the film, faces may have other numbers; choose the speeches of other faces again.";
+
+const others = new Map(); // face number to { face, id } of its speech; without an id while it is being sent
 let input = null;
+let onChange = () => {};
+
+// The numbers of the faces whose speeches are still being sent; a dub would lack them.
+export const missingSpeeches = () => [...others.values()].filter(({ id }) => !id).map(({ face }) => face);
 
 // Fields of a job: one speech for the selected faces, or a speech for each face.
 export function speechRequest(speech) {
   if (!others.size) return { speech, speeches: {} };
   const own = selectedFaceNumbers().filter((number) => !others.has(number));
-  return { speech: null, speeches: Object.fromEntries([...own.map((number) => [number, speech]), ...others]) };
+  const entries = [...own.map((number) => [number, speech]), ...[...others.values()].map(({ face, id }) => [face, id])];
+  return { speech: null, speeches: Object.fromEntries(entries) };
 }
 
 function showOthers() {
-  const items = [...others.keys()].map((number) => {
+  const items = [...others.values()].map(({ face, id }) => {
     const item = $("other-template").content.firstElementChild.cloneNode(true);
     const [label, button] = item.children;
-    label.textContent = `Face ${number} has its own speech.`;
-    button.setAttribute("aria-label", `Remove the speech of face ${number}`);
+    label.textContent = id ? `Face ${face} has its own speech.` : `The speech of face ${face} is being sent.`;
+    button.setAttribute("aria-label", `Remove the speech of face ${face}`);
     button.addEventListener("click", () => {
-      others.delete(number);
+      others.delete(face);
       showOthers();
       $("other-file").focus();
     });
     return item;
   });
   $("other-list").replaceChildren(...items);
+  onChange();
 }
 
+// Forgets all speeches as soon as the faces are not known any more.
 function showFaces() {
   const numbers = [...new Set(facesFound().map((face) => face.number))];
-  for (const number of others.keys()) if (!numbers.includes(number)) others.delete(number);
+  if (!film.id) showError("others-problem", null);
+  else if (others.size) showError("others-problem", new Problem(OTHER_PART));
+  others.clear();
   $("others").hidden = numbers.length < 2;
   $("other-face").replaceChildren(...numbers.map((number) => new Option(number, number)));
   input.use(null);
   showOthers();
 }
 
-export function startSpeeches() {
-  let face = null;
+export function startSpeeches(listener) {
+  onChange = listener;
   onFilm(showFaces);
   input = source("other", {
     needs: "sound",
-    more: () => [...others.values()],
-    onFile: () => (face = Number($("other-face").value)),
-    onReady: (found) => {
-      others.set(face, found.id);
+    more: () => [...others.values()].map(({ id }) => id),
+    onFile: () => {
+      const chosen = { face: Number($("other-face").value), id: null };
+      showError("others-problem", null);
+      others.set(chosen.face, chosen);
+      showOthers();
+      return chosen;
+    },
+    onReady: (found, chosen) => {
+      chosen.id = found.id;
+      showOthers();
+    },
+    onFailure: (chosen) => {
+      if (others.get(chosen.face) === chosen) others.delete(chosen.face);
       showOthers();
     },
   });
