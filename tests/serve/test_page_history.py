@@ -72,6 +72,25 @@ def test_the_film_of_an_earlier_dub_replaces_another_one(page: Page, footage: di
     assert not page.is_checked("#consent")
 
 
+def test_a_page_that_the_browser_returns_to_has_no_choices_of_before(page: Page, couple: dict[str, Path]) -> None:
+    """The browser knows the controls by their order alone, which depends on the number of faces."""
+    choices = "() => [...document.querySelectorAll('input')].map((input) => [input.id, input.value, input.checked])"
+    before = page.evaluate(choices)
+    address = page.url
+    fill_in(page, couple)
+    for face in (0, 1):
+        page.locator("#faces .face").nth(face).click()
+    page.click("#options summary")
+    page.focus("#strength")
+    page.keyboard.press("End")
+    for selector in ("#side-by-side", "#label", 'input[name="tail"][value="keep"]'):
+        page.check(selector)
+    page.goto(f"{address}docs")
+    page.go_back()
+    page.wait_for_selector("#missing:has-text('a film or picture')")
+    assert [new for new, old in zip(page.evaluate(choices), before, strict=True) if new != old] == []
+
+
 @pytest.mark.parametrize(
     ("seconds", "shown"),
     [(59.94, "59.9 s"), (59.97, "1 min 0 s"), (90, "1 min 30 s"), (119.7, "2 min 0 s")],

@@ -222,6 +222,10 @@ function startTheme() {
   showState();
 }
 
+// A browser that returns to the page would restore even the consent, which was given for another film, and it knows
+// controls by their order, which depends on the number of faces.
+for (const input of document.querySelectorAll("input")) input.autocomplete = "off";
+
 startTheme();
 startFilm();
 startPlayer();
