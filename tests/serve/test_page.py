@@ -144,6 +144,21 @@ def test_one_failure_is_not_the_loss_of_a_job(
     assert page.inner_text("#options-problem") == ""
 
 
+def test_a_failure_that_lasts_is_reported(
+    context: BrowserContext, service: RunningService, footage: dict[str, Path]
+) -> None:
+    page = context.new_page()
+    page.clock.install()
+    page.goto(service.url)
+    fill_in(page, footage)
+    failure = {"status": 500, "json": {"detail": "Internal error."}}
+    page.route(re.compile("/v1/jobs/[0-9a-f]+"), lambda route: route.fulfill(**failure))  # type: ignore[arg-type]
+    page.click("#dub")
+    wait_until(lambda: page.clock.fast_forward(1000) or page.is_visible("#options-problem"), 20)
+    assert page.inner_text("#options-problem") == "Internal error."
+    assert page.is_hidden("#work")
+
+
 def test_a_job_that_is_gone_is_not_waited_for(
     context: BrowserContext, service: RunningService, footage: dict[str, Path]
 ) -> None:

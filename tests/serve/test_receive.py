@@ -16,11 +16,12 @@ from lipsmith.serve.receive import receive_file
 FORM = b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\nwords\r\n--b--\r\n'
 
 
-def request() -> Request:
-    """A request with a form whose field `file` is `words`."""
+def request(*more: bytes) -> Request:
+    """A request with a form whose field `file` is `words`, and with `more` after it."""
+    parts = [FORM, *more]
 
     async def receive() -> Message:
-        return {"type": "http.request", "body": FORM}
+        return {"type": "http.request", "body": parts.pop(0), "more_body": bool(parts)}
 
     headers = [(b"content-type", b"multipart/form-data; boundary=b")]
     return Request({"type": "http", "headers": headers, "state": {"body_ended": True}}, receive)
@@ -39,3 +40,9 @@ def test_a_full_disk_is_a_problem_with_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(Problem, match="No space left on device") as raised:
         asyncio.run(receive_file(request(), tmp_path / "part", 100, fail))
     assert raised.value.status_code == 507
+
+
+def test_what_follows_a_form_is_not_read_without_end(tmp_path: Path) -> None:
+    with pytest.raises(Problem, match="larger than") as raised:
+        asyncio.run(receive_file(request(*100 * [bytes(1000)]), tmp_path / "part", 100, lambda size: None))
+    assert raised.value.status_code == 413

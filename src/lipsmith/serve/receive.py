@@ -62,7 +62,7 @@ async def _receive(request: Request, path: Path, limit: int, check_disk: Callabl
         writer = _Writer(file, limit, check_disk)
         try:
             parser = MultipartParser(boundary, writer.callbacks())  # type: ignore[arg-type]
-            async for chunk in _checked_chunks(request):
+            async for chunk in _checked_chunks(request, limit):
                 parser.write(chunk)
                 if len(writer.pending) >= _FLUSH_SIZE:
                     await to_thread.run_sync(writer.flush)
@@ -119,13 +119,15 @@ async def _drain(request: Request) -> None:
                 remaining -= len(message.get("body", b""))
 
 
-async def _checked_chunks(request: Request) -> AsyncIterator[bytes]:
+async def _checked_chunks(request: Request, limit: int) -> AsyncIterator[bytes]:
     started, received = time.monotonic(), 0
     async for chunk in request.stream():
         received += len(chunk)
         measured = time.monotonic() - started - _GRACE_SECONDS
         if measured > 0 and received < measured * _MIN_RATE:
             raise Problem(408, "The upload is too slow; use a faster connection.", Connection="close")
+        if received > limit + _OVERHEAD:  # empty fields, or what follows the form
+            raise too_large(limit)
         yield chunk
 
 
