@@ -9,7 +9,9 @@ from chromium import fill_in, needs_chromium
 from service import RunningService, wait_until
 
 if TYPE_CHECKING:
-    from playwright.sync_api import APIResponse, BrowserContext, Page, Route
+    from collections.abc import Callable
+
+    from playwright.sync_api import APIResponse, BrowserContext, Page, Response, Route
 
 pytestmark = needs_chromium
 
@@ -302,6 +304,28 @@ def test_a_selected_face_is_selected_again_in_another_part_of_the_film(page: Pag
     held.release()
     page.click("#faces .face")
     page.wait_for_selector("#dub:enabled")
+
+
+def test_a_search_for_faces_that_nobody_needs_is_stopped(
+    page: Page, footage: dict[str, Path], couple: dict[str, Path]
+) -> None:
+    def search_on(route: Route) -> None:
+        if route.request.method == "GET":
+            route.fulfill(status=202, json={"progress": 0, "faces": []})
+        else:
+            route.continue_()
+
+    def stops(part: str) -> Callable[[Response], bool]:
+        return lambda answer: answer.request.method == "DELETE" and answer.url.endswith(part) and answer.status == 204
+
+    page.route("**/faces?*", search_on)
+    with page.expect_response("**/faces?"):
+        page.set_input_files("#film-file", footage["film"])
+    page.focus("#start")
+    with page.expect_response(stops("/faces?")), page.expect_response("**/faces?start=0.1"):
+        page.keyboard.press("ArrowRight")
+    with page.expect_response(stops("/faces?start=0.1")):
+        page.set_input_files("#film-file", couple["film"])
 
 
 def test_a_film_that_is_still_analyzed_as_the_speech_stays(page: Page, footage: dict[str, Path]) -> None:

@@ -127,3 +127,14 @@ def test_a_canceled_search_for_faces_begins_again(routes: TestClient, idle: Serv
         assert job is not None
         idle.store.cancel(job.id)
     assert idle.store.counts_by_state()["faces", "cancelled"] == 2
+
+
+def test_a_search_for_faces_is_stopped_in_its_part_alone(routes: TestClient, idle: Service) -> None:
+    address = f"/v1/uploads/{upload_file(routes, WORDS)}/faces"
+    for part in ({}, {"start": 1.0}):
+        routes.get(address, params=part)
+    for part, status in (({"start": 1.0}, 204), ({"end": 2.0}, 204), ({"start": -1.0}, 422)):
+        assert routes.delete(address, params=part).status_code == status
+    other = TestClient(routes.app, base_url="http://localhost")
+    assert_problem(other.delete(address), 404, "no such upload")
+    assert idle.store.counts_by_state() == {("probe", "queued"): 1, ("faces", "queued"): 1, ("faces", "cancelled"): 1}

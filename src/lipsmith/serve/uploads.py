@@ -111,6 +111,21 @@ def get_faces(
     return FacesView(state=state, progress=job.progress, faces=views)
 
 
+@router.delete("/{upload}/faces", status_code=204, responses=responses(401, 404, 422))
+def stop_faces(
+    upload: Id,
+    service: ServiceDep,
+    owner: OwnerDep,
+    start: Annotated[Seconds | None, Query()] = None,
+    end: Annotated[Seconds | None, Query()] = None,
+) -> None:
+    """Stop the detection of faces in a part of a film, for which nobody waits any more, unless it has finished."""
+    service.upload(upload, owner)
+    job = service.store.latest("faces", upload, {"start": start, "end": end})
+    if job is not None and service.store.cancel(job.id):
+        service.supervisor.notify()
+
+
 def _store(service: Service, upload: Upload, part: Path) -> Upload:
     """The stored upload, or an earlier one of this client with the same content; what failed of it is tried again."""
     existing = service.store.find_upload(upload.sha256, upload.owner)

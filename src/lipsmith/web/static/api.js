@@ -95,14 +95,21 @@ export async function waitForProbe(id, onSilence, signal) {
   }
 }
 
+// Stops the detection if `signal` aborts.
 export async function waitForFaces(id, range, onProgress, onSilence, signal) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(range)) if (value !== null) query.set(name, value);
-  for (;;) {
-    const { status, body } = await insist(`/v1/uploads/${id}/faces?${query}`, onSilence, signal);
-    if (status === 200) return body.faces;
-    onProgress(body.progress);
-    await sleep(300);
+  const path = `/v1/uploads/${id}/faces?${query}`;
+  try {
+    for (;;) {
+      const { status, body } = await insist(path, onSilence, signal);
+      if (status === 200) return body.faces;
+      onProgress(body.progress);
+      await sleep(300);
+    }
+  } catch (error) {
+    if (error.name === "AbortError") remove(path).catch(() => {}); // other faces would wait for these
+    throw error;
   }
 }
 
