@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import httpx
+import pytest
 
 from dub_samples import write_wav
 from service import RunningService, run_service, upload_file, wait_for_health, wait_for_job, wait_until
@@ -92,6 +93,19 @@ def test_a_job_that_crashes_the_worker_twice_fails(film: Path, voice: Path, tmp_
         wait_for_health(service.url)
         (job,) = submit_jobs(client, request, 1)
         assert wait_for_job(client, job)["state"] == "done"
+
+
+def test_a_film_that_is_half_sent_leaves_no_trace_at_the_end(
+    film: Path, voice: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with run_service(tmp_path / "data") as service, service.client() as client:
+        (job,) = submit_jobs(client, {"video": upload_file(client, film), "speech": upload_file(client, voice)}, 1)
+        wait_for_job(client, job)
+        os.truncate(tmp_path / "data" / "jobs" / job / "result.mp4", 50_000_000)
+        with client.stream("GET", f"/v1/jobs/{job}/result"):
+            service.process.send_signal(signal.SIGTERM)
+            assert service.process.wait(timeout=30) is not None
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_expired_files_are_removed(film: Path, voice: Path, tmp_path: Path) -> None:

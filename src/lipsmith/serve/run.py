@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import socket
 from collections.abc import Callable
 from typing import Final
@@ -42,6 +44,7 @@ def serve(settings: Settings, started: Callable[[str], None]) -> None:
             timeout_graceful_shutdown=3,
         )
         host, port = listener.getsockname()[:2]
+        logging.getLogger("uvicorn.error").addFilter(_is_no_cancellation)
         started(f"http://{f'[{host}]' if ':' in host else host}:{port}/")
         uvicorn.Server(config).run([listener])
 
@@ -68,6 +71,11 @@ def access_summary(settings: Settings) -> list[tuple[str, str]]:
         ("live sessions", f"{MAX_SESSIONS} at a time, each a process with the memory limit of the worker"),
         ("retention", f"{settings.keep / 3600:g} hours: uploads after their last use, results after their end"),
     ]
+
+
+def _is_no_cancellation(record: logging.LogRecord) -> bool:
+    """Whether a record is not about a request that the end of the service canceled, as that of a film half sent."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], asyncio.CancelledError)
 
 
 def _reach(settings: Settings) -> str:
