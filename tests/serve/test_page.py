@@ -217,14 +217,43 @@ def test_a_speech_that_is_replaced_while_it_is_analyzed_leaves_no_problem(page: 
     assert page.is_hidden("#speech-problem")
 
 
+ASKS = "() => !dispatchEvent(new Event('beforeunload', { cancelable: true }))"
+
+
 def test_a_page_with_a_file_half_sent_is_not_left_unasked(page: Page, footage: dict[str, Path]) -> None:
-    asks = "() => !dispatchEvent(new Event('beforeunload', { cancelable: true }))"
     held: list[Route] = []
     page.route("**/v1/uploads", lambda route: held.append(route))
     page.set_input_files("#film-file", footage["film"])
-    wait_until(lambda: page.evaluate(asks) and held)
+    wait_until(lambda: page.evaluate(ASKS) and held)
     held[0].continue_()
-    wait_until(lambda: not page.evaluate(asks))
+    wait_until(lambda: not page.evaluate(ASKS))
+
+
+def test_a_page_that_records_is_not_left_unasked(page: Page) -> None:
+    page.click("#speech-record")
+    wait_until(lambda: page.inner_text("#speech-record") == "Stop recording")
+    assert page.evaluate(ASKS)
+    page.wait_for_timeout(500)
+    page.click("#speech-record")
+    wait_until(lambda: "Found: sound" in page.inner_text("#speech-status"))
+    assert not page.evaluate(ASKS)
+
+
+def test_a_file_that_is_gone_before_it_is_sent_is_reported(
+    context: BrowserContext, service: RunningService, footage: dict[str, Path], tmp_path: Path
+) -> None:
+    page = context.new_page()
+    page.add_init_script(
+        "const { send } = XMLHttpRequest.prototype;"
+        "XMLHttpRequest.prototype.send = function (body) { window.go = () => send.call(this, body); };"
+    )
+    page.goto(service.url)
+    film = tmp_path / "film.mp4"
+    film.write_bytes(footage["film"].read_bytes())
+    page.set_input_files("#film-file", film)
+    film.unlink()
+    page.evaluate("go()")
+    page.wait_for_selector("#film-problem:has-text('check the file and the connection')")
 
 
 def test_the_theme_reaches_every_page(page: Page) -> None:

@@ -188,6 +188,24 @@ def test_a_dub_that_ends_while_another_is_shown_is_listed_as_ended(page: Page, f
     page.wait_for_selector("#history li:first-child:has-text('cancelled')")
 
 
+def test_a_hidden_tab_keeps_no_connection(page: Page, footage: dict[str, Path]) -> None:
+    """Browsers open six to a server: as many tabs would leave none to cancel a dub, or to open the page."""
+    fill_in(page, footage, "long")
+    page.click("#dub")
+    page.wait_for_selector('[data-stage="dubbing"][aria-current]')
+    set_hidden = "(hidden) => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });"
+    set_hidden += " document.dispatchEvent(new Event('visibilitychange')); }"
+    with page.expect_event("requestfailed", lambda request: request.url.endswith("/events")):
+        page.evaluate(set_hidden, True)
+    (dub,) = page.request.get(f"{page.url}v1/jobs").json()
+    page.request.delete(f"{page.url}v1/jobs/{dub['id']}")
+    settle(page)
+    assert page.is_visible("#work")
+    page.evaluate(set_hidden, False)
+    page.wait_for_selector("#work", state="hidden")
+    assert page.inner_text("#options-problem") == "The dub was canceled."
+
+
 def test_a_dub_whose_answer_is_lost_is_listed(
     context: BrowserContext, service: RunningService, footage: dict[str, Path]
 ) -> None:

@@ -35,9 +35,15 @@ async function errorMessage(response) {
   }
 }
 
+// Makes the browser ask before it leaves the page, until the returned function is called.
+export function askBeforeLeaving() {
+  const ask = (event) => event.preventDefault();
+  addEventListener("beforeunload", ask);
+  return () => removeEventListener("beforeunload", ask);
+}
+
 // fetch does not report upload progress; XMLHttpRequest does.
 export function upload(file, onProgress, signal) {
-  const askToStay = (event) => event.preventDefault(); // an upload of gigabytes would begin anew
   return new Promise((resolve, reject) => {
     const xhr = new XMLHttpRequest();
     xhr.open("POST", "/v1/uploads");
@@ -47,11 +53,10 @@ export function upload(file, onProgress, signal) {
       xhr.status === 201
         ? resolve(xhr.response)
         : reject(new Problem(xhr.response?.detail ?? `The service responded with status ${xhr.status}.`));
-    xhr.onerror = () => reject(new Problem("The file could not be sent; check the connection."));
+    xhr.onerror = () => reject(new Problem("The file could not be sent; check the file and the connection."));
     xhr.onabort = () => reject(new DOMException("another file was selected", "AbortError"));
     signal.addEventListener("abort", () => xhr.abort());
-    addEventListener("beforeunload", askToStay);
-    xhr.onloadend = () => removeEventListener("beforeunload", askToStay);
+    xhr.onloadend = askBeforeLeaving(); // an upload of gigabytes would begin anew
     const form = new FormData();
     form.append("file", file, "file");
     xhr.send(form);
@@ -118,32 +123,39 @@ export const isActive = (job) => ["queued", "running"].includes(job.state);
 // Calls `onSilence` when the connection fails, and `onLoss` if the job is gone. Returns a function that stops watching.
 export function watchJob(id, onChange, onSilence, onLoss) {
   const stopping = new AbortController();
+  const { signal } = stopping;
   let events = null;
+  const stop = () => {
+    stopping.abort();
+    events?.close();
+  };
   const reconnect = async () => {
     try {
       await sleep(RETRY_INTERVAL);
-      await insist(`/v1/jobs/${id}`, onSilence, stopping.signal);
+      await insist(`/v1/jobs/${id}`, onSilence, signal);
       connect();
     } catch (error) {
-      if (error.name !== "AbortError") onLoss(error);
+      if (error.name === "AbortError") return;
+      stop();
+      onLoss(error);
     }
   };
   const connect = () => {
+    events?.close();
+    if (document.hidden) return; // browsers open six connections to a server, and six tabs would leave none
     events = new EventSource(`/v1/jobs/${id}/events`);
-    events.addEventListener("error", () => {
+    events.addEventListener("error", ({ target }) => {
       onSilence();
       // The browser connects again, but not after a response with an error.
-      if (events.readyState === EventSource.CLOSED) reconnect();
+      if (target.readyState === EventSource.CLOSED) reconnect();
     });
     events.addEventListener("job", (event) => {
       const job = JSON.parse(event.data);
-      if (!isActive(job)) events.close();
+      if (!isActive(job)) stop();
       onChange(job);
     });
   };
+  document.addEventListener("visibilitychange", connect, { signal });
   connect();
-  return () => {
-    stopping.abort();
-    events.close();
-  };
+  return stop;
 }

@@ -1,6 +1,6 @@
 // A file input: choose, drop or record a file; upload it and wait for its probe.
 
-import { Problem, remove, upload, waitForProbe } from "./api.js";
+import { Problem, askBeforeLeaving, remove, upload, waitForProbe } from "./api.js";
 import { $, showError, formatSeconds, formatSize, showProgress, showText, storage } from "./dom.js";
 
 // Otherwise the browser leaves the page for a file that is dropped beside a box.
@@ -145,8 +145,10 @@ function startRecording(stream, onStop) {
   const chunks = [];
   const recorder = new MediaRecorder(stream);
   const camera = stream.getVideoTracks().length ? $("camera") : null;
+  const letLeave = askBeforeLeaving();
   recorder.ondataavailable = (event) => chunks.push(event.data);
   recorder.onstop = () => {
+    letLeave();
     for (const track of stream.getTracks()) track.stop();
     if (camera) {
       camera.srcObject = null;
