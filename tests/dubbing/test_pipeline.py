@@ -25,7 +25,7 @@ from lipsmith.face import FaceTracker
 from lipsmith.inference.model_folder import ModelFolder
 from lipsmith.live import Live
 from lipsmith.media import read_frames
-from synthetic import make_film, speech
+from synthetic import face_at, make_film, speech
 
 
 @pytest.fixture
@@ -117,6 +117,15 @@ def test_both_passes_use_all_cores_unless_told(film: Path, monkeypatch: pytest.M
 
 def test_many_cores_draw_no_more_frames_at_once_than_are_pasted(film: Path) -> None:
     assert make_dubber(threads=16).prepare(film).at_once == MOST_AT_ONCE
+
+
+def test_the_result_of_slides_has_the_rate_at_which_they_are_shown(tmp_path: Path) -> None:
+    """Matroska declares the length with it: frames of five seconds each made it several seconds too long."""
+    slides = [face_at(time, SIZE) for time in (0.0, 0.1, 0.2)]
+    result = make_dubber().prepare(slides, rate=0.2).dub(speech(0.4)).save(tmp_path / "a.mkv")
+    with av.open(str(result)) as film:
+        assert film.duration == pytest.approx(0.4 * av.time_base, abs=0.1 * av.time_base)
+        assert film.streams.video[0].average_rate == 25
 
 
 def test_a_rendering_error_is_raised_after_the_groups_of_frames_before_it(film: Path, words: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
-from lipsmith.dubbing.source import FileSource, Fit, Footage, chapters_of, duration, play, usual_interval
+from lipsmith.dubbing.source import FileSource, Fit, Footage, chapters_of, duration, play, shown_rate, usual_interval
 from lipsmith.media import probe
 from lipsmith.media.container import Chapter
 from synthetic import FACE
@@ -93,6 +93,14 @@ def test_slides_are_treated_as_still_pictures() -> None:
     assert usual_interval(np.arange(5) / 5, Fraction(5)) == pytest.approx(0.2)
     assert usual_interval(np.zeros(1), Fraction(12)) == pytest.approx(1 / 12)
     assert usual_interval(np.zeros(1), Fraction(1, 200)) == 0.04  # the first slide of a slow show
+
+
+def test_the_rate_of_what_is_shown_is_the_average_unless_long_frames_lower_it() -> None:
+    film = Fraction(30000, 1001)
+    assert shown_rate(np.arange(9) / float(film), film) == film
+    assert shown_rate(np.round(np.arange(9) / float(film), 3), film) == film
+    assert shown_rate(np.array([0.0, 5.0, 10.0]), Fraction(1, 5)) == 25
+    assert shown_rate(np.array([0.0, 0.04, 0.08, 3.08, 3.12]), Fraction(5, 3)) == 25
 
 
 def test_the_last_frame_lasts_as_long_as_most_others() -> None:

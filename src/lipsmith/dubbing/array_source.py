@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.source import Footage, Frames, check_stretch, finite
+from lipsmith.dubbing.source import Footage, Frames, check_stretch
 from lipsmith.errors import InputError, UsageError
 from lipsmith.media import Frame
 from lipsmith.media.color import Picture
@@ -35,7 +35,6 @@ class ArraySource:
         end: float | None = None,
     ) -> None:
         check_stretch(start, end)
-        end = finite(end)
         rate = _frame_rate(rate)
         if not _is_sequence(images):
             kind = type(images).__name__
@@ -56,7 +55,7 @@ class ArraySource:
             or any(i.shape != first or i.dtype != np.uint8 for i in images)
         ):
             raise InputError("The footage is not a sequence of RGB uint8 arrays (H, W, 3) of one size; convert it.")
-        last = None if end is None else int(np.ceil(end * rate - 1e-6))
+        last = None if end is None else int(min(np.ceil(end * rate - 1e-6), len(images)))
         begin = int(np.ceil((start or 0.0) * rate - 1e-6))
         self._images = images[begin:last]
         if not len(self._images):

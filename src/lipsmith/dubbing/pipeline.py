@@ -36,7 +36,7 @@ from lipsmith.dubbing.parts import Kept, Shown
 from lipsmith.dubbing.paste.label import labeled
 from lipsmith.dubbing.scan import ArrayStore, Face, Scan, Scanner, Sizes, most_at_once, open_source
 from lipsmith.dubbing.scan_file import read_scan
-from lipsmith.dubbing.source import Fit, Source, Timeline, Video, chapters_of, duration, play
+from lipsmith.dubbing.source import Fit, Source, Timeline, Video, chapters_of, duration, play, shown_rate
 from lipsmith.errors import UsageError
 from lipsmith.face import MOST_FACES, FaceTracker
 from lipsmith.files import refuse_clashes, refuse_existing
@@ -279,7 +279,8 @@ class Result:
     def _film(self, side_by_side: bool) -> partial[VideoWriter]:
         (width, height), footage = self.clip.size, self.clip.source.footage
         width *= 2 if side_by_side else 1
-        return partial(VideoWriter, width=width, height=height, rate=footage.rate, like=footage.info)
+        rate = shown_rate(self.clip.times, footage.rate)
+        return partial(VideoWriter, width=width, height=height, rate=rate, like=footage.info)
 
     def _shown(
         self, side_by_side: bool, label: bool, progress: Progress | None, begin: int = 0, before: Memories | None = None

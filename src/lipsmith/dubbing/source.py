@@ -38,6 +38,7 @@ Fit = Literal["bounce", "loop", "hold", "stretch", "cut"]
 _INSTANT: Final = 1e-6
 _SLIDE: Final = 0.5  # seconds; footage with longer typical frames is a slide show of still pictures
 ROUNDING: Final = 0.25  # a frame is repeated if it lasts at least 1.75 usual intervals
+_EVEN: Final = 0.05  # deviation of the usual from the average interval, as a fraction, up to which frames are even
 _EARLY: Final = 2  # frames that deinterlacing needs before the first requested one
 _AGES: Final = 1e9  # seconds; no footage lasts longer, and larger numbers overflow
 
@@ -77,7 +78,7 @@ class FileSource:
 
     def __init__(self, path: Path, start: float | None = None, end: float | None = None) -> None:
         check_stretch(start, end)
-        self._path, self._start, self._end = path, start or 0.0, finite(end)
+        self._path, self._start, self._end = path, start or 0.0, end
         from lipsmith.media import probe
 
         info = probe(path)
@@ -141,11 +142,6 @@ def check_stretch(start: float | None, end: float | None) -> None:
         raise UsageError(f"The start, {start:g} s, is outside of any footage; choose 0 or later.")
     if end is not None and not end > (start or 0):
         raise UsageError(f"The end, {end:g} s, is not after the start, {start or 0:g} s; choose a later end.")
-
-
-def finite(end: float | None) -> float | None:
-    """`end`, or None if it is infinite."""
-    return None if end is None or math.isinf(end) else end
 
 
 def _expected(info: VideoInfo, start: float, end: float | None) -> int | None:
@@ -243,6 +239,12 @@ def usual_interval(times: NDArray[np.float64], rate: Fraction) -> float:
     """Seconds for which a frame is shown: the typical interval of the footage, or that of a still picture."""
     typical = _typical_interval(times, rate)
     return typical if typical <= _SLIDE else float(1 / STILL_RATE)
+
+
+def shown_rate(times: NDArray[np.float64], rate: Fraction) -> Fraction:
+    """Frames a second of what is shown: the footage's average `rate`, or the usual one where long frames lower it."""
+    usual = usual_interval(times, rate)
+    return rate if abs(usual * rate - 1) < _EVEN else Fraction(1 / usual).limit_denominator(1000)
 
 
 def _typical_interval(times: NDArray[np.float64], rate: Fraction) -> float:

@@ -6,19 +6,16 @@ from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.dubbing.clip_folder import StoredSource
 from lipsmith.dubbing.pipeline import Clip
-from lipsmith.dubbing.source import ROUNDING, FileSource, Source, usual_interval
+from lipsmith.dubbing.source import ROUNDING, FileSource, Source, shown_rate, usual_interval
 from lipsmith.media.lossless import write_lossless
 
 Image = NDArray[np.uint8]
-_EVEN: Final = 0.05
-"""Deviation of the usual from the average interval, as a fraction, up to which frames are evenly spaced."""
 
 
 class LoopedFootage:
@@ -59,9 +56,7 @@ class LoopedFootage:
 
 def frame_rate(clip: Clip) -> float:
     """Frames per second of a session: the film's average, or the usual rate where long frames lower the average."""
-    rate = clip.source.footage.rate
-    usual = usual_interval(clip.times, rate)
-    return float(rate) if abs(usual * rate - 1) < _EVEN else 1 / usual
+    return float(shown_rate(clip.times, clip.source.footage.rate))
 
 
 def skip(images: Iterator[Image], count: int) -> Image:
