@@ -62,8 +62,9 @@ class Client(httpx.Client):
         with file:
             return str(self.post("/uploads", files={"file": ("file", file)}).json()["id"])
 
-    def faces(self, upload: str, **stretch: float) -> list[dict[str, Any]]:
+    def faces(self, upload: str, start: float | None = None, end: float | None = None) -> list[dict[str, Any]]:
         """Faces between the seconds `start` and `end`, with number, shot, start, end, width, x, y and thumbnail."""
+        stretch = {name: value for name, value in (("start", start), ("end", end)) if value is not None}
         while (found := self.get(f"/uploads/{upload}/faces", params=stretch)).status_code == 202:
             time.sleep(0.2)
         return list(found.json()["faces"])

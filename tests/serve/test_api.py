@@ -361,6 +361,8 @@ def test_the_python_client_dubs(service: RunningService, film: Path, voice: Path
     with Client(service.url) as client:
         video = client.upload(film)
         assert [face["number"] for face in client.faces(video, end=0.2)] == [1]
+        with pytest.raises(TypeError, match="stop"):
+            client.faces(video, stop=0.2)  # type: ignore[call-arg]
         job = client.dub(video, client.upload(voice), face="largest")
         assert [seen.state for seen in client.watch(job.id)][-1] == "done"
         assert probe(client.save(job.id, tmp_path / "dubbed.mp4")).frames == 10

@@ -109,6 +109,17 @@ def test_a_failure_is_forgotten_only_once_it_is_tried_again(service: Service) ->
     assert store.counts_by_state() == {("probe", "queued"): 1, ("dub", "cancelled"): 1}
 
 
+def test_a_failure_is_forgotten_after_the_clock_was_set_back(service: Service) -> None:
+    upload = service.store.add(Upload(id="film", owner="me", bytes=1, sha256="f"))
+    service.settings.upload("film").touch()
+    tomorrow = time.time() + 86_400
+    for kind in ("probe", "faces"):
+        service.store.add(Job(owner="me", kind=kind, video="film", priority=0, state="failed", created=tomorrow))
+    _store(service, upload, Path("part"))
+    assert get_upload("film", service, "me").state == "waiting"
+    assert service.store.counts_by_state() == {("probe", "queued"): 1}
+
+
 def test_an_upload_that_the_system_keeps_while_it_is_read_is_in_use(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:

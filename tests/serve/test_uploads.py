@@ -137,4 +137,4 @@ def test_a_search_for_faces_is_stopped_in_its_part_alone(routes: TestClient, idl
         assert routes.delete(address, params=part).status_code == status
     other = TestClient(routes.app, base_url="http://localhost")
     assert_problem(other.delete(address), 404, "no such upload")
-    assert idle.store.counts_by_state() == {("probe", "queued"): 1, ("faces", "queued"): 1, ("faces", "cancelled"): 1}
+    assert idle.store.counts_by_state() == {("probe", "queued"): 1, ("faces", "queued"): 1}

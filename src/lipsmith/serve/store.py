@@ -234,11 +234,11 @@ class Store:
             session.exec(delete(Job).where(col(Job.video).in_([*uploads, *jobs]), col(Job.kind) != "dub"))
             session.exec(delete(Upload).where(col(Upload.id).in_(uploads)))
 
-    def forget_failures(self, upload: str, before: float) -> None:
-        """Delete the failed `probe` and `faces` jobs of an upload from before a time, so that they may be tried
+    def forget_failures(self, upload: str, probe: str) -> None:
+        """Delete the failed `probe` and `faces` jobs of an upload but its latest probe, so that they may be tried
         again."""
         with self._session() as session:
-            ended = (col(Job.created) < before) & col(Job.state).in_(("failed", "cancelled"))
+            ended = (col(Job.id) != probe) & col(Job.state).in_(("failed", "cancelled"))
             session.exec(delete(Job).where(col(Job.video) == upload, col(Job.kind) != "dub", ended))
 
     def ids(self) -> tuple[set[str], set[str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +13,7 @@ from lipsmith.serve.problems import Problem, responses
 from lipsmith.serve.receive import Received, declared_size, receive_file
 from lipsmith.serve.service import OwnerDep, Service, ServiceDep
 from lipsmith.serve.sniff import is_media, picture_pixels
-from lipsmith.serve.store import Upload, new_id
+from lipsmith.serve.store import ACTIVE, Upload, new_id
 from lipsmith.serve.views import FacesView, FaceView, Id, Seconds, UploadView, analysis_state, upload_view
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
@@ -122,19 +121,19 @@ def stop_faces(
     """Stop the detection of faces in a part of a film, for which nobody waits any more, unless it has finished."""
     service.upload(upload, owner)
     job = service.store.latest("faces", upload, {"start": start, "end": end})
-    if job is not None and service.store.cancel(job.id):
-        service.supervisor.notify()
+    if job is not None and job.state in ACTIVE:
+        service.store.delete(jobs=[job.id])  # which stops it, and leaves no trace of many that were stopped
 
 
 def _store(service: Service, upload: Upload, part: Path) -> Upload:
     """The stored upload, or an earlier one of this client with the same content; what failed of it is tried again."""
     existing = service.store.find_upload(upload.sha256, upload.owner)
     if existing is not None and service.settings.upload(existing.id).exists():
-        before, probe = time.time(), service.store.latest("probe", existing.id, {})
+        probe = service.store.latest("probe", existing.id, {})
         if probe is None or analysis_state(probe) == "failed":
-            service.submit_analysis("probe", existing, {})  # first, because it may be refused
+            probe = service.submit_analysis("probe", existing, {})  # first, because it may be refused
             service.supervisor.notify()
-        service.store.forget_failures(existing.id, before)
+        service.store.forget_failures(existing.id, probe.id)
         return service.upload(existing.id, upload.owner)
     path = part.replace(service.settings.upload(upload.id))
     try:
