@@ -94,6 +94,18 @@ def test_the_side_by_side_button_keeps_the_focus(page: Page, footage: dict[str, 
     assert len(films) == 1
 
 
+def test_the_speech_of_one_face_keeps_the_focus_at_that_of_another(page: Page, couple: dict[str, Path]) -> None:
+    fill_in(page, couple)
+    page.click("#others summary")
+    for face in ("1", "2"):
+        page.select_option("#other-face", face)
+        if face == "2":
+            page.focus("#other-list button")
+        page.set_input_files("#other-file", couple["speech"])
+        page.wait_for_selector(f"#other-list li:has-text('Face {face} has')")
+    assert page.evaluate("document.activeElement.ariaLabel") == "Remove the speech of face 1"
+
+
 def test_the_end_of_a_live_session_moves_the_focus_to_the_choice_of_a_film(
     context: BrowserContext, service: RunningService, footage: dict[str, Path]
 ) -> None:

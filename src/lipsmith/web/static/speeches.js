@@ -23,6 +23,7 @@ export function speechRequest(speech) {
 }
 
 function showOthers() {
+  const focused = document.activeElement.closest("#other-list button")?.ariaLabel;
   const items = [...others.values()].map(({ face, id }) => {
     const item = $("other-template").content.firstElementChild.cloneNode(true);
     const [label, button] = item.children;
@@ -36,6 +37,7 @@ function showOthers() {
     return item;
   });
   $("other-list").replaceChildren(...items);
+  if (focused) $("other-list").querySelector(`[aria-label="${focused}"]`)?.focus();
   onChange();
 }
 
