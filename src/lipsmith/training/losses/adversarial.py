@@ -1,4 +1,4 @@
-"""The adversary: a discriminator, its optimizer, and its terms of the generator's loss (L_g, L_f; section 3.3)."""
+"""The adversary: a discriminator, its optimizer, and its terms of the generator's loss (L_g, L_f; section 3.2.3)."""
 
 from __future__ import annotations
 

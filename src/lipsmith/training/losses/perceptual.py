@@ -1,4 +1,4 @@
-"""Distances between VGG features: content (L_w, L_r) and style (L_s), section 3.3."""
+"""Distances between VGG features: content (L_w, L_r) and style (L_s), section 3.2.3."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The renderer's loss: the paper's five terms (section 3.3), two of pixels and two of lips, as named functions."""
+"""The renderer's loss: the paper's five terms (section 3.2.3), two of pixels and two of lips, as named functions."""
 
 from __future__ import annotations
 
