@@ -24,7 +24,8 @@ LEARNED, GAINLESS = "was trained before, on the speech", "its training on the sp
     ],
 )
 def test_the_card_says_which_network_gained(step: int, mouth_step: int | None, verdict: str, speech: str) -> None:
-    before, after = {"face_psnr": 30.0}, {"face_psnr": 31.5 if step else 30.0, "step": step}
+    before, gain = {"face_psnr": 30.0, "score": 20.0}, 1.5 if step else 0.0
+    after = {"face_psnr": 30.0 + gain, "score": 20.0 + gain, "step": step}
     mouth = (
         () if mouth_step is None else ({"lip_lmd": 1.5}, {"lip_lmd": 1.25 if mouth_step else 1.5, "step": mouth_step})
     )
@@ -34,3 +35,11 @@ def test_the_card_says_which_network_gained(step: int, mouth_step: int | None, v
     card = adaptation_card(found, "anna", "fast", [Path("anna.mp4")], None, "")
     assert verdict in card
     assert speech in card
+
+
+def test_a_score_that_rises_while_the_psnr_falls_is_no_gain_of_psnr() -> None:
+    before, after = {"face_psnr": 30.0, "score": 20.0}, {"face_psnr": 29.9, "score": 20.25, "step": 50}
+    found = Adaptation(Path("anna"), 60.0, 9.5, 200, before, after)
+    assert found.verdict == (
+        "On the held-back frames, the score of the face rose by 0.25 at step 50, though its PSNR fell by 0.10 dB."
+    )

@@ -67,6 +67,16 @@ def test_training_never_draws_a_held_back_frame(tmp_path: Path) -> None:
     assert np.flatnonzero(trial.counted).tolist() == list(range(72, 80))
 
 
+def test_a_clip_without_a_whole_window_of_the_face_is_not_used(tmp_path: Path) -> None:
+    clip = talking_clip(0, "anna", frames=80)
+    write_clips(tmp_path, [replace(clip, tracked=np.arange(80) % 7 > 0), talking_clip(1, "anna", frames=100)])
+    task = MouthTask(CONFIG)
+    assert task.load(tmp_path, torch.device("cpu")) == "85 frames, 10 held back"
+    write_clips(tmp_path, [replace(clip, tracked=np.arange(80) % 7 > 0)])
+    with pytest.raises(InputError, match="no face stays in view for 14 frames"):
+        task.load(tmp_path, torch.device("cpu"))
+
+
 def test_the_mean_of_start_and_training_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scores, validate = count(), MouthTask.validate
     monkeypatch.setattr(MouthTask, "validate", lambda *given: validate(*given) | {"score": float(next(scores))})

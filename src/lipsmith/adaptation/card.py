@@ -84,13 +84,21 @@ class Adaptation:
             return "The training gained nothing on the held-back frames, so the weights are those of the start."
         gains = []
         if self.draws_better:
-            gain = self.after["face_psnr"] - self.before["face_psnr"]
-            gains.append(f"the PSNR of the face rose by {gain:.2f} dB at step {self.after['step']:.0f}")
+            gains.append(self._of_picture)
         if self.speaks_better:
             gain = self.mouth_before["lip_lmd"] - self.mouth_after["lip_lmd"]
             gains.append(f"predicted lips came {gain:.2f} pixels nearer at step {self.mouth_after['step']:.0f}")
         rest = "" if self.draws_better else "; the renderer is that of the start"
         return f"On the held-back frames, {', and '.join(gains)}{rest}."
+
+    @property
+    def _of_picture(self) -> str:
+        """What the renderer gained. The score selects it, which may rise by detail while the PSNR falls."""
+        step = f"at step {self.after['step']:.0f}"
+        psnr, score = (self.after[name] - self.before[name] for name in ("face_psnr", "score"))
+        if psnr >= 0:
+            return f"the PSNR of the face rose by {psnr:.2f} dB {step}"
+        return f"the score of the face rose by {score:.2f} {step}, though its PSNR fell by {-psnr:.2f} dB"
 
 
 def adaptation_card(found: Adaptation, name: str, base: str, films: list[Path], part: str | None, card: str) -> str:

@@ -25,7 +25,7 @@ from lipsmith.models.landmarks.generator import LandmarkGenerator
 from lipsmith.training.checkpoint import save_weights
 from lipsmith.training.device import mixed_precision
 from lipsmith.training.landmarks.config import LandmarkTraining
-from lipsmith.training.landmarks.sampler import gather_footage
+from lipsmith.training.landmarks.sampler import gather_footage, whole_windows
 from lipsmith.training.landmarks.stages import as_backend
 from lipsmith.training.landmarks.task import LandmarkTask
 
@@ -82,7 +82,7 @@ class MouthTask(LandmarkTask):
             raise InputError(f"{data}: no face stays in view for {2 * window} frames.")
         references = self.config.model.references
         self.trials = [make_trial(clip, references, chosen=choice) for clip, choice in usable]
-        parts = [_beginning(clip, int(choice.allowed[-1]) + 1) for clip, choice in usable]
+        parts = [_beginning(clip, choice) for clip, choice in usable]
         self.footage = gather_footage(parts, window, self.config.augment.shifts, device)
         self.precision = mixed_precision(device)
         return f"{len(self.footage.points)} frames, {sum(int(x.counted.sum()) for x in self.trials)} held back"
@@ -114,18 +114,22 @@ class MouthTask(LandmarkTask):
 
 
 def _usable(data: Path, window: int, clip: str | None, share: float) -> Chosen:
-    """The clips with frames held back, whose other frames fill two windows, and the roles of their frames."""
+    """The clips with frames held back, whose other frames fill two windows and hold one, and the roles of their
+    frames."""
     records = [record for record in read_manifest(data) if clip in (None, record.clip)]
     clips = [load_clip(data, record, images=False) for record in records]
     chosen = [(clip, choice) for clip in clips if (choice := held_back(clip, share))]
     return [
         (clip, choice)
         for clip, choice in chosen
-        if len(choice.allowed) >= 2 * window and clip.tracked[choice.targets].any()
+        if len(choice.allowed) >= 2 * window
+        and len(whole_windows(_beginning(clip, choice), window))
+        and clip.tracked[choice.targets].any()
     ]
 
 
-def _beginning(clip: PreparedClip, end: int) -> PreparedClip:
-    """The first `end` frames of a clip."""
+def _beginning(clip: PreparedClip, choice: FrameChoice) -> PreparedClip:
+    """The frames of a clip up to the last allowed one."""
+    end = int(choice.allowed[-1]) + 1
     frames = {name: getattr(clip, name)[:end] for name in ("landmarks", "transforms", "times", "tracked")}
     return replace(clip, record=replace(clip.record, frames=end), **frames)

@@ -123,7 +123,7 @@ def load_footage(
     """
     records = sorted(read_manifest(root, split), key=lambda record: (record.identity, record.clip))
     clips = list(read_ahead(partial(load_clip, root, images=False), records))
-    whole = [clip for clip in clips if len(tracked_windows(_usable(clip), window))]
+    whole = [clip for clip in clips if len(whole_windows(clip, window))]
     if not whole:
         raise InputError(
             f"{root}: no clip of the split '{split}' shows a face in {window} frames in a row; take a shorter window."
@@ -142,7 +142,7 @@ def gather_footage(
 ) -> Footage:
     """Footage of clips that are sorted by identity; `shifts`: mel steps by which speech may be early or late."""
     identities = [clip.record.identity for clip in clips]
-    starts = [tracked_windows(_usable(clip), window) for clip in clips]
+    starts = [whole_windows(clip, window) for clip in clips]
     frames = make_spans([len(grid(clip.times)) for clip in clips], identities, device)
     windows = make_spans([len(each) for each in starts], identities, device)
     pieces = (_at_25(clip, shifts) | _said(clip, phonemes.get(clip.record.clip)) for clip in clips)
@@ -193,6 +193,11 @@ def _usable(clip: PreparedClip) -> NDArray[np.bool_]:
     offset, end = clip.record.offset, clip.mel.shape[1] / MEL_RATE
     known = (ticks >= max(0.0, -offset)) & (ticks <= end - max(0.0, offset))
     return np.asarray(known & (resample(clip.tracked.astype(np.float32), clip.times, ticks) > 0.5))
+
+
+def whole_windows(clip: PreparedClip, window: int) -> NDArray[np.intp]:
+    """First frames, at 25 a second, of a clip's windows that training may draw."""
+    return tracked_windows(_usable(clip), window)
 
 
 def tracked_windows(tracked: NDArray[np.bool_], window: int) -> NDArray[np.intp]:
