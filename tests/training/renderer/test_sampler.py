@@ -134,6 +134,13 @@ def test_the_validation_pool_comes_from_the_first_half(data: Path) -> None:
     assert numbers(batch.targets).min() >= 35
 
 
+def test_a_validation_pool_smaller_than_the_references_is_used_whole(data: Path) -> None:
+    footage = Footage(data, read_manifest(data, "val"), 2, torch.device("cpu"))
+    many = replace(SMALL, model=replace(SMALL.model, references=40), pool=40)
+    ((_, batch),) = fixed_batches(footage, many)
+    assert batch.chosen.shape[2] == batch.pool.images.shape[1] == 30
+
+
 def test_successive_targets_stay_on_their_side_of_the_clip(data: Path) -> None:
     footage = SuccessiveFootage(data, read_manifest(data, "train"), 0, torch.device("cpu"))
     footage.points[:, :, 0, 0] = torch.arange(60.0).repeat(2)[:, None]

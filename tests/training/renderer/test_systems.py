@@ -93,9 +93,12 @@ def test_clips_of_another_side_are_refused_at_once(config: AnyTraining, data: Pa
         ("[weights]\npixel = -1", "weights: pixel = -1.0 should be at least 0"),
         ("[model]\nfull = 0", "model: full = 0 should be at least 1"),
         ('system = "wav2lip"\n[weights]\nsync = -1', "weights: sync = -1.0 should be at least 0"),
+        ("pool = 61", "pool = 61 should be from 1 to 60"),
         ('system = "wav2lip"\ntargets = 4', "targets = 4, but the judge takes 5"),
         ('system = "iplap"\nclips = 1\ntargets = 1', "clips times targets is at least 2"),
-        ('system = "iplap"\n[weights]\nwarped = 0\naligned_pixel = 0', "aligned_until needs a weight"),
+        ('system = "iplap"\n[weights]\nwarped = 0\naligned_pixel = 0', "no term of the loss counts at the start"),
+        ('system = "iplap"\n[weights]\naligned_pixel = 0', "no term of the loss counts at the start"),
+        ("[weights]\npixel = 0\naligned_pixel = 0", "no term of the loss counts at the start"),
     ],
 )
 def test_impossible_configs_are_refused(text: str, said: str, tmp_path: Path) -> None:

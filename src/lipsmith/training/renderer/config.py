@@ -7,12 +7,17 @@ from math import inf
 from typing import Final, Literal, Protocol
 
 from lipsmith.config import require_range
+from lipsmith.face.references import POOL
 from lipsmith.models.peers.config import IplapConfig, Wav2LipConfig
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.training.task import TrainingConfig
 
 FRAMES: Final = 5
 """Pictures that the lip-sync judge takes at a time."""
+PERCEPTUAL: Final = frozenset({"warped", "content", "style"})
+"""Terms of the loss that need VGG."""
+_ADVERSARIAL: Final = frozenset({"gan", "matching"})
+_OF_ALIGNMENT: Final = frozenset({"warped", "aligned_pixel"})
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,7 @@ class PictureTraining(TrainingConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_range(self, 1, inf, "clips", "targets")
+        require_range(self, 1, POOL, "pool")
         require_range(self, 0, 1, "nearest_share", "scarce_share", "moved_share", "perceptual_share")
         if self.pool < self.model.references:
             raise ValueError(f"pool = {self.pool} is less than the {self.model.references} references of the model")
@@ -126,11 +132,21 @@ class AlignedTraining(PictureTraining):
         super().__post_init__()
         require_range(self, 0, inf, "perceptual_from", "gan_from")
         require_range(self, 1, inf, "discriminator_channels")
+        if not self.active_terms(0.0) and not (self.has_adversary and self.gan_from == 0):
+            raise ValueError(
+                "no term of the loss counts at the start of the run; give pixel and aligned_pixel a weight, or begin "
+                "the others earlier"
+            )
 
     @property
     def has_adversary(self) -> bool:
         """Whether the adversary is ever added."""
         return self.gan_from < 1 and (self.weights.gan > 0 or self.weights.matching > 0)
+
+    def active_terms(self, done: float) -> list[str]:
+        """The terms of the loss at the share `done` of the run, without the adversary's."""
+        given = [name for name, weight in asdict(self.weights).items() if weight > 0 and name not in _ADVERSARIAL]
+        return [name for name in given if done >= self.perceptual_from or name not in PERCEPTUAL]
 
 
 @dataclass(frozen=True)
@@ -159,8 +175,10 @@ class IplapTraining(AlignedTraining):
         require_range(self, 0, 1, "aligned_until")
         if self.clips * self.targets < 2:
             raise ValueError("batch normalization needs two targets: clips times targets is at least 2")
-        if self.aligned_until > 0 and not (self.weights.warped or self.weights.aligned_pixel):
-            raise ValueError("aligned_until needs a weight for warped or aligned_pixel")
+
+    def active_terms(self, done: float) -> list[str]:
+        """The terms of the alignment alone until `aligned_until`, as published."""
+        return [name for name in super().active_terms(done) if done >= self.aligned_until or name in _OF_ALIGNMENT]
 
 
 @dataclass(frozen=True)

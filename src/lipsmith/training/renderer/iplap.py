@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Any
 
 import torch
 from einops import rearrange
@@ -13,8 +13,6 @@ from lipsmith.models.peers.iplap import EncodedReferences, IplapRenderer
 from lipsmith.training.renderer.batch import Inputs
 from lipsmith.training.renderer.config import IplapTraining
 from lipsmith.training.renderer.picture_task import AlignedTask
-
-_OF_ALIGNMENT: Final = ("warped", "aligned_pixel")
 
 
 class IplapBatch(nn.Module):
@@ -52,8 +50,3 @@ class IplapTask(AlignedTask):
     def identity(self) -> dict[str, Any]:
         """The system and its architecture."""
         return {"system": self.config.system, "model": asdict(self.config.model)}
-
-    def active_terms(self, done: float) -> list[str]:
-        """The terms of the alignment alone until `aligned_until`, as published."""
-        names = super().active_terms(done)
-        return [name for name in names if done >= self.config.aligned_until or name in _OF_ALIGNMENT]

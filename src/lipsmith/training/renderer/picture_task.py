@@ -19,16 +19,15 @@ from lipsmith.models.vgg import VGG, find_vgg, load_vgg
 from lipsmith.training.device import mixed_precision
 from lipsmith.training.lips.task import load_lip_detector
 from lipsmith.training.losses.adversarial import Adversary
-from lipsmith.training.losses.renderer import TERMS, renderer_terms
+from lipsmith.training.losses.renderer import renderer_terms
 from lipsmith.training.renderer.augment import augment
 from lipsmith.training.renderer.batch import compare, render_batch
-from lipsmith.training.renderer.config import AlignedTraining, PictureTraining, Sizes
+from lipsmith.training.renderer.config import PERCEPTUAL, AlignedTraining, PictureTraining, Sizes
 from lipsmith.training.renderer.figures import measure, picture
 from lipsmith.training.renderer.sampler import Batch, Footage, fixed_batches
 from lipsmith.training.task import Task
 
 M = TypeVar("M", bound=nn.Module)
-PERCEPTUAL: Final = frozenset({"warped", "content", "style"})
 LIPS: Final = frozenset({"lips", "gaps"})
 
 
@@ -125,12 +124,7 @@ class AlignedTask(PictureTask):
         with self.precision:
             faces = comparison.generated_face, comparison.true_face
             judged = {} if joined is None else {"discriminator": joined.train_step(*faces)}
-            return renderer_terms(comparison, self.active_terms(done), joined) | judged
-
-    def active_terms(self, done: float) -> list[str]:
-        """The active terms of the loss, without the adversary's."""
-        seeing = self.vgg is not None and done >= self.config.perceptual_from
-        return [name for name in TERMS if self.weights[name] > 0 and (seeing or name not in PERCEPTUAL)]
+            return renderer_terms(comparison, config.active_terms(done), joined) | judged
 
     def load_judges(self, device: torch.device) -> None:
         """Load VGG for the perceptual terms and the lip detector for those of lips, if they are enabled."""

@@ -246,7 +246,8 @@ def fixed_batches(
 ) -> Iterator[tuple[ClipRecord, Batch]]:
     """Validation batches, one per clip that has frames to rebuild: its pool, and every n-th of its targets.
 
-    For a network with references at ranks of lip opening, the pool is as many references as in training.
+    For a network with references at ranks of lip opening, the pool is as many references as in training. A pool that is
+    smaller than that is used whole.
     `variant`: TRUE or MOVED content points of the targets.
     """
     device = footage.images.device
@@ -267,7 +268,7 @@ def fixed_batches(
                 lips=lips,
                 targets=footage.pictures(targets, variant, footage.neighbors),
                 mel=footage.mel[targets].float()[:, :, None],
-                chosen=cost.topk(config.model.references, dim=-1, largest=False).indices,
+                chosen=cost.topk(min(config.model.references, pool.shape[1]), dim=-1, largest=False).indices,
             ),
         )
 
