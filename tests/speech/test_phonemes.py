@@ -104,6 +104,22 @@ def test_a_source_of_several_clips_is_recognized_once(data: Path, monkeypatch: p
     assert read == [first.source, second.source]
 
 
+def test_a_clip_that_is_prepared_anew_is_recognized_again(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From another film of the same name, whose words the list would not tell."""
+    install(monkeypatch)
+    records = read_manifest(data)[:1]
+    clip_phonemes(data, records)
+    lines = (data / PHONEMES).read_text().replace('"m"', '"b"')
+    (data / PHONEMES).write_text(lines)
+    assert clip_phonemes(data, records)[records[0].clip][0] == ("b", 0.08)
+    with (data / f"{records[0].clip}.npz").open("ab") as file:
+        file.write(b"another")
+    assert clip_phonemes(data, records)[records[0].clip][0] == ("m", 0.08)
+    earlier = {"clip": records[0].clip, "phonemes": [["b", 0.08]]}
+    (data / PHONEMES).write_text(json.dumps(earlier) + "\n")
+    assert clip_phonemes(data, records)[records[0].clip][0] == ("b", 0.08)
+
+
 def test_an_incomplete_line_is_recognized_again(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch)
     records = read_manifest(data)[:1]

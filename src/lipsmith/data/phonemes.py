@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from lipsmith.data.clips import ClipRecord
 from lipsmith.errors import InputError
@@ -15,16 +15,27 @@ from lipsmith.speech.phonemes import PhonemeRecognizer, Phonemes
 PHONEMES: Final = "phonemes.jsonl"
 
 
+class _Row(NamedTuple):
+    phonemes: Phonemes
+    size: int | None
+    """`_size` of the clip; None if an earlier version recognized them."""
+
+
 def clip_phonemes(
     root: Path, records: Sequence[ClipRecord], progress: Callable[[int, int], None] = lambda done, total: None
 ) -> dict[str, Phonemes]:
     """Phonemes by clip, in seconds of its picture: where the clip starts in its source, and its offset, are subtracted.
 
-    Missing phonemes are recognized in the clips' sources and added to `phonemes.jsonl` in `root`. Clips whose source is
-    missing, and further clips of a source whose start is unknown, have none. Raises UsageError if phonemes must be
-    recognized and `hama` is not installed.
+    Missing phonemes, and those of clips that were prepared anew, are recognized in the clips' sources and added to
+    `phonemes.jsonl` in `root`. Clips whose source is missing, and further clips of a source whose start is unknown,
+    have none. Raises UsageError if phonemes must be recognized and `hama` is not installed.
     """
-    known = _read(root / PHONEMES)
+    rows = _read(root / PHONEMES)
+    known = {
+        record.clip: row.phonemes
+        for record in records
+        if (row := rows.get(record.clip)) and row.size in (None, _size(root, record))
+    }
     missing = [record for record in records if record.clip not in known and _has_sound(record)]
     if missing:
         recognize, by_source = PhonemeRecognizer(), dict[str, Phonemes]()
@@ -34,7 +45,7 @@ def clip_phonemes(
                 if record.source not in by_source:
                     by_source[record.source] = recognize(read_audio(record.source))
                 known[record.clip] = by_source[record.source]
-                line = {"clip": record.clip, "phonemes": known[record.clip]}
+                line = {"clip": record.clip, "size": _size(root, record), "phonemes": known[record.clip]}
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
                 progress(done, len(missing))
     return {
@@ -49,17 +60,24 @@ def _has_sound(record: ClipRecord) -> bool:
     return not (is_further and record.start is None) and Path(record.source).is_file()
 
 
-def _read(path: Path) -> dict[str, Phonemes]:
+def _size(root: Path, record: ClipRecord) -> int:
+    """Bytes of a clip's arrays, by which one that was prepared anew, from another film of the name, say, is told."""
+    path = root / f"{record.clip}.npz"
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _read(path: Path) -> dict[str, _Row]:
     if not path.is_file():
         return {}
-    known: dict[str, Phonemes] = {}
+    rows: dict[str, _Row] = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
             row = json.loads(line)
         except json.JSONDecodeError:
             continue
         try:
-            known[row["clip"]] = [(str(symbol), float(moment)) for symbol, moment in row["phonemes"]]
+            spoken = [(str(symbol), float(moment)) for symbol, moment in row["phonemes"]]
+            rows[row["clip"]] = _Row(spoken, row.get("size"))
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path}: damaged; delete it.") from error
-    return known
+    return rows
