@@ -333,6 +333,18 @@ def test_the_second_process_draws_other_samples_and_reports_nothing(
     assert told == task.trials == caplog.messages == []
 
 
+def test_a_resumed_second_process_draws_other_samples_than_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        fit(Line(), at(tmp_path), stop_at(9))
+    monkeypatch.setattr(loop, "make_fabric", lambda device: Second(accelerator=device, devices=1))
+    resumed = Line()
+    fit(resumed, at(tmp_path))
+    assert resumed.drawn == CONFIG.steps
+    assert set(resumed.seeds).isdisjoint({CONFIG.seed, CONFIG.seed + 1})
+
+
 @pytest.mark.parametrize("change", [{"learning_rate": -1.0}, {"ema": 1.5}, {"warmup": -5}, {"seed": -1}])
 def test_a_setting_outside_its_range_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="should be"):

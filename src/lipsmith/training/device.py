@@ -21,8 +21,12 @@ def make_fabric(device: str) -> Fabric:
     wanted = "cuda" if kind == "auto" and torch.cuda.is_available() else kind.replace("auto", "cpu")
     local, world = int(os.environ.get("LOCAL_WORLD_SIZE", 1)), int(os.environ.get("WORLD_SIZE", 1))
     devices: Any = local if index is None else [index]
+    # DDP waits for the gradient of every parameter, but IP_LAP's alignment is trained alone at first.
+    strategy = "ddp_find_unused_parameters_true" if world > 1 else "auto"
     try:
-        fabric = Fabric(accelerator=wanted, devices=devices, num_nodes=world // local, precision="32-true")
+        fabric = Fabric(
+            accelerator=wanted, strategy=strategy, devices=devices, num_nodes=world // local, precision="32-true"
+        )
     except (RuntimeError, ValueError) as error:
         raise UsageError(f"--device {device} cannot be used: {error}") from error
     fabric.launch()

@@ -47,10 +47,11 @@ class State:
         opponent = task.discriminator()
         self.adversary = Adversary(*fabric.setup(*opponent)) if opponent else None
         self.schedule = Schedule(config.steps, config.minutes, config.warmup)
-        # Every process draws different samples; the generator of the first process is saved.
+        # Every process draws different samples; the generators of the first process are saved.
         self.is_first = fabric.is_global_zero
-        self.random = torch.Generator(device).manual_seed(config.seed + fabric.global_rank)
-        torch.manual_seed(config.seed + fabric.global_rank)
+        self.seed, self.seeds = config.seed + fabric.global_rank, fabric.world_size
+        self.random = torch.Generator(device).manual_seed(self.seed)
+        torch.manual_seed(self.seed)
         self.step, self.validated = 0, 0
         self.best: dict[str, float] = {}
         self.finished: dict[str, float] = {}
@@ -119,8 +120,12 @@ class State:
         self.ema.load_state_dict(saved["ema"])
         self.schedule.load_state_dict(saved["schedule"])
         self.task.load_state_dict(saved["task"])
+        self.step, self.validated = saved["step"], saved["validated"]
         if self.is_first:
             set_rng_state(self.random, saved["random"])
-        self.step, self.validated = saved["step"], saved["validated"]
+        else:  # a seed that no process had before, so that none draws its samples again
+            seed = self.seed + self.seeds * self.step
+            self.random.manual_seed(seed)
+            torch.manual_seed(seed)
         self.best, self.start = saved["best"], saved["start"]
         self.finished = saved.get("finished", {})

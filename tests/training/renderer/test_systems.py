@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,18 @@ def test_iplap_trains_its_alignment_first(data: Path, tmp_path: Path) -> None:
     assert terms(config, data, tmp_path) == [{"aligned_pixel"}, {"aligned_pixel", "pixel"}]
     IplapRenderer(model).load_state_dict(load_file(tmp_path / "renderer.safetensors"))
     assert json.loads((tmp_path / "renderer.json").read_text())["training"]["system"] == "iplap"
+
+
+def test_iplap_trains_its_alignment_first_in_two_processes(data: Path, tmp_path: Path) -> None:
+    config = tmp_path / "two.toml"
+    config.write_text(
+        'system = "iplap"\nsteps = 2\nclips = 1\ntargets = 2\npool = 2\naligned_until = 1.0\ngan_from = 2.0\n'
+        f"[weights]\nwarped = 0\ncontent = 0\nstyle = 0\n[model]\nwidth = 0.01\nface_size = {SIZE}\nreferences = 2\n"
+    )
+    processes = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    words = ["train", "renderer", str(config), "--data", str(data), "--out", str(tmp_path / "run"), "--device", "cpu"]
+    subprocess.run([*processes, "-m", "lipsmith", *words], check=True, capture_output=True, timeout=300)
+    assert (tmp_path / "run" / "renderer.safetensors").is_file()
 
 
 def test_wav2lip_adds_the_sync_loss_late(data: Path, tmp_path: Path) -> None:
