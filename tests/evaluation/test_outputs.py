@@ -120,6 +120,14 @@ def test_a_film_of_variable_rate_is_followed_by_the_numbers_of_its_frames(
     assert first_frame(replace(record, first=None), Film(source)) == 10  # prepared by an earlier version
 
 
+def test_of_a_film_that_ends_early_the_frames_of_the_clip_count(
+    data: Path, record: ClipRecord, images: list[Picture], tmp_path: Path
+) -> None:
+    written(images[:9], tmp_path / "films" / "anna_1.mp4")
+    outputs = find_outputs("other", tmp_path / "films", data, [record])
+    assert outputs.frames(record.clip) == 4  # the clip begins with the sixth frame of its source
+
+
 def test_a_film_without_a_face_cannot_be_measured(
     data: Path, record: ClipRecord, images: list[Picture], tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -135,6 +136,25 @@ def test_the_official_judge_needs_a_waveform() -> None:
     assert np.isfinite(distances[0]).tolist() == [False] * 15 + [True] * 16
     with pytest.raises(WeightsError, match="waveforms"):
         judge.distances(crops, np.arange(6) / 25, SpeechTrack(sound.mel))
+
+
+def test_the_official_judge_gets_what_it_was_trained_on() -> None:
+    """BGR in 0..255 at 224 pixels, and coefficients of 16-bit samples."""
+    seen: list[torch.Tensor] = []
+    heard: list[torch.Tensor] = []
+    network = SimpleNamespace(
+        mouth=lambda pictures: seen.append(pictures) or torch.zeros(len(pictures), 1),
+        speech=lambda coefficients: heard.append(coefficients) or torch.zeros(len(coefficients), 1),
+        eval=lambda: network,
+    )
+    crops = np.tile(np.array([250, 20, 3], np.uint8), (5, 64, 64, 1))
+    wave = np.random.default_rng(1).normal(0, 0.1, 16000).astype(np.float32)
+    judge = OfficialJudge(network)  # type: ignore[arg-type]
+    judge.distances(crops, 0.6 + np.arange(5) / 25, SpeechTrack(np.zeros((80, 1), np.float32), wave))
+    assert seen[0].shape == (1, 3, 5, 224, 224)
+    assert seen[0][0, :, 0, 0, 0].tolist() == [3, 20, 250]
+    in_step = torch.from_numpy(mfcc(wave * 32768)[60:80].T).float()
+    torch.testing.assert_close(torch.cat(heard)[15, 0], in_step, rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize("begin", [0.0, 0.613, 59.5])

@@ -32,6 +32,8 @@ def test_windows_contain_the_region_within_the_lower_half_and_follow_it() -> Non
     assert (rows.start, columns.start, moved.start - columns.start) == (274, 150, 20)
     (rows, columns), _ = windows(points, FACE, 400)
     assert (rows.start, rows.stop, columns.start, columns.stop) == (200, 380, 80, 320)
+    (rows, _), _ = windows(points - np.array([0, 0.3], np.float32), MOUTH, 400)
+    assert (rows.start, rows.stop) == (200, 252)
 
 
 def test_windows_of_small_regions_are_large_enough_for_networks() -> None:
