@@ -257,6 +257,21 @@ def test_an_infinite_loss_is_skipped(tmp_path: Path) -> None:
     assert -0.5 < best["score"] <= 0
 
 
+def test_a_batch_that_overflows_leaves_no_trace_in_the_statistics(tmp_path: Path) -> None:
+    class Normalized(Line):
+        def build(self) -> nn.Module:
+            return nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1))
+
+        def batch(self, random: torch.Generator) -> Tensor:
+            drawn = super().batch(random)
+            return drawn * torch.inf if self.drawn == 3 else drawn
+
+    fit(Normalized(), at(tmp_path))
+    written = load_file(tmp_path / "line.safetensors")
+    assert all(value.isfinite().all() for value in written.values())
+    assert written["1.running_var"] != 1
+
+
 def test_a_run_without_a_score_is_an_error(tmp_path: Path) -> None:
     class Diverged(Line):
         def validate(self, averaged: nn.Module, trials: int | None = None) -> dict[str, float]:

@@ -70,7 +70,8 @@ def test_stretching_keeps_a_flat_spectrum_and_masking_masks() -> None:
 def test_in_silence_the_lips_touch() -> None:
     batch = window()
     loud = torch.full_like(batch.speech, 2.0)
-    still = dataclasses.replace(batch, speech=loud, references=batch.points[:, :4])
+    said = torch.ones_like(batch.phonemes)
+    still = dataclasses.replace(batch, speech=loud, references=batch.points[:, :4], phonemes=said)
     quiet = silence(still, 1.0, generator())
     hushed = (quiet.speech < -1).all(dim=3).all(dim=2)
     assert hushed.any()
@@ -79,6 +80,8 @@ def test_in_silence_the_lips_touch() -> None:
     assert opening[hushed].max() < 1e-4
     assert opening[~hushed].max() > 1e-2
     assert not quiet.bilabial[hushed].any()
+    assert not quiet.phonemes[hushed].any()
+    assert (quiet.phonemes[(quiet.speech == 2).all(dim=3).all(dim=2)] == 1).all()
     assert (quiet.speech[hushed] == -4).all(dim=2).all(dim=1).any()  # digital silence among them
     torch.testing.assert_close(quiet.points[:, :, :NUM_POSE], still.points[:, :, :NUM_POSE])
 

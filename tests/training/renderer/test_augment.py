@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
+from lipsmith.face.landmarks import MIRROR
 from lipsmith.training.renderer.augment import augment
 from lipsmith.training.renderer.sampler import Batch, Pictures
 from renderer_clips import SIZE
@@ -70,3 +73,15 @@ def test_all_pictures_of_a_clip_are_augmented_equally() -> None:
     both = torch.cat([changed.pool.points, changed.targets.points], 1)[0, :, 0]
     assert both.std(0).max() < 0.02
     assert 0 <= changed.pool.images.amin() <= changed.pool.images.amax() <= 1
+
+
+def test_a_mirrored_face_has_its_right_side_at_the_left() -> None:
+    points = 0.2 + 0.6 * torch.rand(131, 2, generator=generator())
+    there = torch.stack([1 - points[MIRROR, 0], points[MIRROR, 1]], -1)
+    even = ((points + there) / 2).expand(60, 2, 131, 2)  # the same face when it is mirrored
+    pictures = replace(marked(torch.full((60, 2, 2), 0.5)), points=even, shown=even)
+    batch = Batch(pictures, pictures, pictures, torch.zeros(60, 2, 1, 80, 16), torch.zeros(60, 2, 1, dtype=torch.long))
+    changed = augment(batch, generator()).targets
+    for found in (changed.points, changed.shown):
+        same = torch.isclose(found, even, atol=1e-5).flatten(1).all(1)
+        assert 0.4 < same.float().mean() < 0.8  # all whose pixels are at most mirrored

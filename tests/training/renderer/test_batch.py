@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lipsmith.face.landmarks import ranks
+from lipsmith.face.landmarks import JAW, ranks
 from lipsmith.models.lip_detector import LipDetector
 from lipsmith.models.renderer.network import Rendered
 from lipsmith.training.losses.lips import LIPS
@@ -18,8 +18,10 @@ class Fixed(LipDetector):
 
     def __init__(self) -> None:
         nn.Module.__init__(self)
+        self.looked: list[Tensor] = []
 
     def detect(self, crops: Tensor, around: Tensor) -> Tensor:
+        self.looked.append(around)
         return crops.mean((1, 2, 3))[:, None, None].expand(len(crops), 40, 2)
 
 
@@ -27,9 +29,12 @@ RENDERED = Rendered(torch.full((2, 3, 32, 32), 0.75), torch.full((2, 3, 20, 32),
 
 
 def open_lips() -> Tensor:
-    """Random points of two targets, whose lips are not shut."""
-    points = torch.rand(1, 2, 131, 2)
+    """Points of two targets, whose lips are not shut, above a jaw as wide as the crop; the others are random."""
+    points = torch.rand(1, 2, 131, 2, generator=torch.Generator().manual_seed(0))
+    points[..., LIPS, :] = torch.tensor([0.45, 0.6]) + 0.1 * points[..., LIPS, :]
     points[..., ranks([14]), 1] = points[..., ranks([13]), 1] + 0.1
+    turn = torch.linspace(0, torch.pi, len(JAW))
+    points[..., ranks(JAW), :] = torch.stack([0.5 - 0.5 * turn.cos(), 0.5 + 0.45 * turn.sin()], -1)
     return points
 
 
@@ -43,8 +48,13 @@ def second_lowered(shown: Tensor) -> Batch:
 
 
 def test_lips_are_to_move_by_what_is_asked_beyond_what_the_truth_shows() -> None:
-    found = compare(RENDERED, second_lowered(open_lips()), 12, None, Fixed()).lips
+    shown, detector = open_lips(), Fixed()
+    found = compare(RENDERED, second_lowered(shown), 12, None, detector).lips
     assert found is not None
+    middles = shown[0, :, LIPS].mean(1)
+    in_truth, in_picture = detector.looked
+    assert torch.allclose(in_truth, middles, atol=1e-6)
+    assert torch.allclose(in_picture, middles + torch.tensor([[0, 0], [0, 0.03]]), atol=1e-6)
     in_image, wanted = found
     assert torch.allclose(in_image, torch.full((2, 40, 2), 0.75))
     assert torch.allclose(wanted[0], torch.full((40, 2), 0.25), atol=1e-6)
@@ -58,4 +68,12 @@ def test_a_detector_alone_judges_the_face_of_a_target_whose_content_was_moved() 
     assert torch.equal(judged.weight[0], plain.weight[0])
     assert not judged.face[1].any()
     assert torch.allclose(judged.weight[1], plain.weight[1] * (1 - plain.face[1]), atol=1e-6)
-    assert plain.face[1].any()
+    assert plain.face[1, :, 6:].mean() > 0.4
+
+
+def test_rows_that_are_not_generated_have_no_weight() -> None:
+    compared = compare(RENDERED, second_lowered(open_lips()), 12, None)
+    assert not compared.weight[:, :, :4].any()
+    assert compared.weight[:, :, 4:].all()
+    assert (compared.aligned[:, :, :4] == 0.25).all()  # there the references are the target's own rows
+    assert (compared.aligned[:, :, 4:] == 0.75).all()
