@@ -195,6 +195,5 @@ def _joined(rows: list[Row]) -> Row:
     if "curve" in joined:
         # One shift for the whole film, as in `evaluation.offsets`: the best shift of each piece would be too
         # optimistic.
-        sync = figures_of(np.array(joined["curve"], np.float64))
-        joined |= {"lse_d": sync.lse_d, "lse_c": sync.lse_c, "offset": sync.offset}
+        joined |= figures_of(np.array(joined["curve"], np.float64)).by_name
     return joined

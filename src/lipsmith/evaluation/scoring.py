@@ -198,8 +198,7 @@ class Scorer:
             return
         for name, crops in everything.items():
             figures = sync_figures(self.networks.judge.distances(crops, shown.times, shown.sound))
-            rows[name] |= {"lse_d": figures.lse_d, "lse_c": figures.lse_c, "offset": figures.offset}
-            rows[name]["curve"] = [float(value) for value in figures.curve]
+            rows[name] |= figures.by_name | {"curve": [float(value) for value in figures.curve]}
 
 
 def lower_half(crops: Crops) -> Crops:

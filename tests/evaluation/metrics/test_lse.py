@@ -57,8 +57,8 @@ def test_shifts_without_enough_sound_are_nan() -> None:
 
 
 def test_nothing_to_compare_gives_no_figures() -> None:
-    assert np.isnan(sync_figures(np.full((3, 3), np.nan, np.float32)).lse_d)
-    assert np.isnan(sync_figures(np.zeros((0, 3), np.float32)).lse_d)
+    for distances in (np.full((3, 3), np.nan, np.float32), np.zeros((0, 3), np.float32)):
+        assert np.isnan(list(sync_figures(distances).by_name.values())).all()
 
 
 def test_sync_accuracy_counts_only_what_can_be_compared() -> None:

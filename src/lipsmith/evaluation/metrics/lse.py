@@ -39,6 +39,12 @@ class SyncFigures:
     curve: NDArray[np.float64]
     """(2 reach + 1,) mean distance at every shift, NaN if the clip is too short."""
 
+    @property
+    def by_name(self) -> dict[str, float]:
+        """The figures of a row; all NaN if nothing can be compared."""
+        offset = self.offset if np.isfinite(self.lse_d) else float("nan")
+        return {"lse_d": self.lse_d, "lse_c": self.lse_c, "offset": offset}
+
 
 def shift_distances(mouth: NDArray[np.float32], speech: NDArray[np.float32]) -> NDArray[np.float32]:
     """Distances `(W, 2R + 1)` of mouth window i from the speech k frames later, k = -R..R.
