@@ -1,4 +1,4 @@
-"""VGG loads the published and the converted weights."""
+"""VGG loads the published and the converted weights, and normalizes pictures as they expect."""
 
 from __future__ import annotations
 
@@ -17,3 +17,11 @@ def test_the_published_and_the_converted_weights_are_read(tmp_path: Path) -> Non
     for name in ("vgg.safetensors", "vgg.pth"):
         found = load_vgg(tmp_path / name, "vgg19").state_dict()
         assert all(torch.equal(found[key], value) for key, value in vgg.state_dict().items())
+
+
+def test_pictures_are_normalized_as_in_imagenet() -> None:
+    vgg, seen = VGG(), []
+    vgg.features[0].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    color = torch.tensor([0.485 + 0.229, 0.456, 0.406 - 0.225])  # red, green, blue
+    vgg(color[None, :, None, None].expand(1, 3, 2, 2), (1,))
+    torch.testing.assert_close(seen[0][0, :, 0, 0], torch.tensor([1.0, 0.0, -1.0]))
