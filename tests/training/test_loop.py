@@ -366,7 +366,10 @@ def test_a_setting_outside_its_range_is_refused(change: dict[str, Any]) -> None:
         replace(CONFIG, **change)
 
 
-@pytest.mark.parametrize("change", [{"steps": 0}, {"validate_every": 0}, {"log_every": 0}, {"minutes": 0.0}])
-def test_a_run_of_zero_length_is_refused(change: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [{"steps": 0}, {"validate_every": 0}, {"log_every": 0}, {"minutes": 0.0}, {"gradient_clip": 0.0}],
+)
+def test_a_run_that_would_train_nothing_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"at least 1|above 0"):
         replace(CONFIG, **change)

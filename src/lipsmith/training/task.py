@@ -56,8 +56,9 @@ class TrainingConfig:
             raise ValueError("steps, validate_every, log_every and patience are at least 1")
         if self.minutes is not None and self.minutes <= 0:
             raise ValueError("minutes must be above 0")
-        rates = ("learning_rate", "weight_decay", "gradient_clip")
-        require_range(self, 0, inf, *rates, "warmup", "checkpoint_minutes")
+        if self.gradient_clip <= 0:
+            raise ValueError("gradient_clip must be above 0, or nothing would be trained")
+        require_range(self, 0, inf, "learning_rate", "weight_decay", "gradient_clip", "warmup", "checkpoint_minutes")
         require_range(self, 0, 1, "ema")
         require_range(self, 0, MOST_SEED, "seed")
 
