@@ -134,6 +134,12 @@ def test_the_validation_pool_comes_from_the_first_half(data: Path) -> None:
     assert numbers(batch.targets).min() >= 35
 
 
+def test_a_frame_costs_nothing_as_its_own_reference(data: Path) -> None:
+    footage = Footage(data, read_manifest(data, "train"), 2, torch.device("cpu"))
+    frames = torch.arange(60)[None]
+    assert footage.costs(frames, frames)[0].diagonal().max() < 1e-6
+
+
 def test_a_validation_pool_smaller_than_the_references_is_used_whole(data: Path) -> None:
     footage = Footage(data, read_manifest(data, "val"), 2, torch.device("cpu"))
     many = replace(SMALL, model=replace(SMALL.model, references=40), pool=40)
