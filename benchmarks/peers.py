@@ -3,9 +3,9 @@
     python benchmarks/peers.py [--threads 2] [--rounds 5] [--references 25] [--width 1] [--json FILE]
 
 All networks have random weights, published widths and single precision, and run on torch, one frame at a time; `onnx`
-is the shipped model as a dub runs it, in single precision too. A frame costs the speech encoder, the landmark generator
-where the system has one, and the renderer; finding faces and pasting are left out. Rounds alternate between the
-systems, and the median of the rounds counts. Ratios above 1 say that ours is faster.
+is the shipped model as a dub runs it, on one thread, in single precision too. A frame costs the speech encoder, the
+landmark generator where the system has one, and the renderer; finding faces and pasting are left out. Rounds alternate
+between the systems, and the median of the rounds counts. Ratios above 1 say that ours is faster.
 """
 
 from __future__ import annotations
