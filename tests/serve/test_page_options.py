@@ -46,12 +46,16 @@ def test_all_options_are_sent(page: Page, footage: dict[str, Path]) -> None:
     assert page.inner_text("#music-status") == ""
 
 
-def test_two_faces_get_speeches_of_their_own(page: Page, couple: dict[str, Path]) -> None:
-    fill_in(page, couple)
+def choose_speech_of_second_face(page: Page, couple: dict[str, Path]) -> None:
     page.click("#others summary")
     page.select_option("#other-face", "2")
     page.set_input_files("#other-file", couple["speech"])
     page.wait_for_selector("#other-list li")
+
+
+def test_two_faces_get_speeches_of_their_own(page: Page, couple: dict[str, Path]) -> None:
+    fill_in(page, couple)
+    choose_speech_of_second_face(page, couple)
     screenshot(page, "9-speeches")
     with page.expect_request(lambda request: request.method == "POST" and request.url.endswith("/v1/jobs")) as request:
         page.click("#preview")
@@ -65,10 +69,7 @@ def test_two_faces_get_speeches_of_their_own(page: Page, couple: dict[str, Path]
 
 def test_speeches_of_faces_in_another_part_are_to_be_chosen_again(page: Page, couple: dict[str, Path]) -> None:
     fill_in(page, couple)
-    page.click("#others summary")
-    page.select_option("#other-face", "2")
-    page.set_input_files("#other-file", couple["speech"])
-    page.wait_for_selector("#other-list li")
+    choose_speech_of_second_face(page, couple)
     page.focus("#start")
     page.keyboard.press("ArrowRight")
     assert "again" in page.inner_text("#others-problem")
