@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.face import CutDetector, FaceDetector, FaceMesh, FaceTracker
+from lipsmith.face import FaceDetector, FaceMesh, FaceTracker
+from lipsmith.face.cuts import CutDetector, DissolveDetector, thumbnail
 from lipsmith.face.detector import mesh_square
 
 
@@ -40,11 +41,18 @@ def pictures(path: Path, side: int, count: int) -> list[NDArray[np.uint8]]:
 
 def stages(image: NDArray[np.uint8]) -> dict[str, float]:
     """Each stage separately, on a picture with a face."""
-    detector, mesh, is_cut, tracker = FaceDetector(), FaceMesh(), CutDetector(), FaceTracker()
+    detector, mesh, tracker, is_cut, dissolve = (
+        FaceDetector(),
+        FaceMesh(),
+        FaceTracker(),
+        CutDetector(),
+        DissolveDetector(),
+    )
     crop = mesh_square(tracker.track(image).faces[0].mesh)
     wide = np.full((720, 1280, 3), 128, np.uint8)
     return {
-        "cut_ms": milliseconds(lambda: is_cut(image)),
+        "cut_ms": milliseconds(lambda: is_cut(thumbnail(image))),
+        "dissolve_ms": milliseconds(lambda: dissolve(thumbnail(image))),
         "crop_ms": milliseconds(lambda: crop.pixels(image, 256, cv2.BORDER_REPLICATE)),
         "mesh_ms": milliseconds(lambda: mesh(image, crop)),
         "detect_ms": milliseconds(lambda: next(detector.coarse_to_fine(image))),

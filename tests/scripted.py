@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.face import TrackedFace, TrackedFrame, crop
+from lipsmith.face.cuts import Dissolve
 
 Seen = tuple[int, dict[int, NDArray[np.float32]]]
 """Of one frame the number of its shot, and the meshes `(478, 2)` in its pixels by identity."""
@@ -23,9 +24,11 @@ def mesh(side: float = 120.0, x: float = 40.0, y: float = 40.0) -> NDArray[np.fl
 class ScriptedTracker:
     """Replaces `FaceTracker`."""
 
-    def __init__(self, frames: Iterable[Seen], score: float = 1.0) -> None:
-        self._frames, self._score = iter(frames), score
+    def __init__(self, frames: Iterable[Seen], score: float = 1.0, dissolves: Mapping[int, Dissolve] = {}) -> None:
+        """`dissolves`: by the frame in which they are noticed."""
+        self._frames, self._score, self._dissolves = enumerate(frames), score, dissolves
 
     def track(self, image: NDArray[np.uint8]) -> TrackedFrame:
-        shot, meshes = next(self._frames)
-        return TrackedFrame([TrackedFace(found, self._score, number) for number, found in meshes.items()], shot)
+        frame, (shot, meshes) = next(self._frames)
+        faces = [TrackedFace(found, self._score, number) for number, found in meshes.items()]
+        return TrackedFrame(faces, shot, self._dissolves.get(frame))

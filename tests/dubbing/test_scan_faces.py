@@ -11,7 +11,8 @@ import pytest
 from dub_samples import track
 from lipsmith.dubbing.scan import ArrayStore
 from lipsmith.errors import LipsmithError, UsageError
-from lipsmith.face.stretches import FADE, opacities
+from lipsmith.face.look import FADE, opacities
+from lipsmith.face.stretches import Shot
 
 
 def test_rows_are_found_for_frames_in_any_order() -> None:
@@ -19,20 +20,32 @@ def test_rows_are_found_for_frames_in_any_order() -> None:
     assert seen.rows(np.array([8, 7, 6, 4, 3, 0])).tolist() == [-1, 2, -1, 1, 0, -1]
 
 
+def shot(first: int, last: int, clear: tuple[int, int] | None = None) -> Shot:
+    return Shot(0, first, last, clear or (first, last), [])
+
+
 def test_opacity_fades_where_tracking_starts_and_stops_within_a_shot() -> None:
     frames = np.array([*range(2, 12), *range(20, 30)])
-    opacity = opacities(frames, np.ones(20), 2, 35)
+    opacity = opacities(frames, np.ones(20, np.float32), shot(2, 35))
     assert opacity[0] == 1
     assert opacity[9] == pytest.approx(1 / (FADE + 1))
     assert opacity[10] == pytest.approx(1 / (FADE + 1))
     assert opacity[15] == 1
     assert opacity[19] == pytest.approx(1 / (FADE + 1))
-    assert (opacities(np.arange(5), np.ones(5), 0, 4) == 1).all()
+    assert (opacities(np.arange(5), np.ones(5, np.float32), shot(0, 4)) == 1).all()
+
+
+def test_a_mouth_in_a_dissolve_is_as_opaque_as_its_shot() -> None:
+    opacity = opacities(np.arange(20, 40), np.ones(20, np.float32), shot(20, 39, clear=(25, 34)))
+    assert opacity == pytest.approx(opacity[::-1])
+    assert 0.5 < opacity[0] < 0.6
+    assert (np.diff(opacity[:6]) > 0).all()
+    assert (opacity[5:15] == 1).all()
 
 
 def test_a_hidden_face_is_not_rendered() -> None:
-    scores = np.concatenate([np.ones(10), np.full(10, 0.5), np.ones(10)])
-    opacity = opacities(np.arange(30), scores, 0, 29)
+    scores = np.repeat(np.float32([1, 0.5, 1]), 10)
+    opacity = opacities(np.arange(30), scores, shot(0, 29))
     assert opacity[14] == 0
     assert opacity[0] == opacity[29] == 1
     assert np.abs(np.diff(opacity)).max() < 0.5

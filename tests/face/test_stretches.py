@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lipsmith.face import crop as crops
+from lipsmith.face.cuts import Dissolve
 from lipsmith.face.landmarks import select
 from lipsmith.face.references import MOST
 from lipsmith.face.stretches import Shot, crop_frames, main_face, shots_of, tracked
@@ -42,6 +43,41 @@ def test_shots_are_separated_and_number_their_frames() -> None:
     (stretch,) = found[2].faces[1].stretches
     assert (stretch.first, len(stretch)) == (5, 4)
     assert stretch.times == pytest.approx(np.arange(5, 9) / FPS)
+
+
+def dissolving(seen: dict[int, range], whole_mesh: bool = False) -> list[Shot]:
+    """Shots of 60 frames, of which 18 to 28 dissolve, as is noticed in frame 34; the frames in which faces are seen."""
+    frames: list[Seen] = [
+        (int(index >= 34), {name: mesh(x=40 + index + 9 * name) for name in seen if index in seen[name]})
+        for index in range(60)
+    ]
+    tracker = ScriptedTracker(frames, dissolves={34: Dissolve(17, 23, 29)})
+    return list(shots_of(tracked(film(60), tracker), candidate_size=16, whole_mesh=whole_mesh))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("whole_mesh", [False, True])
+def test_a_dissolve_divides_shot_and_face_at_its_middle(whole_mesh: bool) -> None:
+    before, after = dissolving({0: range(60)}, whole_mesh)
+    assert [(shot.number, shot.first, shot.last, shot.clear) for shot in (before, after)] == [
+        (0, 0, 22, (0, 17)),
+        (1, 23, 59, (29, 59)),
+    ]
+    whole = shots([(0, {0: mesh(x=40 + index)}) for index in range(60)], whole_mesh=whole_mesh)[0].faces[0]
+    for shot, part in ((before, slice(23)), (after, slice(23, 60))):
+        (face,) = shot.faces
+        assert face.frames.tolist() == list(range(60))[part]
+        assert (face.boxes == whole.boxes[part]).all()
+        (stretch,) = face.stretches
+        assert stretch.times == pytest.approx(np.arange(60)[part] / FPS)
+        assert stretch.points.shape == whole.stretches[0].points[part].shape
+    assert [candidate.frame for candidate in before.faces[0].candidates] == list(range(18))
+    assert [candidate.frame for candidate in after.faces[0].candidates] == list(range(29, 60))
+
+
+def test_faces_on_either_side_of_a_dissolve_belong_to_its_shots() -> None:
+    before, after = dissolving({0: range(25), 1: range(20, 60), 2: range(30, 33), 3: range(18, 22), 4: range(25, 60)})
+    assert [face.frames.tolist() for face in before.faces] == [list(range(23))]
+    assert [(face.frames[0], face.frames[-1]) for face in after.faces] == [(23, 59), (25, 59), (30, 32)]
 
 
 def test_lost_frames_are_interpolated_and_long_gaps_end_a_stretch() -> None:

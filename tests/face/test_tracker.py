@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lipsmith.face import Detection, FaceTracker, Square, TrackedFace, TrackedFrame
+from lipsmith.face.cuts import Dissolve
 from lipsmith.face.tracker import STILL, Sighting, Track, assign, is_plausible, move_toward, without_duplicates
 
 SHAPE = np.random.default_rng(0).uniform(-0.5, 0.5, (478, 2))
@@ -206,12 +207,26 @@ def test_the_finest_tiles_are_searched_first_and_every_fourth_time(monkeypatch: 
 
 
 def test_a_cut_starts_a_new_shot_and_new_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lipsmith.face.tracker.CutDetector", lambda: lambda image: image[0, 0, 0] == 10)
+    monkeypatch.setattr("lipsmith.face.tracker.thumbnail", lambda image: np.full((24, 24), image[0, 0, 0]))
+    monkeypatch.setattr("lipsmith.face.tracker.CutDetector", lambda: lambda small: small[0, 0] == 10)
     stage = Stage(lambda t: [Actor("a", 200 if t < 10 else 210, 200)])
     tracked = play(monkeypatch, stage, 20)
     assert [f.shot for f in tracked] == [0] * 10 + [1] * 10
     assert stage.searches == [0, 10]
     assert {f.faces[0].face for f in tracked} == {0}
+
+
+def test_after_a_dissolve_the_faces_go_on_in_a_new_shot(monkeypatch: pytest.MonkeyPatch) -> None:
+    change = Dissolve(2, 5, 8)
+    monkeypatch.setattr("lipsmith.face.tracker.thumbnail", lambda image: np.full((24, 24), image[0, 0, 0]))
+    monkeypatch.setattr(
+        "lipsmith.face.tracker.DissolveDetector", lambda: lambda small: change if small[0, 0] == 12 else None
+    )
+    stage = Stage(lambda t: [Actor("a", 200, 200)])
+    tracked = play(monkeypatch, stage, 20)
+    assert [f.shot for f in tracked] == [0] * 12 + [1] * 8
+    assert [f.dissolve for f in tracked if f.dissolve] == [tracked[12].dissolve] == [change]
+    assert stage.searches == [0]
 
 
 @pytest.mark.parametrize("pull", [-0.3, 0.3, 0.8])

@@ -26,8 +26,9 @@ from lipsmith.errors import InputError, LipsmithError, UsageError
 from lipsmith.face import FaceTracker
 from lipsmith.face.crop import still_points
 from lipsmith.face.landmarks import Rows
+from lipsmith.face.look import opacities
 from lipsmith.face.references import LANDMARK_SETS, Candidate, choose_landmarks, choose_lips, choose_pool, sharpness_of
-from lipsmith.face.stretches import Shot, ShotFace, opacities, shots_of
+from lipsmith.face.stretches import Shot, ShotFace, shots_of
 from lipsmith.face.tracker import TrackedFrame
 from lipsmith.inference.people import embed_faces, people
 from lipsmith.media import Frame
@@ -239,7 +240,7 @@ class Scanner:
             frames=frames,
             points=self._store.put(points),
             transforms=transforms,
-            opacity=opacities(frames, _joined([s.scores for s in stretches]), shot.first, shot.last),
+            opacity=opacities(frames, _joined([s.scores for s in stretches]), shot),
             seen=_joined([s.seen for s in stretches]),
             pool=self._store.put(crops),
             native=self._native(candidates, transforms[chosen]),

@@ -5,11 +5,9 @@ from __future__ import annotations
 from lipsmith.face.crop import Square
 from lipsmith.face.detector import Detection, FaceDetector, FaceMesh
 from lipsmith.face.tracker import MOST_FACES, FaceTracker, TrackedFace, TrackedFrame
-from lipsmith.media.reading import CutDetector
 
 __all__ = [
     "MOST_FACES",
-    "CutDetector",
     "Detection",
     "FaceDetector",
     "FaceMesh",

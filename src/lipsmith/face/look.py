@@ -1,5 +1,5 @@
 """How frames look: what covers the skin, and what of a film its mouths must share: fades to black or white, the tone of
-monochrome footage, and grain.
+monochrome footage, and grain; and how much of a drawn mouth a frame shows.
 
 A fade takes contrast from a picture: a frame is rendered as if it were not faded, and what was rendered is faded as the
 frame is. The networks, trained on color, tint black-and-white and toned footage: its mouths get its colors. A mean of
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import cv2
 import numpy as np
@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 
 from lipsmith.face.landmarks import ranks
 from lipsmith.face.references import sharpness_of
+
+if TYPE_CHECKING:
+    from lipsmith.face.stretches import Shot
 
 Floats = NDArray[np.float32]
 
@@ -47,6 +50,10 @@ _WORST: Final = 3
 """Places that decide, those of the largest difference: a caption covers few."""
 _ALIKE, _UNLIKE = 32.0, 52.0
 """Difference of color, of 255, up to which light explains it, and from which something covers the skin."""
+FADE: Final = 4
+"""Frames over which the rendered mouth fades in and out where tracking starts or stops within a shot."""
+HIDDEN_SCORE, SEEN_SCORE = 0.5, 0.75
+"""Scores of the face network between which a face fades from hidden to visible (tracking stops below 0.5)."""
 _SOFT, _TOO_SOFT = 0.5, 0.25
 """Sharpness, as a share of the frame's, below which a reference is soft, and at which it is too blurred for it."""
 
@@ -260,3 +267,27 @@ def is_absent(frame: Appearance, pool: Appearance) -> bool:
     differ from those of every reference by more than light does."""
     apart = np.abs(pool.colors - frame.colors).max(2)
     return bool((np.median(apart, axis=1) > _UNLIKE).all())
+
+
+def opacities(frames: NDArray[np.intp], scores: Floats, shot: Shot) -> NDArray[np.float32]:
+    """Opacity `(n,)` of the rendered mouth of a face seen in `frames` `(n,)` of a shot with `scores` `(n,)`: lower near
+    the ends of tracking, but not at a cut, at low scores, and in dissolves, of which each shot has its half."""
+    breaks = np.flatnonzero(np.diff(frames) > 1)
+    starts = np.concatenate([[0], breaks + 1])
+    stops = np.concatenate([breaks, [len(frames) - 1]])
+    opacity = np.ones(len(frames))
+    for start, stop in zip(starts, stops, strict=True):
+        place = np.arange(stop - start + 1)
+        if frames[start] > shot.first:
+            opacity[start : stop + 1] *= np.minimum(1, (place + 1) / (FADE + 1))
+        if frames[stop] < shot.last:
+            opacity[start : stop + 1] *= np.minimum(1, (place[::-1] + 1) / (FADE + 1))
+    opacity *= np.interp(frames, [shot.first - 0.5, *shot.clear, shot.last + 0.5], [0.5, 1, 1, 0.5])
+    seen = np.clip((_steady(scores) - HIDDEN_SCORE) / (SEEN_SCORE - HIDDEN_SCORE), 0, 1)
+    return (opacity * seen).astype(np.float32)
+
+
+def _steady(scores: Floats) -> NDArray[np.float64]:
+    """Scores averaged over `FADE` neighbors, so that a single low score causes no flicker."""
+    padded = np.pad(scores, (FADE // 2, FADE // 2), mode="edge")
+    return np.convolve(padded, np.ones(FADE // 2 * 2 + 1) / (FADE // 2 * 2 + 1), mode="valid")

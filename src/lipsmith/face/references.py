@@ -17,6 +17,7 @@ from lipsmith.face.crop import UNIT_SQUARE, Part, apply, crop_image, fit_transfo
 from lipsmith.face.landmarks import Floats, distances, outer_lip_opening, parts, turn
 
 if TYPE_CHECKING:
+    from lipsmith.face.cuts import Dissolve
     from lipsmith.media import Frame
     from lipsmith.media.color import Picture
 
@@ -93,6 +94,13 @@ class Candidates:
             if row % self._stride:
                 return
         self.kept.append(Candidate(frame.index, self._part(frame.image, points)))
+
+    def split(self, dissolve: Dissolve) -> Candidates:
+        """Keep those of the shot before a dissolve, and return those after it; mixtures are no references."""
+        later = Candidates(self._size)
+        later.kept = [candidate for candidate in self.kept if candidate.frame >= dissolve.end]
+        self.kept = [candidate for candidate in self.kept if candidate.frame <= dissolve.begin]
+        return later
 
     def _part(self, image: Picture, points: Floats) -> Part:
         corners = apply(invert(fit_transforms(points[None])[0]), UNIT_SQUARE * (1 + 2 * _MARGIN) - _MARGIN)

@@ -11,10 +11,11 @@ crops come from a second reading of the film, one at a time.
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,13 +26,8 @@ from lipsmith.face.references import Candidate, Candidates
 from lipsmith.face.tracker import FaceTracker, TrackedFace, TrackedFrame
 
 if TYPE_CHECKING:
+    from lipsmith.face.cuts import Dissolve
     from lipsmith.media import Frame
-
-# Frames over which the rendered mouth fades in and out where tracking starts or stops within a shot.
-FADE: Final = 4
-# Scores of the face network between which a face fades from hidden to visible (tracking stops below 0.5).
-HIDDEN_SCORE: Final = 0.5
-SEEN_SCORE: Final = 0.75
 
 
 @dataclass(frozen=True)
@@ -100,6 +96,8 @@ class Shot:
     """Number of its first frame in the film."""
     last: int
     """Number of its last frame in the film."""
+    clear: tuple[int, int]
+    """Its first and last frames outside dissolves, which are those above if it begins and ends with cuts."""
     faces: list[ShotFace]
 
 
@@ -137,7 +135,12 @@ def shots_of(
     """
     growing: _GrowingShot | None = None
     for frame, found in frames:
-        if growing is not None and (growing.number != found.shot or frame.time - growing.times[0] >= longest):
+        if growing is not None and found.dissolve is not None:
+            later = growing.split(found.shot, found.dissolve)
+            if growing.times:
+                yield growing.finish(bridge)
+            growing = later
+        elif growing is not None and (growing.number != found.shot or frame.time - growing.times[0] >= longest):
             yield growing.finish(bridge)
             growing = None
         growing = growing or _GrowingShot(found.shot, frame.index, whole_mesh, candidate_size)
@@ -166,6 +169,10 @@ class _GrowingShot:
     first: int
     whole_mesh: bool
     candidate_size: int | None
+    begin: int = -1
+    """Its first frame after a dissolve, by which it began."""
+    end: int | None = None
+    """Its last frame before a dissolve, by which it ends."""
     times: array[float] = field(default_factory=lambda: array("d"))
     faces: dict[int, _GrowingFace] = field(default_factory=dict)
 
@@ -176,10 +183,22 @@ class _GrowingShot:
                 self.faces[face.face] = _GrowingFace(Candidates(self.candidate_size) if self.candidate_size else None)
             self.faces[face.face].add(frame, face, self.whole_mesh)
 
+    def split(self, number: int, dissolve: Dissolve) -> _GrowingShot:
+        """Keep the frames before the middle of a dissolve, and return shot `number`, of the others."""
+        first = max(dissolve.middle, self.first)  # a long shot may have been split meanwhile
+        later = replace(self, number=number, first=first, begin=dissolve.end, times=self.times[first - self.first :])
+        self.end, self.times = dissolve.begin, self.times[: first - self.first]
+        rest = {name: face.split(dissolve) for name, face in self.faces.items()}
+        later.faces = {name: face for name, face in rest.items() if face.frames}
+        self.faces = {name: face for name, face in self.faces.items() if face.frames}
+        return later
+
     def finish(self, bridge: int) -> Shot:
         times = np.frombuffer(self.times)
-        faces = [face.finish(times, self.first, bridge) for face in self.faces.values()]
-        return Shot(self.number, self.first, self.first + len(times) - 1, faces)
+        faces = [face.finish(times, self.first, bridge) for face in self.faces.values() if face.is_usable]
+        last = self.first + len(times) - 1
+        clear = max(self.first, self.begin), last if self.end is None else self.end
+        return Shot(self.number, self.first, last, clear, faces)
 
 
 @dataclass
@@ -200,6 +219,21 @@ class _GrowingFace:
         self.scores.append(face.score)
         if self.candidates is not None:
             self.candidates.offer(frame, points)
+
+    @property
+    def is_usable(self) -> bool:
+        """False for a face that is seen during a dissolve only, so that it has no references."""
+        return self.candidates is None or bool(self.candidates.kept)
+
+    def split(self, dissolve: Dissolve) -> _GrowingFace:
+        """Keep the frames before the middle of a dissolve, and return the others."""
+        later = _GrowingFace(self.candidates.split(dissolve) if self.candidates else None)
+        count, row = bisect_left(self.frames, dissolve.middle), len(self.coordinates) // len(self.frames)
+        later.frames, self.frames = self.frames[count:], self.frames[:count]
+        later.boxes, self.boxes = self.boxes[4 * count :], self.boxes[: 4 * count]
+        later.coordinates, self.coordinates = self.coordinates[row * count :], self.coordinates[: row * count]
+        later.scores, self.scores = self.scores[count:], self.scores[:count]
+        return later
 
     def finish(self, times: NDArray[np.float64], first: int, bridge: int) -> ShotFace:
         """`times`: of all frames of the shot, which starts at frame `first`."""
@@ -251,28 +285,3 @@ def _bridged(
 
 def _landmarks(points: Floats) -> Floats:
     return points if points.shape[-2] == NUM_POINTS else select(points)
-
-
-def opacities(frames: NDArray[np.intp], scores: Floats, first: int, last: int) -> NDArray[np.float32]:
-    """Opacity of the rendered mouth, `(n,)`: lower near the ends of tracking and at low scores.
-
-    `first`, `last`: the ends of the shot, at which nothing fades.
-    """
-    breaks = np.flatnonzero(np.diff(frames) > 1)
-    starts = np.concatenate([[0], breaks + 1])
-    stops = np.concatenate([breaks, [len(frames) - 1]])
-    opacity = np.ones(len(frames))
-    for start, stop in zip(starts, stops, strict=True):
-        place = np.arange(stop - start + 1)
-        if frames[start] > first:
-            opacity[start : stop + 1] *= np.minimum(1, (place + 1) / (FADE + 1))
-        if frames[stop] < last:
-            opacity[start : stop + 1] *= np.minimum(1, (place[::-1] + 1) / (FADE + 1))
-    seen = np.clip((_steady(np.asarray(scores)) - HIDDEN_SCORE) / (SEEN_SCORE - HIDDEN_SCORE), 0, 1)
-    return (opacity * seen).astype(np.float32)
-
-
-def _steady(scores: Floats) -> NDArray[np.float64]:
-    """Scores averaged over `FADE` neighbors, so that a single low score causes no flicker."""
-    padded = np.pad(scores, (FADE // 2, FADE // 2), mode="edge")
-    return np.convolve(padded, np.ones(FADE // 2 * 2 + 1) / (FADE // 2 * 2 + 1), mode="valid")

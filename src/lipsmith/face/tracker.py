@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.face.crop import Square
+from lipsmith.face.cuts import CutDetector, Dissolve, DissolveDetector, thumbnail
 from lipsmith.face.detector import Detection, FaceDetector, FaceMesh, mesh_square, overlap
 from lipsmith.media.color import Picture
-from lipsmith.media.reading import CutDetector
 
 STILL = 0.01
 """Dead zone: share of the crop's side by which a face may move within its crop before the crop follows."""
@@ -178,6 +178,8 @@ class TrackedFrame:
     """In order of identity number; faces that are not seen are absent."""
     shot: int
     """Number of the shot, from 0."""
+    dissolve: Dissolve | None = None
+    """By which this shot began, in the first frame that is known to belong to it."""
 
 
 class FaceTracker:
@@ -188,7 +190,7 @@ class FaceTracker:
         threads, self._max_faces = min(threads, MOST_THREADS), max_faces
         self._detector = FaceDetector(threads)
         self._mesh = FaceMesh(threads)
-        self._is_cut = CutDetector()
+        self._is_cut, self._dissolve = CutDetector(), DissolveDetector()
         self._shot = 0
         self._tracks: list[Track] = []
         self._idle = REFRESH
@@ -196,13 +198,18 @@ class FaceTracker:
 
     def track(self, image: Picture) -> TrackedFrame:
         """Faces of the next frame, an RGB image (H, W, 3). Frames must come in order."""
-        if self._is_cut(image):
+        small = thumbnail(image)
+        if self._is_cut(small):
             self._shot += 1
             self._tracks, self._idle = [], REFRESH
+            self._dissolve.restart()
+        dissolve = self._dissolve(small)
+        if dissolve is not None:
+            self._shot += 1
         self._follow(image)
         self._search(image)
         faces = [TrackedFace(t.last.mesh, t.last.score, t.number) for t in self._tracks if not t.missed]
-        return TrackedFrame(faces, self._shot)
+        return TrackedFrame(faces, self._shot, dissolve)
 
     def _follow(self, image: Picture) -> None:
         """Update every track with the new frame; tracks whose face is not seen count a miss."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,10 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import av
-import cv2
-import numpy as np
 from av.video.frame import VideoFrame
-from numpy.typing import NDArray
 
 from lipsmith.errors import InputError
 from lipsmith.media.color import FilmedPicture, FrameToRGB, Picture, can_convert_partially
@@ -43,18 +39,6 @@ _COMMON_RATES: Final = (
 _FAR_OFF: Final = 0.01  # of a rate
 _JITTER: Final = 20  # timestamps that deviate by less than this fraction of an interval belong to a constant rate
 _MAX_DEVIATION: Final = 0.4  # of an interval; a timestamp that deviates by more could belong to the neighboring frame
-THUMBNAIL_SIZE = 24
-"""Side of the compared thumbnails: coarse, so that the motion of a face changes little."""
-MAX_SHIFT = 3
-"""Thumbnail pixels, an eighth of the picture: the largest camera motion between frames that is compensated."""
-MIN_DIFFERENCE = 0.15
-"""Smallest difference that can be a cut. Different people in similar framing differ by at least this."""
-CERTAIN_DIFFERENCE = 0.5
-"""Difference that counts as a cut even in shaky film."""
-RECENT_FACTOR = 2.0
-"""Factor on the largest recent difference that a cut must reach, so that shaky footage is not full of cuts."""
-RECENT_FRAMES = 12
-"""Frames that count as recent."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,54 +231,3 @@ def restore_times(timed: Iterable[tuple[T, float]], rate: Fraction, tick: Fracti
             anchor = exact = max(time, last + float(step) * _MAX_DEVIATION)
         last = exact
         yield item, exact
-
-
-def thumbnail(image: Picture) -> NDArray[np.float32]:
-    """Luma (24, 24) of image (H, W, 3) RGB, in [0, 255]."""
-    step = max(min(image.shape[:2]) // (8 * THUMBNAIL_SIZE), 1)
-    pixels = image.plane(0) if isinstance(image, FilmedPicture) else image
-    small = cv2.resize(pixels[::step, ::step], (THUMBNAIL_SIZE, THUMBNAIL_SIZE), interpolation=cv2.INTER_AREA)
-    if isinstance(image, FilmedPicture):
-        return np.asarray(small if image.full else (small - 16.0) * (255 / 219), np.float32)
-    return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.float32)
-
-
-def difference(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
-    """Dissimilarity of two thumbnails in [0, 2]: 1 - correlation at the best shift.
-
-    Correlation ignores changes of exposure and contrast; the shift compensates for camera motion. The inner part of
-    each thumbnail is matched within the other, and the two results are averaged.
-    """
-    inner = slice(MAX_SHIFT, -MAX_SHIFT)
-
-    def matched(part: NDArray[np.float32], whole: NDArray[np.float32]) -> float:
-        return float(cv2.matchTemplate(whole, part[inner, inner], cv2.TM_CCOEFF_NORMED).max())
-
-    return 1 - (matched(first, second) + matched(second, first)) / 2
-
-
-class CutDetector:
-    """Decides frame by frame whether a new shot begins."""
-
-    def __init__(self) -> None:
-        self._recent: deque[float] = deque(maxlen=RECENT_FRAMES)
-        self._last: NDArray[np.float32] | None = None
-
-    def __call__(self, image: Picture) -> bool:
-        """Whether image (H, W, 3) RGB begins a new shot. The first image does not."""
-        current = thumbnail(image)
-        if not _is_comparable(current):
-            return False
-        last, self._last = self._last, current
-        if last is None:
-            return False
-        change = difference(last, current)
-        cut = change >= max(MIN_DIFFERENCE, min(CERTAIN_DIFFERENCE, RECENT_FACTOR * max(self._recent, default=0.0)))
-        # A cut in shaky footage may be a jolt, so for a while the next cut needs twice the smallest difference.
-        self._recent.append(min(change, MIN_DIFFERENCE) if cut else change)
-        return cut
-
-
-def _is_comparable(picture: NDArray[np.float32]) -> bool:
-    """False for flashes and black frames, which are skipped in the comparison."""
-    return float(picture.std()) > 4 and float((picture > 245).mean()) < 0.4

@@ -29,15 +29,15 @@ def stretch(first: int, frames: int) -> Stretch:
 def test_tall_faces_beside_the_main_face_are_counted_within_the_stretch() -> None:
     main = face(range(2, 12), 100)
     tall, small, absent = face(range(8, 20), 60), face(range(2, 12), 40), face(range(12, 20), 90)
-    shot = Shot(0, 0, 19, [main, tall, small, absent])
+    shot = Shot(0, 0, 19, (0, 19), [main, tall, small, absent])
     assert rivals(shot, main, stretch(2, 10)) == 4  # 8 to 11
     assert rivals(shot, main, stretch(2, 7)) == 1
-    assert rivals(Shot(0, 0, 19, [main, small, absent]), main, stretch(2, 10)) == 0
+    assert rivals(Shot(0, 0, 19, (0, 19), [main, small, absent]), main, stretch(2, 10)) == 0
 
 
 def test_two_tall_faces_in_one_frame_count_once() -> None:
     main = face(range(10), 100)
-    shot = Shot(0, 0, 9, [main, face(range(4), 60), face(range(2, 6), 70)])
+    shot = Shot(0, 0, 9, (0, 9), [main, face(range(4), 60), face(range(2, 6), 70)])
     assert rivals(shot, main, stretch(0, 10)) == 6
 
 

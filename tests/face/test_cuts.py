@@ -1,4 +1,4 @@
-"""Cuts on pictures whose story is known."""
+"""Cuts and dissolves in pictures whose story is known."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lipsmith.face import CutDetector
+from lipsmith.face.cuts import MIN_DIFFERENCE, CutDetector, Dissolve, DissolveDetector, difference, thumbnail
 from lipsmith.media.color import ColorTags, FilmedPicture, RGBToFrame
-from lipsmith.media.reading import MIN_DIFFERENCE, difference, thumbnail
 
 Picture = NDArray[np.uint8]
 
@@ -32,7 +31,7 @@ def speaker(seed: int, x: float, y: float) -> Picture:
 
 def cuts(pictures: list[Picture]) -> list[int]:
     is_cut = CutDetector()
-    return [index for index, picture in enumerate(pictures) if is_cut(picture)]
+    return [index for index, picture in enumerate(pictures) if is_cut(thumbnail(picture))]
 
 
 def test_difference_ignores_exposure_and_contrast() -> None:
@@ -129,3 +128,68 @@ def test_a_filmed_picture_has_the_luma_of_its_rgb(full: bool) -> None:
 @pytest.mark.parametrize("shape", [(16, 16), (1080, 1920), (33, 500)])
 def test_pictures_of_any_size_are_compared(shape: tuple[int, int]) -> None:
     assert thumbnail(np.zeros((*shape, 3), np.uint8)).shape == (24, 24)
+
+
+def dissolves(pictures: list[Picture]) -> list[Dissolve]:
+    detect = DissolveDetector()
+    return [found for picture in pictures if (found := detect(thumbnail(picture)))]
+
+
+def nodding(seed: int, frames: int) -> list[Picture]:
+    return [speaker(seed, 160 + 5 * np.sin(k / 4), 120 + 4 * np.sin(k / 3)) for k in range(frames)]
+
+
+def dissolved(first: list[Picture], second: list[Picture], length: int) -> list[Picture]:
+    """Both films, of which the last and the first `length` frames are mixed."""
+    shares = (np.arange(length) + 1) / (length + 1)
+    mixed = [
+        np.round((1 - share) * before + share * after).astype(np.uint8)
+        for share, before, after in zip(shares, first[-length:], second[:length], strict=True)
+    ]
+    return [*first[:-length], *mixed, *second[length:]]
+
+
+@pytest.mark.parametrize("length", [5, 8, 13, 20, 30])
+def test_a_dissolve_between_speakers_is_detected_once_with_its_middle(length: int) -> None:
+    (found,) = dissolves(dissolved(nodding(1, 70), nodding(2, 90), length))
+    begin, end = 69 - length, 70
+    assert found.middle == pytest.approx((begin + end) / 2, abs=1 + length / 8)
+    assert found.begin == pytest.approx(begin, abs=1 + length / 4)
+    assert found.end == pytest.approx(end, abs=1 + length / 4)
+
+
+def test_successive_dissolves_do_not_overlap() -> None:
+    film = dissolved(dissolved(nodding(1, 40), nodding(2, 60), 12), nodding(3, 60), 12)
+    first, second = dissolves(film)
+    assert (first.middle, second.middle) == (pytest.approx(34, abs=2), pytest.approx(82, abs=2))
+    assert first.end <= second.begin
+
+
+@pytest.mark.parametrize(
+    "film",
+    [
+        nodding(1, 80),
+        nodding(1, 40) + nodding(2, 40),
+        [np.ascontiguousarray(scenery(4, 240, 960)[:, x : x + 320]) for x in range(0, 640, 8)],
+        [cv2.resize(scenery(1)[k : 240 - k, k : 320 - k], (320, 240)) for k in range(80)],
+        [speaker(1, -80 + 5 * k, 120) for k in range(90)],
+        [np.clip(scenery(1) * (1 - k / 80), 0, 255).astype(np.uint8) for k in range(80)],
+        [np.clip(scenery(1) * (1 - k / 30), 0, 255).astype(np.uint8) for k in range(31)] + [scenery(2)] * 20,
+        [np.clip(scenery(1) + k * 255 / 30, 0, 255).astype(np.uint8) for k in range(31)] + [scenery(2)] * 20,
+        [scenery(1)] * 20 + [np.clip(scenery(1) * 1.3, 0, 255).astype(np.uint8)] * 20,
+        [np.random.default_rng(k).integers(0, 256, (240, 320, 3), np.uint8) for k in range(40)],
+    ],
+    ids=["nod", "cut", "pan", "zoom", "entry", "fade", "to-black", "to-white", "light", "noise"],
+)
+def test_other_changes_are_no_dissolves(film: list[Picture]) -> None:
+    assert dissolves(film) == []
+
+
+def test_a_dissolve_does_not_reach_back_before_a_restart() -> None:
+    film = [thumbnail(picture) for picture in dissolved(nodding(1, 40), nodding(2, 40), 12)]
+    detect = DissolveDetector()
+    for number, small in enumerate(film):
+        if number == 34:
+            detect.restart()
+        found = detect(small)
+        assert found is None or found.begin >= 34
