@@ -108,7 +108,7 @@ def without_detail(result: Result) -> Result:
 
 def cut(image: Image, number: int, mouth: MouthTrack) -> Image:
     """What output frame `number` shows where the mouth was filmed."""
-    row = mouth.rows[mouth.place(number)][0]
+    row = mouth.rows[mouth.place(number)]
     transform = mouth.face.transforms[row]
     back, scale = invert(transform), CELL[0] / (SHOWN * crop_side(transform))
     x, y = back[:, :2] @ mouth.face.points[row][ranks(OUTER_LIP)].mean(0) + back[:, 2]

@@ -21,7 +21,7 @@ from lipsmith.face.references import POOL, costs, encoded, nearest
 
 UPPER, LOWER = ranks((0, 17))
 SHUT, TALKING = np.linspace(0.05, 0.055, 10), np.linspace(0.04, 0.14, 40)
-SIZES = Sizes(16, 5, 15)
+SIZES = Sizes(16, 5)
 STORE = ArrayStore()
 
 

@@ -36,7 +36,7 @@ def mouth(clip: Clip, said: NDArray[np.float32], missing: tuple[int, ...] = (), 
     arrays = {name: getattr(face, name)[rows] for name in ("frames", "points", "transforms", "opacity", "seen")}
     recording = load_speech(said)
     timeline = play(clip.times, clip.seconds, recording.seconds, fit)
-    found = predict_mouth(Double(), CONFIG, ArrayStore(), replace(face, **arrays), timeline, recording)
+    found = predict_mouth(Double(), CONFIG, ArrayStore(), replace(face, **arrays), timeline, recording, 1.0)
     assert found is not None
     return found
 

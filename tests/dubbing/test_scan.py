@@ -11,7 +11,7 @@ from lipsmith.errors import InputError
 from lipsmith.face.crop import crop_image
 from scripted import ScriptedTracker, Seen, mesh
 
-SIZES = Sizes(face=32, lips=2, landmarks=3)
+SIZES = Sizes(face=32, lips=2)
 IMAGE = np.random.default_rng(0).integers(0, 256, (200, 240, 3)).astype(np.uint8)
 
 
@@ -53,7 +53,7 @@ def test_references_are_crops_of_the_footage() -> None:
     assert pool.shape == (8, 32, 32, 3)
     assert (pool == crop_image(IMAGE, face.transforms[0], 32)).all()
     assert face.lips.shape == (2,)
-    assert face.landmarks.shape == (3, 131, 2)
+    assert face.landmarks.shape == (15, 131, 2)
 
 
 def test_footage_without_a_face_is_refused() -> None:

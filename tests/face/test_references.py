@@ -6,7 +6,6 @@ from numpy.typing import NDArray
 
 from lipsmith.face.landmarks import NUM_POINTS, ranks
 from lipsmith.face.references import (
-    choose_lips,
     choose_pool,
     costs,
     distances,
@@ -66,7 +65,6 @@ def test_the_pool_has_the_requested_size_for_any_number_of_frames(frames: int, c
     assert (np.diff(opening) >= 0).all()
     assert len(set(chosen.tolist())) == min(frames, count)
     assert set(chosen.tolist()) <= set(range(frames))
-    assert len(choose_lips(points)) == 5
 
 
 def test_distance_of_a_uniform_shift_is_the_weighted_shift() -> None:

@@ -178,7 +178,7 @@ def openings(monkeypatch: pytest.MonkeyPatch) -> dict[int, float]:
     found: dict[int, float] = {}
 
     def draw(encoded: EncodedFaces, tracks: Sequence[MouthTrack], number: int, image: Picture) -> DrawnFrame:
-        found[number] = float(lip_opening(tracks[0].points[tracks[0].place(number)])[0])
+        found[number] = float(lip_opening(tracks[0].points[tracks[0].place(number)]))
         return draw_frame(encoded, tracks, number, image)
 
     monkeypatch.setattr("lipsmith.live.session.draw_frame", draw)

@@ -89,6 +89,6 @@ def shares_of(result: Result, out: Path) -> list[Share]:
 def depends_on(mouths: Sequence[MouthTrack], number: int) -> int:
     """The last frame up to output frame `number` at which no face goes on from the frame before, so that drawing may
     begin there."""
-    while places := [(mouth, mouth.place(number)) for mouth in mouths if mouth.continues(number)]:
-        number = min(int(mouth.frames[mouth.begins[place.start]]) for mouth, place in places if place)
+    while going_on := [mouth for mouth in mouths if mouth.continues(number)]:
+        number = min(int(mouth.frames[mouth.begins[mouth.place(number)]]) for mouth in going_on)
     return number

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -35,26 +35,7 @@ class ArraySource:
         end: float | None = None,
     ) -> None:
         check_stretch(start, end)
-        rate = _frame_rate(rate)
-        if not _is_sequence(images):
-            kind = type(images).__name__
-            reason = (
-                "cannot be read twice"
-                if isinstance(images, Iterator) and not hasattr(images, "read")
-                else "is neither a path nor frames"
-            )
-            raise UsageError(f"Footage of type {kind} {reason}; give a path or a list of frames.")
-        if not len(images):
-            raise InputError("The footage is an empty sequence; give at least one frame.")
-        images = [_array(image) for image in images] if not isinstance(images, np.ndarray) else images
-        first = images[0].shape
-        if (
-            len(first) != 3
-            or first[2] != 3
-            or 0 in first
-            or any(i.shape != first or i.dtype != np.uint8 for i in images)
-        ):
-            raise InputError("The footage is not a sequence of RGB uint8 arrays (H, W, 3) of one size; convert it.")
+        rate, images = _frame_rate(rate), _checked(images)
         last = None if end is None else int(min(np.ceil(end * rate - 1e-6), len(images)))
         begin = int(np.ceil((start or 0.0) * rate - 1e-6))
         self._images = images[begin:last]
@@ -73,6 +54,23 @@ class ArraySource:
     def show(self, order: NDArray[np.intp], times: NDArray[np.float64]) -> Iterator[Picture]:
         """Images in the order of a walk."""
         return (self._images[index] for index in order)
+
+
+def _checked(images: Frames) -> Sequence[NDArray[np.uint8]] | NDArray[np.uint8]:
+    """The frames as arrays. Raises `UsageError` for what is no sequence, `InputError` for an empty or invalid one."""
+    if not _is_sequence(images):
+        kind = type(images).__name__
+        is_stream = isinstance(images, Iterator) and not hasattr(images, "read")
+        reason = "cannot be read twice" if is_stream else "is neither a path nor frames"
+        raise UsageError(f"Footage of type {kind} {reason}; give a path or a list of frames.")
+    if not len(images):
+        raise InputError("The footage is an empty sequence; give at least one frame.")
+    arrays = images if isinstance(images, np.ndarray) else [_array(image) for image in images]
+    first = arrays[0].shape
+    is_rgb = len(first) == 3 and first[2] == 3 and 0 not in first
+    if not is_rgb or any(array.shape != first or array.dtype != np.uint8 for array in arrays):
+        raise InputError("The footage is not a sequence of RGB uint8 arrays (H, W, 3) of one size; convert it.")
+    return arrays
 
 
 def _is_sequence(images: object) -> bool:

@@ -12,9 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from lipsmith.dubbing.job import Unfinished, check_job, dubbed, files_of, key_of, remove_finished, write_film
+from lipsmith.dubbing.job import Unfinished, check_job, dubbed, files_of, key_of, write_film
 from lipsmith.dubbing.journal import Journal
 from lipsmith.dubbing.options import DubOptions, hear, options_for, said_in
+from lipsmith.dubbing.parts import remove_finished
 from lipsmith.dubbing.pipeline import Clip, Dubber, Result
 from lipsmith.dubbing.table import read_table, same_name, there
 from lipsmith.errors import InputError, LipsmithError, SomeFailedError, UsageError, blames_inputs
@@ -165,13 +166,7 @@ def run_all(
     failures: list[tuple[str, str]] = []
     with Journal(journal, options.resume) as lines:
         noted = Noted(lines, options, model)
-        made = {job for job in jobs if noted.is_done(job)}
-        if made:
-            _LOG.info("%d of %d results are there from before; the batch continues.", len(made), len(jobs))
-        kept = {job for job in jobs if job not in made and noted.is_kept(job)}
-        if kept:
-            _LOG.info(_KEPT, len(kept), len(jobs))
-        present = made | kept
+        present = _present(jobs, noted)
         for job in jobs:
             if job in present:
                 remove_finished(job.output)
@@ -190,6 +185,17 @@ def run_all(
                 failures.append((str(job.output), str(error)))
         if failures:
             raise SomeFailedError(failures, len(jobs))
+
+
+def _present(jobs: Sequence[Job], noted: Noted) -> set[Job]:
+    """The jobs whose results need not be made; a log line says how many, and why."""
+    made = {job for job in jobs if noted.is_done(job)}
+    if made:
+        _LOG.info("%d of %d results are there from before; the batch continues.", len(made), len(jobs))
+    kept = {job for job in jobs if job not in made and noted.is_kept(job)}
+    if kept:
+        _LOG.info(_KEPT, len(kept), len(jobs))
+    return made | kept
 
 
 def pair(video: Path, speech: Path, output: Path) -> list[Job]:

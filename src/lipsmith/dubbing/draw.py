@@ -125,7 +125,9 @@ def draw_frames(
     Remembers nothing, so groups of frames may be drawn in any order and several at the same time.
     """
     # All at first, so that groups drawn at the same time ask for the faces of successive shots in this order.
-    known = [faces[mouth.face] if any(mouth.place(number) for number, _ in frames) else None for mouth in mouths]
+    known = [
+        faces[mouth.face] if any(mouth.place(number) is not None for number, _ in frames) else None for mouth in mouths
+    ]
     drawn = [
         _drawn_faces(faces.backend, references, mouth, frames) if references else [None] * len(frames)
         for mouth, references in zip(mouths, known, strict=True)
@@ -155,7 +157,7 @@ def _drawn_faces(
     backend: Backend, references: References, mouth: MouthTrack, frames: Sequence[tuple[int, Picture]]
 ) -> list[DrawnFace | None]:
     """One face in each of the frames; those that show it are drawn together, which takes less time than one by one."""
-    placed = {rank: part.start for rank, (number, _) in enumerate(frames) if (part := mouth.place(number))}
+    placed = {rank: at for rank, (number, _) in enumerate(frames) if (at := mouth.place(number)) is not None}
     images = [frames[rank][1] for rank in placed]
     targets = _targets(references, mouth, np.array(list(placed.values()), np.intp), images)
     places = [target.place for target in targets]
@@ -257,9 +259,11 @@ def dub_frames(
     with closing(prefetch_map(partial(draw_frames, faces, mouths), _groups(images, begin), at_once)) as groups:
         for frame in chain.from_iterable(groups):
             image, after = paste_frame(compositors, mouths, frame), frame.number + 1
-            going_on = [mouth.face.index for mouth in mouths if mouth.continues(after)] if after % PART == 0 else []
-            kept = {face: compositors[face].memory for face in going_on}
-            yield Dubbed(frame.number, frame.filmed, image, kept if after % PART == 0 else None)
+            kept: Memories | None = None
+            if after % PART == 0:
+                going_on = [mouth.face.index for mouth in mouths if mouth.continues(after)]
+                kept = {face: compositors[face].memory for face in going_on}
+            yield Dubbed(frame.number, frame.filmed, image, kept)
 
 
 def _groups(images: Generator[Picture, None, None], begin: int) -> Generator[list[tuple[int, Picture]], None, None]:
@@ -287,9 +291,9 @@ def paste_frame(compositors: Mapping[int, Compositor], mouths: Sequence[MouthTra
     """
     image = frame.filmed
     for mouth, drawn in zip(mouths, frame.faces, strict=True):
-        if (part := mouth.place(frame.number)) is None:
+        if (place := mouth.place(frame.number)) is None:
             continue
-        compositor, face, place = compositors[mouth.face.index], mouth.face, part.start
+        compositor, face = compositors[mouth.face.index], mouth.face
         if mouth.begins[place] == place:
             compositor.restart()
         if drawn is None:

@@ -15,7 +15,7 @@ from lipsmith.dubbing.paste.detail import NativeCrops
 from lipsmith.dubbing.scan import ArrayStore, Face, Scan, Sizes
 from lipsmith.face.lending import Lender, is_scarce, lent
 from lipsmith.face.look import appearance
-from lipsmith.face.references import POOL, choose_landmarks, choose_lips, encoded, sharpness_of
+from lipsmith.face.references import POOL, choose_landmarks, choose_pool, encoded, sharpness_of
 
 _LOG = logging.getLogger(__name__)
 
@@ -68,8 +68,8 @@ def _completed(face: Face, shots: Sequence[tuple[Face, NDArray[np.intp]]], store
         pool=store.put(crops, face.pool),
         pool_points=store.put(points),
         pool_still=np.concatenate([face.pool_still[kept], still]),
-        lips=choose_lips(points, np.array([sharpness_of(crop[len(crop) // 2 :]) for crop in crops]), sizes.lips),
-        landmarks=shapes[choose_landmarks(shapes, sizes.landmarks)],
+        lips=choose_pool(points, np.array([sharpness_of(crop[len(crop) // 2 :]) for crop in crops]), sizes.lips),
+        landmarks=shapes[choose_landmarks(shapes)],
         native=store.put_native(_native(face.native, kept, shots)) if face.native else None,
     )
 

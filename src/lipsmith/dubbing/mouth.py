@@ -53,15 +53,15 @@ class MouthTrack:
     heard: Heard
     """What the face says."""
 
-    def place(self, number: int) -> slice | None:
+    def place(self, number: int) -> int | None:
         """Where output frame `number` is in these arrays; None where it does not show the face."""
         at = int(np.searchsorted(self.frames, number))
-        return slice(at, at + 1) if at < len(self.frames) and self.frames[at] == number else None
+        return at if at < len(self.frames) and self.frames[at] == number else None
 
     def continues(self, number: int) -> bool:
         """Whether output frame `number` continues a run."""
-        part = self.place(number)
-        return part is not None and bool(self.begins[part.start] != part.start)
+        at = self.place(number)
+        return at is not None and bool(self.begins[at] != at)
 
     def chosen(
         self, places: NDArray[np.intp], still: NDArray[np.float32], other: NDArray[np.float32]
@@ -109,7 +109,7 @@ def predict_mouth(
     face: Face,
     timeline: Timeline,
     speech: Speech,
-    strength: float = 1.0,
+    strength: float,
 ) -> MouthTrack | None:
     """Predict jaw and lips run by run, close the lips in silence, and select the references of every frame.
 
@@ -140,8 +140,9 @@ def predict_mouth(
 
 
 def _runs(frames: NDArray[np.intp], timeline: Timeline) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Start and end of the unbroken run of each frame, in which output and source both advance frame by frame."""
+    """Start and end of the unbroken run of each frame, in which output and source both advance frame by frame; at least
+    one frame."""
     whole = (np.diff(frames) == 1) & timeline.follows[frames[1:]]
-    starts = np.concatenate([[0], np.flatnonzero(~whole) + 1]) if len(frames) else np.zeros(0, np.intp)
+    starts = np.concatenate([[0], np.flatnonzero(~whole) + 1])
     lengths = np.diff(np.concatenate([starts, [len(frames)]]))
     return np.repeat(starts, lengths), np.repeat(starts + lengths - 1, lengths)

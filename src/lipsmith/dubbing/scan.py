@@ -27,8 +27,8 @@ from lipsmith.face import FaceTracker
 from lipsmith.face.crop import still_points
 from lipsmith.face.landmarks import Rows
 from lipsmith.face.look import opacities
-from lipsmith.face.references import LANDMARK_SETS, Candidate, choose_landmarks, choose_lips, choose_pool, sharpness_of
-from lipsmith.face.stretches import Shot, ShotFace, shots_of
+from lipsmith.face.references import Candidate, choose_landmarks, choose_pool, sharpness_of
+from lipsmith.face.stretches import Shot, ShotFace, shots_of, tracked
 from lipsmith.face.tracker import TrackedFrame
 from lipsmith.inference.people import embed_faces, people
 from lipsmith.media import Frame
@@ -158,11 +158,10 @@ short one that show something else than the face."""
 
 @dataclass(frozen=True)
 class Sizes:
-    """The model's requirements: crop side, number of lip references and of reference landmark sets."""
+    """The model's requirements: crop side, and number of lip references."""
 
     face: int = 128
     lips: int = 5
-    landmarks: int = LANDMARK_SETS
 
 
 @dataclass(frozen=True)
@@ -192,16 +191,16 @@ class Scanner:
     def scan(self, source: Source, progress: Progress | None = None) -> Scan:
         """Scan all frames. Raises `InputError` if no frame shows a face."""
         # Closed explicitly: a kept error keeps its traceback, and with it a thread that waits with the film open.
-        with closing(self._counted(source, progress)) as tracked:
-            for shot in shots_of(tracked, bridge=LONGEST_GAP, candidate_size=LARGEST // 2):
+        with closing(self._counted(source, progress)) as frames:
+            for shot in shots_of(frames, bridge=LONGEST_GAP, candidate_size=LARGEST // 2):
                 for face in shot.faces:
                     self._tracks.append(self._track(shot, face, len(self._tracks)))
                     del face
                 del shot  # free its pictures before the next shot is read
         if not self._tracks:
-            frames = f"any of its {len(self._times)} frames" if len(self._times) > 1 else "its only frame"
+            place = f"any of its {len(self._times)} frames" if len(self._times) > 1 else "its only frame"
             raise InputError(
-                f"{source.footage.name}: no face in {frames}; "
+                f"{source.footage.name}: no face in {place}; "
                 "choose footage where a face is at least 30 pixels wide and turned toward the camera."
             )
         return Scan(np.array(self._times), self._numbered(), self._size)
@@ -220,8 +219,7 @@ class Scanner:
     def _counted(self, source: Source, progress: Progress | None) -> Generator[tuple[Frame, TrackedFrame], None, None]:
         """The frames with their faces; one thread reads ahead, one tracks, and this one keeps pictures."""
         total = source.footage.frames
-        tracked = ((frame, self._tracker.track(frame.image)) for frame in prefetch(source.frames()))
-        for frame, found in prefetch(tracked, 2):
+        for frame, found in prefetch(tracked(prefetch(source.frames()), self._tracker), 2):
             self._times.append(frame.time)
             self._size = (frame.image.shape[1], frame.image.shape[0])
             yield frame, found
@@ -247,7 +245,7 @@ class Scanner:
             pool_points=self._store.put(points[chosen]),
             pool_still=still_points(transforms[chosen]),
             lips=lips,
-            landmarks=points[choose_landmarks(points, self._sizes.landmarks)],
+            landmarks=points[choose_landmarks(points)],
             size=face.width,
             place=face.place,
             seconds=(float(stretches[0].times[0]), float(stretches[-1].times[-1])),
@@ -262,7 +260,7 @@ class Scanner:
         crops = self._cut(face.candidates, transforms[rows], self._sizes.face)
         sharpness = np.array([sharpness_of(crop[len(crop) // 2 :]) for crop in crops])
         pool = choose_pool(points[rows], sharpness)
-        lips = choose_lips(points[rows][pool], sharpness[pool], self._sizes.lips)
+        lips = choose_pool(points[rows][pool], sharpness[pool], self._sizes.lips)
         return [face.candidates[rank] for rank in pool], crops[pool], rows[pool], lips
 
     def _native(self, candidates: list[Candidate], transforms: NDArray[np.float64]) -> NativeCrops | None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from zipfile import ZipFile
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lipsmith.dubbing.paste.detail import NativeCrops
 from lipsmith.dubbing.scan import ArrayStore, Face, Scan
@@ -47,12 +48,16 @@ def read_scan(path: Path, store: ArrayStore) -> Scan:
         parts: dict[str, dict[str, Any]] = {}
         for number, _, name in (entry.partition("/") for entry in arrays.files if "/" in entry):
             value = arrays[f"{number}/{name}"]
-            plain = (
-                value.item() if value.ndim == 0 else tuple(value.tolist()) if name in ("place", "seconds") else value
-            )
-            parts.setdefault(number, {})[name] = store.put(value) if name in _STORED else plain
+            parts.setdefault(number, {})[name] = store.put(value) if name in _STORED else _plain(name, value)
         width, height = arrays["size"].tolist()
         return Scan(arrays["times"], [_face(part, store) for part in parts.values()], (width, height))
+
+
+def _plain(name: str, value: NDArray[Any]) -> Any:  # noqa: ANN401 - of each field its own type
+    """The value of a field of `Face` as it was before NumPy stored it."""
+    if value.ndim == 0:
+        return value.item()
+    return tuple(value.tolist()) if name in ("place", "seconds") else value
 
 
 def _face(part: dict[str, Any], store: ArrayStore) -> Face:

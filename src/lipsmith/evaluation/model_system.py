@@ -14,7 +14,7 @@ from lipsmith.dubbing.mouth import nearby
 from lipsmith.dubbing.paste.detail import Detail, Region, details, presharpened, with_detail
 from lipsmith.evaluation.systems import ReconstructionTask
 from lipsmith.face.landmarks import NUM_POSE
-from lipsmith.face.references import choose_landmarks, choose_lips, choose_pool, costs, nearest
+from lipsmith.face.references import choose_landmarks, choose_pool, costs, nearest
 from lipsmith.inference.backend import Backend
 from lipsmith.inference.model_folder import ModelConfig, find_model, load_backend
 from lipsmith.inference.render import Drawing, Sketches, encode_face, render
@@ -93,7 +93,7 @@ class ModelSystem:
         size = self.size
         points = task.landmarks[pool]
         face = encode_face(
-            self._backend, task.images[pool], points, task.still[pool], choose_lips(points, None, self._lips)
+            self._backend, task.images[pool], points, task.still[pool], choose_pool(points, None, self._lips)
         )
         chosen = self._chosen(task, pool)
         first, last = np.zeros(1, np.intp), np.full(1, len(task.points) - 1)

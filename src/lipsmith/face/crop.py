@@ -193,7 +193,7 @@ def smooth_transforms(transforms: Floats, times: NDArray[np.float64]) -> NDArray
     factor, shift = _complex(transforms)
     center = (0.5 + 0.5j - shift) / factor
     log = np.log(np.abs(factor)) + 1j * np.unwrap(np.angle(factor))
-    smooth_log, smooth_center = _gaussian(np.stack([log, center]), times, SMOOTHING_SECONDS)
+    smooth_log, smooth_center = _gaussian(np.stack([log, center]), times)
     away = smooth_center - center
     smooth_center = center + away * np.minimum(1, _FARTHEST / np.maximum(np.abs(away * factor), _FARTHEST))
     smooth_factor = np.exp(smooth_log)
@@ -282,16 +282,16 @@ def _matrices(factor: NDArray[np.complex128], shift: NDArray[np.complex128]) -> 
     return np.stack([np.stack(row, -1) for row in rows], -2)
 
 
-def _gaussian(values: NDArray[np.complex128], times: NDArray[np.float64], seconds: float) -> NDArray[np.complex128]:
+def _gaussian(values: NDArray[np.complex128], times: NDArray[np.float64]) -> NDArray[np.complex128]:
     """Values `(C, F)` averaged over time with Gaussian weights, in windows symmetric about each frame."""
     frames = len(times)
-    step = float(np.median(np.diff(times))) if frames > 1 else seconds
-    reach = max(1, round(3 * seconds / max(step, 1e-6)))
+    step = float(np.median(np.diff(times))) if frames > 1 else SMOOTHING_SECONDS
+    reach = max(1, round(3 * SMOOTHING_SECONDS / max(step, 1e-6)))
     offsets = np.arange(-reach, reach + 1)
     index = np.arange(frames)
     room = np.minimum(index, index[::-1])
     inside = np.abs(offsets)[None] <= room[:, None]
     neighbors = np.clip(index[:, None] + offsets, 0, frames - 1)
-    weights = inside * np.exp(-0.5 * ((times[neighbors] - times[:, None]) / seconds) ** 2)
+    weights = inside * np.exp(-0.5 * ((times[neighbors] - times[:, None]) / SMOOTHING_SECONDS) ** 2)
     weights /= weights.sum(1, keepdims=True)
     return np.asarray(np.einsum("cfk,fk->cf", values[:, neighbors], weights), np.complex128)

@@ -267,9 +267,7 @@ class FaceDetector:
         The network also detects rotated faces, with a lower score, but then mistakes the chin for the brow.
         """
         around_it = replace(detection.crop.scaled(1.5), angle=0.0)
-        turned: list[Detection] = []
-        for square in quarter_turns(around_it):
-            turned += self.search(image, square)
+        turned = [one for square in quarter_turns(around_it) for one in self.search(image, square)]
         box = np.array(detection.box)
         same = [one for one in turned if overlap(box, np.array([one.box]), of_smaller=True)[0] > 0.5]
         best = max(same, key=lambda one: one.score, default=detection)

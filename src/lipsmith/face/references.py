@@ -145,11 +145,6 @@ def choose_pool(points: Floats, sharpness: Floats | None = None, count: int | No
     return np.array([_sharpest(order[low:high], sharpness) for low, high in pairwise(edges)])
 
 
-def choose_lips(points: Floats, sharpness: Floats | None = None, count: int = 5) -> NDArray[np.intp]:
-    """Indices `(count,)` of the lip references, selected like the pool."""
-    return choose_pool(points, sharpness, count)
-
-
 def choose_landmarks(points: Floats, count: int = LANDMARK_SETS) -> NDArray[np.intp]:
     """Indices `(count,)` of the reference landmark sets of the landmark generator."""
     return choose_pool(points, None, count)

@@ -260,9 +260,7 @@ def _stretch(
     seen = np.isin(np.arange(rows[0], rows[-1] + 1), rows)
     if not seen.all():
         points, scores = _bridged(seen, points, scores)
-    fitted = []
-    for part in parts(len(points)):
-        fitted.append(fit_transforms(_landmarks(points[part])))
+    fitted = [fit_transforms(_landmarks(points[part])) for part in parts(len(points))]
     transforms = smooth_transforms(np.concatenate(fitted), times)
     # In place and in parts, because a second copy of a long film's points takes much memory.
     for part in parts(len(points)):

@@ -63,8 +63,7 @@ def instructions(cpuinfo: Path) -> str:
 def backend_of() -> Fact:
     """The backend that runs the default model here, or the reason why none can."""
     try:
-        backend = load_backend(find_model(DEFAULT_MODEL), precision="auto")
-        return "backend", str(getattr(backend, "name", "unknown"))
+        return "backend", load_backend(find_model(DEFAULT_MODEL), precision="auto").name
     except LipsmithError as error:
         return "backend", f"none: {error}"
 

@@ -91,7 +91,7 @@ class OnnxBackend:
     the device auto falls back to the CPU.
     """
 
-    def __init__(self, folder: Path, device: str = "auto", precision: Precision = "float") -> None:
+    def __init__(self, folder: Path, device: str, precision: Precision = "float") -> None:
         self._folder = folder
         self._providers = _providers(device)
         self._sessions: dict[str, Any] = {}

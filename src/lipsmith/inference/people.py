@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from lipsmith.face.crop import similarity
 from lipsmith.face.landmarks import NUM_POINTS, Floats, ranks, turn
-from lipsmith.files import home
-from lipsmith.models.third_party import THIRD_PARTY, third_party
+from lipsmith.models.third_party import third_party, weights_path
 
 _LOG = logging.getLogger(__name__)
 
@@ -54,9 +53,7 @@ class FaceRecognizer:
         # The network takes RGB in 0..255; OpenCV's wrapper would take BGR and swap it.
         picture = np.ascontiguousarray(aligned.transpose(2, 0, 1)[None], np.float32)
         self._network.setInput(picture)
-        vector = np.asarray(self._network.forward()[0], np.float64)
-        unit: NDArray[np.float64] = vector / max(float(np.linalg.norm(vector)), 1e-9)
-        return unit
+        return _unit(np.asarray(self._network.forward()[0], np.float64))
 
     def mean(self, crops: NDArray[np.uint8], points: Floats) -> NDArray[np.float64]:
         """Unit mean embedding `(128,)` of a face's crops `(R, S, S, 3)`, `points` `(R, 131, 2)` in crop units."""
@@ -66,8 +63,7 @@ class FaceRecognizer:
         for crop, own in zip(crops[frontal], points[frontal], strict=True):
             extended = np.pad(crop, ((margin, 0), (0, 0), (0, 0)), mode="edge")
             found.append(self.embed(extended, five_points(own) * crop.shape[1] + (0, margin)))
-        total = np.sum(found, axis=0)
-        return np.asarray(total / max(float(np.linalg.norm(total)), 1e-9), np.float64)
+        return _unit(np.sum(found, axis=0))
 
 
 def five_points(mesh: Floats) -> NDArray[np.float64]:
@@ -88,7 +84,7 @@ def embed_faces(faces: Iterable[tuple[NDArray[np.uint8], Floats]]) -> NDArray[np
 
     None, and a log line, if the recognizer's weights are missing. Raises `WeightsError` if they are damaged.
     """
-    weights = home() / "weights" / THIRD_PARTY["sface"].file
+    weights = weights_path("sface")
     if not weights.is_file():
         _LOG.info(
             "Faces get new numbers after cuts, because %s is missing in %s; see lipsmith weights.",
@@ -119,9 +115,14 @@ def people(embeddings: NDArray[np.float64], frames: Sequence[NDArray[np.intp]]) 
         units = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9)
         similarity[first] = similarity[:, first] = np.where(excluded, -np.inf, units @ units[first])
         similarity[second], similarity[:, second], members[second] = -np.inf, -np.inf, []
-    found = sorted(faces for faces in members if faces)
-    numbers = {face: number for number, faces in enumerate(sorted(found, key=min), 1) for face in faces}
+    # The first face of a person keeps the others, so people are in order of appearance.
+    numbers = {face: number for number, faces in enumerate(filter(None, members), 1) for face in faces}
     return [numbers[face] for face in range(len(frames))]
+
+
+def _unit(vector: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The vector `(n,)`, scaled to length 1."""
+    return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-9), np.float64)
 
 
 def _share_frames(frames: Sequence[NDArray[np.intp]]) -> NDArray[np.bool_]:

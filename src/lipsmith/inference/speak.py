@@ -54,7 +54,7 @@ def predict_content(
     times: NDArray[np.float64],
     pose: NDArray[np.float32],
     references: NDArray[np.float32],
-    window: int = 25,
+    window: int,
 ) -> NDArray[np.float32]:
     """Jaw and lips `(F, 57, 2)` in crop units for frames at `times` `(F,)`, rising, in seconds of the speech.
 

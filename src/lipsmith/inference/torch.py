@@ -48,7 +48,7 @@ class TorchBackend:
         return tuple(output.float().cpu().numpy() for output in outputs)
 
 
-def load_torch_backend(folder: Path, device: str = "auto", threads: int | None = None) -> TorchBackend:
+def load_torch_backend(folder: Path, device: str, threads: int | None) -> TorchBackend:
     """The stages of the model folder on `device`. Raises `UsageError` if torch or the device is missing."""
     try:
         import torch

@@ -64,9 +64,14 @@ THIRD_PARTY = {
 }
 
 
+def weights_path(name: str) -> Path:
+    """Where the file of third-party weights `name` belongs."""
+    return home() / "weights" / THIRD_PARTY[name].file
+
+
 def third_party_state(name: str) -> str:
     """Whether the file of third-party weights `name` is `found` or `missing`, or what is wrong with it."""
-    if not (home() / "weights" / THIRD_PARTY[name].file).is_file():
+    if not weights_path(name).is_file():
         return "missing"
     try:
         third_party(name)
@@ -77,8 +82,7 @@ def third_party_state(name: str) -> str:
 
 def third_party(name: str) -> Path:
     """The checked file of third-party weights `name`. Raises WeightsError if it is missing or differs from its hash."""
-    weights = THIRD_PARTY[name]
-    path = home() / "weights" / weights.file
+    weights, path = THIRD_PARTY[name], weights_path(name)
     if not path.is_file():
         raise WeightsError(
             f"{weights.file} is missing in {path.parent}; put it there for {weights.use}. "

@@ -26,7 +26,7 @@ from lipsmith.errors import InputError, UsageError, WeightsError
 from lipsmith.evaluation.metrics.lpips import load_lpips, lpips
 from lipsmith.evaluation.protocols import strict_frames
 from lipsmith.face.crop import still_points
-from lipsmith.face.references import choose_lips, costs, nearest
+from lipsmith.face.references import choose_pool, costs, nearest
 from lipsmith.files import refuse_existing, write_whole
 from lipsmith.inference.backend import Backend
 from lipsmith.inference.model_folder import ModelConfig, ModelFolder, find_model, load_backend, write_config
@@ -137,7 +137,7 @@ def _sample(config: ModelConfig, clip: PreparedClip, pool: NDArray[np.intp], pla
     assert clip.images is not None
     images, pool = clip.images, pool[:: -(-len(pool) // _REFERENCES)]
     points, still, size = clip.landmarks, still_points(clip.transforms), images.shape[1]
-    lips = choose_lips(points[pool], None, config.lips)
+    lips = choose_pool(points[pool], None, config.lips)
     references = nearest(
         costs(points[places], points[pool], still[places], still[pool]), min(config.references_per_frame, len(pool))
     )

@@ -222,7 +222,7 @@ def likeness(drawn: NDArray[np.float32], source: NDArray[np.uint8], old: Floats,
     """
     rows, size = source.shape[:2]
     near = cv2.GaussianBlur(_largest(drawn - source), (0, 0), _NEAR * size)
-    lips = filled([_around(points[_OUTER_LIP], _LIP_MARGIN) for points in (old, new)], size)[-rows:]
+    lips = filled([_around(points[_OUTER_LIP]) for points in (old, new)], size)[-rows:]
     alike = np.exp(-((near / _ALIKE) ** 2)) * (1 - lips)
     return np.asarray(cv2.GaussianBlur(alike, (0, 0), _NEAR * size), np.float32)
 
@@ -233,9 +233,10 @@ def _largest(difference: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.maximum(np.maximum(red, green), blue), np.float32)
 
 
-def _around(polygon: Floats, margin: float) -> NDArray[np.float64]:
-    center = polygon.mean(0)
-    return np.asarray(center + (1 + margin) * (polygon - center), np.float64)
+def _around(lips: Floats) -> NDArray[np.float64]:
+    """The outer lip `(20, 2)`, enlarged about its center."""
+    center = lips.mean(0)
+    return np.asarray(center + (1 + _LIP_MARGIN) * (lips - center), np.float64)
 
 
 def _seam(size: int) -> int:
