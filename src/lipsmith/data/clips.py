@@ -115,11 +115,10 @@ def load_clip(root: Path, record: ClipRecord, *, images: bool = True) -> Prepare
 
     Raises InputError if a file of the clip is missing or damaged.
     """
-    path = root / record.clip
-    stored = _arrays(path, record.frames, "landmarks", "transforms", "times", "tracked", "mel")
+    stored = _arrays(root, record, "landmarks", "transforms", "times", "tracked", "mel")
     return PreparedClip(
         record=record,
-        images=read_crops(path.with_name(path.name + ".mp4"), record.frames) if images else None,
+        images=read_crops(root / f"{record.clip}.mp4", record.frames) if images else None,
         landmarks=stored["landmarks"],
         transforms=stored["transforms"],
         times=stored["times"],
@@ -130,17 +129,18 @@ def load_clip(root: Path, record: ClipRecord, *, images: bool = True) -> Prepare
 
 def load_mesh(root: Path, record: ClipRecord) -> NDArray[np.float32]:
     """The whole mesh `(F, 478, 2)` of a clip, in crop units. Raises InputError if its file is missing or damaged."""
-    return _arrays(root / record.clip, record.frames, "mesh")["mesh"].astype(np.float32)
+    return _arrays(root, record, "mesh")["mesh"].astype(np.float32)
 
 
-def _arrays(path: Path, frames: int, *names: str) -> dict[str, NDArray[Any]]:
+def _arrays(root: Path, record: ClipRecord, *names: str) -> dict[str, NDArray[Any]]:
+    path = root / f"{record.clip}.npz"
     try:
-        with np.load(path.with_name(path.name + ".npz")) as arrays:
+        with np.load(path) as arrays:
             found = {name: arrays[name] for name in names}
-        if not all(_is_valid(name, array, frames) for name, array in found.items()):
+        if not all(_is_valid(name, array, record.frames) for name, array in found.items()):
             raise ValueError
     except DAMAGED as error:
-        raise InputError(f"{path}.npz: not a readable prepared clip; delete it and prepare again.") from error
+        raise InputError(f"{path}: not a readable prepared clip; delete it and prepare again.") from error
     return found
 
 
@@ -172,21 +172,19 @@ def shift_mel(mel: NDArray[np.float32], seconds: float) -> NDArray[np.float32]:
 
 
 def read_crops(path: Path, frames: int) -> NDArray[np.uint8]:
-    """All frames `(frames, S, S, 3)` RGB of a crop film. Raises InputError if it has fewer frames."""
+    """The first `frames` frames `(frames, S, S, 3)` RGB of a crop film. Raises InputError if it has fewer."""
     import cv2
 
     film = cv2.VideoCapture(str(path))
-    images: NDArray[np.uint8] | None = None
+    images = np.empty(0, np.uint8)
     for index in range(frames):
         whole, image = film.read()
         if not whole:
             raise InputError(f"{path}: ends after {index} of {frames} frames; delete it and prepare again.")
-        if images is None:
+        if index == 0:
             images = np.empty((frames, *image.shape), np.uint8)
         images[index] = image[..., ::-1]
     film.release()
-    if images is None:
-        raise InputError(f"{path}: has no frames; delete it and prepare again.")
     return images
 
 

@@ -43,8 +43,7 @@ def with_background(voice: Sound, background: Background, seconds: float) -> Sou
     rate, channels = max(voice.rate, music.rate), max(voice.channels, music.channels)
     factor = np.float32(10 ** (background.gain / 20))
     played = (piece * factor for piece in rechunk(to_rate(music, rate).blocks, channels))
-    silence = np.zeros((channels, 0), np.float32)
-    blocks = _mix(rechunk(to_rate(voice, rate).blocks, channels), played, silence, round(seconds * rate))
+    blocks = _mix(rechunk(to_rate(voice, rate).blocks, channels), played, channels, round(seconds * rate))
     return replace(voice, rate=rate, channels=channels, blocks=blocks)
 
 
@@ -72,17 +71,17 @@ def rechunk(blocks: Iterator[NDArray[np.float32]], channels: int) -> Iterator[ND
 def _mix(
     voice: Iterator[NDArray[np.float32]],
     music: Iterator[NDArray[np.float32]],
-    silence: NDArray[np.float32],
+    channels: int,
     minimum: int,
 ) -> Iterator[NDArray[np.float32]]:
     """The sum of both in blocks, until the voice ends, but at least `minimum` samples."""
-    done = 0
+    done, nothing = 0, np.zeros((channels, 0), np.float32)
     while True:
-        spoken, played = next(voice, silence), next(music, silence)
+        spoken, played = next(voice, nothing), next(music, nothing)
         count = max(spoken.shape[1], min(BLOCK, minimum - done))
         if count <= 0:
             return
-        mixed = np.zeros((len(silence), count), np.float32)
+        mixed = np.zeros((channels, count), np.float32)
         for part in (spoken, played[:, :count]):
             mixed[:, : part.shape[1]] += part
         done += count

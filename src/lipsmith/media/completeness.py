@@ -71,26 +71,27 @@ def report_shortfall(
     container: InputContainer, stream: VideoStream | AudioStream, path: Path, begin: float, end: float
 ) -> None:
     """Log, once, that a file whose `stream` lasts from `begin` to `end`, seconds of its clock, may be incomplete."""
-    changed, found = path.stat().st_mtime_ns, end - begin
+    found = end - begin
     if _ends_inside_a_page(container, path):
-        _report_page(path, changed, found)
+        report_once(path, f"{path} ends after {found:.1f} s, in the middle of a page: it may be incomplete.")
         return
     if may_jump(container):
         return
     share = _declared_share(path)
     declared = share * found if share > 1 else _declared(container, stream, path, begin)
     if found < _WHOLE * declared - 1:
-        _report(path, changed, found, declared)
+        lengths = f"ends after {found:.1f} s, but its header says {declared:.1f} s"
+        report_once(path, f"{path} {lengths}: it may be incomplete.")
+
+
+def report_once(path: Path, sentence: str, level: int = logging.WARNING) -> None:
+    """Log a sentence about a file, and again only if the file has changed."""
+    _report(level, sentence, path.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=64)
-def _report(path: Path, changed: int, found: float, declared: float) -> None:
-    _LOG.warning("%s ends after %.1f s, but its header says %.1f s: it may be incomplete.", path, found, declared)
-
-
-@lru_cache(maxsize=64)
-def _report_page(path: Path, changed: int, found: float) -> None:
-    _LOG.warning("%s ends after %.1f s, in the middle of a page: it may be incomplete.", path, found)
+def _report(level: int, sentence: str, changed: int) -> None:
+    _LOG.log(level, "%s", sentence)
 
 
 def _declared(container: InputContainer, stream: VideoStream | AudioStream, path: Path, begin: float) -> float:

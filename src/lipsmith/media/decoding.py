@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -19,7 +18,7 @@ from av.codec.context import Flags
 from av.filter import Graph
 from av.sidedata.sidedata import Type as SideDataType
 
-from lipsmith.media.completeness import may_jump
+from lipsmith.media.completeness import may_jump, report_once
 from lipsmith.media.container import clock, seconds, timestamp
 
 if TYPE_CHECKING:
@@ -70,19 +69,13 @@ def _without_jumps(demuxer: Iterator[Packet[Any]], longest_gap: Fraction, path: 
     for packet in demuxer:
         if packet.dts is not None:
             if expected is not None and abs(packet.dts - shift - expected) > longest_gap:
-                _report_jump(path, path.stat().st_mtime_ns)
+                report_once(path, f"{path}: its clock jumps; the parts before and after the jump are joined.")
                 shift = packet.dts - expected
             packet.dts -= shift
             expected = packet.dts + (packet.duration or 0)
         if packet.pts is not None:
             packet.pts -= shift
         yield packet
-
-
-@lru_cache(maxsize=64)
-def _report_jump(path: Path, changed: int) -> None:
-    """Log, once, that the clock of a file jumps; `changed` distinguishes versions of the file."""
-    _LOG.warning("%s: its clock jumps; the parts before and after the jump are joined.", path)
 
 
 def is_end(packet: Packet[Any]) -> bool:

@@ -29,7 +29,7 @@ class TimedSound:
     end: float
     rate: int
     channels: int
-    language: str | None = None
+    language: str | None
     is_cut: bool = False
     """Whether the sound goes on after `end`, and therefore fades there."""
 

@@ -17,7 +17,7 @@ from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 
 from lipsmith.errors import InputError
-from lipsmith.media.completeness import report_shortfall
+from lipsmith.media.completeness import report_once, report_shortfall
 from lipsmith.media.container import clock, has_own_order, layout_of, open_input, require_audio, seconds, video_stream
 from lipsmith.media.decoding import decoded_sound
 from lipsmith.media.mixing import is_discrete, mixing
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from av.stream import Stream
     from numpy.typing import NDArray
 
-_LOG = logging.getLogger(__name__)
 _MIN_GAP = 0.02  # seconds; shorter gaps between packets are rounding, longer ones are lost sound
 FADE_SECONDS: Final = 0.005
 """Duration of the fade where sound is cut."""
@@ -72,32 +71,23 @@ def open_sound(path: Path | str, rate: int | None = None, whole: bool = False) -
     with ExitStack() as stack:
         container = stack.enter_context(open_input(path))
         stream = require_audio(container, path)
-        if len(container.streams.audio) > 1:
-            _report_choice(
-                path, path.stat().st_mtime_ns, len(container.streams.audio), stream.index, language_of(stream)
-            )
-        language = language_of(stream)
+        language, count = language_of(stream), len(container.streams.audio)
+        if count > 1:
+            used = f"{stream.index} ({language})" if language else f"{stream.index}"
+            holds = f"{path} holds {count} sound streams"
+            report_once(path, f"{holds}; stream {used} is used, as in players.", logging.INFO)
         layout = layout_of(stream)
-        own_rate, channels = stream.sample_rate, min(2, layout.nb_channels)
-        if layout.nb_channels > 2 and is_discrete(layout):
-            channels = 1
+        own_rate = stream.sample_rate
+        channels = 1 if layout.nb_channels > 2 and is_discrete(layout) else min(2, layout.nb_channels)
         origin = None if whole or video_stream(container) is None else first_time(path)
-        blocks = _blocks(
-            stack.pop_all(), _timed(container, stream, path, own_rate, channels), origin, own_rate, channels
-        )
+        timed = _timed(container, stream, path, own_rate, channels)
+        blocks = _blocks(stack.pop_all(), timed, origin, own_rate, channels)
     return to_rate(Sound(own_rate, channels, blocks, language), rate or own_rate)
 
 
 def language_of(stream: Stream) -> str | None:
     """The language that a stream declares. Other text is none: it could control a terminal, or forge log lines."""
     return stream.language if re.fullmatch(r"[A-Za-z0-9-]{1,35}", stream.language or "") else None
-
-
-@lru_cache(maxsize=64)
-def _report_choice(path: Path, changed: int, streams: int, chosen: int, language: str | None) -> None:
-    """Log which of several sounds of a file is used, once; `changed` distinguishes versions of the file."""
-    name = f" ({language})" if language else ""
-    _LOG.info("%s holds %d sound streams; stream %d%s is used, as in players.", path, streams, chosen, name)
 
 
 class Resampler:

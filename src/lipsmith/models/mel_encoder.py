@@ -16,9 +16,7 @@ class MelEncoder(nn.Module):
     (a number, or one per level). Runs once per video frame, regardless of the number of windows that contain the frame.
     """
 
-    def __init__(
-        self, channels: tuple[int, int, int, int, int], dim: int, residuals: int | tuple[int, ...] = 1
-    ) -> None:
+    def __init__(self, channels: tuple[int, int, int, int, int], dim: int, residuals: int | tuple[int, ...]) -> None:
         super().__init__()
         strides = ((1, 1), (3, 1), (3, 3), (3, 2))
         widths = (1, *channels)

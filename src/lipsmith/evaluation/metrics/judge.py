@@ -73,7 +73,7 @@ class OwnJudge:
         if self._embedded is None or self._embedded[0] is not sound or not np.array_equal(self._embedded[1], ticks):
             self._embedded = sound, ticks, self._speech(ticks, sound.mel)
         pictures = rearrange(torch.from_numpy(crops[index]), "f h w c -> f c h w").float() / 255
-        mouths = windows(self._net.mouths(pictures), FRAMES)
+        mouths = windows(self._net.mouths(pictures))
         mouth = torch.cat([self._net.mouth(part) for part in torch.split(mouths, _AT_ONCE)])
         return shift_distances(mouth.numpy(), self._embedded[2])
 

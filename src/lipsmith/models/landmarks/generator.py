@@ -34,10 +34,13 @@ class LandmarkGenerator(nn.Module):
 
         mel: `(b, T, bands, 16)`, the speech around each frame. pose: `(b, T, 74, 2)`. references: `(b, N, 131, 2)`.
         """
-        tokens = self.speech(rearrange(mel, "b t c s -> (b t) 1 c s"))
-        tokens = rearrange(tokens, "(b t) d -> b t d", t=pose.shape[1])
-        content: Tensor = self.transformer(tokens, pose, references)
+        content: Tensor = self.transformer(self.tokens(mel), pose, references)
         return content
+
+    def tokens(self, mel: Tensor) -> Tensor:
+        """Speech tokens `(b, T, d)` of `mel`."""
+        tokens: Tensor = self.speech(rearrange(mel, "b t c s -> (b t) 1 c s"))
+        return rearrange(tokens, "(b t) d -> b t d", t=mel.shape[1])
 
 
 def build_landmark_generator(config: LandmarkConfig) -> LandmarkGenerator:

@@ -15,9 +15,7 @@ class ReferenceEncoder(nn.Module):
     def __init__(self, config: RendererConfig) -> None:
         super().__init__()
         self.fine = nn.Sequential(Unshuffle(2), conv3(16, config.fine), nn.ReLU(), conv3(config.fine, config.fine))
-        self.coarse = nn.Sequential(
-            nn.ReLU(), conv3(config.fine, config.coarse, 2), res_blocks(config.coarse, config.blocks)
-        )
+        self.coarse = _halving(config)
 
     def forward(self, image: Tensor, sketch: Tensor) -> tuple[Tensor, Tensor]:
         """Image `(n, 3, S, S)` in [0, 1] and sketch `(n, 1, S, S)` to `(n, c1, S/2, S/2)` and `(n, c2, S/4, S/4)`."""
@@ -31,11 +29,14 @@ class TargetEncoder(nn.Module):
     def __init__(self, config: RendererConfig) -> None:
         super().__init__()
         self.fine = nn.Sequential(Unshuffle(2), conv3(4 * (3 + config.sketches), config.fine))
-        self.coarse = nn.Sequential(
-            nn.ReLU(), conv3(config.fine, config.coarse, 2), res_blocks(config.coarse, config.blocks)
-        )
+        self.coarse = _halving(config)
 
     def forward(self, masked: Tensor) -> tuple[Tensor, Tensor]:
         """Masked image and sketches `(b, 3 + 2k+1, H, S)` to `(b, c1, H/2, S/2)` and `(b, c2, H/4, S/4)`."""
         fine = self.fine(masked)
         return fine, self.coarse(fine)
+
+
+def _halving(config: RendererConfig) -> nn.Sequential:
+    """From features at half to those at a quarter of the resolution."""
+    return nn.Sequential(nn.ReLU(), conv3(config.fine, config.coarse, 2), res_blocks(config.coarse, config.blocks))

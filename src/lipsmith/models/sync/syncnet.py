@@ -155,7 +155,6 @@ class SyncNet(nn.Module):
         return functional.interpolate(lower, size, mode="bilinear", antialias=True, align_corners=False)
 
 
-def windows(mouths: Tensor, frames: int = WINDOW) -> Tensor:
-    """Sliding windows `(F - frames + 1, frames, 3, h, w)` of pictures `(F, 3, h, w)`; the i-th is centered on frame
-    i + frames // 2."""
-    return rearrange(mouths.unfold(0, frames, 1), "b c h w t -> b t c h w")
+def windows(mouths: Tensor) -> Tensor:
+    """Sliding windows `(F - 4, 5, 3, h, w)` of pictures `(F, 3, h, w)`; the i-th is centered on frame i + 2."""
+    return rearrange(mouths.unfold(0, WINDOW, 1), "b c h w t -> b t c h w")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Self, cast
 
-from einops import rearrange
 from torch import Tensor, nn
 
 from lipsmith.models.landmarks.generator import LandmarkGenerator, LandmarkTransformer, build_landmark_generator
@@ -35,13 +34,11 @@ class Learner(nn.Module):
 
     def forward(self, mel: Tensor, pose: Tensor, references: Tensor) -> tuple[Tensor, Tensor | None]:
         """Content as in `LandmarkGenerator`, and logits `(b, T, g)` of phoneme groups if these are learned."""
-        generator = self.generator
-        tokens: Tensor = generator.speech(rearrange(mel, "b t c s -> (b t) 1 c s"))
-        tokens = rearrange(tokens, "(b t) d -> b t d", t=pose.shape[1])
-        content: Tensor = generator.transformer(tokens, pose, references)
+        tokens, transformer = self.generator.tokens(mel), cast(LandmarkTransformer, self.generator.transformer)
+        content: Tensor = transformer(tokens, pose, references)
         if self.phonemes is None:
             return content, None
-        heard = cast(LandmarkTransformer, generator.transformer).temporal(tokens)
+        heard = transformer.temporal(tokens)
         return content, self.phonemes(heard)
 
     def train(self, mode: bool = True) -> Self:

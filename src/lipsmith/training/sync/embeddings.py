@@ -45,7 +45,7 @@ def _mouth_embeddings(net: SyncNet, footage: SyncFootage, clips: int | None) -> 
             frames = rearrange(footage.mouths[begin:end], "f h w c -> f c h w").float() / 255
             size = (net.config.height, net.config.width)
             scaled = torch.nn.functional.interpolate(frames, size, mode="bilinear", antialias=True)
-            parts.append(net.mouth(windows(scaled, WINDOW)).cpu())
+            parts.append(net.mouth(windows(scaled)).cpu())
     return torch.cat(parts)
 
 
