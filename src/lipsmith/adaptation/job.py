@@ -101,7 +101,7 @@ def adapt(
         with progress_of(f"{out.name}: mouth") as progress:
             mouth = _fit_mouth(base, minutes, replace(settings, out=work / "mouth"), progress)
         with progress_of(f"{out.name}: training") as progress:
-            after = fit(AdaptationTask(config, watch), settings, progress or (lambda done, total: None))
+            after = fit(AdaptationTask(config, watch), settings, progress)
         seconds = sum(clip.seconds for clip in clips)
         found = Adaptation(out, seconds, *_log_of(settings.out), after, *mouth)
         with progress_of(f"{out.name}: writing"):
@@ -192,7 +192,7 @@ def _fit_mouth(
     if "landmarks" not in base.config or not speaks_itself(base, settings.data):
         _LOG.info("the sound of the films is not this person's speech, or none, so only pictures are learned")
         return {}, {}
-    after = fit(MouthTask(mouth_config(base, minutes)), settings, progress or (lambda done, total: None))
+    after = fit(MouthTask(mouth_config(base, minutes)), settings, progress)
     return _log_of(settings.out)[2], after
 
 

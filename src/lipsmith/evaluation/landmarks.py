@@ -54,7 +54,7 @@ class Trial:
     """(1, 131, 2), the frame with the widest mouth among the allowed references."""
     shut: NDArray[np.float32]
     """(N, 131, 2), of the most closed tenth of the allowed references, as in a shot whose person is silent."""
-    phonemes: Phonemes | None = None
+    phonemes: Phonemes | None
     """The phonemes and their times; None if unknown."""
 
     @property

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lipsmith.data.clips import read_manifest
 from lipsmith.data.phonemes import clip_phonemes
-from lipsmith.errors import InputError, UsageError
+from lipsmith.errors import InputError, UsageError, WeightsError
 from lipsmith.evaluation.metrics.articulation import Utterance
 from lipsmith.progress import Progress
 from lipsmith.speech.activity import SpeechDetector
@@ -44,16 +44,18 @@ class Listener:
 def load_listener() -> Listener:
     """Load the installed recognizers."""
     missing: dict[str, str] = {}
+    phonemes = attempt("closure", PhonemeRecognizer, missing)
+    speech = attempt("theval.silent_stability, theval.lip_sync", SpeechDetector, missing)
+    return Listener(phonemes, speech, missing)
 
-    def attempt(figure: str, load: Callable[[], T]) -> T | None:
-        try:
-            return load()
-        except UsageError as error:
-            missing[figure] = str(error)
-            return None
 
-    phonemes = attempt("closure", PhonemeRecognizer)
-    return Listener(phonemes, attempt("theval.silent_stability, theval.lip_sync", SpeechDetector), missing)
+def attempt(figure: str, load: Callable[[], T], missing: dict[str, str]) -> T | None:
+    """What `load` returns; if a package or weights are missing, None, and `missing` gets the reason."""
+    try:
+        return load()
+    except (UsageError, WeightsError) as error:
+        missing[figure] = str(error)
+        return None
 
 
 def split_phonemes(data: Path, splits: Sequence[str], progress: Progress) -> Mapping[str, Phonemes]:

@@ -217,7 +217,7 @@ def choose_shifts(trials: list[Trial], curves: list[NDArray[np.float64]]) -> lis
     for trial, curve in zip(trials, curves, strict=True):
         together[trial.record.identity] += trial.record.frames * curve
         frames[trial.record.identity] += trial.record.frames
-    common = {name: _clear_best(curve / frames[name], _TRUSTED_GAIN / 2) for name, curve in together.items()}
+    common = {name: _clear_best(curve / frames[name]) for name, curve in together.items()}
     return [
         _own_or_common(trial, curve, common[trial.record.identity]) for trial, curve in zip(trials, curves, strict=True)
     ]
@@ -234,6 +234,7 @@ def _own_or_common(trial: Trial, curve: NDArray[np.float64], common: int) -> int
     return best if clear and trial.record.seconds >= _TRUSTED_SECONDS else common
 
 
-def _clear_best(curve: NDArray[np.float64], gain: float) -> int:
+def _clear_best(curve: NDArray[np.float64]) -> int:
+    """The best shift of an identity's mean curve, or none if that gains little."""
     best, zero = int(curve.argmax()), _REACH * _PER_FRAME
-    return best if curve[best] - curve[zero] >= gain else zero
+    return best if curve[best] - curve[zero] >= _TRUSTED_GAIN / 2 else zero

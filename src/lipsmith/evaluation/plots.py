@@ -87,8 +87,8 @@ def colors(systems: Sequence[str]) -> dict[str, str]:
     return {name: COLORS[index % len(COLORS)] for index, name in enumerate(systems)}
 
 
-def curves(title: str, lines: Mapping[str, Sequence[float]], painted: Mapping[str, str]) -> str:
-    """Distances over shifts -R..R, one line per system, with a legend; `painted`: `colors` of the systems."""
+def curves(lines: Mapping[str, Sequence[float]], painted: Mapping[str, str]) -> str:
+    """Mean distances over shifts -R..R, one line per system, with a legend; `painted`: `colors` of the systems."""
     values = np.array([list(line) for line in lines.values()], np.float64)
     reach = values.shape[1] // 2
     shifts = list(range(-reach, reach + 1))
@@ -96,7 +96,7 @@ def curves(title: str, lines: Mapping[str, Sequence[float]], painted: Mapping[st
     for name, line in lines.items():
         axes.line(shifts, line, painted[name], name)
     ticks = {float(shift): str(shift) for shift in shifts if shift % 5 == 0}
-    return legend(lines, painted) + axes.svg("frames by which the speech is moved earlier", title, ticks)
+    return legend(lines, painted) + axes.svg("frames by which the speech is moved earlier", "mean distance", ticks)
 
 
 def per_identity(title: str, values: Mapping[str, Mapping[str, float]], painted: Mapping[str, str]) -> str:

@@ -156,7 +156,7 @@ def _curves(systems: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
         if found and np.isfinite(curve := mean_curve(np.array(found))).any():
             lines[system] = curve.tolist()
     if lines:
-        yield "<h2>Distance of lips and speech over their shift</h2>" + curves("mean distance", lines, colors(systems))
+        yield "<h2>Distance of lips and speech over their shift</h2>" + curves(lines, colors(systems))
 
 
 def _plots(systems: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:

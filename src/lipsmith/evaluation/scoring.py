@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from functools import partial
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.errors import WeightsError
+from lipsmith.evaluation.listening import attempt
 from lipsmith.evaluation.metrics.articulation import closure_figures
 from lipsmith.evaluation.metrics.csim import csim
 from lipsmith.evaluation.metrics.frechet import Moments, frechet
@@ -32,7 +33,6 @@ _VGG_EVERY: Final = 3
 _CSIM_EVERY: Final = 5
 _FEATURES: Final = 512
 
-T = TypeVar("T")
 Crops = NDArray[np.uint8]
 Lips = NDArray[np.float32]
 
@@ -52,20 +52,12 @@ class Networks:
 def load_networks(judge: str = OWN) -> Networks:
     """Load all networks whose weights are found."""
     missing: dict[str, str] = {}
-
-    def attempt(figure: str, load: Callable[[], T]) -> T | None:
-        try:
-            return load()
-        except WeightsError as error:
-            missing[figure] = str(error)
-            return None
-
     return Networks(
         FaceMesh(),
-        attempt("lpips_alex", lambda: load_lpips("alexnet")),
-        attempt("lpips_vgg", lambda: load_lpips("vgg16")),
-        attempt("csim", FaceRecognizer),
-        attempt("lse_d", lambda: load_judge(judge)),
+        attempt("lpips_alex", partial(load_lpips, "alexnet"), missing),
+        attempt("lpips_vgg", partial(load_lpips, "vgg16"), missing),
+        attempt("csim", FaceRecognizer, missing),
+        attempt("lse_d", partial(load_judge, judge), missing),
         missing,
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -82,16 +82,7 @@ def export(
     _require_dubbing(mouth, face)
     require_match(build_landmark_generator(mouth), landmark_weights, landmarks)
     require_match(Renderer(face), renderer_weights, renderer)
-    config = {
-        "name": name,
-        "face_size": face.face_size,
-        "references_per_frame": face.references,
-        "lips": face.lips,
-        "window": mouth.window,
-        "drive": face.drive,
-        "landmarks": asdict(mouth),
-        "renderer": asdict(face),
-    }
+    config = _config(name, mouth, face)
     prefixed = {f"landmarks.{key}": value for key, value in landmark_weights.items()}
     prefixed |= {f"renderer.{key}": value for key, value in renderer_weights.items()}
     record = {"landmarks": of_landmarks, "renderer": of_renderer}
@@ -107,6 +98,20 @@ def export(
         write_config(beside, config)
         for file in INT8.values():  # of the model that is replaced
             (folder / file).unlink(missing_ok=True)
+
+
+def _config(name: str, mouth: LandmarkConfig, face: RendererConfig) -> dict[str, Any]:
+    """The content of config.json: the settings of a dub, and both architectures."""
+    return {
+        "name": name,
+        "face_size": face.face_size,
+        "references_per_frame": face.references,
+        "lips": face.lips,
+        "window": mouth.window,
+        "drive": face.drive,
+        "landmarks": asdict(mouth),
+        "renderer": asdict(face),
+    }
 
 
 def _require_dubbing(mouth: LandmarkConfig, face: RendererConfig) -> None:

@@ -43,7 +43,7 @@ class Settings:
     """Start from the network of this run or model, by folder or name."""
 
 
-def fit(task: Task[Any], settings: Settings, progress: Progress = lambda done, total: None) -> dict[str, float]:
+def fit(task: Task[Any], settings: Settings, progress: Progress | None = None) -> dict[str, float]:
     """Train on the split `train` of prepared clips, validate on `val`; returns the figures of the best weights.
 
     `settings.out` gets NAME.safetensors and NAME.json (best averaged weights; config and figures), checkpoint.pt,
@@ -84,7 +84,7 @@ def _folder_of(out: Path, fabric: Fabric) -> AbstractContextManager[None]:
     return folder_lock(out, "training")
 
 
-def _train(fabric: Fabric, task: Task[Any], state: State, log: Log, out: Path, progress: Progress) -> None:
+def _train(fabric: Fabric, task: Task[Any], state: State, log: Log, out: Path, progress: Progress | None) -> None:
     """Train until the end of the schedule, or until the validations stand still."""
     config = task.config
     if state.start is not None and state.step == 0:
@@ -110,7 +110,7 @@ def _train(fabric: Fabric, task: Task[Any], state: State, log: Log, out: Path, p
             if time.monotonic() - saved_at > 60 * config.checkpoint_minutes and fabric.is_global_zero:
                 save_checkpoint(out / CHECKPOINT, state.state_dict())
                 saved_at = time.monotonic()
-            if fabric.is_global_zero:
+            if progress is not None and fabric.is_global_zero:
                 progress(int(PARTS * state.done), PARTS)
         if state.validated < state.step:
             _validate(fabric, task, state, log, out)

@@ -114,21 +114,19 @@ class ReferenceRules:
                 raise ValueError(f"{one} and {other} are shares of one whole, so their sum is at most 1")
 
 
-def load_footage(
-    root: Path, split: str, window: int, shifts: int, device: torch.device, *, phonemes: bool = False
-) -> Footage:
-    """The clips of `split` that hold `window` frames with a face in a row; `phonemes`: with what is said.
+def load_footage(root: Path, window: int, shifts: int, device: torch.device, phonemes: bool) -> Footage:
+    """The clips of `train` that hold `window` frames with a face in a row; `phonemes`: with what is said.
 
     Raises InputError where there is none, UsageError where phonemes must be recognized and cannot be.
     """
-    records = sorted(read_manifest(root, split), key=lambda record: (record.identity, record.clip))
+    records = sorted(read_manifest(root, "train"), key=lambda record: (record.identity, record.clip))
     clips = list(read_ahead(partial(load_clip, root, images=False), records))
     whole = [clip for clip in clips if len(whole_windows(clip, window))]
     if not whole:
         raise InputError(
-            f"{root}: no clip of the split '{split}' shows a face in {window} frames in a row; take a shorter window."
+            f"{root}: no clip of the split 'train' shows a face in {window} frames in a row; take a shorter window."
         )
-    _LOG.info("%s: %d clips, %d of them without a whole window", split, len(clips), len(clips) - len(whole))
+    _LOG.info("train: %d clips, %d of them without a whole window", len(clips), len(clips) - len(whole))
     spoken = clip_phonemes(root, [clip.record for clip in whole]) if phonemes else {}
     return gather_footage(whole, window, shifts, device, spoken)
 

@@ -22,7 +22,7 @@ from lipsmith.evaluation.metrics.closure import pooled
 from lipsmith.face.landmarks import NUM_POSE
 from lipsmith.models.landmarks.generator import LandmarkGenerator, LandmarkTransformer
 from lipsmith.training.checkpoint import save_weights
-from lipsmith.training.device import mixed_precision
+from lipsmith.training.device import channels_last, mixed_precision
 from lipsmith.training.landmarks.augment import augment, exchange_pose
 from lipsmith.training.landmarks.config import LandmarkTraining
 from lipsmith.training.landmarks.fit_placement import fit_placement
@@ -55,7 +55,7 @@ class LandmarkTask(Task[Window]):
         if not self.trials:
             raise InputError(f"{data}: no clip of val shows a face in its measured frames; prepare other footage.")
         window, shifts = config.model.window, config.augment.shifts
-        self.footage = load_footage(data, "train", window, shifts, device, phonemes=config.needs_phonemes)
+        self.footage = load_footage(data, window, shifts, device, config.needs_phonemes)
         self.precision = mixed_precision(device)
         return f"{len(self.footage.window_first)} windows, {len(self.trials)} clips to validate on"
 
@@ -77,9 +77,7 @@ class LandmarkTask(Task[Window]):
 
     def prepare(self, module: nn.Module, device: torch.device) -> nn.Module:
         """Use channels-last memory, which makes convolutions faster on a CPU."""
-        if device.type == "cpu":
-            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return module
+        return channels_last(module, device) if device.type == "cpu" else module
 
     def identity(self) -> dict[str, Any]:
         """The architecture."""

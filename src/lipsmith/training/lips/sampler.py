@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -41,11 +40,8 @@ class MouthFootage:
         self.records = read_manifest(root, split)
         lengths = [record.frames for record in self.records]
         self.spans = make_spans(lengths, [record.identity for record in self.records], device)
-        tensors = end_to_end(self._read(root), sum(lengths), device)
+        tensors = end_to_end(read_ahead(partial(_load, root), self.records), sum(lengths), device)
         self.crops, self.lips = tensors["crops"], tensors["lips"]
-
-    def _read(self, root: Path) -> Iterator[dict[str, NDArray[Any]]]:
-        yield from read_ahead(partial(_load, root), self.records)
 
     def draw(self, count: int, size: tuple[int, int], random: torch.Generator) -> Mouths:
         """`count` augmented windows of `size`, of one frame each of as many clips."""

@@ -18,7 +18,7 @@ from lipsmith.inference.stages import WEIGHTS
 from lipsmith.inference.torch import with_weights
 from lipsmith.models.lip_detector import LipDetector, LipDetectorConfig
 from lipsmith.training.checkpoint import save_model
-from lipsmith.training.device import mixed_precision
+from lipsmith.training.device import channels_last, mixed_precision
 from lipsmith.training.lips.config import LipsTraining
 from lipsmith.training.lips.sampler import MouthFootage, Mouths
 from lipsmith.training.losses.adversarial import Adversary
@@ -59,8 +59,7 @@ class LipsTask(Task[Mouths]):
 
     def prepare(self, module: nn.Module, device: torch.device) -> nn.Module:
         """Use the memory layout that convolutions run fastest in."""
-        ready: nn.Module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return ready
+        return channels_last(module, device)
 
     def batch(self, random: torch.Generator) -> Mouths:
         """Augmented windows."""

@@ -20,8 +20,8 @@ _FLOOR = 2e-3
 """Crop units: movement below this is the tracker's noise, not speech."""
 _NEAR = 2
 """Frames round a plosive within which the lips touch."""
-_CHORDS = ((78, 308), (0, 17))
-"""Pairs of mesh points: inner width, outer opening."""
+_CHORDS = [[CONTENT.index(point) for point in pair] for pair in ((78, 308), (0, 17))]
+"""Ends of the inner width and of the outer opening, among the content points."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,7 @@ def gestures(content: Tensor) -> Tensor:
 
     All nine gaps: of the middle one alone mouths learn to open to a point.
     """
-    rank = {point: index for index, point in enumerate(CONTENT)}
-    ends = torch.tensor([[rank[a], rank[b]] for a, b in _CHORDS], device=content.device)
+    ends = torch.tensor(_CHORDS, device=content.device)
     chords = content[:, :, ends[:, 0]] - content[:, :, ends[:, 1]]
     return torch.cat([gaps(content), (chords.square().sum(-1) + 1e-12).sqrt()], dim=2)
 

@@ -33,25 +33,25 @@ class Similarity:
 
 def augment(batch: Batch, generator: torch.Generator) -> Batch:
     """Augment by mirror, rotation, scale and shift, and by exposure, contrast and color."""
-    clips, device = batch.mel.shape[0], batch.mel.device
+    clips, device = batch.mel.shape[0], generator.device
     mirrored = torch.rand(clips, device=device, generator=generator) < 0.5
     moved = (torch.rand(clips, 1, device=device, generator=generator) >= UNMOVED_SHARE).float()
-    turn, zoom, shift = torch.split(moved * _normal(generator, device, clips, 4), [1, 1, 2], dim=-1)
-    groups = [batch.pool, batch.lips, batch.targets]
-    light = _light(generator, device, clips)
+    turn, zoom, shift = torch.split(moved * _normal(generator, clips, 4), [1, 1, 2], dim=-1)
+    light = _light(generator, clips)
     changed = []
-    for group in groups:
+    for group in (batch.pool, batch.lips, batch.targets):
         count = group.images.shape[1]
-        jitter = moved[..., None] * _normal(generator, device, clips, count, 4)
+        jitter = moved[..., None] * _normal(generator, clips, count, 4)
         similarity = _similarity(
             angle=0.06 * turn[..., None, 0] + 0.006 * jitter[..., 0],
             zoom=0.05 * zoom[..., None, 0] + 0.006 * jitter[..., 1],
             shift=0.02 * shift[:, None] + 0.003 * jitter[..., 2:],
             mirrored=mirrored,
         )
-        lit = _lit(group.images, light, 0.15 * _light(generator, device, clips, count))
+        lit = _lit(group.images, light, 0.15 * _light(generator, clips, count))
         changed.append(_moved(replace(group, images=lit), similarity, mirrored))
-    return replace(batch, pool=changed[0], lips=changed[1], targets=changed[2])
+    pool, lips, targets = changed
+    return replace(batch, pool=pool, lips=lips, targets=targets)
 
 
 def _similarity(angle: Tensor, zoom: Tensor, shift: Tensor, mirrored: Tensor) -> Similarity:
@@ -78,9 +78,9 @@ def _moved(pictures: Pictures, similarity: Similarity, mirrored: Tensor) -> Pict
     return Pictures(sampled[:, :, :channels], sampled[:, :, channels:], points, shown, still)
 
 
-def _light(generator: torch.Generator, device: torch.device, *shape: int) -> Tensor:
+def _light(generator: torch.Generator, *shape: int) -> Tensor:
     """Log-gains of the three colors and of the contrast, `(..., 4)`."""
-    common, contrast, colors = torch.split(_normal(generator, device, *shape, 5), [1, 1, 3], dim=-1)
+    common, contrast, colors = torch.split(_normal(generator, *shape, 5), [1, 1, 3], dim=-1)
     return torch.cat([0.12 * common + 0.05 * colors, 0.12 * contrast], -1)
 
 
@@ -90,5 +90,5 @@ def _lit(images: Tensor, light: Tensor, own: Tensor) -> Tensor:
     return (images.clamp_min(1e-4) ** gamma * gain).clamp(0, 1)
 
 
-def _normal(generator: torch.Generator, device: torch.device, *shape: int) -> Tensor:
-    return torch.randn(*shape, device=device, generator=generator).clamp(-2.5, 2.5)
+def _normal(generator: torch.Generator, *shape: int) -> Tensor:
+    return torch.randn(*shape, device=generator.device, generator=generator).clamp(-2.5, 2.5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar, Final, TypeVar
+from typing import ClassVar, Final, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from lipsmith.evaluation.protocols import MIN_STRICT_SECONDS
 from lipsmith.models.lip_detector import LipDetector
 from lipsmith.models.renderer.discriminator import MultiScaleDiscriminator
 from lipsmith.models.vgg import VGG, find_vgg, load_vgg
-from lipsmith.training.device import mixed_precision
+from lipsmith.training.device import channels_last, mixed_precision
 from lipsmith.training.lips.task import load_lip_detector
 from lipsmith.training.losses.adversarial import Adversary
 from lipsmith.training.losses.renderer import renderer_terms
@@ -27,7 +27,6 @@ from lipsmith.training.renderer.figures import measure, picture
 from lipsmith.training.renderer.sampler import Batch, Footage, fixed_batches
 from lipsmith.training.task import Task
 
-M = TypeVar("M", bound=nn.Module)
 LIPS: Final = frozenset({"lips", "gaps"})
 
 
@@ -76,9 +75,7 @@ class PictureTask(Task[Batch]):
     def prepare(self, module: nn.Module, device: torch.device) -> nn.Module:
         """Use the memory layout of convolutions, and compile the network if the config says so."""
         ready = channels_last(module, device)
-        compiled: Any = torch.compile(ready) if self.config.compile else ready
-        prepared: nn.Module = compiled
-        return prepared
+        return cast("nn.Module", torch.compile(ready)) if self.config.compile else ready
 
     def batch(self, random: torch.Generator) -> Batch:
         """Augmented clips with references and targets."""
@@ -151,9 +148,3 @@ def _window_shift(config: Sizes) -> tuple[int, int]:
     spare = min(size // 32, max(0, 7 * size // 16 - config.top))
     up, right = torch.rand(2).tolist()
     return int(up * (spare + 1)), round((2 * right - 1) * size / 18)
-
-
-def channels_last(module: M, device: torch.device) -> M:
-    """The module on its device, in the memory layout that convolutions run fastest in."""
-    moved: M = module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return moved
