@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from landmark_clips import write_clips
 from lipsmith.data.clips import PreparedClip
@@ -19,6 +21,7 @@ from lipsmith.models.renderer.network import Renderer
 from lipsmith.training.checkpoint import write_tensors
 from lipsmith.training.renderer.config import LossWeights, RendererTraining
 
+N = TypeVar("N", bound=nn.Module)
 SIZE = 32
 SMALL = RendererTraining(
     model=RendererConfig(face_size=SIZE, top=12, full=4, fine=4, coarse=8, references=2, lips=2),
@@ -51,6 +54,14 @@ def prepared(root: Path, clips: list[PreparedClip]) -> Path:
             for image, time in zip(crops(clip), clip.times, strict=True):
                 film.write(image, float(time))
     return root
+
+
+def enlivened(network: N) -> N:
+    """Replace the network's zero parameters by random ones, so that every part has an effect."""
+    for parameter in network.parameters():
+        if not parameter.any():
+            nn.init.normal_(parameter, 0, 0.05)
+    return network
 
 
 def write_model(folder: Path) -> Path:

@@ -9,6 +9,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.stream import Disposition
 from numpy.typing import NDArray
 
 ENCODERS: Mapping[str, tuple[str, str, dict[str, str]]] = {
@@ -213,3 +214,26 @@ def loudest(wave: NDArray[np.float32], rate: int) -> float:
     """Return the time in seconds of the middle of the loudest burst."""
     energy = np.convolve(np.square(wave.astype(np.float64)), np.hanning(round(0.01 * rate) | 1), "same")
     return float(np.argmax(energy)) / rate
+
+
+def with_sounds(
+    path: Path, languages: Sequence[str], default: int = 0, metadata: Mapping[str, str] | None = None
+) -> Path:
+    """Write a film with a sound in each of the declared `languages`, of which one is the default."""
+    with av.open(str(path), "w") as container:
+        container.metadata.update(metadata or {})
+        video: Any = container.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        sounds: list[Any] = [container.add_stream("aac", rate=16_000, layout="mono") for _ in languages]
+        for number, language in enumerate(languages):
+            sounds[number].metadata["language"] = language
+            sounds[number].disposition = Disposition.default if number == default else Disposition(0)
+        for image in pictures(3):
+            container.mux(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(video.encode(None))
+        for stream in sounds:
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 2048), np.float32), format="fltp", layout="mono")
+            frame.sample_rate = 16_000
+            container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    return path

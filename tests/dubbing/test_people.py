@@ -11,13 +11,12 @@ import pytest
 from numpy.typing import NDArray
 
 import lipsmith
-from double import SIZES, Double, make_dubber
+from double import Double, make_dubber
 from dub_samples import Stopping, track, two_faces, write_film, write_wav
 from lipsmith import Clip, cli
 from lipsmith.dubbing.faces import find_faces
 from lipsmith.dubbing.options import choose, warn_ignored_faces
 from lipsmith.errors import UsageError
-from lipsmith.inference.model_folder import ModelFolder
 from lipsmith.media import read_frames
 from synthetic import DEMO, face_at, speech
 
@@ -40,12 +39,8 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def double(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Double:
-    backend = Double()
-    monkeypatch.setattr("lipsmith.dubbing.pipeline.find_model", lambda name: ModelFolder(tmp_path / name, SIZES))
-    monkeypatch.setattr("lipsmith.dubbing.pipeline.load_backend", lambda *_: backend)
+def _recognizer(double: Double, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lipsmith.dubbing.scan.embed_faces", by_size)
-    return backend
 
 
 @pytest.fixture(scope="module")

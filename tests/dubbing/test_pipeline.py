@@ -16,13 +16,12 @@ import pytest
 from numpy.typing import NDArray
 
 import lipsmith
-from double import SIZES, Double, Floats, make_dubber
+from double import Double, Floats, make_dubber
 from dub_samples import SIZE, write_wav
 from lipsmith import Result
 from lipsmith.dubbing.draw import GROUP
 from lipsmith.dubbing.pipeline import MOST_AT_ONCE
 from lipsmith.face import FaceTracker
-from lipsmith.inference.model_folder import ModelFolder
 from lipsmith.live import Live
 from lipsmith.media import read_frames
 from synthetic import face_at, make_film, speech
@@ -38,10 +37,7 @@ def words(tmp_path: Path) -> Path:
     return write_wav(tmp_path / "words.wav", speech(0.3))
 
 
-@pytest.fixture(autouse=True)
-def _networks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("lipsmith.dubbing.pipeline.find_model", lambda name: ModelFolder(tmp_path / name, SIZES))
-    monkeypatch.setattr("lipsmith.dubbing.pipeline.load_backend", lambda *_: Double())
+pytestmark = pytest.mark.usefixtures("double")
 
 
 @pytest.mark.parametrize("name", lipsmith.__all__)

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from double import SIZES, Double, make_dubber
+from double import make_dubber
 from dub_samples import BAD_SPEECHES, BAD_VIDEOS, ODD_VIDEOS, SIZE, write_wav
 from lipsmith import DubOptions, cli, files
 from lipsmith.errors import InputError, LipsmithError, UsageError
-from lipsmith.inference.model_folder import ModelFolder
 from lipsmith.media import open_sound, probe, read_frames
 from lipsmith.media.background import Background
 from synthetic import make_film, speech
@@ -30,10 +29,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_wav(tmp_path_factory.mktemp("words") / "words.wav", speech(0.3))
 
 
-@pytest.fixture(autouse=True)
-def _networks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("lipsmith.dubbing.pipeline.find_model", lambda name: ModelFolder(tmp_path / name, SIZES))
-    monkeypatch.setattr("lipsmith.dubbing.pipeline.load_backend", lambda *_: Double())
+pytestmark = pytest.mark.usefixtures("double")
 
 
 Run = Callable[..., tuple[int, str]]

@@ -18,6 +18,15 @@ from lipsmith.media.container import SOURCE_TYPE, synthetic_metadata
 from lipsmith.media.writing import CONTAINERS
 from synthetic import STILL, face_at
 
+METADATA = synthetic_metadata(f"lipsmith {__version__}", "fast")
+
+
+def write_result(path: Path) -> Path:
+    """Write a film of one frame with the metadata of a dub."""
+    with VideoWriter(path, 64, 64, 25, metadata=METADATA) as writer:
+        writer.write(face_at(0, (64, 64), STILL))
+    return path
+
 
 class Credentials(NamedTuple):
     certificate: Path
@@ -26,21 +35,14 @@ class Credentials(NamedTuple):
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("provenance") / "film.mp4"
-    with VideoWriter(path, 64, 64, 25, metadata=synthetic_metadata(f"lipsmith {__version__}", "fast")) as writer:
-        writer.write(face_at(0, (64, 64), STILL))
-    return path
+    return write_result(tmp_path_factory.mktemp("provenance") / "film.mp4")
 
 
 @pytest.mark.parametrize("suffix", CONTAINERS)
 def test_every_container_keeps_the_metadata(tmp_path: Path, suffix: str) -> None:
-    path = tmp_path / f"film{suffix}"
-    with VideoWriter(path, 64, 64, 25, metadata=synthetic_metadata(f"lipsmith {__version__}", "fast")) as writer:
-        writer.write(face_at(0, (64, 64), STILL))
-    told = {key.lower(): value for key, value in probe(path).metadata.items()}
+    told = {key.lower(): value for key, value in probe(write_result(tmp_path / f"film{suffix}")).metadata.items()}
     assert SOURCE_TYPE in " ".join(told.values())
-    expected = synthetic_metadata(f"lipsmith {__version__}", "fast")
-    assert {key: told[key] for key in expected} == expected
+    assert {key: told[key] for key in METADATA} == METADATA
 
 
 @pytest.fixture(scope="module")

@@ -36,12 +36,6 @@ def test_longer_speech_plays_back_and_forth_without_repeating_end_frames() -> No
     assert np.allclose(timeline.times, np.arange(10) / 25)
 
 
-def test_a_still_picture_is_shown_throughout() -> None:
-    timeline = play(np.zeros(1), 0.04, 0.1)
-    assert timeline.index.tolist() == [0, 0, 0]
-    assert np.allclose(timeline.times, [0, 0.04, 0.08])
-
-
 def test_uneven_intervals_are_as_long_backward_as_forward() -> None:
     timeline = play(np.array([3.0, 3.1, 3.4]), 0.5, 1.0)
     assert timeline.index.tolist() == [0, 1, 2, 1, 0, 1]

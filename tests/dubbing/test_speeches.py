@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 
 import lipsmith
-from double import CONFIG, SIZES, Double, make_dubber
+from double import CONFIG, make_dubber
 from dub_samples import two_faces, write_film, write_wav
 from lipsmith import Clip, DubOptions, Turn, cli
 from lipsmith.dubbing.job import key_of
 from lipsmith.dubbing.options import options_for, parse_speeches
 from lipsmith.errors import InputError, UsageError
 from lipsmith.face.landmarks import lip_opening
-from lipsmith.inference.model_folder import ModelFolder
 from lipsmith.media import open_sound, read_frames
 from synthetic import speech
 
@@ -38,12 +37,7 @@ def clip(film: Path) -> Clip:
     return make_dubber().prepare(film)
 
 
-@pytest.fixture(autouse=True)
-def double(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Double:
-    backend = Double()
-    monkeypatch.setattr("lipsmith.dubbing.pipeline.find_model", lambda name: ModelFolder(tmp_path / name, SIZES))
-    monkeypatch.setattr("lipsmith.dubbing.pipeline.load_backend", lambda *_: backend)
-    return backend
+pytestmark = pytest.mark.usefixtures("double")
 
 
 def test_lips_follow_their_own_speech(clip: Clip) -> None:

@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from double import SIZES, Double
+from double import Double
 from dub_samples import two_faces, write_film, write_wav
 from lipsmith import cli
 from lipsmith.dubbing.turns import read_turns
 from lipsmith.errors import InputError
-from lipsmith.inference.model_folder import ModelFolder
 from lipsmith.media import open_sound
 from lipsmith.speech.conversation import converse
 from synthetic import speech
@@ -110,9 +109,7 @@ def test_a_row_may_name_several_faces_and_use_either_unicode_form(tmp_path: Path
 
 
 @pytest.fixture
-def film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("lipsmith.dubbing.pipeline.find_model", lambda name: ModelFolder(tmp_path / name, SIZES))
-    monkeypatch.setattr("lipsmith.dubbing.pipeline.load_backend", lambda *_: Double())
+def film(tmp_path: Path, double: Double) -> Path:
     return write_film(tmp_path / "panel.mp4", [two_faces(time=number / 25) for number in range(5)])
 
 

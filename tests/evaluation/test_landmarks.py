@@ -33,14 +33,6 @@ def ignore(done: int, total: int) -> None:
     """Ignore progress."""
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    lags = {"early": -0.16, "right": 0.0, "late": 0.12}
-    clips = [talking_clip(seed, name, "val", 100, lag) for seed, (name, lag) in enumerate(lags.items())]
-    write_clips(tmp_path, clips)
-    return tmp_path
-
-
 def trial(seed: int, frames: int = 80) -> Trial:
     """Return a trial of a talking face whose first pose point leaks the opening."""
     clip = talking_clip(seed, f"p{seed}", frames=frames)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from landmark_clips import LoudStages, talking_clip, write_clips
+from landmark_clips import LoudStages, talking_clip
 from lipsmith.cli import main
 from lipsmith.data.clips import read_manifest
 from lipsmith.data.prepare import prepare
@@ -38,14 +38,6 @@ ZERO = 20
 
 def ignore(done: int, total: int) -> None:
     """Ignore progress."""
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    lags = {"early": -0.16, "right": 0.0, "late": 0.12}
-    clips = [talking_clip(seed, name, "val", 100, lag) for seed, (name, lag) in enumerate(lags.items())]
-    write_clips(tmp_path, clips)
-    return tmp_path
 
 
 @pytest.mark.parametrize("lag", [-0.2, -0.08, 0.0, 0.12, 0.2])

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
-import av
 import numpy as np
 import pytest
-from av.stream import Disposition
 
 from lipsmith.media import VideoWriter, open_sound, probe
 from lipsmith.media.container import Chapter, chapters_between, kept_metadata, libav_chapter
-from video_samples import film, pictures
+from video_samples import film, pictures, with_sounds
 
 RICH = {
     "title": "An interview",
@@ -64,38 +61,17 @@ def test_a_plain_film_has_no_remarks(tmp_path: Path) -> None:
     assert probe(path).remarks == ()
 
 
-def with_two_sounds(path: Path, languages: tuple[str, str], default: int = 0) -> Path:
-    """A film with sounds in two declared languages, of which one is the default, and `RICH` metadata."""
-    with av.open(str(path), "w") as container:
-        container.metadata.update(RICH)
-        video: Any = container.add_stream("libx264", rate=25)
-        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
-        sounds: list[Any] = [container.add_stream("aac", rate=16000, layout="mono") for _ in range(2)]
-        for number, language in enumerate(languages):
-            sounds[number].metadata["language"] = language
-            sounds[number].disposition = Disposition.default if number == default else Disposition(0)
-        for image in pictures(3):
-            container.mux(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        container.mux(video.encode(None))
-        for stream in sounds:
-            frame = av.AudioFrame.from_ndarray(np.zeros((1, 2048), np.float32), format="fltp", layout="mono")
-            frame.sample_rate = 16000
-            container.mux(stream.encode(frame))
-            container.mux(stream.encode(None))
-    return path
-
-
 @pytest.mark.parametrize(("default", "omitted"), [(0, "deu"), (1, "fra")])
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
 def test_omitted_streams_are_listed(tmp_path: Path, suffix: str, default: int, omitted: str) -> None:
-    said = " ".join(probe(with_two_sounds(tmp_path / f"a{suffix}", ("fra", "deu"), default)).remarks)
+    said = " ".join(probe(with_sounds(tmp_path / f"a{suffix}", ("fra", "deu"), default, RICH)).remarks)
     assert f"besides the replaced sound: audio ({omitted})." in said
     assert "its location and device metadata" in said
 
 
 def test_a_declared_language_cannot_control_a_terminal(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     forged = "\x1b]0;title\x07\nforged"
-    path = with_two_sounds(tmp_path / "a.mkv", (forged, forged))
+    path = with_sounds(tmp_path / "a.mkv", (forged, forged))
     with caplog.at_level("INFO", "lipsmith"):
         open_sound(path)
     said = " ".join([*caplog.messages, *probe(path).remarks])

@@ -15,7 +15,7 @@ import pytest
 from lipsmith.media import probe, read_frames
 from lipsmith.media.color import ColorTags
 from lipsmith.media.container import Chapter, libav_chapter
-from video_samples import film, pictures, snow
+from video_samples import film, pictures, snow, with_sounds
 
 SMALL = pictures(2, 32, 32)
 
@@ -169,21 +169,7 @@ def test_private_metadata_are_told_in_any_case(tmp_path: Path, key: str) -> None
 
 
 def test_an_undetermined_language_is_not_told(tmp_path: Path) -> None:
-    with av.open(str(tmp_path / "a.mp4"), "w") as container:
-        video: Any = container.add_stream("libx264", rate=25)
-        video.width, video.height, video.pix_fmt = 32, 32, "yuv420p"
-        sounds: list[Any] = [container.add_stream("aac", rate=16_000, layout="mono") for _ in range(3)]
-        for stream, language in zip(sounds, ("eng", "und", "und"), strict=True):
-            stream.metadata["language"] = language
-        for image in SMALL:
-            container.mux(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        container.mux(video.encode(None))
-        for stream in sounds:
-            frame = av.AudioFrame.from_ndarray(np.zeros((1, 2048), np.float32), format="fltp", layout="mono")
-            frame.sample_rate = 16_000
-            container.mux(stream.encode(frame))
-            container.mux(stream.encode(None))
-    (said,) = probe(tmp_path / "a.mp4").remarks
+    (said,) = probe(with_sounds(tmp_path / "a.mp4", ("eng", "und", "und"))).remarks
     assert said.endswith("besides the replaced sound: 2 x audio.")
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TypeVar
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from lipsmith.face.crop import apply, invert, still_points
 from lipsmith.models.blocks import upsample
@@ -33,25 +32,16 @@ from lipsmith.models.renderer.light import LightMatch
 from lipsmith.models.renderer.network import Renderer
 from lipsmith.models.renderer.prefilter import Prefilter
 from lipsmith.models.renderer.spade import Modulate, Modulator, modulations
+from renderer_clips import enlivened
 
 TINY = RendererConfig(face_size=32, top=12, full=4, fine=4, coarse=8, context=4, painting=1, references=2, lips=2)
 SIZE = TINY.face_size
-
-N = TypeVar("N", bound=nn.Module)
 
 
 def lively(config: RendererConfig = TINY) -> Renderer:
     """Return a network without zero parameters, so that every part has an effect."""
     torch.manual_seed(0)
     return enlivened(Renderer(config).eval())
-
-
-def enlivened(network: N) -> N:
-    """Replace the network's zero parameters by random ones."""
-    for parameter in network.parameters():
-        if not parameter.any():
-            nn.init.normal_(parameter, 0, 0.05)
-    return network
 
 
 def inputs(k: int = 2, m: int = 2, batch: int = 2) -> dict[str, Tensor]:

@@ -25,6 +25,7 @@ from lipsmith.models.renderer.network import Renderer
 from lipsmith.release.card import model_card
 from lipsmith.release.export import OPSET, OUTPUTS, Axes, check_onnx, example, export, stage_axes
 from lipsmith.training.checkpoint import save_weights
+from renderer_clips import enlivened
 
 FLOAT = onnx.TensorProto.FLOAT
 FACE = RendererConfig(face_size=32, top=12, full=4, fine=4, coarse=8)
@@ -34,18 +35,11 @@ MOUTH = LandmarkConfig(
 )  # fmt: skip
 
 
-def lively(network: nn.Module) -> nn.Module:
-    for parameter in network.parameters():
-        if not parameter.any():
-            nn.init.normal_(parameter, 0, 0.05)
-    return network
-
-
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     root = tmp_path_factory.mktemp("runs")
-    generator, renderer = lively(build_landmark_generator(MOUTH)), lively(Renderer(FACE))
+    generator, renderer = enlivened(build_landmark_generator(MOUTH)), enlivened(Renderer(FACE))
     training = {"model": asdict(MOUTH), "steps": 7, "seed": 1}
     save_weights(root / "l" / "landmarks", generator.state_dict(), {"training": training, "validation": {"score": 0.5}})
     training = {"model": asdict(FACE), "steps": 9, "minutes": 2.5, "seed": 0}

@@ -22,13 +22,7 @@ from lipsmith.training.renderer.sampler import (
     fixed_batches,
     moved_content,
 )
-from renderer_clips import SIZE, SMALL, prepared
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    clips = [talking_clip(seed, f"p{seed}") for seed in range(2)] + [talking_clip(8, "v8", "val")]
-    return prepared(tmp_path_factory.mktemp("prepared"), clips)
+from renderer_clips import SIZE, SMALL
 
 
 @pytest.fixture

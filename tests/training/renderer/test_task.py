@@ -21,12 +21,6 @@ from lipsmith.training.renderer.task import RendererTask
 from renderer_clips import SMALL, prepared
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    clips = [talking_clip(seed, f"p{seed}") for seed in range(2)] + [talking_clip(8, "v8", "val")]
-    return prepared(tmp_path_factory.mktemp("prepared"), clips)
-
-
 def trained(config: RendererTraining, data: Path, run: Path, start: str | None = None) -> dict[str, float]:
     return fit(RendererTask(config), Settings(data, run, "cpu", start))
 
