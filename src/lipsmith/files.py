@@ -125,7 +125,7 @@ def refuse_clashes(results: Iterable[Path | None], inputs: Iterable[Path | str |
 
 
 def _file(path: Path) -> object:
-    """What is equal of two names of one file, such as Film.mp4 and film.mp4 where the file system ignores case."""
+    """A value that two names of one file share, such as Film.mp4 and film.mp4 where the file system ignores case."""
     with suppress(OSError):
         found, folder = path.stat(), path.parent.stat()
         return found.st_dev, found.st_ino, folder.st_ino, path.name.casefold()

@@ -20,9 +20,9 @@ from lipsmith.cluster.tasks import RemoteWorker, Report, Task
 from lipsmith.dubbing.batch import Batch, Job, run_all
 from lipsmith.dubbing.job import surroundings
 from lipsmith.dubbing.journal import journal_of
-from lipsmith.dubbing.parts import TakenError, parts_folder
+from lipsmith.dubbing.parts import UNFINISHED, TakenError
 from lipsmith.errors import InputError, LipsmithError, SomeFailedError, UsageError
-from lipsmith.files import LOCKS, hold
+from lipsmith.files import LOCKS, hidden_for, hold
 from lipsmith.media import open_sound, read_frames
 from long_film import PART, SHOTS, make_long, make_worker, small_parts
 from synthetic import make_film, speech
@@ -203,7 +203,7 @@ def test_a_worker_waits_for_the_locks_of_a_lost_one(
     inputs: Path, tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     long = job(inputs, "long", tmp_path / "long.mp4")
-    folder = parts_folder(long.output)
+    folder = hidden_for(long.output, UNFINISHED)
     folder.mkdir()
     with (folder / "lock").open("w") as lock:
         assert hold(lock.fileno())

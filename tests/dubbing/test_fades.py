@@ -1,4 +1,4 @@
-"""In a fade the mouth is as faint as the face round it."""
+"""In a fade the mouth is as faint as the face around it."""
 
 from __future__ import annotations
 

@@ -18,11 +18,11 @@ from double import SIZES, Double
 from dub_samples import SIZE, Stopping, write_wav
 from lipsmith import DubOptions
 from lipsmith.dubbing import pipeline
-from lipsmith.dubbing.job import Unfinished
-from lipsmith.dubbing.parts import UNFINISHED, parts_folder, remove_abandoned
+from lipsmith.dubbing.job import Unfinished, remove_abandoned
+from lipsmith.dubbing.parts import UNFINISHED
 from lipsmith.dubbing.scan import Scanner
 from lipsmith.errors import InputError, LipsmithError, UsageError
-from lipsmith.files import HIDDEN, LOCKS
+from lipsmith.files import HIDDEN, LOCKS, hidden_for
 from lipsmith.inference.model_folder import ModelFolder
 from lipsmith.media import open_sound, read_frames
 from lipsmith.progress import Progress
@@ -82,7 +82,7 @@ def test_the_same_call_continues_and_gives_the_same_film(
 ) -> None:
     out = tmp_path / "out.mp4"
     stopped(film, words, out, after, KeyboardInterrupt())
-    assert left(tmp_path) == [parts_folder(out).name]
+    assert left(tmp_path) == [hidden_for(out, UNFINISHED).name]
     assert not out.exists()
     double.calls.clear()
     monkeypatch.setattr(Scanner, "scan", None)  # the faces must not be scanned again
@@ -214,7 +214,7 @@ def test_an_incomplete_part_is_rendered_again(
 ) -> None:
     out = tmp_path / "out.mp4"
     stopped(film, words, out, 19, KeyboardInterrupt())
-    second = parts_folder(out) / "00001.nut"
+    second = hidden_for(out, UNFINISHED) / "00001.nut"
     second.write_bytes(second.read_bytes()[:-1])
     double.calls.clear()
     lipsmith.dub(film, words, out)
@@ -227,7 +227,7 @@ def test_two_runs_cannot_write_the_same_result(tmp_path: Path, film: Path, words
     out = tmp_path / "out.mp4"
     stopped(film, words, out, 15, KeyboardInterrupt())
     key = {"of": "another"}
-    folder = parts_folder(out)
+    folder = hidden_for(out, UNFINISHED)
     (folder / "key.json").write_text('{"of": "another"}')
     with Unfinished(out, key, True), pytest.raises(UsageError, match="Another run"):
         lipsmith.dub(film, words, out)
@@ -287,7 +287,7 @@ def test_faces_of_long_footage_are_kept(tmp_path: Path, film: Path) -> None:
     """The result is shorter than a part and the footage longer, so only the faces are kept."""
     short = write_wav(tmp_path / "short.wav", speech(5 / 25))
     stopped(film, short, tmp_path / "out.mp4", 3, KeyboardInterrupt())
-    kept = parts_folder(tmp_path / "out.mp4")
+    kept = hidden_for(tmp_path / "out.mp4", UNFINISHED)
     assert sorted(path.name for path in kept.iterdir()) == ["faces.npz", "key.json", "lock"]
     lipsmith.dub(film, short, tmp_path / "out.mp4")
     assert left(tmp_path) == []

@@ -19,9 +19,9 @@ from lipsmith import DubOptions, Result
 from lipsmith.dubbing.batch import Batch, Job
 from lipsmith.dubbing.job import Unfinished
 from lipsmith.dubbing.journal import Journal, journal_of
-from lipsmith.dubbing.parts import parts_folder
+from lipsmith.dubbing.parts import UNFINISHED
 from lipsmith.errors import SomeFailedError, UsageError
-from lipsmith.files import LOCKS
+from lipsmith.files import LOCKS, hidden_for
 from synthetic import make_film, speech
 
 OUTPUTS = ("1.mp4", "2.mp4", "3.mp4")
@@ -185,7 +185,7 @@ def test_the_parts_of_a_finished_result_are_removed(
 ) -> None:
     """Simulates a kill between naming a result and removing its parts."""
     run(jobs, stop=2)
-    parts = parts_folder(tmp_path / "2.mp4")
+    parts = hidden_for(tmp_path / "2.mp4", UNFINISHED)
     parts.mkdir()
     (parts / "00000.nut").write_bytes(b"a part")
     assert run(jobs) == (list(OUTPUTS), 5)

@@ -13,9 +13,9 @@ from torch import nn
 
 from lipsmith.adaptation.halfway import Halfway
 from lipsmith.adaptation.task import held_back
-from lipsmith.config import build, load_config
+from lipsmith.config import load_config
 from lipsmith.data.clips import PreparedClip, load_clip, read_manifest
-from lipsmith.errors import InputError, WeightsError
+from lipsmith.errors import InputError
 from lipsmith.evaluation.landmarks import make_trial, measure, total
 from lipsmith.evaluation.protocols import FrameChoice
 from lipsmith.face.references import LANDMARK_SETS
@@ -43,9 +43,7 @@ def mouth_config(model: ModelFolder, minutes: float) -> LandmarkTraining:
 
     Raises WeightsError for a model without a landmark generator.
     """
-    where = f"{model.path / 'config.json'}: landmarks"
-    sizes = build(LandmarkConfig, model.config.get("landmarks"), where, WeightsError)
-    config = load_config(LandmarkTraining, "landmarks", "adapt")
+    sizes, config = model.part(LandmarkConfig, "landmarks"), load_config(LandmarkTraining, "landmarks", "adapt")
     return replace(config, model=sizes, minutes=_SHARE_OF_TIME * minutes)
 
 

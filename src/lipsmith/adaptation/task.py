@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from lipsmith.adaptation.halfway import Halfway
-from lipsmith.config import build, load_config
+from lipsmith.config import load_config
 from lipsmith.data.clips import PreparedClip, read_manifest
-from lipsmith.errors import InputError, WeightsError
+from lipsmith.errors import InputError
 from lipsmith.evaluation.protocols import GAP, MIN_STRICT_SECONDS, FrameChoice
 from lipsmith.face.references import POOL, choose_pool
 from lipsmith.inference.model_folder import ModelFolder
@@ -36,8 +36,7 @@ Watch = Callable[[Mapping[str, float]], None]
 
 def adaptation_config(model: ModelFolder, minutes: float) -> RendererTraining:
     """The packaged config `adapt`, for the sizes of `model`. Raises WeightsError for a model without a renderer."""
-    sizes = build(RendererConfig, model.config.get("renderer"), f"{model.path / 'config.json'}: renderer", WeightsError)
-    config = load_config(RendererTraining, "renderer", "adapt")
+    sizes, config = model.part(RendererConfig, "renderer"), load_config(RendererTraining, "renderer", "adapt")
     return replace(config, model=sizes, minutes=minutes, pool=max(config.pool, sizes.references))
 
 

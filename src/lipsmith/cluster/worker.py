@@ -19,9 +19,10 @@ from lipsmith.cluster.tasks import Ready, Report, Task, shares_of
 from lipsmith.dubbing.batch import Batch, Job
 from lipsmith.dubbing.job import Unfinished, dubbed, precision_for, surroundings, write_film
 from lipsmith.dubbing.options import DubOptions, hear, options_for, said_in
-from lipsmith.dubbing.parts import SCAN, TakenError, parts_folder
+from lipsmith.dubbing.parts import SCAN, UNFINISHED, TakenError
 from lipsmith.dubbing.pipeline import Dubber, Result
 from lipsmith.errors import UsageError
+from lipsmith.files import hidden_for
 from lipsmith.inference.backend import Precision
 from lipsmith.progress import ProgressOf
 
@@ -97,7 +98,7 @@ class Worker:
     def _result(self, task: Task) -> Result:
         job = task.job
         said = said_in(job.speech)
-        options, scan = options_for(said, self.options), parts_folder(job.output) / SCAN
+        options, scan = options_for(said, self.options), hidden_for(job.output, UNFINISHED) / SCAN
         dubber = self._batch(task.precision).dubber
         clip = dubber.prepare(job.video, options.face, options.start, options.end, known=scan)
         return dubbed(clip, hear(said), options)

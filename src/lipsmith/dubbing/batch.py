@@ -12,10 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from lipsmith.dubbing.job import Unfinished, check_job, dubbed, files_of, key_of, write_film
+from lipsmith.dubbing.job import Unfinished, check_job, dubbed, files_of, key_of, remove_finished, write_film
 from lipsmith.dubbing.journal import Journal
 from lipsmith.dubbing.options import DubOptions, hear, options_for, said_in
-from lipsmith.dubbing.parts import remove_finished
 from lipsmith.dubbing.pipeline import Clip, Dubber, Result
 from lipsmith.dubbing.table import read_table, same_name, there
 from lipsmith.errors import InputError, LipsmithError, SomeFailedError, UsageError, blames_inputs
@@ -92,7 +91,7 @@ class Batch:
             (write or write_film)(result, job.output, options, self.progress_of, kept)
 
     def _prepare(self, video: Path, options: DubOptions, kept: Unfinished) -> Clip | LipsmithError:
-        """The prepared footage, or the error that it has itself, which is then reused for the footage's next jobs."""
+        """The prepared footage, or the error in it, which then is that of the footage's next jobs, too."""
         known = kept.scan()
         try:
             with (unwatched if known else self.progress_of)(f"{video.name}: faces") as progress:

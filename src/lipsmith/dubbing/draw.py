@@ -125,9 +125,7 @@ def draw_frames(
     Remembers nothing, so groups of frames may be drawn in any order and several at the same time.
     """
     # All at first, so that groups drawn at the same time ask for the faces of successive shots in this order.
-    known = [
-        faces[mouth.face] if any(mouth.place(number) is not None for number, _ in frames) else None for mouth in mouths
-    ]
+    known = [faces[mouth.face] if any(mouth.place(at) is not None for at, _ in frames) else None for mouth in mouths]
     drawn = [
         _drawn_faces(faces.backend, references, mouth, frames) if references else [None] * len(frames)
         for mouth, references in zip(mouths, known, strict=True)
@@ -259,10 +257,8 @@ def dub_frames(
     with closing(prefetch_map(partial(draw_frames, faces, mouths), _groups(images, begin), at_once)) as groups:
         for frame in chain.from_iterable(groups):
             image, after = paste_frame(compositors, mouths, frame), frame.number + 1
-            kept: Memories | None = None
-            if after % PART == 0:
-                going_on = [mouth.face.index for mouth in mouths if mouth.continues(after)]
-                kept = {face: compositors[face].memory for face in going_on}
+            going_on = [mouth.face.index for mouth in mouths if mouth.continues(after)]
+            kept = {face: compositors[face].memory for face in going_on} if after % PART == 0 else None
             yield Dubbed(frame.number, frame.filmed, image, kept)
 
 

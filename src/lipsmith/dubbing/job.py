@@ -14,6 +14,7 @@ import json
 import logging
 import math
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
@@ -26,27 +27,20 @@ from typing import Any, Final, Self, cast
 import av
 
 from lipsmith import __version__
-from lipsmith.disk import disk_errors
+from lipsmith.disk import discard, disk_errors
 from lipsmith.dubbing.draw import PART
 from lipsmith.dubbing.options import DubOptions, end_of_scan, hear, options_for, path_of, said_in
-from lipsmith.dubbing.parts import (
-    KEY,
-    SCAN,
-    Shown,
-    draw_parts,
-    is_whole,
-    part_in,
-    parts_folder,
-    remove_abandoned,
-    remove_finished,
-    taken,
-)
+from lipsmith.dubbing.parts import KEY, SCAN, UNFINISHED, Shown, draw_parts, is_over, is_whole, part_in, taken
 from lipsmith.dubbing.pipeline import Clip, Dubber, Result
 from lipsmith.dubbing.scan import Scan
 from lipsmith.dubbing.scan_file import write_scan
 from lipsmith.errors import UsageError, blames_inputs
 from lipsmith.files import (
+    HIDDEN,
+    STALE,
     FileLock,
+    hidden_for,
+    home,
     refuse_clashes,
     refuse_existing,
     remove_stale,
@@ -59,7 +53,7 @@ from lipsmith.inference.model_folder import ModelConfig
 from lipsmith.media import VideoWriter
 from lipsmith.media.background import Background, open_background
 from lipsmith.media.writing import CONTAINERS
-from lipsmith.models.third_party import weights_path
+from lipsmith.models.third_party import THIRD_PARTY
 from lipsmith.progress import ProgressOf, unwatched
 from lipsmith.speech.conversation import Conversation, Turn
 from lipsmith.speech.recording import Speech
@@ -136,6 +130,14 @@ def check_job(video: Path, said: Path | Sequence[Turn], out: Path, options: DubO
         open_background(options.background)
 
 
+def remove_finished(out: Path) -> None:
+    """Remove the parts of a result that is complete, if a process was killed before it did."""
+    folder = hidden_for(out, UNFINISHED)
+    with suppress(OSError):  # a folder that cannot be read is named as that of the result
+        if folder.is_dir() and is_over(folder, out):
+            discard(folder, first=KEY)
+
+
 def files_of(said: Path | Sequence[Turn]) -> list[Path]:
     """The files of what is said."""
     return [said] if isinstance(said, Path) else [turn.file for turn in said if turn.file]
@@ -159,10 +161,10 @@ def key_of(
 
 
 def surroundings() -> dict[str, Any]:
-    """What the frames depend on that is not of the dub, but of the machine."""
+    """What the frames depend on besides the dub itself: software and weights of this machine."""
     return {
         "versions": [__version__, av.__version__, str(av.library_versions["libavcodec"])],
-        "people": weights_path("sface").is_file(),
+        "people": (home() / "weights" / THIRD_PARTY["sface"].file).is_file(),
     }
 
 
@@ -170,7 +172,7 @@ def precision_for(outs: Sequence[Path], options: DubOptions) -> Precision:
     """The precision: if it is auto, that of an unfinished dub of one of the results, if there is one."""
     if options.precision != "auto" or not options.resume:
         return options.precision
-    begun = (_read_key(parts_folder(out)).get("precision") for out in outs)
+    begun = (_read_key(hidden_for(out, UNFINISHED)).get("precision") for out in outs)
     return cast("Precision", next((precision for precision in begun if precision), "auto"))
 
 
@@ -190,7 +192,7 @@ class Unfinished:
 
     def __init__(self, out: Path, key: Mapping[str, Any], resume: bool) -> None:
         self._out, self._key, self._resume = out, dict(key), resume
-        self._folder = parts_folder(out)
+        self._folder = hidden_for(out, UNFINISHED)
         self._lock: FileLock | None = None
         self._done, self._frames, self._stays = 0, math.inf, False
 
@@ -283,3 +285,11 @@ class Unfinished:
         (self._folder / KEY).unlink(missing_ok=True)
         shutil.rmtree(self._folder, ignore_errors=True)
         self._release()
+
+
+def remove_abandoned(folder: Path, besides: Path) -> None:
+    """Remove the parts in `folder` that nobody continued for a week, unless a process has locked them."""
+    for left in folder.glob(f"{HIDDEN}*{UNFINISHED}"):
+        with suppress(OSError):  # another process may remove it meanwhile
+            if left != besides and time.time() - left.stat().st_mtime > STALE:
+                discard(left)

@@ -18,7 +18,7 @@ from lipsmith.files import HIDDEN, LOCKS, STALE, hold, real
 
 _LOG = logging.getLogger(__name__)
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
-"""Others who may write to the folder could link the journal, whose name they can tell, to any file of the user."""
+"""Others who may write to the folder can tell the journal's name, and could make it a link to any file of the user."""
 
 Key = Mapping[str, Any]
 """All that a result depends on, as JSON has it."""
@@ -99,7 +99,7 @@ class Journal:
         self._note({"done": _name(output), "key": key, "state": _state(output)})
 
     def fail(self, output: Path) -> None:
-        """Note that `output` was not written, so that what is there is of others."""
+        """Note that `output` was not written, so that a file there belongs to others."""
         if _name(output) in self._begun:
             self._note({"failed": _name(output)})
 

@@ -83,7 +83,7 @@ def _native(own: NativeCrops, kept: NDArray[np.intp], shots: Sequence[tuple[Face
 
 
 def _as_native(face: Face) -> NativeCrops:
-    """Of a small face the crops of the networks are as good."""
+    """The crops of the networks, which are as good for a small face."""
     crops = face.pool[:]
     side = crops.shape[1]
     return NativeCrops.of([encoded(crop) for crop in crops], [np.eye(2, 3) / side] * len(crops), side)

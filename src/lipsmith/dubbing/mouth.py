@@ -66,8 +66,8 @@ class MouthTrack:
     def chosen(
         self, places: NDArray[np.intp], still: NDArray[np.float32], other: NDArray[np.float32]
     ) -> NDArray[np.intp]:
-        """The references `(n, k)` of frames that are drawn together, at rising `places` `(n,)` of these arrays: others
-        than planned where some of these look `unlike` the frame.
+        """The references `(n, k)` of frames that are drawn together, at rising `places` `(n,)` of these arrays: those
+        planned, except that others replace those which look `unlike` the frame.
 
         `still`: `(n, 2, 2)`, `still_points` of the frames; `other`: `(n, R)` how unlike each reference looks. A look
         is averaged over the frames that follow each other: exchanged in a single one, a reference would flash.

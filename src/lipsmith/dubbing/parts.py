@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -13,11 +12,11 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
-from lipsmith.disk import discard, disk_errors
+from lipsmith.disk import disk_errors
 from lipsmith.dubbing.draw import PART, Memories
 from lipsmith.dubbing.paste.composite import Memory
 from lipsmith.errors import LipsmithError, UsageError
-from lipsmith.files import DAMAGED, HIDDEN, STALE, FileLock, hidden_for, write_whole
+from lipsmith.files import DAMAGED, FileLock, hidden_for, write_whole
 from lipsmith.media import Picture, VideoWriter
 
 UNFINISHED: Final = ".unfinished"
@@ -36,11 +35,6 @@ class Kept(Protocol):
 
     def parts(self, show: partial[Shown], film: partial[VideoWriter], at: list[float]) -> Iterator[tuple[Path, float]]:
         """The parts and when they begin, given the times `at` of all frames; `show` and `film` make missing ones."""
-
-
-def parts_folder(out: Path) -> Path:
-    """The hidden folder of the parts of the result `out`."""
-    return hidden_for(out, UNFINISHED)
 
 
 def part_in(folder: Path, number: int) -> Path:
@@ -116,7 +110,7 @@ class Share:
 
     def parts(self, show: partial[Shown], film: partial[VideoWriter], at: list[float]) -> Iterator[tuple[Path, float]]:
         """Draw those that are missing; yields each."""
-        folder = parts_folder(self.out)
+        folder = hidden_for(self.out, UNFINISHED)
         with _sharing(self.out, folder):
             missing = [number for number in self.numbers if not is_whole(part_in(folder, number))]
             if not missing:
@@ -147,15 +141,7 @@ def taken(out: Path) -> TakenError:
     return TakenError(f"Another run is writing {out}; wait for its end or choose another name.")
 
 
-def remove_finished(out: Path) -> None:
-    """Remove the parts of a result that is complete, if a process was killed before it did."""
-    folder = parts_folder(out)
-    with suppress(OSError):  # a folder that cannot be read is named as that of the result
-        if folder.is_dir() and _is_over(folder, out):
-            discard(folder, first=KEY)
-
-
-def _is_over(folder: Path, out: Path) -> bool:
+def is_over(folder: Path, out: Path) -> bool:
     """Whether a process was killed after its result `out` was complete and before the folder was removed."""
     if not (folder / KEY).is_file():  # it was being removed
         return True
@@ -165,11 +151,3 @@ def _is_over(folder: Path, out: Path) -> bool:
             return not last["missing"] and out.stat().st_mtime >= folder.stat().st_mtime
     except DAMAGED:
         return False
-
-
-def remove_abandoned(folder: Path, besides: Path) -> None:
-    """Remove the parts in `folder` that nobody continued for a week, unless a process has locked them."""
-    for left in folder.glob(f"{HIDDEN}*{UNFINISHED}"):
-        with suppress(OSError):  # another process may remove it meanwhile
-            if left != besides and time.time() - left.stat().st_mtime > STALE:
-                discard(left)

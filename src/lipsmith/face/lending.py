@@ -13,8 +13,8 @@ from lipsmith.face.look import Appearance, unlike
 from lipsmith.face.references import choose_pool
 
 ENOUGH: Final = 0.035
-"""Range of lip openings, crop units, from which a shot shows mouths enough: of 80 clips of people who talk, two show
-less in their first half."""
+"""Range of lip openings, crop units, from which a shot shows enough mouths; of 80 clips of people who talk, two have a
+smaller one in their first half."""
 MOST: Final = 30
 """Maximum number of references lent to a face."""
 _TURNED: Final = 0.03

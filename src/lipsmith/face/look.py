@@ -59,7 +59,7 @@ _SOFT, _TOO_SOFT = 0.5, 0.25
 
 _LUMA: Final = np.array([0.299, 0.587, 0.114])
 _SPARSE: Final = 4
-"""Every how many pixels a picture is looked at."""
+"""Pixels from one that is looked at for the tone to the next."""
 _DEVIATION: Final = 2.0
 """Deviation, of 255, from the tone up to which it is only noise."""
 

@@ -167,10 +167,11 @@ def nearest(cost: NDArray[np.float32], k: int) -> NDArray[np.intp]:
 
 
 def undercut(cost: NDArray[np.float32], chosen: NDArray[np.intp]) -> NDArray[np.intp]:
-    """References `(n, k)` of successive frames: those `chosen` for each, but for some that others are clearly nearer
-    than. A replacement is in use like them: in the next frame it stays until another is clearly nearer.
+    """The references `(n, k)` of successive frames: those `chosen`, unless another is clearly nearer.
 
-    `cost`: `(n, R)`, more than what `chosen` was taken by.
+    A replacement then counts as in use: it stays until another is clearly nearer.
+
+    `cost`: `(n, R)`, which has more terms than the one by which `chosen` was found.
     """
     found = chosen.copy()
     for frame, row in enumerate(cost):

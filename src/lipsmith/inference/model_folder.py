@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, get_args
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 
 from lipsmith.config import Kind, build, parse_device
 from lipsmith.errors import UsageError, WeightsError
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from lipsmith.inference.torch import TorchBackend
 
 _LOG = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 SHIPPED: Final = Path(__file__).parent.parent / "pretrained"
 WEIGHT_SUFFIXES: Final = (".onnx", ".safetensors")
@@ -66,6 +68,16 @@ class ModelFolder:
         known = {field.name: self.config[field.name] for field in fields(ModelConfig) if field.name in self.config}
         table = {"name": self.path.resolve().name, **known}
         return build(ModelConfig, table, f"{self.path / 'config.json'} describes no model that dubs", WeightsError)
+
+    def part(self, cls: type[T], key: str) -> T:
+        """The config under `key`. Raises `WeightsError` if it is missing or invalid."""
+        return build(cls, self.config.get(key), f"{self.path / 'config.json'}: {key}", WeightsError)
+
+    def architecture(self, cls: type[T], kind: str, described: str) -> T:
+        """The architecture of a model of a `kind` that does not dub. Raises `WeightsError` for another kind."""
+        if self.config.get("kind") != kind:
+            raise WeightsError(f"{self.path} is not {described}; train one with `lipsmith train {kind}`.")
+        return self.part(cls, "architecture")
 
 
 def find_model(name_or_folder: str | Path) -> ModelFolder:

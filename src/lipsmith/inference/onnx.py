@@ -26,7 +26,7 @@ _LOG = logging.getLogger(__name__)
 INT8: Final = {"align": "align.int8.onnx", "paint": "paint.int8.onnx"}
 """The files of the stages that may have 8-bit convolutions, beside those of the float stages."""
 _FREE_AXIS_SIZES: Final = {"k": 5}
-"""Where not 1: a frame's references, of which the shipped renderer has this many."""
+"""Lengths of free axes other than 1: the references of a frame, of which the shipped renderer has this many."""
 _REPEATS: Final = 2
 _PRODUCT: Final = b64decode(
     "CAg6YgoYCgFhCgFiEgF5Ig1NYXRNdWxJbnRlZ2VyEgFwWhUKAWESEAoOCAISCgoDEgFtCgMSAWtaFQoBYhIQCg4IAxIKCgMSAWsKAxIBbmIVCgF5"

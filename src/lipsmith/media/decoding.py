@@ -182,9 +182,9 @@ def _deinterlaced(frames: Iterator[VideoFrame], parity: str | None) -> Iterator[
     graph: Graph | None = None
     shape = None
     for frame in frames:
-        if graph is None or shape != (frame.width, frame.height, frame.format.name):
+        if shape != (own := (frame.width, frame.height, frame.format.name)):
             yield from _filtered(graph, None)
-            graph, shape = _bwdif(frame, parity), (frame.width, frame.height, frame.format.name)
+            graph, shape = _bwdif(frame, parity), own
         frame.pts = timestamp(frame)
         yield from _filtered(graph, frame)
     yield from _filtered(graph, None)

@@ -211,8 +211,9 @@ def _timed(
         _check(frame, stream, path, time)
         padding = _padding(frame, container, stream)
         downmixed = _downmix(frame, path)
-        if mixer is None or shape != (downmixed.format.name, downmixed.layout.name, downmixed.sample_rate):
-            shape = (downmixed.format.name, downmixed.layout.name, downmixed.sample_rate)
+        own = downmixed.format.name, downmixed.layout.name, downmixed.sample_rate
+        if mixer is None or shape != own:
+            shape = own
             # libav mixes down with weights that sum to one for integer formats only; floats would clip.
             mixer = AudioResampler(format="s32p", layout=_LAYOUTS[channels], rate=rate)
         for mixed in mixer.resample(downmixed):

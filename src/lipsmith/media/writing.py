@@ -153,16 +153,17 @@ class VideoWriter:
             if source.codec_context.extradata != self._video.codec_context.extradata:
                 raise LipsmithError(f"{self.path}: a part was encoded differently; remove {part.parent}.")
             for packet in container.demux(source):
-                if packet.size:
-                    stamp = round((packet.pts or 0) * packet.time_base / self._tick)
-                    # The first packet is the one shown first; its stamp makes room for decoding ahead.
-                    shift = max(self._last + 1, round(Fraction(begin) / self._tick)) - stamp if shift is None else shift
-                    shown = stamp + shift
-                    packet.stream, packet.time_base, packet.duration = self._video, self._tick, 0
-                    packet.pts, packet.dts = shown, self._order.decoding_time(shown)
-                    self._mux([packet])
-                    self._write_sound(float(shown * self._tick) + _SOUND_LEAD)
-                    self._frames, self._last = self._frames + 1, max(self._last, shown)
+                if not packet.size:
+                    continue
+                stamp = round((packet.pts or 0) * packet.time_base / self._tick)
+                # The first packet is the one shown first; its stamp makes room for decoding ahead.
+                shift = max(self._last + 1, round(Fraction(begin) / self._tick)) - stamp if shift is None else shift
+                shown = stamp + shift
+                packet.stream, packet.time_base, packet.duration = self._video, self._tick, 0
+                packet.pts, packet.dts = shown, self._order.decoding_time(shown)
+                self._mux([packet])
+                self._write_sound(float(shown * self._tick) + _SOUND_LEAD)
+                self._frames, self._last = self._frames + 1, max(self._last, shown)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

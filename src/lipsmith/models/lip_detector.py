@@ -20,7 +20,7 @@ from lipsmith.models.blocks import NormResidual, Unshuffle, conv_norm
 
 POINTS: Final = len(OUTER_LIP) + len(INNER_LIP)
 SPAN: Final = (0.5, 0.375)
-"""Width and height of the window, crop units: a wide open mouth and what is round it."""
+"""Width and height of the window, crop units: a wide open mouth and what is around it."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class LipDetectorConfig:
 
 
 class LipDetector(nn.Module):
-    """Windows round mouths to lip points."""
+    """Windows around mouths to lip points."""
 
     def __init__(self, config: LipDetectorConfig) -> None:
         super().__init__()

@@ -89,11 +89,7 @@ def quantize(model: str | Path, data: Path, splits: tuple[str, str] = ("train", 
     with TemporaryDirectory() as temporary:
         trial = Path(temporary, folder.path.resolve().name)  # which the log names
         shutil.copytree(folder.path, trial)
-        given = _Given(exact)
-        for sample in samples(folder, data, splits[0], *CALIBRATION):
-            sample.draw(given)
-        for stage, file in INT8.items():
-            _write(folder.path / f"{stage}.onnx", given.inputs[stage], trial / file)
+        _write_calibrated(exact, samples(folder, data, splits[0], *CALIBRATION), trial)
         found = compare(exact, OnnxBackend(trial, "cpu", "int8"), shown)
         _LOG.info("8 bits: PSNR to float %.1f dB, LPIPS %.4f times float's", found.psnr, found.lpips)
         if found.psnr < LEAST_PSNR or found.lpips > MOST_LPIPS:
@@ -107,6 +103,15 @@ def quantize(model: str | Path, data: Path, splits: tuple[str, str] = ("train", 
                 shutil.copy(trial / file, beside)
     write_config(folder.path, folder.config)
     return found
+
+
+def _write_calibrated(exact: Backend, seen: Iterator[Sample], folder: Path) -> None:
+    """Write the 8-bit stages of the model in `folder`, with the ranges of what its float stages get for samples."""
+    given = _Given(exact)
+    for sample in seen:
+        sample.draw(given)
+    for stage, file in INT8.items():
+        _write(folder / f"{stage}.onnx", given.inputs[stage], folder / file)
 
 
 def samples(folder: ModelFolder, data: Path, split: str, people: int, frames: int) -> Iterator[Sample]:

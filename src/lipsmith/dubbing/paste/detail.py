@@ -156,7 +156,7 @@ class Region:
 
     @property
     def step(self) -> int:
-        """Every how many pixels smooth values are computed: two where the crop is enlarged at least twofold."""
+        """Pixels from one computed value to the next: 2 where the crop is enlarged at least twofold, else 1."""
         return 2 if self.scale <= 0.5 else 1
 
     def smooth(self, values: NDArray[np.float32], border: int = cv2.BORDER_REPLICATE) -> NDArray[np.float32]:
@@ -178,7 +178,7 @@ class Region:
         return np.asarray(cv2.warpAffine(values, matrix, size, flags=flags, borderMode=border), np.float32)
 
     def enlarged(self, coarse: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What is known at every `step`-th pixel, at all."""
+        """Values of every `step`-th pixel, interpolated at every pixel."""
         if self.step == 1:
             return coarse
         larger = cv2.resize(coarse, None, fx=self.step, fy=self.step, interpolation=cv2.INTER_LINEAR)
@@ -216,7 +216,7 @@ def _lent(detail: Detail, region: Region, mask: NDArray[np.float32]) -> NDArray[
 def _correction(
     drawn: NDArray[np.float32], lower: NDArray[np.float32], region: Region, inside: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """What the rendered crop has more than the references `lower` `(h, w, 3)`, without fine detail: `(h, w, 3)`."""
+    """The rendered crop minus the references `lower` `(h, w, 3)`, without fine detail: `(h, w, 3)`."""
     trusted = min(1.0, TRUSTED / region.side * region.scale)
     small = (max(1, round(region.width * trusted)), max(1, round(region.height * trusted)))
     coarse = cv2.subtract(_reduced(drawn, region, small), cv2.resize(lower, small, interpolation=cv2.INTER_AREA))

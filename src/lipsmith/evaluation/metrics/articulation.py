@@ -99,9 +99,9 @@ def articulation(track: LipTrack, said: Utterance | None) -> dict[str, float]:
     if said.phonemes is not None:
         figures |= closure_figures(track.lips, track.times, said.phonemes)
     if said.spans is not None:
-        speaking = in_spans(track.times, said.spans)
-        figures["theval.silent_deviation"] = silent_deviation(gap(track), track.times, ~speaking)
-        figures["theval.loudness_gap"] = loudness_gap(gap(track), loudness(said.wave, track.times), speaking)
+        speaking, opening = in_spans(track.times, said.spans), gap(track)
+        figures["theval.silent_deviation"] = silent_deviation(opening, track.times, ~speaking)
+        figures["theval.loudness_gap"] = loudness_gap(opening, loudness(said.wave, track.times), speaking)
     return figures
 
 

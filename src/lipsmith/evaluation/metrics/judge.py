@@ -11,7 +11,6 @@ import torch
 from einops import rearrange
 from numpy.typing import NDArray
 
-from lipsmith.config import build
 from lipsmith.errors import WeightsError
 from lipsmith.evaluation.metrics.lse import OFFICIAL, OWN, REACH, shift_distances
 from lipsmith.evaluation.metrics.mfcc import FRAME_RATE, mfcc, samples
@@ -151,11 +150,8 @@ def load_judge(name: str = OWN) -> SyncJudge:
 
 def load_syncnet(folder: ModelFolder) -> SyncNet:
     """The network in a folder written by training. Raises WeightsError for another kind of model or a damaged one."""
-    if folder.config.get("kind") != "sync":
-        raise WeightsError(f"{folder.path} is not a lip-sync judge; train one with `lipsmith train sync`.")
-    where = f"{folder.path / 'config.json'}: architecture"
-    net = SyncNet(build(SyncNetConfig, folder.config.get("architecture"), where, WeightsError))
-    return with_weights(net, folder.path / WEIGHTS)
+    network = SyncNet(folder.architecture(SyncNetConfig, "sync", "a lip-sync judge"))
+    return with_weights(network, folder.path / WEIGHTS)
 
 
 def on_grid(times: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:

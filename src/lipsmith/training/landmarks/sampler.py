@@ -68,7 +68,7 @@ class Footage:
     bilabial: Tensor
     """(L,) bool."""
     speech: Tensor
-    """(L, 2 k + 1, bands, 16) float16: the speech round each frame, -k to k mel steps later."""
+    """(L, 2 k + 1, bands, 16) float16: the speech around each frame, -k to k mel steps later."""
     frames: Spans
     """Where each clip's frames lie."""
     windows: Spans

@@ -25,7 +25,7 @@ _MIRRORED_LIPS: Final = [LIPS.index(MIRROR[place]) for place in LIPS]
 
 @dataclass(frozen=True)
 class Mouths:
-    """B windows round mouths."""
+    """B windows around mouths."""
 
     windows: Tensor
     """(B, 3, h, w), about [0, 1]."""

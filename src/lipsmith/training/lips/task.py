@@ -11,8 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lipsmith.config import build
-from lipsmith.errors import WeightsError
 from lipsmith.inference.model_folder import find_model
 from lipsmith.inference.stages import WEIGHTS
 from lipsmith.inference.torch import with_weights
@@ -97,8 +95,5 @@ class LipsTask(Task[Mouths]):
 def load_lip_detector(name: str) -> LipDetector:
     """The trained network of a model, frozen. Raises WeightsError if there is none, or for another kind of model."""
     folder = find_model(name)
-    if folder.config.get("kind") != KIND:
-        raise WeightsError(f"{folder.path} is not a lip detector; train one with `lipsmith train lips`.")
-    where = f"{folder.path / 'config.json'}: architecture"
-    network = LipDetector(build(LipDetectorConfig, folder.config.get("architecture"), where, WeightsError))
+    network = LipDetector(folder.architecture(LipDetectorConfig, KIND, "a lip detector"))
     return with_weights(network, folder.path / WEIGHTS).requires_grad_(False)

@@ -19,7 +19,7 @@ TERMS = ("l1", "velocity", "concordance", "closure", "plosive", "phonemes")
 _FLOOR = 2e-3
 """Crop units: movement below this is the tracker's noise, not speech."""
 _NEAR = 2
-"""Frames round a plosive within which the lips touch."""
+"""Frames around a plosive within which the lips touch."""
 _CHORDS = [[CONTENT.index(point) for point in pair] for pair in ((78, 308), (0, 17))]
 """Ends of the inner width and of the outer opening, among the content points."""
 

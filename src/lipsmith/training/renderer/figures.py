@@ -39,23 +39,27 @@ def measure(
     for batch, identity in zip(batches, identities, strict=True):
         rendered = render_batch(network, batch)
         comparison = compare(rendered, batch, top, vgg, detector, perceptual_share)
-        share = comparison.truth.shape[2] / batch.targets.images.shape[-1]
-        row = {
-            "psnr": _psnr(comparison.image, comparison.truth, share),
-            "aligned_psnr": _psnr(comparison.aligned, comparison.truth, share),
-            "face_psnr": _face_psnr(comparison, comparison.image),
-            "aligned_face_psnr": _face_psnr(comparison, comparison.aligned),
-            "sharpness": _detail(comparison, comparison.image) / max(_detail(comparison, comparison.truth), 1e-9),
-        }
-        if vgg is not None:
-            row["vgg"] = float(TERMS["content"](comparison))
-        if detector is not None:
-            row |= {name: float(TERMS[name](comparison)) for name in ("lips", "gaps")}
-        rows[identity].append(row)
+        rows[identity].append(_row(comparison))
     people = [{name: float(np.mean([row[name] for row in clips])) for name in clips[0]} for clips in rows.values()]
     figures = {name: float(np.mean([person[name] for person in people])) for name in people[0]}
     fidelity = figures["face_psnr"] - 8 * figures.get("vgg", 0.0) - 2 * abs(1 - figures["sharpness"])
     return figures | {"score": fidelity - figures.get("lips", 0.0) - figures.get("gaps", 0.0)}
+
+
+def _row(comparison: Comparison) -> dict[str, float]:
+    """The figures of one clip."""
+    row = {
+        "psnr": _psnr(comparison.image, comparison.truth),
+        "aligned_psnr": _psnr(comparison.aligned, comparison.truth),
+        "face_psnr": _face_psnr(comparison, comparison.image),
+        "aligned_face_psnr": _face_psnr(comparison, comparison.aligned),
+        "sharpness": _detail(comparison, comparison.image) / max(_detail(comparison, comparison.truth), 1e-9),
+    }
+    if comparison.vgg is not None:
+        row["vgg"] = float(TERMS["content"](comparison))
+    if comparison.lips is not None:
+        row |= {name: float(TERMS[name](comparison)) for name in ("lips", "gaps")}
+    return row
 
 
 def picture(network: nn.Module, batches: Sequence[Batch], sizes: Sizes) -> Tensor:
@@ -80,9 +84,10 @@ def _under(upper: Tensor, lower: Tensor) -> Tensor:
     return torch.cat([upper[:, :half], lower[:, half:]], 1)
 
 
-def _psnr(fake: Tensor, real: Tensor, share: float) -> float:
-    """Mean over frames of the PSNR of whole crops, in which the compared rows are `share` and the others are equal."""
-    error = (fake.clamp(0, 1) - real).square().mean((1, 2, 3)) * share
+def _psnr(fake: Tensor, real: Tensor) -> float:
+    """Mean over frames of the PSNR of whole crops, whose computed rows are compared and whose other rows are equal."""
+    rows, side = real.shape[2:]
+    error = (fake.clamp(0, 1) - real).square().mean((1, 2, 3)) * (rows / side)
     return float((-10 * error.clamp_min(1e-10).log10()).mean())
 
 
