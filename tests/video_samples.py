@@ -46,6 +46,12 @@ def snow(count: int, width: int = 48, height: int = 32) -> list[NDArray[np.uint8
     return list(np.random.default_rng(0).integers(0, 256, (count, height, width, 3), np.uint8))
 
 
+def difference(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> int:
+    """The greatest difference of two images of the same shape."""
+    assert a.shape == b.shape
+    return int(np.abs(a.astype(int) - b).max())
+
+
 def film(
     path: Path,
     images: Sequence[NDArray[np.uint8]],

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from double import Double, make_dubber
-from dub_samples import two_faces
+from dub_samples import two_faces, write_film
 from lipsmith import Clip, Dubber
 from lipsmith.dubbing.faces import find_faces
 from lipsmith.dubbing.source import Fit
@@ -29,13 +29,6 @@ Image = NDArray[np.uint8]
 def nothing(width: int = SIZE[0], height: int = SIZE[1]) -> Image:
     y, x = np.mgrid[:height, :width]
     return np.stack([x * 200 // width, y * 200 // height, (x + y) // 4], -1).astype(np.uint8)
-
-
-def write(path: Path, images: list[Image], fps: float = 25) -> Path:
-    with VideoWriter(path, images[0].shape[1], images[0].shape[0], fps) as film:
-        for image in images:
-            film.write(image)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -206,7 +199,7 @@ def face_comes_and_goes() -> list[Image]:
 
 
 def test_frames_without_a_face_are_unchanged(dubber: Dubber, tmp_path: Path) -> None:
-    source = write(tmp_path / "film.mp4", face_comes_and_goes())
+    source = write_film(tmp_path / "film.mp4", face_comes_and_goes())
     originals = [frame.image for frame in read_frames(source)]
     dubbed = [frame.image for frame in dubber.prepare(source).dub(speech(1.2)).frames()]
     same = [bool((a == b).all()) for a, b in zip(originals, dubbed, strict=True)]
@@ -262,7 +255,7 @@ def test_clips_results_faces_and_frames_are_found_in_lists_and_dicts(dubber: Dub
 
 def test_each_shot_has_its_own_face(dubber: Dubber, tmp_path: Path) -> None:
     images = [two_faces()] * 6 + [np.full((240, 440, 3), 7, np.uint8) + nothing(440) // 8] * 6 + [two_faces(True)] * 6
-    source = write(tmp_path / "film.mp4", images)
+    source = write_film(tmp_path / "film.mp4", images)
     clip = dubber.prepare(source, face="left")
     assert len({track.shot for track in clip.chosen}) == len(clip.chosen) == 2
     found = find_faces(source)

@@ -156,30 +156,26 @@ def test_films_of_other_rates_are_matched_by_time(real: Path, tmp_path: Path, ca
     assert "25 and 50 frames a second (10 and 20 frames); frames are matched by time" in told
 
 
-def test_films_of_as_many_frames_are_matched_by_number(
-    real: Path, images: list[Picture], tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("frames", "rate", "told"),
+    [
+        (FRAMES - SPARE, 30, ["matched by number"]),
+        (4, 25, ["(10 and 4 frames); only the common part"]),
+        (FRAMES - SPARE, 25, []),
+    ],
+)
+def test_films_of_about_as_many_frames_stay_as_they_are(
+    frames: int,
+    rate: float,
+    told: list[str],
+    real: Path,
+    images: list[Picture],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    films = Film(real), written(images[: FRAMES - SPARE], tmp_path / "made.mp4", 30)
+    films = Film(real), written(images[:frames], tmp_path / "made.mp4", rate)
     assert in_step(*films) == films
-    (told,) = caplog.messages
-    assert "matched by number" in told
-
-
-def test_films_of_unequal_length_cause_a_warning(
-    real: Path, images: list[Picture], tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    films = Film(real), written(images[:4], tmp_path / "short.mp4")
-    assert in_step(*films) == films
-    (told,) = caplog.messages
-    assert "(10 and 4 frames); only the common part" in told
-
-
-def test_a_few_frames_more_or_less_cause_no_warning(
-    real: Path, images: list[Picture], tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    films = Film(real), written(images[: FRAMES - SPARE], tmp_path / "short.mp4")
-    assert in_step(*films) == films
-    assert caplog.messages == []
+    assert all(words in message for words, message in zip(told, caplog.messages, strict=True))
 
 
 def test_at_a_lower_rate_the_nearest_frames_remain() -> None:

@@ -22,7 +22,6 @@ from lipsmith.evaluation.metrics.lse import sync_figures
 from lipsmith.evaluation.scoring import Crops, Lips, Networks, RealStretch, Scorer
 from lipsmith.face import FaceMesh
 from lipsmith.face.crop import apply, invert
-from lipsmith.face.stretches import Stretch
 from lipsmith.media import VideoWriter, read_frames
 from lipsmith.media.sound import sound_of
 from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig
@@ -50,11 +49,6 @@ def remade(real: Path, path: Path, size: tuple[int, int] = (256, 256), blur: flo
         for frame in read_frames(real):
             made.write(change(frame.image), frame.time)
     return path
-
-
-def in_film(stretch: Stretch) -> NDArray[np.float64]:
-    """Return the meshes `(F, 478, 2)` of a film, in its pixels."""
-    return apply(invert(stretch.transforms), stretch.points)
 
 
 def test_a_film_against_itself_is_perfect(real: Path) -> None:
@@ -120,7 +114,8 @@ def test_the_largest_face_is_measured_even_if_it_appears_last(tmp_path: Path) ->
             made.write(image)
     (stretch,) = find_face(Film(path))
     assert stretch.first > 0
-    assert np.ptp(in_film(stretch)[..., 0], axis=1).min() > 60
+    in_film = apply(invert(stretch.transforms), stretch.points)
+    assert np.ptp(in_film[..., 0], axis=1).min() > 60
 
 
 @pytest.fixture(scope="module")

@@ -18,15 +18,10 @@ from PIL import Image
 from lipsmith.errors import InputError
 from lipsmith.media import probe, read_frames
 from lipsmith.media import reading as module
-from video_samples import click, film, joined, picture, pictures, snow, sound
+from video_samples import click, difference, film, joined, picture, pictures, snow, sound
 
 FILMS = [".mp4", ".mov", ".mkv", ".webm", ".avi"]
 STILLS = [".png", ".jpg", ".webp", ".bmp"]
-
-
-def difference(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> int:
-    assert a.shape == b.shape
-    return int(np.abs(a.astype(int) - b).max())
 
 
 @pytest.mark.parametrize("suffix", FILMS)

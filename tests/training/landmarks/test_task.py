@@ -26,6 +26,7 @@ from lipsmith.training.landmarks.stages import load_trained
 from lipsmith.training.landmarks.task import LandmarkTask, score
 from lipsmith.training.loop import Settings, fit
 from lipsmith.training.losses.landmarks import LandmarkLossWeights
+from training_runs import interrupted
 
 SMALL = LandmarkTraining(
     model=LandmarkConfig(
@@ -66,13 +67,7 @@ def trained(config: LandmarkTraining, data: Path, run: Path) -> dict[str, float]
 
 def test_a_resumed_run_equals_an_uninterrupted_one(data: Path, tmp_path: Path) -> None:
     whole = trained(SMALL, data, tmp_path / "whole")
-
-    def stop(done: int, total: int) -> None:
-        if done >= total * 3 // 4:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        fit(LandmarkTask(SMALL), Settings(data, tmp_path / "stopped", "cpu"), stop)
+    interrupted(LandmarkTask(SMALL), Settings(data, tmp_path / "stopped", "cpu"))
     assert trained(SMALL, data, tmp_path / "stopped") == whole
     left, right = (load_trained(tmp_path / name)[0].state_dict() for name in ("whole", "stopped"))
     for name, weights in left.items():

@@ -19,6 +19,7 @@ from lipsmith.training.loop import Settings, fit
 from lipsmith.training.renderer.config import RendererTraining
 from lipsmith.training.renderer.task import RendererTask
 from renderer_clips import SMALL, prepared
+from training_runs import interrupted
 
 
 def trained(config: RendererTraining, data: Path, run: Path, start: str | None = None) -> dict[str, float]:
@@ -27,13 +28,7 @@ def trained(config: RendererTraining, data: Path, run: Path, start: str | None =
 
 def test_a_resumed_run_equals_an_uninterrupted_one(data: Path, tmp_path: Path) -> None:
     whole = trained(SMALL, data, tmp_path / "whole")
-
-    def stop(done: int, total: int) -> None:
-        if done >= total * 3 // 4:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        fit(RendererTask(SMALL), Settings(data, tmp_path / "stopped", "cpu"), stop)
+    interrupted(RendererTask(SMALL), Settings(data, tmp_path / "stopped", "cpu"))
     assert trained(SMALL, data, tmp_path / "stopped") == whole
     left, right = (load_file(tmp_path / name / "renderer.safetensors") for name in ("whole", "stopped"))
     assert left.keys() == right.keys()

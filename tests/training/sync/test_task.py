@@ -18,6 +18,7 @@ from lipsmith.training.loop import Settings, fit
 from lipsmith.training.sync.config import SyncTraining
 from lipsmith.training.sync.task import SyncTask
 from sync_clips import write_clips
+from training_runs import interrupted
 
 SMALL = SyncNetConfig(height=16, width=32, mouth_widths=(4, 8), mel_widths=(4, 8), blocks=1, embedding=8, dropout=0.0)
 
@@ -67,13 +68,8 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("lipsmith.training.sync.task._TRUSTED", 0.0)
     write_clips(tmp_path / "data", {"train": [0, 3], "val": [0]})
 
-    def stop(done: int, total: int) -> None:
-        if done >= total * 3 // 4:
-            raise KeyboardInterrupt
-
     whole = fit(SyncTask(BRIEF), Settings(tmp_path / "data", tmp_path / "whole", "cpu"))
-    with pytest.raises(KeyboardInterrupt):
-        fit(SyncTask(BRIEF), Settings(tmp_path / "data", tmp_path / "stopped", "cpu"), stop)
+    interrupted(SyncTask(BRIEF), Settings(tmp_path / "data", tmp_path / "stopped", "cpu"))
     resumed = SyncTask(BRIEF)
     assert fit(resumed, Settings(tmp_path / "data", tmp_path / "stopped", "cpu")) == whole
     assert resumed.realigned == 1
