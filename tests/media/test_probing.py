@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -85,21 +86,45 @@ def test_a_film_of_one_frame_is_a_still(tmp_path: Path) -> None:
     assert not probe(film(tmp_path / "b.mp4", SMALL)).is_still
 
 
-@pytest.mark.parametrize(("degrees", "aspect"), [(0, Fraction(4, 3)), (90, Fraction(3, 4)), (180, Fraction(4, 3))])
-def test_the_shape_of_pixels_turns_with_the_picture(tmp_path: Path, degrees: int, aspect: Fraction) -> None:
+def with_pixels(path: Path, aspect: Fraction, degrees: int = 0) -> Path:
+    """Write a film of 64 x 48 pixels of a shape, which is shown turned by `degrees`."""
     cos, sin = ((65_536 * x) for x in {0: (1, 0), 90: (0, 1), 180: (-1, 0)}[degrees])
-    path = tmp_path / "a.mp4"
     with av.open(str(path), "w") as container:
-        video: Any = container.add_stream("libx264", rate=25)
+        video: Any = container.add_stream("libx264", rate=25, options={"crf": "4"})
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
-        video.codec_context.sample_aspect_ratio = Fraction(4, 3)
+        video.codec_context.sample_aspect_ratio = aspect
         video.set_display_matrix((cos, sin, 0, -sin, cos, 0, 0, 0, 1 << 30))
         for image in pictures(3):
             container.mux(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(video.encode(None))
-    info = probe(path)
+    return path
+
+
+@pytest.mark.parametrize(("degrees", "aspect"), [(0, Fraction(9, 8)), (90, Fraction(8, 9)), (180, Fraction(9, 8))])
+def test_the_shape_of_pixels_turns_with_the_picture(tmp_path: Path, degrees: int, aspect: Fraction) -> None:
+    info = probe(with_pixels(tmp_path / "a.mp4", Fraction(9, 8), degrees))
     assert (info.width, info.height) == ((48, 64) if degrees == 90 else (64, 48))
-    assert info.sample_aspect == aspect
+    assert (info.sample_aspect, info.remarks) == (aspect, ())
+
+
+@pytest.mark.parametrize(
+    ("aspect", "degrees", "size"),
+    [(Fraction(4, 3), 0, (86, 48)), (Fraction(4, 3), 90, (48, 86)), (Fraction(1, 2), 0, (64, 96))],
+)
+def test_oblong_pixels_become_square(tmp_path: Path, aspect: Fraction, degrees: int, size: tuple[int, int]) -> None:
+    """In oblong ones, faces are too narrow or too wide for the networks."""
+    path = with_pixels(tmp_path / "a.mp4", aspect, degrees)
+    info = probe(path)
+    assert (info.width, info.height, info.sample_aspect) == (*size, 1)
+    assert "not square" in info.remarks[0]
+    stored = np.rot90(pictures(3)[0], -degrees // 90)
+    for as_filmed in (False, True):
+        image = np.asarray(next(read_frames(path, as_filmed=as_filmed)).image)
+        assert np.abs(image - cv2.resize(stored, size).astype(float)).mean() < 3
+
+
+def test_an_absurd_shape_of_pixels_does_not_scale(tmp_path: Path) -> None:
+    assert probe(with_pixels(tmp_path / "a.mp4", Fraction(100, 1))).width == 64
 
 
 def test_the_rate_of_a_long_uneven_film_is_that_of_all_of_it(tmp_path: Path) -> None:

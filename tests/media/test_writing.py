@@ -339,8 +339,8 @@ def test_the_result_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
 
 
 def test_the_pixel_aspect_ratio_is_kept(tmp_path: Path) -> None:
-    like = replace(probe(written(tmp_path / "b.mp4", pictures(2))), sample_aspect=Fraction(4, 3))
-    assert probe(written(tmp_path / "a.mp4", pictures(2), like=like)).sample_aspect == Fraction(4, 3)
+    like = replace(probe(written(tmp_path / "b.mp4", pictures(2))), sample_aspect=Fraction(9, 8))
+    assert probe(written(tmp_path / "a.mp4", pictures(2), like=like)).sample_aspect == Fraction(9, 8)
 
 
 @pytest.mark.parametrize("suffix", CONTAINERS)

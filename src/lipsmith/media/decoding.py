@@ -46,6 +46,10 @@ _JUMP: Final = 60
 _IMPOSSIBLE: Final = 30 * 3600
 """Seconds beyond which other clocks are wrong, as in ffmpeg."""
 _ICC_PROFILE: Final = 15
+_OBLONG: Final = Fraction(9, 8)
+"""Ratio of a pixel's sides up to which faces are dubbed as well as with square pixels; with 4:3, chins get a line."""
+_MOST_OBLONG: Final = 3
+"""A larger ratio is an error of the file."""
 _KNOWN_TYPES: Final = 28  # side data types that PyAV knows; an unknown type hides all others
 _LAST_TYPE: Final = 40
 
@@ -265,6 +269,15 @@ class Orientation:
         if self.b + self.d < 0:
             image = image[::-1]
         return np.ascontiguousarray(image)
+
+
+def shown_size(frame: VideoFrame, stream: VideoStream) -> tuple[int, int]:
+    """Width and height of a stored frame, with square pixels if its own are oblong."""
+    aspect = stream.sample_aspect_ratio or Fraction(1)
+    width, height = frame.width, frame.height
+    if not _OBLONG < max(aspect, 1 / aspect) <= _MOST_OBLONG:
+        return width, height
+    return (2 * round(width * aspect / 2), height) if aspect > 1 else (width, 2 * round(height / aspect / 2))
 
 
 def orientation_of(frame: VideoFrame) -> Orientation:

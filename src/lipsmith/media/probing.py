@@ -27,7 +27,7 @@ from lipsmith.media.container import (
     require_video,
     timestamp,
 )
-from lipsmith.media.decoding import decoder, is_end, is_interlaced, orientation_of, packets
+from lipsmith.media.decoding import decoder, is_end, is_interlaced, orientation_of, packets, shown_size
 from lipsmith.media.hdr import HDR_TRANSFERS
 from lipsmith.media.pictures import HDR_REMARK, PRIVACY_REMARK, TRANSPARENCY_REMARK, StillPicture, read_picture
 from lipsmith.media.reading import nominal_rate, tolerance
@@ -117,8 +117,9 @@ def probe(path: Path | str) -> VideoInfo:
         frame, stamps, complete = _first_frame_and_stamps(container, stream, path)
         timing = _timing(container, stream, stamps, complete)
         turn = orientation_of(frame)
-        aspect = stream.sample_aspect_ratio or Fraction(1)
-        width, height = (frame.height, frame.width) if turn.transposes else (frame.width, frame.height)
+        size = shown_size(frame, stream)
+        aspect = (size == (frame.width, frame.height) and stream.sample_aspect_ratio) or Fraction(1)
+        width, height = size[::-1] if turn.transposes else size
         return VideoInfo(
             path=path,
             width=width,
@@ -264,6 +265,8 @@ def remarks_on(path: Path, container: InputContainer, first: VideoFrame) -> tupl
         )
     if is_interlaced(chosen, first):
         remarks.append(f"{path} is interlaced; it is deinterlaced, and the result is progressive.")
+    if shown_size(first, chosen) != (first.width, first.height):
+        remarks.append(f"{path} has pixels that are not square; it is scaled, and those of the result are.")
     if first.color_trc in HDR_TRANSFERS:
         remarks.append(HDR_REMARK.format(path=path, name=HDR_TRANSFERS[first.color_trc]))
     elif any(component.bits > 8 for component in first.format.components):

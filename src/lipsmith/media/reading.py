@@ -17,7 +17,7 @@ from lipsmith.errors import InputError
 from lipsmith.media.color import FilmedPicture, FrameToRGB, Picture, can_convert_partially
 from lipsmith.media.completeness import report_shortfall
 from lipsmith.media.container import check_readable, clock, open_input, picture_formats, require_video, seconds
-from lipsmith.media.decoding import Orientation, decoded_video, orientation_of
+from lipsmith.media.decoding import Orientation, decoded_video, orientation_of, shown_size
 from lipsmith.media.pictures import read_picture
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def read_frames(
             timed = restore_times(timed, rate, clock(stream))
         first, _ = next(timed)
         # A film may change size or rotation midway: every frame is shown like the first, wherever reading starts.
-        size, orientation = (first.width, first.height), orientation_of(first)
+        size, orientation = shown_size(first, stream), orientation_of(first)
         to_rgb = FrameToRGB(size)
         as_filmed = as_filmed and orientation == Orientation() and stream.codec_context.name in _CHROMA_AT_LEFT
         index = 0
