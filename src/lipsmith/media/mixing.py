@@ -15,13 +15,17 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from lipsmith.media.container import layout_of
+
 if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
     from av.audio.layout import AudioLayout
     from numpy.typing import NDArray
 
 
 _LOG = logging.getLogger(__name__)
 
+_SAMPLE_TYPES: Final = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
 _MINUS_3_DB: Final = 0.5**0.5
 _LFE: Final = {"LFE", "LFE2"}
 _FRONT: Final = {
@@ -107,3 +111,19 @@ def mixing(path: Path, layout: AudioLayout, blocks: Iterable[NDArray[np.float32]
     kind = "tracks" if is_discrete(layout) else f"channels ({layout.name})"
     _LOG.info("%s: its %d %s are mixed to %s.", path, matrix.shape[1], kind, ("mono", "stereo")[len(matrix) - 1])
     return matrix
+
+
+def samples_of(frame: AudioFrame) -> NDArray[np.float32]:
+    """(channels, n), full scale at 1."""
+    channels = layout_of(frame).nb_channels
+    if frame.format.is_planar:
+        # PyAV 18.1 takes what lies behind eight planes in memory for a ninth, which crashes the process.
+        kind = _SAMPLE_TYPES[frame.format.name.removesuffix("p")]
+        planes = [memoryview(plane) for plane in frame.planes[:channels]]
+        samples = np.stack([np.frombuffer(plane, kind, frame.samples) for plane in planes])
+    else:
+        samples = frame.to_ndarray().reshape(-1, channels).T
+    if samples.dtype.kind == "f":
+        return samples.astype(np.float32)
+    middle = 128 if samples.dtype.kind == "u" else 0
+    return ((samples.astype(np.float32) - middle) / 2.0 ** (8 * samples.itemsize - 1)).astype(np.float32)

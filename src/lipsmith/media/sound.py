@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, islice, tee, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
@@ -20,7 +20,7 @@ from lipsmith.errors import InputError
 from lipsmith.media.completeness import report_once, report_shortfall
 from lipsmith.media.container import clock, has_own_order, layout_of, open_input, require_audio, seconds, video_stream
 from lipsmith.media.decoding import decoded_sound
-from lipsmith.media.mixing import is_discrete, mixing
+from lipsmith.media.mixing import is_discrete, mixing, samples_of
 from lipsmith.media.reading import first_time
 
 if TYPE_CHECKING:
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MIN_GAP = 0.02  # seconds; shorter gaps between packets are rounding, longer ones are lost sound
+_MAX_LAG = 1.0  # seconds; a clock that goes back further begins anew, as where films were joined
 FADE_SECONDS: Final = 0.005
 """Duration of the fade where sound is cut."""
 OVERSHOOT: Final = 16.0
 """Samples above 1 are clipped, as in players; samples above this limit have another scale."""
 HIGHEST_RATE: Final = 768_000
 """Samples per second of the fastest sound cards; libraries overflow far above."""
-_SAMPLE_TYPES: Final = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
 _LAYOUTS = {1: "mono", 2: "stereo"}
 _AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
 _BLOCK = 16384  # samples of an array that are encoded at once
@@ -176,16 +176,23 @@ def _blocks(
     rate: int,
     channels: int,
 ) -> Iterator[NDArray[np.float32]]:
-    """Blocks (channels, n) from the time `origin` on, with silence for missing parts; closes `stack` at the end."""
+    """Blocks (channels, n) from the time `origin` on, with silence for missing parts; closes `stack` at the end.
+
+    Without `origin`, no picture needs the sound in time, so nothing is cut where it lags behind its clock.
+    """
     with stack:
-        position = 0
-        for time, block in timed:
+        position, cuts = 0, origin is not None
+        now, ahead = tee(timed)
+        for (time, block), after in zip_longest(now, islice(ahead, 1, None)):
             origin = time if origin is None else origin
             gap = round((time - origin) * rate) - position
+            if position and after is not None:  # a single wrong time is no gap
+                following = round((after[0] - origin) * rate) - position - block.shape[1]
+                gap = min(gap, following, key=abs) if gap * following > 0 else 0
             if gap > _MIN_GAP * rate or (position == 0 and gap > 0):
                 yield from _silence(channels, gap, rate)
                 position += gap
-            elif position == 0 and gap < 0:
+            elif gap < 0 and (position == 0 or (cuts and _MIN_GAP < -gap / rate < _MAX_LAG)):
                 block = block[:, -gap:]
             position += block.shape[1]
             if block.shape[1]:
@@ -228,7 +235,7 @@ def _check(frame: AudioFrame, stream: AudioStream, path: Path, time: float) -> N
     """Raise InputError for samples that are NaN or far above full scale, which would be loud noise."""
     if not stream.codec_context.name.startswith("pcm_f"):
         return
-    peaks = np.abs(_floats(frame)).max(0, initial=0)
+    peaks = np.abs(samples_of(frame)).max(0, initial=0)
     invalid = np.flatnonzero(~(peaks <= OVERSHOOT))
     if not len(invalid):
         return
@@ -243,9 +250,9 @@ def _downmix(frame: AudioFrame, path: Path) -> AudioFrame:
     layout = layout_of(frame)
     if layout.nb_channels > 2:
         state = path.stat()
-        samples = _matrix(path, state.st_mtime_ns, state.st_size, layout.name) @ _floats(frame)
+        samples = _matrix(path, state.st_mtime_ns, state.st_size, layout.name) @ samples_of(frame)
     elif has_own_order(layout):
-        samples = _floats(frame)
+        samples = samples_of(frame)
     else:
         return frame
     mixed = to_frame(samples, frame.sample_rate, 0)
@@ -260,23 +267,7 @@ def _matrix(path: Path, changed: int, size: int, layout: str) -> NDArray[np.floa
         stream = require_audio(container, path)
         frames = (f for f in decoded_sound(container, stream, path) if layout_of(f).name == layout)
         first = next(frames)
-        return mixing(path, layout_of(first), map(_floats, chain([first], frames)))
-
-
-def _floats(frame: AudioFrame) -> NDArray[np.float32]:
-    """(channels, n), full scale at 1."""
-    channels = layout_of(frame).nb_channels
-    if frame.format.is_planar:
-        # PyAV 18.1 takes what lies behind eight planes in memory for a ninth, which crashes the process.
-        kind = _SAMPLE_TYPES[frame.format.name.removesuffix("p")]
-        planes = [memoryview(plane) for plane in frame.planes[:channels]]
-        samples = np.stack([np.frombuffer(plane, kind, frame.samples) for plane in planes])
-    else:
-        samples = frame.to_ndarray().reshape(-1, channels).T
-    if samples.dtype.kind == "f":
-        return samples.astype(np.float32)
-    middle = 128 if samples.dtype.kind == "u" else 0
-    return ((samples.astype(np.float32) - middle) / 2.0 ** (8 * samples.itemsize - 1)).astype(np.float32)
+        return mixing(path, layout_of(first), map(samples_of, chain([first], frames)))
 
 
 def _padding(frame: AudioFrame, container: InputContainer, stream: AudioStream) -> int:
