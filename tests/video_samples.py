@@ -24,8 +24,10 @@ ENCODERS: Mapping[str, tuple[str, str, dict[str, str]]] = {
     ".mpg": ("mpeg2video", "yuv420p", {"b": "2000000"}),
     ".gif": ("gif", "rgb8", {}),
     ".png": ("png", "rgb24", {}),
+    ".mjpeg": ("mjpeg", "yuvj444p", {"qmin": "1", "qmax": "1"}),
     ".jpg": ("mjpeg", "yuvj444p", {"qscale": "1"}),
     ".webp": ("libwebp", "yuv420p", {"lossless": "1"}),
+    ".exr": ("exr", "gbrpf32le", {}),
     ".bmp": ("bmp", "bgr24", {}),
 }
 

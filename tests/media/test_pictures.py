@@ -256,9 +256,12 @@ def test_the_location_of_a_photograph_is_said_to_be_omitted(tmp_path: Path) -> N
 
 
 def test_floating_point_pixels_are_an_input_error(tmp_path: Path) -> None:
+    """Those of OpenEXR are linear light, which would be shown too dark."""
     Image.fromarray(np.ones((8, 8), np.float32)).save(tmp_path / "a.tif")
-    with pytest.raises(InputError, match="floating-point"):
-        probe(tmp_path / "a.tif")
+    film(tmp_path / "a.exr", [picture(16, 16)])
+    for name in ("a.tif", "a.exr"):
+        with pytest.raises(InputError, match="floating-point"):
+            probe(tmp_path / name)
 
 
 def test_a_truncated_photograph_is_read_as_far_as_possible(tmp_path: Path) -> None:

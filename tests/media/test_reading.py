@@ -20,7 +20,7 @@ from lipsmith.media import probe, read_frames
 from lipsmith.media import reading as module
 from video_samples import click, difference, film, joined, picture, pictures, snow, sound
 
-FILMS = [".mp4", ".mov", ".mkv", ".webm", ".avi"]
+FILMS = [".mp4", ".mov", ".mkv", ".webm", ".avi", ".mjpeg"]
 STILLS = [".png", ".jpg", ".webp", ".bmp"]
 
 

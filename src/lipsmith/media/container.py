@@ -53,6 +53,7 @@ _PICTURE_SIGNATURES: Final = (
     (4, b"jP  ", ("JPEG2000",)),
 )
 """File signatures of Pillow's formats: offset, bytes, format."""
+_JPEG_FILMS: Final = {".mjpeg", ".mjpg"}  # one JPEG after the other, of which Pillow reads the first
 _AVIF_BRANDS: Final = {b"avif", b"avis"}
 _HEIF_BRANDS: Final = {b"heic", b"heix", b"heim", b"heis", b"mif1"}
 _SEQUENCE_BRANDS: Final = {b"hevc", b"hevx", b"msf1"}
@@ -115,6 +116,8 @@ def _is_animated_webp(path: Path) -> bool:
 
 def picture_formats(path: Path) -> tuple[str, ...]:
     """Pillow's names of the still picture formats that match the file's first bytes; empty for films."""
+    if path.suffix.lower() in _JPEG_FILMS:
+        return ()
     with path.open("rb") as file:
         head = file.read(128)
     if head[4:8] == b"ftyp":

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 TRANSPARENCY_REMARK: Final = "{path}: transparent parts become white, because films have no transparency."
+FLOATS: Final = "{path} has floating-point pixels without a fixed scale; export it with 8 or 16 bits."
 HDR_REMARK: Final = "{path} is HDR ({name}); it is tone-mapped, and the result is SDR (BT.709, 8 bits)."
 _SIZE_REMARK: Final = "{path} is {stored}; it is scaled to {scaled}, because most players show no larger films."
 PRIVACY_REMARK: Final = "{path}: the result omits its location and device metadata."
@@ -262,7 +263,7 @@ def _without_alpha(image: Image, name: str) -> Image:
         deep = np.asarray(image).astype(np.uint32)
         return fromarray((deep >> 8 if deep.max(initial=0) > 255 else deep).astype(np.uint8))
     if image.mode == "F":
-        raise InputError(f"{name} has floating-point pixels without a fixed scale; export it with 8 or 16 bits.")
+        raise InputError(FLOATS.format(path=name))
     if image.mode in ("CMYK", "LAB", "RGB", "L"):
         return image
     return image.convert("L" if image.mode in ("LA", "La", "1") else "RGB")

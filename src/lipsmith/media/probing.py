@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ from lipsmith.media.container import (
 )
 from lipsmith.media.decoding import decoder, is_end, is_interlaced, orientation_of, packets, shown_size
 from lipsmith.media.hdr import HDR_TRANSFERS
-from lipsmith.media.pictures import HDR_REMARK, PRIVACY_REMARK, TRANSPARENCY_REMARK, StillPicture, read_picture
+from lipsmith.media.pictures import FLOATS, HDR_REMARK, PRIVACY_REMARK, TRANSPARENCY_REMARK, StillPicture, read_picture
 from lipsmith.media.reading import nominal_rate, tolerance
 from lipsmith.media.sound import language_of
 
@@ -46,6 +47,7 @@ _STILL_RATE = Fraction(25)
 _SRGB = 13
 _USUAL_RATE = Fraction(25)  # of films whose rate nobody can tell
 _MAX_RATE = 240  # frames a second; a higher value in a header is a time base, not a rate
+_FLOAT_FORMAT = re.compile("f(16|32)")  # in the names of libav's formats
 _PRIVATE_KEYS = ("location", "gps", "make", "model", "\xa9xyz")
 
 
@@ -191,6 +193,8 @@ def _first_frame_and_stamps(
             frame = _first_frame(decode, packet)
     if frame is None:
         raise InputError(f"{path}: no frame can be decoded; the file may be damaged or truncated.")
+    if _FLOAT_FORMAT.search(frame.format.name):
+        raise InputError(FLOATS.format(path=path))
     # The next packets may be shown between the last of these, which would look like gaps.
     return frame, sorted(stamps)[: None if complete else -_REORDERED], complete
 

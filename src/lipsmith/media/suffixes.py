@@ -9,7 +9,8 @@ from typing import Final
 FILMS: Final = frozenset(
     {
         *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"),
-        *(".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp", ".ogv"),
+        *(".ts", ".mts", ".m2ts", ".wmv", ".asf", ".flv", ".3gp", ".3g2", ".ogv"),
+        *(".mxf", ".dv", ".vob", ".mjpeg", ".mjpg"),
     }
 )
 ANIMATIONS: Final = frozenset({".gif", ".apng", ".webp", ".avif"})
@@ -18,7 +19,7 @@ PICTURES: Final = ANIMATIONS | {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"
 SOUNDS: Final = frozenset(
     {
         *(".wav", ".mp3", ".m4a", ".aac", ".flac", ".ogg", ".opus", ".wma"),
-        *(".aif", ".aiff", ".caf", ".mka"),
+        *(".aif", ".aiff", ".caf", ".mka", ".m4b", ".oga", ".weba", ".amr", ".ac3", ".w64"),
     }
 )
 
