@@ -13,6 +13,7 @@ from lipsmith.errors import InputError
 from lipsmith.media import open_sound, read_frames
 from lipsmith.media.completeness import require_whole_boxes
 from synthetic import speech
+from video_samples import film, snow
 
 
 def make_sound(path: Path, codec: str) -> Path:
@@ -77,6 +78,22 @@ def test_films_that_end_early_are_reported_once(tmp_path: Path, caplog: pytest.L
     for _ in range(2):
         assert 1 < read(half) < 2.5
     assert [line.rpartition(": ")[2] for line in caplog.messages if "incomplete" in line] == ["it may be incomplete."]
+
+
+def test_animations_and_fragmented_films_that_end_early_are_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Their headers declare no length."""
+    fragmented = {"movflags": "frag_keyframe+empty_moov"}
+    options = {"g": "10"}
+    film(tmp_path / "a.gif", snow(20))
+    film(tmp_path / "a.mp4", snow(50), options=options, container_options=fragmented)
+    for path in (tmp_path / "a.gif", tmp_path / "a.mp4"):
+        whole = len(list(read_frames(path)))
+        assert "incomplete" not in caplog.text
+        assert len(list(read_frames(halved(path)))) < whole
+        assert caplog.messages[-1].endswith("it may be incomplete.")
+        caplog.clear()
 
 
 def test_a_length_that_is_estimated_or_unknown_is_not_believed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -31,6 +32,10 @@ _UNKNOWN_SIZE: Final = 0x7F000000
 """Sizes from here on are placeholders in the header of a RIFF file (WAV, AVI) that was written to a pipe."""
 _FIRST_BOXES: Final = (b"ftyp", b"wide", b"free", b"skip", b"moov", b"mdat")
 """Boxes with which MP4 and QuickTime files begin (ISO/IEC 14496-12)."""
+_CUT_BOXES: Final = ((b"moof", True), (b"mdat", True))
+_GIF_TRAILER: Final = b";"
+_PADDING: Final = 4096
+"""Bytes of zeros that may follow the end of a GIF."""
 _LONGEST_PAGE: Final = 65_307
 """Bytes of the longest page of an Ogg file (RFC 3533)."""
 
@@ -42,25 +47,34 @@ def may_jump(container: InputContainer) -> bool:
 
 def require_whole_boxes(path: Path) -> None:
     """Raise InputError for an MP4 or QuickTime file whose boxes do not end with the file, or that has no index."""
-    size, begin = path.stat().st_size, 0
     kinds: list[bytes] = []
+    for kind, missing in _boxes(path):
+        if not kinds and kind not in _FIRST_BOXES:
+            return
+        if missing:
+            raise _cut_off(path, "its parts do not end with the file")
+        kinds.append(kind)
+    if b"moov" not in kinds:
+        raise _cut_off(path, "it has no index")
+
+
+def _boxes(path: Path) -> Iterator[tuple[bytes, bool]]:
+    """The kind of each box of an MP4 or QuickTime file, and whether the file ends before the box, which is the last."""
+    size, begin = path.stat().st_size, 0
     with path.open("rb") as file:
         while begin < size:
             file.seek(begin)
             head = file.read(16)
             length, kind = int.from_bytes(head[:4], "big"), head[4:8]
-            if not kinds and kind not in _FIRST_BOXES:
-                return
             shortest = 16 if length == 1 else 8
             if length == 1:
                 length = int.from_bytes(head[8:], "big")
             length = length or size - begin  # the last box may extend to the end of the file
-            if len(head) < shortest or not shortest <= length <= size - begin:
-                raise _cut_off(path, "its parts do not end with the file")
-            kinds.append(kind)
+            whole = len(head) >= shortest and shortest <= length <= size - begin
+            yield kind, not whole
+            if not whole:
+                return
             begin += length
-    if b"moov" not in kinds:
-        raise _cut_off(path, "it has no index")
 
 
 def _cut_off(path: Path, why: str) -> InputError:
@@ -72,8 +86,8 @@ def report_shortfall(
 ) -> None:
     """Log, once, that a file whose `stream` lasts from `begin` to `end`, seconds of its clock, may be incomplete."""
     found = end - begin
-    if _ends_inside_a_page(container, path):
-        report_once(path, f"{path} ends after {found:.1f} s, in the middle of a page: it may be incomplete.")
+    if part := _unfinished_part(container, path):
+        report_once(path, f"{path} ends after {found:.1f} s, in the middle of {part}: it may be incomplete.")
         return
     if may_jump(container):
         return
@@ -125,12 +139,26 @@ def _declared_share(path: Path) -> float:
     return declared / found if head[:4] == b"RIFF" and found < declared < _UNKNOWN_SIZE else 1.0
 
 
-def _ends_inside_a_page(container: InputContainer, path: Path) -> bool:
-    """Whether an Ogg file, whose header declares no length, ends before its last page does."""
-    if container.format.name != "ogg":
-        return False
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _LONGEST_PAGE))
-        page = file.read().rpartition(b"OggS")[2]
+def _unfinished_part(container: InputContainer, path: Path) -> str:
+    """What a file whose header declares no length ends in the middle of; empty if it is whole."""
+    if container.format.name == "ogg":
+        return "a page" if _ends_inside_a_page(path) else ""
+    if container.format.name == "gif":
+        return "" if _end_of(path, _PADDING).rstrip(b"\0").endswith(_GIF_TRAILER) else "the animation"
+    if "mp4" in container.format.name:
+        boxes = list(_boxes(path))
+        return "a fragment" if any(kind == b"moof" for kind, _ in boxes) and boxes[-1] in _CUT_BOXES else ""
+    return ""
+
+
+def _ends_inside_a_page(path: Path) -> bool:
+    """Whether an Ogg file ends before its last page does."""
+    page = _end_of(path, _LONGEST_PAGE).rpartition(b"OggS")[2]
     segments = page[23 : 23 + page[22]] if len(page) > 22 else b""
     return len(page) < 23 or len(page) < 23 + page[22] + sum(segments)
+
+
+def _end_of(path: Path, size: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - size))
+        return file.read()
