@@ -72,7 +72,12 @@ INTERLACED = [
     (".mov", "prores_ks", {"flags": "+ildct", "field_order": "bb"}),
     (".mkv", "ffv1", {"field_order": "tt"}),
     (".mkv", "ffv1", {"field_order": "bb"}),
+    (".mov", "cfhd", {"field_order": "tt"}),
+    (".mov", "png", {"field_order": "tt"}),
+    (".mov", "qtrle", {"field_order": "bb"}),
+    (".mov", "r210", {"field_order": "tt"}),
 ]
+PIXELS = {"prores_ks": "yuv422p10le", "cfhd": "yuv422p10le", "png": "rgb24", "qtrle": "rgb24", "r210": "gbrp10le"}
 
 
 @pytest.mark.parametrize(("suffix", "codec", "options"), INTERLACED)
@@ -80,7 +85,7 @@ def test_interlaced_film_is_deinterlaced(
     tmp_path: Path, suffix: str, codec: str | None, options: dict[str, str]
 ) -> None:
     images = woven(8)
-    pixels = "yuv422p10le" if codec == "prores_ks" else None
+    pixels = PIXELS.get(codec or "")
     path = film(tmp_path / f"a{suffix}", images, codec=codec, options=options, pixel_format=pixels)
     frames = list(read_frames(path))
     assert [frame.time for frame in frames] == pytest.approx([number / 25 for number in range(8)], abs=1e-6)

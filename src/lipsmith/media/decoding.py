@@ -38,7 +38,7 @@ _LOG = logging.getLogger(__name__)
 _ALPHA_DECODERS: Final = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # libav's own decoders ignore transparency
 
 _REORDERING_CODECS: Final = {"h264", "hevc"}
-_UNFLAGGED_CODECS: Final = {"ffv1", "ffvhuff", "huffyuv", "utvideo", "magicyuv"}
+_UNFLAGGED_CODECS: Final = {"cfhd", "ffv1", "ffvhuff", "huffyuv", "magicyuv", "png", "qtrle", "r210", "utvideo"}
 _PARITY: Final = {2: "tff", 3: "bff", 4: "bff", 5: "tff"}
 """The field that is shown first, by libav's `AVFieldOrder`."""
 _JUMP: Final = 60
