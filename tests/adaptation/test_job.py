@@ -223,6 +223,32 @@ def test_what_cannot_be_written_is_refused_before_the_work(film: Path, base: Pat
     assert sorted(path.name for path in tmp_path.iterdir()) == ["anna.mp4", "base", "letters"]
 
 
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"films": None}, "A film is of type NoneType; give a path"),
+        ({"films": [3]}, "A film is of type int; give a path"),
+        ({"out": None}, "The model folder is of type NoneType; give a path"),
+        ({"minutes": "1"}, "The minutes must be a number above 0"),
+        ({"minutes": None}, "The minutes must be a number above 0"),
+        ({"threads": "2"}, "threads = '2' is out of range; give 1 to 1024"),
+        ({"threads": 0}, "threads = 0 is out of range; give 1 to 1024"),
+    ],
+)
+@pytest.mark.usefixtures("stubs")
+def test_values_of_wrong_kinds_are_refused_in_a_sentence(
+    given: dict[str, Any], sentence: str, film: Path, base: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        job.adapt(**{"films": film, "out": tmp_path / "anna", "model": base, **given})
+
+
+def test_a_model_that_cannot_dub_is_named(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job, "find_vgg", lambda: None)
+    with pytest.raises(WeightsError, match=r"config\.json describes no model that dubs"):
+        job.adapt(film, tmp_path / "anna", model="sync")
+
+
 def test_missing_weights_of_vgg_are_reported_first(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIPSMITH_HOME", str(tmp_path / "nothing"))
     with pytest.raises(WeightsError, match=r"lpips_vgg16_fp16\.safetensors is missing"):

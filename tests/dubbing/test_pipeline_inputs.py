@@ -323,3 +323,16 @@ def test_a_gain_out_of_range_is_refused(tmp_path: Path, film: Path, words: Path)
             DubOptions(gain=gain)
         with pytest.raises(UsageError, match="dB"):
             result.save(tmp_path / "out.mp4", background=Background(words, gain))
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_the_background_of_a_result_may_be_a_file(
+    kind: Callable[[Path], str | Path], tmp_path: Path, film: Path, words: Path
+) -> None:
+    result = make_dubber().prepare(film).dub(words)
+    given = result.save(tmp_path / "given.mp4", background=kind(words))
+    wanted = result.save(tmp_path / "wanted.mp4", background=Background(words))
+    heard = [np.concatenate(list(open_sound(made).blocks), axis=1) for made in (given, wanted)]
+    np.testing.assert_array_equal(*heard)
+    with pytest.raises(UsageError, match="The background is of type int; give a path"):
+        result.save(tmp_path / "none.mp4", background=5)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from lipsmith.config import Device, parse_device
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.inference import onnx as onnx_backend
-from lipsmith.inference.model_folder import ModelFolder, load_backend
+from lipsmith.inference.model_folder import ModelFolder, checked_threads, load_backend
 from lipsmith.inference.onnx import OnnxBackend, cuda_is_available
 from lipsmith.inference.torch import torch_device
 
@@ -126,3 +126,10 @@ def test_a_model_of_an_older_version_is_named(folder: Path) -> None:
     (folder / "paint.onnx").rename(folder / "render.onnx")
     with pytest.raises(WeightsError, match="older version"):
         load_backend(ModelFolder(folder, {}), "cpu")
+
+
+def test_threads_may_be_of_numpy() -> None:
+    assert type(checked_threads(np.int64(2))) is int  # type: ignore[arg-type]  # libraries refuse other kinds
+    for threads in (0, 1025, 1.0, "2"):
+        with pytest.raises(UsageError, match="give 1 to 1024"):
+            checked_threads(threads)  # type: ignore[arg-type]

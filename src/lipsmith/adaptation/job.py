@@ -17,11 +17,12 @@ import logging
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
+from numbers import Real
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import torch
 
@@ -31,6 +32,7 @@ from lipsmith.adaptation.footage import prepare_person
 from lipsmith.adaptation.mouth_task import MouthTask, mouth_config, speaks_itself
 from lipsmith.adaptation.task import AdaptationTask, Watch, adaptation_config
 from lipsmith.disk import discard
+from lipsmith.dubbing.options import path_of
 from lipsmith.errors import InputError, UsageError, WeightsError, blames_inputs
 from lipsmith.files import (
     FileLock,
@@ -41,7 +43,7 @@ from lipsmith.files import (
     state_of,
     write_whole,
 )
-from lipsmith.inference.model_folder import ModelFolder, find_model
+from lipsmith.inference.model_folder import ModelFolder, checked_threads, find_model
 from lipsmith.inference.onnx import INT8
 from lipsmith.inference.torch import torch_device
 from lipsmith.models.vgg import find_vgg
@@ -87,14 +89,15 @@ def adapt(
     Raises InputError for films that show no face for 2 s, UsageError for an `out` that cannot be written or a `device`
     that does not exist, WeightsError if the model or the weights of VGG are missing.
     """
-    given = [Path(film) for film in ([films] if isinstance(films, Path | str) else films)]
-    out = Path(os.path.abspath(out))  # noqa: PTH100 - links are not resolved
+    given = [path_of(film, "A film") for film in (films if _are_several(films) else [films])]
+    out = Path(os.path.abspath(path_of(out, "The model folder")))  # noqa: PTH100 - links are not resolved
+    threads = checked_threads(threads)
     _remove_over(hidden_for(out, UNFINISHED))
     base = find_model(model)
     _check(given, out, minutes, overwrite, base)
     torch_device(device)  # here, and not after the film has been prepared
-    config = adaptation_config(base, minutes)
-    with _torch_of_caller(threads), _kept_work(out, _key(given, base)) as work:
+    key, config = _key(given, base), adaptation_config(base, minutes)  # the key says of a model that it cannot dub
+    with _torch_of_caller(threads), _kept_work(out, key) as work:
         with progress_of(f"{out.name}: face") as progress:
             clips = prepare_person(given, work / "clips", base.settings.face_size, threads, progress)
         settings = Settings(work / "clips", work / "run", device, str(model))
@@ -109,6 +112,10 @@ def adapt(
             _write(found, work, base, card)
     _LOG.log(logging.INFO if found.is_better else logging.WARNING, "%s", found.verdict)
     return found
+
+
+def _are_several(films: object) -> TypeGuard[Iterable[object]]:
+    return isinstance(films, Iterable) and not isinstance(films, str | bytes)
 
 
 @contextmanager
@@ -127,7 +134,7 @@ def _torch_of_caller(threads: int | None) -> Iterator[None]:
 def _check(films: Sequence[Path], out: Path, minutes: float, overwrite: bool, base: ModelFolder) -> None:
     if not films:
         raise UsageError("Give at least one film.")
-    if not 0 < minutes < math.inf:
+    if not isinstance(minutes, Real) or not 0 < minutes < math.inf:
         raise UsageError("The minutes must be a number above 0.")
     require(*films)
     refuse_clashes([out], [*films, base.path])

@@ -19,7 +19,6 @@ from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -37,11 +36,10 @@ from lipsmith.dubbing.paste.label import labeled
 from lipsmith.dubbing.scan import ArrayStore, Face, Scan, Scanner, Sizes, most_at_once, open_source
 from lipsmith.dubbing.scan_file import read_scan
 from lipsmith.dubbing.source import Fit, Source, Timeline, Video, chapters_of, duration, play, shown_rate
-from lipsmith.errors import UsageError
 from lipsmith.face import MOST_FACES, FaceTracker
 from lipsmith.files import refuse_clashes, refuse_existing
-from lipsmith.inference.backend import MOST_THREADS, Backend, Precision
-from lipsmith.inference.model_folder import ModelConfig, find_model, load_backend, usable_cores
+from lipsmith.inference.backend import Backend, Precision
+from lipsmith.inference.model_folder import ModelConfig, checked_threads, find_model, load_backend, usable_cores
 from lipsmith.media import VideoWriter
 from lipsmith.media.background import Background
 from lipsmith.media.container import kept_metadata, synthetic_metadata
@@ -88,8 +86,7 @@ class Dubber:
         DubOptions(precision=precision)
         folder = find_model(name_or_folder)
         config = folder.settings
-        if threads is not None and not (isinstance(threads, Integral) and 1 <= threads <= MOST_THREADS):
-            raise UsageError(f"threads = {threads!r} is out of range; give 1 to {MOST_THREADS}.")
+        threads = checked_threads(threads)
         return cls(load_backend(folder, device, threads, precision), config, threads)
 
     def prepare(
@@ -233,21 +230,24 @@ class Result:
         progress: Progress | None = None,
         language: str | None = None,
         label: bool = False,
-        background: Background | None = None,
+        background: Background | Path | str | None = None,
         kept: Kept | None = None,
     ) -> Path:
         """Write the film with its sound to `path`; `side_by_side` puts the source to its left.
 
         `label`: write "synthetic" into a corner. `language`: of the speech (ISO 639-2). `background`: music or effects
-        under the speech. `kept`: keeps the parts of the result; all else that was begun is removed on any error. Raises
-        `UsageError` where `path` is taken, an input or cannot be written, `LipsmithError` where the disk is full.
+        under the speech, or their file. `kept`: keeps the parts of the result; all else that was begun is removed on
+        any error. Raises `UsageError` where `path` is taken, an input or cannot be written, `LipsmithError` where the
+        disk is full.
         """
         path, footage = path_of(path, "The result"), self.clip.source.footage
+        if background is not None and not isinstance(background, Background):
+            background = Background(path_of(background, "The background"))
         DubOptions(language=language, gain=background.gain if background else 0)
         refuse_existing(path, overwrite)
-        music = background.file if background else None
         texts = kept_metadata(footage.info.metadata if footage.info else {})
-        refuse_clashes([path], [footage.info.path if footage.info else None, *self.speech.files, music])
+        filmed, music = footage.info.path if footage.info else None, background.file if background else None
+        refuse_clashes([path], [filmed, *self.speech.files, music])
         film, show = self._film(side_by_side), partial(self._shown, side_by_side, label, progress)
         with film(
             path,

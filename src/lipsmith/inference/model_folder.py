@@ -8,13 +8,14 @@ import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 
 from lipsmith.config import Kind, build, parse_device
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.files import check_file, home, sha256_of, write_whole
-from lipsmith.inference.backend import Precision
+from lipsmith.inference.backend import MOST_THREADS, Precision
 
 if TYPE_CHECKING:
     from lipsmith.inference.onnx import OnnxBackend
@@ -230,6 +231,15 @@ def load_backend(
     backend = load_torch_backend(folder.path, device, threads)
     _LOG.info("model %s runs on %s", folder.path.name, backend.name)
     return backend
+
+
+def checked_threads(threads: int | None) -> int | None:
+    """A number of CPU threads, of NumPy, say, as an int. Raises `UsageError` for anything but 1 to `MOST_THREADS`."""
+    if threads is None:
+        return None
+    if not isinstance(threads, Integral) or not 1 <= threads <= MOST_THREADS:
+        raise UsageError(f"threads = {threads!r} is out of range; give 1 to {MOST_THREADS}.")
+    return int(threads)
 
 
 def usable_cores() -> int:
