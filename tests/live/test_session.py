@@ -298,7 +298,16 @@ def test_an_invalid_rate_is_rejected(clip: Clip, rate: int) -> None:
         Live(clip, rate)
 
 
-@pytest.mark.parametrize("most_behind", [np.nan, -0.1])
+@pytest.mark.parametrize("rate", [float(RATE), np.float64(RATE), np.int64(RATE)])
+def test_a_rate_may_be_any_whole_number(clip: Clip, rate: float) -> None:
+    session = Live(clip, rate, paced=False)  # type: ignore[arg-type]
+    assert type(session.rate) is int
+    session.push(speech(0.1), rate)  # type: ignore[arg-type]
+    session.flush()
+    assert len(list(session.frames())) == 8
+
+
+@pytest.mark.parametrize("most_behind", [np.nan, -0.1, "1", None])
 def test_a_limit_of_the_queue_below_zero_is_rejected(clip: Clip, most_behind: float) -> None:
     with pytest.raises(UsageError, match="most_behind"):
         Live(clip, RATE, most_behind=most_behind)

@@ -134,7 +134,7 @@ def _torch_of_caller(threads: int | None) -> Iterator[None]:
 def _check(films: Sequence[Path], out: Path, minutes: float, overwrite: bool, base: ModelFolder) -> None:
     if not films:
         raise UsageError("Give at least one film.")
-    if not isinstance(minutes, Real) or not 0 < minutes < math.inf:
+    if not isinstance(minutes, float | Real) or not 0 < minutes < math.inf:
         raise UsageError("The minutes must be a number above 0.")
     require(*films)
     refuse_clashes([out], [*films, base.path])

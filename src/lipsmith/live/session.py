@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from numbers import Real
 from threading import Condition
 from typing import Final, Protocol
 
@@ -112,9 +113,9 @@ class Live:
         Raises `UsageError` for an invalid rate, strength or `most_behind`.
         """
         DubOptions(strength=strength)
-        if not most_behind >= 0:
-            raise UsageError(f"most_behind = {most_behind:g} is out of range: choose seconds from 0.")
-        as_mono(np.zeros(0, np.float32), rate)
+        if not isinstance(most_behind, float | Real) or not most_behind >= 0:
+            raise UsageError(f"most_behind = {most_behind!r} is out of range: choose seconds from 0.")
+        _, rate = as_mono(np.zeros(0, np.float32), rate)
         self.rate = rate
         """Sample rate of the sound, in Hz."""
         self.frame_rate = frame_rate(clip)

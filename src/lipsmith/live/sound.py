@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from numbers import Integral
+from numbers import Real
 from typing import Final
 
 import numpy as np
@@ -131,7 +131,7 @@ class SoundQueue:
         return count
 
 
-def as_mono(samples: object, rate: object) -> tuple[Wave, int]:
+def as_mono(samples: object, rate: float) -> tuple[Wave, int]:
     """Convert samples `(n,)` or `(1 or 2, n)`, floats in [-1, 1] or signed integers, to mono floats; check the rate.
 
     Raises `UsageError` for another shape, type, scale or rate, and `InputError` for NaN or infinite samples.
@@ -139,8 +139,9 @@ def as_mono(samples: object, rate: object) -> tuple[Wave, int]:
     array = as_float(array_of(samples))
     if array.ndim > 2 or (array.ndim == 2 and not 1 <= len(array) <= 2):
         raise UsageError(f"Speech has shape {array.shape} instead of (n,) or (1 or 2, n); mix it down.")
-    if isinstance(rate, bool) or not isinstance(rate, Integral) or not MIN_RATE <= int(rate) <= HIGHEST_RATE:
-        raise UsageError(f"A rate of {rate} samples per second is not valid; give the true rate of the speech.")
+    if not isinstance(rate, float | Real) or not MIN_RATE <= rate <= HIGHEST_RATE or rate != int(rate):
+        whole = f"a whole number from {MIN_RATE} to {HIGHEST_RATE}"
+        raise UsageError(f"A rate of {rate!r} samples per second is invalid; give the rate of the speech, {whole}.")
     if not np.isfinite(array).all():
         raise InputError("The speech contains NaN or infinite samples; push finite ones.")
     mono = array.mean(0) if array.ndim == 2 else array
