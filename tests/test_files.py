@@ -52,7 +52,7 @@ def test_a_file_without_figures_is_an_input_error(tmp_path: Path, text: str) -> 
 def test_results_are_overwritten_only_on_request(tmp_path: Path) -> None:
     there = tmp_path / "there.mp4"
     there.touch()
-    with pytest.raises(errors.UsageError, match="--overwrite"):
+    with pytest.raises(errors.UsageError, match="set overwrite"):
         refuse_existing(there, overwrite=False)
     refuse_existing(there, overwrite=True)
     refuse_existing(tmp_path / "new.mp4", overwrite=False)
@@ -117,7 +117,7 @@ def test_results_may_be_written_into_their_input_folder(tmp_path: Path) -> None:
     (tmp_path / "figures.json").touch()
     files = [tmp_path / "figures.json", None]
     refuse_outputs(files, True, inputs=[tmp_path, "fast", None], folder=tmp_path / "strips")
-    with pytest.raises(errors.UsageError, match="--overwrite"):
+    with pytest.raises(errors.UsageError, match="set overwrite"):
         refuse_outputs(files, False, inputs=[tmp_path])
 
 

@@ -87,7 +87,7 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
     if path.is_dir():
         raise UsageError(f"{path} is a folder; name a file.")
     if exists and not overwrite:
-        raise UsageError(f"{path} exists; choose another name or add --overwrite.")
+        raise UsageError(f"{path} exists; choose another name or set overwrite.")
     if not path.parent.is_dir():
         url = f"{_url(path)} is a URL, but lipsmith writes only files; give a path."
         raise UsageError(url if _url(path) else f"The folder {path.parent} does not exist; create it first.")
@@ -100,7 +100,7 @@ def refuse_filled(folder: Path, overwrite: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; name a folder.")
     if folder.is_dir() and any(folder.iterdir()) and not overwrite:
-        raise UsageError(f"{folder} is not empty; choose another folder or add --overwrite.")
+        raise UsageError(f"{folder} is not empty; choose another folder or set overwrite.")
 
 
 def real(path: Path | str) -> Path:
@@ -205,7 +205,7 @@ def _rename(beside: Path, path: Path, overwrite: bool) -> None:
             path.touch(exist_ok=False)
             beside.replace(path)
     except FileExistsError as error:
-        raise UsageError(f"Another run wrote {path} meanwhile; choose another name or add --overwrite.") from error
+        raise UsageError(f"Another run wrote {path} meanwhile; choose another name or set overwrite.") from error
 
 
 @contextmanager

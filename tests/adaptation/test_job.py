@@ -206,7 +206,7 @@ def test_what_cannot_be_written_is_refused_before_the_work(film: Path, base: Pat
     other = tmp_path / "letters"
     other.mkdir()
     (other / "letter.txt").write_text("dear Anna")
-    with pytest.raises(UsageError, match="letters is not empty; choose another folder or add --overwrite"):
+    with pytest.raises(UsageError, match="letters is not empty; choose another folder or set overwrite"):
         job.adapt(film, other, model=base)
     with pytest.raises(UsageError, match="letters holds something else than a model"):
         job.adapt(film, other, model=base, overwrite=True)

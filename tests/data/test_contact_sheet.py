@@ -123,7 +123,7 @@ def test_the_command_writes_a_picture_and_refuses_to_overwrite_it(
     picture = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
     assert np.array_equal(picture, sheets.contact_sheet(root, 2))
     assert main(words) == 2
-    assert "--overwrite" in capsys.readouterr().err
+    assert "set overwrite" in capsys.readouterr().err
     assert main([*words, "--overwrite"]) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["sheet.png"]
 

@@ -173,7 +173,7 @@ def test_a_name_that_another_program_took_meanwhile_costs_nothing(
     def take(title: str) -> AbstractContextManager[Progress]:
         return nullcontext(lambda done, total: out.touch() if done == FRAMES else None)
 
-    with pytest.raises(UsageError, match="add --overwrite"):
+    with pytest.raises(UsageError, match="set overwrite"):
         lipsmith.dub(film, words, out, progress_of=take)
     double.calls.clear()
     lipsmith.dub(film, words, out, DubOptions(overwrite=True))

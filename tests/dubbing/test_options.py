@@ -15,8 +15,11 @@ import pytest
 from dub_samples import track
 from lipsmith import Dubber, DubOptions, Turn, dub
 from lipsmith.dubbing.array_source import ArraySource
-from lipsmith.dubbing.options import choose, hear, ignored_faces, path_of
-from lipsmith.errors import UsageError
+from lipsmith.dubbing.options import choose, hear, ignored_faces, options_for, path_of
+from lipsmith.dubbing.source import FileSource
+from lipsmith.errors import LipsmithError, UsageError
+from lipsmith.files import refuse_filled
+from synthetic import make_film
 
 FACES = [track(1, size=50, x=300), track(2, size=40, x=100), track(3, 1, 80, 0), track(4, 0, 60, 10, frames=2)]
 
@@ -105,3 +108,19 @@ def test_numbers_of_any_kind_become_floats(kind: Callable[[int], float]) -> None
     assert json.dumps(numbers) == "[1.0, 2.0, 1.0, -3.0]"  # as the parts of an unfinished dub note them
     with pytest.raises(UsageError, match="The end, 1 s, is not after the start, 2 s"):
         DubOptions(start=kind(2), end=kind(1))
+
+
+def test_errors_of_the_api_name_no_options_of_the_command(tmp_path: Path) -> None:
+    film, taken = make_film(tmp_path / "film.mp4", 0.2), tmp_path / "taken.mp4"
+    taken.touch()
+    requests: list[Callable[[], object]] = [
+        lambda: dub(film, film, taken),
+        lambda: refuse_filled(tmp_path, overwrite=False),
+        lambda: list(FileSource(film, 5).frames()),
+        lambda: choose([], "7"),
+        lambda: options_for([Turn(1, "a.wav")], DubOptions(face="left")),
+    ]
+    for request in requests:
+        with pytest.raises(LipsmithError) as refused:
+            request()
+        assert "--" not in str(refused.value)

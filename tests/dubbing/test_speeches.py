@@ -82,7 +82,9 @@ def test_the_sound_contains_all_speeches(clip: Clip, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("said", [{3: WORDS}, [Turn(1, WORDS), Turn(3, WORDS)]])
 def test_a_missing_face_is_refused(clip: Clip, said: dict[int, object]) -> None:
-    with pytest.raises(UsageError, match=r"^There is no face number 3: 2 faces were found; --list-faces shows them"):
+    with pytest.raises(
+        UsageError, match=r"^There is no face number 3: 2 faces were found; list them for their numbers"
+    ):
         clip.dub(said)  # type: ignore[arg-type]
 
 
@@ -115,7 +117,7 @@ def test_one_command_dubs_all_faces(tmp_path: Path, film: Path, capsys: pytest.C
         (["--speech", "left=anna.wav"], "--speech left=anna.wav: face 'left' is no number", 2),
         (["--speech", "1=anna.wav", "--speech", "1,2=ben.wav"], "Face 1 has two speeches, anna.wav and ben.wav", 2),
         (["--speech", "1=anna.wav", "anna.wav"], "--speech replaces SPEECH", 2),
-        (["--speech", "1=anna.wav", "--face", "2"], "--face is for one speech", 2),
+        (["--speech", "1=anna.wav", "--face", "2"], "The option face is for one speech", 2),
         (["--speech", "1=none.wav"], "none.wav does not exist", 3),
         (["--speech", "7=anna.wav"], "There is no face number 7", 2),
         ([], "give SPEECH, or --speech NUMBER=FILE for each face", 2),

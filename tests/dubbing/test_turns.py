@@ -69,7 +69,7 @@ def test_times_are_read_in_all_formats(tmp_path: Path, text: str, seconds: float
         ("2,1,1,anna.wav\n", "line 2: the end, 1 s, is not after the start, 2 s"),
         ("999999999,,1,anna.wav\n", "line 2: the time 1e+09 s is outside of any result; choose 0 to 86400"),
         ("0,99999,1,anna.wav\n", "line 2: the time 99999 s is outside of any result; choose 0 to 86400"),
-        ("0,1,Anna,anna.wav\n", "line 2: face 'Anna' is no number; --list-faces shows the numbers"),
+        ("0,1,Anna,anna.wav\n", "line 2: face 'Anna' is no number; list the faces for theirs"),
         ("0,1,,anna.wav\n", "line 2: the columns start, face and speech must all be filled"),
         ("0,1,1,none.wav\n", "line 2: {folder}/none.wav does not exist"),
         ("5,6,1,anna.wav\n\n1,2,2,ben.wav\n", "line 4: this row starts at 1 s, and the row before it at 5 s; sort"),
@@ -147,6 +147,6 @@ def test_a_missing_face_is_named_with_its_line(tmp_path: Path, film: Path, capsy
     who = table(tmp_path, HEADER + "0,,1,anna.wav\n1,,5,ben.wav\n")
     assert cli.main(["dub", str(film), str(who), "-o", str(tmp_path / "out.mp4"), "-q"]) == 3
     said = capsys.readouterr().err
-    assert f"{who}, line 3: there is no face number 5: 2 faces were found; --list-faces shows them." in said
+    assert f"{who}, line 3: there is no face number 5: 2 faces were found; list them for their numbers." in said
     assert len(said.splitlines()) == 1
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]

@@ -150,7 +150,7 @@ def test_a_run_is_measured_from_the_command_line(
     assert capsys.readouterr().out == f"{table}\n"
     verb.run(verb.Options(model=str(tmp_path / "run"), data=data, split=("val",), device="cpu"))
     assert "opening_r" in capsys.readouterr().out
-    with pytest.raises(UsageError, match="--overwrite"):
+    with pytest.raises(UsageError, match="set overwrite"):
         verb.run(verb.Options(model=str(tmp_path / "run"), data=data, split=("val",), device="cpu", json=table))
 
 

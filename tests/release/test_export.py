@@ -216,7 +216,7 @@ def test_an_existing_output_is_refused_before_the_work(
     assert main([*words, str(tmp_path / "file"), "--overwrite"]) == 2
     assert "is a file; name a folder" in capsys.readouterr().err
     assert main([*words, str(tmp_path / "folder")]) == 2
-    assert "--overwrite" in capsys.readouterr().err
+    assert "set overwrite" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("weights_alone")

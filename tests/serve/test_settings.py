@@ -39,7 +39,6 @@ def test_messages_contain_no_paths_and_no_options(tmp_path: Path) -> None:
         f"{settings.upload('a')}: no face; trim it.": "The film: no face; trim it.",
         f"{settings.upload('b')} has no sound.": "The speech has no sound.",
         f"{settings.upload('c')} has no sound.": "The background has no sound.",
-        "There is no face number 9; --list-faces shows them.": "There is no face number 9; /faces shows them.",
         f"{tmp_path / 'tmp' / 'x'}: the disk is full.": "The file: the disk is full.",
         "int8 needs /opt/model/paint.int8.onnx; use --precision float.": (
             "int8 needs a file of the service; use precision float."

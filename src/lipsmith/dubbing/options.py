@@ -158,7 +158,7 @@ def choose(tracks: Sequence[Face], face: str) -> list[Face]:
 
 def _found(numbers: set[int]) -> str:
     found = "1 face was" if len(numbers) == 1 else f"{len(numbers)} faces were"
-    return f"{found} found; --list-faces shows them"
+    return f"{found} found; list them for their numbers"
 
 
 def ignored_faces(tracks: Sequence[Face], chosen: Sequence[Face]) -> list[Face]:
@@ -247,7 +247,9 @@ def options_for(said: Path | Sequence[Turn], options: DubOptions) -> DubOptions:
     if isinstance(said, Path):
         return options
     if options.face not in (DubOptions.face, "all"):
-        raise UsageError("--face is for one speech; several speeches name their faces themselves, so leave it out.")
+        raise UsageError(
+            "The option face is for one speech; several speeches name their faces themselves, so leave it out."
+        )
     return replace(options, face="all", resume=options.resume and all(turn.file for turn in said))
 
 

@@ -91,7 +91,7 @@ class FileSource:
 
     def frames(self) -> Iterator[Frame]:
         """Every frame in order."""
-        return self._read(self._start, self._end, "choose an earlier --start or a later --end")
+        return self._read(self._start, self._end, "choose an earlier start or a later end")
 
     def show(self, order: NDArray[np.intp], times: NDArray[np.float64]) -> Iterator[Picture]:
         """Images in the order of a walk; runs forward are streamed, runs backward come in decoded blocks."""

@@ -52,7 +52,7 @@ def _row(table: Path, origin: str, row: Mapping[str, str]) -> list[Turn]:
     try:
         faces = sorted(face_numbers(row["face"]))
     except UsageError as error:
-        raise InputError(f"{origin}: face {row['face']!r} is no number; --list-faces shows the numbers.") from error
+        raise InputError(f"{origin}: face {row['face']!r} is no number; list the faces for theirs.") from error
     file = there(table.parent / row["speech"])
     try:
         require(file)

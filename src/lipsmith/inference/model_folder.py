@@ -225,7 +225,7 @@ def load_backend(
         if device in ("auto", "cpu") or cuda_is_available():
             return OnnxBackend(folder.path, device, precision)
     if precision == "int8":
-        raise UsageError("Precision int8 is not available on torch; use --precision float or --device cpu.")
+        raise UsageError("Precision int8 is not available on torch; use precision float or device cpu.")
     from lipsmith.inference.torch import load_torch_backend
 
     backend = load_torch_backend(folder.path, device, threads)

@@ -115,7 +115,7 @@ class Settings:
             sentence = sentence.replace(str(self.upload(upload)), f"The {role}")
         sentence = re.sub(re.escape(str(self.data)) + r"[^\s:;,]*", "The file", sentence)
         sentence = re.sub(r"(?<!\S)(/|[A-Za-z]:[\\/])[^\s:;,]+", "a file of the service", sentence)
-        return re.sub(r"--(?=[a-z])", "", sentence.replace("--list-faces", "/faces"))
+        return re.sub(r"--(?=[a-z])", "", sentence)
 
     def for_process(self) -> dict[str, Any]:
         """Values for `from_json`, without the token: other users can see the arguments of a process."""

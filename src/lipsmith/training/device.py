@@ -31,7 +31,7 @@ def make_fabric(device: str) -> Fabric:
             accelerator=wanted, strategy=strategy, devices=devices, num_nodes=world // local, precision="32-true"
         )
     except (RuntimeError, ValueError) as error:
-        raise UsageError(f"--device {device} cannot be used: {error}") from error
+        raise UsageError(f"Device {device} cannot be used: {error}") from error
     fabric.launch()
     return fabric
 
