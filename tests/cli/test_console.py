@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import sys
 from pathlib import Path
 
@@ -39,6 +40,27 @@ def test_a_traceback_keeps_its_lines(capsys: pytest.CaptureFixture[str]) -> None
     assert said.count(f"{SHOWN[2:]} is empty.") == 2
     assert said.startswith("lipsmith.errors.InputError: a\n")
     assert "\x1b" not in said
+
+
+def test_a_traceback_in_the_log_is_harmless(capsys: pytest.CaptureFixture[str]) -> None:
+    with console.log_lines(console.Common()):
+        try:
+            raise InputError(f"{NAME} is empty.")
+        except InputError:
+            logging.getLogger("lipsmith.tests").exception("failed")
+    said = capsys.readouterr().err
+    assert said.startswith("failed\nTraceback (most recent call last):\n")
+    assert f"{SHOWN[2:]} is empty." in said
+    assert "\x1b" not in said
+
+
+@pytest.mark.parametrize("words", [("--tail", NAME), (f"--{NAME}",), ("c.wav", NAME)])
+def test_a_refused_word_is_harmless(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["dub", "a.mp4", "b.wav", "-o", "out.mp4", *words]) == 2
+    said = capsys.readouterr().err
+    assert "For full helptext, run lipsmith dub --help" in said
+    assert "red" in said
+    assert not {"\x1b", "\x07", "\x9b"} & set(said)
 
 
 def test_progress_of_a_name_with_line_breaks_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from errno import ENAMETOOLONG
+from functools import partial
 from importlib import import_module
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, NoReturn
@@ -21,8 +22,6 @@ from lipsmith import __version__
 from lipsmith.errors import LipsmithError, SomeFailedError, UsageError
 
 if TYPE_CHECKING:
-    import logging
-
     from lipsmith.cli.console import Common, Verb
 
 VERBS = {
@@ -109,12 +108,6 @@ def printable_lines(text: str) -> str:
     return "\n".join(map(printable, text.split("\n")))
 
 
-def make_printable(record: logging.LogRecord) -> bool:
-    """A filter of log lines that makes all of them printable."""
-    record.msg, record.args = printable(record.getMessage()), None
-    return True
-
-
 def help_text(prefix: str = "") -> str:
     """The text of `lipsmith --help`; with `prefix`, only the verbs that start with that word."""
     chosen = {verb: summary for verb, summary in VERBS.items() if verb.startswith(prefix)}
@@ -159,14 +152,21 @@ def parse_options(verb: str, module: Verb, words: Sequence[str]) -> Common:
     from lipsmith.cli.console import arrange, registry
 
     arrange(module.Options)
-    options: Common = tyro.cli(
+    parse = partial(
+        tyro.cli,
         module.Options,
         prog=f"lipsmith {verb}",
         description=module.__doc__,
-        args=words,
         config=(tyro.conf.FlagCreatePairsOff,),
         registry=registry,
     )
+    shown = [printable(word) for word in words]
+    try:
+        options: Common = parse(args=words, console_outputs=shown == list(words))
+    except SystemExit:
+        if shown != list(words):  # tyro would show the words as they are
+            parse(args=shown)
+        raise
     return options
 
 

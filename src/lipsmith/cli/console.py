@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol, get_type_hint
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
-from lipsmith.cli import make_printable, printable
+from lipsmith.cli import printable, printable_lines
 from lipsmith.cli.tables import table as table
 from lipsmith.config import parse_device
 from lipsmith.errors import UsageError
@@ -189,7 +189,7 @@ def log_lines(options: Common) -> Iterator[None]:
     """Send the library's log lines to stderr inside the `with`, at the level that `options` set."""
     before = _LOG.level
     handler = _handler()
-    handler.addFilter(make_printable)
+    handler.addFilter(_make_printable)
     _LOG.setLevel(logging.DEBUG if options.verbose else logging.ERROR if options.quiet else logging.INFO)
     _LOG.addHandler(handler)
     try:
@@ -197,6 +197,14 @@ def log_lines(options: Common) -> Iterator[None]:
     finally:
         _LOG.removeHandler(handler)
         _LOG.setLevel(before)
+
+
+def _make_printable(record: logging.LogRecord) -> bool:
+    """A filter of log lines that makes all of them, and the traces below them, printable."""
+    record.msg, record.args = printable(record.getMessage()), None
+    if record.exc_info:
+        record.exc_text = printable_lines(logging.Formatter().formatException(record.exc_info))
+    return True
 
 
 def result(path: Path | str) -> None:
