@@ -78,7 +78,7 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
         if self.side is not None:
             console.require_side(self.side)
         for option, values in (("--variant", self.variant), ("--outputs", self.outputs)):
-            if any("=" not in value for value in values):
+            if not all(all(value.partition("=")) for value in values):
                 raise UsageError(f"{option} needs NAME=FOLDER.")
             if values and self.table != 1:
                 raise UsageError(f"{option} belongs to --table 1, not to --table {self.table}.")
@@ -90,6 +90,7 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
             raise UsageError("Predicted landmarks and the cross-driven protocol need a model: add --model NAME.")
         require_wave(self.judge)
 
+        from lipsmith.evaluation.metrics.regions import FACE, MOUTH
         from lipsmith.evaluation.systems import RESERVED
         from lipsmith.inference.model_folder import networks_of_run
 
@@ -97,7 +98,10 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
             raise UsageError(
                 f"--model {self.model} is a run of renderer; add it to --table 1 as --variant NAME={self.model}."
             )
-        names = [*RESERVED, _plain(self), *(name for name, _ in _pairs(self.variant + self.outputs))]
+        given = [name for name, _ in _pairs(self.variant + self.outputs)]
+        if regions := [name for name in given if name in (FACE, MOUTH)]:
+            raise UsageError(f"The figures of a region are named {regions[0]}, too; give that system another name.")
+        names = [*RESERVED, _plain(self), *given]
         if twice := [name for name in names if name and names.count(name) > 1]:
             raise UsageError(
                 f"Two systems are named {twice[0]}; give --model, each --variant and each of --outputs a unique name."
