@@ -48,6 +48,21 @@ def test_no_result_replaces_the_input_of_another_job(tmp_path: Path, film: Path,
     assert not (tmp_path / "third.mp4").exists()
 
 
+def test_no_result_replaces_a_speech_in_the_table_of_another_job(tmp_path: Path, film: Path, words: Path) -> None:
+    anna, table, broken = tmp_path / "anna.mp4", tmp_path / "lines.csv", tmp_path / "broken.csv"
+    anna.write_bytes(words.read_bytes())
+    table.write_text("start,end,face,speech\n0,,1,anna.mp4\n")
+    broken.write_text("start\n")
+    results = [tmp_path / f"{number}.mp4" for number in range(2)]
+    jobs = [Job(film, words, anna), *(Job(film, said, out) for said, out in zip((broken, table), results, strict=True))]
+    with pytest.raises(UsageError, match=r"anna\.mp4 would be replaced"):
+        list(batch().run(jobs))
+    assert anna.read_bytes() == words.read_bytes()
+    music = Batch(make_dubber(), DubOptions(overwrite=True, background=anna))
+    with pytest.raises(UsageError, match=r"anna\.mp4 would be replaced"):
+        list(music.run(jobs[:2]))
+
+
 def test_films_of_the_same_name_cannot_share_a_result(tmp_path: Path, film: Path, words: Path) -> None:
     (tmp_path / "films").mkdir()
     (tmp_path / "films" / "film.mov").write_bytes(film.read_bytes())

@@ -161,7 +161,7 @@ def run_all(
     again. Raises `UsageError` before any work where a result would take the place of another one or of what a job is
     made of.
     """
-    refuse_clashes([job.output for job in jobs], [path for job in jobs for path in (job.video, job.speech)])
+    refuse_clashes([job.output for job in jobs], _made_of(jobs, options))
     failures: list[tuple[str, str]] = []
     with Journal(journal, options.resume) as lines:
         noted = Noted(lines, options, model)
@@ -195,6 +195,15 @@ def _present(jobs: Sequence[Job], noted: Noted) -> set[Job]:
     if kept:
         _LOG.info(_KEPT, len(kept), len(jobs))
     return made | kept
+
+
+def _made_of(jobs: Sequence[Job], options: DubOptions) -> Iterator[Path | None]:
+    """The inputs of all jobs, and of each table of turns its speeches."""
+    yield options.background
+    for job in jobs:
+        yield from (job.video, job.speech)
+        with suppress(OSError, LipsmithError):  # a table that cannot be read fails when its turn comes
+            yield from files_of(said_in(job.speech))
 
 
 def pair(video: Path, speech: Path, output: Path) -> list[Job]:
