@@ -96,7 +96,7 @@ def test_a_signed_film_carries_a_valid_manifest(film: Path, credentials: Credent
     import c2pa
 
     signed = tmp_path / "signed.mp4"
-    sign(film, signed, *credentials)
+    sign(str(film), str(signed), *map(str, credentials))
     with c2pa.Reader(str(signed)) as reader:
         told = json.loads(reader.json())
     manifest = told["manifests"][told["active_manifest"]]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lipsmith import __version__
+from lipsmith.dubbing.options import path_of
 from lipsmith.errors import InputError, UsageError
 from lipsmith.files import write_whole
 from lipsmith.media.completeness import require_whole_boxes
@@ -19,7 +20,12 @@ ALGORITHMS = ("es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519")
 
 
 def sign(
-    video: Path, signed: Path, certificate: Path, key: Path, algorithm: str = "es256", overwrite: bool = False
+    video: Path | str,
+    signed: Path | str,
+    certificate: Path | str,
+    key: Path | str,
+    algorithm: str = "es256",
+    overwrite: bool = False,
 ) -> None:
     """Write `video` to `signed` with a C2PA manifest that declares it a composite with trained algorithmic media.
 
@@ -28,6 +34,8 @@ def sign(
     if the video is cut off or its format does not support manifests, UsageError if `signed` exists, unless `overwrite`
     is true, or has another suffix than `video`.
     """
+    video, signed = path_of(video, "The video"), path_of(signed, "The signed copy")
+    certificate, key = path_of(certificate, "The certificate"), path_of(key, "The key")
     if algorithm not in ALGORITHMS:
         raise UsageError(f"Unknown signature algorithm {algorithm}; choose one of {', '.join(ALGORITHMS)}.")
     if signed.suffix.lower() != video.suffix.lower():
