@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,12 @@ def test_progress_of_a_name_with_line_breaks_is_a_line(capsys: pytest.CaptureFix
 def test_a_table_shows_a_name_with_line_breaks_in_one_row(capsys: pytest.CaptureFixture[str]) -> None:
     console.table(f"Judge: {NAME[:1]}\x1b", ("item",), [(NAME,)], sys.stdout)
     assert capsys.readouterr().out.splitlines() == ["Judge: a\N{REPLACEMENT CHARACTER}", "item", SHOWN]
+
+
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+def test_a_long_title_is_not_folded_to_the_width_of_its_table(stream: Callable[[], io.StringIO]) -> None:
+    console.table("Clips by audio delay (judge: sync)", ("a",), [(1,)], file := stream())
+    assert "Clips by audio delay (judge: sync)" in file.getvalue()
 
 
 def test_the_path_of_a_result_is_exact_for_scripts_and_harmless_on_a_terminal(

@@ -24,10 +24,12 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], 
         return
     from io import StringIO
 
-    from rich.console import Console
+    from rich.console import Console, Group
     from rich.table import Table
+    from rich.text import Text
 
-    drawn = Table(title=printable_lines(title), title_justify="left", box=None, pad_edge=False)
+    drawn = Table(box=None, pad_edge=False)
+    titled = Group(Text(printable_lines(title), "table.title"), drawn)  # a table would fold its title to its own width
     for index, column in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[index], Real) for row in rows)
         drawn.add_column(column, justify="right" if numeric else "left", overflow="fold")
@@ -35,11 +37,11 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], 
         drawn.add_row(*(printable(_cell(value)) for value in row))
     file = stream or sys.stderr
     if file.isatty():
-        Console(file=file, highlight=False, markup=False).print(drawn)
+        Console(file=file, highlight=False, markup=False).print(titled)
         return
     # Output that is not a terminal is for tools such as grep: plain text without line wrapping.
     text = StringIO()
-    Console(file=text, width=10_000, highlight=False, markup=False).print(drawn)
+    Console(file=text, width=10_000, highlight=False, markup=False).print(titled)
     print(*(line.rstrip() for line in text.getvalue().splitlines()), sep="\n", file=file)
 
 
