@@ -83,7 +83,7 @@ def test_the_sound_contains_all_speeches(clip: Clip, tmp_path: Path) -> None:
 @pytest.mark.parametrize("said", [{3: WORDS}, [Turn(1, WORDS), Turn(3, WORDS)]])
 def test_a_missing_face_is_refused(clip: Clip, said: dict[int, object]) -> None:
     with pytest.raises(
-        UsageError, match=r"^There is no face number 3: 2 faces were found; list them for their numbers"
+        UsageError, match=r"^There is no face number 3: 2 faces were found; list the faces for their numbers"
     ):
         clip.dub(said)  # type: ignore[arg-type]
 

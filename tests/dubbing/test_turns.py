@@ -147,6 +147,6 @@ def test_a_missing_face_is_named_with_its_line(tmp_path: Path, film: Path, capsy
     who = table(tmp_path, HEADER + "0,,1,anna.wav\n1,,5,ben.wav\n")
     assert cli.main(["dub", str(film), str(who), "-o", str(tmp_path / "out.mp4"), "-q"]) == 3
     said = capsys.readouterr().err
-    assert f"{who}, line 3: there is no face number 5: 2 faces were found; list them for their numbers." in said
+    assert f"{who}, line 3: there is no face number 5: 2 faces were found; list the faces for their numbers." in said
     assert len(said.splitlines()) == 1
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]

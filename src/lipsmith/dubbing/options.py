@@ -158,7 +158,7 @@ def choose(tracks: Sequence[Face], face: str) -> list[Face]:
 
 def _found(numbers: set[int]) -> str:
     found = "1 face was" if len(numbers) == 1 else f"{len(numbers)} faces were"
-    return f"{found} found; list them for their numbers"
+    return f"{found} found; list the faces for their numbers"
 
 
 def ignored_faces(tracks: Sequence[Face], chosen: Sequence[Face]) -> list[Face]:
