@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lipsmith.evaluation.about import about_model, about_outputs
+from lipsmith.cli.evaluate import Options, _about
+from lipsmith.evaluation.about import UNTRAINED, about_model, about_outputs
 
 
 def test_a_run_is_described_by_its_card_and_log(tmp_path: Path) -> None:
@@ -43,3 +44,10 @@ def test_films_are_described_by_a_note_beside_them(tmp_path: Path) -> None:
     assert "Training unknown" in about_outputs(tmp_path)
     (tmp_path / "about.txt").write_text("Wav2Lip + GAN,\n  LRS2, 29 h.\n\nMade in May.")
     assert about_outputs(tmp_path) == f"Films in {tmp_path.name}. Wav2Lip + GAN, LRS2, 29 h."
+
+
+def test_only_systems_that_are_measured_are_told_of() -> None:
+    assert _about(Options(data=Path("data"), model="fast")).keys() == {*UNTRAINED, "fast"}
+    about = _about(Options(data=Path("data"), model="fast", side=128, adapt=10.0))
+    assert about["adapted"] == "fast, adapted for 10 minutes to the first half of each clip."
+    assert about["enlarged"] == "fast without the references' detail."

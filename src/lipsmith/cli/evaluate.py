@@ -206,8 +206,11 @@ def _about(options: Options) -> dict[str, str]:
     about |= {name: about_model(folder) for name, folder in _pairs(options.variant)}
     if options.model:
         plain = Path(options.model).resolve().name
-        about |= {ENLARGED: f"{plain} without the references' detail.", plain: about_model(options.model)}
-        about |= {ADAPTED: f"{plain}, adapted for {options.adapt} minutes to the first half of each clip."}
+        about[plain] = about_model(options.model)
+        if options.side:
+            about[ENLARGED] = f"{plain} without the references' detail."
+        if options.adapt:
+            about[ADAPTED] = f"{plain}, adapted for {options.adapt:g} minutes to the first half of each clip."
     return about
 
 
