@@ -37,16 +37,23 @@ SFACE = "fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee"
 def main(archives: list[str]) -> None:
     """Make the weights of which the archives hold the source, and print their files."""
     for archive in archives:
-        for content in members(Path(archive)):
-            # Only a known file is read: unpickling others could run their code.
-            if found := MADE_OF.get(hashlib.sha256(content).hexdigest()):
-                name, make = found
-                path = home() / "weights" / THIRD_PARTY[name].file
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with write_whole(path) as beside:
-                    beside.write_bytes(make(content))
-                    check_file(beside, THIRD_PARTY[name].sha256)
-                print(path)
+        # Only known files are read: unpickling others could run their code.
+        known = [content for content in members(Path(archive)) if digest(content) in MADE_OF]
+        if not known:
+            sys.exit(f"{archive} holds none of the known files; give the versions that are named in {__file__}.")
+        for content in known:
+            name, make = MADE_OF[digest(content)]
+            path = home() / "weights" / THIRD_PARTY[name].file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with write_whole(path) as beside:
+                beside.write_bytes(make(content))
+                check_file(beside, THIRD_PARTY[name].sha256)
+            print(path)
+
+
+def digest(content: bytes) -> str:
+    """The SHA-256 of a file."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def members(archive: Path) -> Iterator[bytes]:
