@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -139,14 +140,18 @@ def test_what_a_kill_leaves_after_the_model_is_in_place_is_removed(
     assert stubs["export"] == 1
 
 
-def test_another_film_does_not_continue(film: Path, base: Path, stubs: dict[str, int], tmp_path: Path) -> None:
+def test_another_film_does_not_continue(
+    film: Path, base: Path, stubs: dict[str, int], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     def stop(_: Mapping[str, float]) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         job.adapt(film, tmp_path / "anna", model=base, device="cpu", watch=stop)
     film.write_bytes(b"another film")
-    job.adapt(film, tmp_path / "anna", model=base, device="cpu")
+    with caplog.at_level(logging.INFO):
+        job.adapt(film, tmp_path / "anna", model=base, device="cpu")
+    assert f"{tmp_path / 'anna'}: films or model have changed since the interruption" in caplog.text
     assert stubs["prepare"] == 2
 
 

@@ -158,7 +158,7 @@ def _kept_work(out: Path, key: Mapping[str, Any]) -> Iterator[Path]:
     with closing(FileLock(folder / "lock")) as lock:
         if not lock.is_held:
             raise UsageError(f"Another run is writing {out}; wait for its end or choose another name.")
-        _begin(folder, key)
+        _begin(folder, key, out)
         try:
             yield folder
         except BaseException as error:
@@ -180,11 +180,12 @@ def _remove_over(folder: Path) -> None:
         discard(folder, first=_KEY)
 
 
-def _begin(folder: Path, key: Mapping[str, Any]) -> None:
-    """Remove the work of another `key`."""
+def _begin(folder: Path, key: Mapping[str, Any], out: Path) -> None:
+    """Remove the work of another `key`, and say so."""
     with suppress(OSError, ValueError):
         if json.loads((folder / _KEY).read_text(encoding="utf-8")) == key:
             return
+        _LOG.info("%s: films or model have changed since the interruption; the adaptation starts over", out)
     for kept in ("clips", *_RUNS):
         shutil.rmtree(folder / kept, ignore_errors=True)
     with write_whole(folder / _KEY) as beside:
