@@ -120,7 +120,7 @@ def test_one_command_dubs_all_faces(tmp_path: Path, film: Path, capsys: pytest.C
         (["--speech", "1=anna.wav", "--face", "2"], "The option face is for one speech", 2),
         (["--speech", "1=none.wav"], "none.wav does not exist", 3),
         (["--speech", "7=anna.wav"], "There is no face number 7", 2),
-        ([], "give SPEECH, or --speech NUMBER=FILE for each face", 2),
+        ([], "Give SPEECH, or --speech NUMBER=FILE for each face", 2),
     ],
 )
 def test_invalid_arguments_are_refused_in_one_sentence(

@@ -62,12 +62,12 @@ class Options(console.DeviceOptions, DubOptions):
                 "--pairs replaces VIDEO and SPEECH; give one or the other",
             )
         else:
-            _need(self.video is not None, "give VIDEO and SPEECH, or --pairs")
+            _need(self.video is not None, "Give VIDEO and SPEECH, or --pairs")
             one_film = self.video is None or not self.video.is_dir()
             _need(one_film or not self.speeches, "--speech names the faces of one film; give that instead of a folder")
             _need(not (self.speech and self.speeches), "--speech replaces SPEECH; give one or the other")
-            _need(bool(self.speech or self.speeches), "give SPEECH, or --speech NUMBER=FILE for each face")
-            _need(self.output is not None, "give the path of the result: -o OUT")
+            _need(bool(self.speech or self.speeches), "Give SPEECH, or --speech NUMBER=FILE for each face")
+            _need(self.output is not None, "Give the path of the result: -o OUT")
 
 
 def run(options: Options) -> None:
