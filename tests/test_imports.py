@@ -73,6 +73,12 @@ def test_a_plain_install_imports_all_but_training_and_evaluation() -> None:
     assert json.loads(run(WITHOUT_EXTRAS.format(absent=absent, modules=modules))) == {}
 
 
+def test_a_plain_install_imports_all_names_of_the_package() -> None:
+    absent = {package for packages in EXTRAS.values() for package in packages}
+    program = WITHOUT_EXTRAS.format(absent=absent, modules=[]) + "from lipsmith import *\nimport lipsmith\n"
+    assert run(f"{program}print(Dubber.__name__, 'adapt' in dir(lipsmith))").endswith("Dubber True\n")
+
+
 def test_the_linter_forbids_the_whole_train_extra() -> None:
     assert set(EXTRAS["train"]) <= set(CONTRACTS["plain"]["forbidden_modules"])
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lipsmith import errors
-    from lipsmith.adaptation.job import adapt
+    from lipsmith.adaptation.job import adapt as adapt
     from lipsmith.dubbing.job import dub
     from lipsmith.dubbing.options import DubOptions
     from lipsmith.dubbing.pipeline import Clip, Dubber, Result
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
-__all__ = ["Clip", "DubOptions", "Dubber", "Face", "Result", "Turn", "__version__", "adapt", "dub", "errors"]
+__all__ = ["Clip", "DubOptions", "Dubber", "Face", "Result", "Turn", "__version__", "dub", "errors"]
+"""Without `adapt`, which needs torch: `from lipsmith import *` works with a plain install."""
 
 _HOMES = {
     "Clip": "dubbing.pipeline",
@@ -53,4 +54,4 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - the module protocol leaves 
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_HOMES})
