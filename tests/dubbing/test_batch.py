@@ -72,6 +72,13 @@ def test_films_of_the_same_name_cannot_share_a_result(tmp_path: Path, film: Path
     assert not list((tmp_path / "out").iterdir())
 
 
+def test_a_path_that_does_not_exist_leaves_no_folder_of_results(tmp_path: Path, words: Path) -> None:
+    for video, said in ((tmp_path / "none.mp4", words.parent), (words.parent, tmp_path / "none.wav")):
+        with pytest.raises(InputError, match=r"none\.\w+ does not exist"):
+            pair(video, said, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_files_without_a_partner_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for folder, names in (("films", ("a.mp4", "b.mp4", "d.mp4")), ("words", ("b.wav", "c.wav", "e.wav"))):
         (tmp_path / folder).mkdir()

@@ -18,7 +18,7 @@ from lipsmith.dubbing.options import DubOptions, hear, options_for, said_in
 from lipsmith.dubbing.pipeline import Clip, Dubber, Result
 from lipsmith.dubbing.table import read_table, same_name, there
 from lipsmith.errors import InputError, LipsmithError, SomeFailedError, UsageError, blames_inputs
-from lipsmith.files import refuse_clashes
+from lipsmith.files import refuse_clashes, require
 from lipsmith.inference.model_folder import ModelConfig
 from lipsmith.media.container import is_result
 from lipsmith.media.suffixes import FILMS, PICTURES, SOUNDS, is_media
@@ -211,10 +211,11 @@ def pair(video: Path, speech: Path, output: Path) -> list[Job]:
 
     Two files make one job. A folder and a file: each file of the folder is paired with that file, and results are named
     after the folder's files. Two folders: files with equal names are paired. With a folder, `output` is a folder,
-    created if missing. Raises `InputError` if there is nothing to pair.
+    created if missing. Raises `InputError` if a path does not exist, or there is nothing to pair.
     """
     if not video.is_dir() and not speech.is_dir():
         return [Job(video, speech, output)]
+    require(video, speech)
     films = _media(video, FILMS | PICTURES) if video.is_dir() else [video]
     speeches = _media(speech, SOUNDS | FILMS) if speech.is_dir() else [speech]
     if video.is_dir() and speech.is_dir():
