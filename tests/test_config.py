@@ -81,6 +81,7 @@ def test_an_invalid_value_is_a_usage_error_that_names_it(tmp_path: Path, text: s
     with pytest.raises(UsageError, match=f"{path}: {told}") as error:
         load_config(Outer, "sync", path)
     assert "\n" not in str(error.value)
+    assert str(error.value).endswith(".")
 
 
 def test_a_file_in_another_encoding_is_a_usage_error(tmp_path: Path) -> None:

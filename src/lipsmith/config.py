@@ -73,7 +73,7 @@ def build(cls: type[T], table: object, where: str, raises: type[LipsmithError] =
             json.dumps({"value": renamed(table)}, default=str)
         )
     except ValidationError as error:
-        raise raises(f"{where}: {_sentence(cls, error)}") from error
+        raise raises(f"{where}: {_sentence(cls, error)}.") from error
     value: T = parsed.value  # type: ignore[attr-defined]
     return value
 
