@@ -68,6 +68,7 @@ WRONG_KINDS: list[tuple[Callable[..., object], tuple[object, ...], str]] = [
     (dub, ("a.mp4", None, "b.mp4"), "Speech of type NoneType is neither a file nor turns of faces"),
     (dub, ("a.mp4", "a.wav", "b.mp4", {"face": "all"}), "options are of type dict; give DubOptions"),
     (path_of, ("a\0b.mp4", "The result"), "The result contains a NUL character"),
+    (path_of, ("", "The result"), "The result is an empty path; give a path"),
     (Dubber.from_pretrained, (None,), "The model is of type NoneType"),
     (Dubber.from_pretrained, ("fast", None), "Device None is unknown"),
     (Dubber.from_pretrained, ("fast", "cpu", "1"), "threads = '1' is out of range"),

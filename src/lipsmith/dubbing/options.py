@@ -132,8 +132,8 @@ def path_of(path: object, name: str) -> Path:
         given = os.fsdecode(cast("PathLike[str]", path))
     except TypeError:
         raise UsageError(f"{name} is of type {type(path).__name__}; give a path.") from None
-    if "\0" in given:
-        raise UsageError(f"{name} contains a NUL character; give a path.")
+    if not given or "\0" in given:  # an empty path would be the current folder
+        raise UsageError(f"{name} {'contains a NUL character' if given else 'is an empty path'}; give a path.")
     return Path(given)
 
 
