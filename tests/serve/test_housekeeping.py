@@ -93,6 +93,12 @@ def test_partial_clips_of_killed_sessions_are_removed_at_the_start(settings: Set
     assert list(clips.iterdir()) == [clips / "largest"]
 
 
+def test_a_file_of_the_system_among_the_jobs_is_removed_at_the_start(settings: Settings) -> None:
+    settings.job(".DS_Store").touch()
+    housekeeping.remove_leftovers(settings, Store(settings.database))
+    assert not list((settings.data / "jobs").iterdir())
+
+
 def test_films_that_were_open_when_their_job_was_deleted_are_removed_later(settings: Settings) -> None:
     """Windows removes no file that is being sent."""
     store = Store(settings.database)

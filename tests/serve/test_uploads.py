@@ -13,8 +13,10 @@ pytest.importorskip("fastapi", reason="the service needs the serve extra")
 import httpx
 from fastapi.testclient import TestClient
 from PIL import Image
+from sqlalchemy.exc import OperationalError
 
 from lipsmith.serve.service import Service
+from lipsmith.serve.store import Store, Upload
 from service import assert_problem, upload_file
 
 WORDS, MUSIC = b"RIFF0000WAVE", b"RIFF0001WAVE"
@@ -67,6 +69,22 @@ def test_an_upload_whose_probe_the_queue_refuses_is_not_stored(routes: TestClien
     assert_problem(send(routes, MUSIC), 429, "too many active jobs")
     assert stored(idle) == [first]
     assert idle.store.ids()[0] == {first}
+
+
+def test_an_upload_that_the_database_does_not_take_is_not_stored(
+    routes: TestClient, idle: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk needs the space of its file."""
+    add = Store.add
+
+    def fail(store: Store, row: Any) -> Any:  # noqa: ANN401 - an upload or a job
+        if isinstance(row, Upload):
+            raise OperationalError("INSERT", {}, OSError("database or disk is full"))
+        return add(store, row)
+
+    monkeypatch.setattr(Store, "add", fail)
+    assert_problem(send(routes, WORDS), 503, "full disk")
+    assert stored(idle) == []
 
 
 def test_a_file_that_is_gone_is_stored_again(routes: TestClient, idle: Service) -> None:

@@ -51,16 +51,16 @@ def remove_leftovers(settings: Settings, store: Store) -> None:
     uploads, jobs = store.ids()
     for path in (settings.data / "uploads").iterdir():
         if path.name not in uploads:
-            path.unlink()
+            _remove(path)
     for path in (settings.data / "jobs").iterdir():
         if path.name not in jobs:
-            shutil.rmtree(path)
+            _remove(path)
         for partial in path.glob(f"{HIDDEN}*"):
             partial.unlink()
     for path in (settings.data / "clips").iterdir():
         remove_partial_clips(path)
     for path in (settings.data / "tmp").iterdir():
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        _remove(path)
 
 
 def remove_partial_clips(folder: Path) -> None:
@@ -99,10 +99,15 @@ def _remove_clips(settings: Settings, before: float) -> None:
     for path in (settings.data / "clips").glob("*/*"):
         with suppress(OSError):  # live sessions create and rename folders meanwhile
             if path.stat().st_mtime < before:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                _remove(path)
     for folder in (settings.data / "clips").iterdir():
         with suppress(OSError):  # not empty
             folder.rmdir()
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder or a file, such as those that systems add to any folder."""
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 async def expire_periodically(settings: Settings, store: Store) -> None:

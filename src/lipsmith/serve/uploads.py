@@ -138,10 +138,10 @@ def _store(service: Service, upload: Upload, part: Path) -> Upload:
     path = part.replace(service.settings.upload(upload.id))
     try:
         service.submit_analysis("probe", upload, {})
-    except Problem:
+        service.store.add(upload)
+    except Exception:  # of any type: a full disk fails the database, too, and needs the space
         path.unlink()
         raise
-    service.store.add(upload)
     service.supervisor.notify()
     return upload
 
