@@ -4,7 +4,9 @@ import base64
 import struct
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from double import make_dubber
 from dub_samples import write_wav
 from lipsmith.errors import InputError
 from lipsmith.media import VideoWriter
+from lipsmith.media.sound import to_frame
 from lipsmith.serve.media import describe_faces, inspect
 from synthetic import FACE, make_film
 
@@ -52,3 +55,16 @@ def test_a_film_of_negative_length_is_measured(tmp_path: Path) -> None:
     at = content.index(b"\x44\x89\x88") + 3  # Duration, of 8 bytes
     path.write_bytes(content[:at] + struct.pack(">d", -1e9) + content[at + 8 :].replace(b"DURATION", b"SOMETHIN"))
     assert inspect(path, 10**6, 1)["seconds"] == pytest.approx(0.36)
+
+
+@pytest.mark.parametrize("suffix", [".mka", ".ogg"])
+def test_a_file_whose_clock_begins_late_lasts_from_its_first_frame(tmp_path: Path, suffix: str) -> None:
+    """As a part of a broadcast; by its end alone, it would exceed the limit of one minute."""
+    path = tmp_path / f"speech{suffix}"
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("libopus", rate=48_000, layout="mono")
+        for begin in range(0, 96_000, 960):
+            frame = to_frame(np.zeros((1, 960), np.float32), 48_000, 90 * 48_000 + begin)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    assert inspect(path, 10**6, 1)["seconds"] == pytest.approx(2, abs=0.05)

@@ -12,7 +12,7 @@ import cv2
 
 from lipsmith.errors import InputError
 from lipsmith.media import open_sound, probe, read_frames
-from lipsmith.media.container import audio_stream, open_input, seconds, video_stream
+from lipsmith.media.container import audio_stream, clock, open_input, seconds, video_stream
 from lipsmith.media.decoding import packets
 from lipsmith.speech.mel import empty_sound
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _THUMBNAIL_SIZE: Final = 160
 _MAX_THUMBNAILS: Final = 40
+_DECLARING_ENDS: Final = ("matroska,webm", "ogg")
+"""Formats that declare when a stream ends on the file's clock, not how long it lasts."""
 _PICTURES: Final = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "JPEG2000", "AVIF", "HEIF", "GIF")
 
 
@@ -112,12 +114,15 @@ def _check_pixels(path: Path, width: int, height: int, max_pixels: int) -> None:
 
 def _duration(container: InputContainer, stream: VideoStream | AudioStream, path: Path) -> float:
     """Seconds from the header, or from the packets where it has none above 0, as in recordings of browsers."""
-    if stream.duration and stream.duration > 0 and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    if container.duration and container.duration > 0:
-        return container.duration / 1e6
-    times = [time for packet in packets(container, stream, path) if (time := seconds(packet, stream)) is not None]
-    return max(times) - min(times) if times else 0.0
+    if stream.duration and stream.duration > 0:
+        declared = float(stream.duration * clock(stream))
+    elif container.duration and container.duration > 0:
+        declared = container.duration / 1e6
+    else:
+        times = [time for packet in packets(container, stream, path) if (time := seconds(packet, stream)) is not None]
+        return max(times) - min(times) if times else 0.0
+    begin = float((stream.start_time or 0) * clock(stream)) if container.format.name in _DECLARING_ENDS else 0.0
+    return declared - begin if 0 < begin < declared else declared
 
 
 def _thumbnail(path: Path, face: Face, times: NDArray[np.float64]) -> str | None:
