@@ -48,6 +48,8 @@ class Client(httpx.Client):
     """
 
     def __init__(self, url: str = "http://127.0.0.1:7860", token: str | None = None) -> None:
+        if token and not (token.isascii() and token.isprintable() and token == token.strip()):
+            raise UsageError("The token cannot be sent in a header; use ASCII characters without spaces at the ends.")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         timeouts = httpx.Timeout(30, read=300)
         hooks = {"response": [_check]}
