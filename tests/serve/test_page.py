@@ -268,6 +268,15 @@ def test_the_theme_reaches_every_page(page: Page) -> None:
         assert page.evaluate(ground) == dark
 
 
+def test_the_theme_button_follows_the_system(page: Page) -> None:
+    page.emulate_media(color_scheme="light")
+    page.reload()
+    page.emulate_media(color_scheme="dark")
+    wait_until(lambda: page.get_attribute("#theme", "aria-pressed") == "true", 5)
+    page.click("#theme")
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+
+
 def test_a_double_click_starts_one_dub(page: Page, footage: dict[str, Path]) -> None:
     fill_in(page, footage)
     for ended in (1, 2):

@@ -211,14 +211,15 @@ async function resume() {
 
 function startTheme() {
   const root = document.documentElement;
-  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-  const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : dark);
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
   const showState = () => $("theme").setAttribute("aria-pressed", isDark());
   $("theme").addEventListener("click", () => {
     root.dataset.theme = isDark() ? "light" : "dark";
     if (storage) storage.theme = root.dataset.theme;
     showState();
   });
+  system.addEventListener("change", showState);
   showState();
 }
 
