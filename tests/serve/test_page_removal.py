@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from chromium import fill_in, needs_chromium, screenshot
 from service import RunningService, wait_until
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
 pytestmark = needs_chromium
 
@@ -80,3 +82,23 @@ def test_a_preview_of_a_removed_film_offers_no_dub_of_another(page: Page, footag
     page.click("#film-remove")
     page.wait_for_selector("#whole", state="hidden")
     assert page.is_visible("#download")
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_speech_that_is_not_wanted_any_more_is_not_sent_on(
+    page: Page, couple: dict[str, Path], replaced: bool
+) -> None:
+    fill_in(page, couple)
+    page.click("#others summary")
+    sent: list[Route] = []
+    page.route("**/v1/uploads", lambda route: sent.append(route))
+    page.set_input_files("#other-file", couple["long"])
+    wait_until(lambda: page.is_disabled("#dub") and sent)
+    with page.expect_event("requestfailed", lambda request: request.url.endswith("/v1/uploads")):
+        if replaced:
+            page.set_input_files("#other-file", couple["speech"])
+        else:
+            page.click("#other-list button")
+    assert page.locator("#other-list li").count() == replaced
+    if not replaced:
+        assert page.inner_text("#other-status") == page.inner_text("#missing") == ""

@@ -15,7 +15,8 @@ const LACKS = {
 const inputs = []; // for each input, a function that lists the uploads it uses
 
 // `more` lists uploads that an input uses next to the last one; an input with it goes on sending the files that were
-// chosen before. What `onFile` returns is passed to `onReady` or `onFailure`.
+// chosen before, until the controller that `onFile` was given aborts. What `onFile` returns is passed to `onReady` or
+// `onFailure`.
 export function source(name, { needs, more, onFile, onReady, onFailure, onRemove, constraints }) {
   let current = new AbortController();
   let uploaded = null;
@@ -41,8 +42,9 @@ export function source(name, { needs, more, onFile, onReady, onFailure, onRemove
       return;
     }
     if (removeButton) removeButton.hidden = false;
-    const { signal } = current;
-    const chosen = onFile(file);
+    const sending = more ? new AbortController() : current;
+    const { signal } = sending;
+    const chosen = onFile(file, sending);
     try {
       const sent = await upload(file, (fraction) => showProgress(`${name}-status`, `Uploading: ${Math.round(100 * fraction)} %`), signal);
       uploaded = sent.id;

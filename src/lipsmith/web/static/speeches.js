@@ -1,13 +1,14 @@
 // Speeches of additional faces.
 
 import { Problem } from "./api.js";
-import { $, showError } from "./dom.js";
+import { $, showError, showText } from "./dom.js";
 import { facesFound, film, onFilm, selectedFaceNumbers } from "./film.js";
 import { source } from "./source.js";
 
 const OTHER_PART = "In another part of the film, faces may have other numbers; choose the speeches of other faces again.";
 
-const others = new Map(); // face number to { face, id } of its speech; without an id while it is being sent
+// Face number to { face, id, sending } of its speech; without an id while it is being sent, which `sending` aborts.
+const others = new Map();
 let input = null;
 let onChange = () => {};
 
@@ -22,6 +23,11 @@ export function speechRequest(speech) {
   return { speech: null, speeches: Object.fromEntries(entries) };
 }
 
+function forget(face) {
+  others.get(face)?.sending.abort();
+  others.delete(face);
+}
+
 function showOthers() {
   const focused = document.activeElement.closest("#other-list button")?.ariaLabel;
   const items = [...others.values()].map(({ face, id }) => {
@@ -30,7 +36,8 @@ function showOthers() {
     label.textContent = id ? `Face ${face} has its own speech.` : `The speech of face ${face} is being sent.`;
     button.setAttribute("aria-label", `Remove the speech of face ${face}`);
     button.addEventListener("click", () => {
-      others.delete(face);
+      forget(face);
+      showText("other-status", "");
       showOthers();
       $("other-file").focus();
     });
@@ -46,7 +53,7 @@ function showFaces() {
   const numbers = [...new Set(facesFound().map((face) => face.number))];
   if (!film.id) showError("others-problem", null);
   else if (others.size) showError("others-problem", new Problem(OTHER_PART));
-  others.clear();
+  for (const face of others.keys()) forget(face);
   $("others").hidden = numbers.length < 2;
   $("other-face").replaceChildren(...numbers.map((number) => new Option(number, number)));
   input.use(null);
@@ -59,9 +66,10 @@ export function startSpeeches(listener) {
   input = source("other", {
     needs: "sound",
     more: () => [...others.values()].map(({ id }) => id),
-    onFile: () => {
-      const chosen = { face: Number($("other-face").value), id: null };
+    onFile: (file, sending) => {
+      const chosen = { face: Number($("other-face").value), id: null, sending };
       showError("others-problem", null);
+      forget(chosen.face);
       others.set(chosen.face, chosen);
       showOthers();
       return chosen;
