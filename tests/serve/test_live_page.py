@@ -181,6 +181,30 @@ def test_an_unusable_film_shows_a_problem(page: Page, tmp_path: Path) -> None:
     assert second["y"] > first["y"] + first["height"]
 
 
+def test_a_film_that_is_refused_does_not_leave_the_session_before_it_ready(page: Page, tmp_path: Path) -> None:
+    page.set_input_files("#film-file", make_film(tmp_path / "film.mp4", 0.4, 12.5, (160, 160)))
+    page.wait_for_selector("#session-status:has-text('Ready')")
+    page.set_input_files("#film-file", write_wav(tmp_path / "words.wav", speech(0.2)))
+    page.wait_for_selector("#film-problem:not([hidden])")
+    assert page.is_hidden("#session")
+
+
+def test_a_browser_that_plays_no_live_film_says_so(page: Page, tmp_path: Path) -> None:
+    page.add_init_script("delete window.MediaSource")
+    page.reload()
+    page.set_input_files("#film-file", make_film(tmp_path / "film.mp4", 0.4, 12.5, (160, 160)))
+    page.wait_for_selector("#film-problem:has-text('use another browser')")
+    assert page.is_hidden("#session")
+
+
+def test_a_page_without_a_microphone_offers_none(page: Page, tmp_path: Path) -> None:
+    page.add_init_script("Object.defineProperty(navigator, 'mediaDevices', { value: undefined })")
+    page.reload()
+    page.set_input_files("#film-file", make_film(tmp_path / "film.mp4", 0.4, 12.5, (160, 160)))
+    page.wait_for_selector("#session-status:has-text('Ready: play a recording.')")
+    assert page.is_hidden("#microphone")
+
+
 def test_the_webrtc_example_of_the_docs_works(page: Page, service: RunningService, tmp_path: Path) -> None:
     pytest.importorskip("aiortc", reason="WebRTC needs the live extra")
     (call,) = re.findall(r"```js\n(.*?)```", (ROOT / "docs" / "live.md").read_text(), re.DOTALL)

@@ -8,11 +8,22 @@ import { source } from "./source.js";
 let socket = null;
 let microphone = null;
 let isAsking = false; // for the microphone
+const mayRecord = Boolean(navigator.mediaDevices?.getUserMedia); // browsers allow it only on localhost and over HTTPS
 
-source("film", { needs: "picture", onFile: stop, onReady: (found) => start(found.id) });
+$("microphone").hidden = !mayRecord;
+source("film", { needs: "picture", onFile: leave, onReady: (found) => start(found.id) });
+
+function leave() {
+  stop();
+  $("session").hidden = true;
+}
 
 function start(upload) {
   stop();
+  if (!window.MediaSource) { // as on iPhones
+    showError("film-problem", new Error("This browser plays no live films; use another browser."));
+    return;
+  }
   showError("session-problem", null);
   showText("session-status", "Starting");
   $("session").hidden = false;
@@ -43,7 +54,7 @@ function onState(state, player) {
   } else {
     player.open(state.mime);
     enableSpeech(true);
-    showText("session-status", "Ready: use the microphone or play a recording.");
+    showText("session-status", `Ready: ${mayRecord ? "use the microphone or " : ""}play a recording.`);
   }
 }
 
