@@ -75,7 +75,10 @@ def test_a_token_is_required_and_accepted(tmp_path: Path) -> None:
             assert client.get("/v1/jobs").json() == []
             for _ in range(10):
                 client.post("/login", data={"token": "wrong horse"})
-            response = client.post("/login", data={"token": "correct horse"})
+            client.cookies.clear()
+            assert client.post("/login", data={"token": "correct horse"}).headers["location"] == "/?wait"
+            assert_problem(client.get("/v1/jobs"), 401)
+            response = client.get("/v1/jobs", headers={"Authorization": "Bearer correct horse"})
             assert_problem(response, 429)
             assert int(response.headers["retry-after"]) > 0
 

@@ -372,6 +372,18 @@ def test_the_login_checks_the_token(context: BrowserContext, tmp_path: Path) -> 
         page.keyboard.press("Enter")
         page.wait_for_selector("#wrong:not([hidden])")
         screenshot(page, "7-login")
+        for _ in range(9):
+            page.request.post(f"{service.url}login", form={"token": "wrong horse"})
+        page.fill("#token", "correct horse")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#wait:not([hidden])")
+        assert page.is_hidden("#wrong")
+
+
+def test_the_login_admits_to_the_page(context: BrowserContext, tmp_path: Path) -> None:
+    with run_service(tmp_path / "data", "--token", "correct horse") as service:
+        page = context.new_page()
+        page.goto(service.url)
         page.fill("#token", "correct horse")
         page.keyboard.press("Enter")
         page.wait_for_selector("#film-drop")

@@ -12,7 +12,6 @@ from starlette.staticfiles import StaticFiles
 
 from lipsmith import web
 from lipsmith.serve.auth import SESSION, FailedLogins, address_of, cookie, equal_secrets, session_value
-from lipsmith.serve.problems import Problem
 from lipsmith.serve.reference import reference
 from lipsmith.serve.service import owner_of, service_of
 
@@ -48,8 +47,8 @@ def live(request: Request) -> FileResponse:
 def login(request: Request, token: Annotated[str, Form(max_length=1024)]) -> Response:
     """Check the token and set a session cookie."""
     settings, failed_logins = service_of(request).settings, failed_logins_of(request)
-    if wait := failed_logins.wait(address_of(request)):
-        raise Problem(429, "Too many wrong tokens; wait a minute.", Retry_After=str(wait))
+    if failed_logins.wait(address_of(request)):
+        return RedirectResponse("/?wait", 303)  # to the form, because a browser would show a problem document as it is
     if settings.token is None:
         return RedirectResponse("/", 303)
     if not equal_secrets(token, settings.token):

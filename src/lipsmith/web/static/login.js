@@ -1,1 +1,1 @@
-document.getElementById("wrong").hidden = location.search !== "?wrong";
+for (const reason of ["wrong", "wait"]) document.getElementById(reason).hidden = location.search !== `?${reason}`;
