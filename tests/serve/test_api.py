@@ -354,6 +354,8 @@ def test_health_metrics_and_api_description(client: httpx.Client) -> None:
     assert {"/v1/uploads", "/v1/uploads/{upload}/faces", "/v1/jobs", "/v1/jobs/{job}/result"} <= set(described["paths"])
     page = client.get("/docs").text
     assert "POST /v1/uploads" in page
+    assert "the multipart field <code>file</code>" in page
+    assert "`" not in page
     assert "http" not in page.replace("http.", "")
 
 

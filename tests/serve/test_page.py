@@ -350,6 +350,8 @@ def test_the_page_fits_a_phone(
         assert page.evaluate("document.documentElement.scrollWidth") == 375
         page.evaluate("document.getElementById('result').hidden = false")
         assert page.evaluate("document.getElementById('place').clientWidth") > 150
+        right = "document.getElementById('{}').getBoundingClientRect().right"
+        assert page.evaluate(right.format("strength")) == page.evaluate(right.format("options-title"))
         dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 24, 29)"
         assert dark == (scheme == "dark")
         screenshot(page, f"6-phone-{scheme}")

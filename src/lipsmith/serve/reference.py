@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from html import escape
 from typing import Any
@@ -40,7 +41,7 @@ def _route(path: str, method: str, operation: dict[str, Any]) -> str:
         for status, answer in sorted(operation["responses"].items())
     ]
     cells = "".join(f"<tr><th>{escape(name)}</th><td>{escape(what)}</td></tr>" for name, what in rows)
-    described = escape(operation.get("description", ""))
+    described = _described(operation)
     return (
         f"<details><summary><code>{method.upper()} {escape(path)}</code></summary>"
         f"<p>{described}</p><table>{cells}</table></details>"
@@ -56,11 +57,16 @@ def _schema(name: str, schema: dict[str, Any]) -> str:
     required = schema.get("required", [])
     rows = "".join(
         f"<tr><th>{escape(field)}{'' if field in required else ' (optional)'}</th><td>{escape(_type(what))}<br>"
-        f"{escape(what.get('description', ''))}</td></tr>"
+        f"{_described(what)}</td></tr>"
         for field, what in schema.get("properties", {}).items()
     )
-    described = escape(schema.get("description", ""))
+    described = _described(schema)
     return f"<details><summary><code>{escape(name)}</code></summary><p>{described}</p><table>{rows}</table></details>"
+
+
+def _described(part: dict[str, Any]) -> str:
+    """The description of a part, which has names in backticks, as HTML."""
+    return re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(part.get("description", "")))
 
 
 def _type(schema: dict[str, Any]) -> str:
