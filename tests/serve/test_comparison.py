@@ -9,7 +9,7 @@ import pytest
 from double import make_dubber
 from lipsmith.media import read_frames
 from lipsmith.serve.comparison import write_before
-from synthetic import face_at, speech
+from synthetic import face_at, make_film, speech
 
 
 def film_with_damaged_sound(path: Path, begin: int) -> Path:
@@ -36,3 +36,14 @@ def test_footage_with_damaged_sound_is_compared(tmp_path: Path, begin: int) -> N
     before = tmp_path / "before.mp4"
     write_before(clip, clip.dub(speech(0.4)), before).save(tmp_path / "out.mp4")
     assert len(list(read_frames(before))) == 10
+
+
+@pytest.mark.parametrize("height", [160, 162])
+def test_the_footage_to_compare_has_the_colors_of_the_film(tmp_path: Path, height: int) -> None:
+    """Also if its height is no multiple of 4."""
+    film = make_film(tmp_path / "film.mkv", 0.2, 25, (160, height))
+    clip, before = make_dubber().prepare(film), tmp_path / "before.mp4"
+    write_before(clip, clip.dub(speech(0.2)), before).save(tmp_path / "out.mp4")
+    for shown, filmed in zip(read_frames(before), read_frames(film), strict=True):
+        differences = np.abs(np.asarray(shown.image, float) - np.asarray(filmed.image))
+        assert differences.mean((1, 2)).max() < 10

@@ -157,7 +157,7 @@ def _scaled_frame(image: Picture) -> VideoFrame:
         _resized(plane, sides[0] // step, sides[1] // step) for plane, step in zip(planes, (1, 2, 2), strict=True)
     ]
     packed = np.concatenate([plane.ravel() for plane in scaled]).reshape(-1, sides[0])
-    frame = VideoFrame.from_numpy_buffer(packed, format=PIXEL_FORMAT)
+    frame = VideoFrame.from_ndarray(packed, format=PIXEL_FORMAT)
     frame.color_range, frame.colorspace = tags
     return frame
 
