@@ -84,6 +84,8 @@ class RecordingSource:
             stream: Any = film.add_stream("libx264", options={"preset": "ultrafast", "crf": "25", "threads": "1"})
             context = stream.codec_context
             context.pix_fmt, context.time_base = PIXEL_FORMAT, Fraction(1, CLOCK)
+            if self.footage.info is not None:
+                context.sample_aspect_ratio = self.footage.info.sample_aspect
             sound = self._add_sound(film)
             for number, image in enumerate(self._source.show(order, times)):
                 frame = _scaled_frame(image)
@@ -134,6 +136,7 @@ def join_sides(before: Path, after: Path, path: Path, progress: Progress) -> Non
         right.rate,
         sound=open_sound(after, whole=True),
         metadata=right.metadata,
+        like=left,
         end=right.duration,
         overwrite=True,
     ) as film:
