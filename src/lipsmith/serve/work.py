@@ -92,9 +92,14 @@ class Tasks:
         return {"faces": describe_faces(self._settings.upload(job.video), clip.faces, clip.times)}
 
     def _dub(self, job: Job, reporter: Reporter) -> dict[str, Any]:
-        started = time.monotonic()
-        options = _options(job)
         seconds = job.options["preview"] or self._seconds(job)
+        # The speech may be longer than its file declares, or than the pictures beside it.
+        with limit_cpu_time((self._probe_upload(job.video).get("seconds") or 0.0) + seconds):
+            return self._write_dub(job, reporter, seconds)
+
+    def _write_dub(self, job: Job, reporter: Reporter, seconds: float) -> dict[str, Any]:
+        """Prepare and write a dub; `seconds`: of the speech."""
+        started, options = time.monotonic(), _options(job)
         clip = self._clip(job, reporter, later=25 * seconds)
         prepared = time.monotonic()
         clip = replace(clip, chosen=choose(clip.faces, options.face))
