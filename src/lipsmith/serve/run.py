@@ -6,11 +6,14 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import uvicorn
+from fastapi import FastAPI
+from sqlalchemy.exc import DatabaseError
 
-from lipsmith.errors import UsageError
+from lipsmith.errors import LipsmithError, UsageError
 from lipsmith.inference.model_folder import find_model
 from lipsmith.serve.app import make_app
 from lipsmith.serve.connection import TimeoutProtocol
@@ -24,12 +27,13 @@ _CONNECTIONS: Final = 500
 def serve(settings: Settings, started: Callable[[str], None]) -> None:
     """Serve until interrupted; calls `started` with the URL once the port is open.
 
-    Raises `UsageError` if the data folder or the port is in use, `WeightsError` if the model is missing.
+    Raises `UsageError` if the data folder or the port is in use or the database cannot be used, `WeightsError` if the
+    model is missing, `LipsmithError` if the service does not start.
     """
     find_model(settings.model)
     with data_folder(settings), _listening(settings) as listener:
         config = uvicorn.Config(
-            make_app(settings),
+            _application(settings),
             http=TimeoutProtocol,
             ws="websockets-sansio",
             ws_max_size=1 << 20,
@@ -46,7 +50,20 @@ def serve(settings: Settings, started: Callable[[str], None]) -> None:
         host, port = listener.getsockname()[:2]
         logging.getLogger("uvicorn.error").addFilter(_is_no_cancellation)
         started(f"http://{f'[{host}]' if ':' in host else host}:{port}/")
-        uvicorn.Server(config).run([listener])
+        server = uvicorn.Server(config)
+        with suppress(SystemExit):  # newer releases raise it if the start fails, with the code of another error
+            server.run([listener])
+        if not server.started:
+            raise LipsmithError("The service did not start; its log says why.")
+
+
+def _application(settings: Settings) -> FastAPI:
+    try:
+        return make_app(settings)
+    except DatabaseError as error:  # damaged, or of another version
+        raise UsageError(
+            f"{settings.database} cannot be used ({error.orig}); choose another --data, or remove {settings.data}."
+        ) from error
 
 
 def access_summary(settings: Settings) -> list[tuple[str, str]]:

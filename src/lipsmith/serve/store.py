@@ -86,9 +86,15 @@ class Store:
     """The database at `path`, created if missing."""
 
     def __init__(self, path: Path, durable: bool = True) -> None:
-        """With `durable`, commits survive a power failure; without it, only a crash of the process."""
+        """With `durable`, commits survive a power failure; without it, only a crash of the process.
+
+        Raises SQLAlchemy's `DatabaseError` for a file that is no database, or lacks columns.
+        """
         self._engine = _engine(path, durable)
         SQLModel.metadata.create_all(self._engine, tables=[_table(Upload), _table(Job)])
+        with self._session() as session:
+            for columns in (select(Upload), select(Job)):
+                session.exec(columns.limit(0))
 
     def close(self) -> None:
         """Close the database."""
