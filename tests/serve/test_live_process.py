@@ -17,7 +17,7 @@ pytest.importorskip("fastapi", reason="live sessions need the serve extra")
 
 from fastapi import WebSocketDisconnect
 
-from lipsmith.serve.live import HEADER, STATE, _forward_to_client, live
+from lipsmith.serve.live import HEADER, STATE, _forward_to_client, _stop, live
 from lipsmith.serve.service import Service
 from lipsmith.serve.settings import Settings
 from lipsmith.serve.store import Store, Upload
@@ -121,6 +121,19 @@ def test_a_client_may_leave_while_it_waits_for_a_session(tmp_path: Path, monkeyp
 
     monkeypatch.setattr(socket, "close", close)
     asyncio.run(live(socket, UPLOAD))  # type: ignore[arg-type]
+
+
+def test_a_session_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would keep a place and a core."""
+    monkeypatch.setattr("lipsmith.serve.live._EXIT_TIMEOUT", 0.1)
+
+    async def run() -> int | None:
+        command = (sys.executable, "-c", "import time; time.sleep(30)")
+        process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE)
+        await _stop(process)
+        return process.returncode
+
+    assert asyncio.run(run()) not in (None, 0)
 
 
 def test_an_interrupt_does_not_end_a_session(tmp_path: Path) -> None:

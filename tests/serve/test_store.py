@@ -211,3 +211,10 @@ def test_of_many_analyses_only_the_one_asked_for_is_read(store: Store) -> None:
     assert found is not None
     assert found.options == {"start": 4.0}
     assert len(read) == 1
+
+
+@pytest.mark.parametrize(("durable", "level"), [(True, 2), (False, 1)])
+def test_what_the_server_stored_survives_a_power_failure(tmp_path: Path, durable: bool, level: int) -> None:
+    """SQLite's levels are FULL and NORMAL, with which the last reports of the worker may be lost."""
+    with Store(tmp_path / "jobs.sqlite", durable)._session() as session:
+        assert session.connection().exec_driver_sql("PRAGMA synchronous").scalar_one() == level

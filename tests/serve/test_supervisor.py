@@ -128,6 +128,24 @@ def test_a_probe_does_not_wait_for_the_faces_of_a_long_film(tmp_path: Path, monk
     assert store.count_active() == 2
 
 
+def test_the_worker_writes_to_the_data_folder_and_does_not_know_the_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[tuple[tuple[str, ...], dict[str, str]]] = []
+
+    async def start(*command: str, env: dict[str, str], **_: object) -> None:
+        started.append((command, env))
+
+    monkeypatch.setenv("LIPSMITH_TOKEN", "secret of the server")
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", start)
+    settings = Settings(data=tmp_path, token="secret of the server")
+    asyncio.run(supervisor.Supervisor(settings, Store(settings.database))._start())
+    ((command, environment),) = started
+    assert environment["TMPDIR"] == str(tmp_path / "tmp")
+    assert "PATH" in environment
+    assert not any("secret of the server" in text for text in (*command, *environment.values()))
+
+
 def test_an_interrupt_does_not_end_the_worker(tmp_path: Path) -> None:
     """Windows sends Ctrl-C to the worker too, which the server would count as a crash of the running job."""
     command = [sys.executable, "-m", "lipsmith.serve.worker", json.dumps(Settings(data=tmp_path).for_process())]
