@@ -147,6 +147,15 @@ def test_the_host_of_a_proxy_is_accepted(tmp_path: Path, proxy: str | None, stat
     assert ask(settings, Authorization="Bearer correct horse", Host="dub.example") == status
 
 
+def test_the_password_of_a_proxy_is_no_wrong_token(tmp_path: Path) -> None:
+    """Browsers send it with every request, and proxies pass it on."""
+    settings, owner = Settings(data=tmp_path, token="correct horse"), "a" * 32
+    cookies = f"lipsmith_client={owner}; lipsmith_session={session_value(settings, owner)}"
+    assert ask(settings, Authorization="Basic dXNlcjp3b3Jkcw==", Cookie=cookies) == 200
+    assert ask(settings, Authorization="Basic dXNlcjp3b3Jkcw==") == 401
+    assert ask(settings, Authorization="Bearer wrong horse", Cookie=cookies) == 401
+
+
 def ask(settings: Settings, **headers: str) -> int:
     """The status of a request for jobs."""
 

@@ -130,7 +130,7 @@ class AuthMiddleware:
             return 400, "The Host header does not name this machine; use the address that the service printed.", {}
         if request.scope.get("method") not in _SAFE_METHODS and _is_cross_site(request, host):
             return 403, "The request comes from a page of another site; use the page of this service.", {}
-        if "authorization" in request.headers and (wait := self._failed_logins.wait(address_of(request))):
+        if _token_in(request) and (wait := self._failed_logins.wait(address_of(request))):
             return 429, "Too many wrong tokens; wait a minute.", {"Retry-After": str(wait)}
         request.state.admitted = self._is_authorized(request, owner, session)
         if not request.state.admitted and request.scope["path"] not in _LOGIN_PATHS and not _is_public(request):
@@ -140,9 +140,8 @@ class AuthMiddleware:
     def _is_authorized(self, request: HTTPConnection, owner: str, session: str) -> bool:
         if self._settings.token is None:
             return True
-        kind, _, given = request.headers.get("authorization", "").partition(" ")
-        if given:
-            valid = kind.lower() == "bearer" and equal_secrets(given.strip(), self._settings.token)
+        if given := _token_in(request):
+            valid = equal_secrets(given, self._settings.token)
             if not valid:
                 self._failed_logins.add(address_of(request))
             return valid
@@ -183,6 +182,12 @@ def _take_cookies(scope: Scope) -> dict[str, str]:
     scope["headers"] = [(name, value) for name, value in headers if name != b"cookie"]
     pairs = (part.strip().partition("=") for part in sent.split(";"))
     return {name: value for name, _, value in pairs if name in (CLIENT, SESSION)}
+
+
+def _token_in(request: HTTPConnection) -> str | None:
+    """The token that a request sends; None for other credentials, such as the password of a proxy."""
+    kind, _, given = request.headers.get("authorization", "").partition(" ")
+    return given.strip() if kind.lower() == "bearer" else None
 
 
 def _is_public(request: HTTPConnection) -> bool:
