@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from itertools import chain, repeat
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from starlette.requests import Request
 from starlette.types import Message
 
+from lipsmith.serve import receive
 from lipsmith.serve.problems import Problem
 from lipsmith.serve.receive import receive_file
 
@@ -46,3 +49,17 @@ def test_what_follows_a_form_is_not_read_without_end(tmp_path: Path) -> None:
     with pytest.raises(Problem, match="larger than") as raised:
         asyncio.run(receive_file(request(*100 * [bytes(1000)]), tmp_path / "part", 100, lambda size: None))
     assert raised.value.status_code == 413
+
+
+@pytest.mark.parametrize(("seconds", "slow"), [(60.0, False), (61.0, True)])
+def test_an_upload_that_trickles_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, slow: bool
+) -> None:
+    """It would keep a connection for days: after a minute, 4 kB a second are needed."""
+    monkeypatch.setattr(receive, "time", SimpleNamespace(monotonic=chain([0.0], repeat(seconds)).__next__))
+    if slow:
+        with pytest.raises(Problem, match="too slow") as raised:
+            asyncio.run(receive_file(request(), tmp_path / "part", 100, lambda size: None))
+        assert raised.value.status_code == 408
+    else:
+        assert asyncio.run(receive_file(request(), tmp_path / "part", 100, lambda size: None)).size == 5
