@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from lipsmith.cluster.tasks import Ready, RemoteWorker
+from lipsmith.cluster.tasks import Ready, RemoteWorker, Task
+from lipsmith.dubbing.batch import Job
+from lipsmith.dubbing.parts import Share
 from lipsmith.errors import LipsmithError, UsageError
 
 pool_module = pytest.importorskip("lipsmith.cluster.pool")
@@ -49,3 +53,25 @@ def test_it_waits_while_a_worker_is_left_or_all_machines_are_lost(
     pool._workers.clear()
     monkeypatch.setattr(pool_module._RAY, "nodes", list)
     assert pool.wait() is None
+
+
+def test_it_ends_when_no_worker_starts_at_all(pool: Any) -> None:  # noqa: ANN401
+    pool._precision = None
+    lost = [RemoteWorker(None, None) for _ in range(4)]
+    pool._workers.extend(lost)
+    for worker in lost[:3]:
+        pool._lose(worker, pool_module.RayError("it has no lipsmith"))
+    with pytest.raises(LipsmithError, match=r"No worker starts .* \(it has no lipsmith\); install lipsmith"):
+        pool._lose(lost[3], pool_module.RayError("it has no lipsmith"))
+
+
+def test_all_workers_draw_with_the_precision_of_the_first(pool: Any) -> None:  # noqa: ANN401
+    class Actor:
+        work = SimpleNamespace(remote=lambda task: task)
+
+    job, worker = Job(Path("a.mp4"), Path("a.wav"), Path("out.mp4")), RemoteWorker(Actor, None)
+    pool.start(worker, Task(job))
+    assert worker.pending.precision == "float"
+    share = Task(job, Share(job.output, range(1), 0), "int8")  # begun with another
+    pool.start(worker, share)
+    assert worker.pending == share

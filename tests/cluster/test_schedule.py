@@ -36,3 +36,22 @@ def test_shares_of_a_film_that_failed_are_not_begun() -> None:
     assert schedule.end(first, Report(InputError("It is damaged.")))
     assert (schedule.left, schedule.waiting) == (1, 1)
     assert schedule.take(None) == Task(jobs[1])
+
+
+def test_a_film_of_which_two_shares_fail_is_over_once() -> None:
+    job = Job(Path("a.mp4"), Path("a.wav"), Path("out.mp4"))
+    schedule = Schedule([job])
+    shares = [Task(job, Share(job.output, range(part, part + 1), 0)) for part in range(2)]
+    whole = schedule.take(None)
+    assert whole is not None
+    schedule.end(whole, Report(shares=shares))
+    assert [schedule.take(None), schedule.take(None)] == shares
+    failed = Report(InputError("It is damaged."))
+    assert [schedule.end(share, failed) for share in shares] == [True, False]
+
+
+def test_a_worker_gets_speeches_of_the_film_that_it_has_prepared() -> None:
+    jobs = [Job(Path(film), Path("a.wav"), Path(f"{place}.mp4")) for place, film in enumerate("abab")]
+    schedule = Schedule(jobs)
+    taken = [schedule.take(Path(film) if film else None) for film in ("b", "b", "b", None)]
+    assert [task.job.output.stem for task in taken if task] == ["1", "3", "0", "2"]

@@ -57,6 +57,17 @@ def test_uploads_that_only_announce_bytes_do_not_fill_the_disk(
         service.begin_upload("d", 3000)
 
 
+def test_the_queue_has_a_length_for_all_clients(service: Service) -> None:
+    service.settings = replace(service.settings, jobs=2)
+    for owner in "ab":
+        service.submit(Job(owner=owner, kind="dub", video="film", priority=DUB))
+    with pytest.raises(Problem, match="queue is full"):
+        service.submit(Job(owner="c", kind="dub", video="film", priority=DUB))
+    service.store.claim()
+    with pytest.raises(Problem, match="queue is full"):
+        service.submit(Job(owner="c", kind="dub", video="film", priority=DUB))
+
+
 def test_jobs_do_not_fill_the_disk(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client may request faces of any part of a film; the thumbnails of each are kept for a day."""
     free = service.settings.spare_disk - 1
