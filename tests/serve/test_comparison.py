@@ -13,13 +13,13 @@ from lipsmith.serve.comparison import join_sides, write_before
 from synthetic import face_at, make_film, speech
 
 
-def film_with_damaged_sound(path: Path, begin: int, aspect: int = 1) -> Path:
+def film_with_damaged_sound(path: Path, begin: int, aspect: Fraction = Fraction(1)) -> Path:
     """A film of 10 frames whose samples are NaN from frame `begin` on, and whose pixels are `aspect` times as wide as
     high."""
     with av.open(str(path), "w") as film:
         picture = film.add_stream("libx264", rate=25)
         picture.width, picture.height, picture.pix_fmt = 160, 160, "yuv420p"
-        picture.codec_context.sample_aspect_ratio = Fraction(aspect)
+        picture.codec_context.sample_aspect_ratio = aspect
         sound = film.add_stream("pcm_f32le", rate=16_000, layout="mono")
         for index in range(10):
             frame = av.VideoFrame.from_ndarray(face_at(index / 25, (160, 160)), format="rgb24")
@@ -52,9 +52,16 @@ def test_the_footage_to_compare_has_the_colors_of_the_film(tmp_path: Path, heigh
         assert differences.mean((1, 2)).max() < 10
 
 
-def test_footage_with_wide_pixels_is_compared_in_its_own_shape(tmp_path: Path) -> None:
-    clip = make_dubber().prepare(film_with_damaged_sound(tmp_path / "film.mkv", 10, aspect=2))
+@pytest.mark.parametrize(("aspect", "shown"), [(Fraction(12, 11), Fraction(12, 11)), (Fraction(2), Fraction(1))])
+def test_footage_with_wide_pixels_is_compared_in_its_own_shape(
+    tmp_path: Path, aspect: Fraction, shown: Fraction
+) -> None:
+    """Very wide ones become square."""
+    clip = make_dubber().prepare(film_with_damaged_sound(tmp_path / "film.mkv", 10, aspect))
     before, after, both = (tmp_path / f"{name}.mp4" for name in ("before", "after", "both"))
     write_before(clip, clip.dub(speech(0.4)), before).save(after)
     join_sides(before, after, both, lambda done, total: None)
-    assert [probe(film).sample_aspect for film in (before, after, both)] == [2, 2, 2]
+    films = [probe(film) for film in (before, after, both)]
+    assert [film.sample_aspect for film in films] == [shown] * 3
+    width = round(160 * aspect / shown)
+    assert [film.width for film in films] == [width, width, 2 * width]
