@@ -29,6 +29,8 @@ RECENT_FRAMES: Final = 12
 
 _LENGTHS: Final = np.array((6, 8, 10, 12, 15, 19, 24, 30, 38, 48, 60))
 """Frames from the last of one shot to the first of the next in the dissolves that are looked for."""
+_EVERY: Final = 4
+"""Frames from one search for the end of a dissolve to the next."""
 _MEAN_RESIDUAL: Final = 0.02
 _MAX_RESIDUAL: Final = 0.05
 """What mixtures of both ends leave unexplained of the frames between, as a share of the difference of the ends, both
@@ -122,13 +124,13 @@ class DissolveDetector:
         if not _is_comparable(current):
             self.restart()
         self._thumbnails.append(current)
-        found = max(self._ending_here(), default=None)
+        found = max(self._ending_here(), default=None) if self._frames % _EVERY == 0 else None
         self._frames += 1
         if self._best is None or (found is not None and found[0] > self._best[0]):
             self._best = found
             return None
         dissolve = self._best[1]
-        if self._frames - dissolve.end <= max(4, (dissolve.end - dissolve.begin) // 3):
+        if self._frames - dissolve.end <= max(_EVERY, (dissolve.end - dissolve.begin) // 3):
             return None
         for _ in range(len(self._thumbnails) - (self._frames - dissolve.end)):
             self._thumbnails.popleft()
