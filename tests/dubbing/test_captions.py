@@ -1,4 +1,4 @@
-"""A caption over the chin that is shown for a part of a shot stays in its frames."""
+"""Captions over the chin stay as filmed, in their own frames."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from caption_samples import WHITE, written
 from lipsmith import Dubber
+from lipsmith.face.crop import apply, invert
 from lipsmith.face.landmarks import ranks
 from synthetic import face_at, speech
 
@@ -36,3 +38,23 @@ def test_a_caption_of_later_frames_does_not_appear_in_earlier_ones() -> None:
     for dubbed in clip.dub(speech(FRAMES / 25)).frames():
         filmed = images[dubbed.index]
         assert abs(yellow(dubbed.image) - yellow(filmed)) <= 0.1 * yellow(images[-1]), dubbed.index
+
+
+def test_words_that_change_stay_readable() -> None:
+    dubber = Dubber.from_pretrained("fast", device="cpu", threads=2)
+    plain = [face_at(index / 25, (480, 480)) for index in range(FRAMES)]
+    face = dubber.prepare(plain).chosen[0]
+    points = apply(invert(face.transforms), face.points[:])
+    words = ["SO THIS", "IS WHAT", "they say", "EVERY", "DAY"]
+    shown = [
+        written(image, points[index], words[index // 4 % len(words)], WHITE, 0.13) for index, image in enumerate(plain)
+    ]
+    films = [[image for image, _ in shown], plain]
+    dubs = [dubber.prepare(film).dub(speech(FRAMES / 25)).frames() for film in films]
+    for (image, letters), unwritten, dubbed, without in zip(shown, plain, *dubs, strict=True):
+        changed = np.abs(dubbed.image.astype(int) - image).max(2)
+        assert changed[letters].mean() < 2, dubbed.index
+        assert (changed > 20).sum() > 100
+        skin = (image == unwritten).all(2)
+        ghosts = np.abs(dubbed.image.astype(int) - without.image).max(2)[skin] > 60
+        assert ghosts.sum() < 0.1 * letters.sum(), dubbed.index

@@ -12,7 +12,7 @@ from lipsmith.face.crop import crop_image
 from scripted import ScriptedTracker, Seen, mesh
 
 SIZES = Sizes(face=32, lips=2)
-IMAGE = np.random.default_rng(0).integers(0, 256, (200, 240, 3)).astype(np.uint8)
+IMAGE = np.random.default_rng(0).integers(0, 128, (200, 240, 3)).astype(np.uint8)
 
 
 def scanned(frames: list[Seen], progress: object = None) -> Scan:

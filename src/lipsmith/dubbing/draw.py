@@ -294,7 +294,7 @@ def paste_frame(compositors: Mapping[int, Compositor], mouths: Sequence[MouthTra
             compositor.restart()
         if drawn is None:
             continue
-        row, opacity = mouth.rows[place], float(mouth.face.opacity[mouth.rows[place]])
+        row, lent = mouth.rows[place], (drawn.detail, face.captioned)
         crops = (drawn.image, drawn.filmed, face.transforms[row])
-        image = compositor.paste(image, *crops, face.points[row], mouth.points[place], opacity, drawn.detail)
+        image = compositor.paste(image, *crops, face.points[row], mouth.points[place], float(face.opacity[row]), *lent)
     return image

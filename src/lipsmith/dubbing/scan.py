@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import repeat
 from math import prod
 from mmap import ACCESS_READ, ALLOCATIONGRANULARITY, mmap
+from operator import is_not
 from os import SEEK_END, PathLike
 from pathlib import Path
 from threading import Lock
@@ -24,10 +25,10 @@ from lipsmith.dubbing.paste.detail import LARGEST, NativeCrops, native_side
 from lipsmith.dubbing.source import FileSource, Source, Video
 from lipsmith.errors import InputError, LipsmithError, UsageError
 from lipsmith.face import FaceTracker
-from lipsmith.face.crop import still_points
-from lipsmith.face.landmarks import Rows
+from lipsmith.face.crop import apply, invert, still_points
+from lipsmith.face.landmarks import Floats, Rows
 from lipsmith.face.look import opacities
-from lipsmith.face.references import Candidate, choose_landmarks, choose_pool, sharpness_of
+from lipsmith.face.references import Candidate, choose_landmarks, choose_pool, sharpness_of, without_captions
 from lipsmith.face.stretches import Shot, ShotFace, shots_of, tracked
 from lipsmith.face.tracker import TrackedFrame
 from lipsmith.inference.people import embed_faces, people
@@ -140,6 +141,8 @@ class Face:
     """Place in the list of all faces of the footage, from 0."""
     native: NativeCrops | None = None
     """The R references at the film's resolution; None for a small face."""
+    captioned: bool = False
+    """Whether captions may cover it."""
 
     def __repr__(self) -> str:
         start, end = self.seconds
@@ -231,7 +234,9 @@ class Scanner:
         frames = _joined([np.arange(s.first, s.first + len(s)) for s in stretches])
         points = _joined([s.points for s in stretches])
         transforms = _joined([s.transforms for s in stretches])
-        candidates, crops, chosen, lips = self._references(face, frames, transforms, points)
+        rows = np.searchsorted(frames, [candidate.frame for candidate in face.candidates])
+        clean = without_captions(face.candidates, apply(invert(transforms[rows]), points[rows]))
+        candidates, crops, chosen, lips = self._references(clean, rows, transforms, points)
         return Face(
             number=index + 1,
             shot=shot.number,
@@ -242,6 +247,7 @@ class Scanner:
             seen=_joined([s.seen for s in stretches]),
             pool=self._store.put(crops),
             native=self._native(candidates, transforms[chosen]),
+            captioned=any(map(is_not, clean, face.candidates)),
             pool_points=self._store.put(points[chosen]),
             pool_still=still_points(transforms[chosen]),
             lips=lips,
@@ -253,24 +259,22 @@ class Scanner:
         )
 
     def _references(
-        self, face: ShotFace, frames: NDArray[np.intp], transforms: NDArray[np.float64], points: NDArray[np.float32]
+        self, candidates: list[Candidate], rows: NDArray[np.intp], transforms: Floats, points: Floats
     ) -> tuple[list[Candidate], NDArray[np.uint8], NDArray[np.intp], NDArray[np.intp]]:
         """The pool, its crops `(R, S, S, 3)`, its rows in the track `(R,)`, and the indices of lip references in it."""
-        rows = np.searchsorted(frames, [candidate.frame for candidate in face.candidates])
-        crops = self._cut(face.candidates, transforms[rows], self._sizes.face)
+        crops = self._cut(candidates, transforms[rows], self._sizes.face)
         sharpness = np.array([sharpness_of(crop[len(crop) // 2 :]) for crop in crops])
         pool = choose_pool(points[rows], sharpness)
         lips = choose_pool(points[rows][pool], sharpness[pool], self._sizes.lips)
-        return [face.candidates[rank] for rank in pool], crops[pool], rows[pool], lips
+        return [candidates[rank] for rank in pool], crops[pool], rows[pool], lips
 
     def _native(self, candidates: list[Candidate], transforms: NDArray[np.float64]) -> NativeCrops | None:
-        side = native_side(transforms)
-        if side is None:
+        if (side := native_side(transforms)) is None:
             return None
         own = [candidate.part.own(transform) for candidate, transform in zip(candidates, transforms, strict=True)]
         return self._store.put_native(NativeCrops.of([candidate.jpeg() for candidate in candidates], own, side))
 
-    def _cut(self, candidates: list[Candidate], transforms: NDArray[np.float64], side: int) -> NDArray[np.uint8]:
+    def _cut(self, candidates: list[Candidate], transforms: Floats, side: int) -> NDArray[np.uint8]:
         """Crops `(n, side, side, 3)` of candidates with `transforms` `(n, 2, 3)`."""
         with ThreadPoolExecutor(self._threads, "lipsmith") as pool:  # most of the time goes into decoding
             return np.stack(list(pool.map(Candidate.crop, candidates, transforms, repeat(side))))

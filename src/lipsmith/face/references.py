@@ -6,6 +6,7 @@ whose settings the paper takes over for inference (section 4.1).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.face.captions import caption, without_letters
 from lipsmith.face.crop import UNIT_SQUARE, Part, apply, crop_image, fit_transforms, invert, shrink
 from lipsmith.face.landmarks import Floats, distances, outer_lip_opening, parts, turn
 
@@ -26,6 +28,8 @@ MOST: Final = 75
 spread over time, with the distribution of mouth shapes of the whole shot."""
 _PLAIN: Final = 256
 """Pictures of at least this side, pixels, are kept as JPEG, which takes a tenth of the memory."""
+_LOOKED_AT: Final = 8
+"""Pictures of a face, at least, that are searched for captions before all are."""
 _MARGIN: Final = 0.1
 """Margin of a picture around the crop, in crop sides: the smoothed crop differs slightly from the frame's crop."""
 
@@ -69,6 +73,15 @@ class Candidate(NamedTuple):
         """The picture as JPEG, `(1, n, 1)` bytes."""
         return self.part.image if self._is_encoded else encoded(self.part.image)
 
+    def without_caption(self, points: Floats) -> Candidate:
+        """This, or one with skin in the place of letters over its face `points` `(131, 2)` in the film's pixels."""
+        image = decoded(self.part.image) if self._is_encoded else self.part.image
+        covered = caption(image, (points - self.part.origin) / self.part.step)
+        if covered is None:
+            return self
+        clean = without_letters(image, covered)
+        return self._replace(part=self.part._replace(image=encoded(clean) if self._is_encoded else clean))
+
     @property
     def _is_encoded(self) -> bool:
         return bool(self.part.image.shape[-1] == 1)
@@ -107,6 +120,16 @@ class Candidates:
         factor = max(1, int(np.ptp(corners, axis=0).max()) // (2 * self._size))
         part = shrink(image, corners, factor)
         return part._replace(image=encoded(part.image)) if max(part.image.shape) > _PLAIN else part
+
+
+def without_captions(candidates: Sequence[Candidate], points: Floats) -> list[Candidate]:
+    """The candidates of a face with `points` `(n, 131, 2)` in the film's pixels, without captions; the very same ones
+    if those that are looked at have none."""
+    some = slice(None, None, max(1, len(candidates) // _LOOKED_AT))
+    looked_at = zip(candidates[some], points[some], strict=True)
+    if all(candidate.without_caption(place) is candidate for candidate, place in looked_at):
+        return list(candidates)
+    return [candidate.without_caption(place) for candidate, place in zip(candidates, points, strict=True)]
 
 
 def encoded(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.dubbing.paste.detail import Detail, Region, with_detail
+from lipsmith.face.captions import outside_caption
 from lipsmith.face.crop import to_pixels
 from lipsmith.face.landmarks import JAW, OUTER_LIP, Floats, filled, ranks
 from lipsmith.face.look import Grain
@@ -93,13 +94,15 @@ class Compositor:
         new: Floats,
         opacity: float = 1.0,
         detail: Detail | None = None,
+        captioned: bool = False,
     ) -> Picture:
         """A copy of `frame` `(H, W, 3)` that shows `generated` where the mouth is; all else bit for bit the same.
         `frame` itself if the mouth lies outside it or `opacity` is 0.
 
         `generated`, `source`: the rendered and the original crop `(S, S, 3)`; `transform`: `(2, 3)`, source pixels to
         crop units; `old`, `new`: the 131 points `(131, 2)` in crop units, as filmed and as rendered; `opacity` in [0,
-        1]; `detail`: detail of the references, if they have a higher resolution than the crop.
+        1]; `detail`: detail of the references, if they have a higher resolution than the crop; `captioned`: look for
+        captions, which stay.
         """
         size = len(generated)
         rows = slice(size // 2 - _seam(size), None)  # nothing above is seen
@@ -119,6 +122,8 @@ class Compositor:
         image += self._grain.missing(image, filmed)
         change = _softened(drawn - source[rows], region.scale)
         share, added = _shares(mask[rows] * opacity, likeness(drawn, source[rows], old, new), change, region)
+        if captioned and (free := outside_caption(frame, box, transform, old)) is not None:
+            share, added = share * free, added * cv2.merge([free] * 3)
         blended = cv2.blendLinear(image, filmed.astype(np.float32), share, 1 - share)
         return _with_part(frame, x0, y0, np.asarray(cv2.add(blended, added, dtype=cv2.CV_8U), np.uint8))
 
