@@ -227,7 +227,7 @@ def test_a_mouth_is_as_opaque_as_its_face_and_begins_anew_after_a_cut(film: Path
             done.append("restart")
 
         def paste(self, image: object, *given: Any) -> object:  # noqa: ANN401 - as of a compositor
-            done.append(round(given[-2], 2))
+            done.append(round(given[5], 2))
             return image
 
     done: list[str | float] = []
