@@ -45,6 +45,8 @@ _LETTERS: Final = 2
 """Least number of letters in a line."""
 _LEAST, _MOST = 0.018, 0.3
 """Heights of letters, as shares of the crop's side."""
+_GAP: Final = 0.6
+"""Largest gap between two neighbors in a line of letters, in their heights; lines may have words with larger ones."""
 _WIDEST: Final = 8
 """Largest width of letters that touch, in their heights."""
 _ENOUGH: Final = 0.0007
@@ -160,12 +162,13 @@ def _letters(image: Image, color: Image, side: float) -> tuple[Mask, float]:
     likely &= areas >= 0.1 * heights**2
     likely[0] = False  # all else
     found = [n for n in np.flatnonzero(likely) if _is_letter(np.asarray(labels), int(n), table[n], apart)]
-    line = _line(np.array(found, np.int64), heights, levels)
+    line = _line(np.array(found, np.int64), table, levels)
     if len(line) < _LETTERS:
         return np.zeros_like(apart), 0.0
     # Dots and marks of the line are too small to be found alone.
     height = float(heights[line].mean())
     shown = (heights < height) & (widths < height) & (np.abs(levels - levels[line].mean()) < height)
+    shown &= (table[:, 0] > table[line, 0].min() - height) & (table[:, 0] < table[line, 0].max() + 2 * height)
     shown[line], shown[0] = True, False
     return shown[labels].astype(np.uint8), height
 
@@ -195,11 +198,14 @@ def _is_letter(labels: NDArray[Any], number: int, box: Integers, apart: Mask) ->
     return bool(around.any() and (apart[rows, columns][around] >= _EDGE).mean() >= _SURROUNDED)
 
 
-def _line(likely: Integers, heights: Integers, levels: NDArray[np.float64]) -> Integers:
-    """The largest set of components of similar height whose middles are at one level."""
+def _line(likely: Integers, boxes: Integers, levels: NDArray[np.float64]) -> Integers:
+    """The largest set of components of similar height whose middles are at one level, if any two are neighbors."""
     if not len(likely):
         return likely
-    height, level = heights[likely], levels[likely]
+    height, level = boxes[likely, 3], levels[likely]
     beside = np.abs(level[:, None] - level) <= 0.4 * height
     fits = beside & (height <= 1.6 * height[:, None]) & (height >= 0.5 * height[:, None])
-    return np.asarray(likely[fits[fits.sum(1).argmax()]], np.int64)
+    line = likely[fits[fits.sum(1).argmax()]]
+    line = line[np.argsort(boxes[line, 0])]
+    gaps = boxes[line[1:], 0] - np.maximum.accumulate(boxes[line, 0] + boxes[line, 2])[:-1]
+    return np.asarray(line if (gaps < _GAP * boxes[line, 3].mean()).any() else line[:0], np.int64)
