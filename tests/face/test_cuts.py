@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lipsmith.face.cuts import MIN_DIFFERENCE, CutDetector, Dissolve, DissolveDetector, difference, thumbnail
 from lipsmith.media.color import ColorTags, FilmedPicture, RGBToFrame
+from synthetic import face_at
 
 Picture = NDArray[np.uint8]
 
@@ -149,6 +150,12 @@ def dissolved(first: list[Picture], second: list[Picture], length: int) -> list[
     return [*first[:-length], *mixed, *second[length:]]
 
 
+def faded_in(film: list[Picture], shade: int, length: int) -> list[Picture]:
+    """The film after eight pictures of one shade, from which it fades in over `length` frames."""
+    shown = [np.round(shade + min(k / length, 1) * (x - float(shade))).astype(np.uint8) for k, x in enumerate(film)]
+    return [np.full_like(film[0], shade)] * 8 + shown
+
+
 @pytest.mark.parametrize("length", [7, 9, 13, 20, 30])
 def test_a_dissolve_between_speakers_is_detected_once_with_its_middle(length: int) -> None:
     (found,) = dissolves(dissolved(nodding(1, 70), nodding(2, 90), length))
@@ -176,10 +183,27 @@ def test_successive_dissolves_do_not_overlap() -> None:
         [np.clip(scenery(1) * (1 - k / 80), 0, 255).astype(np.uint8) for k in range(80)],
         [np.clip(scenery(1) * (1 - k / 30), 0, 255).astype(np.uint8) for k in range(31)] + [scenery(2)] * 20,
         [np.clip(scenery(1) + k * 255 / 30, 0, 255).astype(np.uint8) for k in range(31)] + [scenery(2)] * 20,
+        faded_in(nodding(1, 60), 0, 8),
+        faded_in(nodding(1, 60), 255, 8),
+        faded_in([face_at(k / 25) for k in range(60)], 0, 12),
         [scenery(1)] * 20 + [np.clip(scenery(1) * 1.3, 0, 255).astype(np.uint8)] * 20,
         [np.random.default_rng(k).integers(0, 256, (240, 320, 3), np.uint8) for k in range(40)],
     ],
-    ids=["nod", "cut", "pan", "zoom", "entry", "fade", "to-black", "to-white", "light", "noise"],
+    ids=[
+        "nod",
+        "cut",
+        "pan",
+        "zoom",
+        "entry",
+        "fade",
+        "to-black",
+        "to-white",
+        "from-black",
+        "from-white",
+        "face-from-black",
+        "light",
+        "noise",
+    ],
 )
 def test_other_changes_are_no_dissolves(film: list[Picture]) -> None:
     assert dissolves(film) == []

@@ -189,20 +189,24 @@ def test_a_film_that_is_refused_does_not_leave_the_session_before_it_ready(page:
     assert page.is_hidden("#session")
 
 
-def test_a_browser_that_plays_no_live_film_says_so(page: Page, tmp_path: Path) -> None:
-    page.add_init_script("delete window.MediaSource")
+@pytest.mark.parametrize(
+    ("without", "told", "hidden"),
+    [
+        ("delete window.MediaSource", "#film-problem:has-text('use another browser')", "#session"),
+        (
+            "Object.defineProperty(navigator, 'mediaDevices', { value: undefined })",
+            "#session-status:has-text('Ready: play a recording.')",
+            "#microphone",
+        ),
+    ],
+    ids=["films", "microphones"],
+)
+def test_what_a_browser_lacks_is_said(page: Page, tmp_path: Path, without: str, told: str, hidden: str) -> None:
+    page.add_init_script(without)
     page.reload()
     page.set_input_files("#film-file", make_film(tmp_path / "film.mp4", 0.4, 12.5, (160, 160)))
-    page.wait_for_selector("#film-problem:has-text('use another browser')")
-    assert page.is_hidden("#session")
-
-
-def test_a_page_without_a_microphone_offers_none(page: Page, tmp_path: Path) -> None:
-    page.add_init_script("Object.defineProperty(navigator, 'mediaDevices', { value: undefined })")
-    page.reload()
-    page.set_input_files("#film-file", make_film(tmp_path / "film.mp4", 0.4, 12.5, (160, 160)))
-    page.wait_for_selector("#session-status:has-text('Ready: play a recording.')")
-    assert page.is_hidden("#microphone")
+    page.wait_for_selector(told)
+    assert page.is_hidden(hidden)
 
 
 def test_the_webrtc_example_of_the_docs_works(page: Page, service: RunningService, tmp_path: Path) -> None:

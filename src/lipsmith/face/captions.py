@@ -95,7 +95,9 @@ def caption(image: Image, points: Floats) -> Mask | None:
 
 def _caption(image: Image, points: Floats, side: float) -> Mask | None:
     """`caption` of a part of a picture with the lower face; `side`: that of the crop, pixels."""
-    if not image.size or not (_strokes(image, side) & _lower_face(points, image.shape[:2])).sum() >= _ENOUGH * side**2:
+    if not image.size:
+        return None
+    if (_strokes(image, side) & _lower_face(points, image.shape[:2])).sum() < _ENOUGH * side**2:
         return None
     factor = int(np.ceil(_SIDE / side))
     if factor > 1:
