@@ -164,11 +164,12 @@ def _load_turn(turn: Turn, rate: int) -> _LoadedTurn:
     spoken = to_rate(replace(sound, blocks=_first_samples(sound.blocks, length, cut.append)), SAMPLE_RATE)
     first, lead = divmod(round(turn.start * SAMPLE_RATE), HOP)
     samples, mel = streamed_mel(chain([np.zeros(lead, np.float32)], _require_samples(turn, mixed(spoken.blocks))))
-    if not voicing(normalize_level(mel)).any():
+    mel = normalize_level(mel)
+    if not voicing(mel).any():
         _LOG.warning("No speech was detected in %s; the lips stay closed.", turn.file or "the recording")
     end = turn.start + (samples - lead) / SAMPLE_RATE
     part = TimedSound(opened, turn.start, end, sound.rate, sound.channels, sound.language, bool(cut))
-    return _LoadedTurn(turn, part, first, normalize_level(mel))
+    return _LoadedTurn(turn, part, first, mel)
 
 
 def _first_samples(
