@@ -31,7 +31,7 @@ def test_figures_are_read_as_written(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     figures = {"psnr": math.inf, "lpips_vgg": math.nan, "ssim": np.float32(0.5), "frames": 7}
     settings = {"data": tmp_path, "face_size": 128}
-    write_figures(path, figures, settings, [{"clip": "a", "psnr": np.array([1.0, -np.inf])}])
+    write_figures(path, figures, settings, [{"clip": "a", "psnr": np.array([1.0, -np.inf])}], overwrite=False)
     raw = json.loads(path.read_text())
     assert raw["figures"] == {"psnr": "inf", "lpips_vgg": None, "ssim": 0.5, "frames": 7}
     assert raw["rows"] == [{"clip": "a", "psnr": [1.0, "-inf"]}]

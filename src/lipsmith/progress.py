@@ -57,13 +57,13 @@ def prefetch(items: Iterator[T], depth: int = AHEAD) -> Generator[T, None, None]
         worker.join()
 
 
-def prefetch_where_free(items: Generator[T, None, None], cores: int, depth: int = AHEAD) -> Generator[T, None, None]:
+def prefetch_where_free(items: Generator[T, None, None], cores: int) -> Generator[T, None, None]:
     """The same items: by `prefetch`, but without a thread of their own where other threads fill all `cores`.
 
     There, threads take the interpreter from each other more often than they help: a dub at 640x480 on two cores took a
     twelfth more time.
     """
-    return prefetch(items, depth) if cores > _FILLED else items
+    return prefetch(items) if cores > _FILLED else items
 
 
 def prefetch_map(function: Callable[[S], T], items: Generator[S, None, None], workers: int) -> Generator[T, None, None]:

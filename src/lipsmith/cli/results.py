@@ -30,8 +30,9 @@ def write_figures(
     path: Path | None,
     figures: Mapping[str, float],
     settings: Mapping[str, Any],
-    rows: Sequence[Mapping[str, Any]] = (),
-    overwrite: bool = True,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    overwrite: bool,
 ) -> None:
     """Write figures, settings and rows to `path` atomically; do nothing if `path` is None.
 
