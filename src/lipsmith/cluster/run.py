@@ -18,7 +18,6 @@ from lipsmith.dubbing.options import DubOptions, said_in
 from lipsmith.dubbing.pipeline import Dubber
 from lipsmith.errors import UsageError
 from lipsmith.files import remove_stale
-from lipsmith.inference.backend import Precision
 from lipsmith.inference.model_folder import find_model
 from lipsmith.progress import ProgressOf, unwatched
 
@@ -74,7 +73,7 @@ class ClusterBatch:
         threads = self.threads or THREADS
         make = partial(
             Worker,
-            partial(_dubber, _named(self.model), self.device, threads),
+            partial(Dubber.from_pretrained, _named(self.model), self.device, threads),
             _plain(self.options),
             threads,
             surroundings(),
@@ -99,10 +98,6 @@ def _plain(options: DubOptions) -> DubOptions:
     values = {field.name: getattr(options, field.name) for field in fields(DubOptions)}
     background = options.background.absolute() if options.background else None
     return DubOptions(**values | {"background": background})
-
-
-def _dubber(model: str | Path, device: str, threads: int, precision: Precision) -> Dubber:
-    return Dubber.from_pretrained(model, device, threads, precision)
 
 
 def outcomes(jobs: Sequence[Job], noted: Noted, workers: Workers, progress_of: ProgressOf = unwatched) -> Outcomes:
