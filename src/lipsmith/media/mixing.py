@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -55,25 +54,16 @@ def _place(name: str) -> tuple[float, float] | None:
     return {"L": (_MINUS_3_DB, 0.0), "R": (0.0, _MINUS_3_DB), "C": (0.5, 0.5)}.get(name[-1])
 
 
-@dataclass
 class Levels:
     """Energy and peaks of the channels of a sound, accumulated block by block."""
 
-    layout: AudioLayout
-    energy: NDArray[np.float64] = field(init=False)
-    peaks: NDArray[np.float64] = field(init=False)
-    _mixes: list[NDArray[np.float32]] = field(init=False)
-    _energy: list[float] = field(init=False)
-    _peak: list[float] = field(init=False)
-
-    def __post_init__(self) -> None:
-        channels = len(self.layout.channels)
+    def __init__(self, layout: AudioLayout) -> None:
+        channels = len(layout.channels)
         self.energy, self.peaks = np.zeros(channels), np.zeros(channels)
         alike = np.ones((1, channels), np.float32)
-        if is_discrete(self.layout):
-            self._mixes = [alike]
-        else:
-            placed = np.array([_place(channel.name) for channel in self.layout.channels], np.float32).T
+        self._mixes = [alike]
+        if not is_discrete(layout):
+            placed = np.array([_place(channel.name) for channel in layout.channels], np.float32).T
             self._mixes = [placed, np.repeat(alike, 2, axis=0)]
         self._energy, self._peak = [0.0] * len(self._mixes), [0.0] * len(self._mixes)
 
