@@ -66,8 +66,7 @@ class Candidate(NamedTuple):
 
     def crop(self, transform: Floats, size: int) -> NDArray[np.uint8]:
         """The crop `(size, size, 3)` for a transform `(2, 3)` from the film's pixels."""
-        image = decoded(self.part.image) if self._is_encoded else self.part.image
-        return crop_image(image, self.part.own(transform), size)
+        return crop_image(self._image, self.part.own(transform), size)
 
     def jpeg(self) -> NDArray[np.uint8]:
         """The picture as JPEG, `(1, n, 1)` bytes."""
@@ -75,12 +74,16 @@ class Candidate(NamedTuple):
 
     def without_caption(self, points: Floats) -> Candidate:
         """This, or one with skin in the place of letters over its face `points` `(131, 2)` in the film's pixels."""
-        image = decoded(self.part.image) if self._is_encoded else self.part.image
+        image = self._image
         covered = caption(image, (points - self.part.origin) / self.part.step)
         if covered is None:
             return self
         clean = without_letters(image, covered)
         return self._replace(part=self.part._replace(image=encoded(clean) if self._is_encoded else clean))
+
+    @property
+    def _image(self) -> NDArray[np.uint8]:
+        return decoded(self.part.image) if self._is_encoded else self.part.image
 
     @property
     def _is_encoded(self) -> bool:
