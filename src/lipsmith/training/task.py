@@ -58,7 +58,7 @@ class TrainingConfig:
             raise ValueError("minutes must be above 0")
         if self.gradient_clip <= 0:
             raise ValueError("gradient_clip must be above 0, or nothing would be trained")
-        require_range(self, 0, inf, "learning_rate", "weight_decay", "gradient_clip", "warmup", "checkpoint_minutes")
+        require_range(self, 0, inf, "learning_rate", "weight_decay", "warmup", "checkpoint_minutes")
         require_range(self, 0, 1, "ema")
         require_range(self, 0, MOST_SEED, "seed")
 
