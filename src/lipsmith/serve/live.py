@@ -92,6 +92,11 @@ async def live(
         slots.release()
 
 
+def packed(kind: bytes, content: bytes) -> bytes:
+    """A message between the server and the process of a session."""
+    return HEADER.pack(kind, len(content)) + content
+
+
 async def _keep(service: Service, upload: Upload) -> None:
     """Keep the footage of a session from expiring."""
     while True:
@@ -122,12 +127,11 @@ async def _forward_to_session(socket: WebSocket, process: Process) -> None:
             return
         sound, command = message.get("bytes"), message.get("text")
         if sound is not None and len(sound) % 2 == 0 and len(sound) <= _MAX_MESSAGE:
-            process.stdin.write(HEADER.pack(SOUND, len(sound)) + sound)
+            process.stdin.write(packed(SOUND, sound))
         elif command in COMMANDS:
-            process.stdin.write(HEADER.pack(COMMAND, len(command)) + command.encode())
+            process.stdin.write(packed(COMMAND, command.encode()))
         elif command is not None and command.startswith("v=0") and len(command) <= _MAX_OFFER:
-            offer = command.encode()
-            process.stdin.write(HEADER.pack(OFFER, len(offer)) + offer)
+            process.stdin.write(packed(OFFER, command.encode()))
         else:
             await socket.close(INVALID, "Send 16-bit PCM in binary messages, and flush, interrupt or an offer in text.")
             return

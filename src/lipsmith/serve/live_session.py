@@ -31,7 +31,7 @@ from lipsmith.errors import InputError, LipsmithError
 from lipsmith.live import Live
 from lipsmith.live.stream import MIME, FragmentedMP4
 from lipsmith.serve.limits import limit_memory
-from lipsmith.serve.live import COMMAND, HEADER, MEDIA, OFFER, STATE
+from lipsmith.serve.live import COMMAND, HEADER, MEDIA, OFFER, STATE, packed
 from lipsmith.serve.media import inspect
 from lipsmith.serve.settings import Settings
 
@@ -195,7 +195,7 @@ def _send_state(sink: BinaryIO, **state: object) -> None:
 
 
 def _send(sink: BinaryIO, kind: bytes, content: bytes) -> None:
-    sink.write(HEADER.pack(kind, len(content)) + content)
+    sink.write(packed(kind, content))
     sink.flush()
 
 
