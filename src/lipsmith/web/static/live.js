@@ -39,8 +39,7 @@ function start(upload) {
   newSocket.onclose = ({ reason }) => {
     if (socket !== newSocket) return;
     if (reason && $("session-problem").hidden) showError("session-problem", new Error(reason));
-    stop();
-    showText("session-status", "The session has ended; choose a film to start another.");
+    end();
   };
   socket = newSocket;
 }
@@ -75,6 +74,11 @@ function stop() {
   const closing = socket;
   socket = null;
   closing?.close();
+}
+
+function end() {
+  stop();
+  showText("session-status", "The session has ended; choose a film to start another.");
 }
 
 // Speech that is sent before the session is ready would be played late.
@@ -132,7 +136,6 @@ $("words-file").addEventListener("change", async (event) => {
 
 $("interrupt").addEventListener("click", () => sendCommand("interrupt"));
 $("end").addEventListener("click", () => {
-  stop();
+  end();
   $("film-file").focus(); // for another session
-  showText("session-status", "The session has ended; choose a film to start another.");
 });
