@@ -19,7 +19,7 @@ from lipsmith.cluster.tasks import Ready, Report, Task, shares_of
 from lipsmith.dubbing.batch import Batch, Job
 from lipsmith.dubbing.job import Unfinished, dubbed, precision_for, surroundings, write_film
 from lipsmith.dubbing.options import DubOptions, hear, options_for, said_in
-from lipsmith.dubbing.parts import SCAN, UNFINISHED, TakenError
+from lipsmith.dubbing.parts import SCAN, UNFINISHED, Share, TakenError
 from lipsmith.dubbing.pipeline import Dubber, Result
 from lipsmith.errors import UsageError
 from lipsmith.files import hidden_for
@@ -58,7 +58,8 @@ class Worker:
         """Do a task. A film that is worth it is not dubbed but split."""
         with _collected(self.level) as lines:
             shares: list[Task] = []
-            error = _error_of(partial(self._film if task.share is None else self._draw, task, shares))
+            work = partial(self._film, task, shares) if task.share is None else partial(self._draw, task, task.share)
+            error = _error_of(work)
             return Report(error, shares, lines)
 
     def _load(self) -> None:
@@ -87,13 +88,11 @@ class Worker:
 
         _patiently(partial(batch.dub, task.job, lambda: None, write), task)
 
-    def _draw(self, task: Task, _: list[Task]) -> None:
+    def _draw(self, task: Task, share: Share) -> None:
         if self._drawn is None or self._drawn[0] != task.job:
             self._drawn = task.job, self._result(task)
-        share, result = task.share, self._drawn[1]
-        assert share is not None
         manner = {"side_by_side": self.options.side_by_side, "label": self.options.label}
-        _patiently(partial(result.draw, share, share.out, **manner), task)
+        _patiently(partial(self._drawn[1].draw, share, share.out, **manner), task)
 
     def _result(self, task: Task) -> Result:
         job = task.job
