@@ -11,6 +11,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lipsmith.serve.problems import METHODS
 from lipsmith.serve.store import Store
 from lipsmith.serve.supervisor import Supervisor
 
@@ -45,14 +46,11 @@ class RequestCounter:
 
         async def send_counted(message: Message) -> None:
             if message["type"] == "http.response.start":
-                method = scope["method"] if scope["method"] in _METHODS else "other"
+                method = scope["method"] if scope["method"] in METHODS else "other"
                 self._metrics.requests.labels(method, str(message["status"])).inc()
             await send(message)
 
         await self._app(scope, receive, send_counted)
-
-
-_METHODS = {"GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH"}
 
 
 @dataclass(eq=False)

@@ -35,7 +35,7 @@ _ROUTING: Final = {
     405: "The method does not exist at this address; see /docs for those that it takes.",
 }
 """What a client reads if its request reaches no route, by the status."""
-_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _SENTENCES: Final = {
     "missing": "is missing",
     "extra_forbidden": "is unknown",
@@ -101,7 +101,7 @@ def _methods_at(request: Request) -> list[str]:
     Empty for files, which the routes do not know.
     """
     routes, scope = request.app.routes, request.scope
-    taken = [m for m in _METHODS if any(route.matches({**scope, "method": m})[0] is Match.FULL for route in routes)]
+    taken = [m for m in METHODS if any(route.matches({**scope, "method": m})[0] is Match.FULL for route in routes)]
     return [] if request.method in taken else taken
 
 
