@@ -34,11 +34,11 @@ LANDMARKS = "face_landmarks_detector.tflite"
 _STDERR = threading.Lock()
 """The process has one stderr: if two threads redirected it at once, one would not restore it."""
 
-MESH_SIZE = 256
+SIZE = 128  # pixels: side of the square that the face detector sees
+MESH_SIZE = 256  # pixels: side of the square that the landmark network sees
 MARGIN = 1.5
 """The landmark network was trained on squares of 1.5 times the face's box."""
-EYE_CORNERS = (33, 263)
-SIZE = 128
+EYE_CORNERS = (33, 263)  # points of the mesh: outer corners of the right and of the left eye
 MIN_SCORE = 0.5
 """Minimum score, in (0, 1), of a reported face."""
 GRIDS = ((16, 2), (8, 6))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lipsmith.evaluation.metrics.closure import closures, events
 from lipsmith.evaluation.metrics.landmarks import CROP_SIDE, amplitude, opening_r
+from lipsmith.face.detector import EYE_CORNERS
 from lipsmith.face.landmarks import INNER_LIP, LOWER_INNER, NUM_JAW, OUTER_LIP, UPPER_INNER, Floats
 from lipsmith.speech.activity import Spans
 from lipsmith.speech.mel import SAMPLE_RATE
@@ -27,7 +28,6 @@ CLOSENESS: Final = {
     "theval.lip_dynamics": "theval.shape_variance",
 }
 """The figures of `closeness`, and the value that each compares with the real film."""
-_EYES: Final = (33, 263)
 _UPPER, _LOWER = ([(OUTER_LIP + INNER_LIP).index(point) for point in side] for side in (UPPER_INNER, LOWER_INNER))
 _SHORTEST_SILENCE: Final = 0.3
 _LEAST_SPEECH: Final = 0.1
@@ -78,7 +78,7 @@ def closure_figures(lips: NDArray[np.float32], times: NDArray[np.float64], phone
 
 def eye_distance(meshes: Floats) -> NDArray[np.float64]:
     """`(F,)` pixels at 128 between the outer corners of the eyes of meshes `(F, 478, 2)` in crop units."""
-    first, second = (meshes[:, point].astype(np.float64) for point in _EYES)
+    first, second = (meshes[:, point].astype(np.float64) for point in EYE_CORNERS)
     distance: NDArray[np.float64] = CROP_SIDE * np.linalg.norm(first - second, axis=-1)
     return distance
 
