@@ -46,7 +46,8 @@ def live(request: Request) -> FileResponse:
 @router.post("/login")
 def login(request: Request, token: Annotated[str, Form(max_length=1024)]) -> Response:
     """Check the token and set a session cookie."""
-    settings, failed_logins = service_of(request).settings, failed_logins_of(request)
+    settings = service_of(request).settings
+    failed_logins: FailedLogins = request.app.state.failed_logins
     if failed_logins.wait(address_of(request)):
         return RedirectResponse("/?wait", 303)  # to the form, because a browser would show a problem document as it is
     if settings.token is None:
@@ -67,9 +68,3 @@ def docs(request: Request) -> HTMLResponse:
 
 def _page(request: Request, name: str) -> FileResponse:
     return FileResponse(_FILES / (name if request.state.admitted else "login.html"))
-
-
-def failed_logins_of(request: Request) -> FailedLogins:
-    """The counter of wrong tokens."""
-    failed_logins: FailedLogins = request.app.state.failed_logins
-    return failed_logins

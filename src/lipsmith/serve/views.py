@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from lipsmith.dubbing.options import LEAST_GAIN, MOST_GAIN, STRONGEST, DubOptions, Tail
 from lipsmith.dubbing.source import Fit
 from lipsmith.inference.backend import Precision
-from lipsmith.serve.store import Job, State, Store, Upload
+from lipsmith.serve.store import ACTIVE, Job, State, Store, Upload
 
 _ID: Final = r"^[0-9a-f]{32}$"
 _FACES: Final = r"^(largest|left|right|all|[1-9]\d{0,3}(,[1-9]\d{0,3}){0,63})$"
@@ -155,7 +155,7 @@ def upload_view(upload: Upload, probe: Job | None) -> UploadView:
 
 def analysis_state(job: Job | None) -> AnalysisState:
     """State of a `probe`, `faces` or `side` job."""
-    if job is None or job.state in ("queued", "running"):
+    if job is None or job.state in ACTIVE:
         return "waiting"
     return "ready" if job.state == "done" else "failed"
 
