@@ -24,7 +24,7 @@ PIXEL_FORMAT: Final = "yuv420p"
 """The pixel format that every H.264 player supports."""
 
 _BT601 = 5
-# Of red and blue.
+# The weights of red and blue in luma, by swscale's number of the matrix.
 _LUMA_WEIGHTS = {1: (0.2126, 0.0722), 4: (0.30, 0.11), _BT601: (0.299, 0.114), 7: (0.212, 0.087), 9: (0.2627, 0.0593)}
 _SWSCALE_MATRIX = {BT709: 1, 4: 4, 5: _BT601, 6: _BT601, 7: 7, 9: 9, 10: 9}
 # SWS_BILINEAR, SWS_ACCURATE_RND and SWS_FULL_CHR_H_INT, which PyAV names only since version 18. Without the last two,

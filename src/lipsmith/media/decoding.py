@@ -90,10 +90,8 @@ def is_end(packet: Packet[Any]) -> bool:
 def decoder(stream: VideoStream | AudioStream) -> Callable[[Packet[Any] | None], list[Any]]:
     """A function from packets to frames; None ends the stream. It serves one pass from a key frame."""
     name = stream.codec_context.name
-    if (
-        name in _ALPHA_DECODERS
-        and {key.lower(): value for key, value in stream.metadata.items()}.get("alpha_mode") == "1"
-    ):
+    tags = {key.lower(): value for key, value in stream.metadata.items()}
+    if name in _ALPHA_DECODERS and tags.get("alpha_mode") == "1":
         return cast("VideoCodecContext", av.CodecContext.create(_ALPHA_DECODERS[name], "r")).decode
     return stream.decode
 
