@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import cv2
@@ -14,19 +15,25 @@ from lipsmith.dubbing.draw import draw_frame
 from lipsmith.dubbing.mouth import MouthTrack
 from lipsmith.dubbing.paste.composite import Compositor, soft_mask
 from lipsmith.face import FaceTracker
-from lipsmith.face.crop import crop_image, invert, still_points
+from lipsmith.face.crop import apply, crop_image, invert, still_points
 from lipsmith.inference.render import render, warp
 from lipsmith.media import read_frames
 from lipsmith.speech.mel import mel_windows
 from lipsmith.speech.recording import Speech, load_speech
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from objects import with_hand  # noqa: E402
+
 ACTOR, SPEECH, PICTURES = ROOT / "demo" / "actor.mp4", ROOT / "demo" / "speech.wav", ROOT / "docs" / "pictures"
 PORTRAIT = ROOT / "demo" / "face.png"
 SAID = (19, 63, 22, 134)
 """Frames of the dubbed portrait: the m of "film", the p of "Lips", and the vowels of "now" and "stays"."""
 SHUT = slice(107, 117)
 """Frames of the actor's film in which the mouth is shut."""
+BEHIND_HAND = (24, 27, 30)
+"""Frames of the actor's film in which a hand passes before the mouth."""
 HEIGHT = 256
 PLACE = 131
 SIDE = 128
@@ -124,6 +131,17 @@ def silent(dubber: Dubber) -> Image:
     return row(*(frame[110:220, 160:290] for frame in (film[0], *(frames[number] for number in SAID))))
 
 
+def behind_hand(dubber: Dubber) -> Image:
+    """The face at the frames `BEHIND_HAND`, before which a hand is drawn: as filmed, and as dubbed."""
+    film = [np.asarray(frame.image) for frame in read_frames(ACTOR, end=1.6)]
+    face = dubber.prepare(film).chosen[0]
+    points = apply(invert(face.transforms), face.points[:])
+    for number in range(20, 34):
+        film[number] = with_hand(film[number], points[number], (2.0 - 0.28 * (number - 20), 0.3))[0]
+    frames = [frame.image for frame in dubber.prepare(film).dub(SPEECH).frames()]
+    return row(*(side[number][100:230, 160:290] for number in BEHIND_HAND for side in (film, frames)))
+
+
 def main() -> None:
     dubber = Dubber.from_pretrained("fast", "cpu")
     clip, speech = dubber.prepare(ACTOR, start=3.91, end=6.07), load_speech(SPEECH)
@@ -159,6 +177,7 @@ def main() -> None:
         "paste": row(over, frame, np.asarray(pasted)),
         "portrait": said(dubber),
         "silent": silent(dubber),
+        "hand": behind_hand(dubber),
         **dict(strips(dubber)),
     }.items():
         cv2.imwrite(str(PICTURES / f"{name}.jpg"), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])

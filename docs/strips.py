@@ -14,7 +14,7 @@ from drawn_film import write_film
 from numpy.typing import NDArray
 
 from lipsmith import Dubber, Result
-from lipsmith.dubbing.draw import EncodedFaces
+from lipsmith.dubbing.encoded import EncodedFaces
 from lipsmith.dubbing.mouth import MouthTrack
 from lipsmith.face.crop import crop_side, invert
 from lipsmith.face.landmarks import OUTER_LIP, ranks

@@ -124,6 +124,7 @@ def test_every_packaged_config_is_valid() -> None:
     pytest.importorskip("torch")
     from lipsmith.training.landmarks.config import LandmarkTraining
     from lipsmith.training.lips.config import LipsTraining
+    from lipsmith.training.occlusion.config import OcclusionTraining
     from lipsmith.training.renderer.systems import load_training
     from lipsmith.training.sync.config import SyncTraining
 
@@ -135,8 +136,10 @@ def test_every_packaged_config_is_valid() -> None:
         load_config(SyncTraining, "sync", name)
     for name in packaged_configs("lips"):
         load_config(LipsTraining, "lips", name)
+    for name in packaged_configs("occlusion"):
+        load_config(OcclusionTraining, "occlusion", name)
     folders = [item.name for item in (resources.files("lipsmith") / "configs").iterdir() if item.is_dir()]
-    assert sorted(folders) == ["landmarks", "lips", "renderer", "sync"]
+    assert sorted(folders) == ["landmarks", "lips", "occlusion", "renderer", "sync"]
 
 
 @pytest.mark.parametrize(
@@ -148,6 +151,8 @@ def test_every_packaged_config_is_valid() -> None:
         ("sync", "dropout = 5.0", "from 0 to 1"),
         ("lips", "widths = []", "need at least one width"),
         ("lips", "hidden = -1", "at least 1"),
+        ("occlusion", "widths = [8]", "need at least two widths"),
+        ("occlusion", "widths = [8, 0]", "at least 1"),
         ("lips", "width = 40", "width = 40 is not a multiple of 32"),
         ("landmarks", "speech_channels = [-1, 1, 1, 1, 1]", "speech_channels = .* should be at least 1"),
         ("landmarks", "point_channels = []", "need at least one width"),
@@ -156,14 +161,16 @@ def test_every_packaged_config_is_valid() -> None:
     ],
 )
 def test_sizes_of_which_no_network_can_be_made_are_refused(
-    tmp_path: Path, kind: Literal["sync", "lips", "landmarks"], text: str, told: str
+    tmp_path: Path, kind: Literal["sync", "lips", "occlusion", "landmarks"], text: str, told: str
 ) -> None:
     pytest.importorskip("torch")
     from lipsmith.training.landmarks.config import LandmarkTraining
     from lipsmith.training.lips.config import LipsTraining
+    from lipsmith.training.occlusion.config import OcclusionTraining
     from lipsmith.training.sync.config import SyncTraining
 
-    cls = {"sync": SyncTraining, "lips": LipsTraining, "landmarks": LandmarkTraining}[kind]
+    classes = {"sync": SyncTraining, "lips": LipsTraining, "occlusion": OcclusionTraining}
+    cls = {**classes, "landmarks": LandmarkTraining}[kind]
     with pytest.raises(UsageError, match=f"model: .*{told}"):
         load_config(cls, kind, written(tmp_path, f"[model]\n{text}"))
 

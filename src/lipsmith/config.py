@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from lipsmith.errors import LipsmithError, UsageError
 
 T = TypeVar("T")
-Kind = Literal["landmarks", "lips", "renderer", "sync"]
+Kind = Literal["landmarks", "lips", "occlusion", "renderer", "sync"]
 """Folders of packaged configs, by the network that they train."""
 DeviceKind = Literal["auto", "cpu", "cuda"]
 """Kinds of device; auto: a GPU if one can be used."""

@@ -91,7 +91,7 @@ def test_a_verb_of_two_words_takes_precedence() -> None:
 
 def test_the_first_word_alone_lists_the_second(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["train"]) == 2
-    assert "train landmarks, train renderer, train sync, train lips" in capsys.readouterr().err
+    assert "train landmarks, train renderer, train sync, train lips, train occlusion" in capsys.readouterr().err
     assert cli.main(["train", "--help"]) == 0
     assert "train renderer" in capsys.readouterr().out
 

@@ -11,7 +11,7 @@ from lipsmith.cli import load_verb, main, parse_options
 from lipsmith.cli.training import TrainingOptions
 from sync_clips import write_clips
 
-VERBS = ("train landmarks", "train renderer", "train sync", "train lips")
+VERBS = ("train landmarks", "train renderer", "train sync", "train lips", "train occlusion")
 
 
 @pytest.mark.parametrize("verb", VERBS)

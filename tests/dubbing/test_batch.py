@@ -17,7 +17,7 @@ from dub_samples import SIZE, no_face, silent_film, track, write_png, write_wav
 from lipsmith import Clip, Dubber, DubOptions, Result
 from lipsmith.dubbing import batch as module
 from lipsmith.dubbing.batch import Batch, Job, Noted, pair, read_pairs
-from lipsmith.dubbing.draw import EncodedFaces
+from lipsmith.dubbing.encoded import EncodedFaces
 from lipsmith.dubbing.journal import Journal
 from lipsmith.dubbing.scan import ArrayStore, most_at_once
 from lipsmith.errors import InputError, LipsmithError, SomeFailedError, UsageError

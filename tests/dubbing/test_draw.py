@@ -18,13 +18,12 @@ from lipsmith.dubbing import draw
 from lipsmith.dubbing.draw import (
     GROUP,
     PART,
-    EncodedFaces,
-    References,
     draw_frame,
     draw_frames,
     dub_frames,
     paste_frame,
 )
+from lipsmith.dubbing.encoded import EncodedFaces, References
 from lipsmith.dubbing.mouth import MouthTrack
 from lipsmith.dubbing.paste.composite import Compositor
 from lipsmith.dubbing.scan import ArrayStore, Face
@@ -91,6 +90,8 @@ def test_groups_are_the_same_wherever_drawing_begins(film: Path, begin: int, gro
     images = filmed(result)
     for _ in range(begin):
         next(images)
+    result.clip.encoded[result.mouths[0].face]  # may draw references
+    drawn.clear()
     frames = list(dub_frames(result.clip.encoded, result.mouths, images, 1, begin, {}))
     assert [frame.number for frame in frames] == list(range(begin, 13))
     assert drawn == groups

@@ -12,7 +12,7 @@ import pytest
 
 from double import Double, Floats, make_dubber
 from dub_samples import two_faces, write_film
-from lipsmith.dubbing.draw import EncodedFaces
+from lipsmith.dubbing.encoded import EncodedFaces
 from lipsmith.dubbing.scan import Face
 from synthetic import SPEECH_RATE, make_film, speech
 

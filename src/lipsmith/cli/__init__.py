@@ -35,6 +35,7 @@ VERBS = {
     "train renderer": "train the renderer: landmarks and references to pictures",
     "train sync": "train the lip-sync judge",
     "train lips": "train the lip detector that the renderer's loss uses",
+    "train occlusion": "train the network that finds hands and other things before a face",
     "evaluate": "evaluate a model and the baselines on prepared clips",
     "evaluate landmarks": "evaluate the landmark generator alone",
     "score": "compare the videos of any system with the real ones",

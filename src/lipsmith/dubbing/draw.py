@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from itertools import chain
-from threading import Lock
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.dubbing.encoded import EncodedFaces, References
 from lipsmith.dubbing.mouth import MouthTrack, nearby
 from lipsmith.dubbing.paste.composite import Compositor, Memory
 from lipsmith.dubbing.paste.detail import Detail, details
-from lipsmith.dubbing.scan import Face, most_at_once
+from lipsmith.dubbing.scan import most_at_once
 from lipsmith.face.crop import crop_image, still_points
 from lipsmith.face.look import (
     Appearance,
-    Eyes,
     Fade,
     appearance,
     eyes_of,
     fades_of,
     is_absent,
-    tone_of,
     toned,
     unlike,
 )
 from lipsmith.inference.backend import Backend
-from lipsmith.inference.render import EncodedFace, encode_face, render
+from lipsmith.inference.occlusion import Covers, occlusions
+from lipsmith.inference.render import render
 from lipsmith.media import Frame, Picture
 from lipsmith.progress import prefetch_map
 
@@ -49,48 +48,6 @@ on some CPUs networks may round differently with another number of frames."""
 
 
 @dataclass(frozen=True)
-class References:
-    """The R references of one face."""
-
-    encoded: EncodedFace
-    """Encoded by the networks."""
-    native: Callable[[int], Image] | None
-    """The `NativeCrops` by their rank, each cut when it is first needed; None if they add no detail."""
-    appearance: Appearance
-    eyes: Eyes
-    tone: NDArray[np.float64] | None
-    """(3, 4), of monochrome footage; None in color."""
-
-
-class EncodedFaces:
-    """A thread-safe cache of encoded faces, at most `most`: those of one frame, as all of a film would fill memory."""
-
-    def __init__(self, backend: Backend, most: int) -> None:
-        self.backend, self.most = backend, most
-        self._known: OrderedDict[int, References] = OrderedDict()
-        self._lock = Lock()
-
-    def __getitem__(self, face: Face) -> References:
-        with self._lock:
-            if face.index not in self._known:
-                while len(self._known) >= self.most:  # before the next one takes memory, too
-                    self._known.popitem(last=False)
-                self._known[face.index] = self._encoded(face)
-            self._known.move_to_end(face.index)
-            return self._known[face.index]
-
-    def _encoded(self, face: Face) -> References:
-        images, points = np.asarray(face.pool), face.pool_points[:]
-        return References(
-            encode_face(self.backend, images, points, face.pool_still, face.lips),
-            cache(face.native.__getitem__) if face.native else None,
-            appearance(images, points),
-            eyes_of(images),
-            tone_of(images),
-        )
-
-
-@dataclass(frozen=True)
 class DrawnFace:
     """One face in one frame: `image` as drawn and `filmed`, both `(S, S, 3)`."""
 
@@ -98,6 +55,8 @@ class DrawnFace:
     filmed: Image
     detail: Detail | None
     """What the references lend it."""
+    covers: Covers | None
+    """What lies before the face."""
 
 
 @dataclass(frozen=True)
@@ -177,10 +136,16 @@ def _targets(
     clear = np.stack([fade.removed(crop) if fade else crop for fade, crop in zip(fades, crops, strict=True)])
     looks = appearance(clear, mouth.face.points[rows]).each()
     return [
-        _Target(int(place), crops[n], clear[n], fades[n], still[n : n + 1], unlike(look, references.appearance))
+        _Target(int(place), crops[n], clear[n], fades[n], still[n : n + 1], _unlike(look, references))
         for n, (place, look) in enumerate(zip(places, looks, strict=True))
         if mouth.face.seen[rows[n]] or not is_absent(look, references.appearance)
     ]
+
+
+def _unlike(look: Appearance, references: References) -> NDArray[np.float32]:
+    """How unlike a frame each reference looks, `(R,)`: those that something covers, more than any other."""
+    found: NDArray[np.float32] = np.maximum(unlike(look, references.appearance), 2 * references.covered)
+    return found
 
 
 def _drawn(backend: Backend, references: References, mouth: MouthTrack, targets: Sequence[_Target]) -> list[DrawnFace]:
@@ -189,10 +154,11 @@ def _drawn(backend: Backend, references: References, mouth: MouthTrack, targets:
     places = np.array([target.place for target in targets])
     still = np.concatenate([target.still for target in targets])
     chosen = mouth.chosen(places, still, np.stack([target.other for target in targets]))
+    clear = np.stack([target.clear for target in targets])
     drawing = render(
         backend,
         references.encoded,
-        np.stack([target.clear for target in targets]),
+        clear,
         mouth.points[places],
         still,
         mouth.sketches.around(places, mouth.begins[places], mouth.ends[places], references.encoded.side),
@@ -203,14 +169,17 @@ def _drawn(backend: Backend, references: References, mouth: MouthTrack, targets:
     if references.native is not None:
         near = nearby(places, mouth.begins[places])
         lent = details(references.native, drawing, chosen, mouth.points[places], near)
-    return [_drawn_face(references, *one) for one in zip(targets, drawing.images, lent, strict=True)]
+    covers = occlusions(clear, drawing.images)
+    return [_drawn_face(references, *one) for one in zip(targets, drawing.images, lent, covers, strict=True)]
 
 
-def _drawn_face(references: References, target: _Target, image: Image, detail: Detail | None) -> DrawnFace:
+def _drawn_face(
+    references: References, target: _Target, image: Image, detail: Detail | None, covers: Covers | None
+) -> DrawnFace:
     image = image if references.tone is None else toned(image, references.tone)
     if (fade := target.fade) is not None:
         image, detail = fade.applied(image), detail and replace(detail, contrast=fade.contrast)
-    return DrawnFace(image, target.filmed, detail)
+    return DrawnFace(image, target.filmed, detail, covers)
 
 
 @dataclass(frozen=True, eq=False)
@@ -294,7 +263,7 @@ def paste_frame(compositors: Mapping[int, Compositor], mouths: Sequence[MouthTra
             compositor.restart()
         if drawn is None:
             continue
-        row, lent = mouth.rows[place], (drawn.detail, face.captioned)
+        row, lent = mouth.rows[place], (drawn.detail, face.captioned, drawn.covers)
         crops = (drawn.image, drawn.filmed, face.transforms[row])
         image = compositor.paste(image, *crops, face.points[row], mouth.points[place], float(face.opacity[row]), *lent)
     return image

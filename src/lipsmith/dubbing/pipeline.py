@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 
 from lipsmith import __version__
 from lipsmith.dubbing.clip_folder import ScannedClip, read_clip_folder, write_clip_folder
-from lipsmith.dubbing.draw import Dubbed, EncodedFaces, Memories, ResultFrame, dub_frames
+from lipsmith.dubbing.draw import Dubbed, Memories, ResultFrame, dub_frames
+from lipsmith.dubbing.encoded import EncodedFaces
 from lipsmith.dubbing.lending import with_lent
 from lipsmith.dubbing.mouth import MouthTrack, predict_mouth
 from lipsmith.dubbing.options import DubOptions, Said, Tail, choose, hear, path_of, speakers_of, warn_ignored_faces

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 from lipsmith import Clip, Dubber, DubOptions, Result, Turn
-from lipsmith.dubbing.draw import EncodedFaces
+from lipsmith.dubbing.encoded import EncodedFaces
 from lipsmith.dubbing.options import choose
 from lipsmith.errors import InputError, LipsmithError
 from lipsmith.face import MOST_FACES

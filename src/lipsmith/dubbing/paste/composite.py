@@ -95,6 +95,7 @@ class Compositor:
         opacity: float = 1.0,
         detail: Detail | None = None,
         captioned: bool = False,
+        covers: NDArray[np.float32] | None = None,
     ) -> Picture:
         """A copy of `frame` `(H, W, 3)` that shows `generated` where the mouth is; all else bit for bit the same.
         `frame` itself if the mouth lies outside it or `opacity` is 0.
@@ -102,12 +103,15 @@ class Compositor:
         `generated`, `source`: the rendered and the original crop `(S, S, 3)`; `transform`: `(2, 3)`, source pixels to
         crop units; `old`, `new`: the 131 points `(131, 2)` in crop units, as filmed and as rendered; `opacity` in [0,
         1]; `detail`: detail of the references, if they have a higher resolution than the crop; `captioned`: look for
-        captions, which stay.
+        captions, which stay; `covers`: `(S, S)` in [0, 1], how far something lies before the face, which stays.
         """
         size = len(generated)
         rows = slice(size // 2 - _seam(size), None)  # nothing above is seen
         mask = soft_mask(old, new, size)
-        field = self._color_field(generated, source, old, new, mask)
+        around = skin(old, new, size) * (1 - mask)
+        if covers is not None:
+            mask, around = mask * (1 - covers), around * (1 - covers)
+        field = self._color_field(generated, source, around)
         drawn = np.clip(generated[rows] + field[rows], 0, 255)
         matrix = to_pixels(transform, size)
         box = _bounding_box(mask, matrix, frame.shape[:2])
@@ -128,20 +132,15 @@ class Compositor:
         return _with_part(frame, x0, y0, np.asarray(cv2.add(blended, added, dtype=cv2.CV_8U), np.uint8))
 
     def _color_field(
-        self,
-        generated: NDArray[np.uint8],
-        source: NDArray[np.uint8],
-        old: Floats,
-        new: Floats,
-        mask: NDArray[np.float32],
+        self, generated: NDArray[np.uint8], source: NDArray[np.uint8], weight: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """Color correction `(S, S, 3)` to add to the rendered crop, so that it matches the source at the mask's
-        edge."""
-        field = color_difference(generated, source, skin(old, new, len(mask)) * (1 - mask))
+        """Color correction `(S, S, 3)` to add to the rendered crop, so that it matches the source at the mask's edge,
+        where `weight` `(S, S)` is above 0."""
+        field = color_difference(generated, source, weight)
         if self._color is not None and np.abs(field - self._color)[_GRID // 2 :].mean() < _JUMP:
             field = _MEMORY * self._color + (1 - _MEMORY) * field
         self._color = field
-        return np.asarray(cv2.resize(field, mask.shape), np.float32)
+        return np.asarray(cv2.resize(field, weight.shape), np.float32)
 
 
 def _shares(

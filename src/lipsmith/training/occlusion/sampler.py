@@ -1,0 +1,120 @@
+"""Holds drawn pairs on the device, and puts objects before the filmed ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lipsmith.data.clips import ClipRecord
+from lipsmith.inference.model_folder import find_model, load_backend
+from lipsmith.training.occlusion.config import OcclusionTraining
+from lipsmith.training.occlusion.objects import Random, blurred, occluded
+from lipsmith.training.occlusion.pairs import drawn_pairs, some_clips
+from lipsmith.training.store import make_spans, pick
+
+_BEYOND: Final = 0.25
+"""Weight of what a dub does not change."""
+_NEAR: Final = 5
+"""Cells that the mask is widened by, in all."""
+_SECOND: Final = 0.1
+"""Share of the pictures with two objects."""
+
+
+@dataclass(frozen=True)
+class Occluded:
+    """B pictures before which something lies, or nothing."""
+
+    pictures: Tensor
+    """(B, 6, h, w) in [0, 1], filmed and drawn."""
+    opacity: Tensor
+    """(B, h, w) in [0, 1], of what lies before the face."""
+    weight: Tensor
+    """(B, h, w), how much each place counts."""
+
+
+class DrawnPairs:
+    """Frames of people, filmed and drawn."""
+
+    def __init__(
+        self, root: Path, records: Sequence[ClipRecord], config: OcclusionTraining, device: torch.device
+    ) -> None:
+        folder = find_model(config.drawn_by)
+        chosen = some_clips(records, config.clips)
+        pairs = list(drawn_pairs(root, chosen, config.frames, load_backend(folder), folder.settings))
+        self.spans = make_spans([len(pair.mask) for pair in pairs], [record.identity for record in chosen], device)
+        self.filmed, self.drawn = (
+            torch.cat([torch.from_numpy(pair[side]) for pair in pairs]).permute(0, 3, 1, 2).to(device)
+            for side in (0, 1)
+        )
+        self.mask = torch.cat([torch.from_numpy(pair.mask) for pair in pairs]).to(device)
+
+    def __len__(self) -> int:
+        return len(self.mask)
+
+    def draw(self, count: int, clean_share: float, generator: torch.Generator) -> Occluded:
+        """A random batch: a share of `clean_share` has nothing before the face."""
+        clips = self.spans.draw(count, generator)
+        frames = pick(self.spans.first[clips], self.spans.length[clips], 1, generator)[:, 0]
+        others = torch.randint(0, len(self), (count,), device=frames.device, generator=generator)
+        return self.occluded(frames, others, clean_share, Random(generator))
+
+    def occluded(self, frames: Tensor, others: Tensor, clean_share: float, random: Random) -> Occluded:
+        """The given frames with objects, whose surface may be taken from the frames `others`; both `(B,)`."""
+        count = len(frames)
+        filmed, drawn, other = (
+            pictures[rows].float() / 255
+            for pictures, rows in ((self.filmed, frames), (self.drawn, frames), (self.filmed, others))
+        )
+        covered, opacity = occluded(filmed, other, random)
+        again, more = occluded(covered, other.flip(0), random)
+        twice, clean = random.some(_SECOND, count), random.some(clean_share, count)
+        covered, opacity = torch.where(twice, again, covered), torch.where(twice, torch.maximum(opacity, more), opacity)
+        covered, opacity = torch.where(clean, filmed, covered), torch.where(clean, 0.0, opacity)
+        pictures = torch.cat(_relit(covered, _shifted(drawn, random), random), 1)
+        weight = _BEYOND + F.max_pool2d(self.mask[frames][:, None], _NEAR, 1, _NEAR // 2)
+        mirrored = random.some(0.5, count)
+        sides = [torch.where(mirrored, one.flip(3), one) for one in (pictures, opacity, weight)]
+        return Occluded(sides[0], sides[1][:, 0], sides[2][:, 0])
+
+    def plain(self, frames: Tensor) -> Tensor:
+        """Pictures `(B, 6, h, w)` of frames `(B,)` with nothing before the face and unchanged."""
+        return torch.cat([self.filmed[frames], self.drawn[frames]], 1).float() / 255
+
+
+def _shifted(drawn: Tensor, random: Random) -> Tensor:
+    """Drawn pictures, some of which lie a little beside the filmed ones."""
+    count = len(drawn)
+    theta = torch.eye(2, 3, device=drawn.device).repeat(count, 1, 1)
+    theta[:, :, 2] = random.some(0.6, count)[:, 0, 0] * 0.0094 * random.normal(count, 2)
+    theta[:, 1, 2] *= 2  # the grid spans half as much from top to bottom
+    places = F.affine_grid(theta, list(drawn.shape), align_corners=False)
+    return F.grid_sample(drawn, places, padding_mode="border", align_corners=False)
+
+
+def _relit(filmed: Tensor, drawn: Tensor, random: Random) -> list[Tensor]:
+    """Both pictures in another light; the filmed one apart from that with soft shadows, blur and noise: none of these
+    is an object."""
+    count = len(filmed)
+    gain = torch.exp(0.15 * random.normal(count, 1, 1, 1) + 0.04 * random.normal(count, 3, 1, 1))
+    gamma = torch.exp(0.15 * random.normal(count, 1, 1, 1))
+    filmed, drawn = (picture.clamp_min(1e-4) ** gamma * gain for picture in (filmed, drawn))
+    filmed = filmed * torch.exp(0.05 * random.normal(count, 1, 1, 1) + 0.015 * random.normal(count, 3, 1, 1))
+    shadows = 0.16 * random.smooth(count, 2, filmed)[:, None]
+    filmed = filmed * torch.exp(torch.where(random.some(0.35, count), shadows, 0.0))
+    filmed, drawn = (_softened(picture, most, random) for picture, most in ((filmed, 0.8), (drawn, 0.6)))
+    noise = random.between(0, 0.02, count, 1, 1, 1) * random.some(0.6, count)
+    filmed = filmed + noise * random.normal(*filmed.shape)
+    gray = random.some(0.08, count)
+    both = (torch.where(gray, picture.mean(1, keepdim=True), picture) for picture in (filmed, drawn))
+    return [picture.clamp(0, 1) for picture in both]
+
+
+def _softened(pictures: Tensor, most: float, random: Random) -> Tensor:
+    soft = blurred(pictures, float(random.between(0.3, most, 1)))
+    return torch.where(random.some(0.3, len(pictures)), soft, pictures)

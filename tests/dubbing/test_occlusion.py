@@ -1,0 +1,68 @@
+"""Hands and other things before a mouth stay as filmed, and the new mouth is behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lipsmith import Dubber
+from lipsmith.dubbing.scan import Face
+from lipsmith.face.crop import apply, invert
+from objects import Point, with_hand, with_microphone
+from synthetic import face_at, speech
+
+Image = NDArray[np.uint8]
+Hold = Callable[[Image, NDArray[np.float32], Point], tuple[Image, NDArray[np.bool_]]]
+FRAMES = 40
+HELD = range(12, 26)
+
+
+@pytest.fixture(scope="module")
+def dubber() -> Dubber:
+    return Dubber.from_pretrained("fast", device="cpu", threads=2)
+
+
+@pytest.fixture(scope="module")
+def filmed(dubber: Dubber) -> tuple[list[Image], Face]:
+    images = [face_at(index / 25, (480, 480)) for index in range(FRAMES)]
+    return images, dubber.prepare(images).chosen[0]
+
+
+def held(
+    filmed: tuple[list[Image], Face], hold: Hold, frames: range
+) -> tuple[list[Image], dict[int, NDArray[np.bool_]]]:
+    """Return the film with something that passes before the face in some frames, and where it is in each of them."""
+    plain, face = filmed
+    points = apply(invert(face.transforms), face.points[:])
+    shown, places = list(plain), {}
+    for index in frames:
+        at = (2.0 - 4.0 * (index - frames[0]) / len(frames), 0.3)
+        shown[index], places[index] = hold(plain[index], points[index], at)
+    return shown, places
+
+
+@pytest.mark.parametrize("hold", [with_hand, with_microphone])
+def test_what_passes_before_a_mouth_stays(dubber: Dubber, filmed: tuple[list[Image], Face], hold: Hold) -> None:
+    shown, places = held(filmed, hold, HELD)
+    changes = []
+    for dubbed, image in zip(dubber.prepare(shown).dub(speech(FRAMES / 25)).frames(), shown, strict=True):
+        changed = np.abs(dubbed.image.astype(int) - image).max(2)
+        changes.append((changed > 20).sum())
+        if dubbed.index in places:
+            inside = places[dubbed.index]
+            assert changed[inside].mean() < 2, dubbed.index
+            assert (changed[inside] > 25).mean() < 0.03, dubbed.index
+    assert np.median(changes) > 100
+
+
+def test_references_before_which_something_lies_are_known(dubber: Dubber, filmed: tuple[list[Image], Face]) -> None:
+    shown, places = held(filmed, with_microphone, HELD)
+    clip = dubber.prepare(shown)
+    covered = clip.encoded[clip.chosen[0]].covered
+    mostly = [index for index in places if abs(2.0 - 4.0 * (index - HELD[0]) / len(HELD)) < 0.8]
+    assert len(mostly) <= covered.sum() <= len(places)
+    plain = dubber.prepare(filmed[0])
+    assert not plain.encoded[plain.chosen[0]].covered.any()
