@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from caption_samples import GREEN, WHITE, YELLOW, written
 from lipsmith.face import FaceTracker
-from lipsmith.face.captions import caption, outside_caption, without_letters
+from lipsmith.face.captions import caption, outside_caption, picture_end, without_bar, without_letters
 from lipsmith.face.crop import apply, crop_image, fit_transforms
 from lipsmith.face.landmarks import ranks, select
 from lipsmith.face.references import Candidates, without_captions
@@ -128,3 +128,36 @@ def test_candidates_are_cleaned_where_some_have_captions(captioned: range) -> No
     filmed, shown = (crop_image(one, transform, 128).astype(int) for one in (picture, image))
     for one in clean:
         assert np.abs(one.crop(transform, 128) - filmed).mean() < 0.5 * np.abs(shown - filmed).mean()
+
+
+@pytest.mark.parametrize("level", [0, 16, 250])
+def test_a_picture_ends_where_all_below_has_one_color(level: int) -> None:
+    image = np.full((60, 80, 3), level, np.uint8)
+    image[10:44, 30:50] = 120
+    assert picture_end(image) == 44
+    assert picture_end(image, lowest=50) == 50
+    assert picture_end(np.full_like(image, level)) == 0
+    image[59, 40:50] = 60
+    assert picture_end(image) == 60
+    assert picture_end(image, lowest=60) == 60
+
+
+def test_the_last_row_of_the_picture_is_repeated_over_a_bar() -> None:
+    rows = np.arange(6, dtype=np.uint8)[:, None, None] * np.ones((1, 4, 3), np.uint8)
+    assert without_bar(rows, 3.7)[:, 0, 0].tolist() == [0, 1, 2, 2, 2, 2]
+    assert without_bar(rows, 6) is rows
+    assert without_bar(rows, -1) is rows
+
+
+@pytest.mark.parametrize("side", [160, 640])
+def test_candidates_do_not_show_a_bar(side: int) -> None:
+    picture, points = face(side)
+    bar = int(points[:, 1].max()) - side // 30
+    letterboxed = picture.copy()
+    letterboxed[bar:] = 0
+    candidates = Candidates(64)
+    candidates.offer(Frame(letterboxed, 0, 0), points)
+    (kept,), (transform,) = candidates.kept, fit_transforms(points[None])
+    assert kept.crop(transform, 64)[-8:].mean() < 40
+    assert kept.without_bar(bar).crop(transform, 64)[-8:].mean() > 80
+    assert kept.without_bar(10 * side) is kept

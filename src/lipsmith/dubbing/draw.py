@@ -131,6 +131,7 @@ def _targets(
     rows = mouth.rows[places]
     transforms = mouth.face.transforms[rows]
     side, still = references.encoded.side, still_points(transforms)
+    images = images if (bar := mouth.face.bar) is None else [image[:bar, :] for image in images]
     crops = np.stack([crop_image(image, transform, side) for image, transform in zip(images, transforms, strict=True)])
     fades = fades_of(eyes_of(crops), references.eyes)
     clear = np.stack([fade.removed(crop) if fade else crop for fade, crop in zip(fades, crops, strict=True)])
@@ -263,7 +264,7 @@ def paste_frame(compositors: Mapping[int, Compositor], mouths: Sequence[MouthTra
             compositor.restart()
         if drawn is None:
             continue
-        row, lent = mouth.rows[place], (drawn.detail, face.captioned, drawn.covers)
+        row, lent = mouth.rows[place], (drawn.detail, face.captioned, drawn.covers, face.bar)
         crops = (drawn.image, drawn.filmed, face.transforms[row])
         image = compositor.paste(image, *crops, face.points[row], mouth.points[place], float(face.opacity[row]), *lent)
     return image

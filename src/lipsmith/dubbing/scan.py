@@ -143,6 +143,8 @@ class Face:
     """The R references at the film's resolution; None for a small face."""
     captioned: bool = False
     """Whether captions may cover it."""
+    bar: int | None = None
+    """Row of the film at which a bar begins below the picture; None without one."""
 
     def __repr__(self) -> str:
         start, end = self.seconds
@@ -213,8 +215,7 @@ class Scanner:
         if len(self._tracks) == 1:
             return self._tracks
         pools = ((np.asarray(face.pool), face.pool_points[:]) for face in self._tracks)
-        found = embed_faces(pools)
-        if found is None:
+        if (found := embed_faces(pools)) is None:
             return self._tracks
         numbers = people(found, [face.frames for face in self._tracks])
         return [replace(face, number=number) for face, number in zip(self._tracks, numbers, strict=True)]
@@ -248,6 +249,7 @@ class Scanner:
             pool=self._store.put(crops),
             native=self._native(candidates, transforms[chosen]),
             captioned=any(map(is_not, clean, face.candidates)),
+            bar=shot.bar,
             pool_points=self._store.put(points[chosen]),
             pool_still=still_points(transforms[chosen]),
             lips=lips,
@@ -284,9 +286,7 @@ def open_source(
     video: Video, rate: float | None = None, start: float | None = None, end: float | None = None
 ) -> Source:
     """The footage between two times, of a file or of frames in memory at `rate` frames a second (default: 25).
-
-    Raises `UsageError` for a file with a rate.
-    """
+    Raises `UsageError` for a file with a rate."""
     if not isinstance(video, str | PathLike):
         return ArraySource(video, 25.0 if rate is None else rate, start, end)
     if rate is not None:

@@ -1,7 +1,6 @@
-"""Finds captions over a face: letters of one bright color, in a line, that were laid over the picture.
+"""Finds what was laid over a face: captions, that is, letters of one bright color in a line, and a bar below.
 
-They belong to the film, not to the face. So references are cleaned of them, and where a frame has some, a dub keeps
-them above the new mouth.
+Both belong to the film, not to the face. So references are cleaned of them, and a dub keeps them above the new mouth.
 """
 
 from __future__ import annotations
@@ -59,6 +58,29 @@ _DARK: Final = 70
 """Largest channel of a dark outline, which may be twice as wide."""
 _ON_FACE: Final = 0.1
 """Least area of a line on the face, in squares of the height of its letters."""
+_EVEN: Final = 12
+"""Largest difference from the color of a bar within it, by compression."""
+_COLUMNS: Final = 64
+"""Columns of a picture that are looked at for a bar."""
+BAR_EDGE: Final = 2
+"""Rows of the picture that encoding mixes with a bar below them."""
+
+
+def picture_end(image: Picture, lowest: int = 0) -> int:
+    """The row, `lowest` or more, from which on an image `(H, W, 3)` has one color, as in a bar; H without one."""
+    luma = image[..., 1] if isinstance(image, np.ndarray) else image.plane(0)
+    rows = luma[lowest:, :: max(1, luma.shape[1] // _COLUMNS)]
+    shown = np.flatnonzero((np.abs(rows - np.median(luma[-1])) > _EVEN).any(1))
+    return lowest + int(shown[-1]) + 1 if len(shown) else lowest
+
+
+def without_bar(image: Image, row: float) -> Image:
+    """The image `(h, w, 3)` with the row before a bar, which begins at `row`, repeated over it; itself if that is
+    outside."""
+    first = int(row)
+    if not 0 < first < len(image):
+        return image
+    return np.concatenate([image[:first], np.repeat(image[first - 1 : first], len(image) - first, axis=0)])
 
 
 def without_letters(image: Image, covered: Mask) -> Image:

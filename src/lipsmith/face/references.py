@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.face.captions import caption, without_letters
+from lipsmith.face.captions import caption, without_bar, without_letters
 from lipsmith.face.crop import UNIT_SQUARE, Part, apply, crop_image, fit_transforms, invert, shrink
 from lipsmith.face.landmarks import Floats, distances, outer_lip_opening, parts, turn
 
@@ -76,10 +76,16 @@ class Candidate(NamedTuple):
         """This, or one with skin in the place of letters over its face `points` `(131, 2)` in the film's pixels."""
         image = self._image
         covered = caption(image, (points - self.part.origin) / self.part.step)
-        if covered is None:
-            return self
-        clean = without_letters(image, covered)
-        return self._replace(part=self.part._replace(image=encoded(clean) if self._is_encoded else clean))
+        return self if covered is None else self._with(without_letters(image, covered))
+
+    def without_bar(self, row: int) -> Candidate:
+        """This, or one without the bar that begins at a row of the film."""
+        image = self._image
+        clean = without_bar(image, (row - self.part.origin[1]) / self.part.step[1])
+        return self if clean is image else self._with(clean)
+
+    def _with(self, image: NDArray[np.uint8]) -> Candidate:
+        return self._replace(part=self.part._replace(image=encoded(image) if self._is_encoded else image))
 
     @property
     def _image(self) -> NDArray[np.uint8]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.face.captions import BAR_EDGE, picture_end
 from lipsmith.face.crop import apply, crop_image, fit_transforms, smooth_transforms
 from lipsmith.face.landmarks import NUM_POINTS, Floats, parts, select
 from lipsmith.face.references import Candidate, Candidates
@@ -99,6 +100,8 @@ class Shot:
     clear: tuple[int, int]
     """Its first and last frames outside dissolves, which are those above if it begins and ends with cuts."""
     faces: list[ShotFace]
+    bar: int | None = None
+    """Row at which a bar of one color begins below the picture; None without one. Candidates do not show it."""
 
 
 def prominence(width: float, frames: int) -> float:
@@ -175,9 +178,14 @@ class _GrowingShot:
     """Its last frame before a dissolve, by which it ends."""
     times: array[float] = field(default_factory=lambda: array("d"))
     faces: dict[int, _GrowingFace] = field(default_factory=dict)
+    height: int = 0
+    picture: int = 0
+    """The largest `picture_end` of its frames."""
 
     def add(self, frame: Frame, faces: list[TrackedFace]) -> None:
         self.times.append(frame.time)
+        if self.candidate_size:
+            self.height, self.picture = frame.image.shape[0], picture_end(frame.image, self.picture)
         for face in faces:
             if face.face not in self.faces:
                 self.faces[face.face] = _GrowingFace(Candidates(self.candidate_size) if self.candidate_size else None)
@@ -195,10 +203,11 @@ class _GrowingShot:
 
     def finish(self, bridge: int) -> Shot:
         times = np.frombuffer(self.times)
-        faces = [face.finish(times, self.first, bridge) for face in self.faces.values() if face.is_usable]
+        bar = self.picture - BAR_EDGE if BAR_EDGE < self.picture < self.height else None
+        faces = [face.finish(times, self.first, bridge, bar) for face in self.faces.values() if face.is_usable]
         last = self.first + len(times) - 1
         clear = max(self.first, self.begin), last if self.end is None else self.end
-        return Shot(self.number, self.first, last, clear, faces)
+        return Shot(self.number, self.first, last, clear, faces, bar)
 
 
 @dataclass
@@ -235,8 +244,8 @@ class _GrowingFace:
         later.scores, self.scores = self.scores[count:], self.scores[:count]
         return later
 
-    def finish(self, times: NDArray[np.float64], first: int, bridge: int) -> ShotFace:
-        """`times`: of all frames of the shot, which starts at frame `first`."""
+    def finish(self, times: NDArray[np.float64], first: int, bridge: int, bar: int | None) -> ShotFace:
+        """`times`: of all frames of the shot, which starts at frame `first`; `bar`: see `Shot`."""
         frames = np.array(self.frames, np.intp)
         points = np.frombuffer(self.coordinates, np.float32).reshape(len(frames), -1, 2)
         scores = np.frombuffer(self.scores, np.float32)
@@ -244,7 +253,8 @@ class _GrowingFace:
         runs = [slice(*ends) for ends in pairwise([0, *breaks, len(frames)])]
         stretches = [_stretch(frames[run] - first, first, times, points[run], scores[run]) for run in runs]
         boxes = np.frombuffer(self.boxes, np.float32).reshape(-1, 4)
-        return ShotFace(frames, boxes, stretches, self.candidates.kept if self.candidates else [])
+        kept = self.candidates.kept if self.candidates else []
+        return ShotFace(frames, boxes, stretches, kept if bar is None else [one.without_bar(bar) for one in kept])
 
 
 def _stretch(

@@ -96,6 +96,7 @@ class Compositor:
         detail: Detail | None = None,
         captioned: bool = False,
         covers: NDArray[np.float32] | None = None,
+        bar: int | None = None,
     ) -> Picture:
         """A copy of `frame` `(H, W, 3)` that shows `generated` where the mouth is; all else bit for bit the same.
         `frame` itself if the mouth lies outside it or `opacity` is 0.
@@ -103,7 +104,8 @@ class Compositor:
         `generated`, `source`: the rendered and the original crop `(S, S, 3)`; `transform`: `(2, 3)`, source pixels to
         crop units; `old`, `new`: the 131 points `(131, 2)` in crop units, as filmed and as rendered; `opacity` in [0,
         1]; `detail`: detail of the references, if they have a higher resolution than the crop; `captioned`: look for
-        captions, which stay; `covers`: `(S, S)` in [0, 1], how far something lies before the face, which stays.
+        captions, which stay; `covers`: `(S, S)` in [0, 1], how far something lies before the face, which stays; `bar`: row
+        at which a bar begins, which stays.
         """
         size = len(generated)
         rows = slice(size // 2 - _seam(size), None)  # nothing above is seen
@@ -114,7 +116,7 @@ class Compositor:
         field = self._color_field(generated, source, around)
         drawn = np.clip(generated[rows] + field[rows], 0, 255)
         matrix = to_pixels(transform, size)
-        box = _bounding_box(mask, matrix, frame.shape[:2])
+        box = _bounding_box(mask, matrix, (frame.shape[0] if bar is None else bar, frame.shape[1]))
         if box is None or opacity <= 0:
             return frame
         x0, y0, x1, y1 = box
