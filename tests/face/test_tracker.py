@@ -176,6 +176,16 @@ def test_a_face_that_returns_takes_the_only_place(monkeypatch: pytest.MonkeyPatc
     assert [len(f.faces) for f in tracked[13:]] == [1] * 17
 
 
+@pytest.mark.parametrize(("x", "size", "count"), [(237, 150, 1), (110, 200, 2)])
+def test_a_face_inside_a_larger_one_is_a_part_of_it(
+    monkeypatch: pytest.MonkeyPatch, x: int, size: int, count: int
+) -> None:
+    scene = [Actor("part", x, 200, size), Actor("head", 300, 200, 300)]
+    tracked = play(monkeypatch, Stage(lambda t: scene), 2, 6)
+    assert [len(frame.faces) for frame in tracked] == [count, count]
+    assert who(tracked[1].faces, scene)["head"] == 0
+
+
 @pytest.mark.parametrize(("score", "faces"), [(0.62, 1), (0.605, 0)])
 def test_detector_and_landmark_network_must_agree_on_a_new_face(
     monkeypatch: pytest.MonkeyPatch, score: float, faces: int

@@ -45,6 +45,8 @@ REMEMBERED = 75
 """Number of frames for which that place is searched."""
 MOST_THREADS = 2
 """CPU threads of the two networks: they are small, and more of them would only wait."""
+PART = 0.75
+"""Least share of a face that lies in a larger one if it is a part of it, such as nose and mouth of a large face."""
 PASSES = 4
 """Maximum number of landmark passes on a new detection until mesh and crop agree."""
 
@@ -85,6 +87,11 @@ class Sighting(SeenFace):
     def same_face(self, box: tuple[float, float, float, float], least: float = 0.6) -> bool:
         """Whether a box is around this face: intersection over union of at least `least`."""
         return bool(overlap(np.array(self.box), np.array([box]))[0] >= least)
+
+    def contains(self, other: Sighting) -> bool:
+        """Whether another one is a part of this face: smaller, and most of its box in this one's."""
+        share = overlap(np.array(self.box), np.array([other.box]), of_smaller=True)[0]
+        return bool(share >= PART and other.place.side < self.place.side)
 
 
 @dataclass(eq=False)
@@ -188,13 +195,10 @@ class FaceTracker:
     def __init__(self, max_faces: int = 1, threads: int = 1) -> None:
         """`threads`: CPU threads, of which `MOST_THREADS` are used at most."""
         threads, self._max_faces = min(threads, MOST_THREADS), max_faces
-        self._detector = FaceDetector(threads)
-        self._mesh = FaceMesh(threads)
+        self._detector, self._mesh = FaceDetector(threads), FaceMesh(threads)
         self._is_cut, self._dissolve = CutDetector(), DissolveDetector()
-        self._shot = 0
         self._tracks: list[Track] = []
-        self._idle = REFRESH
-        self._searches = 0
+        self._shot, self._searches, self._idle = 0, 0, REFRESH
 
     def track(self, image: Picture) -> TrackedFrame:
         """Faces of the next frame, an RGB image (H, W, 3). Frames must come in order."""
@@ -229,7 +233,7 @@ class FaceTracker:
                 found += self._confirm(np.asarray(image), detection, [*seen, *found])
             if len(found) >= room:
                 break
-        self._admit(found, room)
+        self._admit([one for one in found if not any(face.contains(one) for face in [*seen, *found])], room)
 
     def _places(self, image: Picture, any_seen: bool) -> Iterator[list[Detection]]:
         """Detections near lost faces; then in the whole picture if no face is seen, and on all tiles now and then."""
