@@ -25,6 +25,18 @@ class Terminal(io.StringIO):
         return True
 
 
+class Pieces(io.StringIO):
+    """A stream that keeps each piece that is written to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.pieces.append(text)
+        return len(text)
+
+
 def test_a_message_about_a_name_with_line_breaks_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["dub", NAME, "words.wav", "-o", "out.mp4"]) == 3
     assert capsys.readouterr().err == f"lipsmith: {SHOWN} does not exist; check the path.\n"
@@ -68,6 +80,20 @@ def test_progress_of_a_name_with_line_breaks_is_a_line(capsys: pytest.CaptureFix
     with console.log_lines(console.Common()), console.progress(f"{NAME}: dubbing") as advance:
         advance(1, 1)
     assert capsys.readouterr().err == f"{SHOWN}: dubbing: 1 of 1 (100 %)\n"
+
+
+def test_lines_are_written_whole_so_that_those_of_other_threads_do_not_divide_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = Pieces()
+    monkeypatch.setattr(sys, "stderr", stream)
+    with console.log_lines(console.Common()), console.progress("dubbing") as advance:
+        advance(1, 1)
+    cli._explain(InputError("film.mp4 is empty."), verbose=False)
+    assert [piece for piece in stream.pieces if piece] == [
+        "dubbing: 1 of 1 (100 %)\n",
+        "lipsmith: film.mp4 is empty.\n",
+    ]
 
 
 def test_a_table_shows_a_name_with_line_breaks_in_one_row(capsys: pytest.CaptureFixture[str]) -> None:

@@ -284,7 +284,8 @@ def _terminations() -> list[signal.Signals]:
 
 
 def _complain(sentence: str, code: int) -> int:
-    print(f"lipsmith: {printable(sentence)}", file=sys.stderr)
+    # In one piece, so that log lines of other threads do not come between the sentence and its end.
+    print(f"lipsmith: {printable(sentence)}\n", end="", file=sys.stderr)
     return code
 
 

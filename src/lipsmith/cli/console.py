@@ -254,7 +254,7 @@ def _lines(title: str) -> Progress:
         told = tenth
         left = (time.monotonic() - began) * (total - done) / max(done - before, 1)
         ending = f", {left:.0f} s left" if before < done < total else ""
-        print(f"{title}: {done} of {total} ({100 * done // total} %){ending}", file=sys.stderr, flush=True)
+        print(f"{title}: {done} of {total} ({100 * done // total} %){ending}\n", end="", file=sys.stderr, flush=True)
 
     return advance
 
