@@ -9,6 +9,7 @@ from lipsmith.dubbing.array_source import ArraySource
 from lipsmith.dubbing.scan import LONGEST_GAP, ArrayStore, Scan, Scanner, Sizes
 from lipsmith.errors import InputError
 from lipsmith.face.crop import crop_image
+from lipsmith.face.landmarks import OUTER_LIP
 from scripted import ScriptedTracker, Seen, mesh
 
 SIZES = Sizes(face=32, lips=2)
@@ -54,6 +55,15 @@ def test_references_are_crops_of_the_footage() -> None:
     assert (pool == crop_image(IMAGE, face.transforms[0], 32)).all()
     assert face.lips.shape == (2,)
     assert face.landmarks.shape == (15, 131, 2)
+
+
+@pytest.mark.parametrize(("cut_off", "count"), [(3, 5), (7, 8)])
+def test_mouths_that_the_edge_of_the_picture_cuts_off_are_no_references(cut_off: int, count: int) -> None:
+    whole, lower = mesh(60, 90, 60), mesh(60, 90, 165)
+    lips, others = whole[list(OUTER_LIP), 1], lower[list(OUTER_LIP), 1]
+    assert lips.max() < 200 < others.max() < 220
+    (face,) = scanned([(0, {0: lower if index < cut_off else whole}) for index in range(8)]).faces
+    assert len(face.pool) == count
 
 
 def test_footage_without_a_face_is_refused() -> None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from itertools import repeat
 from math import prod
 from mmap import ACCESS_READ, ALLOCATIONGRANULARITY, mmap
-from operator import is_not
 from os import SEEK_END, PathLike
 from pathlib import Path
 from threading import Lock
@@ -28,7 +27,7 @@ from lipsmith.face import FaceTracker
 from lipsmith.face.crop import apply, invert, still_points
 from lipsmith.face.landmarks import Floats, Rows
 from lipsmith.face.look import opacities
-from lipsmith.face.references import Candidate, choose_landmarks, choose_pool, sharpness_of, without_captions
+from lipsmith.face.references import Candidate, choose_landmarks, choose_pool, in_view, sharpness_of, without_captions
 from lipsmith.face.stretches import Shot, ShotFace, shots_of, tracked
 from lipsmith.face.tracker import TrackedFrame
 from lipsmith.inference.people import embed_faces, people
@@ -236,8 +235,10 @@ class Scanner:
         points = _joined([s.points for s in stretches])
         transforms = _joined([s.transforms for s in stretches])
         rows = np.searchsorted(frames, [candidate.frame for candidate in face.candidates])
-        clean = without_captions(face.candidates, apply(invert(transforms[rows]), points[rows]))
-        candidates, crops, chosen, lips = self._references(clean, rows, transforms, points)
+        filmed = apply(invert(transforms[rows]), points[rows])
+        whole = in_view(filmed, (self._size[0], shot.bar or self._size[1]))
+        clean = without_captions([face.candidates[rank] for rank in whole], filmed[whole])
+        candidates, crops, chosen, lips = self._references(clean, rows[whole], transforms, points)
         return Face(
             number=index + 1,
             shot=shot.number,
@@ -248,7 +249,7 @@ class Scanner:
             seen=_joined([s.seen for s in stretches]),
             pool=self._store.put(crops),
             native=self._native(candidates, transforms[chosen]),
-            captioned=any(map(is_not, clean, face.candidates)),
+            captioned=any(one is not face.candidates[rank] for one, rank in zip(clean, whole, strict=True)),
             bar=shot.bar,
             pool_points=self._store.put(points[chosen]),
             pool_still=still_points(transforms[chosen]),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lipsmith.face.captions import caption, without_bar, without_letters
 from lipsmith.face.crop import UNIT_SQUARE, Part, apply, crop_image, fit_transforms, invert, shrink
-from lipsmith.face.landmarks import Floats, distances, outer_lip_opening, parts, turn
+from lipsmith.face.landmarks import OUTER_LIP, Floats, distances, outer_lip_opening, parts, ranks, turn
 
 if TYPE_CHECKING:
     from lipsmith.face.cuts import Dissolve
@@ -52,6 +52,9 @@ MEAN_FRAMES: Final = 2
 # On a head turned further than this (0 frontal, 1 profile) half of the mouth is inaccurate in the mesh.
 _TURNED: Final = 0.75
 _BLURRED: Final = 0.5
+_LIPS: Final = ranks(OUTER_LIP)
+_ENOUGH: Final = 0.25
+"""Least share of the pictures that must show the whole mouth if the others are to be left out."""
 _NEIGHBORS: Final = 6
 """Frames before and after one, whose sharpness its own is compared with."""
 
@@ -129,6 +132,14 @@ class Candidates:
         factor = max(1, int(np.ptp(corners, axis=0).max()) // (2 * self._size))
         part = shrink(image, corners, factor)
         return part._replace(image=encoded(part.image)) if max(part.image.shape) > _PLAIN else part
+
+
+def in_view(points: Floats, size: tuple[int, int]) -> NDArray[np.intp]:
+    """Indices of the faces `(n, 131, 2)`, pixels, with the whole mouth in a picture of that width and height; of all
+    faces if these are too few. Of others a reference shows the picture's last row, drawn out."""
+    lips = points[:, _LIPS]
+    inside = ((lips >= 0) & (lips <= size)).all((1, 2))
+    return np.flatnonzero(inside if inside.mean() >= _ENOUGH else np.ones_like(inside))
 
 
 def without_captions(candidates: Sequence[Candidate], points: Floats) -> list[Candidate]:
