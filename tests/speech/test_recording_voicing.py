@@ -96,3 +96,15 @@ def test_a_hiss_about_as_loud_as_the_softest_words_is_not_speech(amplitude: floa
     hiss = amplitude * np.random.default_rng(0).standard_normal(4 * RATE).astype(np.float32)
     wave = np.concatenate([syllables(2.0), hiss, syllables(2.0)])
     assert speaking(voicing(mel_spectrogram(wave)), np.arange(2.5, 5.5, 0.04)).max() < 0.1
+
+
+def test_a_hiss_beside_a_breath_is_a_pause_and_soft_words_are_none() -> None:
+    noise = np.random.default_rng(0).standard_normal(3 * RATE).astype(np.float32)
+    breath = np.zeros(3 * RATE, np.float32)
+    breath[RATE : RATE + 9600] = 0.03 * np.hanning(9600)
+    pause = noise * (0.003 + breath)
+    wave = np.concatenate([syllables(1.0), pause, syllables(1.0), syllables(1.0, 0.02), syllables(1.0)])
+    voiced = voicing(mel_spectrogram(wave))
+    beside = np.concatenate([np.arange(1.3, 1.85, 0.04), np.arange(2.85, 3.8, 0.04)])
+    assert speaking(voiced, beside).max() < 0.2
+    assert speaking(voiced, np.array([0.5, 2.3, 4.5, 5.5, 6.5])).min() > 0.8

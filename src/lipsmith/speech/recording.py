@@ -27,6 +27,8 @@ _SPEECH_RANGE_DB: Final = 20.0
 _BURST_STEPS: Final = round(MEL_RATE / 4)
 # Level that the loud parts of three quarters of the training recordings reach.
 _TRAINING_DB: Final = -46.0
+# Steps less than this many decibels above the median of steady noise are noise, too, unless they are speech as above.
+_NOISE_DB: Final = 6.0
 # The silence before a plosive is shorter than this and belongs to the word.
 _SHORTEST_PAUSE: Final = 0.25
 # The loudness of speech varies with its syllables. A sound whose loudness stays within this deviation (decibels, from
@@ -51,12 +53,11 @@ Spoken = PathLike[str] | str | Samples | tuple[int, Samples]
 def voicing(mel: NDArray[np.float32]) -> NDArray[np.float64]:
     """Voice activity of each step of `mel` `(80, steps)`, `(steps,)` in [0, 1].
 
-    Pauses of a quarter second or more, and steady noise, are 0.
+    Pauses of a quarter second or more, and steady noise, also where it is beside a breath, are 0.
     """
     level = loudness(mel)
-    threshold = max(_INAUDIBLE_DB, _loud_level(level) - _PAUSE_DB)
-    noise = np.clip((_STEADY_DB[1] - loudness_deviation(level)) / (_STEADY_DB[1] - _STEADY_DB[0]), 0, 1)
-    audible = level > threshold
+    loud, noise = _loud_level(level), _steadiness(level)
+    audible = level > max(_INAUDIBLE_DB, loud - _PAUSE_DB, min(_noise_level(level, noise), loud - _SPEECH_RANGE_DB))
     voiced = _without_short_pauses(audible) * (1 - noise)
     # Silence is steady, too, so it must not count as noise beside words.
     voiced = np.maximum(voiced, np.where(audible, 0, _widened(voiced * audible)))
@@ -118,6 +119,17 @@ def _loud_level(level: NDArray[np.float64]) -> float:
     """The level of the loud parts of `level` `(steps,)`, regardless of silence in the recording."""
     top = np.sort(level)[-_BURST_STEPS:][0]
     return float(np.percentile(level[level >= top - _SPEECH_RANGE_DB], 95))
+
+
+def _steadiness(level: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Whether each step of `level` `(steps,)` is steady noise, `(steps,)`, from 0, certainly speech, to 1."""
+    return np.clip((_STEADY_DB[1] - loudness_deviation(level)) / (_STEADY_DB[1] - _STEADY_DB[0]), 0, 1)
+
+
+def _noise_level(level: NDArray[np.float64], noise: NDArray[np.float64]) -> float:
+    """The level in `level` `(steps,)` below which there is only noise; `noise` `(steps,)` is where that is steady."""
+    steady = level[(noise == 1) & (level > _INAUDIBLE_DB)]
+    return float(np.median(steady)) + _NOISE_DB if len(steady) else -np.inf
 
 
 def _without_short_pauses(voiced: NDArray[np.bool_]) -> NDArray[np.bool_]:
