@@ -264,7 +264,18 @@ def paste_frame(compositors: Mapping[int, Compositor], mouths: Sequence[MouthTra
             compositor.restart()
         if drawn is None:
             continue
-        row, lent = mouth.rows[place], (drawn.detail, face.captioned, drawn.covers, face.bar)
-        crops = (drawn.image, drawn.filmed, face.transforms[row])
-        image = compositor.paste(image, *crops, face.points[row], mouth.points[place], float(face.opacity[row]), *lent)
+        row = mouth.rows[place]
+        image = compositor.paste(
+            image,
+            drawn.image,
+            drawn.filmed,
+            face.transforms[row],
+            face.points[row],
+            mouth.points[place],
+            float(face.opacity[row]),
+            drawn.detail,
+            face.captioned,
+            drawn.covers,
+            face.bar,
+        )
     return image

@@ -88,9 +88,9 @@ def covered(
     They are drawn from the others that are nearest, and compared with that, like frames.
     """
     found = np.zeros(len(images), bool)
-    rows, others = np.flatnonzero(suspected), np.flatnonzero(~suspected)
-    if not len(others):
+    if not suspected.any() or suspected.all():
         return found
+    rows, others = np.flatnonzero(suspected), np.flatnonzero(~suspected)
     cost = costs(face.points[rows], face.points[others], face.still[rows], face.still[others])
     chosen = others[np.argsort(cost, axis=1)[:, :_DRAWN_FROM]]
     for part in parts(len(rows), _AT_ONCE):

@@ -104,8 +104,8 @@ class Compositor:
         `generated`, `source`: the rendered and the original crop `(S, S, 3)`; `transform`: `(2, 3)`, source pixels to
         crop units; `old`, `new`: the 131 points `(131, 2)` in crop units, as filmed and as rendered; `opacity` in [0,
         1]; `detail`: detail of the references, if they have a higher resolution than the crop; `captioned`: look for
-        captions, which stay; `covers`: `(S, S)` in [0, 1], how far something lies before the face, which stays; `bar`: row
-        at which a bar begins, which stays.
+        captions, which stay; `covers`: `(S, S)` in [0, 1], how far something lies before the face, which stays;
+        `bar`: row at which a bar begins, which stays.
         """
         size = len(generated)
         rows = slice(size // 2 - _seam(size), None)  # nothing above is seen
