@@ -156,20 +156,39 @@ def faded_in(film: list[Picture], shade: int, length: int) -> list[Picture]:
     return [np.full_like(film[0], shade)] * 8 + shown
 
 
-@pytest.mark.parametrize("length", [7, 9, 13, 20, 30])
-def test_a_dissolve_between_speakers_is_detected_once_with_its_middle(length: int) -> None:
-    (found,) = dissolves(dissolved(nodding(1, 70), nodding(2, 90), length))
-    begin, end = 69 - length, 70
-    assert found.middle == pytest.approx((begin + end) / 2, abs=1 + length / 8)
-    assert found.begin == pytest.approx(begin, abs=1 + length / 4)
-    assert found.end == pytest.approx(end, abs=1 + length / 4)
+def assert_near(found: Dissolve, begin: int, end: int) -> None:
+    assert found.begin == pytest.approx(begin, abs=3)
+    assert found.middle == pytest.approx((begin + end) / 2, abs=2)
+    assert found.end == pytest.approx(end, abs=3)
 
 
-def test_successive_dissolves_do_not_overlap() -> None:
-    film = dissolved(dissolved(nodding(1, 40), nodding(2, 60), 12), nodding(3, 60), 12)
-    first, second = dissolves(film)
-    assert (first.middle, second.middle) == (pytest.approx(34, abs=2), pytest.approx(82, abs=2))
-    assert first.end <= second.begin
+def dull(film: list[Picture]) -> list[Picture]:
+    """The film with little contrast."""
+    return [np.round(100 + 0.4 * (picture - 100.0)).astype(np.uint8) for picture in film]
+
+
+@pytest.mark.parametrize("length", [5, 7, 9, 13, 20, 25, 30, 45, 59])
+def test_a_dissolve_between_speakers_is_detected_once_with_its_ends(length: int) -> None:
+    (found,) = dissolves(dissolved(nodding(1, 70), nodding(2, 90 + length), length))
+    assert_near(found, 69 - length, 70)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(nodding(1, 50), dull(nodding(2, 60))), (dull(nodding(1, 50)), nodding(2, 60))],
+    ids=["to", "from"],
+)
+def test_a_dissolve_to_or_from_a_dull_shot_is_detected(first: list[Picture], second: list[Picture]) -> None:
+    (found,) = dissolves(dissolved(first, second, 12))
+    assert_near(found, 37, 50)
+
+
+@pytest.mark.parametrize("length", [12, 25, 40])
+def test_both_dissolves_of_a_short_shot_are_detected(length: int) -> None:
+    film = dissolved(nodding(1, 60 + length), nodding(2, 2 * length + 20), length)
+    first, second = dissolves(dissolved(film, nodding(1, 60 + length), length))
+    assert_near(first, 59, 60 + length)
+    assert_near(second, 79 + length, 80 + 2 * length)
 
 
 @pytest.mark.parametrize(
