@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,3 +33,9 @@ class ScriptedTracker:
         frame, (shot, meshes) = next(self._frames)
         faces = [TrackedFace(found, self._score, number) for number, found in meshes.items()]
         return TrackedFrame(faces, shot, self._dissolves.get(frame))
+
+
+def scripted_dissolve() -> Callable[[object], Dissolve | None]:
+    """Replaces `DissolveDetector`: frames 18 to 28 of a film dissolve, as is noticed in frame 34."""
+    numbers = count()
+    return lambda thumbnail: Dissolve(17, 23, 29) if next(numbers) == 34 else None

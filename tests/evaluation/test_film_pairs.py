@@ -25,7 +25,8 @@ from lipsmith.face.crop import apply, invert
 from lipsmith.media import VideoWriter, read_frames
 from lipsmith.media.sound import sound_of
 from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig
-from synthetic import Motion, large_face_enters, make_film, speech
+from scripted import scripted_dissolve
+from synthetic import STILL, Motion, large_face_enters, make_film, speech
 from video_samples import with_empty_sound
 
 NOTHING = Networks(FaceMesh(), None, None, None, None, {})
@@ -116,6 +117,12 @@ def test_the_largest_face_is_measured_even_if_it_appears_last(tmp_path: Path) ->
     assert stretch.first > 0
     in_film = apply(invert(stretch.transforms), stretch.points)
     assert np.ptp(in_film[..., 0], axis=1).min() > 60
+
+
+def test_frames_of_a_dissolve_are_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lipsmith.face.tracker.DissolveDetector", scripted_dissolve)
+    film = Film(make_film(tmp_path / "film.mp4", 2.4, motion=STILL))
+    assert [(stretch.first, len(stretch)) for stretch in find_face(film)] == [(0, 18), (29, 31)]
 
 
 @pytest.fixture(scope="module")

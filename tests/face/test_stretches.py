@@ -74,6 +74,12 @@ def test_a_dissolve_divides_shot_and_face_at_its_middle(whole_mesh: bool) -> Non
     assert [candidate.frame for candidate in after.faces[0].candidates] == list(range(29, 60))
 
 
+def test_stretches_without_dissolves_show_one_face_at_a_time() -> None:
+    before, after = dissolving({0: range(60), 1: range(31, 40), 2: range(20, 23)})
+    clear = [[(s.first, len(s)) for s in shot.clear_stretches(face)] for shot in (before, after) for face in shot.faces]
+    assert clear == [[(0, 18)], [(29, 31)], [(31, 9)]]
+
+
 def test_faces_on_either_side_of_a_dissolve_belong_to_its_shots() -> None:
     before, after = dissolving({0: range(25), 1: range(20, 60), 2: range(30, 33), 3: range(18, 22), 4: range(25, 60)})
     assert [face.frames.tolist() for face in before.faces] == [list(range(23))]

@@ -87,7 +87,7 @@ def find_face(film: Film, end: float | None = None) -> list[Stretch]:
     Raises InputError if no face is visible for long enough.
     """
     shots = shots_of(tracked(film.frames(end), FaceTracker(MOST_FACES)), whole_mesh=True)
-    stretches = [stretch for shot in shots if shot.faces for stretch in main_face(shot.faces).stretches]
+    stretches = [stretch for shot in shots if shot.faces for stretch in shot.clear_stretches(main_face(shot.faces))]
     found = [stretch for stretch in stretches if len(stretch) >= MIN_STRETCH_FRAMES]
     if not found:
         raise InputError(

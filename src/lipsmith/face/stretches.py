@@ -103,6 +103,12 @@ class Shot:
     bar: int | None = None
     """Row at which a bar of one color begins below the picture; None without one. Candidates do not show it."""
 
+    def clear_stretches(self, face: ShotFace) -> list[Stretch]:
+        """The stretches of one of its faces without the frames of dissolves, which show two people at once."""
+        begin, end = self.clear
+        shown = [part for part in face.stretches if part.first <= end and part.first + len(part) > begin]
+        return [part.between(max(part.first, begin), min(part.first + len(part), end + 1)) for part in shown]
+
 
 def prominence(width: float, frames: int) -> float:
     """Visible area of a face over time: median `width` squared times the number of `frames` that show it."""
@@ -264,8 +270,7 @@ def _stretch(
     points: NDArray[np.float32],
     scores: NDArray[np.float32],
 ) -> Stretch:
-    """`rows`: indices in the shot's `times` at which the face is seen; `first`: its first frame. Overwrites
-    `points`."""
+    """`rows`: indices in the shot's `times` where the face is seen; `first`: its first frame. Overwrites `points`."""
     times = times[rows[0] : rows[-1] + 1]
     seen = np.isin(np.arange(rows[0], rows[-1] + 1), rows)
     if not seen.all():

@@ -12,6 +12,7 @@ from lipsmith.data.prepare import prepare
 from lipsmith.data.prepare.clip import rivals
 from lipsmith.errors import InputError
 from lipsmith.face.stretches import Shot, ShotFace, Stretch
+from scripted import scripted_dissolve
 from synthetic import STILL, make_film, speech
 from video_samples import with_empty_sound
 
@@ -59,3 +60,10 @@ def test_a_film_with_hardly_any_sound_is_left_out(tmp_path: Path) -> None:
         prepare([film], tmp_path / "out", side=64, workers=1)
     with pytest.raises(InputError, match=r"empty\.mkv: no speech"):
         prepare([with_empty_sound(film, tmp_path / "empty.mkv")], tmp_path / "out", side=64, workers=1)
+
+
+def test_frames_of_a_dissolve_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lipsmith.face.tracker.DissolveDetector", scripted_dissolve)
+    film = make_film(tmp_path / "film.mp4", 2.4, motion=STILL, audio=speech(2.4))
+    found = prepare([film], tmp_path / "out", side=64, workers=1).records
+    assert [(record.first, record.frames) for record in found] == [(0, 18), (29, 31)]

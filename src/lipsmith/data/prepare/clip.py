@@ -89,7 +89,7 @@ class Preparation:
                 self._reasons[NO_FACE] += shot.last - shot.first + 1
                 continue
             main = main_face(shot.faces)
-            for stretch in map(self._with_sound, main.stretches):
+            for stretch in map(self._with_sound, shot.clear_stretches(main)):
                 beside = rivals(shot, main, stretch) if self._selective else 0
                 record = self._prepare(stretch, beside, made)
                 if record is not None:
