@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lipsmith.face import FaceTracker
 from lipsmith.face.crop import crop_image, fit_transforms
 from lipsmith.face.landmarks import Floats, select
-from lipsmith.inference.occlusion import cells, occlusions
+from lipsmith.inference.occlusion import cells, occlusions, reaching_beyond
 from objects import Point, with_hand, with_microphone
 from synthetic import face_at
 
@@ -60,3 +60,23 @@ def test_another_light_covers_nothing(face: tuple[NDArray[np.uint8], Floats]) ->
     lights = [drawn * 0.8, drawn * shade, drawn * (1.05, 1.0, 0.9), cv2.GaussianBlur(drawn, (0, 0), 1.0)]
     filmed = np.stack([np.clip(light, 0, 255) for light in lights]).astype(np.uint8)
     assert occlusions(filmed, np.repeat(drawn[None], len(lights), 0)) == [None] * len(lights)
+
+
+def test_only_what_reaches_beyond_the_changed_region_counts() -> None:
+    mask = np.zeros((SIDE, SIDE), np.float32)
+    mask[64:110, 30:98] = 1
+    places = {
+        "from below": (slice(90, 128), slice(60, 70)),
+        "from the side": (slice(70, 80), slice(80, 128)),
+        "mouth": (slice(80, 92), slice(50, 78)),
+        "upper lip and nose": (slice(56, 76), slice(50, 78)),
+        "cup": (slice(68, 108), slice(40, 75)),
+    }
+    kept = {}
+    for name, place in places.items():
+        covers = np.zeros((SIDE, SIDE), np.float32)
+        covers[place] = 1
+        found = reaching_beyond(covers, mask)
+        assert not found.any() or np.array_equal(found, covers)
+        kept[name] = bool(found.any())
+    assert kept == {"from below": True, "from the side": True, "mouth": False, "upper lip and nose": False, "cup": True}

@@ -18,7 +18,7 @@ from lipsmith.face.landmarks import Floats, draw_sketches, parts
 from lipsmith.face.look import Appearance, Eyes, appearance, eyes_of, tone_of, unusual
 from lipsmith.face.references import costs
 from lipsmith.inference.backend import Backend
-from lipsmith.inference.occlusion import occlusions
+from lipsmith.inference.occlusion import occlusions, reaching_beyond
 from lipsmith.inference.render import NEIGHBORS, EncodedFace, encode_face, render
 from lipsmith.speech.mel import MEL_LIMIT, MELS, WINDOW
 
@@ -108,4 +108,4 @@ def covered(
 
 def _share_of_mask(covers: NDArray[np.float32], points: Floats) -> float:
     mask = soft_mask(points, points, len(covers))
-    return float((covers * mask).sum() / max(mask.sum(), 1e-6))
+    return float((reaching_beyond(covers, mask) * mask).sum() / max(mask.sum(), 1e-6))

@@ -31,6 +31,10 @@ _SURE, _LIKELY = 0.6, 0.3
 """Probability from which a cell shows an object, and from which one beside such cells does."""
 _FEWEST: Final = 8
 """Sure cells of the smallest object."""
+_LARGE: Final = 0.3
+"""Share of the changed region, from which an object need not reach beyond it."""
+_OUTSIDE: Final = 0.05
+"""Mask below which a place is outside the changed region."""
 _EDGE: Final = np.ones((3, 3), np.uint8)
 """An object is widened by a cell: its edge is a mixture, which a cell beside the object may show."""
 
@@ -43,6 +47,20 @@ def occlusions(filmed: NDArray[np.uint8], drawn: NDArray[np.uint8]) -> list[Cove
     pictures = np.concatenate([cells(filmed), cells(drawn)], axis=-1)
     (found,) = _session().run(None, {"pictures": planes(pictures)})
     return [_covers(one, filmed.shape[1]) for one in found]
+
+
+def reaching_beyond(covers: Covers, mask: NDArray[np.float32]) -> Covers:
+    """The objects that reach beyond the region a dub changes, as what is held before a face does: what lies inside is
+    a mouth that the networks did not expect. Very large ones count, too.
+
+    `mask`: `(S, S)` in [0, 1]. Places above the region, such as the nose, are not beyond it.
+    """
+    inside = mask >= _OUTSIDE
+    beyond = ~inside & (np.cumsum(inside, axis=0) > 0) | ~inside.any(0)
+    count, labels = cv2.connectedComponents((covers > 0).astype(np.uint8))
+    reaches = np.bincount(labels[beyond], minlength=count) > 0
+    share = np.bincount(labels.ravel(), weights=(covers * mask).ravel(), minlength=count) / max(mask.sum(), 1e-6)
+    return np.where((reaches | (share > _LARGE))[labels], covers, np.float32(0))
 
 
 def cells(crops: NDArray[T]) -> NDArray[T]:

@@ -19,6 +19,7 @@ from lipsmith.face.captions import outside_caption
 from lipsmith.face.crop import to_pixels
 from lipsmith.face.landmarks import JAW, OUTER_LIP, Floats, filled, ranks
 from lipsmith.face.look import Grain
+from lipsmith.inference.occlusion import reaching_beyond
 from lipsmith.media.color import Picture
 
 # The mask's outline follows the jaw. Below the chin it lies farther out, because the whole edge of a new jaw must be
@@ -112,7 +113,8 @@ class Compositor:
         mask = soft_mask(old, new, size)
         around = skin(old, new, size) * (1 - mask)
         if covers is not None:
-            mask, around = mask * (1 - covers), around * (1 - covers)
+            free = 1 - reaching_beyond(covers, mask)
+            mask, around = mask * free, around * free
         field = self._color_field(generated, source, around)
         drawn = np.clip(generated[rows] + field[rows], 0, 255)
         matrix = to_pixels(transform, size)
@@ -128,8 +130,8 @@ class Compositor:
         image += self._grain.missing(image, filmed)
         change = _softened(drawn - source[rows], region.scale)
         share, added = _shares(mask[rows] * opacity, likeness(drawn, source[rows], old, new), change, region)
-        if captioned and (free := outside_caption(frame, box, transform, old)) is not None:
-            share, added = share * free, added * cv2.merge([free] * 3)
+        if captioned and (beside := outside_caption(frame, box, transform, old)) is not None:
+            share, added = share * beside, added * cv2.merge([beside] * 3)
         blended = cv2.blendLinear(image, filmed.astype(np.float32), share, 1 - share)
         return _with_part(frame, x0, y0, np.asarray(cv2.add(blended, added, dtype=cv2.CV_8U), np.uint8))
 
