@@ -182,7 +182,8 @@ def _surface(filmed: Tensor, others: Tensor, shapes: Shapes, random: Random) -> 
     pattern = random.between(0.1, 1, count, 1, 1, 1) * (piece - piece.mean((2, 3), keepdim=True))
     top, bottom, left, right = (int(share * columns) for share in _CHEEK)
     skin = source[:, :, top:bottom, left:right].mean((2, 3), keepdim=True) + pattern
-    plain = random.between(0, 1, count, 3, 1, 1) * random.between(0, 1, count, 1, 1, 1) + 0.4 * pattern
+    gray, color = random.between(0, 1, count, 1, 1, 1), random.between(0, 1, count, 3, 1, 1)
+    plain = torch.lerp(gray, color, random.between(0, 1, count, 1, 1, 1)) + 0.4 * pattern
     kind = random.between(0, 1, count, 1, 1, 1)
     of_skin = torch.where(shapes.hands, 0.75, 0.15)
     of_color = torch.where(shapes.hands, 0.85, 0.6)
