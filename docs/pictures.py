@@ -32,7 +32,7 @@ SAID = (19, 63, 22, 134)
 """Frames of the dubbed portrait: the m of "film", the p of "Lips", and the vowels of "now" and "stays"."""
 SHUT = slice(107, 117)
 """Frames of the actor's film in which the mouth is shut."""
-BEHIND_HAND = (24, 27, 30)
+BEHIND_HAND = (22, 26, 29)
 """Frames of the actor's film in which a hand passes before the mouth."""
 HEIGHT = 256
 PLACE = 131
@@ -136,8 +136,8 @@ def behind_hand(dubber: Dubber) -> Image:
     film = [np.asarray(frame.image) for frame in read_frames(ACTOR, end=1.6)]
     face = dubber.prepare(film).chosen[0]
     points = apply(invert(face.transforms), face.points[:])
-    for number in range(20, 34):
-        film[number] = with_hand(film[number], points[number], (2.0 - 0.28 * (number - 20), 0.3))[0]
+    for number in range(12, 40):
+        film[number] = with_hand(film[number], points[number], (4.2 - 0.3 * (number - 12), 0.3))[0]
     frames = [frame.image for frame in dubber.prepare(film).dub(SPEECH).frames()]
     return row(*(side[number][100:230, 160:290] for number in BEHIND_HAND for side in (film, frames)))
 
