@@ -74,7 +74,8 @@ def test_an_unknown_name_lists_models_with_their_kind(user_home: Path) -> None:
     judge = user_home / "models" / "judge"
     judge.mkdir(parents=True)
     write_config(judge, {"kind": "sync"})
-    with pytest.raises(WeightsError, match=r"judge \(of kind sync\), lips \(of kind lips\), sync \(of kind sync\)\.$"):
+    listed = r"judge \(of kind sync\), lips \(of kind lips\), occlusion \(of kind occlusion\), sync \(of kind sync\)\.$"
+    with pytest.raises(WeightsError, match=listed):
         find_model("slow")
     (judge / "config.json").write_text("{")
     with pytest.raises(WeightsError, match=r"judge \(damaged\)"):
