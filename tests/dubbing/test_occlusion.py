@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lipsmith import Dubber
+from lipsmith.dubbing.encoded import covered
 from lipsmith.dubbing.scan import Face
 from lipsmith.face.crop import apply, invert
 from objects import Point, with_hand, with_microphone
@@ -66,3 +67,15 @@ def test_references_before_which_something_lies_are_known(dubber: Dubber, filmed
     assert len(mostly) <= covered.sum() <= len(places)
     plain = dubber.prepare(filmed[0])
     assert not plain.encoded[plain.chosen[0]].covered.any()
+
+
+def test_where_something_lies_before_some_references_all_are_looked_at(
+    dubber: Dubber, filmed: tuple[list[Image], Face]
+) -> None:
+    clip = dubber.prepare(held(filmed, with_microphone, HELD)[0])
+    known, images = clip.encoded[clip.chosen[0]], np.asarray(clip.chosen[0].pool)
+    few = known.covered & (known.covered.cumsum() <= 3)
+    found = covered(clip.encoded.backend, known.encoded, images, few)
+    assert (found & known.covered).sum() > 3
+    assert not (found & ~known.covered).any()
+    assert not covered(clip.encoded.backend, known.encoded, images, few & ~few).any()

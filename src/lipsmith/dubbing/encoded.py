@@ -83,16 +83,30 @@ class EncodedFaces:
 def covered(
     backend: Backend, face: EncodedFace, images: NDArray[np.uint8], suspected: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """Which of R references `(R, S, S, 3)` show something before the face, `(R,)`, among those `suspected`.
+    """Which of R references `(R, S, S, 3)` show something before the face, `(R,)`, among those `suspected`; if some do,
+    among the others, too: a finger has the color of skin, and where it stays, little is unusual.
 
     They are drawn from the others that are nearest, and compared with that, like frames.
     """
+    found = _covered_among(backend, face, images, np.flatnonzero(suspected), ~suspected)
+    return found | _covered_among(backend, face, images, np.flatnonzero(~found), ~found) if found.any() else found
+
+
+def _covered_among(
+    backend: Backend,
+    face: EncodedFace,
+    images: NDArray[np.uint8],
+    rows: NDArray[np.intp],
+    others: NDArray[np.bool_],
+) -> NDArray[np.bool_]:
+    """`covered` among the references `rows`, each drawn from `others` `(R,)` than itself."""
     found = np.zeros(len(images), bool)
-    if not suspected.any() or suspected.all():
+    cost = costs(face.points[rows], face.points, face.still[rows], face.still)
+    cost[:, ~others] = cost[np.arange(len(rows)), rows] = np.inf
+    known = np.isfinite(cost).sum(1).min(initial=_DRAWN_FROM)
+    if not known:
         return found
-    rows, others = np.flatnonzero(suspected), np.flatnonzero(~suspected)
-    cost = costs(face.points[rows], face.points[others], face.still[rows], face.still[others])
-    chosen = others[np.argsort(cost, axis=1)[:, :_DRAWN_FROM]]
+    chosen = np.argsort(cost, axis=1)[:, :known]
     for part in parts(len(rows), _AT_ONCE):
         some = rows[part]
         points, silence = face.points[some], np.full((len(some), MELS, WINDOW), -MEL_LIMIT, np.float32)
