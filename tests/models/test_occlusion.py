@@ -26,6 +26,12 @@ def test_it_sees_both_pictures() -> None:
     assert (pictures.grad[0].abs().sum((1, 2)) > 0).all()
 
 
-def test_a_single_width_is_refused() -> None:
-    with pytest.raises(ValueError, match="two widths"):
-        OcclusionConfig((8,))
+@pytest.mark.parametrize("count", [1, 7])
+def test_pictures_limit_the_number_of_widths(count: int) -> None:
+    with pytest.raises(ValueError, match="2 to 6 widths"):
+        OcclusionConfig((4,) * count)
+
+
+def test_the_most_widths_fit_a_lower_half() -> None:
+    network = OcclusionNetwork(OcclusionConfig((4,) * 6)).eval()
+    assert network(torch.rand(1, 6, 32, 64)).shape == (1, 32, 64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,9 @@ from torch.nn import functional as F
 
 from lipsmith.config import require_range
 from lipsmith.models.blocks import NormResidual, conv_norm
+
+_MOST_WIDTHS: Final = 6
+"""The 32 rows of a lower half can be halved five times."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +27,8 @@ class OcclusionConfig:
 
     def __post_init__(self) -> None:
         require_range(self, 1, inf, "widths")
-        if len(self.widths) < 2:
-            raise ValueError("widths need at least two widths")
+        if not 2 <= len(self.widths) <= _MOST_WIDTHS:
+            raise ValueError(f"widths need 2 to {_MOST_WIDTHS} widths")
 
 
 class OcclusionNetwork(nn.Module):
