@@ -48,15 +48,25 @@ def held(
 @pytest.mark.parametrize("hold", [with_hand, with_microphone])
 def test_what_passes_before_a_mouth_stays(dubber: Dubber, filmed: tuple[list[Image], Face], hold: Hold) -> None:
     shown, places = held(filmed, hold, HELD)
-    changes = []
-    for dubbed, image in zip(dubber.prepare(shown).dub(speech(FRAMES / 25)).frames(), shown, strict=True):
-        changed = np.abs(dubbed.image.astype(int) - image).max(2)
-        changes.append((changed > 20).sum())
-        if dubbed.index in places:
-            inside = places[dubbed.index]
-            assert changed[inside].mean() < 2, dubbed.index
-            assert (changed[inside] > 25).mean() < 0.03, dubbed.index
-    assert np.median(changes) > 100
+    frames = dubber.prepare(shown).dub(speech(FRAMES / 25)).frames()
+    assert_kept([frame.image for frame in frames], shown, places)
+
+
+def test_live_sessions_keep_a_hand(dubber: Dubber, filmed: tuple[list[Image], Face]) -> None:
+    shown, places = held(filmed, with_hand, HELD)
+    session = dubber.prepare(shown).live(16000, paced=False)
+    session.push(speech(FRAMES / 25))
+    session.flush()
+    assert_kept([frame.image for frame in session.frames()][:FRAMES], shown, places)
+
+
+def assert_kept(dubbed: list[Image], shown: list[Image], places: dict[int, NDArray[np.bool_]]) -> None:
+    """Assert that nothing changes at those places of some frames, and mouths do elsewhere."""
+    changed = [np.abs(new.astype(int) - image).max(2) for new, image in zip(dubbed, shown, strict=True)]
+    for index, inside in places.items():
+        assert changed[index][inside].mean() < 2, index
+        assert (changed[index][inside] > 25).mean() < 0.03, index
+    assert np.median([(of_frame > 20).sum() for of_frame in changed]) > 100
 
 
 def test_references_before_which_something_lies_are_known(dubber: Dubber, filmed: tuple[list[Image], Face]) -> None:
