@@ -151,7 +151,7 @@ def test_every_packaged_config_is_valid() -> None:
         ("sync", "dropout = 5.0", "from 0 to 1"),
         ("lips", "widths = []", "need at least one width"),
         ("lips", "hidden = -1", "at least 1"),
-        ("occlusion", "widths = [8]", "need at least two widths"),
+        ("occlusion", "widths = [8]", "need 2 to 6 widths"),
         ("occlusion", "widths = [8, 0]", "at least 1"),
         ("lips", "width = 40", "width = 40 is not a multiple of 32"),
         ("landmarks", "speech_channels = [-1, 1, 1, 1, 1]", "speech_channels = .* should be at least 1"),
