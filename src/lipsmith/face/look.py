@@ -48,9 +48,8 @@ _PATCH: Final = 0.06
 """Side of the patch of skin whose mean color counts, crop units."""
 _WORST: Final = 3
 """Places that decide, those of the largest difference: a caption covers few."""
-_UNUSUAL, _ALIKE, _UNLIKE = 20.0, 32.0, 52.0
-"""Difference of color, of 255, from which something may cover the skin, up to which light explains it, and from which
-something does."""
+_ALIKE, _UNLIKE = 32.0, 52.0
+"""Difference of color, of 255, up to which light explains it, and from which something covers the skin."""
 FADE: Final = 4
 """Frames over which the rendered mouth fades in and out where tracking starts or stops within a shot."""
 HIDDEN_SCORE, SEEN_SCORE = 0.5, 0.75
@@ -266,7 +265,7 @@ def unlike(frame: Appearance, pool: Appearance) -> NDArray[np.float32]:
 def unusual(pool: Appearance) -> NDArray[np.bool_]:
     """Which of R references, `(R,)`, may show something before the face: some of its patches have an unusual color."""
     apart = np.abs(pool.colors - np.median(pool.colors, axis=0)).max(2)
-    return np.asarray(np.sort(apart, axis=1)[:, -_WORST:].mean(1) > _UNUSUAL)
+    return np.asarray(np.sort(apart, axis=1)[:, -_WORST:].mean(1) > _ALIKE)
 
 
 def is_absent(frame: Appearance, pool: Appearance) -> bool:
