@@ -66,10 +66,8 @@ class EncodedFaces:
 
     def _encoded(self, face: Face) -> References:
         images, points = np.asarray(face.pool), face.pool_points[:]
-        encoded, look = (
-            encode_face(self.backend, images, points, face.pool_still, face.lips),
-            appearance(images, points),
-        )
+        encoded = encode_face(self.backend, images, points, face.pool_still, face.lips)
+        look = appearance(images, points)
         return References(
             encoded,
             cache(face.native.__getitem__) if face.native else None,

@@ -19,7 +19,7 @@ from lipsmith.face.captions import outside_caption
 from lipsmith.face.crop import to_pixels
 from lipsmith.face.landmarks import JAW, OUTER_LIP, Floats, filled, ranks
 from lipsmith.face.look import Grain
-from lipsmith.inference.occlusion import reaching_beyond
+from lipsmith.inference.occlusion import Covers, reaching_beyond
 from lipsmith.media.color import Picture
 
 # The mask's outline follows the jaw. Below the chin it lies farther out, because the whole edge of a new jaw must be
@@ -96,7 +96,7 @@ class Compositor:
         opacity: float = 1.0,
         detail: Detail | None = None,
         captioned: bool = False,
-        covers: NDArray[np.float32] | None = None,
+        covers: Covers | None = None,
         bar: int | None = None,
     ) -> Picture:
         """A copy of `frame` `(H, W, 3)` that shows `generated` where the mouth is; all else bit for bit the same.
@@ -105,7 +105,7 @@ class Compositor:
         `generated`, `source`: the rendered and the original crop `(S, S, 3)`; `transform`: `(2, 3)`, source pixels to
         crop units; `old`, `new`: the 131 points `(131, 2)` in crop units, as filmed and as rendered; `opacity` in [0,
         1]; `detail`: detail of the references, if they have a higher resolution than the crop; `captioned`: look for
-        captions, which stay; `covers`: `(S, S)` in [0, 1], how far something lies before the face, which stays;
+        captions, which stay; `covers`: what lies before the face, which stays;
         `bar`: row at which a bar begins, which stays.
         """
         size = len(generated)

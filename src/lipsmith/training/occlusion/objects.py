@@ -133,8 +133,8 @@ def _stick(random: Random, grid: tuple[Tensor, Tensor], count: int) -> Tensor:
     foot = torch.stack([random.between(-0.08, 1.08, count), random.between(0.5, 0.8, count)], 1)[:, None]
     head = torch.stack([random.between(0.2, 0.8, count), random.between(0, 0.47, count)], 1)[:, None]
     thick = random.between(0.016, 0.08, count, 1)
-    round_ = thick * random.between(0.8, 2.2, count, 1)
-    drawn = torch.cat([_capsules(grid, foot, head, thick, thick), _capsules(grid, head, head, round_, round_)], 1)
+    ball = thick * random.between(0.8, 2.2, count, 1)
+    drawn = torch.cat([_capsules(grid, foot, head, thick, thick), _capsules(grid, head, head, ball, ball)], 1)
     return _filled_up(drawn)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Final
 
@@ -72,9 +73,10 @@ class DrawnPairs:
             for pictures, rows in ((self.filmed, frames), (self.drawn, frames), (self.filmed, others))
         )
         covered, opacity = occluded(filmed, other, random)
-        again, more = occluded(covered, other.flip(0), random)
-        twice, clean = random.some(_SECOND, count), random.some(clean_share, count)
-        covered, opacity = torch.where(twice, again, covered), torch.where(twice, torch.maximum(opacity, more), opacity)
+        twice = slice(0, ceil(_SECOND * count))
+        covered[twice], more = occluded(covered[twice], other.flip(0)[twice], random)
+        opacity[twice] = torch.maximum(opacity[twice], more)
+        clean = random.some(clean_share, count)
         covered, opacity = torch.where(clean, filmed, covered), torch.where(clean, 0.0, opacity)
         pictures = torch.cat(_relit(covered, _shifted(drawn, random), random), 1)
         weight = _BEYOND + F.max_pool2d(self.mask[frames][:, None], _NEAR, 1, _NEAR // 2)
