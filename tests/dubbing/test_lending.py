@@ -51,7 +51,7 @@ def plain_crops(count: int, side: int, color: int) -> NativeCrops:
 def colors_of(crops: NativeCrops | None, ranks: range) -> float:
     """Return the mean color of some crops."""
     assert crops is not None
-    return float(np.mean([crops[rank] for rank in ranks]))
+    return float(np.mean([crops[rank][..., :3] for rank in ranks]))
 
 
 def lent(*faces: Face) -> list[Face]:
@@ -82,7 +82,7 @@ def test_detail_is_lent_at_the_size_of_the_shot(size: int, wide: int) -> None:
     first, _ = lent(shot(0, 1, SHUT, size), shot(1, 1, TALKING, wide, color=125))
     assert first.native is not None
     assert len(first.native) == 40
-    assert {first.native[rank].shape for rank in range(40)} == {(size - int(TOP * size), size, 3)}
+    assert {first.native[rank].shape for rank in range(40)} == {(size - int(TOP * size), size, 4)}
     assert colors_of(first.native, range(10)) == pytest.approx(120, abs=0.5)
     assert colors_of(first.native, range(10, 40)) == pytest.approx(125, abs=0.5)
 
@@ -90,7 +90,7 @@ def test_detail_is_lent_at_the_size_of_the_shot(size: int, wide: int) -> None:
 def test_small_faces_lend_their_crops_to_larger_ones() -> None:
     first, _ = lent(shot(0, 1, SHUT, 20), shot(1, 1, TALKING, color=125))
     assert first.native is not None
-    assert first.native[39].shape == (11, 20, 3)
+    assert first.native[39].shape == (11, 20, 4)
     assert colors_of(first.native, range(10, 40)) == pytest.approx(125, abs=2)
     second, _ = lent(shot(0, 1, SHUT), shot(1, 1, TALKING, 20, color=125))
     assert second.native is None

@@ -74,7 +74,8 @@ def filmed(seed: int, full: bool, patched: bool) -> FilmedPicture:
     frame = VideoFrame.from_ndarray(np.concatenate([planes[0], *chroma]), format="yuv420p")
     frame.color_range = 2 if full else 1
     picture = FilmedPicture(frame)
-    return picture.with_patch(100, 70, np.full((99, 111, 3), 60, np.uint8)) if patched else picture
+    patch, shown = np.full((99, 111, 3), 60, np.uint8), picture[70:169, 100:211]
+    return picture.with_patch(100, 70, patch, shown) if patched else picture
 
 
 @example(2, 0.0, 0.0, 118.0, True, False)

@@ -88,7 +88,7 @@ def drawn(number: int, weights: tuple[float, float], references: tuple[int, int]
     none, image = np.zeros(0, np.float32), np.zeros((8, 8, 3), np.uint8)
     placed, within = Placed(none, none, none, none, none, none), np.array(weights, np.float32)
     detail = Detail([], placed, none, none, np.array(references), within, int(within.argmax()))
-    return DrawnFrame(number, image, [DrawnFace(image, image, detail, None)])
+    return DrawnFrame(number, image, [DrawnFace(image, none, image, none, detail, None)])
 
 
 def leading(clip: Clip, frames: list[DrawnFrame]) -> list[int]:

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lipsmith.media import probe, read_frames
-from lipsmith.media.color import ColorTags, FilmedPicture, FrameToRGB, RGBToFrame, over_white
+from lipsmith.media.color import ColorTags, FilmedPicture, FrameToRGB, RGBToFrame, channels, over_white
 from synthetic import make_film
 
 SIZE = (96, 64)
@@ -37,6 +37,11 @@ def checkered(height: int, width: int) -> NDArray[np.uint8]:
     """Cells of 8 pixels, so that chroma, at half the resolution, can hold it."""
     rows, columns = np.mgrid[:height, :width] // 8 % 2
     return np.stack([60 + 120 * rows, 200 - 90 * columns, 80 + 50 * (rows ^ columns)], -1).astype(np.uint8)
+
+
+def with_patch(picture: FilmedPicture, x: int, y: int, image: NDArray[np.uint8]) -> FilmedPicture:
+    """Return a picture with `image` in the place of what it shows there."""
+    return picture.with_patch(x, y, image, picture[y : y + len(image), x : x + image.shape[1]])
 
 
 def test_a_filmed_picture_as_an_array_equals_the_converted_frame(
@@ -66,7 +71,7 @@ def test_an_empty_slice_is_empty(picture: FilmedPicture) -> None:
 
 def test_later_patches_cover_earlier_ones(picture: FilmedPicture, whole: NDArray[np.uint8]) -> None:
     first, second = checkered(20, 30), 255 - checkered(16, 16)
-    patched = picture.with_patch(11, 5, first).with_patch(33, 17, second)
+    patched = with_patch(with_patch(picture, 11, 5, first), 33, 17, second)
     expected = whole.copy()
     expected[5:25, 11:41] = first
     expected[17:33, 33:49] = second
@@ -80,7 +85,7 @@ def test_pixels_without_a_patch_keep_their_codes(picture: FilmedPicture) -> None
     to_frame = RGBToFrame(ColorTags(matrix=picture.frame.colorspace), *SIZE)
     filmed = picture.frame.to_ndarray()
     assert np.array_equal(to_frame(picture).to_ndarray(), filmed)
-    written = to_frame(picture.with_patch(12, 20, checkered(24, 40))).to_ndarray()
+    written = to_frame(with_patch(picture, 12, 20, checkered(24, 40))).to_ndarray()
     changed = written != filmed
     rows, columns = np.nonzero(changed[: SIZE[1]])
     assert 20 <= rows.min() <= rows.max() < 44
@@ -99,7 +104,7 @@ def test_where_a_patch_shows_what_was_filmed_nothing_changes(picture: FilmedPict
     box = np.s_[10:40, 20:60]
     patch = vivid[box].copy()
     patch[12:18, 14:20] //= 2
-    patched, whole = vivid.with_patch(20, 10, patch), np.asarray(vivid)
+    patched, whole = vivid.with_patch(20, 10, patch, vivid[box]), np.asarray(vivid)
     changed = (np.asarray(patched) != whole).any(-1)
     assert changed[22:28, 34:40].all()
     assert changed.sum() == 36
@@ -121,7 +126,7 @@ def test_a_patch_is_encoded_like_a_whole_picture(
     patch, expected = checkered(24, 40), whole.copy()
     expected[y : y + 24, x : x + 40] = patch
     inner = np.s_[y + 2 : y + 22, x + 2 : x + 38]
-    planes = [to_frame(image).to_ndarray()[: SIZE[1]][inner] for image in (picture.with_patch(x, y, patch), expected)]
+    planes = [to_frame(image).to_ndarray()[: SIZE[1]][inner] for image in (with_patch(picture, x, y, patch), expected)]
     assert np.array_equal(*planes)
 
 
@@ -164,3 +169,12 @@ def test_rgb_film_keeps_the_primaries_that_it_declares(tmp_path: Path) -> None:
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     assert probe(tmp_path / "a.mov").tags == ColorTags(primaries=12, transfer=13)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_channels_are_what_slices_are(count: int, kind: type[np.generic]) -> None:
+    image = (255 * np.random.default_rng(0).random((7, 5, count))).astype(kind)
+    assert channels(image).dtype == kind
+    for part in (image, image[1:6, 1:4]):
+        assert np.array_equal(channels(part), np.moveaxis(part, -1, 0))

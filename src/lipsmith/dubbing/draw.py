@@ -19,6 +19,7 @@ from lipsmith.dubbing.paste.composite import Compositor, Memory
 from lipsmith.dubbing.paste.detail import Detail, details
 from lipsmith.dubbing.scan import most_at_once
 from lipsmith.face.crop import crop_image, still_points
+from lipsmith.face.landmarks import Floats
 from lipsmith.face.look import (
     Appearance,
     Fade,
@@ -49,10 +50,13 @@ on some CPUs networks may round differently with another number of frames."""
 
 @dataclass(frozen=True)
 class DrawnFace:
-    """One face in one frame: `image` as drawn and `filmed`, both `(S, S, 3)`."""
+    """One face in one frame: `image` as drawn and `filmed`, both `(S, S, 3)`, and their points `(131, 2)`, crop
+    units."""
 
     image: Image
+    points: Floats
     filmed: Image
+    filmed_points: Floats
     detail: Detail | None
     """What the references lend it."""
     covers: Covers | None
@@ -100,6 +104,8 @@ class _Target(NamedTuple):
 
     place: int
     """In the mouth track."""
+    points: Floats
+    """(131, 2), as filmed."""
     filmed: Image
     clear: Image
     """`filmed` without its fade."""
@@ -135,9 +141,10 @@ def _targets(
     crops = np.stack([crop_image(image, transform, side) for image, transform in zip(images, transforms, strict=True)])
     fades = fades_of(eyes_of(crops), references.eyes)
     clear = np.stack([fade.removed(crop) if fade else crop for fade, crop in zip(fades, crops, strict=True)])
-    looks = appearance(clear, mouth.face.points[rows]).each()
+    points = mouth.face.points[rows]
+    looks = appearance(clear, points).each()
     return [
-        _Target(int(place), crops[n], clear[n], fades[n], still[n : n + 1], _unlike(look, references))
+        _Target(int(place), points[n], crops[n], clear[n], fades[n], still[n : n + 1], _unlike(look, references))
         for n, (place, look) in enumerate(zip(places, looks, strict=True))
         if mouth.face.seen[rows[n]] or not is_absent(look, references.appearance)
     ]
@@ -155,12 +162,12 @@ def _drawn(backend: Backend, references: References, mouth: MouthTrack, targets:
     places = np.array([target.place for target in targets])
     still = np.concatenate([target.still for target in targets])
     chosen = mouth.chosen(places, still, np.stack([target.other for target in targets]))
-    clear = np.stack([target.clear for target in targets])
+    clear, points = np.stack([target.clear for target in targets]), mouth.points[places]
     drawing = render(
         backend,
         references.encoded,
         clear,
-        mouth.points[places],
+        points,
         still,
         mouth.sketches.around(places, mouth.begins[places], mouth.ends[places], references.encoded.side),
         mouth.heard(mouth.times[places]),
@@ -169,18 +176,18 @@ def _drawn(backend: Backend, references: References, mouth: MouthTrack, targets:
     lent: Sequence[Detail | None] = [None] * len(targets)
     if references.native is not None:
         near = nearby(places, mouth.begins[places])
-        lent = details(references.native, drawing, chosen, mouth.points[places], near)
+        lent = details(references.native, drawing, chosen, points, near)
     covers = occlusions(clear, drawing.images)
-    return [_drawn_face(references, *one) for one in zip(targets, drawing.images, lent, covers, strict=True)]
+    return [_drawn_face(references, *one) for one in zip(targets, drawing.images, points, lent, covers, strict=True)]
 
 
 def _drawn_face(
-    references: References, target: _Target, image: Image, detail: Detail | None, covers: Covers | None
+    references: References, target: _Target, image: Image, points: Floats, detail: Detail | None, covers: Covers | None
 ) -> DrawnFace:
     image = image if references.tone is None else toned(image, references.tone)
     if (fade := target.fade) is not None:
         image, detail = fade.applied(image), detail and replace(detail, contrast=fade.contrast)
-    return DrawnFace(image, target.filmed, detail, covers)
+    return DrawnFace(image, points, target.filmed, target.points, detail, covers)
 
 
 @dataclass(frozen=True, eq=False)
@@ -270,8 +277,8 @@ def paste_frame(compositors: Mapping[int, Compositor], mouths: Sequence[MouthTra
             drawn.image,
             drawn.filmed,
             face.transforms[row],
-            face.points[row],
-            mouth.points[place],
+            drawn.filmed_points,
+            drawn.points,
             float(face.opacity[row]),
             drawn.detail,
             face.captioned,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -55,7 +56,7 @@ class MouthTrack:
 
     def place(self, number: int) -> int | None:
         """Where output frame `number` is in these arrays; None where it does not show the face."""
-        at = int(np.searchsorted(self.frames, number))
+        at = bisect_left(self.frames, number)
         return at if at < len(self.frames) and self.frames[at] == number else None
 
     def continues(self, number: int) -> bool:

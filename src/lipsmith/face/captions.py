@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lipsmith.face.crop import UNIT_SQUARE, apply, invert
 from lipsmith.face.landmarks import JAW, OUTER_LIP, Floats, ranks
-from lipsmith.media.color import Picture
+from lipsmith.media.color import Picture, channels
 
 Image = NDArray[np.uint8]
 Mask = NDArray[np.uint8]
@@ -137,7 +137,7 @@ def _caption(image: Image, points: Floats, side: float) -> Mask | None:
 
 def _strokes(image: Image, side: float) -> Mask:
     """Pixels that may lie in strokes of letters: white, or of a bright color, and not so a little to both sides."""
-    red, green, blue = cv2.split(image)
+    red, green, blue = channels(image)
     least, most = cv2.min(cv2.min(red, green), blue), cv2.max(cv2.max(red, green), blue)
     color = cv2.subtract(most, least)
     widest = np.ones((2 * max(1, round(_STROKE * _MOST * side / 2)) + 1,) * 2, np.uint8)
@@ -172,7 +172,7 @@ def _colors(colors: Image) -> list[Image]:
 
 def _apart(image: Image, color: Image) -> Mask:
     """Largest difference of the three channels, `(h, w)`, of an image `(h, w, 3)` from a color `(3,)`."""
-    red, green, blue = (cv2.absdiff(plane, one) for plane, one in zip(cv2.split(image), color.tolist(), strict=True))
+    red, green, blue = (cv2.absdiff(plane, one) for plane, one in zip(channels(image), color.tolist(), strict=True))
     return np.asarray(cv2.max(cv2.max(red, green), blue), np.uint8).reshape(image.shape[:2])
 
 

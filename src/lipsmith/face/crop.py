@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.face.landmarks import Floats, ranks
-
-if TYPE_CHECKING:
-    from lipsmith.media.color import FilmedPicture, Picture
+from lipsmith.media.color import FilmedPicture, Picture, channels
 
 UNIT_SQUARE: Final = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
 """(4, 2): corners of a crop in its own units."""
@@ -81,10 +79,9 @@ class Square:
 
     def to_source(self, points: NDArray[np.floating]) -> NDArray[np.float32]:
         """Source pixels of points (..., 2) given in [0, 1] of the square."""
-        across, down = np.moveaxis((np.asarray(points, np.float64) - 0.5) * self.side, -1, 0)
-        cos, sin = math.cos(self.angle), math.sin(self.angle)
-        source = np.stack([self.x + cos * across - sin * down, self.y + sin * across + cos * down], -1)
-        return source.astype(np.float32)
+        cos, sin = self.side * math.cos(self.angle), self.side * math.sin(self.angle)
+        source = (np.asarray(points, np.float64) - 0.5) @ np.array([[cos, sin], [-sin, cos]]) + (self.x, self.y)
+        return np.asarray(source, np.float32)
 
     def pixels(self, image: Picture, size: int, border: int = cv2.BORDER_CONSTANT) -> NDArray[np.uint8]:
         """The region (size, size, 3) of image (H, W, 3), bilinear; `border` as in OpenCV."""
@@ -258,7 +255,7 @@ def _sampled(
     chroma = np.asarray(cv2.merge([image.plane(number)[cells] for number in (1, 2, 1, 2)]), np.uint8)
     luma = warped(image.plane(0)[y, x], back, interpolation, 0 if image.full else 16)
     of_chroma = warped(chroma, back / 2 - np.array([[0, 0, 0], [0, 0, 0.25]]), cv2.INTER_LINEAR, 128)
-    return np.asarray(cv2.transform(cv2.merge([luma, *cv2.split(of_chroma)[:2]]), image.to_rgb), np.uint8)
+    return np.asarray(cv2.transform(cv2.merge([luma, *channels(of_chroma)[:2]]), image.to_rgb), np.uint8)
 
 
 def _reach(ends: Floats, length: int) -> slice:

@@ -60,11 +60,11 @@ class SeenFace:
     score: float
     """Probability in [0, 1] that this is a face."""
 
-    @property
+    @cached_property
     def box(self) -> tuple[float, float, float, float]:
         """x0, y0, x1, y1 of the mesh, source pixels."""
-        (x0, y0), (x1, y1) = self.mesh.min(0).tolist(), self.mesh.max(0).tolist()
-        return x0, y0, x1, y1
+        x, y = self.mesh.T  # each alone, which takes numpy a quarter of the time
+        return float(x.min()), float(y.min()), float(x.max()), float(y.max())
 
 
 @dataclass(frozen=True)

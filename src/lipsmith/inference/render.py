@@ -72,12 +72,12 @@ class Placed(NamedTuple):
         """The same for one target, without the axis b."""
         return Placed(*(array[target] for array in self))
 
-    def sides(self, rank: int) -> tuple[Samples, Samples]:
-        """Where the pixels of the only target lie in the reference `rank`, `(2, H, S)`: as if every pixel were below
-        the lips' middle line, and as if those in the mouth's box were above it."""
-        lower, upper = self.lower[rank], self.lower[rank].copy()
-        upper[(slice(None), *mouth_box(*lower.shape[1:]))] = self.upper[rank]
-        return lower, upper
+    def sides(self, rank: int) -> Samples:
+        """Where the pixels of the only target lie in the reference `rank`, `(4, H, S)`: x and y as if every pixel were
+        below the lips' middle line, and x and y as if those in the mouth's box were above it."""
+        both = np.concatenate([self.lower[rank]] * 2)
+        both[(slice(2, None), *mouth_box(*both.shape[1:]))] = self.upper[rank]
+        return both
 
     def above_everywhere(self) -> Samples:
         """`above` of the only target in all computed rows, `(H, S)`."""

@@ -63,7 +63,7 @@ class FrameToRGB:
     def __call__(self, frame: VideoFrame) -> NDArray[np.uint8]:
         """(H, W, 3) uint8, before rotation."""
         self._size = self._size or (frame.width, frame.height)
-        alpha, hdr = _has_alpha(frame), frame.color_trc in HDR_TRANSFERS
+        alpha, hdr = has_alpha(frame), frame.color_trc in HDR_TRANSFERS
         formats = ("gbrp16le", "gbrap16le") if hdr else ("rgb24", "rgba")  # swscale confuses the colors of rgb48le
         matrix = _matrix(frame.colorspace, frame.width, frame.height)
         scaled = self._scaler.reformat(
@@ -84,15 +84,9 @@ class FrameToRGB:
         return over_white(rgb) if alpha else rgb
 
 
-def _has_alpha(frame: VideoFrame) -> bool:
+def has_alpha(frame: VideoFrame) -> bool:
+    """Whether pixels of a frame can be transparent."""
     return frame.format.name == "pal8" or any(component.is_alpha for component in frame.format.components)
-
-
-def is_transparent(frame: VideoFrame) -> bool:
-    """Whether any pixel of a frame is transparent."""
-    if not _has_alpha(frame):
-        return False
-    return bool(frame.reformat(format="rgba").to_ndarray()[..., 3].min() < 255)
 
 
 def over_white(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -100,6 +94,13 @@ def over_white(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
     alpha = rgba[..., 3:].astype(np.uint16)
     blended = rgba[..., :3] * alpha + 255 * (255 - alpha)
     return ((blended + 127) // 255).astype(np.uint8)
+
+
+def channels(image: NDArray[Any]) -> NDArray[Any]:
+    """The channels `(c, h, w)` of an image `(h, w, c)`: the list that `cv2.split` makes takes five times as long."""
+    found = np.empty((image.shape[2], *image.shape[:2]), image.dtype)
+    cv2.split(image, list(found))
+    return found
 
 
 def is_full_range(frame: VideoFrame) -> bool:
@@ -159,10 +160,10 @@ class FilmedPicture:
         self.matrix, self.full = _matrix(frame.colorspace, frame.width, frame.height), is_full_range(frame)
         self.to_rgb = _yuv_to_rgb(self.matrix, self.full)
 
-    def with_patch(self, x: int, y: int, image: NDArray[np.uint8]) -> FilmedPicture:
-        """This picture with `image` (h, w, 3) from column `x` and row `y` on."""
+    def with_patch(self, x: int, y: int, image: NDArray[np.uint8], filmed: NDArray[np.uint8]) -> FilmedPicture:
+        """This picture with `image` (h, w, 3) from column `x` and row `y` on, where it is `filmed` (h, w, 3)."""
         box = Box(y, y + len(image), x, x + image.shape[1])
-        changed = np.asarray(cv2.transform(cv2.absdiff(image, self[box.slices]), np.ones((1, 3))), np.uint8)
+        changed = np.asarray(cv2.transform(cv2.absdiff(image, filmed), np.ones((1, 3))), np.uint8)
         return FilmedPicture(self.frame, (*self.patches, Patch(box, image, changed)))
 
     def plane(self, number: int) -> NDArray[np.uint8]:
@@ -292,8 +293,7 @@ _CHROMA_FILTER = np.array([[1, 2, 1], [1, 2, 1]], np.float32) / 8
 
 def _planes(image: NDArray[np.uint8], from_rgb: NDArray[np.float64]) -> list[NDArray[np.uint8]]:
     """Luma (H, W) and the two of chroma (H / 2, W / 2) of a picture (H, W, 3) with even sides."""
-    packed = cv2.transform(np.ascontiguousarray(image), from_rgb)
-    luma, *chroma = (np.asarray(plane, np.uint8) for plane in cv2.split(packed))
+    luma, *chroma = channels(cv2.transform(np.ascontiguousarray(image), from_rgb))
     smoothed = [
         cv2.filter2D(plane, -1, _CHROMA_FILTER, anchor=(1, 0), borderType=cv2.BORDER_REPLICATE) for plane in chroma
     ]

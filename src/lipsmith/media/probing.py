@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import av
 
 from lipsmith.errors import InputError
-from lipsmith.media.color import BT709, FULL, UNSPECIFIED, ColorTags, can_write, is_transparent
+from lipsmith.media.color import BT709, FULL, UNSPECIFIED, ColorTags, can_write, has_alpha
 from lipsmith.media.container import (
     Chapter,
     audio_stream,
@@ -275,7 +275,7 @@ def remarks_on(path: Path, container: InputContainer, first: VideoFrame) -> tupl
         remarks.append(HDR_REMARK.format(path=path, name=HDR_TRANSFERS[first.color_trc]))
     elif any(component.bits > 8 for component in first.format.components):
         remarks.append(f"{path} has more than 8 bits per channel; the result has 8, which every player supports.")
-    if is_transparent(first):
+    if has_alpha(first) and first.reformat(format="rgba").to_ndarray()[..., 3].min() < 255:
         remarks.append(TRANSPARENCY_REMARK.format(path=path))
     return (*remarks, *_omitted_parts(path, container))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from lipsmith.dubbing.paste.detail import (
     NativeCrops,
     Region,
     details,
+    extent,
     native_side,
     presharpened,
     with_detail,
@@ -52,6 +54,7 @@ def detail(
     positions = flow + np.stack([x, y]).astype(np.float32)
     upper = positions[(..., *mouth_box(ROWS, SIZE))]
     placed = Placed(flow, flow, positions, upper, np.ones(upper.shape[2:], np.float32), share)
+    pictures = [np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2RGBA), np.uint8) for picture in pictures]
     ranks = np.arange(len(pictures))
     return Detail(pictures, placed, share, inside, ranks, np.ones(len(pictures), np.float32), leader)
 
@@ -226,8 +229,8 @@ def test_presharpened_keeps_means_and_sharpens_edges() -> None:
     picture = np.zeros((100, 100, 3), np.uint8)
     picture[:, 50:] = 100
     lent = presharpened(picture)
-    assert lent.shape == (55, 100, 3)
-    assert (lent[:, :49].max(), lent[:, 51:].min()) == (0, 100)
+    assert lent.shape == (55, 100, 4)
+    assert (lent[:, :49, :3].max(), lent[:, 51:, :3].min()) == (0, 100)
     assert lent[10, 50, 0] == 119  # 100 + 0.75 * (100 - 75)
 
 
@@ -236,8 +239,8 @@ def test_native_crops_are_cut_from_the_pictures_that_are_kept() -> None:
     shift = np.array([[1 / 60, 0, -0.1], [0, 1 / 60, -0.2]])
     crops = NativeCrops.of([encoded(np.full((50, 50, 3), 7, np.uint8)), encoded(slope)], [shift, shift], 60)
     assert len(crops) == 2
-    assert crops[0].shape == (33, 60, 3)
-    assert (crops[0] == 7).all()
+    assert crops[0].shape == (33, 60, 4)
+    assert (crops[0][..., :3] == 7).all()
     assert np.abs(crops[1].astype(int) - presharpened(crop_image(slope, shift, 60))).max() <= 3
 
 
@@ -269,3 +272,13 @@ def test_a_region_samples_the_crop_where_its_pixels_lie(width: int, angle: float
         found = region.smooth((2 * columns + rows).astype(np.float32))
         assert found.shape == (width - 1, width)
         assert np.abs(found - (2 * across + down))[inside].max() < 0.1
+
+
+def test_an_extent_contains_all_above_zero() -> None:
+    values = np.full((9, 12), -1, np.float32)
+    assert extent(values) is None
+    values[3, 5] = 1e-9
+    assert extent(values) == np.s_[3:4, 5:6]
+    values[8, 0] = 1
+    assert extent(values) == np.s_[3:9, 0:6]
+    assert extent(values[:, 1:]) == np.s_[3:4, 4:5]

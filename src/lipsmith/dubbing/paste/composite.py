@@ -14,13 +14,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.paste.detail import Detail, Region, with_detail
+from lipsmith.dubbing.paste.detail import Detail, Region, extent, with_detail
 from lipsmith.face.captions import outside_caption
 from lipsmith.face.crop import to_pixels
 from lipsmith.face.landmarks import JAW, OUTER_LIP, Floats, filled, ranks
 from lipsmith.face.look import Grain
 from lipsmith.inference.occlusion import Covers, reaching_beyond
-from lipsmith.media.color import Picture
+from lipsmith.media.color import Picture, channels
 
 # The mask's outline follows the jaw. Below the chin it lies farther out, because the whole edge of a new jaw must be
 # rendered; at the cheeks it lies farther in, so that it blends skin with skin and keeps hair in front of the face.
@@ -133,7 +133,12 @@ class Compositor:
         if captioned and (beside := outside_caption(frame, box, transform, old)) is not None:
             share, added = share * beside, added * cv2.merge([beside] * 3)
         blended = cv2.blendLinear(image, filmed.astype(np.float32), share, 1 - share)
-        return _with_part(frame, x0, y0, np.asarray(cv2.add(blended, added, dtype=cv2.CV_8U), np.uint8))
+        part = np.asarray(cv2.add(blended, added, dtype=cv2.CV_8U), np.uint8)
+        if not isinstance(frame, np.ndarray):
+            return frame.with_patch(x0, y0, part, filmed)
+        result = frame.copy()
+        result[y0:y1, x0:x1] = part
+        return result
 
     def _color_field(
         self, generated: NDArray[np.uint8], source: NDArray[np.uint8], weight: NDArray[np.float32]
@@ -157,19 +162,10 @@ def _shares(
     """
     mask = np.where(mask < _VISIBLE, 0, mask)
     moved = mask * alike
-    packed = cv2.merge([mask - moved, *(moved * color for color in cv2.split(change))])
+    packed = cv2.merge([mask - moved, *(moved * color for color in channels(change))])
     # OpenCV samples four channels as fast as one.
-    share, *added = cv2.split(region.smooth(np.asarray(packed, np.float32), cv2.BORDER_CONSTANT))
-    return np.asarray(share, np.float32), np.asarray(cv2.merge(added), np.float32)
-
-
-def _with_part(frame: Picture, x: int, y: int, part: NDArray[np.uint8]) -> Picture:
-    """A copy of `frame` that shows `part` `(h, w, 3)` from column `x` and row `y` on."""
-    if not isinstance(frame, np.ndarray):
-        return frame.with_patch(x, y, part)
-    result = frame.copy()
-    result[y : y + len(part), x : x + part.shape[1]] = part
-    return result
+    share, *added = channels(region.smooth(np.asarray(packed, np.float32), cv2.BORDER_CONSTANT))
+    return share, np.asarray(cv2.merge(added), np.float32)
 
 
 def soft_mask(old: Floats, new: Floats, size: int) -> NDArray[np.float32]:
@@ -215,7 +211,7 @@ def color_difference(
     drawn = slice(len(weight) // 2, None)
     difference = source[drawn].astype(np.float32) - generated[drawn]
     trust = weight[drawn] / (1 + (_largest(difference) / _OUTLIER) ** 2)
-    weighted = cv2.merge([*(color * trust for color in cv2.split(difference)), trust])
+    weighted = cv2.merge([*(color * trust for color in channels(difference)), trust])
     known = cv2.resize(weighted, (_GRID, _GRID // 2), interpolation=cv2.INTER_AREA)
     known = cv2.copyMakeBorder(known, _GRID // 2, 0, 0, 0, cv2.BORDER_CONSTANT, value=0)
     spread = cv2.GaussianBlur(known, (0, 0), _SPREAD, borderType=cv2.BORDER_CONSTANT)
@@ -237,8 +233,8 @@ def likeness(drawn: NDArray[np.float32], source: NDArray[np.uint8], old: Floats,
 
 def _largest(difference: NDArray[np.float32]) -> NDArray[np.float32]:
     """Maximum of the three channels, without numpy's slow reduction over a short axis."""
-    red, green, blue = map(np.abs, cv2.split(difference))
-    return np.asarray(np.maximum(np.maximum(red, green), blue), np.float32)
+    red, green, blue = np.abs(channels(difference))
+    return np.asarray(cv2.max(cv2.max(red, green), blue), np.float32)
 
 
 def _around(lips: Floats) -> NDArray[np.float64]:
@@ -268,10 +264,10 @@ def _bounding_box(
     mask: NDArray[np.float32], matrix: NDArray[np.float64], shape: tuple[int, int]
 ) -> tuple[int, int, int, int] | None:
     """x0, y0, x1, y1 of the mask's bounding box in the frame; None if it is empty."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
+    if (part := extent(mask)) is None:
         return None
-    top, bottom, left, right = rows[0] - 1, rows[-1] + 1, columns[0] - 1, columns[-1] + 1
+    rows, columns = part
+    top, bottom, left, right = rows.start - 1, rows.stop, columns.start - 1, columns.stop
     corners = np.array([[left, top], [right, top], [left, bottom], [right, bottom]], np.float64)
     inverse = cv2.invertAffineTransform(matrix)
     placed = corners @ inverse[:, :2].T + inverse[:, 2]

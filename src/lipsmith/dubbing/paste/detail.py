@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
@@ -20,6 +20,7 @@ from lipsmith.face.crop import crop_image, crop_side
 from lipsmith.face.landmarks import Floats, Rows, inside_mouth
 from lipsmith.face.references import decoded
 from lipsmith.inference.render import Drawing, Placed
+from lipsmith.media.color import channels
 
 LARGEST: Final = 512
 """Side of the largest native crop, pixels."""
@@ -45,7 +46,7 @@ class Detail:
     """Detail of one frame's references."""
 
     pictures: list[NDArray[np.uint8]]
-    """k of (rows, N, 3): native crops from `TOP` down."""
+    """k of (rows, N, 4): native crops from `TOP` down, `presharpened`."""
     placed: Placed
     """Where the target's pixels lie in each reference."""
     share: NDArray[np.float32]
@@ -95,8 +96,11 @@ def leaders(within: NDArray[np.float32], references: NDArray[np.intp], nearby: N
 
 
 def presharpened(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A native crop `(N, N, 3)` from `TOP` down, sharpened to compensate for bilinear sampling."""
-    below = crop[int(TOP * len(crop)) :]
+    """A native crop `(N, N, 3)` from `TOP` down, sharpened to compensate for bilinear sampling: `(rows, N, 4)`.
+
+    Of four channels, because OpenCV samples them twice as fast as three, or as two.
+    """
+    below = cv2.cvtColor(crop[int(TOP * len(crop)) :], cv2.COLOR_RGB2RGBA)
     blurred = cv2.GaussianBlur(below, (3, 3), 0, borderType=cv2.BORDER_REPLICATE)
     return np.asarray(cv2.addWeighted(below, 1 + _SHARPENED, blurred, -_SHARPENED, 0), np.uint8)
 
@@ -124,7 +128,7 @@ class NativeCrops:
         return len(self.ends)
 
     def __getitem__(self, rank: int) -> NDArray[np.uint8]:
-        """The crop `(rows, N, 3)` of one reference, `presharpened`."""
+        """The crop `(rows, N, 4)` of one reference, `presharpened`."""
         return presharpened(crop_image(decoded(self.jpeg(rank)), self.transforms[rank], self.side))
 
     def jpeg(self, rank: int) -> NDArray[np.uint8]:
@@ -170,7 +174,7 @@ class Region:
         """The same at every `step`-th pixel."""
         cell = self.side / values.shape[1]
         matrix = self.to_crop / cell
-        matrix[:, 2] += 0.5 / cell - 0.5 + matrix[:, :2].sum(1) * (self.step - 1) / 2
+        matrix[:, 2] += 0.5 / cell - 0.5 + (matrix[:, 0] + matrix[:, 1]) * (self.step - 1) / 2
         matrix[1, 2] -= self.side / cell - len(values)
         matrix[:, :2] *= self.step
         size = (-(-self.width // self.step), -(-self.height // self.step))
@@ -201,14 +205,13 @@ def _lent(detail: Detail, region: Region, mask: NDArray[np.float32]) -> NDArray[
     everywhere, ranks = detail.placed.above_everywhere(), _lenders(detail, mask)
     believed = cv2.resize(np.moveaxis(detail.share[ranks], 0, -1) + _NO_SHARE, everywhere.shape[::-1])
     layers = cv2.merge([everywhere, _led(np.asarray(believed, np.float32), detail.inside)])
-    maps = cv2.split(region.smooth(np.asarray(layers, np.float32)))
-    above, total, *others = (np.asarray(values, np.float32) for values in maps)
+    above, total, *others = channels(region.smooth(np.asarray(layers, np.float32)))
     lent = _both_lips(detail, ranks[0], above, region)
     for rank, share in zip(ranks[1:], others, strict=True):
         # In single precision, which takes OpenCV half as long as 8 bits.
         lent = np.asarray(cv2.blendLinear(lent, _both_lips(detail, rank, above, region), total, share), np.float32)
         total += share
-    lower = np.asarray(cv2.cvtColor(lent, cv2.COLOR_BGRA2BGR), np.float32)
+    lower = np.asarray(cv2.cvtColor(lent, cv2.COLOR_RGBA2RGB), np.float32)
     lower *= np.float32(detail.contrast)
     return lower
 
@@ -228,7 +231,7 @@ def _correction(
 
 def _led(believed: NDArray[np.float32], inside: NDArray[np.float32]) -> NDArray[np.float32]:
     """Weights `(H, S, n)` of references, of which the first takes all `inside` `(S, S)` the mouth."""
-    if believed.ndim < 3 or (box := _extent(inside[-len(believed) :])) is None:
+    if believed.ndim < 3 or (box := extent(inside[-len(believed) :])) is None:
         return believed
     share = inside[-len(believed) :][box][..., None]
     taken = share * believed[box]
@@ -270,30 +273,25 @@ def _both_lips(detail: Detail, rank: int, above: NDArray[np.float32], region: Re
     `above`: `(h, w)` in [0, 1]. Where the sides meet, the picture is the mean of both lips. At the mean of the flows
     would be what is between the reference's lips: its teeth.
     """
-    # OpenCV samples four channels twice as fast as three, or as two.
-    picture = np.asarray(cv2.cvtColor(detail.pictures[rank], cv2.COLOR_BGR2BGRA), np.uint8)
-    planes = np.concatenate(detail.placed.sides(rank))
-    positions = cv2.split(region.coarse(np.asarray(cv2.merge(list(planes)), np.float32)))
+    picture = detail.pictures[rank]
     side = np.float32(picture.shape[1])
-    top = int(TOP * side)
+    planes = detail.placed.sides(rank) * side
+    planes[::2] -= 0.5
+    planes[1::2] -= 0.5 + int(TOP * side)
+    positions = channels(region.coarse(np.asarray(cv2.merge(list(planes)), np.float32)))
 
-    def sampled(of_side: Sequence[Any], part: tuple[slice, slice]) -> NDArray[np.float32]:
-        x, y = (
-            region.enlarged(place * side - np.float32(0.5 + first))[part]
-            for place, first in zip(of_side, (0, top), strict=True)
-        )
+    def sampled(of_side: NDArray[np.float32], part: tuple[slice, slice]) -> NDArray[np.float32]:
+        x, y = (region.enlarged(place)[part] for place in of_side)
         return np.asarray(cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)
 
     whole = sampled(positions[:2], (slice(None), slice(None)))
-    if (part := _extent(above)) is not None:
+    if (part := extent(above)) is not None:
         share = above[part]
         whole[part] = cv2.blendLinear(sampled(positions[2:], part), whole[part], share, 1 - share)
     return whole
 
 
-def _extent(values: NDArray[np.float32]) -> tuple[slice, slice] | None:
-    """The smallest part of `(h, w)` values that contains all above zero; None if there are none."""
-    rows, columns = (np.flatnonzero(values.max(axis) > 0) for axis in (1, 0))
-    if not len(rows):
-        return None
-    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+def extent(values: NDArray[np.float32]) -> tuple[slice, slice] | None:
+    """The smallest part, rows and columns, of `(h, w)` values that contains all above zero; None if there are none."""
+    x, y, width, height = cv2.boundingRect((values > 0).view(np.uint8))
+    return (slice(y, y + height), slice(x, x + width)) if width else None
