@@ -45,6 +45,12 @@ def test_shots_are_separated_and_number_their_frames() -> None:
     assert stretch.times == pytest.approx(np.arange(5, 9) / FPS)
 
 
+def test_what_is_a_face_in_one_or_two_frames_of_a_longer_shot_is_none() -> None:
+    (shot,) = shots([(0, {0: mesh()})] * 4 + [(0, {0: mesh(), 1: mesh(50)})] * 2 + [(0, {0: mesh(), 2: mesh(50)})] * 3)
+    assert [list(face.frames) for face in shot.faces] == [list(range(9)), [6, 7, 8]]
+    assert [len(one.faces) for one in shots([(0, {0: mesh()}), (1, {0: mesh()}), (1, {0: mesh()})])] == [1, 1]
+
+
 def dissolving(seen: dict[int, range], whole_mesh: bool = False) -> list[Shot]:
     """Shots of 60 frames, of which 18 to 28 dissolve, as is noticed in frame 34; the frames in which faces are seen."""
     frames: list[Seen] = [

@@ -210,7 +210,7 @@ class _GrowingShot:
     def finish(self, bridge: int) -> Shot:
         times = np.frombuffer(self.times)
         bar = self.picture - BAR_EDGE if BAR_EDGE < self.picture < self.height else None
-        faces = [face.finish(times, self.first, bridge, bar) for face in self.faces.values() if face.is_usable]
+        faces = [face.finish(times, self.first, bridge, bar) for face in self.faces.values() if face.usable(len(times))]
         last = self.first + len(times) - 1
         clear = max(self.first, self.begin), last if self.end is None else self.end
         return Shot(self.number, self.first, last, clear, faces, bar)
@@ -235,10 +235,10 @@ class _GrowingFace:
         if self.candidates is not None:
             self.candidates.offer(frame, points)
 
-    @property
-    def is_usable(self) -> bool:
-        """False for a face that is seen during a dissolve only, so that it has no references."""
-        return self.candidates is None or bool(self.candidates.kept)
+    def usable(self, shot: int) -> bool:
+        """False for a face without references, because it is seen during a dissolve only, and for what was taken for a
+        face in one or two of the `shot` frames."""
+        return len(self.frames) >= min(3, shot) and (self.candidates is None or bool(self.candidates.kept))
 
     def split(self, dissolve: Dissolve) -> _GrowingFace:
         """Keep the frames before the middle of a dissolve, and return the others."""
