@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.face.landmarks import Floats, ranks
-from lipsmith.media.color import FilmedPicture, Picture, channels
+from lipsmith.media.color import FilmedPicture, Picture
 
 UNIT_SQUARE: Final = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
 """(4, 2): corners of a crop in its own units."""
@@ -252,10 +252,13 @@ def _sampled(
         return warped(image[y, x], back, interpolation, 0)
     # Converted to RGB last, which is faster, as are four channels instead of two.
     cells = slice(y.start // 2, y.stop // 2), slice(x.start // 2, x.stop // 2)
-    chroma = np.asarray(cv2.merge([image.plane(number)[cells] for number in (1, 2, 1, 2)]), np.uint8)
+    blue, red = (image.plane(number)[cells].copy() for number in (1, 2))  # whole rows merge 15 times as fast
+    chroma = np.asarray(cv2.merge([blue, red, blue, red]), np.uint8)
     luma = warped(image.plane(0)[y, x], back, interpolation, 0 if image.full else 16)
     of_chroma = warped(chroma, back / 2 - np.array([[0, 0, 0], [0, 0, 0.25]]), cv2.INTER_LINEAR, 128)
-    return np.asarray(cv2.transform(cv2.merge([luma, *channels(of_chroma)[:2]]), image.to_rgb), np.uint8)
+    codes = np.empty((size, size, 3), np.uint8)
+    cv2.mixChannels([luma, of_chroma], [codes], [0, 0, 1, 1, 2, 2])
+    return np.asarray(cv2.transform(codes, image.to_rgb), np.uint8)
 
 
 def _reach(ends: Floats, length: int) -> slice:

@@ -179,7 +179,7 @@ class FilmedPicture:
         whole = box.padded(2, *self.shape[:2])
         planes = [self.plane(0)[whole.slices]]
         planes += [_upsampled(self.plane(number)[whole.scaled_down(2).slices]) for number in (1, 2)]
-        codes = cv2.merge([plane[box.relative_to(whole).slices] for plane in planes])
+        codes = cv2.merge([np.array(plane[box.relative_to(whole).slices]) for plane in planes])
         return self._patched(np.asarray(cv2.transform(codes, self.to_rgb), np.uint8), box.left, box.top)
 
     def __array__(self, dtype: object = None, copy: bool | None = None) -> NDArray[np.uint8]:
