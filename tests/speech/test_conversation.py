@@ -33,6 +33,13 @@ def test_a_single_turn_equals_its_speech() -> None:
     assert np.array_equal(heard(said), WAVE)
 
 
+def test_a_file_that_was_replaced_is_not_heard(tmp_path: Path) -> None:
+    said = converse([Turn(1, write_wav(tmp_path / "words.wav", WAVE))])
+    write_wav(tmp_path / "words.wav", speech(0.5))
+    with pytest.raises(InputError, match=r"words\.wav has changed since it was read"):
+        heard(said)
+
+
 @pytest.mark.parametrize("start", [0.5, 0.50331])
 def test_a_later_turn_shifts_sound_and_mel(start: float) -> None:
     said = converse([Turn(1, WAVE, start)])

@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dub_samples import write_wav
 from lipsmith.errors import InputError, UsageError
 from lipsmith.media import VideoWriter, open_sound
 from lipsmith.media.sound import sound_of
 from lipsmith.speech import recording as module
 from lipsmith.speech.mel import mel_spectrogram
 from lipsmith.speech.recording import load_speech, loudness, normalize_level, streamed_mel
+from synthetic import speech
 
 
 @settings(max_examples=20)
@@ -119,6 +121,13 @@ def test_samples_of_an_unknown_scale_are_usage_errors(wave: np.ndarray) -> None:
 def test_infinite_samples_are_an_input_error() -> None:
     with pytest.raises(InputError, match="infinite"):
         load_speech(np.array([0.0, np.inf]))
+
+
+def test_a_file_that_was_replaced_is_not_heard_with_the_lips_of_the_old_one(tmp_path: Path) -> None:
+    said = load_speech(write_wav(tmp_path / "words.wav", speech(1.0)))
+    write_wav(tmp_path / "words.wav", speech(0.5))
+    with pytest.raises(InputError, match=r"words\.wav has changed since it was read"):
+        said.sound()
 
 
 def test_long_arrays_are_resampled_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,10 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.errors import InputError, LipsmithError, UsageError
+from lipsmith.files import require, state_of
 from lipsmith.media.overlay import TimedSound, overlay
-from lipsmith.media.sound import Sound, open_sound, to_rate
+from lipsmith.media.sound import Sound, to_rate
 from lipsmith.speech.mel import HOP, MEL_LIMIT, MELS, SAMPLE_RATE, empty_sound, mixed
-from lipsmith.speech.recording import Speech, Spoken, load_speech, normalize_level, streamed_mel, voicing
+from lipsmith.speech.recording import (
+    Speech,
+    Spoken,
+    load_speech,
+    normalize_level,
+    open_unchanged,
+    streamed_mel,
+    voicing,
+)
 
 _LOG = logging.getLogger(__name__)
 
@@ -198,7 +207,8 @@ def _require_samples(turn: Turn, blocks: Iterator[NDArray[np.float32]]) -> Itera
 
 def _opener(speech: Spoken | Speech, rate: int) -> Callable[[], Sound]:
     if isinstance(speech, str | PathLike):
-        return partial(open_sound, Path(speech), whole=True)
+        require(Path(speech))
+        return partial(open_unchanged, Path(speech), state_of(Path(speech)))
     recording = speech if isinstance(speech, Speech) else load_speech(speech, rate)
     return partial(_require_sound, recording)
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from lipsmith.errors import InputError, UsageError
 from lipsmith.face.landmarks import parts
+from lipsmith.files import require, state_of
 from lipsmith.media.sound import HIGHEST_RATE, OVERSHOOT, Sound, open_sound, sound_of, to_rate
 from lipsmith.speech.mel import HOP, MEL_LIMIT, MEL_RATE, SAMPLE_RATE, empty_sound, mel_spectrogram, mixed, stream_audio
 
@@ -159,6 +160,8 @@ class Speech:
     seconds: float
     mel: NDArray[np.float32]
     file: Path | None = None
+    state: list[str | int] | None = None
+    """Of the file when it was read, as of `state_of`."""
     samples: NDArray[np.float32] | None = None
     """(channels, n) in [-1, 1]"""
     rate: int = SAMPLE_RATE
@@ -174,10 +177,18 @@ class Speech:
         return [self.file] if self.file else []
 
     def sound(self) -> Sound | None:
-        """The sound for the result, from its start."""
+        """The sound for the result, from its start. Raises `InputError` where the file was replaced."""
         if self.file:
-            return open_sound(self.file, whole=True)
+            return open_unchanged(self.file, self.state)
         return None if self.samples is None else sound_of(self.samples, self.rate)
+
+
+def open_unchanged(file: Path, state: list[str | int] | None) -> Sound:
+    """The whole sound of a file. Raises `InputError` unless its state is `state`: lips would not fit another sound."""
+    require(file)
+    if state_of(file) != state:
+        raise InputError(f"{file} has changed since it was read; give the speech again.")
+    return open_sound(file, whole=True)
 
 
 def load_speech(speech: Spoken, rate: int = SAMPLE_RATE) -> Speech:
@@ -190,10 +201,13 @@ def load_speech(speech: Spoken, rate: int = SAMPLE_RATE) -> Speech:
     a rate outside of 1000 to 768000.
     """
     if isinstance(speech, str | PathLike):
-        samples, mel = streamed_mel(stream_audio(Path(speech), whole=True))
+        file = Path(speech)
+        require(file)
+        state = state_of(file)
+        samples, mel = streamed_mel(stream_audio(file, whole=True))
         if not samples:
-            raise empty_sound(Path(speech))
-        return Speech(samples / SAMPLE_RATE, normalize_level(mel), file=Path(speech))
+            raise empty_sound(file)
+        return Speech(samples / SAMPLE_RATE, normalize_level(mel), file=file, state=state)
     if isinstance(speech, tuple) and len(speech) == 2 and np.ndim(speech[0]) == 0:
         rate, speech = speech[0], array_of(speech[1]).T
     array = array_of(speech)
