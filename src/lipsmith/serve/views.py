@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from lipsmith.dubbing.options import LEAST_GAIN, MOST_GAIN, STRONGEST, DubOptions, Tail
 from lipsmith.dubbing.source import Fit
@@ -21,9 +21,15 @@ IN_WORDS: Final = {
 }
 """What each pattern allows."""
 
+
+def _as_text(face: object) -> object:
+    """A face as text: `/faces` numbers them, so clients send such a number."""
+    return str(face) if type(face) is int else face
+
+
 Id = Annotated[str, Field(pattern=_ID, description=IN_WORDS[_ID])]
 FaceNumber = Annotated[int, Field(ge=1, le=9999)]
-Faces = Annotated[str, Field(pattern=_FACES)]
+Faces = Annotated[str, BeforeValidator(_as_text), Field(pattern=_FACES)]
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 AnalysisState = Literal["waiting", "ready", "failed"]
 
