@@ -123,6 +123,11 @@ def test_infinite_samples_are_an_input_error() -> None:
         load_speech(np.array([0.0, np.inf]))
 
 
+def test_samples_in_columns_are_to_be_transposed() -> None:
+    with pytest.raises(UsageError, match=r"shape \(8000, 2\) instead of .* transpose it"):
+        load_speech(np.zeros((8000, 2), np.float32))
+
+
 def test_a_file_that_was_replaced_is_not_heard_with_the_lips_of_the_old_one(tmp_path: Path) -> None:
     said = load_speech(write_wav(tmp_path / "words.wav", speech(1.0)))
     write_wav(tmp_path / "words.wav", speech(0.5))

@@ -138,7 +138,7 @@ def as_mono(samples: object, rate: float) -> tuple[Wave, int]:
     """
     array = as_float(array_of(samples))
     if array.ndim > 2 or (array.ndim == 2 and not 1 <= len(array) <= 2):
-        raise UsageError(f"Speech has shape {array.shape} instead of (n,) or (1 or 2, n); mix it down.")
+        raise UsageError(f"Speech has shape {array.shape} instead of (n,) or (1 or 2, n); transpose it or mix it down.")
     if not isinstance(rate, float | Real) or not MIN_RATE <= rate <= HIGHEST_RATE or rate != int(rate):
         whole = f"a whole number from {MIN_RATE} to {HIGHEST_RATE}"
         raise UsageError(f"A rate of {rate!r} samples per second is invalid; give the rate of the speech, {whole}.")

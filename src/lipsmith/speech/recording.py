@@ -213,7 +213,7 @@ def load_speech(speech: Spoken, rate: int = SAMPLE_RATE) -> Speech:
     array = array_of(speech)
     given = np.atleast_2d(as_float(array))
     if given.ndim != 2 or not 1 <= len(given) <= 2:
-        raise UsageError(f"Speech has shape {array.shape} instead of (n,) or (1 or 2, n); mix it down.")
+        raise UsageError(f"Speech has shape {array.shape} instead of (n,) or (1 or 2, n); transpose it or mix it down.")
     if not isinstance(rate, Real) or not 1000 <= rate <= HIGHEST_RATE or rate != int(rate):
         raise UsageError(f"A speech sample rate of {rate!r} is invalid; give the rate in samples per second.")
     rate = int(rate)  # any type of number is accepted, but the encoder needs an int
