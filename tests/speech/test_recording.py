@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dub_samples import write_wav
+from lipsmith import DubOptions
 from lipsmith.errors import InputError, UsageError
 from lipsmith.media import VideoWriter, open_sound
 from lipsmith.media.sound import sound_of
@@ -121,6 +122,13 @@ def test_samples_of_an_unknown_scale_are_usage_errors(wave: np.ndarray) -> None:
 def test_infinite_samples_are_an_input_error() -> None:
     with pytest.raises(InputError, match="infinite"):
         load_speech(np.array([0.0, np.inf]))
+
+
+def test_options_in_the_place_of_the_rate_are_not_ignored_beside_a_file(tmp_path: Path) -> None:
+    file = write_wav(tmp_path / "words.wav", speech(0.5))
+    assert load_speech(file).seconds == 0.5
+    with pytest.raises(UsageError, match="rate of DubOptions"):
+        load_speech(file, DubOptions(tail="keep"))  # type: ignore[arg-type]
 
 
 def test_samples_in_columns_are_to_be_transposed() -> None:

@@ -200,6 +200,10 @@ def load_speech(speech: Spoken, rate: int = SAMPLE_RATE) -> Speech:
     Raises `InputError` for a missing sound, NaN or infinite samples, `UsageError` for another type, shape or scale, or
     a rate outside of 1000 to 768000.
     """
+    if isinstance(speech, tuple) and len(speech) == 2 and np.ndim(speech[0]) == 0:
+        rate, speech = speech[0], array_of(speech[1]).T
+    if not isinstance(rate, Real) or not 1000 <= rate <= HIGHEST_RATE or rate != int(rate):
+        raise UsageError(f"A speech sample rate of {rate!r} is invalid; give the rate in samples per second.")
     if isinstance(speech, str | PathLike):
         file = Path(speech)
         require(file)
@@ -208,14 +212,10 @@ def load_speech(speech: Spoken, rate: int = SAMPLE_RATE) -> Speech:
         if not samples:
             raise empty_sound(file)
         return Speech(samples / SAMPLE_RATE, normalize_level(mel), file=file, state=state)
-    if isinstance(speech, tuple) and len(speech) == 2 and np.ndim(speech[0]) == 0:
-        rate, speech = speech[0], array_of(speech[1]).T
     array = array_of(speech)
     given = np.atleast_2d(as_float(array))
     if given.ndim != 2 or not 1 <= len(given) <= 2:
         raise UsageError(f"Speech has shape {array.shape} instead of (n,) or (1 or 2, n); transpose it or mix it down.")
-    if not isinstance(rate, Real) or not 1000 <= rate <= HIGHEST_RATE or rate != int(rate):
-        raise UsageError(f"A speech sample rate of {rate!r} is invalid; give the rate in samples per second.")
     rate = int(rate)  # any type of number is accepted, but the encoder needs an int
     if not given.size or not np.isfinite(given).all():
         raise InputError("The speech has no samples, or NaN or infinite samples; give a recording with speech.")
