@@ -63,3 +63,21 @@ def test_an_upload_that_trickles_is_ended(
         assert raised.value.status_code == 408
     else:
         assert asyncio.run(receive_file(request(), tmp_path / "part", 100, lambda size: None)).size == 5
+
+
+@pytest.mark.parametrize("expects", [False, True])
+def test_a_client_that_waits_is_told_before_it_sends_its_file(tmp_path: Path, expects: bool) -> None:
+    """As curl does, which is not reset then: the sentence reaches it. What others send already is read on."""
+    received: list[Message] = []
+
+    async def receive() -> Message:
+        received.append({"type": "http.request", "body": FORM, "more_body": False})
+        return received[-1]
+
+    headers = [(b"content-type", b"multipart/form-data; boundary=b"), (b"content-length", b"1000000")]
+    headers += [(b"expect", b"100-continue")] if expects else []
+    state = {"body_begun": False, "body_ended": False}
+    waiting = Request({"type": "http", "headers": headers, "state": state}, receive)
+    with pytest.raises(Problem, match="larger than"):
+        asyncio.run(receive_file(waiting, tmp_path / "part", 100, lambda size: None))
+    assert len(received) == (0 if expects else 1)

@@ -20,7 +20,7 @@ _TIMEOUT: Final = 15.0
 class BodyLimits:
     """Middleware that limits bodies other than uploads to 64 KiB, and pauses within a body to 15 s.
 
-    `request.state.body_ended` tells whether the whole body was received.
+    `request.state.body_begun` tells whether the body was asked for, `body_ended` whether the whole was received.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -30,7 +30,7 @@ class BodyLimits:
         """Run the application with a `receive` that raises `Problem` at the limits."""
         if scope["type"] == "http":
             state = scope.setdefault("state", {})
-            state["body_ended"] = False
+            state["body_begun"] = state["body_ended"] = False
             receive = _LimitedReceive(receive, None if scope["path"] == UPLOADS else _MAX_BODY, state)
         await self._app(scope, receive, send)
 
@@ -42,6 +42,7 @@ class _LimitedReceive:
     async def __call__(self) -> Message:
         if self._state["body_ended"]:
             return await self._receive()
+        self._state["body_begun"] = True
         try:
             message = await asyncio.wait_for(self._receive(), _TIMEOUT)
         except TimeoutError:

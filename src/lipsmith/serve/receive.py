@@ -49,7 +49,7 @@ async def receive_file(request: Request, path: Path, limit: int, check_disk: Cal
     try:
         return await _receive(request, path, limit, check_disk)
     except Problem:
-        if not request.state.body_ended:
+        if not (request.state.body_ended or _waits(request)):
             await _drain(request)
         raise
 
@@ -108,6 +108,11 @@ def _boundary(request: Request) -> bytes:
     if not 1 <= len(boundary) <= 70:
         raise Problem(400, "The form has no boundary of 1 to 70 characters; let your HTTP library build the form.")
     return boundary
+
+
+def _waits(request: Request) -> bool:
+    """Whether the client sends nothing before it is asked to, and was not asked: reading on would ask it."""
+    return not request.state.body_begun and request.headers.get("expect", "").lower() == "100-continue"
 
 
 async def _drain(request: Request) -> None:
