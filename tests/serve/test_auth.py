@@ -60,9 +60,9 @@ def test_a_token_is_required_and_accepted(tmp_path: Path) -> None:
     with run_service(tmp_path / "data", "--host", "0.0.0.0", LIPSMITH_TOKEN="correct horse") as service:
         url = service.url.replace("0.0.0.0", "127.0.0.1")
         with httpx.Client(base_url=url) as client:
-            assert_problem(client.get("/v1/jobs"), 401)
+            assert_problem(client.get("/v1/jobs"), 401, "Send the token")
             assert client.get("/v1/jobs").headers["www-authenticate"] == "Bearer"
-            assert_problem(client.get("/v1/jobs", headers={"Authorization": "Bearer wrong"}), 401)
+            assert_problem(client.get("/v1/jobs", headers={"Authorization": "Bearer wrong"}), 401, "token is wrong")
             assert client.get("/v1/jobs", headers={"Authorization": "Bearer correct horse"}).json() == []
             assert_problem(client.get("/metrics"), 401)
             for host in ("x/healthz?", "x/static/", "x/login?"):

@@ -134,7 +134,8 @@ class AuthMiddleware:
             return 429, "Too many wrong tokens; wait a minute.", {"Retry-After": str(wait)}
         request.state.admitted = self._is_authorized(request, owner, session)
         if not request.state.admitted and request.scope["path"] not in _LOGIN_PATHS and not _is_public(request):
-            return 401, "Send the token as Authorization: Bearer TOKEN, or log in.", {"WWW-Authenticate": "Bearer"}
+            what = "The token is wrong; send that of the service" if _token_in(request) else "Send the token"
+            return 401, f"{what} as Authorization: Bearer TOKEN, or log in.", {"WWW-Authenticate": "Bearer"}
         return None
 
     def _is_authorized(self, request: HTTPConnection, owner: str, session: str) -> bool:
