@@ -91,6 +91,19 @@ def test_files_without_a_partner_are_named(tmp_path: Path, caplog: pytest.LogCap
     assert [message.split(" is skipped")[0] for message in caplog.messages] == [str(tmp_path / at) for at in alone]
 
 
+def test_missing_files_are_named_before_the_work(
+    tmp_path: Path, film: Path, words: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    gone = [tmp_path / f"z{number}.mp4" for number in range(5)] + [tmp_path / f"{300 * 'z'}.mp4"]
+    jobs = [Job(video, words, tmp_path / f"{number}.mp4") for number, video in enumerate([film, *gone])]
+    made = batch().run(jobs)
+    assert next(made) == tmp_path / "0.mp4"
+    (warning,) = (message for message in caplog.messages if "do not exist" in message)
+    assert f": 6 ({', '.join(map(str, gone[:5]))}, ...)" in warning
+    with pytest.raises(SomeFailedError):
+        list(made)
+
+
 def test_an_unexpected_error_fails_only_its_own_job(
     tmp_path: Path, film: Path, words: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -29,6 +29,7 @@ _LOG = logging.getLogger(__name__)
 
 _COLUMNS: Final = ("video", "speech", "output")
 
+_NAMED: Final = 5  # files in a log line
 _KEPT: Final = (
     "%d of %d results exist and are newer than their films and speech; they are skipped, whatever the options are. "
     "Add --overwrite to make them again."
@@ -171,6 +172,8 @@ def run_all(
                 remove_finished(job.output)
                 yield job.output
         left = sorted((job for job in jobs if job not in present), key=lambda job: job.video)
+        if len(jobs) > 1:
+            _warn_missing(left)
         with closing(outcomes(left, noted)) as ended:
             for job, error in ended:
                 if error is None:
@@ -184,6 +187,15 @@ def run_all(
                 failures.append((str(job.output), str(error)))
         if failures:
             raise SomeFailedError(failures, len(jobs))
+
+
+def _warn_missing(jobs: Sequence[Job]) -> None:
+    """Warn at once about inputs that do not exist: hours may pass until the turn of their jobs."""
+    inputs = {path for job in jobs for path in (job.video, job.speech)}
+    missing = sorted(path for path in inputs if not os.path.exists(path))  # noqa: PTH110 - Path's fails at long names
+    if missing:
+        names = ", ".join(map(str, missing[:_NAMED])) + (", ..." if len(missing) > _NAMED else "")
+        _LOG.warning("Films or speech files that do not exist: %d (%s); their dubs will fail.", len(missing), names)
 
 
 def _present(jobs: Sequence[Job], noted: Noted) -> set[Job]:
