@@ -54,6 +54,13 @@ def test_a_method_that_does_not_exist_is_told_the_others(
     assert response.headers["Allow"] == allowed
 
 
+def test_the_description_of_the_api_has_problem_documents_alone(routes: TestClient) -> None:
+    described = routes.get("/openapi.json").json()
+    assert "HTTPValidationError" not in described["components"]["schemas"]
+    limited = described["paths"]["/v1/jobs"]["get"]["responses"]["422"]
+    assert list(limited["content"]) == ["application/problem+json"]
+
+
 def test_a_database_that_cannot_be_written_is_named() -> None:
     app = FastAPI()
 

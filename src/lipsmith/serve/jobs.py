@@ -52,7 +52,7 @@ def create_job(requested: DubRequest, response: Response, service: ServiceDep, o
 
 
 @router.head("", include_in_schema=False)
-@router.get("", responses=responses(401))
+@router.get("", responses=responses(401, 422))
 def list_jobs(service: ServiceDep, owner: OwnerDep, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> list[JobView]:
     """The dubs of this client, newest first."""
     return [job_view(job, service.store) for job in service.store.dubs(owner, limit)]
