@@ -58,10 +58,10 @@ def test_ignored_faces_are_those_visible_without_the_chosen_face() -> None:
 
 
 WRONG_KINDS: list[tuple[Callable[..., object], tuple[object, ...], str]] = [
-    (hear, (None,), "Speech of type NoneType is neither a file nor an array of samples"),
-    (hear, (io.BytesIO(b"RIFF"),), "Speech of type BytesIO is neither a file nor"),
-    (hear, (5,), "Speech of type int is neither"),
-    (hear, ({1: None},), "Speech of type NoneType is neither"),
+    (hear, (None,), "Speech of type NoneType is not an array of samples; give a file"),
+    (hear, (io.BytesIO(b"RIFF"),), "Speech of type BytesIO is not an array"),
+    (hear, (5,), "Speech of type int is not an array"),
+    (hear, ({1: None},), "Speech of type NoneType is not an array"),
     (hear, ({"1": "a.wav"},), "Face '1' is not a turn of a face; give faces by their numbers"),
     (dub, (None, "a.wav", "b.mp4"), "The video is of type NoneType; give a path"),
     (dub, ("a.mp4", "a.wav", 5), "The result is of type int; give a path"),

@@ -135,6 +135,13 @@ def test_invalid_samples_are_a_usage_error(samples: object) -> None:
         as_mono(samples, 16000)
 
 
+@pytest.mark.parametrize("samples", ["words.wav", b"words", ([0.0], [0.0, 0.1])])
+def test_what_is_no_array_is_not_told_to_be_a_file(samples: object) -> None:
+    """A session takes none."""
+    with pytest.raises(UsageError, match=r"is not an array of samples.*; give floats or signed integers\."):
+        as_mono(samples, 16000)
+
+
 @pytest.mark.parametrize("rate", [0, -1, 100, 16000.5, 2**31, np.nan, "fast", True])
 def test_an_invalid_rate_is_a_usage_error(rate: float) -> None:
     with pytest.raises(UsageError, match="a whole number from 4000 to 768000"):

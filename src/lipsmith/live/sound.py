@@ -136,7 +136,7 @@ def as_mono(samples: object, rate: float) -> tuple[Wave, int]:
 
     Raises `UsageError` for another shape, type, scale or rate, and `InputError` for NaN or infinite samples.
     """
-    array = as_float(array_of(samples))
+    array = as_float(array_of(samples, "floats or signed integers"))
     if array.ndim > 2 or (array.ndim == 2 and not 1 <= len(array) <= 2):
         raise UsageError(f"Speech has shape {array.shape} instead of (n,) or (1 or 2, n); transpose it or mix it down.")
     if not isinstance(rate, float | Real) or not MIN_RATE <= rate <= HIGHEST_RATE or rate != int(rate):

@@ -249,17 +249,15 @@ def streamed_mel(blocks: Iterable[NDArray[np.float32]]) -> tuple[int, NDArray[np
     return total, np.concatenate(pieces, axis=1)
 
 
-def array_of(speech: object) -> NDArray[Any]:
-    """Samples as an array. Raises `UsageError` for anything else."""
+def array_of(speech: object, taken: str = "a file or samples") -> NDArray[Any]:
+    """Samples as an array. Raises `UsageError` for anything else, which tells what is `taken`."""
+    kind = type(speech).__name__
     try:
         array = np.asarray(speech)
     except ValueError as error:
-        raise UsageError(
-            f"Speech of type {type(speech).__name__} is not an array of samples ({error}); give a file or samples."
-        ) from error
+        raise UsageError(f"Speech of type {kind} is not an array of samples ({error}); give {taken}.") from error
     if array.dtype.kind in "OSUV" or not array.ndim:
-        kind = type(speech).__name__
-        raise UsageError(f"Speech of type {kind} is neither a file nor an array of samples; give either.")
+        raise UsageError(f"Speech of type {kind} is not an array of samples; give {taken}.")
     return array
 
 
