@@ -19,9 +19,9 @@ from lipsmith.serve.receive import receive_file
 FORM = b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\nwords\r\n--b--\r\n'
 
 
-def request(*more: bytes) -> Request:
+def request(*more: bytes, form: bytes = FORM) -> Request:
     """A request with a form whose field `file` is `words`, and with `more` after it."""
-    parts = [FORM, *more]
+    parts = [form, *more]
 
     async def receive() -> Message:
         return {"type": "http.request", "body": parts.pop(0), "more_body": bool(parts)}
@@ -49,6 +49,12 @@ def test_what_follows_a_form_is_not_read_without_end(tmp_path: Path) -> None:
     with pytest.raises(Problem, match="larger than") as raised:
         asyncio.run(receive_file(request(*100 * [bytes(1000)]), tmp_path / "part", 100, lambda size: None))
     assert raised.value.status_code == 413
+
+
+def test_a_film_in_another_field_is_told_its_field(tmp_path: Path) -> None:
+    form = FORM.replace(b'"file"', b'"film"').replace(b"words", bytes(100_000))
+    with pytest.raises(Problem, match="the speech, as the field file"):
+        asyncio.run(receive_file(request(form=form), tmp_path / "part", 1_000_000, lambda size: None))
 
 
 @pytest.mark.parametrize(("seconds", "slow"), [(60.0, False), (61.0, True)])

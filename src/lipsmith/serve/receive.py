@@ -190,7 +190,8 @@ class _Writer:
         if not self._in_file:
             self._other_bytes += end - start
             if self._other_bytes > _OVERHEAD:
-                raise Problem(413, "Fields other than file are too large; send only the file.", Connection="close")
+                remedy = "send only the film or the speech, as the field file"
+                raise Problem(413, f"Fields other than file are too large; {remedy}.", Connection="close")
             return
         self.received.size += end - start
         if self.received.size > self.limit:
