@@ -164,6 +164,9 @@ def _mirror_partners() -> list[int]:
 
 
 MIRROR: Final = _mirror_partners()
+_JAW: Final = ranks(JAW)
+_MOUTH_CROSS: Final = ranks((61, 291, 0, 17))
+_TEMPLES: Final = ranks((454, 234))
 
 CLOSED: Final = tuple(ranks(chain) for chain in (OUTER_LIP, INNER_LIP, RIGHT_EYE, LEFT_EYE))
 OPEN: Final = tuple(
@@ -211,6 +214,17 @@ def inside_mouth(points: Floats, size: int) -> NDArray[np.float32]:
     inside, box = filled([points[ranks(INNER_LIP)]], size), mouth_box(size, size)
     inside[box] = np.clip(2 * cv2.GaussianBlur(inside[box], (0, 0), _OFF_LIPS * size) - 1, 0, 1)
     return inside
+
+
+def shared_skin(old: Floats, new: Floats, size: int) -> NDArray[np.float32]:
+    """Skin common to two positions `(131, 2)` of a face, `(size, size)` in [0, 1], in the lower half of the crop."""
+    shared = np.zeros((size, size), np.float32)
+    shared[size // 2 :] = 1
+    for points in (old, new):
+        center = points[_MOUTH_CROSS].mean(0)
+        inner = center + 0.94 * (np.concatenate([points[_JAW], points[_TEMPLES]]) - center)
+        shared[size // 2 :] *= filled([inner], size)[size // 2 :]
+    return shared
 
 
 def _fixed(points: Floats, size: int) -> NDArray[np.int32]:

@@ -90,6 +90,23 @@ def test_the_mask_includes_the_lower_of_both_chins(old: float, new: float) -> No
     assert (mask >= single - 0.03).all()
 
 
+@pytest.mark.parametrize(("old", "new"), [(0.0, -0.04), (-0.04, 0.0)])
+def test_the_edge_of_the_lower_chin_is_hidden_or_drawn_with_a_margin(old: float, new: float) -> None:
+    below = slice(int((0.58 + 0.34) * SIZE), int((0.58 + 0.34) * SIZE) + 4)
+    assert (soft_mask(face(old), face(new), SIZE)[below, SIZE // 2] > 0.9).all()
+    assert soft_mask(face(), face(), SIZE)[below, SIZE // 2].min() < 0.7
+
+
+def test_the_mask_reaches_no_farther_out_where_a_collar_is_drawn_in_another_place() -> None:
+    same, other = np.zeros((32, 32, 3), np.uint8), np.zeros((32, 32, 3), np.uint8)
+    other[30:] = 90
+    faces = face(0.0), face(-0.04)
+    wide, narrow = (soft_mask(*faces, SIZE, change) for change in (same, other))
+    assert (wide == soft_mask(*faces, SIZE)).all()
+    below = int((0.58 + 0.34) * SIZE) + 3, SIZE // 2
+    assert narrow[below] <= soft_mask(face(), face(), SIZE)[below] < wide[below] - 0.2
+
+
 def test_the_mask_excludes_the_upper_half_and_the_nose() -> None:
     mask = soft_mask(face(), face(), SIZE)
     assert not mask[: SIZE // 2].any()

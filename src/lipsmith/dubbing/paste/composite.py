@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from lipsmith.dubbing.paste.detail import Detail, Region, extent, with_detail
 from lipsmith.face.captions import outside_caption
 from lipsmith.face.crop import to_pixels
-from lipsmith.face.landmarks import JAW, OUTER_LIP, Floats, filled, ranks
+from lipsmith.face.landmarks import JAW, OUTER_LIP, Floats, filled, ranks, shared_skin
 from lipsmith.face.look import Grain
 from lipsmith.inference.occlusion import Covers, reaching_beyond
 from lipsmith.media.color import Picture, channels
@@ -26,7 +26,13 @@ from lipsmith.media.color import Picture, channels
 # rendered; at the cheeks it lies farther in, so that it blends skin with skin and keeps hair in front of the face.
 _AT_EAR: Final = 0.88
 _AT_CHIN: Final = 1.10
+# Where the jaws are apart, farther out by this many times their distance: the filmed one would show beside the new one.
+_BESIDE: Final = 2.0
+# Difference (gray levels) beyond it up to which the rest is drawn where it is filmed, and from which a collar is not.
+_SAME_PLACE, _OTHER_PLACE = 30.0, 60.0
 # Shares of the crop's side.
+_MOST_BESIDE: Final = 0.04
+_BEYOND: Final = 0.03
 _FEATHER: Final = 0.018
 _BORDER: Final = 0.04
 # Start of the mask, as a share of the way from the wings of the nose to the upper lip.
@@ -51,7 +57,6 @@ _NOSE_WINGS: Final = ranks((278, 48))
 _MOUTH_TOP: Final = ranks((0,))[0]
 _OUTER_LIP: Final = ranks(OUTER_LIP)
 _MOUTH: Final = ranks((61, 291, 0, 17))
-_TEMPLES: Final = ranks((454, 234))
 
 
 @dataclass(frozen=True)
@@ -110,8 +115,9 @@ class Compositor:
         """
         size = len(generated)
         rows = slice(size // 2 - _seam(size), None)  # nothing above is seen
-        mask = soft_mask(old, new, size)
-        around = skin(old, new, size) * (1 - mask)
+        change = cv2.resize(cv2.absdiff(generated, source), (_GRID, _GRID), interpolation=cv2.INTER_AREA)
+        mask = soft_mask(old, new, size, np.asarray(cv2.blur(change, (3, 3)), np.uint8))
+        around = shared_skin(old, new, size) * (1 - mask)
         if covers is not None:
             free = 1 - reaching_beyond(covers, mask)
             mask, around = mask * free, around * free
@@ -128,8 +134,8 @@ class Compositor:
         filmed = frame[y0:y1, x0:x1]
         image = _placed(drawn, region) if detail is None else with_detail(drawn, detail, region, mask)
         image += self._grain.missing(image, filmed)
-        change = _softened(drawn - source[rows], region.scale)
-        share, added = _shares(mask[rows] * opacity, likeness(drawn, source[rows], old, new), change, region)
+        moved = _softened(drawn - source[rows], region.scale)
+        share, added = _shares(mask[rows] * opacity, likeness(drawn, source[rows], old, new), moved, region)
         if captioned and (beside := outside_caption(frame, box, transform, old)) is not None:
             share, added = share * beside, added * cv2.merge([beside] * 3)
         blended = cv2.blendLinear(image, filmed.astype(np.float32), share, 1 - share)
@@ -168,36 +174,41 @@ def _shares(
     return share, np.asarray(cv2.merge(added), np.float32)
 
 
-def soft_mask(old: Floats, new: Floats, size: int) -> NDArray[np.float32]:
+def soft_mask(old: Floats, new: Floats, size: int, change: NDArray[np.uint8] | None = None) -> NDArray[np.float32]:
     """Mask of the rendered crop, `(size, size)` in [0, 1]: below the nose, down to the lower of the two jaws.
 
-    `old`, `new`: `(131, 2)` in crop units, the filmed and the rendered face. 0 in the upper half and at the crop's
-    border.
+    `old`, `new`: `(131, 2)` in crop units, the filmed and the rendered face; `change`: `(32, 32, 3)`, how far their
+    crops differ, if they are known. 0 in the upper half and at the crop's border.
     """
     rows = slice(size // 2 - _seam(size), None)
-    hard = filled([outline(old), outline(new)], size)[rows]
+    beside = _beside(old, new, change)
+    hard = filled([outline(old, beside), outline(new, beside)], size)[rows]
     mask = np.zeros((size, size), np.float32)
     mask[rows] = cv2.GaussianBlur(hard, (0, 0), max(0.5, _FEATHER * size)) * _window(size)[rows]
     return mask
 
 
-def outline(points: Floats) -> NDArray[np.float64]:
-    """The changed region of one face `(131, 2)` as a polygon `(19, 2)`: along the jaw, and back below the nose."""
+def _beside(old: Floats, new: Floats, change: NDArray[np.uint8] | None) -> NDArray[np.float64]:
+    """How much farther out `(17, 2)` the outline lies where the two jaws are apart, unless `change` is large beyond."""
+    center = old[_MOUTH].mean(0)
+    way = old[_JAW] - center
+    outward = way / np.linalg.norm(way, axis=1, keepdims=True)
+    apart = ((new - old)[_JAW] * outward).sum(1, keepdims=True)
+    farther = np.minimum(_BESIDE * np.abs(apart), _MOST_BESIDE)
+    if change is not None:
+        beyond = center + way * _REACH + outward * (np.maximum(apart, 0) + farther + _BEYOND)
+        x, y = np.clip(beyond * _GRID, 0, _GRID - 1).astype(int).T
+        farther *= np.clip((_OTHER_PLACE - change[y, x].max(1, keepdims=True)) / (_OTHER_PLACE - _SAME_PLACE), 0, 1)
+    return np.asarray(farther * outward, np.float64)
+
+
+def outline(points: Floats, beside: NDArray[np.float64] | float = 0.0) -> NDArray[np.float64]:
+    """The changed region of one face `(131, 2)` as a polygon `(19, 2)`: along the jaw, moved out by `beside` `(17, 2)`,
+    and back below the nose."""
     center = points[_MOUTH].mean(0)
-    jaw = center + (points[_JAW] - center) * _REACH
+    jaw = center + (points[_JAW] - center) * _REACH + beside
     wings = points[_NOSE_WINGS]
     return np.concatenate([jaw, wings + _BELOW_NOSE * (points[_MOUTH_TOP] - wings.mean(0))])
-
-
-def skin(old: Floats, new: Floats, size: int) -> NDArray[np.float32]:
-    """Skin common to the filmed and the rendered face, `(size, size)` in [0, 1], in the rendered half of the crop."""
-    shared = np.zeros((size, size), np.float32)
-    shared[size // 2 :] = 1
-    for points in (old, new):
-        center = points[_MOUTH].mean(0)
-        inner = center + 0.94 * (np.concatenate([points[_JAW], points[_TEMPLES]]) - center)
-        shared[size // 2 :] *= filled([inner], size)[size // 2 :]
-    return shared
 
 
 def color_difference(
@@ -226,7 +237,8 @@ def likeness(drawn: NDArray[np.float32], source: NDArray[np.uint8], old: Floats,
     """
     rows, size = source.shape[:2]
     near = cv2.GaussianBlur(_largest(drawn - source), (0, 0), _NEAR * size)
-    lips = filled([_around(points[_OUTER_LIP]) for points in (old, new)], size)[-rows:]
+    outer = [points[_OUTER_LIP] for points in (old, new)]
+    lips = filled([lip + _LIP_MARGIN * (lip - lip.mean(0)) for lip in outer], size)[-rows:]
     alike = np.exp(-((near / _ALIKE) ** 2)) * (1 - lips)
     return np.asarray(cv2.GaussianBlur(alike, (0, 0), _NEAR * size), np.float32)
 
@@ -235,12 +247,6 @@ def _largest(difference: NDArray[np.float32]) -> NDArray[np.float32]:
     """Maximum of the three channels, without numpy's slow reduction over a short axis."""
     red, green, blue = np.abs(channels(difference))
     return np.asarray(cv2.max(cv2.max(red, green), blue), np.float32)
-
-
-def _around(lips: Floats) -> NDArray[np.float64]:
-    """The outer lip `(20, 2)`, enlarged about its center."""
-    center = lips.mean(0)
-    return np.asarray(center + (1 + _LIP_MARGIN) * (lips - center), np.float64)
 
 
 def _seam(size: int) -> int:
