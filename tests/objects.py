@@ -40,6 +40,16 @@ def with_microphone(image: NDArray[np.uint8], points: Floats, at: Point) -> tupl
     return _covered(image, height, np.array([60.0, 62.0, 66.0]))
 
 
+def with_finger(image: NDArray[np.uint8], points: Floats, at: Point) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Like `with_hand`, with one finger, whose tip is at `at`."""
+    left, right = points[_CORNERS]
+    unit = float(np.hypot(*(right - left)))
+    tip = (left + right) / 2 + unit * np.array(at)
+    height = np.zeros(image.shape[:2], np.float32)
+    _stroke(height, tip, tip + unit * np.array([0.1, 8.0]), 0.2 * unit)
+    return _covered(image, height, skin_of(image, points))
+
+
 def skin_of(image: NDArray[np.uint8], points: Floats) -> NDArray[np.float64]:
     """Return the mean color of a patch beside the mouth."""
     x, y = points[ranks((61, 48, 234))].mean(0).astype(int)

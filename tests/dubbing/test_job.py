@@ -48,7 +48,9 @@ def double(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Double:
     monkeypatch.setattr(pipeline, "find_model", lambda name: ModelFolder(tmp_path / name, SIZES))
     monkeypatch.setattr(pipeline, "load_backend", lambda *_: backend)
     # Nothing lies before a face, so that only frames are drawn.
-    monkeypatch.setattr("lipsmith.dubbing.encoded.unusual", lambda pool: np.zeros(len(pool.colors), bool))
+    monkeypatch.setattr(
+        "lipsmith.dubbing.encoded.unusual", lambda pool: (np.zeros(0, np.intp), np.zeros(len(pool.colors), bool))
+    )
     for module in ("draw", "job", "parts"):
         monkeypatch.setattr(f"lipsmith.dubbing.{module}.PART", PART)
     return backend

@@ -18,15 +18,19 @@ from lipsmith.face.landmarks import Floats, draw_sketches, parts
 from lipsmith.face.look import Appearance, Eyes, appearance, eyes_of, tone_of, unusual
 from lipsmith.face.references import costs
 from lipsmith.inference.backend import Backend
-from lipsmith.inference.occlusion import occlusions, reaching_beyond
+from lipsmith.inference.occlusion import CELLS, cells, occlusions, reaching_beyond
 from lipsmith.inference.render import NEIGHBORS, EncodedFace, encode_face, render
 from lipsmith.speech.mel import MEL_LIMIT, MELS, WINDOW
 
 Image = NDArray[np.uint8]
 
 _AT_ONCE: Final = 5
+_CELLS: Final = 4
+"""Cells on either side of a mean by which references are compared."""
 _DRAWN_FROM: Final = 5
 """References from which another one is drawn."""
+_LOOKALIKES: Final = 0.2
+"""Share of the references from which another one is not drawn: those that look most like it may show the same."""
 _COVERED: Final = 0.01
 """Share of the changed region that is covered, from which a reference is."""
 
@@ -72,22 +76,29 @@ class EncodedFaces:
             encoded,
             cache(face.native.__getitem__) if face.native else None,
             look,
-            covered(self.backend, encoded, images, unusual(look)),
+            covered(self.backend, encoded, images, *unusual(look)),
             eyes_of(images),
             tone_of(images),
         )
 
 
 def covered(
-    backend: Backend, face: EncodedFace, images: NDArray[np.uint8], suspected: NDArray[np.bool_]
+    backend: Backend,
+    face: EncodedFace,
+    images: NDArray[np.uint8],
+    suspected: NDArray[np.intp],
+    odd: NDArray[np.bool_],
 ) -> NDArray[np.bool_]:
-    """Which of R references `(R, S, S, 3)` show something before the face, `(R,)`, among those `suspected`; if some do,
-    among the others, too: a finger has the color of skin, and where it stays, little is unusual.
+    """Which of R references `(R, S, S, 3)` show something before the face, `(R,)`: none, if no one of the `suspected`
+    does.
 
-    They are drawn from the others that are nearest, and compared with that, like frames.
+    They are drawn from others that are near, and not `odd` `(R,)`, and compared with that, like frames. If something is
+    found, all are drawn twice: only the second time is it known from which.
     """
-    found = _covered_among(backend, face, images, np.flatnonzero(suspected), ~suspected)
-    return found | _covered_among(backend, face, images, np.flatnonzero(~found), ~found) if found.any() else found
+    found = _covered_among(backend, face, images, suspected, odd)
+    for _ in range(2 if found.any() else 0):
+        found = _covered_among(backend, face, images, np.arange(len(images)), odd | found)
+    return found
 
 
 def _covered_among(
@@ -95,15 +106,14 @@ def _covered_among(
     face: EncodedFace,
     images: NDArray[np.uint8],
     rows: NDArray[np.intp],
-    others: NDArray[np.bool_],
+    odd: NDArray[np.bool_],
 ) -> NDArray[np.bool_]:
-    """`covered` among the references `rows`, each drawn from `others` `(R,)` than itself."""
+    """`covered` among the references `rows`."""
     found = np.zeros(len(images), bool)
     cost = costs(face.points[rows], face.points, face.still[rows], face.still)
-    cost[:, ~others] = cost[np.arange(len(rows)), rows] = np.inf
-    known = np.isfinite(cost).sum(1).min(initial=_DRAWN_FROM)
-    if not known:
-        return found
+    cost[:, odd] = np.inf
+    np.put_along_axis(cost, _lookalikes(images, rows), np.inf, axis=1)
+    known = max(1, np.isfinite(cost).sum(1).min(initial=_DRAWN_FROM))
     chosen = np.argsort(cost, axis=1)[:, :known]
     for part in parts(len(rows), _AT_ONCE):
         some = rows[part]
@@ -116,6 +126,16 @@ def _covered_among(
         ]
         found[some] = np.array(shares) > _COVERED
     return found
+
+
+def _lookalikes(images: NDArray[np.uint8], rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Of each of the `rows` of R references `(R, S, S, 3)`, itself and those that look most like it, `(n, k)`."""
+    height, width = CELLS[1] // _CELLS, CELLS[0] // _CELLS
+    means = cells(images).reshape(len(images), height, _CELLS, width, _CELLS, 3).mean((2, 4), dtype=np.float32)
+    skin = means[:, 1:, width // 5 : -(width // 5)]
+    skin /= skin.mean((1, 2, 3), keepdims=True)
+    apart = np.square(skin[rows, None] - skin).sum((2, 3, 4))
+    return np.argsort(apart, axis=1)[:, : 1 + int(_LOOKALIKES * len(images))]
 
 
 def _share_of_mask(covers: NDArray[np.float32], points: Floats) -> float:

@@ -50,6 +50,8 @@ _WORST: Final = 3
 """Places that decide, those of the largest difference: a caption covers few."""
 _ALIKE, _UNLIKE = 32.0, 52.0
 """Difference of color, of 255, up to which light explains it, and from which something covers the skin."""
+_USUAL, _SUSPECTED = 20.0, 5
+"""Difference up to which nothing is suspected, and references suspected at most."""
 FADE: Final = 4
 """Frames over which the rendered mouth fades in and out where tracking starts or stops within a shot."""
 HIDDEN_SCORE, SEEN_SCORE = 0.5, 0.75
@@ -141,8 +143,7 @@ def fades_of(frames: Eyes, pool: Eyes) -> list[Fade | None]:
 
 
 def tone_of(images: NDArray[np.uint8]) -> NDArray[np.float64] | None:
-    """The matrix `(3, 4)` from any color to that of its brightness in monochrome crops `(n, S, S, 3)`; None if they
-    have color."""
+    """The matrix `(3, 4)` from colors to those of monochrome crops `(n, S, S, 3)`; None if they have color."""
     colors = images[:, ::_SPARSE, ::_SPARSE].reshape(-1, 3).astype(np.float64)
     shades = np.column_stack([colors @ _LUMA, np.ones(len(colors))])
     (factor, shift), *_ = np.linalg.lstsq(shades, colors, rcond=None)
@@ -182,8 +183,7 @@ class Grain:
         self._frame, self._level = memory
 
     def missing(self, drawn: NDArray[np.float32], source: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The noise, `(h, w, 3)` or one zero, that `drawn` `(h, w, 3)` lacks compared with `source`, which it
-        replaces."""
+        """The noise, `(h, w, 3)` or one zero, that `drawn` `(h, w, 3)` lacks beside `source`, which it replaces."""
         if self._frame % _EVERY == 0:
             lacking = min(_MOST_GRAIN, max(0.0, noise_level(source) ** 2 - noise_level(drawn) ** 2) ** 0.5)
             self._level = lacking if self._frame == 0 else _STEADY * self._level + (1 - _STEADY) * lacking
@@ -256,16 +256,17 @@ def unlike(frame: Appearance, pool: Appearance) -> NDArray[np.float32]:
     apart = np.abs(pool.colors - frame.colors).max(2)
     covered = np.sort(apart, axis=1)[:, -_WORST:].mean(1)
     share = pool.sharpness / np.maximum(frame.sharpness, 1e-6)
-    found: NDArray[np.float32] = np.maximum(
-        np.clip((covered - _ALIKE) / (_UNLIKE - _ALIKE), 0, 1), np.clip((_SOFT - share) / (_SOFT - _TOO_SOFT), 0, 1)
-    )
-    return found
+    other = np.clip((covered - _ALIKE) / (_UNLIKE - _ALIKE), 0, 1)
+    blurred = np.clip((_SOFT - share) / (_SOFT - _TOO_SOFT), 0, 1)
+    return np.asarray(np.maximum(other, blurred), np.float32)
 
 
-def unusual(pool: Appearance) -> NDArray[np.bool_]:
-    """Which of R references, `(R,)`, may show something before the face: some of its patches have an unusual color."""
-    apart = np.abs(pool.colors - np.median(pool.colors, axis=0)).max(2)
-    return np.asarray(np.sort(apart, axis=1)[:, -_WORST:].mean(1) > _ALIKE)
+def unusual(pool: Appearance) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """The few references whose patches have the most unusual colors, as of something before the face, and which of all,
+    `(R,)`, have colors that light does not explain."""
+    worst = np.sort(np.abs(pool.colors - np.median(pool.colors, axis=0)).max(2), axis=1)[:, -_WORST:].mean(1)
+    most = np.argsort(-worst, kind="stable")[:_SUSPECTED]
+    return most[worst[most] > _USUAL], worst > _ALIKE
 
 
 def is_absent(frame: Appearance, pool: Appearance) -> bool:
