@@ -26,7 +26,7 @@ Image = NDArray[np.uint8]
 
 _AT_ONCE: Final = 5
 _CELLS: Final = 4
-"""Cells on either side of a mean by which references are compared."""
+"""Side, in cells, of the squares by whose means references are compared."""
 _DRAWN_FROM: Final = 5
 """References from which another one is drawn."""
 _LOOKALIKES: Final = 0.2
@@ -108,7 +108,7 @@ def _covered_among(
     rows: NDArray[np.intp],
     odd: NDArray[np.bool_],
 ) -> NDArray[np.bool_]:
-    """`covered` among the references `rows`."""
+    """`covered` among the references `rows`, all of which are drawn."""
     found = np.zeros(len(images), bool)
     cost = costs(face.points[rows], face.points, face.still[rows], face.still)
     cost[:, odd] = np.inf
@@ -132,6 +132,7 @@ def _lookalikes(images: NDArray[np.uint8], rows: NDArray[np.intp]) -> NDArray[np
     """Of each of the `rows` of R references `(R, S, S, 3)`, itself and those that look most like it, `(n, k)`."""
     height, width = CELLS[1] // _CELLS, CELLS[0] // _CELLS
     means = cells(images).reshape(len(images), height, _CELLS, width, _CELLS, 3).mean((2, 4), dtype=np.float32)
+    # Mostly skin: what is behind a face does not tell what is before it, nor does the light on all of it.
     skin = means[:, 1:, width // 5 : -(width // 5)]
     skin /= skin.mean((1, 2, 3), keepdims=True)
     apart = np.square(skin[rows, None] - skin).sum((2, 3, 4))
