@@ -16,7 +16,7 @@ from lipsmith.dubbing.paste.composite import Compositor
 from lipsmith.dubbing.scan import ArrayStore
 from lipsmith.dubbing.source import Fit, play
 from lipsmith.face.crop import still_points
-from lipsmith.face.landmarks import lip_opening
+from lipsmith.face.landmarks import JAW, lip_opening, ranks
 from lipsmith.face.references import STICKINESS, costs, nearest
 from lipsmith.speech.recording import load_speech
 from synthetic import face_at, speech
@@ -65,6 +65,15 @@ def test_every_run_closes_in_its_own_silence(clip: Clip) -> None:
     openings = lip_opening(np.asarray(several.points)), lip_opening(np.asarray(one.points))
     assert openings[0] == pytest.approx(openings[1], abs=1e-4)
     assert openings[0].max() > 1.5 * openings[0][:10].max()
+
+
+def test_a_jaw_ends_where_it_is_filmed(clip: Clip) -> None:
+    """Its ends go sideways with the head; what the network predicts may lag behind."""
+    track, ends = mouth(clip, speech(8 / 25)), ranks((JAW[0], JAW[-1]))
+    filmed, found = track.face.points[track.rows], np.asarray(track.points)
+    assert np.ptp(filmed[:, ends, 0], axis=0).min() > 1e-3
+    along = (filmed[:, ends[1]] - filmed[:, ends[0]])[:, None]
+    assert ((found - filmed)[:, ends] * along).sum(-1) == pytest.approx(0, abs=1e-5)
 
 
 def test_frames_that_are_hidden_stay_as_filmed(clip: Clip) -> None:

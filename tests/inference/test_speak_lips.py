@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lipsmith.face.landmarks import NUM_CONTENT, NUM_JAW, NUM_POINTS, NUM_POSE, lip_opening, ranks
-from lipsmith.inference.speak import close_lips, driven, rest, resting_opening, uncrossed, with_strength
+from lipsmith.inference.speak import close_lips, driven, rest, resting_opening, uncrossed, with_jaw_ends, with_strength
 
 LOWER_LIP = ranks((14, 87, 317, 17, 84, 314))
 
@@ -114,3 +114,20 @@ def test_resting_opening_is_that_of_the_most_closed_references() -> None:
     points = np.zeros((11, NUM_POINTS, 2))
     points[:, -20 + 15, 1] = np.linspace(0, 0.1, 11)
     assert resting_opening(points) == pytest.approx(0.01)
+
+
+def test_a_jaw_is_moved_sideways_to_the_ends_that_are_filmed() -> None:
+    content, filmed = np.zeros((2, 1, NUM_CONTENT, 2), np.float32)
+    content[0, :NUM_JAW, 0] = np.linspace(0.1, 0.9, NUM_JAW)
+    filmed[0, 0], filmed[0, NUM_JAW - 1] = (0.2, 0.3), (0.8, 0.3)
+    found = with_jaw_ends(content, filmed)
+    assert found[0, :NUM_JAW, 0] == pytest.approx(np.linspace(0.2, 0.8, NUM_JAW), abs=1e-6)
+    assert (found[0, NUM_JAW:] == 0).all()
+    assert found[..., 1] == pytest.approx(0, abs=1e-6)
+
+
+def test_sideways_is_from_one_filmed_end_to_the_other() -> None:
+    content, filmed = np.zeros((2, 1, NUM_CONTENT, 2), np.float32)
+    filmed[0, 0], filmed[0, NUM_JAW - 1] = (0, 0.2), (0, 0.6)  # the head lies on its side
+    found = with_jaw_ends(content + np.float32(0.1), filmed)
+    assert found[0, [0, 8, NUM_JAW - 1]] == pytest.approx(np.array([(0.1, 0.2), (0.1, 0.4), (0.1, 0.6)]), abs=1e-6)

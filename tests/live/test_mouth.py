@@ -83,6 +83,16 @@ def test_lips_are_closed_in_silence(clip: Clip) -> None:
     assert lip_opening(np.asarray(track.points)).max() <= resting_opening(mouth.face.landmarks) + 1e-5
 
 
+def test_a_jaw_ends_where_it_is_filmed(clip: Clip) -> None:
+    mouth, _ = live_mouth(clip)
+    track = mouth.track(5, SpeechFeatures(Double()), 1.0)
+    assert track is not None
+    ends = [NUM_POSE, NUM_POSE + NUM_JAW - 1]
+    filmed, found = mouth.face.points[track.rows], np.asarray(track.points)
+    along = (filmed[:, ends[1]] - filmed[:, ends[0]])[:, None]
+    assert ((found - filmed)[:, ends] * along).sum(-1) == pytest.approx(0, abs=1e-5)
+
+
 def drawn(number: int, weights: tuple[float, float], references: tuple[int, int] = (3, 7)) -> DrawnFrame:
     """Return a frame with one face, whose two references have these `weights` inside the mouth."""
     none, image = np.zeros(0, np.float32), np.zeros((8, 8, 3), np.uint8)

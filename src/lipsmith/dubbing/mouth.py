@@ -19,7 +19,7 @@ from lipsmith.face.references import costs, nearest, undercut
 from lipsmith.inference.backend import Backend
 from lipsmith.inference.model_folder import ModelConfig
 from lipsmith.inference.render import Sketches
-from lipsmith.inference.speak import close_lips, driven, predict_in_pieces, resting_opening
+from lipsmith.inference.speak import close_lips, driven, predict_in_pieces, resting_opening, with_jaw_ends
 from lipsmith.speech.mel import mel_windows
 from lipsmith.speech.recording import Speech, speaking
 
@@ -133,7 +133,8 @@ def predict_mouth(
         predict_in_pieces(backend, speech.mel, times[run], pose, face.landmarks, config.window, content)
         for part in parts(len(content)):
             asked = driven(points[run][part], face.landmarks, config.drive * strength)
-            content[part] = close_lips(asked, silent[run][part], rest)
+            filmed = face.points[rows[run][part]][:, NUM_POSE:]
+            content[part] = with_jaw_ends(close_lips(asked, silent[run][part], rest), filmed)
         still = still_points(face.transforms[rows[run]])
         chosen[run] = nearest(costs(points[run], pool, still, face.pool_still), k)
     heard = partial(mel_windows, speech.mel)

@@ -44,6 +44,7 @@ _CORNERS: Final = (_INNER, _INNER + 10)
 # The lower lip moves with the jaw; the upper lip covers the remaining share.
 _LOWER_SHARE: Final = 0.75
 _JAW_REACH: Final = np.sin(np.linspace(0, np.pi, NUM_JAW))
+_ALONG_JAW: Final = np.linspace(0, 1, NUM_JAW)[:, None]
 _TOUCHING: Final = 0.007
 """Opening, crop units, at which lips are drawn together by a third of it; at half of it, by three quarters."""
 
@@ -264,6 +265,20 @@ def close_lips(content: Floats, amount: NDArray[np.float64], rest: float) -> NDA
         moved[:, lower] -= _LOWER_SHARE * step
         moved[:, upper] += (1 - _LOWER_SHARE) * step
     moved[:, :NUM_JAW] -= _LOWER_SHARE * _JAW_REACH[:, None] * step[:, 4:5]
+    return moved
+
+
+def with_jaw_ends(content: NDArray[np.float32], filmed: Floats) -> NDArray[np.float32]:
+    """Content `(F, 57, 2)` whose jaw is moved sideways until its ends, below the ears, are those of the `filmed` one
+    `(F, 57, 2)`: a predicted jaw lags behind a head that turns.
+
+    Only sideways, because the filmed ends go up and down with the filmed words.
+    """
+    moved, ends = content.copy(), [0, NUM_JAW - 1]
+    across = filmed[:, ends[1]] - filmed[:, ends[0]]
+    across = (across / np.maximum(np.linalg.norm(across, axis=-1, keepdims=True), 1e-9))[:, None]
+    off = ((filmed - content)[:, ends] * across).sum(-1, keepdims=True)
+    moved[:, :NUM_JAW] += (off[:, :1] + _ALONG_JAW * (off[:, 1:] - off[:, :1])) * across
     return moved
 
 

@@ -24,7 +24,15 @@ from lipsmith.face.references import MEAN_FRAMES, costs, undercut
 from lipsmith.inference.backend import Backend
 from lipsmith.inference.model_folder import ModelConfig
 from lipsmith.inference.render import NEIGHBORS
-from lipsmith.inference.speak import RATE, close_lips, driven, resample, resting_opening, run_windows
+from lipsmith.inference.speak import (
+    RATE,
+    close_lips,
+    driven,
+    resample,
+    resting_opening,
+    run_windows,
+    with_jaw_ends,
+)
 from lipsmith.live.features import SpeechFeatures
 from lipsmith.live.footage import LoopedFootage
 
@@ -85,7 +93,8 @@ class LiveMouth:
         asked = driven(
             np.concatenate([points[:, :NUM_POSE], content], axis=1), self.face.landmarks, self._config.drive * strength
         )
-        return close_lips(asked, 1 - features.voice_activity(times), self._rest)
+        closed = close_lips(asked, 1 - features.voice_activity(times), self._rest)
+        return with_jaw_ends(closed, points[:, NUM_POSE:])
 
     def _poses(self, number: int, window_times: NDArray[np.float64]) -> NDArray[np.float32]:
         """Pose points `(n, 74, 2)` at `window_times`; untracked frames take those of the nearest tracked frame."""
