@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lipsmith import Dubber
-from lipsmith.dubbing.encoded import covered
+from lipsmith.dubbing.encoded import covers_of
 from lipsmith.dubbing.scan import Face
 from lipsmith.face.crop import apply, invert
 from objects import Point, with_finger, with_hand, with_microphone
@@ -52,6 +52,15 @@ def test_what_passes_before_a_mouth_stays(dubber: Dubber, filmed: tuple[list[Ima
     assert_kept([frame.image for frame in frames], shown, places)
 
 
+def test_what_stays_before_a_mouth_in_every_frame_stays(dubber: Dubber, filmed: tuple[list[Image], Face]) -> None:
+    """All references show it, and with them the drawing."""
+    shown, places = held(filmed, with_microphone, range(FRAMES), speed=0.0)
+    frames = dubber.prepare(shown).dub(speech(FRAMES / 25)).frames()
+    for index, frame in enumerate(frames):
+        changed = np.abs(frame.image.astype(int) - shown[index]).max(2)[places[index]]
+        assert changed.mean() < 2, index
+
+
 def test_live_sessions_keep_a_hand(dubber: Dubber, filmed: tuple[list[Image], Face]) -> None:
     shown, places = held(filmed, with_hand, HELD)
     session = dubber.prepare(shown).live(16000, paced=False)
@@ -88,10 +97,10 @@ def test_where_something_lies_before_some_references_all_are_looked_at(
     clip = dubber.prepare(held(filmed, with_microphone, HELD)[0])
     known, images = clip.encoded[clip.chosen[0]], np.asarray(clip.chosen[0].pool)
     few = known.covered & (known.covered.cumsum() <= 3)
-    found = covered(clip.encoded.backend, known.encoded, images, np.flatnonzero(few), few)
+    found = covers_of(clip.encoded.backend, known.encoded, images, np.flatnonzero(few), few).any((1, 2, 3))
     assert (found & known.covered).sum() > 3
     assert (found & ~known.covered).sum() < 2
-    assert not covered(clip.encoded.backend, known.encoded, images, np.zeros(0, np.intp), few).any()
+    assert not covers_of(clip.encoded.backend, known.encoded, images, np.zeros(0, np.intp), few).any()
 
 
 def test_what_stays_before_a_face_is_found_although_no_color_is_odd(
@@ -101,6 +110,7 @@ def test_what_stays_before_a_face_is_found_although_no_color_is_odd(
     clip = dubber.prepare(held(filmed, with_finger, HELD, speed=0.0)[0])
     known, images = clip.encoded[clip.chosen[0]], np.asarray(clip.chosen[0].pool)
     few = np.flatnonzero(known.covered)[:5]
-    found = covered(clip.encoded.backend, known.encoded, images, few, np.zeros(len(images), bool))
+    nothing_odd = np.zeros(len(images), bool)
+    found = covers_of(clip.encoded.backend, known.encoded, images, few, nothing_odd).any((1, 2, 3))
     assert found.sum() == len(HELD)
     assert np.array_equal(found, known.covered)

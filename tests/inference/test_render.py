@@ -66,6 +66,24 @@ def test_rendering_in_stages_equals_the_whole_network(alignment: str, lip_reach:
     assert np.abs(drawn.images - expected).mean() < 0.5
 
 
+def test_what_lies_before_a_reference_is_not_lent() -> None:
+    torch.manual_seed(0)
+    random, rendered = np.random.default_rng(0), []
+    backend = TorchBackend(renderer_stages(Renderer(CONFIG).eval()), "cpu")
+    crops = random.integers(0, 256, (5, SIZE, SIZE, 3), np.uint8)
+    points, still = random.random((5, NUM_POINTS, 2)).astype(np.float32), random.random((5, 2, 2)).astype(np.float32)
+    mel, sketches = random.random((2, 80, 16)).astype(np.float32), random.integers(0, 256, (2, 5, SIZE, SIZE), np.uint8)
+    face = encode_face(backend, crops, points, still, np.array([1, 4]))
+    dark = replace(face, sharp=np.where(np.arange(5)[:, None, None, None] == 3, np.float32(0), face.sharp))
+    covers = np.zeros((5, SIZE // 4, SIZE // 4, 1), np.float32)
+    covers[3] = 1
+    for known in (face, dark, replace(face, covers=covers), replace(dark, covers=covers)):
+        drawn = render(backend, known, crops[:2], points[:2], still[:2], sketches, mel, REFERENCES)
+        rendered.append(drawn.images[0].astype(int))
+    assert np.abs(rendered[0] - rendered[1]).max() > 5
+    assert np.abs(rendered[2] - rendered[3]).max() <= 1
+
+
 @settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1))
 def test_sampling_equals_that_of_the_networks(seed: int) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from threading import Lock
 from typing import Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,7 +19,7 @@ from lipsmith.face.landmarks import Floats, draw_sketches, parts
 from lipsmith.face.look import Appearance, Eyes, appearance, eyes_of, tone_of, unusual
 from lipsmith.face.references import costs
 from lipsmith.inference.backend import Backend
-from lipsmith.inference.occlusion import CELLS, cells, occlusions, reaching_beyond
+from lipsmith.inference.occlusion import CELLS, Covers, cells, occlusions, reaching_beyond
 from lipsmith.inference.render import NEIGHBORS, EncodedFace, encode_face, render
 from lipsmith.speech.mel import MEL_LIMIT, MELS, WINDOW
 
@@ -72,46 +73,48 @@ class EncodedFaces:
         images, points = np.asarray(face.pool), face.pool_points[:]
         encoded = encode_face(self.backend, images, points, face.pool_still, face.lips)
         look = appearance(images, points)
+        covers = covers_of(self.backend, encoded, images, *unusual(look))
         return References(
-            encoded,
+            replace(encoded, covers=covers if covers.any() else None),
             cache(face.native.__getitem__) if face.native else None,
             look,
-            covered(self.backend, encoded, images, *unusual(look)),
+            np.asarray(covers.any((1, 2, 3))),
             eyes_of(images),
             tone_of(images),
         )
 
 
-def covered(
+def covers_of(
     backend: Backend,
     face: EncodedFace,
     images: NDArray[np.uint8],
     suspected: NDArray[np.intp],
     odd: NDArray[np.bool_],
-) -> NDArray[np.bool_]:
-    """Which of R references `(R, S, S, 3)` show something before the face, `(R,)`: none, if no one of the `suspected`
-    does.
+) -> NDArray[np.float32]:
+    """What lies before the faces of R references `(R, S, S, 3)`, as `EncodedFace.covers`: nothing, if nothing lies
+    before one of the `suspected`.
 
     They are drawn from others that are near, and not `odd` `(R,)`, and compared with that, like frames. If something is
     found, all are drawn twice: only the second time is it known from which.
     """
-    found = _covered_among(backend, face, images, suspected, odd)
+    found, rows = _covers_among(backend, face, images, suspected, odd), np.arange(len(images))
     for _ in range(2 if found.any() else 0):
-        found = _covered_among(backend, face, images, np.arange(len(images)), odd | found)
+        known = replace(face, covers=found)
+        found = _covers_among(backend, known, images, rows, odd | found.any((1, 2, 3)))
     return found
 
 
-def _covered_among(
+def _covers_among(
     backend: Backend,
     face: EncodedFace,
     images: NDArray[np.uint8],
     rows: NDArray[np.intp],
     odd: NDArray[np.bool_],
-) -> NDArray[np.bool_]:
-    """`covered` among the references `rows`, all of which are drawn."""
-    found = np.zeros(len(images), bool)
+) -> NDArray[np.float32]:
+    """`EncodedFace.covers` of the references `rows`, all of which are drawn; of the others nothing is known."""
+    found = np.zeros((len(images), face.side // 4, face.side // 4, 1), np.float32)
     cost = costs(face.points[rows], face.points, face.still[rows], face.still)
-    cost[:, odd] = np.inf
+    cost[:, odd & ~odd.all()] = np.inf
     np.put_along_axis(cost, _lookalikes(images, rows), np.inf, axis=1)
     known = max(1, np.isfinite(cost).sum(1).min(initial=_DRAWN_FROM))
     chosen = np.argsort(cost, axis=1)[:, :known]
@@ -120,11 +123,9 @@ def _covered_among(
         points, silence = face.points[some], np.full((len(some), MELS, WINDOW), -MEL_LIMIT, np.float32)
         sketches = np.repeat(draw_sketches(points, face.side)[:, None], 2 * NEIGHBORS + 1, axis=1)
         drawing = render(backend, face, images[some], points, face.still[some], sketches, silence, chosen[part])
-        shares = [
-            0.0 if covers is None else _share_of_mask(covers, own)
-            for covers, own in zip(occlusions(images[some], drawing.images), points, strict=True)
-        ]
-        found[some] = np.array(shares) > _COVERED
+        for row, covers, own in zip(some, occlusions(images[some], drawing.images), points, strict=True):
+            if covers is not None:
+                found[row, ..., 0] = _before(covers, own, found.shape[1])
     return found
 
 
@@ -139,6 +140,10 @@ def _lookalikes(images: NDArray[np.uint8], rows: NDArray[np.intp]) -> NDArray[np
     return np.argsort(apart, axis=1)[:, : 1 + int(_LOOKALIKES * len(images))]
 
 
-def _share_of_mask(covers: NDArray[np.float32], points: Floats) -> float:
+def _before(covers: Covers, points: Floats, side: int) -> NDArray[np.float32]:
+    """What of `covers` lies before a face with `points`, `(side, side)`: nothing, if it is less than `_COVERED`."""
     mask = soft_mask(points, points, len(covers))
-    return float((reaching_beyond(covers, mask) * mask).sum() / max(mask.sum(), 1e-6))
+    before = reaching_beyond(covers, mask)
+    if (before * mask).sum() <= _COVERED * mask.sum():
+        return np.zeros((side, side), np.float32)
+    return np.asarray(cv2.resize(before, (side, side), interpolation=cv2.INTER_AREA), np.float32)

@@ -17,6 +17,8 @@ from lipsmith.face.landmarks import Floats, Rows, draw_sketches, mouth_box, part
 from lipsmith.inference.backend import Backend
 
 _BATCH = 5
+_HARDLY: Final = np.float32(1e-3)
+"""Share of its weight that a reference keeps where it is covered: all of them may be."""
 _CELL: Final = 4
 """Pixels of a cell in which guesses are made."""
 NEIGHBORS: Final = 2
@@ -45,6 +47,8 @@ class EncodedFace:
     """(R, S/4, S/4, c2 + 3): features and the small picture."""
     lips: NDArray[np.float32]
     """(m, c2, h, w): features."""
+    covers: NDArray[np.float32] | None = None
+    """(R, S/4, S/4, 1) in [0, 1]: what lies before the faces and is not lent; None if nothing does."""
 
     @property
     def side(self) -> int:
@@ -150,7 +154,7 @@ def render(
     guesses = {"moving": moving, "standing": standing}
     seen = {f"seen_{name}": sampled(face.coarse, references, guess) for name, guess in guesses.items()}
     *positions, fine, coarse = backend("align", **target, **geometry, **guesses, **seen, remoteness=remoteness)
-    placed = Placed(*positions)
+    placed = _uncovered(face, references, Placed(*positions))
     warped = warp(face, references, placed)
     lower, share = backend(
         "paint",
@@ -198,6 +202,14 @@ def warp(face: EncodedFace, references: NDArray[np.intp], placed: Placed) -> War
     lower, upper = (sampled(face.sharp, references, side) for side in (placed.lower, placed.upper))
     fine, coarse = sampled(face.fine, references, placed.half), sampled(face.coarse, references, placed.quarter)
     return Warped(join_lips(lower, upper, placed.above), fine, coarse)
+
+
+def _uncovered(face: EncodedFace, references: NDArray[np.intp], placed: Placed) -> Placed:
+    """The same, but where something lies before the face of a reference, the others have the weight."""
+    if face.covers is None:
+        return placed
+    hidden = sampled(face.covers, references, placed.quarter)[..., 0]
+    return placed._replace(weight=placed.weight * np.maximum(1 - hidden, _HARDLY))
 
 
 def join_lips(lower: Samples, upper: Samples, above: Samples) -> Samples:

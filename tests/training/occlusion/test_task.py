@@ -62,7 +62,7 @@ def test_training_lowers_the_error_and_its_network_is_exported(data: Path) -> No
     errors = [row["train/cells"] for row in rows if "train/cells" in row]
     assert np.mean(errors[-3:]) < 0.8 * errors[0]
     best = json.loads((data / "run" / "occlusion.json").read_text())["validation"]
-    assert best["score"] == pytest.approx(best["overlap"] - 10 * best["alarms"])
+    assert best["score"] == pytest.approx(best["overlap"] - 2 * best["alarms"])
     folder = data / "run" / "occlusion"
     export_occlusion(folder)
     config = json.loads((folder / "config.json").read_text())

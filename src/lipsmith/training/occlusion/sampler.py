@@ -25,6 +25,8 @@ _NEAR: Final = 5
 """Cells that the mask is widened by, in all."""
 _SECOND: Final = 0.1
 """Share of the pictures with two objects."""
+_LENT: Final = 0.4
+"""Share of the objects that the drawn picture shows, too."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class DrawnPairs:
         twice = slice(0, ceil(_SECOND * count))
         covered[twice], more = occluded(covered[twice], other.flip(0)[twice], random)
         opacity[twice] = torch.maximum(opacity[twice], more)
+        drawn = torch.where(random.some(_LENT, count), lent(drawn, covered, opacity, random), drawn)
         clean = random.some(clean_share, count)
         covered, opacity = torch.where(clean, filmed, covered), torch.where(clean, 0.0, opacity)
         pictures = torch.cat(_relit(covered, _shifted(drawn, random), random), 1)
@@ -87,6 +90,18 @@ class DrawnPairs:
     def plain(self, frames: Tensor) -> Tensor:
         """Pictures `(B, 6, h, w)` of frames `(B,)` with nothing before the face and unchanged."""
         return torch.cat([self.filmed[frames], self.drawn[frames]], 1).float() / 255
+
+
+def lent(drawn: Tensor, covered: Tensor, opacity: Tensor, random: Random) -> Tensor:
+    """Drawn pictures whose references show the object, too: bent, beside its place, and in parts only."""
+    count, (rows, columns) = len(drawn), drawn.shape[-2:]
+    bend = torch.stack([random.smooth(count, 3, drawn) for _ in range(2)], -1)
+    moved = 0.05 * random.normal(count, 1, 1, 2) + random.between(0, 0.05, count, 1, 1, 1) * bend
+    places = F.affine_grid(torch.eye(2, 3).repeat(count, 1, 1), [count, 3, rows, columns], align_corners=False)
+    layers = torch.cat([covered, opacity], 1)
+    bent = F.grid_sample(layers, places.to(drawn.device) + moved, padding_mode="border", align_corners=False)
+    parts = torch.sigmoid(3 * random.smooth(count, 3, drawn)[:, None] + random.between(-1, 4, count, 1, 1, 1))
+    return torch.lerp(drawn, bent[:, :3], bent[:, 3:] * parts)
 
 
 def _shifted(drawn: Tensor, random: Random) -> Tensor:

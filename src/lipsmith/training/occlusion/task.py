@@ -24,7 +24,7 @@ from lipsmith.training.task import Task
 
 _AT_ONCE: Final = 128
 _ALARM: Final = 8
-"""Cells of the changed region in which something is found from which on a clean picture counts as a false alarm."""
+"""Cells of the changed region in which something is found from which on a clean picture counts as an alarm."""
 
 
 class OcclusionTask(Task[Occluded]):
@@ -72,8 +72,9 @@ class OcclusionTask(Task[Occluded]):
         return {"cells": cells, "overlap": missed_overlap(logits.float().sigmoid(), batch.opacity, batch.weight)}
 
     def validate(self, averaged: nn.Module, trials: int | None = None) -> dict[str, float]:
-        """On unseen people: intersection over union of objects and what is found, precision, and the share of clean
-        pictures with a false alarm; `score` is the first minus ten times the last."""
+        """On unseen people: intersection over union of objects and what is found, precision, and the share of pictures
+        without a drawn object in which something is found, some of which show one; `score` is the first minus twice
+        the last."""
         averaged.eval()
         random = Random(torch.Generator(self.held_out.mask.device).manual_seed(0))
         frames = torch.arange(len(self.held_out), device=self.held_out.mask.device)[: trials and 64]
@@ -93,7 +94,7 @@ class OcclusionTask(Task[Occluded]):
             "overlap": overlap,
             "precision": both / max(1, covered),
             "alarms": alarms,
-            "score": overlap - 10 * alarms,
+            "score": overlap - 2 * alarms,
         }
 
     def save(self, folder: Path, averaged: nn.Module, card: Mapping[str, Any]) -> None:
