@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -89,13 +90,20 @@ def test_values_of_wrong_kinds_are_usage_errors(
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("face", 5), ("language", 5), ("start", "1"), ("end", "1"), ("strength", None), ("strength", "1")),
+        *(("language", 5), ("start", "1"), ("end", "1"), ("strength", None), ("strength", "1")),
         *(("gain", [1]), ("background", 5), ("background", b"a.wav")),
     ],
 )
 def test_options_of_wrong_kinds_are_usage_errors(name: str, value: object) -> None:
     with pytest.raises(UsageError, match=f"{name} = .* is not a (text|number|path)"):
         DubOptions(**{name: value})  # type: ignore[arg-type]
+
+
+def test_a_face_may_be_given_by_the_number_that_it_has() -> None:
+    assert DubOptions(face=FACES[1].number).face == "2"  # type: ignore[arg-type]
+    for face in (True, 2.0, [2], None):
+        with pytest.raises(UsageError, match=re.escape(f"Face '{face}' is unknown: use largest")):
+            DubOptions(face=face)  # type: ignore[arg-type]
 
 
 def test_paths_may_be_bytes_or_path_like() -> None:

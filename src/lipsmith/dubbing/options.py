@@ -90,8 +90,8 @@ class DubOptions:
     """Replace existing results."""
 
     def __post_init__(self) -> None:
-        for name in ("face", "language"):
-            self._take(name, (str,) if name == "face" else (str, NoneType), "a text", str)
+        object.__setattr__(self, "face", str(self.face))  # a number may be one, as `Face.number` is
+        self._take("language", (str, NoneType), "a text", str)
         for name in ("start", "end", "strength", "gain"):
             self._take(name, (Real, NoneType) if name in ("start", "end") else (Real,), "a number", float)
         self._take("background", (str, PathLike, NoneType), "a path", Path)
