@@ -108,6 +108,16 @@ def test_check_prints_the_access_summary(tmp_path: Path, capsys: pytest.CaptureF
     assert "long enough" not in capsys.readouterr().out
 
 
+def test_an_empty_token_is_said_to_be_empty(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["serve", "--check", "--data", str(tmp_path / "data")]
+    assert main([*arguments, "--token", ""]) == 2  # as of an unset variable: without a token, anyone may use it
+    monkeypatch.setenv("LIPSMITH_TOKEN", "")
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.count("The token is empty; set one, or leave out --token and $LIPSMITH_TOKEN") == 2
+
+
 @pytest.mark.skipif(not LOCKS, reason="this system locks no files")
 def test_two_services_cannot_share_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from lipsmith.serve.housekeeping import data_folder

@@ -76,7 +76,7 @@ def _settings(options: Options) -> Settings:
         data=(options.data or home() / "serve").absolute(),
         host=options.host,
         port=options.port,
-        token=options.token or os.environ.get("LIPSMITH_TOKEN"),
+        token=os.environ.get("LIPSMITH_TOKEN") if options.token is None else options.token,
         proxy=options.proxy,
         max_upload=read_bytes(options.max_upload),
         max_minutes=options.max_minutes,

@@ -59,7 +59,9 @@ class Settings:
             raise UsageError(
                 f"--proxy {self.proxy!r} is not the address or network of a proxy; use one like 127.0.0.1."
             )
-        if self.public and not self.token:
+        if self.token == "":
+            raise UsageError("The token is empty; set one, or leave out --token and $LIPSMITH_TOKEN.")
+        if self.public and self.token is None:
             option = f"--host {self.host}" if self.proxy is None else f"--proxy {self.proxy}"
             raise UsageError(f"{option} lets other machines connect; set --token or $LIPSMITH_TOKEN as well.")
         if self.token is not None and len(self.token) < _MIN_TOKEN:
