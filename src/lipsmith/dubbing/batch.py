@@ -156,11 +156,11 @@ def run_all(
 ) -> Iterator[Path]:
     """The results, each as it is written, of jobs run by `outcomes`, which notes what is begun.
 
-    A job that fails does not cost the others: `SomeFailedError` comes at the end, with a reason for each. A single
-    job's own error is raised as it is. `journal`: where to note what is done; the results that an interrupted run of
-    the same batch wrote come first, as do those of a complete batch that are newer than their inputs, and are not made
-    again. Raises `UsageError` before any work where a result would take the place of another one or of what a job is
-    made of.
+    A job that fails does not cost the others: a warning says why at once, and `SomeFailedError` comes at the end, with
+    a reason for each. A single job's own error is raised as it is. `journal`: where to note what is done; the results
+    that an interrupted run of the same batch wrote come first, as do those of a complete batch that are newer than
+    their inputs, and are not made again. Raises `UsageError` before any work where a result would take the place of
+    another one or of what a job is made of.
     """
     refuse_clashes([job.output for job in jobs], _made_of(jobs, options))
     failures: list[tuple[str, str]] = []
@@ -183,7 +183,8 @@ def run_all(
                 noted.fail(job)
                 if len(jobs) == 1:
                     raise error
-                _LOG.info("%s failed", job.output, exc_info=error if _LOG.isEnabledFor(logging.DEBUG) else None)
+                trace = error if _LOG.isEnabledFor(logging.DEBUG) else None
+                _LOG.warning("%s failed: %s", job.output, error, exc_info=trace)
                 failures.append((str(job.output), str(error)))
         if failures:
             raise SomeFailedError(failures, len(jobs))
