@@ -108,6 +108,22 @@ def test_a_film_that_is_half_sent_leaves_no_trace_at_the_end(
     assert "Traceback" not in capfd.readouterr().err
 
 
+def test_a_watched_job_leaves_no_trace_at_the_end(
+    film: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    long = write_wav(tmp_path / "long.wav", speech(40))
+    with run_service(tmp_path / "data") as service, service.client() as client:
+        (job,) = submit_jobs(client, {"video": upload_file(client, film), "speech": upload_file(client, long)}, 1)
+        with client.stream("GET", f"/v1/jobs/{job}/events") as events:
+            lines = events.iter_lines()
+            next(lines)
+            service.process.send_signal(signal.SIGTERM)
+            with pytest.raises(httpx.TransportError):  # an end would mean that of the job
+                list(lines)
+            assert service.process.wait(timeout=30) is not None
+    assert "ASGI" not in capfd.readouterr().err
+
+
 def test_expired_files_are_removed(film: Path, voice: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     with run_service(data, "--keep", "4s") as service, service.client() as client:

@@ -7,6 +7,7 @@ import logging
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 import uvicorn
@@ -22,6 +23,8 @@ from lipsmith.serve.live import MAX_SESSIONS
 from lipsmith.serve.settings import Settings
 
 _CONNECTIONS: Final = 500
+_CUT_OFF: Final = "ASGI callable returned without completing response."
+"""uvicorn's words; that the response is not completed tells those who watch a job that it goes on."""
 
 
 def serve(settings: Settings, started: Callable[[str], None]) -> None:
@@ -48,9 +51,9 @@ def serve(settings: Settings, started: Callable[[str], None]) -> None:
             timeout_graceful_shutdown=3,
         )
         host, port = listener.getsockname()[:2]
-        logging.getLogger("uvicorn.error").addFilter(_is_no_cancellation)
-        started(f"http://{f'[{host}]' if ':' in host else host}:{port}/")
         server = uvicorn.Server(config)
+        logging.getLogger("uvicorn.error").addFilter(partial(_is_no_cancellation, server))
+        started(f"http://{f'[{host}]' if ':' in host else host}:{port}/")
         with suppress(SystemExit):  # newer releases raise it if the start fails, with the code of another error
             server.run([listener])
         if not server.started:
@@ -90,9 +93,11 @@ def access_summary(settings: Settings) -> list[tuple[str, str]]:
     ]
 
 
-def _is_no_cancellation(record: logging.LogRecord) -> bool:
-    """Whether a record is not about a request that the end of the service canceled, as that of a film half sent."""
-    return record.exc_info is None or not isinstance(record.exc_info[1], asyncio.CancelledError)
+def _is_no_cancellation(server: uvicorn.Server, record: logging.LogRecord) -> bool:
+    """Whether a record is not about a request that the end of the service cut off, as that of a film half sent, or of
+    the events of a job."""
+    canceled = record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
+    return not canceled and not (server.should_exit and record.getMessage() == _CUT_OFF)
 
 
 def _reach(settings: Settings) -> str:
