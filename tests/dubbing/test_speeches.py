@@ -13,7 +13,8 @@ from double import CONFIG, make_dubber
 from dub_samples import two_faces, write_film, write_wav
 from lipsmith import Clip, DubOptions, Turn, cli
 from lipsmith.dubbing.job import key_of
-from lipsmith.dubbing.options import options_for, parse_speeches
+from lipsmith.dubbing.options import options_for
+from lipsmith.dubbing.turns import parse_speeches
 from lipsmith.errors import InputError, UsageError
 from lipsmith.face.landmarks import lip_opening
 from lipsmith.media import open_sound, read_frames

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from lipsmith.cli import console
-from lipsmith.dubbing.options import DubOptions, parse_speeches
+from lipsmith.dubbing.options import DubOptions
+from lipsmith.dubbing.turns import parse_speeches
 from lipsmith.errors import UsageError
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, get_args
 import numpy as np
 
 from lipsmith.dubbing.source import Fit, check_stretch
-from lipsmith.dubbing.turns import face_numbers, read_turns
+from lipsmith.dubbing.turns import TABLE, face_numbers, read_turns
 from lipsmith.errors import UsageError
 from lipsmith.inference.backend import Precision
 
@@ -33,7 +33,6 @@ Tail = Literal["cut", "keep"]
 STRONGEST: Final = 2.0
 LEAST_GAIN: Final = -100.0
 MOST_GAIN: Final = 40.0
-TABLE: Final = ".csv"
 FACE_WORDS: Final = ("largest", "left", "right", "all")
 BEYOND: Final = 60.0
 """Seconds of footage after the last frame of a result in which references are looked for, too."""
@@ -251,32 +250,6 @@ def options_for(said: Path | Sequence[Turn], options: DubOptions) -> DubOptions:
             "The option face is for one speech; several speeches name their faces themselves, so leave it out."
         )
     return replace(options, face="all", resume=options.resume and all(turn.file for turn in said))
-
-
-def parse_speeches(words: Sequence[str]) -> dict[int, Path] | Path:
-    """The speech of each face, of words such as `1=anna.wav`, or `1,4=anna.wav` for several faces; or one table.
-
-    Raises `UsageError` for other words, and where a face has two speeches.
-    """
-    if len(words) == 1 and words[0].lower().endswith(TABLE) and not re.match(r"[\d, ]+=", words[0]):
-        return Path(words[0])
-    speeches: dict[int, Path] = {}
-    for word in words:
-        numbers, equals, file = word.partition("=")
-        if not equals or not file:
-            lacking = "file" if equals else "face"
-            raise UsageError(f"--speech {word} names no {lacking}; give 1=anna.wav for face 1, or one {TABLE} table.")
-        try:
-            faces = sorted(face_numbers(numbers))
-        except UsageError as error:
-            raise UsageError(
-                f"--speech {word}: face {numbers!r} is no number; --list-faces shows the numbers."
-            ) from error
-        for face in faces:
-            if face in speeches:
-                raise UsageError(f"Face {face} has two speeches, {speeches[face]} and {file}; give it one.")
-            speeches[face] = Path(file)
-    return speeches
 
 
 def speakers_of(

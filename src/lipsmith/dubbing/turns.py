@@ -1,9 +1,9 @@
-"""Reads a table of who speaks when: CSV with the columns start, end, face and speech."""
+"""Reads who speaks: words such as 1=anna.wav, or a table, CSV with the columns start, end, face and speech."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +15,7 @@ from lipsmith.files import require
 if TYPE_CHECKING:
     from lipsmith.speech.conversation import Turn
 
+TABLE: Final = ".csv"
 _COLUMNS: Final = ("start", "end", "face", "speech")
 _SECONDS: Final = re.compile(r"\d+(\.\d*)?")
 
@@ -25,6 +26,32 @@ def face_numbers(face: str) -> set[int]:
     if not all(part.strip().isdecimal() for part in parts):
         raise UsageError(f"Face {face!r} is unknown: use largest, left, right, all or numbers such as 2 or 1,4.")
     return {int(part) for part in parts}
+
+
+def parse_speeches(words: Sequence[str]) -> dict[int, Path] | Path:
+    """The speech of each face, of words such as `1=anna.wav`, or `1,4=anna.wav` for several faces; or one table.
+
+    Raises `UsageError` for other words, and where a face has two speeches.
+    """
+    if len(words) == 1 and words[0].lower().endswith(TABLE) and not re.match(r"[\d, ]+=", words[0]):
+        return Path(words[0])
+    speeches: dict[int, Path] = {}
+    for word in words:
+        numbers, equals, file = word.partition("=")
+        if not equals or not file:
+            lacking = "file" if equals else "face"
+            raise UsageError(f"--speech {word} names no {lacking}; give 1=anna.wav for face 1, or one {TABLE} table.")
+        try:
+            faces = sorted(face_numbers(numbers))
+        except UsageError as error:
+            raise UsageError(
+                f"--speech {word}: face {numbers!r} is no number; --list-faces shows the numbers."
+            ) from error
+        for face in faces:
+            if face in speeches:
+                raise UsageError(f"Face {face} has two speeches, {speeches[face]} and {file}; give it one.")
+            speeches[face] = Path(file)
+    return speeches
 
 
 def read_turns(table: Path) -> list[Turn]:
