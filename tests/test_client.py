@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 pytest.importorskip("httpx", reason="the client needs the serve extra")
@@ -14,3 +17,18 @@ def test_a_token_that_no_header_can_hold_is_refused(token: str) -> None:
     with pytest.raises(UsageError, match="cannot be sent in a header"):
         Client(token=token)
     Client(token="correct horse battery staple").close()
+
+
+REQUESTS: list[tuple[Callable[[Any], object], object, str]] = [
+    (Client, "localhost:7860", "The address 'localhost:7860' is not one of a service; give one such as http://"),
+    (Client, None, "The address None is not one of a service"),
+    (lambda file: Client().upload(file), None, "The file is of type NoneType; give a path"),
+    (lambda file: Client().save("0", file), 5, "The result is of type int; give a path"),
+    (lambda file: Client().save("0", file), "", "The result is an empty path; give a path"),
+]
+
+
+@pytest.mark.parametrize(("request_", "given", "said"), REQUESTS)
+def test_arguments_of_wrong_kinds_are_usage_errors(request_: Callable[[Any], object], given: object, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        request_(given)

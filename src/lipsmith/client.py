@@ -17,6 +17,7 @@ from typing import Any, Literal
 import httpx
 from pydantic import BaseModel, TypeAdapter
 
+from lipsmith.config import path_of
 from lipsmith.errors import InputError, LipsmithError, UsageError
 from lipsmith.files import refuse_existing, write_whole
 
@@ -48,6 +49,8 @@ class Client(httpx.Client):
     """
 
     def __init__(self, url: str = "http://127.0.0.1:7860", token: str | None = None) -> None:
+        if not str(url).startswith(("http://", "https://")):
+            raise UsageError(f"The address {url!r} is not one of a service; give one such as http://127.0.0.1:7860.")
         if token and not (token.isascii() and token.isprintable() and token == token.strip()):
             raise UsageError("The token cannot be sent in a header; use ASCII characters without spaces at the ends.")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -58,7 +61,7 @@ class Client(httpx.Client):
     def upload(self, path: Path | str) -> str:
         """Upload a film, picture or speech, and return its id for `dub`."""
         try:
-            file = Path(path).open("rb")  # noqa: SIM115 - closed below; errors of the connection are not of the file
+            file = path_of(path, "The file").open("rb")
         except OSError as error:
             raise InputError(f"{path} cannot be read ({error.strerror}); check the path.") from error
         with file:
@@ -76,7 +79,7 @@ class Client(httpx.Client):
 
         `options`: those of `POST /v1/jobs`, such as `face`, `strength` and `preview`.
         """
-        speeches = {"speech": speech} if isinstance(speech, str) else {"speeches": dict(speech)}
+        speeches = {"speeches": dict(speech)} if isinstance(speech, Mapping) else {"speech": speech}
         return Job(**self.post("/jobs", json={"video": video, **speeches, **options}).json())
 
     def jobs(self) -> list[Job]:
@@ -103,11 +106,11 @@ class Client(httpx.Client):
     def save(self, job: str, path: Path | str, overwrite: bool = False) -> Path:
         """Download the result of a finished dub to `path`. Raises `UsageError` where no file can be written, or where
         one is and `overwrite` is false."""
-        refuse_existing(Path(path), overwrite)
-        route = f"/jobs/{job}/result"
-        with self.stream("GET", route) as response, write_whole(Path(path), overwrite) as part, part.open("wb") as file:
+        path, route = path_of(path, "The result"), f"/jobs/{job}/result"
+        refuse_existing(path, overwrite)
+        with self.stream("GET", route) as response, write_whole(path, overwrite) as part, part.open("wb") as file:
             file.writelines(response.iter_bytes())
-        return Path(path)
+        return path
 
 
 def _check(response: httpx.Response) -> None:

@@ -1,10 +1,11 @@
-"""Reads frozen dataclasses from TOML and JSON, and words for devices; reports errors in one sentence."""
+"""Reads frozen dataclasses from TOML and JSON, words for devices, and arguments; reports errors in one sentence."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import math
+import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -41,6 +42,24 @@ def parse_device(device: str) -> Device:
     if match is None:
         raise UsageError(f"Device {device!r} is unknown; use auto, cpu, cuda or cuda:N.")
     return Device(cast("DeviceKind", match[1] or "cuda"), int(match[2]) if match[2] else None)
+
+
+def path_of(path: object, name: str) -> Path:
+    """`path`, named `name` in messages, as a path. Raises `UsageError` for anything else."""
+    try:
+        given = os.fsdecode(cast("os.PathLike[str]", path))
+    except TypeError:
+        raise UsageError(f"{name} is of type {type(path).__name__}; give a path.") from None
+    if not given or "\0" in given:  # an empty path would be the current folder
+        raise UsageError(f"{name} {'contains a NUL character' if given else 'is an empty path'}; give a path.")
+    return Path(given)
+
+
+def of_kind(value: object, kind: type[T], what: str, wanted: str) -> T:
+    """`value` if it is a `kind`. Raises `UsageError` for anything else; `what` begins the message, `wanted` ends it."""
+    if not isinstance(value, kind):
+        raise UsageError(f"{what} of type {type(value).__name__}; give {wanted}.")
+    return value
 
 
 def load_config(cls: type[T], kind: Kind, name_or_path: str | Path) -> T:

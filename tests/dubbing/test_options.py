@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 
 from dub_samples import track
-from lipsmith import Dubber, DubOptions, Turn, dub
+from lipsmith import Clip, Dubber, DubOptions, Turn, dub
+from lipsmith.config import path_of
 from lipsmith.dubbing.array_source import ArraySource
-from lipsmith.dubbing.options import choose, hear, ignored_faces, options_for, path_of
+from lipsmith.dubbing.options import choose, hear, ignored_faces, options_for
 from lipsmith.dubbing.source import FileSource
 from lipsmith.errors import LipsmithError, UsageError
 from lipsmith.files import refuse_filled
+from lipsmith.live import Live
 from synthetic import make_film
 
 FACES = [track(1, size=50, x=300), track(2, size=40, x=100), track(3, 1, 80, 0), track(4, 0, 60, 10, frames=2)]
@@ -73,6 +75,8 @@ WRONG_KINDS: list[tuple[Callable[..., object], tuple[object, ...], str]] = [
     (Dubber.from_pretrained, (None,), "The model is of type NoneType"),
     (Dubber.from_pretrained, ("fast", None), "Device None is unknown"),
     (Dubber.from_pretrained, ("fast", "cpu", "1"), "threads = '1' is out of range"),
+    (Clip.load, ("folder", "fast"), "The dubber is of type str; give a Dubber"),
+    (Live, ("film.mp4",), "The clip is of type str; give a Clip, as Dubber.prepare returns it"),
     (Turn, (1, "a.wav", "0"), "the time '0' is not a number"),
     (ArraySource, (np.array("film.mp4"), 25), "Footage of type ndarray is neither a path nor frames"),
     (ArraySource, ([np.zeros((1, 1, 3), np.uint8)], 1e-9), "Frame rate 1e-09 is not a number above 0"),

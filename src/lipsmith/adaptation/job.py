@@ -31,8 +31,8 @@ from lipsmith.adaptation.card import Adaptation, adaptation_card
 from lipsmith.adaptation.footage import prepare_person
 from lipsmith.adaptation.mouth_task import MouthTask, mouth_config, speaks_itself
 from lipsmith.adaptation.task import AdaptationTask, Watch, adaptation_config
+from lipsmith.config import path_of
 from lipsmith.disk import discard
-from lipsmith.dubbing.options import path_of
 from lipsmith.errors import InputError, UsageError, WeightsError, blames_inputs
 from lipsmith.files import (
     FileLock,

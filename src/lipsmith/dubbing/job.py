@@ -27,9 +27,10 @@ from typing import Any, Final, Self, cast
 import av
 
 from lipsmith import __version__
+from lipsmith.config import of_kind, path_of
 from lipsmith.disk import discard, disk_errors
 from lipsmith.dubbing.draw import PART
-from lipsmith.dubbing.options import DubOptions, end_of_scan, hear, options_for, path_of, said_in
+from lipsmith.dubbing.options import DubOptions, end_of_scan, hear, options_for, said_in
 from lipsmith.dubbing.parts import KEY, SCAN, UNFINISHED, Shown, draw_parts, is_over, is_whole, part_in, taken
 from lipsmith.dubbing.pipeline import Clip, Dubber, Result
 from lipsmith.dubbing.scan import Scan
@@ -84,9 +85,8 @@ def dub(
     passes over the film by its title. If a long dub is interrupted, its finished parts stay next to `out`, and the same
     call continues after them, unless `options` say otherwise. Raises a `LipsmithError`, before the work if possible.
     """
-    options, video, out = options or DubOptions(), path_of(video, "The video"), path_of(out, "The result")
-    if not isinstance(options, DubOptions):
-        raise UsageError(f"The options are of type {type(options).__name__}; give DubOptions.")
+    video, out = path_of(video, "The video"), path_of(out, "The result")
+    options = of_kind(DubOptions() if options is None else options, DubOptions, "The options are", "DubOptions")
     said = said_in(speech)
     options = options_for(said, options)
     check_job(video, said, out, options)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -123,17 +122,6 @@ def end_of_scan(options: DubOptions, recording: Speech) -> float | None:
         return options.end
     last = (options.start or 0.0) + recording.seconds + BEYOND
     return last if options.end is None else min(last, options.end)
-
-
-def path_of(path: object, name: str) -> Path:
-    """`path`, named `name` in messages, as a path. Raises `UsageError` for anything else."""
-    try:
-        given = os.fsdecode(cast("PathLike[str]", path))
-    except TypeError:
-        raise UsageError(f"{name} is of type {type(path).__name__}; give a path.") from None
-    if not given or "\0" in given:  # an empty path would be the current folder
-        raise UsageError(f"{name} {'contains a NUL character' if given else 'is an empty path'}; give a path.")
-    return Path(given)
 
 
 def choose(tracks: Sequence[Face], face: str) -> list[Face]:

@@ -26,12 +26,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith import __version__
+from lipsmith.config import of_kind, path_of
 from lipsmith.dubbing.clip_folder import ScannedClip, read_clip_folder, write_clip_folder
 from lipsmith.dubbing.draw import Dubbed, Memories, ResultFrame, dub_frames
 from lipsmith.dubbing.encoded import EncodedFaces
 from lipsmith.dubbing.lending import with_lent
 from lipsmith.dubbing.mouth import MouthTrack, predict_mouth
-from lipsmith.dubbing.options import DubOptions, Said, Tail, choose, hear, path_of, speakers_of, warn_ignored_faces
+from lipsmith.dubbing.options import DubOptions, Said, Tail, choose, hear, speakers_of, warn_ignored_faces
 from lipsmith.dubbing.parts import Kept, Shown
 from lipsmith.dubbing.paste.label import labeled
 from lipsmith.dubbing.scan import ArrayStore, Face, Scan, Scanner, Sizes, most_at_once, open_source
@@ -165,7 +166,7 @@ class Clip:
 
         Raises `InputError` where there is none or it is damaged, `UsageError` where it was prepared for another model.
         """
-        dubber = dubber or Dubber.from_pretrained()
+        dubber = of_kind(Dubber.from_pretrained() if dubber is None else dubber, Dubber, "The dubber is", "a Dubber")
         return dubber.clip_of(read_clip_folder(path_of(folder, "The folder"), ArrayStore(), dubber.config.face_size))
 
     def live(self, rate: int = SAMPLE_RATE, strength: float = 1.0, paced: bool = True) -> Live:
@@ -237,9 +238,8 @@ class Result:
         """Write the film with its sound to `path`; `side_by_side` puts the source to its left.
 
         `label`: write "synthetic" into a corner. `language`: of the speech (ISO 639-2). `background`: music or effects
-        under the speech, or their file. `kept`: keeps the parts of the result; all else that was begun is removed on
-        any error. Raises `UsageError` where `path` is taken, an input or cannot be written, `LipsmithError` where the
-        disk is full.
+        under the speech, or their file. `kept`: keeps the parts of the result; all else is removed on any error. Raises
+        `UsageError` where `path` is taken, an input or cannot be written, `LipsmithError` where the disk is full.
         """
         path, footage = path_of(path, "The result"), self.clip.source.footage
         if background is not None and not isinstance(background, Background):

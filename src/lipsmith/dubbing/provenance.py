@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lipsmith import __version__
-from lipsmith.dubbing.options import path_of
+from lipsmith.config import path_of
 from lipsmith.errors import InputError, UsageError
 from lipsmith.files import write_whole
 from lipsmith.media.completeness import require_whole_boxes

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
+from lipsmith.config import of_kind
 from lipsmith.dubbing.draw import DrawnFrame, draw_frame, paste_frame
 from lipsmith.dubbing.mouth import MouthTrack
 from lipsmith.dubbing.options import DubOptions
@@ -110,8 +111,9 @@ class Live:
         are over 0.12 s late; otherwise yield them as fast as they are rendered, and end after the speech that was
         pushed before `flush`. `most_behind`: seconds of queued sound above which pauses are shortened, for
         microphones. `clock`: for tests.
-        Raises `UsageError` for an invalid rate, strength or `most_behind`.
+        Raises `UsageError` for an invalid clip, rate, strength or `most_behind`.
         """
+        of_kind(clip, Clip, "The clip is", "a Clip, as Dubber.prepare returns it")
         DubOptions(strength=strength)
         if not isinstance(most_behind, float | Real) or not most_behind >= 0:
             raise UsageError(f"most_behind = {most_behind!r} is out of range: choose seconds from 0.")
