@@ -22,7 +22,8 @@ from lipsmith.dubbing.source import FileSource
 from lipsmith.errors import LipsmithError, UsageError
 from lipsmith.files import refuse_filled
 from lipsmith.live import Live
-from synthetic import make_film
+from lipsmith.speech.recording import load_speech
+from synthetic import make_film, speech
 
 FACES = [track(1, size=50, x=300), track(2, size=40, x=100), track(3, 1, 80, 0), track(4, 0, 60, 10, frames=2)]
 
@@ -60,10 +61,12 @@ def test_ignored_faces_are_those_visible_without_the_chosen_face() -> None:
     assert ignored_faces(everyone, [first, back]) == []
 
 
+SAID = ("a.wav", {1: "a.wav"}, [Turn(1, "a.wav")], load_speech(speech(0.2)))
 WRONG_KINDS: list[tuple[Callable[..., object], tuple[object, ...], str]] = [
     (hear, (None,), "Speech of type NoneType is not an array of samples; give a file"),
     (hear, (io.BytesIO(b"RIFF"),), "Speech of type BytesIO is not an array"),
     (hear, (5,), "Speech of type int is not an array"),
+    *((hear, (said, DubOptions()), "rate of DubOptions.* is invalid") for said in SAID),
     (hear, ({1: None},), "Speech of type NoneType is not an array"),
     (hear, ({"1": "a.wav"},), "Face '1' is not a turn of a face; give faces by their numbers"),
     (dub, (None, "a.wav", "b.mp4"), "The video is of type NoneType; give a path"),

@@ -187,8 +187,9 @@ Said: TypeAlias = "Spoken | Speech | Conversation | Mapping[int, Spoken | Speech
 def hear(speech: Said, rate: int = 16_000) -> Speech | Conversation:
     """Read what is said; samples without a rate have `rate`. Raises what `load_speech` and `converse` raise."""
     from lipsmith.speech.conversation import Conversation, converse
-    from lipsmith.speech.recording import Speech, load_speech
+    from lipsmith.speech.recording import Speech, checked_rate, load_speech
 
+    rate = checked_rate(rate)  # in any case: options in its place are not to be ignored
     if isinstance(speech, Speech | Conversation):
         return speech
     if isinstance(speech, Mapping) or has_turns(speech):

@@ -202,8 +202,7 @@ def load_speech(speech: Spoken, rate: int = SAMPLE_RATE) -> Speech:
     """
     if isinstance(speech, tuple) and len(speech) == 2 and np.ndim(speech[0]) == 0:
         rate, speech = speech[0], array_of(speech[1]).T
-    if not isinstance(rate, Real) or not 1000 <= rate <= HIGHEST_RATE or rate != int(rate):
-        raise UsageError(f"A speech sample rate of {rate!r} is invalid; give the rate in samples per second.")
+    rate = checked_rate(rate)
     if isinstance(speech, str | PathLike):
         file = Path(speech)
         require(file)
@@ -216,7 +215,6 @@ def load_speech(speech: Spoken, rate: int = SAMPLE_RATE) -> Speech:
     given = np.atleast_2d(as_float(array))
     if given.ndim != 2 or not 1 <= len(given) <= 2:
         raise UsageError(f"Speech has shape {array.shape} instead of (n,) or (1 or 2, n); transpose it or mix it down.")
-    rate = int(rate)  # any type of number is accepted, but the encoder needs an int
     if not given.size or not np.isfinite(given).all():
         raise InputError("The speech has no samples, or NaN or infinite samples; give a recording with speech.")
     given = np.clip(given, -1, 1)
@@ -225,6 +223,13 @@ def load_speech(speech: Spoken, rate: int = SAMPLE_RATE) -> Speech:
         raise InputError("The speech is shorter than one sample at 16 kHz; give a recording with speech.")
     mel = mel_spectrogram(wave)
     return Speech(given.shape[1] / rate, normalize_level(mel), samples=given, rate=rate)
+
+
+def checked_rate(rate: int) -> int:
+    """A sample rate of any type of number as an int, which the encoder needs. Raises `UsageError` for another one."""
+    if not isinstance(rate, Real) or not 1000 <= rate <= HIGHEST_RATE or rate != int(rate):
+        raise UsageError(f"A speech sample rate of {rate!r} is invalid; give the rate in samples per second.")
+    return int(rate)
 
 
 def streamed_mel(blocks: Iterable[NDArray[np.float32]]) -> tuple[int, NDArray[np.float32]]:
