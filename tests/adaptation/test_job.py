@@ -250,7 +250,7 @@ def test_values_of_wrong_kinds_are_refused_in_a_sentence(
 
 def test_a_model_that_cannot_dub_is_named(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job, "find_vgg", lambda: None)
-    with pytest.raises(WeightsError, match=r"config\.json describes no model that dubs"):
+    with pytest.raises(WeightsError, match="sync is a model of kind sync, which does not dub"):
         job.adapt(film, tmp_path / "anna", model="sync")
 
 

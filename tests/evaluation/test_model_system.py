@@ -51,5 +51,5 @@ def test_native_detail_adds_the_detail_of_the_references() -> None:
 
 
 def test_a_model_of_another_kind_is_refused_as_by_a_dub() -> None:
-    with pytest.raises(WeightsError, match="describes no model that dubs"):
+    with pytest.raises(WeightsError, match="sync is a model of kind sync, which does not dub; give one that does"):
         load_system("judge", "sync")

@@ -66,6 +66,8 @@ class ModelFolder:
     @property
     def settings(self) -> ModelConfig:
         """The settings of a model that dubs. Raises `WeightsError` for a model of another kind."""
+        if kind := self.config.get("kind"):
+            raise WeightsError(f"{self.path} is a model of kind {kind}, which does not dub; give one that does.")
         known = {field.name: self.config[field.name] for field in fields(ModelConfig) if field.name in self.config}
         table = {"name": self.path.resolve().name, **known}
         return build(ModelConfig, table, f"{self.path / 'config.json'} describes no model that dubs", WeightsError)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 
 from landmark_clips import talking_clip
 from lipsmith.data.clips import read_manifest
+from lipsmith.errors import WeightsError
 from lipsmith.models.occlusion import OcclusionConfig
 from lipsmith.release.export_occlusion import export_occlusion
 from lipsmith.training.loop import Settings, fit
@@ -87,6 +89,12 @@ def test_clean_pictures_have_no_object_and_keep_both_sides_together(data: Path) 
     assert (filmed - of_drawn).abs().mean() < 0.1
     covered = drawn.draw(32, 0.0, torch.Generator().manual_seed(1))
     assert covered.opacity.amax((1, 2)).mean() > 0.9
+
+
+def test_a_model_that_draws_no_mouths_is_named(data: Path) -> None:
+    config = replace(TINY, drawn_by="occlusion")
+    with pytest.raises(WeightsError, match="occlusion is a model of kind occlusion, which does not dub; give one that"):
+        fit(OcclusionTask(config), Settings(data, data / "run", "cpu"))
 
 
 def test_few_clips_of_a_person_are_spread_over_all(data: Path) -> None:

@@ -48,8 +48,9 @@ class DrawnPairs:
         self, root: Path, records: Sequence[ClipRecord], config: OcclusionTraining, device: torch.device
     ) -> None:
         folder = find_model(config.drawn_by)
+        settings = folder.settings  # a model that does not dub has none
         chosen = some_clips(records, config.clips)
-        pairs = list(drawn_pairs(root, chosen, config.frames, load_backend(folder), folder.settings))
+        pairs = list(drawn_pairs(root, chosen, config.frames, load_backend(folder), settings))
         self.spans = make_spans([len(pair.mask) for pair in pairs], [record.identity for record in chosen], device)
         self.filmed, self.drawn = (
             torch.cat([torch.from_numpy(pair[side]) for pair in pairs]).permute(0, 3, 1, 2).to(device)
