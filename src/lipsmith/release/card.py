@@ -55,7 +55,8 @@ harass or defraud. Label results as synthetic; every result of `lipsmith dub` sa
 not be removed.
 
 Limits: the training data has few people, mostly frontal and close to the camera. Results are worse for large head
-rotations, hands in front of the mouth and unusual light, and may be worse for some groups of people.
+rotations, thin or transparent things before the mouth and unusual light, and may be worse for some groups of people.
+docs/limits.md lists the known artifacts.
 """)
 
 _ROWS: Final = ("steps", "minutes", "batch", "clips", "targets", "learning_rate", "seed")
