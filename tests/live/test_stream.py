@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 
+from lipsmith.errors import UsageError
 from lipsmith.live import LiveFrame
 from lipsmith.live.stream import SOUND_RATE, FragmentedMP4
 from synthetic import face_at, speech
@@ -35,6 +36,15 @@ def test_the_stream_decodes_to_its_frames_and_sound(size: tuple[int, int]) -> No
     assert times[1:] == pytest.approx([number / 25 + 1024 / SOUND_RATE for number in numbers[1:]], abs=1e-3)
     assert seconds_of_sound(b"".join(fragments)) == pytest.approx(0.4, abs=0.08)
     assert seconds_of_sound(whole) >= 0.4  # the encoder keeps the last sound until the stream closes
+
+
+def test_a_closed_stream_may_be_closed_again_but_takes_no_frame() -> None:
+    stream, frame = FragmentedMP4(64, 48, 25, 16000, "fast"), LiveFrame(face_at(0, (64, 48)), speech(0.04), 0, 0.0)
+    assert stream.add(frame)
+    assert stream.close()
+    assert stream.close() == b""
+    with pytest.raises(UsageError, match="The stream is closed; open another one"):
+        stream.add(frame)
 
 
 def seconds_of_sound(stream: bytes) -> float:

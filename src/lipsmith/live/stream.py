@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith import __version__
+from lipsmith.errors import UsageError
 from lipsmith.media.color import PIXEL_FORMAT, ColorTags, RGBToFrame
 from lipsmith.media.container import CLOCK, synthetic_metadata
 from lipsmith.media.sound import Resampler, to_frame
@@ -55,9 +56,15 @@ class FragmentedMP4:
         self._sound = self._container.add_stream("aac", rate=SOUND_RATE, layout="mono")
         self._resampler = Resampler(sound_rate, SOUND_RATE)
         self._samples = _PRIMING
+        self._is_closed = False
 
     def add(self, frame: LiveFrame) -> bytes:
-        """Encode a frame with its sound and return the new bytes; the first call returns the header as well."""
+        """Encode a frame with its sound and return the new bytes; the first call returns the header as well.
+
+        Raises `UsageError` once the stream is closed.
+        """
+        if self._is_closed:
+            raise UsageError("The stream is closed; open another one for more frames.")
         picture = self._to_frame(frame.image)
         picture.pts = round((frame.time + _PRIMING / SOUND_RATE) * CLOCK)
         picture.time_base = Fraction(1, CLOCK)
@@ -66,7 +73,10 @@ class FragmentedMP4:
         return self._buffer.take()
 
     def close(self) -> bytes:
-        """Finish the stream and return the last bytes."""
+        """Finish the stream and return the last bytes: none if it is closed already."""
+        if self._is_closed:
+            return b""
+        self._is_closed = True
         self._mux(self._video.encode(None))
         self._add_sound(self._resampler.end())
         self._mux(self._sound.encode(None))
