@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lipsmith.models.third_party import third_party
+from lipsmith.models.vgg import VGG, WIDTHS
 
 Trunk = Literal["alexnet", "vgg16"]
 _SHIFT: Final = (-0.030, -0.088, -0.188)
@@ -37,7 +38,7 @@ class Lpips(nn.Module):
         super().__init__()
         layers, self.taps = _alexnet() if trunk == "alexnet" else _vgg16()
         self.features = nn.Sequential(*layers)
-        widths = (64, 192, 384, 256, 256) if trunk == "alexnet" else (64, 128, 256, 512, 512)
+        widths = (64, 192, 384, 256, 256) if trunk == "alexnet" else WIDTHS
         for block, width in enumerate(widths):
             self.add_module(f"lin{block}", nn.Conv2d(width, 1, 1, bias=False))
         self.register_buffer("shift", torch.tensor(_SHIFT).view(1, 3, 1, 1), persistent=False)
@@ -130,13 +131,6 @@ def _alexnet() -> tuple[list[nn.Module], tuple[int, ...]]:
 
 
 def _vgg16() -> tuple[list[nn.Module], tuple[int, ...]]:
-    layers: list[nn.Module] = []
-    taps, channels = [], 3
-    for width, depth in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
-        if layers:
-            layers.append(nn.MaxPool2d(2))
-        for _ in range(depth):
-            layers += [nn.Conv2d(channels, width, 3, 1, 1), nn.ReLU()]
-            channels = width
-        taps.append(len(layers) - 1)
-    return layers, tuple(taps)
+    layers = list(VGG("vgg16").features)
+    ends = [place for place, layer in enumerate(layers) if isinstance(layer, nn.MaxPool2d)]
+    return layers, tuple(end - 1 for end in (*ends, len(layers)))
