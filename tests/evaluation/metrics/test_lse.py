@@ -189,7 +189,7 @@ def first_step(begin: float) -> int:
 
 def test_clips_without_distances_take_the_lag_of_their_identity_or_zero() -> None:
     unheard = np.full((20, 11), np.nan, np.float32)
-    lags = estimate_lags([walk(60, 2), unheard, unheard], np.array([0, 0, 1]), farthest=4)
+    lags = estimate_lags([walk(60, 2), unheard, unheard], np.array([0, 0, 1]))
     assert lags.tolist() == [2, 2, 0]
 
 

@@ -22,6 +22,8 @@ REACH: Final = 15
 """Largest shift in either direction in published figures, frames at 25 fps."""
 SECOND: Final = 21
 """Five-frame windows in one second at 25 fps."""
+_FARTHEST: Final = 8
+"""Largest lag of a clip, frames at 25 fps."""
 _TRUST: Final = 75.0
 """Windows for which the mean curve of an identity counts in the lag of one of its clips."""
 
@@ -94,14 +96,12 @@ def sync_accuracy(distances: NDArray[np.float32]) -> tuple[int, int]:
     return int((gap > 0).sum()), int(np.isfinite(gap).sum())
 
 
-def estimate_lags(
-    distances: list[NDArray[np.float32]], identities: NDArray[np.intp], farthest: int = 8
-) -> NDArray[np.float32]:
+def estimate_lags(distances: list[NDArray[np.float32]], identities: NDArray[np.intp]) -> NDArray[np.float32]:
     """Frames by which the speech of each clip lags its picture.
 
     The curve of a short clip is noisy, so the mean curve of its identity's clips (which mostly come from one source) is
-    added with the weight of `_TRUST` windows. Lags beyond `farthest` are not considered; the lag is 0 if an identity
-    has nothing to compare.
+    added with the weight of `_TRUST` windows. Lags beyond `_FARTHEST` are not considered; the lag is 0 if an
+    identity has nothing to compare.
     """
     curves = np.array([mean_curve(part) for part in distances])
     known = np.isfinite(curves).any(1)
@@ -110,7 +110,7 @@ def estimate_lags(
     worst = np.max(curves, axis=1, keepdims=True, where=np.isfinite(curves), initial=0)
     curves = np.where(np.isfinite(curves), curves, worst)
     middle = curves.shape[1] // 2
-    farthest = min(farthest, middle)
+    farthest = min(_FARTHEST, middle)
     near = slice(middle - farthest, middle + farthest + 1)
     lags = np.zeros(len(curves), np.float32)
     for identity in np.unique(identities):

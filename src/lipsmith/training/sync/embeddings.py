@@ -10,7 +10,7 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lipsmith.evaluation.metrics.lse import shift_distances
+from lipsmith.evaluation.metrics.lse import REACH, shift_distances
 from lipsmith.models.sync.syncnet import WINDOW, SyncNet, windows
 from lipsmith.training.sync.sampler import SyncFootage
 
@@ -21,17 +21,15 @@ _MOUTH_BATCH: Final = 256
 
 
 @torch.no_grad()
-def clip_distances(
-    net: SyncNet, footage: SyncFootage, reach: int, clips: int | None = None
-) -> list[NDArray[np.float32]]:
-    """For each clip `(W, 2 reach + 1)`, like `shift_distances`, for the footage on disk without offset correction.
+def clip_distances(net: SyncNet, footage: SyncFootage, clips: int | None = None) -> list[NDArray[np.float32]]:
+    """For each clip `(W, 2 REACH + 1)`, like `shift_distances`, for the footage on disk without offset correction.
 
     `clips`: only for this many first clips.
     """
     mouth = _mouth_embeddings(net, footage, clips)
-    speech = _speech_embeddings(net, footage, reach, clips)
+    speech = _speech_embeddings(net, footage, clips)
     counts = (footage.frames.length[:clips] - WINDOW + 1).tolist()
-    wider = [count + 2 * reach for count in counts]
+    wider = [count + 2 * REACH for count in counts]
     pairs = zip(mouth.split(counts), speech.split(wider), strict=True)  # type: ignore[no-untyped-call]
     return [shift_distances(m.numpy(), s.numpy()) for m, s in pairs]
 
@@ -49,11 +47,11 @@ def _mouth_embeddings(net: SyncNet, footage: SyncFootage, clips: int | None) -> 
     return torch.cat(parts)
 
 
-def _speech_embeddings(net: SyncNet, footage: SyncFootage, reach: int, clips: int | None) -> Tensor:
-    """Embeddings of the window of every frame and of `reach` more on both sides; NaN without sound; on the CPU."""
+def _speech_embeddings(net: SyncNet, footage: SyncFootage, clips: int | None) -> Tensor:
+    """Embeddings of the window of every frame and of `REACH` more on both sides; NaN without sound; on the CPU."""
     parts, owners, centers = [], [], []
     for clip, count in enumerate(footage.frames.length[:clips].tolist()):
-        center = torch.arange(WINDOW // 2 - reach, count - WINDOW // 2 + reach, device=footage.mouths.device)
+        center = torch.arange(WINDOW // 2 - REACH, count - WINDOW // 2 + REACH, device=footage.mouths.device)
         centers.append(center)
         owners.append(torch.full_like(center, clip))
     pairs = zip(torch.cat(owners).split(_SPEECH_BATCH), torch.cat(centers).split(_SPEECH_BATCH), strict=True)  # type: ignore[no-untyped-call]

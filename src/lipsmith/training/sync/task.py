@@ -17,7 +17,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from lipsmith.evaluation.metrics.lse import REACH, estimate_lags, sync_accuracy
+from lipsmith.evaluation.metrics.lse import estimate_lags, sync_accuracy
 from lipsmith.files import write_whole
 from lipsmith.models.sync.syncnet import WINDOW, SyncNet, SyncNetConfig
 from lipsmith.training.checkpoint import save_model
@@ -130,7 +130,7 @@ class SyncTask(Task[SyncBatch]):
 
     def validate(self, averaged: nn.Module, trials: int | None = None) -> dict[str, float]:
         """`sync_accuracy` on unseen people."""
-        found = [sync_accuracy(clip) for clip in clip_distances(self.exported(averaged), self.held_out, REACH, trials)]
+        found = [sync_accuracy(clip) for clip in clip_distances(self.exported(averaged), self.held_out, trials)]
         wins, comparisons = np.sum(found, axis=0)
         return {"sync_accuracy": float(wins) / max(1, int(comparisons))}
 
@@ -142,10 +142,7 @@ class SyncTask(Task[SyncBatch]):
         self.realigned = due
         if best.get(self.best_by, 0.0) < _TRUSTED:
             return "the judge is not yet accurate enough to estimate offsets; they stay unchanged"
-        lag = estimate_lags(
-            clip_distances(self.exported(averaged), self.footage, REACH),
-            self.footage.identities,
-        )
+        lag = estimate_lags(clip_distances(self.exported(averaged), self.footage), self.footage.identities)
         self.footage.lag = torch.from_numpy(lag).to(self.footage.lag)
         return f"{(np.abs(lag) > 1).sum()} of {len(lag)} clips are off by more than 1 frame"
 
