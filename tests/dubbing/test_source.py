@@ -127,16 +127,16 @@ def test_a_generator_of_frames_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "images",
+    ("images", "said"),
     [
-        [],
-        [np.zeros((4, 4), np.uint8)],
-        [np.zeros((4, 4, 3), np.float32)],
-        [np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8)],
+        ([], "an empty sequence; give at least one frame"),
+        ([np.zeros((4, 4), np.uint8)], r"Frame 0 of the footage has shape \(4, 4\) and type uint8; give RGB"),
+        ([np.zeros((4, 4, 3), np.float32)], r"Frame 0 of the footage has shape \(4, 4, 3\) and type float32"),
+        ([np.zeros((4, side, 3), np.uint8) for side in (4, 5)], r"Frame 1 of the footage has shape \(4, 5, 3\)"),
     ],
 )
-def test_arrays_of_another_shape_or_type_are_refused(images: list[NDArray[np.uint8]]) -> None:
-    with pytest.raises(InputError):
+def test_arrays_of_another_shape_or_type_are_refused(images: list[NDArray[np.uint8]], said: str) -> None:
+    with pytest.raises(InputError, match=said):
         ArraySource(images, 25)
 
 

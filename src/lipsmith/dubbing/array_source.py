@@ -68,8 +68,10 @@ def _checked(images: Frames) -> Sequence[NDArray[np.uint8]] | NDArray[np.uint8]:
     arrays = images if isinstance(images, np.ndarray) else [_array(image) for image in images]
     first = arrays[0].shape
     is_rgb = len(first) == 3 and first[2] == 3 and 0 not in first
-    if not is_rgb or any(array.shape != first or array.dtype != np.uint8 for array in arrays):
-        raise InputError("The footage is not a sequence of RGB uint8 arrays (H, W, 3) of one size; convert it.")
+    for number, array in enumerate(arrays):
+        if not is_rgb or array.shape != first or array.dtype != np.uint8:
+            found = f"Frame {number} of the footage has shape {array.shape} and type {array.dtype}"
+            raise InputError(f"{found}; give RGB uint8 arrays (H, W, 3) of one size.")
     return arrays
 
 
