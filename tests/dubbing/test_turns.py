@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from double import Double
+from double import Double, make_dubber
 from dub_samples import two_faces, write_film, write_wav
 from lipsmith import cli
 from lipsmith.dubbing.turns import read_turns
 from lipsmith.errors import InputError
 from lipsmith.media import open_sound
-from lipsmith.speech.conversation import converse
+from lipsmith.speech.conversation import Conversation, converse
 from synthetic import speech
 
 HEADER = "start,end,face,speech\n"
@@ -115,6 +115,13 @@ def film(tmp_path: Path, double: Double) -> Path:
 
 def heard(path: Path) -> float:
     return np.concatenate(list(open_sound(path).blocks), axis=1).shape[1] / 16_000
+
+
+def test_a_table_says_who_speaks_in_the_api_too(tmp_path: Path, film: Path) -> None:
+    who = table(tmp_path, HEADER + "0,0.2,1,anna.wav\n0.1,,2,ben.wav\n")
+    said = make_dubber().prepare(film).dub(str(who)).speech
+    assert isinstance(said, Conversation)
+    assert sorted(said.voices) == [1, 2]
 
 
 def test_a_table_is_dubbed_by_one_command_and_in_a_batch(tmp_path: Path, film: Path) -> None:

@@ -181,7 +181,7 @@ def _of_shot(tracks: list[Face], face: str) -> Face:
 
 
 Said: TypeAlias = "Spoken | Speech | Conversation | Mapping[int, Spoken | Speech] | Sequence[Turn]"
-"""One speech; a speech for each face by its number, said from the start of the result on; or turns."""
+"""One speech; a speech for each face by its number, said from the start of the result on; or turns, or their table."""
 
 
 def hear(speech: Said, rate: int = 16_000) -> Speech | Conversation:
@@ -192,6 +192,8 @@ def hear(speech: Said, rate: int = 16_000) -> Speech | Conversation:
     rate = checked_rate(rate)  # in any case: options in its place are not to be ignored
     if isinstance(speech, Speech | Conversation):
         return speech
+    if isinstance(speech, str | PathLike):
+        speech = said_in(speech)
     if isinstance(speech, Mapping) or has_turns(speech):
         return converse(turns_of(cast("Sequence[Turn]", speech)), rate)
     return load_speech(cast("Spoken", speech), rate)

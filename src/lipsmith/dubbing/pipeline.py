@@ -185,11 +185,11 @@ class Clip:
     ) -> Result:
         """Dub the footage with `speech`: a file, samples `(n,)` or `(1 or 2, n)` at `rate` Hz, or a loaded `Speech`.
 
-        Or a speech for each face, `{1: "anna.wav", 2: "ben.wav"}`, or a list of `Turn`s: whatever was chosen, the faces
-        of these numbers are dubbed, and the sound is the sum of all. The result is as long as the speech. Longer
-        speech: what `fit` says, see `DubOptions`. Shorter, with `tail` keep: the footage goes on to its end in silence,
-        lips closed; with cut it ends with the speech. `strength`, 0 to 2: how far the lips move from rest, the mean of
-        the face's references. Raises `InputError` and `UsageError` for speech that cannot be said; see `load_speech`.
+        Or a speech for each face, `{1: "anna.wav", 2: "ben.wav"}`, or `Turn`s, a list or a table (see `dub`): whatever
+        was chosen, the faces of these numbers are dubbed, and the sound is the sum of all. The result is as long as the
+        speech. Longer speech: what `fit` says, see `DubOptions`. Shorter, with `tail` keep: the footage goes on to its
+        end in silence, lips closed; with cut it ends with the speech. `strength`, 0 to 2: how far the lips move from
+        rest, the mean of the references. Raises `InputError` and `UsageError` for speech that cannot be said.
         """
         DubOptions(tail=tail, strength=strength, fit=fit)
         recording = hear(speech, rate)
