@@ -175,7 +175,7 @@ def require_audio(container: InputContainer, path: Path) -> AudioStream:
     """
     stream = audio_stream(container)
     if stream is None:
-        raise InputError(f"{path} has no sound that can be decoded; give a recording with speech.")
+        raise InputError(f"{path} has no sound that can be decoded; give a file with sound.")
     return stream
 
 
