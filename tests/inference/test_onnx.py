@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 import time
@@ -46,6 +47,11 @@ def drawn(backend: OnnxBackend) -> float:
     found = {float(backend(name, target=3 * one, mel=one)[0][0, 0]) for name in INT8}
     assert len(found) == 1
     return found.pop()
+
+
+def test_a_model_in_another_process_is_to_be_loaded_there(folder: Path) -> None:
+    with pytest.raises(UsageError, match=r"belongs to one process; load it in each \(Dubber\.from_pretrained\)"):
+        pickle.dumps(OnnxBackend(folder, "cpu"))
 
 
 @pytest.mark.skipif(not Path("/proc/cpuinfo").is_file(), reason="only Linux lists the features of its processor")

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from functools import cache
 from pathlib import Path
 from threading import Lock, Thread
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import numpy as np
 import onnxruntime as ort
@@ -103,6 +103,9 @@ class OnnxBackend:
             self._providers, self._sessions = [_CPU], {}
         self._chosen = Future[Precision]()
         self._choose_precision(precision)
+
+    def __reduce__(self) -> NoReturn:
+        raise UsageError("A model belongs to one process; load it in each (Dubber.from_pretrained).")
 
     @property
     def precision(self) -> Precision:
