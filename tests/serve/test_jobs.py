@@ -50,11 +50,12 @@ def in_role(role: str, upload: str, other: str) -> dict[str, object]:
 
 def test_a_face_may_be_given_by_the_number_that_faces_have(routes: TestClient) -> None:
     film, words = upload_file(routes, WORDS), upload_file(routes, MUSIC)
-    job = requested(routes, video=film, speech=words, face=2)
-    assert routes.get(f"/v1/jobs/{job}").json()["options"]["face"] == "2"
+    for face in (2, "2, 1"):
+        job = requested(routes, video=film, speech=words, face=face)
+        assert routes.get(f"/v1/jobs/{job}").json()["options"]["face"] == str(face)
     for face in (0, True, 2.0, [2]):
         response = routes.post("/v1/jobs", json={"video": film, "speech": words, "face": face})
-        assert_problem(response, 422, "face must be")
+        assert_problem(response, 422, "face must be largest, left, right, all, or face numbers such as 2 or 1,4")
 
 
 ROLES = ("video", "speech", "speeches: 2", "background")

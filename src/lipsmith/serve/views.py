@@ -12,7 +12,7 @@ from lipsmith.inference.backend import Precision
 from lipsmith.serve.store import ACTIVE, Job, State, Store, Upload
 
 _ID: Final = r"^[0-9a-f]{32}$"
-_FACES: Final = r"^(largest|left|right|all|[1-9]\d{0,3}(,[1-9]\d{0,3}){0,63})$"
+_FACES: Final = r"^(largest|left|right|all|[1-9]\d{0,3}(, ?[1-9]\d{0,3}){0,63})$"
 _LANGUAGE: Final = r"^[a-z]{3}$"
 IN_WORDS: Final = {
     _ID: "an id from an earlier response",
@@ -21,15 +21,10 @@ IN_WORDS: Final = {
 }
 """What each pattern allows."""
 
-
-def _as_text(face: object) -> object:
-    """A face as text: `/faces` numbers them, so clients send such a number."""
-    return str(face) if type(face) is int else face
-
-
 Id = Annotated[str, Field(pattern=_ID, description=IN_WORDS[_ID])]
 FaceNumber = Annotated[int, Field(ge=1, le=9999)]
-Faces = Annotated[str, BeforeValidator(_as_text), Field(pattern=_FACES)]
+Faces = Annotated[str, BeforeValidator(str), Field(pattern=_FACES)]
+"""As text: `/faces` numbers them, so clients send such a number."""
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 AnalysisState = Literal["waiting", "ready", "failed"]
 
