@@ -210,7 +210,7 @@ def test_sound_with_channels_in_opposite_phase_is_not_silent(tmp_path: Path) -> 
 
 
 def test_crops_of_another_size_are_refused(still: Path, prepared: tuple[Path, ClipRecord]) -> None:
-    with pytest.raises(UsageError, match="--side 64"):
+    with pytest.raises(UsageError, match="a side of 64"):
         prepare([still], prepared[0], side=96, workers=1)
 
 

@@ -170,7 +170,7 @@ def test_drive_applies_to_predicted_points_only() -> None:
 
 
 def test_predicted_landmarks_need_a_model_that_predicts_them() -> None:
-    with pytest.raises(UsageError, match="a run of `train renderer` does not: give --model"):
+    with pytest.raises(UsageError, match="a run of `train renderer` does not: give the name or folder"):
         Plan(Path(), ["test"], "cross", "true", None)
 
 
@@ -280,14 +280,10 @@ def test_cross_driven_uses_other_speech_and_omits_figures_that_need_the_truth(da
 @pytest.mark.parametrize(
     ("side", "size", "sentence"),
     [
-        (128, 64, "The clips are 64 pixels wide: give --side 64 or less, or prepare the footage with --side 128"),
-        (32, 64, "measured at 32 pixels, but the model large needs 64; give --side 64 or more"),
-        (32, 128, "measured at 32 pixels, but the model large needs 128; prepare the footage with --side 128 or more"),
-        (
-            None,
-            128,
-            "measured at 64 pixels, but the model large needs 128; prepare the footage with --side 128 or more",
-        ),
+        (128, 64, "The clips are 64 pixels wide: give a side of 64 or less, or prepare the footage with one of 128"),
+        (32, 64, "measured at 32 pixels, but the model large needs 64; give a side of 64 or more"),
+        (32, 128, "measured at 32 pixels, but the model large needs 128; prepare the footage with a side of 128"),
+        (None, 128, "measured at 64 pixels, but the model large needs 128; prepare the footage with a side of 128"),
     ],
 )
 def test_sides_that_do_not_fit_are_refused_before_the_work(

@@ -74,7 +74,7 @@ class Pool:
         if not self._places():
             ray.shutdown()
             needed = f"{self._gpus} GPU" if self._gpus else f"{self._threads} cores"
-            raise UsageError(f"No machine of the Ray cluster has {needed}; choose fewer --threads or another --device.")
+            raise UsageError(f"No machine of the Ray cluster has {needed}; choose fewer threads or another device.")
         return self
 
     def __exit__(

@@ -62,7 +62,7 @@ class ClusterBatch:
         no cluster answers or none of its workers starts.
         """
         if self.device not in ("auto", "cpu", "cuda"):
-            raise UsageError(f"--device {self.device}: Ray chooses the GPU of each worker; give cuda, cpu or auto.")
+            raise UsageError(f"Device {self.device}: Ray chooses the GPU of each worker; give cuda, cpu or auto.")
         return run_all(jobs, self.options, find_model(self.model).settings, self._outcomes, journal)
 
     def _outcomes(self, jobs: Sequence[Job], noted: Noted) -> Outcomes:

@@ -239,7 +239,7 @@ def pair(video: Path, speech: Path, output: Path) -> list[Job]:
         chosen = [(film, words, film.stem if several_films else words.stem) for film in films for words in speeches]
     if not chosen:
         raise InputError(
-            f"{video} and {speech} have no videos and speech files of equal names; rename them or use --pairs."
+            f"{video} and {speech} have no videos and speech files of equal names; rename them or pair them in a table."
         )
     _make_folder(output)
     return [Job(film, words, output / f"{name}.mp4") for film, words, name in chosen]

@@ -77,7 +77,7 @@ class Plan:
         if self.predicts and self.speaker is None:
             raise UsageError(
                 "Predicted landmarks and the cross-driven protocol need a model that predicts landmarks, which a run "
-                "of `train renderer` does not: give --model the name or folder of an exported model."
+                "of `train renderer` does not: give the name or folder of an exported model."
             )
 
     @property
@@ -97,15 +97,15 @@ def check_sides(plan: Plan, systems: Sequence[System]) -> None:
     side = plan.side or prepared
     if side > prepared:
         raise UsageError(
-            f"The clips are {prepared} pixels wide: give --side {prepared} or less, or prepare the footage with --side "
-            f"{side}."
+            f"The clips are {prepared} pixels wide: give a side of {prepared} or less, or prepare the footage with "
+            f"one of {side}."
         )
     for system in systems:
         if isinstance(system, ModelSystem | RunSystem) and side < system.size:
             remedy = "give" if system.size <= prepared else "prepare the footage with"
             raise UsageError(
                 f"The clips are measured at {side} pixels, but the model {system.name} needs {system.size}; {remedy} "
-                f"--side {system.size} or more."
+                f"a side of {system.size} or more."
             )
 
 

@@ -73,7 +73,7 @@ def export(
     of_landmarks, landmark_weights = read_network(landmarks, "landmarks")
     of_renderer, renderer_weights = read_network(renderer, "renderer")
     if system := of_renderer["training"].get("system"):
-        raise UsageError(f"{renderer} is a run of {system}, which no dub can use; measure it with evaluate --variant.")
+        raise UsageError(f"{renderer} is a run of {system}, which no dub can use; evaluate it as a variant.")
     origin = origin_of(landmarks, "landmarks") or origin_of(renderer, "renderer")
     if origin and license is None:
         raise UsageError(f"The model {origin} has a license, in its CARD.md; give the license of the new model.")

@@ -88,7 +88,7 @@ def test_a_learned_alignment_trains(data: Path, tmp_path: Path) -> None:
 )
 def test_clips_of_another_side_are_refused_at_once(config: AnyTraining, data: Path, tmp_path: Path) -> None:
     needed = config.model.face_size
-    with pytest.raises(UsageError, match=f"are {SIZE} pixels wide, but the model takes {needed}.*--side {needed}"):
+    with pytest.raises(UsageError, match=f"are {SIZE} pixels wide, but the model takes {needed}.*a side of {needed}"):
         fit(make_task(config), Settings(data, tmp_path / "run", "cpu"))
     assert not (tmp_path / "run").exists()
 

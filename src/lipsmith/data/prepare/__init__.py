@@ -89,7 +89,7 @@ def _check_side(root: Path, records: list[ClipRecord], side: int) -> None:
         return
     found = crop_side(root, records[0])
     if found != side:
-        raise UsageError(f"{root} has crops of {found} pixels, not {side}; choose another folder or --side {found}.")
+        raise UsageError(f"{root} has crops of {found} pixels, not {side}; choose another folder or a side of {found}.")
 
 
 def _nothing(left_out: dict[str, tuple[str, str]]) -> str:

@@ -135,7 +135,7 @@ def _check_side(prepared: int, needed: int, data: Path) -> None:
     if prepared != needed:
         raise UsageError(
             f"{data}: the clips are {prepared} pixels wide, but the model takes {needed}; prepare the footage into "
-            f"another folder with --side {needed}, or set face_size in the config."
+            f"another folder with a side of {needed}, or set face_size in the config."
         )
 
 
