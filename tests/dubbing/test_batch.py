@@ -169,6 +169,7 @@ def test_a_result_never_replaces_its_own_footage_or_speech(film: Path, words: Pa
         assert path.read_bytes() == before
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_each_face_of_a_shot_is_encoded_once_and_forgotten_in_the_next() -> None:
     backend = Double()
     face = make_dubber(backend).prepare([face_at(0, SIZE)] * 3).faces[0]

@@ -135,7 +135,7 @@ def _lookalikes(images: NDArray[np.uint8], rows: NDArray[np.intp]) -> NDArray[np
     means = cells(images).reshape(len(images), height, _CELLS, width, _CELLS, 3).mean((2, 4), dtype=np.float32)
     # Mostly skin: what is behind a face does not tell what is before it, nor does the light on all of it.
     skin = means[:, 1:, width // 5 : -(width // 5)]
-    skin /= skin.mean((1, 2, 3), keepdims=True)
+    skin /= np.maximum(skin.mean((1, 2, 3), keepdims=True), 1e-6)  # some are black
     apart = np.square(skin[rows, None] - skin).sum((2, 3, 4))
     return np.argsort(apart, axis=1)[:, : 1 + int(_LOOKALIKES * len(images))]
 
