@@ -1,8 +1,9 @@
 """Turn footage into aligned clips for training and evaluation.
 
-Folders named train, val and test define the split; the original layouts of LRS2 and LRW are supported. The innermost
-folder names the speaker; without folders, the film's name without its number does. After an interruption, the same
-command continues. Footage that yields no clip is listed with the reason, on stderr and in DST/left_out.jsonl.
+Folders named train, val and test define the split; the original layouts of LRS2, LRW and VoxCeleb are supported. In
+other footage, the innermost folder names the speaker; without folders, the film's name without its number does. After
+an interruption, the same command continues. Footage that yields no clip is listed with the reason, on stderr and in
+DST/left_out.jsonl.
 """
 
 from __future__ import annotations

@@ -40,8 +40,9 @@ def test_linked_folders_are_searched_once_and_hidden_folders_skipped(tmp_path: P
 
 
 def test_footage_without_splits_is_training_data(tmp_path: Path) -> None:
-    touch(tmp_path, "footage/ann/interview.MP4", "footage/bob-2.avi", "footage/_1.mp4")
-    assert clips(tmp_path / "footage") == ["train/_1/_1", "train/ann/interview", "train/bob/bob-2"]
+    touch(tmp_path, "footage/ann/interview.MP4", "footage/bob-2.avi", "footage/_1.mp4", "footage/Eva Ruß 3.mp4")
+    expected = ["train/Eva_Ruß/Eva_Ruß_3", "train/_1/_1", "train/ann/interview", "train/bob/bob-2"]
+    assert clips(tmp_path / "footage") == expected
 
 
 def test_a_folder_of_one_split_keeps_its_split(tmp_path: Path) -> None:
@@ -83,6 +84,14 @@ def test_lrw_layout(tmp_path: Path) -> None:
     assert clips(tmp_path) == expected
     assert clips(tmp_path / "ABOUT") == expected[1:]
     assert clips(tmp_path / "ABOUT/val/ABOUT_00002.mp4") == expected[2:]
+
+
+def test_voxceleb_layout(tmp_path: Path) -> None:
+    """A speaker has a folder of each film; otherwise each film would count as another person."""
+    touch(tmp_path, "dev/mp4/id00012/21Ux/00001.mp4", "dev/mp4/id00012/2DLq/00001.mp4", "test/id00017/01dfn/00001.mp4")
+    expected = ["test/id00017/01dfn_00001", "val/id00012/21Ux_00001", "val/id00012/2DLq_00001"]
+    assert clips(tmp_path) == expected
+    assert clips(tmp_path / "dev/mp4") == expected[1:]
 
 
 def test_patterns_are_expanded_and_repeated_files_taken_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

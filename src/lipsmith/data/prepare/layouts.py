@@ -26,6 +26,7 @@ SPLITS: Final = {
     "dev": "val",
     "test": "test",
 }
+_VOXCELEB_SPEAKER: Final = re.compile(r"id\d{5}")
 
 
 @dataclass(frozen=True)
@@ -128,20 +129,25 @@ def _root(folder: Path) -> Path:
 
 
 def _job(file: Path, relative: Path, lists: dict[str, str]) -> Job:
-    """LRS2 has speakers in folders and splits in lists; LRW has `WORD/split/WORD_n`; others have splits at the top."""
+    """LRS2 has speakers in folders and splits in lists; LRW has `WORD/split/WORD_n`; VoxCeleb has a folder of each film
+    below its speaker; others have splits at the top."""
     folders = relative.parts[:-1]
     # LRS2 uses the same numbers in `pretrain` and `main`; its lists refer to `main`.
     listed = lists.get("/".join((*folders[-1:], file.stem)), "train")
     split = next((SPLITS[folder.lower()] for folder in folders if _known(folder)), listed)
     is_lrw = _known(file.parent.name) and file.stem.startswith(file.parent.parent.name + "_")
     owners = [folder for folder in folders if not _known(folder) and folder != "main"]
+    name = file.stem
     if is_lrw:
-        identity = file.stem
+        identity = name
+    elif any(map(_VOXCELEB_SPEAKER.fullmatch, owners[-2:-1])):
+        identity, film = owners[-2:]
+        name = f"{film}_{name}"  # each film numbers its clips anew
     elif owners:
         identity = owners[-1]
     else:
-        identity = re.sub(r"[_-]\d+$", "", file.stem) or file.stem
-    return Job(file, split, _plain(identity), _plain(file.stem))
+        identity = re.sub(r"[\s_-]\d+$", "", name) or name
+    return Job(file, split, _plain(identity), _plain(name))
 
 
 def _split_lists(root: Path) -> dict[str, str]:
