@@ -317,7 +317,7 @@ def test_the_command_writes_figures_and_a_report(
     assert "Not measured" in printed.err
     assert "lpips_alexnet.safetensors" in printed.err
     found = read_figures(results)
-    assert found.figures["clips"] == 2
+    assert (found.figures["clips"], found.settings["sample"]) == (2, "2 clips of 2 people")
     assert {"copy.psnr", "warp.ssim", "mean.lip_lmd"} <= found.figures.keys()
     assert found.figures["theirs.psnr"] > 36  # all that the clips' encoding has left
     assert {"theirs.fps", "theirs.obedience.width_rest"}.isdisjoint(found.figures)  # it was not generated here

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lipsmith.cli.evaluate import title_of
 from lipsmith.evaluation.tables import make_table
 
 
@@ -19,3 +20,17 @@ def test_special_characters_in_names_are_escaped() -> None:
     table = make_table("T", {"a|b & #1": {"psnr": 30.0}})
     assert r"| a\|b & #1 | 30.00 |" in table.markdown()
     assert r"a|b \& \#1 & 30.00" in table.latex()
+
+
+def test_a_title_says_what_was_measured_and_on_how_much() -> None:
+    """Two tables of other sides or samples would otherwise look alike in a paper."""
+    settings = {
+        "table": 1,
+        "protocol": "strict",
+        "split": "val test",
+        "landmarks": "true",
+        "sample": "3 clips of 2 people",
+    }
+    what = "Systems and ablations: protocol strict, split val and test, true landmarks"
+    assert title_of({**settings, "side": 256}) == f"{what}, 256 pixels, 3 clips of 2 people"
+    assert title_of({**settings, "side": None}) == f"{what}, 3 clips of 2 people"

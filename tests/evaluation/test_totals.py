@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lipsmith.evaluation.totals import interval, intervals, totals
+from lipsmith.evaluation.totals import interval, intervals, sample, totals
 
 
 def test_totals_skip_unknown_figures() -> None:
@@ -59,3 +59,9 @@ def test_intervals_resample_people_not_clips() -> None:
     many = interval(values, np.arange(100).astype(str))
     assert two == (0, 1)
     assert 0.35 < many[0] < 0.5 < many[1] < 0.65
+
+
+def test_a_sample_counts_each_clip_and_person_once() -> None:
+    rows = [{"clip": clip, "identity": who, "system": system} for clip, who in ("ax", "bx", "cy") for system in "rs"]
+    assert sample(rows) == "3 clips of 2 people"
+    assert sample(rows[:2]) == "1 clip of 1 person"

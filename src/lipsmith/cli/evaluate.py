@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -145,6 +145,7 @@ def _evaluate(options: Options) -> tuple[Evaluation, dict[str, Any]]:
     from lipsmith.evaluation.protocols import MIN_STRICT_SECONDS
     from lipsmith.evaluation.run import Plan, check_sides, evaluate, long_clips
     from lipsmith.evaluation.scoring import Scorer, load_networks
+    from lipsmith.evaluation.totals import sample
 
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -169,7 +170,8 @@ def _evaluate(options: Options) -> tuple[Evaluation, dict[str, Any]]:
     settings = {
         "data": options.data, "model": options.model, "protocol": options.protocol, "split": " ".join(options.split),
         "landmarks": "predicted" if plan.predicts else "true", "table": options.table, "side": options.side,
-        "adapt": options.adapt, "outputs": options.outputs or None,
+        "adapt": options.adapt, "variant": options.variant or None, "outputs": options.outputs or None,
+        "sample": sample(found.rows),
         **scorer.settings,
         "systems": list(found.totals), "about": about, "plain": _plain(options), "intervals": found.intervals,
         "missing": scorer.networks.missing, "strips": seen_from(options.json, options.strips),
@@ -251,13 +253,19 @@ def _strips(options: Options) -> Callable[..., None] | None:
     return watch
 
 
+def title_of(settings: Mapping[str, Any]) -> str:
+    """The table's title: what was measured, on how much."""
+    parts = [f"protocol {settings['protocol']}", f"split {' and '.join(settings['split'].split())}"]
+    parts += [f"{settings['landmarks']} landmarks", *([f"{settings['side']} pixels"] if settings["side"] else [])]
+    return f"{TITLES[settings['table']]}: {', '.join([*parts, settings['sample']])}"
+
+
 def _show(options: Options, evaluation: Evaluation, settings: dict[str, Any]) -> None:
     from lipsmith.evaluation.run import flat_figures
     from lipsmith.evaluation.systems import REAL
     from lipsmith.evaluation.tables import make_table
 
-    what = f"protocol {options.protocol}, split {' and '.join(options.split)}, {settings['landmarks']} landmarks"
-    title = f"{TITLES[options.table]}: {what}"
+    title = title_of(settings)
     table = make_table(title, evaluation.totals, evaluation.intervals)
     written = any((options.json, options.markdown, options.latex))
     figures = flat_figures(evaluation, _plain(options))

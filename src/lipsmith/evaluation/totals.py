@@ -36,6 +36,12 @@ def totals(rows: Sequence[Row], system: str) -> dict[str, float]:
     return {metric: _total(known, metric) for metric in METRICS if (known := _known(own, metric))}
 
 
+def sample(rows: Sequence[Row]) -> str:
+    """How much the rows measure, for a table's title: `24 clips of 16 people`."""
+    clips, people = (len({row[key] for row in rows}) for key in ("clip", "identity"))
+    return f"{clips} {'clip' if clips == 1 else 'clips'} of {people} {'person' if people == 1 else 'people'}"
+
+
 def intervals(rows: Sequence[Row], system: str) -> dict[str, tuple[float, float]]:
     """95 % confidence intervals of `totals`, by bootstrap over identities, not frames.
 
