@@ -36,6 +36,14 @@ def test_windows_contain_the_region_within_the_lower_half_and_follow_it() -> Non
     assert (rows.start, rows.stop) == (200, 252)
 
 
+def test_the_window_of_a_face_contains_lips_that_rise_above_the_jaw() -> None:
+    """As of a face that is turned up; a fault of its upper lip would not count otherwise."""
+    turned = face()
+    turned[ranks(JAW), 1] = np.linspace(0.75, 0.95, len(JAW))
+    ((rows, columns),) = windows(turned[None], FACE, 400)
+    assert (rows.start, rows.stop, columns.start, columns.stop) == (280, 380, 80, 320)
+
+
 def test_windows_of_small_regions_are_large_enough_for_networks() -> None:
     ((rows, columns),) = windows(face()[None], MOUTH, 64)
     assert (rows.stop - rows.start, columns.stop - columns.start) == (32, 32)

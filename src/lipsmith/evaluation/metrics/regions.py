@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from lipsmith.face.landmarks import JAW, OUTER_LIP, ranks
 
 FACE, MOUTH = "face", "mouth"
-_PARTS: Final = {FACE: (ranks(JAW), 0.0), MOUTH: (ranks(OUTER_LIP), 0.3)}
-"""Points whose bounding box defines a region, and the margin as a share of the box."""
+_PARTS: Final = {FACE: (ranks(JAW + OUTER_LIP), 0.0), MOUTH: (ranks(OUTER_LIP), 0.3)}
+"""Points whose bounding box defines a region, and the margin as a share of the box. The jaw alone begins below the
+upper lip of a face that is turned up."""
 _LEAST: Final = 32
 """Minimum side, pixels, of a picture for the networks."""
 
