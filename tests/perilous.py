@@ -1,12 +1,15 @@
-"""Replaces the preparation of a clip in a worker process with clips that crash it or never end."""
+"""Replaces the preparation of a clip in a worker process with clips that crash it, never end, or fill the disk."""
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
 from pathlib import Path
+from unittest import mock
 
+from lipsmith.data.prepare import workers
 from lipsmith.data.prepare.clip import NO_FACE, Outcome
 from lipsmith.data.prepare.layouts import Job
 
@@ -21,3 +24,13 @@ def run(task: tuple[Job, Path, int]) -> Outcome:
         mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return Outcome(str(job.source), reason=NO_FACE)
+
+
+_RUN = workers._run
+
+
+def run_on_a_full_disk(task: tuple[Job, Path, int]) -> Outcome:
+    """Replace `lipsmith.data.prepare.workers._run`."""
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with mock.patch("lipsmith.data.prepare.clip.prepare_clip", side_effect=full):
+        return _RUN(task)

@@ -56,6 +56,7 @@ def prepare(
     Raises:
         InputError: a source is missing or has no media file, or no source yields a clip.
         UsageError: `root` holds crops of another size, or another run is using it.
+        LipsmithError: the disk is full; with room, the same call continues.
     """
     jobs = find_jobs(sources, root)
     if not jobs:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 LEFT_OUT: Final = "left_out.jsonl"
 FAILED: Final = "failed"
-"""The reason for external failures such as a full disk; the next run retries them."""
+"""The reason for external failures such as too little memory; the next run retries them."""
 
 
 class Journal:

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from lipsmith.data.prepare.journal import FAILED
 from lipsmith.data.prepare.layouts import Job
+from lipsmith.disk import not_written
+from lipsmith.files import DISK_FULL
 from lipsmith.inference.model_folder import usable_cores
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ T = TypeVar("T")
 def outcomes(jobs: list[Job], root: Path, size: int, workers: int | None) -> Generator[Outcome, None, None]:
     """Outcomes in order of completion, from one process per core (or `workers`); the processes end with the generator.
 
-    A single worker runs in this process, which a clip may then crash.
+    A single worker runs in this process, which a clip may then crash. Raises LipsmithError if the disk is full.
     """
     tasks = [(job, root, size) for job in jobs]
     if workers == 1:
@@ -122,6 +124,8 @@ def _run(task: Task) -> Outcome:
     try:
         return prepare_clip(job, root, size, FaceTracker(max_faces=2))
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            raise not_written(root, error) from error  # no other clip could be written either
         # An unexpected error must not stop the other clips; it is reported in the summary.
         logger.debug("%s", job.source, exc_info=True)
         return _failure(job, f"{type(error).__name__}: {error}")
