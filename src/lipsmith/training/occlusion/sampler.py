@@ -94,13 +94,17 @@ class DrawnPairs:
 
 
 def lent(drawn: Tensor, covered: Tensor, opacity: Tensor, random: Random) -> Tensor:
-    """Drawn pictures whose references show the object, too: bent, beside its place, and in parts only."""
+    """Drawn pictures `(B, 3, h, w)` whose references show the object, too: bent, beside its place, and in parts only.
+
+    `covered`: `(B, 3, h, w)`, filmed with the object; `opacity`: `(B, 1, h, w)` of the object.
+    """
     count, (rows, columns) = len(drawn), drawn.shape[-2:]
     bend = torch.stack([random.smooth(count, 3, drawn) for _ in range(2)], -1)
     moved = 0.05 * random.normal(count, 1, 1, 2) + random.between(0, 0.05, count, 1, 1, 1) * bend
-    places = F.affine_grid(torch.eye(2, 3).repeat(count, 1, 1), [count, 3, rows, columns], align_corners=False)
+    still = torch.eye(2, 3, device=drawn.device).repeat(count, 1, 1)
+    places = F.affine_grid(still, [count, 3, rows, columns], align_corners=False)
     layers = torch.cat([covered, opacity], 1)
-    bent = F.grid_sample(layers, places.to(drawn.device) + moved, padding_mode="border", align_corners=False)
+    bent = F.grid_sample(layers, places + moved, padding_mode="border", align_corners=False)
     parts = torch.sigmoid(3 * random.smooth(count, 3, drawn)[:, None] + random.between(-1, 4, count, 1, 1, 1))
     return torch.lerp(drawn, bent[:, :3], bent[:, 3:] * parts)
 
