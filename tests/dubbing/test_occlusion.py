@@ -61,6 +61,17 @@ def test_what_stays_before_a_mouth_in_every_frame_stays(dubber: Dubber, filmed: 
         assert changed.mean() < 2, index
 
 
+def test_stripes_of_light_on_a_face_are_no_object(dubber: Dubber, filmed: tuple[list[Image], Face]) -> None:
+    """Taken for one, they would keep the filmed mouth."""
+    y, x = np.mgrid[:480, :480]
+    light = np.where(np.sin((y + 0.4 * x) / 9) > 0.2, 0.5, 1.0)[..., None]
+    shown = [(image * light).astype(np.uint8) for image in filmed[0]]
+    clip = dubber.prepare(shown)
+    dubbed = [frame.image for frame in clip.dub(speech(FRAMES / 25)).frames()]
+    changed = [np.abs(new.astype(int) - image).max(2) for new, image in zip(dubbed, shown, strict=True)]
+    assert np.median([(of_frame > 20).sum() for of_frame in changed]) > 300
+
+
 def test_live_sessions_keep_a_hand(dubber: Dubber, filmed: tuple[list[Image], Face]) -> None:
     shown, places = held(filmed, with_hand, HELD)
     session = dubber.prepare(shown).live(16000, paced=False)

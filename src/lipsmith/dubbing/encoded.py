@@ -34,6 +34,10 @@ _LOOKALIKES: Final = 0.2
 """Share of the references from which another one is not drawn: those that look most like it may show the same."""
 _COVERED: Final = 0.01
 """Share of the changed region that is covered, from which a reference is."""
+_ASKED: Final = 12
+"""References by which `_understood` judges."""
+_MOST: Final = 0.6
+"""Share of the changed region that is more than what people hold before their faces all the time."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,9 @@ class References:
     """The `NativeCrops` by their rank, each cut when it is first needed; None if they add no detail."""
     appearance: Appearance
     covered: NDArray[np.bool_]
-    """(R,) whether something lies before the face that most of them do not show."""
+    """(R,) whether something lies before the face."""
+    understood: bool
+    """Whether what lies before this face can be found."""
     eyes: Eyes
     tone: NDArray[np.float64] | None
     """(3, 4), of monochrome footage; None in color."""
@@ -73,12 +79,15 @@ class EncodedFaces:
         images, points = np.asarray(face.pool), face.pool_points[:]
         encoded = encode_face(self.backend, images, points, face.pool_still, face.lips)
         look = appearance(images, points)
-        covers = covers_of(self.backend, encoded, images, *unusual(look))
+        understood = _understood(images, points)
+        suspected, odd = unusual(look)
+        covers = covers_of(self.backend, encoded, images, suspected if understood else suspected[:0], odd)
         return References(
             replace(encoded, covers=covers if covers.any() else None),
             cache(face.native.__getitem__) if face.native else None,
             look,
             np.asarray(covers.any((1, 2, 3))),
+            understood,
             eyes_of(images),
             tone_of(images),
         )
@@ -140,10 +149,26 @@ def _lookalikes(images: NDArray[np.uint8], rows: NDArray[np.intp]) -> NDArray[np
     return np.argsort(apart, axis=1)[:, : 1 + int(_LOOKALIKES * len(images))]
 
 
+def _understood(images: NDArray[np.uint8], points: Floats) -> bool:
+    """Whether most of the face is free in most of R references `(R, S, S, 3)`, each compared with another one as if
+    that were drawn. Otherwise stripes of light, paint or a veil, which is how the face looks, are taken for an object.
+    """
+    some = np.arange(0, len(images), max(1, len(images) // _ASKED))
+    found = occlusions(images[some], images[np.roll(some, 1)])
+    return float(np.median([_share(*one) for one in zip(found, points[some], strict=True)])) < _MOST
+
+
+def _share(covers: Covers | None, points: Floats) -> float:
+    """The share of the changed region that is covered."""
+    if covers is None:
+        return 0.0
+    mask = soft_mask(points, points, len(covers))
+    return float((reaching_beyond(covers, mask) * mask).sum() / max(mask.sum(), 1e-6))
+
+
 def _before(covers: Covers, points: Floats, side: int) -> NDArray[np.float32]:
     """What of `covers` lies before a face with `points`, `(side, side)`: nothing, if it is less than `_COVERED`."""
-    mask = soft_mask(points, points, len(covers))
-    before = reaching_beyond(covers, mask)
-    if (before * mask).sum() <= _COVERED * mask.sum():
+    if _share(covers, points) <= _COVERED:
         return np.zeros((side, side), np.float32)
+    before = reaching_beyond(covers, soft_mask(points, points, len(covers)))
     return np.asarray(cv2.resize(before, (side, side), interpolation=cv2.INTER_AREA), np.float32)
