@@ -80,16 +80,3 @@ def test_only_what_reaches_beyond_the_changed_region_counts() -> None:
         assert not found.any() or np.array_equal(found, covers)
         kept[name] = bool(found.any())
     assert kept == {"from below": True, "from the side": True, "mouth": False, "upper lip and nose": False, "cup": True}
-
-
-def test_recognized_letters_do_not_count_but_what_they_are_written_over_does() -> None:
-    mask = np.zeros((SIDE, SIDE), np.float32)
-    mask[64:110, 30:98] = 1
-    letters = np.zeros_like(mask)
-    letters[100:108, 50:80:3] = 1
-    around, hand = np.zeros_like(mask), np.zeros_like(mask)
-    around[98:112, 48:82] = 1
-    hand[70:, 40:90] = 1
-    assert reaching_beyond(around, mask).any()
-    assert not reaching_beyond(around, mask, cv2.dilate(letters, np.ones((3, 3)))).any()
-    assert np.array_equal(reaching_beyond(hand, mask, cv2.dilate(letters, np.ones((3, 3)))), hand)

@@ -33,8 +33,6 @@ _FEWEST: Final = 8
 """Sure cells of the smallest object."""
 _LARGE: Final = 0.3
 """Share of the changed region, from which an object need not reach beyond it."""
-_LETTERED: Final = 0.3
-"""Share of an object that letters cover, from which it is these letters, found with some of the skin around them."""
 _OUTSIDE: Final = 0.05
 """Mask below which a place is outside the changed region."""
 _EDGE: Final = np.ones((3, 3), np.uint8)
@@ -51,22 +49,18 @@ def occlusions(filmed: NDArray[np.uint8], drawn: NDArray[np.uint8]) -> list[Cove
     return [_covers(one, filmed.shape[1]) for one in found]
 
 
-def reaching_beyond(covers: Covers, mask: NDArray[np.float32], letters: NDArray[np.float32] | None = None) -> Covers:
+def reaching_beyond(covers: Covers, mask: NDArray[np.float32]) -> Covers:
     """The objects that reach beyond the region a dub changes, as what is held before a face does: what lies inside is
-    a mouth that the networks did not expect. Very large ones count, too; recognized letters do not.
+    a mouth that the networks did not expect. Very large ones count, too.
 
-    `mask`, `letters`: `(S, S)` in [0, 1]. Places above the region, such as the nose, are not beyond it.
+    `mask`: `(S, S)` in [0, 1]. Places above the region, such as the nose, are not beyond it.
     """
     inside = mask >= _OUTSIDE
     beyond = ~inside & (np.cumsum(inside, axis=0) > 0) | ~inside.any(0)
     count, labels = cv2.connectedComponents((covers > 0).astype(np.uint8))
     reaches = np.bincount(labels[beyond], minlength=count) > 0
-    area = np.bincount(labels.ravel(), weights=(covers * mask).ravel(), minlength=count)
-    shown = reaches | (area > _LARGE * mask.sum())
-    if letters is not None:
-        lettered = np.bincount(labels.ravel(), weights=(letters * covers * mask).ravel(), minlength=count)
-        shown &= lettered <= _LETTERED * area
-    return np.where(shown[labels], covers, np.float32(0))
+    share = np.bincount(labels.ravel(), weights=(covers * mask).ravel(), minlength=count) / max(mask.sum(), 1e-6)
+    return np.where((reaches | (share > _LARGE))[labels], covers, np.float32(0))
 
 
 def cells(crops: NDArray[T]) -> NDArray[T]:

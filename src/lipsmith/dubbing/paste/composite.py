@@ -118,25 +118,25 @@ class Compositor:
         change = cv2.resize(cv2.absdiff(generated, source), (_GRID, _GRID), interpolation=cv2.INTER_AREA)
         mask = soft_mask(old, new, size, np.asarray(cv2.blur(change, (3, 3)), np.uint8))
         around = shared_skin(old, new, size) * (1 - mask)
-        matrix = to_pixels(transform, size)
-        x0, y0, x1, y1 = box = _bounding_box(mask, matrix, (frame.shape[0] if bar is None else bar, frame.shape[1]))
-        local = np.column_stack([matrix[:, :2], matrix @ (x0, y0, 1)])
-        region = Region(local, y1 - y0, x1 - x0, size)
-        beside = outside_caption(frame, box, transform, old) if captioned and x1 > x0 else None
         if covers is not None:
-            letters = np.zeros_like(mask) if beside is None else cv2.warpAffine(1 - beside, local, mask.shape)
-            free = 1 - reaching_beyond(covers, mask, np.asarray(letters, np.float32))
+            free = 1 - reaching_beyond(covers, mask)
             mask, around = mask * free, around * free
         field = self._color_field(generated, source, around)
         drawn = np.clip(generated[rows] + field[rows], 0, 255)
-        if x0 == x1 or opacity <= 0:
+        matrix = to_pixels(transform, size)
+        box = _bounding_box(mask, matrix, (frame.shape[0] if bar is None else bar, frame.shape[1]))
+        if box is None or opacity <= 0:
             return frame
+        x0, y0, x1, y1 = box
+        local = matrix.copy()
+        local[:, 2] += matrix[:, :2] @ (x0, y0)
+        region = Region(local, y1 - y0, x1 - x0, size)
         filmed = frame[y0:y1, x0:x1]
         image = _placed(drawn, region) if detail is None else with_detail(drawn, detail, region, mask)
         image += self._grain.missing(image, filmed)
         moved = _softened(drawn - source[rows], region.scale)
         share, added = _shares(mask[rows] * opacity, likeness(drawn, source[rows], old, new), moved, region)
-        if beside is not None:
+        if captioned and (beside := outside_caption(frame, box, transform, old)) is not None:
             share, added = share * beside, added * cv2.merge([beside] * 3)
         blended = cv2.blendLinear(image, filmed.astype(np.float32), share, 1 - share)
         part = np.asarray(cv2.add(blended, added, dtype=cv2.CV_8U), np.uint8)
@@ -268,10 +268,10 @@ def _window(size: int) -> NDArray[np.float32]:
 
 def _bounding_box(
     mask: NDArray[np.float32], matrix: NDArray[np.float64], shape: tuple[int, int]
-) -> tuple[int, int, int, int]:
-    """x0, y0, x1, y1 of the mask's bounding box in the frame; zeros if it is empty."""
+) -> tuple[int, int, int, int] | None:
+    """x0, y0, x1, y1 of the mask's bounding box in the frame; None if it is empty."""
     if (part := extent(mask)) is None:
-        return 0, 0, 0, 0
+        return None
     rows, columns = part
     top, bottom, left, right = rows.start - 1, rows.stop, columns.start - 1, columns.stop
     corners = np.array([[left, top], [right, top], [left, bottom], [right, bottom]], np.float64)
@@ -280,7 +280,7 @@ def _bounding_box(
     limit = (shape[1], shape[0])
     x0, y0 = np.clip(np.floor(placed.min(0)), 0, limit).astype(int)
     x1, y1 = np.clip(np.ceil(placed.max(0)) + 1, 0, limit).astype(int)
-    return (int(x0), int(y0), int(x1), int(y1)) if x1 > x0 and y1 > y0 else (0, 0, 0, 0)
+    return (int(x0), int(y0), int(x1), int(y1)) if x1 > x0 and y1 > y0 else None
 
 
 def _placed(drawn: NDArray[np.float32], region: Region) -> NDArray[np.float32]:
