@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from caption_samples import WHITE, written
@@ -38,6 +39,33 @@ def test_a_caption_of_later_frames_does_not_appear_in_earlier_ones() -> None:
     for dubbed in clip.dub(speech(FRAMES / 25)).frames():
         filmed = images[dubbed.index]
         assert abs(yellow(dubbed.image) - yellow(filmed)) <= 0.1 * yellow(images[-1]), dubbed.index
+
+
+@pytest.mark.parametrize("look", ["box", "dark letters", "slanted letters"])
+def test_captions_of_any_look_stay_as_filmed(look: str) -> None:
+    dubber = Dubber.from_pretrained("fast", device="cpu", threads=2)
+    plain = [face_at(index / 25, (480, 480)) for index in range(FRAMES)]
+    face = dubber.prepare(plain).chosen[0]
+    chin = np.median(apply(invert(face.transforms), face.points[:])[:, ranks((152,))[0]], axis=0)
+    letters, shown = np.zeros((480, 480), np.uint8), np.zeros((480, 480), np.uint8)
+    x, y = np.round(chin).astype(int)
+    cv2.putText(letters, "what I mean", (x - 62, y - 12), cv2.FONT_HERSHEY_DUPLEX, 0.65, 255, 2, cv2.LINE_AA)
+    if look == "slanted letters":
+        letters = cv2.warpAffine(letters, cv2.getRotationMatrix2D((float(x), float(y)), 15, 1), (480, 480))
+    if look == "box":
+        cv2.rectangle(shown, (x - 70, y - 34), (x + 70, y), 255, -1)
+    paper, ink = (np.array(color) for color in ((250, 250, 250), (20, 20, 20)))
+    film = []
+    for image in plain:
+        boxed = image + (shown[..., None] / 255) * (paper - image)
+        film.append(np.round(boxed + (letters[..., None] / 255) * (ink - boxed)).astype(np.uint8))
+    covered = np.maximum(letters, shown) > 127
+    lost = []
+    for dubbed in dubber.prepare(film).dub(speech(FRAMES / 25)).frames():
+        changed = np.abs(dubbed.image.astype(int) - film[dubbed.index]).max(2)
+        lost.append((changed[covered] > 24).mean())
+        assert (changed > 20).sum() > 100
+    assert np.mean(lost) < 0.05
 
 
 def test_words_that_change_stay_readable() -> None:

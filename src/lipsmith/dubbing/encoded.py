@@ -19,7 +19,7 @@ from lipsmith.face.landmarks import Floats, draw_sketches, parts
 from lipsmith.face.look import Appearance, Eyes, appearance, eyes_of, tone_of, unusual
 from lipsmith.face.references import costs
 from lipsmith.inference.backend import Backend
-from lipsmith.inference.occlusion import CELLS, Covers, cells, occlusions, reaching_beyond
+from lipsmith.inference.occlusion import CELLS, Covers, before_faces, cells, occlusions
 from lipsmith.inference.render import NEIGHBORS, EncodedFace, encode_face, render
 from lipsmith.speech.mel import MEL_LIMIT, MELS, WINDOW
 
@@ -163,12 +163,12 @@ def _share(covers: Covers | None, points: Floats) -> float:
     if covers is None:
         return 0.0
     mask = soft_mask(points, points, len(covers))
-    return float((reaching_beyond(covers, mask) * mask).sum() / max(mask.sum(), 1e-6))
+    return float((before_faces(covers, mask, [points]) * mask).sum() / max(mask.sum(), 1e-6))
 
 
 def _before(covers: Covers, points: Floats, side: int) -> NDArray[np.float32]:
     """What of `covers` lies before a face with `points`, `(side, side)`: nothing, if it is less than `_COVERED`."""
     if _share(covers, points) <= _COVERED:
         return np.zeros((side, side), np.float32)
-    before = reaching_beyond(covers, soft_mask(points, points, len(covers)))
+    before = before_faces(covers, soft_mask(points, points, len(covers)), [points])
     return np.asarray(cv2.resize(before, (side, side), interpolation=cv2.INTER_AREA), np.float32)

@@ -6,6 +6,7 @@ it is another mouth or another light, lies before the face, and stays as filmed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, Final, TypeVar
 
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.face.landmarks import OUTER_LIP, Floats, filled, ranks
 from lipsmith.inference.model_folder import find_model
 from lipsmith.inference.onnx import open_session
 from lipsmith.inference.render import planes
@@ -32,9 +34,12 @@ _SURE, _LIKELY = 0.6, 0.3
 _FEWEST: Final = 8
 """Sure cells of the smallest object."""
 _LARGE: Final = 0.3
-"""Share of the changed region, from which an object need not reach beyond it."""
+"""Share of the changed region, from which an object on lips need not reach beyond it."""
+_MOUTH: Final = 0.1
+"""Share of an object that lies on lips, from which it may be a mouth."""
 _OUTSIDE: Final = 0.05
 """Mask below which a place is outside the changed region."""
+_LIPS: Final = ranks(OUTER_LIP)
 _EDGE: Final = np.ones((3, 3), np.uint8)
 """An object is widened by a cell: its edge is a mixture, which a cell beside the object may show."""
 
@@ -49,18 +54,23 @@ def occlusions(filmed: NDArray[np.uint8], drawn: NDArray[np.uint8]) -> list[Cove
     return [_covers(one, filmed.shape[1]) for one in found]
 
 
-def reaching_beyond(covers: Covers, mask: NDArray[np.float32]) -> Covers:
-    """The objects that reach beyond the region a dub changes, as what is held before a face does: what lies inside is
-    a mouth that the networks did not expect. Very large ones count, too.
+def before_faces(covers: Covers, mask: NDArray[np.float32], faces: Sequence[Floats]) -> Covers:
+    """The objects except lips inside the region a dub changes: those are a mouth that the networks did not expect.
 
-    `mask`: `(S, S)` in [0, 1]. Places above the region, such as the nose, are not beyond it.
+    `mask`: `(S, S)` in [0, 1], the region; places above it, such as the nose, are not beyond it. `faces`: points
+    `(131, 2)` in crop units, as filmed and as rendered. Very large objects count in any case.
     """
     inside = mask >= _OUTSIDE
     beyond = ~inside & (np.cumsum(inside, axis=0) > 0) | ~inside.any(0)
     count, labels = cv2.connectedComponents((covers > 0).astype(np.uint8))
     reaches = np.bincount(labels[beyond], minlength=count) > 0
-    share = np.bincount(labels.ravel(), weights=(covers * mask).ravel(), minlength=count) / max(mask.sum(), 1e-6)
-    return np.where((reaches | (share > _LARGE))[labels], covers, np.float32(0))
+    lips = filled([points[_LIPS] for points in faces], len(covers))
+    area, on_lips, changed = (
+        np.bincount(labels.ravel(), weights=(covers * where).ravel(), minlength=count)
+        for where in (np.ones_like(covers), lips, mask)
+    )
+    counts = reaches | (on_lips < _MOUTH * area) | (changed > _LARGE * mask.sum())
+    return np.where(counts[labels], covers, np.float32(0))
 
 
 def cells(crops: NDArray[T]) -> NDArray[T]:

@@ -19,7 +19,7 @@ from lipsmith.face.captions import outside_caption
 from lipsmith.face.crop import to_pixels
 from lipsmith.face.landmarks import JAW, OUTER_LIP, Floats, filled, ranks, shared_skin
 from lipsmith.face.look import Grain
-from lipsmith.inference.occlusion import Covers, reaching_beyond
+from lipsmith.inference.occlusion import Covers, before_faces
 from lipsmith.media.color import Picture, channels
 
 # The mask's outline follows the jaw. Below the chin it lies farther out, because the whole edge of a new jaw must be
@@ -119,7 +119,7 @@ class Compositor:
         mask = soft_mask(old, new, size, np.asarray(cv2.blur(change, (3, 3)), np.uint8))
         around = shared_skin(old, new, size) * (1 - mask)
         if covers is not None:
-            free = 1 - reaching_beyond(covers, mask)
+            free = 1 - before_faces(covers, mask, [old, new])
             mask, around = mask * free, around * free
         field = self._color_field(generated, source, around)
         drawn = np.clip(generated[rows] + field[rows], 0, 255)

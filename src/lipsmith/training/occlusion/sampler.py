@@ -1,4 +1,4 @@
-"""Holds drawn pairs on the device, and puts objects before the filmed ones."""
+"""Holds drawn pairs on the device, and puts objects and captions before the filmed ones."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from lipsmith.data.clips import ClipRecord
 from lipsmith.inference.model_folder import find_model, load_backend
+from lipsmith.training.occlusion.captions import Captions, Covered
 from lipsmith.training.occlusion.config import OcclusionTraining
 from lipsmith.training.occlusion.objects import Random, blurred, occluded
 from lipsmith.training.occlusion.pairs import drawn_pairs, some_clips
@@ -27,6 +28,9 @@ _SECOND: Final = 0.1
 """Share of the pictures with two objects."""
 _LENT: Final = 0.4
 """Share of the objects that the drawn picture shows, too."""
+_CAPTIONED: Final = 0.35
+"""Share of the pictures with objects that have a caption instead."""
+_CAPTIONS: Final = 3000
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class DrawnPairs:
             for side in (0, 1)
         )
         self.mask = torch.cat([torch.from_numpy(pair.mask) for pair in pairs]).to(device)
+        self.captions = Captions(_CAPTIONS, device)
 
     def __len__(self) -> int:
         return len(self.mask)
@@ -75,11 +80,8 @@ class DrawnPairs:
             pictures[rows].float() / 255
             for pictures, rows in ((self.filmed, frames), (self.drawn, frames), (self.filmed, others))
         )
-        covered, opacity = occluded(filmed, other, random)
-        twice = slice(0, ceil(_SECOND * count))
-        covered[twice], more = occluded(covered[twice], other.flip(0)[twice], random)
-        opacity[twice] = torch.maximum(opacity[twice], more)
-        drawn = torch.where(random.some(_LENT, count), lent(drawn, covered, opacity, random), drawn)
+        (covered, opacity), lendable = self._before(filmed, drawn, other, random)
+        drawn = torch.where(random.some(_LENT, count), lent(drawn, *lendable, random), drawn)
         clean = random.some(clean_share, count)
         covered, opacity = torch.where(clean, filmed, covered), torch.where(clean, 0.0, opacity)
         pictures = torch.cat(_relit(covered, _shifted(drawn, random), random), 1)
@@ -88,9 +90,23 @@ class DrawnPairs:
         sides = [torch.where(mirrored, one.flip(3), one) for one in (pictures, opacity, weight)]
         return Occluded(sides[0], sides[1][:, 0], sides[2][:, 0])
 
+    def _before(self, filmed: Tensor, drawn: Tensor, other: Tensor, random: Random) -> tuple[Covered, Covered]:
+        """Filmed pictures with an object or a caption before each, and what of it the drawn ones may show."""
+        covered, opacity = occluded(filmed, other, random)
+        twice = slice(0, ceil(_SECOND * len(filmed)))
+        covered[twice], more = occluded(covered[twice], other.flip(0)[twice], random)
+        opacity[twice] = torch.maximum(opacity[twice], more)
+        captioned = random.some(_CAPTIONED, len(filmed))
+        written, shown = self.captions.over(filmed, drawn, random)
+        return _chosen(captioned, written, (covered, opacity)), _chosen(captioned, shown, (covered, opacity))
+
     def plain(self, frames: Tensor) -> Tensor:
         """Pictures `(B, 6, h, w)` of frames `(B,)` with nothing before the face and unchanged."""
         return torch.cat([self.filmed[frames], self.drawn[frames]], 1).float() / 255
+
+
+def _chosen(which: Tensor, one: Covered, other: Covered) -> Covered:
+    return torch.where(which, one[0], other[0]), torch.where(which, one[1], other[1])
 
 
 def lent(drawn: Tensor, covered: Tensor, opacity: Tensor, random: Random) -> Tensor:
