@@ -170,18 +170,16 @@ class Tasks:
     def _inspect(self, upload: str) -> dict[str, Any]:
         return inspect(self._settings.upload(upload), self._settings.max_pixels, self._settings.max_minutes)
 
-    def _sound(self, upload: str | None) -> dict[str, Any]:
-        assert upload is not None
-        info = self._probe_upload(upload)
-        if not info["sound"]:
+    def _require_sound(self, upload: str) -> None:
+        if not self._probe_upload(upload)["sound"]:
             raise InputError(f"{self._settings.upload(upload)} has no sound; choose a recording.")
-        return info
 
     def _background(self, job: Job) -> Background | None:
         upload = job.options["background"]
-        return (
-            Background(self._settings.upload(upload), job.options["gain"]) if upload and self._sound(upload) else None
-        )
+        if not upload:
+            return None
+        self._require_sound(upload)
+        return Background(self._settings.upload(upload), job.options["gain"])
 
     def _seconds(self, job: Job) -> float:
         """Seconds of the speech, or of the longest one."""
@@ -191,7 +189,7 @@ class Tasks:
     def _length(self, upload: str) -> float:
         """Seconds of a speech, counted, because its header may declare fewer. Raises `InputError` beyond the limit,
         before hours of speech are worked on."""
-        self._sound(upload)
+        self._require_sound(upload)
         sound, samples = open_sound(self._settings.upload(upload), whole=True), 0
         for block in sound.blocks:
             samples += block.shape[1]
