@@ -162,7 +162,9 @@ def _load(turn: Turn, rate: int) -> _LoadedTurn:
     try:
         return _load_turn(turn, rate)
     except InputError as error:
-        raise (InputError(f"{turn.origin}: {error}") if turn.origin else error) from error
+        if not turn.origin:
+            raise
+        raise InputError(f"{turn.origin}: {error}") from error
 
 
 def _load_turn(turn: Turn, rate: int) -> _LoadedTurn:
