@@ -15,13 +15,13 @@ from torch import Tensor
 
 from lipsmith.data.clips import ClipRecord, load_clip, read_manifest
 from lipsmith.errors import InputError
+from lipsmith.evaluation.metrics.judge import FPS, on_grid
 from lipsmith.models.sync.syncnet import WINDOW
 from lipsmith.speech.mel import MEL_RATE
+from lipsmith.speech.mel import WINDOW as MEL_STEPS
 from lipsmith.training.store import end_to_end, make_spans, pick, read_ahead
 
-FPS: Final = 25.0
-STEPS_PER_FRAME: Final = MEL_RATE / FPS
-MEL_STEPS: Final = 16
+_STEPS_PER_FRAME: Final = MEL_RATE / FPS
 
 
 @dataclass(frozen=True)
@@ -83,15 +83,11 @@ class SyncFootage:
 
 def mel_start(centers: Tensor) -> Tensor:
     """First mel step of the window centered on frame `centers` at 25 fps (may be fractional)."""
-    return torch.floor(STEPS_PER_FRAME * (centers - WINDOW // 2) + 1e-4).long()
+    return torch.floor(_STEPS_PER_FRAME * (centers - WINDOW // 2) + 1e-4).long()
 
 
 def _read(root: Path, record: ClipRecord) -> tuple[NDArray[np.uint8], NDArray[np.float16]]:
     """Lower halves `(F, S / 2, S, 3)` at 25 fps and the mel `(steps, 80)` of one clip."""
     clip = load_clip(root, record)
     assert clip.images is not None
-    grid = np.arange(0, clip.times[-1] + 0.5 / FPS, 1 / FPS)
-    right = np.clip(np.searchsorted(clip.times, grid), 1, max(1, len(clip.times) - 1))
-    nearer = np.abs(clip.times[right - 1] - grid) <= np.abs(clip.times[np.minimum(right, len(clip.times) - 1)] - grid)
-    chosen = np.minimum(np.where(nearer, right - 1, right), len(clip.times) - 1)
-    return clip.images[chosen, clip.images.shape[1] // 2 :], clip.mel.T.astype(np.float16)
+    return clip.images[on_grid(clip.times)[0], clip.images.shape[1] // 2 :], clip.mel.T.astype(np.float16)

@@ -17,6 +17,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from lipsmith.evaluation.metrics.judge import FPS
 from lipsmith.evaluation.metrics.lse import estimate_lags, sync_accuracy
 from lipsmith.files import write_whole
 from lipsmith.models.sync.syncnet import WINDOW, SyncNet, SyncNetConfig
@@ -27,7 +28,7 @@ from lipsmith.training.losses.sync import batch_loss, shift_loss, stretch_loss
 from lipsmith.training.sync.augment import augment_mel, augment_mouths
 from lipsmith.training.sync.config import SyncTraining
 from lipsmith.training.sync.embeddings import clip_distances
-from lipsmith.training.sync.sampler import FPS, SyncFootage
+from lipsmith.training.sync.sampler import SyncFootage
 from lipsmith.training.task import Task
 
 _TRUSTED: Final = 0.75
