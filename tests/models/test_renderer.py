@@ -190,14 +190,14 @@ def test_sizes_that_are_not_divisible_are_refused() -> None:
 
 
 def test_flow_follows_the_nearest_landmark() -> None:
-    flow = LandmarkFlow(region_grid(8, 0, 1), reach=0.01)
+    flow = LandmarkFlow(region_grid(8, 0, 1))
     points = torch.tensor([[[0.1, 0.5], [0.9, 0.5]]])
     moved = points[:, None] + torch.tensor([[0.25, 0.0], [0.0, -0.5]])
     displacement, remoteness = flow(points, moved)
     torch.testing.assert_close(displacement[0, 0, :, 4, 0], torch.tensor([0.25, 0.0]))
     torch.testing.assert_close(displacement[0, 0, :, 4, 7], torch.tensor([0.0, -0.5]))
     distance = torch.tensor([0.1 - 0.0625, 0.4375 - 0.1]).square() + 0.0625**2
-    torch.testing.assert_close(remoteness[0, 0, 4, [0, 3]], distance / 0.01**2)
+    torch.testing.assert_close(remoteness[0, 0, 4, [0, 3]], distance / 0.04**2)
 
 
 def test_still_flow_is_the_offset_of_two_crops_of_a_picture() -> None:

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 T = TypeVar("T")
+_REACH: Final = 0.04
+"""How far a landmark moves the cells around it, s, in crop units."""
 _EXTREME: Final = 60.0
 """Logarithm of the largest weight of a point, and of 1 by the smallest: single precision holds their products."""
 
@@ -41,10 +43,9 @@ class LandmarkFlow(nn.Module):
 
     grid: Tensor
 
-    def __init__(self, grid: Tensor, reach: float = 0.04) -> None:
+    def __init__(self, grid: Tensor) -> None:
         super().__init__()
         self.register_buffer("grid", grid, persistent=False)
-        self.reach = reach
 
     @torch.no_grad()
     def forward(self, points: Tensor, reference_points: Tensor) -> tuple[Tensor, Tensor]:
@@ -58,7 +59,7 @@ class LandmarkFlow(nn.Module):
     def _displacement(self, points: Tensor, reference_points: Tensor) -> tuple[Tensor, Tensor]:
         height, width = self.grid.shape[:2]
         cells = rearrange(self.grid, "h w xy -> (h w) 1 xy")
-        near = closeness(cells, points, self.reach)
+        near = closeness(cells, points, _REACH)
         moves = rearrange(reference_points - points[:, None], "b k p xy -> b (k xy) p")
         nearest = near.amax(1)
         (moved,) = softmax_means(near, moves, [slice(None)], nearest)
