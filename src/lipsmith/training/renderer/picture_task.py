@@ -27,7 +27,8 @@ from lipsmith.training.renderer.figures import measure, picture
 from lipsmith.training.renderer.sampler import Batch, Footage, fixed_batches
 from lipsmith.training.task import Task
 
-LIPS: Final = frozenset({"lips", "gaps"})
+_OF_DETECTOR: Final = ("lips", "gaps")
+"""The terms of the loss that need the lip detector."""
 
 
 class PictureTask(Task[Batch]):
@@ -127,7 +128,7 @@ class AlignedTask(PictureTask):
         """Load VGG for the perceptual terms and the lip detector for those of lips, if they are enabled."""
         if any(self.weights[name] > 0 for name in PERCEPTUAL):
             self.vgg = channels_last(load_vgg(*find_vgg()), device)
-        if any(self.weights[name] > 0 for name in LIPS):
+        if any(self.weights[name] > 0 for name in _OF_DETECTOR):
             self.detector = channels_last(load_lip_detector(self.config.detector), device)
 
 
