@@ -138,7 +138,6 @@ def join_sides(before: Path, after: Path, path: Path, progress: Progress) -> Non
         metadata=right.metadata,
         like=left,
         end=right.duration,
-        overwrite=True,
     ) as film:
         for one, other in frames:
             fitted = cv2.resize(np.asarray(other.image), (left.width, left.height), interpolation=cv2.INTER_AREA)
