@@ -25,7 +25,7 @@ from lipsmith.speech.mel import (
     mel_spectrogram,
     mel_windows,
 )
-from lipsmith.speech.recording import amplify, gain_for, loudness, speaking, voicing
+from lipsmith.speech.recording import INAUDIBLE_DB, amplify, gain_for, loudness, speaking, voicing
 
 LOOK_AHEAD: Final = 0.2
 """Seconds of sound after the time of a frame that the frame depends on."""
@@ -33,7 +33,6 @@ _HALF_FFT: Final = FFT // 2
 _MARGIN_STEPS: Final = 3  # steps recomputed before new ones, because their spectra overlap
 _MAX_MEL_STEPS: Final = round(8 * MEL_RATE)  # mel steps in memory
 _MAX_LEVEL_STEPS: Final = round(20 * MEL_RATE)  # audible steps from which the loudness of the voice is measured
-_AUDIBLE_DB: Final = -75.0  # level of a step, in decibels
 _MIN_LEVEL_STEPS: Final = round(0.5 * MEL_RATE)  # audible steps needed before the gain changes
 _MAX_GAIN_STEP: Final = 0.02  # units of mel per step, 20 decibels per second
 _SAMPLES_AFTER_MEL: Final = 80 * HOP  # one second that `truncate` may need again
@@ -116,7 +115,7 @@ class SpeechFeatures:
     def _normalize(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
         """New mel steps `(80, n)`, amplified if the voice is quieter than in the training data."""
         level = loudness(mel)
-        self._levels = np.concatenate([self._levels, level[level > _AUDIBLE_DB]])[-_MAX_LEVEL_STEPS:]
+        self._levels = np.concatenate([self._levels, level[level > INAUDIBLE_DB]])[-_MAX_LEVEL_STEPS:]
         target = gain_for(self._levels) if len(self._levels) >= _MIN_LEVEL_STEPS else 0.0
         limit = _MAX_GAIN_STEP * mel.shape[1]
         self._gain += float(np.clip(target - self._gain, -limit, limit))

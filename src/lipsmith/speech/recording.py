@@ -19,9 +19,10 @@ from lipsmith.files import require, state_of
 from lipsmith.media.sound import HIGHEST_RATE, OVERSHOOT, Sound, open_sound, sound_of, to_rate
 from lipsmith.speech.mel import HOP, MEL_LIMIT, MEL_RATE, SAMPLE_RATE, empty_sound, mel_spectrogram, mixed, stream_audio
 
-# A step this many decibels below the loud ones is a pause, and so is any step below this absolute level.
+# A step this many decibels below the loud ones is a pause.
 _PAUSE_DB: Final = 38.0
-_INAUDIBLE_DB: Final = -75.0
+INAUDIBLE_DB: Final = -75.0
+"""A step below this level, in decibels, is a pause in any recording."""
 # Steps within this many decibels of the level that is reached for a quarter second in total are speech. Neither a long
 # silence around few words nor a click affects that level.
 _SPEECH_RANGE_DB: Final = 20.0
@@ -58,7 +59,7 @@ def voicing(mel: NDArray[np.float32]) -> NDArray[np.float64]:
     """
     level = loudness(mel)
     loud, noise = _loud_level(level), _steadiness(level)
-    audible = level > max(_INAUDIBLE_DB, loud - _PAUSE_DB, min(_noise_level(level, noise), loud - _SPEECH_RANGE_DB))
+    audible = level > max(INAUDIBLE_DB, loud - _PAUSE_DB, min(_noise_level(level, noise), loud - _SPEECH_RANGE_DB))
     voiced = _without_short_pauses(audible) * (1 - noise)
     # Silence is steady, too, so it must not count as noise beside words.
     voiced = np.maximum(voiced, np.where(audible, 0, _widened(voiced * audible)))
@@ -88,7 +89,7 @@ def normalize_level(mel: NDArray[np.float32]) -> NDArray[np.float32]:
 def gain_for(level: NDArray[np.float64]) -> float:
     """Gain, in units of mel, for a recording with loudness `level` `(steps,)` in decibels; 0 for no change."""
     loud = _loud_level(level)
-    return (_TRAINING_DB - loud) / _DB_PER_UNIT if _INAUDIBLE_DB < loud < _TRAINING_DB else 0.0
+    return (_TRAINING_DB - loud) / _DB_PER_UNIT if INAUDIBLE_DB < loud < _TRAINING_DB else 0.0
 
 
 def amplify(mel: NDArray[np.float32], gain: float) -> NDArray[np.float32]:
@@ -129,7 +130,7 @@ def _steadiness(level: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _noise_level(level: NDArray[np.float64], noise: NDArray[np.float64]) -> float:
     """The level in `level` `(steps,)` below which there is only noise; `noise` `(steps,)` is where that is steady."""
-    steady = level[(noise == 1) & (level > _INAUDIBLE_DB)]
+    steady = level[(noise == 1) & (level > INAUDIBLE_DB)]
     return float(np.median(steady)) + _NOISE_DB if len(steady) else -np.inf
 
 
