@@ -122,6 +122,7 @@ def test_every_verb_has_help_that_imports_nothing_heavy() -> None:
     assert not re.search(r"\(default: [^)]*\)\. \(default", said), "one default each"
     assert "(default: )" not in said
     assert "(default: None)" not in said
+    assert "(default: True)" not in said, "for the flag that says no"
     assert "Start of the footage to use, in seconds. --end" in said
 
 

@@ -72,7 +72,8 @@ def many(metavar: str) -> Any:  # noqa: ANN401
 def arrange(options: type[Any]) -> None:
     """Arrange a verb's options for its help: required ones, its own, and last those of all verbs.
 
-    Options that are None if they are not given show no default, unless `by_default` says what is taken then.
+    Options that are None if they are not given show no default, unless `by_default` says what is taken then. Nor do
+    those that are on, because their flag, `--no-...`, switches them off.
     """
     declared: dict[str, type[Any]] = {}
     for base in reversed(options.__mro__):
@@ -85,6 +86,7 @@ def arrange(options: type[Any]) -> None:
 
     types = get_type_hints(options, include_extras=True)  # tyro reads them again, and a hint only from them
     unset = [option.name for option in fields(options) if option.default is None and not _has_hint(types[option.name])]
+    unset += [option.name for option in fields(options) if option.default is True]
     silent = {name: Annotated[types[name], tyro.conf.arg(help_behavior_hint="")] for name in unset}
     options.__annotations__ = get_annotations(options) | silent
     options.__dataclass_fields__ = {option.name: option for option in sorted(fields(options), key=rank)}

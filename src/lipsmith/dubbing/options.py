@@ -81,8 +81,7 @@ class DubOptions:
     """Precision of the renderer on a CPU: float, int8, or auto (int8 if it is faster, on CPUs with VNNI and on ARM)."""
 
     resume: bool = True
-    """Whether to continue an interrupted dub and to keep finished parts until the result is complete; --no-resume does
-    neither."""
+    """Continue an interrupted dub, and keep finished parts until the result is complete; --no-resume does neither."""
 
     overwrite: bool = False
     """Replace existing results."""
