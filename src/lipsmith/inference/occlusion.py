@@ -35,7 +35,7 @@ _FEWEST: Final = 8
 """Sure cells of the smallest object."""
 _LARGE: Final = 0.3
 """Share of the changed region, from which an object on lips need not reach beyond it."""
-_MOUTH: Final = 0.1
+_MOUTH: Final = 0.05
 """Share of an object that lies on lips, from which it may be a mouth."""
 _OUTSIDE: Final = 0.05
 """Mask below which a place is outside the changed region."""
