@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -16,6 +17,7 @@ from lipsmith.dubbing.mouth import MouthTrack
 from lipsmith.dubbing.paste.composite import Compositor, soft_mask
 from lipsmith.face import FaceTracker
 from lipsmith.face.crop import apply, crop_image, invert, still_points
+from lipsmith.face.landmarks import Floats
 from lipsmith.inference.render import render, warp
 from lipsmith.media import read_frames
 from lipsmith.speech.mel import mel_windows
@@ -34,6 +36,10 @@ SHUT = slice(107, 117)
 """Frames of the actor's film in which the mouth is shut."""
 BEHIND_HAND = (22, 26, 29)
 """Frames of the actor's film in which a hand passes before the mouth."""
+CAPTIONED = (10, 20, 29)
+"""Frames of the actor's film with a caption."""
+CAPTION = (222, 204)
+"""Column of the caption's middle and row of its baseline."""
 HEIGHT = 256
 PLACE = 131
 SIDE = 128
@@ -131,15 +137,33 @@ def silent(dubber: Dubber) -> Image:
     return row(*(frame[110:220, 160:290] for frame in (film[0], *(frames[number] for number in SAID))))
 
 
-def behind_hand(dubber: Dubber) -> Image:
-    """The face at the frames `BEHIND_HAND`, before which a hand is drawn: as filmed, and as dubbed."""
+def behind(dubber: Dubber, thing: Callable[[Image, Floats, int], Image], shown: Sequence[int]) -> Image:
+    """The face at the frames `shown`, before which a thing is drawn: as filmed, and as dubbed.
+
+    `thing`: of frame, face and number of the frame.
+    """
     film = [np.asarray(frame.image) for frame in read_frames(ACTOR, end=1.6)]
     face = dubber.prepare(film).chosen[0]
     points = apply(invert(face.transforms), face.points[:])
-    for number in range(12, 40):
-        film[number] = with_hand(film[number], points[number], (4.2 - 0.3 * (number - 12), 0.3))[0]
-    frames = [frame.image for frame in dubber.prepare(film).dub(SPEECH).frames()]
-    return row(*(side[number][100:230, 160:290] for number in BEHIND_HAND for side in (film, frames)))
+    covered = [thing(image, of_face, number) for number, (image, of_face) in enumerate(zip(film, points, strict=True))]
+    frames = [frame.image for frame in dubber.prepare(covered).dub(SPEECH).frames()]
+    return row(*(side[number][100:230, 160:290] for number in shown for side in (covered, frames)))
+
+
+def hand(image: Image, points: Floats, number: int) -> Image:
+    """A hand that passes from the right to the left."""
+    return with_hand(image, points, (4.2 - 0.3 * (number - 12), 0.3))[0] if 12 <= number < 40 else image
+
+
+def caption(image: Image, _: Floats, number: int) -> Image:
+    """Words in a box over the chin, others every eight frames."""
+    words = ("what", "you", "mean", "to say", "now")[number // 8 % 5]
+    wide, high = cv2.getTextSize(words, cv2.FONT_HERSHEY_DUPLEX, 0.5, 1)[0]
+    x, y = CAPTION[0] - wide // 2, CAPTION[1]
+    boxed = cv2.rectangle(image.copy(), (x - 5, y - high - 5), (x + wide + 5, y + 5), (245, 245, 245), -1)
+    return np.asarray(
+        cv2.putText(boxed, words, (x, y), cv2.FONT_HERSHEY_DUPLEX, 0.5, (20, 20, 20), 1, cv2.LINE_AA), np.uint8
+    )
 
 
 def main() -> None:
@@ -177,7 +201,8 @@ def main() -> None:
         "paste": row(over, frame, np.asarray(pasted)),
         "portrait": said(dubber),
         "silent": silent(dubber),
-        "hand": behind_hand(dubber),
+        "hand": behind(dubber, hand, BEHIND_HAND),
+        "caption": behind(dubber, caption, CAPTIONED),
         **dict(strips(dubber)),
     }.items():
         cv2.imwrite(str(PICTURES / f"{name}.jpg"), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from lipsmith import Dubber
-from lipsmith.dubbing.encoded import covers_of
+from lipsmith.dubbing.encoded import covers_of, uncovered
 from lipsmith.dubbing.scan import Face
 from lipsmith.face.crop import apply, invert
+from lipsmith.media import read_frames
 from objects import Point, with_finger, with_hand, with_microphone
-from synthetic import face_at, speech
+from synthetic import DEMO, face_at, speech
 
 Image = NDArray[np.uint8]
 Hold = Callable[[Image, NDArray[np.float32], Point], tuple[Image, NDArray[np.bool_]]]
@@ -125,3 +127,26 @@ def test_what_stays_before_a_face_is_found_although_no_color_is_odd(
     found = covers_of(clip.encoded.backend, known.encoded, images, few, nothing_odd).any((1, 2, 3))
     assert found.sum() == len(HELD)
     assert np.array_equal(found, known.covered)
+
+
+def test_references_have_skin_in_place_of_what_covers_them() -> None:
+    images = np.full((2, 128, 128, 3), 120, np.uint8)
+    images[:, 90:110, 40:80] = (250, 20, 20)
+    covers = np.zeros((2, 32, 32, 1), np.float32)
+    covers[1, 21:29, 9:21] = 1
+    free = uncovered(images, covers)
+    assert np.array_equal(free[0], images[0])
+    assert np.abs(free[1].astype(int) - 120).max() < 8
+
+
+def test_a_caption_in_all_references_is_not_mixed_with_their_words(dubber: Dubber) -> None:
+    film = [np.array(frame.image) for frame in read_frames(DEMO / "actor.mp4", end=1.6)]
+    box = slice(187, 210), slice(198, 246)
+    for number, image in enumerate(film):
+        image[box] = 245
+        words = ("what", "you", "mean", "to say", "now")[number // 8 % 5]
+        cv2.putText(image, words, (202, 204), cv2.FONT_HERSHEY_DUPLEX, 0.5, (20, 20, 20), 1, cv2.LINE_AA)
+    for frame in dubber.prepare(film).dub(DEMO / "speech.wav").frames():
+        if frame.index < len(film):
+            changed = np.abs(frame.image.astype(int) - film[frame.index]).max(2)[box]
+            assert (changed > 24).mean() < 0.03, frame.index

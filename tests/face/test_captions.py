@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from caption_samples import GREEN, WHITE, YELLOW, written
 from lipsmith.face import FaceTracker
-from lipsmith.face.captions import caption, outside_caption, picture_end, without_bar, without_letters
+from lipsmith.face.captions import caption, inpainted, outside_caption, picture_end, without_bar
 from lipsmith.face.crop import apply, crop_image, fit_transforms
 from lipsmith.face.landmarks import ranks, select
 from lipsmith.face.references import Candidates, without_captions
@@ -80,7 +80,7 @@ def test_skin_takes_the_place_of_letters() -> None:
     image, _ = written(picture, points, "WHAT IS", WHITE, 0.1)
     covered = caption(image, points)
     assert covered is not None
-    before, after = (np.abs(one.astype(int) - picture) for one in (image, without_letters(image, covered)))
+    before, after = (np.abs(one.astype(int) - picture) for one in (image, inpainted(image, covered)))
     changed = before.max(2) > 30
     assert after[changed].mean() < 0.2 * before[changed].mean()
     assert (after[covered == 0] == before[covered == 0]).all()

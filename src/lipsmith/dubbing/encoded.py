@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from threading import Lock
 from typing import Final
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from lipsmith.dubbing.paste.composite import soft_mask
 from lipsmith.dubbing.scan import Face
+from lipsmith.face.captions import inpainted
 from lipsmith.face.landmarks import Floats, draw_sketches, parts
 from lipsmith.face.look import Appearance, Eyes, appearance, eyes_of, tone_of, unusual
 from lipsmith.face.references import costs
@@ -34,6 +35,8 @@ _LOOKALIKES: Final = 0.2
 """Share of the references from which another one is not drawn: those that look most like it may show the same."""
 _COVERED: Final = 0.01
 """Share of the changed region that is covered, from which a reference is."""
+_TRACE: Final = 0.1
+"""Cover from which something of the object is seen."""
 _ASKED: Final = 12
 """References by which `_understood` judges."""
 _MOST: Final = 0.6
@@ -82,9 +85,14 @@ class EncodedFaces:
         understood = _understood(images, points)
         suspected, odd = unusual(look)
         covers = covers_of(self.backend, encoded, images, suspected if understood else suspected[:0], odd)
+        native: Callable[[int], Image] | None = face.native.__getitem__ if face.native else None
+        if covers.any():
+            free = uncovered(images, covers)
+            encoded = replace(encode_face(self.backend, free, points, face.pool_still, face.lips), covers=covers)
+            native = native and partial(_native, native, free, covers)
         return References(
-            replace(encoded, covers=covers if covers.any() else None),
-            cache(face.native.__getitem__) if face.native else None,
+            encoded,
+            cache(native) if native else None,
             look,
             np.asarray(covers.any((1, 2, 3))),
             understood,
@@ -111,6 +119,32 @@ def covers_of(
         known = replace(face, covers=found)
         found = _covers_among(backend, known, images, rows, odd | found.any((1, 2, 3)))
     return found
+
+
+def uncovered(images: NDArray[np.uint8], covers: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """References `(R, S, S, 3)`, of which what `covers` them looks like what surrounds it: that is seen where no other
+    one is free."""
+    free = images.copy()
+    for rank in np.flatnonzero(covers.any((1, 2, 3))):
+        free[rank] = inpainted(images[rank], (_enlarged(covers[rank], images.shape[1]) > _TRACE).view(np.uint8))
+    return free
+
+
+def _native(native: Callable[[int], Image], free: NDArray[np.uint8], covers: NDArray[np.float32], rank: int) -> Image:
+    """A native crop `(rows, N, 4)`; of what is covered, what `free` `(R, S, S, 3)` has."""
+    crop = native(rank)
+    if not covers[rank].any():
+        return crop
+    rows, side = crop.shape[:2]
+    smooth = cv2.cvtColor(
+        cv2.resize(free[rank], (side, side), interpolation=cv2.INTER_CUBIC)[-rows:], cv2.COLOR_RGB2RGBA
+    )
+    share = np.minimum(1, _enlarged(covers[rank], side)[-rows:, :, None] / _TRACE)
+    return np.asarray(np.round(crop + share * (smooth.astype(np.float32) - crop)), np.uint8)
+
+
+def _enlarged(covers: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    return np.asarray(cv2.resize(covers[..., 0], (side, side), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _covers_among(

@@ -83,8 +83,8 @@ def without_bar(image: Image, row: float) -> Image:
     return np.concatenate([image[:first], np.repeat(image[first - 1 : first], len(image) - first, axis=0)])
 
 
-def without_letters(image: Image, covered: Mask) -> Image:
-    """The image `(h, w, 3)`, of which what `caption` found, `(h, w)`, looks like what surrounds it."""
+def inpainted(image: Image, covered: Mask) -> Image:
+    """The image `(h, w, 3)`, of which what is `covered` `(h, w)`, 0 or 1, looks like what surrounds it."""
     return np.asarray(cv2.inpaint(image, covered, 3, cv2.INPAINT_TELEA), np.uint8)
 
 

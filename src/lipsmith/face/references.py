@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.face.captions import caption, without_bar, without_letters
+from lipsmith.face.captions import caption, inpainted, without_bar
 from lipsmith.face.crop import UNIT_SQUARE, Part, apply, crop_image, fit_transforms, invert, shrink
 from lipsmith.face.landmarks import OUTER_LIP, Floats, distances, outer_lip_opening, parts, ranks, turn
 
@@ -79,7 +79,7 @@ class Candidate(NamedTuple):
         """This, or one with skin in the place of letters over its face `points` `(131, 2)` in the film's pixels."""
         image = self._image
         covered = caption(image, (points - self.part.origin) / self.part.step)
-        return self if covered is None else self._with(without_letters(image, covered))
+        return self if covered is None else self._with(inpainted(image, covered))
 
     def without_bar(self, row: int) -> Candidate:
         """This, or one without the bar that begins at a row of the film."""
