@@ -60,12 +60,13 @@ def test_captions_of_any_look_stay_as_filmed(look: str) -> None:
         boxed = image + (shown[..., None] / 255) * (paper - image)
         film.append(np.round(boxed + (letters[..., None] / 255) * (ink - boxed)).astype(np.uint8))
     covered = np.maximum(letters, shown) > 127
-    lost = []
+    lost, mouth = [], []
     for dubbed in dubber.prepare(film).dub(speech(FRAMES / 25)).frames():
         changed = np.abs(dubbed.image.astype(int) - film[dubbed.index]).max(2)
         lost.append((changed[covered] > 24).mean())
-        assert (changed > 20).sum() > 100
+        mouth.append((changed > 20).sum())
     assert np.mean(lost) < 0.05
+    assert np.mean(mouth) > 100
 
 
 def test_words_that_change_stay_readable() -> None:
