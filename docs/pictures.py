@@ -26,6 +26,7 @@ from lipsmith.speech.recording import Speech, load_speech
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
+from caption_samples import boxed  # noqa: E402
 from objects import with_hand  # noqa: E402
 
 ACTOR, SPEECH, PICTURES = ROOT / "demo" / "actor.mp4", ROOT / "demo" / "speech.wav", ROOT / "docs" / "pictures"
@@ -158,12 +159,7 @@ def hand(image: Image, points: Floats, number: int) -> Image:
 def caption(image: Image, _: Floats, number: int) -> Image:
     """Words in a box over the chin, others every eight frames."""
     words = ("what", "you", "mean", "to say", "now")[number // 8 % 5]
-    wide, high = cv2.getTextSize(words, cv2.FONT_HERSHEY_DUPLEX, 0.5, 1)[0]
-    x, y = CAPTION[0] - wide // 2, CAPTION[1]
-    boxed = cv2.rectangle(image.copy(), (x - 5, y - high - 5), (x + wide + 5, y + 5), (245, 245, 245), -1)
-    return np.asarray(
-        cv2.putText(boxed, words, (x, y), cv2.FONT_HERSHEY_DUPLEX, 0.5, (20, 20, 20), 1, cv2.LINE_AA), np.uint8
-    )
+    return boxed(image, words, CAPTION)[0]
 
 
 def main() -> None:

@@ -33,3 +33,18 @@ def written(
         share = cv2.GaussianBlur(shape.astype(np.float32) / 255, (0, 0), 0.6)[..., None]
         image += share * (np.float32(shade) - image)
     return np.round(image).astype(np.uint8), letters > 127
+
+
+def boxed(picture: Picture, text: str, at: tuple[int, int]) -> tuple[Picture, NDArray[np.bool_]]:
+    """The picture with dark words in a white box, and where the box is.
+
+    `at`: column of their middle, row of their baseline.
+    """
+    wide, high = cv2.getTextSize(text, cv2.FONT_HERSHEY_DUPLEX, 0.5, 1)[0]
+    x, y = at[0] - wide // 2, at[1]
+    box = np.zeros(picture.shape[:2], bool)
+    box[y - high - 5 : y + 6, x - 5 : x + wide + 6] = True
+    image = picture.copy()
+    image[box] = 245
+    cv2.putText(image, text, (x, y), cv2.FONT_HERSHEY_DUPLEX, 0.5, (20, 20, 20), 1, cv2.LINE_AA)
+    return image, box

@@ -36,7 +36,7 @@ def test_a_picture_changes_only_where_its_caption_covers_it(captions: Captions) 
         assert changed.any((1, 2, 3)).float().mean() > 0.85
 
 
-def test_what_is_between_letters_counts_as_covered(captions: Captions) -> None:
+def test_the_edge_of_letters_counts_as_covered(captions: Captions) -> None:
     opacity, covers = captions.layers[:, 0, 3], captions.layers[:, 0, 4]
     assert (covers >= opacity - 0.1).float().mean() > 0.98
     assert covers.sum() > 1.2 * opacity.sum()
@@ -52,6 +52,5 @@ def test_half_of_the_drawn_pictures_have_other_words_of_the_same_style(captions:
     assert torch.cosine_similarity(*(color[seen] for color in colors)).mean() > 0.9
 
 
-def test_a_seed_always_draws_the_same_captions() -> None:
-    assert torch.equal(Captions(3, CPU, 1).layers, Captions(3, CPU, 1).layers)
-    assert not torch.equal(Captions(3, CPU, 1).layers, Captions(3, CPU, 2).layers)
+def test_every_run_draws_the_same_captions() -> None:
+    assert torch.equal(Captions(3, CPU).layers, Captions(3, CPU).layers)

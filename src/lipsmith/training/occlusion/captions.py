@@ -61,8 +61,8 @@ class _Style:
 class Captions:
     """Drawn captions on a device."""
 
-    def __init__(self, count: int, device: torch.device, seed: int = 0) -> None:
-        random = np.random.default_rng(seed)
+    def __init__(self, count: int, device: torch.device) -> None:
+        random = np.random.default_rng(0)
         drawn = []
         for _ in range(count):
             style = _style(random)
@@ -131,6 +131,7 @@ def _drawn(style: _Style, random: np.random.Generator) -> Layer:
     letters = _letters(style, random)
     outlined = _widened(letters, style.outline[1] * style.height) if style.outline else letters
     covered = _box(letters, style, random) if style.box else _widened(outlined, _EDGE * style.height)
+    letters, outlined, covered = (_turned(mask, style) for mask in (letters, outlined, covered))
     if style.box:
         _lay(layer, covered, *style.box)
     if style.outline:
@@ -151,18 +152,17 @@ def _letters(style: _Style, random: np.random.Generator) -> Mask:
         (wide, _), _ = cv2.getTextSize(text, style.font, scale, style.thick)
         place = (round(x - wide / 2), round(y + style.height * (0.5 + 1.5 * line)))
         cv2.putText(mask, text, place, style.font, scale, 255, style.thick, cv2.LINE_AA)
-    return _turned(mask, style)
+    return mask
 
 
 def _box(letters: Mask, style: _Style, random: np.random.Generator) -> Mask:
     """A box behind letters, with round corners."""
-    straight = _turned(letters, style, back=True)
-    x, y, width, height = cv2.boundingRect(straight)
+    x, y, width, height = cv2.boundingRect(letters)
     pad, corner = style.height * random.uniform(0.15, 0.8), style.height * random.uniform(0, 0.5)
     box = np.zeros_like(letters)
     reach = round(pad - corner)
     cv2.rectangle(box, (x - reach, y - reach), (x + width + reach, y + height + reach), 255, -1)
-    return _turned(_widened(box, corner), style)
+    return _widened(box, corner)
 
 
 def _blob(center: tuple[float, float], radius: float, random: np.random.Generator) -> Mask:
@@ -174,10 +174,8 @@ def _blob(center: tuple[float, float], radius: float, random: np.random.Generato
     return mask
 
 
-def _turned(mask: Mask, style: _Style, back: bool = False) -> Mask:
-    if style.turn == 0:
-        return mask
-    matrix = cv2.getRotationMatrix2D(style.center, -style.turn if back else style.turn, 1)
+def _turned(mask: Mask, style: _Style) -> Mask:
+    matrix = cv2.getRotationMatrix2D(style.center, style.turn, 1)
     return np.asarray(cv2.warpAffine(mask, matrix, (_WIDTH, _HEIGHT)), np.uint8)
 
 
