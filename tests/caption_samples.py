@@ -31,7 +31,7 @@ def written(
     edge = 2 * max(1, round(size / 12)) + 1
     for shape, shade in ((cv2.dilate(letters, np.ones((edge, edge), np.uint8)), (0, 0, 0)), (letters, color)):
         share = cv2.GaussianBlur(shape.astype(np.float32) / 255, (0, 0), 0.6)[..., None]
-        image += share * (np.float32(shade) - image)
+        image += share * (np.asarray(shade, np.float32) - image)
     return np.round(image).astype(np.uint8), letters > 127
 
 
