@@ -50,10 +50,12 @@ audit: $(INSTALLED)
 	$(BIN)/pip install -q pip-audit
 	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
-# The README's pictures, of what `make demo` wrote.
+# The README's pictures and films, of what `make demo` wrote.
 strips: demo
 	$(BIN)/python demo/film_strip.py demo/dubbed.mp4 docs/demo.png 165 80 315 260
 	$(BIN)/python demo/film_strip.py demo/portrait.mp4 docs/portrait.png 60 40 190 190
+	cp demo/dubbed.mp4 docs/demo.mp4
+	cp demo/portrait.mp4 docs/portrait.mp4
 
 clean:
 	rm -rf .venv dist build

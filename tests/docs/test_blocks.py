@@ -15,6 +15,7 @@ import pytest
 
 from lipsmith.cli import load_verb, main, parse_options, split_verb
 from lipsmith.media import VideoWriter
+from lipsmith.media.container import is_result
 from synthetic import FACE, SPEECH_RATE, Motion, large_face_enters, make_film, speech
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -133,3 +134,8 @@ def test_a_block_that_is_not_run_has_a_reason() -> None:
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text()))))
 def test_every_link_in_the_readme_points_to_a_file(target: str) -> None:
     assert (ROOT / target).is_file()
+
+
+@pytest.mark.parametrize("film", sorted((ROOT / "docs").glob("*.mp4")), ids=lambda film: film.name)
+def test_every_film_in_the_documents_says_that_it_is_synthetic(film: Path) -> None:
+    assert is_result(film)
