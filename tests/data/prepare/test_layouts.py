@@ -89,7 +89,7 @@ def test_lrw_layout(tmp_path: Path) -> None:
 def test_voxceleb_layout(tmp_path: Path) -> None:
     """A speaker has a folder of each film; otherwise each film would count as another person."""
     touch(tmp_path, "dev/mp4/id00012/21Ux/00001.mp4", "dev/mp4/id00012/2DLq/00001.mp4", "test/id00017/01dfn/00001.mp4")
-    expected = ["test/id00017/01dfn_00001", "val/id00012/21Ux_00001", "val/id00012/2DLq_00001"]
+    expected = ["test/id00017/01dfn_00001", "train/id00012/21Ux_00001", "train/id00012/2DLq_00001"]
     assert clips(tmp_path) == expected
     assert clips(tmp_path / "dev/mp4") == expected[1:]
 

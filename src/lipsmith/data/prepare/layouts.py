@@ -134,13 +134,15 @@ def _job(file: Path, relative: Path, lists: dict[str, str]) -> Job:
     folders = relative.parts[:-1]
     # LRS2 uses the same numbers in `pretrain` and `main`; its lists refer to `main`.
     listed = lists.get("/".join((*folders[-1:], file.stem)), "train")
-    split = next((SPLITS[folder.lower()] for folder in folders if _known(folder)), listed)
+    named = next((folder.lower() for folder in folders if _known(folder)), None)
+    split = SPLITS[named] if named else listed
     is_lrw = _known(file.parent.name) and file.stem.startswith(file.parent.parent.name + "_")
     owners = [folder for folder in folders if not _known(folder) and folder != "main"]
     name = file.stem
     if is_lrw:
         identity = name
     elif any(map(_VOXCELEB_SPEAKER.fullmatch, owners[-2:-1])):
+        split = "train" if named == "dev" else split  # the set to develop systems with, of nearly all its people
         identity, film = owners[-2:]
         name = f"{film}_{name}"  # each film numbers its clips anew
     elif owners:
