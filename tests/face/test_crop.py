@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from lipsmith.face import crop
-from lipsmith.face.landmarks import NUM_CONTENT, NUM_POINTS, NUM_POSE, ranks
+from lipsmith.face.landmarks import MIRROR, NUM_CONTENT, NUM_POINTS, NUM_POSE, ranks
 
 SCALES = st.floats(1e-3, 1e-1)
 """Crop units a pixel: faces from 10 to 1000 pixels wide."""
@@ -47,6 +47,14 @@ def test_a_rotated_and_scaled_face_is_aligned_to_the_template(scale: float, angl
     points = face(scale, angle, x, y)
     landed = crop.apply(crop.fit_transforms(points), points)[:, ranks(crop.ANCHORS)]
     assert landed[0] == pytest.approx(crop.TEMPLATE, abs=1e-6)
+
+
+@given(arrays(np.float64, (1, NUM_POINTS, 2), elements=st.integers(0, 500)))
+def test_the_crop_of_a_mirrored_face_is_mirrored(points: NDArray[np.float64]) -> None:
+    points = face() + 0.1 * points
+    mirrored = (points * (-1, 1))[:, MIRROR]
+    landed = crop.apply(crop.fit_transforms(mirrored), mirrored)
+    assert landed[:, MIRROR] * (-1, 1) + (1, 0) == pytest.approx(crop.apply(crop.fit_transforms(points), points))
 
 
 @given(arrays(np.float64, (1, NUM_CONTENT, 2), elements=st.floats(-500, 500)))

@@ -149,6 +149,17 @@ def test_a_crop_is_that_of_the_whole_picture(x: float, y: float, side: float) ->
     assert np.abs(crop_image(image, transform, 16).astype(int) - whole).max() <= 20
 
 
+@pytest.mark.parametrize(("side", "factor"), [(31.0, 1), (32.0, 2), (46.0, 2), (48.0, 3)])
+def test_a_smaller_crop_shows_means_up_to_its_edges(side: float, factor: int) -> None:
+    image, x, y = picture(96, 96), 20.0, 13.0
+    transform = np.array([[1 / side, 0, -x / side], [0, 1 / side, -y / side]])
+    means = shrink(image, np.array([[0.0, 0.0], [96.0, 96.0]]), factor)
+    assert means.image.shape == (96 // factor, 96 // factor, 3)
+    matrix = to_pixels(means.own(transform), 16)
+    whole = cv2.warpAffine(means.image, matrix, (16, 16), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    assert np.abs(crop_image(image, transform, 16).astype(int) - whole).max() <= 8
+
+
 @pytest.mark.parametrize("side", [9.0, 16.0])
 @pytest.mark.parametrize("x", np.arange(4, 8, 0.5).tolist())
 @pytest.mark.parametrize("y", [4.0, 5.0, 6.5])

@@ -33,7 +33,7 @@ def test_a_shot_with_a_silent_person_is_scarce() -> None:
 
 
 def test_only_mouths_that_are_missing_are_lent() -> None:
-    own, other = lender(SHUT), lender(TALKING)
+    own, other = lender(SHUT), lender(TALKING, turn=0.025)
     (rows,) = lent(own, [other])
     openings = outer_lip_opening(other.points)[rows]
     assert ((openings < 0.05) | (openings > 0.055)).all()
@@ -53,7 +53,7 @@ def test_all_shots_together_lend_no_more_than_one() -> None:
     "other",
     [
         lender(TALKING, size=130),
-        lender(TALKING, turn=0.1),
+        lender(TALKING, turn=0.035),
         lender(TALKING, color=200.0),
         lender(TALKING, color=160.0),
         lender(SHUT[5:9]),

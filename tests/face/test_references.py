@@ -9,6 +9,7 @@ from lipsmith.face.references import (
     choose_pool,
     costs,
     distances,
+    in_view,
     nearest,
     paper_pool_size,
     sharpness_of,
@@ -74,9 +75,9 @@ def test_distance_of_a_uniform_shift_is_the_weighted_shift() -> None:
 
 def test_references_at_the_same_position_cost_less() -> None:
     target, pool = mouths([0.1]), mouths([0.1, 0.1, 0.1])
-    at = np.array([[[0, 0], [0.5, 0]]], np.float32)
+    at = np.array([[[-1.25, 0.25], [-0.75, 0.25]]], np.float32)
     cost = costs(target, pool, at, at + np.array([0, 0.02, 0.7], np.float32)[:, None, None])
-    np.testing.assert_allclose(cost - cost[0, 0], [[0, 0.4 * 0.02 * 2**0.5, 0.4 * 0.05]], atol=2e-3)
+    np.testing.assert_allclose(cost - distances(target, pool), [[0, 0.4 * 0.02 * 2**0.5, 0.4 * 0.05]], atol=2e-3)
 
 
 def test_the_pool_holds_all_frames_up_to_60() -> None:
@@ -142,6 +143,13 @@ def test_a_soft_part_of_a_film_keeps_its_references_and_a_blurred_frame_does_not
     sharpness[[10, 40]] /= 5
     chosen = choose_pool(mouths(np.linspace(0, 0.3, 60).tolist()), sharpness)
     assert set(chosen.tolist()) == set(range(60)) - {10, 40}
+
+
+@pytest.mark.parametrize(("whole", "kept"), [(5, [0, 1, 2, 3, 4]), (2, [0, 1]), (1, [0, 1, 2, 3, 4])])
+def test_mouths_beyond_the_picture_are_no_references_unless_most_are(whole: int, kept: list[int]) -> None:
+    points = mouths([0.1] * 5) * 100
+    points[whole:, LOWER, 1] = 101
+    assert in_view(points, (100, 100)).tolist() == kept
 
 
 def test_a_caption_does_not_make_a_crop_sharp() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -51,7 +51,7 @@ def test_what_is_a_face_in_one_or_two_frames_of_a_longer_shot_is_none() -> None:
     assert [len(one.faces) for one in shots([(0, {0: mesh()}), (1, {0: mesh()}), (1, {0: mesh()})])] == [1, 1]
 
 
-def dissolving(seen: dict[int, range], whole_mesh: bool = False) -> list[Shot]:
+def dissolving(seen: Mapping[int, Sequence[int]], whole_mesh: bool = False) -> list[Shot]:
     """Shots of 60 frames, of which 18 to 28 dissolve, as is noticed in frame 34; the frames in which faces are seen."""
     frames: list[Seen] = [
         (int(index >= 34), {name: mesh(x=40 + index + 9 * name) for name in seen if index in seen[name]})
@@ -81,9 +81,10 @@ def test_a_dissolve_divides_shot_and_face_at_its_middle(whole_mesh: bool) -> Non
 
 
 def test_stretches_without_dissolves_show_one_face_at_a_time() -> None:
-    before, after = dissolving({0: range(60), 1: range(31, 40), 2: range(20, 23)})
+    entering = [*range(5, 27), *range(31, 40)]
+    before, after = dissolving({0: range(60), 1: range(31, 40), 2: range(20, 23), 3: entering})
     clear = [[(s.first, len(s)) for s in shot.clear_stretches(face)] for shot in (before, after) for face in shot.faces]
-    assert clear == [[(0, 18)], [(29, 31)], [(31, 9)]]
+    assert clear == [[(0, 18)], [(5, 13)], [(29, 31)], [(31, 9)], [(31, 9)]]
 
 
 def test_faces_on_either_side_of_a_dissolve_belong_to_its_shots() -> None:
