@@ -119,6 +119,12 @@ def test_samples_of_an_unknown_scale_are_usage_errors(wave: np.ndarray) -> None:
         load_speech(wave)
 
 
+def test_samples_a_little_beyond_full_scale_are_clipped() -> None:
+    said = load_speech(np.array([1.5, -1.5, 0.5]))
+    assert said.samples is not None
+    assert said.samples.tolist() == [[1, -1, 0.5]]
+
+
 def test_infinite_samples_are_an_input_error() -> None:
     with pytest.raises(InputError, match="infinite"):
         load_speech(np.array([0.0, np.inf]))
@@ -163,9 +169,9 @@ def test_a_pair_of_rate_and_samples_is_accepted() -> None:
     "speech", [[[1.0, 2.0], [3.0]], object(), None, io.BytesIO(b"words"), (8000, "words"), (8000, [[1.0], [1.0, 2.0]])]
 )
 def test_other_types_of_speech_are_usage_errors(speech: Any) -> None:  # noqa: ANN401
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match="is not an array of samples"):
         load_speech(speech)
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match="rate"):
         load_speech(np.zeros(8000, np.float32), rate="fast")  # type: ignore[arg-type]
 
 

@@ -57,8 +57,16 @@ def test_silence_at_both_ends_has_no_voice_activity() -> None:
     assert activity((0.6, 0.0), (1.0, 0.2), (0.6, 0.0), at=[0.2, 1.1, 2.0]) == [0.0, 1.0, 0.0]
 
 
-def test_the_closure_of_a_plosive_counts_as_speech() -> None:
-    assert activity((0.5, 0.2), (0.12, 0.0), (0.5, 0.2), at=[0.56]) == [1.0]
+@pytest.mark.parametrize("closed", [0.12, 0.26])
+def test_the_closure_of_a_plosive_counts_as_speech(closed: float) -> None:
+    assert activity((0.5, 0.2), (closed, 0.0), (0.5, 0.2), at=[0.5 + closed / 2]) == [1.0]
+
+
+@pytest.mark.parametrize("samples", [1, 250, 450])
+def test_a_moment_of_speech_has_voice_activity(samples: int) -> None:
+    voiced = voicing(mel_spectrogram(syllables(1.0)[:samples]))
+    assert len(voiced) == 1 + samples // 200
+    assert ((voiced >= 0) & (voiced <= 1)).all()
 
 
 def test_soft_words_between_loud_ones_are_speech() -> None:
