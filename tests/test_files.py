@@ -17,6 +17,7 @@ from lipsmith.cli.results import read_figures, write_figures
 from lipsmith.disk import discard, write_whole_folder
 from lipsmith.files import (
     LOCKS,
+    FileLock,
     hold,
     refuse_clashes,
     refuse_existing,
@@ -310,6 +311,28 @@ def test_a_result_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypa
     with write_whole(path) as beside:
         beside.write_text("12345")
     assert steps[0] == (5, False)
+
+
+def test_a_written_file_is_not_left_open(tmp_path: Path) -> None:
+    def lowest_free() -> list[int]:
+        descriptors = [os.open(os.devnull, os.O_RDONLY) for _ in range(3)]
+        for descriptor in descriptors:
+            os.close(descriptor)
+        return descriptors
+
+    before = lowest_free()
+    with write_whole(tmp_path / "a.txt") as beside:
+        beside.touch()
+    assert lowest_free() == before
+
+
+@pytest.mark.skipif(not LOCKS, reason="Windows has no such locks")
+def test_a_shared_lock_excludes_only_those_who_do_not_share(tmp_path: Path) -> None:
+    locks = [FileLock(tmp_path / "lock", shared=shared) for shared in (True, True, False)]
+    assert [lock.is_held for lock in locks] == [True, True, False]
+    for lock in locks:
+        lock.close()
+    assert FileLock(tmp_path / "lock").is_held
 
 
 def test_an_empty_folder_may_take_results(tmp_path: Path) -> None:
