@@ -144,7 +144,7 @@ def shrink(image: Picture, around: Floats, factor: int, margin: float = 0.0) -> 
     part = image[y0:y1, x0:x1]
     covered = np.array(part.shape[1::-1])
     size = np.maximum(covered // factor, 1)
-    small = part.copy() if factor == 1 else cv2.resize(part, size.tolist(), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(part, size.tolist(), interpolation=cv2.INTER_AREA)
     return Part(np.asarray(small, np.uint8), low, covered / size)
 
 
