@@ -110,7 +110,7 @@ class SoundQueue:
     def _shorten_pause(self) -> None:
         """If too much is queued, remove silence at the front of the queue, but keep the end of the pause."""
         excess = self.waiting - self._max_waiting
-        if excess <= 0 or not self._chunks:
+        if excess <= 0:
             return
         removed = max(0, min(self._silent() - round(_MIN_PAUSE * self.rate), int(excess)))
         self._unread -= removed
