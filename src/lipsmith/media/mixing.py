@@ -55,11 +55,11 @@ def _place(name: str) -> tuple[float, float] | None:
 
 
 class Levels:
-    """Energy and peaks of the channels of a sound, accumulated block by block."""
+    """Energy of the channels of a sound, energy and peaks of its mixes, accumulated block by block."""
 
     def __init__(self, layout: AudioLayout) -> None:
         channels = len(layout.channels)
-        self.energy, self.peaks = np.zeros(channels), np.zeros(channels)
+        self.energy = np.zeros(channels)
         alike = np.ones((1, channels), np.float32)
         self._mixes = [alike]
         if not is_discrete(layout):
@@ -70,7 +70,6 @@ class Levels:
     def add(self, block: NDArray[np.float32]) -> None:
         """`block`: (channels, n)."""
         self.energy += np.square(block, dtype=np.float64).sum(1)
-        self.peaks = np.maximum(self.peaks, np.abs(block).max(1, initial=0))
         for number, mix in enumerate(self._mixes):
             mixed = mix @ block
             self._energy[number] += float(np.square(mixed, dtype=np.float64).sum(1).max())
@@ -88,7 +87,7 @@ class Levels:
 
     def _single(self, channel: int) -> NDArray[np.float32]:
         matrix = np.zeros_like(self._mixes[-1])
-        matrix[:, channel] = 1 / max(1.0, self.peaks[channel])
+        matrix[:, channel] = 1
         return matrix
 
 
