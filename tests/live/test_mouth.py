@@ -93,6 +93,24 @@ def test_a_jaw_ends_where_it_is_filmed(clip: Clip) -> None:
     assert ((found - filmed)[:, ends] * along).sum(-1) == pytest.approx(0, abs=1e-5)
 
 
+def test_a_single_frame_changes_no_reference_unless_it_follows_a_jump(
+    clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mouth, _ = live_mouth(clip)
+
+    def is_used(number: int, near: int) -> bool:
+        """Whether the reference `near` is used in a frame in which all others cost more."""
+        cost = np.where(np.arange(len(mouth.face.pool_points)) == near, 0.2, 0.4).astype(np.float32)
+        monkeypatch.setattr("lipsmith.live.mouth.costs", lambda *_: cost[None])
+        track = mouth.track(number, SpeechFeatures(Double()), 1.0)
+        assert track is not None
+        return near in track.references[0]
+
+    used = [is_used(number, near) for number, near in enumerate([3, 3, 5, 3, 5])]
+    assert used == [True, True, False, True, True]
+    assert is_used(30, 2)
+
+
 def drawn(number: int, weights: tuple[float, float], references: tuple[int, int] = (3, 7)) -> DrawnFrame:
     """Return a frame with one face, whose two references have these `weights` inside the mouth."""
     none, image = np.zeros(0, np.float32), np.zeros((8, 8, 3), np.uint8)
