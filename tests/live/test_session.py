@@ -38,9 +38,9 @@ def sound_of(frames: list[LiveFrame]) -> Wave:
     return np.concatenate([frame.sound for frame in frames])
 
 
-def frames_of(clip: Clip, wave: Wave, chunk: int, rate: int = RATE) -> list[LiveFrame]:
-    """All frames of an unpaced session to which `wave` is pushed in chunks."""
-    session = Live(clip, RATE, paced=False)
+def frames_of(clip: Clip, wave: Wave, chunk: int, rate: int = RATE, own_rate: int = RATE) -> list[LiveFrame]:
+    """All frames of an unpaced session of `own_rate` to which `wave` is pushed in chunks."""
+    session = Live(clip, own_rate, paced=False)
 
     def push() -> None:
         for begin in range(0, len(wave), chunk):
@@ -185,8 +185,9 @@ def openings(monkeypatch: pytest.MonkeyPatch) -> dict[int, float]:
     return found
 
 
-def test_lips_move_as_in_a_dub_of_the_whole(clip: Clip, openings: dict[int, float]) -> None:
-    frames_of(clip, speech(1.0), 500)
+@pytest.mark.parametrize("rate", [RATE, 48_000])
+def test_lips_move_as_in_a_dub_of_the_whole(clip: Clip, openings: dict[int, float], rate: int) -> None:
+    frames_of(clip, speech(1.0), 500, own_rate=rate)
     (track,) = clip.dub(np.concatenate([np.zeros(3200, np.float32), speech(1.0)])).mouths
     whole = lip_opening(np.asarray(track.points))
     assert [openings[number] for number in range(29)] == pytest.approx(whole[:29].tolist(), abs=0.01)
@@ -276,6 +277,18 @@ def test_a_closed_session_ends(clip: Clip) -> None:
         next(frames)
         session.close()
         assert len(list(frames)) <= 2
+
+
+def test_a_session_without_pace_waits_only_for_the_look_ahead_and_ends_when_it_is_closed(clip: Clip) -> None:
+    with Live(clip, RATE, paced=False) as session:
+        session.push(speech(0.3))
+        guard = threading.Timer(20, session.close)  # instead of waiting forever
+        guard.start()
+        frames = session.frames()
+        assert [frame.number for frame in islice(frames, 5)] == [0, 1, 2, 3, 4]
+        guard.cancel()
+        session.close()
+        assert len(list(islice(frames, 9))) <= 2
 
 
 def test_callers_may_draw_on_frames() -> None:
