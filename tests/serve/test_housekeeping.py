@@ -93,6 +93,16 @@ def test_partial_clips_of_killed_sessions_are_removed_at_the_start(settings: Set
     assert list(clips.iterdir()) == [clips / "largest"]
 
 
+def test_uploads_that_were_not_completed_are_removed_at_the_start(settings: Settings) -> None:
+    store = Store(settings.database)
+    kept = settings.upload(store.add(Upload(owner="me", bytes=1, sha256="f")).id)
+    for path in (kept, settings.upload("partial"), settings.data / "tmp" / "frames.avi"):
+        path.touch()
+    housekeeping.remove_leftovers(settings, store)
+    assert list((settings.data / "uploads").iterdir()) == [kept]
+    assert not list((settings.data / "tmp").iterdir())
+
+
 def test_a_file_of_the_system_among_the_jobs_is_removed_at_the_start(settings: Settings) -> None:
     settings.job(".DS_Store").touch()
     housekeeping.remove_leftovers(settings, Store(settings.database))
