@@ -34,7 +34,7 @@ def mouth(*openings: float) -> Floats:
 
 def test_position_errors_are_in_percent_and_pixels() -> None:
     truth = mouth(0.1, 0.2, 0.3)
-    moved = truth + np.array([0.03, 0.04], np.float32)
+    moved = truth + np.array([0.03, -0.04], np.float32)
     assert l1_percent(moved, truth) == pytest.approx(3.5, rel=1e-4)
     assert landmark_figures(moved, truth)["lip_lmd"] == pytest.approx(0.05 * 128, rel=1e-4)
 
