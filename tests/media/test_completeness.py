@@ -66,6 +66,7 @@ def test_sound_that_ends_early_is_reported_once(
     half = halved(whole)
     for _ in range(2):
         assert 1.9 < read(half) < 4
+    assert ("half.wav ends after 3.0 s, but its header says 6.0 s" in caplog.text) == (name == "a.wav")
     assert [line.rpartition(": ")[2] for line in caplog.messages] == ["it may be incomplete."]
 
 
