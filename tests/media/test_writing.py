@@ -344,6 +344,32 @@ def test_the_pixel_aspect_ratio_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", CONTAINERS)
+@pytest.mark.parametrize("count", [1, 5])
+def test_the_last_frame_is_shown_as_long_as_the_others(tmp_path: Path, suffix: str, count: int) -> None:
+    with av.open(str(written(tmp_path / f"a{suffix}", pictures(count, 32, 32)))) as container:
+        assert container.duration == 40_000 * count
+
+
+@pytest.mark.parametrize(("cut", "seconds"), [(False, 1.0), (True, 0.4)])
+def test_sound_ends_with_the_picture_only_if_it_is_cut(tmp_path: Path, cut: bool, seconds: float) -> None:
+    wave = sound_of(click(0.1, 1.0, 16000), 16000)
+    path = written(tmp_path / "a.mp4", pictures(10), sound=wave, end=0.4, cut=cut)
+    assert len(read_audio(path)) / 16000 == pytest.approx(seconds, abs=0.01)
+
+
+@pytest.mark.parametrize("suffix", CONTAINERS)
+def test_sound_is_stored_beside_its_picture(tmp_path: Path, suffix: str) -> None:
+    """Otherwise a player reads a whole film before it shows its beginning with sound."""
+    wave = sound_of(click(0.1, 20.0, 8000), 8000)
+    path = written(tmp_path / f"a{suffix}", pictures(2, 32, 32) * 250, sound=wave)
+    reached = {"video": 0.0, "audio": 0.0}
+    with av.open(str(path)) as container:
+        for packet in sorted((p for p in container.demux() if p.size), key=lambda packet: packet.pos or 0):
+            reached[packet.stream.type] = float((packet.pts or 0) * packet.time_base)
+            assert abs(reached["video"] - reached["audio"]) < 3
+
+
+@pytest.mark.parametrize("suffix", CONTAINERS)
 def test_chapters_and_language_are_read_back(tmp_path: Path, suffix: str) -> None:
     chapters = [Chapter(0.0, 0.48, "One"), Chapter(0.48, 0.8, "Two ü")]
     wave = sound_of(click(0.1, 0.8, 16000), 16000)
