@@ -69,6 +69,12 @@ def test_the_first_packets_of_a_long_film_with_reordered_frames_have_no_gaps(tmp
     assert (info.rate, info.variable_rate) == (rate, False)
 
 
+def test_a_long_film_whose_header_holds_a_time_base_has_the_rate_of_its_frames(tmp_path: Path) -> None:
+    times = [number / 25 for number in range(300)]
+    info = probe(film(tmp_path / "a.mkv", pictures(2, 32, 32) * 150, 1000, times=times))
+    assert (info.rate, info.variable_rate) == (Fraction(25), False)
+
+
 def test_a_single_frame_whose_header_holds_a_time_base_has_the_usual_rate(tmp_path: Path) -> None:
     assert probe(film(tmp_path / "one.mov", pictures(1), 90_000, codec="mjpeg", pixel_format="yuvj420p")).rate == 25
     assert probe(film(tmp_path / "slow.mov", pictures(1), 10, codec="mjpeg", pixel_format="yuvj420p")).rate == 10
