@@ -55,6 +55,14 @@ def test_a_film_is_read_forward_and_backward(film: Path, budget: int, monkeypatc
     assert numbers(source.show(order, times)) == order.tolist()
 
 
+@pytest.mark.parametrize("rate", [Fraction(30000, 1001), Fraction(12)])
+def test_a_film_keeps_its_rate_and_its_exact_times(tmp_path: Path, rate: Fraction) -> None:
+    """Matroska rounds times to milliseconds."""
+    source = FileSource(write_film(tmp_path / "film.mkv", pictures(30, 32, 32), rate))
+    assert source.footage.rate == rate
+    assert [frame.time for frame in source.frames()] == pytest.approx([float(n / rate) for n in range(30)], abs=1e-9)
+
+
 @pytest.mark.parametrize("backdated", [False, True])
 def test_a_film_that_was_replaced_is_not_shown(film: Path, backdated: bool) -> None:
     before = film.stat()

@@ -102,6 +102,7 @@ def test_the_last_frame_lasts_as_long_as_most_others() -> None:
     assert duration(np.array([0.0, 0.04, 0.08, 5.0]), footage) == pytest.approx(5.04)
     assert duration(np.array([0.0, 5.0, 10.0]), footage) == pytest.approx(15)
     assert duration(np.zeros(1), footage) == pytest.approx(1 / 12)
+    assert duration(np.array([3.0, 3.04, 3.08]), footage) == pytest.approx(0.12)
     assert play(np.array([0.0, 5.0, 10.0]), 15.0, 15.0).index.tolist() == np.repeat(range(3), 125).tolist()
 
 
