@@ -162,21 +162,23 @@ def test_an_interrupt_does_not_end_the_worker(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 @pytest.mark.parametrize(
-    ("code", "attempts", "state"),
+    ("code", "attempts", "problem"),
     [
-        (-signal.SIGSEGV, 0, "queued"),
-        (-signal.SIGSEGV, 1, "failed"),
-        (-signal.SIGKILL, 1, "queued"),  # the system may have had no memory left for anyone
-        (-signal.SIGKILL, 19, "failed"),
-        (-signal.SIGXCPU, 0, "failed"),
+        (-signal.SIGSEGV, 0, None),
+        (-signal.SIGSEGV, 1, "The decoder crashed repeatedly"),
+        (-signal.SIGKILL, 1, None),  # the system may have had no memory left for anyone
+        (-signal.SIGKILL, 19, "The decoder crashed repeatedly"),
+        (-signal.SIGXCPU, 0, "This took far longer than usual for its length"),
     ],
 )
-def test_a_job_that_ends_its_worker_fails_in_time(tmp_path: Path, code: int, attempts: int, state: str) -> None:
+def test_a_job_that_ends_its_worker_fails_in_time(
+    tmp_path: Path, code: int, attempts: int, problem: str | None
+) -> None:
     settings = Settings(data=tmp_path)
     store = Store(settings.database)
     store.add(Job(owner="me", kind="dub", video="film", priority=DUB, attempts=attempts))
     store.claim()
     supervisor.Supervisor(settings, store)._handle_exit(code, store.running())
     (job,) = store.dubs("me", 1)
-    assert job.state == state
-    assert (job.problem is None) == (state == "queued")
+    assert job.state == ("failed" if problem else "queued")
+    assert (job.problem and job.problem.partition(";")[0]) == problem
