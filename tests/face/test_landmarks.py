@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from lipsmith.face import landmarks
+from lipsmith.face.crop import apply, fit_transforms
 
 POINTS = arrays(np.float64, (2, 131, 2), elements=st.floats(-2, 3))
 
@@ -52,6 +53,12 @@ def test_mirroring_swaps_sides_and_leaves_the_middle() -> None:
     middle = {point for point, other in partners.items() if point == other}
     assert middle == {168, 6, 197, 195, 5, 4, 152, 0, 17, 13, 14}
     assert [partners[point] for point in (33, 133, 61, 78, 132, 70, 162)] == [263, 362, 291, 308, 361, 300, 389]
+
+
+def test_partners_lie_opposite_each_other_on_a_face(portrait: tuple[NDArray[np.uint8], NDArray[np.float32]]) -> None:
+    points = landmarks.select(portrait[1])
+    placed = apply(fit_transforms(points), points)
+    assert (placed * (-1, 1) + (1, 0))[:, landmarks.MIRROR] == pytest.approx(placed, abs=0.03)
 
 
 def test_the_box_of_the_mouth_lies_in_the_rows_that_are_drawn() -> None:
