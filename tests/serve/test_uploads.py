@@ -101,6 +101,17 @@ def test_a_file_that_was_never_probed_is_probed_when_it_is_sent_again(routes: Te
     assert idle.store.counts_by_state() == {("probe", "queued"): 1}
 
 
+def test_what_failed_is_tried_again_when_a_file_is_sent_again(routes: TestClient, idle: Service) -> None:
+    upload = upload_file(routes, WORDS)
+    routes.get(f"/v1/uploads/{upload}/faces")
+    while (job := idle.store.claim()) is not None:
+        idle.store.finish(job.id, "failed", {}, "The disk was full.")
+    assert_problem(routes.get(f"/v1/uploads/{upload}/faces"), 422, "disk was full")
+    assert upload_file(routes, WORDS) == upload
+    assert idle.store.counts_by_state() == {("probe", "queued"): 1}
+    assert routes.get(f"/v1/uploads/{upload}/faces").json()["state"] == "waiting"
+
+
 @pytest.mark.parametrize(("pixels", "status"), [(48, 201), (47, 413)])
 def test_a_picture_has_the_most_pixels_that_the_service_allows(
     routes: TestClient, idle: Service, pixels: int, status: int
