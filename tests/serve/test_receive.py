@@ -57,6 +57,21 @@ def test_a_film_in_another_field_is_told_its_field(tmp_path: Path) -> None:
         asyncio.run(receive_file(request(form=form), tmp_path / "part", 1_000_000, lambda size: None))
 
 
+NOTE = b'--b\r\nContent-Type: text/plain\r\nContent-Disposition: form-data; name="note"\r\n\r\nmine\r\n'
+
+
+def test_other_fields_may_precede_the_file(tmp_path: Path) -> None:
+    received = asyncio.run(receive_file(request(form=NOTE + FORM), tmp_path / "part", 100, lambda size: None))
+    assert (received.size, (tmp_path / "part").read_bytes(), received.head) == (5, b"words", b"words")
+
+
+def test_two_files_are_refused(tmp_path: Path) -> None:
+    form = FORM.removesuffix(b"--b--\r\n") + FORM
+    with pytest.raises(Problem, match="two fields named file; send one file per request") as raised:
+        asyncio.run(receive_file(request(form=form), tmp_path / "part", 100, lambda size: None))
+    assert raised.value.status_code == 400
+
+
 @pytest.mark.parametrize(("seconds", "slow"), [(60.0, False), (61.0, True)])
 def test_an_upload_that_trickles_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, slow: bool
