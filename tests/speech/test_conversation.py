@@ -15,7 +15,7 @@ from dub_samples import write_wav
 from lipsmith.errors import InputError, UsageError
 from lipsmith.speech.conversation import Conversation, Turn, converse
 from lipsmith.speech.mel import MEL_LIMIT, mel_spectrogram
-from lipsmith.speech.recording import load_speech
+from lipsmith.speech.recording import Speech, load_speech
 from synthetic import speech
 
 WAVE = speech(1.0)
@@ -38,6 +38,11 @@ def test_a_file_that_was_replaced_is_not_heard(tmp_path: Path) -> None:
     write_wav(tmp_path / "words.wav", speech(0.5))
     with pytest.raises(InputError, match=r"words\.wav has changed since it was read"):
         heard(said)
+
+
+def test_a_speech_without_sound_is_an_input_error() -> None:
+    with pytest.raises(InputError, match="has no samples"):
+        converse([Turn(1, Speech(1.0, load_speech(WAVE).mel))])
 
 
 @pytest.mark.parametrize("start", [0.5, 0.50331])

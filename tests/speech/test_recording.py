@@ -147,6 +147,9 @@ def test_a_file_that_was_replaced_is_not_heard_with_the_lips_of_the_old_one(tmp_
     write_wav(tmp_path / "words.wav", speech(0.5))
     with pytest.raises(InputError, match=r"words\.wav has changed since it was read"):
         said.sound()
+    (tmp_path / "words.wav").unlink()
+    with pytest.raises(InputError, match=r"words\.wav does not exist"):
+        said.sound()
 
 
 def test_long_arrays_are_resampled_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,6 +45,15 @@ def test_steady_noise_before_the_first_word_is_not_speech(noise: str) -> None:
 def test_a_pause_has_no_voice_activity() -> None:
     found = activity((1.0, 0.2), (1.0, 0.0), (1.0, 0.2), at=[0.5, 1.5, 2.5])
     assert found == [1.0, 0.0, 1.0]
+    assert activity((0.5, 0.2), (0.36, 0.0), (0.5, 0.2), at=[0.68])[0] < 0.5
+
+
+def test_voice_activity_rises_and_falls_gradually() -> None:
+    """Otherwise lips would snap open and shut."""
+    wave = np.concatenate([syllables(1.0), syllables(1.0, 0.0), syllables(1.0)])
+    voiced = voicing(mel_spectrogram(wave))
+    assert np.ptp(voiced) == pytest.approx(1)
+    assert np.abs(np.diff(voiced)).max() < 0.12
 
 
 def test_lips_move_a_little_before_and_after_the_words() -> None:
