@@ -19,7 +19,7 @@ aiortc = pytest.importorskip("aiortc", reason="WebRTC needs the live extra")
 from aiortc.mediastreams import AudioStreamTrack  # noqa: E402
 from av import AudioFrame  # noqa: E402
 
-from lipsmith.live.webrtc import _push, answer  # noqa: E402
+from lipsmith.live.webrtc import _AudioTrack, _push, answer  # noqa: E402
 
 
 class Voice(AudioStreamTrack):  # type: ignore[misc]
@@ -65,6 +65,21 @@ def test_a_peer_receives_video_and_audio() -> None:
     sizes, loudest = asyncio.run(call())
     assert set(sizes) == {(128, 96)}
     assert loudest > 0.05
+
+
+def test_sound_from_before_the_connection_is_not_sent() -> None:
+    def live_frame(level: float) -> LiveFrame:
+        return LiveFrame(np.zeros((2, 2, 3), np.uint8), np.full(320, level, np.float32), 0, 0.0)
+
+    async def first_level() -> int:
+        track = _AudioTrack(16000)
+        track.add(live_frame(0.25))
+        packet = asyncio.ensure_future(track.recv())
+        await asyncio.sleep(0)
+        track.add(live_frame(0.5))
+        return int((await packet).to_ndarray().max())
+
+    assert asyncio.run(first_level()) == int(0.5 * 32767)
 
 
 def test_a_session_that_fails_closes_the_connection(

@@ -92,8 +92,11 @@ class _AudioTrack(MediaStreamTrack):
         self._packets: asyncio.Queue[NDArray[np.int16]] = asyncio.Queue()
         self._remainder = np.zeros(0, np.int16)
         self._sent = 0
+        self._is_connected = False
 
     def add(self, frame: LiveFrame) -> None:
+        if not self._is_connected:  # what waited for the connection would delay all sound after it
+            return
         samples = np.concatenate([self._remainder, (frame.sound * 32767).astype(np.int16)])
         complete = len(samples) // self._size * self._size
         for packet in samples[:complete].reshape(-1, self._size):
@@ -101,6 +104,7 @@ class _AudioTrack(MediaStreamTrack):
         self._remainder = samples[complete:]
 
     async def recv(self) -> AudioFrame:
+        self._is_connected = True
         packet = await self._packets.get()
         sent = AudioFrame.from_ndarray(packet[None], format="s16", layout="mono")
         sent.sample_rate, sent.time_base = self._rate, Fraction(1, self._rate)
