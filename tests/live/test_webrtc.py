@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from threading import Event
 
@@ -106,6 +107,22 @@ def test_a_session_that_fails_closes_the_connection(
     asyncio.run(call())
     assert session._next_due(0.0, 0) is None  # closed
     assert "the disk is full" in caplog.text
+
+
+def test_the_end_of_the_event_loop_ends_the_session_and_its_thread(caplog: pytest.LogCaptureFixture) -> None:
+    async def call() -> None:
+        await answer(session, await offer())
+        [thread] = [thread for thread in threading.enumerate() if thread.name == "lipsmith-webrtc"]
+        assert not thread.daemon  # the end of the program waits for it
+        threads.append(thread)
+
+    session = Live(make_dubber().prepare([face_at(0, (128, 96))]), 48000)
+    threads: list[threading.Thread] = []
+    asyncio.run(call())
+    threads[0].join(60)
+    assert not threads[0].is_alive()
+    assert session._next_due(0.0, 0) is None  # closed
+    assert "failed" not in caplog.text
 
 
 def test_audio_that_is_refused_ends_the_session(

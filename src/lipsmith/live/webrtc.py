@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
+from collections.abc import Callable
 from fractions import Fraction
 from threading import Thread
 from typing import Final
@@ -40,18 +40,24 @@ class SessionTracks:
         """Start the thread. Call this within the event loop that sends the tracks."""
         self._session, self._loop = session, asyncio.get_running_loop()
         self.video, self.audio = _VideoTrack(), _AudioTrack(session.rate)
-        Thread(target=self._run, daemon=True).start()
+        Thread(target=self._run, name="lipsmith-webrtc").start()  # no daemon: the program's end would abort it
 
     def _run(self) -> None:
         try:
             for frame in self._session.frames():
-                with suppress(RuntimeError):  # the loop has ended, and the session is about to
-                    self._loop.call_soon_threadsafe(self._add, frame)
+                self._call(self._add, frame)
         except Exception:
-            _LOG.exception("the session failed")
+            if not self._loop.is_closed():  # otherwise the program ends, and refuses work in threads
+                _LOG.exception("the session failed")
         finally:
-            with suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._end)
+            self._call(self._end)
+
+    def _call(self, function: Callable[..., None], *arguments: LiveFrame) -> None:
+        """Call `function` in the event loop; the session ends with the loop."""
+        try:
+            self._loop.call_soon_threadsafe(function, *arguments)
+        except RuntimeError:  # the loop is closed
+            self._session.close()
 
     def _add(self, frame: LiveFrame) -> None:
         self.video.add(frame)
