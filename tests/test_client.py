@@ -7,6 +7,8 @@ import pytest
 
 pytest.importorskip("httpx", reason="the client needs the serve extra")
 
+import httpx
+
 from lipsmith.client import Client
 from lipsmith.errors import UsageError
 
@@ -32,3 +34,14 @@ REQUESTS: list[tuple[Callable[[Any], object], object, str]] = [
 def test_arguments_of_wrong_kinds_are_usage_errors(request_: Callable[[Any], object], given: object, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         request_(given)
+
+
+def test_an_error_has_the_response_as_its_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a program can tell what to repeat later from what to give up."""
+    busy = httpx.Response(429, headers={"Retry-After": "7"})
+    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", lambda *_: busy)
+    with Client() as client, pytest.raises(UsageError, match="status 429") as raised:
+        client.jobs()
+    cause = raised.value.__cause__
+    assert isinstance(cause, httpx.HTTPStatusError)
+    assert cause.response.headers["Retry-After"] == "7"

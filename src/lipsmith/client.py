@@ -45,7 +45,8 @@ class Client(httpx.Client):
     """One client of a service. It sees only its own uploads and jobs; `get` and `post` reach all routes under /v1.
 
     Raises `InputError` if a file is rejected, `UsageError` for other invalid requests, `LipsmithError` if the service
-    fails, and `httpx.TransportError` if it cannot be reached.
+    fails, and `httpx.TransportError` if it cannot be reached. If it responded, `__cause__` of the error is an
+    `httpx.HTTPStatusError`, whose `response` has the status and, with 429, the header `Retry-After`.
     """
 
     def __init__(self, url: str = "http://127.0.0.1:7860", token: str | None = None) -> None:
@@ -120,4 +121,5 @@ def _check(response: httpx.Response) -> None:
     problem = response.headers.get("content-type") == "application/problem+json"
     sentence = response.json()["detail"] if problem else f"{response.url} responded with status {response.status_code}."
     client_error = InputError if response.status_code in (413, 415, 422) else UsageError
-    raise (LipsmithError if response.is_server_error else client_error)(sentence)
+    error = (LipsmithError if response.is_server_error else client_error)(sentence)
+    raise error from httpx.HTTPStatusError(sentence, request=response.request, response=response)
