@@ -65,6 +65,14 @@ def test_amplified_speech_keeps_silence_and_limits() -> None:
     assert np.array_equal(normalize_level(inaudible), inaudible)
 
 
+def test_loaded_speech_has_a_short_repr_and_is_found_in_dicts(tmp_path: Path) -> None:
+    file = load_speech(write_wav(tmp_path / "anna.wav", speech(0.5)))
+    samples = load_speech(speech(0.5))
+    assert repr(file).endswith("anna.wav', 0.50 s)")
+    assert repr(samples) == "Speech('samples', 0.50 s)"
+    assert {file: 1, samples: 2}[samples] == 2
+
+
 @pytest.mark.parametrize("silent", [20, 60])
 def test_long_silence_does_not_change_the_level_of_words(silent: int) -> None:
     syllables = 0.6 + 0.4 * np.sin(2 * np.pi * 4 * np.arange(32_000) / 16_000)

@@ -151,7 +151,7 @@ def _widened(voiced: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.lib.stride_tricks.sliding_window_view(around, 2 * overhang + 1).max(1))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Speech:
     """A recording of `seconds`: its `mel` `(80, steps)`, and either the file or the samples for the result's sound.
 
@@ -166,6 +166,9 @@ class Speech:
     samples: NDArray[np.float32] | None = None
     """(channels, n) in [-1, 1]"""
     rate: int = SAMPLE_RATE
+
+    def __repr__(self) -> str:
+        return f"Speech({str(self.file or 'samples')!r}, {self.seconds:.2f} s)"
 
     @cached_property
     def voicing(self) -> NDArray[np.float64]:
