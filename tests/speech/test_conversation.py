@@ -45,6 +45,12 @@ def test_a_speech_without_sound_is_an_input_error() -> None:
         converse([Turn(1, Speech(1.0, load_speech(WAVE).mel))])
 
 
+def test_the_sound_is_that_of_the_conversation_and_not_of_a_voice() -> None:
+    said = converse([Turn(1, WAVE)])
+    with pytest.raises(InputError, match="has no samples"):
+        said.voices[1].sound()
+
+
 @pytest.mark.parametrize("start", [0.5, 0.50331])
 def test_a_later_turn_shifts_sound_and_mel(start: float) -> None:
     said = converse([Turn(1, WAVE, start)])

@@ -211,12 +211,4 @@ def _opener(speech: Spoken | Speech, rate: int) -> Callable[[], Sound]:
     if isinstance(speech, str | PathLike):
         require(Path(speech))
         return partial(open_unchanged, Path(speech), state_of(Path(speech)))
-    recording = speech if isinstance(speech, Speech) else load_speech(speech, rate)
-    return partial(_require_sound, recording)
-
-
-def _require_sound(recording: Speech) -> Sound:
-    sound = recording.sound()
-    if sound is None:
-        raise InputError("The speech has no samples; give a recording with speech.")
-    return sound
+    return (speech if isinstance(speech, Speech) else load_speech(speech, rate)).sound

@@ -180,11 +180,13 @@ class Speech:
         """The files that it is read from."""
         return [self.file] if self.file else []
 
-    def sound(self) -> Sound | None:
-        """The sound for the result, from its start. Raises `InputError` where the file was replaced."""
+    def sound(self) -> Sound:
+        """The sound for the result, from its start. Raises `InputError` if there is none or the file was replaced."""
         if self.file:
             return open_unchanged(self.file, self.state)
-        return None if self.samples is None else sound_of(self.samples, self.rate)
+        if self.samples is None:
+            raise InputError("The speech has no samples; give a recording with speech.")
+        return sound_of(self.samples, self.rate)
 
 
 def open_unchanged(file: Path, state: list[str | int] | None) -> Sound:
