@@ -205,7 +205,7 @@ class Clip:
 
 @dataclass(repr=False, eq=False)
 class Result:
-    """A dubbed video, rendered on demand."""
+    """A dubbed video, rendered on demand. `speech.sound()` is its sound: `rate` in Hz, `blocks` `(channels, n)`."""
 
     clip: Clip
     speech: Speech | Conversation
