@@ -65,9 +65,8 @@ SUCCESS, FAILED, INTERRUPTED, STDOUT_CLOSED = 0, 1, 130, 141
 def command() -> int:
     """The `lipsmith` command: `main` in a process of its own."""
     code = main()
-    if code == INTERRUPTED:
-        # All is cleaned up, but the interpreter waits for threads. Interrupted there, it would print a trace or abort.
-        signal.signal(signal.SIGINT, lambda *_: os._exit(code))
+    # All is cleaned up, but the interpreter waits for threads. Interrupted there, it would print a trace or abort.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(code))
     return code
 
 

@@ -28,7 +28,7 @@ _CUT_OFF: Final = "ASGI callable returned without completing response."
 
 
 def serve(settings: Settings, started: Callable[[str], None]) -> None:
-    """Serve until interrupted; calls `started` with the URL once the port is open.
+    """Serve until Ctrl-C or SIGTERM; calls `started` with the URL once the port is open.
 
     Raises `UsageError` if the data folder or the port is in use or the database cannot be used, `WeightsError` if the
     model is missing, `LipsmithError` if the service does not start.
@@ -54,7 +54,8 @@ def serve(settings: Settings, started: Callable[[str], None]) -> None:
         server = uvicorn.Server(config)
         logging.getLogger("uvicorn.error").addFilter(partial(_is_no_cancellation, server))
         started(f"http://{f'[{host}]' if ':' in host else host}:{port}/")
-        with suppress(SystemExit):  # newer releases raise it if the start fails, with the code of another error
+        # Newer releases exit with the code of another error if the start fails, and raise the signal that ended them.
+        with suppress(SystemExit, KeyboardInterrupt):
             server.run([listener])
         if not server.started:
             raise LipsmithError("The service did not start; its log says why.")
