@@ -46,7 +46,8 @@ def curve(run: Path, figure: str) -> list[tuple[float, float]]:
     training = json.loads((run / "renderer.json").read_text(encoding="utf-8"))["training"]
     lines = map(json.loads, (run / "log.jsonl").read_text(encoding="utf-8").splitlines())
     samples = training["clips"] * training["targets"]
-    return [(samples * line["step"], line[f"val/{figure}"]) for line in lines if f"val/{figure}" in line]
+    found = ((samples * line["step"], line.get(f"val/{figure}")) for line in lines)
+    return [(seen, value) for seen, value in found if value is not None]
 
 
 if __name__ == "__main__":

@@ -39,6 +39,14 @@ def test_a_resumed_run_drops_rows_after_its_checkpoint(tmp_path: Path) -> None:
     assert rows[2] == {"step": 30, "minutes": 0.5, "val/score": 0.123457}
 
 
+def test_what_is_not_a_number_is_null_in_the_log(tmp_path: Path) -> None:
+    """JSON knows neither NaN nor Infinity, and most readers refuse them."""
+    log = Log(tmp_path, 0)
+    log.add("train", {"l1": torch.nan, "gan": torch.inf}, 1, 0.1)
+    log.close()
+    assert (tmp_path / "log.jsonl").read_text() == '{"step": 1, "minutes": 0.1, "train/l1": null, "train/gan": null}\n'
+
+
 def test_a_closed_log_leaves_no_thread(tmp_path: Path) -> None:
     before = threading.active_count()
     log = Log(tmp_path, 0)

@@ -207,7 +207,8 @@ def _fit_mouth(
 def _log_of(run: Path) -> tuple[float, int, Mapping[str, float]]:
     """Minutes and steps of a run, and its first figures on the held-back frames."""
     rows = [json.loads(row) for row in (run / LOG).read_text(encoding="utf-8").splitlines()]
-    before = {name.removeprefix("val/"): value for name, value in rows[0].items() if name.startswith("val/")}
+    values = {name: math.nan if value is None else value for name, value in rows[0].items()}
+    before = {name.removeprefix("val/"): value for name, value in values.items() if name.startswith("val/")}
     return rows[-1]["minutes"], rows[-1]["step"], before
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from lipsmith.files import write_whole
 _LOG = logging.getLogger("lipsmith.training")
 LOG: Final = "log.jsonl"
 """Name of the log in a run's folder: one JSON object per line, with `step`, `minutes` and values such as
-`val/score`."""
+`val/score`; null is not a number."""
 
 
 class Log:
@@ -45,8 +46,8 @@ class Log:
         """Log the values of `group` (`train`, `val`) at a step."""
         if self._path is None:
             return
-        row = {"step": step, "minutes": round(minutes, 3)}
-        row |= {f"{group}/{name}": float(f"{value:.6g}") for name, value in values.items()}
+        row: dict[str, float | None] = {"step": step, "minutes": round(minutes, 3)}
+        row |= {f"{group}/{name}": _in_json(value) for name, value in values.items()}
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         if self._curves is not None:
@@ -62,6 +63,11 @@ class Log:
         """Send a picture `(3, H, W)` in [0, 1] to TensorBoard."""
         if self._curves is not None:
             self._curves.add_image(name, image, step)
+
+
+def _in_json(value: float) -> float | None:
+    """Six digits; None for what is not a finite number, which JSON does not know."""
+    return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
 def _remove_after(path: Path, step: int) -> None:
