@@ -101,7 +101,8 @@ def load_initial_weights(module: nn.Module, start: str, network: str) -> None:
     """Load the weights of `network` (`landmarks`, `renderer`, `sync`) from a run or a model, by folder or name.
 
     Modules absent from those weights keep their initial values (as in an extended network); extra ones are ignored (as
-    in an ablation). Raises WeightsError if there are no such weights, UsageError for another architecture.
+    in an ablation). Raises WeightsError if there are no such weights or they are not numbers, UsageError for another
+    architecture.
     """
     weights = _find_weights(start, network)
     own = module.state_dict()
@@ -109,6 +110,8 @@ def load_initial_weights(module: nn.Module, start: str, network: str) -> None:
     wanted, found = (_shapes(tensors, shared) for tensors in (own, weights))
     if not shared or wanted != found:
         raise UsageError(f"{start} has another architecture than the config; start from another model.")
+    if not all(weights[name].isfinite().all() for name in found):
+        raise WeightsError(f"{start} has weights that are not numbers; start from another run or model.")
     module.load_state_dict({name: weights[name] for name in found}, strict=False)
 
 

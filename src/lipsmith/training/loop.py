@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import torch
 from lightning_fabric import Fabric
@@ -27,6 +27,8 @@ from lipsmith.training.task import Task
 
 PARTS = 1000
 """The total that `fit` passes to its progress callback."""
+_MOST_LOST: Final = 100
+"""Steps in a row whose losses are not numbers, after which a training has diverged."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,8 @@ def fit(task: Task[Any], settings: Settings, progress: Progress | None = None) -
     log.jsonl and TensorBoard curves. If that folder has a checkpoint, the run continues from it. The weights of a
     `start` are validated too, and kept if the training gains nothing. `progress` is called after every step. Ctrl-C
     ends the step, or a validation, and saves a checkpoint before it is raised. Raises InputError for unusable clips,
-    UsageError for a checkpoint or start of another network, if another run uses the folder, or if the training diverges
-    before any validation; WeightsError for a damaged checkpoint.
+    UsageError for a checkpoint or start of another network, if another run uses the folder, or if the training
+    diverges; WeightsError for a damaged checkpoint, or a start whose weights are not numbers.
     """
     fabric = make_fabric(settings.device)
     torch.set_float32_matmul_precision("high")
@@ -102,13 +104,14 @@ def _train(fabric: Fabric, task: Task[Any], state: State, log: Log, out: Path, p
             terms = _step(fabric, task, state, meter, done)
             if state.step % config.log_every == 0:
                 _report_training(log, state, terms, meter)
+                _require_numbers(state, out)
             if remark := task.after_step(state.ema.module, done, state.best):
                 log.say(remark)
             if state.step % config.validate_every == 0:
                 _validate(fabric, task, state, log, out)
                 meter.read()
             if time.monotonic() - saved_at > 60 * config.checkpoint_minutes and fabric.is_global_zero:
-                save_checkpoint(out / CHECKPOINT, state.state_dict())
+                _save_unless_lost(state, out)
                 saved_at = time.monotonic()
             if progress is not None and fabric.is_global_zero:
                 progress(int(PARTS * state.done), PARTS)
@@ -125,7 +128,9 @@ def _step(fabric: Fabric, task: Task[Any], state: State, meter: Meter, done: flo
         batch = task.batch(state.random)
     state.network.train()
     terms = task.losses(state.network, batch, done, state.adversary)
-    fabric.backward(_weighted_sum(terms, task.weights))
+    loss = _weighted_sum(terms, task.weights)
+    state.lost = (state.lost + 1) * ~loss.detach().isfinite()  # not read here, because a GPU would have to wait
+    fabric.backward(loss)
     norm = task.config.gradient_clip
     fabric.clip_gradients(state.network, state.optimizer, max_norm=norm, error_if_nonfinite=False)
     drop_nonfinite_gradients(state.module)
@@ -166,10 +171,26 @@ def _agreed(fabric: Fabric, state: State, asked: bool) -> tuple[float, bool]:
 
 
 def _stop(fabric: Fabric, state: State, log: Log, out: Path) -> NoReturn:
-    if fabric.is_global_zero:
-        save_checkpoint(out / CHECKPOINT, state.state_dict())
-    log.say(f"stopped after step {state.step}, which is saved")
+    is_saved = not fabric.is_global_zero or _save_unless_lost(state, out)
+    what = "which is saved" if is_saved else "which is not saved, because its losses are not numbers"
+    log.say(f"stopped after step {state.step}, {what}")
     raise KeyboardInterrupt
+
+
+def _save_unless_lost(state: State, out: Path) -> bool:
+    """Save a checkpoint, unless the loss is no longer a number: the one before is better."""
+    if is_sound := not state.lost:
+        save_checkpoint(out / CHECKPOINT, state.state_dict())
+    return is_sound
+
+
+def _require_numbers(state: State, out: Path) -> None:
+    """Raise UsageError if none of the last losses was a number."""
+    if state.lost >= _MOST_LOST:
+        raise UsageError(
+            f"{out}: the training diverged, because none of the last {int(state.lost)} losses is a number; lower "
+            "learning_rate in the config, and the same command goes on from the last sound checkpoint, if there is one."
+        )
 
 
 def _weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:

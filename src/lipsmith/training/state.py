@@ -53,6 +53,8 @@ class State:
         self.random = torch.Generator(device).manual_seed(self.seed)
         torch.manual_seed(self.seed)
         self.step, self.validated = 0, 0
+        self.lost = torch.zeros((), dtype=torch.long, device=device)
+        """Steps in a row, up to the last one, whose loss is not a number."""
         self.best: dict[str, float] = {}
         self.finished: dict[str, float] = {}
         """What finishing the best weights changed of their figures."""
