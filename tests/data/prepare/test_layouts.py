@@ -54,6 +54,18 @@ def test_a_folder_of_one_split_keeps_its_split(tmp_path: Path) -> None:
     assert clips(tmp_path / "test/p2_1.mp4") == ["test/p2/p2_1"]
 
 
+@pytest.mark.parametrize("place", ["dev/footage", "footage/train"])
+def test_a_folder_that_holds_splits_may_lie_in_one_named_as_a_split(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Otherwise people of `test` would be trained on, all as one person."""
+    touch(tmp_path / place, "train/anna_1.mp4", "test/ben/1.mp4")
+    expected = ["test/ben/1", "train/anna/anna_1"]
+    assert clips(tmp_path / place) == expected
+    monkeypatch.chdir(tmp_path / place)
+    assert clips(Path("**/*.mp4")) == expected
+
+
 def test_lrs2_layout(tmp_path: Path) -> None:
     """Speakers are folders, lists give the split of `main`, and `pretrain`, with the same numbers, is for training."""
     touch(tmp_path, "main/553/00001.mp4", "main/553/00002.mp4", "main/554/00001.mp4", "main/555/00001.mp4")

@@ -93,14 +93,13 @@ def _fixed_part(pattern: str) -> Path:
 
 def _found(path: Path, folder: Path) -> Iterator[Job]:
     """Jobs for a file, or for all videos below a folder, of which the layout is that below `folder`."""
-    root = _root(folder)
     if not path.is_dir():
-        yield _job(path, path.relative_to(root), {})
+        yield _job(path, path.relative_to(_root(folder, [path])), {})
         return
     found = sorted(file for file in _files(path) if is_media(file, FILMS))
     if not found:
         raise InputError(f"{path}: no video below this folder; give a folder with footage.")
-    lists = _split_lists(path)
+    lists, root = _split_lists(path), _root(folder, found)
     yield from (_job(file, file.relative_to(root), lists) for file in found)
 
 
@@ -121,8 +120,11 @@ def _absolute(path: str | Path) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100
 
 
-def _root(folder: Path) -> Path:
-    """The root of the layout, so that `test` or `test/SPEAKER` given alone still define the split."""
+def _root(folder: Path, files: Iterable[Path]) -> Path:
+    """The root of the layout, so that `test` or `test/SPEAKER` given alone still define the split of the files; a
+    folder that holds splits is a root itself, wherever it lies."""
+    if any(map(_known, (part for file in files for part in file.relative_to(folder).parts[:-1]))):
+        return folder
     if _known(folder.name):
         return folder.parent
     return folder.parent.parent if _known(folder.parent.name) else folder
