@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import threading
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from lipsmith.errors import LipsmithError
 from lipsmith.training import log as module
 from lipsmith.training.log import Log, Meter
 
@@ -45,6 +47,18 @@ def test_what_is_not_a_number_is_null_in_the_log(tmp_path: Path) -> None:
     log.add("train", {"l1": torch.nan, "gan": torch.inf}, 1, 0.1)
     log.close()
     assert (tmp_path / "log.jsonl").read_text() == '{"step": 1, "minutes": 0.1, "train/l1": null, "train/gan": null}\n'
+
+
+def test_a_full_disk_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log(tmp_path, 0)
+
+    def full(*given: object, **named: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(LipsmithError, match=r"log\.jsonl was not written: the disk is full; free some space"):
+        log.add("train", {"l1": 1.0}, 1, 0.1)
+    log.close()
 
 
 def test_a_closed_log_leaves_no_thread(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from lipsmith.disk import disk_errors
 from lipsmith.files import write_whole
 
 _LOG = logging.getLogger("lipsmith.training")
@@ -33,9 +34,10 @@ class Log:
         self._path = None if run is None else run / LOG
         self._curves = None
         if run is not None:
-            run.mkdir(parents=True, exist_ok=True)
-            _remove_after(run / LOG, step)
-            self._curves = _tensorboard(run, step)
+            with disk_errors(run / LOG):
+                run.mkdir(parents=True, exist_ok=True)
+                _remove_after(run / LOG, step)
+                self._curves = _tensorboard(run, step)
 
     def say(self, line: str) -> None:
         """Log one line of text."""
@@ -48,11 +50,12 @@ class Log:
             return
         row: dict[str, float | None] = {"step": step, "minutes": round(minutes, 3)}
         row |= {f"{group}/{name}": _in_json(value) for name, value in values.items()}
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-        if self._curves is not None:
-            for name, value in values.items():
-                self._curves.add_scalar(f"{group}/{name}", value, step)
+        with disk_errors(self._path):
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+            if self._curves is not None:
+                for name, value in values.items():
+                    self._curves.add_scalar(f"{group}/{name}", value, step)
 
     def close(self) -> None:
         """Write all curves, and end the thread that does."""
