@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from line_task import CONFIG, Line, at, rows
 from lipsmith.disk import folder_lock
-from lipsmith.errors import UsageError, WeightsError
+from lipsmith.errors import InputError, UsageError, WeightsError
 from lipsmith.files import LOCKS
 from lipsmith.training import loop
 from lipsmith.training.checkpoint import load_checkpoint, save_checkpoint
@@ -125,10 +126,35 @@ def test_a_second_interruption_stops_at_once(tmp_path: Path) -> None:
     assert not (tmp_path / "checkpoint.pt").exists()
 
 
+class Unread(Line):
+    """Reads no footage."""
+
+    def load(self, data: Path, device: torch.device) -> str:
+        raise AssertionError
+
+
 @pytest.mark.skipif(not LOCKS, reason="this system locks no files")
 def test_two_runs_cannot_share_a_folder(tmp_path: Path) -> None:
     with folder_lock(tmp_path, "training"), pytest.raises(UsageError, match="Another run is training in"):
-        fit(Line(), at(tmp_path))
+        fit(Unread(), at(tmp_path))
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_before_the_footage_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # tests may run as root, whom no mode stops
+    with pytest.raises(UsageError, match="run cannot be written to; choose another"):
+        fit(Unread(), at(tmp_path / "run"))
+
+
+def test_unusable_footage_leaves_no_folder(tmp_path: Path) -> None:
+    class Unusable(Line):
+        def load(self, data: Path, device: torch.device) -> str:
+            raise InputError("no clips")
+
+    with pytest.raises(InputError):
+        fit(Unusable(), at(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_resumed_run_says_what_differs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

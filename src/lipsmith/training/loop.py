@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import time
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, closing, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -14,7 +15,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from lipsmith.disk import folder_lock
+from lipsmith.disk import disk_errors, folder_lock
 from lipsmith.errors import UsageError
 from lipsmith.progress import Progress
 from lipsmith.training.checkpoint import CHECKPOINT, checkpoint_errors, load_checkpoint, save_checkpoint
@@ -57,8 +58,8 @@ def fit(task: Task[Any], settings: Settings, progress: Progress | None = None) -
     """
     fabric = make_fabric(settings.device)
     torch.set_float32_matmul_precision("high")
-    loaded = task.load(settings.data, fabric.device)
     with _folder_of(settings.out, fabric):
+        loaded = task.load(settings.data, fabric.device)
         state, remark = _begin(fabric, task, settings, loaded)
         with closing(Log(settings.out if fabric.is_global_zero else None, state.step)) as log:
             log.say(f"{loaded}; from step {state.step}{remark}")
@@ -78,12 +79,23 @@ def fit(task: Task[Any], settings: Settings, progress: Progress | None = None) -
             return state.best | state.finished
 
 
-def _folder_of(out: Path, fabric: Fabric) -> AbstractContextManager[None]:
-    """Holds the folder of the run, which is created if it is missing, in the first process."""
+@contextmanager
+def _folder_of(out: Path, fabric: Fabric) -> Iterator[None]:
+    """Holds the folder of the run in the first process. It is created if it is missing, and removed if nothing is
+    written into it."""
     if not fabric.is_global_zero:
-        return nullcontext()
-    out.mkdir(parents=True, exist_ok=True)
-    return folder_lock(out, "training")
+        yield
+        return
+    with disk_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+    if not os.access(out, os.W_OK):
+        raise UsageError(f"The folder {out} cannot be written to; choose another.")
+    with folder_lock(out, "training"):
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                out.rmdir()
 
 
 def _train(fabric: Fabric, task: Task[Any], state: State, log: Log, out: Path, progress: Progress | None) -> None:
