@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -95,6 +96,31 @@ def test_an_interrupted_step_is_finished_and_saved(tmp_path: Path, caplog: pytes
     assert resumed.drawn == CONFIG.steps
     left, right = (load_file(tmp_path / name / "line.safetensors") for name in ("whole", "stopped"))
     assert torch.equal(left["0.weight"], right["0.weight"])
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no such signal")
+def test_a_closed_terminal_lets_the_step_be_saved(tmp_path: Path) -> None:
+    """Shell and kernel both send a signal, and where the terminal was, nothing can be written."""
+
+    class HungUp(Line):
+        def batch(self, random: torch.Generator) -> Tensor:
+            if self.drawn == 7:
+                for _ in range(2):
+                    signal.raise_signal(signal.SIGHUP)
+            return super().batch(random)
+
+    def gone(done: int, total: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    before = signal.signal(signal.SIGHUP, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            fit(HungUp(replace(CONFIG, checkpoint_minutes=60.0)), at(tmp_path), gone)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    saved = load_checkpoint(tmp_path / "checkpoint.pt")
+    assert saved is not None
+    assert saved["step"] == 8
 
 
 def test_an_interrupted_last_validation_is_finished_and_saved(tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ from typing import Any, Final, Self
 
 _LOG = logging.getLogger(__name__)
 
-_NUMBERS: Final = (signal.SIGINT, signal.SIGTERM)
+_NUMBERS: Final = [number for number in signal.Signals if number.name in ("SIGINT", "SIGTERM", "SIGHUP")]
 
 
 class Interruption:
-    """A context manager: the first Ctrl-C or SIGTERM sets `asked`, the next one interrupts at once.
+    """A context manager: the first Ctrl-C, SIGTERM or closing of the terminal sets `asked`, the next one of the first
+    two interrupts at once.
 
     Outside the main thread, which alone gets signals, it does nothing.
     """
@@ -37,6 +38,8 @@ class Interruption:
             signal.signal(number, handler)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.asked and signal.Signals(number).name == "SIGHUP":
+            return  # shell and kernel both send it
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True

@@ -126,7 +126,8 @@ def _train(fabric: Fabric, task: Task[Any], state: State, log: Log, out: Path, p
                 _save_unless_lost(state, out)
                 saved_at = time.monotonic()
             if progress is not None and fabric.is_global_zero:
-                progress(int(PARTS * state.done), PARTS)
+                with suppress(OSError):  # a terminal that was closed ends no training
+                    progress(int(PARTS * state.done), PARTS)
         if state.validated < state.step:
             _validate(fabric, task, state, log, out)
         if _agreed(fabric, state, interruption.asked)[1]:
