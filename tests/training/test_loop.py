@@ -314,6 +314,13 @@ def test_a_run_is_never_worse_than_its_start(tmp_path: Path) -> None:
     assert rows(tmp_path / "wild")[0]["val/score"] == pytest.approx(best["score"], rel=1e-5)
 
 
+def test_a_validation_says_whether_it_is_the_best(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "lipsmith"):
+        fit(Line(replace(CONFIG, learning_rate=0.0)), at(tmp_path))
+    told = [line.endswith("; the best so far") for line in caplog.messages if line.startswith("val at")]
+    assert told == [True, False, False]
+
+
 def test_a_run_stops_when_the_score_does_not_improve(tmp_path: Path) -> None:
     still = replace(CONFIG, learning_rate=0.0, steps=100, validate_every=5, patience=2)
     fit(Line(still), at(tmp_path))

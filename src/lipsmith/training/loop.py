@@ -223,10 +223,12 @@ def _validate(fabric: Fabric, task: Task[Any], state: State, log: Log, out: Path
     if fabric.is_global_zero:
         figures = _validated(task, state)
         log.add("val", figures, state.step, state.schedule.elapsed)
-        log.say(f"val at {state.step}: {_listed({name: x for name, x in figures.items() if '.' not in name})}")
+        is_best = figures[task.best_by] > state.best.get(task.best_by, -math.inf)
+        listed = _listed({name: x for name, x in figures.items() if "." not in name})
+        log.say(f"val at {state.step}: {listed}{'; the best so far' if is_best else ''}")
         if (picture := task.picture(state.ema.module)) is not None:
             log.picture("val", picture, state.step)
-        if figures[task.best_by] > state.best.get(task.best_by, -math.inf):
+        if is_best:
             state.best, state.finished = figures | {"step": float(state.step)}, {}
             training = asdict(task.config) | {"start": state.start}
             card = {"training": training, "validation": state.best, "footage": state.footage}
