@@ -28,6 +28,6 @@ def run(options: Options) -> None:
     from lipsmith.training.occlusion.task import OcclusionTask
 
     config = load_config(OcclusionTraining, "occlusion", options.config)
-    train(OcclusionTask(options.applied(config)), options)
+    train(OcclusionTask(options.applied(config), options.out / "drawn"), options)
     export_occlusion(options.out / "occlusion")
     console.result(options.out / "occlusion")

@@ -59,7 +59,9 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_training_lowers_the_error_and_its_network_is_exported(data: Path) -> None:
-    fit(OcclusionTask(TINY), Settings(data, data / "run", "cpu"))
+    (data / "run" / "drawn").mkdir(parents=True)
+    fit(OcclusionTask(TINY, data / "run" / "drawn"), Settings(data, data / "run", "cpu"))
+    assert not (data / "run" / "drawn").exists()
     rows = [json.loads(line) for line in (data / "run" / "log.jsonl").read_text().splitlines()]
     errors = [row["train/cells"] for row in rows if "train/cells" in row]
     assert np.mean(errors[-3:]) < 0.8 * errors[0]
@@ -79,7 +81,7 @@ def test_training_lowers_the_error_and_its_network_is_exported(data: Path) -> No
 
 
 def test_clean_pictures_have_no_object_and_keep_both_sides_together(data: Path) -> None:
-    drawn = DrawnPairs(data, read_manifest(data, "train"), TINY, torch.device("cpu"))
+    drawn = DrawnPairs(data, read_manifest(data, "train"), TINY, torch.device("cpu"), data)
     assert len(drawn) == 8
     batch = drawn.draw(32, 1.0, torch.Generator().manual_seed(1))
     assert not batch.opacity.any()
@@ -94,7 +96,7 @@ def test_clean_pictures_have_no_object_and_keep_both_sides_together(data: Path) 
 def test_a_model_that_draws_no_mouths_is_named(data: Path) -> None:
     config = replace(TINY, drawn_by="occlusion")
     with pytest.raises(WeightsError, match="occlusion is a model of kind occlusion, which does not dub; give one that"):
-        fit(OcclusionTask(config), Settings(data, data / "run", "cpu"))
+        fit(OcclusionTask(config, data / "run" / "drawn"), Settings(data, data / "run", "cpu"))
 
 
 def test_few_clips_of_a_person_are_spread_over_all(data: Path) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -11,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.data.clips import ClipRecord, PreparedClip, load_clip
+from lipsmith.disk import disk_errors
 from lipsmith.dubbing.paste.composite import soft_mask
 from lipsmith.face.crop import still_points
 from lipsmith.face.landmarks import NUM_POSE
 from lipsmith.face.references import choose_landmarks, choose_pool, costs, nearest, sharpness_of
+from lipsmith.files import DAMAGED, write_whole
 from lipsmith.inference.backend import Backend
 from lipsmith.inference.model_folder import ModelConfig
 from lipsmith.inference.occlusion import cells
@@ -50,16 +56,36 @@ def some_clips(records: Sequence[ClipRecord], most: int) -> list[ClipRecord]:
 
 
 def drawn_pairs(
-    root: Path, records: Sequence[ClipRecord], frames: int, backend: Backend, config: ModelConfig
+    root: Path, records: Sequence[ClipRecord], frames: int, backend: Backend, config: ModelConfig, kept: Path
 ) -> Iterator[Pairs]:
-    """`frames` frames of each clip, or all of a shorter one, drawn with the speech of the clip halfway around."""
+    """`frames` frames of each clip, or all of a shorter one, drawn with the speech of the clip halfway around.
+
+    The folder `kept` keeps them for the next call, since drawing takes minutes.
+    """
+    kept.mkdir(parents=True, exist_ok=True)
 
     def draw(number: int) -> Pairs:
-        other = records[(number + len(records) // 2) % len(records)]
-        speech = load_clip(root, other, images=False).mel
-        return _drawn(load_clip(root, records[number]), speech, frames, backend, config)
+        record, other = records[number], records[(number + len(records) // 2) % len(records)]
+        key = json.dumps([frames, dict(config.files), asdict(record), asdict(other)])
+        path = kept / f"{sha256(key.encode()).hexdigest()[:16]}.npz"
+        if (pairs := _read(path)) is None:
+            speech = load_clip(root, other, images=False).mel
+            pairs = _drawn(load_clip(root, record), speech, frames, backend, config)
+            _write(path, pairs)
+        return pairs
 
     return read_ahead(draw, range(len(records)))
+
+
+def _read(path: Path) -> Pairs | None:
+    with suppress(*DAMAGED), np.load(path) as found:
+        return Pairs(*(found[name] for name in Pairs._fields))
+    return None
+
+
+def _write(path: Path, pairs: Pairs) -> None:
+    with disk_errors(path), write_whole(path) as beside:
+        np.savez_compressed(beside, **pairs._asdict())
 
 
 def _drawn(

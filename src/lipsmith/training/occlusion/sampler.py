@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -20,6 +21,7 @@ from lipsmith.training.occlusion.objects import Random, blurred, occluded
 from lipsmith.training.occlusion.pairs import drawn_pairs, some_clips
 from lipsmith.training.store import make_spans, pick
 
+_LOG = logging.getLogger(__name__)
 _BEYOND: Final = 0.25
 """Weight of what a dub does not change."""
 _NEAR: Final = 5
@@ -49,12 +51,14 @@ class DrawnPairs:
     """Frames of people, filmed and drawn."""
 
     def __init__(
-        self, root: Path, records: Sequence[ClipRecord], config: OcclusionTraining, device: torch.device
+        self, root: Path, records: Sequence[ClipRecord], config: OcclusionTraining, device: torch.device, kept: Path
     ) -> None:
+        """`kept`: as in `drawn_pairs`."""
         folder = find_model(config.drawn_by)
         settings = folder.settings  # a model that does not dub has none
         chosen = some_clips(records, config.clips)
-        pairs = list(drawn_pairs(root, chosen, config.frames, load_backend(folder), settings))
+        _LOG.info("new mouths are drawn over %d clips", len(chosen))
+        pairs = list(drawn_pairs(root, chosen, config.frames, load_backend(folder), settings, kept))
         self.spans = make_spans([len(pair.mask) for pair in pairs], [record.identity for record in chosen], device)
         self.filmed, self.drawn = (
             torch.cat([torch.from_numpy(pair[side]) for pair in pairs]).permute(0, 3, 1, 2).to(device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -32,15 +33,17 @@ class OcclusionTask(Task[Occluded]):
 
     name = MODEL
 
-    def __init__(self, config: OcclusionTraining) -> None:
+    def __init__(self, config: OcclusionTraining, kept: Path) -> None:
+        """`kept`: a folder for drawn mouths, which is removed when the run is finished."""
         self.config: OcclusionTraining = config
+        self._kept = kept
         self.samples = config.batch
         self.weights = {"cells": 1.0, "overlap": 0.1}
 
     def load(self, data: Path, device: torch.device) -> str:
         """Draw the mouths of both splits. Raises InputError if one is empty."""
         records = {split: read_manifest(data, split) for split in ("train", "val")}
-        self.pairs, self.held_out = (DrawnPairs(data, own, self.config, device) for own in records.values())
+        self.pairs, self.held_out = (DrawnPairs(data, own, self.config, device, self._kept) for own in records.values())
         self.precision = mixed_precision(device)
         people = len({record.identity for record in records["train"]})
         return f"{len(self.pairs)} frames of {people} people, {len(self.held_out)} frames to validate on"
@@ -101,6 +104,11 @@ class OcclusionTask(Task[Occluded]):
         """Also save a model folder."""
         super().save(folder, averaged, card)
         save_model(folder / MODEL, MODEL, averaged, asdict(self.config.model), card)
+
+    def finish(self, folder: Path) -> dict[str, float]:
+        """Remove the drawn mouths."""
+        shutil.rmtree(self._kept, ignore_errors=True)
+        return {}
 
 
 def missed_overlap(found: Tensor, opacity: Tensor, weight: Tensor) -> Tensor:
