@@ -35,8 +35,8 @@ def positions(grid: Tensor, displacement: Tensor) -> Tensor:
 
 def warp(features: Tensor, positions: Tensor) -> Tensor:
     """Features `(B, C, h, w)` of the whole crop, sampled at positions `(B, H, W, 2)`: `(B, C, H, W)`."""
-    # On a CPU, torch takes NaN for 0, but crashes where it computes the gradient there.
-    positions = positions.nan_to_num(0.0)
+    if torch.is_grad_enabled():  # on a CPU, torch takes NaN for 0, but crashes where it computes the gradient there
+        positions = positions.nan_to_num(0.0)
     return F.grid_sample(features, positions * 2 - 1, mode="bilinear", padding_mode="border", align_corners=False)
 
 
