@@ -17,6 +17,7 @@ from lipsmith.errors import WeightsError
 from lipsmith.models.occlusion import OcclusionConfig
 from lipsmith.release.export_occlusion import export_occlusion
 from lipsmith.training.loop import Settings, fit
+from lipsmith.training.occlusion.captions import Captions
 from lipsmith.training.occlusion.config import OcclusionTraining
 from lipsmith.training.occlusion.pairs import Pairs, some_clips
 from lipsmith.training.occlusion.sampler import DrawnPairs
@@ -26,6 +27,7 @@ from renderer_clips import prepared
 TINY = OcclusionTraining(
     model=OcclusionConfig((4, 8)),
     frames=4,
+    captions=60,
     steps=90,
     log_every=10,
     batch=16,
@@ -81,7 +83,8 @@ def test_training_lowers_the_error_and_its_network_is_exported(data: Path) -> No
 
 
 def test_clean_pictures_have_no_object_and_keep_both_sides_together(data: Path) -> None:
-    drawn = DrawnPairs(data, read_manifest(data, "train"), TINY, torch.device("cpu"), data)
+    cpu = torch.device("cpu")
+    drawn = DrawnPairs(data, read_manifest(data, "train"), TINY, cpu, data, Captions(TINY.captions, cpu))
     assert len(drawn) == 8
     batch = drawn.draw(32, 1.0, torch.Generator().manual_seed(1))
     assert not batch.opacity.any()

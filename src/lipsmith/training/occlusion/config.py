@@ -22,6 +22,8 @@ class OcclusionTraining(TrainingConfig):
     """Frames drawn of each clip."""
     clips: int = 8
     """Clips drawn of each person, at most."""
+    captions: int = 3000
+    """Captions drawn, each twice, to choose from."""
     batch: int = 48
     """Pictures per step."""
     clean_share: float = 0.35
@@ -30,6 +32,6 @@ class OcclusionTraining(TrainingConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_range(self, 0, 1, "clean_share")
-        require_range(self, 1, inf, "frames", "clips")
+        require_range(self, 1, inf, "frames", "clips", "captions")
         if self.batch < 2:
             raise ValueError("batch normalization needs two pictures: batch is at least 2")

@@ -32,7 +32,6 @@ _LENT: Final = 0.4
 """Share of the objects that the drawn picture shows, too."""
 _CAPTIONED: Final = 0.35
 """Share of the pictures with objects that have a caption instead."""
-_CAPTIONS: Final = 3000
 
 
 @dataclass(frozen=True)
@@ -51,9 +50,15 @@ class DrawnPairs:
     """Frames of people, filmed and drawn."""
 
     def __init__(
-        self, root: Path, records: Sequence[ClipRecord], config: OcclusionTraining, device: torch.device, kept: Path
+        self,
+        root: Path,
+        records: Sequence[ClipRecord],
+        config: OcclusionTraining,
+        device: torch.device,
+        kept: Path,
+        captions: Captions,
     ) -> None:
-        """`kept`: as in `drawn_pairs`."""
+        """`kept`: as in `drawn_pairs`; `captions` to choose from."""
         folder = find_model(config.drawn_by)
         settings = folder.settings  # a model that does not dub has none
         chosen = some_clips(records, config.clips)
@@ -65,7 +70,7 @@ class DrawnPairs:
             for side in (0, 1)
         )
         self.mask = torch.cat([torch.from_numpy(pair.mask) for pair in pairs]).to(device)
-        self.captions = Captions(_CAPTIONS, device)
+        self.captions = captions
 
     def __len__(self) -> int:
         return len(self.mask)

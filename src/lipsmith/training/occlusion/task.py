@@ -18,6 +18,7 @@ from lipsmith.models.occlusion import OcclusionNetwork
 from lipsmith.training.checkpoint import save_model
 from lipsmith.training.device import channels_last, mixed_precision
 from lipsmith.training.losses.adversarial import Adversary
+from lipsmith.training.occlusion.captions import Captions
 from lipsmith.training.occlusion.config import OcclusionTraining
 from lipsmith.training.occlusion.objects import Random
 from lipsmith.training.occlusion.sampler import DrawnPairs, Occluded
@@ -43,7 +44,10 @@ class OcclusionTask(Task[Occluded]):
     def load(self, data: Path, device: torch.device) -> str:
         """Draw the mouths of both splits. Raises InputError if one is empty."""
         records = {split: read_manifest(data, split) for split in ("train", "val")}
-        self.pairs, self.held_out = (DrawnPairs(data, own, self.config, device, self._kept) for own in records.values())
+        captions = Captions(self.config.captions, device)
+        self.pairs, self.held_out = (
+            DrawnPairs(data, own, self.config, device, self._kept, captions) for own in records.values()
+        )
         self.precision = mixed_precision(device)
         people = len({record.identity for record in records["train"]})
         return f"{len(self.pairs)} frames of {people} people, {len(self.held_out)} frames to validate on"
