@@ -66,6 +66,12 @@ def test_a_folder_that_holds_splits_may_lie_in_one_named_as_a_split(
     assert clips(Path("**/*.mp4")) == expected
 
 
+def test_footage_among_the_projects_in_dev_is_for_training(tmp_path: Path) -> None:
+    touch(tmp_path / "dev/footage", "anna_1.mp4", "ben/1.mp4")
+    assert clips(tmp_path / "dev/footage") == ["train/anna/anna_1", "train/ben/1"]
+    assert clips(tmp_path / "dev") == ["val/ben/1", "val/footage/anna_1"]
+
+
 def test_lrs2_layout(tmp_path: Path) -> None:
     """Speakers are folders, lists give the split of `main`, and `pretrain`, with the same numbers, is for training."""
     touch(tmp_path, "main/553/00001.mp4", "main/553/00002.mp4", "main/554/00001.mp4", "main/555/00001.mp4")

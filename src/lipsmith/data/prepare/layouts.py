@@ -127,7 +127,8 @@ def _root(folder: Path, files: Iterable[Path]) -> Path:
         return folder
     if _known(folder.name):
         return folder.parent
-    return folder.parent.parent if _known(folder.parent.name) else folder
+    # Not `dev`: many keep all their projects in such a folder.
+    return folder.parent.parent if _known(folder.parent.name) and folder.parent.name.lower() != "dev" else folder
 
 
 def _job(file: Path, relative: Path, lists: dict[str, str]) -> Job:
