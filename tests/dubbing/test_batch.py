@@ -252,6 +252,16 @@ def test_an_error_that_may_pass_costs_no_other_job_of_the_film(
     assert [path.name for path in made] == ["1.mp4", "2.mp4"]
 
 
+def test_one_film_says_every_speech_of_a_folder_and_results_join_others(tmp_path: Path, film: Path) -> None:
+    (tmp_path / "speeches").mkdir()
+    for name in ("hello.wav", "bye.mp3"):
+        (tmp_path / "speeches" / name).touch()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "earlier.mp4").touch()
+    jobs = pair(film, tmp_path / "speeches", tmp_path / "out")
+    assert [(job.video, job.output.name) for job in jobs] == [(film, "bye.mp4"), (film, "hello.mp4")]
+
+
 def test_files_with_other_suffixes_are_named(tmp_path: Path, words: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "films").mkdir()
     for name in ("a.mp4", "b.ts", "c.tiff", "notes.txt", ".hidden"):
@@ -286,6 +296,12 @@ def test_an_output_folder_holds_all_results(tmp_path: Path) -> None:
 def test_a_table_without_the_required_columns_is_refused(tmp_path: Path, header: str) -> None:
     (tmp_path / "pairs.csv").write_text(f"{header}\na.mp4,b.wav,c.mp4\n")
     with pytest.raises(InputError, match="has no column"):
+        read_pairs(tmp_path / "pairs.csv")
+
+
+def test_a_table_without_rows_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text("video,speech,output\n")
+    with pytest.raises(InputError, match=r"pairs\.csv has no rows; add rows"):
         read_pairs(tmp_path / "pairs.csv")
 
 
