@@ -13,7 +13,7 @@ import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, PngImagePlugin
+from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
 from heic_samples import tiled_heic
 from lipsmith.dubbing.array_source import ArraySource
@@ -174,6 +174,20 @@ def test_the_orientation_may_follow_the_pixels(tmp_path: Path) -> None:
     assert np.array_equal(shown(path), picture(64, 48))
 
 
+@pytest.mark.parametrize(
+    ("orientation", "rotation"), [(1, 0), (2, 0), (3, 180), (4, 180), (5, 270), (6, 90), (7, 90), (8, 270)]
+)
+def test_a_photograph_is_upright_however_the_camera_was_held(tmp_path: Path, orientation: int, rotation: int) -> None:
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    stored = Image.fromarray(picture(64, 48))
+    stored.save(tmp_path / "a.png", exif=exif)
+    with Image.open(tmp_path / "a.png") as opened:
+        upright = np.asarray(ImageOps.exif_transpose(opened))
+    assert np.array_equal(shown(tmp_path / "a.png"), upright)
+    assert probe(tmp_path / "a.png").rotation == rotation
+
+
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
 def test_the_orientation_in_a_maker_note_is_ignored(tmp_path: Path, suffix: str) -> None:
     image = picture(64, 48)
@@ -211,7 +225,7 @@ def test_a_damaged_heic_is_an_input_error(tmp_path: Path) -> None:
 
 
 def test_16_bit_and_gray_pictures_are_read(tmp_path: Path) -> None:
-    ramp = np.tile(np.arange(256, dtype=np.uint16) * 257, (4, 1))
+    ramp = np.tile(np.arange(256, dtype=np.uint16) * 256 + 100, (4, 1))
     Image.fromarray(ramp).save(tmp_path / "deep.png")
     assert np.array_equal(shown(tmp_path / "deep.png")[0, :, 1], np.arange(256))
     Image.fromarray((ramp >> 8).astype(np.uint8)).convert("LA").save(tmp_path / "gray.png")
