@@ -14,7 +14,7 @@ from double import make_dubber
 from lipsmith import Clip
 from lipsmith.dubbing import clip_folder
 from lipsmith.errors import InputError, LipsmithError, UsageError
-from synthetic import make_film, speech
+from synthetic import face_at, make_film, speech
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +43,19 @@ def test_the_frames_of_a_saved_clip_can_be_read_again(prepared: tuple[Clip, Path
     assert [frame.time for frame in frames] == clip.times.tolist()
 
 
+def test_a_clip_of_frames_in_memory_is_kept(tmp_path: Path) -> None:
+    clip = make_dubber().prepare([face_at(0, (120, 120))] * 3, rate=12.5)
+    loaded = Clip.load(clip.save(tmp_path / "kept"), make_dubber())
+    assert (loaded.source.footage, loaded.times.tolist()) == (clip.source.footage, clip.times.tolist())
+    assert [face.number for face in loaded.chosen] == [1]
+
+
 def test_a_folder_that_is_not_empty_is_not_overwritten(prepared: tuple[Clip, Path], tmp_path: Path) -> None:
     (tmp_path / "diary.txt").write_text("mine")
     with pytest.raises(UsageError, match=r"is not empty; choose another folder\.$"):
         prepared[0].save(tmp_path)
+    with pytest.raises(UsageError, match=r"diary\.txt is a file; name a folder\.$"):
+        prepared[0].save(tmp_path / "diary.txt")
     assert [path.name for path in tmp_path.iterdir()] == ["diary.txt"]
 
 
