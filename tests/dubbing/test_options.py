@@ -18,6 +18,7 @@ from lipsmith import Clip, Dubber, DubOptions, Turn, dub
 from lipsmith.config import path_of
 from lipsmith.dubbing.array_source import ArraySource
 from lipsmith.dubbing.options import choose, hear, ignored_faces, options_for
+from lipsmith.dubbing.scan import open_source
 from lipsmith.dubbing.source import FileSource
 from lipsmith.errors import LipsmithError, UsageError
 from lipsmith.files import refuse_filled
@@ -81,6 +82,7 @@ WRONG_KINDS: list[tuple[Callable[..., object], tuple[object, ...], str]] = [
     (Clip.load, ("folder", "fast"), "The dubber is of type str; give a Dubber"),
     (Live, ("film.mp4",), "The clip is of type str; give a Clip, as Dubber.prepare returns it"),
     (Turn, (1, "a.wav", "0"), "the time '0' is not a number"),
+    (open_source, ("film.mp4", 25.0), "The rate is for frames in memory, and a file has its own; leave it out"),
     (ArraySource, (np.array("film.mp4"), 25), "Footage of type ndarray is neither a path nor frames"),
     (ArraySource, ([np.zeros((1, 1, 3), np.uint8)], 1e-9), "Frame rate 1e-09 is not a number above 0"),
 ]

@@ -105,6 +105,9 @@ def test_a_face_that_returns_within_a_shot_is_dubbed_again(caplog: pytest.LogCap
     again = replace(passing, frames=np.arange(70, 80))
     warn_ignored_faces("film", "largest", [first, back, passing, again], [first, back])
     assert "only face 3 is visible" in caplog.text
+    caplog.clear()
+    warn_ignored_faces("film", "1", [first, back, passing, again], [first, back])  # a number means just that face
+    assert caplog.text == ""
 
 
 def test_people_in_real_pictures_are_distinguished(
