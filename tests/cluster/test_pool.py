@@ -55,6 +55,21 @@ def test_it_waits_while_a_worker_is_left_or_all_machines_are_lost(
     assert pool.wait() is None
 
 
+def test_workers_with_a_gpu_start_only_where_one_is_free_for_each(
+    pool: Any,  # noqa: ANN401
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pool_module, "_connect", lambda: None)
+    monkeypatch.setattr(pool_module.ray, "shutdown", lambda: None)
+    machines = [{"Alive": True, "Resources": {"CPU": 8.0} | gpus} for gpus in ({}, {"GPU": 3.0})]
+    pool._gpus = 1
+    with pytest.raises(UsageError, match="No machine of the Ray cluster has 1 GPU; choose"), pool:
+        pass
+    monkeypatch.setattr(pool_module._RAY, "nodes", lambda: machines)
+    with pool:
+        assert pool._room() == 3
+
+
 def test_it_ends_when_no_worker_starts_at_all(pool: Any) -> None:  # noqa: ANN401
     pool._precision = None
     lost = [RemoteWorker(None, None) for _ in range(4)]
