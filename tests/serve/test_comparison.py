@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from double import make_dubber
-from lipsmith.media import probe, read_frames
+from lipsmith.media import open_sound, probe, read_frames
 from lipsmith.serve.comparison import join_sides, write_before
 from synthetic import face_at, make_film, speech
 
@@ -39,6 +39,17 @@ def test_footage_with_damaged_sound_is_compared(tmp_path: Path, begin: int) -> N
     before = tmp_path / "before.mp4"
     write_before(clip, clip.dub(speech(0.4)), before).save(tmp_path / "out.mp4")
     assert len(list(read_frames(before))) == 10
+
+
+def test_the_footage_to_compare_sounds_as_in_the_film(tmp_path: Path) -> None:
+    time = np.arange(12_800) / 16_000
+    sound = np.where(time < 0.4, 0, 0.5 * np.sin(2 * np.pi * 440 * time)).astype(np.float32)
+    film, before = make_film(tmp_path / "film.mkv", 0.8, 25, (160, 160), audio=sound), tmp_path / "before.mp4"
+    clip = make_dubber().prepare(film, start=0.2)
+    write_before(clip, clip.dub(speech(0.4)), before).save(tmp_path / "out.mp4")
+    samples = np.concatenate(list(open_sound(before, 16_000).blocks), axis=1)[0]
+    assert len(samples) / 16_000 == pytest.approx(0.4, abs=0.05)
+    assert np.argmax(np.abs(samples) > 0.2) / 16_000 == pytest.approx(0.2, abs=0.05)
 
 
 @pytest.mark.parametrize("height", [160, 162])
