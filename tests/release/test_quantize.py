@@ -9,16 +9,22 @@ import numpy as np
 import pytest
 
 from double import Double
-from lipsmith.errors import UsageError, WeightsError
+from lipsmith.errors import InputError, UsageError, WeightsError
 from lipsmith.inference.model_folder import find_model, write_config
-from lipsmith.inference.onnx import INT8
+from lipsmith.inference.onnx import INT8, open_session
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("torch")
 
+from landmark_clips import talking_clip  # noqa: E402
+from lipsmith.inference.stages import renderer_stages  # noqa: E402
+from lipsmith.inference.torch import TorchBackend  # noqa: E402
 from lipsmith.models.renderer.alignment import CUES  # noqa: E402
+from lipsmith.models.renderer.network import Renderer  # noqa: E402
 from lipsmith.release import quantize as module  # noqa: E402
-from lipsmith.release.quantize import Comparison, Sample, compare, quantize  # noqa: E402
+from lipsmith.release.export import OPSET  # noqa: E402
+from lipsmith.release.quantize import Comparison, Sample, compare, quantize, samples  # noqa: E402
+from renderer_clips import SIZE, SMALL, prepared, write_model  # noqa: E402
 
 
 @pytest.fixture
@@ -45,6 +51,46 @@ def test_convolutions_of_flow_picture_and_cues_stay_float(tmp_path: Path) -> Non
     graph = onnx.helper.make_graph(nodes, "convolutions", [], [], stored)
     onnx.save(onnx.helper.make_model(graph), tmp_path / "stage.onnx")
     assert module._kept_float(tmp_path / "stage.onnx") == ["renderer.decoder.head.1/conv", "/conv"]
+
+
+def test_convolutions_become_8_bit_and_compute_nearly_the_same(tmp_path: Path) -> None:
+    random, kind = np.random.default_rng(0), onnx.TensorProto.FLOAT
+    weight = onnx.numpy_helper.from_array(random.standard_normal((4, 3, 3, 3)).astype(np.float32), "weight")
+    doubled = onnx.helper.make_node("Add", ["weight", "weight"], ["doubled"])  # known without any input
+    nodes = [
+        doubled,
+        onnx.helper.make_node("Conv", ["image", "doubled"], ["sum"], name="conv", pads=[1, 1, 1, 1]),
+        onnx.helper.make_node("Relu", ["sum"], ["drawn"], name="relu"),
+    ]
+    given, drawn = (
+        onnx.helper.make_tensor_value_info(name, kind, ["n", channels, 8, 8])
+        for name, channels in (("image", 3), ("drawn", 4))
+    )
+    graph = onnx.helper.make_graph(nodes, "stage", [given], [drawn], [weight])
+    opset = [onnx.helper.make_opsetid("", OPSET)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=10), tmp_path / "stage.onnx")
+    inputs = {"image": random.random((2, 3, 8, 8), np.float32), "of another stage": np.zeros(1, np.float32)}
+    module._write(tmp_path / "stage.onnx", [inputs], tmp_path / "small.onnx")
+    exact, small = (
+        open_session(tmp_path / f"{name}.onnx").run(None, {"image": inputs["image"]})[0] for name in ("stage", "small")
+    )
+    assert 0 < np.abs(small - exact).max() < 0.02 * np.abs(exact).max()
+    stored = {tensor.data_type for tensor in onnx.load(tmp_path / "small.onnx").graph.initializer if tensor.dims}
+    assert onnx.TensorProto.INT8 in stored
+
+
+def test_each_person_gives_frames_of_the_second_half_of_a_clip(tmp_path: Path) -> None:
+    clips = [talking_clip(0, "a"), talking_clip(1, "b"), talking_clip(2, "short", frames=30)]
+    folder = find_model(write_model(tmp_path / "tiny"))
+    found = list(samples(folder, prepared(tmp_path / "data", clips), "train", people=6, frames=2))
+    assert [len(sample.truth) for sample in found] == 5 * [2]  # the sixth would be of the clip that is too short
+    frames = [round(shown[-1, -1].mean() / 3) for sample in found for shown in sample.truth]  # brightness is the number
+    assert len(set(frames[:6])) == 6
+    assert min(frames) >= 34
+    backend = TorchBackend(renderer_stages(Renderer(SMALL.model)), "cpu")
+    assert found[0].draw(backend).shape == (2, SIZE, SIZE, 3)
+    with pytest.raises(InputError, match="none of the tested clips of the split val lasts two seconds"):
+        list(samples(folder, prepared(tmp_path / "short", [talking_clip(3, "d", "val", 30)]), "val", 6, 2))
 
 
 def test_pictures_are_compared_in_the_rendered_half(monkeypatch: pytest.MonkeyPatch) -> None:
