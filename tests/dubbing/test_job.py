@@ -185,6 +185,19 @@ def test_a_name_that_another_program_took_meanwhile_costs_nothing(
     assert len(pictures(out)) == FRAMES
 
 
+def test_a_dub_continues_with_the_precision_with_which_it_began(
+    tmp_path: Path, film: Path, words: Path, double: Double, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one may seem faster the next time, and parts of both would make a film that changes."""
+    asked: list[str] = []
+    monkeypatch.setattr(pipeline, "load_backend", lambda *given: asked.append(given[-1]) or double)
+    double.precision, out = "int8", tmp_path / "out.mp4"
+    stopped(film, words, out, 7, KeyboardInterrupt())
+    stopped(film, words, out, 7, KeyboardInterrupt())
+    lipsmith.dub(film, words, out, DubOptions(precision="float"))
+    assert asked == ["auto", "int8", "float"]
+
+
 @pytest.mark.parametrize("changed", ["options", "speech", "footage"])
 def test_parts_of_a_different_dub_are_not_used(
     tmp_path: Path, film: Path, words: Path, double: Double, caplog: pytest.LogCaptureFixture, changed: str
