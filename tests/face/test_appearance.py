@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lipsmith.face.landmarks import ranks
-from lipsmith.face.look import Appearance, appearance, is_absent, unlike
+from lipsmith.face.look import Appearance, appearance, is_absent, unlike, unusual
 
 Images = NDArray[np.uint8]
 
@@ -46,6 +46,14 @@ def test_a_caption_on_one_of_them_makes_two_faces_unlike() -> None:
 def test_a_caption_on_the_edge_of_the_chin_makes_two_faces_unlike() -> None:
     images = faces(6)[0]
     assert unlike(looks(images[:1]), looks(captioned(images[1:], 134))).min() > 0.9
+
+
+def test_what_is_dark_before_a_face_is_as_unusual_as_what_is_bright() -> None:
+    images = faces(9)[0]
+    images[2] = captioned(images[2:3])[0]
+    images[5, 96:, 54:74] = 10  # a microphone
+    suspected, odd = unusual(looks(images))
+    assert sorted(suspected) == np.flatnonzero(odd).tolist() == [2, 5]
 
 
 def test_the_same_caption_on_both_does_not() -> None:
