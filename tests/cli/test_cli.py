@@ -157,6 +157,8 @@ def test_unexpected_errors_show_a_traceback_only_with_v(run_verb: RunVerb, capsy
 def test_system_errors_name_the_file(run_verb: RunVerb, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_verb(raising(OSError(28, "No space left on device", "out.mp4"))) == 1
     assert capsys.readouterr().err == "lipsmith: out.mp4: No space left on device.\n"
+    assert run_verb(raising(OSError(12, "Cannot allocate memory"))) == 1  # of no file
+    assert capsys.readouterr().err == "lipsmith: Cannot allocate memory.\n"
 
 
 def test_a_name_that_is_too_long_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
