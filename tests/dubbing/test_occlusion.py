@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from caption_samples import boxed
 from lipsmith import Dubber
+from lipsmith.dubbing.encoded import _native as at_film_size
 from lipsmith.dubbing.encoded import covers_of, uncovered
 from lipsmith.dubbing.scan import Face
 from lipsmith.face.crop import apply, invert
@@ -131,12 +132,18 @@ def test_what_stays_before_a_face_is_found_although_no_color_is_odd(
 
 def test_references_have_skin_in_place_of_what_covers_them() -> None:
     images = np.full((2, 128, 128, 3), 120, np.uint8)
+    images[:, :48] = 60
     images[:, 90:110, 40:80] = (250, 20, 20)
     covers = np.zeros((2, 32, 32, 1), np.float32)
     covers[1, 21:29, 9:21] = 1
     free = uncovered(images, covers)
     assert np.array_equal(free[0], images[0])
-    assert np.abs(free[1].astype(int) - 120).max() < 8
+    assert np.abs(free[1, 48:].astype(int) - 120).max() < 8
+    filmed = np.full((160, 256, 4), 120, np.uint8)  # at the film's resolution: the lower rows of a crop twice as large
+    filmed[84:124, 80:160] = (250, 20, 20, 120)
+    assert np.array_equal(at_film_size(lambda rank: filmed, free, covers, 0), filmed)
+    clean = at_film_size(lambda rank: filmed, free, covers, 1)[..., :3]
+    assert np.abs(clean.astype(int) - 120).max() < 8
 
 
 def test_a_caption_in_all_references_is_not_mixed_with_their_words(dubber: Dubber) -> None:
