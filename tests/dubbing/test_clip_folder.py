@@ -50,6 +50,15 @@ def test_a_clip_of_frames_in_memory_is_kept(tmp_path: Path) -> None:
     assert [face.number for face in loaded.chosen] == [1]
 
 
+def test_a_large_face_keeps_its_references_at_the_film_s_resolution(tmp_path: Path) -> None:
+    clip = make_dubber().prepare([face_at(0, (480, 480))] * 3)
+    loaded = Clip.load(clip.save(tmp_path / "kept"), make_dubber())
+    for before, after in zip(clip.chosen, loaded.chosen, strict=True):
+        assert before.native is not None
+        assert after.native is not None
+        assert np.array_equal(before.native[0], after.native[0])
+
+
 def test_a_folder_that_is_not_empty_is_not_overwritten(prepared: tuple[Clip, Path], tmp_path: Path) -> None:
     (tmp_path / "diary.txt").write_text("mine")
     with pytest.raises(UsageError, match=r"is not empty; choose another folder\.$"):
