@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,15 +16,17 @@ from numpy.typing import NDArray
 from double import CONFIG, Double, make_dubber
 from dub_samples import SIZE, no_face, write_wav
 from lipsmith import DubOptions
-from lipsmith.cluster.run import outcomes
+from lipsmith.cluster.run import ClusterBatch, outcomes
 from lipsmith.cluster.schedule import TRIES
 from lipsmith.cluster.tasks import RemoteWorker, Report, Task
+from lipsmith.cluster.worker import Worker
 from lipsmith.dubbing.batch import Batch, Job, run_all
 from lipsmith.dubbing.job import surroundings
 from lipsmith.dubbing.journal import journal_of
 from lipsmith.dubbing.parts import UNFINISHED, TakenError
 from lipsmith.errors import InputError, LipsmithError, SomeFailedError, UsageError
 from lipsmith.files import LOCKS, hidden_for, hold
+from lipsmith.inference.model_folder import write_config
 from lipsmith.media import open_sound, read_frames
 from long_film import PART, SHOTS, make_long, make_worker, small_parts
 from synthetic import make_film, speech
@@ -220,3 +224,23 @@ def test_machines_must_have_the_same_versions() -> None:
     assert isinstance(error, UsageError)
     assert "other versions" in str(error)
     assert make_worker(DubOptions()).load().error is None
+
+
+def test_workers_get_names_and_whole_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray starts them in another folder, where a relative path leads elsewhere."""
+    made: list[Worker] = []
+
+    def pool(make: Callable[[], Worker], threads: int, gpus: int) -> None:
+        made.append(make())
+        raise LipsmithError("No machine is needed to see what it gets.")
+
+    monkeypatch.setitem(sys.modules, "lipsmith.cluster.pool", SimpleNamespace(Pool=pool))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    write_config(tmp_path / "mine", {"face_size": 64, "references_per_frame": 3, "lips": 5, "window": 5})
+    options = DubOptions(background=Path("music.wav"))
+    for model in ("mine", "fast"):
+        with pytest.raises(LipsmithError, match="No machine is needed"):
+            list(ClusterBatch(options, model).run([Job(Path("a.mp4"), Path("a.wav"), Path("out.mp4"))]))
+    asked = [worker.dubber_of.args[0] for worker in made]  # type: ignore[attr-defined]
+    assert (asked, made[0].options.background) == ([tmp_path / "mine", "fast"], tmp_path / "music.wav")
