@@ -23,7 +23,8 @@ from lipsmith.dubbing.draw import GROUP
 from lipsmith.dubbing.pipeline import MOST_AT_ONCE
 from lipsmith.face import FaceTracker
 from lipsmith.live import Live
-from lipsmith.media import read_frames
+from lipsmith.media import VideoWriter, probe, read_frames
+from lipsmith.media.container import Chapter
 from synthetic import face_at, make_film, speech
 
 
@@ -63,6 +64,17 @@ def test_one_call_dubs(tmp_path: Path, film: Path, words: Path) -> None:
     assert out == tmp_path / "out.mp4"
     assert next(read_frames(out)).image.shape == (SIZE[1], 2 * SIZE[0], 3)
     assert titles == ["film.mp4: faces", "out.mp4: dubbing"]
+
+
+def test_the_result_keeps_title_and_chapters(tmp_path: Path, words: Path) -> None:
+    chapters = [Chapter(0.0, 0.08, "One"), Chapter(0.08, 0.4, "Two")]
+    with VideoWriter(tmp_path / "told.mp4", *SIZE, 25, metadata={"title": "A Film"}, chapters=chapters) as film:
+        for number in range(10):
+            film.write(face_at(number / 25, SIZE), number / 25)
+    info = probe(lipsmith.dub(tmp_path / "told.mp4", words, tmp_path / "out.mp4"))
+    assert info.metadata["title"] == "A Film"
+    kept = [(part.title, round(part.start, 2), round(part.end, 2)) for part in info.chapters]
+    assert kept == [("One", 0, 0.08), ("Two", 0.08, 0.32)]  # as long as the speech
 
 
 @pytest.mark.parametrize("speech_is_a_film", [False, True])
