@@ -79,7 +79,13 @@ def test_a_clip_without_a_whole_window_of_the_face_is_not_used(tmp_path: Path) -
 
 def test_the_mean_of_start_and_training_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scores, validate = count(), MouthTask.validate
-    monkeypatch.setattr(MouthTask, "validate", lambda *given: validate(*given) | {"score": float(next(scores))})
+    measured: list[dict[str, float]] = []
+
+    def rising(*given: Any) -> dict[str, float]:  # noqa: ANN401 - what `validate` takes
+        measured.append(validate(*given))
+        return measured[-1] | {"score": float(next(scores))}
+
+    monkeypatch.setattr(MouthTask, "validate", rising)
     write_clips(tmp_path / "clips", [talking_clip(0, "anna", frames=80)])
     torch.manual_seed(0)
     generator = build_landmark_generator(MOUTH)
@@ -96,6 +102,7 @@ def test_the_mean_of_start_and_training_is_written(tmp_path: Path, monkeypatch: 
     again = MouthTask(CONFIG)
     again.load_state_dict(task.state_dict())
     assert torch.equal(again.state_dict()["start"][name], start)
+    assert all(found["score"] == -found["lip_lmd"] < 0 for found in measured)  # the nearer the lips, the better
 
 
 def test_the_config_takes_the_sizes_of_the_model() -> None:
