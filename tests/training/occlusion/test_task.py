@@ -10,6 +10,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
+from torch import nn
 
 from landmark_clips import talking_clip
 from lipsmith.data.clips import read_manifest
@@ -80,6 +81,18 @@ def test_training_lowers_the_error_and_its_network_is_exported(data: Path) -> No
     assert found.shape == (3, 32, 64)
     assert found.min() >= 0
     assert found.max() <= 1
+
+
+def test_objects_that_are_found_where_none_is_cost_the_score(data: Path) -> None:
+    class Everywhere(nn.Module):
+        def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+            return torch.ones(len(pictures), 32, 64)
+
+    task = OcclusionTask(TINY, data / "drawn")
+    task.load(data, torch.device("cpu"))
+    figures = task.validate(Everywhere())
+    assert figures["alarms"] == 1
+    assert figures["score"] == pytest.approx(figures["overlap"] - 2)
 
 
 def test_clean_pictures_have_no_object_and_keep_both_sides_together(data: Path) -> None:

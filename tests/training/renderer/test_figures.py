@@ -34,3 +34,10 @@ def test_psnr_is_that_of_the_whole_crop() -> None:
     figures = measure(Gray(), [black()], ["anna"], 12, None)
     assert figures["psnr"] == pytest.approx(-10 * log10(0.5**2 / 2), abs=1e-4)
     assert figures["aligned_psnr"] == pytest.approx(-10 * log10(0.25**2 / 2), abs=1e-4)
+
+
+def test_blur_and_lips_beside_the_truth_lower_the_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {"face_psnr": 30.0, "sharpness": 0.75, "vgg": 0.5, "lips": 2.0, "gaps": 1.0}
+    monkeypatch.setattr("lipsmith.training.renderer.figures._row", lambda comparison: found)
+    figures = measure(Gray(), [black()], ["anna"], 12, None)
+    assert figures["score"] == pytest.approx(30 - 8 * 0.5 - 2 * 0.25 - 2 - 1)
