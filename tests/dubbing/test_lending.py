@@ -139,10 +139,13 @@ def test_other_people_and_shots_with_speech_stay_as_they_are() -> None:
     assert [one is other for one, other in zip(lent(*faces), faces, strict=True)] == [True] * 5
 
 
-def test_the_nearest_shots_in_which_the_person_talks_lend() -> None:
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_nearest_shots_in_which_the_person_talks_lend(order: int) -> None:
+    """Those after a silent one as those before it."""
     silent = [shot(place, 1, SHUT) for place in range(14)]
     talking = [shot(14 + place, 1, TALKING, color=110 + place) for place in range(14)]
-    first = lent(*silent, *talking)[0]
+    shots = [replace(one, index=place) for place, one in enumerate([*silent, *talking][::order])]
+    first = lent(*shots)[::order][0]
     colors = np.unique(np.round(np.mean(first.pool[10:], axis=(1, 2, 3))))
     assert colors.min() == pytest.approx(110, abs=1)
     assert colors.max() < 122.5
