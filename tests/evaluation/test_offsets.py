@@ -174,7 +174,9 @@ def test_offsets_are_recorded_for_training(clips: Path, tmp_path: Path) -> None:
     again = find_judged_offsets(tmp_path, load_judge())
     assert again.seconds[clip] == pytest.approx(found.seconds[clip] - 0.2, abs=0.021)
     assert again.figures["sync_accuracy"] < found.figures["sync_accuracy"]
-    note_offsets(tmp_path, again.seconds)
+    assert main(["sync", str(tmp_path)]) == 0
+    assert [record.offset for record in read_manifest(tmp_path)] == [0.2]  # it was only measured
+    assert main(["sync", str(tmp_path), "--write"]) == 0
     (record,) = read_manifest(tmp_path)
     assert record.offset == again.rows[0]["offset_seconds"]
     assert record.offset == pytest.approx(0.2 + again.seconds[clip], abs=1e-4)
