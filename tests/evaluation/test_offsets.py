@@ -61,8 +61,10 @@ def test_each_clips_lag_is_found(data: Path) -> None:
     assert [row["offset"] for row in found.rows] == list(found.seconds.values())
 
 
-def test_found_offsets_are_recorded_and_not_found_again(data: Path) -> None:
-    note_offsets(data, find_landmark_offsets(LoudStages(), data, "val", 15, 4, ignore).seconds)
+def test_found_offsets_are_recorded_and_not_found_again(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lipsmith.training.landmarks.stages.load_stages", lambda *_: (LoudStages(), 15, 4))
+    words = ["evaluate", "landmarks", "loud", "--data", str(data), "--split", "val", "--write-offsets"]
+    assert main(words) == 0
     again = find_landmark_offsets(LoudStages(), data, "val", 15, 4, ignore)
     assert max(abs(value) for value in again.seconds.values()) <= 0.02
     # Offsets add up: a second offset of 0.04 s is added to the first.
