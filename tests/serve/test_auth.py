@@ -54,6 +54,8 @@ def test_cross_site_requests_are_rejected(client: httpx.Client) -> None:
         assert_problem(client.post("/v1/jobs", json={}, headers=headers), 403)
     for host in ("evil.example", "["):
         assert_problem(client.get("/v1/jobs", headers={"Host": host}), 400)
+    own = str(client.base_url).rstrip("/")
+    assert_problem(client.post("/v1/jobs", json={}, headers={"Origin": own, "Sec-Fetch-Site": "same-origin"}), 422)
 
 
 def test_a_token_is_required_and_accepted(tmp_path: Path) -> None:
