@@ -73,7 +73,8 @@ def command() -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
-    0 done; 1 some items failed; 2 wrong usage; 3 nothing to work on; 4 a model is missing or wrong; 130 interrupted.
+    0 done; 1 some items failed; 2 wrong usage; 3 nothing to work on; 4 a model is missing or wrong; 130 interrupted;
+    141 the reader of stdout has ended.
     `argv` excludes the program name and defaults to `sys.argv`.
     """
     words = list(sys.argv[1:] if argv is None else argv)
