@@ -31,8 +31,8 @@ class Options(console.DeviceOptions, DubOptions):
     """A video, an animation, a still picture, or a folder of them."""
 
     speech: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="SPEECH", help_behavior_hint="")] = None
-    """Any file with sound, a CSV file that says who speaks when (see --speech), or a folder, whose files are paired by
-    name with those of a folder of videos."""
+    """Any file with sound, a CSV file that says who speaks when (see --speech), or a folder of them. Of two folders,
+    files of the same name belong together."""
 
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="OUT")] = None
     """The result (.mp4, .m4v, .mov or .mkv); a folder if VIDEO or SPEECH is a folder."""
