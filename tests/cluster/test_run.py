@@ -217,12 +217,14 @@ def test_a_worker_waits_for_the_locks_of_a_lost_one(
     assert_equal_films(long.output, whole)
 
 
-def test_machines_must_have_the_same_versions() -> None:
+@pytest.mark.parametrize("what", ["versions", "face recognizer"])
+def test_machines_must_have_the_same_versions_and_recognizer(what: str) -> None:
     other = make_worker(DubOptions())
-    other.surroundings = {**surroundings(), "versions": ["0"]}
+    assert what in other.surroundings
+    other.surroundings = {**surroundings(), what: "0"}
     error = other.load().error
     assert isinstance(error, UsageError)
-    assert "other versions" in str(error)
+    assert f"in the {what}: " in str(error)
     assert make_worker(DubOptions()).load().error is None
 
 

@@ -67,7 +67,7 @@ class Worker:
         for name, found in surroundings().items():
             if found != self.surroundings[name]:
                 raise UsageError(
-                    f"{platform.node()} has other {name} than the machine of this command, {found} instead of "
+                    f"{platform.node()} differs from the machine of this command in the {name}: {found} instead of "
                     f"{self.surroundings[name]}; install the same on both."
                 )
         self._batch(self.options.precision)

@@ -164,7 +164,7 @@ def surroundings() -> dict[str, Any]:
     """What the frames depend on besides the dub itself: software and weights of this machine."""
     return {
         "versions": [__version__, av.__version__, str(av.library_versions["libavcodec"])],
-        "people": (home() / "weights" / THIRD_PARTY["sface"].file).is_file(),
+        "face recognizer": "found" if (home() / "weights" / THIRD_PARTY["sface"].file).is_file() else "missing",
     }
 
 
