@@ -23,17 +23,16 @@ def test_without_the_extra_omitted_figures_and_the_remedy_are_named(monkeypatch:
     assert (said.phonemes, said.spans) == (None, None)
 
 
-def test_without_hama_no_closure_is_measured(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_without_hama_no_closure_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("hama", "hama.asr"):
         monkeypatch.setitem(sys.modules, name, None)
     clip = talking_clip(0, "a", "val")
     heard = tmp_path / "a.wav"
     heard.touch()
     write_clips(tmp_path, [replace(clip, record=replace(clip.record, source=str(heard)))])
-    assert split_phonemes(tmp_path, ["val"], lambda done, total: None) == {}
-    assert "closure is not measured: hama, which recognizes phonemes, is not installed" in caplog.text
+    missing: dict[str, str] = {}
+    assert split_phonemes(tmp_path, ["val"], lambda done, total: None, missing) == {}
+    assert missing["closure"].startswith("hama, which recognizes phonemes, is not installed")
 
 
 def test_phonemes_and_spans_come_from_the_waveform() -> None:

@@ -162,7 +162,8 @@ def _evaluate(options: Options) -> tuple[Evaluation, dict[str, Any]]:
     about = _about(options)
     scorer = Scorer(load_networks(options.judge), regions=options.side is not None)
     with console.progress("phonemes") as progress:
-        plan = replace(plan, phonemes=split_phonemes(options.data, options.split, progress))
+        phonemes = split_phonemes(options.data, options.split, progress, scorer.networks.missing)
+        plan = replace(plan, phonemes=phonemes)
     if options.model and options.adapt:
         systems.insert(-1, _adapted(options, options.model, options.adapt, plan.records()))  # before the model
     with console.progress("evaluating") as progress:

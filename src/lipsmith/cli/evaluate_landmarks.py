@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from lipsmith.speech.phonemes import Phonemes
 
 _BASELINES: Final = ("mean", "nearest")
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +85,12 @@ def _figures(
 def _phonemes(data: Path, split: str) -> Mapping[str, Phonemes]:
     from lipsmith.evaluation.listening import split_phonemes
 
+    missing: dict[str, str] = {}
     with console.progress(f"{split}: phonemes") as progress:
-        return split_phonemes(data, [split], progress)
+        found = split_phonemes(data, [split], progress, missing)
+    for figure, reason in missing.items():
+        _LOG.warning("%s: %s is not measured: %s", split, figure, reason)
+    return found
 
 
 def _offsets(stages: Backend, data: Path, *rest: Any) -> ClipOffsets:  # noqa: ANN401 - passed on

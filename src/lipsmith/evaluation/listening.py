@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,6 @@ from lipsmith.speech.activity import SpeechDetector
 from lipsmith.speech.phonemes import PhonemeRecognizer, Phonemes
 
 T = TypeVar("T")
-_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,18 +48,16 @@ def load_listener() -> Listener:
 
 
 def attempt(figure: str, load: Callable[[], T], missing: dict[str, str]) -> T | None:
-    """What `load` returns; if a package or weights are missing, None, and `missing` gets the reason."""
+    """What `load` returns; if a package, weights or a sound are missing, None, and `missing` gets the reason."""
     try:
         return load()
-    except (UsageError, WeightsError) as error:
+    except (InputError, UsageError, WeightsError) as error:
         missing[figure] = str(error)
         return None
 
 
-def split_phonemes(data: Path, splits: Sequence[str], progress: Progress) -> Mapping[str, Phonemes]:
-    """Phonemes by clip of some splits of prepared clips; empty, with a warning, if they cannot be recognized."""
-    try:
-        return clip_phonemes(data, read_manifest(data, *splits), progress)
-    except (InputError, UsageError) as error:
-        _LOG.warning("closure is not measured: %s", error)
-        return {}
+def split_phonemes(
+    data: Path, splits: Sequence[str], progress: Progress, missing: dict[str, str]
+) -> Mapping[str, Phonemes]:
+    """Phonemes by clip of some splits of prepared clips; empty if they cannot be recognized, see `attempt`."""
+    return attempt("closure", lambda: clip_phonemes(data, read_manifest(data, *splits), progress), missing) or {}
