@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import sys
@@ -94,6 +95,16 @@ def test_lines_are_written_whole_so_that_those_of_other_threads_do_not_divide_th
         "dubbing: 1 of 1 (100 %)\n",
         "lipsmith: film.mp4 is empty.\n",
     ]
+
+
+def test_work_goes_on_if_nobody_can_read_its_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone(io.StringIO):
+        def write(self, text: str, /) -> int:
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(sys, "stderr", Gone())
+    with console.log_lines(console.Common()), console.progress("dubbing") as advance:
+        advance(1, 1)
 
 
 def test_a_table_shows_a_name_with_line_breaks_in_one_row(capsys: pytest.CaptureFixture[str]) -> None:

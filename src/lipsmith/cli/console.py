@@ -256,7 +256,9 @@ def _lines(title: str) -> Progress:
         told = tenth
         left = (time.monotonic() - began) * (total - done) / max(done - before, 1)
         ending = f", {left:.0f} s left" if before < done < total else ""
-        print(f"{title}: {done} of {total} ({100 * done // total} %){ending}\n", end="", file=sys.stderr, flush=True)
+        line = f"{title}: {done} of {total} ({100 * done // total} %){ending}\n"
+        with suppress(OSError):  # the work goes on if the terminal is closed or a reader has left
+            print(line, end="", file=sys.stderr, flush=True)
 
     return advance
 

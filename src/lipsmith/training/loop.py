@@ -81,11 +81,12 @@ def fit(task: Task[Any], settings: Settings, progress: Progress | None = None) -
 
 @contextmanager
 def _folder_of(out: Path, fabric: Fabric) -> Iterator[None]:
-    """Holds the folder of the run in the first process. It is created if it is missing, and removed if nothing is
-    written into it."""
+    """Holds the folder of the run in the first process. If it is missing it is created, and removed again if nothing
+    is written into it."""
     if not fabric.is_global_zero:
         yield
         return
+    is_new = not out.exists()
     with disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     if not os.access(out, os.W_OK):
@@ -94,8 +95,9 @@ def _folder_of(out: Path, fabric: Fabric) -> Iterator[None]:
         try:
             yield
         finally:
-            with suppress(OSError):
-                out.rmdir()
+            if is_new:
+                with suppress(OSError):
+                    out.rmdir()
 
 
 def _train(fabric: Fabric, task: Task[Any], state: State, log: Log, out: Path, progress: Progress | None) -> None:
@@ -126,8 +128,7 @@ def _train(fabric: Fabric, task: Task[Any], state: State, log: Log, out: Path, p
                 _save_unless_lost(state, out)
                 saved_at = time.monotonic()
             if progress is not None and fabric.is_global_zero:
-                with suppress(OSError):  # a terminal that was closed ends no training
-                    progress(int(PARTS * state.done), PARTS)
+                progress(int(PARTS * state.done), PARTS)
         if state.validated < state.step:
             _validate(fabric, task, state, log, out)
         if _agreed(fabric, state, interruption.asked)[1]:
