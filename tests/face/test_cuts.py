@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lipsmith.face.cuts import MIN_DIFFERENCE, CutDetector, Dissolve, DissolveDetector, difference, thumbnail
+from lipsmith.face.crop import Square
+from lipsmith.face.cuts import (
+    MIN_DIFFERENCE,
+    Changes,
+    CutDetector,
+    Dissolve,
+    DissolveDetector,
+    Thumbnail,
+    difference,
+    thumbnail,
+)
 from lipsmith.media.color import ColorTags, FilmedPicture, RGBToFrame
 from synthetic import face_at
 
@@ -236,3 +246,36 @@ def test_a_dissolve_does_not_reach_back_before_a_restart() -> None:
             detect.restart()
         found = detect(small)
         assert found is None or found.begin >= 34
+
+
+def changed_columns(changes: Changes, picture: Thumbnail, aside: list[Square]) -> list[int]:
+    """Which of six columns of a picture of 480 x 240 have changed; they are looked at."""
+    has_changed = changes.look(picture, aside, 240, 480)
+    changes.remember()
+    return [column for column in range(6) if has_changed(Square(80 * column + 40, 120, 78))]
+
+
+def test_changes_are_reported_where_they_are_until_somebody_has_looked() -> None:
+    changes, picture, changed = Changes(), thumbnail(scenery(0)), thumbnail(scenery(0))
+    assert changed_columns(changes, picture, []) == [0, 1, 2, 3, 4, 5]
+    assert changed_columns(changes, picture, []) == []
+    changed[12, 9] += 10
+    changes.look(changed, [], 240, 480)
+    assert changed_columns(changes, changed, []) == [2]
+    assert changed_columns(changes, changed, []) == []
+
+
+def test_noise_is_no_change_and_a_slow_change_is_one() -> None:
+    changes, picture, random = Changes(), thumbnail(scenery(0)), np.random.default_rng(0)
+    changed_columns(changes, picture, [])
+    noisy = [picture + random.normal(0, 0.6, picture.shape).astype(np.float32) for _ in range(20)]
+    assert not any(changed_columns(changes, one, []) for one in noisy)
+    brighter = [picture + np.float32(level) for level in (1, 2, 3)]
+    assert [len(changed_columns(changes, one, [])) for one in brighter] == [0, 0, 6]
+
+
+def test_what_changes_aside_counts_when_it_is_no_longer_aside() -> None:
+    changes, picture, face = Changes(), thumbnail(scenery(0)), Square(240, 120, 160)
+    changed_columns(changes, picture, [])
+    assert changed_columns(changes, picture + 10, [face]) == [0, 1, 4, 5]
+    assert changed_columns(changes, picture + 10, []) == [2, 3]

@@ -136,6 +136,15 @@ def test_the_finest_tiles_can_be_skipped(monkeypatch: pytest.MonkeyPatch) -> Non
     assert sides(100, 100, small=False) == [100]
 
 
+def test_only_wanted_squares_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    detector, searched = FaceDetector(), list[float]()
+    monkeypatch.setattr(detector, "search", lambda image, square: searched.append(square.x / image.shape[1]) or [])
+    found = list(detector.coarse_to_fine(np.zeros((480, 640, 3), np.uint8), wanted=lambda square: square.x > 400))
+    assert len(found) == len([level for level in levels(640, 480) if any(square.x > 400 for square in level)])
+    assert searched
+    assert min(searched) > 400 / 640
+
+
 def test_faces_of_a_reduced_level_are_in_pixels_of_the_whole_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     detector = FaceDetector()
 

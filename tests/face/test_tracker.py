@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import count
 
 import numpy as np
 import pytest
@@ -43,6 +44,8 @@ class Stage:
     searches: list[int] = field(default_factory=list)
     small: list[int] = field(default_factory=list)
     """Searches that looked for the smallest faces too."""
+    tiles: dict[int, int] = field(default_factory=dict)
+    """Of six tiles of 200 pixels, how many were searched, by frame."""
 
     def visible(self, image: NDArray[np.uint8]) -> list[Actor]:
         seen: list[Actor] = []
@@ -69,10 +72,14 @@ class Stage:
 class StubDetector:
     stage: Stage
 
-    def coarse_to_fine(self, image: NDArray[np.uint8], small: bool = True) -> Iterator[list[Detection]]:
-        self.stage.searches.append(int(image[0, 0, 0]))
+    def coarse_to_fine(
+        self, image: NDArray[np.uint8], small: bool = True, wanted: Callable[[Square], bool] | None = None
+    ) -> Iterator[list[Detection]]:
+        frame, tiles = int(image[0, 0, 0]), [Square(x, y, 200) for x in (100, 300, 500) for y in (100, 300)]
+        self.stage.searches.append(frame)
+        self.stage.tiles[frame] = len(list(filter(wanted, tiles)))
         if small:
-            self.stage.small.append(int(image[0, 0, 0]))
+            self.stage.small.append(frame)
         yield [detected(actor) for actor in self.stage.visible(image)]
 
     def upright(self, image: NDArray[np.uint8], detection: Detection) -> Detection:
@@ -95,8 +102,11 @@ def detection(actor: Actor) -> Detection:
 detected = detection
 
 
-def play(monkeypatch: pytest.MonkeyPatch, stage: Stage, frames: int, max_faces: int = 1) -> list[TrackedFrame]:
-    """Run the tracker on a plain gray film whose first value is the frame's number."""
+def play(
+    monkeypatch: pytest.MonkeyPatch, stage: Stage, frames: int, max_faces: int = 1, flash: int | None = None
+) -> list[TrackedFrame]:
+    """Run the tracker on a plain gray film whose first value is the frame's number; from `flash` on, a part of the
+    tile at the lower right is white."""
     monkeypatch.setattr("lipsmith.face.tracker.FaceDetector", stage.detector)
     monkeypatch.setattr("lipsmith.face.tracker.FaceMesh", stage.mesh)
     tracker = FaceTracker(max_faces)
@@ -104,6 +114,8 @@ def play(monkeypatch: pytest.MonkeyPatch, stage: Stage, frames: int, max_faces: 
     tracked = []
     for frame in range(frames):
         image[0, 0, 0] = frame
+        if frame == flash:
+            image[300:330, 540:570] = 255
         tracked.append(tracker.track(image))
     return tracked
 
@@ -214,6 +226,27 @@ def test_the_finest_tiles_are_searched_first_and_every_fourth_time(monkeypatch: 
     play(monkeypatch, stage, 120, max_faces=2)
     assert stage.searches == [0, 16, 32, 48, 64, 80, 96, 112]
     assert stage.small == [0, 48, 112]
+
+
+def test_beside_a_tracked_face_only_what_has_changed_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(lambda t: [Actor("a", 150, 200)])
+    play(monkeypatch, stage, 120, max_faces=2, flash=20)
+    # Coarse and fine tiles are searched in turn, and each kind completely once.
+    assert stage.tiles == {0: 6, 16: 6, 32: 1, 48: 1, 64: 0, 80: 0, 96: 0, 112: 0}
+
+
+def test_after_a_cut_everything_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lipsmith.face.tracker.CutDetector", lambda: lambda small: next(cut) == 40)
+    cut = count()
+    stage = Stage(lambda t: [Actor("a", 150, 200)])
+    play(monkeypatch, stage, 60, max_faces=2)
+    assert stage.tiles == {0: 6, 16: 6, 32: 0, 40: 6, 56: 6}
+
+
+def test_a_search_that_ends_early_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(lambda t: [Actor("a", 150, 200), *([Actor("b", 450, 200)] if 10 < t < 20 else [])])
+    play(monkeypatch, stage, 60, max_faces=2)
+    assert list(stage.tiles.values()) == [6, 6, 6, 0]  # of the second search the rest was not looked at
 
 
 def test_a_cut_starts_a_new_shot_and_new_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -328,8 +361,10 @@ def test_the_landmark_network_decides_which_way_up_a_face_is(
     """The detector always finds it more likely upside down; at first with a score of `least`."""
 
     class Turning(StubDetector):
-        def coarse_to_fine(self, image: NDArray[np.uint8], small: bool = True) -> Iterator[list[Detection]]:
-            yield [replace(found, score=least) for found in next(super().coarse_to_fine(image, small))]
+        def coarse_to_fine(
+            self, image: NDArray[np.uint8], small: bool = True, wanted: Callable[[Square], bool] | None = None
+        ) -> Iterator[list[Detection]]:
+            yield [replace(found, score=least) for found in next(super().coarse_to_fine(image, small, wanted))]
 
         def upright(self, image: NDArray[np.uint8], detection: Detection) -> Detection:
             return replace(detection, keypoints=detection.keypoints[[1, 0, 2, 3, 4, 5]], score=0.95)

@@ -1,15 +1,17 @@
-"""Finds where a shot ends: cuts from one frame to the next, and dissolves, in which one shot slowly becomes another."""
+"""What thumbnails tell of a film: cuts, dissolves, in which one shot slowly becomes another, and what has changed."""
 
 from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.face.crop import Square
 from lipsmith.media.color import FilmedPicture, Picture
 
 Thumbnail = NDArray[np.float32]
@@ -31,6 +33,9 @@ RECENT_FACTOR: Final = 2.0
 """Factor on the largest recent difference that a cut must reach, so that shaky footage is not full of cuts."""
 RECENT_FRAMES: Final = 12
 """Frames that count as recent."""
+
+_CHANGE: Final = 3.0
+"""Levels of 255 from which a cell has changed: noise changes one by less than 1, a face that covers half of it by 9."""
 
 _LENGTHS: Final = np.arange(6, 61)
 """Frames from the last of one shot to the first of the next in the dissolves that are looked for."""
@@ -97,6 +102,36 @@ def _is_comparable(picture: Thumbnail) -> bool:
     """False for flashes and black frames, which are skipped in the comparison."""
     contrast = cv2.meanStdDev(picture)[1].item()  # numpy takes eight times as long
     return bool(contrast > 4 and np.count_nonzero(picture > 245) < 0.4 * picture.size)
+
+
+class Changes:
+    """Tells where a film has changed since somebody looked there."""
+
+    def __init__(self) -> None:
+        self._seen = self._seen_now = np.full((THUMBNAIL_SIZE, THUMBNAIL_SIZE), -np.inf, np.float32)
+
+    def look(self, current: Thumbnail, aside: Iterable[Square], height: int, width: int) -> Callable[[Square], bool]:
+        """Whether a square of the `current` picture, of `height` and `width`, has changed; at first, all have.
+
+        The squares `aside` are of no interest. Until `remember` is called, nobody has looked.
+        """
+        changed = np.abs(current - self._seen) >= _CHANGE
+        for square in aside:
+            changed[_cells(square, height, width)] = False
+        self._seen_now = np.where(changed, current, self._seen)
+        return lambda square: bool(changed[_cells(square, height, width)].any())
+
+    def remember(self) -> None:
+        """Somebody has looked at all that had changed."""
+        self._seen = self._seen_now
+
+
+def _cells(square: Square, height: int, width: int) -> tuple[slice, slice]:
+    """Rows and columns of the cells that a square of a picture touches."""
+    spans = ((square.y, height), (square.x, width))
+    ends = [(center - square.side / 2, center + square.side / 2, THUMBNAIL_SIZE / length) for center, length in spans]
+    rows, columns = (slice(max(0, int(low * scale)), max(0, math.ceil(high * scale))) for low, high, scale in ends)
+    return rows, columns
 
 
 class Dissolve(NamedTuple):

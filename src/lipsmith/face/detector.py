@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -248,12 +248,14 @@ class FaceDetector:
         self._network = Network(DETECTOR, threads)
         self._anchors = anchors()
 
-    def coarse_to_fine(self, image: Picture, small: bool = True) -> Iterator[list[Detection]]:
-        """Faces of image (H, W, 3) RGB, level by level: a caller that has enough stops and saves the rest.
-        Without `small` the finest tiles, which find the smallest faces, and the quarter turns are left out."""
+    def coarse_to_fine(
+        self, image: Picture, small: bool = True, wanted: Callable[[Square], bool] | None = None
+    ) -> Iterator[list[Detection]]:
+        """Faces in `wanted` squares of image (H, W, 3) RGB, level by level: a caller that has enough stops and saves
+        the rest. Without `small` the finest tiles, which find the smallest faces, and quarter turns are left out."""
         height, width = image.shape[:2]
-        searched = levels(width, height)
-        for squares in searched if small else searched[:-2] or searched[:1]:
+        searched = [list(filter(wanted, squares)) for squares in levels(width, height)]
+        for squares in filter(None, searched if small else searched[:-2] or searched[:1]):
             # Reduced once for the level, because its tiles overlap; by an even factor, which is fastest.
             factor = max(1, int(squares[0].side / SIZE) // 2 * 2)
             corners = np.array([[0, 0], [width, height]])

@@ -12,14 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.face.crop import Square
-from lipsmith.face.cuts import CutDetector, Dissolve, DissolveDetector, thumbnail
+from lipsmith.face.cuts import Changes, CutDetector, Dissolve, DissolveDetector, Thumbnail, thumbnail
 from lipsmith.face.detector import Detection, FaceDetector, FaceMesh, mesh_square, overlap
 from lipsmith.media.color import Picture
 
 STILL = 0.01
 """Dead zone: share of the crop's side by which a face may move within its crop before the crop follows."""
-STILL_ANGLE = 0.02
-"""Radians."""
+STILL_ANGLE = 0.02  # radians
 NEWEST = 0.3
 """Weight of the newest step in a track's velocity."""
 COASTING = 12
@@ -37,12 +36,9 @@ detector or 0.99 in the landmark network; faces are seldom below 0.75 and 0.98."
 REFRESH = 15
 """Frames between two thorough searches while fewer faces are tracked than wanted."""
 SMALL = 4
-"""Thorough searches, while a face is tracked, of which one looks for the smallest and for turned faces too: those take
-most tiles."""
-NEARBY = 4
-"""Frames between two searches near the place where a face was lost."""
-REMEMBERED = 75
-"""Number of frames for which that place is searched."""
+"""Thorough searches beside a tracked face of which one looks for the smallest and for turned faces: most tiles."""
+NEARBY, REMEMBERED = 4, 75
+"""Frames between two searches near the place where a face was lost, and those for which it is searched."""
 MOST_THREADS = 2
 """CPU threads of the two networks: they are small, and more of them would only wait."""
 PART = 0.75
@@ -126,10 +122,9 @@ class Track:
 
 
 def move_toward(now: Square, wanted: Square) -> Square:
-    """`now` moved toward `wanted`, with a dead zone within which it stands still.
+    """`now` moved toward `wanted`, but not within a dead zone, and by the excess alone, which avoids jumps.
 
-    The mesh depends a little on its crop and the crop on the mesh: without the dead zone the mesh of a still picture
-    would never come to rest. Moving by the excess alone avoids jumps.
+    The mesh depends a little on its crop and the crop on the mesh, so that without it no mesh would come to rest.
     """
     play = STILL * now.side
     turn = math.remainder(wanted.angle - now.angle, math.tau)
@@ -150,8 +145,7 @@ def assign(tracks: list[Track], found: list[Sighting]) -> dict[int, Track]:
     at_once, growth, most = TOLERANCE
     pairs: list[tuple[float, int, int]] = []
     for index, sighting in enumerate(found):
-        place = sighting.place
-        pairs += [(track.cost(place), index, t) for t, track in enumerate(tracks)]
+        pairs += [(track.cost(sighting.place), index, t) for t, track in enumerate(tracks)]
     matched: dict[int, Track] = {}
     for cost, index, t in sorted(pairs):
         tolerance = min(at_once + growth * tracks[t].missed, most)
@@ -197,6 +191,7 @@ class FaceTracker:
         threads, self._max_faces = min(threads, MOST_THREADS), max_faces
         self._detector, self._mesh = FaceDetector(threads), FaceMesh(threads)
         self._is_cut, self._dissolve = CutDetector(), DissolveDetector()
+        self._changes = {True: Changes(), False: Changes()}
         self._tracks: list[Track] = []
         self._shot, self._searches, self._idle = 0, 0, REFRESH
 
@@ -206,12 +201,13 @@ class FaceTracker:
         if self._is_cut(small):
             self._shot += 1
             self._tracks, self._idle = [], REFRESH
+            self._changes = {True: Changes(), False: Changes()}
             self._dissolve.restart()
         dissolve = self._dissolve(small)
         if dissolve is not None:
             self._shot += 1
         self._follow(image)
-        self._search(image)
+        self._search(image, small)
         faces = [TrackedFace(t.last.mesh, t.last.score, t.number) for t in self._tracks if not t.missed]
         return TrackedFrame(faces, self._shot, dissolve)
 
@@ -223,20 +219,21 @@ class FaceTracker:
         for track, sighting in without_duplicates([(t, s) for t, s in seen if is_plausible(s, image)]):
             track.follow(sighting)
 
-    def _search(self, image: Picture) -> None:
+    def _search(self, image: Picture, small: Thumbnail) -> None:
         """Look for faces that no track follows, and give them tracks."""
-        seen = [track.last for track in self._tracks if not track.missed]
-        room = self._max_faces - len(seen)
+        seen = [track for track in self._tracks if not track.missed]
+        known, room = [track.last for track in seen], self._max_faces - len(seen)
         found: list[Sighting] = []
-        for detections in self._places(image, bool(seen)) if room > 0 else ():
+        for detections in self._places(image, small, [track.crop for track in seen]) if room > 0 else ():
             for detection in detections:
-                found += self._confirm(np.asarray(image), detection, [*seen, *found])
+                found += self._confirm(image, detection, [*known, *found])
             if len(found) >= room:
                 break
-        self._admit([one for one in found if not any(face.contains(one) for face in [*seen, *found])], room)
+        self._admit([one for one in found if not any(face.contains(one) for face in [*known, *found])], room)
 
-    def _places(self, image: Picture, any_seen: bool) -> Iterator[list[Detection]]:
-        """Detections near lost faces; then in the whole picture if no face is seen, and on all tiles now and then."""
+    def _places(self, image: Picture, small: Thumbnail, seen: list[Square]) -> Iterator[list[Detection]]:
+        """Detections near lost faces; then, if no face is `seen`, in the whole picture; and now and then on all tiles,
+        or on those that have changed beside the seen faces."""
         self._idle += 1
         thorough = self._idle > REFRESH
         if thorough:
@@ -244,14 +241,19 @@ class FaceTracker:
         for track in self._tracks:
             if track.missed % NEARBY == 1 and track.missed < REMEMBERED:
                 yield self._detector.search(np.asarray(image), track.crop.scaled(1.5))
-        if thorough or not any_seen:
-            small = not any_seen or self._searches % SMALL == 0
-            yield from islice(self._detector.coarse_to_fine(image, small), None if thorough else 1)
+        finest = not seen or self._searches % SMALL == 0
+        if thorough:
+            has_changed = self._changes[finest].look(small, seen, *image.shape[:2])
+            yield from self._detector.coarse_to_fine(image, finest, has_changed if seen else None)
+            self._changes[finest].remember()  # but not if the caller has enough
+        elif not seen:
+            yield from islice(self._detector.coarse_to_fine(image), 1)
 
     def _confirm(self, image: Picture, detection: Detection, known: list[Sighting]) -> list[Sighting]:
         """The detected face, unless it is not accepted or is known already."""
         if any(face.same_face(detection.box, 0.4) for face in known):
             return []
+        image = np.asarray(image)
         turned = self._detector.upright(image, detection)
         both = [turned] if turned is detection else [turned, detection]
         likely = [one for one in both if one.score + 1 >= CONFIRMED]  # else no score of the landmark network would do
@@ -267,10 +269,8 @@ class FaceTracker:
         return [sighting] if sure and not any(sighting.same_face(face.box) for face in known) else []
 
     def _refine(self, image: Picture, sighting: Sighting) -> Sighting:
-        """The face once mesh and crop agree, so that the first frame is as accurate as the next.
-
-        A face in profile is often accepted in only one of these slightly different crops.
-        """
+        """The face once mesh and crop agree, as in the next frames; one in profile is often accepted in only one of
+        these crops."""
         best = sighting
         for _ in range(PASSES - 1):
             place = sighting.place
