@@ -154,10 +154,12 @@ def test_footage_is_prepared_once_for_many_speeches(film: Path) -> None:
     assert np.array_equal(first, again)
 
 
-def test_arrays_give_the_same_result_as_a_file(dubber: Dubber, film: Path, clip: Clip) -> None:
+def test_arrays_give_the_same_result_as_a_file(dubber: Dubber, tmp_path: Path) -> None:
+    # In some other lengths of this film two references are nearly alike, and the last bits decide.
+    film = make_film(tmp_path / "film.mp4", 0.8, 25, SIZE)
     images = [frame.image for frame in read_frames(film)]
     in_memory = dubber.prepare(images, rate=25).dub(speech(1.5)).frames()
-    from_file = clip.dub(speech(1.5)).frames()
+    from_file = dubber.prepare(film).dub(speech(1.5)).frames()
     for one, other in zip(in_memory, from_file, strict=True):
         apart = np.abs(one.image.astype(int) - other.image)
         # Colors of a file are converted only in part, with different rounding.

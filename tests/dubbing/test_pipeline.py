@@ -138,9 +138,14 @@ def test_the_result_of_slides_has_the_rate_at_which_they_are_shown(tmp_path: Pat
 
 def test_a_rendering_error_is_raised_after_the_groups_of_frames_before_it(film: Path, words: Path) -> None:
     class Failing(Double):
+        """References are drawn, too, fewer at a time."""
+
+        is_over = False
+
         def _paint(self, pictures: Floats, **others: Floats) -> tuple[Floats, ...]:
-            if self.calls["paint"] > GROUP:
+            if self.is_over:
                 raise MemoryError("no room")
+            self.is_over = len(pictures) == GROUP
             return super()._paint(pictures, **others)
 
     frames = make_dubber(Failing(), 1).prepare(film).dub(words).frames()

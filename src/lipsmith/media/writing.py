@@ -291,9 +291,10 @@ def _check_path(path: Path) -> Path:
 @cache
 def _x264() -> dict[str, str]:
     """x264's options, with which a film is encoded alike on every machine."""
-    # libav would cut pictures into a slice per core, which makes films larger.
-    options = {"preset": "veryfast", "thread_type": "frame", "threads": "2"}
+    # With them, films are about as large as those of `veryfast`, 0.3 to 0.8 dB worse, and take half of its time.
+    tuning = ["mbtree=1", "rc-lookahead=10"]
     with suppress(OSError):  # with AVX-512, the macroblock tree of x264 (build 165) reads uninitialized memory
         if "avx512bw" in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace"):
-            options["x264-params"] = f"asm={_UP_TO_AVX2}"
-    return options
+            tuning.append(f"asm={_UP_TO_AVX2}")
+    # libav would cut pictures into a slice per core, which makes films larger.
+    return {"preset": "superfast", "x264-params": ":".join(tuning), "thread_type": "frame", "threads": "2"}
