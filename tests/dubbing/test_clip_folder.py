@@ -1,4 +1,4 @@
-"""A saved clip equals the prepared clip."""
+"""A saved clip equals the one that was saved."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_an_empty_folder_may_be_the_current_one(
         (lambda table: table | {"size": "large"}, "damaged"),
         (lambda table: [table], "another version"),
         (lambda table: table | {"face_size": 512}, "prepare the clip again"),
-        *((lambda table, rate=rate: table | {"rate": rate}, "not a prepared clip") for rate in ("fast", "0", "1/0")),
+        *((lambda table, rate=rate: table | {"rate": rate}, "not a saved clip") for rate in ("fast", "0", "1/0")),
     ],
 )
 def test_a_folder_that_is_no_clip_is_refused(
@@ -129,5 +129,5 @@ def test_a_folder_that_is_no_clip_is_refused(
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="not a prepared clip"):
+    with pytest.raises(InputError, match="not a saved clip"):
         Clip.load(tmp_path, make_dubber())

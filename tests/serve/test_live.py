@@ -73,7 +73,7 @@ def test_pushed_speech_comes_back_as_a_film(service: RunningService, client: htt
     assert len(frames) > 3
     assert frames == sorted(frames)
     assert np.abs(sound).max() > 0.1
-    # The prepared clip is stored, so the next session starts at once.
+    # The clip is stored, so the next session starts at once.
     assert len(list((service.data / "clips").iterdir())) == 1
     with connect(service, client, upload) as socket:
         assert wait_until_ready(socket)["state"] == "ready"

@@ -1,4 +1,4 @@
-"""The process of a live session: its prepared clip, and what its client is told."""
+"""The process of a live session: its clip, and what its client is told."""
 
 from __future__ import annotations
 

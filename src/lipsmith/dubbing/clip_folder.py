@@ -1,4 +1,4 @@
-"""Saves and loads a prepared clip: lossless frames, faces, and their reference crops."""
+"""Saves and loads a clip: lossless frames, faces, and their reference crops."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def read_clip_folder(folder: Path, store: ArrayStore, face_size: int) -> Scanned
         scan = read_scan(folder / _FACES, store)
         footage = Footage(stored.name, _rate_of(stored.rate), len(scan.times), _info_of(stored.info))
     except (*DAMAGED, TypeError, ZeroDivisionError) as error:
-        raise InputError(f"{folder} is not a prepared clip ({error}); prepare it again.") from error
+        raise InputError(f"{folder} is not a saved clip ({error}); save it again.") from error
     source = StoredSource(folder / _FRAMES, footage, scan.times)
     chosen = [face for face in scan.faces if face.index + 1 in stored.chosen]
     return ScannedClip(source, scan, chosen, stored.face_size)

@@ -77,7 +77,7 @@ def _run(settings: Settings, arguments: dict[str, Any], source: BinaryIO, sink: 
 
 
 def _stored_at(settings: Settings, dubber: Dubber, arguments: dict[str, Any]) -> Path:
-    """The folder in which sessions with this film, choice of faces and model store the prepared clip."""
+    """The folder in which sessions with this film, choice of faces and model store the clip."""
     face = arguments["face"]
     chosen = face if face in FACE_WORDS else sorted(face_numbers(face))
     depends = [chosen, dict(dubber.config.files), surroundings()]
@@ -106,7 +106,7 @@ def _load_clip(settings: Settings, dubber: Dubber, arguments: dict[str, Any], si
         clip.save(folder)
         return Clip.load(folder, dubber)  # the film itself cannot be played backward fast
     except (OSError, LipsmithError) as error:  # the disk is full, or another session was faster
-        _LOG.warning("the prepared clip was not stored: %s", error)
+        _LOG.warning("the clip was not stored: %s", error)
     return clip
 
 

@@ -108,7 +108,7 @@ class Settings:
         return self.job(job) / f"{name}.mp4"
 
     def clips(self, sha256: str) -> Path:
-        """Folder of the prepared clips of an upload with this content."""
+        """Folder of the clips that live sessions saved of an upload with this content."""
         return self.data / "clips" / sha256
 
     def client_message(self, sentence: str, roles: dict[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""The task of the worker for each kind of job, and its cache of prepared clips."""
+"""The task of the worker for each kind of job, and its cache of clips."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from lipsmith.serve.settings import Settings
 from lipsmith.serve.store import Job, inputs_of, speeches_of
 
 _MAX_KB: Final = 1_000_000
-"""Kilobytes of prepared clips in the cache."""
+"""Kilobytes of clips in the cache."""
 _TOO_LONG: Final = "The {} is longer than its header declares and than the service allows; shorten it."
 _ENCODED_KB: Final = 40_000
 """Kilobytes of one face's encoded references, next to about one per frame of the face."""
@@ -45,7 +45,7 @@ class Reporter(Protocol):
 
 @dataclass
 class ClipCache:
-    """Prepared clips; the least recently used are evicted first."""
+    """Clips; the least recently used are evicted first."""
 
     dubber: Dubber
     _clips: OrderedDict[tuple[str, float | None, float | None], Clip] = field(default_factory=OrderedDict)
