@@ -164,7 +164,7 @@ class Stopping:
             raise self._error
 
 
-def track(number: int, shot: int = 0, size: float = 50, x: float = 0, frames: int = 10) -> Face:
+def plain_face(number: int, shot: int = 0, size: float = 50, x: float = 0, frames: int = 10) -> Face:
     """Return a face without pictures."""
     none = np.zeros((0, 131, 2), np.float32)
     return Face(

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from double import CONFIG, Double, make_dubber
-from dub_samples import SIZE, no_face, silent_film, track, write_png, write_wav
+from dub_samples import SIZE, no_face, plain_face, silent_film, write_png, write_wav
 from lipsmith import Clip, Dubber, DubOptions, Result
 from lipsmith.dubbing import batch as module
 from lipsmith.dubbing.batch import Batch, Job, Noted, pair, read_pairs
@@ -183,7 +183,7 @@ def test_each_face_of_a_shot_is_encoded_once_and_forgotten_in_the_next() -> None
 
 
 def test_as_many_faces_are_kept_as_one_frame_shows() -> None:
-    faces = [replace(track(1), frames=np.arange(*ends)) for ends in ((0, 5), (4, 9), (5, 9), (7, 8), (9, 20))]
+    faces = [replace(plain_face(1), frames=np.arange(*ends)) for ends in ((0, 5), (4, 9), (5, 9), (7, 8), (9, 20))]
     assert most_at_once(faces) == 3
     assert most_at_once([]) == 0
 

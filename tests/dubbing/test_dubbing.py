@@ -63,13 +63,13 @@ def test_the_result_is_as_long_as_the_speech(clip: Clip, tmp_path: Path, seconds
 
 def test_only_the_mouth_changes(clip: Clip, film: Path) -> None:
     sources = [frame.image for frame in read_frames(film)]
-    track = clip.chosen[0]
+    face = clip.chosen[0]
     for dubbed in clip.dub(speech(1.0)).frames():
         rows, columns = np.nonzero((dubbed.image != sources[dubbed.index]).any(-1))
-        x, y = track.place
+        x, y = face.place
         assert len(rows) > 300
-        assert rows.min() > y - 0.1 * track.size
-        assert np.abs(columns - x).max() < 0.75 * track.size
+        assert rows.min() > y - 0.1 * face.size
+        assert np.abs(columns - x).max() < 0.75 * face.size
 
 
 def test_a_label_is_drawn_on_request(clip: Clip, tmp_path: Path) -> None:
@@ -225,13 +225,13 @@ def test_faces_are_chosen_by_place_and_size(dubber: Dubber, face: str, left: boo
 def test_a_face_can_be_chosen_by_number(dubber: Dubber) -> None:
     footage = [two_faces()] * 2
     second = dubber.prepare(footage, face="all").faces[1].number
-    assert [track.number for track in dubber.prepare(footage, face=second).chosen] == [second]
+    assert [face.number for face in dubber.prepare(footage, face=second).chosen] == [second]
 
 
 def test_the_largest_face_may_appear_last(dubber: Dubber) -> None:
     clip = dubber.prepare(large_face_enters(), face="largest")
     assert len(clip.faces) == 2
-    assert [track.size for track in clip.chosen] == [max(track.size for track in clip.faces)]
+    assert [face.size for face in clip.chosen] == [max(face.size for face in clip.faces)]
 
 
 def test_speech_without_voice_is_reported(clip: Clip, caplog: pytest.LogCaptureFixture) -> None:
@@ -259,7 +259,7 @@ def test_each_shot_has_its_own_face(dubber: Dubber, tmp_path: Path) -> None:
     images = [two_faces()] * 6 + [np.full((240, 440, 3), 7, np.uint8) + nothing(440) // 8] * 6 + [two_faces(True)] * 6
     source = write_film(tmp_path / "film.mp4", images)
     clip = dubber.prepare(source, face="left")
-    assert len({track.shot for track in clip.chosen}) == len(clip.chosen) == 2
+    assert len({face.shot for face in clip.chosen}) == len(clip.chosen) == 2
     found = find_faces(source)
     assert [face.number for face in found] == list(range(1, len(found) + 1))
     assert found[0].seconds[0] == 0

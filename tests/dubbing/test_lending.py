@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dub_samples import track
+from dub_samples import plain_face
 from lipsmith.dubbing.lending import with_lent
 from lipsmith.dubbing.paste.detail import TOP, NativeCrops
 from lipsmith.dubbing.scan import ArrayStore, Face, Scan, Sizes
@@ -32,7 +32,7 @@ def shot(place: int, number: int, openings: NDArray[np.float64], side: int = 0, 
     points[:, LOWER] = points[:, UPPER] + np.stack([np.zeros(count), openings], 1)
     grain = np.random.default_rng(1).integers(-9, 9, (count, 16, 16, 3))
     return replace(
-        track(number, place),
+        plain_face(number, place),
         index=place,
         pool=STORE.put((color + grain).astype(np.uint8)),
         pool_points=STORE.put(points),

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dub_samples import track
+from dub_samples import plain_face
 from lipsmith import Clip, Dubber, DubOptions, Turn, dub
 from lipsmith.config import path_of
 from lipsmith.dubbing.array_source import ArraySource
@@ -26,7 +26,12 @@ from lipsmith.live import Live
 from lipsmith.speech.recording import load_speech
 from synthetic import make_film, speech
 
-FACES = [track(1, size=50, x=300), track(2, size=40, x=100), track(3, 1, 80, 0), track(4, 0, 60, 10, frames=2)]
+FACES = [
+    plain_face(1, size=50, x=300),
+    plain_face(2, size=40, x=100),
+    plain_face(3, 1, 80, 0),
+    plain_face(4, 0, 60, 10, frames=2),
+]
 
 
 def test_the_background_may_be_a_text() -> None:
@@ -34,7 +39,7 @@ def test_the_background_may_be_a_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("face", "numbers"),
+    ("which", "numbers"),
     [
         ("largest", [1, 3]),
         ("left", [2, 3]),
@@ -44,8 +49,8 @@ def test_the_background_may_be_a_text() -> None:
         ("4, 1", [1, 4]),
     ],
 )
-def test_faces_are_chosen_shot_by_shot_or_by_number(face: str, numbers: list[int]) -> None:
-    assert [track.number for track in choose(FACES, face)] == numbers
+def test_faces_are_chosen_shot_by_shot_or_by_number(which: str, numbers: list[int]) -> None:
+    assert [face.number for face in choose(FACES, which)] == numbers
 
 
 @pytest.mark.parametrize("face", ["5", "0", "middle", "1,", "-1", ""])
@@ -55,8 +60,8 @@ def test_a_missing_face_is_a_usage_error(face: str) -> None:
 
 
 def test_ignored_faces_are_those_visible_without_the_chosen_face() -> None:
-    first, back = track(1), replace(track(2), frames=np.arange(30, 40))
-    beside, elsewhere = track(3, size=20), track(4, shot=1)
+    first, back = plain_face(1), replace(plain_face(2), frames=np.arange(30, 40))
+    beside, elsewhere = plain_face(3, size=20), plain_face(4, shot=1)
     everyone = [first, back, beside, elsewhere]
     assert ignored_faces(everyone, [first]) == [back]
     assert ignored_faces(everyone, [first, back]) == []

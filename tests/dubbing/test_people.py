@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import lipsmith
 from double import Double, make_dubber
-from dub_samples import Stopping, track, two_faces, write_film, write_wav
+from dub_samples import Stopping, plain_face, two_faces, write_film, write_wav
 from lipsmith import Clip, cli
 from lipsmith.dubbing.faces import find_faces
 from lipsmith.dubbing.options import choose, warn_ignored_faces
@@ -99,9 +99,13 @@ def test_an_interrupted_dub_continues_with_each_face(
 
 
 def test_a_face_that_returns_within_a_shot_is_dubbed_again(caplog: pytest.LogCaptureFixture) -> None:
-    first, back, other = track(1), replace(track(1, size=20), frames=np.arange(30, 40)), replace(track(2), shot=1)
+    first, back, other = (
+        plain_face(1),
+        replace(plain_face(1, size=20), frames=np.arange(30, 40)),
+        replace(plain_face(2), shot=1),
+    )
     assert choose([first, back, other], "largest") == [first, back, other]
-    passing = replace(track(3, size=20), frames=np.arange(50, 60))
+    passing = replace(plain_face(3, size=20), frames=np.arange(50, 60))
     again = replace(passing, frames=np.arange(70, 80))
     warn_ignored_faces("film", "largest", [first, back, passing, again], [first, back])
     assert "only face 3 is visible" in caplog.text

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dub_samples import track
+from dub_samples import plain_face
 from lipsmith.dubbing.scan import ArrayStore
 from lipsmith.errors import LipsmithError, UsageError
 from lipsmith.face.look import FADE, opacities
@@ -16,7 +16,7 @@ from lipsmith.face.stretches import Shot
 
 
 def test_rows_are_found_for_frames_in_any_order() -> None:
-    seen = replace(track(1, size=50, x=300), frames=np.array([3, 4, 7]))
+    seen = replace(plain_face(1, size=50, x=300), frames=np.array([3, 4, 7]))
     assert seen.rows(np.array([8, 7, 6, 4, 3, 0])).tolist() == [-1, 2, -1, 1, 0, -1]
 
 

@@ -123,23 +123,23 @@ def end_of_scan(options: DubOptions, recording: Speech) -> float | None:
     return last if options.end is None else min(last, options.end)
 
 
-def choose(tracks: Sequence[Face], face: str) -> list[Face]:
+def choose(faces: Sequence[Face], which: str) -> list[Face]:
     """The faces to dub: largest, left or right of each shot, all, or numbers as listed ("2" or "1,4").
 
     A person who is recognized when coming back within a shot is chosen again.
     Raises `UsageError` for an unknown word or face number.
     """
-    if face == "all":
-        return list(tracks)
-    if face in FACE_WORDS:
-        shots = {track.shot: [other for other in tracks if other.shot == track.shot] for track in tracks}
-        chosen = [(shot, _of_shot(together, face).number) for shot, together in shots.items()]
-        return [track for track in tracks if (track.shot, track.number) in chosen]
-    wanted = face_numbers(face)
-    known = {track.number for track in tracks}
+    if which == "all":
+        return list(faces)
+    if which in FACE_WORDS:
+        shots = {face.shot: [other for other in faces if other.shot == face.shot] for face in faces}
+        chosen = [(shot, _of_shot(together, which).number) for shot, together in shots.items()]
+        return [face for face in faces if (face.shot, face.number) in chosen]
+    wanted = face_numbers(which)
+    known = {face.number for face in faces}
     if unknown := sorted(wanted - known):
         raise UsageError(f"There is no face number {unknown[0]}: {_found(known)}.")
-    return [track for track in tracks if track.number in wanted]
+    return [face for face in faces if face.number in wanted]
 
 
 def _found(numbers: set[int]) -> str:
@@ -147,36 +147,37 @@ def _found(numbers: set[int]) -> str:
     return f"{found} found; list the faces for their numbers"
 
 
-def ignored_faces(tracks: Sequence[Face], chosen: Sequence[Face]) -> list[Face]:
+def ignored_faces(faces: Sequence[Face], chosen: Sequence[Face]) -> list[Face]:
     """Faces that are not `chosen` and share no frame with a chosen face, in shots with a chosen face.
 
     A face that leaves the frame and returns has a new number unless it is recognized; a different person has another.
     """
     return [
-        track
-        for track in tracks
-        if (beside := [other for other in chosen if other.shot == track.shot])
-        and not any(other is track or np.isin(other.frames, track.frames).any() for other in beside)
+        face
+        for face in faces
+        if (beside := [other for other in chosen if other.shot == face.shot])
+        and not any(other is face or np.isin(other.frames, face.frames).any() for other in beside)
     ]
 
 
-def warn_ignored_faces(name: str, face: str, tracks: Sequence[Face], chosen: Sequence[Face]) -> None:
-    """Warn if `face`, a word, leaves faces of the footage `name` undubbed that the user probably meant."""
-    if face in FACE_WORDS and (others := ignored_faces(tracks, chosen)):
-        numbers = ", ".join(map(str, sorted({track.number for track in others})))
+def warn_ignored_faces(name: str, which: str, faces: Sequence[Face], chosen: Sequence[Face]) -> None:
+    """Warn if `which`, a word, leaves faces of the footage `name` undubbed that the user probably meant."""
+    if which in FACE_WORDS and (others := ignored_faces(faces, chosen)):
+        numbers = ", ".join(map(str, sorted({face.number for face in others})))
         _LOG.warning(
             "%s: the original lips stay where only face %s is visible; choose faces by number, or all.", name, numbers
         )
 
 
-def _of_shot(tracks: list[Face], face: str) -> Face:
-    if face == "largest":
+def _of_shot(faces: list[Face], which: str) -> Face:
+    """The largest face of a shot, or the one at the left or right among those that last."""
+    if which == "largest":
         from lipsmith.face.stretches import prominence
 
-        return max(tracks, key=lambda track: prominence(track.size, len(track.frames)))
-    longest = max(len(track.frames) for track in tracks)
-    lasting = [track for track in tracks if len(track.frames) >= _LASTING * longest]
-    return sorted(lasting, key=lambda track: track.place[0])[0 if face == "left" else -1]
+        return max(faces, key=lambda face: prominence(face.size, len(face.frames)))
+    longest = max(len(face.frames) for face in faces)
+    lasting = [face for face in faces if len(face.frames) >= _LASTING * longest]
+    return sorted(lasting, key=lambda face: face.place[0])[0 if which == "left" else -1]
 
 
 Said: TypeAlias = "Spoken | Speech | Conversation | Mapping[int, Spoken | Speech] | Sequence[Turn]"

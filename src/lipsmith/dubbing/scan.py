@@ -184,11 +184,11 @@ def most_at_once(faces: Sequence[Face]) -> int:
 
 
 class Scanner:
-    """Turns footage into tracks, shot by shot."""
+    """Finds the faces of footage, shot by shot."""
 
     def __init__(self, tracker: FaceTracker, store: ArrayStore, sizes: Sizes, threads: int = 1) -> None:
         self._tracker, self._store, self._sizes, self._threads = tracker, store, sizes, threads
-        self._tracks: list[Face] = []
+        self._faces: list[Face] = []
         self._times: list[float] = []
         self._size = (0, 0)
 
@@ -198,10 +198,10 @@ class Scanner:
         with closing(self._counted(source, progress)) as frames:
             for shot in shots_of(frames, bridge=LONGEST_GAP, candidate_size=LARGEST // 2):
                 for face in shot.faces:
-                    self._tracks.append(self._track(shot, face, len(self._tracks)))
+                    self._faces.append(self._face(shot, face, len(self._faces)))
                     del face
                 del shot  # free its pictures before the next shot is read
-        if not self._tracks:
+        if not self._faces:
             place = f"any of its {len(self._times)} frames" if len(self._times) > 1 else "its only frame"
             raise InputError(
                 f"{source.footage.name}: no face in {place}; "
@@ -211,13 +211,13 @@ class Scanner:
 
     def _numbered(self) -> list[Face]:
         """The faces, all of one person with one number where people can be recognized."""
-        if len(self._tracks) == 1:
-            return self._tracks
-        pools = ((np.asarray(face.pool), face.pool_points[:]) for face in self._tracks)
+        if len(self._faces) == 1:
+            return self._faces
+        pools = ((np.asarray(face.pool), face.pool_points[:]) for face in self._faces)
         if (found := embed_faces(pools)) is None:
-            return self._tracks
-        numbers = people(found, [face.frames for face in self._tracks])
-        return [replace(face, number=number) for face, number in zip(self._tracks, numbers, strict=True)]
+            return self._faces
+        numbers = people(found, [face.frames for face in self._faces])
+        return [replace(face, number=number) for face, number in zip(self._faces, numbers, strict=True)]
 
     def _counted(self, source: Source, progress: Progress | None) -> Generator[tuple[Frame, TrackedFrame], None, None]:
         """The frames with their faces; one thread reads ahead, one tracks, and this one keeps pictures."""
@@ -229,7 +229,7 @@ class Scanner:
             if progress is not None:
                 progress(frame.index + 1, max(total, frame.index + 1) if total else 0)
 
-    def _track(self, shot: Shot, face: ShotFace, index: int) -> Face:
+    def _face(self, shot: Shot, face: ShotFace, index: int) -> Face:
         stretches = face.stretches
         frames = _joined([np.arange(s.first, s.first + len(s)) for s in stretches])
         points = _joined([s.points for s in stretches])
@@ -264,7 +264,7 @@ class Scanner:
     def _references(
         self, candidates: list[Candidate], rows: NDArray[np.intp], transforms: Floats, points: Floats
     ) -> tuple[list[Candidate], NDArray[np.uint8], NDArray[np.intp], NDArray[np.intp]]:
-        """The pool, its crops `(R, S, S, 3)`, its rows in the track `(R,)`, and the indices of lip references in it."""
+        """The pool, its crops `(R, S, S, 3)`, its rows in the face `(R,)`, and the indices of lip references in it."""
         crops = self._cut(candidates, transforms[rows], self._sizes.face)
         sharpness = np.array([sharpness_of(crop[len(crop) // 2 :]) for crop in crops])
         pool = choose_pool(points[rows], sharpness)
