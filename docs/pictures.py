@@ -177,7 +177,6 @@ def main() -> None:
     references, whole = aligned(clip, mouth, drawn.filmed)
     mask = soft_mask(face.points[at], mouth.points[PLACE], SIDE)
     over = (drawn.filmed * (1 - 0.6 * mask[..., None]) + 0.6 * 255 * mask[..., None]).astype(np.uint8)
-    opacity = float(face.opacity[at])
     pasted = Compositor().paste(
         frame,
         drawn.image,
@@ -185,8 +184,8 @@ def main() -> None:
         face.transforms[at],
         face.points[at],
         mouth.points[PLACE],
-        opacity,
-        drawn.detail,
+        opacity=float(face.opacity[at]),
+        detail=drawn.detail,
     )
     PICTURES.mkdir(exist_ok=True)
     for name, picture in {

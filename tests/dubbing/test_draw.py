@@ -227,8 +227,8 @@ def test_a_mouth_is_as_opaque_as_its_face_and_begins_anew_after_a_cut(film: Path
         def restart(self) -> None:
             done.append("restart")
 
-        def paste(self, image: object, *given: Any) -> object:  # noqa: ANN401 - as of a compositor
-            done.append(round(given[5], 2))
+        def paste(self, image: object, *_: object, opacity: float, **__: object) -> object:
+            done.append(round(opacity, 2))
             return image
 
     done: list[str | float] = []

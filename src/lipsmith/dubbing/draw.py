@@ -279,10 +279,10 @@ def paste_frame(compositors: Mapping[int, Compositor], mouths: Sequence[MouthTra
             face.transforms[row],
             drawn.filmed_points,
             drawn.points,
-            float(face.opacity[row]),
-            drawn.detail,
-            face.captioned,
-            drawn.covers,
-            face.bar,
+            opacity=float(face.opacity[row]),
+            detail=drawn.detail,
+            captioned=face.captioned,
+            covers=drawn.covers,
+            bar=face.bar,
         )
     return image

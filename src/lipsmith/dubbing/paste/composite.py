@@ -98,6 +98,7 @@ class Compositor:
         transform: Floats,
         old: Floats,
         new: Floats,
+        *,
         opacity: float = 1.0,
         detail: Detail | None = None,
         captioned: bool = False,
@@ -108,10 +109,9 @@ class Compositor:
         `frame` itself if the mouth lies outside it or `opacity` is 0.
 
         `generated`, `source`: the rendered and the original crop `(S, S, 3)`; `transform`: `(2, 3)`, source pixels to
-        crop units; `old`, `new`: the 131 points `(131, 2)` in crop units, as filmed and as rendered; `opacity` in [0,
+        crop units; `old`, `new`: the 131 points `(131, 2)` in crop units, as filmed and as rendered; `opacity`: in [0,
         1]; `detail`: detail of the references, if they have a higher resolution than the crop; `captioned`: look for
-        captions, which stay; `covers`: what lies before the face, which stays;
-        `bar`: row at which a bar begins, which stays.
+        captions, which stay; `covers`: what lies before the face, and stays; `bar`: row at which a bar begins, too.
         """
         size = len(generated)
         rows = slice(size // 2 - _seam(size), None)  # nothing above is seen
