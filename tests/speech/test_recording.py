@@ -176,6 +176,11 @@ def test_a_pair_of_rate_and_samples_is_accepted() -> None:
         assert np.allclose(speech.mel, plain.mel, atol=1e-4)
 
 
+def test_a_pair_in_the_other_order_as_many_libraries_read_sound_is_told_the_right_one() -> None:
+    with pytest.raises(UsageError, match="give the rate first"):
+        load_speech((np.zeros(8000, np.float32), 8000))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     "speech", [[[1.0, 2.0], [3.0]], object(), None, io.BytesIO(b"words"), (8000, "words"), (8000, [[1.0], [1.0, 2.0]])]
 )

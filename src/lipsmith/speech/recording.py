@@ -208,6 +208,8 @@ def load_speech(speech: Spoken, rate: int = SAMPLE_RATE) -> Speech:
     """
     if isinstance(speech, tuple) and len(speech) == 2 and np.ndim(speech[0]) == 0:
         rate, speech = speech[0], array_of(speech[1]).T
+    elif isinstance(speech, tuple) and len(speech) == 2 and isinstance(speech[1], Real):
+        raise UsageError("Speech is a pair of samples and a rate; give the rate first: (rate, samples).")
     rate = checked_rate(rate)
     if isinstance(speech, str | PathLike):
         file = Path(speech)
