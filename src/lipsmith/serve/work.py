@@ -14,7 +14,7 @@ import numpy as np
 
 from lipsmith import Clip, Dubber, DubOptions, Result, Turn
 from lipsmith.dubbing.encoded import EncodedFaces
-from lipsmith.dubbing.options import choose
+from lipsmith.dubbing.options import FACE_WORDS, choose
 from lipsmith.errors import InputError, LipsmithError
 from lipsmith.face import MOST_FACES
 from lipsmith.inference.backend import Backend, Precision
@@ -137,7 +137,7 @@ class Tasks:
             info = self._probe_upload(job.video)
             if info["kind"] == "sound":
                 raise InputError(f"{path} is a sound; choose a film or a picture.")
-            if options.get("preview") and not options["face"][0].isdecimal() and not speeches_of(job):
+            if options.get("preview") and options["face"] in FACE_WORDS and not speeches_of(job):
                 # A preview prepares only the start of the footage, unless a face number needs all of it.
                 end = min(end or np.inf, (start or 0.0) + options["preview"])
         return self._cache.get(path, start, end, self._limited(reporter.stage("faces", later)))
