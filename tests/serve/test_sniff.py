@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dub_samples import write_png, write_wav
-from lipsmith.serve.sniff import HEAD, is_media, picture_pixels
+from lipsmith.serve.sniff import HEAD, looks_like_media, picture_pixels
 from synthetic import speech
 from video_samples import film, pictures, sound
 
@@ -18,7 +18,7 @@ FILMS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".ts", ".flv", ".mpg", ".gif",
 @pytest.mark.parametrize("suffix", FILMS)
 def test_films_and_pictures_are_accepted(suffix: str, tmp_path: Path) -> None:
     path = film(tmp_path / f"film{suffix}", pictures(1 if suffix in FILMS[-4:] else 5))
-    assert is_media(path.read_bytes()[:HEAD])
+    assert looks_like_media(path.read_bytes()[:HEAD])
 
 
 @pytest.mark.parametrize(
@@ -34,8 +34,8 @@ def test_films_and_pictures_are_accepted(suffix: str, tmp_path: Path) -> None:
 )
 def test_sounds_are_accepted(name: str, codec: str, tmp_path: Path) -> None:
     path = sound(tmp_path / name, speech(0.5)[None].repeat(1, 0), 48_000 if codec == "libopus" else 16_000, codec)
-    assert is_media(path.read_bytes()[:HEAD])
-    assert is_media(write_wav(tmp_path / "a.wav", speech(0.2)).read_bytes()[:HEAD])
+    assert looks_like_media(path.read_bytes()[:HEAD])
+    assert looks_like_media(write_wav(tmp_path / "a.wav", speech(0.2)).read_bytes()[:HEAD])
 
 
 @pytest.mark.parametrize(
@@ -54,17 +54,17 @@ def test_sounds_are_accepted(name: str, codec: str, tmp_path: Path) -> None:
     ],
 )
 def test_other_formats_are_rejected(head: bytes) -> None:
-    assert not is_media(head + bytes(200))
+    assert not looks_like_media(head + bytes(200))
 
 
 @pytest.mark.parametrize("words", [b"G", b"Good morning"])
 def test_a_short_text_is_no_transport_stream(words: bytes) -> None:
-    assert not is_media(words)
+    assert not looks_like_media(words)
 
 
 def test_random_bytes_are_rarely_accepted() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (2000, 256), np.uint8)
-    assert sum(is_media(bytes(head)) for head in noise) < 10
+    assert sum(looks_like_media(bytes(head)) for head in noise) < 10
 
 
 def test_pixel_counts_are_read_from_the_header(tmp_path: Path) -> None:

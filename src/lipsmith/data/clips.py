@@ -190,7 +190,7 @@ def read_crops(path: Path, frames: int) -> NDArray[np.uint8]:
     return images
 
 
-def crop_side(root: Path, record: ClipRecord) -> int:
+def prepared_side(root: Path, record: ClipRecord) -> int:
     """Side of a clip's crops, pixels: one for all clips of a folder. Raises InputError as `read_crops`."""
     return len(read_crops(root / f"{record.clip}.mp4", 1)[0])
 

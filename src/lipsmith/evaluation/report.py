@@ -17,9 +17,8 @@ from lipsmith.evaluation.metrics.lse import mean_curve
 from lipsmith.evaluation.plots import colors, curves, per_identity
 from lipsmith.evaluation.systems import REAL
 from lipsmith.evaluation.tables import COLUMNS, Table, make_table
+from lipsmith.evaluation.totals import Row
 from lipsmith.files import write_whole
-
-Row = Mapping[str, Any]
 
 STRIP_FRAMES: Final = 6
 _LABEL: Final = 15

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.data.clips import ClipRecord, PreparedClip, crop_side, load_clip, load_mesh, read_manifest
+from lipsmith.data.clips import ClipRecord, PreparedClip, load_clip, load_mesh, prepared_side, read_manifest
 from lipsmith.errors import InputError, UsageError
 from lipsmith.evaluation.metrics.articulation import closeness
 from lipsmith.evaluation.metrics.judge import SpeechTrack
@@ -93,7 +93,7 @@ class Plan:
 
 def check_sides(plan: Plan, systems: Sequence[System]) -> None:
     """Raise UsageError if the clips are smaller than the plan's side, or that is smaller than the crops of a model."""
-    prepared = crop_side(plan.data, plan.records()[0])
+    prepared = prepared_side(plan.data, plan.records()[0])
     side = plan.side or prepared
     if side > prepared:
         raise UsageError(

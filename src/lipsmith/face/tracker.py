@@ -39,7 +39,7 @@ SMALL = 4
 """Thorough searches beside a tracked face of which one looks for the smallest and for turned faces: most tiles."""
 NEARBY, REMEMBERED = 4, 75
 """Frames between two searches near the place where a face was lost, and those for which it is searched."""
-MOST_THREADS = 2
+NETWORK_THREADS = 2
 """CPU threads of the two networks: they are small, and more of them would only wait."""
 PART = 0.75
 """Least share of a face that lies in a larger one if it is a part of it, such as nose and mouth of a large face."""
@@ -187,8 +187,8 @@ class FaceTracker:
     """Tracks the faces of a film frame by frame; a face keeps its number through a shot."""
 
     def __init__(self, max_faces: int = 1, threads: int = 1) -> None:
-        """`threads`: CPU threads, of which `MOST_THREADS` are used at most."""
-        threads, self._max_faces = min(threads, MOST_THREADS), max_faces
+        """`threads`: CPU threads, of which `NETWORK_THREADS` are used at most."""
+        threads, self._max_faces = min(threads, NETWORK_THREADS), max_faces
         self._detector, self._mesh = FaceDetector(threads), FaceMesh(threads)
         self._is_cut, self._dissolve = CutDetector(), DissolveDetector()
         self._changes = {True: Changes(), False: Changes()}

@@ -35,7 +35,7 @@ _TRANSPORT_LAYOUTS: Final = ((0, 188), (4, 192), (0, 204))
 """Position of the first sync byte of an MPEG transport stream, and distance to the next one, in bytes."""
 
 
-def is_media(head: bytes) -> bool:
+def looks_like_media(head: bytes) -> bool:
     """Whether `head`, the first `HEAD` bytes of a file, belongs to a film, a picture or a sound."""
     return (
         head.startswith(_SIGNATURES)

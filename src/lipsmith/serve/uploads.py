@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query, Request, Response
 from lipsmith.serve.problems import Problem, responses
 from lipsmith.serve.receive import Received, declared_size, receive_file
 from lipsmith.serve.service import OwnerDep, Service, ServiceDep
-from lipsmith.serve.sniff import is_media, picture_pixels
+from lipsmith.serve.sniff import looks_like_media, picture_pixels
 from lipsmith.serve.store import ACTIVE, Upload, new_id
 from lipsmith.serve.views import FacesView, FaceView, Id, Seconds, UploadView, analysis_state, upload_view
 
@@ -153,7 +153,7 @@ def _view(service: Service, upload: Upload) -> UploadView:
 def _check_media(received: Received, max_pixels: int) -> None:
     if not received.size:
         raise Problem(422, "The file is empty; choose another file.")
-    if not is_media(received.head):
+    if not looks_like_media(received.head):
         raise Problem(415, "The file is not a known film, picture or sound format; convert it to MP4, PNG or WAV.")
     if picture_pixels(received.head) > max_pixels:
         raise Problem(413, f"The picture has more than {max_pixels / 1e6:.1f} million pixels; make it smaller.")

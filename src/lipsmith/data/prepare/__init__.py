@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from lipsmith.data.clips import ClipRecord, crop_side
+from lipsmith.data.clips import ClipRecord, prepared_side
 from lipsmith.data.prepare.journal import FAILED, LEFT_OUT, Journal
 from lipsmith.data.prepare.layouts import Job, distinct, find_jobs
 from lipsmith.data.prepare.workers import outcomes
@@ -88,7 +88,7 @@ def _prepare(jobs: list[Job], root: Path, side: int, workers: int | None, progre
 def _check_side(root: Path, records: list[ClipRecord], side: int) -> None:
     if not records:
         return
-    found = crop_side(root, records[0])
+    found = prepared_side(root, records[0])
     if found != side:
         raise UsageError(f"{root} has crops of {found} pixels, not {side}; choose another folder or a side of {found}.")
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lipsmith.data.clips import crop_side, read_manifest
+from lipsmith.data.clips import prepared_side, read_manifest
 from lipsmith.errors import InputError, UsageError
 from lipsmith.evaluation.protocols import MIN_STRICT_SECONDS
 from lipsmith.models.lip_detector import LipDetector
@@ -53,7 +53,7 @@ class PictureTask(Task[Batch]):
         """
         neighbors = self.config.model.neighbors
         records = read_manifest(data, "train")
-        _check_side(crop_side(data, records[0]), self.config.model.face_size, data)
+        _check_side(prepared_side(data, records[0]), self.config.model.face_size, data)
         self.footage = self.footage_class(data, records, neighbors, device)
         held_out = Footage(data, read_manifest(data, "val"), neighbors, device)
         self.trials = list(fixed_batches(held_out, self.config))
