@@ -222,7 +222,7 @@ def test_an_existing_output_is_refused_before_the_work(
 @pytest.mark.usefixtures("weights_alone")
 def test_a_kept_network_requires_a_license(model: Path, runs: Path, tmp_path: Path) -> None:
     asked = verb.Options(landmarks=str(model), renderer=str(runs / "r"), out=tmp_path / "mine")
-    with pytest.raises(UsageError, match="give the license"):
+    with pytest.raises(UsageError, match="set license to that of mine"):
         verb.run(asked)
     verb.run(replace(asked, license="For research."))
     assert find_model(tmp_path / "mine").config["name"] == "mine"
@@ -264,7 +264,7 @@ def test_weights_of_another_architecture_than_the_config_are_refused(runs: Path,
 
 
 def test_a_run_without_weights_is_refused(runs: Path, tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="train with `lipsmith train renderer`"):
+    with pytest.raises(WeightsError, match="train with `lipsmith train renderer`, or name a model"):
         export(runs / "l", tmp_path, tmp_path / "model", "x", data="", hardware="", license="")
 
 

@@ -76,7 +76,9 @@ def export(
         raise UsageError(f"{renderer} is a run of {system}, which no dub can use; evaluate it as a variant.")
     origin = origin_of(landmarks, "landmarks") or origin_of(renderer, "renderer")
     if origin and license is None:
-        raise UsageError(f"The model {origin} has a license, in its CARD.md; give the license of the new model.")
+        raise UsageError(
+            f"Weights derive from {origin}, whose license is in its CARD.md; set license to that of {name}."
+        )
     face = build(RendererConfig, of_renderer["training"].get("model"), str(renderer))
     mouth = build(LandmarkConfig, of_landmarks["training"].get("model"), str(landmarks))
     _require_dubbing(mouth, face)

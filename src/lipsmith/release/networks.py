@@ -20,7 +20,9 @@ def read_network(source: Path | str, name: str) -> tuple[dict[str, Any], dict[st
     if card.is_file() and weights.is_file():
         return read_card(source, name), read_weights(weights)
     if str(source) not in model_names() and not Path(source, "config.json").is_file():
-        raise WeightsError(f"{source}: no {name}.safetensors with {name}.json; train with `lipsmith train {name}`.")
+        raise WeightsError(
+            f"{source}: no {name}.safetensors with {name}.json; train with `lipsmith train {name}`, or name a model."
+        )
     model = find_model(source).path
     return read_record(model, name), of_network(read_weights(model / WEIGHTS), name)
 
