@@ -10,10 +10,28 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the service needs the serve extra")
 
-from lipsmith.errors import LipsmithError, UsageError
+from lipsmith.errors import LipsmithError, UsageError, WeightsError
+from lipsmith.inference import onnx
 from lipsmith.serve import housekeeping
 from lipsmith.serve.run import serve
 from lipsmith.serve.settings import Settings
+
+
+@pytest.mark.parametrize("model", ["nobody", "sync"])
+def test_a_model_that_no_worker_could_load_ends_the_service_at_its_start(tmp_path: Path, model: str) -> None:
+    with pytest.raises(WeightsError, match=model):
+        serve(Settings(data=tmp_path / "data", port=0, model=model), print)
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_gpu_that_no_worker_could_use_ends_the_service_at_its_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch", reason="whether there is a GPU is asked of torch")
+    monkeypatch.setattr(onnx, "cuda_is_available", lambda: False)
+    with pytest.raises(UsageError, match="finds no such GPU here"):
+        serve(Settings(data=tmp_path / "data", port=0, device="cuda:99"), print)
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_damaged_database_is_named(tmp_path: Path) -> None:

@@ -235,6 +235,17 @@ def load_backend(
     return backend
 
 
+def require_device(device: str) -> None:
+    """Raise `UsageError` for a GPU that neither ONNX Runtime nor torch can use here."""
+    if parse_device(device).kind == "cuda":
+        from lipsmith.inference.onnx import cuda_is_available
+
+        if not cuda_is_available():
+            from lipsmith.inference.torch import torch_device
+
+            torch_device(device)
+
+
 def checked_threads(threads: int | None) -> int | None:
     """A number of CPU threads, of NumPy, say, as an int. Raises `UsageError` for anything but 1 to `MOST_THREADS`."""
     if threads is None:

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from sqlalchemy.exc import DatabaseError
 
 from lipsmith.errors import LipsmithError, UsageError
-from lipsmith.inference.model_folder import find_model
+from lipsmith.inference.model_folder import find_model, require_device
 from lipsmith.serve.app import make_app
 from lipsmith.serve.connection import TimeoutProtocol
 from lipsmith.serve.housekeeping import data_folder
@@ -30,10 +30,12 @@ _CUT_OFF: Final = "ASGI callable returned without completing response."
 def serve(settings: Settings, started: Callable[[str], None]) -> None:
     """Serve until Ctrl-C or SIGTERM; calls `started` with the URL once the port is open.
 
-    Raises `UsageError` if the data folder or the port is in use or the database cannot be used, `WeightsError` if the
-    model is missing, `LipsmithError` if the service does not start.
+    Raises `UsageError` if the data folder or the port is in use, the database cannot be used or the device does not
+    exist, `WeightsError` if the model is missing or does not dub, `LipsmithError` if the service does not start.
     """
-    find_model(settings.model)
+    # Workers would fail one after the other.
+    _ = find_model(settings.model).settings
+    require_device(settings.device)
     with data_folder(settings), _listening(settings) as listener:
         config = uvicorn.Config(
             _application(settings),
