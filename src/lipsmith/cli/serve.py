@@ -41,13 +41,13 @@ class Options(console.DeviceOptions):
     """Folder for uploads, jobs and results."""
 
     max_upload: Annotated[str, tyro.conf.arg(metavar="SIZE")] = "2GB"
-    """Largest upload."""
+    """Largest upload, such as 500MB; a number alone counts bytes."""
 
     max_minutes: Annotated[float, tyro.conf.arg(metavar="MINUTES")] = 30.0
     """Longest film and speech."""
 
     keep: Annotated[str, tyro.conf.arg(metavar="TIME")] = "24h"
-    """Time until unused uploads and results are removed."""
+    """Time until unused uploads and results are removed, such as 24h or 7d; a number alone counts seconds."""
 
     model: str = "fast"
     """Name or folder of the model."""
