@@ -56,7 +56,7 @@ def shown_frames(choice: FrameChoice, frames: int) -> FrameChoice | None:
 
 
 def strict_frames(clip: PreparedClip) -> FrameChoice | None:
-    """The strict protocol, for the evaluation of both stages and for validation in training.
+    """The strict protocol, for the evaluation of both networks and for validation in training.
 
     References come from tracked frames of the first half of the clip's duration; every frame from 0.2 s after its
     middle is rebuilt. None for a clip under 2 s or 20 frames, or with fewer than 5 frames on either side.
