@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from lipsmith.evaluation.offsets import (
 )
 from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig
 from lipsmith.speech.mel import mel_spectrogram, read_audio
+from sync_clips import write_clips
 from synthetic import make_film, speech
 from video_samples import with_empty_sound
 
@@ -92,6 +94,41 @@ def test_only_a_clear_optimum_of_a_long_clip_counts_alone() -> None:
 def test_a_short_clip_follows_its_identity() -> None:
     trials = [make_trial(talking_clip(seed, "a", frames=frames), 4) for seed, frames in enumerate((100, 100, 30))]
     assert choose_shifts(trials, [peaked(25, 0.9), peaked(25, 0.8), peaked(3, 0.9)]) == [25, 25, 25]
+
+
+def test_a_long_clip_follows_its_identity_unless_its_own_optimum_is_clear() -> None:
+    trials = [make_trial(talking_clip(seed, "a", frames=100), 4) for seed in range(4)]
+    curves = [peaked(25, 0.9), peaked(25, 0.8), peaked(3, 0.9), peaked(3, 0.45)]
+    assert choose_shifts(trials, curves) == [25, 25, 3, 25]
+
+
+def test_frames_that_are_counted_do_not_choose_their_shift() -> None:
+    clip, late = (talking_clip(4, "a", frames=200, lag=lag) for lag in (0.0, 0.2))
+    half = clip.mel.shape[1] // 2
+    changing = replace(clip, mel=np.concatenate([clip.mel[:, :half], late.mel[:, half:]], axis=1))
+    agreed = opening_agreement(LoudStages(), make_trial(changing, 4), 15)
+    assert shift_seconds(int(agreed.before.argmax())) == pytest.approx(0.0, abs=0.021)
+    assert shift_seconds(int(agreed.counted.argmax())) == pytest.approx(0.2, abs=0.021)
+
+
+def test_judged_offsets_add_to_the_recorded_ones(tmp_path: Path) -> None:
+    class Judge:
+        name = "one that prefers a shift"
+        shifts = iter((0, 3, -1))
+
+        def distances(self, crops: object, times: NDArray[np.float64], sound: object) -> NDArray[np.float32]:
+            curve = np.ones((len(times) - 4, 2 * REACH + 1), np.float32)
+            curve[:, next(self.shifts) + REACH] = 0.5
+            return curve
+
+    in_sync, late, early = (record.clip for record in write_clips(tmp_path, {"val": [0, 3, -1]}))
+    note_offsets(tmp_path, {late: 0.02})
+    seen: list[tuple[int, int]] = []
+    found = find_judged_offsets(tmp_path, Judge(), "val", lambda *done: seen.append(done))
+    assert found.seconds == pytest.approx({in_sync: 0.0, late: 0.12, early: -0.04})
+    assert [row["offset_seconds"] for row in found.rows] == pytest.approx([0.0, 0.14, -0.04])
+    assert (found.figures["clips"], found.figures["out_of_sync"]) == (3, 1)
+    assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
 UNSEEN = ("p020_001", "p023_001")
