@@ -47,6 +47,7 @@ def test_the_offset_is_the_lag_of_the_speech(lag: int) -> None:
     assert figures.offset == lag
     assert figures.lse_d == 0
     assert figures.lse_c == np.median(np.abs(np.arange(-5, 6) - lag))
+    assert figures.by_name == {"lse_d": 0, "lse_c": figures.lse_c, "offset": lag}
 
 
 def test_shifts_without_enough_sound_are_nan() -> None:
@@ -63,7 +64,8 @@ def test_nothing_to_compare_gives_no_figures() -> None:
 
 def test_sync_accuracy_counts_only_what_can_be_compared() -> None:
     right = walk(SECOND, 0, 10)
-    assert sync_accuracy(right) == (16, 16)
+    assert sync_accuracy(right) == sync_accuracy(0.01 * right) == (16, 16)
+    assert sync_accuracy(np.ones_like(right)) == (0, 16)
     # 9 late: shifts of 3..10 early are farther away than no shift; 3..10 late are all nearer.
     assert sync_accuracy(walk(SECOND, 9, 10)) == (8, 16)
     right[:, 0] = np.nan
@@ -90,7 +92,19 @@ def test_our_judge_gives_nan_outside_the_sound() -> None:
     assert np.isnan(distances[0, :15]).all()
     assert np.nanmin(distances) >= 0
     assert np.nanmax(distances) <= 2
-    assert judge.distances(crops[:4], np.arange(4) / 25, SpeechTrack(mel)).shape == (0, 31)
+    for frames, windows in ((4, 0), (5, 1)):
+        assert judge.distances(crops[:frames], np.arange(frames) / 25, SpeechTrack(mel)).shape == (windows, 31)
+
+
+def test_our_judge_reuses_speech_only_of_the_same_clip() -> None:
+    torch.manual_seed(0)
+    net, random = SyncNet(SMALL), np.random.default_rng(0)
+    crops, times = random.integers(0, 256, (12, 32, 32, 3), dtype=np.uint8), np.arange(12) / 25
+    one, other = (SpeechTrack(random.uniform(-4, 4, (80, 60)).astype(np.float32)) for _ in range(2))
+    judge = OwnJudge(net)
+    for begin, sound in ((0.0, one), (0.0, other), (0.2, other), (0.2, other)):
+        alone = OwnJudge(net).distances(crops, begin + times, sound)
+        np.testing.assert_array_equal(judge.distances(crops, begin + times, sound), alone)
 
 
 def test_a_judge_is_loaded_as_it_was_saved(tmp_path: Path) -> None:
