@@ -54,6 +54,7 @@ def test_lpips_equals_an_independent_implementation(weights: Path, trunk: str, f
     found = lpips(load_lpips(trunk, path), a, {"other": b})  # type: ignore[arg-type]
     assert found["other"].distances[0] == pytest.approx(reference_lpips(load_file(path), trunk, a[0], b[0]), abs=1e-4)
     assert found["real"].distances[0] == 0
+    assert found["other"].features.shape == (1, {"alexnet": 256, "vgg16": 512}[trunk])
 
 
 def test_lpips_grows_with_degradation(weights: Path) -> None:

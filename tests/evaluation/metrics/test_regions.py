@@ -50,6 +50,18 @@ def test_windows_of_small_regions_are_large_enough_for_networks() -> None:
     assert rows.start >= 32
 
 
+def test_a_window_has_one_size_in_a_clip_and_stays_within_the_crop() -> None:
+    """Of a mouth that opens and leaves: the size is that of the widest mouth."""
+    points = np.stack([face(), face(0.02), face(0.98)])
+    points[1:, ranks(OUTER_LIP), 1] = np.linspace(0.7, 0.98, len(OUTER_LIP))
+    found = windows(points, MOUTH, 400)
+    assert {(rows.stop - rows.start, columns.stop - columns.start) for rows, columns in found} == {(146, 99)}
+    assert [columns.start for _, columns in found] == [150, 0, 301]
+    assert [rows.stop for rows, _ in found][1:] == [400, 400]
+    ((rows, columns),) = windows(np.stack([face()]) * 2 - np.float32(0.5), FACE, 128)  # larger than the crop
+    assert (rows, columns) == (slice(64, 128), slice(0, 128))
+
+
 def test_cut_returns_the_windows() -> None:
     crops = np.arange(2 * 8 * 8 * 3, dtype=np.uint8).reshape(2, 8, 8, 3)
     parts = cut(crops, [(slice(4, 6), slice(1, 4)), (slice(5, 7), slice(0, 3))])
