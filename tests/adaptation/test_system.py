@@ -145,6 +145,7 @@ def test_evaluate_adapts_to_what_it_measures_alone(
     [
         (["--adapt", "1"], "--adapt needs --model, --protocol strict and --table 1"),
         (["--adapt", "1", "--model", "fast", "--protocol", "cross"], "--adapt needs --model, --protocol strict"),
+        (["--adapt", "1", "--model", "fast", "--table", "2"], "--adapt needs --model, --protocol strict and --table 1"),
         (["--adapt", "0", "--model", "fast"], "--adapt must be a number above 0"),
         (["--adapt", "nan", "--model", "fast"], "--adapt must be a number above 0"),
     ],

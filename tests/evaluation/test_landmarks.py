@@ -154,6 +154,17 @@ def test_a_run_is_measured_from_the_command_line(
         verb.run(verb.Options(model=str(tmp_path / "run"), data=data, split=("val",), device="cpu", json=table))
 
 
+def test_figures_of_several_splits_have_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, table = tmp_path / "data", tmp_path / "figures.json"
+    write_clips(data, [talking_clip(seed, split, split, 100) for seed, split in enumerate(("val", "test"))])
+    monkeypatch.setattr("lipsmith.training.landmarks.stages.load_stages", lambda *_: (LoudStages(), 15, 4))
+    verb.run(verb.Options(model="loud", data=data, json=table))
+    told = json.loads(table.read_text())
+    assert {name.split(".")[0] for name in told["figures"]} == {"val", "test"}
+    assert told["figures"]["val.opening_r"] != told["figures"]["test.opening_r"]
+    assert [row["identity"] for row in told["rows"]] == ["val", "test"]
+
+
 def test_a_missing_split_is_reported_before_the_others_are_measured(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

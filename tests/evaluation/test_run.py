@@ -381,6 +381,7 @@ def test_systems_have_unique_names(data: Path, words: tuple[str, ...], capsys: p
         (("--variant", "face=models/a", "--outputs", "mouth=films"), "The figures of a region are named face"),
         (("--landmarks", "predicted"), "need a model"),
         (("--side", "0"), "--side 0 is not between 32 and 1024"),
+        (("--table", "2"), "--table 2 varies a model's references"),
     ],
 )
 def test_unmeasurable_requests_are_refused_before_networks_load(
