@@ -10,7 +10,7 @@ import torch
 
 from landmark_clips import talking_clip
 from lipsmith.face.landmarks import mouth_width, outer_lip_opening, ranks
-from lipsmith.speech.mel import MEL_RATE
+from lipsmith.speech.mel import MEL_RATE, mel_windows
 from lipsmith.training.landmarks.sampler import ReferenceRules, draw, gather_footage, tracked_windows
 
 
@@ -105,14 +105,32 @@ def test_frames_carry_their_phonemes() -> None:
 
 
 def test_references_come_from_the_half_away_from_the_window() -> None:
-    clip = talking_clip(0, "a", frames=60)
-    clip.landmarks[:30, 0, 0] = 0.0
-    clip.landmarks[30:, 0, 0] = 1.0
-    rules = ReferenceRules(away=1.0, sibling=0.0)
-    batch = draw(gather_footage([clip], 12), 64, 12, 3, rules, generator())
-    halves = batch.points[:, :, 0, 0].mean(1)
-    sides = batch.references[:, :, 0, 0].mean(1)
-    assert ((halves < 0.5) == (sides == 1.0))[halves != 0.5].all()
+    clips = [talking_clip(seed, name, frames=60) for seed, name in enumerate("ab")]
+    for number, clip in enumerate(clips):
+        clip.landmarks[:30, 0, 0] = 2 * number
+        clip.landmarks[30:, 0, 0] = 2 * number + 1
+    batch = draw(gather_footage(clips, 12), 64, 12, 3, ReferenceRules(away=1.0, sibling=0.0), generator())
+    own = batch.points[:, :, 0, 0].mean(1)
+    begin = 2 * (own >= 2)
+    is_late, is_middle = own - begin > 0.5, own - begin == 0.5
+    expected = (begin + ~is_late)[:, None].expand(-1, 3)
+    assert torch.equal(batch.references[~is_middle, :, 0, 0].long(), expected[~is_middle])
+
+
+def test_speech_is_the_windows_own_early_or_late_by_a_few_steps() -> None:
+    clip = talking_clip(0, "b", frames=60)
+    footage = gather_footage([talking_clip(1, "a", frames=60), clip], 12, shifts=2)
+    footage.points[:, 0, 0] = torch.arange(120.0) - 60
+    batch = draw(footage, 64, 12, 3, ReferenceRules(), generator())
+    begins = batch.points[:, 0, 0, 0]
+    steps = set()
+    for begin, speech in zip(begins[begins >= 0], batch.speech[begins >= 0], strict=True):
+        times = (int(begin) + np.arange(12)) / 25
+        heard = {step: mel_windows(clip.mel, times + step / MEL_RATE).astype(np.float16) for step in range(-2, 3)}
+        found = [step for step, windows in heard.items() if np.array_equal(windows, speech.numpy())]
+        assert found
+        steps.update(found)
+    assert steps == {-2, -1, 0, 1, 2}
 
 
 def test_references_may_come_from_other_clips_of_the_identity() -> None:
