@@ -15,6 +15,13 @@ def test_mel_windows_follow_the_convention() -> None:
     assert mel_start(torch.tensor([2, 3, 7])).tolist() == [0, 3, 16]
 
 
+def test_mouths_are_the_lower_halves_of_crops(tmp_path: Path) -> None:
+    write_clips(tmp_path, {"val": [0]})
+    mouths = SyncFootage(tmp_path, "val", torch.device("cpu"), 16).mouths.float()
+    assert mouths.shape == (50, 16, 32, 3)
+    assert mouths[:, 6:10, 10:22].std() > 30 > mouths[:, :2].std()
+
+
 def test_speech_outside_the_clip_is_marked(tmp_path: Path) -> None:
     write_clips(tmp_path, {"val": [0]})
     footage = SyncFootage(tmp_path, "val", torch.device("cpu"), 16)
@@ -36,6 +43,7 @@ def test_a_stretch_has_the_speech_of_its_frames_corrected_by_the_lag_of_its_clip
     assert (numbers[:, -1] // 60 == clips).all()
     centers = numbers[:, 2:-2] - 60 * clips[:, None] + footage.lag[clips, None]
     in_sync = slice(3, -3)
-    first = drawn.mel[:, in_sync, 0, 0].long() - footage.steps.first[clips, None]
-    assert torch.equal(first[drawn.valid[:, in_sync]], mel_start(centers)[drawn.valid[:, in_sync]])
+    steps = drawn.mel[:, in_sync, 0].long() - footage.steps.first[clips, None, None]
+    expected = mel_start(centers)[..., None] + torch.arange(16)
+    assert torch.equal(steps[drawn.valid[:, in_sync]], expected[drawn.valid[:, in_sync]])
     assert drawn.valid[:, in_sync].float().mean() > 0.9
