@@ -154,8 +154,8 @@ def test_nan_is_an_input_error() -> None:
 
 
 def test_integers_and_channels_become_mono_floats() -> None:
-    mono, rate = as_mono(np.array([[16384, 0], [0, 0]], np.int16), 8000)
-    assert (mono.tolist(), rate) == ([0.25, 0.0], 8000)
+    mono, rate = as_mono(np.array([[16384, 0, 0], [0, 0, 0]], np.int16), 8000)
+    assert (mono.tolist(), rate) == ([0.25, 0.0, 0.0], 8000)
     assert as_mono(np.array([1.5, -3.0, 0.5]), 8000)[0].tolist() == [1, -1, 0.5]
 
 
