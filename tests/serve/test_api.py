@@ -291,6 +291,14 @@ def test_an_upload_is_deleted_with_what_was_prepared_of_it(
         ({"video": UNKNOWN, "language": "English"}, "language must be three lowercase letters such as eng"),
         ({"video": UNKNOWN, "speeches": {"0": UNKNOWN}}, "speeches.0 must be greater than or equal to 1"),
         ({"video": UNKNOWN}, "Give speech, or speeches with one for each face"),
+        (
+            {"video": UNKNOWN, "speech": UNKNOWN, "speeches": {"1": UNKNOWN}},
+            "Give speech, or speeches with one for each face",
+        ),
+        (
+            {"video": UNKNOWN, "speech": UNKNOWN, "start": 2, "end": 2},
+            "The end is not after the start; choose a later end",
+        ),
     ],
 )
 def test_an_invalid_field_is_named_in_a_sentence(client: httpx.Client, field: dict[str, object], sentence: str) -> None:
