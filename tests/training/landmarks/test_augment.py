@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import torch
 
 from landmark_clips import talking_clip
 from lipsmith.face.landmarks import NUM_POSE, ranks
+from lipsmith.inference.speak import close_lips
 from lipsmith.models.landmarks.expected import expected_content, followed, steadied
 from lipsmith.training.landmarks.augment import (
     Augmentation,
@@ -18,6 +20,7 @@ from lipsmith.training.landmarks.augment import (
     mirrored,
     silence,
     stretch_bands,
+    touching,
     vary_faces,
     vary_speech,
 )
@@ -53,6 +56,18 @@ def test_target_and_references_are_augmented_equally() -> None:
     assert not torch.allclose(varied.points, batch.points)
 
 
+def test_faces_are_turned_about_the_middle_of_the_crop_and_keep_their_shape() -> None:
+    batch, rules = window(), Augmentation(scale=0.0, mirror=0.0)
+    batch.points[:, :, 0] = 0.5
+    varied = vary_faces(batch, rules, generator())
+    apart, were_apart = (points.diff(dim=2).norm(dim=-1) for points in (varied.points, batch.points))
+    torch.testing.assert_close(apart, were_apart, atol=1e-5, rtol=0)
+    assert (varied.points[:, :, 0] - 0.5).abs().max() <= rules.shift
+    before, after = (points[:, :, 2] - points[:, :, 1] for points in (batch.points, varied.points))
+    turn = torch.rad2deg(torch.atan2(after[..., 1], after[..., 0]) - torch.atan2(before[..., 1], before[..., 0]))
+    assert 1 < turn.abs().max() <= rules.turn + 1e-3
+
+
 def test_noise_only_adds_energy() -> None:
     mel = window().speech
     assert (add_noise(mel, 1.0, generator()) >= mel - 1e-4).all()
@@ -63,8 +78,18 @@ def test_stretching_keeps_a_flat_spectrum_and_masking_masks() -> None:
     flat = torch.full((3, 2, 80, 16), 0.5)
     torch.testing.assert_close(stretch_bands(flat, 0.1, generator()), flat)
     ramp = torch.arange(80.0)[:, None].expand(3, 2, 80, 16)
+    stretched = stretch_bands(ramp, 0.1, generator())
+    factor = stretched[:, :1, 1:2, :1]
+    assert 0.9 <= factor.min() < 1 < factor.max() <= 1.1
+    torch.testing.assert_close(stretched, (factor * ramp).clamp_max(79))
     hidden = (hide_bands(ramp, 12, generator()) != ramp).any(dim=(0, 1, 3))
     assert 0 < hidden.sum() <= 36
+
+
+def test_mouths_are_closed_as_in_a_dub() -> None:
+    content = window().points[:, :, NUM_POSE:]
+    closed = [close_lips(clip.numpy(), np.ones(len(clip)), 0.0) for clip in content]
+    np.testing.assert_allclose(touching(content).numpy(), np.stack(closed), atol=1e-6)
 
 
 def test_in_silence_the_lips_touch() -> None:
