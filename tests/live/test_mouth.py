@@ -62,6 +62,7 @@ def test_a_frame_has_two_neighbors_on_either_side_of_the_same_run(clip: Clip) ->
     assert frames_of(mouth, 1) == [0, 1, 2, 3]
     assert [frames_of(mouth, number) for number in (2, 3)] == [[0, 1, 2, 3, 4], [1, 2, 3, 4, 5]]
     assert frames_of(mouth, 9) == [9, 10, 11]
+    assert frames_of(mouth, 10) == [9, 10, 11, 12]
 
 
 def test_a_frame_without_the_face_ends_a_run(clip: Clip) -> None:
