@@ -160,7 +160,7 @@ def test_a_slow_machine_skips_frames_but_no_sound(clip: Clip, caplog: pytest.Log
     with caplog.at_level(logging.WARNING):
         frames = list(islice(session.frames(), 40))
     assert session.skipped > 0
-    assert "too slow" in caplog.text
+    assert caplog.text.count("too slow") == 1 + session.skipped // 250  # at once, and then rarely
     numbers = [frame.number for frame in frames]
     assert numbers == sorted(set(numbers))
     assert numbers[-1] > 60

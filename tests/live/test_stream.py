@@ -29,13 +29,27 @@ def test_the_stream_decodes_to_its_frames_and_sound(size: tuple[int, int]) -> No
     assert all(fragments[1:])
     whole = b"".join([*fragments, stream.close()])
     with av.open(io.BytesIO(whole)) as film:
-        times = [frame.time for frame in film.decode(video=0)]
+        decoded = list(film.decode(video=0))
         assert json.loads(film.metadata["description"])["model"] == "fast"
+    width, height = size
+    for number, frame in zip(numbers, decoded, strict=True):
+        assert (frame.width, frame.height) == (width + width % 2, height + height % 2)
+        shown = frame.to_ndarray(format="rgb24")[:height, :width].astype(int)
+        assert np.abs(shown - face_at(number / 25, size)).mean() < 8
+    times = [frame.time for frame in decoded]
     # The encoder delay of AAC, 1,024 samples, shifts everything but the first frame.
     assert times[0] == 0
     assert times[1:] == pytest.approx([number / 25 + 1024 / SOUND_RATE for number in numbers[1:]], abs=1e-3)
     assert seconds_of_sound(b"".join(fragments)) == pytest.approx(0.4, abs=0.08)
     assert seconds_of_sound(whole) >= 0.4  # the encoder keeps the last sound until the stream closes
+
+
+def test_a_player_that_joins_waits_at_most_two_seconds_for_a_picture() -> None:
+    stream, silence = FragmentedMP4(64, 48, 12.5, 16000, "fast"), np.zeros(1280, np.float32)
+    parts = [stream.add(LiveFrame(face_at(n / 25, (64, 48)), silence, n, n / 12.5)) for n in range(60)]
+    with av.open(io.BytesIO(b"".join([*parts, stream.close()]))) as film:
+        keys = [n for n, packet in enumerate(film.demux(video=0)) if packet.is_keyframe]
+    assert keys == [0, 25, 50]
 
 
 def test_a_closed_stream_may_be_closed_again_but_takes_no_frame() -> None:
