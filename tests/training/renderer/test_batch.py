@@ -7,10 +7,11 @@ from torch import Tensor, nn
 
 from lipsmith.face.landmarks import JAW, ranks
 from lipsmith.models.lip_detector import LipDetector
-from lipsmith.models.renderer.network import Rendered
+from lipsmith.models.renderer.network import Rendered, Renderer
 from lipsmith.training.losses.lips import LIPS
-from lipsmith.training.renderer.batch import compare
+from lipsmith.training.renderer.batch import RenderBatch, compare, render_batch
 from lipsmith.training.renderer.sampler import Batch, Pictures
+from renderer_clips import SIZE, SMALL, enlivened
 
 
 class Fixed(LipDetector):
@@ -77,3 +78,35 @@ def test_rows_that_are_not_generated_have_no_weight() -> None:
     assert compared.weight[:, :, 4:].all()
     assert (compared.aligned[:, :, :4] == 0.25).all()  # there the references are the target's own rows
     assert (compared.aligned[:, :, 4:] == 0.75).all()
+
+
+def random_pictures(random: torch.Generator, count: int, sketches: int) -> Pictures:
+    """Return random pictures `(2, count)`."""
+
+    def rand(*shape: int) -> Tensor:
+        return torch.rand(2, count, *shape, generator=random)
+
+    points = 0.2 + 0.6 * rand(131, 2)
+    still = torch.tensor([[0.1, 0.2], [0.9, 0.3]]) + 0.05 * rand(2, 2)
+    return Pictures(rand(3, SIZE, SIZE), rand(sketches, SIZE, SIZE), points, points, still)
+
+
+def only(pictures: Pictures, clip: int, frames: slice = slice(None)) -> Pictures:
+    return Pictures(*(each[clip : clip + 1, frames] for each in vars(pictures).values()))
+
+
+def test_each_target_is_rendered_as_alone() -> None:
+    torch.manual_seed(0)
+    network, random = RenderBatch(enlivened(Renderer(SMALL.model).eval())), torch.Generator().manual_seed(1)
+    pool, lips, targets = (random_pictures(random, *sizes) for sizes in ((3, 1), (2, 1), (2, 5)))
+    mel, chosen = torch.rand(2, 2, 1, 80, 16, generator=random), torch.tensor([[[0, 1], [2, 0]], [[1, 2], [0, 2]]])
+    with torch.no_grad():
+        whole = render_batch(network, Batch(pool, lips, targets, mel, chosen))
+        for number, (clip, place) in enumerate(((0, 0), (0, 1), (1, 0), (1, 1))):
+            one, here = slice(place, place + 1), slice(clip, clip + 1)
+            given = (only(pool, clip), only(lips, clip), only(targets, clip, one))
+            alone = render_batch(network, Batch(*given, mel[here, one], chosen[here, one]))
+            assert torch.allclose(whole.image[number], alone.image[0], atol=1e-5)
+            assert torch.allclose(whole.aligned[number], alone.aligned[0], atol=1e-5)
+        swapped = render_batch(network, Batch(pool, lips, targets, mel, chosen.flip(1)))
+    assert not torch.allclose(whole.image, swapped.image, atol=1e-3)
