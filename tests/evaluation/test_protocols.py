@@ -21,9 +21,12 @@ def timed_clip(frames: int, fps: float = 25.0) -> PreparedClip:
 def test_strict_splits_a_clip_in_the_middle_of_its_duration() -> None:
     chosen = strict_frames(timed_clip(100))
     assert chosen is not None
-    assert chosen.allowed.tolist() == list(range(50))
+    assert chosen.allowed.tolist() == sorted(chosen.pool.tolist()) == list(range(50))
     # The middle is at 2.0 s; frame 55 is at 2.2 s.
     assert chosen.targets.tolist() == list(range(55, 100))
+    longer = strict_frames(timed_clip(400))
+    assert longer is not None
+    assert len(set(longer.pool.tolist())) == len(longer.pool) == 60  # as many as a dub has
 
 
 def test_the_middle_is_that_of_time_at_variable_frame_rates() -> None:
