@@ -64,7 +64,9 @@ def test_gestures_are_nine_gaps_inner_width_and_outer_opening() -> None:
     for point, place in ((82, (9, 1)), (78, (0, 0)), (308, (4, 0)), (0, (0, 0)), (17, (3, 4))):
         lips[0, 0, CONTENT.index(point)] = torch.tensor(place, dtype=torch.float32)
     # 82 is the fourth upper point from the corner 78, a unit lower than the others.
-    torch.testing.assert_close(gestures(lips), torch.tensor([[[3.0] * 3 + [2.0] + [3.0] * 5 + [4.0, 5.0]]]))
+    expected = torch.tensor([[[3.0] * 3 + [2.0] + [3.0] * 5 + [4.0, 5.0]]])
+    for elsewhere in (0, 7):
+        torch.testing.assert_close(gestures(lips + elsewhere), expected)
 
 
 def curve(*values: float) -> torch.Tensor:
@@ -73,7 +75,8 @@ def curve(*values: float) -> torch.Tensor:
 
 def test_discordance_of_equal_and_opposite_curves() -> None:
     talk = curve(1.0, -1.0, 1.0, -1.0)
-    assert discordance(talk, talk) == pytest.approx(0.0, abs=1e-6)
+    for mean in (0, 5):
+        assert discordance(talk + mean, talk + mean) == pytest.approx(0.0, abs=1e-6)
     assert discordance(-talk, talk) == pytest.approx(2.0, rel=1e-4)
 
 
@@ -124,6 +127,9 @@ def test_a_plosive_can_close_within_two_frames() -> None:
     bilabial[0, 3] = True
     assert plosives_left_open(mouth(4, 3, 4, 4, 4, 4, 4, 4), truth, bilabial) == pytest.approx((3 - 0.25) / 128)
     assert plosives_left_open(mouth(0, 4, 4, 4, 4, 0.25, 4, 4), truth, bilabial) == 0
+    both = torch.zeros(1, 6, dtype=torch.bool)
+    both[0, [0, 5]] = True
+    assert plosives_left_open(mouth(3, 3, 3, 1, 1, 1), mouth(0, 4, 4, 4, 4, 0), both) == pytest.approx(1.75 / 128)
     bilabial[0, 7] = True  # frames with open true lips have no loss
     assert plosives_left_open(mouth(4, 3, 4, 4, 4, 4, 4, 4), truth, bilabial) == pytest.approx((3 - 0.25) / 128)
 
