@@ -83,6 +83,24 @@ def test_sound_from_before_the_connection_is_not_sent() -> None:
     assert asyncio.run(first_level()) == int(0.5 * 32767)
 
 
+def test_the_packets_of_sound_follow_each_other_at_any_frame_rate() -> None:
+    sound, size = speech(0.4), 533  # samples of a frame at 30 frames per second
+
+    async def packets() -> list[AudioFrame]:
+        track = _AudioTrack(16000)
+        first = asyncio.ensure_future(track.recv())
+        await asyncio.sleep(0)
+        for begin in range(0, len(sound), size):
+            part = sound[begin : begin + size]
+            track.add(LiveFrame(np.zeros((2, 2, 3), np.uint8), part, begin // size, begin / 16000))
+        return [await first, *[await track.recv() for _ in range(len(sound) // 320 - 1)]]
+
+    received = asyncio.run(packets())
+    assert [packet.pts for packet in received] == [320 * number for number in range(20)]
+    samples = np.concatenate([packet.to_ndarray()[0] for packet in received])
+    np.testing.assert_array_equal(samples, (sound * 32767).astype(np.int16))
+
+
 def test_a_session_that_fails_closes_the_connection(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
