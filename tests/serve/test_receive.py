@@ -60,8 +60,9 @@ def test_a_film_in_another_field_is_told_its_field(tmp_path: Path) -> None:
 NOTE = b'--b\r\nContent-Type: text/plain\r\nContent-Disposition: form-data; name="note"\r\n\r\nmine\r\n'
 
 
-def test_other_fields_may_precede_the_file(tmp_path: Path) -> None:
-    received = asyncio.run(receive_file(request(form=NOTE + FORM), tmp_path / "part", 100, lambda size: None))
+@pytest.mark.parametrize("form", [NOTE + FORM, FORM.removesuffix(b"--b--\r\n") + NOTE + b"--b--\r\n"])
+def test_other_fields_may_precede_or_follow_the_file(tmp_path: Path, form: bytes) -> None:
+    received = asyncio.run(receive_file(request(form=form), tmp_path / "part", 100, lambda size: None))
     assert (received.size, (tmp_path / "part").read_bytes(), received.head) == (5, b"words", b"words")
 
 
