@@ -100,6 +100,14 @@ def test_expected_content_follows_head_motion_by_a_fixed_share() -> None:
     torch.testing.assert_close(moved, (0.75 * shift).expand_as(moved), atol=1e-4, rtol=0)
 
 
+def test_expected_content_turns_and_grows_with_the_head_by_a_fixed_share() -> None:
+    _, _, faces = inputs(references=1)
+    turn = torch.tensor([[0.0, 1.2], [-1.2, 0.0]])  # a quarter turn of a head a fifth larger
+    moved = 0.3 + (faces - 0.3) @ turn
+    expected = 0.25 * faces[:, :, NUM_POSE:] + 0.75 * moved[:, :, NUM_POSE:]
+    torch.testing.assert_close(expected_content(moved[:, :, :NUM_POSE], faces, NEAR), expected)
+
+
 def test_expected_content_at_the_pose_of_a_reference_is_that_reference() -> None:
     _, _, faces = inputs(references=3)
     turned = faces + torch.tensor([0.0, 0.1, 0.2])[:, None, None]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -18,10 +20,20 @@ def test_adversarial_losses_are_least_squares() -> None:
     assert feature_matching_loss(fake, real).item() == pytest.approx((3 + 0) / 2)
 
 
-def make_adversary() -> Adversary:
+def make_adversary(rate: float = 0.1) -> Adversary:
     torch.manual_seed(0)
     discriminator = MultiScaleDiscriminator(4)
-    return Adversary(discriminator, torch.optim.SGD(discriminator.parameters(), 0.1))
+    return Adversary(discriminator, torch.optim.SGD(discriminator.parameters(), rate, momentum=0.9))
+
+
+def test_a_step_follows_the_gradient_of_its_own_pictures() -> None:
+    adversary, (fake, real) = make_adversary(rate=0.0), torch.rand(2, 1, 3, 16, 16)
+    gradients = []
+    for _ in range(2):
+        adversary.train_step(fake, real)
+        gradients.append([parameter.grad.clone() for parameter in adversary.discriminator.parameters()])
+    for first, second in zip(*gradients, strict=True):
+        torch.testing.assert_close(first, second)
 
 
 def test_each_step_gives_the_other_network_no_gradients() -> None:
@@ -42,7 +54,9 @@ def test_each_step_gives_the_other_network_no_gradients() -> None:
 def test_the_state_of_the_adversary_is_restored() -> None:
     one, other = make_adversary(), make_adversary()
     one.train_step(torch.zeros(1, 3, 16, 16), torch.ones(1, 3, 16, 16))
-    other.load_state_dict(one.state_dict())
+    other.load_state_dict(copy.deepcopy(one.state_dict()))
+    for adversary in (one, other):  # momentum continues
+        adversary.train_step(torch.ones(1, 3, 16, 16), torch.zeros(1, 3, 16, 16))
     picture = torch.rand(1, 3, 16, 16)
     assert torch.equal(one.discriminator(picture)[0][-1], other.discriminator(picture)[0][-1])
 
