@@ -7,7 +7,7 @@ import io
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
@@ -39,6 +39,16 @@ def _film(settings: Settings) -> None:
 def load(settings: Settings, face: str = "largest") -> Clip:
     arguments = {"upload": UPLOAD, "sha256": "0", "face": face}
     return live_session._load_clip(settings, make_dubber(), arguments, io.BytesIO())
+
+
+def test_a_client_is_told_each_percent_of_preparing_once(settings: Settings) -> None:
+    def prepare(film: Path, face: str, *, progress: Callable[[int, int], None], **_: object) -> None:
+        for frame in range(1001):
+            progress(frame, 1000)
+
+    dubber, sink = SimpleNamespace(prepare=prepare), io.BytesIO()
+    live_session._prepare(settings, dubber, {"upload": UPLOAD, "face": "all"}, sink)  # type: ignore[arg-type]
+    assert states(sink) == [{"state": "preparing", "progress": percent / 100} for percent in range(101)]
 
 
 @pytest.mark.parametrize("error", [UsageError("it is not empty"), LipsmithError("the disk is full"), OSError("full")])
