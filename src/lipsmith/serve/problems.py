@@ -90,19 +90,19 @@ async def _handle_http(request: Request, error: Exception) -> JSONResponse:
     own = isinstance(error, Problem)
     detail = error.detail if own else _ROUTING.get(error.status_code, error.detail)
     headers = dict(error.headers or {})
-    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (allowed := _methods_at(request)):
-        headers["Allow"] = ", ".join(allowed)
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_methods_at(request))
     return problem_response(error.status_code, detail, headers)
 
 
 def _methods_at(request: Request) -> list[str]:
     """All methods that the path takes (RFC 9110, 10.2.1); Starlette lists those of the first of its routes alone.
 
-    Empty for files, which the routes do not know.
+    No route knows the files of the page. Starlette serves them, and older versions of it do not list their methods.
     """
     routes, scope = request.app.routes, request.scope
     taken = [m for m in METHODS if any(route.matches({**scope, "method": m})[0] is Match.FULL for route in routes)]
-    return [] if request.method in taken else taken
+    return taken or ["GET", "HEAD"]
 
 
 async def _handle_validation(request: Request, error: Exception) -> JSONResponse:
