@@ -192,9 +192,15 @@ def test_display_matrices_are_applied(tmp_path: Path, case: str) -> None:
 
 @pytest.mark.parametrize(
     ("tag", "case"),
-    enumerate(
-        ["upright", "left to right", "upside down", "top to bottom", "transposed", "clockwise", "transversed"], 1
-    ),
+    [
+        (1, "upright"),
+        (2, "left to right"),
+        (3, "upside down"),
+        (4, "top to bottom"),
+        (5, "transposed"),
+        (6, "clockwise"),
+        (7, "transversed"),
+    ],
 )
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_photographs_are_rotated_by_exif(tmp_path: Path, tag: int, case: str, order: str) -> None:
