@@ -153,5 +153,5 @@ def test_faces_without_native_detail_have_no_leader(clip: Clip) -> None:
     assert track is not None
     assert frame.faces[0] is not None
     plain = replace(frame, faces=[replace(frame.faces[0], detail=None)])
-    assert Leaders().steadied(plain, [track]) == plain
+    assert Leaders().steadied(plain, [track]).faces[0] is plain.faces[0]
     assert Leaders().steadied(replace(frame, faces=[None]), [track]).faces == [None]
