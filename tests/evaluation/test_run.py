@@ -307,7 +307,8 @@ def test_the_command_writes_figures_and_a_report(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("LIPSMITH_HOME", str(tmp_path))
-    monkeypatch.setitem(sys.modules, "hama", None)
+    for name in ("hama", "hama.asr"):
+        monkeypatch.setitem(sys.modules, name, None)
     results, page = tmp_path / "r.json", tmp_path / "r.html"
     films = data.parent / "source"
     (films / "about.txt").write_text("The films <themselves>,\nwithout training.\n\nMore on them.\n")
