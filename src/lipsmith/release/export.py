@@ -189,7 +189,7 @@ def stage_axes(mouth: LandmarkConfig, face: RendererConfig) -> dict[str, Axes]:
 def write_onnx(stage: nn.Module, axes: Axes, outputs: tuple[str, ...], path: Path) -> None:
     """Export one stage. Free axes get different lengths other than 1, because the exporter treats 1 as fixed."""
     sizes = {"n": 2, "b": 2, "T": 5, "N": 6, "k": 3, "m": 4}
-    # With PyTorch 2.5 to 2.7, upsampling excludes the largest integer, and a free axis that allows it is an error.
+    # With PyTorch 2.7, upsampling excludes the largest integer, and a free axis that allows it is an error.
     dims = {letter: torch.export.Dim(letter, max=2**31 - 1) for letter in sizes}
     free = {
         name: {index: dims[axis] for index, axis in enumerate(shape) if isinstance(axis, str)}
