@@ -36,7 +36,7 @@ detector or 0.99 in the landmark network; faces are seldom below 0.75 and 0.98."
 REFRESH = 15
 """Frames between two thorough searches while fewer faces are tracked than wanted."""
 SMALL = 4
-"""Thorough searches beside a tracked face of which one looks for the smallest and for turned faces: most tiles."""
+"""Of so many thorough searches beside a tracked face, one is for the smallest faces, on most tiles, and turned ones."""
 NEARBY, REMEMBERED = 4, 75
 """Frames between two searches near the place where a face was lost, and those for which it is searched."""
 NETWORK_THREADS = 2
@@ -122,9 +122,9 @@ class Track:
 
 
 def move_toward(now: Square, wanted: Square) -> Square:
-    """`now` moved toward `wanted`, but not within a dead zone, and by the excess alone, which avoids jumps.
+    """`now` moved toward `wanted` by what exceeds a dead zone, which avoids jumps.
 
-    The mesh depends a little on its crop and the crop on the mesh, so that without it no mesh would come to rest.
+    The mesh depends a little on its crop and the crop on the mesh, so that without the zone no mesh would come to rest.
     """
     play = STILL * now.side
     turn = math.remainder(wanted.angle - now.angle, math.tau)
@@ -191,7 +191,7 @@ class FaceTracker:
         threads, self._max_faces = min(threads, NETWORK_THREADS), max_faces
         self._detector, self._mesh = FaceDetector(threads), FaceMesh(threads)
         self._is_cut, self._dissolve = CutDetector(), DissolveDetector()
-        self._changes = {True: Changes(), False: Changes()}
+        self._changes = {finest: Changes() for finest in (True, False)}
         self._tracks: list[Track] = []
         self._shot, self._searches, self._idle = 0, 0, REFRESH
 
@@ -201,7 +201,7 @@ class FaceTracker:
         if self._is_cut(small):
             self._shot += 1
             self._tracks, self._idle = [], REFRESH
-            self._changes = {True: Changes(), False: Changes()}
+            self._changes = {finest: Changes() for finest in (True, False)}
             self._dissolve.restart()
         dissolve = self._dissolve(small)
         if dissolve is not None:
