@@ -52,7 +52,7 @@ audit: $(INSTALLED)
 
 # The README's pictures and films, of what `make demo` wrote.
 strips: demo
-	$(BIN)/python demo/film_strip.py demo/dubbed.mp4 docs/demo.png 165 80 315 260
+	$(BIN)/python demo/film_loop.py demo/actor.mp4 demo/dubbed.mp4 docs/demo.webp
 	$(BIN)/python demo/film_strip.py demo/portrait.mp4 docs/portrait.png 60 40 190 190
 	cp demo/dubbed.mp4 docs/demo.mp4
 	cp demo/portrait.mp4 docs/portrait.mp4
