@@ -63,5 +63,5 @@ def synthetic(dubbed: Path) -> Image.Exif:
 if __name__ == "__main__":
     film, dubbed, picture = map(Path, sys.argv[1:])
     first, *others = loop(film, dubbed)
-    settings = {"duration": 1000 / 29.97, "loop": 0, "quality": 60, "method": 4, "exif": synthetic(dubbed)}
-    first.save(picture, save_all=True, append_images=others, **settings)
+    exif, pace = synthetic(dubbed), 1000 / 29.97
+    first.save(picture, save_all=True, append_images=others, duration=pace, loop=0, quality=60, method=4, exif=exif)
