@@ -1,7 +1,7 @@
 """The 131 points of the 478-point face mesh that the networks use, and measures computed from them.
 
 Numbering: MediaPipe's face mesh. Order: 74 pose points, which speech does not move, then 57 content points (jaw,
-outer lip, inner lip).
+outer lip, inner lip). Left and right are the person's own.
 """
 
 from __future__ import annotations
