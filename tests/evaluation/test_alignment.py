@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lipsmith.errors import InputError
-from lipsmith.evaluation.alignment import SPARE, Alignment, align, follow, in_step, is_same_rate, sight
+from lipsmith.evaluation.alignment import SPARE, Alignment, align, follow, in_step, is_same_rate, look_for_face
 from lipsmith.evaluation.films import MIN_STRETCH_FRAMES, Film, at_rate, find_face, pieces
 from lipsmith.face import FaceMesh
 from lipsmith.face.crop import ANCHORS, apply, invert
@@ -281,12 +281,12 @@ def test_a_head_is_where_most_frames_show_its_eyes_nose_and_temples(
         mesh[list(points), 0] += next(shifts)
         return mesh * len(crop), 10.0
 
-    found = sight(Film(real), parts, detector)  # type: ignore[arg-type]
+    found = look_for_face(Film(real), parts, detector)  # type: ignore[arg-type]
     assert (found.seen, found.frames, found.moved) == (3, 3, pytest.approx(moved, abs=1e-5))
 
 
 def test_of_a_long_stretch_frames_are_looked_at_throughout(real: Path, stretches: list[Stretch]) -> None:
-    found = sight(Film(real), stretches, MESH)
+    found = look_for_face(Film(real), stretches, MESH)
     assert (found.seen, found.frames) == (2, 2)
     assert found.is_in_place
 

@@ -45,7 +45,7 @@ class Alignment:
 
 
 @dataclass(frozen=True)
-class Sighting:
+class FaceCheck:
     """What some frames of a film show where a face is expected."""
 
     seen: int
@@ -103,7 +103,7 @@ def without_drawing(size: tuple[int, int], film: Film, stretches: list[Stretch],
     if abs((whole / tall) / (2 * width / height) - 1) >= _SAME:
         return film
     halves = [replace(film, half=half) for half in _HALVES]
-    shown = [half for half in halves if sight(half, _scaled(size, half.size, stretches), detector).is_in_place]
+    shown = [half for half in halves if look_for_face(half, _scaled(size, half.size, stretches), detector).is_in_place]
     if len(shown) != 1:
         raise InputError(
             f"{film.path} is twice as wide as the real film, like a side-by-side comparison; give the result alone."
@@ -123,9 +123,9 @@ def follow(
     """
     if is_same_shape(size, film.size):
         placed = _scaled(size, film.size, stretches)
-        sighting = sight(film, placed, detector)
-        if sighting.is_in_place:
-            _warn_faceless(film, sighting.seen, sighting.frames)
+        face = look_for_face(film, placed, detector)
+        if face.is_in_place:
+            _warn_faceless(film, face.seen, face.frames)
             return stretches, placed
         _LOG.warning("%s: the head is not where the real film has it; each film is cropped at its own face", film.path)
     else:
@@ -140,7 +140,7 @@ def follow(
     return [ours for ours, _ in pairs], [theirs for _, theirs in pairs]
 
 
-def sight(film: Film, stretches: list[Stretch], detector: FaceMesh) -> Sighting:
+def look_for_face(film: Film, stretches: list[Stretch], detector: FaceMesh) -> FaceCheck:
     """Look for the face in some frames of `stretches`."""
     distances = [
         _distance(detector, crop, mesh)
@@ -148,7 +148,7 @@ def sight(film: Film, stretches: list[Stretch], detector: FaceMesh) -> Sighting:
         for crop, mesh in zip(piece.crops[::_EVERY], piece.meshes[::_EVERY], strict=True)
     ]
     seen = [distance for distance in distances if np.isfinite(distance)]
-    return Sighting(len(seen), len(distances), float(np.median(seen)) if seen else np.inf)
+    return FaceCheck(len(seen), len(distances), float(np.median(seen)) if seen else np.inf)
 
 
 def is_same_rate(a: Fraction, b: Fraction) -> bool:
