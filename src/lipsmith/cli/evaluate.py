@@ -248,7 +248,7 @@ def _strips(options: Options) -> Callable[..., None] | None:
 
     folder = options.strips
 
-    def watch(record: Any, shown: Any, outputs: dict[str, Any]) -> None:  # noqa: ANN401 - see run.Watcher
+    def watch(record: Any, shown: Any, outputs: dict[str, Any]) -> None:  # noqa: ANN401 - see run.ClipWatcher
         write_strip(folder, record.clip, strip(shown.crops, outputs, shown.is_truth))
 
     return watch

@@ -82,7 +82,7 @@ def _score(options: Options, pairs: list[Pair]) -> tuple[Evaluation, list[tuple[
     return evaluation, failed, settings
 
 
-def _watch(options: Options) -> Any:  # noqa: ANN401 - score.Watcher, whose module is imported later
+def _watch(options: Options) -> Any:  # noqa: ANN401 - film_pairs.PairWatcher, whose module is imported later
     if options.strips is None:
         return None
     from lipsmith.evaluation.film_pairs import SYSTEM

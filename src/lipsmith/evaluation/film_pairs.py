@@ -35,7 +35,8 @@ from lipsmith.media import probe
 from lipsmith.progress import Progress
 from lipsmith.speech.mel import MELS, mel_spectrogram, stream_audio
 
-Watcher = Callable[[str, RealStretch, NDArray[np.uint8]], None]
+PairWatcher = Callable[[str, RealStretch, NDArray[np.uint8]], None]
+"""Called with the name of a pair, and the real and the generated crops of its first piece."""
 
 SYSTEM: Final = "generated"
 _NO_SPEECH: Final = SpeechTrack(np.zeros((MELS, 0), np.float32))
@@ -78,7 +79,7 @@ def score_pairs(
     is_truth: bool = True,
     listener: Listener | None = None,
     progress: Progress | None = None,
-    watch: Watcher | None = None,
+    watch: PairWatcher | None = None,
 ) -> tuple[Evaluation, list[tuple[str, str]]]:
     """Measure each pair in aligned crops of side `size`; also returns the pairs that failed, each with its reason.
 
@@ -106,7 +107,7 @@ def score_pairs(
 
 
 def _score(
-    pair: Pair, scorer: Scorer, size: int, is_truth: bool, listener: Listener, watch: Watcher | None
+    pair: Pair, scorer: Scorer, size: int, is_truth: bool, listener: Listener, watch: PairWatcher | None
 ) -> list[Row]:
     parts: dict[str, list[Row]] = {}
     tracks: dict[str, list[LipTrack]] = {}

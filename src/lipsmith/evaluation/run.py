@@ -30,7 +30,8 @@ from lipsmith.speech.mel import mel_windows
 from lipsmith.speech.phonemes import Phonemes
 
 _LOG = logging.getLogger(__name__)
-Watcher = Callable[[ClipRecord, RealStretch, dict[str, NDArray[np.uint8]]], None]
+ClipWatcher = Callable[[ClipRecord, RealStretch, dict[str, NDArray[np.uint8]]], None]
+"""Called with a clip, its real crops, and those of each system."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def evaluate(
     scorer: Scorer,
     *,
     progress: Progress | None = None,
-    watch: Watcher | None = None,
+    watch: ClipWatcher | None = None,
 ) -> Evaluation:
     """Measure `systems` on every clip of the plan that is long enough, one clip in memory at a time.
 
@@ -152,7 +153,7 @@ def _rows(
     task: ReconstructionTask,
     systems: Sequence[System],
     scorer: Scorer,
-    watch: Watcher | None,
+    watch: ClipWatcher | None,
 ) -> list[Row]:
     outputs, speeds = _outputs(systems, task)
     # The landmarks of films are unknown, and an adapted model predicts its own.
