@@ -23,7 +23,7 @@ from lipsmith.models.renderer.alignment import CUES  # noqa: E402
 from lipsmith.models.renderer.network import Renderer  # noqa: E402
 from lipsmith.release import quantize as module  # noqa: E402
 from lipsmith.release.export import OPSET  # noqa: E402
-from lipsmith.release.quantize import Comparison, Sample, compare, quantize, samples  # noqa: E402
+from lipsmith.release.quantize import Accuracy, Sample, compare, quantize, samples  # noqa: E402
 from renderer_clips import SIZE, SMALL, prepared, write_model  # noqa: E402
 
 
@@ -121,7 +121,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("quick")
 def test_an_accurate_stage_is_added_to_the_model(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "compare", lambda *_: Comparison(44.0, 1.01))
+    monkeypatch.setattr(module, "compare", lambda *_: Accuracy(44.0, 1.01))
     assert quantize(model, Path("data")).psnr == 44.0
     assert set(find_model(model).config["files"]) == {"align.onnx", "paint.onnx", *INT8.values()}
 
@@ -131,14 +131,14 @@ def test_the_log_names_the_model(model: Path, monkeypatch: pytest.MonkeyPatch) -
     """A backend logs the name of its folder, which is a temporary one for the trial."""
     opened: list[str] = []
     monkeypatch.setattr(module, "OnnxBackend", lambda folder, *_, **__: opened.append(folder.name))
-    monkeypatch.setattr(module, "compare", lambda *_: Comparison(44.0, 1.01))
+    monkeypatch.setattr(module, "compare", lambda *_: Accuracy(44.0, 1.01))
     quantize(model.rename(model.with_name("mine")), Path("data"))
     assert opened == ["mine"]
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("found", [Comparison(43.9, 1.0), Comparison(50.0, 1.011)])
-def test_an_inaccurate_stage_is_not_written(model: Path, monkeypatch: pytest.MonkeyPatch, found: Comparison) -> None:
+@pytest.mark.parametrize("found", [Accuracy(43.9, 1.0), Accuracy(50.0, 1.011)])
+def test_an_inaccurate_stage_is_not_written(model: Path, monkeypatch: pytest.MonkeyPatch, found: Accuracy) -> None:
     monkeypatch.setattr(module, "compare", lambda *_: found)
     with pytest.raises(WeightsError, match="dub with float"):
         quantize(model, Path("data"))
@@ -152,7 +152,7 @@ def test_a_model_can_be_used_after_a_kill(model: Path, monkeypatch: pytest.Monke
     for file in INT8.values():
         (model / file).write_bytes(b"other")
     write_config(model, find_model(model).config)
-    monkeypatch.setattr(module, "compare", lambda *_: Comparison(44.0, 1.01))
+    monkeypatch.setattr(module, "compare", lambda *_: Accuracy(44.0, 1.01))
     whole = iter([module.write_whole] * written)
     monkeypatch.setattr(module, "write_whole", lambda path: next(whole)(path))
     with pytest.raises(StopIteration):

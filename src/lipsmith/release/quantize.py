@@ -52,8 +52,8 @@ Inputs = dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Comparison of 8-bit and float pictures."""
+class Accuracy:
+    """How close 8-bit pictures come to float ones."""
 
     psnr: float
     """PSNR in dB of the rendered half, mean over frames."""
@@ -71,7 +71,7 @@ class Sample:
     """(b, S, S, 3)."""
 
 
-def quantize(model: str | Path, data: Path, splits: tuple[str, str] = ("train", "val")) -> Comparison:
+def quantize(model: str | Path, data: Path, splits: tuple[str, str] = ("train", "val")) -> Accuracy:
     """Write 8-bit stages of `model`, a name or folder, next to the float ones; `data`: prepared clips, of which the
     first of the `splits` calibrates and the second is compared.
 
@@ -180,7 +180,7 @@ class _Reader:
         return next(self._inputs, None)
 
 
-def compare(exact: Backend, rough: Backend, shown: list[Sample]) -> Comparison:
+def compare(exact: Backend, rough: Backend, shown: list[Sample]) -> Accuracy:
     """Compare the pictures of two backends on the same frames."""
     drawn = {
         name: np.concatenate([sample.draw(backend) for sample in shown])
@@ -190,7 +190,7 @@ def compare(exact: Backend, rough: Backend, shown: list[Sample]) -> Comparison:
     difference = drawn["float"][:, half:].astype(np.float32) - drawn["int8"][:, half:]
     error = np.square(difference / 255).mean((1, 2, 3))
     ratio = _lpips_ratio(np.concatenate([sample.truth for sample in shown]), drawn)
-    return Comparison(float(np.mean(-10 * np.log10(np.maximum(error, 1e-10)))), ratio)
+    return Accuracy(float(np.mean(-10 * np.log10(np.maximum(error, 1e-10)))), ratio)
 
 
 def _lpips_ratio(truth: NDArray[np.uint8], pictures: dict[str, NDArray[np.uint8]]) -> float:
