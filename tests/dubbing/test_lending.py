@@ -16,7 +16,7 @@ from lipsmith.dubbing.paste.detail import TOP, NativeCrops
 from lipsmith.dubbing.scan import ArrayStore, Face, Scan, Sizes
 from lipsmith.dubbing.scan_file import read_scan, write_scan
 from lipsmith.face.landmarks import outer_lip_opening, ranks
-from lipsmith.face.lending import MOST
+from lipsmith.face.lending import MOST_LENT
 from lipsmith.face.references import POOL, costs, encoded, nearest
 
 UPPER, LOWER = ranks((0, 17))
@@ -107,7 +107,7 @@ def test_frames_that_open_the_mouth_use_what_is_lent() -> None:
 
 def test_a_single_reference_gets_others() -> None:
     first, _ = lent(shot(0, 1, SHUT[:1]), shot(1, 1, TALKING))
-    assert len(first.pool) == 1 + MOST
+    assert len(first.pool) == 1 + MOST_LENT
 
 
 def test_references_take_the_room_of_those_they_replace() -> None:
@@ -117,7 +117,7 @@ def test_references_take_the_room_of_those_they_replace() -> None:
     first, second = lent(silent, talking)
     points = first.pool_points[:].nbytes
     assert STORE._file.seek(0, SEEK_END) - before == points
-    assert np.mean(first.pool[MOST:]) == pytest.approx(125, abs=1)
+    assert np.mean(first.pool[MOST_LENT:]) == pytest.approx(125, abs=1)
     assert np.mean(second.pool) == pytest.approx(125, abs=1)
 
 

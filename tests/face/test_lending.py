@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lipsmith.face.landmarks import NUM_POSE, outer_lip_opening, ranks
-from lipsmith.face.lending import ENOUGH, MOST, Lender, is_scarce, lent
+from lipsmith.face.lending import ENOUGH, MOST_LENT, Lender, is_scarce, lent
 from lipsmith.face.look import Appearance
 
 UPPER, LOWER = ranks((0, 17))
@@ -37,15 +37,15 @@ def test_only_mouths_that_are_missing_are_lent() -> None:
     (rows,) = lent(own, [other])
     openings = outer_lip_opening(other.points)[rows]
     assert ((openings < 0.05) | (openings > 0.055)).all()
-    assert len(rows) == MOST
+    assert len(rows) == MOST_LENT
     assert openings.min() < 0.042
     assert openings.max() > 0.138
 
 
 def test_all_shots_together_lend_no_more_than_one() -> None:
     rows = lent(lender(SHUT), [lender(TALKING), lender(TALKING), lender(SHUT)])
-    assert sum(map(len, rows)) == MOST
-    assert min(len(rows[0]), len(rows[1])) > MOST // 4
+    assert sum(map(len, rows)) == MOST_LENT
+    assert min(len(rows[0]), len(rows[1])) > MOST_LENT // 4
     assert len(rows[2]) == 0
 
 
@@ -71,7 +71,7 @@ def test_what_looks_like_a_part_of_the_shot_is_not_lent() -> None:
 
 
 def test_a_single_reference_is_enough_to_lend_to() -> None:
-    assert len(lent(lender(SHUT[:1]), [lender(TALKING, size=150)])[0]) == MOST
+    assert len(lent(lender(SHUT[:1]), [lender(TALKING, size=150)])[0]) == MOST_LENT
 
 
 def test_nobody_lends_nothing() -> None:

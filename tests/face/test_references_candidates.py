@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lipsmith.face import crop
 from lipsmith.face.landmarks import select
-from lipsmith.face.references import MOST, Candidates
+from lipsmith.face.references import MOST_CANDIDATES, Candidates
 from lipsmith.media import Frame
 from scripted import mesh
 
@@ -24,7 +24,10 @@ def gradient(width: int, height: int) -> NDArray[np.uint8]:
     return image
 
 
-@pytest.mark.parametrize(("frames", "stride"), [(MOST, 1), (MOST + 1, 2), (4 * MOST, 4), (4 * MOST + 1, 8)])
+@pytest.mark.parametrize(
+    ("frames", "stride"),
+    [(MOST_CANDIDATES, 1), (MOST_CANDIDATES + 1, 2), (4 * MOST_CANDIDATES, 4), (4 * MOST_CANDIDATES + 1, 8)],
+)
 def test_candidates_are_evenly_spaced_in_time(frames: int, stride: int) -> None:
     candidates = Candidates(16)
     for index in range(frames):

@@ -11,7 +11,7 @@ import pytest
 from lipsmith.face import crop as crops
 from lipsmith.face.cuts import Dissolve
 from lipsmith.face.landmarks import select
-from lipsmith.face.references import MOST
+from lipsmith.face.references import MOST_CANDIDATES
 from lipsmith.face.stretches import Shot, crop_frames, main_face, shots_of, tracked
 from lipsmith.media import Frame
 from scripted import ScriptedTracker, Seen, mesh
@@ -190,7 +190,7 @@ def test_a_long_film_takes_only_the_memory_of_its_geometry(settings: dict[str, o
         for stretch in shot.faces[0].stretches:
             again = (Frame(image.copy(), 0, stretch.first + row) for row in range(len(stretch)))
             cropped += sum(1 for _ in crop_frames(again, stretch, 128))
-        assert len(shot.faces[0].candidates) <= MOST
+        assert len(shot.faces[0].candidates) <= MOST_CANDIDATES
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert cropped == count

@@ -15,7 +15,7 @@ from lipsmith.face.references import choose_pool
 ENOUGH: Final = 0.035
 """Range of lip openings, crop units, from which a shot shows enough mouths; of 80 clips of people who talk, two have a
 smaller one in their first half."""
-MOST: Final = 30
+MOST_LENT: Final = 30
 """Maximum number of references lent to a face."""
 _TURNED: Final = 0.03
 """Distance of poses, crop units, up to which a reference may be lent."""
@@ -41,7 +41,7 @@ def is_scarce(points: Floats) -> bool:
 
 
 def lent(own: Lender, others: Sequence[Lender]) -> list[NDArray[np.intp]]:
-    """The references that each of the `others`, shots of the same person, lends to a face; at most `MOST` in all.
+    """The references that each of the `others`, shots of the same person, lends to a face; at most `MOST_LENT` in all.
 
     They are more open or more closed than its own, in a similar pose and light, of a face at least 0.7 as large.
     """
@@ -49,7 +49,7 @@ def lent(own: Lender, others: Sequence[Lender]) -> list[NDArray[np.intp]]:
     whose = np.repeat(np.arange(len(others)), [len(rows) for rows in usable])
     rows = np.concatenate([np.zeros(0, np.intp), *usable])
     points = np.concatenate([own.points[:0], *(other.points[at] for other, at in zip(others, usable, strict=True))])
-    chosen = choose_pool(points, None, MOST) if len(rows) > MOST else np.arange(len(rows))
+    chosen = choose_pool(points, None, MOST_LENT) if len(rows) > MOST_LENT else np.arange(len(rows))
     return [rows[chosen[whose[chosen] == index]] for index in range(len(others))]
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lipsmith.media import Frame
     from lipsmith.media.color import Picture
 
-MOST: Final = 75
+MOST_CANDIDATES: Final = 75
 """Maximum number of pictures kept per face. When it is reached, every second one is dropped: the rest stay evenly
 spread over time, with the distribution of mouth shapes of the whole shot."""
 _PLAIN: Final = 256
@@ -100,7 +100,7 @@ class Candidate(NamedTuple):
 
 
 class Candidates:
-    """The candidates of one face, at most `MOST`, offered frame by frame."""
+    """The candidates of one face, at most `MOST_CANDIDATES`, offered frame by frame."""
 
     def __init__(self, size: int) -> None:
         """`size`: side of the crops to be cut from them, pixels; larger faces are kept downscaled."""
@@ -114,7 +114,7 @@ class Candidates:
         self._offered += 1
         if row % self._stride:
             return
-        if len(self.kept) == MOST:
+        if len(self.kept) == MOST_CANDIDATES:
             self.kept, self._stride = self.kept[::2], 2 * self._stride
             if row % self._stride:
                 return
