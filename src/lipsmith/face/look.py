@@ -16,13 +16,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.face.landmarks import ranks
+from lipsmith.face.landmarks import Floats, ranks
 from lipsmith.face.references import sharpness_of
 
 if TYPE_CHECKING:
     from lipsmith.face.stretches import Shot
-
-Floats = NDArray[np.float32]
 
 _EYES: Final = (0.2, 0.2, 0.8, 0.5)
 """Left, top, right and bottom, crop units, of the part of a face that is compared: eyes and nose."""

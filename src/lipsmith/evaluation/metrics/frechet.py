@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-
 
 class Moments:
     """Mean and covariance of features, accumulated batch by batch, so memory does not grow with the film."""
@@ -16,19 +14,19 @@ class Moments:
         self._sum = np.zeros(width)
         self._products = np.zeros((width, width))
 
-    def add(self, features: Floats) -> None:
+    def add(self, features: NDArray[np.float64]) -> None:
         """Add features `(B, width)`."""
         self.count += len(features)
         self._sum += features.sum(0)
         self._products += features.T @ features
 
     @property
-    def mean(self) -> Floats:
+    def mean(self) -> NDArray[np.float64]:
         """`(width,)`."""
         return self._sum / self.count
 
     @property
-    def covariance(self) -> Floats:
+    def covariance(self) -> NDArray[np.float64]:
         """`(width, width)`, unbiased."""
         mean = self.mean
         return (self._products - self.count * np.outer(mean, mean)) / (self.count - 1)
@@ -50,7 +48,7 @@ def frechet(a: Moments, b: Moments) -> float:
     return float(max(0.0, shift + np.trace(a.covariance) + np.trace(b.covariance) - 2 * shared))
 
 
-def _root(matrix: Floats) -> Floats:
+def _root(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     values, vectors = np.linalg.eigh(matrix)
-    root: Floats = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+    root: NDArray[np.float64] = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
     return root
