@@ -29,7 +29,7 @@ from typing import Final
 from lipsmith.inference.model_folder import usable_cores
 from lipsmith.training.renderer.systems import load_training
 
-UNFINISHED: Final = 75
+TIME_IS_UP: Final = 75
 """Exit code where the time of this call is over."""
 PARTS: Final = ("alignment", "lips", "audio")
 CHECKPOINT_MINUTES: Final = 0.5
@@ -64,7 +64,7 @@ def main() -> int:
     for commands in (trainings(options), [] if options.only_train else tables(options)):
         with ThreadPoolExecutor(options.at_once) as pool:
             if not all(list(pool.map(lambda command: finished(command, ends), commands))):
-                return UNFINISHED
+                return TIME_IS_UP
     return 0
 
 
