@@ -39,7 +39,7 @@ def main(words: list[str]) -> int:
 
 def adapt_parts() -> dict[str, object]:
     """A training of few steps, and a cheap stand-in for the export."""
-    from lipsmith.inference.stages import WEIGHTS
+    from lipsmith.inference.weights import WEIGHTS
     from renderer_clips import SMALL
 
     def export(landmarks: Path, renderer: Path, folder: Path, name: str, **_: object) -> None:

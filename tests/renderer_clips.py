@@ -14,11 +14,10 @@ from torch import nn
 from landmark_clips import write_clips
 from lipsmith.data.clips import PreparedClip
 from lipsmith.inference.model_folder import write_config
-from lipsmith.inference.stages import WEIGHTS
+from lipsmith.inference.weights import WEIGHTS, write_tensors
 from lipsmith.media import VideoWriter
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.network import Renderer
-from lipsmith.training.checkpoint import write_tensors
 from lipsmith.training.renderer.config import LossWeights, RendererTraining
 
 N = TypeVar("N", bound=nn.Module)

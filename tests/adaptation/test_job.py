@@ -21,7 +21,7 @@ from lipsmith.data.clips import ClipRecord, read_manifest
 from lipsmith.errors import InputError, UsageError, WeightsError
 from lipsmith.files import hidden_for
 from lipsmith.inference.model_folder import write_config
-from lipsmith.inference.stages import WEIGHTS
+from lipsmith.inference.weights import WEIGHTS
 from lipsmith.training.checkpoint import load_checkpoint
 from renderer_clips import SMALL, prepared, write_model
 

@@ -24,12 +24,12 @@ from lipsmith.errors import InputError
 from lipsmith.evaluation.run import long_clips
 from lipsmith.evaluation.systems import ReconstructionTask
 from lipsmith.inference.model_folder import find_model, write_config
-from lipsmith.inference.stages import WEIGHTS, load_networks
+from lipsmith.inference.stages import load_networks
 from lipsmith.inference.torch import TorchBackend
+from lipsmith.inference.weights import WEIGHTS, write_tensors
 from lipsmith.models.landmarks.config import LandmarkConfig
 from lipsmith.models.landmarks.generator import build_landmark_generator
 from lipsmith.models.renderer.network import Renderer
-from lipsmith.training.checkpoint import write_tensors
 from lipsmith.training.landmarks.config import LandmarkTraining
 from renderer_clips import SIZE, SMALL, prepared
 

@@ -11,8 +11,8 @@ pytest.importorskip("torch", reason="the networks need the train extra")
 
 from lipsmith.inference.model_folder import find_model
 from lipsmith.inference.occlusion import CELLS, MODEL, STAGE
-from lipsmith.inference.stages import WEIGHTS, load_stages
-from lipsmith.inference.torch import with_weights
+from lipsmith.inference.stages import load_stages
+from lipsmith.inference.weights import WEIGHTS, with_weights
 from lipsmith.models.landmarks.config import LandmarkConfig
 from lipsmith.models.occlusion import OcclusionConfig, OcclusionNetwork, OcclusionStage
 from lipsmith.models.renderer.config import RendererConfig

@@ -22,7 +22,8 @@ from lipsmith.face.references import choose_pool, paper_pool_size
 from lipsmith.inference.model_folder import ModelConfig, read_card
 from lipsmith.inference.render import Sketches, pixels, planes
 from lipsmith.inference.stages import renderer_stages
-from lipsmith.inference.torch import TorchBackend, torch_device, with_weights
+from lipsmith.inference.torch import TorchBackend, torch_device
+from lipsmith.inference.weights import with_weights
 from lipsmith.models.peers.config import IplapConfig, Wav2LipConfig
 from lipsmith.models.peers.iplap import EncodedReferences, IplapRenderer
 from lipsmith.models.peers.wav2lip import Wav2Lip, generate

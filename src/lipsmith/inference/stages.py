@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from einops import rearrange
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from lipsmith.config import build
 from lipsmith.errors import WeightsError
 from lipsmith.face.landmarks import mouth_box
+from lipsmith.inference.weights import WEIGHTS, of_network, read_weights
 from lipsmith.models.landmarks.config import LandmarkConfig
 from lipsmith.models.landmarks.generator import LandmarkGenerator, build_landmark_generator
 from lipsmith.models.renderer.alignment import (
@@ -31,9 +32,6 @@ from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.detail import DetailShare
 from lipsmith.models.renderer.flow import mean_over
 from lipsmith.models.renderer.network import EncodedTarget, Renderer, as_masked
-
-WEIGHTS: Final = "model.safetensors"
-"""Both networks in one file; tensor names start with `landmarks.` or `renderer.`."""
 
 T = TypeVar("T")
 
@@ -233,7 +231,7 @@ def load_stages(path: Path) -> dict[str, nn.Module]:
 
 def load_networks(path: Path) -> tuple[LandmarkGenerator, Renderer]:
     """The two networks of the model folder `path`; otherwise like `load_stages`."""
-    config, weights = _read(path)
+    config, weights = _read_config(path / "config.json"), read_weights(path / WEIGHTS)
     generator = build_landmark_generator(_configured(LandmarkConfig, config, "landmarks", path))
     renderer = Renderer(_configured(RendererConfig, config, "renderer", path))
     for name, network in (("landmarks", generator), ("renderer", renderer)):
@@ -244,32 +242,12 @@ def load_networks(path: Path) -> tuple[LandmarkGenerator, Renderer]:
     return generator.eval(), renderer.eval()
 
 
-def of_network(weights: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """The weights of one network of a model, `landmarks` or `renderer`, without the prefix."""
-    return {key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")}
-
-
-def halved(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights for storage: matrices and kernels in float16, vectors and scalars unchanged.
-
-    Rounding variances and log-scales would cost accuracy and save almost no space.
-    """
-    return {
-        name: (value.half() if value.is_floating_point() and value.dim() > 1 else value).contiguous()
-        for name, value in weights.items()
-    }
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
+def _read_config(path: Path) -> dict[str, Any]:
     try:
-        return json.loads((path / "config.json").read_text(encoding="utf-8")), load_file(path / WEIGHTS)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise WeightsError(
-            f"{path}: {WEIGHTS} or config.json is unreadable; download the model again ({error})."
-        ) from error
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path} is missing or damaged; download the model again ({error}).") from error
+    return config
 
 
 def _configured(cls: type[T], config: Mapping[str, Any], key: str, path: Path) -> T:

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.config import parse_device
-from lipsmith.errors import UsageError, WeightsError
+from lipsmith.errors import UsageError
 from lipsmith.inference.backend import Precision
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor, nn
-
-N = TypeVar("N", bound="nn.Module")
+    from torch import nn
 
 
 class TorchBackend:
@@ -62,30 +60,6 @@ def load_torch_backend(folder: Path, device: str, threads: int | None) -> TorchB
     if threads:
         torch.set_num_threads(threads)
     return TorchBackend(load_stages(folder), wanted)
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors file by name, on the CPU. Raises `WeightsError` if it is missing or damaged."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{path} is missing or damaged; train or fetch it again ({error}).") from error
-
-
-def with_weights(network: N, path: Path) -> N:
-    """The network with the weights in `path`, for inference.
-
-    Raises `WeightsError` if the file is missing or damaged, or holds the weights of another architecture.
-    """
-    weights = read_weights(path)
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:  # which lists all tensors
-        raise WeightsError(f"{path} does not match the config beside it; train or fetch it again.") from error
-    return network.eval()
 
 
 def torch_device(device: str) -> str:

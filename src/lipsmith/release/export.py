@@ -23,7 +23,8 @@ from lipsmith.face.landmarks import NUM_POINTS, NUM_POSE
 from lipsmith.inference.model_folder import RECORD, write_config
 from lipsmith.inference.onnx import INT8, open_session
 from lipsmith.inference.render import NEIGHBORS
-from lipsmith.inference.stages import WEIGHTS, halved, load_stages
+from lipsmith.inference.stages import load_stages
+from lipsmith.inference.weights import WEIGHTS, halved, write_tensors
 from lipsmith.models.landmarks.config import LandmarkConfig
 from lipsmith.models.landmarks.generator import build_landmark_generator
 from lipsmith.models.renderer.config import RendererConfig
@@ -31,7 +32,6 @@ from lipsmith.models.renderer.network import Renderer
 from lipsmith.release.card import model_card
 from lipsmith.release.networks import origin_of, read_network, require_match
 from lipsmith.speech.mel import MELS
-from lipsmith.training.checkpoint import write_tensors
 
 _LOG = logging.getLogger(__name__)
 OPSET: Final = 18

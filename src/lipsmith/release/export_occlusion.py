@@ -6,8 +6,7 @@ from pathlib import Path
 
 from lipsmith.inference.model_folder import find_model, write_config
 from lipsmith.inference.occlusion import CELLS, MODEL, STAGE
-from lipsmith.inference.stages import WEIGHTS
-from lipsmith.inference.torch import with_weights
+from lipsmith.inference.weights import WEIGHTS, with_weights
 from lipsmith.models.occlusion import OcclusionConfig, OcclusionNetwork, OcclusionStage
 from lipsmith.release.export import check_onnx, strip_traces, write_onnx
 

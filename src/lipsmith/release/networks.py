@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from lipsmith.errors import WeightsError
 from lipsmith.inference.model_folder import find_model, model_names, read_card, read_record
-from lipsmith.inference.stages import WEIGHTS, of_network
-from lipsmith.inference.torch import read_weights
+from lipsmith.inference.weights import WEIGHTS, of_network, read_weights
 
 
 def read_network(source: Path | str, name: str) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -11,16 +11,13 @@ from pickle import UnpicklingError
 from typing import Any, Final
 
 import torch
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from lipsmith.disk import disk_errors
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.files import write_whole
 from lipsmith.inference.model_folder import find_model, model_names, write_config
-from lipsmith.inference.stages import WEIGHTS as MODEL_WEIGHTS
-from lipsmith.inference.stages import halved, of_network
-from lipsmith.inference.torch import read_weights
+from lipsmith.inference.weights import WEIGHTS, halved, of_network, read_weights, write_tensors
 
 CHECKPOINT: Final = "checkpoint.pt"
 """Name of the checkpoint in a run's folder."""
@@ -86,15 +83,9 @@ def save_model(
 ) -> None:
     """Write a model folder of a kind that does not dub, with kernels and matrices in half precision."""
     folder.mkdir(parents=True, exist_ok=True)
-    with write_whole(folder / MODEL_WEIGHTS) as beside:
+    with write_whole(folder / WEIGHTS) as beside:
         write_tensors(beside, halved(network.state_dict()))
     write_config(folder, {"kind": kind, "architecture": architecture, **card})
-
-
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write a safetensors file with the permissions of the umask; safetensors' writer makes it readable by the owner
-    only."""
-    path.write_bytes(save(dict(tensors)))
 
 
 def load_initial_weights(module: nn.Module, start: str, network: str) -> None:
@@ -120,7 +111,7 @@ def _find_weights(start: str, network: str) -> dict[str, Tensor]:
     if start not in model_names() and run.is_file():
         return read_weights(run)
     model = find_model(start)
-    weights = read_weights(model.path / MODEL_WEIGHTS)
+    weights = read_weights(model.path / WEIGHTS)
     return weights if model.config.get("kind") == network else of_network(weights, network)
 
 

@@ -15,8 +15,7 @@ from lipsmith.errors import WeightsError
 from lipsmith.evaluation.metrics.lse import OFFICIAL, OWN, REACH, shift_distances
 from lipsmith.evaluation.metrics.mfcc import FRAME_RATE, mfcc, samples
 from lipsmith.inference.model_folder import ModelFolder, find_model
-from lipsmith.inference.stages import WEIGHTS
-from lipsmith.inference.torch import with_weights
+from lipsmith.inference.weights import WEIGHTS, with_weights
 from lipsmith.models.sync.official import SIZE, STEPS, OfficialSyncNet
 from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig, windows
 from lipsmith.models.third_party import third_party

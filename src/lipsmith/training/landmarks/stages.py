@@ -12,7 +12,8 @@ from lipsmith.config import build
 from lipsmith.errors import WeightsError
 from lipsmith.inference.backend import Backend
 from lipsmith.inference.model_folder import find_model, load_backend, model_names, read_card
-from lipsmith.inference.torch import TorchBackend, torch_device, with_weights
+from lipsmith.inference.torch import TorchBackend, torch_device
+from lipsmith.inference.weights import with_weights
 from lipsmith.models.landmarks.config import LandmarkConfig
 from lipsmith.models.landmarks.generator import LandmarkGenerator, build_landmark_generator
 

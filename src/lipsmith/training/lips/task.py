@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lipsmith.inference.model_folder import find_model
-from lipsmith.inference.stages import WEIGHTS
-from lipsmith.inference.torch import with_weights
+from lipsmith.inference.weights import WEIGHTS, with_weights
 from lipsmith.models.lip_detector import LipDetector, LipDetectorConfig
 from lipsmith.training.checkpoint import save_model
 from lipsmith.training.device import channels_last, mixed_precision
