@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
 
 from landmark_clips import talking_clip
 from lipsmith.data.clips import PreparedClip, read_manifest
-from lipsmith.inference.backend import Backend
-from lipsmith.inference.model_folder import find_model
 from lipsmith.training.occlusion import pairs
+from lipsmith.training.occlusion.config import OcclusionTraining
 from lipsmith.training.occlusion.pairs import Pairs, drawn_pairs
 from renderer_clips import prepared
 
@@ -26,11 +25,12 @@ def test_mouths_are_drawn_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         return Pairs(filmed, filmed + 1, np.full((frames, 32, 64), 0.5, np.float32))
 
     monkeypatch.setattr(pairs, "_drawn", draw)
+    monkeypatch.setattr(pairs, "load_backend", lambda _: None)
     data = prepared(tmp_path, [talking_clip(0, "p0"), talking_clip(1, "p1")])
-    records, settings, kept = read_manifest(data, "train"), find_model("fast").settings, tmp_path / "run" / "drawn"
+    records, kept = read_manifest(data, "train"), tmp_path / "run" / "drawn"
 
     def of_clips(frames: int) -> list[Any]:
-        found = drawn_pairs(data, records, frames, cast("Backend", None), settings, kept)
+        found = drawn_pairs(data, records, OcclusionTraining(frames=frames), kept)
         return [[array.tolist() for array in pair] for pair in found]
 
     first = of_clips(4)

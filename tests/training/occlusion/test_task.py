@@ -18,6 +18,7 @@ from lipsmith.errors import WeightsError
 from lipsmith.models.occlusion import OcclusionConfig
 from lipsmith.release.export_occlusion import export_occlusion
 from lipsmith.training.loop import Settings, fit
+from lipsmith.training.occlusion import pairs
 from lipsmith.training.occlusion.captions import Captions
 from lipsmith.training.occlusion.config import OcclusionTraining
 from lipsmith.training.occlusion.pairs import Pairs, some_clips
@@ -50,10 +51,10 @@ def gray_pairs(number: int) -> Pairs:
 
 
 @pytest.fixture(autouse=True)
-def pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+def drawn_gray(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw nothing: no tiny model speaks."""
-    draw = "lipsmith.training.occlusion.sampler.drawn_pairs"
-    monkeypatch.setattr(draw, lambda root, records, *_: map(gray_pairs, range(len(records))))
+    monkeypatch.setattr(pairs, "load_backend", lambda _: None)
+    monkeypatch.setattr(pairs, "_drawn", lambda clip, *_: gray_pairs(int(clip.record.clip[-1])))
 
 
 @pytest.fixture
@@ -95,9 +96,9 @@ def test_objects_that_are_found_where_none_is_cost_the_score(data: Path) -> None
     assert figures["score"] == pytest.approx(figures["overlap"] - 2)
 
 
-def test_clean_pictures_have_no_object_and_keep_both_sides_together(data: Path) -> None:
+def test_clean_pictures_have_no_object_and_keep_both_sides_together() -> None:
     cpu = torch.device("cpu")
-    drawn = DrawnPairs(data, read_manifest(data, "train"), TINY, cpu, data, Captions(TINY.captions, cpu))
+    drawn = DrawnPairs([gray_pairs(0), gray_pairs(1)], ["p0", "p1"], Captions(TINY.captions, cpu), cpu)
     assert len(drawn) == 8
     batch = drawn.draw(32, 1.0, torch.Generator().manual_seed(1))
     assert not batch.opacity.any()

@@ -22,11 +22,12 @@ from lipsmith.face.landmarks import NUM_POSE
 from lipsmith.face.references import choose_landmarks, choose_pool, costs, nearest, sharpness_of
 from lipsmith.files import DAMAGED, write_whole
 from lipsmith.inference.backend import Backend
-from lipsmith.inference.model_folder import ModelConfig
+from lipsmith.inference.model_folder import ModelConfig, find_model, load_backend
 from lipsmith.inference.occlusion import cells
 from lipsmith.inference.render import Sketches, encode_face, render
 from lipsmith.inference.speak import driven, predict_content
 from lipsmith.speech.mel import mel_windows
+from lipsmith.training.occlusion.config import OcclusionTraining
 from lipsmith.training.store import read_ahead
 
 _AT_ONCE: Final = 5
@@ -55,22 +56,23 @@ def some_clips(records: Sequence[ClipRecord], most: int) -> list[ClipRecord]:
     return [own[rank] for own, ranks in zip(by_person.values(), picked, strict=True) for rank in ranks]
 
 
-def drawn_pairs(
-    root: Path, records: Sequence[ClipRecord], frames: int, backend: Backend, config: ModelConfig, kept: Path
-) -> Iterator[Pairs]:
-    """`frames` frames of each clip, or all of a shorter one, drawn with the speech of the clip halfway around.
+def drawn_pairs(root: Path, records: Sequence[ClipRecord], config: OcclusionTraining, kept: Path) -> Iterator[Pairs]:
+    """`frames` of each clip, or all of a shorter one, drawn by the model of the config with the speech of the clip
+    halfway around.
 
     The folder `kept` keeps them for the next call, since drawing takes minutes.
     """
+    model = find_model(config.drawn_by)
+    settings, backend = model.settings, load_backend(model)  # a model that does not dub has no settings
     kept.mkdir(parents=True, exist_ok=True)
 
     def draw(number: int) -> Pairs:
         record, other = records[number], records[(number + len(records) // 2) % len(records)]
-        key = json.dumps([frames, dict(config.files), asdict(record), asdict(other)])
+        key = json.dumps([config.frames, dict(settings.files), asdict(record), asdict(other)])
         path = kept / f"{sha256(key.encode()).hexdigest()[:16]}.npz"
         if (pairs := _read(path)) is None:
             speech = load_clip(root, other, images=False).mel
-            pairs = _drawn(load_clip(root, record), speech, frames, backend, config)
+            pairs = _drawn(load_clip(root, record), speech, config.frames, backend, settings)
             _write(path, pairs)
         return pairs
 

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
-from pathlib import Path
 from typing import Final
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lipsmith.data.clips import ClipRecord
-from lipsmith.inference.model_folder import find_model, load_backend
 from lipsmith.training.occlusion.captions import Captions, Covered
-from lipsmith.training.occlusion.config import OcclusionTraining
 from lipsmith.training.occlusion.objects import Random, blurred, occluded
-from lipsmith.training.occlusion.pairs import drawn_pairs, some_clips
+from lipsmith.training.occlusion.pairs import Pairs
 from lipsmith.training.store import make_spans, pick
 
-_LOG = logging.getLogger(__name__)
 _BEYOND: Final = 0.25
 """Weight of what a dub does not change."""
 _NEAR: Final = 5
@@ -49,22 +43,9 @@ class Occluded:
 class DrawnPairs:
     """Frames of people, filmed and drawn."""
 
-    def __init__(
-        self,
-        root: Path,
-        records: Sequence[ClipRecord],
-        config: OcclusionTraining,
-        device: torch.device,
-        kept: Path,
-        captions: Captions,
-    ) -> None:
-        """`kept`: as in `drawn_pairs`; `captions` to choose from."""
-        folder = find_model(config.drawn_by)
-        settings = folder.settings  # a model that does not dub has none
-        chosen = some_clips(records, config.clips)
-        _LOG.info("new mouths are drawn over %d clips", len(chosen))
-        pairs = list(drawn_pairs(root, chosen, config.frames, load_backend(folder), settings, kept))
-        self.spans = make_spans([len(pair.mask) for pair in pairs], [record.identity for record in chosen], device)
+    def __init__(self, pairs: Sequence[Pairs], people: Sequence[str], captions: Captions, device: torch.device) -> None:
+        """`pairs` of clips, the person in each, and `captions` to choose from."""
+        self.spans = make_spans([len(pair.mask) for pair in pairs], people, device)
         self.filmed, self.drawn = (
             torch.cat([torch.from_numpy(pair[side]) for pair in pairs]).permute(0, 3, 1, 2).to(device)
             for side in (0, 1)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lipsmith.data.clips import read_manifest
+from lipsmith.data.clips import ClipRecord, read_manifest
 from lipsmith.inference.occlusion import MODEL
 from lipsmith.models.occlusion import OcclusionNetwork
 from lipsmith.training.checkpoint import save_model
@@ -21,9 +22,11 @@ from lipsmith.training.losses.adversarial import Adversary
 from lipsmith.training.occlusion.captions import Captions
 from lipsmith.training.occlusion.config import OcclusionTraining
 from lipsmith.training.occlusion.objects import Random
+from lipsmith.training.occlusion.pairs import drawn_pairs, some_clips
 from lipsmith.training.occlusion.sampler import DrawnPairs, Occluded
 from lipsmith.training.task import Task
 
+_LOG = logging.getLogger(__name__)
 _AT_ONCE: Final = 128
 _ALARM: Final = 8
 """Cells of the changed region in which something is found from which on a clean picture counts as an alarm."""
@@ -45,12 +48,16 @@ class OcclusionTask(Task[Occluded]):
         """Draw the mouths of both splits. Raises InputError if one is empty."""
         records = {split: read_manifest(data, split) for split in ("train", "val")}
         captions = Captions(self.config.captions, device)
-        self.pairs, self.held_out = (
-            DrawnPairs(data, own, self.config, device, self._kept, captions) for own in records.values()
-        )
+        self.pairs, self.held_out = (self._drawn(data, own, captions, device) for own in records.values())
         self.precision = mixed_precision(device)
         people = len({record.identity for record in records["train"]})
         return f"{len(self.pairs)} frames of {people} people, {len(self.held_out)} frames to validate on"
+
+    def _drawn(self, data: Path, records: Sequence[ClipRecord], captions: Captions, device: torch.device) -> DrawnPairs:
+        chosen = some_clips(records, self.config.clips)
+        _LOG.info("new mouths are drawn over %d clips", len(chosen))
+        pairs = list(drawn_pairs(data, chosen, self.config, self._kept))
+        return DrawnPairs(pairs, [record.identity for record in chosen], captions, device)
 
     def build(self) -> OcclusionNetwork:
         """The network."""
