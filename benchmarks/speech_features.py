@@ -22,7 +22,7 @@ from lipsmith.data.clips import ClipRecord, read_manifest, write_manifest
 from lipsmith.evaluation.landmarks import evaluate
 from lipsmith.speech.mel import MEL_LIMIT, MEL_RATE, MELS, SAMPLE_RATE, read_audio
 from lipsmith.training.landmarks.config import LandmarkTraining
-from lipsmith.training.landmarks.stages import load_stages
+from lipsmith.training.landmarks.stages import load_generator
 from lipsmith.training.landmarks.task import LandmarkTask
 from lipsmith.training.loop import Settings, fit
 
@@ -117,9 +117,9 @@ def main() -> None:
     for name, config in configs(options.steps).items():
         if options.only in (None, name):
             fit(LandmarkTask(config), Settings(folders[name], options.work / name))
-            stages, window, references = load_stages(str(options.work / name))
+            generator = load_generator(str(options.work / name))
             for split in ("val", "test"):
-                found = evaluate(stages, folders[name], split, window, references, lambda done, of: None).figures
+                found = evaluate(generator, folders[name], split, lambda done, of: None).figures
                 print(name, split, ", ".join(f"{figure} {found[figure]:.3f}" for figure in FIGURES), flush=True)
 
 

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.data.clips import ClipRecord, PreparedClip, write_manifest
+from lipsmith.evaluation.landmarks import TrainedGenerator
 from lipsmith.face.landmarks import CONTENT, INNER_LIP, NUM_CONTENT, NUM_POINTS, OUTER_LIP, ranks
+from lipsmith.inference.backend import Precision
 from lipsmith.speech.mel import MEL_LIMIT
 
 SIDES = {"upper": (13, 0), "lower": (14, 17)}
@@ -16,6 +18,8 @@ SIDES = {"upper": (13, 0), "lower": (14, 17)}
 
 class LoudStages:
     """A generator that opens the mouth by the loudness in the middle of its mel window; with `peeks`, by the pose."""
+
+    precision: Precision = "float"
 
     def __init__(self, peeks: bool = False) -> None:
         self.peeks = peeks
@@ -27,6 +31,9 @@ class LoudStages:
         content = np.full((*tokens.shape[:2], NUM_CONTENT, 2), 0.5, np.float32)
         content[:, :, CONTENT.index(14), 1] += pose[:, :, 0, 0] if self.peeks else 0.01 * tokens[..., 0]
         return (content,)
+
+
+LOUD = TrainedGenerator(LoudStages(), window=15, references=4)
 
 
 def face(random: np.random.Generator) -> NDArray[np.float32]:

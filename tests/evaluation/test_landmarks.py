@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from landmark_clips import LoudStages, talking_clip, write_clips
+from landmark_clips import LOUD, LoudStages, talking_clip, write_clips
 from lipsmith.cli import evaluate_landmarks as verb
 from lipsmith.data.clips import read_manifest
 from lipsmith.errors import InputError, UsageError
@@ -91,7 +91,7 @@ def test_totals_are_means_over_identities_and_skip_missing_figures() -> None:
 
 
 def test_figures_include_the_baselines_and_the_leak(data: Path) -> None:
-    found = evaluate(LoudStages(), data, "val", 15, 4, ignore)
+    found = evaluate(LOUD, data, "val", ignore)
     figures = found.figures
     assert figures["clips"] == 3
     # 100 frames: the second half from frame 50 and 0.2 s on.
@@ -105,7 +105,7 @@ def test_figures_include_the_baselines_and_the_leak(data: Path) -> None:
 def test_closures_are_pooled_over_known_phonemes(data: Path) -> None:
     early, _, right = (record.clip for record in read_manifest(data, "val"))
     said = {early: [("m", 3.0), ("s", 3.2)], right: [("b", 0.5), ("p", 2.6), ("m", 3.5)]}
-    figures = evaluate(LoudStages(), data, "val", 15, 4, ignore, said).figures
+    figures = evaluate(LOUD, data, "val", ignore, said).figures
     assert figures["closure_events"] == 3  # the one at 0.5 s is in the half of the references
     assert {"closure", "truth.closure", "smile.closure", "shut.closure"} <= set(figures)
     assert "closure_fv" not in figures
@@ -115,7 +115,7 @@ def test_closures_are_pooled_over_known_phonemes(data: Path) -> None:
 
 def test_clips_under_two_seconds_are_reported_separately(tmp_path: Path) -> None:
     write_clips(tmp_path, [talking_clip(0, "a", "val", 100), talking_clip(1, "b", "val", 40)])
-    figures = evaluate(LoudStages(), tmp_path, "val", 15, 4, ignore).figures
+    figures = evaluate(LOUD, tmp_path, "val", ignore).figures
     assert (figures["clips"], figures["short.clips"], figures["short.frames"]) == (1, 1, 40)
 
 
@@ -157,7 +157,7 @@ def test_a_run_is_measured_from_the_command_line(
 def test_figures_of_several_splits_have_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data, table = tmp_path / "data", tmp_path / "figures.json"
     write_clips(data, [talking_clip(seed, split, split, 100) for seed, split in enumerate(("val", "test"))])
-    monkeypatch.setattr("lipsmith.training.landmarks.stages.load_stages", lambda *_: (LoudStages(), 15, 4))
+    monkeypatch.setattr("lipsmith.training.landmarks.stages.load_generator", lambda *_: LOUD)
     verb.run(verb.Options(model="loud", data=data, json=table))
     told = json.loads(table.read_text())
     assert {name.split(".")[0] for name in told["figures"]} == {"val", "test"}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from landmark_clips import LoudStages, talking_clip
+from landmark_clips import LOUD, LoudStages, talking_clip
 from lipsmith.cli import main
 from lipsmith.data.clips import read_manifest
 from lipsmith.data.prepare import prepare
@@ -52,7 +52,7 @@ def test_correlation_is_highest_at_the_lag_of_the_sound(lag: float) -> None:
 
 
 def test_each_clips_lag_is_found(data: Path) -> None:
-    found = find_landmark_offsets(LoudStages(), data, "val", 15, 4, ignore)
+    found = find_landmark_offsets(LOUD, data, "val", ignore)
     seconds = {clip.split("/")[1]: value for clip, value in found.seconds.items()}
     assert seconds["early"] == pytest.approx(-0.16, abs=0.021)
     assert seconds["right"] == pytest.approx(0.0, abs=0.021)
@@ -64,10 +64,10 @@ def test_each_clips_lag_is_found(data: Path) -> None:
 
 
 def test_found_offsets_are_recorded_and_not_found_again(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lipsmith.training.landmarks.stages.load_stages", lambda *_: (LoudStages(), 15, 4))
+    monkeypatch.setattr("lipsmith.training.landmarks.stages.load_generator", lambda *_: LOUD)
     words = ["evaluate", "landmarks", "loud", "--data", str(data), "--split", "val", "--write-offsets"]
     assert main(words) == 0
-    again = find_landmark_offsets(LoudStages(), data, "val", 15, 4, ignore)
+    again = find_landmark_offsets(LOUD, data, "val", ignore)
     assert max(abs(value) for value in again.seconds.values()) <= 0.02
     # Offsets add up: a second offset of 0.04 s is added to the first.
     before = {record.clip: record.offset for record in read_manifest(data)}

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import tyro
 
@@ -17,9 +17,8 @@ from lipsmith.files import refuse_existing, refuse_outputs
 from lipsmith.progress import Progress
 
 if TYPE_CHECKING:
-    from lipsmith.evaluation.landmarks import LandmarkEvaluation
+    from lipsmith.evaluation.landmarks import LandmarkEvaluation, TrainedGenerator
     from lipsmith.evaluation.offsets import ClipOffsets
-    from lipsmith.inference.backend import Backend
     from lipsmith.speech.phonemes import Phonemes
 
 _BASELINES: Final = ("mean", "nearest")
@@ -47,20 +46,20 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
 def run(options: Options) -> None:
     """Print the figures of each split, or those of the estimated offsets."""
     from lipsmith.data.clips import MANIFEST, read_manifest
-    from lipsmith.training.landmarks.stages import load_stages
+    from lipsmith.training.landmarks.stages import load_generator
 
     refuse_outputs([options.json], options.overwrite, inputs=[options.model, options.data])
     if options.write_offsets:
         refuse_existing(options.data / MANIFEST, overwrite=True)
     for split in options.split:
         read_manifest(options.data, split)  # fail on a missing split before evaluating the others
-    stages, window, references = load_stages(options.model, options.device, options.threads)
+    generator = load_generator(options.model, options.device, options.threads)
     figures: dict[str, float] = {}
     rows: list[dict[str, object]] = []
     measure = _offsets if options.write_offsets else _figures
     for split in options.split:
         with console.progress(split) as progress:
-            found = measure(stages, options.data, split, window, references, progress)
+            found = measure(generator, options.data, split, progress)
         prefix = f"{split}." if len(options.split) > 1 else ""
         figures |= {prefix + name: value for name, value in found.figures.items()}
         rows += found.rows
@@ -74,12 +73,10 @@ def run(options: Options) -> None:
         console.result(options.json)
 
 
-def _figures(
-    stages: Backend, data: Path, split: str, window: int, references: int, progress: Progress
-) -> LandmarkEvaluation:
+def _figures(generator: TrainedGenerator, data: Path, split: str, progress: Progress) -> LandmarkEvaluation:
     from lipsmith.evaluation.landmarks import evaluate
 
-    return evaluate(stages, data, split, window, references, progress, _phonemes(data, split))
+    return evaluate(generator, data, split, progress, _phonemes(data, split))
 
 
 def _phonemes(data: Path, split: str) -> Mapping[str, Phonemes]:
@@ -93,10 +90,10 @@ def _phonemes(data: Path, split: str) -> Mapping[str, Phonemes]:
     return found
 
 
-def _offsets(stages: Backend, data: Path, *rest: Any) -> ClipOffsets:  # noqa: ANN401 - passed on
+def _offsets(generator: TrainedGenerator, data: Path, split: str, progress: Progress) -> ClipOffsets:
     from lipsmith.evaluation.offsets import find_landmark_offsets, note_offsets
 
-    found = find_landmark_offsets(stages, data, *rest)
+    found = find_landmark_offsets(generator, data, split, progress)
     note_offsets(data, found.seconds)
     return found
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +64,17 @@ class Trial:
         return {"clip": record.clip, "identity": record.identity, "seconds": record.seconds, "strict": self.strict}
 
 
+class TrainedGenerator(NamedTuple):
+    """A landmark generator, and what it was trained for."""
+
+    stages: Backend
+    """`speech` and `landmarks`."""
+    window: int
+    """Frames per window."""
+    references: int
+    """Number of reference landmark sets."""
+
+
 @dataclass(frozen=True)
 class LandmarkEvaluation:
     """Totals by name, and a row per clip."""
@@ -73,11 +84,9 @@ class LandmarkEvaluation:
 
 
 def evaluate(
-    stages: Backend,
+    generator: TrainedGenerator,
     root: Path,
     split: str,
-    window: int,
-    references: int,
     progress: Progress,
     phonemes: Mapping[str, Phonemes] = MappingProxyType({}),
 ) -> LandmarkEvaluation:
@@ -87,6 +96,7 @@ def evaluate(
     `opening_r` uses the clip's own speech, `leak_r` the speech of others (see `leak_r`). Closures
     (`lipsmith.evaluation.metrics.closure`) come from `phonemes` by clip, pooled over all phonemes of the split.
     """
+    stages, window, references = generator
     trials = list(load_trials(root, split, references, phonemes))
     rows: list[dict[str, float]] = []
     for index, trial in enumerate(trials):

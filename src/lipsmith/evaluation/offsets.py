@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lipsmith.data.clips import load_clip, read_manifest, write_manifest
 from lipsmith.errors import InputError
 from lipsmith.evaluation.films import Film, find_face, pieces, read_beginning
-from lipsmith.evaluation.landmarks import Trial, load_trials, total
+from lipsmith.evaluation.landmarks import TrainedGenerator, Trial, load_trials, total
 from lipsmith.evaluation.metrics.judge import FPS, SpeechTrack, SyncJudge
 from lipsmith.evaluation.metrics.landmarks import correlation, inner_opening
 from lipsmith.evaluation.metrics.lse import REACH, SyncFigures, estimate_lags, sync_accuracy, sync_figures
@@ -132,9 +132,7 @@ def find_judged_offsets(
     return ClipOffsets({record.clip: lag for record, lag in zip(records, lags, strict=True)}, figures, rows)
 
 
-def find_landmark_offsets(
-    stages: Backend, root: Path, split: str, window: int, references: int, progress: Progress
-) -> ClipOffsets:
+def find_landmark_offsets(generator: TrainedGenerator, root: Path, split: str, progress: Progress) -> ClipOffsets:
     """Offsets of prepared clips at which the predicted lip opening agrees best with the true one.
 
     Shifts from -10 to 10 frames are tried in steps of half a frame. A clip's own optimum is used if the clip is long
@@ -144,10 +142,10 @@ def find_landmark_offsets(
     on the first half of each clip only, so that r on the second half is not the maximum of 41 values. The `seconds` are
     estimated on whole clips.
     """
-    trials = list(load_trials(root, split, references))
+    trials = list(load_trials(root, split, generator.references))
     found = []
     for done, trial in enumerate(trials, 1):
-        found.append(opening_agreement(stages, trial, window))
+        found.append(opening_agreement(generator.stages, trial, generator.window))
         progress(done, len(trials))
     chosen = choose_shifts(trials, [agreed.whole for agreed in found])
     blind = choose_shifts(trials, [agreed.before for agreed in found])

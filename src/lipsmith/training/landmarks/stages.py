@@ -10,7 +10,7 @@ from torch import nn
 
 from lipsmith.config import build
 from lipsmith.errors import WeightsError
-from lipsmith.inference.backend import Backend
+from lipsmith.evaluation.landmarks import TrainedGenerator
 from lipsmith.inference.model_folder import find_model, load_backend, model_names, read_card
 from lipsmith.inference.torch import TorchBackend, torch_device
 from lipsmith.inference.weights import with_weights
@@ -18,26 +18,28 @@ from lipsmith.models.landmarks.config import LandmarkConfig
 from lipsmith.models.landmarks.generator import LandmarkGenerator, build_landmark_generator
 
 
-def load_stages(model: str, device: str = "auto", threads: int | None = None) -> tuple[Backend, int, int]:
-    """The stages `speech` and `landmarks`, their window in frames and their number of references.
+def load_generator(model: str, device: str = "auto", threads: int | None = None) -> TrainedGenerator:
+    """The landmark generator of a run or a model.
 
     `model`: the folder of a training run, or the name or folder of a model whose config has the table `landmarks`.
     Raises WeightsError otherwise.
     """
     if model not in model_names() and (Path(model) / "landmarks.json").is_file():
-        return _run_stages(Path(model), device, threads)
+        return _of_run(Path(model), device, threads)
     folder = find_model(model)
     sizes: dict[str, Any] = folder.config.get("landmarks", {})
     if "window" not in sizes:
         raise WeightsError(f"{folder.path / 'config.json'} has no table 'landmarks'; give a model that dubs.")
-    return load_backend(folder, device, threads), int(sizes["window"]), int(sizes.get("references", 15))
+    return TrainedGenerator(
+        load_backend(folder, device, threads), int(sizes["window"]), int(sizes.get("references", 15))
+    )
 
 
-def _run_stages(run: Path, device: str, threads: int | None) -> tuple[Backend, int, int]:
+def _of_run(run: Path, device: str, threads: int | None) -> TrainedGenerator:
     if threads:
         torch.set_num_threads(threads)
     network, config = load_trained(run)
-    return as_backend(network.to(torch_device(device))), config.window, config.references
+    return TrainedGenerator(as_backend(network.to(torch_device(device))), config.window, config.references)
 
 
 def as_backend(network: LandmarkGenerator) -> TorchBackend:
