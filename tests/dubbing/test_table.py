@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
 from pathlib import Path
 
 import pytest
 
-from lipsmith.dubbing.table import read_table, there
+from lipsmith.dubbing.table import read_table
 from lipsmith.errors import InputError
 
 COLUMNS = ("video", "speech", "output")
@@ -71,13 +70,3 @@ def test_other_encodings_and_empty_files_are_refused(tmp_path: Path) -> None:
         read_table(table(tmp_path, "video,speech,output\nZoë.mp4,b.wav,c.mp4\n", "latin-1"), COLUMNS)
     with pytest.raises(InputError, match="is empty; give a table with the columns video, speech"):
         read_table(table(tmp_path, ""), COLUMNS)
-
-
-def test_files_and_their_folders_are_found_in_either_normalization(tmp_path: Path) -> None:
-    composed, separate = (unicodedata.normalize(form, "Zo\xeb") for form in ("NFC", "NFD"))
-    found = tmp_path / composed / f"{separate}.mp4"
-    found.parent.mkdir()
-    found.touch()
-    assert there(tmp_path / separate / f"{composed}.mp4") == found
-    for missing in (tmp_path / "other" / "a.mp4", tmp_path / f"{'a' * 300}.mp4"):
-        assert there(missing) == missing

@@ -16,13 +16,14 @@ from lipsmith.dubbing.job import Unfinished, check_job, dubbed, files_of, key_of
 from lipsmith.dubbing.journal import Journal
 from lipsmith.dubbing.options import DubOptions, hear, options_for, said_in
 from lipsmith.dubbing.pipeline import Clip, Dubber, Result
-from lipsmith.dubbing.table import read_table, same_name, there
+from lipsmith.dubbing.table import read_table
 from lipsmith.errors import InputError, LipsmithError, SomeFailedError, UsageError, blames_inputs
 from lipsmith.files import refuse_clashes, require
 from lipsmith.inference.model_folder import ModelConfig
 from lipsmith.media.container import is_result
 from lipsmith.media.suffixes import FILMS, PICTURES, SOUNDS, is_media
 from lipsmith.media.writing import CONTAINERS
+from lipsmith.names import as_stored, normalized
 from lipsmith.progress import ProgressOf, unwatched
 
 _LOG = logging.getLogger(__name__)
@@ -232,7 +233,7 @@ def pair(video: Path, speech: Path, output: Path) -> list[Job]:
     films = _media(video, FILMS | PICTURES) if video.is_dir() else [video]
     speeches = _media(speech, SOUNDS | FILMS) if speech.is_dir() else [speech]
     if video.is_dir() and speech.is_dir():
-        chosen = [(f, words, f.stem) for f in films for words in speeches if same_name(f.stem) == same_name(words.stem)]
+        chosen = [(film, words, film.stem) for film in films for words in speeches if _stem(film) == _stem(words)]
         _warn_alone({*films, *speeches} - {path for film, words, _ in chosen for path in (film, words)})
     else:
         several_films = video.is_dir()
@@ -245,11 +246,15 @@ def pair(video: Path, speech: Path, output: Path) -> list[Job]:
     return [Job(film, words, output / f"{name}.mp4") for film, words, name in chosen]
 
 
+def _stem(file: Path) -> str:
+    return normalized(file.stem)
+
+
 def _warn_alone(files: Collection[Path]) -> None:
     """Warn about files without a partner, and about names that differ only in upper and lower case."""
-    names = Counter(same_name(path.stem).casefold() for path in files)
+    names = Counter(_stem(path).casefold() for path in files)
     for alone in sorted(files):
-        hint = "; names differ only in upper and lower case" if names[same_name(alone.stem).casefold()] > 1 else ""
+        hint = "; names differ only in upper and lower case" if names[_stem(alone).casefold()] > 1 else ""
         _LOG.warning("%s is skipped: the other folder has no file of that name%s", alone, hint)
 
 
@@ -282,7 +287,7 @@ def _job(table: Path, number: int, row: Mapping[str, str], output: Path | None) 
         raise InputError(
             f"{table}, line {number}: the output {result} leads out of the folder {output}; correct it, or omit -o."
         )
-    return Job(there(table.parent / video), there(table.parent / speech), (output or table.parent) / result)
+    return Job(as_stored(table.parent / video), as_stored(table.parent / speech), (output or table.parent) / result)
 
 
 def _media(folder: Path, suffixes: Collection[str]) -> list[Path]:

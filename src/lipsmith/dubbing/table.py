@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
@@ -76,19 +75,3 @@ def _row(path: Path, number: int, cells: list[str], header: Sequence[str], fille
         every = f"{', '.join(filled[:-1])} and {filled[-1]}"
         raise InputError(f"{path}, line {number}: the columns {every} must all be filled.")
     return {column: named.get(column, "") for column in header if column}
-
-
-def there(path: Path) -> Path:
-    """The file of that name, and in folders of those names, in either Unicode normalization."""
-    try:
-        if path.exists() or path == path.parent:
-            return path
-        beside = there(path.parent).iterdir()
-        return next((other for other in beside if same_name(other.name) == same_name(path.name)), path)
-    except OSError:  # an unreadable folder or too long a name, of which only its own row is told
-        return path
-
-
-def same_name(name: str) -> str:
-    """The name in one Unicode normalization, because macOS stores accents as separate characters."""
-    return unicodedata.normalize("NFC", name)

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from lipsmith.dubbing.table import read_table, there
+from lipsmith.dubbing.table import read_table
 from lipsmith.errors import InputError, UsageError
 from lipsmith.files import require
+from lipsmith.names import as_stored
 
 # Imported where it is used: `lipsmith dub --help` needs this module, but no sound libraries.
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def _row(table: Path, origin: str, row: Mapping[str, str]) -> list[Turn]:
         faces = sorted(face_numbers(row["face"]))
     except UsageError as error:
         raise InputError(f"{origin}: face {row['face']!r} is no number; list the faces for theirs.") from error
-    file = there(table.parent / row["speech"])
+    file = as_stored(table.parent / row["speech"])
     try:
         require(file)
     except InputError as error:

@@ -14,12 +14,12 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.table import same_name
 from lipsmith.errors import InputError
 from lipsmith.face import MOST_FACES, FaceTracker
 from lipsmith.face.stretches import Stretch, crop_frames, main_face, shots_of, tracked
 from lipsmith.media import Frame, VideoInfo, probe, read_frames
 from lipsmith.media.suffixes import ANIMATIONS, FILMS, is_media
+from lipsmith.names import normalized
 from lipsmith.speech.mel import SAMPLE_RATE, stream_audio
 
 AT_ONCE: Final = 250
@@ -118,7 +118,7 @@ def films_below(folder: Path) -> dict[str, Path]:
     films: dict[str, Path] = {}
     found = [path for path in folder.rglob("*") if is_media(path, FILMS | ANIMATIONS)]
     for path in sorted(found, key=lambda path: (is_media(path, FILMS), path)):
-        name = same_name(path.relative_to(folder).with_suffix("").as_posix())
+        name = normalized(path.relative_to(folder).with_suffix("").as_posix())
         if name in films:
             _LOG.warning("%s is skipped: %s has the same name", films[name], path)
         films[name] = path

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.data.clips import ClipRecord, load_clip, load_mesh, read_manifest
-from lipsmith.dubbing.table import same_name
 from lipsmith.errors import InputError
 from lipsmith.evaluation.alignment import SPARE, follow, is_same_rate, without_drawing
 from lipsmith.evaluation.films import Film, films_below, pieces
@@ -20,6 +19,7 @@ from lipsmith.evaluation.systems import ReconstructionTask
 from lipsmith.face import FaceMesh
 from lipsmith.face.stretches import Stretch
 from lipsmith.media import probe
+from lipsmith.names import normalized
 
 _NAMED = 3
 """Names in a message."""
@@ -143,7 +143,7 @@ def _place(record: ClipRecord, found: Mapping[str, Path]) -> str | None:
     if later and record.start is None:
         return None
     stems = name, Path(record.source).stem
-    places = [same_name("/".join([*folders[start:], stem])) for stem in stems for start in range(3)]
+    places = [normalized("/".join([*folders[start:], stem])) for stem in stems for start in range(3)]
     return next((place for place in places if place in found), None)
 
 
