@@ -31,8 +31,9 @@ from lipsmith.cluster.pool import Pool  # noqa: E402
 from lipsmith.cluster.run import outcomes  # noqa: E402
 from lipsmith.cluster.tasks import Report, Task  # noqa: E402
 from lipsmith.cluster.worker import Worker  # noqa: E402
-from lipsmith.dubbing.batch import Job, run_all  # noqa: E402
+from lipsmith.dubbing.batch import run_all  # noqa: E402
 from lipsmith.dubbing.job import surroundings  # noqa: E402
+from lipsmith.dubbing.pairs import Job  # noqa: E402
 from lipsmith.inference.model_folder import find_model  # noqa: E402
 from synthetic import make_film  # noqa: E402
 

@@ -15,8 +15,8 @@ from double import Double, make_dubber
 from dub_samples import SIZE, write_film, write_wav
 from lipsmith import Dubber, DubOptions
 from lipsmith.cluster.worker import Worker
-from lipsmith.dubbing.batch import Job
 from lipsmith.dubbing.job import surroundings
+from lipsmith.dubbing.pairs import Job
 from synthetic import face_at, speech
 
 PART = 4

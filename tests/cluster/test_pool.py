@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lipsmith.cluster.tasks import Ready, RemoteWorker, Task
-from lipsmith.dubbing.batch import Job
+from lipsmith.dubbing.pairs import Job
 from lipsmith.dubbing.parts import Share
 from lipsmith.errors import LipsmithError, UsageError
 

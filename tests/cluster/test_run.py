@@ -20,9 +20,10 @@ from lipsmith.cluster.run import ClusterBatch, outcomes
 from lipsmith.cluster.schedule import TRIES
 from lipsmith.cluster.tasks import RemoteWorker, Report, Task
 from lipsmith.cluster.worker import Worker
-from lipsmith.dubbing.batch import Batch, Job, run_all
+from lipsmith.dubbing.batch import Batch, run_all
 from lipsmith.dubbing.job import surroundings
 from lipsmith.dubbing.journal import journal_of
+from lipsmith.dubbing.pairs import Job
 from lipsmith.dubbing.parts import UNFINISHED, TakenError
 from lipsmith.errors import InputError, LipsmithError, SomeFailedError, UsageError
 from lipsmith.files import LOCKS, hidden_for, hold

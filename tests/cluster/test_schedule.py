@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lipsmith.cluster.schedule import Schedule
 from lipsmith.cluster.tasks import Report, Task
-from lipsmith.dubbing.batch import Job
+from lipsmith.dubbing.pairs import Job
 from lipsmith.dubbing.parts import Share
 from lipsmith.errors import InputError
 

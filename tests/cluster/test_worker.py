@@ -11,7 +11,7 @@ import pytest
 from lipsmith import DubOptions
 from lipsmith.cluster.tasks import Task
 from lipsmith.cluster.worker import Worker, _error_of
-from lipsmith.dubbing.batch import Job
+from lipsmith.dubbing.pairs import Job
 from lipsmith.dubbing.parts import Share
 from lipsmith.errors import InputError
 from long_film import make_worker

@@ -16,9 +16,10 @@ import pytest
 from double import Double, make_dubber
 from dub_samples import SIZE, no_face, write_wav
 from lipsmith import DubOptions, Result
-from lipsmith.dubbing.batch import Batch, Job
+from lipsmith.dubbing.batch import Batch
 from lipsmith.dubbing.job import Unfinished
 from lipsmith.dubbing.journal import Journal, journal_of
+from lipsmith.dubbing.pairs import Job
 from lipsmith.dubbing.parts import UNFINISHED
 from lipsmith.errors import SomeFailedError, UsageError
 from lipsmith.files import LOCKS, hidden_for

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lipsmith.data.prepare.layouts import find_jobs
-from lipsmith.dubbing.batch import pair
+from lipsmith.dubbing.pairs import pair
 from lipsmith.evaluation.film_pairs import find_pairs
 from lipsmith.media.suffixes import ANIMATIONS, FILMS, PICTURES, SOUNDS, is_media
 

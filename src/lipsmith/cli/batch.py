@@ -17,7 +17,7 @@ from lipsmith.cli import console
 from lipsmith.dubbing.options import DubOptions
 
 if TYPE_CHECKING:
-    from lipsmith.dubbing.batch import Job
+    from lipsmith.dubbing.pairs import Job
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +44,8 @@ class Options(console.DeviceOptions, DubOptions):
 
 def run(options: Options) -> None:
     """Dub every row and print the path of each result once it is written."""
-    from lipsmith.dubbing.batch import read_pairs
     from lipsmith.dubbing.journal import journal_of
+    from lipsmith.dubbing.pairs import read_pairs
 
     console.tune_process()
     jobs = read_pairs(options.table, options.output)

@@ -20,7 +20,7 @@ from lipsmith.dubbing.turns import parse_speeches
 from lipsmith.errors import UsageError
 
 if TYPE_CHECKING:
-    from lipsmith.dubbing.batch import Job
+    from lipsmith.dubbing.pairs import Job
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,14 +78,14 @@ def run(options: Options) -> None:
         _list_faces(options)
         return
     if options.pairs is not None:
-        from lipsmith.dubbing.batch import read_pairs
+        from lipsmith.dubbing.pairs import read_pairs
 
         _dub_all(options, read_pairs(options.pairs, options.output), options.output or options.pairs.parent)
         return
     assert options.video is not None
     assert options.output is not None
     if options.speech is not None and (options.video.is_dir() or options.speech.is_dir()):
-        from lipsmith.dubbing.batch import pair
+        from lipsmith.dubbing.pairs import pair
 
         _dub_all(options, pair(options.video, options.speech, options.output), options.output)
         return

@@ -12,9 +12,10 @@ from typing import Final, Protocol
 from lipsmith.cluster.schedule import Schedule
 from lipsmith.cluster.tasks import RemoteWorker, Report, Task
 from lipsmith.cluster.worker import Worker
-from lipsmith.dubbing.batch import Job, Noted, Outcomes, run_all
+from lipsmith.dubbing.batch import Noted, Outcomes, run_all
 from lipsmith.dubbing.job import check_job, surroundings
 from lipsmith.dubbing.options import DubOptions, said_in
+from lipsmith.dubbing.pairs import Job
 from lipsmith.dubbing.pipeline import Dubber
 from lipsmith.errors import UsageError
 from lipsmith.files import remove_stale

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from lipsmith.cluster.tasks import Report, Task
-from lipsmith.dubbing.batch import Job
+from lipsmith.dubbing.pairs import Job
 from lipsmith.errors import LipsmithError
 
 TRIES: Final = 3

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from lipsmith.dubbing.batch import Job
 from lipsmith.dubbing.draw import PART
 from lipsmith.dubbing.mouth import MouthTrack
+from lipsmith.dubbing.pairs import Job
 from lipsmith.dubbing.parts import Share
 from lipsmith.dubbing.pipeline import Result
 from lipsmith.inference.backend import Precision

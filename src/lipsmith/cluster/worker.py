@@ -16,9 +16,10 @@ from typing import Any, Final
 import cv2
 
 from lipsmith.cluster.tasks import Ready, Report, Task, shares_of
-from lipsmith.dubbing.batch import Batch, Job
+from lipsmith.dubbing.batch import Batch
 from lipsmith.dubbing.job import Unfinished, dubbed, precision_for, surroundings, write_film
 from lipsmith.dubbing.options import DubOptions, hear, options_for, said_in
+from lipsmith.dubbing.pairs import Job
 from lipsmith.dubbing.parts import SCAN, UNFINISHED, Share, TakenError
 from lipsmith.dubbing.pipeline import Dubber, Result
 from lipsmith.errors import UsageError
