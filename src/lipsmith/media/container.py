@@ -1,4 +1,4 @@
-"""Opens media files: streams, clock, chapters and metadata."""
+"""Opens media files with libav: streams, clock, chapters and metadata."""
 
 from __future__ import annotations
 
@@ -42,22 +42,6 @@ _TAG_KEYS: Final = {
     "date": ("date", "com.apple.quicktime.creationdate", "creation_time"),
 }
 """Tags that a result keeps, each read from the first of these keys that the film has."""
-_PICTURE_SIGNATURES: Final = (
-    (0, b"\x89PNG", ("PNG",)),
-    (0, b"\xff\xd8\xff", ("JPEG", "MPO")),
-    (0, b"II", ("TIFF",)),
-    (0, b"MM", ("TIFF",)),
-    (0, b"BM", ("BMP",)),
-    (0, b"\0\0\1\0", ("ICO",)),
-    (8, b"WEBP", ("WEBP",)),
-    (4, b"jP  ", ("JPEG2000",)),
-)
-"""File signatures of Pillow's formats: offset, bytes, format."""
-_JPEG_FILMS: Final = {".mjpeg", ".mjpg"}  # one JPEG after the other, of which Pillow reads the first
-_AVIF_BRANDS: Final = {b"avif", b"avis"}
-_HEIF_BRANDS: Final = {b"heic", b"heix", b"heim", b"heis", b"mif1"}
-_SEQUENCE_BRANDS: Final = {b"hevc", b"hevx", b"msf1"}
-"""Brands of ISO/IEC 23008-12; a file whose first brand is of a sequence is a film."""
 _SAMPLE_RATES: Final = range(1000, 3_072_001)  # a few kilobytes of another rate can last for hours
 CLOCK: Final = 90_000
 """Ticks per second; players support no finer time base."""
@@ -112,20 +96,6 @@ def _is_animated_webp(path: Path) -> bool:
     with path.open("rb") as file:
         header = file.read(21)
     return header[12:16] == b"VP8X" and header[20:] > b"" and bool(header[20] & 2)
-
-
-def picture_formats(path: Path) -> tuple[str, ...]:
-    """Pillow's names of the still picture formats that match the file's first bytes; empty for films."""
-    if path.suffix.lower() in _JPEG_FILMS:
-        return ()
-    with path.open("rb") as file:
-        head = file.read(128)
-    if head[4:8] == b"ftyp":
-        brands = [head[at : at + 4] for at in range(8, min(int.from_bytes(head[:4], "big"), len(head)), 4)]
-        if _AVIF_BRANDS.intersection(brands):
-            return ("AVIF",)
-        return ("HEIF",) if _HEIF_BRANDS.intersection(brands) and brands[0] not in _SEQUENCE_BRANDS else ()
-    return next((names for at, mark, names in _PICTURE_SIGNATURES if head[at:].startswith(mark)), ())
 
 
 def pictures_in(container: InputContainer) -> list[VideoStream]:

@@ -75,7 +75,7 @@ class StillPicture:
 
 
 def read_picture(path: Path, formats: tuple[str, ...]) -> StillPicture | None:
-    """The picture in a file of one of `picture_formats`; None for animations and files that Pillow cannot read.
+    """The picture in a file of one of Pillow's `formats`; None for animations and files that Pillow cannot read.
 
     Raises:
         InputError: the picture has too many pixels for memory, or is a damaged HEIC or AVIF.

@@ -23,15 +23,14 @@ from lipsmith.media.container import (
     check_readable,
     clock,
     open_input,
-    picture_formats,
     pictures_in,
     require_video,
     timestamp,
 )
 from lipsmith.media.decoding import decoder, is_end, is_interlaced, orientation_of, packets, shown_size
 from lipsmith.media.hdr import HDR_TRANSFERS
-from lipsmith.media.pictures import FLOATS, HDR_REMARK, PRIVACY_REMARK, TRANSPARENCY_REMARK, StillPicture, read_picture
-from lipsmith.media.reading import nominal_rate, tolerance
+from lipsmith.media.pictures import FLOATS, HDR_REMARK, PRIVACY_REMARK, TRANSPARENCY_REMARK, StillPicture
+from lipsmith.media.reading import nominal_rate, still_picture, tolerance
 from lipsmith.media.sound import language_of
 
 if TYPE_CHECKING:
@@ -112,7 +111,7 @@ def probe(path: Path | str) -> VideoInfo:
     """
     path = Path(path)
     check_readable(path)
-    if (formats := picture_formats(path)) and (picture := read_picture(path, formats)) is not None:
+    if (picture := still_picture(path)) is not None:
         return _info_of(picture, path)
     with open_input(path) as container:
         stream = require_video(container, path)

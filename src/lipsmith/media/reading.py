@@ -16,9 +16,9 @@ from av.video.frame import VideoFrame
 from lipsmith.errors import InputError
 from lipsmith.media.color import FilmedPicture, FrameToRGB, Picture, can_convert_partially
 from lipsmith.media.completeness import report_shortfall
-from lipsmith.media.container import check_readable, clock, open_input, picture_formats, require_video, seconds
+from lipsmith.media.container import check_readable, clock, open_input, require_video, seconds
 from lipsmith.media.decoding import Orientation, decoded_video, orientation_of, shown_size
-from lipsmith.media.pictures import read_picture
+from lipsmith.media.pictures import StillPicture, read_picture
 
 if TYPE_CHECKING:
     from av.container.input import InputContainer
@@ -31,6 +31,22 @@ _SEEK_MARGINS = (0.0, 2.0, 8.0, 32.0)  # seconds; without an index of key frames
 _CHROMA_AT_LEFT = {"h264", "hevc"}  # chroma siting of `FilmedPicture`; libav's other decoders do not report it
 _UNRELIABLE_TIMES = {"avi", "mpeg", "mpegts"}  # these store times for some frames only, or no presentation times
 _SETTLING_SECONDS = 2.0  # seconds; after seeking in these, the guessed times of the first frames are wrong
+_PICTURE_SIGNATURES: Final = (
+    (0, b"\x89PNG", ("PNG",)),
+    (0, b"\xff\xd8\xff", ("JPEG", "MPO")),
+    (0, b"II", ("TIFF",)),
+    (0, b"MM", ("TIFF",)),
+    (0, b"BM", ("BMP",)),
+    (0, b"\0\0\1\0", ("ICO",)),
+    (8, b"WEBP", ("WEBP",)),
+    (4, b"jP  ", ("JPEG2000",)),
+)
+"""File signatures of Pillow's formats: offset, bytes, format."""
+_JPEG_FILMS: Final = {".mjpeg", ".mjpg"}  # one JPEG after the other, of which Pillow reads the first
+_AVIF_BRANDS: Final = {b"avif", b"avis"}
+_HEIF_BRANDS: Final = {b"heic", b"heix", b"heim", b"heis", b"mif1"}
+_SEQUENCE_BRANDS: Final = {b"hevc", b"hevx", b"msf1"}
+"""Brands of ISO/IEC 23008-12; a file whose first brand is of a sequence is a film."""
 T = TypeVar("T")
 _COMMON_RATES: Final = (
     *map(Fraction, (24, 25, 30, 50, 60, 120, 15, 12, 10)),
@@ -76,7 +92,7 @@ def read_frames(
     """
     path = Path(path)
     check_readable(path)
-    if (formats := picture_formats(path)) and (picture := read_picture(path, formats)) is not None:
+    if (picture := still_picture(path)) is not None:
         if start <= _EPSILON and (end is None or end > _EPSILON):
             yield Frame(picture.image, 0.0, 0)
         return
@@ -97,6 +113,26 @@ def read_frames(
                 filmed = as_filmed and (raw.width, raw.height) == size and can_convert_partially(raw)
                 yield Frame(FilmedPicture(raw) if filmed else orientation.upright(to_rgb(raw)), time, index)
                 index += 1
+
+
+def still_picture(path: Path) -> StillPicture | None:
+    """The still picture in a file; None for films and animations. Raises as `read_picture`."""
+    formats = _picture_formats(path)
+    return read_picture(path, formats) if formats else None
+
+
+def _picture_formats(path: Path) -> tuple[str, ...]:
+    """Pillow's names of the still picture formats that match the file's first bytes; empty for films."""
+    if path.suffix.lower() in _JPEG_FILMS:
+        return ()
+    with path.open("rb") as file:
+        head = file.read(128)
+    if head[4:8] == b"ftyp":
+        brands = [head[at : at + 4] for at in range(8, min(int.from_bytes(head[:4], "big"), len(head)), 4)]
+        if _AVIF_BRANDS.intersection(brands):
+            return ("AVIF",)
+        return ("HEIF",) if _HEIF_BRANDS.intersection(brands) and brands[0] not in _SEQUENCE_BRANDS else ()
+    return next((names for at, mark, names in _PICTURE_SIGNATURES if head[at:].startswith(mark)), ())
 
 
 def first_time(path: Path) -> float | None:
