@@ -8,20 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from dub_samples import SIZE, write_wav
 from lipsmith.dubbing.pairs import Job, pair, read_pairs
 from lipsmith.errors import InputError, UsageError
-from synthetic import make_film, speech
 
 
 @pytest.fixture
 def words(tmp_path: Path) -> Path:
-    return write_wav(tmp_path / "words.wav", speech(0.2))
+    return touched(tmp_path / "words.wav")
 
 
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
-    return make_film(tmp_path / "film.mp4", 0.2, 25, SIZE)
+    return touched(tmp_path / "film.mp4")
+
+
+def touched(path: Path) -> Path:
+    path.touch()
+    return path
 
 
 def test_a_path_that_does_not_exist_leaves_no_folder_of_results(tmp_path: Path, words: Path) -> None:
