@@ -11,8 +11,14 @@ from lipsmith.data.clips import ClipRecord, PreparedClip, write_manifest
 from lipsmith.evaluation.landmarks import TrainedGenerator
 from lipsmith.face.landmarks import CONTENT, INNER_LIP, NUM_CONTENT, NUM_POINTS, OUTER_LIP, ranks
 from lipsmith.inference.backend import Precision
+from lipsmith.models.landmarks.config import LandmarkConfig
 from lipsmith.speech.mel import MEL_LIMIT
 
+MOUTH = LandmarkConfig(
+    dim=16, layers=1, heads=2, feed_forward=16, window=7, speech_channels=(4, 4, 4, 4, 4), speech_residuals=0,
+    points="perceptron", point_channels=(16,), temporal=1,
+)  # fmt: skip
+"""A tiny landmark generator."""
 SIDES = {"upper": (13, 0), "lower": (14, 17)}
 
 

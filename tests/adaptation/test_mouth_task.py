@@ -13,23 +13,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from landmark_clips import LoudStages, talking_clip, write_clips
+from landmark_clips import MOUTH, LoudStages, talking_clip, write_clips
 from lipsmith.adaptation import mouth_task
 from lipsmith.adaptation.mouth_task import MouthTask, mouth_config, speaks_itself
 from lipsmith.config import load_config
 from lipsmith.data.clips import PreparedClip
 from lipsmith.errors import InputError, WeightsError
 from lipsmith.inference.model_folder import find_model
-from lipsmith.models.landmarks.config import LandmarkConfig
 from lipsmith.models.landmarks.generator import build_landmark_generator
 from lipsmith.training.checkpoint import save_weights
 from lipsmith.training.landmarks.config import LandmarkTraining
 from lipsmith.training.loop import Settings, fit
 
-MOUTH = LandmarkConfig(
-    dim=16, layers=1, heads=2, feed_forward=16, window=7, speech_channels=(4, 4, 4, 4, 4), speech_residuals=0,
-    points="perceptron", point_channels=(16,), temporal=1,
-)  # fmt: skip
 CONFIG = replace(load_config(LandmarkTraining, "landmarks", "adapt"), model=MOUTH, steps=4, batch=4, validate_every=4)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from landmark_clips import talking_clip
+from landmark_clips import MOUTH, talking_clip
 from lipsmith.adaptation import system as system_module
 from lipsmith.adaptation.system import SHORTEST, AdaptedSystem, adapt_to_clips
 from lipsmith.adaptation.task import AdaptationTask
@@ -27,16 +27,11 @@ from lipsmith.inference.model_folder import find_model, write_config
 from lipsmith.inference.stages import load_networks
 from lipsmith.inference.torch import TorchBackend
 from lipsmith.inference.weights import WEIGHTS, write_tensors
-from lipsmith.models.landmarks.config import LandmarkConfig
 from lipsmith.models.landmarks.generator import build_landmark_generator
 from lipsmith.models.renderer.network import Renderer
 from lipsmith.training.landmarks.config import LandmarkTraining
 from renderer_clips import SIZE, SMALL, prepared
 
-MOUTH = LandmarkConfig(
-    dim=16, layers=1, heads=2, feed_forward=16, window=7, speech_channels=(4, 4, 4, 4, 4), speech_residuals=0,
-    points="perceptron", point_channels=(16,), temporal=1,
-)  # fmt: skip
 CONFIG = replace(SMALL, train_only="decoder", gan_from=2.0, steps=2, validate_every=2)
 SPEECH = replace(load_config(LandmarkTraining, "landmarks", "adapt"), model=MOUTH, steps=2, batch=4, validate_every=2)
 

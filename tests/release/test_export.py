@@ -13,12 +13,12 @@ import pytest
 import torch
 from torch import nn
 
+from landmark_clips import MOUTH
 from lipsmith.cli import export as verb
 from lipsmith.cli import main
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.inference.model_folder import find_model
 from lipsmith.inference.stages import load_stages
-from lipsmith.models.landmarks.config import LandmarkConfig
 from lipsmith.models.landmarks.generator import build_landmark_generator
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.network import Renderer
@@ -29,10 +29,6 @@ from renderer_clips import enlivened
 
 FLOAT = onnx.TensorProto.FLOAT
 FACE = RendererConfig(face_size=32, top=12, full=4, fine=4, coarse=8)
-MOUTH = LandmarkConfig(
-    dim=16, layers=1, heads=2, feed_forward=16, window=7, speech_channels=(4, 4, 4, 4, 4), speech_residuals=0,
-    points="perceptron", point_channels=(16,), temporal=1,
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
