@@ -14,7 +14,7 @@ from pkgutil import walk_packages
 import pytest
 
 import lipsmith
-from lipsmith.cli import EXTRAS
+from lipsmith.cli.failures import EXTRAS
 
 PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 CONTRACTS = {row["id"]: row for row in tomllib.loads(PYPROJECT.read_text())["tool"]["importlinter"]["contracts"]}

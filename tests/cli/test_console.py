@@ -13,6 +13,7 @@ import pytest
 
 from lipsmith import cli
 from lipsmith.cli import console
+from lipsmith.cli.failures import explain
 from lipsmith.errors import InputError
 
 NAME = "a\nb\r\x1b[31mred\x07\x9b\u2028.mp4"
@@ -44,12 +45,12 @@ def test_a_message_about_a_name_with_line_breaks_is_one_line(capsys: pytest.Capt
 
 
 def test_an_unexpected_error_of_several_lines_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli._explain(RuntimeError("first line\n  second line"), verbose=False) == 1
+    assert explain(RuntimeError("first line\n  second line"), verbose=False) == 1
     assert capsys.readouterr().err.startswith("lipsmith: Unexpected RuntimeError: first line second line; run")
 
 
 def test_a_traceback_keeps_its_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli._explain(InputError(f"{NAME} is empty."), verbose=True) == 3
+    assert explain(InputError(f"{NAME} is empty."), verbose=True) == 3
     said = capsys.readouterr().err
     assert said.count(f"{SHOWN[2:]} is empty.") == 2
     assert said.startswith("lipsmith.errors.InputError: a\n")
@@ -90,7 +91,7 @@ def test_lines_are_written_whole_so_that_those_of_other_threads_do_not_divide_th
     monkeypatch.setattr(sys, "stderr", stream)
     with console.log_lines(console.Common()), console.progress("dubbing") as advance:
         advance(1, 1)
-    cli._explain(InputError("film.mp4 is empty."), verbose=False)
+    explain(InputError("film.mp4 is empty."), verbose=False)
     assert [piece for piece in stream.pieces if piece] == [
         "dubbing: 1 of 1 (100 %)\n",
         "lipsmith: film.mp4 is empty.\n",

@@ -12,14 +12,13 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from errno import ENAMETOOLONG
 from functools import partial
 from importlib import import_module
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, NoReturn
 
 from lipsmith import __version__
-from lipsmith.errors import LipsmithError, SomeFailedError, UsageError
+from lipsmith.errors import UsageError
 
 if TYPE_CHECKING:
     from lipsmith.cli.console import Common, Verb
@@ -47,16 +46,6 @@ VERBS = {
     "sign": "sign a result with your certificate (C2PA)",
     "doctor": "print the information for a bug report: versions, cores, backend, models",
     "weights": "list models and third-party weights, found and missing",
-}
-
-EXTRAS = {
-    "train": ("torch", "lightning_fabric", "tensorboard", "safetensors", "einops", "onnx"),
-    "provenance": ("c2pa",),
-    "serve": (
-        *("fastapi", "starlette", "uvicorn", "h11", "anyio", "sqlmodel", "sqlalchemy"),
-        *("sse_starlette", "prometheus_client", "python_multipart", "httpx"),
-    ),
-    "cluster": ("ray",),
 }
 
 SUCCESS, FAILED, INTERRUPTED, STDOUT_CLOSED = 0, 1, 130, 141
@@ -87,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except BrokenPipeError as error:
             return _broken_pipe(error)
         except KeyboardInterrupt:
-            return _complain("interrupted", INTERRUPTED)
+            return complain("interrupted", INTERRUPTED)
     return code
 
 
@@ -201,44 +190,18 @@ def _run(words: list[str]) -> int:
     except BrokenPipeError:
         raise
     except Exception as error:
-        return _explain(error, verbose)
+        from lipsmith.cli.failures import explain
+
+        return explain(error, verbose)
     return SUCCESS
-
-
-def _explain(error: Exception, verbose: bool) -> int:
-    """Report the error in one sentence and return its exit code."""
-    if verbose:
-        import traceback
-
-        print(printable_lines("".join(traceback.format_exception(error))), end="", file=sys.stderr)
-    if isinstance(error, SomeFailedError):
-        from lipsmith.cli import console
-
-        console.table("Failed", ("item", "why"), error.failures, sys.stderr)
-    if isinstance(error, LipsmithError):
-        return _complain(str(error), error.exit_code)
-    if isinstance(error, ModuleNotFoundError):
-        return _complain(_missing_module(error), UsageError.exit_code)
-    if isinstance(error, OSError) and error.errno == ENAMETOOLONG:
-        return _complain(f"{error.filename}: {error.strerror}; choose a shorter name.", UsageError.exit_code)
-    if isinstance(error, OSError) and error.strerror:
-        return _complain(f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}.", FAILED)
-    hint = "" if verbose else "; run the command again with -v for a traceback."
-    return _complain(f"Unexpected {type(error).__name__}: {' '.join(str(error).split())}{hint}", FAILED)
-
-
-def _missing_module(error: ModuleNotFoundError) -> str:
-    package = (error.name or "").split(".")[0]
-    extra = next((extra for extra, packages in EXTRAS.items() if package in packages), None)
-    if extra:
-        return f'This command needs {package}, which a plain install lacks: pip install ".[{extra}]" in the clone.'
-    return f"This installation is incomplete: {error}; install lipsmith again."
 
 
 def _broken_pipe(error: BrokenPipeError) -> int:
     """Exit silently if the reader closed stdout; report any other broken pipe as an error."""
     if not _stdout_is_closed():
-        return _explain(error, verbose=False)
+        from lipsmith.cli.failures import explain
+
+        return explain(error, verbose=False)
     # The interpreter flushes stdout again at exit, which would print an error.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return STDOUT_CLOSED
@@ -283,7 +246,8 @@ def _terminations() -> list[signal.Signals]:
     return [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
 
 
-def _complain(sentence: str, code: int) -> int:
+def complain(sentence: str, code: int) -> int:
+    """Say on stderr why a command ended; returns the `code`."""
     # In one piece, so that log lines of other threads do not come between the sentence and its end.
     print(f"lipsmith: {printable(sentence)}\n", end="", file=sys.stderr)
     return code
