@@ -202,8 +202,8 @@ def test_no_sound_is_lost_where_blocks_of_vorbis_change_their_size(
 ) -> None:
     """There libav gives packets of Ogg a shorter duration than they have samples, which marks padding in MP4 only."""
 
-    def in_short_packets(container: Any, stream: Any, path: Path) -> Iterator[av.AudioFrame]:  # noqa: ANN401
-        for frame in decoded_sound(container, stream, path):
+    def in_short_packets(source: Any) -> Iterator[av.AudioFrame]:  # noqa: ANN401
+        for frame in decoded_sound(source):
             frame.duration = frame.samples - 1
             yield frame
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import av
 
 from lipsmith.errors import InputError
-from lipsmith.media.container import clock, video_stream
+from lipsmith.media.container import OpenStream, clock, video_stream
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -81,18 +81,16 @@ def _cut_off(path: Path, why: str) -> InputError:
     return InputError(f"{path} is cut off or damaged: {why}; copy or download it again.")
 
 
-def report_shortfall(
-    container: InputContainer, stream: VideoStream | AudioStream, path: Path, begin: float, end: float
-) -> None:
-    """Log, once, that a file whose `stream` lasts from `begin` to `end`, seconds of its clock, may be incomplete."""
-    found = end - begin
-    if part := _unfinished_part(container, path):
+def report_shortfall(source: OpenStream[VideoStream | AudioStream], begin: float, end: float) -> None:
+    """Log, once, that a file whose stream lasts from `begin` to `end`, seconds of its clock, may be incomplete."""
+    path, found = source.path, end - begin
+    if part := _unfinished_part(source.container, path):
         report_once(path, f"{path} ends after {found:.1f} s, in the middle of {part}: it may be incomplete.")
         return
-    if may_jump(container):
+    if may_jump(source.container):
         return
     share = _declared_share(path)
-    declared = share * found if share > 1 else _declared(container, stream, path, begin)
+    declared = share * found if share > 1 else _declared(source, begin)
     if found < _WHOLE * declared - 1:
         lengths = f"ends after {found:.1f} s, but its header says {declared:.1f} s"
         report_once(path, f"{path} {lengths}: it may be incomplete.")
@@ -108,8 +106,9 @@ def _report(level: int, sentence: str, changed: int) -> None:
     _LOG.log(level, "%s", sentence)
 
 
-def _declared(container: InputContainer, stream: VideoStream | AudioStream, path: Path, begin: float) -> float:
+def _declared(source: OpenStream[VideoStream | AudioStream], begin: float) -> float:
     """Seconds that a stream which begins at `begin` lasts, as the file declares or libav estimates; 0 if unknown."""
+    container, stream = source.container, source.stream
     for key, text in stream.metadata.items():
         if key.startswith("DURATION"):  # Matroska's tag of the stream's end, h:mm:ss.fraction
             return _seconds(text) - max(begin, 0.0)
@@ -118,7 +117,7 @@ def _declared(container: InputContainer, stream: VideoStream | AudioStream, path
     if not stream.duration:
         return (container.duration or 0) / av.time_base - max(begin, 0.0)
     seconds, rate = float(stream.duration * clock(stream)), stream.codec_context.bit_rate
-    if container.format.name in _ESTIMATING and rate and 8 * path.stat().st_size > _WHOLE * seconds * rate:
+    if container.format.name in _ESTIMATING and rate and 8 * source.path.stat().st_size > _WHOLE * seconds * rate:
         return 0.0
     return seconds
 

@@ -11,7 +11,7 @@ from fractions import Fraction
 from functools import cache
 from heapq import heappop, heappush
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import av
 from av.stream import Disposition
@@ -47,6 +47,18 @@ CLOCK: Final = 90_000
 """Ticks per second; players support no finer time base."""
 _MAX_REORDERED: Final = 2
 """Maximum number of frames by which x264 decodes ahead of display."""
+
+
+S_co = TypeVar("S_co", bound="VideoStream | AudioStream", covariant=True)
+
+
+@dataclass(frozen=True)
+class OpenStream(Generic[S_co]):
+    """A stream of an open file."""
+
+    path: Path
+    container: InputContainer
+    stream: S_co
 
 
 @contextmanager
@@ -137,16 +149,21 @@ def audio_stream(container: InputContainer) -> AudioStream | None:
     return next((stream for stream in known if stream.disposition & Disposition.default), next(iter(known), None))
 
 
-def require_audio(container: InputContainer, path: Path) -> AudioStream:
-    """The audio stream of a file.
+@contextmanager
+def open_video(path: Path) -> Iterator[OpenStream[VideoStream]]:
+    """The video stream of a file. Raises as `open_input` and `require_video`."""
+    with open_input(path) as container:
+        yield OpenStream(path, container, require_video(container, path))
 
-    Raises:
-        InputError: the file has none.
-    """
-    stream = audio_stream(container)
-    if stream is None:
-        raise InputError(f"{path} has no sound that can be decoded; give a file with sound.")
-    return stream
+
+@contextmanager
+def open_audio(path: Path) -> Iterator[OpenStream[AudioStream]]:
+    """The audio stream of a file. Raises as `open_input`, and InputError if the file has none."""
+    with open_input(path) as container:
+        stream = audio_stream(container)
+        if stream is None:
+            raise InputError(f"{path} has no sound that can be decoded; give a file with sound.")
+        yield OpenStream(path, container, stream)
 
 
 def seconds(item: Packet[Any] | VideoFrame | AudioFrame, stream: VideoStream | AudioStream) -> float | None:

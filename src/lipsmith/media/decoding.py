@@ -19,13 +19,12 @@ from av.filter import Graph
 from av.sidedata.sidedata import Type as SideDataType
 
 from lipsmith.media.completeness import may_jump, report_once
-from lipsmith.media.container import clock, seconds, timestamp
+from lipsmith.media.container import OpenStream, clock, seconds, timestamp
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
     from av.audio.stream import AudioStream
     from av.buffer import Buffer
-    from av.container.input import InputContainer
     from av.packet import Packet
     from av.video.codeccontext import VideoCodecContext
     from av.video.frame import VideoFrame
@@ -54,13 +53,13 @@ _KNOWN_TYPES: Final = 28  # side data types that PyAV knows; an unknown type hid
 _LAST_TYPE: Final = 40
 
 
-def packets(container: InputContainer, stream: VideoStream | AudioStream, path: Path) -> Iterator[Packet[Any]]:
+def packets(source: OpenStream[VideoStream | AudioStream]) -> Iterator[Packet[Any]]:
     """The packets of one stream, followed by its empty end packet; a truncated file ends early."""
-    longest_gap = (_JUMP if may_jump(container) else _IMPOSSIBLE) / clock(stream)
+    longest_gap = (_JUMP if may_jump(source.container) else _IMPOSSIBLE) / clock(source.stream)
     try:
-        yield from _without_jumps(container.demux(stream), longest_gap, path)
+        yield from _without_jumps(source.container.demux(source.stream), longest_gap, source.path)
     except av.FFmpegError as error:
-        _LOG.warning("%s is truncated: %s", path, error.strerror)
+        _LOG.warning("%s is truncated: %s", source.path, error.strerror)
         yield av.Packet()
 
 
@@ -96,23 +95,21 @@ def decoder(stream: VideoStream | AudioStream) -> Callable[[Packet[Any] | None],
     return stream.decode
 
 
-def decoded_sound(container: InputContainer, stream: AudioStream, path: Path) -> Iterator[AudioFrame]:
+def decoded_sound(source: OpenStream[AudioStream]) -> Iterator[AudioFrame]:
     """The frames of an audio stream; packets that fail to decode are skipped, and a warning reports their number."""
-    return _decoded(container, stream, path)
+    return _decoded(source)
 
 
-def decoded_video(
-    container: InputContainer, stream: VideoStream, path: Path, sought: bool = False
-) -> Iterator[VideoFrame]:
+def decoded_video(source: OpenStream[VideoStream], sought: bool = False) -> Iterator[VideoFrame]:
     """The deinterlaced frames of a video stream; packets that fail to decode are skipped, and a warning reports how
     many.
 
     `sought`: from a key frame within the film on; frames before it, which lack their references, may come first.
     """
-    if sought and _counts_frames(container, stream):  # these count, too
-        stream.codec_context.flags |= Flags.output_corrupt
-    frames = _decoded(container, stream, path)
-    return _deinterlaced(frames, parity) if (parity := _declared_parity(stream)) else _progressive(frames)
+    if sought and _counts_frames(source):  # these count, too
+        source.stream.codec_context.flags |= Flags.output_corrupt
+    frames = _decoded(source)
+    return _deinterlaced(frames, parity) if (parity := _declared_parity(source.stream)) else _progressive(frames)
 
 
 def is_interlaced(stream: VideoStream, first: VideoFrame) -> bool:
@@ -125,15 +122,16 @@ def _declared_parity(stream: VideoStream) -> str | None:
     return _PARITY.get(stream.codec_context.field_order) if stream.codec_context.name in _UNFLAGGED_CODECS else None
 
 
-def _decoded(container: InputContainer, stream: VideoStream | AudioStream, path: Path) -> Iterator[Any]:
+def _decoded(source: OpenStream[VideoStream | AudioStream]) -> Iterator[Any]:
+    stream = source.stream
     decode = decoder(stream)
     damaged, first_damage = 0, 0.0
     repeats: deque[int] = deque()
     # AVI stores decoding times only, and libav's guesses of presentation times are wrong for reordered frames. Each
     # packet holds one frame, so the n-th frame is shown at the n-th of the times.
-    decoding_times: deque[int | None] | None = deque() if _counts_frames(container, stream) else None
+    decoding_times: deque[int | None] | None = deque() if _counts_frames(source) else None
     last = None
-    for packet in packets(container, stream, path):
+    for packet in packets(source):
         if packet.size == 0 and not is_end(packet):
             repeats.append(cast(int, packet.dts if decoding_times is not None else timestamp(packet)))
             continue
@@ -155,11 +153,11 @@ def _decoded(container: InputContainer, stream: VideoStream | AudioStream, path:
             yield frame
     yield from _repeat(last, repeats, None)
     if damaged:
-        _LOG.warning("%s: %d damaged packets were skipped, the first near %.2f s", path, damaged, first_damage)
+        _LOG.warning("%s: %d damaged packets were skipped, the first near %.2f s", source.path, damaged, first_damage)
 
 
-def _counts_frames(container: InputContainer, stream: VideoStream | AudioStream) -> bool:
-    return container.format.name == "avi" and stream.codec_context.name in _REORDERING_CODECS
+def _counts_frames(source: OpenStream[VideoStream | AudioStream]) -> bool:
+    return source.container.format.name == "avi" and source.stream.codec_context.name in _REORDERING_CODECS
 
 
 def _repeat(last: VideoFrame | None, repeats: deque[int], before: int | None) -> Iterator[VideoFrame]:

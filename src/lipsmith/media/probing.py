@@ -18,13 +18,13 @@ from lipsmith.errors import InputError
 from lipsmith.media.color import BT709, FULL, UNSPECIFIED, ColorTags, can_write, has_alpha
 from lipsmith.media.container import (
     Chapter,
+    OpenStream,
     audio_stream,
     chapters_in,
     check_readable,
     clock,
-    open_input,
+    open_video,
     pictures_in,
-    require_video,
     timestamp,
 )
 from lipsmith.media.decoding import decoder, is_end, is_interlaced, orientation_of, packets, shown_size
@@ -113,10 +113,10 @@ def probe(path: Path | str) -> VideoInfo:
     check_readable(path)
     if (picture := still_picture(path)) is not None:
         return _info_of(picture, path)
-    with open_input(path) as container:
-        stream = require_video(container, path)
-        frame, stamps, complete = _first_frame_and_stamps(container, stream, path)
-        timing = _timing(container, stream, stamps, complete)
+    with open_video(path) as source:
+        container, stream = source.container, source.stream
+        frame, stamps, complete = _first_frame_and_stamps(source)
+        timing = _timing(source, stamps, complete)
         turn = orientation_of(frame)
         size = shown_size(frame, stream)
         aspect = (size == (frame.width, frame.height) and stream.sample_aspect_ratio) or Fraction(1)
@@ -172,16 +172,17 @@ def _is_picture(container: InputContainer) -> bool:
 
 
 def _first_frame_and_stamps(
-    container: InputContainer, stream: VideoStream, path: Path
+    source: OpenStream[VideoStream],
 ) -> tuple[VideoFrame, list[tuple[Fraction, Fraction]], bool]:
     """The first decodable frame; (time, duration) of the first packets, in the order in which they are shown; whether
     these are all packets."""
+    stream = source.stream
     stream.codec_context.thread_count = 1  # several threads would need many packets before the first frame
     decode = decoder(stream)
     frame: VideoFrame | None = None
     stamps: list[tuple[Fraction, Fraction]] = []
     complete = True
-    for packet in packets(container, stream, path):
+    for packet in packets(source):
         if len(stamps) >= _PROBED_PACKETS and frame is not None:
             complete = is_end(packet)
             break
@@ -191,9 +192,9 @@ def _first_frame_and_stamps(
         if frame is None and (packet.size or is_end(packet)):
             frame = _first_frame(decode, packet)
     if frame is None:
-        raise InputError(f"{path}: no frame can be decoded; the file may be damaged or truncated.")
+        raise InputError(f"{source.path}: no frame can be decoded; the file may be damaged or truncated.")
     if _FLOAT_FORMAT.search(frame.format.name):
-        raise InputError(FLOATS.format(path=path))
+        raise InputError(FLOATS.format(path=source.path))
     # The next packets may be shown between the last of these, which would look like gaps.
     return frame, sorted(stamps)[: None if complete else -_REORDERED], complete
 
@@ -206,9 +207,8 @@ def _first_frame(decode: Callable[[Packet[Any] | None], list[VideoFrame]], packe
     return frames[0] if frames else None
 
 
-def _timing(
-    container: InputContainer, stream: VideoStream, stamps: list[tuple[Fraction, Fraction]], complete: bool
-) -> _Timing:
+def _timing(source: OpenStream[VideoStream], stamps: list[tuple[Fraction, Fraction]], complete: bool) -> _Timing:
+    stream = source.stream
     gaps = [after[0] - before[0] for before, after in pairwise(stamps)]
     gaps = [gap for gap in gaps if gap > 0]
     typical = median(gaps) if gaps else None
@@ -219,7 +219,7 @@ def _timing(
     rate = next(filter(None, (_plausible(one, proven) for one in declared)), _USUAL_RATE)
     variable = _is_variable(gaps, typical, rate, clock(stream))
     begin = stamps[0][0] if stamps else Fraction(0)
-    duration = float(span) if complete and span else _declared_duration(container, stream, float(begin))
+    duration = float(span) if complete and span else _declared_duration(source, float(begin))
     frames = len(stamps) if complete else stream.frames
     if variable and complete and measured:
         rate = measured  # Matroska declares the rate of the encoder, not the average
@@ -239,8 +239,9 @@ def _plausible(declared: Fraction | None, measured: Fraction | None) -> Fraction
     return declared
 
 
-def _declared_duration(container: InputContainer, stream: VideoStream, begin: float) -> float | None:
+def _declared_duration(source: OpenStream[VideoStream], begin: float) -> float | None:
     """`begin`: time of the first picture, seconds of the file's clock."""
+    container, stream = source.container, source.stream
     if stream.duration:
         return float(stream.duration * clock(stream))
     declared = (container.duration or 0) / av.time_base

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, dropwhile
@@ -16,12 +16,11 @@ from av.video.frame import VideoFrame
 from lipsmith.errors import InputError
 from lipsmith.media.color import FilmedPicture, FrameToRGB, Picture, can_convert_partially
 from lipsmith.media.completeness import report_shortfall
-from lipsmith.media.container import check_readable, clock, open_input, require_video, seconds
+from lipsmith.media.container import OpenStream, check_readable, clock, open_video, seconds
 from lipsmith.media.decoding import Orientation, decoded_video, orientation_of, shown_size
 from lipsmith.media.pictures import StillPicture, read_picture
 
 if TYPE_CHECKING:
-    from av.container.input import InputContainer
     from av.video.stream import VideoStream
 
 
@@ -96,8 +95,9 @@ def read_frames(
         if start <= _EPSILON and (end is None or end > _EPSILON):
             yield Frame(picture.image, 0.0, 0)
         return
-    with _open(path) as (container, stream):
-        timed = _timed(container, stream, path, start)
+    with _open(path) as source:
+        stream = source.stream
+        timed = _timed(source, start)
         if rate is not None:
             timed = restore_times(timed, rate, clock(stream))
         first, _ = next(timed)
@@ -137,57 +137,52 @@ def _picture_formats(path: Path) -> tuple[str, ...]:
 
 def first_time(path: Path) -> float | None:
     """Presentation time of the first picture, in seconds of the file's clock; None without a video stream."""
-    with open_input(path) as container:
-        try:
-            stream = require_video(container, path)
-            return next(_with_timestamps(decoded_video(container, stream, path), stream))[1]
-        except (InputError, StopIteration):
-            return None
+    with suppress(InputError), open_video(path) as source:
+        return next((time for _, time in _with_timestamps(decoded_video(source), source.stream)), None)
+    return None
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    with open_input(path) as container:
-        stream = require_video(container, path)
-        stream.thread_type = "AUTO"
-        yield container, stream
+def _open(path: Path) -> Iterator[OpenStream[VideoStream]]:
+    with open_video(path) as source:
+        source.stream.thread_type = "AUTO"
+        yield source
 
 
-def _timed(
-    container: InputContainer, stream: VideoStream, path: Path, start: float
-) -> Iterator[tuple[VideoFrame, float]]:
+def _timed(source: OpenStream[VideoStream], start: float) -> Iterator[tuple[VideoFrame, float]]:
     """Decoded frames with their seconds from the film's first frame: the first one, then all, or those near `start`."""
-    stamped = _with_timestamps(decoded_video(container, stream, path), stream)
+    stamped = _with_timestamps(decoded_video(source), source.stream)
     first = next(stamped, None)
     if first is None:
-        raise InputError(f"{path}: no frame can be decoded; the file may be damaged or truncated.")
+        raise InputError(f"{source.path}: no frame can be decoded; the file may be damaged or truncated.")
     lasting, time = first[0].duration, 0.0
     yield first[0], time
     if start > _SEEK_FROM:
-        stamped = _from_key_frame(container, stream, path, first[1], start) or _from_the_beginning(path)
+        stamped = _from_key_frame(source, first[1], start) or _from_the_beginning(source.path)
     for frame, stamp in stamped:
         lasting, time = frame.duration, stamp - first[1]
         yield frame, time
-    end = first[1] + time + float((lasting or 0) * clock(stream))
-    report_shortfall(container, stream, path, first[1], end)
+    end = first[1] + time + float((lasting or 0) * clock(source.stream))
+    report_shortfall(source, first[1], end)
 
 
 def _from_the_beginning(path: Path) -> Iterator[tuple[VideoFrame, float]]:
     # Reopened, because a file in which seeking fails may not seek back to its first byte either.
-    with _open(path) as (container, stream):
-        yield from _with_timestamps(decoded_video(container, stream, path), stream)
+    with _open(path) as source:
+        yield from _with_timestamps(decoded_video(source), source.stream)
 
 
 def _from_key_frame(
-    container: InputContainer, stream: VideoStream, path: Path, earliest: float, start: float
+    source: OpenStream[VideoStream], earliest: float, start: float
 ) -> Iterator[tuple[VideoFrame, float]] | None:
     """The frames from `start` on and some before; None if seeking finds no key frame that is early enough."""
-    settling = _SETTLING_SECONDS if container.format.name in _UNRELIABLE_TIMES else 0.0
+    stream = source.stream
+    settling = _SETTLING_SECONDS if source.container.format.name in _UNRELIABLE_TIMES else 0.0
     latest = earliest + start - settling
     for margin in _SEEK_MARGINS:
-        if latest - margin <= earliest or not _seek(container, stream, latest - margin):
+        if latest - margin <= earliest or not _seek(source, latest - margin):
             return None
-        frames = decoded_video(container, stream, path, sought=True)
+        frames = decoded_video(source, sought=True)
         key = _key_frame(frames, stream, latest)
         if key is not None:
             # Wrong times are removed before `_with_timestamps`, which would shift all later ones.
@@ -217,9 +212,9 @@ def _drop_before(earliest: float, frames: Iterator[VideoFrame], stream: VideoStr
     return dropwhile(is_early, frames)
 
 
-def _seek(container: InputContainer, stream: VideoStream, time: float) -> bool:
+def _seek(source: OpenStream[VideoStream], time: float) -> bool:
     try:
-        container.seek(int(time / clock(stream)), stream=stream, backward=True)
+        source.container.seek(int(time / clock(source.stream)), stream=source.stream, backward=True)
     except (av.FFmpegError, OverflowError):
         return False
     return True

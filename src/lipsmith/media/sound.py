@@ -18,14 +18,13 @@ from av.audio.resampler import AudioResampler
 
 from lipsmith.errors import InputError
 from lipsmith.media.completeness import report_once, report_shortfall
-from lipsmith.media.container import clock, has_own_order, layout_of, open_input, require_audio, seconds, video_stream
+from lipsmith.media.container import OpenStream, clock, has_own_order, layout_of, open_audio, seconds, video_stream
 from lipsmith.media.decoding import decoded_sound
 from lipsmith.media.mixing import is_discrete, mixing, samples_of
 from lipsmith.media.reading import first_time
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
-    from av.container.input import InputContainer
     from av.stream import Stream
     from numpy.typing import NDArray
 
@@ -69,8 +68,8 @@ def open_sound(path: Path | str, rate: int | None = None, whole: bool = False) -
     """
     path = Path(path)
     with ExitStack() as stack:
-        container = stack.enter_context(open_input(path))
-        stream = require_audio(container, path)
+        source = stack.enter_context(open_audio(path))
+        container, stream = source.container, source.stream
         language, count = language_of(stream), len(container.streams.audio)
         if count > 1:
             used = f"{stream.index} ({language})" if language else f"{stream.index}"
@@ -80,7 +79,7 @@ def open_sound(path: Path | str, rate: int | None = None, whole: bool = False) -
         own_rate = stream.sample_rate
         channels = 1 if layout.nb_channels > 2 and is_discrete(layout) else min(2, layout.nb_channels)
         origin = None if whole or video_stream(container) is None else first_time(path)
-        timed = _timed(container, stream, path, own_rate, channels)
+        timed = _timed(source, own_rate, channels)
         blocks = _blocks(stack.pop_all(), timed, origin, own_rate, channels)
     return to_rate(Sound(own_rate, channels, blocks, language), rate or own_rate)
 
@@ -205,19 +204,17 @@ def _silence(channels: int, samples: int, rate: int) -> Iterator[NDArray[np.floa
         yield np.zeros((channels, min(rate, samples - begin)), np.float32)
 
 
-def _timed(
-    container: InputContainer, stream: AudioStream, path: Path, rate: int, channels: int
-) -> Iterator[tuple[float, NDArray[np.float32]]]:
+def _timed(source: OpenStream[AudioStream], rate: int, channels: int) -> Iterator[tuple[float, NDArray[np.float32]]]:
     """(seconds of the file's clock, block (channels, n)) of all decodable frames."""
     mixer, shape = None, None
     time, begin = 0.0, None
-    for frame in decoded_sound(container, stream, path):
-        stamp = seconds(frame, stream)
+    for frame in decoded_sound(source):
+        stamp = seconds(frame, source.stream)
         time = time if stamp is None else stamp
         begin = time if begin is None else begin
-        _check(frame, stream, path, time)
-        padding = _padding(frame, container, stream)
-        downmixed = _downmix(frame, path)
+        _check(frame, source, time)
+        padding = _padding(frame, source)
+        downmixed = _downmix(frame, source.path)
         own = downmixed.format.name, downmixed.layout.name, downmixed.sample_rate
         if mixer is None or shape != own:
             shape = own
@@ -228,18 +225,18 @@ def _timed(
             yield time, (block / np.float32(2**31)).astype(np.float32)
             time += block.shape[1] / rate
     if begin is not None:
-        report_shortfall(container, stream, path, begin, time)
+        report_shortfall(source, begin, time)
 
 
-def _check(frame: AudioFrame, stream: AudioStream, path: Path, time: float) -> None:
+def _check(frame: AudioFrame, source: OpenStream[AudioStream], time: float) -> None:
     """Raise InputError for samples that are NaN or far above full scale, which would be loud noise."""
-    if not stream.codec_context.name.startswith("pcm_f"):
+    if not source.stream.codec_context.name.startswith("pcm_f"):
         return
     peaks = np.abs(samples_of(frame)).max(0, initial=0)
     invalid = np.flatnonzero(~(peaks <= OVERSHOOT))
     if not len(invalid):
         return
-    place = f"{path}: the sound at {time + invalid[0] / frame.sample_rate:.2f} s"
+    place = f"{source.path}: the sound at {time + invalid[0] / frame.sample_rate:.2f} s"
     if not np.isfinite(peaks[invalid[0]]):
         raise InputError(f"{place} contains NaN or infinite samples; export it again.")
     raise InputError(f"{place} reaches {peaks[invalid[0]]:g}, but full scale is 1; export it again.")
@@ -263,18 +260,17 @@ def _downmix(frame: AudioFrame, path: Path) -> AudioFrame:
 @lru_cache(maxsize=8)
 def _matrix(path: Path, changed: int, size: int, layout: str) -> NDArray[np.float32]:
     """The mixing matrix of a file's sound of that layout; `changed` and `size` distinguish versions of a file."""
-    with open_input(path) as container:
-        stream = require_audio(container, path)
-        frames = (f for f in decoded_sound(container, stream, path) if layout_of(f).name == layout)
+    with open_audio(path) as source:
+        frames = (f for f in decoded_sound(source) if layout_of(f).name == layout)
         first = next(frames)
         return mixing(path, layout_of(first), map(samples_of, chain([first], frames)))
 
 
-def _padding(frame: AudioFrame, container: InputContainer, stream: AudioStream) -> int:
+def _padding(frame: AudioFrame, source: OpenStream[AudioStream]) -> int:
     """Padding samples at the end of a frame's last packet, which MP4 marks by the packet's duration.
 
     In Ogg, durations of Vorbis differ from its samples wherever the size of its blocks changes.
     """
-    counts_samples = (frame.time_base or clock(stream)) * frame.sample_rate == 1
-    marked = "mp4" in container.format.name and counts_samples and frame.duration
+    counts_samples = (frame.time_base or clock(source.stream)) * frame.sample_rate == 1
+    marked = "mp4" in source.container.format.name and counts_samples and frame.duration
     return max(0, frame.samples - frame.duration) if marked else 0

@@ -12,14 +12,13 @@ import cv2
 
 from lipsmith.errors import InputError
 from lipsmith.media import open_sound, probe, read_frames
-from lipsmith.media.container import audio_stream, clock, open_input, seconds, video_stream
+from lipsmith.media.container import OpenStream, audio_stream, clock, open_input, seconds, video_stream
 from lipsmith.media.decoding import packets
 from lipsmith.speech.mel import empty_sound
 
 if TYPE_CHECKING:
     import numpy as np
     from av.audio.stream import AudioStream
-    from av.container.input import InputContainer
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
@@ -50,7 +49,7 @@ def inspect(path: Path, max_pixels: int, max_minutes: float) -> dict[str, Any]:
         stream = picture or sound
         if stream is None:
             raise InputError(f"{path} contains no picture or sound that can be decoded; choose another file.")
-        duration = _duration(container, stream, path)
+        duration = _duration(OpenStream(path, container, stream))
     if duration > 60 * max_minutes:
         raise InputError(f"{path} lasts {duration / 60:.1f} minutes; the limit is {max_minutes:g}, so shorten it.")
     if picture is None:
@@ -112,14 +111,15 @@ def _check_pixels(path: Path, width: int, height: int, max_pixels: int) -> None:
         raise InputError(f"{path} has {width} x {height} pixels; the limit is {limit:.1f} million, so shrink it.")
 
 
-def _duration(container: InputContainer, stream: VideoStream | AudioStream, path: Path) -> float:
+def _duration(source: OpenStream[VideoStream | AudioStream]) -> float:
     """Seconds from the header, or from the packets where it has none above 0, as in recordings of browsers."""
+    container, stream = source.container, source.stream
     if stream.duration and stream.duration > 0:
         declared = float(stream.duration * clock(stream))
     elif container.duration and container.duration > 0:
         declared = container.duration / 1e6
     else:
-        times = [time for packet in packets(container, stream, path) if (time := seconds(packet, stream)) is not None]
+        times = [time for packet in packets(source) if (time := seconds(packet, stream)) is not None]
         return max(times) - min(times) if times else 0.0
     begin = float((stream.start_time or 0) * clock(stream)) if container.format.name in _DECLARING_ENDS else 0.0
     return declared - begin if 0 < begin < declared else declared
