@@ -124,11 +124,12 @@ class Footage:
         shares = torch.rand(config.clips, 3, device=device, generator=generator)
         cut = (self.spans.length[clips] * (0.35 + 0.3 * shares[:, 0])).long()
         before = shares[:, 1] < 0.5
-        shown = self._side(clips, cut, before, POOL, generator)
-        lips = self._side(clips, cut, before, config.model.lips, generator)
+        known, asked = (self._range(clips, cut, side) for side in (before, ~before))
+        shown = pick(*known, POOL, generator)
+        lips = pick(*known, config.model.lips, generator)
         if config.scarce_share:
             shown, lips = self._scarce(shown, lips, config.scarce_share, generator)
-        targets = self._targets(clips, cut, ~before, config.targets, generator)
+        targets = self._targets(*asked, config.targets, generator)
         moved = torch.rand(targets.shape, device=device, generator=generator) < config.moved_share
         random = torch.rand(*targets.shape, POOL, device=device, generator=generator)
         near = self.costs(targets, shown, moved.long())
@@ -169,13 +170,9 @@ class Footage:
         apart = torch.cdist(*shapes, compute_mode="donot_use_mm_for_euclid_dist")
         return apart + ELSEWHERE_WEIGHT * (moved - MIDDLE).abs().clamp_max(ELSEWHERE)
 
-    def _targets(self, clips: Tensor, cut: Tensor, before: Tensor, count: int, generator: torch.Generator) -> Tensor:
-        """Frames `(B, count)` to rebuild."""
-        return self._side(clips, cut, before, count, generator)
-
-    def _side(self, clips: Tensor, cut: Tensor, before: Tensor, count: int, generator: torch.Generator) -> Tensor:
-        """`count` random frames `(B, count)` of each clip, before its split point or after it."""
-        return pick(*self._range(clips, cut, before), count, generator)
+    def _targets(self, first: Tensor, length: Tensor, count: int, generator: torch.Generator) -> Tensor:
+        """Frames `(B, count)` to rebuild, of ranges `(B,)`."""
+        return pick(first, length, count, generator)
 
     def _range(self, clips: Tensor, cut: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
         """First frame and number of frames `(B,)` on one side of the split points."""
@@ -187,8 +184,7 @@ class Footage:
 class SuccessiveFootage(Footage):
     """Footage whose targets are successive frames."""
 
-    def _targets(self, clips: Tensor, cut: Tensor, before: Tensor, count: int, generator: torch.Generator) -> Tensor:
-        first, length = self._range(clips, cut, before)
+    def _targets(self, first: Tensor, length: Tensor, count: int, generator: torch.Generator) -> Tensor:
         return pick(first, length - count + 1, 1, generator) + torch.arange(count, device=first.device)
 
 
