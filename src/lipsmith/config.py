@@ -68,10 +68,10 @@ def load_config(cls: type[T], kind: Kind, name_or_path: str | Path) -> T:
     `name_or_path` is a file, or the name of a packaged config of that kind (`fast` for `configs/<kind>/fast.toml`).
     Raises UsageError for a file that does not exist or is not TOML, and the errors of `build`.
     """
-    return build(cls, read_table(kind, name_or_path), str(name_or_path))
+    return build(cls, read_toml(kind, name_or_path), str(name_or_path))
 
 
-def read_table(kind: Kind, name_or_path: str | Path) -> dict[str, Any]:
+def read_toml(kind: Kind, name_or_path: str | Path) -> dict[str, Any]:
     """The content of a TOML file, found as in `load_config`; errors as there."""
     try:
         return tomllib.loads(_read(kind, name_or_path))

@@ -25,7 +25,7 @@ _STEP: Final = 0.5
 """Half of the width, pixels, of the transition between the sides."""
 _SLOPE: Final = 0.5
 """Rate at which the transition widens beyond the corners, where the skin is continuous."""
-TOUCHING: Final = 0.012
+CLOSING: Final = 0.012
 """Gap, crop units, below which lips count as closing."""
 TUCK: Final = 0.015
 """Depth, crop units, by which closing lips are taken from inside the flesh of open ones."""
@@ -132,7 +132,7 @@ class LipFlow(nn.Module):
         gap = (points[:, self.lowers] - points[:, self.uppers]).norm(dim=-1)[:, None]
         apart = reference_points[:, :, self.lowers] - reference_points[:, :, self.uppers]
         open_ = apart.norm(dim=-1)
-        depth = TUCK * (1 - gap / TOUCHING).clamp(0, 1) * ((open_ - gap) / TOUCHING).clamp(0, 1)
+        depth = TUCK * (1 - gap / CLOSING).clamp(0, 1) * ((open_ - gap) / CLOSING).clamp(0, 1)
         shift = apart * (depth / open_.clamp_min(_NARROW))[..., None]
         tucked = reference_points.clone()
         tucked[:, :, self.uppers] -= shift

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from lipsmith.config import build, read_table
+from lipsmith.config import build, read_toml
 from lipsmith.errors import UsageError
 from lipsmith.training.renderer.config import IplapTraining, RendererTraining, Wav2LipTraining
 from lipsmith.training.renderer.iplap import IplapTask
@@ -22,7 +22,7 @@ PEERS: Final[dict[str, type[IplapTraining] | type[Wav2LipTraining]]] = {
 
 def load_training(name_or_path: str | Path) -> AnyTraining:
     """The config in a TOML file, or the packaged one of that name. Raises UsageError as `load_config`."""
-    table = read_table("renderer", name_or_path)
+    table = read_toml("renderer", name_or_path)
     system: Any = table.get("system")
     if system is None:
         return build(RendererTraining, table, str(name_or_path))
