@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from lipsmith.face.landmarks import CLOSED, JAW, MIRROR, OPEN, OUTER_LIP, draw_sketches, ranks
+from lipsmith.face.landmarks import CLOSED_CHAINS, JAW, MIRROR, OPEN_CHAINS, OUTER_LIP, draw_sketches, ranks
 
 SIZE = 64
 POINTS = arrays(np.float64, (3, 131, 2), elements=st.floats(-0.5, 1.5))
@@ -21,7 +21,11 @@ NOWHERE = (-3.0, -3.0)
 
 def joined() -> list[frozenset[int]]:
     """Return the ranks of the two points of each edge."""
-    return [frozenset(pair) for chain in (*([*chain, chain[0]] for chain in CLOSED), *OPEN) for pair in pairwise(chain)]
+    return [
+        frozenset(pair)
+        for chain in (*([*chain, chain[0]] for chain in CLOSED_CHAINS), *OPEN_CHAINS)
+        for pair in pairwise(chain)
+    ]
 
 
 def only(places: dict[int, tuple[float, float]]) -> NDArray[np.float64]:
@@ -33,7 +37,7 @@ def only(places: dict[int, tuple[float, float]]) -> NDArray[np.float64]:
 
 def test_131_vertices_are_joined_by_125_edges() -> None:
     assert len(joined()) == 125
-    assert {rank for chain in (*CLOSED, *OPEN) for rank in chain} == set(range(131))
+    assert {rank for chain in (*CLOSED_CHAINS, *OPEN_CHAINS) for rank in chain} == set(range(131))
 
 
 def test_no_edge_is_drawn_twice() -> None:

@@ -168,8 +168,8 @@ _JAW: Final = ranks(JAW)
 _MOUTH_CROSS: Final = ranks((61, 291, 0, 17))
 _TEMPLES: Final = ranks((454, 234))
 
-_CLOSED: Final = tuple(ranks(chain) for chain in (OUTER_LIP, INNER_LIP, RIGHT_EYE, LEFT_EYE))
-_OPEN: Final = tuple(
+CLOSED_CHAINS: Final = tuple(ranks(chain) for chain in (OUTER_LIP, INNER_LIP, RIGHT_EYE, LEFT_EYE))
+OPEN_CHAINS: Final = tuple(
     ranks(chain)
     for chain in (
         CONTOUR[:4] + JAW + CONTOUR[4:],  # from ear to ear through the chin
@@ -194,9 +194,9 @@ def draw_sketches(points: Floats, size: int) -> NDArray[np.uint8]:
     """
     canvas = np.zeros((len(points), size, size), np.uint8)
     for image, vertices in zip(canvas, _fixed(points, size), strict=True):
-        closed = [vertices[chain] for chain in _CLOSED]
+        closed = [vertices[chain] for chain in CLOSED_CHAINS]
         cv2.polylines(image, closed, True, 255, 1, cv2.LINE_AA, _FRACTION_BITS)
-        opened = [vertices[chain] for chain in _OPEN]
+        opened = [vertices[chain] for chain in OPEN_CHAINS]
         cv2.polylines(image, opened, False, 255, 1, cv2.LINE_AA, _FRACTION_BITS)
     return canvas
 
