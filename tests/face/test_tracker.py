@@ -231,8 +231,15 @@ def test_the_finest_tiles_are_searched_first_and_every_fourth_time(monkeypatch: 
 def test_beside_a_tracked_face_only_what_has_changed_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage(lambda t: [Actor("a", 150, 200)])
     play(monkeypatch, stage, 120, max_faces=2, flash=20)
-    # Coarse and fine tiles are searched in turn, and each kind completely once.
-    assert stage.tiles == {0: 6, 16: 6, 32: 1, 48: 1, 64: 0, 80: 0, 96: 0, 112: 0}
+    # Coarse and fine tiles are searched in turn, and each kind completely at first.
+    assert stage.tiles == {0: 6, 16: 6, 32: 1, 48: 1, 64: 0, 80: 0, 96: 6, 112: 0}
+
+
+def test_everything_is_searched_now_and_then_though_nothing_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(lambda t: [Actor("a", 150, 200)])
+    play(monkeypatch, stage, 250, max_faces=2)
+    assert [frame for frame, tiles in stage.tiles.items() if tiles == 6] == [0, 16, 96, 192, 240]
+    assert {0, 240} < set(stage.small)
 
 
 def test_after_a_cut_everything_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:

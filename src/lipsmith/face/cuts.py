@@ -36,6 +36,8 @@ RECENT_FRAMES: Final = 12
 
 _CHANGE: Final = 3.0
 """Levels of 255 from which a cell has changed: noise changes one by less than 1, a face that covers half of it by 9."""
+_LOOKS: Final = 4
+"""Of so many looks one is at everything: a small face that turns or becomes sharp may change no cell so much."""
 
 _LENGTHS: Final = np.arange(6, 61)
 """Frames from the last of one shot to the first of the next in the dissolves that are looked for."""
@@ -109,13 +111,15 @@ class Changes:
 
     def __init__(self) -> None:
         self._seen = self._seen_now = np.full((THUMBNAIL_SIZE, THUMBNAIL_SIZE), -np.inf, np.float32)
+        self._looks = 0
 
     def look(self, current: Thumbnail, aside: Iterable[Square], height: int, width: int) -> Callable[[Square], bool]:
-        """Whether a square of the `current` picture, of `height` and `width`, has changed; at first, all have.
+        """Whether a square of the `current` picture, of `height` and `width`, has changed; in one of
+        `_LOOKS` looks, the first, all count as changed.
 
         The squares `aside` are of no interest. Until `remember` is called, nobody has looked.
         """
-        changed = np.abs(current - self._seen) >= _CHANGE
+        changed = np.abs(current - self._seen) >= (_CHANGE if self._looks % _LOOKS else 0)
         for square in aside:
             changed[_cells(square, height, width)] = False
         self._seen_now = np.where(changed, current, self._seen)
@@ -123,7 +127,7 @@ class Changes:
 
     def remember(self) -> None:
         """Somebody has looked at all that had changed."""
-        self._seen = self._seen_now
+        self._seen, self._looks = self._seen_now, self._looks + 1
 
 
 def _cells(square: Square, height: int, width: int) -> tuple[slice, slice]:
