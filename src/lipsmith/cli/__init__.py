@@ -186,7 +186,8 @@ def _run(words: list[str]) -> int:
         with console.log_lines(options):
             module.run(options)
     except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else FAILED
+        code = stop.code if isinstance(stop.code, int) else FAILED
+        return complain("The path of the result goes after -o.", code) if code and _lacks_output(verb, rest) else code
     except BrokenPipeError:
         raise
     except Exception as error:
@@ -251,6 +252,11 @@ def complain(sentence: str, code: int) -> int:
     # In one piece, so that log lines of other threads do not come between the sentence and its end.
     print(f"lipsmith: {printable(sentence)}\n", end="", file=sys.stderr)
     return code
+
+
+def _lacks_output(verb: str, words: Sequence[str]) -> bool:
+    """Whether a dub lacks -o; other verbs that need it have said so."""
+    return verb == "dub" and not any(word.startswith(("-o", "--out")) for word in words)
 
 
 def _is_group(word: str) -> bool:
