@@ -120,13 +120,19 @@ def test_a_face_may_be_given_by_the_number_that_it_has() -> None:
             DubOptions(face=face)  # type: ignore[arg-type]
 
 
+def test_a_gain_without_a_background_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"A gain of -6 dB has no background to change; give a background"):
+        DubOptions(gain=-6)
+    DubOptions(gain=DubOptions.gain)
+
+
 def test_paths_may_be_bytes_or_path_like() -> None:
     assert path_of(b"a.mp4", "The result") == path_of(Path("a.mp4"), "The result") == Path("a.mp4")
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64, np.int64, Fraction, int])
 def test_numbers_of_any_kind_become_floats(kind: Callable[[int], float]) -> None:
-    options = DubOptions(start=kind(1), end=kind(2), strength=kind(1), gain=kind(-3))
+    options = DubOptions(start=kind(1), end=kind(2), strength=kind(1), gain=kind(-3), background=Path("a.wav"))
     numbers = (options.start, options.end, options.strength, options.gain)
     assert json.dumps(numbers) == "[1.0, 2.0, 1.0, -3.0]"  # as the parts of an unfinished dub note them
     with pytest.raises(UsageError, match="The end, 1 s, is not after the start, 2 s"):

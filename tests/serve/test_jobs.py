@@ -48,6 +48,13 @@ def in_role(role: str, upload: str, other: str) -> dict[str, object]:
     return {"video": other, "speech": other, role: upload}
 
 
+def test_a_gain_without_a_background_is_refused(routes: TestClient) -> None:
+    film, words = upload_file(routes, WORDS), upload_file(routes, MUSIC)
+    response = routes.post("/v1/jobs", json={"video": film, "speech": words, "gain": -6})
+    assert_problem(response, 422, "The gain has no background to change; give a background")
+    requested(routes, video=film, speech=words, gain=-12)
+
+
 def test_a_face_may_be_given_by_the_number_that_faces_have(routes: TestClient) -> None:
     film, words = upload_file(routes, WORDS), upload_file(routes, MUSIC)
     for face in (2, "2, 1"):

@@ -44,6 +44,9 @@ def test_all_options_are_sent(page: Page, footage: dict[str, Path]) -> None:
     page.wait_for_selector("#result:not([hidden])")
     page.click("#music-remove")
     assert page.inner_text("#music-status") == ""
+    with page.expect_request(lambda request: request.method == "POST" and request.url.endswith("/v1/jobs")) as request:
+        page.click("#preview")
+    assert "gain" not in request.value.post_data_json  # the service refuses one without a background
 
 
 def choose_speech_of_second_face(page: Page, couple: dict[str, Path]) -> None:

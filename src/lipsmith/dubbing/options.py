@@ -99,6 +99,8 @@ class DubOptions:
             raise UsageError(f"Language {self.language!r} is unknown: use three letters of ISO 639-2, such as eng.")
         if not LEAST_GAIN <= self.gain <= MOST_GAIN:
             raise UsageError(f"A gain of {self.gain:g} dB is out of range: choose {LEAST_GAIN:g} to {MOST_GAIN:g}.")
+        if self.background is None and self.gain != DubOptions.gain:
+            raise UsageError(f"A gain of {self.gain:g} dB has no background to change; give a background, or no gain.")
         if self.tail not in get_args(Tail):
             raise UsageError(f"Tail {self.tail!r} is unknown: use {' or '.join(get_args(Tail))}.")
         if self.fit not in get_args(Fit):

@@ -244,10 +244,10 @@ class Result:
         path, footage = path_of(path, "The result"), self.clip.source.footage
         if background is not None and not isinstance(background, Background):
             background = Background(path_of(background, "The background"))
-        DubOptions(language=language, gain=background.gain if background else 0)
+        filmed, music = footage.info.path if footage.info else None, background.file if background else None
+        DubOptions(language=language, background=music, gain=background.gain if background else DubOptions.gain)
         refuse_existing(path, overwrite)
         texts = kept_metadata(footage.info.metadata if footage.info else {})
-        filmed, music = footage.info.path if footage.info else None, background.file if background else None
         refuse_clashes([path], [filmed, *self.speech.files, music])
         film, show = self._film(side_by_side), partial(self._shown, side_by_side, label, progress)
         with film(

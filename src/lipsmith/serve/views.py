@@ -75,6 +75,8 @@ class DubRequest(BaseModel):
             raise ValueError("the end is not after the start; choose a later end")
         if (self.speech is None) == (not self.speeches):
             raise ValueError("give speech, or speeches with one for each face")
+        if self.background is None and self.gain != DubOptions.gain:
+            raise ValueError("the gain has no background to change; give a background, or no gain")
         return self
 
 

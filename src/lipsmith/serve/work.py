@@ -235,5 +235,6 @@ def _size_kb(clip: Clip) -> int:
 
 
 def _options(job: Job) -> DubOptions:
-    known = {field.name for field in fields(DubOptions)} - {"background"}
+    of_upload = {"background", "gain"}  # see `Tasks._background`
+    known = {field.name for field in fields(DubOptions)} - of_upload
     return DubOptions(**{name: value for name, value in job.options.items() if name in known})

@@ -14,7 +14,7 @@ export function options() {
     fit: selectedValue("fit"),
     strength: Number($("strength").value),
     background: music.id,
-    gain: Number($("gain").value),
+    ...(music.id && { gain: Number($("gain").value) }),
     precision: selectedValue("precision"),
     side_by_side: $("side-by-side").checked,
     language: $("language").value || null,
