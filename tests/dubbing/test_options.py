@@ -17,6 +17,7 @@ from dub_samples import plain_face
 from lipsmith import Clip, Dubber, DubOptions, Turn, dub
 from lipsmith.config import path_of
 from lipsmith.dubbing.array_source import ArraySource
+from lipsmith.dubbing.faces import find_faces
 from lipsmith.dubbing.options import choose, hear, ignored_faces, options_for
 from lipsmith.dubbing.scan import open_source
 from lipsmith.dubbing.source import FileSource
@@ -81,6 +82,11 @@ WRONG_KINDS: list[tuple[Callable[..., object], tuple[object, ...], str]] = [
     (dub, ("a.mp4", "a.wav", "b.mp4", {"face": "all"}), "options are of type dict; give DubOptions"),
     (path_of, ("a\0b.mp4", "The result"), "The result contains a NUL character"),
     (path_of, ("", "The result"), "The result is an empty path; give a path"),
+    (open_source, ("",), "The footage is an empty path; give a path"),
+    (find_faces, ("",), "The footage is an empty path"),
+    *((hear, (said,), "The speech is an empty path") for said in ("", {1: ""}, [Turn(1, "")])),
+    (load_speech, ("",), "The speech is an empty path"),
+    (lambda: DubOptions(background=""), (), "The background is an empty path"),  # type: ignore[arg-type]
     (Dubber.from_pretrained, (None,), "The model is of type NoneType"),
     (Dubber.from_pretrained, ("fast", None), "Device None is unknown"),
     (Dubber.from_pretrained, ("fast", "cpu", "1"), "threads = '1' is out of range"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lipsmith.config import path_of
 from lipsmith.dubbing.scan import ArrayStore, Face, Scanner, Sizes
 from lipsmith.dubbing.source import FileSource
 from lipsmith.face import MOST_FACES, FaceTracker
@@ -24,4 +25,4 @@ def find_faces(
     """
     threads = threads or usable_cores()
     scanner = Scanner(FaceTracker(MOST_FACES, threads), ArrayStore(), Sizes(), threads)
-    return scanner.scan(FileSource(Path(video), start, end), progress).faces
+    return scanner.scan(FileSource(path_of(video, "The footage"), start, end), progress).faces

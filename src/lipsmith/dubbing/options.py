@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 
+from lipsmith.config import path_of
 from lipsmith.dubbing.source import Fit, check_stretch
 from lipsmith.dubbing.turns import TABLE, face_numbers, read_turns
 from lipsmith.errors import UsageError
@@ -91,7 +93,7 @@ class DubOptions:
         self._take("language", (str, NoneType), "a text", str)
         for name in ("start", "end", "strength", "gain"):
             self._take(name, (Real, NoneType) if name in ("start", "end") else (Real,), "a number", float)
-        self._take("background", (str, PathLike, NoneType), "a path", Path)
+        self._take("background", (str, PathLike, NoneType), "a path", partial(path_of, name="The background"))
         if self.face not in FACE_WORDS:
             face_numbers(self.face)
         check_stretch(self.start, self.end)
@@ -227,7 +229,8 @@ def turns_of(speech: Mapping[int, Any] | Sequence[Turn]) -> list[Turn]:
 def said_in(speech: PathLike[str] | str | Mapping[int, Any] | Sequence[Turn]) -> Path | list[Turn]:
     """The file of one speech, or the turns of several, which a table may hold (see `read_turns`)."""
     if isinstance(speech, str | PathLike):
-        return read_turns(Path(speech)) if Path(speech).suffix.lower() == TABLE else Path(speech)
+        file = path_of(speech, "The speech")
+        return read_turns(file) if file.suffix.lower() == TABLE else file
     return turns_of(speech)
 
 

@@ -11,7 +11,6 @@ from itertools import repeat
 from math import prod
 from mmap import ACCESS_READ, ALLOCATIONGRANULARITY, mmap
 from os import SEEK_END, PathLike
-from pathlib import Path
 from threading import Lock
 from typing import Any, Final, NoReturn
 from weakref import finalize
@@ -19,6 +18,7 @@ from weakref import finalize
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from lipsmith.config import path_of
 from lipsmith.dubbing.array_source import ArraySource
 from lipsmith.dubbing.paste.detail import LARGEST, NativeCrops, native_side
 from lipsmith.dubbing.source import FileSource, Source, Video
@@ -292,7 +292,7 @@ def open_source(
         return ArraySource(video, 25.0 if rate is None else rate, start, end)
     if rate is not None:
         raise UsageError("The rate is for frames in memory, and a file has its own; leave it out.")
-    return FileSource(Path(video), start, end)
+    return FileSource(path_of(video, "The footage"), start, end)
 
 
 def _joined(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:

@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.config import path_of
 from lipsmith.errors import InputError, LipsmithError, UsageError
 from lipsmith.files import require, state_of
 from lipsmith.media.overlay import TimedSound, overlay
@@ -71,7 +72,7 @@ class Turn:
     @property
     def file(self) -> Path | None:
         """The file of the speech; None for samples."""
-        return Path(self.speech) if isinstance(self.speech, str | PathLike) else None
+        return path_of(self.speech, "The speech") if isinstance(self.speech, str | PathLike) else None
 
     def fault(self, sentence: str) -> LipsmithError:
         """An error about this turn: `InputError` for a line of a table, otherwise `UsageError`."""
@@ -209,6 +210,7 @@ def _require_samples(turn: Turn, blocks: Iterator[NDArray[np.float32]]) -> Itera
 
 def _opener(speech: Spoken | Speech, rate: int) -> Callable[[], Sound]:
     if isinstance(speech, str | PathLike):
-        require(Path(speech))
-        return partial(open_unchanged, Path(speech), state_of(Path(speech)))
+        file = path_of(speech, "The speech")
+        require(file)
+        return partial(open_unchanged, file, state_of(file))
     return (speech if isinstance(speech, Speech) else load_speech(speech, rate)).sound

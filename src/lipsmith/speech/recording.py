@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.config import path_of
 from lipsmith.errors import InputError, UsageError
 from lipsmith.face.landmarks import parts
 from lipsmith.files import require, state_of
@@ -212,7 +213,7 @@ def load_speech(speech: Spoken, rate: int = SAMPLE_RATE) -> Speech:
         raise UsageError("Speech is a pair of samples and a rate; give the rate first: (rate, samples).")
     rate = checked_rate(rate)
     if isinstance(speech, str | PathLike):
-        file = Path(speech)
+        file = path_of(speech, "The speech")
         require(file)
         state = state_of(file)
         samples, mel = streamed_mel(stream_audio(file, whole=True))
