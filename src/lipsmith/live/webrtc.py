@@ -10,20 +10,26 @@ from threading import Thread
 from typing import Final
 
 import numpy as np
-from aiortc import (
-    InvalidStateError,
-    MediaStreamTrack,
-    RTCConfiguration,
-    RTCPeerConnection,
-    RTCSessionDescription,
-)
-from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame, VideoFrame
 from numpy.typing import NDArray
 
 from lipsmith.errors import InputError
 from lipsmith.live.session import Live, LiveFrame
 from lipsmith.media.container import CLOCK
+
+try:
+    from aiortc import (
+        InvalidStateError,
+        MediaStreamTrack,
+        RTCConfiguration,
+        RTCPeerConnection,
+        RTCSessionDescription,
+    )
+    from aiortc.mediastreams import MediaStreamError
+except ModuleNotFoundError as missing:
+    raise ModuleNotFoundError(
+        'WebRTC needs the live extra: pip install ".[live]" in the clone.', name=missing.name
+    ) from missing
 
 _LOG = logging.getLogger(__name__)
 

@@ -129,8 +129,8 @@ def _run_webrtc(session: Live, source: BinaryIO, sink: BinaryIO, media: dict[str
     """Answer the first offer, and run until `source` ends or the connection closes. Raises the error of the session."""
     try:
         from lipsmith.live.webrtc import answer
-    except ModuleNotFoundError:
-        _send_state(sink, state="failed", problem='WebRTC needs the live extra: pip install ".[live]" in the clone.')
+    except ModuleNotFoundError as error:
+        _send_state(sink, state="failed", problem=str(error))
         return
 
     async def run() -> None:
